@@ -1,0 +1,3 @@
+"""Anexa: a GPT that you own."""
+
+__version__ = "0.1.0"

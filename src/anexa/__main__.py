@@ -1,0 +1,5 @@
+"""`python -m anexa` is `anexa`."""
+
+from anexa.cli.main import main
+
+main()

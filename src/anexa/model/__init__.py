@@ -1,0 +1,1 @@
+"""What the function is: configuration, architectures, weights, tokenizer, the folder on disk."""

@@ -1,0 +1,136 @@
+"""GPT-2 (Radford et al., 2019), name for name and number for number Hugging Face's GPT2LMHeadModel.
+
+LayerNorm before each half of a block, GELU in its tanh form, biases, learned positions, and an
+output head that is the embedding table itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from anexa.errors import AnexaError
+from anexa.model.architectures.base import Architecture, Parameter, required
+from anexa.model.config import ModelConfig
+from anexa.model.operations import Operations, Tensor
+
+
+def parameters(config: ModelConfig) -> dict[str, Parameter]:
+    """Matrices start as N(0, 0.02), those that write to the residual stream smaller.
+
+    Each of the 2 x n_layer writes adds its variance to the stream, so theirs is divided by their
+    number (section 2.3 of the paper). Inside the blocks matrices are stored (in, out), as
+    Hugging Face's Conv1D does.
+    """
+    width, residual_std = config.n_embd, 0.02 / (2 * config.n_layer) ** 0.5
+
+    def norm(name: str) -> dict[str, Parameter]:
+        return {
+            f"{name}.weight": Parameter((width,), mean=1.0),
+            f"{name}.bias": Parameter((width,)),
+        }
+
+    def conv1d(name: str, n_in: int, n_out: int, std: float) -> dict[str, Parameter]:
+        return {
+            f"{name}.weight": Parameter((n_in, n_out), std),
+            f"{name}.bias": Parameter((n_out,)),
+        }
+
+    all_parameters = {
+        "transformer.wte.weight": Parameter((config.vocab_size, width), 0.02),
+        "transformer.wpe.weight": Parameter((config.block_size, width), 0.02),
+    }
+    for layer in range(config.n_layer):
+        block = f"transformer.h.{layer}"
+        all_parameters |= norm(f"{block}.ln_1")
+        all_parameters |= conv1d(f"{block}.attn.c_attn", width, 3 * width, 0.02)
+        all_parameters |= conv1d(f"{block}.attn.c_proj", width, width, residual_std)
+        all_parameters |= norm(f"{block}.ln_2")
+        all_parameters |= conv1d(f"{block}.mlp.c_fc", width, 4 * width, 0.02)
+        all_parameters |= conv1d(f"{block}.mlp.c_proj", 4 * width, width, residual_std)
+    return all_parameters | norm("transformer.ln_f")
+
+
+def forward(
+    ops: Operations[Tensor],
+    config: ModelConfig,
+    weights: dict[str, Tensor],
+    tokens_T: Any,
+    start: int = 0,
+    past: Sequence[Any] | None = None,
+) -> Tensor:
+    """The logits (T, V) of what follows each token."""
+
+    def norm(x_TC: Tensor, name: str) -> Tensor:
+        gain, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+        return ops.layer_norm(x_TC, gain, bias, config.norm_eps)
+
+    def conv1d(x_TC: Tensor, name: str) -> Tensor:
+        return ops.linear(x_TC, ops.transpose(weights[f"{name}.weight"]), weights[f"{name}.bias"])
+
+    wte_VC, wpe_SC = weights["transformer.wte.weight"], weights["transformer.wpe.weight"]
+    x_TC = ops.positions(ops.embedding(wte_VC, tokens_T), wpe_SC, start)
+    for layer in range(config.n_layer):
+        block = f"transformer.h.{layer}"
+        h_TC = norm(x_TC, f"{block}.ln_1")
+        q_TC, k_TC, v_TC = ops.split(conv1d(h_TC, f"{block}.attn.c_attn"), 3)
+        h_TC = ops.attention(q_TC, k_TC, v_TC, config.n_head, past[layer] if past else None)
+        x_TC = ops.add(x_TC, conv1d(h_TC, f"{block}.attn.c_proj"))
+        h_TC = norm(x_TC, f"{block}.ln_2")
+        h_TC = conv1d(ops.gelu(conv1d(h_TC, f"{block}.mlp.c_fc")), f"{block}.mlp.c_proj")
+        x_TC = ops.add(x_TC, h_TC)
+    return ops.linear(norm(x_TC, "transformer.ln_f"), wte_VC)
+
+
+KEYS = {
+    "vocab_size": "vocab_size",
+    "block_size": "n_positions",
+    "n_embd": "n_embd",
+    "n_head": "n_head",
+    "n_layer": "n_layer",
+    "norm_eps": "layer_norm_epsilon",
+}
+
+# Settings of GPT2Config that change the function, with the one value that this code computes.
+FIXED = {
+    "activation_function": "gelu_new",
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
+    "add_cross_attention": False,
+    "tie_word_embeddings": True,
+}
+
+
+def to_json(config: ModelConfig) -> dict[str, Any]:
+    """`config.json` as transformers' GPT2Config writes it."""
+    return {
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        **{theirs: getattr(config, ours) for ours, theirs in KEYS.items()},
+        **FIXED,
+        "n_inner": None,
+        "embd_pdrop": 0.0,
+        "attn_pdrop": 0.0,
+        "resid_pdrop": 0.0,
+        "dtype": "float32",
+    }
+
+
+def from_json(json: dict[str, Any]) -> ModelConfig:
+    """The configuration in a `config.json`.
+
+    Raises:
+        AnexaError: a key is missing, or has a value that would make it another function.
+    """
+    config = ModelConfig(model_type="gpt2", **required(json, KEYS))
+    for key, value in FIXED.items():
+        if json.get(key, value) != value:
+            raise AnexaError(f"config.json says {key} = {json[key]!r}: only {value!r} is supported")
+    if json.get("n_inner") not in (None, 4 * config.n_embd):
+        raise AnexaError(
+            f"config.json says n_inner = {json['n_inner']!r}: only 4 x n_embd is supported"
+        )
+    return config
+
+
+GPT2 = Architecture(parameters, forward, to_json, from_json)

@@ -1,0 +1,89 @@
+"""The architecture of `microgpt.py`: the least that is still a GPT.
+
+RMSNorm without gains, also right after the embeddings; ReLU; no biases; learned positions; an
+output head of its own. The names are those of `microgpt.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from anexa.model.architectures.base import Architecture, Parameter, required
+from anexa.model.config import ModelConfig
+from anexa.model.operations import Operations, Tensor
+
+
+def parameters(config: ModelConfig) -> dict[str, Parameter]:
+    """Every matrix is (out, in) and starts as N(0, 0.08)."""
+    width, vocab = config.n_embd, config.vocab_size
+    shapes = {
+        "wte.weight": (vocab, width),
+        "wpe.weight": (config.block_size, width),
+        "lm_head.weight": (vocab, width),
+    }
+    for layer in range(config.n_layer):
+        for name in ("attn_wq", "attn_wk", "attn_wv", "attn_wo"):
+            shapes[f"layers.{layer}.{name}.weight"] = (width, width)
+        shapes[f"layers.{layer}.mlp_fc1.weight"] = (4 * width, width)
+        shapes[f"layers.{layer}.mlp_fc2.weight"] = (width, 4 * width)
+    return {name: Parameter(shape, std=0.08) for name, shape in shapes.items()}
+
+
+def forward(
+    ops: Operations[Tensor],
+    config: ModelConfig,
+    weights: dict[str, Tensor],
+    tokens_T: Any,
+    start: int = 0,
+    past: Sequence[Any] | None = None,
+) -> Tensor:
+    """The logits (T, V) of what follows each token."""
+    x_TC = ops.positions(
+        ops.embedding(weights["wte.weight"], tokens_T), weights["wpe.weight"], start
+    )
+    x_TC = ops.rms_norm(x_TC, config.norm_eps)
+    for layer in range(config.n_layer):
+        w = {
+            name: weights[f"layers.{layer}.{name}.weight"]
+            for name in ("attn_wq", "attn_wk", "attn_wv", "attn_wo", "mlp_fc1", "mlp_fc2")
+        }
+        h_TC = ops.rms_norm(x_TC, config.norm_eps)
+        q_TC = ops.linear(h_TC, w["attn_wq"])
+        k_TC = ops.linear(h_TC, w["attn_wk"])
+        v_TC = ops.linear(h_TC, w["attn_wv"])
+        h_TC = ops.attention(q_TC, k_TC, v_TC, config.n_head, past[layer] if past else None)
+        x_TC = ops.add(x_TC, ops.linear(h_TC, w["attn_wo"]))
+        h_TC = ops.rms_norm(x_TC, config.norm_eps)
+        h_TC = ops.linear(ops.relu(ops.linear(h_TC, w["mlp_fc1"])), w["mlp_fc2"])
+        x_TC = ops.add(x_TC, h_TC)
+    return ops.linear(x_TC, weights["lm_head.weight"])
+
+
+KEYS = {
+    "vocab_size": "vocab_size",
+    "block_size": "n_positions",
+    "n_embd": "n_embd",
+    "n_head": "n_head",
+    "n_layer": "n_layer",
+    "norm_eps": "rms_norm_epsilon",
+}
+
+
+def to_json(config: ModelConfig) -> dict[str, Any]:
+    """`config.json`: the keys of GPT-2's, under a model type of its own."""
+    return {
+        "architectures": ["MicroGPTForCausalLM"],
+        "model_type": "microgpt",
+        **{theirs: getattr(config, ours) for ours, theirs in KEYS.items()},
+        "tie_word_embeddings": False,
+        "dtype": "float32",
+    }
+
+
+def from_json(json: dict[str, Any]) -> ModelConfig:
+    """The configuration in a `config.json`."""
+    return ModelConfig(model_type="microgpt", **required(json, KEYS))
+
+
+MICROGPT = Architecture(parameters, forward, to_json, from_json)

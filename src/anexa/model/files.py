@@ -1,0 +1,75 @@
+"""Files that are there whole or not at all, and that say what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from anexa.errors import AnexaError
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file beside `path`, flush it to the disk, and give it its name.
+
+    A reader sees the old file or the new one, and a crash leaves the old one.
+
+    Raises:
+        AnexaError: it cannot be written; nothing is left behind.
+    """
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise AnexaError(f"cannot write {path}: {error.strerror}") from error
+    aside = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.chmod(0o644)  # mkstemp makes files that only their owner can read
+        aside.replace(path)
+    except OSError as error:
+        raise AnexaError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON with two spaces of indent, as Hugging Face's files have it.
+
+    Raises:
+        AnexaError: as `write_atomic`.
+    """
+    write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        AnexaError: it is not there, or cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise AnexaError(f"{path.parent} is not a model folder: it has no {path.name}") from None
+    except OSError as error:
+        raise AnexaError(f"cannot read {path}: {error.strerror}") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        AnexaError: there is none.
+    """
+    try:
+        value = json.loads(read_bytes(path))
+    except (ValueError, RecursionError) as error:
+        raise AnexaError(f"{path} is damaged: it is not JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise AnexaError(f"{path} is damaged: it holds no JSON object")
+    return value

@@ -1,0 +1,133 @@
+"""A model on disk: a folder that is also a Hugging Face model repository."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anexa.errors import AnexaError
+from anexa.model.architectures import ARCHITECTURES, architecture
+from anexa.model.config import ModelConfig
+from anexa.model.files import read_bytes, read_json, write_atomic, write_json
+from anexa.model.tensors import as_float32, read_tensors, write_tensors
+from anexa.model.tokenizer import Tokenizer
+from anexa.model.weights import Weights
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a model folder holds."""
+
+    config: ModelConfig
+    weights: Weights
+    tokenizer: Tokenizer
+
+
+def load_config(folder: Path) -> ModelConfig:
+    """The configuration of a model folder.
+
+    Raises:
+        AnexaError: there is none that this project can compute.
+    """
+    if not folder.is_dir():
+        raise AnexaError(f"{folder} is not a model folder: there is no such folder")
+    path = folder / "config.json"
+    json = read_json(path)
+    kind = json.get("model_type")
+    if not isinstance(kind, str) or kind not in ARCHITECTURES:
+        known = " and ".join(ARCHITECTURES)
+        raise AnexaError(f"{path} is of the model type {kind!r}: only {known} can be opened")
+    try:
+        return ARCHITECTURES[kind].from_json(json)
+    except AnexaError as error:
+        raise AnexaError(f"{path} cannot be used: {error}") from error
+
+
+def load_model(folder: Path) -> Model:
+    """Open a model folder.
+
+    Raises:
+        AnexaError: a file is missing, damaged, or does not fit the others.
+    """
+    config = load_config(folder)
+    path = folder / "tokenizer.json"
+    try:
+        tokenizer = Tokenizer.from_json(read_bytes(path).decode("utf-8", errors="replace"))
+    except AnexaError as error:
+        raise AnexaError(f"{folder}: {error}") from error
+    if tokenizer.vocab_size > config.vocab_size:
+        raise AnexaError(
+            f"{path} has {tokenizer.vocab_size} symbols, but the model knows {config.vocab_size}: "
+            "they are not of one model"
+        )
+    path = folder / "model.safetensors"
+    weights, _ = read_tensors(path)
+    check_weights(weights, config, path)
+    return Model(config, weights, tokenizer)
+
+
+def check_weights(weights: Weights, config: ModelConfig, path: Path) -> None:
+    """Make sure that a file holds the weights that a configuration asks for.
+
+    Raises:
+        AnexaError: it does not.
+    """
+    shapes = {
+        name: parameter.shape for name, parameter in architecture(config).parameters(config).items()
+    }
+    for name in shapes.keys() ^ weights.keys():
+        what = "lacks" if name in shapes else "has a weight unknown to its config.json,"
+        raise AnexaError(f"{path} {what} {name}: the two are not of one model")
+    for name, shape in shapes.items():
+        if weights[name].shape != shape:
+            ours, theirs = (" x ".join(map(str, s)) for s in (shape, weights[name].shape))
+            raise AnexaError(f"{path} has {name} as {theirs}, but config.json says {ours}")
+
+
+def create_folder(folder: Path, model: Model, card: str) -> None:
+    """Make a model folder that was not there: all of it, or nothing.
+
+    Raises:
+        AnexaError: it exists already, or cannot be written.
+    """
+    if folder.exists():
+        raise AnexaError(f"{folder} exists already: choose another folder")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    except OSError as error:
+        raise AnexaError(f"cannot write {folder}: {error.strerror}") from error
+    try:
+        aside.chmod(0o755)  # mkdtemp makes folders that only their owner can enter
+        (aside / "training").mkdir()
+        for name, json in _json_files(model).items():
+            write_json(aside / name, json)
+        write_atomic(aside / "tokenizer.json", model.tokenizer.to_json().encode())
+        write_weights(aside, model.weights)
+        write_atomic(aside / "README.md", card.encode())
+        aside.replace(folder)
+    except OSError as error:
+        raise AnexaError(f"cannot write {folder}: {error.strerror}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def write_weights(folder: Path, weights: Weights) -> None:
+    """Replace the weights of a model folder, in float32.
+
+    Raises:
+        AnexaError: they cannot be written; the old ones stay.
+    """
+    write_tensors(folder / "model.safetensors", as_float32(weights), {"format": "pt"})
+
+
+def _json_files(model: Model) -> dict[str, dict[str, Any]]:
+    boundary = {"bos_token_id": model.tokenizer.boundary, "eos_token_id": model.tokenizer.boundary}
+    return {
+        "config.json": architecture(model.config).to_json(model.config) | boundary,
+        "tokenizer_config.json": model.tokenizer.config(model.config.block_size),
+        "generation_config.json": boundary | {"do_sample": True, "temperature": 0.8},
+    }

@@ -1,0 +1,60 @@
+"""The small set of operations that every architecture is written in.
+
+An architecture (`gpt2.py`, `microgpt.py`) says which operation follows which; an engine says how
+each one is computed. The equation and the gradient of each operation stand beside its code in
+`anexa.engines`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeVar
+
+Tensor = TypeVar("Tensor")
+
+
+class Operations(Protocol[Tensor]):
+    """What an engine offers to an architecture.
+
+    `Tensor` is the engine's own kind of number grid. Activations have T rows of C numbers (an
+    engine that computes several sequences at once puts B in front). B batch, T time, C width,
+    H heads, V vocabulary, S = past + T.
+    """
+
+    def embedding(self, table_VC: Tensor, tokens_T: Any) -> Tensor:
+        """Row `tokens[t]` of the table, for every t."""
+
+    def positions(self, x_TC: Tensor, table_SC: Tensor, start: int) -> Tensor:
+        """Add row `start + t` of the table to row t."""
+
+    def add(self, x: Tensor, y: Tensor) -> Tensor:
+        """x + y, element by element."""
+
+    def transpose(self, w: Tensor) -> Tensor:
+        """Rows become columns."""
+
+    def linear(self, x_TC: Tensor, weight_OC: Tensor, bias_O: Tensor | None = None) -> Tensor:
+        """x Wᵀ + b."""
+
+    def split(self, x_TC: Tensor, parts: int) -> tuple[Tensor, ...]:
+        """Cut the columns into `parts` equal groups."""
+
+    def layer_norm(self, x_TC: Tensor, gain_C: Tensor, bias_C: Tensor, eps: float) -> Tensor:
+        """Each row with mean 0 and variance 1, then scaled and shifted."""
+
+    def rms_norm(self, x_TC: Tensor, eps: float) -> Tensor:
+        """Each row divided by its root mean square."""
+
+    def attention(self, q_TC: Tensor, k_TC: Tensor, v_TC: Tensor, n_head: int, past: Any) -> Tensor:
+        """Causal attention in `n_head` groups of columns.
+
+        `past` holds one layer's earlier keys and values and takes the new ones in; None: none.
+        """
+
+    def gelu(self, x: Tensor) -> Tensor:
+        """x Φ(x), with the tanh approximation of Φ."""
+
+    def relu(self, x: Tensor) -> Tensor:
+        """max(0, x)."""
+
+    def cross_entropy(self, logits_TV: Tensor, targets_T: Any, count: int) -> Tensor:
+        """Sum of −log p(target) over all targets but `IGNORE`, divided by `count`: in nats."""
