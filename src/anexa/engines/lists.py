@@ -1,0 +1,106 @@
+"""Rung 2: nested lists of floats. What a tensor library does, with every loop written out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from anexa.engines.adam import Adam, AdamLists
+from anexa.engines.nested import as_weight, flatten, nest
+from anexa.engines.operations import lists as operations
+from anexa.engines.operations.lists import LayerCache, Nested
+from anexa.engines.protocol import Batch, Cache
+from anexa.engines.tape import Tape
+from anexa.model.architectures import architecture
+from anexa.model.config import ModelConfig
+from anexa.model.weights import Weights
+
+
+class ListsEngine:
+    """An `anexa.engines.protocol.Engine` in pure Python, in float64, one sequence at a time."""
+
+    name = "lists"
+    dtype = "float64"
+
+    def __init__(self, config: ModelConfig, weights: Weights, adam: Adam) -> None:
+        self.config = config
+        self._forward = architecture(config).forward
+        self._optimizer = AdamLists(adam)
+        self._shapes = {name: weight.shape for name, weight in weights.items()}
+        self._weights: dict[str, Nested] = {
+            name: nest(weight.data, weight.shape) for name, weight in weights.items()
+        }
+
+    def tape(self, inputs: Sequence[int], targets: Sequence[int], count: int) -> Tape[Nested]:
+        """The computation of one sequence's share of the loss, which is the last output on it."""
+        tape = self._new_tape()
+        logits_TV = self._forward(tape, self.config, self._weights, inputs)
+        tape.cross_entropy(logits_TV, targets, count)
+        return tape
+
+    def logits(self, tokens: Sequence[int]) -> list[list[float]]:
+        """See `Engine`, here and below."""
+        tape = self._new_tape(recording=False)
+        logits_TV: list[list[float]] = self._forward(tape, self.config, self._weights, tokens)
+        return logits_TV
+
+    def loss(self, batch: Batch) -> float:
+        tape, loss = self._new_tape(recording=False), 0.0
+        for inputs, targets in batch.rows():
+            logits_TV = self._forward(tape, self.config, self._weights, inputs)
+            loss += tape.cross_entropy(logits_TV, targets, batch.count)[0]
+        return loss
+
+    def gradients(self, batch: Batch) -> tuple[float, Weights]:
+        loss, grads = self._backward(batch)
+        return loss, {
+            name: as_weight(flatten(grad), self._shapes[name]) for name, grad in grads.items()
+        }
+
+    def train_step(self, batch: Batch, learning_rate: float) -> float:
+        loss, grads = self._backward(batch)
+        self._optimizer.step += 1
+        for name, grad in grads.items():
+            numbers = flatten(self._weights[name])
+            numbers = self._optimizer.update(name, numbers, flatten(grad), learning_rate)
+            self._weights[name] = nest(numbers, self._shapes[name])
+        return loss
+
+    def new_cache(self) -> Cache:
+        return Cache([LayerCache() for _ in range(self.config.n_layer)])
+
+    def next_logits(self, tokens: Sequence[int], cache: Cache) -> list[float]:
+        tape = self._new_tape(recording=False)
+        logits_TV: list[list[float]] = self._forward(
+            tape, self.config, self._weights, tokens, cache.length, cache.layers
+        )
+        cache.length += len(tokens)
+        return logits_TV[-1]
+
+    def weights(self) -> Weights:
+        return {
+            name: as_weight(flatten(values), self._shapes[name])
+            for name, values in self._weights.items()
+        }
+
+    def optimizer_state(self) -> Weights:
+        return self._optimizer.state(self._shapes)
+
+    def resume(self, state: Weights, step: int) -> None:
+        self._optimizer.resume(state, step)
+
+    def _new_tape(self, recording: bool = True) -> Tape[Nested]:
+        return Tape(operations, operations.add, recording)
+
+    def _backward(self, batch: Batch) -> tuple[float, dict[str, Nested]]:
+        """The loss, and its derivative in every weight: the sum over the sequences."""
+        loss = 0.0
+        sums: dict[str, Nested] = {}
+        for inputs, targets in batch.rows():
+            tape = self.tape(inputs, targets, batch.count)
+            (output,) = tape.records[-1].outputs
+            loss += output[0]
+            grads = tape.backward(output, [1.0])
+            for name, weight in self._weights.items():
+                grad = grads[id(weight)]
+                sums[name] = operations.add(sums[name], grad) if name in sums else grad
+        return loss, sums

@@ -1,0 +1,1 @@
+"""The named operations, one module an engine, to be read side by side."""

@@ -1,0 +1,333 @@
+"""The operations on nested lists: every sum written out, all T tokens of a sequence at once.
+
+L is the loss, g the derivative of L in an operation's output, dx that in its input x. A matrix is
+a list of rows; `xs · ys` is the sum of their products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import exp, inf, log, pi, sqrt, tanh
+from operator import mul
+from typing import Any
+
+from anexa.engines.protocol import IGNORE
+from anexa.engines.tape import Operation
+
+Vector = list[float]
+Matrix = list[Vector]
+Nested = Any  # a Vector or a Matrix
+
+
+def dot(xs: Sequence[float], ys: Sequence[float]) -> float:
+    """xs · ys."""
+    total: float = sum(map(mul, xs, ys))
+    return total
+
+
+def transpose(a: Matrix) -> Matrix:
+    """Rows become columns."""
+    return list(map(list, zip(*a)))
+
+
+def matmul_transposed(a_NC: Matrix, b_MC: Matrix) -> Matrix:
+    """A Bᵀ: every row of A · every row of B."""
+    return [[sum(map(mul, row, other)) for other in b_MC] for row in a_NC]
+
+
+def matmul(a_NK: Matrix, b_KM: Matrix) -> Matrix:
+    """A B: every row of A · every column of B."""
+    return matmul_transposed(a_NK, transpose(b_KM))
+
+
+def causal_mask(n: int, past: int = 0) -> Matrix:
+    """0 where row t may look (up to position past + t), −∞ where that is the future."""
+    return [[0.0] * (past + t + 1) + [-inf] * (n - 1 - t) for t in range(n)]
+
+
+def softmax(logits: Vector) -> Vector:
+    """e^z / Σ e^z, shifted by the largest z so that nothing overflows."""
+    highest = max(logits)
+    exps = [exp(logit - highest) for logit in logits]
+    total = sum(exps)
+    return [e / total for e in exps]
+
+
+def add(x: Nested, y: Nested) -> Nested:
+    """x + y, element by element."""
+    if isinstance(x[0], list):
+        return [[a + b for a, b in zip(x_row, y_row)] for x_row, y_row in zip(x, y)]
+    return [a + b for a, b in zip(x, y)]
+
+
+class Embedding(Operation[Nested]):
+    """y_t = E[token_t].   dE[i] = Σ g_t over the t whose token is i."""
+
+    def __init__(self, tokens_T: Sequence[int]) -> None:
+        self.tokens_T = tokens_T
+
+    def forward(self, table_VC: Matrix) -> Matrix:
+        self.shape = len(table_VC), len(table_VC[0])
+        return [list(table_VC[token]) for token in self.tokens_T]
+
+    def backward(self, g_TC: Matrix) -> tuple[Matrix]:
+        n_rows, width = self.shape
+        d_table = [[0.0] * width for _ in range(n_rows)]
+        for token, g_row in zip(self.tokens_T, g_TC):
+            d_table[token] = add(d_table[token], g_row)
+        return (d_table,)
+
+
+class Positions(Operation[Nested]):
+    """y_t = x_t + P[start + t].   dx = g,  dP[start + t] = g_t."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+
+    def forward(self, x_TC: Matrix, table_SC: Matrix) -> Matrix:
+        self.shape = len(table_SC), len(table_SC[0])
+        rows_TC = table_SC[self.start : self.start + len(x_TC)]
+        return [add(x_row, row) for x_row, row in zip(x_TC, rows_TC)]
+
+    def backward(self, g_TC: Matrix) -> tuple[Matrix, Matrix]:
+        n_rows, width = self.shape
+        after = n_rows - self.start - len(g_TC)
+        d_table = [[0.0] * width for _ in range(self.start)] + g_TC
+        return g_TC, d_table + [[0.0] * width for _ in range(after)]
+
+
+class Add(Operation[Nested]):
+    """z = x + y.   dx = g,  dy = g."""
+
+    def forward(self, x: Nested, y: Nested) -> Nested:
+        return add(x, y)
+
+    def backward(self, g: Nested) -> tuple[Nested, Nested]:
+        return g, g
+
+
+class Transpose(Operation[Nested]):
+    """y = xᵀ.   dx = gᵀ."""
+
+    def forward(self, x: Matrix) -> Matrix:
+        return transpose(x)
+
+    def backward(self, g: Matrix) -> tuple[Matrix]:
+        return (transpose(g),)
+
+
+class Linear(Operation[Nested]):
+    """y = x Wᵀ + b.   dx = g W,  dW = gᵀ x,  db = Σ_t g_t."""
+
+    def forward(self, x_TC: Matrix, weight_OC: Matrix, bias_O: Vector | None = None) -> Matrix:
+        self.x_TC, self.weight_OC, self.has_bias = x_TC, weight_OC, bias_O is not None
+        y_TO = matmul_transposed(x_TC, weight_OC)
+        return y_TO if bias_O is None else [add(row, bias_O) for row in y_TO]
+
+    def backward(self, g_TO: Matrix) -> tuple[Nested, ...]:
+        g_OT = transpose(g_TO)
+        dx_TC, d_weight_OC = matmul(g_TO, self.weight_OC), matmul(g_OT, self.x_TC)
+        return (dx_TC, d_weight_OC, list(map(sum, g_OT))) if self.has_bias else (dx_TC, d_weight_OC)
+
+
+class Split(Operation[Nested]):
+    """y⁰, y¹, … = the columns of x in equal groups.   dx = the groups' gradients side by side."""
+
+    def __init__(self, parts: int) -> None:
+        self.parts = parts
+
+    def forward(self, x_TC: Matrix) -> tuple[Matrix, ...]:
+        width = len(x_TC[0]) // self.parts
+        starts = range(0, width * self.parts, width)
+        return tuple([row[start : start + width] for row in x_TC] for start in starts)
+
+    def backward(self, *grads: Matrix) -> tuple[Matrix]:
+        return ([[g for row in rows for g in row] for rows in zip(*grads)],)
+
+
+class LayerNorm(Operation[Nested]):
+    """y = n γ + β with n = (x − mean(x)) / σ and σ = √(var(x) + ε), row by row (Ba et al., 2016).
+
+    With d = g γ:  dx = (d − mean(d) − n mean(d n)) / σ,  dγ = Σ_t g n,  dβ = Σ_t g.
+    """
+
+    def __init__(self, eps: float) -> None:
+        self.eps = eps
+
+    def forward(self, x_TC: Matrix, gain_C: Vector, bias_C: Vector) -> Matrix:
+        self.gain_C, self.n_TC, self.sigma_T = gain_C, [], []
+        y_TC = []
+        for row in x_TC:
+            mean = sum(row) / len(row)
+            centred = [x - mean for x in row]
+            sigma = sqrt(dot(centred, centred) / len(row) + self.eps)
+            n = [x / sigma for x in centred]
+            self.n_TC.append(n)
+            self.sigma_T.append(sigma)
+            y_TC.append(add(list(map(mul, n, gain_C)), bias_C))
+        return y_TC
+
+    def backward(self, g_TC: Matrix) -> tuple[Matrix, Vector, Vector]:
+        dx_TC = []
+        for g, n, sigma in zip(g_TC, self.n_TC, self.sigma_T):
+            d = list(map(mul, g, self.gain_C))
+            mean_d, mean_dn = sum(d) / len(d), dot(d, n) / len(d)
+            dx_TC.append([(di - mean_d - ni * mean_dn) / sigma for di, ni in zip(d, n)])
+        g_CT = transpose(g_TC)
+        d_gain = list(map(dot, g_CT, transpose(self.n_TC)))
+        return dx_TC, d_gain, list(map(sum, g_CT))
+
+
+class RMSNorm(Operation[Nested]):
+    """y = x / ρ with ρ = √(mean(x²) + ε), row by row (Zhang and Sennrich, 2019, without gains).
+
+    dx = (g − y mean(g y)) / ρ.
+    """
+
+    def __init__(self, eps: float) -> None:
+        self.eps = eps
+
+    def forward(self, x_TC: Matrix) -> Matrix:
+        self.rho_T = [sqrt(dot(row, row) / len(row) + self.eps) for row in x_TC]
+        self.y_TC = [[x / rho for x in row] for row, rho in zip(x_TC, self.rho_T)]
+        return self.y_TC
+
+    def backward(self, g_TC: Matrix) -> tuple[Matrix]:
+        dx_TC = []
+        for g_row, y_row, rho in zip(g_TC, self.y_TC, self.rho_T):
+            mean = dot(g_row, y_row) / len(y_row)
+            dx_TC.append([(g - y * mean) / rho for g, y in zip(g_row, y_row)])
+        return (dx_TC,)
+
+
+class Attention(Operation[Nested]):
+    """y = P V with P = softmax(Q Kᵀ / √D + mask), head by head (Vaswani et al., 2017).
+
+    dV = Pᵀ g,  dP = g Vᵀ,  dS = P (dP − Σ_s P dP),  dQ = dS K / √D,  dK = dSᵀ Q / √D.
+    """
+
+    def __init__(self, n_head: int, past: LayerCache | None = None) -> None:
+        self.n_head, self.past = n_head, past
+
+    def forward(self, q_TC: Matrix, k_TC: Matrix, v_TC: Matrix) -> Matrix:
+        if self.past is not None:
+            k_TC, v_TC = self.past.append(k_TC, v_TC)
+        head_dim = len(q_TC[0]) // self.n_head
+        self.scale = 1 / sqrt(head_dim)
+        mask_TS = causal_mask(len(q_TC), past=len(k_TC) - len(q_TC))
+        self.heads = []  # (Q, K, V, P) of each
+        y_CT: Matrix = []
+        for start in range(0, len(q_TC[0]), head_dim):
+            q_TD, k_SD, v_SD = (
+                [row[start : start + head_dim] for row in x] for x in (q_TC, k_TC, v_TC)
+            )
+            p_TS = [
+                softmax([score * self.scale + mask for score, mask in zip(scores, masks)])
+                for scores, masks in zip(matmul_transposed(q_TD, k_SD), mask_TS)
+            ]
+            self.heads.append((q_TD, k_SD, v_SD, p_TS))
+            y_CT += transpose(matmul(p_TS, v_SD))
+        return transpose(y_CT)
+
+    def backward(self, g_TC: Matrix) -> tuple[Matrix, Matrix, Matrix]:
+        dq_CT: Matrix = []
+        dk_CT: Matrix = []
+        dv_CT: Matrix = []
+        g_CT = transpose(g_TC)
+        head_dim = len(g_CT) // self.n_head
+        for head, (q_TD, k_SD, v_SD, p_TS) in enumerate(self.heads):
+            g_TD = transpose(g_CT[head * head_dim : (head + 1) * head_dim])
+            dp_TS = matmul_transposed(g_TD, v_SD)
+            ds_TS = []
+            for p_row, dp_row in zip(p_TS, dp_TS):
+                weighted = dot(p_row, dp_row)
+                ds_TS.append([p * (dp - weighted) * self.scale for p, dp in zip(p_row, dp_row)])
+            dq_CT += transpose(matmul(ds_TS, k_SD))
+            dk_CT += transpose(matmul(transpose(ds_TS), q_TD))
+            dv_CT += transpose(matmul(transpose(p_TS), g_TD))
+        return transpose(dq_CT), transpose(dk_CT), transpose(dv_CT)
+
+
+class LayerCache:
+    """The keys and values of one layer, for every token read so far."""
+
+    def __init__(self) -> None:
+        self.keys_SC: Matrix = []
+        self.values_SC: Matrix = []
+
+    def append(self, k_TC: Matrix, v_TC: Matrix) -> tuple[Matrix, Matrix]:
+        """Take in those of T more tokens; gives all of them."""
+        self.keys_SC += k_TC
+        self.values_SC += v_TC
+        return self.keys_SC, self.values_SC
+
+
+class Activation(Operation[Nested]):
+    """y = f(x), element by element.   dx = g f'(x)."""
+
+    f: Callable[[float], float]
+    slope: Callable[[float], float]
+
+    def forward(self, x_TC: Matrix) -> Matrix:
+        self.x_TC = x_TC
+        return [list(map(self.f, row)) for row in x_TC]
+
+    def backward(self, g_TC: Matrix) -> tuple[Matrix]:
+        return ([list(map(mul, g, map(self.slope, row))) for g, row in zip(g_TC, self.x_TC)],)
+
+
+class ReLU(Activation):
+    """f(x) = max(0, x).   f'(x) = 1 where x > 0, else 0."""
+
+    @staticmethod
+    def f(x: float) -> float:
+        return x if x > 0 else 0.0
+
+    @staticmethod
+    def slope(x: float) -> float:
+        return 1.0 if x > 0 else 0.0
+
+
+class GELU(Activation):
+    """f(x) = x (1 + tanh u) / 2 with u = √(2/π) (x + 0.044715 x³) (Hendrycks and Gimpel, 2016).
+
+    f'(x) = (1 + tanh u) / 2 + x (1 − tanh² u) u' / 2 with u' = √(2/π) (1 + 3 · 0.044715 x²).
+    """
+
+    @staticmethod
+    def f(x: float) -> float:
+        return 0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3)))
+
+    @staticmethod
+    def slope(x: float) -> float:
+        t = tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))
+        return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * sqrt(2 / pi) * (1 + 3 * 0.044715 * x**2)
+
+
+class CrossEntropy(Operation[Nested]):
+    """L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / count.
+
+    dz = (softmax(z) − onehot(target)) g / count.
+    """
+
+    def __init__(self, targets_T: Sequence[int], count: int) -> None:
+        self.targets_T, self.count = targets_T, count
+
+    def forward(self, logits_TV: Matrix) -> Vector:
+        self.p_TV = list(map(softmax, logits_TV))
+        total = 0.0
+        for logits, target in zip(logits_TV, self.targets_T):
+            if target != IGNORE:
+                highest = max(logits)
+                total += log(sum(exp(z - highest) for z in logits)) + highest - logits[target]
+        return [total / self.count]
+
+    def backward(self, g: Vector) -> tuple[Matrix]:
+        scale = g[0] / self.count
+        d_logits = []
+        for p, target in zip(self.p_TV, self.targets_T):
+            row = [scale * p_v for p_v in p] if target != IGNORE else [0.0] * len(p)
+            if target != IGNORE:
+                row[target] -= scale
+            d_logits.append(row)
+        return (d_logits,)

@@ -1,0 +1,305 @@
+"""The operations on NumPy arrays: whole batches at once.
+
+L is the loss, g the derivative of L in an operation's output, dx that in its input x. Arrays have
+any number of leading axes (here: B) before those that the suffix names.
+"""
+
+from __future__ import annotations
+
+from math import pi, sqrt
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from anexa.engines.protocol import IGNORE
+from anexa.engines.tape import Operation
+
+Array = npt.NDArray[np.floating[Any]]
+Tokens = npt.NDArray[np.int64]
+
+
+def rows(x: Array) -> Array:
+    """All leading axes as one: (B, T, C) as (B·T, C)."""
+    return x.reshape(-1, x.shape[-1])
+
+
+def mean(x: Array) -> Array:
+    """The mean along the last axis, which stays with length 1."""
+    average: Array = x @ np.full((x.shape[-1], 1), 1 / x.shape[-1], x.dtype)
+    return average
+
+
+def causal_mask(n: int, past: int, dtype: np.dtype[Any]) -> Array:
+    """0 where row t may look (up to position past + t), −∞ where that is the future."""
+    return np.triu(np.full((n, past + n), -np.inf, dtype), k=past + 1)
+
+
+def softmax(logits: Array) -> Array:
+    """e^z / Σ e^z along the last axis, shifted by the largest z so that nothing overflows."""
+    exps: Array = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    exps /= exps.sum(axis=-1, keepdims=True)
+    return exps
+
+
+class Embedding(Operation[Array]):
+    """y_t = E[token_t].   dE[i] = Σ g_t over the t whose token is i."""
+
+    def __init__(self, tokens_T: Tokens) -> None:
+        self.tokens_T = tokens_T
+
+    def forward(self, table_VC: Array) -> Array:
+        self.n_vocab = len(table_VC)
+        return table_VC[self.tokens_T]
+
+    def backward(self, g_TC: Array) -> tuple[Array]:
+        d_table = np.zeros((self.n_vocab, g_TC.shape[-1]), g_TC.dtype)
+        np.add.at(d_table, self.tokens_T.ravel(), rows(g_TC))
+        return (d_table,)
+
+
+class Positions(Operation[Array]):
+    """y_t = x_t + P[start + t].   dx = g,  dP[start + t] = Σ_b g_t."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+
+    def forward(self, x_TC: Array, table_SC: Array) -> Array:
+        self.table_shape = table_SC.shape
+        return x_TC + table_SC[self.start : self.start + x_TC.shape[-2]]
+
+    def backward(self, g_TC: Array) -> tuple[Array, Array]:
+        d_table = np.zeros(self.table_shape, g_TC.dtype)
+        n = g_TC.shape[-2]
+        d_table[self.start : self.start + n] = g_TC.reshape(-1, n, g_TC.shape[-1]).sum(axis=0)
+        return g_TC, d_table
+
+
+class Add(Operation[Array]):
+    """z = x + y.   dx = g,  dy = g."""
+
+    def forward(self, x: Array, y: Array) -> Array:
+        z: Array = x + y
+        return z
+
+    def backward(self, g: Array) -> tuple[Array, Array]:
+        return g, g
+
+
+class Transpose(Operation[Array]):
+    """y = xᵀ.   dx = gᵀ."""
+
+    def forward(self, x: Array) -> Array:
+        return x.T
+
+    def backward(self, g: Array) -> tuple[Array]:
+        return (g.T,)
+
+
+class Linear(Operation[Array]):
+    """y = x Wᵀ + b.   dx = g W,  dW = gᵀ x,  db = Σ_t g_t."""
+
+    def forward(self, x_TC: Array, weight_OC: Array, bias_O: Array | None = None) -> Array:
+        self.x_TC, self.weight_OC, self.has_bias = x_TC, weight_OC, bias_O is not None
+        y_TO: Array = x_TC @ weight_OC.T
+        if bias_O is not None:
+            y_TO += bias_O
+        return y_TO
+
+    def backward(self, g_TO: Array) -> tuple[Array, ...]:
+        d_weight_OC = rows(g_TO).T @ rows(self.x_TC)
+        dx_TC = g_TO @ self.weight_OC
+        return (
+            (dx_TC, d_weight_OC, rows(g_TO).sum(axis=0)) if self.has_bias else (dx_TC, d_weight_OC)
+        )
+
+
+class Split(Operation[Array]):
+    """y⁰, y¹, … = the columns of x in equal groups.   dx = the groups' gradients side by side."""
+
+    def __init__(self, parts: int) -> None:
+        self.parts = parts
+
+    def forward(self, x_TC: Array) -> tuple[Array, ...]:
+        return tuple(np.split(x_TC, self.parts, axis=-1))
+
+    def backward(self, *grads: Array) -> tuple[Array]:
+        return (np.concatenate(grads, axis=-1),)
+
+
+class LayerNorm(Operation[Array]):
+    """y = n γ + β with n = (x − mean(x)) / σ and σ = √(var(x) + ε), row by row (Ba et al., 2016).
+
+    With d = g γ:  dx = (d − mean(d) − n mean(d n)) / σ,  dγ = Σ_t g n,  dβ = Σ_t g.
+    """
+
+    def __init__(self, eps: float) -> None:
+        self.eps = eps
+
+    def forward(self, x_TC: Array, gain_C: Array, bias_C: Array) -> Array:
+        self.gain_C = gain_C
+        centred = x_TC - mean(x_TC)
+        self.sigma_T1 = np.sqrt(mean(centred * centred) + self.eps)
+        self.n_TC: Array = np.divide(centred, self.sigma_T1, out=centred)
+        y_TC: Array = self.n_TC * gain_C
+        return y_TC + bias_C
+
+    def backward(self, g_TC: Array) -> tuple[Array, Array, Array]:
+        gn_TC = g_TC * self.n_TC
+        d_TC = g_TC * self.gain_C
+        dx_TC = d_TC - mean(d_TC)
+        dx_TC -= self.n_TC * mean(gn_TC * self.gain_C)
+        dx_TC /= self.sigma_T1
+        return dx_TC, rows(gn_TC).sum(axis=0), rows(g_TC).sum(axis=0)
+
+
+class RMSNorm(Operation[Array]):
+    """y = x / ρ with ρ = √(mean(x²) + ε), row by row (Zhang and Sennrich, 2019, without gains).
+
+    dx = (g − y mean(g y)) / ρ.
+    """
+
+    def __init__(self, eps: float) -> None:
+        self.eps = eps
+
+    def forward(self, x_TC: Array) -> Array:
+        self.rho_T1: Array = np.sqrt(mean(x_TC * x_TC) + self.eps)
+        y_TC: Array = x_TC / self.rho_T1
+        self.y_TC = y_TC
+        return y_TC
+
+    def backward(self, g_TC: Array) -> tuple[Array]:
+        return ((g_TC - self.y_TC * mean(g_TC * self.y_TC)) / self.rho_T1,)
+
+
+class Attention(Operation[Array]):
+    """y = P V with P = softmax(Q Kᵀ / √D + mask), head by head (Vaswani et al., 2017).
+
+    dV = Pᵀ g,  dP = g Vᵀ,  dS = P (dP − Σ_s P dP),  dQ = dS K / √D,  dK = dSᵀ Q / √D.
+    """
+
+    def __init__(self, n_head: int, past: LayerCache | None = None) -> None:
+        self.n_head, self.past = n_head, past
+
+    def heads(self, x_TC: Array) -> Array:
+        """(…, T, C) as (…, H, T, D)."""
+        *batch, n, width = x_TC.shape
+        x_THD: Array = x_TC.reshape(*batch, n, self.n_head, width // self.n_head)
+        return x_THD.swapaxes(-2, -3)
+
+    def columns(self, x_HTD: Array) -> Array:
+        """The inverse of `heads`."""
+        *batch, n_head, n, head_dim = x_HTD.shape
+        x_TC: Array = x_HTD.swapaxes(-2, -3).reshape(*batch, n, n_head * head_dim)
+        return x_TC
+
+    def forward(self, q_TC: Array, k_TC: Array, v_TC: Array) -> Array:
+        q_HTD, k_HSD, v_HSD = self.heads(q_TC), self.heads(k_TC), self.heads(v_TC)
+        if self.past is not None:
+            k_HSD, v_HSD = self.past.append(k_HSD, v_HSD)
+        n, total = q_HTD.shape[-2], k_HSD.shape[-2]
+        self.scale = 1 / sqrt(q_HTD.shape[-1])
+        scores_HTS = (q_HTD * self.scale) @ k_HSD.swapaxes(-1, -2)
+        if n > 1:  # a single token is the last one: it has no future to hide
+            scores_HTS += causal_mask(n, total - n, scores_HTS.dtype)
+        p_HTS = softmax(scores_HTS)
+        self.saved = q_HTD, k_HSD, v_HSD, p_HTS
+        return self.columns(p_HTS @ v_HSD)
+
+    def backward(self, g_TC: Array) -> tuple[Array, Array, Array]:
+        q_HTD, k_HSD, v_HSD, p_HTS = self.saved
+        g_HTD = self.heads(g_TC)
+        dv_HSD = p_HTS.swapaxes(-1, -2) @ g_HTD
+        dp_HTS = g_HTD @ v_HSD.swapaxes(-1, -2)
+        dp_HTS -= (p_HTS * dp_HTS).sum(axis=-1, keepdims=True)
+        ds_HTS = np.multiply(dp_HTS, p_HTS, out=dp_HTS)
+        ds_HTS *= self.scale
+        dq_HTD, dk_HSD = ds_HTS @ k_HSD, ds_HTS.swapaxes(-1, -2) @ q_HTD
+        return self.columns(dq_HTD), self.columns(dk_HSD), self.columns(dv_HSD)
+
+
+class LayerCache:
+    """The keys and values of one layer for every token read so far, in room set aside for all."""
+
+    def __init__(self, shape_BHSD: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.length = 0
+        self.keys_HSD, self.values_HSD = np.empty(shape_BHSD, dtype), np.empty(shape_BHSD, dtype)
+
+    def append(self, k_HTD: Array, v_HTD: Array) -> tuple[Array, Array]:
+        """Take in those of T more tokens; gives all of them."""
+        end = self.length + k_HTD.shape[-2]
+        self.keys_HSD[:, :, self.length : end] = k_HTD
+        self.values_HSD[:, :, self.length : end] = v_HTD
+        self.length = end
+        return self.keys_HSD[:, :, :end], self.values_HSD[:, :, :end]
+
+
+class ReLU(Operation[Array]):
+    """y = max(0, x), element by element.   dx = g where x > 0, else 0."""
+
+    def forward(self, x_TC: Array) -> Array:
+        self.positive = x_TC > 0
+        return x_TC * self.positive
+
+    def backward(self, g_TC: Array) -> tuple[Array]:
+        return (g_TC * self.positive,)
+
+
+class GELU(Operation[Array]):
+    """y = x (1 + tanh u) / 2 with u = √(2/π) (x + 0.044715 x³) (Hendrycks and Gimpel, 2016).
+
+    dx = g ((1 + tanh u) / 2 + x (1 − tanh² u) u' / 2) with u' = √(2/π) (1 + 3 · 0.044715 x²).
+    """
+
+    def forward(self, x_TC: Array) -> Array:
+        self.x_TC, self.xx_TC = x_TC, x_TC * x_TC
+        u_TC = self.xx_TC * 0.044715
+        u_TC += 1
+        u_TC *= x_TC
+        u_TC *= sqrt(2 / pi)
+        self.t_TC = np.tanh(u_TC, out=u_TC)
+        y_TC = self.t_TC + 1
+        y_TC *= x_TC
+        y_TC *= 0.5
+        return y_TC
+
+    def backward(self, g_TC: Array) -> tuple[Array]:
+        du_TC = self.xx_TC * (3 * 0.044715)
+        du_TC += 1
+        du_TC *= sqrt(2 / pi)
+        slope_TC = self.t_TC * self.t_TC
+        np.subtract(1, slope_TC, out=slope_TC)
+        slope_TC *= du_TC
+        slope_TC *= self.x_TC
+        slope_TC += self.t_TC
+        slope_TC += 1
+        slope_TC *= 0.5
+        slope_TC *= g_TC
+        return (slope_TC,)
+
+
+class CrossEntropy(Operation[Array]):
+    """L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / count.
+
+    dz = (softmax(z) − onehot(target)) g / count.
+    """
+
+    def __init__(self, targets_T: Tokens, count: int) -> None:
+        self.targets_T, self.count = targets_T, count
+
+    def forward(self, logits_TV: Array) -> Array:
+        z_TV, targets_T = rows(logits_TV), self.targets_T.ravel()
+        self.shape, self.counted = logits_TV.shape, np.flatnonzero(targets_T != IGNORE)
+        z_TV = z_TV - z_TV.max(axis=-1, keepdims=True)
+        exps_TV = np.exp(z_TV)
+        totals_T1 = exps_TV.sum(axis=-1, keepdims=True)
+        self.p_TV = np.divide(exps_TV, totals_T1, out=exps_TV)
+        losses_T = np.log(totals_T1[self.counted, 0]) - z_TV[self.counted, targets_T[self.counted]]
+        return np.asarray(losses_T.sum() / self.count, logits_TV.dtype)
+
+    def backward(self, g: Array) -> tuple[Array]:
+        counted, scale = self.counted, g / self.count
+        d_logits = np.zeros_like(self.p_TV)
+        d_logits[counted] = self.p_TV[counted] * scale
+        d_logits[counted, self.targets_T.ravel()[counted]] -= scale
+        return (d_logits.reshape(self.shape),)

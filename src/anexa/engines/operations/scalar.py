@@ -1,0 +1,137 @@
+"""The operations on `Value` scalars: only forwards, since every number knows its own gradient.
+
+A matrix is a list of rows, all T tokens of a sequence at once. Where a sum of products appears,
+it is one node (`dot`); everything else is Python's arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import pi, sqrt
+from typing import Any
+
+from anexa.engines.protocol import IGNORE
+from microgpt import Value, dot, softmax
+
+Vector = list[Value]
+Matrix = list[Vector]
+Nested = Any  # a Vector or a Matrix, or a single Value
+
+
+def total(values: Sequence[Value]) -> Value:
+    """Their sum, as one node."""
+    return Value(sum(value.data for value in values), tuple(values), (1.0,) * len(values))
+
+
+def tanh(u: Value) -> Value:
+    """(1 − e⁻²ᵘ) / (1 + e⁻²ᵘ), by the sign of u so that nothing overflows."""
+    if u.data < 0:
+        return -tanh(-u)
+    e = (u * -2).exp()
+    return (1 - e) / (1 + e)
+
+
+class ScalarOperations:
+    """See `anexa.model.operations.Operations`."""
+
+    def embedding(self, table_VC: Matrix, tokens_T: Sequence[int]) -> Matrix:
+        """y_t = E[token_t]: the very same numbers, so that gradients flow back into the table."""
+        return [table_VC[token] for token in tokens_T]
+
+    def positions(self, x_TC: Matrix, table_SC: Matrix, start: int) -> Matrix:
+        """y_t = x_t + P[start + t]."""
+        return self.add(x_TC, table_SC[start : start + len(x_TC)])
+
+    def add(self, x_TC: Matrix, y_TC: Matrix) -> Matrix:
+        """z = x + y."""
+        return [[a + b for a, b in zip(x_row, y_row)] for x_row, y_row in zip(x_TC, y_TC)]
+
+    def transpose(self, w: Matrix) -> Matrix:
+        """y = xᵀ: the same numbers in other places."""
+        return list(map(list, zip(*w)))
+
+    def linear(self, x_TC: Matrix, weight_OC: Matrix, bias_O: Vector | None = None) -> Matrix:
+        """y = x Wᵀ + b."""
+        y_TO = [[dot(row, x) for row in weight_OC] for x in x_TC]
+        if bias_O is None:
+            return y_TO
+        return [[y + bias for y, bias in zip(row, bias_O)] for row in y_TO]
+
+    def split(self, x_TC: Matrix, parts: int) -> tuple[Matrix, ...]:
+        """y⁰, y¹, … = the columns of x in equal groups."""
+        width = len(x_TC[0]) // parts
+        starts = range(0, width * parts, width)
+        return tuple([row[start : start + width] for row in x_TC] for start in starts)
+
+    def layer_norm(self, x_TC: Matrix, gain_C: Vector, bias_C: Vector, eps: float) -> Matrix:
+        """y = (x − mean(x)) / √(var(x) + ε) · γ + β, row by row."""
+        y_TC = []
+        for row in x_TC:
+            mean = total(row) / len(row)
+            centred = [x - mean for x in row]
+            scale = (dot(centred, centred) / len(row) + eps) ** -0.5
+            y_TC.append([x * scale * g + b for x, g, b in zip(centred, gain_C, bias_C)])
+        return y_TC
+
+    def rms_norm(self, x_TC: Matrix, eps: float) -> Matrix:
+        """y = x / √(mean(x²) + ε), row by row."""
+        y_TC = []
+        for row in x_TC:
+            scale = (dot(row, row) / len(row) + eps) ** -0.5
+            y_TC.append([x * scale for x in row])
+        return y_TC
+
+    def attention(
+        self,
+        q_TC: Matrix,
+        k_TC: Matrix,
+        v_TC: Matrix,
+        n_head: int,
+        past: tuple[Matrix, Matrix] | None,
+    ) -> Matrix:
+        """y = softmax(Q Kᵀ / √D) V, head by head; a token sees itself and those before it."""
+        keys, values = past or ([], [])
+        before = len(keys)
+        # What stays for later tokens are numbers without a history: inference keeps no graph.
+        new = (k_TC, v_TC) if past is None else (forget(k_TC), forget(v_TC))
+        keys += new[0]
+        values += new[1]
+        head_dim = len(q_TC[0]) // n_head
+        y_TC = []
+        for t, q in enumerate(q_TC):
+            seen = before + t + 1
+            row: Vector = []
+            for start in range(0, len(q), head_dim):
+                head = slice(start, start + head_dim)
+                scores = [dot(q[head], k[head]) / sqrt(head_dim) for k in keys[:seen]]
+                probabilities = softmax(scores)
+                row += [dot(probabilities, vs) for vs in zip(*(v[head] for v in values[:seen]))]
+            y_TC.append(row)
+        return y_TC
+
+    def gelu(self, x_TC: Matrix) -> Matrix:
+        """y = x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2."""
+
+        def gelu(x: Value) -> Value:
+            return 0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x * x * x)))
+
+        return [list(map(gelu, row)) for row in x_TC]
+
+    def relu(self, x_TC: Matrix) -> Matrix:
+        """y = max(0, x)."""
+        return [[x.relu() for x in row] for row in x_TC]
+
+    def cross_entropy(self, logits_TV: Matrix, targets_T: Sequence[int], count: int) -> Nested:
+        """L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / count: a single Value."""
+        losses = []
+        for logits, target in zip(logits_TV, targets_T):
+            if target != IGNORE:
+                highest = max(logit.data for logit in logits)
+                exps = [(logit - highest).exp() for logit in logits]
+                losses.append(total(exps).log() + highest - logits[target])
+        return total(losses) / count
+
+
+def forget(x: Matrix) -> Matrix:
+    """The same numbers, without where they came from."""
+    return [[Value(value.data) for value in row] for row in x]

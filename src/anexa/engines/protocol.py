@@ -1,0 +1,111 @@
+"""What every engine can do, and the few things that they share."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from anexa.model.config import ModelConfig
+from anexa.model.weights import Weights
+
+IGNORE = -100  # a target that no loss is taken of: the number PyTorch and transformers use
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B rows of T tokens, and for each token the one that should follow it.
+
+    Attributes:
+        inputs: B*T token ids, row by row; a row that is shorter is filled up with 0.
+        targets: B*T token ids, `IGNORE` where there is nothing to predict.
+        shape: (B, T).
+    """
+
+    inputs: array[int]
+    targets: array[int]
+    shape: tuple[int, int]
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Sequence[int]]) -> Batch:
+        """A batch in which each token of a row is to be predicted from those before it.
+
+        Args:
+            rows: at least one row of at least two tokens each; lengths may differ.
+        """
+        width = max(map(len, rows)) - 1
+        inputs, targets = array("q"), array("q")
+        for row in rows:
+            padding = width + 1 - len(row)
+            inputs.extend(row[:-1])
+            inputs.extend([0] * padding)
+            targets.extend(row[1:])
+            targets.extend([IGNORE] * padding)
+        return cls(inputs, targets, (len(rows), width))
+
+    @property
+    def count(self) -> int:
+        """How many tokens are to be predicted."""
+        return len(self.targets) - self.targets.count(IGNORE)
+
+    def rows(self) -> Iterator[tuple[array[int], array[int]]]:
+        """Inputs and targets, row by row, without the filling after the last target."""
+        width = self.shape[1]
+        for start in range(0, len(self.inputs), width):
+            targets = self.targets[start : start + width]
+            while targets and targets[-1] == IGNORE:
+                targets.pop()
+            yield self.inputs[start : start + len(targets)], targets
+
+
+@dataclass
+class Cache:
+    """What an engine keeps of the tokens it has read, so as not to read them again.
+
+    Attributes:
+        layers: for each layer its keys and values, in the engine's own form.
+        length: how many tokens that is.
+    """
+
+    layers: list[Any]
+    length: int = 0
+
+
+class Engine(Protocol):
+    """One way to compute a model.
+
+    An engine holds the weights, and once it trains, the optimizer's state. Token ids are below
+    `config.vocab_size`, and no row or cache is longer than `config.block_size`: callers see to it.
+    """
+
+    name: str
+    dtype: str  # "float32" or "float64"
+    config: ModelConfig
+
+    def logits(self, tokens: Sequence[int]) -> list[list[float]]:
+        """For each of T tokens the V logits of what follows it, computed without a cache."""
+
+    def loss(self, batch: Batch) -> float:
+        """The mean of −log p(target), in nats a token."""
+
+    def gradients(self, batch: Batch) -> tuple[float, Weights]:
+        """The loss, and its derivative in every weight."""
+
+    def train_step(self, batch: Batch, learning_rate: float) -> float:
+        """One step of Adam; gives the loss before it."""
+
+    def new_cache(self) -> Cache:
+        """A cache that has read nothing."""
+
+    def next_logits(self, tokens: Sequence[int], cache: Cache) -> Sequence[float]:
+        """Read at least one more token; the V logits of what follows the last one."""
+
+    def weights(self) -> Weights:
+        """A copy of the weights, in the engine's own precision."""
+
+    def optimizer_state(self) -> Weights:
+        """A copy of Adam's moments: "m." and "v." before a weight's name; empty before training."""
+
+    def resume(self, state: Weights, step: int) -> None:
+        """Take moments back, as they were after `step` steps."""

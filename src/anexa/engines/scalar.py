@@ -1,0 +1,94 @@
+"""Rung 1: a graph of `Value` scalars. Slow, exact, and with every number in sight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from anexa.engines.adam import Adam, AdamLists
+from anexa.engines.nested import as_weight, nest
+from anexa.engines.operations.scalar import ScalarOperations, total
+from anexa.engines.protocol import Batch, Cache
+from anexa.model.architectures import architecture
+from anexa.model.config import ModelConfig
+from anexa.model.weights import Weights
+from microgpt import Value
+
+
+class ScalarEngine:
+    """An `anexa.engines.protocol.Engine` in pure Python, in float64."""
+
+    name = "scalar"
+    dtype = "float64"
+
+    def __init__(self, config: ModelConfig, weights: Weights, adam: Adam) -> None:
+        self.config = config
+        self._forward = architecture(config).forward
+        self._ops = ScalarOperations()
+        self._optimizer = AdamLists(adam)
+        self._shapes = {name: weight.shape for name, weight in weights.items()}
+        self._values = {name: list(map(Value, weight.data)) for name, weight in weights.items()}
+        self._nested = {name: nest(self._values[name], self._shapes[name]) for name in weights}
+
+    def graph(self, batch: Batch) -> Value:
+        """The loss, with the whole graph behind it."""
+        losses = []
+        for inputs, targets in batch.rows():
+            logits_TV = self._forward(self._ops, self.config, self._nested, inputs)
+            losses.append(self._ops.cross_entropy(logits_TV, targets, batch.count))
+        return total(losses)
+
+    def logits(self, tokens: Sequence[int]) -> list[list[float]]:
+        """See `Engine`, here and below."""
+        logits_TV = self._forward(self._ops, self.config, self._nested, tokens)
+        return [[logit.data for logit in row] for row in logits_TV]
+
+    def loss(self, batch: Batch) -> float:
+        return self.graph(batch).data
+
+    def gradients(self, batch: Batch) -> tuple[float, Weights]:
+        loss = self._backward(batch)
+        return loss, {
+            name: as_weight((value.grad for value in values), self._shapes[name])
+            for name, values in self._values.items()
+        }
+
+    def train_step(self, batch: Batch, learning_rate: float) -> float:
+        loss = self._backward(batch)
+        self._optimizer.step += 1
+        for name, values in self._values.items():
+            numbers, grads = [v.data for v in values], [v.grad for v in values]
+            numbers = self._optimizer.update(name, numbers, grads, learning_rate)
+            for value, number in zip(values, numbers):
+                value.data = number
+        return loss
+
+    def new_cache(self) -> Cache:
+        return Cache([([], []) for _ in range(self.config.n_layer)])
+
+    def next_logits(self, tokens: Sequence[int], cache: Cache) -> list[float]:
+        logits_TV = self._forward(
+            self._ops, self.config, self._nested, tokens, cache.length, cache.layers
+        )
+        cache.length += len(tokens)
+        return [logit.data for logit in logits_TV[-1]]
+
+    def weights(self) -> Weights:
+        return {
+            name: as_weight((value.data for value in values), self._shapes[name])
+            for name, values in self._values.items()
+        }
+
+    def optimizer_state(self) -> Weights:
+        return self._optimizer.state(self._shapes)
+
+    def resume(self, state: Weights, step: int) -> None:
+        self._optimizer.resume(state, step)
+
+    def _backward(self, batch: Batch) -> float:
+        """The loss; every weight's `grad` is its derivative in it."""
+        for values in self._values.values():
+            for value in values:
+                value.grad = 0.0
+        loss = self.graph(batch)
+        loss.backward()
+        return loss.data
