@@ -1,0 +1,20 @@
+"""Corpora: those known by name (a registry, downloads into a cache, two that need no network),
+files and standard input, all read into `Documents` and split for training and validation.
+"""
+
+from anexa.data.corpora import Documents, guess_layout, read_corpus, split
+from anexa.data.download import Progress, cache_folder, fetch
+from anexa.data.registry import CORPORA, Corpus, Layout
+
+__all__ = [
+    "CORPORA",
+    "Corpus",
+    "Documents",
+    "Layout",
+    "Progress",
+    "cache_folder",
+    "fetch",
+    "guess_layout",
+    "read_corpus",
+    "split",
+]

@@ -1,0 +1,435 @@
+import io
+import os
+import random
+import re
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from anexa.data import CORPORA, Documents, guess_layout, read_corpus, split
+from anexa.data.gutenberg import strip_gutenberg
+from anexa.errors import AnexaError, UsageError
+
+CITIES = """\
+Rio de Janeiro
+Paris
+São Tomé
+New York
+Ouagadougou
+Newcastle upon Tyne
+Portland (Oregon)
+Tokyo
+"""
+PROSE = """\
+The old harbour lay under a grey sky, and nobody had swept the quay since
+the herring boats went north. A boy with a bucket walked along it and he
+counted the gulls, as he did each morning, and lost count as he did each
+morning when the bell of the customs house began to ring
+"""
+VERSE = """\
+The mill wheel turns,
+the miller sleeps;
+a candle burns,
+the river keeps
+its own slow time.
+"""
+CHINESE_PROSE = (
+    "春天到了、河边的柳树开始发芽、孩子们在岸上奔跑、老人坐在桥头慢慢地说着从前的故事和远方的消息\n"
+    * 5
+)
+CODE = "def area(width, height):\n    result = width * height\n    return result\n"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of one's own, so that no test sees what the machine has."""
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    monkeypatch.setenv("ANEXA_CACHE", str(folder))
+    return folder
+
+
+def write(path: Path, data: str | bytes) -> str:
+    path.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+    return str(path)
+
+
+# The corpora at hand
+
+
+def test_firstnames_is_a_clean_list_with_every_letter() -> None:
+    names = read_corpus("firstnames")
+    assert names.name == "firstnames"
+    assert names.layout == "lines"
+    assert len(names.texts) >= 1500
+    assert all(re.fullmatch("[a-z]{2,15}", name) for name in names.texts)
+    assert names.texts == sorted(set(names.texts))
+    assert len(set("".join(names.texts))) == 26
+
+
+def test_firstnames_file_has_no_stray_characters() -> None:
+    import importlib.resources
+
+    data = (importlib.resources.files("anexa.data") / "firstnames.txt").read_bytes()
+    assert re.fullmatch(rb"([a-z]{2,15}\n)+", data.replace(b"\r\n", b"\n"))
+    assert len(data) == pytest.approx(CORPORA["firstnames"].size, rel=0.15)
+
+
+def test_python_docs_is_running_text_of_some_size() -> None:
+    docs = read_corpus("python-docs")
+    assert docs.layout == "text"
+    [text] = docs.texts
+    assert len(text) > 300_000
+    assert text.startswith('The "assert" statement\n')  # the first topic in sorted order
+    assert "\n\nThe standard type hierarchy\n" in text
+    assert len(text) == pytest.approx(CORPORA["python-docs"].size, rel=0.5)
+
+
+def test_python_docs_missing_from_this_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
+    with pytest.raises(AnexaError, match=r"pydoc_data.*firstnames"):
+        read_corpus("python-docs")
+
+
+def test_registry_is_complete() -> None:
+    for name, corpus in CORPORA.items():
+        assert corpus.name == name
+        assert "/" not in name  # so that a path is never taken for a name
+        assert "\\" not in name
+        assert corpus.summary
+        assert corpus.size > 0
+        assert corpus.layout in ("lines", "text")
+        assert corpus.source is None or corpus.source.startswith("https://")
+    assert {name for name, corpus in CORPORA.items() if corpus.source is None} == {
+        "firstnames",
+        "python-docs",
+    }
+
+
+# Where a corpus comes from
+
+
+def test_registered_name_wins_over_a_file_and_a_path_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "firstnames", "one\ntwo\nthree\n")
+    assert len(read_corpus("firstnames").texts) > 1000
+    mine = read_corpus(f".{os.sep}firstnames")
+    assert mine == Documents("firstnames", "lines", ["one", "two", "three"])
+
+
+def test_layout_of_a_registered_corpus_can_be_overridden() -> None:
+    assert len(read_corpus("firstnames", "text").texts) == 1
+    assert len(read_corpus("python-docs", "lines").texts) > 1000
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"anna\nbela\n")))
+    assert read_corpus("-") == Documents("standard input", "lines", ["anna", "bela"])
+
+
+def test_standard_input_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(AnexaError, match="standard input is closed"):
+        read_corpus("-")
+
+
+def test_line_ends_and_byte_order_mark_are_normalised(tmp_path: Path) -> None:
+    spec = write(tmp_path / "poem.txt", b"\xef\xbb\xbfone\r\ntwo\rthree\n")
+    assert read_corpus(spec, "text") == Documents("poem.txt", "text", ["one\ntwo\nthree\n"])
+
+
+def test_lines_are_stripped_and_empty_ones_left_out(tmp_path: Path) -> None:
+    # U+2028 and U+0085 end a line for str.splitlines, and not here.
+    spec = write(tmp_path / "list.txt", "  a\u2028b \n\n \t\nc\u0085d\n\n")
+    assert read_corpus(spec, "lines").texts == ["a\u2028b", "c\u0085d"]
+
+
+def test_text_is_kept_as_it_is(tmp_path: Path) -> None:
+    text = "\n  Überschrift\n\nEin Satz.  \n\n"
+    spec = write(tmp_path / "text.txt", text)
+    assert read_corpus(spec, "text").texts == [text]
+
+
+# Layout
+
+
+@pytest.mark.parametrize(
+    ("text", "layout"),
+    [
+        (CITIES, "lines"),
+        ("anna\nbela\ncyril", "lines"),
+        ("\n\n" + CITIES + "\n\n\n", "lines"),
+        (CITIES * 20 + "\n" + CITIES, "lines"),  # one blank line astray in a long list
+        ("CC(=O)Oc1ccccc1C(=O)O\nCN1C=NC2=C1C\n", "lines"),  # molecules
+        (PROSE, "text"),
+        (VERSE, "text"),
+        (CHINESE_PROSE, "text"),
+        (CODE, "text"),
+        (CITIES + "\n" + CITIES, "text"),  # two paragraphs
+        ("one line", "text"),
+        ("a sentence that is much longer than an entry of a list\n" * 3, "text"),
+    ],
+)
+def test_layout_is_guessed(tmp_path: Path, text: str, layout: str) -> None:
+    assert guess_layout(text) == layout
+    assert read_corpus(write(tmp_path / "x.txt", text)).layout == layout
+
+
+def test_each_condition_of_the_guess_counts() -> None:
+    assert guess_layout("a b c d\n" * 50) == "lines"
+    assert guess_layout("a b c d e\n" * 50) == "text"  # words
+    assert guess_layout("x" * 40 + "\n" + "x" * 40) == "lines"
+    assert guess_layout("x" * 41 + "\n" + "x" * 41) == "text"  # length
+    assert guess_layout("x\n" * 19 + "x.\n") == "lines"
+    assert guess_layout("x\n" * 18 + "x.\nx…\n") == "text"  # punctuation
+    assert guess_layout("x\n" * 18 + " x\n\tx\n") == "text"  # indentation
+    assert guess_layout("x\n" * 98 + "\nx\n") == "lines"
+    assert guess_layout("x\n" * 97 + "\nx\n") == "text"  # blank lines
+
+
+def test_unknown_layout_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="unknown layout 'words'"):
+        read_corpus("firstnames", "words")  # type: ignore[arg-type]
+
+
+# Bad input
+
+
+def test_missing_file_names_the_corpora_and_a_close_one(tmp_path: Path) -> None:
+    with pytest.raises(AnexaError, match=r"'shakespere', perhaps you meant shakespeare:"):
+        read_corpus("shakespere")
+    with pytest.raises(AnexaError) as caught:
+        read_corpus(str(tmp_path / "qqq"))
+    assert "perhaps" not in str(caught.value)
+    assert all(name in str(caught.value) for name in CORPORA)
+    for spec in ("", "a\0b"):
+        with pytest.raises(AnexaError, match="no corpus and no file"):
+            read_corpus(spec)
+
+
+def test_folder(tmp_path: Path) -> None:
+    with pytest.raises(AnexaError, match="is a folder"):
+        read_corpus(str(tmp_path))
+
+
+def test_path_through_a_file(tmp_path: Path) -> None:
+    spec = write(tmp_path / "x.txt", "abc")
+    with pytest.raises(AnexaError, match=r"x\.txt"):
+        read_corpus(spec + "/y.txt")
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32" or not hasattr(os, "geteuid") or os.geteuid() == 0,
+    reason="this user may read everything",
+)
+def test_file_without_permission(tmp_path: Path) -> None:
+    spec = write(tmp_path / "x.txt", "abc")
+    Path(spec).chmod(0)
+    with pytest.raises(AnexaError, match=r"cannot read .*x\.txt: Permission denied"):
+        read_corpus(spec)
+
+
+def test_path_too_long_for_the_system(tmp_path: Path) -> None:
+    with pytest.raises(AnexaError, match=r"cannot read|no corpus and no file"):
+        read_corpus(str(tmp_path / ("x" * 5000)))
+
+
+def test_not_utf_8(tmp_path: Path) -> None:
+    spec = write(tmp_path / "latin.txt", b"\xef\xbb\xbfcaf\xe9 au lait\n")
+    with pytest.raises(AnexaError, match=r"latin\.txt is not UTF-8 text, .* offset 6:"):
+        read_corpus(spec)
+
+
+def test_binary(tmp_path: Path) -> None:
+    spec = write(tmp_path / "x.bin", b"abc\0\xff")
+    with pytest.raises(AnexaError, match=r"x\.bin is not a text file.*offset 3:"):
+        read_corpus(spec)
+
+
+@pytest.mark.parametrize("data", [b"", b" \n\t\r\n", b"\xef\xbb\xbf", "\u3000\n".encode()])
+@pytest.mark.parametrize("layout", ["auto", "lines", "text"])
+def test_empty(tmp_path: Path, data: bytes, layout: str) -> None:
+    spec = write(tmp_path / "empty.txt", data)
+    with pytest.raises(AnexaError, match=r"empty\.txt holds no text"):
+        read_corpus(spec, layout)  # type: ignore[arg-type]
+
+
+def test_every_message_is_one_sentence(tmp_path: Path) -> None:
+    for spec in ("shakespere", str(tmp_path), write(tmp_path / "e", ""), ""):
+        with pytest.raises(AnexaError) as caught:
+            read_corpus(spec)
+        message = str(caught.value)
+        assert "\n" not in message
+        assert not message.endswith(".")
+
+
+# The fingerprint
+
+
+def test_sha256_tells_contents_apart() -> None:
+    one = Documents("a", "lines", ["ab", "c"])
+    assert one.sha256 == Documents("another name", "lines", ["ab", "c"]).sha256
+    others = [["a", "bc"], ["c", "ab"], ["abc"], ["ab", "c", ""], ["ab\nc"]]
+    digests = {replace(one, texts=texts).sha256 for texts in others}
+    assert len(digests | {one.sha256, replace(one, layout="text").sha256}) == len(others) + 2
+    # Written down, since a training that is resumed later compares it with what it stored.
+    assert one.sha256 == "5e10b5e23ba7e6d3bb15919e1e2c0c23d91f48a1187ab34ebb98969b5048a2b6"
+
+
+# Split
+
+fractions = st.floats(0.001, 0.999)
+
+
+@given(st.lists(st.text(min_size=1), min_size=2), fractions, st.integers())
+def test_split_of_lines_loses_nothing(texts: list[str], fraction: float, seed: int) -> None:
+    train, validation = split(Documents("x", "lines", texts), fraction, seed)
+    assert Counter(train.texts) + Counter(validation.texts) == Counter(texts)
+    assert train.texts
+    assert validation.texts
+    assert abs(len(validation.texts) - fraction * len(texts)) <= 1
+    assert (train.name, train.layout) == (validation.name, validation.layout) == ("x", "lines")
+
+
+@given(st.text(min_size=2) | st.text("ab\n", min_size=2, max_size=3000), fractions)
+@example("a\n" + "b" * 98, 0.9)
+@example("b" * 98 + "\na", 0.1)
+def test_split_of_text_loses_nothing(text: str, fraction: float) -> None:
+    train, validation = split(Documents("x", "text", [text]), fraction)
+    assert len(train.texts) == len(validation.texts) == 1
+    assert train.texts[0] + validation.texts[0] == text
+    assert train.texts[0]
+    assert validation.texts[0]
+    # The cut moves by at most half of what the smaller part should have.
+    assert 0.5 * fraction * len(text) - 1 <= len(validation.texts[0])
+    assert 0.5 * (1 - fraction) * len(text) - 1 <= len(train.texts[0])
+
+
+def test_split_of_lines_is_drawn_by_the_seed() -> None:
+    documents = Documents("x", "lines", [str(i) for i in range(100)])
+    shuffled = [str(i) for i in range(100)]
+    random.Random(42).shuffle(shuffled)
+    train, validation = split(documents)
+    assert train.texts == shuffled[:90]
+    assert validation.texts == shuffled[90:]
+    assert split(documents, seed=1)[1].texts != validation.texts
+    assert documents.texts == [str(i) for i in range(100)]
+
+
+@pytest.mark.parametrize("width", [19, 64, 71])
+def test_split_of_text_cuts_at_the_nearest_line_start(width: int) -> None:
+    text = ("x" * (width - 1) + "\n") * (20_000 // width)
+    train, validation = split(Documents("x", "text", [text]))
+    assert train.texts[0].endswith("\n")
+    assert abs(len(validation.texts[0]) - len(text) / 10) <= width / 2 + 1
+
+
+def test_split_of_text_without_lines_is_still_a_tenth() -> None:
+    _, validation = split(Documents("x", "text", ["y" * 1000]))
+    assert validation.texts == ["y" * 100]
+
+
+def test_split_needs_two_of_something() -> None:
+    with pytest.raises(AnexaError, match="single document"):
+        split(Documents("x", "lines", ["only"]))
+    with pytest.raises(AnexaError, match="single character"):
+        split(Documents("x", "text", ["o"]))
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 10.0, float("nan")])
+def test_split_with_an_impossible_fraction(fraction: float) -> None:
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        split(Documents("x", "lines", ["a", "b"]), fraction)
+
+
+# Project Gutenberg
+
+BOOK = """\
+THE LAMP
+
+   a tale for winter
+
+I had seen little of the lamp lately.
+
+* * *
+
+"***" was all it said.
+*** END OF THE LINE ***
+
+The end.
+"""
+HEADER = """\
+The Project Gutenberg eBook of The Lamp
+
+Title: The Lamp
+
+"""
+STARTS = [
+    "*** START OF THE PROJECT GUTENBERG EBOOK THE LAMP ***",
+    "*** START OF THIS PROJECT GUTENBERG EBOOK THE LAMP ***",
+    "***START OF THE PROJECT GUTENBERG EBOOK THE LAMP***",
+    "***START OF THE PROJECT GUTENBERG EBOOK, THE LAMP\nOR A WINTER'S TALE***",
+    "*** START OF THE PROJECT GUTENBERG EBOOK THE LAMP",
+    "*** START OF THIS PROJECT GUTENBERG EBOOK THE LAMP ***\n\n\nProduced by A. Reader\nand B.",
+]
+ENDS = [
+    "*** END OF THE PROJECT GUTENBERG EBOOK THE LAMP ***",
+    "***END OF THIS PROJECT GUTENBERG EBOOK, THE LAMP\nOR A WINTER'S TALE***",
+    "End of the Project Gutenberg EBook of The Lamp, by\nNobody\n\n"
+    "*** END OF THIS PROJECT GUTENBERG EBOOK THE LAMP ***",
+]
+FOOTER = "\n\nUpdated editions will replace the previous one.\n***\n"
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("end", ENDS)
+def test_gutenberg_header_and_footer_go(start: str, end: str) -> None:
+    served = f"{HEADER}{start}\n\n\n\n{BOOK}\n\n\n{end}{FOOTER}"
+    assert strip_gutenberg(served) == BOOK
+
+
+def test_gutenberg_header_or_footer_alone() -> None:
+    assert strip_gutenberg(f"{HEADER}{STARTS[0]}\n\n{BOOK}") == BOOK
+    assert strip_gutenberg(f"{BOOK}\n\n{ENDS[0]}{FOOTER}") == BOOK
+
+
+def test_gutenberg_keeps_a_book_that_quotes_the_markers() -> None:
+    book = f"He read:\n{STARTS[0]}\nand\n{ENDS[0]}\nand slept.\n"
+    assert strip_gutenberg(f"{HEADER}{STARTS[1]}\n{book}{ENDS[1]}{FOOTER}") == book
+
+
+@given(st.text().map(lambda text: text.replace("\r", "")))
+def test_gutenberg_text_with_neither_is_unchanged(text: str) -> None:
+    assert strip_gutenberg(text) == text
+    assert strip_gutenberg(BOOK + text) == BOOK + text
+
+
+words = st.text(st.characters(codec="utf-8", exclude_categories=["Z", "C"]), min_size=1)
+book_lines = st.lists(words | st.sampled_from(["", "***", "  indented", *BOOK.split("\n")]))
+
+
+@given(words, book_lines, words, st.sampled_from(STARTS), st.sampled_from(ENDS))
+def test_gutenberg_keeps_the_book(
+    first: str, lines: list[str], last: str, start: str, end: str
+) -> None:
+    book = "\n".join([first, *lines, last]) + "\n"
+    served = f"{HEADER}{start}\n\n\n{book}\n\n{end}{FOOTER}"
+    assert strip_gutenberg(served) == book
+
+
+def test_sherlock_is_stripped_from_a_windows_file_put_in_the_cache(cache: Path) -> None:
+    served = f"\ufeff{HEADER}{STARTS[0]}\n\n{BOOK}\n{ENDS[0]}{FOOTER}"
+    write(cache / "sherlock.txt", served.replace("\n", "\r\n"))
+    assert read_corpus("sherlock") == Documents("sherlock", "text", [BOOK])
+
+
+def test_sherlock_without_header_passes_unchanged(cache: Path) -> None:
+    write(cache / "sherlock.txt", f"\n{BOOK}\n\n")
+    assert read_corpus("sherlock").texts == [f"\n{BOOK}\n\n"]
