@@ -1,0 +1,60 @@
+"""The model card: what a model is and how it was made, for whoever finds the folder."""
+
+from __future__ import annotations
+
+from anexa import __version__
+from anexa.model.config import ModelConfig
+from anexa.model.weights import count
+from anexa.training.checkpoint import History
+from anexa.training.settings import Settings
+
+
+def model_card(config: ModelConfig, settings: Settings, corpus: str, history: History) -> str:
+    """`README.md` of a model folder, with the header that the Hugging Face Hub reads.
+
+    Args:
+        config: what was trained.
+        settings: how.
+        corpus: the corpus's name.
+        history: what came of it.
+    """
+    losses = "\n".join(
+        f"| {e.step:,} | {e.seconds:,.0f} | {_loss(e.train_loss)} | {e.validation_loss:.4f} |"
+        for e in history.evaluations
+    )
+    return f"""---
+library_name: transformers
+pipeline_tag: text-generation
+tags: [anexa]
+---
+
+# {corpus}: a {config.model_type} model of {count(config):,} parameters
+
+Trained from nothing on `{corpus}` with [Anexa](https://pypi.org/project/anexa/) {__version__}:
+
+```
+{settings.command()}
+```
+
+| | |
+| --- | --- |
+| parameters | {count(config):,} |
+| architecture | {config.model_type}: {config.n_layer} layers, {config.n_head} heads, width {config.n_embd} |
+| context | {config.block_size} tokens |
+| vocabulary | {config.vocab_size} symbols |
+| corpus | {corpus} |
+| steps | {history.step:,} of {settings.batch_size} rows, {history.tokens:,} tokens |
+| time | {history.seconds:,.0f} s |
+
+Losses are in nats a token; the validation text was never trained on.
+
+| step | seconds | training loss | validation loss |
+| --- | --- | --- | --- |
+{losses}
+
+The same command writes the same weights on the same machine where the run is measured in steps.
+"""
+
+
+def _loss(loss: float | None) -> str:
+    return "" if loss is None else f"{loss:.4f}"

@@ -1,0 +1,104 @@
+"""All that a run needs to go on as if it had never stopped, in one file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from anexa.engines import Engine
+from anexa.errors import AnexaError, UsageError
+from anexa.model.tensors import read_tensors, write_tensors
+from anexa.model.weights import Weights
+from anexa.training.settings import Settings
+
+STATE = Path("training") / "state.safetensors"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The losses at one point of a run, in nats a token.
+
+    Attributes:
+        step: how many steps were done.
+        seconds: the time they took.
+        train_loss: the mean over the steps since the evaluation before; None at the start.
+        validation_loss: on text that no step sees.
+    """
+
+    step: int
+    seconds: float
+    train_loss: float | None
+    validation_loss: float
+
+
+@dataclass
+class History:
+    """What has happened in a run so far.
+
+    Attributes:
+        step: how many steps were done.
+        seconds: the time they took.
+        tokens: how many tokens were predicted in them.
+        losses: of the steps since the last evaluation.
+        evaluations: in order.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+    losses: list[float] = field(default_factory=list)
+    evaluations: list[Evaluation] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class State:
+    """A checkpoint: the engine's numbers in its own precision, and the run's history."""
+
+    settings: Settings
+    corpus_sha256: str
+    history: History
+    weights: Weights
+    moments: Weights
+
+
+def write_state(
+    folder: Path, settings: Settings, corpus_sha256: str, history: History, engine: Engine
+) -> None:
+    """Replace the checkpoint in a model folder.
+
+    Raises:
+        AnexaError: it cannot be written; the old one stays.
+    """
+    tensors = {f"w.{name}": weight for name, weight in engine.weights().items()}
+    run = {
+        "settings": settings.to_json(),
+        "corpus_sha256": corpus_sha256,
+        "history": asdict(history),
+    }
+    write_tensors(folder / STATE, tensors | engine.optimizer_state(), {"run": json.dumps(run)})
+
+
+def read_state(folder: Path) -> State:
+    """The checkpoint in a model folder.
+
+    Raises:
+        AnexaError: there is none, or it is damaged.
+    """
+    path = folder / STATE
+    if not path.exists():
+        raise AnexaError(f"{folder} holds no training that could go on: it has no {STATE}")
+    tensors, metadata = read_tensors(path)
+    try:
+        run = json.loads(metadata["run"])
+        history = History(**run["history"])
+        history.evaluations = [
+            Evaluation(**evaluation) for evaluation in run["history"]["evaluations"]
+        ]
+        settings = Settings(**run["settings"])
+        corpus_sha256 = str(run["corpus_sha256"])
+    except (KeyError, TypeError, ValueError, UsageError) as error:
+        raise AnexaError(f"{path} is damaged: it does not describe a run ({error})") from error
+    weights = {key[2:]: weight for key, weight in tensors.items() if key.startswith("w.")}
+    moments = {key: weight for key, weight in tensors.items() if not key.startswith("w.")}
+    return State(settings, corpus_sha256, history, weights, moments)

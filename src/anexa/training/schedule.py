@@ -1,0 +1,65 @@
+"""How far a run is, and the learning rate that belongs there."""
+
+from __future__ import annotations
+
+import time
+
+
+def learning_rate(highest: float, progress: float, warmup: float) -> float:
+    """Linearly up during the share `warmup` of the run, then linearly down to 0 at its end."""
+    if progress < warmup:
+        return highest * progress / warmup
+    return highest * (1 - progress) / (1 - warmup)
+
+
+class Clock:
+    """How far a run is: the share of its steps, or of its minutes, that is behind it.
+
+    Args:
+        steps: the planned number of steps, or None.
+        minutes: the planned time, or None.
+        seconds: the time that was used before, if the run goes on after a stop.
+    """
+
+    def __init__(self, steps: int | None, minutes: float | None, seconds: float = 0.0) -> None:
+        self._steps = steps
+        self._budget = minutes * 60 if minutes is not None else None
+        self._began = time.perf_counter() - seconds
+        self._last_step = self._began
+        self._step_seconds = 0.0
+        self.reserve = 0.0  # seconds that the end of the run will need, within its minutes
+
+    @property
+    def seconds(self) -> float:
+        """Time used, that before a stop included."""
+        return time.perf_counter() - self._began
+
+    def stepped(self) -> None:
+        """Tell that a step has been done."""
+        now = time.perf_counter()
+        step_seconds = now - self._last_step
+        self._last_step = now
+        # A moving average: one slow step says little about the next.
+        weight = 0.1 if self._step_seconds else 1.0
+        self._step_seconds += weight * (step_seconds - self._step_seconds)
+
+    def paused(self) -> None:
+        """Tell that the time since the last step was spent on something else."""
+        self._last_step = time.perf_counter()
+
+    def progress(self, step: int) -> float:
+        """The share of the run that `step` steps are, from 0 to 1; 1 when there is no next step."""
+        if self._steps is not None:
+            return min(1.0, step / self._steps)
+        assert self._budget is not None
+        left = self._budget - self.reserve - self.seconds
+        if step and left < self._step_seconds / 2:  # the next step would end further away than now
+            return 1.0
+        return min(1.0, max(0.0, 1 - left / (self._budget - self.reserve)))
+
+    def seconds_left(self, step: int) -> float:
+        """An estimate of the time to the end."""
+        if self._budget is not None:
+            return max(0.0, self._budget - self.seconds)
+        assert self._steps is not None
+        return (self._steps - step) * self._step_seconds + self.reserve
