@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from anexa.cli.graph import graph
+from anexa.errors import AnexaError, UsageError
+from anexa.model.architectures import architecture
+from anexa.model.config import PRESETS
+
+app = typer.Typer()
+app.command()(graph)
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(app, arguments)
+    if result.exception:
+        raise result.exception
+    return result.output
+
+
+def test_an_expression_becomes_mermaid() -> None:
+    output = run("(a*b + c).relu()", "a=2", "b=-3", "c=10")
+    assert "flowchart" in output
+    assert "(a*b + c).relu() = 4" in output
+
+
+@pytest.mark.parametrize(
+    ("suffix", "start"), [(".svg", "<svg"), (".mmd", "---"), (".dot", "digraph")]
+)
+def test_the_file_name_gives_the_format(tmp_path: Path, suffix: str, start: str) -> None:
+    out = tmp_path / f"a{suffix}"
+    assert str(out) in run("a + 1", "a=2", "--out", str(out)).replace("\n", "")
+    assert out.read_text("utf-8").startswith(start)
+    run("a + 1", "a=2", "--out", str(out), "--format", "dot")
+    assert out.read_text("utf-8").startswith("digraph")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_folder_is_a_model(tmp_path: Path, name: str) -> None:
+    config = PRESETS[name].config(27)
+    (tmp_path / "config.json").write_text(json.dumps(architecture(config).to_json(config)))
+    assert "cross_entropy" in run(str(tmp_path), "--format", "dot")
+    with pytest.raises(UsageError, match="takes no values"):
+        run(str(tmp_path), "a=2")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("a", "a=2", "--out", "picture.png"),
+        ("a", "a=2", "--format", "png"),
+        ("a",),
+        ("a", "a"),
+        ("x" * 5000,),
+        ("runs/my-model",),
+        ("a\0",),
+    ],
+)
+def test_slips_are_usage_errors(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError):
+        run(*arguments)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AnexaError):
+        run(str(tmp_path))

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from anexa.graph.drawing import to_dot, to_mermaid, to_svg
+from anexa.graph.model_graph import layers_of, model_graph, recorded_steps
+from anexa.model.architectures import ARCHITECTURES, architecture
+from anexa.model.config import ModelConfig
+
+TYPES = pytest.mark.parametrize("model_type", ARCHITECTURES)
+
+
+def config(model_type: str, n_layer: int = 3) -> ModelConfig:
+    return ModelConfig(
+        model_type, vocab_size=31, block_size=8, n_embd=12, n_head=3, n_layer=n_layer
+    )
+
+
+@TYPES
+@pytest.mark.parametrize("n_layer", [1, 2, 3, 200])
+def test_every_weight_is_drawn_with_its_shape(model_type: str, n_layer: int) -> None:
+    graph = model_graph(config(model_type, n_layer))
+    parameters = architecture(config(model_type)).parameters(config(model_type, n_layer))
+    first = {f"{node.group[1]}." for node in graph.nodes if node.group}
+    assert len(first) == 1
+    (prefix,) = first
+    stem = prefix.removesuffix("0.")
+    for name, parameter in parameters.items():
+        shape = " × ".join(map(str, parameter.shape))
+        if name.startswith(stem) and not name.startswith(prefix):
+            continue  # of another layer, which is drawn as the first one
+        shown = f"{name.removeprefix(prefix)}  {shape}"
+        lines = [
+            line
+            for node in graph.nodes
+            for line in node.details
+            if bool(node.group) == name.startswith(prefix)
+        ]
+        assert any(line == shown or line.startswith(f"{shown},") for line in lines), shown
+    count = sum(math.prod(parameter.shape) for parameter in parameters.values())
+    assert f"{count:,} parameters" in graph.title
+    for write in (to_dot, to_mermaid, to_svg):
+        assert write(graph)
+
+
+@TYPES
+def test_it_goes_from_characters_to_the_loss(model_type: str) -> None:
+    graph = model_graph(config(model_type))
+    assert [node.title for node in graph.nodes[:3]] == ["characters", "tokenizer", "token ids"]
+    assert graph.nodes[-1].title == "loss"
+    reached = {graph.nodes[-1].id}
+    for edge in reversed(graph.edges):
+        if edge.target in reached:
+            reached.add(edge.source)
+    assert reached == {node.id for node in graph.nodes}
+    (logits,) = [edge.source for edge in graph.edges if edge.label == "logits"]
+    assert "→ T × 31" in next(node for node in graph.nodes if node.id == logits).details
+
+
+@TYPES
+def test_layers_are_found_whole(model_type: str) -> None:
+    steps = recorded_steps(config(model_type))
+    layers = layers_of(steps)
+    assert len(layers) == 3
+    for layer in layers:
+        titles = [step.title for step in steps[layer.start : layer.stop]]
+        assert "norm" in titles[0]
+        assert titles[-1] == "add"
+        assert titles.count("attention") == 1
+    assert layers[0].stop == layers[1].start
+    assert layers[1].stop == layers[2].start
+
+
+def test_layers_that_are_alike_are_drawn_once() -> None:
+    one, many = (model_graph(config("gpt2", n_layer)) for n_layer in (1, 5))
+    assert len(one.nodes) == len(many.nodes)
+    assert [e.label for e in one.edges] == [e.label for e in many.edges]
+    (group,) = {node.group for node in many.nodes if node.group}
+    assert group == ("5 layers", "transformer.h.0", "… transformer.h.4")
