@@ -22,6 +22,7 @@ def model_card(config: ModelConfig, settings: Settings, corpus: str, history: Hi
         f"| {e.step:,} | {e.seconds:,.0f} | {_loss(e.train_loss)} | {e.validation_loss:.4f} |"
         for e in history.evaluations
     )
+    sizes = f"{config.n_layer} layers, {config.n_head} heads, width {config.n_embd}"
     return f"""---
 library_name: transformers
 pipeline_tag: text-generation
@@ -39,7 +40,7 @@ Trained from nothing on `{corpus}` with [Anexa](https://pypi.org/project/anexa/)
 | | |
 | --- | --- |
 | parameters | {count(config):,} |
-| architecture | {config.model_type}: {config.n_layer} layers, {config.n_head} heads, width {config.n_embd} |
+| architecture | {config.model_type}: {sizes} |
 | context | {config.block_size} tokens |
 | vocabulary | {config.vocab_size} symbols |
 | corpus | {corpus} |

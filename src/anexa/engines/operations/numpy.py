@@ -20,7 +20,7 @@ Tokens = npt.NDArray[np.int64]
 
 
 def rows(x: Array) -> Array:
-    """All leading axes as one: (B, T, C) as (B·T, C)."""
+    """All leading axes as one: (B, T, C) as (B·T, C), which is one large product instead of B."""
     return x.reshape(-1, x.shape[-1])
 
 
@@ -101,14 +101,14 @@ class Linear(Operation[Array]):
 
     def forward(self, x_TC: Array, weight_OC: Array, bias_O: Array | None = None) -> Array:
         self.x_TC, self.weight_OC, self.has_bias = x_TC, weight_OC, bias_O is not None
-        y_TO: Array = x_TC @ weight_OC.T
+        y_TO: Array = (rows(x_TC) @ weight_OC.T).reshape(*x_TC.shape[:-1], len(weight_OC))
         if bias_O is not None:
             y_TO += bias_O
         return y_TO
 
     def backward(self, g_TO: Array) -> tuple[Array, ...]:
         d_weight_OC = rows(g_TO).T @ rows(self.x_TC)
-        dx_TC = g_TO @ self.weight_OC
+        dx_TC = (rows(g_TO) @ self.weight_OC).reshape(self.x_TC.shape)
         return (
             (dx_TC, d_weight_OC, rows(g_TO).sum(axis=0)) if self.has_bias else (dx_TC, d_weight_OC)
         )

@@ -1,0 +1,36 @@
+"""`anexa corpora`: the corpora known by name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def corpora(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the corpora that have a name, and where those that are downloaded are kept."""
+    import json
+
+    from anexa.data import CORPORA, cache_folder
+
+    rows = [
+        {
+            "name": corpus.name,
+            "summary": corpus.summary,
+            "layout": corpus.layout,
+            "bytes": corpus.size,
+            "source": corpus.source,
+            "here": corpus.source is None or (cache_folder() / corpus.filename).exists(),
+        }
+        for corpus in CORPORA.values()
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        place = "needs no network" if row["source"] is None else "is downloaded once"
+        place = "has been downloaded" if row["here"] and row["source"] else place
+        typer.echo(f"{row['name']:12}  {row['bytes']:>9,} bytes  {place:20}  {row['summary']}")
+    typer.echo(f"\nDownloads are kept in {cache_folder()}; any UTF-8 text file is a corpus too.")

@@ -1,0 +1,77 @@
+"""The program `anexa`: its commands, and how errors are shown."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from anexa import __version__
+from anexa.cli.chat import chat
+from anexa.cli.corpora import corpora
+from anexa.cli.generate import generate
+from anexa.cli.graph import graph
+from anexa.cli.train import train
+from anexa.cli.verify import verify
+from anexa.errors import AnexaError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="With --debug an error shows where in the code it arose.",
+)
+for command in (train, chat, generate, verify, corpora):
+    app.command()(command)
+# An expression may begin with a minus.
+app.command(context_settings={"ignore_unknown_options": True})(graph)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"anexa {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def anexa(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """A GPT that you own: train it on your own text, check it against itself, talk to it."""
+
+
+def main() -> None:
+    """Run the program: an error is one sentence, its exit status 2 for usage and 1 for the rest."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(arguments)
+    except BrokenPipeError:  # whoever read our output has gone: there is nobody to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        print(f"anexa: {_sentence(error)}", file=sys.stderr)
+        sys.exit(error.exit_status if isinstance(error, AnexaError) else 1)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, AnexaError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "the memory of this machine is not enough: try a smaller model or --batch-size"
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    kind = type(error).__name__
+    return f"an error that should not be ({kind}: {error}); please report it, with --debug's output"

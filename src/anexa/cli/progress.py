@@ -1,0 +1,219 @@
+"""A training as it is seen: live on a terminal, as plain text in a pipe, as JSON by a program."""
+
+from __future__ import annotations
+
+import json
+import math
+from types import TracebackType
+from typing import Any, Protocol
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.text import Text
+
+from anexa.generation import Completion, Sampler, Sampling
+from anexa.model.weights import count
+from anexa.training import Run, Step
+
+SAMPLE_TOKENS = 100
+
+
+class Show(Protocol):
+    """What a training tells about itself."""
+
+    def __enter__(self) -> Show: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def download(self, done: int, total: int | None) -> None:
+        """Bytes of the corpus that have come."""
+
+    def begin(self, run: Run) -> None:
+        """The run is about to do its first step."""
+
+    def step(self, run: Run, step: Step) -> None:
+        """A step is done."""
+
+    def end(self, run: Run) -> None:
+        """The run is finished, or was stopped and saved."""
+
+
+class PlainText:
+    """Lines of text, without colour or movement. See `Show` for the methods."""
+
+    def __enter__(self) -> PlainText:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def download(self, done: int, total: int | None) -> None:
+        if done == total:
+            self._print(f"downloaded {done:,} bytes")
+
+    def begin(self, run: Run) -> None:
+        for line in opening(run):
+            self._print(line)
+
+    def step(self, run: Run, step: Step) -> None:
+        if step.evaluation:
+            self._print(evaluated(step))
+            self._sample(run)
+
+    def end(self, run: Run) -> None:
+        for line in closing(run):
+            self._print(line)
+
+    def _sample(self, run: Run) -> None:
+        self._print(f"  {sample(run)!r}")
+
+    def _print(self, text: str) -> None:
+        typer.echo(text)
+
+
+class LiveDisplay(PlainText):
+    """Those lines, and below them a bar that moves."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False)
+        self._bar = Progress(
+            BarColumn(bar_width=None),
+            TextColumn("{task.description}"),
+            console=self._console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+        self._loss = math.nan
+
+    def __enter__(self) -> LiveDisplay:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def download(self, done: int, total: int | None) -> None:
+        size = f"{done / 1e6:.1f}" + (f" of {total / 1e6:.1f}" if total else "")
+        self._move(f"downloading {size} MB", done / total if total else None)
+
+    def step(self, run: Run, step: Step) -> None:
+        # Shown smoothed: single batches differ too much to be read as they fly by.
+        weight = 0.05 if math.isfinite(self._loss) else 1.0
+        self._loss = step.loss if weight == 1.0 else self._loss + weight * (step.loss - self._loss)
+        self._move(
+            f"step {step.number:,} · loss {self._loss:.3f} · "
+            f"{step.tokens_per_second:,.0f} tokens/s · {_duration(step.seconds_left)} left",
+            step.progress,
+        )
+        super().step(run, step)
+
+    def _move(self, description: str, completed: float | None) -> None:
+        if self._task is None:
+            self._task = self._bar.add_task(description, total=1.0)
+        total = None if completed is None else 1.0
+        self._bar.update(self._task, description=description, completed=completed or 0, total=total)
+
+    def _sample(self, run: Run) -> None:
+        self._console.print(Text(sample(run), style="dim"))
+
+    def _print(self, text: str) -> None:
+        self._console.print(Text(text), soft_wrap=True)
+
+
+class JsonLines(PlainText):
+    """An object a line: the start, each evaluation, the end."""
+
+    def download(self, done: int, total: int | None) -> None:
+        pass
+
+    def begin(self, run: Run) -> None:
+        self._object(
+            event="begin",
+            folder=str(run.folder),
+            parameters=count(run.config),
+            settings=run.settings.to_json(),
+            step=run.history.step,
+        )
+
+    def step(self, run: Run, step: Step) -> None:
+        if step.evaluation:
+            self._object(
+                event="evaluation",
+                step=step.number,
+                seconds=step.evaluation.seconds,
+                tokens=run.history.tokens,
+                train_loss=step.evaluation.train_loss,
+                validation_loss=step.evaluation.validation_loss,
+                sample=sample(run),
+            )
+
+    def end(self, run: Run) -> None:
+        self._object(
+            event="end" if run.done else "stopped",
+            folder=str(run.folder),
+            step=run.history.step,
+            seconds=run.history.seconds,
+            validation_loss=run.history.evaluations[-1].validation_loss,
+        )
+
+    def _object(self, **fields: Any) -> None:
+        self._print(json.dumps(fields, ensure_ascii=False))
+
+
+def opening(run: Run) -> list[str]:
+    """What is about to happen."""
+    s, config = run.settings, run.config
+    end = f"{s.steps:,} steps" if s.steps else f"{s.minutes:g} minutes"
+    lines = [
+        f"corpus {run.corpus} · {config.model_type} with {count(config):,} parameters, "
+        f"{config.vocab_size} symbols, context {config.block_size} · engine {s.engine}, "
+        f"{run.engine.dtype} · {end} of {s.batch_size} rows · seed {s.seed}"
+    ]
+    if run.resumed:
+        lines.append(f"going on after step {run.history.step:,}")
+    return lines
+
+
+def evaluated(step: Step) -> str:
+    """The losses, and where the run is."""
+    e = step.evaluation
+    assert e is not None
+    assert e.train_loss is not None
+    return (
+        f"{step.progress:4.0%} · step {e.step:,} · {_duration(e.seconds)} · "
+        f"loss {e.train_loss:.4f} · validation {e.validation_loss:.4f} · "
+        f"{step.tokens_per_second:,.0f} tokens/s"
+    )
+
+
+def sample(run: Run) -> str:
+    """What the model writes now."""
+    sampler = Sampler(Sampling(seed=run.settings.seed))
+    completion = Completion(run.engine, run.tokenizer, "", sampler, max_tokens=SAMPLE_TOKENS)
+    return "".join(completion).strip()
+
+
+def closing(run: Run) -> list[str]:
+    """What came of it, and what to do next."""
+    if not run.done:
+        return [
+            f"stopped after step {run.history.step:,} and saved",
+            f"go on:    anexa train --resume {run.folder}",
+        ]
+    loss = run.history.evaluations[-1].validation_loss
+    return [
+        f"done: {run.history.step:,} steps, {run.history.tokens:,} tokens in "
+        f"{_duration(run.history.seconds)}, validation loss {loss:.4f}",
+        f"talk to it:    anexa chat {run.folder}",
+    ]
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes}:{seconds:02}"

@@ -1,0 +1,139 @@
+"""`anexa train`: a model from a text."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from anexa.errors import UsageError
+
+if TYPE_CHECKING:
+    from anexa.cli.progress import Show
+    from anexa.training import Run, Settings
+
+DEFAULT_CORPUS = "python-docs"
+
+
+def train(
+    corpus: Annotated[
+        str | None, typer.Argument(help=f"A name, a text file, or -. [default: {DEFAULT_CORPUS}]")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="The model: anexa or microgpt.")] = "anexa",
+    engine: Annotated[str, typer.Option(help="scalar, lists, numpy, torch or auto.")] = "auto",
+    steps: Annotated[int | None, typer.Option(help="End after so many steps.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="End after so many minutes.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows in a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The highest.")] = None,
+    layout: Annotated[
+        Literal["auto", "lines", "text"],
+        typer.Option(help="Whether each line is a document."),
+    ] = "auto",
+    seed: Annotated[int, typer.Option(help="Of first weights and data order.")] = 42,
+    out: Annotated[Path | None, typer.Option(help="The model folder to write.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the run in a folder.")] = None,
+    no_chat: Annotated[bool, typer.Option("--no-chat", help="No prompt afterwards.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, a line each.")] = False,
+) -> None:
+    """Train a model, in front of your eyes, then talk to it."""
+    from anexa.cli.progress import JsonLines, LiveDisplay, PlainText
+    from anexa.training import Run
+
+    show: Show
+    if as_json:
+        show = JsonLines()
+    elif sys.stdout.isatty():
+        show = LiveDisplay()
+    else:
+        show = PlainText()
+    with show:
+        if resume is not None:
+            given = {"CORPUS": corpus, "--steps": steps, "--minutes": minutes, "--out": out}
+            given |= {"--batch-size": batch_size, "--learning-rate": learning_rate}
+            changed = [name for name, value in given.items() if value is not None]
+            if changed:
+                raise UsageError(f"--resume goes on with the run as it was: leave {changed[0]} out")
+            run = Run.resume(resume, show.download)
+        else:
+            settings = _settings(
+                corpus, preset, engine, steps, minutes, batch_size, learning_rate, layout, seed
+            )
+            run = Run.start(settings, out or _free_folder(settings), show.download)
+        show.begin(run)
+        with _stop_signals(run) as received:
+            for step in run:
+                show.step(run, step)
+        show.end(run)
+    if received:
+        sys.exit(128 + received[0])
+    if not (no_chat or as_json) and sys.stdin.isatty() and sys.stdout.isatty():
+        from anexa.cli.chat import Conversation
+        from anexa.generation import Sampling
+
+        Conversation(run.engine, run.tokenizer, Sampling(seed=run.settings.seed)).run()
+
+
+def _settings(
+    corpus: str | None,
+    preset: str,
+    engine: str,
+    steps: int | None,
+    minutes: float | None,
+    batch_size: int | None,
+    learning_rate: float | None,
+    layout: Literal["auto", "lines", "text"],
+    seed: int,
+) -> Settings:
+    """What was asked for, and the preset's word on the rest."""
+    from anexa.engines import best_engine
+    from anexa.model.config import preset as preset_named
+    from anexa.training import Settings
+
+    chosen = preset_named(preset)
+    return Settings(
+        corpus=corpus or DEFAULT_CORPUS,
+        layout=layout,
+        preset=preset,
+        engine=best_engine() if engine == "auto" else engine,
+        steps=chosen.steps if steps is None and minutes is None else steps,
+        minutes=minutes,
+        batch_size=chosen.batch_size if batch_size is None else batch_size,
+        learning_rate=chosen.learning_rate if learning_rate is None else learning_rate,
+        seed=seed,
+    )
+
+
+def _free_folder(settings: Settings) -> Path:
+    """models/CORPUS, or models/CORPUS-2, … if that is taken."""
+    name = "stdin" if settings.corpus == "-" else Path(settings.corpus).stem
+    base = Path("models") / (name if settings.preset == "anexa" else f"{name}-{settings.preset}")
+    folder, number = base, 1
+    while folder.exists():
+        number += 1
+        folder = base.with_name(f"{base.name}-{number}")
+    return folder
+
+
+@contextmanager
+def _stop_signals(run: Run) -> Iterator[list[int]]:
+    """Let Ctrl-C and SIGTERM end the run in good order; the signals that came."""
+    received: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if received:  # the second time, do not wait for the step to end
+            raise KeyboardInterrupt
+        received.append(number)
+        run.stopping = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

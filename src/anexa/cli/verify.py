@@ -1,0 +1,41 @@
+"""`anexa verify`: do the engines agree on this machine?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def verify(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare every engine with the scalar one, from the same weights and batch."""
+    import json
+    from dataclasses import asdict
+
+    from anexa.engines.verification import ADAM_STEPS, verify
+
+    columns = ("logits", "loss", "gradients", "weights", "cached")
+    rows = []
+    if not as_json:
+        typer.echo(
+            "Largest difference from scalar in float64, relative to the largest number.\n"
+            f"weights: after {ADAM_STEPS} steps of Adam; cached: from the same engine uncached;\n"
+            "bounds: of the weights, and of all else.\n"
+        )
+        heads = "".join(f"{column:>11}" for column in (*columns, "bounds"))
+        typer.echo(f"{'model':10}{'engine':8}{'precision':9}{heads}")
+    for comparison in verify():
+        rows.append(comparison)
+        if not as_json:
+            figures = "".join(f"{getattr(comparison, column):11.1e}" for column in columns)
+            bounds = f"   {comparison.weights_bound:.0e}, {comparison.bound:.0e}"
+            typer.echo(
+                f"{comparison.model_type:10}{comparison.engine:8}{comparison.dtype:9}{figures}"
+                f"{bounds}  {'agrees' if comparison.agrees else 'DIFFERS'}"
+            )
+    if as_json:
+        typer.echo(json.dumps([asdict(row) | {"agrees": row.agrees} for row in rows], indent=2))
+    if not all(row.agrees for row in rows):
+        raise typer.Exit(1)
