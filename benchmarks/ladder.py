@@ -1,0 +1,170 @@
+"""How much faster each rung trains the names model than the original 200-line microgpt.
+
+    python benchmarks/ladder.py [--corpus names.txt] [--rounds 5] [--original FILE]
+
+The yardstick is the original's algorithm as the original computes it: a node in the graph for
+every single addition and multiplication, put in order by a recursive walk. With --original, a copy
+of the original file is timed beside it (its own `names` in a file input.txt in this folder).
+All sides run in turn, on the same ten documents, and the medians of the ratios are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import time
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date
+from importlib.util import find_spec
+from itertools import cycle
+from pathlib import Path
+
+import microgpt
+from anexa.engines import ENGINES, Adam, Batch, open_engine
+from anexa.model.config import PRESETS
+from anexa.model.weights import Weight
+from microgpt import Value
+
+WARM_UP = 10  # steps that are not timed: first calls allocate, load and compile
+DOCUMENTS = slice(WARM_UP, WARM_UP + 10)  # what is timed, on all sides: the original's next ten
+
+
+def plain_dot(xs: Sequence[Value], ys: Sequence[Value]) -> Value:
+    """A node for every product, and a node for every sum."""
+    return sum((x * y for x, y in zip(xs, ys)), Value(0.0))
+
+
+def plain_ancestry(root: Value) -> list[Value]:
+    """Children before parents, by a function that calls itself."""
+    order: list[Value] = []
+    visited: set[Value] = set()
+
+    def visit(value: Value) -> None:
+        if value not in visited:
+            visited.add(value)
+            for child in value.children:
+                visit(child)
+            order.append(value)
+
+    visit(root)
+    return order
+
+
+def single_file(docs: list[str], plain: bool) -> Iterator[float]:
+    """Steps of microgpt.py, as it is or in the plain form."""
+    model = microgpt.new_model(docs, random.Random(42))
+    steps = microgpt.train(model, docs[DOCUMENTS], 1_000_000)
+    fast = microgpt.dot, Value.ancestry
+    while True:
+        if plain:
+            microgpt.dot = plain_dot
+            Value.ancestry = plain_ancestry  # type: ignore[method-assign, assignment]
+        loss = next(steps)
+        microgpt.dot, Value.ancestry = fast  # type: ignore[method-assign]
+        yield loss
+
+
+def engine_steps(name: str, docs: list[str], repeat: int) -> Iterator[float]:
+    """Steps of an engine from the same weights, on `repeat` copies of a document at once."""
+    model = microgpt.new_model(docs, random.Random(42))
+    weights = {
+        f"{key.replace('layer0', 'layers.0')}.weight": Weight(
+            (len(matrix), len(matrix[0])), array("d", [v.data for row in matrix for v in row])
+        )
+        for key, matrix in model.weights.items()
+    }
+    config = PRESETS["microgpt"].config(len(model.chars) + 1)
+    engine = open_engine(name, config, weights, adam=Adam(0.85, 0.99))
+    index = {char: i for i, char in enumerate(model.chars)}
+    for doc in cycle(docs[DOCUMENTS]):
+        row = [model.bos, *map(index.__getitem__, doc), model.bos][:17]
+        yield engine.train_step(Batch.from_rows([row] * repeat), 0.01)
+
+
+def original(file: Path) -> Callable[[], float]:
+    """Seconds a step of a copy of the original, started anew each time and timed by its lines."""
+
+    def seconds() -> float:
+        process = subprocess.Popen(
+            [sys.executable, "-u", str(file)], cwd=file.parent, stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        # The original ends its lines with a carriage return, so that they overwrite each other.
+        text, began, first = b"", 0.0, 0
+        while (count := text.count(b"| loss")) < WARM_UP + 10:
+            text += os.read(process.stdout.fileno(), 4096)
+            if not began and text.count(b"| loss") >= WARM_UP:
+                began, first = time.perf_counter(), text.count(b"| loss")
+        elapsed = time.perf_counter() - began
+        process.kill()
+        process.wait()
+        return elapsed / (count - first)
+
+    return seconds
+
+
+def timer(steps: Iterator[float], documents: int, count: int) -> Callable[[], float]:
+    """Seconds a document, over `count` steps of `documents` documents each."""
+    for _ in range(min(WARM_UP, count)):
+        next(steps)
+
+    def seconds() -> float:
+        began = time.perf_counter()
+        for _ in range(count):
+            next(steps)
+        return (time.perf_counter() - began) / (count * documents)
+
+    return seconds
+
+
+def main() -> None:
+    """Time all sides and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--corpus", help="a file with one name a line")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--original", type=Path, help="a copy of the original microgpt.py")
+    options = parser.parse_args()
+
+    docs = microgpt.read_docs(options.corpus)
+    random.Random(42).shuffle(docs)
+    sides = {
+        "the original's graph": timer(single_file(docs, plain=True), 1, 10),
+        "microgpt.py": timer(single_file(docs, plain=False), 1, 10),
+    }
+    for name in ENGINES:
+        if name != "torch" or find_spec("torch"):
+            count = {"scalar": 10, "lists": 40}.get(name, 200)
+            sides[name] = timer(engine_steps(name, docs, 1), 1, count)
+    for name in ("numpy", "torch"):
+        if name in sides:
+            sides[f"{name}, 32 at once"] = timer(engine_steps(name, docs, 32), 32, 50)
+    if options.original:
+        sides["the original itself"] = original(options.original)
+
+    # What the other sides keep in memory is no business of the side that is being timed: without
+    # this, Python's garbage collector walks through all of it again and again.
+    gc.collect()
+    gc.freeze()
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(options.rounds):
+        for name, seconds in sides.items():
+            times[name].append(seconds())
+    print(f"{date.today()}, Python {platform.python_version()}, {platform.machine()}")
+    print(f"{'':22}{'ms a document':>14}{'times as fast':>15}")
+    yardstick = times["the original's graph"]
+    for name, mine in times.items():
+        ratio = statistics.median(theirs / ours for theirs, ours in zip(yardstick, mine))
+        print(f"{name:22}{statistics.median(mine) * 1000:14.3f}{ratio:15.1f}")
+
+
+if __name__ == "__main__":
+    main()
