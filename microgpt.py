@@ -32,10 +32,7 @@ class Value:
     __slots__ = ("children", "data", "grad", "local_grads")
 
     def __init__(
-        self,
-        data: float,
-        children: tuple[Value, ...] = (),
-        local_grads: tuple[float, ...] = (),
+        self, data: float, children: tuple[Value, ...] = (), local_grads: tuple[float, ...] = ()
     ) -> None:
         self.data = data
         self.grad = 0.0  # d(loss)/d(self), after backward()
@@ -191,10 +188,6 @@ def new_model(docs: list[str], rng: random.Random) -> Model:
 Cache = list[tuple[Matrix, Matrix]]  # for each layer, the keys and the values of the past
 
 
-def new_cache() -> Cache:
-    return [([], []) for _ in range(N_LAYER)]
-
-
 def gpt(model: Model, token: int, position: int, cache: Cache) -> Vector:
     """The logits of the token that follows `token`; `cache` holds what came before it."""
     w = model.weights
@@ -231,7 +224,7 @@ def train(model: Model, docs: list[str], steps: int) -> Iterator[float]:
     for step in range(steps):
         tokens = [model.bos, *(index[char] for char in docs[step % len(docs)]), model.bos]
         n = min(BLOCK_SIZE, len(tokens) - 1)
-        cache = new_cache()
+        cache: Cache = [([], []) for _ in range(N_LAYER)]
         losses = []
         for position in range(n):
             probs = softmax(gpt(model, tokens[position], position, cache))
@@ -255,7 +248,8 @@ def inference(
     """Documents that the model makes up, one after another."""
     rng = rng or random.Random(42)
     for _ in range(samples):
-        cache, token, text = new_cache(), model.bos, ""
+        cache: Cache = [([], []) for _ in range(N_LAYER)]
+        token, text = model.bos, ""
         for position in range(BLOCK_SIZE):
             logits = gpt(model, token, position, cache)
             probs = softmax([logit / temperature for logit in logits])
@@ -280,10 +274,12 @@ def read_docs(corpus: str | Path | None = None) -> list[str]:
             part = path.with_suffix(".part")
             part.write_bytes(text)
             part.replace(path)  # all of the file or nothing: a broken download leaves no half
-        except OSError:
+        except OSError as error:
             here = Path(__file__).resolve().parent
-            own = (here / base / "anexa/data/firstnames.txt" for base in ("src", "."))
+            own = [here / base / "anexa/data/firstnames.txt" for base in ("src", ".")]
             path = next((file for file in own if file.exists()), path)
+            if path not in own:
+                raise ValueError("no network, and no names.txt here: give a --corpus") from error
             print(f"no network: using {path.name}, the list that comes with this project")
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -13,11 +13,11 @@ from anexa.data.batches import Lines, Rows, Windows
 from anexa.engines import Adam, Batch, Engine, open_engine
 from anexa.errors import AnexaError
 from anexa.model.files import write_atomic
-from anexa.model.folder import Model, create_folder, load_model, write_weights
+from anexa.model.folder import Model, check_weights, create_folder, load_model, write_weights
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weights, initial_weights
 from anexa.training.card import model_card
-from anexa.training.checkpoint import Evaluation, History, State, read_state, write_state
+from anexa.training.checkpoint import STATE, Evaluation, History, State, read_state, write_state
 from anexa.training.schedule import Clock, learning_rate
 from anexa.training.settings import Settings
 
@@ -76,6 +76,7 @@ class Run:
         if state:
             model = load_model(folder)
             self.config, self.tokenizer, weights = model.config, model.tokenizer, state.weights
+            check_weights(weights, self.config, folder / STATE)
         else:
             self.tokenizer = Tokenizer.of_characters(
                 documents.texts, begins_documents=documents.layout == "lines"
@@ -85,13 +86,12 @@ class Run:
         self._training = self._rows(training)
         self._validation = self._rows(validation)
         self.engine = self._open_engine(weights)
-        if state:
-            self.engine.resume(state.moments, state.history.step)
-        else:
-            model = Model(self.config, weights, self.tokenizer)
-            create_folder(folder, model, self._card())
+        if state is None:
             self._evaluate()
+            create_folder(folder, Model(self.config, weights, self.tokenizer), self._card())
             self.save()
+        elif state.history.step:  # before the first step there are no moments
+            self.engine.resume(state.moments, state.history.step)
 
     @classmethod
     def start(cls, settings: Settings, folder: Path, progress: Progress | None = None) -> Run:
@@ -149,20 +149,16 @@ class Run:
             batch = Batch.from_rows(rows)
             rate = learning_rate(self.settings.learning_rate, progress, preset.warmup)
             loss = self.engine.train_step(batch, rate)
-            if not math.isfinite(loss):
-                raise AnexaError(
-                    f"the loss is no number any more at step {history.step + 1}: try again with "
-                    f"a --learning-rate below {self.settings.learning_rate:g} (the weights in "
-                    f"{self.folder} are those of the last checkpoint)"
-                )
             clock.stepped()
             history.step += 1
+            self._check(loss)
             history.tokens += batch.count
             history.losses.append(loss)
             after = 1.0 if self.done else clock.progress(history.step)
             evaluation = None
             if int(after * EVALUATIONS) > int(progress * EVALUATIONS) or after == 1:
                 evaluation = self._evaluate()
+                self._check(evaluation.validation_loss)  # before it replaces a good checkpoint
                 self.save()
             yield Step(
                 number=history.step,
@@ -199,9 +195,17 @@ class Run:
         )
         self.history.evaluations.append(evaluation)
         self.history.losses = []
-        # The run ends with one more evaluation and one more checkpoint, which is written faster.
-        self._clock.reserve = 1.5 * (self._clock.seconds - began)
+        # The run ends with one more evaluation, and with a checkpoint, which takes less.
+        self._clock.reserve = 1.2 * (self._clock.seconds - began)
         return evaluation
+
+    def _check(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise AnexaError(
+                f"the loss is no number any more at step {self.history.step}: try again with "
+                f"a --learning-rate below {self.settings.learning_rate:g} (the weights in "
+                f"{self.folder} are those of the last checkpoint)"
+            )
 
     def _open_engine(self, weights: Weights) -> Engine:
         beta1, beta2 = self.settings.model.betas
