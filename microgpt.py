@@ -99,7 +99,7 @@ class Value:
         return order
 
     def backward(self) -> None:
-        """Add d(self)/d(v) to the `grad` of every value v in the graph: the chain rule."""
+        """The chain rule: d(self)/d(v) into the `grad`, 0 before, of every value v in the graph."""
         self.grad = 1.0
         for value in reversed(self.ancestry()):
             grad = value.grad

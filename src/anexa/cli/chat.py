@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, UsageError
 
 Number = TypeVar("Number", int, float)
 
@@ -58,8 +59,9 @@ class Conversation:
     ) -> None:
         self._engine = engine
         self._tokenizer = tokenizer
+        self._max_tokens = _checked(max_tokens)
         self._at_start = (sampling, max_tokens)
-        self._set(sampling, max_tokens)
+        self._set(sampling)
 
     def run(self) -> None:
         """Until the user ends it."""
@@ -103,7 +105,8 @@ class Conversation:
         if name == "help":
             return HELP
         if name == "reset":
-            self._set(*self._at_start)
+            sampling, self._max_tokens = self._at_start
+            self._set(sampling)
         elif name == "temperature":
             self._set(replace(self._sampling, temperature=_number(float, name, value)))
         elif name == "top-k":
@@ -115,7 +118,7 @@ class Conversation:
         elif name == "seed":
             self._set(replace(self._sampling, seed=_number(int, name, value)))
         elif name == "max-tokens":
-            self._max_tokens = max(1, _number(int, name, value))
+            self._max_tokens = _checked(_number(int, name, value))
         else:
             raise AnexaError(f"there is no command /{name}: /help lists them")
         s = self._sampling
@@ -125,12 +128,17 @@ class Conversation:
             f"max-tokens {self._max_tokens}"
         )
 
-    def _set(self, sampling: Sampling, max_tokens: int | None = None) -> None:
+    def _set(self, sampling: Sampling) -> None:
         from anexa.generation import Sampler
 
         self._sampling = sampling
         self._sampler = Sampler(sampling)
-        self._max_tokens = max_tokens or self._max_tokens
+
+
+def _checked(max_tokens: int) -> int:
+    if max_tokens < 1:
+        raise UsageError(f"max-tokens must be at least 1, not {max_tokens}")
+    return max_tokens
 
 
 def _number(kind: Callable[[str], Number], name: str, value: str) -> Number:
@@ -143,6 +151,8 @@ def _number(kind: Callable[[str], Number], name: str, value: str) -> Number:
 def _lines() -> Iterator[str]:
     """What the user types, line by line; from a pipe, what is in it."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="replace")  # told as an unknown character
         for line in sys.stdin:
             typer.echo(f"Prompt: {line.rstrip()}")
             yield line.rstrip("\r\n")

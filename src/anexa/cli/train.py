@@ -18,24 +18,28 @@ if TYPE_CHECKING:
     from anexa.cli.progress import Show
     from anexa.training import Run, Settings
 
-DEFAULT_CORPUS = "python-docs"
-
 
 def train(
     corpus: Annotated[
-        str | None, typer.Argument(help=f"A name, a text file, or -. [default: {DEFAULT_CORPUS}]")
+        str | None, typer.Argument(help="A name, a text file, or -. [default: python-docs]")
     ] = None,
-    preset: Annotated[str, typer.Option(help="The model: anexa or microgpt.")] = "anexa",
-    engine: Annotated[str, typer.Option(help="scalar, lists, numpy, torch or auto.")] = "auto",
+    preset: Annotated[
+        str | None, typer.Option(help="The model: anexa or microgpt. [default: anexa]")
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="scalar, lists, numpy, torch or auto. [default: auto]")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="End after so many steps.")] = None,
     minutes: Annotated[float | None, typer.Option(help="End after so many minutes.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows in a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest.")] = None,
     layout: Annotated[
-        Literal["auto", "lines", "text"],
-        typer.Option(help="Whether each line is a document."),
-    ] = "auto",
-    seed: Annotated[int, typer.Option(help="Of first weights and data order.")] = 42,
+        Literal["auto", "lines", "text"] | None,
+        typer.Option(help="Whether each line is a document. [default: auto]"),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of first weights and data order. [default: 42]")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The model folder to write.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in a folder.")] = None,
     no_chat: Annotated[bool, typer.Option("--no-chat", help="No prompt afterwards.")] = False,
@@ -43,7 +47,7 @@ def train(
 ) -> None:
     """Train a model, in front of your eyes, then talk to it."""
     from anexa.cli.progress import JsonLines, LiveDisplay, PlainText
-    from anexa.training import Run
+    from anexa.training import Run, Settings
 
     show: Show
     if as_json:
@@ -53,18 +57,27 @@ def train(
     else:
         show = PlainText()
     with show:
-        if resume is not None:
-            given = {"CORPUS": corpus, "--steps": steps, "--minutes": minutes, "--out": out}
-            given |= {"--batch-size": batch_size, "--learning-rate": learning_rate}
-            changed = [name for name, value in given.items() if value is not None]
-            if changed:
-                raise UsageError(f"--resume goes on with the run as it was: leave {changed[0]} out")
-            run = Run.resume(resume, show.download)
-        else:
-            settings = _settings(
-                corpus, preset, engine, steps, minutes, batch_size, learning_rate, layout, seed
-            )
+        asked = {
+            "corpus": corpus,
+            "layout": layout,
+            "preset": preset,
+            "engine": engine,
+            "steps": steps,
+            "minutes": minutes,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "seed": seed,
+        }
+        given = {name: value for name, value in asked.items() if value is not None}
+        if resume is None:
+            settings = Settings.of(**given)
             run = Run.start(settings, out or _free_folder(settings), show.download)
+        elif given or out:
+            name = next(iter(given), "out")
+            option = "corpus" if name == "corpus" else f"--{name.replace('_', '-')}"
+            raise UsageError(f"--resume goes on with the run as it was: leave {option} out")
+        else:
+            run = Run.resume(resume, show.download)
         show.begin(run)
         with _stop_signals(run) as received:
             for step in run:
@@ -77,36 +90,6 @@ def train(
         from anexa.generation import Sampling
 
         Conversation(run.engine, run.tokenizer, Sampling(seed=run.settings.seed)).run()
-
-
-def _settings(
-    corpus: str | None,
-    preset: str,
-    engine: str,
-    steps: int | None,
-    minutes: float | None,
-    batch_size: int | None,
-    learning_rate: float | None,
-    layout: Literal["auto", "lines", "text"],
-    seed: int,
-) -> Settings:
-    """What was asked for, and the preset's word on the rest."""
-    from anexa.engines import best_engine
-    from anexa.model.config import preset as preset_named
-    from anexa.training import Settings
-
-    chosen = preset_named(preset)
-    return Settings(
-        corpus=corpus or DEFAULT_CORPUS,
-        layout=layout,
-        preset=preset,
-        engine=best_engine() if engine == "auto" else engine,
-        steps=chosen.steps if steps is None and minutes is None else steps,
-        minutes=minutes,
-        batch_size=chosen.batch_size if batch_size is None else batch_size,
-        learning_rate=chosen.learning_rate if learning_rate is None else learning_rate,
-        seed=seed,
-    )
 
 
 def _free_folder(settings: Settings) -> Path:

@@ -18,6 +18,9 @@ from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight, Weights
 
+# Weights that have grown without bound overflow. Whoever gets the numbers sees that they are none.
+_quietly = np.errstate(over="ignore", invalid="ignore")
+
 
 class NumpyEngine:
     """An `anexa.engines.protocol.Engine` on arrays, float32 or float64, whole batches at once.
@@ -50,6 +53,7 @@ class NumpyEngine:
         logits_BTV = self._forward(tape, self.config, self._weights, inputs_BT)
         return tape, tape.cross_entropy(logits_BTV, targets_BT, batch.count)
 
+    @_quietly
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
         """See `Engine`, here and below."""
         tape: Tape[Array] = Tape(operations, np.add, recording=False)
@@ -57,6 +61,7 @@ class NumpyEngine:
         logits_BTV = self._forward(tape, self.config, self._weights, tokens_BT)
         return cast("list[list[float]]", logits_BTV[0].tolist())
 
+    @_quietly
     def loss(self, batch: Batch) -> float:
         return float(self.tape(batch, recording=False)[1])
 
@@ -64,6 +69,7 @@ class NumpyEngine:
         loss, grads = self._backward(batch)
         return loss, self._unpack(grads)
 
+    @_quietly
     def train_step(self, batch: Batch, learning_rate: float) -> float:
         loss, g = self._backward(batch)
         self._step += 1
@@ -80,6 +86,7 @@ class NumpyEngine:
         shape = (1, config.n_head, config.block_size, config.n_embd // config.n_head)
         return Cache([LayerCache(shape, dtype) for _ in range(config.n_layer)])
 
+    @_quietly
     def next_logits(self, tokens: Sequence[int], cache: Cache) -> Sequence[float]:
         tape: Tape[Array] = Tape(operations, np.add, recording=False)
         tokens_BT = np.array([tokens], np.int64)
@@ -103,6 +110,7 @@ class NumpyEngine:
         self._m = self._pack({name: state[f"m.{name}"] for name in self._shapes})
         self._v = self._pack({name: state[f"v.{name}"] for name in self._shapes})
 
+    @_quietly
     def _backward(self, batch: Batch) -> tuple[float, Array]:
         """The loss, and its derivative in every weight, as one vector."""
         tape, loss = self.tape(batch)

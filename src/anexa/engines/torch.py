@@ -1,4 +1,4 @@
-"""Rung 4: PyTorch. The same function on tensors, with PyTorch's autograd, on any device."""
+"""Rung 4: PyTorch. The same function on tensors, with PyTorch's autograd."""
 
 from __future__ import annotations
 
@@ -28,12 +28,10 @@ class TorchEngine:
         weights: Weights,
         adam: Adam,
         dtype: str = "float32",
-        device: str = "cpu",
     ) -> None:
         self.config = config
         self.dtype = dtype
         self._dtype: torch.dtype = getattr(torch, dtype)
-        self._device = torch.device(device)
         self._forward = architecture(config).forward
         self._ops = TorchOperations()
         self._weights = {
@@ -46,7 +44,7 @@ class TorchEngine:
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
         """See `Engine`, here and below."""
         with torch.inference_mode():
-            tokens_BT = torch.tensor([list(tokens)], device=self._device)
+            tokens_BT = torch.tensor([list(tokens)])
             logits_BTV = self._forward(self._ops, self.config, self._weights, tokens_BT)
             return cast("list[list[float]]", logits_BTV[0].tolist())
 
@@ -68,17 +66,17 @@ class TorchEngine:
     def new_cache(self) -> Cache:
         config = self.config
         shape = (1, config.n_head, config.block_size, config.n_embd // config.n_head)
-        empty = torch.empty(shape, dtype=self._dtype, device=self._device)
+        empty = torch.empty(shape, dtype=self._dtype)
         return Cache([LayerCache(empty) for _ in range(config.n_layer)])
 
     def next_logits(self, tokens: Sequence[int], cache: Cache) -> Sequence[float]:
         with torch.inference_mode():
-            tokens_BT = torch.tensor([list(tokens)], device=self._device)
+            tokens_BT = torch.tensor([list(tokens)])
             logits_BTV = self._forward(
                 self._ops, self.config, self._weights, tokens_BT, cache.length, cache.layers
             )
             cache.length += len(tokens)
-            return cast("Sequence[float]", logits_BTV[0, -1].cpu().numpy())
+            return cast("Sequence[float]", logits_BTV[0, -1].numpy())
 
     def weights(self) -> Weights:
         return {name: _weight(w) for name, w in self._weights.items()}
@@ -96,7 +94,7 @@ class TorchEngine:
     def resume(self, state: Weights, step: int) -> None:
         for name, w in self._weights.items():
             self._optimizer.state[w] = {
-                "step": torch.tensor(float(step), device=self._device),
+                "step": torch.tensor(float(step)),
                 "exp_avg": self._tensor(state[f"m.{name}"]),
                 "exp_avg_sq": self._tensor(state[f"v.{name}"]),
             }
@@ -104,7 +102,6 @@ class TorchEngine:
     def _loss(self, batch: Batch) -> Tensor:
         inputs_BT = torch.frombuffer(batch.inputs, dtype=torch.int64).view(batch.shape)
         targets_BT = torch.frombuffer(batch.targets, dtype=torch.int64).view(batch.shape)
-        inputs_BT, targets_BT = inputs_BT.to(self._device), targets_BT.to(self._device)
         logits_BTV = self._forward(self._ops, self.config, self._weights, inputs_BT)
         return self._ops.cross_entropy(logits_BTV, targets_BT, batch.count)
 
@@ -116,14 +113,14 @@ class TorchEngine:
         return loss.item()
 
     def _tensor(self, weight: Weight) -> Tensor:
-        """A copy of a weight, on the device and in the engine's precision."""
+        """A copy of a weight, in the engine's precision."""
         kind = torch.float32 if weight.data.typecode == "f" else torch.float64
         flat = torch.frombuffer(weight.data, dtype=kind)
-        return flat.view(weight.shape).to(self._device, self._dtype, copy=True)
+        return flat.view(weight.shape).to(self._dtype, copy=True)
 
 
 def _weight(tensor: Tensor) -> Weight:
     """A copy of a tensor, in the form that all engines understand."""
     code = "f" if tensor.dtype == torch.float32 else "d"
-    data = tensor.detach().cpu().contiguous().numpy().tobytes()
+    data = tensor.detach().contiguous().numpy().tobytes()
     return Weight(tuple(tensor.shape), array(code, data))

@@ -13,7 +13,7 @@ class ModelConfig:
     """The architecture and the sizes of a model.
 
     Attributes:
-        model_type: the architecture: a key of `anexa.model.architecture.ARCHITECTURES`.
+        model_type: the architecture: a key of `anexa.model.architectures.ARCHITECTURES`.
         vocab_size: number of different tokens, V.
         block_size: the context: the most tokens the model can look at, T.
         n_embd: width of the residual stream, C.
@@ -90,6 +90,7 @@ PRESETS = {
         warmup=0.0,
         steps=1000,
     ),
+    # From the sweep in docs/experiments.md: on a CPU many small steps beat few large ones.
     "anexa": Preset(
         summary="GPT-2 with about 0.8 million parameters",
         sizes={
@@ -99,10 +100,10 @@ PRESETS = {
             "n_head": 4,
             "n_layer": 4,
         },
-        batch_size=16,
-        learning_rate=3e-3,
+        batch_size=8,
+        learning_rate=4e-3,
         betas=(0.9, 0.99),
-        warmup=0.05,
+        warmup=0.15,
         steps=2000,
     ),
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,8 +89,9 @@ def check_weights(weights: Weights, config: ModelConfig, path: Path) -> None:
             raise AnexaError(f"{path} has {name} as {theirs}, but config.json says {ours}")
 
 
-def create_folder(folder: Path, model: Model, card: str) -> None:
-    """Make a model folder that was not there: all of it, or nothing.
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Make a folder that was not there: what the caller puts into the path given, or nothing.
 
     Raises:
         AnexaError: it exists already, or cannot be written.
@@ -102,17 +105,37 @@ def create_folder(folder: Path, model: Model, card: str) -> None:
         raise AnexaError(f"cannot write {folder}: {error.strerror}") from error
     try:
         aside.chmod(0o755)  # mkdtemp makes folders that only their owner can enter
-        (aside / "training").mkdir()
-        for name, json in _json_files(model).items():
-            write_json(aside / name, json)
-        write_atomic(aside / "tokenizer.json", model.tokenizer.to_json().encode())
-        write_weights(aside, model.weights)
-        write_atomic(aside / "README.md", card.encode())
+        yield aside
         aside.replace(folder)
+    except AnexaError as error:  # which names a file in a folder that will not be there
+        raise AnexaError(str(error).replace(str(aside), str(folder))) from error
     except OSError as error:
         raise AnexaError(f"cannot write {folder}: {error.strerror}") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def write_model(folder: Path, model: Model, card: str) -> None:
+    """Write all files of a model into a folder that exists.
+
+    Raises:
+        AnexaError: one cannot be written.
+    """
+    for name, json in _json_files(model).items():
+        write_json(folder / name, json)
+    write_atomic(folder / "tokenizer.json", model.tokenizer.to_json().encode())
+    write_weights(folder, model.weights)
+    write_atomic(folder / "README.md", card.encode())
+
+
+def create_folder(folder: Path, model: Model, card: str) -> None:
+    """Make a model folder that was not there: all of it, or nothing.
+
+    Raises:
+        AnexaError: it exists already, or cannot be written.
+    """
+    with new_folder(folder) as aside:
+        write_model(aside, model, card)
 
 
 def write_weights(folder: Path, weights: Weights) -> None:

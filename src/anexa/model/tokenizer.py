@@ -105,7 +105,8 @@ class Tokenizer:
     def unknown(self, text: str) -> list[str]:
         """The characters of a text for which there is no id of their own, in order."""
         pieces = dict.fromkeys(text)
-        return [piece for piece in pieces if self.boundary in self.encode(piece)]
+        # Python reads bytes that are no UTF-8 as surrogates, which `tokenizers` does not take.
+        return [p for p in pieces if "\ud800" <= p <= "\udfff" or self.boundary in self.encode(p)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids, without boundary symbols."""

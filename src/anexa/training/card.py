@@ -23,8 +23,9 @@ def model_card(config: ModelConfig, settings: Settings, corpus: str, history: Hi
         for e in history.evaluations
     )
     sizes = f"{config.n_layer} layers, {config.n_head} heads, width {config.n_embd}"
+    library = "anexa" if config.model_type == "microgpt" else "transformers"
     return f"""---
-library_name: transformers
+library_name: {library}
 pipeline_tag: text-generation
 tags: [anexa]
 ---

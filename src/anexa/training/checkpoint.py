@@ -101,4 +101,7 @@ def read_state(folder: Path) -> State:
         raise AnexaError(f"{path} is damaged: it does not describe a run ({error})") from error
     weights = {key[2:]: weight for key, weight in tensors.items() if key.startswith("w.")}
     moments = {key: weight for key, weight in tensors.items() if not key.startswith("w.")}
+    expected = {f"{moment}.{name}": w.shape for name, w in weights.items() for moment in "mv"}
+    if {name: w.shape for name, w in moments.items()} != (expected if history.step else {}):
+        raise AnexaError(f"{path} is damaged: its moments are not those of its weights")
     return State(settings, corpus_sha256, history, weights, moments)

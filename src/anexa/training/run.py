@@ -13,7 +13,14 @@ from anexa.data.batches import Lines, Rows, Windows
 from anexa.engines import Adam, Batch, Engine, open_engine
 from anexa.errors import AnexaError
 from anexa.model.files import write_atomic
-from anexa.model.folder import Model, check_weights, create_folder, load_model, write_weights
+from anexa.model.folder import (
+    Model,
+    check_weights,
+    load_model,
+    new_folder,
+    write_model,
+    write_weights,
+)
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weights, initial_weights
 from anexa.training.card import model_card
@@ -87,9 +94,11 @@ class Run:
         self._validation = self._rows(validation)
         self.engine = self._open_engine(weights)
         if state is None:
-            self._evaluate()
-            create_folder(folder, Model(self.config, weights, self.tokenizer), self._card())
-            self.save()
+            with new_folder(folder) as aside:
+                self._evaluate()
+                (aside / STATE).parent.mkdir()
+                self._write_state(aside)
+                write_model(aside, Model(self.config, weights, self.tokenizer), self._card())
         elif state.history.step:  # before the first step there are no moments
             self.engine.resume(state.moments, state.history.step)
 
@@ -131,6 +140,7 @@ class Run:
             )
         run = cls(settings, folder, documents, state)
         if run.done:
+            run._write_model()  # a kill after the last checkpoint may have left an older one
             raise AnexaError(f"the training in {folder} is finished: there is nothing left to do")
         return run
 
@@ -178,8 +188,14 @@ class Run:
         Raises:
             AnexaError: they cannot be written; the old ones stay.
         """
+        self._write_state(self.folder)
+        self._write_model()
+
+    def _write_state(self, folder: Path) -> None:
         self.history.seconds = self._clock.seconds
-        write_state(self.folder, self.settings, self._corpus_sha256, self.history, self.engine)
+        write_state(folder, self.settings, self._corpus_sha256, self.history, self.engine)
+
+    def _write_model(self) -> None:
         write_weights(self.folder, self.engine.weights())
         write_atomic(self.folder / "README.md", self._card().encode())
 

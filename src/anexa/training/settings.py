@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from anexa.engines import ENGINES
+from anexa.engines import ENGINES, best_engine
 from anexa.errors import UsageError
 from anexa.model.config import Preset, preset
 
@@ -45,6 +46,7 @@ class Settings:
             raise UsageError(
                 f"there is no engine {self.engine!r}: choose one of {', '.join(ENGINES)}"
             )
+        preset(self.preset)  # there is one
         if (self.steps is None) == (self.minutes is None):
             raise UsageError("a run ends after --steps or after --minutes: give one of them")
         if self.steps is not None and self.steps < 1:
@@ -55,6 +57,29 @@ class Settings:
             raise UsageError(f"--batch-size must be at least 1, not {self.batch_size}")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise UsageError(f"--learning-rate must be above 0, not {self.learning_rate}")
+
+    @classmethod
+    def of(cls, **given: Any) -> Settings:
+        """What was asked for, by these names, and the preset's word on the rest.
+
+        Raises:
+            UsageError: a value that means nothing.
+        """
+        chosen = preset(given.get("preset", "anexa"))
+        rest = {
+            "corpus": "python-docs",
+            "layout": "auto",
+            "preset": "anexa",
+            "engine": best_engine(),
+            "steps": None if "minutes" in given else chosen.steps,
+            "minutes": None,
+            "batch_size": chosen.batch_size,
+            "learning_rate": chosen.learning_rate,
+            "seed": 42,
+        }
+        if given.get("engine") == "auto":
+            del given["engine"]
+        return cls(**rest | given)
 
     @property
     def model(self) -> Preset:
@@ -67,10 +92,10 @@ class Settings:
 
     def command(self) -> str:
         """The command line that repeats the run."""
-        end = f"--steps {self.steps}" if self.steps else f"--minutes {self.minutes:g}"
+        end = f"--steps {self.steps}" if self.steps else f"--minutes {self.minutes}"
         layout = f" --layout {self.layout}" if self.layout != "auto" else ""
         return (
-            f"anexa train {self.corpus} --preset {self.preset} --engine {self.engine} {end} "
-            f"--batch-size {self.batch_size} --learning-rate {self.learning_rate:g} "
-            f"--seed {self.seed}{layout}"
+            f"anexa train {shlex.quote(self.corpus)} --preset {self.preset} "
+            f"--engine {self.engine} {end} --batch-size {self.batch_size} "
+            f"--learning-rate {self.learning_rate} --seed {self.seed}{layout}"
         )

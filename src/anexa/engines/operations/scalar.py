@@ -1,7 +1,7 @@
 """The operations on `Value` scalars: only forwards, since every number knows its own gradient.
 
-A matrix is a list of rows, all T tokens of a sequence at once. Where a sum of products appears,
-it is one node (`dot`); everything else is Python's arithmetic.
+A matrix is a list of rows, all T tokens of a sequence at once. A sum of products is one node
+(`dot`), and so is a plain sum (`total`); everything else is Python's arithmetic.
 """
 
 from __future__ import annotations

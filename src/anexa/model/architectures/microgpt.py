@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from anexa.errors import AnexaError
 from anexa.model.architectures.base import Architecture, Parameter, required
 from anexa.model.config import ModelConfig
 from anexa.model.operations import Operations, Tensor
@@ -82,7 +83,13 @@ def to_json(config: ModelConfig) -> dict[str, Any]:
 
 
 def from_json(json: dict[str, Any]) -> ModelConfig:
-    """The configuration in a `config.json`."""
+    """The configuration in a `config.json`.
+
+    Raises:
+        AnexaError: a key is missing, or it asks for another function.
+    """
+    if json.get("tie_word_embeddings", False) is not False:
+        raise AnexaError("tie_word_embeddings is not false: microgpt has a head of its own")
     return ModelConfig(model_type="microgpt", **required(json, KEYS))
 
 
