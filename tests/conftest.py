@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("anexa")
+settings.load_profile("anexa")
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -20,3 +26,12 @@ def stored_corpora() -> Path:
     if not (folder / "names.txt").exists():
         pytest.skip(f"the public corpora are not in {folder}")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """PyTorch on one thread: on models this small, threads only wait for each other."""
+    if find_spec("torch"):
+        import torch
+
+        torch.set_num_threads(1)

@@ -5,12 +5,12 @@ import xml.etree.ElementTree as ET
 from itertools import combinations, pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.errors import AnexaError
-from anexa.graph.drawing import Edge, Graph, Node, number, to_dot, to_mermaid, to_svg
-from anexa.graph.svg import arrange
+from anexa.graph.drawing import Edge, Graph, Node, number, to_dot, to_mermaid
+from anexa.graph.svg import arrange, to_svg
 
 SVG = "{http://www.w3.org/2000/svg}"
 NASTY = '<script>alert("x")</script> & \\" `*_#quot;_*` ]]>\n\r\t\0\u2028\ud800 end --> %%{init}%%'
@@ -41,7 +41,6 @@ def graphs(draw: st.DrawFn) -> Graph:
 
 
 @given(graphs())
-@settings(deadline=None)
 def test_boxes_do_not_overlap_and_arrows_join_them(graph: Graph) -> None:
     places = arrange(graph)
     for a, b in combinations(places.boxes, 2):
@@ -59,7 +58,6 @@ def test_boxes_do_not_overlap_and_arrows_join_them(graph: Graph) -> None:
 
 
 @given(graphs())
-@settings(deadline=None)
 def test_no_arrow_passes_through_a_box(graph: Graph) -> None:
     places = arrange(graph)
     for route in places.routes:
@@ -71,7 +69,6 @@ def test_no_arrow_passes_through_a_box(graph: Graph) -> None:
 
 
 @given(graphs())
-@settings(deadline=None)
 def test_svg_is_xml_with_everything_inside(graph: Graph) -> None:
     text = to_svg(graph)
     text.encode("utf-8")
@@ -92,7 +89,6 @@ def test_svg_is_xml_with_everything_inside(graph: Graph) -> None:
 
 
 @given(graphs())
-@settings(deadline=None)
 def test_dot_and_mermaid_have_every_node_and_edge(graph: Graph) -> None:
     pairs = sorted((graph.index[edge.source], graph.index[edge.target]) for edge in graph.edges)
     for text, node, edge in (

@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from anexa.graph.drawing import to_dot, to_mermaid, to_svg
+from anexa.graph.drawing import to_dot, to_mermaid
 from anexa.graph.model_graph import layers_of, model_graph, recorded_steps
+from anexa.graph.svg import to_svg
 from anexa.model.architectures import ARCHITECTURES, architecture
 from anexa.model.config import ModelConfig
 

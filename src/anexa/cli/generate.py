@@ -55,6 +55,6 @@ def generate(
                 for s in samples
             ],
         }
-        typer.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(report, indent=2))
     else:
         typer.echo(f"seed {seed}", err=True)

@@ -48,7 +48,8 @@ def graph(
     from os.path import isdir
 
     from anexa.errors import UsageError
-    from anexa.graph.drawing import to_dot, to_mermaid, to_svg
+    from anexa.graph.drawing import to_dot, to_mermaid
+    from anexa.graph.svg import to_svg
 
     writers = {"svg": to_svg, "mermaid": to_mermaid, "dot": to_dot}
     if format_ is None and out is not None:

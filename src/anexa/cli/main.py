@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -52,6 +53,9 @@ def main() -> None:
     """Run the program: an error is one sentence, its exit status 2 for usage and 1 for the rest."""
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a model may write what a code page has not
+            stream.reconfigure(errors="replace")
     try:
         app(arguments)
     except BrokenPipeError:  # whoever read our output has gone: there is nobody to tell

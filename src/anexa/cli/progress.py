@@ -163,7 +163,7 @@ class JsonLines(PlainText):
         )
 
     def _object(self, **fields: Any) -> None:
-        self._print(json.dumps(fields, ensure_ascii=False))
+        self._print(json.dumps(fields))
 
 
 def opening(run: Run) -> list[str]:

@@ -78,8 +78,8 @@ def train(
             raise UsageError(f"--resume goes on with the run as it was: leave {option} out")
         else:
             run = Run.resume(resume, show.download)
-        show.begin(run)
         with _stop_signals(run) as received:
+            show.begin(run)
             for step in run:
                 show.step(run, step)
         show.end(run)

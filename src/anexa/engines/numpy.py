@@ -65,6 +65,7 @@ class NumpyEngine:
     def loss(self, batch: Batch) -> float:
         return float(self.tape(batch, recording=False)[1])
 
+    @_quietly
     def gradients(self, batch: Batch) -> tuple[float, Weights]:
         loss, grads = self._backward(batch)
         return loss, self._unpack(grads)
@@ -110,7 +111,6 @@ class NumpyEngine:
         self._m = self._pack({name: state[f"m.{name}"] for name in self._shapes})
         self._v = self._pack({name: state[f"v.{name}"] for name in self._shapes})
 
-    @_quietly
     def _backward(self, batch: Batch) -> tuple[float, Array]:
         """The loss, and its derivative in every weight, as one vector."""
         tape, loss = self.tape(batch)

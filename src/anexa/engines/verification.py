@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from math import inf, isnan
 
 from anexa.engines import Batch, Engine, open_engine
 from anexa.model.architectures import ARCHITECTURES
@@ -109,10 +110,16 @@ class _Figures:
 
 
 def difference(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The largest difference, relative to the largest of their numbers."""
-    return max(abs(a - b) for a, b in zip(ours, theirs)) / max(map(abs, theirs))
+    """The largest difference, relative to the largest of their numbers; NaN if there is one."""
+    gaps = [abs(a - b) for a, b in zip(ours, theirs, strict=True)]
+    return _largest(gaps) / max(map(abs, theirs))
 
 
 def worst(ours: Weights, theirs: Weights) -> float:
-    """The difference in the weight in which it is largest."""
-    return max(difference(ours[name].data, theirs[name].data) for name in theirs)
+    """The difference in the weight in which it is largest; NaN if there is one."""
+    return _largest([difference(ours[name].data, theirs[name].data) for name in theirs])
+
+
+def _largest(figures: Sequence[float]) -> float:
+    """Their maximum, or NaN, which `max` would pass over."""
+    return max(figures, key=lambda figure: inf if isnan(figure) else figure)

@@ -192,10 +192,3 @@ def dot_text(*lines: str) -> str:
         return plain(line).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
 
     return "\\n".join(map(escape, lines))
-
-
-def to_svg(graph: Graph) -> str:
-    """The graph as a picture that needs nothing else, on light and dark pages alike."""
-    from anexa.graph.svg import svg
-
-    return svg(graph)

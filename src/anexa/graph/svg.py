@@ -47,8 +47,8 @@ def arrange(graph: Graph) -> Layout:
     return layout(sizes, edges, stages, gaps)
 
 
-def svg(graph: Graph) -> str:
-    """See `anexa.graph.drawing.to_svg`."""
+def to_svg(graph: Graph) -> str:
+    """The graph as a picture that needs nothing else, on light and dark pages alike."""
     places = arrange(graph)
     heading = [line for line in (plain(graph.title), plain(graph.note)) if line]
     top = MARGIN + 26 * len(heading) + 4

@@ -77,10 +77,15 @@ def check_weights(weights: Weights, config: ModelConfig, path: Path) -> None:
     Raises:
         AnexaError: it does not.
     """
+    if config.n_layer > len(weights):  # said before all those names are made up
+        raise AnexaError(
+            f"{path} has {len(weights)} weights, but config.json says {config.n_layer} layers: "
+            "the two are not of one model"
+        )
     shapes = {
         name: parameter.shape for name, parameter in architecture(config).parameters(config).items()
     }
-    for name in shapes.keys() ^ weights.keys():
+    for name in sorted(shapes.keys() ^ weights.keys()):
         what = "lacks" if name in shapes else "has a weight unknown to its config.json,"
         raise AnexaError(f"{path} {what} {name}: the two are not of one model")
     for name, shape in shapes.items():

@@ -37,7 +37,9 @@ def read_tensors(path: Path) -> tuple[Weights, dict[str, str]]:
     content = read_bytes(path)
     try:
         arrays = load(content)
-    except (SafetensorError, ValueError, TypeError, KeyError) as error:
+    except KeyError as error:  # the name of a type that NumPy has not
+        raise AnexaError(f"{path} holds {error}: only float32 can be opened") from error
+    except (SafetensorError, ValueError, TypeError) as error:
         raise AnexaError(f"{path} is damaged or no safetensors file ({error})") from error
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     weights = {}

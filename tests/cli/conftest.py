@@ -1,0 +1,29 @@
+"""Models that the tests of the commands talk to; nobody writes into them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from anexa.training import Run
+from tests.training.runs import finish, settings, write_names
+
+TEXT = "the cat sat on the mat, and the rat sat on the cat. " * 20
+
+
+@pytest.fixture(scope="session")
+def names_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of names, each a document: what it writes is short."""
+    folder = tmp_path_factory.mktemp("names")
+    corpus = write_names(folder)
+    return finish(Run.start(settings(corpus, steps=300), folder / "model")).folder
+
+
+@pytest.fixture(scope="session")
+def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of running text: what it writes has no end."""
+    folder = tmp_path_factory.mktemp("text")
+    corpus = folder / "text.txt"
+    corpus.write_text(TEXT, encoding="utf-8")
+    return finish(Run.start(settings(corpus, steps=300), folder / "model")).folder

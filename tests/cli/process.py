@@ -1,0 +1,75 @@
+"""The program as a user has it: a process of its own, its streams and its exit status."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ANEXA = [sys.executable, "-m", "anexa"]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's, less what would change how the program speaks."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "PYTHONIOENCODING")
+    }
+    # One thread: models this small only wait for a second one, and on shared cores for long.
+    return kept | {"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", "TERM": "xterm-256color"} | more
+
+
+def anexa(
+    *arguments: str | Path, cwd: Path, text: str = "", timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Run `anexa` to its end, with `text` as its input."""
+    return subprocess.run(
+        [*ANEXA, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(),
+        input=text,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=timeout,
+        check=False,
+    )
+
+
+def start(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
+    """Begin to run `anexa`; the caller sees to its end."""
+    return subprocess.Popen(
+        [*ANEXA, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+
+
+def lines_until(process: subprocess.Popen[str], fragment: str) -> list[str]:
+    """What a process prints, up to the line that holds `fragment`."""
+    lines = list(_lines_until(process, fragment))
+    assert lines, process.communicate()
+    assert fragment in lines[-1], (lines, process.communicate())
+    return lines
+
+
+def _lines_until(process: subprocess.Popen[str], fragment: str) -> Iterator[str]:
+    assert process.stdout is not None
+    for line in process.stdout:
+        yield line
+        if fragment in line:
+            return
+
+
+def listing(folder: Path) -> dict[str, bytes | None]:
+    """Everything in a folder: files with their content, folders with None."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+    }

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.cli.process import anexa
+
+
+def chat(model: Path, *lines: str, options: tuple[str, ...] = ()) -> list[str]:
+    """What is answered to each line, by a model that is asked through a pipe."""
+    text = "".join(f"{line}\n" for line in lines)
+    result = anexa("chat", model, "--engine", "numpy", *options, cwd=model.parent, text=text)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "\x1b" not in result.stdout
+    opening, *answers = re.split(r"^Prompt: (.*)\n", result.stdout, flags=re.M)
+    assert opening == "Type the beginning of a text; /help lists commands (seed 42).\n"
+    assert answers[::2] == [*lines][: len(answers[::2])]
+    return answers[1::2]
+
+
+def test_it_responds_and_ends_with_its_input(names_model: Path) -> None:
+    answers = chat(names_model, "an", "", "el")
+    assert len(answers) == 3
+    for prompt, answer in zip(["an", "", "el"], answers):
+        assert re.fullmatch(rf"Response: {prompt}[a-z]*\n\n", answer)
+
+
+def test_quit_ends_it(names_model: Path) -> None:
+    for word in ("quit", "exit", "/quit", "/exit", " quit "):
+        text = f"an\n{word}\nel\n"
+        result = anexa("chat", names_model, "--engine", "numpy", cwd=names_model.parent, text=text)
+        assert result.returncode == 0
+        assert result.stdout.count("Response: ") == 1
+
+
+def test_no_input_at_all(names_model: Path) -> None:
+    assert chat(names_model) == []
+
+
+def test_commands_change_the_settings(names_model: Path) -> None:
+    usual = "temperature 0.8, top-k off, top-p off, seed 42, max-tokens 200\n"
+    answers = chat(
+        names_model,
+        "/temperature 1.5",
+        "/top-k 3",
+        "/top-p 0.9",
+        "/seed 7",
+        "/max-tokens 5",
+        "/top-k off",
+        "/top-p off",
+        "/reset",
+    )
+    assert answers == [
+        usual.replace("temperature 0.8", "temperature 1.5"),
+        "temperature 1.5, top-k 3, top-p off, seed 42, max-tokens 200\n",
+        "temperature 1.5, top-k 3, top-p 0.9, seed 42, max-tokens 200\n",
+        "temperature 1.5, top-k 3, top-p 0.9, seed 7, max-tokens 200\n",
+        "temperature 1.5, top-k 3, top-p 0.9, seed 7, max-tokens 5\n",
+        "temperature 1.5, top-k off, top-p 0.9, seed 7, max-tokens 5\n",
+        "temperature 1.5, top-k off, top-p off, seed 7, max-tokens 5\n",
+        usual,
+    ]
+
+
+def test_commands_change_the_responses(text_model: Path) -> None:
+    options = ("--max-tokens", "40")
+    asked = ["the", "the", "/seed 42", "the", "/reset", "the", "/top-k 1", "the", "the"]
+    first, second, _, again, _, reset, _, greedy, greedy_again = chat(
+        text_model, *asked, options=options
+    )
+    assert first == again == reset
+    assert first != second
+    assert greedy == greedy_again
+    [_, one] = chat(text_model, "/max-tokens 1", "the", options=options)
+    assert len(one) == len("Response: the.\n\n")
+    [_, cold] = chat(text_model, "/temperature 0", "the", options=options)
+    assert cold == greedy
+
+
+def test_settings_from_the_command_line_are_what_reset_means(names_model: Path) -> None:
+    options = ("--temperature", "0.5", "--top-k", "9", "--top-p", "0.7", "--max-tokens", "11")
+    given = "temperature 0.5, top-k 9, top-p 0.7, seed 42, max-tokens 11\n"
+    answers = chat(names_model, "/temperature 2", "/max-tokens 3", "/reset", options=options)
+    assert answers[-1] == given
+    assert given not in answers[:-1]
+
+
+def test_help_lists_the_commands(names_model: Path) -> None:
+    [answer] = chat(names_model, "/help")
+    for name in ("temperature", "top-k", "top-p", "seed", "max-tokens", "reset", "help"):
+        assert f"/{name}" in answer
+    assert "quit" in answer
+
+
+def test_what_means_nothing_is_told_and_changes_nothing(names_model: Path) -> None:
+    wrong = {
+        "/hello": "there is no command /hello: /help lists them",
+        "/": "there is no command /: /help lists them",
+        "/temperature": "/temperature needs a number, not ''",
+        "/temperature warm": "/temperature needs a number, not 'warm'",
+        "/temperature -1": "the temperature must be 0 or more, not -1.0",
+        "/temperature nan": "the temperature must be 0 or more, not nan",
+        "/top-k 0": "top-k must be at least 1, not 0",
+        "/top-k 2.5": "/top-k needs a number, not '2.5'",
+        "/top-p 0": "top-p must be above 0 and at most 1, not 0.0",
+        "/top-p 2": "top-p must be above 0 and at most 1, not 2.0",
+        "/seed x": "/seed needs a number, not 'x'",
+        "/max-tokens many": "/max-tokens needs a number, not 'many'",
+        "/max-tokens 0": "max-tokens must be at least 1, not 0",
+        "/max-tokens -1": "max-tokens must be at least 1, not -1",
+        "Ab9": "this model has never seen 'A', '9': leave it out of the prompt",
+        "a" * 17: "the prompt is 18 tokens long, but the model sees 16 at once: shorten it",
+    }
+    answers = chat(names_model, *wrong, "/seed 42")
+    assert answers[:-1] == [f"{sentence}\n" for sentence in wrong.values()]
+    assert answers[-1] == "temperature 0.8, top-k off, top-p off, seed 42, max-tokens 200\n"

@@ -1,0 +1,354 @@
+"""Bad input of any kind: one sentence, the right exit status, and nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from anexa.model.folder import load_model
+from anexa.training import Run
+from anexa.training.checkpoint import STATE
+from tests.cli.process import ANEXA, anexa, environment, listing
+from tests.training.runs import finish, settings, weights_file, write_names
+
+TRAIN = "train names.txt --preset microgpt --engine numpy --steps 5 --out new"
+GENERATE = "generate model --engine numpy"
+Arrange = Callable[[Path], object]
+
+
+@pytest.fixture
+def place(names_model: Path, tmp_path: Path) -> Path:
+    """A folder with a corpus, names.txt, a model, and half a training, stopped."""
+    write_names(tmp_path)
+    shutil.copytree(names_model, tmp_path / "model")
+    return tmp_path
+
+
+def one_sentence(result: subprocess.CompletedProcess[str]) -> str:
+    """What an error said, which must be a line that begins with the program's name."""
+    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith("anexa: ")
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.endswith("\n")
+    assert "should not be" not in result.stderr
+    return result.stderr
+
+
+def writes(name: str, content: str | bytes) -> Arrange:
+    data = content.encode() if isinstance(content, str) else content
+    return lambda place: (place / name).write_bytes(data)
+
+
+def removes(name: str) -> Arrange:
+    return lambda place: (place / name).unlink()
+
+
+def truncates(name: str) -> Arrange:
+    return lambda place: os.truncate(place / name, (place / name).stat().st_size // 2)
+
+
+def makes(name: str) -> Arrange:
+    return lambda place: (place / name).mkdir()
+
+
+def changes_config(**values: object) -> Arrange:
+    def arrange(place: Path) -> None:
+        path = place / "model" / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | values), "utf-8")
+
+    return arrange
+
+
+def takes_weights_of_another(place: Path) -> None:
+    (place / "other.txt").write_text("zebra\nquagga\nyak\nox\nfox\ncow\npig\n", encoding="utf-8")
+    other = finish(Run.start(settings(place / "other.txt", steps=1), place / "other")).folder
+    shutil.copy(other / "model.safetensors", place / "model")
+
+
+def takes_a_tokenizer_of_another(place: Path) -> None:
+    words = "the quick brown fox jumps over the lazy dog"
+    (place / "other.txt").write_text(words.replace(" ", "\n"), encoding="utf-8")
+    other = finish(Run.start(settings(place / "other.txt", steps=1), place / "other")).folder
+    shutil.copy(other / "tokenizer.json", place / "model")
+
+
+def nothing(_place: Path) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("command", "arrange", "status", "fragment"),
+    [
+        # Corpora
+        (TRAIN, writes("names.txt", ""), 1, "names.txt holds no text"),
+        (TRAIN, writes("names.txt", " \n\n"), 1, "names.txt holds no text"),
+        (TRAIN, writes("names.txt", "x"), 1, "names.txt has a single character"),
+        (TRAIN, writes("names.txt", "too short, this."), 1, "the text is too short"),
+        (TRAIN, writes("names.txt", b"caf\xe9\n"), 1, "names.txt is not UTF-8 text"),
+        (TRAIN, writes("names.txt", b"a\0b\n"), 1, "names.txt is not a text file"),
+        (TRAIN, removes("names.txt"), 1, "there is no corpus and no file named 'names.txt'"),
+        (f"{TRAIN} --layout lines", writes("names.txt", "anna\n"), 1, "a single document"),
+        ("train firstname --out new", nothing, 1, "perhaps you meant firstnames"),
+        ("train model --out new", nothing, 1, "model is a folder"),
+        ("train - --out new", nothing, 1, "standard input holds no text"),
+        # Settings of a training
+        (f"{TRAIN} --preset giant", nothing, 2, "there is no preset 'giant': choose one of"),
+        (f"{TRAIN} --engine abacus", nothing, 2, "there is no engine 'abacus': choose one of"),
+        (f"{TRAIN} --steps 0", nothing, 2, "--steps must be at least 1, not 0"),
+        (f"{TRAIN} --minutes 1", nothing, 2, "give one of them"),
+        ("train names.txt --minutes 0", nothing, 2, "--minutes must be above 0, not 0"),
+        ("train names.txt --minutes nan", nothing, 2, "--minutes must be above 0, not nan"),
+        (f"{TRAIN} --learning-rate nan", nothing, 2, "--learning-rate must be above 0, not nan"),
+        (f"{TRAIN} --learning-rate 0", nothing, 2, "--learning-rate must be above 0, not 0"),
+        (f"{TRAIN} --batch-size 0", nothing, 2, "--batch-size must be at least 1, not 0"),
+        (f"{TRAIN} --out model", nothing, 1, "model exists already: choose another folder"),
+        (f"{TRAIN} --out names.txt", nothing, 1, "names.txt exists already"),
+        (f"{TRAIN} --out names.txt/m", nothing, 1, "cannot write"),
+        # Going on
+        ("train --resume model", nothing, 1, "model is finished"),
+        ("train --resume nowhere", nothing, 1, "nowhere holds no training"),
+        ("train --resume names.txt", nothing, 1, "names.txt holds no training"),
+        ("train --resume model --steps 9", nothing, 2, "goes on with the run as it was: leave"),
+        ("train --resume model --out new", nothing, 2, "leave --out out"),
+        ("train --resume model --batch-size 2", nothing, 2, "leave --batch-size out"),
+        ("train --resume model --learning-rate 1", nothing, 2, "leave --learning-rate out"),
+        ("train --resume model --minutes 1", nothing, 2, "leave --minutes out"),
+        ("train names.txt --resume model", nothing, 2, "leave corpus out"),
+        ("train --resume model --preset anexa", nothing, 2, "leave --preset out"),
+        ("train --resume model --engine lists", nothing, 2, "leave --engine out"),
+        ("train --resume model --layout text", nothing, 2, "leave --layout out"),
+        ("train --resume model --seed 1", nothing, 2, "leave --seed out"),
+        ("train --resume model", truncates(f"model/{STATE}"), 1, "is damaged"),
+        # Sampling
+        (f"{GENERATE} --temperature -1", nothing, 2, "temperature must be 0 or more, not -1.0"),
+        (f"{GENERATE} --temperature nan", nothing, 2, "temperature must be 0 or more, not nan"),
+        (f"{GENERATE} --top-p 0", nothing, 2, "top-p must be above 0 and at most 1, not 0.0"),
+        (f"{GENERATE} --top-p 1.5", nothing, 2, "top-p must be above 0 and at most 1, not 1.5"),
+        (f"{GENERATE} --top-k 0", nothing, 2, "top-k must be at least 1, not 0"),
+        (f"{GENERATE} --max-tokens 0", nothing, 2, "max-tokens must be at least 1, not 0"),
+        (f"{GENERATE} --stop=", nothing, 2, "stop string must have at least one character"),
+        (f"{GENERATE} --engine abacus", nothing, 2, "there is no engine 'abacus'"),
+        (f"{GENERATE} --prompt ANNA", nothing, 1, "has never seen 'A', 'N'"),
+        (f"{GENERATE} --prompt {'a' * 17}", nothing, 1, "the prompt is 18 tokens long"),
+        (f"{GENERATE} --json --prompt ANNA", nothing, 1, "has never seen 'A', 'N'"),
+        ("chat model --engine numpy --top-k 0", nothing, 2, "top-k must be at least 1, not 0"),
+        ("chat model --engine numpy --max-tokens 0", nothing, 2, "must be at least 1, not 0"),
+        ("chat model --engine abacus", nothing, 2, "there is no engine 'abacus'"),
+        # Model folders
+        ("generate nowhere", nothing, 1, "nowhere is not a model folder: there is no such folder"),
+        ("chat nowhere", nothing, 1, "nowhere is not a model folder: there is no such folder"),
+        ("generate names.txt", nothing, 1, "names.txt is not a model folder"),
+        ("generate empty", makes("empty"), 1, "empty is not a model folder: it has no config.json"),
+        (GENERATE, removes("model/config.json"), 1, "it has no config.json"),
+        (GENERATE, truncates("model/config.json"), 1, "config.json is damaged: it is not JSON"),
+        (GENERATE, writes("model/config.json", "[1]"), 1, "it holds no JSON object"),
+        (GENERATE, writes("model/config.json", "[" * 100_000), 1, "it is not JSON"),
+        (GENERATE, changes_config(model_type="bert"), 1, "is of the model type 'bert'"),
+        (GENERATE, changes_config(n_layer="two"), 1, "must be a whole number"),
+        (GENERATE, changes_config(n_head=3), 1, "cannot be shared by 3 heads"),
+        (GENERATE, changes_config(n_embd=32), 1, "but config.json says"),
+        (GENERATE, changes_config(n_layer=2), 1, "the two are not of one model"),
+        (GENERATE, removes("model/model.safetensors"), 1, "it has no model.safetensors"),
+        (GENERATE, truncates("model/model.safetensors"), 1, "model.safetensors is damaged"),
+        (GENERATE, writes("model/model.safetensors", "GGUF" * 99), 1, "is damaged or no safet"),
+        (GENERATE, takes_weights_of_another, 1, "but config.json says"),
+        (GENERATE, removes("model/tokenizer.json"), 1, "it has no tokenizer.json"),
+        (GENERATE, truncates("model/tokenizer.json"), 1, "tokenizer.json is damaged"),
+        (GENERATE, writes("model/tokenizer.json", "{}"), 1, "tokenizer.json is damaged"),
+        (GENERATE, takes_a_tokenizer_of_another, 1, "they are not of one model"),
+    ],
+)
+def test_bad_input_is_told_in_a_sentence(
+    command: str, arrange: Arrange, status: int, fragment: str, place: Path
+) -> None:
+    arrange(place)
+    before = listing(place)
+    result = anexa(*command.split(), cwd=place)
+    assert fragment in one_sentence(result)
+    assert result.returncode == status
+    assert listing(place) == before
+
+
+@pytest.mark.parametrize(
+    ("command", "fragment"),
+    [
+        ("paint", "No such command 'paint'"),
+        ("--nonsense", "No such option"),
+        ("train --nonsense", "No such option"),
+        ("train --steps many", "--steps"),
+        ("train --minutes soon", "--minutes"),
+        ("train --layout columns", "--layout"),
+        ("train a b", "unexpected extra argument"),
+        ("generate", "Missing argument"),
+        ("generate model -n 0", "--n"),
+        ("generate model --seed 1.5", "--seed"),
+        ("chat", "Missing argument"),
+        ("chat model --top-k few", "--top-k"),
+        ("corpora --xml", "No such option"),
+    ],
+)
+def test_what_cannot_be_parsed_is_a_usage_error(command: str, fragment: str, place: Path) -> None:
+    before = listing(place)
+    result = anexa(*command.split(), cwd=place)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("Usage: ")
+    assert re.search(f"^Error: .*{fragment}", result.stderr, re.M)
+    assert "Traceback" not in result.stderr
+    assert listing(place) == before
+
+
+def test_a_loss_that_is_no_number(place: Path) -> None:
+    command = "train names.txt --preset microgpt --engine numpy --steps 100 --out new"
+    result = anexa(*command.split(), "--learning-rate", "1e30", cwd=place)
+    sentence = one_sentence(result)
+    assert result.returncode == 1
+    assert "the loss is no number any more at step " in sentence
+    assert "--learning-rate below 1e+30" in sentence
+    load_model(place / "new")
+
+
+def test_debug_shows_where_it_arose(place: Path) -> None:
+    for arguments in (["--debug", "generate", "nowhere"], ["generate", "nowhere", "--debug"]):
+        result = anexa(*arguments, cwd=place)
+        assert result.returncode == 1
+        assert result.stderr.startswith("Traceback (most recent call last):\n")
+        assert "in load_config\n" in result.stderr
+        assert result.stderr.splitlines()[-1].startswith("anexa: nowhere is not a model folder")
+
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows works differently here")
+
+
+@posix
+def test_a_prompt_that_is_no_text(place: Path) -> None:
+    result = subprocess.run(
+        [*ANEXA, *GENERATE.split(), "--prompt", b"an\xff"],
+        cwd=place,
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert r"has never seen '\udcff'" in one_sentence(result)
+    assert result.returncode == 1
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_a_line_that_is_no_text(errors: str, place: Path) -> None:
+    result = subprocess.run(
+        [*ANEXA, "chat", "model", "--engine", "numpy"],
+        cwd=place,
+        env=environment(PYTHONIOENCODING=f"utf-8:{errors}"),
+        input=b"a\xffb\nan\n",
+        capture_output=True,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert "this model has never seen '\ufffd'" in result.stdout.decode()
+    assert b"\nResponse: an" in result.stdout
+
+
+# A full disk, and a folder that may not be written
+
+
+def with_files_up_to(size: int, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run `anexa` where no file can grow beyond `size` bytes: as on a full disk, a write fails."""
+    script = f"""
+import resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))
+sys.argv[0] = "anexa"
+runpy.run_module("anexa", run_name="__main__")
+"""
+    return subprocess.run(
+        [sys.executable, "-B", "-c", script, *arguments],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+@posix
+@pytest.mark.parametrize("size", [0, 100, 2000, 10_000])
+def test_a_full_disk_at_the_start_leaves_nothing(size: int, place: Path) -> None:
+    before = listing(place)
+    result = with_files_up_to(size, *TRAIN.split(), cwd=place)
+    assert "cannot write new" in one_sentence(result)
+    assert result.returncode == 1
+    assert listing(place) == before
+
+
+@posix
+def test_a_full_disk_later_leaves_the_last_checkpoint(place: Path) -> None:
+    # The first state is of the weights alone; with the moments it is three times that.
+    assert anexa(*TRAIN.replace("new", "whole").split(), cwd=place).returncode == 0
+    result = with_files_up_to(30_000, *TRAIN.split(), cwd=place)
+    assert "cannot write" in one_sentence(result)
+    assert "state.safetensors" in result.stderr
+    assert result.returncode == 1
+    new = place / "new"
+    load_model(new)
+    assert sorted(listing(new)) == sorted(listing(place / "whole"))
+    assert anexa("train", "--resume", "new", cwd=place).returncode == 0
+    assert weights_file(new) == weights_file(place / "whole")
+
+
+def unprivileged() -> list[str]:
+    """What to put before a command so that permissions bind it; skips where nothing does."""
+    if os.getuid() != 0:
+        return []
+    setpriv = shutil.which("setpriv")
+    if not setpriv:
+        pytest.skip("permissions do not bind root, and there is no setpriv")
+    caps = "-dac_override,-dac_read_search"
+    return [setpriv, f"--bounding-set={caps}", f"--inh-caps={caps}"]
+
+
+def run_unprivileged(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*unprivileged(), *ANEXA, *arguments],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+@posix
+def test_a_folder_that_may_not_be_written(place: Path) -> None:
+    locked = place / "locked"
+    locked.mkdir()
+    locked.chmod(0o555)
+    before = listing(place)
+    for out in ("locked/new", "locked/deeper/new"):
+        command = TRAIN.replace("--out new", f"--out {out}")
+        result = run_unprivileged(*command.split(), cwd=place)
+        assert f"cannot write {out}: Permission denied" in one_sentence(result)
+        assert result.returncode == 1
+        assert listing(place) == before
+
+
+@posix
+def test_files_that_may_not_be_read(place: Path) -> None:
+    for name, command in (
+        ("names.txt", TRAIN),
+        ("model/config.json", GENERATE),
+        ("model/model.safetensors", GENERATE),
+    ):
+        path = place / name
+        path.chmod(0)
+        result = run_unprivileged(*command.split(), cwd=place)
+        path.chmod(0o644)
+        assert f"cannot read {name}: Permission denied" in one_sentence(result)
+        assert result.returncode == 1

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.process import ANEXA, anexa, environment
+
+
+def samples(*arguments: str | Path, cwd: Path) -> dict[str, Any]:
+    result = anexa("generate", *arguments, "--engine", "numpy", "--json", cwd=cwd)
+    assert (result.returncode, result.stderr) == (0, "")
+    report: dict[str, Any] = json.loads(result.stdout)
+    return report
+
+
+def test_json_has_all_that_a_program_needs(names_model: Path, tmp_path: Path) -> None:
+    report = samples(names_model, "--prompt", "an", "-n", "3", "--seed", "5", cwd=tmp_path)
+    assert list(report) == ["model", "engine", "seed", "prompt", "samples"]
+    assert report["model"] == str(names_model)
+    assert (report["engine"], report["seed"], report["prompt"]) == ("numpy", 5, "an")
+    assert len(report["samples"]) == 3
+    for sample in report["samples"]:
+        assert list(sample) == ["text", "tokens", "finish_reason"]
+        assert len(sample["text"]) == sample["tokens"]
+        assert sample["finish_reason"] in ("stop", "length")
+    assert len({sample["text"] for sample in report["samples"]}) > 1
+
+
+def test_a_seed_gives_the_same_texts(text_model: Path, tmp_path: Path) -> None:
+    reports = [
+        samples(text_model, "-n", "2", "--max-tokens", "30", "--seed", seed, cwd=tmp_path)
+        for seed in ("1", "1", "2")
+    ]
+    assert reports[0] == reports[1]
+    assert reports[0]["samples"] != reports[2]["samples"]
+    assert all(s["finish_reason"] == "length" and s["tokens"] == 30 for s in reports[0]["samples"])
+
+
+def test_stop_strings(text_model: Path, tmp_path: Path) -> None:
+    [whole] = samples(text_model, cwd=tmp_path)["samples"]
+    [stopped] = samples(text_model, "--stop", "at", "--stop", "q", cwd=tmp_path)["samples"]
+    assert "at" in whole["text"]
+    assert stopped["text"] == whole["text"].partition("at")[0]
+    assert stopped["finish_reason"] == "stop"
+
+
+def test_plain_text_is_the_prompt_and_what_follows(names_model: Path, tmp_path: Path) -> None:
+    arguments = [str(names_model), "--prompt", "an", "-n", "2"]
+    result = anexa("generate", *arguments, "--engine", "numpy", cwd=tmp_path)
+    report = samples(*arguments, cwd=tmp_path)
+    assert result.stdout == "".join(f"an{sample['text']}\n" for sample in report["samples"])
+    assert result.stderr == "seed 42\n"
+
+
+def test_sampling_options_are_obeyed(text_model: Path, tmp_path: Path) -> None:
+    options: list[tuple[str, ...]] = [
+        ("--temperature", "0"),
+        ("--top-k", "1"),
+        ("--top-p", "0.001"),
+    ]
+    texts = {
+        samples(text_model, *option, "--seed", str(i), cwd=tmp_path)["samples"][0]["text"]
+        for i, option in enumerate(options)
+    }
+    assert len(texts) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such thing as a broken pipe")
+def test_a_reader_that_leaves_is_no_error(text_model: Path, tmp_path: Path) -> None:
+    arguments = ["generate", str(text_model), "--engine", "numpy", "--max-tokens", "1000000"]
+    with subprocess.Popen(
+        [*ANEXA, *arguments],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert len(process.stdout.read(10)) == 10
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(20) == 1
+
+
+def test_characters_that_the_output_does_not_have(tmp_path: Path) -> None:
+    # On Windows, what goes into a file or a pipe is often encoded so.
+    windows = environment(PYTHONUTF8="0", PYTHONIOENCODING="cp1252")
+    (tmp_path / "names.txt").write_text("анна\nнина\nинна\n" * 9, encoding="utf-8")
+    options = ["--preset", "microgpt", "--engine", "numpy", "--steps", "10"]
+    commands: list[list[str]] = [
+        ["train", "names.txt", *options, "--out", "m"],
+        ["generate", "m", "--engine", "numpy", "--prompt", "анна"],
+        ["generate", "m", "--engine", "numpy", "--prompt", "анна", "--json"],
+    ]
+    for command in commands:
+        result = subprocess.run(
+            [*ANEXA, *command],
+            cwd=tmp_path,
+            env=windows,
+            capture_output=True,
+            encoding="cp1252",
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["prompt"] == "анна"  # JSON loses nothing

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+import re
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from anexa.model.folder import load_model
+from tests.cli.process import anexa, lines_until, listing, start
+from tests.training.runs import weights_file, write_names
+
+QUICK = ["--preset", "microgpt", "--engine", "numpy"]
+
+
+@pytest.fixture
+def names(tmp_path: Path) -> Path:
+    return write_names(tmp_path)
+
+
+def test_plain_text_tells_the_whole_story(names: Path) -> None:
+    result = anexa("train", "names.txt", *QUICK, "--steps", "20", cwd=names.parent)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "\x1b" not in result.stdout
+    assert "\r" not in result.stdout
+    lines = result.stdout.splitlines()
+    assert re.fullmatch(
+        r"corpus names\.txt · microgpt with 3,\d{3} parameters, 1\d symbols, context 16 · "
+        r"engine numpy, float32 · 20 steps of 1 rows · seed 42",
+        lines[0],
+    )
+    evaluations = [line for line in lines if "validation" in line and line[3] == "%"]
+    assert [line[:4] for line in evaluations] == [f"{share:3}%" for share in range(10, 101, 10)]
+    assert re.fullmatch(r"done: 20 steps, \d+ tokens in 0:\d\d, validation loss .*", lines[-2])
+    assert lines[-1] == f"talk to it:    anexa chat {Path('models', 'names-microgpt')}"
+    assert load_model(names.parent / "models" / "names-microgpt")
+
+
+def test_the_next_folder_has_a_number(names: Path) -> None:
+    for folder in ("names-microgpt", "names-microgpt-2", "names-microgpt-3"):
+        result = anexa("train", "names.txt", *QUICK, "--steps", "1", cwd=names.parent)
+        assert result.returncode == 0
+        assert (names.parent / "models" / folder / "model.safetensors").exists()
+
+
+def test_standard_input_is_a_corpus(names: Path) -> None:
+    for corpus, text, out in (("names.txt", "", "a"), ("-", names.read_text("utf-8"), "b")):
+        options = [*QUICK, "--steps", "5", "--out", out]
+        result = anexa("train", corpus, *options, cwd=names.parent, text=text)
+        assert result.returncode == 0, result.stderr
+    assert weights_file(names.parent / "a") == weights_file(names.parent / "b")
+
+
+def test_json_lines(names: Path) -> None:
+    arguments = ["names.txt", *QUICK, "--steps", "20", "--out", "m", "--json"]
+    result = anexa("train", *arguments, cwd=names.parent)
+    assert (result.returncode, result.stderr) == (0, "")
+    begin, *evaluations, end = map(json.loads, result.stdout.splitlines())
+    assert begin["event"] == "begin"
+    assert begin["folder"] == end["folder"] == "m"
+    assert begin["step"] == 0
+    assert begin["settings"]["steps"] == 20
+    assert [e["event"] for e in evaluations] == ["evaluation"] * 10
+    assert [e["step"] for e in evaluations] == list(range(2, 21, 2))
+    assert all(e["train_loss"] > 0 and isinstance(e["sample"], str) for e in evaluations)
+    assert end["event"] == "end"
+    assert (end["step"], end["validation_loss"]) == (20, evaluations[-1]["validation_loss"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals between processes")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_a_run_in_good_order(number: signal.Signals, names: Path) -> None:
+    steps = ["--steps", "3000"]
+    assert anexa("train", "names.txt", *QUICK, *steps, "--out", "whole", cwd=names.parent)
+    with start("train", "names.txt", *QUICK, *steps, "--out", "m", cwd=names.parent) as process:
+        lines_until(process, " 10% · step 300 ")
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert stderr == ""
+    [stopped, go_on] = stdout.splitlines()[-2:]
+    [step] = re.findall(r"^stopped after step ([\d,]+) and saved$", stopped)
+    assert 300 <= int(step.replace(",", "")) < 3000
+    program, *arguments = go_on.removeprefix("go on:").split()
+    assert (program, arguments) == ("anexa", ["train", "--resume", "m"])
+    result = anexa(*arguments, cwd=names.parent)
+    assert result.returncode == 0
+    assert f"going on after step {step}\n" in result.stdout
+    assert weights_file(names.parent / "m") == weights_file(names.parent / "whole")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals between processes")
+def test_a_signal_is_told_in_json_too(names: Path) -> None:
+    arguments = ["names.txt", *QUICK, "--steps", "100000", "--out", "m", "--json"]
+    with start("train", *arguments, cwd=names.parent) as process:
+        lines_until(process, '"begin"')
+        process.send_signal(signal.SIGTERM)
+        stdout, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stderr) == (143, "")
+    assert json.loads(stdout.splitlines()[-1])["event"] == "stopped"
+
+
+def test_a_finished_run_has_nothing_to_resume(names_model: Path, tmp_path: Path) -> None:
+    before = listing(names_model)
+    result = anexa("train", "--resume", names_model, cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"anexa: the training in {names_model} is finished: there is nothing left to do\n"
+    )
+    assert listing(names_model) == before
+
+
+@pytest.mark.slow
+def test_minutes_are_minutes_on_the_wall(names: Path) -> None:
+    import time
+
+    began = time.perf_counter()
+    anexa("train", "names.txt", *QUICK, "--steps", "1", "--out", "one", cwd=names.parent)
+    overhead = time.perf_counter() - began
+    began = time.perf_counter()
+    result = anexa("train", "names.txt", *QUICK, "--minutes", "0.1", cwd=names.parent)
+    seconds = time.perf_counter() - began
+    assert result.returncode == 0
+    assert seconds == pytest.approx(6 + overhead, rel=0.05, abs=0.5)

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anexa.data.batches import Lines, Rows, Windows
+from anexa.errors import AnexaError
+
+BOUNDARY = -1
+seeds = st.integers(0, 2**32)
+lengths = st.integers(1, 9)
+# (step, size) of batches that may be asked for, in the order of asking
+requests = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 5)), min_size=2, max_size=6)
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> list[list[int]]:
+    """Documents in which no token comes twice, so that a row tells where it is from."""
+    sizes = draw(st.lists(st.integers(0, 25), min_size=1, max_size=8))
+    ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
+    return [list(range(end - size, end)) for end, size in zip(ends, sizes)]
+
+
+def listed(rows: Sequence[Sequence[int]]) -> list[list[int]]:
+    return [list(row) for row in rows]
+
+
+def epoch(lines: Lines, number: int) -> list[list[int]]:
+    """All rows of an epoch, one batch of one row after another."""
+    n = len(lines.sample(10**9))
+    return [list(lines.batch(step, 1)[0]) for step in range(number * n, (number + 1) * n)]
+
+
+# Windows
+
+
+@given(st.integers(0, 60), lengths, seeds, requests)
+def test_windows_are_pieces_of_the_text(
+    more: int, length: int, seed: int, asked: list[tuple[int, int]]
+) -> None:
+    n = length + 1 + more
+    windows = Windows(range(n), length, seed)
+    for step, size in asked:
+        rows = listed(windows.batch(step, size))
+        assert len(rows) == size
+        for row in rows:
+            assert row == list(range(row[0], row[0] + length + 1))
+            assert 0 <= row[0] <= n - length - 1
+
+
+def test_windows_begin_everywhere() -> None:
+    windows = Windows(range(14), 8, seed=1)
+    starts = Counter(row[0] for step in range(60) for row in windows.batch(step, 10))
+    assert set(starts) == {0, 1, 2, 3, 4, 5}
+    assert min(starts.values()) > 60  # of 100 expected
+
+
+def test_windows_of_a_text_of_exactly_one_row() -> None:
+    assert listed(Windows(range(9), 8, seed=1).batch(0, 2)) == [list(range(9))] * 2
+
+
+@pytest.mark.parametrize("n", [0, 1, 8])
+def test_a_text_shorter_than_a_row_is_refused(n: int) -> None:
+    with pytest.raises(AnexaError, match=rf"too short: .* rows of 9 tokens, .* it has {n}$"):
+        Windows(range(n), 8, seed=1)
+
+
+# Lines
+
+
+@given(documents(), lengths, seeds, requests)
+def test_rows_of_lines_have_two_tokens_or_more(
+    texts: list[list[int]], length: int, seed: int, asked: list[tuple[int, int]]
+) -> None:
+    lines = Lines(texts, BOUNDARY, length, seed)
+    for step, size in asked:
+        rows = lines.batch(step, size)
+        assert len(rows) == size
+        assert all(2 <= len(row) <= length + 1 for row in rows)
+
+
+@given(documents(), lengths, seeds, st.integers(0, 3))
+def test_an_epoch_predicts_every_token_once(
+    texts: list[list[int]], length: int, seed: int, number: int
+) -> None:
+    rows = epoch(Lines(texts, BOUNDARY, length, seed), number)
+    targets = Counter(token for row in rows for token in row[1:])
+    expected = Counter(token for text in texts for token in text)
+    expected[BOUNDARY] = len(texts)
+    assert targets == expected
+
+
+@given(documents(), lengths, seeds)
+def test_rows_of_a_document_share_a_token_and_are_framed(
+    texts: list[list[int]], length: int, seed: int
+) -> None:
+    rows = epoch(Lines(texts, BOUNDARY, length, seed), 0)
+    following = {row[0]: row for row in rows if row[0] != BOUNDARY}
+    framed = []
+    for row in (row for row in rows if row[0] == BOUNDARY):
+        text = row
+        while text[-1] != BOUNDARY:
+            assert len(row) == length + 1  # only the last row of a document is shorter
+            row = following.pop(text[-1])
+            text = text + row[1:]
+        framed.append(text)
+    assert not following
+    assert sorted(framed) == sorted([BOUNDARY, *text, BOUNDARY] for text in texts)
+
+
+def test_epochs_are_shuffled_differently() -> None:
+    lines = Lines([[i] for i in range(20)], BOUNDARY, 8, seed=1)
+    orders = [epoch(lines, number) for number in range(4)]
+    assert len({str(order) for order in orders}) == 4
+    assert orders[0] != listed(lines.sample(20))
+    assert all(sorted(order) == sorted(orders[0]) for order in orders)
+
+
+def test_a_batch_may_span_epochs() -> None:
+    lines = Lines([[0], [1], [2]], BOUNDARY, 8, seed=1)
+    one_by_one = [list(lines.batch(i, 1)[0]) for i in range(8)]
+    assert listed(lines.batch(0, 8)) == one_by_one
+
+
+# Both
+
+
+@given(seeds, requests, st.booleans())
+def test_a_batch_depends_on_seed_and_step_alone(
+    seed: int, asked: list[tuple[int, int]], of_lines: bool
+) -> None:
+    def rows() -> Rows:
+        if of_lines:
+            return Lines([[i, i] for i in range(7)], BOUNDARY, 4, seed)
+        return Windows(range(50), 4, seed)
+
+    source = rows()
+    once = [listed(source.batch(*request)) for request in asked]
+    again = [listed(source.batch(*request)) for request in reversed(asked)]
+    fresh = [listed(rows().batch(*request)) for request in asked]
+    assert once == again[::-1] == fresh
+
+
+def test_other_seeds_and_steps_give_other_batches() -> None:
+    texts = [[i] for i in range(100)]
+    sources: list[Rows] = [Lines(texts, BOUNDARY, 8, seed) for seed in range(5)]
+    assert len({str(listed(source.batch(0, 20))) for source in sources}) == 5
+    sources = [Windows(range(10_000), 8, seed) for seed in range(5)]
+    assert len({str(listed(source.batch(0, 20))) for source in sources}) == 5
+    assert len({str(listed(sources[0].batch(step, 20))) for step in range(5)}) == 5
+
+
+@given(st.integers(1, 200), st.integers(1, 300))
+def test_samples_are_distinct_and_evenly_spread(n: int, size: int) -> None:
+    texts = [[i] for i in range(n)]
+    places = [row[1] for row in Lines(texts, BOUNDARY, 8, seed=1).sample(size)]
+    assert len(places) == min(n, size)
+    assert places[0] == 0
+    gaps = {b - a for a, b in pairwise([*places, n])}
+    assert min(gaps) >= 1
+    assert max(gaps) - min(gaps) <= 1
+
+
+@given(st.integers(2, 200), lengths)
+def test_a_whole_sample_of_windows_predicts_every_token_once(n: int, length: int) -> None:
+    if n < length + 1:
+        return
+    rows = listed(Windows(range(n), length, seed=1).sample(n))
+    assert [token for row in rows for token in row[1:]] == list(range(1, n))
+    assert all(2 <= len(row) <= length + 1 for row in rows)
+
+
+def test_samples_do_not_depend_on_the_seed() -> None:
+    texts = [[i] for i in range(100)]
+    samples = [str(listed(Lines(texts, BOUNDARY, 8, seed).sample(9))) for seed in range(3)]
+    assert len(set(samples)) == 1
+    samples = [str(listed(Windows(range(500), 8, seed).sample(9))) for seed in range(3)]
+    assert len(set(samples)) == 1

@@ -1,0 +1,82 @@
+"""Engines to test, and small models to test them on."""
+
+from __future__ import annotations
+
+import random
+from array import array
+from collections.abc import Mapping
+from importlib.util import find_spec
+
+import pytest
+from hypothesis import strategies as st
+
+from anexa.engines import Batch
+from anexa.model.architectures import ARCHITECTURES
+from anexa.model.config import ModelConfig
+from anexa.model.weights import Weight, Weights, initial_weights
+
+needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
+
+FLOAT64 = [
+    pytest.param("scalar", id="scalar"),
+    pytest.param("lists", id="lists"),
+    pytest.param("numpy", id="numpy"),
+    pytest.param("torch", id="torch", marks=needs_torch),
+]
+EVERY_ENGINE = [
+    pytest.param("scalar", "float64", id="scalar"),
+    pytest.param("lists", "float64", id="lists"),
+    pytest.param("numpy", "float64", id="numpy-float64"),
+    pytest.param("numpy", "float32", id="numpy-float32"),
+    pytest.param("torch", "float64", id="torch-float64", marks=needs_torch),
+    pytest.param("torch", "float32", id="torch-float32", marks=needs_torch),
+]
+
+
+def random_weights(config: ModelConfig, seed: int, std: float = 0.3) -> Weights:
+    """Weights of which none is 0 or 1, as gains and biases are before training."""
+    rng = random.Random(seed)
+    return {
+        name: Weight(weight.shape, array("d", (w + rng.gauss(0, std) for w in weight.data)))
+        for name, weight in initial_weights(config, rng).items()
+    }
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> ModelConfig:
+    """Small models of every architecture."""
+    n_head = draw(st.integers(1, 4))
+    return ModelConfig(
+        model_type=draw(st.sampled_from(sorted(ARCHITECTURES))),
+        vocab_size=draw(st.integers(2, 30)),
+        block_size=draw(st.integers(1, 12)),
+        n_embd=n_head * draw(st.integers(1, 3)),
+        n_head=n_head,
+        n_layer=draw(st.integers(1, 3)),
+    )
+
+
+@st.composite
+def models(draw: st.DrawFn) -> tuple[ModelConfig, Weights]:
+    """Small models with random weights."""
+    config = draw(configs())
+    return config, random_weights(config, draw(st.integers(0, 2**32 - 1)))
+
+
+@st.composite
+def batches(draw: st.DrawFn, config: ModelConfig) -> Batch:
+    """Up to three rows of different lengths."""
+    row = st.lists(
+        st.integers(0, config.vocab_size - 1), min_size=2, max_size=config.block_size + 1
+    )
+    return Batch.from_rows(draw(st.lists(row, min_size=1, max_size=3)))
+
+
+def assert_close(ours: Mapping[str, Weight], theirs: Mapping[str, Weight], bound: float) -> None:
+    """Every number within `bound` of the other's, relative to the largest there is."""
+    assert ours.keys() == theirs.keys()
+    largest = max(max(map(abs, weight.data)) for weight in theirs.values())
+    for name, weight in theirs.items():
+        assert ours[name].shape == weight.shape, name
+        furthest = max(abs(a - b) for a, b in zip(ours[name].data, weight.data))
+        assert furthest <= bound * largest, name

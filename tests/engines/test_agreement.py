@@ -1,0 +1,244 @@
+"""The heart of the suite: all engines compute one function, and it is microgpt.py's."""
+
+from __future__ import annotations
+
+import random
+from array import array
+from importlib.util import find_spec
+from itertools import accumulate, pairwise
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import microgpt
+from anexa.engines import ENGINES, Adam, Batch, best_engine, open_engine
+from anexa.engines.verification import Comparison, difference, verify
+from anexa.errors import AnexaError, UsageError
+from anexa.model.architectures import ARCHITECTURES
+from anexa.model.config import PRESETS, ModelConfig
+from anexa.model.weights import Weight, Weights
+from tests.engines.helpers import (
+    EVERY_ENGINE,
+    FLOAT64,
+    assert_close,
+    batches,
+    models,
+    random_weights,
+)
+
+OTHERS = [param for param in FLOAT64 if param.id != "scalar"]
+CONFIG = ModelConfig("gpt2", vocab_size=9, block_size=6, n_embd=4, n_head=2, n_layer=1)
+
+
+# ------------------------------------------------------------------ anexa verify
+
+
+@pytest.fixture(scope="module")
+def comparisons() -> list[Comparison]:
+    return list(verify())
+
+
+def test_every_engine_agrees(comparisons: list[Comparison]) -> None:
+    assert [row for row in comparisons if not row.agrees] == []
+
+
+def test_nothing_is_left_out_of_the_comparison(comparisons: list[Comparison]) -> None:
+    installed = [name for name in ENGINES if name != "torch" or find_spec("torch")]
+    expected = {
+        (model_type, engine, dtype)
+        for model_type in ARCHITECTURES
+        for engine in installed
+        for dtype in ("float64", "float32")
+        if (engine, dtype) not in {("scalar", "float32"), ("lists", "float32")}
+    }
+    assert {(row.model_type, row.engine, row.dtype) for row in comparisons} == expected
+    assert len(comparisons) == len(expected)
+
+
+def test_a_difference_in_any_figure_is_a_disagreement(comparisons: list[Comparison]) -> None:
+    row = next(row for row in comparisons if row.engine == "numpy")
+    for figure in ("logits", "loss", "gradients", "cached"):
+        assert not Comparison(**vars(row) | {figure: row.bound * 1.01}).agrees
+        assert not Comparison(**vars(row) | {figure: float("nan")}).agrees
+    assert not Comparison(**vars(row) | {"weights": row.weights_bound * 1.01}).agrees
+    assert not Comparison(**vars(row) | {"weights": float("nan")}).agrees
+
+
+# ------------------------------------------------------------------ microgpt.py's own training
+
+
+ISLANDS = ["samos", "ithaka", "chios", "korfu", "naxos", "rhodos", "santorini thera kaldera", "kos"]
+STEPS = 20
+
+
+@pytest.fixture(scope="module")
+def original() -> tuple[Weights, list[Batch], list[float]]:
+    """Its initial weights under our names, the batch of each step, and the loss of each step."""
+    model = microgpt.new_model(ISLANDS, random.Random(11))
+    weights = {}
+    for name, matrix in model.weights.items():
+        ours = name.replace("layer", "layers.") + ".weight"
+        numbers = array("d", [value.data for row in matrix for value in row])
+        weights[ours] = Weight((len(matrix), len(matrix[0])), numbers)
+    rows = []
+    for step in range(STEPS):
+        document = ISLANDS[step % len(ISLANDS)]
+        row = [model.bos, *map(model.chars.index, document), model.bos]
+        rows.append(Batch.from_rows([row[: microgpt.BLOCK_SIZE + 1]]))
+    return weights, rows, list(microgpt.train(model, ISLANDS, STEPS))
+
+
+@pytest.mark.parametrize("name", FLOAT64)
+def test_an_engine_trains_as_microgpt_does(
+    name: str, original: tuple[Weights, list[Batch], list[float]]
+) -> None:
+    weights, rows, losses = original
+    n_vocab = weights["wte.weight"].shape[0]
+    config = PRESETS["microgpt"].config(n_vocab)
+    adam = Adam(0.85, 0.99, 1e-8)
+    engine = open_engine(name, config, weights, dtype="float64", adam=adam)
+    ours = [
+        engine.train_step(row, learning_rate=0.01 * (1 - step / STEPS))
+        for step, row in enumerate(rows)
+    ]
+    assert ours == pytest.approx(losses, rel=1e-9)
+    assert losses[-1] < 0.9 * losses[0], "20 steps teach it something"
+
+
+# ------------------------------------------------------------------ any small model
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_loss_and_gradients_are_those_of_scalar(name: str, data: st.DataObject) -> None:
+    config, weights = data.draw(models())
+    batch = data.draw(batches(config))
+    reference = open_engine("scalar", config, weights)
+    engine = open_engine(name, config, weights, dtype="float64")
+    loss, gradients = engine.gradients(batch)
+    reference_loss, reference_gradients = reference.gradients(batch)
+    assert loss == pytest.approx(reference_loss, rel=1e-9)
+    assert_close(gradients, reference_gradients, bound=1e-9)
+    assert engine.loss(batch) == pytest.approx(loss, rel=1e-12)
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+@pytest.mark.parametrize("name", FLOAT64)
+def test_gradients_are_the_slopes_of_the_loss(name: str, model_type: str) -> None:
+    """In every weight, by a central difference along a random direction through all of it."""
+    config = ModelConfig(model_type, vocab_size=7, block_size=6, n_embd=4, n_head=2, n_layer=1)
+    weights = random_weights(config, seed=4)
+    batch = Batch.from_rows([[1, 5, 2, 6, 0, 3, 4], [6, 6, 2]])
+    _, gradients = open_engine(name, config, weights, dtype="float64").gradients(batch)
+    rng, step = random.Random(5), 1e-5
+    for moved, weight in weights.items():
+        direction = [rng.gauss(0, 1) for _ in weight.data]
+        losses = []
+        for sign in (1, -1):
+            data = array("d", (w + sign * step * d for w, d in zip(weight.data, direction)))
+            engine = open_engine(
+                name, config, weights | {moved: Weight(weight.shape, data)}, dtype="float64"
+            )
+            losses.append(engine.loss(batch))
+        slope = (losses[0] - losses[1]) / (2 * step)
+        expected = sum(g * d for g, d in zip(gradients[moved].data, direction))
+        assert expected == pytest.approx(slope, rel=1e-5, abs=1e-7), moved
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+@pytest.mark.parametrize("name", FLOAT64)
+def test_a_batch_is_its_rows_one_by_one(name: str, model_type: str) -> None:
+    """Each row counts by its number of tokens; the filling of short rows changes nothing."""
+    config = ModelConfig(model_type, vocab_size=7, block_size=6, n_embd=4, n_head=2, n_layer=1)
+    engine = open_engine(name, config, random_weights(config, seed=6), dtype="float64")
+    rows = [[1, 5, 2, 6, 0, 3, 4], [6, 6], [2, 3, 1, 0]]
+    together = engine.loss(Batch.from_rows(rows))
+    singly = [engine.loss(Batch.from_rows([row])) * (len(row) - 1) for row in rows]
+    assert together == pytest.approx(sum(singly) / sum(len(row) - 1 for row in rows), rel=1e-12)
+
+
+@pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
+def test_the_future_is_out_of_sight(name: str, dtype: str) -> None:
+    """The logits of a token stay what they are, whatever follows."""
+    engine = open_engine(name, CONFIG, random_weights(CONFIG, seed=8), dtype=dtype)
+    whole = engine.logits([3, 1, 4, 1, 5])
+    other = engine.logits([3, 1, 4, 8, 8])
+    bound = 1e-12 if dtype == "float64" else 1e-5
+    for row, other_row in zip(whole[:3], other[:3]):
+        assert difference(row, other_row) <= bound
+    assert difference(whole[3], other[3]) > 1e-3
+
+
+# ------------------------------------------------------------------ the cache
+
+
+@pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_cached_decoding_is_uncached_decoding(name: str, dtype: str, data: st.DataObject) -> None:
+    """However the prompt is cut into pieces, up to a full context."""
+    config, weights = data.draw(models())
+    engine = open_engine(name, config, weights, dtype=dtype)
+    lengths = data.draw(st.lists(st.integers(1, config.block_size), min_size=1, max_size=6))
+    ends = [0, *(end for end in accumulate(lengths) if end <= config.block_size)]
+    token = st.integers(0, config.vocab_size - 1)
+    tokens = data.draw(st.lists(token, min_size=ends[-1], max_size=ends[-1]))
+    uncached = engine.logits(tokens)
+    cache = engine.new_cache()
+    largest = max(abs(z) for row in uncached for z in row)
+    for start, end in pairwise(ends):
+        logits = [float(z) for z in engine.next_logits(tokens[start:end], cache)]
+        assert cache.length == end
+        bound = (1e-9 if dtype == "float64" else 1e-4) * largest
+        assert logits == pytest.approx(uncached[end - 1], rel=0, abs=bound)
+
+
+@pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
+def test_two_caches_know_nothing_of_each_other(name: str, dtype: str) -> None:
+    engine = open_engine(name, CONFIG, random_weights(CONFIG, seed=8), dtype=dtype)
+    one, other = engine.new_cache(), engine.new_cache()
+    engine.next_logits([1, 2, 3], one)
+    engine.next_logits([7], other)
+    after_one = list(engine.next_logits([4], one))
+    after_other = list(engine.next_logits([4], other))
+    bound = 1e-12 if dtype == "float64" else 1e-5
+    assert difference(after_one, engine.logits([1, 2, 3, 4])[-1]) <= bound
+    assert difference(after_other, engine.logits([7, 4])[-1]) <= bound
+
+
+# ------------------------------------------------------------------ opening an engine
+
+
+def test_auto_is_the_fastest_that_is_installed() -> None:
+    engine = open_engine("auto", CONFIG, random_weights(CONFIG, seed=1))
+    assert engine.name == best_engine() == ("torch" if find_spec("torch") else "numpy")
+
+
+@pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
+def test_an_engine_is_what_was_asked_for(name: str, dtype: str) -> None:
+    engine = open_engine(name, CONFIG, random_weights(CONFIG, seed=1), dtype=dtype)
+    assert (engine.name, engine.dtype, engine.config) == (name, dtype, CONFIG)
+    by_default = open_engine(name, CONFIG, random_weights(CONFIG, seed=1))
+    assert by_default.dtype == ("float64" if name in ("scalar", "lists") else "float32")
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "message"),
+    [
+        ("abacus", None, "no engine 'abacus'.*scalar, lists, numpy, torch"),
+        ("numpy", "float16", "no precision 'float16'.*float32 or float64"),
+        ("scalar", "float32", "scalar engine computes in float64 only"),
+        ("lists", "float32", "lists engine computes in float64 only"),
+    ],
+)
+def test_an_engine_that_is_not(name: str, dtype: str | None, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        open_engine(name, CONFIG, random_weights(CONFIG, seed=1), dtype=dtype)
+
+
+@pytest.mark.skipif(find_spec("torch") is not None, reason="PyTorch is installed")
+def test_the_torch_engine_says_how_to_install_pytorch() -> None:
+    with pytest.raises(AnexaError, match=r"pip install 'anexa\[torch\]'"):
+        open_engine("torch", CONFIG, random_weights(CONFIG, seed=1))

@@ -1,0 +1,319 @@
+"""Each operation of `lists` and `numpy`, alone: its forward against the other engine's, its
+hand-derived backward against central differences of its forward.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anexa.engines import IGNORE
+from anexa.engines.operations import lists, numpy
+from anexa.engines.tape import Operation
+
+Numbers = npt.NDArray[np.float64]
+MODULES = [pytest.param(lists, id="lists"), pytest.param(numpy, id="numpy")]
+
+
+@dataclass(frozen=True)
+class Application:
+    """An operation with its settings, and numbers to apply it to.
+
+    `inputs` are those of B rows where `batched`; an engine of one row at a time takes the first.
+    """
+
+    name: str
+    inputs: tuple[Numbers, ...]
+    batched: tuple[bool, ...]
+    settings: tuple[Any, ...] = ()
+    tokens: npt.NDArray[np.int64] | None = None
+
+
+Rng = np.random.Generator
+
+
+def embedding(rng: Rng, b: int, t: int) -> Application:
+    tokens = rng.integers(0, 4, (b, t))  # 5 rows: one is never looked up
+    return Application("Embedding", (rng.normal(size=(5, 3)),), (False,), tokens=tokens)
+
+
+def positions(rng: Rng, b: int, t: int) -> Application:
+    start = int(rng.integers(0, 3))
+    inputs = rng.normal(size=(b, t, 3)), rng.normal(size=(start + t + 1, 3))
+    return Application("Positions", inputs, (True, False), (start,))
+
+
+def add(rng: Rng, b: int, t: int) -> Application:
+    inputs = rng.normal(size=(b, t, 3)), rng.normal(size=(b, t, 3))
+    return Application("Add", inputs, (True, True))
+
+
+def transpose(rng: Rng, _b: int, t: int) -> Application:
+    return Application("Transpose", (rng.normal(size=(t, 3)),), (False,))
+
+
+def linear(rng: Rng, b: int, t: int) -> Application:
+    inputs = rng.normal(size=(b, t, 3)), rng.normal(size=(4, 3))
+    return Application("Linear", inputs, (True, False))
+
+
+def linear_with_bias(rng: Rng, b: int, t: int) -> Application:
+    inputs = rng.normal(size=(b, t, 3)), rng.normal(size=(4, 3)), rng.normal(size=4)
+    return Application("Linear", inputs, (True, False, False))
+
+
+def split(rng: Rng, b: int, t: int) -> Application:
+    parts = int(rng.integers(1, 4))
+    return Application("Split", (rng.normal(size=(b, t, 2 * parts)),), (True,), (parts,))
+
+
+def layer_norm(rng: Rng, b: int, t: int) -> Application:
+    inputs = rng.normal(1, 2, size=(b, t, 5)), rng.normal(size=5), rng.normal(size=5)
+    return Application("LayerNorm", inputs, (True, False, False), (0.1,))
+
+
+def rms_norm(rng: Rng, b: int, t: int) -> Application:
+    return Application("RMSNorm", (rng.normal(1, 2, size=(b, t, 5)),), (True,), (0.1,))
+
+
+def attention(rng: Rng, b: int, t: int) -> Application:
+    n_head = int(rng.integers(1, 4))
+    q, k, v = (rng.normal(size=(b, t, 2 * n_head)) for _ in range(3))
+    return Application("Attention", (q, k, v), (True, True, True), (n_head,))
+
+
+def off_the_kink(rng: Rng, b: int, t: int) -> Numbers:
+    """Numbers at least 0.1 from 0, where ReLU has no slope."""
+    x: Numbers = rng.uniform(0.1, 3, (b, t, 3)) * rng.choice([-1, 1], (b, t, 3))
+    return x
+
+
+def relu(rng: Rng, b: int, t: int) -> Application:
+    return Application("ReLU", (off_the_kink(rng, b, t),), (True,))
+
+
+def gelu(rng: Rng, b: int, t: int) -> Application:
+    return Application("GELU", (rng.normal(0, 2, size=(b, t, 3)),), (True,))
+
+
+def cross_entropy(rng: Rng, b: int, t: int) -> Application:
+    targets = rng.integers(0, 4, (b, t))
+    targets[rng.random((b, t)) < 0.3] = IGNORE
+    count = int(rng.integers(1, 9))
+    logits = rng.normal(0, 2, size=(b, t, 4))
+    return Application("CrossEntropy", (logits,), (True,), (count,), targets)
+
+
+MAKERS = [
+    embedding,
+    positions,
+    add,
+    transpose,
+    linear,
+    linear_with_bias,
+    split,
+    layer_norm,
+    rms_norm,
+    attention,
+    relu,
+    gelu,
+    cross_entropy,
+]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_operation_is_forgotten(module: ModuleType) -> None:
+    classes = [
+        cls
+        for _, cls in inspect.getmembers(module, inspect.isclass)
+        if issubclass(cls, Operation) and cls is not Operation and not cls.__subclasses__()
+    ]
+    made = {maker(np.random.default_rng(0), 1, 1).name for maker in MAKERS}
+    assert {cls.__name__ for cls in classes} == made
+
+
+class Applied:
+    """An operation of one engine, with NumPy arrays in and out for the test's own arithmetic."""
+
+    def __init__(self, module: ModuleType, application: Application) -> None:
+        self.lists = module is lists
+        tokens = application.tokens
+        if tokens is not None and self.lists:
+            tokens = tokens[0]
+        first = () if tokens is None else (tokens.tolist() if self.lists else tokens,)
+        arguments = (*first, *application.settings)
+        self.make: Callable[[], Any] = lambda: getattr(module, application.name)(*arguments)
+        self.inputs = [
+            x[0] if self.lists and batched else x
+            for x, batched in zip(application.inputs, application.batched)
+        ]
+
+    def to_engine(self, x: Numbers) -> Any:
+        return x.tolist() if self.lists else x.copy()
+
+    def forward(self, inputs: list[Numbers]) -> tuple[Any, list[Numbers]]:
+        """The operation, so that it can go backward, and its outputs."""
+        operation = self.make()
+        outputs = operation.forward(*map(self.to_engine, inputs))
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        return operation, [np.array(output, np.float64) for output in outputs]
+
+    def projection(self, inputs: list[Numbers], directions: list[Numbers]) -> float:
+        """All outputs as one number."""
+        _, outputs = self.forward(inputs)
+        return float(sum((y * d).sum() for y, d in zip(outputs, directions)))
+
+
+@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("maker", MAKERS)
+@settings(max_examples=12)
+@given(seed=st.integers(0, 2**32 - 1), b=st.integers(1, 3), t=st.integers(1, 4))
+def test_backward_is_the_slope_of_forward(
+    maker: Callable[[Rng, int, int], Application], module: ModuleType, seed: int, b: int, t: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    applied = Applied(module, maker(rng, b, t))
+    operation, outputs = applied.forward(applied.inputs)
+    directions = [rng.normal(size=y.shape) for y in outputs]
+    grads = operation.backward(*map(applied.to_engine, directions))
+    assert len(grads) == len(applied.inputs)
+
+    step = 1e-5
+    for i, (x, grad) in enumerate(zip(applied.inputs, grads)):
+        slopes = np.zeros_like(x)
+        for place in np.ndindex(x.shape):
+            ends = []
+            for sign in (1, -1):
+                moved = [y.copy() for y in applied.inputs]
+                moved[i][place] += sign * step
+                ends.append(applied.projection(moved, directions))
+            slopes[place] = (ends[0] - ends[1]) / (2 * step)
+        np.testing.assert_allclose(np.array(grad), slopes, rtol=1e-5, atol=1e-6, strict=True)
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+@settings(max_examples=12)
+@given(seed=st.integers(0, 2**32 - 1), t=st.integers(1, 5))
+def test_lists_and_numpy_are_the_same(
+    maker: Callable[[Rng, int, int], Application], seed: int, t: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    application = maker(rng, 1, t)
+    results = []
+    for module in (lists, numpy):
+        applied = Applied(module, application)
+        operation, outputs = applied.forward(applied.inputs)
+        directions = [np.cos(np.arange(1, y.size + 1)).reshape(y.shape) for y in outputs]
+        grads = operation.backward(*map(applied.to_engine, directions))
+        results.append([np.array(x, np.float64).ravel() for x in (*outputs, *grads)])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("maker", MAKERS)
+def test_an_operation_leaves_its_arguments_alone(
+    maker: Callable[[Rng, int, int], Application], module: ModuleType
+) -> None:
+    """The tape hands one gradient to several operations, and inputs are used more than once."""
+    rng = np.random.default_rng(0)
+    applied = Applied(module, maker(rng, 2, 3))
+    inputs = [applied.to_engine(x) for x in applied.inputs]
+    operation = applied.make()
+    outputs = operation.forward(*inputs)
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    before = [np.array(y, np.float64) for y in outputs]
+    directions = [rng.normal(size=y.shape) for y in before]
+    grads = [applied.to_engine(d) for d in directions]
+    operation.backward(*grads)
+    for now, then in zip((*inputs, *outputs, *grads), (*applied.inputs, *before, *directions)):
+        np.testing.assert_array_equal(now, then)
+
+
+def test_numpy_keeps_float32() -> None:
+    """One float64 in between would halve the speed of all that follows."""
+    for maker in MAKERS:
+        application = maker(np.random.default_rng(0), 2, 3)
+        operation = Applied(numpy, application).make()
+        outputs = operation.forward(*(x.astype(np.float32) for x in application.inputs))
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        grads = operation.backward(*(np.ones_like(y) for y in outputs))
+        dtypes = {str(x.dtype) for x in (*outputs, *grads)}
+        assert dtypes == {"float32"}, application.name
+
+
+# ------------------------------------------------------------------ known values and extremes
+
+
+def one_row(module: ModuleType, row: list[float]) -> Any:
+    return row if module is lists else np.array(row)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_softmax_of_huge_logits(module: ModuleType) -> None:
+    softmax = module.softmax
+    assert list(softmax(one_row(module, [1e4, -1e4, 1e4]))) == [0.5, 0.0, 0.5]
+    assert list(softmax(one_row(module, [-1e300, -1e300]))) == [0.5, 0.5]
+    thirds = softmax(one_row(module, [7.0, 7.0, 7.0]))
+    assert list(thirds) == pytest.approx([1 / 3] * 3)
+    assert list(softmax(one_row(module, [0.0, math.log(3)]))) == pytest.approx([0.25, 0.75])
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_cross_entropy_of_huge_logits(module: ModuleType) -> None:
+    logits = [[1e4, -1e4, 0.0], [1e4, -1e4, 0.0]]
+    targets = [0, 2]
+    array = module is numpy
+    operation = module.CrossEntropy(np.array(targets) if array else targets, 2)
+    loss = operation.forward(np.array(logits) if array else logits)
+    assert float(np.ravel(loss)[0]) == pytest.approx(5000.0)
+    (grad,) = operation.backward(np.array(1.0) if array else [1.0])
+    np.testing.assert_allclose(grad, np.array([[0, 0, 0], [0.5, 0, -0.5]]), atol=1e-12)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_cross_entropy_passes_over_what_is_ignored(module: ModuleType) -> None:
+    """Loss and gradient are those of the other rows alone."""
+    logits = np.random.default_rng(3).normal(size=(4, 5))
+    targets = [2, IGNORE, 4, IGNORE]
+    applied = []
+    for rows in ([0, 1, 2, 3], [0, 2]):
+        array = module is numpy
+        picked = [targets[i] for i in rows]
+        operation = module.CrossEntropy(np.array(picked) if array else picked, 2)
+        loss = operation.forward(logits[rows] if array else logits[rows].tolist())
+        (grad,) = operation.backward(np.array(1.0) if array else [1.0])
+        applied.append((float(np.ravel(loss)[0]), np.array(grad)))
+    (loss, grad), (alone, grad_alone) = applied
+    assert loss == pytest.approx(alone)
+    np.testing.assert_array_equal(grad[[1, 3]], 0)
+    np.testing.assert_allclose(grad[[0, 2]], grad_alone)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_mask_hides_the_future(module: ModuleType) -> None:
+    """After 2 tokens of the past, the first of 3 new ones sees 3 of 5 positions."""
+    mask = module.causal_mask(3, 2) if module is lists else numpy.causal_mask(3, 2, np.dtype("f8"))
+    inf = math.inf
+    expected = [[0, 0, 0, -inf, -inf], [0, 0, 0, 0, -inf], [0, 0, 0, 0, 0]]
+    np.testing.assert_array_equal(np.array(mask), expected)
+
+
+@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize(
+    ("x", "y"), [(-10.0, 0.0), (-1.0, -0.15880801), (0.0, 0.0), (1.0, 0.84119199), (10.0, 10.0)]
+)
+def test_gelu_at_known_points(module: ModuleType, x: float, y: float) -> None:
+    """As PyTorch's `gelu(x, approximate="tanh")` gives them."""
+    output = module.GELU().forward([[x]] if module is lists else np.array([[x]]))
+    assert float(output[0][0]) == pytest.approx(y, abs=1e-8)

@@ -1,0 +1,56 @@
+"""Models with random weights, small enough for every engine."""
+
+from __future__ import annotations
+
+import random
+
+from tokenizers import AddedToken, decoders
+from tokenizers import Tokenizer as Backend
+from tokenizers import models as backends
+
+from anexa.engines import Engine, open_engine
+from anexa.model.config import ModelConfig
+from anexa.model.tokenizer import BOUNDARY, Tokenizer
+from anexa.model.weights import Weight, Weights, initial_weights
+
+BLOCK_SIZE = 8
+
+
+def weights_of(config: ModelConfig, seed: int = 1, scale: float = 4.0) -> Weights:
+    """First weights, spread further, so that the tokens are far from equally likely."""
+    return {
+        name: Weight(w.shape, type(w.data)("d", (scale * x for x in w.data)))
+        for name, w in initial_weights(config, random.Random(seed)).items()
+    }
+
+
+def config_of(model_type: str, vocab_size: int) -> ModelConfig:
+    return ModelConfig(
+        model_type=model_type,
+        vocab_size=vocab_size,
+        block_size=BLOCK_SIZE,
+        n_embd=8,
+        n_head=2,
+        n_layer=2,
+    )
+
+
+def engine_of(name: str, model_type: str, vocab_size: int) -> Engine:
+    config = config_of(model_type, vocab_size)
+    return open_engine(name, config, weights_of(config))
+
+
+def letters() -> Tokenizer:
+    """A symbol a letter, of five."""
+    return Tokenizer.of_characters(["abcde"], begins_documents=False)
+
+
+def pieces() -> Tokenizer:
+    """Symbols of one to three letters."""
+    words = ["a", "b", "c", "ab", "bc", "ca", "abc", "bb", "cab"]
+    vocabulary = {word: i for i, word in enumerate([*words, BOUNDARY])}
+    merges = [("a", "b"), ("b", "c"), ("c", "a"), ("ab", "c"), ("b", "b"), ("c", "ab")]
+    backend = Backend(backends.BPE(vocab=vocabulary, merges=merges, unk_token=BOUNDARY))
+    backend.add_special_tokens([AddedToken(BOUNDARY, special=True, normalized=False)])
+    backend.decoder = decoders.Fuse()
+    return Tokenizer(backend)

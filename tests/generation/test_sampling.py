@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import math
+import random
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anexa.errors import AnexaError, UsageError
+from anexa.generation import Sampler, Sampling, probabilities
+
+FIVE_THREE_TWO = [math.log(0.5), math.log(0.3), math.log(0.2)]
+
+
+def p(logits: Sequence[float], temperature: float = 1.0, **how: float) -> list[float]:
+    sampling = Sampling(temperature, **how)  # type: ignore[arg-type]
+    return [float(x) for x in probabilities(logits, sampling)]
+
+
+# By hand
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ({}, [0.5, 0.3, 0.2]),
+        # p² / Σ p², with Σ p² = 0.38
+        ({"temperature": 0.5}, [25 / 38, 9 / 38, 4 / 38]),
+        ({"temperature": 0}, [1, 0, 0]),
+        ({"temperature": 0, "top_k": 2, "top_p": 0.9}, [1, 0, 0]),
+        ({"top_k": 1}, [1, 0, 0]),
+        ({"top_k": 2}, [0.625, 0.375, 0]),
+        ({"top_k": 3}, [0.5, 0.3, 0.2]),
+        ({"top_k": 99}, [0.5, 0.3, 0.2]),
+        ({"top_p": 1.0}, [0.5, 0.3, 0.2]),
+        ({"top_p": 0.85}, [0.5, 0.3, 0.2]),
+        ({"top_p": 0.75}, [0.625, 0.375, 0]),
+        ({"top_p": 0.55}, [0.625, 0.375, 0]),
+        ({"top_p": 0.45}, [1, 0, 0]),
+        ({"top_p": 1e-12}, [1, 0, 0]),
+        ({"temperature": 1e9, "top_k": 1, "top_p": 0.5}, [1, 0, 0]),
+        # top-p counts the mass of what top-k has left: 0.5 / 0.8 is 0.625
+        ({"top_k": 2, "top_p": 0.6}, [1, 0, 0]),
+        ({"top_k": 2, "top_p": 0.65}, [0.625, 0.375, 0]),
+        # and of what the temperature has made of it: 25 / 38 is 0.658
+        ({"temperature": 0.5, "top_p": 0.6}, [1, 0, 0]),
+        ({"temperature": 0.5, "top_p": 0.7}, [25 / 34, 9 / 34, 0]),
+        ({"temperature": 0.5, "top_k": 2, "top_p": 0.73}, [1, 0, 0]),  # 25 / 34 is 0.735
+    ],
+)
+def test_probabilities_by_hand(how: dict[str, float], expected: list[float]) -> None:
+    assert p(FIVE_THREE_TWO, **how) == pytest.approx(expected)
+    # The place of a token in the vocabulary means nothing.
+    assert p(FIVE_THREE_TWO[::-1], **how) == pytest.approx(expected[::-1])
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ({"temperature": 0}, [0, 1, 0, 0]),
+        ({"top_k": 1}, [0, 1, 0, 0]),
+        ({"top_k": 2}, [0, 0.5, 0.5, 0]),
+        ({"top_p": 0.1}, [0, 1, 0, 0]),
+        ({"top_p": 0.5}, [0, 0.5, 0.5, 0]),
+    ],
+)
+def test_among_equals_the_lower_id_wins(how: dict[str, float], expected: list[float]) -> None:
+    assert p([0.0, 3.0, 3.0, 3.0], **how) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_logits_that_are_no_numbers_are_refused(bad: float, temperature: float) -> None:
+    with pytest.raises(AnexaError, match="not a number"):
+        p([1.0, bad, 2.0], temperature)
+    with pytest.raises(AnexaError, match="not a number"):
+        Sampler(Sampling(temperature)).draw([1.0, bad, 2.0])
+
+
+@pytest.mark.parametrize("temperature", [5e-324, 1e-300, 1e-9, 1e9, 1e300])
+@pytest.mark.parametrize("scale", [1e-300, 1.0, 1e300])
+def test_extreme_temperatures_give_probabilities(temperature: float, scale: float) -> None:
+    logits = [-scale, scale, 0.0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ps = p(logits, temperature)
+    assert sum(ps) == pytest.approx(1)
+    ratio = scale / temperature
+    if ratio > 1e3:
+        assert ps == [0, 1, 0]
+    if ratio < 1e-3:
+        assert ps == pytest.approx([1 / 3] * 3, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        ({"temperature": -0.1}, "temperature must be 0 or more, not -0.1"),
+        ({"temperature": math.nan}, "temperature must be 0 or more, not nan"),
+        ({"temperature": math.inf}, "temperature must be 0 or more, not inf"),
+        ({"top_k": 0}, "top-k must be at least 1, not 0"),
+        ({"top_k": -1}, "top-k must be at least 1, not -1"),
+        ({"top_p": 0.0}, "top-p must be above 0 and at most 1, not 0"),
+        ({"top_p": 1.5}, "top-p must be above 0 and at most 1, not 1.5"),
+        ({"top_p": math.nan}, "top-p must be above 0 and at most 1, not nan"),
+    ],
+)
+def test_what_means_nothing_is_refused(how: dict[str, float], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        Sampling(**how)  # type: ignore[arg-type]
+
+
+def test_top_p_takes_no_token_once_it_has_the_mass() -> None:
+    assert p([3.0, 3.0], top_p=0.5) == [1, 0]
+    assert p([3.0, 3.0, 3.0, 3.0], top_p=0.75) == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0])
+
+
+# Whatever the logits
+
+hundredths = st.integers(-3000, 3000).map(lambda n: n / 100)
+logits_lists = st.lists(hundredths, min_size=1, max_size=12)
+samplings = st.builds(
+    Sampling,
+    temperature=st.floats(0.1, 10) | st.just(0.0),
+    top_k=st.none() | st.integers(1, 15),
+    top_p=st.floats(0.01, 1.0),
+)
+
+
+@given(logits_lists, samplings)
+def test_they_are_probabilities_of_the_likeliest(logits: list[float], sampling: Sampling) -> None:
+    ps = probabilities(logits, sampling)
+    assert ps.shape == (len(logits),)
+    assert ps.min() >= 0
+    assert ps.sum() == pytest.approx(1)
+    kept = [i for i, x in enumerate(ps) if x > 0]
+    assert len(kept) <= (sampling.top_k or len(logits))
+    dropped = set(range(len(logits))) - set(kept)
+    if dropped and sampling.temperature:  # e⁻⁶⁰⁰ is still a number: nothing vanishes by rounding
+        assert min(logits[i] for i in kept) >= max(logits[i] for i in dropped)
+    if sampling.temperature == 0:
+        assert kept == [logits.index(max(logits))]
+
+
+@given(logits_lists, samplings)
+def test_top_p_keeps_no_more_than_it_must(logits: list[float], sampling: Sampling) -> None:
+    of_top_k = sorted(
+        probabilities(logits, Sampling(sampling.temperature, sampling.top_k)), reverse=True
+    )
+    n = np.count_nonzero(probabilities(logits, sampling))
+    assert sum(of_top_k[:n]) >= sampling.top_p - 1e-9
+    assert sum(of_top_k[: n - 1]) < sampling.top_p + 1e-9
+
+
+@given(st.lists(st.integers(-30, 30), min_size=1, max_size=12), st.integers(-999, 999), samplings)
+def test_a_shift_of_all_logits_changes_nothing(
+    logits: list[int], shift: int, sampling: Sampling
+) -> None:
+    shifted = probabilities([z + shift for z in logits], sampling)
+    assert list(shifted) == list(probabilities(logits, sampling))
+
+
+@pytest.mark.skipif(
+    not (find_spec("transformers") and find_spec("torch")),
+    reason="transformers or PyTorch is not installed",
+)
+def test_they_are_those_of_transformers() -> None:
+    import torch
+    from transformers.generation.logits_process import (
+        TemperatureLogitsWarper,
+        TopKLogitsWarper,
+        TopPLogitsWarper,
+    )
+
+    rng = random.Random(1)
+    ids = torch.zeros((1, 1), dtype=torch.long)
+    supports = set()
+    for _ in range(300):
+        logits = [rng.gauss(0, 3) for _ in range(rng.randint(2, 40))]
+        sampling = Sampling(
+            temperature=rng.choice([0.3, 0.8, 1.0, 2.5]),
+            top_k=rng.choice([None, 1, 3, 10]),
+            top_p=rng.choice([0.05, 0.5, 0.9, 0.99, 1.0]),
+        )
+        scores = torch.tensor([logits], dtype=torch.float64)
+        scores = TemperatureLogitsWarper(sampling.temperature)(ids, scores)
+        if sampling.top_k is not None:
+            scores = TopKLogitsWarper(sampling.top_k)(ids, scores)
+        if sampling.top_p < 1:
+            scores = TopPLogitsWarper(sampling.top_p)(ids, scores)
+        expected = scores.softmax(-1)[0].numpy()
+        ps = probabilities(logits, sampling)
+        np.testing.assert_allclose(ps, expected, rtol=1e-9)
+        supports.add(np.count_nonzero(ps) / len(ps))
+    assert len(supports) > 20  # it has not been the same case again and again
+
+
+# Draws
+
+
+@pytest.mark.parametrize("how", [{}, {"top_k": 3}, {"top_p": 0.8}, {"temperature": 2.0}])
+def test_draws_are_as_frequent_as_they_are_probable(how: dict[str, float]) -> None:
+    logits = [0.3, -1.0, 1.7, 0.9, -0.2, 1.1]
+    sampling = Sampling(**{"temperature": 1.0, "seed": 5, **how})  # type: ignore[arg-type]
+    sampler = Sampler(sampling)
+    n = 20_000
+    counts = Counter(sampler.draw(logits) for _ in range(n))
+    ps = probabilities(logits, sampling)
+    assert set(counts) == {i for i, x in enumerate(ps) if x > 0}
+    chi_square = sum((counts[i] - n * x) ** 2 / (n * x) for i, x in enumerate(ps) if x > 0)
+    assert chi_square < 20.5  # exceeded once in a thousand with 5 degrees of freedom
+
+
+def test_a_seed_gives_the_same_draws() -> None:
+    logits = [0.1 * i for i in range(20)]
+
+    def draws(seed: int) -> list[int]:
+        sampler = Sampler(Sampling(1.0, seed=seed))
+        return [sampler.draw(logits) for _ in range(50)]
+
+    assert draws(1) == draws(1)
+    assert draws(1) != draws(2)
+    assert len(set(draws(1))) > 5
+
+
+def test_greedy_draws_the_likeliest() -> None:
+    sampler = Sampler(Sampling(0.0))
+    assert [sampler.draw([1.0, 3.0, 2.0]), sampler.draw([2.0, 1.0, 2.0])] == [1, 0]

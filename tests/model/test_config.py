@@ -1,0 +1,139 @@
+"""Sizes that a model can have, and the config.json that says them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anexa.errors import AnexaError, UsageError
+from anexa.model.architectures import ARCHITECTURES, architecture
+from anexa.model.config import PRESETS, ModelConfig, preset
+
+CONFIG = ModelConfig("gpt2", vocab_size=65, block_size=32, n_embd=24, n_head=3, n_layer=2)
+SIZES = ("vocab_size", "block_size", "n_embd", "n_head", "n_layer")
+FILE_NAMES = {"block_size": "n_positions"}
+
+
+@pytest.mark.parametrize("field", SIZES)
+@pytest.mark.parametrize("value", [0, -1, 1.0, 2.5, True, None, "8", [8], float("nan")])
+def test_a_size_is_a_positive_whole_number(field: str, value: Any) -> None:
+    with pytest.raises(AnexaError, match=rf"^{field} must be a whole number of at least 1, not "):
+        replace(CONFIG, **{field: value})
+
+
+@pytest.mark.parametrize("value", [0.0, -1e-5, 1.0, 2, "1e-5", None, True, float("nan")])
+def test_norm_eps_is_a_small_positive_number(value: Any) -> None:
+    with pytest.raises(AnexaError, match="norm_eps must be between 0 and 1"):
+        replace(CONFIG, norm_eps=value)
+
+
+def test_heads_share_the_width_evenly() -> None:
+    with pytest.raises(AnexaError, match=r"width .* of 24 cannot be shared by 5 heads"):
+        replace(CONFIG, n_head=5)
+    assert replace(CONFIG, n_head=24).n_head == 24
+
+
+@given(
+    model_type=st.sampled_from(sorted(ARCHITECTURES)),
+    vocab_size=st.integers(1, 10**6),
+    block_size=st.integers(1, 10**6),
+    n_head=st.integers(1, 64),
+    head_dim=st.integers(1, 256),
+    n_layer=st.integers(1, 200),
+    norm_eps=st.floats(1e-12, 0.1),
+)
+def test_config_json_round_trip(
+    model_type: str,
+    vocab_size: int,
+    block_size: int,
+    n_head: int,
+    head_dim: int,
+    n_layer: int,
+    norm_eps: float,
+) -> None:
+    config = ModelConfig(
+        model_type, vocab_size, block_size, n_head * head_dim, n_head, n_layer, norm_eps
+    )
+    its = architecture(config)
+    text = json.dumps(its.to_json(config))
+    assert json.loads(text)["model_type"] == model_type
+    assert its.from_json(json.loads(text)) == config
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_a_missing_key_is_named(model_type: str) -> None:
+    its = ARCHITECTURES[model_type]
+    whole = its.to_json(replace(CONFIG, model_type=model_type))
+    for field in SIZES:
+        key = FILE_NAMES.get(field, field)
+        rest = {name: value for name, value in whole.items() if name != key}
+        with pytest.raises(AnexaError, match=rf"config\.json lacks {key}$"):
+            its.from_json(rest)
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+@pytest.mark.parametrize("value", ["24", 24.0, -24, 0, True, None, [24], {"a": 24}])
+@pytest.mark.parametrize("field", SIZES)
+def test_a_size_of_another_kind_is_named(field: str, value: Any, model_type: str) -> None:
+    its = ARCHITECTURES[model_type]
+    whole = its.to_json(replace(CONFIG, model_type=model_type))
+    with pytest.raises(AnexaError, match=rf"^{field} must be a whole number"):
+        its.from_json(whole | {FILE_NAMES.get(field, field): value})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("activation_function", "relu"),
+        ("activation_function", None),
+        ("scale_attn_weights", False),
+        ("scale_attn_by_inverse_layer_idx", True),
+        ("add_cross_attention", True),
+        ("tie_word_embeddings", False),
+        ("n_inner", 95),
+        ("n_inner", "96"),
+        ("n_inner", 0),
+    ],
+)
+def test_a_gpt2_that_is_another_function_is_refused_by_name(key: str, value: Any) -> None:
+    its = ARCHITECTURES["gpt2"]
+    with pytest.raises(AnexaError, match=rf"config\.json says {key} = {value!r}: only"):
+        its.from_json(its.to_json(CONFIG) | {key: value})
+
+
+def test_a_microgpt_with_a_tied_head_is_refused_by_name() -> None:
+    its = ARCHITECTURES["microgpt"]
+    whole = its.to_json(replace(CONFIG, model_type="microgpt"))
+    with pytest.raises(AnexaError, match="tie_word_embeddings"):
+        its.from_json(whole | {"tie_word_embeddings": True})
+
+
+@pytest.mark.parametrize("n_inner", [None, 96])
+def test_four_times_the_width_is_the_usual_inner_width(n_inner: int | None) -> None:
+    its = ARCHITECTURES["gpt2"]
+    assert its.from_json(its.to_json(CONFIG) | {"n_inner": n_inner}) == CONFIG
+
+
+def test_what_a_gpt2_config_leaves_out_is_as_transformers_has_it() -> None:
+    """Older files lack several of these keys."""
+    its = ARCHITECTURES["gpt2"]
+    needed = ("vocab_size", "n_positions", "n_embd", "n_head", "n_layer", "layer_norm_epsilon")
+    whole = its.to_json(CONFIG)
+    assert its.from_json({key: whole[key] for key in needed}) == CONFIG
+
+
+def test_an_architecture_that_is_not() -> None:
+    with pytest.raises(AnexaError, match="'bert' is not one of microgpt, gpt2"):
+        architecture(replace(CONFIG, model_type="bert"))
+
+
+def test_presets() -> None:
+    assert preset("anexa").config(65) == ModelConfig("gpt2", 65, 128, 128, 4, 4)
+    assert preset("microgpt").config(27) == ModelConfig("microgpt", 27, 16, 16, 4, 1)
+    with pytest.raises(UsageError, match=f"no preset 'gpt5': choose one of {', '.join(PRESETS)}"):
+        preset("gpt5")

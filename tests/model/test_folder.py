@@ -1,0 +1,452 @@
+"""The model folder: whole or not there, and clear about what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anexa.errors import AnexaError
+from anexa.model.architectures import ARCHITECTURES
+from anexa.model.folder import create_folder, load_config, load_model, write_weights
+from anexa.model.tensors import read_tensors, write_tensors
+from anexa.model.tokenizer import Tokenizer
+from anexa.model.weights import Weight
+from tests.model.helpers import byte_tokenizer, small_model
+from tests.model.test_files import names, posix
+
+FILES = ("config.json", "model.safetensors", "tokenizer.json")
+MODEL = small_model()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model folder to spoil."""
+    create_folder(tmp_path / "model", MODEL, "# A card\n")
+    return tmp_path / "model"
+
+
+# ------------------------------------------------------------------ writing
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+@pytest.mark.parametrize("begins_documents", [True, False])
+def test_a_model_comes_back(tmp_path: Path, model_type: str, begins_documents: bool) -> None:
+    """In float32, the precision of its file."""
+    model = small_model(model_type, begins_documents)
+    create_folder(tmp_path / "new" / "model", model, "# A card: é\n")
+    again = load_model(tmp_path / "new" / "model")
+    assert again.config == model.config == load_config(tmp_path / "new" / "model")
+    assert again.tokenizer.to_json() == model.tokenizer.to_json()
+    rounded = {name: Weight(w.shape, array("f", w.data)) for name, w in model.weights.items()}
+    assert again.weights == rounded
+    assert (tmp_path / "new" / "model" / "README.md").read_text("utf-8") == "# A card: é\n"
+
+
+def test_it_has_the_files_of_a_hugging_face_repository(folder: Path) -> None:
+    others = {"README.md", "generation_config.json", "tokenizer_config.json"}
+    assert set(names(folder)) == others | set(FILES)
+    boundary = MODEL.tokenizer.boundary
+    for name in ("config.json", "generation_config.json"):
+        content = json.loads((folder / name).read_text("utf-8"))
+        assert (content["bos_token_id"], content["eos_token_id"]) == (boundary, boundary)
+    with safetensors.safe_open(folder / "model.safetensors", "np") as file:
+        assert file.metadata() == {"format": "pt"}, "transformers asks for it"
+    assert list(folder.parent.iterdir()) == [folder], "nothing is left beside it"
+
+
+@posix
+def test_others_can_open_it(folder: Path) -> None:
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert all((folder / name).stat().st_mode & 0o777 == 0o644 for name in FILES)
+
+
+def test_what_is_there_is_never_written_over(folder: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    with pytest.raises(AnexaError, match="exists already: choose another folder"):
+        create_folder(folder, MODEL, "# Another card\n")
+    (tmp_path / "file").write_bytes(b"mine")
+    with pytest.raises(AnexaError, match="exists already"):
+        create_folder(tmp_path / "file", MODEL, "")
+    with pytest.raises(AnexaError, match=r"cannot write .*inside"):
+        create_folder(tmp_path / "file" / "inside", MODEL, "")
+    assert {path: path.read_bytes() for path in before} == before
+    assert names(tmp_path) == ["file", "model"]
+
+
+@posix
+@pytest.mark.parametrize("limit", [200, 3000])
+def test_a_full_disk_leaves_no_part_of_a_folder(tmp_path: Path, limit: int) -> None:
+    """Whichever file is the first that does not fit."""
+    program = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from anexa.errors import AnexaError\n"
+        "from anexa.model.folder import create_folder\n"
+        "from tests.model.helpers import small_model\n"
+        "model = small_model()\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "try:\n"
+        "    create_folder(Path(sys.argv[1]), model, '# A card')\n"
+        "except AnexaError as error:\n"
+        "    print(error)\n"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "model"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    assert re.fullmatch(r"cannot write .*: File too large\n", process.stdout)
+    assert names(tmp_path) == []
+
+
+def test_weights_are_replaced_in_float32(folder: Path) -> None:
+    doubled = {
+        name: Weight(w.shape, array("d", (2 * x for x in w.data)))
+        for name, w in MODEL.weights.items()
+    }
+    write_weights(folder, doubled)
+    again = load_model(folder).weights
+    assert {w.data.typecode for w in again.values()} == {"f"}
+    for name, weight in doubled.items():
+        assert list(again[name].data) == pytest.approx(list(weight.data), rel=1e-6)
+
+
+def test_tensors_keep_their_precision_and_metadata(tmp_path: Path) -> None:
+    weights = {
+        "double": Weight((2, 3), array("d", [0.1, 2, 3, 4, 5, 1 / 3])),
+        "single": Weight((2,), array("f", [0.1, -0.0])),
+        "scalar": Weight((1,), array("d", [7])),
+    }
+    write_tensors(tmp_path / "a.safetensors", weights, {"step": "7", "ü": "é"})
+    again, metadata = read_tensors(tmp_path / "a.safetensors")
+    assert again == weights
+    assert {w.data.typecode for w in again.values()} == {"d", "f"}
+    assert metadata == {"step": "7", "ü": "é"}
+
+
+# ------------------------------------------------------------------ opening what is not right
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def truncate(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def garble(path: Path) -> None:
+    path.write_bytes(bytes(range(256)) * 8)
+
+
+def replace_by_html(path: Path) -> None:
+    path.write_text("<!DOCTYPE html><html>Not found</html>", encoding="utf-8")
+
+
+def replace_by_another_json(path: Path) -> None:
+    path.write_text('[{"a": 1}]', encoding="utf-8")
+
+
+def replace_by_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def replace_by_an_lfs_pointer(path: Path) -> None:
+    """What a clone without git-lfs has."""
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+
+
+DAMAGES: list[Callable[[Path], None]] = [
+    remove,
+    truncate,
+    empty,
+    garble,
+    replace_by_html,
+    replace_by_another_json,
+    replace_by_a_folder,
+    replace_by_an_lfs_pointer,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_file_is_named(folder: Path, name: str, damage: Callable[[Path], None]) -> None:
+    damage(folder / name)
+    with pytest.raises(AnexaError, match=re.escape(name)) as caught:
+        load_model(folder)
+    message = str(caught.value)
+    assert str(folder) in message
+    assert "\n" not in message, "one sentence"
+
+
+def test_a_folder_that_is_not(tmp_path: Path) -> None:
+    with pytest.raises(AnexaError, match="nowhere is not a model folder: there is no such folder"):
+        load_model(tmp_path / "nowhere")
+    with pytest.raises(AnexaError, match=r"is not a model folder: it has no config\.json"):
+        load_model(tmp_path)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(AnexaError, match="file is not a model folder"):
+        load_model(tmp_path / "file")
+
+
+def change_config(folder: Path, **changes: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | changes), encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", ["bert", "llava", "", None, 3, ["gpt2"], {"gpt2": 1}])
+def test_a_model_of_another_kind(folder: Path, kind: Any) -> None:
+    change_config(folder, model_type=kind)
+    with pytest.raises(
+        AnexaError, match=r"config\.json is of the model type .*: only microgpt and gpt2 can"
+    ):
+        load_model(folder)
+
+
+def test_a_config_that_cannot_be_computed_names_file_and_value(folder: Path) -> None:
+    change_config(folder, activation_function="relu")
+    with pytest.raises(
+        AnexaError, match=r"model.config\.json cannot be used: .*activation_function = 'relu'"
+    ):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "weight"),
+    [
+        ({"n_positions": 17}, "transformer.wpe.weight as 16 x 8, but config.json says 17 x 8"),
+        ({"vocab_size": 99}, "transformer.wte.weight"),
+        ({"n_embd": 4}, "transformer.wte.weight"),
+        ({"n_layer": 3}, r" lacks transformer\.h\.2\."),
+        ({"n_layer": 1}, r"unknown to its config\.json, transformer\.h\.1\."),
+    ],
+)
+def test_weights_of_another_shape(folder: Path, changes: dict[str, int], weight: str) -> None:
+    change_config(folder, **changes)
+    with pytest.raises(AnexaError, match=rf"model\.safetensors.*{weight}"):
+        load_model(folder)
+
+
+Arrays = dict[str, Any]
+
+
+def change_weights(folder: Path, change: Callable[[Arrays], Arrays]) -> None:
+    path = folder / "model.safetensors"
+    arrays = change(safetensors.numpy.load(path.read_bytes()))
+    path.write_bytes(safetensors.numpy.save(arrays))
+
+
+def test_a_weight_too_many(folder: Path) -> None:
+    change_weights(folder, lambda arrays: arrays | {"lm_head.extra": np.zeros(3, np.float32)})
+    with pytest.raises(AnexaError, match=r"model\.safetensors has .*unknown .*lm_head\.extra"):
+        load_model(folder)
+
+
+def test_a_weight_too_few(folder: Path) -> None:
+    lost = "transformer.h.1.mlp.c_fc.bias"
+    change_weights(folder, lambda arrays: {n: a for n, a in arrays.items() if n != lost})
+    with pytest.raises(AnexaError, match=rf"model\.safetensors lacks {re.escape(lost)}"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int32", "int64", "bool", "uint8"])
+def test_numbers_of_another_precision(folder: Path, dtype: str) -> None:
+    change_weights(folder, lambda arrays: {n: a.astype(dtype) for n, a in arrays.items()})
+    with pytest.raises(
+        AnexaError, match=rf"model\.safetensors holds transformer.* as {dtype}: only float32"
+    ):
+        load_model(folder)
+
+
+def test_bfloat16_which_numpy_does_not_have(folder: Path) -> None:
+    """The precision of most checkpoints today."""
+    path = folder / "model.safetensors"
+    header = json.dumps({"a": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(AnexaError, match=r"model\.safetensors"):
+        load_model(folder)
+
+
+def test_float64_weights_can_be_opened(folder: Path) -> None:
+    change_weights(folder, lambda arrays: {n: a.astype(np.float64) for n, a in arrays.items()})
+    assert {w.data.typecode for w in load_model(folder).weights.values()} == {"d"}
+
+
+def test_a_tokenizer_of_another_model(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text(byte_tokenizer().to_json(), encoding="utf-8")
+    symbols = byte_tokenizer().vocab_size
+    with pytest.raises(
+        AnexaError,
+        match=rf"tokenizer\.json has {symbols} symbols, but the model knows "
+        rf"{MODEL.config.vocab_size}: they are not of one model",
+    ):
+        load_model(folder)
+
+
+def test_a_tokenizer_with_fewer_symbols_is_one_of_a_padded_model(folder: Path) -> None:
+    """Vocabularies are often filled up to a round number."""
+    smaller = Tokenizer.of_characters(["abc"], begins_documents=False)
+    (folder / "tokenizer.json").write_text(smaller.to_json(), encoding="utf-8")
+    assert load_model(folder).tokenizer.vocab_size == 4
+
+
+# ------------------------------------------------------------------ opening anything at all
+
+
+@pytest.fixture(scope="module")
+def spoilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for many spoilt files, of a tiny model: most of its bytes are structure."""
+    folder = tmp_path_factory.mktemp("spoilt") / "model"
+    create_folder(folder, MODEL, "")
+    return folder
+
+
+def opens_or_says_why(folder: Path, name: str, content: bytes) -> None:
+    """A model or an AnexaError: any other exception fails the test."""
+    path = folder / name
+    before = path.read_bytes()
+    path.write_bytes(content)
+    message = str(folder)
+    try:
+        tokenizer = load_model(folder).tokenizer
+        tokenizer.decode(tokenizer.encode("cafe"))
+    except AnexaError as error:
+        message = str(error)
+    finally:
+        path.write_bytes(before)
+    assert str(folder) in message
+
+
+@st.composite
+def mutations(draw: st.DrawFn) -> Callable[[bytes], bytes]:
+    """Up to four bytes of a file replaced, left out or put in; most of them near its beginning."""
+    changes = draw(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["replace", "delete", "insert", "cut"]),
+                st.floats(0, 1),
+                st.integers(0, 255) | st.sampled_from(list(b'{}[]",:0-.e')),
+            ),
+            min_size=1,
+            max_size=4,
+        )
+    )
+
+    def mutate(content: bytes) -> bytes:
+        for kind, where, byte in changes:
+            i = int(where**3 * len(content))
+            new = b"" if kind == "delete" else bytes([byte])
+            rest = b"" if kind == "cut" else content[i + (kind != "insert") :]
+            content = content[:i] + new + rest
+        return content
+
+    return mutate
+
+
+@pytest.mark.parametrize("name", FILES)
+@settings(max_examples=200)
+@given(mutate=mutations())
+def test_a_file_with_some_bytes_changed(
+    spoilt: Path, name: str, mutate: Callable[[bytes], bytes]
+) -> None:
+    opens_or_says_why(spoilt, name, mutate((spoilt / name).read_bytes()))
+
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**4), 10**4)
+    | st.floats()
+    | st.sampled_from([2**63, -(2**70), 10**300, 1e300])
+    | st.text(max_size=5)
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=4,
+)
+SIZES = ("n_embd", "n_head", "n_layer", "n_positions", "vocab_size", "layer_norm_epsilon")
+
+
+@settings(max_examples=200)
+@given(
+    changes=st.dictionaries(
+        st.sampled_from([*SIZES, "n_inner", "model_type", "activation_function"]),
+        values,
+        min_size=1,
+    )
+)
+def test_a_config_with_any_values(spoilt: Path, changes: dict[str, Any]) -> None:
+    """But not with 10**300 layers: that many weights are looked for one by one."""
+    if isinstance(n_layer := changes.get("n_layer"), int) and n_layer > 10**4:
+        del changes["n_layer"]
+    config = json.loads((spoilt / "config.json").read_text("utf-8")) | changes
+    content = json.dumps(config).encode(errors="surrogatepass")
+    opens_or_says_why(spoilt, "config.json", content)
+
+
+@settings(max_examples=200)
+@given(
+    entries=st.dictionaries(
+        st.sampled_from(["transformer.wte.weight", "transformer.ln_f.bias", "__metadata__", "x"]),
+        values
+        | st.fixed_dictionaries(
+            {
+                "dtype": st.sampled_from(["F32", "F64", "F16", "BF16", "I64", "F8_E4M3", "?"])
+                | values,
+                "shape": st.lists(st.integers(-1, 9), max_size=3) | values,
+                "data_offsets": st.lists(st.integers(-1, 64), min_size=2, max_size=2) | values,
+            }
+        ),
+        max_size=3,
+    )
+)
+def test_weights_with_any_header(spoilt: Path, entries: dict[str, Any]) -> None:
+    header = json.dumps(entries).encode(errors="surrogatepass")
+    content = len(header).to_bytes(8, "little") + header + bytes(64)
+    opens_or_says_why(spoilt, "model.safetensors", content)
+
+
+TOKENIZER_PARTS = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "decoder")
+
+
+@settings(max_examples=200)
+@given(
+    changes=st.dictionaries(
+        st.sampled_from([*TOKENIZER_PARTS, "model", "version", "truncation", "padding"]),
+        values,
+        min_size=1,
+    )
+)
+def test_a_tokenizer_with_any_parts(spoilt: Path, changes: dict[str, Any]) -> None:
+    whole = json.loads((spoilt / "tokenizer.json").read_text("utf-8")) | changes
+    content = json.dumps(whole).encode(errors="surrogatepass")
+    opens_or_says_why(spoilt, "tokenizer.json", content)
+
+
+def test_a_folder_can_be_copied(folder: Path, tmp_path: Path) -> None:
+    """Nothing in it says where it was made."""
+    shutil.copytree(folder, tmp_path / "copy")
+    shutil.rmtree(folder)
+    assert load_model(tmp_path / "copy").config == MODEL.config

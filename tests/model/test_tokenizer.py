@@ -1,0 +1,200 @@
+"""Text to ids and back, whole and in a stream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from anexa.errors import AnexaError
+from anexa.model.tokenizer import BOUNDARY, Tokenizer
+from tests.model.helpers import CORPUS, byte_tokenizer
+
+TEXT = Tokenizer.of_characters([CORPUS], begins_documents=False)
+DOCUMENTS = Tokenizer.of_characters([CORPUS], begins_documents=True)
+BYTES = byte_tokenizer()
+BOTH = [pytest.param(TEXT, id="text"), pytest.param(DOCUMENTS, id="documents")]
+ALL = [*BOTH, pytest.param(BYTES, id="bytes")]
+
+# Surrogates are no characters: no text that was read as UTF-8 has one.
+characters = st.characters(exclude_categories=["Cs"])
+texts = st.text(characters, max_size=40)
+
+
+def test_ids_are_the_places_of_sorted_characters() -> None:
+    tokenizer = Tokenizer.of_characters(["banana", "cab"], begins_documents=False)
+    assert tokenizer.encode("abc") == [0, 1, 2]
+    assert tokenizer.encode("n") == [3]
+    assert (tokenizer.boundary, tokenizer.vocab_size) == (4, 5)
+
+
+def test_the_27_symbols_of_microgpt() -> None:
+    tokenizer = Tokenizer.of_characters(["abcdefghijklmnopqrstuvwxyz"], begins_documents=True)
+    assert (tokenizer.boundary, tokenizer.vocab_size) == (26, 27)
+
+
+@given(st.data())
+def test_any_text_of_the_vocabulary_comes_back(data: st.DataObject) -> None:
+    corpus = data.draw(st.text(characters, min_size=1, max_size=30))
+    assume(BOUNDARY not in corpus)
+    tokenizer = Tokenizer.of_characters([corpus], begins_documents=data.draw(st.booleans()))
+    text = "".join(data.draw(st.lists(st.sampled_from(corpus), max_size=50)))
+    ids = tokenizer.encode(text)
+    assert len(ids) == len(text), "one id a character"
+    assert tokenizer.decode(ids) == text
+    assert tokenizer.unknown(text) == []
+    assert tokenizer.vocab_size == len(set(corpus)) + 1
+
+
+@pytest.mark.parametrize("tokenizer", BOTH)
+@given(text=texts)
+@example("a\0b")
+@example("e\u0301")
+@example("\ufeffa")
+@example("  ")
+def test_unknown_characters_become_the_boundary(tokenizer: Tokenizer, text: str) -> None:
+    assume(BOUNDARY not in text)
+    known = set(CORPUS)
+    ids = tokenizer.encode(text)
+    expected = list(dict.fromkeys(c for c in text if c not in known))
+    assert tokenizer.unknown(text) == expected
+    assert (tokenizer.boundary in ids) == bool(expected)
+    assert tokenizer.decode(ids) == "".join(c for c in text if c in known)
+    if expected:
+        with pytest.raises(AnexaError, match="has never seen"):
+            tokenizer.encode_prompt(text)
+    else:
+        assert tokenizer.encode_prompt(text)[-len(ids) :] == (ids or tokenizer.encode_prompt(""))
+
+
+def test_unknown_characters_are_shown_but_not_all_of_them() -> None:
+    with pytest.raises(AnexaError, match="has never seen 'Q', '你': leave it out"):
+        TEXT.encode_prompt("aQ你aQ")
+    with pytest.raises(AnexaError, match="'1', '3', '4', '5', '6', …: leave it out"):
+        TEXT.encode_prompt("123456789")
+
+
+def test_a_prompt_of_documents_begins_with_the_boundary() -> None:
+    boundary = DOCUMENTS.boundary
+    assert DOCUMENTS.begins_documents
+    assert DOCUMENTS.encode_prompt("") == [boundary]
+    assert DOCUMENTS.encode_prompt("af") == [boundary, *DOCUMENTS.encode("af")]
+
+
+def test_a_prompt_of_running_text_is_itself() -> None:
+    assert not TEXT.begins_documents
+    assert TEXT.encode_prompt("af") == TEXT.encode("af")
+    assert TEXT.encode_prompt("") == [TEXT.boundary], "a model needs something to go on from"
+
+
+@given(texts)
+def test_bytes_take_any_text(text: str) -> None:
+    assume(BOUNDARY not in text)
+    assert BYTES.decode(BYTES.encode(text)) == text
+    assert BYTES.unknown(text) == []
+
+
+def test_boundaries_are_not_part_of_the_text() -> None:
+    for tokenizer in (TEXT, DOCUMENTS, BYTES):
+        boundary, ids = tokenizer.boundary, tokenizer.encode("af")
+        assert tokenizer.decode([boundary, *ids, boundary, boundary]) == "af"
+        pieces = tokenizer.decode_stream([boundary, *ids, boundary, boundary])
+        assert "".join(pieces) == "af"
+
+
+# ------------------------------------------------------------------ in a stream
+
+
+def some_ids(tokenizer: Tokenizer) -> st.SearchStrategy[list[int]]:
+    """Any ids, also those of bytes that are no UTF-8; and those of a text."""
+    anything = st.lists(st.integers(0, tokenizer.vocab_size - 1), max_size=20)
+    letters = st.sampled_from("aé😀日 bl")
+    return anything | st.text(letters, max_size=8).map(tokenizer.encode)
+
+
+@pytest.mark.parametrize("tokenizer", ALL)
+@given(data=st.data())
+def test_pieces_of_a_stream_join_to_the_whole(tokenizer: Tokenizer, data: st.DataObject) -> None:
+    ids = data.draw(some_ids(tokenizer))
+    whole = tokenizer.decode(ids)
+    pieces = list(tokenizer.decode_stream(ids))
+    assert "".join(pieces) == whole
+    assert "" not in pieces
+    if "\ufffd" not in whole:
+        assert all("\ufffd" not in piece for piece in pieces), "no character is cut in two"
+
+
+@given(st.text(st.sampled_from("aé😀日 b"), max_size=12))
+def test_a_stream_keeps_nothing_back(text: str) -> None:
+    """Before the next token is asked for, all has been shown that does not end in mid-character."""
+    taken: list[int] = []
+    shown = ""
+
+    def source() -> Iterator[int]:
+        for token in BYTES.encode(text):
+            taken.append(token)
+            yield token
+            so_far = BYTES.decode(taken)
+            assert so_far in (shown, so_far.rstrip("\ufffd") + "\ufffd")
+
+    for piece in BYTES.decode_stream(source()):
+        shown += piece
+    assert shown == text
+
+
+@pytest.mark.parametrize("text", ["é", "😀", "日本", "aéb", " é😀 a"])
+def test_a_character_of_several_tokens_comes_as_one_piece(text: str) -> None:
+    ids = BYTES.encode(text)
+    pieces = list(BYTES.decode_stream(ids))
+    assert len(ids) > len(pieces) or len(ids) == 1
+    assert "".join(pieces) == text
+    assert "\ufffd" not in "".join(pieces)
+
+
+def test_half_a_character_at_the_end_is_shown_as_decode_shows_it() -> None:
+    ids = BYTES.encode("a😀")[:-1]
+    assert BYTES.decode(ids).startswith("a\ufffd")
+    assert "".join(BYTES.decode_stream(ids)) == BYTES.decode(ids)
+
+
+# ------------------------------------------------------------------ tokenizer.json
+
+
+@pytest.mark.parametrize("tokenizer", ALL)
+def test_tokenizer_json_round_trip(tokenizer: Tokenizer) -> None:
+    text = tokenizer.to_json()
+    again = Tokenizer.from_json(text)
+    assert again.to_json() == text
+    attributes = ("boundary", "vocab_size", "begins_documents")
+    for name in attributes:
+        assert getattr(again, name) == getattr(tokenizer, name)
+    for sample in ("", "af é😀\n", CORPUS):
+        assert again.encode(sample) == tokenizer.encode(sample)
+        assert again.encode_prompt(sample) == tokenizer.encode_prompt(sample)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "{}", "<!DOCTYPE html>", '{"version": "1.0", "model": 3}']
+)
+def test_a_damaged_tokenizer_json(text: str) -> None:
+    with pytest.raises(AnexaError, match=r"tokenizer\.json is damaged"):
+        Tokenizer.from_json(text)
+
+
+def test_a_truncated_tokenizer_json() -> None:
+    whole = TEXT.to_json()
+    for length in range(0, len(whole), 97):
+        with pytest.raises(AnexaError, match=r"tokenizer\.json is damaged"):
+            Tokenizer.from_json(whole[:length])
+
+
+def test_a_tokenizer_without_a_boundary() -> None:
+    foreign = json.loads(TEXT.to_json())
+    foreign["added_tokens"] = []
+    foreign["model"]["unk_token"] = None
+    del foreign["model"]["vocab"][BOUNDARY]
+    with pytest.raises(AnexaError, match=r"no symbol <\|endoftext\|>"):
+        Tokenizer.from_json(json.dumps(foreign))

@@ -1,0 +1,166 @@
+"""A model folder is a Hugging Face repository: transformers reads it, and what it wrote is read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anexa.engines import Batch, open_engine
+from anexa.model.config import ModelConfig
+from anexa.model.folder import Model, create_folder, load_model
+from tests.engines.helpers import needs_torch, random_weights
+from tests.model.helpers import CORPUS, byte_tokenizer, small_model
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read as transformers loads
+transformers: Any = pytest.importorskip("transformers", reason="transformers is not installed")
+
+SAMPLES = [
+    "\n",
+    "é",
+    "😀",
+    " ",
+    "   ",
+    "a f",
+    " a ",
+    "\t",
+    "\r\n",
+    "日本語",
+    "<|x|>",
+    "The 2nd line.",
+    "caf , a . na ï ve !",  # spaces that a clean-up would take away
+    CORPUS,
+]
+UNKNOWN = ["Q", "aQb", "你好", "\u0301", "e\u0301", "\0", "🎉 a"]
+TOKENS = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3]
+
+
+@pytest.fixture(
+    scope="module",
+    params=[("gpt2", True), ("gpt2", False), ("microgpt", True)],
+    ids=lambda param: f"{param[0]}-{'documents' if param[1] else 'text'}",
+)
+def tokenizers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A tokenizer of ours, and the one that transformers makes of its folder."""
+    model = small_model(*request.param)
+    folder = tmp_path_factory.mktemp("tokenizer") / "model"
+    create_folder(folder, model, "")
+    return model.tokenizer, transformers.AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("text", SAMPLES)
+def test_autotokenizer_gives_the_same_ids(tokenizers: Any, text: str) -> None:
+    ours, theirs = tokenizers
+    assert theirs(text, add_special_tokens=False).input_ids == ours.encode(text)
+    assert theirs(text).input_ids == ours.encode_prompt(text)
+    assert theirs.decode(ours.encode(text)) == text
+    assert theirs.decode(ours.encode_prompt(text), skip_special_tokens=True) == text
+
+
+@pytest.mark.parametrize("text", UNKNOWN)
+def test_autotokenizer_takes_the_unknown_the_same_way(tokenizers: Any, text: str) -> None:
+    ours, theirs = tokenizers
+    ids = ours.encode(text)
+    assert ours.boundary in ids
+    assert theirs(text, add_special_tokens=False).input_ids == ids
+    assert theirs.decode(ids, skip_special_tokens=True) == ours.decode(ids)
+
+
+def test_autotokenizer_knows_the_boundary(tokenizers: Any) -> None:
+    ours, theirs = tokenizers
+    assert theirs.bos_token_id == theirs.eos_token_id == theirs.unk_token_id == ours.boundary
+    assert len(theirs) == ours.vocab_size
+    assert theirs.model_max_length == 16
+
+
+def test_autotokenizer_of_a_byte_level_tokenizer(tmp_path: Path) -> None:
+    model = small_model(tokenizer=byte_tokenizer())
+    create_folder(tmp_path / "model", model, "")
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
+    for text in SAMPLES + UNKNOWN:
+        assert theirs(text).input_ids == model.tokenizer.encode(text)
+        assert theirs.decode(theirs(text).input_ids) == text
+
+
+def gpt2_folder(folder: Path) -> Model:
+    """A GPT-2 whose weights are all different."""
+    model = small_model("gpt2")
+    model = Model(model.config, random_weights(model.config, seed=3), model.tokenizer)
+    create_folder(folder, model, "")
+    return load_model(folder)
+
+
+@needs_torch
+def test_automodel_computes_the_same(tmp_path: Path) -> None:
+    import torch
+
+    model = gpt2_folder(tmp_path / "model")
+    theirs, report = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path / "model", output_loading_info=True
+    )
+    assert not any(report.values()), "every weight has found its place, and every place its weight"
+    assert type(theirs).__name__ == "GPT2LMHeadModel"
+    assert theirs.dtype == torch.float32
+    tokens = torch.tensor([TOKENS])
+    with torch.no_grad():
+        output = theirs.eval()(tokens, labels=tokens)
+    for name in ("torch", "numpy"):
+        engine = open_engine(name, model.config, model.weights)
+        logits = torch.tensor(engine.logits(TOKENS))
+        torch.testing.assert_close(logits, output.logits[0], rtol=0, atol=1e-5)
+        loss = engine.loss(Batch.from_rows([TOKENS]))
+        assert loss == pytest.approx(output.loss.item(), abs=1e-5)
+    assert output.logits.std() > 0.1, "not all the same anyway"
+
+
+@needs_torch
+def test_automodel_writes_the_same_text(tmp_path: Path) -> None:
+    """Greedy decoding with their cache and with ours."""
+    import torch
+
+    model = gpt2_folder(tmp_path / "model")
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "model").eval()
+    prompt = model.tokenizer.encode_prompt("caf")
+    output = theirs.generate(
+        torch.tensor([prompt]), max_new_tokens=10, do_sample=False, eos_token_id=-1, pad_token_id=0
+    )
+    engine = open_engine("numpy", model.config, model.weights)
+    cache, tokens, unread = engine.new_cache(), list(prompt), prompt
+    for _ in range(10):
+        logits = [float(z) for z in engine.next_logits(unread, cache)]
+        unread = [logits.index(max(logits))]
+        tokens += unread
+    assert output[0].tolist() == tokens
+
+
+@needs_torch
+@pytest.mark.parametrize("n_inner", [None, 32])
+def test_a_gpt2_that_transformers_wrote_can_be_opened(tmp_path: Path, n_inner: int | None) -> None:
+    import torch
+
+    torch.manual_seed(0)
+    tokenizer = byte_tokenizer()
+    config = transformers.GPT2Config(
+        vocab_size=tokenizer.vocab_size,
+        n_positions=20,
+        n_embd=8,
+        n_head=4,
+        n_layer=3,
+        n_inner=n_inner,
+        initializer_range=0.3,
+        layer_norm_epsilon=1e-4,
+    )
+    theirs = transformers.GPT2LMHeadModel(config).eval()
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+        expected = theirs(torch.tensor([TOKENS])).logits[0]
+    theirs.save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").write_text(tokenizer.to_json(), encoding="utf-8")
+    model = load_model(tmp_path)
+    assert model.config == ModelConfig("gpt2", tokenizer.vocab_size, 20, 8, 4, 3, 1e-4)
+    for name in ("torch", "numpy", "lists", "scalar"):
+        logits = torch.tensor(open_engine(name, model.config, model.weights).logits(TOKENS))
+        torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5, check_dtype=False)

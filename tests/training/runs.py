@@ -1,0 +1,66 @@
+"""Runs that take a moment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from anexa.engines import ENGINES
+from anexa.training import Run, Settings
+
+NAMES = (
+    "anna hanna nana emma gemma ella stella bella della lena elena selena mina tina "
+    "nina gina lina alina malina ana dana jana hana lana"
+)
+
+each_engine = pytest.mark.parametrize(
+    "engine",
+    [
+        pytest.param(
+            name,
+            marks=pytest.mark.skipif(
+                name == "torch" and not find_spec("torch"), reason="PyTorch is not installed"
+            ),
+        )
+        for name in ENGINES
+    ],
+)
+
+
+def write_names(folder: Path, name: str = "names.txt") -> Path:
+    """A corpus of 24 documents of up to 6 letters."""
+    path = folder / name
+    path.write_text(NAMES.replace(" ", "\n") + "\n", encoding="utf-8")
+    return path
+
+
+def settings(corpus: Path, **changes: object) -> Settings:
+    """A run of 20 steps of the 4,192-parameter model with NumPy, unless changed."""
+    usual = Settings(
+        corpus=str(corpus),
+        layout="auto",
+        preset="microgpt",
+        engine="numpy",
+        steps=20,
+        minutes=None,
+        batch_size=1,
+        learning_rate=0.01,
+        seed=42,
+    )
+    return replace(usual, **changes)  # type: ignore[arg-type]
+
+
+def finish(run: Run) -> Run:
+    """Do the steps that are left."""
+    for _ in run:
+        pass
+    assert run.done
+    return run
+
+
+def weights_file(folder: Path) -> bytes:
+    """The model's numbers, as they are on disk."""
+    return (folder / "model.safetensors").read_bytes()

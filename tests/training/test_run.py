@@ -1,0 +1,365 @@
+from __future__ import annotations
+
+import json
+import math
+import random
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from anexa.engines import open_engine
+from anexa.errors import AnexaError
+from anexa.model.folder import load_model
+from anexa.model.tensors import read_tensors, write_tensors
+from anexa.model.weights import initial_weights
+from anexa.training import Run
+from anexa.training.checkpoint import STATE, read_state
+from anexa.training.run import EVALUATIONS
+from anexa.training.schedule import learning_rate
+from tests.training.runs import each_engine, finish, settings, weights_file, write_names
+
+
+@pytest.fixture
+def names(tmp_path: Path) -> Path:
+    return write_names(tmp_path)
+
+
+def stop_after(run: Run, steps: int) -> None:
+    """Do so many steps, then stop as Ctrl-C does."""
+    run.stopping = steps == 0
+    for step in run:
+        run.stopping = step.number == steps
+    assert not run.done
+    assert run.history.step == steps
+    assert read_state(run.folder).history.step == steps  # nothing is lost
+
+
+# What a run does
+
+
+@each_engine
+def test_the_loss_falls(engine: str, names: Path, tmp_path: Path) -> None:
+    run = finish(Run.start(settings(names, engine=engine, steps=60), tmp_path / "m"))
+    first, last = run.history.evaluations[0], run.history.evaluations[-1]
+    assert first.validation_loss == pytest.approx(math.log(run.config.vocab_size), abs=0.3)
+    assert last.validation_loss < 0.85 * first.validation_loss
+    assert last.train_loss is not None
+    assert last.train_loss < 0.85 * first.validation_loss
+
+
+def test_every_step_and_evaluation_is_told(names: Path, tmp_path: Path) -> None:
+    run = Run.start(settings(names, steps=25, batch_size=2), tmp_path / "m")
+    steps = list(run)
+    assert [step.number for step in steps] == list(range(1, 26))
+    assert [step.progress for step in steps] == [number / 25 for number in range(1, 26)]
+    evaluated = [step for step in steps if step.evaluation]
+    assert len(evaluated) == EVALUATIONS
+    assert run.history.evaluations[1:] == [step.evaluation for step in evaluated]
+    begin = 0
+    for step in evaluated:
+        losses = [s.loss for s in steps[begin : step.number]]
+        assert step.evaluation is not None
+        assert step.evaluation.train_loss == pytest.approx(sum(losses) / len(losses))
+        begin = step.number
+    assert steps[-1].seconds_left == pytest.approx(0, abs=2)
+
+
+def test_what_is_on_disk_is_what_was_trained(names: Path, tmp_path: Path) -> None:
+    run = finish(Run.start(settings(names), tmp_path / "m"))
+    model = load_model(run.folder)
+    assert model.weights == run.engine.weights()
+    opened = open_engine("numpy", model.config, model.weights)
+    tokens = model.tokenizer.encode_prompt("anna")
+    assert opened.logits(tokens) == run.engine.logits(tokens)
+
+
+@pytest.mark.parametrize("layout", ["lines", "text"])
+def test_the_validation_text_is_never_trained_on(layout: str, tmp_path: Path) -> None:
+    # In microgpt a token that was never read has the embedding that it began with, to the bit.
+    symbols = [chr(ord("a") + i) for i in range(20)]
+    if layout == "lines":
+        text = "".join(f"{symbol}{symbol}\n" for symbol in symbols)
+        n_validation = 2  # a tenth of the lines
+    else:
+        text = "".join(symbol * 20 for symbol in symbols)
+        n_validation = 2  # a tenth of the characters, at the end
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text(text, encoding="utf-8")
+    run = Run.start(settings(corpus, layout=layout, steps=100, batch_size=4), tmp_path / "m")
+    before = run.engine.weights()["wte.weight"].data
+    finish(run)
+    after = run.engine.weights()["wte.weight"].data
+    width = run.config.n_embd
+    unread = [
+        symbol
+        for i, symbol in enumerate(symbols)
+        if before[i * width : (i + 1) * width] == after[i * width : (i + 1) * width]
+    ]
+    assert len(unread) == n_validation
+    if layout == "text":
+        assert unread == symbols[-2:]
+
+
+def test_the_first_weights_come_from_the_seed(names: Path, tmp_path: Path) -> None:
+    run = Run.start(settings(names, engine="lists", seed=7), tmp_path / "m")
+    assert run.engine.weights() == initial_weights(run.config, random.Random(7))
+
+
+# The same again
+
+
+@each_engine
+def test_a_seed_gives_the_same_bytes(engine: str, names: Path, tmp_path: Path) -> None:
+    files = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run = Run.start(settings(names, engine=engine, steps=10, seed=seed), tmp_path / name)
+        files.append(weights_file(finish(run).folder))
+    assert files[0] == files[1]
+    assert files[0] != files[2]
+
+
+@each_engine
+def test_a_resumed_run_is_one_that_never_stopped(engine: str, names: Path, tmp_path: Path) -> None:
+    wanted = settings(names, engine=engine, steps=14, batch_size=2)
+    whole = finish(Run.start(wanted, tmp_path / "whole"))
+    stopped = Run.start(wanted, tmp_path / "stopped")
+    stop_after(stopped, 0)  # before the optimizer has any moments
+    for steps in (1, 6, 7, 13):  # within the stretches between checkpoints, and at their ends
+        stopped = Run.resume(tmp_path / "stopped")
+        assert stopped.resumed
+        stop_after(stopped, steps)
+    resumed = finish(Run.resume(tmp_path / "stopped"))
+    assert weights_file(resumed.folder) == weights_file(whole.folder)
+    assert resumed.history.tokens == whole.history.tokens
+    assert [(e.step, e.train_loss, e.validation_loss) for e in resumed.history.evaluations] == [
+        (e.step, e.train_loss, e.validation_loss) for e in whole.history.evaluations
+    ]
+    moments = [read_tensors(run.folder / STATE)[0] for run in (whole, resumed)]
+    assert moments[0] == moments[1]
+
+
+def test_running_text_resumes_too(tmp_path: Path) -> None:
+    corpus = tmp_path / "text.txt"
+    corpus.write_text("the cat sat on the mat, and the rat sat on the cat. " * 9, encoding="utf-8")
+    wanted = settings(corpus, layout="text", batch_size=3)
+    whole = finish(Run.start(wanted, tmp_path / "whole"))
+    stop_after(Run.start(wanted, tmp_path / "stopped"), 5)
+    resumed = finish(Run.resume(tmp_path / "stopped"))
+    assert weights_file(resumed.folder) == weights_file(whole.folder)
+
+
+def test_the_preset_with_warmup_resumes_too(tmp_path: Path) -> None:
+    corpus = tmp_path / "text.txt"
+    corpus.write_text("the cat sat on the mat, and the rat sat on the cat. " * 30, encoding="utf-8")
+    wanted = settings(corpus, preset="anexa", steps=2)
+    whole = finish(Run.start(wanted, tmp_path / "whole"))
+    stop_after(Run.start(wanted, tmp_path / "stopped"), 1)
+    resumed = finish(Run.resume(tmp_path / "stopped"))
+    assert weights_file(resumed.folder) == weights_file(whole.folder)
+
+
+# By the clock
+
+
+@pytest.mark.parametrize(
+    ("minutes", "tolerance"), [(0.03, 0.15), pytest.param(0.1, 0.05, marks=pytest.mark.slow)]
+)
+def test_minutes_are_kept(minutes: float, tolerance: float, names: Path, tmp_path: Path) -> None:
+    wanted = settings(names, steps=None, minutes=minutes)
+    run = Run.start(wanted, tmp_path / "m")
+    steps = list(run)
+    assert run.done
+    assert run.history.seconds == pytest.approx(minutes * 60, rel=tolerance)
+    assert steps[-1].progress == 1
+    progress = [step.progress for step in steps]
+    assert progress == sorted(progress)
+    # The last step's rate is that of the progress before it.
+    assert learning_rate(1.0, progress[-2], warmup=0.0) < 0.1
+    assert len(run.history.evaluations) >= EVALUATIONS - 2
+
+
+def test_minutes_go_on_after_a_stop(names: Path, tmp_path: Path) -> None:
+    run = Run.start(settings(names, steps=None, minutes=0.02), tmp_path / "m")
+    stop_after(run, 50)
+    used = run.history.seconds
+    assert 0 < used < 1.2
+    resumed = finish(Run.resume(tmp_path / "m"))
+    assert resumed.history.seconds == pytest.approx(1.2, rel=0.2)
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize("engine", ["numpy", pytest.param("torch", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("steps", [5, 10, 40])
+@pytest.mark.filterwarnings("error")
+def test_a_loss_that_is_no_number_ends_the_run(
+    engine: str, steps: int, names: Path, tmp_path: Path
+) -> None:
+    if engine == "torch":
+        pytest.importorskip("torch")
+    wanted = settings(names, preset="anexa", engine=engine, steps=steps, learning_rate=1e30)
+    names.write_text("the cat sat on the mat, and the rat sat on the cat. " * 40, encoding="utf-8")
+    run = Run.start(wanted, tmp_path / "m")
+    losses = []
+
+    def go() -> None:
+        for step in run:
+            losses.append(step.loss)
+
+    with pytest.raises(AnexaError, match=r"--learning-rate below 1e\+30") as caught:
+        go()
+    assert all(map(math.isfinite, losses))
+    assert f"the loss is no number any more at step {len(losses) + 1}:" in str(caught.value)
+    model = load_model(tmp_path / "m")  # the last checkpoint, and it is one of numbers
+    logits = open_engine("numpy", model.config, model.weights).logits(model.tokenizer.encode("the"))
+    assert all(math.isfinite(z) for row in logits for z in row)
+
+
+def test_a_corpus_that_changed_is_noticed(names: Path, tmp_path: Path) -> None:
+    stop_after(Run.start(settings(names), tmp_path / "m"), 3)
+    before = names.read_bytes()
+    names.write_bytes(before + b"zoe\n")
+    with pytest.raises(AnexaError, match="has changed since this training began"):
+        Run.resume(tmp_path / "m")
+    names.unlink()
+    with pytest.raises(AnexaError, match="no corpus and no file named"):
+        Run.resume(tmp_path / "m")
+    names.write_bytes(before)
+    assert finish(Run.resume(tmp_path / "m")).done
+
+
+def test_there_is_nothing_to_resume(names: Path, tmp_path: Path) -> None:
+    with pytest.raises(AnexaError, match="holds no training that could go on"):
+        Run.resume(tmp_path)
+    with pytest.raises(AnexaError, match="holds no training that could go on"):
+        Run.resume(tmp_path / "nowhere")
+    finish(Run.start(settings(names), tmp_path / "m"))
+    with pytest.raises(AnexaError, match="is finished: there is nothing left to do"):
+        Run.resume(tmp_path / "m")
+
+
+def test_a_kill_between_the_last_state_and_its_model_is_mended(names: Path, tmp_path: Path) -> None:
+    stop_after(Run.start(settings(names), tmp_path / "m"), 19)
+    older = weights_file(tmp_path / "m")
+    newest = weights_file(finish(Run.resume(tmp_path / "m")).folder)
+    assert older != newest
+    (tmp_path / "m" / "model.safetensors").write_bytes(older)
+    with pytest.raises(AnexaError, match="is finished"):
+        Run.resume(tmp_path / "m")
+    assert weights_file(tmp_path / "m") == newest
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(names: Path, tmp_path: Path) -> None:
+    names.write_text("too short\n", encoding="utf-8")
+    with pytest.raises(AnexaError, match="too short"):
+        Run.start(settings(names), tmp_path / "m")
+    assert [path.name for path in tmp_path.iterdir()] == ["names.txt"]
+
+
+def test_a_folder_is_not_written_twice(names: Path, tmp_path: Path) -> None:
+    run = finish(Run.start(settings(names), tmp_path / "m"))
+    before = weights_file(run.folder)
+    with pytest.raises(AnexaError, match=r"exists already: .* --resume"):
+        Run.start(settings(names, seed=1), tmp_path / "m")
+    assert weights_file(run.folder) == before
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def garbled(path: Path) -> None:
+    path.write_bytes(random.Random(1).randbytes(5000))
+
+
+def without_metadata(path: Path) -> None:
+    write_tensors(path, read_tensors(path)[0], {})
+
+
+def with_metadata_of_no_json(path: Path) -> None:
+    write_tensors(path, read_tensors(path)[0], {"run": "{"})
+
+
+def with_metadata_of_another_kind(path: Path) -> None:
+    write_tensors(path, read_tensors(path)[0], {"run": "[1, 2]"})
+
+
+def with_settings_of_nonsense(path: Path) -> None:
+    tensors, metadata = read_tensors(path)
+    run = json.loads(metadata["run"])
+    run["settings"]["steps"] = "many"
+    write_tensors(path, tensors, {"run": json.dumps(run)})
+
+
+def with_an_unknown_preset(path: Path) -> None:
+    tensors, metadata = read_tensors(path)
+    run = json.loads(metadata["run"])
+    run["settings"]["preset"] = "giant"
+    write_tensors(path, tensors, {"run": json.dumps(run)})
+
+
+def without_a_weight(path: Path) -> None:
+    tensors, metadata = read_tensors(path)
+    del tensors["w.lm_head.weight"]
+    write_tensors(path, tensors, metadata)
+
+
+def without_a_moment(path: Path) -> None:
+    tensors, metadata = read_tensors(path)
+    del tensors["m.lm_head.weight"]
+    write_tensors(path, tensors, metadata)
+
+
+def with_a_weight_of_another_shape(path: Path) -> None:
+    tensors, metadata = read_tensors(path)
+    tensors["w.lm_head.weight"] = tensors["w.wpe.weight"]
+    write_tensors(path, tensors, metadata)
+
+
+def with_a_header_too_long(path: Path) -> None:
+    path.write_bytes(struct.pack("<Q", 2**62) + path.read_bytes()[8:])
+
+
+@pytest.mark.parametrize("engine", ["lists", "numpy"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        truncated,
+        emptied,
+        garbled,
+        without_metadata,
+        with_metadata_of_no_json,
+        with_metadata_of_another_kind,
+        with_settings_of_nonsense,
+        with_an_unknown_preset,
+        without_a_weight,
+        without_a_moment,
+        with_a_weight_of_another_shape,
+        with_a_header_too_long,
+    ],
+)
+def test_a_damaged_state_is_noticed(
+    engine: str, damage: Callable[[Path], None], names: Path, tmp_path: Path
+) -> None:
+    stop_after(Run.start(settings(names, engine=engine), tmp_path / "m"), 3)
+    damage(tmp_path / "m" / STATE)
+    with pytest.raises(AnexaError, match=r"state\.safetensors") as caught:
+        Run.resume(tmp_path / "m")
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_status == 1
+    load_model(tmp_path / "m")  # the model itself is as good as before
+
+
+def test_a_state_without_its_model_is_noticed(names: Path, tmp_path: Path) -> None:
+    stop_after(Run.start(settings(names), tmp_path / "m"), 3)
+    shutil.move(tmp_path / "m" / "config.json", tmp_path / "config.json")
+    with pytest.raises(AnexaError, match=r"it has no config\.json"):
+        Run.resume(tmp_path / "m")

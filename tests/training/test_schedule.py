@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anexa.training.schedule import Clock, learning_rate
+
+shares = st.floats(0, 1)
+warmups = st.floats(0, 0.9)
+
+
+@dataclass
+class Watch:
+    """A time that passes when the test says so, in the place of the module `time`."""
+
+    now: float = 1000.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    stopped = Watch()
+    monkeypatch.setattr("anexa.training.schedule.time", stopped)
+    return stopped
+
+
+# The learning rate
+
+
+def test_without_warmup_it_is_that_of_microgpt() -> None:
+    for step in range(1000):
+        # microgpt.py: lr_t = learning_rate * (1 - step / num_steps)
+        assert learning_rate(0.01, step / 1000, warmup=0.0) == 0.01 * (1 - step / 1000)
+
+
+@pytest.mark.parametrize(
+    ("progress", "rate"),
+    [(0.0, 0.0), (0.05, 1.0), (0.1, 2.0), (0.2, 4.0), (0.4, 3.0), (0.6, 2.0), (0.9, 0.5), (1, 0)],
+)
+def test_it_rises_and_falls_in_straight_lines(progress: float, rate: float) -> None:
+    assert learning_rate(4.0, progress, warmup=0.2) == pytest.approx(rate)
+
+
+@given(shares, shares, warmups)
+def test_it_is_highest_after_the_warmup(a: float, b: float, warmup: float) -> None:
+    rate = [learning_rate(1.0, share, warmup) for share in sorted((a, b))]
+    assert all(0 <= r <= 1 for r in rate)
+    if max(a, b) < warmup:
+        assert rate[0] <= rate[1]
+    if min(a, b) >= warmup:
+        assert rate[0] >= rate[1]
+    assert learning_rate(1.0, warmup, warmup) == 1.0
+    assert learning_rate(1.0, 1.0, warmup) == 0.0
+
+
+# The clock, by steps
+
+
+def test_steps_are_counted_whatever_the_time(watch: Watch) -> None:
+    clock = Clock(steps=4, minutes=None)
+    assert [clock.progress(step) for step in range(6)] == [0, 0.25, 0.5, 0.75, 1, 1]
+    watch.now += 1e6
+    assert clock.progress(2) == 0.5
+
+
+def test_the_time_left_is_that_of_the_steps_left(watch: Watch) -> None:
+    clock = Clock(steps=10, minutes=None)
+    for _ in range(3):
+        watch.now += 2.0
+        clock.stepped()
+    watch.now += 100.0
+    clock.paused()  # an evaluation is not counted as a step
+    watch.now += 2.0
+    clock.stepped()
+    assert clock.seconds_left(4) == pytest.approx(12.0)
+    assert clock.seconds == pytest.approx(108.0)
+
+
+# The clock, by minutes
+
+
+def test_minutes_run_from_0_to_1(watch: Watch) -> None:
+    clock = Clock(steps=None, minutes=2.0)
+    assert clock.progress(0) == 0
+    watch.now += 30
+    assert clock.progress(1) == pytest.approx(0.25)
+    assert clock.seconds_left(1) == pytest.approx(90)
+    watch.now += 300
+    assert clock.progress(2) == 1
+    assert clock.seconds_left(2) == 0
+
+
+def test_minutes_go_on_after_a_stop(watch: Watch) -> None:
+    clock = Clock(steps=None, minutes=2.0, seconds=90)
+    assert clock.progress(7) == pytest.approx(0.75)
+    watch.now += 15
+    assert clock.seconds == pytest.approx(105)
+    assert clock.progress(7) == pytest.approx(0.875)
+
+
+def test_the_first_step_is_always_done(watch: Watch) -> None:
+    clock = Clock(steps=None, minutes=1.0)
+    clock.reserve = 59.0
+    watch.now += 0.5
+    assert clock.progress(0) < 1
+
+
+@pytest.mark.parametrize("reserve", [0.0, 9.0])
+@pytest.mark.parametrize("step_seconds", [0.01, 0.7, 7.0])
+def test_a_run_ends_within_half_a_step_of_its_minutes(
+    watch: Watch, step_seconds: float, reserve: float
+) -> None:
+    clock = Clock(steps=None, minutes=1.0)
+    clock.reserve = reserve
+    step, progress = 0, [clock.progress(0)]
+    while progress[-1] < 1:
+        watch.now += step_seconds
+        clock.stepped()
+        step += 1
+        progress.append(clock.progress(step))
+    assert all(a <= b for a, b in pairwise(progress))
+    assert clock.seconds == pytest.approx(60 - reserve, abs=step_seconds * 0.51)
+    assert learning_rate(1.0, progress[-2], 0.05) <= 1.6 * step_seconds / (60 - reserve)
+
+
+def test_uneven_steps_end_near_the_minutes(watch: Watch) -> None:
+    rng = random.Random(1)
+    clock = Clock(steps=None, minutes=1.0)
+    step = 0
+    while clock.progress(step) < 1:
+        watch.now += rng.uniform(0.1, 0.5)
+        clock.stepped()
+        step += 1
+    assert clock.seconds == pytest.approx(60, abs=0.5)
