@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from anexa.model.folder import load_model
+from anexa.training import Run
 from anexa.training.checkpoint import read_state
 from tests.cli.process import anexa, start
-from tests.training.runs import weights_file, write_names
+from tests.training.runs import settings, weights_file, write_names
 
 OPTIONS = ["--preset", "microgpt", "--engine", "numpy", "--no-chat"]
 
@@ -82,3 +83,16 @@ def test_whoever_opens_a_model_in_training_gets_a_whole_one(tmp_path: Path) -> N
         assert process.communicate()[1] == ""
     assert process.returncode == 0
     assert len(versions) > 3
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    write_names(tmp_path)
+    run = Run.start(settings(tmp_path / "names.txt", steps=20), tmp_path / "m")
+    for step in run:
+        run.stopping = step.number == 5
+    left = [run.folder / ".anexa-abc", run.folder / "training" / ".anexa-def"]
+    for part in left:
+        part.write_bytes(b"half of a file")
+    Run.resume(run.folder)
+    assert not any(part.exists() for part in left)
+    assert opens_or_is_not_there(run.folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from anexa.errors import AnexaError
 from anexa.generation import Completion, Sampler, Sampling
 from anexa.model.weights import count
 from anexa.training import Run, Step
@@ -196,7 +198,10 @@ def sample(run: Run) -> str:
     """What the model writes now."""
     sampler = Sampler(Sampling(seed=run.settings.seed))
     completion = Completion(run.engine, run.tokenizer, "", sampler, max_tokens=SAMPLE_TOKENS)
-    return "".join(completion).strip()
+    try:
+        return "".join(completion).strip()
+    except AnexaError:
+        return ""  # weights without bounds: the loss of the next step says so, and what to do
 
 
 def closing(run: Run) -> list[str]:
@@ -204,13 +209,13 @@ def closing(run: Run) -> list[str]:
     if not run.done:
         return [
             f"stopped after step {run.history.step:,} and saved",
-            f"go on:    anexa train --resume {run.folder}",
+            f"go on:    anexa train --resume {shlex.quote(str(run.folder))}",
         ]
     loss = run.history.evaluations[-1].validation_loss
     return [
         f"done: {run.history.step:,} steps, {run.history.tokens:,} tokens in "
         f"{_duration(run.history.seconds)}, validation loss {loss:.4f}",
-        f"talk to it:    anexa chat {run.folder}",
+        f"talk to it:    anexa chat {shlex.quote(str(run.folder))}",
     ]
 
 

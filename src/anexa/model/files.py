@@ -10,6 +10,8 @@ from typing import Any
 
 from anexa.errors import AnexaError
 
+PART = ".anexa-"  # how the name of a file begins while it is being written
+
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file beside `path`, flush it to the disk, and give it its name.
@@ -20,7 +22,7 @@ def write_atomic(path: Path, data: bytes) -> None:
         AnexaError: it cannot be written; nothing is left behind.
     """
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=PART)
     except OSError as error:
         raise AnexaError(f"cannot write {path}: {error.strerror}") from error
     aside = Path(name)
@@ -35,6 +37,12 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise AnexaError(f"cannot write {path}: {error.strerror}") from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what a writer that was killed has left in a folder."""
+    for part in folder.glob(f"{PART}*"):
+        part.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

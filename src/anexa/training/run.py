@@ -12,7 +12,7 @@ from anexa.data import Documents, Progress, read_corpus, split
 from anexa.data.batches import Lines, Rows, Windows
 from anexa.engines import Adam, Batch, Engine, open_engine
 from anexa.errors import AnexaError
-from anexa.model.files import write_atomic
+from anexa.model.files import remove_parts, write_atomic
 from anexa.model.folder import (
     Model,
     check_weights,
@@ -131,6 +131,8 @@ class Run:
             AnexaError: there is none, it is finished, or its corpus has changed.
         """
         state = read_state(folder)
+        for place in (folder, (folder / STATE).parent):
+            remove_parts(place)
         settings = state.settings
         documents = read_corpus(settings.corpus, settings.layout, progress=progress)
         if documents.sha256 != state.corpus_sha256:
