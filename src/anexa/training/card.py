@@ -32,7 +32,7 @@ tags: [anexa]
 
 # {corpus}: a {config.model_type} model of {count(config):,} parameters
 
-Trained from nothing on `{corpus}` with [Anexa](https://pypi.org/project/anexa/) {__version__}:
+Trained from nothing on `{corpus}` with Anexa {__version__}:
 
 ```
 {settings.command()}

@@ -27,6 +27,7 @@ class Clock:
         self._began = time.perf_counter() - seconds
         self._last_step = self._began
         self._step_seconds = 0.0
+        self._progress = 0.0
         self.reserve = 0.0  # seconds that the end of the run will need, within its minutes
 
     @property
@@ -55,7 +56,10 @@ class Clock:
         left = self._budget - self.reserve - self.seconds
         if step and left < self._step_seconds / 2:  # the next step would end further away than now
             return 1.0
-        return min(1.0, max(0.0, 1 - left / (self._budget - self.reserve)))
+        # A reserve that grows would turn the run back, and its learning rate.
+        progress = 1 - left / max(self._budget - self.reserve, 1e-9)
+        self._progress = min(1.0, max(self._progress, progress))
+        return self._progress
 
     def seconds_left(self, step: int) -> float:
         """An estimate of the time to the end."""
