@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # How long an example takes says more about the machine than about the code.
-settings.register_profile("anexa")
+settings.register_profile("anexa", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("anexa")
 
 ROOT = Path(__file__).resolve().parents[1]
