@@ -15,6 +15,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from http.client import HTTPException
 from itertools import chain
 from operator import add, mul
 from pathlib import Path
@@ -260,6 +261,28 @@ def inference(
         yield text
 
 
+def download_names(path: Path) -> Path:
+    """The names, saved as `path`; where there is no network, the list of this project."""
+    try:
+        with urlopen(NAMES_URL, timeout=10) as reply:
+            text = reply.read()
+    except (OSError, HTTPException) as error:
+        here = Path(__file__).resolve().parent
+        for own in (here / "src/anexa/data/firstnames.txt", here / "anexa/data/firstnames.txt"):
+            if own.exists():
+                print(f"no network: using {own.name}, the list that comes with this project")
+                return own
+        raise ValueError("no network, and no names.txt here: give a --corpus") from error
+    part = path.with_suffix(".part")
+    try:
+        part.write_bytes(text)
+        part.replace(path)  # all of the file or nothing
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise ValueError(f"cannot save {path}: {error}") from error
+    return path
+
+
 def read_docs(corpus: str | Path | None = None) -> list[str]:
     """The documents of a file, one a line: by default 32,033 names, downloaded once.
 
@@ -268,19 +291,7 @@ def read_docs(corpus: str | Path | None = None) -> list[str]:
     """
     path = Path(corpus or "names.txt")
     if corpus is None and not path.exists():
-        try:
-            with urlopen(NAMES_URL, timeout=10) as reply:
-                text = reply.read()
-            part = path.with_suffix(".part")
-            part.write_bytes(text)
-            part.replace(path)  # all of the file or nothing: a broken download leaves no half
-        except OSError as error:
-            here = Path(__file__).resolve().parent
-            own = [here / base / "anexa/data/firstnames.txt" for base in ("src", ".")]
-            path = next((file for file in own if file.exists()), path)
-            if path not in own:
-                raise ValueError("no network, and no names.txt here: give a --corpus") from error
-            print(f"no network: using {path.name}, the list that comes with this project")
+        path = download_names(path)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

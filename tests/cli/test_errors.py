@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -200,9 +199,9 @@ def test_what_cannot_be_parsed_is_a_usage_error(command: str, fragment: str, pla
     result = anexa(*command.split(), cwd=place)
     assert result.returncode == 2
     assert result.stdout == ""
-    assert result.stderr.startswith("Usage: ")
-    assert re.search(f"^Error: .*{fragment}", result.stderr, re.M)
-    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith("anexa: ")
+    assert fragment.lower() in result.stderr.lower()
+    assert result.stderr.count("\n") == 1
     assert listing(place) == before
 
 

@@ -5,6 +5,7 @@ import math
 import random
 import shutil
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -363,3 +364,32 @@ def test_a_state_without_its_model_is_noticed(names: Path, tmp_path: Path) -> No
     shutil.move(tmp_path / "m" / "config.json", tmp_path / "config.json")
     with pytest.raises(AnexaError, match=r"it has no config\.json"):
         Run.resume(tmp_path / "m")
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_the_last_steps_of_some_minutes_are_saved(
+    attempt: int, names: Path, tmp_path: Path
+) -> None:
+    """Whatever takes the time between two steps: here, as a display would."""
+    run = Run.start(settings(names, steps=None, minutes=0.01, seed=attempt), tmp_path / "m")
+    steps = []
+    for step in run:
+        time.sleep(0.0005)
+        steps.append(step)
+    assert run.done
+    assert steps[-1].progress == 1
+    assert steps[-1].evaluation is not None
+    assert read_state(run.folder).history.step == run.history.step == steps[-1].number
+    with pytest.raises(AnexaError, match="is finished"):
+        Run.resume(run.folder)
+
+
+def test_a_run_goes_on_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_names(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    run = Run.start(settings(Path("names.txt"), steps=4), tmp_path / "m")
+    for step in run:
+        run.stopping = step.number == 2
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert finish(Run.resume(tmp_path / "m")).history.step == 4

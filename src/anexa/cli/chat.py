@@ -148,9 +148,17 @@ def _number(kind: Callable[[str], Number], name: str, value: str) -> Number:
         raise AnexaError(f"/{name} needs a number, not {value!r}") from None
 
 
+def at_terminal() -> bool:
+    """Whether somebody sits in front of this process: both its input and its output are theirs."""
+    streams = (sys.stdin, sys.stdout)
+    return all(stream is not None and stream.isatty() for stream in streams)
+
+
 def _lines() -> Iterator[str]:
     """What the user types, line by line; from a pipe, what is in it."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if sys.stdin is None:  # closed by whoever started this process
+        return
+    if not at_terminal():
         if isinstance(sys.stdin, io.TextIOWrapper):
             sys.stdin.reconfigure(errors="replace")  # told as an unknown character
         for line in sys.stdin:

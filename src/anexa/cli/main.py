@@ -20,7 +20,7 @@ from anexa.cli.verify import verify
 from anexa.errors import AnexaError
 
 app = typer.Typer(
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -41,12 +41,15 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def anexa(
+    context: typer.Context,
     _version: Annotated[
         bool,
         typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
     """A GPT that you own: train it on your own text, check it against itself, talk to it."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def main() -> None:
@@ -57,7 +60,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a model may write what a code page has not
             stream.reconfigure(errors="replace")
     try:
-        app(arguments)
+        sys.exit(app(arguments, standalone_mode=False) or 0)
     except BrokenPipeError:  # whoever read our output has gone: there is nobody to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -66,16 +69,21 @@ def main() -> None:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        print(f"anexa: {_sentence(error)}", file=sys.stderr)
-        sys.exit(error.exit_status if isinstance(error, AnexaError) else 1)
+        sentence, status = _explain(error)
+        print(f"anexa: {sentence}", file=sys.stderr)
+        sys.exit(status)
 
 
-def _sentence(error: Exception) -> str:
+def _explain(error: Exception) -> tuple[str, int]:
+    """An error as a sentence, and the exit status that belongs to it."""
     if isinstance(error, AnexaError):
-        return str(error)
+        return str(error), error.exit_status
+    if hasattr(error, "format_message"):  # the option parser's, whichever one typer brings along
+        message = " ".join(error.format_message().split()).rstrip(".")
+        return f"{message[:1].lower()}{message[1:]} (see --help)", 2
     if isinstance(error, MemoryError):
-        return "the memory of this machine is not enough: try a smaller model or --batch-size"
+        return "the memory of this machine is not enough: try a smaller model or --batch-size", 1
     if isinstance(error, OSError):
-        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error), 1
     kind = type(error).__name__
-    return f"an error that should not be ({kind}: {error}); please report it, with --debug's output"
+    return f"an error that should not be ({kind}: {error}); please report it with --debug", 1

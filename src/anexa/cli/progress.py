@@ -49,6 +49,8 @@ class Show(Protocol):
 class PlainText:
     """Lines of text, without colour or movement. See `Show` for the methods."""
 
+    _downloaded = False
+
     def __enter__(self) -> PlainText:
         return self
 
@@ -56,7 +58,8 @@ class PlainText:
         pass
 
     def download(self, done: int, total: int | None) -> None:
-        if done == total:
+        if done == total and not self._downloaded:
+            self._downloaded = True
             self._print(f"downloaded {done:,} bytes")
 
     def begin(self, run: Run) -> None:

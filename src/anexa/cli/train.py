@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from anexa.cli.chat import at_terminal
 from anexa.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def train(
     show: Show
     if as_json:
         show = JsonLines()
-    elif sys.stdout.isatty():
+    elif sys.stdout is not None and sys.stdout.isatty():
         show = LiveDisplay()
     else:
         show = PlainText()
@@ -83,9 +84,9 @@ def train(
             for step in run:
                 show.step(run, step)
         show.end(run)
-    if received:
+    if received and not run.done:
         sys.exit(128 + received[0])
-    if not (no_chat or as_json) and sys.stdin.isatty() and sys.stdout.isatty():
+    if at_terminal() and not (no_chat or as_json):
         from anexa.cli.chat import Conversation
         from anexa.generation import Sampling
 

@@ -2,7 +2,7 @@
 files and standard input, all read into `Documents` and split for training and validation.
 """
 
-from anexa.data.corpora import Documents, guess_layout, read_corpus, split
+from anexa.data.corpora import Documents, corpus_source, guess_layout, read_corpus, split
 from anexa.data.download import Progress, cache_folder, fetch
 from anexa.data.registry import CORPORA, Corpus, Layout
 
@@ -13,6 +13,7 @@ __all__ = [
     "Layout",
     "Progress",
     "cache_folder",
+    "corpus_source",
     "fetch",
     "guess_layout",
     "read_corpus",

@@ -27,26 +27,26 @@ class Rows(Protocol):
 
 
 class Windows:
-    """Rows out of running text: each is `length` + 1 tokens from a random place.
-
-    Raises:
-        AnexaError: the text is shorter than that.
-    """
+    """Rows out of running text: each is `length` + 1 tokens from a random place."""
 
     def __init__(self, tokens: Sequence[int], length: int, seed: int) -> None:
-        if len(tokens) < length + 1:
-            raise AnexaError(
-                f"the text is too short: training sees rows of {length + 1} tokens, and after "
-                f"the validation part is taken out, it has {len(tokens)}"
-            )
         self._tokens = array("q", tokens)
         self._length = length
         self._seed = seed
 
     def batch(self, step: int, size: int) -> list[Row]:
-        """See `Rows`."""
+        """See `Rows`.
+
+        Raises:
+            AnexaError: the text is shorter than a row.
+        """
         rng = random.Random(f"{self._seed} {step}")
         last = len(self._tokens) - self._length - 1
+        if last < 0:
+            raise AnexaError(
+                f"the text is too short: training sees rows of {self._length + 1} tokens, and "
+                f"without the part for validation it has {len(self._tokens)}"
+            )
         return [self._row(rng.randint(0, last)) for _ in range(size)]
 
     def sample(self, size: int) -> list[Row]:

@@ -18,7 +18,15 @@ from anexa.data.gutenberg import strip_gutenberg
 from anexa.data.registry import CORPORA, Corpus, Layout
 from anexa.errors import AnexaError, UsageError
 
-__all__ = ["CORPORA", "Corpus", "Documents", "guess_layout", "read_corpus", "split"]
+__all__ = [
+    "CORPORA",
+    "Corpus",
+    "Documents",
+    "corpus_source",
+    "guess_layout",
+    "read_corpus",
+    "split",
+]
 
 # Unicode's classes of the marks that lines of verse and prose often end with and entries of a
 # list seldom do: full stops and the like in all scripts, dashes, closing quotes; not brackets.
@@ -86,6 +94,11 @@ def read_corpus(
     if layout == "text":
         return Documents(name, layout, [text])
     return Documents(name, layout, [line.strip() for line in text.split("\n") if line.strip()])
+
+
+def corpus_source(spec: str) -> str:
+    """What means the same corpus as `spec` from any folder: a file's path is made absolute."""
+    return spec if spec in CORPORA or spec == "-" else str(Path(spec).absolute())
 
 
 def guess_layout(text: str) -> Layout:

@@ -23,7 +23,6 @@ class ScalarEngine:
     def __init__(self, config: ModelConfig, weights: Weights, adam: Adam) -> None:
         self.config = config
         self._forward = architecture(config).forward
-        self._ops = ScalarOperations()
         self._optimizer = AdamLists(adam)
         self._shapes = {name: weight.shape for name, weight in weights.items()}
         self._values = {name: list(map(Value, weight.data)) for name, weight in weights.items()}
@@ -31,19 +30,16 @@ class ScalarEngine:
 
     def graph(self, batch: Batch) -> Value:
         """The loss, with the whole graph behind it."""
-        losses = []
-        for inputs, targets in batch.rows():
-            logits_TV = self._forward(self._ops, self.config, self._nested, inputs)
-            losses.append(self._ops.cross_entropy(logits_TV, targets, batch.count))
-        return total(losses)
+        return self._graph(ScalarOperations(), batch)
 
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
         """See `Engine`, here and below."""
-        logits_TV = self._forward(self._ops, self.config, self._nested, tokens)
+        ops = ScalarOperations(recording=False)
+        logits_TV = self._forward(ops, self.config, self._nested, tokens)
         return [[logit.data for logit in row] for row in logits_TV]
 
     def loss(self, batch: Batch) -> float:
-        return self.graph(batch).data
+        return self._graph(ScalarOperations(recording=False), batch).data
 
     def gradients(self, batch: Batch) -> tuple[float, Weights]:
         loss = self._backward(batch)
@@ -66,8 +62,9 @@ class ScalarEngine:
         return Cache([([], []) for _ in range(self.config.n_layer)])
 
     def next_logits(self, tokens: Sequence[int], cache: Cache) -> list[float]:
+        ops = ScalarOperations(recording=False)
         logits_TV = self._forward(
-            self._ops, self.config, self._nested, tokens, cache.length, cache.layers
+            ops, self.config, self._nested, tokens, cache.length, cache.layers
         )
         cache.length += len(tokens)
         return [logit.data for logit in logits_TV[-1]]
@@ -83,6 +80,13 @@ class ScalarEngine:
 
     def resume(self, state: Weights, step: int) -> None:
         self._optimizer.resume(state, step)
+
+    def _graph(self, ops: ScalarOperations, batch: Batch) -> Value:
+        losses = []
+        for inputs, targets in batch.rows():
+            logits_TV = self._forward(ops, self.config, self._nested, inputs)
+            losses.append(ops.cross_entropy(logits_TV, targets, batch.count))
+        return total(losses)
 
     def _backward(self, batch: Batch) -> float:
         """The loss; every weight's `grad` is its derivative in it."""

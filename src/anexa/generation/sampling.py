@@ -35,6 +35,8 @@ class Sampling:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
             raise UsageError(f"the temperature must be 0 or more, not {self.temperature}")
+        if self.seed < 0:  # Python's generator would take it for its opposite
+            raise UsageError(f"the seed must be 0 or more, not {self.seed}")
         if self.top_k is not None and self.top_k < 1:
             raise UsageError(f"top-k must be at least 1, not {self.top_k}")
         if not 0 < self.top_p <= 1:

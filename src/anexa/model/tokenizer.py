@@ -32,7 +32,7 @@ class Tokenizer:
             raise AnexaError(f"the tokenizer has no symbol {BOUNDARY}")
         self._backend = backend
         self.boundary: int = boundary
-        self.vocab_size: int = backend.get_vocab_size()
+        self.vocab_size: int = max(backend.get_vocab().values()) + 1
         self.begins_documents = len(backend.encode("").ids) > 0
 
     @classmethod

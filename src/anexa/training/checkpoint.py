@@ -42,6 +42,8 @@ class History:
         tokens: how many tokens were predicted in them.
         losses: of the steps since the last evaluation.
         evaluations: in order.
+        progress: the share of the run that is done; 1 when it is finished.
+        reserve: the seconds that its end will need, if it is to end within so many minutes.
     """
 
     step: int = 0
@@ -49,6 +51,8 @@ class History:
     tokens: int = 0
     losses: list[float] = field(default_factory=list)
     evaluations: list[Evaluation] = field(default_factory=list)
+    progress: float = 0.0
+    reserve: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class State:
     """A checkpoint: the engine's numbers in its own precision, and the run's history."""
 
     settings: Settings
+    corpus: str
     corpus_sha256: str
     history: History
     weights: Weights
@@ -63,9 +68,16 @@ class State:
 
 
 def write_state(
-    folder: Path, settings: Settings, corpus_sha256: str, history: History, engine: Engine
+    folder: Path, settings: Settings, corpus: tuple[str, str], history: History, engine: Engine
 ) -> None:
     """Replace the checkpoint in a model folder.
+
+    Args:
+        folder: the model folder.
+        settings: what the run was asked to do.
+        corpus: where its corpus is, from any folder, and the hash of what was read there.
+        history: what has happened in it.
+        engine: with its weights and moments as they are now.
 
     Raises:
         AnexaError: it cannot be written; the old one stays.
@@ -73,7 +85,8 @@ def write_state(
     tensors = {f"w.{name}": weight for name, weight in engine.weights().items()}
     run = {
         "settings": settings.to_json(),
-        "corpus_sha256": corpus_sha256,
+        "corpus": corpus[0],
+        "corpus_sha256": corpus[1],
         "history": asdict(history),
     }
     write_tensors(folder / STATE, tensors | engine.optimizer_state(), {"run": json.dumps(run)})
@@ -96,7 +109,7 @@ def read_state(folder: Path) -> State:
             Evaluation(**evaluation) for evaluation in run["history"]["evaluations"]
         ]
         settings = Settings(**run["settings"])
-        corpus_sha256 = str(run["corpus_sha256"])
+        corpus, corpus_sha256 = str(run["corpus"]), str(run["corpus_sha256"])
     except (KeyError, TypeError, ValueError, UsageError) as error:
         raise AnexaError(f"{path} is damaged: it does not describe a run ({error})") from error
     weights = {key[2:]: weight for key, weight in tensors.items() if key.startswith("w.")}
@@ -104,4 +117,4 @@ def read_state(folder: Path) -> State:
     expected = {f"{moment}.{name}": w.shape for name, w in weights.items() for moment in "mv"}
     if {name: w.shape for name, w in moments.items()} != (expected if history.step else {}):
         raise AnexaError(f"{path} is damaged: its moments are not those of its weights")
-    return State(settings, corpus_sha256, history, weights, moments)
+    return State(settings, corpus, corpus_sha256, history, weights, moments)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from anexa.data import Documents, Progress, read_corpus, split
+from anexa.data import Documents, Progress, corpus_source, read_corpus, split
 from anexa.data.batches import Lines, Rows, Windows
 from anexa.engines import Adam, Batch, Engine, open_engine
 from anexa.errors import AnexaError
@@ -69,15 +69,14 @@ class Run:
     def __init__(
         self, settings: Settings, folder: Path, documents: Documents, state: State | None
     ) -> None:
-        self._clock = Clock(
-            settings.steps, settings.minutes, seconds=state.history.seconds if state else 0.0
-        )
+        self.history = history = state.history if state else History()
+        self._clock = Clock(settings.steps, settings.minutes, history.seconds, history.reserve)
         self.settings = settings
         self.folder = folder
         self.corpus = documents.name
         self.stopping = False
         self.resumed = state is not None
-        self.history = state.history if state else History()
+        self._source = corpus_source(settings.corpus)
         self._corpus_sha256 = documents.sha256
         training, validation = split(documents, seed=settings.seed)
         if state:
@@ -92,10 +91,11 @@ class Run:
             weights = initial_weights(self.config, random.Random(settings.seed))
         self._training = self._rows(training)
         self._validation = self._rows(validation)
+        self._training.batch(0, 1)  # a text that is too short is said before anything is computed
         self.engine = self._open_engine(weights)
         if state is None:
+            self._evaluate()
             with new_folder(folder) as aside:
-                self._evaluate()
                 (aside / STATE).parent.mkdir()
                 self._write_state(aside)
                 write_model(aside, Model(self.config, weights, self.tokenizer), self._card())
@@ -115,9 +115,10 @@ class Run:
             AnexaError: the corpus or the folder cannot be used.
         """
         if folder.exists():
+            again = f", or go on with its run with --resume {folder}"
             raise AnexaError(
-                f"{folder} exists already: choose another folder with --out, or go on with what "
-                f"is in it: anexa train --resume {folder}"
+                f"{folder} exists already: choose another folder with --out"
+                f"{again if (folder / STATE).exists() else ''}"
             )
         return cls(
             settings, folder, read_corpus(settings.corpus, settings.layout, progress=progress), None
@@ -134,7 +135,7 @@ class Run:
         for place in (folder, (folder / STATE).parent):
             remove_parts(place)
         settings = state.settings
-        documents = read_corpus(settings.corpus, settings.layout, progress=progress)
+        documents = read_corpus(state.corpus, settings.layout, progress=progress)
         if documents.sha256 != state.corpus_sha256:
             raise AnexaError(
                 f"the corpus {settings.corpus} has changed since this training began: put the old "
@@ -149,33 +150,35 @@ class Run:
     @property
     def done(self) -> bool:
         """Whether no step is left."""
-        return self._clock.progress(self.history.step) >= 1
+        return self.history.progress >= 1
 
     def __iter__(self) -> Iterator[Step]:
         """Do the steps that are left."""
         clock, history, preset = self._clock, self.history, self.settings.model
         clock.paused()
         while not (self.done or self.stopping):
-            progress = clock.progress(history.step)
             rows = self._training.batch(history.step, self.settings.batch_size)
             batch = Batch.from_rows(rows)
-            rate = learning_rate(self.settings.learning_rate, progress, preset.warmup)
+            rate = learning_rate(self.settings.learning_rate, history.progress, preset.warmup)
             loss = self.engine.train_step(batch, rate)
             clock.stepped()
             history.step += 1
             self._check(loss)
             history.tokens += batch.count
             history.losses.append(loss)
-            after = 1.0 if self.done else clock.progress(history.step)
+            # Asked once a step, so that the last step is known as such; and never back, though an
+            # evaluation that took long makes more of the time the end's.
+            before = history.progress
+            history.progress = max(before, clock.progress(history.step))
             evaluation = None
-            if int(after * EVALUATIONS) > int(progress * EVALUATIONS) or after == 1:
+            if int(history.progress * EVALUATIONS) > int(before * EVALUATIONS):
                 evaluation = self._evaluate()
                 self._check(evaluation.validation_loss)  # before it replaces a good checkpoint
                 self.save()
             yield Step(
                 number=history.step,
                 loss=loss,
-                progress=after,
+                progress=history.progress,
                 tokens_per_second=history.tokens / clock.seconds,
                 seconds_left=clock.seconds_left(history.step),
                 evaluation=evaluation,
@@ -195,7 +198,8 @@ class Run:
 
     def _write_state(self, folder: Path) -> None:
         self.history.seconds = self._clock.seconds
-        write_state(folder, self.settings, self._corpus_sha256, self.history, self.engine)
+        corpus = (self._source, self._corpus_sha256)
+        write_state(folder, self.settings, corpus, self.history, self.engine)
 
     def _write_model(self) -> None:
         write_weights(self.folder, self.engine.weights())
@@ -214,7 +218,7 @@ class Run:
         self.history.evaluations.append(evaluation)
         self.history.losses = []
         # The run ends with one more evaluation, and with a checkpoint, which takes less.
-        self._clock.reserve = 1.2 * (self._clock.seconds - began)
+        self._clock.reserve = self.history.reserve = 1.2 * (self._clock.seconds - began)
         return evaluation
 
     def _check(self, loss: float) -> None:

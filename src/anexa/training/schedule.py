@@ -19,16 +19,22 @@ class Clock:
         steps: the planned number of steps, or None.
         minutes: the planned time, or None.
         seconds: the time that was used before, if the run goes on after a stop.
+        reserve: the seconds that the end of the run will need, within its minutes.
     """
 
-    def __init__(self, steps: int | None, minutes: float | None, seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        steps: int | None,
+        minutes: float | None,
+        seconds: float = 0.0,
+        reserve: float = 0.0,
+    ) -> None:
         self._steps = steps
         self._budget = minutes * 60 if minutes is not None else None
         self._began = time.perf_counter() - seconds
         self._last_step = self._began
         self._step_seconds = 0.0
-        self._progress = 0.0
-        self.reserve = 0.0  # seconds that the end of the run will need, within its minutes
+        self.reserve = reserve
 
     @property
     def seconds(self) -> float:
@@ -56,10 +62,7 @@ class Clock:
         left = self._budget - self.reserve - self.seconds
         if step and left < self._step_seconds / 2:  # the next step would end further away than now
             return 1.0
-        # A reserve that grows would turn the run back, and its learning rate.
-        progress = 1 - left / max(self._budget - self.reserve, 1e-9)
-        self._progress = min(1.0, max(self._progress, progress))
-        return self._progress
+        return min(1.0, max(0.0, 1 - left / max(self._budget - self.reserve, 1e-9)))
 
     def seconds_left(self, step: int) -> float:
         """An estimate of the time to the end."""

@@ -55,6 +55,8 @@ class Settings:
             raise UsageError(f"--minutes must be above 0, not {self.minutes}")
         if self.batch_size < 1:
             raise UsageError(f"--batch-size must be at least 1, not {self.batch_size}")
+        if self.seed < 0:  # Python's generator would take it for its opposite
+            raise UsageError(f"--seed must be 0 or more, not {self.seed}")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise UsageError(f"--learning-rate must be above 0, not {self.learning_rate}")
 

@@ -296,12 +296,12 @@ class GELU(Activation):
 
     @staticmethod
     def f(x: float) -> float:
-        return 0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3)))
+        return 0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x * x * x)))
 
     @staticmethod
     def slope(x: float) -> float:
-        t = tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))
-        return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * sqrt(2 / pi) * (1 + 3 * 0.044715 * x**2)
+        t = tanh(sqrt(2 / pi) * (x + 0.044715 * x * x * x))
+        return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * sqrt(2 / pi) * (1 + 3 * 0.044715 * x * x)
 
 
 class CrossEntropy(Operation[Nested]):

@@ -32,7 +32,17 @@ def tanh(u: Value) -> Value:
 
 
 class ScalarOperations:
-    """See `anexa.model.operations.Operations`."""
+    """See `anexa.model.operations.Operations`.
+
+    Without `recording`, as in inference, every result forgets where it came from: no graph
+    outlives the operation that made it.
+    """
+
+    def __init__(self, recording: bool = True) -> None:
+        self._recording = recording
+
+    def _result(self, y_TC: Matrix) -> Matrix:
+        return y_TC if self._recording else forget(y_TC)
 
     def embedding(self, table_VC: Matrix, tokens_T: Sequence[int]) -> Matrix:
         """y_t = E[token_t]: the very same numbers, so that gradients flow back into the table."""
@@ -44,7 +54,8 @@ class ScalarOperations:
 
     def add(self, x_TC: Matrix, y_TC: Matrix) -> Matrix:
         """z = x + y."""
-        return [[a + b for a, b in zip(x_row, y_row)] for x_row, y_row in zip(x_TC, y_TC)]
+        rows = zip(x_TC, y_TC)
+        return self._result([[a + b for a, b in zip(x_row, y_row)] for x_row, y_row in rows])
 
     def transpose(self, w: Matrix) -> Matrix:
         """y = xᵀ: the same numbers in other places."""
@@ -53,9 +64,9 @@ class ScalarOperations:
     def linear(self, x_TC: Matrix, weight_OC: Matrix, bias_O: Vector | None = None) -> Matrix:
         """y = x Wᵀ + b."""
         y_TO = [[dot(row, x) for row in weight_OC] for x in x_TC]
-        if bias_O is None:
-            return y_TO
-        return [[y + bias for y, bias in zip(row, bias_O)] for row in y_TO]
+        if bias_O is not None:
+            y_TO = [[y + bias for y, bias in zip(row, bias_O)] for row in y_TO]
+        return self._result(y_TO)
 
     def split(self, x_TC: Matrix, parts: int) -> tuple[Matrix, ...]:
         """y⁰, y¹, … = the columns of x in equal groups."""
@@ -71,7 +82,7 @@ class ScalarOperations:
             centred = [x - mean for x in row]
             scale = (dot(centred, centred) / len(row) + eps) ** -0.5
             y_TC.append([x * scale * g + b for x, g, b in zip(centred, gain_C, bias_C)])
-        return y_TC
+        return self._result(y_TC)
 
     def rms_norm(self, x_TC: Matrix, eps: float) -> Matrix:
         """y = x / √(mean(x²) + ε), row by row."""
@@ -79,7 +90,7 @@ class ScalarOperations:
         for row in x_TC:
             scale = (dot(row, row) / len(row) + eps) ** -0.5
             y_TC.append([x * scale for x in row])
-        return y_TC
+        return self._result(y_TC)
 
     def attention(
         self,
@@ -92,10 +103,8 @@ class ScalarOperations:
         """y = softmax(Q Kᵀ / √D) V, head by head; a token sees itself and those before it."""
         keys, values = past or ([], [])
         before = len(keys)
-        # What stays for later tokens are numbers without a history: inference keeps no graph.
-        new = (k_TC, v_TC) if past is None else (forget(k_TC), forget(v_TC))
-        keys += new[0]
-        values += new[1]
+        keys += k_TC
+        values += v_TC
         head_dim = len(q_TC[0]) // n_head
         y_TC = []
         for t, q in enumerate(q_TC):
@@ -107,7 +116,7 @@ class ScalarOperations:
                 probabilities = softmax(scores)
                 row += [dot(probabilities, vs) for vs in zip(*(v[head] for v in values[:seen]))]
             y_TC.append(row)
-        return y_TC
+        return self._result(y_TC)
 
     def gelu(self, x_TC: Matrix) -> Matrix:
         """y = x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2."""
@@ -115,11 +124,11 @@ class ScalarOperations:
         def gelu(x: Value) -> Value:
             return 0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x * x * x)))
 
-        return [list(map(gelu, row)) for row in x_TC]
+        return self._result([list(map(gelu, row)) for row in x_TC])
 
     def relu(self, x_TC: Matrix) -> Matrix:
         """y = max(0, x)."""
-        return [[x.relu() for x in row] for row in x_TC]
+        return self._result([[x.relu() for x in row] for row in x_TC])
 
     def cross_entropy(self, logits_TV: Matrix, targets_T: Sequence[int], count: int) -> Nested:
         """L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / count: a single Value."""
