@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from array import array
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
@@ -46,13 +47,24 @@ def random_weights(config: ModelConfig, seed: int, std: float = 0.3) -> Weights:
 def configs(draw: st.DrawFn) -> ModelConfig:
     """Small models of every architecture."""
     n_head = draw(st.integers(1, 4))
-    return ModelConfig(
-        model_type=draw(st.sampled_from(sorted(ARCHITECTURES))),
+    model_type = draw(st.sampled_from(sorted(ARCHITECTURES)))
+    head_dim = draw(st.sampled_from((2, 4) if model_type == "llama" else (1, 2, 3)))
+    config = ModelConfig(
+        model_type=model_type,
         vocab_size=draw(st.integers(2, 30)),
         block_size=draw(st.integers(1, 12)),
-        n_embd=n_head * draw(st.integers(1, 3)),
+        n_embd=n_head * head_dim,
         n_head=n_head,
         n_layer=draw(st.integers(1, 3)),
+    )
+    if model_type != "llama":
+        return config
+    return replace(
+        config,
+        n_kv_head=draw(st.sampled_from([n for n in range(1, n_head + 1) if n_head % n == 0])),
+        n_inner=draw(st.integers(1, 7)),
+        rope_theta=draw(st.sampled_from([10.0, 10_000.0])),
+        tied=draw(st.booleans()),
     )
 
 

@@ -86,6 +86,26 @@ def rms_norm(rng: Rng, b: int, t: int) -> Application:
     return Application("RMSNorm", (rng.normal(1, 2, size=(b, t, 5)),), (True,), (0.1,))
 
 
+def rms_norm_with_gain(rng: Rng, b: int, t: int) -> Application:
+    inputs = rng.normal(1, 2, size=(b, t, 5)), rng.normal(size=5)
+    return Application("RMSNorm", inputs, (True, False), (0.1,))
+
+
+def rotary(rng: Rng, b: int, t: int) -> Application:
+    head_dim, heads = 2 * int(rng.integers(1, 3)), int(rng.integers(1, 4))
+    start = int(rng.integers(0, 5))
+    x = rng.normal(size=(b, t, head_dim * heads))
+    return Application("Rotary", (x,), (True,), (head_dim, start, 10.0))
+
+
+def shared_attention(rng: Rng, b: int, t: int) -> Application:
+    """Several heads of queries to one of keys and values."""
+    n_kv_head, shared = int(rng.integers(1, 3)), int(rng.integers(2, 4))
+    q = rng.normal(size=(b, t, 2 * n_kv_head * shared))
+    k, v = (rng.normal(size=(b, t, 2 * n_kv_head)) for _ in range(2))
+    return Application("Attention", (q, k, v), (True, True, True), (n_kv_head * shared,))
+
+
 def attention(rng: Rng, b: int, t: int) -> Application:
     n_head = int(rng.integers(1, 4))
     q, k, v = (rng.normal(size=(b, t, 2 * n_head)) for _ in range(3))
@@ -106,6 +126,11 @@ def gelu(rng: Rng, b: int, t: int) -> Application:
     return Application("GELU", (rng.normal(0, 2, size=(b, t, 3)),), (True,))
 
 
+def swiglu(rng: Rng, b: int, t: int) -> Application:
+    inputs = rng.normal(0, 2, size=(b, t, 3)), rng.normal(size=(b, t, 3))
+    return Application("SwiGLU", inputs, (True, True))
+
+
 def cross_entropy(rng: Rng, b: int, t: int) -> Application:
     targets = rng.integers(0, 4, (b, t))
     targets[rng.random((b, t)) < 0.3] = IGNORE
@@ -124,9 +149,13 @@ MAKERS = [
     split,
     layer_norm,
     rms_norm,
+    rms_norm_with_gain,
+    rotary,
     attention,
+    shared_attention,
     relu,
     gelu,
+    swiglu,
     cross_entropy,
 ]
 

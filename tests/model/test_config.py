@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.errors import AnexaError, UsageError
-from anexa.model.architectures import ARCHITECTURES, architecture
+from anexa.model.architectures import ARCHITECTURES, architecture, gpt2, llama, microgpt
 from anexa.model.config import PRESETS, ModelConfig, preset
 
 CONFIG = ModelConfig("gpt2", vocab_size=65, block_size=32, n_embd=24, n_head=3, n_layer=2)
 SIZES = ("vocab_size", "block_size", "n_embd", "n_head", "n_layer")
-FILE_NAMES = {"block_size": "n_positions"}
+FILE_NAMES = {"microgpt": microgpt.KEYS, "gpt2": gpt2.KEYS, "llama": llama.KEYS}
 
 
 @pytest.mark.parametrize("field", SIZES)
@@ -43,7 +43,7 @@ def test_heads_share_the_width_evenly() -> None:
     vocab_size=st.integers(1, 10**6),
     block_size=st.integers(1, 10**6),
     n_head=st.integers(1, 64),
-    head_dim=st.integers(1, 256),
+    head_dim=st.integers(1, 128).map(lambda half: 2 * half),  # rotary positions need even ones
     n_layer=st.integers(1, 200),
     norm_eps=st.floats(1e-12, 0.1),
 )
@@ -70,7 +70,7 @@ def test_a_missing_key_is_named(model_type: str) -> None:
     its = ARCHITECTURES[model_type]
     whole = its.to_json(replace(CONFIG, model_type=model_type))
     for field in SIZES:
-        key = FILE_NAMES.get(field, field)
+        key = FILE_NAMES[model_type][field]
         rest = {name: value for name, value in whole.items() if name != key}
         with pytest.raises(AnexaError, match=rf"config\.json lacks {key}$"):
             its.from_json(rest)
@@ -83,7 +83,7 @@ def test_a_size_of_another_kind_is_named(field: str, value: Any, model_type: str
     its = ARCHITECTURES[model_type]
     whole = its.to_json(replace(CONFIG, model_type=model_type))
     with pytest.raises(AnexaError, match=rf"^{field} must be a whole number"):
-        its.from_json(whole | {FILE_NAMES.get(field, field): value})
+        its.from_json(whole | {FILE_NAMES[model_type][field]: value})
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_what_a_gpt2_config_leaves_out_is_as_transformers_has_it() -> None:
 
 
 def test_an_architecture_that_is_not() -> None:
-    with pytest.raises(AnexaError, match="'bert' is not one of microgpt, gpt2"):
+    with pytest.raises(AnexaError, match="'bert' is not one of microgpt, gpt2, llama"):
         architecture(replace(CONFIG, model_type="bert"))
 
 
@@ -137,3 +137,25 @@ def test_presets() -> None:
     assert preset("microgpt").config(27) == ModelConfig("microgpt", 27, 16, 16, 4, 1)
     with pytest.raises(UsageError, match=f"no preset 'gpt5': choose one of {', '.join(PRESETS)}"):
         preset("gpt5")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hidden_act": "gelu"}, "hidden_act"),
+        ({"attention_bias": True}, "attention_bias"),
+        ({"mlp_bias": True}, "mlp_bias"),
+        ({"rope_parameters": {"rope_type": "llama3", "factor": 8}}, "scaled"),
+        ({"rope_scaling": {"rope_type": "linear", "factor": 2}, "rope_parameters": None}, "scaled"),
+        ({"head_dim": 16}, "head_dim"),
+        ({"num_key_value_heads": 3}, "n_kv_head"),
+        ({"num_attention_heads": 8}, "even width"),
+        ({"intermediate_size": 0}, "intermediate_size"),
+        ({"rope_parameters": {"rope_theta": -1}}, "rope_theta"),
+        ({"tie_word_embeddings": "yes"}, "tie_word_embeddings"),
+    ],
+)
+def test_a_llama_of_another_kind_is_refused_by_name(changes: dict[str, Any], message: str) -> None:
+    described = llama.to_json(ModelConfig("llama", 10, 16, 8, 2, 2)) | changes
+    with pytest.raises(AnexaError, match=message):
+        llama.from_json(described)

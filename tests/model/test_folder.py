@@ -219,7 +219,7 @@ def change_config(folder: Path, **changes: Any) -> None:
 def test_a_model_of_another_kind(folder: Path, kind: Any) -> None:
     change_config(folder, model_type=kind)
     with pytest.raises(
-        AnexaError, match=r"config\.json is of the model type .*: only microgpt and gpt2 can"
+        AnexaError, match=r"config\.json is of the model type .*: only microgpt, gpt2 and llama can"
     ):
         load_model(folder)
 

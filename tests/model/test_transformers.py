@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ TOKENS = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3]
 
 @pytest.fixture(
     scope="module",
-    params=[("gpt2", True), ("gpt2", False), ("microgpt", True)],
+    params=[("gpt2", True), ("gpt2", False), ("microgpt", True), ("llama", True)],
     ids=lambda param: f"{param[0]}-{'documents' if param[1] else 'text'}",
 )
 def tokenizers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
@@ -84,24 +85,35 @@ def test_autotokenizer_of_a_byte_level_tokenizer(tmp_path: Path) -> None:
         assert theirs.decode(theirs(text).input_ids) == text
 
 
-def gpt2_folder(folder: Path) -> Model:
-    """A GPT-2 whose weights are all different."""
-    model = small_model("gpt2")
+# Every architecture that transformers has, and for llama its choices.
+THEIRS = [
+    pytest.param({"model_type": "gpt2"}, id="gpt2"),
+    pytest.param({"model_type": "llama", "n_inner": 12}, id="llama"),
+    pytest.param({"model_type": "llama", "n_kv_head": 1, "tied": False}, id="llama-shared-untied"),
+    pytest.param({"model_type": "llama", "rope_theta": 100.0}, id="llama-theta"),
+]
+
+
+def random_folder(folder: Path, changes: dict[str, Any]) -> Model:
+    """A model whose weights are all different."""
+    model = small_model()
+    model = replace(model, config=replace(model.config, **changes))
     model = Model(model.config, random_weights(model.config, seed=3), model.tokenizer)
     create_folder(folder, model, "")
     return load_model(folder)
 
 
 @needs_torch
-def test_automodel_computes_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("changes", THEIRS)
+def test_automodel_computes_the_same(tmp_path: Path, changes: dict[str, Any]) -> None:
     import torch
 
-    model = gpt2_folder(tmp_path / "model")
+    model = random_folder(tmp_path / "model", changes)
     theirs, report = transformers.AutoModelForCausalLM.from_pretrained(
         tmp_path / "model", output_loading_info=True
     )
     assert not any(report.values()), "every weight has found its place, and every place its weight"
-    assert type(theirs).__name__ == "GPT2LMHeadModel"
+    assert type(theirs).__name__ in ("GPT2LMHeadModel", "LlamaForCausalLM")
     assert theirs.dtype == torch.float32
     tokens = torch.tensor([TOKENS])
     with torch.no_grad():
@@ -116,11 +128,12 @@ def test_automodel_computes_the_same(tmp_path: Path) -> None:
 
 
 @needs_torch
-def test_automodel_writes_the_same_text(tmp_path: Path) -> None:
+@pytest.mark.parametrize("changes", THEIRS)
+def test_automodel_writes_the_same_text(tmp_path: Path, changes: dict[str, Any]) -> None:
     """Greedy decoding with their cache and with ours."""
     import torch
 
-    model = gpt2_folder(tmp_path / "model")
+    model = random_folder(tmp_path / "model", changes)
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "model").eval()
     prompt = model.tokenizer.encode_prompt("caf")
     output = theirs.generate(
@@ -161,6 +174,35 @@ def test_a_gpt2_that_transformers_wrote_can_be_opened(tmp_path: Path, n_inner: i
     (tmp_path / "tokenizer.json").write_text(tokenizer.to_json(), encoding="utf-8")
     model = load_model(tmp_path)
     assert model.config == ModelConfig("gpt2", tokenizer.vocab_size, 20, 8, 4, 3, 1e-4)
+    for name in ("torch", "numpy", "lists", "scalar"):
+        logits = torch.tensor(open_engine(name, model.config, model.weights).logits(TOKENS))
+        torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5, check_dtype=False)
+
+
+@needs_torch
+def test_a_llama_that_transformers_wrote_can_be_opened(tmp_path: Path) -> None:
+    import torch
+
+    torch.manual_seed(0)
+    tokenizer = byte_tokenizer()
+    config = transformers.LlamaConfig(
+        vocab_size=tokenizer.vocab_size,
+        max_position_embeddings=20,
+        hidden_size=16,
+        intermediate_size=24,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        num_hidden_layers=3,
+        initializer_range=0.3,
+        rms_norm_eps=1e-4,
+    )
+    theirs = transformers.LlamaForCausalLM(config).eval()
+    with torch.no_grad():
+        expected = theirs(torch.tensor([TOKENS])).logits[0]
+    theirs.save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").write_text(tokenizer.to_json(), encoding="utf-8")
+    model = load_model(tmp_path)
+    assert (model.config.n_kv_head, model.config.n_inner, model.config.tied) == (2, 24, False)
     for name in ("torch", "numpy", "lists", "scalar"):
         logits = torch.tensor(open_engine(name, model.config, model.weights).logits(TOKENS))
         torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5, check_dtype=False)

@@ -32,7 +32,7 @@ def test_the_anexa_preset_has_about_0_8_million_parameters() -> None:
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 def test_weights_have_the_shapes_that_the_architecture_names(model_type: str) -> None:
-    config = ModelConfig(model_type, vocab_size=11, block_size=7, n_embd=6, n_head=2, n_layer=3)
+    config = ModelConfig(model_type, vocab_size=11, block_size=7, n_embd=8, n_head=2, n_layer=3)
     weights = initial_weights(config, random.Random(0))
     parameters = architecture(config).parameters(config)
     assert {name: w.shape for name, w in weights.items()} == {
@@ -47,7 +47,7 @@ def test_weights_have_the_shapes_that_the_architecture_names(model_type: str) ->
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 def test_a_seed_decides_the_weights(model_type: str) -> None:
-    config = ModelConfig(model_type, vocab_size=11, block_size=7, n_embd=6, n_head=2, n_layer=1)
+    config = ModelConfig(model_type, vocab_size=11, block_size=7, n_embd=8, n_head=2, n_layer=1)
     weights = initial_weights(config, random.Random(5))
     assert initial_weights(config, random.Random(5)) == weights
     assert initial_weights(config, random.Random(6)) != weights

@@ -25,7 +25,7 @@ def train(
         str | None, typer.Argument(help="A name, a text file, or -. [default: python-docs]")
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="The model: anexa or microgpt. [default: anexa]")
+        str | None, typer.Option(help="The model: anexa, anexa-llama or microgpt. [default: anexa]")
     ] = None,
     engine: Annotated[
         str | None, typer.Option(help="scalar, lists, numpy, torch or auto. [default: auto]")

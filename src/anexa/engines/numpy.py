@@ -84,7 +84,7 @@ class NumpyEngine:
 
     def new_cache(self) -> Cache:
         config, dtype = self.config, self._vector.dtype
-        shape = (1, config.n_head, config.block_size, config.n_embd // config.n_head)
+        shape = (1, config.n_kv_head, config.block_size, config.head_dim)
         return Cache([LayerCache(shape, dtype) for _ in range(config.n_layer)])
 
     @_quietly

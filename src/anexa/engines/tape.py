@@ -115,8 +115,12 @@ class Tape(Generic[Tensor]):
     def layer_norm(self, x_TC: Tensor, gain_C: Tensor, bias_C: Tensor, eps: float) -> Tensor:
         return self._run("LayerNorm", x_TC, gain_C, bias_C, settings=(eps,))
 
-    def rms_norm(self, x_TC: Tensor, eps: float) -> Tensor:
-        return self._run("RMSNorm", x_TC, settings=(eps,))
+    def rms_norm(self, x_TC: Tensor, eps: float, gain_C: Tensor | None = None) -> Tensor:
+        inputs = (x_TC,) if gain_C is None else (x_TC, gain_C)
+        return self._run("RMSNorm", *inputs, settings=(eps,))
+
+    def rotary(self, x_TC: Tensor, head_dim: int, start: int, theta: float) -> Tensor:
+        return self._run("Rotary", x_TC, settings=(head_dim, start, theta))
 
     def attention(self, q_TC: Tensor, k_TC: Tensor, v_TC: Tensor, n_head: int, past: Any) -> Tensor:
         return self._run("Attention", q_TC, k_TC, v_TC, settings=(n_head, past))
@@ -126,6 +130,9 @@ class Tape(Generic[Tensor]):
 
     def relu(self, x: Tensor) -> Tensor:
         return self._run("ReLU", x)
+
+    def swiglu(self, gate: Tensor, up: Tensor) -> Tensor:
+        return self._run("SwiGLU", gate, up)
 
     def cross_entropy(self, logits_TV: Tensor, targets_T: Any, count: int) -> Tensor:
         return self._run("CrossEntropy", logits_TV, settings=(targets_T, count))

@@ -65,7 +65,7 @@ class TorchEngine:
 
     def new_cache(self) -> Cache:
         config = self.config
-        shape = (1, config.n_head, config.block_size, config.n_embd // config.n_head)
+        shape = (1, config.n_kv_head, config.block_size, config.head_dim)
         empty = torch.empty(shape, dtype=self._dtype)
         return Cache([LayerCache(empty) for _ in range(config.n_layer)])
 

@@ -116,9 +116,15 @@ class Recorder:
         notes = [f"ε = {number(eps)}"]
         return self.record("layer_norm", [x_TC, gain_C, bias_C], x_TC.shape, notes=notes)
 
-    def rms_norm(self, x_TC: Symbol, eps: float) -> Symbol:
+    def rms_norm(self, x_TC: Symbol, eps: float, gain_C: Symbol | None = None) -> Symbol:
         """See `Operations`."""
-        return self.record("rms_norm", [x_TC], x_TC.shape, notes=[f"ε = {number(eps)}"])
+        inputs = [x_TC] if gain_C is None else [x_TC, gain_C]
+        return self.record("rms_norm", inputs, x_TC.shape, notes=[f"ε = {number(eps)}"])
+
+    def rotary(self, x_TC: Symbol, head_dim: int, start: int, theta: float) -> Symbol:  # noqa: ARG002
+        """See `Operations`."""
+        notes = [f"heads of {head_dim}, θ = {number(theta)}"]
+        return self.record("rotary", [x_TC], x_TC.shape, notes=notes)
 
     def attention(
         self,
@@ -140,6 +146,10 @@ class Recorder:
     def relu(self, x: Symbol) -> Symbol:
         """See `Operations`."""
         return self.record("relu", [x], x.shape)
+
+    def swiglu(self, gate: Symbol, up: Symbol) -> Symbol:
+        """See `Operations`."""
+        return self.record("swiglu", [gate, up], gate.shape, labels=["gate", "up"])
 
     def cross_entropy(self, logits_TV: Symbol, targets_T: Symbol, count: int) -> Symbol:  # noqa: ARG002
         """See `Operations`."""

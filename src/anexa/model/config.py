@@ -20,6 +20,13 @@ class ModelConfig:
         n_head: attention heads; each is n_embd / n_head wide.
         n_layer: transformer blocks.
         norm_eps: what the normalisations add to a variance.
+        n_kv_head: heads of keys and values, each shared by n_head / n_kv_head heads of queries
+            (Ainslie et al., 2023); 0 means, and becomes, as many as n_head.
+        n_inner: width inside the MLP; 0 means, and becomes, 4 x n_embd.
+        rope_theta: base of the rotary positions' wavelengths.
+        tied: whether the output head is the embedding table itself.
+
+    The last four are `llama`'s to choose; the other architectures have them fixed.
 
     Raises:
         AnexaError: sizes that no model can have.
@@ -32,19 +39,47 @@ class ModelConfig:
     n_head: int
     n_layer: int
     norm_eps: float = 1e-5
+    n_kv_head: int = 0
+    n_inner: int = 0
+    rope_theta: float = 10_000.0
+    tied: bool = True
 
     def __post_init__(self) -> None:
-        for field in ("vocab_size", "block_size", "n_embd", "n_head", "n_layer"):
-            value = getattr(self, field)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise AnexaError(f"{field} must be a whole number of at least 1, not {value!r}")
+        self._check_sizes("vocab_size", "block_size", "n_embd", "n_head", "n_layer")
+        fixed = self.model_type != "llama"
+        if fixed or self.n_kv_head == 0:
+            object.__setattr__(self, "n_kv_head", self.n_head)
+        if fixed or self.n_inner == 0:
+            object.__setattr__(self, "n_inner", 4 * self.n_embd)
+        self._check_sizes("n_kv_head", "n_inner")
         if self.n_embd % self.n_head:
             raise AnexaError(
                 f"a width (n_embd) of {self.n_embd} cannot be shared by {self.n_head} heads "
                 "(n_head): the one must be a multiple of the other"
             )
+        if self.n_head % self.n_kv_head:
+            raise AnexaError(
+                f"{self.n_head} heads (n_head) cannot share {self.n_kv_head} heads of keys and "
+                "values (n_kv_head): the one must be a multiple of the other"
+            )
+        if self.model_type == "llama" and self.head_dim % 2:
+            raise AnexaError(
+                f"rotary positions need heads of an even width, and {self.n_embd} / {self.n_head} "
+                f"is {self.head_dim}"
+            )
         if not (isinstance(self.norm_eps, float) and 0 < self.norm_eps < 1):
             raise AnexaError(f"norm_eps must be between 0 and 1, not {self.norm_eps!r}")
+
+    def _check_sizes(self, *fields: str) -> None:
+        for field in fields:
+            value = getattr(self, field)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise AnexaError(f"{field} must be a whole number of at least 1, not {value!r}")
+
+    @property
+    def head_dim(self) -> int:
+        """Width of a head, D."""
+        return self.n_embd // self.n_head
 
 
 @dataclass(frozen=True)
@@ -99,6 +134,22 @@ PRESETS = {
             "n_embd": 128,
             "n_head": 4,
             "n_layer": 4,
+        },
+        batch_size=8,
+        learning_rate=4e-3,
+        betas=(0.9, 0.99),
+        warmup=0.15,
+        steps=2000,
+    ),
+    "anexa-llama": Preset(
+        summary="Llama with about 0.8 million parameters",
+        sizes={
+            "model_type": "llama",
+            "block_size": 128,
+            "n_embd": 128,
+            "n_head": 4,
+            "n_layer": 4,
+            "n_inner": 344,  # 8/3 of the width, as Llama's own, for three matrices instead of two
         },
         batch_size=8,
         learning_rate=4e-3,

@@ -40,7 +40,8 @@ def load_config(folder: Path) -> ModelConfig:
     json = read_json(path)
     kind = json.get("model_type")
     if not isinstance(kind, str) or kind not in ARCHITECTURES:
-        known = " and ".join(ARCHITECTURES)
+        *most, last = ARCHITECTURES
+        known = f"{', '.join(most)} and {last}"
         raise AnexaError(f"{path} is of the model type {kind!r}: only {known} can be opened")
     try:
         return ARCHITECTURES[kind].from_json(json)

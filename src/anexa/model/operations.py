@@ -41,12 +41,16 @@ class Operations(Protocol[Tensor]):
     def layer_norm(self, x_TC: Tensor, gain_C: Tensor, bias_C: Tensor, eps: float) -> Tensor:
         """Each row with mean 0 and variance 1, then scaled and shifted."""
 
-    def rms_norm(self, x_TC: Tensor, eps: float) -> Tensor:
-        """Each row divided by its root mean square."""
+    def rms_norm(self, x_TC: Tensor, eps: float, gain_C: Tensor | None = None) -> Tensor:
+        """Each row divided by its root mean square, then scaled."""
+
+    def rotary(self, x_TC: Tensor, head_dim: int, start: int, theta: float) -> Tensor:
+        """Row t of each head turned by angles that grow with its position, `start` + t."""
 
     def attention(self, q_TC: Tensor, k_TC: Tensor, v_TC: Tensor, n_head: int, past: Any) -> Tensor:
         """Causal attention in `n_head` groups of columns.
 
+        Keys and values may have fewer groups, each for several neighbouring heads of queries.
         `past` holds one layer's earlier keys and values and takes the new ones in; None: none.
         """
 
@@ -55,6 +59,9 @@ class Operations(Protocol[Tensor]):
 
     def relu(self, x: Tensor) -> Tensor:
         """max(0, x)."""
+
+    def swiglu(self, gate: Tensor, up: Tensor) -> Tensor:
+        """gate σ(gate) up, with the logistic function σ."""
 
     def cross_entropy(self, logits_TV: Tensor, targets_T: Any, count: int) -> Tensor:
         """Sum of −log p(target) over all targets but `IGNORE`, divided by `count`: in nats."""

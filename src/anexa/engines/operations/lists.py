@@ -7,7 +7,7 @@ a list of rows; `xs · ys` is the sum of their products.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import exp, inf, log, pi, sqrt, tanh
+from math import cos, exp, inf, log, pi, sin, sqrt, tanh
 from operator import mul
 from typing import Any
 
@@ -179,31 +179,69 @@ class LayerNorm(Operation[Nested]):
 
 
 class RMSNorm(Operation[Nested]):
-    """y = x / ρ with ρ = √(mean(x²) + ε), row by row (Zhang and Sennrich, 2019, without gains).
+    """y = n γ with n = x / ρ and ρ = √(mean(x²) + ε), row by row (Zhang and Sennrich, 2019).
 
-    dx = (g − y mean(g y)) / ρ.
+    With d = g γ:  dx = (d − n mean(d n)) / ρ,  dγ = Σ_t g n.   Without gains, γ = 1.
     """
 
     def __init__(self, eps: float) -> None:
         self.eps = eps
 
-    def forward(self, x_TC: Matrix) -> Matrix:
+    def forward(self, x_TC: Matrix, gain_C: Vector | None = None) -> Matrix:
+        self.gain_C = gain_C
         self.rho_T = [sqrt(dot(row, row) / len(row) + self.eps) for row in x_TC]
-        self.y_TC = [[x / rho for x in row] for row, rho in zip(x_TC, self.rho_T)]
-        return self.y_TC
+        self.n_TC = [[x / rho for x in row] for row, rho in zip(x_TC, self.rho_T)]
+        return self.n_TC if gain_C is None else [list(map(mul, row, gain_C)) for row in self.n_TC]
+
+    def backward(self, g_TC: Matrix) -> tuple[Nested, ...]:
+        gain_C = self.gain_C
+        d_TC = g_TC if gain_C is None else [list(map(mul, row, gain_C)) for row in g_TC]
+        dx_TC = []
+        for d_row, n_row, rho in zip(d_TC, self.n_TC, self.rho_T):
+            mean = dot(d_row, n_row) / len(n_row)
+            dx_TC.append([(d - n * mean) / rho for d, n in zip(d_row, n_row)])
+        if gain_C is None:
+            return (dx_TC,)
+        return dx_TC, list(map(dot, transpose(g_TC), transpose(self.n_TC)))
+
+
+class Rotary(Operation[Nested]):
+    """Columns i and i + D/2 of each head, as a point, turned by α = (start + t) θ^(−2i/D).
+
+    y_i = x_i cos α − x_(i+D/2) sin α,  y_(i+D/2) = x_(i+D/2) cos α + x_i sin α (Su et al., 2021).
+    dx = g turned back: by −α.
+    """
+
+    def __init__(self, head_dim: int, start: int, theta: float) -> None:
+        self.half, self.start = head_dim // 2, start
+        self.frequencies = [theta ** (-i / self.half) for i in range(self.half)]
+
+    def forward(self, x_TC: Matrix) -> Matrix:
+        return self.turn(x_TC, 1)
 
     def backward(self, g_TC: Matrix) -> tuple[Matrix]:
-        dx_TC = []
-        for g_row, y_row, rho in zip(g_TC, self.y_TC, self.rho_T):
-            mean = dot(g_row, y_row) / len(y_row)
-            dx_TC.append([(g - y * mean) / rho for g, y in zip(g_row, y_row)])
-        return (dx_TC,)
+        return (self.turn(g_TC, -1),)
+
+    def turn(self, x_TC: Matrix, sign: int) -> Matrix:
+        """By α, or by −α."""
+        y_TC = []
+        for t, row in enumerate(x_TC):
+            angles = [sign * (self.start + t) * frequency for frequency in self.frequencies]
+            y_row: Vector = []
+            for head in range(0, len(row), 2 * self.half):
+                low, high = row[head : head + self.half], row[head + self.half :]
+                y_row += [a * cos(w) - b * sin(w) for a, b, w in zip(low, high, angles)]
+                y_row += [b * cos(w) + a * sin(w) for a, b, w in zip(low, high, angles)]
+            y_TC.append(y_row)
+        return y_TC
 
 
 class Attention(Operation[Nested]):
     """y = P V with P = softmax(Q Kᵀ / √D + mask), head by head (Vaswani et al., 2017).
 
     dV = Pᵀ g,  dP = g Vᵀ,  dS = P (dP − Σ_s P dP),  dQ = dS K / √D,  dK = dSᵀ Q / √D.
+
+    A head of keys and values may serve several heads of queries: its gradient is their sum.
     """
 
     def __init__(self, n_head: int, past: LayerCache | None = None) -> None:
@@ -217,10 +255,11 @@ class Attention(Operation[Nested]):
         mask_TS = causal_mask(len(q_TC), past=len(k_TC) - len(q_TC))
         self.heads = []  # (Q, K, V, P) of each
         y_CT: Matrix = []
-        for start in range(0, len(q_TC[0]), head_dim):
-            q_TD, k_SD, v_SD = (
-                [row[start : start + head_dim] for row in x] for x in (q_TC, k_TC, v_TC)
-            )
+        self.shared = len(q_TC[0]) // len(k_TC[0])  # heads of queries to one of keys
+        for head in range(self.n_head):
+            q_TD = [row[head * head_dim : (head + 1) * head_dim] for row in q_TC]
+            start = head // self.shared * head_dim
+            k_SD, v_SD = ([row[start : start + head_dim] for row in x] for x in (k_TC, v_TC))
             p_TS = [
                 softmax([score * self.scale + mask for score, mask in zip(scores, masks)])
                 for scores, masks in zip(matmul_transposed(q_TD, k_SD), mask_TS)
@@ -243,8 +282,14 @@ class Attention(Operation[Nested]):
                 weighted = dot(p_row, dp_row)
                 ds_TS.append([p * (dp - weighted) * self.scale for p, dp in zip(p_row, dp_row)])
             dq_CT += transpose(matmul(ds_TS, k_SD))
-            dk_CT += transpose(matmul(transpose(ds_TS), q_TD))
-            dv_CT += transpose(matmul(transpose(p_TS), g_TD))
+            dk_DT = transpose(matmul(transpose(ds_TS), q_TD))
+            dv_DT = transpose(matmul(transpose(p_TS), g_TD))
+            if head % self.shared == 0:
+                dk_CT += dk_DT
+                dv_CT += dv_DT
+            else:
+                dk_CT[-head_dim:] = add(dk_CT[-head_dim:], dk_DT)
+                dv_CT[-head_dim:] = add(dv_CT[-head_dim:], dv_DT)
         return transpose(dq_CT), transpose(dk_CT), transpose(dv_CT)
 
 
@@ -302,6 +347,29 @@ class GELU(Activation):
     def slope(x: float) -> float:
         t = tanh(sqrt(2 / pi) * (x + 0.044715 * x * x * x))
         return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * sqrt(2 / pi) * (1 + 3 * 0.044715 * x * x)
+
+
+class SwiGLU(Operation[Nested]):
+    """y = s(a) b with s(a) = a σ(a) and σ(a) = 1 / (1 + e^−a) (Shazeer, 2020).
+
+    da = g b s'(a) with s'(a) = σ(a) (1 + a (1 − σ(a))),  db = g s(a).
+    """
+
+    def forward(self, gate_TC: Matrix, up_TC: Matrix) -> Matrix:
+        self.gate_TC, self.up_TC = gate_TC, up_TC
+        self.sigma_TC = [list(map(logistic, row)) for row in gate_TC]
+        rows = zip(gate_TC, self.sigma_TC, up_TC)
+        return [[a * s * b for a, s, b in zip(*row)] for row in rows]
+
+    def backward(self, g_TC: Matrix) -> tuple[Matrix, Matrix]:
+        rows = list(zip(g_TC, self.gate_TC, self.sigma_TC, self.up_TC))
+        da_TC = [[g * b * s * (1 + a * (1 - s)) for g, a, s, b in zip(*row)] for row in rows]
+        return da_TC, [[g * a * s for g, a, s, _ in zip(*row)] for row in rows]
+
+
+def logistic(x: float) -> float:
+    """σ(x) = 1 / (1 + e^−x), by the sign of x so that nothing overflows."""
+    return 1 / (1 + exp(-x)) if x > 0 else exp(x) / (1 + exp(x))
 
 
 class CrossEntropy(Operation[Nested]):

@@ -154,37 +154,74 @@ class LayerNorm(Operation[Array]):
 
 
 class RMSNorm(Operation[Array]):
-    """y = x / ρ with ρ = √(mean(x²) + ε), row by row (Zhang and Sennrich, 2019, without gains).
+    """y = n γ with n = x / ρ and ρ = √(mean(x²) + ε), row by row (Zhang and Sennrich, 2019).
 
-    dx = (g − y mean(g y)) / ρ.
+    With d = g γ:  dx = (d − n mean(d n)) / ρ,  dγ = Σ_t g n.   Without gains, γ = 1.
     """
 
     def __init__(self, eps: float) -> None:
         self.eps = eps
 
-    def forward(self, x_TC: Array) -> Array:
+    def forward(self, x_TC: Array, gain_C: Array | None = None) -> Array:
+        self.gain_C = gain_C
         self.rho_T1: Array = np.sqrt(mean(x_TC * x_TC) + self.eps)
-        y_TC: Array = x_TC / self.rho_T1
-        self.y_TC = y_TC
-        return y_TC
+        n_TC: Array = x_TC / self.rho_T1
+        self.n_TC = n_TC
+        return n_TC if gain_C is None else n_TC * gain_C
+
+    def backward(self, g_TC: Array) -> tuple[Array, ...]:
+        d_TC = g_TC if self.gain_C is None else g_TC * self.gain_C
+        dx_TC = d_TC - self.n_TC * mean(d_TC * self.n_TC)
+        dx_TC /= self.rho_T1
+        return (dx_TC,) if self.gain_C is None else (dx_TC, rows(g_TC * self.n_TC).sum(axis=0))
+
+
+class Rotary(Operation[Array]):
+    """Columns i and i + D/2 of each head, as a point, turned by α = (start + t) θ^(−2i/D).
+
+    y_i = x_i cos α − x_(i+D/2) sin α,  y_(i+D/2) = x_(i+D/2) cos α + x_i sin α (Su et al., 2021).
+    dx = g turned back: by −α.
+    """
+
+    def __init__(self, head_dim: int, start: int, theta: float) -> None:
+        self.half, self.start = head_dim // 2, start
+        self.frequencies = theta ** (-np.arange(self.half) / self.half)
+
+    def forward(self, x_TC: Array) -> Array:
+        positions_T = np.arange(self.start, self.start + x_TC.shape[-2])
+        angles_T1D = np.outer(positions_T, self.frequencies)[:, None]
+        self.cos = np.cos(angles_T1D).astype(x_TC.dtype, copy=False)
+        self.sin = np.sin(angles_T1D).astype(x_TC.dtype, copy=False)
+        return self.turn(x_TC, self.sin)
 
     def backward(self, g_TC: Array) -> tuple[Array]:
-        return ((g_TC - self.y_TC * mean(g_TC * self.y_TC)) / self.rho_T1,)
+        return (self.turn(g_TC, -self.sin),)
+
+    def turn(self, x_TC: Array, sin: Array) -> Array:
+        """By the angle with this sine."""
+        x_T2D = x_TC.reshape(*x_TC.shape[:-1], -1, 2, self.half)
+        low, high = x_T2D[..., 0, :], x_T2D[..., 1, :]
+        y_T2D = np.empty_like(x_T2D)
+        y_T2D[..., 0, :] = low * self.cos - high * sin
+        y_T2D[..., 1, :] = high * self.cos + low * sin
+        return y_T2D.reshape(x_TC.shape)
 
 
 class Attention(Operation[Array]):
     """y = P V with P = softmax(Q Kᵀ / √D + mask), head by head (Vaswani et al., 2017).
 
     dV = Pᵀ g,  dP = g Vᵀ,  dS = P (dP − Σ_s P dP),  dQ = dS K / √D,  dK = dSᵀ Q / √D.
+
+    A head of keys and values may serve several heads of queries: its gradient is their sum.
     """
 
     def __init__(self, n_head: int, past: LayerCache | None = None) -> None:
         self.n_head, self.past = n_head, past
 
     def heads(self, x_TC: Array) -> Array:
-        """(…, T, C) as (…, H, T, D)."""
-        *batch, n, width = x_TC.shape
-        x_THD: Array = x_TC.reshape(*batch, n, self.n_head, width // self.n_head)
+        """(…, T, C) as (…, H, T, D), for as many heads as there are."""
+        *batch, n, _ = x_TC.shape
+        x_THD: Array = x_TC.reshape(*batch, n, -1, self.head_dim)
         return x_THD.swapaxes(-2, -3)
 
     def columns(self, x_HTD: Array) -> Array:
@@ -194,9 +231,13 @@ class Attention(Operation[Array]):
         return x_TC
 
     def forward(self, q_TC: Array, k_TC: Array, v_TC: Array) -> Array:
+        self.head_dim = q_TC.shape[-1] // self.n_head
         q_HTD, k_HSD, v_HSD = self.heads(q_TC), self.heads(k_TC), self.heads(v_TC)
         if self.past is not None:
             k_HSD, v_HSD = self.past.append(k_HSD, v_HSD)
+        self.shared = q_HTD.shape[-3] // k_HSD.shape[-3]  # heads of queries to one of keys
+        if self.shared > 1:
+            k_HSD, v_HSD = k_HSD.repeat(self.shared, -3), v_HSD.repeat(self.shared, -3)
         n, total = q_HTD.shape[-2], k_HSD.shape[-2]
         self.scale = 1 / sqrt(q_HTD.shape[-1])
         scores_HTS = (q_HTD * self.scale) @ k_HSD.swapaxes(-1, -2)
@@ -215,7 +256,17 @@ class Attention(Operation[Array]):
         ds_HTS = np.multiply(dp_HTS, p_HTS, out=dp_HTS)
         ds_HTS *= self.scale
         dq_HTD, dk_HSD = ds_HTS @ k_HSD, ds_HTS.swapaxes(-1, -2) @ q_HTD
-        return self.columns(dq_HTD), self.columns(dk_HSD), self.columns(dv_HSD)
+        dk_TC, dv_TC = (self.columns(self.sum_shared(x_HSD)) for x_HSD in (dk_HSD, dv_HSD))
+        return self.columns(dq_HTD), dk_TC, dv_TC
+
+    def sum_shared(self, x_HSD: Array) -> Array:
+        """The gradients of the heads that were one, added."""
+        if self.shared == 1:
+            return x_HSD
+        *batch, n_head, n, head_dim = x_HSD.shape
+        groups: Array = x_HSD.reshape(*batch, n_head // self.shared, self.shared, n, head_dim)
+        total: Array = groups.sum(axis=-3)
+        return total
 
 
 class LayerCache:
@@ -276,6 +327,25 @@ class GELU(Operation[Array]):
         slope_TC *= 0.5
         slope_TC *= g_TC
         return (slope_TC,)
+
+
+class SwiGLU(Operation[Array]):
+    """y = s(a) b with s(a) = a σ(a) and σ(a) = 1 / (1 + e^−a) (Shazeer, 2020).
+
+    da = g b s'(a) with s'(a) = σ(a) (1 + a (1 − σ(a))),  db = g s(a).
+    """
+
+    def forward(self, gate_TC: Array, up_TC: Array) -> Array:
+        self.gate_TC, self.up_TC = gate_TC, up_TC
+        # (1 + tanh(a/2)) / 2 is σ(a), and does not overflow
+        self.sigma_TC: Array = np.tanh(gate_TC * 0.5) * 0.5 + 0.5
+        self.silu_TC: Array = gate_TC * self.sigma_TC
+        y_TC: Array = self.silu_TC * up_TC
+        return y_TC
+
+    def backward(self, g_TC: Array) -> tuple[Array, Array]:
+        slope_TC = self.sigma_TC + self.silu_TC * (1 - self.sigma_TC)
+        return g_TC * self.up_TC * slope_TC, g_TC * self.silu_TC
 
 
 class CrossEntropy(Operation[Array]):

@@ -7,7 +7,7 @@ A matrix is a list of rows, all T tokens of a sequence at once. A sum of product
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import pi, sqrt
+from math import cos, pi, sin, sqrt
 from typing import Any
 
 from anexa.engines.protocol import IGNORE
@@ -84,12 +84,28 @@ class ScalarOperations:
             y_TC.append([x * scale * g + b for x, g, b in zip(centred, gain_C, bias_C)])
         return self._result(y_TC)
 
-    def rms_norm(self, x_TC: Matrix, eps: float) -> Matrix:
-        """y = x / √(mean(x²) + ε), row by row."""
+    def rms_norm(self, x_TC: Matrix, eps: float, gain_C: Vector | None = None) -> Matrix:
+        """y = x / √(mean(x²) + ε) · γ, row by row."""
         y_TC = []
         for row in x_TC:
             scale = (dot(row, row) / len(row) + eps) ** -0.5
             y_TC.append([x * scale for x in row])
+        if gain_C is not None:
+            y_TC = [[y * gain for y, gain in zip(row, gain_C)] for row in y_TC]
+        return self._result(y_TC)
+
+    def rotary(self, x_TC: Matrix, head_dim: int, start: int, theta: float) -> Matrix:
+        """Columns i and i + D/2 of each head, as a point, turned by (start + t) θ^(−2i/D)."""
+        half = head_dim // 2
+        y_TC = []
+        for t, row in enumerate(x_TC):
+            angles = [(start + t) * theta ** (-i / half) for i in range(half)]
+            y_row: Vector = []
+            for head in range(0, len(row), head_dim):
+                low, high = row[head : head + half], row[head + half :]
+                y_row += [a * cos(w) - b * sin(w) for a, b, w in zip(low, high, angles)]
+                y_row += [b * cos(w) + a * sin(w) for a, b, w in zip(low, high, angles)]
+            y_TC.append(y_row)
         return self._result(y_TC)
 
     def attention(
@@ -106,15 +122,17 @@ class ScalarOperations:
         keys += k_TC
         values += v_TC
         head_dim = len(q_TC[0]) // n_head
+        shared = len(q_TC[0]) // len(k_TC[0])  # heads of queries to one of keys and values
         y_TC = []
         for t, q in enumerate(q_TC):
             seen = before + t + 1
             row: Vector = []
-            for start in range(0, len(q), head_dim):
-                head = slice(start, start + head_dim)
-                scores = [dot(q[head], k[head]) / sqrt(head_dim) for k in keys[:seen]]
+            for head in range(n_head):
+                own = slice(head * head_dim, (head + 1) * head_dim)
+                its = slice(head // shared * head_dim, (head // shared + 1) * head_dim)
+                scores = [dot(q[own], k[its]) / sqrt(head_dim) for k in keys[:seen]]
                 probabilities = softmax(scores)
-                row += [dot(probabilities, vs) for vs in zip(*(v[head] for v in values[:seen]))]
+                row += [dot(probabilities, vs) for vs in zip(*(v[its] for v in values[:seen]))]
             y_TC.append(row)
         return self._result(y_TC)
 
@@ -129,6 +147,15 @@ class ScalarOperations:
     def relu(self, x_TC: Matrix) -> Matrix:
         """y = max(0, x)."""
         return self._result([[x.relu() for x in row] for row in x_TC])
+
+    def swiglu(self, gate_TC: Matrix, up_TC: Matrix) -> Matrix:
+        """y = a σ(a) b; σ(a) = (1 + tanh(a/2)) / 2."""
+
+        def swiglu(a: Value, b: Value) -> Value:
+            return a * (0.5 * tanh(0.5 * a) + 0.5) * b
+
+        rows = zip(gate_TC, up_TC)
+        return self._result([[swiglu(a, b) for a, b in zip(*row)] for row in rows])
 
     def cross_entropy(self, logits_TV: Matrix, targets_T: Sequence[int], count: int) -> Nested:
         """L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / count: a single Value."""

@@ -56,9 +56,22 @@ class TorchOperations:
         """y = (x − mean(x)) / √(var(x) + ε) · γ + β, row by row."""
         return F.layer_norm(x_TC, gain_C.shape, gain_C, bias_C, eps)
 
-    def rms_norm(self, x_TC: Tensor, eps: float) -> Tensor:
-        """y = x / √(mean(x²) + ε), row by row."""
-        return F.rms_norm(x_TC, x_TC.shape[-1:], eps=eps)
+    def rms_norm(self, x_TC: Tensor, eps: float, gain_C: Tensor | None = None) -> Tensor:
+        """y = x / √(mean(x²) + ε) · γ, row by row."""
+        return F.rms_norm(x_TC, x_TC.shape[-1:], gain_C, eps)
+
+    def rotary(self, x_TC: Tensor, head_dim: int, start: int, theta: float) -> Tensor:
+        """Columns i and i + D/2 of each head, as a point, turned by (start + t) θ^(−2i/D)."""
+        half = head_dim // 2
+        device = x_TC.device
+        frequencies = theta ** (-torch.arange(half, dtype=torch.float64) / half)
+        positions_T = torch.arange(start, start + x_TC.shape[-2], dtype=torch.float64)
+        angles_T1D = torch.outer(positions_T, frequencies)[:, None]
+        cos = angles_T1D.cos().to(device, x_TC.dtype)
+        sin = angles_T1D.sin().to(device, x_TC.dtype)
+        low, high = x_TC.view(*x_TC.shape[:-1], -1, 2, half).unbind(-2)
+        y_T2D = torch.stack((low * cos - high * sin, high * cos + low * sin), dim=-2)
+        return y_T2D.flatten(-3)
 
     def attention(
         self, q_TC: Tensor, k_TC: Tensor, v_TC: Tensor, n_head: int, past: LayerCache | None
@@ -66,7 +79,7 @@ class TorchOperations:
         """y = softmax(Q Kᵀ / √D + mask) V, head by head."""
         batch, n, width = q_TC.shape
         q_HTD, k_HSD, v_HSD = (
-            x.view(batch, n, n_head, width // n_head).transpose(1, 2) for x in (q_TC, k_TC, v_TC)
+            x.view(batch, n, -1, width // n_head).transpose(1, 2) for x in (q_TC, k_TC, v_TC)
         )
         if past is not None:
             k_HSD, v_HSD = past.append(k_HSD, v_HSD)
@@ -76,7 +89,12 @@ class TorchOperations:
             ones = torch.ones(n, total, dtype=torch.bool, device=q_TC.device)
             mask_TS = ones.tril(diagonal=total - n)
         y_HTD = F.scaled_dot_product_attention(
-            q_HTD, k_HSD, v_HSD, attn_mask=mask_TS, is_causal=total == n > 1
+            q_HTD,
+            k_HSD,
+            v_HSD,
+            attn_mask=mask_TS,
+            is_causal=total == n > 1,
+            enable_gqa=k_TC.shape != q_TC.shape,
         )
         return y_HTD.transpose(1, 2).reshape(batch, n, width)
 
@@ -87,6 +105,10 @@ class TorchOperations:
     def relu(self, x: Tensor) -> Tensor:
         """y = max(0, x)."""
         return F.relu(x)
+
+    def swiglu(self, gate: Tensor, up: Tensor) -> Tensor:
+        """y = a σ(a) b."""
+        return F.silu(gate) * up
 
     def cross_entropy(self, logits_TV: Tensor, targets_T: Tensor, count: int) -> Tensor:
         """L = Σ_t −log softmax(z)_t,target / count."""

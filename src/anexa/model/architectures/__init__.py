@@ -1,14 +1,15 @@
-"""The functions a model can be, one file each: `microgpt` and `gpt2`."""
+"""The functions a model can be, one file each: `microgpt`, `gpt2` and `llama`."""
 
 from anexa.errors import AnexaError
 from anexa.model.architectures.base import Architecture, Parameter
 from anexa.model.architectures.gpt2 import GPT2
+from anexa.model.architectures.llama import LLAMA
 from anexa.model.architectures.microgpt import MICROGPT
 from anexa.model.config import ModelConfig
 
 __all__ = ["ARCHITECTURES", "Architecture", "Parameter", "architecture"]
 
-ARCHITECTURES = {"microgpt": MICROGPT, "gpt2": GPT2}
+ARCHITECTURES = {"microgpt": MICROGPT, "gpt2": GPT2, "llama": LLAMA}
 
 
 def architecture(config: ModelConfig) -> Architecture:

@@ -1,0 +1,142 @@
+"""Llama (Touvron et al., 2023), name for name and number for number as in transformers.
+
+RMSNorm with gains before each half of a block, rotary positions, SwiGLU, no biases; keys and values
+may be shared by several heads of queries, and the output head may be the embedding table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from anexa.errors import AnexaError
+from anexa.model.architectures.base import Architecture, Parameter, required
+from anexa.model.config import ModelConfig
+from anexa.model.operations import Operations, Tensor
+
+
+def parameters(config: ModelConfig) -> dict[str, Parameter]:
+    """Matrices are (out, in) and start as N(0, 0.02), those that write to the stream smaller.
+
+    See `gpt2.parameters` for why.
+    """
+    width, inner, kv_width = config.n_embd, config.n_inner, config.n_kv_head * config.head_dim
+    residual_std = 0.02 / (2 * config.n_layer) ** 0.5
+    embedding, gain = Parameter((config.vocab_size, width), 0.02), Parameter((width,), mean=1.0)
+    all_parameters = {"model.embed_tokens.weight": embedding}
+    for layer in range(config.n_layer):
+        block = {
+            "input_layernorm": gain,
+            "self_attn.q_proj": Parameter((width, width), 0.02),
+            "self_attn.k_proj": Parameter((kv_width, width), 0.02),
+            "self_attn.v_proj": Parameter((kv_width, width), 0.02),
+            "self_attn.o_proj": Parameter((width, width), residual_std),
+            "post_attention_layernorm": gain,
+            "mlp.gate_proj": Parameter((inner, width), 0.02),
+            "mlp.up_proj": Parameter((inner, width), 0.02),
+            "mlp.down_proj": Parameter((width, inner), residual_std),
+        }
+        all_parameters |= {f"model.layers.{layer}.{name}.weight": p for name, p in block.items()}
+    all_parameters["model.norm.weight"] = gain
+    if not config.tied:
+        all_parameters["lm_head.weight"] = embedding
+    return all_parameters
+
+
+def forward(
+    ops: Operations[Tensor],
+    config: ModelConfig,
+    weights: dict[str, Tensor],
+    tokens_T: Any,
+    start: int = 0,
+    past: Sequence[Any] | None = None,
+) -> Tensor:
+    """The logits (T, V) of what follows each token."""
+
+    def norm(x_TC: Tensor, name: str) -> Tensor:
+        return ops.rms_norm(x_TC, config.norm_eps, weights[f"{name}.weight"])
+
+    def linear(x_TC: Tensor, name: str) -> Tensor:
+        return ops.linear(x_TC, weights[f"{name}.weight"])
+
+    def rotary(x_TC: Tensor) -> Tensor:
+        return ops.rotary(x_TC, config.head_dim, start, config.rope_theta)
+
+    x_TC = ops.embedding(weights["model.embed_tokens.weight"], tokens_T)
+    for layer in range(config.n_layer):
+        block = f"model.layers.{layer}"
+        h_TC = norm(x_TC, f"{block}.input_layernorm")
+        q_TC = rotary(linear(h_TC, f"{block}.self_attn.q_proj"))
+        k_TC = rotary(linear(h_TC, f"{block}.self_attn.k_proj"))
+        v_TC = linear(h_TC, f"{block}.self_attn.v_proj")
+        h_TC = ops.attention(q_TC, k_TC, v_TC, config.n_head, past[layer] if past else None)
+        x_TC = ops.add(x_TC, linear(h_TC, f"{block}.self_attn.o_proj"))
+        h_TC = norm(x_TC, f"{block}.post_attention_layernorm")
+        gate_TC, up_TC = (
+            linear(h_TC, f"{block}.mlp.gate_proj"),
+            linear(h_TC, f"{block}.mlp.up_proj"),
+        )
+        x_TC = ops.add(x_TC, linear(ops.swiglu(gate_TC, up_TC), f"{block}.mlp.down_proj"))
+    return linear(norm(x_TC, "model.norm"), "model.embed_tokens" if config.tied else "lm_head")
+
+
+KEYS = {
+    "vocab_size": "vocab_size",
+    "block_size": "max_position_embeddings",
+    "n_embd": "hidden_size",
+    "n_head": "num_attention_heads",
+    "n_layer": "num_hidden_layers",
+    "norm_eps": "rms_norm_eps",
+    "n_inner": "intermediate_size",
+    "n_kv_head": "num_key_value_heads",
+}
+
+# Settings of LlamaConfig that change the function, with the one value that this code computes.
+FIXED = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
+
+
+def to_json(config: ModelConfig) -> dict[str, Any]:
+    """`config.json` as transformers' LlamaConfig writes it."""
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        **{theirs: getattr(config, ours) for ours, theirs in KEYS.items()},
+        "head_dim": config.head_dim,
+        "rope_theta": config.rope_theta,  # transformers 4 reads this, 5 the next
+        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
+        **FIXED,
+        "attention_dropout": 0.0,
+        "tie_word_embeddings": config.tied,
+        "dtype": "float32",
+    }
+
+
+def from_json(json: dict[str, Any]) -> ModelConfig:
+    """The configuration in a `config.json`.
+
+    Raises:
+        AnexaError: a key is missing, or has a value that would make it another function.
+    """
+    for key, value in FIXED.items():
+        if json.get(key, value) != value:
+            raise AnexaError(f"{key} is {json[key]!r}: only {value!r} is supported")
+    rope = json.get("rope_parameters") or json.get("rope_scaling") or {}
+    if not isinstance(rope, dict) or rope.get("rope_type", "default") != "default":
+        raise AnexaError(
+            f"its rotary positions are scaled ({rope!r}): only plain ones are supported"
+        )
+    theta = rope.get("rope_theta", json.get("rope_theta", 10_000.0))
+    tied = json.get("tie_word_embeddings", False)
+    if not isinstance(theta, (int, float)) or not theta > 0 or not isinstance(tied, bool):
+        raise AnexaError(f"rope_theta is {theta!r} and tie_word_embeddings {tied!r}")
+    described = required({"num_key_value_heads": json.get("num_attention_heads")} | json, KEYS)
+    for name in ("n_inner", "n_kv_head"):
+        if not described[name]:  # which is 0 or null: a ModelConfig would find a value of its own
+            raise AnexaError(f"{KEYS[name]} is {described[name]!r}")
+    config = ModelConfig(model_type="llama", rope_theta=float(theta), tied=tied, **described)
+    if json.get("head_dim") not in (None, config.head_dim):
+        raise AnexaError(f"head_dim is {json['head_dim']!r}: only {config.head_dim} is supported")
+    return config
+
+
+LLAMA = Architecture(parameters, forward, to_json, from_json)
