@@ -334,3 +334,5 @@ if __name__ == "__main__":
         run(**vars(options))
     except ValueError as error:
         parser.exit(1, f"microgpt: {error}\n")
+    except KeyboardInterrupt:
+        parser.exit(130)

@@ -210,9 +210,10 @@ def sample(run: Run) -> str:
 def closing(run: Run) -> list[str]:
     """What came of it, and what to do next."""
     if not run.done:
+        again = " (with the same text piped in)" if run.settings.corpus == "-" else ""
         return [
             f"stopped after step {run.history.step:,} and saved",
-            f"go on:    anexa train --resume {shlex.quote(str(run.folder))}",
+            f"go on:    anexa train --resume {shlex.quote(str(run.folder))}{again}",
         ]
     loss = run.history.evaluations[-1].validation_loss
     return [

@@ -35,7 +35,8 @@ def load_config(folder: Path) -> ModelConfig:
         AnexaError: there is none that this project can compute.
     """
     if not folder.is_dir():
-        raise AnexaError(f"{folder} is not a model folder: there is no such folder")
+        what = "it is a file" if folder.exists() else "there is no such folder"
+        raise AnexaError(f"{folder} is not a model folder: {what}")
     path = folder / "config.json"
     json = read_json(path)
     kind = json.get("model_type")
