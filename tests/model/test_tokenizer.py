@@ -10,14 +10,16 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from anexa.errors import AnexaError
+from anexa.model import tokenizer as module
 from anexa.model.tokenizer import BOUNDARY, Tokenizer
 from tests.model.helpers import CORPUS, byte_tokenizer
 
 TEXT = Tokenizer.of_characters([CORPUS], begins_documents=False)
 DOCUMENTS = Tokenizer.of_characters([CORPUS], begins_documents=True)
 BYTES = byte_tokenizer()
+TRAINED = Tokenizer.of_bytes([CORPUS, "la la lala é é"] * 2, 300, begins_documents=True)
 BOTH = [pytest.param(TEXT, id="text"), pytest.param(DOCUMENTS, id="documents")]
-ALL = [*BOTH, pytest.param(BYTES, id="bytes")]
+ALL = [*BOTH, pytest.param(BYTES, id="bytes"), pytest.param(TRAINED, id="trained")]
 
 # Surrogates are no characters: no text that was read as UTF-8 has one.
 characters = st.characters(exclude_categories=["Cs"])
@@ -103,6 +105,80 @@ def test_boundaries_are_not_part_of_the_text() -> None:
         assert tokenizer.decode([boundary, *ids, boundary, boundary]) == "af"
         pieces = tokenizer.decode_stream([boundary, *ids, boundary, boundary])
         assert "".join(pieces) == "af"
+
+
+# ------------------------------------------------------------------ trained on bytes
+
+
+@given(st.text(characters, max_size=60), st.lists(texts), st.integers(257, 300))
+@example("\r\n \u2028\ufeff\0\x7f\x85e\u0301 \U000e0001 \ufffd\uffff", [], 257)
+@example("  a\t\n\n ", ["  a\t\n\n "] * 3, 300)
+def test_any_text_comes_back_from_any_training(text: str, others: list[str], size: int) -> None:
+    assume(BOUNDARY not in text)
+    tokenizer = Tokenizer.of_bytes(others, size, begins_documents=False)
+    ids = tokenizer.encode(text)
+    assert tokenizer.decode(ids).encode("utf-8") == text.encode("utf-8")
+    assert "".join(tokenizer.decode_stream(ids)) == text
+    assert tokenizer.unknown(text) == []
+    assert tokenizer.encode_prompt(text) == (ids or [tokenizer.boundary])
+    assert 257 <= tokenizer.vocab_size <= size
+
+
+def test_what_stands_together_often_becomes_a_token() -> None:
+    tokenizer = Tokenizer.of_bytes(["abc abc ab"], 260, begins_documents=False)
+    # "ab" is there three times, and then "abc" twice, or " ab"; nothing else is, more than once.
+    assert tokenizer.vocab_size == 259
+    assert len(tokenizer.encode("ab")) == 1
+    assert len(tokenizer.encode("ba")) == 2
+    assert len(tokenizer.encode("abc ab")) == 3
+    least = Tokenizer.of_bytes(["abc abc ab"], 257, begins_documents=False)
+    assert len(least.encode("é ab")) == 5, "bytes"
+
+
+def test_training_comes_out_the_same() -> None:
+    corpus = ["the cat sat on the mat and the rat sat on the cat " * 3, "日本 " * 9]
+    once, again = (Tokenizer.of_bytes(corpus, 290, begins_documents=True) for _ in range(2))
+    assert once.to_json() == again.to_json()
+
+
+def test_a_tokenizer_made_to_begin_documents() -> None:
+    for tokenizer in (TEXT, DOCUMENTS, BYTES, TRAINED):
+        begins = tokenizer.beginning(True)
+        assert begins.encode_prompt("af") == [begins.boundary, *tokenizer.encode("af")]
+        assert begins.beginning(False).encode_prompt("af") == tokenizer.encode("af")
+    assert TEXT.beginning(True).to_json() == DOCUMENTS.to_json()
+
+
+# ------------------------------------------------------------------ many at once
+
+
+@pytest.mark.parametrize("tokenizer", ALL)
+@given(st.lists(st.text(characters | st.sampled_from(CORPUS), max_size=9) | st.just(BOUNDARY)))
+@example(["<|endof", "text|>", f"a{BOUNDARY}{BOUNDARY}b<|endoftext|", ""])
+@example([])
+def test_all_at_once_is_one_by_one(tokenizer: Tokenizer, many: list[str]) -> None:
+    for texts in (many, ["".join(many)]):
+        ids, lengths = tokenizer.encode_all(texts)
+        one_by_one = [tokenizer.encode(text) for text in texts]
+        assert lengths.tolist() == [len(encoded) for encoded in one_by_one]
+        assert ids.tolist() == [token for encoded in one_by_one for token in encoded]
+
+
+def test_more_at_once_than_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = TRAINED.encode_all([*CORPUS] * 3)
+    monkeypatch.setattr(module, "AT_ONCE", 7)
+    parts = TRAINED.encode_all([*CORPUS] * 3)
+    assert [array.tolist() for array in whole] == [array.tolist() for array in parts]
+
+
+def test_a_table_is_for_characters_only() -> None:
+    """What looks like characters, and has a rule more, is not one."""
+    plain = TEXT.to_json()
+    lower = json.loads(plain)
+    lower["normalizer"] = {"type": "Lowercase"}
+    tokenizer = Tokenizer.from_json(json.dumps(lower))
+    assert tokenizer.encode_all(["A T"])[0].tolist() == tokenizer.encode("A T")
+    assert tokenizer.encode("A") == TEXT.encode("a")
 
 
 # ------------------------------------------------------------------ in a stream

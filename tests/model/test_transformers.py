@@ -12,6 +12,7 @@ import pytest
 from anexa.engines import Batch, open_engine
 from anexa.model.config import ModelConfig
 from anexa.model.folder import Model, create_folder, load_model
+from anexa.model.tokenizer import Tokenizer
 from tests.engines.helpers import needs_torch, random_weights
 from tests.model.helpers import CORPUS, byte_tokenizer, small_model
 
@@ -76,13 +77,22 @@ def test_autotokenizer_knows_the_boundary(tokenizers: Any) -> None:
     assert theirs.model_max_length == 16
 
 
-def test_autotokenizer_of_a_byte_level_tokenizer(tmp_path: Path) -> None:
-    model = small_model(tokenizer=byte_tokenizer())
+@pytest.mark.parametrize(
+    "tokenizer",
+    [
+        byte_tokenizer(),
+        Tokenizer.of_bytes([CORPUS] * 2, 300, begins_documents=False),
+        Tokenizer.of_bytes([CORPUS] * 2, 300, begins_documents=True),
+    ],
+    ids=["written", "trained-text", "trained-documents"],
+)
+def test_autotokenizer_of_a_byte_level_tokenizer(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    model = small_model(tokenizer=tokenizer)
     create_folder(tmp_path / "model", model, "")
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
     for text in SAMPLES + UNKNOWN:
-        assert theirs(text).input_ids == model.tokenizer.encode(text)
-        assert theirs.decode(theirs(text).input_ids) == text
+        assert theirs(text).input_ids == model.tokenizer.encode_prompt(text)
+        assert theirs.decode(theirs(text).input_ids, skip_special_tokens=True) == text
 
 
 # Every architecture that transformers has, and for llama its choices.

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import chain
 from typing import Any
 
-from tokenizers import AddedToken, decoders, models, processors
+import numpy as np
+import numpy.typing as npt
+from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors, trainers
 from tokenizers import Tokenizer as Backend
 from tokenizers.decoders import DecodeStream
 
@@ -14,6 +18,12 @@ from anexa.errors import AnexaError
 # One symbol begins a document, ends it, and stands for a character that the corpus never had:
 # GPT-2's own choice, and the only special symbol in the 27 of microgpt.
 BOUNDARY = "<|endoftext|>"
+
+LEAST_BYTES = 257  # ids of byte-level BPE with no merges: the bytes and the boundary
+N_CODES = 0x110000  # code points of Unicode
+AT_ONCE = 4096  # texts; more would only take memory
+_BOUNDARY = AddedToken(BOUNDARY, special=True, normalized=False)
+LONE = "\ud800"  # a code point that is in no text: of half a pair in UTF-16
 
 
 class Tokenizer:
@@ -41,19 +51,42 @@ class Tokenizer:
 
         It is a BPE model with no merges, so transformers and llama.cpp can read it.
         """
-        characters: set[str] = set()
+        seen = np.zeros(N_CODES, bool)
         for text in texts:
-            characters.update(text)
-        vocabulary = {character: i for i, character in enumerate(sorted(characters))}
+            seen[_codes(text)] = True
+        vocabulary = {chr(code): i for i, code in enumerate(np.flatnonzero(seen))}
         vocabulary[BOUNDARY] = len(vocabulary)
         backend = Backend(models.BPE(vocab=vocabulary, merges=[], unk_token=BOUNDARY))
-        backend.add_special_tokens([AddedToken(BOUNDARY, special=True, normalized=False)])
+        backend.add_special_tokens([_BOUNDARY])
         backend.decoder = decoders.Fuse()
-        if begins_documents:
-            backend.post_processor = processors.TemplateProcessing(
-                single=f"{BOUNDARY} $A", special_tokens=[(BOUNDARY, vocabulary[BOUNDARY])]
-            )
-        return cls(backend)
+        return cls(_framing(backend, begins_documents))
+
+    @classmethod
+    def of_bytes(cls, texts: Iterable[str], vocab_size: int, begins_documents: bool) -> Tokenizer:
+        """Byte-level BPE (Sennrich et al., 2016; Radford et al., 2019), as GPT-2 has it.
+
+        The ids are the boundary symbol, the 256 bytes, and then pairs of symbols that stand side
+        by side in a word at least twice, the most frequent first; so few texts give fewer ids
+        than `vocab_size`. All different words of the texts are in memory while it is trained.
+
+        Args:
+            texts: documents, or pieces of running text.
+            vocab_size: V, at least `LEAST_BYTES`.
+            begins_documents: as above.
+        """
+        assert vocab_size >= LEAST_BYTES
+        backend = Backend(models.BPE())
+        backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        backend.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocab_size,
+            min_frequency=2,
+            special_tokens=[_BOUNDARY],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        backend.train_from_iterator(texts, trainer)
+        return cls(_framing(backend, begins_documents))
 
     @classmethod
     def from_json(cls, text: str) -> Tokenizer:
@@ -67,6 +100,10 @@ class Tokenizer:
         except Exception as error:  # `tokenizers` raises nothing more precise
             raise AnexaError(f"tokenizer.json is damaged ({error})") from error
         return cls(backend)
+
+    def beginning(self, begins_documents: bool) -> Tokenizer:
+        """The same tokenizer for prompts that are beginnings of documents, or are not."""
+        return Tokenizer(_framing(Backend.from_str(self.to_json()), begins_documents))
 
     def to_json(self) -> str:
         """`tokenizer.json`."""
@@ -88,6 +125,36 @@ class Tokenizer:
         """The ids of a text, and nothing else."""
         ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
         return ids
+
+    def encode_all(self, texts: Sequence[str]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """The ids of many texts, one after another, and how many each has: as `encode`, but fast.
+
+        Characters are looked up in a table; anything else takes all processors, and for the time
+        being about a hundred times the memory of the texts.
+        """
+        if self._table is not None:
+            marked = [text.replace(BOUNDARY, LONE) for text in texts]
+            return self._table[_codes("".join(marked))], _numbers(map(len, marked), len(texts))
+        ids, lengths = [_numbers((), 0)], [_numbers((), 0)]
+        for start in range(0, len(texts), AT_ONCE):
+            some = list(texts[start : start + AT_ONCE])
+            encodings = self._backend.encode_batch_fast(some, add_special_tokens=False)
+            lengths.append(_numbers(map(len, encodings), len(some)))
+            numbers = chain.from_iterable(encoding.ids for encoding in encodings)
+            ids.append(_numbers(numbers, int(lengths[-1].sum())))
+        return np.concatenate(ids), np.concatenate(lengths)
+
+    @cached_property
+    def _table(self) -> npt.NDArray[Any] | None:
+        """The id of every code point, if this is a tokenizer of characters."""
+        vocabulary: dict[str, int] = self._backend.get_vocab()
+        characters = vocabulary.keys() - {BOUNDARY}
+        if self.to_json() != Tokenizer.of_characters(characters, self.begins_documents).to_json():
+            return None
+        table = np.full(N_CODES, self.boundary)
+        for character in characters:
+            table[ord(character)] = vocabulary[character]
+        return table
 
     def encode_prompt(self, text: str) -> list[int]:
         """The ids that a model should continue: at least one.
@@ -130,3 +197,23 @@ class Tokenizer:
         rest = self.decode(seen)[length:]  # bytes that never became a character
         if rest:
             yield rest
+
+
+def _framing(backend: Backend, begins_documents: bool) -> Backend:
+    """The backend, made to put the boundary in front of a text, or nothing."""
+    backend.post_processor = None
+    if begins_documents:
+        backend.post_processor = processors.TemplateProcessing(
+            single=f"{BOUNDARY} $A",
+            special_tokens=[(BOUNDARY, backend.token_to_id(BOUNDARY))],
+        )
+    return backend
+
+
+def _codes(text: str) -> npt.NDArray[np.uint32]:
+    """The code points of a text."""
+    return np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), "<u4")
+
+
+def _numbers(values: Iterable[int], count: int) -> npt.NDArray[Any]:
+    return np.fromiter(values, np.int64, count)
