@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anexa.data.batches import Lines, Rows, Windows
-from anexa.errors import AnexaError
+from anexa.data import batches
+from anexa.data.batches import Lines, Rows, Windows, split
+from anexa.data.tokens import Tokens
+from anexa.errors import AnexaError, UsageError
+from tests.data.helpers import framed
 
 BOUNDARY = -1
 seeds = st.integers(0, 2**32)
@@ -77,7 +82,7 @@ def test_a_text_shorter_than_a_row_is_refused(n: int) -> None:
 def test_rows_of_lines_have_two_tokens_or_more(
     texts: list[list[int]], length: int, seed: int, asked: list[tuple[int, int]]
 ) -> None:
-    lines = Lines(texts, BOUNDARY, length, seed)
+    lines = Lines(*framed(texts, BOUNDARY), length, seed)
     for step, size in asked:
         rows = lines.batch(step, size)
         assert len(rows) == size
@@ -88,7 +93,7 @@ def test_rows_of_lines_have_two_tokens_or_more(
 def test_an_epoch_predicts_every_token_once(
     texts: list[list[int]], length: int, seed: int, number: int
 ) -> None:
-    rows = epoch(Lines(texts, BOUNDARY, length, seed), number)
+    rows = epoch(Lines(*framed(texts, BOUNDARY), length, seed), number)
     targets = Counter(token for row in rows for token in row[1:])
     expected = Counter(token for text in texts for token in text)
     expected[BOUNDARY] = len(texts)
@@ -99,22 +104,22 @@ def test_an_epoch_predicts_every_token_once(
 def test_rows_of_a_document_share_a_token_and_are_framed(
     texts: list[list[int]], length: int, seed: int
 ) -> None:
-    rows = epoch(Lines(texts, BOUNDARY, length, seed), 0)
+    rows = epoch(Lines(*framed(texts, BOUNDARY), length, seed), 0)
     following = {row[0]: row for row in rows if row[0] != BOUNDARY}
-    framed = []
+    whole = []
     for row in (row for row in rows if row[0] == BOUNDARY):
         text = row
         while text[-1] != BOUNDARY:
             assert len(row) == length + 1  # only the last row of a document is shorter
             row = following.pop(text[-1])
             text = text + row[1:]
-        framed.append(text)
+        whole.append(text)
     assert not following
-    assert sorted(framed) == sorted([BOUNDARY, *text, BOUNDARY] for text in texts)
+    assert sorted(whole) == sorted([BOUNDARY, *text, BOUNDARY] for text in texts)
 
 
 def test_epochs_are_shuffled_differently() -> None:
-    lines = Lines([[i] for i in range(20)], BOUNDARY, 8, seed=1)
+    lines = Lines(*framed([[i] for i in range(20)], BOUNDARY), 8, seed=1)
     orders = [epoch(lines, number) for number in range(4)]
     assert len({str(order) for order in orders}) == 4
     assert orders[0] != listed(lines.sample(20))
@@ -122,7 +127,7 @@ def test_epochs_are_shuffled_differently() -> None:
 
 
 def test_a_batch_may_span_epochs() -> None:
-    lines = Lines([[0], [1], [2]], BOUNDARY, 8, seed=1)
+    lines = Lines(*framed([[0], [1], [2]], BOUNDARY), 8, seed=1)
     one_by_one = [list(lines.batch(i, 1)[0]) for i in range(8)]
     assert listed(lines.batch(0, 8)) == one_by_one
 
@@ -136,7 +141,7 @@ def test_a_batch_depends_on_seed_and_step_alone(
 ) -> None:
     def rows() -> Rows:
         if of_lines:
-            return Lines([[i, i] for i in range(7)], BOUNDARY, 4, seed)
+            return Lines(*framed([[i, i] for i in range(7)], BOUNDARY), 4, seed)
         return Windows(range(50), 4, seed)
 
     source = rows()
@@ -148,7 +153,7 @@ def test_a_batch_depends_on_seed_and_step_alone(
 
 def test_other_seeds_and_steps_give_other_batches() -> None:
     texts = [[i] for i in range(100)]
-    sources: list[Rows] = [Lines(texts, BOUNDARY, 8, seed) for seed in range(5)]
+    sources: list[Rows] = [Lines(*framed(texts, BOUNDARY), 8, seed) for seed in range(5)]
     assert len({str(listed(source.batch(0, 20))) for source in sources}) == 5
     sources = [Windows(range(10_000), 8, seed) for seed in range(5)]
     assert len({str(listed(source.batch(0, 20))) for source in sources}) == 5
@@ -158,7 +163,7 @@ def test_other_seeds_and_steps_give_other_batches() -> None:
 @given(st.integers(1, 200), st.integers(1, 300))
 def test_samples_are_distinct_and_evenly_spread(n: int, size: int) -> None:
     texts = [[i] for i in range(n)]
-    places = [row[1] for row in Lines(texts, BOUNDARY, 8, seed=1).sample(size)]
+    places = [row[1] for row in Lines(*framed(texts, BOUNDARY), 8, seed=1).sample(size)]
     assert len(places) == min(n, size)
     assert places[0] == 0
     gaps = {b - a for a, b in pairwise([*places, n])}
@@ -177,7 +182,106 @@ def test_a_whole_sample_of_windows_predicts_every_token_once(n: int, length: int
 
 def test_samples_do_not_depend_on_the_seed() -> None:
     texts = [[i] for i in range(100)]
-    samples = [str(listed(Lines(texts, BOUNDARY, 8, seed).sample(9))) for seed in range(3)]
+    samples = [str(listed(Lines(*framed(texts, BOUNDARY), 8, seed).sample(9))) for seed in range(3)]
     assert len(set(samples)) == 1
     samples = [str(listed(Windows(range(500), 8, seed).sample(9))) for seed in range(3)]
     assert len(set(samples)) == 1
+
+
+# The split
+
+fractions = st.floats(0.001, 0.999)
+
+
+def rows_of(source: Rows) -> list[list[int]]:
+    return listed(source.sample(10**9))
+
+
+def predicted(source: Rows) -> list[int]:
+    return [token for row in rows_of(source) for token in row[1:]]
+
+
+def as_tokens(texts: list[list[int]]) -> Tokens:
+    ids, borders, _ = framed(texts, BOUNDARY)
+    return Tokens("x", "lines", ids, borders)
+
+
+def running(n: int) -> Tokens:
+    return Tokens("x", "text", np.array([BOUNDARY, *range(n)]), np.zeros(1, np.int64))
+
+
+@given(st.integers(2, 200), fractions, seeds, lengths)
+def test_split_of_lines_loses_nothing(n: int, fraction: float, seed: int, length: int) -> None:
+    texts = [list(range(10 * i, 10 * i + i % 7)) for i in range(n)]
+    training, validation = split(as_tokens(texts), length, seed, fraction)
+    parts = [Counter(predicted(part)) for part in (training, validation)]
+    assert parts[0] + parts[1] == Counter(t for text in texts for t in [*text, BOUNDARY])
+    assert parts[0].keys() & parts[1].keys() == {BOUNDARY}
+    assert abs(parts[1][BOUNDARY] - fraction * n) <= 1
+    assert parts[0][BOUNDARY]
+    assert parts[1][BOUNDARY]
+    assert training.per_epoch == len(rows_of(training))
+
+
+@given(st.integers(2, 300), fractions, seeds, lengths)
+def test_split_of_text_loses_nothing(n: int, fraction: float, seed: int, length: int) -> None:
+    training, validation = split(running(n), length, seed, fraction)
+    assert predicted(training) + predicted(validation) == list(range(n))
+    assert rows_of(training)[0][0] == BOUNDARY
+    assert abs(len(predicted(validation)) - fraction * n) <= 1
+    assert predicted(training)
+    assert predicted(validation)
+    assert training.per_epoch == max(1, (len(predicted(training)) + 1) // length)
+
+
+def test_split_of_lines_is_drawn_by_the_seed() -> None:
+    shuffled = list(range(100))
+    random.Random(42).shuffle(shuffled)
+    training, validation = split(as_tokens([[i] for i in range(100)]), 8, seed=42)
+    assert [row[1] for row in rows_of(training)] == shuffled[:90]
+    assert [row[1] for row in rows_of(validation)] == shuffled[90:]
+    other = split(as_tokens([[i] for i in range(100)]), 8, seed=1)
+    assert rows_of(other[1]) != rows_of(validation)
+
+
+def test_the_rows_of_steps_are_those_that_they_always_were() -> None:
+    """So that a training goes on with what it has not seen, also with a later version."""
+    order = list(range(9))
+    random.Random("7 2").shuffle(order)
+    lines = Lines(*framed([[i] for i in range(9)], BOUNDARY), 8, seed=7)
+    assert [row[1] for row in epoch(lines, 2)] == order
+    rng = random.Random("7 3")
+    starts = [rng.randint(0, 91) for _ in range(4)]
+    assert [row[0] for row in Windows(range(100), 8, seed=7).batch(3, 4)] == starts
+
+
+def test_split_needs_two_of_something() -> None:
+    with pytest.raises(AnexaError, match="x has a single document"):
+        split(as_tokens([[1, 2]]), 8, 1)
+    with pytest.raises(AnexaError, match="x has a single character or word"):
+        split(running(1), 8, 1)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 10.0, float("nan")])
+def test_split_with_an_impossible_fraction(fraction: float) -> None:
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        split(as_tokens([[1], [2]]), 8, 1, fraction)
+
+
+def test_very_many_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shuffled and counted by NumPy: nothing else is different."""
+    monkeypatch.setattr(batches, "MANY", 50)
+    monkeypatch.setattr(batches, "STRETCH", 7)
+    texts = [list(range(10 * i, 10 * i + i % 9)) for i in range(200)]
+    training, validation = split(as_tokens(texts), 3, seed=1)
+    both = Counter(predicted(training)) + Counter(predicted(validation))
+    assert both == Counter(t for text in texts for t in [*text, BOUNDARY])
+    again, _ = split(as_tokens(texts), 3, seed=1)
+    n = training.per_epoch
+    assert n > 50
+    assert [again.batch(i, 1) for i in range(n)] == [training.batch(i, 1) for i in range(n)]
+    assert sorted(map(list, training.batch(0, n))) == sorted(rows_of(training))
+    assert listed(training.batch(0, n)) != listed(training.batch(1, n))
+    # Written down, since what is drawn must not depend on the version of NumPy.
+    _, validation = split(as_tokens([[i] for i in range(100)]), 8, seed=1)
+    assert [row[1] for row in rows_of(validation)] == [13, 39, 2, 73, 53, 16, 30, 19, 17, 62]

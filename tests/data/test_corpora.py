@@ -1,19 +1,20 @@
+import hashlib
 import io
 import os
-import random
 import re
 import sys
-from collections import Counter
-from dataclasses import replace
+import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from anexa.data import CORPORA, Documents, guess_layout, read_corpus, split
+from anexa.data import CORPORA, guess_layout, read_corpus
+from anexa.data.corpora import HEAD
 from anexa.data.gutenberg import strip_gutenberg
 from anexa.errors import AnexaError, UsageError
+from tests.data.helpers import documents, texts
 
 CITIES = """\
 Rio de Janeiro
@@ -66,10 +67,11 @@ def test_firstnames_is_a_clean_list_with_every_letter() -> None:
     names = read_corpus("firstnames")
     assert names.name == "firstnames"
     assert names.layout == "lines"
-    assert len(names.texts) >= 1500
-    assert all(re.fullmatch("[a-z]{2,15}", name) for name in names.texts)
-    assert names.texts == sorted(set(names.texts))
-    assert len(set("".join(names.texts))) == 26
+    listed = texts(names)
+    assert len(listed) >= 1500
+    assert all(re.fullmatch("[a-z]{2,15}", name) for name in listed)
+    assert listed == sorted(set(listed))
+    assert len(set("".join(listed))) == 26
 
 
 def test_firstnames_file_has_no_stray_characters() -> None:
@@ -83,7 +85,7 @@ def test_firstnames_file_has_no_stray_characters() -> None:
 def test_python_docs_is_running_text_of_some_size() -> None:
     docs = read_corpus("python-docs")
     assert docs.layout == "text"
-    [text] = docs.texts
+    [text] = texts(docs)
     assert len(text) > 300_000
     assert text.startswith('The "assert" statement\n')  # the first topic in sorted order
     assert "\n\nThe standard type hierarchy\n" in text
@@ -119,19 +121,22 @@ def test_registered_name_wins_over_a_file_and_a_path_does_not(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "firstnames", "one\ntwo\nthree\n")
-    assert len(read_corpus("firstnames").texts) > 1000
+    assert len(texts(read_corpus("firstnames"))) > 1000
     mine = read_corpus(f".{os.sep}firstnames")
-    assert mine == Documents("firstnames", "lines", ["one", "two", "three"])
+    assert mine == documents("lines", "one\ntwo\nthree", "firstnames")
+    assert texts(mine) == ["one", "two", "three"]
 
 
 def test_layout_of_a_registered_corpus_can_be_overridden() -> None:
-    assert len(read_corpus("firstnames", "text").texts) == 1
-    assert len(read_corpus("python-docs", "lines").texts) > 1000
+    assert len(texts(read_corpus("firstnames", "text"))) == 1
+    assert len(texts(read_corpus("python-docs", "lines"))) > 1000
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"anna\nbela\n")))
-    assert read_corpus("-") == Documents("standard input", "lines", ["anna", "bela"])
+    names = read_corpus("-")
+    assert names == documents("lines", "anna\nbela\n", "standard input")
+    assert texts(names) == texts(names) == ["anna", "bela"]  # again and again
 
 
 def test_standard_input_closed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,19 +147,20 @@ def test_standard_input_closed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_line_ends_and_byte_order_mark_are_normalised(tmp_path: Path) -> None:
     spec = write(tmp_path / "poem.txt", b"\xef\xbb\xbfone\r\ntwo\rthree\n")
-    assert read_corpus(spec, "text") == Documents("poem.txt", "text", ["one\ntwo\nthree\n"])
+    assert read_corpus(spec, "text") == documents("text", "one\ntwo\nthree\n", "poem.txt")
+    assert texts(read_corpus(spec, "text")) == ["one\ntwo\nthree\n"]
 
 
 def test_lines_are_stripped_and_empty_ones_left_out(tmp_path: Path) -> None:
     # U+2028 and U+0085 end a line for str.splitlines, and not here.
     spec = write(tmp_path / "list.txt", "  a\u2028b \n\n \t\nc\u0085d\n\n")
-    assert read_corpus(spec, "lines").texts == ["a\u2028b", "c\u0085d"]
+    assert texts(read_corpus(spec, "lines")) == ["a\u2028b", "c\u0085d"]
 
 
 def test_text_is_kept_as_it_is(tmp_path: Path) -> None:
     text = "\n  Überschrift\n\nEin Satz.  \n\n"
     spec = write(tmp_path / "text.txt", text)
-    assert read_corpus(spec, "text").texts == [text]
+    assert texts(read_corpus(spec, "text")) == [text]
 
 
 # Layout
@@ -274,79 +280,63 @@ def test_every_message_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_sha256_tells_contents_apart() -> None:
-    one = Documents("a", "lines", ["ab", "c"])
-    assert one.sha256 == Documents("another name", "lines", ["ab", "c"]).sha256
-    others = [["a", "bc"], ["c", "ab"], ["abc"], ["ab", "c", ""], ["ab\nc"]]
-    digests = {replace(one, texts=texts).sha256 for texts in others}
-    assert len(digests | {one.sha256, replace(one, layout="text").sha256}) == len(others) + 2
+    one = documents("lines", "ab\nc")
+    assert one.sha256 == documents("lines", "\nab\n  c\n", "another name").sha256
+    others = [documents("lines", text) for text in ("a\nbc", "c\nab", "abc", "ab\nc\nd")]
+    others += [documents("text", text) for text in ("ab\nc", "ab\nc\n", "abc", "ab c")]
+    assert len({corpus.sha256 for corpus in [one, *others]}) == 9
     # Written down, since a training that is resumed later compares it with what it stored.
     assert one.sha256 == "5e10b5e23ba7e6d3bb15919e1e2c0c23d91f48a1187ab34ebb98969b5048a2b6"
+    text = documents("text", "ab\nc").sha256
+    assert text == hashlib.sha256(b"textab\nc").hexdigest()
 
 
-# Split
-
-fractions = st.floats(0.001, 0.999)
-
-
-@given(st.lists(st.text(min_size=1), min_size=2), fractions, st.integers())
-def test_split_of_lines_loses_nothing(texts: list[str], fraction: float, seed: int) -> None:
-    train, validation = split(Documents("x", "lines", texts), fraction, seed)
-    assert Counter(train.texts) + Counter(validation.texts) == Counter(texts)
-    assert train.texts
-    assert validation.texts
-    assert abs(len(validation.texts) - fraction * len(texts)) <= 1
-    assert (train.name, train.layout) == (validation.name, validation.layout) == ("x", "lines")
+def test_size_is_that_of_the_documents_in_bytes() -> None:
+    assert documents("text", "é\r\nb").size == 4
+    assert documents("lines", " é\n\nb\n").size == 3
 
 
-@given(st.text(min_size=2) | st.text("ab\n", min_size=2, max_size=3000), fractions)
-@example("a\n" + "b" * 98, 0.9)
-@example("b" * 98 + "\na", 0.1)
-def test_split_of_text_loses_nothing(text: str, fraction: float) -> None:
-    train, validation = split(Documents("x", "text", [text]), fraction)
-    assert len(train.texts) == len(validation.texts) == 1
-    assert train.texts[0] + validation.texts[0] == text
-    assert train.texts[0]
-    assert validation.texts[0]
-    # The cut moves by at most half of what the smaller part should have.
-    assert 0.5 * fraction * len(text) - 1 <= len(validation.texts[0])
-    assert 0.5 * (1 - fraction) * len(text) - 1 <= len(train.texts[0])
+# Large and changing files
 
 
-def test_split_of_lines_is_drawn_by_the_seed() -> None:
-    documents = Documents("x", "lines", [str(i) for i in range(100)])
-    shuffled = [str(i) for i in range(100)]
-    random.Random(42).shuffle(shuffled)
-    train, validation = split(documents)
-    assert train.texts == shuffled[:90]
-    assert validation.texts == shuffled[90:]
-    assert split(documents, seed=1)[1].texts != validation.texts
-    assert documents.texts == [str(i) for i in range(100)]
+@pytest.mark.parametrize("data", [b"abc\n" * 10, b"", b"abd\n" * 20])
+def test_a_file_that_changes_between_readings(tmp_path: Path, data: bytes) -> None:
+    spec = write(tmp_path / "log.txt", "abc\n" * 20)
+    corpus = read_corpus(spec)
+    write(tmp_path / "log.txt", data)
+    with pytest.raises(AnexaError, match=r"log\.txt changed while it was being read: start again"):
+        texts(corpus)
+    Path(spec).unlink()
+    with pytest.raises(AnexaError, match="no corpus and no file named"):
+        texts(corpus)
 
 
-@pytest.mark.parametrize("width", [19, 64, 71])
-def test_split_of_text_cuts_at_the_nearest_line_start(width: int) -> None:
-    text = ("x" * (width - 1) + "\n") * (20_000 // width)
-    train, validation = split(Documents("x", "text", [text]))
-    assert train.texts[0].endswith("\n")
-    assert abs(len(validation.texts[0]) - len(text) / 10) <= width / 2 + 1
+def test_the_layout_is_seen_in_the_first_lines(tmp_path: Path) -> None:
+    names, prose = "anna\n" * 300_000, PROSE * 1000
+    assert len(names) > HEAD
+    assert read_corpus(write(tmp_path / "x.txt", names + prose)).layout == "lines"
+    assert read_corpus(write(tmp_path / "y.txt", prose * 5 + names)).layout == "text"
 
 
-def test_split_of_text_without_lines_is_still_a_tenth() -> None:
-    _, validation = split(Documents("x", "text", ["y" * 1000]))
-    assert validation.texts == ["y" * 100]
+def test_progress_is_told_in_bytes(tmp_path: Path) -> None:
+    corpus = read_corpus(write(tmp_path / "x.txt", PROSE * 8000), "text")
+    told: list[tuple[int, int | None]] = []
+    for _ in corpus.groups(lambda done, total: told.append((done, total))):
+        pass
+    assert len(told) > 2
+    assert told == sorted(told)
+    assert told[-1] == (len(PROSE) * 8000, len(PROSE) * 8000)
+    assert {total for _, total in told} == {corpus.size}
 
 
-def test_split_needs_two_of_something() -> None:
-    with pytest.raises(AnexaError, match="single document"):
-        split(Documents("x", "lines", ["only"]))
-    with pytest.raises(AnexaError, match="single character"):
-        split(Documents("x", "text", ["o"]))
-
-
-@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 10.0, float("nan")])
-def test_split_with_an_impossible_fraction(fraction: float) -> None:
-    with pytest.raises(UsageError, match="between 0 and 1"):
-        split(Documents("x", "lines", ["a", "b"]), fraction)
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_with_a_path_can_be_read_again(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: write(tmp_path / "pipe", "anna\nbela\n"))
+    writer.start()
+    names = read_corpus(str(tmp_path / "pipe"))
+    writer.join()
+    assert texts(names) == texts(names) == ["anna", "bela"]
 
 
 # Project Gutenberg
@@ -427,9 +417,9 @@ def test_gutenberg_keeps_the_book(
 def test_sherlock_is_stripped_from_a_windows_file_put_in_the_cache(cache: Path) -> None:
     served = f"\ufeff{HEADER}{STARTS[0]}\n\n{BOOK}\n{ENDS[0]}{FOOTER}"
     write(cache / "sherlock.txt", served.replace("\n", "\r\n"))
-    assert read_corpus("sherlock") == Documents("sherlock", "text", [BOOK])
+    assert texts(read_corpus("sherlock")) == [BOOK]
 
 
 def test_sherlock_without_header_passes_unchanged(cache: Path) -> None:
     write(cache / "sherlock.txt", f"\n{BOOK}\n\n")
-    assert read_corpus("sherlock").texts == [f"\n{BOOK}\n\n"]
+    assert texts(read_corpus("sherlock")) == [f"\n{BOOK}\n\n"]

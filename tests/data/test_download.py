@@ -17,6 +17,7 @@ import pytest
 from anexa.data import CORPORA, Corpus, cache_folder, fetch, read_corpus
 from anexa.data import download as download_module
 from anexa.errors import AnexaError
+from tests.data.helpers import texts
 
 BODY = b"".join(b"line %d of a made-up corpus\n" % i for i in range(3000))
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -267,8 +268,8 @@ def test_registered_corpus_is_downloaded_when_read(
 ) -> None:
     monkeypatch.setitem(CORPORA, "made-up", corpus(server.url))
     seen: list[int] = []
-    documents = read_corpus("made-up", progress=lambda done, _: seen.append(done))
-    assert documents.texts == BODY.decode().splitlines()
+    made_up = read_corpus("made-up", progress=lambda done, _: seen.append(done))
+    assert texts(made_up) == BODY.decode().splitlines()
     assert seen[-1] == len(BODY)
 
 

@@ -1,8 +1,9 @@
 """Corpora: those known by name (a registry, downloads into a cache, two that need no network),
-files and standard input, all read into `Documents` and split for training and validation.
+files and standard input, all read as `Documents`; then as tokens, in rows for training and
+validation (`tokens`, `batches`).
 """
 
-from anexa.data.corpora import Documents, corpus_source, guess_layout, read_corpus, split
+from anexa.data.corpora import Documents, corpus_source, guess_layout, read_corpus
 from anexa.data.download import Progress, cache_folder, fetch
 from anexa.data.registry import CORPORA, Corpus, Layout
 
@@ -17,5 +18,4 @@ __all__ = [
     "fetch",
     "guess_layout",
     "read_corpus",
-    "split",
 ]

@@ -1,20 +1,22 @@
-"""Documents to train on: read from a known corpus, a file or standard input, and split."""
+"""Documents to train on: read from a known corpus, a file or standard input."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
 import importlib.resources
-import random
+import io
 import sys
 import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from anexa.data.download import Progress, fetch
 from anexa.data.gutenberg import strip_gutenberg
+from anexa.data.reading import decoded, grouped
 from anexa.data.registry import CORPORA, Corpus, Layout
 from anexa.errors import AnexaError, UsageError
 
@@ -25,34 +27,98 @@ __all__ = [
     "corpus_source",
     "guess_layout",
     "read_corpus",
-    "split",
 ]
+
+HEAD = 2**20  # characters that show a text's layout
 
 # Unicode's classes of the marks that lines of verse and prose often end with and entries of a
 # list seldom do: full stops and the like in all scripts, dashes, closing quotes; not brackets.
 _LINE_END_CLASSES = ("Po", "Pd", "Pf")
 
+Source = Callable[[], Iterator[str]]
+"""Reads a text from its beginning, each time it is called, in chunks of any length."""
+
 
 @dataclass(frozen=True)
 class Documents:
-    """A corpus as it was read."""
+    """A corpus, which can be read again and again, and is never held whole."""
 
     name: str
     """The name of the corpus or of the file, or "standard input"."""
     layout: Layout
     """Either "lines", one document a line, or "text", running text."""
-    texts: list[str]
-    """One string a document; "text" has a single one."""
+    size: int
+    """Bytes of all documents in UTF-8."""
+    sha256: str
+    """Of the documents, in hexadecimal, so that it shows whether a corpus has changed."""
+    source: Source = field(repr=False, compare=False)
+
+    @classmethod
+    def survey(cls, name: str, layout: Layout | Literal["auto"], source: Source) -> Documents:
+        """Read a text once, to check all of it and to know its size and its hash.
+
+        Raises `AnexaError` if there is nothing in it.
+        """
+        if layout == "auto":
+            layout = guess_layout(_head(source))
+        fingerprint = _Fingerprint(layout)
+        is_blank = True
+        for texts in grouped(source(), layout):
+            fingerprint.update(texts)
+            is_blank = is_blank and all(map(str.isspace, texts))
+        if is_blank:
+            raise AnexaError(
+                f"{name} holds no text: give a corpus with at least one document in it"
+            )
+        return cls(name, layout, fingerprint.size, fingerprint.sha256, source)
+
+    def groups(self, progress: Progress | None = None) -> Iterator[list[str]]:
+        """The documents of "lines", or the pieces of running text, some at a time: see `grouped`.
+
+        `progress` is told how far it is: bytes so far, and in all.
+
+        Raises `AnexaError` at the end if the text is not what it was at first.
+        """
+        fingerprint = _Fingerprint(self.layout)
+        for texts in grouped(self.source(), self.layout):
+            fingerprint.update(texts)
+            yield texts
+            if progress is not None:
+                progress(fingerprint.size, self.size)
+        if fingerprint.sha256 != self.sha256:
+            raise AnexaError(
+                f"{self.name} changed while it was being read: start again when it is complete"
+            )
+
+
+class _Fingerprint:
+    """The size and the hash of documents that are seen one after another."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._digest = hashlib.sha256(layout.encode())
+        self._of_lines = layout == "lines"
+        self.size = 0
+
+    def update(self, texts: list[str]) -> None:
+        data = [text.encode("utf-8") for text in texts]
+        self.size += sum(map(len, data))
+        if self._of_lines:  # so that "ab", "c" is not "a", "bc"
+            data = [len(document).to_bytes(8, "big") + document for document in data]
+        self._digest.update(b"".join(data))
 
     @property
     def sha256(self) -> str:
-        """Of the content in hexadecimal, so that it shows whether a corpus has changed."""
-        digest = hashlib.sha256(self.layout.encode())
-        for text in self.texts:
-            data = text.encode("utf-8")
-            digest.update(len(data).to_bytes(8, "big"))  # so that "ab", "c" is not "a", "bc"
-            digest.update(data)
-        return digest.hexdigest()
+        return self._digest.hexdigest()
+
+
+def _head(source: Source) -> str:
+    """The first lines of a text: those within its first million characters, about."""
+    head = ""
+    for chunk in source():
+        head += chunk
+        if len(head) >= HEAD:
+            return head[: head.rfind("\n") + 1] or head
+    return head
 
 
 def read_corpus(
@@ -61,16 +127,16 @@ def read_corpus(
     *,
     progress: Progress | None = None,
 ) -> Documents:
-    """Read the corpus that `spec` means.
+    """The corpus that `spec` means, read once from beginning to end.
 
     `spec` is a name from `CORPORA`, the path of a UTF-8 text file, or "-" for standard input.
     A registered name wins over a file of that name; write ./names to mean the file.
     `layout` says whether each line is a document or all of it is running text; "auto" takes
-    what the registry says, and for other texts what `guess_layout` finds.
+    what the registry says, and for other texts what `guess_layout` finds in the first lines.
     `progress` is told how far a download is: bytes so far, and in all where that is known.
 
     Line ends become "\\n" and a byte order mark goes. With "lines", each line is stripped and
-    empty ones are left out.
+    empty ones are left out. A file may have any size; what comes through a pipe is held in memory.
 
     Raises `UsageError` for an unknown layout, and `AnexaError` when there is no such corpus or
     file, when it cannot be read or downloaded, and when it holds no text or something other
@@ -80,20 +146,13 @@ def read_corpus(
         raise UsageError(f"unknown layout {layout!r}: it is one of auto, lines and text")
     corpus = CORPORA.get(spec)  # no such name has a path separator in it
     if corpus is not None:
-        name, text = corpus.name, _read_registered(corpus, progress)
-    elif spec == "-":
-        name = "standard input"
-        text = _decode(_read_standard_input(), name)
-    else:
-        name = Path(spec).name
-        text = _decode(_read_file(spec), spec)
-    if not text.strip():
-        raise AnexaError(f"{name} holds no text: give a corpus with at least one document in it")
-    if layout == "auto":
-        layout = guess_layout(text) if corpus is None else corpus.layout
-    if layout == "text":
-        return Documents(name, layout, [text])
-    return Documents(name, layout, [line.strip() for line in text.split("\n") if line.strip()])
+        source = _registered(corpus, progress)
+        return Documents.survey(corpus.name, corpus.layout if layout == "auto" else layout, source)
+    if spec == "-":
+        return Documents.survey(
+            "standard input", layout, _held(_read_standard_input(), "standard input")
+        )
+    return Documents.survey(Path(spec).name, layout, _file(spec))
 
 
 def corpus_source(spec: str) -> str:
@@ -125,78 +184,20 @@ def guess_layout(text: str) -> Layout:
     return "lines" if is_list else "text"
 
 
-def split(
-    documents: Documents, fraction: float = 0.1, seed: int = 42
-) -> tuple[Documents, Documents]:
-    """Split documents into a part to train on and a part to validate with, losing nothing.
-
-    Of "lines", `fraction` of the documents, drawn by `seed`, are for validation: at least one,
-    and never all. Of "text", it is that fraction of the characters at the end, cut where a line
-    starts if one starts near there.
-
-    Raises `UsageError` if `fraction` is not between 0 and 1, and `AnexaError` if there is too
-    little to have both parts.
-    """
-    if not 0 < fraction < 1:
-        raise UsageError(
-            f"the fraction for validation is {fraction}: choose one between 0 and 1, such as 0.1"
-        )
-    [train, validation] = (
-        _split_lines(documents, fraction, seed)
-        if documents.layout == "lines"
-        else _split_text(documents, fraction)
-    )
-    return (
-        Documents(documents.name, documents.layout, train),
-        Documents(documents.name, documents.layout, validation),
-    )
-
-
-def _split_lines(documents: Documents, fraction: float, seed: int) -> tuple[list[str], list[str]]:
-    n = len(documents.texts)
-    if n < 2:
-        raise AnexaError(
-            f"{documents.name} has a single document, and training and validation need one "
-            "each: add a second line, or read it as running text"
-        )
-    shuffled = list(documents.texts)
-    random.Random(seed).shuffle(shuffled)
-    cut = n - min(n - 1, max(1, round(n * fraction)))
-    return shuffled[:cut], shuffled[cut:]
-
-
-def _split_text(documents: Documents, fraction: float) -> tuple[list[str], list[str]]:
-    [text] = documents.texts
-    n = len(text)
-    if n < 2:
-        raise AnexaError(
-            f"{documents.name} has a single character, and training and validation need one "
-            "each: give a longer text"
-        )
-    cut = n - min(n - 1, max(1, round(n * fraction)))
-    # Half of the smaller part at most, so that a short text is still split about as asked.
-    near = min(500, cut // 2, (n - cut) // 2)
-    before = text.rfind("\n", cut - near, cut) + 1  # 0 where there is none
-    after = text.find("\n", cut, cut + near) + 1
-    starts = [start for start in (before, after) if start]
-    cut = min(starts, key=lambda start: abs(start - cut), default=cut)
-    return [text[:cut]], [text[cut:]]
-
-
-def _read_registered(corpus: Corpus, progress: Progress | None) -> str:
+def _registered(corpus: Corpus, progress: Progress | None) -> Source:
     if corpus.source is None:
-        return _AT_HAND[corpus.name]()
-    path = fetch(corpus, progress)
-    text = _decode(_read_file(str(path)), str(path))
-    return strip_gutenberg(text) if corpus.gutenberg else text
+        return _held(_AT_HAND[corpus.name](), corpus.name)
+    source = _file(str(fetch(corpus, progress)))
+    if not corpus.gutenberg:
+        return source
+    return _held(strip_gutenberg("".join(source())).encode("utf-8"), corpus.name)
 
 
-def _first_names() -> str:
-    file = importlib.resources.files("anexa.data") / "firstnames.txt"
-    return _decode(file.read_bytes(), "firstnames")
+def _first_names() -> bytes:
+    return (importlib.resources.files("anexa.data") / "firstnames.txt").read_bytes()
 
 
-def _python_docs() -> str:
+def _python_docs() -> bytes:
     try:
         from pydoc_data.topics import topics
     except ImportError as error:
@@ -204,10 +205,11 @@ def _python_docs() -> str:
             "this Python was installed without its documentation, the module pydoc_data: "
             "choose another corpus, such as firstnames"
         ) from error
-    return "\n\n".join(topics[topic].strip() for topic in sorted(topics)) + "\n"
+    text = "\n\n".join(topics[topic].strip() for topic in sorted(topics)) + "\n"
+    return text.encode("utf-8")
 
 
-_AT_HAND: dict[str, Callable[[], str]] = {
+_AT_HAND: dict[str, Callable[[], bytes]] = {
     "firstnames": _first_names,
     "python-docs": _python_docs,
 }
@@ -219,14 +221,31 @@ def _read_standard_input() -> bytes:
     return sys.stdin.buffer.read()
 
 
-def _read_file(spec: str) -> bytes:
+def _held(data: bytes, where: str) -> Source:
+    return lambda: decoded(io.BytesIO(data), where)
+
+
+def _file(spec: str) -> Source:
     path = Path(spec)
-    try:
+
+    def source() -> Iterator[str]:
+        with _file_errors(spec), path.open("rb") as file:
+            yield from decoded(file, spec)
+
+    with _file_errors(spec):
         if not spec:
             raise _not_found(spec)
         if path.is_dir():
             raise AnexaError(f"{spec} is a folder: give the path of a text file in it")
-        return path.read_bytes()
+        # A pipe has a path too, and can be read only once.
+        return source if path.is_file() else _held(path.read_bytes(), spec)
+
+
+@contextmanager
+def _file_errors(spec: str) -> Iterator[None]:
+    """What the system says about a file, as one sentence."""
+    try:
+        yield
     except (FileNotFoundError, ValueError) as error:  # ValueError: no path at all, as "\0"
         raise _not_found(spec) from error
     except OSError as error:
@@ -242,20 +261,3 @@ def _not_found(spec: str) -> AnexaError:
         f"there is no corpus and no file named {spec!r}{suggestion}: give the path of a text "
         f"file, or one of {', '.join(CORPORA)}"
     )
-
-
-def _decode(data: bytes, where: str) -> str:
-    """Plain text from bytes: UTF-8, "\\n" for line ends, no byte order mark."""
-    if b"\0" in data:
-        raise AnexaError(
-            f"{where} is not a text file, it has a NUL byte at offset {data.index(0)}: "
-            "save it as UTF-8 text"
-        )
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise AnexaError(
-            f"{where} is not UTF-8 text, see the byte at offset {error.start}: "
-            "save it with the encoding UTF-8"
-        ) from error
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")

@@ -52,7 +52,7 @@ class _Meter:
 
 
 def cache_folder() -> Path:
-    """The folder that downloads are kept in: $ANEXA_CACHE, or else the system's cache folder."""
+    """For downloads and tokens: $ANEXA_CACHE, or else a folder where the system has its caches."""
     if chosen := os.environ.get("ANEXA_CACHE"):
         return Path(chosen).absolute()
     import pooch  # type: ignore[import-untyped]

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from anexa.data import Documents, Progress, corpus_source, read_corpus, split
-from anexa.data.batches import Lines, Rows, Windows
+from anexa.data import Documents, Progress, corpus_source, read_corpus
+from anexa.data.batches import Rows
 from anexa.engines import Adam, Batch, Engine, open_engine
 from anexa.errors import AnexaError
 from anexa.model.files import remove_parts, write_atomic
@@ -21,10 +21,10 @@ from anexa.model.folder import (
     write_model,
     write_weights,
 )
-from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weights, initial_weights
 from anexa.training.card import model_card
 from anexa.training.checkpoint import STATE, Evaluation, History, State, read_state, write_state
+from anexa.training.corpus import check_unchanged, prepare, tokenizer_for
 from anexa.training.schedule import Clock, learning_rate
 from anexa.training.settings import Settings
 
@@ -78,20 +78,16 @@ class Run:
         self.resumed = state is not None
         self._source = corpus_source(settings.corpus)
         self._corpus_sha256 = documents.sha256
-        training, validation = split(documents, seed=settings.seed)
         if state:
             model = load_model(folder)
             self.config, self.tokenizer, weights = model.config, model.tokenizer, state.weights
             check_weights(weights, self.config, folder / STATE)
         else:
-            self.tokenizer = Tokenizer.of_characters(
-                documents.texts, begins_documents=documents.layout == "lines"
-            )
+            self.tokenizer = tokenizer_for("char", documents)
             self.config = settings.model.config(self.tokenizer.vocab_size)
             weights = initial_weights(self.config, random.Random(settings.seed))
-        self._training = self._rows(training)
-        self._validation = self._rows(validation)
-        self._training.batch(0, 1)  # a text that is too short is said before anything is computed
+        data = prepare(documents, self.tokenizer, self.config.block_size, settings.seed)
+        self._training, self._validation = data.training, data.validation
         self.engine = self._open_engine(weights)
         if state is None:
             self._evaluate()
@@ -136,11 +132,7 @@ class Run:
             remove_parts(place)
         settings = state.settings
         documents = read_corpus(state.corpus, settings.layout, progress=progress)
-        if documents.sha256 != state.corpus_sha256:
-            raise AnexaError(
-                f"the corpus {settings.corpus} has changed since this training began: put the old "
-                "text back, or start a new training"
-            )
+        check_unchanged(documents, state.corpus_sha256)
         run = cls(settings, folder, documents, state)
         if run.done:
             run._write_model()  # a kill after the last checkpoint may have left an older one
@@ -233,13 +225,6 @@ class Run:
         beta1, beta2 = self.settings.model.betas
         adam = Adam(beta1, beta2)
         return open_engine(self.settings.engine, self.config, weights, adam=adam)
-
-    def _rows(self, documents: Documents) -> Rows:
-        tokens = [self.tokenizer.encode(text) for text in documents.texts]
-        length, seed = self.config.block_size, self.settings.seed
-        if documents.layout == "lines":
-            return Lines(tokens, self.tokenizer.boundary, length, seed)
-        return Windows([self.tokenizer.boundary, *tokens[0]], length, seed)
 
     def _card(self) -> str:
         return model_card(self.config, self.settings, self.corpus, self.history)

@@ -1,0 +1,128 @@
+"""A corpus as a run needs it: a tokenizer, and rows to train on and to validate with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+
+from anexa.data import Documents, Layout, Progress
+from anexa.data.batches import Rows, split
+from anexa.data.tokens import tokenize
+from anexa.errors import AnexaError, UsageError
+from anexa.model.files import read_bytes
+from anexa.model.tokenizer import LEAST_BYTES, Tokenizer
+
+MOST_BYTES = 1_000_000  # ids of byte-level BPE; of so many, most would never be seen
+# Bytes of text that BPE is trained on, at most. Where nearly all words differ, as in languages that
+# put no spaces between them, it takes 70 times as much memory.
+SAMPLE = 8 * 2**20
+
+
+@dataclass(frozen=True)
+class Data:
+    """A corpus that is ready for training.
+
+    Attributes:
+        name: of the corpus.
+        layout: "lines" or "text".
+        sha256: of its content.
+        tokenizer: whose ids the rows have.
+        training: the rows to train on.
+        validation: the rows that no step sees.
+    """
+
+    name: str
+    layout: Layout
+    sha256: str
+    tokenizer: Tokenizer
+    training: Rows
+    validation: Rows
+
+
+def prepare(
+    documents: Documents,
+    tokenizer: Tokenizer,
+    block_size: int,
+    seed: int,
+    progress: Progress | None = None,
+) -> Data:
+    """Encode a corpus, split it, and make rows of it.
+
+    Args:
+        documents: the corpus.
+        tokenizer: from `tokenizer_for`, or the model's own where a run goes on.
+        block_size: so many tokens of a row are predicted, at most.
+        seed: of the split and of the order of rows.
+        progress: is told how far the encoding is: bytes of text so far, and in all.
+
+    Raises:
+        AnexaError: there is too little to train on, or `tokenize` has met a hindrance.
+    """
+    training, validation = split(tokenize(documents, tokenizer, progress), block_size, seed)
+    training.batch(0, 1)  # a text that is too short is said before anything is computed
+    return Data(documents.name, documents.layout, documents.sha256, tokenizer, training, validation)
+
+
+def tokenizer_for(spec: str, documents: Documents) -> Tokenizer:
+    """The tokenizer that `spec` means, for prompts as the documents' layout has them.
+
+    `spec` is "char", one id for each character of the documents; "bpe:4096", byte-level BPE with
+    that many ids, or as many as come about, trained on at most 8 MiB, spread evenly over them;
+    or the path of a `tokenizer.json` or of a folder with one in it.
+
+    Raises:
+        AnexaError: there is no such file, or no tokenizer with a boundary symbol in it.
+        UsageError: a number of ids that no tokenizer can have.
+    """
+    begins_documents = documents.layout == "lines"
+    if spec == "char":
+        return Tokenizer.of_characters(map("".join, documents.groups()), begins_documents)
+    vocab_size = bpe_size(spec)
+    if vocab_size is not None:
+        every = -(-documents.size // SAMPLE)
+        texts = chain.from_iterable(islice(documents.groups(), 0, None, every))
+        return Tokenizer.of_bytes(texts, vocab_size, begins_documents)
+    path = Path(spec)
+    if not path.exists():
+        raise AnexaError(
+            f"there is no tokenizer {spec!r}: --tokenizer is char, bpe:4096 or another number, or "
+            "the path of a tokenizer.json or of a model folder"
+        )
+    path = path / "tokenizer.json" if path.is_dir() else path
+    try:
+        tokenizer = Tokenizer.from_json(read_bytes(path).decode("utf-8", errors="replace"))
+    except AnexaError as error:
+        raise AnexaError(f"--tokenizer {spec}: {error}") from error
+    return tokenizer.beginning(begins_documents)
+
+
+def bpe_size(spec: str) -> int | None:
+    """The number in "bpe:4096", or None if `spec` is of another kind.
+
+    Raises:
+        UsageError: no tokenizer can have so many ids.
+    """
+    if not spec.startswith("bpe:"):
+        return None
+    digits = spec.removeprefix("bpe:")
+    if digits.isdecimal() and len(digits) < 9 and LEAST_BYTES <= int(digits) <= MOST_BYTES:
+        return int(digits)
+    raise UsageError(
+        f"--tokenizer {spec}: BPE needs a number of tokens from {LEAST_BYTES}, which are the bytes "
+        f"and a boundary, to {MOST_BYTES}, as in bpe:4096"
+    )
+
+
+def check_unchanged(documents: Documents, sha256: str) -> None:
+    """Make sure that a corpus has the hash that it had.
+
+    Raises:
+        AnexaError: it has another.
+    """
+    if documents.sha256 != sha256:
+        raise AnexaError(
+            f"the corpus {documents.name} has changed since this training began (it was sha256 "
+            f"{sha256[:12]}…, now {documents.sha256[:12]}…): put the old text back, or start a "
+            "new training"
+        )

@@ -1,0 +1,33 @@
+"""Documents and tokens out of lists."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+
+from anexa.data import Documents, Layout
+from anexa.data.reading import decoded
+from anexa.data.tokens import Array
+
+
+def documents(layout: Layout, text: str, name: str = "x") -> Documents:
+    """A corpus as it would be read from a file with this text."""
+    data = text.encode("utf-8")
+    return Documents.survey(name, layout, lambda: decoded(io.BytesIO(data), name))
+
+
+def texts(corpus: Documents) -> list[str]:
+    """All documents, or the whole of a running text."""
+    pieces = [text for group in corpus.groups() for text in group]
+    return pieces if corpus.layout == "lines" else ["".join(pieces)]
+
+
+def framed(texts: Sequence[Sequence[int]], boundary: int) -> tuple[Array, Array, Array]:
+    """Documents that are tokens, as `Lines` takes them: ids, borders, and all their numbers."""
+    ids, borders = [boundary], [0]
+    for text in texts:
+        ids += [*text, boundary]
+        borders.append(len(ids) - 1)
+    return np.array(ids), np.array(borders), np.arange(len(texts))

@@ -1,0 +1,96 @@
+"""A text read in chunks is the text read whole."""
+
+from __future__ import annotations
+
+import io
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from anexa.data import Layout, reading
+from anexa.data.reading import decoded, grouped
+from anexa.errors import AnexaError
+
+characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+texts = st.text(characters | st.sampled_from("\r\n\r\n \ufeffé日😀"), max_size=60)
+sizes = st.integers(1, 9)
+
+
+def plain(data: bytes) -> str:
+    """What a text file says, by Python's own means."""
+    text = data.decode("utf-8").removeprefix("\ufeff")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def chunked(data: bytes, size: int) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "CHUNK", size)
+        return "".join(decoded(io.BytesIO(data), "x"))
+
+
+@given(texts, sizes)
+@example("\ufeff\ufeffa\r\n\r\r\n\r", 1)
+@example("😀\r", 1)
+def test_chunks_join_to_the_whole(text: str, size: int) -> None:
+    assert chunked(text.encode("utf-8"), size) == plain(text.encode("utf-8"))
+
+
+@given(texts, st.binary(min_size=1, max_size=4), texts, sizes)
+@example("é", b"\xc3", "", 1)
+@example("", b"\xe2\x82", "a", 2)
+@example("\ufeff", b"\xff", "", 3)
+def test_the_first_wrong_byte_is_named(before: str, wrong: bytes, after: str, size: int) -> None:
+    data = before.encode("utf-8") + wrong + after.encode("utf-8")
+    if b"\0" in wrong:
+        return
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        with pytest.raises(AnexaError, match=rf"x is not UTF-8 .* offset {error.start}:"):
+            chunked(data, size)
+    else:
+        assert chunked(data, size) == plain(data)
+
+
+@given(texts, sizes)
+def test_a_nul_byte_is_named(text: str, size: int) -> None:
+    data = text.encode("utf-8")
+    with pytest.raises(AnexaError, match=rf"NUL byte at offset {len(data)}:"):
+        chunked(data + b"\0a\0", size)
+
+
+def cut_up(text: str, layout: Layout, cuts: list[int], piece: int) -> list[str]:
+    """All pieces of a text that comes in chunks which end in these places."""
+    ends = [0, *sorted(cut for cut in cuts if cut < len(text)), len(text)]
+    chunks = [text[a:b] for a, b in pairwise(ends)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "PIECE", piece)
+        return [piece for group in grouped(chunks, layout) for piece in group]
+
+
+@given(texts, st.lists(st.integers(0, 60)))
+def test_lines_are_the_same_whatever_the_chunks(text: str, cuts: list[int]) -> None:
+    expected = [line.strip() for line in text.split("\n") if line.strip()]
+    assert cut_up(text, "lines", cuts, 4) == expected
+
+
+@given(st.text("ab \n", max_size=60), st.lists(st.integers(0, 60)), st.integers(1, 9))
+def test_pieces_are_the_same_whatever_the_chunks(text: str, cuts: list[int], piece: int) -> None:
+    pieces = cut_up(text, "text", cuts, piece)
+    assert "".join(pieces) == text
+    assert pieces == cut_up(text, "text", [], piece)
+    assert all(0 < len(p) <= piece for p in pieces)
+    for p, following in pairwise(pieces):
+        if not p.endswith("\n"):
+            possible = (p + following)[:piece]
+            assert "\n" not in possible
+            assert following.startswith(" ") or " " not in possible[1:]
+
+
+def test_pieces_end_where_lines_do() -> None:
+    assert cut_up("ab cd\nef\ngh", "text", [], 8) == ["ab cd\n", "ef\ngh"]
+    assert cut_up("ab cd ef", "text", [], 7) == ["ab cd", " ef"]
+    assert cut_up("abcdef", "text", [], 4) == ["abcd", "ef"]
+    assert cut_up(" abcdef", "text", [], 4) == [" abc", "def"]

@@ -1,0 +1,214 @@
+"""The tokens of a corpus: the same in memory and in a file, and the file whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from anexa.data import Documents, Layout, reading, tokens
+from anexa.data.tokens import Array, Tokens, tokenize
+from anexa.errors import AnexaError
+from tests.data.helpers import documents
+from tests.data.helpers import texts as texts_of
+
+
+class CodePoints:
+    """A tokenizer whose ids are Unicode's, and 0 between documents."""
+
+    boundary = 0
+    times = 0
+
+    def __init__(self, vocab_size: int = sys.maxunicode + 1) -> None:
+        self.vocab_size = vocab_size
+
+    def encode_all(self, texts: Sequence[str]) -> tuple[Array, Array]:
+        self.times += 1
+        return np.array([ord(c) for text in texts for c in text]), np.array([*map(len, texts)])
+
+    def to_json(self) -> str:
+        return f"code points {self.vocab_size}"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ANEXA_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "tokens"
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it is, its tokens go into a file."""
+    monkeypatch.setattr(tokens, "LARGE", 0)
+
+
+def folders(cache: Path) -> list[Path]:
+    return sorted(cache.iterdir()) if cache.exists() else []
+
+
+def same(one: Tokens, other: Tokens) -> bool:
+    return (
+        one.layout == other.layout
+        and one.ids.dtype == other.ids.dtype
+        and one.ids.tolist() == other.ids.tolist()
+        and one.borders.tolist() == other.borders.tolist()
+    )
+
+
+TEXT = documents("text", "The quick brown fox\njumps over 日本.\n" * 9)
+NAMES = documents("lines", "anna\nbela\né\n")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=60),
+    st.sampled_from(["lines", "text"]),
+    st.integers(1, 9),
+    st.integers(1, 9),
+)
+def test_in_a_file_and_in_memory(text: str, layout: Layout, chunk: int, piece: int) -> None:
+    text += "x"
+    with pytest.MonkeyPatch.context() as patch:
+        corpus = documents(layout, text)
+        in_memory = tokenize(corpus, CodePoints())
+        patch.setattr(reading, "CHUNK", chunk)
+        patch.setattr(reading, "PIECE", piece)
+        in_pieces = tokenize(corpus, CodePoints())
+        patch.setattr(tokens, "LARGE", 0)
+        in_file = tokenize(corpus, CodePoints())
+        assert isinstance(in_file.ids.base, np.memmap)
+        assert not in_file.ids.flags.writeable
+        assert same(in_memory, in_pieces)
+        assert same(in_memory, in_file)
+        assert same(in_memory, tokenize(corpus, CodePoints()))
+    if layout == "text":
+        assert in_memory.ids.tolist() == [0, *map(ord, text.removeprefix("\ufeff"))]
+        return
+    borders = in_memory.borders
+    framed = [in_memory.ids[a : b + 1].tolist() for a, b in pairwise(borders)]
+    assert framed == [[0, *map(ord, document), 0] for document in texts_of(corpus)]
+
+
+def test_only_large_corpora_go_into_the_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "LARGE", TEXT.size)
+    tokenize(TEXT, CodePoints())
+    assert not folders(cache)
+    monkeypatch.setattr(tokens, "LARGE", TEXT.size - 1)
+    tokenize(TEXT, CodePoints())
+    assert len(folders(cache)) == 1
+
+
+@pytest.mark.usefixtures("large")
+def test_two_bytes_a_token_where_they_are_enough(cache: Path) -> None:
+    corpus = documents("text", "abc")
+    assert tokenize(corpus, CodePoints(2**16)).ids.dtype == np.uint16
+    [folder] = folders(cache)
+    assert (folder / "ids").stat().st_size == 8
+    assert tokenize(corpus, CodePoints(2**16 + 1)).ids.dtype == np.uint32
+
+
+@pytest.mark.usefixtures("large")
+def test_a_corpus_is_encoded_once(cache: Path) -> None:
+    coder = CodePoints()
+    first = tokenize(TEXT, coder)
+    times = coder.times
+    assert same(tokenize(TEXT, coder), first)
+    assert coder.times == times
+    assert same(tokenize(documents("text", "".join(texts_of(TEXT)), "another name"), coder), first)
+    assert coder.times == times
+    tokenize(TEXT, CodePoints(sys.maxunicode + 2))  # another tokenizer
+    tokenize(NAMES, coder)  # another text
+    assert coder.times == times + 1
+    assert len(folders(cache)) == 3
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize("name", ["ids", "borders", "sizes.json"])
+@pytest.mark.parametrize("damage", ["cut", "longer", "gone"])
+def test_damaged_files_are_made_again(name: str, damage: str, cache: Path) -> None:
+    good = tokenize(NAMES, CodePoints())
+    whole = [good.ids.tolist(), good.borders.tolist()]
+    [folder] = folders(cache)
+    path = folder / name
+    if damage == "gone":
+        path.unlink()
+    else:
+        data = path.read_bytes()
+        path.write_bytes(data[:-1] if damage == "cut" else data + b"\0")
+    again = tokenize(NAMES, CodePoints())
+    assert [again.ids.tolist(), again.borders.tolist()] == whole
+    assert folders(cache) == [folder]
+
+
+KILLED = """
+import os, sys
+from anexa.data import read_corpus, reading, tokens
+from tests.data.test_tokens import CodePoints
+tokens.LARGE, reading.CHUNK = 0, 100
+def progress(done, total):
+    if done > total // 2:
+        os._exit(9)  # nothing is tidied up, as by a kill
+tokens.tokenize(read_corpus(sys.argv[1], "text"), CodePoints(), progress)
+"""
+
+
+@pytest.mark.usefixtures("large")
+def test_a_kill_leaves_nothing_that_is_taken_for_whole(tmp_path: Path, cache: Path) -> None:
+    path = tmp_path / "x.txt"
+    path.write_bytes("".join(texts_of(TEXT)).encode("utf-8"))
+    process = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    assert process.returncode == 9
+    [part] = folders(cache)
+    assert part.name.startswith(tokens.PART)
+    assert tokenize(TEXT, CodePoints()).ids.tolist()[1:] == [*map(ord, texts_of(TEXT)[0])]
+    assert part in folders(cache), "it may be another process at work"
+    os.utime(part, (time.time() - tokens.STALE - 9,) * 2)
+    tokenize(NAMES, CodePoints())
+    assert part not in folders(cache)
+    assert len(folders(cache)) == 2
+
+
+@pytest.mark.usefixtures("large")
+def test_a_full_disk(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(AnexaError, match=r"tokens of x in .*tokens: No space .* MiB there, or set"):
+        tokenize(TEXT, CodePoints())
+    assert not folders(cache)
+
+
+@pytest.mark.usefixtures("large")
+def test_a_cache_that_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file", encoding="utf-8")
+    with pytest.raises(AnexaError, match=r"cannot keep the tokens of x in .*: .*ANEXA_CACHE"):
+        tokenize(TEXT, CodePoints())
+
+
+@pytest.mark.usefixtures("large")
+def test_a_corpus_that_changes_while_it_is_encoded(cache: Path) -> None:
+    changed = Documents("x", "text", TEXT.size, TEXT.sha256, NAMES.source)
+    with pytest.raises(AnexaError, match="x changed while it was being read"):
+        tokenize(changed, CodePoints())
+    assert not folders(cache)
+
+
+@pytest.mark.usefixtures("large")
+def test_progress_ends_with_all_bytes() -> None:
+    told: list[tuple[int, int | None]] = []
+    tokenize(TEXT, CodePoints(), lambda done, total: told.append((done, total)))
+    assert told[-1] == (TEXT.size, TEXT.size)
+    told.clear()
+    tokenize(TEXT, CodePoints(), lambda done, total: told.append((done, total)))
+    assert not told

@@ -1,0 +1,211 @@
+"""From a corpus to rows, with each kind of tokenizer, and in little memory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from anexa.data import Layout, read_corpus
+from anexa.errors import AnexaError, UsageError
+from anexa.model.folder import create_folder
+from anexa.model.tokenizer import Tokenizer
+from anexa.training import corpus
+from anexa.training.corpus import bpe_size, check_unchanged, prepare, tokenizer_for
+from tests.data.helpers import documents, texts
+from tests.model.helpers import small_model
+
+SENTENCE = "the cat sat on the mat, and the rat sat on the cat.\n"
+TEXT = documents("text", SENTENCE * 9)
+NAMES = documents("lines", "anna\nhanna\nbela\nella\n")
+
+
+# Which tokenizer
+
+
+def test_characters() -> None:
+    tokenizer = tokenizer_for("char", TEXT)
+    assert tokenizer.vocab_size == len(set(SENTENCE)) + 1
+    assert not tokenizer.begins_documents
+    names = tokenizer_for("char", NAMES)
+    assert names.begins_documents
+    assert names.vocab_size == len(set("annahannabelaella")) + 1  # no line end among them
+
+
+def test_bytes() -> None:
+    tokenizer = tokenizer_for("bpe:270", TEXT)
+    assert tokenizer.vocab_size == 270
+    assert len(tokenizer.encode(SENTENCE)) < len(SENTENCE) - 10
+    assert not tokenizer.begins_documents
+    assert tokenizer_for("bpe:258", NAMES).begins_documents
+    assert tokenizer_for("bpe:100000", TEXT).vocab_size < 400, "as many as there are"
+
+
+def test_only_a_part_of_a_large_corpus_is_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anexa.data.reading.CHUNK", 10)
+    monkeypatch.setattr(corpus, "SAMPLE", 60)
+    many = documents("lines", "abababab\n\n" * 10 + "cdcdcdcd\n\n" * 10)
+    learned = tokenizer_for("bpe:300", many)
+    assert len(learned.encode("abababab")) == len(learned.encode("cdcdcdcd")) < 8, "from all parts"
+    few = documents("lines", "abababab\n\ncdcdcdcd\n\n" * 6)  # each second one
+    learned = tokenizer_for("bpe:300", few)
+    assert len(learned.encode("abababab")) < len(learned.encode("cdcdcdcd")) == 8
+
+
+@pytest.mark.parametrize(
+    "spec", ["bpe:", "bpe:256", "bpe:-1", "bpe:0", "bpe:4k", "bpe:1000001", "bpe:" + "9" * 30]
+)
+def test_sizes_that_bpe_cannot_have(spec: str) -> None:
+    for _ in range(2):
+        with pytest.raises(UsageError, match=f"--tokenizer {spec}: BPE needs .* from 257"):
+            tokenizer_for(spec, TEXT)
+
+
+def test_sizes_of_bpe() -> None:
+    assert [bpe_size(spec) for spec in ("bpe:257", "bpe:1000000", "char", "a/bpe:1")] == [
+        257,
+        1_000_000,
+        None,
+        None,
+    ]
+
+
+@pytest.mark.parametrize("as_folder", [True, False])
+@pytest.mark.parametrize("begins_documents", [True, False])
+def test_a_tokenizer_that_is_there(as_folder: bool, begins_documents: bool, tmp_path: Path) -> None:
+    trained = Tokenizer.of_bytes(["ab ab abc"], 300, begins_documents)
+    create_folder(tmp_path / "model", small_model(tokenizer=trained), "")
+    spec = tmp_path / "model" if as_folder else tmp_path / "model" / "tokenizer.json"
+    for layout in (TEXT, NAMES):
+        found = tokenizer_for(str(spec), layout)
+        assert found.encode(SENTENCE) == trained.encode(SENTENCE)
+        assert found.begins_documents == (layout is NAMES), "as the corpus is, not the model"
+        assert found.encode_prompt("a")[-1:] == trained.encode("a")
+
+
+def test_a_tokenizer_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(AnexaError, match=r"no tokenizer 'chars': --tokenizer is char, bpe:4096"):
+        tokenizer_for("chars", TEXT)
+    with pytest.raises(AnexaError, match=r"it has no tokenizer\.json"):
+        tokenizer_for(str(tmp_path), TEXT)
+    (tmp_path / "x.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(AnexaError, match=r"--tokenizer .*x\.json: tokenizer\.json is damaged"):
+        tokenizer_for(str(tmp_path / "x.json"), TEXT)
+    foreign = tokenizer_for("bpe:260", TEXT).to_json().replace("<|endoftext|>", "</s>")
+    (tmp_path / "x.json").write_text(foreign, encoding="utf-8")
+    with pytest.raises(AnexaError, match=r"x\.json: the tokenizer has no symbol <\|endoftext\|>"):
+        tokenizer_for(str(tmp_path / "x.json"), TEXT)
+
+
+# What comes of it
+
+
+@pytest.mark.parametrize("spec", ["char", "bpe:300"])
+def test_the_rows_are_the_text(spec: str) -> None:
+    tokenizer = tokenizer_for(spec, TEXT)
+    data = prepare(TEXT, tokenizer, 8, seed=1)
+    assert (data.name, data.layout, data.sha256) == ("x", "text", TEXT.sha256)
+    assert data.tokenizer is tokenizer
+    rows = [*data.training.sample(10**9), *data.validation.sample(10**9)]
+    assert rows[0][0] == tokenizer.boundary
+    assert tokenizer.decode([token for row in rows for token in row[1:]]) == SENTENCE * 9
+
+
+@pytest.mark.parametrize("spec", ["char", "bpe:300"])
+def test_the_rows_are_the_documents(spec: str) -> None:
+    tokenizer = tokenizer_for(spec, NAMES)
+    data = prepare(NAMES, tokenizer, 30, seed=1)
+    rows = [*data.training.sample(10**9), *data.validation.sample(10**9)]
+    assert all(row[0] == row[-1] == tokenizer.boundary for row in rows)
+    assert sorted(map(tokenizer.decode, rows)) == sorted(texts(NAMES))
+
+
+def test_a_text_that_is_too_short() -> None:
+    with pytest.raises(AnexaError, match="the text is too short"):
+        prepare(TEXT, tokenizer_for("char", TEXT), 1000, seed=1)
+
+
+def test_a_corpus_that_changed() -> None:
+    check_unchanged(TEXT, TEXT.sha256)
+    with pytest.raises(AnexaError) as caught:
+        check_unchanged(TEXT, "0123456789abcdef")
+    assert str(caught.value) == (
+        "the corpus x has changed since this training began (it was sha256 0123456789ab…, now "
+        f"{TEXT.sha256[:12]}…): put the old text back, or start a new training"
+    )
+
+
+# In little memory
+
+# The pages of a mapped file count as a process's memory as long as the system has no better use
+# for them, and it takes them away when it has. What a process cannot do without is RssAnon. There
+# is no record of its peak, so a thread looks at it all the time.
+FRUGAL = """
+import sys, threading, time
+
+def held():
+    for line in open("/proc/self/status"):
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) / 1024
+
+from anexa.data import read_corpus
+from anexa.engines import Batch
+from anexa.training.corpus import prepare, tokenizer_for
+
+path, spec, layout = sys.argv[1:]
+before, peak, done = held(), 0, False
+
+def watch():
+    global peak
+    while not done:
+        peak = max(peak, held())
+        time.sleep(0.002)
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+documents = read_corpus(path, layout)
+data = prepare(documents, tokenizer_for(spec, documents), 128, 42)
+for step in range(300):
+    Batch.from_rows(data.training.batch(step, 8))
+Batch.from_rows(data.validation.sample(128))
+done = True
+watcher.join()
+print(peak - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what of a process is its own")
+@pytest.mark.parametrize(
+    ("spec", "layout", "size"),
+    [
+        ("char", "text", 160),
+        pytest.param("char", "text", 2048, marks=pytest.mark.slow),
+        pytest.param("char", "lines", 320, marks=pytest.mark.slow),
+        pytest.param("bpe:4096", "text", 320, marks=pytest.mark.slow),
+        pytest.param("bpe:4096", "lines", 320, marks=pytest.mark.slow),
+    ],
+)
+def test_half_of_a_large_text_would_not_fit(
+    spec: str, layout: Layout, size: int, tmp_path: Path
+) -> None:
+    """2 GiB of text are trained on in under 1 GiB of memory, and less text in less."""
+    source = texts(read_corpus("python-docs"))[0]
+    lines = [line for line in source.split("\n") if layout == "text" or len(line) > 40]
+    block = ("\n".join(lines) + "\n").encode("utf-8")
+    path = tmp_path / "large.txt"
+    with path.open("wb") as file:
+        for i in range(size * 2**20 // len(block)):
+            file.write(b"%d\n" % i + block)
+    process = subprocess.run(
+        [sys.executable, "-c", FRUGAL, str(path), spec, layout],
+        env=os.environ | {"ANEXA_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    assert 0 < float(process.stdout) < size / 2
+    assert (tmp_path / "cache" / "tokens").is_dir()
