@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from anexa.errors import AnexaError
+from anexa.training import lock
+from anexa.training.lock import LOCK, Lock, is_running
+from tests.cli.process import listing
+
+HOLDER = """
+import sys
+from pathlib import Path
+from anexa.training.lock import Lock
+with Lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "m" / "training").mkdir(parents=True)
+    return tmp_path / "m"
+
+
+@contextmanager
+def holder(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock until its input ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)},
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+
+
+def test_one_process_at_a_time(folder: Path) -> None:
+    assert not is_running(folder)
+    with holder(folder) as process:
+        assert is_running(folder)
+        with pytest.raises(AnexaError, match=f"^the training in {folder} is running already: "):
+            Lock(folder).acquire()
+        assert is_running(folder)
+        process.communicate()
+    assert not is_running(folder)
+    with Lock(folder):
+        assert is_running(folder)
+
+
+def test_a_killed_process_holds_nothing(folder: Path) -> None:
+    with holder(folder) as process:
+        process.kill()
+        process.wait()
+        assert not is_running(folder)
+        with Lock(folder):
+            pass
+
+
+def test_asking_neither_frees_nor_writes(folder: Path) -> None:
+    assert not is_running(folder)
+    assert not is_running(folder / "nowhere")
+    assert listing(folder) == {"training": None}
+    held = Lock(folder)
+    held.acquire()
+    before = listing(folder)
+    for _ in range(3):  # in the process that holds it, too
+        assert is_running(folder)
+    assert listing(folder) == before
+    with pytest.raises(AnexaError):
+        Lock(folder).acquire()
+    held.release()
+    assert not is_running(folder)
+    held.release()  # once more does no harm
+
+
+def test_whoever_asks_does_not_keep_a_training_from_starting(folder: Path) -> None:
+    (folder / LOCK).touch()
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            is_running(folder)
+
+    askers = [threading.Thread(target=ask) for _ in range(2)]
+    for asker in askers:
+        asker.start()
+    try:
+        for _ in range(200):
+            with Lock(folder):
+                pass
+    finally:
+        done.set()
+        for asker in askers:
+            asker.join()
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with pytest.raises(AnexaError, match=r"^cannot write .*lock: No such file"):
+        Lock(tmp_path / "nowhere").acquire()
+
+
+def test_without_locks_training_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(lock, "_lock", refuse)
+    with Lock(folder):
+        assert not is_running(folder)
