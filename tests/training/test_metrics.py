@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anexa.errors import AnexaError
+from anexa.training.metrics import METRICS, Metrics, Sample, read_metrics
+from tests.training.metrics import record
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model folder, as far as metrics need one."""
+    (tmp_path / "m" / "training").mkdir(parents=True)
+    return tmp_path / "m"
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    """The file as any JSON reader has it, which knows no NaN."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    text = (folder / METRICS).read_text("utf-8")
+    assert text.endswith("\n")
+    return [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
+
+
+def test_what_is_written_can_be_read_at_once(folder: Path) -> None:
+    metrics = Metrics(folder)
+    first, second = record(10), record(20, validation_loss=1.75, peak_share=0.4)
+    metrics.add(first)
+    assert read_metrics(folder) == ([first], [])
+    metrics.sample(10, "однажды\n«b»\u2028\x85")
+    metrics.add(second)
+    assert read_metrics(folder) == ([first, second], [Sample(10, "однажды\n«b»\u2028\x85")])
+    assert b'"step": 10' in (folder / METRICS).read_bytes().splitlines()[0]
+
+
+def test_a_line_is_plain_json(folder: Path) -> None:
+    metrics = Metrics(folder)
+    metrics.add(record(10, loss=1.5, validation_loss=1.75))
+    metrics.sample(10, "an")
+    assert lines(folder) == [
+        {
+            "step": 10,
+            "tokens": 10240,
+            "seconds": 5.0,
+            "loss": 1.5,
+            "validation_loss": 1.75,
+            "learning_rate": 0.004,
+            "gradient_norm": 0.25,
+            "tokens_per_second": 2048.0,
+            "peak_share": None,
+        },
+        {"step": 10, "text": "an"},
+    ]
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_null(number: float, folder: Path) -> None:
+    Metrics(folder).add(record(1, loss=number, gradient_norm=number, validation_loss=number))
+    [line] = lines(folder)
+    assert (line["loss"], line["gradient_norm"], line["validation_loss"]) == (None, None, None)
+    [[read], _] = read_metrics(folder)
+    assert math.isnan(read.loss)
+    assert math.isnan(read.gradient_norm)
+    assert read.validation_loss is None
+
+
+def test_going_on_drops_what_is_done_again(folder: Path) -> None:
+    metrics = Metrics(folder)
+    for step in (10, 20, 30):
+        metrics.add(record(step))
+        metrics.sample(step, f"after {step}")
+    metrics = Metrics(folder, after_step=20)
+    assert [one.step for one in read_metrics(folder)[0]] == [10, 20]
+    metrics.add(record(30, loss=9.0))
+    records, samples = read_metrics(folder)
+    assert records == [record(10), record(20), record(30, loss=9.0)]
+    assert samples == [Sample(10, "after 10"), Sample(20, "after 20")]
+
+
+def test_a_new_run_begins_with_nothing(folder: Path) -> None:
+    Metrics(folder).add(record(10))
+    Metrics(folder)
+    assert read_metrics(folder) == ([], [])
+
+
+def test_half_a_line_is_left_out_and_then_removed(folder: Path) -> None:
+    Metrics(folder).add(record(10))
+    whole = (folder / METRICS).read_bytes()
+    Metrics(folder, after_step=10).add(record(20))
+    both = (folder / METRICS).read_bytes()
+    for end in range(len(whole), len(both)):
+        (folder / METRICS).write_bytes(both[:end])
+        assert read_metrics(folder) == ([record(10)], [])
+        Metrics(folder, after_step=20).add(record(20))
+        assert (folder / METRICS).read_bytes() == both
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"GGUF",
+        b"[1]",
+        b"7",
+        b"",
+        b"{}",
+        b'{"step": 1}',
+        b'{"step": "one", "text": "an"}',
+        json.dumps({**record(1).__dict__, "loss": "low"}).encode(),
+        b"[" * 100_000,
+        b"\xff\xfe",
+    ],
+)
+def test_a_file_of_something_else_is_told(line: bytes, folder: Path) -> None:
+    Metrics(folder).add(record(10))
+    with (folder / METRICS).open("ab") as file:
+        file.write(line + b"\n")
+    before = (folder / METRICS).read_bytes()
+    for use in (read_metrics, Metrics):
+        with pytest.raises(AnexaError, match=r"^line 2 of .*metrics\.jsonl is damaged"):
+            use(folder)
+    assert (folder / METRICS).read_bytes() == before
+
+
+def test_a_folder_without_metrics_is_told(tmp_path: Path) -> None:
+    with pytest.raises(AnexaError, match="holds no record of a training: it has no training"):
+        read_metrics(tmp_path)
+
+
+def test_a_folder_that_has_gone_is_told(folder: Path) -> None:
+    metrics = Metrics(folder)
+    metrics.add(record(10))
+    shutil.rmtree(folder)
+    with pytest.raises(AnexaError, match=r"^cannot write .*metrics\.jsonl: No such file"):
+        metrics.add(record(20))
+
+
+FULL = """
+import sys
+from pathlib import Path
+from anexa.errors import AnexaError
+from anexa.training.metrics import Metrics
+from tests.training.metrics import record
+import resource
+metrics = Metrics(Path("m"), tensorboard=sys.argv[1] == "tensorboard")
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+try:
+    for step in range(1, 100):
+        metrics.add(record(step))
+except AnexaError as error:
+    print(step, error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+@pytest.mark.parametrize("also", ["", "tensorboard"])
+def test_a_full_disk_is_told(also: str, folder: Path) -> None:
+    if also and not find_spec("tensorboardX"):
+        pytest.skip("tensorboardX is not installed")
+    process = subprocess.run(
+        [sys.executable, "-c", FULL, also, "1000"],
+        cwd=folder.parent,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=True,
+    )
+    step, _, sentence = process.stdout.partition(" ")
+    assert "File too large" in sentence
+    assert ("TensorBoard's events" if also else "metrics.jsonl") in sentence
+    assert process.stderr == ""
+    # What was whole before stays, and a run that goes on from there can write on.
+    whole = read_metrics(folder)[0]
+    assert len(whole) in (int(step) - 1, int(step))
+    Metrics(folder, after_step=100).add(record(101))
+    assert read_metrics(folder)[0] == [*whole, record(101)]
