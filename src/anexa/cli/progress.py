@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import math
 import shlex
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Protocol
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn
 from rich.text import Text
 
+from anexa.cli.curve import LossCurve
 from anexa.errors import AnexaError
 from anexa.generation import Completion, Sampler, Sampling
 from anexa.model.weights import count
@@ -83,14 +85,17 @@ class PlainText:
 
 
 class LiveDisplay(PlainText):
-    """Those lines, and below them a bar that moves."""
+    """Those lines, and below them a curve of the losses and a bar, both of which move."""
 
     def __init__(self) -> None:
         self._console = Console(highlight=False)
-        self._bar = Progress(
+        self._curve = LossCurve()
+        self._bar = CurveAndBar(
+            self._curve,
             BarColumn(bar_width=None),
             TextColumn("{task.description}"),
             console=self._console,
+            refresh_per_second=5,  # drawing takes time from the training
             transient=True,
         )
         self._task: TaskID | None = None
@@ -116,6 +121,9 @@ class LiveDisplay(PlainText):
             f"{step.tokens_per_second:,.0f} tokens/s · {_duration(step.seconds_left)} left",
             step.progress,
         )
+        self._curve.add(self._loss)
+        if step.evaluation:
+            self._curve.mark(step.evaluation.validation_loss)
         super().step(run, step)
 
     def _move(self, description: str, completed: float | None) -> None:
@@ -129,6 +137,18 @@ class LiveDisplay(PlainText):
 
     def _print(self, text: str) -> None:
         self._console.print(Text(text), soft_wrap=True)
+
+
+class CurveAndBar(Progress):
+    """A progress bar below a curve."""
+
+    def __init__(self, curve: LossCurve, *columns: ProgressColumn, **options: Any) -> None:
+        self._curve = curve  # which the bar's own constructor draws
+        super().__init__(*columns, **options)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield self._curve
+        yield from super().get_renderables()
 
 
 class JsonLines(PlainText):
