@@ -2,6 +2,7 @@ import hashlib
 import io
 import os
 import re
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -316,6 +317,8 @@ def test_the_layout_is_seen_in_the_first_lines(tmp_path: Path) -> None:
     assert len(names) > HEAD
     assert read_corpus(write(tmp_path / "x.txt", names + prose)).layout == "lines"
     assert read_corpus(write(tmp_path / "y.txt", prose * 5 + names)).layout == "text"
+    verse = " ah\n" * 50_000  # indented
+    assert read_corpus(write(tmp_path / "z.txt", verse + names)).layout == "text"
 
 
 def test_progress_is_told_in_bytes(tmp_path: Path) -> None:
@@ -332,11 +335,20 @@ def test_progress_is_told_in_bytes(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_with_a_path_can_be_read_again(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    writer = threading.Thread(target=lambda: write(tmp_path / "pipe", "anna\nbela\n"))
+    writer = threading.Thread(target=lambda: write(tmp_path / "pipe", "anna\nbela\n"), daemon=True)
     writer.start()
-    names = read_corpus(str(tmp_path / "pipe"))
-    writer.join()
-    assert texts(names) == texts(names) == ["anna", "bela"]
+    program = (
+        "import sys; from anexa.data import read_corpus; from tests.data.helpers import texts\n"
+        "names = read_corpus(sys.argv[1]); print(texts(names) + texts(names))"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "pipe")],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=30,  # to open it again would be to wait for ever
+        check=True,
+    )
+    assert process.stdout == f"{['anna', 'bela'] * 2}\n"
 
 
 # Project Gutenberg

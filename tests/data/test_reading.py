@@ -14,7 +14,8 @@ from anexa.data.reading import decoded, grouped
 from anexa.errors import AnexaError
 
 characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
-texts = st.text(characters | st.sampled_from("\r\n\r\n \ufeffé日😀"), max_size=60)
+bits = st.text(characters, max_size=3) | st.sampled_from([*"\r\n \ufeffé日😀", "\r\n"])
+texts = st.lists(bits, max_size=20).map("".join)
 sizes = st.integers(1, 9)
 
 

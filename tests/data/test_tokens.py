@@ -69,9 +69,12 @@ TEXT = documents("text", "The quick brown fox\njumps over 日本.\n" * 9)
 NAMES = documents("lines", "anna\nbela\né\n")
 
 
+characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0\r")
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=60),
+    st.lists(st.text(characters, max_size=9)).map("\n".join),
     st.sampled_from(["lines", "text"]),
     st.integers(1, 9),
     st.integers(1, 9),

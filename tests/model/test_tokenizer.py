@@ -153,7 +153,7 @@ def test_a_tokenizer_made_to_begin_documents() -> None:
 
 
 @pytest.mark.parametrize("tokenizer", ALL)
-@given(st.lists(st.text(characters | st.sampled_from(CORPUS), max_size=9) | st.just(BOUNDARY)))
+@given(st.lists(texts | st.text(st.sampled_from(CORPUS), max_size=9) | st.just(BOUNDARY)))
 @example(["<|endof", "text|>", f"a{BOUNDARY}{BOUNDARY}b<|endoftext|", ""])
 @example([])
 def test_all_at_once_is_one_by_one(tokenizer: Tokenizer, many: list[str]) -> None:

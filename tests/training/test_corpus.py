@@ -185,7 +185,6 @@ print(peak - before)
         pytest.param("char", "text", 2048, marks=pytest.mark.slow),
         pytest.param("char", "lines", 320, marks=pytest.mark.slow),
         pytest.param("bpe:4096", "text", 320, marks=pytest.mark.slow),
-        pytest.param("bpe:4096", "lines", 320, marks=pytest.mark.slow),
     ],
 )
 def test_half_of_a_large_text_would_not_fit(
