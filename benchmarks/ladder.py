@@ -28,9 +28,9 @@ from itertools import cycle
 from pathlib import Path
 
 import microgpt
-from anexa.engines import ENGINES, Adam, Batch, open_engine
-from anexa.model.config import PRESETS
+from anexa.engines import ENGINES, Batch, Optimizer, open_engine
 from anexa.model.weights import Weight
+from anexa.training.presets import PRESETS
 from microgpt import Value
 
 WARM_UP = 10  # steps that are not timed: first calls allocate, load and compile
@@ -82,11 +82,11 @@ def engine_steps(name: str, docs: list[str], repeat: int) -> Iterator[float]:
         for key, matrix in model.weights.items()
     }
     config = PRESETS["microgpt"].config(len(model.chars) + 1)
-    engine = open_engine(name, config, weights, adam=Adam(0.85, 0.99))
+    engine = open_engine(name, config, weights, optimizer=Optimizer(0.85, 0.99))
     index = {char: i for i, char in enumerate(model.chars)}
     for doc in cycle(docs[DOCUMENTS]):
         row = [model.bos, *map(index.__getitem__, doc), model.bos][:17]
-        yield engine.train_step(Batch.from_rows([row] * repeat), 0.01)
+        yield engine.train_step(Batch.from_rows([row] * repeat), 0.01).loss
 
 
 def original(file: Path) -> Callable[[], float]:

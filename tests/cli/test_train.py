@@ -28,7 +28,7 @@ def test_plain_text_tells_the_whole_story(names: Path) -> None:
     lines = result.stdout.splitlines()
     assert re.fullmatch(
         r"corpus names\.txt · microgpt with 3,\d{3} parameters, 1\d symbols, context 16 · "
-        r"engine numpy, float32 · 20 steps of 1 rows · seed 42",
+        r"numpy on cpu, float32 · 16 tokens a step · 20 steps, about 0:00 · seed 42",
         lines[0],
     )
     evaluations = [line for line in lines if "validation" in line and line[3] == "%"]

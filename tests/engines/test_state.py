@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anexa.engines import Adam, Batch, Engine, open_engine
+from anexa.engines import Batch, Engine, Machine, Optimizer, open_engine
 from anexa.engines.lists import ListsEngine
 from anexa.engines.numpy import NumpyEngine
 from anexa.engines.scalar import ScalarEngine
@@ -23,7 +23,7 @@ from anexa.model.weights import Weights
 from microgpt import Value
 from tests.engines.helpers import EVERY_ENGINE, random_weights
 
-ADAM = Adam(0.85, 0.98, 1e-6)
+ADAM = Optimizer(0.85, 0.98, 1e-6)
 BATCHES = [
     Batch.from_rows(rows)
     for rows in (
@@ -41,7 +41,7 @@ def config(model_type: str) -> ModelConfig:
 
 
 def train(engine: Engine, batches: list[Batch]) -> list[float]:
-    return [engine.train_step(batch, learning_rate=0.02) for batch in batches]
+    return [engine.train_step(batch, learning_rate=0.02).loss for batch in batches]
 
 
 def copy(weights: Weights) -> Weights:
@@ -59,12 +59,14 @@ def test_resumed_is_never_stopped(
     name: str, dtype: str, model: tuple[ModelConfig, Weights]
 ) -> None:
     """Bit for bit, wherever the stop was."""
-    whole = open_engine(name, *model, dtype=dtype, adam=ADAM)
+    whole = open_engine(name, *model, machine=Machine(dtype=dtype), optimizer=ADAM)
     losses = train(whole, BATCHES)
     for stop in range(1, len(BATCHES)):
-        first = open_engine(name, *model, dtype=dtype, adam=ADAM)
+        first = open_engine(name, *model, machine=Machine(dtype=dtype), optimizer=ADAM)
         first_losses = train(first, BATCHES[:stop])
-        second = open_engine(name, model[0], first.weights(), dtype=dtype, adam=ADAM)
+        second = open_engine(
+            name, model[0], first.weights(), machine=Machine(dtype=dtype), optimizer=ADAM
+        )
         second.resume(first.optimizer_state(), stop)
         assert second.optimizer_state() == first.optimizer_state()
         assert first_losses + train(second, BATCHES[stop:]) == losses
@@ -75,14 +77,18 @@ def test_resumed_is_never_stopped(
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
 def test_the_state_matters(name: str, dtype: str, model: tuple[ModelConfig, Weights]) -> None:
     """Else the test above would prove nothing: moments and the number of steps both count."""
-    whole = open_engine(name, *model, dtype=dtype, adam=ADAM)
+    whole = open_engine(name, *model, machine=Machine(dtype=dtype), optimizer=ADAM)
     train(whole, BATCHES[:3])
     handed_over = whole.weights(), whole.optimizer_state()
     train(whole, BATCHES[3:])
-    forgetful = open_engine(name, model[0], handed_over[0], dtype=dtype, adam=ADAM)
+    forgetful = open_engine(
+        name, model[0], handed_over[0], machine=Machine(dtype=dtype), optimizer=ADAM
+    )
     train(forgetful, BATCHES[3:])
     assert forgetful.weights() != whole.weights()
-    miscounted = open_engine(name, model[0], handed_over[0], dtype=dtype, adam=ADAM)
+    miscounted = open_engine(
+        name, model[0], handed_over[0], machine=Machine(dtype=dtype), optimizer=ADAM
+    )
     miscounted.resume(handed_over[1], 1)
     train(miscounted, BATCHES[3:])
     assert miscounted.weights() != whole.weights()
@@ -92,7 +98,7 @@ def test_the_state_matters(name: str, dtype: str, model: tuple[ModelConfig, Weig
 def test_the_state_has_a_name_and_a_shape_for_every_weight(
     name: str, dtype: str, model: tuple[ModelConfig, Weights]
 ) -> None:
-    engine = open_engine(name, *model, dtype=dtype, adam=ADAM)
+    engine = open_engine(name, *model, machine=Machine(dtype=dtype), optimizer=ADAM)
     assert engine.optimizer_state() == {}
     train(engine, BATCHES[:1])
     code = "f" if dtype == "float32" else "d"
@@ -108,12 +114,12 @@ def test_what_an_engine_gives_and_takes_are_copies(
     name: str, dtype: str, model: tuple[ModelConfig, Weights]
 ) -> None:
     sizes, given = model[0], copy(model[1])
-    engine = open_engine(name, sizes, given, dtype=dtype, adam=ADAM)
+    engine = open_engine(name, sizes, given, machine=Machine(dtype=dtype), optimizer=ADAM)
     train(engine, BATCHES[:2])
     assert given == model[1], "training leaves the weights it was given alone"
 
     given_state = engine.optimizer_state()
-    twin = open_engine(name, sizes, engine.weights(), dtype=dtype, adam=ADAM)
+    twin = open_engine(name, sizes, engine.weights(), machine=Machine(dtype=dtype), optimizer=ADAM)
     twin.resume(given_state, 2)
     logits = engine.logits([1, 2, 3])
     taken, state = engine.weights(), engine.optimizer_state()
@@ -139,8 +145,8 @@ def test_what_an_engine_gives_and_takes_are_copies(
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
 def test_asking_changes_nothing(name: str, dtype: str, model: tuple[ModelConfig, Weights]) -> None:
     """Losses, gradients and logits between two steps leave training as it was."""
-    plain = open_engine(name, *model, dtype=dtype, adam=ADAM)
-    asked = open_engine(name, *model, dtype=dtype, adam=ADAM)
+    plain = open_engine(name, *model, machine=Machine(dtype=dtype), optimizer=ADAM)
+    asked = open_engine(name, *model, machine=Machine(dtype=dtype), optimizer=ADAM)
     for batch in BATCHES:
         loss, gradients = asked.gradients(batch)
         assert asked.loss(batch) == pytest.approx(loss, rel=1e-6)
@@ -154,10 +160,10 @@ def test_asking_changes_nothing(name: str, dtype: str, model: tuple[ModelConfig,
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
 def test_the_first_step_of_adam(name: str, dtype: str, model: tuple[ModelConfig, Weights]) -> None:
     """m = (1−β₁) g and v = (1−β₂) g², so after correction w moves by rate · g / (|g| + ε)."""
-    engine = open_engine(name, *model, dtype=dtype, adam=ADAM)
+    engine = open_engine(name, *model, machine=Machine(dtype=dtype), optimizer=ADAM)
     before = engine.weights()
     loss, gradients = engine.gradients(BATCHES[0])
-    assert engine.train_step(BATCHES[0], learning_rate=0.02) == loss
+    assert engine.train_step(BATCHES[0], learning_rate=0.02).loss == loss
     rel, least = (1e-9, 1e-12) if dtype == "float64" else (1e-4, 1e-5)
 
     def close(numbers: array[float], expected: list[float]) -> bool:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from anexa.cli.graph import graph
 from anexa.errors import AnexaError, UsageError
 from anexa.model.architectures import architecture
-from anexa.model.config import PRESETS
+from anexa.training.presets import PRESETS
 
 app = typer.Typer()
 app.command()(graph)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from anexa.errors import AnexaError, UsageError
 from anexa.model.architectures import ARCHITECTURES, architecture, gpt2, llama, microgpt
-from anexa.model.config import PRESETS, ModelConfig, preset
+from anexa.model.config import ModelConfig
+from anexa.training.presets import PRESETS, preset
 
 CONFIG = ModelConfig("gpt2", vocab_size=65, block_size=32, n_embd=24, n_head=3, n_layer=2)
 SIZES = ("vocab_size", "block_size", "n_embd", "n_head", "n_layer")

@@ -10,8 +10,9 @@ import pytest
 
 import microgpt
 from anexa.model.architectures import ARCHITECTURES, architecture
-from anexa.model.config import PRESETS, ModelConfig
+from anexa.model.config import ModelConfig
 from anexa.model.weights import count, initial_weights
+from anexa.training.presets import PRESETS
 
 
 def test_the_microgpt_preset_is_as_large_as_microgpt() -> None:

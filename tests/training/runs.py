@@ -39,17 +39,7 @@ def write_names(folder: Path, name: str = "names.txt") -> Path:
 
 def settings(corpus: Path, **changes: object) -> Settings:
     """A run of 20 steps of the 4,192-parameter model with NumPy, unless changed."""
-    usual = Settings(
-        corpus=str(corpus),
-        layout="auto",
-        preset="microgpt",
-        engine="numpy",
-        steps=20,
-        minutes=None,
-        batch_size=1,
-        learning_rate=0.01,
-        seed=42,
-    )
+    usual = Settings.of(corpus=str(corpus), preset="microgpt", engine="numpy", steps=20)
     return replace(usual, **changes)  # type: ignore[arg-type]
 
 

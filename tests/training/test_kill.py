@@ -14,7 +14,7 @@ from anexa.model.folder import load_model
 from anexa.training import Run
 from anexa.training.checkpoint import read_state
 from tests.cli.process import anexa, start
-from tests.training.runs import settings, weights_file, write_names
+from tests.training.runs import finish, settings, weights_file, write_names
 
 OPTIONS = ["--preset", "microgpt", "--engine", "numpy", "--no-chat"]
 
@@ -82,7 +82,7 @@ def test_whoever_opens_a_model_in_training_gets_a_whole_one(tmp_path: Path) -> N
                 versions.add(weights_file(folder))
         assert process.communicate()[1] == ""
     assert process.returncode == 0
-    assert len(versions) > 3
+    assert len(versions) > 1
 
 
 def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
@@ -93,6 +93,6 @@ def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
     left = [run.folder / ".anexa-abc", run.folder / "training" / ".anexa-def"]
     for part in left:
         part.write_bytes(b"half of a file")
-    Run.resume(run.folder)
+    finish(Run.resume(run.folder))
     assert not any(part.exists() for part in left)
     assert opens_or_is_not_there(run.folder)

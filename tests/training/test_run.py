@@ -7,18 +7,20 @@ import shutil
 import struct
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from anexa.engines import open_engine
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, UsageError
 from anexa.model.folder import load_model
 from anexa.model.tensors import read_tensors, write_tensors
 from anexa.model.weights import initial_weights
 from anexa.training import Run
 from anexa.training.checkpoint import STATE, read_state
-from anexa.training.run import EVALUATIONS
+from anexa.training.metrics import read_metrics
+from anexa.training.presets import DEFAULTS
 from anexa.training.schedule import learning_rate
 from tests.training.runs import each_engine, finish, settings, weights_file, write_names
 
@@ -57,7 +59,7 @@ def test_every_step_and_evaluation_is_told(names: Path, tmp_path: Path) -> None:
     assert [step.number for step in steps] == list(range(1, 26))
     assert [step.progress for step in steps] == [number / 25 for number in range(1, 26)]
     evaluated = [step for step in steps if step.evaluation]
-    assert len(evaluated) == EVALUATIONS
+    assert len(evaluated) == DEFAULTS["evaluations"]
     assert run.history.evaluations[1:] == [step.evaluation for step in evaluated]
     begin = 0
     for step in evaluated:
@@ -179,7 +181,7 @@ def test_minutes_are_kept(minutes: float, tolerance: float, names: Path, tmp_pat
     assert progress == sorted(progress)
     # The last step's rate is that of the progress before it.
     assert learning_rate(1.0, progress[-2], warmup=0.0) < 0.1
-    assert len(run.history.evaluations) >= EVALUATIONS - 2
+    assert len(run.history.evaluations) >= DEFAULTS["evaluations"] - 2
 
 
 def test_minutes_go_on_after_a_stop(names: Path, tmp_path: Path) -> None:
@@ -243,15 +245,111 @@ def test_there_is_nothing_to_resume(names: Path, tmp_path: Path) -> None:
         Run.resume(tmp_path / "m")
 
 
-def test_a_kill_between_the_last_state_and_its_model_is_mended(names: Path, tmp_path: Path) -> None:
-    stop_after(Run.start(settings(names), tmp_path / "m"), 19)
-    older = weights_file(tmp_path / "m")
-    newest = weights_file(finish(Run.resume(tmp_path / "m")).folder)
-    assert older != newest
-    (tmp_path / "m" / "model.safetensors").write_bytes(older)
+def test_a_kill_between_a_model_and_its_state_changes_nothing(names: Path, tmp_path: Path) -> None:
+    whole = finish(Run.start(settings(names), tmp_path / "whole"))
+    stop_after(Run.start(settings(names), tmp_path / "m"), 13)
+    later = weights_file(whole.folder)
+    assert weights_file(tmp_path / "m") != later
+    (tmp_path / "m" / "model.safetensors").write_bytes(later)  # the model is written first
+    assert weights_file(finish(Run.resume(tmp_path / "m")).folder) == later
+
+
+def test_the_model_on_disk_is_the_best_one(names: Path, tmp_path: Path) -> None:
+    """Its rate is so high that the validation loss goes up again; the run goes on all the same."""
+    run = Run.start(settings(names, steps=100, learning_rate=0.15), tmp_path / "m")
+    at_evaluations = {}
+    for step in run:
+        if step.evaluation:
+            at_evaluations[step.number] = step.evaluation.validation_loss, run.engine.weights()
+    best, weights = min(at_evaluations.values(), key=lambda pair: pair[0])
+    assert best < run.history.evaluations[-1].validation_loss - 0.01, "the last is not the best"
+    assert load_model(run.folder).weights == weights
+    assert read_state(run.folder).weights == run.engine.weights(), "the state is the last"
+
+
+def test_a_run_that_stops_early_has_a_model(names: Path, tmp_path: Path) -> None:
+    run = Run.start(settings(names, steps=1000), tmp_path / "m")
+    stop_after(run, 7)
+    assert load_model(run.folder).weights == run.engine.weights()
+
+
+def test_a_loss_that_is_low_enough_ends_the_run(names: Path, tmp_path: Path) -> None:
+    whole = finish(Run.start(settings(names, steps=100), tmp_path / "whole"))
+    third = whole.history.evaluations[3].validation_loss
+    wanted = settings(names, steps=100, until_loss=third)
+    run = finish(Run.start(wanted, tmp_path / "m"))
+    assert run.history.step == 30
+    assert run.history.evaluations == [
+        replace(e, seconds=ours.seconds)
+        for e, ours in zip(whole.history.evaluations[:4], run.history.evaluations)
+    ]
     with pytest.raises(AnexaError, match="is finished"):
         Run.resume(tmp_path / "m")
-    assert weights_file(tmp_path / "m") == newest
+
+
+def test_epochs_are_passes_over_the_text(names: Path, tmp_path: Path) -> None:
+    run = finish(Run.start(settings(names, steps=None, epochs=2.5, batch_size=4), tmp_path / "m"))
+    assert run.history.step == math.ceil(2.5 * 22 / 4)  # of 24 names, two are for validation
+
+
+def test_what_the_run_measured_is_in_its_metrics(names: Path, tmp_path: Path) -> None:
+    run = Run.start(settings(names, steps=20, batch_size=2), tmp_path / "m")
+    steps = list(run)
+    records, _ = read_metrics(tmp_path / "m")
+    assert [record.step for record in records] == list(range(1, 21))
+    assert [record.loss for record in records] == [step.loss for step in steps]
+    assert [record.learning_rate for record in records] == [
+        pytest.approx(learning_rate(0.01, step / 20, warmup=0.0)) for step in range(20)
+    ]
+    validated = [r.validation_loss for r in records if r.validation_loss is not None]
+    assert validated == [e.validation_loss for e in run.history.evaluations[1:]]
+    assert records[-1].tokens == run.history.tokens
+    assert all(r.gradient_norm > 0 and r.tokens_per_second > 0 for r in records)
+    assert all(r.peak_share is not None and 0 < r.peak_share < 1.5 for r in records)
+
+
+def test_a_run_that_goes_on_has_one_history(names: Path, tmp_path: Path) -> None:
+    stop_after(Run.start(settings(names), tmp_path / "m"), 13)
+    finish(Run.resume(tmp_path / "m"))
+    records, _ = read_metrics(tmp_path / "m")
+    assert [record.step for record in records] == list(range(1, 21))
+
+
+def test_a_run_is_done_by_one_process_at_a_time(names: Path, tmp_path: Path) -> None:
+    stop_after(Run.start(settings(names), tmp_path / "m"), 3)
+    first, second = Run.resume(tmp_path / "m"), Run.resume(tmp_path / "m")
+    steps = iter(first)
+    next(steps)
+    with pytest.raises(AnexaError, match="is running already"):
+        finish(second)
+    assert [step.number for step in steps][-1] == 20
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"learning_rate": 0.5}, "begun with --learning-rate 0.01, not 0.5"),
+        ({"corpus": "firstnames"}, "begun with the corpus .*names.txt, not firstnames"),
+        ({"n_head": 2}, "begun with --n-head not given, not 2"),
+        ({"steps": 40}, "begun with --steps 20, not 40"),
+        ({"tokenizer": "bpe:300"}, "begun with --tokenizer char, not bpe:300"),
+        ({"batch_tokens": 64}, "goes on with its own --batch-size: leave --batch-tokens out"),
+    ],
+)
+def test_what_makes_it_another_run_is_refused(
+    changes: dict[str, object], sentence: str, names: Path, tmp_path: Path
+) -> None:
+    stop_after(Run.start(settings(names), tmp_path / "m"), 3)
+    with pytest.raises(UsageError, match=sentence):
+        Run.resume(tmp_path / "m", changes)
+
+
+def test_what_it_was_begun_with_may_be_said_again(names: Path, tmp_path: Path) -> None:
+    whole = finish(Run.start(settings(names, n_embd=8), tmp_path / "whole"))
+    stop_after(Run.start(settings(names, n_embd=8), tmp_path / "m"), 3)
+    same = {"steps": 20, "n_embd": 8, "engine": "numpy", "dtype": "auto", "corpus": str(names)}
+    resumed = finish(Run.resume(tmp_path / "m", same | {"micro_batch": 3}))
+    assert weights_file(resumed.folder) == weights_file(whole.folder)
 
 
 def test_a_run_that_cannot_begin_leaves_no_folder(names: Path, tmp_path: Path) -> None:

@@ -48,6 +48,25 @@ def test_it_rises_and_falls_in_straight_lines(progress: float, rate: float) -> N
     assert learning_rate(4.0, progress, warmup=0.2) == pytest.approx(rate)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "progress", "rate"),
+    [
+        ("cosine", 0.1, 2.0),
+        ("cosine", 0.2, 4.0),
+        ("cosine", 0.4, 4 * (1 + 2**-0.5) / 2),
+        ("cosine", 0.6, 2.0),
+        ("cosine", 1.0, 0.0),
+        ("wsd", 0.1, 2.0),
+        ("wsd", 0.3, 4.0),
+        ("wsd", 0.6, 4.0),
+        ("wsd", 0.8, 2.0),
+        ("wsd", 1.0, 0.0),
+    ],
+)
+def test_it_falls_as_it_is_told(schedule: str, progress: float, rate: float) -> None:
+    assert learning_rate(4.0, progress, 0.2, schedule) == pytest.approx(rate)
+
+
 @given(shares, shares, warmups)
 def test_it_is_highest_after_the_warmup(a: float, b: float, warmup: float) -> None:
     rate = [learning_rate(1.0, share, warmup) for share in sorted((a, b))]

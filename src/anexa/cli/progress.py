@@ -38,6 +38,9 @@ class Show(Protocol):
     def download(self, done: int, total: int | None) -> None:
         """Bytes of the corpus that have come."""
 
+    def encoding(self, done: int, total: int | None) -> None:
+        """Bytes of the corpus that have become tokens."""
+
     def begin(self, run: Run) -> None:
         """The run is about to do its first step."""
 
@@ -64,6 +67,9 @@ class PlainText:
             self._downloaded = True
             self._print(f"downloaded {done:,} bytes")
 
+    def encoding(self, done: int, total: int | None) -> None:
+        pass
+
     def begin(self, run: Run) -> None:
         for line in opening(run):
             self._print(line)
@@ -82,6 +88,16 @@ class PlainText:
 
     def _print(self, text: str) -> None:
         typer.echo(text)
+
+
+class Silent(PlainText):
+    """Nothing: another process of the same training speaks."""
+
+    def step(self, run: Run, step: Step) -> None:
+        pass
+
+    def _print(self, text: str) -> None:
+        pass
 
 
 class LiveDisplay(PlainText):
@@ -111,6 +127,9 @@ class LiveDisplay(PlainText):
     def download(self, done: int, total: int | None) -> None:
         size = f"{done / 1e6:.1f}" + (f" of {total / 1e6:.1f}" if total else "")
         self._move(f"downloading {size} MB", done / total if total else None)
+
+    def encoding(self, done: int, total: int | None) -> None:
+        self._move(f"encoding {done / 1e6:,.1f} MB", done / total if total else None)
 
     def step(self, run: Run, step: Step) -> None:
         # Shown smoothed: single batches differ too much to be read as they fly by.
@@ -193,12 +212,19 @@ class JsonLines(PlainText):
 
 def opening(run: Run) -> list[str]:
     """What is about to happen."""
-    s, config = run.settings, run.config
-    end = f"{s.steps:,} steps" if s.steps else f"{s.minutes:g} minutes"
+    s, config, machine = run.settings, run.config, run.machine
+    if run.steps:
+        end = f"{run.steps:,} steps, about {_duration(run.step_seconds * run.steps)}"
+    else:
+        assert s.minutes is not None
+        end = f"{s.minutes:g} min, about {s.minutes * 60 / run.step_seconds:,.0f} steps"
+    where = f"{machine.device}, {machine.dtype}" + (", compiled" if machine.compiled else "")
+    if run.world.size > 1:
+        where += f", {run.world.size} processes"
     lines = [
         f"corpus {run.corpus} · {config.model_type} with {count(config):,} parameters, "
-        f"{config.vocab_size} symbols, context {config.block_size} · engine {s.engine}, "
-        f"{run.engine.dtype} · {end} of {s.batch_size} rows · seed {s.seed}"
+        f"{config.vocab_size:,} symbols, context {config.block_size} · {s.engine} on {where} · "
+        f"{s.batch_size * config.block_size:,} tokens a step · {end} · seed {s.seed}"
     ]
     if run.resumed:
         lines.append(f"going on after step {run.history.step:,}")
@@ -218,7 +244,9 @@ def evaluated(step: Step) -> str:
 
 
 def sample(run: Run) -> str:
-    """What the model writes now."""
+    """What the model writes now; nothing if its weights are in parts, in several processes."""
+    if run.machine.sharded and run.world.size > 1:
+        return ""
     sampler = Sampler(Sampling(seed=run.settings.seed))
     completion = Completion(run.engine, run.tokenizer, "", sampler, max_tokens=SAMPLE_TOKENS)
     try:

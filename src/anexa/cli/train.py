@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-import typer
+from typer import Argument, Option
 
 from anexa.cli.chat import at_terminal
 from anexa.errors import UsageError
@@ -20,88 +20,147 @@ if TYPE_CHECKING:
     from anexa.training import Run, Settings
 
 
+# What was not given is None, and the preset's to say.
+Whole: TypeAlias = int | None
+Real: TypeAlias = float | None
+Words: TypeAlias = str | None
+
+
 def train(
     corpus: Annotated[
-        str | None, typer.Argument(help="A name, a text file, or -. [default: python-docs]")
+        Words, Argument(help="A name, a text file, or -. [default: python-docs]")
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="The model: anexa, anexa-llama or microgpt. [default: anexa]")
+        Words,
+        Option(
+            help="anexa, anexa-llama, microgpt, gpt2-10m, gpt2-30m or gpt2-124m: the model, and "
+            "the defaults of all that has none here. [default: anexa]",
+        ),
     ] = None,
-    engine: Annotated[
-        str | None, typer.Option(help="scalar, lists, numpy, torch or auto. [default: auto]")
+    n_layer: Annotated[Whole, Option(help="Blocks.")] = None,
+    n_head: Annotated[Whole, Option(help="Attention heads.")] = None,
+    n_embd: Annotated[Whole, Option(help="Width.")] = None,
+    block_size: Annotated[Whole, Option(help="Context, in tokens.")] = None,
+    tokenizer: Annotated[
+        Words,
+        Option(help="char; bpe:4096 or another size; or a tokenizer.json. [default: char]"),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="End after so many steps.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="End after so many minutes.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Rows in a step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="The highest.")] = None,
     layout: Annotated[
         Literal["auto", "lines", "text"] | None,
-        typer.Option(help="Whether each line is a document. [default: auto]"),
+        Option(help="Whether each line is a document. [default: auto]"),
     ] = None,
+    steps: Annotated[Whole, Option(help="End after so many steps. [default: 2000]")] = None,
+    epochs: Annotated[Real, Option(help="End after so many passes over the text.")] = None,
+    minutes: Annotated[Real, Option(help="End after so many minutes.")] = None,
+    until_loss: Annotated[
+        Real, Option(help="End sooner, at an evaluation with this validation loss.")
+    ] = None,
+    evaluations: Annotated[
+        Whole, Option(help="How many times to evaluate, and save. [default: 10]")
+    ] = None,
+    batch_size: Annotated[Whole, Option(help="Rows in a step. [default: 8]")] = None,
+    batch_tokens: Annotated[Whole, Option(help="The same, in tokens.")] = None,
+    micro_batch: Annotated[
+        Whole, Option(help="The most rows in memory at once. [default: as many as fit]")
+    ] = None,
+    optimizer: Annotated[
+        Literal["muon", "adamw"] | None,
+        Option(help="Muon for the matrices and AdamW for the rest, or AdamW. [default: muon]"),
+    ] = None,
+    learning_rate: Annotated[Real, Option(help="The highest. [default: 0.008]")] = None,
+    schedule: Annotated[
+        Literal["linear", "cosine", "wsd"] | None,
+        Option(help="How the rate falls; wsd: warm up, stay, decay. [default: linear]"),
+    ] = None,
+    warmup: Annotated[
+        Real, Option(help="The share of the run in which it rises. [default: 0.05]")
+    ] = None,
+    weight_decay: Annotated[Real, Option(help="Of the matrices. [default: 0]")] = None,
+    clip: Annotated[
+        Real, Option(help="The longest gradients; 0: without bound. [default: 1]")
+    ] = None,
+    dropout: Annotated[Real, Option(help="The share of activations left out. [default: 0]")] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Of first weights and data order. [default: 42]")
+        Whole, Option(help="Of first weights, data order and dropout. [default: 42]")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The model folder to write.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with the run in a folder.")] = None,
-    no_chat: Annotated[bool, typer.Option("--no-chat", help="No prompt afterwards.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, a line each.")] = False,
+    engine: Annotated[
+        Words, Option(help="scalar, lists, numpy, torch or auto. [default: auto]")
+    ] = None,
+    device: Annotated[Words, Option(help="cpu, cuda, cuda:1, mps or auto. [default: auto]")] = None,
+    dtype: Annotated[Words, Option(help="float32, bf16, float64 or auto. [default: auto]")] = None,
+    compile: Annotated[  # noqa: A002 (the option is named after PyTorch's own)
+        bool | None,
+        Option("--compile/--no-compile", help="PyTorch's compiler. [default: where it helps]"),
+    ] = None,
+    shard: Annotated[
+        bool | None,
+        Option("--shard/--no-shard", help="Under torchrun, a part of the model to each process."),
+    ] = None,
+    out: Annotated[Path | None, Option(help="The model folder to write.")] = None,
+    resume: Annotated[Path | None, Option(help="Go on with the run in a folder.")] = None,
+    tensorboard: Annotated[
+        bool, Option("--tensorboard", help="Write events for TensorBoard too.")
+    ] = False,
+    no_chat: Annotated[bool, Option("--no-chat", help="No prompt afterwards.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print JSON, a line each.")] = False,
 ) -> None:
     """Train a model, in front of your eyes, then talk to it."""
-    from anexa.cli.progress import JsonLines, LiveDisplay, PlainText
-    from anexa.training import Run, Settings
+    given = {name: value for name, value in locals().items() if value is not None}
+    for name in ("out", "resume", "tensorboard", "no_chat", "as_json"):
+        given.pop(name, None)
+    from anexa.cli.progress import JsonLines, LiveDisplay, PlainText, Silent
+    from anexa.training import STATE, Run, Settings, join, leave
 
+    world, own_device = join(engine or "auto", device or "auto")
     show: Show
-    if as_json:
+    if not world.main:
+        show = Silent()
+    elif as_json:
         show = JsonLines()
     elif sys.stdout is not None and sys.stdout.isatty():
         show = LiveDisplay()
     else:
         show = PlainText()
     with show:
-        asked = {
-            "corpus": corpus,
-            "layout": layout,
-            "preset": preset,
-            "engine": engine,
-            "steps": steps,
-            "minutes": minutes,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "seed": seed,
-        }
-        given = {name: value for name, value in asked.items() if value is not None}
+        options: Any = {"world": world, "tensorboard": tensorboard}
+        options |= {"download": show.download, "encoding": show.encoding}
         if resume is None:
-            settings = Settings.of(**given)
-            run = Run.start(settings, out or _free_folder(settings), show.download)
-        elif given or out:
-            name = next(iter(given), "out")
-            option = "corpus" if name == "corpus" else f"--{name.replace('_', '-')}"
-            raise UsageError(f"--resume goes on with the run as it was: leave {option} out")
+            settings = Settings.of(**given | {"device": own_device})
+            folder = out or _free_folder(settings, world.restarts)
+            if world.restarts and (folder / STATE).exists():
+                run = Run.resume(folder, given, **options | {"device": own_device})
+            else:
+                world.wait()  # no process looks for a free folder when another has taken it
+                run = Run.start(settings, folder, **options)
+        elif out:
+            raise UsageError("--resume goes on in the folder it names: leave --out out")
         else:
-            run = Run.resume(resume, show.download)
+            run = Run.resume(resume, given, **options | {"device": own_device})
         with _stop_signals(run) as received:
             show.begin(run)
             for step in run:
                 show.step(run, step)
         show.end(run)
+    leave()
     if received and not run.done:
         sys.exit(128 + received[0])
-    if at_terminal() and not (no_chat or as_json):
+    if at_terminal() and world.size == 1 and not (no_chat or as_json):
         from anexa.cli.chat import Conversation
         from anexa.generation import Sampling
 
         Conversation(run.engine, run.tokenizer, Sampling(seed=run.settings.seed)).run()
 
 
-def _free_folder(settings: Settings) -> Path:
-    """models/CORPUS, or models/CORPUS-2, … if that is taken."""
+def _free_folder(settings: Settings, restarts: int) -> Path:
+    """models/CORPUS, or models/CORPUS-2, … if that is taken; after a restart the last one taken."""
     name = "stdin" if settings.corpus == "-" else Path(settings.corpus).stem
     base = Path("models") / (name if settings.preset == "anexa" else f"{name}-{settings.preset}")
     folder, number = base, 1
+    taken = folder
     while folder.exists():
         number += 1
-        folder = base.with_name(f"{base.name}-{number}")
-    return folder
+        taken, folder = folder, base.with_name(f"{base.name}-{number}")
+    return taken if restarts else folder
 
 
 @contextmanager

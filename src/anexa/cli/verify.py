@@ -14,15 +14,15 @@ def verify(
     import json
     from dataclasses import asdict
 
-    from anexa.engines.verification import ADAM_STEPS, verify
+    from anexa.engines.verification import STEPS, verify
 
     columns = ("logits", "loss", "gradients", "weights", "cached")
     rows = []
     if not as_json:
         typer.echo(
             "Largest difference from scalar in float64, relative to the largest number.\n"
-            f"weights: after {ADAM_STEPS} steps of Adam; cached: from the same engine uncached;\n"
-            "bounds: of the weights, and of all else.\n"
+            f"weights: after {STEPS} steps of AdamW, and of Muon; cached: from the same engine "
+            "uncached;\nbounds: of the weights, and of all else.\n"
         )
         heads = "".join(f"{column:>11}" for column in (*columns, "bounds"))
         typer.echo(f"{'model':10}{'engine':8}{'precision':9}{heads}")

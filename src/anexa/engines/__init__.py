@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from anexa.engines.adam import Adam
-from anexa.engines.protocol import IGNORE, Batch, Cache, Engine
-from anexa.errors import AnexaError, UsageError
+from anexa.engines.machine import Machine, choose_machine
+from anexa.engines.optimizers import Optimizer
+from anexa.engines.protocol import IGNORE, Batch, Cache, Engine, Update
+from anexa.errors import UsageError
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
 
-__all__ = ["ENGINES", "IGNORE", "Adam", "Batch", "Cache", "Engine", "best_engine", "open_engine"]
+__all__ = [
+    "ENGINES",
+    "IGNORE",
+    "Batch",
+    "Cache",
+    "Engine",
+    "Machine",
+    "Optimizer",
+    "Update",
+    "best_engine",
+    "choose_machine",
+    "open_engine",
+]
 
 ENGINES = ("scalar", "lists", "numpy", "torch")
 
@@ -25,8 +38,8 @@ def open_engine(
     config: ModelConfig,
     weights: Weights,
     *,
-    dtype: str | None = None,
-    adam: Adam | None = None,
+    machine: Machine | None = None,
+    optimizer: Optimizer | None = None,
 ) -> Engine:
     """An engine that holds these weights.
 
@@ -34,36 +47,35 @@ def open_engine(
         name: one of `ENGINES`, or "auto" for the best one installed.
         config: the architecture and its sizes.
         weights: in those shapes; they are copied.
-        dtype: "float32" (the default of `numpy` and `torch`) or "float64" (the only choice of the
-            pure-Python engines).
-        adam: the optimizer's settings, for training.
+        machine: what it computes on, as `choose_machine` gives it; by default the CPU, in float32
+            where the engine can.
+        optimizer: how it trains.
 
     Raises:
-        UsageError: no such engine, or not in this precision.
+        UsageError: no such engine, or not on this machine.
         AnexaError: the engine's library is not installed.
     """
-    adam = adam or Adam()
+    optimizer = optimizer or Optimizer()
     name = best_engine() if name == "auto" else name
-    if name in ("scalar", "lists") and dtype == "float32":
-        raise UsageError(f"the {name} engine computes in float64 only")
-    if dtype not in (None, "float32", "float64"):
-        raise UsageError(f"there is no precision {dtype!r}: choose float32 or float64")
+    if name not in ENGINES:
+        raise UsageError(f"there is no engine {name!r}: choose one of {', '.join(ENGINES)}")
+    if machine is None:
+        dtype = "float32" if name in ("numpy", "torch") else "auto"
+        machine = choose_machine(name, config, "cpu", dtype)
+    if name != "torch" and optimizer.dropout:
+        raise UsageError(f"--dropout needs the torch engine, not {name}")
     if name == "scalar":
         from anexa.engines.scalar import ScalarEngine
 
-        return ScalarEngine(config, weights, adam)
+        return ScalarEngine(config, weights, optimizer)
     if name == "lists":
         from anexa.engines.lists import ListsEngine
 
-        return ListsEngine(config, weights, adam)
+        return ListsEngine(config, weights, optimizer)
     if name == "numpy":
         from anexa.engines.numpy import NumpyEngine
 
-        return NumpyEngine(config, weights, adam, dtype or "float32")
-    if name == "torch":
-        if not find_spec("torch"):
-            raise AnexaError("the torch engine needs PyTorch: pip install 'anexa[torch]'")
-        from anexa.engines.torch import TorchEngine
+        return NumpyEngine(config, weights, optimizer, machine.dtype)
+    from anexa.engines.torch import TorchEngine
 
-        return TorchEngine(config, weights, adam, dtype or "float32")
-    raise UsageError(f"there is no engine {name!r}: choose one of {', '.join(ENGINES)}")
+    return TorchEngine(config, weights, optimizer, machine)

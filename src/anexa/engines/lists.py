@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from anexa.engines.adam import Adam, AdamLists
 from anexa.engines.nested import as_weight, flatten, nest
 from anexa.engines.operations import lists as operations
 from anexa.engines.operations.lists import LayerCache, Nested
-from anexa.engines.protocol import Batch, Cache
+from anexa.engines.optimizers import Optimizer
+from anexa.engines.optimizers.lists import ListsOptimizer
+from anexa.engines.protocol import Batch, Cache, Update
 from anexa.engines.tape import Tape
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
@@ -21,10 +22,10 @@ class ListsEngine:
     name = "lists"
     dtype = "float64"
 
-    def __init__(self, config: ModelConfig, weights: Weights, adam: Adam) -> None:
+    def __init__(self, config: ModelConfig, weights: Weights, optimizer: Optimizer) -> None:
         self.config = config
         self._forward = architecture(config).forward
-        self._optimizer = AdamLists(adam)
+        self._optimizer = ListsOptimizer(optimizer, config)
         self._shapes = {name: weight.shape for name, weight in weights.items()}
         self._weights: dict[str, Nested] = {
             name: nest(weight.data, weight.shape) for name, weight in weights.items()
@@ -56,14 +57,13 @@ class ListsEngine:
             name: as_weight(flatten(grad), self._shapes[name]) for name, grad in grads.items()
         }
 
-    def train_step(self, batch: Batch, learning_rate: float) -> float:
-        loss, grads = self._backward(batch)
-        self._optimizer.step += 1
-        for name, grad in grads.items():
-            numbers = flatten(self._weights[name])
-            numbers = self._optimizer.update(name, numbers, flatten(grad), learning_rate)
-            self._weights[name] = nest(numbers, self._shapes[name])
-        return loss
+    def train_step(self, batch: Batch, learning_rate: float) -> Update:
+        loss, gradients = self._backward(batch)
+        numbers = {name: flatten(weight) for name, weight in self._weights.items()}
+        grads = {name: flatten(gradient) for name, gradient in gradients.items()}
+        numbers, norm = self._optimizer.update(numbers, grads, learning_rate)
+        self._weights = {name: nest(numbers[name], shape) for name, shape in self._shapes.items()}
+        return Update(loss, norm)
 
     def new_cache(self) -> Cache:
         return Cache([LayerCache() for _ in range(self.config.n_layer)])
@@ -83,7 +83,7 @@ class ListsEngine:
         }
 
     def optimizer_state(self) -> Weights:
-        return self._optimizer.state(self._shapes)
+        return self._optimizer.state()
 
     def resume(self, state: Weights, step: int) -> None:
         self._optimizer.resume(state, step)

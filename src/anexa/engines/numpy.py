@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from math import prod
 from typing import cast
 
 import numpy as np
 
-from anexa.engines.adam import Adam
 from anexa.engines.operations import numpy as operations
 from anexa.engines.operations.numpy import Array, LayerCache
-from anexa.engines.protocol import Batch, Cache
+from anexa.engines.optimizers import Optimizer
+from anexa.engines.optimizers.numpy import NumpyOptimizer
+from anexa.engines.protocol import Batch, Cache, Update
 from anexa.engines.tape import Tape
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
@@ -23,27 +23,18 @@ _quietly = np.errstate(over="ignore", invalid="ignore")
 
 
 class NumpyEngine:
-    """An `anexa.engines.protocol.Engine` on arrays, float32 or float64, whole batches at once.
-
-    All weights are views into one vector, and so are their moments: Adam is a few operations on
-    vectors, however many weights there are.
-    """
+    """An `anexa.engines.protocol.Engine` on arrays, float32 or float64, whole batches at once."""
 
     name = "numpy"
 
     def __init__(
-        self, config: ModelConfig, weights: Weights, adam: Adam, dtype: str = "float32"
+        self, config: ModelConfig, weights: Weights, optimizer: Optimizer, dtype: str = "float32"
     ) -> None:
         self.config = config
         self.dtype = dtype
-        self._adam = adam
-        self._step = 0
         self._forward = architecture(config).forward
-        self._shapes = {name: weight.shape for name, weight in weights.items()}
-        self._vector = self._pack(weights)
-        self._weights = self._views(self._vector)
-        self._m = np.zeros_like(self._vector)
-        self._v = np.zeros_like(self._vector)
+        self._weights = {name: self._array(weight) for name, weight in weights.items()}
+        self._optimizer = NumpyOptimizer(optimizer, config, self._weights)
 
     def tape(self, batch: Batch, recording: bool = True) -> tuple[Tape[Array], Array]:
         """The computation of a batch's loss, and the loss, which is the last output on it."""
@@ -68,22 +59,15 @@ class NumpyEngine:
     @_quietly
     def gradients(self, batch: Batch) -> tuple[float, Weights]:
         loss, grads = self._backward(batch)
-        return loss, self._unpack(grads)
+        return loss, _as_weights(grads)
 
     @_quietly
-    def train_step(self, batch: Batch, learning_rate: float) -> float:
-        loss, g = self._backward(batch)
-        self._step += 1
-        m_bias, v_bias = self._adam.corrections(self._step)
-        self._m += (1 - self._adam.beta1) * (g - self._m)
-        self._v += (1 - self._adam.beta2) * (g * g - self._v)
-        self._vector -= (
-            (learning_rate / m_bias) * self._m / (np.sqrt(self._v / v_bias) + self._adam.eps)
-        )
-        return loss
+    def train_step(self, batch: Batch, learning_rate: float) -> Update:
+        loss, grads = self._backward(batch)
+        return Update(loss, self._optimizer.step(grads, learning_rate))
 
     def new_cache(self) -> Cache:
-        config, dtype = self.config, self._vector.dtype
+        config, dtype = self.config, np.dtype(self.dtype)
         shape = (1, config.n_kv_head, config.block_size, config.head_dim)
         return Cache([LayerCache(shape, dtype) for _ in range(config.n_layer)])
 
@@ -98,41 +82,28 @@ class NumpyEngine:
         return cast("Sequence[float]", logits_BTV[0, -1])
 
     def weights(self) -> Weights:
-        return self._unpack(self._vector)
+        return _as_weights(self._weights)
 
     def optimizer_state(self) -> Weights:
-        if not self._step:
-            return {}
-        m, v = self._unpack(self._m), self._unpack(self._v)
-        return {f"m.{name}": w for name, w in m.items()} | {f"v.{name}": w for name, w in v.items()}
+        return _as_weights(self._optimizer.state())
 
     def resume(self, state: Weights, step: int) -> None:
-        self._step = step
-        self._m = self._pack({name: state[f"m.{name}"] for name in self._shapes})
-        self._v = self._pack({name: state[f"v.{name}"] for name in self._shapes})
+        self._optimizer.resume({key: self._array(weight) for key, weight in state.items()}, step)
 
-    def _backward(self, batch: Batch) -> tuple[float, Array]:
-        """The loss, and its derivative in every weight, as one vector."""
+    def _backward(self, batch: Batch) -> tuple[float, dict[str, Array]]:
+        """The loss, and its derivative in every weight."""
         tape, loss = self.tape(batch)
         grads = tape.backward(loss, np.ones_like(loss))
-        return float(loss), np.concatenate([grads[id(w)].ravel() for w in self._weights.values()])
+        return float(loss), {name: grads[id(weight)] for name, weight in self._weights.items()}
 
-    def _pack(self, weights: Weights) -> Array:
-        """All numbers of all weights, in order, in the engine's precision."""
-        return np.concatenate([np.asarray(weights[name].data, self.dtype) for name in self._shapes])
+    def _array(self, weight: Weight) -> Array:
+        """A copy of a weight, in the engine's precision."""
+        return np.array(weight.data, self.dtype).reshape(weight.shape)
 
-    def _views(self, vector: Array) -> dict[str, Array]:
-        """The inverse of `_pack`, without a copy."""
-        sizes = [prod(shape) for shape in self._shapes.values()]
-        pieces = np.split(vector, np.cumsum(sizes[:-1]))
-        return {
-            name: piece.reshape(shape) for (name, shape), piece in zip(self._shapes.items(), pieces)
-        }
 
-    def _unpack(self, vector: Array) -> Weights:
-        """The numbers of a vector as weights: copies that speak to any engine."""
-        code = "f" if self.dtype == "float32" else "d"
-        return {
-            name: Weight(view.shape, array(code, view.tobytes()))
-            for name, view in self._views(vector).items()
-        }
+def _as_weights(arrays: dict[str, Array]) -> Weights:
+    """Copies of arrays, in the form that all engines understand."""
+    return {
+        name: Weight(x.shape, array("f" if x.dtype == np.float32 else "d", x.tobytes()))
+        for name, x in arrays.items()
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
@@ -72,6 +72,13 @@ class Cache:
     length: int = 0
 
 
+class Update(NamedTuple):
+    """What a training step has found: its mean loss in nats a token, and |gradients|, unclipped."""
+
+    loss: float
+    gradient_norm: float
+
+
 class Engine(Protocol):
     """One way to compute a model.
 
@@ -80,7 +87,7 @@ class Engine(Protocol):
     """
 
     name: str
-    dtype: str  # "float32" or "float64"
+    dtype: str  # of the weights: "float32" or "float64"
     config: ModelConfig
 
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
@@ -92,8 +99,8 @@ class Engine(Protocol):
     def gradients(self, batch: Batch) -> tuple[float, Weights]:
         """The loss, and its derivative in every weight."""
 
-    def train_step(self, batch: Batch, learning_rate: float) -> float:
-        """One step of Adam; gives the loss before it."""
+    def train_step(self, batch: Batch, learning_rate: float) -> Update:
+        """One step of the optimizer; gives the loss before it."""
 
     def new_cache(self) -> Cache:
         """A cache that has read nothing."""
@@ -105,7 +112,7 @@ class Engine(Protocol):
         """A copy of the weights, in the engine's own precision."""
 
     def optimizer_state(self) -> Weights:
-        """A copy of Adam's moments: "m." and "v." before a weight's name; empty before training."""
+        """A copy of the moments: "m." or "v." before a weight's name; empty before training."""
 
     def resume(self, state: Weights, step: int) -> None:
         """Take moments back, as they were after `step` steps."""

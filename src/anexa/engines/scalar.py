@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from anexa.engines.adam import Adam, AdamLists
 from anexa.engines.nested import as_weight, nest
 from anexa.engines.operations.scalar import ScalarOperations, total
-from anexa.engines.protocol import Batch, Cache
+from anexa.engines.optimizers import Optimizer
+from anexa.engines.optimizers.lists import ListsOptimizer
+from anexa.engines.protocol import Batch, Cache, Update
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
@@ -20,10 +21,10 @@ class ScalarEngine:
     name = "scalar"
     dtype = "float64"
 
-    def __init__(self, config: ModelConfig, weights: Weights, adam: Adam) -> None:
+    def __init__(self, config: ModelConfig, weights: Weights, optimizer: Optimizer) -> None:
         self.config = config
         self._forward = architecture(config).forward
-        self._optimizer = AdamLists(adam)
+        self._optimizer = ListsOptimizer(optimizer, config)
         self._shapes = {name: weight.shape for name, weight in weights.items()}
         self._values = {name: list(map(Value, weight.data)) for name, weight in weights.items()}
         self._nested = {name: nest(self._values[name], self._shapes[name]) for name in weights}
@@ -48,15 +49,15 @@ class ScalarEngine:
             for name, values in self._values.items()
         }
 
-    def train_step(self, batch: Batch, learning_rate: float) -> float:
+    def train_step(self, batch: Batch, learning_rate: float) -> Update:
         loss = self._backward(batch)
-        self._optimizer.step += 1
+        numbers = {name: [v.data for v in values] for name, values in self._values.items()}
+        grads = {name: [v.grad for v in values] for name, values in self._values.items()}
+        numbers, norm = self._optimizer.update(numbers, grads, learning_rate)
         for name, values in self._values.items():
-            numbers, grads = [v.data for v in values], [v.grad for v in values]
-            numbers = self._optimizer.update(name, numbers, grads, learning_rate)
-            for value, number in zip(values, numbers):
+            for value, number in zip(values, numbers[name]):
                 value.data = number
-        return loss
+        return Update(loss, norm)
 
     def new_cache(self) -> Cache:
         return Cache([([], []) for _ in range(self.config.n_layer)])
@@ -76,7 +77,7 @@ class ScalarEngine:
         }
 
     def optimizer_state(self) -> Weights:
-        return self._optimizer.state(self._shapes)
+        return self._optimizer.state()
 
     def resume(self, state: Weights, step: int) -> None:
         self._optimizer.resume(state, step)

@@ -125,6 +125,9 @@ class Tape(Generic[Tensor]):
     def attention(self, q_TC: Tensor, k_TC: Tensor, v_TC: Tensor, n_head: int, past: Any) -> Tensor:
         return self._run("Attention", q_TC, k_TC, v_TC, settings=(n_head, past))
 
+    def dropout(self, x: Tensor) -> Tensor:
+        return x  # only PyTorch's engine has it
+
     def gelu(self, x: Tensor) -> Tensor:
         return self._run("GELU", x)
 

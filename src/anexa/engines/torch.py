@@ -3,124 +3,209 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from anexa.engines.adam import Adam
+from anexa.engines import distributed
+from anexa.engines.machine import Machine, rows_at_once, use_threads
 from anexa.engines.operations.torch import LayerCache, TorchOperations
-from anexa.engines.protocol import Batch, Cache
+from anexa.engines.optimizers import Optimizer
+from anexa.engines.optimizers.torch import TorchOptimizer
+from anexa.engines.protocol import Batch, Cache, Update
+from anexa.errors import AnexaError
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight, Weights
 
 
+class Network(nn.Module):
+    """An architecture and its weights, in the form that PyTorch's compiler and wrappers take."""
+
+    def __init__(self, config: ModelConfig, weights: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self._config = config
+        self._architecture = architecture(config)
+        self._names = {name: name.replace(".", "/") for name in weights}  # a module has no dots
+        for name, weight in weights.items():
+            self.register_parameter(self._names[name], nn.Parameter(weight))
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights as they are now, by their own names."""
+        return {name: cast(Tensor, getattr(self, key)) for name, key in self._names.items()}
+
+    def forward(
+        self,
+        tokens_BT: Tensor,
+        targets_BT: Tensor | None = None,
+        count: int = 1,
+        dropout: float = 0.0,
+        start: int = 0,
+        past: Sequence[Any] | None = None,
+    ) -> Tensor:
+        """The logits (B, T, V), or with targets the sum of their losses over `count`."""
+        ops, weights = TorchOperations(dropout), self.weights()
+        forward = self._architecture.forward
+        logits_BTV = forward(ops, self._config, weights, tokens_BT, start, past)
+        if targets_BT is None:
+            return logits_BTV
+        if logits_BTV.dtype == torch.bfloat16:  # in which a sum over V would lose too much
+            logits_BTV = logits_BTV.float()
+        return ops.cross_entropy(logits_BTV, targets_BT, count)
+
+
 class TorchEngine:
-    """An `anexa.engines.protocol.Engine` on tensors, float32 or float64."""
+    """An `anexa.engines.protocol.Engine` on tensors.
+
+    Where PyTorch's distributed engine has been set up, a training step is shared: every process
+    is given the whole batch, computes its own rows, and has the sum of all gradients.
+    """
 
     name = "torch"
 
     def __init__(
-        self,
-        config: ModelConfig,
-        weights: Weights,
-        adam: Adam,
-        dtype: str = "float32",
+        self, config: ModelConfig, weights: Weights, optimizer: Optimizer, machine: Machine
     ) -> None:
+        use_threads(config)
         self.config = config
-        self.dtype = dtype
-        self._dtype: torch.dtype = getattr(torch, dtype)
-        self._forward = architecture(config).forward
-        self._ops = TorchOperations()
-        self._weights = {
-            name: self._tensor(weight).requires_grad_() for name, weight in weights.items()
-        }
-        self._optimizer = torch.optim.Adam(
-            self._weights.values(), betas=(adam.beta1, adam.beta2), eps=adam.eps, fused=True
+        self.dtype = "float64" if machine.dtype == "float64" else "float32"
+        self._machine = machine
+        self._kind = machine.device.partition(":")[0]
+        self._dtype: torch.dtype = getattr(torch, self.dtype)
+        self._product_dtype = torch.bfloat16 if machine.dtype == "bf16" else self._dtype
+        self._network = Network(config, {name: self._tensor(w) for name, w in weights.items()})
+        self._rank, self._processes = distributed.processes()
+        self._training = distributed.spread(self._network, machine.sharded)
+        self._optimizer = TorchOptimizer(
+            optimizer, config, self._network.weights(), self._product_dtype
         )
+        self._dropout, self._seed, self._step = optimizer.dropout, optimizer.seed, 0
+        if machine.compiled:
+            self._training = torch.compile(self._training)  # type: ignore[assignment]
+        self._rows_at_once = rows_at_once(config, machine)
 
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
         """See `Engine`, here and below."""
         with torch.inference_mode():
-            tokens_BT = torch.tensor([list(tokens)])
-            logits_BTV = self._forward(self._ops, self.config, self._weights, tokens_BT)
+            logits_BTV = self._network(self._tokens(tokens))
             return cast("list[list[float]]", logits_BTV[0].tolist())
 
     def loss(self, batch: Batch) -> float:
-        with torch.inference_mode():
-            return self._loss(batch).item()
+        inputs_BT, targets_BT = self._tensors(batch)
+        total = 0.0
+        # In the precision in which the model will be used. No `inference_mode`: parts of weights
+        # are put together in memory that training uses too.
+        with torch.no_grad():
+            for x, y in self._pieces(inputs_BT, targets_BT):
+                total += self._network(x, y, batch.count).item()
+        return total
 
     def gradients(self, batch: Batch) -> tuple[float, Weights]:
-        loss = self._backward(batch)
-        return loss, {name: _weight(cast(Tensor, w.grad)) for name, w in self._weights.items()}
+        loss = self._backward(batch).item()
+        weights = self._network.weights()
+        return loss, {name: _weight(cast(Tensor, w.grad)) for name, w in weights.items()}
 
-    def train_step(self, batch: Batch, learning_rate: float) -> float:
-        loss = self._backward(batch)
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
-        self._optimizer.step()
-        return loss
+    def train_step(self, batch: Batch, learning_rate: float) -> Update:
+        if self._dropout:  # a function of the seed and the step, and so the same after a stop
+            distributed.seed(hash((self._seed, self._step)) & 0xFFFFFFFF)
+        loss = self._backward(batch, self._dropout)
+        norm = self._optimizer.step(learning_rate)
+        self._step += 1
+        return Update(*torch.stack((loss, norm.to(loss.dtype))).tolist())
 
     def new_cache(self) -> Cache:
         config = self.config
         shape = (1, config.n_kv_head, config.block_size, config.head_dim)
-        empty = torch.empty(shape, dtype=self._dtype)
+        empty = torch.empty(shape, dtype=self._dtype, device=self._machine.device)
         return Cache([LayerCache(empty) for _ in range(config.n_layer)])
 
     def next_logits(self, tokens: Sequence[int], cache: Cache) -> Sequence[float]:
         with torch.inference_mode():
-            tokens_BT = torch.tensor([list(tokens)])
-            logits_BTV = self._forward(
-                self._ops, self.config, self._weights, tokens_BT, cache.length, cache.layers
-            )
+            logits_BTV = self._network(self._tokens(tokens), start=cache.length, past=cache.layers)
             cache.length += len(tokens)
-            return cast("Sequence[float]", logits_BTV[0, -1].numpy())
+            return cast("Sequence[float]", logits_BTV[0, -1].cpu().numpy())
 
     def weights(self) -> Weights:
-        return {name: _weight(w) for name, w in self._weights.items()}
+        return {name: _weight(w) for name, w in self._network.weights().items()}
 
     def optimizer_state(self) -> Weights:
-        states = {name: self._optimizer.state[w] for name, w in self._weights.items()}
-        moments = (("m", "exp_avg"), ("v", "exp_avg_sq"))
-        return {
-            f"{prefix}.{name}": _weight(state[key])
-            for prefix, key in moments
-            for name, state in states.items()
-            if state
-        }
+        return {key: _weight(moment) for key, moment in self._optimizer.state().items()}
 
     def resume(self, state: Weights, step: int) -> None:
-        for name, w in self._weights.items():
-            self._optimizer.state[w] = {
-                "step": torch.tensor(float(step)),
-                "exp_avg": self._tensor(state[f"m.{name}"]),
-                "exp_avg_sq": self._tensor(state[f"v.{name}"]),
-            }
+        self._step = step
+        self._optimizer.resume({key: self._tensor(w) for key, w in state.items()}, step)
 
-    def _loss(self, batch: Batch) -> Tensor:
-        inputs_BT = torch.frombuffer(batch.inputs, dtype=torch.int64).view(batch.shape)
-        targets_BT = torch.frombuffer(batch.targets, dtype=torch.int64).view(batch.shape)
-        logits_BTV = self._forward(self._ops, self.config, self._weights, inputs_BT)
-        return self._ops.cross_entropy(logits_BTV, targets_BT, batch.count)
+    def _backward(self, batch: Batch, dropout: float = 0.0) -> Tensor:
+        """The loss; every weight's `grad` is its derivative in it. Of fewer rows at once where
+        memory is short.
+        """
+        while True:
+            try:
+                return self._accumulate(batch, dropout)
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+                rows = min(self._rows_at_once, batch.shape[0] // self._processes)
+                if rows == 1 or self._processes > 1:
+                    raise AnexaError(
+                        f"the memory of {self._machine.device} is not enough to train on {rows} "
+                        f"rows of {batch.shape[1]} tokens at once: lower --micro-batch, then "
+                        "--block-size or the size of the model; the last checkpoint is whole"
+                    ) from error
+                self._rows_at_once = rows // 2
+            self._optimizer.zero_grad()
+            if self._kind == "cuda":
+                torch.cuda.empty_cache()
 
-    def _backward(self, batch: Batch) -> float:
-        """The loss; every weight's `grad` is its derivative in it."""
-        self._optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(batch)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss.item()
+    def _accumulate(self, batch: Batch, dropout: float) -> Tensor:
+        inputs_BT, targets_BT = self._tensors(batch)
+        own = slice(self._rank, None, self._processes)
+        pieces = self._pieces(inputs_BT[own], targets_BT[own])
+        self._optimizer.zero_grad()
+        loss = torch.zeros((), dtype=self._dtype, device=self._machine.device)
+        for number, (x, y) in enumerate(pieces, start=1):
+            # The processes' gradients are averaged, where their sum is wanted.
+            count = batch.count / self._processes
+            more = number < len(pieces)
+            with distributed.apart(self._training) if more else nullcontext():
+                with torch.autocast(
+                    self._kind, torch.bfloat16, enabled=self._machine.dtype == "bf16"
+                ):
+                    share = self._training(x, y, count, dropout)
+                share.backward()
+            loss += share.detach()
+        return distributed.mean(loss)
+
+    def _pieces(self, inputs_BT: Tensor, targets_BT: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """As many rows at a time as memory has room for."""
+        halves = (torch.split(x, self._rows_at_once) for x in (inputs_BT, targets_BT))
+        return list(zip(*halves))
+
+    def _tensors(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        flat = (torch.frombuffer(a, dtype=torch.int64) for a in (batch.inputs, batch.targets))
+        inputs_BT, targets_BT = (a.view(batch.shape).to(self._machine.device) for a in flat)
+        return inputs_BT, targets_BT
+
+    def _tokens(self, tokens: Sequence[int]) -> Tensor:
+        return torch.tensor([list(tokens)], device=self._machine.device)
 
     def _tensor(self, weight: Weight) -> Tensor:
-        """A copy of a weight, in the engine's precision."""
+        """A copy of a weight, in the engine's precision, on its device."""
         kind = torch.float32 if weight.data.typecode == "f" else torch.float64
         flat = torch.frombuffer(weight.data, dtype=kind)
-        return flat.view(weight.shape).to(self._dtype, copy=True)
+        return flat.view(weight.shape).to(self._machine.device, self._dtype, copy=True)
 
 
 def _weight(tensor: Tensor) -> Weight:
     """A copy of a tensor, in the form that all engines understand."""
     code = "f" if tensor.dtype == torch.float32 else "d"
-    data = tensor.detach().contiguous().numpy().tobytes()
+    data = distributed.whole(tensor.detach()).cpu().contiguous().numpy().tobytes()
     return Weight(tuple(tensor.shape), array(code, data))
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """Whether it is the memory: on a CPU PyTorch says so in words only."""
+    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from math import inf, isnan
 
-from anexa.engines import Batch, Engine, open_engine
+from anexa.engines import Batch, Machine, Optimizer, open_engine
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight, Weights, initial_weights
@@ -19,7 +19,11 @@ from anexa.model.weights import Weight, Weights, initial_weights
 # gradient, so where that is nearly 0 its rounding counts in full.
 BOUNDS = {"float64": 1e-9, "float32": 1e-5}
 WEIGHTS_BOUNDS = {"float64": 1e-9, "float32": 1e-2}
-ADAM_STEPS = 10
+STEPS = 10
+OPTIMIZERS = (
+    Optimizer(weight_decay=0.1, clip=0.5),
+    Optimizer(weight_decay=0.1, clip=0.5, muon=True),
+)
 ROWS = [[3, 1, 4, 1, 5, 9, 2, 6, 5], [10, 8, 9], [7, 9, 3, 2, 3, 8, 4]]
 
 
@@ -34,7 +38,7 @@ class Comparison:
         logits: of a sequence.
         loss: of a batch.
         gradients: in every weight; the worst of them.
-        weights: after ten steps of Adam; the worst of them.
+        weights: after ten steps of AdamW, and of Muon; the worst of them.
         cached: logits with a cache, token by token, against the same engine's without.
         bound: what each of them may be, but for `weights`.
         weights_bound: what `weights` may be.
@@ -79,10 +83,9 @@ def verify() -> Iterator[Comparison]:
         candidates += [("torch", "float64"), ("torch", "float32")]
     for model_type in ARCHITECTURES:
         config, weights, batch = example(model_type)
-        reference = _Figures(open_engine("scalar", config, weights), batch)
+        reference = _Figures("scalar", "float64", config, weights, batch)
         for name, dtype in [("scalar", "float64"), *candidates]:
-            engine = open_engine(name, config, weights, dtype=None if name == "scalar" else dtype)
-            figures = _Figures(engine, batch)
+            figures = _Figures(name, dtype, config, weights, batch)
             yield Comparison(
                 model_type,
                 name,
@@ -100,15 +103,22 @@ def verify() -> Iterator[Comparison]:
 class _Figures:
     """All that is compared, of one engine."""
 
-    def __init__(self, engine: Engine, batch: Batch) -> None:
+    def __init__(
+        self, name: str, dtype: str, config: ModelConfig, weights: Weights, batch: Batch
+    ) -> None:
+        machine = Machine(dtype=dtype)
+        engine = open_engine(name, config, weights, machine=machine)
         tokens = ROWS[0][:-1]
         self.logits = [logit for row in engine.logits(tokens) for logit in row]
         cache = engine.new_cache()
         self.cached = [float(z) for token in tokens for z in engine.next_logits([token], cache)]
         self.loss, self.gradients = engine.gradients(batch)
-        for _ in range(ADAM_STEPS):
-            engine.train_step(batch, learning_rate=0.001)
-        self.weights = engine.weights()
+        self.weights: Weights = {}
+        for number, optimizer in enumerate(OPTIMIZERS):
+            engine = open_engine(name, config, weights, machine=machine, optimizer=optimizer)
+            for _ in range(STEPS):
+                engine.train_step(batch, learning_rate=0.001)
+            self.weights |= {f"{number}.{name}": w for name, w in engine.weights().items()}
 
 
 def difference(ours: Sequence[float], theirs: Sequence[float]) -> float:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from anexa.errors import AnexaError, UsageError
+from anexa.errors import AnexaError
 
 
 @dataclass(frozen=True)
@@ -80,92 +79,3 @@ class ModelConfig:
     def head_dim(self) -> int:
         """Width of a head, D."""
         return self.n_embd // self.n_head
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A model that is known to train well, and how: everything but the vocabulary.
-
-    Attributes:
-        summary: one line for the user.
-        batch_size: rows of `block_size` tokens in a step.
-        learning_rate: Adam's, at its highest.
-        betas: Adam's decay rates.
-        warmup: the share of the run in which the learning rate rises.
-        steps: how long a run is if the user does not say.
-    """
-
-    summary: str
-    sizes: dict[str, Any]
-    batch_size: int
-    learning_rate: float
-    betas: tuple[float, float]
-    warmup: float
-    steps: int
-
-    def config(self, vocab_size: int) -> ModelConfig:
-        """The configuration, once the vocabulary is known."""
-        return ModelConfig(vocab_size=vocab_size, **self.sizes)
-
-
-PRESETS = {
-    # The original's numbers: one document a step, and a rate that only falls.
-    "microgpt": Preset(
-        summary="the model of microgpt.py: 4,192 parameters on 26 letters",
-        sizes={
-            "model_type": "microgpt",
-            "block_size": 16,
-            "n_embd": 16,
-            "n_head": 4,
-            "n_layer": 1,
-        },
-        batch_size=1,
-        learning_rate=0.01,
-        betas=(0.85, 0.99),
-        warmup=0.0,
-        steps=1000,
-    ),
-    # From the sweep in docs/experiments.md: on a CPU many small steps beat few large ones.
-    "anexa": Preset(
-        summary="GPT-2 with about 0.8 million parameters",
-        sizes={
-            "model_type": "gpt2",
-            "block_size": 128,
-            "n_embd": 128,
-            "n_head": 4,
-            "n_layer": 4,
-        },
-        batch_size=8,
-        learning_rate=4e-3,
-        betas=(0.9, 0.99),
-        warmup=0.15,
-        steps=2000,
-    ),
-    "anexa-llama": Preset(
-        summary="Llama with about 0.8 million parameters",
-        sizes={
-            "model_type": "llama",
-            "block_size": 128,
-            "n_embd": 128,
-            "n_head": 4,
-            "n_layer": 4,
-            "n_inner": 344,  # 8/3 of the width, as Llama's own, for three matrices instead of two
-        },
-        batch_size=8,
-        learning_rate=4e-3,
-        betas=(0.9, 0.99),
-        warmup=0.15,
-        steps=2000,
-    ),
-}
-
-
-def preset(name: str) -> Preset:
-    """The preset of that name.
-
-    Raises:
-        UsageError: there is none.
-    """
-    if name not in PRESETS:
-        raise UsageError(f"there is no preset {name!r}: choose one of {', '.join(PRESETS)}")
-    return PRESETS[name]

@@ -54,6 +54,9 @@ class Operations(Protocol[Tensor]):
         `past` holds one layer's earlier keys and values and takes the new ones in; None: none.
         """
 
+    def dropout(self, x: Tensor) -> Tensor:
+        """x; in training, if the engine is told to, with some of it at random set to 0."""
+
     def gelu(self, x: Tensor) -> Tensor:
         """x Φ(x), with the tanh approximation of Φ."""
 

@@ -44,3 +44,17 @@ def initial_weights(config: ModelConfig, rng: random.Random) -> Weights:
 def count(config: ModelConfig) -> int:
     """How many numbers the model learns."""
     return sum(prod(p.shape) for p in architecture(config).parameters(config).values())
+
+
+def flops_per_token(config: ModelConfig) -> float:
+    """Multiplications and additions of a training step, for each token.
+
+    6 for every number in a matrix: 2 forwards, 4 backwards; and 12 n_layer x n_embd x block_size
+    for attention (Chowdhery et al., 2022, appendix B), though half of it is masked.
+    """
+    shapes = {name: p.shape for name, p in architecture(config).parameters(config).items()}
+    multiplied = sum(prod(shape) for shape in shapes.values() if len(shape) == 2)
+    lookups = config.block_size * config.n_embd if config.model_type != "llama" else 0
+    if not config.tied or config.model_type == "microgpt":  # the table is looked up only
+        lookups += config.vocab_size * config.n_embd
+    return 6 * (multiplied - lookups) + 12 * config.n_layer * config.n_embd * config.block_size

@@ -6,7 +6,6 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from anexa.engines import Engine
 from anexa.errors import AnexaError, UsageError
 from anexa.model.tensors import read_tensors, write_tensors
 from anexa.model.weights import Weights
@@ -54,10 +53,25 @@ class History:
     progress: float = 0.0
     reserve: float = 0.0
 
+    @property
+    def best(self) -> Evaluation | None:
+        """The evaluation with the lowest validation loss, of those after some training."""
+        later = [e for e in self.evaluations if e.step]
+        return min(later, key=lambda e: e.validation_loss, default=None)
+
 
 @dataclass(frozen=True)
 class State:
-    """A checkpoint: the engine's numbers in its own precision, and the run's history."""
+    """A checkpoint.
+
+    Attributes:
+        settings: what the run was asked to do.
+        corpus: where its corpus is, from any folder.
+        corpus_sha256: of what was read there.
+        history: what has happened in the run.
+        weights: as they are now, in the engine's precision.
+        moments: the optimizer's; see `Engine.optimizer_state`.
+    """
 
     settings: Settings
     corpus: str
@@ -67,29 +81,20 @@ class State:
     moments: Weights
 
 
-def write_state(
-    folder: Path, settings: Settings, corpus: tuple[str, str], history: History, engine: Engine
-) -> None:
+def write_state(folder: Path, state: State) -> None:
     """Replace the checkpoint in a model folder.
-
-    Args:
-        folder: the model folder.
-        settings: what the run was asked to do.
-        corpus: where its corpus is, from any folder, and the hash of what was read there.
-        history: what has happened in it.
-        engine: with its weights and moments as they are now.
 
     Raises:
         AnexaError: it cannot be written; the old one stays.
     """
-    tensors = {f"w.{name}": weight for name, weight in engine.weights().items()}
+    tensors = {f"w.{name}": weight for name, weight in state.weights.items()} | state.moments
     run = {
-        "settings": settings.to_json(),
-        "corpus": corpus[0],
-        "corpus_sha256": corpus[1],
-        "history": asdict(history),
+        "settings": state.settings.to_json(),
+        "corpus": state.corpus,
+        "corpus_sha256": state.corpus_sha256,
+        "history": asdict(state.history),
     }
-    write_tensors(folder / STATE, tensors | engine.optimizer_state(), {"run": json.dumps(run)})
+    write_tensors(folder / STATE, tensors, {"run": json.dumps(run)})
 
 
 def read_state(folder: Path) -> State:
@@ -114,7 +119,4 @@ def read_state(folder: Path) -> State:
         raise AnexaError(f"{path} is damaged: it does not describe a run ({error})") from error
     weights = {key[2:]: weight for key, weight in tensors.items() if key.startswith("w.")}
     moments = {key: weight for key, weight in tensors.items() if not key.startswith("w.")}
-    expected = {f"{moment}.{name}": w.shape for name, w in weights.items() for moment in "mv"}
-    if {name: w.shape for name, w in moments.items()} != (expected if history.step else {}):
-        raise AnexaError(f"{path} is damaged: its moments are not those of its weights")
     return State(settings, corpus, corpus_sha256, history, weights, moments)

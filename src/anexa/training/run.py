@@ -1,17 +1,20 @@
-"""The training loop, for every engine."""
+"""The training loop, for every engine, in one process or in several."""
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from anexa.data import Documents, Progress, corpus_source, read_corpus
 from anexa.data.batches import Rows
-from anexa.engines import Adam, Batch, Engine, open_engine
-from anexa.errors import AnexaError
+from anexa.engines import Batch, Engine, choose_machine, open_engine
+from anexa.engines.peak import flops_per_second
+from anexa.errors import AnexaError, UsageError
 from anexa.model.files import remove_parts, write_atomic
 from anexa.model.folder import (
     Model,
@@ -21,15 +24,18 @@ from anexa.model.folder import (
     write_model,
     write_weights,
 )
-from anexa.model.weights import Weights, initial_weights
+from anexa.model.weights import flops_per_token, initial_weights
 from anexa.training.card import model_card
 from anexa.training.checkpoint import STATE, Evaluation, History, State, read_state, write_state
 from anexa.training.corpus import check_unchanged, prepare, tokenizer_for
+from anexa.training.lock import Lock
+from anexa.training.metrics import Metrics, Record
 from anexa.training.schedule import Clock, learning_rate
 from anexa.training.settings import Settings
+from anexa.training.world import World
 
-EVALUATIONS = 10  # in a run; each is also a checkpoint
 EVALUATION_ROWS = 128
+RECORDS = 500  # at most so many in a run, and one at each evaluation
 
 
 @dataclass(frozen=True)
@@ -57,55 +63,105 @@ class Run:
     """A training: iterate over it to have it done.
 
     Attributes:
-        settings: what it was asked to do.
+        settings: what it was asked to do, and what was found to be best where it was not.
         folder: the model folder that it writes.
-        engine: with the weights as they are now.
+        world: the processes that do it.
+        config: of the model.
         tokenizer: of the model.
+        engine: with the weights as they are now.
         history: what has happened so far.
+        steps: how many are planned, or None if the clock ends the run.
         resumed: whether it goes on after a stop.
         stopping: set it to end the run after the step in progress, saved and ready to go on.
     """
 
     def __init__(
-        self, settings: Settings, folder: Path, documents: Documents, state: State | None
+        self,
+        settings: Settings,
+        folder: Path,
+        documents: Documents,
+        state: State | None,
+        world: World,
+        tensorboard: bool = False,
+        encoding: Progress | None = None,
     ) -> None:
-        self.history = history = state.history if state else History()
-        self._clock = Clock(settings.steps, settings.minutes, history.seconds, history.reserve)
-        self.settings = settings
-        self.folder = folder
-        self.corpus = documents.name
-        self.stopping = False
-        self.resumed = state is not None
+        self.folder, self.world = folder, world
+        self.corpus, self._corpus_sha256 = documents.name, documents.sha256
         self._source = corpus_source(settings.corpus)
-        self._corpus_sha256 = documents.sha256
+        self._tensorboard = tensorboard
+        self.stopping, self.resumed = False, state is not None
         if state:
             model = load_model(folder)
             self.config, self.tokenizer, weights = model.config, model.tokenizer, state.weights
             check_weights(weights, self.config, folder / STATE)
         else:
-            self.tokenizer = tokenizer_for("char", documents)
-            self.config = settings.model.config(self.tokenizer.vocab_size)
+            self.tokenizer = tokenizer_for(settings.tokenizer, documents)
+            self.config = settings.model.config(self.tokenizer.vocab_size, **settings.sizes)
             weights = initial_weights(self.config, random.Random(settings.seed))
-        data = prepare(documents, self.tokenizer, self.config.block_size, settings.seed)
+        machine = choose_machine(
+            settings.engine, self.config, settings.device, settings.dtype, settings.compile
+        )
+        machine = replace(machine, micro_batch=settings.micro_batch, sharded=settings.shard)
+        # As found here: the run goes on in the same precision wherever it goes on.
+        settings = replace(settings, dtype=machine.dtype, compile=machine.compiled)
+        self.settings = settings
+        if settings.batch_size % world.size:
+            raise UsageError(
+                f"--batch-size {settings.batch_size} cannot be shared by {world.size} processes: "
+                "make it a multiple of their number"
+            )
+        if not world.main:  # the main process writes what the others then find in the cache
+            world.wait()
+        data = prepare(documents, self.tokenizer, self.config.block_size, settings.seed, encoding)
+        if world.main:
+            world.wait()
         self._training, self._validation = data.training, data.validation
-        self.engine = self._open_engine(weights)
+        self.steps = settings.steps
+        if settings.epochs is not None:
+            rows = settings.epochs * self._training.per_epoch
+            self.steps = math.ceil(rows / settings.batch_size)
+        self.history = history = state.history if state else History()
+        self._clock = Clock(self.steps, settings.minutes, history.seconds, history.reserve)
+        self.machine = machine
+        self.engine = open_engine(
+            settings.engine, self.config, weights, machine=machine, optimizer=settings.recipe
+        )
+        self._peak = flops_per_second(settings.engine, machine)
+        self._unrecorded: list[float] = []
+        self._recorded = 0.0, history.tokens  # seconds of training and tokens at the last record
         if state is None:
             self._evaluate()
-            with new_folder(folder) as aside:
-                (aside / STATE).parent.mkdir()
-                self._write_state(aside)
-                write_model(aside, Model(self.config, weights, self.tokenizer), self._card())
-        elif state.history.step:  # before the first step there are no moments
-            self.engine.resume(state.moments, state.history.step)
+            state = self._state()
+            if world.main:
+                with new_folder(folder) as aside:
+                    (aside / STATE).parent.mkdir()
+                    write_state(aside, state)
+                    write_model(aside, Model(self.config, weights, self.tokenizer), self._card())
+            world.wait()
+        elif history.step:  # before the first step there are no moments
+            _check_moments(state, settings.recipe.state_shapes(self.config), folder)
+            self.engine.resume(state.moments, history.step)
 
     @classmethod
-    def start(cls, settings: Settings, folder: Path, progress: Progress | None = None) -> Run:
+    def start(
+        cls,
+        settings: Settings,
+        folder: Path,
+        *,
+        world: World | None = None,
+        tensorboard: bool = False,
+        download: Progress | None = None,
+        encoding: Progress | None = None,
+    ) -> Run:
         """A new run, its folder made.
 
         Args:
             settings: what to do.
             folder: where to write; must not exist.
-            progress: is told how far a download of the corpus is.
+            world: the processes that do it.
+            tensorboard: whether events for TensorBoard are written.
+            download: is told how far a download of the corpus is.
+            encoding: is told how much of it has been turned into tokens, in bytes.
 
         Raises:
             AnexaError: the corpus or the folder cannot be used.
@@ -116,28 +172,56 @@ class Run:
                 f"{folder} exists already: choose another folder with --out"
                 f"{again if (folder / STATE).exists() else ''}"
             )
-        return cls(
-            settings, folder, read_corpus(settings.corpus, settings.layout, progress=progress), None
-        )
+        documents = read_corpus(settings.corpus, settings.layout, progress=download)
+        return cls(settings, folder, documents, None, world or World(), tensorboard, encoding)
 
     @classmethod
-    def resume(cls, folder: Path, progress: Progress | None = None) -> Run:
+    def resume(
+        cls,
+        folder: Path,
+        given: Mapping[str, Any] | None = None,
+        *,
+        device: str | None = None,
+        world: World | None = None,
+        tensorboard: bool = False,
+        download: Progress | None = None,
+        encoding: Progress | None = None,
+    ) -> Run:
         """A run as it was at its last checkpoint.
+
+        Args:
+            folder: the model folder.
+            given: settings asked for again: they must be those of the run, but for `FREE`.
+            device: on which to go on; by default the one it was asked to use.
+            world: the processes that do it.
+            tensorboard: whether events for TensorBoard are written.
+            download: is told how far a download of the corpus is.
+            encoding: is told how much of it has been turned into tokens, in bytes.
 
         Raises:
             AnexaError: there is none, it is finished, or its corpus has changed.
+            UsageError: a setting that has another value in the run.
         """
         state = read_state(folder)
-        for place in (folder, (folder / STATE).parent):
-            remove_parts(place)
-        settings = state.settings
-        documents = read_corpus(state.corpus, settings.layout, progress=progress)
-        check_unchanged(documents, state.corpus_sha256)
-        run = cls(settings, folder, documents, state)
-        if run.done:
-            run._write_model()  # a kill after the last checkpoint may have left an older one
+        asked = dict(given or {})
+        if corpus_source(str(asked.get("corpus"))) == state.corpus:
+            del asked["corpus"]
+        settings = state.settings.again(asked)
+        if state.history.progress >= 1:
             raise AnexaError(f"the training in {folder} is finished: there is nothing left to do")
-        return run
+        settings = replace(settings, device=device or settings.device)
+        documents = read_corpus(state.corpus, settings.layout, progress=download)
+        check_unchanged(documents, state.corpus_sha256)
+        return cls(settings, folder, documents, state, world or World(), tensorboard, encoding)
+
+    @property
+    def step_seconds(self) -> float:
+        """The time of a step: before the first one, as the evaluation lets it be expected."""
+        history = self.history
+        if history.step:
+            return history.seconds / history.step
+        backward = 2  # times as long as forward
+        return (1 + backward) * self.settings.batch_size * history.reserve / EVALUATION_ROWS
 
     @property
     def done(self) -> bool:
@@ -146,72 +230,130 @@ class Run:
 
     def __iter__(self) -> Iterator[Step]:
         """Do the steps that are left."""
-        clock, history, preset = self._clock, self.history, self.settings.model
-        clock.paused()
-        while not (self.done or self.stopping):
-            rows = self._training.batch(history.step, self.settings.batch_size)
-            batch = Batch.from_rows(rows)
-            rate = learning_rate(self.settings.learning_rate, history.progress, preset.warmup)
-            loss = self.engine.train_step(batch, rate)
-            clock.stepped()
-            history.step += 1
-            self._check(loss)
-            history.tokens += batch.count
-            history.losses.append(loss)
-            # Asked once a step, so that the last step is known as such; and never back, though an
-            # evaluation that took long makes more of the time the end's.
-            before = history.progress
-            history.progress = max(before, clock.progress(history.step))
-            evaluation = None
-            if int(history.progress * EVALUATIONS) > int(before * EVALUATIONS):
-                evaluation = self._evaluate()
-                self._check(evaluation.validation_loss)  # before it replaces a good checkpoint
-                self.save()
-            yield Step(
-                number=history.step,
-                loss=loss,
-                progress=history.progress,
-                tokens_per_second=history.tokens / clock.seconds,
-                seconds_left=clock.seconds_left(history.step),
-                evaluation=evaluation,
-            )
-            clock.paused()
-        if not self.done:
-            self.save()
+        if not self.world.main:
+            yield from self._do_steps()
+            return
+        with Lock(self.folder):
+            for place in (self.folder, (self.folder / STATE).parent):
+                remove_parts(place)
+            self.metrics = Metrics(self.folder, self.history.step, tensorboard=self._tensorboard)
+            with closing(self.metrics):
+                yield from self._do_steps()
 
-    def save(self) -> None:
-        """Write a checkpoint, and the model as it is now.
+    def _do_steps(self) -> Iterator[Step]:
+        self._clock.paused()
+        while not (self.done or self.stopping):
+            yield self._do_step()
+            self._clock.paused()
+        if not self.done:
+            self._save(better=self.history.best is None)
+
+    def _do_step(self) -> Step:
+        settings, clock, history = self.settings, self._clock, self.history
+        batch = Batch.from_rows(self._training.batch(history.step, settings.batch_size))
+        rate = learning_rate(
+            settings.learning_rate, history.progress, settings.warmup, settings.schedule
+        )
+        loss, gradient_norm = self.engine.train_step(batch, rate)
+        clock.stepped()
+        history.step += 1
+        self._check(loss)
+        history.tokens += batch.count
+        history.losses.append(loss)
+        self._unrecorded.append(loss)
+        # Asked once a step, so that the last step is known as such; and never back, though an
+        # evaluation that took long makes more of the time the end's.
+        before = history.progress
+        progress, stopping = self.world.agree(clock.progress(history.step), self.stopping)
+        history.progress, self.stopping = max(before, progress), bool(stopping)
+        evaluation = None
+        if self._passed(before, settings.evaluations):
+            evaluation = self._evaluate()
+            self._check(evaluation.validation_loss)  # before it replaces a good checkpoint
+            if settings.until_loss and evaluation.validation_loss <= settings.until_loss:
+                history.progress = 1.0
+            self._save(better=evaluation is history.best)
+        if evaluation or self._passed(before, RECORDS):
+            self._record(rate, gradient_norm, evaluation)
+        return Step(
+            number=history.step,
+            loss=loss,
+            progress=history.progress,
+            tokens_per_second=history.tokens / clock.seconds,
+            seconds_left=clock.seconds_left(history.step),
+            evaluation=evaluation,
+        )
+
+    def _passed(self, before: float, marks: int) -> bool:
+        """Whether the last step went past one of so many marks along the run."""
+        return int(self.history.progress * marks) > int(before * marks)
+
+    def _save(self, better: bool) -> None:
+        """Write a checkpoint; and the model as it is now, if it is better than the one there.
+
+        The model goes first: whoever is killed between the two repeats the steps before it.
 
         Raises:
             AnexaError: they cannot be written; the old ones stay.
         """
-        self._write_state(self.folder)
-        self._write_model()
-
-    def _write_state(self, folder: Path) -> None:
         self.history.seconds = self._clock.seconds
-        corpus = (self._source, self._corpus_sha256)
-        write_state(folder, self.settings, corpus, self.history, self.engine)
-
-    def _write_model(self) -> None:
-        write_weights(self.folder, self.engine.weights())
+        state = self._state()
+        if not self.world.main:
+            return
+        if better:
+            write_weights(self.folder, state.weights)
         write_atomic(self.folder / "README.md", self._card().encode())
+        write_state(self.folder, state)
+
+    def _state(self) -> State:
+        return State(
+            self.settings,
+            self._source,
+            self._corpus_sha256,
+            self.history,
+            self.engine.weights(),
+            self.engine.optimizer_state(),
+        )
 
     def _evaluate(self) -> Evaluation:
         """Measure the losses."""
         began = self._clock.seconds
         losses = self.history.losses
+        loss = mean_loss(self.engine, self._validation, self.settings.batch_size)
         evaluation = Evaluation(
             step=self.history.step,
             seconds=began,
             train_loss=sum(losses) / len(losses) if losses else None,
-            validation_loss=mean_loss(self.engine, self._validation, self.settings.batch_size),
+            validation_loss=self.world.agree(loss)[0],
         )
         self.history.evaluations.append(evaluation)
         self.history.losses = []
         # The run ends with one more evaluation, and with a checkpoint, which takes less.
         self._clock.reserve = self.history.reserve = 1.2 * (self._clock.seconds - began)
         return evaluation
+
+    def _record(self, rate: float, gradient_norm: float, evaluation: Evaluation | None) -> None:
+        """Write a line of metrics."""
+        if not self.world.main:
+            return
+        history, losses = self.history, self._unrecorded
+        seconds, tokens = self._recorded
+        speed = (history.tokens - tokens) / (self._clock.busy - seconds)
+        self._unrecorded, self._recorded = [], (self._clock.busy, history.tokens)
+        flops = speed * flops_per_token(self.config)
+        self.metrics.add(
+            Record(
+                step=history.step,
+                tokens=history.tokens,
+                seconds=self._clock.seconds,
+                loss=sum(losses) / len(losses),
+                validation_loss=evaluation.validation_loss if evaluation else None,
+                learning_rate=rate,
+                gradient_norm=gradient_norm,
+                tokens_per_second=speed,
+                peak_share=flops / self._peak if self._peak else None,
+            )
+        )
 
     def _check(self, loss: float) -> None:
         if not math.isfinite(loss):
@@ -221,13 +363,13 @@ class Run:
                 f"{self.folder} are those of the last checkpoint)"
             )
 
-    def _open_engine(self, weights: Weights) -> Engine:
-        beta1, beta2 = self.settings.model.betas
-        adam = Adam(beta1, beta2)
-        return open_engine(self.settings.engine, self.config, weights, adam=adam)
-
     def _card(self) -> str:
         return model_card(self.config, self.settings, self.corpus, self.history)
+
+
+def _check_moments(state: State, shapes: dict[str, tuple[int, ...]], folder: Path) -> None:
+    if {name: moment.shape for name, moment in state.moments.items()} != shapes:
+        raise AnexaError(f"{folder / STATE} is damaged: its moments are not those of its weights")
 
 
 def mean_loss(engine: Engine, rows: Rows, batch_size: int) -> float:

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import time
 
+SCHEDULES = ("linear", "cosine", "wsd")
+STABLE = 0.6  # the share of a "wsd" run before which its rate does not fall
 
-def learning_rate(highest: float, progress: float, warmup: float) -> float:
-    """Linearly up during the share `warmup` of the run, then linearly down to 0 at its end."""
+
+def learning_rate(
+    highest: float, progress: float, warmup: float, schedule: str = "linear"
+) -> float:
+    """In a line up during the share `warmup` of a run, then down to 0 at its end.
+
+    Args:
+        highest: the rate at the end of the warm-up.
+        progress: the share of the run that is done.
+        warmup: the share in which the rate rises.
+        schedule: how it falls: "linear"; "cosine", half a wave (Loshchilov and Hutter, 2017); or
+            "wsd", warm-up, stable, decay (Hu et al., 2024): flat, then in a line.
+    """
     if progress < warmup:
         return highest * progress / warmup
+    if schedule == "wsd":
+        begin = max(warmup, STABLE)
+        return highest * min(1.0, (1 - progress) / (1 - begin))
+    if schedule == "cosine":
+        return highest * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))) / 2
     return highest * (1 - progress) / (1 - warmup)
 
 
@@ -20,6 +39,10 @@ class Clock:
         minutes: the planned time, or None.
         seconds: the time that was used before, if the run goes on after a stop.
         reserve: the seconds that the end of the run will need, within its minutes.
+
+    Attributes:
+        busy: the seconds that went into steps, since this clock was made.
+        reserve: as above; may be set.
     """
 
     def __init__(
@@ -34,6 +57,7 @@ class Clock:
         self._began = time.perf_counter() - seconds
         self._last_step = self._began
         self._step_seconds = 0.0
+        self.busy = 0.0
         self.reserve = reserve
 
     @property
@@ -46,6 +70,7 @@ class Clock:
         now = time.perf_counter()
         step_seconds = now - self._last_step
         self._last_step = now
+        self.busy += step_seconds
         # A moving average: one slow step says little about the next.
         weight = 0.1 if self._step_seconds else 1.0
         self._step_seconds += weight * (step_seconds - self._step_seconds)

@@ -26,7 +26,14 @@ class LayerCache:
 
 
 class TorchOperations:
-    """See `anexa.model.operations.Operations`; activations are (B, T, C)."""
+    """See `anexa.model.operations.Operations`; activations are (B, T, C).
+
+    Attributes:
+        dropout_rate: the share of activations that `dropout` and `attention` set to 0.
+    """
+
+    def __init__(self, dropout_rate: float = 0.0) -> None:
+        self.dropout_rate = dropout_rate
 
     def embedding(self, table_VC: Tensor, tokens_T: Tensor) -> Tensor:
         """y_t = E[token_t]."""
@@ -84,19 +91,30 @@ class TorchOperations:
         if past is not None:
             k_HSD, v_HSD = past.append(k_HSD, v_HSD)
         total = k_HSD.shape[-2]
+        # On a CPU the gradient of attention in bfloat16 takes five times as long as in float32.
+        kind, dtype = q_TC.device.type, q_HTD.dtype
+        on_cpu = kind == "cpu" and dtype == torch.bfloat16
+        if on_cpu:
+            q_HTD, k_HSD, v_HSD = q_HTD.float(), k_HSD.float(), v_HSD.float()
         mask_TS = None
         if total > n > 1:  # `is_causal` counts from the first key; these rows begin later
             ones = torch.ones(n, total, dtype=torch.bool, device=q_TC.device)
             mask_TS = ones.tril(diagonal=total - n)
-        y_HTD = F.scaled_dot_product_attention(
-            q_HTD,
-            k_HSD,
-            v_HSD,
-            attn_mask=mask_TS,
-            is_causal=total == n > 1,
-            enable_gqa=k_TC.shape != q_TC.shape,
-        )
-        return y_HTD.transpose(1, 2).reshape(batch, n, width)
+        with torch.autocast(kind, enabled=torch.is_autocast_enabled(kind) and not on_cpu):
+            y_HTD = F.scaled_dot_product_attention(
+                q_HTD,
+                k_HSD,
+                v_HSD,
+                attn_mask=mask_TS,
+                dropout_p=self.dropout_rate,
+                is_causal=total == n > 1,
+                enable_gqa=k_TC.shape != q_TC.shape,
+            )
+        return y_HTD.transpose(1, 2).reshape(batch, n, width).to(dtype)
+
+    def dropout(self, x: Tensor) -> Tensor:
+        """y = x / (1−p), or 0 with the probability p."""
+        return F.dropout(x, self.dropout_rate) if self.dropout_rate else x
 
     def gelu(self, x: Tensor) -> Tensor:
         """y = x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2."""

@@ -13,11 +13,20 @@ from anexa.model.operations import Operations, Tensor
 
 @dataclass(frozen=True)
 class Parameter:
-    """How a weight starts: draws from N(mean, std), or `mean` throughout where std is 0."""
+    """A weight, and how it starts.
+
+    Attributes:
+        shape: of the array.
+        std: it starts as draws from N(mean, std), or as `mean` throughout where this is 0.
+        mean: see there.
+        matrices: how many matrices between two activations it is, side by side; 0 for embeddings,
+            the head, gains and biases.
+    """
 
     shape: tuple[int, ...]
     std: float = 0.0
     mean: float = 0.0
+    matrices: int = 0
 
 
 class Forward(Protocol):

@@ -30,9 +30,11 @@ def parameters(config: ModelConfig) -> dict[str, Parameter]:
             f"{name}.bias": Parameter((width,)),
         }
 
-    def conv1d(name: str, n_in: int, n_out: int, std: float) -> dict[str, Parameter]:
+    def conv1d(
+        name: str, n_in: int, n_out: int, std: float, matrices: int = 1
+    ) -> dict[str, Parameter]:
         return {
-            f"{name}.weight": Parameter((n_in, n_out), std),
+            f"{name}.weight": Parameter((n_in, n_out), std, matrices=matrices),
             f"{name}.bias": Parameter((n_out,)),
         }
 
@@ -43,7 +45,7 @@ def parameters(config: ModelConfig) -> dict[str, Parameter]:
     for layer in range(config.n_layer):
         block = f"transformer.h.{layer}"
         all_parameters |= norm(f"{block}.ln_1")
-        all_parameters |= conv1d(f"{block}.attn.c_attn", width, 3 * width, 0.02)
+        all_parameters |= conv1d(f"{block}.attn.c_attn", width, 3 * width, 0.02, matrices=3)
         all_parameters |= conv1d(f"{block}.attn.c_proj", width, width, residual_std)
         all_parameters |= norm(f"{block}.ln_2")
         all_parameters |= conv1d(f"{block}.mlp.c_fc", width, 4 * width, 0.02)
@@ -69,16 +71,16 @@ def forward(
         return ops.linear(x_TC, ops.transpose(weights[f"{name}.weight"]), weights[f"{name}.bias"])
 
     wte_VC, wpe_SC = weights["transformer.wte.weight"], weights["transformer.wpe.weight"]
-    x_TC = ops.positions(ops.embedding(wte_VC, tokens_T), wpe_SC, start)
+    x_TC = ops.dropout(ops.positions(ops.embedding(wte_VC, tokens_T), wpe_SC, start))
     for layer in range(config.n_layer):
         block = f"transformer.h.{layer}"
         h_TC = norm(x_TC, f"{block}.ln_1")
         q_TC, k_TC, v_TC = ops.split(conv1d(h_TC, f"{block}.attn.c_attn"), 3)
         h_TC = ops.attention(q_TC, k_TC, v_TC, config.n_head, past[layer] if past else None)
-        x_TC = ops.add(x_TC, conv1d(h_TC, f"{block}.attn.c_proj"))
+        x_TC = ops.add(x_TC, ops.dropout(conv1d(h_TC, f"{block}.attn.c_proj")))
         h_TC = norm(x_TC, f"{block}.ln_2")
         h_TC = conv1d(ops.gelu(conv1d(h_TC, f"{block}.mlp.c_fc")), f"{block}.mlp.c_proj")
-        x_TC = ops.add(x_TC, h_TC)
+        x_TC = ops.add(x_TC, ops.dropout(h_TC))
     return ops.linear(norm(x_TC, "transformer.ln_f"), wte_VC)
 
 

@@ -23,18 +23,22 @@ def parameters(config: ModelConfig) -> dict[str, Parameter]:
     width, inner, kv_width = config.n_embd, config.n_inner, config.n_kv_head * config.head_dim
     residual_std = 0.02 / (2 * config.n_layer) ** 0.5
     embedding, gain = Parameter((config.vocab_size, width), 0.02), Parameter((width,), mean=1.0)
+
+    def matrix(n_out: int, n_in: int, std: float = 0.02) -> Parameter:
+        return Parameter((n_out, n_in), std, matrices=1)
+
     all_parameters = {"model.embed_tokens.weight": embedding}
     for layer in range(config.n_layer):
         block = {
             "input_layernorm": gain,
-            "self_attn.q_proj": Parameter((width, width), 0.02),
-            "self_attn.k_proj": Parameter((kv_width, width), 0.02),
-            "self_attn.v_proj": Parameter((kv_width, width), 0.02),
-            "self_attn.o_proj": Parameter((width, width), residual_std),
+            "self_attn.q_proj": matrix(width, width),
+            "self_attn.k_proj": matrix(kv_width, width),
+            "self_attn.v_proj": matrix(kv_width, width),
+            "self_attn.o_proj": matrix(width, width, residual_std),
             "post_attention_layernorm": gain,
-            "mlp.gate_proj": Parameter((inner, width), 0.02),
-            "mlp.up_proj": Parameter((inner, width), 0.02),
-            "mlp.down_proj": Parameter((width, inner), residual_std),
+            "mlp.gate_proj": matrix(inner, width),
+            "mlp.up_proj": matrix(inner, width),
+            "mlp.down_proj": matrix(width, inner, residual_std),
         }
         all_parameters |= {f"model.layers.{layer}.{name}.weight": p for name, p in block.items()}
     all_parameters["model.norm.weight"] = gain
@@ -62,7 +66,7 @@ def forward(
     def rotary(x_TC: Tensor) -> Tensor:
         return ops.rotary(x_TC, config.head_dim, start, config.rope_theta)
 
-    x_TC = ops.embedding(weights["model.embed_tokens.weight"], tokens_T)
+    x_TC = ops.dropout(ops.embedding(weights["model.embed_tokens.weight"], tokens_T))
     for layer in range(config.n_layer):
         block = f"model.layers.{layer}"
         h_TC = norm(x_TC, f"{block}.input_layernorm")
@@ -70,13 +74,11 @@ def forward(
         k_TC = rotary(linear(h_TC, f"{block}.self_attn.k_proj"))
         v_TC = linear(h_TC, f"{block}.self_attn.v_proj")
         h_TC = ops.attention(q_TC, k_TC, v_TC, config.n_head, past[layer] if past else None)
-        x_TC = ops.add(x_TC, linear(h_TC, f"{block}.self_attn.o_proj"))
+        x_TC = ops.add(x_TC, ops.dropout(linear(h_TC, f"{block}.self_attn.o_proj")))
         h_TC = norm(x_TC, f"{block}.post_attention_layernorm")
-        gate_TC, up_TC = (
-            linear(h_TC, f"{block}.mlp.gate_proj"),
-            linear(h_TC, f"{block}.mlp.up_proj"),
-        )
-        x_TC = ops.add(x_TC, linear(ops.swiglu(gate_TC, up_TC), f"{block}.mlp.down_proj"))
+        gate_TC, up_TC = (linear(h_TC, f"{block}.mlp.{half}_proj") for half in ("gate", "up"))
+        h_TC = linear(ops.swiglu(gate_TC, up_TC), f"{block}.mlp.down_proj")
+        x_TC = ops.add(x_TC, ops.dropout(h_TC))
     return linear(norm(x_TC, "model.norm"), "model.embed_tokens" if config.tied else "lm_head")
 
 

@@ -18,17 +18,21 @@ from anexa.model.operations import Operations, Tensor
 def parameters(config: ModelConfig) -> dict[str, Parameter]:
     """Every matrix is (out, in) and starts as N(0, 0.08)."""
     width, vocab = config.n_embd, config.vocab_size
-    shapes = {
-        "wte.weight": (vocab, width),
-        "wpe.weight": (config.block_size, width),
-        "lm_head.weight": (vocab, width),
+
+    def matrix(n_out: int, n_in: int) -> Parameter:
+        return Parameter((n_out, n_in), std=0.08, matrices=1)
+
+    all_parameters = {
+        "wte.weight": Parameter((vocab, width), std=0.08),
+        "wpe.weight": Parameter((config.block_size, width), std=0.08),
+        "lm_head.weight": Parameter((vocab, width), std=0.08),
     }
     for layer in range(config.n_layer):
         for name in ("attn_wq", "attn_wk", "attn_wv", "attn_wo"):
-            shapes[f"layers.{layer}.{name}.weight"] = (width, width)
-        shapes[f"layers.{layer}.mlp_fc1.weight"] = (4 * width, width)
-        shapes[f"layers.{layer}.mlp_fc2.weight"] = (width, 4 * width)
-    return {name: Parameter(shape, std=0.08) for name, shape in shapes.items()}
+            all_parameters[f"layers.{layer}.{name}.weight"] = matrix(width, width)
+        all_parameters[f"layers.{layer}.mlp_fc1.weight"] = matrix(4 * width, width)
+        all_parameters[f"layers.{layer}.mlp_fc2.weight"] = matrix(width, 4 * width)
+    return all_parameters
 
 
 def forward(
@@ -43,7 +47,7 @@ def forward(
     x_TC = ops.positions(
         ops.embedding(weights["wte.weight"], tokens_T), weights["wpe.weight"], start
     )
-    x_TC = ops.rms_norm(x_TC, config.norm_eps)
+    x_TC = ops.rms_norm(ops.dropout(x_TC), config.norm_eps)
     for layer in range(config.n_layer):
         w = {
             name: weights[f"layers.{layer}.{name}.weight"]
@@ -54,10 +58,10 @@ def forward(
         k_TC = ops.linear(h_TC, w["attn_wk"])
         v_TC = ops.linear(h_TC, w["attn_wv"])
         h_TC = ops.attention(q_TC, k_TC, v_TC, config.n_head, past[layer] if past else None)
-        x_TC = ops.add(x_TC, ops.linear(h_TC, w["attn_wo"]))
+        x_TC = ops.add(x_TC, ops.dropout(ops.linear(h_TC, w["attn_wo"])))
         h_TC = ops.rms_norm(x_TC, config.norm_eps)
         h_TC = ops.linear(ops.relu(ops.linear(h_TC, w["mlp_fc1"])), w["mlp_fc2"])
-        x_TC = ops.add(x_TC, h_TC)
+        x_TC = ops.add(x_TC, ops.dropout(h_TC))
     return ops.linear(x_TC, weights["lm_head.weight"])
 
 

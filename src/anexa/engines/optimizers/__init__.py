@@ -1,0 +1,88 @@
+"""How weights change in a step: AdamW, and Muon for the matrices inside the blocks.
+
+The settings and the mathematics stand here; `lists`, `numpy` and `torch` compute them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from anexa.model.architectures import architecture
+from anexa.model.config import ModelConfig
+
+# The odd quintic p(s) = a s + b s³ + c s⁵ whose iterates push every singular value in (0, 1] into
+# about (0.7, 1.2): steep at 0, where speed is needed, and not exact at 1, where it is not.
+# The numbers are Keller Jordan's (https://kellerjordan.github.io/posts/muon/).
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+NEWTON_SCHULZ_STEPS = 5
+NORM_EPS = 1e-7
+CLIP_EPS = 1e-6
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """How a step turns gradients g into new weights, at a learning rate r.
+
+    *AdamW* (Kingma and Ba, 2015, algorithm 1; Loshchilov and Hutter, 2019), at step t = 1, 2, …:
+    m ← β₁ m + (1−β₁) g,  v ← β₂ v + (1−β₂) g²,
+    w ← (1 − r λ) w − r · (m / (1−β₁ᵗ)) / (√(v / (1−β₂ᵗ)) + ε).
+
+    *Muon* (Jordan et al., 2024), for the matrices inside the blocks only:
+    m ← μ m + (1−μ) g,  U = orthogonal(μ m + (1−μ) g),
+    w ← (1 − r λ) w − r · 0.2 √max(rows, columns) · U.
+    `orthogonal` sets all singular values to about 1. The factor (Liu et al., 2025, equation 4)
+    makes the update as large as one of Adam usually is, so that one learning rate serves both.
+
+    Attributes:
+        beta1: β₁.
+        beta2: β₂.
+        eps: ε.
+        weight_decay: λ, of matrices (embeddings too), not of gains and biases.
+        clip: gradients together longer than this are shortened to it; 0: never.
+        muon: whether Muon is used where it can be.
+        momentum: μ.
+        dropout: the share of activations that are set to 0 in training, each time others
+            (Srivastava et al., 2014); the torch engine only.
+        seed: of dropout.
+    """
+
+    beta1: float = 0.9
+    beta2: float = 0.99
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    clip: float = 0.0
+    muon: bool = False
+    momentum: float = 0.95
+    dropout: float = 0.0
+    seed: int = 0
+
+    def corrections(self, step: int) -> tuple[float, float]:
+        """1−β₁ᵗ and 1−β₂ᵗ: what m and v still lack after t steps, because they began at 0."""
+        return 1 - self.beta1**step, 1 - self.beta2**step
+
+    def decay(self, shape: tuple[int, ...], rate: float) -> float:
+        """1 − r λ for a matrix, 1 for a vector."""
+        return 1 - rate * self.weight_decay if len(shape) == 2 else 1.0
+
+    def clip_factor(self, norm: float) -> float:
+        """What gradients of this length are multiplied by."""
+        return min(1.0, self.clip / (norm + CLIP_EPS)) if self.clip else 1.0
+
+    def matrices(self, config: ModelConfig) -> dict[str, int]:
+        """The weights that Muon moves; each is so many matrices side by side."""
+        parameters = architecture(config).parameters(config)
+        return {name: p.matrices for name, p in parameters.items() if p.matrices and self.muon}
+
+    def state_shapes(self, config: ModelConfig) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of what an engine keeps between steps: m, and v where Adam moves."""
+        shapes = {}
+        matrices = self.matrices(config)
+        for name, parameter in architecture(config).parameters(config).items():
+            for moment in "m" if name in matrices else "mv":
+                shapes[f"{moment}.{name}"] = parameter.shape
+        return shapes
+
+
+def muon_scale(rows: int, columns: int) -> float:
+    """0.2 √max(rows, columns): see `Optimizer`."""
+    return float(0.2 * max(rows, columns) ** 0.5)
