@@ -1,0 +1,103 @@
+"""What became of a training, at a glance: no weight is read for it."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from anexa.errors import AnexaError
+from anexa.model.folder import load_config
+from anexa.model.weights import count
+from anexa.training.checkpoint import STATE
+from anexa.training.lock import is_running
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A model folder; the training's part as of its last checkpoint, None where it has none.
+
+    Attributes:
+        folder: where it is.
+        model_type: its architecture.
+        parameters: how many numbers it learns.
+        state: of its training.
+        corpus: its name.
+        corpus_sha256: of its text.
+        step: how many steps were done.
+        tokens: how many tokens were predicted in them.
+        seconds: the time they took.
+        best_loss: the lowest validation loss after some training, in nats a token.
+        last_loss: the last one.
+        settings: what the training was asked to do.
+    """
+
+    folder: Path
+    model_type: str
+    parameters: int
+    state: Literal["running", "stopped", "done"] | None = None
+    corpus: str | None = None
+    corpus_sha256: str | None = None
+    step: int | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+    best_loss: float | None = None
+    last_loss: float | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Over the whole training, evaluations included."""
+        return self.tokens / self.seconds if self.tokens and self.seconds else None
+
+
+def summarise(folder: Path) -> Summary:
+    """The summary of a model folder, trained here or elsewhere.
+
+    Raises:
+        AnexaError: it is no model folder, or damaged.
+    """
+    config = load_config(folder)
+    sizes: dict[str, Any] = {"model_type": config.model_type, "parameters": count(config)}
+    path = folder / STATE
+    if not path.exists():
+        return Summary(folder, **sizes)
+    run = _read_run(path)
+    try:
+        history, settings = run["history"], dict(run["settings"])
+        losses = [e["validation_loss"] for e in history["evaluations"] if e["step"]]
+        finite = [float(loss) for loss in losses if math.isfinite(loss)]
+        done = float(history["progress"]) >= 1
+        return Summary(
+            folder,
+            **sizes,
+            state="running" if is_running(folder) else "done" if done else "stopped",
+            corpus=Path(str(settings["corpus"])).name,
+            corpus_sha256=str(run["corpus_sha256"]),
+            step=int(history["step"]),
+            tokens=int(history["tokens"]),
+            seconds=float(history["seconds"]),
+            best_loss=min(finite, default=None),
+            last_loss=finite[-1] if finite else None,
+            settings=settings,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise AnexaError(f"{path} is damaged: it does not describe a run ({error})") from error
+
+
+def _read_run(path: Path) -> dict[str, Any]:
+    """What a checkpoint says of its run: the header alone is read, however large the rest is."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            run = json.loads(file.metadata()["run"])
+    except OSError as error:
+        raise AnexaError(f"cannot read {path}: {error.strerror or error}") from error
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise AnexaError(f"{path} is damaged: it does not describe a run ({error})") from error
+    if not isinstance(run, dict):
+        raise AnexaError(f"{path} is damaged: it does not describe a run")
+    return run
