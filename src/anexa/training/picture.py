@@ -123,14 +123,19 @@ def _draw_run(
 
 
 def smoothed(losses: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean of each loss and its neighbours, as many on either side; at the ends, of fewer."""
+    """The mean of each loss and its neighbours, as many on either side: at the start, of fewer.
+
+    Not so at the end, where losses hardly fall, and the last ones alone would be a wild tail.
+    """
     import numpy as np
 
     reach = len(losses) // (2 * LINE)
     sums = np.concatenate([[0.0], np.cumsum(losses)])
     index = np.arange(len(losses))
-    sides = np.minimum(reach, np.minimum(index, index[::-1]))
-    means: NDArray[np.float64] = (sums[index + sides + 1] - sums[index - sides]) / (2 * sides + 1)
+    before = np.minimum(reach, index)
+    after = np.minimum(before, index[::-1])
+    totals = sums[index + after + 1] - sums[index - before]
+    means: NDArray[np.float64] = totals / (before + after + 1)
     return means
 
 
