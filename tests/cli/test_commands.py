@@ -35,6 +35,8 @@ OPTIONS = {
     ],
     "chat": SAMPLING,
     "generate": [*SAMPLING, "--prompt", "--n", "--stop", "--json"],
+    "runs": ["--json"],
+    "compare": ["--out", "--json"],
     "verify": ["--json"],
     "graph": ["--format", "--out"],
     "corpora": ["--json"],
@@ -45,7 +47,16 @@ def test_help_names_every_command(tmp_path: Path) -> None:
     result = anexa("--help", cwd=tmp_path)
     assert result.returncode == 0
     commands = re.findall(r"^  (\w+)  +[A-Z]", result.stdout.partition("Commands:")[2], re.M)
-    assert commands == ["train", "chat", "generate", "verify", "corpora", "graph"]
+    assert commands == [
+        "train",
+        "chat",
+        "generate",
+        "runs",
+        "compare",
+        "verify",
+        "corpora",
+        "graph",
+    ]
     assert sorted(commands) == sorted(OPTIONS)
     assert "--debug" in result.stdout
 

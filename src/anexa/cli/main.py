@@ -12,9 +12,11 @@ import typer
 
 from anexa import __version__
 from anexa.cli.chat import chat
+from anexa.cli.compare import compare
 from anexa.cli.corpora import corpora
 from anexa.cli.generate import generate
 from anexa.cli.graph import graph
+from anexa.cli.runs import runs
 from anexa.cli.train import train
 from anexa.cli.verify import verify
 from anexa.errors import AnexaError
@@ -27,7 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="With --debug an error shows where in the code it arose.",
 )
-for command in (train, chat, generate, verify, corpora):
+for command in (train, chat, generate, runs, compare, verify, corpora):
     app.command()(command)
 # An expression may begin with a minus.
 app.command(context_settings={"ignore_unknown_options": True})(graph)

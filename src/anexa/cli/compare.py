@@ -1,0 +1,76 @@
+"""`anexa compare`: trainings side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from anexa.errors import AnexaError, UsageError
+
+
+def compare(
+    folders: Annotated[list[Path], typer.Argument(metavar="A B …", help="Model folders.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Draw their losses too: .png, .svg or .pdf.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare trainings: what came of each, and which settings differ between them."""
+    import json
+
+    from anexa.cli.runs import as_object
+    from anexa.cli.table import UNKNOWN, figure, show_table
+    from anexa.model.files import read_bytes
+    from anexa.training.metrics import read_metrics
+    from anexa.training.picture import draw_losses
+    from anexa.training.summary import summarise
+
+    if len(folders) < 2:
+        raise UsageError("a comparison is of two model folders or more: name another one")
+    runs = [summarise(folder) for folder in folders]
+    for run in runs:
+        if run.state is None:
+            raise AnexaError(f"{run.folder} holds no training to compare: it was made elsewhere")
+    names = [folder.name for folder in folders]
+    if len(set(names)) < len(names) or "" in names:
+        names = [str(folder) for folder in folders]
+    if out:
+        draw_losses([(n, *read_metrics(folder)) for n, folder in zip(names, folders)], out)
+
+    settings = {name: None for run in runs for name in run.settings if name != "corpus"}
+    values = {name: [run.settings.get(name) for run in runs] for name in settings}
+    differing = {name: these for name, these in values.items() if these != these[:1] * len(runs)}
+    unlike = []
+    if len({run.corpus_sha256 for run in runs}) > 1:
+        unlike.append("corpora")
+    if len({read_bytes(folder / "tokenizer.json") for folder in folders}) > 1:
+        unlike.append("tokenizers")
+    if unlike:
+        typer.echo(f"note: the losses do not compare: {' and '.join(unlike)} differ", err=True)
+    if as_json:
+        report = {"runs": [*map(as_object, runs)], "differing": differing, "comparable": not unlike}
+        typer.echo(json.dumps(report, indent=2))
+        return
+    rows = [
+        ["corpus", *(run.corpus or UNKNOWN for run in runs)],
+        ["model", *(run.model_type for run in runs)],
+        ["parameters", *(figure(run.parameters) for run in runs)],
+        ["steps", *(figure(run.step) for run in runs)],
+        ["tokens", *(figure(run.tokens) for run in runs)],
+        ["seconds", *(figure(run.seconds, ",.1f") for run in runs)],
+        ["tokens a second", *(figure(run.tokens_per_second) for run in runs)],
+        ["best loss", *(figure(run.best_loss, ".4f") for run in runs)],
+        ["last loss", *(figure(run.last_loss, ".4f") for run in runs)],
+        ["state", *(run.state or UNKNOWN for run in runs)],
+    ]
+    for name, these in differing.items():
+        shown = [
+            UNKNOWN if v is None else v if isinstance(v, str) else json.dumps(v) for v in these
+        ]
+        rows.append([f"--{name.replace('_', '-')}", *shown])
+    show_table(("", *names), rows, right=names)
+    if out:
+        typer.echo(f"wrote {out}")

@@ -1,0 +1,76 @@
+"""`anexa runs`: the models in a folder, and what became of their trainings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from anexa.errors import AnexaError
+
+if TYPE_CHECKING:
+    from anexa.training.summary import Summary
+
+
+def runs(
+    folder: Annotated[Path, typer.Argument(help="A folder of model folders, or one.")] = Path(
+        "models"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List models: what each was trained on, how large it is, its best loss, and its state."""
+    import json
+
+    from anexa.cli.table import UNKNOWN, figure, show_table
+
+    if not folder.is_dir():
+        raise AnexaError(f"there is no folder {folder}: train a model, or name another folder")
+    places = [folder, *sorted(p for p in folder.iterdir() if not p.name.startswith("."))]
+    models = [place for place in places if _is_model(place)]
+    if not models:
+        raise AnexaError(f"there are no models in {folder}: train one, or name another folder")
+    found = [(model, _summary(model)) for model in models]
+    if as_json:
+        rows = [as_object(s) if not isinstance(s, str) else {"error": s} for _, s in found]
+        typer.echo(json.dumps([{"folder": str(m)} | row for m, row in zip(models, rows)], indent=2))
+        return
+    table = []
+    for model, s in found:
+        if isinstance(s, str):
+            table.append([str(model), *[UNKNOWN] * 4, "cannot be used"])
+        else:
+            known = [s.corpus or UNKNOWN, figure(s.parameters), figure(s.step)]
+            state = s.state or "not trained here"
+            table.append([str(model), *known, figure(s.best_loss, ".4f"), state])
+    numbers = ("parameters", "steps", "best loss")
+    show_table(("model", "corpus", *numbers, "state"), table, right=numbers)
+    wrong = [s for _, s in found if isinstance(s, str)]
+    typer.echo("".join(f"\n{sentence}" for sentence in wrong), nl=bool(wrong))
+
+
+def as_object(summary: Summary) -> dict[str, Any]:
+    """A summary for JSON."""
+    from dataclasses import asdict
+
+    rate = {"tokens_per_second": summary.tokens_per_second}
+    return asdict(summary) | {"folder": str(summary.folder)} | rate
+
+
+def _is_model(folder: Path) -> bool:
+    from anexa.training.checkpoint import STATE
+
+    try:
+        return (folder / "config.json").exists() or (folder / STATE).exists()
+    except OSError:  # it may not be looked into: its row says so
+        return True
+
+
+def _summary(folder: Path) -> Summary | str:
+    """What is known of a model, or what is wrong with it."""
+    from anexa.training.summary import summarise
+
+    try:
+        return summarise(folder)
+    except (AnexaError, OSError) as error:
+        return str(error)
