@@ -69,12 +69,13 @@ def load_model(folder: Path) -> Model:
         )
     path = folder / "model.safetensors"
     weights, _ = read_tensors(path)
-    check_weights(weights, config, path)
-    return Model(config, weights, tokenizer)
+    return Model(config, in_order(weights, config, path), tokenizer)
 
 
-def check_weights(weights: Weights, config: ModelConfig, path: Path) -> None:
-    """Make sure that a file holds the weights that a configuration asks for.
+def in_order(weights: Weights, config: ModelConfig, path: Path) -> Weights:
+    """The weights of a file in the architecture's order, if they are those that it asks for.
+
+    A file is read in any order, and sums over all weights would depend on it.
 
     Raises:
         AnexaError: it does not.
@@ -94,6 +95,7 @@ def check_weights(weights: Weights, config: ModelConfig, path: Path) -> None:
         if weights[name].shape != shape:
             ours, theirs = (" x ".join(map(str, s)) for s in (shape, weights[name].shape))
             raise AnexaError(f"{path} has {name} as {theirs}, but config.json says {ours}")
+    return {name: weights[name] for name in shapes}
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from anexa.errors import AnexaError, UsageError
 from anexa.model.files import remove_parts, write_atomic
 from anexa.model.folder import (
     Model,
-    check_weights,
+    in_order,
     load_model,
     new_folder,
     write_model,
@@ -92,8 +92,8 @@ class Run:
         self.stopping, self.resumed = False, state is not None
         if state:
             model = load_model(folder)
-            self.config, self.tokenizer, weights = model.config, model.tokenizer, state.weights
-            check_weights(weights, self.config, folder / STATE)
+            self.config, self.tokenizer = model.config, model.tokenizer
+            weights = in_order(state.weights, self.config, folder / STATE)
         else:
             self.tokenizer = tokenizer_for(settings.tokenizer, documents)
             self.config = settings.model.config(self.tokenizer.vocab_size, **settings.sizes)
