@@ -51,6 +51,8 @@ def cells(table: str) -> dict[str, list[str]]:
 
 def test_runs_are_listed_with_what_became_of_them(place: Path) -> None:
     (place / "models" / "no model").mkdir()
+    long = place / "models" / ("a long name " * 8).strip()
+    shutil.copytree(place / "models" / "d", long)
     (place / "models" / ".d.aside").mkdir()
     (place / "models" / ".d.aside" / "config.json").touch()
     (place / "models" / "file").touch()
@@ -62,9 +64,10 @@ def test_runs_are_listed_with_what_became_of_them(place: Path) -> None:
     found = {name: summarise(place / "models" / name) for name in "abcd"}
     losses = {name: f"{summary.best_loss:.4f}" for name, summary in found.items()}
     sizes = {name: f"{summary.parameters:,}" for name, summary in found.items()}
-    assert list(rows)[1:] == [str(Path("models", name)) for name in "abcd"]
+    assert list(rows)[1:] == [str(Path("models", name)) for name in ("a", long.name, *"bcd")]
     assert list(rows.values())[1:] == [
         ["names.txt", sizes["a"], "20", losses["a"], "done"],
+        ["names.txt", sizes["d"], "25", losses["d"], "stopped"],
         ["names.txt", sizes["b"], "20", losses["b"], "done"],
         ["other.txt", sizes["c"], "20", losses["c"], "running"],
         ["names.txt", sizes["d"], "25", losses["d"], "stopped"],
@@ -164,6 +167,8 @@ def test_losses_that_do_not_compare_are_told(place: Path) -> None:
     result = anexa("compare", "models/a", "models/c", cwd=place)
     assert result.returncode == 0
     assert result.stderr == note.format("corpora and tokenizers")
+    assert cells(result.stdout)["corpus"] == ["names.txt", "other.txt"]
+    assert "--corpus" not in cells(result.stdout)
     shutil.copy(place / "models" / "a" / "tokenizer.json", place / "models" / "c")
     result = anexa("compare", "models/a", "models/c", "--json", cwd=place)
     assert result.stderr == note.format("corpora")
@@ -186,6 +191,9 @@ def test_a_comparison_is_drawn(place: Path) -> None:
     result = anexa("compare", "models/a", "a", "--out", "aa.svg", "--json", cwd=place)
     assert json.loads(result.stdout)
     assert f">{Path('models', 'a')}<" in (place / "aa.svg").read_text("utf-8")  # told apart
+    result = anexa("compare", ".", "../models/b", "--out", "../here.svg", cwd=place / "a")
+    assert result.returncode == 0
+    assert ">.<" in (place / "here.svg").read_text("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ pytestmark = [
 
 # Each row of 128 tokens needs about 6 MB for its gradients.
 PROGRAM = """
-import json, random, resource, sys
+import json, random, resource
 from pathlib import Path
 from anexa.engines import Batch, Machine, Optimizer, open_engine
 from anexa.errors import AnexaError
@@ -34,12 +34,13 @@ rng = random.Random(1)
 weights = initial_weights(config, rng)
 rows = [[rng.randrange(256) for _ in range(rng.randint(100, 129))] for _ in range(ROWS)]
 batch, small = Batch.from_rows(rows), Batch.from_rows([rows[0][:20]])
-optimizer = Optimizer(muon=True, dropout=DROPOUT)
 
 
-def opened(rows_at_once=0):
-    machine = Machine(micro_batch=rows_at_once)
-    return open_engine("torch", config, weights, machine=machine, optimizer=optimizer)
+def opened(rows_at_once=0, dropout=0.0):
+    machine, optimizer = Machine(micro_batch=rows_at_once), Optimizer(muon=True, dropout=dropout)
+    engine = open_engine("torch", config, weights, machine=machine, optimizer=optimizer)
+    engine.train_step(small, 0.01)
+    return engine
 
 
 def limit(megabytes):
@@ -49,98 +50,92 @@ def limit(megabytes):
     resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
 
 
-engine, twin = opened(), opened(1)
-for one in (engine, twin):
-    one.train_step(small, 0.01)
-said = {}
-"""
+def none():
+    engine, twin = opened(), opened()
+    before = engine.weights(), engine.optimizer_state()
+    limit(3)
+    try:
+        engine.train_step(batch, 0.01)
+    except AnexaError as error:
+        message = str(error)
+    limit(0)
+    intact = (engine.weights(), engine.optimizer_state()) == before
+    losses = [[one.train_step(small, 0.01).loss for one in (engine, twin)] for _ in range(3)]
+    return {"message": message, "intact": intact, "losses": losses}
 
-FEWER = """
-limit(60)
-before = engine._rows_at_once
-loss, gradients = engine.gradients(batch)
-said["rows"] = [min(before, ROWS), engine._rows_at_once]
-update = engine.train_step(batch, 0.01)
-limit(0)
-expected, theirs = twin.gradients(batch)
-said["losses"] = [[loss, expected], [update.loss, expected]]
-largest = max(abs(g) for w in theirs.values() for g in w.data)
-said["furthest"] = max(
-    abs(a - b) / largest for n in theirs for a, b in zip(gradients[n].data, theirs[n].data)
-)
-twin.train_step(batch, 0.01)
-said["losses"].append([engine.loss(batch), twin.loss(batch)])
-print(json.dumps(said))
-"""
 
-NOT_ONE = """
-before = engine.weights(), engine.optimizer_state()
-limit(3)
-try:
-    engine.train_step(batch, 0.01)
-except AnexaError as error:
-    said["error"] = str(error)
-limit(0)
-said["intact"] = (engine.weights(), engine.optimizer_state()) == before
-said["losses"] = [[one.train_step(small, 0.01).loss for one in (engine, twin)] for _ in range(3)]
-said["alike"] = engine.weights() == twin.weights()
-print(json.dumps(said))
-"""
+def fewer():
+    engine, twin = opened(), opened(1)
+    before = engine._rows_at_once
+    limit(60)
+    loss, gradients = engine.gradients(batch)
+    update = engine.train_step(batch, 0.01)
+    limit(0)
+    expected, theirs = twin.gradients(batch)
+    largest = max(abs(g) for w in theirs.values() for g in w.data)
+    furthest = max(
+        abs(a - b) / largest for n in theirs for a, b in zip(gradients[n].data, theirs[n].data)
+    )
+    twin.train_step(batch, 0.01)
+    losses = [[loss, expected], [update.loss, expected], [engine.loss(batch), twin.loss(batch)]]
+    return {"rows": [before, engine._rows_at_once], "furthest": furthest, "losses": losses}
 
-RESUMED = """
-limit(60)
-losses = [engine.train_step(batch, 0.01).loss]
-stopped = engine.weights(), engine.optimizer_state()
-losses.append(engine.train_step(batch, 0.01).loss)
-limit(0)
-other = open_engine("torch", config, stopped[0], optimizer=optimizer)
-other.resume(stopped[1], 2)
-limit(60)
-resumed = other.train_step(batch, 0.01).loss
-said["rows"] = [engine._rows_at_once, other._rows_at_once]
-said["losses"] = [losses[1], resumed]
-print(json.dumps(said))
+
+def again():
+    engine = opened(dropout=0.2)
+    limit(60)
+    loss = engine.train_step(batch, 0.01).loss
+    limit(0)
+    twin = opened(engine._rows_at_once, dropout=0.2)
+    losses = [loss, twin.train_step(batch, 0.01).loss]
+    alike = engine.weights() == twin.weights()
+    return {"rows": engine._rows_at_once, "losses": losses, "alike": alike}
+
+
+print(json.dumps({"none": none(), "fewer": fewer(), "again": again()}))
 """
 
 
-def said(program: str, dropout: float = 0.0) -> dict[str, Any]:
-    """What a process that can be given less memory says."""
+@pytest.fixture(scope="module")
+def said() -> dict[str, Any]:
+    """What a process says that is given less and less memory."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.replace("DROPOUT", str(dropout)) + program],
+        [sys.executable, "-c", PROGRAM],
         capture_output=True,
         encoding="utf-8",
         timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
+    answers: dict[str, Any] = json.loads(done.stdout)
+    return answers
 
 
-def test_where_memory_is_short_fewer_rows_are_read_at_once() -> None:
-    answer = said(FEWER)
-    most, fewer = answer["rows"]
-    assert 1 <= fewer < most
-    assert answer["furthest"] < 1e-5
-    for ours, expected in answer["losses"]:
+def test_where_memory_is_short_fewer_rows_are_read_at_once(said: dict[str, Any]) -> None:
+    before, after = said["fewer"]["rows"]
+    assert 1 <= after < 32 <= before
+    assert said["fewer"]["furthest"] < 1e-5
+    for ours, expected in said["fewer"]["losses"]:
         assert ours == pytest.approx(expected, rel=1e-5)
 
 
-def test_where_one_row_is_too_much_a_sentence_says_so_and_nothing_is_lost() -> None:
-    answer = said(NOT_ONE)
-    message = answer["error"]
+def test_where_one_row_is_too_much_a_sentence_says_so(said: dict[str, Any]) -> None:
+    message = said["none"]["message"]
     assert "--micro-batch" in message
     assert "1 row of" in message
     assert "\n" not in message
     assert ". " not in message
-    assert answer["intact"]
-    assert answer["alike"]
-    for ours, expected in answer["losses"]:
+
+
+def test_a_step_that_failed_has_changed_nothing(said: dict[str, Any]) -> None:
+    """Bit for bit, neither what there is nor what comes after."""
+    assert said["none"]["intact"]
+    for ours, expected in said["none"]["losses"]:
         assert ours == expected
 
 
-def test_resumed_is_never_stopped_where_memory_is_short() -> None:
-    """Dropout too is a function of the seed and the step, however often a step was tried."""
-    answer = said(RESUMED, dropout=0.2)
-    assert answer["rows"][0] == answer["rows"][1]
-    assert answer["losses"][0] == answer["losses"][1]
+def test_a_step_that_is_tried_again_drops_out_the_same(said: dict[str, Any]) -> None:
+    """Else a run that stops and goes on, and so tries again, would be another run."""
+    assert said["again"]["rows"] < 32
+    assert said["again"]["losses"][0] == said["again"]["losses"][1]
+    assert said["again"]["alike"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def test_it_says_what_the_checkpoint_says(tmp_path: Path) -> None:
         seconds=state.history.seconds,
         best_loss=min(e.validation_loss for e in state.history.evaluations if e.step),
         last_loss=state.history.evaluations[-1].validation_loss,
-        settings=state.settings.to_json(),
+        settings=json.loads(json.dumps(state.settings.to_json())),
     )
     assert stopped.tokens_per_second == state.history.tokens / state.history.seconds
     with Lock(run.folder):

@@ -141,8 +141,11 @@ def train(
             for step in run:
                 show.step(run, step)
         show.end(run)
-    leave()
-    if received and not run.done:
+    stopped = received and not run.done
+    if world.size > 1:
+        del run  # what others have a part in goes before they part
+        leave()
+    if stopped:
         sys.exit(128 + received[0])
     if at_terminal() and world.size == 1 and not (no_chat or as_json):
         from anexa.cli.chat import Conversation

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def _device(asked: str) -> str:
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
     kind, colon, index = asked.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (colon and not (kind == "cuda" and index.isdigit())):
+    if kind not in ("cpu", "cuda", "mps") or (colon and not (kind == "cuda" and index.isdecimal())):
         raise UsageError(f"--device is auto, cpu, cuda, cuda:NUMBER or mps, not {asked!r}")
     if kind == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -143,7 +144,15 @@ def use_threads(config: ModelConfig) -> None:
 
     if "OMP_NUM_THREADS" not in os.environ:
         wide = config.n_embd >= THREADS_WIDTH
-        torch.set_num_threads(min(torch.get_num_threads(), usable_cores()) if wide else 1)
+        torch.set_num_threads(min(_threads(), usable_cores()) if wide else 1)
+
+
+@cache
+def _threads() -> int:
+    """PyTorch's own choice, before anyone has set it: one for each core, not counted twice."""
+    import torch
+
+    return torch.get_num_threads()
 
 
 def usable_cores() -> int:

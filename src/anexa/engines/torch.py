@@ -109,8 +109,6 @@ class TorchEngine:
         return loss, {name: _weight(cast(Tensor, w.grad)) for name, w in weights.items()}
 
     def train_step(self, batch: Batch, learning_rate: float) -> Update:
-        if self._dropout:  # a function of the seed and the step, and so the same after a stop
-            distributed.seed(hash((self._seed, self._step)) & 0xFFFFFFFF)
         loss = self._backward(batch, self._dropout)
         norm = self._optimizer.step(learning_rate)
         self._step += 1
@@ -152,8 +150,9 @@ class TorchEngine:
                 if rows == 1 or self._processes > 1:
                     raise AnexaError(
                         f"the memory of {self._machine.device} is not enough to train on {rows} "
-                        f"rows of {batch.shape[1]} tokens at once: lower --micro-batch, then "
-                        "--block-size or the size of the model; the last checkpoint is whole"
+                        f"row{'s' if rows > 1 else ''} of {batch.shape[1]} tokens at once: lower "
+                        "--micro-batch, then --block-size or the size of the model; the last "
+                        "checkpoint is whole"
                     ) from error
                 self._rows_at_once = rows // 2
             self._optimizer.zero_grad()
@@ -165,6 +164,8 @@ class TorchEngine:
         own = slice(self._rank, None, self._processes)
         pieces = self._pieces(inputs_BT[own], targets_BT[own])
         self._optimizer.zero_grad()
+        if dropout:  # a function of the seed and the step, so that trying again changes nothing
+            distributed.seed(hash((self._seed, self._step)) & 0xFFFFFFFF)
         loss = torch.zeros((), dtype=self._dtype, device=self._machine.device)
         for number, (x, y) in enumerate(pieces, start=1):
             # The processes' gradients are averaged, where their sum is wanted.

@@ -6,6 +6,7 @@ The first one, the main one, alone writes and speaks.
 
 from __future__ import annotations
 
+import gc
 import os
 from dataclasses import dataclass
 
@@ -59,28 +60,41 @@ def join(engine: str, device: str) -> tuple[World, str]:
         UsageError: the engine computes in one process only.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
+    restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
     if size == 1:
-        return World(restarts=int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))), device
+        return World(restarts=restarts), device
     if engine not in ("torch", "auto"):
         raise UsageError(f"several processes need the torch engine, not {engine}")
     import torch
     from torch import distributed as dist
+    from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
     if device in ("auto", "cuda") and torch.cuda.is_available():
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
     elif device == "auto":
         device = "cpu"
-    if not dist.is_initialized():
-        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-    restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
-    return World(dist.get_rank(), size, restarts), device
+    world = World(int(os.environ["RANK"]), size, restarts)
+    address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    ours = world.main and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    # torchrun keeps one store for all attempts: without a name of its own, this one would find
+    # the addresses of processes that have died.
+    shared = TCPStore(*address, world_size=size, is_master=ours)
+    store = PrefixStore(f"attempt-{restarts}", shared)
+    backend = "nccl" if device.startswith("cuda") else "gloo"
+    dist.init_process_group(backend, store=store, rank=world.rank, world_size=size)
+    return world, device
 
 
 def leave() -> None:
-    """Part from the other processes, in good order."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        from torch import distributed as dist
+    """Part from the other processes, in good order.
 
-        if dist.is_initialized():
-            dist.destroy_process_group()
+    Whoever still holds what is shared with them, an engine say, must let go of it first: threads
+    of PyTorch's that outlive this would find Python gone, and abort the process.
+    """
+    from torch import distributed as dist
+
+    gc.collect()
+    dist.barrier()
+    dist.destroy_process_group()
+    gc.collect()

@@ -1,0 +1,315 @@
+"""AdamW and Muon: those of PyTorch, and the same in every engine."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from anexa.engines import Batch, Engine, Machine, Optimizer, open_engine
+from anexa.model.architectures import ARCHITECTURES
+from anexa.model.config import ModelConfig
+from anexa.model.weights import Weight, Weights
+from tests.engines.helpers import (
+    EVERY_ENGINE,
+    FLOAT64,
+    assert_close,
+    batches,
+    models,
+    needs_torch,
+    random_weights,
+)
+
+OTHERS = [param for param in FLOAT64 if param.id != "scalar"]
+EXACT = Machine(dtype="float64")
+
+# Some of their gradients are longer than CLIP together, some shorter.
+BATCHES = [
+    Batch.from_rows(rows)
+    for rows in (
+        [[1, 5, 2, 6, 0, 3], [6, 6, 2]],
+        [[0, 1, 2, 3, 4, 5, 6]],
+        [[4, 4], [2, 1], [0, 5]],
+        [[3, 2, 3, 2, 3]],
+        [[6, 0, 6], [1, 1, 1, 1, 1, 1]],
+    )
+]
+CLIP = 2.25
+RATES = [0.01, 0.02, 0.005, 0.0, 0.015]
+ADAMW = Optimizer(0.8, 0.97, 1e-7, weight_decay=0.5, clip=CLIP)
+MUON = Optimizer(0.8, 0.97, 1e-7, weight_decay=0.5, clip=CLIP, muon=True)
+
+# The matrices between two activations, each after the number of its block.
+INSIDE = {
+    "microgpt": (
+        *(f"attn_w{letter}.weight" for letter in "qkvo"),
+        *(f"mlp_fc{number}.weight" for number in (1, 2)),
+    ),
+    "gpt2": ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight"),
+    "llama": (
+        *(f"self_attn.{letter}_proj.weight" for letter in "qkvo"),
+        *(f"mlp.{name}_proj.weight" for name in ("gate", "up", "down")),
+    ),
+}
+BLOCKS = {"microgpt": "layers", "gpt2": "transformer.h", "llama": "model.layers"}
+
+
+def config(model_type: str) -> ModelConfig:
+    sizes = {"n_kv_head": 1, "n_inner": 5, "tied": False} if model_type == "llama" else {}
+    return ModelConfig(model_type, 7, block_size=6, n_embd=4, n_head=2, n_layer=2, **sizes)  # type: ignore[arg-type]
+
+
+@pytest.fixture(params=sorted(ARCHITECTURES))
+def model(request: pytest.FixtureRequest) -> tuple[ModelConfig, Weights]:
+    sizes = config(request.param)
+    return sizes, random_weights(sizes, seed=2)
+
+
+def columns(name: str) -> int:
+    """How many matrices a weight is, side by side."""
+    return 3 if name.endswith("c_attn.weight") else 1
+
+
+def train(engine: Engine, start: int = 0, end: int = len(BATCHES)) -> list[float]:
+    steps = zip(BATCHES[start:end], RATES[start:end])
+    return [engine.train_step(batch, rate).loss for batch, rate in steps]
+
+
+# ------------------------------------------------------------------ PyTorch's own
+
+
+class Reference:
+    """The optimizers that come with PyTorch, in float64."""
+
+    def __init__(self, weights: Weights, optimizer: Optimizer, by_muon: set[str]) -> None:
+        self.torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+
+        class Exact(self.torch.Tensor):  # type: ignore[name-defined, misc]
+            """What PyTorch's Muon does not make orthogonal in bfloat16, as it would."""
+
+            def bfloat16(self) -> Any:
+                return self.clone()
+
+        self.exact = Exact
+        self.clip, self.optimizers = optimizer.clip, []
+        # Of each weight the matrices that it is, which to PyTorch's Muon are one each.
+        self.pieces = {
+            name: [
+                self.torch.nn.Parameter(piece.contiguous())
+                for piece in self.tensor(weight).chunk(columns(name) if name in by_muon else 1, -1)
+            ]
+            for name, weight in weights.items()
+        }
+        adam: dict[bool, list[Any]] = {True: [], False: []}
+        for name, pieces in self.pieces.items():
+            if name not in by_muon:
+                adam[len(weights[name].shape) == 2] += pieces
+        self.optimizers.append(
+            self.torch.optim.AdamW(
+                [
+                    {"params": adam[True], "weight_decay": optimizer.weight_decay},
+                    {"params": adam[False], "weight_decay": 0.0},
+                ][: 2 if adam[False] else 1],
+                betas=(optimizer.beta1, optimizer.beta2),
+                eps=optimizer.eps,
+            )
+        )
+        if by_muon:
+            self.optimizers.append(
+                self.torch.optim.Muon(
+                    [piece for name in sorted(by_muon) for piece in self.pieces[name]],
+                    weight_decay=optimizer.weight_decay,
+                    momentum=0.95,
+                    nesterov=True,
+                    adjust_lr_fn="match_rms_adamw",
+                )
+            )
+
+    def tensor(self, weight: Weight) -> Any:
+        return self.torch.tensor(weight.data, dtype=self.torch.float64).view(weight.shape)
+
+    def step(self, gradients: Weights, rate: float) -> float:
+        """A step along these gradients; gives their length together, before they are clipped."""
+        for name, pieces in self.pieces.items():
+            for piece, grad in zip(pieces, self.tensor(gradients[name]).chunk(len(pieces), -1)):
+                piece.grad = grad.contiguous().as_subclass(self.exact)
+        every = [piece for pieces in self.pieces.values() for piece in pieces]
+        norm = float(self.torch.nn.utils.clip_grad_norm_(every, self.clip))
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+        return norm
+
+    def weights(self) -> Weights:
+        whole = {name: self.torch.cat(pieces, -1) for name, pieces in self.pieces.items()}
+        return {
+            name: Weight(tuple(w.shape), array("d", w.detach().flatten().tolist()))
+            for name, w in whole.items()
+        }
+
+
+def train_both(engine: Engine, reference: Reference) -> None:
+    """Step by step along the engine's own gradients, whose length both must find."""
+    norms = []
+    for batch, rate in zip(BATCHES, RATES):
+        norms.append(reference.step(engine.gradients(batch)[1], rate))
+        assert engine.train_step(batch, rate).gradient_norm == pytest.approx(norms[-1], rel=1e-12)
+    assert min(norms) < CLIP < max(norms), "some are clipped, some are not"
+
+
+@pytest.mark.parametrize("name", FLOAT64)
+def test_adamw_is_that_of_pytorch(name: str, model: tuple[ModelConfig, Weights]) -> None:
+    reference = Reference(model[1], ADAMW, by_muon=set())
+    engine = open_engine(name, *model, machine=EXACT, optimizer=ADAMW)
+    train_both(engine, reference)
+    ours, theirs = engine.weights(), reference.weights()
+    for key, weight in theirs.items():
+        assert list(ours[key].data) == pytest.approx(list(weight.data), rel=1e-12, abs=1e-13), key
+
+
+@pytest.mark.parametrize("name", FLOAT64)
+def test_muon_is_that_of_pytorch(name: str, model: tuple[ModelConfig, Weights]) -> None:
+    """But for ε, which PyTorch takes for the least length of a matrix, and we add to it."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    if not hasattr(torch.optim, "Muon"):
+        pytest.skip("this PyTorch has no Muon: 2.9 is the first")
+    inside = {key for key in model[1] if key.endswith(INSIDE[model[0].model_type])}
+    reference = Reference(model[1], MUON, inside)
+    engine = open_engine(name, *model, machine=EXACT, optimizer=MUON)
+    train_both(engine, reference)
+    ours, theirs = engine.weights(), reference.weights()
+    for key, weight in theirs.items():
+        bound = 2e-5 if key in inside else 1e-12
+        assert list(ours[key].data) == pytest.approx(list(weight.data), rel=bound, abs=bound), key
+
+
+# ------------------------------------------------------------------ which weights, which state
+
+
+@pytest.mark.parametrize("model_type", sorted(ARCHITECTURES))
+def test_muon_moves_the_matrices_inside_the_blocks(model_type: str) -> None:
+    expected = {
+        f"{BLOCKS[model_type]}.{layer}.{name}" for layer in (0, 1) for name in INSIDE[model_type]
+    }
+    matrices = MUON.matrices(config(model_type))
+    assert matrices == {name: columns(name) for name in expected}
+    assert ADAMW.matrices(config(model_type)) == {}
+
+
+@pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
+def test_the_state_is_what_the_optimizer_says(
+    name: str, dtype: str, model: tuple[ModelConfig, Weights]
+) -> None:
+    """m of every weight, and v of those that Muon does not move."""
+    sizes, weights = model
+    engine = open_engine(name, *model, machine=Machine(dtype=dtype), optimizer=MUON)
+    assert engine.optimizer_state() == {}
+    train(engine, end=1)
+    expected = {f"m.{key}": w.shape for key, w in weights.items()}
+    inside = INSIDE[sizes.model_type]
+    expected |= {f"v.{key}": w.shape for key, w in weights.items() if not key.endswith(inside)}
+    state = engine.optimizer_state()
+    assert {key: w.shape for key, w in state.items()} == expected
+    assert MUON.state_shapes(sizes) == expected
+    assert {w.data.typecode for w in state.values()} == {"f" if dtype == "float32" else "d"}
+
+
+@pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
+def test_with_muon_resumed_is_never_stopped(
+    name: str, dtype: str, model: tuple[ModelConfig, Weights]
+) -> None:
+    """Bit for bit; and without the state it would be another training."""
+    machine, stop = Machine(dtype=dtype), 2
+    whole = open_engine(name, *model, machine=machine, optimizer=MUON)
+    losses = train(whole)
+    first = open_engine(name, *model, machine=machine, optimizer=MUON)
+    assert train(first, end=stop) == losses[:stop]
+    second, forgetful = (
+        open_engine(name, model[0], first.weights(), machine=machine, optimizer=MUON)
+        for _ in range(2)
+    )
+    second.resume(first.optimizer_state(), stop)
+    assert second.optimizer_state() == first.optimizer_state()
+    assert train(second, stop) == losses[stop:]
+    assert second.weights() == whole.weights()
+    assert second.optimizer_state() == whole.optimizer_state()
+    train(forgetful, stop)
+    assert forgetful.weights() != whole.weights()
+
+
+@needs_torch
+@pytest.mark.parametrize("optimizer", [ADAMW, MUON], ids=["adamw", "muon"])
+@pytest.mark.parametrize(("stopped", "resumed"), [("numpy", "torch"), ("torch", "lists")])
+def test_one_engine_goes_on_where_another_stopped(
+    stopped: str, resumed: str, optimizer: Optimizer, model: tuple[ModelConfig, Weights]
+) -> None:
+    whole = open_engine(resumed, *model, machine=EXACT, optimizer=optimizer)
+    losses = train(whole)
+    first = open_engine(stopped, *model, machine=EXACT, optimizer=optimizer)
+    train(first, end=3)
+    second = open_engine(resumed, model[0], first.weights(), machine=EXACT, optimizer=optimizer)
+    second.resume(first.optimizer_state(), 3)
+    assert train(second, 3) == pytest.approx(losses[3:], rel=1e-9)
+    assert_close(second.weights(), whole.weights(), bound=1e-9)
+    assert_close(second.optimizer_state(), whole.optimizer_state(), bound=1e-9)
+
+
+# ------------------------------------------------------------------ all engines alike
+
+
+@pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
+@pytest.mark.parametrize("optimizer", [ADAMW, MUON], ids=["adamw", "muon"])
+def test_the_norm_is_that_of_the_gradients_before_clipping(
+    name: str, dtype: str, optimizer: Optimizer, model: tuple[ModelConfig, Weights]
+) -> None:
+    optimizer = replace(optimizer, clip=0.5)
+    engine = open_engine(name, *model, machine=Machine(dtype=dtype), optimizer=optimizer)
+    loss, gradients = engine.gradients(BATCHES[0])
+    norm = math.hypot(*(g for weight in gradients.values() for g in weight.data))
+    assert norm > 1
+    update = engine.train_step(BATCHES[0], 0.01)
+    assert update.loss == loss
+    assert update.gradient_norm == pytest.approx(norm, rel=1e-12 if dtype == "float64" else 1e-5)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("optimizer", [ADAMW, MUON], ids=["adamw", "muon"])
+def test_several_steps_are_those_of_scalar(
+    name: str, optimizer: Optimizer, model: tuple[ModelConfig, Weights]
+) -> None:
+    engine, reference = (
+        open_engine(one, *model, machine=EXACT, optimizer=optimizer) for one in (name, "scalar")
+    )
+    assert train(engine) == pytest.approx(train(reference), rel=1e-9)
+    assert_close(engine.weights(), reference.weights(), bound=1e-9)
+    assert_close(engine.optimizer_state(), reference.optimizer_state(), bound=1e-9)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@settings(max_examples=15)
+@given(data=st.data())
+def test_muon_on_any_small_model_is_that_of_scalar(name: str, data: st.DataObject) -> None:
+    """Muon makes the small singular values of a gradient large, and with them its rounding."""
+    sizes, weights = data.draw(models())
+    assume(sizes.n_embd > 1)  # where LayerNorm gives 0, and a gradient is nothing but rounding
+    optimizer = Optimizer(
+        weight_decay=data.draw(st.sampled_from([0.0, 0.5])),
+        clip=data.draw(st.sampled_from([0.0, 0.1, 10.0])),
+        muon=True,
+        momentum=data.draw(st.sampled_from([0.0, 0.6, 0.95])),
+    )
+    engine, reference = (
+        open_engine(one, sizes, weights, machine=EXACT, optimizer=optimizer)
+        for one in (name, "scalar")
+    )
+    for rate in (0.01, 0.002):
+        batch = data.draw(batches(sizes))
+        update, expected = engine.train_step(batch, rate), reference.train_step(batch, rate)
+        assert update == pytest.approx(expected, rel=1e-8, abs=1e-12)
+    assert_close(engine.weights(), reference.weights(), bound=1e-8)

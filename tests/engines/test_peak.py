@@ -1,0 +1,56 @@
+"""How much a computer can multiply."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from anexa.engines import Machine
+from anexa.engines.peak import flops_per_second
+from tests.engines.helpers import needs_torch
+
+
+@pytest.mark.parametrize("engine", ["numpy", pytest.param("torch", marks=needs_torch)])
+def test_the_peak_is_what_a_product_reaches_and_is_soon_known(engine: str) -> None:
+    """A product of another size, timed here in NumPy, is about as fast."""
+    began = time.perf_counter()
+    peak = flops_per_second(engine, Machine())
+    assert time.perf_counter() - began < 5
+    assert peak is not None
+    a, seconds = np.ones((512, 512), np.float32), []
+    for _ in range(10):
+        began = time.perf_counter()
+        a @ a
+        seconds.append(time.perf_counter() - began)
+    assert 0.1 < peak / (2 * 512**3 / min(seconds)) < 10, "on a busy machine too"
+
+
+@needs_torch
+def test_the_peak_of_a_cpu_is_measured_in_float32_whatever_the_precision() -> None:
+    """Else bfloat16 would be measured with a longer yardstick."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    seen: list[Any] = []
+
+    class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __torch_dispatch__(
+            self, function: Any, _types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            if function is torch.ops.aten.mm.default:
+                seen.extend(matrix.dtype for matrix in args)
+            return function(*args, **(kwargs or {}))
+
+    for dtype in ("bf16", "float64"):
+        with Watch():  # type: ignore[no-untyped-call]
+            flops_per_second("torch", Machine(dtype=dtype))
+    assert seen
+    assert set(seen) == {torch.float32}
+
+
+@pytest.mark.parametrize("engine", ["scalar", "lists"])
+def test_plain_python_has_no_peak(engine: str) -> None:
+    assert flops_per_second(engine, Machine(dtype="float64")) is None

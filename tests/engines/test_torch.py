@@ -1,0 +1,224 @@
+"""What only the torch engine does: rows in parts, bfloat16, dropout, and the compiler."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sys
+from dataclasses import replace
+
+import pytest
+
+from anexa.engines import Batch, Engine, Machine, Optimizer, open_engine
+from anexa.model.architectures import ARCHITECTURES
+from anexa.model.config import ModelConfig
+from anexa.model.weights import Weights, initial_weights
+from tests.engines.helpers import assert_close, random_weights
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+from anexa.engines.operations.torch import TorchOperations  # noqa: E402 (it needs PyTorch)
+
+ROWS = [[1, 5, 2, 6, 0, 3, 4], [6, 6], [2, 3, 1, 0], [4, 4, 4, 4, 4, 4, 4], [0, 1, 5]]
+BATCH = Batch.from_rows(ROWS)
+MUON = Optimizer(weight_decay=0.1, clip=1.0, muon=True)
+DROPOUT = Optimizer(dropout=0.3, seed=5)
+BF16 = Machine(dtype="bf16")
+
+
+@pytest.fixture(params=sorted(ARCHITECTURES))
+def model(request: pytest.FixtureRequest) -> tuple[ModelConfig, Weights]:
+    config = ModelConfig(request.param, vocab_size=7, block_size=6, n_embd=8, n_head=2, n_layer=2)
+    return config, random_weights(config, seed=2)
+
+
+def train(engine: Engine, steps: int = 4) -> list[float]:
+    return [engine.train_step(BATCH, learning_rate=0.01).loss for _ in range(steps)]
+
+
+# ------------------------------------------------------------------ rows in parts
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [1, 2, 3, 4])
+def test_a_batch_in_parts_is_the_batch(
+    rows: int, dtype: str, model: tuple[ModelConfig, Weights]
+) -> None:
+    """Rows of different lengths too, each part with its share of the tokens."""
+    whole = open_engine("torch", *model, machine=Machine(dtype=dtype))
+    parts = open_engine("torch", *model, machine=Machine(dtype=dtype, micro_batch=rows))
+    bound = 1e-12 if dtype == "float64" else 1e-6
+    (loss, gradients), (expected, theirs) = parts.gradients(BATCH), whole.gradients(BATCH)
+    assert loss == pytest.approx(expected, rel=bound)
+    assert_close(gradients, theirs, bound=bound)
+    assert parts.loss(BATCH) == pytest.approx(whole.loss(BATCH), rel=bound)
+    assert parts.gradients(BATCH) == (loss, gradients), "gradients do not pile up"
+
+
+def test_training_in_parts_is_training(model: tuple[ModelConfig, Weights]) -> None:
+    whole, parts = (
+        open_engine("torch", *model, machine=machine, optimizer=MUON)
+        for machine in (Machine(dtype="float64"), Machine(dtype="float64", micro_batch=2))
+    )
+    for _ in range(4):
+        ours, theirs = parts.train_step(BATCH, 0.01), whole.train_step(BATCH, 0.01)
+        assert ours == pytest.approx(theirs, rel=1e-9)
+    assert_close(parts.weights(), whole.weights(), bound=1e-9)
+
+
+# ------------------------------------------------------------------ bfloat16
+
+
+@pytest.fixture(scope="module", params=sorted(ARCHITECTURES))
+def wide(request: pytest.FixtureRequest) -> tuple[ModelConfig, Weights, Batch]:
+    """A model before training, so wide that bfloat16's rounding averages out."""
+    config = ModelConfig(
+        request.param, vocab_size=40, block_size=32, n_embd=64, n_head=4, n_layer=2
+    )
+    rng = random.Random(3)
+    rows = [[rng.randrange(7) ** 2 for _ in range(33)] for _ in range(4)]
+    return config, initial_weights(config, rng), Batch.from_rows(rows)
+
+
+@pytest.mark.parametrize("muon", [False, True], ids=["adamw", "muon"])
+def test_bf16_trains_as_float32_does(wide: tuple[ModelConfig, Weights, Batch], muon: bool) -> None:
+    config, weights, batch = wide
+    optimizer = Optimizer(clip=1.0, muon=muon)
+    rough, exact = (
+        open_engine("torch", config, weights, machine=Machine(dtype=dtype), optimizer=optimizer)
+        for dtype in ("bf16", "float32")
+    )
+    pairs = [[e.train_step(batch, 0.001).loss for e in (rough, exact)] for _ in range(20)]
+    assert all(ours == pytest.approx(theirs, rel=0.01) for ours, theirs in pairs)
+    assert any(ours != theirs for ours, theirs in pairs), "it is another precision"
+    assert pairs[-1][1] < 0.9 * pairs[0][1], "twenty steps teach it something"
+
+
+def test_bf16_keeps_its_weights_in_float32(model: tuple[ModelConfig, Weights]) -> None:
+    engine = open_engine("torch", *model, machine=BF16, optimizer=MUON)
+    assert engine.dtype == "float32"
+    train(engine)
+    for weight in [*engine.weights().values(), *engine.optimizer_state().values()]:
+        assert weight.data.typecode == "f"
+        numbers = torch.tensor(weight.data)
+        assert not torch.equal(numbers.bfloat16().float(), numbers), "bits that bfloat16 has not"
+
+
+def test_what_is_asked_of_bf16_is_answered_in_float32(model: tuple[ModelConfig, Weights]) -> None:
+    """Bit for bit: evaluation and decoding are in the precision in which the model is used."""
+    trained = open_engine("torch", *model, machine=BF16, optimizer=MUON)
+    train(trained)
+    exact = open_engine("torch", model[0], trained.weights())
+    tokens = [3, 1, 4, 1, 5]
+    assert trained.logits(tokens) == exact.logits(tokens)
+    assert trained.loss(BATCH) == exact.loss(BATCH)
+    ours = trained.next_logits(tokens, trained.new_cache())
+    assert list(ours) == list(exact.next_logits(tokens, exact.new_cache()))
+    assert trained.gradients(BATCH)[0] != exact.gradients(BATCH)[0], "training is not"
+
+
+@pytest.mark.parametrize("optimizer", [MUON, DROPOUT], ids=["muon", "dropout"])
+@pytest.mark.parametrize("dtype", ["bf16", "float32"])
+def test_resumed_is_never_stopped(
+    dtype: str, optimizer: Optimizer, model: tuple[ModelConfig, Weights]
+) -> None:
+    """Bit for bit, whatever else has drawn random numbers meanwhile."""
+    machine = Machine(dtype=dtype, micro_batch=2)
+    whole = open_engine("torch", *model, machine=machine, optimizer=optimizer)
+    losses = train(whole, 5)
+    first = open_engine("torch", *model, machine=machine, optimizer=optimizer)
+    assert train(first, 2) == losses[:2]
+    torch.rand(3)
+    second = open_engine("torch", model[0], first.weights(), machine=machine, optimizer=optimizer)
+    second.resume(first.optimizer_state(), 2)
+    assert train(second, 3) == losses[2:]
+    assert second.weights() == whole.weights()
+    assert second.optimizer_state() == whole.optimizer_state()
+
+
+# ------------------------------------------------------------------ dropout
+
+
+def standing(model: tuple[ModelConfig, Weights], optimizer: Optimizer, steps: int) -> list[float]:
+    """The losses of steps that change no weight."""
+    engine = open_engine("torch", *model, optimizer=optimizer)
+    return [engine.train_step(BATCH, learning_rate=0.0).loss for _ in range(steps)]
+
+
+def test_dropout_is_new_in_every_step_and_a_function_of_the_seed(
+    model: tuple[ModelConfig, Weights],
+) -> None:
+    losses = standing(model, DROPOUT, 6)
+    assert len(set(losses)) == 6
+    torch.rand(1)
+    assert standing(model, DROPOUT, 6) == losses
+    assert not set(standing(model, replace(DROPOUT, seed=6), 6)) & set(losses)
+    assert len(set(standing(model, replace(DROPOUT, dropout=0.0), 6))) == 1
+
+
+def test_dropout_is_for_training_alone(model: tuple[ModelConfig, Weights]) -> None:
+    dropping = open_engine("torch", *model, optimizer=DROPOUT)
+    plain = open_engine("torch", *model)
+    for _ in range(2):
+        assert dropping.loss(BATCH) == plain.loss(BATCH)
+        assert dropping.gradients(BATCH) == plain.gradients(BATCH)
+        assert dropping.logits([3, 1, 4]) == plain.logits([3, 1, 4])
+        ours, theirs = (e.next_logits([3, 1], e.new_cache()) for e in (dropping, plain))
+        assert list(ours) == list(theirs)
+        assert dropping.train_step(BATCH, 0.0).loss != plain.train_step(BATCH, 0.0).loss
+
+
+def test_more_dropout_costs_more(model: tuple[ModelConfig, Weights]) -> None:
+    """On the mean of many steps of a model that knows its text by heart."""
+    teacher = open_engine("torch", *model)
+    for _ in range(60):
+        teacher.train_step(BATCH, learning_rate=0.02)
+    learned = model[0], teacher.weights()
+    means = [
+        sum(standing(learned, Optimizer(dropout=rate), 40)) / 40 for rate in (0.0, 0.1, 0.3, 0.6)
+    ]
+    assert means == sorted(means)
+    assert means[1] < 0.6 * means[3]
+
+
+def test_dropout_drops_the_share_that_is_asked_for() -> None:
+    """A token whose embedding is dropped has no gradient in its row of the table, of width 1."""
+    vocab = 2000
+    config = ModelConfig("microgpt", vocab, block_size=1, n_embd=1, n_head=1, n_layer=1)
+    weights = random_weights(config, seed=4)
+    batch = Batch.from_rows([[token, 0] for token in range(vocab)])
+    for rate in (0.1, 0.5):
+        engine = open_engine("torch", config, weights, optimizer=Optimizer(dropout=rate))
+        engine.train_step(batch, learning_rate=0.0)
+        moments = engine.optimizer_state()["m.wte.weight"].data
+        dropped = sum(moment == 0 for moment in moments) / vocab
+        assert dropped == pytest.approx(rate, abs=4 * (rate * (1 - rate) / vocab) ** 0.5)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.2, 0.5])
+def test_attention_drops_its_weights_too(rate: float) -> None:
+    """A token that can look at itself alone sees itself, all the larger, or nothing."""
+    ones = torch.ones(3000, 1, 1)
+    seen = TorchOperations(rate).attention(ones, ones, ones, n_head=1, past=None)
+    dropped = (seen == 0).double().mean().item()
+    assert dropped == pytest.approx(rate, abs=4 * (rate * (1 - rate) / 3000) ** 0.5)
+    assert seen.max().item() == pytest.approx(1 / (1 - rate))
+
+
+# ------------------------------------------------------------------ the compiler
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    sys.platform != "linux" or not (shutil.which("c++") or shutil.which("g++")),
+    reason="torch.compile needs a C++ compiler",
+)
+@pytest.mark.parametrize("model_type", sorted(ARCHITECTURES))
+def test_compiled_training_is_training(model_type: str) -> None:
+    config = ModelConfig(model_type, vocab_size=7, block_size=6, n_embd=8, n_head=2, n_layer=2)
+    weights = random_weights(config, seed=2)
+    plain, compiled = (
+        open_engine("torch", config, weights, machine=Machine(compiled=compiled), optimizer=MUON)
+        for compiled in (False, True)
+    )
+    assert train(compiled, 5) == pytest.approx(train(plain, 5), rel=1e-5)
+    assert compiled.loss(BATCH) == pytest.approx(plain.loss(BATCH), rel=1e-5)

@@ -1,0 +1,45 @@
+"""How much there is to multiply in a step, as PyTorch itself counts it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from anexa.engines import Batch, open_engine
+from anexa.model.config import ModelConfig
+from anexa.model.weights import flops_per_token
+from tests.engines.helpers import random_weights
+
+LLAMA = ModelConfig(
+    "llama", 29, block_size=7, n_embd=12, n_head=3, n_layer=3, n_kv_head=1, n_inner=10, tied=False
+)
+CONFIGS = {
+    "gpt2": ModelConfig("gpt2", vocab_size=11, block_size=6, n_embd=8, n_head=2, n_layer=2),
+    "microgpt": ModelConfig(
+        "microgpt", vocab_size=27, block_size=16, n_embd=16, n_head=4, n_layer=1
+    ),
+    "llama": LLAMA,
+    "llama, tied": replace(LLAMA, tied=True),
+    "llama, every head its own": replace(LLAMA, n_kv_head=3),
+}
+
+
+def counted(config: ModelConfig, rows: int = 2) -> float:
+    """The operations of a training step, forwards and backwards, for each token."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    engine = open_engine("torch", config, random_weights(config, seed=1))
+    batch = Batch.from_rows([[1] * (config.block_size + 1)] * rows)
+    assert torch.is_grad_enabled()
+    # The counter knows attention on a CPU only as the two products that it is.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        engine.gradients(batch)
+    return float(counter.get_total_flops()) / (rows * config.block_size)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_flops_are_those_that_pytorch_counts(name: str) -> None:
+    assert flops_per_token(CONFIGS[name]) == counted(CONFIGS[name])

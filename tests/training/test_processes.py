@@ -1,0 +1,136 @@
+"""Several processes train as one does: real ones, started by torchrun, with gloo on this CPU."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from anexa.model.folder import load_model
+from anexa.training.checkpoint import read_state
+from anexa.training.metrics import read_metrics
+from tests.cli.process import anexa, environment
+from tests.engines.helpers import assert_close
+from tests.training.runs import write_names
+
+pytest.importorskip("torch", reason="PyTorch is not installed")
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+RUN = ["names.txt", "--n-layer=1", "--n-embd=16", "--block-size=8", "--dtype=float32"]
+RUN += ["--device=cpu", "--batch-size=4", "--no-chat"]
+
+
+def torchrun(*arguments: str, cwd: Path, launcher: Sequence[str] = ()) -> str:
+    """Train in two processes; what they wrote."""
+    result = subprocess.run(
+        [*TORCHRUN, *launcher, "-m", "anexa", "train", *arguments],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=240,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def losses(folder: Path) -> list[float]:
+    """Those of the steps, and of the evaluations."""
+    records, _ = read_metrics(folder)
+    evaluations = read_state(folder).history.evaluations
+    return [record.loss for record in records] + [e.validation_loss for e in evaluations]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(["--optimizer=adamw"], id="copies"),
+        pytest.param(["--micro-batch=1"], id="muon", marks=pytest.mark.slow),
+        pytest.param(["--shard"], id="parts", marks=pytest.mark.slow),
+        pytest.param(["--shard", "--preset=anexa-llama"], id="llama", marks=pytest.mark.slow),
+    ],
+)
+def test_two_processes_train_as_one_does(options: list[str], tmp_path: Path) -> None:
+    write_names(tmp_path)
+    arguments = [*RUN, *options, "--steps=20"]
+    assert anexa("train", *arguments, "--out=one", cwd=tmp_path).returncode == 0
+    told = torchrun(*arguments, "--out=two", cwd=tmp_path)
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-6)
+    one, two = (load_model(tmp_path / folder).weights for folder in ("one", "two"))
+    assert_close(two, one, bound=1e-4)
+    assert told.count("parameters") == told.count("done: 20 steps") == 1, "one process speaks"
+    assert "2 processes" in told
+    parts = [path for path in (tmp_path / "two").rglob("*") if ".anexa-" in path.name]
+    assert parts == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [[], ["--shard"]])
+def test_what_two_began_is_ended_by_one_and_by_two(options: list[str], tmp_path: Path) -> None:
+    """A stop and a resume change nothing, whoever goes on; two processes to the last bit."""
+    write_names(tmp_path)
+    arguments = [*RUN, *options, "--steps=400"]
+    torchrun(*arguments, "--out=whole", cwd=tmp_path)
+    command = [*TORCHRUN, "-m", "anexa", "train", *arguments, "--out=m"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment(), text=True) as process:
+        wait_for_step(tmp_path / "m", 40)
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=120)
+    stopped = read_state(tmp_path / "m").history
+    assert 40 <= stopped.step < 400
+    torchrun("--resume=m", "--no-chat", cwd=tmp_path)
+    resumed, whole = (load_model(tmp_path / folder).weights for folder in ("m", "whole"))
+    assert resumed == whole
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
+    write_names(tmp_path)
+    command = [*TORCHRUN, "-m", "anexa", "train", *RUN, "--batch-size=5", "--out=m"]
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert "--batch-size 5 cannot be shared by 2 processes" in result.stderr
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
+    write_names(tmp_path)
+    arguments = [*RUN, "--steps=600"]
+    torchrun(*arguments, "--out=whole", cwd=tmp_path)
+    command = [*TORCHRUN, "--max-restarts=2", "-m", "anexa", "train", *arguments, "--out=m"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True
+    ) as process:
+        wait_for_step(tmp_path / "m", 60)
+        os.kill(max(workers(process.pid)), signal.SIGKILL)
+        told = process.communicate(timeout=240)[0]
+    assert process.returncode == 0
+    assert "going on after step" in told
+    assert "done: 600 steps" in told
+    ended, whole = (load_model(tmp_path / folder).weights for folder in ("m", "whole"))
+    assert ended == whole
+
+
+def wait_for_step(folder: Path, step: int) -> None:
+    """Until there is a checkpoint of at least so many steps."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        written = (folder / "training" / "state.safetensors").exists()
+        if written and read_state(folder).history.step >= step:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"no step {step} in {folder}")
+
+
+def workers(launcher: int) -> list[int]:
+    """The processes that torchrun has started."""
+    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text(encoding="ascii")
+    return [int(pid) for pid in children.split()]
