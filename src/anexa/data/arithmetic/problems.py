@@ -1,0 +1,115 @@
+"""Problems: what is asked, the thought that answers it, and which of them are never trained on."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from anexa.data.arithmetic.stories import draw_story, share
+from anexa.data.arithmetic.thoughts import lines_of
+
+MOST_DIGITS = 8  # of the operands of sums and differences
+MOST_FACTOR = 4  # digits of a factor
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A question and its answer.
+
+    Attributes:
+        question: what the user says.
+        thought: the lines that lead to the answer, one below the other; empty if there are none.
+        answer: what the assistant says in the end.
+    """
+
+    question: str
+    thought: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """A kind of problem, or "story".
+
+    Attributes:
+        operation: "+", "-", "*", or "story".
+        left: digits of the longer operand.
+        right: digits of the other; None: any number up to `left`.
+    """
+
+    operation: str
+    left: int = 0
+    right: int | None = None
+
+    def __str__(self) -> str:
+        if self.operation == "*":
+            return f"{self.left}x{self.right}"
+        return "story" if self.operation == "story" else f"{self.operation} {self.left}"
+
+
+TASKS = (
+    *(Task("+", digits) for digits in range(1, MOST_DIGITS + 1)),
+    *(Task("-", digits) for digits in range(1, MOST_DIGITS + 1)),
+    *(Task("*", m, n) for m in range(1, MOST_FACTOR + 1) for n in range(1, m + 1)),
+    Task("story"),
+)
+
+
+def held_out(operation: str, a: int, b: int) -> bool:
+    """Whether a pair of operands, in either order, is for tests alone.
+
+    2 % are, drawn by a hash; of the few products of two digits by two, 20 %.
+    """
+    small, large = sorted((a, b))
+    two_by_two = operation == "*" and len(str(small)) == len(str(large)) == 2
+    return share(f"{operation} {small} {large}") < (0.2 if two_by_two else 0.02)
+
+
+def draw(task: Task, rng: random.Random, *, test: bool = False) -> Problem:
+    """A problem: one to train on, or one that is held out, in which all digits are alike likely."""
+    if task.operation == "story":
+        story = draw_story(rng, test)
+        return _problem(story.question, story.lines)
+    for _ in range(100_000):
+        a, b = _operands(task, rng, plain=test)
+        if held_out(task.operation, a, b) == test:
+            return problem(task.operation, a, b)
+    raise ValueError(f"no {task} is held out")
+
+
+def problem(operation: str, a: int, b: int, question: str | None = None) -> Problem:
+    """`a` operation `b`; in a product the longer factor is thought of as the first."""
+    first, second = (b, a) if operation == "*" and len(str(b)) > len(str(a)) else (a, b)
+    return _problem(question or f"{a}{operation}{b}", lines_of(operation, first, second))
+
+
+def _problem(question: str, lines: list[tuple[str, int]]) -> Problem:
+    return Problem(question, "\n".join(line for line, _ in lines), str(lines[-1][1]))
+
+
+def _operands(task: Task, rng: random.Random, plain: bool) -> tuple[int, int]:
+    """Two numbers, in any order; unless `plain`, some with the digits that are hard."""
+    right = task.right
+    if right is None:
+        # Both are long in half of the cases: else columns far to the left would be seldom seen.
+        right = task.left if rng.random() < 0.5 else rng.randint(1, task.left)
+    a, b = (_number(rng, digits, plain) for digits in (task.left, right))
+    if not plain and rng.random() < 0.05:
+        if task.right is None and rng.random() < 0.5:  # nines and a one: a long carry
+            b = 10 ** len(str(a)) - 1 - a + rng.randint(0, 2)
+            b = b if len(str(b)) <= MOST_DIGITS else a
+        elif task.right in (None, task.left):
+            b = a
+    return (a, b) if rng.random() < 0.5 else (b, a)
+
+
+def _number(rng: random.Random, digits: int, plain: bool) -> int:
+    least = 10 ** (digits - 1) if digits > 1 else 0
+    if plain or rng.random() < 0.7:
+        return rng.randrange(least, 10**digits)
+    some = rng.choice(("09", "01", "059", "019", "0", "9"))
+    number = 0
+    for _ in range(digits):
+        digit = int(rng.choice(some)) if rng.random() < 0.8 else rng.randrange(10)
+        number = 10 * number + digit
+    return number if number >= least else number + least * rng.randint(1, 9)
