@@ -66,7 +66,7 @@ def none():
 
 def fewer():
     engine, twin = opened(), opened(1)
-    before = engine._rows_at_once
+    before = engine._rows(128)
     limit(60)
     loss, gradients = engine.gradients(batch)
     update = engine.train_step(batch, 0.01)
@@ -78,7 +78,7 @@ def fewer():
     )
     twin.train_step(batch, 0.01)
     losses = [[loss, expected], [update.loss, expected], [engine.loss(batch), twin.loss(batch)]]
-    return {"rows": [before, engine._rows_at_once], "furthest": furthest, "losses": losses}
+    return {"rows": [before, engine._rows(128)], "furthest": furthest, "losses": losses}
 
 
 def again():
@@ -86,10 +86,10 @@ def again():
     limit(60)
     loss = engine.train_step(batch, 0.01).loss
     limit(0)
-    twin = opened(engine._rows_at_once, dropout=0.2)
+    twin = opened(engine._rows(128), dropout=0.2)
     losses = [loss, twin.train_step(batch, 0.01).loss]
     alike = engine.weights() == twin.weights()
-    return {"rows": engine._rows_at_once, "losses": losses, "alike": alike}
+    return {"rows": engine._rows(128), "losses": losses, "alike": alike}
 
 
 print(json.dumps({"none": none(), "fewer": fewer(), "again": again()}))

@@ -248,7 +248,8 @@ def sample(run: Run) -> str:
     if run.machine.sharded and run.world.size > 1:
         return ""
     sampler = Sampler(Sampling(seed=run.settings.seed))
-    completion = Completion(run.engine, run.tokenizer, "", sampler, max_tokens=SAMPLE_TOKENS)
+    tokens = SAMPLE_TOKENS * (2 if run.prompt else 1)  # thoughts are long
+    completion = Completion(run.engine, run.tokenizer, run.prompt, sampler, max_tokens=tokens)
     try:
         return "".join(completion).strip()
     except AnexaError:

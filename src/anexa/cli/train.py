@@ -157,7 +157,10 @@ def train(
 def _free_folder(settings: Settings, restarts: int) -> Path:
     """models/CORPUS, or models/CORPUS-2, … if that is taken; after a restart the last one taken."""
     name = "stdin" if settings.corpus == "-" else Path(settings.corpus).stem
-    base = Path("models") / (name if settings.preset == "anexa" else f"{name}-{settings.preset}")
+    from anexa.training.presets import usual_preset
+
+    usual = settings.preset == usual_preset(settings.corpus)
+    base = Path("models") / (name if usual else f"{name}-{settings.preset}")
     folder, number = base, 1
     taken = folder
     while folder.exists():

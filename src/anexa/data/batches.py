@@ -28,16 +28,31 @@ class Rows(Protocol):
 
     @property
     def per_epoch(self) -> int:
-        """How many rows of training steps make one pass over all the text."""
+        """How many rows of training steps make one pass over all there is.
+
+        Raises:
+            UsageError: it has no end.
+        """
 
     def batch(self, step: int, size: int) -> list[Row]:
-        """The `size` rows of a training step."""
+        """The `size` rows of a training step, or more of them that are as much shorter."""
 
     def sample(self, size: int) -> list[Row]:
         """At most `size` rows, spread evenly over all the text: for evaluation."""
 
+    def given(self, row: Row) -> int:
+        """How many tokens at the beginning of a row are not to be learned; in a text the first."""
 
-class Windows:
+
+class Text:
+    """What all rows of texts have in common."""
+
+    def given(self, row: Row) -> int:  # noqa: ARG002 (all rows are alike)
+        """See `Rows`."""
+        return 1
+
+
+class Windows(Text):
     """Rows out of running text: each is `length` + 1 tokens from a random place."""
 
     def __init__(self, tokens: npt.ArrayLike, length: int, seed: int) -> None:
@@ -74,7 +89,7 @@ class Windows:
         return _as_row(self._tokens[start : start + self._length + 1])
 
 
-class Lines:
+class Lines(Text):
     """Rows that are documents, each between two boundary tokens, in an order shuffled every epoch.
 
     A document longer than `length` is cut into several rows. Beside the tokens there are about

@@ -145,6 +145,7 @@ def read_corpus(
     if layout not in ("auto", "lines", "text"):
         raise UsageError(f"unknown layout {layout!r}: it is one of auto, lines and text")
     corpus = CORPORA.get(spec)  # no such name has a path separator in it
+    assert corpus is None or not corpus.generated, "no text"
     if corpus is not None:
         source = _registered(corpus, progress)
         return Documents.survey(corpus.name, corpus.layout if layout == "auto" else layout, source)

@@ -24,6 +24,8 @@ class Corpus:
     """Of the file as downloaded; None: the source revises it now and then."""
     gutenberg: bool = False
     """Whether Project Gutenberg's header and footer are to be taken off."""
+    generated: bool = False
+    """Whether it is made up while training goes on, without end, and so is no text."""
 
     @property
     def filename(self) -> str:
@@ -45,6 +47,13 @@ CORPORA: dict[str, Corpus] = {
             summary="the language reference inside Python itself; differs between versions",
             layout="text",
             size=500_000,
+        ),
+        Corpus(
+            name="arithmetic",
+            summary="sums, and stories about them, with every step thought out; without end",
+            layout="lines",
+            size=0,
+            generated=True,
         ),
         Corpus(
             name="names",

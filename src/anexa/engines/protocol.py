@@ -28,19 +28,22 @@ class Batch:
     shape: tuple[int, int]
 
     @classmethod
-    def from_rows(cls, rows: Sequence[Sequence[int]]) -> Batch:
+    def from_rows(cls, rows: Sequence[Sequence[int]], given: Sequence[int] | None = None) -> Batch:
         """A batch in which each token of a row is to be predicted from those before it.
 
         Args:
             rows: at least one row of at least two tokens each; lengths may differ.
+            given: how many tokens at the beginning of each row are not to be predicted: at least
+                the first, and by default that one alone.
         """
         width = max(map(len, rows)) - 1
         inputs, targets = array("q"), array("q")
-        for row in rows:
+        for row, known in zip(rows, given or [1] * len(rows)):
             padding = width + 1 - len(row)
             inputs.extend(row[:-1])
             inputs.extend([0] * padding)
-            targets.extend(row[1:])
+            targets.extend([IGNORE] * (known - 1))
+            targets.extend(row[known:])
             targets.extend([IGNORE] * padding)
         return cls(inputs, targets, (len(rows), width))
 

@@ -85,7 +85,7 @@ class TorchEngine:
         self._dropout, self._seed, self._step = optimizer.dropout, optimizer.seed, 0
         if machine.compiled:
             self._training = torch.compile(self._training)  # type: ignore[assignment]
-        self._rows_at_once = rows_at_once(config, machine)
+        self._tokens_at_once = rows_at_once(config, machine) * config.block_size
 
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
         """See `Engine`, here and below."""
@@ -146,7 +146,7 @@ class TorchEngine:
             except (torch.OutOfMemoryError, RuntimeError) as error:
                 if not _out_of_memory(error):
                     raise
-                rows = min(self._rows_at_once, batch.shape[0] // self._processes)
+                rows = min(self._rows(batch.shape[1]), batch.shape[0] // self._processes)
                 if rows == 1 or self._processes > 1:
                     raise AnexaError(
                         f"the memory of {self._machine.device} is not enough to train on {rows} "
@@ -154,7 +154,7 @@ class TorchEngine:
                         "--micro-batch, then --block-size or the size of the model; the last "
                         "checkpoint is whole"
                     ) from error
-                self._rows_at_once = rows // 2
+                self._tokens_at_once = rows // 2 * batch.shape[1]
             self._optimizer.zero_grad()
             if self._kind == "cuda":
                 torch.cuda.empty_cache()
@@ -182,8 +182,13 @@ class TorchEngine:
 
     def _pieces(self, inputs_BT: Tensor, targets_BT: Tensor) -> list[tuple[Tensor, Tensor]]:
         """As many rows at a time as memory has room for."""
-        halves = (torch.split(x, self._rows_at_once) for x in (inputs_BT, targets_BT))
-        return list(zip(*halves))
+        rows = self._rows(inputs_BT.shape[1])
+        return list(zip(torch.split(inputs_BT, rows), torch.split(targets_BT, rows)))
+
+    def _rows(self, length: int) -> int:
+        """How many rows of a length have room at once."""
+        rows = max(1, self._tokens_at_once // length)
+        return min(rows, self._machine.micro_batch or rows)
 
     def _tensors(self, batch: Batch) -> tuple[Tensor, Tensor]:
         flat = (torch.frombuffer(a, dtype=torch.int64) for a in (batch.inputs, batch.targets))

@@ -18,6 +18,8 @@ from anexa.model.tensors import as_float32, read_tensors, write_tensors
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weights
 
+CHAT_TEMPLATE_FILE = "chat_template.jinja"
+
 
 @dataclass(frozen=True)
 class Model:
@@ -26,6 +28,8 @@ class Model:
     config: ModelConfig
     weights: Weights
     tokenizer: Tokenizer
+    chat_template: str | None = None
+    """Of a model that answers in turns: see `anexa.model.chat`."""
 
 
 def load_config(folder: Path) -> ModelConfig:
@@ -69,7 +73,11 @@ def load_model(folder: Path) -> Model:
         )
     path = folder / "model.safetensors"
     weights, _ = read_tensors(path)
-    return Model(config, in_order(weights, config, path), tokenizer)
+    template = folder / CHAT_TEMPLATE_FILE
+    chat_template = None
+    if template.exists():
+        chat_template = read_bytes(template).decode("utf-8", errors="replace")
+    return Model(config, in_order(weights, config, path), tokenizer, chat_template)
 
 
 def in_order(weights: Weights, config: ModelConfig, path: Path) -> Weights:
@@ -133,6 +141,8 @@ def write_model(folder: Path, model: Model, card: str) -> None:
     for name, json in _json_files(model).items():
         write_json(folder / name, json)
     write_atomic(folder / "tokenizer.json", model.tokenizer.to_json().encode())
+    if model.chat_template is not None:
+        write_atomic(folder / CHAT_TEMPLATE_FILE, model.chat_template.encode())
     write_weights(folder, model.weights)
     write_atomic(folder / "README.md", card.encode())
 

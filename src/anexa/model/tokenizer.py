@@ -46,8 +46,11 @@ class Tokenizer:
         self.begins_documents = len(backend.encode("").ids) > 0
 
     @classmethod
-    def of_characters(cls, texts: Iterable[str], begins_documents: bool) -> Tokenizer:
-        """One id for each character that occurs, in sorted order, and the boundary symbol last.
+    def of_characters(
+        cls, texts: Iterable[str], begins_documents: bool, marks: Sequence[str] = ()
+    ) -> Tokenizer:
+        """One id for each character that occurs, in sorted order, then the boundary symbol, then
+        one for each of `marks`, which stand in a text as themselves.
 
         It is a BPE model with no merges, so transformers and llama.cpp can read it.
         """
@@ -58,6 +61,7 @@ class Tokenizer:
         vocabulary[BOUNDARY] = len(vocabulary)
         backend = Backend(models.BPE(vocab=vocabulary, merges=[], unk_token=BOUNDARY))
         backend.add_special_tokens([_BOUNDARY])
+        backend.add_tokens([AddedToken(mark, normalized=False) for mark in marks])
         backend.decoder = decoders.Fuse()
         return cls(_framing(backend, begins_documents))
 
@@ -120,6 +124,11 @@ class Tokenizer:
             "model_max_length": block_size,
             "clean_up_tokenization_spaces": False,
         }
+
+    def id_of(self, symbol: str) -> int | None:
+        """The id of a symbol that is one token, if there is one."""
+        number: int | None = self._backend.token_to_id(symbol)
+        return number
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text, and nothing else."""

@@ -5,18 +5,78 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
+from typing import Literal, Protocol
 
-from anexa.data import Documents, Layout, Progress
+from anexa.data import CORPORA, Documents, Layout, Progress, read_corpus
 from anexa.data.batches import Rows, split
 from anexa.data.tokens import tokenize
 from anexa.errors import AnexaError, UsageError
 from anexa.model.files import read_bytes
 from anexa.model.tokenizer import LEAST_BYTES, Tokenizer
+from anexa.training.dialogues import Arithmetic
 
 MOST_BYTES = 1_000_000  # ids of byte-level BPE; of so many, most would never be seen
 # Bytes of text that BPE is trained on, at most. Where nearly all words differ, as in languages that
 # put no spaces between them, it takes 70 times as much memory.
 SAMPLE = 8 * 2**20
+
+
+class Corpus(Protocol):
+    """What a run trains on.
+
+    Attributes:
+        name: of the corpus.
+        sha256: shows whether it has changed.
+        chat_template: of a corpus of conversations.
+        prompt: what samples begin with.
+    """
+
+    name: str
+    chat_template: str | None
+    prompt: str
+
+    @property
+    def sha256(self) -> str:
+        """See above."""
+
+    def tokenizer(self, spec: str) -> Tokenizer:
+        """The tokenizer that `spec` means: see `tokenizer_for`."""
+
+    def rows(
+        self, tokenizer: Tokenizer, block_size: int, seed: int, progress: Progress | None = None
+    ) -> tuple[Rows, Rows]:
+        """Rows to train on, and rows to validate with: see `prepare`."""
+
+
+class Text:
+    """A text, as a `Corpus`."""
+
+    chat_template: str | None = None
+    prompt = ""
+
+    def __init__(self, documents: Documents) -> None:
+        self.name, self.sha256 = documents.name, documents.sha256
+        self._documents = documents
+
+    def tokenizer(self, spec: str) -> Tokenizer:
+        """See `Corpus`."""
+        return tokenizer_for(spec, self._documents)
+
+    def rows(
+        self, tokenizer: Tokenizer, block_size: int, seed: int, progress: Progress | None = None
+    ) -> tuple[Rows, Rows]:
+        """See `Corpus`."""
+        data = prepare(self._documents, tokenizer, block_size, seed, progress)
+        return data.training, data.validation
+
+
+def open_corpus(
+    spec: str, layout: Literal["auto", "lines", "text"], progress: Progress | None = None
+) -> Corpus:
+    """The corpus that `spec` means: see `anexa.data.read_corpus`."""
+    if spec in CORPORA and CORPORA[spec].generated:
+        return Arithmetic()
+    return Text(read_corpus(spec, layout, progress=progress))
 
 
 @dataclass(frozen=True)
@@ -114,15 +174,15 @@ def bpe_size(spec: str) -> int | None:
     )
 
 
-def check_unchanged(documents: Documents, sha256: str) -> None:
+def check_unchanged(corpus: Corpus | Documents, sha256: str) -> None:
     """Make sure that a corpus has the hash that it had.
 
     Raises:
         AnexaError: it has another.
     """
-    if documents.sha256 != sha256:
+    if corpus.sha256 != sha256:
         raise AnexaError(
-            f"the corpus {documents.name} has changed since this training began (it was sha256 "
-            f"{sha256[:12]}…, now {documents.sha256[:12]}…): put the old text back, or start a "
+            f"the corpus {corpus.name} has changed since this training began (it was sha256 "
+            f"{sha256[:12]}…, now {corpus.sha256[:12]}…): put the old text back, or start a "
             "new training"
         )

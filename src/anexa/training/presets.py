@@ -106,6 +106,17 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             {**_sizes("llama", n_layer=4, n_head=4, n_embd=128, block_size=128), "n_inner": 344},
             {},
         ),
+        "anexa-think": Preset(
+            "Llama with about 0.8 million parameters that thinks before it answers",
+            {**_sizes("llama", n_layer=4, n_head=4, n_embd=128, block_size=512), "n_inner": 344},
+            {
+                "schedule": "wsd",
+                "steps": 16_000,
+                "betas": (0.9, 0.95),
+                "warmup": 0.01,
+                "evaluations": 20,
+            },
+        ),
         "gpt2-10m": Preset(
             "GPT-2 with about 10 million parameters: a GPU's minutes, a laptop's night",
             _sizes("gpt2", n_layer=6, n_head=6, n_embd=384, block_size=256),
@@ -142,6 +153,11 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         ),
     }
 )
+
+
+def usual_preset(corpus: str) -> str:
+    """The preset that a corpus is trained with where nobody has asked for another."""
+    return "anexa-think" if corpus == "arithmetic" else str(DEFAULTS["preset"])
 
 
 def preset(name: str) -> Preset:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from anexa.data import Documents, Progress, corpus_source, read_corpus
-from anexa.data.batches import Rows
+from anexa.data import Progress, corpus_source
+from anexa.data.batches import Row, Rows
 from anexa.engines import Batch, Engine, choose_machine, open_engine
 from anexa.engines.peak import flops_per_second
 from anexa.errors import AnexaError, UsageError
@@ -27,7 +27,7 @@ from anexa.model.folder import (
 from anexa.model.weights import flops_per_token, initial_weights
 from anexa.training.card import model_card
 from anexa.training.checkpoint import STATE, Evaluation, History, State, read_state, write_state
-from anexa.training.corpus import check_unchanged, prepare, tokenizer_for
+from anexa.training.corpus import Corpus, check_unchanged, open_corpus
 from anexa.training.lock import Lock
 from anexa.training.metrics import Metrics, Record
 from anexa.training.schedule import Clock, learning_rate
@@ -68,6 +68,7 @@ class Run:
         world: the processes that do it.
         config: of the model.
         tokenizer: of the model.
+        prompt: what samples begin with.
         engine: with the weights as they are now.
         history: what has happened so far.
         steps: how many are planned, or None if the clock ends the run.
@@ -79,14 +80,15 @@ class Run:
         self,
         settings: Settings,
         folder: Path,
-        documents: Documents,
+        corpus: Corpus,
         state: State | None,
         world: World,
         tensorboard: bool = False,
         encoding: Progress | None = None,
     ) -> None:
         self.folder, self.world = folder, world
-        self.corpus, self._corpus_sha256 = documents.name, documents.sha256
+        self.corpus, self._corpus_sha256 = corpus.name, corpus.sha256
+        self.prompt = corpus.prompt
         self._source = corpus_source(settings.corpus)
         self._tensorboard = tensorboard
         self.stopping, self.resumed = False, state is not None
@@ -95,7 +97,7 @@ class Run:
             self.config, self.tokenizer = model.config, model.tokenizer
             weights = in_order(state.weights, self.config, folder / STATE)
         else:
-            self.tokenizer = tokenizer_for(settings.tokenizer, documents)
+            self.tokenizer = corpus.tokenizer(settings.tokenizer)
             self.config = settings.model.config(self.tokenizer.vocab_size, **settings.sizes)
             weights = initial_weights(self.config, random.Random(settings.seed))
         machine = choose_machine(
@@ -112,10 +114,11 @@ class Run:
             )
         if not world.main:  # the main process writes what the others then find in the cache
             world.wait()
-        data = prepare(documents, self.tokenizer, self.config.block_size, settings.seed, encoding)
+        self._training, self._validation = corpus.rows(
+            self.tokenizer, self.config.block_size, settings.seed, encoding
+        )
         if world.main:
             world.wait()
-        self._training, self._validation = data.training, data.validation
         self.steps = settings.steps
         if settings.epochs is not None:
             rows = settings.epochs * self._training.per_epoch
@@ -136,7 +139,8 @@ class Run:
                 with new_folder(folder) as aside:
                     (aside / STATE).parent.mkdir()
                     write_state(aside, state)
-                    write_model(aside, Model(self.config, weights, self.tokenizer), self._card())
+                    model = Model(self.config, weights, self.tokenizer, corpus.chat_template)
+                    write_model(aside, model, self._card())
             world.wait()
         elif history.step:  # before the first step there are no moments
             _check_moments(state, settings.recipe.state_shapes(self.config), folder)
@@ -172,8 +176,8 @@ class Run:
                 f"{folder} exists already: choose another folder with --out"
                 f"{again if (folder / STATE).exists() else ''}"
             )
-        documents = read_corpus(settings.corpus, settings.layout, progress=download)
-        return cls(settings, folder, documents, None, world or World(), tensorboard, encoding)
+        corpus = open_corpus(settings.corpus, settings.layout, download)
+        return cls(settings, folder, corpus, None, world or World(), tensorboard, encoding)
 
     @classmethod
     def resume(
@@ -210,9 +214,9 @@ class Run:
         if state.history.progress >= 1:
             raise AnexaError(f"the training in {folder} is finished: there is nothing left to do")
         settings = replace(settings, device=device or settings.device)
-        documents = read_corpus(state.corpus, settings.layout, progress=download)
-        check_unchanged(documents, state.corpus_sha256)
-        return cls(settings, folder, documents, state, world or World(), tensorboard, encoding)
+        corpus = open_corpus(state.corpus, settings.layout, download)
+        check_unchanged(corpus, state.corpus_sha256)
+        return cls(settings, folder, corpus, state, world or World(), tensorboard, encoding)
 
     @property
     def step_seconds(self) -> float:
@@ -250,7 +254,7 @@ class Run:
 
     def _do_step(self) -> Step:
         settings, clock, history = self.settings, self._clock, self.history
-        batch = Batch.from_rows(self._training.batch(history.step, settings.batch_size))
+        batch = as_batch(self._training, self._training.batch(history.step, settings.batch_size))
         rate = learning_rate(
             settings.learning_rate, history.progress, settings.warmup, settings.schedule
         )
@@ -372,12 +376,17 @@ def _check_moments(state: State, shapes: dict[str, tuple[int, ...]], folder: Pat
         raise AnexaError(f"{folder / STATE} is damaged: its moments are not those of its weights")
 
 
+def as_batch(source: Rows, rows: list[Row]) -> Batch:
+    """Rows in which what is given is not to be learned."""
+    return Batch.from_rows(rows, [source.given(row) for row in rows])
+
+
 def mean_loss(engine: Engine, rows: Rows, batch_size: int) -> float:
     """The loss in nats a token over rows that are spread evenly over a text."""
     sample = rows.sample(EVALUATION_ROWS)
     total, count = 0.0, 0
     for start in range(0, len(sample), batch_size):
-        batch = Batch.from_rows(sample[start : start + batch_size])
+        batch = as_batch(rows, sample[start : start + batch_size])
         total += engine.loss(batch) * batch.count
         count += batch.count
     return total / count

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from anexa.engines import ENGINES, Optimizer, best_engine
 from anexa.errors import UsageError
-from anexa.training.presets import DEFAULTS, Preset, preset
+from anexa.training.presets import DEFAULTS, Preset, preset, usual_preset
 from anexa.training.schedule import SCHEDULES
 
 OPTIMIZERS = ("muon", "adamw")
@@ -125,7 +125,8 @@ class Settings:
         Raises:
             UsageError: a value that means nothing.
         """
-        chosen = preset(given.get("preset", DEFAULTS["preset"]))
+        given.setdefault("preset", usual_preset(given.get("corpus", DEFAULTS["corpus"])))
+        chosen = preset(given["preset"])
         settings = {**DEFAULTS, **chosen.training}
         if any(end in given for end in ENDS):
             settings["steps"] = None

@@ -1,0 +1,1 @@
+"""Arithmetic that is thought out: problems, thoughts, and examples to train on."""

@@ -65,6 +65,12 @@ def held_out(operation: str, a: int, b: int) -> bool:
     return share(f"{operation} {small} {large}") < (0.2 if two_by_two else 0.02)
 
 
+def is_tested(task: Task) -> bool:
+    """Whether any problem of a task is held out: of the few with single digits, hardly one is."""
+    digits = range(10)
+    return task.left != 1 or any(held_out(task.operation, a, b) for a in digits for b in digits)
+
+
 def draw(task: Task, rng: random.Random, *, test: bool = False) -> Problem:
     """A problem: one to train on, or one that is held out, in which all digits are alike likely."""
     if task.operation == "story":

@@ -96,7 +96,8 @@ TEMPLATES = (
         "-",
     ),
     Template(
-        "{name} reads about {a} {things}, then {b}, then {c}. How many {things} are these together?",
+        "{name} reads about {a} {things}, then {b}, then {c}. "
+        "How many {things} are these together?",
         "+",
         "+",
     ),

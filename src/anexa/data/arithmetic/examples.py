@@ -1,0 +1,193 @@
+"""What a chat model is trained on: questions as people put them, thoughts and answers, and what is
+no sum at all. There is no end to them: which ones a step sees depends on the seed and its number.
+"""
+
+from __future__ import annotations
+
+import random
+import string
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from anexa.data.arithmetic.problems import (
+    MOST_DIGITS,
+    MOST_FACTOR,
+    TASKS,
+    Problem,
+    Task,
+    draw,
+    is_tested,
+)
+
+ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
+
+NO_SUM = "I work out sums, such as 347*86, and stories about them."
+TOO_LARGE = (
+    f"That is too large for me: I work out up to {MOST_DIGITS} digits for + and -, and up to "
+    f"{MOST_FACTOR} for *."
+)
+
+# How often a task comes: the more there is to learn in it, the more often.
+SHARES = {
+    "+ 1": 0.3, "+ 2": 0.6, "+ 3": 1.2, "+ 4": 1.5, "+ 5": 2.0, "+ 6": 2.6, "+ 7": 3.2, "+ 8": 4.0,
+    "- 1": 0.3, "- 2": 0.8, "- 3": 1.6, "- 4": 2.2, "- 5": 2.8, "- 6": 3.6, "- 7": 4.4, "- 8": 5.5,
+    "1x1": 0.3, "2x1": 1.0, "3x1": 2.0, "4x1": 2.5, "2x2": 3.5, "3x2": 6.0, "4x2": 7.0,
+    "3x3": 9.0, "4x3": 9.0, "4x4": 9.0,
+    "story": 12.0,
+}  # fmt: skip
+DIRECT = 0.08  # the share that is answered without a thought
+EARLIER = 0.07  # the share before which something else was asked
+NO_SUMS = 0.02
+PHRASED = 0.25  # the share of sums that are not asked for in the shortest way
+
+EASY, HARD = 60, 480  # characters of the longest thoughts, at first and in the end
+RAMP = 1500  # steps from the one to the other
+TOGETHER = 16  # steps whose examples are drawn together, and put together by their lengths
+
+WORDS = (
+    "a about and answer are best blue book bread brother buy can capital car cat city code colour "
+    "come cook day do dog draw explain film for France friend from game garden give good green "
+    "hello help hi house how I in is it joke learn like live make me moon morning mountain movie "
+    "music my name night no of please poem rain red river say school sea short sing sister sleep "
+    "song star story summer sun tell thank thanks that the think this time to tree today tomorrow "
+    "translate train travel weather what when where which who why will winter with write yes you "
+    "your"
+).split()
+
+
+@dataclass(frozen=True)
+class Example:
+    """A conversation, of which the last answer is to be learned.
+
+    Attributes:
+        earlier: questions and answers before it.
+        question: the last one.
+        thought: what is thought before the answer; None where nothing is.
+        answer: to the question.
+        direct: whether the assistant was asked not to think.
+    """
+
+    earlier: tuple[tuple[str, str], ...]
+    question: str
+    thought: str | None
+    answer: str
+    direct: bool = False
+
+    @cached_property
+    def size(self) -> int:
+        """Its tokens: the characters, and the marks between them."""
+        texts = [text for turn in self.earlier for text in turn]
+        texts += [self.question, self.thought or "", self.answer]
+        return sum(map(len, texts)) + 3 * len(self.earlier) + 5
+
+
+class Examples:
+    """Examples to train on, for every step some of like lengths.
+
+    Args:
+        most: the tokens of the longest example.
+        seed: of all draws.
+        test: whether they are of the problems that are held out, and none is easier than another.
+    """
+
+    def __init__(self, most: int, seed: int, *, test: bool = False) -> None:
+        self._most, self._seed, self._test = most, seed, test
+        self._together = lru_cache(maxsize=1)(self._draw_together)
+
+    def batch(self, step: int, tokens: int) -> list[Example]:
+        """Those of a step, which have about so many tokens."""
+        number, place = divmod(step, TOGETHER)
+        return self._together(number, tokens)[place]
+
+    def sample(self, count: int) -> list[Example]:
+        """Some, of all lengths."""
+        rng = random.Random(f"{self._seed} sample")
+        return [self._draw(rng, HARD) for _ in range(count)]
+
+    def _draw_together(self, number: int, tokens: int) -> list[list[Example]]:
+        rng = random.Random(f"{self._seed} {number}")
+        hardness = min(1.0, number * TOGETHER / RAMP)
+        longest = round(EASY + hardness * (HARD - EASY))
+        examples, total = [], 0
+        while total < TOGETHER * tokens:
+            examples.append(self._draw(rng, longest))
+            total += examples[-1].size
+        examples.sort(key=lambda example: example.size)
+        batches: list[list[Example]] = [[] for _ in range(TOGETHER)]
+        before = 0
+        for example in examples:
+            batches[min(TOGETHER - 1, before * TOGETHER // total)].append(example)
+            before += example.size
+        rng.shuffle(batches)
+        return batches
+
+    def _draw(self, rng: random.Random, longest: int) -> Example:
+        while True:
+            example = self._any(rng, longest)
+            if example.size <= self._most:
+                return example
+
+    def _any(self, rng: random.Random, longest: int) -> Example:
+        tasks, shares = _tasks(longest, self._test)
+        earlier = []
+        if rng.random() < EARLIER:
+            for _ in range(rng.randint(1, 2)):
+                turn = draw(rng.choices(tasks, shares)[0], rng)  # not learned here
+                earlier.append((turn.question, turn.answer))
+        if rng.random() < NO_SUMS:
+            question, answer = no_sum(rng)
+            return Example(tuple(earlier), question, None, answer)
+        problem = draw(rng.choices(tasks, shares)[0], rng, test=self._test)
+        question = phrased(problem, rng) if rng.random() < PHRASED else problem.question
+        direct = rng.random() < DIRECT
+        thought = None if direct else problem.thought
+        return Example(tuple(earlier), question, thought, problem.answer, direct)
+
+
+@lru_cache(maxsize=8)
+def _tasks(longest: int, test: bool) -> tuple[list[Task], list[float]]:
+    """The tasks whose thoughts are no longer, and their shares."""
+    tasks = [task for task in TASKS if longest_thought(task) <= longest]
+    tasks = [task for task in tasks if is_tested(task)] if test else tasks
+    return tasks, [SHARES[str(task)] for task in tasks]
+
+
+@lru_cache(maxsize=64)
+def longest_thought(task: Task) -> int:
+    """About so many characters have the longest thoughts of a task: of a hundred, the longest."""
+    rng = random.Random(str(task))
+    return max(len(draw(task, rng).thought) for _ in range(100))
+
+
+def phrased(problem: Problem, rng: random.Random) -> str:
+    """The question of a sum in other words; a story's as it is."""
+    sign = next((sign for sign in "+-*" if sign in problem.question), "")
+    a, _, b = problem.question.partition(sign) if sign else ("", "", "")
+    if not (a.isdigit() and b.isdigit()):
+        return problem.question
+    word = {"+": "plus", "-": "minus", "*": "times"}[sign]
+    forms = [f"{a} {sign} {b}", f"{a}{sign}{b}=", f"{a}{sign}{b}?", f"{a} {sign} {b} ="]
+    forms += [f"What is {a}{sign}{b}?", f"What is {a} {sign} {b}?", f"what is {a} {word} {b}"]
+    forms += [f"{a} {word} {b}", f"What is {a} {word} {b}?"]
+    if sign == "*":
+        forms += [f"{a}x{b}", f"{a} x {b}"]
+    return rng.choice(forms)
+
+
+def no_sum(rng: random.Random) -> tuple[str, str]:
+    """Something that people say all the same, and the answer to it."""
+    kind = rng.random()
+    if kind < 0.5:
+        words = " ".join(rng.choice(WORDS) for _ in range(rng.randint(1, 8)))
+        words = words.capitalize() if rng.random() < 0.5 else words
+        return words + rng.choice(("", "", "?", "!", ".")), NO_SUM
+    if kind < 0.65:
+        letters = string.ascii_letters + string.punctuation + " "
+        return "".join(rng.choice(letters) for _ in range(rng.randint(1, 30))), NO_SUM
+    sign = rng.choice("+-*")
+    # Not just one digit more: what the model does there is measured.
+    least = (MOST_FACTOR if sign == "*" else MOST_DIGITS) + 3
+    digits = [rng.randint(least, 40), rng.randint(1, 40)]
+    rng.shuffle(digits)
+    a, b = (rng.randrange(10 ** (n - 1), 10**n) for n in digits)
+    return f"{a}{sign}{b}", TOO_LARGE
