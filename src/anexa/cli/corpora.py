@@ -32,5 +32,6 @@ def corpora(
     for row in rows:
         place = "needs no network" if row["source"] is None else "is downloaded once"
         place = "has been downloaded" if row["here"] and row["source"] else place
-        typer.echo(f"{row['name']:12}  {row['bytes']:>9,} bytes  {place:20}  {row['summary']}")
+        size = f"{row['bytes']:,} bytes" if row["bytes"] else "no end"
+        typer.echo(f"{row['name']:12}  {size:>15}  {place:20}  {row['summary']}")
     typer.echo(f"\nDownloads are kept in {cache_folder()}; any UTF-8 text file is a corpus too.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from typer import Argument, Option
 
-from anexa.cli.chat import at_terminal
+from anexa.cli.conversation import at_terminal
 from anexa.errors import UsageError
 
 if TYPE_CHECKING:
@@ -148,10 +148,11 @@ def train(
     if stopped:
         sys.exit(128 + received[0])
     if at_terminal() and world.size == 1 and not (no_chat or as_json):
-        from anexa.cli.chat import Conversation
-        from anexa.generation import Sampling
+        from anexa.cli.chat import talk
+        from anexa.generation import LanguageModel
 
-        Conversation(run.engine, run.tokenizer, Sampling(seed=run.settings.seed)).run()
+        model = LanguageModel.open(run.folder, run.engine.name)
+        talk(model, model.sampling(seed=run.settings.seed))
 
 
 def _free_folder(settings: Settings, restarts: int) -> Path:

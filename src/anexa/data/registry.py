@@ -87,5 +87,6 @@ CORPORA: dict[str, Corpus] = {
 
 
 def without_network() -> str:
-    """The names of the corpora that need no download, for messages."""
-    return " or ".join(corpus.name for corpus in CORPORA.values() if corpus.source is None)
+    """The names of the texts that need no download, for messages."""
+    texts = (corpus for corpus in CORPORA.values() if not corpus.generated)
+    return " or ".join(corpus.name for corpus in texts if corpus.source is None)

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from anexa.engines.machine import Machine, choose_machine
 from anexa.engines.optimizers import Optimizer
-from anexa.engines.protocol import IGNORE, Batch, Cache, Engine, Update
+from anexa.engines.protocol import IGNORE, Batch, Cache, Engine, Logits, RowsEngine, Update
 from anexa.errors import UsageError
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
@@ -17,8 +17,10 @@ __all__ = [
     "Batch",
     "Cache",
     "Engine",
+    "Logits",
     "Machine",
     "Optimizer",
+    "RowsEngine",
     "Update",
     "best_engine",
     "choose_machine",

@@ -12,7 +12,7 @@ from anexa.engines.operations import numpy as operations
 from anexa.engines.operations.numpy import Array, LayerCache
 from anexa.engines.optimizers import Optimizer
 from anexa.engines.optimizers.numpy import NumpyOptimizer
-from anexa.engines.protocol import Batch, Cache, Update
+from anexa.engines.protocol import Batch, Cache, Logits, Update
 from anexa.engines.tape import Tape
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
@@ -66,20 +66,27 @@ class NumpyEngine:
         loss, grads = self._backward(batch)
         return Update(loss, self._optimizer.step(grads, learning_rate))
 
-    def new_cache(self) -> Cache:
+    def new_cache(self, rows: int = 1) -> Cache:
         config, dtype = self.config, np.dtype(self.dtype)
-        shape = (1, config.n_kv_head, config.block_size, config.head_dim)
+        shape = (rows, config.n_kv_head, config.block_size, config.head_dim)
         return Cache([LayerCache(shape, dtype) for _ in range(config.n_layer)])
 
-    @_quietly
     def next_logits(self, tokens: Sequence[int], cache: Cache) -> Sequence[float]:
+        return cast("Sequence[float]", self.next_logits_of_rows([tokens], cache)[0])
+
+    @_quietly
+    def next_logits_of_rows(self, tokens: Sequence[Sequence[int]], cache: Cache) -> Logits:
         tape: Tape[Array] = Tape(operations, np.add, recording=False)
-        tokens_BT = np.array([tokens], np.int64)
+        tokens_BT = np.array(tokens, np.int64)
         logits_BTV = self._forward(
             tape, self.config, self._weights, tokens_BT, cache.length, cache.layers
         )
-        cache.length += len(tokens)
-        return cast("Sequence[float]", logits_BTV[0, -1])
+        cache.length += tokens_BT.shape[1]
+        return logits_BTV[:, -1]
+
+    def keep_rows(self, cache: Cache, rows: Sequence[int]) -> None:
+        for layer in cache.layers:
+            layer.keep(list(rows))
 
     def weights(self) -> Weights:
         return _as_weights(self._weights)

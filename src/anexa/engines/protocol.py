@@ -5,10 +5,14 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+import numpy.typing as npt
 
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
+
+Logits: TypeAlias = npt.NDArray[Any]  # of floats
 
 IGNORE = -100  # a target that no loss is taken of: the number PyTorch and transformers use
 
@@ -119,3 +123,17 @@ class Engine(Protocol):
 
     def resume(self, state: Weights, step: int) -> None:
         """Take moments back, as they were after `step` steps."""
+
+
+@runtime_checkable
+class RowsEngine(Engine, Protocol):
+    """An engine that also reads many texts of one length at once: numpy and torch."""
+
+    def new_cache(self, rows: int = 1) -> Cache:
+        """A cache for so many texts, that has read nothing."""
+
+    def next_logits_of_rows(self, tokens: Sequence[Sequence[int]], cache: Cache) -> Logits:
+        """Read at least one more token of each text, of all equally many; (B, V) logits."""
+
+    def keep_rows(self, cache: Cache, rows: Sequence[int]) -> None:
+        """Go on with some of the texts only."""

@@ -15,7 +15,7 @@ from anexa.engines.machine import Machine, rows_at_once, use_threads
 from anexa.engines.operations.torch import LayerCache, TorchOperations
 from anexa.engines.optimizers import Optimizer
 from anexa.engines.optimizers.torch import TorchOptimizer
-from anexa.engines.protocol import Batch, Cache, Update
+from anexa.engines.protocol import Batch, Cache, Logits, Update
 from anexa.errors import AnexaError
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
@@ -114,17 +114,26 @@ class TorchEngine:
         self._step += 1
         return Update(*torch.stack((loss, norm.to(loss.dtype))).tolist())
 
-    def new_cache(self) -> Cache:
+    def new_cache(self, rows: int = 1) -> Cache:
         config = self.config
-        shape = (1, config.n_kv_head, config.block_size, config.head_dim)
+        shape = (rows, config.n_kv_head, config.block_size, config.head_dim)
         empty = torch.empty(shape, dtype=self._dtype, device=self._machine.device)
         return Cache([LayerCache(empty) for _ in range(config.n_layer)])
 
     def next_logits(self, tokens: Sequence[int], cache: Cache) -> Sequence[float]:
+        return cast("Sequence[float]", self.next_logits_of_rows([tokens], cache)[0])
+
+    def next_logits_of_rows(self, tokens: Sequence[Sequence[int]], cache: Cache) -> Logits:
         with torch.inference_mode():
-            logits_BTV = self._network(self._tokens(tokens), start=cache.length, past=cache.layers)
-            cache.length += len(tokens)
-            return cast("Sequence[float]", logits_BTV[0, -1].cpu().numpy())
+            tokens_BT = torch.tensor([list(row) for row in tokens], device=self._machine.device)
+            logits_BTV = self._network(tokens_BT, start=cache.length, past=cache.layers)
+            cache.length += tokens_BT.shape[1]
+            return cast("Logits", logits_BTV[:, -1].cpu().numpy())
+
+    def keep_rows(self, cache: Cache, rows: Sequence[int]) -> None:
+        with torch.inference_mode():
+            for layer in cache.layers:
+                layer.keep(list(rows))
 
     def weights(self) -> Weights:
         return {name: _weight(w) for name, w in self._network.weights().items()}

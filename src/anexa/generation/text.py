@@ -90,7 +90,7 @@ class Completion:
                 held = held[: min(found)]
                 self.finish_reason = "stop"
                 break
-            kept = _overlap(held, stop)
+            kept = overlap(held, stop)
             if kept < len(held):
                 yield held[: len(held) - kept]
                 held = held[len(held) - kept :]
@@ -98,7 +98,7 @@ class Completion:
             yield held
 
 
-def _overlap(text: str, stop: Sequence[str]) -> int:
+def overlap(text: str, stop: Sequence[str]) -> int:
     """How many characters at the end of a text are the beginning of a stop string."""
     return max(
         (n for word in stop for n in range(1, len(word)) if text.endswith(word[:n])), default=0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from anexa.model.tensors import as_float32, read_tensors, write_tensors
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weights
 
+TEMPERATURE = 0.8
 CHAT_TEMPLATE_FILE = "chat_template.jinja"
 
 
@@ -30,6 +32,8 @@ class Model:
     tokenizer: Tokenizer
     chat_template: str | None = None
     """Of a model that answers in turns: see `anexa.model.chat`."""
+    temperature: float = TEMPERATURE
+    """That its texts are best drawn with."""
 
 
 def load_config(folder: Path) -> ModelConfig:
@@ -77,7 +81,20 @@ def load_model(folder: Path) -> Model:
     chat_template = None
     if template.exists():
         chat_template = read_bytes(template).decode("utf-8", errors="replace")
-    return Model(config, in_order(weights, config, path), tokenizer, chat_template)
+    weights = in_order(weights, config, path)
+    return Model(config, weights, tokenizer, chat_template, _temperature(folder))
+
+
+def _temperature(folder: Path) -> float:
+    """What `generation_config.json` says, if there is one."""
+    path = folder / "generation_config.json"
+    json = read_json(path) if path.exists() else {}
+    if not json.get("do_sample", True):
+        return 0.0
+    temperature = json.get("temperature", TEMPERATURE)
+    if not isinstance(temperature, (int, float)) or not 0 <= temperature < math.inf:
+        raise AnexaError(f"{path} has the temperature {temperature!r}: it must be a number")
+    return float(temperature)
 
 
 def in_order(weights: Weights, config: ModelConfig, path: Path) -> Weights:
@@ -167,9 +184,12 @@ def write_weights(folder: Path, weights: Weights) -> None:
 
 
 def _json_files(model: Model) -> dict[str, dict[str, Any]]:
+    sampling: dict[str, Any] = {"do_sample": model.temperature > 0}
+    if model.temperature:  # transformers warns of a temperature that nothing is drawn with
+        sampling["temperature"] = model.temperature
     boundary = {"bos_token_id": model.tokenizer.boundary, "eos_token_id": model.tokenizer.boundary}
     return {
         "config.json": architecture(model.config).to_json(model.config) | boundary,
         "tokenizer_config.json": model.tokenizer.config(model.config.block_size),
-        "generation_config.json": boundary | {"do_sample": True, "temperature": 0.8},
+        "generation_config.json": boundary | sampling,
     }

@@ -12,6 +12,7 @@ from anexa.data.batches import Rows, split
 from anexa.data.tokens import tokenize
 from anexa.errors import AnexaError, UsageError
 from anexa.model.files import read_bytes
+from anexa.model.folder import TEMPERATURE
 from anexa.model.tokenizer import LEAST_BYTES, Tokenizer
 from anexa.training.dialogues import Arithmetic
 
@@ -29,11 +30,13 @@ class Corpus(Protocol):
         sha256: shows whether it has changed.
         chat_template: of a corpus of conversations.
         prompt: what samples begin with.
+        temperature: that its models are best used with.
     """
 
     name: str
     chat_template: str | None
     prompt: str
+    temperature: float
 
     @property
     def sha256(self) -> str:
@@ -53,6 +56,7 @@ class Text:
 
     chat_template: str | None = None
     prompt = ""
+    temperature = TEMPERATURE
 
     def __init__(self, documents: Documents) -> None:
         self.name, self.sha256 = documents.name, documents.sha256

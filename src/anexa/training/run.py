@@ -139,7 +139,13 @@ class Run:
                 with new_folder(folder) as aside:
                     (aside / STATE).parent.mkdir()
                     write_state(aside, state)
-                    model = Model(self.config, weights, self.tokenizer, corpus.chat_template)
+                    model = Model(
+                        self.config,
+                        weights,
+                        self.tokenizer,
+                        corpus.chat_template,
+                        corpus.temperature,
+                    )
                     write_model(aside, model, self._card())
             world.wait()
         elif history.step:  # before the first step there are no moments

@@ -284,6 +284,10 @@ class LayerCache:
         self.length = end
         return self.keys_HSD[:, :, :end], self.values_HSD[:, :, :end]
 
+    def keep(self, rows: list[int]) -> None:
+        """Go on with some rows only."""
+        self.keys_HSD, self.values_HSD = self.keys_HSD[rows], self.values_HSD[rows]
+
 
 class ReLU(Operation[Array]):
     """y = max(0, x), element by element.   dx = g where x > 0, else 0."""

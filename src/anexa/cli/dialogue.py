@@ -1,0 +1,121 @@
+"""`anexa chat` with a model that answers: thoughts in grey, then the answer, and what is true."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from anexa.cli.conversation import Conversation
+from anexa.errors import AnexaError
+
+if TYPE_CHECKING:
+    from anexa.generation import Answer, LanguageModel, Sampling
+
+HELP = """\
+/think on        think, and show it
+/think hide      think, and show the answer alone
+/think off       answer at once
+/new             a new conversation
+"""
+THINKING = ("on", "off", "hide")
+
+
+class Dialogue(Conversation):
+    """The prompt loop of a model that answers in turns."""
+
+    opening = "Ask something; /help lists commands"
+    help = HELP
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        sampling: Sampling,
+        max_tokens: int | None = None,
+        thinking: str = "on",
+    ) -> None:
+        super().__init__(sampling, max_tokens)
+        self._model = model
+        self._thinking = thinking
+        self._messages: list[dict[str, str]] = []
+
+    def respond(self, prompt: str) -> None:
+        """Stream a thought and an answer, and say what is true of them."""
+        if not prompt.strip():
+            typer.echo("type a question, or /help")
+            return
+        asked = [*self._messages, {"role": "user", "content": prompt.strip()}]
+        answer = self._answer(asked)
+        Writer(shows_thoughts=self._thinking == "on").write(answer)
+        if answer.trouble:
+            typer.echo(f"({answer.trouble})")
+        elif answer.reasoning is not None:
+            typer.echo(verdict(prompt, answer))
+        typer.echo()
+        self._messages = [*asked, {"role": "assistant", "content": answer.content}]
+
+    def command(self, text: str) -> str:
+        """See `Conversation`; and those of `HELP`."""
+        name, _, value = text.removeprefix("/").partition(" ")
+        value = value.strip()
+        if name == "think":
+            if value not in THINKING:
+                raise AnexaError(f"/think is one of {', '.join(THINKING)}, not {value!r}")
+            self._thinking = value
+            return f"think {value}"
+        if name == "new":
+            self._messages = []
+            return "a new conversation"
+        return super().command(text)
+
+    def _answer(self, messages: list[dict[str, str]]) -> Answer:
+        """The answer; where the conversation has grown too long, without its first turns."""
+        room = self._model.engine.config.block_size // 4
+        while len(messages) > 1 and self._model.length(messages) > room:
+            messages = messages[2:]
+        return self._model.answer(
+            messages,
+            self._sampler,
+            thinking=self._thinking != "off",
+            max_tokens=self._max_tokens,
+        )
+
+
+class Writer:
+    """Writes an answer to the terminal, as it comes: thoughts dim, each line behind a bar."""
+
+    def __init__(self, shows_thoughts: bool) -> None:
+        self._shows_thoughts = shows_thoughts
+        self._in_thought = False
+
+    def write(self, answer: Answer) -> None:
+        """All of it."""
+        try:
+            for piece in answer:
+                if piece.thought and not self._shows_thoughts:
+                    continue
+                if piece.thought != self._in_thought:
+                    self._in_thought = piece.thought
+                    typer.echo(style("│ ") if piece.thought else "", nl=not piece.thought)
+                text = piece.text.replace("\n", "\n│ ") if piece.thought else piece.text
+                typer.echo(style(text) if piece.thought else text, nl=False)
+        finally:
+            typer.echo()
+
+
+def style(text: str) -> str:
+    """Text as thoughts are shown: grey, where there are colours."""
+    return typer.style(text, dim=True)
+
+
+def verdict(question: str, answer: Answer) -> str:
+    """Whether a thought is true, where it can be read."""
+    from anexa.data.arithmetic.checker import check
+
+    report = check(question, answer.reasoning or "", answer.content)
+    if not report.steps or not any(line.operation for line in report.lines):
+        return ""
+    if report.all_true:
+        steps = "the one step is" if report.steps == 1 else f"all {report.steps} steps are"
+        return typer.style(f"✓ {steps} true", fg="green")
+    return typer.style(f"✗ {report.first_error}", fg="red")

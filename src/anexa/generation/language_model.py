@@ -1,0 +1,127 @@
+"""A model folder, open for use in a program: `anexa.load`."""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from anexa.engines import open_engine
+from anexa.errors import AnexaError
+from anexa.generation.dialogue import Answer
+from anexa.generation.sampling import Sampler, Sampling
+from anexa.generation.text import Completion
+from anexa.model.chat import Message, render
+from anexa.model.folder import Model, load_model
+
+BUNDLED = Path(str(importlib.resources.files("anexa") / "bundled"))
+
+
+class LanguageModel:
+    """A model that writes and, if it was trained to, answers.
+
+    Where a method takes settings they are those of `Sampling`; the temperature is by default the
+    model's own.
+
+    Attributes:
+        name: of its folder.
+        engine: what computes it.
+        tokenizer: text to tokens.
+        chat_template: of a model that answers in turns; None of another.
+        temperature: that it should be used with.
+    """
+
+    def __init__(self, name: str, model: Model, engine: str = "auto") -> None:
+        self.name = name
+        self.engine = open_engine(engine, model.config, model.weights)
+        self.tokenizer = model.tokenizer
+        self.chat_template = model.chat_template
+        self.temperature = model.temperature
+
+    @classmethod
+    def open(cls, folder: Path | None = None, engine: str = "auto") -> LanguageModel:
+        """Open a model folder, or the model that comes with Anexa.
+
+        Raises:
+            AnexaError: it is no model folder, or is damaged.
+            UsageError: there is no such engine.
+        """
+        if folder is None:
+            return cls("anexa", load_model(BUNDLED), engine)
+        return cls(folder.resolve().name, load_model(folder), engine)
+
+    def generate(self, prompt: str = "", *, max_tokens: int = 200, **settings: Any) -> str:
+        """The text that continues a prompt, without it.
+
+        Raises:
+            AnexaError: the prompt is too long, or has characters that the model does not know.
+            UsageError: a setting that means nothing.
+        """
+        return "".join(self.stream(prompt, max_tokens=max_tokens, **settings))
+
+    def stream(
+        self,
+        prompt: str = "",
+        *,
+        max_tokens: int = 200,
+        stop: Sequence[str] = (),
+        **settings: Any,
+    ) -> Iterator[str]:
+        """The same, piece by piece as it is written."""
+        sampler = Sampler(self.sampling(**settings))
+        return iter(
+            Completion(
+                self.engine, self.tokenizer, prompt, sampler, max_tokens=max_tokens, stop=stop
+            )
+        )
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        thinking: bool = True,
+        max_tokens: int | None = None,
+        **settings: Any,
+    ) -> Answer:
+        """The answer to a conversation: its `content`, and the `reasoning` before it.
+
+        Args:
+            messages: the turns so far, the last one the user's.
+            thinking: whether it may think before it answers.
+            max_tokens: the most tokens to write; None: as many as the context has room for.
+            settings: as above.
+
+        Raises:
+            AnexaError: the model does not answer in turns, or cannot read these.
+            UsageError: a setting that means nothing.
+        """
+        sampler = Sampler(self.sampling(**settings))
+        return self.answer(messages, sampler, thinking=thinking, max_tokens=max_tokens).finish()
+
+    def answer(
+        self,
+        messages: Sequence[Message],
+        sampler: Sampler,
+        *,
+        thinking: bool = True,
+        max_tokens: int | None = None,
+    ) -> Answer:
+        """The same, not yet written: iterate over it."""
+        if self.chat_template is None:
+            raise AnexaError(f"{self.name} continues texts, and does not answer: use generate")
+        prompt = render(self.chat_template, messages, thinking=thinking)
+        if max_tokens is None:
+            max_tokens = max(1, self.engine.config.block_size - self.length(messages))
+        return Answer(
+            Completion(self.engine, self.tokenizer, prompt, sampler, max_tokens=max_tokens)
+        )
+
+    def length(self, messages: Sequence[Message]) -> int:
+        """How many tokens a conversation is, with the mark that asks for the next answer."""
+        assert self.chat_template is not None
+        return len(self.tokenizer.encode(render(self.chat_template, messages)))
+
+    def sampling(self, **settings: Any) -> Sampling:
+        """Those settings, and the model's own temperature."""
+        return Sampling(**{"temperature": self.temperature} | settings)
