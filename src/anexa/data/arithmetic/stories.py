@@ -164,9 +164,9 @@ def draw_story(rng: random.Random, held_out: bool) -> Story:
         if template.second == "*":
             c = rng.randrange(2, 10)
         story = Story(number, rng.choice(NAMES), rng.choice(THINGS), (a, b, c))
-        if story.first[0][1] < 0 or story.lines[-1][1] < 0:
+        if story.held_out != (held_out, held_out):
             continue
-        if story.held_out == (True, True) if held_out else story.held_out == (False, False):
+        if story.first[0][1] >= 0 and story.lines[-1][1] >= 0:
             return story
 
 

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anexa.data.arithmetic.problems import MOST_DIGITS, MOST_FACTOR
+from anexa.data.arithmetic.thoughts import add, lines_of, multiply, scale, subtract
+
+numbers = st.integers(0, 10**MOST_DIGITS - 1)
+factors = st.integers(0, 10**MOST_FACTOR - 1)
+
+
+@pytest.mark.parametrize(
+    ("made", "line"),
+    [
+        (add(347, 86), "347+086:7+6+0=13,4+8+1=13,3+0+1=04:433"),
+        (add(0, 0), "0+0:0+0+0=00:0"),
+        (subtract(5003, 478), "5003-0478:13-8-0=5,10-7-1=2,10-4-1=5,05-0-1=4:4525"),
+        (subtract(478, 5003), "-(5003-0478):13-8-0=5,10-7-1=2,10-4-1=5,05-0-1=4:-4525"),
+        (subtract(86, 86), "86-86:06-6-0=0,08-8-0=0:0"),
+        (scale(347, 8, 1), "347*80:7*8+0=56,4*8+5=37,3*8+3=27:27760"),
+        (scale(0, 0), "0*0:0*0+0=00:0"),
+    ],
+)
+def test_lines(made: tuple[str, int], line: str) -> None:
+    assert made == (line, int(line.split(":")[-1]))
+
+
+@given(numbers, numbers)
+def test_sums_and_differences_have_a_column_for_each_digit(a: int, b: int) -> None:
+    width = max(len(str(a)), len(str(b)))
+    for operation, result in (("+", a + b), ("-", a - b)):
+        ((line, value),) = lines_of(operation, a, b)
+        expression, facts, last = line.split(":")
+        assert value == int(last) == result
+        assert [len(digits) for digits in re.findall(r"\d+", expression)] == [width, width]
+        assert len(facts.split(",")) == width
+
+
+@given(factors, factors)
+def test_products_have_a_part_for_each_digit_but_zero(a: int, b: int) -> None:
+    lines = multiply(a, b)
+    assert lines[-1][1] == a * b
+    parts = [line.split(":")[0] for line, _ in lines if "*" in line.split(":")[0]]
+    digits = str(b)[::-1]
+    expected = [
+        f"{a}*{digit}{'0' * place}" for place, digit in enumerate(digits) if digit != "0"
+    ] or [f"{a}*0"]
+    assert parts == expected
+    assert len(lines) == 2 * len(parts) - 1
+
+
+@given(numbers, numbers, factors, factors)
+def test_every_fact_is_a_true_equation_of_eight_characters(a: int, b: int, c: int, d: int) -> None:
+    for operation, x, y in (("+", a, b), ("-", a, b), ("*", c, d)):
+        for line, _ in lines_of(operation, x, y):
+            for fact in line.split(":")[1].split(","):
+                assert len(fact) == 8
+                x1, s1, x2, s2, x3, result = re.fullmatch(  # type: ignore[union-attr]
+                    r"(\d+)([-+*])(\d)([-+])(\d)=(\d+)", fact
+                ).groups()
+                first = int(x1) * int(x2) if s1 == "*" else int(x1) + int(s1 + x2)
+                assert first + int(s2 + x3) == int(result)
+
+
+def test_the_longest_thought_fits_in_a_context_of_512() -> None:
+    """With room for the question, the answer, and the tokens that part them."""
+    longest = max(
+        len("\n".join(line for line, _ in lines_of(operation, greatest, greatest)))
+        for operation, digits in (("+", MOST_DIGITS), ("-", MOST_DIGITS), ("*", MOST_FACTOR))
+        for greatest in (10**digits - 1,)
+    )
+    assert longest <= 470
+    assert len("9999*9999") + longest + len(str(9999 * 9999)) <= 512 - 10
+
+
+@given(factors, factors)
+def test_no_thought_is_longer_than_that_of_the_largest_factors(a: int, b: int) -> None:
+    assert len("\n".join(line for line, _ in multiply(a, b))) <= 470
