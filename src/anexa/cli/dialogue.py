@@ -49,8 +49,8 @@ class Dialogue(Conversation):
         Writer(shows_thoughts=self._thinking == "on").write(answer)
         if answer.trouble:
             typer.echo(f"({answer.trouble})")
-        elif answer.reasoning is not None:
-            typer.echo(verdict(prompt, answer))
+        elif answer.reasoning is not None and (judged := verdict(prompt, answer)):
+            typer.echo(judged)
         typer.echo()
         self._messages = [*asked, {"role": "assistant", "content": answer.content}]
 
@@ -109,7 +109,7 @@ def style(text: str) -> str:
 
 
 def verdict(question: str, answer: Answer) -> str:
-    """Whether a thought is true, where it can be read."""
+    """Whether a thought is true; nothing, where it is none that the checker can read."""
     from anexa.data.arithmetic.checker import check
 
     report = check(question, answer.reasoning or "", answer.content)
