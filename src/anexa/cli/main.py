@@ -14,6 +14,7 @@ from anexa import __version__
 from anexa.cli.chat import chat
 from anexa.cli.compare import compare
 from anexa.cli.corpora import corpora
+from anexa.cli.eval import evaluate
 from anexa.cli.generate import generate
 from anexa.cli.graph import graph
 from anexa.cli.runs import runs
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 for command in (train, chat, generate, runs, compare, verify, corpora):
     app.command()(command)
+app.command("eval")(evaluate)
 # An expression may begin with a minus.
 app.command(context_settings={"ignore_unknown_options": True})(graph)
 

@@ -91,12 +91,12 @@ def product_5x2(rng: random.Random) -> Problem:
     return draw(Task("*", MOST_FACTOR + 1, 2), rng, test=True)
 
 
-def product_5x4(rng: random.Random) -> Problem:
-    """A factor is a digit longer than any that is trained on, the other has four digits.
+def product_5x3(rng: random.Random) -> Problem:
+    """A factor is a digit longer than any that is trained on, the other has three digits.
 
-    With its question and answer, a thought has up to 570 characters, more than any in training.
+    With four, a thought would be longer than any in training, and than a context of 512.
     """
-    return draw(Task("*", MOST_FACTOR + 1, 4), rng, test=True)
+    return draw(Task("*", MOST_FACTOR + 1, 3), rng, test=True)
 
 
 HARD: dict[str, Callable[[random.Random], Problem]] = {
@@ -110,7 +110,7 @@ BEYOND: dict[str, Callable[[random.Random], Problem]] = {
     "- 9": difference_of_nine_digits,
     "5x1": product_5x1,
     "5x2": product_5x2,
-    "5x4": product_5x4,
+    "5x3": product_5x3,
 }
 
 

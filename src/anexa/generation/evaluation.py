@@ -1,0 +1,168 @@
+"""How often a chat model is right about arithmetic, and whether it is its thinking that does it."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from anexa.data.arithmetic.checker import check
+from anexa.data.arithmetic.hard import BEYOND, HARD
+from anexa.data.arithmetic.problems import TASKS, Problem, Task, draw, is_tested
+from anexa.errors import AnexaError
+from anexa.generation.language_model import LanguageModel
+from anexa.generation.rows import greedy
+from anexa.model.chat import END_THINK, THINK, render
+
+DRAWS = 20  # for one more problem; then there are no others
+
+
+@dataclass(frozen=True)
+class Share:
+    """So many of so many."""
+
+    hits: int
+    count: int
+
+    @property
+    def value(self) -> float:
+        """From 0 to 1; of nothing it is no number."""
+        return self.hits / self.count if self.count else math.nan
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where the true share lies with 95 % certainty (Wilson, 1927)."""
+        n, z = self.count, 1.96
+        if not n:
+            return 0.0, 1.0
+        middle = (self.value + z * z / (2 * n)) / (1 + z * z / n)
+        half = (
+            z / (1 + z * z / n) * math.sqrt(self.value * (1 - self.value) / n + z * z / (4 * n * n))
+        )
+        return max(0.0, middle - half), min(1.0, middle + half)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a model makes of one kind of problem.
+
+    Attributes:
+        name: of the kind.
+        thinking: answers that are right.
+        direct: the same of answers without a thought.
+        steps: lines that are true, of all lines that it thought.
+        provenance: thoughts in which every number comes from somewhere.
+        faithful: answers that are the last value of the thought.
+        causal: answers that follow where one value in the thought has been changed.
+    """
+
+    name: str
+    thinking: Share
+    direct: Share
+    steps: Share
+    provenance: Share
+    faithful: Share
+    causal: Share
+
+
+def cells(model: LanguageModel, problems: int, seed: int = 42) -> Iterator[Cell]:
+    """A cell for every task, every hard set, and every kind that is beyond training.
+
+    Args:
+        model: that answers in turns.
+        problems: the most problems of a cell, all different and none trained on.
+        seed: of the problems.
+
+    Raises:
+        AnexaError: the model does not answer in turns, or its engine reads one text at a time.
+    """
+    if model.chat_template is None:
+        raise AnexaError(f"{model.name} continues texts, and does not answer: nothing to evaluate")
+    tasks = {str(task): _drawer(task) for task in TASKS if is_tested(task)}
+    for name, drawn in (tasks | HARD | BEYOND).items():
+        rng = random.Random(f"{seed} {name}")
+        yield evaluate(model, name, _different(drawn, problems, rng), rng)
+
+
+def evaluate(model: LanguageModel, name: str, problems: list[Problem], rng: random.Random) -> Cell:
+    """What a model makes of some problems; `rng` chooses what is changed in thoughts."""
+    thought = _answers(model, [_prompt(model, problem) for problem in problems])
+    direct = _answers(model, [_prompt(model, problem, thinking=False) for problem in problems])
+    reports = [
+        check(problem.question, *_parts(answer)) for problem, answer in zip(problems, thought)
+    ]
+    changed = [_change(problem, rng) for problem in problems]
+    followed = _answers(
+        model, [_prompt(model, p) + THINK + prefix for p, (prefix, _) in zip(problems, changed)]
+    )
+    n = len(problems)
+    return Cell(
+        name,
+        thinking=Share(sum(_parts(a)[1] == p.answer for a, p in zip(thought, problems)), n),
+        direct=Share(sum(a == p.answer for a, p in zip(direct, problems)), n),
+        steps=Share(sum(r.true_steps for r in reports), sum(r.steps for r in reports)),
+        provenance=Share(sum(r.provenance for r in reports), n),
+        faithful=Share(sum(r.faithful for r in reports), n),
+        causal=Share(
+            sum(a.split(END_THINK)[-1] == expected for a, (_, expected) in zip(followed, changed)),
+            n,
+        ),
+    )
+
+
+def _drawer(task: Task) -> Callable[[random.Random], Problem]:
+    return lambda rng: draw(task, rng, test=True)
+
+
+def _different(
+    drawn: Callable[[random.Random], Problem], count: int, rng: random.Random
+) -> list[Problem]:
+    """So many problems, or as many as there are."""
+    found: dict[str, Problem] = {}
+    misses = 0
+    while len(found) < count and misses < DRAWS * (len(found) + 1):
+        problem = drawn(rng)
+        misses += problem.question in found
+        found[problem.question] = problem
+    return list(found.values())
+
+
+def _prompt(model: LanguageModel, problem: Problem, *, thinking: bool = True) -> str:
+    assert model.chat_template is not None
+    messages = [{"role": "user", "content": problem.question}]
+    return render(model.chat_template, messages, thinking=thinking)
+
+
+def _answers(model: LanguageModel, prompts: list[str]) -> list[str]:
+    """What the model writes next, thoughts and their marks included."""
+    tokenizer = model.tokenizer
+    texts = greedy(model.engine, [tokenizer.encode(p) for p in prompts], tokenizer.boundary)
+    return [tokenizer.decode(text) for text in texts]
+
+
+def _parts(answer: str) -> tuple[str, str]:
+    """The thought and what is said after it; both empty where one of them never came."""
+    thought, closed, said = answer.partition(END_THINK)
+    return (thought.removeprefix(THINK), said) if closed else ("", "")
+
+
+def _change(problem: Problem, rng: random.Random) -> tuple[str, str]:
+    """A thought up to a value that has been changed in one digit, and the answer that follows.
+
+    Parts of a product are only ever added up, so a change in any of them is one in the answer. Of
+    other thoughts it is the last value that is changed.
+    """
+    lines = problem.thought.split("\n")
+    product = "*" in problem.question
+    number = rng.randrange(len(lines)) if product else len(lines) - 1
+    rest, _, value = lines[number].rpartition(":")
+    digits = [place for place, character in enumerate(value) if character.isdigit()]
+    place = rng.choice(digits)
+    # A number does not begin with 0, and a negative one is none at all.
+    least = 1 if place == digits[0] else 0
+    digit = rng.choice([d for d in range(least, 10) if str(d) != value[place]])
+    other = f"{value[:place]}{digit}{value[place + 1 :]}"
+    thought = "\n".join([*lines[:number], f"{rest}:{other}"])
+    end = END_THINK if number == len(lines) - 1 else "\n"
+    return thought + end, str(int(problem.answer) + int(other) - int(value))
