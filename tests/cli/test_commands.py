@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from anexa import __version__
 from anexa.data import CORPORA
 from anexa.engines import ENGINES
 from anexa.model.architectures import ARCHITECTURES
-from tests.cli.process import anexa, environment
+from tests.cli.process import anexa, environment, lines_until, start
 
 SAMPLING = ["--temperature", "--top-k", "--top-p", "--max-tokens", "--seed", "--engine"]
 OPTIONS = {
@@ -69,6 +71,34 @@ def test_each_command_has_help_that_names_its_options(command: str, tmp_path: Pa
         assert result.stderr == ""
         named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", result.stdout))
         assert named >= {*OPTIONS[command], "--help"}
+
+
+def test_help_comes_at_once(tmp_path: Path) -> None:
+    """Within a quarter of a second of a core, as measured; twice that where others use it."""
+    used = []
+    for _ in range(5):
+        before = os.times()
+        assert anexa("--help", cwd=tmp_path).returncode == 0
+        after = os.times()
+        used.append(sum(after[2:4]) - sum(before[2:4]))
+    assert min(used) < 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["numpy", "torch"])
+def test_the_first_step_comes_soon(engine: str, tmp_path: Path) -> None:
+    """Within 6 seconds, as measured; twice that where others use the machine."""
+    if engine == "torch":
+        pytest.importorskip("torch")
+    used = []
+    for out in ("a", "b"):
+        began = time.perf_counter()
+        options = ["--engine", engine, "--steps", "10", "--no-chat", "--out", out]
+        with start("train", *options, cwd=tmp_path) as process:
+            lines_until(process, "step 1 ")
+            used.append(time.perf_counter() - began)
+            process.communicate()
+    assert min(used) < 12
 
 
 def test_version(tmp_path: Path) -> None:

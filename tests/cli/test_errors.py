@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from anexa.model.folder import load_model
 from anexa.training import Run
 from anexa.training.checkpoint import STATE
 from anexa.training.metrics import METRICS
+from anexa.training.picture import PICTURE
 from tests.cli.process import ANEXA, anexa, environment, listing
-from tests.training.runs import finish, settings, weights_file, write_names
+from tests.training.runs import NAMES, finish, settings, weights_file, write_names
 
 TRAIN = "train names.txt --preset microgpt --engine numpy --steps 5 --out new"
 GENERATE = "generate model --engine numpy"
@@ -26,7 +28,7 @@ Arrange = Callable[[Path], object]
 
 @pytest.fixture
 def place(names_model: Path, tmp_path: Path) -> Path:
-    """A folder with a corpus, names.txt, a model, and half a training, stopped."""
+    """A folder with a corpus, names.txt, and a model."""
     write_names(tmp_path)
     shutil.copytree(names_model, tmp_path / "model")
     return tmp_path
@@ -84,6 +86,37 @@ def nothing(_place: Path) -> None:
     pass
 
 
+def half(arrange: Arrange) -> Arrange:
+    """First, half a training."""
+
+    def then(place: Path) -> None:
+        run = Run.start(settings(place / "names.txt"), place / "half")
+        for step in run:
+            run.stopping = step.number == 3
+        arrange(place)
+
+    return then
+
+
+def takes_from_another(name: str) -> Arrange:
+    """A file of a training of another architecture, on as many letters, but others."""
+
+    def arrange(place: Path) -> None:
+        text = NAMES.upper().replace(" ", "\n")
+        (place / "others.txt").write_text(text, encoding="utf-8")
+        wanted = settings(place / "others.txt", preset="anexa", n_layer=1, n_embd=16)
+        run = Run.start(wanted, place / "others")
+        for step in run:
+            run.stopping = step.number == 3
+        shutil.copy(place / "others" / name, place / "half" / name)
+
+    return arrange
+
+
+TOKENIZER = "tokenizer.json is not the one that this training was begun with"
+CHANGED = "the corpus names.txt has changed since this training began (it was sha256 "
+
+
 @pytest.mark.parametrize(
     ("command", "arrange", "status", "fragment"),
     [
@@ -123,10 +156,30 @@ def nothing(_place: Path) -> None:
         (f"{TRAIN} --tokenizer words", nothing, 1, "there is no tokenizer 'words'"),
         (f"{TRAIN} --tokenizer bpe:9", nothing, 2, "--tokenizer bpe:9: BPE needs"),
         (f"{TRAIN} --tokenizer names.txt", nothing, 1, "--tokenizer names.txt: "),
+        # … refused before the corpus is looked for: it may be long to download
+        (f"{TRAIN} --tokenizer bpe:3", removes("names.txt"), 2, "--tokenizer bpe:3: BPE needs"),
+        (f"{TRAIN} --tokenizer words", removes("names.txt"), 1, "there is no tokenizer 'words'"),
+        (f"{TRAIN} --n-head 3", removes("names.txt"), 1, "16 cannot be shared by 3 heads"),
+        (f"{TRAIN} --preset anexa-llama --n-head 5", nothing, 1, "128 cannot be shared by 5 heads"),
+        (f"{TRAIN} --n-head 0", removes("names.txt"), 2, "--n-head must be at least 1, not 0"),
+        (f"{TRAIN} --dtype bf16", removes("names.txt"), 2, "numpy engine does not compute in bf16"),
         # Going on
         ("train --resume model", nothing, 1, "model is finished"),
         ("train --resume nowhere", nothing, 1, "nowhere holds no training"),
         ("train --resume names.txt", nothing, 1, "names.txt holds no training"),
+        ("train --resume empty", makes("empty"), 1, "empty holds no training"),
+        ("train --resume half", half(truncates(f"half/{STATE}")), 1, "is damaged"),
+        ("train --resume half", half(writes(f"half/{STATE}", b"\0" * 500)), 1, "is damaged"),
+        ("train --resume half", half(takes_from_another("config.json")), 1, "not of one model"),
+        ("train --resume half", half(takes_from_another("tokenizer.json")), 1, TOKENIZER),
+        ("train --resume half", half(takes_from_another(str(STATE))), 1, "not of one model"),
+        ("train --resume half", half(writes("names.txt", "ann\nbob\n" * 9)), 1, CHANGED),
+        ("train --resume half", half(removes("names.txt")), 1, "names.txt"),
+        ("train --resume half --preset anexa-llama", half(nothing), 2, "--preset microgpt, not"),
+        ("train --resume half --tokenizer bpe:300", half(nothing), 2, "--tokenizer char, not"),
+        ("train --resume half --n-head 3", half(nothing), 2, "--n-head not given, not 3"),
+        ("train --resume half --device cuda", half(nothing), 2, "needs the torch engine"),
+        ("train --resume half --dtype bf16", half(nothing), 2, "--dtype float32, not bf16"),
         ("train --resume model --steps 9", nothing, 2, "begun with --steps 300, not 9: leave"),
         ("train --resume model --out new", nothing, 2, "leave --out out"),
         ("train --resume model --batch-size 2", nothing, 2, "begun with --batch-size 1, not 2"),
@@ -237,6 +290,43 @@ def test_a_loss_that_is_no_number(place: Path) -> None:
     load_model(place / "new")
 
 
+@pytest.mark.skipif(not find_spec("torch"), reason="PyTorch is not installed")
+@pytest.mark.parametrize(
+    ("options", "fragment"),
+    [
+        ("--device cuda:7", "there is no cuda:7: PyTorch finds that this computer has"),
+        ("--device gpu", "--device is auto, cpu, cuda, cuda:NUMBER or mps, not 'gpu'"),
+    ],
+)
+def test_a_device_that_is_not_there(options: str, fragment: str, place: Path) -> None:
+    (place / "names.txt").unlink()  # said before the corpus is looked for
+    command = TRAIN.replace("numpy", "torch")
+    result = anexa(*command.split(), *options.split(), cwd=place)
+    assert fragment in one_sentence(result)
+    assert not (place / "new").exists()
+
+
+def test_tensorboard_without_its_library(place: Path) -> None:
+    script = """
+import runpy, sys
+sys.modules["tensorboardX"] = None  # so Python finds none
+sys.argv[0] = "anexa"
+runpy.run_module("anexa", run_name="__main__")
+"""
+    before = listing(place)
+    result = subprocess.run(
+        [sys.executable, "-B", "-c", script, *TRAIN.split(), "--tensorboard"],
+        cwd=place,
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert "tensorboardX: pip install 'anexa[plot]'" in one_sentence(result)
+    assert result.returncode == 1
+    assert listing(place) == before
+
+
 def test_debug_shows_where_it_arose(place: Path) -> None:
     for arguments in (["--debug", "generate", "nowhere"], ["generate", "nowhere", "--debug"]):
         result = anexa(*arguments, cwd=place)
@@ -320,7 +410,9 @@ def test_a_full_disk_later_leaves_the_last_checkpoint(place: Path) -> None:
     new = place / "new"
     load_model(new)
     whole = set(listing(place / "whole"))
-    assert whole - set(listing(new)) <= {str(METRICS)}, "written only after the first checkpoint"
+    assert whole - set(listing(new)) <= {str(METRICS), str(PICTURE)}, (
+        "written after the first checkpoint"
+    )
     assert set(listing(new)) <= whole
     assert anexa("train", "--resume", "new", cwd=place).returncode == 0
     assert weights_file(new) == weights_file(place / "whole")

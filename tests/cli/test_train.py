@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from anexa.model.folder import load_model
+from anexa.training.metrics import read_metrics
+from anexa.training.picture import PICTURE, can_draw
 from tests.cli.process import anexa, lines_until, listing, start
 from tests.training.runs import weights_file, write_names
 
@@ -36,6 +38,21 @@ def test_plain_text_tells_the_whole_story(names: Path) -> None:
     assert re.fullmatch(r"done: 20 steps, \d+ tokens in 0:\d\d, validation loss .*", lines[-2])
     assert lines[-1] == f"talk to it:    anexa chat {Path('models', 'names-microgpt')}"
     assert load_model(names.parent / "models" / "names-microgpt")
+
+
+def test_samples_are_kept_and_the_losses_drawn(names: Path) -> None:
+    arguments = ["names.txt", *QUICK, "--steps", "20", "--out", "m", "--json"]
+    result = anexa("train", *arguments, cwd=names.parent)
+    assert (result.returncode, result.stderr) == (0, "")
+    told = [json.loads(line) for line in result.stdout.splitlines()]
+    records, samples = read_metrics(names.parent / "m")
+    written = [(event["step"], event["sample"]) for event in told if "sample" in event]
+    assert [(sample.step, sample.text) for sample in samples] == written
+    assert [s for s, _ in written] == [r.step for r in records if r.validation_loss is not None]
+    if can_draw():
+        assert (names.parent / "m" / PICTURE).read_bytes().startswith(b"\x89PNG")
+    else:
+        assert not (names.parent / "m" / PICTURE).exists()
 
 
 def test_the_next_folder_has_a_number(names: Path) -> None:

@@ -38,6 +38,12 @@ def test_it_states_the_corpus_and_the_steps(card: str, run: Run) -> None:
     assert f"| steps | 20 of 1 rows, {run.history.tokens} tokens |" in card
 
 
+def test_it_states_how_it_was_trained(card: str) -> None:
+    assert "| tokenizer | a symbol for each character |" in card
+    assert "| optimizer | AdamW; learning rate up to 0.0123457, linear schedule |" in card
+    assert "| precision | float32 |" in card
+
+
 def test_it_states_the_losses(card: str, run: Run) -> None:
     rows = re.findall(r"^\| (\d+) \| \d+ \| ([\d.]*) \| ([\d.]+) \|$", card, re.MULTILINE)
     assert rows == [

@@ -5,6 +5,7 @@ import math
 import random
 import shutil
 import struct
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,9 +18,10 @@ from anexa.errors import AnexaError, UsageError
 from anexa.model.folder import load_model
 from anexa.model.tensors import read_tensors, write_tensors
 from anexa.model.weights import initial_weights
-from anexa.training import Run
+from anexa.training import Run, picture
 from anexa.training.checkpoint import STATE, read_state
 from anexa.training.metrics import read_metrics
+from anexa.training.picture import PICTURE
 from anexa.training.presets import DEFAULTS
 from anexa.training.schedule import learning_rate
 from tests.training.runs import each_engine, finish, settings, weights_file, write_names
@@ -308,6 +310,55 @@ def test_what_the_run_measured_is_in_its_metrics(names: Path, tmp_path: Path) ->
     assert all(r.peak_share is not None and 0 < r.peak_share < 1.5 for r in records)
 
 
+needs_matplotlib = pytest.mark.skipif(not picture.can_draw(), reason="there is no matplotlib")
+
+
+@needs_matplotlib
+@pytest.mark.parametrize(("apart", "pictures"), [(0.0, 10), (1e9, 0)])
+def test_the_losses_are_drawn_now_and_then_and_at_the_end(
+    apart: float, pictures: int, names: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picture, "APART", apart)
+    run = Run.start(settings(names), tmp_path / "m", pictures=True)
+    drawn, before = 0, b""
+    for step in run:
+        path = tmp_path / "m" / PICTURE
+        now = path.read_bytes() if path.exists() else b""
+        drawn, before = drawn + (now != before), now
+        if step.evaluation:
+            run.metrics.sample(step.number, "a sample")
+    assert drawn in (pictures, max(0, pictures - 1))  # the last is drawn after the last step
+    assert (tmp_path / "m" / PICTURE).read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "m" / PICTURE).read_bytes() != before
+
+
+@needs_matplotlib
+def test_a_run_that_is_stopped_is_drawn_too(names: Path, tmp_path: Path) -> None:
+    for steps, drawn in ((0, False), (3, True)):  # of nothing there is no picture
+        folder = tmp_path / f"m{steps}"
+        stop_after(Run.start(settings(names), folder, pictures=True), steps)
+        assert (folder / PICTURE).exists() == drawn
+
+
+def test_without_matplotlib_nothing_is_drawn(
+    names: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # so Python finds none
+    finish(Run.start(settings(names), tmp_path / "m", pictures=True))
+    assert not (tmp_path / "m" / PICTURE).exists()
+
+
+def test_drawing_takes_no_time_from_the_figures(
+    names: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    monkeypatch.setattr(picture, "APART", 0.0)
+    finish(Run.start(settings(names), tmp_path / "m", pictures=True))
+    records, _ = read_metrics(tmp_path / "m")
+    slowest = min(record.tokens_per_second for record in records)
+    assert slowest > 20  # a drawing between two steps would leave about 10
+
+
 def test_a_run_that_goes_on_has_one_history(names: Path, tmp_path: Path) -> None:
     stop_after(Run.start(settings(names), tmp_path / "m"), 13)
     finish(Run.resume(tmp_path / "m"))
@@ -350,6 +401,14 @@ def test_what_it_was_begun_with_may_be_said_again(names: Path, tmp_path: Path) -
     same = {"steps": 20, "n_embd": 8, "engine": "numpy", "dtype": "auto", "corpus": str(names)}
     resumed = finish(Run.resume(tmp_path / "m", same | {"micro_batch": 3}))
     assert weights_file(resumed.folder) == weights_file(whole.folder)
+
+
+def test_a_run_goes_on_without_the_tokenizer_that_it_took_over(names: Path, tmp_path: Path) -> None:
+    other = finish(Run.start(settings(names, steps=1), tmp_path / "other")).folder
+    tokenizer = shutil.copy(other / "tokenizer.json", tmp_path / "taken.json")
+    stop_after(Run.start(settings(names, tokenizer=str(tokenizer)), tmp_path / "m"), 3)
+    Path(tokenizer).unlink()  # the model has its own copy
+    finish(Run.resume(tmp_path / "m"))
 
 
 def test_a_run_that_cannot_begin_leaves_no_folder(names: Path, tmp_path: Path) -> None:

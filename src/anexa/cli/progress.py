@@ -244,16 +244,21 @@ def evaluated(step: Step) -> str:
 
 
 def sample(run: Run) -> str:
-    """What the model writes now; nothing if its weights are in parts, in several processes."""
+    """What the model writes now, put down in the run's metrics too.
+
+    Nothing if its weights are in parts, in several processes.
+    """
     if run.machine.sharded and run.world.size > 1:
         return ""
     sampler = Sampler(Sampling(seed=run.settings.seed))
     tokens = SAMPLE_TOKENS * (2 if run.prompt else 1)  # thoughts are long
     completion = Completion(run.engine, run.tokenizer, run.prompt, sampler, max_tokens=tokens)
     try:
-        return "".join(completion).strip()
+        text = "".join(completion).strip()
     except AnexaError:
         return ""  # weights without bounds: the loss of the next step says so, and what to do
+    run.metrics.sample(run.history.step, text)
+    return text
 
 
 def closing(run: Run) -> list[str]:

@@ -122,7 +122,7 @@ def train(
     else:
         show = PlainText()
     with show:
-        options: Any = {"world": world, "tensorboard": tensorboard}
+        options: Any = {"world": world, "tensorboard": tensorboard, "pictures": True}
         options |= {"download": show.download, "encoding": show.encoding}
         if resume is None:
             settings = Settings.of(**given | {"device": own_device})

@@ -44,9 +44,12 @@ Trained from nothing on `{corpus}` with Anexa {__version__}:
 | architecture | {config.model_type}: {sizes} |
 | context | {config.block_size} tokens |
 | vocabulary | {config.vocab_size} symbols |
+| tokenizer | {_tokenizer(settings.tokenizer)} |
 | corpus | {corpus} |
 | steps | {history.step:,} of {settings.batch_size} rows, {history.tokens:,} tokens |
 | time | {history.seconds:,.0f} s |
+| optimizer | {_optimizer(settings)} |
+| precision | {_precision(settings)} |
 
 Losses are in nats a token; the validation text was never trained on.
 
@@ -56,6 +59,26 @@ Losses are in nats a token; the validation text was never trained on.
 
 The same command writes the same weights on the same machine where the run is measured in steps.
 """
+
+
+def _tokenizer(spec: str) -> str:
+    if spec == "char":
+        return "a symbol for each character"
+    return "byte-level BPE" if spec.startswith("bpe:") else "taken over from another model"
+
+
+def _optimizer(settings: Settings) -> str:
+    names = {"muon": "Muon for the matrices of the blocks, AdamW for the rest", "adamw": "AdamW"}
+    return (
+        f"{names[settings.optimizer]}; learning rate up to {settings.learning_rate:g}, "
+        f"{settings.schedule} schedule"
+    )
+
+
+def _precision(settings: Settings) -> str:
+    if settings.dtype == "bf16":
+        return "weights in float32, products of matrices in bfloat16"
+    return settings.dtype
 
 
 def _loss(loss: float | None) -> str:

@@ -68,6 +68,8 @@ class State:
         settings: what the run was asked to do.
         corpus: where its corpus is, from any folder.
         corpus_sha256: of what was read there.
+        tokenizer_sha256: of the model's tokenizer.json; "" in a state that was written before this
+            was noted.
         history: what has happened in the run.
         weights: as they are now, in the engine's precision.
         moments: the optimizer's; see `Engine.optimizer_state`.
@@ -76,6 +78,7 @@ class State:
     settings: Settings
     corpus: str
     corpus_sha256: str
+    tokenizer_sha256: str
     history: History
     weights: Weights
     moments: Weights
@@ -92,6 +95,7 @@ def write_state(folder: Path, state: State) -> None:
         "settings": state.settings.to_json(),
         "corpus": state.corpus,
         "corpus_sha256": state.corpus_sha256,
+        "tokenizer_sha256": state.tokenizer_sha256,
         "history": asdict(state.history),
     }
     write_tensors(folder / STATE, tensors, {"run": json.dumps(run)})
@@ -115,8 +119,9 @@ def read_state(folder: Path) -> State:
         ]
         settings = Settings(**run["settings"])
         corpus, corpus_sha256 = str(run["corpus"]), str(run["corpus_sha256"])
+        tokenizer_sha256 = str(run.get("tokenizer_sha256", ""))
     except (KeyError, TypeError, ValueError, UsageError) as error:
         raise AnexaError(f"{path} is damaged: it does not describe a run ({error})") from error
     weights = {key[2:]: weight for key, weight in tensors.items() if key.startswith("w.")}
     moments = {key: weight for key, weight in tensors.items() if not key.startswith("w.")}
-    return State(settings, corpus, corpus_sha256, history, weights, moments)
+    return State(settings, corpus, corpus_sha256, tokenizer_sha256, history, weights, moments)

@@ -147,18 +147,28 @@ def tokenizer_for(spec: str, documents: Documents) -> Tokenizer:
         every = -(-documents.size // SAMPLE)
         texts = chain.from_iterable(islice(documents.groups(), 0, None, every))
         return Tokenizer.of_bytes(texts, vocab_size, begins_documents)
+    check_tokenizer(spec)
     path = Path(spec)
-    if not path.exists():
-        raise AnexaError(
-            f"there is no tokenizer {spec!r}: --tokenizer is char, bpe:4096 or another number, or "
-            "the path of a tokenizer.json or of a model folder"
-        )
     path = path / "tokenizer.json" if path.is_dir() else path
     try:
         tokenizer = Tokenizer.from_json(read_bytes(path).decode("utf-8", errors="replace"))
     except AnexaError as error:
         raise AnexaError(f"--tokenizer {spec}: {error}") from error
     return tokenizer.beginning(begins_documents)
+
+
+def check_tokenizer(spec: str) -> None:
+    """Refuse what `tokenizer_for` would, as far as that shows without the documents.
+
+    Raises:
+        AnexaError: there is no such file.
+        UsageError: a number of ids that no tokenizer can have.
+    """
+    if spec != "char" and bpe_size(spec) is None and not Path(spec).exists():
+        raise AnexaError(
+            f"there is no tokenizer {spec!r}: --tokenizer is char, bpe:4096 or another number, or "
+            "the path of a tokenizer.json or of a model folder"
+        )
 
 
 def bpe_size(spec: str) -> int | None:

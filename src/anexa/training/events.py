@@ -7,10 +7,21 @@ import textwrap
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from anexa.errors import AnexaError
+
+
+def check_installed() -> None:
+    """Make sure that the library that writes events is there.
+
+    Raises:
+        AnexaError: it is not.
+    """
+    if not find_spec("tensorboardX"):
+        raise AnexaError("TensorBoard's events need tensorboardX: pip install 'anexa[plot]'")
 
 
 class Events:
@@ -30,14 +41,11 @@ class Events:
     """
 
     def __init__(self, folder: Path, began: float) -> None:
-        try:
-            # Not SummaryWriter, whose thread dies of a full disk and leaves the training waiting.
-            from tensorboardX import event_file_writer, summary
-            from tensorboardX.proto import event_pb2
-        except ImportError as error:
-            raise AnexaError(
-                "TensorBoard's events need tensorboardX: pip install 'anexa[plot]'"
-            ) from error
+        check_installed()
+        # Not SummaryWriter, whose thread dies of a full disk and leaves the training waiting.
+        from tensorboardX import event_file_writer, summary
+        from tensorboardX.proto import event_pb2
+
         self._folder = folder
         self._summary, self._proto = summary, event_pb2
         self._began = self._now = began

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from anexa.errors import AnexaError, UsageError
 from anexa.model.files import write_atomic
-from anexa.training.metrics import Record, Sample
+from anexa.training.metrics import METRICS, Record, Sample, read_metrics
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 PICTURE = Path("training") / "loss.png"
 SUFFIXES = (".png", ".svg", ".pdf")
+APART = 10.0  # seconds between two pictures of a run: each takes about half a second from it
 # Okabe and Ito's colours (2008), which are told apart by almost everyone.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 INK, GREY, PALE = "#333333", "#777777", "#dddddd"
@@ -45,6 +47,30 @@ Run = tuple[str, Sequence[Record], Sequence[Sample]]
 def can_draw() -> bool:
     """Whether the library that draws is installed."""
     return find_spec("matplotlib") is not None
+
+
+class LossPicture:
+    """`training/loss.png`, drawn anew as a run goes on; nothing where matplotlib is missing.
+
+    Args:
+        folder: the model folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._drawn = time.monotonic()
+
+    def update(self, *, last: bool = False) -> None:
+        """Draw what the run has recorded so far; if it is not the `last` time, not too often.
+
+        Raises:
+            AnexaError: it cannot be written.
+        """
+        due = last or time.monotonic() - self._drawn >= APART
+        if due and can_draw() and (self._folder / METRICS).exists():
+            run = (self._folder.name, *read_metrics(self._folder))
+            draw_losses([run], self._folder / PICTURE)
+            self._drawn = time.monotonic()
 
 
 def draw_losses(runs: Sequence[Run], path: Path) -> None:

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from anexa.data import Progress, corpus_source
-from anexa.data.batches import Row, Rows
-from anexa.engines import Batch, Engine, choose_machine, open_engine
+from anexa.engines import choose_machine, open_engine
 from anexa.engines.peak import flops_per_second
-from anexa.errors import AnexaError, UsageError
+from anexa.errors import AnexaError
 from anexa.model.files import remove_parts, write_atomic
 from anexa.model.folder import (
     Model,
@@ -27,14 +26,21 @@ from anexa.model.folder import (
 from anexa.model.weights import flops_per_token, initial_weights
 from anexa.training.card import model_card
 from anexa.training.checkpoint import STATE, Evaluation, History, State, read_state, write_state
-from anexa.training.corpus import Corpus, check_unchanged, open_corpus
+from anexa.training.checks import (
+    check_moments,
+    check_possible,
+    check_same_tokenizer,
+    fingerprint,
+)
+from anexa.training.corpus import Corpus, check_tokenizer, check_unchanged, open_corpus
+from anexa.training.evaluation import EVALUATION_ROWS, as_batch, mean_loss
 from anexa.training.lock import Lock
 from anexa.training.metrics import Metrics, Record
+from anexa.training.picture import LossPicture
 from anexa.training.schedule import Clock, learning_rate
 from anexa.training.settings import Settings
 from anexa.training.world import World
 
-EVALUATION_ROWS = 128
 RECORDS = 500  # at most so many in a run, and one at each evaluation
 
 
@@ -84,18 +90,20 @@ class Run:
         state: State | None,
         world: World,
         tensorboard: bool = False,
+        pictures: bool = False,
         encoding: Progress | None = None,
     ) -> None:
         self.folder, self.world = folder, world
         self.corpus, self._corpus_sha256 = corpus.name, corpus.sha256
         self.prompt = corpus.prompt
         self._source = corpus_source(settings.corpus)
-        self._tensorboard = tensorboard
+        self._tensorboard, self._pictures = tensorboard, pictures
         self.stopping, self.resumed = False, state is not None
         if state:
             model = load_model(folder)
             self.config, self.tokenizer = model.config, model.tokenizer
             weights = in_order(state.weights, self.config, folder / STATE)
+            check_same_tokenizer(state, self.tokenizer, folder)
         else:
             self.tokenizer = corpus.tokenizer(settings.tokenizer)
             self.config = settings.model.config(self.tokenizer.vocab_size, **settings.sizes)
@@ -107,11 +115,6 @@ class Run:
         # As found here: the run goes on in the same precision wherever it goes on.
         settings = replace(settings, dtype=machine.dtype, compile=machine.compiled)
         self.settings = settings
-        if settings.batch_size % world.size:
-            raise UsageError(
-                f"--batch-size {settings.batch_size} cannot be shared by {world.size} processes: "
-                "make it a multiple of their number"
-            )
         if not world.main:  # the main process writes what the others then find in the cache
             world.wait()
         self._training, self._validation = corpus.rows(
@@ -149,7 +152,7 @@ class Run:
                     write_model(aside, model, self._card())
             world.wait()
         elif history.step:  # before the first step there are no moments
-            _check_moments(state, settings.recipe.state_shapes(self.config), folder)
+            check_moments(state, settings.recipe.state_shapes(self.config), folder)
             self.engine.resume(state.moments, history.step)
 
     @classmethod
@@ -160,6 +163,7 @@ class Run:
         *,
         world: World | None = None,
         tensorboard: bool = False,
+        pictures: bool = False,
         download: Progress | None = None,
         encoding: Progress | None = None,
     ) -> Run:
@@ -170,6 +174,7 @@ class Run:
             folder: where to write; must not exist.
             world: the processes that do it.
             tensorboard: whether events for TensorBoard are written.
+            pictures: whether `training/loss.png` is drawn, if matplotlib is installed.
             download: is told how far a download of the corpus is.
             encoding: is told how much of it has been turned into tokens, in bytes.
 
@@ -182,8 +187,11 @@ class Run:
                 f"{folder} exists already: choose another folder with --out"
                 f"{again if (folder / STATE).exists() else ''}"
             )
+        world = world or World()
+        check_possible(settings, world, tensorboard)
+        check_tokenizer(settings.tokenizer)
         corpus = open_corpus(settings.corpus, settings.layout, download)
-        return cls(settings, folder, corpus, None, world or World(), tensorboard, encoding)
+        return cls(settings, folder, corpus, None, world, tensorboard, pictures, encoding)
 
     @classmethod
     def resume(
@@ -194,6 +202,7 @@ class Run:
         device: str | None = None,
         world: World | None = None,
         tensorboard: bool = False,
+        pictures: bool = False,
         download: Progress | None = None,
         encoding: Progress | None = None,
     ) -> Run:
@@ -205,6 +214,7 @@ class Run:
             device: on which to go on; by default the one it was asked to use.
             world: the processes that do it.
             tensorboard: whether events for TensorBoard are written.
+            pictures: whether `training/loss.png` is drawn, if matplotlib is installed.
             download: is told how far a download of the corpus is.
             encoding: is told how much of it has been turned into tokens, in bytes.
 
@@ -220,9 +230,11 @@ class Run:
         if state.history.progress >= 1:
             raise AnexaError(f"the training in {folder} is finished: there is nothing left to do")
         settings = replace(settings, device=device or settings.device)
+        world = world or World()
+        check_possible(settings, world, tensorboard)
         corpus = open_corpus(state.corpus, settings.layout, download)
         check_unchanged(corpus, state.corpus_sha256)
-        return cls(settings, folder, corpus, state, world or World(), tensorboard, encoding)
+        return cls(settings, folder, corpus, state, world, tensorboard, pictures, encoding)
 
     @property
     def step_seconds(self) -> float:
@@ -248,7 +260,15 @@ class Run:
                 remove_parts(place)
             self.metrics = Metrics(self.folder, self.history.step, tensorboard=self._tensorboard)
             with closing(self.metrics):
-                yield from self._do_steps()
+                if not self._pictures:
+                    yield from self._do_steps()
+                    return
+                picture = LossPicture(self.folder)
+                for step in self._do_steps():
+                    yield step
+                    if step.evaluation:  # by now, whoever is told of it may have noted a sample
+                        picture.update()
+                picture.update(last=True)
 
     def _do_steps(self) -> Iterator[Step]:
         self._clock.paused()
@@ -320,6 +340,7 @@ class Run:
             self.settings,
             self._source,
             self._corpus_sha256,
+            fingerprint(self.tokenizer),
             self.history,
             self.engine.weights(),
             self.engine.optimizer_state(),
@@ -375,24 +396,3 @@ class Run:
 
     def _card(self) -> str:
         return model_card(self.config, self.settings, self.corpus, self.history)
-
-
-def _check_moments(state: State, shapes: dict[str, tuple[int, ...]], folder: Path) -> None:
-    if {name: moment.shape for name, moment in state.moments.items()} != shapes:
-        raise AnexaError(f"{folder / STATE} is damaged: its moments are not those of its weights")
-
-
-def as_batch(source: Rows, rows: list[Row]) -> Batch:
-    """Rows in which what is given is not to be learned."""
-    return Batch.from_rows(rows, [source.given(row) for row in rows])
-
-
-def mean_loss(engine: Engine, rows: Rows, batch_size: int) -> float:
-    """The loss in nats a token over rows that are spread evenly over a text."""
-    sample = rows.sample(EVALUATION_ROWS)
-    total, count = 0.0, 0
-    for start in range(0, len(sample), batch_size):
-        batch = as_batch(rows, sample[start : start + batch_size])
-        total += engine.loss(batch) * batch.count
-        count += batch.count
-    return total / count

@@ -1,0 +1,61 @@
+"""What is refused before a training begins or goes on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from anexa.engines import choose_machine
+from anexa.errors import AnexaError, UsageError
+from anexa.model.tokenizer import Tokenizer
+from anexa.training.checkpoint import STATE, State
+from anexa.training.events import check_installed
+from anexa.training.settings import Settings
+from anexa.training.world import World
+
+
+def check_possible(settings: Settings, world: World, tensorboard: bool) -> None:
+    """Refuse what cannot be, before a corpus is downloaded and read.
+
+    Raises:
+        AnexaError: this computer lacks what is asked for, or the sizes are of no model.
+        UsageError: a setting that means nothing here.
+    """
+    if settings.batch_size % world.size:
+        raise UsageError(
+            f"--batch-size {settings.batch_size} cannot be shared by {world.size} processes: "
+            "make it a multiple of their number"
+        )
+    config = settings.model.config(1, **settings.sizes)  # whatever the vocabulary
+    choose_machine(settings.engine, config, settings.device, settings.dtype, settings.compile)
+    if tensorboard:
+        check_installed()
+
+
+def check_same_tokenizer(state: State, tokenizer: Tokenizer, folder: Path) -> None:
+    """Make sure that a model still has the tokenizer with which its training began.
+
+    Raises:
+        AnexaError: it has another.
+    """
+    if state.tokenizer_sha256 not in ("", fingerprint(tokenizer)):
+        raise AnexaError(
+            f"{folder / 'tokenizer.json'} is not the one that this training was begun with: put "
+            "that one back, or start a new training"
+        )
+
+
+def check_moments(state: State, shapes: Mapping[str, tuple[int, ...]], folder: Path) -> None:
+    """Make sure that a checkpoint has the optimizer's moments, in these shapes.
+
+    Raises:
+        AnexaError: it has not.
+    """
+    if {name: moment.shape for name, moment in state.moments.items()} != shapes:
+        raise AnexaError(f"{folder / STATE} is damaged: its moments are not those of its weights")
+
+
+def fingerprint(tokenizer: Tokenizer) -> str:
+    """The hash of a tokenizer.json."""
+    return hashlib.sha256(tokenizer.to_json().encode()).hexdigest()
