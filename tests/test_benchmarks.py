@@ -1,0 +1,72 @@
+"""The benchmarks do what they say, in a few steps; their figures come from long runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.process import environment
+from tests.conftest import ROOT
+
+pytest.importorskip("torch", reason="PyTorch is not installed")
+
+TEXT = "the cat sat on the mat, and the rat sat on the cat. " * 40
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+def benchmark(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a script of benchmarks/ to its end."""
+    return subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / name, *map(str, arguments)],
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=240,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_train_speed_prints_ratios_to_stock(corpus: Path) -> None:
+    arguments = ["--sizes", "2x8", "--rounds", "2", "--steps", "2", "--threads", "1"]
+    result = benchmark("train_speed.py", "--corpus", corpus, *arguments)
+    assert result.returncode == 0, result.stderr
+    rows = re.findall(r"^(\S.*?) +([\d,]+) +([\d.]+) +(\d+)%$", result.stdout, re.MULTILINE)
+    names = ["stock", "ours, AdamW, float32", "ours, AdamW", "ours, as it comes"]
+    assert [row[0] for row in rows] == names
+    assert rows[0][2] == "1.00"
+    assert all(float(ratio) > 0 and int(share) <= 150 for _, _, ratio, share in rows)
+
+
+@pytest.mark.slow
+def test_time_to_loss_prints_the_ratio(corpus: Path) -> None:
+    arguments = ["--loss", "3", "--stock-steps", "30", "--steps", "30", "--rows", "4"]
+    result = benchmark("time_to_loss.py", corpus, *arguments, "--threads", "1")
+    assert result.returncode == 0, result.stderr + result.stdout
+    assert "--batch-size 4" in result.stdout
+    assert len(re.findall(r"^seed 1  (?:stock|ours) ", result.stdout, re.MULTILINE)) == 2
+    assert re.search(r"^stock takes [\d.]+ times as long as ours;", result.stdout, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_time_to_loss_says_what_is_missing(tmp_path: Path) -> None:
+    result = benchmark("time_to_loss.py", tmp_path / "gone.txt")
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: there is no corpus and no file named ")
+    assert result.stderr.count("\n") == 1
+    result = benchmark(
+        "time_to_loss.py", ROOT / "README.md", "--loss", "0.01", "--steps", "2", "--rows", "1",
+        "--stock-steps", "2",
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert result.stderr == "ours ends above 0.01: give it more --steps\n"
