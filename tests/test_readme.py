@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,9 @@ from tests.conftest import ROOT
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TEXT = "Sherlock Holmes, who was usually very late in the mornings, was seated at the table. " * 40
 
+# What follows `python` to run each program as a user would.
+PROGRAMS = {"anexa": ["-m", "anexa"], "python": [], "torchrun": ["-m", "torch.distributed.run"]}
+
 
 def blocks(language: str) -> list[str]:
     """The README's code blocks in a language."""
@@ -22,14 +26,15 @@ def blocks(language: str) -> list[str]:
 
 
 def commands() -> list[list[str]]:
-    """Every command of the README that begins with `anexa` or `python`, as its arguments."""
+    """Every command of the README that begins with one of `PROGRAMS`, as its arguments."""
     lines = [line for block in blocks("sh") for line in block.splitlines()]
-    return [shlex.split(line, comments=True) for line in lines if re.match("(anexa|python) ", line)]
+    split = (shlex.split(line, comments=True) for line in lines)
+    return [arguments for arguments in split if arguments and arguments[0] in PROGRAMS]
 
 
 def shortened(arguments: list[str]) -> list[str]:
     """The same command; a training ends after three steps."""
-    if arguments[:2] == ["anexa", "train"] and "--resume" not in arguments:
+    if "train" in arguments and "--resume" not in arguments:
         for option in ("--minutes", "--steps"):
             if option in arguments:
                 at = arguments.index(option)
@@ -42,6 +47,9 @@ def shortened(arguments: list[str]) -> list[str]:
 
 @pytest.mark.slow
 def test_every_command_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("torch", "matplotlib"):
+        pytest.importorskip(module, reason=f"{module} is not installed")
+    shutil.copy(ROOT / "microgpt.py", tmp_path)
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "sherlock.txt").write_text(TEXT, encoding="utf-8")
     (tmp_path / "my_diary.txt").write_text(TEXT, encoding="utf-8")
@@ -49,12 +57,9 @@ def test_every_command_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("ANEXA_CACHE", str(tmp_path / "cache"))
     names = set()
     for arguments in map(shortened, commands()):
-        names.add(arguments[1])
-        module = "anexa" if arguments[0] == "anexa" else str(ROOT / arguments[1])
-        start = [sys.executable, "-m", module] if module == "anexa" else [sys.executable, module]
-        rest = arguments[1:] if module == "anexa" else arguments[2:]
+        names.add(arguments[0] if arguments[0] == "torchrun" else arguments[1])
         process = subprocess.run(
-            start + rest,
+            [sys.executable, *PROGRAMS[arguments[0]], *arguments[1:]],
             cwd=tmp_path,
             input="Sherlock\nquit\n",
             capture_output=True,
@@ -62,9 +67,11 @@ def test_every_command_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         )
         assert process.returncode == 0, f"{shlex.join(arguments)}\n{process.stderr}"
         assert process.stdout or "--out" in arguments, shlex.join(arguments)
-    assert {"train", "chat", "generate", "verify", "graph", "microgpt.py"} <= names
+    commands_there = {"train", "chat", "generate", "verify", "graph", "runs", "compare"}
+    assert commands_there | {"microgpt.py", "torchrun"} <= names
     for name in ("graph.svg", "model.svg"):
         assert (tmp_path / name).read_text(encoding="utf-8").startswith("<svg")
+    assert (tmp_path / "losses.png").read_bytes().startswith(b"\x89PNG")
     pytest.importorskip("transformers", reason="transformers is not installed")
     for block in blocks("py"):
         subprocess.run([sys.executable, "-c", block], cwd=tmp_path, check=True)
