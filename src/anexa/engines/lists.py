@@ -31,11 +31,11 @@ class ListsEngine:
             name: nest(weight.data, weight.shape) for name, weight in weights.items()
         }
 
-    def tape(self, inputs: Sequence[int], targets: Sequence[int], count: int) -> Tape[Nested]:
+    def tape(self, inputs: Sequence[int], targets: Sequence[int], divisor: float) -> Tape[Nested]:
         """The computation of one sequence's share of the loss, which is the last output on it."""
         tape = self._new_tape()
         logits_TV = self._forward(tape, self.config, self._weights, inputs)
-        tape.cross_entropy(logits_TV, targets, count)
+        tape.cross_entropy(logits_TV, targets, divisor)
         return tape
 
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
@@ -46,9 +46,9 @@ class ListsEngine:
 
     def loss(self, batch: Batch) -> float:
         tape, loss = self._new_tape(recording=False), 0.0
-        for inputs, targets in batch.rows():
+        for inputs, targets, divisor in batch.rows():
             logits_TV = self._forward(tape, self.config, self._weights, inputs)
-            loss += tape.cross_entropy(logits_TV, targets, batch.count)[0]
+            loss += tape.cross_entropy(logits_TV, targets, divisor)[0]
         return loss
 
     def gradients(self, batch: Batch) -> tuple[float, Weights]:
@@ -95,8 +95,8 @@ class ListsEngine:
         """The loss, and its derivative in every weight: the sum over the sequences."""
         loss = 0.0
         sums: dict[str, Nested] = {}
-        for inputs, targets in batch.rows():
-            tape = self.tape(inputs, targets, batch.count)
+        for inputs, targets, divisor in batch.rows():
+            tape = self.tape(inputs, targets, divisor)
             (output,) = tape.records[-1].outputs
             loss += output[0]
             grads = tape.backward(output, [1.0])

@@ -42,7 +42,8 @@ class NumpyEngine:
         inputs_BT = np.frombuffer(batch.inputs, np.int64).reshape(batch.shape)
         targets_BT = np.frombuffer(batch.targets, np.int64).reshape(batch.shape)
         logits_BTV = self._forward(tape, self.config, self._weights, inputs_BT)
-        return tape, tape.cross_entropy(logits_BTV, targets_BT, batch.count)
+        divisors_B1 = np.array(batch.divisors, self.dtype)[:, None]
+        return tape, tape.cross_entropy(logits_BTV, targets_BT, divisors_B1)
 
     @_quietly
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:

@@ -25,20 +25,29 @@ class Batch:
         inputs: B*T token ids, row by row; a row that is shorter is filled up with 0.
         targets: B*T token ids, `IGNORE` where there is nothing to predict.
         shape: (B, T).
+        weights: how often the loss of each row counts, B numbers but 0: below it, the row is to
+            become less likely. None: each counts once.
     """
 
     inputs: array[int]
     targets: array[int]
     shape: tuple[int, int]
+    weights: array[float] | None = None
 
     @classmethod
-    def from_rows(cls, rows: Sequence[Sequence[int]], given: Sequence[int] | None = None) -> Batch:
+    def from_rows(
+        cls,
+        rows: Sequence[Sequence[int]],
+        given: Sequence[int] | None = None,
+        weights: Sequence[float] | None = None,
+    ) -> Batch:
         """A batch in which each token of a row is to be predicted from those before it.
 
         Args:
             rows: at least one row of at least two tokens each; lengths may differ.
             given: how many tokens at the beginning of each row are not to be predicted: at least
                 the first, and by default that one alone.
+            weights: see `Batch`.
         """
         width = max(map(len, rows)) - 1
         inputs, targets = array("q"), array("q")
@@ -49,21 +58,29 @@ class Batch:
             targets.extend([IGNORE] * (known - 1))
             targets.extend(row[known:])
             targets.extend([IGNORE] * padding)
-        return cls(inputs, targets, (len(rows), width))
+        counts = None if weights is None else array("d", weights)
+        return cls(inputs, targets, (len(rows), width), counts)
 
     @property
     def count(self) -> int:
         """How many tokens are to be predicted."""
         return len(self.targets) - self.targets.count(IGNORE)
 
-    def rows(self) -> Iterator[tuple[array[int], array[int]]]:
-        """Inputs and targets, row by row, without the filling after the last target."""
+    @property
+    def divisors(self) -> array[float]:
+        """What the sum of the losses of each row is divided by, B numbers."""
+        weights = self.weights or [1.0] * self.shape[0]
+        return array("d", (self.count / weight for weight in weights))
+
+    def rows(self) -> Iterator[tuple[array[int], array[int], float]]:
+        """Inputs, targets and divisor, row by row, without the filling after the last target."""
         width = self.shape[1]
-        for start in range(0, len(self.inputs), width):
+        for row, divisor in enumerate(self.divisors):
+            start = row * width
             targets = self.targets[start : start + width]
             while targets and targets[-1] == IGNORE:
                 targets.pop()
-            yield self.inputs[start : start + len(targets)], targets
+            yield self.inputs[start : start + len(targets)], targets, divisor
 
 
 @dataclass

@@ -84,9 +84,9 @@ class ScalarEngine:
 
     def _graph(self, ops: ScalarOperations, batch: Batch) -> Value:
         losses = []
-        for inputs, targets in batch.rows():
+        for inputs, targets, divisor in batch.rows():
             logits_TV = self._forward(ops, self.config, self._nested, inputs)
-            losses.append(ops.cross_entropy(logits_TV, targets, batch.count))
+            losses.append(ops.cross_entropy(logits_TV, targets, divisor))
         return total(losses)
 
     def _backward(self, batch: Batch) -> float:

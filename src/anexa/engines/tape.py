@@ -137,5 +137,5 @@ class Tape(Generic[Tensor]):
     def swiglu(self, gate: Tensor, up: Tensor) -> Tensor:
         return self._run("SwiGLU", gate, up)
 
-    def cross_entropy(self, logits_TV: Tensor, targets_T: Any, count: int) -> Tensor:
-        return self._run("CrossEntropy", logits_TV, settings=(targets_T, count))
+    def cross_entropy(self, logits_TV: Tensor, targets_T: Any, divisor: Any) -> Tensor:
+        return self._run("CrossEntropy", logits_TV, settings=(targets_T, divisor))

@@ -41,12 +41,12 @@ class Network(nn.Module):
         self,
         tokens_BT: Tensor,
         targets_BT: Tensor | None = None,
-        count: int = 1,
+        divisor: float | Tensor = 1.0,
         dropout: float = 0.0,
         start: int = 0,
         past: Sequence[Any] | None = None,
     ) -> Tensor:
-        """The logits (B, T, V), or with targets the sum of their losses over `count`."""
+        """The logits (B, T, V), or with targets the sum of their losses, divided."""
         ops, weights = TorchOperations(dropout), self.weights()
         forward = self._architecture.forward
         logits_BTV = forward(ops, self._config, weights, tokens_BT, start, past)
@@ -54,7 +54,7 @@ class Network(nn.Module):
             return logits_BTV
         if logits_BTV.dtype == torch.bfloat16:  # in which a sum over V would lose too much
             logits_BTV = logits_BTV.float()
-        return ops.cross_entropy(logits_BTV, targets_BT, count)
+        return ops.cross_entropy(logits_BTV, targets_BT, divisor)
 
 
 class TorchEngine:
@@ -94,13 +94,12 @@ class TorchEngine:
             return cast("list[list[float]]", logits_BTV[0].tolist())
 
     def loss(self, batch: Batch) -> float:
-        inputs_BT, targets_BT = self._tensors(batch)
         total = 0.0
         # In the precision in which the model will be used. No `inference_mode`: parts of weights
         # are put together in memory that training uses too.
         with torch.no_grad():
-            for x, y in self._pieces(inputs_BT, targets_BT):
-                total += self._network(x, y, batch.count).item()
+            for x_BT, y_BT, divisor in self._pieces(batch, slice(None)):
+                total += self._network(x_BT, y_BT, divisor).item()
         return total
 
     def gradients(self, batch: Batch) -> tuple[float, Weights]:
@@ -169,40 +168,38 @@ class TorchEngine:
                 torch.cuda.empty_cache()
 
     def _accumulate(self, batch: Batch, dropout: float) -> Tensor:
-        inputs_BT, targets_BT = self._tensors(batch)
-        own = slice(self._rank, None, self._processes)
-        pieces = self._pieces(inputs_BT[own], targets_BT[own])
+        pieces = self._pieces(batch, slice(self._rank, None, self._processes))
         self._optimizer.zero_grad()
         if dropout:  # a function of the seed and the step, so that trying again changes nothing
             distributed.seed(hash((self._seed, self._step)) & 0xFFFFFFFF)
         loss = torch.zeros((), dtype=self._dtype, device=self._machine.device)
-        for number, (x, y) in enumerate(pieces, start=1):
-            # The processes' gradients are averaged, where their sum is wanted.
-            count = batch.count / self._processes
+        for number, (x_BT, y_BT, divisor) in enumerate(pieces, start=1):
             more = number < len(pieces)
             with distributed.apart(self._training) if more else nullcontext():
                 with torch.autocast(
                     self._kind, torch.bfloat16, enabled=self._machine.dtype == "bf16"
                 ):
-                    share = self._training(x, y, count, dropout)
+                    # The processes' gradients are averaged, where their sum is wanted.
+                    share = self._training(x_BT, y_BT, divisor / self._processes, dropout)
                 share.backward()
             loss += share.detach()
         return distributed.mean(loss)
 
-    def _pieces(self, inputs_BT: Tensor, targets_BT: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """As many rows at a time as memory has room for."""
-        rows = self._rows(inputs_BT.shape[1])
-        return list(zip(torch.split(inputs_BT, rows), torch.split(targets_BT, rows)))
+    def _pieces(self, batch: Batch, own: slice) -> list[tuple[Tensor, Tensor, float | Tensor]]:
+        """Inputs, targets and divisors of some rows, as many at a time as memory has room for."""
+        device, rows = self._machine.device, self._rows(batch.shape[1])
+        flat = (torch.frombuffer(a, dtype=torch.int64) for a in (batch.inputs, batch.targets))
+        pieces = zip(*(torch.split(a.view(batch.shape)[own].to(device), rows) for a in flat))
+        if batch.weights is None:
+            return [(x_BT, y_BT, float(batch.count)) for x_BT, y_BT in pieces]
+        divisors_B = torch.tensor(batch.divisors, dtype=self._dtype, device=device)
+        divisors = torch.split(divisors_B[own, None], rows)
+        return [(x_BT, y_BT, divisor) for (x_BT, y_BT), divisor in zip(pieces, divisors)]
 
     def _rows(self, length: int) -> int:
         """How many rows of a length have room at once."""
         rows = max(1, self._tokens_at_once // length)
         return min(rows, self._machine.micro_batch or rows)
-
-    def _tensors(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        flat = (torch.frombuffer(a, dtype=torch.int64) for a in (batch.inputs, batch.targets))
-        inputs_BT, targets_BT = (a.view(batch.shape).to(self._machine.device) for a in flat)
-        return inputs_BT, targets_BT
 
     def _tokens(self, tokens: Sequence[int]) -> Tensor:
         return torch.tensor([list(tokens)], device=self._machine.device)

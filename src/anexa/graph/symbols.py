@@ -155,7 +155,7 @@ class Recorder:
         """See `Operations`."""
         return self.record("swiglu", [gate, up], gate.shape, labels=["gate", "up"])
 
-    def cross_entropy(self, logits_TV: Symbol, targets_T: Symbol, count: int) -> Symbol:  # noqa: ARG002
+    def cross_entropy(self, logits_TV: Symbol, targets_T: Symbol, divisor: int) -> Symbol:  # noqa: ARG002
         """See `Operations`."""
         inputs, labels = [logits_TV, targets_T], ["logits", "targets"]
         notes = [f"mean of {MINUS}log p(target)"]

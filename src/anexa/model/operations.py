@@ -66,5 +66,8 @@ class Operations(Protocol[Tensor]):
     def swiglu(self, gate: Tensor, up: Tensor) -> Tensor:
         """gate σ(gate) up, with the logistic function σ."""
 
-    def cross_entropy(self, logits_TV: Tensor, targets_T: Any, count: int) -> Tensor:
-        """Sum of −log p(target) over all targets but `IGNORE`, divided by `count`: in nats."""
+    def cross_entropy(self, logits_TV: Tensor, targets_T: Any, divisor: Any) -> Tensor:
+        """Sum of −log p(target) / divisor over all targets but `IGNORE`: in nats.
+
+        The divisor is a number, or of several rows one for each, in the engine's own form.
+        """

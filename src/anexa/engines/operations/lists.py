@@ -373,13 +373,13 @@ def logistic(x: float) -> float:
 
 
 class CrossEntropy(Operation[Nested]):
-    """L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / count.
+    """L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / divisor.
 
-    dz = (softmax(z) − onehot(target)) g / count.
+    dz = (softmax(z) − onehot(target)) g / divisor.
     """
 
-    def __init__(self, targets_T: Sequence[int], count: int) -> None:
-        self.targets_T, self.count = targets_T, count
+    def __init__(self, targets_T: Sequence[int], divisor: float) -> None:
+        self.targets_T, self.divisor = targets_T, divisor
 
     def forward(self, logits_TV: Matrix) -> Vector:
         self.p_TV = list(map(softmax, logits_TV))
@@ -388,10 +388,10 @@ class CrossEntropy(Operation[Nested]):
             if target != IGNORE:
                 highest = max(logits)
                 total += log(sum(exp(z - highest) for z in logits)) + highest - logits[target]
-        return [total / self.count]
+        return [total / self.divisor]
 
     def backward(self, g: Vector) -> tuple[Matrix]:
-        scale = g[0] / self.count
+        scale = g[0] / self.divisor
         d_logits = []
         for p, target in zip(self.p_TV, self.targets_T):
             row = [scale * p_v for p_v in p] if target != IGNORE else [0.0] * len(p)

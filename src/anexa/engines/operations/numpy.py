@@ -353,27 +353,30 @@ class SwiGLU(Operation[Array]):
 
 
 class CrossEntropy(Operation[Array]):
-    """L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / count.
+    """L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / divisor.
 
-    dz = (softmax(z) − onehot(target)) g / count.
+    dz = (softmax(z) − onehot(target)) g / divisor.
     """
 
-    def __init__(self, targets_T: Tokens, count: int) -> None:
-        self.targets_T, self.count = targets_T, count
+    def __init__(self, targets_BT: Tokens, divisor: float | Array) -> None:
+        self.targets_T = targets_BT.ravel()
+        # Of several rows, (B, 1): one for each token from here on.
+        self.divisor_T = np.broadcast_to(divisor, targets_BT.shape).ravel()
 
     def forward(self, logits_TV: Array) -> Array:
-        z_TV, targets_T = rows(logits_TV), self.targets_T.ravel()
+        z_TV, targets_T = rows(logits_TV), self.targets_T
         self.shape, self.counted = logits_TV.shape, np.flatnonzero(targets_T != IGNORE)
         z_TV = z_TV - z_TV.max(axis=-1, keepdims=True)
         exps_TV = np.exp(z_TV)
         totals_T1 = exps_TV.sum(axis=-1, keepdims=True)
         self.p_TV = np.divide(exps_TV, totals_T1, out=exps_TV)
         losses_T = np.log(totals_T1[self.counted, 0]) - z_TV[self.counted, targets_T[self.counted]]
-        return np.asarray(losses_T.sum() / self.count, logits_TV.dtype)
+        return np.asarray((losses_T / self.divisor_T[self.counted]).sum(), logits_TV.dtype)
 
     def backward(self, g: Array) -> tuple[Array]:
-        counted, scale = self.counted, g / self.count
+        counted = self.counted
+        scale_T = g / self.divisor_T[counted]
         d_logits = np.zeros_like(self.p_TV)
-        d_logits[counted] = self.p_TV[counted] * scale
-        d_logits[counted, self.targets_T.ravel()[counted]] -= scale
+        d_logits[counted] = self.p_TV[counted] * scale_T[:, None]
+        d_logits[counted, self.targets_T[counted]] -= scale_T
         return (d_logits.reshape(self.shape),)

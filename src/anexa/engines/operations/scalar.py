@@ -161,15 +161,15 @@ class ScalarOperations:
         rows = zip(gate_TC, up_TC)
         return self._result([[swiglu(a, b) for a, b in zip(*row)] for row in rows])
 
-    def cross_entropy(self, logits_TV: Matrix, targets_T: Sequence[int], count: int) -> Nested:
-        """L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / count: a single Value."""
+    def cross_entropy(self, logits_TV: Matrix, targets_T: Sequence[int], divisor: float) -> Nested:
+        """L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / divisor: a single Value."""
         losses = []
         for logits, target in zip(logits_TV, targets_T):
             if target != IGNORE:
                 highest = max(logit.data for logit in logits)
                 exps = [(logit - highest).exp() for logit in logits]
                 losses.append(total(exps).log() + highest - logits[target])
-        return total(losses) / count
+        return total(losses) / divisor
 
 
 def forget(x: Matrix) -> Matrix:

@@ -132,9 +132,15 @@ class TorchOperations:
         """y = a σ(a) b."""
         return F.silu(gate) * up
 
-    def cross_entropy(self, logits_TV: Tensor, targets_T: Tensor, count: int) -> Tensor:
-        """L = Σ_t −log softmax(z)_t,target / count."""
-        total = F.cross_entropy(
-            logits_TV.flatten(0, -2), targets_T.flatten(), ignore_index=IGNORE, reduction="sum"
+    def cross_entropy(
+        self, logits_BTV: Tensor, targets_BT: Tensor, divisor: float | Tensor
+    ) -> Tensor:
+        """L = Σ_t −log softmax(z)_t,target / divisor; of several rows, (B, 1), each by its own."""
+        each = isinstance(divisor, Tensor)
+        losses = F.cross_entropy(
+            logits_BTV.flatten(0, -2),
+            targets_BT.flatten(),
+            ignore_index=IGNORE,
+            reduction="none" if each else "sum",
         )
-        return total / count
+        return (losses.view(targets_BT.shape) / divisor).sum() if each else losses / divisor
