@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from anexa import __version__
 from anexa.data import CORPORA
 from anexa.engines import ENGINES
 from anexa.model.architectures import ARCHITECTURES
-from tests.cli.process import anexa, environment, lines_until, start
+from tests.cli.process import anexa, environment
 
 SAMPLING = ["--temperature", "--top-k", "--top-p", "--max-tokens", "--seed", "--engine"]
 OPTIONS = {
@@ -87,17 +86,16 @@ def test_help_comes_at_once(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["numpy", "torch"])
 def test_the_first_step_comes_soon(engine: str, tmp_path: Path) -> None:
-    """Within 6 seconds, as measured; twice that where others use the machine."""
+    """Within 6 seconds of a core, as measured, all that follows it included; twice that here."""
     if engine == "torch":
         pytest.importorskip("torch")
     used = []
     for out in ("a", "b"):
-        began = time.perf_counter()
-        options = ["--engine", engine, "--steps", "10", "--no-chat", "--out", out]
-        with start("train", *options, cwd=tmp_path) as process:
-            lines_until(process, "step 1 ")
-            used.append(time.perf_counter() - began)
-            process.communicate()
+        before = os.times()
+        options = ["--engine", engine, "--steps", "1", "--no-chat", "--out", out]
+        assert anexa("train", *options, cwd=tmp_path).returncode == 0
+        after = os.times()
+        used.append(sum(after[2:4]) - sum(before[2:4]))
     assert min(used) < 12
 
 
