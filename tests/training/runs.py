@@ -43,6 +43,13 @@ def settings(corpus: Path, **changes: object) -> Settings:
     return replace(usual, **changes)  # type: ignore[arg-type]
 
 
+def sums(**changes: object) -> Settings:
+    """6 steps of a model that learns arithmetic, as small as one can be, unless changed."""
+    sizes = {"n_layer": 1, "n_head": 2, "n_embd": 16, "block_size": 64}
+    usual = Settings.of(corpus="arithmetic", engine="numpy", steps=6, batch_size=4, **sizes)
+    return replace(usual, evaluations=2, **changes)  # type: ignore[arg-type]
+
+
 def finish(run: Run) -> Run:
     """Do the steps that are left."""
     for _ in run:

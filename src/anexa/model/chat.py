@@ -58,20 +58,25 @@ def render(template: str, messages: Sequence[Message], *, thinking: bool = True)
     """
     try:
         return _compiled(template).render(
-            messages=messages,
+            messages=[dict(message) for message in messages],  # which it may spoil
+            tools=None,
+            documents=None,
             add_generation_prompt=True,
             enable_thinking=thinking,
             bos_token=BOUNDARY,
             eos_token=BOUNDARY,
         )
-    except (TemplateError, TypeError, RecursionError) as error:
-        raise AnexaError(f"the chat template cannot be used for this: {error}") from error
+    except Exception as error:  # a template is a program: any may come of it
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise AnexaError(f"the chat template cannot be used for this: {reason}") from error
 
 
 @lru_cache(maxsize=8)
 def _compiled(template: str) -> Template:
     # As transformers sets it up, so that the same text comes out.
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
     environment.globals["raise_exception"] = _raise
     return environment.from_string(template)
 
