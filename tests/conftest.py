@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.generation.parrot import write_parrot
+
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("anexa", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("anexa")
@@ -26,6 +28,12 @@ def stored_corpora() -> Path:
     if not (folder / "names.txt").exists():
         pytest.skip(f"the public corpora are not in {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def parrot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a chat model whose answers are known; nobody writes into it."""
+    return write_parrot(tmp_path_factory.mktemp("chat") / "parrot")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -40,8 +40,7 @@ def chat(
     from anexa.generation import LanguageModel
 
     model = LanguageModel.open(folder, engine)
-    given = {} if temperature is None else {"temperature": temperature}
-    sampling = model.sampling(**given, top_k=top_k, top_p=top_p, seed=seed)
+    sampling = model.sampling(temperature, top_k=top_k, top_p=top_p, seed=seed)
     talk(model, sampling, max_tokens, think)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import typer
@@ -44,9 +45,11 @@ class Dialogue(Conversation):
         if not prompt.strip():
             typer.echo("type a question, or /help")
             return
-        asked = [*self._messages, {"role": "user", "content": prompt.strip()}]
-        answer = self._answer(asked)
-        Writer(shows_thoughts=self._thinking == "on").write(answer)
+        asked = self._as_fits([*self._messages, {"role": "user", "content": prompt.strip()}])
+        answer = self._model.answer(
+            asked, self._sampler, thinking=self._thinking != "off", max_tokens=self._max_tokens
+        )
+        write(answer, shows_thoughts=self._thinking == "on")
         if answer.trouble:
             typer.echo(f"({answer.trouble})")
         elif answer.reasoning is not None and (judged := verdict(prompt, answer)):
@@ -68,44 +71,36 @@ class Dialogue(Conversation):
             return "a new conversation"
         return super().command(text)
 
-    def _answer(self, messages: list[dict[str, str]]) -> Answer:
-        """The answer; where the conversation has grown too long, without its first turns."""
+    def _as_fits(self, messages: list[dict[str, str]]) -> list[dict[str, str]]:
+        """A conversation; where it has grown too long, without its first turns."""
         room = self._model.engine.config.block_size // 4
         while len(messages) > 1 and self._model.length(messages) > room:
             messages = messages[2:]
-        return self._model.answer(
-            messages,
-            self._sampler,
-            thinking=self._thinking != "off",
-            max_tokens=self._max_tokens,
-        )
+        return messages
 
 
-class Writer:
-    """Writes an answer to the terminal, as it comes: thoughts dim, each line behind a bar."""
-
-    def __init__(self, shows_thoughts: bool) -> None:
-        self._shows_thoughts = shows_thoughts
-        self._in_thought = False
-
-    def write(self, answer: Answer) -> None:
-        """All of it."""
-        try:
-            for piece in answer:
-                if piece.thought and not self._shows_thoughts:
-                    continue
-                if piece.thought != self._in_thought:
-                    self._in_thought = piece.thought
-                    typer.echo(style("│ ") if piece.thought else "", nl=not piece.thought)
-                text = piece.text.replace("\n", "\n│ ") if piece.thought else piece.text
-                typer.echo(style(text) if piece.thought else text, nl=False)
-        finally:
-            typer.echo()
+def write(answer: Answer, *, shows_thoughts: bool = True) -> None:
+    """Show an answer as it comes: dim, each line behind a bar, what is thought, then the rest."""
+    thought = None  # whether the line that is being written is; None at first
+    try:
+        for piece in answer:
+            if piece.thought and not shows_thoughts:
+                continue
+            if piece.thought != thought:
+                if thought is not None:
+                    typer.echo()
+                if piece.thought:
+                    typer.echo(style("│ ", dim=True), nl=False)
+                thought = piece.thought
+            text = style(piece.text.replace("\n", "\n│ "), dim=True) if thought else piece.text
+            typer.echo(text, nl=False)
+    finally:
+        typer.echo()
 
 
-def style(text: str) -> str:
-    """Text as thoughts are shown: grey, where there are colours."""
-    return typer.style(text, dim=True)
+def style(text: str, *, dim: bool | None = None, fg: str | None = None) -> str:
+    """Text as a terminal shows it, where colours are wanted; a pipe gets the text alone."""
+    return text if os.environ.get("NO_COLOR") else typer.style(text, dim=dim, fg=fg)
 
 
 def verdict(question: str, answer: Answer) -> str:
@@ -117,5 +112,5 @@ def verdict(question: str, answer: Answer) -> str:
         return ""
     if report.all_true:
         steps = "the one step is" if report.steps == 1 else f"all {report.steps} steps are"
-        return typer.style(f"✓ {steps} true", fg="green")
-    return typer.style(f"✗ {report.first_error}", fg="red")
+        return style(f"✓ {steps} true", fg="green")
+    return style(f"✗ {report.first_error}", fg="red")

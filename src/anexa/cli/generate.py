@@ -2,59 +2,121 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from anexa.cli.chat import MAX_TOKENS
+from anexa.errors import UsageError
+
+if TYPE_CHECKING:
+    from anexa.generation import LanguageModel, Sampler
+
 
 def generate(
-    folder: Annotated[Path, typer.Argument(help="The model folder.")],
-    prompt: Annotated[str, typer.Option(help="What the text begins with.")] = "",
+    folder: Annotated[
+        Path | None, typer.Argument(help="The model folder. [default: the model that comes along]")
+    ] = None,
+    prompt: Annotated[
+        str, typer.Option(help="What the text begins with; what a model that answers is asked.")
+    ] = "",
     n: Annotated[int, typer.Option("--n", "-n", help="How many texts.", min=1)] = 1,
-    temperature: Annotated[float, typer.Option(help="0: always the likeliest token.")] = 0.8,
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="0: always the likeliest token. [default: the model's own]"),
+    ] = None,
     top_k: Annotated[int | None, typer.Option(help="Draw from the k likeliest tokens.")] = None,
     top_p: Annotated[float, typer.Option(help="Draw from the likeliest of this mass.")] = 1.0,
-    max_tokens: Annotated[int, typer.Option(help="The most tokens a text may have.")] = 200,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(help="The most tokens of a text. [default: 200, or a whole answer]"),
+    ] = None,
     stop: Annotated[list[str] | None, typer.Option(help="A string that ends a text.")] = None,
+    think: Annotated[
+        bool, typer.Option(help="Whether a model that can think does so before it answers.")
+    ] = True,
     seed: Annotated[int, typer.Option(help="Of the random draws.")] = 42,
     engine: Annotated[str, typer.Option(help="scalar, lists, numpy, torch or auto.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Write texts that continue a prompt."""
+    """Write texts that continue a prompt, or answers to it."""
     import json
 
-    from anexa.engines import open_engine
-    from anexa.generation import Completion, Sampler, Sampling
-    from anexa.model.folder import load_model
+    from anexa.generation import LanguageModel, Sampler
 
-    sampler = Sampler(Sampling(temperature, top_k, top_p, seed))
-    model = load_model(folder)
-    computed = open_engine(engine, model.config, model.weights)
-    samples = []
-    for _ in range(n):
-        completion = Completion(
-            computed, model.tokenizer, prompt, sampler, max_tokens=max_tokens, stop=stop or ()
-        )
-        if not as_json:
-            typer.echo(prompt, nl=False)
-        for piece in completion:
-            if not as_json:
-                typer.echo(piece, nl=False)
-        if not as_json:
-            typer.echo()
-        samples.append(completion)
-    if as_json:
-        report = {
-            "model": str(folder),
-            "engine": computed.name,
-            "seed": seed,
-            "prompt": prompt,
-            "samples": [
-                {"text": s.text, "tokens": s.tokens, "finish_reason": s.finish_reason}
-                for s in samples
-            ],
-        }
-        typer.echo(json.dumps(report, indent=2))
+    model = LanguageModel.open(folder, engine)
+    sampler = Sampler(model.sampling(temperature, top_k=top_k, top_p=top_p, seed=seed))
+    shown, stops = not as_json, stop or ()
+    if model.chat_template is None:
+        tokens = MAX_TOKENS if max_tokens is None else max_tokens
+        samples = [_continued(model, prompt, sampler, tokens, stops, shown) for _ in range(n)]
+    elif prompt.strip():
+        samples = [
+            _answered(model, prompt, sampler, think, max_tokens, stops, shown) for _ in range(n)
+        ]
     else:
+        raise UsageError("there is nothing to answer: ask something with --prompt")
+    if shown:
         typer.echo(f"seed {seed}", err=True)
+        return
+    report = {
+        "model": model.name if folder is None else str(folder),
+        "engine": model.engine.name,
+        "seed": seed,
+        "prompt": prompt,
+        "samples": samples,
+    }
+    typer.echo(json.dumps(report, indent=2))
+
+
+def _continued(
+    model: LanguageModel,
+    prompt: str,
+    sampler: Sampler,
+    max_tokens: int,
+    stop: Sequence[str],
+    shown: bool,
+) -> dict[str, Any]:
+    """A text that continues the prompt, shown or not; as JSON."""
+    from anexa.generation import Completion
+
+    text = Completion(
+        model.engine, model.tokenizer, prompt, sampler, max_tokens=max_tokens, stop=stop
+    )
+    if shown:
+        typer.echo(prompt, nl=False)
+    for piece in text:
+        if shown:
+            typer.echo(piece, nl=False)
+    if shown:
+        typer.echo()
+    return {"text": text.text, "tokens": text.tokens, "finish_reason": text.finish_reason}
+
+
+def _answered(
+    model: LanguageModel,
+    prompt: str,
+    sampler: Sampler,
+    thinking: bool,
+    max_tokens: int | None,
+    stop: Sequence[str],
+    shown: bool,
+) -> dict[str, Any]:
+    """An answer to the prompt, shown or not; as JSON."""
+    from anexa.cli.dialogue import write
+
+    messages = [{"role": "user", "content": prompt.strip()}]
+    answer = model.answer(messages, sampler, thinking=thinking, max_tokens=max_tokens, stop=stop)
+    if shown:
+        write(answer)
+        if answer.trouble:
+            typer.echo(f"({answer.trouble})", err=True)
+    return {
+        "reasoning": answer.finish().reasoning,
+        "content": answer.content,
+        "tokens": answer.tokens,
+        "finish_reason": answer.finish_reason,
+        "trouble": answer.trouble,
+    }

@@ -82,10 +82,12 @@ class Answer:
             if at:
                 yield self._piece(text[:at])
             text = text[at + len(mark) :]
+            self.closed = mark == END_THINK
             if mark == THINK:
                 self.thoughts += 1
-                self.reasoning = f"{self.reasoning}\n" if self.reasoning else ""
-            self.closed = mark == END_THINK
+                if self.reasoning:
+                    yield self._piece("\n")  # between one thought and the next
+                self.reasoning = self.reasoning or ""
 
     def _piece(self, text: str) -> Piece:
         if self.closed:

@@ -82,6 +82,7 @@ class LanguageModel:
         *,
         thinking: bool = True,
         max_tokens: int | None = None,
+        stop: Sequence[str] = (),
         **settings: Any,
     ) -> Answer:
         """The answer to a conversation: its `content`, and the `reasoning` before it.
@@ -90,6 +91,7 @@ class LanguageModel:
             messages: the turns so far, the last one the user's.
             thinking: whether it may think before it answers.
             max_tokens: the most tokens to write; None: as many as the context has room for.
+            stop: strings that end it, thought or answer; they are not part of it.
             settings: as above.
 
         Raises:
@@ -97,7 +99,8 @@ class LanguageModel:
             UsageError: a setting that means nothing.
         """
         sampler = Sampler(self.sampling(**settings))
-        return self.answer(messages, sampler, thinking=thinking, max_tokens=max_tokens).finish()
+        answer = self.answer(messages, sampler, thinking=thinking, max_tokens=max_tokens, stop=stop)
+        return answer.finish()
 
     def answer(
         self,
@@ -106,22 +109,30 @@ class LanguageModel:
         *,
         thinking: bool = True,
         max_tokens: int | None = None,
+        stop: Sequence[str] = (),
     ) -> Answer:
         """The same, not yet written: iterate over it."""
         if self.chat_template is None:
             raise AnexaError(f"{self.name} continues texts, and does not answer: use generate")
         prompt = render(self.chat_template, messages, thinking=thinking)
         if max_tokens is None:
-            max_tokens = max(1, self.engine.config.block_size - self.length(messages))
+            length = len(self.tokenizer.encode_prompt(prompt))
+            max_tokens = max(1, self.engine.config.block_size - length)
         return Answer(
-            Completion(self.engine, self.tokenizer, prompt, sampler, max_tokens=max_tokens)
+            Completion(
+                self.engine, self.tokenizer, prompt, sampler, max_tokens=max_tokens, stop=stop
+            )
         )
 
     def length(self, messages: Sequence[Message]) -> int:
-        """How many tokens a conversation is, with the mark that asks for the next answer."""
-        assert self.chat_template is not None
-        return len(self.tokenizer.encode(render(self.chat_template, messages)))
+        """How many tokens a conversation is, with the mark that asks for the next answer.
 
-    def sampling(self, **settings: Any) -> Sampling:
-        """Those settings, and the model's own temperature."""
-        return Sampling(**{"temperature": self.temperature} | settings)
+        Raises:
+            AnexaError: the model cannot read it.
+        """
+        assert self.chat_template is not None
+        return len(self.tokenizer.encode_prompt(render(self.chat_template, messages)))
+
+    def sampling(self, temperature: float | None = None, **settings: Any) -> Sampling:
+        """Those settings; without a temperature, with the model's own."""
+        return Sampling(self.temperature if temperature is None else temperature, **settings)

@@ -1,0 +1,64 @@
+"""A chat model that knows a few conversations by heart: each shows another form of an answer."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from anexa.data.arithmetic.examples import ALPHABET
+from anexa.engines import Batch, Optimizer, open_engine
+from anexa.model.chat import CHAT_TEMPLATE, MARKS, render
+from anexa.model.config import ModelConfig
+from anexa.model.folder import Model, create_folder
+from anexa.model.tokenizer import BOUNDARY, Tokenizer
+from anexa.model.weights import initial_weights
+
+# What is asked, and what is written then, thoughts and their marks included.
+KNOWN = {
+    "2+3": "<think>2+3:2+3+0=05:5</think>5",
+    "47+5": "<think>47+05:7+5+0=12,4+0+1=05:52\n52*1:2*1+0=02,5*1+0=05:52</think>52",
+    "2+4": "<think>2+4:2+4+0=07:7</think>7",
+    "hello": "I work out sums.",
+    "endless": "<think>it never ends",
+    "twice": "<think>once</think>so<think>twice</think>then",
+    "stray": "a</think>b",
+    "empty": "<think></think>nothing",
+    "riddle": "<think>hm\nhm</think>42",
+    "again": "What?",
+}
+DIRECT = {"2+3": "5", "riddle": "no idea"}  # where no thought is wanted
+AFTER_HELLO = {"again": "hello again"}
+
+
+def write_parrot(folder: Path) -> Path:
+    """The model's folder."""
+    tokenizer = Tokenizer.of_characters([ALPHABET], begins_documents=False, marks=MARKS)
+    config = ModelConfig(
+        "llama", tokenizer.vocab_size, block_size=96, n_embd=32, n_head=2, n_layer=2
+    )
+    weights = initial_weights(config, random.Random(1))
+    engine = open_engine("numpy", config, weights, optimizer=Optimizer(muon=True, clip=1.0))
+    hello = [
+        {"role": "user", "content": "hello"},
+        {"role": "assistant", "content": KNOWN["hello"]},
+    ]
+    prompts, rows = [], []
+    for known, thinking, before in (
+        (KNOWN, True, []),
+        (DIRECT, False, []),
+        (AFTER_HELLO, True, hello),
+    ):
+        for question, answer in known.items():
+            messages = [*before, {"role": "user", "content": question}]
+            prompt = render(CHAT_TEMPLATE, messages, thinking=thinking)
+            prompts.append(len(tokenizer.encode(prompt)))
+            rows.append(tokenizer.encode(prompt + answer + BOUNDARY))
+    batch = Batch.from_rows(rows, prompts)
+    for step in range(1000):
+        loss, _ = engine.train_step(batch, 0.01 * (1 - step / 1000))
+        if loss < 0.005:
+            break
+    assert loss < 0.02, "it has not learned them"
+    model = Model(config, engine.weights(), tokenizer, CHAT_TEMPLATE, temperature=0.0)
+    create_folder(folder, model, "")
+    return folder
