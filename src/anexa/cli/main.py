@@ -17,6 +17,7 @@ from anexa.cli.corpora import corpora
 from anexa.cli.eval import evaluate
 from anexa.cli.generate import generate
 from anexa.cli.graph import graph
+from anexa.cli.reinforce import reinforce
 from anexa.cli.runs import runs
 from anexa.cli.train import train
 from anexa.cli.verify import verify
@@ -30,7 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="With --debug an error shows where in the code it arose.",
 )
-for command in (train, chat, generate, runs, compare, verify, corpora):
+for command in (train, reinforce, chat, generate, runs, compare, verify, corpora):
     app.command()(command)
 app.command("eval")(evaluate)
 # An expression may begin with a minus.

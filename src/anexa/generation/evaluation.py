@@ -12,7 +12,7 @@ from anexa.data.arithmetic.hard import BEYOND, HARD
 from anexa.data.arithmetic.problems import TASKS, Problem, Task, draw, is_tested
 from anexa.errors import AnexaError
 from anexa.generation.language_model import LanguageModel
-from anexa.generation.rows import greedy
+from anexa.generation.rows import continuations
 from anexa.model.chat import END_THINK, THINK, render
 
 DRAWS = 20  # for one more problem; then there are no others
@@ -137,7 +137,8 @@ def _prompt(model: LanguageModel, problem: Problem, *, thinking: bool = True) ->
 def _answers(model: LanguageModel, prompts: list[str]) -> list[str]:
     """What the model writes next, thoughts and their marks included."""
     tokenizer = model.tokenizer
-    texts = greedy(model.engine, [tokenizer.encode(p) for p in prompts], tokenizer.boundary)
+    ids = [tokenizer.encode(prompt) for prompt in prompts]
+    texts = continuations(model.engine, ids, tokenizer.boundary)
     return [tokenizer.decode(text) for text in texts]
 
 

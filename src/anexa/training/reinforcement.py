@@ -1,0 +1,147 @@
+"""Learning from its own thoughts: those that lead to the truth, step by step, become likelier.
+
+The policy gradient (Williams, 1992) in its simplest form: of several thoughts about a problem, each
+is rewarded with 1 if every step of it and its answer are true, else with 0, and what it gains beyond
+the mean of them weighs its tokens, all tokens of a step alike. Each thought is used once, so the
+ratios and bounds of later methods would be 1 and never reached.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from anexa.data.arithmetic.checker import check
+from anexa.data.arithmetic.examples import SHARES
+from anexa.data.arithmetic.problems import TASKS, Problem, draw, is_tested
+from anexa.engines import Batch, Engine
+from anexa.generation.rows import Choice, continuations, drawn, likeliest
+from anexa.model.chat import END_THINK, THINK, render
+from anexa.model.folder import Model
+from anexa.model.weights import Weights
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to reinforce a model.
+
+    Attributes:
+        steps: of the optimizer.
+        problems: in a step.
+        samples: thoughts about each of them.
+        learning_rate: constant.
+        evaluations: how often held-out problems are put to it, spread evenly over the steps.
+        validation: how many of them.
+        seed: of problems and draws.
+    """
+
+    steps: int = 100
+    problems: int = 16
+    samples: int = 8
+    learning_rate: float = 2e-4
+    evaluations: int = 5
+    validation: int = 500
+    seed: int = 42
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a step has to show.
+
+    Attributes:
+        step: counted from 1; 0 before the first.
+        reward: the share of its thoughts that are wholly true; None before the first step.
+        accuracy: greedy, on held-out problems, if it was measured after this step.
+    """
+
+    step: int
+    reward: float | None
+    accuracy: float | None
+
+
+class Reinforcement:
+    """Iterate over it to have it done.
+
+    Args:
+        model: that thinks about arithmetic.
+        engine: with its weights; numpy or torch, and an optimizer.
+        plan: how.
+
+    Attributes:
+        best: the weights with the highest accuracy so far; None while those of the beginning are
+            not surpassed.
+    """
+
+    def __init__(self, model: Model, engine: Engine, plan: Plan) -> None:
+        assert model.chat_template is not None
+        self._template, self._tokenizer = model.chat_template, model.tokenizer
+        self._engine, self._plan = engine, plan
+        self._rng = random.Random(f"{plan.seed} reinforcement")
+        self._choose = drawn(np.random.default_rng(plan.seed))
+        held_out = random.Random(f"{plan.seed} validation")
+        self._validation = [_draw(held_out, test=True) for _ in range(plan.validation)]
+        self.best: Weights | None = None
+
+    def __iter__(self) -> Iterator[Round]:
+        """The accuracy at the beginning, then every step."""
+        plan = self._plan
+        highest = self._accuracy()
+        yield Round(0, None, highest)
+        for step in range(1, plan.steps + 1):
+            reward = self._step()
+            accuracy = None
+            if step * plan.evaluations // plan.steps > (step - 1) * plan.evaluations // plan.steps:
+                accuracy = self._accuracy()
+                if accuracy > highest:
+                    highest, self.best = accuracy, self._engine.weights()
+            yield Round(step, reward, accuracy)
+
+    def _step(self) -> float:
+        """Think, judge, and learn; the mean reward."""
+        samples = self._plan.samples
+        problems = [_draw(self._rng) for _ in range(self._plan.problems)]
+        repeated = [problem for problem in problems for _ in range(samples)]
+        prompts, texts = self._answers(repeated, self._choose)
+        rewards = np.array([self._right(p, t) for p, t in zip(repeated, texts)], float)
+        grouped = rewards.reshape(-1, samples)
+        advantages = (grouped - grouped.mean(axis=1, keepdims=True)).ravel()
+        used = np.flatnonzero(advantages)  # of a problem always or never solved there is nothing
+        if len(used):
+            end = self._tokenizer.boundary
+            rows = [[*prompts[i], *texts[i], end] for i in used]
+            limit = self._engine.config.block_size + 1
+            batch = Batch.from_rows(
+                [row[:limit] for row in rows],
+                [len(prompts[i]) for i in used],
+                [float(advantages[i]) for i in used],
+            )
+            self._engine.train_step(batch, self._plan.learning_rate)
+        return float(rewards.mean())
+
+    def _accuracy(self) -> float:
+        """The share of held-out problems that are solved by a thought that is wholly true."""
+        _, texts = self._answers(self._validation, likeliest)
+        right = [self._right(p, t) for p, t in zip(self._validation, texts)]
+        return sum(right) / len(right)
+
+    def _answers(
+        self, problems: list[Problem], choose: Choice
+    ) -> tuple[list[list[int]], list[list[int]]]:
+        """Prompts, and what the model writes."""
+        questions = ([{"role": "user", "content": problem.question}] for problem in problems)
+        prompts = [self._tokenizer.encode(render(self._template, turns)) for turns in questions]
+        return prompts, continuations(self._engine, prompts, self._tokenizer.boundary, choose)
+
+    def _right(self, problem: Problem, text: list[int]) -> bool:
+        thought, closed, answer = self._tokenizer.decode(text).partition(END_THINK)
+        if not (closed and thought.startswith(THINK) and answer == problem.answer):
+            return False
+        return check(problem.question, thought.removeprefix(THINK), answer).all_true
+
+
+def _draw(rng: random.Random, *, test: bool = False) -> Problem:
+    tasks = [task for task in TASKS if is_tested(task)]
+    return draw(rng.choices(tasks, [SHARES[str(task)] for task in tasks])[0], rng, test=test)
