@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from array import array
+from collections.abc import Sequence
 
 from tokenizers import AddedToken, decoders
 from tokenizers import Tokenizer as Backend
@@ -54,3 +56,25 @@ def pieces() -> Tokenizer:
     backend.add_special_tokens([AddedToken(BOUNDARY, special=True, normalized=False)])
     backend.decoder = decoders.Fuse()
     return Tokenizer(backend)
+
+
+def spelling(words: Sequence[str]) -> tuple[Engine, Tokenizer]:
+    """A model that writes these words, each a token, and then ends, whatever the prompt of one
+    symbol: its positions are all that it looks at, and each stands for a word.
+    """
+    vocabulary = {word: i for i, word in enumerate(dict.fromkeys(["?", *words, BOUNDARY]))}
+    backend = Backend(backends.BPE(vocab=vocabulary, merges=[], unk_token=BOUNDARY))
+    backend.add_special_tokens([AddedToken(BOUNDARY, special=True, normalized=False)])
+    backend.decoder = decoders.Fuse()
+    width = len(words) + 1
+    config = ModelConfig(
+        "microgpt", len(vocabulary), block_size=width, n_embd=width, n_head=1, n_layer=1
+    )
+    weights = {
+        name: Weight(w.shape, array("d", [0.0]) * len(w.data))
+        for name, w in initial_weights(config, random.Random(1)).items()
+    }
+    for position, word in enumerate([*words, BOUNDARY]):
+        weights["wpe.weight"].data[position * width + position] = 1.0
+        weights["lm_head.weight"].data[vocabulary[word] * width + position] = 1.0
+    return open_engine("numpy", config, weights), Tokenizer(backend)

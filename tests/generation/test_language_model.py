@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import anexa
+from anexa.errors import AnexaError, UsageError
+from anexa.generation import LanguageModel, Sampler
+from anexa.model.folder import TEMPERATURE, Model, create_folder
+from tests.cli.process import anexa as anexa_command
+from tests.generation.models import config_of, letters, weights_of
+from tests.generation.parrot import DIRECT, KNOWN
+from tests.training.runs import each_engine
+
+QUESTION = [{"role": "user", "content": "riddle"}]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of texts."""
+    tokenizer = letters()
+    config = config_of("gpt2", tokenizer.vocab_size)
+    folder = tmp_path_factory.mktemp("texts") / "model"
+    create_folder(folder, Model(config, weights_of(config), tokenizer), "")
+    return folder
+
+
+# Texts
+
+
+def test_a_folder_is_a_text_or_a_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {anexa.load(where, engine="numpy").generate("ab") for where in (folder, str(folder))}
+    monkeypatch.chdir(folder)
+    model = anexa.load(".", engine="numpy")
+    assert texts == {model.generate("ab")}
+    assert model.name == "model"
+
+
+@each_engine
+def test_engines_are_chosen_by_name(engine: str, folder: Path) -> None:
+    model = anexa.load(folder, engine=engine)
+    assert model.engine.name == engine
+    assert model.generate("ab") == anexa.load(folder, engine="numpy").generate("ab")
+
+
+def test_texts_are_those_of_the_program(folder: Path, parrot: Path, tmp_path: Path) -> None:
+    model = anexa.load(folder, engine="numpy")
+    options = ["--engine", "numpy", "--json"]
+    result = anexa_command("generate", folder, "--prompt", "ab", *options, cwd=tmp_path)
+    [sample] = json.loads(result.stdout)["samples"]
+    assert sample["text"] == model.generate("ab")
+    asked = ["--top-k", "3", "--top-p", "0.9", "--seed", "5", "--max-tokens", "50", "--stop", "b"]
+    asked += ["--temperature", "2"]
+    result = anexa_command("generate", folder, "--prompt", "a", *asked, *options, cwd=tmp_path)
+    [sample] = json.loads(result.stdout)["samples"]
+    assert sample["text"] == model.generate(
+        "a", top_k=3, top_p=0.9, seed=5, max_tokens=50, stop=["b"], temperature=2
+    )
+    asked = ["--prompt", "riddle", "--temperature", "3", "--seed", "9"]
+    result = anexa_command("generate", parrot, *asked, *options, cwd=tmp_path)
+    [sample] = json.loads(result.stdout)["samples"]
+    answer = anexa.load(parrot, engine="numpy").chat(QUESTION, temperature=3, seed=9)
+    assert (sample["reasoning"], sample["content"]) == (answer.reasoning, answer.content)
+
+
+def test_a_stream_is_the_text(folder: Path) -> None:
+    model = anexa.load(folder, engine="numpy")
+    pieces = list(model.stream("ab", max_tokens=30, temperature=1.5))
+    assert len(pieces) > 1
+    assert "".join(pieces) == model.generate("ab", max_tokens=30, temperature=1.5)
+    assert model.generate("ab") == model.generate("ab"), "each begins the draws anew"
+    assert model.generate("ab") != model.generate("ab", seed=7)
+
+
+def test_what_means_nothing_is_refused(folder: Path, parrot: Path) -> None:
+    model, answers = anexa.load(folder), anexa.load(parrot)
+    with pytest.raises(UsageError, match="temperature must be 0 or more, not -1"):
+        model.generate(temperature=-1)
+    with pytest.raises(UsageError, match="max-tokens must be at least 1, not 0"):
+        answers.chat(QUESTION, max_tokens=0)
+    with pytest.raises(UsageError, match="top-k must be at least 1, not 0"):
+        answers.chat(QUESTION, top_k=0)
+    with pytest.raises(UsageError, match="there is no engine 'abacus'"):
+        anexa.load(folder, engine="abacus")
+
+
+def test_there_is_no_such_folder(tmp_path: Path) -> None:
+    with pytest.raises(AnexaError, match="nowhere is not a model folder: there is no such folder"):
+        anexa.load(tmp_path / "nowhere")
+    with pytest.raises(AnexaError, match=r"config\.json"):
+        anexa.load(tmp_path)
+
+
+# The temperature
+
+
+def with_generation_config(folder: Path, to: Path, text: str | None) -> Path:
+    """A copy of a model, with this in its `generation_config.json`."""
+    shutil.copytree(folder, to)
+    if text is None:
+        (to / "generation_config.json").unlink()
+    else:
+        (to / "generation_config.json").write_text(text, encoding="utf-8")
+    return to
+
+
+@pytest.mark.parametrize(
+    ("text", "temperature"),
+    [
+        (None, TEMPERATURE),
+        ("{}", TEMPERATURE),
+        ('{"temperature": 0.3}', 0.3),
+        ('{"do_sample": true, "temperature": 2}', 2.0),
+        ('{"do_sample": true, "temperature": 0}', 0.0),
+        ('{"do_sample": false}', 0.0),
+        ('{"do_sample": false, "temperature": 0.7}', 0.0),
+    ],
+)
+def test_the_temperature_is_the_models_own(
+    text: str | None, temperature: float, folder: Path, tmp_path: Path
+) -> None:
+    model = anexa.load(with_generation_config(folder, tmp_path / "m", text), engine="numpy")
+    assert model.temperature == temperature
+    assert model.sampling().temperature == temperature
+    assert model.sampling(seed=3).temperature == temperature
+    assert model.sampling(1.5, top_k=2).temperature == 1.5
+    assert model.sampling(0).temperature == 0
+    assert model.generate("ab") == model.generate("ab", temperature=temperature)
+
+
+@pytest.mark.parametrize("value", ['"warm"', "-1", "NaN", "Infinity", "null", "[]", "1e999"])
+def test_a_temperature_that_is_none_is_refused(value: str, folder: Path, tmp_path: Path) -> None:
+    copy = with_generation_config(folder, tmp_path / "m", f'{{"temperature": {value}}}')
+    with pytest.raises(AnexaError, match=r"generation_config\.json"):
+        anexa.load(copy)
+
+
+def test_a_model_that_is_written_keeps_its_temperature(folder: Path, parrot: Path) -> None:
+    assert anexa.load(folder).temperature == TEMPERATURE
+    assert anexa.load(parrot).temperature == 0
+
+
+# Answers
+
+
+def test_an_answer_has_its_thought_apart(parrot: Path) -> None:
+    model = anexa.load(parrot, engine="numpy")
+    answer = model.chat(QUESTION)
+    assert f"<think>{answer.reasoning}</think>{answer.content}" == KNOWN["riddle"]
+    assert answer.finish_reason == "stop"
+    assert answer.trouble is None
+    direct = model.chat(QUESTION, thinking=False)
+    assert (direct.reasoning, direct.content) == (None, DIRECT["riddle"])
+    short = model.chat(QUESTION, max_tokens=3)
+    assert (short.reasoning, short.tokens, short.finish_reason) == ("hm", 3, "length")
+    stopped = model.chat(QUESTION, stop=["2"])
+    assert (stopped.reasoning, stopped.content) == ("hm\nhm", "4")
+
+
+@each_engine
+def test_every_engine_answers_alike(engine: str, parrot: Path) -> None:
+    answer = anexa.load(parrot, engine=engine).chat([{"role": "user", "content": "2+3"}])
+    assert f"<think>{answer.reasoning}</think>{answer.content}" == KNOWN["2+3"]
+
+
+def test_an_answer_ends_with_the_context(parrot: Path) -> None:
+    model = anexa.load(parrot, engine="numpy")
+    block_size = model.engine.config.block_size
+    for thinking in (True, False):
+        messages = [{"role": "user", "content": "x" * (block_size - 10)}]
+        answer = model.chat(messages, thinking=thinking, temperature=0)
+        read = model.length(messages) + (0 if thinking else 2)
+        if answer.finish_reason == "length":
+            assert read + answer.tokens == block_size
+        else:
+            assert read + answer.tokens < block_size
+    messages = [{"role": "user", "content": "x" * block_size}]
+    with pytest.raises(AnexaError, match="prompt is 98 tokens long, but the model sees 96 at once"):
+        model.chat(messages)
+
+
+def test_a_model_of_texts_does_not_answer(folder: Path) -> None:
+    model = anexa.load(folder)
+    assert model.chat_template is None
+    with pytest.raises(AnexaError, match=r"^model continues texts, and does not answer: use gen"):
+        model.chat(QUESTION)
+    with pytest.raises(AnexaError, match=r"^model continues texts, and does not answer: use gen"):
+        model.answer(QUESTION, Sampler(model.sampling()))
+
+
+@pytest.mark.parametrize("unknown", ["×", "😀", "\ud83d", "\0", "é"])
+def test_a_question_that_cannot_be_read_is_refused(unknown: str, parrot: Path) -> None:
+    model = LanguageModel.open(parrot, "numpy")
+    messages = [{"role": "user", "content": f"7{unknown}8" * 300}]
+    sentence = f"this model has never seen {unknown!r}: leave it out of the prompt"
+    for refused in (model.chat, model.length):
+        with pytest.raises(AnexaError) as error:
+            refused(messages)
+        assert str(error.value) == sentence
