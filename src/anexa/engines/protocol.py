@@ -143,8 +143,11 @@ class Engine(Protocol):
 
 
 @runtime_checkable
-class RowsEngine(Engine, Protocol):
-    """An engine that also reads many texts of one length at once: numpy and torch."""
+class RowsEngine(Protocol):
+    """What an engine has that also reads many texts of one length at once: numpy and torch."""
+
+    name: str
+    config: ModelConfig
 
     def new_cache(self, rows: int = 1) -> Cache:
         """A cache for so many texts, that has read nothing."""

@@ -40,7 +40,8 @@ class Share:
         half = (
             z / (1 + z * z / n) * math.sqrt(self.value * (1 - self.value) / n + z * z / (4 * n * n))
         )
-        return max(0.0, middle - half), min(1.0, middle + half)
+        # Rounding could leave a share of all or nothing just outside.
+        return min(self.value, max(0.0, middle - half)), max(self.value, min(1.0, middle + half))
 
 
 @dataclass(frozen=True)

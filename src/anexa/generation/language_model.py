@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from anexa.engines import open_engine
+from anexa.engines import Engine, open_engine
 from anexa.errors import AnexaError
 from anexa.generation.dialogue import Answer
 from anexa.generation.sampling import Sampler, Sampling
@@ -32,9 +32,8 @@ class LanguageModel:
         temperature: that it should be used with.
     """
 
-    def __init__(self, name: str, model: Model, engine: str = "auto") -> None:
-        self.name = name
-        self.engine = open_engine(engine, model.config, model.weights)
+    def __init__(self, name: str, model: Model, engine: Engine) -> None:
+        self.name, self.engine = name, engine
         self.tokenizer = model.tokenizer
         self.chat_template = model.chat_template
         self.temperature = model.temperature
@@ -47,9 +46,9 @@ class LanguageModel:
             AnexaError: it is no model folder, or is damaged.
             UsageError: there is no such engine.
         """
-        if folder is None:
-            return cls("anexa", load_model(BUNDLED), engine)
-        return cls(folder.resolve().name, load_model(folder), engine)
+        model = load_model(BUNDLED if folder is None else folder)
+        name = "anexa" if folder is None else folder.resolve().name
+        return cls(name, model, open_engine(engine, model.config, model.weights))
 
     def generate(self, prompt: str = "", *, max_tokens: int = 200, **settings: Any) -> str:
         """The text that continues a prompt, without it.

@@ -1,7 +1,7 @@
 """Learning from its own thoughts: those that lead to the truth, step by step, become likelier.
 
 The policy gradient (Williams, 1992) in its simplest form: of several thoughts about a problem, each
-is rewarded with 1 if every step of it and its answer are true, else with 0, and what it gains beyond
+is rewarded with 1 if every step of it and its answer are true, else with 0. What it gains beyond
 the mean of them weighs its tokens, all tokens of a step alike. Each thought is used once, so the
 ratios and bounds of later methods would be 1 and never reached.
 """
@@ -9,7 +9,7 @@ ratios and bounds of later methods would be 1 and never reached.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,14 +69,22 @@ class Reinforcement:
         model: that thinks about arithmetic.
         engine: with its weights; numpy or torch, and an optimizer.
         plan: how.
+        reward: whether an answer to a problem, thought included, is to become likelier.
 
     Attributes:
         best: the weights with the highest accuracy so far; None while those of the beginning are
             not surpassed.
     """
 
-    def __init__(self, model: Model, engine: Engine, plan: Plan) -> None:
+    def __init__(
+        self,
+        model: Model,
+        engine: Engine,
+        plan: Plan,
+        reward: Callable[[Problem, str], bool] | None = None,
+    ) -> None:
         assert model.chat_template is not None
+        self._reward = reward or is_true
         self._template, self._tokenizer = model.chat_template, model.tokenizer
         self._engine, self._plan = engine, plan
         self._rng = random.Random(f"{plan.seed} reinforcement")
@@ -105,7 +113,7 @@ class Reinforcement:
         problems = [_draw(self._rng) for _ in range(self._plan.problems)]
         repeated = [problem for problem in problems for _ in range(samples)]
         prompts, texts = self._answers(repeated, self._choose)
-        rewards = np.array([self._right(p, t) for p, t in zip(repeated, texts)], float)
+        rewards = np.array(self._rewards(repeated, texts), float)
         grouped = rewards.reshape(-1, samples)
         advantages = (grouped - grouped.mean(axis=1, keepdims=True)).ravel()
         used = np.flatnonzero(advantages)  # of a problem always or never solved there is nothing
@@ -124,7 +132,7 @@ class Reinforcement:
     def _accuracy(self) -> float:
         """The share of held-out problems that are solved by a thought that is wholly true."""
         _, texts = self._answers(self._validation, likeliest)
-        right = [self._right(p, t) for p, t in zip(self._validation, texts)]
+        right = self._rewards(self._validation, texts)
         return sum(right) / len(right)
 
     def _answers(
@@ -135,11 +143,17 @@ class Reinforcement:
         prompts = [self._tokenizer.encode(render(self._template, turns)) for turns in questions]
         return prompts, continuations(self._engine, prompts, self._tokenizer.boundary, choose)
 
-    def _right(self, problem: Problem, text: list[int]) -> bool:
-        thought, closed, answer = self._tokenizer.decode(text).partition(END_THINK)
-        if not (closed and thought.startswith(THINK) and answer == problem.answer):
-            return False
-        return check(problem.question, thought.removeprefix(THINK), answer).all_true
+    def _rewards(self, problems: list[Problem], texts: list[list[int]]) -> list[bool]:
+        answers = map(self._tokenizer.decode, texts)
+        return [self._reward(problem, answer) for problem, answer in zip(problems, answers)]
+
+
+def is_true(problem: Problem, answer: str) -> bool:
+    """Whether an answer is right, and every step of the thought before it."""
+    thought, closed, said = answer.partition(END_THINK)
+    if not (closed and thought.startswith(THINK) and said == problem.answer):
+        return False
+    return check(problem.question, thought.removeprefix(THINK), said).all_true
 
 
 def _draw(rng: random.Random, *, test: bool = False) -> Problem:

@@ -1,0 +1,69 @@
+"""A model that knows arithmetic by heart: what is measured of it is known beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from anexa.data.arithmetic.problems import Problem, problem
+from anexa.data.arithmetic.questions import parse_question
+from anexa.engines import Cache, Logits
+from anexa.generation import LanguageModel
+from anexa.model.chat import ASSISTANT, CHAT_TEMPLATE, END_THINK, THINK, USER
+from anexa.model.config import ModelConfig
+from anexa.model.folder import Model
+from anexa.training.dialogues import Arithmetic
+
+TOKENIZER = Arithmetic().tokenizer("char")
+Answerer = Callable[[Problem, str], str]
+"""Of a problem, and what it has been made to say already, all that it says."""
+
+
+class Oracle:
+    """A `RowsEngine` whose likeliest token is the next one of an answer."""
+
+    name, dtype = "oracle", "float32"
+
+    def __init__(self, answerer: Answerer) -> None:
+        self.config = ModelConfig("llama", TOKENIZER.vocab_size, 512, 8, 2, 1)
+        self._answerer = answerer
+
+    def new_cache(self, rows: int = 1) -> Cache:
+        return Cache([[] for _ in range(rows)])
+
+    def next_logits_of_rows(self, tokens: Sequence[Sequence[int]], cache: Cache) -> Logits:
+        logits = np.zeros((len(tokens), TOKENIZER.vocab_size))
+        for row, (text, new) in enumerate(zip(cache.layers, tokens)):
+            text += new
+            logits[row, self._next(text)] = 9.0
+        return logits
+
+    def keep_rows(self, cache: Cache, rows: Sequence[int]) -> None:
+        cache.layers = [cache.layers[row] for row in rows]
+
+    def _next(self, text: list[int]) -> int:
+        prompt, _, said = TOKENIZER.decode(text).partition(ASSISTANT)
+        asked = parse_question(prompt.removeprefix(USER))
+        assert asked is not None
+        answer = self._answerer(problem(*asked), said)
+        assert answer.startswith(said)
+        rest = TOKENIZER.encode(answer[len(said) :])
+        return rest[0] if rest else TOKENIZER.boundary
+
+
+def oracle(answerer: Answerer) -> LanguageModel:
+    """A model that answers as told."""
+    engine: Any = Oracle(answerer)  # it answers, and has no weights
+    return LanguageModel("oracle", Model(engine.config, {}, TOKENIZER, CHAT_TEMPLATE), engine)
+
+
+def thinks(problem: Problem, said: str) -> str:
+    """The truth, or what follows from what it was made to think; without a thought always 7."""
+    if said.startswith(THINK + END_THINK):
+        return f"{THINK}{END_THINK}7"
+    thought, closed, _ = said.partition(END_THINK)
+    if closed:
+        return f"{thought}{END_THINK}{thought.rpartition(':')[2]}"
+    return f"{THINK}{problem.thought}{END_THINK}{problem.answer}"

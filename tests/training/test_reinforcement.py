@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from anexa.engines import Engine, Optimizer, open_engine
+from anexa.model.chat import CHAT_TEMPLATE
+from anexa.model.config import ModelConfig
+from anexa.model.folder import Model
+from anexa.model.weights import initial_weights
+from anexa.training.dialogues import Arithmetic
+from anexa.training.reinforcement import Plan, Reinforcement
+from tests.cli.process import anexa
+
+PLAN = Plan(steps=3, problems=2, samples=4, validation=4, evaluations=3)
+
+
+def model(block_size: int = 64) -> Model:
+    tokenizer = Arithmetic().tokenizer("char")
+    config = ModelConfig("llama", tokenizer.vocab_size, block_size, n_embd=8, n_head=2, n_layer=1)
+    return Model(config, initial_weights(config, random.Random(1)), tokenizer, CHAT_TEMPLATE)
+
+
+def engine_of(model: Model) -> Engine:
+    return open_engine("numpy", model.config, model.weights, optimizer=Optimizer(clip=1.0))
+
+
+def test_where_no_thought_is_true_nothing_is_learned() -> None:
+    """And where nothing got better, nothing is kept."""
+    ignorant = model(512)
+    engine = engine_of(ignorant)
+    reinforcement = Reinforcement(ignorant, engine, PLAN)
+    rounds = list(reinforcement)
+    assert [r.step for r in rounds] == [0, 1, 2, 3]
+    assert [r.reward for r in rounds] == [None, 0, 0, 0]
+    assert [r.accuracy for r in rounds] == [0, 0, 0, 0]
+    assert reinforcement.best is None
+    assert engine.weights() == engine_of(ignorant).weights()
+
+
+def test_what_is_rewarded_becomes_likelier_and_the_rest_less() -> None:
+    """Here every answer that begins with a digit is rewarded: a model soon begins so."""
+    naive = model(96)
+    plan = Plan(steps=40, problems=4, samples=8, learning_rate=0.03, validation=10, evaluations=2)
+    engine = engine_of(naive)
+    reinforcement = Reinforcement(naive, engine, plan, lambda _, answer: answer[:1].isdigit())
+    rounds = list(reinforcement)
+    rewards = [r.reward for r in rounds if r.reward is not None]
+    assert sum(rewards[-10:]) / 10 > 0.5 > 0.25 > sum(rewards[:3]) / 3
+    assert rounds[-1].accuracy == 1.0
+    assert reinforcement.best is not None
+
+
+def test_it_is_a_function_of_its_seed() -> None:
+    def run(seed: int) -> list[object]:
+        plan = Plan(steps=2, problems=2, samples=4, validation=2, seed=seed)
+        engine = engine_of(model(96))
+        return [list(Reinforcement(model(96), engine, plan)), engine.weights()]
+
+    assert run(1) == run(1)
+
+
+def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for arguments, words in (
+        (["nothing"], "nothing is not a model folder"),
+        (["m", "--out", "there"], "there exists already"),
+        (["m", "--learning-rate", "0"], "--learning-rate must be above 0"),
+        (["m", "--samples", "1"], "--samples"),
+    ):
+        result = anexa("reinforce", *arguments, cwd=tmp_path)
+        assert result.returncode in (1, 2)
+        assert words in result.stderr
+        assert result.stderr.count("\n") == 1
