@@ -7,6 +7,10 @@ class AnexaError(Exception):
     exit_status = 1
 
 
+class AnexaWarning(UserWarning):
+    """Something that the user should know and that stops nothing: shown as its message alone."""
+
+
 class UsageError(AnexaError):
     """A command or a setting that cannot be meant: exit status 2."""
 

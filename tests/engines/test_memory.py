@@ -121,7 +121,7 @@ def test_where_memory_is_short_fewer_rows_are_read_at_once(said: dict[str, Any])
 
 def test_where_one_row_is_too_much_a_sentence_says_so(said: dict[str, Any]) -> None:
     message = said["none"]["message"]
-    assert "--micro-batch" in message
+    assert "--block-size" in message
     assert "1 row of" in message
     assert "\n" not in message
     assert ". " not in message

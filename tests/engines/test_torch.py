@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -222,3 +224,38 @@ def test_compiled_training_is_training(model_type: str) -> None:
     )
     assert train(compiled, 5) == pytest.approx(train(plain, 5), rel=1e-5)
     assert compiled.loss(BATCH) == pytest.approx(plain.loss(BATCH), rel=1e-5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere compilers have other names")
+def test_where_the_compiler_does_not_work_training_goes_on_without_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Such as one without Python's headers, or that cannot write: here one that only fails."""
+    broken = tmp_path / "broken-c++"
+    broken.write_text("#!/bin/sh\necho no >&2\nexit 1\n", encoding="ascii")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CXX", str(broken))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    program = """
+import random
+from anexa.engines import Batch, Machine, open_engine
+from anexa.model.config import ModelConfig
+from anexa.model.weights import initial_weights
+config = ModelConfig("gpt2", 7, block_size=6, n_embd=8, n_head=2, n_layer=1)
+weights = initial_weights(config, random.Random(1))
+batch = Batch.from_rows([[1, 2, 3], [4, 5]])
+plain, compiled = (
+    open_engine("torch", config, weights, machine=Machine(compiled=c)) for c in (False, True)
+)
+for _ in range(2):
+    assert plain.train_step(batch, 0.01) == compiled.train_step(batch, 0.01)
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("training goes on without torch.compile, which failed") == 1

@@ -6,7 +6,8 @@ import io
 import os
 import sys
 import traceback
-from typing import Annotated
+import warnings
+from typing import Annotated, TextIO
 
 import typer
 
@@ -21,7 +22,7 @@ from anexa.cli.reinforce import reinforce
 from anexa.cli.runs import runs
 from anexa.cli.train import train
 from anexa.cli.verify import verify
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, AnexaWarning
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -61,6 +62,7 @@ def main() -> None:
     """Run the program: an error is one sentence, its exit status 2 for usage and 1 for the rest."""
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    warnings.showwarning = _show_warning
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a model may write what a code page has not
             stream.reconfigure(errors="replace")
@@ -77,6 +79,22 @@ def main() -> None:
         sentence, status = _explain(error)
         print(f"anexa: {sentence}", file=sys.stderr)
         sys.exit(status)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Our own warnings as one sentence, others as Python shows them."""
+    if issubclass(category, AnexaWarning):
+        text = f"anexa: {message}\n"
+    else:
+        text = warnings.formatwarning(message, category, filename, lineno, line)
+    print(text, end="", file=file or sys.stderr)
 
 
 def _explain(error: Exception) -> tuple[str, int]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from anexa.errors import AnexaError, UsageError
+from anexa.errors import AnexaError, AnexaWarning, UsageError
 from anexa.model.config import ModelConfig
 
 DTYPES = ("float32", "bf16", "float64")
@@ -81,9 +82,20 @@ def choose_machine(
         dtype = "bf16" if wide and _computes_bf16(kind) else "float32"
     elif dtype == "bf16" and not _computes_bf16(kind):
         raise AnexaError(f"--dtype bf16 cannot be on this {kind}: leave it out to train in float32")
-    if compiled is None:
-        compiled = kind == "cuda" and shutil.which("cc") is not None and sys.platform == "linux"
-    return Machine(device, dtype, compiled)
+    wanted = kind == "cuda" if compiled is None else compiled
+    hindrance = _no_compiler(kind) if wanted else None
+    if hindrance:
+        warnings.warn(f"training goes on without torch.compile: {hindrance}", AnexaWarning, 2)
+    return Machine(device, dtype, wanted and not hindrance)
+
+
+def _no_compiler(kind: str) -> str | None:
+    """Why PyTorch's compiler cannot work for a kind of device here; None if it may."""
+    if sys.platform == "win32" or kind == "mps":
+        return f"it is not for {'Windows' if kind != 'mps' else 'mps'}"
+    if not any(map(shutil.which, ("cc", "gcc", "c++", "g++", "clang++"))):
+        return "there is no C compiler"
+    return None
 
 
 def _device(asked: str) -> str:

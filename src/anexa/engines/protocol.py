@@ -5,14 +5,15 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
-
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
 
-Logits: TypeAlias = npt.NDArray[Any]  # of floats
+if TYPE_CHECKING:  # engines of plain Python need no NumPy
+    import numpy.typing as npt
+
+Logits: TypeAlias = "npt.NDArray[Any]"  # of floats
 
 IGNORE = -100  # a target that no loss is taken of: the number PyTorch and transformers use
 

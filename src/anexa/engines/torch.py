@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from array import array
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +17,12 @@ from anexa.engines.operations.torch import LayerCache, TorchOperations
 from anexa.engines.optimizers import Optimizer
 from anexa.engines.optimizers.torch import TorchOptimizer
 from anexa.engines.protocol import Batch, Cache, Logits, Update
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, AnexaWarning
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight, Weights
+
+Result = TypeVar("Result")
 
 
 class Network(nn.Module):
@@ -76,15 +79,17 @@ class TorchEngine:
         self._kind = machine.device.partition(":")[0]
         self._dtype: torch.dtype = getattr(torch, self.dtype)
         self._product_dtype = torch.bfloat16 if machine.dtype == "bf16" else self._dtype
-        self._network = Network(config, {name: self._tensor(w) for name, w in weights.items()})
         self._rank, self._processes = distributed.processes()
-        self._training = distributed.spread(self._network, machine.sharded)
+        with self._whole_model():
+            self._network = Network(config, {name: self._tensor(w) for name, w in weights.items()})
+            self._training = distributed.spread(self._network, machine.sharded)
         self._optimizer = TorchOptimizer(
             optimizer, config, self._network.weights(), self._product_dtype
         )
         self._dropout, self._seed, self._step = optimizer.dropout, optimizer.seed, 0
+        self._step_module: Callable[..., Tensor] = self._training
         if machine.compiled:
-            self._training = torch.compile(self._training)  # type: ignore[assignment]
+            self._step_module = torch.compile(self._training)
         self._tokens_at_once = rows_at_once(config, machine) * config.block_size
 
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
@@ -94,13 +99,14 @@ class TorchEngine:
             return cast("list[list[float]]", logits_BTV[0].tolist())
 
     def loss(self, batch: Batch) -> float:
-        total = 0.0
+        def work() -> float:
+            pieces = self._pieces(batch, slice(None))
+            return sum(float(self._network(*piece).item()) for piece in pieces)
+
         # In the precision in which the model will be used. No `inference_mode`: parts of weights
         # are put together in memory that training uses too.
         with torch.no_grad():
-            for x_BT, y_BT, divisor in self._pieces(batch, slice(None)):
-                total += self._network(x_BT, y_BT, divisor).item()
-        return total
+            return self._fitting(work, batch)
 
     def gradients(self, batch: Batch) -> tuple[float, Weights]:
         loss = self._backward(batch).item()
@@ -109,7 +115,8 @@ class TorchEngine:
 
     def train_step(self, batch: Batch, learning_rate: float) -> Update:
         loss = self._backward(batch, self._dropout)
-        norm = self._optimizer.step(learning_rate)
+        with self._whole_model():
+            norm = self._optimizer.step(learning_rate)
         self._step += 1
         return Update(*torch.stack((loss, norm.to(loss.dtype))).tolist())
 
@@ -145,27 +152,50 @@ class TorchEngine:
         self._optimizer.resume({key: self._tensor(w) for key, w in state.items()}, step)
 
     def _backward(self, batch: Batch, dropout: float = 0.0) -> Tensor:
-        """The loss; every weight's `grad` is its derivative in it. Of fewer rows at once where
-        memory is short.
+        """The loss; every weight's `grad` is its derivative in it."""
+        return self._fitting(lambda: self._accumulate(batch, dropout), batch)
+
+    def _fitting(self, work: Callable[[], Result], batch: Batch) -> Result:
+        """Have work on a batch done, with fewer rows at once where memory is short.
+
+        Raises:
+            AnexaError: it is not enough for one row.
         """
         while True:
             try:
-                return self._accumulate(batch, dropout)
-            except (torch.OutOfMemoryError, RuntimeError) as error:
+                return work()
+            except RuntimeError as error:
                 if not _out_of_memory(error):
                     raise
                 rows = min(self._rows(batch.shape[1]), batch.shape[0] // self._processes)
                 if rows == 1 or self._processes > 1:
+                    lower = "--block-size, --n-embd or --n-layer" if rows == 1 else "--micro-batch"
                     raise AnexaError(
-                        f"the memory of {self._machine.device} is not enough to train on {rows} "
+                        f"the memory of {self._machine.device} is not enough for {rows} "
                         f"row{'s' if rows > 1 else ''} of {batch.shape[1]} tokens at once: lower "
-                        "--micro-batch, then --block-size or the size of the model; the last "
-                        "checkpoint is whole"
+                        f"{lower}; the last checkpoint is whole"
                     ) from error
                 self._tokens_at_once = rows // 2 * batch.shape[1]
             self._optimizer.zero_grad()
             if self._kind == "cuda":
                 torch.cuda.empty_cache()
+
+    @contextmanager
+    def _whole_model(self) -> Iterator[None]:
+        """What is done here takes memory for every weight.
+
+        Raises:
+            AnexaError: there is not enough.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+            raise AnexaError(
+                f"the memory of {self._machine.device} is not enough for this model: lower "
+                "--n-embd or --n-layer"
+            ) from error
 
     def _accumulate(self, batch: Batch, dropout: float) -> Tensor:
         pieces = self._pieces(batch, slice(self._rank, None, self._processes))
@@ -180,10 +210,26 @@ class TorchEngine:
                     self._kind, torch.bfloat16, enabled=self._machine.dtype == "bf16"
                 ):
                     # The processes' gradients are averaged, where their sum is wanted.
-                    share = self._training(x_BT, y_BT, divisor / self._processes, dropout)
-                share.backward()
+                    share = self._call(x_BT, y_BT, divisor / self._processes, dropout)
+                share.backward()  # type: ignore[no-untyped-call]
             loss += share.detach()
         return distributed.mean(loss)
+
+    def _call(self, *inputs: Any) -> Tensor:
+        """The network as it is trained: compiled, unless the compiler turns out not to work."""
+        try:
+            share: Tensor = self._step_module(*inputs)
+        except RuntimeError as error:
+            if self._step_module is self._training or _out_of_memory(error):
+                raise
+            # Whatever else it is comes again without the compiler, or was the compiler's.
+            self._step_module = self._training
+            line = str(error).strip().partition("\n")[0]
+            warnings.warn(
+                f"training goes on without torch.compile, which failed: {line}", AnexaWarning, 2
+            )
+            share = self._training(*inputs)
+        return share
 
     def _pieces(self, batch: Batch, own: slice) -> list[tuple[Tensor, Tensor, float | Tensor]]:
         """Inputs, targets and divisors of some rows, as many at a time as memory has room for."""

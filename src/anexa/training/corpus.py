@@ -14,7 +14,6 @@ from anexa.errors import AnexaError, UsageError
 from anexa.model.files import read_bytes
 from anexa.model.folder import TEMPERATURE
 from anexa.model.tokenizer import LEAST_BYTES, Tokenizer
-from anexa.training.dialogues import Arithmetic
 
 MOST_BYTES = 1_000_000  # ids of byte-level BPE; of so many, most would never be seen
 # Bytes of text that BPE is trained on, at most. Where nearly all words differ, as in languages that
@@ -79,6 +78,8 @@ def open_corpus(
 ) -> Corpus:
     """The corpus that `spec` means: see `anexa.data.read_corpus`."""
     if spec in CORPORA and CORPORA[spec].generated:
+        from anexa.training.dialogues import Arithmetic  # with jinja2, which no text needs
+
         return Arithmetic()
     return Text(read_corpus(spec, layout, progress=progress))
 
