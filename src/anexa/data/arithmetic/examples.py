@@ -118,6 +118,9 @@ class Examples:
         for example in examples:
             batches[min(TOGETHER - 1, before * TOGETHER // total)].append(example)
             before += example.size
+        for batch in batches:
+            if not batch:  # the one before it is a single long example
+                batch.append(max(batches, key=len).pop())
         rng.shuffle(batches)
         return batches
 
