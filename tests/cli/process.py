@@ -23,9 +23,13 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def anexa(
-    *arguments: str | Path, cwd: Path, text: str = "", timeout: float = 120
+    *arguments: str | Path,
+    cwd: Path,
+    text: str = "",
+    timeout: float = 120,
+    errors: str = "strict",
 ) -> subprocess.CompletedProcess[str]:
-    """Run `anexa` to its end, with `text` as its input."""
+    """Run `anexa` to its end, with `text` as its input, which `errors` says how to encode."""
     return subprocess.run(
         [*ANEXA, *map(str, arguments)],
         cwd=cwd,
@@ -33,6 +37,7 @@ def anexa(
         input=text,
         capture_output=True,
         encoding="utf-8",
+        errors=errors,
         timeout=timeout,
         check=False,
     )

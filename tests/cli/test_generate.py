@@ -70,6 +70,94 @@ def test_sampling_options_are_obeyed(text_model: Path, tmp_path: Path) -> None:
     assert len(texts) == 1
 
 
+# Models that answer
+
+
+def test_json_has_thought_and_answer_apart(parrot: Path, tmp_path: Path) -> None:
+    report = samples(parrot, "--prompt", " 2+3 ", "-n", "2", cwd=tmp_path)
+    assert list(report) == ["model", "engine", "seed", "prompt", "samples"]
+    assert report["prompt"] == " 2+3 "
+    expected = {
+        "reasoning": "2+3:2+3+0=05:5",
+        "content": "5",
+        "tokens": len("2+3:2+3+0=05:5") + 3,
+        "finish_reason": "stop",
+        "trouble": None,
+    }
+    assert report["samples"] == [expected] * 2, "the model's own temperature is 0"
+    [sample] = samples(parrot, "--prompt", "2+3", "--no-think", cwd=tmp_path)["samples"]
+    assert (sample["reasoning"], sample["content"]) == (None, "5")
+
+
+def test_an_answer_is_shown_as_in_a_conversation(parrot: Path, tmp_path: Path) -> None:
+    options = [str(parrot), "--engine", "numpy", "--prompt"]
+    result = anexa("generate", *options, "riddle", "-n", "2", cwd=tmp_path)
+    assert result.stdout == "│ hm\n│ hm\n42\n" * 2
+    assert (result.returncode, result.stderr) == (0, "seed 42\n")
+    result = anexa("generate", *options, "riddle", "--no-think", cwd=tmp_path)
+    assert result.stdout == "no idea\n"
+
+
+def test_what_is_wrong_with_an_answer_is_said(parrot: Path, tmp_path: Path) -> None:
+    wrong = {
+        ("endless",): "the thought never ended, and so there is no answer",
+        ("twice",): "it began to think again",
+        ("riddle", "--max-tokens", "3"): "the thought was cut off after 3 tokens: allow more, or "
+        "ask for less",
+        ("hello", "--max-tokens", "6"): "the answer was cut off after 6 tokens: allow more, or "
+        "ask for less",
+    }
+    for (prompt, *options), sentence in wrong.items():
+        arguments = [str(parrot), "--prompt", prompt, *options]
+        [sample] = samples(*arguments, cwd=tmp_path)["samples"]
+        assert sample["trouble"] == sentence
+        result = anexa("generate", *arguments, "--engine", "numpy", cwd=tmp_path)
+        assert (result.returncode, result.stderr) == (0, f"({sentence})\nseed 42\n")
+        lines = result.stdout.splitlines()
+        assert [line for line in lines if not line.startswith("│ ")] == (
+            sample["content"].splitlines() if prompt != "twice" else ["so", "then"]
+        )
+
+
+def test_sampling_options_are_obeyed_by_answers(parrot: Path, tmp_path: Path) -> None:
+    asked = [str(parrot), "--prompt", "hello", "-n", "3"]
+    cold = samples(*asked, cwd=tmp_path)["samples"]
+    assert samples(*asked, "--temperature", "9", "--top-k", "1", cwd=tmp_path)["samples"] == cold
+    warm = samples(*asked, "--temperature", "9", "--max-tokens", "9", cwd=tmp_path)["samples"]
+    assert len({str(sample) for sample in warm}) == 3
+    [stopped] = samples(str(parrot), "--prompt", "hello", "--stop", "out", cwd=tmp_path)["samples"]
+    assert stopped["content"] == "I work "
+    assert stopped["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "sentence"),
+    [
+        ([], 2, "there is nothing to answer: ask something with --prompt"),
+        (["--prompt", " \n"], 2, "there is nothing to answer: ask something with --prompt"),
+        (["--prompt", "😀"], 1, "this model has never seen '😀': leave it out of the prompt"),
+        (
+            ["--prompt", "9" * 300],
+            1,
+            "the prompt is 302 tokens long, but the model sees 160 at once: shorten it",
+        ),
+        (["--prompt", "2+3", "--max-tokens", "0"], 2, "max-tokens must be at least 1, not 0"),
+        (
+            ["--prompt", "2+3", "--temperature", "-1"],
+            2,
+            "the temperature must be 0 or more, not -1.0",
+        ),
+    ],
+)
+def test_questions_that_cannot_be_answered(
+    options: list[str], status: int, sentence: str, parrot: Path, tmp_path: Path
+) -> None:
+    for form in ([], ["--json"]):
+        result = anexa("generate", parrot, "--engine", "numpy", *options, *form, cwd=tmp_path)
+        assert (result.returncode, result.stdout) == (status, "")
+        assert result.stderr == f"anexa: {sentence}\n"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such thing as a broken pipe")
 def test_a_reader_that_leaves_is_no_error(text_model: Path, tmp_path: Path) -> None:
     arguments = ["generate", str(text_model), "--engine", "numpy", "--max-tokens", "1000000"]

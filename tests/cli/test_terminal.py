@@ -79,15 +79,15 @@ class Terminal:
 
 
 @contextmanager
-def terminal(*arguments: str | Path, cwd: Path) -> Iterator[Terminal]:
-    """`anexa` in a terminal of 24 lines of 100 characters."""
+def terminal(*arguments: str | Path, cwd: Path, **variables: str) -> Iterator[Terminal]:
+    """`anexa` in a terminal of 24 lines of 100 characters, with these environment variables."""
     master, slave = os.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
     process = subprocess.Popen(
         [*ANEXA, *map(str, arguments)],
         cwd=cwd,
         # prompt_toolkit would wait for a terminal that answers where its cursor is.
-        env=environment(PROMPT_TOOLKIT_NO_CPR="1"),
+        env=environment(PROMPT_TOOLKIT_NO_CPR="1", **variables),
         stdin=slave,
         stdout=slave,
         stderr=slave,
@@ -145,6 +145,61 @@ def test_ctrl_c_ends_a_response_only(text_model: Path) -> None:
         t.expect("Prompt:")
         t.type("quit\r")
         assert t.end() == 0
+
+
+def test_thoughts_are_grey_and_answers_are_not(parrot: Path) -> None:
+    with terminal("chat", parrot, "--engine", "numpy", cwd=parrot.parent) as t:
+        t.expect("Ask something; /help lists commands")
+        t.expect("Prompt:")
+        t.type("2+3\r")
+        t.expect(r"│ 2\+3:2\+3\+0=05:5\n5\n✓ the one step is true\n\n")
+        t.expect("Prompt:")
+        t.type("/new\r")
+        t.expect("a new conversation\n")
+        t.expect("Prompt:")
+        t.type("2+4\r")
+        t.expect(r"│ 2\+4:2\+4\+0=07:7\n7\n✗ 2\+4\+0 is 6, not 07\n\n")
+        t.expect("Prompt:")
+        t.type("quit\r")
+        assert t.end() == 0
+    grey = re.search("\x1b\\[2m│ .*?\n", t.raw)
+    assert grey
+    assert re.fullmatch("(\x1b\\[2m[^\x1b]+\x1b\\[0m)+\r\n", grey.group()), "all of the line"
+    assert "\n5\r\n" in t.raw
+    assert "\x1b[32m✓ the one step is true\x1b[0m" in t.raw
+    assert "\x1b[31m✗ 2+4+0 is 6, not 07\x1b[0m" in t.raw
+
+
+def test_thoughts_are_apart_where_colours_are_off(parrot: Path) -> None:
+    options = ["--engine", "numpy"]
+    with terminal("chat", parrot, *options, cwd=parrot.parent, NO_COLOR="1") as t:
+        t.expect("Prompt:")
+        t.type("2+3\r")
+        t.expect(r"│ 2\+3:2\+3\+0=05:5\n5\n✓ the one step is true\n\n")
+        t.expect("Prompt:")
+        t.type(CTRL_D)
+        assert t.end() == 0
+    assert "\x1b[2m" not in t.raw
+    assert "\x1b[32m" not in t.raw
+
+
+def test_ctrl_c_ends_a_thought_only(parrot: Path) -> None:
+    with terminal("chat", parrot, "--engine", "scalar", cwd=parrot.parent) as t:
+        t.expect("Prompt:")
+        t.type("21*12\r")
+        t.expect(r"│ 21\*2:")  # it would go on for a minute
+        t.type(CTRL_C)
+        t.expect("…\n")
+        t.expect("Prompt:")
+        t.type("/think off\r")
+        t.expect("think off\n")
+        t.expect("Prompt:")
+        t.type("2+3\r")  # as the first question: what was cut short is forgotten
+        t.expect(r"\n5\n\n")
+        t.expect("Prompt:")
+        t.type(CTRL_D)
+        assert t.end() == 0
+        assert "Traceback" not in t.raw
 
 
 def test_training_shows_a_bar_and_then_talks(tmp_path: Path) -> None:

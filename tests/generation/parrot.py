@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 from anexa.data.arithmetic.examples import ALPHABET
+from anexa.data.arithmetic.problems import problem
 from anexa.engines import Batch, Optimizer, open_engine
 from anexa.model.chat import CHAT_TEMPLATE, MARKS, render
 from anexa.model.config import ModelConfig
@@ -16,7 +17,7 @@ from anexa.model.weights import initial_weights
 # What is asked, and what is written then, thoughts and their marks included.
 KNOWN = {
     "2+3": "<think>2+3:2+3+0=05:5</think>5",
-    "47+5": "<think>47+05:7+5+0=12,4+0+1=05:52\n52*1:2*1+0=02,5*1+0=05:52</think>52",
+    "21*12": f"<think>{problem('*', 21, 12).thought}</think>252",
     "2+4": "<think>2+4:2+4+0=07:7</think>7",
     "hello": "I work out sums.",
     "endless": "<think>it never ends",
@@ -27,14 +28,14 @@ KNOWN = {
     "again": "What?",
 }
 DIRECT = {"2+3": "5", "riddle": "no idea"}  # where no thought is wanted
-AFTER_HELLO = {"again": "hello again"}
+AFTER_HELLO = {"again": "hello again", "hello": KNOWN["hello"]}
 
 
 def write_parrot(folder: Path) -> Path:
     """The model's folder."""
     tokenizer = Tokenizer.of_characters([ALPHABET], begins_documents=False, marks=MARKS)
     config = ModelConfig(
-        "llama", tokenizer.vocab_size, block_size=96, n_embd=32, n_head=2, n_layer=2
+        "llama", tokenizer.vocab_size, block_size=160, n_embd=32, n_head=2, n_layer=2
     )
     weights = initial_weights(config, random.Random(1))
     engine = open_engine("numpy", config, weights, optimizer=Optimizer(muon=True, clip=1.0))
@@ -55,10 +56,10 @@ def write_parrot(folder: Path) -> Path:
             rows.append(tokenizer.encode(prompt + answer + BOUNDARY))
     batch = Batch.from_rows(rows, prompts)
     for step in range(1000):
-        loss, _ = engine.train_step(batch, 0.01 * (1 - step / 1000))
-        if loss < 0.005:
+        loss, _ = engine.train_step(batch, 0.02 * (1 - step / 1000))
+        if loss < 0.002:
             break
-    assert loss < 0.02, "it has not learned them"
+    assert loss < 0.01, "it has not learned them"
     model = Model(config, engine.weights(), tokenizer, CHAT_TEMPLATE, temperature=0.0)
     create_folder(folder, model, "")
     return folder

@@ -178,7 +178,7 @@ def test_an_answer_ends_with_the_context(parrot: Path) -> None:
         else:
             assert read + answer.tokens < block_size
     messages = [{"role": "user", "content": "x" * block_size}]
-    with pytest.raises(AnexaError, match="prompt is 98 tokens long, but the model sees 96 at once"):
+    with pytest.raises(AnexaError, match="prompt is 162 tokens long, but the model sees 160 at"):
         model.chat(messages)
 
 

@@ -81,18 +81,20 @@ class Dialogue(Conversation):
 
 def write(answer: Answer, *, shows_thoughts: bool = True) -> None:
     """Show an answer as it comes: dim, each line behind a bar, what is thought, then the rest."""
-    thought = None  # whether the line that is being written is; None at first
+    thought, written = False, False  # whether the line is thought; whether there is one
     try:
         for piece in answer:
             if piece.thought and not shows_thoughts:
                 continue
+            text = piece.text
             if piece.thought != thought:
-                if thought is not None:
-                    typer.echo()
-                if piece.thought:
-                    typer.echo(style("│ ", dim=True), nl=False)
                 thought = piece.thought
-            text = style(piece.text.replace("\n", "\n│ "), dim=True) if thought else piece.text
+                text = ("│ " if thought else "") + text.lstrip("\n")
+                if written:
+                    typer.echo()
+            written = True
+            if thought:
+                text = style(text.replace("\n", "\n│ "), dim=True)
             typer.echo(text, nl=False)
     finally:
         typer.echo()

@@ -48,7 +48,9 @@ class Answer:
         """What is wrong with the form of the answer, in words; None if nothing is."""
         if self.finish_reason == "length":
             where = "answer" if self.closed else "thought"
-            return f"the {where} was cut off after {self.tokens} tokens: allow more"
+            return (
+                f"the {where} was cut off after {self.tokens} tokens: allow more, or ask for less"
+            )
         if not self.closed:
             return "the thought never ended, and so there is no answer"
         return "it began to think again" if self.thoughts > 1 else None
