@@ -174,10 +174,3 @@ def test_bytes_that_are_no_text(parrot: Path) -> None:
     )
     assert (result.returncode, result.stderr) == (0, "")
     assert "this model has never seen '\ufffd': leave it out of the prompt\n" in result.stdout
-
-
-def test_a_way_of_thinking_that_there_is_not(parrot: Path) -> None:
-    result = anexa("chat", parrot, "--think", "aloud", cwd=parrot.parent)
-    assert result.returncode == 2
-    assert "aloud" in result.stderr
-    assert result.stderr.count("\n") == 1
