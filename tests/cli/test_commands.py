@@ -36,6 +36,8 @@ OPTIONS = {
     ],
     "chat": SAMPLING,
     "generate": [*SAMPLING, "--prompt", "--n", "--stop", "--json"],
+    "reinforce": ["--steps", "--samples", "--learning-rate", "--out", "--seed", "--json"],
+    "eval": ["--problems", "--seed", "--engine", "--json"],
     "runs": ["--json"],
     "compare": ["--out", "--json"],
     "verify": ["--json"],
@@ -50,8 +52,10 @@ def test_help_names_every_command(tmp_path: Path) -> None:
     commands = re.findall(r"^  (\w+)  +[A-Z]", result.stdout.partition("Commands:")[2], re.M)
     assert commands == [
         "train",
+        "reinforce",
         "chat",
         "generate",
+        "eval",
         "runs",
         "compare",
         "verify",

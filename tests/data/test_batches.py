@@ -71,7 +71,7 @@ def test_windows_of_a_text_of_exactly_one_row() -> None:
 
 @pytest.mark.parametrize("n", [0, 1, 8])
 def test_a_text_shorter_than_a_row_is_refused(n: int) -> None:
-    with pytest.raises(AnexaError, match=rf"too short: .* rows of 9 tokens, .* it has {n}$"):
+    with pytest.raises(AnexaError, match=rf"too short: .* rows of 9 tokens, .* it has {n}: give"):
         Windows(range(n), 8, seed=1).batch(0, 1)
 
 

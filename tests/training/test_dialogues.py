@@ -29,7 +29,7 @@ from anexa.training import Run
 from anexa.training.checkpoint import STATE
 from anexa.training.corpus import open_corpus
 from anexa.training.dialogues import Arithmetic, DialogueRows, text_of
-from anexa.training.run import as_batch
+from anexa.training.evaluation import as_batch
 from tests.training.runs import finish, sums, weights_file
 
 LENGTH = 512
@@ -298,11 +298,15 @@ def test_it_has_no_epochs(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("spec", ["bpe:300", "elsewhere"])
-def test_it_has_its_own_tokenizer(spec: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("spec", ["bpe:300", "tokenizer.json"])
+def test_it_has_its_own_tokenizer(
+    spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tokenizer.json").write_text(TOKENIZER.to_json(), encoding="utf-8")
     with pytest.raises(UsageError, match=f"read by character: leave --tokenizer {spec} out"):
         Run.start(sums(tokenizer=spec), tmp_path / "m")
-    assert not list(tmp_path.iterdir())
+    assert not (tmp_path / "m").exists()
 
 
 def test_a_context_without_room_is_refused(tmp_path: Path) -> None:

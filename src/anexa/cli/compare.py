@@ -25,7 +25,7 @@ def compare(
     from anexa.cli.table import UNKNOWN, figure, show_table
     from anexa.model.files import read_bytes
     from anexa.training.metrics import read_metrics
-    from anexa.training.picture import draw_losses
+    from anexa.training.picture import can_draw, check_drawing, draw_losses
     from anexa.training.summary import summarise
 
     if len(folders) < 2:
@@ -37,7 +37,7 @@ def compare(
     names = [folder.name for folder in folders]
     if len(set(names)) < len(names) or "" in names:
         names = [str(folder) for folder in folders]
-    if out:
+    if out and can_draw():
         draw_losses([(n, *read_metrics(folder)) for n, folder in zip(names, folders)], out)
 
     settings = {name: None for run in runs for name in run.settings if name != "corpus"}
@@ -70,7 +70,8 @@ def compare(
         shown = [
             UNKNOWN if v is None else v if isinstance(v, str) else json.dumps(v) for v in these
         ]
-        rows.append([f"--{name.replace('_', '-')}", *shown])
+        rows.append([name if name == "betas" else f"--{name.replace('_', '-')}", *shown])
     show_table(("", *names), rows, right=names)
     if out:
+        check_drawing()  # said after the table, which needs nothing
         typer.echo(f"wrote {out}")

@@ -20,11 +20,12 @@ def corpora(
             "name": corpus.name,
             "summary": corpus.summary,
             "layout": corpus.layout,
-            "bytes": corpus.size,
+            "bytes": file.stat().st_size if file.exists() else corpus.size,
             "source": corpus.source,
-            "here": corpus.source is None or (cache_folder() / corpus.filename).exists(),
+            "here": corpus.source is None or file.exists(),
         }
         for corpus in CORPORA.values()
+        for file in [cache_folder() / corpus.filename]
     ]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from anexa.generation import LanguageModel, Sampler
 
 
+BETWEEN = "───"  # two texts of several lines
+
+
 def generate(
     folder: Annotated[
         Path | None, typer.Argument(help="The model folder. [default: the model that comes along]")
@@ -51,13 +54,22 @@ def generate(
     shown, stops = not as_json, stop or ()
     if model.chat_template is None:
         tokens = MAX_TOKENS if max_tokens is None else max_tokens
-        samples = [_continued(model, prompt, sampler, tokens, stops, shown) for _ in range(n)]
+
+        def one() -> dict[str, Any]:
+            return _continued(model, prompt, sampler, tokens, stops, shown)
+
     elif prompt.strip():
-        samples = [
-            _answered(model, prompt, sampler, think, max_tokens, stops, shown) for _ in range(n)
-        ]
+
+        def one() -> dict[str, Any]:
+            return _answered(model, prompt, sampler, think, max_tokens, stops, shown)
+
     else:
         raise UsageError("there is nothing to answer: ask something with --prompt")
+    samples: list[dict[str, Any]] = []
+    for _ in range(n):
+        if shown and samples and "\n" in samples[-1].get("text", ""):
+            typer.echo(BETWEEN)
+        samples.append(one())
     if shown:
         typer.echo(f"seed {seed}", err=True)
         return

@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 import warnings
+from collections.abc import Callable
 from typing import Annotated, TextIO
 
 import typer
@@ -32,9 +33,19 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="With --debug an error shows where in the code it arose.",
 )
-for command in (train, reinforce, chat, generate, runs, compare, verify, corpora):
-    app.command()(command)
-app.command("eval")(evaluate)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "train": train,
+    "reinforce": reinforce,
+    "chat": chat,
+    "generate": generate,
+    "eval": evaluate,
+    "runs": runs,
+    "compare": compare,
+    "verify": verify,
+    "corpora": corpora,
+}
+for name, command in COMMANDS.items():
+    app.command(name)(command)
 # An expression may begin with a minus.
 app.command(context_settings={"ignore_unknown_options": True})(graph)
 

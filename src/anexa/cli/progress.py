@@ -213,11 +213,15 @@ class JsonLines(PlainText):
 def opening(run: Run) -> list[str]:
     """What is about to happen."""
     s, config, machine = run.settings, run.config, run.machine
+    pauses = s.evaluations * run.history.reserve
     if run.steps:
-        end = f"{run.steps:,} steps, about {_duration(run.step_seconds * run.steps)}"
+        pauses = min(run.steps, s.evaluations) * run.history.reserve
+        seconds = run.step_seconds * run.steps + pauses
+        end = f"{run.steps:,} steps, about {_duration(seconds)}"
     else:
         assert s.minutes is not None
-        end = f"{s.minutes:g} min, about {s.minutes * 60 / run.step_seconds:,.0f} steps"
+        seconds = max(0.0, s.minutes * 60 - pauses)
+        end = f"{s.minutes:g} min, about {seconds / run.step_seconds:,.0f} steps"
     where = f"{machine.device}, {machine.dtype}" + (", compiled" if machine.compiled else "")
     if run.world.size > 1:
         where += f", {run.world.size} processes"

@@ -33,8 +33,8 @@ def train(
     preset: Annotated[
         Words,
         Option(
-            help="anexa, anexa-llama, microgpt, gpt2-10m, gpt2-30m or gpt2-124m: the model, and "
-            "the defaults of all that has none here. [default: anexa]",
+            help="anexa, anexa-llama, anexa-think, microgpt, gpt2-10m, gpt2-30m or gpt2-124m: the "
+            "model, and its own defaults. [default: anexa; for arithmetic anexa-think]",
         ),
     ] = None,
     n_layer: Annotated[Whole, Option(help="Blocks.")] = None,

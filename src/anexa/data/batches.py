@@ -76,7 +76,8 @@ class Windows(Text):
         if last < 0:
             raise AnexaError(
                 f"the text is too short: training sees rows of {self._length + 1} tokens, and "
-                f"without the part for validation it has {len(self._tokens)}"
+                f"without the part for validation it has {len(self._tokens)}: give a longer text, "
+                f"or a --block-size below {max(2, len(self._tokens))}"
             )
         return [self._row(rng.randint(0, last)) for _ in range(size)]
 
@@ -167,7 +168,10 @@ def split(tokens: Tokens, length: int, seed: int, fraction: float = 0.1) -> tupl
     n = len(tokens.borders if is_lines else tokens.ids) - 1
     if n < 2:
         what, remedy = (
-            ("a single document", "add a second line, or read it as running text")
+            (
+                "a single document",
+                "add a second line, or read it with --layout text",
+            )
             if is_lines
             else ("a single character or word", "give a longer text")
         )

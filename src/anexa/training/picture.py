@@ -73,6 +73,16 @@ class LossPicture:
             self._drawn = time.monotonic()
 
 
+def check_drawing() -> None:
+    """Make sure that pictures can be drawn.
+
+    Raises:
+        AnexaError: matplotlib is not installed.
+    """
+    if not can_draw():
+        raise AnexaError("pictures need matplotlib: pip install 'anexa[plot]'")
+
+
 def draw_losses(runs: Sequence[Run], path: Path) -> None:
     """Draw training and validation losses over steps, and where samples were taken.
 
@@ -86,8 +96,7 @@ def draw_losses(runs: Sequence[Run], path: Path) -> None:
     """
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"the name of a picture ends in {', '.join(SUFFIXES)}: {path} does not")
-    if not can_draw():
-        raise AnexaError("pictures need matplotlib: pip install 'anexa[plot]'")
+    check_drawing()
     import matplotlib
     from matplotlib.figure import Figure
 
