@@ -73,7 +73,7 @@ def train(
         Option(help="How the rate falls; wsd: warm up, stay, decay. [default: linear]"),
     ] = None,
     warmup: Annotated[
-        Real, Option(help="The share of the run in which it rises. [default: 0.05]")
+        Real, Option(help="The share of the run in which it rises. [default: 0.05, AdamW 0.15]")
     ] = None,
     weight_decay: Annotated[Real, Option(help="Of the matrices. [default: 0]")] = None,
     clip: Annotated[

@@ -55,7 +55,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "learning_rate": {"muon": 8e-3, "adamw": 4e-3},
         "betas": (0.9, 0.99),
         "schedule": "linear",
-        "warmup": 0.05,
+        "warmup": {"muon": 0.05, "adamw": 0.15},
         "weight_decay": 0.0,
         "clip": 1.0,
         "dropout": 0.0,

@@ -143,9 +143,9 @@ class Settings:
                 )
             given["batch_size"] = tokens // length
         settings |= given
-        rates = settings["learning_rate"]
-        if isinstance(rates, dict):  # a preset has one for each optimizer
-            settings["learning_rate"] = rates.get(settings["optimizer"], 1.0)
+        for name, value in settings.items():
+            if isinstance(value, dict):  # a preset has one for each optimizer
+                settings[name] = value.get(settings["optimizer"], value["muon"])
         return cls(**settings)
 
     def again(self, given: Mapping[str, Any]) -> Settings:
