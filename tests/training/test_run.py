@@ -366,6 +366,36 @@ def test_a_run_that_goes_on_has_one_history(names: Path, tmp_path: Path) -> None
     assert [record.step for record in records] == list(range(1, 21))
 
 
+def test_a_stop_changes_no_record(names: Path, tmp_path: Path) -> None:
+    """Also where a record is the mean over several steps, some of them before the stop."""
+    wanted = settings(names, steps=1000, block_size=4, batch_size=1)
+    whole = finish(Run.start(wanted, tmp_path / "whole"))
+    stop_after(Run.start(wanted, tmp_path / "m"), 131)
+    resumed = finish(Run.resume(tmp_path / "m"))
+    told = [
+        [(r.step, r.loss, r.learning_rate, r.gradient_norm) for r in read_metrics(run.folder)[0]]
+        for run in (whole, resumed)
+    ]
+    assert told[0] == told[1]
+    assert len(told[0]) == 500
+
+
+def test_an_evaluation_is_recorded_before_it_is_saved(names: Path, tmp_path: Path) -> None:
+    """Whoever is killed between the two has no checkpoint that knows more than the metrics."""
+    run = Run.start(settings(names), tmp_path / "m")
+    card = tmp_path / "m" / "README.md"
+    card.unlink()
+    card.mkdir()  # so that saving fails
+    with pytest.raises(AnexaError, match=r"README\.md"):
+        finish(run)
+    card.rmdir()
+    assert [r.step for r in read_metrics(tmp_path / "m")[0] if r.validation_loss] == [2]
+    assert read_state(tmp_path / "m").history.step == 0
+    finish(Run.resume(tmp_path / "m"))
+    records, _ = read_metrics(tmp_path / "m")
+    assert [record.step for record in records] == list(range(1, 21))
+
+
 def test_a_run_is_done_by_one_process_at_a_time(names: Path, tmp_path: Path) -> None:
     stop_after(Run.start(settings(names), tmp_path / "m"), 3)
     first, second = Run.resume(tmp_path / "m"), Run.resume(tmp_path / "m")

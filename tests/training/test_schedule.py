@@ -102,7 +102,27 @@ def test_the_time_left_is_that_of_the_steps_left(watch: Watch) -> None:
     assert clock.seconds == pytest.approx(108.0)
 
 
+@pytest.mark.parametrize("marks", [1, 7, 10, 100, 500])
+@pytest.mark.parametrize("steps", [1, 7, 29, 100, 1000])
+def test_no_mark_is_lost_to_rounding(steps: int, marks: int) -> None:
+    clock = Clock(steps, minutes=None)
+    passed = [
+        step
+        for step in range(1, steps + 1)
+        if clock.passed(marks, step, clock.progress(step - 1), clock.progress(step))
+    ]
+    assert len(passed) == min(marks, steps)
+    assert passed[-1] == steps
+
+
 # The clock, by minutes
+
+
+def test_marks_are_passed_by_minutes_too() -> None:
+    clock = Clock(steps=None, minutes=1.0)
+    assert not clock.passed(10, 3, before=0.11, after=0.19)
+    assert clock.passed(10, 3, before=0.19, after=0.42)
+    assert clock.passed(10, 3, before=0.93, after=1.0)
 
 
 def test_minutes_run_from_0_to_1(watch: Watch) -> None:

@@ -40,6 +40,7 @@ class History:
         seconds: the time they took.
         tokens: how many tokens were predicted in them.
         losses: of the steps since the last evaluation.
+        unrecorded: those since the last record in the metrics.
         evaluations: in order.
         progress: the share of the run that is done; 1 when it is finished.
         reserve: the seconds that its end will need, if it is to end within so many minutes.
@@ -49,6 +50,7 @@ class History:
     seconds: float = 0.0
     tokens: int = 0
     losses: list[float] = field(default_factory=list)
+    unrecorded: list[float] = field(default_factory=list)
     evaluations: list[Evaluation] = field(default_factory=list)
     progress: float = 0.0
     reserve: float = 0.0

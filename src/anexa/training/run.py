@@ -23,7 +23,7 @@ from anexa.model.folder import (
     write_model,
     write_weights,
 )
-from anexa.model.weights import flops_per_token, initial_weights
+from anexa.model.weights import initial_weights
 from anexa.training.card import model_card
 from anexa.training.checkpoint import STATE, Evaluation, History, State, read_state, write_state
 from anexa.training.checks import (
@@ -35,8 +35,9 @@ from anexa.training.checks import (
 from anexa.training.corpus import Corpus, check_tokenizer, check_unchanged, open_corpus
 from anexa.training.evaluation import EVALUATION_ROWS, as_batch, mean_loss
 from anexa.training.lock import Lock
-from anexa.training.metrics import Metrics, Record
+from anexa.training.metrics import Metrics
 from anexa.training.picture import LossPicture
+from anexa.training.records import Records
 from anexa.training.schedule import Clock, learning_rate
 from anexa.training.settings import Settings
 from anexa.training.world import World
@@ -132,9 +133,8 @@ class Run:
         self.engine = open_engine(
             settings.engine, self.config, weights, machine=machine, optimizer=settings.recipe
         )
-        self._peak = flops_per_second(settings.engine, machine)
-        self._unrecorded: list[float] = []
-        self._recorded = 0.0, history.tokens  # seconds of training and tokens at the last record
+        peak = flops_per_second(settings.engine, machine)
+        self._records = Records(self.config, history, self._clock, peak, world.size)
         if state is None:
             self._evaluate()
             state = self._state()
@@ -290,21 +290,24 @@ class Run:
         self._check(loss)
         history.tokens += batch.count
         history.losses.append(loss)
-        self._unrecorded.append(loss)
+        history.unrecorded.append(loss)
         # Asked once a step, so that the last step is known as such; and never back, though an
         # evaluation that took long makes more of the time the end's.
         before = history.progress
         progress, stopping = self.world.agree(clock.progress(history.step), self.stopping)
         history.progress, self.stopping = max(before, progress), bool(stopping)
         evaluation = None
-        if self._passed(before, settings.evaluations):
+        if clock.passed(settings.evaluations, history.step, before, history.progress):
             evaluation = self._evaluate()
             self._check(evaluation.validation_loss)  # before it replaces a good checkpoint
             if settings.until_loss and evaluation.validation_loss <= settings.until_loss:
                 history.progress = 1.0
+        if evaluation or clock.passed(RECORDS, history.step, before, history.progress):
+            record = self._records.next(rate, gradient_norm, evaluation)
+            if self.world.main:
+                self.metrics.add(record)
+        if evaluation:  # after the record: a run that goes on takes back what is too much
             self._save(better=evaluation is history.best)
-        if evaluation or self._passed(before, RECORDS):
-            self._record(rate, gradient_norm, evaluation)
         return Step(
             number=history.step,
             loss=loss,
@@ -313,10 +316,6 @@ class Run:
             seconds_left=clock.seconds_left(history.step),
             evaluation=evaluation,
         )
-
-    def _passed(self, before: float, marks: int) -> bool:
-        """Whether the last step went past one of so many marks along the run."""
-        return int(self.history.progress * marks) > int(before * marks)
 
     def _save(self, better: bool) -> None:
         """Write a checkpoint; and the model as it is now, if it is better than the one there.
@@ -362,29 +361,6 @@ class Run:
         # The run ends with one more evaluation, and with a checkpoint, which takes less.
         self._clock.reserve = self.history.reserve = 1.2 * (self._clock.seconds - began)
         return evaluation
-
-    def _record(self, rate: float, gradient_norm: float, evaluation: Evaluation | None) -> None:
-        """Write a line of metrics."""
-        if not self.world.main:
-            return
-        history, losses = self.history, self._unrecorded
-        seconds, tokens = self._recorded
-        speed = (history.tokens - tokens) / (self._clock.busy - seconds)
-        self._unrecorded, self._recorded = [], (self._clock.busy, history.tokens)
-        flops = speed * flops_per_token(self.config)
-        self.metrics.add(
-            Record(
-                step=history.step,
-                tokens=history.tokens,
-                seconds=self._clock.seconds,
-                loss=sum(losses) / len(losses),
-                validation_loss=evaluation.validation_loss if evaluation else None,
-                learning_rate=rate,
-                gradient_norm=gradient_norm,
-                tokens_per_second=speed,
-                peak_share=flops / self._peak if self._peak else None,
-            )
-        )
 
     def _check(self, loss: float) -> None:
         if not math.isfinite(loss):

@@ -89,6 +89,19 @@ class Clock:
             return 1.0
         return min(1.0, max(0.0, 1 - left / max(self._budget - self.reserve, 1e-9)))
 
+    def passed(self, marks: int, step: int, before: float, after: float) -> bool:
+        """Whether a step went past one of so many marks along the run.
+
+        Args:
+            marks: their number; the last is the end.
+            step: the step, counted from 1.
+            before: the progress before it.
+            after: the progress after it.
+        """
+        if self._steps is not None:  # whole numbers: no mark is lost to rounding
+            return step * marks // self._steps > (step - 1) * marks // self._steps
+        return int(after * marks) > int(before * marks)
+
     def seconds_left(self, step: int) -> float:
         """An estimate of the time to the end."""
         if self._budget is not None:
