@@ -72,6 +72,16 @@ def test_every_step_and_evaluation_is_told(names: Path, tmp_path: Path) -> None:
     assert steps[-1].seconds_left == pytest.approx(0, abs=2)
 
 
+@pytest.mark.parametrize("end", [{"steps": 1}, {"steps": None, "minutes": 1e-9}])
+def test_one_step_moves_the_weights(end: dict[str, object], names: Path, tmp_path: Path) -> None:
+    run = Run.start(settings(names, warmup=0.05, **end), tmp_path / "m")
+    before = run.engine.weights()
+    finish(run)
+    assert run.history.step == 1
+    after = run.engine.weights()
+    assert all(before[name] != after[name] for name in ("wte.weight", "lm_head.weight"))
+
+
 def test_what_is_on_disk_is_what_was_trained(names: Path, tmp_path: Path) -> None:
     run = finish(Run.start(settings(names), tmp_path / "m"))
     model = load_model(run.folder)

@@ -79,6 +79,21 @@ def test_it_is_highest_after_the_warmup(a: float, b: float, warmup: float) -> No
     assert learning_rate(1.0, 1.0, warmup) == 0.0
 
 
+@pytest.mark.parametrize("steps", [1, 3, 20, 1000])
+def test_the_first_step_has_a_rate(steps: int) -> None:
+    rates = [
+        learning_rate(4.0, step / steps, 0.2, step=Clock(steps, None).share(step, step / steps))
+        for step in range(steps)
+    ]
+    assert rates[0] == pytest.approx(min(4.0, 4.0 / (0.2 * steps)))
+    assert all(0 < rate <= 4 for rate in rates)
+    highest = max(rates)
+    assert rates == [
+        *sorted(rates[: rates.index(highest)]),
+        *sorted(rates[rates.index(highest) :], reverse=True),
+    ]
+
+
 # The clock, by steps
 
 
@@ -167,6 +182,52 @@ def test_a_run_ends_within_half_a_step_of_its_minutes(
     assert all(a <= b for a, b in pairwise(progress))
     assert clock.seconds == pytest.approx(60 - reserve, abs=step_seconds * 0.51)
     assert learning_rate(1.0, progress[-2], 0.05) <= 1.6 * step_seconds / (60 - reserve)
+
+
+def test_compiling_is_no_progress(watch: Watch) -> None:
+    clock = Clock(steps=None, minutes=3.0, compiles=True)
+    watch.now += 30
+    clock.stepped()
+    assert clock.progress(1) == 0
+    for _ in range(75):
+        watch.now += 1
+        clock.stepped()
+    assert clock.progress(76) == pytest.approx(0.5)
+    again = Clock(None, 3.0, seconds=clock.seconds, lost=clock.lost, compiles=True)
+    assert again.progress(76) == pytest.approx(0.5)
+    watch.now += 15  # it compiles again
+    again.stepped()
+    assert again.lost == pytest.approx(45)
+    assert again.progress(77) == pytest.approx(75 / 135)
+
+
+def test_a_step_that_compiled_is_not_the_length_of_a_step(watch: Watch) -> None:
+    clock = Clock(steps=None, minutes=1.0, compiles=True)
+    watch.now += 40
+    clock.stepped()
+    step = 1
+    while clock.progress(step) < 1:
+        watch.now += 0.5
+        clock.stepped()
+        step += 1
+    assert clock.seconds == pytest.approx(60, abs=0.3)
+    assert step == pytest.approx(41, abs=1)
+
+
+def test_the_first_step_says_nothing_of_those_after_it(watch: Watch) -> None:
+    clock = Clock(steps=12, minutes=None)
+    for step_seconds in (40.0, 2.0):
+        watch.now += step_seconds
+        clock.stepped()
+    assert clock.seconds_left(2) == pytest.approx(20)
+
+
+def test_the_first_step_of_minutes_has_a_rate_too(watch: Watch) -> None:
+    clock = Clock(steps=None, minutes=1.0)
+    assert 0 < learning_rate(1.0, 0.0, 0.05, step=clock.share(0, 0.0)) < 0.1
+    watch.now += 0.6
+    clock.stepped()
+    assert clock.share(1, clock.progress(1)) == pytest.approx(0.01)
 
 
 def test_uneven_steps_end_near_the_minutes(watch: Watch) -> None:

@@ -44,6 +44,7 @@ class History:
         evaluations: in order.
         progress: the share of the run that is done; 1 when it is finished.
         reserve: the seconds that its end will need, if it is to end within so many minutes.
+        lost: the seconds that went into compiling, which are no progress.
     """
 
     step: int = 0
@@ -54,6 +55,7 @@ class History:
     evaluations: list[Evaluation] = field(default_factory=list)
     progress: float = 0.0
     reserve: float = 0.0
+    lost: float = 0.0
 
     @property
     def best(self) -> Evaluation | None:

@@ -128,7 +128,14 @@ class Run:
             rows = settings.epochs * self._training.per_epoch
             self.steps = math.ceil(rows / settings.batch_size)
         self.history = history = state.history if state else History()
-        self._clock = Clock(self.steps, settings.minutes, history.seconds, history.reserve)
+        self._clock = Clock(
+            self.steps,
+            settings.minutes,
+            history.seconds,
+            history.reserve,
+            history.lost,
+            machine.compiled,
+        )
         self.machine = machine
         self.engine = open_engine(
             settings.engine, self.config, weights, machine=machine, optimizer=settings.recipe
@@ -282,7 +289,11 @@ class Run:
         settings, clock, history = self.settings, self._clock, self.history
         batch = as_batch(self._training, self._training.batch(history.step, settings.batch_size))
         rate = learning_rate(
-            settings.learning_rate, history.progress, settings.warmup, settings.schedule
+            settings.learning_rate,
+            history.progress,
+            settings.warmup,
+            settings.schedule,
+            clock.share(history.step, history.progress),
         )
         loss, gradient_norm = self.engine.train_step(batch, rate)
         clock.stepped()
@@ -325,7 +336,7 @@ class Run:
         Raises:
             AnexaError: they cannot be written; the old ones stay.
         """
-        self.history.seconds = self._clock.seconds
+        self.history.seconds, self.history.lost = self._clock.seconds, self._clock.lost
         state = self._state()
         if not self.world.main:
             return

@@ -6,11 +6,12 @@ import math
 import time
 
 SCHEDULES = ("linear", "cosine", "wsd")
+FIRST = 0.001  # the share of a run that its first step is taken for, if only the clock ends it
 STABLE = 0.6  # the share of a "wsd" run before which its rate does not fall
 
 
 def learning_rate(
-    highest: float, progress: float, warmup: float, schedule: str = "linear"
+    highest: float, progress: float, warmup: float, schedule: str = "linear", step: float = 0.0
 ) -> float:
     """In a line up during the share `warmup` of a run, then down to 0 at its end.
 
@@ -20,9 +21,11 @@ def learning_rate(
         warmup: the share in which the rate rises.
         schedule: how it falls: "linear"; "cosine", half a wave (Loshchilov and Hutter, 2017); or
             "wsd", warm-up, stable, decay (Hu et al., 2024): flat, then in a line.
+        step: the share of the run that the step is. In the warm-up it has the rate that belongs to
+            its end, or the first step would be one at rate 0.
     """
     if progress < warmup:
-        return highest * progress / warmup
+        return highest * min(1.0, (progress + step) / warmup)
     if schedule == "wsd":
         begin = max(warmup, STABLE)
         return highest * min(1.0, (1 - progress) / (1 - begin))
@@ -39,10 +42,14 @@ class Clock:
         minutes: the planned time, or None.
         seconds: the time that was used before, if the run goes on after a stop.
         reserve: the seconds that the end of the run will need, within its minutes.
+        lost: the seconds of those before that were no progress.
+        compiles: whether the first step is that of a compiler: then the minutes' progress is
+            measured over the time that remains after it.
 
     Attributes:
         busy: the seconds that went into steps, since this clock was made.
         reserve: as above; may be set.
+        lost: as above, with those since this clock was made.
     """
 
     def __init__(
@@ -51,14 +58,17 @@ class Clock:
         minutes: float | None,
         seconds: float = 0.0,
         reserve: float = 0.0,
+        lost: float = 0.0,
+        compiles: bool = False,
     ) -> None:
         self._steps = steps
         self._budget = minutes * 60 if minutes is not None else None
-        self._began = time.perf_counter() - seconds
-        self._last_step = self._began
-        self._step_seconds = 0.0
+        self._made = self._last_step = time.perf_counter()
+        self._began = self._made - seconds
+        self._step_seconds, self._count = 0.0, 0  # of the steps since this clock was made
+        self._compiles = compiles
         self.busy = 0.0
-        self.reserve = reserve
+        self.reserve, self.lost = reserve, lost
 
     @property
     def seconds(self) -> float:
@@ -71,8 +81,11 @@ class Clock:
         step_seconds = now - self._last_step
         self._last_step = now
         self.busy += step_seconds
-        # A moving average: one slow step says little about the next.
-        weight = 0.1 if self._step_seconds else 1.0
+        self._count += 1
+        if self._count == 1 and self._compiles:
+            self.lost += now - self._made
+        # A moving average: one slow step says little about the next; the first one nothing.
+        weight = 0.1 if self._count > 2 else 1.0
         self._step_seconds += weight * (step_seconds - self._step_seconds)
 
     def paused(self) -> None:
@@ -84,10 +97,19 @@ class Clock:
         if self._steps is not None:
             return min(1.0, step / self._steps)
         assert self._budget is not None
-        left = self._budget - self.reserve - self.seconds
-        if step and left < self._step_seconds / 2:  # the next step would end further away than now
+        end = self._budget - self.reserve
+        left = end - self.seconds
+        known = self._count > 1 or not self._compiles
+        next_step = self._step_seconds if known else 0.0
+        if step and left < next_step / 2:  # the next step would end further away than now
             return 1.0
-        return min(1.0, max(0.0, 1 - left / max(self._budget - self.reserve, 1e-9)))
+        return min(1.0, max(0.0, 1 - left / max(end - self.lost, 1e-9)))
+
+    def share(self, step: int, progress: float) -> float:
+        """The share of the run that one step is, when `step` of them have made this progress."""
+        if self._steps is not None:
+            return 1 / self._steps
+        return progress / step if step and progress else FIRST
 
     def passed(self, marks: int, step: int, before: float, after: float) -> bool:
         """Whether a step went past one of so many marks along the run.
