@@ -16,7 +16,7 @@ import pytest
 from anexa.engines import open_engine
 from anexa.errors import AnexaError, UsageError
 from anexa.model.folder import load_model
-from anexa.model.tensors import read_tensors, write_tensors
+from anexa.model.tensors import as_float32, read_tensors, write_tensors
 from anexa.model.weights import initial_weights
 from anexa.training import Run, picture
 from anexa.training.checkpoint import STATE, read_state
@@ -232,6 +232,32 @@ def test_a_loss_that_is_no_number_ends_the_run(
     model = load_model(tmp_path / "m")  # the last checkpoint, and it is one of numbers
     logits = open_engine("numpy", model.config, model.weights).logits(model.tokenizer.encode("the"))
     assert all(math.isfinite(z) for row in logits for z in row)
+
+
+@pytest.mark.parametrize(
+    ("preset", "steps"),
+    [
+        pytest.param("microgpt", 2, id="its gradient is none"),
+        pytest.param("anexa", 1, id="its weights give none"),
+    ],
+)
+def test_a_stop_after_a_step_whose_loss_was_a_number_saves_none_that_are_not(
+    preset: str, steps: int, names: Path, tmp_path: Path
+) -> None:
+    sizes = {"n_layer": 1, "n_embd": 16, "n_head": 2, "block_size": 8, "warmup": 0.0}
+    wild = settings(names, preset=preset, learning_rate=1e30, evaluations=1, **sizes)
+    run = Run.start(wild, tmp_path / "m")
+    before = run.engine.weights()
+
+    def go() -> None:
+        for step in run:
+            run.stopping = step.number == steps
+
+    with pytest.raises(AnexaError, match=r"no number any more at step .* below 1e\+30"):
+        go()
+    assert run.history.step == steps
+    assert load_model(tmp_path / "m").weights == as_float32(before)
+    assert read_state(tmp_path / "m").weights == before
 
 
 def test_a_corpus_that_changed_is_noticed(names: Path, tmp_path: Path) -> None:

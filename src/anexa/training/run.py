@@ -283,6 +283,9 @@ class Run:
             yield self._do_step()
             self._clock.paused()
         if not self.done:
+            # The last step has changed the weights: what they are now has no loss yet.
+            row = as_batch(self._validation, self._validation.sample(1))
+            self._check(self.engine.loss(row))
             self._save(better=self.history.best is None)
 
     def _do_step(self) -> Step:
@@ -299,6 +302,7 @@ class Run:
         clock.stepped()
         history.step += 1
         self._check(loss)
+        self._check(gradient_norm, "gradient")
         history.tokens += batch.count
         history.losses.append(loss)
         history.unrecorded.append(loss)
@@ -373,10 +377,10 @@ class Run:
         self._clock.reserve = self.history.reserve = 1.2 * (self._clock.seconds - began)
         return evaluation
 
-    def _check(self, loss: float) -> None:
-        if not math.isfinite(loss):
+    def _check(self, number: float, name: str = "loss") -> None:
+        if not math.isfinite(number):
             raise AnexaError(
-                f"the loss is no number any more at step {self.history.step}: try again with "
+                f"the {name} is no number any more at step {self.history.step}: try again with "
                 f"a --learning-rate below {self.settings.learning_rate:g} (the weights in "
                 f"{self.folder} are those of the last checkpoint)"
             )
