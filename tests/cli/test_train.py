@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from anexa.model.folder import load_model
+from anexa.training import Run
+from anexa.training.checkpoint import read_state
 from anexa.training.metrics import read_metrics
 from anexa.training.picture import PICTURE, can_draw
 from tests.cli.process import anexa, lines_until, listing, start
-from tests.training.runs import weights_file, write_names
+from tests.training.runs import settings, weights_file, write_names
 
 QUICK = ["--preset", "microgpt", "--engine", "numpy"]
 
@@ -127,6 +129,22 @@ def test_a_finished_run_has_nothing_to_resume(names_model: Path, tmp_path: Path)
         f"anexa: the training in {names_model} is finished: there is nothing left to do\n"
     )
     assert listing(names_model) == before
+
+
+def test_a_run_goes_on_where_it_was_asked_to_compute(
+    names: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = names.parent / "m"
+    run = Run.start(settings(names, device="cpu", steps=3), folder)
+    run.stopping = True
+    assert list(run) == []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    result = anexa("train", "--resume", "m", cwd=names.parent)
+    assert "several processes need the torch engine, not numpy" in result.stderr
+    monkeypatch.delenv("WORLD_SIZE")
+    assert anexa("train", "--resume", "m", "--no-chat", cwd=names.parent).returncode == 0
+    assert read_state(folder).history.step == 3
+    assert read_state(folder).settings.device == "cpu"
 
 
 @pytest.mark.slow

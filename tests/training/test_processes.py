@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,13 +14,18 @@ from pathlib import Path
 import pytest
 
 from anexa.model.folder import load_model
+from anexa.training import Run
 from anexa.training.checkpoint import read_state
 from anexa.training.metrics import read_metrics
-from tests.cli.process import anexa, environment
+from tests.cli.process import anexa, environment, listing
 from tests.engines.helpers import assert_close
-from tests.training.runs import write_names
+from tests.training.runs import settings, write_names
 
 pytest.importorskip("torch", reason="PyTorch is not installed")
+
+needs_linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="it looks for processes in /proc, or signals them"
+)
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
 RUN = ["names.txt", "--n-layer=1", "--n-embd=16", "--block-size=8", "--dtype=float32"]
@@ -71,6 +77,7 @@ def test_two_processes_train_as_one_does(options: list[str], tmp_path: Path) -> 
     assert parts == []
 
 
+@needs_linux
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--shard"]])
 def test_what_two_began_is_ended_by_one_and_by_two(options: list[str], tmp_path: Path) -> None:
@@ -85,9 +92,13 @@ def test_what_two_began_is_ended_by_one_and_by_two(options: list[str], tmp_path:
         process.wait(timeout=120)
     stopped = read_state(tmp_path / "m").history
     assert 40 <= stopped.step < 400
+    shutil.copytree(tmp_path / "m", tmp_path / "one")
     torchrun("--resume=m", "--no-chat", cwd=tmp_path)
-    resumed, whole = (load_model(tmp_path / folder).weights for folder in ("m", "whole"))
-    assert resumed == whole
+    assert anexa("train", "--resume=one", "--no-chat", cwd=tmp_path).returncode == 0
+    two, one, whole = (load_model(tmp_path / folder).weights for folder in ("m", "one", "whole"))
+    assert two == whole
+    assert_close(one, whole, bound=1e-3)
+    assert losses(tmp_path / "one") == pytest.approx(losses(tmp_path / "whole"), rel=1e-4)
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
@@ -100,23 +111,83 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "status", "sentence"),
+    [
+        (["--device=cuda"], 1, "2 processes need 2 GPUs, and PyTorch finds that"),
+        (["--device=cuda:0"], 2, "several processes compute with --device cuda or cpu, not cuda:0"),
+        (["--device=mps"], 2, "several processes compute with --device cuda or cpu, not mps"),
+        (["--engine=numpy"], 2, "several processes need the torch engine, not numpy"),
+    ],
+)
+def test_a_device_that_is_not_there_for_each_is_refused(
+    options: list[str],
+    status: int,
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torch
+
+    if torch.cuda.is_available() and torch.cuda.device_count() > 1:
+        pytest.skip("there are GPUs")
+    write_names(tmp_path)
+    # As torchrun would: it is refused before there is anyone to meet.
+    for name, value in (("WORLD_SIZE", "2"), ("LOCAL_WORLD_SIZE", "2"), ("LOCAL_RANK", "0")):
+        monkeypatch.setenv(name, value)
+    result = anexa("train", *RUN, *options, "--out=m", cwd=tmp_path)
+    assert result.returncode == status
+    assert result.stderr.startswith(f"anexa: {sentence}")
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_run_that_another_launch_began_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In every attempt, not in the first only."""
+    write_names(tmp_path)
+    quick = ["names.txt", "--preset=microgpt", "--engine=numpy", "--steps=3", "--no-chat"]
+    launcher = [arg.replace("=2", "=1") for arg in TORCHRUN]
+    command = [*launcher, "--max-restarts=1", "-m", "anexa", "train", *quick, "--out=m"]
+    run = Run.start(settings(tmp_path / "names.txt", steps=3), tmp_path / "m")
+    run.stopping = True
+    assert list(run) == []
+    before = listing(tmp_path / "m")
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert result.returncode != 0
+    assert result.stderr.count("anexa: m exists already") == 2
+    assert listing(tmp_path / "m") == before
+    assert anexa("train", *quick, cwd=tmp_path).returncode == 0
+    # The process died before it had a folder.
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert anexa("train", *quick, cwd=tmp_path).returncode == 0
+    folders = sorted(path.name for path in (tmp_path / "models").iterdir())
+    assert folders == ["names-microgpt", "names-microgpt-2"]
+
+
+@needs_linux
 @pytest.mark.slow
 def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
     write_names(tmp_path)
-    arguments = [*RUN, "--steps=600"]
+    arguments = [*RUN[:-2], "--batch-tokens=32", "--no-chat", "--steps=600"]
     torchrun(*arguments, "--out=whole", cwd=tmp_path)
-    command = [*TORCHRUN, "--max-restarts=2", "-m", "anexa", "train", *arguments, "--out=m"]
+    (tmp_path / "models" / "names").mkdir(parents=True)  # so that the run is in names-2
+    command = [*TORCHRUN, "--max-restarts=2", "-m", "anexa", "train", *arguments]
+    m = tmp_path / "models" / "names-2"
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True
     ) as process:
-        wait_for_step(tmp_path / "m", 60)
+        wait_for_step(m, 60)
         os.kill(max(workers(process.pid)), signal.SIGKILL)
         told = process.communicate(timeout=240)[0]
     assert process.returncode == 0
     assert "going on after step" in told
     assert "done: 600 steps" in told
-    ended, whole = (load_model(tmp_path / folder).weights for folder in ("m", "whole"))
-    assert ended == whole
+    assert load_model(m).weights == load_model(tmp_path / "whole").weights
+    assert [path.name for path in sorted(m.parent.iterdir())] == ["names", "names-2"]
 
 
 def wait_for_step(folder: Path, step: int) -> None:

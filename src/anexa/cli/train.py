@@ -109,9 +109,15 @@ def train(
     for name in ("out", "resume", "tensorboard", "no_chat", "as_json"):
         given.pop(name, None)
     from anexa.cli.progress import JsonLines, LiveDisplay, PlainText, Silent
-    from anexa.training import STATE, Run, Settings, join, leave
+    from anexa.training import Run, Settings, is_of_launch, join, leave, read_settings
 
-    world, own_device = join(engine or "auto", device or "auto")
+    if resume is None:
+        world = join(engine or "auto", device or "auto")
+    elif out:
+        raise UsageError("--resume goes on in the folder it names: leave --out out")
+    else:
+        saved = read_settings(resume)
+        world = join(saved.engine, device or saved.device)
     show: Show
     if not world.main:
         show = Silent()
@@ -124,18 +130,16 @@ def train(
     with show:
         options: Any = {"world": world, "tensorboard": tensorboard, "pictures": True}
         options |= {"download": show.download, "encoding": show.encoding}
-        if resume is None:
-            settings = Settings.of(**given | {"device": own_device})
-            folder = out or _free_folder(settings, world.restarts)
-            if world.restarts and (folder / STATE).exists():
-                run = Run.resume(folder, given, **options | {"device": own_device})
+        if resume:
+            run = Run.resume(resume, given, **options)
+        else:
+            settings = Settings.of(**given)
+            folder = out or _free_folder(settings, world.launch)
+            if is_of_launch(folder, world.launch):  # a process had died, and all began again
+                run = Run.resume(folder, **options)
             else:
                 world.wait()  # no process looks for a free folder when another has taken it
                 run = Run.start(settings, folder, **options)
-        elif out:
-            raise UsageError("--resume goes on in the folder it names: leave --out out")
-        else:
-            run = Run.resume(resume, given, **options | {"device": own_device})
         with _stop_signals(run) as received:
             show.begin(run)
             for step in run:
@@ -155,19 +159,20 @@ def train(
         talk(model, model.sampling(seed=run.settings.seed))
 
 
-def _free_folder(settings: Settings, restarts: int) -> Path:
-    """models/CORPUS, or models/CORPUS-2, … if that is taken; after a restart the last one taken."""
+def _free_folder(settings: Settings, launch: str) -> Path:
+    """models/CORPUS, or models/CORPUS-2, … if that is taken, but not by this launch itself."""
+    from anexa.training import is_of_launch
+
     name = "stdin" if settings.corpus == "-" else Path(settings.corpus).stem
     from anexa.training.presets import usual_preset
 
     usual = settings.preset == usual_preset(settings.corpus)
     base = Path("models") / (name if usual else f"{name}-{settings.preset}")
     folder, number = base, 1
-    taken = folder
-    while folder.exists():
+    while folder.exists() and not is_of_launch(folder, launch):
         number += 1
-        taken, folder = folder, base.with_name(f"{base.name}-{number}")
-    return taken if restarts else folder
+        folder = base.with_name(f"{base.name}-{number}")
+    return folder
 
 
 @contextmanager

@@ -51,6 +51,23 @@ def read_tensors(path: Path) -> tuple[Weights, dict[str, str]]:
     return weights, header.get("__metadata__", {})
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file, without its arrays.
+
+    Raises:
+        AnexaError: it is not there, or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            return dict(file.metadata() or {})
+    except OSError as error:
+        raise AnexaError(f"cannot read {path}: {error.strerror or error}") from error
+    except (SafetensorError, ValueError) as error:
+        raise AnexaError(f"{path} is damaged or no safetensors file ({error})") from error
+
+
 def as_float32(weights: Weights) -> Weights:
     """The same weights, rounded to float32."""
     return {name: Weight(w.shape, array("f", w.data)) for name, w in weights.items()}

@@ -7,11 +7,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from anexa.errors import AnexaError, UsageError
-from anexa.model.tensors import read_tensors, write_tensors
+from anexa.model.tensors import read_metadata, read_tensors, write_tensors
 from anexa.model.weights import Weights
 from anexa.training.settings import Settings
 
 STATE = Path("training") / "state.safetensors"
+# What a description of a run that is none leads to.
+DAMAGE = (AttributeError, KeyError, TypeError, ValueError, UsageError)
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class State:
         corpus_sha256: of what was read there.
         tokenizer_sha256: of the model's tokenizer.json; "" in a state that was written before this
             was noted.
+        launch: of `torchrun` by which it was written; see `World`.
         history: what has happened in the run.
         weights: as they are now, in the engine's precision.
         moments: the optimizer's; see `Engine.optimizer_state`.
@@ -83,6 +86,7 @@ class State:
     corpus: str
     corpus_sha256: str
     tokenizer_sha256: str
+    launch: str
     history: History
     weights: Weights
     moments: Weights
@@ -100,6 +104,7 @@ def write_state(folder: Path, state: State) -> None:
         "corpus": state.corpus,
         "corpus_sha256": state.corpus_sha256,
         "tokenizer_sha256": state.tokenizer_sha256,
+        "launch": state.launch,
         "history": asdict(state.history),
     }
     write_tensors(folder / STATE, tensors, {"run": json.dumps(run)})
@@ -111,9 +116,7 @@ def read_state(folder: Path) -> State:
     Raises:
         AnexaError: there is none, or it is damaged.
     """
-    path = folder / STATE
-    if not path.exists():
-        raise AnexaError(f"{folder} holds no training that could go on: it has no {STATE}")
+    path = _state_file(folder)
     tensors, metadata = read_tensors(path)
     try:
         run = json.loads(metadata["run"])
@@ -124,8 +127,40 @@ def read_state(folder: Path) -> State:
         settings = Settings(**run["settings"])
         corpus, corpus_sha256 = str(run["corpus"]), str(run["corpus_sha256"])
         tokenizer_sha256 = str(run.get("tokenizer_sha256", ""))
-    except (KeyError, TypeError, ValueError, UsageError) as error:
+        launch = str(run.get("launch", ""))
+    except DAMAGE as error:
         raise AnexaError(f"{path} is damaged: it does not describe a run ({error})") from error
     weights = {key[2:]: weight for key, weight in tensors.items() if key.startswith("w.")}
     moments = {key: weight for key, weight in tensors.items() if not key.startswith("w.")}
-    return State(settings, corpus, corpus_sha256, tokenizer_sha256, history, weights, moments)
+    sources = corpus, corpus_sha256, tokenizer_sha256
+    return State(settings, *sources, launch, history, weights, moments)
+
+
+def read_settings(folder: Path) -> Settings:
+    """Those of the run in a model folder.
+
+    Raises:
+        AnexaError: there is none, or it is damaged.
+    """
+    path = _state_file(folder)
+    metadata = read_metadata(path)
+    try:
+        return Settings(**json.loads(metadata["run"])["settings"])
+    except DAMAGE as error:
+        raise AnexaError(f"{path} is damaged: it does not describe a run ({error})") from error
+
+
+def is_of_launch(folder: Path, launch: str) -> bool:
+    """Whether a folder has a run, of a launch of `torchrun`; see `World`."""
+    try:
+        run = json.loads(read_metadata(_state_file(folder))["run"])
+        return bool(launch) and run.get("launch") == launch
+    except (AnexaError, *DAMAGE):
+        return False
+
+
+def _state_file(folder: Path) -> Path:
+    path = folder / STATE
+    if not path.exists():
+        raise AnexaError(f"{folder} holds no training that could go on: it has no {STATE}")
+    return path

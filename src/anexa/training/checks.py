@@ -28,7 +28,8 @@ def check_possible(settings: Settings, world: World, tensorboard: bool) -> None:
             "make it a multiple of their number"
         )
     config = settings.model.config(1, **settings.sizes)  # whatever the vocabulary
-    choose_machine(settings.engine, config, settings.device, settings.dtype, settings.compile)
+    device = world.device or settings.device
+    choose_machine(settings.engine, config, device, settings.dtype, settings.compile)
     if tensorboard:
         check_installed()
 

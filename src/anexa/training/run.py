@@ -110,7 +110,11 @@ class Run:
             self.config = settings.model.config(self.tokenizer.vocab_size, **settings.sizes)
             weights = initial_weights(self.config, random.Random(settings.seed))
         machine = choose_machine(
-            settings.engine, self.config, settings.device, settings.dtype, settings.compile
+            settings.engine,
+            self.config,
+            world.device or settings.device,
+            settings.dtype,
+            settings.compile,
         )
         machine = replace(machine, micro_batch=settings.micro_batch, sharded=settings.shard)
         # As found here: the run goes on in the same precision wherever it goes on.
@@ -206,7 +210,6 @@ class Run:
         folder: Path,
         given: Mapping[str, Any] | None = None,
         *,
-        device: str | None = None,
         world: World | None = None,
         tensorboard: bool = False,
         pictures: bool = False,
@@ -218,7 +221,6 @@ class Run:
         Args:
             folder: the model folder.
             given: settings asked for again: they must be those of the run, but for `FREE`.
-            device: on which to go on; by default the one it was asked to use.
             world: the processes that do it.
             tensorboard: whether events for TensorBoard are written.
             pictures: whether `training/loss.png` is drawn, if matplotlib is installed.
@@ -236,7 +238,6 @@ class Run:
         settings = state.settings.again(asked)
         if state.history.progress >= 1:
             raise AnexaError(f"the training in {folder} is finished: there is nothing left to do")
-        settings = replace(settings, device=device or settings.device)
         world = world or World()
         check_possible(settings, world, tensorboard)
         corpus = open_corpus(state.corpus, settings.layout, download)
@@ -355,6 +356,7 @@ class Run:
             self._source,
             self._corpus_sha256,
             fingerprint(self.tokenizer),
+            self.world.launch,
             self.history,
             self.engine.weights(),
             self.engine.optimizer_state(),

@@ -9,8 +9,9 @@ from __future__ import annotations
 import gc
 import os
 from dataclasses import dataclass
+from uuid import uuid4
 
-from anexa.errors import UsageError
+from anexa.errors import AnexaError, UsageError
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,15 @@ class World:
     Attributes:
         rank: its number, from 0.
         size: how many there are.
-        restarts: how often `torchrun` has begun again, because a process had died.
+        launch: a name that all have in common which one command started, again after a process
+            had died too, and no others; "" without `torchrun`.
+        device: the one of this process's own among several; "" if it is alone.
     """
 
     rank: int = 0
     size: int = 1
-    restarts: int = 0
+    launch: str = ""
+    device: str = ""
 
     @property
     def main(self) -> bool:
@@ -49,41 +53,62 @@ class World:
         self.agree(0.0)
 
 
-def join(engine: str, device: str) -> tuple[World, str]:
-    """Meet the other processes that `torchrun` has started, if it has; and this one's device.
+def join(engine: str, device: str) -> World:
+    """Meet the other processes that `torchrun` has started, if it has.
 
     Args:
         engine: the one asked for.
         device: as asked for; with "auto" or "cuda" each process takes a GPU of its own.
 
     Raises:
-        UsageError: the engine computes in one process only.
+        UsageError: the engine computes in one process only, or the device is no one's own.
+        AnexaError: there are not enough GPUs.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
-    restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
-    if size == 1:
-        return World(restarts=restarts), device
-    if engine not in ("torch", "auto"):
-        raise UsageError(f"several processes need the torch engine, not {engine}")
-    import torch
+    # torchrun keeps one store for all attempts, so that what it knows outlives them.
+    kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    if size == 1 and not kept:
+        return World()
+    own_device = _own_device(engine, device) if size > 1 else ""
     from torch import distributed as dist
     from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
-    if device in ("auto", "cuda") and torch.cuda.is_available():
-        device = f"cuda:{os.environ['LOCAL_RANK']}"
-        torch.cuda.set_device(device)
-    elif device == "auto":
-        device = "cpu"
-    world = World(int(os.environ["RANK"]), size, restarts)
+    rank = int(os.environ["RANK"])
     address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    ours = world.main and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
-    # torchrun keeps one store for all attempts: without a name of its own, this one would find
-    # the addresses of processes that have died.
-    shared = TCPStore(*address, world_size=size, is_master=ours)
-    store = PrefixStore(f"attempt-{restarts}", shared)
-    backend = "nccl" if device.startswith("cuda") else "gloo"
-    dist.init_process_group(backend, store=store, rank=world.rank, world_size=size)
-    return world, device
+    shared = TCPStore(*address, world_size=size, is_master=rank == 0 and not kept)
+    launch = ""
+    if kept:  # whoever is first gives the launch its name; it stays
+        launch = shared.compare_set("anexa launch", "", uuid4().hex).decode()
+    world = World(rank, size, launch, own_device)
+    if size > 1:
+        # Without a name of its own, an attempt would find the addresses of processes that have
+        # died.
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        store = PrefixStore(f"attempt-{attempt}", shared)
+        backend = "gloo" if own_device == "cpu" else "nccl"
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size)
+    return world
+
+
+def _own_device(engine: str, asked: str) -> str:
+    """The device of this process, one of several; known to be there."""
+    if engine not in ("torch", "auto"):
+        raise UsageError(f"several processes need the torch engine, not {engine}")
+    if asked not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"several processes compute with --device cuda or cpu, not {asked}")
+    import torch
+
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if asked == "cpu" or (asked == "auto" and not gpus):
+        return "cpu"
+    rank, here = (int(os.environ[name]) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"))
+    if here > gpus:
+        raise AnexaError(
+            f"{here} processes need {here} GPUs, and PyTorch finds that this computer has {gpus}: "
+            "start as many as there are, or give --device cpu"
+        )
+    torch.cuda.set_device(rank)
+    return f"cuda:{rank}"
 
 
 def leave() -> None:
