@@ -18,7 +18,7 @@ def load(folder: str | PathLike[str] | None = None, *, engine: str = "auto") -> 
         anexa.load().chat([{"role": "user", "content": "347*86"}]).content
 
     Args:
-        folder: as training wrote it, or a repository of the Hugging Face Hub.
+        folder: as training wrote it, or a repository from the Hugging Face Hub, downloaded.
         engine: scalar, lists, numpy, torch or auto, which is the fastest that is installed.
 
     Raises:

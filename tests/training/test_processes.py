@@ -205,3 +205,37 @@ def workers(launcher: int) -> list[int]:
     """The processes that torchrun has started."""
     children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text(encoding="ascii")
     return [int(pid) for pid in children.split()]
+
+
+def test_a_process_without_a_row_takes_part(tmp_path: Path) -> None:
+    """Of conversations a step may have fewer rows than there are processes."""
+    (tmp_path / "step.py").write_text(
+        """
+import random
+import torch.distributed as dist
+from anexa.engines import Batch, open_engine
+from anexa.model.config import ModelConfig
+from anexa.model.weights import initial_weights
+config = ModelConfig("gpt2", 7, block_size=6, n_embd=8, n_head=2, n_layer=1)
+weights = initial_weights(config, random.Random(1))
+batch = Batch.from_rows([[1, 2, 3, 4]])
+alone = open_engine("torch", config, weights)
+alone.train_step(batch, 0.01)
+dist.init_process_group("gloo")
+together = open_engine("torch", config, weights)
+together.train_step(batch, 0.01)
+assert abs(alone.loss(batch) - together.loss(batch)) < 1e-6
+dist.destroy_process_group()
+""",
+        encoding="utf-8",
+    )
+    result = subprocess.run(
+        [*TORCHRUN, "step.py"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -235,7 +236,10 @@ class TorchEngine:
         """Inputs, targets and divisors of some rows, as many at a time as memory has room for."""
         device, rows = self._machine.device, self._rows(batch.shape[1])
         flat = (torch.frombuffer(a, dtype=torch.int64) for a in (batch.inputs, batch.targets))
-        pieces = zip(*(torch.split(a.view(batch.shape)[own].to(device), rows) for a in flat))
+        inputs_BT, targets_BT = (a.view(batch.shape).to(device) for a in flat)
+        if not len(inputs_BT[own]):  # of more processes than rows: take part, and count for nothing
+            return [(inputs_BT[:1], targets_BT[:1], math.inf)]
+        pieces = zip(torch.split(inputs_BT[own], rows), torch.split(targets_BT[own], rows))
         if batch.weights is None:
             return [(x_BT, y_BT, float(batch.count)) for x_BT, y_BT in pieces]
         divisors_B = torch.tensor(batch.divisors, dtype=self._dtype, device=device)
