@@ -66,6 +66,23 @@ def test_help_names_every_command(tmp_path: Path) -> None:
     assert "--debug" in result.stdout
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not add up its children's time")
+def test_help_takes_a_moment(tmp_path: Path) -> None:
+    """Of the processor, whatever else it does; measured thrice, as caches may be cold."""
+    import resource
+
+    def used() -> float:
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return children.ru_utime + children.ru_stime
+
+    seconds = []
+    for _ in range(3):
+        before = used()
+        assert anexa("--help", cwd=tmp_path).returncode == 0
+        seconds.append(used() - before)
+    assert min(seconds) <= 0.25
+
+
 @pytest.mark.parametrize("command", OPTIONS)
 def test_each_command_has_help_that_names_its_options(command: str, tmp_path: Path) -> None:
     for flag in ("--help", "-h"):
