@@ -209,7 +209,7 @@ def test_training_shows_a_bar_and_then_talks(tmp_path: Path) -> None:
         t.expect(r"corpus names\.txt · microgpt with [\d,]+ parameters")
         t.expect(r"10% · step 150 · ")
         t.expect(r"━+ +step [\d,]+ · loss \d\.\d{3} · [\d,]+ tokens/s · 0:\d\d left")
-        t.expect(r"\d\.\d\d ┤[\u2800-\u28ff●]+ *● validation\n")
+        t.expect(r"\d\.\d\d ┤[\u2800-\u28ff●]+ *(● validation)?\n")
         t.expect(r"100% · step 1,500 · ")
         t.expect(r"done: 1,500 steps")
         assert "\x1b[" in t.raw
