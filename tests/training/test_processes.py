@@ -83,7 +83,8 @@ def test_two_processes_train_as_one_does(options: list[str], tmp_path: Path) -> 
 def test_what_two_began_is_ended_by_one_and_by_two(options: list[str], tmp_path: Path) -> None:
     """A stop and a resume change nothing, whoever goes on; two processes to the last bit."""
     write_names(tmp_path)
-    arguments = [*RUN, *options, "--steps=400"]
+    steps = 400 if options else 2000  # seconds, in which it can be stopped
+    arguments = [*RUN, *options, f"--steps={steps}"]
     torchrun(*arguments, "--out=whole", cwd=tmp_path)
     command = [*TORCHRUN, "-m", "anexa", "train", *arguments, "--out=m"]
     with subprocess.Popen(command, cwd=tmp_path, env=environment(), text=True) as process:
@@ -91,7 +92,7 @@ def test_what_two_began_is_ended_by_one_and_by_two(options: list[str], tmp_path:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=120)
     stopped = read_state(tmp_path / "m").history
-    assert 40 <= stopped.step < 400
+    assert 40 <= stopped.step < steps
     shutil.copytree(tmp_path / "m", tmp_path / "one")
     torchrun("--resume=m", "--no-chat", cwd=tmp_path)
     assert anexa("train", "--resume=one", "--no-chat", cwd=tmp_path).returncode == 0
