@@ -73,7 +73,7 @@ class Dialogue(Conversation):
 
     def _as_fits(self, messages: list[dict[str, str]]) -> list[dict[str, str]]:
         """A conversation; where it has grown too long, without its first turns."""
-        room = self._model.engine.config.block_size // 4
+        room = self._model.engine.config.block_size - self._model.max_new_tokens
         while len(messages) > 1 and self._model.length(messages) > room:
             messages = messages[2:]
         return messages

@@ -30,6 +30,7 @@ class LanguageModel:
         tokenizer: text to tokens.
         chat_template: of a model that answers in turns; None of another.
         temperature: that it should be used with.
+        max_new_tokens: for so many a conversation should leave room.
     """
 
     def __init__(self, name: str, model: Model, engine: Engine) -> None:
@@ -37,6 +38,8 @@ class LanguageModel:
         self.tokenizer = model.tokenizer
         self.chat_template = model.chat_template
         self.temperature = model.temperature
+        block_size = engine.config.block_size
+        self.max_new_tokens = min(model.max_new_tokens or 3 * block_size // 4, block_size)
 
     @classmethod
     def open(cls, folder: Path | None = None, engine: str = "auto") -> LanguageModel:

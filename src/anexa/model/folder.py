@@ -34,6 +34,8 @@ class Model:
     """Of a model that answers in turns: see `anexa.model.chat`."""
     temperature: float = TEMPERATURE
     """That its texts are best drawn with."""
+    max_new_tokens: int | None = None
+    """As many as an answer may need, if that is known."""
 
 
 def load_config(folder: Path) -> ModelConfig:
@@ -82,19 +84,20 @@ def load_model(folder: Path) -> Model:
     if template.exists():
         chat_template = read_bytes(template).decode("utf-8", errors="replace")
     weights = in_order(weights, config, path)
-    return Model(config, weights, tokenizer, chat_template, _temperature(folder))
+    return Model(config, weights, tokenizer, chat_template, *_generation(folder))
 
 
-def _temperature(folder: Path) -> float:
-    """What `generation_config.json` says, if there is one."""
+def _generation(folder: Path) -> tuple[float, int | None]:
+    """The temperature and the most tokens of an answer, if `generation_config.json` has them."""
     path = folder / "generation_config.json"
     json = read_json(path) if path.exists() else {}
-    if not json.get("do_sample", True):
-        return 0.0
-    temperature = json.get("temperature", TEMPERATURE)
+    temperature = json.get("temperature", TEMPERATURE) if json.get("do_sample", True) else 0.0
     if not isinstance(temperature, (int, float)) or not 0 <= temperature < math.inf:
         raise AnexaError(f"{path} has the temperature {temperature!r}: it must be a number")
-    return float(temperature)
+    most = json.get("max_new_tokens")
+    if most is not None and not (isinstance(most, int) and most > 0):
+        raise AnexaError(f"{path} has max_new_tokens {most!r}: it must be a number above 0")
+    return float(temperature), most
 
 
 def in_order(weights: Weights, config: ModelConfig, path: Path) -> Weights:
@@ -187,6 +190,8 @@ def _json_files(model: Model) -> dict[str, dict[str, Any]]:
     sampling: dict[str, Any] = {"do_sample": model.temperature > 0}
     if model.temperature:  # transformers warns of a temperature that nothing is drawn with
         sampling["temperature"] = model.temperature
+    if model.max_new_tokens is not None:
+        sampling["max_new_tokens"] = model.max_new_tokens
     boundary = {"bos_token_id": model.tokenizer.boundary, "eos_token_id": model.tokenizer.boundary}
     return {
         "config.json": architecture(model.config).to_json(model.config) | boundary,

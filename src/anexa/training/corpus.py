@@ -30,12 +30,14 @@ class Corpus(Protocol):
         chat_template: of a corpus of conversations.
         prompt: what samples begin with.
         temperature: that its models are best used with.
+        max_new_tokens: as many as their answers may need, if they answer.
     """
 
     name: str
     chat_template: str | None
     prompt: str
     temperature: float
+    max_new_tokens: int | None
 
     @property
     def sha256(self) -> str:
@@ -56,6 +58,7 @@ class Text:
     chat_template: str | None = None
     prompt = ""
     temperature = TEMPERATURE
+    max_new_tokens: int | None = None
 
     def __init__(self, documents: Documents) -> None:
         self.name, self.sha256 = documents.name, documents.sha256

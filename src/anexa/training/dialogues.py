@@ -18,6 +18,7 @@ class Arithmetic:
     name = "arithmetic"
     chat_template: str | None = CHAT_TEMPLATE
     temperature = 0.0  # of several results one is right
+    max_new_tokens: int | None = 490  # for 9999*9999
     prompt = render(CHAT_TEMPLATE, [{"role": "user", "content": "347*86"}])
 
     @property

@@ -159,6 +159,7 @@ class Run:
                         self.tokenizer,
                         corpus.chat_template,
                         corpus.temperature,
+                        corpus.max_new_tokens,
                     )
                     write_model(aside, model, self._card())
             world.wait()

@@ -1,0 +1,79 @@
+"""The model that comes with Anexa: it answers, it thinks truly, and its card says what it can."""
+
+from __future__ import annotations
+
+import random
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import anexa
+from anexa.data.arithmetic.checker import check
+from anexa.data.arithmetic.problems import TASKS, Task, draw, is_tested
+from anexa.generation import LanguageModel
+from anexa.generation.evaluation import evaluate
+from anexa.generation.language_model import BUNDLED
+from anexa.model.weights import count
+from tests.cli.process import anexa as run
+
+QUESTION = [{"role": "user", "content": "347*86"}]
+THOUGHT = """\
+347*6:7*6+0=42,4*6+4=28,3*6+2=20:2082
+347*80:7*8+0=56,4*8+5=37,3*8+3=27:27760
+02082+27760:2+0+0=02,8+6+0=14,0+7+1=08,2+7+0=09,0+2+0=02:29842"""
+
+
+@pytest.mark.parametrize("engine", ["numpy", "torch"])
+def test_it_answers_by_a_true_thought(engine: str) -> None:
+    if engine == "torch" and not find_spec("torch"):
+        pytest.skip("PyTorch is not installed")
+    answer = anexa.load(engine=engine).chat(QUESTION, temperature=0)
+    assert (answer.reasoning, answer.content) == (THOUGHT, "29842")
+    assert check("347*86", THOUGHT, "29842").all_true
+
+
+def test_a_newcomer_asks_it_without_a_folder(tmp_path: Path) -> None:
+    result = run("chat", "--engine", "numpy", cwd=tmp_path, text="347*86\n")
+    assert result.returncode == 0
+    assert "\n29842\n✓ all 3 steps are true\n" in result.stdout
+    assert [f"│ {line}" in result.stdout for line in THOUGHT.splitlines()] == [True] * 3
+
+
+def test_it_is_small() -> None:
+    model = LanguageModel.open()
+    assert count(model.engine.config) < 850_000
+    assert sum(path.stat().st_size for path in BUNDLED.iterdir()) < 4_000_000
+    assert not (BUNDLED / "training").exists()
+
+
+def test_it_is_polite_to_what_is_no_sum() -> None:
+    answer = anexa.load(engine="numpy").chat([{"role": "user", "content": "Hello, who are you?"}])
+    assert answer.reasoning is None
+    assert answer.content == "I work out sums, such as 347*86, and stories about them."
+
+
+def table() -> dict[str, tuple[float, float]]:
+    """Of each task in the card the share that it says, and the lower end of its interval."""
+    card = (BUNDLED / "README.md").read_text(encoding="utf-8")
+    row = r"^(\S.*?) +[\d,]+ +([\d.]+)% \[([\d.]+), [\d.]+\]"
+    rows = re.findall(row, card, re.M)
+    return {name: (float(share) / 100, float(low) / 100) for name, share, low in rows}
+
+
+def test_the_card_has_every_task() -> None:
+    assert table().keys() >= {str(task) for task in TASKS if is_tested(task)}
+
+
+@pytest.mark.parametrize("task", [t for t in TASKS if is_tested(t)], ids=str)
+@pytest.mark.slow
+def test_what_the_card_says_is_true(task: Task) -> None:
+    """On other problems than the card's, as far as 60 of them can tell."""
+    assert find_spec("torch"), "the slow tests are run with PyTorch"
+    rng = random.Random(f"another {task}")
+    problems = [draw(task, rng, test=True) for _ in range(60)]
+    cell = evaluate(anexa.load(), str(task), problems, rng)
+    said, low = table()[str(task)]
+    assert cell.thinking.interval[0] <= said
+    assert cell.thinking.interval[1] >= low
