@@ -25,7 +25,7 @@ def compare(
     from anexa.cli.table import UNKNOWN, figure, show_table
     from anexa.model.files import read_bytes
     from anexa.training.metrics import read_metrics
-    from anexa.training.picture import can_draw, check_drawing, draw_losses
+    from anexa.training.picture import can_draw, check_drawing, check_suffix, draw_losses
     from anexa.training.summary import summarise
 
     if len(folders) < 2:
@@ -37,8 +37,11 @@ def compare(
     names = [folder.name for folder in folders]
     if len(set(names)) < len(names) or "" in names:
         names = [str(folder) for folder in folders]
-    if out and can_draw():
-        draw_losses([(n, *read_metrics(folder)) for n, folder in zip(names, folders)], out)
+    if out:
+        check_suffix(out)
+        curves = [(name, *read_metrics(folder)) for name, folder in zip(names, folders)]
+        if can_draw():
+            draw_losses(curves, out)
 
     settings = {name: None for run in runs for name in run.settings if name != "corpus"}
     values = {name: [run.settings.get(name) for run in runs] for name in settings}

@@ -73,6 +73,16 @@ class LossPicture:
             self._drawn = time.monotonic()
 
 
+def check_suffix(path: Path) -> None:
+    """Make sure that a path's name is that of a picture.
+
+    Raises:
+        UsageError: its name ends in something else.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"the name of a picture ends in {', '.join(SUFFIXES)}: {path} does not")
+
+
 def check_drawing() -> None:
     """Make sure that pictures can be drawn.
 
@@ -94,8 +104,7 @@ def draw_losses(runs: Sequence[Run], path: Path) -> None:
         UsageError: its name ends in something else.
         AnexaError: it cannot be written, or matplotlib is not installed.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"the name of a picture ends in {', '.join(SUFFIXES)}: {path} does not")
+    check_suffix(path)
     check_drawing()
     import matplotlib
     from matplotlib.figure import Figure
