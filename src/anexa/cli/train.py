@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from typer import Argument, Option
 
@@ -109,7 +109,7 @@ def train(
     for name in ("out", "resume", "tensorboard", "no_chat", "as_json"):
         given.pop(name, None)
     from anexa.cli.progress import JsonLines, LiveDisplay, PlainText, Silent
-    from anexa.training import Run, Settings, is_of_launch, join, leave, read_settings
+    from anexa.training import Around, Run, Settings, is_of_launch, join, leave, read_settings
 
     if resume is None:
         world = join(engine or "auto", device or "auto")
@@ -128,18 +128,17 @@ def train(
     else:
         show = PlainText()
     with show:
-        options: Any = {"world": world, "tensorboard": tensorboard, "pictures": True}
-        options |= {"download": show.download, "encoding": show.encoding}
+        around = Around(world, tensorboard, True, show.download, show.encoding)
         if resume:
-            run = Run.resume(resume, given, **options)
+            run = Run.resume(resume, given, around)
         else:
             settings = Settings.of(**given)
             folder = out or _free_folder(settings, world.launch)
             if is_of_launch(folder, world.launch):  # a process had died, and all began again
-                run = Run.resume(folder, **options)
+                run = Run.resume(folder, around=around)
             else:
                 world.wait()  # no process looks for a free folder when another has taken it
-                run = Run.start(settings, folder, **options)
+                run = Run.start(settings, folder, around)
         with _stop_signals(run) as received:
             show.begin(run)
             for step in run:
@@ -162,10 +161,9 @@ def train(
 def _free_folder(settings: Settings, launch: str) -> Path:
     """models/CORPUS, or models/CORPUS-2, … if that is taken, but not by this launch itself."""
     from anexa.training import is_of_launch
-
-    name = "stdin" if settings.corpus == "-" else Path(settings.corpus).stem
     from anexa.training.presets import usual_preset
 
+    name = "stdin" if settings.corpus == "-" else Path(settings.corpus).stem
     usual = settings.preset == usual_preset(settings.corpus)
     base = Path("models") / (name if usual else f"{name}-{settings.preset}")
     folder, number = base, 1

@@ -13,7 +13,7 @@ from anexa.data.arithmetic.problems import TASKS, Problem, Task, draw, is_tested
 from anexa.errors import AnexaError
 from anexa.generation.language_model import LanguageModel
 from anexa.generation.rows import continuations
-from anexa.model.chat import END_THINK, THINK, render
+from anexa.model.chat import END_THINK, THINK, ask, split_answer
 
 DRAWS = 20  # for one more problem; then there are no others
 
@@ -91,7 +91,7 @@ def evaluate(model: LanguageModel, name: str, problems: list[Problem], rng: rand
     thought = _answers(model, [_prompt(model, problem) for problem in problems])
     direct = _answers(model, [_prompt(model, problem, thinking=False) for problem in problems])
     reports = [
-        check(problem.question, *_parts(answer)) for problem, answer in zip(problems, thought)
+        check(problem.question, *split_answer(answer)) for problem, answer in zip(problems, thought)
     ]
     changed = [_change(problem, rng) for problem in problems]
     followed = _answers(
@@ -100,7 +100,7 @@ def evaluate(model: LanguageModel, name: str, problems: list[Problem], rng: rand
     n = len(problems)
     return Cell(
         name,
-        thinking=Share(sum(_parts(a)[1] == p.answer for a, p in zip(thought, problems)), n),
+        thinking=Share(sum(split_answer(a)[1] == p.answer for a, p in zip(thought, problems)), n),
         direct=Share(sum(a == p.answer for a, p in zip(direct, problems)), n),
         steps=Share(sum(r.true_steps for r in reports), sum(r.steps for r in reports)),
         provenance=Share(sum(r.provenance for r in reports), n),
@@ -131,8 +131,7 @@ def _different(
 
 def _prompt(model: LanguageModel, problem: Problem, *, thinking: bool = True) -> str:
     assert model.chat_template is not None
-    messages = [{"role": "user", "content": problem.question}]
-    return render(model.chat_template, messages, thinking=thinking)
+    return ask(model.chat_template, problem.question, thinking=thinking)
 
 
 def _answers(model: LanguageModel, prompts: list[str]) -> list[str]:
@@ -141,12 +140,6 @@ def _answers(model: LanguageModel, prompts: list[str]) -> list[str]:
     ids = [tokenizer.encode(prompt) for prompt in prompts]
     texts = continuations(model.engine, ids, tokenizer.boundary)
     return [tokenizer.decode(text) for text in texts]
-
-
-def _parts(answer: str) -> tuple[str, str]:
-    """The thought and what is said after it; both empty where one of them never came."""
-    thought, closed, said = answer.partition(END_THINK)
-    return (thought.removeprefix(THINK), said) if closed else ("", "")
 
 
 def _change(problem: Problem, rng: random.Random) -> tuple[str, str]:

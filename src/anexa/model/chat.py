@@ -71,6 +71,20 @@ def render(template: str, messages: Sequence[Message], *, thinking: bool = True)
         raise AnexaError(f"the chat template cannot be used for this: {reason}") from error
 
 
+def ask(template: str, question: str, *, thinking: bool = True) -> str:
+    """`render` of a conversation that a question begins."""
+    return render(template, [{"role": "user", "content": question}], thinking=thinking)
+
+
+def split_answer(text: str) -> tuple[str, str]:
+    """The thought that an answer begins with, and what is said after it.
+
+    Both are empty where one of them never came.
+    """
+    thought, closed, said = text.partition(END_THINK)
+    return (thought.removeprefix(THINK), said) if closed else ("", "")
+
+
 @lru_cache(maxsize=8)
 def _compiled(template: str) -> Template:
     # As transformers sets it up, so that the same text comes out.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Literal, Protocol
 
-from anexa.data import CORPORA, Documents, Layout, Progress, read_corpus
+from anexa.data import CORPORA, Documents, Progress, read_corpus
 from anexa.data.batches import Rows, split
 from anexa.data.tokens import tokenize
 from anexa.errors import AnexaError, UsageError
@@ -72,8 +71,7 @@ class Text:
         self, tokenizer: Tokenizer, block_size: int, seed: int, progress: Progress | None = None
     ) -> tuple[Rows, Rows]:
         """See `Corpus`."""
-        data = prepare(self._documents, tokenizer, block_size, seed, progress)
-        return data.training, data.validation
+        return prepare(self._documents, tokenizer, block_size, seed, progress)
 
 
 def open_corpus(
@@ -87,35 +85,14 @@ def open_corpus(
     return Text(read_corpus(spec, layout, progress=progress))
 
 
-@dataclass(frozen=True)
-class Data:
-    """A corpus that is ready for training.
-
-    Attributes:
-        name: of the corpus.
-        layout: "lines" or "text".
-        sha256: of its content.
-        tokenizer: whose ids the rows have.
-        training: the rows to train on.
-        validation: the rows that no step sees.
-    """
-
-    name: str
-    layout: Layout
-    sha256: str
-    tokenizer: Tokenizer
-    training: Rows
-    validation: Rows
-
-
 def prepare(
     documents: Documents,
     tokenizer: Tokenizer,
     block_size: int,
     seed: int,
     progress: Progress | None = None,
-) -> Data:
-    """Encode a corpus, split it, and make rows of it.
+) -> tuple[Rows, Rows]:
+    """Encode a corpus, split it, and make rows of it: to train on, and to validate with.
 
     Args:
         documents: the corpus.
@@ -129,7 +106,7 @@ def prepare(
     """
     training, validation = split(tokenize(documents, tokenizer, progress), block_size, seed)
     training.batch(0, 1)  # a text that is too short is said before anything is computed
-    return Data(documents.name, documents.layout, documents.sha256, tokenizer, training, validation)
+    return training, validation
 
 
 def tokenizer_for(spec: str, documents: Documents) -> Tokenizer:

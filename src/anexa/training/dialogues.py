@@ -8,7 +8,7 @@ from anexa.data import Progress
 from anexa.data.arithmetic.examples import ALPHABET, Example, Examples
 from anexa.data.batches import Row, Rows
 from anexa.errors import UsageError
-from anexa.model.chat import ASSISTANT, CHAT_TEMPLATE, END_THINK, MARKS, THINK, USER, render
+from anexa.model.chat import ASSISTANT, CHAT_TEMPLATE, END_THINK, MARKS, THINK, USER, ask
 from anexa.model.tokenizer import BOUNDARY, Tokenizer
 
 
@@ -19,7 +19,7 @@ class Arithmetic:
     chat_template: str | None = CHAT_TEMPLATE
     temperature = 0.0  # of several results one is right
     max_new_tokens: int | None = 490  # for 9999*9999
-    prompt = render(CHAT_TEMPLATE, [{"role": "user", "content": "347*86"}])
+    prompt = ask(CHAT_TEMPLATE, "347*86")
 
     @property
     def sha256(self) -> str:

@@ -19,7 +19,7 @@ from anexa.data.arithmetic.examples import SHARES
 from anexa.data.arithmetic.problems import TASKS, Problem, draw, is_tested
 from anexa.engines import Batch, Engine
 from anexa.generation.rows import Choice, continuations, drawn, likeliest
-from anexa.model.chat import END_THINK, THINK, render
+from anexa.model.chat import ask, split_answer
 from anexa.model.folder import Model
 from anexa.model.weights import Weights
 
@@ -139,8 +139,8 @@ class Reinforcement:
         self, problems: list[Problem], choose: Choice
     ) -> tuple[list[list[int]], list[list[int]]]:
         """Prompts, and what the model writes."""
-        questions = ([{"role": "user", "content": problem.question}] for problem in problems)
-        prompts = [self._tokenizer.encode(render(self._template, turns)) for turns in questions]
+        questions = (ask(self._template, problem.question) for problem in problems)
+        prompts = [self._tokenizer.encode(question) for question in questions]
         return prompts, continuations(self._engine, prompts, self._tokenizer.boundary, choose)
 
     def _rewards(self, problems: list[Problem], texts: list[list[int]]) -> list[bool]:
@@ -150,10 +150,8 @@ class Reinforcement:
 
 def is_true(problem: Problem, answer: str) -> bool:
     """Whether an answer is right, and every step of the thought before it."""
-    thought, closed, said = answer.partition(END_THINK)
-    if not (closed and thought.startswith(THINK) and said == problem.answer):
-        return False
-    return check(problem.question, thought.removeprefix(THINK), said).all_true
+    thought, said = split_answer(answer)
+    return said == problem.answer and check(problem.question, thought, said).all_true
 
 
 def _draw(rng: random.Random, *, test: bool = False) -> Problem:

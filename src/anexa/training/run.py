@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,25 @@ class Step:
     evaluation: Evaluation | None
 
 
+@dataclass(frozen=True)
+class Around:
+    """What is around a run, and changes no number in it.
+
+    Attributes:
+        world: the processes that do it.
+        tensorboard: whether events for TensorBoard are written.
+        pictures: whether `training/loss.png` is drawn, if matplotlib is installed.
+        download: is told how far a download of the corpus is.
+        encoding: is told how much of it has been turned into tokens, in bytes.
+    """
+
+    world: World = field(default_factory=World)
+    tensorboard: bool = False
+    pictures: bool = False
+    download: Progress | None = None
+    encoding: Progress | None = None
+
+
 class Run:
     """A training: iterate over it to have it done.
 
@@ -89,16 +108,13 @@ class Run:
         folder: Path,
         corpus: Corpus,
         state: State | None,
-        world: World,
-        tensorboard: bool = False,
-        pictures: bool = False,
-        encoding: Progress | None = None,
+        around: Around,
     ) -> None:
-        self.folder, self.world = folder, world
+        world = around.world
+        self.folder, self.world, self._around = folder, world, around
         self.corpus, self._corpus_sha256 = corpus.name, corpus.sha256
         self.prompt = corpus.prompt
         self._source = corpus_source(settings.corpus)
-        self._tensorboard, self._pictures = tensorboard, pictures
         self.stopping, self.resumed = False, state is not None
         if state:
             model = load_model(folder)
@@ -123,7 +139,7 @@ class Run:
         if not world.main:  # the main process writes what the others then find in the cache
             world.wait()
         self._training, self._validation = corpus.rows(
-            self.tokenizer, self.config.block_size, settings.seed, encoding
+            self.tokenizer, self.config.block_size, settings.seed, around.encoding
         )
         if world.main:
             world.wait()
@@ -168,27 +184,13 @@ class Run:
             self.engine.resume(state.moments, history.step)
 
     @classmethod
-    def start(
-        cls,
-        settings: Settings,
-        folder: Path,
-        *,
-        world: World | None = None,
-        tensorboard: bool = False,
-        pictures: bool = False,
-        download: Progress | None = None,
-        encoding: Progress | None = None,
-    ) -> Run:
+    def start(cls, settings: Settings, folder: Path, around: Around = Around()) -> Run:
         """A new run, its folder made.
 
         Args:
             settings: what to do.
             folder: where to write; must not exist.
-            world: the processes that do it.
-            tensorboard: whether events for TensorBoard are written.
-            pictures: whether `training/loss.png` is drawn, if matplotlib is installed.
-            download: is told how far a download of the corpus is.
-            encoding: is told how much of it has been turned into tokens, in bytes.
+            around: see there.
 
         Raises:
             AnexaError: the corpus or the folder cannot be used.
@@ -199,34 +201,24 @@ class Run:
                 f"{folder} exists already: choose another folder with --out"
                 f"{again if (folder / STATE).exists() else ''}"
             )
-        world = world or World()
-        check_possible(settings, world, tensorboard)
+        check_possible(settings, around.world, around.tensorboard)
         check_tokenizer(settings.tokenizer)
-        corpus = open_corpus(settings.corpus, settings.layout, download)
-        return cls(settings, folder, corpus, None, world, tensorboard, pictures, encoding)
+        corpus = open_corpus(settings.corpus, settings.layout, around.download)
+        return cls(settings, folder, corpus, None, around)
 
     @classmethod
     def resume(
         cls,
         folder: Path,
         given: Mapping[str, Any] | None = None,
-        *,
-        world: World | None = None,
-        tensorboard: bool = False,
-        pictures: bool = False,
-        download: Progress | None = None,
-        encoding: Progress | None = None,
+        around: Around = Around(),
     ) -> Run:
         """A run as it was at its last checkpoint.
 
         Args:
             folder: the model folder.
             given: settings asked for again: they must be those of the run, but for `FREE`.
-            world: the processes that do it.
-            tensorboard: whether events for TensorBoard are written.
-            pictures: whether `training/loss.png` is drawn, if matplotlib is installed.
-            download: is told how far a download of the corpus is.
-            encoding: is told how much of it has been turned into tokens, in bytes.
+            around: see there.
 
         Raises:
             AnexaError: there is none, it is finished, or its corpus has changed.
@@ -239,11 +231,10 @@ class Run:
         settings = state.settings.again(asked)
         if state.history.progress >= 1:
             raise AnexaError(f"the training in {folder} is finished: there is nothing left to do")
-        world = world or World()
-        check_possible(settings, world, tensorboard)
-        corpus = open_corpus(state.corpus, settings.layout, download)
+        check_possible(settings, around.world, around.tensorboard)
+        corpus = open_corpus(state.corpus, settings.layout, around.download)
         check_unchanged(corpus, state.corpus_sha256)
-        return cls(settings, folder, corpus, state, world, tensorboard, pictures, encoding)
+        return cls(settings, folder, corpus, state, around)
 
     @property
     def step_seconds(self) -> float:
@@ -267,9 +258,11 @@ class Run:
         with Lock(self.folder):
             for place in (self.folder, (self.folder / STATE).parent):
                 remove_parts(place)
-            self.metrics = Metrics(self.folder, self.history.step, tensorboard=self._tensorboard)
+            self.metrics = Metrics(
+                self.folder, self.history.step, tensorboard=self._around.tensorboard
+            )
             with closing(self.metrics):
-                if not self._pictures:
+                if not self._around.pictures:
                     yield from self._do_steps()
                     return
                 picture = LossPicture(self.folder)
