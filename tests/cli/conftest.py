@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,11 @@ def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     corpus = folder / "text.txt"
     corpus.write_text(TEXT, encoding="utf-8")
     return finish(Run.start(settings(corpus, steps=300), folder / "model")).folder
+
+
+@pytest.fixture
+def place(names_model: Path, tmp_path: Path) -> Path:
+    """A folder with a corpus, names.txt, and a model."""
+    write_names(tmp_path)
+    shutil.copytree(names_model, tmp_path / "model")
+    return tmp_path

@@ -8,7 +8,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ANEXA = [sys.executable, "-m", "anexa"]
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows works differently here")
+
+# In the folder `place`.
+TRAIN = "train names.txt --preset microgpt --engine numpy --steps 5 --out new"
+GENERATE = "generate model --engine numpy"
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -78,3 +85,13 @@ def listing(folder: Path) -> dict[str, bytes | None]:
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
     }
+
+
+def one_sentence(result: subprocess.CompletedProcess[str]) -> str:
+    """What an error said, which must be a line that begins with the program's name."""
+    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith("anexa: ")
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.endswith("\n")
+    assert "should not be" not in result.stderr
+    return result.stderr

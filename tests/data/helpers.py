@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -31,3 +32,9 @@ def framed(texts: Sequence[Sequence[int]], boundary: int) -> tuple[Array, Array,
         ids += [*text, boundary]
         borders.append(len(ids) - 1)
     return np.array(ids), np.array(borders), np.arange(len(texts))
+
+
+def write(path: Path, data: str | bytes) -> str:
+    """Write a file; its path, as a user would give it."""
+    path.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+    return str(path)

@@ -8,14 +8,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from anexa.data import CORPORA, guess_layout, read_corpus
 from anexa.data.corpora import HEAD
-from anexa.data.gutenberg import strip_gutenberg
 from anexa.errors import AnexaError, UsageError
-from tests.data.helpers import documents, texts
+from tests.data.helpers import documents, texts, write
 
 CITIES = """\
 Rio de Janeiro
@@ -45,20 +42,6 @@ CHINESE_PROSE = (
     * 5
 )
 CODE = "def area(width, height):\n    result = width * height\n    return result\n"
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of one's own, so that no test sees what the machine has."""
-    folder = tmp_path / "cache"
-    folder.mkdir()
-    monkeypatch.setenv("ANEXA_CACHE", str(folder))
-    return folder
-
-
-def write(path: Path, data: str | bytes) -> str:
-    path.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
-    return str(path)
 
 
 # The corpora at hand
@@ -350,89 +333,3 @@ def test_a_pipe_with_a_path_can_be_read_again(tmp_path: Path) -> None:
         check=True,
     )
     assert process.stdout == f"{['anna', 'bela'] * 2}\n"
-
-
-# Project Gutenberg
-
-BOOK = """\
-THE LAMP
-
-   a tale for winter
-
-I had seen little of the lamp lately.
-
-* * *
-
-"***" was all it said.
-*** END OF THE LINE ***
-
-The end.
-"""
-HEADER = """\
-The Project Gutenberg eBook of The Lamp
-
-Title: The Lamp
-
-"""
-STARTS = [
-    "*** START OF THE PROJECT GUTENBERG EBOOK THE LAMP ***",
-    "*** START OF THIS PROJECT GUTENBERG EBOOK THE LAMP ***",
-    "***START OF THE PROJECT GUTENBERG EBOOK THE LAMP***",
-    "***START OF THE PROJECT GUTENBERG EBOOK, THE LAMP\nOR A WINTER'S TALE***",
-    "*** START OF THE PROJECT GUTENBERG EBOOK THE LAMP",
-    "*** START OF THIS PROJECT GUTENBERG EBOOK THE LAMP ***\n\n\nProduced by A. Reader\nand B.",
-]
-ENDS = [
-    "*** END OF THE PROJECT GUTENBERG EBOOK THE LAMP ***",
-    "***END OF THIS PROJECT GUTENBERG EBOOK, THE LAMP\nOR A WINTER'S TALE***",
-    "End of the Project Gutenberg EBook of The Lamp, by\nNobody\n\n"
-    "*** END OF THIS PROJECT GUTENBERG EBOOK THE LAMP ***",
-]
-FOOTER = "\n\nUpdated editions will replace the previous one.\n***\n"
-
-
-@pytest.mark.parametrize("start", STARTS)
-@pytest.mark.parametrize("end", ENDS)
-def test_gutenberg_header_and_footer_go(start: str, end: str) -> None:
-    served = f"{HEADER}{start}\n\n\n\n{BOOK}\n\n\n{end}{FOOTER}"
-    assert strip_gutenberg(served) == BOOK
-
-
-def test_gutenberg_header_or_footer_alone() -> None:
-    assert strip_gutenberg(f"{HEADER}{STARTS[0]}\n\n{BOOK}") == BOOK
-    assert strip_gutenberg(f"{BOOK}\n\n{ENDS[0]}{FOOTER}") == BOOK
-
-
-def test_gutenberg_keeps_a_book_that_quotes_the_markers() -> None:
-    book = f"He read:\n{STARTS[0]}\nand\n{ENDS[0]}\nand slept.\n"
-    assert strip_gutenberg(f"{HEADER}{STARTS[1]}\n{book}{ENDS[1]}{FOOTER}") == book
-
-
-@given(st.text().map(lambda text: text.replace("\r", "")))
-def test_gutenberg_text_with_neither_is_unchanged(text: str) -> None:
-    assert strip_gutenberg(text) == text
-    assert strip_gutenberg(BOOK + text) == BOOK + text
-
-
-words = st.text(st.characters(codec="utf-8", exclude_categories=["Z", "C"]), min_size=1)
-book_lines = st.lists(words | st.sampled_from(["", "***", "  indented", *BOOK.split("\n")]))
-
-
-@given(words, book_lines, words, st.sampled_from(STARTS), st.sampled_from(ENDS))
-def test_gutenberg_keeps_the_book(
-    first: str, lines: list[str], last: str, start: str, end: str
-) -> None:
-    book = "\n".join([first, *lines, last]) + "\n"
-    served = f"{HEADER}{start}\n\n\n{book}\n\n{end}{FOOTER}"
-    assert strip_gutenberg(served) == book
-
-
-def test_sherlock_is_stripped_from_a_windows_file_put_in_the_cache(cache: Path) -> None:
-    served = f"\ufeff{HEADER}{STARTS[0]}\n\n{BOOK}\n{ENDS[0]}{FOOTER}"
-    write(cache / "sherlock.txt", served.replace("\n", "\r\n"))
-    assert texts(read_corpus("sherlock")) == [BOOK]
-
-
-def test_sherlock_without_header_passes_unchanged(cache: Path) -> None:
-    write(cache / "sherlock.txt", f"\n{BOOK}\n\n")
-    assert texts(read_corpus("sherlock")) == [f"\n{BOOK}\n\n"]

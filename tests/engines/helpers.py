@@ -33,6 +33,18 @@ EVERY_ENGINE = [
     pytest.param("torch", "float32", id="torch-float32", marks=needs_torch),
 ]
 
+# A small text: five batches of rows of different lengths, of 7 symbols.
+BATCHES = [
+    Batch.from_rows(rows)
+    for rows in (
+        [[1, 5, 2, 6, 0, 3], [6, 6, 2]],
+        [[0, 1, 2, 3, 4, 5, 6]],
+        [[4, 4], [2, 1], [0, 5]],
+        [[3, 2, 3, 2, 3]],
+        [[6, 0, 6], [1, 1, 1, 1, 1, 1]],
+    )
+]
+
 
 def random_weights(config: ModelConfig, seed: int, std: float = 0.3) -> Weights:
     """Weights of which none is 0 or 1, as gains and biases are before training."""

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from anexa.engines import Batch, Engine, Machine, Optimizer, open_engine
+from anexa.engines import Engine, Machine, Optimizer, open_engine
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight, Weights
 from tests.engines.helpers import (
+    BATCHES,
     EVERY_ENGINE,
     FLOAT64,
     assert_close,
@@ -28,17 +29,7 @@ from tests.engines.helpers import (
 OTHERS = [param for param in FLOAT64 if param.id != "scalar"]
 EXACT = Machine(dtype="float64")
 
-# Some of their gradients are longer than CLIP together, some shorter.
-BATCHES = [
-    Batch.from_rows(rows)
-    for rows in (
-        [[1, 5, 2, 6, 0, 3], [6, 6, 2]],
-        [[0, 1, 2, 3, 4, 5, 6]],
-        [[4, 4], [2, 1], [0, 5]],
-        [[3, 2, 3, 2, 3]],
-        [[6, 0, 6], [1, 1, 1, 1, 1, 1]],
-    )
-]
+# Some of the batches have gradients that are longer than this together, some shorter ones.
 CLIP = 2.25
 RATES = [0.01, 0.02, 0.005, 0.0, 0.015]
 ADAMW = Optimizer(0.8, 0.97, 1e-7, weight_decay=0.5, clip=CLIP)

@@ -21,19 +21,9 @@ from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
 from microgpt import Value
-from tests.engines.helpers import EVERY_ENGINE, random_weights
+from tests.engines.helpers import BATCHES, EVERY_ENGINE, random_weights
 
 ADAM = Optimizer(0.85, 0.98, 1e-6)
-BATCHES = [
-    Batch.from_rows(rows)
-    for rows in (
-        [[1, 5, 2, 6, 0, 3], [6, 6, 2]],
-        [[0, 1, 2, 3, 4, 5, 6]],
-        [[4, 4], [2, 1], [0, 5]],
-        [[3, 2, 3, 2, 3]],
-        [[6, 0, 6], [1, 1, 1, 1, 1, 1]],
-    )
-]
 
 
 def config(model_type: str) -> ModelConfig:

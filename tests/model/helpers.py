@@ -14,6 +14,8 @@ from anexa.model.weights import initial_weights
 
 CORPUS = "Voilà: a café , \tnaïve😀!\nThe 2nd line.\r\n日本語 <|x|>"
 
+FILES = ("config.json", "model.safetensors", "tokenizer.json")
+
 
 def byte_tokenizer() -> Tokenizer:
     """Byte-level BPE as GPT-2's: a character beyond ASCII is several tokens, or part of one.
@@ -43,3 +45,6 @@ def small_model(
         model_type, tokenizer.vocab_size, block_size=16, n_embd=8, n_head=2, n_layer=2
     )
     return Model(config, initial_weights(config, random.Random(1)), tokenizer)
+
+
+MODEL = small_model()

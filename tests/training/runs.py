@@ -10,6 +10,7 @@ import pytest
 
 from anexa.engines import ENGINES
 from anexa.training import Run, Settings
+from anexa.training.checkpoint import read_state
 
 NAMES = (
     "anna hanna nana emma gemma ella stella bella della lena elena selena mina tina "
@@ -61,3 +62,13 @@ def finish(run: Run) -> Run:
 def weights_file(folder: Path) -> bytes:
     """The model's numbers, as they are on disk."""
     return (folder / "model.safetensors").read_bytes()
+
+
+def stop_after(run: Run, steps: int) -> None:
+    """Do so many steps, then stop as Ctrl-C does."""
+    run.stopping = steps == 0
+    for step in run:
+        run.stopping = step.number == steps
+    assert not run.done
+    assert run.history.step == steps
+    assert read_state(run.folder).history.step == steps  # nothing is lost

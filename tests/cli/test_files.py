@@ -1,0 +1,126 @@
+"""Files that cannot be written or read, as a user meets them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from anexa.model.folder import load_model
+from anexa.training.metrics import METRICS
+from anexa.training.picture import PICTURE
+from tests.cli.process import (
+    ANEXA,
+    GENERATE,
+    TRAIN,
+    anexa,
+    environment,
+    listing,
+    one_sentence,
+    posix,
+)
+from tests.training.runs import weights_file
+
+# A full disk, and a folder that may not be written
+
+
+def with_files_up_to(size: int, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run `anexa` where no file can grow beyond `size` bytes: as on a full disk, a write fails."""
+    script = f"""
+import resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))
+sys.argv[0] = "anexa"
+runpy.run_module("anexa", run_name="__main__")
+"""
+    return subprocess.run(
+        [sys.executable, "-B", "-c", script, *arguments],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+@posix
+@pytest.mark.parametrize("size", [0, 100, 2000, 10_000])
+def test_a_full_disk_at_the_start_leaves_nothing(size: int, place: Path) -> None:
+    before = listing(place)
+    result = with_files_up_to(size, *TRAIN.split(), cwd=place)
+    assert "cannot write new" in one_sentence(result)
+    assert result.returncode == 1
+    assert listing(place) == before
+
+
+@posix
+def test_a_full_disk_later_leaves_the_last_checkpoint(place: Path) -> None:
+    # The first state is of the weights alone; with the moments it is three times that.
+    assert anexa(*TRAIN.replace("new", "whole").split(), cwd=place).returncode == 0
+    result = with_files_up_to(30_000, *TRAIN.split(), cwd=place)
+    assert "cannot write" in one_sentence(result)
+    assert "state.safetensors" in result.stderr
+    assert result.returncode == 1
+    new = place / "new"
+    load_model(new)
+    whole = set(listing(place / "whole"))
+    assert whole - set(listing(new)) <= {str(METRICS), str(PICTURE)}, (
+        "written after the first checkpoint"
+    )
+    assert set(listing(new)) <= whole
+    assert anexa("train", "--resume", "new", cwd=place).returncode == 0
+    assert weights_file(new) == weights_file(place / "whole")
+
+
+def unprivileged() -> list[str]:
+    """What to put before a command so that permissions bind it; skips where nothing does."""
+    if os.getuid() != 0:
+        return []
+    setpriv = shutil.which("setpriv")
+    if not setpriv:
+        pytest.skip("permissions do not bind root, and there is no setpriv")
+    caps = "-dac_override,-dac_read_search"
+    return [setpriv, f"--bounding-set={caps}", f"--inh-caps={caps}"]
+
+
+def run_unprivileged(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*unprivileged(), *ANEXA, *arguments],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+@posix
+def test_a_folder_that_may_not_be_written(place: Path) -> None:
+    locked = place / "locked"
+    locked.mkdir()
+    locked.chmod(0o555)
+    before = listing(place)
+    for out in ("locked/new", "locked/deeper/new"):
+        command = TRAIN.replace("--out new", f"--out {out}")
+        result = run_unprivileged(*command.split(), cwd=place)
+        assert f"cannot write {out}: Permission denied" in one_sentence(result)
+        assert result.returncode == 1
+        assert listing(place) == before
+
+
+@posix
+def test_files_that_may_not_be_read(place: Path) -> None:
+    for name, command in (
+        ("names.txt", TRAIN),
+        ("model/config.json", GENERATE),
+        ("model/model.safetensors", GENERATE),
+    ):
+        path = place / name
+        path.chmod(0)
+        result = run_unprivileged(*command.split(), cwd=place)
+        path.chmod(0o644)
+        assert f"cannot read {name}: Permission denied" in one_sentence(result)
+        assert result.returncode == 1

@@ -1,0 +1,262 @@
+"""A run that goes on is one that never stopped; and what cannot go on says why."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import struct
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from anexa.errors import AnexaError, UsageError
+from anexa.model.folder import load_model
+from anexa.model.tensors import read_tensors, write_tensors
+from anexa.training import Run
+from anexa.training.checkpoint import STATE, read_state
+from tests.training.runs import each_engine, finish, settings, stop_after, weights_file, write_names
+
+
+@each_engine
+def test_a_resumed_run_is_one_that_never_stopped(engine: str, names: Path, tmp_path: Path) -> None:
+    wanted = settings(names, engine=engine, steps=14, batch_size=2)
+    whole = finish(Run.start(wanted, tmp_path / "whole"))
+    stopped = Run.start(wanted, tmp_path / "stopped")
+    stop_after(stopped, 0)  # before the optimizer has any moments
+    for steps in (1, 6, 7, 13):  # within the stretches between checkpoints, and at their ends
+        stopped = Run.resume(tmp_path / "stopped")
+        assert stopped.resumed
+        stop_after(stopped, steps)
+    resumed = finish(Run.resume(tmp_path / "stopped"))
+    assert weights_file(resumed.folder) == weights_file(whole.folder)
+    assert resumed.history.tokens == whole.history.tokens
+    assert [(e.step, e.train_loss, e.validation_loss) for e in resumed.history.evaluations] == [
+        (e.step, e.train_loss, e.validation_loss) for e in whole.history.evaluations
+    ]
+    moments = [read_tensors(run.folder / STATE)[0] for run in (whole, resumed)]
+    assert moments[0] == moments[1]
+
+
+def test_running_text_resumes_too(tmp_path: Path) -> None:
+    corpus = tmp_path / "text.txt"
+    corpus.write_text("the cat sat on the mat, and the rat sat on the cat. " * 9, encoding="utf-8")
+    wanted = settings(corpus, layout="text", batch_size=3)
+    whole = finish(Run.start(wanted, tmp_path / "whole"))
+    stop_after(Run.start(wanted, tmp_path / "stopped"), 5)
+    resumed = finish(Run.resume(tmp_path / "stopped"))
+    assert weights_file(resumed.folder) == weights_file(whole.folder)
+
+
+def test_the_preset_with_warmup_resumes_too(tmp_path: Path) -> None:
+    corpus = tmp_path / "text.txt"
+    corpus.write_text("the cat sat on the mat, and the rat sat on the cat. " * 30, encoding="utf-8")
+    wanted = settings(corpus, preset="anexa", steps=2)
+    whole = finish(Run.start(wanted, tmp_path / "whole"))
+    stop_after(Run.start(wanted, tmp_path / "stopped"), 1)
+    resumed = finish(Run.resume(tmp_path / "stopped"))
+    assert weights_file(resumed.folder) == weights_file(whole.folder)
+
+
+def test_minutes_go_on_after_a_stop(names: Path, tmp_path: Path) -> None:
+    run = Run.start(settings(names, steps=None, minutes=0.02), tmp_path / "m")
+    stop_after(run, 50)
+    used = run.history.seconds
+    assert 0 < used < 1.2
+    resumed = finish(Run.resume(tmp_path / "m"))
+    assert resumed.history.seconds == pytest.approx(1.2, rel=0.2)
+
+
+def test_a_corpus_that_changed_is_noticed(names: Path, tmp_path: Path) -> None:
+    stop_after(Run.start(settings(names), tmp_path / "m"), 3)
+    before = names.read_bytes()
+    names.write_bytes(before + b"zoe\n")
+    with pytest.raises(AnexaError, match="has changed since this training began"):
+        Run.resume(tmp_path / "m")
+    names.unlink()
+    with pytest.raises(AnexaError, match="no corpus and no file named"):
+        Run.resume(tmp_path / "m")
+    names.write_bytes(before)
+    assert finish(Run.resume(tmp_path / "m")).done
+
+
+def test_there_is_nothing_to_resume(names: Path, tmp_path: Path) -> None:
+    with pytest.raises(AnexaError, match="holds no training that could go on"):
+        Run.resume(tmp_path)
+    with pytest.raises(AnexaError, match="holds no training that could go on"):
+        Run.resume(tmp_path / "nowhere")
+    finish(Run.start(settings(names), tmp_path / "m"))
+    with pytest.raises(AnexaError, match="is finished: there is nothing left to do"):
+        Run.resume(tmp_path / "m")
+
+
+def test_a_kill_between_a_model_and_its_state_changes_nothing(names: Path, tmp_path: Path) -> None:
+    whole = finish(Run.start(settings(names), tmp_path / "whole"))
+    stop_after(Run.start(settings(names), tmp_path / "m"), 13)
+    later = weights_file(whole.folder)
+    assert weights_file(tmp_path / "m") != later
+    (tmp_path / "m" / "model.safetensors").write_bytes(later)  # the model is written first
+    assert weights_file(finish(Run.resume(tmp_path / "m")).folder) == later
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"learning_rate": 0.5}, "begun with --learning-rate 0.01, not 0.5"),
+        ({"corpus": "firstnames"}, "begun with the corpus .*names.txt, not firstnames"),
+        ({"n_head": 2}, "begun with --n-head not given, not 2"),
+        ({"steps": 40}, "begun with --steps 20, not 40"),
+        ({"tokenizer": "bpe:300"}, "begun with --tokenizer char, not bpe:300"),
+        ({"batch_tokens": 64}, "goes on with its own --batch-size: leave --batch-tokens out"),
+    ],
+)
+def test_what_makes_it_another_run_is_refused(
+    changes: dict[str, object], sentence: str, names: Path, tmp_path: Path
+) -> None:
+    stop_after(Run.start(settings(names), tmp_path / "m"), 3)
+    with pytest.raises(UsageError, match=sentence):
+        Run.resume(tmp_path / "m", changes)
+
+
+def test_what_it_was_begun_with_may_be_said_again(names: Path, tmp_path: Path) -> None:
+    whole = finish(Run.start(settings(names, n_embd=8), tmp_path / "whole"))
+    stop_after(Run.start(settings(names, n_embd=8), tmp_path / "m"), 3)
+    same = {"steps": 20, "n_embd": 8, "engine": "numpy", "dtype": "auto", "corpus": str(names)}
+    resumed = finish(Run.resume(tmp_path / "m", same | {"micro_batch": 3}))
+    assert weights_file(resumed.folder) == weights_file(whole.folder)
+
+
+def test_a_run_goes_on_without_the_tokenizer_that_it_took_over(names: Path, tmp_path: Path) -> None:
+    other = finish(Run.start(settings(names, steps=1), tmp_path / "other")).folder
+    tokenizer = shutil.copy(other / "tokenizer.json", tmp_path / "taken.json")
+    stop_after(Run.start(settings(names, tokenizer=str(tokenizer)), tmp_path / "m"), 3)
+    Path(tokenizer).unlink()  # the model has its own copy
+    finish(Run.resume(tmp_path / "m"))
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def garbled(path: Path) -> None:
+    path.write_bytes(random.Random(1).randbytes(5000))
+
+
+def without_metadata(path: Path) -> None:
+    write_tensors(path, read_tensors(path)[0], {})
+
+
+def with_metadata_of_no_json(path: Path) -> None:
+    write_tensors(path, read_tensors(path)[0], {"run": "{"})
+
+
+def with_metadata_of_another_kind(path: Path) -> None:
+    write_tensors(path, read_tensors(path)[0], {"run": "[1, 2]"})
+
+
+def with_settings_of_nonsense(path: Path) -> None:
+    tensors, metadata = read_tensors(path)
+    run = json.loads(metadata["run"])
+    run["settings"]["steps"] = "many"
+    write_tensors(path, tensors, {"run": json.dumps(run)})
+
+
+def with_an_unknown_preset(path: Path) -> None:
+    tensors, metadata = read_tensors(path)
+    run = json.loads(metadata["run"])
+    run["settings"]["preset"] = "giant"
+    write_tensors(path, tensors, {"run": json.dumps(run)})
+
+
+def without_a_weight(path: Path) -> None:
+    tensors, metadata = read_tensors(path)
+    del tensors["w.lm_head.weight"]
+    write_tensors(path, tensors, metadata)
+
+
+def without_a_moment(path: Path) -> None:
+    tensors, metadata = read_tensors(path)
+    del tensors["m.lm_head.weight"]
+    write_tensors(path, tensors, metadata)
+
+
+def with_a_weight_of_another_shape(path: Path) -> None:
+    tensors, metadata = read_tensors(path)
+    tensors["w.lm_head.weight"] = tensors["w.wpe.weight"]
+    write_tensors(path, tensors, metadata)
+
+
+def with_a_header_too_long(path: Path) -> None:
+    path.write_bytes(struct.pack("<Q", 2**62) + path.read_bytes()[8:])
+
+
+@pytest.mark.parametrize("engine", ["lists", "numpy"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        truncated,
+        emptied,
+        garbled,
+        without_metadata,
+        with_metadata_of_no_json,
+        with_metadata_of_another_kind,
+        with_settings_of_nonsense,
+        with_an_unknown_preset,
+        without_a_weight,
+        without_a_moment,
+        with_a_weight_of_another_shape,
+        with_a_header_too_long,
+    ],
+)
+def test_a_damaged_state_is_noticed(
+    engine: str, damage: Callable[[Path], None], names: Path, tmp_path: Path
+) -> None:
+    stop_after(Run.start(settings(names, engine=engine), tmp_path / "m"), 3)
+    damage(tmp_path / "m" / STATE)
+    with pytest.raises(AnexaError, match=r"state\.safetensors") as caught:
+        Run.resume(tmp_path / "m")
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_status == 1
+    load_model(tmp_path / "m")  # the model itself is as good as before
+
+
+def test_a_state_without_its_model_is_noticed(names: Path, tmp_path: Path) -> None:
+    stop_after(Run.start(settings(names), tmp_path / "m"), 3)
+    shutil.move(tmp_path / "m" / "config.json", tmp_path / "config.json")
+    with pytest.raises(AnexaError, match=r"it has no config\.json"):
+        Run.resume(tmp_path / "m")
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_the_last_steps_of_some_minutes_are_saved(
+    attempt: int, names: Path, tmp_path: Path
+) -> None:
+    """Whatever takes the time between two steps: here, as a display would."""
+    run = Run.start(settings(names, steps=None, minutes=0.01, seed=attempt), tmp_path / "m")
+    steps = []
+    for step in run:
+        time.sleep(0.0005)
+        steps.append(step)
+    assert run.done
+    assert steps[-1].progress == 1
+    assert steps[-1].evaluation is not None
+    assert read_state(run.folder).history.step == run.history.step == steps[-1].number
+    with pytest.raises(AnexaError, match="is finished"):
+        Run.resume(run.folder)
+
+
+def test_a_run_goes_on_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_names(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    run = Run.start(settings(Path("names.txt"), steps=4), tmp_path / "m")
+    for step in run:
+        run.stopping = step.number == 2
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert finish(Run.resume(tmp_path / "m")).history.step == 4
