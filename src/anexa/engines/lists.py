@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from anexa.engines.nested import as_weight, flatten, nest
 from anexa.engines.operations import lists as operations
-from anexa.engines.operations.lists import LayerCache, Nested
+from anexa.engines.operations.lists import LayerCache
+from anexa.engines.operations.matrices import Nested, add
 from anexa.engines.optimizers import Optimizer
 from anexa.engines.optimizers.lists import ListsOptimizer
 from anexa.engines.protocol import Batch, Cache, Update
@@ -89,7 +90,7 @@ class ListsEngine:
         self._optimizer.resume(state, step)
 
     def _new_tape(self, recording: bool = True) -> Tape[Nested]:
-        return Tape(operations, operations.add, recording)
+        return Tape(operations, add, recording)
 
     def _backward(self, batch: Batch) -> tuple[float, dict[str, Nested]]:
         """The loss, and its derivative in every weight: the sum over the sequences."""
@@ -102,5 +103,5 @@ class ListsEngine:
             grads = tape.backward(output, [1.0])
             for name, weight in self._weights.items():
                 grad = grads[id(weight)]
-                sums[name] = operations.add(sums[name], grad) if name in sums else grad
+                sums[name] = add(sums[name], grad) if name in sums else grad
         return loss, sums

@@ -7,57 +7,23 @@ a list of rows; `xs · ys` is the sum of their products.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import cos, exp, inf, log, pi, sin, sqrt, tanh
+from math import cos, exp, log, pi, sin, sqrt, tanh
 from operator import mul
-from typing import Any
 
+from anexa.engines.operations.matrices import (
+    Matrix,
+    Nested,
+    Vector,
+    add,
+    causal_mask,
+    dot,
+    matmul,
+    matmul_transposed,
+    softmax,
+    transpose,
+)
 from anexa.engines.protocol import IGNORE
 from anexa.engines.tape import Operation
-
-Vector = list[float]
-Matrix = list[Vector]
-Nested = Any  # a Vector or a Matrix
-
-
-def dot(xs: Sequence[float], ys: Sequence[float]) -> float:
-    """xs · ys."""
-    total: float = sum(map(mul, xs, ys))
-    return total
-
-
-def transpose(a: Matrix) -> Matrix:
-    """Rows become columns."""
-    return list(map(list, zip(*a)))
-
-
-def matmul_transposed(a_NC: Matrix, b_MC: Matrix) -> Matrix:
-    """A Bᵀ: every row of A · every row of B."""
-    return [[sum(map(mul, row, other)) for other in b_MC] for row in a_NC]
-
-
-def matmul(a_NK: Matrix, b_KM: Matrix) -> Matrix:
-    """A B: every row of A · every column of B."""
-    return matmul_transposed(a_NK, transpose(b_KM))
-
-
-def causal_mask(n: int, past: int = 0) -> Matrix:
-    """0 where row t may look (up to position past + t), −∞ where that is the future."""
-    return [[0.0] * (past + t + 1) + [-inf] * (n - 1 - t) for t in range(n)]
-
-
-def softmax(logits: Vector) -> Vector:
-    """e^z / Σ e^z, shifted by the largest z so that nothing overflows."""
-    highest = max(logits)
-    exps = [exp(logit - highest) for logit in logits]
-    total = sum(exps)
-    return [e / total for e in exps]
-
-
-def add(x: Nested, y: Nested) -> Nested:
-    """x + y, element by element."""
-    if isinstance(x[0], list):
-        return [[a + b for a, b in zip(x_row, y_row)] for x_row, y_row in zip(x, y)]
-    return [a + b for a, b in zip(x, y)]
 
 
 class Embedding(Operation[Nested]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import sqrt
 
 from anexa.engines.nested import as_weight, flatten, nest
-from anexa.engines.operations.lists import Matrix, matmul, matmul_transposed, transpose
+from anexa.engines.operations.matrices import Matrix, matmul, matmul_transposed, transpose
 from anexa.engines.optimizers import (
     NEWTON_SCHULZ,
     NEWTON_SCHULZ_STEPS,
