@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,15 @@ def one_sentence(result: subprocess.CompletedProcess[str]) -> str:
     assert result.stderr.endswith("\n")
     assert "should not be" not in result.stderr
     return result.stderr
+
+
+def converse(
+    model: Path, *lines: str, options: Sequence[str] = ()
+) -> tuple[str, list[str], list[str]]:
+    """Ask a model through a pipe: the opening, what was asked, and what was answered."""
+    text = "".join(f"{line}\n" for line in lines)
+    result = anexa("chat", model, "--engine", "numpy", *options, cwd=model.parent, text=text)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "\x1b" not in result.stdout
+    opening, *rest = re.split(r"^Prompt: ?(.*)\n", result.stdout, flags=re.M)
+    return opening, rest[::2], rest[1::2]

@@ -3,19 +3,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.cli.process import anexa
+from tests.cli.process import anexa, converse
 
 
 def chat(model: Path, *lines: str, options: tuple[str, ...] = ()) -> list[str]:
-    """What is answered to each line, by a model that is asked through a pipe."""
-    text = "".join(f"{line}\n" for line in lines)
-    result = anexa("chat", model, "--engine", "numpy", *options, cwd=model.parent, text=text)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert "\x1b" not in result.stdout
-    opening, *answers = re.split(r"^Prompt: (.*)\n", result.stdout, flags=re.M)
+    """What is answered to each line; quit may be one of them."""
+    opening, asked, answers = converse(model, *lines, options=options)
     assert opening == "Type the beginning of a text; /help lists commands (seed 42).\n"
-    assert answers[::2] == [*lines][: len(answers[::2])]
-    return answers[1::2]
+    assert asked == [*lines][: len(asked)]
+    return answers
 
 
 def test_it_responds_and_ends_with_its_input(names_model: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from anexa.training import Run
-from tests.cli.process import anexa
+from tests.cli.process import anexa, converse
 from tests.generation.parrot import AFTER_HELLO, KNOWN
 from tests.training.runs import sums
 
@@ -33,15 +33,11 @@ NEW = "/new", "a new conversation\n"
 
 
 def chat(model: Path, *lines: str, options: tuple[str, ...] = ()) -> list[str]:
-    """What is answered to each line, by a model that is asked through a pipe."""
-    text = "".join(f"{line}\n" for line in lines)
-    result = anexa("chat", model, "--engine", "numpy", *options, cwd=model.parent, text=text)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert "\x1b" not in result.stdout
-    opening, *answers = re.split(r"^Prompt: ?(.*)\n", result.stdout, flags=re.M)
+    """What is answered to each line."""
+    opening, asked, answers = converse(model, *lines, options=options)
     assert opening == "Ask something; /help lists commands (seed 42).\n"
-    assert len(answers) == 2 * len(lines)
-    return answers[1::2]
+    assert len(asked) == len(lines)
+    return answers
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from anexa.data.arithmetic.checker import check
-from anexa.data.arithmetic.examples import SHARES
-from anexa.data.arithmetic.problems import TASKS, Problem, draw, is_tested
+from anexa.data.arithmetic.examples import draw_any
+from anexa.data.arithmetic.problems import Problem
 from anexa.engines import Batch, Engine
 from anexa.generation.rows import Choice, continuations, drawn, likeliest
 from anexa.model.chat import ask, split_answer
@@ -90,7 +90,7 @@ class Reinforcement:
         self._rng = random.Random(f"{plan.seed} reinforcement")
         self._choose = drawn(np.random.default_rng(plan.seed))
         held_out = random.Random(f"{plan.seed} validation")
-        self._validation = [_draw(held_out, test=True) for _ in range(plan.validation)]
+        self._validation = [draw_any(held_out, test=True) for _ in range(plan.validation)]
         self.best: Weights | None = None
 
     def __iter__(self) -> Iterator[Round]:
@@ -110,7 +110,7 @@ class Reinforcement:
     def _step(self) -> float:
         """Think, judge, and learn; the mean reward."""
         samples = self._plan.samples
-        problems = [_draw(self._rng) for _ in range(self._plan.problems)]
+        problems = [draw_any(self._rng) for _ in range(self._plan.problems)]
         repeated = [problem for problem in problems for _ in range(samples)]
         prompts, texts = self._answers(repeated, self._choose)
         rewards = np.array(self._rewards(repeated, texts), float)
@@ -152,8 +152,3 @@ def is_true(problem: Problem, answer: str) -> bool:
     """Whether an answer is right, and every step of the thought before it."""
     thought, said = split_answer(answer)
     return said == problem.answer and check(problem.question, thought, said).all_true
-
-
-def _draw(rng: random.Random, *, test: bool = False) -> Problem:
-    tasks = [task for task in TASKS if is_tested(task)]
-    return draw(rng.choices(tasks, [SHARES[str(task)] for task in tasks])[0], rng, test=test)

@@ -131,20 +131,31 @@ class Examples:
                 return example
 
     def _any(self, rng: random.Random, longest: int) -> Example:
-        tasks, shares = _tasks(longest, self._test)
         earlier = []
         if rng.random() < EARLIER:
             for _ in range(rng.randint(1, 2)):
-                turn = draw(rng.choices(tasks, shares)[0], rng)  # not learned here
+                turn = draw_any(rng, longest)  # not learned here
                 earlier.append((turn.question, turn.answer))
         if rng.random() < NO_SUMS:
             question, answer = no_sum(rng)
             return Example(tuple(earlier), question, None, answer)
-        problem = draw(rng.choices(tasks, shares)[0], rng, test=self._test)
+        problem = draw_any(rng, longest, test=self._test)
         question = phrased(problem, rng) if rng.random() < PHRASED else problem.question
         direct = rng.random() < DIRECT
         thought = None if direct else problem.thought
         return Example(tuple(earlier), question, thought, problem.answer, direct)
+
+
+def draw_any(rng: random.Random, longest: int = HARD, *, test: bool = False) -> Problem:
+    """A problem of any task, each as often as `SHARES` says: to train on, or one held out.
+
+    Args:
+        rng: draws it.
+        longest: no task has longer thoughts than so many characters.
+        test: whether it is held out.
+    """
+    tasks, shares = _tasks(longest, test)
+    return draw(rng.choices(tasks, shares)[0], rng, test=test)
 
 
 @lru_cache(maxsize=8)
