@@ -4,6 +4,7 @@ import math
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -15,7 +16,9 @@ from anexa.model.weights import initial_weights
 from anexa.training import Run
 from anexa.training.checkpoint import read_state
 from anexa.training.presets import DEFAULTS
+from anexa.training.run import Around
 from anexa.training.schedule import learning_rate
+from anexa.training.world import World
 from tests.training.runs import each_engine, finish, settings, stop_after, weights_file
 
 # What a run does
@@ -185,6 +188,28 @@ def test_a_stop_after_a_step_whose_loss_was_a_number_saves_none_that_are_not(
     assert run.history.step == steps
     assert load_model(tmp_path / "m").weights == as_float32(before)
     assert read_state(tmp_path / "m").weights == before
+
+
+@pytest.mark.parametrize("moment", range(1, 9))
+def test_a_stop_is_never_missed(moment: int, names: Path, tmp_path: Path) -> None:
+    """Not even where the signal comes while the processes speak with each other."""
+
+    class Interrupted(World):
+        running: ClassVar[list[Run]] = []
+        spoken = 0
+
+        def agree(self, *numbers: float) -> tuple[float, ...]:
+            heard = super().agree(*numbers)
+            Interrupted.spoken += len(self.running)
+            if Interrupted.spoken == moment:
+                self.running[0].stopping = True
+            return heard
+
+    run = Run.start(settings(names), tmp_path / "m", Around(Interrupted()))
+    Interrupted.running.append(run)
+    assert len(list(run)) <= 1 + moment // 2
+    assert not run.done
+    assert read_state(run.folder).history.step == run.history.step
 
 
 def test_the_model_on_disk_is_the_best_one(names: Path, tmp_path: Path) -> None:

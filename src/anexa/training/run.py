@@ -274,7 +274,8 @@ class Run:
 
     def _do_steps(self) -> Iterator[Step]:
         self._clock.paused()
-        while not (self.done or self.stopping):
+        # All processes leave together; a signal may come to each of them at another time.
+        while not (self.done or self.world.agree(self.stopping)[0]):
             yield self._do_step()
             self._clock.paused()
         if not self.done:
@@ -304,8 +305,7 @@ class Run:
         # Asked once a step, so that the last step is known as such; and never back, though an
         # evaluation that took long makes more of the time the end's.
         before = history.progress
-        progress, stopping = self.world.agree(clock.progress(history.step), self.stopping)
-        history.progress, self.stopping = max(before, progress), bool(stopping)
+        history.progress = max(before, self.world.agree(clock.progress(history.step))[0])
         evaluation = None
         if clock.passed(settings.evaluations, history.step, before, history.progress):
             evaluation = self._evaluate()
