@@ -20,12 +20,12 @@ def judged(answerer: Answerer, task: Task, count: int = 20) -> Cell:
     return evaluate(oracle(answerer), str(task), problems, rng)
 
 
-@pytest.mark.parametrize("task", [Task("+", 4), Task("-", 6)])
-def test_whoever_thinks_the_truth_is_always_right(task: Task) -> None:
+@pytest.mark.parametrize(("task", "lines"), [(Task("+", 4), 1), (Task("-", 6), 2)])
+def test_whoever_thinks_the_truth_is_always_right(task: Task, lines: int) -> None:
     cell = judged(thinks, task)
     whole = Share(20, 20)
     assert (cell.thinking, cell.provenance, cell.faithful, cell.causal) == (whole,) * 4
-    assert cell.steps == whole
+    assert cell.steps == Share(20 * lines, 20 * lines)
     assert cell.direct.hits <= 1, "which is 7, always"
 
 

@@ -38,7 +38,7 @@ MARK_IDS = {TOKENIZER.id_of(mark): mark for mark in (*MARKS, BOUNDARY)}
 
 
 def rows_of(*, length: int = LENGTH, seed: int = 1, test: bool = False) -> DialogueRows:
-    return DialogueRows(TOKENIZER, length, seed, test=test)
+    return DialogueRows(TOKENIZER, length, Examples(length + 1, seed, test=test))
 
 
 def text(row: Row) -> str:
@@ -214,7 +214,7 @@ def test_short_thoughts_come_first() -> None:
     assert longest == sorted(longest)
     assert longest[-1] > 0.9 * HARD
     early, late = thoughts(range(16)), thoughts(range(1600, 1616))
-    assert not any("\n" in thought for thought in early), "one line each"
+    assert not any("*" in thought and "\n" in thought for thought in early), "one digit by another"
     assert any(thought.count("\n") > 5 for thought in late)
     assert min(map(len, late)) < EASY, "short ones stay"
 

@@ -41,7 +41,7 @@ def test_where_no_thought_is_true_nothing_is_learned() -> None:
 def test_what_is_rewarded_becomes_likelier_and_the_rest_less() -> None:
     """Here every answer that begins with a digit is rewarded: a model soon begins so."""
     naive = model(96)
-    plan = Plan(steps=40, problems=4, samples=8, learning_rate=0.03, validation=10, evaluations=2)
+    plan = Plan(steps=40, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=2)
     engine = engine_of(naive)
     reinforcement = Reinforcement(naive, engine, plan, lambda _, answer: answer[:1].isdigit())
     rounds = list(reinforcement)

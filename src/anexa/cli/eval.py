@@ -31,6 +31,9 @@ def evaluate(
         Path | None, typer.Argument(help="The model folder. [default: the model that comes along]")
     ] = None,
     problems: Annotated[int, typer.Option(help="At most so many of a kind.", min=1)] = 200,
+    task: Annotated[
+        list[str] | None, typer.Option(help='Only this kind, such as 4x4, "- 8" or story.')
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the problems.")] = 42,
     engine: Annotated[str, typer.Option(help="numpy, torch or auto.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -47,7 +50,7 @@ def evaluate(
         typer.echo(LEGEND)
         heads = "".join(f"{head:>{_width(name)}}" for name, head in COLUMNS.items())
         typer.echo(f"{'task':20}{'problems':>9}{heads}")
-    for cell in cells(model, problems, seed):
+    for cell in cells(model, problems, seed, task or ()):
         shares = {name: getattr(cell, name) for name in COLUMNS}
         if as_json:
             rows.append({"task": cell.name} | {k: _fields(share) for k, share in shares.items()})

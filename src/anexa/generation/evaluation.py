@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from anexa.data.arithmetic.checker import check
 from anexa.data.arithmetic.hard import BEYOND, HARD
 from anexa.data.arithmetic.problems import TASKS, Problem, Task, draw, is_tested
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, UsageError
 from anexa.generation.language_model import LanguageModel
 from anexa.generation.rows import continuations
 from anexa.model.chat import END_THINK, THINK, ask, split_answer
@@ -67,34 +67,50 @@ class Cell:
     causal: Share
 
 
-def cells(model: LanguageModel, problems: int, seed: int = 42) -> Iterator[Cell]:
+def cells(
+    model: LanguageModel, problems: int, seed: int = 42, names: Sequence[str] = ()
+) -> Iterator[Cell]:
     """A cell for every task, every hard set, and every kind that is beyond training.
 
     Args:
         model: that answers in turns.
         problems: the most problems of a cell, all different and none trained on.
         seed: of the problems.
+        names: only these; none: all.
 
     Raises:
         AnexaError: the model does not answer in turns, or its engine reads one text at a time.
+        UsageError: there is no cell of a name.
     """
     if model.chat_template is None:
         raise AnexaError(f"{model.name} continues texts, and does not answer: nothing to evaluate")
-    tasks = {str(task): _drawer(task) for task in TASKS if is_tested(task)}
-    for name, drawn in (tasks | HARD | BEYOND).items():
+    for name, some, rng in kinds(problems, seed, names):
+        yield evaluate(model, name, some, rng)
+
+
+def kinds(
+    problems: int, seed: int, names: Sequence[str] = ()
+) -> Iterator[tuple[str, list[Problem], random.Random]]:
+    """The name of each kind, its held-out problems, and a generator for what else is drawn."""
+    drawers = {str(task): _drawer(task) for task in TASKS if is_tested(task)} | HARD | BEYOND
+    for name in names:
+        if name not in drawers:
+            raise UsageError(f"there is no task {name!r}: choose from {', '.join(drawers)}")
+    for name in names or drawers:
+        drawn = drawers[name]
         rng = random.Random(f"{seed} {name}")
-        yield evaluate(model, name, _different(drawn, problems, rng), rng)
+        yield name, _different(drawn, problems, rng), rng
 
 
 def evaluate(model: LanguageModel, name: str, problems: list[Problem], rng: random.Random) -> Cell:
     """What a model makes of some problems; `rng` chooses what is changed in thoughts."""
-    thought = _answers(model, [_prompt(model, problem) for problem in problems])
-    direct = _answers(model, [_prompt(model, problem, thinking=False) for problem in problems])
+    thought = answers(model, [_prompt(model, problem) for problem in problems])
+    direct = answers(model, [_prompt(model, problem, thinking=False) for problem in problems])
     reports = [
         check(problem.question, *split_answer(answer)) for problem, answer in zip(problems, thought)
     ]
     changed = [_change(problem, rng) for problem in problems]
-    followed = _answers(
+    followed = answers(
         model, [_prompt(model, p) + THINK + prefix for p, (prefix, _) in zip(problems, changed)]
     )
     n = len(problems)
@@ -134,7 +150,7 @@ def _prompt(model: LanguageModel, problem: Problem, *, thinking: bool = True) ->
     return ask(model.chat_template, problem.question, thinking=thinking)
 
 
-def _answers(model: LanguageModel, prompts: list[str]) -> list[str]:
+def answers(model: LanguageModel, prompts: list[str]) -> list[str]:
     """What the model writes next, thoughts and their marks included."""
     tokenizer = model.tokenizer
     ids = [tokenizer.encode(prompt) for prompt in prompts]

@@ -56,9 +56,15 @@ class Arithmetic:
                 f"arithmetic needs a --block-size of at least 64, and 512 for all of it, "
                 f"not {block_size}"
             )
-        return DialogueRows(tokenizer, block_size, seed), DialogueRows(
-            tokenizer, block_size, seed, test=True
+        training, validation = (
+            DialogueRows(tokenizer, block_size, self.examples(block_size + 1, seed, test=test))
+            for test in (False, True)
         )
+        return training, validation
+
+    def examples(self, most: int, seed: int, *, test: bool = False) -> Examples:
+        """What its rows are made from; see `Examples`."""
+        return Examples(most, seed, test=test)
 
 
 class DialogueRows:
@@ -67,13 +73,11 @@ class DialogueRows:
     Args:
         tokenizer: with the marks of a conversation.
         length: at most so many tokens of a row are predicted.
-        seed: of all draws.
-        test: whether they are of problems that are held out.
+        examples: which they are, none longer than `length + 1` tokens.
     """
 
-    def __init__(self, tokenizer: Tokenizer, length: int, seed: int, *, test: bool = False) -> None:
-        self._tokenizer, self._length = tokenizer, length
-        self._examples = Examples(length + 1, seed, test=test)
+    def __init__(self, tokenizer: Tokenizer, length: int, examples: Examples) -> None:
+        self._tokenizer, self._length, self._examples = tokenizer, length, examples
         marks = (tokenizer.id_of(mark) for mark in (ASSISTANT, END_THINK))
         self._assistant, self._end_think = (mark for mark in marks if mark is not None)
 

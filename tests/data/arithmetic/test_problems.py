@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from anexa.data.arithmetic.problems import MOST_DIGITS, TASKS, Task, draw, held_out, problem
 from anexa.data.arithmetic.stories import NAMES, TEMPLATES, THINGS, draw_story
-from anexa.data.arithmetic.thoughts import lines_of
+from anexa.data.arithmetic.thoughts import steps_of
 
 DRAWS = 500
 PLAIN = [task for task in TASKS if task.operation != "story"]
@@ -99,6 +99,18 @@ def test_no_single_digits_are_held_out(task: Task) -> None:
         draw(task, random.Random(0), test=True)
 
 
+@pytest.mark.parametrize("task", [*PLAIN, Task("story")], ids=str)
+def test_no_line_of_a_thought_to_train_on_is_a_problem_that_is_held_out(task: Task) -> None:
+    rng = random.Random(5)
+    for _ in range(400):
+        for line in draw(task, rng).thought.split("\n"):
+            expression = line.split(":")[0]
+            a, operation, b = re.fullmatch(r"(?:-\()?(\d+)([-+*?])(\d+)\)?", expression).groups()  # type: ignore[union-attr]
+            assert operation == "?" or not held_out(operation, int(a), int(b)), line
+            if operation == "*":
+                assert not held_out("*", int(a), int(b[0])), line
+
+
 def test_both_orders_and_negative_results_come() -> None:
     rng = random.Random(0)
     drawn = [read(draw(Task("-", 3), rng).question) for _ in range(200)]
@@ -155,12 +167,9 @@ def test_values_of_stories() -> None:
             a, b, c = one.numbers
             first = {"+": a + b, "-": a - b, "*": a * b, "r-": b - a}[template.first]
             second = {"+": first + c, "-": first - c, "*": first * c}[template.second]
-            assert [one.first[-1][1], one.lines[-1][1]] == [first, second]
+            assert [one.first[-1].value, one.steps[-1].value] == [first, second]
             assert min(first, second) >= 0
-            assert one.lines == [
-                *one.first,
-                *lines_of(template.second, first, c),
-            ]
+            assert one.steps == [*one.first, *steps_of(template.second, first, c)]
             assert max(one.numbers) < 1000
             assert not re.search(r"[{}]", one.question)
 

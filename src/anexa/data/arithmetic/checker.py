@@ -7,8 +7,10 @@ what is not of that form is not true. Time and memory grow with the length of th
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from anexa.data.arithmetic.facts import Fact, clip, read_calculation, read_comparison
 from anexa.data.arithmetic.questions import (
     MOST_DIGITS_READ,
     Question,
@@ -18,35 +20,15 @@ from anexa.data.arithmetic.questions import (
     read,
 )
 from anexa.data.arithmetic.sources import Operand, Sources, SourcesTakenOnce
+from anexa.data.arithmetic.thoughts import relation
 
 __all__ = ["Fact", "Line", "Operand", "Report", "check", "parse_question", "parse_story"]
 
 _EXPRESSION = re.compile(
-    rf"(-\()?([0-9]{{1,{MOST_DIGITS_READ}}})([-+*])([0-9]{{1,{MOST_DIGITS_READ}}})(\))?"
+    rf"(-\()?([0-9]{{1,{MOST_DIGITS_READ}}})([-+*?])([0-9]{{1,{MOST_DIGITS_READ}}})(\))?"
 )
 _GREATEST = 10 ** (2 * MOST_DIGITS_READ)  # result of two operands
-_VALUE = re.compile(rf"0|-?[1-9][0-9]{{0,{2 * MOST_DIGITS_READ}}}")
-_FACTS = {
-    "+": re.compile(r"([0-9])\+([0-9])\+([0-9])=([0-9])([0-9])"),
-    "*": re.compile(r"([0-9])\*([0-9])\+([0-9])=([0-9])([0-9])"),
-    "-": re.compile(r"([0-9])([0-9])-([0-9])-([0-9])=([0-9])"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One column.
-
-    Attributes:
-        text: the equation.
-        true: whether it holds.
-        fits: whether its digits are those of the column, and what is carried is what the fact
-            before says, at first 0.
-    """
-
-    text: str
-    true: bool
-    fits: bool
+_VALUE = re.compile(rf"[<=>]|0|-?[1-9][0-9]{{0,{2 * MOST_DIGITS_READ}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +37,10 @@ class Line:
 
     Attributes:
         text: the line.
-        operation: "+", "-" or "*"; "" if the line is not of the form.
+        operation: "+", "-", "*" or "?"; "" if the line is not of the form.
         operands: the numbers of its expression.
         facts: as many as there are columns, or fewer.
-        value: what it says at the end.
+        value: what it says at the end; None if that is no number.
         spelled: whether that is what its facts spell.
         equal: whether that is what its expression is.
         true: whether all of this holds, fact by fact.
@@ -124,9 +106,9 @@ def check(question: str, thought: str, answer: str) -> Report:
     # Where it is known what to do with the numbers, each has its one place.
     sources = (Sources if asked.expected is None else SourcesTakenOnce)(asked.numbers)
     texts = thought.strip("\n").split("\n") if thought.strip("\n") else []
-    lines = []
+    lines: list[Line] = []
     for number, text in enumerate(texts):
-        line = _line(text, sources)
+        line = _line(text, sources, lines[-1] if lines else None)
         if line.value is not None:
             sources.put(number, line.value)
         lines.append(line)
@@ -134,7 +116,7 @@ def check(question: str, thought: str, answer: str) -> Report:
     provenance = all(line.operands for line in lines) and all(
         operand.source != "nowhere" for line in lines for operand in line.operands
     )
-    left_over = sources.left_over(len(lines) - 1)
+    left_over = _idle(lines) or sources.left_over(len(lines) - 1)
     misread = _misread(asked, lines)
     faithful = last is not None and answer.strip() == str(last)
 
@@ -142,7 +124,7 @@ def check(question: str, thought: str, answer: str) -> Report:
         *(line.error for line in lines),
         f"{left_over} is never used" if left_over else None,
         misread,
-        None if faithful else f'the answer "{_clip(answer)}" is not {last}, the last value',
+        None if faithful else f'the answer "{clip(answer)}" is not {last}, the last value',
     ]
     first_error = next((error for error in errors if error), None)
     return Report(
@@ -163,9 +145,9 @@ def _misread(asked: Question, lines: list[Line]) -> str | None:
     meant: list[int] = []  # what each line would be if no line before it were false
     for line in lines:
         taken = any(operand.source in ("question", "part") for operand in line.operands)
-        if taken and line.operation not in asked.operations:
-            return f'"{_clip(line.text.split(":")[0])}" is not what the question asks for'
-        if not line.operands:
+        if taken and line.operation.replace("?", "-") not in asked.operations:
+            return f'"{clip(line.text.split(":")[0])}" is not what the question asks for'
+        if not line.operands or line.operation == "?":
             meant.append(0)
             continue
         a, b = (meant[one.place] if one.source == "line" else one.number for one in line.operands)
@@ -177,16 +159,49 @@ def _misread(asked: Question, lines: list[Line]) -> str | None:
     return f"the question's result is {asked.expected}, and the thought is about something else"
 
 
-def _line(text: str, sources: Sources) -> Line:
-    """Judges a line, and takes its operands from the sources."""
+def _idle(lines: list[Line]) -> str | None:
+    """A comparison that is not followed by the difference of its numbers."""
+    for line, after in zip(lines, [*lines[1:], None]):
+        if line.operation == "?" and not (
+            after and _compares(line, after.operation, after.operands)
+        ):
+            return f'"{clip(line.text.split(":")[0])}"'
+    return None
+
+
+def _compares(line: Line | None, operation: str, operands: Sequence[Operand]) -> bool:
+    """Whether a line compares the operands of a difference."""
+    if not line or line.operation != "?" or operation != "-":
+        return False
+    return sorted(one.number for one in line.operands) == sorted(one.number for one in operands)
+
+
+def _addends(
+    numbers: tuple[int, int], sources: Sources, compared: Sequence[Operand]
+) -> tuple[Operand, Operand]:
+    """The numbers of a sum, a comparison, or a difference, of which some were compared before."""
+    left = list(compared)
+    operands = []
+    for number in numbers:
+        found = next((operand for operand in left if operand.number == number), None)
+        if found:
+            left.remove(found)
+        operands.append(found or sources.addend(number))
+    return operands[0], operands[1]
+
+
+def _line(text: str, sources: Sources, before: Line | None) -> Line:
+    """Judges a line, and takes its operands from the sources or the comparison before it."""
     form = "is not of the form expression:facts:value"
     if text.count(":") != 2:
         return _unreadable(text, form)
-    expression, equations, end = text.split(":")
-    match, value = _EXPRESSION.fullmatch(expression), _VALUE.fullmatch(end)
-    if not match or not value:
+    expression, equations, said = text.split(":")
+    match = _EXPRESSION.fullmatch(expression)
+    if not match or not _VALUE.fullmatch(said):
         return _unreadable(text, form)
     minus, left, operation, right, bracket = match.groups()
+    if (operation == "?") != (said in "<=>"):
+        return _unreadable(text, form)
     if bool(minus) != bool(bracket) or (minus and operation != "-"):
         return _unreadable(text, "has a bracket that does not belong there")
     if operation == "*" and right[1:].strip("0"):
@@ -194,19 +209,28 @@ def _line(text: str, sources: Sources) -> Line:
     if operation != "*" and len(left) != len(right):
         return _unreadable(text, "has operands that are not equally wide")
 
-    a, b, said = int(left), int(right), int(value.group())
-    operands = sources.factors(a, b) if operation == "*" else (sources.addend(a), sources.addend(b))
+    a, b = int(left), int(right)
+    if operation == "*":
+        operands = sources.factors(a, b)
+    else:
+        compared = before.operands if before and before.operation + operation == "?-" else ()
+        operands = _addends((a, b), sources, compared)
     errors = [
         f'{operand.number} in "{expression}" comes from nowhere'
         for operand in operands
         if operand.source == "nowhere"
     ]
-    facts, digits, wrong = _facts(equations, expression, operation, left, right)
-    spelled = None
-    if digits is not None:
+    if operation == "?":
+        facts, spelled, wrong = read_comparison(equations, expression, left, right)
+        result = relation(a, b)
+    else:
+        facts, digits, wrong = read_calculation(equations, expression, operation, left, right)
         zeros = right[1:] if operation == "*" else ""
-        spelled = int(digits + zeros) * (-1 if minus else 1)
-    result = apply(operation, a, b) * (-1 if minus else 1)
+        sign = -1 if minus else 1
+        spelled = None if digits is None else str(sign * int(digits + zeros))
+        result = str(sign * apply(operation, a, b))
+    if operation == "-" and not _compares(before, operation, operands):
+        wrong = wrong or f'the line before "{expression}" does not compare its numbers'
     if wrong:
         errors.append(wrong)
     elif spelled != said:
@@ -218,7 +242,7 @@ def _line(text: str, sources: Sources) -> Line:
         operation=operation,
         operands=operands,
         facts=facts,
-        value=said,
+        value=None if operation == "?" else int(said),
         spelled=spelled == said,
         equal=result == said,
         true=wrong is None and spelled == said == result,
@@ -226,54 +250,6 @@ def _line(text: str, sources: Sources) -> Line:
     )
 
 
-def _facts(
-    text: str, expression: str, operation: str, left: str, right: str
-) -> tuple[tuple[Fact, ...], str | None, str | None]:
-    """The facts of a line, the digits that they spell if they can be read, and what is wrong."""
-    columns = list(zip(left[::-1], right[0] * len(left) if operation == "*" else right[::-1]))
-    texts = text.split(",", len(columns))
-    facts, digits, errors = [], [], []
-    carried = 0
-    for fact, (x, y) in zip(texts, columns):
-        match = _FACTS[operation].fullmatch(fact)
-        if not match:
-            facts.append(Fact(fact, true=False, fits=False))
-            errors.append(f'"{_clip(fact)}" in "{expression}" is not a fact of its kind')
-            break
-        numbers = tuple(map(int, match.groups()))
-        if operation == "-":
-            carry, first, second, before, digit = numbers
-            result, says = 10 * carry + first - second - before, digit
-        else:
-            first, second, before, carry, digit = numbers
-            result = (first + second if operation == "+" else first * second) + before
-            says = 10 * carry + digit
-        fits = (first, second, before) == (int(x), int(y), carried)
-        facts.append(Fact(fact, true=result == says, fits=fits))
-        if result != says:
-            errors.append(f"{fact.split('=')[0]} is {result}, not {fact.split('=')[1]}")
-        elif not fits:
-            place = f"digits {x} and {y}, {'borrowed' if operation == '-' else 'carried'} {carried}"
-            errors.append(f'"{fact}" does not belong in "{expression}": {place}')
-        digits.append(str(digit))
-        carried = carry
-    if len(texts) != len(columns) and not errors:
-        errors.append(f'"{expression}" needs {len(columns)} facts, one for each column')
-    if len(digits) < len(columns):
-        return tuple(facts), None, errors[0]
-    # What is carried out of the last column is a digit; what is borrowed there has no lender.
-    front = "" if operation == "-" else str(carried)
-    return tuple(facts), front + "".join(reversed(digits)), errors[0] if errors else None
-
-
 def _unreadable(text: str, why: str) -> Line:
-    error = f'"{_clip(text)}" {why}'
+    error = f'"{clip(text)}" {why}'
     return Line(text, "", (), (), None, spelled=False, equal=False, true=False, error=error)
-
-
-def _clip(text: str) -> str:
-    """The beginning of a text, fit to be shown in a sentence."""
-    short = text if len(text) <= 40 else text[:40] + "…"
-    if short.isprintable():
-        return short
-    return "".join(letter if letter.isprintable() else "?" for letter in short)

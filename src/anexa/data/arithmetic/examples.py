@@ -126,11 +126,12 @@ class Examples:
 
     def _draw(self, rng: random.Random, longest: int) -> Example:
         while True:
-            example = self._any(rng, longest)
+            example = self.example(rng, longest)
             if example.size <= self._most:
                 return example
 
-    def _any(self, rng: random.Random, longest: int) -> Example:
+    def example(self, rng: random.Random, longest: int) -> Example:
+        """One of any kind, whose thought has about so many characters at most."""
         earlier = []
         if rng.random() < EARLIER:
             for _ in range(rng.randint(1, 2)):

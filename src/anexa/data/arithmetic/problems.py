@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 
 from anexa.data.arithmetic.stories import draw_story, share
-from anexa.data.arithmetic.thoughts import lines_of
+from anexa.data.arithmetic.thoughts import Step, steps_of
 
 MOST_DIGITS = 8  # of the operands of sums and differences
 MOST_FACTOR = 4  # digits of a factor
@@ -74,23 +74,40 @@ def is_tested(task: Task) -> bool:
 def draw(task: Task, rng: random.Random, *, test: bool = False) -> Problem:
     """A problem: one to train on, or one that is held out, in which all digits are alike likely."""
     if task.operation == "story":
-        story = draw_story(rng, test)
-        return _problem(story.question, story.lines)
+        while True:
+            story = draw_story(rng, test)
+            if test or not any(map(_gives_away, story.steps)):
+                return _problem(story.question, story.steps)
     for _ in range(100_000):
         a, b = _operands(task, rng, plain=test)
         if held_out(task.operation, a, b) == test:
-            return problem(task.operation, a, b)
+            steps = _steps(task.operation, a, b)
+            if test or not any(map(_gives_away, steps)):
+                return _problem(f"{a}{task.operation}{b}", steps)
     raise ValueError(f"no {task} is held out")
 
 
-def problem(operation: str, a: int, b: int, question: str | None = None) -> Problem:
-    """`a` operation `b`; in a product the longer factor is thought of as the first."""
+def problem(operation: str, a: int, b: int) -> Problem:
+    """`a` operation `b`."""
+    return _problem(f"{a}{operation}{b}", _steps(operation, a, b))
+
+
+def _steps(operation: str, a: int, b: int) -> list[Step]:
+    """In a product the longer factor is thought of as the first."""
     first, second = (b, a) if operation == "*" and len(str(b)) > len(str(a)) else (a, b)
-    return _problem(question or f"{a}{operation}{b}", lines_of(operation, first, second))
+    return steps_of(operation, first, second)
 
 
-def _problem(question: str, lines: list[tuple[str, int]]) -> Problem:
-    return Problem(question, "\n".join(line for line, _ in lines), str(lines[-1][1]))
+def _problem(question: str, steps: list[Step]) -> Problem:
+    return Problem(question, "\n".join(step.text for step in steps), str(steps[-1].value))
+
+
+def _gives_away(step: Step) -> bool:
+    """Whether a step is a problem that is held out, be it with zeros behind a factor."""
+    if step.operation == "?":  # of a difference, which is the next step
+        return False
+    factor = int(str(step.b).rstrip("0") or 0) if step.operation == "*" else step.b
+    return any(held_out(step.operation, step.a, b) for b in (step.b, factor))
 
 
 def _operands(task: Task, rng: random.Random, plain: bool) -> tuple[int, int]:
@@ -100,8 +117,11 @@ def _operands(task: Task, rng: random.Random, plain: bool) -> tuple[int, int]:
         # Both are long in half of the cases: else columns far to the left would be seldom seen.
         right = task.left if rng.random() < 0.5 else rng.randint(1, task.left)
     a, b = (_number(rng, digits, plain) for digits in (task.left, right))
-    if not plain and rng.random() < 0.05:
-        if task.right is None and rng.random() < 0.5:  # nines and a one: a long carry
+    if not plain and rng.random() < (0.15 if task.operation == "-" else 0.05):
+        if task.operation == "-" and rng.random() < 0.5:  # alike up to some digit
+            end = 10 ** rng.randint(1, len(str(a)))
+            b = a - a % end + rng.randrange(end)
+        elif task.right is None and rng.random() < 0.5:  # nines and a one: a long carry
             b = 10 ** len(str(a)) - 1 - a + rng.randint(0, 2)
             b = b if len(str(b)) <= MOST_DIGITS else a
         elif task.right in (None, task.left):

@@ -6,7 +6,7 @@ import hashlib
 import random
 from dataclasses import dataclass
 
-from anexa.data.arithmetic.thoughts import lines_of
+from anexa.data.arithmetic.thoughts import Step, steps_of
 
 NAMES = (
     "Ada Alan Amir Anna Ben Carl Clara David Dora Elena Emma Erik Eva Finn Grace Hana Hugo Ida "
@@ -134,17 +134,17 @@ class Story:
         return text.format(name=self.name, things=self.things, a=a, b=b, c=c)
 
     @property
-    def first(self) -> list[tuple[str, int]]:
-        """The lines of its first operation, each with its value."""
+    def first(self) -> list[Step]:
+        """The steps of its first operation."""
         operation = TEMPLATES[self.template].first
         a, b, _ = self.numbers
-        return lines_of("-", b, a) if operation == "r-" else lines_of(operation, a, b)
+        return steps_of("-", b, a) if operation == "r-" else steps_of(operation, a, b)
 
     @property
-    def lines(self) -> list[tuple[str, int]]:
-        """The lines of its thought, each with its value."""
+    def steps(self) -> list[Step]:
+        """The steps of its thought."""
         first = self.first
-        return first + lines_of(TEMPLATES[self.template].second, first[-1][1], self.numbers[2])
+        return first + steps_of(TEMPLATES[self.template].second, first[-1].value, self.numbers[2])
 
     @property
     def held_out(self) -> tuple[bool, bool]:
@@ -166,7 +166,7 @@ def draw_story(rng: random.Random, held_out: bool) -> Story:
         story = Story(number, rng.choice(NAMES), rng.choice(THINGS), (a, b, c))
         if story.held_out != (held_out, held_out):
             continue
-        if story.first[0][1] >= 0 and story.lines[-1][1] >= 0:
+        if story.first[-1].value >= 0 and story.steps[-1].value >= 0:
             return story
 
 

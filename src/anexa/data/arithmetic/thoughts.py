@@ -6,8 +6,12 @@ one a column, each a true equation of eight characters:
     347*6:7*6+0=42,4*6+4=28,3*6+2=20:2082          digit*digit+carry = carry and digit
     347*80:7*8+0=56,4*8+5=37,3*8+3=27:27760        the zeros of the factor are put behind
     02082+27760:2+0+0=02,8+6+0=14,…:29842          digit+digit+carry = carry and digit
-    5003-0478:13-8-0=5,10-7-1=2,…:4525             with what is borrowed: digit-digit-borrowed
-    -(5003-0478):13-8-0=5,…:-4525                  478-5003
+
+Before a difference its operands are compared, from the left, as far as they are alike. The smaller
+one is then taken from the larger:
+
+    0478?5003:0<5:<                                478-5003
+    -(5003-0478):13-8-0=5,10-7-1=2,…:-4525         with what is borrowed: digit-digit-borrowed
 
 The operands of sums and differences are written equally wide, so that the digits of a column are
 always equally far apart. Every value is used in a later line, or is the answer.
@@ -15,59 +19,99 @@ always equally far apart. Every value is used in a later line, or is the answer.
 
 from __future__ import annotations
 
+from typing import NamedTuple
 
-def add(a: int, b: int) -> tuple[str, int]:
-    """The line of a sum, and its value."""
-    width = max(len(str(a)), len(str(b)))
-    left, right = str(a).zfill(width), str(b).zfill(width)
+
+class Step(NamedTuple):
+    """A line, and what it does.
+
+    Attributes:
+        text: the line.
+        operation: "+", "-", "*", or "?" where two numbers are compared.
+        a: the first number; that of a difference as it was asked for, be it the smaller one.
+        b: the other.
+        value: the result; of a comparison -1, 0 or 1.
+    """
+
+    text: str
+    operation: str
+    a: int
+    b: int
+    value: int
+
+
+def add(a: int, b: int) -> Step:
+    """A sum."""
+    left, right = _equally_wide(a, b)
     facts, carry = [], 0
     for x, y in zip(reversed(left), reversed(right)):
         total = int(x) + int(y) + carry
         facts.append(f"{x}+{y}+{carry}={total:02}")
         carry = total // 10
-    return f"{left}+{right}:{','.join(facts)}:{a + b}", a + b
+    return Step(f"{left}+{right}:{','.join(facts)}:{a + b}", "+", a, b, a + b)
 
 
-def subtract(a: int, b: int) -> tuple[str, int]:
-    """The line of a difference, and its value, which may be negative."""
-    width = max(len(str(a)), len(str(b)))
-    left, right = str(max(a, b)).zfill(width), str(min(a, b)).zfill(width)
+def compare(a: int, b: int) -> Step:
+    """Which of two numbers is larger."""
+    left, right = _equally_wide(a, b)
+    facts = []
+    for x, y in zip(left, right):
+        facts.append(f"{x}{relation(int(x), int(y))}{y}")
+        if x != y:
+            break
+    said = relation(a, b)
+    return Step(f"{left}?{right}:{','.join(facts)}:{said}", "?", a, b, "<=>".index(said) - 1)
+
+
+def relation(a: int, b: int) -> str:
+    """ "<", "=" or ">"."""
+    return "<" if a < b else ">" if a > b else "="
+
+
+def subtract(a: int, b: int) -> Step:
+    """A difference, which may be negative."""
+    left, right = _equally_wide(max(a, b), min(a, b))
     facts, borrowed = [], 0
     for x, y in zip(reversed(left), reversed(right)):
         borrows = int(x) < int(y) + borrowed
         facts.append(f"{borrows:d}{x}-{y}-{borrowed}={10 * borrows + int(x) - int(y) - borrowed}")
         borrowed = int(borrows)
     expression = f"{left}-{right}" if a >= b else f"-({left}-{right})"
-    return f"{expression}:{','.join(facts)}:{a - b}", a - b
+    return Step(f"{expression}:{','.join(facts)}:{a - b}", "-", a, b, a - b)
 
 
-def scale(a: int, digit: int, zeros: int = 0) -> tuple[str, int]:
-    """The line of a product with a digit and zeros behind it, and its value."""
+def scale(a: int, digit: int, zeros: int = 0) -> Step:
+    """A product with a digit and zeros behind it."""
     facts, carry = [], 0
     for x in reversed(str(a)):
         total = int(x) * digit + carry
         facts.append(f"{x}*{digit}+{carry}={total:02}")
         carry = total // 10
     factor = digit * 10**zeros
-    return f"{a}*{factor}:{','.join(facts)}:{a * factor}", a * factor
+    return Step(f"{a}*{factor}:{','.join(facts)}:{a * factor}", "*", a, factor, a * factor)
 
 
-def multiply(a: int, b: int) -> list[tuple[str, int]]:
-    """The lines of a product: a part for each digit of `b` but 0, added up as they come."""
+def multiply(a: int, b: int) -> list[Step]:
+    """A product: a part for each digit of `b` but 0, added up as they come."""
     places = [(int(digit), zeros) for zeros, digit in enumerate(reversed(str(b))) if digit != "0"]
-    lines: list[tuple[str, int]] = []
+    steps: list[Step] = []
     total = None
     for digit, zeros in places or [(0, 0)]:
-        line, part = scale(a, digit, zeros)
-        lines.append((line, part))
+        part = scale(a, digit, zeros)
+        steps.append(part)
         if total is not None:
-            lines.append(add(total, part))
-        total = lines[-1][1]
-    return lines
+            steps.append(add(total, part.value))
+        total = steps[-1].value
+    return steps
 
 
-def lines_of(operation: str, a: int, b: int) -> list[tuple[str, int]]:
-    """The lines of `a` operation `b`, each with its value; the last value is the result."""
+def steps_of(operation: str, a: int, b: int) -> list[Step]:
+    """The steps of `a` operation `b`; the last one's value is the result."""
     if operation == "*":
         return multiply(a, b)
-    return [add(a, b) if operation == "+" else subtract(a, b)]
+    return [add(a, b)] if operation == "+" else [compare(a, b), subtract(a, b)]
+
+
+def _equally_wide(a: int, b: int) -> tuple[str, str]:
+    width = max(len(str(a)), len(str(b)))
+    return str(a).zfill(width), str(b).zfill(width)

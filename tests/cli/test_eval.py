@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.cli.process import anexa, one_sentence
+
+FEW = ["--problems", "3", "--engine", "numpy", "--task", "+ 3", "--task", "2x2"]
+
+
+def test_a_table_of_what_a_model_can(tmp_path: Path) -> None:
+    result = anexa("eval", *FEW, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    row = r"^(\S+(?: \S+)?) +3 +\d+\.\d% \[\d+\.\d, \d+\.\d\](?: +\d+\.\d%){5}$"
+    assert re.findall(row, result.stdout, re.M) == ["+ 3", "2x2"]
+    assert result.stdout.startswith("Held-out problems")
+    assert result.stdout.endswith("\nnumpy engine, seed 42\n")
+
+
+def test_the_same_for_a_program(tmp_path: Path) -> None:
+    first, again, other = (
+        json.loads(anexa("eval", *FEW, "--json", "--seed", seed, cwd=tmp_path).stdout)
+        for seed in ("1", "1", "2")
+    )
+    assert first == again
+    assert first != other
+    assert (first["model"], first["engine"], first["seed"]) == ("anexa", "numpy", 1)
+    assert [row["task"] for row in first["tasks"]] == ["+ 3", "2x2"]
+    for row in first["tasks"]:
+        for name in ("thinking", "direct", "provenance", "faithful", "causal"):
+            assert row[name]["count"] == 3
+            assert row[name]["value"] == row[name]["hits"] / 3
+            assert row[name]["interval"][0] <= row[name]["value"] <= row[name]["interval"][1]
+        assert row["steps"]["count"] >= 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--task", "9x9"], "there is no task '9x9': choose from + 2, + 3"),
+        (["--engine", "lists"], "need the numpy or the torch engine, not lists"),
+        (["nothing"], "nothing is not a model folder"),
+        (["--problems", "0"], "--problems"),
+    ],
+)
+def test_bad_input_is_one_sentence(arguments: list[str], words: str, tmp_path: Path) -> None:
+    result = anexa("eval", *arguments, cwd=tmp_path)
+    assert words in one_sentence(result)
+
+
+def test_a_model_that_does_not_answer_is_not_asked(names_model: Path, tmp_path: Path) -> None:
+    result = anexa("eval", names_model, cwd=tmp_path)
+    assert "continues texts, and does not answer" in one_sentence(result)
