@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import random
-from typing import cast
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anexa.engines import ENGINES, Engine, RowsEngine, open_engine
+from anexa.engines import ENGINES, Cache, RowsEngine, open_engine
+from anexa.engines.machine import Machine
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
 from tests.engines.helpers import models, needs_torch, random_weights
 
-VOCABULARY, ROWS = 13, 5
+VOCABULARY = 13
 
 each_rows_engine = pytest.mark.parametrize(
     "name", ["numpy", pytest.param("torch", marks=needs_torch)]
@@ -29,67 +30,113 @@ def engine_of(name: str, model_type: str) -> RowsEngine:
     return engine
 
 
-def check(engine: RowsEngine, texts: list[list[int]], sizes: list[int], seed: int) -> None:
-    """Read texts in pieces of these sizes, after each of them drop some; and one by one."""
-    rng = random.Random(seed)
-    together = engine.new_cache(len(texts))
-    one_by_one = cast("Engine", engine)
-    alone = [engine.new_cache() for _ in texts]
-    read = 0
-    for size in sizes:
-        pieces = [text[read : read + size] for text in texts]
-        read += size
-        logits = engine.next_logits_of_rows(pieces, together)
-        expected = [one_by_one.next_logits(piece, cache) for piece, cache in zip(pieces, alone)]
-        assert logits.shape == (len(texts), engine.config.vocab_size)
-        np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5)
-        assert together.length == read
-        kept = sorted(rng.sample(range(len(texts)), rng.randint(1, len(texts))))
-        if rng.random() < 0.5:
-            engine.keep_rows(together, kept)
-            texts, alone = [texts[i] for i in kept], [alone[i] for i in kept]
+class Company:
+    """Texts in rows, and each of them alone."""
 
+    def __init__(self, engine: RowsEngine, most: int) -> None:
+        self.engine, self.most = engine, most
+        self.rows = engine.new_rows(most)
+        self.alone: list[Cache] = []
 
-@pytest.mark.parametrize("model_type", ARCHITECTURES)
-@each_rows_engine
-def test_rows_are_what_they_are_alone(name: str, model_type: str) -> None:
-    engine, rng = engine_of(name, model_type), random.Random(1)
-    texts = [[rng.randrange(VOCABULARY) for _ in range(20)] for _ in range(ROWS)]
-    check(engine, texts, [7, 1, 1, 5, 1, 1, 4], seed=3)
+    def join(self, text: list[int]) -> None:
+        one, other = self.engine.new_cache(), self.engine.new_cache()
+        for cache in (one, other):
+            self.engine.next_logits(text, cache)
+        self.alone.append(one)
+        self.engine.add_row(self.rows, other)
+
+    def leave(self, row: int) -> None:
+        self.engine.drop_row(self.rows, row)
+        self.alone[row] = self.alone[-1]
+        self.alone.pop()
+
+    def read(self, tokens: list[int]) -> None:
+        logits_BV = self.engine.next_logits_of_rows(tokens, self.rows)
+        expected = [self.engine.next_logits([t], cache) for t, cache in zip(tokens, self.alone)]
+        assert logits_BV.shape == (len(tokens), self.engine.config.vocab_size)
+        np.testing.assert_allclose(logits_BV, expected, rtol=0, atol=1e-5)
+        assert self.rows.lengths == [cache.length for cache in self.alone]
 
 
 @each_rows_engine
 @given(data=st.data())
-def test_whatever_the_model_and_the_pieces(name: str, data: st.DataObject) -> None:
+def test_rows_are_what_they_are_alone(name: str, data: st.DataObject) -> None:
+    """Whoever comes and goes meanwhile."""
     config, weights = data.draw(models())
     engine = open_engine(name, config, weights)
     assert isinstance(engine, RowsEngine)
     token = st.integers(0, config.vocab_size - 1)
-    text = st.lists(token, min_size=config.block_size, max_size=config.block_size)
-    sizes, left = [], config.block_size
-    while left:
-        sizes.append(data.draw(st.integers(1, left)))
-        left -= sizes[-1]
-    texts = data.draw(st.lists(text, min_size=1, max_size=4))
-    check(engine, texts, sizes, data.draw(st.integers(0, 999)))
+    company = Company(engine, most=data.draw(st.integers(1, 6)))
+    for _ in range(data.draw(st.integers(1, 8))):
+        comes, goes = data.draw(st.booleans()), data.draw(st.booleans())
+        if len(company.alone) < company.most and comes:
+            text = st.lists(token, min_size=1, max_size=config.block_size)
+            company.join(data.draw(text))
+        full = [n for n, cache in enumerate(company.alone) if cache.length == config.block_size]
+        for row in reversed(full):
+            company.leave(row)
+        if company.alone:
+            count = len(company.alone)
+            company.read(data.draw(st.lists(token, min_size=count, max_size=count)))
+        if company.alone and goes:
+            company.leave(data.draw(st.integers(0, len(company.alone) - 1)))
+
+
+def read_in_company(
+    engine: RowsEngine, texts: list[list[int]], most: int, seed: int
+) -> list[list[bytes]]:
+    """The logits after each token of each text but the first ones, as at most so many are read
+    together; whoever is done makes room for another.
+    """
+    rng, rows = random.Random(seed), engine.new_rows(most)
+    waiting, inside = [*range(len(texts))], list[int]()
+    rng.shuffle(waiting)
+    read: list[list[bytes]] = [[] for _ in texts]
+    while waiting or inside:
+        while waiting and len(inside) < most and (not inside or rng.random() < 0.7):
+            inside.append(waiting.pop())
+            cache = engine.new_cache()
+            engine.next_logits(texts[inside[-1]][:2], cache)
+            engine.add_row(rows, cache)
+        tokens = [texts[n][2 + len(read[n])] for n in inside]
+        for n, logits_V in zip(inside, engine.next_logits_of_rows(tokens, rows)):
+            read[n].append(logits_V.tobytes())
+        for row in reversed(range(len(inside))):
+            if len(texts[inside[row]]) == 2 + len(read[inside[row]]):
+                engine.drop_row(rows, row)
+                inside[row] = inside[-1]
+                inside.pop()
+    return read
+
+
+@needs_torch
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_company_changes_no_bit(model_type: str) -> None:
+    """So that a text is the same in any, whatever it is that is as likely as another."""
+    config = ModelConfig(model_type, 101, block_size=192, n_embd=128, n_head=4, n_layer=2)
+    engine = open_engine("torch", config, random_weights(config, seed=2), machine=Machine("cpu"))
+    assert isinstance(engine, RowsEngine)
+    rng = random.Random(1)
+    lengths = [rng.randint(3, 192) for _ in range(24)]
+    texts = [[rng.randrange(101) for _ in range(length)] for length in lengths]
+    alone = [read_in_company(engine, [text], 1, seed=0)[0] for text in texts]
+    for most in (2, 5, 24):
+        assert read_in_company(engine, texts, most, seed=most) == alone
 
 
 @each_rows_engine
-def test_rows_change_their_places(name: str) -> None:
+def test_numbers_that_are_none_stay_where_they_are(name: str) -> None:
+    """A text that has gone leaves nothing behind."""
     engine = engine_of(name, "llama")
-    cache = engine.new_cache(3)
-    first = engine.next_logits_of_rows([[1, 2], [3, 4], [5, 6]], cache)
-    again = engine.new_cache(2)
-    np.testing.assert_allclose(
-        engine.next_logits_of_rows([[5, 6], [1, 2]], again), first[[2, 0]], rtol=0, atol=1e-5
-    )
-    engine.keep_rows(cache, [2, 0])
-    np.testing.assert_allclose(
-        engine.next_logits_of_rows([[7], [8]], cache),
-        engine.next_logits_of_rows([[7], [8]], again),
-        rtol=0,
-        atol=1e-5,
-    )
+    company = Company(engine, most=3)
+    for text in ([1, 2, 3, 4], [5, 6], [7]):
+        company.join(text)
+    for keys, values in company.rows.layers:
+        keys[0, :, :4], values[0, :, :4] = math.nan, math.nan
+    company.leave(0)
+    company.read([8, 9])
+    company.join([1])
+    company.read([2, 3, 4])
 
 
 def test_only_the_fast_engines_do() -> None:

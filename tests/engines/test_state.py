@@ -251,5 +251,5 @@ def test_torch_inference_keeps_no_graph(model: tuple[ModelConfig, Weights]) -> N
     kept = [o for o in gc.get_objects() if type(o) is torch.Tensor and o.grad_fn is not None]
     assert kept == []
     for layer in cache.layers:
-        assert not layer.keys_HSD.requires_grad
-        assert not layer.values_HSD.requires_grad
+        assert not layer.keys_BHSD.requires_grad
+        assert not layer.values_BHSD.requires_grad

@@ -9,7 +9,7 @@ import numpy as np
 
 from anexa.data.arithmetic.problems import Problem, problem
 from anexa.data.arithmetic.questions import parse_question
-from anexa.engines import Cache, Logits
+from anexa.engines import Cache, Logits, Rows
 from anexa.generation import LanguageModel
 from anexa.model.chat import ASSISTANT, CHAT_TEMPLATE, END_THINK, THINK, USER
 from anexa.model.config import ModelConfig
@@ -30,18 +30,33 @@ class Oracle:
         self.config = ModelConfig("llama", TOKENIZER.vocab_size, 512, 8, 2, 1)
         self._answerer = answerer
 
-    def new_cache(self, rows: int = 1) -> Cache:
-        return Cache([[] for _ in range(rows)])
+    def new_cache(self) -> Cache:
+        return Cache([])
 
-    def next_logits_of_rows(self, tokens: Sequence[Sequence[int]], cache: Cache) -> Logits:
-        logits = np.zeros((len(tokens), TOKENIZER.vocab_size))
-        for row, (text, new) in enumerate(zip(cache.layers, tokens)):
-            text += new
-            logits[row, self._next(text)] = 9.0
+    def next_logits(self, tokens: Sequence[int], cache: Cache) -> Sequence[float]:
+        cache.layers += tokens
+        logits: list[float] = self._logits(cache.layers).tolist()
         return logits
 
-    def keep_rows(self, cache: Cache, rows: Sequence[int]) -> None:
-        cache.layers = [cache.layers[row] for row in rows]
+    def new_rows(self, most: int) -> Rows:  # noqa: ARG002 (there is room for all)
+        return Rows([])
+
+    def add_row(self, rows: Rows, cache: Cache) -> None:
+        rows.layers.append(([*cache.layers], None))
+
+    def drop_row(self, rows: Rows, row: int) -> None:
+        rows.layers[row] = rows.layers[-1]
+        rows.layers.pop()
+
+    def next_logits_of_rows(self, tokens: Sequence[int], rows: Rows) -> Logits:
+        for (text, _), token in zip(rows.layers, tokens):
+            text.append(token)
+        return np.stack([self._logits(text) for text, _ in rows.layers])
+
+    def _logits(self, text: list[int]) -> Logits:
+        logits = np.zeros(TOKENIZER.vocab_size)
+        logits[self._next(text)] = 9.0
+        return logits
 
     def _next(self, text: list[int]) -> int:
         prompt, _, said = TOKENIZER.decode(text).partition(ASSISTANT)

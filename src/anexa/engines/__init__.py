@@ -6,7 +6,16 @@ from importlib.util import find_spec
 
 from anexa.engines.machine import Machine, choose_machine
 from anexa.engines.optimizers import Optimizer
-from anexa.engines.protocol import IGNORE, Batch, Cache, Engine, Logits, RowsEngine, Update
+from anexa.engines.protocol import (
+    IGNORE,
+    Batch,
+    Cache,
+    Engine,
+    Logits,
+    Rows,
+    RowsEngine,
+    Update,
+)
 from anexa.errors import UsageError
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
@@ -20,6 +29,7 @@ __all__ = [
     "Logits",
     "Machine",
     "Optimizer",
+    "Rows",
     "RowsEngine",
     "Update",
     "best_engine",

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
+from anexa.engines.caches import LayerCache, LayerStep, add_row, drop_row, room_for
 from anexa.engines.operations import numpy as operations
-from anexa.engines.operations.numpy import Array, LayerCache
+from anexa.engines.operations.numpy import Array, Starts, Tokens
 from anexa.engines.optimizers import Optimizer
 from anexa.engines.optimizers.numpy import NumpyOptimizer
-from anexa.engines.protocol import Batch, Cache, Logits, Update
+from anexa.engines.protocol import Batch, Cache, Logits, Rows, Update
 from anexa.engines.tape import Tape
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
@@ -67,27 +68,33 @@ class NumpyEngine:
         loss, grads = self._backward(batch)
         return Update(loss, self._optimizer.step(grads, learning_rate))
 
-    def new_cache(self, rows: int = 1) -> Cache:
-        config, dtype = self.config, np.dtype(self.dtype)
-        shape = (rows, config.n_kv_head, config.block_size, config.head_dim)
-        return Cache([LayerCache(shape, dtype) for _ in range(config.n_layer)])
+    def new_cache(self) -> Cache:
+        return Cache([LayerCache(*room) for room in self._room(1)])
 
     def next_logits(self, tokens: Sequence[int], cache: Cache) -> Sequence[float]:
-        return cast("Sequence[float]", self.next_logits_of_rows([tokens], cache)[0])
+        logits_TV = self._next(np.array([tokens], np.int64), cache.length, cache.layers)[0]
+        cache.length += len(tokens)
+        return cast("Sequence[float]", logits_TV[-1])
 
-    @_quietly
-    def next_logits_of_rows(self, tokens: Sequence[Sequence[int]], cache: Cache) -> Logits:
-        tape: Tape[Array] = Tape(operations, np.add, recording=False)
-        tokens_BT = np.array(tokens, np.int64)
-        logits_BTV = self._forward(
-            tape, self.config, self._weights, tokens_BT, cache.length, cache.layers
-        )
-        cache.length += tokens_BT.shape[1]
+    def new_rows(self, most: int) -> Rows:
+        return Rows(self._room(most))
+
+    def add_row(self, rows: Rows, cache: Cache) -> None:
+        add_row(rows, cache)
+
+    def drop_row(self, rows: Rows, row: int) -> None:
+        drop_row(rows, row)
+
+    def next_logits_of_rows(self, tokens: Sequence[int], rows: Rows) -> Logits:
+        starts = np.array(rows.lengths)
+        later = np.arange(room_for(rows)) > starts[:, None]
+        hidden_B11S = np.where(later, -np.inf, 0).astype(self.dtype)[:, None, None]
+        past = [
+            LayerStep(layer, np.arange(len(tokens)), starts, hidden_B11S) for layer in rows.layers
+        ]
+        logits_BTV = self._next(np.array(tokens, np.int64)[:, None], tuple(rows.lengths), past)
+        rows.lengths = [length + 1 for length in rows.lengths]
         return logits_BTV[:, -1]
-
-    def keep_rows(self, cache: Cache, rows: Sequence[int]) -> None:
-        for layer in cache.layers:
-            layer.keep(list(rows))
 
     def weights(self) -> Weights:
         return _as_weights(self._weights)
@@ -97,6 +104,19 @@ class NumpyEngine:
 
     def resume(self, state: Weights, step: int) -> None:
         self._optimizer.resume({key: self._array(weight) for key, weight in state.items()}, step)
+
+    @_quietly
+    def _next(self, tokens_BT: Tokens, start: Starts, past: Sequence[Any]) -> Array:
+        """The logits (B, T, V) of what follows more tokens."""
+        tape: Tape[Array] = Tape(operations, np.add, recording=False)
+        return self._forward(tape, self.config, self._weights, tokens_BT, start, past)
+
+    def _room(self, texts: int) -> list[tuple[Array, Array]]:
+        """For each layer keys and values, (B, H, S, D)."""
+        config = self.config
+        shape = (texts, config.n_kv_head, config.block_size, config.head_dim)
+        rooms = np.zeros((config.n_layer, 2, *shape), self.dtype)
+        return [(keys, values) for keys, values in rooms]
 
     def _backward(self, batch: Batch) -> tuple[float, dict[str, Array]]:
         """The loss, and its derivative in every weight."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from anexa.model.config import ModelConfig
@@ -97,6 +97,20 @@ class Cache:
     length: int = 0
 
 
+@dataclass
+class Rows:
+    """The keys and values of many texts, each as long as it may be.
+
+    Attributes:
+        layers: for each layer a pair of (B, H, S, D): keys and values, in the engine's own form,
+            with room for B texts.
+        lengths: how many tokens of each text have been read; the texts are in the first rows.
+    """
+
+    layers: list[tuple[Any, Any]]
+    lengths: list[int] = field(default_factory=list)
+
+
 class Update(NamedTuple):
     """What a training step has found: its mean loss in nats a token, and |gradients|, unclipped."""
 
@@ -145,16 +159,27 @@ class Engine(Protocol):
 
 @runtime_checkable
 class RowsEngine(Protocol):
-    """What an engine has that also reads many texts of one length at once: numpy and torch."""
+    """What an engine has that also goes on with many texts at once: numpy and torch.
+
+    How far two texts have come need not be alike. They are read alone at first, into a `Cache`.
+    """
 
     name: str
     config: ModelConfig
 
-    def new_cache(self, rows: int = 1) -> Cache:
-        """A cache for so many texts, that has read nothing."""
+    def new_cache(self) -> Cache:
+        """See `Engine`, here and below."""
 
-    def next_logits_of_rows(self, tokens: Sequence[Sequence[int]], cache: Cache) -> Logits:
-        """Read at least one more token of each text, of all equally many; (B, V) logits."""
+    def next_logits(self, tokens: Sequence[int], cache: Cache) -> Sequence[float]: ...
 
-    def keep_rows(self, cache: Cache, rows: Sequence[int]) -> None:
-        """Go on with some of the texts only."""
+    def new_rows(self, most: int) -> Rows:
+        """Room for so many texts."""
+
+    def add_row(self, rows: Rows, cache: Cache) -> None:
+        """Take in a text that has been read, as the last one."""
+
+    def drop_row(self, rows: Rows, row: int) -> None:
+        """Leave a text out; the last one takes its place."""
+
+    def next_logits_of_rows(self, tokens: Sequence[int], rows: Rows) -> Logits:
+        """Read one more token of each text; (B, V) logits."""

@@ -93,7 +93,7 @@ class Tape(Generic[Tensor]):
     def embedding(self, table_VC: Tensor, tokens_T: Any) -> Tensor:
         return self._run("Embedding", table_VC, settings=(tokens_T,))
 
-    def positions(self, x_TC: Tensor, table_SC: Tensor, start: int) -> Tensor:
+    def positions(self, x_TC: Tensor, table_SC: Tensor, start: Any) -> Tensor:
         return self._run("Positions", x_TC, table_SC, settings=(start,))
 
     def add(self, x: Tensor, y: Tensor) -> Tensor:
@@ -119,7 +119,7 @@ class Tape(Generic[Tensor]):
         inputs = (x_TC,) if gain_C is None else (x_TC, gain_C)
         return self._run("RMSNorm", *inputs, settings=(eps,))
 
-    def rotary(self, x_TC: Tensor, head_dim: int, start: int, theta: float) -> Tensor:
+    def rotary(self, x_TC: Tensor, head_dim: int, start: Any, theta: float) -> Tensor:
         return self._run("Rotary", x_TC, settings=(head_dim, start, theta))
 
     def attention(self, q_TC: Tensor, k_TC: Tensor, v_TC: Tensor, n_head: int, past: Any) -> Tensor:

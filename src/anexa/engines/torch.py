@@ -13,17 +13,22 @@ import torch
 from torch import Tensor, nn
 
 from anexa.engines import distributed
+from anexa.engines.caches import LayerCache, LayerStep, add_row, drop_row, room_for
 from anexa.engines.machine import Machine, rows_at_once, use_threads
-from anexa.engines.operations.torch import LayerCache, TorchOperations
+from anexa.engines.operations.torch import Starts, TorchOperations
 from anexa.engines.optimizers import Optimizer
 from anexa.engines.optimizers.torch import TorchOptimizer
-from anexa.engines.protocol import Batch, Cache, Logits, Update
+from anexa.engines.protocol import Batch, Cache, Logits, Rows, Update
 from anexa.errors import AnexaError, AnexaWarning
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight, Weights
 
 Result = TypeVar("Result")
+
+# Products of fewer rows are added up in another order, and so a text would depend a little on how
+# many others are read with it.
+FEWEST = 4
 
 
 class Network(nn.Module):
@@ -47,7 +52,7 @@ class Network(nn.Module):
         targets_BT: Tensor | None = None,
         divisor: float | Tensor = 1.0,
         dropout: float = 0.0,
-        start: int = 0,
+        start: Starts = 0,
         past: Sequence[Any] | None = None,
     ) -> Tensor:
         """The logits (B, T, V), or with targets the sum of their losses, divided."""
@@ -121,26 +126,41 @@ class TorchEngine:
         self._step += 1
         return Update(*torch.stack((loss, norm.to(loss.dtype))).tolist())
 
-    def new_cache(self, rows: int = 1) -> Cache:
-        config = self.config
-        shape = (rows, config.n_kv_head, config.block_size, config.head_dim)
-        empty = torch.empty(shape, dtype=self._dtype, device=self._machine.device)
-        return Cache([LayerCache(empty) for _ in range(config.n_layer)])
+    def new_cache(self) -> Cache:
+        return Cache([LayerCache(*room) for room in self._room(1)])
 
     def next_logits(self, tokens: Sequence[int], cache: Cache) -> Sequence[float]:
-        return cast("Sequence[float]", self.next_logits_of_rows([tokens], cache)[0])
-
-    def next_logits_of_rows(self, tokens: Sequence[Sequence[int]], cache: Cache) -> Logits:
         with torch.inference_mode():
-            tokens_BT = torch.tensor([list(row) for row in tokens], device=self._machine.device)
-            logits_BTV = self._network(tokens_BT, start=cache.length, past=cache.layers)
-            cache.length += tokens_BT.shape[1]
-            return cast("Logits", logits_BTV[:, -1].cpu().numpy())
+            logits_BTV = self._network(self._tokens(tokens), start=cache.length, past=cache.layers)
+            cache.length += len(tokens)
+            return cast("Sequence[float]", logits_BTV[0, -1].cpu().numpy())
 
-    def keep_rows(self, cache: Cache, rows: Sequence[int]) -> None:
+    def new_rows(self, most: int) -> Rows:
+        return Rows(self._room(max(most, FEWEST)))
+
+    def add_row(self, rows: Rows, cache: Cache) -> None:
         with torch.inference_mode():
-            for layer in cache.layers:
-                layer.keep(list(rows))
+            add_row(rows, cache)
+
+    def drop_row(self, rows: Rows, row: int) -> None:
+        with torch.inference_mode():
+            drop_row(rows, row)
+
+    def next_logits_of_rows(self, tokens: Sequence[int], rows: Rows) -> Logits:
+        device, count = self._machine.device, len(tokens)
+        more = max(0, FEWEST - count)  # rows that nobody is in
+        lengths = (*rows.lengths, *[0] * more)
+        with torch.inference_mode():
+            starts = torch.tensor(lengths, device=device)
+            later = torch.arange(room_for(rows), device=device) > starts[:, None]
+            hidden_B11S = torch.zeros(later.shape, dtype=self._dtype, device=device)
+            hidden_B11S = hidden_B11S.masked_fill_(later, -math.inf)[:, None, None]
+            texts = torch.arange(count + more, device=device)
+            past = [LayerStep(layer, texts, starts, hidden_B11S) for layer in rows.layers]
+            tokens_BT = torch.tensor([*tokens, *[0] * more], device=device)[:, None]
+            logits_BTV = self._network(tokens_BT, start=lengths, past=past)
+            rows.lengths = [length + 1 for length in rows.lengths]
+            return cast("Logits", logits_BTV[:count, -1].cpu().numpy())
 
     def weights(self) -> Weights:
         return {name: _weight(w) for name, w in self._network.weights().items()}
@@ -250,6 +270,13 @@ class TorchEngine:
         """How many rows of a length have room at once."""
         rows = max(1, self._tokens_at_once // length)
         return min(rows, self._machine.micro_batch or rows)
+
+    def _room(self, texts: int) -> list[tuple[Tensor, Tensor]]:
+        """For each layer keys and values, (B, H, S, D)."""
+        config, device = self.config, self._machine.device
+        shape = (texts, config.n_kv_head, config.block_size, config.head_dim)
+        rooms = torch.zeros((config.n_layer, 2, *shape), dtype=self._dtype, device=device)
+        return [(keys, values) for keys, values in rooms]
 
     def _tokens(self, tokens: Sequence[int]) -> Tensor:
         return torch.tensor([list(tokens)], device=self._machine.device)

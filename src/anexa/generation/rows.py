@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -11,7 +11,7 @@ import numpy as np
 from anexa.engines import Engine, Logits, RowsEngine
 from anexa.errors import AnexaError
 
-TOGETHER = 128  # rows; of more, a small model gains nothing and takes more memory
+TOGETHER = 64  # texts; of more, a small model gains nothing and takes more memory
 
 
 Choice: TypeAlias = Callable[[Logits], list[int]]
@@ -41,7 +41,7 @@ def continuations(
 ) -> list[list[int]]:
     """For each prompt the tokens that follow.
 
-    Prompts of one length go together: then no row is filled up, and each reads as if it were alone.
+    Where one text has ended, the next one takes its place.
 
     Args:
         engine: numpy or torch.
@@ -58,39 +58,31 @@ def continuations(
             f"many texts at once need the numpy or the torch engine, not {engine.name}"
         )
     texts: list[list[int]] = [[] for _ in prompts]
-    alike: dict[int, list[int]] = defaultdict(list)
-    for number, prompt in enumerate(prompts):
-        alike[len(prompt)].append(number)
-    for length, numbers in alike.items():
-        room = engine.config.block_size - length + 1
-        most = room if max_tokens is None else min(room, max_tokens)
-        for start in range(0, len(numbers), TOGETHER):
-            some = numbers[start : start + TOGETHER]
-            _continue(
-                engine, [prompts[n] for n in some], [texts[n] for n in some], end, choose, most
-            )
+    rows = engine.new_rows(min(TOGETHER, len(prompts)))
+    waiting, inside = deque(range(len(prompts))), list[int]()
+
+    def goes_on(number: int, token: int) -> bool:
+        """Take in the token of a text."""
+        if token == end:
+            return False
+        texts[number].append(token)
+        room = engine.config.block_size - len(prompts[number]) + 1
+        return len(texts[number]) < (room if max_tokens is None else min(room, max_tokens))
+
+    while waiting or inside:
+        while waiting and len(inside) < TOGETHER:
+            number, cache = waiting.popleft(), engine.new_cache()
+            if len(prompts[number]) > engine.config.block_size:
+                continue  # there is no room for any
+            logits_V = engine.next_logits(prompts[number], cache)
+            if goes_on(number, choose(np.asarray(logits_V)[None])[0]):
+                engine.add_row(rows, cache)
+                inside.append(number)
+        if inside:
+            chosen = choose(engine.next_logits_of_rows([texts[n][-1] for n in inside], rows))
+            for row in reversed(range(len(inside))):
+                if not goes_on(inside[row], chosen[row]):
+                    engine.drop_row(rows, row)
+                    inside[row] = inside[-1]
+                    inside.pop()
     return texts
-
-
-def _continue(
-    engine: RowsEngine,
-    prompts: list[Sequence[int]],
-    texts: list[list[int]],
-    end: int,
-    choose: Choice,
-    max_tokens: int,
-) -> None:
-    """Extend texts by what follows prompts of one length."""
-    cache = engine.new_cache(len(prompts))
-    unread: list[Sequence[int]] = list(prompts)
-    for number in range(1, max_tokens + 1):
-        chosen = choose(engine.next_logits_of_rows(unread, cache))
-        left = [row for row, token in enumerate(chosen) if token != end]
-        texts = [texts[row] for row in left]
-        for text, row in zip(texts, left):
-            text.append(chosen[row])
-        if not left or number == max_tokens:
-            return
-        if len(left) < len(chosen):
-            engine.keep_rows(cache, left)
-        unread = [[chosen[row]] for row in left]

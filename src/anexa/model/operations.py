@@ -23,8 +23,11 @@ class Operations(Protocol[Tensor]):
     def embedding(self, table_VC: Tensor, tokens_T: Any) -> Tensor:
         """Row `tokens[t]` of the table, for every t."""
 
-    def positions(self, x_TC: Tensor, table_SC: Tensor, start: int) -> Tensor:
-        """Add row `start + t` of the table to row t."""
+    def positions(self, x_TC: Tensor, table_SC: Tensor, start: Any) -> Tensor:
+        """Add row `start + t` of the table to row t.
+
+        An engine that computes several sequences at once also takes a tuple, with a start of each.
+        """
 
     def add(self, x: Tensor, y: Tensor) -> Tensor:
         """x + y, element by element."""
@@ -44,7 +47,7 @@ class Operations(Protocol[Tensor]):
     def rms_norm(self, x_TC: Tensor, eps: float, gain_C: Tensor | None = None) -> Tensor:
         """Each row divided by its root mean square, then scaled."""
 
-    def rotary(self, x_TC: Tensor, head_dim: int, start: int, theta: float) -> Tensor:
+    def rotary(self, x_TC: Tensor, head_dim: int, start: Any, theta: float) -> Tensor:
         """Row t of each head turned by angles that grow with its position, `start` + t."""
 
     def attention(self, q_TC: Tensor, k_TC: Tensor, v_TC: Tensor, n_head: int, past: Any) -> Tensor:

@@ -6,17 +6,21 @@ any number of leading axes (here: B) before those that the suffix names.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import pi, sqrt
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from anexa.engines.caches import LayerCache, LayerStep
 from anexa.engines.protocol import IGNORE
 from anexa.engines.tape import Operation
 
 Array = npt.NDArray[np.floating[Any]]
 Tokens = npt.NDArray[np.int64]
+Starts: TypeAlias = int | tuple[int, ...]
+"""The position of the first token; or of several sequences, each one's."""
 
 
 def rows(x: Array) -> Array:
@@ -58,19 +62,25 @@ class Embedding(Operation[Array]):
         return (d_table,)
 
 
+def positions_of(start: Starts, n: int) -> Tokens:
+    """(T,), or (B, T) of several sequences."""
+    return np.arange(n) + (start if isinstance(start, int) else np.array(start)[:, None])
+
+
 class Positions(Operation[Array]):
     """y_t = x_t + P[start + t].   dx = g,  dP[start + t] = Σ_b g_t."""
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, start: Starts) -> None:
         self.start = start
 
     def forward(self, x_TC: Array, table_SC: Array) -> Array:
         self.table_shape = table_SC.shape
-        return x_TC + table_SC[self.start : self.start + x_TC.shape[-2]]
+        return x_TC + table_SC[positions_of(self.start, x_TC.shape[-2])]
 
     def backward(self, g_TC: Array) -> tuple[Array, Array]:
         d_table = np.zeros(self.table_shape, g_TC.dtype)
         n = g_TC.shape[-2]
+        assert isinstance(self.start, int)
         d_table[self.start : self.start + n] = g_TC.reshape(-1, n, g_TC.shape[-1]).sum(axis=0)
         return g_TC, d_table
 
@@ -176,6 +186,16 @@ class RMSNorm(Operation[Array]):
         return (dx_TC,) if self.gain_C is None else (dx_TC, rows(g_TC * self.n_TC).sum(axis=0))
 
 
+@lru_cache(maxsize=4)  # every layer asks for the same, for queries and for keys
+def turns(
+    start: Starts, n: int, half: int, theta: float, dtype: np.dtype[Any]
+) -> tuple[Array, Array]:
+    """Cosines and sines of the angles (start + t) θ^(−2i/D), (T, 1, D/2); see `Rotary`."""
+    frequencies = theta ** (-np.arange(half) / half)
+    angles_T1D = (positions_of(start, n)[..., None] * frequencies)[..., None, :]
+    return np.cos(angles_T1D).astype(dtype), np.sin(angles_T1D).astype(dtype)
+
+
 class Rotary(Operation[Array]):
     """Columns i and i + D/2 of each head, as a point, turned by α = (start + t) θ^(−2i/D).
 
@@ -183,15 +203,12 @@ class Rotary(Operation[Array]):
     dx = g turned back: by −α.
     """
 
-    def __init__(self, head_dim: int, start: int, theta: float) -> None:
-        self.half, self.start = head_dim // 2, start
-        self.frequencies = theta ** (-np.arange(self.half) / self.half)
+    def __init__(self, head_dim: int, start: Starts, theta: float) -> None:
+        self.half, self.start, self.theta = head_dim // 2, start, theta
 
     def forward(self, x_TC: Array) -> Array:
-        positions_T = np.arange(self.start, self.start + x_TC.shape[-2])
-        angles_T1D = np.outer(positions_T, self.frequencies)[:, None]
-        self.cos = np.cos(angles_T1D).astype(x_TC.dtype, copy=False)
-        self.sin = np.sin(angles_T1D).astype(x_TC.dtype, copy=False)
+        n, dtype = x_TC.shape[-2], x_TC.dtype
+        self.cos, self.sin = turns(self.start, n, self.half, self.theta, dtype)
         return self.turn(x_TC, self.sin)
 
     def backward(self, g_TC: Array) -> tuple[Array]:
@@ -215,7 +232,7 @@ class Attention(Operation[Array]):
     A head of keys and values may serve several heads of queries: its gradient is their sum.
     """
 
-    def __init__(self, n_head: int, past: LayerCache | None = None) -> None:
+    def __init__(self, n_head: int, past: LayerCache | LayerStep | None = None) -> None:
         self.n_head, self.past = n_head, past
 
     def heads(self, x_TC: Array) -> Array:
@@ -241,7 +258,9 @@ class Attention(Operation[Array]):
         n, total = q_HTD.shape[-2], k_HSD.shape[-2]
         self.scale = 1 / sqrt(q_HTD.shape[-1])
         scores_HTS = (q_HTD * self.scale) @ k_HSD.swapaxes(-1, -2)
-        if n > 1:  # a single token is the last one: it has no future to hide
+        if self.past is not None and self.past.hidden is not None:
+            scores_HTS += self.past.hidden
+        elif n > 1:  # a single token is the last one: it has no future to hide
             scores_HTS += causal_mask(n, total - n, scores_HTS.dtype)
         p_HTS = softmax(scores_HTS)
         self.saved = q_HTD, k_HSD, v_HSD, p_HTS
@@ -267,26 +286,6 @@ class Attention(Operation[Array]):
         groups: Array = x_HSD.reshape(*batch, n_head // self.shared, self.shared, n, head_dim)
         total: Array = groups.sum(axis=-3)
         return total
-
-
-class LayerCache:
-    """The keys and values of one layer for every token read so far, in room set aside for all."""
-
-    def __init__(self, shape_BHSD: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self.length = 0
-        self.keys_HSD, self.values_HSD = np.empty(shape_BHSD, dtype), np.empty(shape_BHSD, dtype)
-
-    def append(self, k_HTD: Array, v_HTD: Array) -> tuple[Array, Array]:
-        """Take in those of T more tokens; gives all of them."""
-        end = self.length + k_HTD.shape[-2]
-        self.keys_HSD[:, :, self.length : end] = k_HTD
-        self.values_HSD[:, :, self.length : end] = v_HTD
-        self.length = end
-        return self.keys_HSD[:, :, :end], self.values_HSD[:, :, :end]
-
-    def keep(self, rows: list[int]) -> None:
-        """Go on with some rows only."""
-        self.keys_HSD, self.values_HSD = self.keys_HSD[rows], self.values_HSD[rows]
 
 
 class ReLU(Operation[Array]):

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import TypeAlias
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 
+from anexa.engines.caches import LayerCache, LayerStep
 from anexa.engines.protocol import IGNORE
 
+Starts: TypeAlias = int | tuple[int, ...]
+"""The position of the first token; or of several sequences, each one's."""
 
-class LayerCache:
-    """The keys and values of one layer for every token read so far, in room set aside for all."""
 
-    def __init__(self, room_BHSD: Tensor) -> None:
-        self.length = 0
-        self.keys_HSD, self.values_HSD = room_BHSD.clone(), room_BHSD.clone()
+def positions_of(start: Starts, n: int) -> Tensor:
+    """(T,), or (B, T) of several sequences; on the CPU."""
+    positions_T = torch.arange(n)
+    return positions_T + (start if isinstance(start, int) else torch.tensor(start)[:, None])
 
-    def append(self, k_HTD: Tensor, v_HTD: Tensor) -> tuple[Tensor, Tensor]:
-        """Take in those of T more tokens; gives all of them."""
-        end = self.length + k_HTD.shape[-2]
-        self.keys_HSD[:, :, self.length : end] = k_HTD
-        self.values_HSD[:, :, self.length : end] = v_HTD
-        self.length = end
-        return self.keys_HSD[:, :, :end], self.values_HSD[:, :, :end]
 
-    def keep(self, rows: list[int]) -> None:
-        """Go on with some rows only."""
-        self.keys_HSD, self.values_HSD = self.keys_HSD[rows], self.values_HSD[rows]
+def turns(
+    start: Starts, n: int, half: int, theta: float, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of the angles (start + t) θ^(−2i/D), (T, 1, D/2); see `rotary`."""
+    frequencies = theta ** (-torch.arange(half, dtype=torch.float64) / half)
+    angles_T1D = (positions_of(start, n)[..., None] * frequencies)[..., None, :]
+    return angles_T1D.cos().to(device, dtype), angles_T1D.sin().to(device, dtype)
+
+
+# Every layer asks for the same, for queries and for keys.
+_turns_once = lru_cache(maxsize=4)(torch.inference_mode(False)(turns))
 
 
 class TorchOperations:
@@ -43,9 +49,12 @@ class TorchOperations:
         """y_t = E[token_t]."""
         return F.embedding(tokens_T, table_VC)
 
-    def positions(self, x_TC: Tensor, table_SC: Tensor, start: int) -> Tensor:
+    def positions(self, x_TC: Tensor, table_SC: Tensor, start: Starts) -> Tensor:
         """y_t = x_t + P[start + t]."""
-        return x_TC + table_SC[start : start + x_TC.shape[-2]]
+        n = x_TC.shape[-2]
+        if isinstance(start, int):
+            return x_TC + table_SC[start : start + n]
+        return x_TC + table_SC[positions_of(start, n).to(x_TC.device)]
 
     def add(self, x: Tensor, y: Tensor) -> Tensor:
         """z = x + y."""
@@ -71,21 +80,22 @@ class TorchOperations:
         """y = x / √(mean(x²) + ε) · γ, row by row."""
         return F.rms_norm(x_TC, x_TC.shape[-1:], gain_C, eps)
 
-    def rotary(self, x_TC: Tensor, head_dim: int, start: int, theta: float) -> Tensor:
+    def rotary(self, x_TC: Tensor, head_dim: int, start: Starts, theta: float) -> Tensor:
         """Columns i and i + D/2 of each head, as a point, turned by (start + t) θ^(−2i/D)."""
         half = head_dim // 2
-        device = x_TC.device
-        frequencies = theta ** (-torch.arange(half, dtype=torch.float64) / half)
-        positions_T = torch.arange(start, start + x_TC.shape[-2], dtype=torch.float64)
-        angles_T1D = torch.outer(positions_T, frequencies)[:, None]
-        cos = angles_T1D.cos().to(device, x_TC.dtype)
-        sin = angles_T1D.sin().to(device, x_TC.dtype)
+        turns_of = turns if torch.compiler.is_compiling() else _turns_once
+        cos, sin = turns_of(start, x_TC.shape[-2], half, theta, x_TC.device, x_TC.dtype)
         low, high = x_TC.view(*x_TC.shape[:-1], -1, 2, half).unbind(-2)
         y_T2D = torch.stack((low * cos - high * sin, high * cos + low * sin), dim=-2)
         return y_T2D.flatten(-3)
 
     def attention(
-        self, q_TC: Tensor, k_TC: Tensor, v_TC: Tensor, n_head: int, past: LayerCache | None
+        self,
+        q_TC: Tensor,
+        k_TC: Tensor,
+        v_TC: Tensor,
+        n_head: int,
+        past: LayerCache | LayerStep | None,
     ) -> Tensor:
         """y = softmax(Q Kᵀ / √D + mask) V, head by head."""
         batch, n, width = q_TC.shape
@@ -100,8 +110,10 @@ class TorchOperations:
         on_cpu = kind == "cpu" and dtype == torch.bfloat16
         if on_cpu:
             q_HTD, k_HSD, v_HSD = q_HTD.float(), k_HSD.float(), v_HSD.float()
-        mask_TS = None
-        if total > n > 1:  # `is_causal` counts from the first key; these rows begin later
+        mask_TS = None if past is None else past.hidden
+        if (
+            mask_TS is None and total > n > 1
+        ):  # `is_causal` counts from the first key; these rows begin later
             ones = torch.ones(n, total, dtype=torch.bool, device=q_TC.device)
             mask_TS = ones.tril(diagonal=total - n)
         with torch.autocast(kind, enabled=torch.is_autocast_enabled(kind) and not on_cpu):

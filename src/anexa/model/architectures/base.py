@@ -38,7 +38,7 @@ class Forward(Protocol):
         config: ModelConfig,
         weights: dict[str, Tensor],
         tokens_T: Any,
-        start: int = 0,
+        start: Any = 0,
         past: Sequence[Any] | None = None,
     ) -> Tensor:
         """The logits (T, V) of what follows each token.
@@ -48,7 +48,7 @@ class Forward(Protocol):
             config: the sizes.
             weights: the engine's own arrays, by Hugging Face's names.
             tokens_T: token ids, in the engine's own form.
-            start: the position of the first token.
+            start: the position of the first token, or a tuple with that of each sequence.
             past: for each layer what attention keeps of earlier tokens; None when there are none.
         """
 

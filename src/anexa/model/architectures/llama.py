@@ -52,7 +52,7 @@ def forward(
     config: ModelConfig,
     weights: dict[str, Tensor],
     tokens_T: Any,
-    start: int = 0,
+    start: Any = 0,
     past: Sequence[Any] | None = None,
 ) -> Tensor:
     """The logits (T, V) of what follows each token."""
