@@ -4,7 +4,7 @@ from anexa.generation.decoding import Reader, decode, window_start
 from anexa.generation.dialogue import Answer, Piece
 from anexa.generation.language_model import LanguageModel
 from anexa.generation.sampling import Sampler, Sampling, probabilities
-from anexa.generation.text import Completion
+from anexa.generation.text import Completion, Writing
 
 __all__ = [
     "Answer",
@@ -14,6 +14,7 @@ __all__ = [
     "Reader",
     "Sampler",
     "Sampling",
+    "Writing",
     "decode",
     "probabilities",
     "window_start",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from anexa.generation.text import Completion, overlap
+from anexa.generation.text import Completion, Writing, overlap
 from anexa.model.chat import END_THINK, THINK
 
 
@@ -17,7 +17,7 @@ class Piece(NamedTuple):
 
 
 class Answer:
-    """A completion of a conversation; iterating over it writes it, piece by piece.
+    """A text that answers, taken apart; iterating over that of a `Completion` writes it.
 
     Attributes:
         reasoning: what has been thought so far; None if nothing was.
@@ -26,8 +26,8 @@ class Answer:
         closed: whether the last one has ended.
     """
 
-    def __init__(self, completion: Completion) -> None:
-        self._completion = completion
+    def __init__(self, text: Writing) -> None:
+        self._text, self._held = text, ""
         self.reasoning: str | None = None
         self.content = ""
         self.thoughts = 0
@@ -36,12 +36,12 @@ class Answer:
     @property
     def tokens(self) -> int:
         """How many have been written, thoughts included."""
-        return self._completion.tokens
+        return self._text.tokens
 
     @property
     def finish_reason(self) -> str | None:
-        """See `Completion`."""
-        return self._completion.finish_reason
+        """See `Writing`."""
+        return self._text.finish_reason
 
     @property
     def trouble(self) -> str | None:
@@ -63,22 +63,26 @@ class Answer:
 
     def __iter__(self) -> Iterator[Piece]:
         """Pieces as they are written; together they are `reasoning` and `content`."""
-        held = ""
-        for piece in self._completion:
-            held += piece
-            yield from self._pieces(held)
-            held = held[len(held) - overlap(held, (THINK, END_THINK)) :]
-        if held:
-            yield self._piece(held)
+        assert isinstance(self._text, Completion)
+        for piece in self._text:
+            yield from self.take(piece)
+        yield from self.take("")
+
+    def take(self, piece: str) -> Iterator[Piece]:
+        """What is certain after one more piece of the text, of which the last may be nothing."""
+        self._held += piece
+        text, self._held = self._held, ""
+        if not self.finish_reason:
+            sure = len(text) - overlap(text, (THINK, END_THINK))
+            text, self._held = text[:sure], text[sure:]
+        yield from self._pieces(text)
 
     def _pieces(self, text: str) -> Iterator[Piece]:
-        """What is certain in a text: all but an end that may be the beginning of a mark."""
+        """What stands between the marks."""
         while text:
             found = [(at, mark) for mark in (THINK, END_THINK) if (at := text.find(mark)) >= 0]
             if not found:
-                sure = text[: len(text) - overlap(text, (THINK, END_THINK))]
-                if sure:
-                    yield self._piece(sure)
+                yield self._piece(text)
                 return
             at, mark = min(found)
             if at:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
 
 from anexa.engines import Engine
 from anexa.errors import AnexaError, UsageError
@@ -12,19 +11,19 @@ from anexa.generation.sampling import Sampler
 from anexa.model.tokenizer import Tokenizer
 
 
-class Completion:
-    """The continuation of a prompt; iterating over it writes it, piece by piece.
+class Writing:
+    """The continuation of a prompt, which takes in token after token, wherever they come from.
 
     Args:
-        engine: the model.
-        tokenizer: its tokenizer.
-        prompt: may be empty.
-        sampler: chooses the tokens; the next completion goes on in its random sequence.
+        tokenizer: of the model.
+        block_size: how many tokens the model sees at once.
+        prompt: text, which may be empty, or tokens.
         max_tokens: the most tokens to write, at least 1.
         stop: strings that end the text; they are not part of it.
 
     Attributes:
         prompt: what is continued.
+        ids: its tokens, at least one.
         text: what has been written so far, without the prompt.
         tokens: how many tokens that took.
         finish_reason: "stop" (the document ended, or a stop string came), "length" (max_tokens),
@@ -37,10 +36,9 @@ class Completion:
 
     def __init__(
         self,
-        engine: Engine,
         tokenizer: Tokenizer,
-        prompt: str,
-        sampler: Sampler,
+        block_size: int,
+        prompt: str | Sequence[int],
         *,
         max_tokens: int = 200,
         stop: Sequence[str] = (),
@@ -49,53 +47,75 @@ class Completion:
             raise UsageError(f"max-tokens must be at least 1, not {max_tokens}")
         if "" in stop:
             raise UsageError("a stop string must have at least one character")
-        ids = tokenizer.encode_prompt(prompt)
-        block_size = engine.config.block_size
-        if len(ids) > block_size:
+        if isinstance(prompt, str):
+            self.prompt, self.ids = prompt, tokenizer.encode_prompt(prompt)
+        else:
+            self.ids = list(prompt)
+            if not self.ids or not all(0 <= token < tokenizer.vocab_size for token in self.ids):
+                raise AnexaError(f"a prompt is tokens from 0 to {tokenizer.vocab_size - 1}")
+            self.prompt = tokenizer.decode(self.ids)
+        if len(self.ids) > block_size:
             raise AnexaError(
-                f"the prompt is {len(ids)} tokens long, but the model sees {block_size} at once: "
-                "shorten it"
+                f"the prompt is {len(self.ids)} tokens long, but the model sees {block_size} at "
+                "once: shorten it"
             )
-        self.prompt = prompt
         self.text = ""
         self.tokens = 0
         self.finish_reason: str | None = None
-        self._boundary = tokenizer.boundary
-        drawn = islice(decode(engine, ids, sampler), max_tokens)
-        pieces = tokenizer.decode_stream(self._until_boundary(drawn))
-        self._pieces = self._until_stop(pieces, stop)
+        self._boundary, self._decoding = tokenizer.boundary, tokenizer.decoding()
+        self._max_tokens, self._stop = max_tokens, tuple(stop)
+        self._held = ""  # an end that may be the beginning of a stop string
+
+    def take(self, token: int) -> str:
+        """What is certain of the text after one more token; it may be nothing."""
+        reason = "stop" if token == self._boundary else None
+        if not reason:
+            self.tokens += 1
+            self._held += self._decoding.take(token)
+            reason = "length" if self.tokens == self._max_tokens else None
+        if reason:
+            self._held += self._decoding.rest()
+        found = [at for at in map(self._held.find, self._stop) if at >= 0]
+        if found:
+            self._held, reason = self._held[: min(found)], "stop"
+        kept = 0 if reason else overlap(self._held, self._stop)
+        piece = self._held[: len(self._held) - kept]
+        self._held = self._held[len(piece) :]
+        self.text += piece
+        self.finish_reason = reason
+        return piece
+
+
+class Completion(Writing):
+    """A text that an engine writes; iterating over it does it, piece by piece.
+
+    Args:
+        engine: the model.
+        tokenizer: its tokenizer.
+        prompt: see `Writing`, as for the rest.
+        sampler: chooses the tokens; the next completion goes on in its random sequence.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        tokenizer: Tokenizer,
+        prompt: str,
+        sampler: Sampler,
+        *,
+        max_tokens: int = 200,
+        stop: Sequence[str] = (),
+    ) -> None:
+        block_size = engine.config.block_size
+        super().__init__(tokenizer, block_size, prompt, max_tokens=max_tokens, stop=stop)
+        self._drawn = decode(engine, self.ids, sampler)
 
     def __iter__(self) -> Iterator[str]:
         """Pieces of text as they are written; together they are `text`."""
-        for piece in self._pieces:
-            self.text += piece
-            yield piece
-
-    def _until_boundary(self, tokens: Iterable[int]) -> Iterator[int]:
-        for token in tokens:
-            if token == self._boundary:
-                self.finish_reason = "stop"
-                return
-            self.tokens += 1
-            yield token
-        self.finish_reason = "length"
-
-    def _until_stop(self, pieces: Iterable[str], stop: Sequence[str]) -> Iterator[str]:
-        """Hold back an end that may be the beginning of a stop string until it is clear."""
-        held = ""
-        for piece in pieces:
-            held += piece
-            found = [at for at in map(held.find, stop) if at >= 0]
-            if found:
-                held = held[: min(found)]
-                self.finish_reason = "stop"
-                break
-            kept = overlap(held, stop)
-            if kept < len(held):
-                yield held[: len(held) - kept]
-                held = held[len(held) - kept :]
-        if held:
-            yield held
+        while not self.finish_reason:
+            piece = self.take(next(self._drawn))
+            if piece:
+                yield piece
 
 
 def overlap(text: str, stop: Sequence[str]) -> int:

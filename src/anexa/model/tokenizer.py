@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import chain
 from typing import Any
@@ -189,23 +189,33 @@ class Tokenizer:
         text: str = self._backend.decode(list(ids), skip_special_tokens=True)
         return text
 
-    def decode_stream(self, ids: Iterable[int]) -> Iterator[str]:
-        """The text of ids as they come, in pieces that never cut a character in two.
+    def decoding(self) -> Decoding:
+        """Text from ids that come one by one."""
+        return Decoding(self, self._backend)
 
-        The pieces together are `decode` of all ids.
-        """
-        stream = DecodeStream(skip_special_tokens=True)
-        seen: list[int] = []
-        length = 0
-        for token in ids:
-            seen.append(token)
-            piece = stream.step(self._backend, token)
-            if piece:
-                length += len(piece)
-                yield piece
-        rest = self.decode(seen)[length:]  # bytes that never became a character
-        if rest:
-            yield rest
+
+class Decoding:
+    """The text of ids as they come, in pieces that never cut a character in two.
+
+    The pieces together, with the rest, are `Tokenizer.decode` of all ids.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, backend: Backend) -> None:
+        self._tokenizer, self._backend = tokenizer, backend
+        self._stream = DecodeStream(skip_special_tokens=True)
+        self._ids: list[int] = []
+        self._length = 0
+
+    def take(self, token: int) -> str:
+        """What one more id makes certain; it may be nothing."""
+        self._ids.append(token)
+        piece: str = self._stream.step(self._backend, token) or ""
+        self._length += len(piece)
+        return piece
+
+    def rest(self) -> str:
+        """What never became a character, as `decode` shows it."""
+        return self._tokenizer.decode(self._ids)[self._length :]
 
 
 def _framing(backend: Backend, begins_documents: bool) -> Backend:
