@@ -1,0 +1,184 @@
+"""Many texts written together: they come and go between steps, and none knows of the others."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from anexa.engines import Cache, Engine, RowsEngine
+from anexa.errors import AnexaError
+from anexa.generation.decoding import window_start
+from anexa.generation.sampling import Sampler
+
+CHUNK = 64  # tokens of a prompt that are read at once: no text stalls the others for longer
+PROMPTS = 256  # tokens of prompts that are read in a step
+
+
+class Stream:
+    """A text that is being continued.
+
+    Attributes:
+        tokens: its prompt, and what has been drawn so far.
+        sampler: draws them.
+        start: the first token that the model sees.
+        cache: what the engine has read from there on; None before it has begun, and once the text
+            is one of the rows.
+    """
+
+    def __init__(self, prompt: Sequence[int], sampler: Sampler) -> None:
+        self.tokens, self.sampler = list(prompt), sampler
+        self.start = 0
+        self.cache: Cache | None = None
+
+
+class Drawn(NamedTuple):
+    """What a step has brought for a text.
+
+    Attributes:
+        stream: the text.
+        token: one more; -1 if there is an error.
+        logits: (V,), what it was drawn by.
+        error: what ended the text.
+    """
+
+    stream: Stream
+    token: int
+    logits: Sequence[float] = ()
+    error: AnexaError | None = None
+
+
+class Batcher:
+    """One decoding loop for many texts.
+
+    With PyTorch they are rows of one computation. Each is, to the last bit, what it would be alone:
+    prompts are read one by one, in chunks that depend on nothing else, and rows do not mix. Other
+    engines read one text after another; NumPy's rows would differ by rounding.
+
+    Args:
+        engine: the model.
+        most: texts that have a place; the others wait. Their keys and values are nearly all the
+            memory that is taken, and it is taken at once.
+    """
+
+    def __init__(self, engine: Engine, most: int = 32) -> None:
+        self._engine, self._most = engine, most
+        self._rows_engine: RowsEngine | None = None
+        if isinstance(engine, RowsEngine) and engine.name == "torch":
+            self._rows_engine = engine
+            self._rows = engine.new_rows(most)
+        self._waiting: deque[Stream] = deque()
+        self._reading: deque[Stream] = deque()
+        self._writing: list[Stream] = []  # in the order of the rows, where there are any
+
+    @property
+    def running(self) -> int:
+        """How many texts have a place."""
+        return len(self._reading) + len(self._writing)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for one."""
+        return len(self._waiting)
+
+    def add(self, prompt: Sequence[int], sampler: Sampler) -> Stream:
+        """Have a prompt of at least one token continued, until it is removed."""
+        stream = Stream(prompt, sampler)
+        self._waiting.append(stream)
+        return stream
+
+    def remove(self, stream: Stream) -> None:
+        """Free the place of a text, wherever it is in its course; nothing, if it has none."""
+        for line in (self._waiting, self._reading):
+            if stream in line:
+                line.remove(stream)
+        if stream in self._writing:
+            self._leave(self._writing.index(stream))
+
+    def step(self) -> list[Drawn]:
+        """Draw a token for each text that is being written, and read some more of the prompts."""
+        while self._waiting and self.running < self._most:
+            self._reading.append(self._waiting.popleft())
+        return self._write() + self._read()
+
+    def _write(self) -> list[Drawn]:
+        for row in reversed(range(len(self._writing))):
+            stream = self._writing[row]
+            if window_start(len(stream.tokens), self._engine.config.block_size) != stream.start:
+                self._leave(row)  # what the model sees begins later now: it is read anew
+                stream.cache = None
+                self._reading.append(stream)
+        if not self._writing:
+            return []
+        if not self._rows_engine:
+            return [self._draw(stream, self._next_logits(stream)) for stream in [*self._writing]]
+        last = [stream.tokens[-1] for stream in self._writing]
+        logits_BV: list[Sequence[float] | AnexaError]
+        try:
+            logits_BV = [*self._rows_engine.next_logits_of_rows(last, self._rows)]
+        except Exception as error:  # whatever it is: the texts of this step are lost, no others
+            logits_BV = [_as_sentence(error)] * len(last)
+        return [self._draw(*pair) for pair in zip([*self._writing], logits_BV)]
+
+    def _read(self) -> list[Drawn]:
+        """One prompt after another, so that only one of them takes memory of its own."""
+        drawn, left = [], PROMPTS
+        while self._reading and left > 0:
+            stream = self._reading[0]
+            if stream.cache is None:
+                stream.start = window_start(len(stream.tokens), self._engine.config.block_size)
+                stream.cache = self._engine.new_cache()
+            before = stream.cache.length
+            logits_V = self._next_logits(stream)
+            left -= max(1, stream.cache.length - before)
+            if stream.start + stream.cache.length == len(stream.tokens):
+                self._join()
+            elif isinstance(logits_V, AnexaError):
+                self._reading.popleft()
+            else:
+                continue
+            drawn.append(self._draw(stream, logits_V))
+        return drawn
+
+    def _join(self) -> None:
+        """The first of those that were read is written from now on."""
+        stream = self._reading.popleft()
+        self._writing.append(stream)
+        if self._rows_engine:
+            assert stream.cache is not None
+            self._rows_engine.add_row(self._rows, stream.cache)
+            stream.cache = None
+
+    def _leave(self, row: int) -> None:
+        if self._rows_engine:
+            self._rows_engine.drop_row(self._rows, row)
+        self._writing[row] = self._writing[-1]
+        self._writing.pop()
+
+    def _next_logits(self, stream: Stream) -> Sequence[float] | AnexaError:
+        """Read on in a text, a chunk at most."""
+        assert stream.cache is not None
+        begin = stream.start + stream.cache.length
+        try:
+            return self._engine.next_logits(stream.tokens[begin : begin + CHUNK], stream.cache)
+        except Exception as error:  # whatever it is: this text is lost, no other
+            return _as_sentence(error)
+
+    def _draw(self, stream: Stream, logits_V: Sequence[float] | AnexaError) -> Drawn:
+        """The next token of a text, which ends where there is none."""
+        try:
+            if isinstance(logits_V, AnexaError):
+                raise logits_V
+            token = stream.sampler.draw(logits_V)
+        except AnexaError as error:
+            self.remove(stream)
+            return Drawn(stream, -1, error=error)
+        stream.tokens.append(token)
+        return Drawn(stream, token, logits_V)
+
+
+def _as_sentence(error: Exception) -> AnexaError:
+    if isinstance(error, AnexaError):
+        return error
+    short = " ".join(str(error).split())[:200] or type(error).__name__
+    return AnexaError(f"the model could not be computed: {short}")
