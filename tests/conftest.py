@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from anexa.training import Run
 from tests.generation.parrot import write_parrot
+from tests.training.runs import finish, write_names
+from tests.training.runs import settings as run_settings
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("anexa", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -28,6 +31,14 @@ def stored_corpora() -> Path:
     if not (folder / "names.txt").exists():
         pytest.skip(f"the public corpora are not in {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def names_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of names, each a document: what it writes is short."""
+    folder = tmp_path_factory.mktemp("names")
+    corpus = write_names(folder)
+    return finish(Run.start(run_settings(corpus, steps=300), folder / "model")).folder
 
 
 @pytest.fixture(scope="session")

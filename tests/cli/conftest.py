@@ -14,14 +14,6 @@ TEXT = "the cat sat on the mat, and the rat sat on the cat. " * 20
 
 
 @pytest.fixture(scope="session")
-def names_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of names, each a document: what it writes is short."""
-    folder = tmp_path_factory.mktemp("names")
-    corpus = write_names(folder)
-    return finish(Run.start(settings(corpus, steps=300), folder / "model")).folder
-
-
-@pytest.fixture(scope="session")
 def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of running text: what it writes has no end."""
     folder = tmp_path_factory.mktemp("text")

@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli"},
     "version": {"generation"},
     "hub": {"errors", "model", "engines", "version"},
-    "server": {"errors", "model", "engines", "generation", "training", "hub", "version"},
+    "server": {"errors", "model", "engines", "data", "generation", "version"},
 }
 ALLOWED["cli"] |= {"hub", "server"}
 

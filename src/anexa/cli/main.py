@@ -21,6 +21,7 @@ from anexa.cli.generate import generate
 from anexa.cli.graph import graph
 from anexa.cli.reinforce import reinforce
 from anexa.cli.runs import runs
+from anexa.cli.serve import serve
 from anexa.cli.train import train
 from anexa.cli.verify import verify
 from anexa.errors import AnexaError, AnexaWarning
@@ -38,6 +39,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "reinforce": reinforce,
     "chat": chat,
     "generate": generate,
+    "serve": serve,
     "eval": evaluate,
     "runs": runs,
     "compare": compare,

@@ -1,0 +1,81 @@
+"""`anexa serve`: models over HTTP, and a page to talk to them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from anexa.errors import UsageError
+
+HERE = ("127.0.0.1", "localhost", "::1")
+
+
+def serve(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Model folders. [default: the model that comes along]"),
+    ] = None,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port; 0: any.", min=0, max=65535)] = 8000,
+    api_key: Annotated[
+        str | None,
+        typer.Option(help="What a request must bring along.", envvar="ANEXA_API_KEY"),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="Another name under which the server is known.")
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None, typer.Option(help="A page that may use it, such as https://a.example.")
+    ] = None,
+    running: Annotated[int, typer.Option(help="Texts written at the same time.", min=1)] = 32,
+    waiting: Annotated[int, typer.Option(help="Texts that may wait for a place.", min=0)] = 128,
+    time_limit: Annotated[float, typer.Option(help="Seconds that a text may take.", min=1)] = 300,
+    grace: Annotated[
+        float, typer.Option(help="Seconds for what runs to end, when it is stopped.", min=0)
+    ] = 10,
+    engine: Annotated[str, typer.Option(help="scalar, lists, numpy, torch or auto.")] = "auto",
+    log_prompts: Annotated[bool, typer.Option(help="Write prompts to the log.")] = False,
+) -> None:
+    """Serve models to any OpenAI client, and a page to talk to them."""
+    if host not in HERE and not api_key:
+        raise UsageError(
+            f"whoever reaches {host} could use the server: give it a key with --api-key, or in "
+            "ANEXA_API_KEY"
+        )
+    try:
+        from anexa.server.run import run
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"the server needs {error.name}, which is not installed: pip install 'anexa[serve]'"
+        ) from error
+    from anexa.server.app import Plan
+    from anexa.server.limits import Limits
+
+    run(
+        Plan(
+            names(folders or []),
+            engine,
+            hosts=tuple(dict.fromkeys((*HERE, host, *(allow_host or ())))),
+            origins=tuple(allow_origin or ()),
+            key=api_key,
+            limits=Limits(running=running, waiting=waiting, seconds=time_limit),
+            log_prompts=log_prompts,
+        ),
+        host,
+        port,
+        grace,
+        typer.echo,
+    )
+
+
+def names(folders: list[Path]) -> dict[str, Path | None]:
+    """The names under which folders are served: their own, which must differ."""
+    served: dict[str, Path | None] = {}
+    for folder in folders:
+        name = folder.resolve().name
+        if name in served:
+            raise UsageError(f"two folders are named {name}: a model is asked for by that name")
+        served[name] = folder
+    return served or {"anexa": None}

@@ -1,0 +1,1 @@
+"""Models over HTTP, as OpenAI's API has it, and a page to talk to them."""

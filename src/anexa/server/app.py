@@ -1,0 +1,215 @@
+"""The server put together: routes, errors, figures, and the page."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.resources
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from prometheus_client import generate_latest
+from pydantic import Field
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from anexa import __version__
+from anexa.data.arithmetic.checker import check
+from anexa.errors import AnexaError
+from anexa.generation import LanguageModel
+from anexa.server import api, responses
+from anexa.server.jobs import BusyError, Worker
+from anexa.server.limits import Limits
+from anexa.server.metrics import Metrics
+from anexa.server.protection import Protection
+from anexa.server.requests import Fields
+
+PAGE = Path(str(importlib.resources.files("anexa.server") / "page"))
+TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is served, and to whom.
+
+    Attributes:
+        folders: model folders, by the names that they are served under; None: the model that
+            comes along.
+        engine: what computes them.
+        hosts: names of the server.
+        origins: of other pages that may use it.
+        key: what a request must bring along, if there is one.
+        limits: of requests.
+        log_prompts: whether prompts are written to the log.
+    """
+
+    folders: Mapping[str, Path | None]
+    engine: str = "auto"
+    hosts: Sequence[str] = ("localhost", "127.0.0.1", "::1")
+    origins: Sequence[str] = ()
+    key: str | None = None
+    limits: Limits = field(default_factory=Limits)
+    log_prompts: bool = False
+
+
+class Judged(Fields):
+    """`POST /check`: an answer that is to be judged."""
+
+    question: str = Field(max_length=10_000)
+    thought: str = Field(max_length=100_000)
+    answer: str = Field(max_length=10_000)
+
+
+def create_app(plan: Plan, ready: Callable[[AnexaError | None], None]) -> FastAPI:
+    """The application; it loads its models when it is started.
+
+    Args:
+        plan: what it serves.
+        ready: is called when they are loaded, or could not be.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        loading = asyncio.create_task(_load(app, plan, ready))
+        yield
+        loading.cancel()
+        for served in app.state.served.values():
+            served.worker.stop()
+
+    app = FastAPI(title="Anexa", version=__version__, lifespan=lifespan, redoc_url=None)
+    app.state.served, app.state.metrics = {}, Metrics()
+    app.state.log_prompts = plan.log_prompts
+    files = {f"/page/{path.name}": path for path in sorted(PAGE.iterdir()) if path.suffix in TYPES}
+    files["/"] = PAGE / "index.html"
+    app.include_router(api.router)
+    _add_errors(app)
+    _add_own_routes(app, files)
+    if plan.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(plan.origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+        )
+    app.add_middleware(
+        Protection,
+        hosts=plan.hosts,
+        origins=plan.origins,
+        key=plan.key,
+        files=files,
+        most_bytes=plan.limits.body,
+    )
+    return app
+
+
+async def _load(app: FastAPI, plan: Plan, ready: Callable[[AnexaError | None], None]) -> None:
+    served = {}
+    for name, folder in plan.folders.items():
+        try:
+            model = await asyncio.to_thread(LanguageModel.open, folder, plan.engine)
+        except AnexaError as error:
+            ready(error)
+            return
+        model.name = name
+        worker = Worker(model.engine, plan.limits, name, app.state.metrics)
+        served[name] = api.Served(model, worker, int(time.time()))
+    app.state.served = served
+    ready(None)
+
+
+def _add_own_routes(app: FastAPI, files: Mapping[str, Path]) -> None:
+    def file_route(path: Path) -> Any:
+        async def file() -> FileResponse:
+            kind = TYPES[path.suffix]
+            return FileResponse(path, media_type=f"{kind}; charset=utf-8")
+
+        return file
+
+    for route, path in files.items():
+        app.add_api_route(route, file_route(path), include_in_schema=False)
+
+    @app.get("/health", responses={503: {"description": "They are being loaded."}})
+    async def health() -> JSONResponse:
+        """Whether the models are loaded."""
+        if app.state.served:
+            return JSONResponse({"status": "ok"})
+        return JSONResponse({"status": "loading"}, 503)
+
+    @app.get("/metrics", response_class=PlainTextResponse, responses=api.ERRORS)
+    async def metrics() -> Response:
+        """Figures for Prometheus."""
+        for name, served in app.state.served.items():
+            batcher = served.worker.batcher
+            app.state.metrics.running.labels(name).set(batcher.running)
+            app.state.metrics.waiting.labels(name).set(batcher.waiting)
+        return PlainTextResponse(
+            generate_latest(app.state.metrics.registry), media_type="text/plain; version=0.0.4"
+        )
+
+    @app.post("/check", responses=api.ERRORS)
+    async def judge(judged: Judged) -> JSONResponse:
+        """Which steps of a thought about arithmetic are true."""
+        report = await asyncio.to_thread(check, judged.question, judged.thought, judged.answer)
+        lines = [
+            {
+                "text": line.text,
+                "true": line.true,
+                "error": line.error,
+                "read": bool(line.operation),
+            }
+            for line in report.lines
+        ]
+        return JSONResponse(
+            {"lines": lines, "all_true": report.all_true, "first_error": report.first_error}
+        )
+
+
+def _add_errors(app: FastAPI) -> None:
+    def answer(
+        status: int,
+        message: str,
+        kind: str,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> JSONResponse:
+        headers = {**(headers or {}), **({"Retry-After": "1"} if status == 503 else {})}
+        return JSONResponse(responses.error(message, kind, **more), status, headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"] if part != "body")
+        words = first["msg"][:1].lower() + first["msg"][1:]
+        message = f"{field[:200]}: {words}" if field else f"the body of the request: {words}"
+        return answer(400, message[:500], "invalid_request_error", param=field[:200] or None)
+
+    @app.exception_handler(HTTPException)
+    async def http(_request: Request, error: HTTPException) -> JSONResponse:
+        headers = error.headers or {}
+        return answer(error.status_code, str(error.detail), "invalid_request_error", headers)
+
+    @app.exception_handler(BusyError)
+    async def busy(_request: Request, error: BusyError) -> JSONResponse:
+        return answer(503, str(error), "server_error", code="overloaded")
+
+    @app.exception_handler(AnexaError)
+    async def ours(_request: Request, error: AnexaError) -> JSONResponse:
+        if isinstance(error, api.RequestError):
+            kind = "server_error" if error.status >= 500 else "invalid_request_error"
+            return answer(error.status, str(error), kind, param=error.param, code=error.code)
+        return answer(400, str(error), "invalid_request_error")
+
+    @app.exception_handler(Exception)
+    async def other(_request: Request, error: Exception) -> JSONResponse:
+        return answer(500, f"an error that should not be ({type(error).__name__})", "server_error")

@@ -1,0 +1,237 @@
+"""Texts that were asked for, and the thread that writes them: one for each model."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import queue
+import threading
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from anexa.engines import Engine
+from anexa.errors import AnexaError
+from anexa.generation import Answer, Piece, Sampler, Writing
+from anexa.generation.batcher import Batcher, Drawn, Stream
+from anexa.server.limits import Limits
+from anexa.server.metrics import Metrics
+
+
+class BusyError(AnexaError):
+    """As many texts wait already as may."""
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """A token that was drawn, and how likely the model found it and others.
+
+    Attributes:
+        token: its id.
+        logprob: the logarithm of its probability, at a temperature of 1.
+        top: the likeliest ids, and theirs.
+    """
+
+    token: int
+    logprob: float
+    top: tuple[tuple[int, float], ...]
+
+
+@dataclass
+class News:
+    """What has been written of a text since one last looked.
+
+    Attributes:
+        pieces: of its thought and of what it says.
+        logprobs: of its tokens, where they were asked for.
+        done: whether that was the last of it.
+        error: what ended it.
+    """
+
+    pieces: list[Piece] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    done: bool = False
+    error: AnexaError | None = None
+
+    def add(self, later: News) -> None:
+        """Take in what came after it."""
+        for piece in later.pieces:
+            if self.pieces and self.pieces[-1].thought == piece.thought:
+                self.pieces[-1] = Piece(self.pieces[-1].text + piece.text, piece.thought)
+            else:
+                self.pieces.append(piece)
+        self.logprobs += later.logprobs
+        self.done, self.error = later.done, later.error
+
+
+class Job:
+    """A text that was asked for; iterate over it for `News`, until it is done.
+
+    Args:
+        text: takes in its tokens.
+        sampler: draws them.
+        answers: whether it is an answer, with a thought perhaps.
+        top_logprobs: how many of the likeliest tokens are told of; None: no logprobs.
+
+    Attributes:
+        begun: when it was asked for, as `time.monotonic` has it.
+        first: when its first token was there; 0 before.
+        tells_logprobs: whether they were asked for.
+    """
+
+    def __init__(
+        self, text: Writing, sampler: Sampler, *, answers: bool, top_logprobs: int | None = None
+    ) -> None:
+        self.text, self.sampler = text, sampler
+        self.answer = Answer(text) if answers else None
+        self.begun, self.first = time.monotonic(), 0.0
+        self.tells_logprobs = top_logprobs is not None
+        self._top_logprobs = top_logprobs
+        self._news, self._there_is_some = News(), asyncio.Event()
+
+    async def __aiter__(self) -> AsyncIterator[News]:
+        done = False
+        while not done:
+            await self._there_is_some.wait()
+            self._there_is_some.clear()
+            news, self._news = self._news, News()
+            done = news.done
+            yield news
+
+    def take(self, drawn: Drawn) -> News:
+        """In the thread: what a token has brought."""
+        if drawn.error:
+            return News(done=True, error=drawn.error)
+        before = self.text.tokens
+        piece = self.text.take(drawn.token)
+        if self.answer:
+            pieces = [*self.answer.take(piece)]
+        else:
+            pieces = [Piece(piece, thought=False)] if piece else []
+        logprobs = []
+        if self._top_logprobs is not None and self.text.tokens > before:  # no boundary
+            logprobs.append(logprob_of(drawn.logits, drawn.token, self._top_logprobs))
+        return News(pieces, logprobs, done=self.text.finish_reason is not None)
+
+    def hear(self, news: News) -> None:
+        """In the event loop: what has been written."""
+        self._news.add(news)
+        self._there_is_some.set()
+
+
+def logprob_of(logits: Sequence[float], token: int, top: int) -> TokenLogprob:
+    """How likely a token is by these logits, and how likely the likeliest are."""
+    z = np.asarray(logits, np.float64)
+    z = z - z.max() - math.log(np.exp(z - z.max()).sum())
+    likeliest = np.argsort(-z, kind="stable")[:top].tolist()
+    return TokenLogprob(token, float(z[token]), tuple((n, float(z[n])) for n in likeliest))
+
+
+class Worker:
+    """The thread in which a model writes.
+
+    Args:
+        engine: the model.
+        limits: how many texts there may be, and for how long.
+        name: of the model.
+        metrics: where figures are kept.
+
+    Attributes:
+        batcher: what it runs.
+    """
+
+    def __init__(self, engine: Engine, limits: Limits, name: str, metrics: Metrics) -> None:
+        self.batcher = Batcher(engine, limits.running)
+        self._limits, self._name, self._metrics = limits, name, metrics
+        self._open: dict[Job, asyncio.TimerHandle] = {}
+        self._orders: queue.SimpleQueue[tuple[Job, bool] | None] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._work, name="anexa-worker", daemon=True)
+        self._thread.start()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits for anything."""
+        return not self._open
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Have texts written.
+
+        Raises:
+            BusyError: too many are waiting; none of these is begun.
+        """
+        if len(self._open) + len(jobs) > self._limits.running + self._limits.waiting:
+            raise BusyError("there are too many requests at the moment: try again in a second")
+        for job in jobs:
+            self._open[job] = self._loop.call_later(self._limits.seconds, self._expire, job)
+            self._orders.put((job, True))
+
+    def cancel(self, job: Job) -> None:
+        """Free the place of a text before it is done; nothing, if it is."""
+        if job in self._open:
+            self._open.pop(job).cancel()
+            self._orders.put((job, False))
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._orders.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        streams: dict[Job, Stream] = {}
+        jobs: dict[Stream, Job] = {}
+        while True:
+            while not jobs or not self._orders.empty():
+                order = self._orders.get()
+                if order is None:
+                    return
+                job, begins = order
+                if begins:
+                    stream = self.batcher.add(job.text.ids, job.sampler)
+                    streams[job], jobs[stream] = stream, job
+                elif job in streams:
+                    stream = streams.pop(job)
+                    self.batcher.remove(stream)
+                    del jobs[stream]
+            news = []
+            for drawn in self.batcher.step():
+                job = jobs[drawn.stream]
+                news.append((job, job.take(drawn)))
+                if news[-1][1].done:
+                    self.batcher.remove(drawn.stream)
+                    del jobs[drawn.stream], streams[job]
+            self._loop.call_soon_threadsafe(self._tell, news)
+
+    def _expire(self, job: Job) -> None:
+        self.cancel(job)
+        limit = f"{self._limits.seconds:g} seconds"
+        job.hear(News(done=True, error=AnexaError(f"the text took longer than {limit}")))
+
+    def _tell(self, news: list[tuple[Job, News]]) -> None:
+        """In the event loop."""
+        now = time.monotonic()
+        for job, its_own in news:
+            if job not in self._open:  # nobody waits for it any more
+                continue
+            if not its_own.error:
+                self._count(job, now, last=its_own.done)
+            if its_own.done:
+                self._open.pop(job).cancel()
+            job.hear(its_own)
+
+    def _count(self, job: Job, now: float, *, last: bool) -> None:
+        """Keep the figures of one more token."""
+        metrics, name = self._metrics, self._name
+        if not job.first:
+            job.first = now
+            metrics.prompt_tokens.labels(name).inc(len(job.text.ids))
+            metrics.first_token.labels(name).observe(now - job.begun)
+        if last:
+            tokens = job.text.tokens
+            metrics.generation_tokens.labels(name).inc(tokens)
+            metrics.success.labels(name, job.text.finish_reason).inc()
+            metrics.whole.labels(name).observe(now - job.begun)
+            if tokens > 1:
+                metrics.between_tokens.labels(name).observe((now - job.first) / (tokens - 1))

@@ -1,0 +1,58 @@
+// The server, as the page sees it.
+
+/** An answer that is no success; its message is the server's own sentence. */
+export class ServerError extends Error {
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+}
+
+async function request(path, key, body, signal) {
+  const headers = { "Content-Type": "application/json" };
+  if (key) headers.Authorization = `Bearer ${key}`;
+  const options = body ? { method: "POST", body: JSON.stringify(body) } : {};
+  let response;
+  try {
+    response = await fetch(path, { ...options, headers, signal });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ServerError("The server does not answer. Is it running?", 0);
+  }
+  if (response.ok) return response;
+  const answer = await response.json().catch(() => ({}));
+  throw new ServerError(answer.error?.message ?? `The server says ${response.status}.`, response.status);
+}
+
+export async function models(key) {
+  const response = await request("/v1/models", key);
+  return (await response.json()).data;
+}
+
+/** What is true of a thought, line by line. */
+export async function check(key, question, thought, answer) {
+  const response = await request("/check", key, { question, thought, answer });
+  return response.json();
+}
+
+/** The events of a stream, one by one. To end it, abort the signal: the server stops, too. */
+export async function* stream(path, key, body, signal) {
+  const asked = { ...body, stream: true, stream_options: { include_usage: true } };
+  const response = await request(path, key, asked, signal);
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let held = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    held += value;
+    const events = held.split("\n\n");
+    held = events.pop();
+    for (const event of events) {
+      const data = event.replace(/^data: /, "");
+      if (data === "[DONE]") return;
+      const parsed = JSON.parse(data);
+      if (parsed.error) throw new ServerError(parsed.error.message, 500);
+      yield parsed;
+    }
+  }
+}

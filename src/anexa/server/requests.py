@@ -1,0 +1,127 @@
+"""What is asked for: the fields of OpenAI's API that mean something here, checked one by one.
+
+Unknown fields are ignored, as programs send many; values that are wrong are refused by name.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from anexa.server.limits import Limits
+
+LIMITS = Limits()
+MANY = 10**9  # tokens: more than any model writes
+
+Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+Tokens = Annotated[int, Field(ge=1, le=MANY)]
+StopString = Annotated[str, Field(min_length=1, max_length=LIMITS.stops[1])]
+
+
+class Fields(BaseModel):
+    """A part of a request."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", protected_namespaces=())
+
+
+class ErrorFields(BaseModel):
+    """What is wrong, whose fault it is, and in which field."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorAnswer(BaseModel):
+    """What is answered instead."""
+
+    error: ErrorFields
+
+
+class StreamOptions(Fields):
+    """How a text is streamed."""
+
+    include_usage: bool | None = None
+
+
+class Generation(Fields):
+    """What both ways of asking have in common; where nothing is said, the model's own."""
+
+    model: str | None = None
+    temperature: Temperature | None = None
+    top_p: Share | None = None
+    top_k: Annotated[int, Field(ge=-1, le=MANY)] | None = None  # -1 and 0: all, as in vLLM
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**64)] | None = None
+    n: Annotated[int, Field(ge=1, le=LIMITS.texts)] | None = None
+    stop: StopString | Annotated[list[StopString], Field(max_length=LIMITS.stops[0])] | None = None
+    max_tokens: Tokens | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The strings that end a text."""
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    @property
+    def with_usage(self) -> bool:
+        """Whether the end of a stream says what was used."""
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+
+class CompletionRequest(Generation):
+    """`POST /v1/completions`: texts that continue prompts."""
+
+    prompt: str | list[str] | list[int] | list[list[int]] = ""
+    echo: bool | None = None
+    logprobs: Annotated[int, Field(ge=0, le=LIMITS.top_logprobs)] | None = None
+
+    @property
+    def prompts(self) -> list[str] | list[list[int]]:
+        """One or several, each as text or as tokens."""
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        if self.prompt and isinstance(self.prompt[0], int):
+            return [self.prompt]
+        return self.prompt  # type: ignore[return-value]
+
+
+class TextPart(Fields):
+    """A part of a message."""
+
+    type: Literal["text"]
+    text: str
+
+
+class Message(Fields):
+    """A turn of a conversation."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[TextPart] | None = None
+
+    @property
+    def text(self) -> str:
+        """All that it says."""
+        if isinstance(self.content, list):
+            return "".join(part.text for part in self.content)
+        return self.content or ""
+
+
+class ChatRequest(Generation):
+    """`POST /v1/chat/completions`: answers to a conversation."""
+
+    messages: Annotated[list[Message], Field(min_length=1)]
+    max_completion_tokens: Tokens | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=LIMITS.top_logprobs)] | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+
+    @property
+    def thinking(self) -> bool:
+        """Whether the model may think before it answers."""
+        wanted = (self.chat_template_kwargs or {}).get("enable_thinking", True)
+        return bool(wanted) and self.reasoning_effort != "none"

@@ -1,0 +1,93 @@
+"""The server from its beginning to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+from anexa.errors import AnexaError
+from anexa.server.app import Plan, create_app
+from anexa.server.protection import MOST_HEADERS
+
+MOST_CONNECTIONS = 1000
+
+
+def run(
+    plan: Plan, host: str, port: int, grace: float, tell: Callable[[str], None] = print
+) -> None:
+    """Serve until a signal comes, and let what runs end.
+
+    Args:
+        plan: what to serve.
+        host: the address to listen on.
+        port: 0: any.
+        grace: seconds for what runs to end.
+        tell: is told where the server is, once it is ready.
+
+    Raises:
+        AnexaError: the address cannot be used, or a model cannot be loaded.
+    """
+    listening = _listen(host, port)
+    failed: list[AnexaError] = []
+
+    def ready(error: AnexaError | None) -> None:
+        if error:
+            failed.append(error)
+            server.should_exit = True
+        else:
+            address = f"[{host}]" if ":" in host else host
+            names = ", ".join(plan.folders)
+            tell(f"serving {names} at http://{address}:{listening.getsockname()[1]}")
+
+    server = Server(
+        uvicorn.Config(
+            create_app(plan, ready),
+            http="h11",  # which limits what it keeps of headers, whatever else is installed
+            loop="asyncio",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=10,
+            timeout_graceful_shutdown=max(1, round(grace)),
+            h11_max_incomplete_event_size=MOST_HEADERS,
+            limit_concurrency=MOST_CONNECTIONS,
+        )
+    )
+    try:
+        asyncio.run(server.serve(sockets=[listening]))
+    finally:
+        listening.close()
+    if failed:
+        raise failed[0]
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise AnexaError(
+            f"{host}:{port} cannot be listened on ({error.strerror}): choose another with --port"
+        ) from error
+    return listening
+
+
+class Server(uvicorn.Server):
+    """Uvicorn's, which does not die of the signal that has ended it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop in good order at the first signal, at once at the second."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

@@ -1,0 +1,73 @@
+"""A real server: `anexa serve` in a process of its own, on this computer alone."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.process import environment
+
+# Whoever imports this module is skipped where they are not there.
+pytest.importorskip("fastapi", reason="the server's libraries are not installed")
+httpx: Any = pytest.importorskip("httpx2", reason="the client of the openai package is missing")
+
+MESSAGES = [{"role": "user", "content": "347*86"}]
+THOUGHT = """\
+347*6:7*6+0=42,4*6+4=28,3*6+2=20:2082
+347*80:7*8+0=56,4*8+5=37,3*8+3=27:27760
+02082+27760:2+0+0=02,8+6+0=14,0+7+1=08,2+7+0=09,0+2+0=02:29842"""
+
+
+@dataclass
+class Running:
+    """A server, and where it is."""
+
+    process: subprocess.Popen[str]
+    address: str
+
+    def get(self, path: str, **more: Any) -> Any:
+        return httpx.get(self.address + path, timeout=60, **more)
+
+    def post(self, path: str, body: object = None, **more: Any) -> Any:
+        if body is not None:
+            more["json"] = body
+        return httpx.post(self.address + path, timeout=60, **more)
+
+    def chat(self, **fields: object) -> Any:
+        return self.post("/v1/chat/completions", {"messages": MESSAGES, **fields})
+
+    def figure(self, name: str) -> float:
+        """One of the figures at /metrics."""
+        lines = self.get("/metrics").text.splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(f"vllm:{name}{{"))
+
+
+@contextmanager
+def serving(*arguments: str | Path, cwd: Path) -> Iterator[Running]:
+    """A server with these options, from when it is ready until the end of the block."""
+    command: Sequence[str] = [sys.executable, "-m", "anexa", "serve", "--port", "0"]
+    with subprocess.Popen(
+        [*command, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        told = process.stdout.readline()
+        match = re.fullmatch(r"serving .* at (http://\S+)\n", told)
+        try:
+            assert match, told + (process.stderr.read() if process.stderr else "")
+            yield Running(process, match[1])
+        finally:
+            process.terminate()
+            process.wait(timeout=30)

@@ -1,0 +1,212 @@
+"""How a server begins, is full, fails and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anexa.server.app import Plan, create_app
+from anexa.server.limits import Limits
+from tests.cli.process import anexa, environment, one_sentence
+from tests.server.process import MESSAGES, THOUGHT, Running, httpx, serving
+
+LONG = [{"role": "user", "content": "9876*5432"}]  # a thought of 400 characters
+
+
+def streamed(server: Running, messages: object = MESSAGES, **fields: object) -> str:
+    """The whole of a stream, as it comes."""
+    body = {"messages": messages, "stream": True, "temperature": 0, **fields}
+    with httpx.stream(
+        "POST", f"{server.address}/v1/chat/completions", json=body, timeout=60
+    ) as response:
+        assert response.status_code == 200
+        return "".join(response.iter_text())
+
+
+def said(stream: str) -> tuple[str, str]:
+    """The thought and the answer of a stream."""
+    events = [json.loads(e.removeprefix("data: ")) for e in stream.split("\n\n")[:-2]]
+    deltas = [choice["delta"] for event in events for choice in event["choices"]]
+    assert stream.endswith("data: [DONE]\n\n")
+    return tuple("".join(d.get(key) or "" for d in deltas) for key in ("reasoning", "content"))  # type: ignore[return-value]
+
+
+# The beginning
+
+
+def test_what_cannot_be_served_is_said(names_model: Path, tmp_path: Path) -> None:
+    assert "nothing is not a model folder" in one_sentence(anexa("serve", "nothing", cwd=tmp_path))
+    twice = anexa("serve", names_model, names_model, cwd=tmp_path)
+    assert "two folders are named" in one_sentence(twice)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        result = anexa("serve", "--port", port, cwd=tmp_path)
+    assert f"127.0.0.1:{port} cannot be listened on" in one_sentence(result)
+
+
+def test_it_says_that_it_is_not_ready_while_it_loads() -> None:
+    async def ask() -> list[Any]:
+        app = create_app(Plan({"anexa": None}), lambda _: None)  # and nobody starts it
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return [await client.get(path) for path in ("/health", "/v1/models", "/")]
+
+    health, models, page = asyncio.run(ask())
+    assert (health.status_code, models.status_code, page.status_code) == (503, 503, 200)
+    assert models.headers["retry-after"] == "1"
+    assert "being loaded" in models.json()["error"]["message"]
+
+
+def test_several_models_go_by_the_names_of_their_folders(names_model: Path, tmp_path: Path) -> None:
+    bundled = Path(sys.modules["anexa"].__file__ or "").parent / "bundled"
+    with serving(names_model, bundled, "--engine", "numpy", cwd=tmp_path) as server:
+        ids = [model["id"] for model in server.get("/v1/models").json()["data"]]
+        assert ids == [names_model.name, "bundled"]
+        assert server.chat(model="bundled", temperature=0).status_code == 200
+        refused = server.chat()  # the first one, which does not answer
+        assert refused.status_code == 400
+        assert "use /v1/completions" in refused.json()["error"]["message"]
+        text = server.post("/v1/completions", {"prompt": "an", "model": names_model.name})
+        assert text.json()["model"] == names_model.name
+
+
+@pytest.mark.parametrize("asked", [[], ["--log-prompts"]])
+def test_prompts_are_in_the_log_only_if_that_is_wanted(asked: list[str], tmp_path: Path) -> None:
+    with serving("--engine", "numpy", *asked, cwd=tmp_path) as server:
+        assert server.chat(temperature=0).status_code == 200
+        server.chat(temperature="hot")
+        server.process.terminate()
+        told, complained = server.process.communicate(timeout=30)
+    assert ("347*86" in told + complained) == bool(asked)
+
+
+# Full, and failing
+
+
+def test_who_comes_too_late_is_told_when_to_come_again(tmp_path: Path) -> None:
+    with serving("--running", "1", "--waiting", "1", "--engine", "lists", cwd=tmp_path) as server:
+        waiting = [
+            threading.Thread(target=server.chat, kwargs={"max_tokens": 60}) for _ in range(2)
+        ]
+        for thread in waiting:
+            thread.start()
+        until(lambda: server.figure("num_requests_running") == 1)
+        until(lambda: server.figure("num_requests_waiting") == 1)
+        refused = server.chat()
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert refused.json()["error"]["code"] == "overloaded"
+        for thread in waiting:
+            thread.join()
+        assert server.chat(max_tokens=1).status_code == 200
+
+
+def until(holds: Any, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_text_has_its_time(tmp_path: Path) -> None:
+    with serving("--time-limit", "1", "--engine", "scalar", cwd=tmp_path) as server:
+        late = server.chat(temperature=0)
+        assert late.status_code == 500
+        assert "took longer than 1 seconds" in late.json()["error"]["message"]
+        stream = streamed(server)
+        assert json.loads(stream.split("data: ")[-1])["error"]["type"] == "server_error"
+        until(lambda: server.figure("num_requests_running") == 0)
+
+
+def test_a_step_that_fails_is_an_error_and_the_server_lives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def ask() -> tuple[Any, Any, Any]:
+        ready = asyncio.Event()
+        plan = Plan({"anexa": None}, engine="numpy", limits=Limits(running=2))
+        app = create_app(plan, lambda _: ready.set())
+        transport = httpx.ASGITransport(app)
+        body = {"messages": MESSAGES, "temperature": 0}
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
+        ):
+            await ready.wait()
+            engine = app.state.served["anexa"].model.engine
+            with monkeypatch.context() as broken:
+                broken.setattr(engine, "next_logits", lambda *_: 1 / 0)
+                whole = await client.post("/v1/chat/completions", json=body)
+                stream = await client.post("/v1/chat/completions", json=body | {"stream": True})
+            return whole, stream, await client.post("/v1/chat/completions", json=body)
+
+    whole, stream, after = asyncio.run(ask())
+    assert whole.status_code == 500
+    assert whole.json()["error"]["message"] == ("the model could not be computed: division by zero")
+    assert "division by zero" in stream.text
+    assert "[DONE]" not in stream.text
+    assert after.json()["choices"][0]["message"]["content"] == "29842"
+
+
+# The end
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_runs_is_finished_before_the_end(number: signal.Signals, tmp_path: Path) -> None:
+    with serving(cwd=tmp_path) as server:
+        streams: list[str] = []
+        threads = [
+            threading.Thread(target=lambda: streams.append(streamed(server))) for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        until(lambda: server.figure("num_requests_running") >= 4)
+        server.process.send_signal(number)
+        for thread in threads:
+            thread.join()
+        assert server.process.wait(timeout=30) == 0
+        assert [said(stream) for stream in streams] == [(THOUGHT, "29842")] * 8
+        with pytest.raises(httpx.ConnectError):
+            server.get("/health")
+
+
+def test_grace_has_an_end(tmp_path: Path) -> None:
+    with serving("--grace", "1", "--engine", "scalar", cwd=tmp_path) as server:
+        thread = threading.Thread(target=lambda: gone(server))
+        thread.start()
+        until(lambda: server.figure("num_requests_running") == 1)
+        begun = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=30) == 0
+        assert time.monotonic() - begun < 10
+        thread.join()
+
+
+def gone(server: Running) -> None:
+    with pytest.raises(httpx.HTTPError):
+        server.chat(messages=LONG, temperature=0)
+
+
+def test_it_needs_its_libraries(tmp_path: Path) -> None:
+    """And says so, where they are not there."""
+    program = (
+        "import sys; sys.modules['uvicorn'] = None; sys.argv = ['anexa', 'serve'];"
+        "from anexa.cli.main import main; main()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert "pip install 'anexa[serve]'" in one_sentence(result)

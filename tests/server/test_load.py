@@ -1,0 +1,140 @@
+"""Many users at once, slow ones, and those who vanish: on this computer alone, and bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.server.process import MESSAGES, Running, httpx, serving
+from tests.server.test_lifetime import said, streamed, until
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def roomy(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A server with room for as many as these tests bring."""
+    with serving("--waiting", "256", cwd=tmp_path_factory.mktemp("roomy")) as running:
+        yield running
+
+
+async def streams(server: Running, bodies: Sequence[dict[str, Any]]) -> list[str]:
+    """All of these at once."""
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(timeout=120, limits=limits) as client:
+
+        async def one(body: dict[str, Any]) -> str:
+            url = f"{server.address}/v1/chat/completions"
+            async with client.stream("POST", url, json=body) as response:
+                assert response.status_code == 200
+                return "".join([part async for part in response.aiter_text()])
+
+        return list(await asyncio.gather(*map(one, bodies)))
+
+
+def bodies(count: int) -> list[dict[str, Any]]:
+    """Questions of all lengths, cold and hot."""
+    rng = random.Random(1)
+    made = []
+    for seed in range(count):
+        a, b = (rng.randrange(10 ** rng.randint(1, 4)) for _ in range(2))
+        messages = [{"role": "user", "content": f"{a}{rng.choice('+-*')}{b}"}]
+        temperature = rng.choice((0, 0, 1.2))
+        made.append(
+            {"messages": messages, "temperature": temperature, "seed": seed, "stream": True}
+        )
+    return made
+
+
+def test_64_streams_say_what_each_would_say_alone(roomy: Running) -> None:
+    asked = bodies(64)
+    together = asyncio.run(streams(roomy, asked))
+    alone = [asyncio.run(streams(roomy, [body]))[0] for body in asked]
+    assert [said(stream) for stream in together] == [said(stream) for stream in alone]
+
+
+def test_200_clients_that_vanish(roomy: Running) -> None:
+    async def vanish(client: Any, seed: int) -> None:
+        body = bodies(1)[0] | {"temperature": 2, "seed": seed, "n": 1}
+        url = f"{roomy.address}/v1/chat/completions"
+
+        async def listen() -> None:
+            async with client.stream("POST", url, json=body) as response:
+                async for _ in response.aiter_text():
+                    pass
+
+        with suppress(asyncio.TimeoutError, httpx.HTTPError):
+            await asyncio.wait_for(listen(), 0.5)
+
+    async def all_of_them() -> None:
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(timeout=60, limits=limits) as client:
+            await asyncio.gather(*(vanish(client, seed) for seed in range(200)))
+
+    asyncio.run(all_of_them())
+    begun = time.monotonic()
+    assert roomy.chat(temperature=0).json()["choices"][0]["message"]["content"] == "29842"
+    assert time.monotonic() - begun < 2
+    for name in ("num_requests_running", "num_requests_waiting"):
+        until(lambda name=name: roomy.figure(name) == 0, seconds=2)
+
+
+def test_a_client_that_reads_a_byte_a_second_holds_up_nobody(roomy: Running) -> None:
+    where = urlsplit(roomy.address)
+    body = json.dumps(bodies(1)[0]).encode()
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+        slow.connect((where.hostname or "", where.port or 0))
+        slow.sendall(head.encode() + body)
+        for _ in range(3):
+            assert slow.recv(1)
+            begun = time.monotonic()
+            assert said(streamed(roomy))[1] == "29842"
+            assert time.monotonic() - begun < 3
+            time.sleep(1)
+    until(lambda: roomy.figure("num_requests_running") == 0)
+
+
+def test_memory_stays_what_it_is(tmp_path: Path) -> None:
+    """Over 5,000 requests, once the first ones have filled what is kept for use."""
+    with serving(cwd=tmp_path) as server:
+        question = [{"role": "user", "content": "7+5"}]
+        body = {"messages": question, "temperature": 0, "max_tokens": 4}
+
+        async def ask(count: int) -> None:
+            gate = asyncio.Semaphore(16)
+            async with httpx.AsyncClient(timeout=60) as client:
+
+                async def one() -> None:
+                    async with gate:
+                        url = f"{server.address}/v1/chat/completions"
+                        assert (await client.post(url, json=body)).status_code == 200
+
+                await asyncio.gather(*(one() for _ in range(count)))
+
+        def resident() -> float:
+            """Megabytes."""
+            status = Path(f"/proc/{server.process.pid}/status").read_text(encoding="ascii")
+            line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+            return int(line.split()[1]) / 1024
+
+        asyncio.run(ask(1000))
+        before = resident()
+        asyncio.run(ask(4000))
+        assert resident() < before + 10
+        assert server.figure("num_requests_running") == 0
+        assert server.chat(messages=MESSAGES, temperature=0).status_code == 200

@@ -1,0 +1,173 @@
+"""What OpenAI's own client makes of the server."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Any
+
+import pytest
+
+from tests.server.process import MESSAGES, THOUGHT, Running
+
+openai = pytest.importorskip("openai", reason="OpenAI's client is not installed")
+
+
+@pytest.fixture(scope="module")
+def client(server: Running) -> Any:
+    return openai.OpenAI(base_url=f"{server.address}/v1", api_key="none", max_retries=0)
+
+
+def test_models_are_listed(client: Any) -> None:
+    assert [model.id for model in client.models.list()] == ["anexa"]
+    assert client.models.retrieve("anexa").owned_by == "anexa"
+
+
+def test_an_answer_and_its_thought(client: Any) -> None:
+    answer = client.chat.completions.create(model="anexa", messages=MESSAGES, temperature=0)
+    assert answer.object == "chat.completion"
+    (choice,) = answer.choices
+    assert (choice.message.role, choice.message.content) == ("assistant", "29842")
+    assert choice.message.reasoning_content == choice.message.reasoning == THOUGHT
+    assert choice.finish_reason == "stop"
+    assert answer.usage.prompt_tokens == len("<347*86<")
+    assert answer.usage.completion_tokens == len(f"<{THOUGHT}>29842")
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+
+
+def test_a_stream_says_the_same(client: Any) -> None:
+    chunks = list(
+        client.chat.completions.create(
+            model="anexa",
+            messages=MESSAGES,
+            temperature=0,
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+    )
+    first, *middle, last, used = chunks
+    assert first.choices[0].delta.role == "assistant"
+    deltas = [chunk.choices[0].delta for chunk in middle]
+    assert "".join(getattr(delta, "reasoning_content", "") for delta in deltas) == THOUGHT
+    assert "".join(delta.content or "" for delta in deltas) == "29842"
+    thinking = [hasattr(delta, "reasoning_content") for delta in deltas]
+    assert thinking == sorted(thinking, reverse=True), "the thought comes first"
+    assert last.choices[0].finish_reason == "stop"
+    assert used.choices == []
+    assert used.usage.completion_tokens == len(f"<{THOUGHT}>29842")
+    assert len({chunk.id for chunk in chunks}) == 1
+    assert {chunk.object for chunk in chunks} == {"chat.completion.chunk"}
+    assert all(chunk.usage is None for chunk in chunks[:-1])
+
+
+@pytest.mark.parametrize(
+    "off",
+    [
+        {"reasoning_effort": "none"},
+        {"extra_body": {"chat_template_kwargs": {"enable_thinking": False}}},
+    ],
+)
+def test_thinking_is_turned_off(client: Any, off: dict[str, Any]) -> None:
+    answer = client.chat.completions.create(model="anexa", messages=MESSAGES, temperature=0, **off)
+    message = answer.choices[0].message
+    assert message.reasoning_content is None
+    assert message.content.isdigit()
+    assert answer.usage.completion_tokens < 10
+
+
+def test_texts_that_continue_prompts(client: Any) -> None:
+    asked = {"model": "anexa", "temperature": 1.5, "max_tokens": 12}
+    texts = client.completions.create(prompt=["12+", "34*"], n=2, seed=3, **asked)
+    assert texts.object == "text_completion"
+    assert [choice.index for choice in texts.choices] == [0, 1, 2, 3]
+    again = client.completions.create(prompt=["12+", "34*"], n=2, seed=3, **asked)
+    assert [c.text for c in again.choices] == [c.text for c in texts.choices]
+    other = client.completions.create(prompt=["12+", "34*"], n=2, seed=4, **asked)
+    assert [c.text for c in other.choices] != [c.text for c in texts.choices]
+    # By chance, where no seed is given.
+    several = {client.completions.create(prompt="1", **asked).choices[0].text for _ in range(6)}
+    assert len(several) > 1
+    echoed = client.completions.create(prompt="12+", echo=True, seed=3, **asked)
+    assert echoed.choices[0].text == "12+" + texts.choices[0].text
+    as_tokens = client.completions.create(prompt=[16, 17], max_tokens=1, model="anexa")
+    assert as_tokens.usage.prompt_tokens == 2
+
+
+def test_stop_strings_and_the_most_tokens(client: Any) -> None:
+    asked = {"model": "anexa", "messages": MESSAGES, "temperature": 0}
+    cut = client.chat.completions.create(max_completion_tokens=5, **asked)
+    assert (cut.choices[0].finish_reason, cut.usage.completion_tokens) == ("length", 5)
+    assert cut.choices[0].message.reasoning == "347*"
+    stopped = client.chat.completions.create(stop=["=42", "never"], **asked)
+    assert stopped.choices[0].finish_reason == "stop"
+    assert stopped.choices[0].message.reasoning == "347*6:7*6+0"
+
+
+def test_how_likely_tokens_were(client: Any) -> None:
+    asked = {"model": "anexa", "messages": MESSAGES, "temperature": 0}
+    answer = client.chat.completions.create(logprobs=True, top_logprobs=3, **asked)
+    told = answer.choices[0].logprobs.content
+    assert "".join(one.token for one in told) == f"<think>{THOUGHT}</think>29842"
+    for one in told:
+        assert len(one.top_logprobs) == 3
+        assert one.top_logprobs[0].token == one.token
+        assert one.top_logprobs[0].logprob == one.logprob <= 0
+        assert bytes(one.bytes).decode() == one.token
+        assert sum(math.exp(top.logprob) for top in one.top_logprobs) <= 1 + 1e-9
+    streamed = client.chat.completions.create(logprobs=True, stream=True, **asked)
+    deltas = [chunk.choices[0].logprobs for chunk in streamed]
+    tokens = [one.token for delta in deltas if delta for one in delta.content]
+    assert tokens == [one.token for one in told]
+    text = client.completions.create(model="anexa", prompt="12", logprobs=2, max_tokens=4)
+    (choice,) = text.choices
+    assert "".join(choice.logprobs.tokens) == choice.text
+    assert [len(top) for top in choice.logprobs.top_logprobs] == [2] * len(choice.logprobs.tokens)
+    assert choice.logprobs.text_offset[0] == 0
+
+
+def test_errors_are_the_clients_own(client: Any) -> None:
+    with pytest.raises(openai.NotFoundError, match="there is no model 'gpt-5'"):
+        client.chat.completions.create(model="gpt-5", messages=MESSAGES)
+    with pytest.raises(openai.BadRequestError) as error:
+        client.chat.completions.create(model="anexa", messages=MESSAGES, temperature=9)
+    assert error.value.param == "temperature"
+    assert "less than or equal to 2" in error.value.message
+    with pytest.raises(openai.BadRequestError, match="tokens long, but the model sees 512"):
+        client.chat.completions.create(
+            model="anexa", messages=[{"role": "user", "content": "1+" * 400}]
+        )
+    with pytest.raises(openai.BadRequestError, match="never seen 'é'"):
+        client.chat.completions.create(model="anexa", messages=[{"role": "user", "content": "é"}])
+
+
+def test_many_at_once(server: Running) -> None:
+    async def ask(client: Any, question: str) -> tuple[str, str]:
+        answer = await client.chat.completions.create(
+            model="anexa", messages=[{"role": "user", "content": question}], temperature=0
+        )
+        return question, answer.choices[0].message.content
+
+    async def all_of_them(questions: list[str]) -> dict[str, str]:
+        async with openai.AsyncOpenAI(
+            base_url=f"{server.address}/v1", api_key="none", max_retries=0
+        ) as client:
+            return dict(await asyncio.gather(*(ask(client, one) for one in questions)))
+
+    questions = [f"{n}+{7 * n}" for n in range(100, 124)]
+    assert asyncio.run(all_of_them(questions)) == {
+        question: str(8 * n) for n, question in enumerate(questions, 100)
+    }
+
+
+def test_who_leaves_a_stream_frees_its_place(server: Running, client: Any) -> None:
+    with client.chat.completions.create(
+        model="anexa",
+        messages=[{"role": "user", "content": "9876*5432"}],
+        temperature=0,
+        stream=True,
+    ) as stream:
+        next(iter(stream))
+    for _ in range(100):
+        if server.figure("num_requests_running") == 0:
+            break
+    assert server.figure("num_requests_running") == 0

@@ -1,0 +1,139 @@
+"""Who may use the server, and what its answers let a browser do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anexa.server.app import Plan, create_app
+from tests.cli.process import anexa, one_sentence
+from tests.server.process import MESSAGES, Running, httpx, serving
+
+KEY = "a long and secret key"
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    arguments = ["--api-key", KEY, "--allow-origin", "https://friend.test", "--engine", "numpy"]
+    with serving(*arguments, cwd=tmp_path_factory.mktemp("locked")) as running:
+        yield running
+
+
+def routes() -> list[tuple[str, str]]:
+    """All that there are: methods and paths."""
+    app = create_app(Plan({"anexa": None}), lambda _: None)
+    found = [
+        (method.upper(), path.replace("{name}", "anexa"))
+        for path, methods in app.openapi()["paths"].items()
+        for method in methods
+    ]
+    for route in app.routes:  # those that are in no schema too
+        path = str(getattr(route, "path", ""))
+        found += [(method, path) for method in getattr(route, "methods", None) or () if path]
+    return found
+
+
+def test_every_route_needs_the_key_but_these(locked: Running) -> None:
+    open_ = set()
+    for method, path in routes():
+        if httpx.request(method, locked.address + path).status_code != 401:
+            open_.add(path)
+    assert {path for path in open_ if not path.startswith("/page/")} == {"/", "/health"}
+    assert {"/v1/models", "/v1/completions", "/metrics", "/check", "/docs"} <= {
+        p for _, p in routes()
+    }
+    with_key = {"Authorization": f"Bearer {KEY}"}
+    for method, path in routes():
+        response = httpx.request(method, locked.address + path, headers=with_key)
+        assert response.status_code != 401
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "Bearer",
+        "Bearer wrong",
+        f"Basic {KEY}",
+        f"Bearer {KEY}x",
+        f"Bearer {KEY[:-1]}",
+    ],
+)
+def test_another_key_opens_nothing(locked: Running, header: str) -> None:
+    response = locked.get("/v1/models", headers={"Authorization": header} if header else {})
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert response.json()["error"]["type"] == "authentication_error"
+    assert KEY not in response.text
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LOCALHOST:1234", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8000", 200),
+        ("evil.test", 400),
+        ("localhost.evil.test", 400),
+        ("127.0.0.1.evil.test", 400),
+        ("evil.test:80@localhost", 400),
+        ("", 400),
+    ],
+)
+def test_the_server_is_known_by_its_names_only(server: Running, host: str, status: int) -> None:
+    assert server.get("/health", headers={"Host": host}).status_code == status
+
+
+def test_pages_of_other_sites_are_kept_out(server: Running, locked: Running) -> None:
+    def asked(where: Running, origin: str) -> Any:
+        headers = {"Origin": origin, "Authorization": f"Bearer {KEY}"}
+        body = {"messages": MESSAGES, "max_tokens": 1}
+        return where.post("/v1/chat/completions", body, headers=headers)
+
+    assert asked(server, "https://evil.test").status_code == 403
+    assert asked(server, "null").status_code == 403
+    own = asked(server, server.address)
+    assert own.status_code == 200
+    assert "access-control-allow-origin" not in own.headers
+    assert asked(locked, "https://evil.test").status_code == 403
+    friend = asked(locked, "https://friend.test")
+    assert friend.status_code == 200
+    assert friend.headers["access-control-allow-origin"] == "https://friend.test"
+    preflight = httpx.options(
+        f"{locked.address}/v1/chat/completions",
+        headers={"Origin": "https://friend.test", "Access-Control-Request-Method": "POST"},
+    )
+    assert preflight.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/page/main.js", "/v1/models", "/nothing", "/health"])
+def test_headers_that_tell_a_browser_what_not_to_do(server: Running, path: str) -> None:
+    headers = server.get(path).headers
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cache-control"] == "no-store"
+    assert "server" not in headers
+
+
+def test_the_page_loads_nothing_from_elsewhere(server: Running) -> None:
+    for _, path in routes():
+        if path == "/" or path.startswith("/page/"):
+            text = server.get(path).text
+            assert "https://" not in text
+            assert "http://" not in text.replace("http://www.w3.org/2000/svg", "")
+            assert "innerHTML" not in text
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_other_addresses_need_a_key(host: str, tmp_path: Path) -> None:
+    result = anexa("serve", "--host", host, cwd=tmp_path)
+    assert f"whoever reaches {host} could use the server" in one_sentence(result)
+    assert result.returncode == 2
