@@ -7,17 +7,25 @@ import shlex
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.server.process import serving
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TEXT = "Sherlock Holmes, who was usually very late in the mornings, was seated at the table. " * 40
 
-# What follows `python` to run each program as a user would.
-PROGRAMS = {"anexa": ["-m", "anexa"], "python": [], "torchrun": ["-m", "torch.distributed.run"]}
+# What is run for each program, as a user would.
+PROGRAMS = {
+    "anexa": [sys.executable, "-m", "anexa"],
+    "python": [sys.executable],
+    "torchrun": [sys.executable, "-m", "torch.distributed.run"],
+    "curl": ["curl", "--silent", "--fail"],
+}
+ADDRESS = "http://127.0.0.1:8000"  # of the server, in the README
 
 
 def blocks(language: str) -> list[str]:
@@ -47,7 +55,7 @@ def shortened(arguments: list[str]) -> list[str]:
 
 @pytest.mark.slow
 def test_every_command_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("torch", "matplotlib"):
+    for module in ("torch", "matplotlib", "transformers", "openai", "fastapi"):
         pytest.importorskip(module, reason=f"{module} is not installed")
     shutil.copy(ROOT / "microgpt.py", tmp_path)
     (tmp_path / "cache").mkdir()
@@ -55,26 +63,31 @@ def test_every_command_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "my_diary.txt").write_text(TEXT, encoding="utf-8")
     (tmp_path / "names.txt").write_text("emma\nolivia\nava\n" * 5, encoding="utf-8")
     monkeypatch.setenv("ANEXA_CACHE", str(tmp_path / "cache"))
-    names = set()
-    for arguments in map(shortened, commands()):
-        names.add(arguments[0] if arguments[0] == "torchrun" else arguments[1])
-        process = subprocess.run(
-            [sys.executable, *PROGRAMS[arguments[0]], *arguments[1:]],
-            cwd=tmp_path,
-            input="Sherlock\nquit\n",
-            capture_output=True,
-            encoding="utf-8",
-        )
-        assert process.returncode == 0, f"{shlex.join(arguments)}\n{process.stderr}"
-        assert process.stdout or "--out" in arguments, shlex.join(arguments)
-    commands_there = {"train", "chat", "generate", "verify", "graph", "runs", "compare"}
-    assert commands_there | {"microgpt.py", "torchrun"} <= names
+    names, address = set(), ADDRESS
+    with ExitStack() as servers:
+        for arguments in map(shortened, commands()):
+            program, *rest = (argument.replace(ADDRESS, address) for argument in arguments)
+            names.add(rest[0] if program in ("anexa", "python") else program)
+            if rest[0] == "serve":  # which goes on until it is stopped
+                address = servers.enter_context(serving(*rest[1:], cwd=tmp_path)).address
+                continue
+            process = subprocess.run(
+                [*PROGRAMS[program], *rest],
+                cwd=tmp_path,
+                input="Sherlock\nquit\n",
+                capture_output=True,
+                encoding="utf-8",
+            )
+            assert process.returncode == 0, f"{shlex.join(arguments)}\n{process.stderr}"
+            assert process.stdout or "--out" in arguments, shlex.join(arguments)
+        for block in blocks("py"):
+            program = block.replace(ADDRESS, address)
+            subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+    commands_there = {"train", "chat", "generate", "verify", "graph", "runs", "compare", "serve"}
+    assert commands_there | {"microgpt.py", "torchrun", "curl"} <= names
     for name in ("graph.svg", "model.svg"):
         assert (tmp_path / name).read_text(encoding="utf-8").startswith("<svg")
     assert (tmp_path / "losses.png").read_bytes().startswith(b"\x89PNG")
-    pytest.importorskip("transformers", reason="transformers is not installed")
-    for block in blocks("py"):
-        subprocess.run([sys.executable, "-c", block], cwd=tmp_path, check=True)
 
 
 def test_the_figures_are_dated() -> None:
