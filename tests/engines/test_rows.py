@@ -54,7 +54,8 @@ class Company:
         logits_BV = self.engine.next_logits_of_rows(tokens, self.rows)
         expected = [self.engine.next_logits([t], cache) for t, cache in zip(tokens, self.alone)]
         assert logits_BV.shape == (len(tokens), self.engine.config.vocab_size)
-        np.testing.assert_allclose(logits_BV, expected, rtol=0, atol=1e-5)
+        bound = 1e-9 if logits_BV.dtype == np.float64 else 1e-5
+        np.testing.assert_allclose(logits_BV, expected, rtol=0, atol=bound)
         assert self.rows.lengths == [cache.length for cache in self.alone]
 
 
@@ -63,7 +64,8 @@ class Company:
 def test_rows_are_what_they_are_alone(name: str, data: st.DataObject) -> None:
     """Whoever comes and goes meanwhile."""
     config, weights = data.draw(models())
-    engine = open_engine(name, config, weights)
+    # In float32 some of these models, of width 2, make a large number of a rounding.
+    engine = open_engine(name, config, weights, machine=Machine(dtype="float64"))
     assert isinstance(engine, RowsEngine)
     token = st.integers(0, config.vocab_size - 1)
     company = Company(engine, most=data.draw(st.integers(1, 6)))

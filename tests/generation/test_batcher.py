@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anexa.engines import ENGINES, Cache, Engine, open_engine
@@ -62,6 +62,7 @@ def written(engine: Engine, asked: Sequence[Asked], most: int) -> list[list[int]
 @pytest.mark.parametrize("name", ["numpy", pytest.param("torch", marks=needs_torch)])
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 @given(asked=st.lists(ASKED, min_size=1, max_size=7), most=st.integers(1, 7))
+@settings(max_examples=30)
 def test_company_changes_nothing(name: str, model_type: str, asked: list[Asked], most: int) -> None:
     """Whoever else is there, whenever they come and go, and however many at a time."""
     engine = engine_of(name, model_type)

@@ -67,6 +67,7 @@ def test_it_says_that_it_is_not_ready_while_it_loads() -> None:
     assert "being loaded" in models.json()["error"]["message"]
 
 
+@pytest.mark.slow
 def test_several_models_go_by_the_names_of_their_folders(names_model: Path, tmp_path: Path) -> None:
     bundled = Path(sys.modules["anexa"].__file__ or "").parent / "bundled"
     with serving(names_model, bundled, "--engine", "numpy", cwd=tmp_path) as server:
@@ -80,6 +81,7 @@ def test_several_models_go_by_the_names_of_their_folders(names_model: Path, tmp_
         assert text.json()["model"] == names_model.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [[], ["--log-prompts"]])
 def test_prompts_are_in_the_log_only_if_that_is_wanted(asked: list[str], tmp_path: Path) -> None:
     with serving("--engine", "numpy", *asked, cwd=tmp_path) as server:
@@ -93,6 +95,7 @@ def test_prompts_are_in_the_log_only_if_that_is_wanted(asked: list[str], tmp_pat
 # Full, and failing
 
 
+@pytest.mark.slow
 def test_who_comes_too_late_is_told_when_to_come_again(tmp_path: Path) -> None:
     with serving("--running", "1", "--waiting", "1", "--engine", "lists", cwd=tmp_path) as server:
         waiting = [
@@ -117,6 +120,7 @@ def until(holds: Any, seconds: float = 20) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_a_text_has_its_time(tmp_path: Path) -> None:
     with serving("--time-limit", "1", "--engine", "scalar", cwd=tmp_path) as server:
         late = server.chat(temperature=0)
@@ -159,6 +163,7 @@ def test_a_step_that_fails_is_an_error_and_the_server_lives(
 # The end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_what_runs_is_finished_before_the_end(number: signal.Signals, tmp_path: Path) -> None:
     with serving(cwd=tmp_path) as server:
@@ -178,6 +183,7 @@ def test_what_runs_is_finished_before_the_end(number: signal.Signals, tmp_path: 
             server.get("/health")
 
 
+@pytest.mark.slow
 def test_grace_has_an_end(tmp_path: Path) -> None:
     with serving("--grace", "1", "--engine", "scalar", cwd=tmp_path) as server:
         thread = threading.Thread(target=lambda: gone(server))

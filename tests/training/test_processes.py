@@ -222,16 +222,21 @@ import torch.distributed as dist
 from anexa.engines import Batch, open_engine
 from anexa.model.config import ModelConfig
 from anexa.model.weights import initial_weights
-config = ModelConfig("gpt2", 7, block_size=6, n_embd=8, n_head=2, n_layer=1)
-weights = initial_weights(config, random.Random(1))
-batch = Batch.from_rows([[1, 2, 3, 4]])
-alone = open_engine("torch", config, weights)
-alone.train_step(batch, 0.01)
-dist.init_process_group("gloo")
-together = open_engine("torch", config, weights)
-together.train_step(batch, 0.01)
-assert abs(alone.loss(batch) - together.loss(batch)) < 1e-6
-dist.destroy_process_group()
+from anexa.training.world import leave
+
+def compare():
+    config = ModelConfig("gpt2", 7, block_size=6, n_embd=8, n_head=2, n_layer=1)
+    weights = initial_weights(config, random.Random(1))
+    batch = Batch.from_rows([[1, 2, 3, 4]])
+    alone = open_engine("torch", config, weights)
+    alone.train_step(batch, 0.01)
+    dist.init_process_group("gloo")
+    together = open_engine("torch", config, weights)
+    together.train_step(batch, 0.01)
+    assert abs(alone.loss(batch) - together.loss(batch)) < 1e-6
+
+compare()
+leave()
 """,
         encoding="utf-8",
     )
