@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.server.process import serving
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TEXT = "Sherlock Holmes, who was usually very late in the mornings, was seated at the table. " * 40
@@ -57,6 +56,8 @@ def shortened(arguments: list[str]) -> list[str]:
 def test_every_command_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("torch", "matplotlib", "transformers", "openai", "fastapi"):
         pytest.importorskip(module, reason=f"{module} is not installed")
+    from tests.server.process import serving
+
     shutil.copy(ROOT / "microgpt.py", tmp_path)
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "sherlock.txt").write_text(TEXT, encoding="utf-8")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from anexa.cli.dialogue import verdict
 from anexa.training import Run
 from tests.cli.process import anexa, converse
 from tests.generation.parrot import AFTER_HELLO, KNOWN
@@ -170,3 +173,13 @@ def test_bytes_that_are_no_text(parrot: Path) -> None:
     )
     assert (result.returncode, result.stderr) == (0, "")
     assert "this model has never seen '\ufffd': leave it out of the prompt\n" in result.stdout
+
+
+def test_a_mark_is_for_an_answer_to_a_question_that_is_understood() -> None:
+    said: Any = SimpleNamespace(reasoning="347*6:7*6+0=42,4*6+4=28,3*6+2=20:2082", content="2082")
+    assert "✓ the one step is true" in verdict("What is 347 times 6?", said)
+    for question in ("347/6", "347*6*2", "347 apples in 6 boxes", "347 pluſ 6"):
+        judged = verdict(question, said)
+        assert "✓" not in judged
+        assert "the one step is true; whether that answers this is not known" in judged
+    assert "✗" in verdict("347*7.", said)

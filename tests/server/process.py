@@ -15,8 +15,6 @@ import pytest
 
 from tests.cli.process import environment
 
-# Whoever imports this module is skipped where they are not there.
-pytest.importorskip("fastapi", reason="the server's libraries are not installed")
 httpx: Any = pytest.importorskip("httpx2", reason="the client of the openai package is missing")
 
 MESSAGES = [{"role": "user", "content": "347*86"}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -73,6 +74,7 @@ def refused(response: Any, status: int = 400) -> tuple[str, str | None]:
         ("messages", [{"content": "1+1"}]),
         ("messages", [{"role": "robot", "content": "1+1"}]),
         ("messages", [{"role": "user", "content": 7}]),
+        ("messages", [{}] * 300_000),
         ("messages", [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]),
     ],
 )
@@ -87,6 +89,8 @@ def test_a_wrong_field_is_named(server: Running, field: str, value: object) -> N
     [
         ("prompt", 7),
         ("prompt", []),
+        ("prompt", [{}] * 300_000),
+        ("prompt", ["1"] * 300),
         ("prompt", ["a", 1]),
         ("prompt", [[1], "a"]),
         ("prompt", {"a": 1}),
@@ -96,9 +100,11 @@ def test_a_wrong_field_is_named(server: Running, field: str, value: object) -> N
     ],
 )
 def test_a_wrong_field_of_a_completion_is_named(server: Running, field: str, value: object) -> None:
+    begun = time.monotonic()
     message, param = refused(server.post(TEXT, {"prompt": "1", **{field: value}}))
+    assert time.monotonic() - begun < 2
     assert message.startswith(field)
-    assert (param or "").split(".")[0] == field
+    assert param == field
 
 
 @pytest.mark.parametrize(
@@ -108,7 +114,7 @@ def test_a_wrong_field_of_a_completion_is_named(server: Running, field: str, val
         (TEXT, {"prompt": [[-1]]}, "tokens from 0 to 100"),
         (TEXT, {"prompt": "1" * 600}, "600 tokens long, but the model sees 512"),
         (TEXT, {"prompt": "é"}, "never seen 'é'"),
-        (TEXT, {"prompt": "\ud800"}, "never seen"),
+        (TEXT, {"prompt": "\ud800"}, "prompt: input should be a valid string"),
         (TEXT, {"prompt": ["1"] * 9, "n": 2}, "18 texts"),
         (CHAT, {"messages": [{"role": "tool", "content": "1"}]}, "the roles are user"),
         (CHAT, {"messages": [{"role": "user", "content": "😀"}]}, "never seen '😀'"),

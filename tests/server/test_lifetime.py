@@ -131,7 +131,9 @@ def test_a_text_has_its_time(tmp_path: Path) -> None:
         until(lambda: server.figure("num_requests_running") == 0)
 
 
+@pytest.mark.parametrize("what", ["next_logits", "new_cache"])
 def test_a_step_that_fails_is_an_error_and_the_server_lives(
+    what: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def ask() -> tuple[Any, Any, Any]:
@@ -147,7 +149,7 @@ def test_a_step_that_fails_is_an_error_and_the_server_lives(
             await ready.wait()
             engine = app.state.served["anexa"].model.engine
             with monkeypatch.context() as broken:
-                broken.setattr(engine, "next_logits", lambda *_: 1 / 0)
+                broken.setattr(engine, what, lambda *_: 1 / 0)
                 whole = await client.post("/v1/chat/completions", json=body)
                 stream = await client.post("/v1/chat/completions", json=body | {"stream": True})
             return whole, stream, await client.post("/v1/chat/completions", json=body)

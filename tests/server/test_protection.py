@@ -95,6 +95,7 @@ def test_pages_of_other_sites_are_kept_out(server: Running, locked: Running) -> 
 
     assert asked(server, "https://evil.test").status_code == 403
     assert asked(server, "null").status_code == 403
+    assert asked(server, "http://[x").status_code == 403
     own = asked(server, server.address)
     assert own.status_code == 200
     assert "access-control-allow-origin" not in own.headers

@@ -65,7 +65,8 @@ def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
     for arguments, words in (
         (["nothing"], "nothing is not a model folder"),
         (["m", "--out", "there"], "there exists already"),
-        (["m", "--learning-rate", "0"], "--learning-rate must be above 0"),
+        (["m", "--learning-rate", "inf"], "--learning-rate must be a number above 0"),
+        (["m", "--learning-rate", "0"], "--learning-rate must be a number above 0"),
         (["m", "--samples", "1"], "--samples"),
     ):
         result = anexa("reinforce", *arguments, cwd=tmp_path)

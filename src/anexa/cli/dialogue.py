@@ -114,5 +114,7 @@ def verdict(question: str, answer: Answer) -> str:
         return ""
     if report.all_true:
         steps = "the one step is" if report.steps == 1 else f"all {report.steps} steps are"
+        if report.expected is None:
+            return style(f"{steps} true; whether that answers this is not known", dim=True)
         return style(f"✓ {steps} true", fg="green")
     return style(f"✗ {report.first_error}", fg="red")

@@ -25,6 +25,7 @@ def reinforce(
 ) -> None:
     """Make thoughts likelier that are true in every step; keep it if that helps."""
     import json
+    import math
     from dataclasses import asdict, replace
 
     from anexa.engines import Optimizer, open_engine
@@ -33,12 +34,14 @@ def reinforce(
     from anexa.model.folder import create_folder, load_model
     from anexa.training.reinforcement import Plan, Reinforcement
 
-    out = out or folder.with_name(f"{folder.resolve().name}-reinforced")
+    named = folder if folder.name else folder.resolve()
+    out = out or named.with_name(f"{named.name}-reinforced")
     if out.exists():
         raise AnexaError(f"{out} exists already: choose another folder with --out")
-    if not learning_rate > 0:
-        raise UsageError(f"--learning-rate must be above 0, not {learning_rate}")
+    if not 0 < learning_rate < math.inf:
+        raise UsageError(f"--learning-rate must be a number above 0, not {learning_rate}")
     model = load_model(folder)
+    card = read_bytes(folder / "README.md").decode(errors="replace")
     if model.chat_template is None:
         raise AnexaError(f"{folder} continues texts, and does not think: nothing to reinforce")
     plan = Plan(steps, problems, samples, learning_rate, evaluations, validation, seed)
@@ -59,9 +62,10 @@ def reinforce(
     if reinforcement.best is None:
         typer.echo("no better than before: nothing is written", err=as_json)
         return
-    card = read_bytes(folder / "README.md").decode() + (
-        f"\nThen reinforced: `anexa reinforce {folder} --steps {steps} --problems {problems} "
-        f"--samples {samples} --learning-rate {learning_rate:g} --seed {seed}`\n"
+    card = card.partition("\n## Evaluation\n")[0].rstrip() + (  # which was of other weights
+        f"\n\nThen reinforced: `anexa reinforce {folder} --steps {steps} --problems {problems} "
+        f"--samples {samples} --learning-rate {learning_rate:g} --evaluations {evaluations} "
+        f"--validation {validation} --seed {seed}`\n"
     )
     create_folder(out, replace(model, weights=reinforcement.best), card)
     typer.echo(f"written: {out}", err=as_json)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from anexa.engines import Cache, Engine, RowsEngine
 from anexa.errors import AnexaError
@@ -70,6 +70,7 @@ class Batcher:
         self._waiting: deque[Stream] = deque()
         self._reading: deque[Stream] = deque()
         self._writing: list[Stream] = []  # in the order of the rows, where there are any
+        self._left = 0  # tokens of prompts that may still be read in this step
 
     @property
     def running(self) -> int:
@@ -110,44 +111,46 @@ class Batcher:
                 self._reading.append(stream)
         if not self._writing:
             return []
+        texts = [*self._writing]
         if not self._rows_engine:
-            return [self._draw(stream, self._next_logits(stream)) for stream in [*self._writing]]
-        last = [stream.tokens[-1] for stream in self._writing]
-        logits_BV: list[Sequence[float] | AnexaError]
+            return [drawn for text in texts for drawn in self._draw(text, self._read_on, text)]
+        last = [text.tokens[-1] for text in texts]
         try:
-            logits_BV = [*self._rows_engine.next_logits_of_rows(last, self._rows)]
+            logits_BV = self._rows_engine.next_logits_of_rows(last, self._rows)
         except Exception as error:  # whatever it is: the texts of this step are lost, no others
-            logits_BV = [_as_sentence(error)] * len(last)
-        return [self._draw(*pair) for pair in zip([*self._writing], logits_BV)]
+            return [self._fail(text, error) for text in texts]
+        return [
+            drawn
+            for text, logits_V in zip(texts, logits_BV)
+            for drawn in self._draw(text, lambda logits_V: logits_V, logits_V)
+        ]
 
     def _read(self) -> list[Drawn]:
         """One prompt after another, so that only one of them takes memory of its own."""
-        drawn, left = [], PROMPTS
-        while self._reading and left > 0:
-            stream = self._reading[0]
-            if stream.cache is None:
-                stream.start = window_start(len(stream.tokens), self._engine.config.block_size)
-                stream.cache = self._engine.new_cache()
-            before = stream.cache.length
-            logits_V = self._next_logits(stream)
-            left -= max(1, stream.cache.length - before)
-            if stream.start + stream.cache.length == len(stream.tokens):
-                self._join()
-            elif isinstance(logits_V, AnexaError):
-                self._reading.popleft()
-            else:
-                continue
-            drawn.append(self._draw(stream, logits_V))
+        drawn: list[Drawn] = []
+        self._left = PROMPTS
+        while self._reading and self._left > 0:
+            drawn += self._draw(self._reading[0], self._read_on, self._reading[0])
         return drawn
 
-    def _join(self) -> None:
-        """The first of those that were read is written from now on."""
-        stream = self._reading.popleft()
-        self._writing.append(stream)
-        if self._rows_engine:
-            assert stream.cache is not None
-            self._rows_engine.add_row(self._rows, stream.cache)
-            stream.cache = None
+    def _read_on(self, stream: Stream) -> Sequence[float] | None:
+        """A chunk more of a text; the logits of what follows it, if that was the last one."""
+        if stream.cache is None:
+            stream.start = window_start(len(stream.tokens), self._engine.config.block_size)
+            stream.cache = self._engine.new_cache()
+        begin = stream.start + stream.cache.length
+        chunk = stream.tokens[begin : begin + CHUNK]
+        self._left -= len(chunk)
+        logits_V = self._engine.next_logits(chunk, stream.cache)
+        if begin + len(chunk) < len(stream.tokens):
+            return None
+        if stream in self._reading:  # it is written from now on
+            if self._rows_engine:
+                self._rows_engine.add_row(self._rows, stream.cache)
+                stream.cache = None
+            self._reading.remove(stream)
+            self._writing.append(stream)
+        return logits_V
 
     def _leave(self, row: int) -> None:
         if self._rows_engine:
@@ -155,26 +158,24 @@ class Batcher:
         self._writing[row] = self._writing[-1]
         self._writing.pop()
 
-    def _next_logits(self, stream: Stream) -> Sequence[float] | AnexaError:
-        """Read on in a text, a chunk at most."""
-        assert stream.cache is not None
-        begin = stream.start + stream.cache.length
+    def _draw(
+        self, stream: Stream, logits_of: Callable[[Any], Sequence[float] | None], argument: Any
+    ) -> list[Drawn]:
+        """The next token of a text, if there are logits to draw it by."""
         try:
-            return self._engine.next_logits(stream.tokens[begin : begin + CHUNK], stream.cache)
-        except Exception as error:  # whatever it is: this text is lost, no other
-            return _as_sentence(error)
-
-    def _draw(self, stream: Stream, logits_V: Sequence[float] | AnexaError) -> Drawn:
-        """The next token of a text, which ends where there is none."""
-        try:
-            if isinstance(logits_V, AnexaError):
-                raise logits_V
+            logits_V = logits_of(argument)
+            if logits_V is None:
+                return []
             token = stream.sampler.draw(logits_V)
-        except AnexaError as error:
-            self.remove(stream)
-            return Drawn(stream, -1, error=error)
+        except Exception as error:  # whatever it is: this text is lost, no other
+            return [self._fail(stream, error)]
         stream.tokens.append(token)
-        return Drawn(stream, token, logits_V)
+        return [Drawn(stream, token, logits_V)]
+
+    def _fail(self, stream: Stream, error: Exception) -> Drawn:
+        """The end of a text."""
+        self.remove(stream)
+        return Drawn(stream, -1, error=_as_sentence(error))
 
 
 def _as_sentence(error: Exception) -> AnexaError:

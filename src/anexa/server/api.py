@@ -6,13 +6,14 @@ import asyncio
 import json
 import random
 import sys
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from anexa.errors import AnexaError
 from anexa.generation import LanguageModel, Sampler, Sampling, Writing
@@ -199,11 +200,7 @@ async def _respond(
         for job in jobs:
             print(json.dumps({"prompt": job.text.prompt}), file=sys.stderr, flush=True)
     if asked.stream:
-        return StreamingResponse(
-            _stream(worker, jobs, shape, asked.with_usage, prompts),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
+        return JobsResponse(worker, jobs, _stream(jobs, shape, asked.with_usage, prompts))
     told: list[list[TokenLogprob]] = [[] for _ in jobs]
 
     async def collect() -> None:
@@ -241,9 +238,27 @@ async def _unless_gone(request: Request, work: Awaitable[None]) -> None:
                 await task
 
 
+class JobsResponse(StreamingResponse):
+    """The stream of some texts, whose places are free when it ends, in whatever way."""
+
+    def __init__(self, worker: Worker, jobs: list[Job], events: AsyncGenerator[bytes]) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(events, media_type="text/event-stream", headers=headers)
+        self._worker, self._jobs, self._events = worker, jobs, events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            for job in self._jobs:
+                self._worker.cancel(job)
+            await self._events.aclose()
+
+
 async def _stream(
-    worker: Worker, jobs: list[Job], shape: Shape, with_usage: bool, prompts: int
-) -> AsyncIterator[bytes]:
+    jobs: list[Job], shape: Shape, with_usage: bool, prompts: int
+) -> AsyncGenerator[bytes]:
     """The events of a stream: of all texts, as they come."""
     news: asyncio.Queue[tuple[int, News]] = asyncio.Queue(maxsize=1)
 
@@ -285,6 +300,5 @@ async def _stream(
             yield shape.bit([], responses.usage(jobs, prompts), tells=True)
         yield responses.DONE
     finally:
-        for job, listener in zip(jobs, listeners):
-            worker.cancel(job)
+        for listener in listeners:
             listener.cancel()

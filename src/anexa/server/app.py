@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def create_app(plan: Plan, ready: Callable[[AnexaError | None], None]) -> FastAP
         yield
         loading.cancel()
         for served in app.state.served.values():
-            served.worker.stop()
+            await served.worker.stop()
 
     app = FastAPI(title="Anexa", version=__version__, lifespan=lifespan, redoc_url=None)
     app.state.served, app.state.metrics = {}, Metrics()
@@ -118,11 +119,15 @@ async def _load(app: FastAPI, plan: Plan, ready: Callable[[AnexaError | None], N
     for name, folder in plan.folders.items():
         try:
             model = await asyncio.to_thread(LanguageModel.open, folder, plan.engine)
+            worker = Worker(model.engine, plan.limits, name, app.state.metrics)
         except AnexaError as error:
             ready(error)
             return
+        except Exception as error:  # whatever it is: a server that never loads helps nobody
+            short = " ".join(str(error).split())[:200] or type(error).__name__
+            ready(AnexaError(f"{name} cannot be served ({short}): try a lower --running"))
+            return
         model.name = name
-        worker = Worker(model.engine, plan.limits, name, app.state.metrics)
         served[name] = api.Served(model, worker, int(time.time()))
     app.state.served = served
     ready(None)
@@ -171,7 +176,12 @@ def _add_own_routes(app: FastAPI, files: Mapping[str, Path]) -> None:
             for line in report.lines
         ]
         return JSONResponse(
-            {"lines": lines, "all_true": report.all_true, "first_error": report.first_error}
+            {
+                "lines": lines,
+                "all_true": report.all_true,
+                "understood": report.expected is not None,
+                "first_error": report.first_error,
+            }
         )
 
 
@@ -189,10 +199,16 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"] if part != "body")
+        if first["type"] == "json_invalid":
+            return answer(400, "the body of the request is not JSON", "invalid_request_error")
+        # After the field, pydantic tells of the form that it has tried.
+        place = takewhile(
+            lambda part: str(part).isidentifier() or isinstance(part, int), first["loc"][1:]
+        )
+        field = ".".join(str(part) for part in place if part not in ("str", "list"))[:200]
         words = first["msg"][:1].lower() + first["msg"][1:]
-        message = f"{field[:200]}: {words}" if field else f"the body of the request: {words}"
-        return answer(400, message[:500], "invalid_request_error", param=field[:200] or None)
+        message = f"{field}: {words}" if field else f"the body of the request: {words}"
+        return answer(400, message[:500], "invalid_request_error", param=field or None)
 
     @app.exception_handler(HTTPException)
     async def http(_request: Request, error: HTTPException) -> JSONResponse:

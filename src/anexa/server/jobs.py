@@ -8,6 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +19,8 @@ from anexa.generation import Answer, Piece, Sampler, Writing
 from anexa.generation.batcher import Batcher, Drawn, Stream
 from anexa.server.limits import Limits
 from anexa.server.metrics import Metrics
+
+PATIENCE = 2.0  # seconds for a step to end, when the server does
 
 
 class BusyError(AnexaError):
@@ -143,7 +146,7 @@ class Worker:
     """
 
     def __init__(self, engine: Engine, limits: Limits, name: str, metrics: Metrics) -> None:
-        self.batcher = Batcher(engine, limits.running)
+        self._engine, self.batcher = engine, Batcher(engine, limits.running)
         self._limits, self._name, self._metrics = limits, name, metrics
         self._open: dict[Job, asyncio.TimerHandle] = {}
         self._orders: queue.SimpleQueue[tuple[Job, bool] | None] = queue.SimpleQueue()
@@ -174,10 +177,10 @@ class Worker:
             self._open.pop(job).cancel()
             self._orders.put((job, False))
 
-    def stop(self) -> None:
-        """End the thread."""
+    async def stop(self) -> None:
+        """End the thread; one that is in the middle of a long step is left to itself."""
         self._orders.put(None)
-        self._thread.join()
+        await asyncio.to_thread(self._thread.join, PATIENCE)
 
     def _work(self) -> None:
         streams: dict[Job, Stream] = {}
@@ -196,13 +199,23 @@ class Worker:
                     self.batcher.remove(stream)
                     del jobs[stream]
             news = []
-            for drawn in self.batcher.step():
-                job = jobs[drawn.stream]
-                news.append((job, job.take(drawn)))
-                if news[-1][1].done:
-                    self.batcher.remove(drawn.stream)
-                    del jobs[drawn.stream], streams[job]
-            self._loop.call_soon_threadsafe(self._tell, news)
+            try:
+                for drawn in self.batcher.step():
+                    job = jobs[drawn.stream]
+                    news.append((job, job.take(drawn)))
+                    if news[-1][1].done:
+                        self.batcher.remove(drawn.stream)
+                        del jobs[drawn.stream], streams[job]
+            except (
+                Exception
+            ) as error:  # a defect: nobody is to wait in vain, and the next one lives
+                lost = AnexaError(f"an error that should not be ({type(error).__name__}: {error})")
+                news = [(job, News(done=True, error=lost)) for job in streams]
+                streams.clear()
+                jobs.clear()
+                self.batcher = Batcher(self._engine, self._limits.running)
+            with suppress(RuntimeError):  # the server has gone
+                self._loop.call_soon_threadsafe(self._tell, news)
 
     def _expire(self, job: Job) -> None:
         self.cancel(job)

@@ -11,6 +11,8 @@ class Limits:
 
     Attributes:
         body: bytes of a request.
+        characters: of a prompt or a message.
+        turns: of a conversation.
         texts: that one request may ask for, prompts times `n`.
         stops: strings that end a text, and the characters of each.
         top_logprobs: likeliest tokens that are told of.
@@ -20,6 +22,8 @@ class Limits:
     """
 
     body: int = 1_000_000
+    characters: int = 200_000
+    turns: int = 1_000
     texts: int = 16
     stops: tuple[int, int] = (16, 200)
     top_logprobs: int = 20

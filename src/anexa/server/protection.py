@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from anexa.server import responses
 
 MOST_HEADERS = 16 * 1024  # bytes
+PATIENCE = 20  # seconds, and times the most bytes, for the end of a body that is too large
 OPEN = ("/health",)  # routes that need no key, besides the page's own files
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -64,7 +65,7 @@ class Protection:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or have it answered."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         path = scope["path"]
@@ -80,6 +81,8 @@ class Protection:
 
         refused = self._refused(scope["method"], path, Headers(scope=scope))
         if refused:
+            if refused[0] == 413:
+                await self._discard(receive)
             await _refuse(guarded_send, *refused)
             return
         read, over = 0, False
@@ -101,7 +104,23 @@ class Protection:
         with suppress(TooMuchError):
             await self._app(scope, counted_receive, watched_send)
         if over:
+            await self._discard(receive)
             await _refuse(guarded_send, 413, self._too_much)
+
+    async def _discard(self, receive: Receive) -> None:
+        """Let a client end its body, within limits: in the midst of it, it hears nothing."""
+        left = PATIENCE * self._most_bytes
+
+        async def read() -> None:
+            nonlocal left
+            more = True
+            while more and left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                more = message.get("more_body", False)
+
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(read(), PATIENCE)
 
     @property
     def _too_much(self) -> str:
@@ -113,7 +132,7 @@ class Protection:
         if len(hosts) != 1 or _name(hosts[0]) not in self._hosts:
             return 400, "this server is not known by that name: see anexa serve --allow-host"
         origin = headers.get("origin")
-        if origin and origin not in self._origins and urlsplit(origin).netloc != hosts[0]:
+        if origin and origin not in self._origins and origin.partition("://")[2] != hosts[0]:
             return 403, "pages of other sites may not use this server: see --allow-origin"
         if self._key is not None and path not in self._open and method != "OPTIONS":
             scheme, _, given = headers.get("authorization", "").partition(" ")

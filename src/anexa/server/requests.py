@@ -17,6 +17,10 @@ MANY = 10**9  # tokens: more than any model writes
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Tokens = Annotated[int, Field(ge=1, le=MANY)]
+Text = Annotated[str, Field(max_length=LIMITS.characters)]
+AFew = Field(max_length=LIMITS.texts, fail_fast=True)
+Texts = Annotated[list[Text], AFew]
+Ids = Annotated[list[int], Field(max_length=LIMITS.characters, fail_fast=True)]
 StopString = Annotated[str, Field(min_length=1, max_length=LIMITS.stops[1])]
 
 
@@ -75,7 +79,7 @@ class Generation(Fields):
 class CompletionRequest(Generation):
     """`POST /v1/completions`: texts that continue prompts."""
 
-    prompt: str | list[str] | list[int] | list[list[int]] = ""
+    prompt: Text | Texts | Ids | Annotated[list[Ids], AFew] = ""
     echo: bool | None = None
     logprobs: Annotated[int, Field(ge=0, le=LIMITS.top_logprobs)] | None = None
 
@@ -93,14 +97,14 @@ class TextPart(Fields):
     """A part of a message."""
 
     type: Literal["text"]
-    text: str
+    text: Text
 
 
 class Message(Fields):
     """A turn of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[TextPart] | None = None
+    content: Text | Annotated[list[TextPart], Field(max_length=100, fail_fast=True)] | None = None
 
     @property
     def text(self) -> str:
@@ -113,7 +117,7 @@ class Message(Fields):
 class ChatRequest(Generation):
     """`POST /v1/chat/completions`: answers to a conversation."""
 
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Annotated[list[Message], Field(min_length=1, max_length=LIMITS.turns, fail_fast=True)]
     max_completion_tokens: Tokens | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=LIMITS.top_logprobs)] | None = None

@@ -49,6 +49,7 @@ def run(
         uvicorn.Config(
             create_app(plan, ready),
             http="h11",  # which limits what it keeps of headers, whatever else is installed
+            ws="none",
             loop="asyncio",
             log_level="warning",
             access_log=False,

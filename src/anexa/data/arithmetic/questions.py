@@ -13,8 +13,8 @@ _LONGEST = 400  # characters of a question whose phrasing is known
 _SIGNS = {"plus": "+", "minus": "-", "times": "*", "x": "*", "×": "*"}
 _NUMBER = f"([0-9]{{1,{MOST_DIGITS_READ}}})"
 _PLAIN = re.compile(
-    rf"(?:what is )?{_NUMBER}(?: ?([-+*x×]) ?| (plus|minus|times) ){_NUMBER} ?=? ?\??",
-    re.IGNORECASE,
+    rf"(?:[Ww]hat is )?{_NUMBER}(?: ?([-+*xX×]) ?| ([Pp]lus|[Mm]inus|[Tt]imes) ){_NUMBER}"
+    r" ?=? ?[?.]?"
 )
 _DIGITS = re.compile("[0-9]+")
 

@@ -51,9 +51,12 @@ function verdict(turn) {
   const judged = turn.verdict;
   if (!judged?.lines.some((line) => line.read)) return null;
   const count = judged.lines.length;
-  const words = judged.all_true
-    ? `✓ ${count === 1 ? "the one step is" : `all ${count} steps are`} true`
-    : `✗ ${judged.first_error}`;
+  const steps = count === 1 ? "the one step is" : `all ${count} steps are`;
+  if (judged.all_true && !judged.understood) {
+    const text = `${steps} true; whether that answers this is not known`;
+    return element("span", { className: "verdict unsure", text });
+  }
+  const words = judged.all_true ? `✓ ${steps} true` : `✗ ${judged.first_error}`;
   return element("span", { className: judged.all_true ? "verdict" : "verdict wrong", text: words });
 }
 
