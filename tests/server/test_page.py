@@ -136,20 +136,20 @@ def test_settings_are_sent_and_kept(page: Any) -> None:
     )
     page.get_by_role("button", name="Settings").click()
     assert page.get_by_label("Temperature").get_attribute("placeholder") == "0"
-    page.get_by_label("Temperature").fill("0.5")
+    page.get_by_label("Temperature").fill("0.55")
     page.get_by_label("Seed").fill("7")
     page.get_by_label("Most tokens").fill("9")
     page.get_by_label("Think first").uncheck()
     ask(page, "12+30")
     page.locator(".assistant .tools").wait_for()
-    assert asked[0]["temperature"] == 0.5
+    assert asked[0]["temperature"] == 0.55
     assert (asked[0]["seed"], asked[0]["max_tokens"]) == (7, 9)
     assert asked[0]["chat_template_kwargs"] == {"enable_thinking": False}
     assert "top_k" not in asked[0]
     assert page.locator(".thought").count() == 0
     page.reload()
     page.get_by_role("button", name="Settings").click()
-    assert page.get_by_label("Temperature").input_value() == "0.5"
+    assert page.get_by_label("Temperature").input_value() == "0.55"
     assert not page.get_by_label("Think first").is_checked()
     page.get_by_role("button", name="Server's defaults").click()
     assert page.get_by_label("Temperature").input_value() == ""
@@ -167,6 +167,12 @@ def test_what_is_said_is_text_and_nothing_else(page: Any) -> None:
     assert "<b>hello</b>" in page.locator(".user .said").inner_text()
     ask(page, "é")
     page.locator(".trouble", has_text="never seen 'é'").wait_for()
+    with page.expect_request("**/v1/chat/completions") as asked:
+        ask(page, "12+30")  # what was refused is not said again
+    said = [message["content"] for message in asked.value.post_data_json["messages"]]
+    assert said[-1] == "12+30"
+    assert "é" not in said
+    answered(page)
     page.evaluate("localStorage.setItem('anexa.conversation', '{broken')")
     page.reload()
     page.get_by_text("Ask for a sum").wait_for()

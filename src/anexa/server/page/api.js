@@ -31,7 +31,8 @@ export async function models(key) {
 
 /** What is true of a thought, line by line. */
 export async function check(key, question, thought, answer) {
-  const response = await request("/check", key, { question, thought, answer });
+  const inTime = AbortSignal.timeout(5000);
+  const response = await request("/check", key, { question, thought, answer }, inTime);
   return response.json();
 }
 

@@ -78,7 +78,12 @@ function body(before, content) {
   const asked = { model: model().id };
   for (const name of NUMBERS) if (settings[name] !== undefined) asked[name] = settings[name];
   if (!model().answers) return ["/v1/completions", { max_tokens: 200, ...asked, prompt: content }];
-  const messages = [...before, { role: "user", content }].map(({ role, content }) => ({
+  // What was refused or cut off is on the page, and is not said again.
+  const answered = before.filter((turn, number) => {
+    const answer = turn.role === "user" ? before[number + 1] : turn;
+    return answer && !answer.trouble;
+  });
+  const messages = [...answered, { role: "user", content }].map(({ role, content }) => ({
     role,
     content,
   }));
@@ -88,13 +93,13 @@ function body(before, content) {
 
 /** Ask, and watch the answer come. */
 async function send(content, before = turns) {
-  if (running) return;
-  if (!served.length) return connect();
+  if (running || !served.length) return;
   const [path, asked] = body(before, content);
   const turn = { role: "assistant", content: "", reasoning: "" };
   turns = [...before, { role: "user", content }, turn];
   running = new AbortController();
   say("");
+  saveTurns(turns);
   redraw();
   toEnd();
   const watch = new Watch(turn);
@@ -105,8 +110,8 @@ async function send(content, before = turns) {
     else turn.trouble = "Stopped.";
   }
   watch.end();
-  running = null;
   if (turn.reasoning && turn.content && !turn.trouble) await judge(content, turn);
+  running = null;
   saveTurns(turns);
   redraw();
   toEnd();
@@ -213,6 +218,10 @@ at("ask").addEventListener("submit", (event) => {
   event.preventDefault();
   const content = at("prompt").value.trim();
   if (!content || running) return;
+  if (!served.length) {
+    connect(); // and what was typed stays
+    return;
+  }
   at("prompt").value = "";
   send(content);
 });
