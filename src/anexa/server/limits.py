@@ -12,6 +12,7 @@ class Limits:
     Attributes:
         body: bytes of a request.
         characters: of a prompt or a message.
+        tokens: of a prompt that is given as tokens.
         turns: of a conversation.
         texts: that one request may ask for, prompts times `n`.
         stops: strings that end a text, and the characters of each.
@@ -23,7 +24,8 @@ class Limits:
 
     body: int = 1_000_000
     characters: int = 200_000
-    turns: int = 1_000
+    tokens: int = 10_000
+    turns: int = 200
     texts: int = 16
     stops: tuple[int, int] = (16, 200)
     top_logprobs: int = 20

@@ -20,7 +20,7 @@ Tokens = Annotated[int, Field(ge=1, le=MANY)]
 Text = Annotated[str, Field(max_length=LIMITS.characters)]
 AFew = Field(max_length=LIMITS.texts, fail_fast=True)
 Texts = Annotated[list[Text], AFew]
-Ids = Annotated[list[int], Field(max_length=LIMITS.characters, fail_fast=True)]
+Ids = Annotated[list[int], Field(max_length=LIMITS.tokens, fail_fast=True)]
 StopString = Annotated[str, Field(min_length=1, max_length=LIMITS.stops[1])]
 
 
