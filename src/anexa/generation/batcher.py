@@ -51,14 +51,14 @@ class Drawn(NamedTuple):
 class Batcher:
     """One decoding loop for many texts.
 
-    With PyTorch they are rows of one computation. Each is, to the last bit, what it would be alone:
-    prompts are read one by one, in chunks that depend on nothing else, and rows do not mix. Other
-    engines read one text after another; NumPy's rows would differ by rounding.
+    With PyTorch they are rows of one computation. On a CPU each is, to the last bit, what it would
+    be alone: prompts are read one by one, in chunks that depend on nothing else, and rows do not
+    mix. Other engines read one text after another; NumPy's rows would differ by rounding.
 
     Args:
         engine: the model.
         most: texts that have a place; the others wait. Their keys and values are nearly all the
-            memory that is taken, and it is taken at once.
+            memory that is taken; with PyTorch it is taken at once.
     """
 
     def __init__(self, engine: Engine, most: int = 32) -> None:
