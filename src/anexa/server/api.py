@@ -20,8 +20,8 @@ from anexa.generation import LanguageModel, Sampler, Sampling, Writing
 from anexa.model.chat import render
 from anexa.server import responses
 from anexa.server.jobs import Job, News, TokenLogprob, Worker
+from anexa.server.limits import MOST_TEXTS
 from anexa.server.requests import (
-    LIMITS,
     ChatRequest,
     CompletionRequest,
     ErrorAnswer,
@@ -100,10 +100,10 @@ async def completions(request: Request, asked: CompletionRequest) -> Response:
     prompts = asked.prompts
     if not prompts:
         raise RequestError("prompt must not be an empty list", "prompt")
-    if len(prompts) * (asked.n or 1) > LIMITS.texts:
+    if len(prompts) * (asked.n or 1) > MOST_TEXTS:
         raise RequestError(
             f"these are {len(prompts) * (asked.n or 1)} texts, and one request may ask for "
-            f"{LIMITS.texts}",
+            f"{MOST_TEXTS}",
             "n",
         )
     texts = [

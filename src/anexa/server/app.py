@@ -109,7 +109,6 @@ def create_app(plan: Plan, ready: Callable[[AnexaError | None], None]) -> FastAP
         origins=plan.origins,
         key=plan.key,
         files=files,
-        most_bytes=plan.limits.body,
     )
     return app
 

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Of one request.
+MOST_BYTES = 1_000_000  # of its body
+MOST_CHARACTERS = 200_000  # of a prompt or a message
+MOST_IDS = 10_000  # of a prompt that is given as tokens
+MOST_TURNS = 200  # of a conversation
+MOST_TEXTS = 16  # prompts times `n`
+MOST_STOPS, LONGEST_STOP = 16, 200  # strings that end a text, and their characters
+MOST_LOGPROBS = 20  # likeliest tokens that are told of
+
 
 @dataclass(frozen=True)
 class Limits:
     """Of a server.
 
     Attributes:
-        body: bytes of a request.
-        characters: of a prompt or a message.
-        tokens: of a prompt that is given as tokens.
-        turns: of a conversation.
-        texts: that one request may ask for, prompts times `n`.
-        stops: strings that end a text, and the characters of each.
-        top_logprobs: likeliest tokens that are told of.
         running: texts that are written at the same time.
         waiting: texts that may wait for a place.
-        seconds: that a request may take.
+        seconds: that a text may take.
     """
 
-    body: int = 1_000_000
-    characters: int = 200_000
-    tokens: int = 10_000
-    turns: int = 200
-    texts: int = 16
-    stops: tuple[int, int] = (16, 200)
-    top_logprobs: int = 20
     running: int = 32
     waiting: int = 128
     seconds: float = 300.0

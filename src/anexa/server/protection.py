@@ -12,6 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from anexa.server import responses
+from anexa.server.limits import MOST_BYTES
 
 MOST_HEADERS = 16 * 1024  # bytes
 PATIENCE = 20  # seconds, and times the most bytes, for the end of a body that is too large
@@ -47,7 +48,6 @@ class Protection:
         origins: of other pages that may use it.
         key: what a request must bring along, if there is one.
         files: the page's own paths, which need no key.
-        most_bytes: of a body.
     """
 
     def __init__(
@@ -58,10 +58,9 @@ class Protection:
         origins: Collection[str] = (),
         key: str | None = None,
         files: Collection[str] = (),
-        most_bytes: int,
     ) -> None:
         self._app, self._hosts, self._origins = app, {host.lower() for host in hosts}, set(origins)
-        self._key, self._open, self._most_bytes = key, {*OPEN, *files}, most_bytes
+        self._key, self._open = key, {*OPEN, *files}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or have it answered."""
@@ -91,7 +90,7 @@ class Protection:
             nonlocal read, over
             message = await receive()
             read += len(message.get("body", b""))
-            if read > self._most_bytes:
+            if read > MOST_BYTES:
                 over = True
                 raise TooMuchError
             return message
@@ -109,7 +108,7 @@ class Protection:
 
     async def _discard(self, receive: Receive) -> None:
         """Let a client end its body, within limits: in the midst of it, it hears nothing."""
-        left = PATIENCE * self._most_bytes
+        left = PATIENCE * MOST_BYTES
 
         async def read() -> None:
             nonlocal left
@@ -124,7 +123,7 @@ class Protection:
 
     @property
     def _too_much(self) -> str:
-        return f"the body of a request has at most {self._most_bytes:,} bytes"
+        return f"the body of a request has at most {MOST_BYTES:,} bytes"
 
     def _refused(self, method: str, path: str, headers: Headers) -> tuple[int, str] | None:
         """The status and the sentence with which a request is refused; None if it is not."""
@@ -142,7 +141,7 @@ class Protection:
         if sum(len(name) + len(value) for name, value in headers.raw) > MOST_HEADERS:
             return 431, f"the headers of a request have at most {MOST_HEADERS:,} bytes"
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length[:20]) > self._most_bytes:
+        if not length.isdigit() or int(length[:20]) > MOST_BYTES:
             return 413, self._too_much
         return None
 

@@ -9,19 +9,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from anexa.server.limits import Limits
+from anexa.server import limits
 
-LIMITS = Limits()
 MANY = 10**9  # tokens: more than any model writes
 
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Tokens = Annotated[int, Field(ge=1, le=MANY)]
-Text = Annotated[str, Field(max_length=LIMITS.characters)]
-AFew = Field(max_length=LIMITS.texts, fail_fast=True)
+Text = Annotated[str, Field(max_length=limits.MOST_CHARACTERS)]
+AFew = Field(max_length=limits.MOST_TEXTS, fail_fast=True)
 Texts = Annotated[list[Text], AFew]
-Ids = Annotated[list[int], Field(max_length=LIMITS.tokens, fail_fast=True)]
-StopString = Annotated[str, Field(min_length=1, max_length=LIMITS.stops[1])]
+Ids = Annotated[list[int], Field(max_length=limits.MOST_IDS, fail_fast=True)]
+StopString = Annotated[str, Field(min_length=1, max_length=limits.LONGEST_STOP)]
+StopStrings = Annotated[list[StopString], Field(max_length=limits.MOST_STOPS)]
 
 
 class Fields(BaseModel):
@@ -59,8 +59,10 @@ class Generation(Fields):
     top_p: Share | None = None
     top_k: Annotated[int, Field(ge=-1, le=MANY)] | None = None  # -1 and 0: all, as in vLLM
     seed: Annotated[int, Field(ge=-(2**63), lt=2**64)] | None = None
-    n: Annotated[int, Field(ge=1, le=LIMITS.texts)] | None = None
-    stop: StopString | Annotated[list[StopString], Field(max_length=LIMITS.stops[0])] | None = None
+    n: Annotated[int, Field(ge=1, le=limits.MOST_TEXTS)] | None = None
+    stop: StopString | Annotated[list[StopString], Field(max_length=limits.MOST_STOPS)] | None = (
+        None
+    )
     max_tokens: Tokens | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -81,7 +83,7 @@ class CompletionRequest(Generation):
 
     prompt: Text | Texts | Ids | Annotated[list[Ids], AFew] = ""
     echo: bool | None = None
-    logprobs: Annotated[int, Field(ge=0, le=LIMITS.top_logprobs)] | None = None
+    logprobs: Annotated[int, Field(ge=0, le=limits.MOST_LOGPROBS)] | None = None
 
     @property
     def prompts(self) -> list[str] | list[list[int]]:
@@ -114,13 +116,18 @@ class Message(Fields):
         return self.content or ""
 
 
+Turns = Annotated[list[Message], Field(min_length=1, max_length=limits.MOST_TURNS, fail_fast=True)]
+
+
 class ChatRequest(Generation):
     """`POST /v1/chat/completions`: answers to a conversation."""
 
-    messages: Annotated[list[Message], Field(min_length=1, max_length=LIMITS.turns, fail_fast=True)]
+    messages: Annotated[
+        list[Message], Field(min_length=1, max_length=limits.MOST_TURNS, fail_fast=True)
+    ]
     max_completion_tokens: Tokens | None = None
     logprobs: bool | None = None
-    top_logprobs: Annotated[int, Field(ge=0, le=LIMITS.top_logprobs)] | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=limits.MOST_LOGPROBS)] | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
     chat_template_kwargs: dict[str, Any] | None = None
 
