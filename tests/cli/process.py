@@ -30,16 +30,17 @@ def environment(**more: str) -> dict[str, str]:
     return kept | {"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", "TERM": "xterm-256color"} | more
 
 
-def anexa(
-    *arguments: str | Path,
+def run(
+    command: Sequence[str],
+    *,
     cwd: Path,
     text: str = "",
     timeout: float = 120,
     errors: str = "strict",
 ) -> subprocess.CompletedProcess[str]:
-    """Run `anexa` to its end, with `text` as its input, which `errors` says how to encode."""
+    """Run a command to its end, with `text` as its input, which `errors` says how to encode."""
     return subprocess.run(
-        [*ANEXA, *map(str, arguments)],
+        command,
         cwd=cwd,
         env=environment(),
         input=text,
@@ -49,6 +50,18 @@ def anexa(
         timeout=timeout,
         check=False,
     )
+
+
+def anexa(
+    *arguments: str | Path,
+    cwd: Path,
+    text: str = "",
+    timeout: float = 120,
+    errors: str = "strict",
+) -> subprocess.CompletedProcess[str]:
+    """Run `anexa` to its end; see `run`."""
+    command = [*ANEXA, *map(str, arguments)]
+    return run(command, cwd=cwd, text=text, timeout=timeout, errors=errors)
 
 
 def start(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:

@@ -18,10 +18,10 @@ from tests.cli.process import (
     GENERATE,
     TRAIN,
     anexa,
-    environment,
     listing,
     one_sentence,
     posix,
+    run,
 )
 from tests.training.runs import weights_file
 
@@ -36,14 +36,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))
 sys.argv[0] = "anexa"
 runpy.run_module("anexa", run_name="__main__")
 """
-    return subprocess.run(
-        [sys.executable, "-B", "-c", script, *arguments],
-        cwd=cwd,
-        env=environment(),
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
+    return run([sys.executable, "-B", "-c", script, *arguments], cwd=cwd)
 
 
 @posix
@@ -87,14 +80,7 @@ def unprivileged() -> list[str]:
 
 
 def run_unprivileged(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*unprivileged(), *ANEXA, *arguments],
-        cwd=cwd,
-        env=environment(),
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
+    return run([*unprivileged(), *ANEXA, *arguments], cwd=cwd)
 
 
 @posix

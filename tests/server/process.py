@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.process import environment
+from tests.cli.process import start
 
 httpx: Any = pytest.importorskip("httpx2", reason="the client of the openai package is missing")
 
@@ -51,15 +50,7 @@ class Running:
 @contextmanager
 def serving(*arguments: str | Path, cwd: Path) -> Iterator[Running]:
     """A server with these options, from when it is ready until the end of the block."""
-    command: Sequence[str] = [sys.executable, "-m", "anexa", "serve", "--port", "0"]
-    with subprocess.Popen(
-        [*command, *map(str, arguments)],
-        cwd=cwd,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with start("serve", "--port", "0", *arguments, cwd=cwd) as process:
         assert process.stdout
         told = process.stdout.readline()
         match = re.fullmatch(r"serving .* at (http://\S+)\n", told)

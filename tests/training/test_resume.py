@@ -9,6 +9,7 @@ import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,22 +41,18 @@ def test_a_resumed_run_is_one_that_never_stopped(engine: str, names: Path, tmp_p
     assert moments[0] == moments[1]
 
 
-def test_running_text_resumes_too(tmp_path: Path) -> None:
-    corpus = tmp_path / "text.txt"
-    corpus.write_text("the cat sat on the mat, and the rat sat on the cat. " * 9, encoding="utf-8")
-    wanted = settings(corpus, layout="text", batch_size=3)
-    whole = finish(Run.start(wanted, tmp_path / "whole"))
-    stop_after(Run.start(wanted, tmp_path / "stopped"), 5)
-    resumed = finish(Run.resume(tmp_path / "stopped"))
-    assert weights_file(resumed.folder) == weights_file(whole.folder)
-
-
-def test_the_preset_with_warmup_resumes_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("wanted", "stop"),
+    [
+        pytest.param({"layout": "text", "batch_size": 3}, 5, id="running text"),
+        pytest.param({"preset": "anexa", "steps": 2}, 1, id="a preset with warm-up"),
+    ],
+)
+def test_other_runs_resume_too(wanted: dict[str, Any], stop: int, tmp_path: Path) -> None:
     corpus = tmp_path / "text.txt"
     corpus.write_text("the cat sat on the mat, and the rat sat on the cat. " * 30, encoding="utf-8")
-    wanted = settings(corpus, preset="anexa", steps=2)
-    whole = finish(Run.start(wanted, tmp_path / "whole"))
-    stop_after(Run.start(wanted, tmp_path / "stopped"), 1)
+    whole = finish(Run.start(settings(corpus, **wanted), tmp_path / "whole"))
+    stop_after(Run.start(settings(corpus, **wanted), tmp_path / "stopped"), stop)
     resumed = finish(Run.resume(tmp_path / "stopped"))
     assert weights_file(resumed.folder) == weights_file(whole.folder)
 
