@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from anexa.server import limits
 
@@ -16,12 +16,25 @@ MANY = 10**9  # tokens: more than any model writes
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Tokens = Annotated[int, Field(ge=1, le=MANY)]
+
+
+def _at_most(count: int) -> BeforeValidator:
+    """Refuses a longer list before anything in it is looked at."""
+
+    def check(value: object) -> object:
+        if isinstance(value, list) and len(value) > count:
+            raise ValueError(f"a list of at most {count:,}")
+        return value
+
+    return BeforeValidator(check)
+
+
 Text = Annotated[str, Field(max_length=limits.MOST_CHARACTERS)]
-AFew = Field(max_length=limits.MOST_TEXTS, fail_fast=True)
-Texts = Annotated[list[Text], AFew]
-Ids = Annotated[list[int], Field(max_length=limits.MOST_IDS, fail_fast=True)]
+Texts = Annotated[list[Text], Field(fail_fast=True), _at_most(limits.MOST_TEXTS)]
+Ids = Annotated[list[int], Field(fail_fast=True), _at_most(limits.MOST_IDS)]
+SeveralIds = Annotated[list[Ids], Field(fail_fast=True), _at_most(limits.MOST_TEXTS)]
 StopString = Annotated[str, Field(min_length=1, max_length=limits.LONGEST_STOP)]
-StopStrings = Annotated[list[StopString], Field(max_length=limits.MOST_STOPS)]
+StopStrings = Annotated[list[StopString], _at_most(limits.MOST_STOPS)]
 
 
 class Fields(BaseModel):
@@ -60,9 +73,7 @@ class Generation(Fields):
     top_k: Annotated[int, Field(ge=-1, le=MANY)] | None = None  # -1 and 0: all, as in vLLM
     seed: Annotated[int, Field(ge=-(2**63), lt=2**64)] | None = None
     n: Annotated[int, Field(ge=1, le=limits.MOST_TEXTS)] | None = None
-    stop: StopString | Annotated[list[StopString], Field(max_length=limits.MOST_STOPS)] | None = (
-        None
-    )
+    stop: StopString | Annotated[list[StopString], _at_most(limits.MOST_STOPS)] | None = None
     max_tokens: Tokens | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -81,7 +92,7 @@ class Generation(Fields):
 class CompletionRequest(Generation):
     """`POST /v1/completions`: texts that continue prompts."""
 
-    prompt: Text | Texts | Ids | Annotated[list[Ids], AFew] = ""
+    prompt: Text | Texts | Ids | SeveralIds = ""
     echo: bool | None = None
     logprobs: Annotated[int, Field(ge=0, le=limits.MOST_LOGPROBS)] | None = None
 
@@ -106,7 +117,9 @@ class Message(Fields):
     """A turn of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | Annotated[list[TextPart], Field(max_length=100, fail_fast=True)] | None = None
+    content: (
+        Text | Annotated[list[TextPart], Field(fail_fast=True), _at_most(limits.MOST_TURNS)] | None
+    ) = None
 
     @property
     def text(self) -> str:
@@ -116,14 +129,14 @@ class Message(Fields):
         return self.content or ""
 
 
-Turns = Annotated[list[Message], Field(min_length=1, max_length=limits.MOST_TURNS, fail_fast=True)]
+Turns = Annotated[list[Message], Field(min_length=1, fail_fast=True), _at_most(limits.MOST_TURNS)]
 
 
 class ChatRequest(Generation):
     """`POST /v1/chat/completions`: answers to a conversation."""
 
     messages: Annotated[
-        list[Message], Field(min_length=1, max_length=limits.MOST_TURNS, fail_fast=True)
+        list[Message], Field(min_length=1, fail_fast=True), _at_most(limits.MOST_TURNS)
     ]
     max_completion_tokens: Tokens | None = None
     logprobs: bool | None = None
