@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from anexa.training import Run
+from anexa.training.corpus import open_corpus
 from tests.cli.process import anexa
 from tests.training.runs import finish, settings, weights_file, write_names
 
@@ -34,7 +35,8 @@ def test_it_states_what_the_model_is(card: str, run: Run) -> None:
 
 
 def test_it_states_the_corpus_and_the_steps(card: str, run: Run) -> None:
-    assert "| corpus | my names.txt |" in card
+    corpus = open_corpus(str(run.folder.parent / "my names.txt"), run.settings.layout)
+    assert f"| corpus | my names.txt, fingerprint `{corpus.sha256}` |" in card
     assert f"| steps | 20 of 1 rows, {run.history.tokens} tokens |" in card
 
 

@@ -9,13 +9,16 @@ from anexa.training.checkpoint import History
 from anexa.training.settings import Settings
 
 
-def model_card(config: ModelConfig, settings: Settings, corpus: str, history: History) -> str:
+def model_card(
+    config: ModelConfig, settings: Settings, corpus: str, sha256: str, history: History
+) -> str:
     """`README.md` of a model folder, with the header that the Hugging Face Hub reads.
 
     Args:
         config: what was trained.
         settings: how.
         corpus: the corpus's name.
+        sha256: the corpus's fingerprint; see `Corpus`.
         history: what came of it.
     """
     losses = "\n".join(
@@ -45,7 +48,7 @@ Trained from nothing on `{corpus}` with Anexa {__version__}:
 | context | {config.block_size} tokens |
 | vocabulary | {config.vocab_size} symbols |
 | tokenizer | {_tokenizer(settings.tokenizer)} |
-| corpus | {corpus} |
+| corpus | {corpus}, fingerprint `{sha256}` |
 | steps | {history.step:,} of {settings.batch_size} rows, {history.tokens:,} tokens |
 | time | {history.seconds:,.0f} s |
 | optimizer | {_optimizer(settings)} |

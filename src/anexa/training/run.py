@@ -382,4 +382,5 @@ class Run:
             )
 
     def _card(self) -> str:
-        return model_card(self.config, self.settings, self.corpus, self.history)
+        sha256 = self._corpus_sha256
+        return model_card(self.config, self.settings, self.corpus, sha256, self.history)
