@@ -108,7 +108,7 @@ def test_a_text_that_is_cut_off_is_split_as_far_as_it_goes(text: str, max_tokens
 @pytest.mark.parametrize(
     ("text", "reasoning", "content", "trouble"),
     [
-        ("", None, "", None),
+        ("", None, "", "it said nothing"),
         ("b", None, "b", None),
         ("<think>a</think>b", "a", "b", None),
         ("<think></think>b", "", "b", None),

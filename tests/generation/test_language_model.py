@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 import anexa
 from anexa.errors import AnexaError, UsageError
 from anexa.generation import LanguageModel, Sampler
+from anexa.model.chat import ASSISTANT, END_THINK, THINK, USER
 from anexa.model.folder import TEMPERATURE, Model, create_folder
+from anexa.model.tokenizer import BOUNDARY
 from tests.cli.process import anexa as anexa_command
 from tests.generation.models import config_of, letters, weights_of
 from tests.generation.parrot import DIRECT, KNOWN
@@ -200,3 +203,38 @@ def test_a_question_that_cannot_be_read_is_refused(unknown: str, parrot: Path) -
         with pytest.raises(AnexaError) as error:
             refused(messages)
         assert str(error.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("messages", "words"),
+    [
+        ([], "a conversation ends with what the user says, and this one does not"),
+        ([*QUESTION, {"role": "assistant", "content": "a"}], "ends with what the user says"),
+        ([{"role": "user"}], "message 1 needs a role and a content, both of them text"),
+        ([{"content": "riddle"}], "message 1 needs a role and a content"),
+        ([{"role": "user", "content": None}], "message 1 needs a role and a content"),
+        (
+            [{"role": "judge", "content": "a"}],
+            "the roles are user, assistant and system, not judge",
+        ),
+        *(
+            ([*QUESTION, {"role": role, "content": f"a{mark}b"}], f"message 2 has {mark} in it")
+            for role in ("user", "system")
+            for mark in (USER, ASSISTANT, THINK, END_THINK, BOUNDARY)
+        ),
+    ],
+)
+def test_what_is_no_conversation(messages: list[dict[str, str]], words: str, parrot: Path) -> None:
+    model = anexa.load(parrot, engine="numpy")
+    with pytest.raises(AnexaError, match=re.escape(words)):
+        model.chat(messages)
+
+
+def test_an_assistant_may_be_quoted_with_its_thoughts(parrot: Path) -> None:
+    turns = [
+        *QUESTION,
+        {"role": "assistant", "content": f"{THINK}x{END_THINK}y"},
+        *QUESTION,
+    ]
+    prompt = anexa.load(parrot, engine="numpy").prompt(turns)
+    assert prompt == f"{USER}riddle{ASSISTANT}y{BOUNDARY}{USER}riddle{ASSISTANT}"

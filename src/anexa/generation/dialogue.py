@@ -53,7 +53,9 @@ class Answer:
             )
         if not self.closed:
             return "the thought never ended, and so there is no answer"
-        return "it began to think again" if self.thoughts > 1 else None
+        if self.thoughts > 1:
+            return "it began to think again"
+        return None if self.content or self.finish_reason is None else "it said nothing"
 
     def finish(self) -> Answer:
         """Have all of it written."""

@@ -14,6 +14,7 @@ from anexa.generation.sampling import Sampler, Sampling
 from anexa.generation.text import Completion
 from anexa.model.chat import Message, render
 from anexa.model.folder import Model, load_model
+from anexa.model.tokenizer import BOUNDARY
 
 BUNDLED = Path(str(importlib.resources.files("anexa") / "bundled"))
 
@@ -26,6 +27,7 @@ class LanguageModel:
 
     Attributes:
         name: of its folder.
+        folder: where it is; None: the model that comes along.
         engine: what computes it.
         tokenizer: text to tokens.
         chat_template: of a model that answers in turns; None of another.
@@ -33,8 +35,8 @@ class LanguageModel:
         max_new_tokens: for so many a conversation should leave room.
     """
 
-    def __init__(self, name: str, model: Model, engine: Engine) -> None:
-        self.name, self.engine = name, engine
+    def __init__(self, name: str, model: Model, engine: Engine, folder: Path | None = None) -> None:
+        self.name, self.engine, self.folder = name, engine, folder
         self.tokenizer = model.tokenizer
         self.chat_template = model.chat_template
         self.temperature = model.temperature
@@ -51,7 +53,7 @@ class LanguageModel:
         """
         model = load_model(BUNDLED if folder is None else folder)
         name = "anexa" if folder is None else folder.resolve().name
-        return cls(name, model, open_engine(engine, model.config, model.weights))
+        return cls(name, model, open_engine(engine, model.config, model.weights), folder)
 
     def generate(self, prompt: str = "", *, max_tokens: int = 200, **settings: Any) -> str:
         """The text that continues a prompt, without it.
@@ -114,9 +116,7 @@ class LanguageModel:
         stop: Sequence[str] = (),
     ) -> Answer:
         """The same, not yet written: iterate over it."""
-        if self.chat_template is None:
-            raise AnexaError(f"{self.name} continues texts, and does not answer: use generate")
-        prompt = render(self.chat_template, messages, thinking=thinking)
+        prompt = self.prompt(messages, thinking=thinking)
         if max_tokens is None:
             length = len(self.tokenizer.encode_prompt(prompt))
             max_tokens = max(1, self.engine.config.block_size - length)
@@ -132,8 +132,30 @@ class LanguageModel:
         Raises:
             AnexaError: the model cannot read it.
         """
-        assert self.chat_template is not None
-        return len(self.tokenizer.encode_prompt(render(self.chat_template, messages)))
+        return len(self.tokenizer.encode_prompt(self.prompt(messages)))
+
+    def prompt(self, messages: Sequence[Message], *, thinking: bool = True) -> str:
+        """A conversation as a text that the next answer goes on from.
+
+        Raises:
+            AnexaError: the model does not answer in turns, or these are none: there is none, the
+                last one is the assistant's, or one has a mark in it that would be read as a turn.
+        """
+        if self.chat_template is None:
+            raise AnexaError(f"{self.name} continues texts, and does not answer: use generate")
+        for number, message in enumerate(messages, 1):
+            if not all(isinstance(message.get(key), str) for key in ("role", "content")):
+                raise AnexaError(f"message {number} needs a role and a content, both of them text")
+            if message["role"] == "assistant":
+                continue
+            for mark in self.tokenizer.marks:
+                if mark in self.chat_template + BOUNDARY and mark in message["content"]:
+                    raise AnexaError(
+                        f"message {number} has {mark} in it, which marks who speaks: leave it out"
+                    )
+        if not messages or messages[-1]["role"] == "assistant":
+            raise AnexaError("a conversation ends with what the user says, and this one does not")
+        return render(self.chat_template, messages, thinking=thinking)
 
     def sampling(self, temperature: float | None = None, **settings: Any) -> Sampling:
         """Those settings; without a temperature, with the model's own."""

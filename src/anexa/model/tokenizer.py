@@ -130,6 +130,12 @@ class Tokenizer:
         number: int | None = self._backend.token_to_id(symbol)
         return number
 
+    @cached_property
+    def marks(self) -> tuple[str, ...]:
+        """What is one token wherever it stands in a text, and so not text: `<think>`, say."""
+        added: dict[int, AddedToken] = self._backend.get_added_tokens_decoder()
+        return tuple(token.content for token in added.values())
+
     def encode(self, text: str) -> list[int]:
         """The ids of a text, and nothing else."""
         ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids

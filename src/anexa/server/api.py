@@ -17,7 +17,6 @@ from starlette.types import Receive, Scope, Send
 
 from anexa.errors import AnexaError
 from anexa.generation import LanguageModel, Sampler, Sampling, Writing
-from anexa.model.chat import render
 from anexa.server import responses
 from anexa.server.jobs import Job, News, TokenLogprob, Worker
 from anexa.server.limits import MOST_TEXTS
@@ -128,7 +127,7 @@ async def chat_completions(request: Request, asked: ChatRequest) -> Response:
     if asked.top_logprobs and not asked.logprobs:
         raise RequestError("top_logprobs needs logprobs to be true", "top_logprobs")
     messages = [{"role": _role(one.role), "content": one.text} for one in asked.messages]
-    prompt = render(model.chat_template, messages, thinking=asked.thinking)
+    prompt = model.prompt(messages, thinking=asked.thinking)
     block_size = model.engine.config.block_size
     room = max(1, block_size - len(model.tokenizer.encode_prompt(prompt)))
     most = min(asked.max_completion_tokens or asked.max_tokens or room, room)
