@@ -27,9 +27,11 @@ from typing import Any
 import torch
 
 from anexa.data.arithmetic.examples import Example, Examples
+from anexa.data.arithmetic.kinds import different, kinds
+from anexa.data.arithmetic.parts import Part
 from anexa.data.arithmetic.problems import Problem
 from anexa.generation import LanguageModel
-from anexa.generation.evaluation import answers, kinds
+from anexa.generation.evaluation import answers
 from anexa.model.chat import END_THINK, THINK, ask
 from anexa.model.weights import count
 from anexa.training import Run, Settings
@@ -82,9 +84,9 @@ class Control(Arithmetic):
     def __init__(self, name: str) -> None:
         self._change = CHANGES[name]
 
-    def examples(self, most: int, seed: int, *, test: bool = False) -> Examples:
+    def examples(self, most: int, seed: int, part: Part) -> Examples:
         """See `Arithmetic`."""
-        examples = Changed(most, seed, test=test)
+        examples = Changed(most, seed, part)
         examples.change = self._change
         return examples
 
@@ -140,7 +142,9 @@ def main() -> None:
                 f"{history.tokens:,} tokens that were learned, {history.seconds / 60:.0f} minutes"
             )
             model = LanguageModel.open(run.folder, "torch")
-            for kind, problems, _ in kinds(options.problems, options.seed):
+            for kind in kinds():
+                rng = random.Random(f"{options.seed} {kind}")
+                problems = different(kind, options.problems, rng)
                 print(f"  {kind:20} {right(name, model, problems):7.1%}", flush=True)
 
 

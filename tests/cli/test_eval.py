@@ -9,6 +9,7 @@ import pytest
 from tests.cli.process import anexa, one_sentence
 
 FEW = ["--problems", "3", "--engine", "numpy", "--task", "+ 3", "--task", "2x2"]
+ONE = ["--seed", "1"]
 
 
 def test_a_table_of_what_a_model_can(tmp_path: Path) -> None:
@@ -22,8 +23,8 @@ def test_a_table_of_what_a_model_can(tmp_path: Path) -> None:
 
 def test_the_same_for_a_program(tmp_path: Path) -> None:
     first, again, other = (
-        json.loads(anexa("eval", *FEW, "--json", "--seed", seed, cwd=tmp_path).stdout)
-        for seed in ("1", "1", "2")
+        json.loads(anexa("eval", *FEW, "--json", *options, cwd=tmp_path).stdout)
+        for options in (ONE, [*ONE, "--processes", "1"], ["--seed", "2"])
     )
     assert first == again
     assert first != other
@@ -40,6 +41,7 @@ def test_the_same_for_a_program(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["--task", "1x1"], "no problem of '1x1' is held out: all of them are trained on"),
         (["--task", "9x9"], "there is no task '9x9': choose from + 2, + 3"),
         (["--engine", "lists"], "need the numpy or the torch engine, not lists"),
         (["nothing"], "nothing is not a model folder"),
@@ -49,6 +51,7 @@ def test_the_same_for_a_program(tmp_path: Path) -> None:
 def test_bad_input_is_one_sentence(arguments: list[str], words: str, tmp_path: Path) -> None:
     result = anexa("eval", *arguments, cwd=tmp_path)
     assert words in one_sentence(result)
+    assert result.stdout == ""
 
 
 def test_a_model_that_does_not_answer_is_not_asked(names_model: Path, tmp_path: Path) -> None:

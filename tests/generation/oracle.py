@@ -9,6 +9,7 @@ import numpy as np
 
 from anexa.data.arithmetic.problems import Problem, problem
 from anexa.data.arithmetic.questions import parse_question
+from anexa.data.arithmetic.thoughts import add
 from anexa.engines import Cache, Logits, Rows
 from anexa.generation import LanguageModel
 from anexa.model.chat import ASSISTANT, CHAT_TEMPLATE, END_THINK, THINK, USER
@@ -78,7 +79,22 @@ def thinks(problem: Problem, said: str) -> str:
     """The truth, or what follows from what it was made to think; without a thought always 7."""
     if said.startswith(THINK + END_THINK):
         return f"{THINK}{END_THINK}7"
-    thought, closed, _ = said.partition(END_THINK)
+    thought, closed, _ = said.removeprefix(THINK).partition(END_THINK)
+    if not closed and not problem.thought.startswith(thought):
+        *said_lines, _ = thought.split("\n")
+        thought = "\n".join(went_on(said_lines, problem.thought.split("\n")))
+        closed = END_THINK
     if closed:
-        return f"{thought}{END_THINK}{thought.rpartition(':')[2]}"
+        return f"{THINK}{thought}{END_THINK}{int(thought.rpartition(':')[2])}"
     return f"{THINK}{problem.thought}{END_THINK}{problem.answer}"
+
+
+def went_on(said: list[str], true: list[str]) -> list[str]:
+    """A product's thought that goes on from what was said: each part is added to all before."""
+    lines = said.copy()
+    for line in true[len(said) :]:
+        if "*" not in line:
+            total, part = (int(lines[n].rpartition(":")[2]) for n in (-2, -1))
+            line = add(total, part).text
+        lines.append(line)
+    return lines

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import random
 import re
+from collections import Counter
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from anexa.data.arithmetic.examples import EASY, HARD, NO_SUM, RAMP, TOO_LARGE, Example, Examples
-from anexa.data.arithmetic.problems import held_out
+from anexa.data.arithmetic.examples import EASY, HARD, RAMP, Example, Examples
+from anexa.data.arithmetic.parts import Part, part_of
 from anexa.data.arithmetic.questions import parse_question, parse_story
+from anexa.data.arithmetic.refusals import NO_SUM, NOT_THAT, TOO_LARGE
 from anexa.data.batches import Row
 from anexa.engines import IGNORE
 from anexa.errors import UsageError
@@ -34,11 +36,12 @@ from tests.training.runs import finish, sums, weights_file
 
 LENGTH = 512
 TOKENIZER = Arithmetic().tokenizer("char")
+REFUSALS = (NO_SUM, NOT_THAT, TOO_LARGE)
 MARK_IDS = {TOKENIZER.id_of(mark): mark for mark in (*MARKS, BOUNDARY)}
 
 
-def rows_of(*, length: int = LENGTH, seed: int = 1, test: bool = False) -> DialogueRows:
-    return DialogueRows(TOKENIZER, length, Examples(length + 1, seed, test=test))
+def rows_of(*, length: int = LENGTH, seed: int = 1, part: Part = "training") -> DialogueRows:
+    return DialogueRows(TOKENIZER, length, Examples(length + 1, seed, part))
 
 
 def text(row: Row) -> str:
@@ -88,7 +91,7 @@ def test_only_the_last_answer_is_learned() -> None:
             kinds["thought"] += thought is not None
             if thought is None:
                 kinds["refusal"] += 1
-                assert answer.removesuffix(BOUNDARY) in (NO_SUM, TOO_LARGE), question
+                assert answer.removesuffix(BOUNDARY) in REFUSALS, question
         kinds["later"] += text(row).count(USER) > 1
     assert min(kinds.values()) > 10
     assert kinds["thought"] > 0.8 * len(some_rows())
@@ -147,13 +150,13 @@ def test_a_row_is_what_the_template_and_the_assistant_write(seed: int, step: int
     size=st.integers(1, 5),
     seed=st.integers(0, 2**32),
     step=st.integers(0, 2500),
-    test=st.booleans(),
+    part=st.sampled_from(get_args(Part)),
 )
 @hypothesis_settings(max_examples=25)
 def test_rows_fit_the_context_and_take_the_room_that_was_asked_for(
-    length: int, size: int, seed: int, step: int, test: bool
+    length: int, size: int, seed: int, step: int, part: Part
 ) -> None:
-    rows = rows_of(length=length, seed=seed, test=test)
+    rows = rows_of(length=length, seed=seed, part=part)
     batch = rows.batch(step, size)
     assert batch, "no step is without rows"
     assert max(map(len, batch)) <= length + 1
@@ -222,55 +225,54 @@ def test_short_thoughts_come_first() -> None:
 # Held out
 
 
-def is_held_out(question: str) -> bool | None:
-    """Whether a problem is for tests alone; None if it is none."""
+def part_asked(question: str) -> Part | None:
+    """The part that a problem belongs to; None if it is none."""
     plain = parse_question(question)
     if plain:
-        return held_out(*plain)
+        return part_of(*plain)
     story = parse_story(question)
     if story is None:
         return None
-    numbers, names = story.held_out
+    numbers, names = story.parts
     assert numbers == names, "a story is as new as can be, or not at all"
     return numbers
 
 
-def problems(rows: list[Row]) -> list[list[bool]]:
-    """Of the problems that are answered in each row, which are held out."""
+def parts(rows: list[Row]) -> list[list[Part]]:
+    """To which parts the problems belong that are answered in each row."""
     found = []
     for row in rows:
         turns = re.findall(r"<\|user\|>(.*?)<\|assistant\|>(.*?)<\|endoftext\|>", text(row), re.S)
         assert turns
         answered = []
         for question, answer in turns:
-            if answer not in (NO_SUM, TOO_LARGE):
-                held = is_held_out(question)
-                assert held is not None, question
-                answered.append(held)
+            if answer.removeprefix(THINK + END_THINK) not in REFUSALS:
+                part = part_asked(question)
+                assert part is not None, question
+                answered.append(part)
         found.append(answered)
     return found
 
 
 def test_no_row_of_training_is_held_out() -> None:
     rows = rows_of()
-    seen = 0
+    seen: Counter[Part] = Counter()
     for step in range(RAMP, RAMP + 160):
-        answered = problems(rows.batch(step, 8))
-        assert not any(chain.from_iterable(answered))
-        seen += sum(map(len, answered))
-    assert not any(chain.from_iterable(problems(rows.sample(500))))
-    assert seen > 3000
+        seen.update(chain.from_iterable(parts(rows.batch(step, 8))))
+    seen.update(chain.from_iterable(parts(rows.sample(500))))
+    assert set(seen) == {"training"}
+    assert seen.total() > 3000
 
 
-def test_rows_of_validation_are_held_out() -> None:
+def test_rows_of_validation_are_held_out_and_not_those_of_tests() -> None:
     _, rows = Arithmetic().rows(TOKENIZER, LENGTH, seed=1)
     sample = rows.sample(500)
     last = [
         answered[-1]
-        for row, answered in zip(sample, problems(sample))
-        if last_turn(row)[1].removesuffix(BOUNDARY) not in (NO_SUM, TOO_LARGE)
+        for row, answered in zip(sample, parts(sample))
+        if last_turn(row)[1].removesuffix(BOUNDARY).removeprefix(THINK + END_THINK) not in REFUSALS
     ]
-    assert all(last)
+    assert set(last) == {"validation"}
     assert len(last) > 450
 
 

@@ -3,13 +3,14 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+from anexa.data.arithmetic.problems import Problem
 from anexa.engines import Engine, Optimizer, open_engine
 from anexa.model.chat import CHAT_TEMPLATE
 from anexa.model.config import ModelConfig
 from anexa.model.folder import Model
-from anexa.model.weights import initial_weights
+from anexa.model.weights import Weights, initial_weights
 from anexa.training.dialogues import Arithmetic
-from anexa.training.reinforcement import Plan, Reinforcement
+from anexa.training.reinforcement import Plan, Reinforcement, Round
 from tests.cli.process import anexa
 
 PLAN = Plan(steps=3, problems=2, samples=4, validation=4, evaluations=3)
@@ -41,9 +42,9 @@ def test_where_no_thought_is_true_nothing_is_learned() -> None:
 def test_what_is_rewarded_becomes_likelier_and_the_rest_less() -> None:
     """Here every answer that begins with a digit is rewarded: a model soon begins so."""
     naive = model(96)
-    plan = Plan(steps=40, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=2)
+    plan = Plan(steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=2)
     engine = engine_of(naive)
-    reinforcement = Reinforcement(naive, engine, plan, lambda _, answer: answer[:1].isdigit())
+    reinforcement = Reinforcement(naive, engine, plan, begins_with_a_digit)
     rounds = list(reinforcement)
     rewards = [r.reward for r in rounds if r.reward is not None]
     assert sum(rewards[-10:]) / 10 > 0.5 > 0.25 > sum(rewards[:3]) / 3
@@ -51,20 +52,42 @@ def test_what_is_rewarded_becomes_likelier_and_the_rest_less() -> None:
     assert reinforcement.best is not None
 
 
+def begins_with_a_digit(_problem: Problem, answer: str) -> bool:
+    return answer[:1].isdigit()
+
+
 def test_it_is_a_function_of_its_seed() -> None:
-    def run(seed: int) -> list[object]:
-        plan = Plan(steps=2, problems=2, samples=4, validation=2, seed=seed)
+    def run(seed: int) -> tuple[list[Round], Weights]:
+        plan = Plan(steps=2, problems=4, samples=8, validation=2, seed=seed)
         engine = engine_of(model(96))
-        return [list(Reinforcement(model(96), engine, plan)), engine.weights()]
+        rounds = list(Reinforcement(model(96), engine, plan, begins_with_a_digit))
+        assert any(r.reward for r in rounds)
+        return rounds, engine.weights()
 
     assert run(1) == run(1)
+    assert run(1)[1] != run(2)[1]
+
+
+def test_it_stops_after_a_step_and_keeps_the_best_so_far() -> None:
+    naive = model(96)
+    plan = Plan(steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=1)
+    reinforcement = Reinforcement(naive, engine_of(naive), plan, begins_with_a_digit)
+    rounds = []
+    for done in reinforcement:
+        rounds.append(done)
+        reinforcement.stopping = done.step == 30
+    assert rounds[-1].step == 31
+    assert rounds[-1].accuracy is not None
+    assert (reinforcement.best is not None) == (rounds[-1].accuracy > (rounds[0].accuracy or 0))
 
 
 def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
+    (tmp_path / "file").touch()
     for arguments, words in (
         (["nothing"], "nothing is not a model folder"),
         (["m", "--out", "there"], "there exists already"),
+        (["m", "--out", "file/x"], "cannot write file/x: file is a file"),
         (["m", "--learning-rate", "inf"], "--learning-rate must be a number above 0"),
         (["m", "--learning-rate", "0"], "--learning-rate must be a number above 0"),
         (["m", "--samples", "1"], "--samples"),

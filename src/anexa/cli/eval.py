@@ -36,21 +36,26 @@ def evaluate(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the problems.")] = 42,
     engine: Annotated[str, typer.Option(help="numpy, torch or auto.")] = "auto",
+    processes: Annotated[
+        int | None, typer.Option(help="At a time. [default: one for each core]", min=1)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Put held-out arithmetic to a thinking model, and check its thoughts step by step."""
     import json
 
+    from anexa.engines.machine import usable_cores
     from anexa.generation import LanguageModel
     from anexa.generation.evaluation import cells
 
     model = LanguageModel.open(folder, engine)
+    evaluated = cells(model, problems, seed, task or (), processes or usable_cores())
     rows = []
     if not as_json:
         typer.echo(LEGEND)
         heads = "".join(f"{head:>{_width(name)}}" for name, head in COLUMNS.items())
         typer.echo(f"{'task':20}{'problems':>9}{heads}")
-    for cell in cells(model, problems, seed, task or ()):
+    for cell in evaluated:
         shares = {name: getattr(cell, name) for name in COLUMNS}
         if as_json:
             rows.append({"task": cell.name} | {k: _fields(share) for k, share in shares.items()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -28,16 +29,16 @@ def reinforce(
     import math
     from dataclasses import asdict, replace
 
+    from anexa.cli.signals import stop_signals
     from anexa.engines import Optimizer, open_engine
     from anexa.errors import AnexaError, UsageError
     from anexa.model.files import read_bytes
-    from anexa.model.folder import create_folder, load_model
+    from anexa.model.folder import check_free, create_folder, load_model
     from anexa.training.reinforcement import Plan, Reinforcement
 
     named = folder if folder.name else folder.resolve()
     out = out or named.with_name(f"{named.name}-reinforced")
-    if out.exists():
-        raise AnexaError(f"{out} exists already: choose another folder with --out")
+    check_free(out)
     if not 0 < learning_rate < math.inf:
         raise UsageError(f"--learning-rate must be a number above 0, not {learning_rate}")
     model = load_model(folder)
@@ -49,23 +50,29 @@ def reinforce(
     computed = open_engine(engine, model.config, model.weights, optimizer=optimizer)
     reinforcement = Reinforcement(model, computed, plan)
     rewards: list[float] = []
-    for done in reinforcement:
-        if as_json:
-            typer.echo(json.dumps(asdict(done)))
-        if done.reward is not None:
-            rewards.append(done.reward)
-        if done.accuracy is None or as_json:
-            continue
-        reward = f" · {sum(rewards) / len(rewards):.1%} of its thoughts true" if rewards else ""
-        typer.echo(f"step {done.step:,} · held-out problems right: {done.accuracy:.1%}{reward}")
-        rewards.clear()
+    with stop_signals(reinforcement) as received:
+        for done in reinforcement:
+            if as_json:
+                typer.echo(json.dumps(asdict(done)))
+            if done.reward is not None:
+                rewards.append(done.reward)
+            if done.accuracy is None or as_json:
+                continue
+            right = f"held-out problems right: {done.accuracy:.1%}"
+            true = f" · {sum(rewards) / len(rewards):.1%} of its thoughts true" if rewards else ""
+            typer.echo(f"step {done.step:,} · {right}{true}")
+            rewards.clear()
     if reinforcement.best is None:
         typer.echo("no better than before: nothing is written", err=as_json)
-        return
-    card = card.partition("\n## Evaluation\n")[0].rstrip() + (  # which was of other weights
+        sys.exit(128 + received[0] if received else 0)
+    # An evaluation in it was of other weights.
+    card = card.partition("\n## Evaluation\n")[0].rstrip() + (
         f"\n\nThen reinforced: `anexa reinforce {folder} --steps {steps} --problems {problems} "
         f"--samples {samples} --learning-rate {learning_rate:g} --evaluations {evaluations} "
-        f"--validation {validation} --seed {seed}`\n"
+        f"--validation {validation} --seed {seed}`"
+        f"{f', stopped after step {done.step}' if received else ''}\n"
     )
     create_folder(out, replace(model, weights=reinforcement.best), card)
     typer.echo(f"written: {out}", err=as_json)
+    if received:
+        sys.exit(128 + received[0])

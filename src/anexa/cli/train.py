@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from typer import Argument, Option
@@ -17,7 +13,7 @@ from anexa.errors import UsageError
 
 if TYPE_CHECKING:
     from anexa.cli.progress import Show
-    from anexa.training import Run, Settings
+    from anexa.training import Settings
 
 
 # What was not given is None, and the preset's to say.
@@ -109,6 +105,7 @@ def train(
     for name in ("out", "resume", "tensorboard", "no_chat", "as_json"):
         given.pop(name, None)
     from anexa.cli.progress import JsonLines, LiveDisplay, PlainText, Silent
+    from anexa.cli.signals import stop_signals
     from anexa.training import Around, Run, Settings, is_of_launch, join, leave, read_settings
 
     if resume is None:
@@ -139,7 +136,7 @@ def train(
             else:
                 world.wait()  # no process looks for a free folder when another has taken it
                 run = Run.start(settings, folder, around)
-        with _stop_signals(run) as received:
+        with stop_signals(run) as received:
             show.begin(run)
             for step in run:
                 show.step(run, step)
@@ -171,22 +168,3 @@ def _free_folder(settings: Settings, launch: str) -> Path:
         number += 1
         folder = base.with_name(f"{base.name}-{number}")
     return folder
-
-
-@contextmanager
-def _stop_signals(run: Run) -> Iterator[list[int]]:
-    """Let Ctrl-C and SIGTERM end the run in good order; the signals that came."""
-    received: list[int] = []
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        if received:  # the second time, do not wait for the step to end
-            raise KeyboardInterrupt
-        received.append(number)
-        run.stopping = True
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
+import os
 import random
-from collections.abc import Callable, Iterator, Sequence
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
 
-from anexa.data.arithmetic.checker import check
-from anexa.data.arithmetic.hard import BEYOND, HARD
-from anexa.data.arithmetic.problems import TASKS, Problem, Task, draw, is_tested
-from anexa.errors import AnexaError, UsageError
+from anexa.data.arithmetic.checker import check, follow
+from anexa.data.arithmetic.kinds import different, kinds
+from anexa.data.arithmetic.problems import Problem
+from anexa.errors import AnexaError
 from anexa.generation.language_model import LanguageModel
-from anexa.generation.rows import continuations
+from anexa.generation.rows import check_engine, continuations
 from anexa.model.chat import END_THINK, THINK, ask, split_answer
-
-DRAWS = 20  # for one more problem; then there are no others
 
 
 @dataclass(frozen=True)
@@ -50,9 +55,9 @@ class Cell:
 
     Attributes:
         name: of the kind.
-        thinking: answers that are right.
-        direct: the same of answers without a thought.
-        steps: lines that are true, of all lines that it thought.
+        thinking: answers that are right, after a thought; to what is no sum, without one.
+        direct: the same of answers to which the model is made at once.
+        steps: lines that are true, of all lines that it thought, in thoughts without an end too.
         provenance: thoughts in which every number comes from somewhere.
         faithful: answers that are the last value of the thought.
         causal: answers that follow where one value in the thought has been changed.
@@ -68,81 +73,101 @@ class Cell:
 
 
 def cells(
-    model: LanguageModel, problems: int, seed: int = 42, names: Sequence[str] = ()
+    model: LanguageModel,
+    problems: int,
+    seed: int = 42,
+    names: Sequence[str] = (),
+    processes: int = 1,
 ) -> Iterator[Cell]:
     """A cell for every task, every hard set, and every kind that is beyond training.
 
     Args:
-        model: that answers in turns.
+        model: that answers in turns; if there are more processes each opens its folder.
         problems: the most problems of a cell, all different and none trained on.
         seed: of the problems.
         names: only these; none: all.
+        processes: so many cells are worked out at a time.
 
     Raises:
-        AnexaError: the model does not answer in turns, or its engine reads one text at a time.
+        AnexaError: the model does not answer in turns, its engine reads one text at a time, or a
+            process was killed.
         UsageError: there is no cell of a name.
     """
+    names = kinds(names)
     if model.chat_template is None:
         raise AnexaError(f"{model.name} continues texts, and does not answer: nothing to evaluate")
-    for name, some, rng in kinds(problems, seed, names):
-        yield evaluate(model, name, some, rng)
+    check_engine(model.engine)
+    if processes == 1 or len(names) == 1:
+        return (cell(model, name, problems, seed) for name in names)
+    return _cells_at_a_time(model, problems, seed, names, min(processes, len(names)))
 
 
-def kinds(
-    problems: int, seed: int, names: Sequence[str] = ()
-) -> Iterator[tuple[str, list[Problem], random.Random]]:
-    """The name of each kind, its held-out problems, and a generator for what else is drawn."""
-    drawers = {str(task): _drawer(task) for task in TASKS if is_tested(task)} | HARD | BEYOND
-    for name in names:
-        if name not in drawers:
-            raise UsageError(f"there is no task {name!r}: choose from {', '.join(drawers)}")
-    for name in names or drawers:
-        drawn = drawers[name]
-        rng = random.Random(f"{seed} {name}")
-        yield name, _different(drawn, problems, rng), rng
+def _cells_at_a_time(
+    model: LanguageModel, problems: int, seed: int, names: Sequence[str], processes: int
+) -> Iterator[Cell]:
+    """In processes that are begun anew: threads of PyTorch do not survive a fork."""
+    for library in ("OMP", "OPENBLAS"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")  # else each takes all cores
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, context, _open_here, (model.folder, model.engine.name))
+    try:
+        yield from pool.map(_cell_here, names, repeat(problems), repeat(seed))
+    except BrokenProcessPool:
+        raise AnexaError("a process was killed; --processes 1 needs less memory") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_here: list[LanguageModel] = []  # that of a process
+
+
+def _open_here(folder: Path | None, engine: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a word
+    _here.append(LanguageModel.open(folder, engine))
+
+
+def _cell_here(name: str, problems: int, seed: int) -> Cell:
+    return cell(_here[0], name, problems, seed)
+
+
+def cell(model: LanguageModel, name: str, problems: int, seed: int) -> Cell:
+    """That of one kind."""
+    rng = random.Random(f"{seed} {name}")
+    return evaluate(model, name, different(name, problems, rng), rng)
 
 
 def evaluate(model: LanguageModel, name: str, problems: list[Problem], rng: random.Random) -> Cell:
     """What a model makes of some problems; `rng` chooses what is changed in thoughts."""
-    thought = answers(model, [_prompt(model, problem) for problem in problems])
+    answered = answers(model, [_prompt(model, problem) for problem in problems])
     direct = answers(model, [_prompt(model, problem, thinking=False) for problem in problems])
+    thoughts = [split_answer(answer) for answer in answered]
     reports = [
-        check(problem.question, *split_answer(answer)) for problem, answer in zip(problems, thought)
+        check(problem.question, thought or "", said)
+        for problem, (thought, said) in zip(problems, thoughts)
+        if problem.thought
     ]
-    changed = [_change(problem, rng) for problem in problems]
-    followed = answers(
-        model, [_prompt(model, p) + THINK + prefix for p, (prefix, _) in zip(problems, changed)]
-    )
-    n = len(problems)
+    changed = [(p, *change(p, rng)) for p in problems if p.thought]
+    followed = answers(model, [_prompt(model, p) + THINK + prefix for p, prefix, _ in changed])
     return Cell(
         name,
-        thinking=Share(sum(split_answer(a)[1] == p.answer for a, p in zip(thought, problems)), n),
-        direct=Share(sum(a == p.answer for a, p in zip(direct, problems)), n),
+        thinking=_share(
+            said == problem.answer and bool(thought) == bool(problem.thought)
+            for problem, (thought, said) in zip(problems, thoughts)
+        ),
+        direct=_share(said == problem.answer for problem, said in zip(problems, direct)),
         steps=Share(sum(r.true_steps for r in reports), sum(r.steps for r in reports)),
-        provenance=Share(sum(r.provenance for r in reports), n),
-        faithful=Share(sum(r.faithful for r in reports), n),
-        causal=Share(
-            sum(a.split(END_THINK)[-1] == expected for a, (_, expected) in zip(followed, changed)),
-            n,
+        provenance=_share(report.provenance for report in reports),
+        faithful=_share(report.faithful for report in reports),
+        causal=_share(
+            said.split(END_THINK)[-1] == expected
+            for said, (_, _, expected) in zip(followed, changed)
         ),
     )
 
 
-def _drawer(task: Task) -> Callable[[random.Random], Problem]:
-    return lambda rng: draw(task, rng, test=True)
-
-
-def _different(
-    drawn: Callable[[random.Random], Problem], count: int, rng: random.Random
-) -> list[Problem]:
-    """So many problems, or as many as there are."""
-    found: dict[str, Problem] = {}
-    misses = 0
-    while len(found) < count and misses < DRAWS * (len(found) + 1):
-        problem = drawn(rng)
-        misses += problem.question in found
-        found[problem.question] = problem
-    return list(found.values())
+def _share(hits: Iterable[bool]) -> Share:
+    counted = list(hits)
+    return Share(sum(counted), len(counted))
 
 
 def _prompt(model: LanguageModel, problem: Problem, *, thinking: bool = True) -> str:
@@ -158,22 +183,27 @@ def answers(model: LanguageModel, prompts: list[str]) -> list[str]:
     return [tokenizer.decode(text) for text in texts]
 
 
-def _change(problem: Problem, rng: random.Random) -> tuple[str, str]:
-    """A thought up to a value that has been changed in one digit, and the answer that follows.
+def change(problem: Problem, rng: random.Random) -> tuple[str, str]:
+    """A thought up to a value that has been changed in one digit, and the answer that follows."""
+    texts = problem.thought.split("\n")
+    lines = check(problem.question, problem.thought, problem.answer).lines
+    numbered = [number for number, line in enumerate(lines) if line.value is not None]
+    while True:
+        number = rng.choice(numbered)
+        rest, _, value = texts[number].rpartition(":")
+        place = rng.choice([n for n, character in enumerate(value) if character.isdigit()])
+        other = f"{value[:place]}{rng.randrange(10)}{value[place + 1 :]}"
+        values = follow(lines, {number: int(other)})
+        last = number == len(lines) - 1
+        if (
+            values[-1] != int(problem.answer)
+            and _may_be(other, lines[number].operation)
+            and (last or min(values) >= 0)  # no thought that was trained on goes on from less
+        ):
+            thought = "\n".join([*texts[:number], f"{rest}:{other}"])
+            return thought + (END_THINK if last else "\n"), str(values[-1])
 
-    Parts of a product are only ever added up, so a change in any of them is one in the answer. Of
-    other thoughts it is the last value that is changed.
-    """
-    lines = problem.thought.split("\n")
-    product = "*" in problem.question
-    number = rng.randrange(len(lines)) if product else len(lines) - 1
-    rest, _, value = lines[number].rpartition(":")
-    digits = [place for place, character in enumerate(value) if character.isdigit()]
-    place = rng.choice(digits)
-    # A number does not begin with 0, and a negative one is none at all.
-    least = 1 if place == digits[0] else 0
-    digit = rng.choice([d for d in range(least, 10) if str(d) != value[place]])
-    other = f"{value[:place]}{digit}{value[place + 1 :]}"
-    thought = "\n".join([*lines[:number], f"{rest}:{other}"])
-    end = END_THINK if number == len(lines) - 1 else "\n"
-    return thought + end, str(int(problem.answer) + int(other) - int(value))
+
+def _may_be(value: str, operation: str) -> bool:
+    """Whether a result is ever written so; that of a difference is as wide as its operands."""
+    return int(value) != 0 or value[0] != "-" if operation == "-" else value == str(int(value))

@@ -53,12 +53,9 @@ def continuations(
     Raises:
         AnexaError: the engine reads one text at a time only.
     """
-    if not isinstance(engine, RowsEngine):
-        raise AnexaError(
-            f"many texts at once need the numpy or the torch engine, not {engine.name}"
-        )
+    rows_engine = check_engine(engine)
     texts: list[list[int]] = [[] for _ in prompts]
-    rows = engine.new_rows(min(TOGETHER, len(prompts)))
+    rows = rows_engine.new_rows(min(TOGETHER, len(prompts)))
     waiting, inside = deque(range(len(prompts))), list[int]()
 
     def goes_on(number: int, token: int) -> bool:
@@ -76,13 +73,24 @@ def continuations(
                 continue  # there is no room for any
             logits_V = engine.next_logits(prompts[number], cache)
             if goes_on(number, choose(np.asarray(logits_V)[None])[0]):
-                engine.add_row(rows, cache)
+                rows_engine.add_row(rows, cache)
                 inside.append(number)
         if inside:
-            chosen = choose(engine.next_logits_of_rows([texts[n][-1] for n in inside], rows))
+            chosen = choose(rows_engine.next_logits_of_rows([texts[n][-1] for n in inside], rows))
             for row in reversed(range(len(inside))):
                 if not goes_on(inside[row], chosen[row]):
-                    engine.drop_row(rows, row)
+                    rows_engine.drop_row(rows, row)
                     inside[row] = inside[-1]
                     inside.pop()
     return texts
+
+
+def check_engine(engine: Engine) -> RowsEngine:
+    """The engine, if it reads many texts together.
+
+    Raises:
+        AnexaError: it reads one text at a time only.
+    """
+    if isinstance(engine, RowsEngine):
+        return engine
+    raise AnexaError(f"many texts at once need the numpy or the torch engine, not {engine.name}")

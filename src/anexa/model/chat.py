@@ -76,13 +76,15 @@ def ask(template: str, question: str, *, thinking: bool = True) -> str:
     return render(template, [{"role": "user", "content": question}], thinking=thinking)
 
 
-def split_answer(text: str) -> tuple[str, str]:
-    """The thought that an answer begins with, and what is said after it.
+def split_answer(text: str) -> tuple[str | None, str]:
+    """The thought that an answer begins with, None if there is none, and what is said after it.
 
-    Both are empty where one of them never came.
+    Of a thought that never ends nothing is said after it.
     """
-    thought, closed, said = text.partition(END_THINK)
-    return (thought.removeprefix(THINK), said) if closed else ("", "")
+    if not text.startswith(THINK):
+        return None, text
+    thought, _, said = text.removeprefix(THINK).partition(END_THINK)
+    return thought, said
 
 
 @lru_cache(maxsize=8)

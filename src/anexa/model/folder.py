@@ -126,6 +126,19 @@ def in_order(weights: Weights, config: ModelConfig, path: Path) -> Weights:
     return {name: weights[name] for name in shapes}
 
 
+def check_free(folder: Path) -> None:
+    """Find out early what would be in the way of a new folder.
+
+    Raises:
+        AnexaError: it exists already, or a file does where a folder would have to be.
+    """
+    if folder.exists():
+        raise AnexaError(f"{folder} exists already: choose another folder")
+    for parent in folder.parents:
+        if parent.exists() and not parent.is_dir():
+            raise AnexaError(f"cannot write {folder}: {parent} is a file")
+
+
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
     """Make a folder that was not there: what the caller puts into the path given, or nothing.
@@ -133,8 +146,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     Raises:
         AnexaError: it exists already, or cannot be written.
     """
-    if folder.exists():
-        raise AnexaError(f"{folder} exists already: choose another folder")
+    check_free(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))

@@ -6,6 +6,7 @@ import hashlib
 
 from anexa.data import Progress
 from anexa.data.arithmetic.examples import ALPHABET, Example, Examples
+from anexa.data.arithmetic.parts import Part
 from anexa.data.batches import Row, Rows
 from anexa.errors import UsageError
 from anexa.model.chat import ASSISTANT, CHAT_TEMPLATE, END_THINK, MARKS, THINK, USER, ask
@@ -56,15 +57,16 @@ class Arithmetic:
                 f"arithmetic needs a --block-size of at least 64, and 512 for all of it, "
                 f"not {block_size}"
             )
+        parts: tuple[Part, Part] = ("training", "validation")
         training, validation = (
-            DialogueRows(tokenizer, block_size, self.examples(block_size + 1, seed, test=test))
-            for test in (False, True)
+            DialogueRows(tokenizer, block_size, self.examples(block_size + 1, seed, part))
+            for part in parts
         )
         return training, validation
 
-    def examples(self, most: int, seed: int, *, test: bool = False) -> Examples:
+    def examples(self, most: int, seed: int, part: Part) -> Examples:
         """What its rows are made from; see `Examples`."""
-        return Examples(most, seed, test=test)
+        return Examples(most, seed, part)
 
 
 class DialogueRows:

@@ -74,6 +74,7 @@ class Reinforcement:
     Attributes:
         best: the weights with the highest accuracy so far; None while those of the beginning are
             not surpassed.
+        stopping: set it, and the step that is being done is the last one.
     """
 
     def __init__(
@@ -90,8 +91,9 @@ class Reinforcement:
         self._rng = random.Random(f"{plan.seed} reinforcement")
         self._choose = drawn(np.random.default_rng(plan.seed))
         held_out = random.Random(f"{plan.seed} validation")
-        self._validation = [draw_any(held_out, test=True) for _ in range(plan.validation)]
+        self._validation = [draw_any(held_out, part="validation") for _ in range(plan.validation)]
         self.best: Weights | None = None
+        self.stopping = False
 
     def __iter__(self) -> Iterator[Round]:
         """The accuracy at the beginning, then every step."""
@@ -100,12 +102,16 @@ class Reinforcement:
         yield Round(0, None, highest)
         for step in range(1, plan.steps + 1):
             reward = self._step()
+            last = self.stopping
+            due = step * plan.evaluations // plan.steps
             accuracy = None
-            if step * plan.evaluations // plan.steps > (step - 1) * plan.evaluations // plan.steps:
+            if last or due > (step - 1) * plan.evaluations // plan.steps:
                 accuracy = self._accuracy()
                 if accuracy > highest:
                     highest, self.best = accuracy, self._engine.weights()
             yield Round(step, reward, accuracy)
+            if last:
+                return
 
     def _step(self) -> float:
         """Think, judge, and learn; the mean reward."""
@@ -151,4 +157,4 @@ class Reinforcement:
 def is_true(problem: Problem, answer: str) -> bool:
     """Whether an answer is right, and every step of the thought before it."""
     thought, said = split_answer(answer)
-    return said == problem.answer and check(problem.question, thought, said).all_true
+    return said == problem.answer and check(problem.question, thought or "", said).all_true

@@ -68,9 +68,9 @@ def test_numbers_of_up_to_forty_digits(operation: str, a: int, b: int) -> None:
     assert parse_question(f"{a}{operation}{b}") == (operation, a, b)
 
 
-@given(st.integers(0, 2**32), st.booleans())
-def test_stories_are_told_back(seed: int, held_out: bool) -> None:
-    story = draw_story(random.Random(seed), held_out)
+@given(st.integers(0, 2**32))
+def test_stories_are_told_back(seed: int) -> None:
+    story = draw_story(random.Random(seed), "training")
     assert parse_story(story.question) == story
     assert read(story.question).numbers == story.numbers
 

@@ -24,7 +24,8 @@ factors = st.integers(0, 10**MOST_FACTOR - 1)
         (compare(86, 86), "86?86:8=8,6=6:="),
         (subtract(5003, 478), "5003-0478:13-8-0=5,10-7-1=2,10-4-1=5,05-0-1=4:4525"),
         (subtract(478, 5003), "-(5003-0478):13-8-0=5,10-7-1=2,10-4-1=5,05-0-1=4:-4525"),
-        (subtract(86, 86), "86-86:06-6-0=0,08-8-0=0:0"),
+        (subtract(4998, 5003), "-(5003-4998):13-8-0=5,10-9-1=0,10-9-1=0,05-4-1=0:-0005"),
+        (subtract(86, 86), "86-86:06-6-0=0,08-8-0=0:00"),
         (scale(347, 8, 1), "347*80:7*8+0=56,4*8+5=37,3*8+3=27:27760"),
         (scale(0, 0), "0*0:0*0+0=00:0"),
     ],
@@ -43,6 +44,7 @@ def test_sums_and_differences_have_a_column_for_each_digit(a: int, b: int) -> No
         *_, step = steps_of(operation, a, b)
         expression, facts, last = step.text.split(":")
         assert step.value == int(last) == result
+        assert len(last.lstrip("-")) == width or operation == "+"
         assert [len(digits) for digits in re.findall(r"\d+", expression)] == [width, width]
         assert len(facts.split(",")) == width
 

@@ -7,7 +7,7 @@ what is not of that form is not true. Time and memory grow with the length of th
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from anexa.data.arithmetic.facts import Fact, clip, read_calculation, read_comparison
@@ -28,7 +28,7 @@ _EXPRESSION = re.compile(
     rf"(-\()?([0-9]{{1,{MOST_DIGITS_READ}}})([-+*?])([0-9]{{1,{MOST_DIGITS_READ}}})(\))?"
 )
 _GREATEST = 10 ** (2 * MOST_DIGITS_READ)  # result of two operands
-_VALUE = re.compile(rf"[<=>]|0|-?[1-9][0-9]{{0,{2 * MOST_DIGITS_READ}}}")
+_VALUE = re.compile(rf"[<=>]|-?[0-9]{{1,{2 * MOST_DIGITS_READ + 1}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,21 +142,34 @@ def _misread(asked: Question, lines: list[Line]) -> str | None:
     """In which way the thought is about something else than the question, if that is known."""
     if asked.expected is None or asked.operations is None:
         return None
-    meant: list[int] = []  # what each line would be if no line before it were false
     for line in lines:
         taken = any(operand.source in ("question", "part") for operand in line.operands)
         if taken and line.operation.replace("?", "-") not in asked.operations:
             return f'"{clip(line.text.split(":")[0])}" is not what the question asks for'
-        if not line.operands or line.operation == "?":
-            meant.append(0)
-            continue
-        a, b = (meant[one.place] if one.source == "line" else one.number for one in line.operands)
-        meant.append(apply(line.operation, a, b) * (-1 if line.text.startswith("-") else 1))
-        if abs(meant[-1]) > _GREATEST:  # else they might grow from line to line, without end
-            break
-    if meant and meant[-1] == asked.expected:
+    if follow(lines)[-1:] == [asked.expected]:
         return None
     return f"the question's result is {asked.expected}, and the thought is about something else"
+
+
+def follow(lines: Sequence[Line], given: Mapping[int, int] | None = None) -> list[int]:
+    """What each line would say if every step were done right; 0 where nothing can be said.
+
+    Args:
+        lines: of a thought.
+        given: values that some lines have all the same, by their numbers.
+    """
+    values: list[int] = []
+    for number, line in enumerate(lines):
+        if given and number in given:
+            values.append(given[number])
+        elif not line.operands or line.operation == "?":
+            values.append(0)
+        else:
+            a, b = (values[o.place] if o.source == "line" else o.number for o in line.operands)
+            values.append(apply(line.operation, a, b) * (-1 if line.text.startswith("-") else 1))
+        if abs(values[-1]) > _GREATEST:  # else they might grow from line to line, without end
+            break
+    return values
 
 
 def _idle(lines: list[Line]) -> str | None:
@@ -220,15 +233,20 @@ def _line(text: str, sources: Sources, before: Line | None) -> Line:
         for operand in operands
         if operand.source == "nowhere"
     ]
+    spelled: str | None
     if operation == "?":
         facts, spelled, wrong = read_comparison(equations, expression, left, right)
         result = relation(a, b)
     else:
         facts, digits, wrong = read_calculation(equations, expression, operation, left, right)
-        zeros = right[1:] if operation == "*" else ""
-        sign = -1 if minus else 1
-        spelled = None if digits is None else str(sign * int(digits + zeros))
-        result = str(sign * apply(operation, a, b))
+        value = apply(operation, a, b) * (-1 if minus else 1)
+        if operation == "-":  # as wide as its operands
+            spelled = None if digits is None else (minus or "")[:1] + digits
+            result = ("-" if value < 0 else "") + str(abs(value)).zfill(len(left))
+        else:
+            zeros = right[1:] if operation == "*" else ""
+            spelled = None if digits is None else str(int(digits + zeros))
+            result = str(value)
     if operation == "-" and not _compares(before, operation, operands):
         wrong = wrong or f'the line before "{expression}" does not compare its numbers'
     if wrong:

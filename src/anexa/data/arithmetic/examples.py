@@ -5,54 +5,31 @@ no sum at all. There is no end to them: which ones a step sees depends on the se
 from __future__ import annotations
 
 import random
-import string
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from anexa.data.arithmetic.problems import (
-    MOST_DIGITS,
-    MOST_FACTOR,
-    TASKS,
-    Problem,
-    Task,
-    draw,
-    is_tested,
-)
+from anexa.data.arithmetic.parts import Part
+from anexa.data.arithmetic.problems import TASKS, Problem, Task, draw, is_held_out
+from anexa.data.arithmetic.refusals import no_sum
 
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
-
-NO_SUM = "I work out sums, such as 347*86, and stories about them."
-TOO_LARGE = (
-    f"That is too large for me: I work out up to {MOST_DIGITS} digits for + and -, and up to "
-    f"{MOST_FACTOR} for *."
-)
 
 # How often a task comes: the more there is to learn in it, the more often.
 SHARES = {
     "+ 1": 0.3, "+ 2": 0.6, "+ 3": 1.2, "+ 4": 1.5, "+ 5": 2.0, "+ 6": 2.6, "+ 7": 3.2, "+ 8": 4.0,
-    "- 1": 0.3, "- 2": 0.8, "- 3": 1.6, "- 4": 2.2, "- 5": 2.8, "- 6": 3.6, "- 7": 4.4, "- 8": 5.5,
+    "- 1": 0.3, "- 2": 0.8, "- 3": 1.6, "- 4": 2.2, "- 5": 3.0, "- 6": 4.0, "- 7": 5.2, "- 8": 7.0,
     "1x1": 0.3, "2x1": 1.0, "3x1": 2.0, "4x1": 2.5, "2x2": 3.5, "3x2": 6.0, "4x2": 7.0,
     "3x3": 9.0, "4x3": 9.0, "4x4": 9.0,
     "story": 12.0,
 }  # fmt: skip
 DIRECT = 0.08  # the share that is answered without a thought
 EARLIER = 0.07  # the share before which something else was asked
-NO_SUMS = 0.02
+NO_SUMS = 0.05
 PHRASED = 0.25  # the share of sums that are not asked for in the shortest way
 
 EASY, HARD = 60, 480  # characters of the longest thoughts, at first and in the end
 RAMP = 1500  # steps from the one to the other
 TOGETHER = 16  # steps whose examples are drawn together, and put together by their lengths
-
-WORDS = (
-    "a about and answer are best blue book bread brother buy can capital car cat city code colour "
-    "come cook day do dog draw explain film for France friend from game garden give good green "
-    "hello help hi house how I in is it joke learn like live make me moon morning mountain movie "
-    "music my name night no of please poem rain red river say school sea short sing sister sleep "
-    "song star story summer sun tell thank thanks that the think this time to tree today tomorrow "
-    "translate train travel weather what when where which who why will winter with write yes you "
-    "your"
-).split()
 
 
 @dataclass(frozen=True)
@@ -87,11 +64,11 @@ class Examples:
     Args:
         most: the tokens of the longest example.
         seed: of all draws.
-        test: whether they are of the problems that are held out, and none is easier than another.
+        part: of the corpus.
     """
 
-    def __init__(self, most: int, seed: int, *, test: bool = False) -> None:
-        self._most, self._seed, self._test = most, seed, test
+    def __init__(self, most: int, seed: int, part: Part = "training") -> None:
+        self._most, self._seed, self._part = most, seed, part
         self._together = lru_cache(maxsize=1)(self._draw_together)
 
     def batch(self, step: int, tokens: int) -> list[Example]:
@@ -137,33 +114,33 @@ class Examples:
             for _ in range(rng.randint(1, 2)):
                 turn = draw_any(rng, longest)  # not learned here
                 earlier.append((turn.question, turn.answer))
+        direct = rng.random() < DIRECT
         if rng.random() < NO_SUMS:
             question, answer = no_sum(rng)
-            return Example(tuple(earlier), question, None, answer)
-        problem = draw_any(rng, longest, test=self._test)
+            return Example(tuple(earlier), question, None, answer, direct)
+        problem = draw_any(rng, longest, self._part)
         question = phrased(problem, rng) if rng.random() < PHRASED else problem.question
-        direct = rng.random() < DIRECT
         thought = None if direct else problem.thought
         return Example(tuple(earlier), question, thought, problem.answer, direct)
 
 
-def draw_any(rng: random.Random, longest: int = HARD, *, test: bool = False) -> Problem:
-    """A problem of any task, each as often as `SHARES` says: to train on, or one held out.
+def draw_any(rng: random.Random, longest: int = HARD, part: Part = "training") -> Problem:
+    """A problem of any task, each as often as `SHARES` says.
 
     Args:
         rng: draws it.
         longest: no task has longer thoughts than so many characters.
-        test: whether it is held out.
+        part: of the corpus.
     """
-    tasks, shares = _tasks(longest, test)
-    return draw(rng.choices(tasks, shares)[0], rng, test=test)
+    tasks, shares = _tasks(longest, held_out=part != "training")
+    return draw(rng.choices(tasks, shares)[0], rng, part)
 
 
 @lru_cache(maxsize=8)
-def _tasks(longest: int, test: bool) -> tuple[list[Task], list[float]]:
+def _tasks(longest: int, held_out: bool) -> tuple[list[Task], list[float]]:
     """The tasks whose thoughts are no longer, and their shares."""
     tasks = [task for task in TASKS if longest_thought(task) <= longest]
-    tasks = [task for task in tasks if is_tested(task)] if test else tasks
+    tasks = [task for task in tasks if not held_out or is_held_out(task)]
     return tasks, [SHARES[str(task)] for task in tasks]
 
 
@@ -187,22 +164,3 @@ def phrased(problem: Problem, rng: random.Random) -> str:
     if sign == "*":
         forms += [f"{a}x{b}", f"{a} x {b}"]
     return rng.choice(forms)
-
-
-def no_sum(rng: random.Random) -> tuple[str, str]:
-    """Something that people say all the same, and the answer to it."""
-    kind = rng.random()
-    if kind < 0.5:
-        words = " ".join(rng.choice(WORDS) for _ in range(rng.randint(1, 8)))
-        words = words.capitalize() if rng.random() < 0.5 else words
-        return words + rng.choice(("", "", "?", "!", ".")), NO_SUM
-    if kind < 0.65:
-        letters = string.ascii_letters + string.punctuation + " "
-        return "".join(rng.choice(letters) for _ in range(rng.randint(1, 30))), NO_SUM
-    sign = rng.choice("+-*")
-    # Not just one digit more: what the model does there is measured.
-    least = (MOST_FACTOR if sign == "*" else MOST_DIGITS) + 3
-    digits = [rng.randint(least, 40), rng.randint(1, 40)]
-    rng.shuffle(digits)
-    a, b = (rng.randrange(10 ** (n - 1), 10**n) for n in digits)
-    return f"{a}{sign}{b}", TOO_LARGE

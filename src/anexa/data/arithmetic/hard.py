@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
+from anexa.data.arithmetic.examples import phrased
+from anexa.data.arithmetic.parts import part_of
 from anexa.data.arithmetic.problems import (
     MOST_DIGITS,
     MOST_FACTOR,
+    TASKS,
     Problem,
     Task,
     draw,
-    held_out,
+    is_held_out,
     problem,
 )
 
@@ -71,24 +75,34 @@ def equal_operands(rng: random.Random) -> Problem:
     return _first_held_out(operation, pairs, rng)
 
 
+def in_other_words(rng: random.Random) -> Problem:
+    """Any sum, asked for as one might say it: `What is 86 times 347?`."""
+    task = rng.choice([task for task in TASKS if task.operation != "story" and is_held_out(task)])
+    plain = draw(task, rng, "test")
+    while True:
+        question = phrased(plain, rng)
+        if question != plain.question:
+            return replace(plain, question=question)
+
+
 def sum_of_nine_digits(rng: random.Random) -> Problem:
     """A sum with an operand that is a digit longer than any that is trained on."""
-    return draw(Task("+", MOST_DIGITS + 1), rng, test=True)
+    return draw(Task("+", MOST_DIGITS + 1), rng, "test")
 
 
 def difference_of_nine_digits(rng: random.Random) -> Problem:
     """A difference with an operand that is a digit longer than any that is trained on."""
-    return draw(Task("-", MOST_DIGITS + 1), rng, test=True)
+    return draw(Task("-", MOST_DIGITS + 1), rng, "test")
 
 
 def product_5x1(rng: random.Random) -> Problem:
     """A factor is a digit longer than any that is trained on, the other has one digit."""
-    return draw(Task("*", MOST_FACTOR + 1, 1), rng, test=True)
+    return draw(Task("*", MOST_FACTOR + 1, 1), rng, "test")
 
 
 def product_5x2(rng: random.Random) -> Problem:
     """A factor is a digit longer than any that is trained on, the other has two digits."""
-    return draw(Task("*", MOST_FACTOR + 1, 2), rng, test=True)
+    return draw(Task("*", MOST_FACTOR + 1, 2), rng, "test")
 
 
 def product_5x3(rng: random.Random) -> Problem:
@@ -96,7 +110,7 @@ def product_5x3(rng: random.Random) -> Problem:
 
     With four, a thought would be longer than any in training, and than a context of 512.
     """
-    return draw(Task("*", MOST_FACTOR + 1, 3), rng, test=True)
+    return draw(Task("*", MOST_FACTOR + 1, 3), rng, "test")
 
 
 HARD: dict[str, Callable[[random.Random], Problem]] = {
@@ -104,6 +118,7 @@ HARD: dict[str, Callable[[random.Random], Problem]] = {
     "borrow across zeros": borrow_across_zeros,
     "zero operand": zero_operand,
     "equal operands": equal_operands,
+    "in other words": in_other_words,
 }
 BEYOND: dict[str, Callable[[random.Random], Problem]] = {
     "+ 9": sum_of_nine_digits,
@@ -117,7 +132,7 @@ BEYOND: dict[str, Callable[[random.Random], Problem]] = {
 def _first_held_out(
     operation: str, pairs: Iterator[tuple[int, int]], rng: random.Random
 ) -> Problem:
-    a, b = next(pair for pair in pairs if held_out(operation, *pair))
+    a, b = next(pair for pair in pairs if part_of(operation, *pair) == "test")
     return problem(operation, a, b) if rng.random() < 0.5 else problem(operation, b, a)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from anexa.data.arithmetic.stories import draw_story, share
+from anexa.data.arithmetic.parts import Part, part_of
+from anexa.data.arithmetic.stories import draw_story
 from anexa.data.arithmetic.thoughts import Step, steps_of
 
 MOST_DIGITS = 8  # of the operands of sums and differences
@@ -55,36 +56,26 @@ TASKS = (
 )
 
 
-def held_out(operation: str, a: int, b: int) -> bool:
-    """Whether a pair of operands, in either order, is for tests alone.
-
-    2 % are, drawn by a hash; of the few products of two digits by two, 20 %.
-    """
-    small, large = sorted((a, b))
-    two_by_two = operation == "*" and len(str(small)) == len(str(large)) == 2
-    return share(f"{operation} {small} {large}") < (0.2 if two_by_two else 0.02)
+def is_held_out(task: Task) -> bool:
+    """Whether any problem of a task is: none of those with single digits."""
+    return task.left != 1
 
 
-def is_tested(task: Task) -> bool:
-    """Whether any problem of a task is held out: of the few with single digits, hardly one is."""
-    digits = range(10)
-    return task.left != 1 or any(held_out(task.operation, a, b) for a in digits for b in digits)
-
-
-def draw(task: Task, rng: random.Random, *, test: bool = False) -> Problem:
+def draw(task: Task, rng: random.Random, part: Part = "training") -> Problem:
     """A problem: one to train on, or one that is held out, in which all digits are alike likely."""
-    if task.operation == "story":
-        while True:
-            story = draw_story(rng, test)
-            if test or not any(map(_gives_away, story.steps)):
-                return _problem(story.question, story.steps)
-    for _ in range(100_000):
-        a, b = _operands(task, rng, plain=test)
-        if held_out(task.operation, a, b) == test:
-            steps = _steps(task.operation, a, b)
-            if test or not any(map(_gives_away, steps)):
-                return _problem(f"{a}{task.operation}{b}", steps)
-    raise ValueError(f"no {task} is held out")
+    if part != "training" and not is_held_out(task):
+        raise ValueError(f"no {task} is held out")
+    while True:
+        if task.operation == "story":
+            story = draw_story(rng, part)
+            question, steps = story.question, story.steps
+        else:
+            a, b = _operands(task, rng, plain=part != "training")
+            if part_of(task.operation, a, b) != part:
+                continue
+            question, steps = f"{a}{task.operation}{b}", _steps(task.operation, a, b)
+        if part != "training" or not any(map(_gives_away, steps)):
+            return _problem(question, steps)
 
 
 def problem(operation: str, a: int, b: int) -> Problem:
@@ -103,11 +94,8 @@ def _problem(question: str, steps: list[Step]) -> Problem:
 
 
 def _gives_away(step: Step) -> bool:
-    """Whether a step is a problem that is held out, be it with zeros behind a factor."""
-    if step.operation == "?":  # of a difference, which is the next step
-        return False
-    factor = int(str(step.b).rstrip("0") or 0) if step.operation == "*" else step.b
-    return any(held_out(step.operation, step.a, b) for b in (step.b, factor))
+    """Whether a step is a problem that is held out; a comparison is part of the next step's."""
+    return step.operation != "?" and part_of(step.operation, step.a, step.b) != "training"
 
 
 def _operands(task: Task, rng: random.Random, plain: bool) -> tuple[int, int]:
@@ -117,7 +105,7 @@ def _operands(task: Task, rng: random.Random, plain: bool) -> tuple[int, int]:
         # Both are long in half of the cases: else columns far to the left would be seldom seen.
         right = task.left if rng.random() < 0.5 else rng.randint(1, task.left)
     a, b = (_number(rng, digits, plain) for digits in (task.left, right))
-    if not plain and rng.random() < (0.15 if task.operation == "-" else 0.05):
+    if not plain and rng.random() < (0.2 if task.operation == "-" else 0.05):
         if task.operation == "-" and rng.random() < 0.5:  # alike up to some digit
             end = 10 ** rng.randint(1, len(str(a)))
             b = a - a % end + rng.randrange(end)

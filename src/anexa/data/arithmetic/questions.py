@@ -77,11 +77,8 @@ def parse_story(text: str) -> Story | None:
 
 def apply(operation: str, a: int, b: int) -> int:
     """The result of "+", "-", "*", or "r-": `b - a`."""
-    if operation == "+":
-        return a + b
-    if operation == "*":
-        return a * b
-    return b - a if operation == "r-" else a - b
+    results = {"+": a + b, "-": a - b, "*": a * b, "r-": b - a}
+    return results[operation]
 
 
 def _pattern(template: Template) -> re.Pattern[str]:

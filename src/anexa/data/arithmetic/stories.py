@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from dataclasses import dataclass
 
+from anexa.data.arithmetic.parts import Part, part_at
 from anexa.data.arithmetic.thoughts import Step, steps_of
 
 NAMES = (
@@ -147,14 +147,16 @@ class Story:
         return first + steps_of(TEMPLATES[self.template].second, first[-1].value, self.numbers[2])
 
     @property
-    def held_out(self) -> tuple[bool, bool]:
-        """Whether the numbers are never trained on, and whether the name is not in this story."""
+    def parts(self) -> tuple[Part, Part]:
+        """To which parts of the corpus its numbers and its name in this template belong."""
         numbers = " ".join(map(str, sorted(self.numbers)))
-        return share(f"story {numbers}") < 0.02, share(f"story {self.template} {self.name}") < 0.1
+        return part_at(f"story {numbers}", test=0.02), part_at(
+            f"story {self.template} {self.name}", test=0.1
+        )
 
 
-def draw_story(rng: random.Random, held_out: bool) -> Story:
-    """A story whose values are not negative: for training, or one that is as new as can be."""
+def draw_story(rng: random.Random, part: Part) -> Story:
+    """A story whose values are not negative; one that is held out is as new as can be."""
     while True:
         number = rng.randrange(len(TEMPLATES))
         template = TEMPLATES[number]
@@ -164,13 +166,7 @@ def draw_story(rng: random.Random, held_out: bool) -> Story:
         if template.second == "*":
             c = rng.randrange(2, 10)
         story = Story(number, rng.choice(NAMES), rng.choice(THINGS), (a, b, c))
-        if story.held_out != (held_out, held_out):
+        if story.parts != (part, part):
             continue
         if story.first[-1].value >= 0 and story.steps[-1].value >= 0:
             return story
-
-
-def share(key: str) -> float:
-    """A number from 0 to 1 that depends on the key alone, evenly spread."""
-    digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64

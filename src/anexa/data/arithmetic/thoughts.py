@@ -14,7 +14,8 @@ one is then taken from the larger:
     -(5003-0478):13-8-0=5,10-7-1=2,…:-4525         with what is borrowed: digit-digit-borrowed
 
 The operands of sums and differences are written equally wide, so that the digits of a column are
-always equally far apart. Every value is used in a later line, or is the answer.
+always equally far apart, and so are the digits of a difference: `5003-4998` is `0005`. Every value
+is used in a later line, or is the answer; there it stands without zeros in front.
 """
 
 from __future__ import annotations
@@ -76,8 +77,9 @@ def subtract(a: int, b: int) -> Step:
         borrows = int(x) < int(y) + borrowed
         facts.append(f"{borrows:d}{x}-{y}-{borrowed}={10 * borrows + int(x) - int(y) - borrowed}")
         borrowed = int(borrows)
-    expression = f"{left}-{right}" if a >= b else f"-({left}-{right})"
-    return Step(f"{expression}:{','.join(facts)}:{a - b}", "-", a, b, a - b)
+    expression, sign = (f"{left}-{right}", "") if a >= b else (f"-({left}-{right})", "-")
+    value = str(abs(a - b)).zfill(len(left))
+    return Step(f"{expression}:{','.join(facts)}:{sign}{value}", "-", a, b, a - b)
 
 
 def scale(a: int, digit: int, zeros: int = 0) -> Step:
