@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anexa.engines import ENGINES, Cache, Engine, open_engine
+from anexa.engines import ENGINES, Cache, Engine, Logits, Rows, open_engine
 from anexa.generation import Sampler, Sampling, decode
-from anexa.generation.batcher import CHUNK, PROMPTS, Batcher, Stream
+from anexa.generation.batcher import CHUNK, PROMPTS, Batcher, ShortOfMemoryError, Stream
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
 from tests.engines.helpers import needs_torch, random_weights
@@ -22,15 +22,16 @@ VOCABULARY, BLOCK_SIZE = 23, 96
 ASKED = st.tuples(
     st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=BLOCK_SIZE),  # prompt
     st.integers(1, 40),  # tokens
-    st.sampled_from([0.0, 0.0, 0.7, 1.5]),  # temperature
+    st.sampled_from([(0.0, None, 1.0), (0.7, 3, 1.0), (1.5, None, 0.8), (1.0, 5, 0.9)]),
     st.integers(0, 9),  # the step in which it comes
+    st.none() | st.integers(0, 20),  # the step in which nobody wants it any more
 )
-Asked = tuple[list[int], int, float, int]
+Asked = tuple[list[int], int, tuple[float, int | None, float], int, int | None]
 
 _engines: dict[tuple[str, str], Engine] = {}
 
 
-def engine_of(name: str, model_type: str) -> Engine:
+def engine_of(name: str, model_type: str) -> Any:
     if (name, model_type) not in _engines:
         config = ModelConfig(model_type, VOCABULARY, BLOCK_SIZE, n_embd=16, n_head=4, n_layer=2)
         _engines[name, model_type] = open_engine(name, config, random_weights(config, seed=2))
@@ -43,10 +44,13 @@ def written(engine: Engine, asked: Sequence[Asked], most: int) -> list[list[int]
     inside: dict[Stream, int] = {}
     step = 0
     while step < 10 or inside:
-        for number, (prompt, _, temperature, comes) in enumerate(asked):
+        for number, (prompt, _, sampling, comes, _) in enumerate(asked):
             if comes == step:
-                sampler = Sampler(Sampling(temperature, seed=number))
+                sampler = Sampler(Sampling(*sampling, number))
                 inside[batcher.add(prompt, sampler)] = number
+        for stream in [one for one, number in inside.items() if asked[number][4] == step]:
+            batcher.remove(stream)
+            del inside[stream]
         for stream, token, _, error in batcher.step():
             assert error is None
             texts[inside[stream]].append(token)
@@ -67,13 +71,16 @@ def test_company_changes_nothing(name: str, model_type: str, asked: list[Asked],
     """Whoever else is there, whenever they come and go, and however many at a time."""
     engine = engine_of(name, model_type)
     together = written(engine, asked, most)
-    for number, (prompt, tokens, temperature, _) in enumerate(asked):
+    for number, (prompt, tokens, sampling, comes, goes) in enumerate(asked):
         batcher = Batcher(engine, 1)
-        batcher.add(prompt, Sampler(Sampling(temperature, seed=number)))
+        batcher.add(prompt, Sampler(Sampling(*sampling, number)))
         alone: list[int] = []
         while len(alone) < tokens:
             alone += [drawn.token for drawn in batcher.step()]
-        assert together[number] == alone
+        if goes is None or goes < comes:
+            assert together[number] == alone
+        else:
+            assert together[number] == alone[: len(together[number])]
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -172,7 +179,40 @@ def test_a_prompt_that_cannot_be_read_is_alone_in_that(monkeypatch: pytest.Monke
     batcher = Batcher(engine)
     streams = [batcher.add([n], Sampler(Sampling(0.0))) for n in (13, 1, 12)]
     drawn = {one.stream: one.error for one in batcher.step()}
-    assert str(drawn[streams[0]]) == "the model could not be computed: MemoryError"
+    assert (
+        str(drawn[streams[0]]) == "there is not enough memory at the moment: try again in a second"
+    )
     assert drawn[streams[1]] is None
     assert "not a number" in str(drawn[streams[2]])
     assert batcher.running == 1
+
+
+@needs_torch
+def test_where_memory_is_short_fewer_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = engine_of("torch", "llama")
+    read = engine.next_logits_of_rows
+
+    def narrow(tokens: Sequence[int], rows: Rows) -> Logits:
+        if len(tokens) > 2:
+            raise MemoryError
+        logits: Logits = read(tokens, rows)
+        return logits
+
+    batcher = Batcher(engine, 5)
+    streams = [batcher.add([n], Sampler(Sampling(seed=n))) for n in range(7)]
+    batcher.step()
+    monkeypatch.setattr(engine, "next_logits_of_rows", narrow)
+    lost = {one.stream: one.error for one in batcher.step() if one.error}
+    assert list(lost) == streams[2:5]
+    assert {type(error) for error in lost.values()} == {ShortOfMemoryError}
+    assert (batcher.running, batcher.waiting) == (2, 2)
+    assert [one.stream for one in batcher.step()] == streams[:2]
+    batcher.remove(streams[0])
+    assert {one.stream for one in batcher.step()} == {streams[1], streams[5]}
+    for stream in streams:
+        batcher.remove(stream)
+    monkeypatch.undo()
+    for number in range(5):
+        batcher.add([number], Sampler(Sampling(seed=number)))
+    batcher.step()
+    assert batcher.running == 5, "and as many as before, once those are done"

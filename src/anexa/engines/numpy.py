@@ -27,6 +27,7 @@ class NumpyEngine:
     """An `anexa.engines.protocol.Engine` on arrays, float32 or float64, whole batches at once."""
 
     name = "numpy"
+    batch_invariant = False  # its products of few rows are other routines than those of many
 
     def __init__(
         self, config: ModelConfig, weights: Weights, optimizer: Optimizer, dtype: str = "float32"

@@ -145,7 +145,11 @@ class Engine(Protocol):
         """A cache that has read nothing."""
 
     def next_logits(self, tokens: Sequence[int], cache: Cache) -> Sequence[float]:
-        """Read at least one more token; the V logits of what follows the last one."""
+        """Read at least one more token; the V logits of what follows the last one.
+
+        Raises:
+            MemoryError: there is not enough; the cache cannot be used any more.
+        """
 
     def weights(self) -> Weights:
         """A copy of the weights, in the engine's own precision."""
@@ -158,19 +162,17 @@ class Engine(Protocol):
 
 
 @runtime_checkable
-class RowsEngine(Protocol):
+class RowsEngine(Engine, Protocol):
     """What an engine has that also goes on with many texts at once: numpy and torch.
 
     How far two texts have come need not be alike. They are read alone at first, into a `Cache`.
+
+    Attributes:
+        batch_invariant: whether a text's logits are the same to the last bit, whichever texts are
+            read together with it.
     """
 
-    name: str
-    config: ModelConfig
-
-    def new_cache(self) -> Cache:
-        """See `Engine`, here and below."""
-
-    def next_logits(self, tokens: Sequence[int], cache: Cache) -> Sequence[float]: ...
+    batch_invariant: bool
 
     def new_rows(self, most: int) -> Rows:
         """Room for so many texts."""
@@ -182,4 +184,7 @@ class RowsEngine(Protocol):
         """Leave a text out; the last one takes its place."""
 
     def next_logits_of_rows(self, tokens: Sequence[int], rows: Rows) -> Logits:
-        """Read one more token of each text; (B, V) logits."""
+        """Read one more token of each text; (B, V) logits.
+
+        If it raises, nothing has been read.
+        """

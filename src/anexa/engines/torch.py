@@ -74,6 +74,7 @@ class TorchEngine:
     """
 
     name = "torch"
+    batch_invariant = True
 
     def __init__(
         self, config: ModelConfig, weights: Weights, optimizer: Optimizer, machine: Machine
@@ -127,10 +128,11 @@ class TorchEngine:
         return Update(*torch.stack((loss, norm.to(loss.dtype))).tolist())
 
     def new_cache(self) -> Cache:
-        return Cache([LayerCache(*room) for room in self._room(1)])
+        with _inference():
+            return Cache([LayerCache(*room) for room in self._room(1)])
 
     def next_logits(self, tokens: Sequence[int], cache: Cache) -> Sequence[float]:
-        with torch.inference_mode():
+        with _inference():
             logits_BTV = self._network(self._tokens(tokens), start=cache.length, past=cache.layers)
             cache.length += len(tokens)
             return cast("Sequence[float]", logits_BTV[0, -1].cpu().numpy())
@@ -139,18 +141,18 @@ class TorchEngine:
         return Rows(self._room(max(most, FEWEST)))
 
     def add_row(self, rows: Rows, cache: Cache) -> None:
-        with torch.inference_mode():
+        with _inference():
             add_row(rows, cache)
 
     def drop_row(self, rows: Rows, row: int) -> None:
-        with torch.inference_mode():
+        with _inference():
             drop_row(rows, row)
 
     def next_logits_of_rows(self, tokens: Sequence[int], rows: Rows) -> Logits:
         device, count = self._machine.device, len(tokens)
         more = max(0, FEWEST - count)  # rows that nobody is in
         lengths = (*rows.lengths, *[0] * more)
-        with torch.inference_mode():
+        with _inference():
             starts = torch.tensor(lengths, device=device)
             later = torch.arange(room_for(rows), device=device) > starts[:, None]
             hidden_B11S = torch.zeros(later.shape, dtype=self._dtype, device=device)
@@ -293,6 +295,18 @@ def _weight(tensor: Tensor) -> Weight:
     code = "f" if tensor.dtype == torch.float32 else "d"
     data = distributed.whole(tensor.detach()).cpu().contiguous().numpy().tobytes()
     return Weight(tuple(tensor.shape), array(code, data))
+
+
+@contextmanager
+def _inference() -> Iterator[None]:
+    """What is done here has no gradients; of memory that is short it says what Python would."""
+    try:
+        with torch.inference_mode():
+            yield
+    except RuntimeError as error:
+        if not _out_of_memory(error):
+            raise
+        raise MemoryError(str(error)) from error
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

@@ -15,6 +15,10 @@ CHUNK = 64  # tokens of a prompt that are read at once: no text stalls the other
 PROMPTS = 256  # tokens of prompts that are read in a step
 
 
+class ShortOfMemoryError(AnexaError):
+    """There is not enough memory for this text, or for as many as there are."""
+
+
 class Stream:
     """A text that is being continued.
 
@@ -51,9 +55,12 @@ class Drawn(NamedTuple):
 class Batcher:
     """One decoding loop for many texts.
 
-    With PyTorch they are rows of one computation. On a CPU each is, to the last bit, what it would
-    be alone: prompts are read one by one, in chunks that depend on nothing else, and rows do not
-    mix. Other engines read one text after another; NumPy's rows would differ by rounding.
+    Where an engine's rows do not depend on each other, texts are rows of one computation, and each
+    is, to the last bit, what it would be alone: prompts are read one by one, in chunks that depend
+    on nothing else. Other engines read one text after another.
+
+    Where memory is short, those texts end of which least is written, and fewer have a place until
+    all others are done.
 
     Args:
         engine: the model.
@@ -62,9 +69,9 @@ class Batcher:
     """
 
     def __init__(self, engine: Engine, most: int = 32) -> None:
-        self._engine, self._most = engine, most
+        self._engine, self._places, self._most = engine, most, most
         self._rows_engine: RowsEngine | None = None
-        if isinstance(engine, RowsEngine) and engine.name == "torch":
+        if isinstance(engine, RowsEngine) and engine.batch_invariant:
             self._rows_engine = engine
             self._rows = engine.new_rows(most)
         self._waiting: deque[Stream] = deque()
@@ -98,6 +105,8 @@ class Batcher:
 
     def step(self) -> list[Drawn]:
         """Draw a token for each text that is being written, and read some more of the prompts."""
+        if not self.running:
+            self._most = self._places
         while self._waiting and self.running < self._most:
             self._reading.append(self._waiting.popleft())
         return self._write() + self._read()
@@ -117,6 +126,8 @@ class Batcher:
         last = [text.tokens[-1] for text in texts]
         try:
             logits_BV = self._rows_engine.next_logits_of_rows(last, self._rows)
+        except MemoryError as error:
+            return [self._fail(text, error) for text in self._shed()]
         except Exception as error:  # whatever it is: the texts of this step are lost, no others
             return [self._fail(text, error) for text in texts]
         return [
@@ -152,6 +163,13 @@ class Batcher:
             self._writing.append(stream)
         return logits_V
 
+    def _shed(self) -> list[Stream]:
+        """The half of the texts that has been written least of, which are to have no place now."""
+        by_length = sorted(self._writing, key=lambda text: len(text.tokens), reverse=True)
+        kept = len(by_length) // 2
+        self._most = max(1, kept)
+        return by_length[kept:]
+
     def _leave(self, row: int) -> None:
         if self._rows_engine:
             self._rows_engine.drop_row(self._rows, row)
@@ -181,5 +199,7 @@ class Batcher:
 def _as_sentence(error: Exception) -> AnexaError:
     if isinstance(error, AnexaError):
         return error
+    if isinstance(error, MemoryError):
+        return ShortOfMemoryError("there is not enough memory at the moment: try again in a second")
     short = " ".join(str(error).split())[:200] or type(error).__name__
     return AnexaError(f"the model could not be computed: {short}")
