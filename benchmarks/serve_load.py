@@ -105,9 +105,8 @@ def bare(model: LanguageModel, asked: Sequence[str], at_once: int) -> Round:
     for start in range(0, len(asked), at_once):
         inside = {}
         for question in asked[start : start + at_once]:
-            text = Writing(
-                model.tokenizer, size, ask(model.chat_template, question), max_tokens=490
-            )
+            prompt = ask(model.chat_template, question)
+            text = Writing(model.tokenizer, size, prompt, max_tokens=model.max_new_tokens)
             inside[batcher.add(text.ids, Sampler(Sampling(0.0)))] = text
         while inside:
             for drawn in batcher.step():
@@ -148,7 +147,7 @@ class Generate:
                 out = self._model.generate(
                     **inputs,
                     do_sample=False,
-                    max_new_tokens=512 - width,
+                    max_length=self._model.config.max_position_embeddings,
                     pad_token_id=self._tokenizer.pad_token_id,
                 )
             tokens += int((out[:, width:] != self._tokenizer.pad_token_id).sum())

@@ -275,3 +275,11 @@ def test_a_tokenizer_without_a_boundary() -> None:
     del foreign["model"]["vocab"][BOUNDARY]
     with pytest.raises(AnexaError, match=r"no symbol <\|endoftext\|>"):
         Tokenizer.from_json(json.dumps(foreign))
+
+
+@pytest.mark.parametrize("tokenizer", ALL)
+@given(text=texts)
+@example("é ☃ 𝄞 \n\t\x00\xad")
+def test_tokens_are_bytes_that_make_up_the_text(tokenizer: Tokenizer, text: str) -> None:
+    known = "".join(letter for letter in text if not tokenizer.unknown(letter))
+    assert b"".join(map(tokenizer.bytes_of, tokenizer.encode(known))) == known.encode()

@@ -67,6 +67,7 @@ def refused(response: Any, status: int = 400) -> tuple[str, str | None]:
         ("top_logprobs", -1),
         ("reasoning_effort", "a bit"),
         ("chat_template_kwargs", []),
+        ("chat_template_kwargs", {"enable_thinking": "false"}),
         ("model", 3),
         ("messages", []),
         ("messages", "hello"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shutil
 import signal
 import socket
 import sys
@@ -16,7 +18,7 @@ import pytest
 
 from anexa.server.app import Plan, create_app
 from anexa.server.limits import Limits
-from tests.cli.process import anexa, one_sentence, run
+from tests.cli.process import anexa, one_sentence, run, start
 from tests.server.process import MESSAGES, THOUGHT, Running, httpx, serving
 
 LONG = [{"role": "user", "content": "9876*5432"}]  # a thought of 400 characters
@@ -66,6 +68,37 @@ def test_it_says_that_it_is_not_ready_while_it_loads() -> None:
     assert "being loaded" in models.json()["error"]["message"]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_process_that_loads_says_so_and_then_serves(tmp_path: Path) -> None:
+    """Its weights come through a pipe, from which it reads as long as we do not write."""
+    bundled = Path(sys.modules["anexa"].__file__ or "").parent / "bundled"
+    folder = tmp_path / "slow"
+    shutil.copytree(bundled, folder)
+    weights = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").unlink()
+    os.mkfifo(folder / "model.safetensors")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with start("serve", folder, "--port", str(port), "--engine", "numpy", cwd=tmp_path) as process:
+        server = Running(process, f"http://127.0.0.1:{port}")
+        until(lambda: answers(server))
+        assert server.get("/health").status_code == 503
+        assert server.chat().status_code == 503
+        (folder / "model.safetensors").write_bytes(weights)
+        until(lambda: server.get("/health").status_code == 200)
+        assert server.chat(temperature=0).json()["choices"][0]["message"]["content"] == "29842"
+        process.terminate()
+        assert process.wait(timeout=30) == 0
+
+
+def answers(server: Running) -> bool:
+    """Whether anybody listens."""
+    try:
+        return bool(server.get("/health"))
+    except httpx.ConnectError:
+        return False
+
+
 @pytest.mark.slow
 def test_several_models_go_by_the_names_of_their_folders(names_model: Path, tmp_path: Path) -> None:
     bundled = Path(sys.modules["anexa"].__file__ or "").parent / "bundled"
@@ -104,6 +137,8 @@ def test_who_comes_too_late_is_told_when_to_come_again(tmp_path: Path) -> None:
             thread.start()
         until(lambda: server.figure("num_requests_running") == 1)
         until(lambda: server.figure("num_requests_waiting") == 1)
+        never = server.chat(n=3)
+        assert (never.status_code, never.json()["error"]["param"]) == (400, "n")
         refused = server.chat()
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert refused.json()["error"]["code"] == "overloaded"
@@ -123,18 +158,19 @@ def until(holds: Any, seconds: float = 20) -> None:
 def test_a_text_has_its_time(tmp_path: Path) -> None:
     with serving("--time-limit", "1", "--engine", "scalar", cwd=tmp_path) as server:
         late = server.chat(temperature=0)
-        assert late.status_code == 500
+        assert late.status_code == 504
         assert "took longer than 1 seconds" in late.json()["error"]["message"]
         stream = streamed(server)
         assert json.loads(stream.split("data: ")[-1])["error"]["type"] == "server_error"
         until(lambda: server.figure("num_requests_running") == 0)
 
 
-@pytest.mark.parametrize("what", ["next_logits", "new_cache"])
-def test_a_step_that_fails_is_an_error_and_the_server_lives(
-    what: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def broken(what: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any, Any]:
+    """An answer and a stream of a model that fails, and an answer when it does no more."""
+
+    def fail(*_: object) -> None:
+        raise error
+
     async def ask() -> tuple[Any, Any, Any]:
         ready = asyncio.Event()
         plan = Plan({"anexa": None}, engine="numpy", limits=Limits(running=2))
@@ -147,17 +183,32 @@ def test_a_step_that_fails_is_an_error_and_the_server_lives(
         ):
             await ready.wait()
             engine = app.state.served["anexa"].model.engine
-            with monkeypatch.context() as broken:
-                broken.setattr(engine, what, lambda *_: 1 / 0)
+            with monkeypatch.context() as patch:
+                patch.setattr(engine, what, fail)
                 whole = await client.post("/v1/chat/completions", json=body)
                 stream = await client.post("/v1/chat/completions", json=body | {"stream": True})
             return whole, stream, await client.post("/v1/chat/completions", json=body)
 
-    whole, stream, after = asyncio.run(ask())
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize("what", ["next_logits", "new_cache"])
+def test_a_step_that_fails_is_an_error_and_the_server_lives(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, stream, after = broken(what, ZeroDivisionError("division by zero"), monkeypatch)
     assert whole.status_code == 500
     assert whole.json()["error"]["message"] == ("the model could not be computed: division by zero")
     assert "division by zero" in stream.text
     assert "[DONE]" not in stream.text
+    assert after.json()["choices"][0]["message"]["content"] == "29842"
+
+
+def test_where_memory_is_short_one_is_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, stream, after = broken("new_cache", MemoryError(), monkeypatch)
+    assert (whole.status_code, whole.headers["retry-after"]) == (503, "1")
+    assert whole.json()["error"]["code"] == "overloaded"
+    assert "not enough memory at the moment" in stream.text
     assert after.json()["choices"][0]["message"]["content"] == "29842"
 
 
@@ -185,8 +236,9 @@ def test_what_runs_is_finished_before_the_end(number: signal.Signals, tmp_path: 
 
 
 @pytest.mark.slow
-def test_grace_has_an_end(tmp_path: Path) -> None:
-    with serving("--grace", "1", "--engine", "scalar", cwd=tmp_path) as server:
+@pytest.mark.parametrize("grace", ["1", "0"])
+def test_grace_has_an_end(grace: str, tmp_path: Path) -> None:
+    with serving("--grace", grace, "--engine", "scalar", cwd=tmp_path) as server:
         outcomes: list[str] = []
         thread = threading.Thread(target=lambda: outcomes.append(outcome(server)))
         thread.start()

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.server.process import MESSAGES, Running, httpx, serving
-from tests.server.test_lifetime import said, streamed, until
+from tests.server.test_lifetime import LONG, said, streamed, until
 
 pytestmark = pytest.mark.slow
 
@@ -90,8 +90,10 @@ def test_200_clients_that_vanish(roomy: Running) -> None:
 
 
 def test_a_client_that_reads_a_byte_a_second_holds_up_nobody(roomy: Running) -> None:
+    """Nor does what it has not read, which is far more than the system keeps for it."""
     where = urlsplit(roomy.address)
-    body = json.dumps(bodies(1)[0]).encode()
+    asked = {"messages": LONG, "stream": True, "n": 16, "logprobs": True, "top_logprobs": 20}
+    body = json.dumps(asked).encode()
     head = (
         "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -104,9 +106,44 @@ def test_a_client_that_reads_a_byte_a_second_holds_up_nobody(roomy: Running) -> 
             assert slow.recv(1)
             begun = time.monotonic()
             assert said(streamed(roomy))[1] == "29842"
-            assert time.monotonic() - begun < 3
+            assert time.monotonic() - begun < 5
             time.sleep(1)
-    until(lambda: roomy.figure("num_requests_running") == 0)
+        until(lambda: roomy.figure("num_requests_running") == 0)  # all is written, and not read
+        slow.setblocking(False)
+        read = b""
+        with suppress(BlockingIOError):
+            while part := slow.recv(2**16):
+                read += part
+        assert b"[DONE]" not in read
+
+
+def test_who_sends_no_request_is_not_waited_for(tmp_path: Path) -> None:
+    """But who has sent one is answered, however long that takes."""
+    with serving("--engine", "scalar", cwd=tmp_path) as server:
+        where = urlsplit(server.address)
+        address = (where.hostname or "", where.port or 0)
+        begun = time.monotonic()
+        silent, halfway, again, asking = (socket.create_connection(address) for _ in range(4))
+        halfway.sendall(b"GET /health HTTP/1.1\r\nHost: loc")
+        again.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b"200 OK" in again.recv(4096)
+        again.sendall(b"GET /health HTTP/1.1\r\n")
+        body = json.dumps({"messages": LONG, "stream": True, "temperature": 0}).encode()
+        head = f"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        asking.sendall(b"POST /v1/chat/completions HTTP/1.1\r\n" + head.encode() + b"\r\n\r\n")
+        asking.sendall(body)
+        for connection in (silent, halfway, again):
+            connection.settimeout(30)
+            while connection.recv(4096):
+                pass  # until it is closed
+            assert 9 < time.monotonic() - begun < 20
+        time.sleep(2)
+        asking.settimeout(10)
+        while asking.recv(2**16) and time.monotonic() - begun < 20:
+            pass
+        assert time.monotonic() - begun >= 20, "it is being answered still"
+        for connection in (silent, halfway, again, asking):
+            connection.close()
 
 
 def test_memory_stays_what_it_is(tmp_path: Path) -> None:

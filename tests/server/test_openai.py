@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.server.process import MESSAGES, THOUGHT, Running
+from tests.server.process import MESSAGES, THOUGHT, Running, serving
+from tests.server.test_lifetime import until
 
 openai = pytest.importorskip("openai", reason="OpenAI's client is not installed")
 
@@ -125,6 +127,19 @@ def test_how_likely_tokens_were(client: Any) -> None:
     assert choice.logprobs.text_offset[0] == 0
 
 
+def test_a_stream_repeats_the_prompt_if_that_is_wanted(client: Any) -> None:
+    asked = {"model": "anexa", "prompt": "12+", "seed": 3, "max_tokens": 6, "temperature": 1}
+    whole = client.completions.create(echo=True, logprobs=1, **asked).choices[0]
+    chunks = list(client.completions.create(echo=True, logprobs=1, stream=True, **asked))
+    choices = [chunk.choices[0] for chunk in chunks]
+    assert choices[0].text == "12+"
+    assert "".join(choice.text for choice in choices) == whole.text
+    assert whole.logprobs.text_offset == [3, 4, 5, 6, 7, 8]
+    told = [choice.logprobs for choice in choices if choice.logprobs]
+    assert [offset for some in told for offset in some.text_offset] == whole.logprobs.text_offset
+    assert [token for some in told for token in some.tokens] == whole.logprobs.tokens
+
+
 def test_errors_are_the_clients_own(client: Any) -> None:
     with pytest.raises(openai.NotFoundError, match="there is no model 'gpt-5'"):
         client.chat.completions.create(model="gpt-5", messages=MESSAGES)
@@ -159,15 +174,20 @@ def test_many_at_once(server: Running) -> None:
     }
 
 
-def test_who_leaves_a_stream_frees_its_place(server: Running, client: Any) -> None:
-    with client.chat.completions.create(
-        model="anexa",
-        messages=[{"role": "user", "content": "9876*5432"}],
-        temperature=0,
-        stream=True,
-    ) as stream:
-        next(iter(stream))
-    for _ in range(100):
-        if server.figure("num_requests_running") == 0:
-            break
-    assert server.figure("num_requests_running") == 0
+@pytest.mark.slow
+def test_who_leaves_a_stream_frees_its_place(tmp_path: Path) -> None:
+    """Of an engine with which it would take a minute to its end."""
+    with serving("--engine", "lists", cwd=tmp_path) as server:
+        client = openai.OpenAI(base_url=f"{server.address}/v1", api_key="none", max_retries=0)
+        question = [{"role": "user", "content": "9876*5432"}]
+        with client.chat.completions.create(
+            model="anexa", messages=question, temperature=0, stream=True
+        ) as stream:
+            next(iter(stream))
+            assert server.figure("num_requests_running") == 1
+        until(lambda: server.figure("num_requests_running") == 0, seconds=3)
+        with pytest.raises(openai.APITimeoutError):
+            client.chat.completions.create(
+                model="anexa", messages=question, temperature=0, timeout=1
+            )
+        until(lambda: server.figure("num_requests_running") == 0, seconds=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 def browser() -> Iterator[Any]:
     chromium = shutil.which("chromium")
     if not chromium:
+        assert not os.environ.get("CI"), "the page is tried in Chromium: install it"
         pytest.skip("there is no chromium")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
@@ -77,8 +79,11 @@ def test_a_conversation(page: Any) -> None:
     ask(page, "12+30")
     answered(page, 2)
     # It is there again, after the page has been loaded anew, and leaves it as a file.
+    assert page.locator("#heard").inner_text() == "42. ✓ the one step is true"
+    figure = page.locator("#context-words").inner_text()
     page.reload()
     answered(page, 2)
+    assert page.locator("#context-words").inner_text() == figure != "Context 0 of 512"
     assert page.locator(".assistant .said").all_inner_texts() == ["29842", "42"]
     with page.expect_download() as download:
         page.get_by_role("button", name="Export").click()
@@ -98,17 +103,19 @@ def test_tokens_arrive_one_after_another_and_are_stopped(page: Any, tmp_path: Pa
         steps = page.locator(".writing .steps")
         steps.filter(has_text="9876*2:6").wait_for()
         early = steps.inner_text()
+        page.evaluate("window.first = document.querySelector('.writing .steps li')")
         steps.filter(has_text="9876*2:6*2+0=12").wait_for()
         assert steps.inner_text().startswith(early)
+        assert page.evaluate("window.first.isConnected"), "what is there already stays"
         page.keyboard.press("Escape")
-        page.get_by_text("Stopped.").wait_for()
+        page.locator(".trouble", has_text="Stopped.").wait_for()
         until(lambda: server.figure("num_requests_running") == 0, seconds=5)
         assert page.get_by_role("button", name="Send", exact=True).is_visible()
         page.get_by_role("button", name="Regenerate").click()
         steps.filter(has_text="9876").wait_for()
         assert page.locator(".turn").count() == 2
         page.get_by_role("button", name="Stop").click()
-        page.get_by_text("Stopped.").wait_for()
+        page.locator(".trouble", has_text="Stopped.").wait_for()
 
 
 def test_an_answer_is_written_anew(page: Any) -> None:
@@ -169,7 +176,7 @@ def test_settings_are_sent_and_kept(page: Any) -> None:
     assert page.get_by_label("Think first").is_checked()
     page.get_by_label("Most tokens").fill("4")
     ask(page, "12+30")
-    page.get_by_text("The thought was cut off").wait_for()
+    page.locator(".trouble", has_text="The thought was cut off").wait_for()
 
 
 def test_what_is_said_is_text_and_nothing_else(page: Any) -> None:
@@ -228,10 +235,21 @@ def test_whoever_cannot_see_it_hears_what_it_is(page: Any) -> None:
     assert step.get_attribute("aria-label") == f"{THOUGHT.splitlines()[0]}: true"
 
 
+def test_the_api_is_described_without_help_from_elsewhere(page: Any, server: Running) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{server.address}/docs")
+    page.get_by_role("heading", name="POST /v1/chat/completions").wait_for()
+    text = page.locator("main").inner_text()
+    for words in ("temperature\tnumber at least 0 at most 2 or null", "messages\tlist of Message"):
+        assert words in text
+    assert all(url.startswith(server.address) for url in asked)
+
+
 def test_without_a_server_it_says_so(page: Any) -> None:
     page.route("**/v1/chat/completions", lambda route: route.abort())
     ask(page, "1+1")
-    page.get_by_text("The server does not answer. Is it running?").wait_for()
+    page.locator(".trouble", has_text="The server does not answer. Is it running?").wait_for()
     page.unroute("**/v1/chat/completions")
     page.get_by_role("button", name="Regenerate").click()
     page.locator(".assistant .said", has_text="2").wait_for()

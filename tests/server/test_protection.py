@@ -16,7 +16,7 @@ KEY = "a long and secret key"
 
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    arguments = ["--api-key", KEY, "--allow-origin", "https://friend.test", "--engine", "numpy"]
+    arguments = ["--api-key", KEY, "--allow-origin", "https://Friend.test/", "--engine", "numpy"]
     with serving(*arguments, cwd=tmp_path_factory.mktemp("locked")) as running:
         yield running
 
@@ -40,10 +40,13 @@ def test_every_route_needs_the_key_but_these(locked: Running) -> None:
     for method, path in routes():
         if httpx.request(method, locked.address + path).status_code != 401:
             open_.add(path)
-    assert {path for path in open_ if not path.startswith("/page/")} == {"/", "/health"}
-    assert {"/v1/models", "/v1/completions", "/metrics", "/check", "/docs"} <= {
-        p for _, p in routes()
+    assert {path for path in open_ if not path.startswith("/page/")} == {
+        "/",
+        "/docs",
+        "/health",
     }
+    closed = {"/v1/models", "/v1/completions", "/metrics", "/check", "/openapi.json"}
+    assert closed <= {path for _, path in routes()} - open_
     with_key = {"Authorization": f"Bearer {KEY}"}
     for method, path in routes():
         response = httpx.request(method, locked.address + path, headers=with_key)
@@ -103,6 +106,10 @@ def test_pages_of_other_sites_are_kept_out(server: Running, locked: Running) -> 
     friend = asked(locked, "https://friend.test")
     assert friend.status_code == 200
     assert friend.headers["access-control-allow-origin"] == "https://friend.test"
+    # What is refused reaches a friend's page too: else it would not know why.
+    keyless = locked.get("/v1/models", headers={"Origin": "https://friend.test"})
+    assert keyless.status_code == 401
+    assert keyless.headers["access-control-allow-origin"] == "https://friend.test"
     preflight = httpx.options(
         f"{locked.address}/v1/chat/completions",
         headers={"Origin": "https://friend.test", "Access-Control-Request-Method": "POST"},
@@ -110,7 +117,9 @@ def test_pages_of_other_sites_are_kept_out(server: Running, locked: Running) -> 
     assert preflight.status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/page/main.js", "/v1/models", "/nothing", "/health"])
+@pytest.mark.parametrize(
+    "path", ["/", "/docs", "/page/main.js", "/v1/models", "/nothing", "/health"]
+)
 def test_headers_that_tell_a_browser_what_not_to_do(server: Running, path: str) -> None:
     headers = server.get(path).headers
     policy = headers["content-security-policy"]
@@ -126,7 +135,7 @@ def test_headers_that_tell_a_browser_what_not_to_do(server: Running, path: str) 
 
 def test_the_page_loads_nothing_from_elsewhere(server: Running) -> None:
     for _, path in routes():
-        if path == "/" or path.startswith("/page/"):
+        if path in ("/", "/docs") or path.startswith("/page/"):
             text = server.get(path).text
             assert "https://" not in text
             assert "http://" not in text.replace("http://www.w3.org/2000/svg", "")
@@ -137,4 +146,29 @@ def test_the_page_loads_nothing_from_elsewhere(server: Running) -> None:
 def test_other_addresses_need_a_key(host: str, tmp_path: Path) -> None:
     result = anexa("serve", "--host", host, cwd=tmp_path)
     assert f"whoever reaches {host} could use the server" in one_sentence(result)
+    assert result.returncode == 2
+
+
+def test_the_schema_says_that_a_key_is_needed_where_one_is() -> None:
+    for key, security in ((None, None), ("secret", [{"HTTPBearer": []}])):
+        schema = create_app(Plan({"anexa": None}, key=key), lambda _: None).openapi()
+        assert schema["paths"]["/v1/models"]["get"].get("security") == security
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--api-key", ""], "an API key is letters, digits and signs of ASCII"),
+        (["--api-key", "schlüssel"], "an API key is letters, digits and signs of ASCII"),
+        (["--api-key", " a"], "an API key is letters, digits and signs of ASCII"),
+        (["--allow-origin", "*"], "--allow-origin is a page such as https://a.example, not '*'"),
+        (["--allow-origin", "https://a.example/b"], "--allow-origin is a page such as"),
+        (["--grace", "inf"], "--grace must be a number of seconds, not inf"),
+        (["--grace", "nan"], "'--grace'"),
+        (["--time-limit", "inf"], "--time-limit must be a number of seconds, not inf"),
+    ],
+)
+def test_options_that_mean_nothing(arguments: list[str], words: str, tmp_path: Path) -> None:
+    result = anexa("serve", *arguments, cwd=tmp_path)
+    assert words in one_sentence(result)
     assert result.returncode == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +41,13 @@ def serve(
     log_prompts: Annotated[bool, typer.Option(help="Write prompts to the log.")] = False,
 ) -> None:
     """Serve models to any OpenAI client, and a page to talk to them."""
+    for name, value in (("--grace", grace), ("--time-limit", time_limit)):
+        if not math.isfinite(value):
+            raise UsageError(f"{name} must be a number of seconds, not {value}")
+    if api_key is not None and not re.fullmatch("[!-~]([ -~]*[!-~])?", api_key):
+        raise UsageError(
+            "an API key is letters, digits and signs of ASCII, without a space at its ends"
+        )
     if host not in HERE and not api_key:
         raise UsageError(
             f"whoever reaches {host} could use the server: give it a key with --api-key, or in "
@@ -58,7 +67,7 @@ def serve(
             names(folders or []),
             engine,
             hosts=tuple(dict.fromkeys((*HERE, host, *(allow_host or ())))),
-            origins=tuple(allow_origin or ()),
+            origins=tuple(map(_origin, allow_origin or ())),
             key=api_key,
             limits=Limits(running=running, waiting=waiting, seconds=time_limit),
             log_prompts=log_prompts,
@@ -68,6 +77,14 @@ def serve(
         grace,
         typer.echo,
     )
+
+
+def _origin(text: str) -> str:
+    """A page's origin as a browser sends it: https://a.example:8443."""
+    match = re.fullmatch(r"(https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]+)?)/?", text.lower())
+    if not match:
+        raise UsageError(f"--allow-origin is a page such as https://a.example, not {text!r}")
+    return match[1]
 
 
 def names(folders: list[Path]) -> dict[str, Path | None]:

@@ -195,6 +195,15 @@ class Tokenizer:
         text: str = self._backend.decode(list(ids), skip_special_tokens=True)
         return text
 
+    def bytes_of(self, token: int) -> bytes:
+        """What an id stands for in UTF-8; of a byte-level one it may be part of a character."""
+        text = self.decode([token])
+        if "\ufffd" not in text:
+            return text.encode()
+        symbol = self._backend.id_to_token(token) or ""
+        spelled = [_BYTES.get(letter) for letter in symbol]
+        return text.encode() if None in spelled else bytes(b for b in spelled if b is not None)
+
     def decoding(self) -> Decoding:
         """Text from ids that come one by one."""
         return Decoding(self, self._backend)
@@ -222,6 +231,20 @@ class Decoding:
     def rest(self) -> str:
         """What never became a character, as `decode` shows it."""
         return self._tokenizer.decode(self._ids)[self._length :]
+
+
+def _bytes_of_letters() -> dict[str, int]:
+    """The letters that byte-level BPE writes bytes with (Radford et al., 2019).
+
+    A byte that is a visible character of Latin-1 is that one; the others are those from 256 on.
+    """
+    visible = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in visible]
+    letters = {chr(byte): byte for byte in visible}
+    return letters | {chr(256 + number): byte for number, byte in enumerate(others)}
+
+
+_BYTES = _bytes_of_letters()
 
 
 def _framing(backend: Backend, begins_documents: bool) -> Backend:

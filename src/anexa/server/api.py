@@ -194,6 +194,8 @@ def _jobs(
 async def _respond(
     request: Request, worker: Worker, jobs: list[Job], shape: Shape, asked: Generation, prompts: int
 ) -> Response:
+    if len(jobs) > worker.most:
+        raise RequestError(f"these are {len(jobs)} texts, and there may be {worker.most}", "n")
     worker.submit(jobs)
     if request.app.state.log_prompts:
         for job in jobs:
@@ -206,7 +208,7 @@ async def _respond(
         for job, its_own in zip(jobs, told):
             async for news in job:
                 if news.error:
-                    raise RequestError(str(news.error), status=500)
+                    raise news.error
                 its_own += news.logprobs
 
     try:
@@ -271,14 +273,14 @@ async def _stream(
     def with_logprobs(index: int) -> dict[str, Any]:
         """Those that have come since the last bit."""
         told, untold[index] = untold[index], []
-        return {"logprobs": shape.logprobs(told)} if told else {}
+        return {"logprobs": shape.logprobs(jobs[index], told)} if told else {}
 
     untold: list[list[TokenLogprob]] = [[] for _ in jobs]
     listeners = [asyncio.ensure_future(listen(*pair)) for pair in enumerate(jobs)]
     try:
-        beginning = shape.first()
-        if beginning:
-            for index in range(len(jobs)):
+        for index, job in enumerate(jobs):
+            beginning = shape.first(job)
+            if beginning:
                 yield shape.bit([choice(index, beginning)], tells=with_usage)
         left = len(jobs)
         while left:

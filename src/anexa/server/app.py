@@ -12,9 +12,10 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from fastapi.security import HTTPBearer
 from prometheus_client import generate_latest
 from pydantic import Field
 from starlette.exceptions import HTTPException
@@ -25,7 +26,7 @@ from anexa.data.arithmetic.checker import check
 from anexa.errors import AnexaError
 from anexa.generation import LanguageModel
 from anexa.server import api, responses
-from anexa.server.jobs import BusyError, Worker
+from anexa.server.jobs import ServiceError, Worker
 from anexa.server.limits import Limits
 from anexa.server.metrics import Metrics
 from anexa.server.protection import Protection
@@ -38,6 +39,10 @@ TYPES = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
+
+
+# Only said to those who read the schema: `Protection` sees to it.
+_bearer = HTTPBearer(auto_error=False, description="The key that the server was started with.")
 
 
 @dataclass(frozen=True)
@@ -88,21 +93,22 @@ def create_app(plan: Plan, ready: Callable[[AnexaError | None], None]) -> FastAP
         for served in app.state.served.values():
             await served.worker.stop()
 
-    app = FastAPI(title="Anexa", version=__version__, lifespan=lifespan, redoc_url=None)
+    # FastAPI's own page of the API would load its program from elsewhere.
+    app = FastAPI(
+        title="Anexa",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        dependencies=[Security(_bearer)] if plan.key else [],
+    )
     app.state.served, app.state.metrics = {}, Metrics()
     app.state.log_prompts = plan.log_prompts
     files = {f"/page/{path.name}": path for path in sorted(PAGE.iterdir()) if path.suffix in TYPES}
-    files["/"] = PAGE / "index.html"
+    files |= {"/": PAGE / "index.html", "/docs": PAGE / "docs.html"}
     app.include_router(api.router)
     _add_errors(app)
     _add_own_routes(app, files)
-    if plan.origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=list(plan.origins),
-            allow_methods=["GET", "POST"],
-            allow_headers=["*"],
-        )
     app.add_middleware(
         Protection,
         hosts=plan.hosts,
@@ -110,6 +116,13 @@ def create_app(plan: Plan, ready: Callable[[AnexaError | None], None]) -> FastAP
         key=plan.key,
         files=files,
     )
+    if plan.origins:  # around it: what is refused has to reach those pages too
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(plan.origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+        )
     return app
 
 
@@ -214,9 +227,10 @@ def _add_errors(app: FastAPI) -> None:
         headers = error.headers or {}
         return answer(error.status_code, str(error.detail), "invalid_request_error", headers)
 
-    @app.exception_handler(BusyError)
-    async def busy(_request: Request, error: BusyError) -> JSONResponse:
-        return answer(503, str(error), "server_error", code="overloaded")
+    @app.exception_handler(ServiceError)
+    async def service(_request: Request, error: ServiceError) -> JSONResponse:
+        code = {503: "overloaded", 504: "timeout"}.get(error.status)
+        return answer(error.status, str(error), "server_error", code=code)
 
     @app.exception_handler(AnexaError)
     async def ours(_request: Request, error: AnexaError) -> JSONResponse:

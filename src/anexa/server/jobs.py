@@ -16,15 +16,29 @@ import numpy as np
 from anexa.engines import Engine
 from anexa.errors import AnexaError
 from anexa.generation import Answer, Piece, Sampler, Writing
-from anexa.generation.batcher import Batcher, Drawn, Stream
+from anexa.generation.batcher import Batcher, Drawn, ShortOfMemoryError, Stream
 from anexa.server.limits import Limits
 from anexa.server.metrics import Metrics
 
 PATIENCE = 2.0  # seconds for a step to end, when the server does
 
 
-class BusyError(AnexaError):
-    """As many texts wait already as may."""
+class ServiceError(AnexaError):
+    """What the server could not do, and the HTTP status that says so."""
+
+    status = 500
+
+
+class BusyError(ServiceError):
+    """As many texts wait already as may, or memory is short."""
+
+    status = 503
+
+
+class LateError(ServiceError):
+    """A text took too long."""
+
+    status = 504
 
 
 @dataclass(frozen=True)
@@ -56,7 +70,7 @@ class News:
     pieces: list[Piece] = field(default_factory=list)
     logprobs: list[TokenLogprob] = field(default_factory=list)
     done: bool = False
-    error: AnexaError | None = None
+    error: ServiceError | None = None
 
     def add(self, later: News) -> None:
         """Take in what came after it."""
@@ -80,7 +94,7 @@ class Job:
 
     Attributes:
         begun: when it was asked for, as `time.monotonic` has it.
-        first: when its first token was there; 0 before.
+        latest: when its latest token was there; 0 before the first.
         tells_logprobs: whether they were asked for.
     """
 
@@ -89,7 +103,7 @@ class Job:
     ) -> None:
         self.text, self.sampler = text, sampler
         self.answer = Answer(text) if answers else None
-        self.begun, self.first = time.monotonic(), 0.0
+        self.begun, self.latest = time.monotonic(), 0.0
         self.tells_logprobs = top_logprobs is not None
         self._top_logprobs = top_logprobs
         self._news, self._there_is_some = News(), asyncio.Event()
@@ -106,7 +120,8 @@ class Job:
     def take(self, drawn: Drawn) -> News:
         """In the thread: what a token has brought."""
         if drawn.error:
-            return News(done=True, error=drawn.error)
+            kind = BusyError if isinstance(drawn.error, ShortOfMemoryError) else ServiceError
+            return News(done=True, error=kind(str(drawn.error)))
         before = self.text.tokens
         piece = self.text.take(drawn.token)
         if self.answer:
@@ -155,6 +170,11 @@ class Worker:
         self._thread.start()
 
     @property
+    def most(self) -> int:
+        """So many texts there may be, those that wait included."""
+        return self._limits.running + self._limits.waiting
+
+    @property
     def idle(self) -> bool:
         """Whether nobody waits for anything."""
         return not self._open
@@ -165,7 +185,7 @@ class Worker:
         Raises:
             BusyError: too many are waiting; none of these is begun.
         """
-        if len(self._open) + len(jobs) > self._limits.running + self._limits.waiting:
+        if len(self._open) + len(jobs) > self.most:
             raise BusyError("there are too many requests at the moment: try again in a second")
         for job in jobs:
             self._open[job] = self._loop.call_later(self._limits.seconds, self._expire, job)
@@ -206,10 +226,9 @@ class Worker:
                     if news[-1][1].done:
                         self.batcher.remove(drawn.stream)
                         del jobs[drawn.stream], streams[job]
-            except (
-                Exception
-            ) as error:  # a defect: nobody is to wait in vain, and the next one lives
-                lost = AnexaError(f"an error that should not be ({type(error).__name__}: {error})")
+            except Exception as error:  # a defect: nobody waits in vain, and the next one lives
+                kind = type(error).__name__
+                lost = ServiceError(f"an error that should not be ({kind}: {error})")
                 news = [(job, News(done=True, error=lost)) for job in streams]
                 streams.clear()
                 jobs.clear()
@@ -220,7 +239,7 @@ class Worker:
     def _expire(self, job: Job) -> None:
         self.cancel(job)
         limit = f"{self._limits.seconds:g} seconds"
-        job.hear(News(done=True, error=AnexaError(f"the text took longer than {limit}")))
+        job.hear(News(done=True, error=LateError(f"the text took longer than {limit}")))
 
     def _tell(self, news: list[tuple[Job, News]]) -> None:
         """In the event loop."""
@@ -237,14 +256,13 @@ class Worker:
     def _count(self, job: Job, now: float, *, last: bool) -> None:
         """Keep the figures of one more token."""
         metrics, name = self._metrics, self._name
-        if not job.first:
-            job.first = now
+        metrics.generation_tokens.labels(name).inc()
+        if job.latest:
+            metrics.between_tokens.labels(name).observe(now - job.latest)
+        else:
             metrics.prompt_tokens.labels(name).inc(len(job.text.ids))
             metrics.first_token.labels(name).observe(now - job.begun)
+        job.latest = now
         if last:
-            tokens = job.text.tokens
-            metrics.generation_tokens.labels(name).inc(tokens)
             metrics.success.labels(name, job.text.finish_reason).inc()
             metrics.whole.labels(name).observe(now - job.begun)
-            if tokens > 1:
-                metrics.between_tokens.labels(name).observe((now - job.first) / (tokens - 1))

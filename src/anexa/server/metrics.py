@@ -34,6 +34,6 @@ class Metrics:
             "time_to_first_token_seconds", "From the request to the first token."
         )
         self.between_tokens = histogram(
-            "inter_token_latency_seconds", "From one token to the next, on average over a text."
+            "inter_token_latency_seconds", "From one token to the next."
         )
         self.whole = histogram("e2e_request_latency_seconds", "From the request to the last token.")

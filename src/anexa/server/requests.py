@@ -5,7 +5,7 @@ Unknown fields are ignored, as programs send many; values that are wrong are ref
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -129,7 +129,10 @@ class Message(Fields):
         return self.content or ""
 
 
-Turns = Annotated[list[Message], Field(min_length=1, fail_fast=True), _at_most(limits.MOST_TURNS)]
+class TemplateOptions(Fields):
+    """What is given to the chat template."""
+
+    enable_thinking: bool | None = None
 
 
 class ChatRequest(Generation):
@@ -142,10 +145,11 @@ class ChatRequest(Generation):
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=limits.MOST_LOGPROBS)] | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
-    chat_template_kwargs: dict[str, Any] | None = None
+    chat_template_kwargs: TemplateOptions | None = None
 
     @property
     def thinking(self) -> bool:
         """Whether the model may think before it answers."""
-        wanted = (self.chat_template_kwargs or {}).get("enable_thinking", True)
-        return bool(wanted) and self.reasoning_effort != "none"
+        options = self.chat_template_kwargs
+        unwanted = options is not None and options.enable_thinking is False
+        return not unwanted and self.reasoning_effort != "none"

@@ -66,7 +66,7 @@ class Shape:
             {
                 "index": index,
                 **self.choice(job),
-                "logprobs": self.logprobs(told) if job.tells_logprobs else None,
+                "logprobs": self.logprobs(job, told) if job.tells_logprobs else None,
                 "finish_reason": job.text.finish_reason,
             }
             for index, (job, told) in enumerate(zip(jobs, logprobs))
@@ -90,8 +90,8 @@ class Shape:
         """A text as a whole."""
         raise NotImplementedError
 
-    def first(self) -> JSON | None:
-        """What a stream begins with, before there is any text."""
+    def first(self, job: Job) -> JSON | None:
+        """What a stream begins with, before any of the text is written."""
         raise NotImplementedError
 
     def delta(self, piece: Piece) -> JSON:
@@ -102,13 +102,17 @@ class Shape:
         """No text, at the end."""
         raise NotImplementedError
 
-    def logprobs(self, told: Iterable[TokenLogprob]) -> JSON:
-        """How likely tokens were."""
+    def logprobs(self, job: Job, told: Iterable[TokenLogprob]) -> JSON:
+        """How likely those tokens were that have come since one last asked."""
         raise NotImplementedError
 
     def text_of(self, token: int) -> str:
-        """The text of one token."""
-        return self._tokenizer.decode([token])
+        """The text of one token; of a piece of a character its bytes, as OpenAI has them."""
+        data = self._tokenizer.bytes_of(token)
+        try:
+            return data.decode()
+        except UnicodeDecodeError:
+            return "bytes:" + "".join(f"\\x{byte:02x}" for byte in data)
 
 
 class CompletionShape(Shape):
@@ -120,13 +124,14 @@ class CompletionShape(Shape):
     def __init__(self, model: str, tokenizer: Tokenizer, *, echo: bool = False) -> None:
         super().__init__(model, tokenizer)
         self._echo = echo
+        self._told: dict[Job, int] = {}  # characters of each text whose logprobs have been told
 
     def choice(self, job: Job) -> JSON:
         """See `Shape`, here and below."""
         return {"text": (job.text.prompt if self._echo else "") + job.text.text}
 
-    def first(self) -> JSON | None:
-        return None
+    def first(self, job: Job) -> JSON | None:
+        return {"text": job.text.prompt} if self._echo else None
 
     def delta(self, piece: Piece) -> JSON:
         return {"text": piece.text}
@@ -134,13 +139,15 @@ class CompletionShape(Shape):
     def last(self) -> JSON:
         return {"text": ""}
 
-    def logprobs(self, told: Iterable[TokenLogprob]) -> JSON:
-        tokens, offsets, offset = [], [], 0
+    def logprobs(self, job: Job, told: Iterable[TokenLogprob]) -> JSON:
+        tokens, offsets = [], []
+        offset = self._told.get(job, len(job.text.prompt) if self._echo else 0)
         told = [*told]
         for one in told:
             tokens.append(self.text_of(one.token))
             offsets.append(offset)
             offset += len(tokens[-1])
+        self._told[job] = offset
         return {
             "tokens": tokens,
             "token_logprobs": [one.logprob for one in told],
@@ -161,7 +168,7 @@ class ChatShape(Shape):
         message = {"role": "assistant", "content": job.answer.content, "refusal": None}
         return {"message": {**message, "reasoning_content": thought, "reasoning": thought}}
 
-    def first(self) -> JSON | None:
+    def first(self, job: Job) -> JSON | None:  # noqa: ARG002 (all begin alike)
         return {"delta": {"role": "assistant", "content": ""}}
 
     def delta(self, piece: Piece) -> JSON:
@@ -172,10 +179,10 @@ class ChatShape(Shape):
     def last(self) -> JSON:
         return {"delta": {}}
 
-    def logprobs(self, told: Iterable[TokenLogprob]) -> JSON:
+    def logprobs(self, job: Job, told: Iterable[TokenLogprob]) -> JSON:  # noqa: ARG002
         def entry(token: int, logprob: float) -> JSON:
-            text = self.text_of(token)
-            return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
+            data = list(self._tokenizer.bytes_of(token))
+            return {"token": self.text_of(token), "logprob": logprob, "bytes": data}
 
         content = [
             {**entry(one.token, one.logprob), "top_logprobs": [entry(*pair) for pair in one.top]}

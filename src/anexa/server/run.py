@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from anexa.errors import AnexaError
 from anexa.server.app import Plan, create_app
 from anexa.server.protection import MOST_HEADERS
 
 MOST_CONNECTIONS = 1000
+PATIENCE = 10.0  # seconds for the headers of a request, and between requests
 
 
 def run(
@@ -48,14 +51,14 @@ def run(
     server = Server(
         uvicorn.Config(
             create_app(plan, ready),
-            http="h11",  # which limits what it keeps of headers, whatever else is installed
+            http=Connection,
             ws="none",
             loop="asyncio",
             log_level="warning",
             access_log=False,
             server_header=False,
-            timeout_keep_alive=10,
-            timeout_graceful_shutdown=max(1, round(grace)),
+            timeout_keep_alive=round(PATIENCE),
+            timeout_graceful_shutdown=math.ceil(grace),
             h11_max_incomplete_event_size=MOST_HEADERS,
             limit_concurrency=MOST_CONNECTIONS,
         )
@@ -70,7 +73,8 @@ def run(
 
 def _listen(host: str, port: int) -> socket.socket:
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if sys.platform != "win32":  # where it would let two servers listen at the same port
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
     except OSError as error:
@@ -79,6 +83,37 @@ def _listen(host: str, port: int) -> socket.socket:
             f"{host}:{port} cannot be listened on ({error.strerror}): choose another with --port"
         ) from error
     return listening
+
+
+class Connection(H11Protocol):
+    """Uvicorn's, which keeps few headers, and does not wait for them for ever."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for a request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next one."""
+        super().on_response_complete()
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        super().connection_lost(exc)
+        if self._deadline:
+            self._deadline.cancel()
+
+    def _wait(self) -> None:
+        if self._deadline:
+            self._deadline.cancel()
+        self._deadline = self.loop.call_later(PATIENCE, self._give_up)
+
+    def _give_up(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:  # there is no request
+            self.transport.close()
 
 
 class Server(uvicorn.Server):

@@ -29,6 +29,11 @@ export async function models(key) {
   return (await response.json()).data;
 }
 
+/** What all of this is, as OpenAPI has it. */
+export async function openapi(key) {
+  return (await request("/openapi.json", key)).json();
+}
+
 /** What is true of a thought, line by line. */
 export async function check(key, question, thought, answer) {
   const inTime = AbortSignal.timeout(5000);

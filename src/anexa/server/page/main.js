@@ -2,7 +2,7 @@
 
 import { ServerError, check, models, stream } from "./api.js";
 import { exportTurns, loadSettings, loadTurns, saveSettings, saveTurns } from "./store.js";
-import { draw } from "./turns.js";
+import { draw, grow, verdictWords } from "./turns.js";
 
 const at = (id) => document.getElementById(id);
 const NUMBERS = ["temperature", "top_p", "top_k", "seed", "max_tokens"];
@@ -37,8 +37,10 @@ function keepSettings() {
 // The conversation
 
 function redraw() {
-  const items = turns.map((turn, number) => draw(turn, running ? null : acts(number)));
-  if (running) items.slice(0, -1).forEach((item) => item.classList.remove("writing"));
+  const items = turns.map((turn, number) => {
+    const writing = running && number === turns.length - 1;
+    return draw(turn, running ? {} : acts(number), writing);
+  });
   at("turns").replaceChildren(...items);
   at("welcome").hidden = turns.length > 0;
   at("send").hidden = Boolean(running);
@@ -47,10 +49,9 @@ function redraw() {
   at("export").disabled = !turns.length;
 }
 
-function redrawLast() {
-  const list = at("turns");
+function growLast() {
   const near = isAtEnd();
-  list.lastElementChild.replaceWith(draw(turns.at(-1), null));
+  grow(at("turns").lastElementChild, turns.at(-1));
   if (near) toEnd();
 }
 
@@ -115,6 +116,7 @@ async function send(content, before = turns) {
   saveTurns(turns);
   redraw();
   toEnd();
+  at("heard").textContent = [turn.content, turn.trouble, verdictWords(turn)].filter(Boolean).join(". ");
   at("prompt").focus();
 }
 
@@ -140,11 +142,12 @@ class Watch {
       const seconds = (now - this.begun) / 1000;
       const tokens = event.usage.completion_tokens;
       at("speed").textContent = `${Math.round(tokens / seconds)} tokens/s`;
-      gauge(event.usage.total_tokens);
+      this.turn.tokens = event.usage.total_tokens;
+      gauge();
     }
     if (now > this.due) {
       this.due = now + 30; // often enough for the eye
-      redrawLast();
+      growLast();
     }
   }
 
@@ -178,8 +181,10 @@ function say(text) {
   at("status").textContent = text;
 }
 
-function gauge(tokens) {
+/** How much of the context the last answer has taken, with all before it. */
+function gauge() {
   const size = model().max_model_len;
+  const tokens = turns.at(-1)?.tokens ?? 0;
   at("context").value = Math.min(1, tokens / size);
   at("context-words").textContent = `Context ${tokens} of ${size}`;
 }
@@ -205,7 +210,7 @@ function welcome() {
   at("welcome").textContent = model().answers
     ? "Ask for a sum, such as 347*86, and watch it being worked out. Every step can be checked."
     : "Type the beginning of a text, and it is continued.";
-  gauge(0);
+  gauge();
   showSettings();
 }
 
@@ -238,7 +243,7 @@ at("new").addEventListener("click", () => {
   turns = [];
   saveTurns(turns);
   say("");
-  gauge(0);
+  if (served.length) gauge();
   redraw();
   at("prompt").focus();
 });
