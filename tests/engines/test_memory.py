@@ -171,3 +171,40 @@ def test_a_step_of_many_texts_that_failed_can_be_tried_again(said: dict[str, Any
     assert "allocate memory" in said["together"]["error"]
     assert said["together"]["unread"]
     assert said["together"]["furthest"] < 1e-5
+
+
+# Two rows in three are short, as they are where questions and their answers are learned.
+SHAPES = """
+import random
+from pathlib import Path
+from anexa.engines import Batch, Machine, Optimizer, open_engine
+from anexa.model.config import ModelConfig
+from anexa.model.weights import initial_weights
+
+def megabytes():
+    status = Path("/proc/self/status").read_text()
+    return int(next(s for s in status.splitlines() if s.startswith("VmRSS")).split()[1]) / 1024
+
+config = ModelConfig("llama", 101, block_size=512, n_embd=128, n_head=4, n_layer=4)
+rng = random.Random(1)
+weights, machine = initial_weights(config, rng), Machine(dtype="bf16")
+engine = open_engine("torch", config, weights, optimizer=Optimizer(muon=True), machine=machine)
+for step in range(101):
+    length = rng.randint(100, 513)
+    engine.train_step(Batch.from_rows([[1] * length] * (4096 // length)), 0.001)
+    if step == 0:
+        first = megabytes()
+print(megabytes() - first)
+"""
+
+
+@pytest.mark.slow
+def test_batches_of_many_shapes_do_not_fill_the_memory() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SHAPES],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=600,
+        check=True,
+    )
+    assert float(done.stdout) < 780, "where the heap is never trimmed it is 940"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import sys
@@ -176,3 +177,15 @@ def usable_cores() -> int:
     except (OSError, ValueError):  # no container, or not on Linux
         return cores
     return cores if quota == "max" else max(1, min(cores, round(int(quota) / int(period))))
+
+
+def trim_heap() -> None:
+    """Give back to the system what the heap keeps in pieces, where it can.
+
+    Batches of many shapes leave it full of holes: without this a model of 0.8 million parameters
+    took 4 GB after 8,000 steps of them.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's own
+        if trim:
+            trim(0)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from anexa.engines import distributed
 from anexa.engines.caches import LayerCache, LayerStep, add_row, drop_row, room_for
-from anexa.engines.machine import Machine, rows_at_once, use_threads
+from anexa.engines.machine import Machine, rows_at_once, trim_heap, use_threads
 from anexa.engines.operations.torch import Starts, TorchOperations
 from anexa.engines.optimizers import Optimizer
 from anexa.engines.optimizers.torch import TorchOptimizer
@@ -29,6 +29,8 @@ Result = TypeVar("Result")
 # Products of fewer rows are added up in another order, and so a text would depend a little on how
 # many others are read with it.
 FEWEST = 4
+
+TRIM_INTERVAL = 50  # steps; it takes some milliseconds
 
 
 class Network(nn.Module):
@@ -125,6 +127,8 @@ class TorchEngine:
         with self._whole_model():
             norm = self._optimizer.step(learning_rate)
         self._step += 1
+        if self._step % TRIM_INTERVAL == 0:
+            trim_heap()
         return Update(*torch.stack((loss, norm.to(loss.dtype))).tolist())
 
     def new_cache(self) -> Cache:
