@@ -158,6 +158,7 @@ def test_corpora(tmp_path: Path) -> None:
         assert row["here"] or row["source"]
 
 
+@pytest.mark.slow
 def test_verify_says_that_the_engines_agree(tmp_path: Path) -> None:
     result = anexa("verify", "--json", cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")

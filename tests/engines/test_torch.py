@@ -226,6 +226,7 @@ def test_compiled_training_is_training(model_type: str) -> None:
     assert compiled.loss(BATCH) == pytest.approx(plain.loss(BATCH), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere compilers have other names")
 def test_where_the_compiler_does_not_work_training_goes_on_without_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path

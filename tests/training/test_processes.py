@@ -54,13 +54,14 @@ def losses(folder: Path) -> list[float]:
     return [record.loss for record in records] + [e.validation_loss for e in evaluations]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
         pytest.param(["--optimizer=adamw"], id="copies"),
-        pytest.param(["--micro-batch=1"], id="muon", marks=pytest.mark.slow),
-        pytest.param(["--shard"], id="parts", marks=pytest.mark.slow),
-        pytest.param(["--shard", "--preset=anexa-llama"], id="llama", marks=pytest.mark.slow),
+        pytest.param(["--micro-batch=1"], id="muon"),
+        pytest.param(["--shard"], id="parts"),
+        pytest.param(["--shard", "--preset=anexa-llama"], id="llama"),
     ],
 )
 def test_two_processes_train_as_one_does(options: list[str], tmp_path: Path) -> None:
@@ -148,6 +149,7 @@ def test_a_device_that_is_not_there_for_each_is_refused(
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_another_launch_began_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +215,7 @@ def workers(launcher: int) -> list[int]:
     return [int(pid) for pid in children.split()]
 
 
+@pytest.mark.slow
 def test_a_process_without_a_row_takes_part(tmp_path: Path) -> None:
     """Of conversations a step may have fewer rows than there are processes."""
     (tmp_path / "step.py").write_text(
