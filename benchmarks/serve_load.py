@@ -30,7 +30,7 @@ from urllib.parse import urlsplit
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from anexa.generation import LanguageModel, Sampler, Sampling, Writing
+from anexa.generation import LanguageModel, Prompt, Sampler, Sampling, Writing
 from anexa.generation.batcher import Batcher
 from anexa.generation.language_model import BUNDLED
 from anexa.model.chat import ask
@@ -105,9 +105,9 @@ def bare(model: LanguageModel, asked: Sequence[str], at_once: int) -> Round:
     for start in range(0, len(asked), at_once):
         inside = {}
         for question in asked[start : start + at_once]:
-            prompt = ask(model.chat_template, question)
-            text = Writing(model.tokenizer, size, prompt, max_tokens=model.max_new_tokens)
-            inside[batcher.add(text.ids, Sampler(Sampling(0.0)))] = text
+            prompt = Prompt(model.tokenizer, size, ask(model.chat_template, question))
+            text = Writing(model.tokenizer, prompt, max_tokens=model.max_new_tokens)
+            inside[batcher.add(prompt.ids, Sampler(Sampling(0.0)))] = text
         while inside:
             for drawn in batcher.step():
                 text = inside[drawn.stream]

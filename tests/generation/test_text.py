@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from anexa.engines import Engine
 from anexa.errors import AnexaError, UsageError
-from anexa.generation import Completion, Sampler, Sampling
+from anexa.generation import Completion, Prompt, Sampler, Sampling
 from anexa.model.tokenizer import Tokenizer
 from tests.generation.models import BLOCK_SIZE, engine_of, letters, pieces
 
@@ -60,7 +60,7 @@ def test_the_pieces_are_the_text(tokenizer: Tokenizer, seed: int, max_tokens: in
         assert piece
         streamed += piece
         assert completion.text == streamed
-    assert completion.prompt == "a"
+    assert completion.prompt.text == "a"
     assert completion.tokens <= max_tokens
     if completion.finish_reason == "length":
         assert completion.tokens == max_tokens
@@ -171,3 +171,9 @@ def test_unknown_characters_are_refused_by_name() -> None:
         complete(prompt="azbé\nz")
     with pytest.raises(AnexaError, match=r"'1', '2', '3', '4', '5', …: leave"):
         complete(prompt="1234567")
+
+
+def test_what_cannot_fit_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Tokenizer, "encode_prompt", None)  # nobody is to call it
+    with pytest.raises(AnexaError, match="these are 1,000,000 characters, and the model sees 16"):
+        Prompt(LETTERS, 16, "a" * 1_000_000)

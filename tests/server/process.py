@@ -53,7 +53,7 @@ def serving(*arguments: str | Path, cwd: Path) -> Iterator[Running]:
     with start("serve", "--port", "0", *arguments, cwd=cwd) as process:
         assert process.stdout
         told = process.stdout.readline()
-        match = re.fullmatch(r"serving .* at (http://\S+)\n", told)
+        match = re.fullmatch(r"serving .* at (http://\S+?)( and at .*)?\n", told)
         try:
             assert match, told + (process.stderr.read() if process.stderr else "")
             yield Running(process, match[1])

@@ -234,3 +234,14 @@ def test_a_client_that_leaves_in_the_middle_of_its_body(server: Running) -> None
             head = f"POST {TEXT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             connection.sendall(f'{head}Content-Length: 500\r\n\r\n{{"prompt": '.encode())
     assert httpx.get(f"{server.address}/health").status_code == 200
+
+
+def test_what_is_far_too_long_is_refused_at_once(server: Running) -> None:
+    """Before any work is done on it, during which nobody else would be served."""
+    messages = [{"role": "user", "content": "7+" * 95_000} for _ in range(5)]
+    begun = time.monotonic()
+    message, _ = refused(server.chat(messages=messages))
+    assert time.monotonic() - begun < 1
+    assert "these are 950,000 characters" in message
+    message, param = refused(server.post(TEXT, {"prompt": "1", "max_tokens": 5000}))
+    assert (message, param) == ("max_tokens is at most 4,096 here", "max_tokens")

@@ -11,11 +11,15 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from anexa.generation import Writing
+from anexa.generation.batcher import Batcher
 from anexa.server.app import Plan, create_app
 from anexa.server.limits import Limits
 from tests.cli.process import anexa, one_sentence, run, start
@@ -68,27 +72,49 @@ def test_it_says_that_it_is_not_ready_while_it_loads() -> None:
     assert "being loaded" in models.json()["error"]["message"]
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_a_process_that_loads_says_so_and_then_serves(tmp_path: Path) -> None:
-    """Its weights come through a pipe, from which it reads as long as we do not write."""
+needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+
+
+@contextmanager
+def loading(cwd: Path) -> Iterator[tuple[Running, Callable[[], None]]]:
+    """A server whose weights come through a pipe, from which it reads until we write them."""
     bundled = Path(sys.modules["anexa"].__file__ or "").parent / "bundled"
-    folder = tmp_path / "slow"
+    folder = cwd / "slow"
     shutil.copytree(bundled, folder)
-    weights = (folder / "model.safetensors").read_bytes()
-    (folder / "model.safetensors").unlink()
-    os.mkfifo(folder / "model.safetensors")
+    pipe = folder / "model.safetensors"
+    weights = pipe.read_bytes()
+    pipe.unlink()
+    os.mkfifo(pipe)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with start("serve", folder, "--port", str(port), "--engine", "numpy", cwd=tmp_path) as process:
+    with start("serve", folder, "--port", str(port), "--engine", "numpy", cwd=cwd) as process:
         server = Running(process, f"http://127.0.0.1:{port}")
         until(lambda: answers(server))
+
+        def go_on() -> None:
+            pipe.write_bytes(weights)
+
+        yield server, go_on
+
+
+@needs_pipes
+def test_a_process_that_loads_says_so_and_then_serves(tmp_path: Path) -> None:
+    with loading(tmp_path) as (server, go_on):
         assert server.get("/health").status_code == 503
         assert server.chat().status_code == 503
-        (folder / "model.safetensors").write_bytes(weights)
+        go_on()
         until(lambda: server.get("/health").status_code == 200)
         assert server.chat(temperature=0).json()["choices"][0]["message"]["content"] == "29842"
-        process.terminate()
-        assert process.wait(timeout=30) == 0
+        server.process.terminate()
+        assert server.process.wait(timeout=30) == 0
+
+
+@needs_pipes
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_process_that_loads_can_be_stopped(number: signal.Signals, tmp_path: Path) -> None:
+    with loading(tmp_path) as (server, _):
+        server.process.send_signal(number)
+        assert server.process.wait(timeout=20) == 0
 
 
 def answers(server: Running) -> bool:
@@ -165,31 +191,51 @@ def test_a_text_has_its_time(tmp_path: Path) -> None:
         until(lambda: server.figure("num_requests_running") == 0)
 
 
-def broken(what: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any, Any]:
-    """An answer and a stream of a model that fails, and an answer when it does no more."""
+Asked = Callable[[Any, Any], Awaitable[None]]
 
-    def fail(*_: object) -> None:
-        raise error
 
-    async def ask() -> tuple[Any, Any, Any]:
+def in_process(asked: Asked) -> None:
+    """Ask an application whose parts can be made to fail: with a client, and the application."""
+
+    async def ask() -> None:
         ready = asyncio.Event()
         plan = Plan({"anexa": None}, engine="numpy", limits=Limits(running=2))
         app = create_app(plan, lambda _: ready.set())
         transport = httpx.ASGITransport(app)
-        body = {"messages": MESSAGES, "temperature": 0}
         async with (
             app.router.lifespan_context(app),
             httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
         ):
             await ready.wait()
-            engine = app.state.served["anexa"].model.engine
-            with monkeypatch.context() as patch:
-                patch.setattr(engine, what, fail)
-                whole = await client.post("/v1/chat/completions", json=body)
-                stream = await client.post("/v1/chat/completions", json=body | {"stream": True})
-            return whole, stream, await client.post("/v1/chat/completions", json=body)
+            await asked(client, app)
 
-    return asyncio.run(ask())
+    asyncio.run(ask())
+
+
+def chat(client: Any, question: str = "347*86", **fields: object) -> Any:
+    messages = [{"role": "user", "content": question}]
+    body = {"messages": messages, "temperature": 0, **fields}
+    return client.post("/v1/chat/completions", json=body)
+
+
+def broken(what: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any, Any]:
+    """An answer and a stream of a model that fails, and an answer when it does no more."""
+    said: list[Any] = []
+
+    def fail(*_: object) -> None:
+        raise error
+
+    async def asked(client: Any, app: Any) -> None:
+        engine = app.state.served["anexa"].model.engine
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, what, fail)
+            said.append(await chat(client))
+            said.append(await chat(client, stream=True))
+        said.append(await chat(client))
+
+    in_process(asked)
+    whole, stream, after = said
+    return whole, stream, after
 
 
 @pytest.mark.parametrize("what", ["next_logits", "new_cache"])
@@ -210,6 +256,49 @@ def test_where_memory_is_short_one_is_told_to_come_again(monkeypatch: pytest.Mon
     assert whole.json()["error"]["code"] == "overloaded"
     assert "not enough memory at the moment" in stream.text
     assert after.json()["choices"][0]["message"]["content"] == "29842"
+
+
+def test_a_defect_in_a_step_costs_its_texts_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def asked(client: Any, _app: Any) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Batcher, "step", lambda _: 1 / 0)
+            lost = await chat(client)
+        assert lost.status_code == 500
+        message = lost.json()["error"]["message"]
+        assert message == "an error that should not be (ZeroDivisionError)"
+        assert (await chat(client)).json()["choices"][0]["message"]["content"] == "29842"
+        assert (await client.get("/health")).status_code == 200
+
+    in_process(asked)
+
+
+def test_a_text_that_cannot_be_told_is_alone_in_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    take = Writing.take
+
+    def choosy(self: Writing, token: int) -> str:
+        return take(self, token) if "12+30" in self.prompt.text else str(1 / 0)
+
+    async def asked(client: Any, _app: Any) -> None:
+        monkeypatch.setattr(Writing, "take", choosy)
+        lost, told = await asyncio.gather(chat(client), chat(client, "12+30"))
+        assert lost.status_code == 500
+        assert told.json()["choices"][0]["message"]["content"] == "42"
+
+    in_process(asked)
+
+
+def test_a_thread_that_cannot_go_on_is_known_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def asked(client: Any, _app: Any) -> None:
+        for name in ("step", "__init__"):  # and there is no new one either
+            monkeypatch.setattr(Batcher, name, lambda *_: 1 / 0)
+        lost, after = await chat(client), await chat(client)
+        assert (lost.status_code, after.status_code) == (500, 500)
+        assert "the model has failed" in lost.json()["error"]["message"]
+        assert "start the server again" in after.json()["error"]["message"]
+        health = await client.get("/health")
+        assert (health.status_code, health.json()) == (503, {"status": "failed"})
+
+    in_process(asked)
 
 
 # The end
@@ -249,6 +338,21 @@ def test_grace_has_an_end(grace: str, tmp_path: Path) -> None:
         assert time.monotonic() - begun < 10
         thread.join()
         assert outcomes in (["no answer"], ["500"])
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    with serving("--grace", "60", "--engine", "scalar", cwd=tmp_path) as server:
+        thread = threading.Thread(target=outcome, args=[server])
+        thread.start()
+        until(lambda: server.figure("num_requests_running") == 1)
+        begun = time.monotonic()
+        for _ in range(2):
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+        server.process.wait(timeout=30)
+        assert time.monotonic() - begun < 10
+        thread.join()
 
 
 def outcome(server: Running) -> str:

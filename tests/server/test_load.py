@@ -6,6 +6,8 @@ import asyncio
 import json
 import random
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -64,14 +66,18 @@ def test_64_streams_say_what_each_would_say_alone(roomy: Running) -> None:
 
 
 def test_200_clients_that_vanish(roomy: Running) -> None:
+    heard: list[int] = []  # statuses of those who were still being told when they left
+
     async def vanish(client: Any, seed: int) -> None:
-        body = bodies(1)[0] | {"temperature": 2, "seed": seed, "n": 1}
+        body = {"messages": LONG, "temperature": 2, "seed": seed, "stream": True}
         url = f"{roomy.address}/v1/chat/completions"
 
         async def listen() -> None:
             async with client.stream("POST", url, json=body) as response:
+                heard.append(response.status_code)
                 async for _ in response.aiter_text():
                     pass
+                heard.remove(response.status_code)
 
         with suppress(asyncio.TimeoutError, httpx.HTTPError):
             await asyncio.wait_for(listen(), 0.5)
@@ -82,6 +88,8 @@ def test_200_clients_that_vanish(roomy: Running) -> None:
             await asyncio.gather(*(vanish(client, seed) for seed in range(200)))
 
     asyncio.run(all_of_them())
+    assert set(heard) == {200}
+    assert len(heard) > 20, "many left in the middle"
     begun = time.monotonic()
     assert roomy.chat(temperature=0).json()["choices"][0]["message"]["content"] == "29842"
     assert time.monotonic() - begun < 2
@@ -144,6 +152,48 @@ def test_who_sends_no_request_is_not_waited_for(tmp_path: Path) -> None:
         assert time.monotonic() - begun >= 20, "it is being answered still"
         for connection in (silent, halfway, again, asking):
             connection.close()
+
+
+def test_a_body_has_its_time(tmp_path: Path) -> None:
+    with serving("--engine", "numpy", cwd=tmp_path) as server:
+        where = urlsplit(server.address)
+        with socket.create_connection((where.hostname or "", where.port or 0)) as halfway:
+            head = "POST /check HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n\r\n{"
+            halfway.sendall(head.encode())
+            halfway.settimeout(40)
+            begun = time.monotonic()
+            answer = b""
+            while part := halfway.recv(4096):
+                answer += part
+        assert 15 < time.monotonic() - begun < 30
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b"the body of a request has 20 seconds to come" in answer
+
+
+def test_who_takes_nothing_is_parted_from(tmp_path: Path) -> None:
+    """With a patience of a second; as it is, a minute would have to be waited for."""
+    program = (
+        "import sys; from anexa.server import run; run.STALL = 1; sys.argv = ['anexa', 'serve', "
+        "'--port', '0', '--engine', 'numpy']; from anexa.cli.main import main; main()"
+    )
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        assert process.stdout
+        where = urlsplit(process.stdout.readline().split()[-1])
+        with socket.socket() as greedy:
+            greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            greedy.connect((where.hostname or "", where.port or 0))
+            greedy.settimeout(5)
+            request = b"GET /page/main.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            # As many as the system takes in, and the server then does not.
+            with suppress(OSError):
+                for _ in range(4000):
+                    greedy.sendall(request)
+            time.sleep(6)
+            with suppress(ConnectionError):  # but no timeout: it is closed
+                while greedy.recv(2**20):
+                    pass
+        process.terminate()
 
 
 def test_memory_stays_what_it_is(tmp_path: Path) -> None:

@@ -174,6 +174,29 @@ def test_many_at_once(server: Running) -> None:
     }
 
 
+def test_figures_for_prometheus(server: Running, client: Any) -> None:
+    def figures() -> dict[str, float]:
+        lines = [one for one in server.get("/metrics").text.splitlines() if one[0] != "#"]
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+    model = 'model_name="anexa"'
+    before = figures()
+    answer = client.chat.completions.create(model="anexa", messages=MESSAGES, temperature=0)
+    after = figures()
+    gained = {name: value - before.get(name, 0) for name, value in after.items()}
+    tokens = answer.usage.completion_tokens
+    assert gained[f"vllm:prompt_tokens_total{{{model}}}"] == answer.usage.prompt_tokens
+    assert gained[f"vllm:generation_tokens_total{{{model}}}"] == tokens
+    assert gained[f'vllm:request_success_total{{finished_reason="stop",{model}}}'] == 1
+    for name, count in (
+        ("time_to_first_token_seconds", 1),
+        ("inter_token_latency_seconds", tokens),  # the last one ends the text
+        ("e2e_request_latency_seconds", 1),
+    ):
+        assert gained[f"vllm:{name}_count{{{model}}}"] == count
+        assert gained[f"vllm:{name}_sum{{{model}}}"] > 0
+
+
 @pytest.mark.slow
 def test_who_leaves_a_stream_frees_its_place(tmp_path: Path) -> None:
     """Of an engine with which it would take a minute to its end."""

@@ -161,6 +161,8 @@ def test_the_schema_says_that_a_key_is_needed_where_one_is() -> None:
         (["--api-key", ""], "an API key is letters, digits and signs of ASCII"),
         (["--api-key", "schlüssel"], "an API key is letters, digits and signs of ASCII"),
         (["--api-key", " a"], "an API key is letters, digits and signs of ASCII"),
+        (["--allow-host", "box:8000"], "--allow-host is a name such as box.example"),
+        (["--allow-host", "http://box"], "--allow-host is a name such as box.example"),
         (["--allow-origin", "*"], "--allow-origin is a page such as https://a.example, not '*'"),
         (["--allow-origin", "https://a.example/b"], "--allow-origin is a page such as"),
         (["--grace", "inf"], "--grace must be a number of seconds, not inf"),
@@ -172,3 +174,18 @@ def test_options_that_mean_nothing(arguments: list[str], words: str, tmp_path: P
     result = anexa("serve", *arguments, cwd=tmp_path)
     assert words in one_sentence(result)
     assert result.returncode == 2
+
+
+def test_who_listens_everywhere_is_known_by_any_address(tmp_path: Path) -> None:
+    """But by no name: somebody may have made one point here."""
+    arguments = ["--host", "0.0.0.0", "--api-key", KEY, "--allow-host", "Box.test"]
+    with serving(*arguments, "--engine", "numpy", cwd=tmp_path) as server:
+        assert server.address.startswith("http://localhost:")
+        for host, status in (
+            ("192.168.1.5:8000", 200),
+            ("[fe80::1]", 200),
+            ("box.test", 200),
+            ("evil.test", 400),
+            ("192.168.1.5.evil.test", 400),
+        ):
+            assert server.get("/health", headers={"Host": host}).status_code == status

@@ -12,6 +12,7 @@ import typer
 from anexa.errors import UsageError
 
 HERE = ("127.0.0.1", "localhost", "::1")
+EVERYWHERE = ("0.0.0.0", "::")
 
 
 def serve(
@@ -66,7 +67,8 @@ def serve(
         Plan(
             names(folders or []),
             engine,
-            hosts=tuple(dict.fromkeys((*HERE, host, *(allow_host or ())))),
+            hosts=tuple(dict.fromkeys((*HERE, host, *map(_host, allow_host or ())))),
+            any_address=host in EVERYWHERE,
             origins=tuple(map(_origin, allow_origin or ())),
             key=api_key,
             limits=Limits(running=running, waiting=waiting, seconds=time_limit),
@@ -77,6 +79,13 @@ def serve(
         grace,
         typer.echo,
     )
+
+
+def _host(text: str) -> str:
+    """A name of the server as `Host` has it: without a port."""
+    if not re.fullmatch(r"[a-z0-9._-]+", text.lower()):
+        raise UsageError(f"--allow-host is a name such as box.example, not {text!r}")
+    return text.lower()
 
 
 def _origin(text: str) -> str:

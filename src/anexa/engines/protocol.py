@@ -162,7 +162,7 @@ class Engine(Protocol):
 
 
 @runtime_checkable
-class RowsEngine(Engine, Protocol):
+class RowsEngine(Protocol):
     """What an engine has that also goes on with many texts at once: numpy and torch.
 
     How far two texts have come need not be alike. They are read alone at first, into a `Cache`.
@@ -172,7 +172,14 @@ class RowsEngine(Engine, Protocol):
             read together with it.
     """
 
+    name: str
+    config: ModelConfig
     batch_invariant: bool
+
+    def new_cache(self) -> Cache:
+        """See `Engine`, here and below."""
+
+    def next_logits(self, tokens: Sequence[int], cache: Cache) -> Sequence[float]: ...
 
     def new_rows(self, most: int) -> Rows:
         """Room for so many texts."""

@@ -59,8 +59,8 @@ class Batcher:
     is, to the last bit, what it would be alone: prompts are read one by one, in chunks that depend
     on nothing else. Other engines read one text after another.
 
-    Where memory is short, those texts end of which least is written, and fewer have a place until
-    all others are done.
+    Where memory is short, texts that are not begun wait for others to be done. If a step needs more
+    than there is, those texts end of which least is written. Fewer have a place until all are done.
 
     Args:
         engine: the model.
@@ -122,7 +122,7 @@ class Batcher:
             return []
         texts = [*self._writing]
         if not self._rows_engine:
-            return [drawn for text in texts for drawn in self._draw(text, self._read_on, text)]
+            return [drawn for text in texts for drawn in self._draw_alone(text)]
         last = [text.tokens[-1] for text in texts]
         try:
             logits_BV = self._rows_engine.next_logits_of_rows(last, self._rows)
@@ -141,7 +141,17 @@ class Batcher:
         drawn: list[Drawn] = []
         self._left = PROMPTS
         while self._reading and self._left > 0:
-            drawn += self._draw(self._reading[0], self._read_on, self._reading[0])
+            stream = self._reading[0]
+            try:
+                drawn += self._draw(stream, self._read_on, stream)
+            except MemoryError as error:
+                if self.running == 1:
+                    return [*drawn, self._fail(stream, error)]
+                self._most = self.running - 1  # it waits until one of the others is done
+                self._reading.popleft()
+                stream.cache = None
+                self._waiting.appendleft(stream)
+                return drawn
         return drawn
 
     def _read_on(self, stream: Stream) -> Sequence[float] | None:
@@ -162,6 +172,13 @@ class Batcher:
             self._reading.remove(stream)
             self._writing.append(stream)
         return logits_V
+
+    def _draw_alone(self, text: Stream) -> list[Drawn]:
+        try:
+            return self._draw(text, self._read_on, text)
+        except MemoryError as error:
+            self._most = max(1, self.running - 1)
+            return [self._fail(text, error)]
 
     def _shed(self) -> list[Stream]:
         """The half of the texts that has been written least of, which are to have no place now."""
@@ -185,6 +202,8 @@ class Batcher:
             if logits_V is None:
                 return []
             token = stream.sampler.draw(logits_V)
+        except MemoryError:
+            raise
         except Exception as error:  # whatever it is: this text is lost, no other
             return [self._fail(stream, error)]
         stream.tokens.append(token)

@@ -11,7 +11,7 @@ from anexa.engines import Engine, open_engine
 from anexa.errors import AnexaError
 from anexa.generation.dialogue import Answer
 from anexa.generation.sampling import Sampler, Sampling
-from anexa.generation.text import Completion
+from anexa.generation.text import Completion, check_length
 from anexa.model.chat import Message, render
 from anexa.model.folder import Model, load_model
 from anexa.model.tokenizer import BOUNDARY
@@ -155,6 +155,8 @@ class LanguageModel:
                     )
         if not messages or messages[-1]["role"] == "assistant":
             raise AnexaError("a conversation ends with what the user says, and this one does not")
+        characters = sum(len(message["content"]) for message in messages)
+        check_length(characters, self.tokenizer, self.engine.config.block_size)
         return render(self.chat_template, messages, thinking=thinking)
 
     def sampling(self, temperature: float | None = None, **settings: Any) -> Sampling:

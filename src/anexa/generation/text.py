@@ -11,19 +11,62 @@ from anexa.generation.sampling import Sampler
 from anexa.model.tokenizer import Tokenizer
 
 
-class Writing:
-    """The continuation of a prompt, which takes in token after token, wherever they come from.
+class Prompt:
+    """What is to be continued.
 
     Args:
         tokenizer: of the model.
         block_size: how many tokens the model sees at once.
         prompt: text, which may be empty, or tokens.
+
+    Attributes:
+        text: what it says.
+        ids: its tokens, at least one.
+
+    Raises:
+        AnexaError: it has characters that the model does not know, or is too long for it.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, block_size: int, prompt: str | Sequence[int]) -> None:
+        if isinstance(prompt, str):
+            check_length(len(prompt), tokenizer, block_size)
+            self.text, self.ids = prompt, tokenizer.encode_prompt(prompt)
+        else:
+            self.ids = list(prompt)
+            if not self.ids or not all(0 <= token < tokenizer.vocab_size for token in self.ids):
+                raise AnexaError(f"a prompt is tokens from 0 to {tokenizer.vocab_size - 1}")
+            self.text = tokenizer.decode(self.ids)
+        if len(self.ids) > block_size:
+            raise AnexaError(
+                f"the prompt is {len(self.ids)} tokens long, but the model sees {block_size} at "
+                "once: shorten it"
+            )
+
+
+def check_length(characters: int, tokenizer: Tokenizer, block_size: int) -> None:
+    """Refuse what cannot fit before any work is done on it.
+
+    Raises:
+        AnexaError: so many characters are more tokens than the model sees, whatever they are.
+    """
+    if characters > block_size * tokenizer.longest:
+        raise AnexaError(
+            f"these are {characters:,} characters, and the model sees {block_size:,} tokens at "
+            "once: shorten them"
+        )
+
+
+class Writing:
+    """The continuation of a prompt, which takes in token after token, wherever they come from.
+
+    Args:
+        tokenizer: of the model.
+        prompt: what is continued.
         max_tokens: the most tokens to write, at least 1.
         stop: strings that end the text; they are not part of it.
 
     Attributes:
         prompt: what is continued.
-        ids: its tokens, at least one.
         text: what has been written so far, without the prompt.
         tokens: how many tokens that took.
         finish_reason: "stop" (the document ended, or a stop string came), "length" (max_tokens),
@@ -31,14 +74,12 @@ class Writing:
 
     Raises:
         UsageError: max_tokens below 1, or an empty stop string.
-        AnexaError: the prompt has characters that the model does not know, or is too long for it.
     """
 
     def __init__(
         self,
         tokenizer: Tokenizer,
-        block_size: int,
-        prompt: str | Sequence[int],
+        prompt: Prompt,
         *,
         max_tokens: int = 200,
         stop: Sequence[str] = (),
@@ -47,18 +88,7 @@ class Writing:
             raise UsageError(f"max-tokens must be at least 1, not {max_tokens}")
         if "" in stop:
             raise UsageError("a stop string must have at least one character")
-        if isinstance(prompt, str):
-            self.prompt, self.ids = prompt, tokenizer.encode_prompt(prompt)
-        else:
-            self.ids = list(prompt)
-            if not self.ids or not all(0 <= token < tokenizer.vocab_size for token in self.ids):
-                raise AnexaError(f"a prompt is tokens from 0 to {tokenizer.vocab_size - 1}")
-            self.prompt = tokenizer.decode(self.ids)
-        if len(self.ids) > block_size:
-            raise AnexaError(
-                f"the prompt is {len(self.ids)} tokens long, but the model sees {block_size} at "
-                "once: shorten it"
-            )
+        self.prompt = prompt
         self.text = ""
         self.tokens = 0
         self.finish_reason: str | None = None
@@ -92,8 +122,11 @@ class Completion(Writing):
     Args:
         engine: the model.
         tokenizer: its tokenizer.
-        prompt: see `Writing`, as for the rest.
+        prompt: text; see `Writing` for the rest.
         sampler: chooses the tokens; the next completion goes on in its random sequence.
+
+    Raises:
+        AnexaError: see `Prompt`.
     """
 
     def __init__(
@@ -106,9 +139,9 @@ class Completion(Writing):
         max_tokens: int = 200,
         stop: Sequence[str] = (),
     ) -> None:
-        block_size = engine.config.block_size
-        super().__init__(tokenizer, block_size, prompt, max_tokens=max_tokens, stop=stop)
-        self._drawn = decode(engine, self.ids, sampler)
+        read = Prompt(tokenizer, engine.config.block_size, prompt)
+        super().__init__(tokenizer, read, max_tokens=max_tokens, stop=stop)
+        self._drawn = decode(engine, read.ids, sampler)
 
     def __iter__(self) -> Iterator[str]:
         """Pieces of text as they are written; together they are `text`."""

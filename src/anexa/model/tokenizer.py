@@ -184,6 +184,11 @@ class Tokenizer:
         ids: list[int] = self._backend.encode(text).ids
         return ids or [self.boundary]
 
+    @cached_property
+    def longest(self) -> int:
+        """The characters of the longest token."""
+        return max(map(len, self._backend.get_vocab()))
+
     def unknown(self, text: str) -> list[str]:
         """The characters of a text for which there is no id of their own, in order."""
         pieces = dict.fromkeys(text)

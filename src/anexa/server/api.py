@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from anexa.errors import AnexaError
-from anexa.generation import LanguageModel, Sampler, Sampling, Writing
+from anexa.generation import LanguageModel, Prompt, Sampler, Sampling, Writing
 from anexa.server import responses
 from anexa.server.jobs import Job, News, TokenLogprob, Worker
 from anexa.server.limits import MOST_TEXTS
@@ -95,7 +95,9 @@ async def completions(request: Request, asked: CompletionRequest) -> Response:
     """Texts that continue prompts."""
     served = _served(request, asked.model)
     tokenizer, block_size = served.model.tokenizer, served.model.engine.config.block_size
-    most = min(asked.max_tokens or USUAL_TOKENS, MOST_TOKENS)
+    most = asked.max_tokens or USUAL_TOKENS
+    if most > MOST_TOKENS:
+        raise RequestError(f"max_tokens is at most {MOST_TOKENS:,} here", "max_tokens")
     prompts = asked.prompts
     if not prompts:
         raise RequestError("prompt must not be an empty list", "prompt")
@@ -106,8 +108,8 @@ async def completions(request: Request, asked: CompletionRequest) -> Response:
             "n",
         )
     texts = [
-        Writing(tokenizer, block_size, prompt, max_tokens=most, stop=asked.stops)
-        for prompt in prompts
+        Writing(tokenizer, prompt, max_tokens=most, stop=asked.stops)
+        for prompt in [Prompt(tokenizer, block_size, prompt) for prompt in prompts]
         for _ in range(asked.n or 1)
     ]
     jobs = _jobs(served, texts, asked, answers=False, top_logprobs=asked.logprobs)
@@ -127,12 +129,12 @@ async def chat_completions(request: Request, asked: ChatRequest) -> Response:
     if asked.top_logprobs and not asked.logprobs:
         raise RequestError("top_logprobs needs logprobs to be true", "top_logprobs")
     messages = [{"role": _role(one.role), "content": one.text} for one in asked.messages]
-    prompt = model.prompt(messages, thinking=asked.thinking)
     block_size = model.engine.config.block_size
-    room = max(1, block_size - len(model.tokenizer.encode_prompt(prompt)))
+    prompt = Prompt(model.tokenizer, block_size, model.prompt(messages, thinking=asked.thinking))
+    room = max(1, block_size - len(prompt.ids))
     most = min(asked.max_completion_tokens or asked.max_tokens or room, room)
     texts = [
-        Writing(model.tokenizer, block_size, prompt, max_tokens=most, stop=asked.stops)
+        Writing(model.tokenizer, prompt, max_tokens=most, stop=asked.stops)
         for _ in range(asked.n or 1)
     ]
     top = (asked.top_logprobs or 0) if asked.logprobs else None
@@ -196,10 +198,10 @@ async def _respond(
 ) -> Response:
     if len(jobs) > worker.most:
         raise RequestError(f"these are {len(jobs)} texts, and there may be {worker.most}", "n")
-    worker.submit(jobs)
     if request.app.state.log_prompts:
         for job in jobs:
-            print(json.dumps({"prompt": job.text.prompt}), file=sys.stderr, flush=True)
+            print(json.dumps({"prompt": job.text.prompt.text}), file=sys.stderr, flush=True)
+    worker.submit(jobs)
     if asked.stream:
         return JobsResponse(worker, jobs, _stream(jobs, shape, asked.with_usage, prompts))
     told: list[list[TokenLogprob]] = [[] for _ in jobs]
@@ -286,7 +288,8 @@ async def _stream(
         while left:
             index, some = await news.get()
             if some.error:
-                yield responses.event(responses.error(str(some.error), "server_error"))
+                error = responses.error(str(some.error), "server_error", code=some.error.code)
+                yield responses.event(error)
                 return
             untold[index] += some.logprobs
             for piece in some.pieces:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import importlib.resources
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from fastapi import FastAPI, Request, Security
 from fastapi.exceptions import RequestValidationError
@@ -31,6 +33,8 @@ from anexa.server.limits import Limits
 from anexa.server.metrics import Metrics
 from anexa.server.protection import Protection
 from anexa.server.requests import Fields
+
+Result = TypeVar("Result")
 
 PAGE = Path(str(importlib.resources.files("anexa.server") / "page"))
 TYPES = {
@@ -54,6 +58,7 @@ class Plan:
             comes along.
         engine: what computes them.
         hosts: names of the server.
+        any_address: whether it may be asked for by address too, whichever it has.
         origins: of other pages that may use it.
         key: what a request must bring along, if there is one.
         limits: of requests.
@@ -63,6 +68,7 @@ class Plan:
     folders: Mapping[str, Path | None]
     engine: str = "auto"
     hosts: Sequence[str] = ("localhost", "127.0.0.1", "::1")
+    any_address: bool = False
     origins: Sequence[str] = ()
     key: str | None = None
     limits: Limits = field(default_factory=Limits)
@@ -112,6 +118,7 @@ def create_app(plan: Plan, ready: Callable[[AnexaError | None], None]) -> FastAP
     app.add_middleware(
         Protection,
         hosts=plan.hosts,
+        any_address=plan.any_address,
         origins=plan.origins,
         key=plan.key,
         files=files,
@@ -126,11 +133,37 @@ def create_app(plan: Plan, ready: Callable[[AnexaError | None], None]) -> FastAP
     return app
 
 
+async def _in_thread(function: Callable[[], Result]) -> Result:
+    """The result of a function that may take long; if the server ends, it is left to itself."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Result] = loop.create_future()
+
+    def tell(result: Result | None, error: Exception | None) -> None:
+        if future.cancelled():
+            return
+        if error:
+            future.set_exception(error)
+        else:
+            future.set_result(cast("Result", result))
+
+    def work() -> None:
+        result, failed = None, None
+        try:
+            result = function()
+        except Exception as error:  # which is raised where somebody waits for it
+            failed = error
+        with suppress(RuntimeError):  # the server has gone
+            loop.call_soon_threadsafe(tell, result, failed)
+
+    threading.Thread(target=work, name="anexa-loading", daemon=True).start()
+    return await future
+
+
 async def _load(app: FastAPI, plan: Plan, ready: Callable[[AnexaError | None], None]) -> None:
     served = {}
     for name, folder in plan.folders.items():
         try:
-            model = await asyncio.to_thread(LanguageModel.open, folder, plan.engine)
+            model = await _in_thread(partial(LanguageModel.open, folder, plan.engine))
             worker = Worker(model.engine, plan.limits, name, app.state.metrics)
         except AnexaError as error:
             ready(error)
@@ -156,12 +189,14 @@ def _add_own_routes(app: FastAPI, files: Mapping[str, Path]) -> None:
     for route, path in files.items():
         app.add_api_route(route, file_route(path), include_in_schema=False)
 
-    @app.get("/health", responses={503: {"description": "They are being loaded."}})
+    @app.get("/health", responses={503: {"description": "Being loaded, or failed."}})
     async def health() -> JSONResponse:
-        """Whether the models are loaded."""
-        if app.state.served:
-            return JSONResponse({"status": "ok"})
-        return JSONResponse({"status": "loading"}, 503)
+        """Whether the models are loaded, and write."""
+        if not app.state.served:
+            return JSONResponse({"status": "loading"}, 503)
+        if any(served.worker.failed for served in app.state.served.values()):
+            return JSONResponse({"status": "failed"}, 503)
+        return JSONResponse({"status": "ok"})
 
     @app.get("/metrics", response_class=PlainTextResponse, responses=api.ERRORS)
     async def metrics() -> Response:
@@ -229,8 +264,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(ServiceError)
     async def service(_request: Request, error: ServiceError) -> JSONResponse:
-        code = {503: "overloaded", 504: "timeout"}.get(error.status)
-        return answer(error.status, str(error), "server_error", code=code)
+        return answer(error.status, str(error), "server_error", code=error.code)
 
     @app.exception_handler(AnexaError)
     async def ours(_request: Request, error: AnexaError) -> JSONResponse:
@@ -238,7 +272,3 @@ def _add_errors(app: FastAPI) -> None:
             kind = "server_error" if error.status >= 500 else "invalid_request_error"
             return answer(error.status, str(error), kind, param=error.param, code=error.code)
         return answer(400, str(error), "invalid_request_error")
-
-    @app.exception_handler(Exception)
-    async def other(_request: Request, error: Exception) -> JSONResponse:
-        return answer(500, f"an error that should not be ({type(error).__name__})", "server_error")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import queue
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -20,25 +22,33 @@ from anexa.generation.batcher import Batcher, Drawn, ShortOfMemoryError, Stream
 from anexa.server.limits import Limits
 from anexa.server.metrics import Metrics
 
+_log = logging.getLogger(__name__)
+
 PATIENCE = 2.0  # seconds for a step to end, when the server does
 
 
 class ServiceError(AnexaError):
-    """What the server could not do, and the HTTP status that says so."""
+    """What the server could not do, and how the API says so.
+
+    Attributes:
+        status: of HTTP.
+        code: of the error, if it has one.
+    """
 
     status = 500
+    code: str | None = None
 
 
 class BusyError(ServiceError):
     """As many texts wait already as may, or memory is short."""
 
-    status = 503
+    status, code = 503, "overloaded"
 
 
 class LateError(ServiceError):
     """A text took too long."""
 
-    status = 504
+    status, code = 504, "timeout"
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,7 @@ class Job:
     Attributes:
         begun: when it was asked for, as `time.monotonic` has it.
         latest: when its latest token was there; 0 before the first.
+        counted: tokens that are in the server's figures.
         tells_logprobs: whether they were asked for.
     """
 
@@ -103,7 +114,7 @@ class Job:
     ) -> None:
         self.text, self.sampler = text, sampler
         self.answer = Answer(text) if answers else None
-        self.begun, self.latest = time.monotonic(), 0.0
+        self.begun, self.latest, self.counted = time.monotonic(), 0.0, 0
         self.tells_logprobs = top_logprobs is not None
         self._top_logprobs = top_logprobs
         self._news, self._there_is_some = News(), asyncio.Event()
@@ -143,8 +154,15 @@ def logprob_of(logits: Sequence[float], token: int, top: int) -> TokenLogprob:
     """How likely a token is by these logits, and how likely the likeliest are."""
     z = np.asarray(logits, np.float64)
     z = z - z.max() - math.log(np.exp(z - z.max()).sum())
-    likeliest = np.argsort(-z, kind="stable")[:top].tolist()
+    some = np.argpartition(-z, min(top, len(z) - 1))[:top]
+    likeliest = some[np.argsort(-z[some], kind="stable")].tolist()
     return TokenLogprob(token, float(z[token]), tuple((n, float(z[n])) for n in likeliest))
+
+
+def _lost(error: Exception) -> News:
+    """The end of a text by an error that nobody has thought of."""
+    kind = type(error).__name__
+    return News(done=True, error=ServiceError(f"an error that should not be ({kind})"))
 
 
 class Worker:
@@ -158,13 +176,17 @@ class Worker:
 
     Attributes:
         batcher: what it runs.
+        failed: whether it cannot go on: nothing it is asked for will be written.
     """
 
     def __init__(self, engine: Engine, limits: Limits, name: str, metrics: Metrics) -> None:
         self._engine, self.batcher = engine, Batcher(engine, limits.running)
         self._limits, self._name, self._metrics = limits, name, metrics
+        self.failed = False
         self._open: dict[Job, asyncio.TimerHandle] = {}
         self._orders: queue.SimpleQueue[tuple[Job, bool] | None] = queue.SimpleQueue()
+        self._streams: dict[Job, Stream] = {}  # these two are the thread's own
+        self._jobs: dict[Stream, Job] = {}
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="anexa-worker", daemon=True)
         self._thread.start()
@@ -184,7 +206,10 @@ class Worker:
 
         Raises:
             BusyError: too many are waiting; none of these is begun.
+            ServiceError: the thread has failed.
         """
+        if self.failed:
+            raise ServiceError("the model has failed: start the server again")
         if len(self._open) + len(jobs) > self.most:
             raise BusyError("there are too many requests at the moment: try again in a second")
         for job in jobs:
@@ -194,6 +219,7 @@ class Worker:
     def cancel(self, job: Job) -> None:
         """Free the place of a text before it is done; nothing, if it is."""
         if job in self._open:
+            self._metrics.success.labels(self._name, "abort").inc()
             self._open.pop(job).cancel()
             self._orders.put((job, False))
 
@@ -203,38 +229,67 @@ class Worker:
         await asyncio.to_thread(self._thread.join, PATIENCE)
 
     def _work(self) -> None:
-        streams: dict[Job, Stream] = {}
-        jobs: dict[Stream, Job] = {}
-        while True:
-            while not jobs or not self._orders.empty():
-                order = self._orders.get()
-                if order is None:
-                    return
-                job, begins = order
-                if begins:
-                    stream = self.batcher.add(job.text.ids, job.sampler)
-                    streams[job], jobs[stream] = stream, job
-                elif job in streams:
-                    stream = streams.pop(job)
-                    self.batcher.remove(stream)
-                    del jobs[stream]
-            news = []
-            try:
-                for drawn in self.batcher.step():
-                    job = jobs[drawn.stream]
-                    news.append((job, job.take(drawn)))
-                    if news[-1][1].done:
-                        self.batcher.remove(drawn.stream)
-                        del jobs[drawn.stream], streams[job]
-            except Exception as error:  # a defect: nobody waits in vain, and the next one lives
-                kind = type(error).__name__
-                lost = ServiceError(f"an error that should not be ({kind}: {error})")
-                news = [(job, News(done=True, error=lost)) for job in streams]
-                streams.clear()
-                jobs.clear()
-                self.batcher = Batcher(self._engine, self._limits.running)
-            with suppress(RuntimeError):  # the server has gone
-                self._loop.call_soon_threadsafe(self._tell, news)
+        try:
+            while self._obey():
+                self._step()
+        except Exception as error:  # whatever it is: nobody is to wait in vain
+            self._on_loop(self._fail, str(error) or type(error).__name__)
+
+    def _obey(self) -> bool:
+        """Begin and end texts as it was ordered; False if that was all."""
+        while not self._jobs or not self._orders.empty():
+            order = self._orders.get()
+            if order is None:
+                return False
+            job, begins = order
+            if begins:
+                stream = self.batcher.add(job.text.prompt.ids, job.sampler)
+                self._streams[job], self._jobs[stream] = stream, job
+            elif job in self._streams:
+                self._forget(job)
+        return True
+
+    def _forget(self, job: Job) -> None:
+        stream = self._streams.pop(job)
+        del self._jobs[stream]
+        self.batcher.remove(stream)
+
+    def _step(self) -> None:
+        try:
+            drawn = self.batcher.step()
+        except Exception as error:  # a defect: the texts are lost, and the next ones live
+            _log.error("%s: %s: %s", self._name, type(error).__name__, error)
+            news = [(job, _lost(error)) for job in self._streams]
+            self._streams.clear()
+            self._jobs.clear()
+            del self.batcher  # whose memory a new one may need
+            self.batcher = Batcher(self._engine, self._limits.running)
+        else:
+            news = [(self._jobs[one.stream], self._take(one)) for one in drawn]
+        self._on_loop(self._tell, news)
+
+    def _take(self, drawn: Drawn) -> News:
+        """What a token has brought; a text that is done has no place any more."""
+        job = self._jobs[drawn.stream]
+        try:
+            news = job.take(drawn)
+        except Exception as error:  # a defect: this text is lost, no other
+            news = _lost(error)
+        if news.done:
+            self._forget(job)
+        return news
+
+    def _on_loop(self, function: Callable[[Any], None], argument: object) -> None:
+        with suppress(RuntimeError):  # the server has gone
+            self._loop.call_soon_threadsafe(function, argument)
+
+    def _fail(self, why: str) -> None:
+        """In the event loop: the thread has ended."""
+        self.failed = True
+        _log.error("%s has failed: %s", self._name, why)
+        for job in [*self._open]:
+            self._open.pop(job).cancel()
+            job.hear(News(done=True, error=ServiceError("the model has failed")))
 
     def _expire(self, job: Job) -> None:
         self.cancel(job)
@@ -256,11 +311,12 @@ class Worker:
     def _count(self, job: Job, now: float, *, last: bool) -> None:
         """Keep the figures of one more token."""
         metrics, name = self._metrics, self._name
-        metrics.generation_tokens.labels(name).inc()
+        metrics.generation_tokens.labels(name).inc(job.text.tokens - job.counted)
+        job.counted = job.text.tokens
         if job.latest:
             metrics.between_tokens.labels(name).observe(now - job.latest)
         else:
-            metrics.prompt_tokens.labels(name).inc(len(job.text.ids))
+            metrics.prompt_tokens.labels(name).inc(len(job.text.prompt.ids))
             metrics.first_token.labels(name).observe(now - job.begun)
         job.latest = now
         if last:

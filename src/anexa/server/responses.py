@@ -23,7 +23,7 @@ def error(message: str, kind: str, param: str | None = None, code: str | None = 
 def usage(jobs: Sequence[Job], prompts: int) -> JSON:
     """Tokens that were read and written; a prompt counts once, however many texts follow it."""
     texts = len(jobs) // prompts
-    read = sum(len(job.text.ids) for job in jobs[::texts])
+    read = sum(len(job.text.prompt.ids) for job in jobs[::texts])
     written = sum(job.text.tokens for job in jobs)
     return {
         "prompt_tokens": read,
@@ -128,10 +128,10 @@ class CompletionShape(Shape):
 
     def choice(self, job: Job) -> JSON:
         """See `Shape`, here and below."""
-        return {"text": (job.text.prompt if self._echo else "") + job.text.text}
+        return {"text": (job.text.prompt.text if self._echo else "") + job.text.text}
 
     def first(self, job: Job) -> JSON | None:
-        return {"text": job.text.prompt} if self._echo else None
+        return {"text": job.text.prompt.text} if self._echo else None
 
     def delta(self, piece: Piece) -> JSON:
         return {"text": piece.text}
@@ -141,7 +141,7 @@ class CompletionShape(Shape):
 
     def logprobs(self, job: Job, told: Iterable[TokenLogprob]) -> JSON:
         tokens, offsets = [], []
-        offset = self._told.get(job, len(job.text.prompt) if self._echo else 0)
+        offset = self._told.get(job, len(job.text.prompt.text) if self._echo else 0)
         told = [*told]
         for one in told:
             tokens.append(self.text_of(one.token))

@@ -11,14 +11,16 @@ import sys
 from collections.abc import Callable, Iterator
 
 import uvicorn
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from anexa.errors import AnexaError
 from anexa.server.app import Plan, create_app
-from anexa.server.protection import MOST_HEADERS
+from anexa.server.protection import MOST_HEADERS, refuse
 
 MOST_CONNECTIONS = 1000
 PATIENCE = 10.0  # seconds for the headers of a request, and between requests
+STALL = 60.0  # seconds in which a client has to take something of what is written for it
 
 
 def run(
@@ -44,9 +46,10 @@ def run(
             failed.append(error)
             server.should_exit = True
         else:
-            address = f"[{host}]" if ":" in host else host
-            names = ", ".join(plan.folders)
-            tell(f"serving {names} at http://{address}:{listening.getsockname()[1]}")
+            everywhere = " and at this computer's other addresses" if plan.any_address else ""
+            name = "localhost" if everywhere else f"[{host}]" if ":" in host else host
+            place = f"http://{name}:{listening.getsockname()[1]}{everywhere}"
+            tell(f"serving {', '.join(plan.folders)} at {place}")
 
     server = Server(
         uvicorn.Config(
@@ -60,7 +63,6 @@ def run(
             timeout_keep_alive=round(PATIENCE),
             timeout_graceful_shutdown=math.ceil(grace),
             h11_max_incomplete_event_size=MOST_HEADERS,
-            limit_concurrency=MOST_CONNECTIONS,
         )
     )
     try:
@@ -89,10 +91,13 @@ class Connection(H11Protocol):
     """Uvicorn's, which keeps few headers, and does not wait for them for ever."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _watch: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a request."""
         super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            self.app = overloaded
         self._wait()
 
     def on_response_complete(self) -> None:
@@ -105,6 +110,17 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
         if self._deadline:
             self._deadline.cancel()
+        self._stop_watching()
+
+    def pause_writing(self) -> None:
+        """The client does not take what is written."""
+        super().pause_writing()
+        self._watch_reader(self.transport.get_write_buffer_size() + 1)
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        super().resume_writing()
+        self._stop_watching()
 
     def _wait(self) -> None:
         if self._deadline:
@@ -114,6 +130,23 @@ class Connection(H11Protocol):
     def _give_up(self) -> None:
         if self.cycle is None or self.cycle.response_complete:  # there is no request
             self.transport.close()
+
+    def _watch_reader(self, before: int) -> None:
+        """Part from a client that has taken nothing at all for some time."""
+        left = self.transport.get_write_buffer_size()
+        if left >= before:
+            self.transport.abort()
+        else:
+            self._watch = self.loop.call_later(STALL, self._watch_reader, left)
+
+    def _stop_watching(self) -> None:
+        if self._watch:
+            self._watch.cancel()
+
+
+async def overloaded(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """An ASGI application, for more connections than there may be."""
+    await refuse(send, 503, "there are too many connections at the moment: try again in a second")
 
 
 class Server(uvicorn.Server):
@@ -128,7 +161,11 @@ class Server(uvicorn.Server):
             return
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
+            loop.add_signal_handler(number, self._stop)
         yield
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+    def _stop(self) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
