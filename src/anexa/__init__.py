@@ -18,7 +18,8 @@ def load(folder: str | PathLike[str] | None = None, *, engine: str = "auto") -> 
         anexa.load().chat([{"role": "user", "content": "347*86"}]).content
 
     Args:
-        folder: as training wrote it, or a repository from the Hugging Face Hub, downloaded.
+        folder: as training wrote it, or a repository from the Hugging Face Hub, downloaded; or a
+            JSON file that `anexa export` wrote.
         engine: scalar, lists, numpy, torch or auto, which is the fastest that is installed.
 
     Raises:

@@ -45,7 +45,7 @@ def graph(
     ] = None,
 ) -> None:
     """Draw the graph of an expression with every gradient in it, or a model's architecture."""
-    from os.path import isdir
+    from os.path import isdir, isfile
 
     from anexa.errors import UsageError
     from anexa.graph.drawing import to_dot, to_mermaid
@@ -63,15 +63,16 @@ def graph(
     if format_ not in writers:
         raise UsageError(f"there is no format {format_!r}: choose one of {', '.join(writers)}")
 
-    if isdir(what):  # noqa: PTH112  # Path.is_dir raises for a "name" as long as expressions are
+    # Path.is_dir raises for a "name" as long as expressions are
+    if isdir(what) or (what.lower().endswith(".json") and isfile(what)):  # noqa: PTH112, PTH113
         if values:
             raise UsageError(
                 f"{what} is a model folder, which takes no values: leave out {values[0]}"
             )
         from anexa.graph.model_graph import model_graph
-        from anexa.model.folder import load_config
+        from anexa.model.opening import open_config
 
-        drawing = model_graph(load_config(Path(what)))
+        drawing = model_graph(open_config(Path(what)))
     else:
         from anexa.graph.drawing import number
         from anexa.graph.expression import parse, read_values

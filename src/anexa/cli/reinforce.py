@@ -32,17 +32,17 @@ def reinforce(
     from anexa.cli.signals import stop_signals
     from anexa.engines import Optimizer, open_engine
     from anexa.errors import AnexaError, UsageError
-    from anexa.model.files import read_bytes
-    from anexa.model.folder import check_free, create_folder, load_model
+    from anexa.model.folder import check_free, create_folder
+    from anexa.model.opening import model_name, open_model, read_card
     from anexa.training.reinforcement import Plan, Reinforcement
 
     named = folder if folder.name else folder.resolve()
-    out = out or named.with_name(f"{named.name}-reinforced")
+    out = out or named.with_name(f"{model_name(named)}-reinforced")
     check_free(out)
     if not 0 < learning_rate < math.inf:
         raise UsageError(f"--learning-rate must be a number above 0, not {learning_rate}")
-    model = load_model(folder)
-    card = read_bytes(folder / "README.md").decode(errors="replace")
+    model = open_model(folder)
+    card = read_card(folder)
     if model.chat_template is None:
         raise AnexaError(f"{folder} continues texts, and does not think: nothing to reinforce")
     plan = Plan(steps, problems, samples, learning_rate, evaluations, validation, seed)

@@ -13,7 +13,8 @@ from anexa.generation.dialogue import Answer
 from anexa.generation.sampling import Sampler, Sampling
 from anexa.generation.text import Completion, check_length
 from anexa.model.chat import Message, render
-from anexa.model.folder import Model, load_model
+from anexa.model.folder import Model
+from anexa.model.opening import model_name, open_model
 from anexa.model.tokenizer import BOUNDARY
 
 BUNDLED = Path(str(importlib.resources.files("anexa") / "bundled"))
@@ -26,7 +27,7 @@ class LanguageModel:
     model's own.
 
     Attributes:
-        name: of its folder.
+        name: of its folder or file.
         folder: where it is; None: the model that comes along.
         engine: what computes it.
         tokenizer: text to tokens.
@@ -45,14 +46,14 @@ class LanguageModel:
 
     @classmethod
     def open(cls, folder: Path | None = None, engine: str = "auto") -> LanguageModel:
-        """Open a model folder, or the model that comes with Anexa.
+        """Open a model folder or JSON file, or the model that comes with Anexa.
 
         Raises:
             AnexaError: it is no model folder, or is damaged.
             UsageError: there is no such engine.
         """
-        model = load_model(BUNDLED if folder is None else folder)
-        name = "anexa" if folder is None else folder.resolve().name
+        model = open_model(BUNDLED if folder is None else folder)
+        name = "anexa" if folder is None else model_name(folder)
         return cls(name, model, open_engine(engine, model.config, model.weights), folder)
 
     def generate(self, prompt: str = "", *, max_tokens: int = 200, **settings: Any) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +23,32 @@ def write_atomic(path: Path, data: bytes) -> None:
     Raises:
         AnexaError: it cannot be written; nothing is left behind.
     """
+    with written_aside(path) as aside:
+        aside.write_bytes(data)
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """The same for a writer that needs a place: what it wrote there is then given its name.
+
+    Raises:
+        AnexaError: as `write_atomic`.
+    """
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=PART)
     except OSError as error:
         raise AnexaError(f"cannot write {path}: {error.strerror}") from error
     aside = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
+        with os.fdopen(handle, "rb+") as file:
+            yield aside
             os.fsync(file.fileno())
         aside.chmod(0o644)  # mkstemp makes files that only their owner can read
         aside.replace(path)
     except OSError as error:
-        raise AnexaError(f"cannot write {path}: {error.strerror}") from error
+        # NumPy says only how much of an array could not be written.
+        reason = error.strerror or "not all of it fits there"
+        raise AnexaError(f"cannot write {path}: {reason}") from error
     finally:
         aside.unlink(missing_ok=True)
 

@@ -48,7 +48,15 @@ def load_config(folder: Path) -> ModelConfig:
         what = "it is a file" if folder.exists() else "there is no such folder"
         raise AnexaError(f"{folder} is not a model folder: {what}")
     path = folder / "config.json"
-    json = read_json(path)
+    return config_of(read_json(path), path)
+
+
+def config_of(json: dict[str, Any], path: Path) -> ModelConfig:
+    """The configuration that a file describes.
+
+    Raises:
+        AnexaError: as `load_config`.
+    """
     kind = json.get("model_type")
     if not isinstance(kind, str) or kind not in ARCHITECTURES:
         *most, last = ARCHITECTURES
@@ -84,13 +92,17 @@ def load_model(folder: Path) -> Model:
     if template.exists():
         chat_template = read_bytes(template).decode("utf-8", errors="replace")
     weights = in_order(weights, config, path)
-    return Model(config, weights, tokenizer, chat_template, *_generation(folder))
-
-
-def _generation(folder: Path) -> tuple[float, int | None]:
-    """The temperature and the most tokens of an answer, if `generation_config.json` has them."""
     path = folder / "generation_config.json"
-    json = read_json(path) if path.exists() else {}
+    generation = generation_of(read_json(path) if path.exists() else {}, path)
+    return Model(config, weights, tokenizer, chat_template, *generation)
+
+
+def generation_of(json: dict[str, Any], path: Path) -> tuple[float, int | None]:
+    """The temperature and the most tokens of an answer, if a file has them.
+
+    Raises:
+        AnexaError: they mean nothing.
+    """
     temperature = json.get("temperature", TEMPERATURE) if json.get("do_sample", True) else 0.0
     if not isinstance(temperature, (int, float)) or not 0 <= temperature < math.inf:
         raise AnexaError(f"{path} has the temperature {temperature!r}: it must be a number")
@@ -100,29 +112,32 @@ def _generation(folder: Path) -> tuple[float, int | None]:
     return float(temperature), most
 
 
-def in_order(weights: Weights, config: ModelConfig, path: Path) -> Weights:
+def in_order(
+    weights: Weights, config: ModelConfig, path: Path, described: str = "config.json"
+) -> Weights:
     """The weights of a file in the architecture's order, if they are those that it asks for.
 
-    A file is read in any order, and sums over all weights would depend on it.
+    A file is read in any order, and sums over all weights would depend on it. An error says that
+    the configuration is in `described`.
 
     Raises:
         AnexaError: it does not.
     """
     if config.n_layer > len(weights):  # said before all those names are made up
         raise AnexaError(
-            f"{path} has {len(weights)} weights, but config.json says {config.n_layer} layers: "
+            f"{path} has {len(weights)} weights, but {described} says {config.n_layer} layers: "
             "the two are not of one model"
         )
     shapes = {
         name: parameter.shape for name, parameter in architecture(config).parameters(config).items()
     }
     for name in sorted(shapes.keys() ^ weights.keys()):
-        what = "lacks" if name in shapes else "has a weight unknown to its config.json,"
+        what = "lacks" if name in shapes else f"has a weight unknown to its {described},"
         raise AnexaError(f"{path} {what} {name}: the two are not of one model")
     for name, shape in shapes.items():
         if weights[name].shape != shape:
             ours, theirs = (" x ".join(map(str, s)) for s in (shape, weights[name].shape))
-            raise AnexaError(f"{path} has {name} as {theirs}, but config.json says {ours}")
+            raise AnexaError(f"{path} has {name} as {theirs}, but {described} says {ours}")
     return {name: weights[name] for name in shapes}
 
 
@@ -170,7 +185,7 @@ def write_model(folder: Path, model: Model, card: str) -> None:
     Raises:
         AnexaError: one cannot be written.
     """
-    for name, json in _json_files(model).items():
+    for name, json in json_files(model).items():
         write_json(folder / name, json)
     write_atomic(folder / "tokenizer.json", model.tokenizer.to_json().encode())
     if model.chat_template is not None:
@@ -198,7 +213,8 @@ def write_weights(folder: Path, weights: Weights) -> None:
     write_tensors(folder / "model.safetensors", as_float32(weights), {"format": "pt"})
 
 
-def _json_files(model: Model) -> dict[str, dict[str, Any]]:
+def json_files(model: Model) -> dict[str, dict[str, Any]]:
+    """The JSON files of a model folder, but for `tokenizer.json`, by their names."""
     sampling: dict[str, Any] = {"do_sample": model.temperature > 0}
     if model.temperature:  # transformers warns of a temperature that nothing is drawn with
         sampling["temperature"] = model.temperature

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import chain
@@ -103,6 +104,7 @@ class Tokenizer:
             backend = Backend.from_str(text)
         except Exception as error:  # `tokenizers` raises nothing more precise
             raise AnexaError(f"tokenizer.json is damaged ({error})") from error
+        _check_template(backend)
         return cls(backend)
 
     def beginning(self, begins_documents: bool) -> Tokenizer:
@@ -250,6 +252,20 @@ def _bytes_of_letters() -> dict[str, int]:
 
 
 _BYTES = _bytes_of_letters()
+
+
+def _check_template(backend: Backend) -> None:
+    """Refuse what would be put around a text if it is not known: `tokenizers` would panic.
+
+    Raises:
+        AnexaError: it is not.
+    """
+    post_processor = json.loads(backend.to_str())["post_processor"] or {}
+    for stage in post_processor.get("processors", [post_processor]):
+        for piece in [*stage.get("single", []), *stage.get("pair", [])]:
+            name = piece.get("SpecialToken", {}).get("id")
+            if name is not None and name not in stage.get("special_tokens", {}):
+                raise AnexaError(f"tokenizer.json is damaged (it has no id of {name!r})")
 
 
 def _framing(backend: Backend, begins_documents: bool) -> Backend:

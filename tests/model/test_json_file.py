@@ -1,0 +1,306 @@
+"""A model as one JSON file: every bit comes back, and what is damaged is said in a sentence."""
+
+from __future__ import annotations
+
+import json
+import random
+import struct
+from array import array
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import anexa
+from anexa.engines import open_engine
+from anexa.errors import AnexaError
+from anexa.model.architectures import ARCHITECTURES
+from anexa.model.chat import CHAT_TEMPLATE
+from anexa.model.config import ModelConfig
+from anexa.model.folder import Model, create_folder, load_model
+from anexa.model.json_file import read_model_json, write_model_json
+from anexa.model.opening import model_name, open_config, open_model, read_card
+from anexa.model.tokenizer import Tokenizer
+from anexa.model.weights import Weight, initial_weights
+from tests.model.helpers import byte_tokenizer, small_model
+from tests.model.test_files import names, posix
+
+LETTERS = Tokenizer.of_characters(["abc"], begins_documents=True)
+
+
+def tiny(model_type: str = "microgpt") -> Model:
+    """A model of so few numbers that most of its file is structure."""
+    config = ModelConfig(model_type, LETTERS.vocab_size, 3, n_embd=2, n_head=1, n_layer=1)
+    weights = initial_weights(config, random.Random(1))
+    rounded = {name: Weight(w.shape, array("f", w.data)) for name, w in weights.items()}
+    return Model(config, rounded, LETTERS, "{{ messages[0].content }}", 0.5, 2)
+
+
+def bits(value: float) -> int:
+    [number] = struct.unpack("<I", struct.pack("<f", value))
+    return int(number)
+
+
+# ------------------------------------------------------------------ there and back
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+@pytest.mark.parametrize("chats", [False, True])
+def test_a_model_comes_back(tmp_path: Path, model_type: str, chats: bool) -> None:
+    model = small_model(model_type, tokenizer=byte_tokenizer() if chats else None)
+    if chats:
+        model = replace(model, chat_template=CHAT_TEMPLATE, temperature=0.0, max_new_tokens=7)
+    create_folder(tmp_path / "model", model, "# Ä card\n")
+    model = load_model(tmp_path / "model")  # in float32
+    write_model_json(tmp_path / "model.json", model, "# Ä card\n")
+    again, card = read_model_json(tmp_path / "model.json")
+    assert again.tokenizer.to_json() == model.tokenizer.to_json()
+    assert replace(again, tokenizer=model.tokenizer) == model
+    assert [*again.weights] == [*model.weights], "in the same order"
+    assert card == "# Ä card\n"
+
+
+def test_a_folder_can_be_made_of_it_again(tmp_path: Path) -> None:
+    """The very same files."""
+    model = replace(small_model(), chat_template=CHAT_TEMPLATE, max_new_tokens=5)
+    create_folder(tmp_path / "one", model, "# A card\n")
+    write_model_json(tmp_path / "one.json", load_model(tmp_path / "one"), "# A card\n")
+    create_folder(tmp_path / "two", *read_model_json(tmp_path / "one.json"))
+    one, two = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        for name in ("one", "two")
+    )
+    assert one == two
+
+
+EDGES = [
+    *[0.0, -0.0, 1.0, -1.0, 0.1, 1 / 3, 16_777_216.0, 1e16, 1e-5],
+    *[1e-45, -1e-45, 1.1754942e-38, 1.1754944e-38, 3.4028235e38, -3.4028235e38],
+]
+
+
+def there_and_back(path: Path, values: list[float]) -> tuple[list[int], list[int], list[str]]:
+    """The bits of numbers before and after, and how they were written."""
+    model = tiny()
+    data = array("f", values)
+    weight = model.weights["wte.weight"]
+    data.extend([0.0] * (len(weight.data) - len(data)))
+    model.weights["wte.weight"] = Weight(weight.shape, data)
+    write_model_json(path, model)
+    again = read_model_json(path)[0].weights["wte.weight"].data
+    rows = json.loads(path.read_text("utf-8"), parse_float=str)["weights"]["wte.weight"]
+    return [*map(bits, data)], [*map(bits, again)], [number for row in rows for number in row]
+
+
+@pytest.mark.parametrize("value", EDGES)
+def test_special_numbers_come_back_to_the_bit(tmp_path: Path, value: float) -> None:
+    before, after, _ = there_and_back(tmp_path / "m.json", [value])
+    assert before == after
+
+
+floats = st.integers(0, 2**32 - 1).map(
+    lambda number: float(struct.unpack("<f", struct.pack("<I", number))[0])
+)
+
+
+@given(values=st.lists(floats.filter(lambda x: abs(x) < float("inf")), min_size=8, max_size=8))
+def test_any_numbers_come_back_to_the_bit(
+    tmp_path_factory: pytest.TempPathFactory, values: list[float]
+) -> None:
+    before, after, written = there_and_back(tmp_path_factory.getbasetemp() / "floats.json", values)
+    assert before == after
+    for value, text in zip(values, written):
+        digits = sum(map(str.isdigit, text.partition("e")[0].replace(".", "").strip("-0")))
+        shorter = f"{value:.{max(digits - 2, 0)}e}"
+        assert digits <= 9
+        assert digits < 2 or bits(float(np.float32(shorter))) != bits(value), (
+            "not one digit too many"
+        )
+
+
+def test_the_number_that_is_rounded_twice(tmp_path: Path) -> None:
+    """Its fewest digits are right where they are read as a float32, and not by way of float64."""
+    value = float(np.uint32(363742205).view(np.float32))
+    assert bits(float(str(np.float32(value)))) != 363742205
+    for sign in (1, -1):
+        before, after, _ = there_and_back(tmp_path / "m.json", [0.5, sign * value])
+        assert before == after
+
+
+def test_it_is_json_that_other_languages_read(tmp_path: Path) -> None:
+    """Strictly: no NaN, no Infinity; and its shapes are those of the configuration."""
+    write_model_json(tmp_path / "m.json", small_model("llama"))
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    whole = json.loads((tmp_path / "m.json").read_bytes(), parse_constant=refuse)
+    assert whole["config"]["model_type"] == "llama"
+    table = whole["weights"]["model.embed_tokens.weight"]
+    sizes = (whole["config"]["vocab_size"], whole["config"]["hidden_size"])
+    assert (len(table), len(table[0])) == sizes
+    assert whole["tokenizer"]["model"]["vocab"]["é"] < sizes[0]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e39])
+def test_what_is_no_float32_cannot_be_written(tmp_path: Path, value: float) -> None:
+    model = tiny()
+    weight = model.weights["wpe.weight"]
+    model.weights["wpe.weight"] = Weight(weight.shape, array("d", [value, *weight.data[1:]]))
+    with pytest.raises(AnexaError, match=r"wpe\.weight has values that are no numbers"):
+        write_model_json(tmp_path / "m.json", model)
+    assert names(tmp_path) == []
+
+
+@posix
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(AnexaError, match=r"cannot write .*m\.json: No such file"):
+        write_model_json(tmp_path / "missing" / "m.json", tiny())
+
+
+# ------------------------------------------------------------------ opened like a folder
+
+
+def test_it_opens_like_a_folder(tmp_path: Path) -> None:
+    path = tmp_path / "names.json"
+    write_model_json(path, tiny(), "# A card\n")
+    create_folder(tmp_path / "names", tiny(), "# A card\n")
+    assert open_model(path).weights == open_model(tmp_path / "names").weights
+    assert open_config(path) == open_config(tmp_path / "names") == tiny().config
+    assert read_card(path) == read_card(tmp_path / "names") == "# A card\n"
+    assert model_name(path) == model_name(tmp_path / "names") == "names"
+    assert anexa.load(path).name == "names"
+    said = anexa.load(path, engine="lists").generate("ab", temperature=0, max_tokens=1)
+    assert said == anexa.load(tmp_path / "names").generate("ab", temperature=0, max_tokens=1)
+
+
+def test_a_folder_without_a_card_has_an_empty_one(tmp_path: Path) -> None:
+    create_folder(tmp_path / "names.json", tiny(), "")
+    (tmp_path / "names.json" / "README.md").unlink()
+    assert read_card(tmp_path / "names.json") == ""
+
+
+# ------------------------------------------------------------------ what is not right
+
+Change = Callable[[dict[str, Any]], object]
+
+
+def put(*keys: str, value: Any) -> Change:
+    def change(whole: dict[str, Any]) -> None:
+        for key in keys[:-1]:
+            whole = whole[key]
+        whole[keys[-1]] = value
+
+    return change
+
+
+WTE = "wte.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda whole: whole.pop("weights"), "holds no model: it has no object 'weights'"),
+        (put("tokenizer", value=[]), "holds no model: it has no object 'tokenizer'"),
+        (put("config", "model_type", value="bert"), "is of the model type 'bert'"),
+        (put("config", "n_embd", value=3), "has wte.weight as 4 x 2, but config says 4 x 3"),
+        (put("config", "n_layer", value=99), "weights, but config says 99 layers"),
+        (lambda whole: whole["weights"].pop(WTE), "lacks wte.weight"),
+        (put("weights", "more", value=[1]), "has a weight unknown to its config, more"),
+        (put("weights", WTE, value=[[1, 2], [3]]), "wte.weight is no list of numbers"),
+        (put("weights", WTE, value=[[1, 2], 3]), "wte.weight is no list of numbers"),
+        (put("weights", WTE, value=7), "wte.weight is no list of numbers"),
+        (put("weights", WTE, value=[]), "has wte.weight as 0, but"),
+        (put("weights", WTE, value=[[[1.0]]]), "has something in it that is no number"),
+        (put("weights", WTE, value=[1.0, "2"]), "has something in it that is no number"),
+        (put("weights", WTE, value=[1.0, True]), "has something in it that is no number"),
+        (put("weights", WTE, value=[1.0, None]), "has something in it that is no number"),
+        (put("weights", WTE, value=[1e39]), "has values that no float32 can be"),
+        (put("weights", WTE, value=[10**400]), "has values that no float32 can be"),
+        (put("weights", WTE, value=[float("nan")]), "has values that no float32 can be"),
+        (put("tokenizer", value={}), "tokenizer.json is damaged"),
+        (put("chat_template", value=3), "its chat_template is no text"),
+        (put("card", value="half \ud83d"), "its card is no text"),
+        (put("generation_config", "temperature", value="warm"), "has the temperature 'warm'"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path: Path, change: Change, sentence: str) -> None:
+    path = tmp_path / "m.json"
+    write_model_json(path, tiny(), "# A card\n")
+    whole = json.loads(path.read_bytes())
+    change(whole)
+    path.write_text(json.dumps(whole), encoding="utf-8")
+    with pytest.raises(AnexaError) as caught:
+        open_model(path)
+    message = str(caught.value)
+    assert sentence in message
+    assert str(path) in message
+    assert "\n" not in message
+
+
+def test_more_symbols_than_the_model_knows(tmp_path: Path) -> None:
+    write_model_json(tmp_path / "m.json", replace(tiny(), tokenizer=byte_tokenizer()))
+    with pytest.raises(AnexaError, match=r"has 261 symbols, but the model knows 4"):
+        open_model(tmp_path / "m.json")
+
+
+def test_no_file_and_no_json(tmp_path: Path) -> None:
+    with pytest.raises(AnexaError, match=r"there is no file .*m\.json"):
+        open_model(tmp_path / "m.json")
+    (tmp_path / "m.json").write_bytes(b"GGUF\x03")
+    with pytest.raises(AnexaError, match=r"m\.json is damaged: it is not JSON"):
+        open_model(tmp_path / "m.json")
+    (tmp_path / "m.gguf").write_bytes(b"GGUF\x03")
+    with pytest.raises(AnexaError, match=r"m\.gguf is not a model folder: it is a file"):
+        open_model(tmp_path / "m.gguf")
+
+
+ODD = [None, True, 0, -1, 7, 10**9, 1e300, -0.0, "", "x", "\ud800", [], [1], [[1]], {}, {"a": 1}]
+
+
+def mutated(rng: random.Random, content: bytes) -> bytes:
+    """A file with one of its values replaced, or some of its bytes."""
+    if rng.random() < 0.5:
+        whole = json.loads(content)
+        node, key = whole, rng.choice([*whole])
+        while isinstance(node[key], (dict, list)) and node[key] and rng.random() < 0.8:
+            node = node[key]
+            key = rng.choice([*node]) if isinstance(node, dict) else rng.randrange(len(node))
+        if rng.random() < 0.3:
+            del node[key]
+        else:
+            node[key] = rng.choice(ODD)
+        return json.dumps(whole).encode()
+    for _ in range(rng.randint(1, 3)):
+        at = rng.randrange(len(content))
+        new = bytes([rng.choice([*b'{}[]",:0-.e', rng.randrange(256)])])
+        content = content[:at] + rng.choice([b"", new]) + content[at + rng.choice([0, 1]) :]
+    return content[: rng.randrange(len(content))] if rng.random() < 0.05 else content
+
+
+def test_damaged_files_open_or_say_why(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    write_model_json(path, tiny(), "# A card\n")
+    content = path.read_bytes()
+    rng = random.Random(1)
+    refused = 0
+    for _ in range(2000):
+        path.write_bytes(mutated(rng, content))
+        said = str(path)
+        try:
+            model = open_model(path)
+        except AnexaError as error:
+            refused += 1
+            said = str(error)
+        else:
+            engine = open_engine("numpy", model.config, model.weights)
+            assert len(engine.logits([0])[0]) == model.config.vocab_size
+            model.tokenizer.decode(model.tokenizer.encode("abc"))
+        assert str(path) in said
+        assert "\n" not in said
+    assert 500 < refused < 1900, "some of both"
