@@ -1,0 +1,1 @@
+"""Models for other programs and other people: GGUF, the Hugging Face Hub."""

@@ -1,0 +1,44 @@
+"""Models to give away: every choice that changes a file, as small as it can be."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from anexa.model.chat import CHAT_TEMPLATE, MARKS
+from anexa.model.config import ModelConfig
+from anexa.model.folder import Model
+from anexa.model.tokenizer import Tokenizer
+from anexa.model.weights import Weight
+from tests.engines.helpers import random_weights
+from tests.model.helpers import CORPUS
+
+CHARACTERS = Tokenizer.of_characters([CORPUS], begins_documents=True)
+MARKED = Tokenizer.of_characters([CORPUS], begins_documents=False, marks=MARKS)
+BYTES = Tokenizer.of_bytes([CORPUS] * 2, 300, begins_documents=False)
+
+# Widths of whole blocks of 32 numbers, but for llama's inner one.
+LLAMA = {"model_type": "llama", "n_inner": 72}
+CHOICES = [
+    pytest.param({"model_type": "gpt2"}, CHARACTERS, id="gpt2"),
+    pytest.param({"model_type": "gpt2", "norm_eps": 1e-3}, BYTES, id="gpt2-bytes-eps"),
+    pytest.param({**LLAMA, "norm_eps": 1e-3}, MARKED, id="llama-marks-eps"),
+    pytest.param({**LLAMA, "n_kv_head": 1, "tied": False}, BYTES, id="llama-shared-untied-bytes"),
+    pytest.param({**LLAMA, "rope_theta": 100.0}, CHARACTERS, id="llama-theta"),
+]
+
+
+def model(changes: dict[str, Any], tokenizer: Tokenizer, padding: int = 0) -> Model:
+    """A model whose weights are all different, in float32; it knows `padding` ids too many."""
+    size = tokenizer.vocab_size + padding
+    config = ModelConfig("gpt2", size, block_size=48, n_embd=64, n_head=2, n_layer=2)
+    config = replace(config, **{"n_kv_head": 0, "n_inner": 0, **changes})
+    weights = {
+        name: Weight(w.shape, array("f", w.data))
+        for name, w in random_weights(config, seed=3, std=0.2).items()
+    }
+    template = CHAT_TEMPLATE if tokenizer is MARKED else None
+    return Model(config, weights, tokenizer, template, temperature=0.5)

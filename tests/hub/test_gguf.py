@@ -1,0 +1,299 @@
+"""GGUF files, read back with their own library and compared with what was to be written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer as Backend
+from tokenizers import pre_tokenizers
+
+from anexa.errors import AnexaError, UsageError
+from anexa.generation.language_model import BUNDLED
+from anexa.model.folder import Model, load_model
+from anexa.model.tokenizer import BOUNDARY, Tokenizer
+from tests.hub.models import BYTES, CHARACTERS, CHOICES, LLAMA, MARKED, model
+from tests.model.helpers import CORPUS, byte_tokenizer, small_model
+from tests.model.test_files import names
+
+pytest.importorskip("gguf", reason="gguf is not installed")
+
+from gguf import GGMLQuantizationType as Type
+from gguf import GGUFReader, LlamaFileType, TokenType, dequantize
+
+from anexa.hub.gguf import PRECISIONS, write_gguf
+from anexa.hub.vocabulary import ALPHABET, vocabulary
+
+# llama.cpp's names, which its documentation lists.
+OUTSIDE = {
+    "transformer.wte": "token_embd",
+    "transformer.wpe": "position_embd",
+    "transformer.ln_f": "output_norm",
+    "model.embed_tokens": "token_embd",
+    "model.norm": "output_norm",
+    "lm_head": "output",
+}
+INSIDE = {
+    "ln_1": "attn_norm",
+    "attn.c_attn": "attn_qkv",
+    "attn.c_proj": "attn_output",
+    "ln_2": "ffn_norm",
+    "mlp.c_fc": "ffn_up",
+    "mlp.c_proj": "ffn_down",
+    "input_layernorm": "attn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "post_attention_layernorm": "ffn_norm",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+
+
+def theirs(name: str) -> str:
+    """The name in a GGUF file of a weight."""
+    stem, _, kind = name.rpartition(".")
+    if stem in OUTSIDE:
+        return f"{OUTSIDE[stem]}.{kind}"
+    layer, _, inside = (
+        stem.removeprefix("transformer.h.").removeprefix("model.layers.").partition(".")
+    )
+    return f"blk.{layer}.{INSIDE[inside]}.{kind}"
+
+
+def laid_out(name: str, values: Any, model: Model) -> Any:
+    """The numbers of a weight as llama.cpp wants them, spelt out."""
+    if ".c_" in name and values.ndim == 2:
+        return values.T
+    half = model.config.head_dim // 2
+    if "q_proj" in name or "k_proj" in name:
+        turned = np.empty_like(values)
+        for head in range(len(values) // (2 * half)):
+            for i in range(half):
+                for part in (0, 1):
+                    turned[2 * half * head + 2 * i + part] = values[
+                        2 * half * head + half * part + i
+                    ]
+        return turned
+    return values
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The metadata, and the tensors with their types."""
+    reader = GGUFReader(path)
+    fields = {
+        name: field.contents()
+        for name, field in reader.fields.items()
+        if not name.startswith("GGUF.")
+    }
+    return fields, {tensor.name: tensor for tensor in reader.tensors}
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(("changes", "tokenizer"), CHOICES)
+def test_every_number_is_there(
+    tmp_path: Path, changes: dict[str, Any], tokenizer: Tokenizer, precision: str
+) -> None:
+    written = model(changes, tokenizer)
+    write_gguf(tmp_path / "m.gguf", written, "m", precision)
+    _, tensors = read(tmp_path / "m.gguf")
+    assert tensors.keys() == set(map(theirs, written.weights))
+    for name, weight in written.weights.items():
+        expected = laid_out(name, np.array(weight.data, "f4").reshape(weight.shape), written)
+        tensor = tensors[theirs(name)]
+        assert tensor.shape.tolist() == [*reversed(expected.shape)], "the fastest dimension first"
+        found = dequantize(tensor.data, tensor.tensor_type).reshape(expected.shape)
+        kind = precision
+        if expected.ndim == 1 or "wpe" in name:
+            kind = "f32"
+        elif precision == "q8_0" and expected.shape[1] % 32:
+            kind = "f16"
+        assert tensor.tensor_type.name == kind.upper(), name
+        if kind == "f32":
+            assert (found == expected).all()
+        elif kind == "f16":
+            assert (found == expected.astype("f2").astype("f4")).all()
+        else:
+            blocks = expected.reshape(-1, 32)
+            step = np.abs(blocks).max(1, keepdims=True) / 127
+            error = np.abs(found.reshape(-1, 32) - blocks)
+            assert (error <= step / 2 + 127 * step / 2**11).all(), "its scale is a float16"
+    assert written.config.tied == ("output.weight" not in tensors)
+
+
+def test_metadata_of_a_gpt2(tmp_path: Path) -> None:
+    written = model({"model_type": "gpt2", "norm_eps": 1e-3}, BYTES)
+    write_gguf(tmp_path / "m.gguf", written, "näme")
+    fields, _ = read(tmp_path / "m.gguf")
+    tokenizer = {name: fields.pop(name) for name in [*fields] if name.startswith("tokenizer.")}
+    assert fields == {
+        "general.architecture": "gpt2",
+        "general.name": "näme",
+        "general.file_type": LlamaFileType.ALL_F32,
+        "general.quantization_version": 2,
+        "general.sampling.temp": 0.5,
+        "gpt2.context_length": 48,
+        "gpt2.embedding_length": 64,
+        "gpt2.block_count": 2,
+        "gpt2.feed_forward_length": 256,
+        "gpt2.attention.head_count": 2,
+        "gpt2.attention.layer_norm_epsilon": pytest.approx(1e-3),
+        "gpt2.vocab_size": BYTES.vocab_size,
+    }
+    merges = json.loads(BYTES.to_json())["model"]["merges"]
+    assert len(merges) > 10
+    assert tokenizer == {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "gpt-2",
+        "tokenizer.ggml.tokens": [symbol(BYTES, i) for i in range(BYTES.vocab_size)],
+        "tokenizer.ggml.token_type": [TokenType.CONTROL]
+        + [TokenType.NORMAL] * (BYTES.vocab_size - 1),
+        "tokenizer.ggml.merges": [f"{a} {b}" for a, b in merges],
+        "tokenizer.ggml.bos_token_id": 0,
+        "tokenizer.ggml.eos_token_id": 0,
+        "tokenizer.ggml.add_bos_token": False,
+        "tokenizer.ggml.add_eos_token": False,
+    }
+
+
+def symbol(tokenizer: Tokenizer, number: int) -> str:
+    token = Backend.from_str(tokenizer.to_json()).id_to_token(number)
+    assert token is not None
+    return token
+
+
+def test_metadata_of_a_llama(tmp_path: Path) -> None:
+    changes = {**LLAMA, "n_kv_head": 1, "norm_eps": 1e-3, "rope_theta": 500.0}
+    written = model(changes, MARKED, padding=3)
+    write_gguf(tmp_path / "m.gguf", written, "m", "q8_0")
+    fields, _ = read(tmp_path / "m.gguf")
+    assert {name: value for name, value in fields.items() if name.startswith("llama.")} == {
+        "llama.context_length": 48,
+        "llama.embedding_length": 64,
+        "llama.block_count": 2,
+        "llama.feed_forward_length": 72,
+        "llama.attention.head_count": 2,
+        "llama.attention.head_count_kv": 1,
+        "llama.attention.layer_norm_rms_epsilon": pytest.approx(1e-3),
+        "llama.rope.dimension_count": 32,
+        "llama.rope.freq_base": 500.0,
+        "llama.vocab_size": MARKED.vocab_size + 3,
+    }
+    assert fields["general.architecture"] == "llama"
+    assert fields["general.file_type"] == LlamaFileType.MOSTLY_Q8_0
+    assert fields["tokenizer.chat_template"] == written.chat_template
+    tokens = fields["tokenizer.ggml.tokens"]
+    types = fields["tokenizer.ggml.token_type"]
+    boundary = MARKED.boundary
+    marks = ["<|user|>", "<|assistant|>", "<think>", "</think>"]
+    padding = [f"[PAD{boundary + 5 + i}]" for i in range(3)]
+    assert tokens[boundary:] == [BOUNDARY, *marks, *padding]
+    assert types[boundary:] == [TokenType.CONTROL] + 4 * [TokenType.USER_DEFINED] + 3 * [
+        TokenType.UNUSED
+    ]
+    assert {*types[:boundary]} == {TokenType.NORMAL}
+    assert fields["tokenizer.ggml.bos_token_id"] == fields["tokenizer.ggml.eos_token_id"]
+    assert fields["tokenizer.ggml.eos_token_id"] == boundary
+
+
+def test_documents_begin_with_the_boundary(tmp_path: Path) -> None:
+    for begins in (False, True):
+        tokenizer = MARKED.beginning(begins)
+        write_gguf(tmp_path / "m.gguf", model({}, tokenizer), "m")
+        assert read(tmp_path / "m.gguf")[0]["tokenizer.ggml.add_bos_token"] is begins
+
+
+def test_the_alphabet_is_that_of_gpt2() -> None:
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    assert sorted(ALPHABET.values()) == sorted(pre_tokenizers.ByteLevel.alphabet())
+    for character in CORPUS + "\0\x7f\xa0\xad":
+        [(symbols, _)] = byte_level.pre_tokenize_str(character)
+        assert "".join(ALPHABET[byte] for byte in character.encode()) == symbols
+
+
+def test_characters_are_their_bytes_and_what_joins_them() -> None:
+    found = vocabulary(CHARACTERS, CHARACTERS.vocab_size)
+    texts = {symbol(CHARACTERS, i): token for i, token in enumerate(found.tokens)}
+    assert (texts[" "], texts["\n"], texts["a"], texts["é"]) == ("Ġ", "Ċ", "a", "Ã©")
+    assert texts["日"] == "æĹ¥"
+    assert {("Ã", "©"), ("æ", "Ĺ"), ("æĹ", "¥")} <= set(found.merges)
+    assert all(ord(left[0]) > 0x7F for left, _ in found.merges), "letters are never joined"
+    assert len(set(found.merges)) == len(found.merges)
+
+
+def test_ascii_has_a_merge_that_never_happens() -> None:
+    """llama.cpp wants one."""
+    tokenizer = Tokenizer.of_characters(["abc"], begins_documents=False)
+    [(left, right)] = vocabulary(tokenizer, tokenizer.vocab_size).merges
+    back = {character: byte for byte, character in ALPHABET.items()}
+    with pytest.raises(UnicodeDecodeError):
+        bytes([back[left]]).decode()
+    with pytest.raises(UnicodeDecodeError):
+        bytes([back[right]]).decode()
+
+
+def test_the_bundled_model_can_be_written(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "m.gguf", load_model(BUNDLED), "anexa", "q8_0")
+    fields, tensors = read(tmp_path / "m.gguf")
+    assert len(fields["tokenizer.ggml.tokens"]) == load_model(BUNDLED).config.vocab_size
+    assert tensors["token_embd.weight"].tensor_type == Type.Q8_0
+
+
+# ------------------------------------------------------------------ what cannot be
+
+
+def test_microgpt_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(AnexaError, match=r"does not compute microgpt models: only gpt2 and llama"):
+        write_gguf(tmp_path / "m.gguf", small_model("microgpt"), "m")
+    assert names(tmp_path) == []
+
+
+def test_a_precision_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no precision 'q4_0': choose f32, f16, q8_0"):
+        write_gguf(tmp_path / "m.gguf", small_model(), "m", "q4_0")
+    assert names(tmp_path) == []
+
+
+def test_words_that_llama_cpp_cuts_otherwise(tmp_path: Path) -> None:
+    """This one does not cut at all, before its merges."""
+    with pytest.raises(AnexaError, match=r"cuts texts into words in a way .* GPT-2 and SmolLM"):
+        write_gguf(tmp_path / "m.gguf", small_model(tokenizer=byte_tokenizer()), "m")
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "reason"),
+    [
+        ("normalizer", {"type": "NFC"}, "has normalizer {'type': 'NFC'}"),
+        ("byte_fallback", True, "has byte_fallback True"),
+        ("ignore_merges", True, "has ignore_merges True"),
+        ("end_of_word_suffix", "</w>", "has end_of_word_suffix '</w>'"),
+        ("lstrip", True, r"tokenizer's <|endoftext|> has lstrip"),
+    ],
+)
+def test_a_tokenizer_of_another_kind(part: str, value: Any, reason: str) -> None:
+    parts = json.loads(BYTES.to_json())
+    if part == "normalizer":
+        parts[part] = value
+    elif part == "lstrip":
+        parts["added_tokens"][0][part] = value
+    else:
+        parts["model"][part] = value
+    tokenizer = Tokenizer.from_json(json.dumps(parts))
+    with pytest.raises(AnexaError) as caught:
+        vocabulary(tokenizer, tokenizer.vocab_size)
+    assert reason in str(caught.value)
+
+
+def test_numbers_too_large_for_a_precision(tmp_path: Path) -> None:
+    large = model({}, CHARACTERS)
+    large.weights["transformer.wte.weight"].data[5] = 70_000.0
+    with pytest.raises(AnexaError, match=r"token_embd\.weight has numbers too large for f16"):
+        write_gguf(tmp_path / "m.gguf", large, "m", "f16")
+    write_gguf(tmp_path / "m.gguf", replace(large), "m", "f32")
+    assert names(tmp_path) == ["m.gguf"]

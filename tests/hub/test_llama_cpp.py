@@ -1,0 +1,174 @@
+"""llama.cpp opens what we export: the same tokens, the same text, the same numbers."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import anexa
+from anexa.engines import open_engine
+from anexa.generation.language_model import BUNDLED
+from anexa.model.folder import Model, load_model
+from anexa.model.tokenizer import BOUNDARY, Tokenizer
+from tests.hub.models import BYTES, CHOICES, MARKED, model
+from tests.model.helpers import CORPUS
+
+llama_cpp: Any = pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
+pytest.importorskip("gguf", reason="gguf is not installed")
+
+from anexa.hub.gguf import write_gguf  # noqa: E402  # it needs the two
+
+pytestmark = pytest.mark.slow
+
+# The largest difference between logits, as a share of the largest logit, a few times what was
+# measured. llama.cpp looks GELU up in a table of float16, so GPT-2 is no better than that.
+BOUNDS = {
+    ("llama", "f32"): 1e-5,
+    ("gpt2", "f32"): 2e-3,
+    ("llama", "f16"): 5e-3,
+    ("gpt2", "f16"): 5e-3,
+    ("llama", "q8_0"): 2e-1,  # random weights make much of little
+    ("gpt2", "q8_0"): 2e-1,
+}
+
+
+def opened(path: Path, model: Model, precision: str = "f32") -> Any:
+    """The model in llama.cpp, its keys and values in float32."""
+    write_gguf(path, model, "m", precision)
+    f32 = llama_cpp.GGML_TYPE_F32
+    return llama_cpp.Llama(
+        str(path),
+        n_ctx=model.config.block_size,
+        n_threads=1,
+        logits_all=True,
+        type_k=f32,
+        type_v=f32,
+        verbose=False,
+    )
+
+
+def difference(theirs: Any, model: Model, tokens: list[int]) -> float:
+    """The largest difference between logits, as a share of the largest."""
+    theirs.reset()
+    theirs.eval(tokens)
+    ours = np.array(open_engine("numpy", model.config, model.weights).logits(tokens))
+    largest = np.abs(np.array(theirs.scores[: len(tokens)]) - ours).max() / np.abs(ours).max()
+    return float(largest)
+
+
+@pytest.mark.parametrize("precision", ["f32", "f16", "q8_0"])
+@pytest.mark.parametrize(("changes", "tokenizer"), CHOICES)
+def test_the_same_numbers(
+    tmp_path: Path, changes: dict[str, Any], tokenizer: Tokenizer, precision: str
+) -> None:
+    ours = model(changes, tokenizer, padding=5)
+    theirs = opened(tmp_path / "m.gguf", ours, precision)
+    rng = random.Random(1)
+    tokens = [rng.randrange(tokenizer.vocab_size) for _ in range(ours.config.block_size)]
+    found = difference(theirs, ours, tokens)
+    assert found < BOUNDS[ours.config.model_type, precision]
+
+
+@pytest.mark.parametrize("precision", ["f32", "f16", "q8_0"])
+def test_the_bundled_model_thinks_the_same(tmp_path: Path, precision: str) -> None:
+    ours = anexa.load(engine="numpy")
+    bundled = load_model(BUNDLED)
+    theirs = opened(tmp_path / "m.gguf", bundled, precision)
+    for question in ("347*86", "99999999+1", "5-12", "Hello, who are you?", "4 * 6"):
+        messages = [{"role": "user", "content": question}]
+        prompt = ours.prompt(messages)
+        tokens = theirs.tokenize(prompt.encode(), add_bos=False, special=True)
+        assert tokens == ours.tokenizer.encode_prompt(prompt)
+        expected = ours.generate(prompt, temperature=0, max_tokens=400)
+        said = theirs.create_completion(prompt, temperature=0, max_tokens=400)
+        assert said["choices"][0]["text"] == expected
+        # By the chat template in the file.
+        answer = theirs.create_chat_completion(messages, temperature=0, max_tokens=400)
+        assert answer["choices"][0]["message"]["content"] == expected
+        if question == "347*86":
+            assert expected.startswith("<think>347*6:")
+            assert expected.endswith("</think>29842")
+            whole = ours.tokenizer.encode(prompt + expected)
+            found = difference(theirs, bundled, whole)
+            assert found < min(BOUNDS["llama", precision], 4e-2)
+
+
+@pytest.mark.parametrize(("changes", "tokenizer"), CHOICES)
+def test_the_same_text(tmp_path: Path, changes: dict[str, Any], tokenizer: Tokenizer) -> None:
+    ours = model(changes, tokenizer)
+    theirs = opened(tmp_path / "m.gguf", ours)
+    engine = open_engine("numpy", ours.config, ours.weights)
+    for prompt in ("caf", "The 2nd line.\r\n", "日本 é"):
+        tokens = tokenizer.encode_prompt(prompt)
+        assert theirs.tokenize(prompt.encode(), add_bos=True, special=True) == tokens
+        cache, unread, written = engine.new_cache(), tokens, []
+        for _ in range(20):
+            logits = [float(z) for z in engine.next_logits(unread, cache)]
+            unread = [logits.index(max(logits))]
+            written += unread
+        theirs.reset()
+        stream = theirs.generate(tokens, top_k=1, temp=0.0, repeat_penalty=1.0)
+        assert [next(stream) for _ in range(20)] == written
+
+
+FRAGMENTS = [*CORPUS, "\n\n", "  ", "'ll", "12", "é日", " a", "\t", "😀"]
+
+
+@pytest.mark.parametrize(
+    "tokenizer",
+    [
+        MARKED,
+        MARKED.beginning(True),
+        BYTES,
+        BYTES.beginning(True),
+    ],
+    ids=["characters", "characters-documents", "bytes", "bytes-documents"],
+)
+def test_the_same_tokens(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    """Of texts put together at random, marks among them; and the same text again."""
+    theirs = opened(tmp_path / "m.gguf", model({}, tokenizer))
+    rng = random.Random(1)
+    known = [piece for piece in FRAGMENTS if not tokenizer.unknown(piece)]
+    known += sorted({BOUNDARY, "<think>", "</think>"} & {*tokenizer.marks})
+    for _ in range(3000):
+        pieces = rng.choices(known, k=rng.randint(1, 12))
+        if tokenizer is BYTES:  # which knows all the others too
+            pieces += [chr(rng.choice([rng.randrange(0xD800), rng.randrange(0xE000, 0x20000)]))]
+        text = "".join(pieces)
+        tokens = tokenizer.encode(text)
+        assert theirs.tokenize(text.encode(), add_bos=False, special=True) == tokens, repr(text)
+        begun = [tokenizer.boundary] * tokenizer.begins_documents + tokens
+        assert theirs.tokenize(text.encode(), add_bos=True, special=True) == begun, repr(text)
+        if tokens[0] != tokenizer.boundary:  # whose next space llama-cpp-python takes away
+            back = theirs.detokenize(tokens, special=False).decode()
+            assert back == tokenizer.decode(tokens), repr(text)
+
+
+def test_digits_that_are_cut_off_first(tmp_path: Path) -> None:
+    """The words of SmolLM, a byte-level tokenizer that is not GPT-2's."""
+    plain = Tokenizer.of_bytes([CORPUS + " 1234 56"] * 9, 400, False)
+    parts = json.loads(plain.to_json())
+    digits = {"type": "Digits", "individual_digits": True}
+    stages = [digits, parts["pre_tokenizer"]]
+    parts["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": stages}
+    tokenizer = Tokenizer.from_json(json.dumps(parts))
+    assert tokenizer.encode("1234") != plain.encode("1234")
+    theirs = opened(tmp_path / "m.gguf", model({}, tokenizer))
+    for text in ("1234", " 1 23  4a", "a12 b\n3", "½ ¾½ Ⅷ", CORPUS):
+        tokens = tokenizer.encode(text)
+        assert theirs.tokenize(text.encode(), add_bos=False, special=True) == tokens
+        assert theirs.detokenize(tokens).decode() == text
+
+
+def test_a_character_that_was_never_seen_is_left_out(tmp_path: Path) -> None:
+    """Here it is refused: llama.cpp has no token for what it does not know."""
+    theirs = opened(tmp_path / "m.gguf", model({}, MARKED))
+    for unknown in ("Q", "ß", "ü", "🎉", "\x7f"):
+        assert unknown not in CORPUS
+        tokens = theirs.tokenize(f"a{unknown}é".encode(), add_bos=False, special=True)
+        assert tokens == MARKED.encode("aé")
