@@ -17,6 +17,7 @@ from anexa.cli.chat import chat
 from anexa.cli.compare import compare
 from anexa.cli.corpora import corpora
 from anexa.cli.eval import evaluate
+from anexa.cli.export import export
 from anexa.cli.generate import generate
 from anexa.cli.graph import graph
 from anexa.cli.reinforce import reinforce
@@ -41,6 +42,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "generate": generate,
     "serve": serve,
     "eval": evaluate,
+    "export": export,
     "runs": runs,
     "compare": compare,
     "verify": verify,

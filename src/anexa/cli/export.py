@@ -1,0 +1,79 @@
+"""`anexa export`: a model as a file for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SUFFIXES = {"gguf": ".gguf", "json": ".json", "folder": ""}
+
+
+def export(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="The model folder or JSON file. [default: the one that comes along]"),
+    ] = None,
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="gguf|json|folder",
+            help="For llama.cpp; for any program; a model folder, from JSON.",
+            show_default=False,
+        ),
+    ] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="What to write. [default: named like the model]", show_default=False),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="f32|f16|q8_0", help="Of the numbers in a GGUF file.", show_default="f32"
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a model for llama.cpp (GGUF), for any language (JSON), or back into a folder."""
+    from anexa.cli.unfinished import warn_if_unfinished
+    from anexa.errors import AnexaError, UsageError
+    from anexa.generation.language_model import BUNDLED
+    from anexa.model.folder import create_folder
+    from anexa.model.json_file import write_model_json
+    from anexa.model.opening import model_name, open_model, read_card
+
+    if to not in SUFFIXES:
+        what = f"there is no format {to!r}" if to else "nothing says what to write"
+        raise UsageError(f"{what}: choose --to {' or --to '.join(SUFFIXES)}")
+    if precision is not None and to != "gguf":
+        raise UsageError(f"--precision is of GGUF files: leave it out with --to {to}")
+    if force and to == "folder":
+        raise UsageError("--force replaces files, never a folder: choose another --out")
+    name = "anexa" if folder is None else model_name(folder)
+    out = out or Path(f"{name}{SUFFIXES[to]}")
+    if to != "folder" and out.exists() and not out.is_file():
+        raise AnexaError(f"{out} is a folder or a device: name the file to write")
+    if to != "folder" and out.exists() and not force:
+        raise AnexaError(f"{out} exists already: choose another --out, or replace it with --force")
+    place = BUNDLED if folder is None else folder
+    model = open_model(place)
+    warn_if_unfinished(place)
+    if to == "folder":
+        create_folder(out, model, read_card(place))
+        typer.echo(f"wrote {out}")
+        return
+    if to == "json":
+        write_model_json(out, model, read_card(place))
+    else:
+        try:
+            from anexa.hub.gguf import write_gguf
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                f"GGUF needs {error.name}, which is not installed: pip install 'anexa[hub]'"
+            ) from error
+        try:
+            write_gguf(out, model, name, precision or "f32")
+        except AnexaError as error:
+            raise type(error)(f"{name} cannot be exported: {error}") from error
+    typer.echo(f"wrote {out} ({out.stat().st_size:,} bytes)")

@@ -1,0 +1,188 @@
+"""`anexa export`: files for other programs, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from anexa.generation.language_model import BUNDLED
+from anexa.model.folder import load_model
+from anexa.model.json_file import read_model_json
+from anexa.training import Run
+from tests.cli.process import anexa, listing, one_sentence, posix
+from tests.cli.test_files import run_unprivileged, with_files_up_to
+from tests.training.runs import settings, stop_after, write_names
+
+needs_gguf = pytest.mark.skipif(find_spec("gguf") is None, reason="gguf is not installed")
+GGUF = "export --to gguf --out m.gguf"
+JSON = "export model --to json --out m.json"
+EACH = pytest.mark.parametrize("command", [pytest.param(GGUF, marks=needs_gguf), JSON])
+
+
+def test_json_and_back_to_a_folder(place: Path) -> None:
+    result = anexa(*JSON.split(), cwd=place)
+    size = (place / "m.json").stat().st_size
+    assert (result.returncode, result.stdout) == (0, f"wrote m.json ({size:,} bytes)\n")
+    result = anexa("export", "m.json", "--to", "folder", "--out", "again", cwd=place)
+    assert (result.returncode, result.stdout) == (0, "wrote again\n")
+    before, after = listing(place / "model"), listing(place / "again")
+    assert after == {name: before[name] for name in after}, "every file to the byte"
+    assert set(before) - set(after) <= {name for name in before if name.startswith("training")}
+    prompts = ("generate", "--engine", "numpy", "--prompt", "an")
+    said = [anexa(*prompts, model, cwd=place).stdout for model in ("model", "m.json", "again")]
+    assert said[0] == said[1] == said[2] != ""
+
+
+def test_the_name_is_by_default_the_models(tmp_path: Path) -> None:
+    result = anexa("export", "--to", "json", cwd=tmp_path)
+    assert result.stdout.startswith("wrote anexa.json (")
+    model, card = read_model_json(tmp_path / "anexa.json")
+    assert model.weights == load_model(BUNDLED).weights
+    assert card == (BUNDLED / "README.md").read_text("utf-8")
+
+
+@needs_gguf
+def test_gguf_in_a_precision(tmp_path: Path) -> None:
+    sizes = []
+    for precision in ("f32", "f16", "q8_0"):
+        result = anexa(*GGUF.split(), "--force", "--precision", precision, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        sizes.append((tmp_path / "m.gguf").stat().st_size)
+    assert sizes[0] > 1.9 * sizes[1] > 2.9 * sizes[2]
+
+
+@EACH
+def test_what_is_there_is_kept_without_force(command: str, place: Path) -> None:
+    out = place / command.split()[-1]
+    out.write_bytes(b"mine")
+    result = anexa(*command.split(), cwd=place)
+    assert f"{out.name} exists already: choose another --out, or replace it with --force" in (
+        one_sentence(result)
+    )
+    assert (result.returncode, out.read_bytes()) == (1, b"mine")
+    assert anexa(*command.split(), "--force", cwd=place).returncode == 0
+    assert out.stat().st_size > 1000
+
+
+@posix
+@EACH
+def test_a_full_disk_leaves_nothing(command: str, place: Path) -> None:
+    before = listing(place)
+    result = with_files_up_to(5000, *command.split(), cwd=place)
+    assert f"cannot write {command.split()[-1]}: " in one_sentence(result)
+    assert result.returncode == 1
+    assert listing(place) == before
+
+
+@posix
+@EACH
+def test_a_full_disk_keeps_what_was_there(command: str, place: Path) -> None:
+    out = place / command.split()[-1]
+    out.write_bytes(b"mine")
+    result = with_files_up_to(5000, *command.split(), "--force", cwd=place)
+    assert result.returncode == 1
+    assert out.read_bytes() == b"mine"
+
+
+@posix
+@EACH
+def test_a_folder_that_may_not_be_written(command: str, place: Path) -> None:
+    (place / "locked").mkdir(mode=0o555)
+    *start, name = command.split()
+    result = run_unprivileged(*start, f"locked/{name}", cwd=place)
+    assert f"cannot write locked/{name}: Permission denied" in one_sentence(result)
+    assert result.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "fragment"),
+    [
+        ("export model", 2, "nothing says what to write: choose --to gguf or --to json or --to"),
+        ("export model --to onnx", 2, "there is no format 'onnx': choose --to gguf or"),
+        ("export model --to json --precision f16", 2, "--precision is of GGUF files: leave it out"),
+        ("export model --to folder --force", 2, "--force replaces files, never a folder"),
+        ("export model --to folder --out names.txt", 1, "names.txt exists already"),
+        ("export model --to folder", 1, "model exists already: choose another folder"),
+        ("export model --to json --out model", 1, "model is a folder or a device: name the file"),
+        ("export model --to json --out no/m.json", 1, "cannot write no/m.json: No such file"),
+        ("export nowhere --to json", 1, "nowhere is not a model folder: there is no such folder"),
+        ("export no.json --to json", 1, "there is no file no.json"),
+        ("export names.txt --to json", 1, "names.txt is not a model folder: it is a file"),
+        pytest.param(
+            "export --to gguf --precision q4",
+            *(2, "there is no precision 'q4': choose f32, f16, q8_0"),
+            marks=needs_gguf,
+        ),
+        pytest.param(
+            "export model --to gguf",
+            *(1, "model cannot be exported: llama.cpp does not compute microgpt models: only gpt2"),
+            marks=needs_gguf,
+        ),
+    ],
+)
+def test_what_cannot_be(place: Path, command: str, status: int, fragment: str) -> None:
+    before = listing(place)
+    result = anexa(*command.split(), cwd=place)
+    assert fragment in one_sentence(result)
+    assert result.returncode == status
+    assert listing(place) == before
+
+
+@posix
+def test_a_device_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "link.json").symlink_to("/dev/null")
+    result = anexa("export", "--to", "json", "--force", "--out", "link.json", cwd=tmp_path)
+    assert "link.json is a folder or a device: name the file to write" in one_sentence(result)
+
+
+def test_an_unfinished_training_is_exported_and_said(place: Path) -> None:
+    run = Run.start(settings(place / "names.txt"), place / "half")
+    stop_after(run, 4)
+    result = anexa("export", "half", "--to", "json", cwd=place)
+    assert one_sentence(result) == (
+        "anexa: the training in half has not ended (anexa train --resume half goes on): these are "
+        "its best weights so far\n"
+    )
+    assert result.returncode == 0
+    assert read_model_json(place / "half.json")[0].weights == load_model(place / "half").weights
+
+
+def test_a_training_that_has_not_begun(tmp_path: Path) -> None:
+    corpus = write_names(tmp_path)
+    Run.start(settings(corpus), tmp_path / "new")
+    result = anexa("export", "new", "--to", "json", cwd=tmp_path)
+    assert "these are weights that have learned nothing yet" in one_sentence(result)
+
+
+def test_gguf_without_its_package(tmp_path: Path) -> None:
+    """Where it is not installed, the extra to install is named."""
+    script = (
+        "import sys, runpy; sys.modules['gguf'] = None; sys.argv = ['anexa', 'export', '--to', "
+        "'gguf']; runpy.run_module('anexa', run_name='__main__')"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, encoding="utf-8"
+    )
+    assert one_sentence(result) == (
+        "anexa: GGUF needs gguf, which is not installed: pip install 'anexa[hub]'\n"
+    )
+    assert result.returncode == 2
+
+
+def test_other_commands_take_the_json_file(tmp_path: Path, parrot: Path) -> None:
+    shutil.copytree(parrot, tmp_path / "parrot")
+    assert anexa("export", "parrot", "--to", "json", cwd=tmp_path).returncode == 0
+    said = anexa("chat", "parrot.json", "--engine", "numpy", cwd=tmp_path, text="2+3\n").stdout
+    assert "\n5\n✓ all 1 steps are true" in said or "\n5\n✓" in said
+    drawn = anexa("graph", "parrot.json", cwd=tmp_path).stdout
+    assert drawn == anexa("graph", "parrot", cwd=tmp_path).stdout
+    whole = json.loads((tmp_path / "parrot.json").read_bytes())
+    assert "<|assistant|>" in whole["chat_template"]
+    result = anexa("eval", "parrot.json", "--problems", "1", "--engine", "numpy", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
