@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from anexa.training import Run
+from anexa.training.card import model_card
+from anexa.training.checkpoint import Evaluation, History
 from anexa.training.corpus import open_corpus
 from tests.cli.process import anexa
 from tests.training.runs import finish, settings, weights_file, write_names
@@ -23,6 +27,25 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(scope="module")
 def card(run: Run) -> str:
     return (run.folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_its_header_is_what_the_hub_reads(card: str, run: Run) -> None:
+    """YAML, with the best loss; a name that no data set can have is no data set's."""
+    hub: Any = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
+    best = run.history.best
+    assert best is not None
+    data = hub.ModelCard(card).data
+    assert data.tags == ["anexa", "microgpt"]
+    assert data.license is None, "which is for its owner to choose"
+    assert (data.datasets, data.metrics) == (None, ["perplexity"])
+    loss, perplexity = data.eval_results
+    assert (data.model_name, loss.dataset_name) == ("my names.txt", "my names.txt")
+    assert (loss.metric_type, loss.metric_value) == ("loss", round(best.validation_loss, 4))
+    assert perplexity.metric_value == pytest.approx(math.exp(best.validation_loss), abs=1e-3)
+    history = History(evaluations=[Evaluation(0, 0.0, None, 3.0)])
+    before = model_card(run.config, run.settings, "firstnames", "", history)
+    data = hub.ModelCard(before).data
+    assert (data.datasets, data.metrics, data.eval_results) == (["firstnames"], None, None)
 
 
 def test_it_states_what_the_model_is(card: str, run: Run) -> None:

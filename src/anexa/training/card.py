@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
+
 from anexa import __version__
 from anexa.model.config import ModelConfig
 from anexa.model.weights import count
 from anexa.training.checkpoint import History
 from anexa.training.settings import Settings
+
+NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
 def model_card(
@@ -30,8 +36,8 @@ def model_card(
     return f"""---
 library_name: {library}
 pipeline_tag: text-generation
-tags: [anexa]
----
+tags: [anexa, {config.model_type}]
+{_results(corpus, history)}---
 
 # {corpus}: a {config.model_type} model of {count(config):,} parameters
 
@@ -61,6 +67,32 @@ Losses are in nats a token; the validation text was never trained on.
 {losses}
 
 The same command writes the same weights on the same machine where the run is measured in steps.
+"""
+
+
+def _results(corpus: str, history: History) -> str:
+    """The corpus and the best loss, as the Hub reads them; no licence, which is the owner's choice.
+
+    A JSON string is a YAML one too, whatever the name of a file is.
+    """
+    # The Hub takes no other names of data sets.
+    datasets = f"datasets: [{json.dumps(corpus)}]\n" if NAME.fullmatch(corpus) else ""
+    if history.best is None:
+        return datasets
+    name = json.dumps(corpus)
+    return f"""{datasets}metrics: [perplexity]
+model-index:
+- name: {name}
+  results:
+  - task: {{type: text-generation}}
+    dataset: {{type: {name}, name: {name}}}
+    metrics:
+    - type: loss
+      name: validation loss, nats a token
+      value: {history.best.validation_loss:.4f}
+    - type: perplexity
+      name: validation perplexity a token
+      value: {math.exp(min(history.best.validation_loss, 700)):.4f}
 """
 
 
