@@ -20,6 +20,7 @@ from anexa.cli.eval import evaluate
 from anexa.cli.export import export
 from anexa.cli.generate import generate
 from anexa.cli.graph import graph
+from anexa.cli.publish import publish
 from anexa.cli.reinforce import reinforce
 from anexa.cli.runs import runs
 from anexa.cli.serve import serve
@@ -43,6 +44,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "serve": serve,
     "eval": evaluate,
     "export": export,
+    "publish": publish,
     "runs": runs,
     "compare": compare,
     "verify": verify,

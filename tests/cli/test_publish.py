@@ -1,0 +1,291 @@
+"""`anexa publish`, to a Hub on this machine."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anexa.model.folder import create_folder, load_model
+from anexa.training import Run
+from tests.cli.process import ANEXA, environment, one_sentence
+from tests.hub.models import MARKED
+from tests.hub.models import model as small
+from tests.hub.server import Hub, Repository, playing
+from tests.model.helpers import FILES
+from tests.training.runs import settings, stop_after, write_names
+
+huggingface_hub: Any = pytest.importorskip(
+    "huggingface_hub", reason="huggingface_hub is not installed"
+)
+
+CARD = """---
+license: cc-by-4.0
+tags: [mine]
+datasets: [letters]
+---
+
+# Letters: é
+
+My own words.
+"""
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with playing() as hub:
+        yield hub
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with a model, and with what has no place on the Hub."""
+    create_folder(tmp_path / "letters", small({"model_type": "llama"}, MARKED), CARD)
+    for name in (".env", "notes.txt", "secret.json", "model.safetensors.bak", "train.py"):
+        (tmp_path / "letters" / name).write_text("hf_secret")
+    (tmp_path / "letters" / "training").mkdir()
+    (tmp_path / "letters" / "training" / "state.safetensors.old").write_text("moments")
+    return tmp_path
+
+
+def publish(
+    hub: Hub, place: Path, *arguments: str, token: str = "hf_ada", **more: str
+) -> subprocess.CompletedProcess[str]:
+    """`anexa publish`, with only this Hub and this token."""
+    known = environment(
+        HF_ENDPOINT=hub.address, HF_HOME=str(place / "hf"), HF_HUB_DISABLE_XET="1", **more
+    )
+    known = {name: value for name, value in known.items() if "TOKEN" not in name}
+    if "HF_HUB_OFFLINE" not in more:
+        known.pop("HF_HUB_OFFLINE", None)
+    if token:
+        known["HF_TOKEN"] = token
+    return subprocess.run(
+        [*ANEXA, "publish", *arguments],
+        cwd=place,
+        env=known,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+    )
+
+
+def test_a_model_is_published_whole(hub: Hub, place: Path) -> None:
+    result = publish(hub, place, "letters", "ada/letters")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.endswith(f"published: {hub.address}/ada/letters\n")
+    published = hub.repositories["ada/letters"]
+    assert not published.private
+    assert published.commits == 1, "all of it at once"
+    config_files = {"generation_config.json", "tokenizer_config.json", "chat_template.jinja"}
+    assert published.files.keys() == {*FILES, *config_files, "README.md"}
+    for name, content in published.files.items():
+        if name != "README.md":
+            assert content == (place / "letters" / name).read_bytes()
+            assert f"  {name} " in result.stdout
+            assert f" {len(content):,} bytes\n" in result.stdout
+    assert b"hf_secret" not in b"".join(published.files.values())
+    kept = ".env, model.safetensors.bak, notes.txt, secret.json, train.py, training/"
+    assert f"stays here: {kept}\n" in result.stdout
+    # What was published is a model folder again.
+    (place / "back").mkdir()
+    for name, content in published.files.items():
+        (place / "back" / name).write_bytes(content)
+    assert load_model(place / "back").weights == load_model(place / "letters").weights
+
+
+def test_the_card_says_how_to_use_it(hub: Hub, place: Path) -> None:
+    result = publish(hub, place, "letters", "ada/letters")
+    card = hub.repositories["ada/letters"].files["README.md"].decode()
+    assert card in result.stdout
+    _, _, text = card.split("---\n", 2)
+    assert huggingface_hub.ModelCard(card).data.to_dict() == {
+        "license": "cc-by-4.0",
+        "tags": ["mine", "anexa"],
+        "datasets": ["letters"],
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+    }
+    assert "licence: cc-by-4.0\n" in result.stdout
+    assert text.startswith("\n# Letters: é\n\nMy own words.\n")
+    for part in (
+        'AutoModelForCausalLM.from_pretrained("ada/letters")',
+        "hf download ada/letters --local-dir letters\nanexa chat letters\n",
+        "anexa export letters --to gguf --out letters.gguf\nllama-cli -m letters.gguf --jinja\n",
+    ):
+        assert part in text
+    assert (place / "letters" / "README.md").read_text("utf-8") == CARD, "the folder's own stays"
+
+
+def test_a_dry_run_sends_nothing(hub: Hub, place: Path) -> None:
+    result = publish(hub, place, "letters", "ada/letters", "--dry-run", token="")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.endswith("nothing was sent (--dry-run)\n")
+    assert "model.safetensors " in result.stdout
+    assert hub.requests == []
+
+
+@pytest.mark.slow
+def test_private_and_another_licence(hub: Hub, place: Path) -> None:
+    command = ("letters", "ada/letters", "--private", "--license", "mit")
+    assert publish(hub, place, *command).returncode == 0
+    published = hub.repositories["ada/letters"]
+    assert published.private
+    assert b"\nlicense: mit\n" in published.files["README.md"]
+
+
+@pytest.mark.slow
+def test_private_where_it_is_public_already(hub: Hub, place: Path) -> None:
+    hub.repositories["ada/letters"] = Repository("ada", private=False)
+    result = publish(hub, place, "letters", "ada/letters", "--private")
+    assert "ada/letters is there already, and public: make it private" in one_sentence(result)
+    assert (result.returncode, hub.repositories["ada/letters"].files) == (1, {})
+
+
+@pytest.mark.slow
+def test_another_version_takes_the_place_of_the_last(hub: Hub, place: Path) -> None:
+    """Also of files that it has not; others of the owner's stay."""
+    earlier = {"chat_template.jinja": b"{{ 1 }}", "vocab.json": b"{}", "photo.png": b"1"}
+    hub.repositories["ada/letters"] = Repository("ada", False, {**earlier})
+    (place / "letters" / "chat_template.jinja").unlink()
+    assert publish(hub, place, "letters", "ada/letters").returncode == 0
+    files = hub.repositories["ada/letters"].files
+    assert files["photo.png"] == b"1"
+    assert not {"chat_template.jinja", "vocab.json"} & files.keys()
+
+
+# ------------------------------------------------------------------ what can go wrong
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("token", "refusals", "sentence"),
+    [
+        ("", {}, "the Hub does not know you: log in with `hf auth login`, or set HF_TOKEN"),
+        ("hf_old", {}, "the Hub does not take your token: log in again"),
+        ("hf_ada", {"create": 403, "models/": 404}, "does not let ada write to ada/letters"),
+        ("hf_ada", {"preupload": 403}, "the Hub does not let ada write to ada/letters"),
+        ("hf_ada", {"commit": 413}, "the Hub answered 413 (because of the test): try again later"),
+        ("hf_ada", {"whoami": 500}, "the Hub answered 500 (because of the test): try again later"),
+    ],
+)
+def test_a_refusal_is_a_sentence(
+    hub: Hub, place: Path, token: str, refusals: dict[str, int], sentence: str
+) -> None:
+    hub.refusals.update(refusals)
+    result = publish(hub, place, "letters", "ada/letters", token=token)
+    assert sentence in one_sentence(result)
+    assert result.returncode == 1
+    assert not any(repository.files for repository in hub.repositories.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_name_of_somebody_else(hub: Hub, place: Path, taken: bool) -> None:
+    if taken:
+        hub.repositories["bob/letters"] = Repository("bob", private=False)
+    result = publish(hub, place, "letters", "bob/letters")
+    assert one_sentence(result) == (
+        "anexa: the Hub does not let ada write to bob/letters: choose a name of your own, such as "
+        "ada/letters, or log in with a token that may write\n"
+    )
+    assert result.returncode == 1
+
+
+@pytest.mark.slow
+def test_a_licence_that_the_hub_does_not_know(hub: Hub, place: Path) -> None:
+    result = publish(hub, place, "letters", "ada/letters", "--license", "none-such")
+    assert 'the Hub does not take the model card: Invalid metadata in README.md. - "license"' in (
+        one_sentence(result)
+    )
+    assert hub.repositories["ada/letters"].files == {}
+
+
+def test_a_connection_that_is_cut(hub: Hub, place: Path) -> None:
+    """Nothing is half there, and a second try succeeds."""
+    hub.cuts["commit"] = 1
+    result = publish(hub, place, "letters", "ada/letters")
+    assert "the Hub cannot be reached, or was lost on the way (" in one_sentence(result)
+    assert (result.returncode, hub.repositories["ada/letters"].files) == (1, {})
+    assert publish(hub, place, "letters", "ada/letters").returncode == 0
+    assert hub.repositories["ada/letters"].files.keys() >= {*FILES}
+
+
+@pytest.mark.slow
+def test_a_cut_while_the_weights_are_sent_is_mended(hub: Hub, place: Path) -> None:
+    hub.cuts["storage"] = 1
+    result = publish(hub, place, "letters", "ada/letters")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert sum("PUT /storage" in request for request in hub.requests) == 2
+
+
+@pytest.mark.slow
+def test_what_is_no_hub(hub: Hub, place: Path) -> None:
+    hub.refusals["whoami"] = 200
+    result = publish(hub, place, "letters", "ada/letters")
+    assert "the Hub's answer is not understood (KeyError: 'name')" in one_sentence(result)
+
+
+def test_no_network(hub: Hub, place: Path) -> None:
+    address, hub.address = hub.address, "http://no-such-host.invalid"
+    result = publish(hub, place, "letters", "ada/letters")
+    hub.address = address
+    assert "the Hub cannot be reached, or was lost on the way (" in one_sentence(result)
+    assert result.returncode == 1
+    result = publish(hub, place, "letters", "ada/letters", HF_HUB_OFFLINE="1")
+    assert one_sentence(result) == "anexa: HF_HUB_OFFLINE is set: unset it to publish\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "status", "fragment"),
+    [
+        (["letters", "letters"], 2, "where to publish is USER/NAME, not 'letters'"),
+        (["letters", "ada/le tters"], 2, "the Hub has no such names: "),
+        (["letters", "a/b/c"], 2, "the Hub has no such names: "),
+        (["nowhere", "ada/letters"], 1, "nowhere is not a model folder"),
+        (["letters.json", "ada/letters"], 2, "make a folder of letters.json first: anexa export"),
+    ],
+)
+def test_what_cannot_be_published(
+    hub: Hub, place: Path, arguments: list[str], status: int, fragment: str
+) -> None:
+    result = publish(hub, place, *arguments)
+    assert fragment in one_sentence(result)
+    assert (result.returncode, hub.requests) == (status, [])
+
+
+@pytest.mark.slow
+def test_a_damaged_model_is_not_published(hub: Hub, place: Path) -> None:
+    weights = place / "letters" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    result = publish(hub, place, "letters", "ada/letters")
+    assert "model.safetensors is damaged" in one_sentence(result)
+    assert hub.requests == []
+
+
+@pytest.mark.slow
+def test_a_card_that_cannot_be_read(hub: Hub, place: Path) -> None:
+    (place / "letters" / "README.md").write_text("---\na: [\n---\n", encoding="utf-8")
+    result = publish(hub, place, "letters", "ada/letters")
+    assert "the header of README.md cannot be read: " in one_sentence(result)
+    assert hub.requests == []
+
+
+@pytest.mark.slow
+def test_a_run_that_has_not_ended(hub: Hub, tmp_path: Path) -> None:
+    """Of microgpt, which transformers does not open; the training's state stays here."""
+    stop_after(Run.start(settings(write_names(tmp_path)), tmp_path / "half"), 4)
+    result = publish(hub, tmp_path, "half", "ada/half")
+    assert "the training in half has not ended" in one_sentence(result)
+    assert result.returncode == 0
+    assert "licence: none, so nobody else may use it; --license NAME lets them" in result.stdout
+    assert "stays here: training/" in result.stdout
+    card: Any = hub.repositories["ada/half"].files["README.md"].decode()
+    assert "library_name: anexa\n" in card
+    assert "from transformers" not in card
+    assert "\n## Sample\n\n```\n" in card
+    assert "anexa generate half\n" in card

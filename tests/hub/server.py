@@ -1,0 +1,175 @@
+"""The Hub's routes that a model is published by, played on this machine."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+USERS = {"hf_ada": "ada", "hf_bob": "bob"}
+
+
+@dataclass
+class Repository:
+    owner: str
+    private: bool
+    files: dict[str, bytes] = field(default_factory=dict)
+    commits: int = 0
+
+
+@dataclass
+class Hub:
+    """What it has, what it was asked, and how it fails.
+
+    Attributes:
+        address: for HF_ENDPOINT.
+        repositories: by USER/NAME.
+        requests: "METHOD /path", in order.
+        refusals: the status that a path with such a piece in it is answered with.
+        cuts: how often the connection is cut at a path with such a piece in it.
+    """
+
+    address: str = ""
+    repositories: dict[str, Repository] = field(default_factory=dict)
+    large: dict[str, bytes] = field(default_factory=dict)
+    requests: list[str] = field(default_factory=list)
+    refusals: dict[str, int] = field(default_factory=dict)
+    cuts: dict[str, int] = field(default_factory=dict)
+
+
+@contextmanager
+def playing() -> Iterator[Hub]:
+    """A Hub, for as long as the context lasts."""
+    hub = Hub()
+
+    class Handler(_Handler):
+        the_hub = hub
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    hub.address = f"http://127.0.0.1:{server.server_address[1]}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    the_hub: Hub
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.answer()
+
+    def do_POST(self) -> None:
+        self.answer()
+
+    def do_PUT(self) -> None:
+        self.answer()
+
+    def answer(self) -> None:
+        hub = self.the_hub
+        hub.requests.append(f"{self.command} {self.path}")
+        for piece, times in hub.cuts.items():
+            if piece in self.path and times:
+                hub.cuts[piece] -= 1
+                self.rfile.read(10)
+                self.connection.shutdown(socket.SHUT_RDWR)
+                self.close_connection = True
+                return None
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        for piece, status in hub.refusals.items():
+            if piece in self.path:
+                return self.say(status, {"error": "because of the test"})
+        if self.command == "PUT":  # to storage, which asks for no token
+            hub.large[self.path.rpartition("/")[2]] = body
+            return self.say(200, {})
+        user = USERS.get((self.headers.get("Authorization") or "").removeprefix("Bearer "))
+        if user is None:
+            return self.say(401, {"error": "Invalid username or password."})
+        return self.say(*self.known(user, body))
+
+    def known(self, user: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        """The answer to somebody with a token."""
+        hub, asked = self.the_hub, {}
+        if body and "ndjson" not in self.headers["Content-Type"]:
+            asked = json.loads(body)
+        if self.path == "/api/whoami-v2":
+            return 200, {"name": user, "type": "user", "orgs": []}
+        if self.path == "/api/validate-yaml":
+            if "license: none-such" in asked["content"]:
+                return 400, {"errors": [{"message": '"license" must be known'}]}
+            return 200, {}
+        if self.path == "/api/repos/create":
+            name = f"{asked.get('organization') or user}/{asked['name']}"
+            if name in hub.repositories:
+                url = f"{hub.address}/{name}"
+                return 409, {"error": "You already created this model repo", "url": url}
+            if not name.startswith(f"{user}/"):
+                return 403, {"error": f"You don't have the rights to create under {name}"}
+            private = bool(asked.get("private") or asked.get("visibility") == "private")
+            hub.repositories[name] = Repository(user, private)
+            return 200, {"url": f"{hub.address}/{name}", "id": name, "name": name}
+        found = re.match(r"/(?:api/models/)?([\w.-]+/[\w-]+)", self.path)
+        assert found, self.path
+        name = found[1]
+        repository = hub.repositories.get(name)
+        if repository is None:
+            return 404, {"error": "Repository not found"}
+        if self.command == "GET":
+            siblings = [{"rfilename": file} for file in repository.files]
+            return 200, {"id": name, "private": repository.private, "siblings": siblings}
+        if repository.owner != user:
+            return 403, {"error": "Forbidden"}
+        if "/preupload/" in self.path:
+            modes = [
+                {
+                    "path": file["path"],
+                    "uploadMode": "lfs" if file["path"].endswith(".safetensors") else "regular",
+                    "shouldIgnore": False,
+                }
+                for file in asked["files"]
+            ]
+            return 200, {"files": modes}
+        if self.path.endswith("/objects/batch"):
+            objects = [
+                one | {"actions": {"upload": {"href": f"{hub.address}/storage/{one['oid']}"}}}
+                for one in asked["objects"]
+            ]
+            return 200, {"transfer": "basic", "objects": objects}
+        assert "/commit/main" in self.path
+        self.commit(repository, [json.loads(line) for line in body.splitlines()])
+        return 200, {"commitUrl": f"{hub.address}/{name}/commit/1", "commitOid": "1" * 40}
+
+    def commit(self, repository: Repository, operations: list[dict[str, Any]]) -> None:
+        repository.commits += 1
+        for operation in operations:
+            value = operation["value"]
+            if operation["key"] == "file":
+                repository.files[value["path"]] = base64.b64decode(value["content"])
+            elif operation["key"] == "lfsFile":
+                content = self.the_hub.large[value["oid"]]
+                assert hashlib.sha256(content).hexdigest() == value["oid"]
+                repository.files[value["path"]] = content
+            elif operation["key"] == "deletedFile":
+                del repository.files[value["path"]]
+
+    def say(self, status: int, value: dict[str, Any]) -> None:
+        content = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
