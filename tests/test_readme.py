@@ -84,7 +84,18 @@ def test_every_command_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         for block in blocks("py"):
             program = block.replace(ADDRESS, address)
             subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
-    commands_there = {"train", "chat", "generate", "verify", "graph", "runs", "compare", "serve"}
+    commands_there = {
+        "train",
+        "chat",
+        "generate",
+        "verify",
+        "graph",
+        "runs",
+        "compare",
+        "serve",
+        "export",
+        "publish",
+    }
     assert commands_there | {"microgpt.py", "torchrun", "curl"} <= names
     for name in ("graph.svg", "model.svg"):
         assert (tmp_path / name).read_text(encoding="utf-8").startswith("<svg")

@@ -1,0 +1,53 @@
+"""The commands of docs/interoperate.md that are marked to be run, in order, as a user would."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.process import ANEXA, environment
+from tests.conftest import ROOT
+from tests.test_readme import TEXT
+
+PAGE = (ROOT / "docs" / "interoperate.md").read_text(encoding="utf-8")
+TRAIN = "train sherlock.txt --steps 3 --out models/sherlock --no-chat"
+
+
+def blocks() -> list[tuple[str, str]]:
+    """The language and the text of each block after the comment."""
+    return re.findall(r"^<!-- run -->\n```(\w+)\n(.*?)^```", PAGE, flags=re.M | re.S)
+
+
+@pytest.mark.slow
+def test_every_command_works(tmp_path: Path) -> None:
+    for module in ("transformers", "torch", "gguf", "huggingface_hub"):
+        pytest.importorskip(module, reason=f"{module} is not installed")
+    (tmp_path / "sherlock.txt").write_text(TEXT, encoding="utf-8")
+    commands = [[*ANEXA, *TRAIN.split()]]
+    for language, text in blocks():
+        if language == "py":
+            commands.append([sys.executable, "-c", text])
+        else:
+            for line in text.splitlines():
+                program, *arguments = shlex.split(line)
+                assert program == "anexa"
+                commands.append([*ANEXA, *arguments])
+    for command in commands:
+        result = subprocess.run(
+            command, cwd=tmp_path, env=environment(), capture_output=True, encoding="utf-8"
+        )
+        assert result.returncode == 0, (command, result.stderr)
+        assert result.stdout, command
+    written = {"anexa.gguf", "sherlock.gguf", "anexa.json", "models"}
+    assert written <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_each_direction_has_a_command() -> None:
+    text = "".join(text for _, text in blocks())
+    for part in ("from_pretrained", "--to gguf", "--to json", "--to folder", "anexa publish"):
+        assert part in text
