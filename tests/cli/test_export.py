@@ -47,6 +47,7 @@ def test_the_name_is_by_default_the_models(tmp_path: Path) -> None:
     assert card == (BUNDLED / "README.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 @needs_gguf
 def test_gguf_in_a_precision(tmp_path: Path) -> None:
     sizes = []
@@ -80,6 +81,7 @@ def test_a_full_disk_leaves_nothing(command: str, place: Path) -> None:
     assert listing(place) == before
 
 
+@pytest.mark.slow
 @posix
 @EACH
 def test_a_full_disk_keeps_what_was_there(command: str, place: Path) -> None:
@@ -153,6 +155,7 @@ def test_an_unfinished_training_is_exported_and_said(place: Path) -> None:
     assert read_model_json(place / "half.json")[0].weights == load_model(place / "half").weights
 
 
+@pytest.mark.slow
 def test_a_training_that_has_not_begun(tmp_path: Path) -> None:
     corpus = write_names(tmp_path)
     Run.start(settings(corpus), tmp_path / "new")
@@ -175,6 +178,7 @@ def test_gguf_without_its_package(tmp_path: Path) -> None:
     assert result.returncode == 2
 
 
+@pytest.mark.slow
 def test_other_commands_take_the_json_file(tmp_path: Path, parrot: Path) -> None:
     shutil.copytree(parrot, tmp_path / "parrot")
     assert anexa("export", "parrot", "--to", "json", cwd=tmp_path).returncode == 0

@@ -229,6 +229,7 @@ def test_what_is_no_hub(hub: Hub, place: Path) -> None:
     assert "the Hub's answer is not understood (KeyError: 'name')" in one_sentence(result)
 
 
+@pytest.mark.slow
 def test_no_network(hub: Hub, place: Path) -> None:
     address, hub.address = hub.address, "http://no-such-host.invalid"
     result = publish(hub, place, "letters", "ada/letters")
