@@ -265,21 +265,15 @@ def test_a_weight_too_few(folder: Path) -> None:
         load_model(folder)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "int32", "int64", "bool", "uint8"])
-def test_numbers_of_another_precision(folder: Path, dtype: str) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "named"),
+    [("int32", "I32"), ("int64", "I64"), ("bool", "BOOL"), ("int8", "I8"), ("uint8", "U8")],
+)
+def test_numbers_that_are_no_weights(folder: Path, dtype: str, named: str) -> None:
     change_weights(folder, lambda arrays: {n: a.astype(dtype) for n, a in arrays.items()})
     with pytest.raises(
-        AnexaError, match=rf"model\.safetensors holds transformer.* as {dtype}: only float32"
+        AnexaError, match=rf"model\.safetensors holds transformer.* as {named}: only .*quantised"
     ):
-        load_model(folder)
-
-
-def test_bfloat16_which_numpy_does_not_have(folder: Path) -> None:
-    """The precision of most checkpoints today."""
-    path = folder / "model.safetensors"
-    header = json.dumps({"a": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}).encode()
-    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
-    with pytest.raises(AnexaError, match=r"model\.safetensors"):
         load_model(folder)
 
 

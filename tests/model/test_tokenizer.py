@@ -273,8 +273,14 @@ def test_a_tokenizer_without_a_boundary() -> None:
     foreign["added_tokens"] = []
     foreign["model"]["unk_token"] = None
     del foreign["model"]["vocab"][BOUNDARY]
+    tokenizer = Tokenizer.from_json(json.dumps(foreign))
+    assert (tokenizer.bos, tokenizer.ends, tokenizer.framing) == (None, (), ("", ""))
+    assert tokenizer.encode_prompt("af") == TEXT.encode("af")
+    assert tokenizer.unknown("aQ") == ["Q"], "though nothing stands for it"
+    with pytest.raises(AnexaError, match="nothing to begin one with"):
+        tokenizer.encode_prompt("")
     with pytest.raises(AnexaError, match=r"no symbol <\|endoftext\|>"):
-        Tokenizer.from_json(json.dumps(foreign))
+        tokenizer.beginning(begins_documents=True)
 
 
 @pytest.mark.parametrize("tokenizer", ALL)

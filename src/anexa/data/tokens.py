@@ -31,8 +31,11 @@ STALE = 24 * 3600  # seconds after which nobody is writing such a folder any mor
 class Coder(Protocol):
     """What is needed of a tokenizer."""
 
-    boundary: int
     vocab_size: int
+
+    @property
+    def boundary(self) -> int:
+        """The id that stands between documents."""
 
     def encode_all(self, texts: Sequence[str]) -> tuple[Array, Array]:
         """The ids of all texts, one after another, and how many each has."""

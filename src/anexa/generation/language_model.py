@@ -15,7 +15,7 @@ from anexa.generation.text import Completion, check_length
 from anexa.model.chat import Message, render
 from anexa.model.folder import Model
 from anexa.model.opening import model_name, open_model
-from anexa.model.tokenizer import BOUNDARY
+from anexa.model.tokenizer import Rendered
 
 BUNDLED = Path(str(importlib.resources.files("anexa") / "bundled"))
 
@@ -135,7 +135,7 @@ class LanguageModel:
         """
         return len(self.tokenizer.encode_prompt(self.prompt(messages)))
 
-    def prompt(self, messages: Sequence[Message], *, thinking: bool = True) -> str:
+    def prompt(self, messages: Sequence[Message], *, thinking: bool = True) -> Rendered:
         """A conversation as a text that the next answer goes on from.
 
         Raises:
@@ -144,13 +144,15 @@ class LanguageModel:
         """
         if self.chat_template is None:
             raise AnexaError(f"{self.name} continues texts, and does not answer: use generate")
+        bos, eos = self.tokenizer.framing
+        written = self.chat_template + bos + eos
         for number, message in enumerate(messages, 1):
             if not all(isinstance(message.get(key), str) for key in ("role", "content")):
                 raise AnexaError(f"message {number} needs a role and a content, both of them text")
             if message["role"] == "assistant":
                 continue
             for mark in self.tokenizer.marks:
-                if mark in self.chat_template + BOUNDARY and mark in message["content"]:
+                if mark in written and mark in message["content"]:
                     raise AnexaError(
                         f"message {number} has {mark} in it, which marks who speaks: leave it out"
                     )
@@ -158,7 +160,7 @@ class LanguageModel:
             raise AnexaError("a conversation ends with what the user says, and this one does not")
         characters = sum(len(message["content"]) for message in messages)
         check_length(characters, self.tokenizer, self.engine.config.block_size)
-        return render(self.chat_template, messages, thinking=thinking)
+        return render(self.chat_template, messages, thinking=thinking, bos=bos, eos=eos)
 
     def sampling(self, temperature: float | None = None, **settings: Any) -> Sampling:
         """Those settings; without a temperature, with the model's own."""

@@ -92,13 +92,13 @@ class Writing:
         self.text = ""
         self.tokens = 0
         self.finish_reason: str | None = None
-        self._boundary, self._decoding = tokenizer.boundary, tokenizer.decoding()
+        self._ends, self._decoding = tokenizer.ends, tokenizer.decoding(prompt.ids)
         self._max_tokens, self._stop = max_tokens, tuple(stop)
         self._held = ""  # an end that may be the beginning of a stop string
 
     def take(self, token: int) -> str:
         """What is certain of the text after one more token; it may be nothing."""
-        reason = "stop" if token == self._boundary else None
+        reason = "stop" if token in self._ends else None
         if not reason:
             self.tokens += 1
             self._held += self._decoding.take(token)

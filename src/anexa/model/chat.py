@@ -10,13 +10,9 @@ for the model, makes it answer at once: both as Qwen3 has it, where transformers
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 
-from jinja2 import Template, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-from anexa.errors import AnexaError
-from anexa.model.tokenizer import BOUNDARY
+from anexa.model.template import render_template
+from anexa.model.tokenizer import BOUNDARY, Rendered
 
 USER, ASSISTANT = "<|user|>", "<|assistant|>"
 THINK, END_THINK = "<think>", "</think>"
@@ -45,30 +41,38 @@ CHAT_TEMPLATE = f"""\
 """
 
 
-def render(template: str, messages: Sequence[Message], *, thinking: bool = True) -> str:
+def render(
+    template: str,
+    messages: Sequence[Message],
+    *,
+    thinking: bool = True,
+    bos: str = BOUNDARY,
+    eos: str = BOUNDARY,
+) -> Rendered:
     """The text that the assistant's next turn follows.
 
     Args:
         template: a `chat_template.jinja`; it can read what it is given, and nothing else.
         messages: the turns so far, the last one the user's.
         thinking: whether the assistant may think before it answers.
+        bos: what begins a text.
+        eos: what ends one.
 
     Raises:
         AnexaError: the template cannot be used, or not for these messages.
     """
-    try:
-        return _compiled(template).render(
+    return Rendered(
+        render_template(
+            template,
             messages=[dict(message) for message in messages],  # which it may spoil
             tools=None,
             documents=None,
             add_generation_prompt=True,
             enable_thinking=thinking,
-            bos_token=BOUNDARY,
-            eos_token=BOUNDARY,
+            bos_token=bos,
+            eos_token=eos,
         )
-    except Exception as error:  # a template is a program: any may come of it
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise AnexaError(f"the chat template cannot be used for this: {reason}") from error
+    )
 
 
 def ask(template: str, question: str, *, thinking: bool = True) -> str:
@@ -85,17 +89,3 @@ def split_answer(text: str) -> tuple[str | None, str]:
         return None, text
     thought, _, said = text.removeprefix(THINK).partition(END_THINK)
     return thought, said
-
-
-@lru_cache(maxsize=8)
-def _compiled(template: str) -> Template:
-    # As transformers sets it up, so that the same text comes out.
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    environment.globals["raise_exception"] = _raise
-    return environment.from_string(template)
-
-
-def _raise(message: str) -> None:
-    raise TemplateError(message)

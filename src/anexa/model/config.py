@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, shown
+
+LARGEST = 2**40  # of any size: products of a few of them are still numbers that can be shown
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,17 @@ class ModelConfig:
                 f"is {self.head_dim}"
             )
         if not (isinstance(self.norm_eps, float) and 0 < self.norm_eps < 1):
-            raise AnexaError(f"norm_eps must be between 0 and 1, not {self.norm_eps!r}")
+            raise AnexaError(f"norm_eps must be between 0 and 1, not {shown(self.norm_eps)}")
 
     def _check_sizes(self, *fields: str) -> None:
         for field in fields:
             value = getattr(self, field)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise AnexaError(f"{field} must be a whole number of at least 1, not {value!r}")
+                raise AnexaError(
+                    f"{field} must be a whole number of at least 1, not {shown(value)}"
+                )
+            if value >= LARGEST:
+                raise AnexaError(f"{field} is {shown(value)}: no model is so large")
 
     @property
     def head_dim(self) -> int:

@@ -8,9 +8,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, shown
 
 PART = ".anexa-"  # how the name of a file begins while it is being written
 
@@ -68,18 +68,32 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A file, open for reading.
+
+    Raises:
+        AnexaError: it is not there, or cannot be read, also later on.
+    """
+    try:
+        if path.exists() and not path.is_file():  # a pipe would never end
+            raise AnexaError(f"cannot read {path}: it is no file")
+        with path.open("rb") as file:
+            yield file
+    except FileNotFoundError:
+        raise AnexaError(f"{path.parent} is not a model folder: it has no {path.name}") from None
+    except OSError as error:
+        raise AnexaError(f"cannot read {path}: {error.strerror or error}") from error
+
+
 def read_bytes(path: Path) -> bytes:
     """The content of a file.
 
     Raises:
         AnexaError: it is not there, or cannot be read.
     """
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise AnexaError(f"{path.parent} is not a model folder: it has no {path.name}") from None
-    except OSError as error:
-        raise AnexaError(f"cannot read {path}: {error.strerror}") from error
+    with opened(path) as file:
+        return file.read()
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -91,7 +105,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(read_bytes(path))
     except (ValueError, RecursionError) as error:
-        raise AnexaError(f"{path} is damaged: it is not JSON ({error})") from error
+        raise AnexaError(f"{path} is damaged: it is not JSON ({shown(error)})") from error
     if not isinstance(value, dict):
         raise AnexaError(f"{path} is damaged: it holds no JSON object")
     return value

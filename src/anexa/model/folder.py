@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,16 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, one_line, shown
 from anexa.model.architectures import ARCHITECTURES, architecture
+from anexa.model.architectures.base import is_number
 from anexa.model.config import ModelConfig
-from anexa.model.files import read_bytes, read_json, write_atomic, write_json
-from anexa.model.tensors import as_float32, read_tensors, write_tensors
+from anexa.model.files import read_json, write_atomic, write_json
+from anexa.model.tensors import as_float32, write_tensors
 from anexa.model.tokenizer import Tokenizer
+from anexa.model.tokenizer_files import (
+    CHAT_TEMPLATE,
+    TOKENIZER,
+    read_chat_template,
+    read_tokenizer,
+)
+from anexa.model.weight_files import WEIGHTS, read_weights
 from anexa.model.weights import Weights
 
 TEMPERATURE = 0.8
-CHAT_TEMPLATE_FILE = "chat_template.jinja"
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,9 @@ def config_of(json: dict[str, Any], path: Path) -> ModelConfig:
     if not isinstance(kind, str) or kind not in ARCHITECTURES:
         *most, last = ARCHITECTURES
         known = f"{', '.join(most)} and {last}"
-        raise AnexaError(f"{path} is of the model type {kind!r}: only {known} can be opened")
+        raise AnexaError(f"{path} is of the model type {shown(kind)}: only {known} can be opened")
+    if json.get("quantization_config") is not None:
+        raise AnexaError(f"{path} has a quantization_config: quantised weights cannot be opened")
     try:
         return ARCHITECTURES[kind].from_json(json)
     except AnexaError as error:
@@ -75,22 +83,14 @@ def load_model(folder: Path) -> Model:
         AnexaError: a file is missing, damaged, or does not fit the others.
     """
     config = load_config(folder)
-    path = folder / "tokenizer.json"
-    try:
-        tokenizer = Tokenizer.from_json(read_bytes(path).decode("utf-8", errors="replace"))
-    except AnexaError as error:
-        raise AnexaError(f"{folder}: {error}") from error
+    tokenizer = read_tokenizer(folder)
     if tokenizer.vocab_size > config.vocab_size:
         raise AnexaError(
-            f"{path} has {tokenizer.vocab_size} symbols, but the model knows {config.vocab_size}: "
-            "they are not of one model"
+            f"{folder / TOKENIZER} has {tokenizer.vocab_size} symbols, but the model knows "
+            f"{config.vocab_size}: they are not of one model"
         )
-    path = folder / "model.safetensors"
-    weights, _ = read_tensors(path)
-    template = folder / CHAT_TEMPLATE_FILE
-    chat_template = None
-    if template.exists():
-        chat_template = read_bytes(template).decode("utf-8", errors="replace")
+    weights, path = read_weights(folder, config)
+    chat_template = read_chat_template(folder)
     weights = in_order(weights, config, path)
     path = folder / "generation_config.json"
     generation = generation_of(read_json(path) if path.exists() else {}, path)
@@ -104,11 +104,11 @@ def generation_of(json: dict[str, Any], path: Path) -> tuple[float, int | None]:
         AnexaError: they mean nothing.
     """
     temperature = json.get("temperature", TEMPERATURE) if json.get("do_sample", True) else 0.0
-    if not isinstance(temperature, (int, float)) or not 0 <= temperature < math.inf:
-        raise AnexaError(f"{path} has the temperature {temperature!r}: it must be a number")
+    if not is_number(temperature) or temperature < 0:
+        raise AnexaError(f"{path} has the temperature {shown(temperature)}: it must be a number")
     most = json.get("max_new_tokens")
     if most is not None and not (isinstance(most, int) and most > 0):
-        raise AnexaError(f"{path} has max_new_tokens {most!r}: it must be a number above 0")
+        raise AnexaError(f"{path} has max_new_tokens {shown(most)}: it must be a number above 0")
     return float(temperature), most
 
 
@@ -133,7 +133,7 @@ def in_order(
     }
     for name in sorted(shapes.keys() ^ weights.keys()):
         what = "lacks" if name in shapes else f"has a weight unknown to its {described},"
-        raise AnexaError(f"{path} {what} {name}: the two are not of one model")
+        raise AnexaError(f"{path} {what} {one_line(name)}: the two are not of one model")
     for name, shape in shapes.items():
         if weights[name].shape != shape:
             ours, theirs = (" x ".join(map(str, s)) for s in (shape, weights[name].shape))
@@ -187,9 +187,11 @@ def write_model(folder: Path, model: Model, card: str) -> None:
     """
     for name, json in json_files(model).items():
         write_json(folder / name, json)
-    write_atomic(folder / "tokenizer.json", model.tokenizer.to_json().encode())
+    write_atomic(folder / TOKENIZER, model.tokenizer.to_json().encode())
     if model.chat_template is not None:
-        write_atomic(folder / CHAT_TEMPLATE_FILE, model.chat_template.encode())
+        write_atomic(folder / CHAT_TEMPLATE, model.chat_template.encode())
+    for name, code in architecture(model.config).code().items():
+        write_atomic(folder / name, code)
     write_weights(folder, model.weights)
     write_atomic(folder / "README.md", card.encode())
 
@@ -210,7 +212,7 @@ def write_weights(folder: Path, weights: Weights) -> None:
     Raises:
         AnexaError: they cannot be written; the old ones stay.
     """
-    write_tensors(folder / "model.safetensors", as_float32(weights), {"format": "pt"})
+    write_tensors(folder / WEIGHTS, as_float32(weights), {"format": "pt"})
 
 
 def json_files(model: Model) -> dict[str, dict[str, Any]]:
@@ -220,9 +222,13 @@ def json_files(model: Model) -> dict[str, dict[str, Any]]:
         sampling["temperature"] = model.temperature
     if model.max_new_tokens is not None:
         sampling["max_new_tokens"] = model.max_new_tokens
-    boundary = {"bos_token_id": model.tokenizer.boundary, "eos_token_id": model.tokenizer.boundary}
+    ends = model.tokenizer.ends
+    symbols = {
+        "bos_token_id": model.tokenizer.bos,
+        "eos_token_id": [*ends] if len(ends) > 1 else ends[0] if ends else None,
+    }
     return {
-        "config.json": architecture(model.config).to_json(model.config) | boundary,
+        "config.json": architecture(model.config).to_json(model.config) | symbols,
         "tokenizer_config.json": model.tokenizer.config(model.config.block_size),
-        "generation_config.json": boundary | sampling,
+        "generation_config.json": symbols | sampling,
     }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import chain
 from typing import Any
@@ -12,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors, trainers
 from tokenizers import Tokenizer as Backend
-from tokenizers.decoders import DecodeStream
 
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, shown
+from anexa.model.stream import Decoding
+from anexa.model.tokenizer_json import check_tokenizer
 
 # One symbol begins a document, ends it, and stands for a character that the corpus never had:
 # GPT-2's own choice, and the only special symbol in the 27 of microgpt.
@@ -27,24 +29,65 @@ _BOUNDARY = AddedToken(BOUNDARY, special=True, normalized=False)
 LONE = "\ud800"  # a code point that is in no text: of half a pair in UTF-16
 
 
+class Rendered(str):
+    """A text that a chat template has written: what begins a text stands in it, if it should."""
+
+    __slots__ = ()
+
+
 class Tokenizer:
-    """A tokenizer and its boundary symbol, which is BOS and EOS.
+    """A tokenizer, and the symbols that begin and end its texts.
+
+    In Anexa's own, one symbol does both: the boundary between documents.
+
+    Args:
+        backend: of `tokenizers`.
+        bos: the id that begins a text; None: `BOUNDARY`, if there is one.
+        ends: the ids that end a text; none: `BOUNDARY`, if there is one.
 
     Attributes:
-        boundary: the id of the symbol between documents.
+        bos: see there; None: no text needs one.
+        ends: see there; none: texts have no end.
         vocab_size: how many different ids there are, V.
         begins_documents: whether a prompt is the beginning of a document, and so gets BOS in
             front; in running text it is a piece out of the middle.
+
+    Raises:
+        AnexaError: it has no symbols, or `tokenizers` cannot use it.
     """
 
-    def __init__(self, backend: Backend) -> None:
-        boundary = backend.token_to_id(BOUNDARY)
-        if boundary is None:
-            raise AnexaError(f"the tokenizer has no symbol {BOUNDARY}")
-        self._backend = backend
-        self.boundary: int = boundary
-        self.vocab_size: int = max(backend.get_vocab().values()) + 1
-        self.begins_documents = len(backend.encode("").ids) > 0
+    def __init__(self, backend: Backend, bos: int | None = None, ends: Sequence[int] = ()) -> None:
+        with _usable():
+            boundary: int | None = backend.token_to_id(BOUNDARY)
+            vocabulary: dict[str, int] = backend.get_vocab()
+            if not vocabulary:
+                raise AnexaError("tokenizer.json is damaged: it has no symbols")
+            self._backend = backend
+            self.vocab_size: int = max(vocabulary.values()) + 1
+            self.ends = tuple(ends) or (() if boundary is None else (boundary,))
+            self.bos = boundary if bos is None else bos
+            added = backend.get_added_tokens_decoder()
+            for number in (bos, *ends):  # not part of a text that is decoded
+                if number is not None and number not in added:
+                    symbol = AddedToken(self.symbol(number), special=True, normalized=False)
+                    backend.add_special_tokens([symbol])
+            self.begins_documents = len(backend.encode("").ids) > 0
+            unknown: str | None = getattr(backend.model, "unk_token", None)
+            self._unknown: int | None = backend.token_to_id(unknown) if unknown else None
+
+    @property
+    def boundary(self) -> int:
+        """The id of the symbol that stands between documents: the first that ends a text.
+
+        Raises:
+            AnexaError: there is none.
+        """
+        if not self.ends:
+            raise AnexaError(
+                f"the tokenizer has no symbol {BOUNDARY}, and no file beside it names another that "
+                "ends a text"
+            )
+        return self.ends[0]
 
     @classmethod
     def of_characters(
@@ -100,16 +143,31 @@ class Tokenizer:
         Raises:
             AnexaError: there is none.
         """
-        try:
+        check_tokenizer(text)
+        with _usable():
             backend = Backend.from_str(text)
-        except Exception as error:  # `tokenizers` raises nothing more precise
-            raise AnexaError(f"tokenizer.json is damaged ({error})") from error
-        _check_template(backend)
+            backend.no_truncation()  # a text is as long as it is
+            backend.no_padding()
+            _check_template(backend)
         return cls(backend)
 
+    def with_symbols(self, bos: int | None, ends: Sequence[int]) -> Tokenizer:
+        """The same tokenizer with other symbols that begin and end a text, where any are given."""
+        return Tokenizer(self._backend, bos, ends)
+
     def beginning(self, begins_documents: bool) -> Tokenizer:
-        """The same tokenizer for prompts that are beginnings of documents, or are not."""
-        return Tokenizer(_framing(Backend.from_str(self.to_json()), begins_documents))
+        """The same tokenizer for prompts that are beginnings of documents, or are not.
+
+        Documents begin with what they end with, as in training.
+
+        Raises:
+            AnexaError: nothing ends a text.
+        """
+        boundary = self.boundary
+        backend = Backend.from_str(self.to_json())
+        with _usable():
+            framed = _framing(backend, begins_documents, self.symbol(boundary) or BOUNDARY)
+        return Tokenizer(framed, boundary, [boundary])
 
     def to_json(self) -> str:
         """`tokenizer.json`."""
@@ -118,19 +176,36 @@ class Tokenizer:
 
     def config(self, block_size: int) -> dict[str, Any]:
         """`tokenizer_config.json`, for transformers."""
+        bos, eos = self.framing
+        unknown = eos if self._unknown is None else self.symbol(self._unknown)
+        symbols = {"bos_token": bos, "eos_token": eos, "unk_token": unknown}
         return {
             "tokenizer_class": "PreTrainedTokenizerFast",
-            "bos_token": BOUNDARY,
-            "eos_token": BOUNDARY,
-            "unk_token": BOUNDARY,
+            **{key: symbol for key, symbol in symbols.items() if symbol},
             "model_max_length": block_size,
             "clean_up_tokenization_spaces": False,
         }
 
     def id_of(self, symbol: str) -> int | None:
         """The id of a symbol that is one token, if there is one."""
+        if any(map(_is_surrogate, symbol)):
+            return None
         number: int | None = self._backend.token_to_id(symbol)
         return number
+
+    def symbol(self, number: int) -> str | None:
+        """The symbol of an id, if there is one: a model may know more ids than its tokenizer."""
+        if not 0 <= number < self.vocab_size:
+            return None
+        symbol: str | None = self._backend.id_to_token(number)
+        return symbol
+
+    @property
+    def framing(self) -> tuple[str, str]:
+        """The symbols that begin and end a text, as a chat template writes them; "" for none."""
+        bos = None if self.bos is None else self.symbol(self.bos)
+        eos = self.symbol(self.ends[0]) if self.ends else None
+        return bos or "", eos or ""
 
     @cached_property
     def marks(self) -> tuple[str, ...]:
@@ -138,9 +213,18 @@ class Tokenizer:
         added: dict[int, AddedToken] = self._backend.get_added_tokens_decoder()
         return tuple(token.content for token in added.values())
 
+    @cached_property
+    def byte_ids(self) -> frozenset[int]:
+        """The ids that are each a byte, and text only together with those beside them."""
+        if "ByteFallback" not in repr(self._backend.decoder):
+            return frozenset()
+        ids = (self.id_of(f"<0x{byte:02X}>") for byte in range(256))
+        return frozenset(number for number in ids if number is not None)
+
     def encode(self, text: str) -> list[int]:
         """The ids of a text, and nothing else."""
-        ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
+        with _usable():
+            ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
         return ids
 
     def encode_all(self, texts: Sequence[str]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
@@ -168,7 +252,7 @@ class Tokenizer:
         characters = vocabulary.keys() - {BOUNDARY}
         if self.to_json() != Tokenizer.of_characters(characters, self.begins_documents).to_json():
             return None
-        table = np.full(N_CODES, self.boundary)
+        table = np.full(N_CODES, vocabulary[BOUNDARY])
         for character in characters:
             table[ord(character)] = vocabulary[character]
         return table
@@ -181,10 +265,16 @@ class Tokenizer:
         """
         unknown = self.unknown(text)
         if unknown:
-            shown = ", ".join(map(repr, unknown[:5])) + (", …" if len(unknown) > 5 else "")
-            raise AnexaError(f"this model has never seen {shown}: leave it out of the prompt")
-        ids: list[int] = self._backend.encode(text).ids
-        return ids or [self.boundary]
+            some = ", ".join(map(repr, unknown[:5])) + (", …" if len(unknown) > 5 else "")
+            raise AnexaError(f"this model has never seen {some}: leave it out of the prompt")
+        framed = not isinstance(text, Rendered)
+        with _usable():
+            ids: list[int] = self._backend.encode(text, add_special_tokens=framed).ids
+        if ids:
+            return ids
+        if self.bos is None and not self.ends:
+            raise AnexaError("this model goes on from a text, and has nothing to begin one with")
+        return [self.boundary if self.bos is None else self.bos]
 
     @cached_property
     def longest(self) -> int:
@@ -193,13 +283,22 @@ class Tokenizer:
 
     def unknown(self, text: str) -> list[str]:
         """The characters of a text for which there is no id of their own, in order."""
-        pieces = dict.fromkeys(text)
+        return [piece for piece in dict.fromkeys(text) if self._is_unknown(piece)]
+
+    def _is_unknown(self, character: str) -> bool:
         # Python reads bytes that are no UTF-8 as surrogates, which `tokenizers` does not take.
-        return [p for p in pieces if "\ud800" <= p <= "\udfff" or self.boundary in self.encode(p)]
+        if _is_surrogate(character):
+            return True
+        ids = self.encode(character)  # which are none where nothing stands for the unknown
+        return self._unknown in ids or not (ids or character.isspace())
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids, without boundary symbols."""
-        text: str = self._backend.decode(list(ids), skip_special_tokens=True)
+        """The text of ids, without the symbols that begin and end texts.
+
+        Ids that only the model knows are nothing: vocabularies are often filled up.
+        """
+        with _usable():
+            text: str = self._backend.decode(list(ids), skip_special_tokens=True)
         return text
 
     def bytes_of(self, token: int) -> bytes:
@@ -211,33 +310,24 @@ class Tokenizer:
         spelled = [_BYTES.get(letter) for letter in symbol]
         return text.encode() if None in spelled else bytes(b for b in spelled if b is not None)
 
-    def decoding(self) -> Decoding:
-        """Text from ids that come one by one."""
-        return Decoding(self, self._backend)
+    def decoding(self, after: Sequence[int] = ()) -> Decoding:
+        """Text from ids that come one by one, as it goes on from others."""
+        return Decoding(self, after)
 
 
-class Decoding:
-    """The text of ids as they come, in pieces that never cut a character in two.
-
-    The pieces together, with the rest, are `Tokenizer.decode` of all ids.
-    """
-
-    def __init__(self, tokenizer: Tokenizer, backend: Backend) -> None:
-        self._tokenizer, self._backend = tokenizer, backend
-        self._stream = DecodeStream(skip_special_tokens=True)
-        self._ids: list[int] = []
-        self._length = 0
-
-    def take(self, token: int) -> str:
-        """What one more id makes certain; it may be nothing."""
-        self._ids.append(token)
-        piece: str = self._stream.step(self._backend, token) or ""
-        self._length += len(piece)
-        return piece
-
-    def rest(self) -> str:
-        """What never became a character, as `decode` shows it."""
-        return self._tokenizer.decode(self._ids)[self._length :]
+@contextmanager
+def _usable() -> Iterator[None]:
+    """Says in one sentence what `tokenizers` cannot do, with a stranger's file above all."""
+    try:
+        yield
+    except AnexaError:
+        raise
+    except BaseException as error:
+        # It raises nothing more precise than Exception; and what it has not thought of, not even
+        # that: a panic of Rust is an exception beside all others, and of no importable type.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise AnexaError(f"tokenizer.json is damaged ({shown(error)})") from error
 
 
 def _bytes_of_letters() -> dict[str, int]:
@@ -268,15 +358,19 @@ def _check_template(backend: Backend) -> None:
                 raise AnexaError(f"tokenizer.json is damaged (it has no id of {name!r})")
 
 
-def _framing(backend: Backend, begins_documents: bool) -> Backend:
+def _framing(backend: Backend, begins_documents: bool, boundary: str = BOUNDARY) -> Backend:
     """The backend, made to put the boundary in front of a text, or nothing."""
     backend.post_processor = None
     if begins_documents:
         backend.post_processor = processors.TemplateProcessing(
-            single=f"{BOUNDARY} $A",
-            special_tokens=[(BOUNDARY, backend.token_to_id(BOUNDARY))],
+            single=[boundary, "$A"],
+            special_tokens=[(boundary, backend.token_to_id(boundary))],
         )
     return backend
+
+
+def _is_surrogate(character: str) -> bool:
+    return "\ud800" <= character <= "\udfff"
 
 
 def _codes(text: str) -> npt.NDArray[np.uint32]:

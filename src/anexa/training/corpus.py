@@ -13,6 +13,7 @@ from anexa.errors import AnexaError, UsageError
 from anexa.model.files import read_bytes
 from anexa.model.folder import TEMPERATURE
 from anexa.model.tokenizer import LEAST_BYTES, Tokenizer
+from anexa.model.tokenizer_files import read_tokenizer
 
 MOST_BYTES = 1_000_000  # ids of byte-level BPE; of so many, most would never be seen
 # Bytes of text that BPE is trained on, at most. Where nearly all words differ, as in languages that
@@ -130,12 +131,13 @@ def tokenizer_for(spec: str, documents: Documents) -> Tokenizer:
         return Tokenizer.of_bytes(texts, vocab_size, begins_documents)
     check_tokenizer(spec)
     path = Path(spec)
-    path = path / "tokenizer.json" if path.is_dir() else path
     try:
-        tokenizer = Tokenizer.from_json(read_bytes(path).decode("utf-8", errors="replace"))
+        if path.is_dir():
+            return read_tokenizer(path).beginning(begins_documents)
+        text = read_bytes(path).decode("utf-8", errors="replace")
+        return Tokenizer.from_json(text).beginning(begins_documents)
     except AnexaError as error:
         raise AnexaError(f"--tokenizer {spec}: {error}") from error
-    return tokenizer.beginning(begins_documents)
 
 
 def check_tokenizer(spec: str) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.resources
+import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 from anexa.errors import AnexaError
 from anexa.model.config import ModelConfig
@@ -62,12 +65,28 @@ class Architecture:
         forward: the function.
         to_json: the `config.json` that transformers reads.
         from_json: its inverse; raises AnexaError for what this architecture cannot be.
+        table: the name of the embedding table, which may be the output head too.
+        prefix: what all names of weights but the head's begin with; files may leave it out.
+        buffers: matches the names, without the prefix, of what old files have besides weights:
+            masks and tables that can be worked out.
+        module: the file with its code for transformers, beside this one, if that has none.
     """
 
     parameters: Callable[[ModelConfig], dict[str, Parameter]]
     forward: Forward
     to_json: Callable[[ModelConfig], dict[str, Any]]
     from_json: Callable[[dict[str, Any]], ModelConfig]
+    table: str
+    prefix: str = ""
+    buffers: re.Pattern[str] | None = None
+    module: str | None = None
+
+    def code(self) -> dict[str, bytes]:
+        """The files of a model folder that only transformers runs: their names and contents."""
+        if self.module is None:
+            return {}
+        name = f"{self.module}.py"
+        return {name: (importlib.resources.files(__package__) / name).read_bytes()}
 
 
 def required(json: dict[str, Any], keys: dict[str, str]) -> dict[str, Any]:
@@ -80,3 +99,10 @@ def required(json: dict[str, Any], keys: dict[str, str]) -> dict[str, Any]:
     if missing:
         raise AnexaError(f"config.json lacks {', '.join(missing)}")
     return {ours: json[theirs] for ours, theirs in keys.items()}
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a value out of JSON is a number that a float can be."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    return abs(value) <= sys.float_info.max  # false of not-a-number too

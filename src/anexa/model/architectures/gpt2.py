@@ -6,10 +6,11 @@ output head that is the embedding table itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, shown
 from anexa.model.architectures.base import Architecture, Parameter, required
 from anexa.model.config import ModelConfig
 from anexa.model.operations import Operations, Tensor
@@ -127,12 +128,22 @@ def from_json(json: dict[str, Any]) -> ModelConfig:
     config = ModelConfig(model_type="gpt2", **required(json, KEYS))
     for key, value in FIXED.items():
         if json.get(key, value) != value:
-            raise AnexaError(f"config.json says {key} = {json[key]!r}: only {value!r} is supported")
+            raise AnexaError(
+                f"config.json says {key} = {shown(json[key])}: only {value!r} is supported"
+            )
     if json.get("n_inner") not in (None, 4 * config.n_embd):
         raise AnexaError(
-            f"config.json says n_inner = {json['n_inner']!r}: only 4 x n_embd is supported"
+            f"config.json says n_inner = {shown(json['n_inner'])}: only 4 x n_embd is supported"
         )
     return config
 
 
-GPT2 = Architecture(parameters, forward, to_json, from_json)
+GPT2 = Architecture(
+    parameters,
+    forward,
+    to_json,
+    from_json,
+    table="transformer.wte.weight",
+    prefix="transformer.",
+    buffers=re.compile(r"h\.\d+\.attn\.(bias|masked_bias)"),
+)

@@ -6,11 +6,12 @@ may be shared by several heads of queries, and the output head may be the embedd
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
-from anexa.errors import AnexaError
-from anexa.model.architectures.base import Architecture, Parameter, required
+from anexa.errors import AnexaError, shown
+from anexa.model.architectures.base import Architecture, Parameter, is_number, required
 from anexa.model.config import ModelConfig
 from anexa.model.operations import Operations, Tensor
 
@@ -94,6 +95,7 @@ KEYS = {
 }
 
 # Settings of LlamaConfig that change the function, with the one value that this code computes.
+PLAIN = ("default", None)  # values of rope_type
 FIXED = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
 
 
@@ -121,24 +123,56 @@ def from_json(json: dict[str, Any]) -> ModelConfig:
     """
     for key, value in FIXED.items():
         if json.get(key, value) != value:
-            raise AnexaError(f"{key} is {json[key]!r}: only {value!r} is supported")
-    rope = json.get("rope_parameters") or json.get("rope_scaling") or {}
-    if not isinstance(rope, dict) or rope.get("rope_type", "default") != "default":
-        raise AnexaError(
-            f"its rotary positions are scaled ({rope!r}): only plain ones are supported"
-        )
-    theta = rope.get("rope_theta", json.get("rope_theta", 10_000.0))
+            raise AnexaError(f"{key} is {shown(json[key])}: only {value!r} is supported")
+    theta = _rope_theta(json)
     tied = json.get("tie_word_embeddings", False)
-    if not isinstance(theta, (int, float)) or not theta > 0 or not isinstance(tied, bool):
-        raise AnexaError(f"rope_theta is {theta!r} and tie_word_embeddings {tied!r}")
-    described = required({"num_key_value_heads": json.get("num_attention_heads")} | json, KEYS)
+    if not isinstance(tied, bool):
+        raise AnexaError(f"tie_word_embeddings is {shown(tied)}")
+    if json.get("num_key_value_heads") is None:
+        json = json | {"num_key_value_heads": json.get("num_attention_heads")}
+    described = required(json, KEYS)
     for name in ("n_inner", "n_kv_head"):
         if not described[name]:  # which is 0 or null: a ModelConfig would find a value of its own
-            raise AnexaError(f"{KEYS[name]} is {described[name]!r}")
-    config = ModelConfig(model_type="llama", rope_theta=float(theta), tied=tied, **described)
+            raise AnexaError(f"{KEYS[name]} is {shown(described[name])}")
+    config = ModelConfig(model_type="llama", rope_theta=theta, tied=tied, **described)
     if json.get("head_dim") not in (None, config.head_dim):
-        raise AnexaError(f"head_dim is {json['head_dim']!r}: only {config.head_dim} is supported")
+        raise AnexaError(
+            f"head_dim is {shown(json['head_dim'])}: only {config.head_dim} is supported, which is "
+            "hidden_size / num_attention_heads"
+        )
     return config
 
 
-LLAMA = Architecture(parameters, forward, to_json, from_json)
+def _rope_theta(json: dict[str, Any]) -> float:
+    """The base of rotary positions that are turned plainly.
+
+    transformers 5 has everything in `rope_parameters`, older files have `rope_scaling` and a
+    `rope_theta` beside it, and the oldest call the `rope_type` a `type`.
+    """
+    ropes = [json[key] for key in ("rope_parameters", "rope_scaling") if json.get(key)]
+    for rope in ropes:
+        plain = isinstance(rope, dict) and rope.get("rope_type", rope.get("type")) in PLAIN
+        if not plain or rope.get("partial_rotary_factor", 1) != 1:
+            raise AnexaError(
+                f"its rotary positions are scaled ({shown(rope)}): only plain ones are supported"
+            )
+    if json.get("partial_rotary_factor", 1) != 1:
+        raise AnexaError("its rotary positions turn a part of each head only: not supported")
+    thetas = [rope["rope_theta"] for rope in ropes if "rope_theta" in rope]
+    theta = thetas[0] if thetas else json.get("rope_theta", 10_000.0)
+    if any(other != theta for other in thetas):
+        raise AnexaError(f"rope_theta is {shown(theta)} here and {shown(thetas[-1])} there")
+    if not is_number(theta) or theta <= 0:
+        raise AnexaError(f"rope_theta is {shown(theta)}: it must be a number above 0")
+    return float(theta)
+
+
+LLAMA = Architecture(
+    parameters,
+    forward,
+    to_json,
+    from_json,
+    table="model.embed_tokens.weight",
+    prefix="model.",
+    buffers=re.compile(r"(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq"),
+)

@@ -97,4 +97,4 @@ def from_json(json: dict[str, Any]) -> ModelConfig:
     return ModelConfig(model_type="microgpt", **required(json, KEYS))
 
 
-MICROGPT = Architecture(parameters, forward, to_json, from_json)
+MICROGPT = Architecture(parameters, forward, to_json, from_json, table="wte.weight")

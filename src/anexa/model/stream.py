@@ -1,0 +1,63 @@
+"""Text from ids that come one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+CONTEXT = 8  # ids before the first that its text may depend on
+NO_CHARACTER = "\ufffd"  # how bytes that are none are shown
+
+
+class Decoder(Protocol):
+    """What is needed of a tokenizer."""
+
+    @property
+    def byte_ids(self) -> frozenset[int]:
+        """The ids that are each a byte, and text only together with those beside them."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids."""
+
+
+class Decoding:
+    """The text of ids as they come, in pieces that never cut a character in two.
+
+    The pieces together, with the rest, are `Tokenizer.decode` of all ids. At each step a few ids
+    are decoded, with those before them. `tokenizers` has a `DecodeStream` that does so, and that
+    gives up on Llama 2's bytes: a row of them, each a token, is text only if all of it is.
+
+    Args:
+        tokenizer: what decodes.
+        after: ids that stand before the first. Llama's begins a text without the space that its
+            first word has, so these make a difference.
+    """
+
+    def __init__(self, tokenizer: Decoder, after: Sequence[int] = ()) -> None:
+        self._tokenizer = tokenizer
+        self._ids = [*after[-CONTEXT:]]
+        self._start, self._shown = 0, len(self._ids)
+        before = tokenizer.decode(self._ids)
+        if not before or before.endswith(NO_CHARACTER):  # of a character that goes on in the ids
+            self._ids, self._shown = [], 0
+
+    def take(self, token: int) -> str:
+        """What one more id makes certain; it may be nothing."""
+        self._ids.append(token)
+        if token in self._tokenizer.byte_ids or not self._tokenizer.decode([token]):
+            return ""  # which does not end a row of bytes
+        piece = self._unshown()
+        if not piece or piece.endswith(NO_CHARACTER):
+            return ""
+        if self._tokenizer.decode(self._ids[self._shown :]):
+            self._start = self._shown
+        self._shown = len(self._ids)
+        return piece
+
+    def rest(self) -> str:
+        """What never became a character, as `decode` shows it."""
+        return self._unshown()
+
+    def _unshown(self) -> str:
+        before = self._tokenizer.decode(self._ids[self._start : self._shown])
+        return self._tokenizer.decode(self._ids[self._start :])[len(before) :]
