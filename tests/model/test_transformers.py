@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import anexa
 from anexa.engines import Batch, open_engine
 from anexa.model.config import ModelConfig
 from anexa.model.folder import Model, create_folder, load_model
@@ -95,13 +98,38 @@ def test_autotokenizer_of_a_byte_level_tokenizer(tokenizer: Tokenizer, tmp_path:
         assert theirs.decode(theirs(text).input_ids, skip_special_tokens=True) == text
 
 
-# Every architecture that transformers has, and for llama its choices.
+# Every architecture, and for llama its choices; transformers finds microgpt in the folder.
 THEIRS = [
     pytest.param({"model_type": "gpt2"}, id="gpt2"),
+    pytest.param({"model_type": "microgpt"}, id="microgpt"),
     pytest.param({"model_type": "llama", "n_inner": 12}, id="llama"),
     pytest.param({"model_type": "llama", "n_kv_head": 1, "tied": False}, id="llama-shared-untied"),
     pytest.param({"model_type": "llama", "rope_theta": 100.0}, id="llama-theta"),
 ]
+
+
+NAMES = {
+    "gpt2": "GPT2LMHeadModel",
+    "llama": "LlamaForCausalLM",
+    "microgpt": "MicroGPTForCausalLM",
+}
+
+
+@pytest.fixture(autouse=True)
+def _modules_apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """transformers copies the code of a folder before it runs it: not into the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        place = str(tmp_path_factory.mktemp("modules"))
+        for module in ("utils", "dynamic_module_utils"):
+            patch.setattr(f"transformers.{module}.HF_MODULES_CACHE", place)
+        patch.syspath_prepend(place)
+        yield
+
+
+def automodel(folder: Path, **settings: Any) -> Any:
+    return transformers.AutoModelForCausalLM.from_pretrained(
+        folder, trust_remote_code=True, **settings
+    )
 
 
 def random_folder(folder: Path, changes: dict[str, Any]) -> Model:
@@ -119,11 +147,9 @@ def test_automodel_computes_the_same(tmp_path: Path, changes: dict[str, Any]) ->
     import torch
 
     model = random_folder(tmp_path / "model", changes)
-    theirs, report = transformers.AutoModelForCausalLM.from_pretrained(
-        tmp_path / "model", output_loading_info=True
-    )
+    theirs, report = automodel(tmp_path / "model", output_loading_info=True)
     assert not any(report.values()), "every weight has found its place, and every place its weight"
-    assert type(theirs).__name__ in ("GPT2LMHeadModel", "LlamaForCausalLM")
+    assert type(theirs).__name__ == NAMES[model.config.model_type]
     assert theirs.dtype == torch.float32
     tokens = torch.tensor([TOKENS])
     with torch.no_grad():
@@ -144,7 +170,7 @@ def test_automodel_writes_the_same_text(tmp_path: Path, changes: dict[str, Any])
     import torch
 
     model = random_folder(tmp_path / "model", changes)
-    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "model").eval()
+    theirs = automodel(tmp_path / "model").eval()
     prompt = model.tokenizer.encode_prompt("caf")
     output = theirs.generate(
         torch.tensor([prompt]), max_new_tokens=10, do_sample=False, eos_token_id=-1, pad_token_id=0
@@ -216,3 +242,67 @@ def test_a_llama_that_transformers_wrote_can_be_opened(tmp_path: Path) -> None:
     for name in ("torch", "numpy", "lists", "scalar"):
         logits = torch.tensor(open_engine(name, model.config, model.weights).logits(TOKENS))
         torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5, check_dtype=False)
+
+
+# ------------------------------------------------------------------ microgpt
+
+
+@pytest.fixture
+def microgpt(tmp_path: Path) -> Path:
+    """Its folder."""
+    pytest.importorskip("torch")
+    random_folder(tmp_path / "model", {"model_type": "microgpt"})
+    return tmp_path / "model"
+
+
+def test_code_in_a_folder_is_run_by_nobody_who_was_not_asked(microgpt: Path) -> None:
+    module = microgpt / "modeling_microgpt.py"
+    module.write_text("raise SystemExit('it was run')", encoding="utf-8")
+    with pytest.raises(ValueError, match="trust_remote_code=True"):
+        transformers.AutoModelForCausalLM.from_pretrained(microgpt, trust_remote_code=False)
+    anexa.load(microgpt).generate(max_tokens=1)
+    module.unlink()
+    anexa.load(microgpt).generate(max_tokens=1)
+
+
+def test_filling_on_the_left_changes_nothing(microgpt: Path) -> None:
+    """As in a batch of texts of several lengths."""
+    import torch
+
+    theirs = automodel(microgpt).eval()
+    rows = [[3, 1, 4, 1, 5], [9, 2, 6], [5]]
+    longest = max(map(len, rows))
+    filled = torch.tensor([[0] * (longest - len(row)) + row for row in rows])
+    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+    settings: Any = {"max_new_tokens": 6, "do_sample": False, "pad_token_id": 0, "eos_token_id": -1}
+    together = theirs.generate(filled, attention_mask=mask, **settings)
+    for row, text in zip(rows, together):
+        alone = theirs.generate(torch.tensor([row]), use_cache=False, **settings)[0]
+        assert text[longest - len(row) :].tolist() == alone.tolist()
+
+
+def test_a_microgpt_that_transformers_wrote_can_be_opened(microgpt: Path, tmp_path: Path) -> None:
+    """Trained a little, to see that gradients reach all of it."""
+    import torch
+
+    theirs = automodel(microgpt)
+    tokens = torch.tensor([TOKENS])
+    theirs(tokens, labels=tokens).loss.backward()
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            assert parameter.grad.abs().sum() > 0
+            parameter -= 0.1 * parameter.grad
+        expected = theirs.eval()(tokens).logits[0]
+    theirs.save_pretrained(tmp_path / "again")
+    assert (tmp_path / "again" / "modeling_microgpt.py").exists()
+    shutil.copy(microgpt / "tokenizer.json", tmp_path / "again")
+    model = load_model(tmp_path / "again")
+    logits = torch.tensor(open_engine("numpy", model.config, model.weights).logits(TOKENS))
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5)
+
+
+def test_the_text_generation_pipeline(microgpt: Path) -> None:
+    pipeline = transformers.pipeline("text-generation", str(microgpt), trust_remote_code=True)
+    [written] = pipeline("caf", max_new_tokens=5, do_sample=False, return_full_text=False)
+    ours = anexa.load(microgpt, engine="numpy").generate("caf", max_tokens=5, temperature=0)
+    assert written["generated_text"] == ours

@@ -54,7 +54,7 @@ def test_it_states_what_the_model_is(card: str, run: Run) -> None:
     assert "| architecture | microgpt: 1 layers, 4 heads, width 16 |" in card
     assert "| context | 16 tokens |" in card
     assert f"| vocabulary | {run.tokenizer.vocab_size} symbols |" in card
-    assert "library_name: anexa\n" in card.split("---")[1]  # transformers knows no microgpt
+    assert "library_name: transformers\n" in card.split("---")[1]
 
 
 def test_it_states_the_corpus_and_the_steps(card: str, run: Run) -> None:

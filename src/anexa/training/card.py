@@ -32,9 +32,8 @@ def model_card(
         for e in history.evaluations
     )
     sizes = f"{config.n_layer} layers, {config.n_head} heads, width {config.n_embd}"
-    library = "anexa" if config.model_type == "microgpt" else "transformers"
     return f"""---
-library_name: {library}
+library_name: transformers
 pipeline_tag: text-generation
 tags: [anexa, {config.model_type}]
 {_results(corpus, history)}---

@@ -65,6 +65,8 @@ def forward(
     return ops.linear(x_TC, weights["lm_head.weight"])
 
 
+MODULE = "modeling_microgpt"
+
 KEYS = {
     "vocab_size": "vocab_size",
     "block_size": "n_positions",
@@ -80,6 +82,10 @@ def to_json(config: ModelConfig) -> dict[str, Any]:
     return {
         "architectures": ["MicroGPTForCausalLM"],
         "model_type": "microgpt",
+        "auto_map": {  # where transformers finds it
+            "AutoConfig": f"{MODULE}.MicroGPTConfig",
+            "AutoModelForCausalLM": f"{MODULE}.MicroGPTForCausalLM",
+        },
         **{theirs: getattr(config, ours) for ours, theirs in KEYS.items()},
         "tie_word_embeddings": False,
         "dtype": "float32",
@@ -97,4 +103,4 @@ def from_json(json: dict[str, Any]) -> ModelConfig:
     return ModelConfig(model_type="microgpt", **required(json, KEYS))
 
 
-MICROGPT = Architecture(parameters, forward, to_json, from_json, table="wte.weight")
+MICROGPT = Architecture(parameters, forward, to_json, from_json, table="wte.weight", module=MODULE)
