@@ -66,21 +66,21 @@ def test_64_streams_say_what_each_would_say_alone(roomy: Running) -> None:
 
 
 def test_200_clients_that_vanish(roomy: Running) -> None:
-    heard: list[int] = []  # statuses of those who were still being told when they left
+    left: list[int] = []  # statuses of what was being told still, after half a second
 
     async def vanish(client: Any, seed: int) -> None:
         body = {"messages": LONG, "temperature": 2, "seed": seed, "stream": True}
         url = f"{roomy.address}/v1/chat/completions"
 
-        async def listen() -> None:
-            async with client.stream("POST", url, json=body) as response:
-                heard.append(response.status_code)
-                async for _ in response.aiter_text():
-                    pass
-                heard.remove(response.status_code)
+        async def listen(response: Any) -> None:
+            async for _ in response.aiter_text():
+                pass
 
-        with suppress(asyncio.TimeoutError, httpx.HTTPError):
-            await asyncio.wait_for(listen(), 0.5)
+        async with client.stream("POST", url, json=body) as response:
+            try:
+                await asyncio.wait_for(listen(response), 0.5)
+            except asyncio.TimeoutError:
+                left.append(response.status_code)
 
     async def all_of_them() -> None:
         limits = httpx.Limits(max_connections=None)
@@ -88,8 +88,8 @@ def test_200_clients_that_vanish(roomy: Running) -> None:
             await asyncio.gather(*(vanish(client, seed) for seed in range(200)))
 
     asyncio.run(all_of_them())
-    assert set(heard) == {200}
-    assert len(heard) > 20, "many left in the middle"
+    assert set(left) == {200}
+    assert len(left) > 100
     begun = time.monotonic()
     assert roomy.chat(temperature=0).json()["choices"][0]["message"]["content"] == "29842"
     assert time.monotonic() - begun < 2
@@ -178,22 +178,23 @@ def test_who_takes_nothing_is_parted_from(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", program]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
-        assert process.stdout
-        where = urlsplit(process.stdout.readline().split()[-1])
-        with socket.socket() as greedy:
-            greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
-            greedy.connect((where.hostname or "", where.port or 0))
-            greedy.settimeout(5)
-            request = b"GET /page/main.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
-            # As many as the system takes in, and the server then does not.
-            with suppress(OSError):
-                for _ in range(4000):
-                    greedy.sendall(request)
-            time.sleep(6)
-            with suppress(ConnectionError):  # but no timeout: it is closed
-                while greedy.recv(2**20):
-                    pass
-        process.terminate()
+        try:
+            assert process.stdout
+            where = urlsplit(process.stdout.readline().split()[-1])
+            with socket.socket() as greedy:
+                greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+                greedy.connect((where.hostname or "", where.port or 0))
+                greedy.settimeout(5)
+                request = b"GET /page/main.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                with suppress(OSError):  # of what the system and the server no longer take in
+                    for _ in range(4000):
+                        greedy.sendall(request)
+                time.sleep(6)
+                with suppress(ConnectionError):  # but no timeout: it is closed
+                    while greedy.recv(2**20):
+                        pass
+        finally:
+            process.terminate()
 
 
 def test_memory_stays_what_it_is(tmp_path: Path) -> None:
