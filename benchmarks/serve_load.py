@@ -3,10 +3,11 @@
     python benchmarks/serve_load.py [FOLDER] [--streams 32] [--rounds 3]
 
 Everybody answers the same questions, products of four digits by four, greedily: the server to one
-stream and to many at once, over HTTP, on this computer; its decoding loop without HTTP around it,
-in a process without anything else; and transformers, one question at a time and many as a batch,
-its left side filled up. All sides take turns, and the medians of their rounds are printed. Tokens
-are those of the answers, thoughts included; seconds are those on the clock.
+stream and to many at once, over HTTP, on this computer; its decoding loop, without HTTP around it;
+transformers, one question at a time and many as a batch, its left side filled up; and llama.cpp by
+way of llama-cpp-python, where that is installed, on the same model in F32. All sides take turns, and
+the medians of their rounds are printed. Tokens are those of the answers, thoughts included; seconds
+are those on the clock.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -34,6 +37,7 @@ from anexa.generation import LanguageModel, Prompt, Sampler, Sampling, Writing
 from anexa.generation.batcher import Batcher
 from anexa.generation.language_model import BUNDLED
 from anexa.model.chat import ask
+from anexa.model.folder import load_model
 
 
 class Round(NamedTuple):
@@ -154,6 +158,30 @@ class Generate:
         return Round(tokens / (time.perf_counter() - begun))
 
 
+class LlamaCpp:
+    """llama-cpp-python on the same model, one thread; it answers one question at a time."""
+
+    def __init__(self, folder: Path, file: Path) -> None:
+        import llama_cpp
+
+        from anexa.hub.gguf import write_gguf
+
+        model = load_model(folder)
+        assert model.chat_template
+        self._template, size = model.chat_template, model.config.block_size
+        write_gguf(file, model, "bench")
+        self._llama = llama_cpp.Llama(str(file), n_ctx=size, n_threads=1, verbose=False)
+
+    def __call__(self, asked: Sequence[str]) -> Round:
+        """One after another."""
+        begun, tokens = time.perf_counter(), 0
+        for question in asked:
+            prompt = ask(self._template, question)
+            said: Any = self._llama.create_completion(prompt, max_tokens=490, temperature=0)
+            tokens += said["usage"]["completion_tokens"]
+        return Round(tokens / (time.perf_counter() - begun))
+
+
 def main() -> None:
     """Measure all sides, and print what came of it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
@@ -165,6 +193,7 @@ def main() -> None:
     folder = options.folder.resolve()
     torch.set_num_threads(1)
     generate, models = Generate(folder), {}
+    aside = tempfile.TemporaryDirectory()
     sides: dict[str, Callable[[int], Round]] = {}
     servers = []
     try:
@@ -194,6 +223,9 @@ def main() -> None:
         sides[f"transformers, a batch of {many}"] = lambda seed: generate(
             questions(many, seed), many
         )
+        if find_spec("llama_cpp"):
+            llama = LlamaCpp(folder, Path(aside.name) / "model.gguf")
+            sides["llama-cpp-python, 1 text"] = lambda seed: llama(questions(1, seed))
         rounds: dict[str, list[Round]] = {name: [] for name in sides}
         for number in range(-1, options.rounds):  # the first one warms up
             for name, side in sides.items():
@@ -204,6 +236,7 @@ def main() -> None:
         for server in servers:
             server.terminate()
             server.wait()
+        aside.cleanup()
     speeds = {name: statistics.median(r.speed for r in done) for name, done in rounds.items()}
     print(
         f"{date.today()}  {platform.processor() or platform.machine()}  torch {torch.__version__}"
@@ -221,6 +254,8 @@ def main() -> None:
     unloaded, loaded = waits.values()
     p95 = loaded[round(0.95 * (len(loaded) - 1))]
     print(f"one stream: {best / speeds['transformers, 1 text']:.1f} times transformers")
+    if "llama-cpp-python, 1 text" in speeds:
+        print(f"one stream: {best / speeds['llama-cpp-python, 1 text']:.1f} times llama-cpp-python")
     print(
         f"{many} streams: {together / alone:.1f} times one stream, "
         f"{together / speeds[f'transformers, a batch of {many}']:.1f} times transformers' batch"

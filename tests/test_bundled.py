@@ -13,9 +13,11 @@ import anexa
 from anexa.data.arithmetic.checker import check
 from anexa.data.arithmetic.problems import TASKS, Task, draw, is_held_out
 from anexa.generation import LanguageModel
-from anexa.generation.evaluation import evaluate
+from anexa.generation.evaluation import answers, evaluate
 from anexa.generation.language_model import BUNDLED
+from anexa.model.chat import ask
 from anexa.model.weights import count
+from anexa.training.reinforcement import is_true
 from tests.cli.process import anexa as run
 
 QUESTION = [{"role": "user", "content": "347*86"}]
@@ -64,6 +66,16 @@ def table() -> dict[str, tuple[float, float]]:
 
 def test_the_card_has_every_task() -> None:
     assert table().keys() >= {str(task) for task in TASKS if is_held_out(task)}
+
+
+def test_a_few_of_each_kind_are_right() -> None:
+    """A sample of the table that needs no PyTorch, and seconds."""
+    model, rng = anexa.load(engine="numpy"), random.Random("a few")
+    assert model.chat_template
+    asked = [draw(task, rng, "test") for task in TASKS if is_held_out(task) for _ in range(4)]
+    said = answers(model, [ask(model.chat_template, one.question) for one in asked])
+    wrong = [one.question for one, text in zip(asked, said) if not is_true(one, text)]
+    assert len(wrong) <= 2, wrong
 
 
 @pytest.mark.parametrize("task", [t for t in TASKS if is_held_out(t)], ids=str)

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import random
+import re
+from array import array
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+import pytest
 
 from anexa.data.arithmetic.problems import Problem
 from anexa.engines import Engine, Optimizer, open_engine
+from anexa.generation.language_model import BUNDLED
 from anexa.model.chat import CHAT_TEMPLATE
 from anexa.model.config import ModelConfig
-from anexa.model.folder import Model
-from anexa.model.weights import Weights, initial_weights
+from anexa.model.folder import Model, create_folder, load_model
+from anexa.model.weights import Weight, Weights, initial_weights
 from anexa.training.dialogues import Arithmetic
 from anexa.training.reinforcement import Plan, Reinforcement, Round
 from tests.cli.process import anexa
@@ -79,6 +86,33 @@ def test_it_stops_after_a_step_and_keeps_the_best_so_far() -> None:
     assert rounds[-1].step == 31
     assert rounds[-1].accuracy is not None
     assert (reinforcement.best is not None) == (rounds[-1].accuracy > (rounds[0].accuracy or 0))
+
+
+@pytest.mark.slow
+def test_a_model_that_was_shaken_learns_from_its_own_thoughts(tmp_path: Path) -> None:
+    """By the command: noise in its weights has cost the bundled model a third of its answers."""
+    sound = load_model(BUNDLED)
+    rng = np.random.default_rng(1)
+    shaken: Weights = {}
+    for name, weight in sound.weights.items():
+        values = np.asarray(weight.data)
+        noise = rng.normal(0, 0.25 * values.std(), values.shape) if len(weight.shape) == 2 else 0
+        shaken[name] = Weight(weight.shape, array("f", (values + noise).tolist()))
+    card = "# shaken\n\n## Evaluation\n\nof other weights\n"
+    create_folder(tmp_path / "shaken", replace(sound, weights=shaken), card)
+    options = ["--steps=12", "--problems=8", "--samples=6", "--learning-rate=5e-4"]
+    options += ["--evaluations=2", "--validation=60", "--engine=numpy"]
+    result = anexa("reinforce", "shaken", *options, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    shares = [float(share) for share in re.findall(r"right: ([\d.]+)%", result.stdout)]
+    assert len(shares) == 3
+    assert 40 < shares[0] < 85
+    assert max(shares[1:]) > shares[0] + 5
+    assert "written: shaken-reinforced" in result.stdout
+    written = (tmp_path / "shaken-reinforced" / "README.md").read_text(encoding="utf-8")
+    assert "Then reinforced: `anexa reinforce shaken --steps 12 --problems 8" in written
+    assert "of other weights" not in written
+    assert load_model(tmp_path / "shaken-reinforced").weights != shaken
 
 
 def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
