@@ -5,7 +5,7 @@
 Everybody answers the same questions, products of four digits by four, greedily: the server to one
 stream and to many at once, over HTTP, on this computer; its decoding loop, without HTTP around it;
 transformers, one question at a time and many as a batch, its left side filled up; and llama.cpp by
-way of llama-cpp-python, where that is installed, on the same model in F32. All sides take turns, and
+way of llama-cpp-python, where it is installed, on the same model in F32. All sides take turns, and
 the medians of their rounds are printed. Tokens are those of the answers, thoughts included; seconds
 are those on the clock.
 """
