@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -148,7 +147,6 @@ class Tokenizer:
             backend = Backend.from_str(text)
             backend.no_truncation()  # a text is as long as it is
             backend.no_padding()
-            _check_template(backend)
         return cls(backend)
 
     def with_symbols(self, bos: int | None, ends: Sequence[int]) -> Tokenizer:
@@ -342,20 +340,6 @@ def _bytes_of_letters() -> dict[str, int]:
 
 
 _BYTES = _bytes_of_letters()
-
-
-def _check_template(backend: Backend) -> None:
-    """Refuse what would be put around a text if it is not known: `tokenizers` would panic.
-
-    Raises:
-        AnexaError: it is not.
-    """
-    post_processor = json.loads(backend.to_str())["post_processor"] or {}
-    for stage in post_processor.get("processors", [post_processor]):
-        for piece in [*stage.get("single", []), *stage.get("pair", [])]:
-            name = piece.get("SpecialToken", {}).get("id")
-            if name is not None and name not in stage.get("special_tokens", {}):
-                raise AnexaError(f"tokenizer.json is damaged (it has no id of {name!r})")
 
 
 def _framing(backend: Backend, begins_documents: bool, boundary: str = BOUNDARY) -> Backend:
