@@ -124,7 +124,8 @@ def test_what_cannot_be_answered_is_said_and_forgotten(parrot: Path) -> None:
         "1\x002": "this model has never seen '\\x00': leave it out of the prompt\n",
         "9" * 300: f"the prompt is 302 {shorten}",
         f"{'9' * 80}*{'8' * 80}": f"the prompt is 163 {shorten}",
-        "word " * 1000: f"the prompt is 5001 {shorten}",
+        "word " * 1000: "these are 5,020 characters, and the model sees 160 tokens at once: "
+        "shorten them\n",
         "/think": "/think is one of on, off, hide, not ''\n",
         "/think aloud": "/think is one of on, off, hide, not 'aloud'\n",
         "/thinkon": "there is no command /thinkon: /help lists them\n",
