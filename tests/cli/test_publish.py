@@ -278,7 +278,7 @@ def test_a_card_that_cannot_be_read(hub: Hub, place: Path) -> None:
 
 @pytest.mark.slow
 def test_a_run_that_has_not_ended(hub: Hub, tmp_path: Path) -> None:
-    """Of microgpt, which transformers does not open; the training's state stays here."""
+    """Of microgpt, whose code for transformers goes along; the training's state stays here."""
     stop_after(Run.start(settings(write_names(tmp_path)), tmp_path / "half"), 4)
     result = publish(hub, tmp_path, "half", "ada/half")
     assert "the training in half has not ended" in one_sentence(result)
@@ -286,7 +286,9 @@ def test_a_run_that_has_not_ended(hub: Hub, tmp_path: Path) -> None:
     assert "licence: none, so nobody else may use it; --license NAME lets them" in result.stdout
     assert "stays here: training/" in result.stdout
     card: Any = hub.repositories["ada/half"].files["README.md"].decode()
-    assert "library_name: anexa\n" in card
-    assert "from transformers" not in card
+    assert "library_name: transformers\n" in card
+    assert 'from_pretrained("ada/half", trust_remote_code=True)' in card
+    assert "modeling_microgpt.py" in hub.repositories["ada/half"].files
+    assert "llama.cpp" not in card
     assert "\n## Sample\n\n```\n" in card
     assert "anexa generate half\n" in card

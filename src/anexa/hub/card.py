@@ -41,12 +41,8 @@ def published_card(
     except Exception as error:  # YAML's, or of what it describes
         reason = " ".join(str(error).split())
         raise AnexaError(f"the header of README.md cannot be read: {reason}") from error
-    data, transformers = whole.data, model_type != "microgpt"
-    usual = {
-        "library_name": "transformers" if transformers else "anexa",
-        "pipeline_tag": "text-generation",
-    }
-    for key, value in usual.items():
+    data = whole.data
+    for key, value in (("library_name", "transformers"), ("pipeline_tag", "text-generation")):
         data[key] = data.get(key) or value
     data["tags"] = list(dict.fromkeys([*(data.get("tags") or []), "anexa"]))
     if licence:
@@ -58,7 +54,7 @@ def published_card(
             fence += "`"
         text += f"\n\n## Sample\n\n{fence}\n{sample.strip()}\n{fence}"
     if "\n## Use\n" not in text:
-        text += f"\n\n## Use\n\n{_use(repository, transformers, chats)}"
+        text += f"\n\n## Use\n\n{_use(repository, model_type, chats)}"
     whole.text = f"\n{text}\n"
     return str(whole)
 
@@ -69,27 +65,28 @@ def license_of(card: str) -> str | None:
     return str(found) if found else None
 
 
-def _use(repository: str, transformers: bool, chats: bool) -> str:
+def _use(repository: str, model_type: str, chats: bool) -> str:
     """The commands for each program that opens it."""
-    name = Path(repository).name
-    here = f"""With Anexa:
+    name, ours = Path(repository).name, model_type == "microgpt"
+    trusting = ", trust_remote_code=True" * ours
+    text = f"""In transformers{", which runs the file of Python that comes along" * ours}:
+
+```py
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("{repository}"{trusting})
+tokenizer = AutoTokenizer.from_pretrained("{repository}")
+```
+
+With Anexa:
 
 ```sh
 hf download {repository} --local-dir {name}
 anexa {"chat" if chats else "generate"} {name}
 ```"""
-    if not transformers:
-        return here
-    return f"""In transformers:
-
-```py
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-model = AutoModelForCausalLM.from_pretrained("{repository}")
-tokenizer = AutoTokenizer.from_pretrained("{repository}")
-```
-
-{here}
+    if ours:
+        return text
+    return f"""{text}
 
 In llama.cpp, after that download:
 
