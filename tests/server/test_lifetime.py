@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -22,7 +21,7 @@ from anexa.generation import Writing
 from anexa.generation.batcher import Batcher
 from anexa.server.app import Plan, create_app
 from anexa.server.limits import Limits
-from tests.cli.process import anexa, one_sentence, run, start
+from tests.cli.process import anexa, one_sentence, run
 from tests.server.process import MESSAGES, THOUGHT, Running, httpx, serving
 
 LONG = [{"role": "user", "content": "9876*5432"}]  # a thought of 400 characters
@@ -72,47 +71,53 @@ def test_it_says_that_it_is_not_ready_while_it_loads() -> None:
     assert "being loaded" in models.json()["error"]["message"]
 
 
-needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+# A server whose model takes as long to load as nobody has made the file "go".
+SLOW = """
+import sys, time
+from pathlib import Path
+from anexa.cli.main import main
+from anexa.generation import LanguageModel
+
+load = LanguageModel.open
+
+def slowly(*given):
+    while not Path("go").exists():
+        time.sleep(0.01)
+    return load(*given)
+
+LanguageModel.open = slowly
+sys.argv = ["anexa", "serve", "--engine", "numpy", "--port", sys.argv[1]]
+main()
+"""
 
 
 @contextmanager
-def loading(cwd: Path) -> Iterator[tuple[Running, Callable[[], None]]]:
-    """A server whose weights come through a pipe, from which it reads until we write them."""
-    bundled = Path(sys.modules["anexa"].__file__ or "").parent / "bundled"
-    folder = cwd / "slow"
-    shutil.copytree(bundled, folder)
-    pipe = folder / "model.safetensors"
-    weights = pipe.read_bytes()
-    pipe.unlink()
-    os.mkfifo(pipe)
+def loading(cwd: Path) -> Iterator[Running]:
+    """A server that loads, and listens already."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with start("serve", folder, "--port", str(port), "--engine", "numpy", cwd=cwd) as process:
+    with subprocess.Popen([sys.executable, "-c", SLOW, str(port)], cwd=cwd, text=True) as process:
         server = Running(process, f"http://127.0.0.1:{port}")
-        until(lambda: answers(server))
+        try:
+            until(lambda: answers(server))
+            yield server
+        finally:
+            process.kill()
 
-        def go_on() -> None:
-            pipe.write_bytes(weights)
 
-        yield server, go_on
-
-
-@needs_pipes
 def test_a_process_that_loads_says_so_and_then_serves(tmp_path: Path) -> None:
-    with loading(tmp_path) as (server, go_on):
+    with loading(tmp_path) as server:
         assert server.get("/health").status_code == 503
         assert server.chat().status_code == 503
-        go_on()
+        (tmp_path / "go").touch()
         until(lambda: server.get("/health").status_code == 200)
         assert server.chat(temperature=0).json()["choices"][0]["message"]["content"] == "29842"
-        server.process.terminate()
-        assert server.process.wait(timeout=30) == 0
 
 
-@needs_pipes
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without a signal")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_process_that_loads_can_be_stopped(number: signal.Signals, tmp_path: Path) -> None:
-    with loading(tmp_path) as (server, _):
+    with loading(tmp_path) as server:
         server.process.send_signal(number)
         assert server.process.wait(timeout=20) == 0
 
