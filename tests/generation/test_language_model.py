@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -210,6 +211,8 @@ def test_a_question_that_cannot_be_read_is_refused(unknown: str, parrot: Path) -
     [
         ([], "a conversation ends with what the user says, and this one does not"),
         ([*QUESTION, {"role": "assistant", "content": "a"}], "ends with what the user says"),
+        ("riddle", "a conversation is a list of messages, such as"),
+        (["riddle"], "a conversation is a list of messages, such as"),
         ([{"role": "user"}], "message 1 needs a role and a content, both of them text"),
         ([{"content": "riddle"}], "message 1 needs a role and a content"),
         ([{"role": "user", "content": None}], "message 1 needs a role and a content"),
@@ -224,7 +227,7 @@ def test_a_question_that_cannot_be_read_is_refused(unknown: str, parrot: Path) -
         ),
     ],
 )
-def test_what_is_no_conversation(messages: list[dict[str, str]], words: str, parrot: Path) -> None:
+def test_what_is_no_conversation(messages: Any, words: str, parrot: Path) -> None:
     model = anexa.load(parrot, engine="numpy")
     with pytest.raises(AnexaError, match=re.escape(words)):
         model.chat(messages)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +144,10 @@ class LanguageModel:
         """
         if self.chat_template is None:
             raise AnexaError(f"{self.name} continues texts, and does not answer: use generate")
+        if isinstance(messages, str) or not all(isinstance(one, Mapping) for one in messages):
+            raise AnexaError(
+                'a conversation is a list of messages, such as [{"role": "user", "content": "7*8"}]'
+            )
         bos, eos = self.tokenizer.framing
         written = self.chat_template + bos + eos
         for number, message in enumerate(messages, 1):
