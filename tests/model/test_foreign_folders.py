@@ -531,6 +531,7 @@ def test_a_gpt2_that_is_another_function(gpt2: Path, changes: dict[str, Any], me
         "a\0.safetensors",
         "\x1b[31m.safetensors",
         "é.safetensors",
+        f"{'x' * 300}.safetensors",
         None,
         3,
     ],

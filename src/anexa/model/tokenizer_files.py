@@ -36,8 +36,10 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     except AnexaError as error:
         raise AnexaError(f"{folder}: {error}") from error
     symbols = _read_json(folder / BY_SYMBOLS)
-    bos = [*_by_symbol(folder, symbols, "bos_token", tokenizer), *_by_ids(folder, "bos", tokenizer)]
-    ends = [*_by_ids(folder, "eos", tokenizer)]
+    ids = {folder / name: _read_json(folder / name) for name in BY_IDS}
+    bos = [*_by_symbol(folder, symbols, "bos_token", tokenizer)]
+    bos = bos or _by_ids(ids, "bos_token_id", tokenizer)
+    ends = _by_ids(ids, "eos_token_id", tokenizer)
     ends = ends or [*_by_symbol(folder, symbols, "eos_token", tokenizer)]
     return tokenizer.with_symbols(bos[0] if bos else None, ends)
 
@@ -63,17 +65,16 @@ def _read_json(path: Path) -> dict[str, Any]:
     return read_json(path) if path.exists() else {}
 
 
-def _by_ids(folder: Path, which: str, tokenizer: Tokenizer) -> list[int]:
+def _by_ids(files: dict[Path, dict[str, Any]], key: str, tokenizer: Tokenizer) -> list[int]:
     """The ids of the first file that has any that are in the vocabulary.
 
     A configuration that nobody has filled in has GPT-2's 50256 or Llama's 1 and 2.
     """
-    key = f"{which}_token_id"
-    for name in BY_IDS:
-        value = _read_json(folder / name).get(key)
+    for path, json in files.items():
+        value = json.get(key)
         values = value if isinstance(value, list) else [] if value is None else [value]
         if not all(isinstance(one, int) and not isinstance(one, bool) for one in values):
-            raise AnexaError(f"{folder / name} has the {key} {shown(value)}: it must be a number")
+            raise AnexaError(f"{path} has the {key} {shown(value)}: it must be a number")
         known = [one for one in values if tokenizer.symbol(one) is not None]
         if known:
             return known

@@ -37,6 +37,11 @@ def check_tokenizer(text: str) -> None:
         raise AnexaError(f"tokenizer.json is damaged or no BPE, but {shown(kind)}: only BPE is")
     if model.get("dropout"):
         raise AnexaError("tokenizer.json has a dropout: the same text would give different tokens")
+    for affix in ("continuing_subword_prefix", "end_of_word_suffix"):
+        # `tokenizers` cuts pairs at the length of the one without looking what stands there: at
+        # best it then panics.
+        if model.get(affix):
+            raise AnexaError(f"tokenizer.json has a {affix}, {shown(model[affix])}: not supported")
     for part in ("normalizer", "pre_tokenizer", "decoder"):
         _check_growth(part, [*_steps(whole.get(part))])
     _check_template([*_steps(whole.get("post_processor"))])

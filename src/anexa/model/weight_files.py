@@ -16,8 +16,8 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 HEAD = "lm_head.weight"
 
-# Names of shards lead nowhere but into the folder.
-_SHARD = re.compile(r"\w[\w.-]*\.safetensors", re.ASCII)
+# Names of shards lead nowhere but into the folder, and are none that no file can have.
+_SHARD = re.compile(r"\w[\w.-]{0,200}\.safetensors", re.ASCII)
 
 
 def read_weights(folder: Path, config: ModelConfig) -> tuple[Weights, Path]:
