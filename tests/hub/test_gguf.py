@@ -272,7 +272,6 @@ def test_words_that_llama_cpp_cuts_otherwise(tmp_path: Path) -> None:
         ("normalizer", {"type": "NFC"}, "has normalizer {'type': 'NFC'}"),
         ("byte_fallback", True, "has byte_fallback True"),
         ("ignore_merges", True, "has ignore_merges True"),
-        ("end_of_word_suffix", "</w>", "has end_of_word_suffix '</w>'"),
         ("lstrip", True, r"tokenizer's <|endoftext|> has lstrip"),
     ],
 )

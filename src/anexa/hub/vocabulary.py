@@ -116,15 +116,12 @@ def _splitting(pre_tokenizer: dict[str, Any] | None) -> str:
 
 
 def _check(tokenizer: Tokenizer, parts: dict[str, Any]) -> None:
-    """Refuse what would be lost on the way."""
+    """Refuse what would be lost on the way, of what a tokenizer that opens here may have."""
     model = parts["model"]
     usual = {
-        "model.type": (model["type"], ("BPE",)),
         "normalizer": (parts["normalizer"], (None,)),
         "byte_fallback": (model.get("byte_fallback"), (None, False)),
         "ignore_merges": (model.get("ignore_merges"), (None, False)),
-        "continuing_subword_prefix": (model.get("continuing_subword_prefix"), (None, "")),
-        "end_of_word_suffix": (model.get("end_of_word_suffix"), (None, "")),
     }
     for key, (value, known) in usual.items():
         if value not in known:
