@@ -75,7 +75,7 @@ def test_files_that_were_spoilt_on_purpose(ours: Path, tmp_path: Path) -> None:
 def test_ten_thousand_files_spoilt_at_random(ours: Path, tmp_path: Path) -> None:
     pytest.importorskip("transformers", reason="transformers is not installed")
     pytest.importorskip("torch", reason="torch is not installed")
-    from tests.model.test_foreign_folders import GPT2, LLAMA3, TEMPLATES, change, write_folder
+    from tests.model.foreign import GPT2, LLAMA3, TEMPLATES, change, write_folder
 
     write_folder(tmp_path / "llama", dtype="bfloat16", shards="5KB")
     (tmp_path / "llama" / "chat_template.jinja").write_text(TEMPLATES["with-bos"])

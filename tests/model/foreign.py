@@ -1,0 +1,174 @@
+"""Small random folders as transformers writes them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.numpy
+from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer as Backend
+from tokenizers.trainers import BpeTrainer
+
+from anexa.model.tokenizer import BOUNDARY
+from tests.model.helpers import byte_tokenizer
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read as transformers loads
+transformers: Any = pytest.importorskip("transformers", reason="transformers is not installed")
+
+
+def gpt2_backend() -> Backend:
+    """As GPT-2's: no symbol is put in front of a text."""
+    return Backend.from_str(byte_tokenizer().to_json())
+
+
+def llama_backend() -> Backend:
+    """As Llama 2's: words begin with ▁, bytes have tokens of their own, BOS in front."""
+    trainer = BpeTrainer(
+        vocab_size=340,
+        special_tokens=["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))],
+        show_progress=False,
+    )
+    trained = Backend(models.BPE(unk_token="<unk>"))
+    trained.normalizer = normalizers.Replace(" ", "▁")
+    trained.train_from_iterator(["▁The▁2nd▁line.▁a▁b▁caf▁na"] * 3, trainer)
+    model = json.loads(trained.to_str())["model"]
+    merges = [tuple(merge) for merge in model["merges"]]
+    backend = Backend(
+        models.BPE(
+            vocab=model["vocab"],
+            merges=merges,
+            unk_token="<unk>",
+            fuse_unk=True,
+            byte_fallback=True,
+        )
+    )
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    backend.decoder = decoders.Sequence(
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
+    backend.add_special_tokens(["<unk>", "<s>", "</s>"])
+    backend.post_processor = processors.TemplateProcessing("<s> $A", None, [("<s>", 1)])
+    return backend
+
+
+def llama3_backend() -> Backend:
+    """As Llama 3's: bytes, an expression of its own, and two symbols that end something."""
+    backend = gpt2_backend()
+    expression = r"(?i:'s|'t)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s+"
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(expression), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    names = ["<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"]
+    backend.add_special_tokens([AddedToken(name, normalized=False) for name in names])
+    begin = names[0], backend.token_to_id(names[0])
+    backend.post_processor = processors.TemplateProcessing(f"{names[0]} $A", None, [begin])
+    return backend
+
+
+def write_folder(
+    folder: Path,
+    kind: str = "llama",
+    backend: Backend | None = None,
+    bos: str = "<s>",
+    eos: str | list[str] = "</s>",
+    dtype: str = "float32",
+    shards: str = "5GB",
+    bare: bool = False,
+    **sizes: Any,
+) -> Any:
+    """A small random folder as transformers writes it; their model, in float32."""
+    import torch
+
+    backend = backend or llama_backend()
+    ends = [eos] if isinstance(eos, str) else eos
+    ids = [backend.token_to_id(end) for end in ends]
+    common = {
+        "vocab_size": backend.get_vocab_size() + 7,  # filled up
+        "initializer_range": 0.3,
+        "bos_token_id": backend.token_to_id(bos),
+        "eos_token_id": ids if len(ids) > 1 else ids[0],
+    }
+    torch.manual_seed(0)
+    if kind == "gpt2":
+        config = transformers.GPT2Config(
+            n_positions=40, n_embd=16, n_head=4, n_layer=2, **common | sizes
+        )
+        theirs = transformers.GPT2LMHeadModel(config)
+    else:
+        config = transformers.LlamaConfig(
+            max_position_embeddings=40,
+            hidden_size=16,
+            intermediate_size=24,
+            num_attention_heads=4,
+            num_hidden_layers=2,
+            **common | sizes,
+        )
+        theirs = transformers.LlamaForCausalLM(config)
+    with torch.no_grad():
+        for parameter in theirs.parameters():  # biases and gains too
+            parameter += 0.1 * torch.randn_like(parameter)
+    written = theirs.base_model if bare else theirs
+    written.to(getattr(torch, dtype)).save_pretrained(folder, max_shard_size=shards)
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token=bos, eos_token=ends[0]
+    ).save_pretrained(folder)
+    return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+GPT2: dict[str, Any] = {"kind": "gpt2", "backend": gpt2_backend(), "bos": BOUNDARY, "eos": BOUNDARY}
+LLAMA3: dict[str, Any] = {
+    "backend": llama3_backend(),
+    "bos": "<|begin_of_text|>",
+    "eos": ["<|end_of_text|>", "<|eot_id|>"],
+}
+
+FOLDERS: dict[str, dict[str, Any]] = {
+    "gpt2": GPT2,
+    "gpt2-bare": GPT2 | {"bare": True},
+    "gpt2-bf16": GPT2 | {"dtype": "bfloat16"},
+    "gpt2-f16-shards": GPT2 | {"dtype": "float16", "shards": "5KB"},
+    "gpt2-bare-shards": GPT2 | {"bare": True, "shards": "5KB"},
+    "llama": {},
+    "llama-tied": {"tie_word_embeddings": True},
+    "llama-tied-bare": {"tie_word_embeddings": True, "bare": True},
+    "llama-bf16-shards": {"dtype": "bfloat16", "shards": "5KB"},
+    "llama-f16": {"dtype": "float16"},
+    "llama-shared-heads": {"num_key_value_heads": 2},
+    "llama-one-head": {"num_key_value_heads": 1, "rope_theta": 500.0},
+    "llama3": LLAMA3,
+    "llama3-tied-bf16": LLAMA3 | {"tie_word_embeddings": True, "dtype": "bfloat16"},
+}
+
+TEMPLATES = {
+    "with-bos": "{{ bos_token }}{% for m in messages %}{{ '[' + m.role + '] ' + m.content|trim }}"
+    "{{ eos_token }}{% endfor %}{% if add_generation_prompt %}{{ '[assistant] ' }}{% endif %}",
+    "without-bos": "{% for m in messages %}{{ m.role ~ ': ' ~ m.content ~ '\n' }}{% endfor %}",
+}
+
+
+def change(path: Path, **changes: Any) -> None:
+    whole = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    path.write_text(json.dumps(whole | changes), encoding="utf-8")
+
+
+Arrays = dict[str, Any]
+
+
+def rewrite(folder: Path, edit: Callable[[Arrays], Arrays]) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(safetensors.numpy.save(edit(safetensors.numpy.load(path.read_bytes()))))

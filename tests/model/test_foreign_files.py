@@ -1,0 +1,313 @@
+"""What old folders have besides weights is left out; what cannot be computed is refused by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from anexa.errors import AnexaError
+from anexa.model.folder import load_model
+from tests.engines.helpers import needs_torch
+from tests.model.foreign import GPT2, Arrays, change, rewrite, write_folder
+from tests.model.helpers import CORPUS
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read as transformers loads
+transformers: Any = pytest.importorskip("transformers", reason="transformers is not installed")
+
+
+@pytest.fixture
+def gpt2(tmp_path: Path) -> Path:
+    pytest.importorskip("torch")
+    write_folder(tmp_path / "gpt2", **GPT2)
+    return tmp_path / "gpt2"
+
+
+@pytest.fixture
+def llama(tmp_path: Path) -> Path:
+    pytest.importorskip("torch")
+    write_folder(tmp_path / "llama", tie_word_embeddings=True)
+    return tmp_path / "llama"
+
+
+@pytest.mark.parametrize("prefix", ["", "transformer."])
+def test_the_buffers_of_old_gpt2_folders_are_left_out(gpt2: Path, prefix: str) -> None:
+    weights = load_model(gpt2).weights
+    mask = np.tril(np.ones((1, 1, 40, 40)))
+    buffers: Arrays = {f"{prefix}h.{i}.attn.bias": mask.astype(np.uint8) for i in range(2)}
+    buffers |= {f"{prefix}h.{i}.attn.masked_bias": np.float32(-1e4) for i in range(2)}
+
+    def edit(arrays: Arrays) -> Arrays:
+        short = {prefix + name.removeprefix("transformer."): a for name, a in arrays.items()}
+        return short | {name: np.asarray(array) for name, array in buffers.items()}
+
+    rewrite(gpt2, edit)
+    assert load_model(gpt2).weights == weights
+
+
+def test_the_buffers_of_old_llama_folders_are_left_out(llama: Path) -> None:
+    weights = load_model(llama).weights
+    buffer = {f"model.layers.{i}.self_attn.rotary_emb.inv_freq": np.ones(2) for i in range(2)}
+    rewrite(llama, lambda arrays: arrays | buffer)
+    assert load_model(llama).weights == weights
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rope_parameters": None, "rope_theta": 123.0},
+        {"rope_parameters": None, "rope_scaling": None, "rope_theta": 123},
+        {"rope_parameters": None, "rope_scaling": {"type": "default"}, "rope_theta": 123.0},
+        {"rope_parameters": {"rope_type": "default", "rope_theta": 123.0}},
+        {"rope_parameters": {"rope_theta": 123}, "rope_theta": 999.0},
+    ],
+)
+def test_the_base_of_rotary_positions_wherever_it_stands(
+    llama: Path, changes: dict[str, Any]
+) -> None:
+    change(llama / "config.json", **changes)
+    assert load_model(llama).config.rope_theta == 123.0
+    theirs = transformers.AutoConfig.from_pretrained(llama)
+    rope = getattr(theirs, "rope_parameters", None) or {"rope_theta": theirs.rope_theta}
+    assert rope["rope_theta"] == 123.0
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_a_tied_head_that_is_there_once_more(name: str, request: pytest.FixtureRequest) -> None:
+    folder: Path = request.getfixturevalue(name)
+    model = load_model(folder)
+    table = next(iter(model.weights))
+    rewrite(folder, lambda arrays: arrays | {"lm_head.weight": arrays[table]})
+    assert load_model(folder).weights == model.weights
+    rewrite(folder, lambda arrays: arrays | {"lm_head.weight": arrays[table] + 1e-6})
+    with pytest.raises(AnexaError, match=r"model\.safetensors has a head of its own.*tie_word"):
+        load_model(folder)
+
+
+def test_a_weight_by_two_names(gpt2: Path) -> None:
+    rewrite(gpt2, lambda arrays: arrays | {"ln_f.bias": arrays["transformer.ln_f.bias"]})
+    with pytest.raises(AnexaError, match=r"has the weight (transformer\.)?ln_f\.bias once more"):
+        load_model(gpt2)
+
+
+def test_symbols_by_tokenizer_config_alone(llama: Path) -> None:
+    (llama / "generation_config.json").unlink()
+    change(llama / "config.json", bos_token_id=None, eos_token_id=None)
+    tokenizer = load_model(llama).tokenizer
+    assert (tokenizer.framing, tokenizer.ends) == (("<s>", "</s>"), (2,))
+    change(llama / "tokenizer_config.json", eos_token={"content": "<unk>"}, bos_token=None)
+    tokenizer = load_model(llama).tokenizer
+    assert (tokenizer.framing, tokenizer.bos) == (("", "<unk>"), None)
+
+
+def test_a_tokenizer_that_fills_up_or_cuts_off_its_texts(llama: Path) -> None:
+    expected = load_model(llama).tokenizer.encode_prompt(CORPUS)
+    change(
+        llama / "tokenizer.json",
+        truncation={"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0},
+        padding={
+            "strategy": {"Fixed": 10**12},
+            "direction": "Right",
+            "pad_to_multiple_of": None,
+            "pad_id": 0,
+            "pad_type_id": 0,
+            "pad_token": "<unk>",
+        },
+    )
+    assert load_model(llama).tokenizer.encode_prompt(CORPUS) == expected
+
+
+# ------------------------------------------------------------------ what is refused
+
+
+CONFIGS = [
+    ({"model_type": "mistral"}, "model type 'mistral': only microgpt, gpt2 and llama"),
+    ({"rope_parameters": {"rope_type": "llama3", "factor": 8.0}}, "scaled"),
+    ({"rope_parameters": None, "rope_scaling": {"type": "linear", "factor": 2}}, "scaled"),
+    ({"rope_scaling": {"rope_type": "yarn", "factor": 2}}, "scaled"),
+    ({"partial_rotary_factor": 0.5}, "a part of each head"),
+    ({"attention_bias": True}, "attention_bias is True"),
+    ({"mlp_bias": True}, "mlp_bias is True"),
+    ({"hidden_act": "gelu"}, "hidden_act is 'gelu': only 'silu'"),
+    ({"head_dim": 8}, r"head_dim is 8: only 4 is supported, which is hidden_size / num_att"),
+    ({"quantization_config": {"quant_method": "gptq"}}, "quantised weights"),
+    ({"rope_parameters": {"rope_theta": 10**400}}, "rope_theta is 1000.*must be a number"),
+    ({"vocab_size": 2**64}, "vocab_size is 18446744073709551616: no model is so large"),
+    ({"eos_token_id": "2"}, "has the eos_token_id '2': it must be a number"),
+    ({"eos_token_id": [1, None]}, r"has the eos_token_id \[1, None\]"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), CONFIGS)
+def test_a_llama_that_is_another_function(
+    llama: Path, changes: dict[str, Any], message: str
+) -> None:
+    (llama / "generation_config.json").unlink()
+    change(llama / "config.json", **changes)
+    with pytest.raises(AnexaError, match=rf"config\.json.*{message}") as caught:
+        load_model(llama)
+    assert len(str(caught.value)) < 500 + len(str(llama))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"activation_function": "gelu"}, "activation_function = 'gelu': only 'gelu_new'"),
+        ({"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx = True"),
+        ({"scale_attn_weights": False}, "scale_attn_weights = False"),
+        ({"tie_word_embeddings": False}, "tie_word_embeddings = False"),
+        ({"n_inner": 17}, "n_inner = 17"),
+    ],
+)
+def test_a_gpt2_that_is_another_function(gpt2: Path, changes: dict[str, Any], message: str) -> None:
+    change(gpt2 / "config.json", **changes)
+    with pytest.raises(AnexaError, match=rf"config\.json.*{message}"):
+        load_model(gpt2)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../etc/passwd",
+        "/etc/passwd",
+        "..",
+        ".hidden.safetensors",
+        "a/b.safetensors",
+        "",
+        "x.bin",
+        "c:\\x.safetensors",
+        "a\0.safetensors",
+        "\x1b[31m.safetensors",
+        "é.safetensors",
+        f"{'x' * 300}.safetensors",
+        None,
+        3,
+    ],
+)
+def test_a_shard_that_leads_out_of_the_folder(llama: Path, name: Any) -> None:
+    places = {"weight_map": {"model.norm.weight": name}}
+    change(llama / "model.safetensors.index.json", **places)
+    assert load_model(llama), "not looked at where there is model.safetensors"
+    (llama / "model.safetensors").unlink()
+    with pytest.raises(AnexaError, match=r"names the file .*: only a safetensors file beside it"):
+        load_model(llama)
+
+
+@pytest.mark.parametrize("places", [None, {}, [], 3, {"weight_map": {}}, {"weight_map": ["a"]}])
+def test_an_index_that_is_none(llama: Path, places: Any) -> None:
+    (llama / "model.safetensors").unlink()
+    (llama / "model.safetensors.index.json").write_text(json.dumps(places), encoding="utf-8")
+    with pytest.raises(AnexaError, match=r"model\.safetensors\.index\.json is damaged"):
+        load_model(llama)
+
+
+@needs_torch
+def test_a_shard_that_is_missing_or_there_twice(tmp_path: Path) -> None:
+    write_folder(tmp_path, shards="5KB")
+    first, second, *_ = sorted(tmp_path.glob("model-*.safetensors"))
+    content = second.read_bytes()
+    second.unlink()
+    with pytest.raises(AnexaError, match=f"names the file {second.name}, which is not there"):
+        load_model(tmp_path)
+    shutil.copy(first, second)
+    with pytest.raises(AnexaError, match=f"{second.name} has the weight .* once more"):
+        load_model(tmp_path)
+    second.write_bytes(content[:-1])
+    with pytest.raises(AnexaError, match=f"{second.name} is damaged"):
+        load_model(tmp_path)
+
+
+def test_weights_as_a_program(llama: Path) -> None:
+    (llama / "model.safetensors").rename(llama / "pytorch_model.bin")
+    with pytest.raises(AnexaError, match=r"as pytorch_model\.bin, .*write it again, as safetens"):
+        load_model(llama)
+
+
+def test_a_folder_without_a_tokenizer(llama: Path) -> None:
+    (llama / "tokenizer.json").unlink()
+    with pytest.raises(AnexaError, match=r"has no tokenizer\.json: have transformers open"):
+        load_model(llama)
+
+
+def test_a_llama_without_a_head(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    write_folder(tmp_path, bare=True)
+    with pytest.raises(AnexaError, match=r"model\.safetensors lacks lm_head\.weight"):
+        load_model(tmp_path)
+
+
+TOKENIZERS = [
+    ({"normalizer": None, "model": {"type": "Unigram", "unk_id": 0, "vocab": []}}, "'Unigram'"),
+    ({"normalizer": {"type": "Precompiled", "precompiled_charsmap": ""}}, "Precompiled"),
+    (
+        {
+            "normalizer": {
+                "type": "Sequence",
+                "normalizers": [{"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}]
+                * 40,
+            }
+        },
+        "a normalizer of 41 steps that may make a text too long",
+    ),
+    (
+        {
+            "decoder": {
+                "type": "Sequence",
+                "decoders": [{"type": "Replace", "pattern": {"Regex": ""}, "content": "a" * 5000}],
+            }
+        },
+        "a decoder of 2 steps",
+    ),
+    (
+        {
+            "post_processor": {
+                "type": "TemplateProcessing",
+                "single": [{"Sequence": {"id": "A", "type_id": 0}}] * 100,
+                "pair": [],
+                "special_tokens": {},
+            }
+        },
+        "writes a text 100 times",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), TOKENIZERS)
+def test_a_tokenizer_that_is_refused(llama: Path, changes: dict[str, Any], message: str) -> None:
+    change(llama / "tokenizer.json", **changes)
+    with pytest.raises(AnexaError, match=rf"tokenizer\.json .*{message}"):
+        load_model(llama)
+
+
+def test_a_tokenizer_that_panics(llama: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """An expression that goes back for ever is given up by `tokenizers`, with a panic of Rust."""
+    change(
+        llama / "tokenizer.json",
+        pre_tokenizer={
+            "type": "Split",
+            "pattern": {"Regex": "(a+)+$"},
+            "behavior": "Isolated",
+            "invert": False,
+        },
+    )
+    tokenizer = load_model(llama).tokenizer
+    for _ in range(2):
+        with pytest.raises(AnexaError, match=r"tokenizer\.json is damaged .*retry-limit"):
+            tokenizer.encode("a" * 40 + "!")
+    assert "panicked" in capfd.readouterr().err, "which says so itself, and cannot be kept from it"
+    assert tokenizer.decode(tokenizer.encode("b")) == "b"
+
+
+@needs_torch
+def test_the_files_of_a_folder_may_be_links(tmp_path: Path) -> None:
+    """The cache of the Hugging Face Hub is made of them."""
+    write_folder(tmp_path / "blobs", shards="5KB")
+    (tmp_path / "snapshot").mkdir()
+    for path in (tmp_path / "blobs").iterdir():
+        (tmp_path / "snapshot" / path.name).symlink_to(path)
+    assert load_model(tmp_path / "snapshot").weights == load_model(tmp_path / "blobs").weights
