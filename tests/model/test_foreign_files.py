@@ -105,6 +105,23 @@ def test_symbols_by_tokenizer_config_alone(llama: Path) -> None:
     assert (tokenizer.framing, tokenizer.bos) == (("", "<unk>"), None)
 
 
+@pytest.mark.parametrize(
+    ("described", "temperature"),
+    [
+        ({}, 0.8),
+        ({"temperature": None, "max_new_tokens": None}, 0.8),
+        ({"temperature": 1}, 1.0),
+        ({"do_sample": True, "temperature": 0.5}, 0.5),
+        ({"do_sample": False, "temperature": 0.5}, 0.0),
+    ],
+)
+def test_the_temperature_of_a_folder(
+    llama: Path, described: dict[str, Any], temperature: float
+) -> None:
+    (llama / "generation_config.json").write_text(json.dumps(described), encoding="utf-8")
+    assert load_model(llama).temperature == temperature
+
+
 def test_a_tokenizer_that_fills_up_or_cuts_off_its_texts(llama: Path) -> None:
     expected = load_model(llama).tokenizer.encode_prompt(CORPUS)
     change(

@@ -15,9 +15,11 @@ from anexa.errors import AnexaError
 from anexa.generation import LanguageModel
 from anexa.generation.text import Prompt, Writing
 from anexa.model.folder import create_folder, load_model
+from anexa.training import Run
 from tests.engines.helpers import needs_torch
 from tests.model.foreign import FOLDERS, LLAMA3, TEMPLATES, change, write_folder
 from tests.model.helpers import CORPUS
+from tests.training.runs import finish, settings, write_names
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read as transformers loads
 transformers: Any = pytest.importorskip("transformers", reason="transformers is not installed")
@@ -203,3 +205,24 @@ def test_conversations_are_theirs(tmp_path: Path, name: str, template: str, plac
     for mark in model.tokenizer.framing:
         with pytest.raises(AnexaError, match="marks who speaks"):
             model.prompt([{"role": "user", "content": f"a{mark}b"}])
+
+
+# ------------------------------------------------------------------ their tokenizers, our models
+
+
+@needs_torch
+@pytest.mark.parametrize("spec", [".", "tokenizer.json"])
+def test_a_model_is_trained_with_their_tokenizer(tmp_path: Path, spec: str) -> None:
+    """Their symbol for the end of a text is then the one between documents."""
+    write_folder(tmp_path / "theirs", **LLAMA3)
+    corpus = write_names(tmp_path)
+    chosen = settings(corpus, steps=4, tokenizer=str(tmp_path / "theirs" / spec))
+    begun = Run.start(chosen, tmp_path / "model").tokenizer.to_json()
+    run = finish(Run.resume(tmp_path / "model"))
+    assert run.tokenizer.to_json() == begun
+    folder = run.folder
+    model = anexa.load(folder, engine="numpy")
+    theirs = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    assert model.tokenizer.framing == ("<|end_of_text|>", "<|end_of_text|>")
+    assert theirs("anna").input_ids == model.tokenizer.encode_prompt("anna")
+    assert theirs.eos_token_id == model.tokenizer.boundary == model.tokenizer.encode_prompt("")[0]

@@ -52,7 +52,9 @@ def tokenizers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     model = small_model(*request.param)
     folder = tmp_path_factory.mktemp("tokenizer") / "model"
     create_folder(folder, model, "")
-    return model.tokenizer, transformers.AutoTokenizer.from_pretrained(folder)
+    # It works without the code for microgpt, but would ask whether to run it.
+    theirs = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    return model.tokenizer, theirs
 
 
 @pytest.mark.parametrize("text", SAMPLES)

@@ -20,7 +20,7 @@ from anexa.data.arithmetic.problems import Problem
 from anexa.errors import AnexaError
 from anexa.generation.language_model import LanguageModel
 from anexa.generation.rows import check_engine, continuations
-from anexa.model.chat import END_THINK, THINK, ask, split_answer
+from anexa.model.chat import END_THINK, THINK, split_answer
 
 
 @dataclass(frozen=True)
@@ -171,8 +171,7 @@ def _share(hits: Iterable[bool]) -> Share:
 
 
 def _prompt(model: LanguageModel, problem: Problem, *, thinking: bool = True) -> str:
-    assert model.chat_template is not None
-    return ask(model.chat_template, problem.question, thinking=thinking)
+    return model.prompt([{"role": "user", "content": problem.question}], thinking=thinking)
 
 
 def answers(model: LanguageModel, prompts: list[str]) -> list[str]:

@@ -103,7 +103,11 @@ def generation_of(json: dict[str, Any], path: Path) -> tuple[float, int | None]:
     Raises:
         AnexaError: they mean nothing.
     """
-    temperature = json.get("temperature", TEMPERATURE) if json.get("do_sample", True) else 0.0
+    temperature = json.get("temperature")
+    if not json.get("do_sample", True):
+        temperature = 0.0
+    elif temperature is None:
+        temperature = TEMPERATURE
     if not is_number(temperature) or temperature < 0:
         raise AnexaError(f"{path} has the temperature {shown(temperature)}: it must be a number")
     most = json.get("max_new_tokens")

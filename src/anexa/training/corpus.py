@@ -13,7 +13,7 @@ from anexa.errors import AnexaError, UsageError
 from anexa.model.files import read_bytes
 from anexa.model.folder import TEMPERATURE
 from anexa.model.tokenizer import LEAST_BYTES, Tokenizer
-from anexa.model.tokenizer_files import read_tokenizer
+from anexa.model.tokenizer_files import TOKENIZER, read_tokenizer
 
 MOST_BYTES = 1_000_000  # ids of byte-level BPE; of so many, most would never be seen
 # Bytes of text that BPE is trained on, at most. Where nearly all words differ, as in languages that
@@ -132,8 +132,9 @@ def tokenizer_for(spec: str, documents: Documents) -> Tokenizer:
     check_tokenizer(spec)
     path = Path(spec)
     try:
-        if path.is_dir():
-            return read_tokenizer(path).beginning(begins_documents)
+        if path.is_dir() or path.name == TOKENIZER:  # what ends a text stands beside it
+            folder = path if path.is_dir() else path.parent
+            return read_tokenizer(folder).beginning(begins_documents)
         text = read_bytes(path).decode("utf-8", errors="replace")
         return Tokenizer.from_json(text).beginning(begins_documents)
     except AnexaError as error:
