@@ -28,7 +28,8 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     """
     if not (folder / TOKENIZER).exists() and (folder / "config.json").exists():
         raise AnexaError(
-            f"{folder} has no {TOKENIZER}: have transformers open its tokenizer and write it again"
+            f"{folder} cannot be opened: it has no {TOKENIZER}: have transformers open its "
+            "tokenizer and write it again"
         )
     text = read_bytes(folder / TOKENIZER).decode("utf-8", errors="replace")
     try:
