@@ -27,6 +27,9 @@ def blocks() -> list[tuple[str, str]]:
 def test_every_command_works(tmp_path: Path) -> None:
     for module in ("transformers", "torch", "gguf", "huggingface_hub"):
         pytest.importorskip(module, reason=f"{module} is not installed")
+    from tests.model.foreign import GPT2, write_folder
+
+    write_folder(tmp_path / "models" / "theirs", **GPT2)
     (tmp_path / "sherlock.txt").write_text(TEXT, encoding="utf-8")
     commands = [[*ANEXA, *TRAIN.split()]]
     for language, text in blocks():
@@ -43,11 +46,13 @@ def test_every_command_works(tmp_path: Path) -> None:
         )
         assert result.returncode == 0, (command, result.stderr)
         assert result.stdout, command
-    written = {"anexa.gguf", "sherlock.gguf", "anexa.json", "models"}
+    written = {"anexa.gguf", "sherlock.gguf", "anexa.json", "theirs.json", "models"}
     assert written <= {path.name for path in tmp_path.iterdir()}
 
 
 def test_each_direction_has_a_command() -> None:
     text = "".join(text for _, text in blocks())
-    for part in ("from_pretrained", "--to gguf", "--to json", "--to folder", "anexa publish"):
+    out_of = ("from_pretrained", "--to gguf", "--to json", "anexa publish")
+    into = ("generate models/theirs", "--tokenizer models/theirs", "--to folder")
+    for part in (*out_of, *into):
         assert part in text

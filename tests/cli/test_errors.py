@@ -222,7 +222,7 @@ CHANGED = "the corpus names.txt has changed since this training began (it was sh
         (GENERATE, truncates("model/model.safetensors"), 1, "model.safetensors is damaged"),
         (GENERATE, writes("model/model.safetensors", "GGUF" * 99), 1, "is damaged or no safet"),
         (GENERATE, takes_weights_of_another, 1, "but config.json says"),
-        (GENERATE, removes("model/tokenizer.json"), 1, "model has no tokenizer.json"),
+        (GENERATE, removes("model/tokenizer.json"), 1, "it has no tokenizer.json"),
         (GENERATE, truncates("model/tokenizer.json"), 1, "tokenizer.json is damaged"),
         (GENERATE, writes("model/tokenizer.json", "{}"), 1, "tokenizer.json is damaged"),
         (GENERATE, takes_a_tokenizer_of_another, 1, "they are not of one model"),
