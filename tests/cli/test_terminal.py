@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -78,6 +79,12 @@ class Terminal:
         return bool(data)
 
 
+def _heed_ctrl_c() -> None:
+    """In the process: Ctrl-C is a signal, also where the tests run in the background."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @contextmanager
 def terminal(*arguments: str | Path, cwd: Path, **variables: str) -> Iterator[Terminal]:
     """`anexa` in a terminal of 24 lines of 100 characters, with these environment variables."""
@@ -92,7 +99,7 @@ def terminal(*arguments: str | Path, cwd: Path, **variables: str) -> Iterator[Te
         stdout=slave,
         stderr=slave,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C is a signal
+        preexec_fn=_heed_ctrl_c,
     )
     os.close(slave)
     try:

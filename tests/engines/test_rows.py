@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,15 +112,25 @@ def read_in_company(
     return read
 
 
-@needs_torch
+SIZES: dict[str, dict[str, Any]] = {
+    "usual": {"block_size": 192, "n_embd": 128, "n_head": 4, "n_layer": 2},
+    "odd": {"block_size": 150, "n_embd": 60, "n_head": 3, "n_layer": 1},
+    "odder": {"block_size": 65, "n_embd": 42, "n_head": 3, "n_layer": 1},
+    "wide": {"block_size": 70, "n_embd": 256, "n_head": 2, "n_layer": 1},
+}
+
+
+@each_rows_engine
+@pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
-def test_company_changes_no_bit(model_type: str) -> None:
+def test_company_changes_no_bit(model_type: str, sizes: str, name: str) -> None:
     """So that a text is the same in any, whatever it is that is as likely as another."""
-    config = ModelConfig(model_type, 101, block_size=192, n_embd=128, n_head=4, n_layer=2)
-    engine = open_engine("torch", config, random_weights(config, seed=2), machine=Machine("cpu"))
+    config = ModelConfig(model_type, 101, **SIZES[sizes])
+    engine = open_engine(name, config, random_weights(config, seed=2), machine=Machine("cpu"))
     assert isinstance(engine, RowsEngine)
+    assert engine.batch_invariant
     rng = random.Random(1)
-    lengths = [rng.randint(3, 192) for _ in range(24)]
+    lengths = [rng.randint(3, config.block_size) for _ in range(24)]
     texts = [[rng.randrange(101) for _ in range(length)] for length in lengths]
     alone = [read_in_company(engine, [text], 1, seed=0)[0] for text in texts]
     for most in (2, 5, 24):

@@ -30,7 +30,7 @@ def reinforce(
     from dataclasses import asdict, replace
 
     from anexa.cli.signals import stop_signals
-    from anexa.engines import Optimizer, open_engine
+    from anexa.engines import Optimizer, best_engine, open_engine
     from anexa.errors import AnexaError, UsageError
     from anexa.model.folder import check_free, create_folder
     from anexa.model.opening import model_name, open_model, read_card
@@ -47,6 +47,7 @@ def reinforce(
         raise AnexaError(f"{folder} continues texts, and does not think: nothing to reinforce")
     plan = Plan(steps, problems, samples, learning_rate, evaluations, validation, seed)
     optimizer = Optimizer(0.9, 0.99, clip=1.0)
+    engine = best_engine() if engine == "auto" else engine
     computed = open_engine(engine, model.config, model.weights, optimizer=optimizer)
     reinforcement = Reinforcement(model, computed, plan)
     rewards: list[float] = []

@@ -52,13 +52,14 @@ class LayerStep:
         return keys, values
 
 
-def room_for(rows: Rows) -> int:
-    """How many keys a step looks at: those of the longest text with its new token, and some more.
+def whole_pieces(keys: int) -> int:
+    """So many keys and some more, so that sums are added up in the same order in any company."""
+    return -(-keys // PIECE) * PIECE
 
-    In whole pieces, so that a text's sums are added up in the same order in any company.
-    """
-    keys = rows.layers[0][0]
-    return min(int(keys.shape[2]), -(-(max(rows.lengths) + 1) // PIECE) * PIECE)
+
+def room_for(rows: Rows) -> int:
+    """How many keys a step looks at: those of the longest text with its new token, and more."""
+    return whole_pieces(max(rows.lengths) + 1)
 
 
 def add_row(rows: Rows, cache: Cache) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, Generic, TypeVar
 
 Tensor = TypeVar("Tensor")
@@ -47,7 +47,7 @@ class Tape(Generic[Tensor]):
 
     def __init__(
         self,
-        operations: ModuleType,
+        operations: ModuleType | SimpleNamespace,
         add: Callable[[Tensor, Tensor], Tensor],
         recording: bool = True,
     ) -> None:

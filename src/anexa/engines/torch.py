@@ -13,7 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from anexa.engines import distributed
-from anexa.engines.caches import LayerCache, LayerStep, add_row, drop_row, room_for
+from anexa.engines.caches import (
+    LayerCache,
+    LayerStep,
+    add_row,
+    drop_row,
+    room_for,
+    whole_pieces,
+)
 from anexa.engines.machine import Machine, rows_at_once, trim_heap, use_threads
 from anexa.engines.operations.torch import Starts, TorchOperations
 from anexa.engines.optimizers import Optimizer
@@ -26,9 +33,10 @@ from anexa.model.weights import Weight, Weights
 
 Result = TypeVar("Result")
 
-# Products of fewer rows are added up in another order, and so a text would depend a little on how
-# many others are read with it.
+# Products of fewer rows are added up in another order, and what is left over of vectors is computed
+# by other functions; so a text would depend a little on how many others are read with it.
 FEWEST = 4
+VECTORS = 32  # numbers that a processor computes at once, at most
 
 TRIM_INTERVAL = 50  # steps; it takes some milliseconds
 
@@ -133,7 +141,7 @@ class TorchEngine:
 
     def new_cache(self) -> Cache:
         with _inference():
-            return Cache([LayerCache(*room) for room in self._room(1)])
+            return Cache([LayerCache(*room) for room in self._room(1, self.config.block_size)])
 
     def next_logits(self, tokens: Sequence[int], cache: Cache) -> Sequence[float]:
         with _inference():
@@ -142,7 +150,7 @@ class TorchEngine:
             return cast("Sequence[float]", logits_BTV[0, -1].cpu().numpy())
 
     def new_rows(self, most: int) -> Rows:
-        return Rows(self._room(max(most, FEWEST)))
+        return Rows(self._room(self._whole_rows(most), whole_pieces(self.config.block_size)))
 
     def add_row(self, rows: Rows, cache: Cache) -> None:
         with _inference():
@@ -154,7 +162,7 @@ class TorchEngine:
 
     def next_logits_of_rows(self, tokens: Sequence[int], rows: Rows) -> Logits:
         device, count = self._machine.device, len(tokens)
-        more = max(0, FEWEST - count)  # rows that nobody is in
+        more = self._whole_rows(count) - count  # rows that nobody is in
         lengths = (*rows.lengths, *[0] * more)
         with _inference():
             starts = torch.tensor(lengths, device=device)
@@ -277,10 +285,15 @@ class TorchEngine:
         rows = max(1, self._tokens_at_once // length)
         return min(rows, self._machine.micro_batch or rows)
 
-    def _room(self, texts: int) -> list[tuple[Tensor, Tensor]]:
-        """For each layer keys and values, (B, H, S, D)."""
+    def _whole_rows(self, count: int) -> int:
+        """So many rows, or a few more; none of the numbers in them are left over of vectors."""
+        whole = VECTORS // math.gcd(VECTORS, self.config.n_inner)
+        return -(-max(count, FEWEST) // whole) * whole
+
+    def _room(self, texts: int, places: int) -> list[tuple[Tensor, Tensor]]:
+        """For each layer keys and values, (B, H, S, D), of so many tokens."""
         config, device = self.config, self._machine.device
-        shape = (texts, config.n_kv_head, config.block_size, config.head_dim)
+        shape = (texts, config.n_kv_head, places, config.head_dim)
         rooms = torch.zeros((config.n_layer, 2, *shape), dtype=self._dtype, device=device)
         return [(keys, values) for keys, values in rooms]
 

@@ -43,6 +43,18 @@ class Sampling:
             raise UsageError(f"top-p must be above 0 and at most 1, not {self.top_p}")
 
 
+def finite(logits: Sequence[float]) -> npt.NDArray[np.float64]:
+    """The V logits as an array.
+
+    Raises:
+        AnexaError: they are not numbers.
+    """
+    z = np.asarray(logits, np.float64)
+    if not np.isfinite(z).all():
+        raise AnexaError("the model's output is not a number: its weights are damaged")
+    return z
+
+
 def probabilities(logits: Sequence[float], sampling: Sampling) -> npt.NDArray[np.float64]:
     """The probability with which each of the V tokens is drawn.
 
@@ -52,9 +64,7 @@ def probabilities(logits: Sequence[float], sampling: Sampling) -> npt.NDArray[np
     Raises:
         AnexaError: the logits are not numbers.
     """
-    z = np.asarray(logits, np.float64)
-    if not np.isfinite(z).all():
-        raise AnexaError("the model's output is not a number: its weights are damaged")
+    z = finite(logits)
     if sampling.temperature == 0:
         certain: npt.NDArray[np.float64] = np.eye(1, len(z), int(z.argmax()))[0]
         return certain
@@ -85,10 +95,9 @@ class Sampler:
         Raises:
             AnexaError: the logits are not numbers.
         """
-        p = probabilities(logits, self.sampling)
         if self.sampling.temperature == 0:
-            return int(p.argmax())
-        cumulative = np.cumsum(p)
+            return int(finite(logits).argmax())
+        cumulative = np.cumsum(probabilities(logits, self.sampling))
         # The last sum may fall short of 1 by rounding: a draw is below it, and so never past the
         # last token that has any probability.
         return int(np.searchsorted(cumulative, self._rng.random() * cumulative[-1], side="right"))

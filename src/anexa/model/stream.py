@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from codecs import getincrementaldecoder
 from collections.abc import Sequence
 from typing import Protocol
+
+_Utf8 = getincrementaldecoder("utf-8")
 
 CONTEXT = 8  # ids before the first that its text may depend on
 NO_CHARACTER = "\ufffd"  # how bytes that are none are shown
@@ -19,13 +22,43 @@ class Decoder(Protocol):
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids."""
 
+    def bytes_of(self, token: int) -> bytes:
+        """What an id stands for."""
 
-class Decoding:
+
+class Decoding(Protocol):
     """The text of ids as they come, in pieces that never cut a character in two.
 
-    The pieces together, with the rest, are `Tokenizer.decode` of all ids. At each step a few ids
-    are decoded, with those before them. `tokenizers` has a `DecodeStream` that does so, and that
-    gives up on Llama 2's bytes: a row of them, each a token, is text only if all of it is.
+    The pieces together, with the rest, are `Tokenizer.decode` of all ids.
+    """
+
+    def take(self, token: int) -> str:
+        """What one more id makes certain; it may be nothing."""
+
+    def rest(self) -> str:
+        """What never became a character, as `decode` shows it."""
+
+
+class BytesDecoding:
+    """The `Decoding` of a tokenizer whose texts are the bytes of their ids, one after another."""
+
+    def __init__(self, tokenizer: Decoder) -> None:
+        self._bytes_of, self._utf8 = tokenizer.bytes_of, _Utf8("replace")
+
+    def take(self, token: int) -> str:
+        """See `Decoding`."""
+        return self._utf8.decode(self._bytes_of(token))
+
+    def rest(self) -> str:
+        """What is left."""
+        return self._utf8.decode(b"", final=True)
+
+
+class WindowDecoding:
+    """The `Decoding` of any tokenizer: at each step a few ids are decoded, with those before them.
+
+    `tokenizers` has a `DecodeStream` that does so, and that gives up on Llama 2's bytes: a row of
+    them, each a token, is text only if all of it is.
 
     Args:
         tokenizer: what decodes.
@@ -42,7 +75,7 @@ class Decoding:
             self._ids, self._shown = [], 0
 
     def take(self, token: int) -> str:
-        """What one more id makes certain; it may be nothing."""
+        """See `Decoding`."""
         self._ids.append(token)
         if token in self._tokenizer.byte_ids or not self._tokenizer.decode([token]):
             return ""  # which does not end a row of bytes
@@ -55,7 +88,7 @@ class Decoding:
         return piece
 
     def rest(self) -> str:
-        """What never became a character, as `decode` shows it."""
+        """What is left."""
         return self._unshown()
 
     def _unshown(self) -> str:

@@ -14,7 +14,7 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors,
 from tokenizers import Tokenizer as Backend
 
 from anexa.errors import AnexaError, shown
-from anexa.model.stream import Decoding
+from anexa.model.stream import BytesDecoding, Decoding, WindowDecoding
 from anexa.model.tokenizer_json import check_tokenizer
 
 # One symbol begins a document, ends it, and stands for a character that the corpus never had:
@@ -62,6 +62,7 @@ class Tokenizer:
             if not vocabulary:
                 raise AnexaError("tokenizer.json is damaged: it has no symbols")
             self._backend = backend
+            self._spelled: dict[int, bytes] = {}
             self.vocab_size: int = max(vocabulary.values()) + 1
             self.ends = tuple(ends) or (() if boundary is None else (boundary,))
             self.bos = boundary if bos is None else bos
@@ -301,6 +302,12 @@ class Tokenizer:
 
     def bytes_of(self, token: int) -> bytes:
         """What an id stands for in UTF-8; of a byte-level one it may be part of a character."""
+        data = self._spelled.get(token)
+        if data is None:
+            data = self._spelled[token] = self._spell(token)
+        return data
+
+    def _spell(self, token: int) -> bytes:
         text = self.decode([token])
         if "\ufffd" not in text:
             return text.encode()
@@ -310,7 +317,12 @@ class Tokenizer:
 
     def decoding(self, after: Sequence[int] = ()) -> Decoding:
         """Text from ids that come one by one, as it goes on from others."""
-        return Decoding(self, after)
+        return BytesDecoding(self) if self._is_of_bytes else WindowDecoding(self, after)
+
+    @cached_property
+    def _is_of_bytes(self) -> bool:
+        """Whether a text is the bytes of its ids, one after another."""
+        return isinstance(self._backend.decoder, decoders.ByteLevel | decoders.Fuse)
 
 
 @contextmanager

@@ -28,9 +28,21 @@ def rows(x: Array) -> Array:
     return x.reshape(-1, x.shape[-1])
 
 
+@lru_cache
+def column(n: int, value: float, dtype: np.dtype[Any]) -> Array:
+    """(n, 1), the same number in all rows."""
+    return np.full((n, 1), value, dtype)
+
+
+def total(x: Array) -> Array:
+    """The sum along the last axis, which stays with length 1; zeros at its end change no bit."""
+    together: Array = x @ column(x.shape[-1], 1, x.dtype)
+    return together
+
+
 def mean(x: Array) -> Array:
     """The mean along the last axis, which stays with length 1."""
-    average: Array = x @ np.full((x.shape[-1], 1), 1 / x.shape[-1], x.dtype)
+    average: Array = x @ column(x.shape[-1], 1 / x.shape[-1], x.dtype)
     return average
 
 
@@ -42,7 +54,7 @@ def causal_mask(n: int, past: int, dtype: np.dtype[Any]) -> Array:
 def softmax(logits: Array) -> Array:
     """e^z / Σ e^z along the last axis, shifted by the largest z so that nothing overflows."""
     exps: Array = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    exps /= exps.sum(axis=-1, keepdims=True)
+    exps /= total(exps)
     return exps
 
 
@@ -54,7 +66,7 @@ class Embedding(Operation[Array]):
 
     def forward(self, table_VC: Array) -> Array:
         self.n_vocab = len(table_VC)
-        return table_VC[self.tokens_T]
+        return np.take(table_VC, self.tokens_T, axis=0)
 
     def backward(self, g_TC: Array) -> tuple[Array]:
         d_table = np.zeros((self.n_vocab, g_TC.shape[-1]), g_TC.dtype)
@@ -124,6 +136,28 @@ class Linear(Operation[Array]):
         )
 
 
+# Rows that are multiplied together where all is to be the same in any company, and the size of a
+# product from which on OpenBLAS adds up as many as there are alike.
+TILE, LARGE = 4, 1_000_000
+
+
+class TiledLinear(Linear):
+    """The same of one token each of several texts, (B, 1, C): each as it would be alone.
+
+    BLAS adds up a product of few rows in another order than one of many. So rows are taken four by
+    four, with zeros where there are fewer.
+    """
+
+    def forward(self, x_TC: Array, weight_OC: Array, bias_O: Array | None = None) -> Array:
+        count, width = len(x_TC), x_TC.shape[-1]
+        if count % TILE:
+            x_TC = np.concatenate((x_TC, np.zeros((-count % TILE, 1, width), x_TC.dtype)))
+        together = TILE if TILE * weight_OC.size < LARGE else len(x_TC)
+        y_TO: Array = x_TC.reshape(-1, together, width) @ weight_OC.T
+        y_TO = y_TO.reshape(-1, 1, len(weight_OC))[:count]
+        return y_TO if bias_O is None else y_TO + bias_O
+
+
 class Split(Operation[Array]):
     """y⁰, y¹, … = the columns of x in equal groups.   dx = the groups' gradients side by side."""
 
@@ -190,10 +224,11 @@ class RMSNorm(Operation[Array]):
 def turns(
     start: Starts, n: int, half: int, theta: float, dtype: np.dtype[Any]
 ) -> tuple[Array, Array]:
-    """Cosines and sines of the angles (start + t) θ^(−2i/D), (T, 1, D/2); see `Rotary`."""
+    """Cosines (T, 1, 1, D/2) of α = (start + t) θ^(−2i/D), and −sin α and sin α, (T, 1, 2, D/2)."""
     frequencies = theta ** (-np.arange(half) / half)
-    angles_T1D = (positions_of(start, n)[..., None] * frequencies)[..., None, :]
-    return np.cos(angles_T1D).astype(dtype), np.sin(angles_T1D).astype(dtype)
+    angles_T1D = (positions_of(start, n)[..., None] * frequencies)[..., None, None, :]
+    sines = np.sin(angles_T1D).astype(dtype)
+    return np.cos(angles_T1D).astype(dtype), np.concatenate((-sines, sines), axis=-2)
 
 
 class Rotary(Operation[Array]):
@@ -208,19 +243,17 @@ class Rotary(Operation[Array]):
 
     def forward(self, x_TC: Array) -> Array:
         n, dtype = x_TC.shape[-2], x_TC.dtype
-        self.cos, self.sin = turns(self.start, n, self.half, self.theta, dtype)
-        return self.turn(x_TC, self.sin)
+        self.cos, self.sines = turns(self.start, n, self.half, self.theta, dtype)
+        return self.turn(x_TC, self.sines)
 
     def backward(self, g_TC: Array) -> tuple[Array]:
-        return (self.turn(g_TC, -self.sin),)
+        return (self.turn(g_TC, -self.sines),)
 
-    def turn(self, x_TC: Array, sin: Array) -> Array:
-        """By the angle with this sine."""
+    def turn(self, x_TC: Array, sines: Array) -> Array:
+        """By the angles with these sines, of the lower half and of the higher one."""
         x_T2D = x_TC.reshape(*x_TC.shape[:-1], -1, 2, self.half)
-        low, high = x_T2D[..., 0, :], x_T2D[..., 1, :]
-        y_T2D = np.empty_like(x_T2D)
-        y_T2D[..., 0, :] = low * self.cos - high * sin
-        y_T2D[..., 1, :] = high * self.cos + low * sin
+        y_T2D = x_T2D * self.cos
+        y_T2D += x_T2D[..., ::-1, :] * sines
         return y_T2D.reshape(x_TC.shape)
 
 
