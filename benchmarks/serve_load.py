@@ -1,6 +1,6 @@
 """Tokens a second of the server, and the wait for the first one, against transformers' `generate`.
 
-    python benchmarks/serve_load.py [FOLDER] [--streams 32] [--rounds 3]
+    python benchmarks/serve_load.py [FOLDER] [--engine auto] [--streams 32] [--rounds 3]
 
 Everybody answers the same questions, products of four digits by four, greedily: the server to one
 stream and to many at once, over HTTP, on this computer; its decoding loop, without HTTP around it;
@@ -151,7 +151,7 @@ class Generate:
                 out = self._model.generate(
                     **inputs,
                     do_sample=False,
-                    max_length=self._model.config.max_position_embeddings,
+                    max_new_tokens=self._model.config.max_position_embeddings - width,
                     pad_token_id=self._tokenizer.pad_token_id,
                 )
             tokens += int((out[:, width:] != self._tokenizer.pad_token_id).sum())
@@ -186,39 +186,29 @@ def main() -> None:
     """Measure all sides, and print what came of it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("folder", nargs="?", type=Path, default=BUNDLED)
+    parser.add_argument("--engine", default="auto")
     parser.add_argument("--streams", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     many = options.streams
     folder = options.folder.resolve()
     torch.set_num_threads(1)
-    generate, models = Generate(folder), {}
+    generate, model = Generate(folder), LanguageModel.open(folder, options.engine)
     aside = tempfile.TemporaryDirectory()
-    sides: dict[str, Callable[[int], Round]] = {}
-    servers = []
+    engine = model.engine.name
+    server = subprocess.Popen(
+        [sys.executable, "-m", "anexa", "serve", folder, "--port=0", f"--engine={engine}"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     try:
-        for engine in ("torch", "numpy"):
-            server = subprocess.Popen(
-                [sys.executable, "-m", "anexa", "serve", folder, "--port=0", f"--engine={engine}"],
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            servers.append(server)
-            assert server.stdout
-            address = server.stdout.readline().split()[-1]
-            models[engine] = LanguageModel.open(folder, engine)
-
-            def one(seed: int, address: str = address) -> Round:
-                return over_http(address, questions(4, seed), 1)
-
-            def several(seed: int, address: str = address) -> Round:
-                return over_http(address, questions(many, seed), many)
-
-            sides[f"server, {engine}, 1 stream"] = one
-            sides[f"server, {engine}, {many} streams"] = several
-        sides[f"its loop alone, torch, {many} texts"] = lambda seed: bare(
-            models["torch"], questions(many, seed), many
-        )
+        assert server.stdout
+        address = server.stdout.readline().split()[-1]
+        sides: dict[str, Callable[[int], Round]] = {
+            "server, 1 stream": lambda seed: over_http(address, questions(4, seed), 1),
+            f"server, {many} streams": lambda seed: over_http(address, questions(many, seed), many),
+            f"its loop alone, {many} texts": lambda seed: bare(model, questions(many, seed), many),
+        }
         sides["transformers, 1 text"] = lambda seed: generate(questions(1, seed), 1)
         sides[f"transformers, a batch of {many}"] = lambda seed: generate(
             questions(many, seed), many
@@ -233,34 +223,29 @@ def main() -> None:
                 if number >= 0:
                     rounds[name].append(done)
     finally:
-        for server in servers:
-            server.terminate()
-            server.wait()
+        server.terminate()
+        server.wait()
         aside.cleanup()
     speeds = {name: statistics.median(r.speed for r in done) for name, done in rounds.items()}
     print(
-        f"{date.today()}  {platform.processor() or platform.machine()}  torch {torch.__version__}"
+        f"{date.today()}  {platform.processor() or platform.machine()}  torch {torch.__version__}  "
+        f"the server's engine: {engine}"
     )
     for name, speed in speeds.items():
         print(f"{name:40} {speed:8,.0f} tokens/s")
     print()
-    best = max(speeds[f"server, {engine}, 1 stream"] for engine in models)
-    together = speeds[f"server, torch, {many} streams"]
-    alone = speeds["server, torch, 1 stream"]
-    waits = {
-        name: sorted(wait for r in rounds[name] for wait in r.waits)
-        for name in ("server, torch, 1 stream", f"server, torch, {many} streams")
-    }
+    one, together = speeds["server, 1 stream"], speeds[f"server, {many} streams"]
+    waits = {name: sorted(wait for r in rounds[name] for wait in r.waits) for name in [*rounds][:2]}
     unloaded, loaded = waits.values()
     p95 = loaded[round(0.95 * (len(loaded) - 1))]
-    print(f"one stream: {best / speeds['transformers, 1 text']:.1f} times transformers")
+    print(f"one stream: {one / speeds['transformers, 1 text']:.1f} times transformers")
     if "llama-cpp-python, 1 text" in speeds:
-        print(f"one stream: {best / speeds['llama-cpp-python, 1 text']:.1f} times llama-cpp-python")
+        print(f"one stream: {one / speeds['llama-cpp-python, 1 text']:.1f} times llama-cpp-python")
     print(
-        f"{many} streams: {together / alone:.1f} times one stream, "
+        f"{many} streams: {together / one:.1f} times one stream, "
         f"{together / speeds[f'transformers, a batch of {many}']:.1f} times transformers' batch"
     )
-    loop = speeds[f"its loop alone, torch, {many} texts"]
+    loop = speeds[f"its loop alone, {many} texts"]
     print(f"the server takes {1 - together / loop:.0%} of the speed of its loop alone")
     print(
         f"first token: {1000 * statistics.median(unloaded):.1f} ms alone, {1000 * p95:.0f} ms at "

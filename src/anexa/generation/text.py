@@ -153,6 +153,11 @@ class Completion(Writing):
 
 def overlap(text: str, stop: Sequence[str]) -> int:
     """How many characters at the end of a text are the beginning of a stop string."""
-    return max(
-        (n for word in stop for n in range(1, len(word)) if text.endswith(word[:n])), default=0
-    )
+    most = 0
+    for word in stop:
+        at = text.find(word[0], max(0, len(text) - len(word) + 1))
+        while at >= 0 and not word.startswith(text[at:]):
+            at = text.find(word[0], at + 1)
+        if at >= 0:
+            most = max(most, len(text) - at)
+    return most

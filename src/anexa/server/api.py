@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from anexa.errors import AnexaError
 from anexa.generation import LanguageModel, Prompt, Sampler, Sampling, Writing
 from anexa.server import responses
-from anexa.server.jobs import Job, News, TokenLogprob, Worker
+from anexa.server.jobs import Job, News, TokenLogprob
 from anexa.server.limits import MOST_TEXTS
 from anexa.server.requests import (
     ChatRequest,
@@ -27,6 +27,7 @@ from anexa.server.requests import (
     Generation,
 )
 from anexa.server.responses import JSON, ChatShape, CompletionShape, Shape
+from anexa.server.worker import Worker
 
 MOST_TOKENS = 4096  # of a text that continues a prompt
 USUAL_TOKENS = 16  # of one, as OpenAI has it

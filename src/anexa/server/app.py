@@ -28,11 +28,12 @@ from anexa.data.arithmetic.checker import check
 from anexa.errors import AnexaError
 from anexa.generation import LanguageModel
 from anexa.server import api, responses
-from anexa.server.jobs import ServiceError, Worker
+from anexa.server.jobs import ServiceError
 from anexa.server.limits import Limits
 from anexa.server.metrics import Metrics
 from anexa.server.protection import Protection
 from anexa.server.requests import Fields
+from anexa.server.worker import Worker
 
 Result = TypeVar("Result")
 
