@@ -53,7 +53,7 @@ def causal_mask(n: int, past: int, dtype: np.dtype[Any]) -> Array:
 
 def softmax(logits: Array) -> Array:
     """e^z / Σ e^z along the last axis, shifted by the largest z so that nothing overflows."""
-    exps: Array = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    exps: Array = np.exp(logits - np.maximum.reduce(logits, -1, keepdims=True))
     exps /= total(exps)
     return exps
 
@@ -141,6 +141,12 @@ class Linear(Operation[Array]):
 TILE, LARGE = 4, 1_000_000
 
 
+@lru_cache
+def nobody(count: int, width: int, dtype: np.dtype[Any]) -> Array:
+    """Rows that no text is in."""
+    return np.zeros((count, 1, width), dtype)
+
+
 class TiledLinear(Linear):
     """The same of one token each of several texts, (B, 1, C): each as it would be alone.
 
@@ -151,7 +157,7 @@ class TiledLinear(Linear):
     def forward(self, x_TC: Array, weight_OC: Array, bias_O: Array | None = None) -> Array:
         count, width = len(x_TC), x_TC.shape[-1]
         if count % TILE:
-            x_TC = np.concatenate((x_TC, np.zeros((-count % TILE, 1, width), x_TC.dtype)))
+            x_TC = np.concatenate((x_TC, nobody(-count % TILE, width, x_TC.dtype)))
         together = TILE if TILE * weight_OC.size < LARGE else len(x_TC)
         y_TO: Array = x_TC.reshape(-1, together, width) @ weight_OC.T
         y_TO = y_TO.reshape(-1, 1, len(weight_OC))[:count]
