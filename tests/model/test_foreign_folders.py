@@ -203,7 +203,7 @@ def test_conversations_are_theirs(tmp_path: Path, name: str, template: str, plac
     assert model.length(messages) == len(expected)
     assert model.chat(messages, max_tokens=3).tokens <= 3
     for mark in model.tokenizer.framing:
-        with pytest.raises(AnexaError, match="marks who speaks"):
+        with pytest.raises(AnexaError, match="a mark of the model's"):
             model.prompt([{"role": "user", "content": f"a{mark}b"}])
 
 

@@ -149,6 +149,12 @@ def test_other_addresses_need_a_key(host: str, tmp_path: Path) -> None:
     assert result.returncode == 2
 
 
+@pytest.mark.parametrize("host", ["nosuch.invalid", "203.0.113.1"])
+def test_an_address_that_is_not_here(host: str, tmp_path: Path) -> None:
+    result = anexa("serve", "--host", host, "--api-key", KEY, cwd=tmp_path)
+    assert f"--host {host} is not an address of this computer" in one_sentence(result)
+
+
 def test_the_schema_says_that_a_key_is_needed_where_one_is() -> None:
     for key, security in ((None, None), ("secret", [{"HTTPBearer": []}])):
         schema = create_app(Plan({"anexa": None}, key=key), lambda _: None).openapi()

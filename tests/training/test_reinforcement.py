@@ -88,6 +88,15 @@ def test_it_stops_after_a_step_and_keeps_the_best_so_far() -> None:
     assert (reinforcement.best is not None) == (rounds[-1].accuracy > (rounds[0].accuracy or 0))
 
 
+def test_it_stops_before_the_first_step() -> None:
+    naive = model(96)
+    plan = Plan(steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=1)
+    reinforcement = Reinforcement(naive, engine_of(naive), plan, begins_with_a_digit)
+    reinforcement.stopping = True
+    assert [done.step for done in reinforcement] == [0]
+    assert reinforcement.best is None
+
+
 @pytest.mark.slow
 def test_a_model_that_was_shaken_learns_from_its_own_thoughts(tmp_path: Path) -> None:
     """By the command: noise in its weights has cost the bundled model a third of its answers."""

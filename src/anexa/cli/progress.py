@@ -221,7 +221,7 @@ def opening(run: Run) -> list[str]:
     else:
         assert s.minutes is not None
         seconds = max(0.0, s.minutes * 60 - pauses)
-        end = f"{s.minutes:g} min, about {seconds / run.step_seconds:,.0f} steps"
+        end = f"{s.minutes:g} min, about {max(1, round(seconds / run.step_seconds)):,} steps"
     where = f"{machine.device}, {machine.dtype}" + (", compiled" if machine.compiled else "")
     if run.world.size > 1:
         where += f", {run.world.size} processes"

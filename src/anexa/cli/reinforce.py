@@ -51,6 +51,9 @@ def reinforce(
     computed = open_engine(engine, model.config, model.weights, optimizer=optimizer)
     reinforcement = Reinforcement(model, computed, plan)
     rewards: list[float] = []
+    typer.echo(
+        f"how many of {validation:,} held-out problems are right to begin with?", err=as_json
+    )
     with stop_signals(reinforcement) as received:
         for done in reinforcement:
             if as_json:

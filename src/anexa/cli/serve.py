@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from anexa.errors import UsageError
+from anexa.model.opening import model_name
 
 HERE = ("127.0.0.1", "localhost", "::1")
 EVERYWHERE = ("0.0.0.0", "::")
@@ -100,7 +101,7 @@ def names(folders: list[Path]) -> dict[str, Path | None]:
     """The names under which folders are served: their own, which must differ."""
     served: dict[str, Path | None] = {}
     for folder in folders:
-        name = folder.resolve().name
+        name = model_name(folder)
         if name in served:
             raise UsageError(f"two folders are named {name}: a model is asked for by that name")
         served[name] = folder

@@ -33,6 +33,12 @@ class Answer:
         self.thoughts = 0
         self.closed = True
 
+    def __repr__(self) -> str:
+        return (
+            f"Answer(content={self.content!r}, reasoning={self.reasoning!r}, "
+            f"finish_reason={self.finish_reason!r})"
+        )
+
     @property
     def tokens(self) -> int:
         """How many have been written, thoughts included."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.resources
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from anexa.engines import Engine, open_engine
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, UsageError
 from anexa.generation.dialogue import Answer
 from anexa.generation.sampling import Sampler, Sampling
 from anexa.generation.text import Completion, check_length
@@ -16,6 +17,9 @@ from anexa.model.chat import Message, render
 from anexa.model.folder import Model
 from anexa.model.opening import model_name, open_model
 from anexa.model.tokenizer import Rendered
+from anexa.model.weights import count
+
+_SETTINGS = tuple(field.name for field in fields(Sampling))
 
 BUNDLED = Path(str(importlib.resources.files("anexa") / "bundled"))
 
@@ -43,6 +47,10 @@ class LanguageModel:
         self.temperature = model.temperature
         block_size = engine.config.block_size
         self.max_new_tokens = min(model.max_new_tokens or 3 * block_size // 4, block_size)
+
+    def __repr__(self) -> str:
+        config = self.engine.config
+        return f"<LanguageModel {self.name}: {config.model_type}, {count(config):,} parameters>"
 
     @classmethod
     def open(cls, folder: Path | None = None, engine: str = "auto") -> LanguageModel:
@@ -157,9 +165,8 @@ class LanguageModel:
                 continue
             for mark in self.tokenizer.marks:
                 if mark in written and mark in message["content"]:
-                    raise AnexaError(
-                        f"message {number} has {mark} in it, which marks who speaks: leave it out"
-                    )
+                    where = f"message {number} has {mark} in it"
+                    raise AnexaError(f"{where}, which is a mark of the model's: leave it out")
         if not messages or messages[-1]["role"] == "assistant":
             raise AnexaError("a conversation ends with what the user says, and this one does not")
         characters = sum(len(message["content"]) for message in messages)
@@ -167,5 +174,11 @@ class LanguageModel:
         return render(self.chat_template, messages, thinking=thinking, bos=bos, eos=eos)
 
     def sampling(self, temperature: float | None = None, **settings: Any) -> Sampling:
-        """Those settings; without a temperature, with the model's own."""
+        """Those settings; without a temperature, with the model's own.
+
+        Raises:
+            UsageError: there is no such setting, or its value means nothing.
+        """
+        for name in settings.keys() - _SETTINGS:
+            raise UsageError(f"there is no setting {name!r}: choose from {', '.join(_SETTINGS)}")
         return Sampling(self.temperature if temperature is None else temperature, **settings)

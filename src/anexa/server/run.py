@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import math
 import signal
 import socket
@@ -81,6 +82,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.bind((host, port))
     except OSError as error:
         listening.close()
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise AnexaError(f"--host {host} is not an address of this computer") from error
         raise AnexaError(
             f"{host}:{port} cannot be listened on ({error.strerror}): choose another with --port"
         ) from error

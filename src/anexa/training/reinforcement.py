@@ -100,6 +100,8 @@ class Reinforcement:
         plan = self._plan
         highest = self._accuracy()
         yield Round(0, None, highest)
+        if self.stopping:
+            return
         for step in range(1, plan.steps + 1):
             reward = self._step()
             last = self.stopping
