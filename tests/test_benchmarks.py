@@ -49,6 +49,19 @@ def test_train_speed_prints_ratios_to_stock(corpus: Path) -> None:
 
 
 @pytest.mark.slow
+def test_serve_load_prints_all_ratios() -> None:
+    for module in ("transformers", "fastapi", "uvicorn", "prometheus_client"):
+        pytest.importorskip(module, reason=f"{module} is not installed")
+    result = benchmark("serve_load.py", "--streams", "3", "--rounds", "1")
+    assert result.returncode == 0, result.stderr
+    speeds = dict(re.findall(r"^(\S.*?) +([\d,]+) tokens/s$", result.stdout, re.MULTILINE))
+    assert {"server, 1 stream", "server, 3 streams", "transformers, a batch of 3"} <= set(speeds)
+    assert all(int(speed.replace(",", "")) > 0 for speed in speeds.values())
+    for words in ("times transformers", "times one stream", "of the speed of its loop", "ms alone"):
+        assert words in result.stdout
+
+
+@pytest.mark.slow
 def test_time_to_loss_prints_the_ratio(corpus: Path) -> None:
     arguments = ["--loss", "3", "--stock-steps", "30", "--steps", "30", "--rows", "4"]
     result = benchmark("time_to_loss.py", corpus, *arguments, "--threads", "1")

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from anexa.server.worker import PAUSE
 from tests.server.process import MESSAGES, Running, httpx, serving
 from tests.server.test_lifetime import LONG, said, streamed, until
 
@@ -63,6 +64,19 @@ def test_64_streams_say_what_each_would_say_alone(roomy: Running) -> None:
     together = asyncio.run(streams(roomy, asked))
     alone = [asyncio.run(streams(roomy, [body]))[0] for body in asked]
     assert [said(stream) for stream in together] == [said(stream) for stream in alone]
+
+
+def test_what_is_written_is_told_of_as_it_is_written(roomy: Running) -> None:
+    """But no more often than it can be read: a small model writes a thousand tokens a second."""
+    body = {"messages": LONG, "temperature": 0, "stream": True}
+    begun, times = time.monotonic(), list[float]()
+    with httpx.stream("POST", f"{roomy.address}/v1/chat/completions", json=body) as response:
+        for line in response.iter_lines():
+            if '"reasoning"' in line:
+                times.append(time.monotonic() - begun)
+    tokens = roomy.chat(messages=LONG, temperature=0).json()["usage"]["completion_tokens"]
+    assert times[0] < times[-1] / 2, "the first words do not wait for the last"
+    assert 2 < len(times) < min(tokens / 2, times[-1] / PAUSE + 3)
 
 
 def test_200_clients_that_vanish(roomy: Running) -> None:
