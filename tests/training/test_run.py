@@ -214,7 +214,7 @@ def test_a_stop_is_never_missed(moment: int, names: Path, tmp_path: Path) -> Non
 
 def test_the_model_on_disk_is_the_best_one(names: Path, tmp_path: Path) -> None:
     """Its rate is so high that the validation loss goes up again; the run goes on all the same."""
-    run = Run.start(settings(names, steps=100, learning_rate=0.15), tmp_path / "m")
+    run = Run.start(settings(names, steps=100, learning_rate=0.5), tmp_path / "m")
     at_evaluations = {}
     for step in run:
         if step.evaluation:

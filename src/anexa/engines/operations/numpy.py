@@ -136,34 +136,6 @@ class Linear(Operation[Array]):
         )
 
 
-# Rows that are multiplied together where all is to be the same in any company, and the size of a
-# product from which on OpenBLAS adds up as many as there are alike.
-TILE, LARGE = 4, 1_000_000
-
-
-@lru_cache
-def nobody(count: int, width: int, dtype: np.dtype[Any]) -> Array:
-    """Rows that no text is in."""
-    return np.zeros((count, 1, width), dtype)
-
-
-class TiledLinear(Linear):
-    """The same of one token each of several texts, (B, 1, C): each as it would be alone.
-
-    BLAS adds up a product of few rows in another order than one of many. So rows are taken four by
-    four, with zeros where there are fewer.
-    """
-
-    def forward(self, x_TC: Array, weight_OC: Array, bias_O: Array | None = None) -> Array:
-        count, width = len(x_TC), x_TC.shape[-1]
-        if count % TILE:
-            x_TC = np.concatenate((x_TC, nobody(-count % TILE, width, x_TC.dtype)))
-        together = TILE if TILE * weight_OC.size < LARGE else len(x_TC)
-        y_TO: Array = x_TC.reshape(-1, together, width) @ weight_OC.T
-        y_TO = y_TO.reshape(-1, 1, len(weight_OC))[:count]
-        return y_TO if bias_O is None else y_TO + bias_O
-
-
 class Split(Operation[Array]):
     """y⁰, y¹, … = the columns of x in equal groups.   dx = the groups' gradients side by side."""
 
