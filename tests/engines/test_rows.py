@@ -128,7 +128,6 @@ def test_company_changes_no_bit(model_type: str, sizes: str, name: str) -> None:
     config = ModelConfig(model_type, 101, **SIZES[sizes])
     engine = open_engine(name, config, random_weights(config, seed=2), machine=Machine("cpu"))
     assert isinstance(engine, RowsEngine)
-    assert engine.batch_invariant
     rng = random.Random(1)
     lengths = [rng.randint(3, config.block_size) for _ in range(24)]
     texts = [[rng.randrange(101) for _ in range(length)] for length in lengths]

@@ -25,7 +25,7 @@ Answerer = Callable[[Problem, str], str]
 class Oracle:
     """A `RowsEngine` whose likeliest token is the next one of an answer."""
 
-    name, dtype, batch_invariant = "oracle", "float32", True
+    name, dtype = "oracle", "float32"
 
     def __init__(self, answerer: Answerer) -> None:
         self.config = ModelConfig("llama", TOKENIZER.vocab_size, 512, 8, 2, 1)

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tokenizers import AddedToken, processors
+from tokenizers import Tokenizer as Backend
 
 from anexa.model.chat import CHAT_TEMPLATE, MARKS
 from anexa.model.config import ModelConfig
@@ -20,6 +22,19 @@ CHARACTERS = Tokenizer.of_characters([CORPUS], begins_documents=True)
 MARKED = Tokenizer.of_characters([CORPUS], begins_documents=False, marks=MARKS)
 BYTES = Tokenizer.of_bytes([CORPUS] * 2, 300, begins_documents=False)
 
+
+def of_others(ends: int = 2) -> Tokenizer:
+    """What begins a text is not what ends it, and several symbols do that, as with Llama 3."""
+    backend = Backend.from_str(BYTES.to_json())
+    names = ["<s>", *(f"</{number}>" for number in range(ends))]
+    backend.add_special_tokens([AddedToken(name, normalized=False) for name in names])
+    bos, *its_ends = (backend.get_vocab()[name] for name in names)
+    backend.post_processor = processors.TemplateProcessing("<s> $A", None, [("<s>", bos)])
+    return Tokenizer(backend, bos, its_ends)
+
+
+OTHERS = of_others()
+
 # Widths of whole blocks of 32 numbers, but for llama's inner one.
 LLAMA = {"model_type": "llama", "n_inner": 72}
 CHOICES = [
@@ -28,6 +43,7 @@ CHOICES = [
     pytest.param({**LLAMA, "norm_eps": 1e-3}, MARKED, id="llama-marks-eps"),
     pytest.param({**LLAMA, "n_kv_head": 1, "tied": False}, BYTES, id="llama-shared-untied-bytes"),
     pytest.param({**LLAMA, "rope_theta": 100.0}, CHARACTERS, id="llama-theta"),
+    pytest.param({**LLAMA}, OTHERS, id="llama-of-others"),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,17 @@ from anexa.errors import AnexaError, UsageError
 from anexa.generation.language_model import BUNDLED
 from anexa.model.folder import Model, load_model
 from anexa.model.tokenizer import BOUNDARY, Tokenizer
-from tests.hub.models import BYTES, CHARACTERS, CHOICES, LLAMA, MARKED, model
+from anexa.model.weights import Weight
+from tests.hub.models import (
+    BYTES,
+    CHARACTERS,
+    CHOICES,
+    LLAMA,
+    MARKED,
+    OTHERS,
+    model,
+    of_others,
+)
 from tests.model.helpers import CORPUS, byte_tokenizer, small_model
 from tests.model.test_files import names
 
@@ -287,6 +298,35 @@ def test_a_tokenizer_of_another_kind(part: str, value: Any, reason: str) -> None
     with pytest.raises(AnexaError) as caught:
         vocabulary(tokenizer, tokenizer.vocab_size)
     assert reason in str(caught.value)
+
+
+def test_what_begins_a_text_and_all_that_ends_it(tmp_path: Path) -> None:
+    """Of a tokenizer of others these are not the same, as they are in ours."""
+    write_gguf(tmp_path / "m.gguf", model({}, OTHERS), "m")
+    fields, _ = read(tmp_path / "m.gguf")
+    names = ("bos_token_id", "eos_token_id", "eot_token_id", "add_bos_token")
+    found = [fields[f"tokenizer.ggml.{name}"] for name in names]
+    assert found == [OTHERS.bos, *OTHERS.ends, True]
+
+
+def test_as_many_ends_as_llama_cpp_takes() -> None:
+    for count in (1, 2, 3):
+        tokenizer = of_others(count)
+        assert len(vocabulary(tokenizer, tokenizer.vocab_size).tokens) == tokenizer.vocab_size
+    with pytest.raises(AnexaError, match=r"4 of its tokens end a text, and llama\.cpp takes 1"):
+        vocabulary(of_others(4), of_others(4).vocab_size)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e39])
+def test_numbers_that_are_none(tmp_path: Path, value: float) -> None:
+    damaged = model({}, CHARACTERS)
+    weight = damaged.weights["transformer.wte.weight"]
+    damaged.weights["transformer.wte.weight"] = Weight(
+        weight.shape, array("d", [value, *weight.data[1:]])
+    )
+    with pytest.raises(AnexaError, match=r"wte\.weight has values that no float32 can be"):
+        write_gguf(tmp_path / "m.gguf", damaged, "m")
+    assert names(tmp_path) == []
 
 
 def test_numbers_too_large_for_a_precision(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from anexa.engines import open_engine
 from anexa.generation.language_model import BUNDLED
 from anexa.model.folder import Model, load_model
 from anexa.model.tokenizer import BOUNDARY, Tokenizer
-from tests.hub.models import BYTES, CHOICES, MARKED, model
+from tests.hub.models import BYTES, CHOICES, MARKED, OTHERS, model
 from tests.model.helpers import CORPUS
 
 llama_cpp: Any = pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
@@ -114,6 +114,14 @@ def test_the_same_text(tmp_path: Path, changes: dict[str, Any], tokenizer: Token
         theirs.reset()
         stream = theirs.generate(tokens, top_k=1, temp=0.0, repeat_penalty=1.0)
         assert [next(stream) for _ in range(20)] == written
+
+
+def test_what_begins_a_text_and_what_ends_it(tmp_path: Path) -> None:
+    theirs = opened(tmp_path / "m.gguf", model({}, OTHERS))
+    assert theirs.token_bos() == OTHERS.bos
+    known = llama_cpp.llama_model_get_vocab(theirs.model)
+    ending = [n for n in range(OTHERS.vocab_size) if llama_cpp.llama_vocab_is_eog(known, n)]
+    assert {*OTHERS.ends} <= {*ending}
 
 
 FRAGMENTS = [*CORPUS, "\n\n", "  ", "'ll", "12", "é日", " a", "\t", "😀"]

@@ -290,7 +290,14 @@ PURPOSES: dict[str, list[dict[str, Any] | str]] = {
     "config.json": [
         *(
             {key: value}
-            for key in ("vocab_size", "eos_token_id", "bos_token_id")
+            for key in (
+                "vocab_size",
+                "eos_token_id",
+                "bos_token_id",
+                "max_position_embeddings",
+                "n_positions",
+                "block_size",
+            )
             for value in NUMBERS
         ),
         *({key: 10**4000} for key in ("n_embd", "hidden_size", "n_layer", "num_hidden_layers")),

@@ -66,12 +66,36 @@ def test_config_json_round_trip(
     assert its.from_json(json.loads(text)) == config
 
 
+# What transformers has a value for where a file says nothing.
+USUAL = {
+    "max_position_embeddings": 2048,
+    "rms_norm_eps": 1e-6,
+    "n_positions": 1024,
+    "layer_norm_epsilon": 1e-5,
+}
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "llama"])
+def test_what_is_not_said_is_as_transformers_has_it(model_type: str) -> None:
+    its = ARCHITECTURES[model_type]
+    whole = its.to_json(replace(CONFIG, model_type=model_type))
+    said = {key: value for key, value in whole.items() if key not in USUAL}
+    assert its.from_json(said) == its.from_json(whole | {k: USUAL[k] for k in USUAL if k in whole})
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    usual = transformers.AutoConfig.for_model(model_type).to_dict()
+    assert {key: usual[key] for key in USUAL if key in whole} == {
+        key: value for key, value in USUAL.items() if key in whole
+    }
+
+
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 def test_a_missing_key_is_named(model_type: str) -> None:
     its = ARCHITECTURES[model_type]
     whole = its.to_json(replace(CONFIG, model_type=model_type))
     for field in SIZES:
         key = FILE_NAMES[model_type][field]
+        if key in USUAL:
+            continue
         rest = {name: value for name, value in whole.items() if name != key}
         with pytest.raises(AnexaError, match=rf"config\.json lacks {key}$"):
             its.from_json(rest)

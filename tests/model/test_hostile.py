@@ -20,6 +20,7 @@ import safetensors.numpy
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.folder import create_folder
+from anexa.model.json_file import write_model_json
 from tests.model.helpers import small_model
 from tests.model.measured import linux
 
@@ -92,6 +93,18 @@ def test_ten_thousand_files_spoilt_at_random(ours: Path, tmp_path: Path) -> None
     assert total["files"] > 10_000
     assert total["works"] > 2_000, total
     assert total["sentences"] > 1_000, total
+
+
+@pytest.mark.slow
+def test_json_files_spoilt_at_random(tmp_path: Path) -> None:
+    folder = tmp_path / "json"
+    folder.mkdir()
+    model = replace(small_model("llama"), chat_template=TEMPLATE)
+    write_model_json(folder / "model.json", model, "# A card\n")
+    files, works, sentences = spoil(folder, tmp_path / "model", 1, 2000)
+    assert files == 2000
+    assert works > 100
+    assert sentences > 100
 
 
 READ = """

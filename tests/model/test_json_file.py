@@ -17,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import anexa
-from anexa.engines import open_engine
 from anexa.errors import AnexaError
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.chat import CHAT_TEMPLATE
@@ -152,7 +151,7 @@ def test_what_is_no_float32_cannot_be_written(tmp_path: Path, value: float) -> N
     model = tiny()
     weight = model.weights["wpe.weight"]
     model.weights["wpe.weight"] = Weight(weight.shape, array("d", [value, *weight.data[1:]]))
-    with pytest.raises(AnexaError, match=r"wpe\.weight has values that are no numbers"):
+    with pytest.raises(AnexaError, match=r"wpe\.weight has values that no float32 can be"):
         write_model_json(tmp_path / "m.json", model)
     assert names(tmp_path) == []
 
@@ -258,49 +257,3 @@ def test_no_file_and_no_json(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_bytes(b"GGUF\x03")
     with pytest.raises(AnexaError, match=r"m\.gguf is not a model folder: it is a file"):
         open_model(tmp_path / "m.gguf")
-
-
-ODD = [None, True, 0, -1, 7, 10**9, 1e300, -0.0, "", "x", "\ud800", [], [1], [[1]], {}, {"a": 1}]
-
-
-def mutated(rng: random.Random, content: bytes) -> bytes:
-    """A file with one of its values replaced, or some of its bytes."""
-    if rng.random() < 0.5:
-        whole = json.loads(content)
-        node, key = whole, rng.choice([*whole])
-        while isinstance(node[key], (dict, list)) and node[key] and rng.random() < 0.8:
-            node = node[key]
-            key = rng.choice([*node]) if isinstance(node, dict) else rng.randrange(len(node))
-        if rng.random() < 0.3:
-            del node[key]
-        else:
-            node[key] = rng.choice(ODD)
-        return json.dumps(whole).encode()
-    for _ in range(rng.randint(1, 3)):
-        at = rng.randrange(len(content))
-        new = bytes([rng.choice([*b'{}[]",:0-.e', rng.randrange(256)])])
-        content = content[:at] + rng.choice([b"", new]) + content[at + rng.choice([0, 1]) :]
-    return content[: rng.randrange(len(content))] if rng.random() < 0.05 else content
-
-
-def test_damaged_files_open_or_say_why(tmp_path: Path) -> None:
-    path = tmp_path / "m.json"
-    write_model_json(path, tiny(), "# A card\n")
-    content = path.read_bytes()
-    rng = random.Random(1)
-    refused = 0
-    for _ in range(2000):
-        path.write_bytes(mutated(rng, content))
-        said = str(path)
-        try:
-            model = open_model(path)
-        except AnexaError as error:
-            refused += 1
-            said = str(error)
-        else:
-            engine = open_engine("numpy", model.config, model.weights)
-            assert len(engine.logits([0])[0]) == model.config.vocab_size
-            model.tokenizer.decode(model.tokenizer.encode("abc"))
-        assert str(path) in said
-        assert "\n" not in said
-    assert 500 < refused < 1900, "some of both"

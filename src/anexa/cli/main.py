@@ -122,7 +122,10 @@ def _explain(error: Exception) -> tuple[str, int]:
         message = " ".join(error.format_message().split()).rstrip(".")
         return f"{message[:1].lower()}{message[1:]} (see --help)", 2
     if isinstance(error, MemoryError):
-        return "the memory of this machine is not enough: try a smaller model or --batch-size", 1
+        return (
+            "the memory of this machine is not enough: try a smaller model, or less of it at once",
+            1,
+        )
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error), 1
     kind = type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from anexa.engines.protocol import Cache, Rows
@@ -10,7 +11,14 @@ PIECE = 64  # keys: so many more are looked at together
 
 
 class LayerCache:
-    """The keys and values of one layer for every token read so far, in room set aside for all.
+    """The keys and values of one layer for every token read so far.
+
+    Room for more is made as it is needed: what a model could see at once may be far more.
+
+    Args:
+        keys_BHSD: with room for some tokens.
+        values_BHSD: the same.
+        join: puts arrays together along an axis.
 
     Attributes:
         keys_BHSD: with room for S tokens.
@@ -21,12 +29,16 @@ class LayerCache:
 
     hidden: Any = None
 
-    def __init__(self, keys_BHSD: Any, values_BHSD: Any) -> None:
+    def __init__(self, keys_BHSD: Any, values_BHSD: Any, join: Callable[..., Any]) -> None:
         self.keys_BHSD, self.values_BHSD, self.length = keys_BHSD, values_BHSD, 0
+        self._join = join
 
     def append(self, k_BHTD: Any, v_BHTD: Any) -> tuple[Any, Any]:
         """Take in those of T more tokens; gives all of them."""
         end = self.length + k_BHTD.shape[-2]
+        while end > self.keys_BHSD.shape[-2]:
+            self.keys_BHSD = self._join((self.keys_BHSD, self.keys_BHSD), 2)
+            self.values_BHSD = self._join((self.values_BHSD, self.values_BHSD), 2)
         self.keys_BHSD[:, :, self.length : end] = k_BHTD
         self.values_BHSD[:, :, self.length : end] = v_BHTD
         self.length = end

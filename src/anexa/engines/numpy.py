@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from anexa.engines.caches import (
+    PIECE,
     LayerCache,
     LayerStep,
     add_row,
@@ -40,7 +41,6 @@ class NumpyEngine:
     """An `anexa.engines.protocol.Engine` on arrays, float32 or float64, whole batches at once."""
 
     name = "numpy"
-    batch_invariant = True
 
     def __init__(
         self, config: ModelConfig, weights: Weights, optimizer: Optimizer, dtype: str = "float32"
@@ -83,7 +83,7 @@ class NumpyEngine:
         return Update(loss, self._optimizer.step(grads, learning_rate))
 
     def new_cache(self) -> Cache:
-        return Cache([LayerCache(*room) for room in self._room(1, self.config.block_size)])
+        return Cache([LayerCache(*room, np.concatenate) for room in self._room(1, PIECE)])
 
     def next_logits(self, tokens: Sequence[int], cache: Cache) -> Sequence[float]:
         logits_TV = self._next(np.array([tokens], np.int64), cache.length, cache.layers)[0]

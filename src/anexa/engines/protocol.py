@@ -165,16 +165,12 @@ class Engine(Protocol):
 class RowsEngine(Protocol):
     """What an engine has that also goes on with many texts at once: numpy and torch.
 
-    How far two texts have come need not be alike. They are read alone at first, into a `Cache`.
-
-    Attributes:
-        batch_invariant: whether a text's logits are the same to the last bit, whichever texts are
-            read together with it.
+    How far two texts have come need not be alike. They are read alone at first, into a `Cache`. On
+    a CPU the logits of a text are the same to the last bit, whichever texts are read with it.
     """
 
     name: str
     config: ModelConfig
-    batch_invariant: bool
 
     def new_cache(self) -> Cache:
         """See `Engine`, here and below."""

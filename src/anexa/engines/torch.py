@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from anexa.engines import distributed
 from anexa.engines.caches import (
+    PIECE,
     LayerCache,
     LayerStep,
     add_row,
@@ -84,7 +85,6 @@ class TorchEngine:
     """
 
     name = "torch"
-    batch_invariant = True
 
     def __init__(
         self, config: ModelConfig, weights: Weights, optimizer: Optimizer, machine: Machine
@@ -141,7 +141,7 @@ class TorchEngine:
 
     def new_cache(self) -> Cache:
         with _inference():
-            return Cache([LayerCache(*room) for room in self._room(1, self.config.block_size)])
+            return Cache([LayerCache(*room, torch.cat) for room in self._room(1, PIECE)])
 
     def next_logits(self, tokens: Sequence[int], cache: Cache) -> Sequence[float]:
         with _inference():

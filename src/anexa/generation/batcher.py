@@ -55,7 +55,7 @@ class Drawn(NamedTuple):
 class Batcher:
     """One decoding loop for many texts.
 
-    Where an engine's rows do not depend on each other, texts are rows of one computation, and each
+    With an engine that takes many, texts are rows of one computation, and each
     is, to the last bit, what it would be alone: prompts are read one by one, in chunks that depend
     on nothing else. Other engines read one text after another.
 
@@ -71,7 +71,7 @@ class Batcher:
     def __init__(self, engine: Engine, most: int = 32) -> None:
         self._engine, self._places, self._most = engine, most, most
         self._rows_engine: RowsEngine | None = None
-        if isinstance(engine, RowsEngine) and engine.batch_invariant:
+        if isinstance(engine, RowsEngine):
             self._rows_engine = engine
             self._rows = engine.new_rows(most)
         self._waiting: deque[Stream] = deque()

@@ -6,7 +6,7 @@ of llama.cpp's own converter from Hugging Face's, which are ours.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from anexa.hub.vocabulary import vocabulary
 from anexa.model.config import ModelConfig
 from anexa.model.files import written_aside
 from anexa.model.folder import Model
+from anexa.model.tensors import as_float32
 from anexa.model.weights import Weights
 
 ARCHITECTURES = {"gpt2": gguf.MODEL_ARCH.GPT2, "llama": gguf.MODEL_ARCH.LLAMA}
@@ -63,7 +64,7 @@ def write_gguf(path: Path, model: Model, name: str, precision: str = "f32") -> N
     quantization, file_type = PRECISIONS[precision]
     writer.add_file_type(file_type)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    for tensor, values in _tensors(config, model.weights):
+    for tensor, values in _tensors(config, as_float32(model.weights)):
         stored, as_type = _stored(tensor, values, quantization)
         writer.add_tensor(tensor, stored, raw_dtype=as_type)
     with written_aside(path) as aside:
@@ -98,13 +99,20 @@ def _add_tokenizer(writer: gguf.GGUFWriter, model: Model) -> None:
     writer.add_token_list(known.tokens)
     writer.add_token_types(known.types)
     writer.add_token_merges([f"{left} {right}" for left, right in known.merges])
-    writer.add_bos_token_id(model.tokenizer.boundary)
-    writer.add_eos_token_id(model.tokenizer.boundary)
+    tokenizer = model.tokenizer
+    writer.add_bos_token_id(tokenizer.boundary if tokenizer.bos is None else tokenizer.bos)
+    for end, add in zip(tokenizer.ends, _ends(writer)):
+        add(end)
     writer.add_add_bos_token(model.tokenizer.begins_documents)
     writer.add_add_eos_token(False)
     if model.chat_template is not None:
         writer.add_chat_template(model.chat_template)
     writer.add_float32("general.sampling.temp", model.temperature)
+
+
+def _ends(writer: gguf.GGUFWriter) -> tuple[Callable[[int], None], ...]:
+    """What ends a text in llama.cpp: of a document, of a turn, of a message."""
+    return writer.add_eos_token_id, writer.add_eot_token_id, writer.add_eom_token_id
 
 
 def _tensors(config: ModelConfig, weights: Weights) -> Iterator[tuple[str, Array]]:

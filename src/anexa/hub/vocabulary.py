@@ -16,13 +16,9 @@ from typing import Any
 from gguf import TokenType
 
 from anexa.errors import AnexaError
-from anexa.model.tokenizer import Tokenizer
+from anexa.model.tokenizer import BYTES_OF_LETTERS, Tokenizer
 
-# The bytes that are visible characters in Latin-1 stand for themselves, the others for what comes
-# after the 256.
-_VISIBLE = {*range(33, 127), *range(161, 173), *range(174, 256)}
-_OTHERS = [byte for byte in range(256) if byte not in _VISIBLE]
-ALPHABET = {byte: chr(byte) for byte in _VISIBLE} | {b: chr(256 + i) for i, b in enumerate(_OTHERS)}
+ALPHABET = {byte: letter for letter, byte in BYTES_OF_LETTERS.items()}
 
 # llama.cpp refuses a vocabulary without merges. These two bytes are in no UTF-8 text.
 NEVER = ALPHABET[0xC0], ALPHABET[0xC1]
@@ -31,6 +27,9 @@ NEVER = ALPHABET[0xC0], ALPHABET[0xC1]
 _DIGITS = {"type": "Digits", "individual_digits": True}
 _BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
 SPLITTINGS = {"gpt-2": [_BYTE_LEVEL], "smollm": [_DIGITS, _BYTE_LEVEL]}
+
+
+MOST_ENDS = 3  # of a document, of a turn, of a message
 
 
 @dataclass(frozen=True)
@@ -132,5 +131,9 @@ def _check(tokenizer: Tokenizer, parts: dict[str, Any]) -> None:
                 raise AnexaError(
                     f"its tokenizer's {token['content']} has {flag}, which llama.cpp has not"
                 )
-    if tokenizer.begins_documents and tokenizer.encode_prompt("") != [tokenizer.boundary]:
-        raise AnexaError("its tokenizer puts more around a text than what begins a document")
+    if tokenizer.begins_documents and tokenizer.encode_prompt("") != [tokenizer.bos]:
+        raise AnexaError("its tokenizer puts more around a text than what begins one")
+    if not 1 <= len(tokenizer.ends) <= MOST_ENDS:
+        raise AnexaError(
+            f"{len(tokenizer.ends)} of its tokens end a text, and llama.cpp takes 1 to {MOST_ENDS}"
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Callable, Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -99,5 +100,13 @@ def _header(file: BinaryIO, path: Path) -> tuple[dict[str, Any], int]:
 
 
 def as_float32(weights: Weights) -> Weights:
-    """The same weights, rounded to float32."""
-    return {name: Weight(w.shape, array("f", w.data)) for name, w in weights.items()}
+    """The same weights, rounded to float32.
+
+    Raises:
+        AnexaError: they have values that no float32 can be.
+    """
+    rounded = {name: Weight(w.shape, array("f", w.data)) for name, w in weights.items()}
+    for name, weight in rounded.items():
+        if not all(map(isfinite, weight.data)):
+            raise AnexaError(f"{name} has values that no float32 can be")
+    return rounded

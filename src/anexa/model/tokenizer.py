@@ -312,7 +312,7 @@ class Tokenizer:
         if "\ufffd" not in text:
             return text.encode()
         symbol = self._backend.id_to_token(token) or ""
-        spelled = [_BYTES.get(letter) for letter in symbol]
+        spelled = [BYTES_OF_LETTERS.get(letter) for letter in symbol]
         return text.encode() if None in spelled else bytes(b for b in spelled if b is not None)
 
     def decoding(self, after: Sequence[int] = ()) -> Decoding:
@@ -351,7 +351,7 @@ def _bytes_of_letters() -> dict[str, int]:
     return letters | {chr(256 + number): byte for number, byte in enumerate(others)}
 
 
-_BYTES = _bytes_of_letters()
+BYTES_OF_LETTERS = _bytes_of_letters()
 
 
 def _framing(backend: Backend, begins_documents: bool, boundary: str = BOUNDARY) -> Backend:

@@ -94,6 +94,10 @@ KEYS = {
     "norm_eps": "layer_norm_epsilon",
 }
 
+# What transformers takes where a file says nothing.
+DEFAULTS = {"n_positions": 1024, "layer_norm_epsilon": 1e-5}
+SAME = ("gelu_new", "gelu_pytorch_tanh")  # names of one function
+
 # Settings of GPT2Config that change the function, with the one value that this code computes.
 FIXED = {
     "activation_function": "gelu_new",
@@ -125,6 +129,9 @@ def from_json(json: dict[str, Any]) -> ModelConfig:
     Raises:
         AnexaError: a key is missing, or has a value that would make it another function.
     """
+    json = DEFAULTS | json
+    if json.get("activation_function") in SAME:
+        json = json | {"activation_function": SAME[0]}
     config = ModelConfig(model_type="gpt2", **required(json, KEYS))
     for key, value in FIXED.items():
         if json.get(key, value) != value:

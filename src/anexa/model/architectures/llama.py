@@ -94,6 +94,9 @@ KEYS = {
     "n_kv_head": "num_key_value_heads",
 }
 
+# What transformers takes where a file says nothing.
+DEFAULTS = {"max_position_embeddings": 2048, "rms_norm_eps": 1e-6}
+
 # Settings of LlamaConfig that change the function, with the one value that this code computes.
 PLAIN = ("default", None)  # values of rope_type
 FIXED = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
@@ -121,6 +124,7 @@ def from_json(json: dict[str, Any]) -> ModelConfig:
     Raises:
         AnexaError: a key is missing, or has a value that would make it another function.
     """
+    json = DEFAULTS | json
     for key, value in FIXED.items():
         if json.get(key, value) != value:
             raise AnexaError(f"{key} is {shown(json[key])}: only {value!r} is supported")
