@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,3 +21,22 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
     with serving(cwd=tmp_path_factory.mktemp("server")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")  # no longer: Playwright holds this thread's event loop
+def browser() -> Iterator[Any]:
+    """Chromium."""
+    from tests.server.browser import chromium
+
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Any, server: Running) -> Iterator[Any]:
+    """The page of the bundled model."""
+    from tests.server.browser import opened
+
+    with opened(browser, server.address) as page:
+        page.get_by_text("Ask for a sum").wait_for()
+        yield page

@@ -1,61 +1,20 @@
-"""The page, in a real browser: Debian's Chromium, driven by Playwright."""
+"""The page: a conversation in a real browser."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.server.browser import answered, ask
 from tests.server.process import THOUGHT, Running, serving
 from tests.server.test_lifetime import until
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 pytestmark = pytest.mark.slow
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    chromium = shutil.which("chromium")
-    if not chromium:
-        assert not os.environ.get("CI"), "the page is tried in Chromium: install it"
-        pytest.skip("there is no chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Any, server: Running) -> Iterator[Any]:
-    """The page as somebody sees it who opens it for the first time; it complains of nothing."""
-    context = browser.new_context(viewport={"width": 900, "height": 700}, accept_downloads=True)
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: complaints.append(message.text))
-    page.goto(server.address)
-    page.get_by_text("Ask for a sum").wait_for()
-    yield page
-    context.close()
-    # Of a request that was refused the browser itself takes note.
-    assert [one for one in complaints if not one.startswith("Failed to load resource")] == []
-
-
-def ask(page: Any, text: str) -> None:
-    page.get_by_label("Your message").fill(text)
-    page.keyboard.press("Enter")
-
-
-def answered(page: Any, count: int = 1) -> None:
-    """Until so many answers have been judged."""
-    page.locator(".verdict").nth(count - 1).wait_for(timeout=60_000)
+LOST = "The connection was lost: the answer is not whole."
 
 
 def test_a_conversation(page: Any) -> None:
@@ -254,3 +213,39 @@ def test_without_a_server_it_says_so(page: Any) -> None:
     page.unroute("**/v1/chat/completions")
     page.get_by_role("button", name="Regenerate").click()
     page.locator(".assistant .said", has_text="2").wait_for()
+
+
+def test_an_answer_that_is_cut_off_says_so_and_stays(page: Any, tmp_path: Path) -> None:
+    """The page is loaded anew in the middle of it; then the server is killed."""
+    with serving("--engine", "lists", cwd=tmp_path) as server:
+        page.goto(server.address)
+        page.get_by_text("Ask for a sum").wait_for()
+        writing = page.locator(".writing .steps", has_text="9876*2:6*2")
+        lost = page.locator(".trouble", has_text=LOST)
+        ask(page, "9876*5432")
+        writing.wait_for()
+        kept = json.loads(page.evaluate("localStorage['anexa.conversation']"))
+        assert kept[-1]["trouble"] == LOST, "as long as nobody knows whether it comes to its end"
+        page.reload()
+        lost.wait_for()
+        until(lambda: server.figure("num_requests_running") == 0, seconds=5)
+        page.get_by_role("button", name="Regenerate").click()
+        writing.wait_for()
+        server.process.kill()
+        lost.wait_for()
+        assert page.locator(".steps").inner_text().startswith("9876*2:6*2")
+        assert page.locator(".writing, .verdict").count() == 0
+        page.get_by_role("button", name="Regenerate").click()
+        page.locator(".trouble", has_text="The server does not answer. Is it running?").wait_for()
+
+
+def test_an_answer_without_its_end_is_not_whole(page: Any) -> None:
+    event = json.dumps({"choices": [{"delta": {"content": "29"}, "finish_reason": None}]})
+    body = f"data: {event}\n\ndata: {event[:9]}"
+    page.route(
+        "**/v1/chat/completions",
+        lambda route: route.fulfill(body=body, content_type="text/event-stream"),
+    )
+    ask(page, "347*86")
+    page.locator(".trouble", has_text=LOST).wait_for()
+    assert page.locator(".assistant .said").inner_text() == "29"

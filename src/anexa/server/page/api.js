@@ -41,6 +41,17 @@ export async function check(key, question, thought, answer) {
   return response.json();
 }
 
+export const LOST = "The connection was lost: the answer is not whole.";
+
+/** What a stream has next; the browser's own words for a lost connection tell nobody anything. */
+async function next(reader) {
+  try {
+    return await reader.read();
+  } catch (error) {
+    throw error.name === "AbortError" ? error : new ServerError(LOST, 0);
+  }
+}
+
 /** The events of a stream, one by one. To end it, abort the signal: the server stops, too. */
 export async function* stream(path, key, body, signal) {
   const asked = { ...body, stream: true, stream_options: { include_usage: true } };
@@ -48,8 +59,8 @@ export async function* stream(path, key, body, signal) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let held = "";
   for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
+    const { value, done } = await next(reader);
+    if (done) throw new ServerError(LOST, 0); // whole is what has said that it is
     held += value;
     const events = held.split("\n\n");
     held = events.pop();

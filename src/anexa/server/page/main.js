@@ -1,6 +1,6 @@
 // The page put together: what the user does, what the server answers, and what is kept.
 
-import { ServerError, check, models, stream } from "./api.js";
+import { LOST, ServerError, check, models, stream } from "./api.js";
 import { exportTurns, loadSettings, loadTurns, saveSettings, saveTurns } from "./store.js";
 import { draw, grow, verdictWords } from "./turns.js";
 
@@ -100,7 +100,7 @@ async function send(content, before = turns) {
   turns = [...before, { role: "user", content }, turn];
   running = new AbortController();
   say("");
-  saveTurns(turns);
+  saveTurns([...turns.slice(0, -1), { ...turn, trouble: LOST }]); // should the page not see its end
   redraw();
   toEnd();
   const watch = new Watch(turn);
