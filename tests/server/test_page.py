@@ -108,37 +108,6 @@ def test_a_message_is_edited_and_sent_again(page: Any) -> None:
     assert box.input_value() == "1\n"
 
 
-def test_settings_are_sent_and_kept(page: Any) -> None:
-    asked: list[dict[str, Any]] = []
-    page.on(
-        "request",
-        lambda r: asked.append(r.post_data_json) if r.url.endswith("/completions") else None,
-    )
-    page.get_by_role("button", name="Settings").click()
-    assert page.get_by_label("Temperature").get_attribute("placeholder") == "0"
-    page.get_by_label("Temperature").fill("0.55")
-    page.get_by_label("Seed").fill("7")
-    page.get_by_label("Most tokens").fill("9")
-    page.get_by_label("Think first").uncheck()
-    ask(page, "12+30")
-    page.locator(".assistant .tools").wait_for()
-    assert asked[0]["temperature"] == 0.55
-    assert (asked[0]["seed"], asked[0]["max_tokens"]) == (7, 9)
-    assert asked[0]["chat_template_kwargs"] == {"enable_thinking": False}
-    assert "top_k" not in asked[0]
-    assert page.locator(".thought").count() == 0
-    page.reload()
-    page.get_by_role("button", name="Settings").click()
-    assert page.get_by_label("Temperature").input_value() == "0.55"
-    assert not page.get_by_label("Think first").is_checked()
-    page.get_by_role("button", name="Server's defaults").click()
-    assert page.get_by_label("Temperature").input_value() == ""
-    assert page.get_by_label("Think first").is_checked()
-    page.get_by_label("Most tokens").fill("4")
-    ask(page, "12+30")
-    page.locator(".trouble", has_text="The thought was cut off").wait_for()
-
-
 def test_what_is_said_is_text_and_nothing_else(page: Any) -> None:
     ask(page, "<img src=x onerror=alert(1)><b>hello</b>")
     page.locator(".assistant .tools").wait_for()

@@ -31,6 +31,7 @@ from anexa.server.worker import Worker
 
 MOST_TOKENS = 4096  # of a text that continues a prompt
 USUAL_TOKENS = 16  # of one, as OpenAI has it
+USUAL_TOP_P, USUAL_TOP_K = 1.0, None  # any token may be drawn
 
 
 class RequestError(AnexaError):
@@ -53,15 +54,20 @@ class Served:
 
     @property
     def about(self) -> dict[str, Any]:
-        """As a list of models has it, and what the page wants to know."""
+        """As a list of models has it, and what the page wants to know: limits and defaults."""
+        answers = self.model.chat_template is not None
+        block_size = self.model.engine.config.block_size
         return {
             "id": self.model.name,
             "object": "model",
             "created": self.created,
             "owned_by": "anexa",
-            "max_model_len": self.model.engine.config.block_size,
-            "answers": self.model.chat_template is not None,
+            "max_model_len": block_size,
+            "answers": answers,
+            "most_tokens": block_size if answers else MOST_TOKENS,
             "temperature": self.model.temperature,
+            "top_p": USUAL_TOP_P,
+            "top_k": USUAL_TOP_K,
         }
 
 
@@ -181,8 +187,8 @@ def _jobs(
     """Each text with random draws of its own; by chance where no seed was given."""
     seed = random.getrandbits(32) if asked.seed is None else asked.seed % 2**64
     temperature = served.model.temperature if asked.temperature is None else asked.temperature
-    top_k = asked.top_k if asked.top_k and asked.top_k > 0 else None
-    top_p = 1.0 if asked.top_p is None else asked.top_p
+    top_k = asked.top_k if asked.top_k and asked.top_k > 0 else USUAL_TOP_K
+    top_p = USUAL_TOP_P if asked.top_p is None else asked.top_p
     return [
         Job(
             text,

@@ -1,38 +1,19 @@
 // The page put together: what the user does, what the server answers, and what is kept.
 
 import { LOST, ServerError, check, models, stream } from "./api.js";
-import { exportTurns, loadSettings, loadTurns, saveSettings, saveTurns } from "./store.js";
+import {
+  fillSettings, keepSettings, numbers, resetSettings, settings, suitSettings,
+} from "./settings.js";
+import { exportTurns, loadTurns, saveTurns } from "./store.js";
 import { draw, grow, verdictWords } from "./turns.js";
 
 const at = (id) => document.getElementById(id);
-const NUMBERS = ["temperature", "top_p", "top_k", "seed", "max_tokens"];
 
 let served = []; // models
 let turns = loadTurns();
-let settings = loadSettings();
 let running = null; // the AbortController of the answer that is being written
 
 const model = () => served.find((one) => one.id === at("model").value) ?? served[0];
-
-// Settings
-
-function showSettings() {
-  for (const name of NUMBERS) at(name).value = settings[name] ?? "";
-  at("key").value = settings.key ?? "";
-  at("thinking").checked = settings.thinking ?? true;
-  at("temperature").placeholder = model()?.temperature ?? "";
-  at("top_p").placeholder = "1";
-  for (const name of ["top_k", "max_tokens"]) at(name).placeholder = "all";
-  at("seed").placeholder = "by chance";
-}
-
-function keepSettings() {
-  settings = { key: at("key").value, thinking: at("thinking").checked, model: at("model").value };
-  for (const name of NUMBERS) {
-    if (at(name).value !== "" && at(name).checkValidity()) settings[name] = at(name).valueAsNumber;
-  }
-  saveSettings(settings);
-}
 
 // The conversation
 
@@ -76,13 +57,12 @@ function acts(number) {
 }
 
 function body(before, content) {
-  const asked = { model: model().id };
-  for (const name of NUMBERS) if (settings[name] !== undefined) asked[name] = settings[name];
-  if (!model().answers) return ["/v1/completions", { max_tokens: 200, ...asked, prompt: content }];
-  // What was refused or cut off is on the page, and is not said again.
+  const asked = { model: model().id, ...numbers(model()) };
+  if (!model().answers) return ["/v1/completions", { ...asked, prompt: content }];
+  // What was refused, cut off or no answer is on the page, and is not said again.
   const answered = before.filter((turn, number) => {
     const answer = turn.role === "user" ? before[number + 1] : turn;
-    return answer && !answer.trouble;
+    return answer && !answer.trouble && !answer.continues;
   });
   const messages = [...answered, { role: "user", content }].map(({ role, content }) => ({
     role,
@@ -96,7 +76,7 @@ function body(before, content) {
 async function send(content, before = turns) {
   if (running || !served.length) return;
   const [path, asked] = body(before, content);
-  const turn = { role: "assistant", content: "", reasoning: "" };
+  const turn = { role: "assistant", content: "", reasoning: "", continues: !model().answers };
   turns = [...before, { role: "user", content }, turn];
   running = new AbortController();
   say("");
@@ -136,7 +116,7 @@ class Watch {
       if (reasoning) this.turn.reasoning += reasoning;
       if (content && this.turn.reasoning && this.turn.seconds === undefined) this.thought(now);
       if (content) this.turn.content += content;
-      if (choice.finish_reason === "length") this.turn.trouble = cutOff(this.turn);
+      if (choice.delta && choice.finish_reason === "length") this.turn.trouble = cutOff(this.turn);
     }
     if (event.usage) {
       const seconds = (now - this.begun) / 1000;
@@ -194,7 +174,7 @@ async function connect() {
     served = await models(settings.key);
   } catch (error) {
     say(words(error));
-    if (error.status === 401) openSettings(true);
+    if (error.status === 401) askForKey();
     if (error.status === 503 || error.status === 0) setTimeout(connect, 1000);
     return;
   }
@@ -206,12 +186,21 @@ async function connect() {
   welcome();
 }
 
+function askForKey() {
+  served = [];
+  say(settings.key ? "This is not the server's API key." : "This server needs its API key.");
+  openSettings(true);
+  at("key").focus();
+}
+
 function welcome() {
   at("welcome").textContent = model().answers
     ? "Ask for a sum, such as 347*86, and watch it being worked out. Every step can be checked."
     : "Type the beginning of a text, and it is continued.";
+  at("prompt").placeholder = model().answers ? "347*86" : "Once upon a time";
   gauge();
-  showSettings();
+  suitSettings(model());
+  if (!at("settings").checkValidity()) openSettings(true); // it says what does not hold here
 }
 
 function openSettings(open) {
@@ -253,17 +242,14 @@ at("settings").addEventListener("change", (event) => {
   keepSettings();
   if (event.target.id === "key") connect();
 });
+at("settings").addEventListener("focusout", keepSettings); // "1e" is no change: it is no number
 at("settings").addEventListener("submit", (event) => event.preventDefault());
-at("reset").addEventListener("click", () => {
-  settings = { key: settings.key, model: settings.model };
-  saveSettings(settings);
-  showSettings();
-});
+at("reset").addEventListener("click", resetSettings);
 at("model").addEventListener("change", () => {
   keepSettings();
   welcome();
 });
 
 redraw();
-showSettings();
+fillSettings();
 connect();

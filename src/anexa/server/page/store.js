@@ -19,7 +19,7 @@ function write(name, value) {
   }
 }
 
-/** Turns: { role, content, reasoning?, seconds?, tokens?, verdict?, trouble? } */
+/** Turns: { role, content, reasoning?, continues?, seconds?, tokens?, verdict?, trouble? } */
 export const loadTurns = () => {
   const turns = read(CONVERSATION, []);
   return Array.isArray(turns) ? turns.filter((turn) => turn && typeof turn.content === "string") : [];
