@@ -32,6 +32,7 @@ def chromium() -> Iterator[Any]:
 def opened(browser: Any, address: str) -> Iterator[Any]:
     """The page as somebody sees it who opens it for the first time; it complains of nothing."""
     context = browser.new_context(viewport={"width": 900, "height": 700}, accept_downloads=True)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.server.browser import answered, ask
+from tests.server.browser import answered, ask, opened
 from tests.server.process import THOUGHT, Running, serving
 from tests.server.test_lifetime import until
 
@@ -18,6 +19,7 @@ LOST = "The connection was lost: the answer is not whole."
 
 
 def test_a_conversation(page: Any) -> None:
+    """With ANEXA_SCREENSHOT=docs/pictures/page.png this makes the picture in README.md."""
     ask(page, "347*86")
     answered(page)
     assert page.locator(".user .said").all_inner_texts() == ["347*86"]
@@ -32,24 +34,30 @@ def test_a_conversation(page: Any) -> None:
     assert page.locator("summary").inner_text().startswith("Thought for ")
     assert page.locator("#speed").inner_text().endswith(" tokens/s")
     assert page.locator("#context-words").inner_text() == "Context 155 of 512"
-    page.locator("summary").click()
-    assert not page.locator(".steps").is_visible()
-    page.keyboard.press("Tab")
-    ask(page, "12+30")
+    ask(page, "What is 478 minus 5003?")
     answered(page, 2)
+    if picture := os.environ.get("ANEXA_SCREENSHOT"):
+        page.screenshot(path=picture)
+    page.get_by_role("button", name="Copy the answer").first.click()
+    page.get_by_text("Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == "29842"
+    page.get_by_text("Copied").wait_for(state="detached")
+    page.locator("summary").first.click()
+    assert not page.locator(".steps").first.is_visible()
     # It is there again, after the page has been loaded anew, and leaves it as a file.
-    assert page.locator("#heard").inner_text() == "42. ✓ the one step is true"
+    assert page.locator("#heard").inner_text() == "-4525. ✓ all 2 steps are true"
     figure = page.locator("#context-words").inner_text()
     page.reload()
     answered(page, 2)
     assert figure != "Context 0 of 512"
     page.locator("#context-words", has_text=figure).wait_for()  # the server says how many there are
-    assert page.locator(".assistant .said").all_inner_texts() == ["29842", "42"]
+    assert page.locator(".assistant .said").all_inner_texts() == ["29842", "-4525"]
     with page.expect_download() as download:
         page.get_by_role("button", name="Export").click()
     kept = json.loads(Path(download.value.path()).read_text(encoding="utf-8"))
     assert kept["model"] == "anexa"
-    assert [turn["content"] for turn in kept["messages"]] == ["347*86", "29842", "12+30", "42"]
+    said = [turn["content"] for turn in kept["messages"]]
+    assert said == ["347*86", "29842", "What is 478 minus 5003?", "-4525"]
     page.get_by_role("button", name="New").click()
     assert page.locator(".turn").count() == 0
 
@@ -76,6 +84,22 @@ def test_tokens_arrive_one_after_another_and_are_stopped(page: Any, tmp_path: Pa
         assert page.locator(".turn").count() == 2
         page.get_by_role("button", name="Stop").click()
         page.locator(".trouble", has_text="Stopped.").wait_for()
+
+
+def test_a_false_step_is_shown_as_false(browser: Any, parrot: Path, tmp_path: Path) -> None:
+    """From a model that errs."""
+    with serving(parrot, cwd=tmp_path) as server, opened(browser, server.address) as page:
+        ask(page, "2+4")
+        answered(page)
+        error = server.post(
+            "/check", {"question": "2+4", "thought": "2+4:2+4+0=07:7", "answer": "7"}
+        ).json()["first_error"]
+        assert page.locator(".verdict.wrong").inner_text() == f"✗ {error}"
+        step = page.locator(".steps li")
+        assert step.get_attribute("data-mark") == "✗"
+        assert error.endswith(step.get_attribute("title"))
+        assert step.get_attribute("aria-label") == f"2+4:2+4+0=07:7: {step.get_attribute('title')}"
+        assert page.locator("#heard").inner_text() == f"7. ✗ {error}"
 
 
 def test_an_answer_is_written_anew(page: Any) -> None:
@@ -128,12 +152,18 @@ def test_what_is_said_is_text_and_nothing_else(page: Any) -> None:
 
 
 def test_it_is_dark_where_the_system_is_and_fits_a_small_screen(page: Any) -> None:
+    def at_the_foot() -> None:
+        box = page.locator("#figures").bounding_box()
+        below = page.viewport_size["height"] - box["y"] - box["height"]
+        assert 0 <= below < 20
+
     def ground() -> str:
         colour: str = page.evaluate(
             "() => getComputedStyle(document.documentElement).backgroundColor"
         )
         return colour
 
+    at_the_foot()
     light = ground()
     page.emulate_media(color_scheme="dark")
     assert ground() != light
@@ -146,6 +176,10 @@ def test_it_is_dark_where_the_system_is_and_fits_a_small_screen(page: Any) -> No
         assert box
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= 360
+    at_the_foot()
+    page.get_by_role("button", name="Settings").click()
+    page.set_viewport_size({"width": 360, "height": 400})
+    at_the_foot()
 
 
 def test_whoever_cannot_see_it_hears_what_it_is(page: Any) -> None:
