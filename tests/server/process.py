@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.cli.process import start
+from tests.server.answers import conforms
 
 httpx: Any = pytest.importorskip("httpx2", reason="the client of the openai package is missing")
 
@@ -31,12 +32,12 @@ class Running:
     address: str
 
     def get(self, path: str, **more: Any) -> Any:
-        return httpx.get(self.address + path, timeout=60, **more)
+        return _checked(httpx.get(self.address + path, timeout=60, **more))
 
     def post(self, path: str, body: object = None, **more: Any) -> Any:
         if body is not None:
             more["json"] = body
-        return httpx.post(self.address + path, timeout=60, **more)
+        return _checked(httpx.post(self.address + path, timeout=60, **more))
 
     def chat(self, **fields: object) -> Any:
         return self.post("/v1/chat/completions", {"messages": MESSAGES, **fields})
@@ -45,6 +46,11 @@ class Running:
         """One of the figures at /metrics."""
         lines = self.get("/metrics").text.splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.startswith(f"vllm:{name}{{"))
+
+
+def _checked(response: Any) -> Any:
+    conforms(response)
+    return response
 
 
 @contextmanager

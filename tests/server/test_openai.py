@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.server.process import MESSAGES, THOUGHT, Running, serving
+from tests.server.answers import conforms
+from tests.server.process import MESSAGES, THOUGHT, Running, httpx, serving
 from tests.server.test_lifetime import until
 
 openai = pytest.importorskip("openai", reason="OpenAI's client is not installed")
@@ -17,7 +18,13 @@ openai = pytest.importorskip("openai", reason="OpenAI's client is not installed"
 
 @pytest.fixture(scope="module")
 def client(server: Running) -> Any:
-    return openai.OpenAI(base_url=f"{server.address}/v1", api_key="none", max_retries=0)
+    """It; and whatever is answered to it is as the schema says."""
+    return openai.OpenAI(
+        base_url=f"{server.address}/v1",
+        api_key="none",
+        max_retries=0,
+        http_client=httpx.Client(event_hooks={"response": [conforms]}),
+    )
 
 
 def test_models_are_listed(client: Any) -> None:

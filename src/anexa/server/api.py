@@ -17,15 +17,10 @@ from starlette.types import Receive, Scope, Send
 
 from anexa.errors import AnexaError
 from anexa.generation import LanguageModel, Prompt, Sampler, Sampling, Writing
-from anexa.server import responses
+from anexa.server import responses, schemas
 from anexa.server.jobs import Job, News, TokenLogprob
 from anexa.server.limits import MOST_TEXTS
-from anexa.server.requests import (
-    ChatRequest,
-    CompletionRequest,
-    ErrorAnswer,
-    Generation,
-)
+from anexa.server.requests import ChatRequest, CompletionRequest, Generation
 from anexa.server.responses import JSON, ChatShape, CompletionShape, Shape
 from anexa.server.worker import Worker
 
@@ -73,31 +68,29 @@ class Served:
 
 # Of all that can go wrong the answer has one form.
 ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorAnswer, "description": words}
+    status: {"model": schemas.ErrorResponse, "description": words}
     for status, words in (("4XX", "The request cannot be met."), ("5XX", "The server cannot."))
-}
-STREAMED: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "All of it, or where `stream` is true a stream of its parts.",
-        "content": {"application/json": {}, "text/event-stream": {}},
-    }
 }
 router = APIRouter(prefix="/v1", responses=ERRORS)
 
 
-@router.get("/models")
+@router.get("/models", response_model=schemas.ModelList)
 async def models(request: Request) -> JSONResponse:
     """The models that are served."""
     return JSONResponse({"object": "list", "data": [one.about for one in _all(request).values()]})
 
 
-@router.get("/models/{name:path}")
+@router.get("/models/{name:path}", response_model=schemas.Model)
 async def model(request: Request, name: str) -> JSONResponse:
     """One of them."""
     return JSONResponse(_served(request, name).about)
 
 
-@router.post("/completions", responses=STREAMED)
+@router.post(
+    "/completions",
+    response_model=schemas.Completion,
+    responses=schemas.streamed(schemas.CompletionChunk),
+)
 async def completions(request: Request, asked: CompletionRequest) -> Response:
     """Texts that continue prompts."""
     served = _served(request, asked.model)
@@ -124,7 +117,11 @@ async def completions(request: Request, asked: CompletionRequest) -> Response:
     return await _respond(request, served.worker, jobs, shape, asked, len(prompts))
 
 
-@router.post("/chat/completions", responses=STREAMED)
+@router.post(
+    "/chat/completions",
+    response_model=schemas.ChatCompletion,
+    responses=schemas.streamed(schemas.ChatCompletionChunk),
+)
 async def chat_completions(request: Request, asked: ChatRequest) -> Response:
     """Answers to a conversation."""
     served = _served(request, asked.model)

@@ -19,7 +19,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from fastapi.security import HTTPBearer
 from prometheus_client import generate_latest
-from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
@@ -27,12 +26,12 @@ from anexa import __version__
 from anexa.data.arithmetic.checker import check
 from anexa.errors import AnexaError
 from anexa.generation import LanguageModel
-from anexa.server import api, responses
+from anexa.server import api, responses, schemas
 from anexa.server.jobs import ServiceError
 from anexa.server.limits import Limits
 from anexa.server.metrics import Metrics
 from anexa.server.protection import Protection
-from anexa.server.requests import Fields
+from anexa.server.requests import Judged
 from anexa.server.worker import Worker
 
 Result = TypeVar("Result")
@@ -76,12 +75,14 @@ class Plan:
     log_prompts: bool = False
 
 
-class Judged(Fields):
-    """`POST /check`: an answer that is to be judged."""
+class Application(FastAPI):
+    """FastAPI's, which describes the parts of streams too."""
 
-    question: str = Field(max_length=10_000)
-    thought: str = Field(max_length=100_000)
-    answer: str = Field(max_length=10_000)
+    def openapi(self) -> dict[str, Any]:
+        """See `FastAPI`, which keeps it."""
+        described = super().openapi()
+        described["components"]["schemas"] |= schemas.schemas_of_parts()
+        return described
 
 
 def create_app(plan: Plan, ready: Callable[[AnexaError | None], None]) -> FastAPI:
@@ -101,7 +102,7 @@ def create_app(plan: Plan, ready: Callable[[AnexaError | None], None]) -> FastAP
             await served.worker.stop()
 
     # FastAPI's own page of the API would load its program from elsewhere.
-    app = FastAPI(
+    app = Application(
         title="Anexa",
         version=__version__,
         lifespan=lifespan,
@@ -190,7 +191,9 @@ def _add_own_routes(app: FastAPI, files: Mapping[str, Path]) -> None:
     for route, path in files.items():
         app.add_api_route(route, file_route(path), include_in_schema=False)
 
-    @app.get("/health", responses={503: {"description": "Being loaded, or failed."}})
+    trouble = {"model": schemas.Trouble, "description": "Being loaded, or failed."}
+
+    @app.get("/health", response_model=schemas.Health, responses={**api.ERRORS, 503: trouble})
     async def health() -> JSONResponse:
         """Whether the models are loaded, and write."""
         if not app.state.served:
@@ -199,7 +202,11 @@ def _add_own_routes(app: FastAPI, files: Mapping[str, Path]) -> None:
             return JSONResponse({"status": "failed"}, 503)
         return JSONResponse({"status": "ok"})
 
-    @app.get("/metrics", response_class=PlainTextResponse, responses=api.ERRORS)
+    text = {"text/plain": {"schema": {"type": "string"}}}
+    figures = {"description": "In Prometheus' text format.", "content": text}
+
+    # Of no class with a kind of its own: that would be the kind of its errors, too.
+    @app.get("/metrics", response_class=Response, responses={**api.ERRORS, 200: figures})
     async def metrics() -> Response:
         """Figures for Prometheus."""
         for name, served in app.state.served.items():
@@ -210,7 +217,7 @@ def _add_own_routes(app: FastAPI, files: Mapping[str, Path]) -> None:
             generate_latest(app.state.metrics.registry), media_type="text/plain; version=0.0.4"
         )
 
-    @app.post("/check", responses=api.ERRORS)
+    @app.post("/check", response_model=schemas.CheckedThought, responses=api.ERRORS)
     async def judge(judged: Judged) -> JSONResponse:
         """Which steps of a thought about arithmetic are true."""
         report = await asyncio.to_thread(check, judged.question, judged.thought, judged.answer)

@@ -5,7 +5,7 @@ Unknown fields are ignored, as programs send many; values that are wrong are ref
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -43,25 +43,30 @@ class Fields(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", protected_namespaces=())
 
 
-class ErrorFields(BaseModel):
-    """What is wrong, whose fault it is, and in which field."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str | None
+def _examples(*examples: dict[str, Any]) -> ConfigDict:
+    """For those who read /openapi.json, and for programs that try what it says."""
+    return ConfigDict(json_schema_extra={"examples": [*examples]})
 
 
-class ErrorAnswer(BaseModel):
-    """What is answered instead."""
-
-    error: ErrorFields
+_QUESTION = [{"role": "user", "content": "347*86"}]
 
 
 class StreamOptions(Fields):
     """How a text is streamed."""
 
     include_usage: bool | None = None
+
+
+class Judged(Fields):
+    """`POST /check`: an answer that is to be judged."""
+
+    model_config = _examples(
+        {"question": "12+34", "thought": "12+34:2+4+0=06,1+3+0=04:46", "answer": "46"}
+    )
+
+    question: str = Field(max_length=10_000)
+    thought: str = Field(max_length=100_000)
+    answer: str = Field(max_length=10_000)
 
 
 class Generation(Fields):
@@ -91,6 +96,11 @@ class Generation(Fields):
 
 class CompletionRequest(Generation):
     """`POST /v1/completions`: texts that continue prompts."""
+
+    model_config = _examples(
+        {"prompt": "12+34=", "max_tokens": 8},
+        {"prompt": ["12+", "34*"], "n": 2, "echo": True, "logprobs": 2, "stream": True},
+    )
 
     prompt: Text | Texts | Ids | SeveralIds = ""
     echo: bool | None = None
@@ -137,6 +147,12 @@ class TemplateOptions(Fields):
 
 class ChatRequest(Generation):
     """`POST /v1/chat/completions`: answers to a conversation."""
+
+    model_config = _examples(
+        {"messages": _QUESTION, "temperature": 0},
+        {"messages": _QUESTION, "logprobs": True, "top_logprobs": 2},
+        {"messages": _QUESTION, "stream": True, "stream_options": {"include_usage": True}},
+    )
 
     messages: Annotated[
         list[Message], Field(min_length=1, fail_fast=True), _at_most(limits.MOST_TURNS)

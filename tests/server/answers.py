@@ -1,0 +1,48 @@
+"""What the server answers is what it says that it answers, with no field more."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from pydantic import BaseModel
+
+from anexa.server import schemas
+
+MODELS: dict[str, type[BaseModel]] = {
+    "/v1/models": schemas.ModelList,
+    "/v1/completions": schemas.Completion,
+    "/v1/chat/completions": schemas.ChatCompletion,
+    "/check": schemas.CheckedThought,
+    "/health": schemas.Health,
+}
+CHUNKS: dict[str, type[BaseModel]] = {
+    "/v1/completions": schemas.CompletionChunk,
+    "/v1/chat/completions": schemas.ChatCompletionChunk,
+}
+
+
+def conforms(response: Any) -> None:
+    """An answer of the API is as /openapi.json describes it; what else there is may be anything.
+
+    Raises:
+        ValidationError: it is not.
+    """
+    path = unquote(urlsplit(str(response.url)).path)
+    kind = response.headers.get("content-type", "").partition(";")[0]
+    if kind == "text/event-stream":
+        response.read()
+        *events, last, rest = response.text.split("\n\n")
+        assert rest == ""
+        for event in events:
+            CHUNKS[path].model_validate_json(event.removeprefix("data: "))
+        if last != "data: [DONE]":
+            schemas.ErrorResponse.model_validate_json(last.removeprefix("data: "))
+    elif kind == "application/json":
+        response.read()
+        model = MODELS.get(path, schemas.Model if path.startswith("/v1/models/") else None)
+        if response.status_code >= 400:
+            loading = path == "/health" and response.status_code == 503
+            model = schemas.Trouble if loading else schemas.ErrorResponse
+        if model:
+            model.model_validate_json(response.content)
