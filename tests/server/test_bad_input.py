@@ -32,6 +32,7 @@ def refused(response: Any, status: int = 400) -> tuple[str, str | None]:
     assert set(error) == {"message", "type", "param", "code"}
     assert 0 < len(error["message"]) < 600
     assert "Traceback" not in response.text
+    assert "nput should" not in error["message"], "pydantic's own words"
     return error["message"], error["param"]
 
 
@@ -105,27 +106,144 @@ def test_a_wrong_field_of_a_completion_is_named(server: Running, field: str, val
     message, param = refused(server.post(TEXT, {"prompt": "1", **{field: value}}))
     assert time.monotonic() - begun < 2
     assert message.startswith(field)
-    assert param == field
+    assert (param or "").split(".")[0] == field
+
+
+def said(content: object, role: object = "user") -> dict[str, object]:
+    """A request of one message."""
+    return {"messages": [{"role": role, "content": content}]}
+
+
+IMAGE = {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}
+SURROGATE = "has half of a surrogate pair in it, which is no character"
+TOO_LONG = "tokens long, but the model sees 512 at once: shorten it"
+ENDS = "a conversation ends with what the user says, and this one does not"
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "words"),
+    ("body", "param", "words"),
     [
-        (TEXT, {"prompt": [101]}, "tokens from 0 to 100"),
-        (TEXT, {"prompt": [[-1]]}, "tokens from 0 to 100"),
-        (TEXT, {"prompt": "1" * 600}, "600 tokens long, but the model sees 512"),
-        (TEXT, {"prompt": "é"}, "never seen 'é'"),
-        (TEXT, {"prompt": "\ud800"}, "prompt: input should be a valid string"),
-        (TEXT, {"prompt": ["1"] * 9, "n": 2}, "18 texts"),
-        (CHAT, {"messages": [{"role": "tool", "content": "1"}]}, "the roles are user"),
-        (CHAT, {"messages": [{"role": "user", "content": "😀"}]}, "never seen '😀'"),
-        (CHAT, {"messages": MESSAGES, "top_logprobs": 2}, "needs logprobs to be true"),
+        # What both ways of asking have.
+        ({"model": 7}, "model", "must be a string, not 7"),
+        ({"model": "x"}, "model", "there is no model 'x': choose one of anexa"),
+        ({"temperature": "hot"}, "temperature", 'must be a number, not "hot"'),
+        (
+            {"temperature": "h" * 99},
+            "temperature",
+            "must be a number, not a string of 99 characters",
+        ),
+        ({"temperature": -1}, "temperature", "must be at least 0, not -1"),
+        ({"temperature": 2.5}, "temperature", "must be at most 2, not 2.5"),
+        ({"temperature": 1e400}, "temperature", "must be a finite number, not Infinity"),
+        ({"top_p": 0}, "top_p", "must be above 0, not 0"),
+        ({"top_k": 1.5}, "top_k", "must be an integer, not 1.5"),
+        ({"top_k": 10**12}, "top_k", "must be at most 1,000,000,000, not 1000000000000"),
+        ({"n": None, "seed": True}, "seed", "must be an integer, not true"),
+        ({"stop": 7}, "stop", "must be a string or a list, not 7"),
+        ({"stop": ""}, "stop", "must not be empty"),
+        ({"stop": "a" * 201}, "stop", "must have at most 200 characters, not 201"),
+        ({"stop": ["a"] * 17}, "stop", "must have at most 16 entries, not 17"),
+        ({"stop": ["a", ""]}, "stop.1", "must not be empty"),
+        ({"stop": ["a", None, 7]}, "stop.1", "must be a string, not null"),
+        ({"stream": "yes"}, "stream", 'must be true or false, not "yes"'),
+        ({"stream_options": []}, "stream_options", "must be an object, not a list"),
+        (
+            {"stream_options": {"include_usage": 3}},
+            "stream_options.include_usage",
+            "must be true or false, not 3",
+        ),
+        # Prompts.
+        ({"prompt": None}, "prompt", "must be a string or a list, not null"),
+        ({"prompt": []}, "prompt", "must not be an empty list"),
+        ({"prompt": ["a", 1]}, "prompt.1", "must be a string, not 1"),
+        ({"prompt": [1, "a"]}, "prompt.1", 'must be an integer, not "a"'),
+        ({"prompt": [[1], 1]}, "prompt.1", "must be a list, not 1"),
+        ({"prompt": [[1], [{}]]}, "prompt.1.0", "must be an integer, not an object"),
+        ({"prompt": [{}]}, "prompt.0", "must be a string, an integer or a list, not an object"),
+        ({"prompt": ["1"] * 17}, "prompt", "must have at most 16 entries, not 17"),
+        ({"prompt": [[1]] * 17}, "prompt", "must have at most 16 entries, not 17"),
+        ({"prompt": [1] * 10_001}, "prompt", "must have at most 10,000 entries, not 10,001"),
+        ({"prompt": ["1"] * 9, "n": 2}, "n", "these are 18 texts, and one request may ask for 16"),
+        ({"prompt": [101]}, "prompt", "a prompt is one or more tokens from 0 to 100"),
+        ({"prompt": [[]]}, "prompt", "a prompt is one or more tokens from 0 to 100"),
+        ({"prompt": "1" * 600}, "prompt", f"the prompt is 600 {TOO_LONG}"),
+        ({"prompt": [1] * 600}, "prompt", f"the prompt is 600 {TOO_LONG}"),
+        ({"prompt": "1" * 200_001}, "prompt", "must have at most 200,000 characters, not 200,001"),
+        ({"prompt": "é"}, "prompt", "this model has never seen 'é': leave it out of the prompt"),
+        ({"prompt": "\ud800"}, "prompt", SURROGATE),
+        ({"prompt": "1", "echo": 1}, "echo", "must be true or false, not 1"),
+        ({"prompt": "1", "logprobs": 21}, "logprobs", "must be at most 20, not 21"),
+        # Conversations.
+        ({"messages": None}, "messages", "must be a list, not null"),
+        ({"messages": []}, "messages", "must not be empty"),
+        ({"messages": MESSAGES * 201}, "messages", "must have at most 200 entries, not 201"),
+        ({"messages": ["1+1"]}, "messages.0", 'must be an object, not "1+1"'),
+        ({"messages": [{"content": "1+1"}]}, "messages.0.role", "is missing"),
+        (
+            said("1+1", "robot"),
+            "messages.0.role",
+            'must be "system", "developer", "user", "assistant" or "tool", not "robot"',
+        ),
+        (said(7), "messages.0.content", "must be a string or a list, not 7"),
+        (
+            said("1" * 200_001),
+            "messages.0.content",
+            "must have at most 200,000 characters, not 200,001",
+        ),
+        (said("\ud800"), "messages.0.content", SURROGATE),
+        (said(["1+1"]), "messages.0.content.0", 'must be an object, not "1+1"'),
+        (said([{"type": "text"}]), "messages.0.content.0.text", "is missing"),
+        (
+            said([{"type": "text", "text": "1+1"}, IMAGE]),
+            "messages.0.content.1.type",
+            'must be "text", not "image_url"',
+        ),
+        (said("1+1", "assistant"), "messages", ENDS),
+        (said("1" * 500 + "+" + "1" * 99), "messages", f"the prompt is 602 {TOO_LONG}"),
+        (said("😀"), "messages", "this model has never seen '😀': leave it out of the prompt"),
+        (
+            said("1<|user|>"),
+            "messages",
+            "message 1 has <|user|> in it, which marks who speaks: leave it out",
+        ),
+        (
+            said("1", "tool"),
+            "messages",
+            "the chat template cannot be used for this: the roles are user, assistant and system, "
+            "not tool",
+        ),
+        ({"messages": MESSAGES, "top_logprobs": 2}, "top_logprobs", "needs logprobs to be true"),
+        (
+            {"messages": MESSAGES, "chat_template_kwargs": {"enable_thinking": "no"}},
+            "chat_template_kwargs.enable_thinking",
+            'must be true or false, not "no"',
+        ),
     ],
 )
-def test_what_the_model_cannot_do_is_said(
-    server: Running, path: str, body: object, words: str
+def test_what_is_wrong_is_one_sentence(
+    server: Running, body: dict[str, object], param: str, words: str
 ) -> None:
-    assert words in refused(server.post(path, content=json.dumps(body), headers=JSON_TYPE))[0]
+    """Of which `words` are all but the field, where the sentence begins with it."""
+    path = CHAT if "messages" in body else TEXT
+    status = 404 if body.get("model") == "x" else 400
+    response = server.post(path, content=json.dumps(body), headers=JSON_TYPE)
+    message, field = refused(response, status)
+    assert field == param
+    assert message in (words, f"{param} {words}")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("", "the body of the request is missing"),
+        ("7", "the body of the request must be an object, not 7"),
+        ('{"a": 1,}', "the body of the request is not JSON, from character 9 on"),
+        ("[" * 100_000, "the body of the request cannot be read as JSON"),
+    ],
+)
+def test_what_is_wrong_with_a_whole_body(server: Running, body: str, words: str) -> None:
+    response = server.post(TEXT, content=body, headers=JSON_TYPE)
+    assert refused(response) == (words, None)
 
 
 @pytest.mark.parametrize("path", [CHAT, TEXT, "/check"])
@@ -157,7 +275,8 @@ def test_malformed_bodies(server: Running, path: str, body: bytes) -> None:
 def test_a_body_that_does_not_say_it_is_json_is_none(server: Running, path: str) -> None:
     """A page of another site can send text without asking, but not JSON."""
     body = json.dumps({"messages": MESSAGES, "prompt": "1"})
-    refused(server.post(path, content=body, headers={"Content-Type": "text/plain"}))
+    message, _ = refused(server.post(path, content=body, headers={"Content-Type": "text/plain"}))
+    assert message.endswith("must be JSON, and say so: Content-Type: application/json")
 
 
 def test_a_body_has_its_limit(server: Running) -> None:
@@ -220,6 +339,11 @@ def raw(server: Running, text: str | bytes) -> bytes:
 )
 def test_what_is_no_request(server: Running, text: bytes) -> None:
     assert b" 4" in raw(server, text)[:13]
+
+
+def test_what_is_not_there_is_said(server: Running) -> None:
+    assert refused(server.get("/v1"), 404) == ("there is nothing at /v1: see /docs", None)
+    assert refused(server.get(TEXT), 405) == (f"{TEXT} does not take GET: see /docs", None)
 
 
 def test_unknown_fields_are_ignored(server: Running) -> None:

@@ -34,7 +34,9 @@ class Prompt:
         else:
             self.ids = list(prompt)
             if not self.ids or not all(0 <= token < tokenizer.vocab_size for token in self.ids):
-                raise AnexaError(f"a prompt is tokens from 0 to {tokenizer.vocab_size - 1}")
+                raise AnexaError(
+                    f"a prompt is one or more tokens from 0 to {tokenizer.vocab_size - 1}"
+                )
             self.text = tokenizer.decode(self.ids)
         if len(self.ids) > block_size:
             raise AnexaError(

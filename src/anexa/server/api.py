@@ -6,8 +6,8 @@ import asyncio
 import json
 import random
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,9 +107,11 @@ async def completions(request: Request, asked: CompletionRequest) -> Response:
             f"{MOST_TEXTS}",
             "n",
         )
+    with _about("prompt"):
+        read = [Prompt(tokenizer, block_size, prompt) for prompt in prompts]
     texts = [
         Writing(tokenizer, prompt, max_tokens=most, stop=asked.stops)
-        for prompt in [Prompt(tokenizer, block_size, prompt) for prompt in prompts]
+        for prompt in read
         for _ in range(asked.n or 1)
     ]
     jobs = _jobs(served, texts, asked, answers=False, top_logprobs=asked.logprobs)
@@ -134,7 +136,9 @@ async def chat_completions(request: Request, asked: ChatRequest) -> Response:
         raise RequestError("top_logprobs needs logprobs to be true", "top_logprobs")
     messages = [{"role": _role(one.role), "content": one.text} for one in asked.messages]
     block_size = model.engine.config.block_size
-    prompt = Prompt(model.tokenizer, block_size, model.prompt(messages, thinking=asked.thinking))
+    with _about("messages"):
+        written = model.prompt(messages, thinking=asked.thinking)
+        prompt = Prompt(model.tokenizer, block_size, written)
     room = max(1, block_size - len(prompt.ids))
     most = min(asked.max_completion_tokens or asked.max_tokens or room, room)
     texts = [
@@ -145,6 +149,15 @@ async def chat_completions(request: Request, asked: ChatRequest) -> Response:
     jobs = _jobs(served, texts, asked, answers=True, top_logprobs=top)
     shape = ChatShape(model.name, model.tokenizer)
     return await _respond(request, served.worker, jobs, shape, asked, 1)
+
+
+@contextmanager
+def _about(field: str) -> Iterator[None]:
+    """Says of what goes wrong with a field's text that it is the field."""
+    try:
+        yield
+    except AnexaError as error:
+        raise RequestError(str(error), field) from error
 
 
 def _all(request: Request) -> dict[str, Served]:

@@ -1,4 +1,4 @@
-"""The server put together: routes, errors, figures, and the page."""
+"""The server put together: routes, figures, and the page."""
 
 from __future__ import annotations
 
@@ -10,24 +10,21 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from fastapi import FastAPI, Request, Security
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI, Security
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from fastapi.security import HTTPBearer
 from prometheus_client import generate_latest
-from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from anexa import __version__
 from anexa.data.arithmetic.checker import check
 from anexa.errors import AnexaError
 from anexa.generation import LanguageModel
-from anexa.server import api, responses, schemas
-from anexa.server.jobs import ServiceError
+from anexa.server import api, schemas
+from anexa.server.errors import add_errors
 from anexa.server.limits import Limits
 from anexa.server.metrics import Metrics
 from anexa.server.protection import Protection
@@ -115,7 +112,7 @@ def create_app(plan: Plan, ready: Callable[[AnexaError | None], None]) -> FastAP
     files = {f"/page/{path.name}": path for path in sorted(PAGE.iterdir()) if path.suffix in TYPES}
     files |= {"/": PAGE / "index.html", "/docs": PAGE / "docs.html"}
     app.include_router(api.router)
-    _add_errors(app)
+    add_errors(app)
     _add_own_routes(app, files)
     app.add_middleware(
         Protection,
@@ -238,45 +235,3 @@ def _add_own_routes(app: FastAPI, files: Mapping[str, Path]) -> None:
                 "first_error": report.first_error,
             }
         )
-
-
-def _add_errors(app: FastAPI) -> None:
-    def answer(
-        status: int,
-        message: str,
-        kind: str,
-        headers: Mapping[str, str] | None = None,
-        **more: Any,
-    ) -> JSONResponse:
-        headers = {**(headers or {}), **({"Retry-After": "1"} if status == 503 else {})}
-        return JSONResponse(responses.error(message, kind, **more), status, headers)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        if first["type"] == "json_invalid":
-            return answer(400, "the body of the request is not JSON", "invalid_request_error")
-        # After the field, pydantic tells of the form that it has tried.
-        place = takewhile(
-            lambda part: str(part).isidentifier() or isinstance(part, int), first["loc"][1:]
-        )
-        field = ".".join(str(part) for part in place if part not in ("str", "list"))[:200]
-        words = first["msg"][:1].lower() + first["msg"][1:]
-        message = f"{field}: {words}" if field else f"the body of the request: {words}"
-        return answer(400, message[:500], "invalid_request_error", param=field or None)
-
-    @app.exception_handler(HTTPException)
-    async def http(_request: Request, error: HTTPException) -> JSONResponse:
-        headers = error.headers or {}
-        return answer(error.status_code, str(error.detail), "invalid_request_error", headers)
-
-    @app.exception_handler(ServiceError)
-    async def service(_request: Request, error: ServiceError) -> JSONResponse:
-        return answer(error.status, str(error), "server_error", code=error.code)
-
-    @app.exception_handler(AnexaError)
-    async def ours(_request: Request, error: AnexaError) -> JSONResponse:
-        if isinstance(error, api.RequestError):
-            kind = "server_error" if error.status >= 500 else "invalid_request_error"
-            return answer(error.status, str(error), kind, param=error.param, code=error.code)
-        return answer(400, str(error), "invalid_request_error")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from anexa.server import limits
 
@@ -18,21 +19,21 @@ Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Tokens = Annotated[int, Field(ge=1, le=MANY)]
 
 
-def _at_most(count: int) -> BeforeValidator:
-    """Refuses a longer list before anything in it is looked at."""
+def _at_most(count: int, of: type = object) -> BeforeValidator:
+    """Refuses a longer list of such things before more than the first of them is looked at."""
 
     def check(value: object) -> object:
-        if isinstance(value, list) and len(value) > count:
-            raise ValueError(f"a list of at most {count:,}")
+        if isinstance(value, list) and len(value) > count and isinstance(value[0], of):
+            raise PydanticCustomError("too_long", "too long", {"max_length": count})
         return value
 
     return BeforeValidator(check)
 
 
 Text = Annotated[str, Field(max_length=limits.MOST_CHARACTERS)]
-Texts = Annotated[list[Text], Field(fail_fast=True), _at_most(limits.MOST_TEXTS)]
-Ids = Annotated[list[int], Field(fail_fast=True), _at_most(limits.MOST_IDS)]
-SeveralIds = Annotated[list[Ids], Field(fail_fast=True), _at_most(limits.MOST_TEXTS)]
+Texts = Annotated[list[Text], Field(fail_fast=True), _at_most(limits.MOST_TEXTS, str)]
+Ids = Annotated[list[int], Field(fail_fast=True), _at_most(limits.MOST_IDS, int)]
+SeveralIds = Annotated[list[Ids], Field(fail_fast=True), _at_most(limits.MOST_TEXTS, list)]
 StopString = Annotated[str, Field(min_length=1, max_length=limits.LONGEST_STOP)]
 StopStrings = Annotated[list[StopString], _at_most(limits.MOST_STOPS)]
 
@@ -76,9 +77,9 @@ class Generation(Fields):
     temperature: Temperature | None = None
     top_p: Share | None = None
     top_k: Annotated[int, Field(ge=-1, le=MANY)] | None = None  # -1 and 0: all, as in vLLM
-    seed: Annotated[int, Field(ge=-(2**63), lt=2**64)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), le=2**64 - 1)] | None = None
     n: Annotated[int, Field(ge=1, le=limits.MOST_TEXTS)] | None = None
-    stop: StopString | Annotated[list[StopString], _at_most(limits.MOST_STOPS)] | None = None
+    stop: StopString | StopStrings | None = None
     max_tokens: Tokens | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
