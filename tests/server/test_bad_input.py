@@ -204,7 +204,7 @@ ENDS = "a conversation ends with what the user says, and this one does not"
         (
             said("1<|user|>"),
             "messages",
-            "message 1 has <|user|> in it, which marks who speaks: leave it out",
+            "message 1 has <|user|> in it, which is a mark of the model's: leave it out",
         ),
         (
             said("1", "tool"),

@@ -44,7 +44,10 @@ class Model(Answered):
     owned_by: Literal["anexa"]
     max_model_len: int = Field(description="tokens that it sees at once")
     answers: bool = Field(description="whether it answers, or only continues texts")
+    most_tokens: int = Field(description="of a text, at most")
     temperature: float = Field(description="that it was made for")
+    top_p: float
+    top_k: int | None
 
 
 class ModelList(Answered):
