@@ -8,6 +8,7 @@ import errno
 import math
 import signal
 import socket
+import struct
 import sys
 from collections.abc import Callable, Iterator
 
@@ -138,6 +139,10 @@ class Connection(H11Protocol):
         """Part from a client that has taken nothing at all for some time."""
         left = self.transport.get_write_buffer_size()
         if left >= before:
+            # Else the system would go on offering what it has taken over, and keep it.
+            at_once = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+            connection = self.transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
             self.transport.abort()
         else:
             self._watch = self.loop.call_later(STALL, self._watch_reader, left)
