@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import random
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from anexa.model.folder import load_model
+from anexa.model.config import ModelConfig
+from anexa.model.folder import Model, create_folder, load_model
+from anexa.model.tokenizer import Tokenizer
+from anexa.model.weights import initial_weights
 from anexa.training.metrics import METRICS
 from anexa.training.picture import PICTURE
 from tests.cli.process import (
@@ -22,6 +29,7 @@ from tests.cli.process import (
     one_sentence,
     posix,
     run,
+    start,
 )
 from tests.training.runs import weights_file
 
@@ -110,3 +118,30 @@ def test_files_that_may_not_be_read(place: Path) -> None:
         path.chmod(0o644)
         assert f"cannot read {name}: Permission denied" in one_sentence(result)
         assert result.returncode == 1
+
+
+@posix
+def test_the_permissions_are_those_that_this_user_gives(tmp_path: Path) -> None:
+    command = shlex.join([*ANEXA, "export", "--to", "folder", "--out", "mine"])
+    result = run(["sh", "-c", f"umask 077; {command}"], cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    for path in (tmp_path / "mine", *(tmp_path / "mine").iterdir()):
+        assert path.stat().st_mode & 0o077 == 0
+
+
+@posix
+def test_what_is_ended_leaves_nothing_behind(tmp_path: Path) -> None:
+    """By SIGTERM, in the middle of a file that takes a second to write."""
+    config = ModelConfig("llama", 2000, 64, 256, 4, 2)
+    weights = initial_weights(config, random.Random(0))
+    letters = Tokenizer.of_characters(["abc"], begins_documents=True)
+    create_folder(tmp_path / "large", Model(config, weights, letters), "")
+    with start("export", "large", "--to", "json", "--out", "m.json", cwd=tmp_path) as process:
+        deadline = time.monotonic() + 60
+        while not [*tmp_path.glob(".anexa-*")]:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.terminate()
+        assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    assert [path.name for path in tmp_path.iterdir()] == ["large"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Callable
+from types import FrameType
 from typing import Annotated, TextIO
 
 import typer
@@ -83,6 +85,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a model may write what a code page has not
             stream.reconfigure(errors="replace")
+    signal.signal(signal.SIGTERM, _end)
     try:
         sys.exit(app(arguments, standalone_mode=False) or 0)
     except BrokenPipeError:  # whoever read our output has gone: there is nobody to tell
@@ -96,6 +99,11 @@ def main() -> None:
         sentence, status = _explain(error)
         print(f"anexa: {sentence}", file=sys.stderr)
         sys.exit(status)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    """Leave nothing half-written behind."""
+    sys.exit(128 + number)
 
 
 def _show_warning(

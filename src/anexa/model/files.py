@@ -14,6 +14,9 @@ from anexa.errors import AnexaError, shown
 
 PART = ".anexa-"  # how the name of a file begins while it is being written
 
+_UMASK = os.umask(0)  # which can only be asked for by setting it
+os.umask(_UMASK)
+
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file beside `path`, flush it to the disk, and give it its name.
@@ -43,7 +46,7 @@ def written_aside(path: Path) -> Iterator[Path]:
         with os.fdopen(handle, "rb+") as file:
             yield aside
             os.fsync(file.fileno())
-        aside.chmod(0o644)  # mkstemp makes files that only their owner can read
+        aside.chmod(allowed(0o666))  # mkstemp makes files that only their owner can read
         aside.replace(path)
     except OSError as error:
         # NumPy says only how much of an array could not be written.
@@ -51,6 +54,11 @@ def written_aside(path: Path) -> Iterator[Path]:
         raise AnexaError(f"cannot write {path}: {reason}") from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def allowed(mode: int) -> int:
+    """The permissions that this user gives to what is new."""
+    return mode & ~_UMASK
 
 
 def remove_parts(folder: Path) -> None:

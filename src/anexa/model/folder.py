@@ -14,7 +14,7 @@ from anexa.errors import AnexaError, one_line, shown
 from anexa.model.architectures import ARCHITECTURES, architecture
 from anexa.model.architectures.base import is_number
 from anexa.model.config import ModelConfig
-from anexa.model.files import read_json, write_atomic, write_json
+from anexa.model.files import allowed, read_json, write_atomic, write_json
 from anexa.model.tensors import as_float32, write_tensors
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.tokenizer_files import (
@@ -172,7 +172,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     except OSError as error:
         raise AnexaError(f"cannot write {folder}: {error.strerror}") from error
     try:
-        aside.chmod(0o755)  # mkdtemp makes folders that only their owner can enter
+        aside.chmod(allowed(0o777))  # mkdtemp makes folders that only their owner can enter
         yield aside
         aside.replace(folder)
     except AnexaError as error:  # which names a file in a folder that will not be there
