@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from anexa.generation.language_model import BUNDLED
 from anexa.model.folder import load_model
 from anexa.model.json_file import read_model_json
 from anexa.training import Run
+from anexa.training.checkpoint import STATE
 from tests.cli.process import anexa, listing, one_sentence, posix
 from tests.cli.test_files import run_unprivileged, with_files_up_to
 from tests.training.runs import settings, stop_after, write_names
@@ -161,6 +163,41 @@ def test_a_training_that_has_not_begun(tmp_path: Path) -> None:
     Run.start(settings(corpus), tmp_path / "new")
     result = anexa("export", "new", "--to", "json", cwd=tmp_path)
     assert "these are weights that have learned nothing yet" in one_sentence(result)
+
+
+def damage(state: Path) -> None:
+    state.write_bytes(state.read_bytes()[:100])
+
+
+def lock(state: Path) -> None:
+    state.chmod(0)
+
+
+def lock_its_folder(state: Path) -> None:
+    state.parent.chmod(0)
+
+
+@posix
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (damage, "half/training/state.safetensors is damaged or no safetensors file ("),
+        (lock, "cannot read half/training/state.safetensors: Permission denied"),
+        (lock_its_folder, "Permission denied"),
+    ],
+)
+def test_a_training_that_nothing_is_known_of(
+    place: Path, spoil: Callable[[Path], None], reason: str
+) -> None:
+    """Its weights are good all the same."""
+    stop_after(Run.start(settings(place / "names.txt"), place / "half"), 4)
+    spoil(place / "half" / STATE)
+    result = run_unprivileged("export", "half", "--to", "json", cwd=place)
+    (place / "half" / "training").chmod(0o755)
+    said = "anexa: it cannot be told whether the training in half has ended: "
+    assert one_sentence(result).startswith(said + reason)
+    assert result.returncode == 0
+    assert read_model_json(place / "half.json")[0].weights == load_model(place / "half").weights
 
 
 def test_gguf_without_its_package(tmp_path: Path) -> None:

@@ -74,7 +74,11 @@ def test_no_weight_is_read(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "run", ["", "7", "{}", '{"history": 7}', '{"history": {}, "settings": {}}', "[" * 9999]
+    "run",
+    [
+        *("", "7", "{}", "[" * 9999, '{"history": 7}', '{"history": {}, "settings": {}}'),
+        f'{{"settings": {{}}, "history": {{"evaluations": [], "progress": {10**400}}}}}',
+    ],
 )
 def test_a_checkpoint_of_something_else_is_told(run: str, folder: Path) -> None:
     import numpy as np
@@ -88,8 +92,12 @@ def test_a_checkpoint_of_something_else_is_told(run: str, folder: Path) -> None:
         summarise(folder)
     for content in (b"", b"GGUF" * 99):
         (folder / STATE).write_bytes(content)
-        with pytest.raises(AnexaError, match=r"state\.safetensors is damaged"):
+        with pytest.raises(AnexaError, match=r"state\.safetensors is damaged or no safetensors"):
             summarise(folder)
+    (folder / STATE).unlink()
+    (folder / STATE).mkdir()
+    with pytest.raises(AnexaError, match=r"cannot read .*state\.safetensors: it is no file"):
+        summarise(folder)
 
 
 def test_what_is_no_model_folder_is_told(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-from anexa.errors import AnexaWarning
+from anexa.errors import AnexaError, AnexaWarning
 
 
 def warn_if_unfinished(folder: Path) -> None:
@@ -13,15 +13,20 @@ def warn_if_unfinished(folder: Path) -> None:
     from anexa.training.checkpoint import STATE
     from anexa.training.summary import summarise
 
-    if not (folder / STATE).exists():
+    try:
+        if not (folder / STATE).exists():
+            return
+        run = summarise(folder)
+    except (AnexaError, OSError) as error:  # the weights are good all the same
+        reason = error.strerror if isinstance(error, OSError) else error
+        _warn(f"it cannot be told whether the training in {folder} has ended: {reason}")
         return
-    run = summarise(folder)
     if run.state == "done":
         return
     learned = "its best weights so far" if run.step else "weights that have learned nothing yet"
     state = "it is running" if run.state == "running" else f"anexa train --resume {folder} goes on"
-    warnings.warn(
-        f"the training in {folder} has not ended ({state}): these are {learned}",
-        AnexaWarning,
-        stacklevel=2,
-    )
+    _warn(f"the training in {folder} has not ended ({state}): these are {learned}")
+
+
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, AnexaWarning, stacklevel=3)

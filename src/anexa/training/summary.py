@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, shown
 from anexa.model.folder import load_config
+from anexa.model.tensors import read_metadata
 from anexa.model.weights import count
 from anexa.training.checkpoint import STATE
 from anexa.training.lock import is_running
@@ -64,8 +65,9 @@ def summarise(folder: Path) -> Summary:
     path = folder / STATE
     if not path.exists():
         return Summary(folder, **sizes)
-    run = _read_run(path)
+    metadata = read_metadata(path)
     try:
+        run = json.loads(metadata["run"])
         history, settings = run["history"], dict(run["settings"])
         losses = [e["validation_loss"] for e in history["evaluations"] if e["step"]]
         finite = [float(loss) for loss in losses if math.isfinite(loss)]
@@ -83,21 +85,6 @@ def summarise(folder: Path) -> Summary:
             last_loss=finite[-1] if finite else None,
             settings=settings,
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise AnexaError(f"{path} is damaged: it does not describe a run ({error})") from error
-
-
-def _read_run(path: Path) -> dict[str, Any]:
-    """What a checkpoint says of its run: the header alone is read, however large the rest is."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            run = json.loads(file.metadata()["run"])
-    except OSError as error:
-        raise AnexaError(f"cannot read {path}: {error.strerror or error}") from error
-    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise AnexaError(f"{path} is damaged: it does not describe a run ({error})") from error
-    if not isinstance(run, dict):
-        raise AnexaError(f"{path} is damaged: it does not describe a run")
-    return run
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        reason = shown(error)
+        raise AnexaError(f"{path} is damaged: it does not describe a run ({reason})") from error
