@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from anexa.cli.export import export
 from anexa.generation.language_model import BUNDLED
-from anexa.model.folder import load_model
-from anexa.model.json_file import read_model_json
+from anexa.model.folder import Model, load_model
+from anexa.model.json_file import read_model_json, write_model_json
 from anexa.training import Run
 from anexa.training.checkpoint import STATE
 from tests.cli.process import anexa, listing, one_sentence, posix
@@ -39,6 +40,21 @@ def test_json_and_back_to_a_folder(place: Path) -> None:
     prompts = ("generate", "--engine", "numpy", "--prompt", "an")
     said = [anexa(*prompts, model, cwd=place).stdout for model in ("model", "m.json", "again")]
     assert said[0] == said[1] == said[2] != ""
+
+
+def test_a_json_file_is_read_once(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes far longer than a folder."""
+    write_model_json(place / "m.json", load_model(place / "model"), "# A card\n")
+    times: list[Path] = []
+
+    def read(path: Path) -> tuple[Model, str]:
+        times.append(path)
+        return read_model_json(path)
+
+    monkeypatch.setattr("anexa.model.opening.read_model_json", read)
+    export(place / "m.json", "json", place / "again.json", precision=None, force=False)
+    assert (place / "again.json").read_bytes() == (place / "m.json").read_bytes()
+    assert times == [place / "m.json"]
 
 
 def test_the_name_is_by_default_the_models(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from anexa.model.chat import CHAT_TEMPLATE
 from anexa.model.config import ModelConfig
 from anexa.model.folder import Model, create_folder, load_model
 from anexa.model.json_file import read_model_json, write_model_json
-from anexa.model.opening import model_name, open_config, open_model, read_card
+from anexa.model.opening import model_name, open_config, open_model, open_with_card
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weight, initial_weights
 from tests.model.helpers import byte_tokenizer, small_model
@@ -171,7 +171,9 @@ def test_it_opens_like_a_folder(tmp_path: Path) -> None:
     create_folder(tmp_path / "names", tiny(), "# A card\n")
     assert open_model(path).weights == open_model(tmp_path / "names").weights
     assert open_config(path) == open_config(tmp_path / "names") == tiny().config
-    assert read_card(path) == read_card(tmp_path / "names") == "# A card\n"
+    (one, card), (other, the_same) = map(open_with_card, (path, tmp_path / "names"))
+    assert one.weights == other.weights
+    assert card == the_same == "# A card\n"
     assert model_name(path) == model_name(tmp_path / "names") == "names"
     assert anexa.load(path).name == "names"
     said = anexa.load(path, engine="lists").generate("ab", temperature=0, max_tokens=1)
@@ -181,7 +183,7 @@ def test_it_opens_like_a_folder(tmp_path: Path) -> None:
 def test_a_folder_without_a_card_has_an_empty_one(tmp_path: Path) -> None:
     create_folder(tmp_path / "names.json", tiny(), "")
     (tmp_path / "names.json" / "README.md").unlink()
-    assert read_card(tmp_path / "names.json") == ""
+    assert open_with_card(tmp_path / "names.json")[1] == ""
 
 
 # ------------------------------------------------------------------ what is not right

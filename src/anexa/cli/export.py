@@ -41,7 +41,7 @@ def export(
     from anexa.generation.language_model import BUNDLED
     from anexa.model.folder import create_folder
     from anexa.model.json_file import write_model_json
-    from anexa.model.opening import model_name, open_model, read_card
+    from anexa.model.opening import model_name, open_with_card
 
     if to not in SUFFIXES:
         what = f"there is no format {to!r}" if to else "nothing says what to write"
@@ -57,14 +57,14 @@ def export(
     if to != "folder" and out.exists() and not force:
         raise AnexaError(f"{out} exists already: choose another --out, or replace it with --force")
     place = BUNDLED if folder is None else folder
-    model = open_model(place)
+    model, card = open_with_card(place)
     warn_if_unfinished(place)
     if to == "folder":
-        create_folder(out, model, read_card(place))
+        create_folder(out, model, card)
         typer.echo(f"wrote {out}")
         return
     if to == "json":
-        write_model_json(out, model, read_card(place))
+        write_model_json(out, model, card)
     else:
         try:
             from anexa.hub.gguf import write_gguf

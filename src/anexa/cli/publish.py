@@ -36,11 +36,12 @@ def publish(
     from anexa.cli.unfinished import warn_if_unfinished
     from anexa.errors import UsageError
     from anexa.generation import LanguageModel
+    from anexa.model.folder import CARD
     from anexa.model.opening import is_json, read_card
 
     try:
         from anexa.hub.card import license_of, published_card
-        from anexa.hub.publish import CARD, check_name, plan, upload
+        from anexa.hub.publish import check_name, plan, upload
     except ModuleNotFoundError as error:
         raise UsageError(
             f"publishing needs {error.name}, which is not installed: pip install 'anexa[hub]'"

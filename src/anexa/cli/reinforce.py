@@ -33,7 +33,7 @@ def reinforce(
     from anexa.engines import Optimizer, best_engine, open_engine
     from anexa.errors import AnexaError, UsageError
     from anexa.model.folder import check_free, create_folder
-    from anexa.model.opening import model_name, open_model, read_card
+    from anexa.model.opening import model_name, open_with_card
     from anexa.training.reinforcement import Plan, Reinforcement
 
     named = folder if folder.name else folder.resolve()
@@ -41,8 +41,7 @@ def reinforce(
     check_free(out)
     if not 0 < learning_rate < math.inf:
         raise UsageError(f"--learning-rate must be a number above 0, not {learning_rate}")
-    model = open_model(folder)
-    card = read_card(folder)
+    model, card = open_with_card(folder)
     if model.chat_template is None:
         raise AnexaError(f"{folder} continues texts, and does not think: nothing to reinforce")
     plan = Plan(steps, problems, samples, learning_rate, evaluations, validation, seed)

@@ -22,8 +22,8 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from anexa.errors import AnexaError, UsageError
 from anexa.model.files import read_json
+from anexa.model.folder import CARD
 
-CARD = "README.md"
 # What a model is made of; whatever else is in its folder stays here.
 FILES = re.compile(
     r"config\.json|generation_config\.json|chat_template\.jinja|LICENSE"

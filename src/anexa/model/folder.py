@@ -26,6 +26,7 @@ from anexa.model.tokenizer_files import (
 from anexa.model.weight_files import WEIGHTS, read_weights
 from anexa.model.weights import Weights
 
+CARD = "README.md"
 TEMPERATURE = 0.8
 
 
@@ -197,7 +198,7 @@ def write_model(folder: Path, model: Model, card: str) -> None:
     for name, code in architecture(model.config).code().items():
         write_atomic(folder / name, code)
     write_weights(folder, model.weights)
-    write_atomic(folder / "README.md", card.encode())
+    write_atomic(folder / CARD, card.encode())
 
 
 def create_folder(folder: Path, model: Model, card: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from anexa.model.config import ModelConfig
 from anexa.model.files import read_bytes
-from anexa.model.folder import Model, load_config, load_model
+from anexa.model.folder import CARD, Model, load_config, load_model
 from anexa.model.json_file import read_model_json
 
 
@@ -28,15 +28,22 @@ def open_config(path: Path) -> ModelConfig:
     return read_model_json(path)[0].config if is_json(path) else load_config(path)
 
 
-def read_card(path: Path) -> str:
-    """Its card, empty if it has none.
+def open_with_card(path: Path) -> tuple[Model, str]:
+    """The model and its card, which is empty if it has none; a JSON file is read once for both.
+
+    Raises:
+        AnexaError: as `open_model`, or the card cannot be read.
+    """
+    return read_model_json(path) if is_json(path) else (load_model(path), read_card(path))
+
+
+def read_card(folder: Path) -> str:
+    """The card in a folder, empty if it has none.
 
     Raises:
         AnexaError: it cannot be read.
     """
-    if is_json(path):
-        return read_model_json(path)[1]
-    card = path / "README.md"
+    card = folder / CARD
     return read_bytes(card).decode("utf-8", errors="replace") if card.exists() else ""
 
 

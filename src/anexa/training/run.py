@@ -16,6 +16,7 @@ from anexa.engines.peak import flops_per_second
 from anexa.errors import AnexaError
 from anexa.model.files import remove_parts, write_atomic
 from anexa.model.folder import (
+    CARD,
     Model,
     in_order,
     load_model,
@@ -341,7 +342,7 @@ class Run:
             return
         if better:
             write_weights(self.folder, state.weights)
-        write_atomic(self.folder / "README.md", self._card().encode())
+        write_atomic(self.folder / CARD, self._card().encode())
         write_state(self.folder, state)
 
     def _state(self) -> State:
