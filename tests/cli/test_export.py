@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -25,7 +26,10 @@ from tests.training.runs import settings, stop_after, write_names
 needs_gguf = pytest.mark.skipif(find_spec("gguf") is None, reason="gguf is not installed")
 GGUF = "export --to gguf --out m.gguf"
 JSON = "export model --to json --out m.json"
-EACH = pytest.mark.parametrize("command", [pytest.param(GGUF, marks=needs_gguf), JSON])
+FOLDER = "export model --to folder --out new"
+FILES = [pytest.param(GGUF, marks=needs_gguf), JSON]
+EACH_FILE = pytest.mark.parametrize("command", FILES)
+EACH = pytest.mark.parametrize("command", [*FILES, FOLDER])
 
 
 def test_json_and_back_to_a_folder(place: Path) -> None:
@@ -76,7 +80,7 @@ def test_gguf_in_a_precision(tmp_path: Path) -> None:
     assert sizes[0] > 1.9 * sizes[1] > 2.9 * sizes[2]
 
 
-@EACH
+@EACH_FILE
 def test_what_is_there_is_kept_without_force(command: str, place: Path) -> None:
     out = place / command.split()[-1]
     out.write_bytes(b"mine")
@@ -94,14 +98,14 @@ def test_what_is_there_is_kept_without_force(command: str, place: Path) -> None:
 def test_a_full_disk_leaves_nothing(command: str, place: Path) -> None:
     before = listing(place)
     result = with_files_up_to(5000, *command.split(), cwd=place)
-    assert f"cannot write {command.split()[-1]}: " in one_sentence(result)
+    assert one_sentence(result).startswith(f"anexa: cannot write {command.split()[-1]}")
     assert result.returncode == 1
     assert listing(place) == before
 
 
 @pytest.mark.slow
 @posix
-@EACH
+@EACH_FILE
 def test_a_full_disk_keeps_what_was_there(command: str, place: Path) -> None:
     out = place / command.split()[-1]
     out.write_bytes(b"mine")
@@ -116,8 +120,9 @@ def test_a_folder_that_may_not_be_written(command: str, place: Path) -> None:
     (place / "locked").mkdir(mode=0o555)
     *start, name = command.split()
     result = run_unprivileged(*start, f"locked/{name}", cwd=place)
-    assert f"cannot write locked/{name}: Permission denied" in one_sentence(result)
+    assert one_sentence(result) == f"anexa: cannot write locked/{name}: Permission denied\n"
     assert result.returncode == 1
+    assert listing(place / "locked") == {}
 
 
 @pytest.mark.parametrize(
@@ -130,18 +135,23 @@ def test_a_folder_that_may_not_be_written(command: str, place: Path) -> None:
         ("export model --to folder --out names.txt", 1, "names.txt exists already"),
         ("export model --to folder", 1, "model exists already: choose another folder"),
         ("export model --to json --out model", 1, "model is a folder or a device: name the file"),
-        ("export model --to json --out no/m.json", 1, "cannot write no/m.json: No such file"),
+        ("export model --to json --out no/m", 1, "cannot write no/m: there is no folder no"),
+        ("export model --to gguf --out no/m", 1, "cannot write no/m: there is no folder no"),
+        ("export model --to folder --out no/m", 1, "cannot write no/m: there is no folder no"),
+        ("export model --to json --out names.txt/m", 1, "there is no folder names.txt"),
+        ("export model --to folder --out names.txt/m", 1, "names.txt is a file"),
+        ("export model --to json --out -", 2, "not written to the standard output: name a file"),
+        ("export model --to folder --out -", 2, "not written to the standard output: name a file"),
         ("export nowhere --to json", 1, "nowhere is not a model folder: there is no such folder"),
         ("export no.json --to json", 1, "there is no file no.json"),
         ("export names.txt --to json", 1, "names.txt is not a model folder: it is a file"),
-        pytest.param(
-            "export --to gguf --precision q4",
-            *(2, "there is no precision 'q4': choose f32, f16, q8_0"),
-            marks=needs_gguf,
-        ),
+        # … whatever the model is, which is not opened for that
+        ("export nowhere --to gguf --precision q4", 2, "'q4' is not one of 'f32', 'f16', 'q8_0'"),
+        ("export nowhere --to gguf --precision=", 2, "'' is not one of 'f32', 'f16', 'q8_0'"),
+        ("export nowhere --to folder --out model", 1, "model exists already: choose another"),
         pytest.param(
             "export model --to gguf",
-            *(1, "model cannot be exported: llama.cpp does not compute microgpt models: only gpt2"),
+            *(1, "anexa: model cannot be exported: llama.cpp does not compute microgpt models: "),
             marks=needs_gguf,
         ),
     ],
@@ -152,6 +162,14 @@ def test_what_cannot_be(place: Path, command: str, status: int, fragment: str) -
     assert fragment in one_sentence(result)
     assert result.returncode == status
     assert listing(place) == before
+
+
+@needs_gguf
+def test_every_precision_can_be_chosen() -> None:
+    from anexa.hub.gguf import PRECISIONS
+
+    named = get_type_hints(export)["precision"]
+    assert {*PRECISIONS} == {*get_args(get_args(named)[0])}
 
 
 @posix
@@ -217,10 +235,10 @@ def test_a_training_that_nothing_is_known_of(
 
 
 def test_gguf_without_its_package(tmp_path: Path) -> None:
-    """Where it is not installed, the extra to install is named."""
+    """Where it is not installed, the extra to install is named, and nothing opened before."""
     script = (
-        "import sys, runpy; sys.modules['gguf'] = None; sys.argv = ['anexa', 'export', '--to', "
-        "'gguf']; runpy.run_module('anexa', run_name='__main__')"
+        "import sys, runpy; sys.modules['gguf'] = None; sys.argv = ['anexa', 'export', 'nowhere', "
+        "'--to', 'gguf']; runpy.run_module('anexa', run_name='__main__')"
     )
     result = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, encoding="utf-8"

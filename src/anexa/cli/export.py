@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from anexa.model.folder import Model
 
 SUFFIXES = {"gguf": ".gguf", "json": ".json", "folder": ""}
 
@@ -28,7 +32,7 @@ def export(
         typer.Option(help="What to write. [default: named like the model]", show_default=False),
     ] = None,
     precision: Annotated[
-        str | None,
+        Literal["f32", "f16", "q8_0"] | None,
         typer.Option(
             metavar="f32|f16|q8_0", help="Of the numbers in a GGUF file.", show_default="f32"
         ),
@@ -37,7 +41,7 @@ def export(
 ) -> None:
     """Write a model for llama.cpp (GGUF), for any language (JSON), or back into a folder."""
     from anexa.cli.unfinished import warn_if_unfinished
-    from anexa.errors import AnexaError, UsageError
+    from anexa.errors import UsageError
     from anexa.generation.language_model import BUNDLED
     from anexa.model.folder import create_folder
     from anexa.model.json_file import write_model_json
@@ -50,12 +54,11 @@ def export(
         raise UsageError(f"--precision is of GGUF files: leave it out with --to {to}")
     if force and to == "folder":
         raise UsageError("--force replaces files, never a folder: choose another --out")
+    if to == "gguf":
+        _check_gguf()
     name = "anexa" if folder is None else model_name(folder)
     out = out or Path(f"{name}{SUFFIXES[to]}")
-    if to != "folder" and out.exists() and not out.is_file():
-        raise AnexaError(f"{out} is a folder or a device: name the file to write")
-    if to != "folder" and out.exists() and not force:
-        raise AnexaError(f"{out} exists already: choose another --out, or replace it with --force")
+    _check_place(out, to, force)
     place = BUNDLED if folder is None else folder
     model, card = open_with_card(place)
     warn_if_unfinished(place)
@@ -66,14 +69,45 @@ def export(
     if to == "json":
         write_model_json(out, model, card)
     else:
-        try:
-            from anexa.hub.gguf import write_gguf
-        except ModuleNotFoundError as error:
-            raise UsageError(
-                f"GGUF needs {error.name}, which is not installed: pip install 'anexa[hub]'"
-            ) from error
-        try:
-            write_gguf(out, model, name, precision or "f32")
-        except AnexaError as error:
-            raise type(error)(f"{name} cannot be exported: {error}") from error
+        _write_gguf(out, model, name, precision or "f32")
     typer.echo(f"wrote {out} ({out.stat().st_size:,} bytes)")
+
+
+def _check_gguf() -> None:
+    """Find out early whether the package is there that writes it."""
+    from anexa.errors import UsageError
+
+    try:
+        import_module("gguf")
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"GGUF needs {error.name}, which is not installed: pip install 'anexa[hub]'"
+        ) from error
+
+
+def _check_place(out: Path, to: str, force: bool) -> None:
+    """Find out early whether something can be written there."""
+    from anexa.errors import AnexaError, UsageError
+    from anexa.model.folder import check_free
+
+    if str(out) == "-":
+        raise UsageError("a model is not written to the standard output: name a file with --out")
+    if to == "folder":
+        check_free(out)
+    elif out.exists() and not out.is_file():
+        raise AnexaError(f"{out} is a folder or a device: name the file to write")
+    elif out.exists() and not force:
+        raise AnexaError(f"{out} exists already: choose another --out, or replace it with --force")
+    if not out.parent.is_dir():
+        raise AnexaError(f"cannot write {out}: there is no folder {out.parent}")
+
+
+def _write_gguf(out: Path, model: Model, name: str, precision: str) -> None:
+    from anexa.errors import AnexaError
+    from anexa.hub.gguf import write_gguf
+    from anexa.hub.llama_cpp import refusal
+
+    refused = refusal(model.config, model.tokenizer)
+    if refused:
+        raise AnexaError(f"{name} cannot be exported: {refused}")
+    write_gguf(out, model, name, precision)
