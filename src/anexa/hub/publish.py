@@ -17,8 +17,7 @@ from huggingface_hub.errors import (
     LocalTokenNotFoundError,
     OfflineModeIsEnabled,
 )
-from huggingface_hub.utils._validators import validate_repo_id
-from huggingface_hub.utils.tqdm import disable_progress_bars
+from huggingface_hub.utils import disable_progress_bars, validate_repo_id
 
 from anexa.errors import AnexaError, UsageError
 from anexa.model.files import read_json
