@@ -168,7 +168,11 @@ def test_another_version_takes_the_place_of_the_last(hub: Hub, place: Path) -> N
         ("hf_old", {}, "the Hub does not take your token: log in again"),
         ("hf_ada", {"create": 403, "models/": 404}, "does not let ada write to ada/letters"),
         ("hf_ada", {"preupload": 403}, "the Hub does not let ada write to ada/letters"),
-        ("hf_ada", {"commit": 413}, "the Hub answered 413 (because of the test): try again later"),
+        ("hf_ada", {"commit": 413}, "the Hub does not take it: because of the test (status 413)\n"),
+        ("hf_ada", {"commit": 400}, "the Hub does not take it: because of the test (status 400)\n"),
+        ("hf_ada", {"commit": 429}, "the Hub answered 429 (because of the test): try again later"),
+        ("hf_ä", {}, "your token for the Hub has characters that none has: log in again with"),
+        ("hf ada", {}, "your token for the Hub has characters that none has: log in again with"),
         ("hf_ada", {"whoami": 500}, "the Hub answered 500 (because of the test): try again later"),
     ],
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import (
     HfHubHTTPError,
     HFValidationError,
@@ -29,6 +29,7 @@ FILES = re.compile(
     r"|tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json"
     r"|vocab\.json|merges\.txt|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json"
 )
+TOKEN = re.compile(r"[!-~]+")  # what an HTTP header can hold of it
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,12 @@ def upload(plan: Plan, private: bool) -> str:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     if not sys.stderr.isatty():
         disable_progress_bars()
+    token = get_token()
+    if token and not TOKEN.fullmatch(token):
+        raise AnexaError(
+            "your token for the Hub has characters that none has: log in again with "
+            "`hf auth login`, or mend HF_TOKEN"
+        )
     api = HfApi(library_name="anexa")
     user = "you"
     try:
@@ -150,7 +157,10 @@ def _sentence(error: Exception, repository: str, user: str) -> str:
             f"the Hub does not let {user} write to {repository}: choose a name of your own, such "
             f"as {user}/{repository.partition('/')[2]}, or log in with a token that may write"
         )
-    return f"the Hub answered {status} ({_said(error) or reason}): try again later"
+    said = _said(error) or reason
+    if status == 429 or status >= 500:
+        return f"the Hub answered {status} ({said}): try again later"
+    return f"the Hub does not take it: {said} (status {status})"
 
 
 def _said(error: HfHubHTTPError) -> str:
