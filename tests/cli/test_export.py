@@ -173,6 +173,21 @@ def test_every_precision_can_be_chosen() -> None:
 
 
 @posix
+@pytest.mark.parametrize("name", ["README.md", "chat_template.jinja"])
+def test_a_link_to_elsewhere_is_not_given_away(place: Path, name: str) -> None:
+    (place / "secret").write_text("hf_secret", encoding="utf-8")
+    (place / "model" / name).unlink(missing_ok=True)
+    (place / "model" / name).symlink_to("../secret")
+    for form in ("json", "folder"):
+        command = ("export", "model", "--to", form, "--out", "again")
+        result = anexa(*command, cwd=place)
+        assert f"model/{name} is a link to {place}/secret, out of its folder" in (
+            one_sentence(result)
+        )
+        assert (result.returncode, (place / "again").exists()) == (1, False)
+
+
+@posix
 def test_a_device_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "link.json").symlink_to("/dev/null")
     result = anexa("export", "--to", "json", "--force", "--out", "link.json", cwd=tmp_path)

@@ -96,10 +96,21 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "PUT":  # to storage, which asks for no token
             hub.large[self.path.rpartition("/")[2]] = body
             return self.say(200, {})
+        if self.path == "/api/validate-yaml":  # which needs no token either
+            return self.judge(json.loads(body)["content"])
         user = USERS.get((self.headers.get("Authorization") or "").removeprefix("Bearer "))
         if user is None:
             return self.say(401, {"error": "Invalid username or password."})
         return self.say(*self.known(user, body))
+
+    def judge(self, card: str) -> None:
+        """Of a card's header; an error is said in the form that was asked for."""
+        message = '"license" must be known'
+        if "license: none-such" not in card:
+            return self.say(200, {})
+        if self.headers["Accept"] == "text/plain":
+            return self.send(400, "text/plain", f"- Error: {message}".encode())
+        return self.say(400, {"errors": [{"message": message}]})
 
     def known(self, user: str, body: bytes) -> tuple[int, dict[str, Any]]:
         """The answer to somebody with a token."""
@@ -108,10 +119,6 @@ class _Handler(BaseHTTPRequestHandler):
             asked = json.loads(body)
         if self.path == "/api/whoami-v2":
             return 200, {"name": user, "type": "user", "orgs": []}
-        if self.path == "/api/validate-yaml":
-            if "license: none-such" in asked["content"]:
-                return 400, {"errors": [{"message": '"license" must be known'}]}
-            return 200, {}
         if self.path == "/api/repos/create":
             name = f"{asked.get('organization') or user}/{asked['name']}"
             if name in hub.repositories:
@@ -167,9 +174,11 @@ class _Handler(BaseHTTPRequestHandler):
                 del repository.files[value["path"]]
 
     def say(self, status: int, value: dict[str, Any]) -> None:
-        content = json.dumps(value).encode()
+        self.send(status, "application/json", json.dumps(value).encode())
+
+    def send(self, status: int, kind: str, content: bytes) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)

@@ -43,9 +43,11 @@ def export(
     from anexa.cli.unfinished import warn_if_unfinished
     from anexa.errors import UsageError
     from anexa.generation.language_model import BUNDLED
-    from anexa.model.folder import create_folder
+    from anexa.model.files import check_stays
+    from anexa.model.folder import CARD, create_folder
     from anexa.model.json_file import write_model_json
-    from anexa.model.opening import model_name, open_with_card
+    from anexa.model.opening import is_json, model_name, open_with_card
+    from anexa.model.tokenizer_files import CHAT_TEMPLATE
 
     if to not in SUFFIXES:
         what = f"there is no format {to!r}" if to else "nothing says what to write"
@@ -59,6 +61,9 @@ def export(
     name = "anexa" if folder is None else model_name(folder)
     out = out or Path(f"{name}{SUFFIXES[to]}")
     _check_place(out, to, force)
+    if folder is not None and not is_json(folder):
+        for text in (CARD, CHAT_TEMPLATE):  # of these the whole ends in the file
+            check_stays(folder / text)
     place = BUNDLED if folder is None else folder
     model, card = open_with_card(place)
     warn_if_unfinished(place)

@@ -41,7 +41,7 @@ def publish(
 
     try:
         from anexa.hub.card import license_of, published_card
-        from anexa.hub.publish import check_name, plan, upload
+        from anexa.hub.publish import Plan, check_name, files_of, upload
     except ModuleNotFoundError as error:
         raise UsageError(
             f"publishing needs {error.name}, which is not installed: pip install 'anexa[hub]'"
@@ -49,6 +49,7 @@ def publish(
     if is_json(folder):
         raise UsageError(f"make a folder of {folder} first: anexa export {folder} --to folder")
     check_name(repository)
+    files, kept = files_of(folder)
     model = LanguageModel.open(folder, "numpy")  # for one short text PyTorch is slow to load
     warn_if_unfinished(folder)
     card = published_card(
@@ -59,14 +60,14 @@ def publish(
         sample=_sample(model),
         licence=license_,
     )
-    planned = plan(folder, repository, card)
+    planned = Plan(repository, card, files)
     sizes = planned.sizes()
     seen = "only you can see it" if private else "everybody can see it"
     typer.echo(f"{folder} as {repository} on the Hugging Face Hub ({seen}):")
     for name, size in sizes.items():
         typer.echo(f"  {name:{max(map(len, sizes))}}  {size:13,} bytes")
-    if planned.kept:
-        typer.echo(f"stays here: {', '.join(planned.kept)}")
+    if kept:
+        typer.echo(f"stays here: {', '.join(kept)}")
     terms = license_of(card) or "none, so nobody else may use it; --license NAME lets them"
     typer.echo(f"licence: {terms}\n\n{CARD}:\n\n{card}")
     if dry_run:

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    ModelCard,
+    get_token,
+)
 from huggingface_hub.errors import (
     HfHubHTTPError,
     HFValidationError,
@@ -19,16 +25,20 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import disable_progress_bars, validate_repo_id
 
-from anexa.errors import AnexaError, UsageError
-from anexa.model.files import read_json
-from anexa.model.folder import CARD
+from anexa.errors import AnexaError, UsageError, one_line
+from anexa.model.architectures import architecture
+from anexa.model.files import check_stays, opened
+from anexa.model.folder import CARD, load_config
+from anexa.model.weight_files import weight_files
 
-# What a model is made of; whatever else is in its folder stays here.
-FILES = re.compile(
-    r"config\.json|generation_config\.json|chat_template\.jinja|LICENSE"
-    r"|tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json"
-    r"|vocab\.json|merges\.txt|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json"
-)
+# What a model is made of, besides its weights and its code; whatever else is in its folder stays.
+FILES = {
+    *("config.json", "generation_config.json", "chat_template.jinja", "LICENSE"),
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.json", "merges.txt"),
+}
+# Weights as an earlier version may have them on the Hub.
+EARLIER = re.compile(r"model\.safetensors(\.index\.json)?|\w[\w.-]*-\d+-of-\d+\.safetensors", re.A)
 TOKEN = re.compile(r"[!-~]+")  # what an HTTP header can hold of it
 
 
@@ -40,13 +50,11 @@ class Plan:
         repository: USER/NAME.
         card: the text of its `README.md`.
         files: the others, by name.
-        kept: what else is in the folder, and stays there.
     """
 
     repository: str
     card: str
     files: dict[str, Path]
-    kept: list[str]
 
     def sizes(self) -> dict[str, int]:
         """The bytes of each file, the card first."""
@@ -54,19 +62,27 @@ class Plan:
         return {CARD: len(self.card.encode()), **others}
 
 
-def plan(folder: Path, repository: str, card: str) -> Plan:
-    """Find out what of a folder belongs to its model.
+def files_of(folder: Path) -> tuple[dict[str, Path], list[str]]:
+    """What of a folder belongs to its model, by name, and what else is there; the card is neither.
 
     Raises:
-        AnexaError: it cannot be read.
-        UsageError: the Hub has no repositories of that name.
+        AnexaError: it is no model folder, or has what cannot be given away: no file, one that
+            cannot be read, a link that leads out of it.
     """
-    check_name(repository)
-    code = _code(folder)
+    code = architecture(load_config(folder)).code()
+    index, weights = weight_files(folder)
+    names = {*FILES, *code, *(path.name for path in (index, *weights))}
     there = sorted(folder.iterdir())
-    files = {p.name: p for p in there if FILES.fullmatch(p.name) or p.name in code}
+    files = {path.name: path for path in there if path.name in names}
+    for path in (folder / CARD, *files.values()):
+        check_stays(path)
+    for path in files.values():
+        if not path.is_file():
+            raise AnexaError(f"{path} cannot be published: it is no file")
+        with opened(path):
+            pass  # it may be read
     kept = [f"{p.name}{'/' * p.is_dir()}" for p in there if p.name not in {*files, CARD}]
-    return Plan(repository, card, files, kept)
+    return files, kept
 
 
 def check_name(repository: str) -> None:
@@ -82,13 +98,6 @@ def check_name(repository: str) -> None:
         raise UsageError(f"the Hub has no such names: {reason}") from error
     if repository.count("/") != 1:
         raise UsageError(f"where to publish is USER/NAME, not {repository!r}")
-
-
-def _code(folder: Path) -> set[str]:
-    """The Python files that transformers needs for an architecture that it does not know."""
-    classes = read_json(folder / "config.json").get("auto_map")
-    names = classes.values() if isinstance(classes, dict) else ()
-    return {f"{name.partition('.')[0]}.py" for name in names if isinstance(name, str)}
 
 
 def upload(plan: Plan, private: bool) -> str:
@@ -113,6 +122,12 @@ def upload(plan: Plan, private: bool) -> str:
     user = "you"
     try:
         user = str(api.whoami()["name"])
+        # All that can be wrong here is found before there is a repository.
+        _check_card(plan.card)
+        sent: list[CommitOperationAdd | CommitOperationDelete] = [
+            CommitOperationAdd(CARD, plan.card.encode()),
+            *(CommitOperationAdd(name, path) for name, path in plan.files.items()),
+        ]
         api.create_repo(plan.repository, private=private, exist_ok=True)
         there = api.model_info(plan.repository)
         if private and not there.private:
@@ -120,19 +135,25 @@ def upload(plan: Plan, private: bool) -> str:
                 f"{plan.repository} is there already, and public: make it private in its settings "
                 "on the Hub, or choose another name"
             )
-        sent: list[CommitOperationAdd | CommitOperationDelete] = [
-            CommitOperationAdd(CARD, plan.card.encode()),
-            *(CommitOperationAdd(name, path) for name, path in plan.files.items()),
-        ]
-        for file in there.siblings or []:
-            if FILES.fullmatch(file.rfilename) and file.rfilename not in plan.files:
-                sent.append(CommitOperationDelete(file.rfilename))
+        for name in [file.rfilename for file in there.siblings or []]:
+            if name not in plan.files and (name in FILES or EARLIER.fullmatch(name)):
+                sent.append(CommitOperationDelete(name))
         api.create_commit(plan.repository, sent, commit_message="Published with Anexa")
     except AnexaError:
         raise
     except Exception as error:  # of its transports, of which there are several
         raise AnexaError(_sentence(error, plan.repository, user)) from error
     return f"{api.endpoint}/{plan.repository}"
+
+
+def _check_card(card: str) -> None:
+    """Have the Hub look at the header of a card."""
+    try:
+        ModelCard(card).validate()
+    except HfHubHTTPError:  # some are a ValueError too
+        raise
+    except ValueError as error:
+        raise AnexaError(f"the Hub does not take the model card: {one_line(str(error))}") from error
 
 
 def _sentence(error: Exception, repository: str, user: str) -> str:
@@ -142,8 +163,6 @@ def _sentence(error: Exception, repository: str, user: str) -> str:
         return "the Hub does not know you: log in with `hf auth login`, or set HF_TOKEN"
     if isinstance(error, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set: unset it to publish"
-    if isinstance(error, ValueError) and "metadata in README.md" in reason:
-        return f"the Hub does not take the model card: {reason}"
     if isinstance(error, (LookupError, TypeError, ValueError)) and not isinstance(error, OSError):
         kind = type(error).__name__
         return f"the Hub's answer is not understood ({kind}: {reason}): is HF_ENDPOINT the Hub?"

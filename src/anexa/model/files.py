@@ -76,6 +76,25 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
+def check_stays(path: Path) -> None:
+    """Find out whether a file of a folder is in it, before what it says is given to others.
+
+    A link leads anywhere, and who made it need not be who gives the folder away. Those in the cache
+    of the Hugging Face Hub lead to what was downloaded with them.
+
+    Raises:
+        AnexaError: it is a link that leads out of the folder.
+    """
+    folder, place = (Path(os.path.realpath(one)) for one in (path.parent, path))
+    snapshots, repository = folder.parent, folder.parent.parent
+    cached = snapshots.name == "snapshots" and repository.name.startswith("models--")
+    if place.is_relative_to(folder) or (cached and place.parent == repository / "blobs"):
+        return
+    raise AnexaError(
+        f"{path} is a link to {place}, out of its folder: put a copy there if others may have it"
+    )
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """A file, open for reading.

@@ -31,7 +31,7 @@ def read_weights(folder: Path, config: ModelConfig) -> tuple[Weights, Path]:
             twice.
     """
     its = architecture(config)
-    path, files = _files(folder)
+    path, files = weight_files(folder)
     weights: Weights = {}
     for file in files:
         for name, weight in read_tensors(file, lambda name: _is_buffer(name, its))[0].items():
@@ -50,8 +50,12 @@ def read_weights(folder: Path, config: ModelConfig) -> tuple[Weights, Path]:
     return weights, path
 
 
-def _files(folder: Path) -> tuple[Path, list[Path]]:
-    """The file that says where the weights are, and those that have them."""
+def weight_files(folder: Path) -> tuple[Path, list[Path]]:
+    """The file that says where the weights are, and those that have them; it may be the only one.
+
+    Raises:
+        AnexaError: one is missing, damaged, or leads out of the folder.
+    """
     if (folder / WEIGHTS).exists() or not (folder / INDEX).exists():
         others = [*folder.glob("pytorch_model*.bin")]
         if others and not (folder / WEIGHTS).exists():

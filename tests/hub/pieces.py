@@ -1,0 +1,19 @@
+"""Weights in several files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from anexa.model.tensors import read_tensors, write_tensors
+from anexa.model.weight_files import INDEX
+
+
+def divide(folder: Path, *pieces: str) -> None:
+    """Put the weights into files of these names."""
+    weights, _ = read_tensors(folder / "model.safetensors")
+    places = {name: pieces[number % len(pieces)] for number, name in enumerate(weights)}
+    for piece in pieces:
+        here = {name: weight for name, weight in weights.items() if places[name] == piece}
+        write_tensors(folder / piece, here, {"format": "pt"})
+    (folder / INDEX).write_text(json.dumps({"weight_map": places}), encoding="utf-8")
