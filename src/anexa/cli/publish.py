@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from anexa.generation import LanguageModel
 
-SAMPLE_TOKENS = 200
+SAMPLE_TOKENS = 200  # the thought about 347*86 takes 145
 
 
 def publish(
@@ -55,7 +55,8 @@ def publish(
     card = published_card(
         read_card(folder),
         repository,
-        model.engine.config.model_type,
+        model.engine.config,
+        model.tokenizer,
         chats=model.chat_template is not None,
         sample=_sample(model),
         licence=license_,
@@ -85,7 +86,8 @@ def _sample(model: LanguageModel) -> str | None:
         return model.generate(max_tokens=SAMPLE_TOKENS, seed=42)
     question = "347*86" if model.chat_template == CHAT_TEMPLATE else "Hello"
     try:
-        answer = model.chat([{"role": "user", "content": question}], seed=42)
+        most = min(SAMPLE_TOKENS, model.max_new_tokens)
+        answer = model.chat([{"role": "user", "content": question}], max_tokens=most, seed=42)
     except AnexaError:  # characters that it has never seen, or a template for something else
         return None
     return "\n".join(filter(None, (question, answer.reasoning, answer.content)))
