@@ -16,7 +16,11 @@ from anexa.generation import LanguageModel
 from anexa.generation.evaluation import answers, evaluate
 from anexa.generation.language_model import BUNDLED
 from anexa.model.chat import ask
+from anexa.model.folder import load_config
 from anexa.model.weights import count
+from anexa.training import Settings
+from anexa.training.card import model_card
+from anexa.training.checkpoint import Evaluation, History
 from anexa.training.reinforcement import is_true
 from tests.cli.process import anexa as run
 
@@ -66,6 +70,18 @@ def table() -> dict[str, tuple[float, float]]:
 
 def test_the_card_has_every_task() -> None:
     assert table().keys() >= {str(task) for task in TASKS if is_held_out(task)}
+
+
+def test_the_cards_header_is_that_of_a_trained_model() -> None:
+    """Made of what the card itself says: the corpus, and the lowest of the losses."""
+    card = (BUNDLED / "README.md").read_text(encoding="utf-8")
+    losses = [float(loss) for loss in re.findall(r"^\| [\d,]+ \| .* ([\d.]+) \|$", card, re.M)]
+    evaluations = [Evaluation(step, 0.0, None, loss) for step, loss in enumerate(losses)]
+    trained = Settings.of(corpus="arithmetic", preset="anexa-think", engine="numpy", steps=1)
+    history = History(evaluations=evaluations)
+    made = model_card(load_config(BUNDLED), trained, "arithmetic", "", history)
+    assert card.partition("\n---\n")[0] == made.partition("\n---\n")[0]
+    assert "model-index" in made
 
 
 def test_a_few_of_each_kind_are_right() -> None:
