@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from anexa.errors import UsageError
-from anexa.model.opening import model_name
 
 HERE = ("127.0.0.1", "localhost", "::1")
 EVERYWHERE = ("0.0.0.0", "::")
@@ -99,6 +98,8 @@ def _origin(text: str) -> str:
 
 def names(folders: list[Path]) -> dict[str, Path | None]:
     """The names under which folders are served: their own, which must differ."""
+    from anexa.model.opening import model_name
+
     served: dict[str, Path | None] = {}
     for folder in folders:
         name = model_name(folder)
