@@ -4,8 +4,7 @@
 
 Random weights, the texts in the middle of a context of 512 tokens. "alone" is `next_logits`, by
 which `anexa generate` and `anexa chat` write; "rows" is `next_logits_of_rows`, by which the server
-does. The two take turns, and the medians of their rounds are printed: `anexa.engines.SMALL`, up to
-which NumPy is taken, comes from here.
+does. The two take turns, and the medians of their rounds are printed.
 """
 
 from __future__ import annotations
@@ -24,7 +23,8 @@ from anexa.engines import RowsEngine, open_engine
 from anexa.model.config import ModelConfig
 from anexa.model.weights import count, initial_weights
 
-SIZES = [(128, 4, 4), (192, 6, 6), (256, 8, 5), (256, 8, 6), (384, 6, 6)]  # n_embd, n_head, n_layer
+# n_embd, n_head, n_layer
+SIZES = [(128, 4, 4), (192, 6, 6), (256, 8, 6), (384, 6, 6), (512, 8, 8)]
 PROMPT = [1] * 256
 SECONDS = 0.3  # of one round
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from array import array
-from dataclasses import replace
 from importlib.util import find_spec
 from itertools import accumulate, pairwise
 
@@ -216,11 +215,9 @@ def test_two_caches_know_nothing_of_each_other(name: str, dtype: str) -> None:
 
 
 def test_auto_is_the_fastest_that_is_installed() -> None:
-    """To write with a small model that is NumPy, for anything else PyTorch."""
-    engine = open_engine("auto", CONFIG, random_weights(CONFIG, seed=1))
-    assert engine.name == best_engine(CONFIG) == "numpy"
-    large = replace(CONFIG, vocab_size=2_000_000)
-    assert best_engine() == best_engine(large) == ("torch" if find_spec("torch") else "numpy")
+    """To write that is NumPy, to train PyTorch."""
+    assert open_engine("auto", CONFIG, random_weights(CONFIG, seed=1)).name == "numpy"
+    assert best_engine() == ("torch" if find_spec("torch") else "numpy")
 
 
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)

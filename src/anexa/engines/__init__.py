@@ -18,7 +18,7 @@ from anexa.engines.protocol import (
 )
 from anexa.errors import UsageError
 from anexa.model.config import ModelConfig
-from anexa.model.weights import Weights, count
+from anexa.model.weights import Weights
 
 __all__ = [
     "ENGINES",
@@ -40,16 +40,9 @@ __all__ = [
 ENGINES = ("scalar", "lists", "numpy", "torch")
 
 
-# Numbers that a model learns, up to which NumPy writes faster than PyTorch on a CPU: it has less to
-# do around each product. See docs/serve.md.
-SMALL = 4_000_000
-
-
-def best_engine(writes: ModelConfig | None = None) -> str:
-    """The fastest engine that is installed: to have this model write, or else to train."""
-    if not find_spec("torch") or (writes and count(writes) <= SMALL):
-        return "numpy"
-    return "torch"
+def best_engine() -> str:
+    """The fastest engine that is installed, to train."""
+    return "torch" if find_spec("torch") else "numpy"
 
 
 def open_engine(
@@ -63,7 +56,8 @@ def open_engine(
     """An engine that holds these weights.
 
     Args:
-        name: one of `ENGINES`, or "auto" for the one that writes fastest of those installed.
+        name: one of `ENGINES`, or "auto" for the one that writes fastest on a CPU, which is
+            NumPy: it has less to do around each product. See docs/serve.md.
         config: the architecture and its sizes.
         weights: in those shapes; they are copied.
         machine: what it computes on, as `choose_machine` gives it; by default the CPU, in float32
@@ -75,7 +69,7 @@ def open_engine(
         AnexaError: the engine's library is not installed.
     """
     optimizer = optimizer or Optimizer()
-    name = best_engine(config) if name == "auto" else name
+    name = "numpy" if name == "auto" else name
     if name not in ENGINES:
         raise UsageError(f"there is no engine {name!r}: choose one of {', '.join(ENGINES)}")
     if machine is None:
