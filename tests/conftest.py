@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+
+# Before NumPy is there: a thread for each process that tests run in is enough for small products.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from importlib.util import find_spec
 from pathlib import Path
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anexa.errors import AnexaError, UsageError
+from anexa.hub.llama_cpp import ARCHITECTURES, refusal
 from anexa.hub.vocabulary import vocabulary
 from anexa.model.config import ModelConfig
 from anexa.model.files import written_aside
@@ -22,7 +23,7 @@ from anexa.model.folder import Model
 from anexa.model.tensors import as_float32
 from anexa.model.weights import Weights
 
-ARCHITECTURES = {"gpt2": gguf.MODEL_ARCH.GPT2, "llama": gguf.MODEL_ARCH.LLAMA}
+KINDS = dict(zip(ARCHITECTURES, (gguf.MODEL_ARCH.GPT2, gguf.MODEL_ARCH.LLAMA)))
 
 # Of the matrices; gains, biases and learned positions are float32 in all of them. Q8_0 is 32
 # numbers of 8 bits with a scale (Dettmers et al., 2022, have the idea).
@@ -49,14 +50,12 @@ def write_gguf(path: Path, model: Model, name: str, precision: str = "f32") -> N
         UsageError: there is no such precision.
     """
     config = model.config
-    if config.model_type not in ARCHITECTURES:
-        raise AnexaError(
-            f"llama.cpp does not compute {config.model_type} models: only "
-            f"{' and '.join(ARCHITECTURES)} can become GGUF"
-        )
+    refused = refusal(config, model.tokenizer)
+    if refused:
+        raise AnexaError(refused)
     if precision not in PRECISIONS:
         raise UsageError(f"there is no precision {precision!r}: choose {', '.join(PRECISIONS)}")
-    kind = ARCHITECTURES[config.model_type]
+    kind = KINDS[config.model_type]
     writer = gguf.GGUFWriter(None, gguf.MODEL_ARCH_NAMES[kind])
     writer.add_name(name)
     _add_sizes(writer, config)
@@ -117,7 +116,7 @@ def _ends(writer: gguf.GGUFWriter) -> tuple[Callable[[int], None], ...]:
 
 def _tensors(config: ModelConfig, weights: Weights) -> Iterator[tuple[str, Array]]:
     """llama.cpp's names and layouts of the weights, every matrix (out, in)."""
-    names = gguf.get_tensor_name_map(ARCHITECTURES[config.model_type], config.n_layer)
+    names = gguf.get_tensor_name_map(KINDS[config.model_type], config.n_layer)
     heads = {"q_proj": config.n_head, "k_proj": config.n_kv_head}
     for theirs, weight in weights.items():
         values = np.asarray(weight.data, np.float32).reshape(weight.shape)

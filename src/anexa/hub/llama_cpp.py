@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from anexa.errors import AnexaError
-from anexa.hub.gguf import ARCHITECTURES
 from anexa.hub.vocabulary import vocabulary
 from anexa.model.config import ModelConfig
 from anexa.model.tokenizer import Tokenizer
+
+ARCHITECTURES = ("gpt2", "llama")
 
 
 def refusal(config: ModelConfig, tokenizer: Tokenizer) -> str | None:
