@@ -11,6 +11,10 @@ from anexa.generation.sampling import Sampler
 from anexa.model.tokenizer import Tokenizer
 
 
+class TooLongError(AnexaError):
+    """A text is longer than what the model sees at once."""
+
+
 class Prompt:
     """What is to be continued.
 
@@ -24,7 +28,8 @@ class Prompt:
         ids: its tokens, at least one.
 
     Raises:
-        AnexaError: it has characters that the model does not know, or is too long for it.
+        AnexaError: it has characters that the model does not know.
+        TooLongError: it is too long for it.
     """
 
     def __init__(self, tokenizer: Tokenizer, block_size: int, prompt: str | Sequence[int]) -> None:
@@ -39,7 +44,7 @@ class Prompt:
                 )
             self.text = tokenizer.decode(self.ids)
         if len(self.ids) > block_size:
-            raise AnexaError(
+            raise TooLongError(
                 f"the prompt is {len(self.ids)} tokens long, but the model sees {block_size} at "
                 "once: shorten it"
             )
@@ -49,10 +54,10 @@ def check_length(characters: int, tokenizer: Tokenizer, block_size: int) -> None
     """Refuse what cannot fit before any work is done on it.
 
     Raises:
-        AnexaError: so many characters are more tokens than the model sees, whatever they are.
+        TooLongError: so many characters are more tokens than the model sees, whatever they are.
     """
     if characters > block_size * tokenizer.longest:
-        raise AnexaError(
+        raise TooLongError(
             f"these are {characters:,} characters, and the model sees {block_size:,} tokens at "
             "once: shorten them"
         )

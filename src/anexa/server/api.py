@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from anexa.errors import AnexaError
 from anexa.generation import LanguageModel, Prompt, Sampler, Sampling, Writing
+from anexa.generation.text import TooLongError
 from anexa.server import responses, schemas
 from anexa.server.jobs import Job, News, TokenLogprob
 from anexa.server.limits import MOST_TEXTS
@@ -157,7 +158,8 @@ def _about(field: str) -> Iterator[None]:
     try:
         yield
     except AnexaError as error:
-        raise RequestError(str(error), field) from error
+        code = "context_length_exceeded" if isinstance(error, TooLongError) else None
+        raise RequestError(str(error), field, code=code) from error
 
 
 def _all(request: Request) -> dict[str, Served]:
