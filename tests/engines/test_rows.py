@@ -116,7 +116,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "usual": {"block_size": 192, "n_embd": 128, "n_head": 4, "n_layer": 2},
     "odd": {"block_size": 150, "n_embd": 60, "n_head": 3, "n_layer": 1},
     "odder": {"block_size": 65, "n_embd": 42, "n_head": 3, "n_layer": 1},
-    "wide": {"block_size": 70, "n_embd": 256, "n_head": 2, "n_layer": 1},
+    "wide": {"block_size": 30, "n_embd": 256, "n_head": 2, "n_layer": 1},
 }
 
 

@@ -76,16 +76,11 @@ class Tape(Generic[Tensor]):
                 grads[id(tensor)] = its_grad if before is None else self._add(before, its_grad)
         return grads
 
-    def _record(
-        self, operation: Operation[Tensor], inputs: tuple[Tensor, ...], *outputs: Tensor
-    ) -> None:
-        if self._recording:
-            self.records.append(Record(operation, inputs, outputs))
-
     def _run(self, name: str, *inputs: Tensor, settings: tuple[Any, ...] = ()) -> Tensor:
         operation: Operation[Tensor] = getattr(self._operations, name)(*settings)
         output: Tensor = operation.forward(*inputs)
-        self._record(operation, inputs, output)
+        if self._recording:
+            self.records.append(Record(operation, inputs, (output,)))
         return output
 
     # The operations, as `anexa.model.operations.Operations` describes them.
@@ -109,7 +104,8 @@ class Tape(Generic[Tensor]):
     def split(self, x_TC: Tensor, parts: int) -> tuple[Tensor, ...]:
         operation = self._operations.Split(parts)
         outputs: tuple[Tensor, ...] = operation.forward(x_TC)
-        self._record(operation, (x_TC,), *outputs)
+        if self._recording:
+            self.records.append(Record(operation, (x_TC,), outputs))
         return outputs
 
     def layer_norm(self, x_TC: Tensor, gain_C: Tensor, bias_C: Tensor, eps: float) -> Tensor:
