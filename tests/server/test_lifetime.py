@@ -342,7 +342,8 @@ def test_grace_has_an_end(grace: str, tmp_path: Path) -> None:
         assert server.process.wait(timeout=30) == 0
         assert time.monotonic() - begun < 10
         thread.join()
-        assert outcomes in (["no answer"], ["500"])
+        assert outcomes == ["503 the server is ending: try again later"]
+        assert quiet(server)
 
 
 @pytest.mark.slow
@@ -358,14 +359,37 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
         server.process.wait(timeout=30)
         assert time.monotonic() - begun < 10
         thread.join()
+        assert quiet(server)
+
+
+@pytest.mark.slow
+def test_a_stream_that_the_end_cuts_says_so(tmp_path: Path) -> None:
+    with serving("--grace", "1", "--engine", "scalar", cwd=tmp_path) as server:
+        heard: list[str] = []
+        thread = threading.Thread(target=lambda: heard.append(streamed(server, LONG)))
+        thread.start()
+        until(lambda: server.figure("num_requests_running") == 1)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=30) == 0
+        thread.join()
+        error = json.loads(heard[0].strip().splitlines()[-1].removeprefix("data: "))["error"]
+        assert (error["message"], error["code"]) == (
+            "the server is ending: try again later",
+            "ending",
+        )
+        assert quiet(server)
 
 
 def outcome(server: Running) -> str:
     """What came of a question that takes a minute."""
-    try:
-        return str(server.chat(messages=LONG, temperature=0).status_code)
-    except httpx.HTTPError:
-        return "no answer"
+    response = server.chat(messages=LONG, temperature=0)
+    return f"{response.status_code} {response.json()['error']['message']}"
+
+
+def quiet(server: Running) -> bool:
+    """Whether a server that has ended complained of nothing."""
+    assert server.process.stderr
+    return server.process.stderr.read() == ""
 
 
 def test_it_needs_its_libraries(tmp_path: Path) -> None:

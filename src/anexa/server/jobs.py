@@ -33,6 +33,12 @@ class BusyError(ServiceError):
     status, code = 503, "overloaded"
 
 
+class EndingError(ServiceError):
+    """The server ends before a text does."""
+
+    status, code = 503, "ending"
+
+
 class LateError(ServiceError):
     """A text took too long."""
 

@@ -10,7 +10,7 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
@@ -19,9 +19,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from anexa.errors import AnexaError
 from anexa.server.app import Plan, create_app
 from anexa.server.protection import MOST_HEADERS, refuse
+from anexa.server.worker import Worker
 
 MOST_CONNECTIONS = 1000
 PATIENCE = 10.0  # seconds for the headers of a request, and between requests
+LAST_WORDS = 1.0  # seconds to tell clients that the server ends
 STALL = 60.0  # seconds in which a client has to take something of what is written for it
 
 
@@ -53,9 +55,10 @@ def run(
             place = f"http://{name}:{listening.getsockname()[1]}{everywhere}"
             tell(f"serving {', '.join(plan.folders)} at {place}")
 
+    app = create_app(plan, ready)
     server = Server(
         uvicorn.Config(
-            create_app(plan, ready),
+            app,
             http=Connection,
             ws="none",
             loop="asyncio",
@@ -63,9 +66,12 @@ def run(
             access_log=False,
             server_header=False,
             timeout_keep_alive=round(PATIENCE),
-            timeout_graceful_shutdown=math.ceil(grace),
+            timeout_graceful_shutdown=math.ceil(grace + LAST_WORDS),
             h11_max_incomplete_event_size=MOST_HEADERS,
-        )
+        ),
+        lambda: [served.worker for served in app.state.served.values()],
+        grace,
+        tell,
     )
     try:
         asyncio.run(server.serve(sockets=[listening]))
@@ -158,7 +164,24 @@ async def overloaded(_scope: Scope, _receive: Receive, send: Send) -> None:
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's, which does not die of the signal that has ended it."""
+    """Uvicorn's, which lets texts end, and does not die of the signal that has ended it.
+
+    Args:
+        config: see there.
+        workers: gives those that write.
+        grace: seconds for what runs to end.
+        tell: is told that it is waited for.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        workers: Callable[[], Sequence[Worker]],
+        grace: float,
+        tell: Callable[[str], None],
+    ) -> None:
+        super().__init__(config)
+        self._workers, self._grace, self._tell = workers, grace, tell
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -175,5 +198,21 @@ class Server(uvicorn.Server):
             loop.remove_signal_handler(number)
 
     def _stop(self) -> None:
-        self.force_exit = self.should_exit
+        loop = asyncio.get_running_loop()
+        if self.should_exit:
+            self._end()
+            loop.call_later(LAST_WORDS, self._force)
+            return
         self.should_exit = True
+        loop.call_later(self._grace, self._end)
+        if self._grace and not all(worker.idle for worker in self._workers()):
+            self._tell(
+                f"ending: what is being written has {self._grace:g} seconds; Ctrl-C ends it at once"
+            )
+
+    def _end(self) -> None:
+        for worker in self._workers():
+            worker.end()
+
+    def _force(self) -> None:
+        self.force_exit = True

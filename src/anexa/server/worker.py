@@ -13,7 +13,7 @@ from typing import Any
 
 from anexa.engines import Engine
 from anexa.generation.batcher import Batcher, Drawn, Stream
-from anexa.server.jobs import BusyError, Job, LateError, News, ServiceError
+from anexa.server.jobs import BusyError, EndingError, Job, LateError, News, ServiceError
 from anexa.server.limits import Limits
 from anexa.server.metrics import Metrics
 
@@ -90,6 +90,12 @@ class Worker:
             self._figures.end("abort")
             self._open.pop(job).cancel()
             self._orders.put((job, False))
+
+    def end(self) -> None:
+        """Tell all who wait that nothing more is written for them."""
+        for job in [*self._open]:
+            self.cancel(job)
+            job.hear(News(done=True, error=EndingError("the server is ending: try again later")))
 
     async def stop(self) -> None:
         """End the thread; one that is in the middle of a long step is left to itself."""
