@@ -83,6 +83,9 @@ def test_it_states_the_losses(card: str, run: Run) -> None:
 
 
 def test_its_command_repeats_the_run(card: str, run: Run, tmp_path: Path) -> None:
+    """Where the corpus lies; the card, which may be published, does not say where that was."""
+    assert str(run.folder.parent) not in card
+    write_names(tmp_path, "my names.txt")
     [command] = re.findall(r"^```\n(.*)\n```$", card, re.MULTILINE)
     program, *arguments = shlex.split(command)
     assert program == "anexa"

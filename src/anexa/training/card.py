@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
+from pathlib import Path
 
 from anexa import __version__
 from anexa.model.config import ModelConfig
@@ -43,7 +45,7 @@ tags: [anexa, {config.model_type}]
 Trained from nothing on `{corpus}` with Anexa {__version__}:
 
 ```
-{settings.command()}
+{_without_folders(settings).command()}
 ```
 
 | | |
@@ -93,6 +95,12 @@ model-index:
       name: validation perplexity a token
       value: {math.exp(min(history.best.validation_loss, 700)):.4f}
 """
+
+
+def _without_folders(settings: Settings) -> Settings:
+    """The card may be published, and where files lie is nobody else's business."""
+    corpus, tokenizer = (Path(spec).name for spec in (settings.corpus, settings.tokenizer))
+    return replace(settings, corpus=corpus, tokenizer=tokenizer)
 
 
 def _tokenizer(spec: str) -> str:
