@@ -26,6 +26,7 @@ from anexa.model.json_file import read_model_json, write_model_json
 from anexa.model.opening import model_name, open_config, open_model, open_with_card
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weight, initial_weights
+from tests.hub.models import OTHERS
 from tests.model.helpers import byte_tokenizer, small_model
 from tests.model.test_files import names, posix
 
@@ -75,6 +76,15 @@ def test_a_folder_can_be_made_of_it_again(tmp_path: Path) -> None:
         for name in ("one", "two")
     )
     assert one == two
+
+
+def test_what_begins_and_ends_texts_comes_back(tmp_path: Path) -> None:
+    """Of a tokenizer of others, whose own file does not say it."""
+    model = small_model(tokenizer=OTHERS)
+    write_model_json(tmp_path / "m.json", model)
+    again = read_model_json(tmp_path / "m.json")[0].tokenizer
+    assert (again.bos, again.ends) == (OTHERS.bos, OTHERS.ends)
+    assert again.encode_prompt("a") == OTHERS.encode_prompt("a")
 
 
 EDGES = [

@@ -288,3 +288,11 @@ def test_a_tokenizer_without_a_boundary() -> None:
 def test_tokens_are_bytes_that_make_up_the_text(tokenizer: Tokenizer, text: str) -> None:
     known = "".join(letter for letter in text if not tokenizer.unknown(letter))
     assert b"".join(map(tokenizer.bytes_of, tokenizer.encode(known))) == known.encode()
+
+
+def test_unknown_ids_around_texts_are_refused() -> None:
+    parts = json.loads(DOCUMENTS.to_json())
+    [symbol] = parts["post_processor"]["special_tokens"].values()
+    symbol["ids"] = [2**31]
+    with pytest.raises(AnexaError, match="it puts unknown ids around texts"):
+        Tokenizer.from_json(json.dumps(parts))

@@ -20,6 +20,7 @@ from anexa.model.files import read_json, written_aside
 from anexa.model.folder import Model, config_of, generation_of, in_order, json_files
 from anexa.model.tensors import as_float32
 from anexa.model.tokenizer import Tokenizer
+from anexa.model.tokenizer_files import by_ids
 from anexa.model.weights import Weight, Weights
 
 # The one float32 (all were tried) whose fewest digits, 7.038531e-26, are those of another one when
@@ -90,6 +91,9 @@ def read_model_json(path: Path) -> tuple[Model, str]:
         tokenizer = Tokenizer.from_json(json.dumps(whole["tokenizer"]))
     except AnexaError as error:
         raise AnexaError(f"{path}: {error}") from error
+    said = {path: whole["generation_config"]}
+    bos, ends = (by_ids(said, key, tokenizer) for key in ("bos_token_id", "eos_token_id"))
+    tokenizer = tokenizer.with_symbols(bos[0] if bos else None, ends)
     if tokenizer.vocab_size > config.vocab_size:
         raise AnexaError(
             f"{path} has {tokenizer.vocab_size} symbols, but the model knows {config.vocab_size}: "

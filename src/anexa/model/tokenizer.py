@@ -71,7 +71,10 @@ class Tokenizer:
                 if number is not None and number not in added:
                     symbol = AddedToken(self.symbol(number), special=True, normalized=False)
                     backend.add_special_tokens([symbol])
-            self.begins_documents = len(backend.encode("").ids) > 0
+            framing: list[int] = backend.encode("").ids
+            if any(number >= self.vocab_size for number in framing):
+                raise AnexaError("tokenizer.json is damaged: it puts unknown ids around texts")
+            self.begins_documents = len(framing) > 0
             unknown: str | None = getattr(backend.model, "unk_token", None)
             self._unknown: int | None = backend.token_to_id(unknown) if unknown else None
 

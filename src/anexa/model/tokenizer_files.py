@@ -39,8 +39,8 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     symbols = _read_json(folder / BY_SYMBOLS)
     ids = {folder / name: _read_json(folder / name) for name in BY_IDS}
     bos = [*_by_symbol(folder, symbols, "bos_token", tokenizer)]
-    bos = bos or _by_ids(ids, "bos_token_id", tokenizer)
-    ends = _by_ids(ids, "eos_token_id", tokenizer)
+    bos = bos or by_ids(ids, "bos_token_id", tokenizer)
+    ends = by_ids(ids, "eos_token_id", tokenizer)
     ends = ends or [*_by_symbol(folder, symbols, "eos_token", tokenizer)]
     return tokenizer.with_symbols(bos[0] if bos else None, ends)
 
@@ -66,10 +66,13 @@ def _read_json(path: Path) -> dict[str, Any]:
     return read_json(path) if path.exists() else {}
 
 
-def _by_ids(files: dict[Path, dict[str, Any]], key: str, tokenizer: Tokenizer) -> list[int]:
+def by_ids(files: dict[Path, dict[str, Any]], key: str, tokenizer: Tokenizer) -> list[int]:
     """The ids of the first file that has any that are in the vocabulary.
 
     A configuration that nobody has filled in has GPT-2's 50256 or Llama's 1 and 2.
+
+    Raises:
+        AnexaError: they are no numbers.
     """
     for path, json in files.items():
         value = json.get(key)
