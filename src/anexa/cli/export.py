@@ -56,11 +56,11 @@ def export(
         raise UsageError(f"--precision is of GGUF files: leave it out with --to {to}")
     if force and to == "folder":
         raise UsageError("--force replaces files, never a folder: choose another --out")
-    if to == "gguf":
-        _check_gguf()
     name = "anexa" if folder is None else model_name(folder)
     out = out or Path(f"{name}{SUFFIXES[to]}")
     _check_place(out, to, force)
+    if to == "gguf":
+        _check_gguf()
     if folder is not None and not is_json(folder):
         for text in (CARD, CHAT_TEMPLATE):  # of these the whole ends in the file
             check_stays(folder / text)

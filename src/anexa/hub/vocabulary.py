@@ -10,10 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import IntEnum
 from itertools import chain
 from typing import Any
-
-from gguf import TokenType
 
 from anexa.errors import AnexaError
 from anexa.model.tokenizer import BYTES_OF_LETTERS, Tokenizer
@@ -30,6 +29,15 @@ SPLITTINGS = {"gpt-2": [_BYTE_LEVEL], "smollm": [_DIGITS, _BYTE_LEVEL]}
 
 
 MOST_ENDS = 3  # of a document, of a turn, of a message
+
+
+class TokenType(IntEnum):
+    """What llama.cpp takes a token for, by its numbers."""
+
+    NORMAL = 1
+    CONTROL = 3
+    USER_DEFINED = 4
+    UNUSED = 5
 
 
 @dataclass(frozen=True)
