@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from tests.server.answers import conforms
 httpx: Any = pytest.importorskip("httpx2", reason="the client of the openai package is missing")
 
 MESSAGES = [{"role": "user", "content": "347*86"}]
+LONG = [{"role": "user", "content": "9876*5432"}]  # a thought of 400 characters
 THOUGHT = """\
 347*6:7*6+0=42,4*6+4=28,3*6+2=20:2082
 347*80:7*8+0=56,4*8+5=37,3*8+3=27:27760
@@ -66,3 +69,29 @@ def serving(*arguments: str | Path, cwd: Path) -> Iterator[Running]:
         finally:
             process.terminate()
             process.wait(timeout=30)
+
+
+def streamed(server: Running, messages: object = MESSAGES, **fields: object) -> str:
+    """The whole of a stream, as it comes."""
+    body = {"messages": messages, "stream": True, "temperature": 0, **fields}
+    with httpx.stream(
+        "POST", f"{server.address}/v1/chat/completions", json=body, timeout=60
+    ) as response:
+        assert response.status_code == 200
+        return "".join(response.iter_text())
+
+
+def said(stream: str) -> tuple[str, str]:
+    """The thought and the answer of a stream."""
+    events = [json.loads(e.removeprefix("data: ")) for e in stream.split("\n\n")[:-2]]
+    deltas = [choice["delta"] for event in events for choice in event["choices"]]
+    assert stream.endswith("data: [DONE]\n\n")
+    return tuple("".join(d.get(key) or "" for d in deltas) for key in ("reasoning", "content"))  # type: ignore[return-value]
+
+
+def until(holds: Any, seconds: float = 20) -> None:
+    """Wait for something to become so."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""How a server begins, is full, fails and ends."""
+"""How a server begins, is full, and fails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,28 +21,13 @@ from anexa.generation.batcher import Batcher
 from anexa.server.app import Plan, create_app
 from anexa.server.limits import Limits
 from tests.cli.process import anexa, one_sentence, run
-from tests.server.process import MESSAGES, THOUGHT, Running, httpx, serving
-
-LONG = [{"role": "user", "content": "9876*5432"}]  # a thought of 400 characters
-
-
-def streamed(server: Running, messages: object = MESSAGES, **fields: object) -> str:
-    """The whole of a stream, as it comes."""
-    body = {"messages": messages, "stream": True, "temperature": 0, **fields}
-    with httpx.stream(
-        "POST", f"{server.address}/v1/chat/completions", json=body, timeout=60
-    ) as response:
-        assert response.status_code == 200
-        return "".join(response.iter_text())
-
-
-def said(stream: str) -> tuple[str, str]:
-    """The thought and the answer of a stream."""
-    events = [json.loads(e.removeprefix("data: ")) for e in stream.split("\n\n")[:-2]]
-    deltas = [choice["delta"] for event in events for choice in event["choices"]]
-    assert stream.endswith("data: [DONE]\n\n")
-    return tuple("".join(d.get(key) or "" for d in deltas) for key in ("reasoning", "content"))  # type: ignore[return-value]
-
+from tests.server.process import (
+    Running,
+    httpx,
+    serving,
+    streamed,
+    until,
+)
 
 # The beginning
 
@@ -178,13 +162,6 @@ def test_who_comes_too_late_is_told_when_to_come_again(tmp_path: Path) -> None:
         assert server.chat(max_tokens=1).status_code == 200
 
 
-def until(holds: Any, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 @pytest.mark.slow
 def test_a_text_has_its_time(tmp_path: Path) -> None:
     with serving("--time-limit", "1", "--engine", "scalar", cwd=tmp_path) as server:
@@ -304,92 +281,6 @@ def test_a_thread_that_cannot_go_on_is_known_to_all(monkeypatch: pytest.MonkeyPa
         assert (health.status_code, health.json()) == (503, {"status": "failed"})
 
     in_process(asked)
-
-
-# The end
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_what_runs_is_finished_before_the_end(number: signal.Signals, tmp_path: Path) -> None:
-    with serving(cwd=tmp_path) as server:
-        streams: list[str] = []
-        threads = [
-            threading.Thread(target=lambda: streams.append(streamed(server))) for _ in range(8)
-        ]
-        for thread in threads:
-            thread.start()
-        until(lambda: server.figure("num_requests_running") >= 4)
-        server.process.send_signal(number)
-        for thread in threads:
-            thread.join()
-        assert server.process.wait(timeout=30) == 0
-        assert [said(stream) for stream in streams] == [(THOUGHT, "29842")] * 8
-        with pytest.raises(httpx.ConnectError):
-            server.get("/health")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("grace", ["1", "0"])
-def test_grace_has_an_end(grace: str, tmp_path: Path) -> None:
-    with serving("--grace", grace, "--engine", "scalar", cwd=tmp_path) as server:
-        outcomes: list[str] = []
-        thread = threading.Thread(target=lambda: outcomes.append(outcome(server)))
-        thread.start()
-        until(lambda: server.figure("num_requests_running") == 1)
-        begun = time.monotonic()
-        server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(timeout=30) == 0
-        assert time.monotonic() - begun < 10
-        thread.join()
-        assert outcomes == ["503 the server is ending: try again later"]
-        assert quiet(server)
-
-
-@pytest.mark.slow
-def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
-    with serving("--grace", "60", "--engine", "scalar", cwd=tmp_path) as server:
-        thread = threading.Thread(target=outcome, args=[server])
-        thread.start()
-        until(lambda: server.figure("num_requests_running") == 1)
-        begun = time.monotonic()
-        for _ in range(2):
-            server.process.send_signal(signal.SIGTERM)
-            time.sleep(0.5)
-        server.process.wait(timeout=30)
-        assert time.monotonic() - begun < 10
-        thread.join()
-        assert quiet(server)
-
-
-@pytest.mark.slow
-def test_a_stream_that_the_end_cuts_says_so(tmp_path: Path) -> None:
-    with serving("--grace", "1", "--engine", "scalar", cwd=tmp_path) as server:
-        heard: list[str] = []
-        thread = threading.Thread(target=lambda: heard.append(streamed(server, LONG)))
-        thread.start()
-        until(lambda: server.figure("num_requests_running") == 1)
-        server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(timeout=30) == 0
-        thread.join()
-        error = json.loads(heard[0].strip().splitlines()[-1].removeprefix("data: "))["error"]
-        assert (error["message"], error["code"]) == (
-            "the server is ending: try again later",
-            "ending",
-        )
-        assert quiet(server)
-
-
-def outcome(server: Running) -> str:
-    """What came of a question that takes a minute."""
-    response = server.chat(messages=LONG, temperature=0)
-    return f"{response.status_code} {response.json()['error']['message']}"
-
-
-def quiet(server: Running) -> bool:
-    """Whether a server that has ended complained of nothing."""
-    assert server.process.stderr
-    return server.process.stderr.read() == ""
 
 
 def test_it_needs_its_libraries(tmp_path: Path) -> None:

@@ -19,8 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from anexa.server.worker import PAUSE
-from tests.server.process import MESSAGES, Running, httpx, serving
-from tests.server.test_lifetime import LONG, said, streamed, until
+from tests.server.process import LONG, MESSAGES, Running, httpx, said, serving, streamed, until
 
 pytestmark = pytest.mark.slow
 

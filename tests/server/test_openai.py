@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from tests.server.answers import conforms
-from tests.server.process import MESSAGES, THOUGHT, Running, httpx, serving
-from tests.server.test_lifetime import until
+from tests.server.process import MESSAGES, THOUGHT, Running, httpx, serving, until
 
 openai = pytest.importorskip("openai", reason="OpenAI's client is not installed")
 

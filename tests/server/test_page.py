@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from tests.server.browser import answered, ask, opened
-from tests.server.process import THOUGHT, Running, serving
-from tests.server.test_lifetime import until
+from tests.server.process import THOUGHT, Running, serving, until
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,105 @@
+"""How a server ends, and what becomes of the texts that it writes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.server.process import (
+    LONG,
+    THOUGHT,
+    Running,
+    httpx,
+    said,
+    serving,
+    streamed,
+    until,
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_runs_is_finished_before_the_end(number: signal.Signals, tmp_path: Path) -> None:
+    with serving(cwd=tmp_path) as server:
+        streams: list[str] = []
+        threads = [
+            threading.Thread(target=lambda: streams.append(streamed(server))) for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        until(lambda: server.figure("num_requests_running") >= 4)
+        server.process.send_signal(number)
+        for thread in threads:
+            thread.join()
+        assert server.process.wait(timeout=30) == 0
+        assert [said(stream) for stream in streams] == [(THOUGHT, "29842")] * 8
+        with pytest.raises(httpx.ConnectError):
+            server.get("/health")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("grace", ["1", "0"])
+def test_grace_has_an_end(grace: str, tmp_path: Path) -> None:
+    with serving("--grace", grace, "--engine", "scalar", cwd=tmp_path) as server:
+        outcomes: list[str] = []
+        thread = threading.Thread(target=lambda: outcomes.append(outcome(server)))
+        thread.start()
+        until(lambda: server.figure("num_requests_running") == 1)
+        begun = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=30) == 0
+        assert time.monotonic() - begun < 10
+        thread.join()
+        assert outcomes == ["503 the server is ending: try again later"]
+        assert quiet(server)
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    with serving("--grace", "60", "--engine", "scalar", cwd=tmp_path) as server:
+        thread = threading.Thread(target=outcome, args=[server])
+        thread.start()
+        until(lambda: server.figure("num_requests_running") == 1)
+        begun = time.monotonic()
+        for _ in range(2):
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+        server.process.wait(timeout=30)
+        assert time.monotonic() - begun < 10
+        thread.join()
+        assert quiet(server)
+
+
+@pytest.mark.slow
+def test_a_stream_that_the_end_cuts_says_so(tmp_path: Path) -> None:
+    with serving("--grace", "1", "--engine", "scalar", cwd=tmp_path) as server:
+        heard: list[str] = []
+        thread = threading.Thread(target=lambda: heard.append(streamed(server, LONG)))
+        thread.start()
+        until(lambda: server.figure("num_requests_running") == 1)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=30) == 0
+        thread.join()
+        error = json.loads(heard[0].strip().splitlines()[-1].removeprefix("data: "))["error"]
+        assert (error["message"], error["code"]) == (
+            "the server is ending: try again later",
+            "ending",
+        )
+        assert quiet(server)
+
+
+def outcome(server: Running) -> str:
+    """What came of a question that takes a minute."""
+    response = server.chat(messages=LONG, temperature=0)
+    return f"{response.status_code} {response.json()['error']['message']}"
+
+
+def quiet(server: Running) -> bool:
+    """Whether a server that has ended complained of nothing."""
+    assert server.process.stderr
+    return server.process.stderr.read() == ""
