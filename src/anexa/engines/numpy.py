@@ -10,15 +10,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from anexa.engines.caches import (
-    PIECE,
-    LayerCache,
-    LayerStep,
-    add_row,
-    drop_row,
-    room_for,
-    whole_pieces,
-)
+from anexa.engines import caches
+from anexa.engines.caches import PIECE, LayerCache, LayerStep
 from anexa.engines.operations import numpy as operations
 from anexa.engines.operations.numpy import Array, Linear, Starts, Tokens
 from anexa.engines.optimizers import Optimizer
@@ -91,17 +84,17 @@ class NumpyEngine:
         return cast("Sequence[float]", logits_TV[-1])
 
     def new_rows(self, most: int) -> Rows:
-        return Rows(self._room(most, whole_pieces(self.config.block_size)))
+        return Rows(self._room(most, caches.whole_pieces(self.config.block_size)))
 
     def add_row(self, rows: Rows, cache: Cache) -> None:
-        add_row(rows, cache)
+        caches.add_row(rows, cache)
 
     def drop_row(self, rows: Rows, row: int) -> None:
-        drop_row(rows, row)
+        caches.drop_row(rows, row)
 
     def next_logits_of_rows(self, tokens: Sequence[int], rows: Rows) -> Logits:
         starts = np.array(rows.lengths)
-        later = np.arange(room_for(rows)) > starts[:, None]
+        later = np.arange(caches.room_for(rows)) > starts[:, None]
         hidden_B11S = np.where(later, -np.inf, 0).astype(self.dtype)[:, None, None]
         past = [
             LayerStep(layer, np.arange(len(tokens)), starts, hidden_B11S) for layer in rows.layers

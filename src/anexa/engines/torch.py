@@ -12,16 +12,8 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from anexa.engines import distributed
-from anexa.engines.caches import (
-    PIECE,
-    LayerCache,
-    LayerStep,
-    add_row,
-    drop_row,
-    room_for,
-    whole_pieces,
-)
+from anexa.engines import caches, distributed
+from anexa.engines.caches import PIECE, LayerCache, LayerStep
 from anexa.engines.machine import Machine, rows_at_once, trim_heap, use_threads
 from anexa.engines.operations.torch import Starts, TorchOperations
 from anexa.engines.optimizers import Optimizer
@@ -150,15 +142,15 @@ class TorchEngine:
             return cast("Sequence[float]", logits_BTV[0, -1].cpu().numpy())
 
     def new_rows(self, most: int) -> Rows:
-        return Rows(self._room(self._whole_rows(most), whole_pieces(self.config.block_size)))
+        return Rows(self._room(self._whole_rows(most), caches.whole_pieces(self.config.block_size)))
 
     def add_row(self, rows: Rows, cache: Cache) -> None:
         with _inference():
-            add_row(rows, cache)
+            caches.add_row(rows, cache)
 
     def drop_row(self, rows: Rows, row: int) -> None:
         with _inference():
-            drop_row(rows, row)
+            caches.drop_row(rows, row)
 
     def next_logits_of_rows(self, tokens: Sequence[int], rows: Rows) -> Logits:
         device, count = self._machine.device, len(tokens)
@@ -166,7 +158,7 @@ class TorchEngine:
         lengths = (*rows.lengths, *[0] * more)
         with _inference():
             starts = torch.tensor(lengths, device=device)
-            later = torch.arange(room_for(rows), device=device) > starts[:, None]
+            later = torch.arange(caches.room_for(rows), device=device) > starts[:, None]
             hidden_B11S = torch.zeros(later.shape, dtype=self._dtype, device=device)
             hidden_B11S = hidden_B11S.masked_fill_(later, -math.inf)[:, None, None]
             texts = torch.arange(count + more, device=device)
