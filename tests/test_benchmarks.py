@@ -50,8 +50,7 @@ def test_train_speed_prints_ratios_to_stock(corpus: Path) -> None:
 
 @pytest.mark.slow
 def test_serve_load_prints_all_ratios() -> None:
-    for module in ("transformers", "fastapi", "uvicorn", "prometheus_client"):
-        pytest.importorskip(module, reason=f"{module} is not installed")
+    pytest.importorskip("transformers", reason="transformers is not installed")
     result = benchmark("serve_load.py", "--streams", "3", "--rounds", "1")
     assert result.returncode == 0, result.stderr
     speeds = dict(re.findall(r"^(\S.*?) +([\d,]+) tokens/s$", result.stdout, re.MULTILINE))

@@ -54,7 +54,7 @@ def shortened(arguments: list[str]) -> list[str]:
 
 @pytest.mark.slow
 def test_every_command_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("torch", "matplotlib", "transformers", "openai", "fastapi"):
+    for module in ("torch", "matplotlib", "transformers", "openai"):
         pytest.importorskip(module, reason=f"{module} is not installed")
     from tests.server.process import serving
 

@@ -134,7 +134,17 @@ def test_training_on_the_lower_rungs_needs_only_the_standard_library() -> None:
     assert loaded - set(sys.stdlib_module_names) <= {"anexa", "microgpt"}
 
 
-HEAVY = {"torch", "numpy", "fastapi", "uvicorn", "starlette", "transformers", "matplotlib"}
+HEAVY = {
+    "torch",
+    "numpy",
+    "fastapi",
+    "uvicorn",
+    "starlette",
+    "pydantic",
+    "prometheus_client",
+    "transformers",
+    "matplotlib",
+}
 
 
 @pytest.mark.parametrize("module", ["anexa", "anexa.cli.main"])

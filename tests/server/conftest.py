@@ -1,14 +1,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-# Without the server's libraries, and a client's, there is nothing to test here.
-if not all(map(find_spec, ("fastapi", "uvicorn", "prometheus_client", "httpx2"))):
-    collect_ignore_glob = ["test_*.py"]
 
 if TYPE_CHECKING:
     from tests.server.process import Running

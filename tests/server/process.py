@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
+import httpx2 as httpx
 
 from tests.cli.process import start
 from tests.server.answers import conforms
-
-httpx: Any = pytest.importorskip("httpx2", reason="the client of the openai package is missing")
 
 MESSAGES = [{"role": "user", "content": "347*86"}]
 LONG = [{"role": "user", "content": "9876*5432"}]  # a thought of 400 characters

@@ -8,9 +8,10 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx2 as httpx
 import pytest
 
-from tests.server.process import MESSAGES, Running, httpx
+from tests.server.process import MESSAGES, Running
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 JSON_TYPE = {"Content-Type": "application/json"}

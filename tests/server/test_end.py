@@ -8,13 +8,13 @@ import threading
 import time
 from pathlib import Path
 
+import httpx2 as httpx
 import pytest
 
 from tests.server.process import (
     LONG,
     THOUGHT,
     Running,
-    httpx,
     said,
     serving,
     streamed,

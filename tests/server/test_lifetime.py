@@ -14,16 +14,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2 as httpx
 import pytest
 
 from anexa.generation import Writing
 from anexa.generation.batcher import Batcher
 from anexa.server.app import Plan, create_app
 from anexa.server.limits import Limits
-from tests.cli.process import anexa, one_sentence, run
+from tests.cli.process import anexa, one_sentence
 from tests.server.process import (
     Running,
-    httpx,
     serving,
     streamed,
     until,
@@ -281,13 +281,3 @@ def test_a_thread_that_cannot_go_on_is_known_to_all(monkeypatch: pytest.MonkeyPa
         assert (health.status_code, health.json()) == (503, {"status": "failed"})
 
     in_process(asked)
-
-
-def test_it_needs_its_libraries(tmp_path: Path) -> None:
-    """And says so, where they are not there."""
-    program = (
-        "import sys; sys.modules['uvicorn'] = None; sys.argv = ['anexa', 'serve'];"
-        "from anexa.cli.main import main; main()"
-    )
-    result = run([sys.executable, "-c", program], cwd=tmp_path)
-    assert "pip install 'anexa[serve]'" in one_sentence(result)

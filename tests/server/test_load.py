@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx2 as httpx
 import pytest
 
 from anexa.server.worker import PAUSE
-from tests.server.process import LONG, MESSAGES, Running, httpx, said, serving, streamed, until
+from tests.server.process import LONG, MESSAGES, Running, said, serving, streamed, until
 
 pytestmark = pytest.mark.slow
 

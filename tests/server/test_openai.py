@@ -7,10 +7,11 @@ import math
 from pathlib import Path
 from typing import Any
 
+import httpx2 as httpx
 import pytest
 
 from tests.server.answers import conforms
-from tests.server.process import MESSAGES, THOUGHT, Running, httpx, serving, until
+from tests.server.process import MESSAGES, THOUGHT, Running, serving, until
 
 openai = pytest.importorskip("openai", reason="OpenAI's client is not installed")
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import httpx2 as httpx
 import pytest
 
 from anexa.server.app import Plan, create_app
 from tests.cli.process import anexa, one_sentence
-from tests.server.process import MESSAGES, Running, httpx, serving
+from tests.server.process import MESSAGES, Running, serving
 
 KEY = "a long and secret key"
 

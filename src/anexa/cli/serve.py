@@ -54,14 +54,9 @@ def serve(
             f"whoever reaches {host} could use the server: give it a key with --api-key, or in "
             "ANEXA_API_KEY"
         )
-    try:
-        from anexa.server.run import run
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"the server needs {error.name}, which is not installed: pip install 'anexa[serve]'"
-        ) from error
     from anexa.server.app import Plan
     from anexa.server.limits import Limits
+    from anexa.server.run import run
 
     run(
         Plan(
