@@ -1,10 +1,11 @@
-"""Small random folders as transformers writes them."""
+"""Small random folders as transformers writes them, and as it opens them."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 from tokenizers import Tokenizer as Backend
 from tokenizers.trainers import BpeTrainer
 
+from anexa.model.folder import Model, create_folder, load_model
 from anexa.model.tokenizer import BOUNDARY
-from tests.model.helpers import byte_tokenizer
+from tests.engines.helpers import random_weights
+from tests.model.helpers import byte_tokenizer, small_model
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read as transformers loads
 transformers: Any = pytest.importorskip("transformers", reason="transformers is not installed")
@@ -172,3 +175,19 @@ Arrays = dict[str, Any]
 def rewrite(folder: Path, edit: Callable[[Arrays], Arrays]) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(safetensors.numpy.save(edit(safetensors.numpy.load(path.read_bytes()))))
+
+
+def automodel(folder: Path, **settings: Any) -> Any:
+    """The model in a folder as transformers opens it, with the code in the folder."""
+    return transformers.AutoModelForCausalLM.from_pretrained(
+        folder, trust_remote_code=True, **settings
+    )
+
+
+def random_folder(folder: Path, changes: dict[str, Any]) -> Model:
+    """A model whose weights are all different."""
+    model = small_model()
+    model = replace(model, config=replace(model.config, **changes))
+    model = Model(model.config, random_weights(model.config, seed=3), model.tokenizer)
+    create_folder(folder, model, "")
+    return load_model(folder)

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import anexa
 from anexa.engines import Batch, open_engine
 from anexa.model.config import ModelConfig
-from anexa.model.folder import Model, create_folder, load_model
+from anexa.model.folder import create_folder, load_model
 from anexa.model.tokenizer import Tokenizer
-from tests.engines.helpers import needs_torch, random_weights
+from tests.engines.helpers import needs_torch
+from tests.model.foreign import automodel, random_folder
 from tests.model.helpers import CORPUS, byte_tokenizer, small_model
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read as transformers loads
 transformers: Any = pytest.importorskip("transformers", reason="transformers is not installed")
+
+pytestmark = pytest.mark.usefixtures("modules_apart")
 
 SAMPLES = [
     "\n",
@@ -117,32 +116,6 @@ NAMES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _modules_apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """transformers copies the code of a folder before it runs it: not into the user's cache."""
-    with pytest.MonkeyPatch.context() as patch:
-        place = str(tmp_path_factory.mktemp("modules"))
-        for module in ("utils", "dynamic_module_utils"):
-            patch.setattr(f"transformers.{module}.HF_MODULES_CACHE", place)
-        patch.syspath_prepend(place)
-        yield
-
-
-def automodel(folder: Path, **settings: Any) -> Any:
-    return transformers.AutoModelForCausalLM.from_pretrained(
-        folder, trust_remote_code=True, **settings
-    )
-
-
-def random_folder(folder: Path, changes: dict[str, Any]) -> Model:
-    """A model whose weights are all different."""
-    model = small_model()
-    model = replace(model, config=replace(model.config, **changes))
-    model = Model(model.config, random_weights(model.config, seed=3), model.tokenizer)
-    create_folder(folder, model, "")
-    return load_model(folder)
-
-
 @needs_torch
 @pytest.mark.parametrize("changes", THEIRS)
 def test_automodel_computes_the_same(tmp_path: Path, changes: dict[str, Any]) -> None:
@@ -163,6 +136,26 @@ def test_automodel_computes_the_same(tmp_path: Path, changes: dict[str, Any]) ->
         loss = engine.loss(Batch.from_rows([TOKENS]))
         assert loss == pytest.approx(output.loss.item(), abs=1e-5)
     assert output.logits.std() > 0.1, "not all the same anyway"
+
+
+@needs_torch
+@pytest.mark.parametrize("changes", THEIRS)
+def test_automodel_takes_what_autotokenizer_gives(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """All of it, which are no token types: GPT-2 would add their embeddings."""
+    import torch
+
+    model = random_folder(tmp_path / "model", changes)
+    theirs = automodel(tmp_path / "model").eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(
+        tmp_path / "model", trust_remote_code=False
+    )
+    prompt = tokenizer("caf", return_tensors="pt")
+    with torch.no_grad():
+        logits = theirs(**prompt).logits[0]
+    engine = open_engine("numpy", model.config, model.weights)
+    expected = torch.tensor(engine.logits(model.tokenizer.encode_prompt("caf")))
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5)
+    assert theirs.generate(**prompt, max_new_tokens=1).shape[1] == 1 + prompt.input_ids.shape[1]
 
 
 @needs_torch
@@ -244,67 +237,3 @@ def test_a_llama_that_transformers_wrote_can_be_opened(tmp_path: Path) -> None:
     for name in ("torch", "numpy", "lists", "scalar"):
         logits = torch.tensor(open_engine(name, model.config, model.weights).logits(TOKENS))
         torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5, check_dtype=False)
-
-
-# ------------------------------------------------------------------ microgpt
-
-
-@pytest.fixture
-def microgpt(tmp_path: Path) -> Path:
-    """Its folder."""
-    pytest.importorskip("torch")
-    random_folder(tmp_path / "model", {"model_type": "microgpt"})
-    return tmp_path / "model"
-
-
-def test_code_in_a_folder_is_run_by_nobody_who_was_not_asked(microgpt: Path) -> None:
-    module = microgpt / "modeling_microgpt.py"
-    module.write_text("raise SystemExit('it was run')", encoding="utf-8")
-    with pytest.raises(ValueError, match="trust_remote_code=True"):
-        transformers.AutoModelForCausalLM.from_pretrained(microgpt, trust_remote_code=False)
-    anexa.load(microgpt).generate(max_tokens=1)
-    module.unlink()
-    anexa.load(microgpt).generate(max_tokens=1)
-
-
-def test_filling_on_the_left_changes_nothing(microgpt: Path) -> None:
-    """As in a batch of texts of several lengths."""
-    import torch
-
-    theirs = automodel(microgpt).eval()
-    rows = [[3, 1, 4, 1, 5], [9, 2, 6], [5]]
-    longest = max(map(len, rows))
-    filled = torch.tensor([[0] * (longest - len(row)) + row for row in rows])
-    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
-    settings: Any = {"max_new_tokens": 6, "do_sample": False, "pad_token_id": 0, "eos_token_id": -1}
-    together = theirs.generate(filled, attention_mask=mask, **settings)
-    for row, text in zip(rows, together):
-        alone = theirs.generate(torch.tensor([row]), use_cache=False, **settings)[0]
-        assert text[longest - len(row) :].tolist() == alone.tolist()
-
-
-def test_a_microgpt_that_transformers_wrote_can_be_opened(microgpt: Path, tmp_path: Path) -> None:
-    """Trained a little, to see that gradients reach all of it."""
-    import torch
-
-    theirs = automodel(microgpt)
-    tokens = torch.tensor([TOKENS])
-    theirs(tokens, labels=tokens).loss.backward()
-    with torch.no_grad():
-        for parameter in theirs.parameters():
-            assert parameter.grad.abs().sum() > 0
-            parameter -= 0.1 * parameter.grad
-        expected = theirs.eval()(tokens).logits[0]
-    theirs.save_pretrained(tmp_path / "again")
-    assert (tmp_path / "again" / "modeling_microgpt.py").exists()
-    shutil.copy(microgpt / "tokenizer.json", tmp_path / "again")
-    model = load_model(tmp_path / "again")
-    logits = torch.tensor(open_engine("numpy", model.config, model.weights).logits(TOKENS))
-    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5)
-
-
-def test_the_text_generation_pipeline(microgpt: Path) -> None:
-    pipeline = transformers.pipeline("text-generation", str(microgpt), trust_remote_code=True)
-    [written] = pipeline("caf", max_new_tokens=5, do_sample=False, return_full_text=False)
-    ours = anexa.load(microgpt, engine="numpy").generate("caf", max_tokens=5, temperature=0)
-    assert written["generated_text"] == ours

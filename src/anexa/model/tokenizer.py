@@ -186,6 +186,8 @@ class Tokenizer:
             **{key: symbol for key, symbol in symbols.items() if symbol},
             "model_max_length": block_size,
             "clean_up_tokenization_spaces": False,
+            # transformers 4 would add token types, and GPT-2 add their embedding to the tokens'.
+            "model_input_names": ["input_ids", "attention_mask"],
         }
 
     def id_of(self, symbol: str) -> int | None:

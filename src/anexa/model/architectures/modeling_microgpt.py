@@ -18,6 +18,10 @@ from torch.nn import functional
 from transformers import GenerationMixin, PretrainedConfig, PreTrainedModel
 from transformers.cache_utils import Cache, DynamicCache
 from transformers.modeling_outputs import CausalLMOutputWithPast
+from transformers.utils import can_return_tuple
+
+# The name of the cache in what a model returns: transformers 5 renames `past_key_values`.
+CACHE = "cache" if "cache" in CausalLMOutputWithPast.__dataclass_fields__ else "past_key_values"
 
 
 class MicroGPTConfig(PretrainedConfig):
@@ -29,7 +33,12 @@ class MicroGPTConfig(PretrainedConfig):
         n_embd: width, C.
         n_head: attention heads, H.
         n_layer: blocks.
-        rms_norm_epsilon: what the normalisations add to a mean square.
+        rms_norm_epsilon: added to the mean square in every RMSNorm, before the root.
+
+    Other arguments are those of every transformers configuration, such as `bos_token_id`.
+
+    Raises:
+        ValueError: if `tie_word_embeddings` is true.
     """
 
     model_type = "microgpt"
@@ -51,6 +60,8 @@ class MicroGPTConfig(PretrainedConfig):
         tie_word_embeddings: bool = False,
         **others: Any,
     ) -> None:
+        if tie_word_embeddings:
+            raise ValueError("microgpt's output head is untied: leave tie_word_embeddings false")
         self.vocab_size = vocab_size
         self.n_positions = n_positions
         self.n_embd = n_embd
@@ -74,22 +85,28 @@ class MicroGPTBlock(nn.Module):
         self.mlp_fc1 = nn.Linear(width, 4 * width, bias=False)
         self.mlp_fc2 = nn.Linear(4 * width, width, bias=False)
 
-    def forward(self, x_BTC: Tensor, seen_BHTS: Tensor, past: Cache | None) -> Tensor:
-        """The stream after this block.
+    def forward(
+        self, x_BTC: Tensor, mask_BHTS: Tensor, cache: Cache | None, places_T: Tensor
+    ) -> Tensor:
+        """Compute the residual stream after this block, shape (B, T, C).
 
         Args:
-            x_BTC: before it.
-            seen_BHTS: which keys a query sees; H is 1.
-            past: earlier keys and values; takes the new ones in.
+            x_BTC: residual stream before this block.
+            mask_BHTS: attention mask (H is 1): true where a query sees a key, or added to scores.
+            cache: earlier keys and values, to which the new ones are added; None: no earlier ones.
+            places_T: positions of the new keys and values in the cache.
         """
         h_BTC = rms_norm(x_BTC, self.eps)
         q_BHTD, k_BHSD, v_BHSD = (
             project(h_BTC).unflatten(-1, (self.n_head, -1)).transpose(1, 2)
             for project in (self.attn_wq, self.attn_wk, self.attn_wv)
         )
-        if past is not None:
-            k_BHSD, v_BHSD = past.update(k_BHSD, v_BHSD, self.layer)
-        h_BHTD = functional.scaled_dot_product_attention(q_BHTD, k_BHSD, v_BHSD, seen_BHTS)
+        if cache is not None:
+            k_BHSD, v_BHSD = cache.update(k_BHSD, v_BHSD, self.layer, {"cache_position": places_T})
+            if mask_BHTS.dtype == torch.bool:  # a static cache has keys that are not filled yet
+                unfilled = k_BHSD.shape[-2] - mask_BHTS.shape[-1]
+                mask_BHTS = functional.pad(mask_BHTS, (0, unfilled), value=False)
+        h_BHTD = functional.scaled_dot_product_attention(q_BHTD, k_BHSD, v_BHSD, mask_BHTS)
         x_BTC = x_BTC + self.attn_wo(h_BHTD.transpose(1, 2).flatten(-2))
         h_BTC = rms_norm(x_BTC, self.eps)
         result: Tensor = x_BTC + self.mlp_fc2(functional.relu(self.mlp_fc1(h_BTC)))
@@ -124,6 +141,7 @@ class MicroGPTForCausalLM(PreTrainedModel, GenerationMixin):
         if isinstance(module, (nn.Linear, nn.Embedding)):
             nn.init.normal_(module.weight, std=0.08)
 
+    @can_return_tuple
     def forward(
         self,
         input_ids: Tensor,
@@ -132,46 +150,95 @@ class MicroGPTForCausalLM(PreTrainedModel, GenerationMixin):
         past_key_values: Cache | None = None,
         labels: Tensor | None = None,
         use_cache: bool | None = None,
-        logits_to_keep: int = 0,
-        **_: Any,
+        logits_to_keep: int | Tensor = 0,
+        cache: Cache | None = None,
+        num_items_in_batch: int | Tensor | None = None,
+        **others: Any,
     ) -> CausalLMOutputWithPast:
-        """Logits (B, T, V), and the mean loss in nats where there are labels.
+        """Compute logits (B, T, V), and the loss in nats if there are labels.
 
         Args:
-            input_ids: (B, T).
-            attention_mask: (B, S), 0 for filling; None: there is none.
-            position_ids: (B, T); None: from the mask, or in a row after what has been read.
-            past_key_values: earlier keys and values; takes the new ones in.
-            labels: (B, T), the input itself, -100 where there is nothing to predict.
-            use_cache: whether to keep keys and values where none are given.
-            logits_to_keep: of so many of the last tokens; 0: of all.
-            _: what other models know.
+            input_ids: tokens, shape (B, T).
+            attention_mask: (B, S), 0 for padding; or (B, 1, T, S), true where a query sees a key,
+                or added to attention scores; None: no padding.
+            position_ids: positions, shape (B, T); None: counted from the first token that is not
+                padding.
+            past_key_values: `cache`, as transformers called it before version 5.
+            labels: targets, shape (B, T): `input_ids` itself, and -100 where there is no target.
+            use_cache: whether to make a cache if none is given.
+            logits_to_keep: number of last tokens to compute logits for, or their indices; 0: all.
+            cache: earlier keys and values, to which the new ones are added.
+            num_items_in_batch: number of targets that the sum of losses is divided by; None: those
+                of this batch, which makes the loss a mean.
+            others: `return_dict`; what transformers passes only to say that it is off, or to say
+                again what the cache knows (`cache_position`).
+
+        Raises:
+            TypeError: if another argument is not None, or asks for attentions or hidden states.
+            ValueError: if `cache_position` is not the end of the cache, or two caches are given.
         """
-        if use_cache and past_key_values is None:
-            past_key_values = DynamicCache()
-        start = past_key_values.get_seq_length() if past_key_values is not None else 0
+        if cache is not None and past_key_values is not None and cache is not past_key_values:
+            raise ValueError("cache and past_key_values are two names of one argument: pass one")
+        cache = past_key_values if cache is None else cache
+        if use_cache and cache is None:
+            cache = DynamicCache()
+        start = cache.get_seq_length() if cache is not None else 0
         n = input_ids.shape[1]
         places_T = torch.arange(start, start + n, device=input_ids.device)
-        places_S = torch.arange(start + n, device=input_ids.device)
-        seen_BHTS = (places_S <= places_T[:, None])[None, None]
-        if attention_mask is not None:
-            unfilled = attention_mask.bool()
-            itself = places_S == places_T[:, None]  # so that filling too has something to look at
-            seen_BHTS = (seen_BHTS & unfilled[:, None, None, : start + n]) | itself
-        if position_ids is None and attention_mask is not None:
-            position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0)[:, start : start + n]
-        position_ids = places_T[None] if position_ids is None else position_ids
+        self._refuse(others, places_T)
+        mask_BHTS, position_BT = self._causal_mask(attention_mask, places_T)
+        position_BT = position_BT if position_ids is None else position_ids
         eps = self.config.rms_norm_epsilon
-        x_BTC = rms_norm(self.wte(input_ids) + self.wpe(position_ids), eps)
+        x_BTC = rms_norm(self.wte(input_ids) + self.wpe(position_BT), eps)
         for block in self.layers:
-            x_BTC = block(x_BTC, seen_BHTS, past_key_values)
-        logits_BTV = self.lm_head(x_BTC[:, -logits_to_keep:])
+            x_BTC = block(x_BTC, mask_BHTS, cache, places_T)
+        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits_BTV = self.lm_head(x_BTC[:, kept])
         loss = None
         if labels is not None:
-            loss = functional.cross_entropy(
-                logits_BTV[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten()
+            losses = functional.cross_entropy(
+                logits_BTV[:, :-1].flatten(0, 1).float(),
+                labels[:, 1:].flatten(),
+                reduction="mean" if num_items_in_batch is None else "sum",
             )
-        return CausalLMOutputWithPast(loss=loss, logits=logits_BTV, past_key_values=past_key_values)
+            loss = losses if num_items_in_batch is None else losses / num_items_in_batch
+        return CausalLMOutputWithPast(loss=loss, logits=logits_BTV, **{CACHE: cache})
+
+    def _causal_mask(
+        self, attention_mask: Tensor | None, places_T: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Build the attention mask (B, 1, T, S), or take it as given, and positions (B, T).
+
+        Args:
+            attention_mask: see `forward`.
+            places_T: positions in the cache, padding included.
+        """
+        if attention_mask is not None and attention_mask.ndim == 4:
+            return attention_mask, places_T[None]
+        n = int(places_T[-1]) + 1
+        places_S = torch.arange(n, device=places_T.device)
+        mask_BHTS = (places_S <= places_T[:, None])[None, None]
+        if attention_mask is None:
+            return mask_BHTS, places_T[None]
+        filled_BHTS = attention_mask.bool()[:, None, None, :n]
+        itself = places_S == places_T[:, None]  # so that padding too has something to look at
+        position_BS = (attention_mask.cumsum(-1) - 1).clamp(min=0)
+        return (mask_BHTS & filled_BHTS) | itself, position_BS[:, places_T]
+
+    def _refuse(self, others: dict[str, Any], places_T: Tensor) -> None:
+        """Raise an error, see `forward`, for arguments that would change the result."""
+        place = others.pop("cache_position", None)
+        if place is not None and not torch.equal(place.to(places_T), places_T):
+            raise ValueError(
+                f"cache_position begins at {int(place[0])}, but the cache ends at "
+                f"{int(places_T[0])}: leave cache_position out"
+            )
+        for name in ("output_attentions", "output_hidden_states"):
+            if others.pop(name, None) or getattr(self.config, name, False):
+                raise TypeError(f"microgpt's code does not return them: leave {name} false")
+        for name, value in others.items():
+            if value is not None:
+                raise TypeError(f"microgpt has no argument {name}: leave it out, or pass None")
 
 
 def rms_norm(x_BTC: Tensor, eps: float) -> Tensor:
