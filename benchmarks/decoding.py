@@ -3,7 +3,7 @@
     python benchmarks/decoding.py [--texts 32] [--rounds 3]
 
 Random weights, the texts in the middle of a context of 512 tokens. "alone" is `next_logits`, by
-which `anexa generate` and `anexa chat` write; "rows" is `next_logits_of_rows`, by which the server
+which `anexa generate` and `anexa chat` write; "rows" is `batch_next_logits`, by which the server
 does. The two take turns, and the medians of their rounds are printed.
 """
 
@@ -19,7 +19,7 @@ from datetime import date
 
 import torch
 
-from anexa.engines import RowsEngine, open_engine
+from anexa.engines import BatchEngine, open_engine
 from anexa.model.config import ModelConfig
 from anexa.model.weights import count, initial_weights
 
@@ -39,7 +39,7 @@ def per_second(step: Callable[[], None], tokens: int) -> float:
     return tokens * steps / passed
 
 
-def speeds(engine: RowsEngine, texts: int) -> Sequence[float]:
+def speeds(engine: BatchEngine, texts: int) -> Sequence[float]:
     """Of one text alone, of one in rows, and of many."""
 
     def alone() -> None:
@@ -50,15 +50,15 @@ def speeds(engine: RowsEngine, texts: int) -> Sequence[float]:
 
     def together() -> None:
         rows.lengths = [len(PROMPT)] * len(rows.lengths)
-        engine.next_logits_of_rows([2] * len(rows.lengths), rows)
+        engine.batch_next_logits([2] * len(rows.lengths), rows)
 
-    cache, rows = engine.new_cache(), engine.new_rows(texts)
+    cache, rows = engine.new_kv_cache(), engine.new_batch_cache(texts)
     engine.next_logits(PROMPT, cache)
-    engine.add_row(rows, cache)
+    engine.add_sequence(rows, cache)
     found = [per_second(alone, 1), per_second(together, 1)]
     cache.length = len(PROMPT)
     for _ in range(texts - 1):
-        engine.add_row(rows, cache)
+        engine.add_sequence(rows, cache)
     return [*found, per_second(together, texts)]
 
 
@@ -78,7 +78,7 @@ def main() -> None:
         for _ in range(options.rounds):
             for name, done in rounds.items():
                 engine = open_engine(name, config, weights)
-                assert isinstance(engine, RowsEngine)
+                assert isinstance(engine, BatchEngine)
                 done.append(speeds(engine, options.texts))
         print(f"{count(config) / 1e6:8.1f}M ", end="")
         for done in rounds.values():

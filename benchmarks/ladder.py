@@ -28,7 +28,7 @@ from itertools import cycle
 from pathlib import Path
 
 import microgpt
-from anexa.engines import ENGINES, Batch, Optimizer, open_engine
+from anexa.engines import ENGINES, Batch, OptimizerConfig, open_engine
 from anexa.model.weights import Weight
 from anexa.training.presets import PRESETS
 from microgpt import Value
@@ -82,7 +82,7 @@ def engine_steps(name: str, docs: list[str], repeat: int) -> Iterator[float]:
         for key, matrix in model.weights.items()
     }
     config = PRESETS["microgpt"].config(len(model.chars) + 1)
-    engine = open_engine(name, config, weights, optimizer=Optimizer(0.85, 0.99))
+    engine = open_engine(name, config, weights, optimizer=OptimizerConfig(0.85, 0.99))
     index = {char: i for i, char in enumerate(model.chars)}
     for doc in cycle(docs[DOCUMENTS]):
         row = [model.bos, *map(index.__getitem__, doc), model.bos][:17]

@@ -33,10 +33,10 @@ from urllib.parse import urlsplit
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from anexa.generation import LanguageModel, Prompt, Sampler, Sampling, Writing
-from anexa.generation.batcher import Batcher
+from anexa.generation import LanguageModel, Prompt, Sampler, SamplingParams, TextStream
 from anexa.generation.language_model import BUNDLED
-from anexa.model.chat import ask
+from anexa.generation.scheduler import BatchScheduler
+from anexa.model.chat_format import ask
 from anexa.model.folder import load_model
 
 
@@ -103,15 +103,15 @@ def over_http(address: str, asked: Sequence[str], at_once: int) -> Round:
 def bare(model: LanguageModel, asked: Sequence[str], at_once: int) -> Round:
     """The decoding loop, with text made of tokens, and nothing around it."""
     assert model.chat_template
-    batcher = Batcher(model.engine, at_once)
+    batcher = BatchScheduler(model.engine, at_once)
     size = model.engine.config.block_size
     begun, tokens = time.perf_counter(), 0
     for start in range(0, len(asked), at_once):
         inside = {}
         for question in asked[start : start + at_once]:
             prompt = Prompt(model.tokenizer, size, ask(model.chat_template, question))
-            text = Writing(model.tokenizer, prompt, max_tokens=model.max_new_tokens)
-            inside[batcher.add(prompt.ids, Sampler(Sampling(0.0)))] = text
+            text = TextStream(model.tokenizer, prompt, max_tokens=model.max_new_tokens)
+            inside[batcher.add(prompt.ids, Sampler(SamplingParams(0.0)))] = text
         while inside:
             for drawn in batcher.step():
                 text = inside[drawn.stream]

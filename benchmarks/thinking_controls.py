@@ -26,18 +26,18 @@ from typing import Any
 
 import torch
 
-from anexa.data.arithmetic.examples import Example, Examples
-from anexa.data.arithmetic.kinds import different, kinds
-from anexa.data.arithmetic.parts import Part
-from anexa.data.arithmetic.problems import Problem
 from anexa.generation import LanguageModel
-from anexa.generation.evaluation import answers
-from anexa.model.chat import END_THINK, THINK, ask
+from anexa.model.chat_format import END_THINK, THINK, ask
 from anexa.model.weights import count
-from anexa.training import Run, Settings
-from anexa.training.dialogues import Arithmetic
+from anexa.thinking.corpus import Arithmetic
+from anexa.thinking.evaluation import answers
+from anexa.thinking.examples import Example, Examples
+from anexa.thinking.problems import Problem
+from anexa.thinking.splits import Split
+from anexa.thinking.tasks import different, kinds
+from anexa.training import TrainConfig, Trainer
 from anexa.training.presets import PRESETS
-from anexa.training.run import Around
+from anexa.training.trainer import RunOptions
 
 
 def at_once(example: Example) -> Example:
@@ -84,20 +84,20 @@ class Control(Arithmetic):
     def __init__(self, name: str) -> None:
         self._change = CHANGES[name]
 
-    def examples(self, most: int, seed: int, part: Part) -> Examples:
+    def examples(self, most: int, seed: int, part: Split) -> Examples:
         """See `Arithmetic`."""
         examples = Changed(most, seed, part)
         examples.change = self._change
         return examples
 
 
-def train(name: str, steps: int, folder: Path) -> Run:
+def train(name: str, steps: int, folder: Path) -> Trainer:
     """A model of one kind."""
     architecture: dict[str, Any] = {}
     if name == "gpt2":
         architecture = {"preset": "anexa", "block_size": 512, **PRESETS["anexa-think"].training}
-    settings = Settings.of(**{"corpus": "arithmetic", **architecture, "steps": steps})
-    run = Run(replace(settings, evaluations=1), folder, Control(name), None, Around())
+    settings = TrainConfig.from_options(**{"corpus": "arithmetic", **architecture, "steps": steps})
+    run = Trainer(replace(settings, evaluations=1), folder, Control(name), None, RunOptions())
     for _ in run:
         pass
     return run

@@ -38,7 +38,7 @@ from anexa.data.batches import split
 from anexa.data.tokens import tokenize
 from anexa.engines import Batch
 from anexa.errors import AnexaError
-from anexa.training import Run, Settings
+from anexa.training import TrainConfig, Trainer
 from anexa.training.corpus import tokenizer_for
 
 ROWS, CONTEXT = 12, 64  # of the stock recipe
@@ -99,7 +99,7 @@ def stock(options: argparse.Namespace, yardstick: Yardstick) -> Training:
 def ours(options: argparse.Namespace, yardstick: Yardstick) -> Training:
     """Ours. Its own last evaluation and checkpoint are part of its last step."""
     with tempfile.TemporaryDirectory() as folder:
-        run = Run.start(our_settings(options), Path(folder) / "model")
+        run = Trainer.start(our_settings(options), Path(folder) / "model")
 
         def measure() -> float:
             return yardstick.loss(run.engine.loss)
@@ -109,9 +109,9 @@ def ours(options: argparse.Namespace, yardstick: Yardstick) -> Training:
             yield measure
 
 
-def our_settings(options: argparse.Namespace) -> Settings:
+def our_settings(options: argparse.Namespace) -> TrainConfig:
     """What ours is asked to do."""
-    return Settings.of(
+    return TrainConfig.from_options(
         corpus=options.corpus,
         layout="text",
         block_size=CONTEXT,

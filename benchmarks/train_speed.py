@@ -31,10 +31,10 @@ from stock import StockTraining
 
 from anexa.data import read_corpus
 from anexa.data.tokens import tokenize
-from anexa.engines import Machine
+from anexa.engines import DeviceConfig
 from anexa.engines.peak import flops_per_second
 from anexa.model.weights import flops_per_token
-from anexa.training import Run, Settings
+from anexa.training import TrainConfig, Trainer
 from anexa.training.corpus import tokenizer_for
 
 WARM_UP = 10  # steps that are not timed: first calls allocate and choose their algorithms
@@ -47,7 +47,7 @@ SIDES = {
 }
 
 
-def stock_steps(settings: Settings) -> Iterator[object]:
+def stock_steps(settings: TrainConfig) -> Iterator[object]:
     """Steps of the stock training, endlessly."""
     documents = read_corpus(settings.corpus, settings.layout)
     tokenizer = tokenizer_for(settings.tokenizer, documents)
@@ -56,13 +56,13 @@ def stock_steps(settings: Settings) -> Iterator[object]:
     yield from StockTraining(config, torch.tensor(ids), settings.batch_size, ENDLESS)
 
 
-def our_steps(settings: Settings) -> Iterator[object]:
+def our_steps(settings: TrainConfig) -> Iterator[object]:
     """Steps of ours."""
     with tempfile.TemporaryDirectory() as folder:
-        yield from Run.start(settings, Path(folder) / "model")
+        yield from Trainer.start(settings, Path(folder) / "model")
 
 
-def take_turns(side: str, settings: Settings) -> None:
+def take_turns(side: str, settings: TrainConfig) -> None:
     """A side's process: for each number of steps that it reads, the seconds that they took."""
     steps = stock_steps(settings) if side == "stock" else our_steps(settings)
     for _ in range(WARM_UP):
@@ -118,7 +118,7 @@ def compare(size: str, options: argparse.Namespace) -> None:
         for _ in range(options.rounds):
             for name, side in sides.items():
                 speeds[name].append(tokens / side.seconds(options.steps))
-            peak = max(peak, flops_per_second("torch", Machine()) or 0.0)
+            peak = max(peak, flops_per_second("torch", DeviceConfig()) or 0.0)
     finally:
         for side in sides.values():
             side.close()
@@ -131,10 +131,10 @@ def compare(size: str, options: argparse.Namespace) -> None:
     print(f"float32 peak {peak / 1e9:.0f} GFLOP/s, {flops / 1e6:.2f} MFLOP a token")
 
 
-def our_settings(corpus: str, size: str, side: str) -> Settings:
+def our_settings(corpus: str, size: str, side: str) -> TrainConfig:
     """What a side is asked to do; for stock, the sizes."""
     rows, context = map(int, size.split("x"))
-    return Settings.of(
+    return TrainConfig.from_options(
         corpus=corpus,
         batch_size=rows,
         block_size=context,

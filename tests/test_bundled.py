@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 
 import anexa
-from anexa.data.arithmetic.checker import check
-from anexa.data.arithmetic.problems import TASKS, Task, draw, is_held_out
 from anexa.generation import LanguageModel
-from anexa.generation.evaluation import answers, evaluate
 from anexa.generation.language_model import BUNDLED
-from anexa.model.chat import ask
+from anexa.model.chat_format import ask
 from anexa.model.folder import load_config
 from anexa.model.weights import count
-from anexa.training import Settings
+from anexa.thinking.checker import check
+from anexa.thinking.evaluation import answers, evaluate
+from anexa.thinking.problems import TASKS, Task, draw, is_held_out
+from anexa.thinking.reinforcement import is_true
+from anexa.training import TrainConfig
 from anexa.training.card import model_card
-from anexa.training.checkpoint import Evaluation, History
-from anexa.training.reinforcement import is_true
+from anexa.training.checkpoint import Evaluation, TrainerState
 from tests.cli.process import anexa as run
 
 QUESTION = [{"role": "user", "content": "347*86"}]
@@ -77,8 +77,10 @@ def test_the_cards_header_is_that_of_a_trained_model() -> None:
     card = (BUNDLED / "README.md").read_text(encoding="utf-8")
     losses = [float(loss) for loss in re.findall(r"^\| [\d,]+ \| .* ([\d.]+) \|$", card, re.M)]
     evaluations = [Evaluation(step, 0.0, None, loss) for step, loss in enumerate(losses)]
-    trained = Settings.of(corpus="arithmetic", preset="anexa-think", engine="numpy", steps=1)
-    history = History(evaluations=evaluations)
+    trained = TrainConfig.from_options(
+        corpus="arithmetic", preset="anexa-think", engine="numpy", steps=1
+    )
+    history = TrainerState(evaluations=evaluations)
     made = model_card(load_config(BUNDLED), trained, "arithmetic", "", history)
     assert card.partition("\n---\n")[0] == made.partition("\n---\n")[0]
     assert "model-index" in made

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from anexa.model.folder import load_model
-from anexa.training import Run
-from anexa.training.checkpoint import STATE
+from anexa.training import Trainer
+from anexa.training.checkpoint import CHECKPOINT
 from tests.cli.process import (
     ANEXA,
     GENERATE,
@@ -59,14 +59,14 @@ def changes_config(**values: object) -> Arrange:
 
 def takes_weights_of_another(place: Path) -> None:
     (place / "other.txt").write_text("zebra\nquagga\nyak\nox\nfox\ncow\npig\n", encoding="utf-8")
-    other = finish(Run.start(settings(place / "other.txt", steps=1), place / "other")).folder
+    other = finish(Trainer.start(settings(place / "other.txt", steps=1), place / "other")).folder
     shutil.copy(other / "model.safetensors", place / "model")
 
 
 def takes_a_tokenizer_of_another(place: Path) -> None:
     words = "the quick brown fox jumps over the lazy dog"
     (place / "other.txt").write_text(words.replace(" ", "\n"), encoding="utf-8")
-    other = finish(Run.start(settings(place / "other.txt", steps=1), place / "other")).folder
+    other = finish(Trainer.start(settings(place / "other.txt", steps=1), place / "other")).folder
     shutil.copy(other / "tokenizer.json", place / "model")
 
 
@@ -78,7 +78,7 @@ def half(arrange: Arrange) -> Arrange:
     """First, half a training."""
 
     def then(place: Path) -> None:
-        run = Run.start(settings(place / "names.txt"), place / "half")
+        run = Trainer.start(settings(place / "names.txt"), place / "half")
         for step in run:
             run.stopping = step.number == 3
         arrange(place)
@@ -93,7 +93,7 @@ def takes_from_another(name: str) -> Arrange:
         text = NAMES.upper().replace(" ", "\n")
         (place / "others.txt").write_text(text, encoding="utf-8")
         wanted = settings(place / "others.txt", preset="anexa", n_layer=1, n_embd=16)
-        run = Run.start(wanted, place / "others")
+        run = Trainer.start(wanted, place / "others")
         for step in run:
             run.stopping = step.number == 3
         shutil.copy(place / "others" / name, place / "half" / name)
@@ -156,11 +156,11 @@ CHANGED = "the corpus names.txt has changed since this training began (it was sh
         ("train --resume nowhere", nothing, 1, "nowhere holds no training"),
         ("train --resume names.txt", nothing, 1, "names.txt holds no training"),
         ("train --resume empty", makes("empty"), 1, "empty holds no training"),
-        ("train --resume half", half(truncates(f"half/{STATE}")), 1, "is damaged"),
-        ("train --resume half", half(writes(f"half/{STATE}", b"\0" * 500)), 1, "is damaged"),
+        ("train --resume half", half(truncates(f"half/{CHECKPOINT}")), 1, "is damaged"),
+        ("train --resume half", half(writes(f"half/{CHECKPOINT}", b"\0" * 500)), 1, "is damaged"),
         ("train --resume half", half(takes_from_another("config.json")), 1, "not of one model"),
         ("train --resume half", half(takes_from_another("tokenizer.json")), 1, TOKENIZER),
-        ("train --resume half", half(takes_from_another(str(STATE))), 1, "not of one model"),
+        ("train --resume half", half(takes_from_another(str(CHECKPOINT))), 1, "not of one model"),
         ("train --resume half", half(writes("names.txt", "ann\nbob\n" * 9)), 1, CHANGED),
         ("train --resume half", half(removes("names.txt")), 1, "names.txt"),
         ("train --resume half --preset anexa-llama", half(nothing), 2, "--preset microgpt, not"),
@@ -188,8 +188,8 @@ CHANGED = "the corpus names.txt has changed since this training began (it was sh
         ("train --resume model --engine lists", nothing, 2, "begun with --engine numpy, not lists"),
         ("train --resume model --layout text", nothing, 2, "begun with --layout auto, not text"),
         ("train --resume model --seed 1", nothing, 2, "begun with --seed 42, not 1"),
-        ("train --resume model", truncates(f"model/{STATE}"), 1, "is damaged"),
-        # Sampling
+        ("train --resume model", truncates(f"model/{CHECKPOINT}"), 1, "is damaged"),
+        # SamplingParams
         (f"{GENERATE} --temperature -1", nothing, 2, "temperature must be 0 or more, not -1.0"),
         (f"{GENERATE} --temperature nan", nothing, 2, "temperature must be 0 or more, not nan"),
         (f"{GENERATE} --top-p 0", nothing, 2, "top-p must be above 0 and at most 1, not 0.0"),

@@ -17,8 +17,8 @@ from anexa.cli.export import export
 from anexa.generation.language_model import BUNDLED
 from anexa.model.folder import Model, load_model
 from anexa.model.json_file import read_model_json, write_model_json
-from anexa.training import Run
-from anexa.training.checkpoint import STATE
+from anexa.training import Trainer
+from anexa.training.checkpoint import CHECKPOINT
 from tests.cli.process import anexa, listing, one_sentence, posix
 from tests.cli.test_files import run_unprivileged, with_files_up_to
 from tests.training.runs import settings, stop_after, write_names
@@ -195,7 +195,7 @@ def test_a_device_is_no_file(tmp_path: Path) -> None:
 
 
 def test_an_unfinished_training_is_exported_and_said(place: Path) -> None:
-    run = Run.start(settings(place / "names.txt"), place / "half")
+    run = Trainer.start(settings(place / "names.txt"), place / "half")
     stop_after(run, 4)
     result = anexa("export", "half", "--to", "json", cwd=place)
     assert one_sentence(result) == (
@@ -209,7 +209,7 @@ def test_an_unfinished_training_is_exported_and_said(place: Path) -> None:
 @pytest.mark.slow
 def test_a_training_that_has_not_begun(tmp_path: Path) -> None:
     corpus = write_names(tmp_path)
-    Run.start(settings(corpus), tmp_path / "new")
+    Trainer.start(settings(corpus), tmp_path / "new")
     result = anexa("export", "new", "--to", "json", cwd=tmp_path)
     assert "these are weights that have learned nothing yet" in one_sentence(result)
 
@@ -239,8 +239,8 @@ def test_a_training_that_nothing_is_known_of(
     place: Path, spoil: Callable[[Path], None], reason: str
 ) -> None:
     """Its weights are good all the same."""
-    stop_after(Run.start(settings(place / "names.txt"), place / "half"), 4)
-    spoil(place / "half" / STATE)
+    stop_after(Trainer.start(settings(place / "names.txt"), place / "half"), 4)
+    spoil(place / "half" / CHECKPOINT)
     result = run_unprivileged("export", "half", "--to", "json", cwd=place)
     (place / "half" / "training").chmod(0o755)
     said = "anexa: it cannot be told whether the training in half has ended: "

@@ -18,8 +18,8 @@ from anexa.model.config import ModelConfig
 from anexa.model.folder import Model, create_folder, load_model
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import initial_weights
+from anexa.training.loss_plot import PICTURE
 from anexa.training.metrics import METRICS
-from anexa.training.picture import PICTURE
 from tests.cli.process import (
     ANEXA,
     GENERATE,
@@ -134,7 +134,7 @@ def test_what_is_ended_leaves_nothing_behind(tmp_path: Path) -> None:
     """By SIGTERM, in the middle of a file that takes a second to write."""
     config = ModelConfig("llama", 2000, 64, 256, 4, 2)
     weights = initial_weights(config, random.Random(0))
-    letters = Tokenizer.of_characters(["abc"], begins_documents=True)
+    letters = Tokenizer.of_characters(["abc"], adds_bos=True)
     create_folder(tmp_path / "large", Model(config, weights, letters), "")
     with start("export", "large", "--to", "json", "--out", "m.json", cwd=tmp_path) as process:
         deadline = time.monotonic() + 60

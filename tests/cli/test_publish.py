@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from anexa.model.folder import create_folder, load_model
-from anexa.training import Run
+from anexa.training import Trainer
 from tests.cli.process import ANEXA, environment, one_sentence, posix
 from tests.cli.test_files import unprivileged
 from tests.hub.models import MARKED
@@ -336,7 +336,7 @@ def test_a_card_that_cannot_be_read(hub: Hub, place: Path) -> None:
 @pytest.mark.slow
 def test_a_run_that_has_not_ended(hub: Hub, tmp_path: Path) -> None:
     """Of microgpt, whose code for transformers goes along; the training's state stays here."""
-    stop_after(Run.start(settings(write_names(tmp_path)), tmp_path / "half"), 4)
+    stop_after(Trainer.start(settings(write_names(tmp_path)), tmp_path / "half"), 4)
     result = publish(hub, tmp_path, "half", "ada/half")
     assert "the training in half has not ended" in one_sentence(result)
     assert result.returncode == 0

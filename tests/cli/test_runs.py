@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from anexa.training import Run
-from anexa.training.checkpoint import STATE
+from anexa.training import Trainer
+from anexa.training.checkpoint import CHECKPOINT
 from anexa.training.lock import Lock
-from anexa.training.picture import can_draw
+from anexa.training.loss_plot import can_draw
 from anexa.training.summary import summarise
 from tests.cli.process import anexa, listing
 from tests.training.metrics import history, write_metrics
@@ -26,10 +26,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models, corpus = place / "models", write_names(place)
     other = place / "other.txt"
     other.write_text(corpus.read_text("utf-8").replace("nn", "xy"), "utf-8")
-    finish(Run.start(settings(corpus), models / "a"))
-    finish(Run.start(settings(corpus, learning_rate=0.02, batch_size=2), models / "b"))
-    finish(Run.start(settings(other), models / "c"))
-    stopped = Run.start(settings(corpus, steps=100), models / "d")
+    finish(Trainer.start(settings(corpus), models / "a"))
+    finish(Trainer.start(settings(corpus, learning_rate=0.02, batch_size=2), models / "b"))
+    finish(Trainer.start(settings(other), models / "c"))
+    stopped = Trainer.start(settings(corpus, steps=100), models / "d")
     for step in stopped:
         stopped.stopping = step.number == 25
     for seed, name in enumerate("abcd"):
@@ -101,7 +101,7 @@ def test_what_is_damaged_has_its_row(place: Path) -> None:
     models = place / "models"
     (models / "a" / "config.json").write_text("{")
     (models / "b" / "config.json").unlink()
-    (models / "c" / STATE).write_bytes(b"GGUF" * 99)
+    (models / "c" / CHECKPOINT).write_bytes(b"GGUF" * 99)
     shutil.rmtree(models / "d" / "training")
     (models / "e").mkdir()
     (models / "e" / "config.json").write_text('{"model_type": "bert"}')

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from anexa.model.folder import load_model
-from anexa.training import Run
-from anexa.training.checkpoint import read_state
+from anexa.training import Trainer
+from anexa.training.checkpoint import read_checkpoint
+from anexa.training.loss_plot import PICTURE, can_draw
 from anexa.training.metrics import read_metrics
-from anexa.training.picture import PICTURE, can_draw
 from tests.cli.process import anexa, lines_until, listing, start
 from tests.training.runs import settings, weights_file, write_names
 
@@ -135,7 +135,7 @@ def test_a_run_goes_on_where_it_was_asked_to_compute(
     names: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = names.parent / "m"
-    run = Run.start(settings(names, device="cpu", steps=3), folder)
+    run = Trainer.start(settings(names, device="cpu", steps=3), folder)
     run.stopping = True
     assert list(run) == []
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -143,8 +143,8 @@ def test_a_run_goes_on_where_it_was_asked_to_compute(
     assert "several processes need the torch engine, not numpy" in result.stderr
     monkeypatch.delenv("WORLD_SIZE")
     assert anexa("train", "--resume", "m", "--no-chat", cwd=names.parent).returncode == 0
-    assert read_state(folder).history.step == 3
-    assert read_state(folder).settings.device == "cpu"
+    assert read_checkpoint(folder).history.step == 3
+    assert read_checkpoint(folder).settings.device == "cpu"
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ def texts(corpus: Documents) -> list[str]:
 
 
 def framed(texts: Sequence[Sequence[int]], boundary: int) -> tuple[Array, Array, Array]:
-    """Documents that are tokens, as `Lines` takes them: ids, borders, and all their numbers."""
+    """Tokenized documents as `DocumentDataset` takes them: ids, borders, document numbers."""
     ids, borders = [boundary], [0]
     for text in texts:
         ids += [*text, boundary]

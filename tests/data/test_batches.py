@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.data import batches
-from anexa.data.batches import Lines, Rows, Windows, split
+from anexa.data.batches import Dataset, DocumentDataset, TokenWindows, split
 from anexa.data.tokens import Tokens
 from anexa.errors import AnexaError, UsageError
 from tests.data.helpers import framed
 
-BOUNDARY = -1
+END_OF_TEXT = -1
 seeds = st.integers(0, 2**32)
 lengths = st.integers(1, 9)
 # (step, size) of batches that may be asked for, in the order of asking
@@ -35,7 +35,7 @@ def listed(rows: Sequence[Sequence[int]]) -> list[list[int]]:
     return [list(row) for row in rows]
 
 
-def epoch(lines: Lines, number: int) -> list[list[int]]:
+def epoch(lines: DocumentDataset, number: int) -> list[list[int]]:
     """All rows of an epoch, one batch of one row after another."""
     n = len(lines.sample(10**9))
     return [list(lines.batch(step, 1)[0]) for step in range(number * n, (number + 1) * n)]
@@ -49,7 +49,7 @@ def test_windows_are_pieces_of_the_text(
     more: int, length: int, seed: int, asked: list[tuple[int, int]]
 ) -> None:
     n = length + 1 + more
-    windows = Windows(range(n), length, seed)
+    windows = TokenWindows(range(n), length, seed)
     for step, size in asked:
         rows = listed(windows.batch(step, size))
         assert len(rows) == size
@@ -59,20 +59,20 @@ def test_windows_are_pieces_of_the_text(
 
 
 def test_windows_begin_everywhere() -> None:
-    windows = Windows(range(14), 8, seed=1)
+    windows = TokenWindows(range(14), 8, seed=1)
     starts = Counter(row[0] for step in range(60) for row in windows.batch(step, 10))
     assert set(starts) == {0, 1, 2, 3, 4, 5}
     assert min(starts.values()) > 60  # of 100 expected
 
 
 def test_windows_of_a_text_of_exactly_one_row() -> None:
-    assert listed(Windows(range(9), 8, seed=1).batch(0, 2)) == [list(range(9))] * 2
+    assert listed(TokenWindows(range(9), 8, seed=1).batch(0, 2)) == [list(range(9))] * 2
 
 
 @pytest.mark.parametrize("n", [0, 1, 8])
 def test_a_text_shorter_than_a_row_is_refused(n: int) -> None:
     with pytest.raises(AnexaError, match=rf"too short: .* rows of 9 tokens, .* it has {n}: give"):
-        Windows(range(n), 8, seed=1).batch(0, 1)
+        TokenWindows(range(n), 8, seed=1).batch(0, 1)
 
 
 # Lines
@@ -82,7 +82,7 @@ def test_a_text_shorter_than_a_row_is_refused(n: int) -> None:
 def test_rows_of_lines_have_two_tokens_or_more(
     texts: list[list[int]], length: int, seed: int, asked: list[tuple[int, int]]
 ) -> None:
-    lines = Lines(*framed(texts, BOUNDARY), length, seed)
+    lines = DocumentDataset(*framed(texts, END_OF_TEXT), length, seed)
     for step, size in asked:
         rows = lines.batch(step, size)
         assert len(rows) == size
@@ -93,10 +93,10 @@ def test_rows_of_lines_have_two_tokens_or_more(
 def test_an_epoch_predicts_every_token_once(
     texts: list[list[int]], length: int, seed: int, number: int
 ) -> None:
-    rows = epoch(Lines(*framed(texts, BOUNDARY), length, seed), number)
+    rows = epoch(DocumentDataset(*framed(texts, END_OF_TEXT), length, seed), number)
     targets = Counter(token for row in rows for token in row[1:])
     expected = Counter(token for text in texts for token in text)
-    expected[BOUNDARY] = len(texts)
+    expected[END_OF_TEXT] = len(texts)
     assert targets == expected
 
 
@@ -104,22 +104,22 @@ def test_an_epoch_predicts_every_token_once(
 def test_rows_of_a_document_share_a_token_and_are_framed(
     texts: list[list[int]], length: int, seed: int
 ) -> None:
-    rows = epoch(Lines(*framed(texts, BOUNDARY), length, seed), 0)
-    following = {row[0]: row for row in rows if row[0] != BOUNDARY}
+    rows = epoch(DocumentDataset(*framed(texts, END_OF_TEXT), length, seed), 0)
+    following = {row[0]: row for row in rows if row[0] != END_OF_TEXT}
     whole = []
-    for row in (row for row in rows if row[0] == BOUNDARY):
+    for row in (row for row in rows if row[0] == END_OF_TEXT):
         text = row
-        while text[-1] != BOUNDARY:
+        while text[-1] != END_OF_TEXT:
             assert len(row) == length + 1  # only the last row of a document is shorter
             row = following.pop(text[-1])
             text = text + row[1:]
         whole.append(text)
     assert not following
-    assert sorted(whole) == sorted([BOUNDARY, *text, BOUNDARY] for text in texts)
+    assert sorted(whole) == sorted([END_OF_TEXT, *text, END_OF_TEXT] for text in texts)
 
 
 def test_epochs_are_shuffled_differently() -> None:
-    lines = Lines(*framed([[i] for i in range(20)], BOUNDARY), 8, seed=1)
+    lines = DocumentDataset(*framed([[i] for i in range(20)], END_OF_TEXT), 8, seed=1)
     orders = [epoch(lines, number) for number in range(4)]
     assert len({str(order) for order in orders}) == 4
     assert orders[0] != listed(lines.sample(20))
@@ -127,7 +127,7 @@ def test_epochs_are_shuffled_differently() -> None:
 
 
 def test_a_batch_may_span_epochs() -> None:
-    lines = Lines(*framed([[0], [1], [2]], BOUNDARY), 8, seed=1)
+    lines = DocumentDataset(*framed([[0], [1], [2]], END_OF_TEXT), 8, seed=1)
     one_by_one = [list(lines.batch(i, 1)[0]) for i in range(8)]
     assert listed(lines.batch(0, 8)) == one_by_one
 
@@ -139,10 +139,10 @@ def test_a_batch_may_span_epochs() -> None:
 def test_a_batch_depends_on_seed_and_step_alone(
     seed: int, asked: list[tuple[int, int]], of_lines: bool
 ) -> None:
-    def rows() -> Rows:
+    def rows() -> Dataset:
         if of_lines:
-            return Lines(*framed([[i, i] for i in range(7)], BOUNDARY), 4, seed)
-        return Windows(range(50), 4, seed)
+            return DocumentDataset(*framed([[i, i] for i in range(7)], END_OF_TEXT), 4, seed)
+        return TokenWindows(range(50), 4, seed)
 
     source = rows()
     once = [listed(source.batch(*request)) for request in asked]
@@ -153,9 +153,11 @@ def test_a_batch_depends_on_seed_and_step_alone(
 
 def test_other_seeds_and_steps_give_other_batches() -> None:
     texts = [[i] for i in range(100)]
-    sources: list[Rows] = [Lines(*framed(texts, BOUNDARY), 8, seed) for seed in range(5)]
+    sources: list[Dataset] = [
+        DocumentDataset(*framed(texts, END_OF_TEXT), 8, seed) for seed in range(5)
+    ]
     assert len({str(listed(source.batch(0, 20))) for source in sources}) == 5
-    sources = [Windows(range(10_000), 8, seed) for seed in range(5)]
+    sources = [TokenWindows(range(10_000), 8, seed) for seed in range(5)]
     assert len({str(listed(source.batch(0, 20))) for source in sources}) == 5
     assert len({str(listed(sources[0].batch(step, 20))) for step in range(5)}) == 5
 
@@ -163,7 +165,9 @@ def test_other_seeds_and_steps_give_other_batches() -> None:
 @given(st.integers(1, 200), st.integers(1, 300))
 def test_samples_are_distinct_and_evenly_spread(n: int, size: int) -> None:
     texts = [[i] for i in range(n)]
-    places = [row[1] for row in Lines(*framed(texts, BOUNDARY), 8, seed=1).sample(size)]
+    places = [
+        row[1] for row in DocumentDataset(*framed(texts, END_OF_TEXT), 8, seed=1).sample(size)
+    ]
     assert len(places) == min(n, size)
     assert places[0] == 0
     gaps = {b - a for a, b in pairwise([*places, n])}
@@ -175,16 +179,19 @@ def test_samples_are_distinct_and_evenly_spread(n: int, size: int) -> None:
 def test_a_whole_sample_of_windows_predicts_every_token_once(n: int, length: int) -> None:
     if n < length + 1:
         return
-    rows = listed(Windows(range(n), length, seed=1).sample(n))
+    rows = listed(TokenWindows(range(n), length, seed=1).sample(n))
     assert [token for row in rows for token in row[1:]] == list(range(1, n))
     assert all(2 <= len(row) <= length + 1 for row in rows)
 
 
 def test_samples_do_not_depend_on_the_seed() -> None:
     texts = [[i] for i in range(100)]
-    samples = [str(listed(Lines(*framed(texts, BOUNDARY), 8, seed).sample(9))) for seed in range(3)]
+    samples = [
+        str(listed(DocumentDataset(*framed(texts, END_OF_TEXT), 8, seed).sample(9)))
+        for seed in range(3)
+    ]
     assert len(set(samples)) == 1
-    samples = [str(listed(Windows(range(500), 8, seed).sample(9))) for seed in range(3)]
+    samples = [str(listed(TokenWindows(range(500), 8, seed).sample(9))) for seed in range(3)]
     assert len(set(samples)) == 1
 
 
@@ -193,21 +200,21 @@ def test_samples_do_not_depend_on_the_seed() -> None:
 fractions = st.floats(0.001, 0.999)
 
 
-def rows_of(source: Rows) -> list[list[int]]:
+def rows_of(source: Dataset) -> list[list[int]]:
     return listed(source.sample(10**9))
 
 
-def predicted(source: Rows) -> list[int]:
+def predicted(source: Dataset) -> list[int]:
     return [token for row in rows_of(source) for token in row[1:]]
 
 
 def as_tokens(texts: list[list[int]]) -> Tokens:
-    ids, borders, _ = framed(texts, BOUNDARY)
+    ids, borders, _ = framed(texts, END_OF_TEXT)
     return Tokens("x", "lines", ids, borders)
 
 
 def running(n: int) -> Tokens:
-    return Tokens("x", "text", np.array([BOUNDARY, *range(n)]), np.zeros(1, np.int64))
+    return Tokens("x", "text", np.array([END_OF_TEXT, *range(n)]), np.zeros(1, np.int64))
 
 
 @given(st.integers(2, 200), fractions, seeds, lengths)
@@ -215,11 +222,11 @@ def test_split_of_lines_loses_nothing(n: int, fraction: float, seed: int, length
     texts = [list(range(10 * i, 10 * i + i % 7)) for i in range(n)]
     training, validation = split(as_tokens(texts), length, seed, fraction)
     parts = [Counter(predicted(part)) for part in (training, validation)]
-    assert parts[0] + parts[1] == Counter(t for text in texts for t in [*text, BOUNDARY])
-    assert parts[0].keys() & parts[1].keys() == {BOUNDARY}
-    assert abs(parts[1][BOUNDARY] - fraction * n) <= 1
-    assert parts[0][BOUNDARY]
-    assert parts[1][BOUNDARY]
+    assert parts[0] + parts[1] == Counter(t for text in texts for t in [*text, END_OF_TEXT])
+    assert parts[0].keys() & parts[1].keys() == {END_OF_TEXT}
+    assert abs(parts[1][END_OF_TEXT] - fraction * n) <= 1
+    assert parts[0][END_OF_TEXT]
+    assert parts[1][END_OF_TEXT]
     assert training.per_epoch == len(rows_of(training))
 
 
@@ -227,7 +234,7 @@ def test_split_of_lines_loses_nothing(n: int, fraction: float, seed: int, length
 def test_split_of_text_loses_nothing(n: int, fraction: float, seed: int, length: int) -> None:
     training, validation = split(running(n), length, seed, fraction)
     assert predicted(training) + predicted(validation) == list(range(n))
-    assert rows_of(training)[0][0] == BOUNDARY
+    assert rows_of(training)[0][0] == END_OF_TEXT
     assert abs(len(predicted(validation)) - fraction * n) <= 1
     assert predicted(training)
     assert predicted(validation)
@@ -248,11 +255,11 @@ def test_the_rows_of_steps_are_those_that_they_always_were() -> None:
     """So that a training goes on with what it has not seen, also with a later version."""
     order = list(range(9))
     random.Random("7 2").shuffle(order)
-    lines = Lines(*framed([[i] for i in range(9)], BOUNDARY), 8, seed=7)
+    lines = DocumentDataset(*framed([[i] for i in range(9)], END_OF_TEXT), 8, seed=7)
     assert [row[1] for row in epoch(lines, 2)] == order
     rng = random.Random("7 3")
     starts = [rng.randint(0, 91) for _ in range(4)]
-    assert [row[0] for row in Windows(range(100), 8, seed=7).batch(3, 4)] == starts
+    assert [row[0] for row in TokenWindows(range(100), 8, seed=7).batch(3, 4)] == starts
 
 
 def test_split_needs_two_of_something() -> None:
@@ -275,7 +282,7 @@ def test_very_many_documents(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [list(range(10 * i, 10 * i + i % 9)) for i in range(200)]
     training, validation = split(as_tokens(texts), 3, seed=1)
     both = Counter(predicted(training)) + Counter(predicted(validation))
-    assert both == Counter(t for text in texts for t in [*text, BOUNDARY])
+    assert both == Counter(t for text in texts for t in [*text, END_OF_TEXT])
     again, _ = split(as_tokens(texts), 3, seed=1)
     n = training.per_epoch
     assert n > 50

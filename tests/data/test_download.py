@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from anexa.data import CORPORA, Corpus, cache_folder, fetch, read_corpus
+from anexa.data import CORPORA, CorpusInfo, cache_folder, fetch, read_corpus
 from anexa.data import download as download_module
 from anexa.errors import AnexaError
 from tests.data.helpers import texts
@@ -105,11 +105,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def corpus(url: str, sha256: str | None = SHA256) -> Corpus:
-    return Corpus("made-up", "for tests", "lines", len(BODY), url, sha256)
+def corpus(url: str, sha256: str | None = SHA256) -> CorpusInfo:
+    return CorpusInfo("made-up", "for tests", "lines", len(BODY), url, sha256)
 
 
-def failure(corpus: Corpus) -> str:
+def failure(corpus: CorpusInfo) -> str:
     """The message of a download that fails and leaves nothing behind."""
     with pytest.raises(AnexaError) as caught:
         fetch(corpus)

@@ -26,7 +26,7 @@ from tests.data.helpers import texts as texts_of
 class CodePoints:
     """A tokenizer whose ids are Unicode's, and 0 between documents."""
 
-    boundary = 0
+    eot_token = 0
     times = 0
 
     def __init__(self, vocab_size: int = sys.maxunicode + 1) -> None:

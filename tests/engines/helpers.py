@@ -76,7 +76,7 @@ def configs(draw: st.DrawFn) -> ModelConfig:
         n_kv_head=draw(st.sampled_from([n for n in range(1, n_head + 1) if n_head % n == 0])),
         n_inner=draw(st.integers(1, 7)),
         rope_theta=draw(st.sampled_from([10.0, 10_000.0])),
-        tied=draw(st.booleans()),
+        tie_word_embeddings=draw(st.booleans()),
     )
 
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import microgpt
-from anexa.engines import ENGINES, Batch, Machine, Optimizer, best_engine, open_engine
+from anexa.engines import ENGINES, Batch, DeviceConfig, OptimizerConfig, best_engine, open_engine
 from anexa.engines.verification import Comparison, difference, verify
 from anexa.errors import AnexaError, UsageError
 from anexa.model.architectures import ARCHITECTURES
@@ -31,7 +31,7 @@ from tests.engines.helpers import (
 OTHERS = [param for param in FLOAT64 if param.id != "scalar"]
 CONFIG = ModelConfig("gpt2", vocab_size=9, block_size=6, n_embd=4, n_head=2, n_layer=1)
 
-EXACT = Machine(dtype="float64")
+EXACT = DeviceConfig(dtype="float64")
 
 
 # ------------------------------------------------------------------ anexa verify
@@ -99,7 +99,7 @@ def test_an_engine_trains_as_microgpt_does(
     weights, rows, losses = original
     n_vocab = weights["wte.weight"].shape[0]
     config = PRESETS["microgpt"].config(n_vocab)
-    adam = Optimizer(0.85, 0.99, 1e-8)
+    adam = OptimizerConfig(0.85, 0.99, 1e-8)
     engine = open_engine(name, config, weights, machine=EXACT, optimizer=adam)
     ours = [
         engine.train_step(row, learning_rate=0.01 * (1 - step / STEPS)).loss
@@ -165,7 +165,9 @@ def test_a_batch_is_its_rows_one_by_one(name: str, model_type: str) -> None:
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
 def test_the_future_is_out_of_sight(name: str, dtype: str) -> None:
     """The logits of a token stay what they are, whatever follows."""
-    engine = open_engine(name, CONFIG, random_weights(CONFIG, seed=8), machine=Machine(dtype=dtype))
+    engine = open_engine(
+        name, CONFIG, random_weights(CONFIG, seed=8), machine=DeviceConfig(dtype=dtype)
+    )
     whole = engine.logits([3, 1, 4, 1, 5])
     other = engine.logits([3, 1, 4, 8, 8])
     bound = 1e-12 if dtype == "float64" else 1e-5
@@ -183,13 +185,13 @@ def test_the_future_is_out_of_sight(name: str, dtype: str) -> None:
 def test_cached_decoding_is_uncached_decoding(name: str, dtype: str, data: st.DataObject) -> None:
     """However the prompt is cut into pieces, up to a full context."""
     config, weights = data.draw(models())
-    engine = open_engine(name, config, weights, machine=Machine(dtype=dtype))
+    engine = open_engine(name, config, weights, machine=DeviceConfig(dtype=dtype))
     lengths = data.draw(st.lists(st.integers(1, config.block_size), min_size=1, max_size=6))
     ends = [0, *(end for end in accumulate(lengths) if end <= config.block_size)]
     token = st.integers(0, config.vocab_size - 1)
     tokens = data.draw(st.lists(token, min_size=ends[-1], max_size=ends[-1]))
     uncached = engine.logits(tokens)
-    cache = engine.new_cache()
+    cache = engine.new_kv_cache()
     largest = max(abs(z) for row in uncached for z in row)
     for start, end in pairwise(ends):
         logits = [float(z) for z in engine.next_logits(tokens[start:end], cache)]
@@ -200,8 +202,10 @@ def test_cached_decoding_is_uncached_decoding(name: str, dtype: str, data: st.Da
 
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
 def test_two_caches_know_nothing_of_each_other(name: str, dtype: str) -> None:
-    engine = open_engine(name, CONFIG, random_weights(CONFIG, seed=8), machine=Machine(dtype=dtype))
-    one, other = engine.new_cache(), engine.new_cache()
+    engine = open_engine(
+        name, CONFIG, random_weights(CONFIG, seed=8), machine=DeviceConfig(dtype=dtype)
+    )
+    one, other = engine.new_kv_cache(), engine.new_kv_cache()
     engine.next_logits([1, 2, 3], one)
     engine.next_logits([7], other)
     after_one = list(engine.next_logits([4], one))
@@ -222,7 +226,9 @@ def test_auto_is_the_fastest_that_is_installed() -> None:
 
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
 def test_an_engine_is_what_was_asked_for(name: str, dtype: str) -> None:
-    engine = open_engine(name, CONFIG, random_weights(CONFIG, seed=1), machine=Machine(dtype=dtype))
+    engine = open_engine(
+        name, CONFIG, random_weights(CONFIG, seed=1), machine=DeviceConfig(dtype=dtype)
+    )
     assert (engine.name, engine.dtype, engine.config) == (name, dtype, CONFIG)
     by_default = open_engine(name, CONFIG, random_weights(CONFIG, seed=1))
     assert by_default.dtype == ("float64" if name in ("scalar", "lists") else "float32")

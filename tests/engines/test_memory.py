@@ -96,22 +96,22 @@ def together():
     # Its logits are 154 MB for a step, which no memory that was free before has room for.
     wide = ModelConfig("gpt2", 600_000, block_size=32, n_embd=16, n_head=4, n_layer=2)
     engine = open_engine("torch", wide, initial_weights(wide, rng))
-    rows = engine.new_rows(64)
+    rows = engine.new_batch_cache(64)
     for number in range(64):
-        cache = engine.new_cache()
+        cache = engine.new_kv_cache()
         engine.next_logits([number] * 20, cache)
-        engine.add_row(rows, cache)
+        engine.add_sequence(rows, cache)
     lengths = list(rows.lengths)
     limit(1)
     try:
-        engine.next_logits_of_rows([1] * 64, rows)
+        engine.batch_next_logits([1] * 64, rows)
         error = ""
     except MemoryError as short:
         error = str(short)
     limit(0)
     unread = rows.lengths == lengths
-    second = engine.next_logits_of_rows([1] * 64, rows)
-    cache = engine.new_cache()
+    second = engine.batch_next_logits([1] * 64, rows)
+    cache = engine.new_kv_cache()
     engine.next_logits([7] * 20, cache)
     alone = engine.next_logits([1], cache)
     return {"error": error, "unread": unread, "furthest": float(abs(second[7] - alone).max())}

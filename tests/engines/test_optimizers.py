@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from anexa.engines import Engine, Machine, Optimizer, open_engine
+from anexa.engines import DeviceConfig, Engine, OptimizerConfig, open_engine
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight, Weights
@@ -27,13 +27,13 @@ from tests.engines.helpers import (
 )
 
 OTHERS = [param for param in FLOAT64 if param.id != "scalar"]
-EXACT = Machine(dtype="float64")
+EXACT = DeviceConfig(dtype="float64")
 
 # Some of the batches have gradients that are longer than this together, some shorter ones.
 CLIP = 2.25
 RATES = [0.01, 0.02, 0.005, 0.0, 0.015]
-ADAMW = Optimizer(0.8, 0.97, 1e-7, weight_decay=0.5, clip=CLIP)
-MUON = Optimizer(0.8, 0.97, 1e-7, weight_decay=0.5, clip=CLIP, muon=True)
+ADAMW = OptimizerConfig(0.8, 0.97, 1e-7, weight_decay=0.5, max_grad_norm=CLIP)
+MUON = OptimizerConfig(0.8, 0.97, 1e-7, weight_decay=0.5, max_grad_norm=CLIP, muon=True)
 
 # The matrices between two activations, each after the number of its block.
 INSIDE = {
@@ -51,7 +51,11 @@ BLOCKS = {"microgpt": "layers", "gpt2": "transformer.h", "llama": "model.layers"
 
 
 def config(model_type: str) -> ModelConfig:
-    sizes = {"n_kv_head": 1, "n_inner": 5, "tied": False} if model_type == "llama" else {}
+    sizes = (
+        {"n_kv_head": 1, "n_inner": 5, "tie_word_embeddings": False}
+        if model_type == "llama"
+        else {}
+    )
     return ModelConfig(model_type, 7, block_size=6, n_embd=4, n_head=2, n_layer=2, **sizes)  # type: ignore[arg-type]
 
 
@@ -77,7 +81,7 @@ def train(engine: Engine, start: int = 0, end: int = len(BATCHES)) -> list[float
 class Reference:
     """The optimizers that come with PyTorch, in float64."""
 
-    def __init__(self, weights: Weights, optimizer: Optimizer, by_muon: set[str]) -> None:
+    def __init__(self, weights: Weights, optimizer: OptimizerConfig, by_muon: set[str]) -> None:
         self.torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
         class Exact(self.torch.Tensor):  # type: ignore[name-defined, misc]
@@ -87,7 +91,7 @@ class Reference:
                 return self.clone()
 
         self.exact = Exact
-        self.clip, self.optimizers = optimizer.clip, []
+        self.max_grad_norm, self.optimizers = optimizer.max_grad_norm, []
         # Of each weight the matrices that it is, which to PyTorch's Muon are one each.
         self.pieces = {
             name: [
@@ -130,7 +134,7 @@ class Reference:
             for piece, grad in zip(pieces, self.tensor(gradients[name]).chunk(len(pieces), -1)):
                 piece.grad = grad.contiguous().as_subclass(self.exact)
         every = [piece for pieces in self.pieces.values() for piece in pieces]
-        norm = float(self.torch.nn.utils.clip_grad_norm_(every, self.clip))
+        norm = float(self.torch.nn.utils.clip_grad_norm_(every, self.max_grad_norm))
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -188,9 +192,9 @@ def test_muon_moves_the_matrices_inside_the_blocks(model_type: str) -> None:
     expected = {
         f"{BLOCKS[model_type]}.{layer}.{name}" for layer in (0, 1) for name in INSIDE[model_type]
     }
-    matrices = MUON.matrices(config(model_type))
+    matrices = MUON.muon_weights(config(model_type))
     assert matrices == {name: columns(name) for name in expected}
-    assert ADAMW.matrices(config(model_type)) == {}
+    assert ADAMW.muon_weights(config(model_type)) == {}
 
 
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
@@ -199,7 +203,7 @@ def test_the_state_is_what_the_optimizer_says(
 ) -> None:
     """m of every weight, and v of those that Muon does not move."""
     sizes, weights = model
-    engine = open_engine(name, *model, machine=Machine(dtype=dtype), optimizer=MUON)
+    engine = open_engine(name, *model, machine=DeviceConfig(dtype=dtype), optimizer=MUON)
     assert engine.optimizer_state() == {}
     train(engine, end=1)
     expected = {f"m.{key}": w.shape for key, w in weights.items()}
@@ -216,7 +220,7 @@ def test_with_muon_resumed_is_never_stopped(
     name: str, dtype: str, model: tuple[ModelConfig, Weights]
 ) -> None:
     """Bit for bit; and without the state it would be another training."""
-    machine, stop = Machine(dtype=dtype), 2
+    machine, stop = DeviceConfig(dtype=dtype), 2
     whole = open_engine(name, *model, machine=machine, optimizer=MUON)
     losses = train(whole)
     first = open_engine(name, *model, machine=machine, optimizer=MUON)
@@ -238,7 +242,7 @@ def test_with_muon_resumed_is_never_stopped(
 @pytest.mark.parametrize("optimizer", [ADAMW, MUON], ids=["adamw", "muon"])
 @pytest.mark.parametrize(("stopped", "resumed"), [("numpy", "torch"), ("torch", "lists")])
 def test_one_engine_goes_on_where_another_stopped(
-    stopped: str, resumed: str, optimizer: Optimizer, model: tuple[ModelConfig, Weights]
+    stopped: str, resumed: str, optimizer: OptimizerConfig, model: tuple[ModelConfig, Weights]
 ) -> None:
     whole = open_engine(resumed, *model, machine=EXACT, optimizer=optimizer)
     losses = train(whole)
@@ -257,10 +261,10 @@ def test_one_engine_goes_on_where_another_stopped(
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
 @pytest.mark.parametrize("optimizer", [ADAMW, MUON], ids=["adamw", "muon"])
 def test_the_norm_is_that_of_the_gradients_before_clipping(
-    name: str, dtype: str, optimizer: Optimizer, model: tuple[ModelConfig, Weights]
+    name: str, dtype: str, optimizer: OptimizerConfig, model: tuple[ModelConfig, Weights]
 ) -> None:
-    optimizer = replace(optimizer, clip=0.5)
-    engine = open_engine(name, *model, machine=Machine(dtype=dtype), optimizer=optimizer)
+    optimizer = replace(optimizer, max_grad_norm=0.5)
+    engine = open_engine(name, *model, machine=DeviceConfig(dtype=dtype), optimizer=optimizer)
     loss, gradients = engine.gradients(BATCHES[0])
     norm = math.hypot(*(g for weight in gradients.values() for g in weight.data))
     assert norm > 1
@@ -272,7 +276,7 @@ def test_the_norm_is_that_of_the_gradients_before_clipping(
 @pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize("optimizer", [ADAMW, MUON], ids=["adamw", "muon"])
 def test_several_steps_are_those_of_scalar(
-    name: str, optimizer: Optimizer, model: tuple[ModelConfig, Weights]
+    name: str, optimizer: OptimizerConfig, model: tuple[ModelConfig, Weights]
 ) -> None:
     engine, reference = (
         open_engine(one, *model, machine=EXACT, optimizer=optimizer) for one in (name, "scalar")
@@ -289,9 +293,9 @@ def test_muon_on_any_small_model_is_that_of_scalar(name: str, data: st.DataObjec
     """Muon makes the small singular values of a gradient large, and with them its rounding."""
     sizes, weights = data.draw(models())
     assume(sizes.n_embd > 1)  # where LayerNorm gives 0, and a gradient is nothing but rounding
-    optimizer = Optimizer(
+    optimizer = OptimizerConfig(
         weight_decay=data.draw(st.sampled_from([0.0, 0.5])),
-        clip=data.draw(st.sampled_from([0.0, 0.1, 10.0])),
+        max_grad_norm=data.draw(st.sampled_from([0.0, 0.1, 10.0])),
         muon=True,
         momentum=data.draw(st.sampled_from([0.0, 0.6, 0.95])),
     )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anexa.engines import IGNORE, Batch, Machine, open_engine
+from anexa.engines import IGNORE, Batch, DeviceConfig, open_engine
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
 from tests.engines.helpers import FLOAT64, random_weights
@@ -64,7 +64,7 @@ def test_what_is_given_is_no_target(given_rows: list[list[int]], data: st.DataOb
 def test_a_row_counts_as_often_as_it_weighs(name: str, model_type: str) -> None:
     """Also less than not at all: loss and gradients are the weighted sums of each row's own."""
     config = ModelConfig(model_type, vocab_size=7, block_size=6, n_embd=4, n_head=2, n_layer=1)
-    machine = Machine(dtype="float64", micro_batch=2 if name == "torch" else 0)
+    machine = DeviceConfig(dtype="float64", micro_batch=2 if name == "torch" else 0)
     engine = open_engine(name, config, random_weights(config, 5), machine=machine)
     given_rows, known, weights = (
         [[1, 5, 2, 6], [3, 0], [4, 4, 4, 1, 2]],

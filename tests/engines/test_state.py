@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anexa.engines import Batch, Engine, Machine, Optimizer, open_engine
+from anexa.engines import Batch, DeviceConfig, Engine, OptimizerConfig, open_engine
 from anexa.engines.lists import ListsEngine
 from anexa.engines.numpy import NumpyEngine
 from anexa.engines.scalar import ScalarEngine
-from anexa.engines.tape import Record
+from anexa.engines.tape import TapeEntry
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
 from microgpt import Value
 from tests.engines.helpers import BATCHES, EVERY_ENGINE, random_weights
 
-ADAM = Optimizer(0.85, 0.98, 1e-6)
+ADAM = OptimizerConfig(0.85, 0.98, 1e-6)
 
 
 def config(model_type: str) -> ModelConfig:
@@ -49,13 +49,13 @@ def test_resumed_is_never_stopped(
     name: str, dtype: str, model: tuple[ModelConfig, Weights]
 ) -> None:
     """Bit for bit, wherever the stop was."""
-    whole = open_engine(name, *model, machine=Machine(dtype=dtype), optimizer=ADAM)
+    whole = open_engine(name, *model, machine=DeviceConfig(dtype=dtype), optimizer=ADAM)
     losses = train(whole, BATCHES)
     for stop in range(1, len(BATCHES)):
-        first = open_engine(name, *model, machine=Machine(dtype=dtype), optimizer=ADAM)
+        first = open_engine(name, *model, machine=DeviceConfig(dtype=dtype), optimizer=ADAM)
         first_losses = train(first, BATCHES[:stop])
         second = open_engine(
-            name, model[0], first.weights(), machine=Machine(dtype=dtype), optimizer=ADAM
+            name, model[0], first.weights(), machine=DeviceConfig(dtype=dtype), optimizer=ADAM
         )
         second.resume(first.optimizer_state(), stop)
         assert second.optimizer_state() == first.optimizer_state()
@@ -67,17 +67,17 @@ def test_resumed_is_never_stopped(
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
 def test_the_state_matters(name: str, dtype: str, model: tuple[ModelConfig, Weights]) -> None:
     """Else the test above would prove nothing: moments and the number of steps both count."""
-    whole = open_engine(name, *model, machine=Machine(dtype=dtype), optimizer=ADAM)
+    whole = open_engine(name, *model, machine=DeviceConfig(dtype=dtype), optimizer=ADAM)
     train(whole, BATCHES[:3])
     handed_over = whole.weights(), whole.optimizer_state()
     train(whole, BATCHES[3:])
     forgetful = open_engine(
-        name, model[0], handed_over[0], machine=Machine(dtype=dtype), optimizer=ADAM
+        name, model[0], handed_over[0], machine=DeviceConfig(dtype=dtype), optimizer=ADAM
     )
     train(forgetful, BATCHES[3:])
     assert forgetful.weights() != whole.weights()
     miscounted = open_engine(
-        name, model[0], handed_over[0], machine=Machine(dtype=dtype), optimizer=ADAM
+        name, model[0], handed_over[0], machine=DeviceConfig(dtype=dtype), optimizer=ADAM
     )
     miscounted.resume(handed_over[1], 1)
     train(miscounted, BATCHES[3:])
@@ -88,7 +88,7 @@ def test_the_state_matters(name: str, dtype: str, model: tuple[ModelConfig, Weig
 def test_the_state_has_a_name_and_a_shape_for_every_weight(
     name: str, dtype: str, model: tuple[ModelConfig, Weights]
 ) -> None:
-    engine = open_engine(name, *model, machine=Machine(dtype=dtype), optimizer=ADAM)
+    engine = open_engine(name, *model, machine=DeviceConfig(dtype=dtype), optimizer=ADAM)
     assert engine.optimizer_state() == {}
     train(engine, BATCHES[:1])
     code = "f" if dtype == "float32" else "d"
@@ -104,12 +104,14 @@ def test_what_an_engine_gives_and_takes_are_copies(
     name: str, dtype: str, model: tuple[ModelConfig, Weights]
 ) -> None:
     sizes, given = model[0], copy(model[1])
-    engine = open_engine(name, sizes, given, machine=Machine(dtype=dtype), optimizer=ADAM)
+    engine = open_engine(name, sizes, given, machine=DeviceConfig(dtype=dtype), optimizer=ADAM)
     train(engine, BATCHES[:2])
     assert given == model[1], "training leaves the weights it was given alone"
 
     given_state = engine.optimizer_state()
-    twin = open_engine(name, sizes, engine.weights(), machine=Machine(dtype=dtype), optimizer=ADAM)
+    twin = open_engine(
+        name, sizes, engine.weights(), machine=DeviceConfig(dtype=dtype), optimizer=ADAM
+    )
     twin.resume(given_state, 2)
     logits = engine.logits([1, 2, 3])
     taken, state = engine.weights(), engine.optimizer_state()
@@ -135,14 +137,14 @@ def test_what_an_engine_gives_and_takes_are_copies(
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
 def test_asking_changes_nothing(name: str, dtype: str, model: tuple[ModelConfig, Weights]) -> None:
     """Losses, gradients and logits between two steps leave training as it was."""
-    plain = open_engine(name, *model, machine=Machine(dtype=dtype), optimizer=ADAM)
-    asked = open_engine(name, *model, machine=Machine(dtype=dtype), optimizer=ADAM)
+    plain = open_engine(name, *model, machine=DeviceConfig(dtype=dtype), optimizer=ADAM)
+    asked = open_engine(name, *model, machine=DeviceConfig(dtype=dtype), optimizer=ADAM)
     for batch in BATCHES:
         loss, gradients = asked.gradients(batch)
         assert asked.loss(batch) == pytest.approx(loss, rel=1e-6)
         assert asked.gradients(batch) == (loss, gradients), "gradients do not pile up"
         asked.logits([1, 2, 3])
-        asked.next_logits([1, 2], asked.new_cache())
+        asked.next_logits([1, 2], asked.new_kv_cache())
         assert train(plain, [batch]) == train(asked, [batch])
     assert plain.weights() == asked.weights()
 
@@ -150,7 +152,7 @@ def test_asking_changes_nothing(name: str, dtype: str, model: tuple[ModelConfig,
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
 def test_the_first_step_of_adam(name: str, dtype: str, model: tuple[ModelConfig, Weights]) -> None:
     """m = (1−β₁) g and v = (1−β₂) g², so after correction w moves by rate · g / (|g| + ε)."""
-    engine = open_engine(name, *model, machine=Machine(dtype=dtype), optimizer=ADAM)
+    engine = open_engine(name, *model, machine=DeviceConfig(dtype=dtype), optimizer=ADAM)
     before = engine.weights()
     loss, gradients = engine.gradients(BATCHES[0])
     assert engine.train_step(BATCHES[0], learning_rate=0.02).loss == loss
@@ -179,7 +181,7 @@ def test_numpys_own_settings_stay_as_they_were(model: tuple[ModelConfig, Weights
             engine.loss(BATCHES[0])
             train(engine, BATCHES[:1])
             engine.logits([1, 2])
-            engine.next_logits([1, 2], engine.new_cache())
+            engine.next_logits([1, 2], engine.new_kv_cache())
             assert np.geterr() == raising
     assert np.geterr() == before
 
@@ -196,7 +198,7 @@ def values_with_children() -> int:
 def test_scalar_inference_keeps_no_graph(model: tuple[ModelConfig, Weights]) -> None:
     engine = ScalarEngine(*model, ADAM)
     before = values_with_children()
-    cache = engine.new_cache()
+    cache = engine.new_kv_cache()
     logits = [engine.next_logits(tokens, cache) for tokens in ([3, 1], [4], [1, 5])]
     assert values_with_children() == before
     assert cache.length == 5
@@ -228,7 +230,7 @@ def test_lists_and_numpy_inference_records_nothing(
     kind: type[ListsEngine | NumpyEngine], model: tuple[ModelConfig, Weights]
 ) -> None:
     engine = kind(*model, ADAM)
-    cache = engine.new_cache()
+    cache = engine.new_kv_cache()
 
     def infer() -> None:
         for tokens in ([3, 1], [4], [1, 5]):
@@ -236,7 +238,7 @@ def test_lists_and_numpy_inference_records_nothing(
         engine.logits([3, 1, 4])
         engine.loss(BATCHES[0])
 
-    made = Record.__init__
+    made = TapeEntry.__init__
     assert calls_of(made, infer) == 0
     assert calls_of(made, lambda: engine.gradients(BATCHES[0])) > 20, "training would be seen"
 
@@ -244,7 +246,7 @@ def test_lists_and_numpy_inference_records_nothing(
 def test_torch_inference_keeps_no_graph(model: tuple[ModelConfig, Weights]) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     engine = open_engine("torch", *model)
-    cache = engine.new_cache()
+    cache = engine.new_kv_cache()
     for tokens in ([3, 1], [4], [1, 5]):
         engine.next_logits(tokens, cache)
     gc.collect()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from anexa.engines import Batch, Engine, Machine, Optimizer, open_engine
+from anexa.engines import Batch, DeviceConfig, Engine, OptimizerConfig, open_engine
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights, initial_weights
@@ -22,9 +22,9 @@ from anexa.engines.operations.torch import TorchOperations  # noqa: E402 (it nee
 
 ROWS = [[1, 5, 2, 6, 0, 3, 4], [6, 6], [2, 3, 1, 0], [4, 4, 4, 4, 4, 4, 4], [0, 1, 5]]
 BATCH = Batch.from_rows(ROWS)
-MUON = Optimizer(weight_decay=0.1, clip=1.0, muon=True)
-DROPOUT = Optimizer(dropout=0.3, seed=5)
-BF16 = Machine(dtype="bf16")
+MUON = OptimizerConfig(weight_decay=0.1, max_grad_norm=1.0, muon=True)
+DROPOUT = OptimizerConfig(dropout=0.3, seed=5)
+BF16 = DeviceConfig(dtype="bf16")
 
 
 @pytest.fixture(params=sorted(ARCHITECTURES))
@@ -46,8 +46,8 @@ def test_a_batch_in_parts_is_the_batch(
     rows: int, dtype: str, model: tuple[ModelConfig, Weights]
 ) -> None:
     """Rows of different lengths too, each part with its share of the tokens."""
-    whole = open_engine("torch", *model, machine=Machine(dtype=dtype))
-    parts = open_engine("torch", *model, machine=Machine(dtype=dtype, micro_batch=rows))
+    whole = open_engine("torch", *model, machine=DeviceConfig(dtype=dtype))
+    parts = open_engine("torch", *model, machine=DeviceConfig(dtype=dtype, micro_batch=rows))
     bound = 1e-12 if dtype == "float64" else 1e-6
     (loss, gradients), (expected, theirs) = parts.gradients(BATCH), whole.gradients(BATCH)
     assert loss == pytest.approx(expected, rel=bound)
@@ -59,7 +59,7 @@ def test_a_batch_in_parts_is_the_batch(
 def test_training_in_parts_is_training(model: tuple[ModelConfig, Weights]) -> None:
     whole, parts = (
         open_engine("torch", *model, machine=machine, optimizer=MUON)
-        for machine in (Machine(dtype="float64"), Machine(dtype="float64", micro_batch=2))
+        for machine in (DeviceConfig(dtype="float64"), DeviceConfig(dtype="float64", micro_batch=2))
     )
     for _ in range(4):
         ours, theirs = parts.train_step(BATCH, 0.01), whole.train_step(BATCH, 0.01)
@@ -84,9 +84,11 @@ def wide(request: pytest.FixtureRequest) -> tuple[ModelConfig, Weights, Batch]:
 @pytest.mark.parametrize("muon", [False, True], ids=["adamw", "muon"])
 def test_bf16_trains_as_float32_does(wide: tuple[ModelConfig, Weights, Batch], muon: bool) -> None:
     config, weights, batch = wide
-    optimizer = Optimizer(clip=1.0, muon=muon)
+    optimizer = OptimizerConfig(max_grad_norm=1.0, muon=muon)
     rough, exact = (
-        open_engine("torch", config, weights, machine=Machine(dtype=dtype), optimizer=optimizer)
+        open_engine(
+            "torch", config, weights, machine=DeviceConfig(dtype=dtype), optimizer=optimizer
+        )
         for dtype in ("bf16", "float32")
     )
     pairs = [[e.train_step(batch, 0.001).loss for e in (rough, exact)] for _ in range(20)]
@@ -113,18 +115,18 @@ def test_what_is_asked_of_bf16_is_answered_in_float32(model: tuple[ModelConfig, 
     tokens = [3, 1, 4, 1, 5]
     assert trained.logits(tokens) == exact.logits(tokens)
     assert trained.loss(BATCH) == exact.loss(BATCH)
-    ours = trained.next_logits(tokens, trained.new_cache())
-    assert list(ours) == list(exact.next_logits(tokens, exact.new_cache()))
+    ours = trained.next_logits(tokens, trained.new_kv_cache())
+    assert list(ours) == list(exact.next_logits(tokens, exact.new_kv_cache()))
     assert trained.gradients(BATCH)[0] != exact.gradients(BATCH)[0], "training is not"
 
 
 @pytest.mark.parametrize("optimizer", [MUON, DROPOUT], ids=["muon", "dropout"])
 @pytest.mark.parametrize("dtype", ["bf16", "float32"])
 def test_resumed_is_never_stopped(
-    dtype: str, optimizer: Optimizer, model: tuple[ModelConfig, Weights]
+    dtype: str, optimizer: OptimizerConfig, model: tuple[ModelConfig, Weights]
 ) -> None:
     """Bit for bit, whatever else has drawn random numbers meanwhile."""
-    machine = Machine(dtype=dtype, micro_batch=2)
+    machine = DeviceConfig(dtype=dtype, micro_batch=2)
     whole = open_engine("torch", *model, machine=machine, optimizer=optimizer)
     losses = train(whole, 5)
     first = open_engine("torch", *model, machine=machine, optimizer=optimizer)
@@ -140,7 +142,9 @@ def test_resumed_is_never_stopped(
 # ------------------------------------------------------------------ dropout
 
 
-def standing(model: tuple[ModelConfig, Weights], optimizer: Optimizer, steps: int) -> list[float]:
+def standing(
+    model: tuple[ModelConfig, Weights], optimizer: OptimizerConfig, steps: int
+) -> list[float]:
     """The losses of steps that change no weight."""
     engine = open_engine("torch", *model, optimizer=optimizer)
     return [engine.train_step(BATCH, learning_rate=0.0).loss for _ in range(steps)]
@@ -164,7 +168,7 @@ def test_dropout_is_for_training_alone(model: tuple[ModelConfig, Weights]) -> No
         assert dropping.loss(BATCH) == plain.loss(BATCH)
         assert dropping.gradients(BATCH) == plain.gradients(BATCH)
         assert dropping.logits([3, 1, 4]) == plain.logits([3, 1, 4])
-        ours, theirs = (e.next_logits([3, 1], e.new_cache()) for e in (dropping, plain))
+        ours, theirs = (e.next_logits([3, 1], e.new_kv_cache()) for e in (dropping, plain))
         assert list(ours) == list(theirs)
         assert dropping.train_step(BATCH, 0.0).loss != plain.train_step(BATCH, 0.0).loss
 
@@ -176,7 +180,8 @@ def test_more_dropout_costs_more(model: tuple[ModelConfig, Weights]) -> None:
         teacher.train_step(BATCH, learning_rate=0.02)
     learned = model[0], teacher.weights()
     means = [
-        sum(standing(learned, Optimizer(dropout=rate), 40)) / 40 for rate in (0.0, 0.1, 0.3, 0.6)
+        sum(standing(learned, OptimizerConfig(dropout=rate), 40)) / 40
+        for rate in (0.0, 0.1, 0.3, 0.6)
     ]
     assert means == sorted(means)
     assert means[1] < 0.6 * means[3]
@@ -189,7 +194,7 @@ def test_dropout_drops_the_share_that_is_asked_for() -> None:
     weights = random_weights(config, seed=4)
     batch = Batch.from_rows([[token, 0] for token in range(vocab)])
     for rate in (0.1, 0.5):
-        engine = open_engine("torch", config, weights, optimizer=Optimizer(dropout=rate))
+        engine = open_engine("torch", config, weights, optimizer=OptimizerConfig(dropout=rate))
         engine.train_step(batch, learning_rate=0.0)
         moments = engine.optimizer_state()["m.wte.weight"].data
         dropped = sum(moment == 0 for moment in moments) / vocab
@@ -200,7 +205,7 @@ def test_dropout_drops_the_share_that_is_asked_for() -> None:
 def test_attention_drops_its_weights_too(rate: float) -> None:
     """A token that can look at itself alone sees itself, all the larger, or nothing."""
     ones = torch.ones(3000, 1, 1)
-    seen = TorchOperations(rate).attention(ones, ones, ones, n_head=1, past=None)
+    seen = TorchOperations(rate).attention(ones, ones, ones, n_head=1, kv_cache=None)
     dropped = (seen == 0).double().mean().item()
     assert dropped == pytest.approx(rate, abs=4 * (rate * (1 - rate) / 3000) ** 0.5)
     assert seen.max().item() == pytest.approx(1 / (1 - rate))
@@ -219,7 +224,9 @@ def test_compiled_training_is_training(model_type: str) -> None:
     config = ModelConfig(model_type, vocab_size=7, block_size=6, n_embd=8, n_head=2, n_layer=2)
     weights = random_weights(config, seed=2)
     plain, compiled = (
-        open_engine("torch", config, weights, machine=Machine(compiled=compiled), optimizer=MUON)
+        open_engine(
+            "torch", config, weights, machine=DeviceConfig(compiled=compiled), optimizer=MUON
+        )
         for compiled in (False, True)
     )
     assert train(compiled, 5) == pytest.approx(train(plain, 5), rel=1e-5)

@@ -12,7 +12,7 @@ from tokenizers import models as backends
 
 from anexa.engines import Engine, open_engine
 from anexa.model.config import ModelConfig
-from anexa.model.tokenizer import BOUNDARY, Tokenizer
+from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.model.weights import Weight, Weights, initial_weights
 
 BLOCK_SIZE = 8
@@ -44,16 +44,16 @@ def engine_of(name: str, model_type: str, vocab_size: int) -> Engine:
 
 def letters() -> Tokenizer:
     """A symbol a letter, of five."""
-    return Tokenizer.of_characters(["abcde"], begins_documents=False)
+    return Tokenizer.of_characters(["abcde"], adds_bos=False)
 
 
 def pieces() -> Tokenizer:
     """Symbols of one to three letters."""
     words = ["a", "b", "c", "ab", "bc", "ca", "abc", "bb", "cab"]
-    vocabulary = {word: i for i, word in enumerate([*words, BOUNDARY])}
+    vocabulary = {word: i for i, word in enumerate([*words, END_OF_TEXT])}
     merges = [("a", "b"), ("b", "c"), ("c", "a"), ("ab", "c"), ("b", "b"), ("c", "ab")]
-    backend = Backend(backends.BPE(vocab=vocabulary, merges=merges, unk_token=BOUNDARY))
-    backend.add_special_tokens([AddedToken(BOUNDARY, special=True, normalized=False)])
+    backend = Backend(backends.BPE(vocab=vocabulary, merges=merges, unk_token=END_OF_TEXT))
+    backend.add_special_tokens([AddedToken(END_OF_TEXT, special=True, normalized=False)])
     backend.decoder = decoders.Fuse()
     return Tokenizer(backend)
 
@@ -62,9 +62,9 @@ def spelling(words: Sequence[str]) -> tuple[Engine, Tokenizer]:
     """A model that writes these words, each a token, and then ends, whatever the prompt of one
     symbol: its positions are all that it looks at, and each stands for a word.
     """
-    vocabulary = {word: i for i, word in enumerate(dict.fromkeys(["?", *words, BOUNDARY]))}
-    backend = Backend(backends.BPE(vocab=vocabulary, merges=[], unk_token=BOUNDARY))
-    backend.add_special_tokens([AddedToken(BOUNDARY, special=True, normalized=False)])
+    vocabulary = {word: i for i, word in enumerate(dict.fromkeys(["?", *words, END_OF_TEXT]))}
+    backend = Backend(backends.BPE(vocab=vocabulary, merges=[], unk_token=END_OF_TEXT))
+    backend.add_special_tokens([AddedToken(END_OF_TEXT, special=True, normalized=False)])
     backend.decoder = decoders.Fuse()
     width = len(words) + 1
     config = ModelConfig(
@@ -74,7 +74,7 @@ def spelling(words: Sequence[str]) -> tuple[Engine, Tokenizer]:
         name: Weight(w.shape, array("d", [0.0]) * len(w.data))
         for name, w in initial_weights(config, random.Random(1)).items()
     }
-    for position, word in enumerate([*words, BOUNDARY]):
+    for position, word in enumerate([*words, END_OF_TEXT]):
         weights["wpe.weight"].data[position * width + position] = 1.0
         weights["lm_head.weight"].data[vocabulary[word] * width + position] = 1.0
     return open_engine("numpy", config, weights), Tokenizer(backend)

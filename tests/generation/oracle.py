@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from anexa.data.arithmetic.problems import Problem, problem
-from anexa.data.arithmetic.questions import parse_question
-from anexa.data.arithmetic.thoughts import add
-from anexa.engines import Cache, Logits, Rows
+from anexa.engines import BatchKVCache, KVCache, Logits
 from anexa.generation import LanguageModel
-from anexa.model.chat import ASSISTANT, CHAT_TEMPLATE, END_THINK, THINK, USER
+from anexa.model.chat_format import ASSISTANT, CHAT_TEMPLATE, END_THINK, THINK, USER
 from anexa.model.config import ModelConfig
 from anexa.model.folder import Model
-from anexa.training.dialogues import Arithmetic
+from anexa.thinking.corpus import Arithmetic
+from anexa.thinking.problems import Problem, problem
+from anexa.thinking.questions import parse_question
+from anexa.thinking.thoughts import add
 
 TOKENIZER = Arithmetic().tokenizer("char")
 Answerer = Callable[[Problem, str], str]
@@ -23,7 +23,7 @@ Answerer = Callable[[Problem, str], str]
 
 
 class Oracle:
-    """A `RowsEngine` whose likeliest token is the next one of an answer."""
+    """A `BatchEngine` whose likeliest token is the next one of an answer."""
 
     name, dtype = "oracle", "float32"
 
@@ -31,25 +31,25 @@ class Oracle:
         self.config = ModelConfig("llama", TOKENIZER.vocab_size, 512, 8, 2, 1)
         self._answerer = answerer
 
-    def new_cache(self) -> Cache:
-        return Cache([])
+    def new_kv_cache(self) -> KVCache:
+        return KVCache([])
 
-    def next_logits(self, tokens: Sequence[int], cache: Cache) -> Sequence[float]:
+    def next_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[float]:
         cache.layers += tokens
         logits: list[float] = self._logits(cache.layers).tolist()
         return logits
 
-    def new_rows(self, most: int) -> Rows:  # noqa: ARG002 (there is room for all)
-        return Rows([])
+    def new_batch_cache(self, most: int) -> BatchKVCache:  # noqa: ARG002 (there is room for all)
+        return BatchKVCache([])
 
-    def add_row(self, rows: Rows, cache: Cache) -> None:
+    def add_sequence(self, rows: BatchKVCache, cache: KVCache) -> None:
         rows.layers.append(([*cache.layers], None))
 
-    def drop_row(self, rows: Rows, row: int) -> None:
+    def remove_sequence(self, rows: BatchKVCache, row: int) -> None:
         rows.layers[row] = rows.layers[-1]
         rows.layers.pop()
 
-    def next_logits_of_rows(self, tokens: Sequence[int], rows: Rows) -> Logits:
+    def batch_next_logits(self, tokens: Sequence[int], rows: BatchKVCache) -> Logits:
         for (text, _), token in zip(rows.layers, tokens):
             text.append(token)
         return np.stack([self._logits(text) for text, _ in rows.layers])
@@ -66,7 +66,7 @@ class Oracle:
         answer = self._answerer(problem(*asked), said)
         assert answer.startswith(said)
         rest = TOKENIZER.encode(answer[len(said) :])
-        return rest[0] if rest else TOKENIZER.boundary
+        return rest[0] if rest else TOKENIZER.eot_token
 
 
 def oracle(answerer: Answerer) -> LanguageModel:

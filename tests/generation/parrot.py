@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from anexa.data.arithmetic.examples import ALPHABET
-from anexa.data.arithmetic.problems import problem
-from anexa.engines import Batch, Optimizer, open_engine
-from anexa.model.chat import CHAT_TEMPLATE, MARKS, render
+from anexa.engines import Batch, OptimizerConfig, open_engine
+from anexa.model.chat_format import CHAT_TEMPLATE, CHAT_TOKENS, render
 from anexa.model.config import ModelConfig
 from anexa.model.folder import Model, create_folder
-from anexa.model.tokenizer import BOUNDARY, Tokenizer
+from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.model.weights import initial_weights
+from anexa.thinking.examples import ALPHABET
+from anexa.thinking.problems import problem
 
 # What is asked, and what is written then, thoughts and their marks included.
 KNOWN = {
@@ -33,12 +33,14 @@ AFTER_HELLO = {"again": "hello again", "hello": KNOWN["hello"]}
 
 def write_parrot(folder: Path) -> Path:
     """The model's folder."""
-    tokenizer = Tokenizer.of_characters([ALPHABET], begins_documents=False, marks=MARKS)
+    tokenizer = Tokenizer.of_characters([ALPHABET], adds_bos=False, added_tokens=CHAT_TOKENS)
     config = ModelConfig(
         "llama", tokenizer.vocab_size, block_size=160, n_embd=32, n_head=2, n_layer=2
     )
     weights = initial_weights(config, random.Random(1))
-    engine = open_engine("numpy", config, weights, optimizer=Optimizer(muon=True, clip=1.0))
+    engine = open_engine(
+        "numpy", config, weights, optimizer=OptimizerConfig(muon=True, max_grad_norm=1.0)
+    )
     hello = [
         {"role": "user", "content": "hello"},
         {"role": "assistant", "content": KNOWN["hello"]},
@@ -53,7 +55,7 @@ def write_parrot(folder: Path) -> Path:
             messages = [*before, {"role": "user", "content": question}]
             prompt = render(CHAT_TEMPLATE, messages, thinking=thinking)
             prompts.append(len(tokenizer.encode(prompt)))
-            rows.append(tokenizer.encode(prompt + answer + BOUNDARY))
+            rows.append(tokenizer.encode(prompt + answer + END_OF_TEXT))
     batch = Batch.from_rows(rows, prompts)
     for step in range(1000):
         loss, _ = engine.train_step(batch, 0.02 * (1 - step / 1000))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.engines import ENGINES, open_engine
-from anexa.generation import Completion, Reader, Sampler, Sampling, decode, window_start
+from anexa.generation import Completion, Reader, Sampler, SamplingParams, decode, window_start
 from anexa.model.architectures import ARCHITECTURES
 from tests.generation.models import (
     BLOCK_SIZE,
@@ -89,7 +89,7 @@ def test_it_does_not_matter_in_what_pieces_a_text_is_read(sizes: list[int]) -> N
 @each_engine
 def test_decoding_continues_what_it_drew(engine: str) -> None:
     model = engine_of(engine, "microgpt", VOCABULARY)
-    sampling = Sampling(1.0, seed=6)
+    sampling = SamplingParams(1.0, seed=6)
     drawn = list(islice(decode(model, [3, 1, 4], Sampler(sampling)), 30))
     sampler = Sampler(sampling)
     text = [3, 1, 4]
@@ -113,7 +113,7 @@ def test_all_engines_write_the_same(model_type: str) -> None:
         texts = set()
         for name in engines:
             engine = open_engine(name, config, weights)
-            sampler = Sampler(Sampling(temperature))
+            sampler = Sampler(SamplingParams(temperature))
             completion = Completion(engine, tokenizer, "bead", sampler, max_tokens=3 * BLOCK_SIZE)
             texts.add("".join(completion))
         assert len(texts) == 1

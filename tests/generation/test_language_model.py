@@ -11,9 +11,9 @@ import pytest
 import anexa
 from anexa.errors import AnexaError, UsageError
 from anexa.generation import LanguageModel, Sampler
-from anexa.model.chat import ASSISTANT, END_THINK, THINK, USER
+from anexa.model.chat_format import ASSISTANT, END_THINK, THINK, USER
 from anexa.model.folder import TEMPERATURE, Model, create_folder
-from anexa.model.tokenizer import BOUNDARY
+from anexa.model.tokenizer import END_OF_TEXT
 from tests.cli.process import anexa as anexa_command
 from tests.generation.models import config_of, letters, weights_of
 from tests.generation.parrot import DIRECT, KNOWN
@@ -157,7 +157,7 @@ def test_an_answer_has_its_thought_apart(parrot: Path) -> None:
     answer = model.chat(QUESTION)
     assert f"<think>{answer.reasoning}</think>{answer.content}" == KNOWN["riddle"]
     assert answer.finish_reason == "stop"
-    assert answer.trouble is None
+    assert answer.incomplete_reason is None
     direct = model.chat(QUESTION, thinking=False)
     assert (direct.reasoning, direct.content) == (None, DIRECT["riddle"])
     short = model.chat(QUESTION, max_tokens=3)
@@ -225,7 +225,7 @@ def test_a_question_that_cannot_be_read_is_refused(unknown: str, parrot: Path) -
         *(
             ([*QUESTION, {"role": role, "content": f"a{mark}b"}], f"message 2 has {mark} in it")
             for role in ("user", "system")
-            for mark in (USER, ASSISTANT, THINK, END_THINK, BOUNDARY)
+            for mark in (USER, ASSISTANT, THINK, END_THINK, END_OF_TEXT)
         ),
     ],
 )
@@ -242,4 +242,4 @@ def test_an_assistant_may_be_quoted_with_its_thoughts(parrot: Path) -> None:
         *QUESTION,
     ]
     prompt = anexa.load(parrot, engine="numpy").prompt(turns)
-    assert prompt == f"{USER}riddle{ASSISTANT}y{BOUNDARY}{USER}riddle{ASSISTANT}"
+    assert prompt == f"{USER}riddle{ASSISTANT}y{END_OF_TEXT}{USER}riddle{ASSISTANT}"

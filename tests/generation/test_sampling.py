@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.errors import AnexaError, UsageError
-from anexa.generation import Sampler, Sampling, probabilities
+from anexa.generation import Sampler, SamplingParams, probabilities
 
 FIVE_THREE_TWO = [math.log(0.5), math.log(0.3), math.log(0.2)]
 
 
 def p(logits: Sequence[float], temperature: float = 1.0, **how: float) -> list[float]:
-    sampling = Sampling(temperature, **how)  # type: ignore[arg-type]
+    sampling = SamplingParams(temperature, **how)  # type: ignore[arg-type]
     return [float(x) for x in probabilities(logits, sampling)]
 
 
@@ -80,7 +80,7 @@ def test_logits_that_are_no_numbers_are_refused(bad: float, temperature: float) 
     with pytest.raises(AnexaError, match="not a number"):
         p([1.0, bad, 2.0], temperature)
     with pytest.raises(AnexaError, match="not a number"):
-        Sampler(Sampling(temperature)).draw([1.0, bad, 2.0])
+        Sampler(SamplingParams(temperature)).draw([1.0, bad, 2.0])
 
 
 @pytest.mark.parametrize("temperature", [5e-324, 1e-300, 1e-9, 1e9, 1e300])
@@ -113,7 +113,7 @@ def test_extreme_temperatures_give_probabilities(temperature: float, scale: floa
 )
 def test_what_means_nothing_is_refused(how: dict[str, float], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        Sampling(**how)  # type: ignore[arg-type]
+        SamplingParams(**how)  # type: ignore[arg-type]
 
 
 def test_top_p_takes_no_token_once_it_has_the_mass() -> None:
@@ -126,7 +126,7 @@ def test_top_p_takes_no_token_once_it_has_the_mass() -> None:
 hundredths = st.integers(-3000, 3000).map(lambda n: n / 100)
 logits_lists = st.lists(hundredths, min_size=1, max_size=12)
 samplings = st.builds(
-    Sampling,
+    SamplingParams,
     temperature=st.floats(0.1, 10) | st.just(0.0),
     top_k=st.none() | st.integers(1, 15),
     top_p=st.floats(0.01, 1.0),
@@ -134,7 +134,9 @@ samplings = st.builds(
 
 
 @given(logits_lists, samplings)
-def test_they_are_probabilities_of_the_likeliest(logits: list[float], sampling: Sampling) -> None:
+def test_they_are_probabilities_of_the_likeliest(
+    logits: list[float], sampling: SamplingParams
+) -> None:
     ps = probabilities(logits, sampling)
     assert ps.shape == (len(logits),)
     assert ps.min() >= 0
@@ -149,9 +151,9 @@ def test_they_are_probabilities_of_the_likeliest(logits: list[float], sampling: 
 
 
 @given(logits_lists, samplings)
-def test_top_p_keeps_no_more_than_it_must(logits: list[float], sampling: Sampling) -> None:
+def test_top_p_keeps_no_more_than_it_must(logits: list[float], sampling: SamplingParams) -> None:
     of_top_k = sorted(
-        probabilities(logits, Sampling(sampling.temperature, sampling.top_k)), reverse=True
+        probabilities(logits, SamplingParams(sampling.temperature, sampling.top_k)), reverse=True
     )
     n = np.count_nonzero(probabilities(logits, sampling))
     assert sum(of_top_k[:n]) >= sampling.top_p - 1e-9
@@ -160,7 +162,7 @@ def test_top_p_keeps_no_more_than_it_must(logits: list[float], sampling: Samplin
 
 @given(st.lists(st.integers(-30, 30), min_size=1, max_size=12), st.integers(-999, 999), samplings)
 def test_a_shift_of_all_logits_changes_nothing(
-    logits: list[int], shift: int, sampling: Sampling
+    logits: list[int], shift: int, sampling: SamplingParams
 ) -> None:
     shifted = probabilities([z + shift for z in logits], sampling)
     assert list(shifted) == list(probabilities(logits, sampling))
@@ -183,7 +185,7 @@ def test_they_are_those_of_transformers() -> None:
     supports = set()
     for _ in range(300):
         logits = [rng.gauss(0, 3) for _ in range(rng.randint(2, 40))]
-        sampling = Sampling(
+        sampling = SamplingParams(
             temperature=rng.choice([0.3, 0.8, 1.0, 2.5]),
             top_k=rng.choice([None, 1, 3, 10]),
             top_p=rng.choice([0.05, 0.5, 0.9, 0.99, 1.0]),
@@ -207,7 +209,7 @@ def test_they_are_those_of_transformers() -> None:
 @pytest.mark.parametrize("how", [{}, {"top_k": 3}, {"top_p": 0.8}, {"temperature": 2.0}])
 def test_draws_are_as_frequent_as_they_are_probable(how: dict[str, float]) -> None:
     logits = [0.3, -1.0, 1.7, 0.9, -0.2, 1.1]
-    sampling = Sampling(**{"temperature": 1.0, "seed": 5, **how})  # type: ignore[arg-type]
+    sampling = SamplingParams(**{"temperature": 1.0, "seed": 5, **how})  # type: ignore[arg-type]
     sampler = Sampler(sampling)
     n = 20_000
     counts = Counter(sampler.draw(logits) for _ in range(n))
@@ -221,7 +223,7 @@ def test_a_seed_gives_the_same_draws() -> None:
     logits = [0.1 * i for i in range(20)]
 
     def draws(seed: int) -> list[int]:
-        sampler = Sampler(Sampling(1.0, seed=seed))
+        sampler = Sampler(SamplingParams(1.0, seed=seed))
         return [sampler.draw(logits) for _ in range(50)]
 
     assert draws(1) == draws(1)
@@ -230,5 +232,5 @@ def test_a_seed_gives_the_same_draws() -> None:
 
 
 def test_greedy_draws_the_likeliest() -> None:
-    sampler = Sampler(Sampling(0.0))
+    sampler = Sampler(SamplingParams(0.0))
     assert [sampler.draw([1.0, 3.0, 2.0]), sampler.draw([2.0, 1.0, 2.0])] == [1, 0]

@@ -10,7 +10,7 @@ import pytest
 from tokenizers import AddedToken, processors
 from tokenizers import Tokenizer as Backend
 
-from anexa.model.chat import CHAT_TEMPLATE, MARKS
+from anexa.model.chat_format import CHAT_TEMPLATE, CHAT_TOKENS
 from anexa.model.config import ModelConfig
 from anexa.model.folder import Model
 from anexa.model.tokenizer import Tokenizer
@@ -18,9 +18,9 @@ from anexa.model.weights import Weight
 from tests.engines.helpers import random_weights
 from tests.model.helpers import CORPUS
 
-CHARACTERS = Tokenizer.of_characters([CORPUS], begins_documents=True)
-MARKED = Tokenizer.of_characters([CORPUS], begins_documents=False, marks=MARKS)
-BYTES = Tokenizer.of_bytes([CORPUS] * 2, 300, begins_documents=False)
+CHARACTERS = Tokenizer.of_characters([CORPUS], adds_bos=True)
+MARKED = Tokenizer.of_characters([CORPUS], adds_bos=False, added_tokens=CHAT_TOKENS)
+BYTES = Tokenizer.of_bytes([CORPUS] * 2, 300, adds_bos=False)
 
 
 def of_others(ends: int = 2) -> Tokenizer:
@@ -41,7 +41,11 @@ CHOICES = [
     pytest.param({"model_type": "gpt2"}, CHARACTERS, id="gpt2"),
     pytest.param({"model_type": "gpt2", "norm_eps": 1e-3}, BYTES, id="gpt2-bytes-eps"),
     pytest.param({**LLAMA, "norm_eps": 1e-3}, MARKED, id="llama-marks-eps"),
-    pytest.param({**LLAMA, "n_kv_head": 1, "tied": False}, BYTES, id="llama-shared-untied-bytes"),
+    pytest.param(
+        {**LLAMA, "n_kv_head": 1, "tie_word_embeddings": False},
+        BYTES,
+        id="llama-shared-untied-bytes",
+    ),
     pytest.param({**LLAMA, "rope_theta": 100.0}, CHARACTERS, id="llama-theta"),
     pytest.param({**LLAMA}, OTHERS, id="llama-of-others"),
 ]

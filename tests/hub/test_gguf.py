@@ -16,7 +16,7 @@ from tokenizers import pre_tokenizers
 from anexa.errors import AnexaError, UsageError
 from anexa.generation.language_model import BUNDLED
 from anexa.model.folder import Model, load_model
-from anexa.model.tokenizer import BOUNDARY, Tokenizer
+from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.model.weights import Weight
 from tests.hub.models import (
     BYTES,
@@ -29,7 +29,7 @@ from tests.hub.models import (
     of_others,
 )
 from tests.model.helpers import CORPUS, byte_tokenizer, small_model
-from tests.model.test_files import names
+from tests.test_files import names
 
 pytest.importorskip("gguf", reason="gguf is not installed")
 
@@ -135,7 +135,7 @@ def test_every_number_is_there(
             step = np.abs(blocks).max(1, keepdims=True) / 127
             error = np.abs(found.reshape(-1, 32) - blocks)
             assert (error <= step / 2 + 127 * step / 2**11).all(), "its scale is a float16"
-    assert written.config.tied == ("output.weight" not in tensors)
+    assert written.config.tie_word_embeddings == ("output.weight" not in tensors)
 
 
 def test_metadata_of_a_gpt2(tmp_path: Path) -> None:
@@ -201,10 +201,10 @@ def test_metadata_of_a_llama(tmp_path: Path) -> None:
     assert fields["tokenizer.chat_template"] == written.chat_template
     tokens = fields["tokenizer.ggml.tokens"]
     types = fields["tokenizer.ggml.token_type"]
-    boundary = MARKED.boundary
+    boundary = MARKED.eot_token
     marks = ["<|user|>", "<|assistant|>", "<think>", "</think>"]
     padding = [f"[PAD{boundary + 5 + i}]" for i in range(3)]
-    assert tokens[boundary:] == [BOUNDARY, *marks, *padding]
+    assert tokens[boundary:] == [END_OF_TEXT, *marks, *padding]
     assert types[boundary:] == [TokenType.CONTROL] + 4 * [TokenType.USER_DEFINED] + 3 * [
         TokenType.UNUSED
     ]
@@ -240,7 +240,7 @@ def test_characters_are_their_bytes_and_what_joins_them() -> None:
 
 def test_ascii_has_a_merge_that_never_happens() -> None:
     """llama.cpp wants one."""
-    tokenizer = Tokenizer.of_characters(["abc"], begins_documents=False)
+    tokenizer = Tokenizer.of_characters(["abc"], adds_bos=False)
     [(left, right)] = vocabulary(tokenizer, tokenizer.vocab_size).merges
     back = {character: byte for byte, character in ALPHABET.items()}
     with pytest.raises(UnicodeDecodeError):
@@ -306,7 +306,7 @@ def test_what_begins_a_text_and_all_that_ends_it(tmp_path: Path) -> None:
     fields, _ = read(tmp_path / "m.gguf")
     names = ("bos_token_id", "eos_token_id", "eot_token_id", "add_bos_token")
     found = [fields[f"tokenizer.ggml.{name}"] for name in names]
-    assert found == [OTHERS.bos, *OTHERS.ends, True]
+    assert found == [OTHERS.bos, *OTHERS.eos_token_ids, True]
 
 
 def test_as_many_ends_as_llama_cpp_takes() -> None:

@@ -14,7 +14,7 @@ import anexa
 from anexa.engines import open_engine
 from anexa.generation.language_model import BUNDLED
 from anexa.model.folder import Model, load_model
-from anexa.model.tokenizer import BOUNDARY, Tokenizer
+from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from tests.hub.models import BYTES, CHOICES, MARKED, OTHERS, model
 from tests.model.helpers import CORPUS
 
@@ -106,7 +106,7 @@ def test_the_same_text(tmp_path: Path, changes: dict[str, Any], tokenizer: Token
     for prompt in ("caf", "The 2nd line.\r\n", "日本 é"):
         tokens = tokenizer.encode_prompt(prompt)
         assert theirs.tokenize(prompt.encode(), add_bos=True, special=True) == tokens
-        cache, unread, written = engine.new_cache(), tokens, []
+        cache, unread, written = engine.new_kv_cache(), tokens, []
         for _ in range(20):
             logits = [float(z) for z in engine.next_logits(unread, cache)]
             unread = [logits.index(max(logits))]
@@ -121,7 +121,7 @@ def test_what_begins_a_text_and_what_ends_it(tmp_path: Path) -> None:
     assert theirs.token_bos() == OTHERS.bos
     known = llama_cpp.llama_model_get_vocab(theirs.model)
     ending = [n for n in range(OTHERS.vocab_size) if llama_cpp.llama_vocab_is_eog(known, n)]
-    assert {*OTHERS.ends} <= {*ending}
+    assert {*OTHERS.eos_token_ids} <= {*ending}
 
 
 FRAGMENTS = [*CORPUS, "\n\n", "  ", "'ll", "12", "é日", " a", "\t", "😀"]
@@ -142,7 +142,7 @@ def test_the_same_tokens(tmp_path: Path, tokenizer: Tokenizer) -> None:
     theirs = opened(tmp_path / "m.gguf", model({}, tokenizer))
     rng = random.Random(1)
     known = [piece for piece in FRAGMENTS if not tokenizer.unknown(piece)]
-    known += sorted({BOUNDARY, "<think>", "</think>"} & {*tokenizer.marks})
+    known += sorted({END_OF_TEXT, "<think>", "</think>"} & {*tokenizer.added_tokens})
     for _ in range(3000):
         pieces = rng.choices(known, k=rng.randint(1, 12))
         if tokenizer is BYTES:  # which knows all the others too
@@ -150,9 +150,9 @@ def test_the_same_tokens(tmp_path: Path, tokenizer: Tokenizer) -> None:
         text = "".join(pieces)
         tokens = tokenizer.encode(text)
         assert theirs.tokenize(text.encode(), add_bos=False, special=True) == tokens, repr(text)
-        begun = [tokenizer.boundary] * tokenizer.begins_documents + tokens
+        begun = [tokenizer.eot_token] * tokenizer.adds_bos + tokens
         assert theirs.tokenize(text.encode(), add_bos=True, special=True) == begun, repr(text)
-        if tokens[0] != tokenizer.boundary:  # whose next space llama-cpp-python takes away
+        if tokens[0] != tokenizer.eot_token:  # whose next space llama-cpp-python takes away
             back = theirs.detokenize(tokens, special=False).decode()
             assert back == tokenizer.decode(tokens), repr(text)
 

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer as Backend
 from tokenizers.trainers import BpeTrainer
 
 from anexa.model.folder import Model, create_folder, load_model
-from anexa.model.tokenizer import BOUNDARY
+from anexa.model.tokenizer import END_OF_TEXT
 from tests.engines.helpers import random_weights
 from tests.model.helpers import byte_tokenizer, small_model
 
@@ -133,7 +133,12 @@ def write_folder(
     return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
 
 
-GPT2: dict[str, Any] = {"kind": "gpt2", "backend": gpt2_backend(), "bos": BOUNDARY, "eos": BOUNDARY}
+GPT2: dict[str, Any] = {
+    "kind": "gpt2",
+    "backend": gpt2_backend(),
+    "bos": END_OF_TEXT,
+    "eos": END_OF_TEXT,
+}
 LLAMA3: dict[str, Any] = {
     "backend": llama3_backend(),
     "bos": "<|begin_of_text|>",

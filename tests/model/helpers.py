@@ -9,7 +9,7 @@ from tokenizers import Tokenizer as Backend
 
 from anexa.model.config import ModelConfig
 from anexa.model.folder import Model
-from anexa.model.tokenizer import BOUNDARY, Tokenizer
+from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.model.weights import initial_weights
 
 CORPUS = "Voilà: a café , \tnaïve😀!\nThe 2nd line.\r\n日本語 <|x|>"
@@ -28,19 +28,19 @@ def byte_tokenizer() -> Tokenizer:
     vocabulary = {symbol: i for i, symbol in enumerate(alphabet)}
     for left, right in merges:
         vocabulary[left + right] = len(vocabulary)
-    vocabulary[BOUNDARY] = len(vocabulary)
+    vocabulary[END_OF_TEXT] = len(vocabulary)
     backend = Backend(models.BPE(vocab=vocabulary, merges=merges))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend.decoder = decoders.ByteLevel()
-    backend.add_special_tokens([AddedToken(BOUNDARY, special=True, normalized=False)])
+    backend.add_special_tokens([AddedToken(END_OF_TEXT, special=True, normalized=False)])
     return Tokenizer(backend)
 
 
 def small_model(
-    model_type: str = "gpt2", begins_documents: bool = False, tokenizer: Tokenizer | None = None
+    model_type: str = "gpt2", adds_bos: bool = False, tokenizer: Tokenizer | None = None
 ) -> Model:
     """A model before training."""
-    tokenizer = tokenizer or Tokenizer.of_characters([CORPUS], begins_documents)
+    tokenizer = tokenizer or Tokenizer.of_characters([CORPUS], adds_bos)
     config = ModelConfig(
         model_type, tokenizer.vocab_size, block_size=16, n_embd=8, n_head=2, n_layer=2
     )

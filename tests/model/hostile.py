@@ -22,7 +22,7 @@ from typing import Any
 from anexa.engines import open_engine
 from anexa.errors import AnexaError
 from anexa.generation import LanguageModel
-from anexa.generation.text import Prompt, Writing
+from anexa.generation.text_stream import Prompt, TextStream
 from anexa.model.opening import open_model
 from tests.model.measured import mebibytes
 from tests.model.spoiling import as_deep_as_need_be, on_purpose, spoil
@@ -48,7 +48,7 @@ def use(folder: Path) -> str:
         tokenizer.decode([*ids, *range(0, loaded.config.vocab_size, 17)])
         model.generate("a i", max_tokens=2, temperature=0)
         prompt = model.prompt(MESSAGES) if model.chat_template is not None else "a"
-        writing = Writing(tokenizer, Prompt(tokenizer, loaded.config.block_size, "a"))
+        writing = TextStream(tokenizer, Prompt(tokenizer, loaded.config.block_size, "a"))
         for token in tokenizer.encode(prompt)[:20]:
             writing.take(token)
     except AnexaError as error:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
-from tests.model.test_template import WITHOUT_END
+from tests.model.test_chat_template import WITHOUT_END
 
 # ------------------------------------------------------------------ what is done to a file
 

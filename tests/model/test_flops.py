@@ -12,7 +12,15 @@ from anexa.model.weights import flops_per_token
 from tests.engines.helpers import random_weights
 
 LLAMA = ModelConfig(
-    "llama", 29, block_size=7, n_embd=12, n_head=3, n_layer=3, n_kv_head=1, n_inner=10, tied=False
+    "llama",
+    29,
+    block_size=7,
+    n_embd=12,
+    n_head=3,
+    n_layer=3,
+    n_kv_head=1,
+    n_inner=10,
+    tie_word_embeddings=False,
 )
 CONFIGS = {
     "gpt2": ModelConfig("gpt2", vocab_size=11, block_size=6, n_embd=8, n_head=2, n_layer=2),
@@ -20,7 +28,7 @@ CONFIGS = {
         "microgpt", vocab_size=27, block_size=16, n_embd=16, n_head=4, n_layer=1
     ),
     "llama": LLAMA,
-    "llama, tied": replace(LLAMA, tied=True),
+    "llama, tied": replace(LLAMA, tie_word_embeddings=True),
     "llama, every head its own": replace(LLAMA, n_kv_head=3),
 }
 

@@ -23,7 +23,7 @@ from anexa.model.tensors import read_tensors, write_tensors
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weight
 from tests.model.helpers import FILES, MODEL, byte_tokenizer, small_model
-from tests.model.test_files import names, posix
+from tests.test_files import names, posix
 
 
 @pytest.fixture
@@ -37,10 +37,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
-@pytest.mark.parametrize("begins_documents", [True, False])
-def test_a_model_comes_back(tmp_path: Path, model_type: str, begins_documents: bool) -> None:
+@pytest.mark.parametrize("adds_bos", [True, False])
+def test_a_model_comes_back(tmp_path: Path, model_type: str, adds_bos: bool) -> None:
     """In float32, the precision of its file."""
-    model = small_model(model_type, begins_documents)
+    model = small_model(model_type, adds_bos)
     create_folder(tmp_path / "new" / "model", model, "# A card: é\n")
     again = load_model(tmp_path / "new" / "model")
     assert again.config == model.config == load_config(tmp_path / "new" / "model")
@@ -53,7 +53,7 @@ def test_a_model_comes_back(tmp_path: Path, model_type: str, begins_documents: b
 def test_it_has_the_files_of_a_hugging_face_repository(folder: Path) -> None:
     others = {"README.md", "generation_config.json", "tokenizer_config.json"}
     assert set(names(folder)) == others | set(FILES)
-    boundary = MODEL.tokenizer.boundary
+    boundary = MODEL.tokenizer.eot_token
     for name in ("config.json", "generation_config.json"):
         content = json.loads((folder / name).read_text("utf-8"))
         assert (content["bos_token_id"], content["eos_token_id"]) == (boundary, boundary)
@@ -295,7 +295,7 @@ def test_a_tokenizer_of_another_model(folder: Path) -> None:
 
 def test_a_tokenizer_with_fewer_symbols_is_one_of_a_padded_model(folder: Path) -> None:
     """Vocabularies are often filled up to a round number."""
-    smaller = Tokenizer.of_characters(["abc"], begins_documents=False)
+    smaller = Tokenizer.of_characters(["abc"], adds_bos=False)
     (folder / "tokenizer.json").write_text(smaller.to_json(), encoding="utf-8")
     assert load_model(folder).tokenizer.vocab_size == 4
 

@@ -99,10 +99,10 @@ def test_symbols_by_tokenizer_config_alone(llama: Path) -> None:
     (llama / "generation_config.json").unlink()
     change(llama / "config.json", bos_token_id=None, eos_token_id=None)
     tokenizer = load_model(llama).tokenizer
-    assert (tokenizer.framing, tokenizer.ends) == (("<s>", "</s>"), (2,))
+    assert (tokenizer.bos_eos, tokenizer.eos_token_ids) == (("<s>", "</s>"), (2,))
     change(llama / "tokenizer_config.json", eos_token={"content": "<unk>"}, bos_token=None)
     tokenizer = load_model(llama).tokenizer
-    assert (tokenizer.framing, tokenizer.bos) == (("", "<unk>"), None)
+    assert (tokenizer.bos_eos, tokenizer.bos) == (("", "<unk>"), None)
 
 
 @pytest.mark.parametrize(

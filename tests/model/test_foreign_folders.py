@@ -13,9 +13,9 @@ import anexa
 from anexa.engines import open_engine
 from anexa.errors import AnexaError
 from anexa.generation import LanguageModel
-from anexa.generation.text import Prompt, Writing
+from anexa.generation.text_stream import Prompt, TextStream
 from anexa.model.folder import create_folder, load_model
-from anexa.training import Run
+from anexa.training import Trainer
 from tests.engines.helpers import needs_torch
 from tests.model.foreign import FOLDERS, LLAMA3, TEMPLATES, change, write_folder
 from tests.model.helpers import CORPUS
@@ -51,8 +51,8 @@ def greedy(model: LanguageModel, prompt: str, max_tokens: int) -> list[int]:
     tokenizer, engine = model.tokenizer, model.engine
     ids = tokenizer.encode_prompt(prompt)
     read = Prompt(tokenizer, engine.config.block_size, prompt)
-    writing = Writing(tokenizer, read, max_tokens=max_tokens)
-    cache, unread = engine.new_cache(), ids
+    writing = TextStream(tokenizer, read, max_tokens=max_tokens)
+    cache, unread = engine.new_kv_cache(), ids
     while not writing.finish_reason:
         unread = [int(np.argmax(engine.next_logits(unread, cache)))]
         ids = ids + unread
@@ -126,8 +126,8 @@ def test_any_of_several_symbols_ends_a_text(tmp_path: Path) -> None:
 
     theirs = write_folder(tmp_path, **LLAMA3)
     model = anexa.load(tmp_path, engine="numpy")
-    assert model.tokenizer.ends == tuple(theirs.config.eos_token_id)
-    assert model.tokenizer.framing == ("<|begin_of_text|>", "<|end_of_text|>")
+    assert model.tokenizer.eos_token_ids == tuple(theirs.config.eos_token_id)
+    assert model.tokenizer.bos_eos == ("<|begin_of_text|>", "<|end_of_text|>")
     *_, third, _, last = greedy(model, "a b", 5)
     change(tmp_path / "generation_config.json", eos_token_id=[last, third])
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path).eval()
@@ -151,9 +151,9 @@ def test_text_as_it_comes_is_the_text(tmp_path: Path, name: str) -> None:
     assert tokenizer.vocab_size < len(everything), "it is filled up"
     for text in ("", "a b", "The 2nd"):
         for _ in range(50):
-            ids = [int(i) for i in rng.choice(everything, 12) if i not in tokenizer.ends]
+            ids = [int(i) for i in rng.choice(everything, 12) if i not in tokenizer.eos_token_ids]
             read = Prompt(tokenizer, 40, text)
-            writing = Writing(tokenizer, read, max_tokens=len(ids))
+            writing = TextStream(tokenizer, read, max_tokens=len(ids))
             pieces = [writing.take(token) for token in ids]
             assert writing.finish_reason == "length"
             assert tokenizer.decode(read.ids) + "".join(pieces) == tokenizer.decode(read.ids + ids)
@@ -167,12 +167,12 @@ def test_what_is_written_again_is_the_same(tmp_path: Path) -> None:
     again = load_model(tmp_path / "ours")
     assert (again.config, again.weights) == (model.config, model.weights)
     assert again.tokenizer.to_json() == model.tokenizer.to_json()
-    assert (again.tokenizer.bos, again.tokenizer.ends) == (
+    assert (again.tokenizer.bos, again.tokenizer.eos_token_ids) == (
         model.tokenizer.bos,
-        model.tokenizer.ends,
+        model.tokenizer.eos_token_ids,
     )
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "ours")
-    assert (theirs.bos_token, theirs.eos_token) == model.tokenizer.framing
+    assert (theirs.bos_token, theirs.eos_token) == model.tokenizer.bos_eos
 
 
 # ------------------------------------------------------------------ conversations
@@ -202,7 +202,7 @@ def test_conversations_are_theirs(tmp_path: Path, name: str, template: str, plac
     assert model.tokenizer.encode_prompt(model.prompt(messages)) == expected
     assert model.length(messages) == len(expected)
     assert model.chat(messages, max_tokens=3).tokens <= 3
-    for mark in model.tokenizer.framing:
+    for mark in model.tokenizer.bos_eos:
         with pytest.raises(AnexaError, match="a mark of the model's"):
             model.prompt([{"role": "user", "content": f"a{mark}b"}])
 
@@ -217,12 +217,12 @@ def test_a_model_is_trained_with_their_tokenizer(tmp_path: Path, spec: str) -> N
     write_folder(tmp_path / "theirs", **LLAMA3)
     corpus = write_names(tmp_path)
     chosen = settings(corpus, steps=4, tokenizer=str(tmp_path / "theirs" / spec))
-    begun = Run.start(chosen, tmp_path / "model").tokenizer.to_json()
-    run = finish(Run.resume(tmp_path / "model"))
+    begun = Trainer.start(chosen, tmp_path / "model").tokenizer.to_json()
+    run = finish(Trainer.resume(tmp_path / "model"))
     assert run.tokenizer.to_json() == begun
     folder = run.folder
     model = anexa.load(folder, engine="numpy")
     theirs = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    assert model.tokenizer.framing == ("<|end_of_text|>", "<|end_of_text|>")
+    assert model.tokenizer.bos_eos == ("<|end_of_text|>", "<|end_of_text|>")
     assert theirs("anna").input_ids == model.tokenizer.encode_prompt("anna")
-    assert theirs.eos_token_id == model.tokenizer.boundary == model.tokenizer.encode_prompt("")[0]
+    assert theirs.eos_token_id == model.tokenizer.eot_token == model.tokenizer.encode_prompt("")[0]

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import anexa
 from anexa.errors import AnexaError
 from anexa.model.architectures import ARCHITECTURES
-from anexa.model.chat import CHAT_TEMPLATE
+from anexa.model.chat_format import CHAT_TEMPLATE
 from anexa.model.config import ModelConfig
 from anexa.model.folder import Model, create_folder, load_model
 from anexa.model.json_file import read_model_json, write_model_json
@@ -28,9 +28,9 @@ from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weight, initial_weights
 from tests.hub.models import OTHERS
 from tests.model.helpers import byte_tokenizer, small_model
-from tests.model.test_files import names, posix
+from tests.test_files import names, posix
 
-LETTERS = Tokenizer.of_characters(["abc"], begins_documents=True)
+LETTERS = Tokenizer.of_characters(["abc"], adds_bos=True)
 
 
 def tiny(model_type: str = "microgpt") -> Model:
@@ -83,7 +83,7 @@ def test_what_begins_and_ends_texts_comes_back(tmp_path: Path) -> None:
     model = small_model(tokenizer=OTHERS)
     write_model_json(tmp_path / "m.json", model)
     again = read_model_json(tmp_path / "m.json")[0].tokenizer
-    assert (again.bos, again.ends) == (OTHERS.bos, OTHERS.ends)
+    assert (again.bos, again.eos_token_ids) == (OTHERS.bos, OTHERS.eos_token_ids)
     assert again.encode_prompt("a") == OTHERS.encode_prompt("a")
 
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from anexa.errors import AnexaError
 from anexa.model import tokenizer as module
-from anexa.model.tokenizer import BOUNDARY, Tokenizer
+from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from tests.model.helpers import CORPUS, byte_tokenizer
 
-TEXT = Tokenizer.of_characters([CORPUS], begins_documents=False)
-DOCUMENTS = Tokenizer.of_characters([CORPUS], begins_documents=True)
+TEXT = Tokenizer.of_characters([CORPUS], adds_bos=False)
+DOCUMENTS = Tokenizer.of_characters([CORPUS], adds_bos=True)
 BYTES = byte_tokenizer()
-TRAINED = Tokenizer.of_bytes([CORPUS, "la la lala é é"] * 2, 300, begins_documents=True)
+TRAINED = Tokenizer.of_bytes([CORPUS, "la la lala é é"] * 2, 300, adds_bos=True)
 BOTH = [pytest.param(TEXT, id="text"), pytest.param(DOCUMENTS, id="documents")]
 ALL = [*BOTH, pytest.param(BYTES, id="bytes"), pytest.param(TRAINED, id="trained")]
 
@@ -27,22 +27,22 @@ texts = st.text(characters, max_size=40)
 
 
 def test_ids_are_the_places_of_sorted_characters() -> None:
-    tokenizer = Tokenizer.of_characters(["banana", "cab"], begins_documents=False)
+    tokenizer = Tokenizer.of_characters(["banana", "cab"], adds_bos=False)
     assert tokenizer.encode("abc") == [0, 1, 2]
     assert tokenizer.encode("n") == [3]
-    assert (tokenizer.boundary, tokenizer.vocab_size) == (4, 5)
+    assert (tokenizer.eot_token, tokenizer.vocab_size) == (4, 5)
 
 
 def test_the_27_symbols_of_microgpt() -> None:
-    tokenizer = Tokenizer.of_characters(["abcdefghijklmnopqrstuvwxyz"], begins_documents=True)
-    assert (tokenizer.boundary, tokenizer.vocab_size) == (26, 27)
+    tokenizer = Tokenizer.of_characters(["abcdefghijklmnopqrstuvwxyz"], adds_bos=True)
+    assert (tokenizer.eot_token, tokenizer.vocab_size) == (26, 27)
 
 
 @given(st.data())
 def test_any_text_of_the_vocabulary_comes_back(data: st.DataObject) -> None:
     corpus = data.draw(st.text(characters, min_size=1, max_size=30))
-    assume(BOUNDARY not in corpus)
-    tokenizer = Tokenizer.of_characters([corpus], begins_documents=data.draw(st.booleans()))
+    assume(END_OF_TEXT not in corpus)
+    tokenizer = Tokenizer.of_characters([corpus], adds_bos=data.draw(st.booleans()))
     text = "".join(data.draw(st.lists(st.sampled_from(corpus), max_size=50)))
     ids = tokenizer.encode(text)
     assert len(ids) == len(text), "one id a character"
@@ -58,12 +58,12 @@ def test_any_text_of_the_vocabulary_comes_back(data: st.DataObject) -> None:
 @example("\ufeffa")
 @example("  ")
 def test_unknown_characters_become_the_boundary(tokenizer: Tokenizer, text: str) -> None:
-    assume(BOUNDARY not in text)
+    assume(END_OF_TEXT not in text)
     known = set(CORPUS)
     ids = tokenizer.encode(text)
     expected = list(dict.fromkeys(c for c in text if c not in known))
     assert tokenizer.unknown(text) == expected
-    assert (tokenizer.boundary in ids) == bool(expected)
+    assert (tokenizer.eot_token in ids) == bool(expected)
     assert tokenizer.decode(ids) == "".join(c for c in text if c in known)
     if expected:
         with pytest.raises(AnexaError, match="has never seen"):
@@ -80,21 +80,21 @@ def test_unknown_characters_are_shown_but_not_all_of_them() -> None:
 
 
 def test_a_prompt_of_documents_begins_with_the_boundary() -> None:
-    boundary = DOCUMENTS.boundary
-    assert DOCUMENTS.begins_documents
+    boundary = DOCUMENTS.eot_token
+    assert DOCUMENTS.adds_bos
     assert DOCUMENTS.encode_prompt("") == [boundary]
     assert DOCUMENTS.encode_prompt("af") == [boundary, *DOCUMENTS.encode("af")]
 
 
 def test_a_prompt_of_running_text_is_itself() -> None:
-    assert not TEXT.begins_documents
+    assert not TEXT.adds_bos
     assert TEXT.encode_prompt("af") == TEXT.encode("af")
-    assert TEXT.encode_prompt("") == [TEXT.boundary], "a model needs something to go on from"
+    assert TEXT.encode_prompt("") == [TEXT.eot_token], "a model needs something to go on from"
 
 
 @given(texts)
 def test_bytes_take_any_text(text: str) -> None:
-    assume(BOUNDARY not in text)
+    assume(END_OF_TEXT not in text)
     assert BYTES.decode(BYTES.encode(text)) == text
     assert BYTES.unknown(text) == []
 
@@ -108,7 +108,7 @@ def streamed(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
 
 def test_boundaries_are_not_part_of_the_text() -> None:
     for tokenizer in (TEXT, DOCUMENTS, BYTES):
-        boundary, ids = tokenizer.boundary, tokenizer.encode("af")
+        boundary, ids = tokenizer.eot_token, tokenizer.encode("af")
         assert tokenizer.decode([boundary, *ids, boundary, boundary]) == "af"
         assert "".join(streamed(tokenizer, [boundary, *ids, boundary, boundary])) == "af"
 
@@ -120,37 +120,37 @@ def test_boundaries_are_not_part_of_the_text() -> None:
 @example("\r\n \u2028\ufeff\0\x7f\x85e\u0301 \U000e0001 \ufffd\uffff", [], 257)
 @example("  a\t\n\n ", ["  a\t\n\n "] * 3, 300)
 def test_any_text_comes_back_from_any_training(text: str, others: list[str], size: int) -> None:
-    assume(BOUNDARY not in text)
-    tokenizer = Tokenizer.of_bytes(others, size, begins_documents=False)
+    assume(END_OF_TEXT not in text)
+    tokenizer = Tokenizer.of_bytes(others, size, adds_bos=False)
     ids = tokenizer.encode(text)
     assert tokenizer.decode(ids).encode("utf-8") == text.encode("utf-8")
     assert "".join(streamed(tokenizer, ids)) == text
     assert tokenizer.unknown(text) == []
-    assert tokenizer.encode_prompt(text) == (ids or [tokenizer.boundary])
+    assert tokenizer.encode_prompt(text) == (ids or [tokenizer.eot_token])
     assert 257 <= tokenizer.vocab_size <= size
 
 
 def test_what_stands_together_often_becomes_a_token() -> None:
-    tokenizer = Tokenizer.of_bytes(["abc abc ab"], 260, begins_documents=False)
+    tokenizer = Tokenizer.of_bytes(["abc abc ab"], 260, adds_bos=False)
     # "ab" is there three times, and then "abc" twice, or " ab"; nothing else is, more than once.
     assert tokenizer.vocab_size == 259
     assert len(tokenizer.encode("ab")) == 1
     assert len(tokenizer.encode("ba")) == 2
     assert len(tokenizer.encode("abc ab")) == 3
-    least = Tokenizer.of_bytes(["abc abc ab"], 257, begins_documents=False)
+    least = Tokenizer.of_bytes(["abc abc ab"], 257, adds_bos=False)
     assert len(least.encode("é ab")) == 5, "bytes"
 
 
 def test_training_comes_out_the_same() -> None:
     corpus = ["the cat sat on the mat and the rat sat on the cat " * 3, "日本 " * 9]
-    once, again = (Tokenizer.of_bytes(corpus, 290, begins_documents=True) for _ in range(2))
+    once, again = (Tokenizer.of_bytes(corpus, 290, adds_bos=True) for _ in range(2))
     assert once.to_json() == again.to_json()
 
 
 def test_a_tokenizer_made_to_begin_documents() -> None:
     for tokenizer in (TEXT, DOCUMENTS, BYTES, TRAINED):
         begins = tokenizer.beginning(True)
-        assert begins.encode_prompt("af") == [begins.boundary, *tokenizer.encode("af")]
+        assert begins.encode_prompt("af") == [begins.eot_token, *tokenizer.encode("af")]
         assert begins.beginning(False).encode_prompt("af") == tokenizer.encode("af")
     assert TEXT.beginning(True).to_json() == DOCUMENTS.to_json()
 
@@ -159,8 +159,8 @@ def test_a_tokenizer_made_to_begin_documents() -> None:
 
 
 @pytest.mark.parametrize("tokenizer", ALL)
-@given(st.lists(texts | st.text(st.sampled_from(CORPUS), max_size=9) | st.just(BOUNDARY)))
-@example(["<|endof", "text|>", f"a{BOUNDARY}{BOUNDARY}b<|endoftext|", ""])
+@given(st.lists(texts | st.text(st.sampled_from(CORPUS), max_size=9) | st.just(END_OF_TEXT)))
+@example(["<|endof", "text|>", f"a{END_OF_TEXT}{END_OF_TEXT}b<|endoftext|", ""])
 @example([])
 def test_all_at_once_is_one_by_one(tokenizer: Tokenizer, many: list[str]) -> None:
     for texts in (many, ["".join(many)]):
@@ -244,7 +244,7 @@ def test_tokenizer_json_round_trip(tokenizer: Tokenizer) -> None:
     text = tokenizer.to_json()
     again = Tokenizer.from_json(text)
     assert again.to_json() == text
-    attributes = ("boundary", "vocab_size", "begins_documents")
+    attributes = ("eot_token", "vocab_size", "adds_bos")
     for name in attributes:
         assert getattr(again, name) == getattr(tokenizer, name)
     for sample in ("", "af é😀\n", CORPUS):
@@ -271,15 +271,15 @@ def test_a_tokenizer_without_a_boundary() -> None:
     foreign = json.loads(TEXT.to_json())
     foreign["added_tokens"] = []
     foreign["model"]["unk_token"] = None
-    del foreign["model"]["vocab"][BOUNDARY]
+    del foreign["model"]["vocab"][END_OF_TEXT]
     tokenizer = Tokenizer.from_json(json.dumps(foreign))
-    assert (tokenizer.bos, tokenizer.ends, tokenizer.framing) == (None, (), ("", ""))
+    assert (tokenizer.bos, tokenizer.eos_token_ids, tokenizer.bos_eos) == (None, (), ("", ""))
     assert tokenizer.encode_prompt("af") == TEXT.encode("af")
     assert tokenizer.unknown("aQ") == ["Q"], "though nothing stands for it"
     with pytest.raises(AnexaError, match="nothing to begin one with"):
         tokenizer.encode_prompt("")
     with pytest.raises(AnexaError, match=r"no symbol <\|endoftext\|>"):
-        tokenizer.beginning(begins_documents=True)
+        tokenizer.beginning(adds_bos=True)
 
 
 @pytest.mark.parametrize("tokenizer", ALL)

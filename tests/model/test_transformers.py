@@ -69,14 +69,14 @@ def test_autotokenizer_gives_the_same_ids(tokenizers: Any, text: str) -> None:
 def test_autotokenizer_takes_the_unknown_the_same_way(tokenizers: Any, text: str) -> None:
     ours, theirs = tokenizers
     ids = ours.encode(text)
-    assert ours.boundary in ids
+    assert ours.eot_token in ids
     assert theirs(text, add_special_tokens=False).input_ids == ids
     assert theirs.decode(ids, skip_special_tokens=True) == ours.decode(ids)
 
 
 def test_autotokenizer_knows_the_boundary(tokenizers: Any) -> None:
     ours, theirs = tokenizers
-    assert theirs.bos_token_id == theirs.eos_token_id == theirs.unk_token_id == ours.boundary
+    assert theirs.bos_token_id == theirs.eos_token_id == theirs.unk_token_id == ours.eot_token
     assert len(theirs) == ours.vocab_size
     assert theirs.model_max_length == 16
 
@@ -85,8 +85,8 @@ def test_autotokenizer_knows_the_boundary(tokenizers: Any) -> None:
     "tokenizer",
     [
         byte_tokenizer(),
-        Tokenizer.of_bytes([CORPUS] * 2, 300, begins_documents=False),
-        Tokenizer.of_bytes([CORPUS] * 2, 300, begins_documents=True),
+        Tokenizer.of_bytes([CORPUS] * 2, 300, adds_bos=False),
+        Tokenizer.of_bytes([CORPUS] * 2, 300, adds_bos=True),
     ],
     ids=["written", "trained-text", "trained-documents"],
 )
@@ -104,7 +104,10 @@ THEIRS = [
     pytest.param({"model_type": "gpt2"}, id="gpt2"),
     pytest.param({"model_type": "microgpt"}, id="microgpt"),
     pytest.param({"model_type": "llama", "n_inner": 12}, id="llama"),
-    pytest.param({"model_type": "llama", "n_kv_head": 1, "tied": False}, id="llama-shared-untied"),
+    pytest.param(
+        {"model_type": "llama", "n_kv_head": 1, "tie_word_embeddings": False},
+        id="llama-shared-untied",
+    ),
     pytest.param({"model_type": "llama", "rope_theta": 100.0}, id="llama-theta"),
 ]
 
@@ -171,7 +174,7 @@ def test_automodel_writes_the_same_text(tmp_path: Path, changes: dict[str, Any])
         torch.tensor([prompt]), max_new_tokens=10, do_sample=False, eos_token_id=-1, pad_token_id=0
     )
     engine = open_engine("numpy", model.config, model.weights)
-    cache, tokens, unread = engine.new_cache(), list(prompt), prompt
+    cache, tokens, unread = engine.new_kv_cache(), list(prompt), prompt
     for _ in range(10):
         logits = [float(z) for z in engine.next_logits(unread, cache)]
         unread = [logits.index(max(logits))]
@@ -233,7 +236,11 @@ def test_a_llama_that_transformers_wrote_can_be_opened(tmp_path: Path) -> None:
     theirs.save_pretrained(tmp_path)
     (tmp_path / "tokenizer.json").write_text(tokenizer.to_json(), encoding="utf-8")
     model = load_model(tmp_path)
-    assert (model.config.n_kv_head, model.config.n_inner, model.config.tied) == (2, 24, False)
+    assert (model.config.n_kv_head, model.config.n_inner, model.config.tie_word_embeddings) == (
+        2,
+        24,
+        False,
+    )
     for name in ("torch", "numpy", "lists", "scalar"):
         logits = torch.tensor(open_engine(name, model.config, model.weights).logits(TOKENS))
         torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5, check_dtype=False)

@@ -17,8 +17,8 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from anexa.generation import Writing
-from anexa.generation.batcher import Batcher
+from anexa.generation import TextStream
+from anexa.generation.scheduler import BatchScheduler
 from anexa.server.app import Plan, create_app
 from anexa.server.limits import Limits
 from tests.cli.process import anexa, one_sentence
@@ -220,7 +220,7 @@ def broken(what: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> tupl
     return whole, stream, after
 
 
-@pytest.mark.parametrize("what", ["next_logits", "new_cache"])
+@pytest.mark.parametrize("what", ["next_logits", "new_kv_cache"])
 def test_a_step_that_fails_is_an_error_and_the_server_lives(
     what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,7 +233,7 @@ def test_a_step_that_fails_is_an_error_and_the_server_lives(
 
 
 def test_where_memory_is_short_one_is_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, stream, after = broken("new_cache", MemoryError(), monkeypatch)
+    whole, stream, after = broken("new_kv_cache", MemoryError(), monkeypatch)
     assert (whole.status_code, whole.headers["retry-after"]) == (503, "1")
     assert whole.json()["error"]["code"] == "overloaded"
     assert "not enough memory at the moment" in stream.text
@@ -243,7 +243,7 @@ def test_where_memory_is_short_one_is_told_to_come_again(monkeypatch: pytest.Mon
 def test_a_defect_in_a_step_costs_its_texts_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
     async def asked(client: Any, _app: Any) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(Batcher, "step", lambda _: 1 / 0)
+            patch.setattr(BatchScheduler, "step", lambda _: 1 / 0)
             lost = await chat(client)
         assert lost.status_code == 500
         message = lost.json()["error"]["message"]
@@ -255,13 +255,13 @@ def test_a_defect_in_a_step_costs_its_texts_and_no_others(monkeypatch: pytest.Mo
 
 
 def test_a_text_that_cannot_be_told_is_alone_in_that(monkeypatch: pytest.MonkeyPatch) -> None:
-    take = Writing.take
+    take = TextStream.take
 
-    def choosy(self: Writing, token: int) -> str:
+    def choosy(self: TextStream, token: int) -> str:
         return take(self, token) if "12+30" in self.prompt.text else str(1 / 0)
 
     async def asked(client: Any, _app: Any) -> None:
-        monkeypatch.setattr(Writing, "take", choosy)
+        monkeypatch.setattr(TextStream, "take", choosy)
         lost, told = await asyncio.gather(chat(client), chat(client, "12+30"))
         assert lost.status_code == 500
         assert told.json()["choices"][0]["message"]["content"] == "42"
@@ -272,7 +272,7 @@ def test_a_text_that_cannot_be_told_is_alone_in_that(monkeypatch: pytest.MonkeyP
 def test_a_thread_that_cannot_go_on_is_known_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
     async def asked(client: Any, _app: Any) -> None:
         for name in ("step", "__init__"):  # and there is no new one either
-            monkeypatch.setattr(Batcher, name, lambda *_: 1 / 0)
+            monkeypatch.setattr(BatchScheduler, name, lambda *_: 1 / 0)
         lost, after = await chat(client), await chat(client)
         assert (lost.status_code, after.status_code) == (500, 500)
         assert "the model has failed" in lost.json()["error"]["message"]

@@ -6,10 +6,10 @@ import math
 import random
 from pathlib import Path
 
-from anexa.training.metrics import Metrics, Record, Sample
+from anexa.training.metrics import Metrics, MetricsRecord, Sample
 
 
-def record(step: int, **changes: float | None) -> Record:
+def record(step: int, **changes: float | None) -> MetricsRecord:
     figures = {
         "step": step,
         "tokens": 1024 * step,
@@ -19,14 +19,14 @@ def record(step: int, **changes: float | None) -> Record:
         "learning_rate": 0.004,
         "gradient_norm": 0.25,
         "tokens_per_second": 2048.0,
-        "peak_share": None,
+        "mfu": None,
     }
-    return Record(**figures | changes)  # type: ignore[arg-type]
+    return MetricsRecord(**figures | changes)  # type: ignore[arg-type]
 
 
 def history(
     count: int, floor: float = 1.45, noise: float = 0.12, seed: int = 0
-) -> tuple[list[Record], list[Sample]]:
+) -> tuple[list[MetricsRecord], list[Sample]]:
     """Records as of a run of 2,000 steps, ten evaluations and samples among them."""
     rng = random.Random(seed)
     records, samples = [record(0, loss=math.nan, validation_loss=4.2)], []
@@ -41,7 +41,7 @@ def history(
     return records, samples
 
 
-def write_metrics(folder: Path, records: list[Record], samples: list[Sample]) -> None:
+def write_metrics(folder: Path, records: list[MetricsRecord], samples: list[Sample]) -> None:
     """`training/metrics.jsonl` in a folder."""
     (folder / "training").mkdir(parents=True, exist_ok=True)
     metrics = Metrics(folder)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from anexa.engines import ENGINES
-from anexa.training import Run, Settings
-from anexa.training.checkpoint import read_state
+from anexa.training import TrainConfig, Trainer
+from anexa.training.checkpoint import read_checkpoint
 
 NAMES = (
     "anna hanna nana emma gemma ella stella bella della lena elena selena mina tina "
@@ -38,20 +38,24 @@ def write_names(folder: Path, name: str = "names.txt") -> Path:
     return path
 
 
-def settings(corpus: Path, **changes: object) -> Settings:
+def settings(corpus: Path, **changes: object) -> TrainConfig:
     """A run of 20 steps of the 4,192-parameter model with NumPy, unless changed."""
-    usual = Settings.of(corpus=str(corpus), preset="microgpt", engine="numpy", steps=20)
+    usual = TrainConfig.from_options(
+        corpus=str(corpus), preset="microgpt", engine="numpy", steps=20
+    )
     return replace(usual, **changes)  # type: ignore[arg-type]
 
 
-def sums(**changes: object) -> Settings:
+def sums(**changes: object) -> TrainConfig:
     """6 steps of a model that learns arithmetic, as small as one can be, unless changed."""
     sizes = {"n_layer": 1, "n_head": 2, "n_embd": 16, "block_size": 64}
-    usual = Settings.of(corpus="arithmetic", engine="numpy", steps=6, batch_size=4, **sizes)
+    usual = TrainConfig.from_options(
+        corpus="arithmetic", engine="numpy", steps=6, batch_size=4, **sizes
+    )
     return replace(usual, evaluations=2, **changes)  # type: ignore[arg-type]
 
 
-def finish(run: Run) -> Run:
+def finish(run: Trainer) -> Trainer:
     """Do the steps that are left."""
     for _ in run:
         pass
@@ -64,11 +68,11 @@ def weights_file(folder: Path) -> bytes:
     return (folder / "model.safetensors").read_bytes()
 
 
-def stop_after(run: Run, steps: int) -> None:
+def stop_after(run: Trainer, steps: int) -> None:
     """Do so many steps, then stop as Ctrl-C does."""
     run.stopping = steps == 0
     for step in run:
         run.stopping = step.number == steps
     assert not run.done
     assert run.history.step == steps
-    assert read_state(run.folder).history.step == steps  # nothing is lost
+    assert read_checkpoint(run.folder).history.step == steps  # nothing is lost

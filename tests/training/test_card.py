@@ -8,28 +8,28 @@ from typing import Any
 
 import pytest
 
-from anexa.training import Run
+from anexa.training import Trainer
 from anexa.training.card import model_card
-from anexa.training.checkpoint import Evaluation, History
+from anexa.training.checkpoint import Evaluation, TrainerState
 from anexa.training.corpus import open_corpus
 from tests.cli.process import anexa
 from tests.training.runs import finish, settings, weights_file, write_names
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
     folder = tmp_path_factory.mktemp("card")
     corpus = write_names(folder, "my names.txt")  # a name that a shell would cut in two
     # A rate whose every digit counts.
-    return finish(Run.start(settings(corpus, learning_rate=0.0123456789), folder / "m"))
+    return finish(Trainer.start(settings(corpus, learning_rate=0.0123456789), folder / "m"))
 
 
 @pytest.fixture(scope="module")
-def card(run: Run) -> str:
+def card(run: Trainer) -> str:
     return (run.folder / "README.md").read_text(encoding="utf-8")
 
 
-def test_its_header_is_what_the_hub_reads(card: str, run: Run) -> None:
+def test_its_header_is_what_the_hub_reads(card: str, run: Trainer) -> None:
     """YAML, with the best loss; a name that no data set can have is no data set's."""
     hub: Any = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
     best = run.history.best
@@ -42,13 +42,13 @@ def test_its_header_is_what_the_hub_reads(card: str, run: Run) -> None:
     assert (data.model_name, loss.dataset_name) == ("my names.txt", "my names.txt")
     assert (loss.metric_type, loss.metric_value) == ("loss", round(best.validation_loss, 4))
     assert perplexity.metric_value == pytest.approx(math.exp(best.validation_loss), abs=1e-3)
-    history = History(evaluations=[Evaluation(0, 0.0, None, 3.0)])
+    history = TrainerState(evaluations=[Evaluation(0, 0.0, None, 3.0)])
     before = model_card(run.config, run.settings, "firstnames", "", history)
     data = hub.ModelCard(before).data
     assert (data.datasets, data.metrics, data.eval_results) == (["firstnames"], None, None)
 
 
-def test_it_states_what_the_model_is(card: str, run: Run) -> None:
+def test_it_states_what_the_model_is(card: str, run: Trainer) -> None:
     parameters = sum(len(weight.data) for weight in run.engine.weights().values())
     assert f"| parameters | {parameters:,} |" in card
     assert "| architecture | microgpt: 1 layers, 4 heads, width 16 |" in card
@@ -57,7 +57,7 @@ def test_it_states_what_the_model_is(card: str, run: Run) -> None:
     assert "library_name: transformers\n" in card.split("---")[1]
 
 
-def test_it_states_the_corpus_and_the_steps(card: str, run: Run) -> None:
+def test_it_states_the_corpus_and_the_steps(card: str, run: Trainer) -> None:
     corpus = open_corpus(str(run.folder.parent / "my names.txt"), run.settings.layout)
     assert f"| corpus | my names.txt, fingerprint `{corpus.sha256}` |" in card
     assert f"| steps | 20 of 1 rows, {run.history.tokens} tokens |" in card
@@ -69,7 +69,7 @@ def test_it_states_how_it_was_trained(card: str) -> None:
     assert "| precision | float32 |" in card
 
 
-def test_it_states_the_losses(card: str, run: Run) -> None:
+def test_it_states_the_losses(card: str, run: Trainer) -> None:
     rows = re.findall(r"^\| (\d+) \| \d+ \| ([\d.]*) \| ([\d.]+) \|$", card, re.MULTILINE)
     assert rows == [
         (
@@ -82,7 +82,7 @@ def test_it_states_the_losses(card: str, run: Run) -> None:
     assert [row[0] for row in rows] == [str(step) for step in range(0, 21, 2)]
 
 
-def test_its_command_repeats_the_run(card: str, run: Run, tmp_path: Path) -> None:
+def test_its_command_repeats_the_run(card: str, run: Trainer, tmp_path: Path) -> None:
     """Where the corpus lies; the card, which may be published, does not say where that was."""
     assert str(run.folder.parent) not in card
     write_names(tmp_path, "my names.txt")

@@ -29,9 +29,9 @@ NAMES = documents("lines", "anna\nhanna\nbela\nella\n")
 def test_characters() -> None:
     tokenizer = tokenizer_for("char", TEXT)
     assert tokenizer.vocab_size == len(set(SENTENCE)) + 1
-    assert not tokenizer.begins_documents
+    assert not tokenizer.adds_bos
     names = tokenizer_for("char", NAMES)
-    assert names.begins_documents
+    assert names.adds_bos
     assert names.vocab_size == len(set("annahannabelaella")) + 1  # no line end among them
 
 
@@ -39,8 +39,8 @@ def test_bytes() -> None:
     tokenizer = tokenizer_for("bpe:270", TEXT)
     assert tokenizer.vocab_size == 270
     assert len(tokenizer.encode(SENTENCE)) < len(SENTENCE) - 10
-    assert not tokenizer.begins_documents
-    assert tokenizer_for("bpe:258", NAMES).begins_documents
+    assert not tokenizer.adds_bos
+    assert tokenizer_for("bpe:258", NAMES).adds_bos
     assert tokenizer_for("bpe:100000", TEXT).vocab_size < 400, "as many as there are"
 
 
@@ -74,15 +74,15 @@ def test_sizes_of_bpe() -> None:
 
 
 @pytest.mark.parametrize("as_folder", [True, False])
-@pytest.mark.parametrize("begins_documents", [True, False])
-def test_a_tokenizer_that_is_there(as_folder: bool, begins_documents: bool, tmp_path: Path) -> None:
-    trained = Tokenizer.of_bytes(["ab ab abc"], 300, begins_documents)
+@pytest.mark.parametrize("adds_bos", [True, False])
+def test_a_tokenizer_that_is_there(as_folder: bool, adds_bos: bool, tmp_path: Path) -> None:
+    trained = Tokenizer.of_bytes(["ab ab abc"], 300, adds_bos)
     create_folder(tmp_path / "model", small_model(tokenizer=trained), "")
     spec = tmp_path / "model" if as_folder else tmp_path / "model" / "tokenizer.json"
     for layout in (TEXT, NAMES):
         found = tokenizer_for(str(spec), layout)
         assert found.encode(SENTENCE) == trained.encode(SENTENCE)
-        assert found.begins_documents == (layout is NAMES), "as the corpus is, not the model"
+        assert found.adds_bos == (layout is NAMES), "as the corpus is, not the model"
         assert found.encode_prompt("a")[-1:] == trained.encode("a")
 
 
@@ -108,7 +108,7 @@ def test_the_rows_are_the_text(spec: str) -> None:
     tokenizer = tokenizer_for(spec, TEXT)
     training, validation = prepare(TEXT, tokenizer, 8, seed=1)
     rows = [*training.sample(10**9), *validation.sample(10**9)]
-    assert rows[0][0] == tokenizer.boundary
+    assert rows[0][0] == tokenizer.eot_token
     assert tokenizer.decode([token for row in rows for token in row[1:]]) == SENTENCE * 9
 
 
@@ -117,7 +117,7 @@ def test_the_rows_are_the_documents(spec: str) -> None:
     tokenizer = tokenizer_for(spec, NAMES)
     training, validation = prepare(NAMES, tokenizer, 30, seed=1)
     rows = [*training.sample(10**9), *validation.sample(10**9)]
-    assert all(row[0] == row[-1] == tokenizer.boundary for row in rows)
+    assert all(row[0] == row[-1] == tokenizer.eot_token for row in rows)
     assert sorted(map(tokenizer.decode, rows)) == sorted(texts(NAMES))
 
 

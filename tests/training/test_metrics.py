@@ -37,7 +37,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 def test_what_is_written_can_be_read_at_once(folder: Path) -> None:
     metrics = Metrics(folder)
-    first, second = record(10), record(20, validation_loss=1.75, peak_share=0.4)
+    first, second = record(10), record(20, validation_loss=1.75, mfu=0.4)
     metrics.add(first)
     assert read_metrics(folder) == ([first], [])
     metrics.sample(10, "однажды\n«b»\u2028\x85")
@@ -60,7 +60,7 @@ def test_a_line_is_plain_json(folder: Path) -> None:
             "learning_rate": 0.004,
             "gradient_norm": 0.25,
             "tokens_per_second": 2048.0,
-            "peak_share": None,
+            "mfu": None,
         },
         {"step": 10, "text": "an"},
     ]

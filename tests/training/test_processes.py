@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from anexa.model.folder import load_model
-from anexa.training import Run
-from anexa.training.checkpoint import read_state
+from anexa.training import Trainer
+from anexa.training.checkpoint import read_checkpoint
 from anexa.training.metrics import read_metrics
 from tests.cli.process import anexa, environment, listing
 from tests.engines.helpers import assert_close
@@ -50,7 +50,7 @@ def torchrun(*arguments: str, cwd: Path, launcher: Sequence[str] = ()) -> str:
 def losses(folder: Path) -> list[float]:
     """Those of the steps, and of the evaluations."""
     records, _ = read_metrics(folder)
-    evaluations = read_state(folder).history.evaluations
+    evaluations = read_checkpoint(folder).history.evaluations
     return [record.loss for record in records] + [e.validation_loss for e in evaluations]
 
 
@@ -92,7 +92,7 @@ def test_what_two_began_is_ended_by_one_and_by_two(options: list[str], tmp_path:
         wait_for_step(tmp_path / "m", 40)
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=120)
-    stopped = read_state(tmp_path / "m").history
+    stopped = read_checkpoint(tmp_path / "m").history
     assert 40 <= stopped.step < steps
     shutil.copytree(tmp_path / "m", tmp_path / "one")
     torchrun("--resume=m", "--no-chat", cwd=tmp_path)
@@ -158,7 +158,7 @@ def test_a_run_that_another_launch_began_is_left_alone(
     quick = ["names.txt", "--preset=microgpt", "--engine=numpy", "--steps=3", "--no-chat"]
     launcher = [arg.replace("=2", "=1") for arg in TORCHRUN]
     command = [*launcher, "--max-restarts=1", "-m", "anexa", "train", *quick, "--out=m"]
-    run = Run.start(settings(tmp_path / "names.txt", steps=3), tmp_path / "m")
+    run = Trainer.start(settings(tmp_path / "names.txt", steps=3), tmp_path / "m")
     run.stopping = True
     assert list(run) == []
     before = listing(tmp_path / "m")
@@ -203,7 +203,7 @@ def wait_for_step(folder: Path, step: int) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         written = (folder / "training" / "state.safetensors").exists()
-        if written and read_state(folder).history.step >= step:
+        if written and read_checkpoint(folder).history.step >= step:
             return
         time.sleep(0.01)
     raise AssertionError(f"no step {step} in {folder}")
@@ -225,7 +225,7 @@ import torch.distributed as dist
 from anexa.engines import Batch, open_engine
 from anexa.model.config import ModelConfig
 from anexa.model.weights import initial_weights
-from anexa.training.world import leave
+from anexa.training.distributed import leave
 
 def compare():
     config = ModelConfig("gpt2", 7, block_size=6, n_embd=8, n_head=2, n_layer=1)

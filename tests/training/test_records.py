@@ -5,9 +5,9 @@ import time
 import pytest
 
 from anexa.model.weights import flops_per_token
-from anexa.training import Evaluation, History
+from anexa.training import Evaluation, TrainerState
 from anexa.training.presets import preset
-from anexa.training.records import Records
+from anexa.training.records import MetricsAccumulator
 from anexa.training.schedule import Clock
 
 CONFIG = preset("microgpt").config(27)
@@ -15,11 +15,14 @@ CONFIG = preset("microgpt").config(27)
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_record_is_of_the_steps_since_the_one_before(processes: int) -> None:
-    history, clock = History(step=4, tokens=64, unrecorded=[5.0]), Clock(steps=10, minutes=None)
-    records = Records(CONFIG, history, clock, 1e9, processes)
+    history, clock = (
+        TrainerState(step=4, tokens=64, unrecorded=[5.0]),
+        Clock(steps=10, minutes=None),
+    )
+    records = MetricsAccumulator(CONFIG, history, clock, 1e9, processes)
     for loss in (3.0, 1.0):
         time.sleep(0.002)
-        clock.stepped()
+        clock.end_step()
         history.step += 1
         history.tokens += 16
         history.unrecorded.append(loss)
@@ -28,5 +31,5 @@ def test_a_record_is_of_the_steps_since_the_one_before(processes: int) -> None:
     assert (record.learning_rate, record.gradient_norm) == (0.1, 0.2)
     assert record.tokens_per_second == pytest.approx(32 / clock.busy)
     share = record.tokens_per_second * flops_per_token(CONFIG) / (processes * 1e9)
-    assert record.peak_share == pytest.approx(share)
+    assert record.mfu == pytest.approx(share)
     assert history.unrecorded == []

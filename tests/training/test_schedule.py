@@ -82,7 +82,9 @@ def test_it_is_highest_after_the_warmup(a: float, b: float, warmup: float) -> No
 @pytest.mark.parametrize("steps", [1, 3, 20, 1000])
 def test_the_first_step_has_a_rate(steps: int) -> None:
     rates = [
-        learning_rate(4.0, step / steps, 0.2, step=Clock(steps, None).share(step, step / steps))
+        learning_rate(
+            4.0, step / steps, 0.2, step=Clock(steps, None).step_fraction(step, step / steps)
+        )
         for step in range(steps)
     ]
     assert rates[0] == pytest.approx(min(4.0, 4.0 / (0.2 * steps)))
@@ -108,11 +110,11 @@ def test_the_time_left_is_that_of_the_steps_left(watch: Watch) -> None:
     clock = Clock(steps=10, minutes=None)
     for _ in range(3):
         watch.now += 2.0
-        clock.stepped()
+        clock.end_step()
     watch.now += 100.0
-    clock.paused()  # an evaluation is not counted as a step
+    clock.exclude_pause()  # an evaluation is not counted as a step
     watch.now += 2.0
-    clock.stepped()
+    clock.end_step()
     assert clock.seconds_left(4) == pytest.approx(12.0)
     assert clock.seconds == pytest.approx(108.0)
 
@@ -121,13 +123,13 @@ def test_the_time_left_is_that_of_the_steps_left(watch: Watch) -> None:
 @pytest.mark.parametrize("steps", [1, 7, 29, 100, 1000])
 def test_no_mark_is_lost_to_rounding(steps: int, marks: int) -> None:
     clock = Clock(steps, minutes=None)
-    passed = [
+    crossed = [
         step
         for step in range(1, steps + 1)
-        if clock.passed(marks, step, clock.progress(step - 1), clock.progress(step))
+        if clock.crossed(marks, step, clock.progress(step - 1), clock.progress(step))
     ]
-    assert len(passed) == min(marks, steps)
-    assert passed[-1] == steps
+    assert len(crossed) == min(marks, steps)
+    assert crossed[-1] == steps
 
 
 # The clock, by minutes
@@ -135,9 +137,9 @@ def test_no_mark_is_lost_to_rounding(steps: int, marks: int) -> None:
 
 def test_marks_are_passed_by_minutes_too() -> None:
     clock = Clock(steps=None, minutes=1.0)
-    assert not clock.passed(10, 3, before=0.11, after=0.19)
-    assert clock.passed(10, 3, before=0.19, after=0.42)
-    assert clock.passed(10, 3, before=0.93, after=1.0)
+    assert not clock.crossed(10, 3, before=0.11, after=0.19)
+    assert clock.crossed(10, 3, before=0.19, after=0.42)
+    assert clock.crossed(10, 3, before=0.93, after=1.0)
 
 
 def test_minutes_run_from_0_to_1(watch: Watch) -> None:
@@ -161,54 +163,56 @@ def test_minutes_go_on_after_a_stop(watch: Watch) -> None:
 
 def test_the_first_step_is_always_done(watch: Watch) -> None:
     clock = Clock(steps=None, minutes=1.0)
-    clock.reserve = 59.0
+    clock.final_eval_seconds = 59.0
     watch.now += 0.5
     assert clock.progress(0) < 1
 
 
-@pytest.mark.parametrize("reserve", [0.0, 9.0])
+@pytest.mark.parametrize("final_eval_seconds", [0.0, 9.0])
 @pytest.mark.parametrize("step_seconds", [0.01, 0.7, 7.0])
 def test_a_run_ends_within_half_a_step_of_its_minutes(
-    watch: Watch, step_seconds: float, reserve: float
+    watch: Watch, step_seconds: float, final_eval_seconds: float
 ) -> None:
     clock = Clock(steps=None, minutes=1.0)
-    clock.reserve = reserve
+    clock.final_eval_seconds = final_eval_seconds
     step, progress = 0, [clock.progress(0)]
     while progress[-1] < 1:
         watch.now += step_seconds
-        clock.stepped()
+        clock.end_step()
         step += 1
         progress.append(clock.progress(step))
     assert all(a <= b for a, b in pairwise(progress))
-    assert clock.seconds == pytest.approx(60 - reserve, abs=step_seconds * 0.51)
-    assert learning_rate(1.0, progress[-2], 0.05) <= 1.6 * step_seconds / (60 - reserve)
+    assert clock.seconds == pytest.approx(60 - final_eval_seconds, abs=step_seconds * 0.51)
+    assert learning_rate(1.0, progress[-2], 0.05) <= 1.6 * step_seconds / (60 - final_eval_seconds)
 
 
 def test_compiling_is_no_progress(watch: Watch) -> None:
     clock = Clock(steps=None, minutes=3.0, compiles=True)
     watch.now += 30
-    clock.stepped()
+    clock.end_step()
     assert clock.progress(1) == 0
     for _ in range(75):
         watch.now += 1
-        clock.stepped()
+        clock.end_step()
     assert clock.progress(76) == pytest.approx(0.5)
-    again = Clock(None, 3.0, seconds=clock.seconds, lost=clock.lost, compiles=True)
+    again = Clock(
+        None, 3.0, seconds=clock.seconds, compile_seconds=clock.compile_seconds, compiles=True
+    )
     assert again.progress(76) == pytest.approx(0.5)
     watch.now += 15  # it compiles again
-    again.stepped()
-    assert again.lost == pytest.approx(45)
+    again.end_step()
+    assert again.compile_seconds == pytest.approx(45)
     assert again.progress(77) == pytest.approx(75 / 135)
 
 
 def test_a_step_that_compiled_is_not_the_length_of_a_step(watch: Watch) -> None:
     clock = Clock(steps=None, minutes=1.0, compiles=True)
     watch.now += 40
-    clock.stepped()
+    clock.end_step()
     step = 1
     while clock.progress(step) < 1:
         watch.now += 0.5
-        clock.stepped()
+        clock.end_step()
         step += 1
     assert clock.seconds == pytest.approx(60, abs=0.3)
     assert step == pytest.approx(41, abs=1)
@@ -218,16 +222,16 @@ def test_the_first_step_says_nothing_of_those_after_it(watch: Watch) -> None:
     clock = Clock(steps=12, minutes=None)
     for step_seconds in (40.0, 2.0):
         watch.now += step_seconds
-        clock.stepped()
+        clock.end_step()
     assert clock.seconds_left(2) == pytest.approx(20)
 
 
 def test_the_first_step_of_minutes_has_a_rate_too(watch: Watch) -> None:
     clock = Clock(steps=None, minutes=1.0)
-    assert 0 < learning_rate(1.0, 0.0, 0.05, step=clock.share(0, 0.0)) < 0.1
+    assert 0 < learning_rate(1.0, 0.0, 0.05, step=clock.step_fraction(0, 0.0)) < 0.1
     watch.now += 0.6
-    clock.stepped()
-    assert clock.share(1, clock.progress(1)) == pytest.approx(0.01)
+    clock.end_step()
+    assert clock.step_fraction(1, clock.progress(1)) == pytest.approx(0.01)
 
 
 def test_uneven_steps_end_near_the_minutes(watch: Watch) -> None:
@@ -236,6 +240,6 @@ def test_uneven_steps_end_near_the_minutes(watch: Watch) -> None:
     step = 0
     while clock.progress(step) < 1:
         watch.now += rng.uniform(0.1, 0.5)
-        clock.stepped()
+        clock.end_step()
         step += 1
     assert clock.seconds == pytest.approx(60, abs=0.5)

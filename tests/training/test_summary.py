@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from anexa.errors import AnexaError
-from anexa.training import Run
-from anexa.training.checkpoint import STATE, read_state
+from anexa.training import Trainer
+from anexa.training.checkpoint import CHECKPOINT, read_checkpoint
 from anexa.training.lock import Lock
 from anexa.training.summary import Summary, summarise
 from tests.training.runs import finish, settings, write_names
@@ -17,15 +17,15 @@ from tests.training.runs import finish, settings, write_names
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A model folder whose training is done."""
-    return finish(Run.start(settings(write_names(tmp_path), steps=2), tmp_path / "m")).folder
+    return finish(Trainer.start(settings(write_names(tmp_path), steps=2), tmp_path / "m")).folder
 
 
 def test_it_says_what_the_checkpoint_says(tmp_path: Path) -> None:
     corpus = write_names(tmp_path)
-    run = Run.start(settings(corpus, steps=20), tmp_path / "m")
+    run = Trainer.start(settings(corpus, steps=20), tmp_path / "m")
     for step in run:
         run.stopping = step.number == 7
-    state = read_state(run.folder)
+    state = read_checkpoint(run.folder)
     stopped = summarise(run.folder)
     assert stopped == Summary(
         folder=run.folder,
@@ -44,13 +44,13 @@ def test_it_says_what_the_checkpoint_says(tmp_path: Path) -> None:
     assert stopped.tokens_per_second == state.history.tokens / state.history.seconds
     with Lock(run.folder):
         assert summarise(run.folder).state == "running"
-    finish(Run.resume(run.folder))
+    finish(Trainer.resume(run.folder))
     done = summarise(run.folder)
     assert (done.state, done.step) == ("done", 20)
 
 
 def test_before_the_first_step_there_is_no_loss(tmp_path: Path) -> None:
-    run = Run.start(settings(write_names(tmp_path)), tmp_path / "m")
+    run = Trainer.start(settings(write_names(tmp_path)), tmp_path / "m")
     summary = summarise(run.folder)
     assert (summary.state, summary.step, summary.best_loss) == ("stopped", 0, None)
     assert (summary.last_loss, summary.tokens_per_second) == (None, None)
@@ -66,10 +66,10 @@ def test_no_weight_is_read(folder: Path) -> None:
     """Weights of another number are as good, and there may be far more than fit in memory."""
     before = summarise(folder)
     (folder / "model.safetensors").unlink()
-    content = bytearray((folder / STATE).read_bytes())
+    content = bytearray((folder / CHECKPOINT).read_bytes())
     header = 8 + int.from_bytes(content[:8], "little")
     content[header:] = b"\xff" * (len(content) - header)
-    (folder / STATE).write_bytes(content)
+    (folder / CHECKPOINT).write_bytes(content)
     assert summarise(folder) == before
 
 
@@ -84,18 +84,18 @@ def test_a_checkpoint_of_something_else_is_told(run: str, folder: Path) -> None:
     import numpy as np
     from safetensors.numpy import save_file
 
-    save_file({"w": np.zeros(3)}, folder / STATE, {"run": run})
+    save_file({"w": np.zeros(3)}, folder / CHECKPOINT, {"run": run})
     with pytest.raises(AnexaError, match=r"state\.safetensors is damaged: it does not describe"):
         summarise(folder)
-    save_file({"w": np.zeros(3)}, folder / STATE)
+    save_file({"w": np.zeros(3)}, folder / CHECKPOINT)
     with pytest.raises(AnexaError, match=r"state\.safetensors is damaged"):
         summarise(folder)
     for content in (b"", b"GGUF" * 99):
-        (folder / STATE).write_bytes(content)
+        (folder / CHECKPOINT).write_bytes(content)
         with pytest.raises(AnexaError, match=r"state\.safetensors is damaged or no safetensors"):
             summarise(folder)
-    (folder / STATE).unlink()
-    (folder / STATE).mkdir()
+    (folder / CHECKPOINT).unlink()
+    (folder / CHECKPOINT).mkdir()
     with pytest.raises(AnexaError, match=r"cannot read .*state\.safetensors: it is no file"):
         summarise(folder)
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from anexa.cli.conversation import Conversation
+from anexa.cli.prompt_loop import Conversation
 
 if TYPE_CHECKING:
-    from anexa.generation import LanguageModel, Sampling
+    from anexa.generation import LanguageModel, SamplingParams
 
 MAX_TOKENS = 200  # of a text that is continued
 
@@ -45,10 +45,10 @@ def chat(
 
 
 def talk(
-    model: LanguageModel, sampling: Sampling, max_tokens: int | None = None, think: str = "on"
+    model: LanguageModel, sampling: SamplingParams, max_tokens: int | None = None, think: str = "on"
 ) -> None:
     """Until the user ends it."""
-    from anexa.cli.dialogue import Dialogue
+    from anexa.cli.chat_loop import Dialogue
 
     if model.chat_template is None:
         Continuation(model, sampling, max_tokens).run()
@@ -62,7 +62,7 @@ class Continuation(Conversation):
     opening = "Type the beginning of a text; /help lists commands"
 
     def __init__(
-        self, model: LanguageModel, sampling: Sampling, max_tokens: int | None = None
+        self, model: LanguageModel, sampling: SamplingParams, max_tokens: int | None = None
     ) -> None:
         super().__init__(sampling, MAX_TOKENS if max_tokens is None else max_tokens)
         self._model = model

@@ -23,9 +23,9 @@ def compare(
 
     from anexa.cli.runs import as_object
     from anexa.cli.table import UNKNOWN, figure, show_table
-    from anexa.model.files import read_bytes
+    from anexa.files import read_bytes
+    from anexa.training.loss_plot import can_draw, check_drawing, check_suffix, draw_losses
     from anexa.training.metrics import read_metrics
-    from anexa.training.picture import can_draw, check_drawing, check_suffix, draw_losses
     from anexa.training.summary import summarise
 
     if len(folders) < 2:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from anexa.generation.evaluation import Share
+    from anexa.thinking.evaluation import Proportion
 
 COLUMNS = {
     "thinking": "thinking",
@@ -44,12 +44,12 @@ def evaluate(
     """Put held-out arithmetic to a thinking model, and check its thoughts step by step."""
     import json
 
-    from anexa.engines.machine import usable_cores
+    from anexa.engines.device import usable_cores
     from anexa.generation import LanguageModel
-    from anexa.generation.evaluation import cells
+    from anexa.thinking.evaluation import evaluate_tasks
 
     model = LanguageModel.open(folder, engine)
-    evaluated = cells(model, problems, seed, task or (), processes or usable_cores())
+    evaluated = evaluate_tasks(model, problems, seed, task or (), processes or usable_cores())
     rows = []
     if not as_json:
         typer.echo(LEGEND)
@@ -73,7 +73,7 @@ def _width(name: str) -> int:
     return 22 if name == "thinking" else 12
 
 
-def _figure(name: str, share: Share) -> str:
+def _figure(name: str, share: Proportion) -> str:
     """A share in per cent; that of right answers with its interval."""
     if not share.count:
         return "–"
@@ -83,6 +83,6 @@ def _figure(name: str, share: Share) -> str:
     return f"{share.value:.1%} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def _fields(share: Share) -> dict[str, object]:
+def _fields(share: Proportion) -> dict[str, object]:
     value = share.value if share.count else None
     return {"hits": share.hits, "count": share.count, "value": value, "interval": share.interval}

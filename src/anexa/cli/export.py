@@ -42,8 +42,8 @@ def export(
     """Write a model for llama.cpp (GGUF), for any language (JSON), or back into a folder."""
     from anexa.cli.unfinished import warn_if_unfinished
     from anexa.errors import UsageError
+    from anexa.files import check_inside
     from anexa.generation.language_model import BUNDLED
-    from anexa.model.files import check_stays
     from anexa.model.folder import CARD, create_folder
     from anexa.model.json_file import write_model_json
     from anexa.model.opening import is_json, model_name, open_with_card
@@ -63,7 +63,7 @@ def export(
         _check_gguf()
     if folder is not None and not is_json(folder):
         for text in (CARD, CHAT_TEMPLATE):  # of these the whole ends in the file
-            check_stays(folder / text)
+            check_inside(folder / text)
     place = BUNDLED if folder is None else folder
     model, card = open_with_card(place)
     warn_if_unfinished(place)

@@ -117,18 +117,18 @@ def _answered(
     shown: bool,
 ) -> dict[str, Any]:
     """An answer to the prompt, shown or not; as JSON."""
-    from anexa.cli.dialogue import write
+    from anexa.cli.chat_loop import write
 
     messages = [{"role": "user", "content": prompt.strip()}]
     answer = model.answer(messages, sampler, thinking=thinking, max_tokens=max_tokens, stop=stop)
     if shown:
         write(answer)
-        if answer.trouble:
-            typer.echo(f"({answer.trouble})", err=True)
+        if answer.incomplete_reason:
+            typer.echo(f"({answer.incomplete_reason})", err=True)
     return {
         "reasoning": answer.finish().reasoning,
         "content": answer.content,
         "tokens": answer.tokens,
         "finish_reason": answer.finish_reason,
-        "trouble": answer.trouble,
+        "trouble": answer.incomplete_reason,
     }

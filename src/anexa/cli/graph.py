@@ -85,7 +85,7 @@ def graph(
     if out is None:
         typer.echo(text, nl=False)
     else:
-        from anexa.model.files import write_atomic
+        from anexa.files import write_atomic
 
         write_atomic(out, text.encode("utf-8"))
         typer.echo(f"wrote {out}")

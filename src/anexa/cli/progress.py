@@ -16,17 +16,17 @@ from rich.text import Text
 
 from anexa.cli.curve import LossCurve
 from anexa.errors import AnexaError
-from anexa.generation import Completion, Sampler, Sampling
+from anexa.generation import Completion, Sampler, SamplingParams
 from anexa.model.weights import count
-from anexa.training import Run, Step
+from anexa.training import StepResult, Trainer
 
 SAMPLE_TOKENS = 100
 
 
-class Show(Protocol):
+class ProgressReporter(Protocol):
     """What a training tells about itself."""
 
-    def __enter__(self) -> Show: ...
+    def __enter__(self) -> ProgressReporter: ...
 
     def __exit__(
         self,
@@ -41,18 +41,18 @@ class Show(Protocol):
     def encoding(self, done: int, total: int | None) -> None:
         """Bytes of the corpus that have become tokens."""
 
-    def begin(self, run: Run) -> None:
+    def begin(self, run: Trainer) -> None:
         """The run is about to do its first step."""
 
-    def step(self, run: Run, step: Step) -> None:
+    def step(self, run: Trainer, step: StepResult) -> None:
         """A step is done."""
 
-    def end(self, run: Run) -> None:
+    def end(self, run: Trainer) -> None:
         """The run is finished, or was stopped and saved."""
 
 
 class PlainText:
-    """Lines of text, without colour or movement. See `Show` for the methods."""
+    """Lines of text, without colour or movement. See `ProgressReporter` for the methods."""
 
     _downloaded = False
 
@@ -70,30 +70,30 @@ class PlainText:
     def encoding(self, done: int, total: int | None) -> None:
         pass
 
-    def begin(self, run: Run) -> None:
+    def begin(self, run: Trainer) -> None:
         for line in opening(run):
             self._print(line)
 
-    def step(self, run: Run, step: Step) -> None:
+    def step(self, run: Trainer, step: StepResult) -> None:
         if step.evaluation:
             self._print(evaluated(step))
             self._sample(run)
 
-    def end(self, run: Run) -> None:
+    def end(self, run: Trainer) -> None:
         for line in closing(run):
             self._print(line)
 
-    def _sample(self, run: Run) -> None:
+    def _sample(self, run: Trainer) -> None:
         self._print(f"  {sample(run)!r}")
 
     def _print(self, text: str) -> None:
         typer.echo(text)
 
 
-class Silent(PlainText):
+class NullReporter(PlainText):
     """Nothing: another process of the same training speaks."""
 
-    def step(self, run: Run, step: Step) -> None:
+    def step(self, run: Trainer, step: StepResult) -> None:
         pass
 
     def _print(self, text: str) -> None:
@@ -131,7 +131,7 @@ class LiveDisplay(PlainText):
     def encoding(self, done: int, total: int | None) -> None:
         self._move(f"encoding {done / 1e6:,.1f} MB", done / total if total else None)
 
-    def step(self, run: Run, step: Step) -> None:
+    def step(self, run: Trainer, step: StepResult) -> None:
         # Shown smoothed: single batches differ too much to be read as they fly by.
         weight = 0.05 if math.isfinite(self._loss) else 1.0
         self._loss = step.loss if weight == 1.0 else self._loss + weight * (step.loss - self._loss)
@@ -151,7 +151,7 @@ class LiveDisplay(PlainText):
         total = None if completed is None else 1.0
         self._bar.update(self._task, description=description, completed=completed or 0, total=total)
 
-    def _sample(self, run: Run) -> None:
+    def _sample(self, run: Trainer) -> None:
         self._console.print(Text(sample(run), style="dim"))
 
     def _print(self, text: str) -> None:
@@ -176,7 +176,7 @@ class JsonLines(PlainText):
     def download(self, done: int, total: int | None) -> None:
         pass
 
-    def begin(self, run: Run) -> None:
+    def begin(self, run: Trainer) -> None:
         self._object(
             event="begin",
             folder=str(run.folder),
@@ -185,7 +185,7 @@ class JsonLines(PlainText):
             step=run.history.step,
         )
 
-    def step(self, run: Run, step: Step) -> None:
+    def step(self, run: Trainer, step: StepResult) -> None:
         if step.evaluation:
             self._object(
                 event="evaluation",
@@ -197,7 +197,7 @@ class JsonLines(PlainText):
                 sample=sample(run),
             )
 
-    def end(self, run: Run) -> None:
+    def end(self, run: Trainer) -> None:
         self._object(
             event="end" if run.done else "stopped",
             folder=str(run.folder),
@@ -210,12 +210,12 @@ class JsonLines(PlainText):
         self._print(json.dumps(fields))
 
 
-def opening(run: Run) -> list[str]:
+def opening(run: Trainer) -> list[str]:
     """What is about to happen."""
     s, config, machine = run.settings, run.config, run.machine
-    pauses = s.evaluations * run.history.reserve
+    pauses = s.evaluations * run.history.final_eval_seconds
     if run.steps:
-        pauses = min(run.steps, s.evaluations) * run.history.reserve
+        pauses = min(run.steps, s.evaluations) * run.history.final_eval_seconds
         seconds = run.step_seconds * run.steps + pauses
         end = f"{run.steps:,} steps, about {_duration(seconds)}"
     else:
@@ -235,7 +235,7 @@ def opening(run: Run) -> list[str]:
     return lines
 
 
-def evaluated(step: Step) -> str:
+def evaluated(step: StepResult) -> str:
     """The losses, and where the run is."""
     e = step.evaluation
     assert e is not None
@@ -247,14 +247,14 @@ def evaluated(step: Step) -> str:
     )
 
 
-def sample(run: Run) -> str:
+def sample(run: Trainer) -> str:
     """What the model writes now, put down in the run's metrics too.
 
     Nothing if its weights are in parts, in several processes.
     """
     if run.machine.sharded and run.world.size > 1:
         return ""
-    sampler = Sampler(Sampling(seed=run.settings.seed))
+    sampler = Sampler(SamplingParams(seed=run.settings.seed))
     tokens = SAMPLE_TOKENS * (2 if run.prompt else 1)  # thoughts are long
     completion = Completion(run.engine, run.tokenizer, run.prompt, sampler, max_tokens=tokens)
     try:
@@ -265,7 +265,7 @@ def sample(run: Run) -> str:
     return text
 
 
-def closing(run: Run) -> list[str]:
+def closing(run: Trainer) -> list[str]:
     """What came of it, and what to do next."""
     if not run.done:
         again = " (with the same text piped in)" if run.settings.corpus == "-" else ""

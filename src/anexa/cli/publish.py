@@ -80,7 +80,7 @@ def publish(
 def _sample(model: LanguageModel) -> str | None:
     """A text of the model for its card; None where it does not know what it would be asked."""
     from anexa.errors import AnexaError
-    from anexa.model.chat import CHAT_TEMPLATE
+    from anexa.model.chat_format import CHAT_TEMPLATE
 
     if model.chat_template is None:
         return model.generate(max_tokens=SAMPLE_TOKENS, seed=42)

@@ -30,11 +30,11 @@ def reinforce(
     from dataclasses import asdict, replace
 
     from anexa.cli.signals import stop_signals
-    from anexa.engines import Optimizer, best_engine, open_engine
+    from anexa.engines import OptimizerConfig, best_engine, open_engine
     from anexa.errors import AnexaError, UsageError
     from anexa.model.folder import check_free, create_folder
     from anexa.model.opening import model_name, open_with_card
-    from anexa.training.reinforcement import Plan, Reinforcement
+    from anexa.thinking.reinforcement import Plan, Reinforcement
 
     named = folder if folder.name else folder.resolve()
     out = out or named.with_name(f"{model_name(named)}-reinforced")
@@ -45,7 +45,7 @@ def reinforce(
     if model.chat_template is None:
         raise AnexaError(f"{folder} continues texts, and does not think: nothing to reinforce")
     plan = Plan(steps, problems, samples, learning_rate, evaluations, validation, seed)
-    optimizer = Optimizer(0.9, 0.99, clip=1.0)
+    optimizer = OptimizerConfig(0.9, 0.99, max_grad_norm=1.0)
     engine = best_engine() if engine == "auto" else engine
     computed = open_engine(engine, model.config, model.weights, optimizer=optimizer)
     reinforcement = Reinforcement(model, computed, plan)

@@ -58,10 +58,10 @@ def as_object(summary: Summary) -> dict[str, Any]:
 
 
 def _is_model(folder: Path) -> bool:
-    from anexa.training.checkpoint import STATE
+    from anexa.training.checkpoint import CHECKPOINT
 
     try:
-        return (folder / "config.json").exists() or (folder / STATE).exists()
+        return (folder / "config.json").exists() or (folder / CHECKPOINT).exists()
     except OSError:  # it may not be looked into: its row says so
         return True
 

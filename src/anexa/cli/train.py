@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from typer import Argument, Option
 
-from anexa.cli.conversation import at_terminal
+from anexa.cli.prompt_loop import at_terminal
 from anexa.errors import UsageError
 
 if TYPE_CHECKING:
-    from anexa.cli.progress import Show
-    from anexa.training import Settings
+    from anexa.cli.progress import ProgressReporter
+    from anexa.training import TrainConfig
 
 
 # What was not given is None, and the preset's to say.
@@ -72,7 +72,7 @@ def train(
         Real, Option(help="The share of the run in which it rises. [default: 0.05, AdamW 0.15]")
     ] = None,
     weight_decay: Annotated[Real, Option(help="Of the matrices. [default: 0]")] = None,
-    clip: Annotated[
+    max_grad_norm: Annotated[
         Real, Option(help="The longest gradients; 0: without bound. [default: 1]")
     ] = None,
     dropout: Annotated[Real, Option(help="The share of activations left out. [default: 0]")] = None,
@@ -104,20 +104,28 @@ def train(
     given = {name: value for name, value in locals().items() if value is not None}
     for name in ("out", "resume", "tensorboard", "no_chat", "as_json"):
         given.pop(name, None)
-    from anexa.cli.progress import JsonLines, LiveDisplay, PlainText, Silent
+    from anexa.cli.progress import JsonLines, LiveDisplay, NullReporter, PlainText
     from anexa.cli.signals import stop_signals
-    from anexa.training import Around, Run, Settings, is_of_launch, join, leave, read_settings
+    from anexa.training import (
+        RunOptions,
+        TrainConfig,
+        Trainer,
+        is_of_launch,
+        join,
+        leave,
+        read_config,
+    )
 
     if resume is None:
         world = join(engine or "auto", device or "auto")
     elif out:
         raise UsageError("--resume goes on in the folder it names: leave --out out")
     else:
-        saved = read_settings(resume)
+        saved = read_config(resume)
         world = join(saved.engine, device or saved.device)
-    show: Show
-    if not world.main:
-        show = Silent()
+    show: ProgressReporter
+    if not world.is_main_process:
+        show = NullReporter()
     elif as_json:
         show = JsonLines()
     elif sys.stdout is not None and sys.stdout.isatty():
@@ -125,17 +133,17 @@ def train(
     else:
         show = PlainText()
     with show:
-        around = Around(world, tensorboard, True, show.download, show.encoding)
+        around = RunOptions(world, tensorboard, True, show.download, show.encoding)
         if resume:
-            run = Run.resume(resume, given, around)
+            run = Trainer.resume(resume, given, around)
         else:
-            settings = Settings.of(**given)
+            settings = TrainConfig.from_options(**given)
             folder = out or _free_folder(settings, world.launch)
             if is_of_launch(folder, world.launch):  # a process had died, and all began again
-                run = Run.resume(folder, around=around)
+                run = Trainer.resume(folder, around=around)
             else:
-                world.wait()  # no process looks for a free folder when another has taken it
-                run = Run.start(settings, folder, around)
+                world.barrier()  # no process looks for a free folder when another has taken it
+                run = Trainer.start(settings, folder, around)
         with stop_signals(run) as received:
             show.begin(run)
             for step in run:
@@ -155,7 +163,7 @@ def train(
         talk(model, model.sampling(seed=run.settings.seed))
 
 
-def _free_folder(settings: Settings, launch: str) -> Path:
+def _free_folder(settings: TrainConfig, launch: str) -> Path:
     """models/CORPUS, or models/CORPUS-2, … if that is taken, but not by this launch itself."""
     from anexa.training import is_of_launch
     from anexa.training.presets import usual_preset

@@ -10,11 +10,11 @@ from anexa.errors import AnexaError, AnexaWarning
 
 def warn_if_unfinished(folder: Path) -> None:
     """Say that better weights may come; those in the folder can be used all the same."""
-    from anexa.training.checkpoint import STATE
+    from anexa.training.checkpoint import CHECKPOINT
     from anexa.training.summary import summarise
 
     try:
-        if not (folder / STATE).exists():
+        if not (folder / CHECKPOINT).exists():
             return
         run = summarise(folder)
     except (AnexaError, OSError) as error:  # the weights are good all the same

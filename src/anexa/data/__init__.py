@@ -5,11 +5,11 @@ validation (`tokens`, `batches`).
 
 from anexa.data.corpora import Documents, corpus_source, guess_layout, read_corpus
 from anexa.data.download import Progress, cache_folder, fetch
-from anexa.data.registry import CORPORA, Corpus, Layout
+from anexa.data.registry import CORPORA, CorpusInfo, Layout
 
 __all__ = [
     "CORPORA",
-    "Corpus",
+    "CorpusInfo",
     "Documents",
     "Layout",
     "Progress",

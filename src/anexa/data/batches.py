@@ -23,7 +23,7 @@ MANY = 2**21  # of more, an order is drawn by NumPy, without a list of them
 STRETCH = 2**20  # documents whose rows are counted at once
 
 
-class Rows(Protocol):
+class Dataset(Protocol):
     """A source of rows: pieces of text of at least two tokens, at most `length` + 1."""
 
     @property
@@ -44,15 +44,15 @@ class Rows(Protocol):
         """How many tokens at the beginning of a row are not to be learned; in a text the first."""
 
 
-class Text:
+class TextDataset:
     """What all rows of texts have in common."""
 
     def given(self, row: Row) -> int:  # noqa: ARG002 (all rows are alike)
-        """See `Rows`."""
+        """See `Dataset`."""
         return 1
 
 
-class Windows(Text):
+class TokenWindows(TextDataset):
     """Rows out of running text: each is `length` + 1 tokens from a random place."""
 
     def __init__(self, tokens: npt.ArrayLike, length: int, seed: int) -> None:
@@ -62,11 +62,11 @@ class Windows(Text):
 
     @property
     def per_epoch(self) -> int:
-        """See `Rows`."""
+        """See `Dataset`."""
         return max(1, len(self._tokens) // self._length)
 
     def batch(self, step: int, size: int) -> list[Row]:
-        """See `Rows`.
+        """See `Dataset`.
 
         Raises:
             AnexaError: the text is shorter than a row.
@@ -82,7 +82,7 @@ class Windows(Text):
         return [self._row(rng.randint(0, last)) for _ in range(size)]
 
     def sample(self, size: int) -> list[Row]:
-        """See `Rows`."""
+        """See `Dataset`."""
         starts = range(0, len(self._tokens) - 1, self._length)
         return [self._row(starts[i]) for i in _spread(len(starts), size)]
 
@@ -90,7 +90,7 @@ class Windows(Text):
         return _as_row(self._tokens[start : start + self._length + 1])
 
 
-class Lines(Text):
+class DocumentDataset(TextDataset):
     """Rows that are documents, each between two boundary tokens, in an order shuffled every epoch.
 
     A document longer than `length` is cut into several rows. Beside the tokens there are about
@@ -122,15 +122,15 @@ class Lines(Text):
 
     @property
     def per_epoch(self) -> int:
-        """See `Rows`."""
+        """See `Dataset`."""
         return int(self._rows[-1])
 
     def batch(self, step: int, size: int) -> list[Row]:
-        """See `Rows`."""
+        """See `Dataset`."""
         return [self._row(self._drawn(number)) for number in range(step * size, (step + 1) * size)]
 
     def sample(self, size: int) -> list[Row]:
-        """See `Rows`."""
+        """See `Dataset`."""
         return [self._row(i) for i in _spread(self.per_epoch, size)]
 
     def _drawn(self, number: int) -> int:
@@ -150,7 +150,7 @@ class Lines(Text):
         return _as_row(self._tokens[start : min(start + self._length, end) + 1])
 
 
-def split(tokens: Tokens, length: int, seed: int, fraction: float = 0.1) -> tuple[Rows, Rows]:
+def split(tokens: Tokens, length: int, seed: int, fraction: float = 0.1) -> tuple[Dataset, Dataset]:
     """Rows of at most `length` + 1 tokens to train on, and such to validate with.
 
     Of "lines", `fraction` of the documents, drawn by `seed`, are for validation: at least one,
@@ -182,12 +182,14 @@ def split(tokens: Tokens, length: int, seed: int, fraction: float = 0.1) -> tupl
     if is_lines:
         order = _shuffled(n, seed)
         training, validation = (
-            Lines(tokens.ids, tokens.borders, chosen, length, seed)
+            DocumentDataset(tokens.ids, tokens.borders, chosen, length, seed)
             for chosen in (order[:cut], order[cut:])
         )
         return training, validation
     # The last token of the one part is what the first of the other is predicted from.
-    return Windows(tokens.ids[: cut + 1], length, seed), Windows(tokens.ids[cut:], length, seed)
+    return TokenWindows(tokens.ids[: cut + 1], length, seed), TokenWindows(
+        tokens.ids[cut:], length, seed
+    )
 
 
 def _shuffled(n: int, seed: int | str) -> Array:

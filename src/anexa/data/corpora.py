@@ -17,12 +17,12 @@ from typing import Literal
 from anexa.data.download import Progress, fetch
 from anexa.data.gutenberg import strip_gutenberg
 from anexa.data.reading import decoded, grouped
-from anexa.data.registry import CORPORA, Corpus, Layout
+from anexa.data.registry import CORPORA, CorpusInfo, Layout
 from anexa.errors import AnexaError, UsageError
 
 __all__ = [
     "CORPORA",
-    "Corpus",
+    "CorpusInfo",
     "Documents",
     "corpus_source",
     "guess_layout",
@@ -185,7 +185,7 @@ def guess_layout(text: str) -> Layout:
     return "lines" if is_list else "text"
 
 
-def _registered(corpus: Corpus, progress: Progress | None) -> Source:
+def _registered(corpus: CorpusInfo, progress: Progress | None) -> Source:
     if corpus.source is None:
         return _held(_AT_HAND[corpus.name](), corpus.name)
     source = _file(str(fetch(corpus, progress)))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from anexa.data.registry import Corpus, without_network
+from anexa.data.registry import CorpusInfo, without_network
 from anexa.errors import AnexaError
 
 Progress = Callable[[int, "int | None"], None]
@@ -60,7 +60,7 @@ def cache_folder() -> Path:
     return Path(pooch.os_cache("anexa")).absolute()
 
 
-def fetch(corpus: Corpus, progress: Progress | None = None) -> Path:
+def fetch(corpus: CorpusInfo, progress: Progress | None = None) -> Path:
     """The file of a corpus in the cache, downloaded if it is not there yet.
 
     A file that was put there by hand is as good as a downloaded one. A download is tried three
@@ -98,7 +98,7 @@ def fetch(corpus: Corpus, progress: Progress | None = None) -> Path:
     return path
 
 
-def _check(path: Path, corpus: Corpus) -> None:
+def _check(path: Path, corpus: CorpusInfo) -> None:
     """Raise `AnexaError` if the file in the cache has a checksum other than the fixed one."""
     if corpus.sha256 is None:
         return

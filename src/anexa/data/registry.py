@@ -9,7 +9,7 @@ Layout = Literal["lines", "text"]
 
 
 @dataclass(frozen=True)
-class Corpus:
+class CorpusInfo:
     """A text to train on that is known by its name."""
 
     name: str
@@ -33,29 +33,29 @@ class Corpus:
         return f"{self.name}.txt"
 
 
-CORPORA: dict[str, Corpus] = {
+CORPORA: dict[str, CorpusInfo] = {
     corpus.name: corpus
     for corpus in (
-        Corpus(
+        CorpusInfo(
             name="firstnames",
             summary="given names from many languages, one a line; comes with Anexa",
             layout="lines",
             size=83_000,
         ),
-        Corpus(
+        CorpusInfo(
             name="python-docs",
             summary="the language reference inside Python itself; differs between versions",
             layout="text",
             size=500_000,
         ),
-        Corpus(
+        CorpusInfo(
             name="arithmetic",
             summary="sums, and stories about them, with every step thought out; without end",
             layout="lines",
             size=0,
             generated=True,
         ),
-        Corpus(
+        CorpusInfo(
             name="names",
             summary="32,033 first names, one a line, from makemore",
             layout="lines",
@@ -63,7 +63,7 @@ CORPORA: dict[str, Corpus] = {
             source="https://raw.githubusercontent.com/karpathy/makemore/master/names.txt",
             sha256="0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d",
         ),
-        Corpus(
+        CorpusInfo(
             name="shakespeare",
             summary="40,000 lines of Shakespeare's plays, from char-rnn",
             layout="text",
@@ -74,7 +74,7 @@ CORPORA: dict[str, Corpus] = {
             ),
             sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
         ),
-        Corpus(
+        CorpusInfo(
             name="sherlock",
             summary="The Adventures of Sherlock Holmes, from Project Gutenberg",
             layout="text",

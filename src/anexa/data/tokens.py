@@ -34,7 +34,7 @@ class Coder(Protocol):
     vocab_size: int
 
     @property
-    def boundary(self) -> int:
+    def eot_token(self) -> int:
         """The id that stands between documents."""
 
     def encode_all(self, texts: Sequence[str]) -> tuple[Array, Array]:
@@ -96,14 +96,14 @@ def _blocks(
     documents: Documents, coder: Coder, dtype: npt.DTypeLike, progress: Progress | None
 ) -> Iterator[tuple[Array, Array]]:
     """The ids, and the places of boundaries among all of them, some at a time."""
-    yield np.array([coder.boundary], dtype), np.zeros(1, np.int64)
+    yield np.array([coder.eot_token], dtype), np.zeros(1, np.int64)
     n = 1
     for texts in documents.groups(progress):
         ids, lengths = coder.encode_all(texts)
         ends = np.zeros(0, np.int64)
         if documents.layout == "lines":
             ends = np.cumsum(lengths)
-            ids = np.insert(ids, ends, coder.boundary)
+            ids = np.insert(ids, ends, coder.eot_token)
             ends += n + np.arange(len(ends))
         n += len(ids)
         yield ids.astype(dtype), ends

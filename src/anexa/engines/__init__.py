@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from anexa.engines.machine import Machine, choose_machine
-from anexa.engines.optimizers import Optimizer
+from anexa.engines.device import DeviceConfig, select_device
+from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.protocol import (
     IGNORE,
     Batch,
-    Cache,
+    BatchEngine,
+    BatchKVCache,
     Engine,
+    KVCache,
     Logits,
-    Rows,
-    RowsEngine,
-    Update,
+    TrainStepOutput,
 )
 from anexa.errors import UsageError
 from anexa.model.config import ModelConfig
@@ -24,17 +24,17 @@ __all__ = [
     "ENGINES",
     "IGNORE",
     "Batch",
-    "Cache",
+    "BatchEngine",
+    "BatchKVCache",
+    "DeviceConfig",
     "Engine",
+    "KVCache",
     "Logits",
-    "Machine",
-    "Optimizer",
-    "Rows",
-    "RowsEngine",
-    "Update",
+    "OptimizerConfig",
+    "TrainStepOutput",
     "best_engine",
-    "choose_machine",
     "open_engine",
+    "select_device",
 ]
 
 ENGINES = ("scalar", "lists", "numpy", "torch")
@@ -50,8 +50,8 @@ def open_engine(
     config: ModelConfig,
     weights: Weights,
     *,
-    machine: Machine | None = None,
-    optimizer: Optimizer | None = None,
+    machine: DeviceConfig | None = None,
+    optimizer: OptimizerConfig | None = None,
 ) -> Engine:
     """An engine that holds these weights.
 
@@ -60,7 +60,7 @@ def open_engine(
             NumPy: it has less to do around each product. See docs/serve.md.
         config: the architecture and its sizes.
         weights: in those shapes; they are copied.
-        machine: what it computes on, as `choose_machine` gives it; by default the CPU, in float32
+        machine: what it computes on, as `select_device` gives it; by default the CPU, in float32
             where the engine can.
         optimizer: how it trains.
 
@@ -68,13 +68,13 @@ def open_engine(
         UsageError: no such engine, or not on this machine.
         AnexaError: the engine's library is not installed.
     """
-    optimizer = optimizer or Optimizer()
+    optimizer = optimizer or OptimizerConfig()
     name = "numpy" if name == "auto" else name
     if name not in ENGINES:
         raise UsageError(f"there is no engine {name!r}: choose one of {', '.join(ENGINES)}")
     if machine is None:
         dtype = "float32" if name in ("numpy", "torch") else "auto"
-        machine = choose_machine(name, config, "cpu", dtype)
+        machine = select_device(name, config, "cpu", dtype)
     if name != "torch" and optimizer.dropout:
         raise UsageError(f"--dropout needs the torch engine, not {name}")
     if name == "scalar":

@@ -20,7 +20,7 @@ def processes() -> tuple[int, int]:
     return 0, 1
 
 
-def spread(network: nn.Module, sharded: bool) -> nn.Module:
+def wrap_model(network: nn.Module, sharded: bool) -> nn.Module:
     """The network as it is to be called in training, so that gradients are those of all processes.
 
     Args:
@@ -38,19 +38,19 @@ def spread(network: nn.Module, sharded: bool) -> nn.Module:
     return DistributedDataParallel(network)
 
 
-def apart(network: nn.Module) -> AbstractContextManager[None]:
+def no_sync(network: nn.Module) -> AbstractContextManager[None]:
     """While this lasts, copies do not tell each other their gradients: more will come."""
     if isinstance(network, DistributedDataParallel):
         return cast("AbstractContextManager[None]", network.no_sync())
     return nullcontext()
 
 
-def whole(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """All of a tensor of which each process may have a part; all processes must ask."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def spread_like(tensor: Tensor, weight: Tensor) -> Tensor:
+def distribute_like(tensor: Tensor, weight: Tensor) -> Tensor:
     """A whole tensor, in parts if the weight is."""
     if not isinstance(weight, DTensor):
         return tensor

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from anexa.engines.nested import as_weight, flatten, nest
 from anexa.engines.operations import lists as operations
-from anexa.engines.operations.lists import LayerCache
+from anexa.engines.operations.lists import LayerKVCache
 from anexa.engines.operations.matrices import Nested, add
-from anexa.engines.optimizers import Optimizer
+from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.lists import ListsOptimizer
-from anexa.engines.protocol import Batch, Cache, Update
+from anexa.engines.protocol import Batch, KVCache, TrainStepOutput
 from anexa.engines.tape import Tape
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
@@ -23,7 +23,7 @@ class ListsEngine:
     name = "lists"
     dtype = "float64"
 
-    def __init__(self, config: ModelConfig, weights: Weights, optimizer: Optimizer) -> None:
+    def __init__(self, config: ModelConfig, weights: Weights, optimizer: OptimizerConfig) -> None:
         self.config = config
         self._forward = architecture(config).forward
         self._optimizer = ListsOptimizer(optimizer, config)
@@ -58,18 +58,18 @@ class ListsEngine:
             name: as_weight(flatten(grad), self._shapes[name]) for name, grad in grads.items()
         }
 
-    def train_step(self, batch: Batch, learning_rate: float) -> Update:
+    def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
         loss, gradients = self._backward(batch)
         numbers = {name: flatten(weight) for name, weight in self._weights.items()}
         grads = {name: flatten(gradient) for name, gradient in gradients.items()}
         numbers, norm = self._optimizer.update(numbers, grads, learning_rate)
         self._weights = {name: nest(numbers[name], shape) for name, shape in self._shapes.items()}
-        return Update(loss, norm)
+        return TrainStepOutput(loss, norm)
 
-    def new_cache(self) -> Cache:
-        return Cache([LayerCache() for _ in range(self.config.n_layer)])
+    def new_kv_cache(self) -> KVCache:
+        return KVCache([LayerKVCache() for _ in range(self.config.n_layer)])
 
-    def next_logits(self, tokens: Sequence[int], cache: Cache) -> list[float]:
+    def next_logits(self, tokens: Sequence[int], cache: KVCache) -> list[float]:
         tape = self._new_tape(recording=False)
         logits_TV: list[list[float]] = self._forward(
             tape, self.config, self._weights, tokens, cache.length, cache.layers

@@ -10,13 +10,13 @@ from typing import Any, cast
 
 import numpy as np
 
-from anexa.engines import caches
-from anexa.engines.caches import PIECE, LayerCache, LayerStep
+from anexa.engines import kv_cache as caches
+from anexa.engines.kv_cache import BLOCK, LayerDecodeCache, LayerKVCache
 from anexa.engines.operations import numpy as operations
 from anexa.engines.operations.numpy import Array, Linear, Starts, Tokens
-from anexa.engines.optimizers import Optimizer
+from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.numpy import NumpyOptimizer
-from anexa.engines.protocol import Batch, Cache, Logits, Rows, Update
+from anexa.engines.protocol import Batch, BatchKVCache, KVCache, Logits, TrainStepOutput
 from anexa.engines.tape import Tape
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
@@ -36,7 +36,11 @@ class NumpyEngine:
     name = "numpy"
 
     def __init__(
-        self, config: ModelConfig, weights: Weights, optimizer: Optimizer, dtype: str = "float32"
+        self,
+        config: ModelConfig,
+        weights: Weights,
+        optimizer: OptimizerConfig,
+        dtype: str = "float32",
     ) -> None:
         self.config = config
         self.dtype = dtype
@@ -50,7 +54,7 @@ class NumpyEngine:
         inputs_BT = np.frombuffer(batch.inputs, np.int64).reshape(batch.shape)
         targets_BT = np.frombuffer(batch.targets, np.int64).reshape(batch.shape)
         logits_BTV = self._forward(tape, self.config, self._weights, inputs_BT)
-        divisors_B1 = np.array(batch.divisors, self.dtype)[:, None]
+        divisors_B1 = np.array(batch.loss_denominators, self.dtype)[:, None]
         return tape, tape.cross_entropy(logits_BTV, targets_BT, divisors_B1)
 
     @_quietly
@@ -71,36 +75,37 @@ class NumpyEngine:
         return loss, _as_weights(grads)
 
     @_quietly
-    def train_step(self, batch: Batch, learning_rate: float) -> Update:
+    def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
         loss, grads = self._backward(batch)
-        return Update(loss, self._optimizer.step(grads, learning_rate))
+        return TrainStepOutput(loss, self._optimizer.step(grads, learning_rate))
 
-    def new_cache(self) -> Cache:
-        return Cache([LayerCache(*room, np.concatenate) for room in self._room(1, PIECE)])
+    def new_kv_cache(self) -> KVCache:
+        return KVCache([LayerKVCache(*room, np.concatenate) for room in self._room(1, BLOCK)])
 
-    def next_logits(self, tokens: Sequence[int], cache: Cache) -> Sequence[float]:
+    def next_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[float]:
         logits_TV = self._next(np.array([tokens], np.int64), cache.length, cache.layers)[0]
         cache.length += len(tokens)
         return cast("Sequence[float]", logits_TV[-1])
 
-    def new_rows(self, most: int) -> Rows:
-        return Rows(self._room(most, caches.whole_pieces(self.config.block_size)))
+    def new_batch_cache(self, most: int) -> BatchKVCache:
+        return BatchKVCache(self._room(most, caches.round_up_to_block(self.config.block_size)))
 
-    def add_row(self, rows: Rows, cache: Cache) -> None:
-        caches.add_row(rows, cache)
+    def add_sequence(self, rows: BatchKVCache, cache: KVCache) -> None:
+        caches.add_sequence(rows, cache)
 
-    def drop_row(self, rows: Rows, row: int) -> None:
-        caches.drop_row(rows, row)
+    def remove_sequence(self, rows: BatchKVCache, row: int) -> None:
+        caches.remove_sequence(rows, row)
 
-    def next_logits_of_rows(self, tokens: Sequence[int], rows: Rows) -> Logits:
+    def batch_next_logits(self, tokens: Sequence[int], rows: BatchKVCache) -> Logits:
         starts = np.array(rows.lengths)
-        later = np.arange(caches.room_for(rows)) > starts[:, None]
-        hidden_B11S = np.where(later, -np.inf, 0).astype(self.dtype)[:, None, None]
-        past = [
-            LayerStep(layer, np.arange(len(tokens)), starts, hidden_B11S) for layer in rows.layers
+        later = np.arange(caches.num_keys(rows)) > starts[:, None]
+        mask_B11S = np.where(later, -np.inf, 0).astype(self.dtype)[:, None, None]
+        kv_cache = [
+            LayerDecodeCache(layer, np.arange(len(tokens)), starts, mask_B11S)
+            for layer in rows.layers
         ]
         tokens_BT = np.array(tokens, np.int64)[:, None]
-        logits_BTV = self._next(tokens_BT, tuple(rows.lengths), past, _of_rows)
+        logits_BTV = self._next(tokens_BT, tuple(rows.lengths), kv_cache, _of_rows)
         rows.lengths = [length + 1 for length in rows.lengths]
         return logits_BTV[:, -1]
 
@@ -115,11 +120,15 @@ class NumpyEngine:
 
     @_quietly
     def _next(
-        self, tokens_BT: Tokens, start: Starts, past: Sequence[Any], computed_by: Any = operations
+        self,
+        tokens_BT: Tokens,
+        start: Starts,
+        kv_cache: Sequence[Any],
+        computed_by: Any = operations,
     ) -> Array:
         """The logits (B, T, V) of what follows more tokens."""
         tape: Tape[Array] = Tape(computed_by, np.add, recording=False)
-        return self._forward(tape, self.config, self._weights, tokens_BT, start, past)
+        return self._forward(tape, self.config, self._weights, tokens_BT, start, kv_cache)
 
     def _room(self, texts: int, places: int) -> list[tuple[Array, Array]]:
         """For each layer keys and values, (B, H, S, D), of so many tokens."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from anexa.engines.machine import Machine
+from anexa.engines.device import DeviceConfig
 
 REPEATS = 5
 
 
-def flops_per_second(engine: str, machine: Machine) -> float | None:
+def flops_per_second(engine: str, machine: DeviceConfig) -> float | None:
     """The most multiplications and additions a second in products of matrices, as measured.
 
     In float32 on a CPU, whatever the precision of the training, so that figures can be compared;

@@ -26,14 +26,14 @@ class Batch:
         inputs: B*T token ids, row by row; a row that is shorter is filled up with 0.
         targets: B*T token ids, `IGNORE` where there is nothing to predict.
         shape: (B, T).
-        weights: how often the loss of each row counts, B numbers but 0: below it, the row is to
-            become less likely. None: each counts once.
+        sequence_weights: per-sequence loss weights, shape (B,), nonzero; a negative weight lowers
+            the likelihood of the sequence (policy gradient). None: 1 for every sequence.
     """
 
     inputs: array[int]
     targets: array[int]
     shape: tuple[int, int]
-    weights: array[float] | None = None
+    sequence_weights: array[float] | None = None
 
     @classmethod
     def from_rows(
@@ -68,15 +68,15 @@ class Batch:
         return len(self.targets) - self.targets.count(IGNORE)
 
     @property
-    def divisors(self) -> array[float]:
+    def loss_denominators(self) -> array[float]:
         """What the sum of the losses of each row is divided by, B numbers."""
-        weights = self.weights or [1.0] * self.shape[0]
+        weights = self.sequence_weights or [1.0] * self.shape[0]
         return array("d", (self.count / weight for weight in weights))
 
     def rows(self) -> Iterator[tuple[array[int], array[int], float]]:
         """Inputs, targets and divisor, row by row, without the filling after the last target."""
         width = self.shape[1]
-        for row, divisor in enumerate(self.divisors):
+        for row, divisor in enumerate(self.loss_denominators):
             start = row * width
             targets = self.targets[start : start + width]
             while targets and targets[-1] == IGNORE:
@@ -85,7 +85,7 @@ class Batch:
 
 
 @dataclass
-class Cache:
+class KVCache:
     """What an engine keeps of the tokens it has read, so as not to read them again.
 
     Attributes:
@@ -98,7 +98,7 @@ class Cache:
 
 
 @dataclass
-class Rows:
+class BatchKVCache:
     """The keys and values of many texts, each as long as it may be.
 
     Attributes:
@@ -111,7 +111,7 @@ class Rows:
     lengths: list[int] = field(default_factory=list)
 
 
-class Update(NamedTuple):
+class TrainStepOutput(NamedTuple):
     """What a training step has found: its mean loss in nats a token, and |gradients|, unclipped."""
 
     loss: float
@@ -138,13 +138,13 @@ class Engine(Protocol):
     def gradients(self, batch: Batch) -> tuple[float, Weights]:
         """The loss, and its derivative in every weight."""
 
-    def train_step(self, batch: Batch, learning_rate: float) -> Update:
+    def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
         """One step of the optimizer; gives the loss before it."""
 
-    def new_cache(self) -> Cache:
+    def new_kv_cache(self) -> KVCache:
         """A cache that has read nothing."""
 
-    def next_logits(self, tokens: Sequence[int], cache: Cache) -> Sequence[float]:
+    def next_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[float]:
         """Read at least one more token; the V logits of what follows the last one.
 
         Raises:
@@ -162,31 +162,31 @@ class Engine(Protocol):
 
 
 @runtime_checkable
-class RowsEngine(Protocol):
-    """What an engine has that also goes on with many texts at once: numpy and torch.
+class BatchEngine(Protocol):
+    """An engine that decodes many sequences at once: numpy and torch.
 
-    How far two texts have come need not be alike. They are read alone at first, into a `Cache`. On
-    a CPU the logits of a text are the same to the last bit, whichever texts are read with it.
+    The sequences may have different lengths; each is prefilled alone, into a `KVCache`. On a CPU
+    the logits of a sequence are the same to the last bit, whichever sequences are in the batch.
     """
 
     name: str
     config: ModelConfig
 
-    def new_cache(self) -> Cache:
+    def new_kv_cache(self) -> KVCache:
         """See `Engine`, here and below."""
 
-    def next_logits(self, tokens: Sequence[int], cache: Cache) -> Sequence[float]: ...
+    def next_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[float]: ...
 
-    def new_rows(self, most: int) -> Rows:
+    def new_batch_cache(self, most: int) -> BatchKVCache:
         """Room for so many texts."""
 
-    def add_row(self, rows: Rows, cache: Cache) -> None:
+    def add_sequence(self, rows: BatchKVCache, cache: KVCache) -> None:
         """Take in a text that has been read, as the last one."""
 
-    def drop_row(self, rows: Rows, row: int) -> None:
+    def remove_sequence(self, rows: BatchKVCache, row: int) -> None:
         """Leave a text out; the last one takes its place."""
 
-    def next_logits_of_rows(self, tokens: Sequence[int], rows: Rows) -> Logits:
+    def batch_next_logits(self, tokens: Sequence[int], rows: BatchKVCache) -> Logits:
         """Read one more token of each text; (B, V) logits.
 
         If it raises, nothing has been read.

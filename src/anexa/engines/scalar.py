@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from anexa.engines.nested import as_weight, nest
 from anexa.engines.operations.scalar import ScalarOperations, total
-from anexa.engines.optimizers import Optimizer
+from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.lists import ListsOptimizer
-from anexa.engines.protocol import Batch, Cache, Update
+from anexa.engines.protocol import Batch, KVCache, TrainStepOutput
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
@@ -21,7 +21,7 @@ class ScalarEngine:
     name = "scalar"
     dtype = "float64"
 
-    def __init__(self, config: ModelConfig, weights: Weights, optimizer: Optimizer) -> None:
+    def __init__(self, config: ModelConfig, weights: Weights, optimizer: OptimizerConfig) -> None:
         self.config = config
         self._forward = architecture(config).forward
         self._optimizer = ListsOptimizer(optimizer, config)
@@ -49,7 +49,7 @@ class ScalarEngine:
             for name, values in self._values.items()
         }
 
-    def train_step(self, batch: Batch, learning_rate: float) -> Update:
+    def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
         loss = self._backward(batch)
         numbers = {name: [v.data for v in values] for name, values in self._values.items()}
         grads = {name: [v.grad for v in values] for name, values in self._values.items()}
@@ -57,12 +57,12 @@ class ScalarEngine:
         for name, values in self._values.items():
             for value, number in zip(values, numbers[name]):
                 value.data = number
-        return Update(loss, norm)
+        return TrainStepOutput(loss, norm)
 
-    def new_cache(self) -> Cache:
-        return Cache([([], []) for _ in range(self.config.n_layer)])
+    def new_kv_cache(self) -> KVCache:
+        return KVCache([([], []) for _ in range(self.config.n_layer)])
 
-    def next_logits(self, tokens: Sequence[int], cache: Cache) -> list[float]:
+    def next_logits(self, tokens: Sequence[int], cache: KVCache) -> list[float]:
         ops = ScalarOperations(recording=False)
         logits_TV = self._forward(
             ops, self.config, self._nested, tokens, cache.length, cache.layers

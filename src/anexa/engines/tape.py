@@ -27,7 +27,7 @@ class Operation(ABC, Generic[Tensor]):
 
 
 @dataclass
-class Record(Generic[Tensor]):
+class TapeEntry(Generic[Tensor]):
     """A line of the tape: what was applied to what, and what came out."""
 
     operation: Operation[Tensor]
@@ -54,7 +54,7 @@ class Tape(Generic[Tensor]):
         self._operations = operations
         self._add = add
         self._recording = recording
-        self.records: list[Record[Tensor]] = []
+        self.records: list[TapeEntry[Tensor]] = []
 
     def backward(self, loss: Tensor, one: Tensor) -> dict[int, Tensor]:
         """The chain rule, from the last record to the first.
@@ -80,7 +80,7 @@ class Tape(Generic[Tensor]):
         operation: Operation[Tensor] = getattr(self._operations, name)(*settings)
         output: Tensor = operation.forward(*inputs)
         if self._recording:
-            self.records.append(Record(operation, inputs, (output,)))
+            self.records.append(TapeEntry(operation, inputs, (output,)))
         return output
 
     # The operations, as `anexa.model.operations.Operations` describes them.
@@ -105,7 +105,7 @@ class Tape(Generic[Tensor]):
         operation = self._operations.Split(parts)
         outputs: tuple[Tensor, ...] = operation.forward(x_TC)
         if self._recording:
-            self.records.append(Record(operation, (x_TC,), outputs))
+            self.records.append(TapeEntry(operation, (x_TC,), outputs))
         return outputs
 
     def layer_norm(self, x_TC: Tensor, gain_C: Tensor, bias_C: Tensor, eps: float) -> Tensor:
@@ -118,8 +118,10 @@ class Tape(Generic[Tensor]):
     def rotary(self, x_TC: Tensor, head_dim: int, start: Any, theta: float) -> Tensor:
         return self._run("Rotary", x_TC, settings=(head_dim, start, theta))
 
-    def attention(self, q_TC: Tensor, k_TC: Tensor, v_TC: Tensor, n_head: int, past: Any) -> Tensor:
-        return self._run("Attention", q_TC, k_TC, v_TC, settings=(n_head, past))
+    def attention(
+        self, q_TC: Tensor, k_TC: Tensor, v_TC: Tensor, n_head: int, kv_cache: Any
+    ) -> Tensor:
+        return self._run("Attention", q_TC, k_TC, v_TC, settings=(n_head, kv_cache))
 
     def dropout(self, x: Tensor) -> Tensor:
         return x  # only PyTorch's engine has it

@@ -12,13 +12,14 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from anexa.engines import caches, distributed
-from anexa.engines.caches import PIECE, LayerCache, LayerStep
-from anexa.engines.machine import Machine, rows_at_once, trim_heap, use_threads
+from anexa.engines import distributed
+from anexa.engines import kv_cache as caches
+from anexa.engines.device import DeviceConfig, rows_at_once, trim_heap, use_threads
+from anexa.engines.kv_cache import BLOCK, LayerDecodeCache, LayerKVCache
 from anexa.engines.operations.torch import Starts, TorchOperations
-from anexa.engines.optimizers import Optimizer
+from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.torch import TorchOptimizer
-from anexa.engines.protocol import Batch, Cache, Logits, Rows, Update
+from anexa.engines.protocol import Batch, BatchKVCache, KVCache, Logits, TrainStepOutput
 from anexa.errors import AnexaError, AnexaWarning
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
@@ -56,12 +57,12 @@ class Network(nn.Module):
         divisor: float | Tensor = 1.0,
         dropout: float = 0.0,
         start: Starts = 0,
-        past: Sequence[Any] | None = None,
+        kv_cache: Sequence[Any] | None = None,
     ) -> Tensor:
         """The logits (B, T, V), or with targets the sum of their losses, divided."""
         ops, weights = TorchOperations(dropout), self.weights()
         forward = self._architecture.forward
-        logits_BTV = forward(ops, self._config, weights, tokens_BT, start, past)
+        logits_BTV = forward(ops, self._config, weights, tokens_BT, start, kv_cache)
         if targets_BT is None:
             return logits_BTV
         if logits_BTV.dtype == torch.bfloat16:  # in which a sum over V would lose too much
@@ -79,7 +80,11 @@ class TorchEngine:
     name = "torch"
 
     def __init__(
-        self, config: ModelConfig, weights: Weights, optimizer: Optimizer, machine: Machine
+        self,
+        config: ModelConfig,
+        weights: Weights,
+        optimizer: OptimizerConfig,
+        machine: DeviceConfig,
     ) -> None:
         use_threads(config)
         self.config = config
@@ -91,7 +96,7 @@ class TorchEngine:
         self._rank, self._processes = distributed.processes()
         with self._whole_model():
             self._network = Network(config, {name: self._tensor(w) for name, w in weights.items()})
-            self._training = distributed.spread(self._network, machine.sharded)
+            self._training = distributed.wrap_model(self._network, machine.sharded)
         self._optimizer = TorchOptimizer(
             optimizer, config, self._network.weights(), self._product_dtype
         )
@@ -122,49 +127,53 @@ class TorchEngine:
         weights = self._network.weights()
         return loss, {name: _weight(cast(Tensor, w.grad)) for name, w in weights.items()}
 
-    def train_step(self, batch: Batch, learning_rate: float) -> Update:
+    def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
         loss = self._backward(batch, self._dropout)
         with self._whole_model():
             norm = self._optimizer.step(learning_rate)
         self._step += 1
         if self._step % TRIM_INTERVAL == 0:
             trim_heap()
-        return Update(*torch.stack((loss, norm.to(loss.dtype))).tolist())
+        return TrainStepOutput(*torch.stack((loss, norm.to(loss.dtype))).tolist())
 
-    def new_cache(self) -> Cache:
+    def new_kv_cache(self) -> KVCache:
         with _inference():
-            return Cache([LayerCache(*room, torch.cat) for room in self._room(1, PIECE)])
+            return KVCache([LayerKVCache(*room, torch.cat) for room in self._room(1, BLOCK)])
 
-    def next_logits(self, tokens: Sequence[int], cache: Cache) -> Sequence[float]:
+    def next_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[float]:
         with _inference():
-            logits_BTV = self._network(self._tokens(tokens), start=cache.length, past=cache.layers)
+            logits_BTV = self._network(
+                self._tokens(tokens), start=cache.length, kv_cache=cache.layers
+            )
             cache.length += len(tokens)
             return cast("Sequence[float]", logits_BTV[0, -1].cpu().numpy())
 
-    def new_rows(self, most: int) -> Rows:
-        return Rows(self._room(self._whole_rows(most), caches.whole_pieces(self.config.block_size)))
+    def new_batch_cache(self, most: int) -> BatchKVCache:
+        return BatchKVCache(
+            self._room(self._whole_rows(most), caches.round_up_to_block(self.config.block_size))
+        )
 
-    def add_row(self, rows: Rows, cache: Cache) -> None:
+    def add_sequence(self, rows: BatchKVCache, cache: KVCache) -> None:
         with _inference():
-            caches.add_row(rows, cache)
+            caches.add_sequence(rows, cache)
 
-    def drop_row(self, rows: Rows, row: int) -> None:
+    def remove_sequence(self, rows: BatchKVCache, row: int) -> None:
         with _inference():
-            caches.drop_row(rows, row)
+            caches.remove_sequence(rows, row)
 
-    def next_logits_of_rows(self, tokens: Sequence[int], rows: Rows) -> Logits:
+    def batch_next_logits(self, tokens: Sequence[int], rows: BatchKVCache) -> Logits:
         device, count = self._machine.device, len(tokens)
         more = self._whole_rows(count) - count  # rows that nobody is in
         lengths = (*rows.lengths, *[0] * more)
         with _inference():
             starts = torch.tensor(lengths, device=device)
-            later = torch.arange(caches.room_for(rows), device=device) > starts[:, None]
-            hidden_B11S = torch.zeros(later.shape, dtype=self._dtype, device=device)
-            hidden_B11S = hidden_B11S.masked_fill_(later, -math.inf)[:, None, None]
+            later = torch.arange(caches.num_keys(rows), device=device) > starts[:, None]
+            mask_B11S = torch.zeros(later.shape, dtype=self._dtype, device=device)
+            mask_B11S = mask_B11S.masked_fill_(later, -math.inf)[:, None, None]
             texts = torch.arange(count + more, device=device)
-            past = [LayerStep(layer, texts, starts, hidden_B11S) for layer in rows.layers]
+            kv_cache = [LayerDecodeCache(layer, texts, starts, mask_B11S) for layer in rows.layers]
             tokens_BT = torch.tensor([*tokens, *[0] * more], device=device)[:, None]
-            logits_BTV = self._network(tokens_BT, start=lengths, past=past)
+            logits_BTV = self._network(tokens_BT, start=lengths, kv_cache=kv_cache)
             rows.lengths = [length + 1 for length in rows.lengths]
             return cast("Logits", logits_BTV[:count, -1].cpu().numpy())
 
@@ -232,7 +241,7 @@ class TorchEngine:
         loss = torch.zeros((), dtype=self._dtype, device=self._machine.device)
         for number, (x_BT, y_BT, divisor) in enumerate(pieces, start=1):
             more = number < len(pieces)
-            with distributed.apart(self._training) if more else nullcontext():
+            with distributed.no_sync(self._training) if more else nullcontext():
                 with torch.autocast(
                     self._kind, torch.bfloat16, enabled=self._machine.dtype == "bf16"
                 ):
@@ -259,18 +268,18 @@ class TorchEngine:
         return share
 
     def _pieces(self, batch: Batch, own: slice) -> list[tuple[Tensor, Tensor, float | Tensor]]:
-        """Inputs, targets and divisors of some rows, as many at a time as memory has room for."""
+        """Split rows of a batch into micro-batches: inputs, targets and loss denominators."""
         device, rows = self._machine.device, self._rows(batch.shape[1])
         flat = (torch.frombuffer(a, dtype=torch.int64) for a in (batch.inputs, batch.targets))
         inputs_BT, targets_BT = (a.view(batch.shape).to(device) for a in flat)
         if not len(inputs_BT[own]):  # of more processes than rows: take part, and count for nothing
             return [(inputs_BT[:1], targets_BT[:1], math.inf)]
         pieces = zip(torch.split(inputs_BT[own], rows), torch.split(targets_BT[own], rows))
-        if batch.weights is None:
+        if batch.sequence_weights is None:
             return [(x_BT, y_BT, float(batch.count)) for x_BT, y_BT in pieces]
-        divisors_B = torch.tensor(batch.divisors, dtype=self._dtype, device=device)
-        divisors = torch.split(divisors_B[own, None], rows)
-        return [(x_BT, y_BT, divisor) for (x_BT, y_BT), divisor in zip(pieces, divisors)]
+        divisors_B = torch.tensor(batch.loss_denominators, dtype=self._dtype, device=device)
+        loss_denominators = torch.split(divisors_B[own, None], rows)
+        return [(x_BT, y_BT, divisor) for (x_BT, y_BT), divisor in zip(pieces, loss_denominators)]
 
     def _rows(self, length: int) -> int:
         """How many rows of a length have room at once."""
@@ -302,7 +311,7 @@ class TorchEngine:
 def _weight(tensor: Tensor) -> Weight:
     """A copy of a tensor, in the form that all engines understand."""
     code = "f" if tensor.dtype == torch.float32 else "d"
-    data = distributed.whole(tensor.detach()).cpu().contiguous().numpy().tobytes()
+    data = distributed.full_tensor(tensor.detach()).cpu().contiguous().numpy().tobytes()
     return Weight(tuple(tensor.shape), array(code, data))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from math import inf, isnan
 
-from anexa.engines import Batch, Machine, Optimizer, open_engine
+from anexa.engines import Batch, DeviceConfig, OptimizerConfig, open_engine
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight, Weights, initial_weights
@@ -21,8 +21,8 @@ BOUNDS = {"float64": 1e-9, "float32": 1e-5}
 WEIGHTS_BOUNDS = {"float64": 1e-9, "float32": 1e-2}
 STEPS = 10
 OPTIMIZERS = (
-    Optimizer(weight_decay=0.1, clip=0.5),
-    Optimizer(weight_decay=0.1, clip=0.5, muon=True),
+    OptimizerConfig(weight_decay=0.1, max_grad_norm=0.5),
+    OptimizerConfig(weight_decay=0.1, max_grad_norm=0.5, muon=True),
 )
 ROWS = [[3, 1, 4, 1, 5, 9, 2, 6, 5], [10, 8, 9], [7, 9, 3, 2, 3, 8, 4]]
 
@@ -67,7 +67,7 @@ def example(model_type: str) -> tuple[ModelConfig, Weights, Batch]:
     """A small model in which no weight is 0 or 1, as gains and biases are before training."""
     config = ModelConfig(model_type, vocab_size=11, block_size=8, n_embd=8, n_head=2, n_layer=2)
     if model_type == "llama":
-        config = replace(config, n_kv_head=1, n_inner=12, tied=False)
+        config = replace(config, n_kv_head=1, n_inner=12, tie_word_embeddings=False)
     rng = random.Random(0)
     weights = {
         name: Weight(weight.shape, array("d", (w + rng.gauss(0, 0.2) for w in weight.data)))
@@ -106,11 +106,11 @@ class _Figures:
     def __init__(
         self, name: str, dtype: str, config: ModelConfig, weights: Weights, batch: Batch
     ) -> None:
-        machine = Machine(dtype=dtype)
+        machine = DeviceConfig(dtype=dtype)
         engine = open_engine(name, config, weights, machine=machine)
         tokens = ROWS[0][:-1]
         self.logits = [logit for row in engine.logits(tokens) for logit in row]
-        cache = engine.new_cache()
+        cache = engine.new_kv_cache()
         self.cached = [float(z) for token in tokens for z in engine.next_logits([token], cache)]
         self.loss, self.gradients = engine.gradients(batch)
         self.weights: Weights = {}

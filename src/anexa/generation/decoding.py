@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from anexa.engines import Cache, Engine
+from anexa.engines import Engine, KVCache
 from anexa.generation.sampling import Sampler
 
 
@@ -28,14 +28,14 @@ class Reader:
         self._engine = engine
         self._tokens: list[int] = []
         self._start = 0
-        self._cache: Cache = engine.new_cache()
+        self._cache: KVCache = engine.new_kv_cache()
 
     def read(self, tokens: Sequence[int]) -> Sequence[float]:
         """Take in at least one more token; the V logits of the next."""
         self._tokens += tokens
         start = window_start(len(self._tokens), self._engine.config.block_size)
         if start != self._start:
-            self._start, self._cache = start, self._engine.new_cache()
+            self._start, self._cache = start, self._engine.new_kv_cache()
         unread = self._tokens[self._start + self._cache.length :]
         return self._engine.next_logits(unread, self._cache)
 

@@ -10,16 +10,16 @@ from typing import Any
 
 from anexa.engines import Engine, open_engine
 from anexa.errors import AnexaError, UsageError
-from anexa.generation.dialogue import Answer
-from anexa.generation.sampling import Sampler, Sampling
-from anexa.generation.text import Completion, check_length
-from anexa.model.chat import Message, render
+from anexa.generation.chat import ChatAnswer
+from anexa.generation.sampling import Sampler, SamplingParams
+from anexa.generation.text_stream import Completion, check_length
+from anexa.model.chat_format import Message, render
 from anexa.model.folder import Model
 from anexa.model.opening import model_name, open_model
 from anexa.model.tokenizer import Rendered
 from anexa.model.weights import count
 
-_SETTINGS = tuple(field.name for field in fields(Sampling))
+_SETTINGS = tuple(field.name for field in fields(SamplingParams))
 
 BUNDLED = Path(str(importlib.resources.files("anexa") / "bundled"))
 
@@ -27,8 +27,8 @@ BUNDLED = Path(str(importlib.resources.files("anexa") / "bundled"))
 class LanguageModel:
     """A model that writes and, if it was trained to, answers.
 
-    Where a method takes settings they are those of `Sampling`; the temperature is by default the
-    model's own.
+    Where a method takes `**settings`, they are the fields of `SamplingParams`; the temperature
+    defaults to the model's own.
 
     Attributes:
         name: of its folder or file.
@@ -97,7 +97,7 @@ class LanguageModel:
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
         **settings: Any,
-    ) -> Answer:
+    ) -> ChatAnswer:
         """The answer to a conversation: its `content`, and the `reasoning` before it.
 
         Args:
@@ -123,13 +123,13 @@ class LanguageModel:
         thinking: bool = True,
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
-    ) -> Answer:
+    ) -> ChatAnswer:
         """The same, not yet written: iterate over it."""
         prompt = self.prompt(messages, thinking=thinking)
         if max_tokens is None:
             length = len(self.tokenizer.encode_prompt(prompt))
             max_tokens = max(1, self.engine.config.block_size - length)
-        return Answer(
+        return ChatAnswer(
             Completion(
                 self.engine, self.tokenizer, prompt, sampler, max_tokens=max_tokens, stop=stop
             )
@@ -156,14 +156,14 @@ class LanguageModel:
             raise AnexaError(
                 'a conversation is a list of messages, such as [{"role": "user", "content": "7*8"}]'
             )
-        bos, eos = self.tokenizer.framing
+        bos, eos = self.tokenizer.bos_eos
         written = self.chat_template + bos + eos
         for number, message in enumerate(messages, 1):
             if not all(isinstance(message.get(key), str) for key in ("role", "content")):
                 raise AnexaError(f"message {number} needs a role and a content, both of them text")
             if message["role"] == "assistant":
                 continue
-            for mark in self.tokenizer.marks:
+            for mark in self.tokenizer.added_tokens:
                 if mark in written and mark in message["content"]:
                     where = f"message {number} has {mark} in it"
                     raise AnexaError(f"{where}, which is a mark of the model's: leave it out")
@@ -173,7 +173,7 @@ class LanguageModel:
         check_length(characters, self.tokenizer, self.engine.config.block_size)
         return render(self.chat_template, messages, thinking=thinking, bos=bos, eos=eos)
 
-    def sampling(self, temperature: float | None = None, **settings: Any) -> Sampling:
+    def sampling(self, temperature: float | None = None, **settings: Any) -> SamplingParams:
         """Those settings; without a temperature, with the model's own.
 
         Raises:
@@ -181,4 +181,4 @@ class LanguageModel:
         """
         for name in settings.keys() - _SETTINGS:
             raise UsageError(f"there is no setting {name!r}: choose from {', '.join(_SETTINGS)}")
-        return Sampling(self.temperature if temperature is None else temperature, **settings)
+        return SamplingParams(self.temperature if temperature is None else temperature, **settings)

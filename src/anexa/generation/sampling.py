@@ -14,7 +14,7 @@ from anexa.errors import AnexaError, UsageError
 
 
 @dataclass(frozen=True)
-class Sampling:
+class SamplingParams:
     """How to choose the next token.
 
     Attributes:
@@ -55,7 +55,7 @@ def finite(logits: Sequence[float]) -> npt.NDArray[np.float64]:
     return z
 
 
-def probabilities(logits: Sequence[float], sampling: Sampling) -> npt.NDArray[np.float64]:
+def probabilities(logits: Sequence[float], sampling: SamplingParams) -> npt.NDArray[np.float64]:
     """The probability with which each of the V tokens is drawn.
 
     Temperature first, then top-k, then top-p on what is left, as in transformers. Among equals
@@ -85,7 +85,7 @@ def probabilities(logits: Sequence[float], sampling: Sampling) -> npt.NDArray[np
 class Sampler:
     """Draws tokens, one after another, with a random state of its own."""
 
-    def __init__(self, sampling: Sampling) -> None:
+    def __init__(self, sampling: SamplingParams) -> None:
         self.sampling = sampling
         self._rng = random.Random(sampling.seed)
 

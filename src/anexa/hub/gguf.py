@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from anexa.errors import AnexaError, UsageError
+from anexa.files import atomic_path
 from anexa.hub.llama_cpp import ARCHITECTURES, refusal
 from anexa.hub.vocabulary import vocabulary
 from anexa.model.config import ModelConfig
-from anexa.model.files import written_aside
 from anexa.model.folder import Model
 from anexa.model.tensors import as_float32
 from anexa.model.weights import Weights
@@ -66,7 +66,7 @@ def write_gguf(path: Path, model: Model, name: str, precision: str = "f32") -> N
     for tensor, values in _tensors(config, as_float32(model.weights)):
         stored, as_type = _stored(tensor, values, quantization)
         writer.add_tensor(tensor, stored, raw_dtype=as_type)
-    with written_aside(path) as aside:
+    with atomic_path(path) as aside:
         try:
             writer.write_header_to_file(aside)
             writer.write_kv_data_to_file()
@@ -99,10 +99,10 @@ def _add_tokenizer(writer: gguf.GGUFWriter, model: Model) -> None:
     writer.add_token_types(known.types)
     writer.add_token_merges([f"{left} {right}" for left, right in known.merges])
     tokenizer = model.tokenizer
-    writer.add_bos_token_id(tokenizer.boundary if tokenizer.bos is None else tokenizer.bos)
-    for end, add in zip(tokenizer.ends, _ends(writer)):
+    writer.add_bos_token_id(tokenizer.eot_token if tokenizer.bos is None else tokenizer.bos)
+    for end, add in zip(tokenizer.eos_token_ids, _ends(writer)):
         add(end)
-    writer.add_add_bos_token(model.tokenizer.begins_documents)
+    writer.add_add_bos_token(model.tokenizer.adds_bos)
     writer.add_add_eos_token(False)
     if model.chat_template is not None:
         writer.add_chat_template(model.chat_template)

@@ -26,8 +26,8 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import disable_progress_bars, validate_repo_id
 
 from anexa.errors import AnexaError, UsageError, one_line
+from anexa.files import check_inside, opened
 from anexa.model.architectures import architecture
-from anexa.model.files import check_stays, opened
 from anexa.model.folder import CARD, load_config
 from anexa.model.weight_files import weight_files
 
@@ -75,7 +75,7 @@ def files_of(folder: Path) -> tuple[dict[str, Path], list[str]]:
     there = sorted(folder.iterdir())
     files = {path.name: path for path in there if path.name in names}
     for path in (folder / CARD, *files.values()):
-        check_stays(path)
+        check_inside(path)
     for path in files.values():
         if not path.is_file():
             raise AnexaError(f"{path} cannot be published: it is no file")

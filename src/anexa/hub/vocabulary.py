@@ -139,9 +139,10 @@ def _check(tokenizer: Tokenizer, parts: dict[str, Any]) -> None:
                 raise AnexaError(
                     f"its tokenizer's {token['content']} has {flag}, which llama.cpp has not"
                 )
-    if tokenizer.begins_documents and tokenizer.encode_prompt("") != [tokenizer.bos]:
+    if tokenizer.adds_bos and tokenizer.encode_prompt("") != [tokenizer.bos]:
         raise AnexaError("its tokenizer puts more around a text than what begins one")
-    if not 1 <= len(tokenizer.ends) <= MOST_ENDS:
+    if not 1 <= len(tokenizer.eos_token_ids) <= MOST_ENDS:
         raise AnexaError(
-            f"{len(tokenizer.ends)} of its tokens end a text, and llama.cpp takes 1 to {MOST_ENDS}"
+            f"{len(tokenizer.eos_token_ids)} of its tokens end a text, and llama.cpp takes 1 to "
+            f"{MOST_ENDS}"
         )

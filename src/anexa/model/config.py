@@ -25,7 +25,7 @@ class ModelConfig:
             (Ainslie et al., 2023); 0 means, and becomes, as many as n_head.
         n_inner: width inside the MLP; 0 means, and becomes, 4 x n_embd.
         rope_theta: base of the rotary positions' wavelengths.
-        tied: whether the output head is the embedding table itself.
+        tie_word_embeddings: whether the output head is the embedding table itself.
 
     The last four are `llama`'s to choose; the other architectures have them fixed.
 
@@ -43,7 +43,7 @@ class ModelConfig:
     n_kv_head: int = 0
     n_inner: int = 0
     rope_theta: float = 10_000.0
-    tied: bool = True
+    tie_word_embeddings: bool = True
 
     def __post_init__(self) -> None:
         self._check_sizes("vocab_size", "block_size", "n_embd", "n_head", "n_layer")

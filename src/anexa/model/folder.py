@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from anexa.errors import AnexaError, one_line, shown
+from anexa.files import allowed, read_json, write_atomic, write_json
 from anexa.model.architectures import ARCHITECTURES, architecture
 from anexa.model.architectures.base import is_number
 from anexa.model.config import ModelConfig
-from anexa.model.files import allowed, read_json, write_atomic, write_json
 from anexa.model.tensors import as_float32, write_tensors
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.tokenizer_files import (
@@ -38,7 +38,7 @@ class Model:
     weights: Weights
     tokenizer: Tokenizer
     chat_template: str | None = None
-    """Of a model that answers in turns: see `anexa.model.chat`."""
+    """Of a model that answers in turns: see `anexa.model.chat_format`."""
     temperature: float = TEMPERATURE
     """That its texts are best drawn with."""
     max_new_tokens: int | None = None
@@ -92,7 +92,7 @@ def load_model(folder: Path) -> Model:
         )
     weights, path = read_weights(folder, config)
     chat_template = read_chat_template(folder)
-    weights = in_order(weights, config, path)
+    weights = validate_weights(weights, config, path)
     path = folder / "generation_config.json"
     generation = generation_of(read_json(path) if path.exists() else {}, path)
     return Model(config, weights, tokenizer, chat_template, *generation)
@@ -117,7 +117,7 @@ def generation_of(json: dict[str, Any], path: Path) -> tuple[float, int | None]:
     return float(temperature), most
 
 
-def in_order(
+def validate_weights(
     weights: Weights, config: ModelConfig, path: Path, described: str = "config.json"
 ) -> Weights:
     """The weights of a file in the architecture's order, if they are those that it asks for.
@@ -227,7 +227,7 @@ def json_files(model: Model) -> dict[str, dict[str, Any]]:
         sampling["temperature"] = model.temperature
     if model.max_new_tokens is not None:
         sampling["max_new_tokens"] = model.max_new_tokens
-    ends = model.tokenizer.ends
+    ends = model.tokenizer.eos_token_ids
     symbols = {
         "bos_token_id": model.tokenizer.bos,
         "eos_token_id": [*ends] if len(ends) > 1 else ends[0] if ends else None,

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from anexa.errors import AnexaError
-from anexa.model.files import read_json, written_aside
-from anexa.model.folder import Model, config_of, generation_of, in_order, json_files
+from anexa.files import atomic_path, read_json
+from anexa.model.folder import Model, config_of, generation_of, json_files, validate_weights
 from anexa.model.tensors import as_float32
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.tokenizer_files import by_ids
@@ -47,7 +47,7 @@ def write_model_json(path: Path, model: Model, card: str = "") -> None:
         "card": card,
     }
     head = json.dumps(described, indent=2, ensure_ascii=False).removesuffix("\n}")
-    with written_aside(path) as aside, aside.open("w", encoding="utf-8", newline="\n") as file:
+    with atomic_path(path) as aside, aside.open("w", encoding="utf-8", newline="\n") as file:
         file.write(head + ',\n  "weights": {\n')
         file.writelines(_weights(weights))
         file.write("\n  }\n}\n")
@@ -100,7 +100,7 @@ def read_model_json(path: Path) -> tuple[Model, str]:
             "they are not of one model"
         )
     weights = {name: _weight(value, name, path) for name, value in whole["weights"].items()}
-    weights = in_order(weights, config, path, "config")
+    weights = validate_weights(weights, config, path, "config")
     template = _text(whole, "chat_template", path) if whole.get("chat_template") else None
     generation = generation_of(whole["generation_config"], path)
     card = _text(whole, "card", path) if whole.get("card") else ""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from anexa.files import read_bytes
 from anexa.model.config import ModelConfig
-from anexa.model.files import read_bytes
 from anexa.model.folder import CARD, Model, load_config, load_model
 from anexa.model.json_file import read_model_json
 

@@ -50,11 +50,13 @@ class Operations(Protocol[Tensor]):
     def rotary(self, x_TC: Tensor, head_dim: int, start: Any, theta: float) -> Tensor:
         """Row t of each head turned by angles that grow with its position, `start` + t."""
 
-    def attention(self, q_TC: Tensor, k_TC: Tensor, v_TC: Tensor, n_head: int, past: Any) -> Tensor:
+    def attention(
+        self, q_TC: Tensor, k_TC: Tensor, v_TC: Tensor, n_head: int, kv_cache: Any
+    ) -> Tensor:
         """Causal attention in `n_head` groups of columns.
 
         Keys and values may have fewer groups, each for several neighbouring heads of queries.
-        `past` holds one layer's earlier keys and values and takes the new ones in; None: none.
+        `kv_cache` holds one layer's earlier keys and values and takes the new ones in; None: none.
         """
 
     def dropout(self, x: Tensor) -> Tensor:

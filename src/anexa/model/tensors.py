@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from anexa.errors import AnexaError, one_line, shown
-from anexa.model.files import opened, write_atomic
+from anexa.files import opened, write_atomic
 from anexa.model.weights import Weight, Weights
 
 # The kinds of numbers in a file that can be opened: NumPy's names, and those of our arrays.

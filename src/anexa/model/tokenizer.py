@@ -14,17 +14,17 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors,
 from tokenizers import Tokenizer as Backend
 
 from anexa.errors import AnexaError, shown
-from anexa.model.stream import BytesDecoding, Decoding, WindowDecoding
+from anexa.model.detokenizer import ByteDetokenizer, Detokenizer, WindowDetokenizer
 from anexa.model.tokenizer_json import check_tokenizer
 
 # One symbol begins a document, ends it, and stands for a character that the corpus never had:
 # GPT-2's own choice, and the only special symbol in the 27 of microgpt.
-BOUNDARY = "<|endoftext|>"
+END_OF_TEXT = "<|endoftext|>"
 
 LEAST_BYTES = 257  # ids of byte-level BPE with no merges: the bytes and the boundary
 N_CODES = 0x110000  # code points of Unicode
 AT_ONCE = 4096  # texts; more would only take memory
-_BOUNDARY = AddedToken(BOUNDARY, special=True, normalized=False)
+_END_OF_TEXT = AddedToken(END_OF_TEXT, special=True, normalized=False)
 LONE = "\ud800"  # a code point that is in no text: of half a pair in UTF-16
 
 
@@ -41,60 +41,62 @@ class Tokenizer:
 
     Args:
         backend: of `tokenizers`.
-        bos: the id that begins a text; None: `BOUNDARY`, if there is one.
-        ends: the ids that end a text; none: `BOUNDARY`, if there is one.
+        bos: the id that begins a text; None: `END_OF_TEXT`, if there is one.
+        ends: the ids that end a text; none: `END_OF_TEXT`, if there is one.
 
     Attributes:
         bos: see there; None: no text needs one.
         ends: see there; none: texts have no end.
         vocab_size: how many different ids there are, V.
-        begins_documents: whether a prompt is the beginning of a document, and so gets BOS in
+        adds_bos: whether a prompt is the beginning of a document, and so gets BOS in
             front; in running text it is a piece out of the middle.
 
     Raises:
         AnexaError: it has no symbols, or `tokenizers` cannot use it.
     """
 
-    def __init__(self, backend: Backend, bos: int | None = None, ends: Sequence[int] = ()) -> None:
+    def __init__(
+        self, backend: Backend, bos: int | None = None, eos_token_ids: Sequence[int] = ()
+    ) -> None:
         with _usable():
-            boundary: int | None = backend.token_to_id(BOUNDARY)
+            boundary: int | None = backend.token_to_id(END_OF_TEXT)
             vocabulary: dict[str, int] = backend.get_vocab()
             if not vocabulary:
                 raise AnexaError("tokenizer.json is damaged: it has no symbols")
             self._backend = backend
             self._spelled: dict[int, bytes] = {}
             self.vocab_size: int = max(vocabulary.values()) + 1
-            self.ends = tuple(ends) or (() if boundary is None else (boundary,))
+            self.eos_token_ids = tuple(eos_token_ids) or (() if boundary is None else (boundary,))
             self.bos = boundary if bos is None else bos
             added = backend.get_added_tokens_decoder()
-            for number in (bos, *ends):  # not part of a text that is decoded
+            for number in (bos, *eos_token_ids):  # not part of a text that is decoded
                 if number is not None and number not in added:
                     symbol = AddedToken(self.symbol(number), special=True, normalized=False)
                     backend.add_special_tokens([symbol])
             framing: list[int] = backend.encode("").ids
             if any(number >= self.vocab_size for number in framing):
                 raise AnexaError("tokenizer.json is damaged: it puts unknown ids around texts")
-            self.begins_documents = len(framing) > 0
+            self.adds_bos = len(framing) > 0
             unknown: str | None = getattr(backend.model, "unk_token", None)
             self._unknown: int | None = backend.token_to_id(unknown) if unknown else None
 
     @property
-    def boundary(self) -> int:
+    def eot_token(self) -> int:
         """The id of the symbol that stands between documents: the first that ends a text.
 
         Raises:
             AnexaError: there is none.
         """
-        if not self.ends:
+        if not self.eos_token_ids:
             raise AnexaError(
-                f"the tokenizer has no symbol {BOUNDARY}, and no file beside it names another that "
-                "ends a text"
+                f"the tokenizer has no symbol {END_OF_TEXT}, and no file beside it names another "
+                "that ends a text"
             )
-        return self.ends[0]
+        return self.eos_token_ids[0]
 
     @classmethod
     def of_characters(
-        cls, texts: Iterable[str], begins_documents: bool, marks: Sequence[str] = ()
+        cls, texts: Iterable[str], adds_bos: bool, added_tokens: Sequence[str] = ()
     ) -> Tokenizer:
         """One id for each character that occurs, in sorted order, then the boundary symbol, then
         one for each of `marks`, which stand in a text as themselves.
@@ -105,15 +107,15 @@ class Tokenizer:
         for text in texts:
             seen[_codes(text)] = True
         vocabulary = {chr(code): i for i, code in enumerate(np.flatnonzero(seen))}
-        vocabulary[BOUNDARY] = len(vocabulary)
-        backend = Backend(models.BPE(vocab=vocabulary, merges=[], unk_token=BOUNDARY))
-        backend.add_special_tokens([_BOUNDARY])
-        backend.add_tokens([AddedToken(mark, normalized=False) for mark in marks])
+        vocabulary[END_OF_TEXT] = len(vocabulary)
+        backend = Backend(models.BPE(vocab=vocabulary, merges=[], unk_token=END_OF_TEXT))
+        backend.add_special_tokens([_END_OF_TEXT])
+        backend.add_tokens([AddedToken(mark, normalized=False) for mark in added_tokens])
         backend.decoder = decoders.Fuse()
-        return cls(_framing(backend, begins_documents))
+        return cls(_framing(backend, adds_bos))
 
     @classmethod
-    def of_bytes(cls, texts: Iterable[str], vocab_size: int, begins_documents: bool) -> Tokenizer:
+    def of_bytes(cls, texts: Iterable[str], vocab_size: int, adds_bos: bool) -> Tokenizer:
         """Byte-level BPE (Sennrich et al., 2016; Radford et al., 2019), as GPT-2 has it.
 
         The ids are the boundary symbol, the 256 bytes, and then pairs of symbols that stand side
@@ -123,7 +125,7 @@ class Tokenizer:
         Args:
             texts: documents, or pieces of running text.
             vocab_size: V, at least `LEAST_BYTES`.
-            begins_documents: as above.
+            adds_bos: as above.
         """
         assert vocab_size >= LEAST_BYTES
         backend = Backend(models.BPE())
@@ -132,12 +134,12 @@ class Tokenizer:
         trainer = trainers.BpeTrainer(
             vocab_size=vocab_size,
             min_frequency=2,
-            special_tokens=[_BOUNDARY],
+            special_tokens=[_END_OF_TEXT],
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         )
         backend.train_from_iterator(texts, trainer)
-        return cls(_framing(backend, begins_documents))
+        return cls(_framing(backend, adds_bos))
 
     @classmethod
     def from_json(cls, text: str) -> Tokenizer:
@@ -153,11 +155,11 @@ class Tokenizer:
             backend.no_padding()
         return cls(backend)
 
-    def with_symbols(self, bos: int | None, ends: Sequence[int]) -> Tokenizer:
+    def with_symbols(self, bos: int | None, eos_token_ids: Sequence[int]) -> Tokenizer:
         """The same tokenizer with other symbols that begin and end a text, where any are given."""
-        return Tokenizer(self._backend, bos, ends)
+        return Tokenizer(self._backend, bos, eos_token_ids)
 
-    def beginning(self, begins_documents: bool) -> Tokenizer:
+    def beginning(self, adds_bos: bool) -> Tokenizer:
         """The same tokenizer for prompts that are beginnings of documents, or are not.
 
         Documents begin with what they end with, as in training.
@@ -165,10 +167,10 @@ class Tokenizer:
         Raises:
             AnexaError: nothing ends a text.
         """
-        boundary = self.boundary
+        boundary = self.eot_token
         backend = Backend.from_str(self.to_json())
         with _usable():
-            framed = _framing(backend, begins_documents, self.symbol(boundary) or BOUNDARY)
+            framed = _framing(backend, adds_bos, self.symbol(boundary) or END_OF_TEXT)
         return Tokenizer(framed, boundary, [boundary])
 
     def to_json(self) -> str:
@@ -178,7 +180,7 @@ class Tokenizer:
 
     def config(self, block_size: int) -> dict[str, Any]:
         """`tokenizer_config.json`, for transformers."""
-        bos, eos = self.framing
+        bos, eos = self.bos_eos
         unknown = eos if self._unknown is None else self.symbol(self._unknown)
         symbols = {"bos_token": bos, "eos_token": eos, "unk_token": unknown}
         return {
@@ -205,14 +207,14 @@ class Tokenizer:
         return symbol
 
     @property
-    def framing(self) -> tuple[str, str]:
+    def bos_eos(self) -> tuple[str, str]:
         """The symbols that begin and end a text, as a chat template writes them; "" for none."""
         bos = None if self.bos is None else self.symbol(self.bos)
-        eos = self.symbol(self.ends[0]) if self.ends else None
+        eos = self.symbol(self.eos_token_ids[0]) if self.eos_token_ids else None
         return bos or "", eos or ""
 
     @cached_property
-    def marks(self) -> tuple[str, ...]:
+    def added_tokens(self) -> tuple[str, ...]:
         """What is one token wherever it stands in a text, and so not text: `<think>`, say."""
         added: dict[int, AddedToken] = self._backend.get_added_tokens_decoder()
         return tuple(token.content for token in added.values())
@@ -238,7 +240,7 @@ class Tokenizer:
         being about a hundred times the memory of the texts.
         """
         if self._table is not None:
-            marked = [text.replace(BOUNDARY, LONE) for text in texts]
+            marked = [text.replace(END_OF_TEXT, LONE) for text in texts]
             return self._table[_codes("".join(marked))], _numbers(map(len, marked), len(texts))
         ids, lengths = [_numbers((), 0)], [_numbers((), 0)]
         for start in range(0, len(texts), AT_ONCE):
@@ -253,10 +255,10 @@ class Tokenizer:
     def _table(self) -> npt.NDArray[Any] | None:
         """The id of every code point, if this is a tokenizer of characters."""
         vocabulary: dict[str, int] = self._backend.get_vocab()
-        characters = vocabulary.keys() - {BOUNDARY}
-        if self.to_json() != Tokenizer.of_characters(characters, self.begins_documents).to_json():
+        characters = vocabulary.keys() - {END_OF_TEXT}
+        if self.to_json() != Tokenizer.of_characters(characters, self.adds_bos).to_json():
             return None
-        table = np.full(N_CODES, vocabulary[BOUNDARY])
+        table = np.full(N_CODES, vocabulary[END_OF_TEXT])
         for character in characters:
             table[ord(character)] = vocabulary[character]
         return table
@@ -276,9 +278,9 @@ class Tokenizer:
             ids: list[int] = self._backend.encode(text, add_special_tokens=framed).ids
         if ids:
             return ids
-        if self.bos is None and not self.ends:
+        if self.bos is None and not self.eos_token_ids:
             raise AnexaError("this model goes on from a text, and has nothing to begin one with")
-        return [self.boundary if self.bos is None else self.bos]
+        return [self.eot_token if self.bos is None else self.bos]
 
     @cached_property
     def longest(self) -> int:
@@ -320,9 +322,9 @@ class Tokenizer:
         spelled = [BYTES_OF_LETTERS.get(letter) for letter in symbol]
         return text.encode() if None in spelled else bytes(b for b in spelled if b is not None)
 
-    def decoding(self, after: Sequence[int] = ()) -> Decoding:
+    def decoding(self, after: Sequence[int] = ()) -> Detokenizer:
         """Text from ids that come one by one, as it goes on from others."""
-        return BytesDecoding(self) if self._is_of_bytes else WindowDecoding(self, after)
+        return ByteDetokenizer(self) if self._is_of_bytes else WindowDetokenizer(self, after)
 
     @cached_property
     def _is_of_bytes(self) -> bool:
@@ -359,10 +361,10 @@ def _bytes_of_letters() -> dict[str, int]:
 BYTES_OF_LETTERS = _bytes_of_letters()
 
 
-def _framing(backend: Backend, begins_documents: bool, boundary: str = BOUNDARY) -> Backend:
+def _framing(backend: Backend, adds_bos: bool, boundary: str = END_OF_TEXT) -> Backend:
     """The backend, made to put the boundary in front of a text, or nothing."""
     backend.post_processor = None
-    if begins_documents:
+    if adds_bos:
         backend.post_processor = processors.TemplateProcessing(
             single=[boundary, "$A"],
             special_tokens=[(boundary, backend.token_to_id(boundary))],

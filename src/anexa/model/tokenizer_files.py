@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from anexa.errors import AnexaError, shown
-from anexa.model.files import read_bytes, read_json
+from anexa.files import read_bytes, read_json
 from anexa.model.tokenizer import Tokenizer
 
 TOKENIZER = "tokenizer.json"

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from anexa.errors import AnexaError, one_line
+from anexa.files import read_json
 from anexa.model.architectures import Architecture, architecture
 from anexa.model.config import ModelConfig
-from anexa.model.files import read_json
 from anexa.model.tensors import read_tensors
 from anexa.model.weights import Weight, Weights
 
@@ -39,7 +39,9 @@ def read_weights(folder: Path, config: ModelConfig) -> tuple[Weights, Path]:
             if full in weights:
                 raise AnexaError(f"{file} has the weight {one_line(name)} once more: leave one out")
             weights[full] = weight
-    tied = config.tied and config.model_type != "microgpt"  # whose head is always its own
+    tied = (
+        config.tie_word_embeddings and config.model_type != "microgpt"
+    )  # whose head is always its own
     if tied and HEAD in weights and its.table in weights:
         if not _equal(weights[HEAD], weights[its.table]):
             raise AnexaError(

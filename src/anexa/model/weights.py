@@ -55,6 +55,8 @@ def flops_per_token(config: ModelConfig) -> float:
     shapes = {name: p.shape for name, p in architecture(config).parameters(config).items()}
     multiplied = sum(prod(shape) for shape in shapes.values() if len(shape) == 2)
     lookups = config.block_size * config.n_embd if config.model_type != "llama" else 0
-    if not config.tied or config.model_type == "microgpt":  # the table is looked up only
+    if (
+        not config.tie_word_embeddings or config.model_type == "microgpt"
+    ):  # the table is looked up only
         lookups += config.vocab_size * config.n_embd
     return 6 * (multiplied - lookups) + 12 * config.n_layer * config.n_embd * config.block_size

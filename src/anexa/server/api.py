@@ -16,10 +16,11 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from anexa.errors import AnexaError
-from anexa.generation import LanguageModel, Prompt, Sampler, Sampling, Writing
-from anexa.generation.text import TooLongError
+from anexa.generation import LanguageModel, Prompt, Sampler, SamplingParams, TextStream
+from anexa.generation.text_stream import PromptTooLongError
 from anexa.server import responses, schemas
-from anexa.server.jobs import Job, News, TokenLogprob
+from anexa.server.jobs import Request as GenerationRequest
+from anexa.server.jobs import RequestOutput, TokenLogprob
 from anexa.server.limits import MOST_TEXTS
 from anexa.server.requests import ChatRequest, CompletionRequest, Generation
 from anexa.server.responses import JSON, ChatShape, CompletionShape, Shape
@@ -111,7 +112,7 @@ async def completions(request: Request, asked: CompletionRequest) -> Response:
     with _about("prompt"):
         read = [Prompt(tokenizer, block_size, prompt) for prompt in prompts]
     texts = [
-        Writing(tokenizer, prompt, max_tokens=most, stop=asked.stops)
+        TextStream(tokenizer, prompt, max_tokens=most, stop=asked.stops)
         for prompt in read
         for _ in range(asked.n or 1)
     ]
@@ -143,7 +144,7 @@ async def chat_completions(request: Request, asked: ChatRequest) -> Response:
     room = max(1, block_size - len(prompt.ids))
     most = min(asked.max_completion_tokens or asked.max_tokens or room, room)
     texts = [
-        Writing(model.tokenizer, prompt, max_tokens=most, stop=asked.stops)
+        TextStream(model.tokenizer, prompt, max_tokens=most, stop=asked.stops)
         for _ in range(asked.n or 1)
     ]
     top = (asked.top_logprobs or 0) if asked.logprobs else None
@@ -158,7 +159,7 @@ def _about(field: str) -> Iterator[None]:
     try:
         yield
     except AnexaError as error:
-        code = "context_length_exceeded" if isinstance(error, TooLongError) else None
+        code = "context_length_exceeded" if isinstance(error, PromptTooLongError) else None
         raise RequestError(str(error), field, code=code) from error
 
 
@@ -190,21 +191,21 @@ def _role(role: str) -> str:
 
 def _jobs(
     served: Served,
-    texts: Sequence[Writing],
+    texts: Sequence[TextStream],
     asked: Generation,
     *,
     answers: bool,
     top_logprobs: int | None,
-) -> list[Job]:
+) -> list[GenerationRequest]:
     """Each text with random draws of its own; by chance where no seed was given."""
     seed = random.getrandbits(32) if asked.seed is None else asked.seed % 2**64
     temperature = served.model.temperature if asked.temperature is None else asked.temperature
     top_k = asked.top_k if asked.top_k and asked.top_k > 0 else USUAL_TOP_K
     top_p = USUAL_TOP_P if asked.top_p is None else asked.top_p
     return [
-        Job(
+        GenerationRequest(
             text,
-            Sampler(Sampling(temperature, top_k, top_p, seed + number)),
+            Sampler(SamplingParams(temperature, top_k, top_p, seed + number)),
             answers=answers,
             top_logprobs=top_logprobs,
         )
@@ -213,7 +214,12 @@ def _jobs(
 
 
 async def _respond(
-    request: Request, worker: Worker, jobs: list[Job], shape: Shape, asked: Generation, prompts: int
+    request: Request,
+    worker: Worker,
+    jobs: list[GenerationRequest],
+    shape: Shape,
+    asked: Generation,
+    prompts: int,
 ) -> Response:
     if len(jobs) > worker.most:
         raise RequestError(f"these are {len(jobs)} texts, and there may be {worker.most}", "n")
@@ -263,7 +269,9 @@ async def _unless_gone(request: Request, work: Awaitable[None]) -> None:
 class JobsResponse(StreamingResponse):
     """The stream of some texts, whose places are free when it ends, in whatever way."""
 
-    def __init__(self, worker: Worker, jobs: list[Job], events: AsyncGenerator[bytes]) -> None:
+    def __init__(
+        self, worker: Worker, jobs: list[GenerationRequest], events: AsyncGenerator[bytes]
+    ) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         super().__init__(events, media_type="text/event-stream", headers=headers)
         self._worker, self._jobs, self._events = worker, jobs, events
@@ -279,12 +287,12 @@ class JobsResponse(StreamingResponse):
 
 
 async def _stream(
-    jobs: list[Job], shape: Shape, with_usage: bool, prompts: int
+    jobs: list[GenerationRequest], shape: Shape, with_usage: bool, prompts: int
 ) -> AsyncGenerator[bytes]:
     """The events of a stream: of all texts, as they come."""
-    news: asyncio.Queue[tuple[int, News]] = asyncio.Queue(maxsize=1)
+    news: asyncio.Queue[tuple[int, RequestOutput]] = asyncio.Queue(maxsize=1)
 
-    async def listen(index: int, job: Job) -> None:
+    async def listen(index: int, job: GenerationRequest) -> None:
         async for some in job:
             await news.put((index, some))
 

@@ -20,7 +20,6 @@ from prometheus_client import generate_latest
 from starlette.middleware.cors import CORSMiddleware
 
 from anexa import __version__
-from anexa.data.arithmetic.checker import check
 from anexa.errors import AnexaError
 from anexa.generation import LanguageModel
 from anexa.server import api, schemas
@@ -30,6 +29,7 @@ from anexa.server.metrics import Metrics
 from anexa.server.protection import Protection
 from anexa.server.requests import Judged
 from anexa.server.worker import Worker
+from anexa.thinking.checker import check
 
 Result = TypeVar("Result")
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from anexa.errors import AnexaError
-from anexa.generation import Answer, Piece, Sampler, Writing
-from anexa.generation.batcher import Drawn, ShortOfMemoryError
+from anexa.generation import AnswerPiece, ChatAnswer, Sampler, TextStream
+from anexa.generation.scheduler import Drawn, ShortOfMemoryError
 
 
 class ServiceError(AnexaError):
@@ -27,19 +27,19 @@ class ServiceError(AnexaError):
     code: str | None = None
 
 
-class BusyError(ServiceError):
+class QueueFull(ServiceError):
     """As many texts wait already as may, or memory is short."""
 
     status, code = 503, "overloaded"
 
 
-class EndingError(ServiceError):
+class ShuttingDown(ServiceError):
     """The server ends before a text does."""
 
     status, code = 503, "ending"
 
 
-class LateError(ServiceError):
+class RequestTimeout(ServiceError):
     """A text took too long."""
 
     status, code = 504, "timeout"
@@ -61,7 +61,7 @@ class TokenLogprob:
 
 
 @dataclass
-class News:
+class RequestOutput:
     """What has been written of a text since one last looked.
 
     Attributes:
@@ -73,18 +73,18 @@ class News:
         error: what ended it.
     """
 
-    pieces: list[Piece] = field(default_factory=list)
+    pieces: list[AnswerPiece] = field(default_factory=list)
     logprobs: list[TokenLogprob] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     first: bool = False
     done: bool = False
     error: ServiceError | None = None
 
-    def add(self, later: News) -> None:
+    def add(self, later: RequestOutput) -> None:
         """Take in what came after it."""
         for piece in later.pieces:
-            if self.pieces and self.pieces[-1].thought == piece.thought:
-                self.pieces[-1] = Piece(self.pieces[-1].text + piece.text, piece.thought)
+            if self.pieces and self.pieces[-1].is_reasoning == piece.is_reasoning:
+                self.pieces[-1] = AnswerPiece(self.pieces[-1].text + piece.text, piece.is_reasoning)
             else:
                 self.pieces.append(piece)
         self.logprobs += later.logprobs
@@ -93,8 +93,8 @@ class News:
         self.done, self.error = later.done, later.error
 
 
-class Job:
-    """A text that was asked for; iterate over it for `News`, until it is done.
+class Request:
+    """A text that was asked for; iterate over it for `RequestOutput`, until it is done.
 
     Args:
         text: takes in its tokens.
@@ -110,44 +110,44 @@ class Job:
     """
 
     def __init__(
-        self, text: Writing, sampler: Sampler, *, answers: bool, top_logprobs: int | None = None
+        self, text: TextStream, sampler: Sampler, *, answers: bool, top_logprobs: int | None = None
     ) -> None:
         self.text, self.sampler = text, sampler
-        self.answer = Answer(text) if answers else None
+        self.answer = ChatAnswer(text) if answers else None
         self.begun, self.latest, self.counted = time.monotonic(), 0.0, 0
         self.tells_logprobs = top_logprobs is not None
         self._top_logprobs, self._has_begun = top_logprobs, False
-        self._news, self._there_is_some = News(), asyncio.Event()
+        self._news, self._there_is_some = RequestOutput(), asyncio.Event()
 
-    async def __aiter__(self) -> AsyncIterator[News]:
+    async def __aiter__(self) -> AsyncIterator[RequestOutput]:
         done = False
         while not done:
             await self._there_is_some.wait()
             self._there_is_some.clear()
-            news, self._news = self._news, News()
+            news, self._news = self._news, RequestOutput()
             done = news.done
             yield news
 
-    def take(self, drawn: Drawn) -> News:
+    def take(self, drawn: Drawn) -> RequestOutput:
         """In the thread: what a token has brought."""
         if drawn.error:
-            kind = BusyError if isinstance(drawn.error, ShortOfMemoryError) else ServiceError
-            return News(done=True, error=kind(str(drawn.error)))
+            kind = QueueFull if isinstance(drawn.error, ShortOfMemoryError) else ServiceError
+            return RequestOutput(done=True, error=kind(str(drawn.error)))
         before = self.text.tokens
         piece = self.text.take(drawn.token)
         if self.answer:
             pieces = [*self.answer.take(piece)]
         else:
-            pieces = [Piece(piece, thought=False)] if piece else []
+            pieces = [AnswerPiece(piece, is_reasoning=False)] if piece else []
         logprobs = []
         if self._top_logprobs is not None and self.text.tokens > before:  # no boundary
             logprobs.append(logprob_of(drawn.logits, drawn.token, self._top_logprobs))
         done = self.text.finish_reason is not None
         first = bool(pieces) and not self._has_begun
         self._has_begun |= first
-        return News(pieces, logprobs, [time.monotonic()], first=first, done=done)
+        return RequestOutput(pieces, logprobs, [time.monotonic()], first=first, done=done)
 
-    def hear(self, news: News) -> None:
+    def publish(self, news: RequestOutput) -> None:
         """In the event loop: what has been written."""
         self._news.add(news)
         self._there_is_some.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from anexa.server.jobs import Job, News
+from anexa.server.jobs import Request, RequestOutput
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
@@ -57,7 +57,7 @@ class Figures:
         self._between_tokens = metrics.between_tokens.labels(name)
         self._whole = metrics.whole.labels(name)
 
-    def count(self, job: Job, news: News) -> None:
+    def count(self, job: Request, news: RequestOutput) -> None:
         """Keep what is new of a text, if that is not an error."""
         if news.error:
             return

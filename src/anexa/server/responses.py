@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import uuid4
 
-from anexa.generation import Piece
+from anexa.generation import AnswerPiece
 from anexa.model.tokenizer import Tokenizer
-from anexa.server.jobs import Job, TokenLogprob
+from anexa.server.jobs import Request, TokenLogprob
 
 JSON = dict[str, Any]
 
@@ -20,7 +20,7 @@ def error(message: str, kind: str, param: str | None = None, code: str | None = 
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def usage(jobs: Sequence[Job], prompts: int) -> JSON:
+def usage(jobs: Sequence[Request], prompts: int) -> JSON:
     """Tokens that were read and written; a prompt counts once, however many texts follow it."""
     texts = len(jobs) // prompts
     read = sum(len(job.text.prompt.ids) for job in jobs[::texts])
@@ -60,7 +60,9 @@ class Shape:
         self._head = {"id": f"{self.prefix}-{uuid4().hex}", "created": int(time.time())}
         self._model = model
 
-    def answer(self, jobs: Sequence[Job], logprobs: Sequence[list[TokenLogprob]], n: int) -> JSON:
+    def answer(
+        self, jobs: Sequence[Request], logprobs: Sequence[list[TokenLogprob]], n: int
+    ) -> JSON:
         """All of it."""
         choices = [
             {
@@ -86,15 +88,15 @@ class Shape:
         }
         return event({**data, "usage": used} if tells else data)
 
-    def choice(self, job: Job) -> JSON:
+    def choice(self, job: Request) -> JSON:
         """A text as a whole."""
         raise NotImplementedError
 
-    def first(self, job: Job) -> JSON | None:
+    def first(self, job: Request) -> JSON | None:
         """What a stream begins with, before any of the text is written."""
         raise NotImplementedError
 
-    def delta(self, piece: Piece) -> JSON:
+    def delta(self, piece: AnswerPiece) -> JSON:
         """Some text."""
         raise NotImplementedError
 
@@ -102,7 +104,7 @@ class Shape:
         """No text, at the end."""
         raise NotImplementedError
 
-    def logprobs(self, job: Job, told: Iterable[TokenLogprob]) -> JSON:
+    def logprobs(self, job: Request, told: Iterable[TokenLogprob]) -> JSON:
         """How likely those tokens were that have come since one last asked."""
         raise NotImplementedError
 
@@ -124,22 +126,22 @@ class CompletionShape(Shape):
     def __init__(self, model: str, tokenizer: Tokenizer, *, echo: bool = False) -> None:
         super().__init__(model, tokenizer)
         self._echo = echo
-        self._told: dict[Job, int] = {}  # characters of each text whose logprobs have been told
+        self._told: dict[Request, int] = {}  # characters of each text whose logprobs have been told
 
-    def choice(self, job: Job) -> JSON:
+    def choice(self, job: Request) -> JSON:
         """See `Shape`, here and below."""
         return {"text": (job.text.prompt.text if self._echo else "") + job.text.text}
 
-    def first(self, job: Job) -> JSON | None:
+    def first(self, job: Request) -> JSON | None:
         return {"text": job.text.prompt.text} if self._echo else None
 
-    def delta(self, piece: Piece) -> JSON:
+    def delta(self, piece: AnswerPiece) -> JSON:
         return {"text": piece.text}
 
     def last(self) -> JSON:
         return {"text": ""}
 
-    def logprobs(self, job: Job, told: Iterable[TokenLogprob]) -> JSON:
+    def logprobs(self, job: Request, told: Iterable[TokenLogprob]) -> JSON:
         tokens, offsets = [], []
         offset = self._told.get(job, len(job.text.prompt.text) if self._echo else 0)
         told = [*told]
@@ -161,25 +163,25 @@ class ChatShape(Shape):
 
     whole, part, prefix = "chat.completion", "chat.completion.chunk", "chatcmpl"
 
-    def choice(self, job: Job) -> JSON:
+    def choice(self, job: Request) -> JSON:
         """See `Shape`, here and below."""
         assert job.answer is not None
         thought = job.answer.reasoning
         message = {"role": "assistant", "content": job.answer.content, "refusal": None}
         return {"message": {**message, "reasoning_content": thought, "reasoning": thought}}
 
-    def first(self, job: Job) -> JSON | None:  # noqa: ARG002 (all begin alike)
+    def first(self, job: Request) -> JSON | None:  # noqa: ARG002 (all begin alike)
         return {"delta": {"role": "assistant", "content": ""}}
 
-    def delta(self, piece: Piece) -> JSON:
-        if piece.thought:
+    def delta(self, piece: AnswerPiece) -> JSON:
+        if piece.is_reasoning:
             return {"delta": {"reasoning_content": piece.text, "reasoning": piece.text}}
         return {"delta": {"content": piece.text}}
 
     def last(self) -> JSON:
         return {"delta": {}}
 
-    def logprobs(self, job: Job, told: Iterable[TokenLogprob]) -> JSON:  # noqa: ARG002
+    def logprobs(self, job: Request, told: Iterable[TokenLogprob]) -> JSON:  # noqa: ARG002
         def entry(token: int, logprob: float) -> JSON:
             data = list(self._tokenizer.bytes_of(token))
             return {"token": self.text_of(token), "logprob": logprob, "bytes": data}

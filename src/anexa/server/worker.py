@@ -12,8 +12,15 @@ from contextlib import suppress
 from typing import Any
 
 from anexa.engines import Engine
-from anexa.generation.batcher import Batcher, Drawn, Stream
-from anexa.server.jobs import BusyError, EndingError, Job, LateError, News, ServiceError
+from anexa.generation.scheduler import BatchScheduler, Drawn, Stream
+from anexa.server.jobs import (
+    QueueFull,
+    Request,
+    RequestOutput,
+    RequestTimeout,
+    ServiceError,
+    ShuttingDown,
+)
 from anexa.server.limits import Limits
 from anexa.server.metrics import Metrics
 
@@ -25,10 +32,10 @@ PATIENCE = 2.0  # seconds for a step to end, when the server does
 PAUSE = 0.025
 
 
-def _lost(error: Exception) -> News:
+def _lost(error: Exception) -> RequestOutput:
     """The end of a text by an error that nobody has thought of."""
     kind = type(error).__name__
-    return News(done=True, error=ServiceError(f"an error that should not be ({kind})"))
+    return RequestOutput(done=True, error=ServiceError(f"an error that should not be ({kind})"))
 
 
 class Worker:
@@ -46,14 +53,14 @@ class Worker:
     """
 
     def __init__(self, engine: Engine, limits: Limits, name: str, metrics: Metrics) -> None:
-        self._engine, self.batcher = engine, Batcher(engine, limits.running)
+        self._engine, self.batcher = engine, BatchScheduler(engine, limits.running)
         self._limits, self._name, self._figures = limits, name, metrics.of(name)
         self.failed = False
-        self._open: dict[Job, asyncio.TimerHandle] = {}
-        self._orders: queue.SimpleQueue[tuple[Job, bool] | None] = queue.SimpleQueue()
-        self._streams: dict[Job, Stream] = {}  # these four are the thread's own
-        self._jobs: dict[Stream, Job] = {}
-        self._untold: dict[Job, News] = {}
+        self._open: dict[Request, asyncio.TimerHandle] = {}
+        self._orders: queue.SimpleQueue[tuple[Request, bool] | None] = queue.SimpleQueue()
+        self._streams: dict[Request, Stream] = {}  # these four are the thread's own
+        self._jobs: dict[Stream, Request] = {}
+        self._untold: dict[Request, RequestOutput] = {}
         self._told = 0.0  # when something was told of last
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="anexa-worker", daemon=True)
@@ -69,7 +76,7 @@ class Worker:
         """Whether nobody waits for anything."""
         return not self._open
 
-    def submit(self, jobs: Sequence[Job]) -> None:
+    def submit(self, jobs: Sequence[Request]) -> None:
         """Have texts written.
 
         Raises:
@@ -79,12 +86,12 @@ class Worker:
         if self.failed:
             raise ServiceError("the model has failed: start the server again")
         if len(self._open) + len(jobs) > self.most:
-            raise BusyError("there are too many requests at the moment: try again in a second")
+            raise QueueFull("there are too many requests at the moment: try again in a second")
         for job in jobs:
             self._open[job] = self._loop.call_later(self._limits.seconds, self._expire, job)
             self._orders.put((job, True))
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: Request) -> None:
         """Free the place of a text before it is done; nothing, if it is."""
         if job in self._open:
             self._figures.end("abort")
@@ -95,7 +102,11 @@ class Worker:
         """Tell all who wait that nothing more is written for them."""
         for job in [*self._open]:
             self.cancel(job)
-            job.hear(News(done=True, error=EndingError("the server is ending: try again later")))
+            job.publish(
+                RequestOutput(
+                    done=True, error=ShuttingDown("the server is ending: try again later")
+                )
+            )
 
     async def stop(self) -> None:
         """End the thread; one that is in the middle of a long step is left to itself."""
@@ -123,7 +134,7 @@ class Worker:
                 self._forget(job)
         return True
 
-    def _forget(self, job: Job) -> None:
+    def _forget(self, job: Request) -> None:
         stream = self._streams.pop(job)
         del self._jobs[stream]
         self.batcher.remove(stream)
@@ -137,17 +148,17 @@ class Worker:
             self._streams.clear()
             self._jobs.clear()
             del self.batcher  # whose memory a new one may need
-            self.batcher = Batcher(self._engine, self._limits.running)
+            self.batcher = BatchScheduler(self._engine, self._limits.running)
         else:
             for one in drawn:
                 job = self._jobs[one.stream]
-                self._untold.setdefault(job, News()).add(self._take(job, one))
+                self._untold.setdefault(job, RequestOutput()).add(self._take(job, one))
         now, urgent = time.monotonic(), any(new.first or new.done for new in self._untold.values())
         if urgent or now - self._told > PAUSE:
             self._on_loop(self._tell, self._untold)
             self._untold, self._told = {}, now
 
-    def _take(self, job: Job, drawn: Drawn) -> News:
+    def _take(self, job: Request, drawn: Drawn) -> RequestOutput:
         """What a token has brought; a text that is done has no place any more."""
         try:
             news = job.take(drawn)
@@ -167,14 +178,16 @@ class Worker:
         _log.error("%s has failed: %s", self._name, why)
         for job in [*self._open]:
             self._open.pop(job).cancel()
-            job.hear(News(done=True, error=ServiceError("the model has failed")))
+            job.publish(RequestOutput(done=True, error=ServiceError("the model has failed")))
 
-    def _expire(self, job: Job) -> None:
+    def _expire(self, job: Request) -> None:
         self.cancel(job)
         limit = f"{self._limits.seconds:g} seconds"
-        job.hear(News(done=True, error=LateError(f"the text took longer than {limit}")))
+        job.publish(
+            RequestOutput(done=True, error=RequestTimeout(f"the text took longer than {limit}"))
+        )
 
-    def _tell(self, news: dict[Job, News]) -> None:
+    def _tell(self, news: dict[Request, RequestOutput]) -> None:
         """In the event loop."""
         for job, its_own in news.items():
             if job not in self._open:  # nobody waits for it any more
@@ -182,4 +195,4 @@ class Worker:
             self._figures.count(job, its_own)
             if its_own.done:
                 self._open.pop(job).cancel()
-            job.hear(its_own)
+            job.publish(its_own)

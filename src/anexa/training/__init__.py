@@ -1,21 +1,27 @@
 """The training loop, its schedule, and checkpoints from which a run goes on exactly."""
 
-from anexa.training.checkpoint import STATE, Evaluation, History, is_of_launch, read_settings
-from anexa.training.run import Around, Run, Step
-from anexa.training.settings import Settings
-from anexa.training.world import World, join, leave
+from anexa.training.checkpoint import (
+    CHECKPOINT,
+    Evaluation,
+    TrainerState,
+    is_of_launch,
+    read_config,
+)
+from anexa.training.config import TrainConfig
+from anexa.training.distributed import DistributedContext, join, leave
+from anexa.training.trainer import RunOptions, StepResult, Trainer
 
 __all__ = [
-    "STATE",
-    "Around",
+    "CHECKPOINT",
+    "DistributedContext",
     "Evaluation",
-    "History",
-    "Run",
-    "Settings",
-    "Step",
-    "World",
+    "RunOptions",
+    "StepResult",
+    "TrainConfig",
+    "Trainer",
+    "TrainerState",
     "is_of_launch",
     "join",
     "leave",
-    "read_settings",
+    "read_config",
 ]

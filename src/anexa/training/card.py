@@ -11,14 +11,14 @@ from pathlib import Path
 from anexa import __version__
 from anexa.model.config import ModelConfig
 from anexa.model.weights import count
-from anexa.training.checkpoint import History
-from anexa.training.settings import Settings
+from anexa.training.checkpoint import TrainerState
+from anexa.training.config import TrainConfig
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
 def model_card(
-    config: ModelConfig, settings: Settings, corpus: str, sha256: str, history: History
+    config: ModelConfig, settings: TrainConfig, corpus: str, sha256: str, history: TrainerState
 ) -> str:
     """`README.md` of a model folder, with the header that the Hugging Face Hub reads.
 
@@ -71,7 +71,7 @@ The same command writes the same weights on the same machine where the run is me
 """
 
 
-def _results(corpus: str, history: History) -> str:
+def _results(corpus: str, history: TrainerState) -> str:
     """The corpus and the best loss, as the Hub reads them; no licence, which is the owner's choice.
 
     A JSON string is a YAML one too, whatever the name of a file is.
@@ -97,7 +97,7 @@ model-index:
 """
 
 
-def _without_folders(settings: Settings) -> Settings:
+def _without_folders(settings: TrainConfig) -> TrainConfig:
     """The card may be published, and where files lie is nobody else's business."""
     corpus, tokenizer = (Path(spec).name for spec in (settings.corpus, settings.tokenizer))
     return replace(settings, corpus=corpus, tokenizer=tokenizer)
@@ -109,7 +109,7 @@ def _tokenizer(spec: str) -> str:
     return "byte-level BPE" if spec.startswith("bpe:") else "taken over from another model"
 
 
-def _optimizer(settings: Settings) -> str:
+def _optimizer(settings: TrainConfig) -> str:
     names = {"muon": "Muon for the matrices of the blocks, AdamW for the rest", "adamw": "AdamW"}
     return (
         f"{names[settings.optimizer]}; learning rate up to {settings.learning_rate:g}, "
@@ -117,7 +117,7 @@ def _optimizer(settings: Settings) -> str:
     )
 
 
-def _precision(settings: Settings) -> str:
+def _precision(settings: TrainConfig) -> str:
     if settings.dtype == "bf16":
         return "weights in float32, products of matrices in bfloat16"
     return settings.dtype

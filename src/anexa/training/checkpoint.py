@@ -9,9 +9,9 @@ from pathlib import Path
 from anexa.errors import AnexaError, UsageError
 from anexa.model.tensors import read_metadata, read_tensors, write_tensors
 from anexa.model.weights import Weights
-from anexa.training.settings import Settings
+from anexa.training.config import TrainConfig
 
-STATE = Path("training") / "state.safetensors"
+CHECKPOINT = Path("training") / "state.safetensors"
 # What a description of a run that is none leads to.
 DAMAGE = (AttributeError, KeyError, TypeError, ValueError, UsageError)
 
@@ -34,7 +34,7 @@ class Evaluation:
 
 
 @dataclass
-class History:
+class TrainerState:
     """What has happened in a run so far.
 
     Attributes:
@@ -56,8 +56,8 @@ class History:
     unrecorded: list[float] = field(default_factory=list)
     evaluations: list[Evaluation] = field(default_factory=list)
     progress: float = 0.0
-    reserve: float = 0.0
-    lost: float = 0.0
+    final_eval_seconds: float = 0.0
+    compile_seconds: float = 0.0
 
     @property
     def best(self) -> Evaluation | None:
@@ -67,7 +67,7 @@ class History:
 
 
 @dataclass(frozen=True)
-class State:
+class Checkpoint:
     """A checkpoint.
 
     Attributes:
@@ -76,23 +76,23 @@ class State:
         corpus_sha256: of what was read there.
         tokenizer_sha256: of the model's tokenizer.json; "" in a state that was written before this
             was noted.
-        launch: of `torchrun` by which it was written; see `World`.
+        launch: of `torchrun` by which it was written; see `DistributedContext`.
         history: what has happened in the run.
         weights: as they are now, in the engine's precision.
         moments: the optimizer's; see `Engine.optimizer_state`.
     """
 
-    settings: Settings
+    settings: TrainConfig
     corpus: str
     corpus_sha256: str
     tokenizer_sha256: str
     launch: str
-    history: History
+    history: TrainerState
     weights: Weights
     moments: Weights
 
 
-def write_state(folder: Path, state: State) -> None:
+def write_checkpoint(folder: Path, state: Checkpoint) -> None:
     """Replace the checkpoint in a model folder.
 
     Raises:
@@ -107,10 +107,10 @@ def write_state(folder: Path, state: State) -> None:
         "launch": state.launch,
         "history": asdict(state.history),
     }
-    write_tensors(folder / STATE, tensors, {"run": json.dumps(run)})
+    write_tensors(folder / CHECKPOINT, tensors, {"run": json.dumps(run)})
 
 
-def read_state(folder: Path) -> State:
+def read_checkpoint(folder: Path) -> Checkpoint:
     """The checkpoint in a model folder.
 
     Raises:
@@ -120,11 +120,11 @@ def read_state(folder: Path) -> State:
     tensors, metadata = read_tensors(path)
     try:
         run = json.loads(metadata["run"])
-        history = History(**run["history"])
+        history = TrainerState(**run["history"])
         history.evaluations = [
             Evaluation(**evaluation) for evaluation in run["history"]["evaluations"]
         ]
-        settings = Settings(**run["settings"])
+        settings = TrainConfig(**run["settings"])
         corpus, corpus_sha256 = str(run["corpus"]), str(run["corpus_sha256"])
         tokenizer_sha256 = str(run.get("tokenizer_sha256", ""))
         launch = str(run.get("launch", ""))
@@ -133,10 +133,10 @@ def read_state(folder: Path) -> State:
     weights = {key[2:]: weight for key, weight in tensors.items() if key.startswith("w.")}
     moments = {key: weight for key, weight in tensors.items() if not key.startswith("w.")}
     sources = corpus, corpus_sha256, tokenizer_sha256
-    return State(settings, *sources, launch, history, weights, moments)
+    return Checkpoint(settings, *sources, launch, history, weights, moments)
 
 
-def read_settings(folder: Path) -> Settings:
+def read_config(folder: Path) -> TrainConfig:
     """Those of the run in a model folder.
 
     Raises:
@@ -145,13 +145,13 @@ def read_settings(folder: Path) -> Settings:
     path = _state_file(folder)
     metadata = read_metadata(path)
     try:
-        return Settings(**json.loads(metadata["run"])["settings"])
+        return TrainConfig(**json.loads(metadata["run"])["settings"])
     except DAMAGE as error:
         raise AnexaError(f"{path} is damaged: it does not describe a run ({error})") from error
 
 
 def is_of_launch(folder: Path, launch: str) -> bool:
-    """Whether a folder has a run, of a launch of `torchrun`; see `World`."""
+    """Whether a folder has a run, of a launch of `torchrun`; see `DistributedContext`."""
     try:
         run = json.loads(read_metadata(_state_file(folder))["run"])
         return bool(launch) and run.get("launch") == launch
@@ -160,7 +160,7 @@ def is_of_launch(folder: Path, launch: str) -> bool:
 
 
 def _state_file(folder: Path) -> Path:
-    path = folder / STATE
+    path = folder / CHECKPOINT
     if not path.exists():
-        raise AnexaError(f"{folder} holds no training that could go on: it has no {STATE}")
+        raise AnexaError(f"{folder} holds no training that could go on: it has no {CHECKPOINT}")
     return path

@@ -6,16 +6,16 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from anexa.engines import choose_machine
+from anexa.engines import select_device
 from anexa.errors import AnexaError, UsageError
 from anexa.model.tokenizer import Tokenizer
-from anexa.training.checkpoint import STATE, State
-from anexa.training.events import check_installed
-from anexa.training.settings import Settings
-from anexa.training.world import World
+from anexa.training.checkpoint import CHECKPOINT, Checkpoint
+from anexa.training.config import TrainConfig
+from anexa.training.distributed import DistributedContext
+from anexa.training.tensorboard import check_installed
 
 
-def check_possible(settings: Settings, world: World, tensorboard: bool) -> None:
+def check_possible(settings: TrainConfig, world: DistributedContext, tensorboard: bool) -> None:
     """Refuse what cannot be, before a corpus is downloaded and read.
 
     Raises:
@@ -29,12 +29,12 @@ def check_possible(settings: Settings, world: World, tensorboard: bool) -> None:
         )
     config = settings.model.config(1, **settings.sizes)  # whatever the vocabulary
     device = world.device or settings.device
-    choose_machine(settings.engine, config, device, settings.dtype, settings.compile)
+    select_device(settings.engine, config, device, settings.dtype, settings.compile)
     if tensorboard:
         check_installed()
 
 
-def check_same_tokenizer(state: State, tokenizer: Tokenizer, folder: Path) -> None:
+def check_same_tokenizer(state: Checkpoint, tokenizer: Tokenizer, folder: Path) -> None:
     """Make sure that a model still has the tokenizer with which its training began.
 
     Raises:
@@ -47,14 +47,16 @@ def check_same_tokenizer(state: State, tokenizer: Tokenizer, folder: Path) -> No
         )
 
 
-def check_moments(state: State, shapes: Mapping[str, tuple[int, ...]], folder: Path) -> None:
+def check_moments(state: Checkpoint, shapes: Mapping[str, tuple[int, ...]], folder: Path) -> None:
     """Make sure that a checkpoint has the optimizer's moments, in these shapes.
 
     Raises:
         AnexaError: it has not.
     """
     if {name: moment.shape for name, moment in state.moments.items()} != shapes:
-        raise AnexaError(f"{folder / STATE} is damaged: its moments are not those of its weights")
+        raise AnexaError(
+            f"{folder / CHECKPOINT} is damaged: its moments are not those of its weights"
+        )
 
 
 def fingerprint(tokenizer: Tokenizer) -> str:

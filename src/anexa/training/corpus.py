@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from anexa.data import CORPORA, Documents, Progress, read_corpus
-from anexa.data.batches import Rows, split
+from anexa.data.batches import Dataset, split
 from anexa.data.tokens import tokenize
 from anexa.errors import AnexaError, UsageError
-from anexa.model.files import read_bytes
+from anexa.files import read_bytes
 from anexa.model.folder import TEMPERATURE
 from anexa.model.tokenizer import LEAST_BYTES, Tokenizer
 from anexa.model.tokenizer_files import TOKENIZER, read_tokenizer
@@ -48,11 +48,11 @@ class Corpus(Protocol):
 
     def rows(
         self, tokenizer: Tokenizer, block_size: int, seed: int, progress: Progress | None = None
-    ) -> tuple[Rows, Rows]:
+    ) -> tuple[Dataset, Dataset]:
         """Rows to train on, and rows to validate with: see `prepare`."""
 
 
-class Text:
+class TextCorpus:
     """A text, as a `Corpus`."""
 
     chat_template: str | None = None
@@ -70,7 +70,7 @@ class Text:
 
     def rows(
         self, tokenizer: Tokenizer, block_size: int, seed: int, progress: Progress | None = None
-    ) -> tuple[Rows, Rows]:
+    ) -> tuple[Dataset, Dataset]:
         """See `Corpus`."""
         return prepare(self._documents, tokenizer, block_size, seed, progress)
 
@@ -80,10 +80,10 @@ def open_corpus(
 ) -> Corpus:
     """The corpus that `spec` means: see `anexa.data.read_corpus`."""
     if spec in CORPORA and CORPORA[spec].generated:
-        from anexa.training.dialogues import Arithmetic  # with jinja2, which no text needs
+        from anexa.thinking.corpus import Arithmetic  # with jinja2, which no text needs
 
         return Arithmetic()
-    return Text(read_corpus(spec, layout, progress=progress))
+    return TextCorpus(read_corpus(spec, layout, progress=progress))
 
 
 def prepare(
@@ -92,7 +92,7 @@ def prepare(
     block_size: int,
     seed: int,
     progress: Progress | None = None,
-) -> tuple[Rows, Rows]:
+) -> tuple[Dataset, Dataset]:
     """Encode a corpus, split it, and make rows of it: to train on, and to validate with.
 
     Args:
@@ -121,22 +121,22 @@ def tokenizer_for(spec: str, documents: Documents) -> Tokenizer:
         AnexaError: there is no such file, or no tokenizer with a boundary symbol in it.
         UsageError: a number of ids that no tokenizer can have.
     """
-    begins_documents = documents.layout == "lines"
+    adds_bos = documents.layout == "lines"
     if spec == "char":
-        return Tokenizer.of_characters(map("".join, documents.groups()), begins_documents)
+        return Tokenizer.of_characters(map("".join, documents.groups()), adds_bos)
     vocab_size = bpe_size(spec)
     if vocab_size is not None:
         every = -(-documents.size // SAMPLE)
         texts = chain.from_iterable(islice(documents.groups(), 0, None, every))
-        return Tokenizer.of_bytes(texts, vocab_size, begins_documents)
+        return Tokenizer.of_bytes(texts, vocab_size, adds_bos)
     check_tokenizer(spec)
     path = Path(spec)
     try:
         if path.is_dir() or path.name == TOKENIZER:  # what ends a text stands beside it
             folder = path if path.is_dir() else path.parent
-            return read_tokenizer(folder).beginning(begins_documents)
+            return read_tokenizer(folder).beginning(adds_bos)
         text = read_bytes(path).decode("utf-8", errors="replace")
-        return Tokenizer.from_json(text).beginning(begins_documents)
+        return Tokenizer.from_json(text).beginning(adds_bos)
     except AnexaError as error:
         raise AnexaError(f"--tokenizer {spec}: {error}") from error
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from anexa.data.batches import Row, Rows
+from anexa.data.batches import Dataset, Row
 from anexa.engines import Batch, Engine
 
 EVALUATION_ROWS = 128
 
 
-def as_batch(source: Rows, rows: list[Row]) -> Batch:
+def as_batch(source: Dataset, rows: list[Row]) -> Batch:
     """Rows in which what is given is not to be learned."""
     return Batch.from_rows(rows, [source.given(row) for row in rows])
 
 
-def mean_loss(engine: Engine, rows: Rows, batch_size: int) -> float:
+def mean_loss(engine: Engine, rows: Dataset, batch_size: int) -> float:
     """The loss in nats a token over rows that are spread evenly over a text."""
     sample = rows.sample(EVALUATION_ROWS)
     total, count = 0.0, 0

@@ -9,15 +9,15 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from anexa.errors import AnexaError
-from anexa.model.files import read_bytes, write_atomic
-from anexa.training.events import Events
+from anexa.files import read_bytes, write_atomic
+from anexa.training.tensorboard import Events
 
 METRICS = Path("training") / "metrics.jsonl"
-OPTIONAL = ("validation_loss", "peak_share")  # what a record may be without
+OPTIONAL = ("validation_loss", "mfu")  # what a record may be without
 
 
 @dataclass(frozen=True)
-class Record:
+class MetricsRecord:
     """The figures at one point of a run. A number that is not finite is written as null.
 
     Attributes:
@@ -41,7 +41,7 @@ class Record:
     learning_rate: float
     gradient_norm: float
     tokens_per_second: float
-    peak_share: float | None
+    mfu: float | None
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,13 @@ class Metrics:
             write_atomic(self._path, after)
         self._events: Events | None = None
         if tensorboard:
-            seconds = [entry.seconds for _, entry in kept if isinstance(entry, Record)]
+            seconds = [entry.seconds for _, entry in kept if isinstance(entry, MetricsRecord)]
             self._events = Events(self._path.parent, time.time() - max(seconds, default=0.0))
             for _, entry in kept:
                 self._show(entry, self._events)
             self._events.flush()
 
-    def add(self, record: Record) -> None:
+    def add(self, record: MetricsRecord) -> None:
         """Write a record.
 
         Raises:
@@ -103,7 +103,7 @@ class Metrics:
         if self._events:
             self._events.close()
 
-    def _write(self, entry: Record | Sample) -> None:
+    def _write(self, entry: MetricsRecord | Sample) -> None:
         finite = {
             name: None if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in asdict(entry).items()
@@ -120,7 +120,7 @@ class Metrics:
             self._events.flush()
 
     @staticmethod
-    def _show(entry: Record | Sample, events: Events) -> None:
+    def _show(entry: MetricsRecord | Sample, events: Events) -> None:
         if isinstance(entry, Sample):
             events.text("sample", entry.text, entry.step)
             return
@@ -130,12 +130,12 @@ class Metrics:
             "learning_rate": entry.learning_rate,
             "gradient_norm": entry.gradient_norm,
             "tokens_per_second": entry.tokens_per_second,
-            "peak_share": entry.peak_share,
+            "mfu": entry.mfu,
         }
         events.scalars(figures, entry.step, entry.seconds)
 
 
-def read_metrics(folder: Path) -> tuple[list[Record], list[Sample]]:
+def read_metrics(folder: Path) -> tuple[list[MetricsRecord], list[Sample]]:
     """What a run has measured and what its model has written so far, in order.
 
     Half a line at the end, which a run that goes on may be writing, is left out.
@@ -148,12 +148,12 @@ def read_metrics(folder: Path) -> tuple[list[Record], list[Sample]]:
         raise AnexaError(f"{folder} holds no record of a training: it has no {METRICS}")
     entries = [entry for _, entry in _read(read_bytes(path), path)]
     return (
-        [entry for entry in entries if isinstance(entry, Record)],
+        [entry for entry in entries if isinstance(entry, MetricsRecord)],
         [entry for entry in entries if isinstance(entry, Sample)],
     )
 
 
-def _read(content: bytes, path: Path) -> list[tuple[bytes, Record | Sample]]:
+def _read(content: bytes, path: Path) -> list[tuple[bytes, MetricsRecord | Sample]]:
     """The whole lines of a file, each with what it says."""
     entries = []
     *lines, _torn = content.split(b"\n")
@@ -168,18 +168,18 @@ def _read(content: bytes, path: Path) -> list[tuple[bytes, Record | Sample]]:
     return entries
 
 
-def _parse(value: dict[str, object]) -> Record | Sample:
+def _parse(value: dict[str, object]) -> MetricsRecord | Sample:
     step = value["step"]
     if not isinstance(step, int):
         raise TypeError(step)
     if "text" in value:
         return Sample(step, str(value["text"]))
     figures = {}
-    for field in fields(Record):
+    for field in fields(MetricsRecord):
         figure = value[field.name]
         if figure is None and field.name not in OPTIONAL:
             figure = math.nan  # what JSON has no number for
         elif not isinstance(figure, int | float | None):
             raise TypeError(field.name)
         figures[field.name] = figure
-    return Record(**figures)  # type: ignore[arg-type]
+    return MetricsRecord(**figures)  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ class Preset:
     Attributes:
         summary: one line for the user.
         sizes: of its `ModelConfig`.
-        training: what it wants otherwise than `DEFAULTS`, by the names of `Settings`.
+        training: what it wants otherwise than `DEFAULTS`, by the names of `TrainConfig`.
     """
 
     summary: str
@@ -57,7 +57,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "schedule": "linear",
         "warmup": {"muon": 0.05, "adamw": 0.15},
         "weight_decay": 0.0,
-        "clip": 1.0,
+        "max_grad_norm": 1.0,
         "dropout": 0.0,
         "evaluations": 10,
         "seed": 42,
@@ -92,7 +92,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 "learning_rate": {"adamw": 0.01, "muon": 0.01},
                 "betas": (0.85, 0.99),
                 "warmup": 0.0,
-                "clip": 0.0,
+                "max_grad_norm": 0.0,
             },
         ),
         "anexa": Preset(

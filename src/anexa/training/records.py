@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from anexa.model.config import ModelConfig
 from anexa.model.weights import flops_per_token
-from anexa.training.checkpoint import Evaluation, History
-from anexa.training.metrics import Record
+from anexa.training.checkpoint import Evaluation, TrainerState
+from anexa.training.metrics import MetricsRecord
 from anexa.training.schedule import Clock
 
 
-class Records:
+class MetricsAccumulator:
     """The figures of the steps between two records.
 
     Args:
@@ -23,7 +23,7 @@ class Records:
     def __init__(
         self,
         config: ModelConfig,
-        history: History,
+        history: TrainerState,
         clock: Clock,
         peak: float | None,
         processes: int = 1,
@@ -33,14 +33,16 @@ class Records:
         self._history, self._clock = history, clock
         self._before = clock.busy, history.tokens  # at the record before
 
-    def next(self, rate: float, gradient_norm: float, evaluation: Evaluation | None) -> Record:
+    def next(
+        self, rate: float, gradient_norm: float, evaluation: Evaluation | None
+    ) -> MetricsRecord:
         """The record that ends with the last step, of which these are."""
         history, clock = self._history, self._clock
         seconds, tokens = self._before
         speed = (history.tokens - tokens) / (clock.busy - seconds)
         losses = history.unrecorded
         self._before, history.unrecorded = (clock.busy, history.tokens), []
-        return Record(
+        return MetricsRecord(
             step=history.step,
             tokens=history.tokens,
             seconds=clock.seconds,
@@ -49,5 +51,5 @@ class Records:
             learning_rate=rate,
             gradient_norm=gradient_norm,
             tokens_per_second=speed,
-            peak_share=speed * self._flops_per_token / self._peak if self._peak else None,
+            mfu=speed * self._flops_per_token / self._peak if self._peak else None,
         )

@@ -57,8 +57,8 @@ class Clock:
         steps: int | None,
         minutes: float | None,
         seconds: float = 0.0,
-        reserve: float = 0.0,
-        lost: float = 0.0,
+        final_eval_seconds: float = 0.0,
+        compile_seconds: float = 0.0,
         compiles: bool = False,
     ) -> None:
         self._steps = steps
@@ -68,14 +68,14 @@ class Clock:
         self._step_seconds, self._count = 0.0, 0  # of the steps since this clock was made
         self._compiles = compiles
         self.busy = 0.0
-        self.reserve, self.lost = reserve, lost
+        self.final_eval_seconds, self.compile_seconds = final_eval_seconds, compile_seconds
 
     @property
     def seconds(self) -> float:
         """Time used, that before a stop included."""
         return time.perf_counter() - self._began
 
-    def stepped(self) -> None:
+    def end_step(self) -> None:
         """Tell that a step has been done."""
         now = time.perf_counter()
         step_seconds = now - self._last_step
@@ -83,12 +83,12 @@ class Clock:
         self.busy += step_seconds
         self._count += 1
         if self._count == 1 and self._compiles:
-            self.lost += now - self._made
+            self.compile_seconds += now - self._made
         # A moving average: one slow step says little about the next; the first one nothing.
         weight = 0.1 if self._count > 2 else 1.0
         self._step_seconds += weight * (step_seconds - self._step_seconds)
 
-    def paused(self) -> None:
+    def exclude_pause(self) -> None:
         """Tell that the time since the last step was spent on something else."""
         self._last_step = time.perf_counter()
 
@@ -97,21 +97,21 @@ class Clock:
         if self._steps is not None:
             return min(1.0, step / self._steps)
         assert self._budget is not None
-        end = self._budget - self.reserve
+        end = self._budget - self.final_eval_seconds
         left = end - self.seconds
         known = self._count > 1 or not self._compiles
         next_step = self._step_seconds if known else 0.0
         if step and left < next_step / 2:  # the next step would end further away than now
             return 1.0
-        return min(1.0, max(0.0, 1 - left / max(end - self.lost, 1e-9)))
+        return min(1.0, max(0.0, 1 - left / max(end - self.compile_seconds, 1e-9)))
 
-    def share(self, step: int, progress: float) -> float:
+    def step_fraction(self, step: int, progress: float) -> float:
         """The share of the run that one step is, when `step` of them have made this progress."""
         if self._steps is not None:
             return 1 / self._steps
         return progress / step if step and progress else FIRST
 
-    def passed(self, marks: int, step: int, before: float, after: float) -> bool:
+    def crossed(self, marks: int, step: int, before: float, after: float) -> bool:
         """Whether a step went past one of so many marks along the run.
 
         Args:
@@ -129,4 +129,4 @@ class Clock:
         if self._budget is not None:
             return max(0.0, self._budget - self.seconds)
         assert self._steps is not None
-        return (self._steps - step) * self._step_seconds + self.reserve
+        return (self._steps - step) * self._step_seconds + self.final_eval_seconds

@@ -12,7 +12,7 @@ from anexa.errors import AnexaError, shown
 from anexa.model.folder import load_config
 from anexa.model.tensors import read_metadata
 from anexa.model.weights import count
-from anexa.training.checkpoint import STATE
+from anexa.training.checkpoint import CHECKPOINT
 from anexa.training.lock import is_running
 
 
@@ -62,7 +62,7 @@ def summarise(folder: Path) -> Summary:
     """
     config = load_config(folder)
     sizes: dict[str, Any] = {"model_type": config.model_type, "parameters": count(config)}
-    path = folder / STATE
+    path = folder / CHECKPOINT
     if not path.exists():
         return Summary(folder, **sizes)
     metadata = read_metadata(path)

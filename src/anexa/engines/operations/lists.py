@@ -210,15 +210,15 @@ class Attention(Operation[Nested]):
     A head of keys and values may serve several heads of queries: its gradient is their sum.
     """
 
-    def __init__(self, n_head: int, past: LayerCache | None = None) -> None:
-        self.n_head, self.past = n_head, past
+    def __init__(self, n_head: int, kv_cache: LayerKVCache | None = None) -> None:
+        self.n_head, self.kv_cache = n_head, kv_cache
 
     def forward(self, q_TC: Matrix, k_TC: Matrix, v_TC: Matrix) -> Matrix:
-        if self.past is not None:
-            k_TC, v_TC = self.past.append(k_TC, v_TC)
+        if self.kv_cache is not None:
+            k_TC, v_TC = self.kv_cache.append(k_TC, v_TC)
         head_dim = len(q_TC[0]) // self.n_head
         self.scale = 1 / sqrt(head_dim)
-        mask_TS = causal_mask(len(q_TC), past=len(k_TC) - len(q_TC))
+        mask_TS = causal_mask(len(q_TC), kv_cache=len(k_TC) - len(q_TC))
         self.heads = []  # (Q, K, V, P) of each
         y_CT: Matrix = []
         self.shared = len(q_TC[0]) // len(k_TC[0])  # heads of queries to one of keys
@@ -259,7 +259,7 @@ class Attention(Operation[Nested]):
         return transpose(dq_CT), transpose(dk_CT), transpose(dv_CT)
 
 
-class LayerCache:
+class LayerKVCache:
     """The keys and values of one layer, for every token read so far."""
 
     def __init__(self) -> None:

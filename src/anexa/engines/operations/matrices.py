@@ -36,9 +36,9 @@ def matmul(a_NK: Matrix, b_KM: Matrix) -> Matrix:
     return matmul_transposed(a_NK, transpose(b_KM))
 
 
-def causal_mask(n: int, past: int = 0) -> Matrix:
+def causal_mask(n: int, kv_cache: int = 0) -> Matrix:
     """0 where row t may look (up to position past + t), −∞ where that is the future."""
-    return [[0.0] * (past + t + 1) + [-inf] * (n - 1 - t) for t in range(n)]
+    return [[0.0] * (kv_cache + t + 1) + [-inf] * (n - 1 - t) for t in range(n)]
 
 
 def softmax(logits: Vector) -> Vector:

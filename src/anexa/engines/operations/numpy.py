@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from anexa.engines.caches import LayerCache, LayerStep
+from anexa.engines.kv_cache import LayerDecodeCache, LayerKVCache
 from anexa.engines.protocol import IGNORE
 from anexa.engines.tape import Operation
 
@@ -46,9 +46,9 @@ def mean(x: Array) -> Array:
     return average
 
 
-def causal_mask(n: int, past: int, dtype: np.dtype[Any]) -> Array:
+def causal_mask(n: int, kv_cache: int, dtype: np.dtype[Any]) -> Array:
     """0 where row t may look (up to position past + t), −∞ where that is the future."""
-    return np.triu(np.full((n, past + n), -np.inf, dtype), k=past + 1)
+    return np.triu(np.full((n, kv_cache + n), -np.inf, dtype), k=kv_cache + 1)
 
 
 def softmax(logits: Array) -> Array:
@@ -243,8 +243,10 @@ class Attention(Operation[Array]):
     A head of keys and values may serve several heads of queries: its gradient is their sum.
     """
 
-    def __init__(self, n_head: int, past: LayerCache | LayerStep | None = None) -> None:
-        self.n_head, self.past = n_head, past
+    def __init__(
+        self, n_head: int, kv_cache: LayerKVCache | LayerDecodeCache | None = None
+    ) -> None:
+        self.n_head, self.kv_cache = n_head, kv_cache
 
     def heads(self, x_TC: Array) -> Array:
         """(…, T, C) as (…, H, T, D), for as many heads as there are."""
@@ -261,16 +263,16 @@ class Attention(Operation[Array]):
     def forward(self, q_TC: Array, k_TC: Array, v_TC: Array) -> Array:
         self.head_dim = q_TC.shape[-1] // self.n_head
         q_HTD, k_HSD, v_HSD = self.heads(q_TC), self.heads(k_TC), self.heads(v_TC)
-        if self.past is not None:
-            k_HSD, v_HSD = self.past.append(k_HSD, v_HSD)
+        if self.kv_cache is not None:
+            k_HSD, v_HSD = self.kv_cache.append(k_HSD, v_HSD)
         self.shared = q_HTD.shape[-3] // k_HSD.shape[-3]  # heads of queries to one of keys
         if self.shared > 1:
             k_HSD, v_HSD = k_HSD.repeat(self.shared, -3), v_HSD.repeat(self.shared, -3)
         n, total = q_HTD.shape[-2], k_HSD.shape[-2]
         self.scale = 1 / sqrt(q_HTD.shape[-1])
         scores_HTS = (q_HTD * self.scale) @ k_HSD.swapaxes(-1, -2)
-        if self.past is not None and self.past.hidden is not None:
-            scores_HTS += self.past.hidden
+        if self.kv_cache is not None and self.kv_cache.attn_mask is not None:
+            scores_HTS += self.kv_cache.attn_mask
         elif n > 1:  # a single token is the last one: it has no future to hide
             scores_HTS += causal_mask(n, total - n, scores_HTS.dtype)
         p_HTS = softmax(scores_HTS)

@@ -114,10 +114,10 @@ class ScalarOperations:
         k_TC: Matrix,
         v_TC: Matrix,
         n_head: int,
-        past: tuple[Matrix, Matrix] | None,
+        kv_cache: tuple[Matrix, Matrix] | None,
     ) -> Matrix:
         """y = softmax(Q Kᵀ / √D) V, head by head; a token sees itself and those before it."""
-        keys, values = past or ([], [])
+        keys, values = kv_cache or ([], [])
         before = len(keys)
         keys += k_TC
         values += v_TC

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 
-from anexa.engines.caches import LayerCache, LayerStep
+from anexa.engines.kv_cache import LayerDecodeCache, LayerKVCache
 from anexa.engines.protocol import IGNORE
 
 Starts: TypeAlias = int | tuple[int, ...]
@@ -95,22 +95,22 @@ class TorchOperations:
         k_TC: Tensor,
         v_TC: Tensor,
         n_head: int,
-        past: LayerCache | LayerStep | None,
+        kv_cache: LayerKVCache | LayerDecodeCache | None,
     ) -> Tensor:
         """y = softmax(Q Kᵀ / √D + mask) V, head by head."""
         batch, n, width = q_TC.shape
         q_HTD, k_HSD, v_HSD = (
             x.view(batch, n, -1, width // n_head).transpose(1, 2) for x in (q_TC, k_TC, v_TC)
         )
-        if past is not None:
-            k_HSD, v_HSD = past.append(k_HSD, v_HSD)
+        if kv_cache is not None:
+            k_HSD, v_HSD = kv_cache.append(k_HSD, v_HSD)
         total = k_HSD.shape[-2]
         # On a CPU the gradient of attention in bfloat16 takes five times as long as in float32.
         kind, dtype = q_TC.device.type, q_HTD.dtype
         on_cpu = kind == "cpu" and dtype == torch.bfloat16
         if on_cpu:
             q_HTD, k_HSD, v_HSD = q_HTD.float(), k_HSD.float(), v_HSD.float()
-        mask_TS = None if past is None else past.hidden
+        mask_TS = None if kv_cache is None else kv_cache.attn_mask
         if (
             mask_TS is None and total > n > 1
         ):  # `is_causal` counts from the first key; these rows begin later

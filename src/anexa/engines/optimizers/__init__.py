@@ -20,7 +20,7 @@ CLIP_EPS = 1e-6
 
 
 @dataclass(frozen=True)
-class Optimizer:
+class OptimizerConfig:
     """How a step turns gradients g into new weights, at a learning rate r.
 
     *AdamW* (Kingma and Ba, 2015, algorithm 1; Loshchilov and Hutter, 2019), at step t = 1, 2, …:
@@ -50,7 +50,7 @@ class Optimizer:
     beta2: float = 0.99
     eps: float = 1e-8
     weight_decay: float = 0.0
-    clip: float = 0.0
+    max_grad_norm: float = 0.0
     muon: bool = False
     momentum: float = 0.95
     dropout: float = 0.0
@@ -66,17 +66,17 @@ class Optimizer:
 
     def clip_factor(self, norm: float) -> float:
         """What gradients of this length are multiplied by."""
-        return min(1.0, self.clip / (norm + CLIP_EPS)) if self.clip else 1.0
+        return min(1.0, self.max_grad_norm / (norm + CLIP_EPS)) if self.max_grad_norm else 1.0
 
-    def matrices(self, config: ModelConfig) -> dict[str, int]:
+    def muon_weights(self, config: ModelConfig) -> dict[str, int]:
         """The weights that Muon moves; each is so many matrices side by side."""
         parameters = architecture(config).parameters(config)
-        return {name: p.matrices for name, p in parameters.items() if p.matrices and self.muon}
+        return {name: p.num_fused for name, p in parameters.items() if p.num_fused and self.muon}
 
     def state_shapes(self, config: ModelConfig) -> dict[str, tuple[int, ...]]:
         """Names and shapes of what an engine keeps between steps: m, and v where Adam moves."""
         shapes = {}
-        matrices = self.matrices(config)
+        matrices = self.muon_weights(config)
         for name, parameter in architecture(config).parameters(config).items():
             for moment in "m" if name in matrices else "mv":
                 shapes[f"{moment}.{name}"] = parameter.shape
@@ -84,5 +84,5 @@ class Optimizer:
 
 
 def muon_scale(rows: int, columns: int) -> float:
-    """0.2 √max(rows, columns): see `Optimizer`."""
+    """0.2 √max(rows, columns): see `OptimizerConfig`."""
     return float(0.2 * max(rows, columns) ** 0.5)

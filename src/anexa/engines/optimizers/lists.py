@@ -10,7 +10,7 @@ from anexa.engines.optimizers import (
     NEWTON_SCHULZ,
     NEWTON_SCHULZ_STEPS,
     NORM_EPS,
-    Optimizer,
+    OptimizerConfig,
     muon_scale,
 )
 from anexa.model.config import ModelConfig
@@ -20,11 +20,11 @@ Numbers = dict[str, list[float]]  # a list of floats for each weight
 
 
 class ListsOptimizer:
-    """An `Optimizer` and its moments. See there for the equations."""
+    """An `OptimizerConfig` and its moments. See there for the equations."""
 
-    def __init__(self, optimizer: Optimizer, config: ModelConfig) -> None:
+    def __init__(self, optimizer: OptimizerConfig, config: ModelConfig) -> None:
         self._optimizer = optimizer
-        self._matrices = optimizer.matrices(config)
+        self._matrices = optimizer.muon_weights(config)
         self._shapes = optimizer.state_shapes(config)
         self._moments: Numbers = {}
         self._step = 0

@@ -9,23 +9,23 @@ from anexa.engines.optimizers import (
     NEWTON_SCHULZ,
     NEWTON_SCHULZ_STEPS,
     NORM_EPS,
-    Optimizer,
+    OptimizerConfig,
     muon_scale,
 )
 from anexa.model.config import ModelConfig
 
 
 class NumpyOptimizer:
-    """An `Optimizer` and its moments. See there for the equations.
+    """An `OptimizerConfig` and its moments. See there for the equations.
 
     Adam's weights are moved as one vector: a few operations, however many weights there are.
     """
 
     def __init__(
-        self, optimizer: Optimizer, config: ModelConfig, weights: dict[str, Array]
+        self, optimizer: OptimizerConfig, config: ModelConfig, weights: dict[str, Array]
     ) -> None:
         self._optimizer = optimizer
-        self._matrices = optimizer.matrices(config)
+        self._matrices = optimizer.muon_weights(config)
         self._by_adam = [name for name in weights if name not in self._matrices]
         self._weights = weights
         self._step = 0

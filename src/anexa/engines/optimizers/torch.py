@@ -8,20 +8,20 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from anexa.engines.distributed import spread_like, whole
+from anexa.engines.distributed import distribute_like, full_tensor
 from anexa.engines.optimizers import (
     CLIP_EPS,
     NEWTON_SCHULZ,
     NEWTON_SCHULZ_STEPS,
     NORM_EPS,
-    Optimizer,
+    OptimizerConfig,
     muon_scale,
 )
 from anexa.model.config import ModelConfig
 
 
 class TorchOptimizer:
-    """An `Optimizer` and its moments, for weights that have a `grad`. See there for the equations.
+    """AdamW and Muon on tensors that have a `grad`; `OptimizerConfig` has the equations.
 
     PyTorch's fused AdamW is one call for all weights. Muon's matrices of one size are moved
     together: batched products cost a small model half of what one product after another does.
@@ -29,7 +29,7 @@ class TorchOptimizer:
 
     def __init__(
         self,
-        optimizer: Optimizer,
+        optimizer: OptimizerConfig,
         config: ModelConfig,
         weights: Mapping[str, Tensor],
         product_dtype: torch.dtype,
@@ -37,7 +37,7 @@ class TorchOptimizer:
         self._optimizer = optimizer
         self._product_dtype = product_dtype
         self._weights = dict(weights)
-        self._matrices = optimizer.matrices(config)
+        self._matrices = optimizer.muon_weights(config)
         self._m: dict[str, Tensor] = {}
         self._alike: dict[tuple[int, ...], list[str]] = defaultdict(list)
         for name, parts in self._matrices.items():
@@ -61,9 +61,9 @@ class TorchOptimizer:
     def step(self, rate: float) -> Tensor:
         """Move the weights; gives the length of the gradients together, on their device."""
         grads = [weight.grad for weight in self._weights.values() if weight.grad is not None]
-        norm = whole(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads))))
-        if self._optimizer.clip:
-            factor = torch.clamp(self._optimizer.clip / (norm + CLIP_EPS), max=1.0)
+        norm = full_tensor(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads))))
+        if self._optimizer.max_grad_norm:
+            factor = torch.clamp(self._optimizer.max_grad_norm / (norm + CLIP_EPS), max=1.0)
             torch._foreach_mul_(grads, factor)
         for group in self._adam.param_groups:
             group["lr"] = rate
@@ -85,12 +85,12 @@ class TorchOptimizer:
         """The inverse of `state`."""
         for name, weight in self._weights.items():
             if name in self._matrices:
-                self._m[name] = spread_like(state[f"m.{name}"], weight)
+                self._m[name] = distribute_like(state[f"m.{name}"], weight)
                 continue
             self._adam.state[weight] = {
                 "step": torch.tensor(float(step), device=weight.device),
-                "exp_avg": spread_like(state[f"m.{name}"], weight),
-                "exp_avg_sq": spread_like(state[f"v.{name}"], weight),
+                "exp_avg": distribute_like(state[f"m.{name}"], weight),
+                "exp_avg_sq": distribute_like(state[f"v.{name}"], weight),
             }
 
     def _muon(self, names: list[str], rate: float) -> None:
@@ -100,12 +100,12 @@ class TorchOptimizer:
         grads = [weight.grad for weight in weights if weight.grad is not None]
         m = [self._m.setdefault(name, torch.zeros_like(self._weights[name])) for name in names]
         torch._foreach_lerp_(m, grads, 1 - momentum)
-        ahead = torch.stack([whole(x) for x in torch._foreach_lerp(grads, m, momentum)])
+        ahead = torch.stack([full_tensor(x) for x in torch._foreach_lerp(grads, m, momentum)])
         pieces = torch.cat(ahead.chunk(parts, dim=2))
         moved = torch.cat(orthogonal(pieces, self._product_dtype).chunk(parts), dim=2)
         torch._foreach_mul_(weights, self._optimizer.decay(weights[0].shape, rate))
         scale = rate * muon_scale(*pieces.shape[1:])
-        moves = [spread_like(move, w) for move, w in zip(moved.unbind(), weights)]
+        moves = [distribute_like(move, w) for move, w in zip(moved.unbind(), weights)]
         torch._foreach_add_(weights, moves, alpha=-scale)
 
 

@@ -29,7 +29,7 @@ class Parameter:
     shape: tuple[int, ...]
     std: float = 0.0
     mean: float = 0.0
-    matrices: int = 0
+    num_fused: int = 0
 
 
 class Forward(Protocol):
@@ -42,7 +42,7 @@ class Forward(Protocol):
         weights: dict[str, Tensor],
         tokens_T: Any,
         start: Any = 0,
-        past: Sequence[Any] | None = None,
+        kv_cache: Sequence[Any] | None = None,
     ) -> Tensor:
         """The logits (T, V) of what follows each token.
 

@@ -32,10 +32,10 @@ def parameters(config: ModelConfig) -> dict[str, Parameter]:
         }
 
     def conv1d(
-        name: str, n_in: int, n_out: int, std: float, matrices: int = 1
+        name: str, n_in: int, n_out: int, std: float, num_fused: int = 1
     ) -> dict[str, Parameter]:
         return {
-            f"{name}.weight": Parameter((n_in, n_out), std, matrices=matrices),
+            f"{name}.weight": Parameter((n_in, n_out), std, num_fused=num_fused),
             f"{name}.bias": Parameter((n_out,)),
         }
 
@@ -46,7 +46,7 @@ def parameters(config: ModelConfig) -> dict[str, Parameter]:
     for layer in range(config.n_layer):
         block = f"transformer.h.{layer}"
         all_parameters |= norm(f"{block}.ln_1")
-        all_parameters |= conv1d(f"{block}.attn.c_attn", width, 3 * width, 0.02, matrices=3)
+        all_parameters |= conv1d(f"{block}.attn.c_attn", width, 3 * width, 0.02, num_fused=3)
         all_parameters |= conv1d(f"{block}.attn.c_proj", width, width, residual_std)
         all_parameters |= norm(f"{block}.ln_2")
         all_parameters |= conv1d(f"{block}.mlp.c_fc", width, 4 * width, 0.02)
@@ -60,7 +60,7 @@ def forward(
     weights: dict[str, Tensor],
     tokens_T: Any,
     start: Any = 0,
-    past: Sequence[Any] | None = None,
+    kv_cache: Sequence[Any] | None = None,
 ) -> Tensor:
     """The logits (T, V) of what follows each token."""
 
@@ -77,7 +77,7 @@ def forward(
         block = f"transformer.h.{layer}"
         h_TC = norm(x_TC, f"{block}.ln_1")
         q_TC, k_TC, v_TC = ops.split(conv1d(h_TC, f"{block}.attn.c_attn"), 3)
-        h_TC = ops.attention(q_TC, k_TC, v_TC, config.n_head, past[layer] if past else None)
+        h_TC = ops.attention(q_TC, k_TC, v_TC, config.n_head, kv_cache[layer] if kv_cache else None)
         x_TC = ops.add(x_TC, ops.dropout(conv1d(h_TC, f"{block}.attn.c_proj")))
         h_TC = norm(x_TC, f"{block}.ln_2")
         h_TC = conv1d(ops.gelu(conv1d(h_TC, f"{block}.mlp.c_fc")), f"{block}.mlp.c_proj")

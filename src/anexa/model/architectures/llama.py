@@ -26,7 +26,7 @@ def parameters(config: ModelConfig) -> dict[str, Parameter]:
     embedding, gain = Parameter((config.vocab_size, width), 0.02), Parameter((width,), mean=1.0)
 
     def matrix(n_out: int, n_in: int, std: float = 0.02) -> Parameter:
-        return Parameter((n_out, n_in), std, matrices=1)
+        return Parameter((n_out, n_in), std, num_fused=1)
 
     all_parameters = {"model.embed_tokens.weight": embedding}
     for layer in range(config.n_layer):
@@ -43,7 +43,7 @@ def parameters(config: ModelConfig) -> dict[str, Parameter]:
         }
         all_parameters |= {f"model.layers.{layer}.{name}.weight": p for name, p in block.items()}
     all_parameters["model.norm.weight"] = gain
-    if not config.tied:
+    if not config.tie_word_embeddings:
         all_parameters["lm_head.weight"] = embedding
     return all_parameters
 
@@ -54,7 +54,7 @@ def forward(
     weights: dict[str, Tensor],
     tokens_T: Any,
     start: Any = 0,
-    past: Sequence[Any] | None = None,
+    kv_cache: Sequence[Any] | None = None,
 ) -> Tensor:
     """The logits (T, V) of what follows each token."""
 
@@ -74,13 +74,15 @@ def forward(
         q_TC = rotary(linear(h_TC, f"{block}.self_attn.q_proj"))
         k_TC = rotary(linear(h_TC, f"{block}.self_attn.k_proj"))
         v_TC = linear(h_TC, f"{block}.self_attn.v_proj")
-        h_TC = ops.attention(q_TC, k_TC, v_TC, config.n_head, past[layer] if past else None)
+        h_TC = ops.attention(q_TC, k_TC, v_TC, config.n_head, kv_cache[layer] if kv_cache else None)
         x_TC = ops.add(x_TC, ops.dropout(linear(h_TC, f"{block}.self_attn.o_proj")))
         h_TC = norm(x_TC, f"{block}.post_attention_layernorm")
         gate_TC, up_TC = (linear(h_TC, f"{block}.mlp.{half}_proj") for half in ("gate", "up"))
         h_TC = linear(ops.swiglu(gate_TC, up_TC), f"{block}.mlp.down_proj")
         x_TC = ops.add(x_TC, ops.dropout(h_TC))
-    return linear(norm(x_TC, "model.norm"), "model.embed_tokens" if config.tied else "lm_head")
+    return linear(
+        norm(x_TC, "model.norm"), "model.embed_tokens" if config.tie_word_embeddings else "lm_head"
+    )
 
 
 KEYS = {
@@ -113,7 +115,7 @@ def to_json(config: ModelConfig) -> dict[str, Any]:
         "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
         **FIXED,
         "attention_dropout": 0.0,
-        "tie_word_embeddings": config.tied,
+        "tie_word_embeddings": config.tie_word_embeddings,
         "dtype": "float32",
     }
 
@@ -138,7 +140,9 @@ def from_json(json: dict[str, Any]) -> ModelConfig:
     for name in ("n_inner", "n_kv_head"):
         if not described[name]:  # which is 0 or null: a ModelConfig would find a value of its own
             raise AnexaError(f"{KEYS[name]} is {shown(described[name])}")
-    config = ModelConfig(model_type="llama", rope_theta=theta, tied=tied, **described)
+    config = ModelConfig(
+        model_type="llama", rope_theta=theta, tie_word_embeddings=tied, **described
+    )
     if json.get("head_dim") not in (None, config.head_dim):
         raise AnexaError(
             f"head_dim is {shown(json['head_dim'])}: only {config.head_dim} is supported, which is "

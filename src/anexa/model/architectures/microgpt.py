@@ -20,7 +20,7 @@ def parameters(config: ModelConfig) -> dict[str, Parameter]:
     width, vocab = config.n_embd, config.vocab_size
 
     def matrix(n_out: int, n_in: int) -> Parameter:
-        return Parameter((n_out, n_in), std=0.08, matrices=1)
+        return Parameter((n_out, n_in), std=0.08, num_fused=1)
 
     all_parameters = {
         "wte.weight": Parameter((vocab, width), std=0.08),
@@ -41,7 +41,7 @@ def forward(
     weights: dict[str, Tensor],
     tokens_T: Any,
     start: Any = 0,
-    past: Sequence[Any] | None = None,
+    kv_cache: Sequence[Any] | None = None,
 ) -> Tensor:
     """The logits (T, V) of what follows each token."""
     x_TC = ops.positions(
@@ -57,7 +57,7 @@ def forward(
         q_TC = ops.linear(h_TC, w["attn_wq"])
         k_TC = ops.linear(h_TC, w["attn_wk"])
         v_TC = ops.linear(h_TC, w["attn_wv"])
-        h_TC = ops.attention(q_TC, k_TC, v_TC, config.n_head, past[layer] if past else None)
+        h_TC = ops.attention(q_TC, k_TC, v_TC, config.n_head, kv_cache[layer] if kv_cache else None)
         x_TC = ops.add(x_TC, ops.dropout(ops.linear(h_TC, w["attn_wo"])))
         h_TC = ops.rms_norm(x_TC, config.norm_eps)
         h_TC = ops.linear(ops.relu(ops.linear(h_TC, w["mlp_fc1"])), w["mlp_fc2"])

@@ -1,1 +1,0 @@
-"""Arithmetic that is thought out: problems, thoughts, and examples to train on."""

@@ -1,0 +1,1 @@
+"""Thinking: arithmetic problems, thoughts that a checker reads, evaluation and reinforcement."""

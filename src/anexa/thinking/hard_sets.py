@@ -1,0 +1,151 @@
+"""Problems that are hard in one way each, all of them held out."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from anexa.thinking.examples import phrased
+from anexa.thinking.problems import (
+    MOST_DIGITS,
+    MOST_FACTOR,
+    TASKS,
+    Problem,
+    Task,
+    draw,
+    is_held_out,
+    problem,
+)
+from anexa.thinking.splits import split_of
+
+_WIDTHS = (5, 6, 6, 7, 7, 7, 8, 8, 8, 8)  # the longer, the more there are to draw from
+
+
+def long_carry(rng: random.Random) -> Problem:
+    """A sum, such as 99999999+1: a carry runs on through four columns or more that make nine."""
+
+    def pairs() -> Iterator[tuple[int, int]]:
+        while True:
+            width = rng.choice(_WIDTHS)
+            run = rng.randint(4, width - 1)
+            start = rng.randint(0, width - run - 1)  # columns before the one that begins the carry
+            short = rng.random() < 0.3  # the other operand ends where the carry begins
+            columns = [(rng.randrange(10), rng.randrange(10)) for _ in range(start)]
+            first = rng.randint(1, 9)
+            columns.append((first, rng.randint(10 - first, 9)))
+            nines = [9 if short else rng.randrange(10) for _ in range(run)]
+            columns += [(digit, 9 - digit) for digit in nines]
+            for _ in range(width - len(columns)):
+                columns.append((rng.randint(1, 9), 0 if short else rng.randint(1, 9)))
+            yield _number(digit for digit, _ in columns), _number(digit for _, digit in columns)
+
+    return _first_held_out("+", pairs(), rng)
+
+
+def borrow_across_zeros(rng: random.Random) -> Problem:
+    """A difference, such as 50000-123: what is borrowed comes from beyond two zeros or more."""
+
+    def pairs() -> Iterator[tuple[int, int]]:
+        while True:
+            width = rng.choice(_WIDTHS)
+            zeros = rng.randint(2, width - 2)
+            low = rng.randint(1, width - zeros - 1)  # columns that are too small, together
+            units = rng.randrange(10**low - 1) if rng.random() < 0.5 else 0
+            top = rng.randrange(10 ** (width - zeros - low - 1), 10 ** (width - zeros - low))
+            large = top * 10 ** (zeros + low) + units
+            small = rng.randrange(units + 1, 10**low)
+            if rng.random() < 0.5:  # as wide as one likes, but less
+                small += rng.randrange(top * 10**zeros) * 10**low
+            yield large, small
+
+    return _first_held_out("-", pairs(), rng)
+
+
+def zero_operand(rng: random.Random) -> Problem:
+    """0 and a number, such as 0*347 or 812+0."""
+    operation = rng.choice("+-*")
+    return _first_held_out(operation, ((0, number) for number in _numbers(operation, rng)), rng)
+
+
+def equal_operands(rng: random.Random) -> Problem:
+    """A number and itself, such as 347-347 or 86*86."""
+    operation = rng.choice("+-*")
+    pairs = ((number, number) for number in _numbers(operation, rng))
+    return _first_held_out(operation, pairs, rng)
+
+
+def in_other_words(rng: random.Random) -> Problem:
+    """Any sum, asked for as one might say it: `What is 86 times 347?`."""
+    task = rng.choice([task for task in TASKS if task.operation != "story" and is_held_out(task)])
+    plain = draw(task, rng, "test")
+    while True:
+        question = phrased(plain, rng)
+        if question != plain.question:
+            return replace(plain, question=question)
+
+
+def sum_of_nine_digits(rng: random.Random) -> Problem:
+    """A sum with an operand that is a digit longer than any that is trained on."""
+    return draw(Task("+", MOST_DIGITS + 1), rng, "test")
+
+
+def difference_of_nine_digits(rng: random.Random) -> Problem:
+    """A difference with an operand that is a digit longer than any that is trained on."""
+    return draw(Task("-", MOST_DIGITS + 1), rng, "test")
+
+
+def product_5x1(rng: random.Random) -> Problem:
+    """A factor is a digit longer than any that is trained on, the other has one digit."""
+    return draw(Task("*", MOST_FACTOR + 1, 1), rng, "test")
+
+
+def product_5x2(rng: random.Random) -> Problem:
+    """A factor is a digit longer than any that is trained on, the other has two digits."""
+    return draw(Task("*", MOST_FACTOR + 1, 2), rng, "test")
+
+
+def product_5x3(rng: random.Random) -> Problem:
+    """A factor is a digit longer than any that is trained on, the other has three digits.
+
+    With four, a thought would be longer than any in training, and than a context of 512.
+    """
+    return draw(Task("*", MOST_FACTOR + 1, 3), rng, "test")
+
+
+HARD: dict[str, Callable[[random.Random], Problem]] = {
+    "long carry": long_carry,
+    "borrow across zeros": borrow_across_zeros,
+    "zero operand": zero_operand,
+    "equal operands": equal_operands,
+    "in other words": in_other_words,
+}
+BEYOND: dict[str, Callable[[random.Random], Problem]] = {
+    "+ 9": sum_of_nine_digits,
+    "- 9": difference_of_nine_digits,
+    "5x1": product_5x1,
+    "5x2": product_5x2,
+    "5x3": product_5x3,
+}
+
+
+def _first_held_out(
+    operation: str, pairs: Iterator[tuple[int, int]], rng: random.Random
+) -> Problem:
+    a, b = next(pair for pair in pairs if split_of(operation, *pair) == "test")
+    return problem(operation, a, b) if rng.random() < 0.5 else problem(operation, b, a)
+
+
+def _numbers(operation: str, rng: random.Random) -> Iterator[int]:
+    """Long ones: of the short, hardly any is held out together with 0 or with itself."""
+    while True:
+        if operation == "*":
+            yield rng.randrange(100, 10**MOST_FACTOR)
+        else:
+            digits = rng.choice(_WIDTHS)
+            yield rng.randrange(10 ** (digits - 1), 10**digits)
+
+
+def _number(digits: Iterator[int]) -> int:
+    """The number with these digits, units first."""
+    return sum(digit * 10**place for place, digit in enumerate(digits))

@@ -1,0 +1,81 @@
+"""What a calculator of sums is asked all the same, and what it says to that."""
+
+from __future__ import annotations
+
+import random
+import string
+
+from anexa.thinking.problems import MOST_DIGITS, MOST_FACTOR
+
+NO_SUM = "I work out sums, such as 347*86, and stories about them."
+NOT_THAT = "I work out one +, - or * of two whole numbers at a time."
+TOO_LARGE = (
+    f"That is too large for me: I work out up to {MOST_DIGITS} digits for + and -, and up to "
+    f"{MOST_FACTOR} for *."
+)
+
+_WORDS = (
+    "a about and answer are best blue book bread brother buy can capital car cat city code colour "
+    "come cook day do dog draw explain film for France friend from game garden give good green "
+    "hello help hi house how I in is it joke learn like live make me moon morning mountain movie "
+    "music my name night no of please poem rain red river say school sea short sing sister sleep "
+    "song star story summer sun tell thank thanks that the think this time to tree today tomorrow "
+    "translate train travel weather what when where which who why will winter with write yes you "
+    "your"
+).split()
+_OTHER_SUMS = (
+    "{a}/{b}", "{a} / {b}", "{a}:{b}", "{a}%{b}", "{a}^{b}", "{a}**{b}", "{a}//{b}", "{a}<{b}",
+    "{a} divided by {b}", "{a} mod {b}", "{a} to the power of {b}", "{a} percent of {b}",
+    "sqrt({a})", "sqrt {a}", "square root of {a}", "half of {a}", "log({a})", "{a}!", "{a} squared",
+    "{a}.{b}+{c}", "{a}-{b}.{c}", "{a}.{b}*{c}", "{a},{b}+{c}", "-{a}+{b}", "-{a}-{b}", "-{a}*{b}",
+    "{a}+-{b}", "{a}--{b}", "{a}*-{b}", "{a}+", "{a}-", "{a}*", "+{a}", "-{a}", "*{a}",
+    "{a}+{b}+{c}", "{a}+{b}-{c}", "{a}-{b}-{c}", "{a}*{b}*{c}", "{a}*{b}+{c}", "{a}+{b}*{c}",
+    "{a} + {b} + {c}", "{a} - {b} + {c}", "{a} * {b} - {c}", "({a}+{b})*{c}", "{a}*({b}-{c})",
+    "{a} plus {b} plus {c}", "{a} minus {b} times {c}", "x+{a}={b}", "{a}x={b}", "{a}+{b}={c}",
+)  # fmt: skip
+
+
+def no_sum(rng: random.Random) -> tuple[str, str]:
+    """Something of this kind, and the answer to it."""
+    (kind,) = rng.choices((_words, _letters, _digits, _other_sum, _large_sum), (6, 2, 2, 6, 4))
+    return kind(rng)
+
+
+def _words(rng: random.Random) -> tuple[str, str]:
+    words = [rng.choice(_WORDS) for _ in range(rng.randint(1, 8))]
+    if rng.random() < 0.3:
+        words.insert(rng.randint(0, len(words)), str(_number(rng, rng.randint(1, 4))))
+    text = " ".join(words)
+    text = text.capitalize() if rng.random() < 0.5 else text
+    return text + rng.choice(("", "", "?", "!", ".")), NO_SUM
+
+
+def _letters(rng: random.Random) -> tuple[str, str]:
+    letters = string.ascii_letters + string.punctuation + " "
+    return "".join(rng.choice(letters) for _ in range(rng.randint(1, 30))), NO_SUM
+
+
+def _digits(rng: random.Random) -> tuple[str, str]:
+    return str(_number(rng, rng.randint(1, rng.choice((4, 12, 40, 400))))), NO_SUM
+
+
+def _other_sum(rng: random.Random) -> tuple[str, str]:
+    a, b, c = (_number(rng, rng.randint(1, rng.choice((1, 2, 3, 8)))) for _ in range(3))
+    text = rng.choice(_OTHER_SUMS).format(a=a, b=b, c=c)
+    return (f"What is {text}?" if rng.random() < 0.2 else text), NOT_THAT
+
+
+def _large_sum(rng: random.Random) -> tuple[str, str]:
+    sign = rng.choice("+-*")
+    # Not just one digit more: what the model does there is measured.
+    least = (MOST_FACTOR if sign == "*" else MOST_DIGITS) + 2
+    digits = [rng.randint(least, rng.choice((12, 20, 40, 100, 400))), rng.randint(1, 40)]
+    rng.shuffle(digits)
+    a, b = (_number(rng, n) for n in digits)
+    return rng.choice(("{a}{s}{b}", "{a} {s} {b}", "What is {a}{s}{b}?")).format(
+        a=a, s=sign, b=b
+    ), TOO_LARGE
+
+
+def _number(rng: random.Random, digits: int) -> int:
+    return rng.randrange(10 ** (digits - 1), 10**digits)

@@ -1,0 +1,172 @@
+"""Word problems: stories of two operations, on numbers of up to three digits."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from anexa.thinking.splits import Split, split_at
+from anexa.thinking.thoughts import Step, steps_of
+
+NAMES = (
+    "Ada Alan Amir Anna Ben Carl Clara David Dora Elena Emma Erik Eva Finn Grace Hana Hugo Ida "
+    "Ines Ivan Jack Jana Jonas Julia Karim Lara Leo Lina Lucas Maria Max Mia Milo Nina Noah Nora "
+    "Omar Oscar Paul Rosa Sam Sara Sofia Tom Vera Zoe"
+).split()
+THINGS = (
+    "apples balls beads books boxes buttons candles cards chairs coins cups eggs flowers keys "
+    "lamps leaves marbles nuts oranges pages pears pencils pens plates shells spoons stamps stars "
+    "stickers stones tickets toys"
+).split()
+
+
+@dataclass(frozen=True)
+class Template:
+    """A story: (a first b) second c.
+
+    Attributes:
+        text: with places for the name, the things and the numbers.
+        first: the operation that is done first.
+        second: the one on its value.
+    """
+
+    text: str
+    first: str
+    second: str
+
+
+TEMPLATES = (
+    Template(
+        "{name} has {a} {things}, buys {b} more and gives away {c}. "
+        "How many {things} does {name} have now?",
+        "+",
+        "-",
+    ),
+    Template(
+        "{name} finds {a} {things} on Monday, {b} on Tuesday and {c} on Friday. "
+        "How many {things} is that in all?",
+        "+",
+        "+",
+    ),
+    Template(
+        "There were {a} {things} in a shop. {name} took {b} and a friend took {c}. "
+        "How many {things} are left?",
+        "-",
+        "-",
+    ),
+    Template(
+        "{name} had {a} {things}, lost {b} and then found {c}. How many {things} does {name} have?",
+        "-",
+        "+",
+    ),
+    Template(
+        "A box holds {a} {things}. {name} fills {b} boxes and has {c} {things} more. "
+        "How many {things} are there?",
+        "*",
+        "+",
+    ),
+    Template(
+        "{name} packs {a} {things} in each of {b} bags and then sells {c} {things}. "
+        "How many {things} remain?",
+        "*",
+        "-",
+    ),
+    Template(
+        "{name} makes {a} {things} in the morning and {b} in the evening, for {c} days. "
+        "How many {things} is that?",
+        "+",
+        "*",
+    ),
+    Template(
+        "Of {a} {things} in a row {b} are broken, and {name} has {c} such rows. "
+        "How many {things} are whole?",
+        "-",
+        "*",
+    ),
+    Template(
+        "On a bus there are {a} {things}. {name} brings {b} of them in and puts {c} out. "
+        "How many {things} are on the bus?",
+        "+",
+        "-",
+    ),
+    Template(
+        "{name} needs {a} {things}, has {b} at home and gets {c} as a present. "
+        "How many {things} are still missing?",
+        "-",
+        "-",
+    ),
+    Template(
+        "{name} reads about {a} {things}, then {b}, then {c}. "
+        "How many {things} are these together?",
+        "+",
+        "+",
+    ),
+    Template(
+        "{name} sells {a} {things} of a stock of {b} in each of {c} shops. "
+        "How many {things} are left in all?",
+        "r-",
+        "*",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Story:
+    """A word problem.
+
+    Attributes:
+        template: its number in `TEMPLATES`.
+        name: who is in it.
+        things: what is counted.
+        numbers: a, b and c.
+    """
+
+    template: int
+    name: str
+    things: str
+    numbers: tuple[int, int, int]
+
+    @property
+    def question(self) -> str:
+        """The text."""
+        a, b, c = self.numbers
+        text = TEMPLATES[self.template].text
+        return text.format(name=self.name, things=self.things, a=a, b=b, c=c)
+
+    @property
+    def first(self) -> list[Step]:
+        """The steps of its first operation."""
+        operation = TEMPLATES[self.template].first
+        a, b, _ = self.numbers
+        return steps_of("-", b, a) if operation == "r-" else steps_of(operation, a, b)
+
+    @property
+    def steps(self) -> list[Step]:
+        """The steps of its thought."""
+        first = self.first
+        return first + steps_of(TEMPLATES[self.template].second, first[-1].value, self.numbers[2])
+
+    @property
+    def parts(self) -> tuple[Split, Split]:
+        """To which parts of the corpus its numbers and its name in this template belong."""
+        numbers = " ".join(map(str, sorted(self.numbers)))
+        return split_at(f"story {numbers}", test=0.02), split_at(
+            f"story {self.template} {self.name}", test=0.1
+        )
+
+
+def draw_story(rng: random.Random, part: Split) -> Story:
+    """A story whose values are not negative; one that is held out is as new as can be."""
+    while True:
+        number = rng.randrange(len(TEMPLATES))
+        template = TEMPLATES[number]
+        a, b, c = (rng.randrange(2, 10 ** rng.choice((1, 2, 2, 3, 3, 3))) for _ in range(3))
+        if template.first == "*":
+            b = rng.randrange(2, 10)
+        if template.second == "*":
+            c = rng.randrange(2, 10)
+        story = Story(number, rng.choice(NAMES), rng.choice(THINGS), (a, b, c))
+        if story.parts != (part, part):
+            continue
+        if story.first[-1].value >= 0 and story.steps[-1].value >= 0:
+            return story

@@ -1,0 +1,186 @@
+"""`anexa chat` with models that answer."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from anexa.cli.chat_loop import verdict
+from anexa.training import Trainer
+from tests.cli.process import anexa, converse
+from tests.generation.parrot import AFTER_HELLO, KNOWN
+from tests.training.runs import sums
+
+# What the terminal shows of the model's answers.
+SHOWN = {
+    "2+3": "│ 2+3:2+3+0=05:5\n5\n✓ the one step is true\n",
+    "2+4": "│ 2+4:2+4+0=07:7\n7\n✗ 2+4+0 is 6, not 07\n",
+    "21*12": "│ 21*2:1*2+0=02,2*2+0=04:42\n"
+    "│ 21*10:1*1+0=01,2*1+0=02:210\n"
+    "│ 042+210:2+0+0=02,4+1+0=05,0+2+0=02:252\n"
+    "252\n"
+    "✓ all 3 steps are true\n",
+    "hello": "I work out sums.\n",
+    "endless": "│ it never ends\n(the thought never ended, and so there is no answer)\n",
+    "twice": "│ once\nso\n│ twice\nthen\n(it began to think again)\n",
+    "stray": "ab\n",
+    "empty": "nothing\n",
+    "riddle": "│ hm\n│ hm\n42\n",
+    "again": "What?\n",
+}
+NEW = "/new", "a new conversation\n"
+
+
+def chat(model: Path, *lines: str, options: tuple[str, ...] = ()) -> list[str]:
+    """What is answered to each line."""
+    opening, asked, answers = converse(model, *lines, options=options)
+    assert opening == "Ask something; /help lists commands (seed 42).\n"
+    assert len(asked) == len(lines)
+    return answers
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that has learned nothing yet, with room for long questions."""
+    folder = tmp_path_factory.mktemp("untrained") / "model"
+    return Trainer.start(sums(block_size=512), folder).folder
+
+
+def test_thoughts_are_shown_behind_a_bar_and_judged(parrot: Path) -> None:
+    assert SHOWN.keys() == KNOWN.keys()
+    asked = [line for question in KNOWN for line in (question, "/new")]
+    answers = chat(parrot, *asked)
+    assert dict(zip(asked[::2], answers[::2])) == {
+        question: f"{shown}\n" for question, shown in SHOWN.items()
+    }
+    assert set(answers[1::2]) == {NEW[1]}
+
+
+def test_thoughts_can_be_hidden_or_left_out(parrot: Path) -> None:
+    lines = {
+        "/think hide": "think hide\n",
+        "21*12": "252\n✓ all 3 steps are true\n\n",
+        "/new": NEW[1],
+        "/think off": "think off\n",
+        "2+3": "5\n\n",
+        "/new ": NEW[1],
+        "riddle": "no idea\n\n",
+        " /new": NEW[1],
+        "/think on": "think on\n",
+        " riddle ": f"{SHOWN['riddle']}\n",
+    }
+    assert chat(parrot, *lines) == list(lines.values())
+    for option, shown in {
+        "hide": "42\n\n",
+        "off": "no idea\n\n",
+        "on": "│ hm\n│ hm\n42\n\n",
+    }.items():
+        assert chat(parrot, "riddle", options=("--think", option)) == [shown]
+
+
+def test_what_was_said_is_remembered_until_a_new_conversation(parrot: Path) -> None:
+    first, again, _, anew = chat(parrot, "hello", "again", "/new", "again")
+    assert (first, again, anew) == ("I work out sums.\n\n", "hello again\n\n", "What?\n\n")
+
+
+def test_in_a_long_conversation_the_first_turns_are_forgotten(parrot: Path) -> None:
+    *hellos, again = chat(parrot, *["hello"] * 40, "again")
+    assert hellos == [f"{AFTER_HELLO['hello']}\n\n"] * 40
+    assert again == "hello again\n\n"
+
+
+def test_settings_are_the_models_own_until_they_are_changed(parrot: Path) -> None:
+    usual = "temperature 0, top-k off, top-p off, seed 42, max-tokens off\n"
+    short = usual.replace("max-tokens off", "max-tokens 3")
+    lines = {
+        "/max-tokens 3": short,
+        "riddle": "│ hm\n(the thought was cut off after 3 tokens: allow more, or ask for less)\n\n",
+        "/new": NEW[1],
+        "hello": "I w\n(the answer was cut off after 3 tokens: allow more, or ask for less)\n\n",
+        "/reset": usual,
+    }
+    assert chat(parrot, *lines) == list(lines.values())
+    [warm] = chat(parrot, "/seed 1", options=("--temperature", "0.5", "--max-tokens", "9"))
+    assert warm == "temperature 0.5, top-k off, top-p off, seed 1, max-tokens 9\n"
+
+
+def test_help_lists_the_commands(parrot: Path) -> None:
+    [answer] = chat(parrot, "/help")
+    for line in ("/think on", "/think hide", "/think off", "/new", "/temperature T", "/reset"):
+        assert re.search(rf"^{line}  ", answer, re.M), line
+
+
+def test_what_cannot_be_answered_is_said_and_forgotten(parrot: Path) -> None:
+    shorten = "tokens long, but the model sees 160 at once: shorten it\n"
+    wrong = {
+        "": "type a question, or /help\n",
+        " \t ": "type a question, or /help\n",
+        "7×8": "this model has never seen '×': leave it out of the prompt\n",
+        "how much is 😀+🎉?": "this model has never seen '😀', '🎉': leave it out of the prompt\n",
+        "1\x002": "this model has never seen '\\x00': leave it out of the prompt\n",
+        "9" * 300: f"the prompt is 302 {shorten}",
+        f"{'9' * 80}*{'8' * 80}": f"the prompt is 163 {shorten}",
+        "word " * 1000: "these are 5,020 characters, and the model sees 160 tokens at once: "
+        "shorten them\n",
+        "/think": "/think is one of on, off, hide, not ''\n",
+        "/think aloud": "/think is one of on, off, hide, not 'aloud'\n",
+        "/thinkon": "there is no command /thinkon: /help lists them\n",
+    }
+    answers = chat(parrot, "hello", *wrong, "again")
+    assert answers[0] == "I work out sums.\n\n"
+    assert answers[1:-1] == list(wrong.values())
+    assert answers[-1] == "hello again\n\n"
+
+
+def test_no_question_is_too_strange(untrained: Path) -> None:
+    strange = [
+        "9" * 300,
+        f"{'9' * 200}*{'8' * 200}",
+        "abc",
+        "!?",
+        "{{ 1 }}",
+        "{% for %}",
+        "<think>",
+        "</think>",
+        "<|user|><|assistant|>",
+        "<|endoftext|>",
+        "2+3<|endoftext|><|user|>",
+        "a\tb",
+        "0" * 509,
+        "1+1",
+    ]
+    answers = chat(untrained, *strange, options=("--max-tokens", "20"))
+    for question, answer in zip(strange, answers):
+        assert answer.endswith("\n"), question
+        assert "error" not in answer
+
+
+def test_an_answer_ends_where_the_context_does(untrained: Path) -> None:
+    [cut] = chat(untrained, "0" * 500)
+    assert cut.endswith(" was cut off after 10 tokens: allow more, or ask for less)\n\n")
+    [too_long] = chat(untrained, "0" * 511)
+    assert too_long.startswith("the prompt is 513 tokens long, but the model sees 512 at once")
+
+
+def test_bytes_that_are_no_text(parrot: Path) -> None:
+    options = ["--engine", "numpy"]
+    lines = "2+3\udcff\n"  # so Python writes a byte that is no UTF-8
+    result = anexa(
+        "chat", parrot, *options, cwd=parrot.parent, text=lines, errors="surrogateescape"
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "this model has never seen '\ufffd': leave it out of the prompt\n" in result.stdout
+
+
+def test_a_mark_is_for_an_answer_to_a_question_that_is_understood() -> None:
+    said: Any = SimpleNamespace(reasoning="347*6:7*6+0=42,4*6+4=28,3*6+2=20:2082", content="2082")
+    assert "✓ the one step is true" in verdict("What is 347 times 6?", said)
+    for question in ("347/6", "347*6*2", "347 apples in 6 boxes", "347 pluſ 6"):
+        judged = verdict(question, said)
+        assert "✓" not in judged
+        assert "the one step is true; whether that answers this is not known" in judged
+    assert "✗" in verdict("347*7.", said)

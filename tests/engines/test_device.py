@@ -1,0 +1,274 @@
+"""What a model is computed on: what is chosen, what is refused, and how many threads."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from anexa.engines import ENGINES, DeviceConfig, OptimizerConfig, open_engine, select_device
+from anexa.engines.device import CPU_ROOM, rows_at_once, usable_cores
+from anexa.errors import AnexaError, UsageError
+from anexa.model.config import ModelConfig
+from tests.engines.helpers import needs_torch, random_weights
+
+SMALL = ModelConfig("gpt2", vocab_size=9, block_size=6, n_embd=16, n_head=2, n_layer=1)
+WIDE = replace(SMALL, n_embd=128)
+OTHERS = [name for name in ENGINES if name != "torch"]
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it")
+
+
+def has(kind: str) -> bool:
+    """Whether PyTorch finds such a device here."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    return bool(torch.cuda.is_available() if kind == "cuda" else torch.backends.mps.is_available())
+
+
+def assert_one_sentence(error: AnexaError) -> None:
+    message = str(error)
+    assert "\n" not in message
+    assert 20 < len(message) < 160
+    assert ". " not in message
+
+
+def run(program: str, *before: str, **environment: str) -> str:
+    """What a new Python process prints, in which nobody has asked for a number of threads."""
+    mine = {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")}
+    done = subprocess.run(
+        [*before, sys.executable, "-c", program],
+        env=mine | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+# ------------------------------------------------------------------ what is chosen
+
+
+@pytest.mark.parametrize("config", [SMALL, WIDE], ids=["small", "wide"])
+@pytest.mark.parametrize(
+    ("engine", "dtype"), [("scalar", "float64"), ("lists", "float64"), ("numpy", "float32")]
+)
+def test_without_pytorch_there_is_one_choice(engine: str, dtype: str, config: ModelConfig) -> None:
+    for device in ("auto", "cpu"):
+        for asked in ("auto", dtype):
+            for compiled in (None, False):
+                machine = select_device(engine, config, device, asked, compiled)
+                assert machine == DeviceConfig("cpu", dtype, compiled=False)
+
+
+@pytest.mark.parametrize(
+    ("engine", "dtype"), [("numpy", "float64"), pytest.param("torch", "float64", marks=needs_torch)]
+)
+def test_what_is_asked_for_is_chosen(engine: str, dtype: str) -> None:
+    machine = select_device(engine, SMALL, "cpu", dtype)
+    assert machine == DeviceConfig("cpu", dtype)
+    assert open_engine(engine, SMALL, random_weights(SMALL, 1), machine=machine).dtype == dtype
+
+
+@needs_torch
+def test_bf16_is_for_wide_models_on_hardware_that_has_it() -> None:
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
+        pytest.skip("this system does not say what its processor can do")
+    assert select_device("torch", SMALL, "cpu") == DeviceConfig("cpu", "float32")
+    assert select_device("torch", WIDE, "cpu", "float32") == DeviceConfig("cpu", "float32")
+    flags = set(cpuinfo.read_text(encoding="utf-8").split())
+    if flags & {"avx512_bf16", "amx_tile"}:
+        assert select_device("torch", WIDE, "cpu") == DeviceConfig("cpu", "bf16")
+        assert select_device("torch", SMALL, "cpu", "bf16") == DeviceConfig("cpu", "bf16")
+        return
+    assert select_device("torch", WIDE, "cpu") == DeviceConfig("cpu", "float32")
+    with pytest.raises(AnexaError, match="--dtype bf16 cannot be on this cpu") as caught:
+        select_device("torch", WIDE, "cpu", "bf16")
+    assert not isinstance(caught.value, UsageError)
+    assert_one_sentence(caught.value)
+
+
+@needs_torch
+def test_torch_takes_the_best_device_that_there_is() -> None:
+    best = next((kind for kind in ("cuda", "mps") if has(kind)), "cpu")
+    assert select_device("torch", SMALL).device == best
+    assert select_device("torch", SMALL, "cpu").device == "cpu"
+
+
+@needs_torch
+def test_the_compiler_is_only_chosen_for_cuda_and_can_be_asked_for() -> None:
+    assert not select_device("torch", WIDE, "cpu").compiled
+    assert select_device("torch", WIDE, "cpu", compiled=True).compiled
+    if has("cuda"):
+        assert not select_device("torch", WIDE, "cuda", compiled=False).compiled
+
+
+# ------------------------------------------------------------------ what is refused
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("dtype", ["float16", "fp32", "bfloat16", "FLOAT32", "", "auto "])
+def test_a_precision_that_is_none(engine: str, dtype: str) -> None:
+    with pytest.raises(UsageError, match="auto, float32, bf16, float64") as caught:
+        select_device(engine, SMALL, dtype=dtype)
+    assert repr(dtype) in str(caught.value)
+    assert_one_sentence(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("engine", "dtype"),
+    [
+        ("scalar", "float32"),
+        ("scalar", "bf16"),
+        ("lists", "float32"),
+        ("lists", "bf16"),
+        ("numpy", "bf16"),
+    ],
+)
+def test_a_precision_that_the_engine_lacks(engine: str, dtype: str) -> None:
+    with pytest.raises(UsageError, match=f"{engine}.*{dtype}.*--dtype") as caught:
+        select_device(engine, SMALL, dtype=dtype)
+    assert_one_sentence(caught.value)
+
+
+@pytest.mark.parametrize("engine", OTHERS)
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps", "tpu", ""])
+def test_a_device_that_needs_pytorch(engine: str, device: str) -> None:
+    with pytest.raises(UsageError, match=f"--device {device} needs the torch engine") as caught:
+        select_device(engine, SMALL, device)
+    assert_one_sentence(caught.value)
+
+
+@pytest.mark.parametrize("engine", OTHERS)
+def test_what_else_needs_pytorch(engine: str) -> None:
+    with pytest.raises(UsageError, match=f"--compile needs the torch engine, not {engine}") as one:
+        select_device(engine, SMALL, compiled=True)
+    weights, optimizer = random_weights(SMALL, 1), OptimizerConfig(dropout=0.1)
+    with pytest.raises(UsageError, match=f"--dropout needs the torch engine, not {engine}") as two:
+        open_engine(engine, SMALL, weights, optimizer=optimizer)
+    assert_one_sentence(one.value)
+    assert_one_sentence(two.value)
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    "device",
+    ["gpu", "CUDA", "cuda:", "cuda:-1", "cuda:x", "cuda:0:1", "cuda:²", "cpu:0", "mps:0", "", " "],
+)
+def test_a_device_that_is_none(device: str) -> None:
+    with pytest.raises(UsageError, match="auto, cpu, cuda, cuda:NUMBER or mps") as caught:
+        select_device("torch", SMALL, device)
+    assert repr(device) in str(caught.value)
+    assert_one_sentence(caught.value)
+
+
+@needs_torch
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:7", "mps"])
+def test_a_device_that_is_not_there(device: str) -> None:
+    """That is no mistake of usage: elsewhere the same command works."""
+    kind = device.partition(":")[0]
+    if has(kind) and device != "cuda:7":
+        pytest.skip(f"there is {device}")
+    with pytest.raises(AnexaError, match=f"there is no {device}: PyTorch finds") as caught:
+        select_device("torch", SMALL, device)
+    assert not isinstance(caught.value, UsageError)
+    assert_one_sentence(caught.value)
+
+
+# ------------------------------------------------------------------ how many rows
+
+
+def test_rows_at_once_are_those_asked_for() -> None:
+    for rows in (1, 3, 10_000):
+        assert rows_at_once(WIDE, DeviceConfig(micro_batch=rows)) == rows
+
+
+def test_rows_at_once_fill_the_room_and_no_more() -> None:
+    """Numbers as large as GPT-2's: twice the layers have half the rows, and there is always one."""
+    gpt2 = ModelConfig("gpt2", 50_257, block_size=1024, n_embd=768, n_head=12, n_layer=12)
+    rows = rows_at_once(gpt2, DeviceConfig())
+    row_bytes = 4 * gpt2.block_size * (34 * 12 * 768 + 3 * 50_257)  # as the comment there has it
+    assert rows * row_bytes <= CPU_ROOM < (rows + 1) * row_bytes
+    assert rows_at_once(replace(gpt2, block_size=512), DeviceConfig()) in (2 * rows, 2 * rows + 1)
+    assert rows_at_once(replace(gpt2, n_layer=10_000), DeviceConfig()) == 1
+    assert rows_at_once(SMALL, DeviceConfig()) > 10_000, "a small model is never cut"
+
+
+# ------------------------------------------------------------------ how many threads
+
+
+THREADS = """
+import random, torch
+from anexa.engines import open_engine
+from anexa.engines.device import usable_cores
+from anexa.model.config import ModelConfig
+from anexa.model.weights import initial_weights
+print(torch.get_num_threads(), usable_cores())
+for width in {widths}:
+    config = ModelConfig("gpt2", 9, block_size=6, n_embd=width, n_head=2, n_layer=1)
+    open_engine("torch", config, initial_weights(config, random.Random(1)))
+    print(torch.get_num_threads(), usable_cores())
+"""
+
+
+def threads(*widths: int, **environment: str) -> list[list[int]]:
+    """PyTorch's threads, and the usable cores, before and after opening models of these widths."""
+    lines = run(THREADS.format(widths=widths), **environment).splitlines()
+    return [[int(number) for number in line.split()] for line in lines]
+
+
+@needs_torch
+def test_a_narrow_model_has_one_thread_and_a_wide_one_the_cores() -> None:
+    """Whatever has been opened before."""
+    _, wide, narrow, wide_again = threads(128, 16, 128)
+    (cores,) = {usable for _, usable in (wide, narrow, wide_again)}
+    assert narrow[0] == 1
+    assert min(2, cores) <= wide[0] <= cores
+    assert wide_again == wide
+
+
+@needs_torch
+def test_whoever_sets_omp_num_threads_is_obeyed() -> None:
+    asked, *opened = threads(16, 128, OMP_NUM_THREADS="2")
+    assert asked[0] == min(2, asked[1])
+    assert opened == [asked, asked]
+
+
+CORES = "from anexa.engines.device import usable_cores; print(usable_cores())"
+
+
+@linux_only
+def test_cores_are_those_that_the_process_may_use() -> None:
+    mine = sorted(os.sched_getaffinity(0))
+    assert 1 <= usable_cores() <= len(mine)
+    one = f"import os; os.sched_setaffinity(0, {{{mine[-1]}}}); {CORES}"
+    assert run(one) == "1"
+
+
+@linux_only
+@pytest.mark.parametrize(
+    ("quota", "most"),
+    [
+        ("max 100000", 10_000),
+        ("100000 100000", 1),
+        ("10000 100000", 1),
+        ("200000 100000", 2),
+        ("6400000 100000", 64),
+        ("", 10_000),
+    ],
+)
+def test_cores_are_those_that_the_container_is_given(quota: str, most: int) -> None:
+    """In a namespace of its own, where the kernel's file is one that says so."""
+    path = "/sys/fs/cgroup/cpu.max"
+    script = f'mount -t tmpfs none /sys/fs/cgroup && echo "{quota}" > {path} && exec "$@"'
+    inside = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh")
+    if not shutil.which("unshare") or subprocess.run([*inside, "true"], check=False).returncode:
+        pytest.skip("this system does not let us have a namespace")
+    assert run(CORES, *inside) == str(min(most, len(os.sched_getaffinity(0))))

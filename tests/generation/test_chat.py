@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import anexa
+from anexa.generation import ChatAnswer, Completion, Sampler, SamplingParams
+from anexa.model.chat_format import END_THINK, THINK
+from tests.generation.models import spelling
+from tests.generation.parrot import AFTER_HELLO, DIRECT, KNOWN
+
+
+def answer_of(words: Sequence[str], max_tokens: int = 1000, stop: Sequence[str] = ()) -> ChatAnswer:
+    """What is made of a text that is written word by word."""
+    engine, tokenizer = spelling(words)
+    sampler = Sampler(SamplingParams(0.0))
+    return ChatAnswer(Completion(engine, tokenizer, "?", sampler, max_tokens=max_tokens, stop=stop))
+
+
+def whole(text: str) -> tuple[str | None, str, int, bool]:
+    """Reasoning, content, thoughts and closed of a text that is there as a whole."""
+    thoughts, content, closed = [], "", True
+    for part in re.split("(</?think>)", text):
+        if part == THINK:
+            thoughts.append("")
+            closed = False
+        elif part == END_THINK:
+            closed = True
+        elif closed:
+            content += part
+        else:
+            thoughts[-1] += part
+    reasoning = None
+    for thought in thoughts:
+        reasoning = f"{reasoning}\n{thought}" if reasoning else thought
+    return reasoning, content, len(thoughts), closed
+
+
+# Beginnings of marks, and what is nearly one.
+fragments = st.sampled_from([THINK, END_THINK, "<", "</", "think>", "<thin", "/", "\n", "a", "bc"])
+texts = st.lists(fragments, max_size=12).map("".join)
+
+
+@st.composite
+def cut_texts(draw: st.DrawFn) -> list[str]:
+    """A text, cut anywhere."""
+    text = draw(texts)
+    if not text:
+        return []
+    cuts = sorted(draw(st.sets(st.integers(1, len(text)), max_size=len(text))) | {0, len(text)})
+    return [text[a:b] for a, b in pairwise(cuts)]
+
+
+@given(cut_texts())
+def test_it_does_not_matter_in_what_pieces_an_answer_comes(words: list[str]) -> None:
+    answer = answer_of(words).finish()
+    found = (answer.reasoning, answer.content, answer.thoughts, answer.closed)
+    assert found == whole("".join(words))
+    assert answer.tokens == len(words)
+    assert answer.finish_reason == "stop"
+
+
+@given(cut_texts())
+def test_the_pieces_together_are_the_answer(words: list[str]) -> None:
+    answer = answer_of(words)
+    thought, said = "", ""
+    for piece in answer:
+        assert piece.text
+        assert THINK not in piece.text
+        assert END_THINK not in piece.text
+        thought += piece.text if piece.is_reasoning else ""
+        said += "" if piece.is_reasoning else piece.text
+        assert (answer.reasoning or "", answer.content) == (thought, said)
+    reasoning, content, _, _ = whole("".join(words))
+    assert (reasoning or "", content) == (thought, said)
+
+
+@given(cut_texts())
+def test_no_more_is_held_back_than_may_be_a_mark(words: list[str]) -> None:
+    answer = answer_of(words)
+    for _ in answer:
+        if answer.finish_reason is None:
+            written = "".join(words[: answer.tokens])
+            reasoning, content, _, _ = whole(written)
+            held = len(reasoning or "") + len(content)
+            held -= len(answer.reasoning or "") + len(answer.content)
+            assert 0 <= held < len(END_THINK) + len(words[answer.tokens - 1])
+
+
+@given(texts.filter(bool), st.integers(1, 20))
+def test_a_text_that_is_cut_off_is_split_as_far_as_it_goes(text: str, max_tokens: int) -> None:
+    answer = answer_of(list(text), max_tokens).finish()
+    found = (answer.reasoning, answer.content, answer.thoughts, answer.closed)
+    assert found == whole(text[:max_tokens])
+    if max_tokens <= len(text):
+        where = "answer" if answer.closed else "thought"
+        assert answer.finish_reason == "length"
+        cut = f"the {where} was cut off after {max_tokens} tokens: allow more, or ask for less"
+        assert answer.incomplete_reason == cut
+
+
+@pytest.mark.parametrize(
+    ("text", "reasoning", "content", "trouble"),
+    [
+        ("", None, "", "it said nothing"),
+        ("b", None, "b", None),
+        ("<think>a</think>b", "a", "b", None),
+        ("<think></think>b", "", "b", None),
+        ("a<think>b</think>c", "b", "ac", None),
+        ("a</think>b", None, "ab", None),
+        ("<think>a</think>b</think>c", "a", "bc", None),
+        ("<think>a\nb</think>\nc", "a\nb", "\nc", None),
+        ("<think>a", "a", "", "the thought never ended, and so there is no answer"),
+        ("<think>", "", "", "the thought never ended, and so there is no answer"),
+        ("b<think>", "", "b", "the thought never ended, and so there is no answer"),
+        ("<think>a</think>b<think>c</think>d", "a\nc", "bd", "it began to think again"),
+        ("<think>a<think>c</think>d", "a\nc", "d", "it began to think again"),
+        ("<think></think><think>c</think>d", "c", "d", "it began to think again"),
+        ("<think>a</thin", "a</thin", "", "the thought never ended, and so there is no answer"),
+        ("<thi", None, "<thi", None),
+    ],
+)
+def test_answers_by_hand(
+    text: str, reasoning: str | None, content: str, trouble: str | None
+) -> None:
+    for words in ([text] if text else [], list(text)):
+        answer = answer_of(words)
+        assert answer.incomplete_reason is None  # nothing is wrong before it is written
+        answer.finish()
+        assert (answer.reasoning, answer.content, answer.incomplete_reason) == (
+            reasoning,
+            content,
+            trouble,
+        )
+        assert answer.finish().content == content  # it is written once
+
+
+def test_a_stop_string_ends_a_thought_too() -> None:
+    answer = answer_of(list("<think>abc</think>d"), stop=["b"]).finish()
+    assert (answer.reasoning, answer.content, answer.finish_reason) == ("a", "", "stop")
+    assert answer.incomplete_reason == "the thought never ended, and so there is no answer"
+    answer = answer_of(list("<think>ab</think>cd"), stop=["d"]).finish()
+    assert (answer.reasoning, answer.content, answer.incomplete_reason) == ("ab", "c", None)
+
+
+# A model that was trained to answer
+
+
+@pytest.mark.parametrize("question", KNOWN)
+def test_a_model_answers_as_it_has_learned(question: str, parrot: Path) -> None:
+    answer = anexa.load(parrot, engine="numpy").chat([{"role": "user", "content": question}])
+    reasoning, content, thoughts, closed = whole(KNOWN[question])
+    assert (answer.reasoning, answer.content) == (reasoning, content)
+    assert (answer.thoughts, answer.closed) == (thoughts, closed)
+
+
+@pytest.mark.parametrize("question", DIRECT)
+def test_a_model_answers_at_once_where_it_may_not_think(question: str, parrot: Path) -> None:
+    messages = [{"role": "user", "content": question}]
+    answer = anexa.load(parrot, engine="numpy").chat(messages, thinking=False)
+    assert (answer.reasoning, answer.content) == (None, DIRECT[question])
+
+
+def test_a_model_reads_what_was_said_before(parrot: Path) -> None:
+    model = anexa.load(parrot, engine="numpy")
+    messages = [{"role": "user", "content": "hello"}]
+    messages += [{"role": "assistant", "content": model.chat(messages).content}]
+    answer = model.chat([*messages, {"role": "user", "content": "again"}])
+    assert answer.content == AFTER_HELLO["again"] != KNOWN["again"]

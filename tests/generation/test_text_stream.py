@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from anexa.engines import Engine
+from anexa.errors import AnexaError, UsageError
+from anexa.generation import Completion, Prompt, Sampler, SamplingParams
+from anexa.model.tokenizer import Tokenizer
+from tests.generation.models import BLOCK_SIZE, engine_of, letters, pieces
+
+LETTERS = letters()
+PIECES = pieces()
+ENGINES = {
+    tokenizer: engine_of("numpy", "microgpt", tokenizer.vocab_size)
+    for tokenizer in (LETTERS, PIECES)
+}
+tokenizers = st.sampled_from([LETTERS, PIECES])
+words = st.text("abc", min_size=1, max_size=4)
+
+
+def complete(
+    tokenizer: Tokenizer = LETTERS,
+    prompt: str = "a",
+    *,
+    seed: int = 1,
+    max_tokens: int = 40,
+    stop: Sequence[str] = (),
+    temperature: float = 1.5,
+) -> Completion:
+    engine: Engine = ENGINES[tokenizer]
+    sampler = Sampler(SamplingParams(temperature, seed=seed))
+    return Completion(engine, tokenizer, prompt, sampler, max_tokens=max_tokens, stop=stop)
+
+
+def cut(pieces: Sequence[str], stop: Sequence[str]) -> tuple[str, bool]:
+    """What is left of a text once the first stop string has been written, and whether one was."""
+    text = ""
+    for piece in pieces:
+        text += piece
+        found = [text.index(word) for word in stop if word in text]
+        if found:
+            return text[: min(found)], True
+    return text, False
+
+
+# Text as it streams
+
+
+@given(tokenizers, st.integers(0, 999), st.integers(1, 40))
+def test_the_pieces_are_the_text(tokenizer: Tokenizer, seed: int, max_tokens: int) -> None:
+    completion = complete(tokenizer, seed=seed, max_tokens=max_tokens)
+    assert completion.text == ""
+    assert completion.finish_reason is None
+    streamed = ""
+    for piece in completion:
+        assert piece
+        streamed += piece
+        assert completion.text == streamed
+    assert completion.prompt.text == "a"
+    assert completion.tokens <= max_tokens
+    if completion.finish_reason == "length":
+        assert completion.tokens == max_tokens
+    else:
+        assert completion.finish_reason == "stop"
+        assert completion.tokens < max_tokens  # the boundary was drawn, and is not counted
+    if tokenizer is LETTERS:
+        assert len(streamed) == completion.tokens
+
+
+def test_a_text_ends_in_either_way() -> None:
+    reasons = []
+    for seed in range(40):
+        completion = complete(seed=seed, max_tokens=8)
+        list(completion)
+        reasons.append(completion.finish_reason)
+    assert set(reasons) == {"stop", "length"}
+
+
+def test_the_boundary_is_no_part_of_the_text() -> None:
+    texts = ["".join(complete(tokenizer, seed=seed)) for tokenizer in ENGINES for seed in range(30)]
+    assert set("".join(texts)) <= set("abcde")
+    assert "" in texts  # it came at once
+
+
+def test_a_prompt_may_be_empty_or_fill_the_context() -> None:
+    assert "".join(complete(prompt=""))
+    assert "".join(complete(prompt="a" * BLOCK_SIZE))
+
+
+def test_completions_go_on_in_the_random_sequence() -> None:
+    engine, sampler = ENGINES[LETTERS], Sampler(SamplingParams(1.5, seed=1))
+    texts = ["".join(Completion(engine, LETTERS, "a", sampler)) for _ in range(3)]
+    assert texts[0] == "".join(complete(seed=1, max_tokens=200))
+    assert len(set(texts)) == 3
+
+
+# Stop strings
+
+
+@given(tokenizers, st.integers(0, 999), st.lists(words, min_size=1, max_size=4))
+def test_stop_strings_cut_the_text(tokenizer: Tokenizer, seed: int, stop: list[str]) -> None:
+    whole = complete(tokenizer, seed=seed)
+    expected, stopped = cut(list(whole), stop)
+    completion = complete(tokenizer, seed=seed, stop=stop)
+    assert "".join(completion) == completion.text == expected
+    assert not any(word in completion.text for word in stop)
+    assert completion.finish_reason == ("stop" if stopped else whole.finish_reason)
+    assert completion.tokens <= whole.tokens
+    if not stopped:
+        assert completion.tokens == whole.tokens
+
+
+@given(st.integers(0, 999), words)
+def test_a_stop_string_cuts_where_it_first_occurs(seed: int, word: str) -> None:
+    whole = "".join(complete(PIECES, seed=seed))
+    assume(word in whole)
+    assert "".join(complete(PIECES, seed=seed, stop=[word])) == whole[: whole.index(word)]
+
+
+@given(tokenizers, st.integers(0, 999), st.lists(words, max_size=3))
+def test_what_is_streamed_is_never_taken_back_nor_held_needlessly(
+    tokenizer: Tokenizer, seed: int, stop: list[str]
+) -> None:
+    whole = list(complete(tokenizer, seed=seed))
+    completion = complete(tokenizer, seed=seed, stop=stop)
+    longest = max(map(len, stop), default=1) - 1
+    for _ in completion:
+        written = len("".join(whole[: completion.tokens]))
+        if completion.finish_reason is None:
+            assert written - len(completion.text) <= longest
+
+
+def test_a_stop_string_at_the_very_last_token_is_a_stop() -> None:
+    whole = "".join(complete(seed=3, temperature=1.0))
+    assert len(whole) > 6
+    word = whole[3:6]
+    assert whole.index(word) == 3
+    completion = complete(seed=3, temperature=1.0, stop=[word], max_tokens=6)
+    assert "".join(completion) == whole[:3]
+    assert completion.finish_reason == "stop"
+    assert completion.tokens == 6
+    # One token less, and what was held back comes after all.
+    completion = complete(seed=3, temperature=1.0, stop=[word], max_tokens=5)
+    assert "".join(completion) == whole[:5]
+    assert completion.finish_reason == "length"
+
+
+# What is refused
+
+
+def test_what_means_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="max-tokens must be at least 1, not 0"):
+        complete(max_tokens=0)
+    with pytest.raises(UsageError, match="max-tokens must be at least 1, not -3"):
+        complete(max_tokens=-3)
+    with pytest.raises(UsageError, match="stop string must have at least one character"):
+        complete(stop=["a", ""])
+
+
+def test_a_prompt_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(AnexaError, match="prompt is 9 tokens long, but the model sees 8 at once"):
+        complete(prompt="a" * (BLOCK_SIZE + 1))
+
+
+def test_unknown_characters_are_refused_by_name() -> None:
+    with pytest.raises(AnexaError, match=r"never seen 'z', 'é', '\\n': leave it out"):
+        complete(prompt="azbé\nz")
+    with pytest.raises(AnexaError, match=r"'1', '2', '3', '4', '5', …: leave"):
+        complete(prompt="1234567")
+
+
+def test_what_cannot_fit_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Tokenizer, "encode_prompt", None)  # nobody is to call it
+    with pytest.raises(AnexaError, match="these are 1,000,000 characters, and the model sees 16"):
+        Prompt(LETTERS, 16, "a" * 1_000_000)

@@ -1,0 +1,271 @@
+"""The form of a conversation: as transformers writes it, whoever wrote the template."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anexa.errors import AnexaError
+from anexa.model.chat_format import (
+    ASSISTANT,
+    CHAT_TEMPLATE,
+    CHAT_TOKENS,
+    END_THINK,
+    THINK,
+    USER,
+    Message,
+    render,
+)
+from anexa.model.folder import Model, load_model
+from anexa.model.tokenizer import END_OF_TEXT
+from anexa.thinking.examples import ALPHABET
+from anexa.training import Trainer
+from tests.training.runs import sums
+
+
+def user(content: str) -> Message:
+    return {"role": "user", "content": content}
+
+
+def assistant(content: str) -> Message:
+    return {"role": "assistant", "content": content}
+
+
+CONVERSATIONS: list[list[Message]] = [
+    [user("347*86")],
+    [user("")],
+    [user(" spaces \n\n and lines\n")],
+    [user("{{ 1 }} {% if %} <b>&amp;</b>")],
+    [user("1+1"), assistant("2"), user("and 2+2?")],
+    [user("1+1"), assistant("<think>1+1:1+1+0=02:2</think>2"), user("2+2")],
+    [user("1+1"), assistant("<think>a</think>b<think>c</think>d"), user("2+2")],
+    [user("1+1"), assistant("<think>it never ended"), user("2+2")],
+    [{"role": "system", "content": "Be brief."}, user("1+1")],
+    [user("a"), assistant("b"), user("c"), assistant("d"), user("e"), assistant("f"), user("g")],
+    [user("not answered"), user("1+1")],
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As training begins it."""
+    return Trainer.start(sums(), tmp_path_factory.mktemp("chat") / "model").folder
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Model:
+    return load_model(folder)
+
+
+@pytest.fixture(scope="module")
+def theirs(folder: Path) -> Any:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read as transformers loads
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    return transformers.AutoTokenizer.from_pretrained(folder)
+
+
+def check_alike(
+    theirs: Any, model: Model, messages: Sequence[Message], *, thinking: bool = True
+) -> None:
+    options = {"add_generation_prompt": True, "enable_thinking": thinking}
+    assert model.chat_template is not None
+    text = render(model.chat_template, messages, thinking=thinking)
+    assert theirs.apply_chat_template(messages, tokenize=False, **options) == text
+    ids = theirs.apply_chat_template(messages, return_dict=True, **options)["input_ids"]
+    assert ids == model.tokenizer.encode(text)
+
+
+# As transformers has it
+
+
+@pytest.mark.parametrize("thinking", [True, False])
+@pytest.mark.parametrize("messages", CONVERSATIONS)
+def test_it_is_what_transformers_makes_of_the_folder(
+    theirs: Any, model: Model, messages: list[Message], thinking: bool
+) -> None:
+    check_alike(theirs, model, messages, thinking=thinking)
+
+
+def test_transformers_thinks_where_nobody_says_otherwise(theirs: Any, model: Model) -> None:
+    text = theirs.apply_chat_template([user("1+1")], tokenize=False, add_generation_prompt=True)
+    assert text == render(CHAT_TEMPLATE, [user("1+1")])
+    assert model.chat_template == theirs.chat_template == CHAT_TEMPLATE
+
+
+texts = (
+    st.text()
+    | st.text(ALPHABET)
+    | st.lists(st.sampled_from([*CHAT_TOKENS, END_OF_TEXT, "<", "1"])).map("".join)
+)
+
+
+@given(text=texts, thinking=st.booleans())
+def test_any_text_is_the_same_tokens(theirs: Any, model: Model, text: str, thinking: bool) -> None:
+    check_alike(theirs, model, [user(text)], thinking=thinking)
+
+
+@given(turns=st.lists(texts, max_size=4), last=texts)
+def test_any_conversation_is_the_same_tokens(
+    theirs: Any, model: Model, turns: list[str], last: str
+) -> None:
+    roles = [user, assistant] * len(turns)
+    messages = [role(text) for role, text in zip(roles, turns)]
+    check_alike(theirs, model, [*messages, user(last)])
+
+
+# By hand
+
+
+def test_the_text_by_hand() -> None:
+    conversation = [
+        {"role": "system", "content": "nobody heeds this"},
+        user("1+1"),
+        assistant("<think>1+1:1+1+0=02:2</think>2"),
+        user("2+2"),
+    ]
+    text = render(CHAT_TEMPLATE, conversation)
+    assert text == "<|user|>1+1<|assistant|>2<|endoftext|><|user|>2+2<|assistant|>"
+    assert render(CHAT_TEMPLATE, conversation, thinking=False) == text + "<think></think>"
+
+
+def test_every_mark_is_one_token(model: Model) -> None:
+    marks = [*CHAT_TOKENS, END_OF_TEXT]
+    ids = model.tokenizer.encode("".join(marks))
+    assert ids == [model.tokenizer.id_of(mark) for mark in marks]
+    assert len(set(ids)) == len(marks) == 5
+    assert {USER, ASSISTANT, THINK, END_THINK} == set(CHAT_TOKENS)
+    assert model.tokenizer.decode(ids) == "".join(CHAT_TOKENS)  # the end is no text
+    # They are no words of the alphabet: what is nearly a mark is characters.
+    assert len(model.tokenizer.encode("<think >< |user|>")) == len("<think >< |user|>")
+
+
+@pytest.mark.parametrize("role", ["tool", "", "User", "the\nboss"])
+def test_an_unknown_role_is_refused(role: str) -> None:
+    with pytest.raises(AnexaError) as error:
+        render(CHAT_TEMPLATE, [{"role": role, "content": "1+1"}])
+    said = " ".join(f"the roles are user, assistant and system, not {role}".split())
+    assert str(error.value) == f"the chat template cannot be used for this: {said}"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"role": "user"},
+        {"content": "1+1"},
+        {"role": "user", "content": None},
+        {"role": None, "content": "1+1"},
+        {"role": "assistant", "content": ["a", "b"]},
+    ],
+)
+def test_a_message_that_lacks_something_is_refused(message: Any) -> None:
+    with pytest.raises(AnexaError, match=r"^the chat template cannot be used for this: .+$"):
+        render(CHAT_TEMPLATE, [message])
+
+
+# Templates from strangers
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ ''.__class__.__mro__ }}",
+        "{{ messages.__class__.__base__.__subclasses__() }}",
+        "{{ messages[0].__init__.__globals__ }}",
+        "{{ raise_exception.__globals__['sys'].exit() }}",
+        "{{ cycler.__init__.__globals__.os.system('true') }}",
+        "{{ self.__init__.__globals__ }}",
+        "{{ (messages|attr('__class__')).__mro__ }}",
+        "{{ '{0.__class__.__mro__}'.format(1).strip('').__class__.x }}",
+        "{{ (''|attr('format'))('{0.__class__}', 1).__class__.x }}",
+        "{{ messages.append(1) }}",
+        "{{ messages[0].update(content='') }}",
+        "{{ open('/etc/passwd').read() }}",
+        "{{ __import__('os') }}",
+        "{% include '/etc/passwd' %}",
+        "{% import 'os' as os %}",
+        "{% for i in range(10000000) %}{% endfor %}",
+        "{{ range(10 ** 30)|list }}",
+        "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
+        "{{ 1 / 0 }}",
+        "{{ 1 + 'a' }}",
+        "{{ '%d' % 'a' }}",
+        "{{ 'a' * 10 ** 30 }}",
+        "{{ [1, 'a']|sort }}",
+        "{{ ''|no_such_filter }}",
+        "{{ nothing.at.all }}",
+        "{{ raise_exception('no\n\nthanks') }}",
+        "{{ raise_exception('') }}",
+        "{% if %}",
+        "{% for message in messages %}",
+        "{{",
+    ],
+)
+def test_a_template_reaches_nothing_but_what_it_is_given(template: str) -> None:
+    messages = [{"role": "user", "content": "1+1"}]
+    began = time.monotonic()
+    with pytest.raises(AnexaError) as error:
+        render(template, messages)
+    assert time.monotonic() - began < 10
+    sentence = str(error.value)
+    assert sentence.startswith("the chat template cannot be used for this: ")
+    assert sentence == " ".join(sentence.split())
+    assert not sentence.endswith(": ")
+    assert messages == [{"role": "user", "content": "1+1"}]
+
+
+@pytest.mark.parametrize("template", ["{{ ''.__class__ }}", "{{ raise_exception.__globals__ }}"])
+def test_what_is_inside_of_things_is_nothing(template: str) -> None:
+    assert render(template, []) == ""
+
+
+def test_a_template_spoils_nothing_for_the_next_one() -> None:
+    messages = [{"role": "user", "content": "1+1"}]
+    spoils = "{% set _ = dict.update(messages[0], content='2+2') %}{{ messages[0].content }}"
+    assert render(spoils, messages) == "2+2"
+    assert messages == [{"role": "user", "content": "1+1"}]
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        # What templates of published models do.
+        "{{ bos_token }}{% for m in messages %}\n  {{ m['role'] }}: {{ m.content | trim }}\n"
+        "{% endfor %}\n{{ eos_token }}\n",
+        "{%- set ns = namespace(last='') %}{% for m in messages %}{% set ns.last = m.content %}"
+        "{% endfor %}{{ ns.last }}",
+        "{% for m in messages[::-1] %}{% if loop.index > 2 %}{% break %}{% endif %}"
+        "{{ loop.index0 }}{{ m.content.split('</think>')[-1].lstrip('\\n') }}{% endfor %}",
+        "{% if tools is not none %}tools{% endif %}{% if documents %}documents{% endif %}"
+        "{{ 'x' if enable_thinking is defined and enable_thinking is false else 'y' }}",
+        "{{ messages | selectattr('role', 'equalto', 'user') | map(attribute='content')"
+        " | join(' ') }}",
+        "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}"
+        "{% endgeneration %}{% else %}{{ '[INST] ' ~ m.content ~ ' [/INST]' }}{% endif %}"
+        "{% if not loop.last %}{{ '\n' * loop.length }}{% endif %}{% endfor %}",
+        "{% macro turn(m, n=2) %}{{ '<|' + m.role + '|>\n' }}{{ m|tojson(indent=n) }}{% endmacro %}"
+        "{% for m in messages %}{{ turn(m) | indent(2) }}{{ loop.index % 2 == 0 }}{% endfor %}",
+        "{% for role, turns in messages|groupby('role') %}{{ role }}{{ turns|length }}{% endfor %}"
+        "{{ '%s of %d' % ('é', messages|length) }}{{ '{:>8}|{}'.format(1, 2) }}{{ 7 // 2 ** 2 }}"
+        "{% for key, value in messages[0].items() %}{{ key ~ '=' ~ value }}{% endfor %}"
+        "{{ none }}{{ true and 1.5 }}{{ [1, {'a': none}] }}{{ 'a' in messages[0].content }}",
+    ],
+)
+def test_templates_of_others_give_what_transformers_gives(theirs: Any, template: str) -> None:
+    for messages in CONVERSATIONS:
+        for thinking in (True, False):
+            text = theirs.apply_chat_template(
+                messages,
+                chat_template=template,
+                tokenize=False,
+                add_generation_prompt=True,
+                enable_thinking=thinking,
+            )
+            assert render(template, messages, thinking=thinking) == text

@@ -1,0 +1,391 @@
+"""The arithmetic corpus: what of it is learned, and which rows a step sees."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections import Counter
+from functools import lru_cache
+from itertools import chain
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from anexa.data.batches import Row
+from anexa.engines import IGNORE
+from anexa.errors import UsageError
+from anexa.model.chat_format import (
+    ASSISTANT,
+    CHAT_TEMPLATE,
+    CHAT_TOKENS,
+    END_THINK,
+    THINK,
+    USER,
+    render,
+)
+from anexa.model.folder import load_model
+from anexa.model.tensors import read_tensors
+from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
+from anexa.thinking.corpus import Arithmetic, ChatDataset, text_of
+from anexa.thinking.examples import EASY, HARD, RAMP, Example, Examples
+from anexa.thinking.questions import parse_question, parse_story
+from anexa.thinking.refusals import NO_SUM, NOT_THAT, TOO_LARGE
+from anexa.thinking.splits import Split, split_of
+from anexa.training import Trainer
+from anexa.training.checkpoint import CHECKPOINT
+from anexa.training.corpus import open_corpus
+from anexa.training.evaluation import as_batch
+from tests.training.runs import finish, sums, weights_file
+
+LENGTH = 512
+TOKENIZER = Arithmetic().tokenizer("char")
+REFUSALS = (NO_SUM, NOT_THAT, TOO_LARGE)
+MARK_IDS = {TOKENIZER.id_of(mark): mark for mark in (*CHAT_TOKENS, END_OF_TEXT)}
+
+
+def rows_of(*, length: int = LENGTH, seed: int = 1, part: Split = "training") -> ChatDataset:
+    return ChatDataset(TOKENIZER, length, Examples(length + 1, seed, part))
+
+
+def text(row: Row) -> str:
+    """Tokens as text, marks and ends included."""
+    return "".join(MARK_IDS.get(token) or TOKENIZER.decode([token]) for token in row)
+
+
+@lru_cache(maxsize=1)
+def some_rows() -> list[Row]:
+    """Rows of late steps: of all kinds."""
+    rows = rows_of()
+    return list(chain.from_iterable(rows.batch(step, 8) for step in range(RAMP, RAMP + 64)))
+
+
+def last_turn(row: Row) -> tuple[str, str]:
+    """The last question, and all that follows it."""
+    question, _, answer = text(row).rpartition(USER)[2].partition(ASSISTANT)
+    return question, answer
+
+
+# What is learned
+
+
+def learned(row: Row, rows: ChatDataset) -> str:
+    """The targets of a row that loss is taken of."""
+    batch = as_batch(rows, [row])
+    assert list(batch.inputs) == list(row[:-1])
+    targets = list(batch.targets)
+    count = sum(target != IGNORE for target in targets)
+    assert batch.count == count > 0
+    assert targets == [IGNORE] * (len(targets) - count) + list(row[len(row) - count :])
+    return text(targets[-count:])
+
+
+def test_only_the_last_answer_is_learned() -> None:
+    rows = rows_of()
+    kinds: dict[str, int] = dict.fromkeys(("thought", "direct", "refusal", "later"), 0)
+    for row in some_rows():
+        question, answer = last_turn(row)
+        assert answer.endswith(END_OF_TEXT)
+        if answer.startswith(THINK + END_THINK):
+            kinds["direct"] += 1
+            assert learned(row, rows) == answer.removeprefix(THINK + END_THINK)
+        else:
+            assert learned(row, rows) == answer
+            thought = re.fullmatch(rf"{THINK}(.+){END_THINK}-?\d+<\|endoftext\|>", answer, re.S)
+            kinds["thought"] += thought is not None
+            if thought is None:
+                kinds["refusal"] += 1
+                assert answer.removesuffix(END_OF_TEXT) in REFUSALS, question
+        kinds["later"] += text(row).count(USER) > 1
+    assert min(kinds.values()) > 10
+    assert kinds["thought"] > 0.8 * len(some_rows())
+
+
+def test_a_batch_shows_each_rows_own() -> None:
+    rows = rows_of()
+    some = some_rows()[:40]
+    batch = as_batch(rows, some)
+    height, width = batch.shape
+    assert (height, width) == (40, max(map(len, some)) - 1)
+    for number, row in enumerate(some):
+        targets = batch.targets[number * width : (number + 1) * width]
+        alone = as_batch(rows, [row]).targets
+        assert list(targets) == list(alone) + [IGNORE] * (width - len(alone))
+
+
+def test_rows_by_hand() -> None:
+    rows = rows_of()
+    examples = {
+        Example((), "2+3", "t", "5"): f"{THINK}t{END_THINK}5{END_OF_TEXT}",
+        Example((), "2+3", None, "5", direct=True): f"5{END_OF_TEXT}",
+        Example((), "hi", None, NO_SUM): f"{NO_SUM}{END_OF_TEXT}",
+        Example((("1+1", "2"),), "2+3", "t", "5"): f"{THINK}t{END_THINK}5{END_OF_TEXT}",
+        Example((("1+1", "2"),), "2+3", None, "5", direct=True): f"5{END_OF_TEXT}",
+    }
+    for example, expected in examples.items():
+        assert learned(TOKENIZER.encode(text_of(example)), rows) == expected
+
+
+@given(seed=st.integers(0, 2**32), step=st.integers(0, 3000))
+@hypothesis_settings(max_examples=20)
+def test_a_row_is_what_the_template_and_the_assistant_write(seed: int, step: int) -> None:
+    for example in Examples(LENGTH + 1, seed).batch(step, LENGTH):
+        messages = []
+        for question, answer in example.earlier:
+            messages.append({"role": "user", "content": question})
+            messages.append({"role": "assistant", "content": answer})
+        messages.append({"role": "user", "content": example.question})
+        answer = f"{example.answer}{END_OF_TEXT}"
+        if example.thought is not None:
+            answer = f"{THINK}{example.thought}{END_THINK}{answer}"
+        prompt = render(CHAT_TEMPLATE, messages, thinking=not example.direct)
+        assert text_of(example) == prompt + answer
+        row = TOKENIZER.encode(text_of(example))
+        assert row == TOKENIZER.encode_prompt(prompt) + TOKENIZER.encode(answer)
+        assert text(row) == text_of(example)
+        assert TOKENIZER.eot_token not in TOKENIZER.encode(example.question), "it knows all of it"
+
+
+# The rows of a step
+
+
+@given(
+    length=st.integers(64, 600),
+    size=st.integers(1, 5),
+    seed=st.integers(0, 2**32),
+    step=st.integers(0, 2500),
+    part=st.sampled_from(get_args(Split)),
+)
+@hypothesis_settings(max_examples=25)
+def test_rows_fit_the_context_and_take_the_room_that_was_asked_for(
+    length: int, size: int, seed: int, step: int, part: Split
+) -> None:
+    rows = rows_of(length=length, seed=seed, part=part)
+    batch = rows.batch(step, size)
+    assert batch, "no step is without rows"
+    assert max(map(len, batch)) <= length + 1
+    assert min(rows.given(row) for row in batch) > 0
+    tokens = sum(map(len, batch))
+    assert abs(tokens - size * length) <= 1.1 * (length + 1) + 2 * len(batch)
+    assert all(len(row) <= length + 1 for row in rows.sample(20))
+
+
+def test_steps_of_few_tokens_have_rows() -> None:
+    for seed in range(20):  # of which three had steps without any
+        rows = rows_of(length=64, seed=seed)
+        for step in range(16):
+            batch = rows.batch(step, 1)
+            assert as_batch(rows, batch).count
+
+
+def test_rows_of_a_step_are_of_like_lengths() -> None:
+    rows = rows_of()
+    batches = [rows.batch(step, 8) for step in range(RAMP, RAMP + 64)]
+    read = sum(len(batch) * (max(map(len, batch)) - 1) for batch in batches)
+    useful = sum(len(row) - 1 for row in chain.from_iterable(batches))
+    assert useful > 0.85 * read
+    mixed = list(chain.from_iterable(batches))
+    random.Random(1).shuffle(mixed)
+    read_mixed = sum(
+        len(some) * (max(map(len, some)) - 1)
+        for some in (mixed[i : i + 20] for i in range(0, len(mixed), 20))
+    )
+    assert useful < 0.6 * read_mixed, "it is worth it"
+    lengths = [max(map(len, batch)) for batch in batches]
+    assert lengths != sorted(lengths), "and no step is known by its neighbours"
+
+
+def test_the_same_seed_and_step_give_the_same_rows() -> None:
+    steps = [0, 1, 15, 16, 17, 500, 1499, 1500, 3000]
+    alone = {step: rows_of().batch(step, 2) for step in steps}
+    assert len({str(batch) for batch in alone.values()}) == len(steps)
+    rows = rows_of()
+    for order in (steps, steps[::-1], random.Random(1).sample(steps * 2, 2 * len(steps))):
+        for step in order:
+            assert rows.batch(step, 2) == alone[step]
+            rows.sample(3)
+    assert rows_of(seed=2).batch(0, 2) != alone[0]
+    assert rows.sample(30) == rows_of().sample(30) != rows_of(seed=2).sample(30)
+    assert rows.sample(30)[:10] == rows.sample(10)
+
+
+def thoughts(steps: range) -> list[str]:
+    examples = Examples(LENGTH + 1, 1)
+    drawn = chain.from_iterable(examples.batch(step, 2048) for step in steps)
+    return [example.thought for example in drawn if example.thought]
+
+
+def test_short_thoughts_come_first() -> None:
+    longest = [max(map(len, thoughts(range(at, at + 16)))) for at in (0, 480, 992, 1600)]
+    assert longest[0] <= EASY
+    assert longest == sorted(longest)
+    assert longest[-1] > 0.9 * HARD
+    early, late = thoughts(range(16)), thoughts(range(1600, 1616))
+    assert not any("*" in thought and "\n" in thought for thought in early), "one digit by another"
+    assert any(thought.count("\n") > 5 for thought in late)
+    assert min(map(len, late)) < EASY, "short ones stay"
+
+
+# Held out
+
+
+def part_asked(question: str) -> Split | None:
+    """The part that a problem belongs to; None if it is none."""
+    plain = parse_question(question)
+    if plain:
+        return split_of(*plain)
+    story = parse_story(question)
+    if story is None:
+        return None
+    numbers, names = story.parts
+    assert numbers == names, "a story is as new as can be, or not at all"
+    return numbers
+
+
+def parts(rows: list[Row]) -> list[list[Split]]:
+    """To which parts the problems belong that are answered in each row."""
+    found = []
+    for row in rows:
+        turns = re.findall(r"<\|user\|>(.*?)<\|assistant\|>(.*?)<\|endoftext\|>", text(row), re.S)
+        assert turns
+        answered = []
+        for question, answer in turns:
+            if answer.removeprefix(THINK + END_THINK) not in REFUSALS:
+                part = part_asked(question)
+                assert part is not None, question
+                answered.append(part)
+        found.append(answered)
+    return found
+
+
+def test_no_row_of_training_is_held_out() -> None:
+    rows = rows_of()
+    seen: Counter[Split] = Counter()
+    for step in range(RAMP, RAMP + 160):
+        seen.update(chain.from_iterable(parts(rows.batch(step, 8))))
+    seen.update(chain.from_iterable(parts(rows.sample(500))))
+    assert set(seen) == {"training"}
+    assert seen.total() > 3000
+
+
+def test_rows_of_validation_are_held_out_and_not_those_of_tests() -> None:
+    _, rows = Arithmetic().rows(TOKENIZER, LENGTH, seed=1)
+    sample = rows.sample(500)
+    last = [
+        answered[-1]
+        for row, answered in zip(sample, parts(sample))
+        if last_turn(row)[1].removesuffix(END_OF_TEXT).removeprefix(THINK + END_THINK)
+        not in REFUSALS
+    ]
+    assert set(last) == {"validation"}
+    assert len(last) > 450
+
+
+def test_validation_is_the_same_whatever_was_trained() -> None:
+    first = Arithmetic().rows(TOKENIZER, LENGTH, seed=1)[1].sample(64)
+    training, validation = Arithmetic().rows(TOKENIZER, LENGTH, seed=1)
+    training.batch(700, 3)
+    assert validation.sample(64) == first
+    assert {len(row) // 100 for row in first} >= {0, 1, 2, 3, 4}, "of all lengths"
+
+
+def test_a_corpus_has_its_hash() -> None:
+    corpus = open_corpus("arithmetic", "auto")
+    assert corpus.sha256 == Arithmetic().sha256
+    assert re.fullmatch("[0-9a-f]{64}", corpus.sha256)
+    assert corpus.name == "arithmetic"
+
+
+# What is refused
+
+
+def test_it_has_no_epochs(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no end: give --steps or --minutes, not --epochs"):
+        Trainer.start(sums(steps=None, epochs=1.0), tmp_path / "m")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("spec", ["bpe:300", "tokenizer.json"])
+def test_it_has_its_own_tokenizer(
+    spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tokenizer.json").write_text(TOKENIZER.to_json(), encoding="utf-8")
+    with pytest.raises(UsageError, match=f"read by character: leave --tokenizer {spec} out"):
+        Trainer.start(sums(tokenizer=spec), tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_context_without_room_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--block-size of at least 64, and 512 for all.*, not 63"):
+        Trainer.start(sums(block_size=63), tmp_path / "m")
+    assert not list(tmp_path.iterdir())
+
+
+# A run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+    return finish(Trainer.start(sums(), tmp_path_factory.mktemp("sums") / "m"))
+
+
+def test_the_loss_of_answers_falls(tmp_path: Path) -> None:
+    run = finish(Trainer.start(sums(steps=40), tmp_path / "m"))
+    first, last = run.history.evaluations[0], run.history.evaluations[-1]
+    assert last.validation_loss < 0.8 * first.validation_loss
+
+
+def test_only_learned_tokens_are_counted(trained: Trainer) -> None:
+    rows = rows_of(length=64, seed=trained.settings.seed)
+    counts = [as_batch(rows, rows.batch(step, 4)).count for step in range(6)]
+    assert trained.history.tokens == sum(counts)
+
+
+def test_a_resumed_run_is_one_that_never_stopped(trained: Trainer, tmp_path: Path) -> None:
+    stopped = Trainer.start(sums(), tmp_path / "m")
+    for steps in (1, 4):
+        for step in stopped:
+            stopped.stopping = step.number == steps
+        assert stopped.history.step == steps
+        stopped = Trainer.resume(tmp_path / "m")
+    resumed = finish(stopped)
+    assert weights_file(resumed.folder) == weights_file(trained.folder)
+    moments = [read_tensors(run.folder / CHECKPOINT)[0] for run in (trained, resumed)]
+    assert moments[0] == moments[1]
+    assert resumed.history.tokens == trained.history.tokens
+
+
+def test_the_folder_is_a_chat_model(trained: Trainer) -> None:
+    model = load_model(trained.folder)
+    assert model.chat_template == CHAT_TEMPLATE
+    assert model.temperature == 0.0
+    assert model.weights == trained.engine.weights()
+    config = json.loads((trained.folder / "generation_config.json").read_text(encoding="utf-8"))
+    assert config["do_sample"] is False
+    assert trained.prompt == "<|user|>347*86<|assistant|>"
+
+
+def test_the_folder_opens_in_transformers(
+    trained: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    transformers: Any = pytest.importorskip("transformers", reason="transformers is not installed")
+    network = transformers.AutoModelForCausalLM.from_pretrained(trained.folder)
+    theirs = transformers.AutoTokenizer.from_pretrained(trained.folder)
+    ours: Tokenizer = trained.tokenizer
+    messages = [{"role": "user", "content": "347*86"}]
+    ids = theirs.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+    assert ids["input_ids"] == ours.encode_prompt(trained.prompt)
+    row = some_rows()[0][:64]
+    with torch.no_grad():
+        logits = network(torch.tensor([row])).logits[0]
+    expected = torch.tensor(trained.engine.logits(row))
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-4)
+    assert network.generation_config.do_sample is False
+    assert network.generation_config.eos_token_id == ours.eot_token == theirs.eos_token_id

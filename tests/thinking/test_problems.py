@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from itertools import combinations
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anexa.thinking.problems import MOST_DIGITS, TASKS, Task, draw, problem
+from anexa.thinking.splits import Split, split_of
+from anexa.thinking.stories import NAMES, TEMPLATES, THINGS, draw_story
+from anexa.thinking.thoughts import steps_of
+
+DRAWS = 500
+PLAIN = [task for task in TASKS if task.operation != "story"]
+# Of the pairs of single digits, none is held out: there are too few for 2 %.
+TESTED = [task for task in PLAIN if task.left > 1]
+PARTS: tuple[Split, ...] = get_args(Split)
+
+
+def read(question: str) -> tuple[int, str, int]:
+    match = re.fullmatch(r"(\d+)([-+*])(\d+)", question)
+    assert match
+    return int(match[1]), match[2], int(match[3])
+
+
+def pairs(part: Split, count: int = DRAWS) -> set[tuple[str, int, int]]:
+    """What is drawn of a part, in both orders, without the zeros behind factors."""
+    rng = random.Random(part)
+    drawn = set()
+    for task in PLAIN if part == "training" else TESTED:
+        for _ in range(count):
+            a, operation, b = read(draw(task, rng, part).question)
+            if operation == "*":
+                a, b = (int(str(factor).rstrip("0") or 0) for factor in (a, b))
+            drawn |= {(operation, a, b), (operation, b, a)}
+    return drawn
+
+
+def test_nothing_is_in_two_parts() -> None:
+    drawn = {part: pairs(part) for part in PARTS}
+    assert min(map(len, drawn.values())) > 5_000
+    for one, other in combinations(PARTS, 2):
+        assert not drawn[one] & drawn[other]
+
+
+@pytest.mark.slow
+def test_nothing_is_in_two_parts_in_many_draws() -> None:
+    trained = pairs("training", 20_000)
+    assert not trained & pairs("test", 1_000)
+    assert not trained & pairs("validation", 1_000)
+
+
+@given(st.sampled_from("+-*"), st.integers(0, 10**8), st.integers(0, 10**8), st.integers(0, 4))
+def test_mirrors_and_zeros_behind_factors_are_in_the_same_part(
+    operation: str, a: int, b: int, zeros: int
+) -> None:
+    part = split_of(operation, a, b)
+    assert split_of(operation, b, a) == part
+    if operation == "*":
+        assert split_of("*", a * 10**zeros, b) == split_of("*", a, b * 10**zeros) == part
+
+
+def test_how_much_is_held_out() -> None:
+    rng = random.Random(0)
+    for operation, digits, share in (("+", 8, 0.02), ("-", 5, 0.02), ("*", 4, 0.02), ("*", 2, 0.2)):
+        least, most = 10 ** (digits - 1), 10**digits
+        drawn = Counter(
+            split_of(operation, *(rng.randrange(least + 1, most, 2) for _ in "ab"))
+            for _ in range(20_000)
+        )
+        # Four standard deviations, and at 2x2 the deviation of the split itself.
+        near = 0.004 if share < 0.1 else 0.035
+        assert drawn["test"] / 20_000 == pytest.approx(share, abs=near)
+        assert drawn["validation"] / 20_000 == pytest.approx(0.02, abs=near)
+
+
+def test_the_split_stays() -> None:
+    """Models are trained on one side of it, and must not be tested on another."""
+    held = [(a, b) for a in range(10, 100) for b in range(10) if split_of("*", a, b) == "test"]
+    assert held[:6] == [(13, 5), (17, 1), (31, 2), (32, 3), (35, 2), (43, 2)]
+    assert len(held) == 16
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_tasks_have_the_digits_that_they_say(part: Split) -> None:
+    rng = random.Random(0)
+    for task in PLAIN if part == "training" else TESTED:
+        sizes: Counter[tuple[int, ...]] = Counter()
+        for _ in range(200):
+            a, operation, b = read(draw(task, rng, part).question)
+            assert operation == task.operation
+            sizes[tuple(sorted((len(str(a)), len(str(b)))))] += 1
+        if task.right is not None:
+            assert set(sizes) == {(task.right, task.left)}
+        elif part != "training":
+            assert {long for _, long in sizes} == {task.left}
+            assert sizes[task.left, task.left] > 80
+        else:  # nines that make a long carry may be shorter, or one digit longer
+            assert {long for _, long in sizes} <= {task.left, min(task.left + 1, MOST_DIGITS)}
+
+
+@pytest.mark.parametrize("task", [task for task in PLAIN if task.left == 1], ids=str)
+def test_no_single_digits_are_held_out(task: Task) -> None:
+    pairs_ = [(a, b) for a in range(10) for b in range(10)]
+    assert {split_of(task.operation, a, b) for a, b in pairs_} == {"training"}
+    with pytest.raises(ValueError, match="is held out"):
+        draw(task, random.Random(0), "test")
+
+
+@pytest.mark.parametrize("task", [*PLAIN, Task("story")], ids=str)
+def test_no_line_of_a_thought_to_train_on_is_a_problem_that_is_held_out(task: Task) -> None:
+    rng = random.Random(5)
+    for _ in range(400):
+        for line in draw(task, rng).thought.split("\n"):
+            expression = line.split(":")[0]
+            a, operation, b = re.fullmatch(r"(?:-\()?(\d+)([-+*?])(\d+)\)?", expression).groups()  # type: ignore[union-attr]
+            assert operation == "?" or split_of(operation, int(a), int(b)) == "training", line
+
+
+def test_both_orders_and_negative_results_come() -> None:
+    rng = random.Random(0)
+    drawn = [read(draw(Task("-", 3), rng).question) for _ in range(200)]
+    assert 40 < sum(a < b for a, _, b in drawn) < 160
+    drawn = [read(draw(Task("*", 3, 1), rng).question) for _ in range(200)]
+    assert 60 < sum(a < b for a, _, b in drawn) < 140
+
+
+@given(st.integers(0, 10**4 - 1), st.integers(0, 10**4 - 1))
+def test_the_longer_factor_is_thought_of_first(a: int, b: int) -> None:
+    one = problem("*", a, b)
+    first = b if len(str(b)) > len(str(a)) else a
+    assert one.question == f"{a}*{b}"
+    assert one.thought.startswith(f"{first}*")
+    assert one.answer == str(a * b)
+
+
+@given(st.sampled_from([*TESTED, Task("story")]), st.integers(0, 2**32), st.sampled_from(PARTS))
+def test_a_draw_depends_on_the_generator_alone(task: Task, seed: int, part: Split) -> None:
+    random.seed(seed)
+    first = draw(task, random.Random(seed), part)
+    random.seed(seed + 1)
+    assert draw(task, random.Random(seed), part) == first
+
+
+# Stories
+
+
+def test_stories_hold_out_numbers_and_who_is_in_which() -> None:
+    rng = random.Random(3)
+    trained, validated, tested = (
+        [draw_story(rng, part) for _ in range(5_000 if part == "training" else 300)]
+        for part in PARTS
+    )
+    for what in ("numbers", "names"):
+        sides = [
+            {
+                tuple(sorted(one.numbers)) if what == "numbers" else (one.template, one.name)
+                for one in stories
+            }
+            for stories in (trained, validated, tested)
+        ]
+        assert not any(one & other for one, other in combinations(sides, 2))
+    for stories in (trained, tested):
+        assert {one.template for one in stories} == set(range(len(TEMPLATES)))
+    assert {one.name for one in trained} == set(NAMES)
+    assert {one.things for one in trained} == set(THINGS)
+
+
+def test_values_of_stories() -> None:
+    rng = random.Random(4)
+    for part in PARTS:
+        for _ in range(200):
+            one = draw_story(rng, part)
+            template = TEMPLATES[one.template]
+            a, b, c = one.numbers
+            first = {"+": a + b, "-": a - b, "*": a * b, "r-": b - a}[template.first]
+            second = {"+": first + c, "-": first - c, "*": first * c}[template.second]
+            assert [one.first[-1].value, one.steps[-1].value] == [first, second]
+            assert min(first, second) >= 0
+            assert one.steps == [*one.first, *steps_of(template.second, first, c)]
+            assert max(one.numbers) < 1000
+            assert not re.search(r"[{}]", one.question)
+
+
+def test_every_template_says_all_of_its_story_once() -> None:
+    for template in TEMPLATES:
+        places = Counter(re.findall(r"{(\w+)}", template.text))
+        assert [places[letter] for letter in "abc"] == [1, 1, 1]
+        assert places["name"] >= 1
+        assert places["things"] >= 1

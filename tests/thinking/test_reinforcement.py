@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import random
+import re
+from array import array
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anexa.engines import Engine, OptimizerConfig, open_engine
+from anexa.generation.language_model import BUNDLED
+from anexa.model.chat_format import CHAT_TEMPLATE
+from anexa.model.config import ModelConfig
+from anexa.model.folder import Model, create_folder, load_model
+from anexa.model.weights import Weight, Weights, initial_weights
+from anexa.thinking.corpus import Arithmetic
+from anexa.thinking.problems import Problem
+from anexa.thinking.reinforcement import Plan, Reinforcement, Round
+from tests.cli.process import anexa
+
+PLAN = Plan(steps=3, problems=2, samples=4, validation=4, evaluations=3)
+
+
+def model(block_size: int = 64) -> Model:
+    tokenizer = Arithmetic().tokenizer("char")
+    config = ModelConfig("llama", tokenizer.vocab_size, block_size, n_embd=8, n_head=2, n_layer=1)
+    return Model(config, initial_weights(config, random.Random(1)), tokenizer, CHAT_TEMPLATE)
+
+
+def engine_of(model: Model) -> Engine:
+    return open_engine(
+        "numpy", model.config, model.weights, optimizer=OptimizerConfig(max_grad_norm=1.0)
+    )
+
+
+def test_where_no_thought_is_true_nothing_is_learned() -> None:
+    """And where nothing got better, nothing is kept."""
+    ignorant = model(512)
+    engine = engine_of(ignorant)
+    reinforcement = Reinforcement(ignorant, engine, PLAN)
+    rounds = list(reinforcement)
+    assert [r.step for r in rounds] == [0, 1, 2, 3]
+    assert [r.reward for r in rounds] == [None, 0, 0, 0]
+    assert [r.accuracy for r in rounds] == [0, 0, 0, 0]
+    assert reinforcement.best is None
+    assert engine.weights() == engine_of(ignorant).weights()
+
+
+def test_what_is_rewarded_becomes_likelier_and_the_rest_less() -> None:
+    """Here every answer that begins with a digit is rewarded: a model soon begins so."""
+    naive = model(96)
+    plan = Plan(steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=2)
+    engine = engine_of(naive)
+    reinforcement = Reinforcement(naive, engine, plan, begins_with_a_digit)
+    rounds = list(reinforcement)
+    rewards = [r.reward for r in rounds if r.reward is not None]
+    assert sum(rewards[-10:]) / 10 > 0.5 > 0.25 > sum(rewards[:3]) / 3
+    assert rounds[-1].accuracy == 1.0
+    assert reinforcement.best is not None
+
+
+def begins_with_a_digit(_problem: Problem, answer: str) -> bool:
+    return answer[:1].isdigit()
+
+
+def test_it_is_a_function_of_its_seed() -> None:
+    def run(seed: int) -> tuple[list[Round], Weights]:
+        plan = Plan(steps=2, problems=4, samples=8, validation=2, seed=seed)
+        engine = engine_of(model(96))
+        rounds = list(Reinforcement(model(96), engine, plan, begins_with_a_digit))
+        assert any(r.reward for r in rounds)
+        return rounds, engine.weights()
+
+    assert run(1) == run(1)
+    assert run(1)[1] != run(2)[1]
+
+
+def test_it_stops_after_a_step_and_keeps_the_best_so_far() -> None:
+    naive = model(96)
+    plan = Plan(steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=1)
+    reinforcement = Reinforcement(naive, engine_of(naive), plan, begins_with_a_digit)
+    rounds = []
+    for done in reinforcement:
+        rounds.append(done)
+        reinforcement.stopping = done.step == 30
+    assert rounds[-1].step == 31
+    assert rounds[-1].accuracy is not None
+    assert (reinforcement.best is not None) == (rounds[-1].accuracy > (rounds[0].accuracy or 0))
+
+
+def test_it_stops_before_the_first_step() -> None:
+    naive = model(96)
+    plan = Plan(steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=1)
+    reinforcement = Reinforcement(naive, engine_of(naive), plan, begins_with_a_digit)
+    reinforcement.stopping = True
+    assert [done.step for done in reinforcement] == [0]
+    assert reinforcement.best is None
+
+
+@pytest.mark.slow
+def test_a_model_that_was_shaken_learns_from_its_own_thoughts(tmp_path: Path) -> None:
+    """By the command: noise in its weights has cost the bundled model a third of its answers."""
+    sound = load_model(BUNDLED)
+    rng = np.random.default_rng(1)
+    shaken: Weights = {}
+    for name, weight in sound.weights.items():
+        values = np.asarray(weight.data)
+        noise = rng.normal(0, 0.25 * values.std(), values.shape) if len(weight.shape) == 2 else 0
+        shaken[name] = Weight(weight.shape, array("f", (values + noise).tolist()))
+    card = "# shaken\n\n## Evaluation\n\nof other weights\n"
+    create_folder(tmp_path / "shaken", replace(sound, weights=shaken), card)
+    options = ["--steps=12", "--problems=8", "--samples=6", "--learning-rate=5e-4"]
+    options += ["--evaluations=2", "--validation=60", "--engine=numpy"]
+    result = anexa("reinforce", "shaken", *options, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    shares = [float(share) for share in re.findall(r"right: ([\d.]+)%", result.stdout)]
+    assert len(shares) == 3
+    assert 40 < shares[0] < 85
+    assert max(shares[1:]) > shares[0] + 5
+    assert "written: shaken-reinforced" in result.stdout
+    written = (tmp_path / "shaken-reinforced" / "README.md").read_text(encoding="utf-8")
+    assert "Then reinforced: `anexa reinforce shaken --steps 12 --problems 8" in written
+    assert "of other weights" not in written
+    assert load_model(tmp_path / "shaken-reinforced").weights != shaken
+
+
+def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "file").touch()
+    for arguments, words in (
+        (["nothing"], "nothing is not a model folder"),
+        (["m", "--out", "there"], "there exists already"),
+        (["m", "--out", "file/x"], "cannot write file/x: file is a file"),
+        (["m", "--learning-rate", "inf"], "--learning-rate must be a number above 0"),
+        (["m", "--learning-rate", "0"], "--learning-rate must be a number above 0"),
+        (["m", "--samples", "1"], "--samples"),
+    ):
+        result = anexa("reinforce", *arguments, cwd=tmp_path)
+        assert result.returncode in (1, 2)
+        assert words in result.stderr
+        assert result.stderr.count("\n") == 1

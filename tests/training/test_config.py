@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from anexa.engines import best_engine
+from anexa.errors import UsageError
+from anexa.training import TrainConfig
+from anexa.training.presets import PRESETS
+
+GOOD = TrainConfig.from_options(corpus="firstnames", preset="microgpt", engine="numpy", steps=10)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"steps": 0}, "--steps must be at least 1, not 0"),
+        ({"steps": -5}, "--steps must be at least 1, not -5"),
+        ({"steps": None}, "after --steps, after --epochs or after --minutes: give one"),
+        ({"minutes": 1.0}, "after --steps, after --epochs or after --minutes: give one"),
+        ({"steps": None, "minutes": 0.0}, "--minutes must be above 0, not 0"),
+        ({"steps": None, "minutes": -1.0}, "--minutes must be above 0, not -1"),
+        ({"steps": None, "minutes": math.nan}, "--minutes must be above 0, not nan"),
+        ({"steps": None, "minutes": math.inf}, "--minutes must be above 0, not inf"),
+        ({"batch_size": 0}, "--batch-size must be at least 1, not 0"),
+        ({"learning_rate": 0.0}, "--learning-rate must be above 0, not 0"),
+        ({"learning_rate": -0.1}, "--learning-rate must be above 0, not -0.1"),
+        ({"learning_rate": math.nan}, "--learning-rate must be above 0, not nan"),
+        ({"learning_rate": math.inf}, "--learning-rate must be above 0, not inf"),
+        ({"epochs": 2.0}, "after --steps, after --epochs or after --minutes: give one"),
+        ({"steps": None, "epochs": 0.0}, "--epochs must be above 0, not 0"),
+        ({"until_loss": -1.0}, "--until-loss must be above 0, not -1"),
+        ({"evaluations": 0}, "--evaluations must be at least 1, not 0"),
+        ({"n_head": 0}, "--n-head must be at least 1, not 0"),
+        ({"block_size": -3}, "--block-size must be at least 1, not -3"),
+        ({"micro_batch": -1}, "--micro-batch must be 0 or more, not -1"),
+        ({"weight_decay": -0.1}, "--weight-decay must be 0 or more, not -0.1"),
+        ({"max_grad_norm": math.nan}, "--max-grad-norm must be 0 or more, not nan"),
+        ({"warmup": 1.0}, "--warmup must be at least 0 and below 1, not 1"),
+        ({"dropout": 1.0}, "--dropout must be at least 0 and below 1, not 1"),
+        ({"seed": -1}, "--seed must be 0 or more, not -1"),
+        ({"optimizer": "sgd"}, "--optimizer is one of muon, adamw, not 'sgd'"),
+        ({"schedule": "stairs"}, "--schedule is one of linear, cosine, wsd, not 'stairs'"),
+        ({"engine": "abacus"}, "no engine 'abacus': choose one of scalar, lists, numpy, torch"),
+        ({"preset": "giant"}, "no preset 'giant': choose one of microgpt, anexa"),
+    ],
+)
+def test_what_means_nothing_is_refused(changes: dict[str, object], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        replace(GOOD, **changes)  # type: ignore[arg-type]
+
+
+def test_the_preset_has_a_word_on_what_is_not_asked_for() -> None:
+    chosen = PRESETS["microgpt"]
+    assert (
+        TrainConfig.from_options(corpus="firstnames", preset="microgpt", engine="numpy", steps=10)
+        == GOOD
+    )
+    assert TrainConfig.from_options(preset="microgpt").steps == chosen.training["steps"] == 1000
+    timed = TrainConfig.from_options(
+        preset="microgpt", minutes=2.0, learning_rate=0.5, batch_size=3
+    )
+    assert (timed.steps, timed.minutes) == (None, 2.0)
+    assert (timed.learning_rate, timed.batch_size) == (0.5, 3)
+    assert TrainConfig.from_options().preset == "anexa"
+    assert TrainConfig.from_options(engine="auto").engine == best_engine()
+    with pytest.raises(UsageError, match="no preset 'giant'"):
+        TrainConfig.from_options(preset="giant")
+
+
+def test_each_optimizer_has_a_rate_of_its_own() -> None:
+    muon, adamw = (
+        TrainConfig.from_options(optimizer=name).learning_rate for name in ("muon", "adamw")
+    )
+    assert muon != adamw
+    assert TrainConfig.from_options(optimizer="adamw", learning_rate=0.5).learning_rate == 0.5
+    assert TrainConfig.from_options(optimizer="muon").optimizer_config.muon
+    assert not TrainConfig.from_options(optimizer="adamw").optimizer_config.muon
+
+
+def test_a_batch_may_be_given_in_tokens() -> None:
+    assert TrainConfig.from_options(batch_tokens=4096).batch_size == 32  # of 128 tokens each
+    assert TrainConfig.from_options(batch_tokens=4096, block_size=1000).batch_size == 4
+    with pytest.raises(UsageError, match=r"--batch-tokens must be at least 128, .* not 100"):
+        TrainConfig.from_options(batch_tokens=100)
+    with pytest.raises(UsageError, match="--batch-size and --batch-tokens say the same"):
+        TrainConfig.from_options(batch_tokens=4096, batch_size=8)
+
+
+def test_sizes_go_before_the_presets() -> None:
+    config = TrainConfig.from_options(n_layer=2, n_embd=64).model.config(
+        65, **TrainConfig.from_options(n_layer=2).sizes
+    )
+    assert (config.n_layer, config.n_embd, config.block_size) == (2, 128, 128)
+
+
+def test_every_preset_can_be_trained() -> None:
+    for name in PRESETS:
+        settings = TrainConfig.from_options(preset=name)
+        assert settings.model.config(300, **settings.sizes).n_layer >= 1
+        assert TrainConfig.from_options(preset=name, optimizer="adamw").learning_rate > 0
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(("steps", "minutes"), [(1, None), (None, 0.01)])
+def test_what_means_something_survives_its_json(
+    preset: str, steps: int | None, minutes: float | None
+) -> None:
+    settings = replace(GOOD, preset=preset, steps=steps, minutes=minutes, learning_rate=1e-9)
+    assert TrainConfig(**settings.to_json()) == settings
+    assert settings.model is PRESETS[preset]
