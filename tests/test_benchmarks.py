@@ -11,8 +11,7 @@ import pytest
 
 from tests.cli.process import environment
 from tests.conftest import ROOT
-
-pytest.importorskip("torch", reason="PyTorch is not installed")
+from tests.engines.helpers import needs_torch
 
 TEXT = "the cat sat on the mat, and the rat sat on the cat. " * 40
 
@@ -37,6 +36,17 @@ def benchmark(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.slow
+def test_startup_prints_seconds_and_ratios() -> None:
+    result = benchmark("startup.py", "--runs", "2")
+    assert result.returncode == 0, result.stderr
+    rows = re.findall(r"^(\S.*?)  +([\d.]+) +([\d.]+)$", result.stdout, re.MULTILINE)
+    assert {"python -c pass", "import anexa", "anexa --help"} <= {name for name, *_ in rows}
+    assert rows[0][2] == "1.0"
+    assert all(float(seconds) > 0 and float(ratio) > 0 for _, seconds, ratio in rows)
+
+
+@needs_torch
+@pytest.mark.slow
 def test_train_speed_prints_ratios_to_stock(corpus: Path) -> None:
     arguments = ["--sizes", "2x8", "--rounds", "2", "--steps", "2", "--threads", "1"]
     result = benchmark("train_speed.py", "--corpus", corpus, *arguments)
@@ -48,6 +58,7 @@ def test_train_speed_prints_ratios_to_stock(corpus: Path) -> None:
     assert all(float(ratio) > 0 and int(share) <= 150 for _, _, ratio, share in rows)
 
 
+@needs_torch
 @pytest.mark.slow
 def test_serve_load_prints_all_ratios() -> None:
     pytest.importorskip("transformers", reason="transformers is not installed")
@@ -60,6 +71,7 @@ def test_serve_load_prints_all_ratios() -> None:
         assert words in result.stdout
 
 
+@needs_torch
 @pytest.mark.slow
 def test_time_to_loss_prints_the_ratio(corpus: Path) -> None:
     arguments = ["--loss", "3", "--stock-steps", "30", "--steps", "30", "--rows", "4"]
@@ -70,6 +82,7 @@ def test_time_to_loss_prints_the_ratio(corpus: Path) -> None:
     assert re.search(r"^stock takes [\d.]+ times as long as ours;", result.stdout, re.MULTILINE)
 
 
+@needs_torch
 @pytest.mark.slow
 def test_time_to_loss_says_what_is_missing(tmp_path: Path) -> None:
     result = benchmark("time_to_loss.py", tmp_path / "gone.txt")

@@ -17,6 +17,7 @@ from anexa.data import CORPORA
 from anexa.engines import ENGINES
 from anexa.model.architectures import ARCHITECTURES
 from tests.cli.process import anexa, environment
+from tests.slowness import slowness
 
 SAMPLING = ["--temperature", "--top-k", "--top-p", "--max-tokens", "--seed", "--engine"]
 OPTIONS = {
@@ -72,23 +73,6 @@ def test_help_names_every_command(tmp_path: Path) -> None:
     assert "--debug" in result.stdout
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not add up its children's time")
-def test_help_takes_a_moment(tmp_path: Path) -> None:
-    """Of the processor, whatever else it does; measured thrice, as caches may be cold."""
-    import resource
-
-    def used() -> float:
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return children.ru_utime + children.ru_stime
-
-    seconds = []
-    for _ in range(3):
-        before = used()
-        assert anexa("--help", cwd=tmp_path).returncode == 0
-        seconds.append(used() - before)
-    assert min(seconds) <= 0.25
-
-
 @pytest.mark.parametrize("command", OPTIONS)
 def test_each_command_has_help_that_names_its_options(command: str, tmp_path: Path) -> None:
     for flag in ("--help", "-h"):
@@ -99,21 +83,10 @@ def test_each_command_has_help_that_names_its_options(command: str, tmp_path: Pa
         assert named >= {*OPTIONS[command], "--help"}
 
 
-def test_help_comes_at_once(tmp_path: Path) -> None:
-    """Within a quarter of a second of a core, as measured; twice that where others use it."""
-    used = []
-    for _ in range(5):
-        before = os.times()
-        assert anexa("--help", cwd=tmp_path).returncode == 0
-        after = os.times()
-        used.append(sum(after[2:4]) - sum(before[2:4]))
-    assert min(used) < 0.5
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["numpy", "torch"])
 def test_the_first_step_comes_soon(engine: str, tmp_path: Path) -> None:
-    """Within 6 seconds of a core, as measured, all that follows it included; twice that here."""
+    """Within 12 seconds of a core, all that follows it included; as measured, they are 6."""
     if engine == "torch":
         pytest.importorskip("torch")
     used = []
@@ -123,32 +96,70 @@ def test_the_first_step_comes_soon(engine: str, tmp_path: Path) -> None:
         assert anexa("train", *options, cwd=tmp_path).returncode == 0
         after = os.times()
         used.append(sum(after[2:4]) - sum(before[2:4]))
-    assert min(used) < 12
+    assert min(used) < 12 * slowness()
 
 
 def test_version(tmp_path: Path) -> None:
     assert anexa("--version", cwd=tmp_path).stdout == f"anexa {__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["generate", "--help"]])
-def test_help_imports_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
-    script = """
-import atexit, sys
-from anexa.cli.main import main
-heavy = {"numpy", "torch", "tokenizers", "safetensors", "prompt_toolkit", "fastapi", "pooch"}
-atexit.register(lambda: print("imported", sorted(heavy & set(sys.modules)), file=sys.stderr))
-main()
+# What any program loads that has commands with options of every kind, and nothing of ours.
+BARE = """
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+import typer
+
+app = typer.Typer(
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+@app.command()
+def train(
+    paths: Annotated[list[Path] | None, typer.Argument()] = None,
+    kind: Literal["a", "b"] = "a",
+    rate: Annotated[float, typer.Option(min=0)] = 1.0,
+    steps: int | None = None,
+    json: bool = False,
+) -> None: ...
+
+@app.callback()
+def program(context: typer.Context) -> None: ...
+
+app(["train", "--help"] if len(sys.argv) > 2 else ["--help"], standalone_mode=False)
 """
+OURS = "from anexa.cli.main import main; main()"
+
+
+def loaded(program: str, *arguments: str) -> set[str]:
+    """The modules that are there when a Python program ends."""
+    at_end = "import atexit, sys; atexit.register(lambda: print(*sys.modules, sep='\\n'))\n"
     result = subprocess.run(
-        [sys.executable, "-c", script, *arguments],
-        cwd=tmp_path,
+        [sys.executable, "-c", at_end + program, *arguments],
         env=environment(),
         capture_output=True,
         encoding="utf-8",
         check=True,
     )
-    assert "Usage" in result.stdout
-    assert result.stderr == "imported []\n"
+    assert not arguments or "Usage" in result.stdout
+    return set(re.findall(r"^[\w.]+$", result.stdout, re.MULTILINE))
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["serve", "--help"]])
+def test_help_loads_nothing_but_the_command_line(arguments: list[str]) -> None:
+    """So it comes at once: `benchmarks/startup.py` says in how many seconds."""
+    found = loaded(OURS, *arguments)
+    assert "anexa.cli.main" in found
+    more = {name for name in found - loaded(BARE, *arguments) if not name.startswith("anexa.cli.")}
+    assert more <= {"anexa", "anexa.cli", "anexa.errors", "__future__"}
+
+
+def test_import_loads_the_package_alone() -> None:
+    more = loaded("import anexa") - loaded("import typing")
+    assert more == {"anexa", "__future__"}
 
 
 def test_corpora(tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ def test_what_is_no_number_is_left_out() -> None:
 
 def test_a_step_costs_next_to_nothing() -> None:
     losses = LossCurve()
-    began = time.perf_counter()
+    began = time.process_time()
     for step in range(20_000):
         losses.add(4.0 - step / 10_000)
-    assert time.perf_counter() - began < 20_000 * 50e-6
+    assert time.process_time() - began < 20_000 * 50e-6

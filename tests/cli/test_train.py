@@ -158,4 +158,5 @@ def test_minutes_are_minutes_on_the_wall(names: Path) -> None:
     result = anexa("train", "names.txt", *QUICK, "--minutes", "0.1", cwd=names.parent)
     seconds = time.perf_counter() - began
     assert result.returncode == 0
-    assert seconds == pytest.approx(6 + overhead, rel=0.05, abs=0.5)
+    # What begins and ends a run takes some seconds of a busy machine, and differs as much there.
+    assert seconds == pytest.approx(6 + overhead, abs=0.3 + 0.25 * overhead)

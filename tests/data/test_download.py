@@ -226,7 +226,7 @@ def test_server_that_never_answers(server: Server, monkeypatch: pytest.MonkeyPat
     server.answers = [silent]
     start = time.monotonic()
     assert "did not answer in time" in failure(corpus(server.url))
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60, "it is silent for ever"
 
 
 def test_no_server() -> None:

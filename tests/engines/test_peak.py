@@ -16,9 +16,9 @@ from tests.engines.helpers import needs_torch
 @pytest.mark.parametrize("engine", ["numpy", pytest.param("torch", marks=needs_torch)])
 def test_the_peak_is_what_a_product_reaches_and_is_soon_known(engine: str) -> None:
     """A product of another size, timed here in NumPy, is about as fast."""
-    began = time.perf_counter()
+    began = time.process_time()
     peak = flops_per_second(engine, DeviceConfig())
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 10, "of all cores together"
     assert peak is not None
     a, seconds = np.ones((512, 512), np.float32), []
     for _ in range(10):

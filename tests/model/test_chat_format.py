@@ -210,10 +210,10 @@ def test_a_message_that_lacks_something_is_refused(message: Any) -> None:
 )
 def test_a_template_reaches_nothing_but_what_it_is_given(template: str) -> None:
     messages = [{"role": "user", "content": "1+1"}]
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(AnexaError) as error:
         render(template, messages)
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
     sentence = str(error.value)
     assert sentence.startswith("the chat template cannot be used for this: ")
     assert sentence == " ".join(sentence.split())

@@ -23,6 +23,7 @@ from anexa.model.folder import create_folder
 from anexa.model.json_file import write_model_json
 from tests.model.helpers import small_model
 from tests.model.measured import linux
+from tests.slowness import slowness
 
 pytestmark = linux
 ROOT = Path(__file__).parents[2]
@@ -53,7 +54,7 @@ def spoil(folder: Path, place: Path, seed: int, count: int) -> tuple[int, int, i
     shutil.copytree(folder, place)
     *_, last = run("-m", "tests.model.hostile", place, seed, count)
     files, works, sentences, seconds, _ = json.loads(last)
-    assert seconds < 2
+    assert seconds < 2 * slowness()
     return files, works, sentences
 
 
@@ -143,4 +144,4 @@ def test_a_large_folder_is_read_fast_and_in_little_memory(tmp_path: Path, kind: 
     [line] = run("-c", READ, tmp_path)
     memory, seconds = map(float, line.split())
     assert memory < 1.5 * 4 * numbers / 2**20
-    assert seconds < 3
+    assert seconds < 3 * slowness()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import time
@@ -42,6 +43,24 @@ class Running:
 
     def chat(self, **fields: object) -> Any:
         return self.post("/v1/chat/completions", {"messages": MESSAGES, **fields})
+
+    @contextmanager
+    def at_most(self, seconds: float) -> Iterator[None]:
+        """What is asked here takes no more of a core's time; measured on Linux alone.
+
+        Seconds on the wall would also say what else the machine does.
+        """
+        before = self._worked()
+        yield
+        assert self._worked() - before < seconds
+
+    def _worked(self) -> float:
+        try:
+            stat = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return 0.0
+        user, system = stat.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def figure(self, name: str) -> float:
         """One of the figures at /metrics."""
@@ -87,7 +106,7 @@ def said(stream: str) -> tuple[str, str]:
     return tuple("".join(d.get(key) or "" for d in deltas) for key in ("reasoning", "content"))  # type: ignore[return-value]
 
 
-def until(holds: Any, seconds: float = 20) -> None:
+def until(holds: Any, seconds: float = 60) -> None:
     """Wait for something to become so."""
     deadline = time.monotonic() + seconds
     while not holds():

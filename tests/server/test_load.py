@@ -75,13 +75,16 @@ def test_what_is_written_is_told_of_as_it_is_written(roomy: Running) -> None:
         for line in response.iter_lines():
             if '"reasoning"' in line:
                 times.append(time.monotonic() - begun)
-    tokens = roomy.chat(messages=LONG, temperature=0).json()["usage"]["completion_tokens"]
     assert times[0] < times[-1] / 2, "the first words do not wait for the last"
-    assert 2 < len(times) < min(tokens / 2, times[-1] / PAUSE + 3)
+    assert 2 < len(times) < times[-1] / PAUSE + 3
 
 
 def test_200_clients_that_vanish(roomy: Running) -> None:
     left: list[int] = []  # statuses of what was being told still, after half a second
+    begun = time.monotonic()
+    for _ in range(3):
+        roomy.chat(temperature=0)
+    alone = (time.monotonic() - begun) / 3
 
     async def vanish(client: Any, seed: int) -> None:
         body = {"messages": LONG, "temperature": 2, "seed": seed, "stream": True}
@@ -105,11 +108,12 @@ def test_200_clients_that_vanish(roomy: Running) -> None:
     asyncio.run(all_of_them())
     assert set(left) == {200}
     assert len(left) > 100
+    # As many as left would take dozens of times as long as one that is alone.
     begun = time.monotonic()
     assert roomy.chat(temperature=0).json()["choices"][0]["message"]["content"] == "29842"
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 1 + 5 * alone
     for name in ("num_requests_running", "num_requests_waiting"):
-        until(lambda name=name: roomy.figure(name) == 0, seconds=2)
+        until(lambda name=name: roomy.figure(name) == 0, seconds=1 + 5 * alone)
 
 
 def test_a_client_that_reads_a_byte_a_second_holds_up_nobody(roomy: Running) -> None:
@@ -129,7 +133,7 @@ def test_a_client_that_reads_a_byte_a_second_holds_up_nobody(roomy: Running) -> 
             assert slow.recv(1)
             begun = time.monotonic()
             assert said(streamed(roomy))[1] == "29842"
-            assert time.monotonic() - begun < 5
+            assert time.monotonic() - begun < 30, "what it has not read would take hours"
             time.sleep(1)
         until(lambda: roomy.figure("num_requests_running") == 0)  # all is written, and not read
         roomy.process.send_signal(signal.SIGSTOP)  # else it would go on writing as this reads

@@ -1,0 +1,56 @@
+"""Seconds until the program is there: `import anexa`, `anexa --help`, and others.
+
+    python benchmarks/startup.py [--runs 15]
+
+Each is a process of its own; they take turns, and the median of the runs is printed, as is its
+ratio to `python -c pass`, which is what Python itself takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from datetime import date
+
+BARE = "python -c pass"
+COMMANDS = {
+    BARE: ["-c", "pass"],
+    "import anexa": ["-c", "import anexa"],
+    "anexa --help": ["-m", "anexa", "--help"],
+    "anexa train --help": ["-m", "anexa", "train", "--help"],
+    "anexa --version": ["-m", "anexa", "--version"],
+    "import typer": ["-c", "import typer"],
+}
+
+
+def seconds(arguments: list[str]) -> float:
+    """Run Python to its end, and measure the wall-clock time in seconds."""
+    began = time.perf_counter()
+    subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Measure all commands, and print a table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--runs", type=int, default=15, help="runs of each command (default: 15)")
+    options = parser.parse_args()
+    measured: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    for arguments in COMMANDS.values():
+        seconds(arguments)  # so that all files are in memory, and compiled
+    for _ in range(options.runs):
+        for name, arguments in COMMANDS.items():
+            measured[name].append(seconds(arguments))
+    medians = {name: statistics.median(times) for name, times in measured.items()}
+    print(f"{date.today()}  {platform.machine()}  Python {platform.python_version()}")
+    print(f"{'':20}{'seconds':>9}{'ratio':>8}")
+    for name, median in medians.items():
+        print(f"{name:20}{median:>9.3f}{median / medians[BARE]:>8.1f}")
+
+
+if __name__ == "__main__":
+    main()
