@@ -21,7 +21,7 @@ import torch
 
 from anexa.engines import BatchEngine, open_engine
 from anexa.model.config import ModelConfig
-from anexa.model.weights import count, initial_weights
+from anexa.model.weights import initial_weights, num_parameters
 
 # n_embd, n_head, n_layer
 SIZES = [(128, 4, 4), (192, 6, 6), (256, 8, 6), (384, 6, 6), (512, 8, 8)]
@@ -80,7 +80,7 @@ def main() -> None:
                 engine = open_engine(name, config, weights)
                 assert isinstance(engine, BatchEngine)
                 done.append(speeds(engine, options.texts))
-        print(f"{count(config) / 1e6:8.1f}M ", end="")
+        print(f"{num_parameters(config) / 1e6:8.1f}M ", end="")
         for done in rounds.values():
             for width_of, figures in zip((14, 10, 10), zip(*done)):
                 print(f"{statistics.median(figures):{width_of},.0f}", end="")

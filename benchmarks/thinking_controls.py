@@ -28,7 +28,7 @@ import torch
 
 from anexa.generation import LanguageModel
 from anexa.model.chat_format import END_THINK, THINK, ask
-from anexa.model.weights import count
+from anexa.model.weights import num_parameters
 from anexa.thinking.corpus import Arithmetic
 from anexa.thinking.evaluation import answers
 from anexa.thinking.examples import Example, Examples
@@ -138,7 +138,7 @@ def main() -> None:
             run = train(name, options.steps, (options.out or Path(directory)) / name)
             history = run.history
             print(
-                f"{name}: {count(run.config):,} parameters, {history.step:,} steps, "
+                f"{name}: {num_parameters(run.config):,} parameters, {history.step:,} steps, "
                 f"{history.tokens:,} tokens that were learned, {history.seconds / 60:.0f} minutes"
             )
             model = LanguageModel.open(run.folder, "torch")

@@ -14,7 +14,7 @@ from anexa.generation import LanguageModel
 from anexa.generation.language_model import BUNDLED
 from anexa.model.chat_format import ask
 from anexa.model.folder import load_config
-from anexa.model.weights import count
+from anexa.model.weights import num_parameters
 from anexa.thinking.checker import check
 from anexa.thinking.evaluation import answers, evaluate
 from anexa.thinking.problems import TASKS, Task, draw, is_held_out
@@ -49,7 +49,7 @@ def test_a_newcomer_asks_it_without_a_folder(tmp_path: Path) -> None:
 
 def test_it_is_small() -> None:
     model = LanguageModel.open()
-    assert count(model.engine.config) < 850_000
+    assert num_parameters(model.engine.config) < 850_000
     assert sum(path.stat().st_size for path in BUNDLED.iterdir()) < 4_000_000
     assert not (BUNDLED / "training").exists()
 

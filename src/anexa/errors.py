@@ -19,7 +19,7 @@ class UsageError(AnexaError):
     exit_status = 2
 
 
-def shown(value: object) -> str:
+def short_repr(value: object) -> str:
     """A value out of a stranger's file, or what was wrong with it, as a message can show it."""
     try:
         return one_line(str(value) if isinstance(value, BaseException) else repr(value))

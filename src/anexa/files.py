@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from anexa.errors import AnexaError, shown
+from anexa.errors import AnexaError, short_repr
 
 PART = ".anexa-"  # how the name of a file begins while it is being written
 
@@ -61,7 +61,7 @@ def allowed(mode: int) -> int:
     return mode & ~_UMASK
 
 
-def remove_parts(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Remove what a writer that was killed has left in a folder."""
     for part in folder.glob(f"{PART}*"):
         part.unlink(missing_ok=True)
@@ -96,7 +96,7 @@ def check_inside(path: Path) -> None:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def open_binary(path: Path) -> Iterator[BinaryIO]:
     """A file, open for reading.
 
     Raises:
@@ -119,7 +119,7 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         AnexaError: it is not there, or cannot be read.
     """
-    with opened(path) as file:
+    with open_binary(path) as file:
         return file.read()
 
 
@@ -132,7 +132,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(read_bytes(path))
     except (ValueError, RecursionError) as error:
-        raise AnexaError(f"{path} is damaged: it is not JSON ({shown(error)})") from error
+        raise AnexaError(f"{path} is damaged: it is not JSON ({short_repr(error)})") from error
     if not isinstance(value, dict):
         raise AnexaError(f"{path} is damaged: it holds no JSON object")
     return value

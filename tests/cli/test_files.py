@@ -134,7 +134,7 @@ def test_what_is_ended_leaves_nothing_behind(tmp_path: Path) -> None:
     """By SIGTERM, in the middle of a file that takes a second to write."""
     config = ModelConfig("llama", 2000, 64, 256, 4, 2)
     weights = initial_weights(config, random.Random(0))
-    letters = Tokenizer.of_characters(["abc"], adds_bos=True)
+    letters = Tokenizer.from_characters(["abc"], adds_bos=True)
     create_folder(tmp_path / "large", Model(config, weights, letters), "")
     with start("export", "large", "--to", "json", "--out", "m.json", cwd=tmp_path) as process:
         deadline = time.monotonic() + 60

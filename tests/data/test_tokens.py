@@ -32,7 +32,7 @@ class CodePoints:
     def __init__(self, vocab_size: int = sys.maxunicode + 1) -> None:
         self.vocab_size = vocab_size
 
-    def encode_all(self, texts: Sequence[str]) -> tuple[Array, Array]:
+    def encode_batch(self, texts: Sequence[str]) -> tuple[Array, Array]:
         self.times += 1
         return np.array([ord(c) for text in texts for c in text]), np.array([*map(len, texts)])
 

@@ -44,7 +44,7 @@ def engine_of(name: str, model_type: str, vocab_size: int) -> Engine:
 
 def letters() -> Tokenizer:
     """A symbol a letter, of five."""
-    return Tokenizer.of_characters(["abcde"], adds_bos=False)
+    return Tokenizer.from_characters(["abcde"], adds_bos=False)
 
 
 def pieces() -> Tokenizer:

@@ -18,9 +18,9 @@ from anexa.model.weights import Weight
 from tests.engines.helpers import random_weights
 from tests.model.helpers import CORPUS
 
-CHARACTERS = Tokenizer.of_characters([CORPUS], adds_bos=True)
-MARKED = Tokenizer.of_characters([CORPUS], adds_bos=False, added_tokens=CHAT_TOKENS)
-BYTES = Tokenizer.of_bytes([CORPUS] * 2, 300, adds_bos=False)
+CHARACTERS = Tokenizer.from_characters([CORPUS], adds_bos=True)
+MARKED = Tokenizer.from_characters([CORPUS], adds_bos=False, added_tokens=CHAT_TOKENS)
+BYTES = Tokenizer.train_bpe([CORPUS] * 2, 300, adds_bos=False)
 
 
 def of_others(ends: int = 2) -> Tokenizer:

@@ -215,7 +215,7 @@ def test_metadata_of_a_llama(tmp_path: Path) -> None:
 
 def test_documents_begin_with_the_boundary(tmp_path: Path) -> None:
     for begins in (False, True):
-        tokenizer = MARKED.beginning(begins)
+        tokenizer = MARKED.with_bos(begins)
         write_gguf(tmp_path / "m.gguf", model({}, tokenizer), "m")
         assert read(tmp_path / "m.gguf")[0]["tokenizer.ggml.add_bos_token"] is begins
 
@@ -240,7 +240,7 @@ def test_characters_are_their_bytes_and_what_joins_them() -> None:
 
 def test_ascii_has_a_merge_that_never_happens() -> None:
     """llama.cpp wants one."""
-    tokenizer = Tokenizer.of_characters(["abc"], adds_bos=False)
+    tokenizer = Tokenizer.from_characters(["abc"], adds_bos=False)
     [(left, right)] = vocabulary(tokenizer, tokenizer.vocab_size).merges
     back = {character: byte for byte, character in ALPHABET.items()}
     with pytest.raises(UnicodeDecodeError):
@@ -306,7 +306,7 @@ def test_what_begins_a_text_and_all_that_ends_it(tmp_path: Path) -> None:
     fields, _ = read(tmp_path / "m.gguf")
     names = ("bos_token_id", "eos_token_id", "eot_token_id", "add_bos_token")
     found = [fields[f"tokenizer.ggml.{name}"] for name in names]
-    assert found == [OTHERS.bos, *OTHERS.eos_token_ids, True]
+    assert found == [OTHERS.bos_token_id, *OTHERS.eos_token_ids, True]
 
 
 def test_as_many_ends_as_llama_cpp_takes() -> None:

@@ -118,7 +118,7 @@ def test_the_same_text(tmp_path: Path, changes: dict[str, Any], tokenizer: Token
 
 def test_what_begins_a_text_and_what_ends_it(tmp_path: Path) -> None:
     theirs = opened(tmp_path / "m.gguf", model({}, OTHERS))
-    assert theirs.token_bos() == OTHERS.bos
+    assert theirs.token_bos() == OTHERS.bos_token_id
     known = llama_cpp.llama_model_get_vocab(theirs.model)
     ending = [n for n in range(OTHERS.vocab_size) if llama_cpp.llama_vocab_is_eog(known, n)]
     assert {*OTHERS.eos_token_ids} <= {*ending}
@@ -131,9 +131,9 @@ FRAGMENTS = [*CORPUS, "\n\n", "  ", "'ll", "12", "é日", " a", "\t", "😀"]
     "tokenizer",
     [
         MARKED,
-        MARKED.beginning(True),
+        MARKED.with_bos(True),
         BYTES,
-        BYTES.beginning(True),
+        BYTES.with_bos(True),
     ],
     ids=["characters", "characters-documents", "bytes", "bytes-documents"],
 )
@@ -141,7 +141,7 @@ def test_the_same_tokens(tmp_path: Path, tokenizer: Tokenizer) -> None:
     """Of texts put together at random, marks among them; and the same text again."""
     theirs = opened(tmp_path / "m.gguf", model({}, tokenizer))
     rng = random.Random(1)
-    known = [piece for piece in FRAGMENTS if not tokenizer.unknown(piece)]
+    known = [piece for piece in FRAGMENTS if not tokenizer.unknown_characters(piece)]
     known += sorted({END_OF_TEXT, "<think>", "</think>"} & {*tokenizer.added_tokens})
     for _ in range(3000):
         pieces = rng.choices(known, k=rng.randint(1, 12))
@@ -159,7 +159,7 @@ def test_the_same_tokens(tmp_path: Path, tokenizer: Tokenizer) -> None:
 
 def test_digits_that_are_cut_off_first(tmp_path: Path) -> None:
     """The words of SmolLM, a byte-level tokenizer that is not GPT-2's."""
-    plain = Tokenizer.of_bytes([CORPUS + " 1234 56"] * 9, 400, False)
+    plain = Tokenizer.train_bpe([CORPUS + " 1234 56"] * 9, 400, False)
     parts = json.loads(plain.to_json())
     digits = {"type": "Digits", "individual_digits": True}
     stages = [digits, parts["pre_tokenizer"]]

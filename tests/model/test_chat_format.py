@@ -138,7 +138,7 @@ def test_the_text_by_hand() -> None:
 def test_every_mark_is_one_token(model: Model) -> None:
     marks = [*CHAT_TOKENS, END_OF_TEXT]
     ids = model.tokenizer.encode("".join(marks))
-    assert ids == [model.tokenizer.id_of(mark) for mark in marks]
+    assert ids == [model.tokenizer.token_to_id(mark) for mark in marks]
     assert len(set(ids)) == len(marks) == 5
     assert {USER, ASSISTANT, THINK, END_THINK} == set(CHAT_TOKENS)
     assert model.tokenizer.decode(ids) == "".join(CHAT_TOKENS)  # the end is no text

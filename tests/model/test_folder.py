@@ -295,7 +295,7 @@ def test_a_tokenizer_of_another_model(folder: Path) -> None:
 
 def test_a_tokenizer_with_fewer_symbols_is_one_of_a_padded_model(folder: Path) -> None:
     """Vocabularies are often filled up to a round number."""
-    smaller = Tokenizer.of_characters(["abc"], adds_bos=False)
+    smaller = Tokenizer.from_characters(["abc"], adds_bos=False)
     (folder / "tokenizer.json").write_text(smaller.to_json(), encoding="utf-8")
     assert load_model(folder).tokenizer.vocab_size == 4
 

@@ -102,7 +102,7 @@ def test_symbols_by_tokenizer_config_alone(llama: Path) -> None:
     assert (tokenizer.bos_eos, tokenizer.eos_token_ids) == (("<s>", "</s>"), (2,))
     change(llama / "tokenizer_config.json", eos_token={"content": "<unk>"}, bos_token=None)
     tokenizer = load_model(llama).tokenizer
-    assert (tokenizer.bos_eos, tokenizer.bos) == (("", "<unk>"), None)
+    assert (tokenizer.bos_eos, tokenizer.bos_token_id) == (("", "<unk>"), None)
 
 
 @pytest.mark.parametrize(

@@ -167,8 +167,8 @@ def test_what_is_written_again_is_the_same(tmp_path: Path) -> None:
     again = load_model(tmp_path / "ours")
     assert (again.config, again.weights) == (model.config, model.weights)
     assert again.tokenizer.to_json() == model.tokenizer.to_json()
-    assert (again.tokenizer.bos, again.tokenizer.eos_token_ids) == (
-        model.tokenizer.bos,
+    assert (again.tokenizer.bos_token_id, again.tokenizer.eos_token_ids) == (
+        model.tokenizer.bos_token_id,
         model.tokenizer.eos_token_ids,
     )
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "ours")

@@ -30,7 +30,7 @@ from tests.hub.models import OTHERS
 from tests.model.helpers import byte_tokenizer, small_model
 from tests.test_files import names, posix
 
-LETTERS = Tokenizer.of_characters(["abc"], adds_bos=True)
+LETTERS = Tokenizer.from_characters(["abc"], adds_bos=True)
 
 
 def tiny(model_type: str = "microgpt") -> Model:
@@ -83,7 +83,7 @@ def test_what_begins_and_ends_texts_comes_back(tmp_path: Path) -> None:
     model = small_model(tokenizer=OTHERS)
     write_model_json(tmp_path / "m.json", model)
     again = read_model_json(tmp_path / "m.json")[0].tokenizer
-    assert (again.bos, again.eos_token_ids) == (OTHERS.bos, OTHERS.eos_token_ids)
+    assert (again.bos_token_id, again.eos_token_ids) == (OTHERS.bos_token_id, OTHERS.eos_token_ids)
     assert again.encode_prompt("a") == OTHERS.encode_prompt("a")
 
 

@@ -14,10 +14,10 @@ from anexa.model import tokenizer as module
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from tests.model.helpers import CORPUS, byte_tokenizer
 
-TEXT = Tokenizer.of_characters([CORPUS], adds_bos=False)
-DOCUMENTS = Tokenizer.of_characters([CORPUS], adds_bos=True)
+TEXT = Tokenizer.from_characters([CORPUS], adds_bos=False)
+DOCUMENTS = Tokenizer.from_characters([CORPUS], adds_bos=True)
 BYTES = byte_tokenizer()
-TRAINED = Tokenizer.of_bytes([CORPUS, "la la lala é é"] * 2, 300, adds_bos=True)
+TRAINED = Tokenizer.train_bpe([CORPUS, "la la lala é é"] * 2, 300, adds_bos=True)
 BOTH = [pytest.param(TEXT, id="text"), pytest.param(DOCUMENTS, id="documents")]
 ALL = [*BOTH, pytest.param(BYTES, id="bytes"), pytest.param(TRAINED, id="trained")]
 
@@ -27,14 +27,14 @@ texts = st.text(characters, max_size=40)
 
 
 def test_ids_are_the_places_of_sorted_characters() -> None:
-    tokenizer = Tokenizer.of_characters(["banana", "cab"], adds_bos=False)
+    tokenizer = Tokenizer.from_characters(["banana", "cab"], adds_bos=False)
     assert tokenizer.encode("abc") == [0, 1, 2]
     assert tokenizer.encode("n") == [3]
     assert (tokenizer.eot_token, tokenizer.vocab_size) == (4, 5)
 
 
 def test_the_27_symbols_of_microgpt() -> None:
-    tokenizer = Tokenizer.of_characters(["abcdefghijklmnopqrstuvwxyz"], adds_bos=True)
+    tokenizer = Tokenizer.from_characters(["abcdefghijklmnopqrstuvwxyz"], adds_bos=True)
     assert (tokenizer.eot_token, tokenizer.vocab_size) == (26, 27)
 
 
@@ -42,12 +42,12 @@ def test_the_27_symbols_of_microgpt() -> None:
 def test_any_text_of_the_vocabulary_comes_back(data: st.DataObject) -> None:
     corpus = data.draw(st.text(characters, min_size=1, max_size=30))
     assume(END_OF_TEXT not in corpus)
-    tokenizer = Tokenizer.of_characters([corpus], adds_bos=data.draw(st.booleans()))
+    tokenizer = Tokenizer.from_characters([corpus], adds_bos=data.draw(st.booleans()))
     text = "".join(data.draw(st.lists(st.sampled_from(corpus), max_size=50)))
     ids = tokenizer.encode(text)
     assert len(ids) == len(text), "one id a character"
     assert tokenizer.decode(ids) == text
-    assert tokenizer.unknown(text) == []
+    assert tokenizer.unknown_characters(text) == []
     assert tokenizer.vocab_size == len(set(corpus)) + 1
 
 
@@ -62,7 +62,7 @@ def test_unknown_characters_become_the_boundary(tokenizer: Tokenizer, text: str)
     known = set(CORPUS)
     ids = tokenizer.encode(text)
     expected = list(dict.fromkeys(c for c in text if c not in known))
-    assert tokenizer.unknown(text) == expected
+    assert tokenizer.unknown_characters(text) == expected
     assert (tokenizer.eot_token in ids) == bool(expected)
     assert tokenizer.decode(ids) == "".join(c for c in text if c in known)
     if expected:
@@ -96,13 +96,13 @@ def test_a_prompt_of_running_text_is_itself() -> None:
 def test_bytes_take_any_text(text: str) -> None:
     assume(END_OF_TEXT not in text)
     assert BYTES.decode(BYTES.encode(text)) == text
-    assert BYTES.unknown(text) == []
+    assert BYTES.unknown_characters(text) == []
 
 
 def streamed(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
     """The text of ids, in the pieces in which it comes."""
-    decoding = tokenizer.decoding()
-    pieces = [*map(decoding.take, ids), decoding.rest()]
+    decoding = tokenizer.detokenizer()
+    pieces = [*map(decoding.add, ids), decoding.flush()]
     return [piece for piece in pieces if piece]
 
 
@@ -121,38 +121,38 @@ def test_boundaries_are_not_part_of_the_text() -> None:
 @example("  a\t\n\n ", ["  a\t\n\n "] * 3, 300)
 def test_any_text_comes_back_from_any_training(text: str, others: list[str], size: int) -> None:
     assume(END_OF_TEXT not in text)
-    tokenizer = Tokenizer.of_bytes(others, size, adds_bos=False)
+    tokenizer = Tokenizer.train_bpe(others, size, adds_bos=False)
     ids = tokenizer.encode(text)
     assert tokenizer.decode(ids).encode("utf-8") == text.encode("utf-8")
     assert "".join(streamed(tokenizer, ids)) == text
-    assert tokenizer.unknown(text) == []
+    assert tokenizer.unknown_characters(text) == []
     assert tokenizer.encode_prompt(text) == (ids or [tokenizer.eot_token])
     assert 257 <= tokenizer.vocab_size <= size
 
 
 def test_what_stands_together_often_becomes_a_token() -> None:
-    tokenizer = Tokenizer.of_bytes(["abc abc ab"], 260, adds_bos=False)
+    tokenizer = Tokenizer.train_bpe(["abc abc ab"], 260, adds_bos=False)
     # "ab" is there three times, and then "abc" twice, or " ab"; nothing else is, more than once.
     assert tokenizer.vocab_size == 259
     assert len(tokenizer.encode("ab")) == 1
     assert len(tokenizer.encode("ba")) == 2
     assert len(tokenizer.encode("abc ab")) == 3
-    least = Tokenizer.of_bytes(["abc abc ab"], 257, adds_bos=False)
+    least = Tokenizer.train_bpe(["abc abc ab"], 257, adds_bos=False)
     assert len(least.encode("é ab")) == 5, "bytes"
 
 
 def test_training_comes_out_the_same() -> None:
     corpus = ["the cat sat on the mat and the rat sat on the cat " * 3, "日本 " * 9]
-    once, again = (Tokenizer.of_bytes(corpus, 290, adds_bos=True) for _ in range(2))
+    once, again = (Tokenizer.train_bpe(corpus, 290, adds_bos=True) for _ in range(2))
     assert once.to_json() == again.to_json()
 
 
 def test_a_tokenizer_made_to_begin_documents() -> None:
     for tokenizer in (TEXT, DOCUMENTS, BYTES, TRAINED):
-        begins = tokenizer.beginning(True)
+        begins = tokenizer.with_bos(True)
         assert begins.encode_prompt("af") == [begins.eot_token, *tokenizer.encode("af")]
-        assert begins.beginning(False).encode_prompt("af") == tokenizer.encode("af")
-    assert TEXT.beginning(True).to_json() == DOCUMENTS.to_json()
+        assert begins.with_bos(False).encode_prompt("af") == tokenizer.encode("af")
+    assert TEXT.with_bos(True).to_json() == DOCUMENTS.to_json()
 
 
 # ------------------------------------------------------------------ many at once
@@ -164,16 +164,16 @@ def test_a_tokenizer_made_to_begin_documents() -> None:
 @example([])
 def test_all_at_once_is_one_by_one(tokenizer: Tokenizer, many: list[str]) -> None:
     for texts in (many, ["".join(many)]):
-        ids, lengths = tokenizer.encode_all(texts)
+        ids, lengths = tokenizer.encode_batch(texts)
         one_by_one = [tokenizer.encode(text) for text in texts]
         assert lengths.tolist() == [len(encoded) for encoded in one_by_one]
         assert ids.tolist() == [token for encoded in one_by_one for token in encoded]
 
 
 def test_more_at_once_than_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = TRAINED.encode_all([*CORPUS] * 3)
-    monkeypatch.setattr(module, "AT_ONCE", 7)
-    parts = TRAINED.encode_all([*CORPUS] * 3)
+    whole = TRAINED.encode_batch([*CORPUS] * 3)
+    monkeypatch.setattr(module, "ENCODE_BATCH", 7)
+    parts = TRAINED.encode_batch([*CORPUS] * 3)
     assert [array.tolist() for array in whole] == [array.tolist() for array in parts]
 
 
@@ -183,7 +183,7 @@ def test_a_table_is_for_characters_only() -> None:
     lower = json.loads(plain)
     lower["normalizer"] = {"type": "Lowercase"}
     tokenizer = Tokenizer.from_json(json.dumps(lower))
-    assert tokenizer.encode_all(["A T"])[0].tolist() == tokenizer.encode("A T")
+    assert tokenizer.encode_batch(["A T"])[0].tolist() == tokenizer.encode("A T")
     assert tokenizer.encode("A") == TEXT.encode("a")
 
 
@@ -212,14 +212,14 @@ def test_pieces_of_a_stream_join_to_the_whole(tokenizer: Tokenizer, data: st.Dat
 def test_a_stream_keeps_nothing_back(text: str) -> None:
     """Before the next token is asked for, all has been shown that does not end in mid-character."""
     taken: list[int] = []
-    decoding, shown = BYTES.decoding(), ""
+    decoding, shown = BYTES.detokenizer(), ""
     for token in BYTES.encode(text):
         taken.append(token)
-        shown += decoding.take(token)
+        shown += decoding.add(token)
         so_far = BYTES.decode(taken)
         assert so_far in (shown, so_far.rstrip("\ufffd") + "\ufffd")
     assert shown == text
-    assert decoding.rest() == ""
+    assert decoding.flush() == ""
 
 
 @pytest.mark.parametrize("text", ["é", "😀", "日本", "aéb", " é😀 a"])
@@ -273,21 +273,25 @@ def test_a_tokenizer_without_a_boundary() -> None:
     foreign["model"]["unk_token"] = None
     del foreign["model"]["vocab"][END_OF_TEXT]
     tokenizer = Tokenizer.from_json(json.dumps(foreign))
-    assert (tokenizer.bos, tokenizer.eos_token_ids, tokenizer.bos_eos) == (None, (), ("", ""))
+    assert (tokenizer.bos_token_id, tokenizer.eos_token_ids, tokenizer.bos_eos) == (
+        None,
+        (),
+        ("", ""),
+    )
     assert tokenizer.encode_prompt("af") == TEXT.encode("af")
-    assert tokenizer.unknown("aQ") == ["Q"], "though nothing stands for it"
-    with pytest.raises(AnexaError, match="nothing to begin one with"):
+    assert tokenizer.unknown_characters("aQ") == ["Q"], "though nothing stands for it"
+    with pytest.raises(AnexaError, match="no token to begin a text"):
         tokenizer.encode_prompt("")
-    with pytest.raises(AnexaError, match=r"no symbol <\|endoftext\|>"):
-        tokenizer.beginning(adds_bos=True)
+    with pytest.raises(AnexaError, match=r"no token <\|endoftext\|>"):
+        tokenizer.with_bos(adds_bos=True)
 
 
 @pytest.mark.parametrize("tokenizer", ALL)
 @given(text=texts)
 @example("é ☃ 𝄞 \n\t\x00\xad")
 def test_tokens_are_bytes_that_make_up_the_text(tokenizer: Tokenizer, text: str) -> None:
-    known = "".join(letter for letter in text if not tokenizer.unknown(letter))
-    assert b"".join(map(tokenizer.bytes_of, tokenizer.encode(known))) == known.encode()
+    known = "".join(letter for letter in text if not tokenizer.unknown_characters(letter))
+    assert b"".join(map(tokenizer.token_bytes, tokenizer.encode(known))) == known.encode()
 
 
 def test_unknown_ids_around_texts_are_refused() -> None:

@@ -85,8 +85,8 @@ def test_autotokenizer_knows_the_boundary(tokenizers: Any) -> None:
     "tokenizer",
     [
         byte_tokenizer(),
-        Tokenizer.of_bytes([CORPUS] * 2, 300, adds_bos=False),
-        Tokenizer.of_bytes([CORPUS] * 2, 300, adds_bos=True),
+        Tokenizer.train_bpe([CORPUS] * 2, 300, adds_bos=False),
+        Tokenizer.train_bpe([CORPUS] * 2, 300, adds_bos=True),
     ],
     ids=["written", "trained-text", "trained-documents"],
 )

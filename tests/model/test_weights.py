@@ -11,15 +11,15 @@ import pytest
 import microgpt
 from anexa.model.architectures import ARCHITECTURES, architecture
 from anexa.model.config import ModelConfig
-from anexa.model.weights import count, initial_weights
+from anexa.model.weights import initial_weights, num_parameters
 from anexa.training.presets import PRESETS
 
 
 def test_the_microgpt_preset_is_as_large_as_microgpt() -> None:
     config = PRESETS["microgpt"].config(27)
-    assert count(config) == 4192
+    assert num_parameters(config) == 4192
     model = microgpt.new_model(["abcdefghijklmnopqrstuvwxyz"], random.Random(0))
-    assert count(config) == len(model.parameters)
+    assert num_parameters(config) == len(model.parameters)
 
 
 def test_the_anexa_preset_has_about_0_8_million_parameters() -> None:
@@ -27,8 +27,11 @@ def test_the_anexa_preset_has_about_0_8_million_parameters() -> None:
     vocabulary_and_positions = (65 + 128) * 128
     matrices = 12 * 128 * 128  # of a block: 3 + 1 of attention, 4 + 4 of the MLP
     biases_and_gains = (3 + 1 + 4 + 1) * 128 + 4 * 128
-    assert count(config) == vocabulary_and_positions + 4 * (matrices + biases_and_gains) + 2 * 128
-    assert 0.8e6 < count(config) < 0.85e6
+    assert (
+        num_parameters(config)
+        == vocabulary_and_positions + 4 * (matrices + biases_and_gains) + 2 * 128
+    )
+    assert 0.8e6 < num_parameters(config) < 0.85e6
 
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
@@ -43,7 +46,7 @@ def test_weights_have_the_shapes_that_the_architecture_names(model_type: str) ->
     for weight in weights.values():
         assert len(weight.data) == prod(weight.shape)
         assert weight.data.typecode == "d"
-    assert sum(len(w.data) for w in weights.values()) == count(config)
+    assert sum(len(w.data) for w in weights.values()) == num_parameters(config)
 
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)

@@ -45,7 +45,7 @@ from tests.training.runs import finish, sums, weights_file
 LENGTH = 512
 TOKENIZER = Arithmetic().tokenizer("char")
 REFUSALS = (NO_SUM, NOT_THAT, TOO_LARGE)
-MARK_IDS = {TOKENIZER.id_of(mark): mark for mark in (*CHAT_TOKENS, END_OF_TEXT)}
+MARK_IDS = {TOKENIZER.token_to_id(mark): mark for mark in (*CHAT_TOKENS, END_OF_TEXT)}
 
 
 def rows_of(*, length: int = LENGTH, seed: int = 1, part: Split = "training") -> ChatDataset:

@@ -76,7 +76,7 @@ def test_sizes_of_bpe() -> None:
 @pytest.mark.parametrize("as_folder", [True, False])
 @pytest.mark.parametrize("adds_bos", [True, False])
 def test_a_tokenizer_that_is_there(as_folder: bool, adds_bos: bool, tmp_path: Path) -> None:
-    trained = Tokenizer.of_bytes(["ab ab abc"], 300, adds_bos)
+    trained = Tokenizer.train_bpe(["ab ab abc"], 300, adds_bos)
     create_folder(tmp_path / "model", small_model(tokenizer=trained), "")
     spec = tmp_path / "model" if as_folder else tmp_path / "model" / "tokenizer.json"
     for layout in (TEXT, NAMES):
@@ -96,7 +96,7 @@ def test_a_tokenizer_that_is_not_there(tmp_path: Path) -> None:
         tokenizer_for(str(tmp_path / "x.json"), TEXT)
     foreign = tokenizer_for("bpe:260", TEXT).to_json().replace("<|endoftext|>", "</s>")
     (tmp_path / "x.json").write_text(foreign, encoding="utf-8")
-    with pytest.raises(AnexaError, match=r"x\.json: the tokenizer has no symbol <\|endoftext\|>"):
+    with pytest.raises(AnexaError, match=r"x\.json: the tokenizer has no token <\|endoftext\|>"):
         tokenizer_for(str(tmp_path / "x.json"), TEXT)
 
 

@@ -17,7 +17,7 @@ from rich.text import Text
 from anexa.cli.curve import LossCurve
 from anexa.errors import AnexaError
 from anexa.generation import Completion, Sampler, SamplingParams
-from anexa.model.weights import count
+from anexa.model.weights import num_parameters
 from anexa.training import StepResult, Trainer
 
 SAMPLE_TOKENS = 100
@@ -180,7 +180,7 @@ class JsonLines(PlainText):
         self._object(
             event="begin",
             folder=str(run.folder),
-            parameters=count(run.config),
+            parameters=num_parameters(run.config),
             settings=run.settings.to_json(),
             step=run.history.step,
         )
@@ -226,7 +226,7 @@ def opening(run: Trainer) -> list[str]:
     if run.world.size > 1:
         where += f", {run.world.size} processes"
     lines = [
-        f"corpus {run.corpus} · {config.model_type} with {count(config):,} parameters, "
+        f"corpus {run.corpus} · {config.model_type} with {num_parameters(config):,} parameters, "
         f"{config.vocab_size:,} symbols, context {config.block_size} · {s.engine} on {where} · "
         f"{s.batch_size * config.block_size:,} tokens a step · {end} · seed {s.seed}"
     ]

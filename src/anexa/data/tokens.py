@@ -37,7 +37,7 @@ class Coder(Protocol):
     def eot_token(self) -> int:
         """The id that stands between documents."""
 
-    def encode_all(self, texts: Sequence[str]) -> tuple[Array, Array]:
+    def encode_batch(self, texts: Sequence[str]) -> tuple[Array, Array]:
         """The ids of all texts, one after another, and how many each has."""
 
     def to_json(self) -> str:
@@ -99,7 +99,7 @@ def _blocks(
     yield np.array([coder.eot_token], dtype), np.zeros(1, np.int64)
     n = 1
     for texts in documents.groups(progress):
-        ids, lengths = coder.encode_all(texts)
+        ids, lengths = coder.encode_batch(texts)
         ends = np.zeros(0, np.int64)
         if documents.layout == "lines":
             ends = np.cumsum(lengths)

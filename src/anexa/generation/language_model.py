@@ -16,8 +16,8 @@ from anexa.generation.text_stream import Completion, check_length
 from anexa.model.chat_format import Message, render
 from anexa.model.folder import Model
 from anexa.model.opening import model_name, open_model
-from anexa.model.tokenizer import Rendered
-from anexa.model.weights import count
+from anexa.model.tokenizer import RenderedPrompt
+from anexa.model.weights import num_parameters
 
 _SETTINGS = tuple(field.name for field in fields(SamplingParams))
 
@@ -50,7 +50,8 @@ class LanguageModel:
 
     def __repr__(self) -> str:
         config = self.engine.config
-        return f"<LanguageModel {self.name}: {config.model_type}, {count(config):,} parameters>"
+        parameters = f"{num_parameters(config):,} parameters"
+        return f"<LanguageModel {self.name}: {config.model_type}, {parameters}>"
 
     @classmethod
     def open(cls, folder: Path | None = None, engine: str = "auto") -> LanguageModel:
@@ -143,7 +144,7 @@ class LanguageModel:
         """
         return len(self.tokenizer.encode_prompt(self.prompt(messages)))
 
-    def prompt(self, messages: Sequence[Message], *, thinking: bool = True) -> Rendered:
+    def prompt(self, messages: Sequence[Message], *, thinking: bool = True) -> RenderedPrompt:
         """A conversation as a text that the next answer goes on from.
 
         Raises:

@@ -56,7 +56,7 @@ def check_length(characters: int, tokenizer: Tokenizer, block_size: int) -> None
     Raises:
         PromptTooLongError: if that many characters cannot fit into the context.
     """
-    if characters > block_size * tokenizer.longest:
+    if characters > block_size * tokenizer.max_token_length:
         raise PromptTooLongError(
             f"these are {characters:,} characters, and the model sees {block_size:,} tokens at "
             "once: shorten them"
@@ -99,7 +99,7 @@ class TextStream:
         self.text = ""
         self.tokens = 0
         self.finish_reason: str | None = None
-        self._ends, self._decoding = tokenizer.eos_token_ids, tokenizer.decoding(prompt.ids)
+        self._ends, self._decoding = tokenizer.eos_token_ids, tokenizer.detokenizer(prompt.ids)
         self._max_tokens, self._stop = max_tokens, tuple(stop)
         self._held = ""  # an end that may be the beginning of a stop string
 
@@ -108,10 +108,10 @@ class TextStream:
         reason = "stop" if token in self._ends else None
         if not reason:
             self.tokens += 1
-            self._held += self._decoding.take(token)
+            self._held += self._decoding.add(token)
             reason = "length" if self.tokens == self._max_tokens else None
         if reason:
-            self._held += self._decoding.rest()
+            self._held += self._decoding.flush()
         found = [at for at in map(self._held.find, self._stop) if at >= 0]
         if found:
             self._held, reason = self._held[: min(found)], "stop"

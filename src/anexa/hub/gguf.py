@@ -99,7 +99,9 @@ def _add_tokenizer(writer: gguf.GGUFWriter, model: Model) -> None:
     writer.add_token_types(known.types)
     writer.add_token_merges([f"{left} {right}" for left, right in known.merges])
     tokenizer = model.tokenizer
-    writer.add_bos_token_id(tokenizer.eot_token if tokenizer.bos is None else tokenizer.bos)
+    writer.add_bos_token_id(
+        tokenizer.eot_token if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    )
     for end, add in zip(tokenizer.eos_token_ids, _ends(writer)):
         add(end)
     writer.add_add_bos_token(model.tokenizer.adds_bos)

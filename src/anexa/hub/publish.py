@@ -26,7 +26,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import disable_progress_bars, validate_repo_id
 
 from anexa.errors import AnexaError, UsageError, one_line
-from anexa.files import check_inside, opened
+from anexa.files import check_inside, open_binary
 from anexa.model.architectures import architecture
 from anexa.model.folder import CARD, load_config
 from anexa.model.weight_files import weight_files
@@ -79,7 +79,7 @@ def files_of(folder: Path) -> tuple[dict[str, Path], list[str]]:
     for path in files.values():
         if not path.is_file():
             raise AnexaError(f"{path} cannot be published: it is no file")
-        with opened(path):
+        with open_binary(path):
             pass  # it may be read
     kept = [f"{p.name}{'/' * p.is_dir()}" for p in there if p.name not in {*files, CARD}]
     return files, kept

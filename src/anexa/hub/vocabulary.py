@@ -15,9 +15,9 @@ from itertools import chain
 from typing import Any
 
 from anexa.errors import AnexaError
-from anexa.model.tokenizer import BYTES_OF_LETTERS, Tokenizer
+from anexa.model.tokenizer import BYTE_DECODER, Tokenizer
 
-ALPHABET = {byte: letter for letter, byte in BYTES_OF_LETTERS.items()}
+ALPHABET = {byte: letter for letter, byte in BYTE_DECODER.items()}
 
 # llama.cpp refuses a vocabulary without merges. These two bytes are in no UTF-8 text.
 NEVER = ALPHABET[0xC0], ALPHABET[0xC1]
@@ -139,7 +139,7 @@ def _check(tokenizer: Tokenizer, parts: dict[str, Any]) -> None:
                 raise AnexaError(
                     f"its tokenizer's {token['content']} has {flag}, which llama.cpp has not"
                 )
-    if tokenizer.adds_bos and tokenizer.encode_prompt("") != [tokenizer.bos]:
+    if tokenizer.adds_bos and tokenizer.encode_prompt("") != [tokenizer.bos_token_id]:
         raise AnexaError("its tokenizer puts more around a text than what begins one")
     if not 1 <= len(tokenizer.eos_token_ids) <= MOST_ENDS:
         raise AnexaError(

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from anexa.model.chat_template import render_template
-from anexa.model.tokenizer import END_OF_TEXT, Rendered
+from anexa.model.tokenizer import END_OF_TEXT, RenderedPrompt
 
 USER, ASSISTANT = "<|user|>", "<|assistant|>"
 THINK, END_THINK = "<think>", "</think>"
@@ -48,7 +48,7 @@ def render(
     thinking: bool = True,
     bos: str = END_OF_TEXT,
     eos: str = END_OF_TEXT,
-) -> Rendered:
+) -> RenderedPrompt:
     """The text that the assistant's next turn follows.
 
     Args:
@@ -61,7 +61,7 @@ def render(
     Raises:
         AnexaError: the template cannot be used, or not for these messages.
     """
-    return Rendered(
+    return RenderedPrompt(
         render_template(
             template,
             messages=[dict(message) for message in messages],  # which it may spoil

@@ -24,7 +24,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
-from anexa.errors import AnexaError, shown
+from anexa.errors import AnexaError, short_repr
 
 LONGEST_TEMPLATE = 2**17  # characters; those of chat models have a few thousand
 LARGEST = 2**22  # characters, or items, that one filter, method or operator may make
@@ -44,7 +44,7 @@ def render_template(template: str, **given: Any) -> str:
         _left.set(MOST_WORK + _size(given))
         return _compiled(template).render(**given)
     except Exception as error:  # a template is a program: any may come of it
-        reason = shown(error) or type(error).__name__
+        reason = short_repr(error) or type(error).__name__
         raise AnexaError(f"the chat template cannot be used for this: {reason}") from error
     finally:
         _left.reset(before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from anexa.errors import AnexaError, shown
+from anexa.errors import AnexaError, short_repr
 
 LARGEST = 2**40  # of any size: products of a few of them are still numbers that can be shown
 
@@ -69,17 +69,17 @@ class ModelConfig:
                 f"is {self.head_dim}"
             )
         if not (isinstance(self.norm_eps, float) and 0 < self.norm_eps < 1):
-            raise AnexaError(f"norm_eps must be between 0 and 1, not {shown(self.norm_eps)}")
+            raise AnexaError(f"norm_eps must be between 0 and 1, not {short_repr(self.norm_eps)}")
 
     def _check_sizes(self, *fields: str) -> None:
         for field in fields:
             value = getattr(self, field)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise AnexaError(
-                    f"{field} must be a whole number of at least 1, not {shown(value)}"
+                    f"{field} must be a whole number of at least 1, not {short_repr(value)}"
                 )
             if value >= LARGEST:
-                raise AnexaError(f"{field} is {shown(value)}: no model is so large")
+                raise AnexaError(f"{field} is {short_repr(value)}: no model is so large")
 
     @property
     def head_dim(self) -> int:

@@ -1,4 +1,4 @@
-"""Text from ids that come one by one."""
+"""Incremental detokenization: text from token ids that arrive one by one."""
 
 from __future__ import annotations
 
@@ -6,91 +6,91 @@ from codecs import getincrementaldecoder
 from collections.abc import Sequence
 from typing import Protocol
 
-_Utf8 = getincrementaldecoder("utf-8")
+_Utf8Decoder = getincrementaldecoder("utf-8")
 
-CONTEXT = 8  # ids before the first that its text may depend on
-NO_CHARACTER = "\ufffd"  # how bytes that are none are shown
+CONTEXT = 8  # ids before a token that its text may depend on
+REPLACEMENT = "\ufffd"  # character that stands for bytes that are not UTF-8
 
 
 class Decoder(Protocol):
-    """What is needed of a tokenizer."""
+    """The part of a tokenizer that detokenization needs."""
 
     @property
     def byte_ids(self) -> frozenset[int]:
-        """The ids that are each a byte, and text only together with those beside them."""
+        """Ids that are one byte each, and become text only together with neighboring bytes."""
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids."""
+        """Decode ids to text."""
 
-    def bytes_of(self, token: int) -> bytes:
-        """What an id stands for."""
+    def token_bytes(self, token: int) -> bytes:
+        """Give the UTF-8 bytes of one token."""
 
 
 class Detokenizer(Protocol):
-    """The text of ids as they come, in pieces that never cut a character in two.
+    """Turns ids into text as they arrive, and never splits a character.
 
-    The pieces together, with the rest, are `Tokenizer.decode` of all ids.
+    The pieces that `add` returns, followed by `flush`, equal `Tokenizer.decode` of all ids.
     """
 
-    def take(self, token: int) -> str:
-        """What one more id makes certain; it may be nothing."""
+    def add(self, token: int) -> str:
+        """Take the next id and return the text that is now certain, which may be empty."""
 
-    def rest(self) -> str:
-        """What never became a character, as `decode` shows it."""
+    def flush(self) -> str:
+        """Return the text of the bytes that are left: incomplete characters as U+FFFD."""
 
 
 class ByteDetokenizer:
     """Detokenizer for tokenizers whose text is the concatenated bytes of the token ids."""
 
     def __init__(self, tokenizer: Decoder) -> None:
-        self._bytes_of, self._utf8 = tokenizer.bytes_of, _Utf8("replace")
+        self._token_bytes, self._utf8 = tokenizer.token_bytes, _Utf8Decoder("replace")
 
-    def take(self, token: int) -> str:
-        """See `Detokenizer`."""
-        return self._utf8.decode(self._bytes_of(token))
+    def add(self, token: int) -> str:
+        """Take the next id and return the characters that it completes."""
+        return self._utf8.decode(self._token_bytes(token))
 
-    def rest(self) -> str:
-        """What is left."""
+    def flush(self) -> str:
+        """Return the text of an incomplete character."""
         return self._utf8.decode(b"", final=True)
 
 
 class WindowDetokenizer:
     """Detokenizer for any tokenizer: each step decodes a few ids together with those before.
 
-    `tokenizers` has a `DecodeStream` that does so, and that gives up on Llama 2's bytes: a row of
-    them, each a token, is text only if all of it is.
+    `tokenizers` has a `DecodeStream` that does the same, but fails on Llama 2's byte tokens: a row
+    of byte tokens is text only if all of its bytes are valid UTF-8.
 
     Args:
-        tokenizer: what decodes.
-        after: ids that stand before the first. Llama's begins a text without the space that its
-            first word has, so these make a difference.
+        tokenizer: tokenizer that decodes.
+        context_ids: ids in front of the first one to decode. Llama's tokenizer drops the space of
+            the first word of a text, so the ids before a token change its text.
     """
 
-    def __init__(self, tokenizer: Decoder, after: Sequence[int] = ()) -> None:
+    def __init__(self, tokenizer: Decoder, context_ids: Sequence[int] = ()) -> None:
         self._tokenizer = tokenizer
-        self._ids = [*after[-CONTEXT:]]
-        self._start, self._shown = 0, len(self._ids)
-        before = tokenizer.decode(self._ids)
-        if not before or before.endswith(NO_CHARACTER):  # of a character that goes on in the ids
-            self._ids, self._shown = [], 0
+        self._ids = [*context_ids[-CONTEXT:]]
+        self._start, self._num_returned = 0, len(self._ids)
+        context = tokenizer.decode(self._ids)
+        if not context or context.endswith(REPLACEMENT):  # a character continues in the new ids
+            self._ids, self._num_returned = [], 0
 
-    def take(self, token: int) -> str:
-        """See `Detokenizer`."""
+    def add(self, token: int) -> str:
+        """Take the next id and return the text that no later id can change."""
         self._ids.append(token)
         if token in self._tokenizer.byte_ids or not self._tokenizer.decode([token]):
-            return ""  # which does not end a row of bytes
-        piece = self._unshown()
-        if not piece or piece.endswith(NO_CHARACTER):
+            return ""  # a row of bytes goes on
+        piece = self._pending()
+        if not piece or piece.endswith(REPLACEMENT):
             return ""
-        if self._tokenizer.decode(self._ids[self._shown :]):
-            self._start = self._shown
-        self._shown = len(self._ids)
+        if self._tokenizer.decode(self._ids[self._num_returned :]):
+            self._start = self._num_returned
+        self._num_returned = len(self._ids)
         return piece
 
-    def rest(self) -> str:
-        """What is left."""
-        return self._unshown()
+    def flush(self) -> str:
+        """Return the text that was held back."""
+        return self._pending()
 
-    def _unshown(self) -> str:
-        before = self._tokenizer.decode(self._ids[self._start : self._shown])
-        return self._tokenizer.decode(self._ids[self._start :])[len(before) :]
+    def _pending(self) -> str:
+        context = self._tokenizer.decode(self._ids[self._start : self._num_returned])
+        return self._tokenizer.decode(self._ids[self._start :])[len(context) :]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from anexa.errors import AnexaError, one_line, shown
+from anexa.errors import AnexaError, one_line, short_repr
 from anexa.files import allowed, read_json, write_atomic, write_json
 from anexa.model.architectures import ARCHITECTURES, architecture
 from anexa.model.architectures.base import is_number
@@ -68,7 +68,9 @@ def config_of(json: dict[str, Any], path: Path) -> ModelConfig:
     if not isinstance(kind, str) or kind not in ARCHITECTURES:
         *most, last = ARCHITECTURES
         known = f"{', '.join(most)} and {last}"
-        raise AnexaError(f"{path} is of the model type {shown(kind)}: only {known} can be opened")
+        raise AnexaError(
+            f"{path} is of the model type {short_repr(kind)}: only {known} can be opened"
+        )
     if json.get("quantization_config") is not None:
         raise AnexaError(f"{path} has a quantization_config: quantised weights cannot be opened")
     try:
@@ -110,10 +112,14 @@ def generation_of(json: dict[str, Any], path: Path) -> tuple[float, int | None]:
     elif temperature is None:
         temperature = TEMPERATURE
     if not is_number(temperature) or temperature < 0:
-        raise AnexaError(f"{path} has the temperature {shown(temperature)}: it must be a number")
+        raise AnexaError(
+            f"{path} has the temperature {short_repr(temperature)}: it must be a number"
+        )
     most = json.get("max_new_tokens")
     if most is not None and not (isinstance(most, int) and most > 0):
-        raise AnexaError(f"{path} has max_new_tokens {shown(most)}: it must be a number above 0")
+        raise AnexaError(
+            f"{path} has max_new_tokens {short_repr(most)}: it must be a number above 0"
+        )
     return float(temperature), most
 
 
@@ -229,11 +235,11 @@ def json_files(model: Model) -> dict[str, dict[str, Any]]:
         sampling["max_new_tokens"] = model.max_new_tokens
     ends = model.tokenizer.eos_token_ids
     symbols = {
-        "bos_token_id": model.tokenizer.bos,
+        "bos_token_id": model.tokenizer.bos_token_id,
         "eos_token_id": [*ends] if len(ends) > 1 else ends[0] if ends else None,
     }
     return {
         "config.json": architecture(model.config).to_json(model.config) | symbols,
-        "tokenizer_config.json": model.tokenizer.config(model.config.block_size),
+        "tokenizer_config.json": model.tokenizer.to_config(model.config.block_size),
         "generation_config.json": symbols | sampling,
     }

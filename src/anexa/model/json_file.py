@@ -93,7 +93,7 @@ def read_model_json(path: Path) -> tuple[Model, str]:
         raise AnexaError(f"{path}: {error}") from error
     said = {path: whole["generation_config"]}
     bos, ends = (by_ids(said, key, tokenizer) for key in ("bos_token_id", "eos_token_id"))
-    tokenizer = tokenizer.with_symbols(bos[0] if bos else None, ends)
+    tokenizer = tokenizer.with_special_tokens(bos[0] if bos else None, ends)
     if tokenizer.vocab_size > config.vocab_size:
         raise AnexaError(
             f"{path} has {tokenizer.vocab_size} symbols, but the model knows {config.vocab_size}: "

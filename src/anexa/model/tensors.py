@@ -9,8 +9,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from anexa.errors import AnexaError, one_line, shown
-from anexa.files import opened, write_atomic
+from anexa.errors import AnexaError, one_line, short_repr
+from anexa.files import open_binary, write_atomic
 from anexa.model.weights import Weight, Weights
 
 # The kinds of numbers in a file that can be opened: NumPy's names, and those of our arrays.
@@ -48,7 +48,7 @@ def read_tensors(
     import numpy as np
 
     weights: Weights = {}
-    with opened(path) as file:
+    with open_binary(path) as file:
         header, start = _header(file, path)
         metadata = header.pop("__metadata__", {})
         for name, entry in header.items():
@@ -77,7 +77,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         AnexaError: it is not there, or damaged.
     """
-    with opened(path) as file:
+    with open_binary(path) as file:
         metadata: dict[str, str] = _header(file, path)[0].get("__metadata__", {})
     return metadata
 
@@ -96,7 +96,9 @@ def _header(file: BinaryIO, path: Path) -> tuple[dict[str, Any], int]:
         length = int.from_bytes(file.read(8), "little")
         return json.loads(file.read(length)), 8 + length
     except (SafetensorError, ValueError, TypeError, RecursionError, OSError) as error:
-        raise AnexaError(f"{path} is damaged or no safetensors file ({shown(error)})") from error
+        raise AnexaError(
+            f"{path} is damaged or no safetensors file ({short_repr(error)})"
+        ) from error
 
 
 def as_float32(weights: Weights) -> Weights:

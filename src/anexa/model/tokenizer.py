@@ -1,4 +1,4 @@
-"""Text to token ids and back, as Hugging Face's `tokenizers` does it."""
+"""Tokenizer: text to token ids and back, as Hugging Face's `tokenizers` does it."""
 
 from __future__ import annotations
 
@@ -13,121 +13,125 @@ import numpy.typing as npt
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors, trainers
 from tokenizers import Tokenizer as Backend
 
-from anexa.errors import AnexaError, shown
+from anexa.errors import AnexaError, short_repr
 from anexa.model.detokenizer import ByteDetokenizer, Detokenizer, WindowDetokenizer
 from anexa.model.tokenizer_json import check_tokenizer
 
-# One symbol begins a document, ends it, and stands for a character that the corpus never had:
-# GPT-2's own choice, and the only special symbol in the 27 of microgpt.
+# The BOS, EOS and UNK token in one: GPT-2's own choice, and the only special token among the 27
+# tokens of microgpt.
 END_OF_TEXT = "<|endoftext|>"
 
-LEAST_BYTES = 257  # ids of byte-level BPE with no merges: the bytes and the boundary
-N_CODES = 0x110000  # code points of Unicode
-AT_ONCE = 4096  # texts; more would only take memory
+MIN_BPE_VOCAB = 257  # byte-level BPE without merges: the 256 bytes and END_OF_TEXT
+NUM_CODE_POINTS = 0x110000  # of Unicode
+ENCODE_BATCH = 4096  # texts per call of `tokenizers`; a larger batch only takes memory
 _END_OF_TEXT = AddedToken(END_OF_TEXT, special=True, normalized=False)
-LONE = "\ud800"  # a code point that is in no text: of half a pair in UTF-16
+LONE_SURROGATE = "\ud800"  # half of a UTF-16 pair, which occurs in no text
 
 
-class Rendered(str):
-    """A text that a chat template has written: what begins a text stands in it, if it should."""
+class RenderedPrompt(str):
+    """A prompt rendered by a chat template, which writes BOS itself where the model needs it."""
 
     __slots__ = ()
 
 
 class Tokenizer:
-    """A tokenizer, and the symbols that begin and end its texts.
+    """A tokenizer with the special tokens that begin and end texts.
 
-    In Anexa's own, one symbol does both: the boundary between documents.
+    In Anexa's own tokenizers, `END_OF_TEXT` does both: it stands between documents.
 
     Args:
-        backend: of `tokenizers`.
-        bos: the id that begins a text; None: `END_OF_TEXT`, if there is one.
-        ends: the ids that end a text; none: `END_OF_TEXT`, if there is one.
+        backend: tokenizer of the `tokenizers` library.
+        bos_token_id: id of the token that begins a text; None: that of `END_OF_TEXT`, if present.
+        eos_token_ids: ids of the tokens that end a text; empty: that of `END_OF_TEXT`, if present.
 
     Attributes:
-        bos: see there; None: no text needs one.
-        ends: see there; none: texts have no end.
-        vocab_size: how many different ids there are, V.
-        adds_bos: whether a prompt is the beginning of a document, and so gets BOS in
-            front; in running text it is a piece out of the middle.
+        bos_token_id: id of the token that begins a text; None if texts begin without one.
+        eos_token_ids: ids of the tokens that end a text; empty if texts have no end.
+        vocab_size: number of ids, V.
+        adds_bos: whether `encode_prompt` puts BOS in front, because prompts are beginnings of
+            documents; a tokenizer of running text does not.
 
     Raises:
-        AnexaError: it has no symbols, or `tokenizers` cannot use it.
+        AnexaError: if the vocabulary is empty, or `tokenizers` cannot use the backend.
     """
 
     def __init__(
-        self, backend: Backend, bos: int | None = None, eos_token_ids: Sequence[int] = ()
+        self,
+        backend: Backend,
+        bos_token_id: int | None = None,
+        eos_token_ids: Sequence[int] = (),
     ) -> None:
-        with _usable():
-            boundary: int | None = backend.token_to_id(END_OF_TEXT)
+        with _tokenizers_errors():
+            eot_token: int | None = backend.token_to_id(END_OF_TEXT)
             vocabulary: dict[str, int] = backend.get_vocab()
             if not vocabulary:
-                raise AnexaError("tokenizer.json is damaged: it has no symbols")
+                raise AnexaError("tokenizer.json is damaged: its vocabulary is empty")
             self._backend = backend
-            self._spelled: dict[int, bytes] = {}
+            self._token_bytes: dict[int, bytes] = {}
             self.vocab_size: int = max(vocabulary.values()) + 1
-            self.eos_token_ids = tuple(eos_token_ids) or (() if boundary is None else (boundary,))
-            self.bos = boundary if bos is None else bos
+            self.eos_token_ids = tuple(eos_token_ids) or (() if eot_token is None else (eot_token,))
+            self.bos_token_id = eot_token if bos_token_id is None else bos_token_id
             added = backend.get_added_tokens_decoder()
-            for number in (bos, *eos_token_ids):  # not part of a text that is decoded
-                if number is not None and number not in added:
-                    symbol = AddedToken(self.symbol(number), special=True, normalized=False)
-                    backend.add_special_tokens([symbol])
-            framing: list[int] = backend.encode("").ids
-            if any(number >= self.vocab_size for number in framing):
+            for token_id in (bos_token_id, *eos_token_ids):  # special tokens are not decoded
+                if token_id is not None and token_id not in added:
+                    token = AddedToken(self.id_to_token(token_id), special=True, normalized=False)
+                    backend.add_special_tokens([token])
+            bos_ids: list[int] = backend.encode("").ids
+            if any(token_id >= self.vocab_size for token_id in bos_ids):
                 raise AnexaError("tokenizer.json is damaged: it puts unknown ids around texts")
-            self.adds_bos = len(framing) > 0
-            unknown: str | None = getattr(backend.model, "unk_token", None)
-            self._unknown: int | None = backend.token_to_id(unknown) if unknown else None
+            self.adds_bos = len(bos_ids) > 0
+            unk_token: str | None = getattr(backend.model, "unk_token", None)
+            self._unk_id: int | None = backend.token_to_id(unk_token) if unk_token else None
 
     @property
     def eot_token(self) -> int:
-        """The id of the symbol that stands between documents: the first that ends a text.
+        """Id of the token between documents: the first of `eos_token_ids`.
 
         Raises:
-            AnexaError: there is none.
+            AnexaError: if no token ends a text.
         """
         if not self.eos_token_ids:
             raise AnexaError(
-                f"the tokenizer has no symbol {END_OF_TEXT}, and no file beside it names another "
-                "that ends a text"
+                f"the tokenizer has no token {END_OF_TEXT}, and no file beside it names another "
+                "token that ends a text"
             )
         return self.eos_token_ids[0]
 
     @classmethod
-    def of_characters(
+    def from_characters(
         cls, texts: Iterable[str], adds_bos: bool, added_tokens: Sequence[str] = ()
     ) -> Tokenizer:
-        """One id for each character that occurs, in sorted order, then the boundary symbol, then
-        one for each of `marks`, which stand in a text as themselves.
+        """Build a character tokenizer.
 
-        It is a BPE model with no merges, so transformers and llama.cpp can read it.
+        Its ids are the characters that occur in `texts`, in the order of their code points, then
+        `END_OF_TEXT`, then the `added_tokens`. It is a BPE model without merges, so that
+        transformers and llama.cpp can read it.
         """
-        seen = np.zeros(N_CODES, bool)
+        seen = np.zeros(NUM_CODE_POINTS, bool)
         for text in texts:
-            seen[_codes(text)] = True
+            seen[_code_points(text)] = True
         vocabulary = {chr(code): i for i, code in enumerate(np.flatnonzero(seen))}
         vocabulary[END_OF_TEXT] = len(vocabulary)
         backend = Backend(models.BPE(vocab=vocabulary, merges=[], unk_token=END_OF_TEXT))
         backend.add_special_tokens([_END_OF_TEXT])
-        backend.add_tokens([AddedToken(mark, normalized=False) for mark in added_tokens])
+        backend.add_tokens([AddedToken(token, normalized=False) for token in added_tokens])
         backend.decoder = decoders.Fuse()
-        return cls(_framing(backend, adds_bos))
+        return cls(_set_bos(backend, adds_bos))
 
     @classmethod
-    def of_bytes(cls, texts: Iterable[str], vocab_size: int, adds_bos: bool) -> Tokenizer:
-        """Byte-level BPE (Sennrich et al., 2016; Radford et al., 2019), as GPT-2 has it.
+    def train_bpe(cls, texts: Iterable[str], vocab_size: int, adds_bos: bool) -> Tokenizer:
+        """Train byte-level BPE (Sennrich et al., 2016; Radford et al., 2019), as GPT-2 has it.
 
-        The ids are the boundary symbol, the 256 bytes, and then pairs of symbols that stand side
-        by side in a word at least twice, the most frequent first; so few texts give fewer ids
-        than `vocab_size`. All different words of the texts are in memory while it is trained.
+        Its ids are `END_OF_TEXT`, the 256 bytes, and then pairs of tokens that occur side by side
+        in a word at least twice, the most frequent first; so a small corpus gives fewer ids than
+        `vocab_size`. All different words of the texts are in memory during training.
 
         Args:
             texts: documents, or pieces of running text.
-            vocab_size: V, at least `LEAST_BYTES`.
-            adds_bos: as above.
+            vocab_size: V, at least `MIN_BPE_VOCAB`.
+            adds_bos: whether `encode_prompt` puts BOS in front.
         """
-        assert vocab_size >= LEAST_BYTES
+        assert vocab_size >= MIN_BPE_VOCAB
         backend = Backend(models.BPE())
         backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         backend.decoder = decoders.ByteLevel()
@@ -139,235 +143,242 @@ class Tokenizer:
             show_progress=False,
         )
         backend.train_from_iterator(texts, trainer)
-        return cls(_framing(backend, adds_bos))
+        return cls(_set_bos(backend, adds_bos))
 
     @classmethod
     def from_json(cls, text: str) -> Tokenizer:
-        """The tokenizer in a `tokenizer.json`.
+        """Read the content of a `tokenizer.json`.
 
         Raises:
-            AnexaError: there is none.
+            AnexaError: if it is damaged, or its kind is not supported.
         """
         check_tokenizer(text)
-        with _usable():
+        with _tokenizers_errors():
             backend = Backend.from_str(text)
-            backend.no_truncation()  # a text is as long as it is
+            backend.no_truncation()  # texts are encoded at their full length
             backend.no_padding()
         return cls(backend)
 
-    def with_symbols(self, bos: int | None, eos_token_ids: Sequence[int]) -> Tokenizer:
-        """The same tokenizer with other symbols that begin and end a text, where any are given."""
-        return Tokenizer(self._backend, bos, eos_token_ids)
+    def with_special_tokens(
+        self, bos_token_id: int | None, eos_token_ids: Sequence[int]
+    ) -> Tokenizer:
+        """Return this tokenizer with these BOS and EOS ids in place of `END_OF_TEXT`.
 
-    def beginning(self, adds_bos: bool) -> Tokenizer:
-        """The same tokenizer for prompts that are beginnings of documents, or are not.
+        None and an empty sequence leave `END_OF_TEXT`.
+        """
+        return Tokenizer(self._backend, bos_token_id, eos_token_ids)
 
-        Documents begin with what they end with, as in training.
+    def with_bos(self, adds_bos: bool) -> Tokenizer:
+        """Return a copy whose `encode_prompt` puts the end-of-text token in front, or nothing.
 
         Raises:
-            AnexaError: nothing ends a text.
+            AnexaError: if no token ends a text.
         """
-        boundary = self.eot_token
+        eot_token = self.eot_token
         backend = Backend.from_str(self.to_json())
-        with _usable():
-            framed = _framing(backend, adds_bos, self.symbol(boundary) or END_OF_TEXT)
-        return Tokenizer(framed, boundary, [boundary])
+        with _tokenizers_errors():
+            backend = _set_bos(backend, adds_bos, self.id_to_token(eot_token) or END_OF_TEXT)
+        return Tokenizer(backend, eot_token, [eot_token])
 
     def to_json(self) -> str:
-        """`tokenizer.json`."""
+        """Return the content of `tokenizer.json`."""
         text: str = self._backend.to_str(pretty=True)
         return text
 
-    def config(self, block_size: int) -> dict[str, Any]:
-        """`tokenizer_config.json`, for transformers."""
+    def to_config(self, block_size: int) -> dict[str, Any]:
+        """Return the content of `tokenizer_config.json`, for transformers."""
         bos, eos = self.bos_eos
-        unknown = eos if self._unknown is None else self.symbol(self._unknown)
-        symbols = {"bos_token": bos, "eos_token": eos, "unk_token": unknown}
+        unk = eos if self._unk_id is None else self.id_to_token(self._unk_id)
+        special_tokens = {"bos_token": bos, "eos_token": eos, "unk_token": unk}
         return {
             "tokenizer_class": "PreTrainedTokenizerFast",
-            **{key: symbol for key, symbol in symbols.items() if symbol},
+            **{key: token for key, token in special_tokens.items() if token},
             "model_max_length": block_size,
             "clean_up_tokenization_spaces": False,
             # transformers 4 would add token types, and GPT-2 add their embedding to the tokens'.
             "model_input_names": ["input_ids", "attention_mask"],
         }
 
-    def id_of(self, symbol: str) -> int | None:
-        """The id of a symbol that is one token, if there is one."""
-        if any(map(_is_surrogate, symbol)):
+    def token_to_id(self, token: str) -> int | None:
+        """Return the id of a token, None if it is not in the vocabulary."""
+        if any(map(_is_surrogate, token)):
             return None
-        number: int | None = self._backend.token_to_id(symbol)
-        return number
+        token_id: int | None = self._backend.token_to_id(token)
+        return token_id
 
-    def symbol(self, number: int) -> str | None:
-        """The symbol of an id, if there is one: a model may know more ids than its tokenizer."""
-        if not 0 <= number < self.vocab_size:
+    def id_to_token(self, token_id: int) -> str | None:
+        """Return the token of an id, None for ids that only the model has."""
+        if not 0 <= token_id < self.vocab_size:
             return None
-        symbol: str | None = self._backend.id_to_token(number)
-        return symbol
+        token: str | None = self._backend.id_to_token(token_id)
+        return token
 
     @property
     def bos_eos(self) -> tuple[str, str]:
-        """The symbols that begin and end a text, as a chat template writes them; "" for none."""
-        bos = None if self.bos is None else self.symbol(self.bos)
-        eos = self.symbol(self.eos_token_ids[0]) if self.eos_token_ids else None
+        """BOS and EOS as a chat template writes them; empty where there is no such token."""
+        bos = None if self.bos_token_id is None else self.id_to_token(self.bos_token_id)
+        eos = self.id_to_token(self.eos_token_ids[0]) if self.eos_token_ids else None
         return bos or "", eos or ""
 
     @cached_property
     def added_tokens(self) -> tuple[str, ...]:
-        """What is one token wherever it stands in a text, and so not text: `<think>`, say."""
+        """Strings that are one token wherever they occur in a text, such as `<think>`."""
         added: dict[int, AddedToken] = self._backend.get_added_tokens_decoder()
         return tuple(token.content for token in added.values())
 
     @cached_property
     def byte_ids(self) -> frozenset[int]:
-        """The ids that are each a byte, and text only together with those beside them."""
+        """Ids that are one byte each, and become text only together with neighboring bytes."""
         if "ByteFallback" not in repr(self._backend.decoder):
             return frozenset()
-        ids = (self.id_of(f"<0x{byte:02X}>") for byte in range(256))
-        return frozenset(number for number in ids if number is not None)
+        ids = (self.token_to_id(f"<0x{byte:02X}>") for byte in range(256))
+        return frozenset(token_id for token_id in ids if token_id is not None)
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text, and nothing else."""
-        with _usable():
+        """Encode a text, without BOS or EOS."""
+        with _tokenizers_errors():
             ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
         return ids
 
-    def encode_all(self, texts: Sequence[str]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """The ids of many texts, one after another, and how many each has: as `encode`, but fast.
+    def encode_batch(self, texts: Sequence[str]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Encode many texts at once: same ids as `encode`, but faster.
 
-        Characters are looked up in a table; anything else takes all processors, and for the time
-        being about a hundred times the memory of the texts.
+        A character tokenizer looks its ids up in a table. BPE uses all processors, and, while it
+        runs, about a hundred times the memory of the texts.
+
+        Returns:
+            The concatenated ids of all texts, and the number of ids of each text.
         """
-        if self._table is not None:
-            marked = [text.replace(END_OF_TEXT, LONE) for text in texts]
-            return self._table[_codes("".join(marked))], _numbers(map(len, marked), len(texts))
-        ids, lengths = [_numbers((), 0)], [_numbers((), 0)]
-        for start in range(0, len(texts), AT_ONCE):
-            some = list(texts[start : start + AT_ONCE])
-            encodings = self._backend.encode_batch_fast(some, add_special_tokens=False)
-            lengths.append(_numbers(map(len, encodings), len(some)))
-            numbers = chain.from_iterable(encoding.ids for encoding in encodings)
-            ids.append(_numbers(numbers, int(lengths[-1].sum())))
+        if self._id_table is not None:
+            texts = [text.replace(END_OF_TEXT, LONE_SURROGATE) for text in texts]
+            return self._id_table[_code_points("".join(texts))], _int_array(
+                map(len, texts), len(texts)
+            )
+        ids, lengths = [_int_array((), 0)], [_int_array((), 0)]
+        for start in range(0, len(texts), ENCODE_BATCH):
+            batch = list(texts[start : start + ENCODE_BATCH])
+            encodings = self._backend.encode_batch_fast(batch, add_special_tokens=False)
+            lengths.append(_int_array(map(len, encodings), len(batch)))
+            batch_ids = chain.from_iterable(encoding.ids for encoding in encodings)
+            ids.append(_int_array(batch_ids, int(lengths[-1].sum())))
         return np.concatenate(ids), np.concatenate(lengths)
 
     @cached_property
-    def _table(self) -> npt.NDArray[Any] | None:
-        """The id of every code point, if this is a tokenizer of characters."""
+    def _id_table(self) -> npt.NDArray[Any] | None:
+        """Id of every code point, if this is a character tokenizer without added tokens."""
         vocabulary: dict[str, int] = self._backend.get_vocab()
         characters = vocabulary.keys() - {END_OF_TEXT}
-        if self.to_json() != Tokenizer.of_characters(characters, self.adds_bos).to_json():
+        if self.to_json() != Tokenizer.from_characters(characters, self.adds_bos).to_json():
             return None
-        table = np.full(N_CODES, vocabulary[END_OF_TEXT])
+        table = np.full(NUM_CODE_POINTS, vocabulary[END_OF_TEXT])
         for character in characters:
             table[ord(character)] = vocabulary[character]
         return table
 
     def encode_prompt(self, text: str) -> list[int]:
-        """The ids that a model should continue: at least one.
+        """Encode a prompt for the model to continue: at least one id.
 
         Raises:
-            AnexaError: the text has characters that the model does not know.
+            AnexaError: if the text has characters that are not in the vocabulary, or is empty and
+                no token begins or ends texts.
         """
-        unknown = self.unknown(text)
+        unknown = self.unknown_characters(text)
         if unknown:
-            some = ", ".join(map(repr, unknown[:5])) + (", …" if len(unknown) > 5 else "")
-            raise AnexaError(f"this model has never seen {some}: leave it out of the prompt")
-        framed = not isinstance(text, Rendered)
-        with _usable():
-            ids: list[int] = self._backend.encode(text, add_special_tokens=framed).ids
+            listed = ", ".join(map(repr, unknown[:5])) + (", …" if len(unknown) > 5 else "")
+            raise AnexaError(f"this model has never seen {listed}: leave it out of the prompt")
+        with _tokenizers_errors():
+            add_bos = not isinstance(text, RenderedPrompt)
+            ids: list[int] = self._backend.encode(text, add_special_tokens=add_bos).ids
         if ids:
             return ids
-        if self.bos is None and not self.eos_token_ids:
-            raise AnexaError("this model goes on from a text, and has nothing to begin one with")
-        return [self.eot_token if self.bos is None else self.bos]
+        if self.bos_token_id is None and not self.eos_token_ids:
+            raise AnexaError("the prompt is empty, and this model has no token to begin a text")
+        return [self.eot_token if self.bos_token_id is None else self.bos_token_id]
 
     @cached_property
-    def longest(self) -> int:
-        """The characters of the longest token."""
+    def max_token_length(self) -> int:
+        """Number of characters of the longest token."""
         return max(map(len, self._backend.get_vocab()))
 
-    def unknown(self, text: str) -> list[str]:
-        """The characters of a text for which there is no id of their own, in order."""
-        return [piece for piece in dict.fromkeys(text) if self._is_unknown(piece)]
+    def unknown_characters(self, text: str) -> list[str]:
+        """List the characters of a text that the vocabulary cannot express, without repetition."""
+        return [character for character in dict.fromkeys(text) if self._is_unknown(character)]
 
     def _is_unknown(self, character: str) -> bool:
-        # Python reads bytes that are no UTF-8 as surrogates, which `tokenizers` does not take.
+        # Python decodes bytes that are not UTF-8 to surrogates, which `tokenizers` refuses.
         if _is_surrogate(character):
             return True
-        ids = self.encode(character)  # which are none where nothing stands for the unknown
-        return self._unknown in ids or not (ids or character.isspace())
+        ids = self.encode(character)  # empty if the tokenizer has no UNK token
+        return self._unk_id in ids or not (ids or character.isspace())
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids, without the symbols that begin and end texts.
+        """Decode ids to text, without special tokens.
 
-        Ids that only the model knows are nothing: vocabularies are often filled up.
+        Ids that only the model has (vocabularies are often padded) decode to nothing.
         """
-        with _usable():
+        with _tokenizers_errors():
             text: str = self._backend.decode(list(ids), skip_special_tokens=True)
         return text
 
-    def bytes_of(self, token: int) -> bytes:
-        """What an id stands for in UTF-8; of a byte-level one it may be part of a character."""
-        data = self._spelled.get(token)
+    def token_bytes(self, token: int) -> bytes:
+        """Give the UTF-8 bytes of one token; a byte-level token may be part of a character."""
+        data = self._token_bytes.get(token)
         if data is None:
-            data = self._spelled[token] = self._spell(token)
+            data = self._token_bytes[token] = self._find_bytes(token)
         return data
 
-    def _spell(self, token: int) -> bytes:
-        text = self.decode([token])
+    def _find_bytes(self, token_id: int) -> bytes:
+        text = self.decode([token_id])
         if "\ufffd" not in text:
             return text.encode()
-        symbol = self._backend.id_to_token(token) or ""
-        spelled = [BYTES_OF_LETTERS.get(letter) for letter in symbol]
-        return text.encode() if None in spelled else bytes(b for b in spelled if b is not None)
+        token = self._backend.id_to_token(token_id) or ""
+        values = [BYTE_DECODER.get(letter) for letter in token]
+        return text.encode() if None in values else bytes(b for b in values if b is not None)
 
-    def decoding(self, after: Sequence[int] = ()) -> Detokenizer:
-        """Text from ids that come one by one, as it goes on from others."""
-        return ByteDetokenizer(self) if self._is_of_bytes else WindowDetokenizer(self, after)
-
-    @cached_property
-    def _is_of_bytes(self) -> bool:
-        """Whether a text is the bytes of its ids, one after another."""
-        return isinstance(self._backend.decoder, decoders.ByteLevel | decoders.Fuse)
+    def detokenizer(self, context_ids: Sequence[int] = ()) -> Detokenizer:
+        """Make a detokenizer for ids that follow `context_ids`."""
+        # With these decoders, a text is the concatenation of the bytes of its tokens.
+        if isinstance(self._backend.decoder, decoders.ByteLevel | decoders.Fuse):
+            return ByteDetokenizer(self)
+        return WindowDetokenizer(self, context_ids)
 
 
 @contextmanager
-def _usable() -> Iterator[None]:
-    """Says in one sentence what `tokenizers` cannot do, with a stranger's file above all."""
+def _tokenizers_errors() -> Iterator[None]:
+    """Turn whatever `tokenizers` raises into an AnexaError."""
     try:
         yield
     except AnexaError:
         raise
     except BaseException as error:
-        # It raises nothing more precise than Exception; and what it has not thought of, not even
-        # that: a panic of Rust is an exception beside all others, and of no importable type.
+        # `tokenizers` raises plain Exceptions; a panic of its Rust code derives from BaseException
+        # only, and its type cannot be imported.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        raise AnexaError(f"tokenizer.json is damaged ({shown(error)})") from error
+        raise AnexaError(f"tokenizer.json is damaged ({short_repr(error)})") from error
 
 
-def _bytes_of_letters() -> dict[str, int]:
-    """The letters that byte-level BPE writes bytes with (Radford et al., 2019).
+def _byte_decoder() -> dict[str, int]:
+    """Map the letters that stand for bytes in byte-level BPE to bytes (Radford et al., 2019).
 
-    A byte that is a visible character of Latin-1 is that one; the others are those from 256 on.
+    Visible characters of Latin-1 stand for themselves; the other bytes are U+0100 and following.
     """
     visible = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in visible]
     letters = {chr(byte): byte for byte in visible}
-    return letters | {chr(256 + number): byte for number, byte in enumerate(others)}
+    return letters | {chr(256 + i): byte for i, byte in enumerate(others)}
 
 
-BYTES_OF_LETTERS = _bytes_of_letters()
+BYTE_DECODER = _byte_decoder()
 
 
-def _framing(backend: Backend, adds_bos: bool, boundary: str = END_OF_TEXT) -> Backend:
-    """The backend, made to put the boundary in front of a text, or nothing."""
+def _set_bos(backend: Backend, adds_bos: bool, bos_token: str = END_OF_TEXT) -> Backend:
+    """Make the backend put `bos_token` in front of every text, or nothing."""
     backend.post_processor = None
     if adds_bos:
         backend.post_processor = processors.TemplateProcessing(
-            single=[boundary, "$A"],
-            special_tokens=[(boundary, backend.token_to_id(boundary))],
+            single=[bos_token, "$A"],
+            special_tokens=[(bos_token, backend.token_to_id(bos_token))],
         )
     return backend
 
@@ -376,10 +387,9 @@ def _is_surrogate(character: str) -> bool:
     return "\ud800" <= character <= "\udfff"
 
 
-def _codes(text: str) -> npt.NDArray[np.uint32]:
-    """The code points of a text."""
+def _code_points(text: str) -> npt.NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), "<u4")
 
 
-def _numbers(values: Iterable[int], count: int) -> npt.NDArray[Any]:
+def _int_array(values: Iterable[int], count: int) -> npt.NDArray[Any]:
     return np.fromiter(values, np.int64, count)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from anexa.errors import AnexaError, shown
+from anexa.errors import AnexaError, short_repr
 from anexa.files import read_bytes, read_json
 from anexa.model.tokenizer import Tokenizer
 
@@ -42,7 +42,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     bos = bos or by_ids(ids, "bos_token_id", tokenizer)
     ends = by_ids(ids, "eos_token_id", tokenizer)
     ends = ends or [*_by_symbol(folder, symbols, "eos_token", tokenizer)]
-    return tokenizer.with_symbols(bos[0] if bos else None, ends)
+    return tokenizer.with_special_tokens(bos[0] if bos else None, ends)
 
 
 def read_chat_template(folder: Path) -> str | None:
@@ -78,8 +78,8 @@ def by_ids(files: dict[Path, dict[str, Any]], key: str, tokenizer: Tokenizer) ->
         value = json.get(key)
         values = value if isinstance(value, list) else [] if value is None else [value]
         if not all(isinstance(one, int) and not isinstance(one, bool) for one in values):
-            raise AnexaError(f"{path} has the {key} {shown(value)}: it must be a number")
-        known = [one for one in values if tokenizer.symbol(one) is not None]
+            raise AnexaError(f"{path} has the {key} {short_repr(value)}: it must be a number")
+        known = [one for one in values if tokenizer.id_to_token(one) is not None]
         if known:
             return known
     return []
@@ -95,7 +95,9 @@ def _by_symbol(
     if symbol is None:
         return
     if not isinstance(symbol, str):
-        raise AnexaError(f"{folder / BY_SYMBOLS} has the {key} {shown(symbol)}: it must be a text")
-    number = tokenizer.id_of(symbol)
+        raise AnexaError(
+            f"{folder / BY_SYMBOLS} has the {key} {short_repr(symbol)}: it must be a text"
+        )
+    number = tokenizer.token_to_id(symbol)
     if number is not None:
         yield number

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from anexa.errors import AnexaError, one_line, shown
+from anexa.errors import AnexaError, one_line, short_repr
 
 # A step may make its text longer, and as many steps as one likes may stand in a row: forty that
 # write a letter twice would need a terabyte for one letter. Llama's two longest chains have 4.
@@ -29,19 +29,23 @@ def check_tokenizer(text: str) -> None:
     try:
         whole = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise AnexaError(f"tokenizer.json is damaged ({shown(error)})") from error
+        raise AnexaError(f"tokenizer.json is damaged ({short_repr(error)})") from error
     if not isinstance(whole, dict) or not isinstance(model := whole.get("model"), dict):
         raise AnexaError("tokenizer.json is damaged (it describes no tokenizer)")
     kind = model.get("type", "BPE")
     if kind != "BPE":
-        raise AnexaError(f"tokenizer.json is damaged or no BPE, but {shown(kind)}: only BPE is")
+        raise AnexaError(
+            f"tokenizer.json is damaged or no BPE, but {short_repr(kind)}: only BPE is"
+        )
     if model.get("dropout"):
         raise AnexaError("tokenizer.json has a dropout: the same text would give different tokens")
     for affix in ("continuing_subword_prefix", "end_of_word_suffix"):
         # `tokenizers` cuts pairs at the length of the one without looking what stands there: at
         # best it then panics.
         if model.get(affix):
-            raise AnexaError(f"tokenizer.json has a {affix}, {shown(model[affix])}: not supported")
+            raise AnexaError(
+                f"tokenizer.json has a {affix}, {short_repr(model[affix])}: not supported"
+            )
     for part in ("normalizer", "pre_tokenizer", "decoder"):
         _check_growth(part, [*_steps(whole.get(part))])
     _check_template([*_steps(whole.get("post_processor"))])

@@ -41,7 +41,7 @@ def initial_weights(config: ModelConfig, rng: random.Random) -> Weights:
     return weights
 
 
-def count(config: ModelConfig) -> int:
+def num_parameters(config: ModelConfig) -> int:
     """How many numbers the model learns."""
     return sum(prod(p.shape) for p in architecture(config).parameters(config).values())
 

@@ -110,7 +110,7 @@ class Shape:
 
     def text_of(self, token: int) -> str:
         """The text of one token; of a piece of a character its bytes, as OpenAI has them."""
-        data = self._tokenizer.bytes_of(token)
+        data = self._tokenizer.token_bytes(token)
         try:
             return data.decode()
         except UnicodeDecodeError:
@@ -183,7 +183,7 @@ class ChatShape(Shape):
 
     def logprobs(self, job: Request, told: Iterable[TokenLogprob]) -> JSON:  # noqa: ARG002
         def entry(token: int, logprob: float) -> JSON:
-            data = list(self._tokenizer.bytes_of(token))
+            data = list(self._tokenizer.token_bytes(token))
             return {"token": self.text_of(token), "logprob": logprob, "bytes": data}
 
         content = [

@@ -46,7 +46,7 @@ class Arithmetic:
             raise UsageError(
                 f"the arithmetic corpus is read by character: leave --tokenizer {spec} out"
             )
-        return Tokenizer.of_characters([ALPHABET], adds_bos=False, added_tokens=CHAT_TOKENS)
+        return Tokenizer.from_characters([ALPHABET], adds_bos=False, added_tokens=CHAT_TOKENS)
 
     def rows(
         self,
@@ -88,7 +88,7 @@ class ChatDataset:
 
     def __init__(self, tokenizer: Tokenizer, length: int, examples: Examples) -> None:
         self._tokenizer, self._length, self._examples = tokenizer, length, examples
-        marks = (tokenizer.id_of(mark) for mark in (ASSISTANT, END_THINK))
+        marks = (tokenizer.token_to_id(mark) for mark in (ASSISTANT, END_THINK))
         self._assistant, self._end_think = (mark for mark in marks if mark is not None)
 
     @property

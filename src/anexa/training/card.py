@@ -10,7 +10,7 @@ from pathlib import Path
 
 from anexa import __version__
 from anexa.model.config import ModelConfig
-from anexa.model.weights import count
+from anexa.model.weights import num_parameters
 from anexa.training.checkpoint import TrainerState
 from anexa.training.config import TrainConfig
 
@@ -40,7 +40,7 @@ pipeline_tag: text-generation
 tags: [anexa, {config.model_type}]
 {_results(corpus, history)}---
 
-# {corpus}: a {config.model_type} model of {count(config):,} parameters
+# {corpus}: a {config.model_type} model of {num_parameters(config):,} parameters
 
 Trained from nothing on `{corpus}` with Anexa {__version__}:
 
@@ -50,7 +50,7 @@ Trained from nothing on `{corpus}` with Anexa {__version__}:
 
 | | |
 | --- | --- |
-| parameters | {count(config):,} |
+| parameters | {num_parameters(config):,} |
 | architecture | {config.model_type}: {sizes} |
 | context | {config.block_size} tokens |
 | vocabulary | {config.vocab_size} symbols |

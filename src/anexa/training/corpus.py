@@ -12,7 +12,7 @@ from anexa.data.tokens import tokenize
 from anexa.errors import AnexaError, UsageError
 from anexa.files import read_bytes
 from anexa.model.folder import TEMPERATURE
-from anexa.model.tokenizer import LEAST_BYTES, Tokenizer
+from anexa.model.tokenizer import MIN_BPE_VOCAB, Tokenizer
 from anexa.model.tokenizer_files import TOKENIZER, read_tokenizer
 
 MOST_BYTES = 1_000_000  # ids of byte-level BPE; of so many, most would never be seen
@@ -123,20 +123,20 @@ def tokenizer_for(spec: str, documents: Documents) -> Tokenizer:
     """
     adds_bos = documents.layout == "lines"
     if spec == "char":
-        return Tokenizer.of_characters(map("".join, documents.groups()), adds_bos)
+        return Tokenizer.from_characters(map("".join, documents.groups()), adds_bos)
     vocab_size = bpe_size(spec)
     if vocab_size is not None:
         every = -(-documents.size // SAMPLE)
         texts = chain.from_iterable(islice(documents.groups(), 0, None, every))
-        return Tokenizer.of_bytes(texts, vocab_size, adds_bos)
+        return Tokenizer.train_bpe(texts, vocab_size, adds_bos)
     check_tokenizer(spec)
     path = Path(spec)
     try:
         if path.is_dir() or path.name == TOKENIZER:  # what ends a text stands beside it
             folder = path if path.is_dir() else path.parent
-            return read_tokenizer(folder).beginning(adds_bos)
+            return read_tokenizer(folder).with_bos(adds_bos)
         text = read_bytes(path).decode("utf-8", errors="replace")
-        return Tokenizer.from_json(text).beginning(adds_bos)
+        return Tokenizer.from_json(text).with_bos(adds_bos)
     except AnexaError as error:
         raise AnexaError(f"--tokenizer {spec}: {error}") from error
 
@@ -164,11 +164,11 @@ def bpe_size(spec: str) -> int | None:
     if not spec.startswith("bpe:"):
         return None
     digits = spec.removeprefix("bpe:")
-    if digits.isdecimal() and len(digits) < 9 and LEAST_BYTES <= int(digits) <= MOST_BYTES:
+    if digits.isdecimal() and len(digits) < 9 and MIN_BPE_VOCAB <= int(digits) <= MOST_BYTES:
         return int(digits)
     raise UsageError(
-        f"--tokenizer {spec}: BPE needs a number of tokens from {LEAST_BYTES}, which are the bytes "
-        f"and a boundary, to {MOST_BYTES}, as in bpe:4096"
+        f"--tokenizer {spec}: BPE needs a number of tokens from {MIN_BPE_VOCAB}, which are the "
+        f"bytes and a boundary, to {MOST_BYTES}, as in bpe:4096"
     )
 
 

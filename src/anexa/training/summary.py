@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from anexa.errors import AnexaError, shown
+from anexa.errors import AnexaError, short_repr
 from anexa.model.folder import load_config
 from anexa.model.tensors import read_metadata
-from anexa.model.weights import count
+from anexa.model.weights import num_parameters
 from anexa.training.checkpoint import CHECKPOINT
 from anexa.training.lock import is_running
 
@@ -61,7 +61,7 @@ def summarise(folder: Path) -> Summary:
         AnexaError: it is no model folder, or damaged.
     """
     config = load_config(folder)
-    sizes: dict[str, Any] = {"model_type": config.model_type, "parameters": count(config)}
+    sizes: dict[str, Any] = {"model_type": config.model_type, "parameters": num_parameters(config)}
     path = folder / CHECKPOINT
     if not path.exists():
         return Summary(folder, **sizes)
@@ -86,5 +86,5 @@ def summarise(folder: Path) -> Summary:
             settings=settings,
         )
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        reason = shown(error)
+        reason = short_repr(error)
         raise AnexaError(f"{path} is damaged: it does not describe a run ({reason})") from error

@@ -14,7 +14,7 @@ from anexa.data import Progress, corpus_source
 from anexa.engines import open_engine, select_device
 from anexa.engines.peak import flops_per_second
 from anexa.errors import AnexaError
-from anexa.files import remove_parts, write_atomic
+from anexa.files import remove_leftovers, write_atomic
 from anexa.model.folder import (
     CARD,
     Model,
@@ -275,7 +275,7 @@ class Trainer:
             return
         with Lock(self.folder):
             for place in (self.folder, (self.folder / CHECKPOINT).parent):
-                remove_parts(place)
+                remove_leftovers(place)
             self.metrics = Metrics(
                 self.folder, self.history.step, tensorboard=self._around.tensorboard
             )

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from anexa.errors import AnexaError, shown
+from anexa.errors import AnexaError, short_repr
 from anexa.model.architectures.base import Architecture, Parameter, required
 from anexa.model.config import ModelConfig
 from anexa.model.operations import Operations, Tensor
@@ -136,11 +136,12 @@ def from_json(json: dict[str, Any]) -> ModelConfig:
     for key, value in FIXED.items():
         if json.get(key, value) != value:
             raise AnexaError(
-                f"config.json says {key} = {shown(json[key])}: only {value!r} is supported"
+                f"config.json says {key} = {short_repr(json[key])}: only {value!r} is supported"
             )
     if json.get("n_inner") not in (None, 4 * config.n_embd):
         raise AnexaError(
-            f"config.json says n_inner = {shown(json['n_inner'])}: only 4 x n_embd is supported"
+            f"config.json says n_inner = {short_repr(json['n_inner'])}: only 4 x n_embd is "
+            "supported"
         )
     return config
 

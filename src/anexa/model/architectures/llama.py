@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from anexa.errors import AnexaError, shown
+from anexa.errors import AnexaError, short_repr
 from anexa.model.architectures.base import Architecture, Parameter, is_number, required
 from anexa.model.config import ModelConfig
 from anexa.model.operations import Operations, Tensor
@@ -129,24 +129,24 @@ def from_json(json: dict[str, Any]) -> ModelConfig:
     json = DEFAULTS | json
     for key, value in FIXED.items():
         if json.get(key, value) != value:
-            raise AnexaError(f"{key} is {shown(json[key])}: only {value!r} is supported")
+            raise AnexaError(f"{key} is {short_repr(json[key])}: only {value!r} is supported")
     theta = _rope_theta(json)
     tied = json.get("tie_word_embeddings", False)
     if not isinstance(tied, bool):
-        raise AnexaError(f"tie_word_embeddings is {shown(tied)}")
+        raise AnexaError(f"tie_word_embeddings is {short_repr(tied)}")
     if json.get("num_key_value_heads") is None:
         json = json | {"num_key_value_heads": json.get("num_attention_heads")}
     described = required(json, KEYS)
     for name in ("n_inner", "n_kv_head"):
         if not described[name]:  # which is 0 or null: a ModelConfig would find a value of its own
-            raise AnexaError(f"{KEYS[name]} is {shown(described[name])}")
+            raise AnexaError(f"{KEYS[name]} is {short_repr(described[name])}")
     config = ModelConfig(
         model_type="llama", rope_theta=theta, tie_word_embeddings=tied, **described
     )
     if json.get("head_dim") not in (None, config.head_dim):
         raise AnexaError(
-            f"head_dim is {shown(json['head_dim'])}: only {config.head_dim} is supported, which is "
-            "hidden_size / num_attention_heads"
+            f"head_dim is {short_repr(json['head_dim'])}: only {config.head_dim} is supported, "
+            "which is hidden_size / num_attention_heads"
         )
     return config
 
@@ -162,16 +162,19 @@ def _rope_theta(json: dict[str, Any]) -> float:
         plain = isinstance(rope, dict) and rope.get("rope_type", rope.get("type")) in PLAIN
         if not plain or rope.get("partial_rotary_factor", 1) != 1:
             raise AnexaError(
-                f"its rotary positions are scaled ({shown(rope)}): only plain ones are supported"
+                f"its rotary positions are scaled ({short_repr(rope)}): only plain ones are "
+                "supported"
             )
     if json.get("partial_rotary_factor", 1) != 1:
         raise AnexaError("its rotary positions turn a part of each head only: not supported")
     thetas = [rope["rope_theta"] for rope in ropes if "rope_theta" in rope]
     theta = thetas[0] if thetas else json.get("rope_theta", 10_000.0)
     if any(other != theta for other in thetas):
-        raise AnexaError(f"rope_theta is {shown(theta)} here and {shown(thetas[-1])} there")
+        raise AnexaError(
+            f"rope_theta is {short_repr(theta)} here and {short_repr(thetas[-1])} there"
+        )
     if not is_number(theta) or theta <= 0:
-        raise AnexaError(f"rope_theta is {shown(theta)}: it must be a number above 0")
+        raise AnexaError(f"rope_theta is {short_repr(theta)}: it must be a number above 0")
     return float(theta)
 
 
