@@ -81,7 +81,7 @@ def engine_steps(name: str, docs: list[str], repeat: int) -> Iterator[float]:
         )
         for key, matrix in model.weights.items()
     }
-    config = PRESETS["microgpt"].config(len(model.chars) + 1)
+    config = PRESETS["microgpt"].model.to_config(len(model.chars) + 1)
     engine = open_engine(name, config, weights, optimizer=OptimizerConfig(0.85, 0.99))
     index = {char: i for i, char in enumerate(model.chars)}
     for doc in cycle(docs[DOCUMENTS]):

@@ -22,7 +22,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -36,7 +35,6 @@ from anexa.thinking.problems import Problem
 from anexa.thinking.splits import Split
 from anexa.thinking.tasks import different, kinds
 from anexa.training import TrainConfig, Trainer
-from anexa.training.presets import PRESETS
 from anexa.training.trainer import RunOptions
 
 
@@ -93,11 +91,10 @@ class Control(Arithmetic):
 
 def train(name: str, steps: int, folder: Path) -> Trainer:
     """A model of one kind."""
-    architecture: dict[str, Any] = {}
+    config = TrainConfig.from_options(corpus="arithmetic", steps=steps, evaluations=1)
     if name == "gpt2":
-        architecture = {"preset": "anexa", "block_size": 512, **PRESETS["anexa-think"].training}
-    settings = TrainConfig.from_options(**{"corpus": "arithmetic", **architecture, "steps": steps})
-    run = Trainer(replace(settings, evaluations=1), folder, Control(name), None, RunOptions())
+        config = config.replace(model_type="gpt2", n_inner=0)
+    run = Trainer(config, folder, Control(name), None, RunOptions())
     for _ in run:
         pass
     return run

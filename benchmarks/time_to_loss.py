@@ -77,7 +77,7 @@ def stock(options: argparse.Namespace, yardstick: Yardstick) -> Training:
     torch.manual_seed(options.seed)
     settings = our_settings(options)
     vocab_size = tokenizer_for("char", read_corpus(options.corpus)).vocab_size
-    config = settings.model.config(vocab_size, **settings.sizes)
+    config = settings.model.to_config(vocab_size)
     training = StockTraining(config, yardstick.training, ROWS, options.stock_steps)
 
     @torch.no_grad()

@@ -49,11 +49,11 @@ SIDES = {
 
 def stock_steps(settings: TrainConfig) -> Iterator[object]:
     """Steps of the stock training, endlessly."""
-    documents = read_corpus(settings.corpus, settings.layout)
-    tokenizer = tokenizer_for(settings.tokenizer, documents)
+    documents = read_corpus(settings.data.corpus, settings.data.layout)
+    tokenizer = tokenizer_for(settings.data.tokenizer, documents)
     ids = tokenize(documents, tokenizer).ids.astype("int64")
-    config = settings.model.config(tokenizer.vocab_size, **settings.sizes)
-    yield from StockTraining(config, torch.tensor(ids), settings.batch_size, ENDLESS)
+    config = settings.model.to_config(tokenizer.vocab_size)
+    yield from StockTraining(config, torch.tensor(ids), settings.run.batch_size, ENDLESS)
 
 
 def our_steps(settings: TrainConfig) -> Iterator[object]:
@@ -106,8 +106,8 @@ def compare(size: str, options: argparse.Namespace) -> None:
     documents = read_corpus(options.corpus)
     vocab_size = tokenizer_for("char", documents).vocab_size
     settings = our_settings(options.corpus, size, "ours, as it comes")
-    flops = flops_per_token(settings.model.config(vocab_size, **settings.sizes))
-    tokens = settings.batch_size * settings.sizes["block_size"] * options.steps
+    flops = flops_per_token(settings.model.to_config(vocab_size))
+    tokens = settings.run.batch_size * settings.model.block_size * options.steps
     same = ["--corpus", options.corpus, "--sizes", size]
     sides: dict[str, Side] = {}
     peak, speeds = 0.0, {name: list[float]() for name in SIDES}
@@ -122,7 +122,7 @@ def compare(size: str, options: argparse.Namespace) -> None:
     finally:
         for side in sides.values():
             side.close()
-    print(f"\n{size}: {settings.batch_size} rows of {settings.sizes['block_size']} tokens")
+    print(f"\n{size}: {settings.run.batch_size} rows of {settings.model.block_size} tokens")
     print(f"{'':22}{'tokens a second':>17}{'times stock':>13}{'share of peak':>15}")
     for name, mine in speeds.items():
         ratio = statistics.median(ours / stock for ours, stock in zip(mine, speeds["stock"]))

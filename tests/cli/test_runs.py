@@ -90,7 +90,7 @@ def test_runs_as_json(place: Path) -> None:
     assert (a["state"], a["corpus"], a["step"]) == ("done", "names.txt", 20)
     assert (a["best_loss"], a["last_loss"]) == (summary.best_loss, summary.last_loss)
     assert (a["tokens"], a["seconds"]) == (summary.tokens, summary.seconds)
-    assert a["settings"]["learning_rate"] == 0.01
+    assert a["settings"]["optimizer"]["learning_rate"] == 0.01
     assert (b["state"], b["step"], b["parameters"]) == (None, None, summary.parameters)
     assert set(c) == {"folder", "error"}
     assert "config.json is damaged" in c["error"]

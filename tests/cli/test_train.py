@@ -80,7 +80,7 @@ def test_json_lines(names: Path) -> None:
     assert begin["event"] == "begin"
     assert begin["folder"] == end["folder"] == "m"
     assert begin["step"] == 0
-    assert begin["settings"]["steps"] == 20
+    assert begin["settings"]["schedule"]["steps"] == 20
     assert [e["event"] for e in evaluations] == ["evaluation"] * 10
     assert [e["step"] for e in evaluations] == list(range(2, 21, 2))
     assert all(e["train_loss"] > 0 and isinstance(e["sample"], str) for e in evaluations)
@@ -144,7 +144,7 @@ def test_a_run_goes_on_where_it_was_asked_to_compute(
     monkeypatch.delenv("WORLD_SIZE")
     assert anexa("train", "--resume", "m", "--no-chat", cwd=names.parent).returncode == 0
     assert read_checkpoint(folder).history.step == 3
-    assert read_checkpoint(folder).settings.device == "cpu"
+    assert read_checkpoint(folder).settings.device.device == "cpu"
 
 
 @pytest.mark.slow

@@ -98,7 +98,7 @@ def test_an_engine_trains_as_microgpt_does(
 ) -> None:
     weights, rows, losses = original
     n_vocab = weights["wte.weight"].shape[0]
-    config = PRESETS["microgpt"].config(n_vocab)
+    config = PRESETS["microgpt"].model.to_config(n_vocab)
     adam = OptimizerConfig(0.85, 0.99, 1e-8)
     engine = open_engine(name, config, weights, machine=EXACT, optimizer=adam)
     ours = [

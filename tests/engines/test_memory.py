@@ -23,7 +23,7 @@ pytestmark = [
 PROGRAM = """
 import json, random, resource
 from pathlib import Path
-from anexa.engines import Batch, Machine, Optimizer, open_engine
+from anexa.engines import Batch, DeviceConfig, OptimizerConfig, open_engine
 from anexa.errors import AnexaError
 from anexa.model.config import ModelConfig
 from anexa.model.weights import initial_weights
@@ -37,7 +37,8 @@ batch, small = Batch.from_rows(rows), Batch.from_rows([rows[0][:20]])
 
 
 def opened(rows_at_once=0, dropout=0.0):
-    machine, optimizer = Machine(micro_batch=rows_at_once), Optimizer(muon=True, dropout=dropout)
+    machine = DeviceConfig(micro_batch=rows_at_once)
+    optimizer = OptimizerConfig(name="muon", dropout=dropout)
     engine = open_engine("torch", config, weights, machine=machine, optimizer=optimizer)
     engine.train_step(small, 0.01)
     return engine
@@ -182,7 +183,7 @@ def test_a_step_of_many_texts_that_failed_can_be_tried_again(said: dict[str, Any
 SHAPES = """
 import random
 from pathlib import Path
-from anexa.engines import Batch, Machine, Optimizer, open_engine
+from anexa.engines import Batch, DeviceConfig, OptimizerConfig, open_engine
 from anexa.model.config import ModelConfig
 from anexa.model.weights import initial_weights
 
@@ -192,8 +193,9 @@ def megabytes():
 
 config = ModelConfig("llama", 101, block_size=512, n_embd=128, n_head=4, n_layer=4)
 rng = random.Random(1)
-weights, machine = initial_weights(config, rng), Machine(dtype="bf16")
-engine = open_engine("torch", config, weights, optimizer=Optimizer(muon=True), machine=machine)
+weights, machine = initial_weights(config, rng), DeviceConfig(dtype="bf16")
+optimizer = OptimizerConfig(name="muon")
+engine = open_engine("torch", config, weights, optimizer=optimizer, machine=machine)
 for step in range(101):
     length = rng.randint(100, 513)
     engine.train_step(Batch.from_rows([[1] * length] * (4096 // length)), 0.001)

@@ -33,7 +33,7 @@ EXACT = DeviceConfig(dtype="float64")
 CLIP = 2.25
 RATES = [0.01, 0.02, 0.005, 0.0, 0.015]
 ADAMW = OptimizerConfig(0.8, 0.97, 1e-7, weight_decay=0.5, max_grad_norm=CLIP)
-MUON = OptimizerConfig(0.8, 0.97, 1e-7, weight_decay=0.5, max_grad_norm=CLIP, muon=True)
+MUON = OptimizerConfig(0.8, 0.97, 1e-7, weight_decay=0.5, max_grad_norm=CLIP, name="muon")
 
 # The matrices between two activations, each after the number of its block.
 INSIDE = {
@@ -296,7 +296,7 @@ def test_muon_on_any_small_model_is_that_of_scalar(name: str, data: st.DataObjec
     optimizer = OptimizerConfig(
         weight_decay=data.draw(st.sampled_from([0.0, 0.5])),
         max_grad_norm=data.draw(st.sampled_from([0.0, 0.1, 10.0])),
-        muon=True,
+        name="muon",
         momentum=data.draw(st.sampled_from([0.0, 0.6, 0.95])),
     )
     engine, reference = (

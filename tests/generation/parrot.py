@@ -39,7 +39,7 @@ def write_parrot(folder: Path) -> Path:
     )
     weights = initial_weights(config, random.Random(1))
     engine = open_engine(
-        "numpy", config, weights, optimizer=OptimizerConfig(muon=True, max_grad_norm=1.0)
+        "numpy", config, weights, optimizer=OptimizerConfig(name="muon", max_grad_norm=1.0)
     )
     hello = [
         {"role": "user", "content": "hello"},

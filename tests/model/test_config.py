@@ -158,8 +158,8 @@ def test_an_architecture_that_is_not() -> None:
 
 
 def test_presets() -> None:
-    assert preset("anexa").config(65) == ModelConfig("gpt2", 65, 128, 128, 4, 4)
-    assert preset("microgpt").config(27) == ModelConfig("microgpt", 27, 16, 16, 4, 1)
+    assert preset("anexa").model.to_config(65) == ModelConfig("gpt2", 65, 128, 128, 4, 4)
+    assert preset("microgpt").model.to_config(27) == ModelConfig("microgpt", 27, 16, 16, 4, 1)
     with pytest.raises(UsageError, match=f"no preset 'gpt5': choose one of {', '.join(PRESETS)}"):
         preset("gpt5")
 

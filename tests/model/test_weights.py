@@ -16,14 +16,14 @@ from anexa.training.presets import PRESETS
 
 
 def test_the_microgpt_preset_is_as_large_as_microgpt() -> None:
-    config = PRESETS["microgpt"].config(27)
+    config = PRESETS["microgpt"].model.to_config(27)
     assert num_parameters(config) == 4192
     model = microgpt.new_model(["abcdefghijklmnopqrstuvwxyz"], random.Random(0))
     assert num_parameters(config) == len(model.parameters)
 
 
 def test_the_anexa_preset_has_about_0_8_million_parameters() -> None:
-    config = PRESETS["anexa"].config(65)
+    config = PRESETS["anexa"].model.to_config(65)
     vocabulary_and_positions = (65 + 128) * 128
     matrices = 12 * 128 * 128  # of a block: 3 + 1 of attention, 4 + 4 of the MLP
     biases_and_gains = (3 + 1 + 4 + 1) * 128 + 4 * 128
@@ -58,7 +58,7 @@ def test_a_seed_decides_the_weights(model_type: str) -> None:
 
 
 def test_microgpts_weights_are_drawn_as_microgpt_draws_them() -> None:
-    config = PRESETS["microgpt"].config(4)
+    config = PRESETS["microgpt"].model.to_config(4)
     model = microgpt.new_model(["abc"], random.Random(5))
     theirs = [value.data for value in model.parameters]
     weights = initial_weights(config, random.Random(5))

@@ -341,7 +341,7 @@ def test_the_loss_of_answers_falls(tmp_path: Path) -> None:
 
 
 def test_only_learned_tokens_are_counted(trained: Trainer) -> None:
-    rows = rows_of(length=64, seed=trained.settings.seed)
+    rows = rows_of(length=64, seed=trained.settings.run.seed)
     counts = [as_batch(rows, rows.batch(step, 4)).count for step in range(6)]
     assert trained.history.tokens == sum(counts)
 

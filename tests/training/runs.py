@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -43,7 +42,7 @@ def settings(corpus: Path, **changes: object) -> TrainConfig:
     usual = TrainConfig.from_options(
         corpus=str(corpus), preset="microgpt", engine="numpy", steps=20
     )
-    return replace(usual, **changes)  # type: ignore[arg-type]
+    return usual.replace(**changes)
 
 
 def sums(**changes: object) -> TrainConfig:
@@ -52,7 +51,7 @@ def sums(**changes: object) -> TrainConfig:
     usual = TrainConfig.from_options(
         corpus="arithmetic", engine="numpy", steps=6, batch_size=4, **sizes
     )
-    return replace(usual, evaluations=2, **changes)  # type: ignore[arg-type]
+    return usual.replace(evaluations=2, **changes)
 
 
 def finish(run: Trainer) -> Trainer:

@@ -58,7 +58,7 @@ def test_it_states_what_the_model_is(card: str, run: Trainer) -> None:
 
 
 def test_it_states_the_corpus_and_the_steps(card: str, run: Trainer) -> None:
-    corpus = open_corpus(str(run.folder.parent / "my names.txt"), run.settings.layout)
+    corpus = open_corpus(str(run.folder.parent / "my names.txt"), run.settings.data.layout)
     assert f"| corpus | my names.txt, fingerprint `{corpus.sha256}` |" in card
     assert f"| steps | 20 of 1 rows, {run.history.tokens} tokens |" in card
 

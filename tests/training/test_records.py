@@ -10,7 +10,7 @@ from anexa.training.presets import preset
 from anexa.training.records import MetricsAccumulator
 from anexa.training.schedule import Clock
 
-CONFIG = preset("microgpt").config(27)
+CONFIG = preset("microgpt").model.to_config(27)
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -17,7 +17,7 @@ from anexa.errors import AnexaError, UsageError
 from anexa.model.folder import load_model
 from anexa.model.tensors import read_tensors, write_tensors
 from anexa.training import Trainer
-from anexa.training.checkpoint import CHECKPOINT, read_checkpoint
+from anexa.training.checkpoint import CHECKPOINT, FORMAT, read_checkpoint
 from tests.training.runs import each_engine, finish, settings, stop_after, weights_file, write_names
 
 
@@ -103,7 +103,8 @@ def test_a_kill_between_a_model_and_its_state_changes_nothing(names: Path, tmp_p
     [
         ({"learning_rate": 0.5}, "begun with --learning-rate 0.01, not 0.5"),
         ({"corpus": "firstnames"}, "begun with the corpus .*names.txt, not firstnames"),
-        ({"n_head": 2}, "begun with --n-head not given, not 2"),
+        ({"n_head": 2}, "begun with --n-head 4, not 2"),
+        ({"epochs": 2.0}, "begun with --epochs not given, not 2.0"),
         ({"steps": 40}, "begun with --steps 20, not 40"),
         ({"tokenizer": "bpe:300"}, "begun with --tokenizer char, not bpe:300"),
         ({"batch_tokens": 64}, "goes on with its own --batch-size: leave --batch-tokens out"),
@@ -150,25 +151,25 @@ def without_metadata(path: Path) -> None:
 
 
 def with_metadata_of_no_json(path: Path) -> None:
-    write_tensors(path, read_tensors(path)[0], {"run": "{"})
+    write_tensors(path, read_tensors(path)[0], {"format": FORMAT, "run": "{"})
 
 
 def with_metadata_of_another_kind(path: Path) -> None:
-    write_tensors(path, read_tensors(path)[0], {"run": "[1, 2]"})
+    write_tensors(path, read_tensors(path)[0], {"format": FORMAT, "run": "[1, 2]"})
 
 
 def with_settings_of_nonsense(path: Path) -> None:
     tensors, metadata = read_tensors(path)
     run = json.loads(metadata["run"])
-    run["settings"]["steps"] = "many"
-    write_tensors(path, tensors, {"run": json.dumps(run)})
+    run["settings"]["schedule"]["steps"] = "many"
+    write_tensors(path, tensors, {"format": FORMAT, "run": json.dumps(run)})
 
 
 def with_an_unknown_preset(path: Path) -> None:
     tensors, metadata = read_tensors(path)
     run = json.loads(metadata["run"])
     run["settings"]["preset"] = "giant"
-    write_tensors(path, tensors, {"run": json.dumps(run)})
+    write_tensors(path, tensors, {"format": FORMAT, "run": json.dumps(run)})
 
 
 def without_a_weight(path: Path) -> None:

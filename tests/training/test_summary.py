@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 
 from anexa.errors import AnexaError
 from anexa.training import Trainer
-from anexa.training.checkpoint import CHECKPOINT, read_checkpoint
+from anexa.training.checkpoint import CHECKPOINT, FORMAT, read_checkpoint
 from anexa.training.lock import Lock
 from anexa.training.summary import Summary, summarise
 from tests.training.runs import finish, settings, write_names
@@ -39,7 +38,7 @@ def test_it_says_what_the_checkpoint_says(tmp_path: Path) -> None:
         seconds=state.history.seconds,
         best_loss=min(e.validation_loss for e in state.history.evaluations if e.step),
         last_loss=state.history.evaluations[-1].validation_loss,
-        settings=json.loads(json.dumps(state.settings.to_json())),
+        settings=state.settings,
     )
     assert stopped.tokens_per_second == state.history.tokens / state.history.seconds
     with Lock(run.folder):
@@ -84,7 +83,7 @@ def test_a_checkpoint_of_something_else_is_told(run: str, folder: Path) -> None:
     import numpy as np
     from safetensors.numpy import save_file
 
-    save_file({"w": np.zeros(3)}, folder / CHECKPOINT, {"run": run})
+    save_file({"w": np.zeros(3)}, folder / CHECKPOINT, {"format": FORMAT, "run": run})
     with pytest.raises(AnexaError, match=r"state\.safetensors is damaged: it does not describe"):
         summarise(folder)
     save_file({"w": np.zeros(3)}, folder / CHECKPOINT)

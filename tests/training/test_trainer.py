@@ -17,8 +17,8 @@ from anexa.model.tensors import as_float32
 from anexa.model.weights import initial_weights
 from anexa.training import Trainer
 from anexa.training.checkpoint import read_checkpoint
+from anexa.training.config import ScheduleConfig
 from anexa.training.distributed import DistributedContext
-from anexa.training.presets import DEFAULTS
 from anexa.training.schedule import learning_rate
 from anexa.training.trainer import RunOptions
 from tests.training.runs import each_engine, finish, settings, stop_after, weights_file
@@ -42,7 +42,7 @@ def test_every_step_and_evaluation_is_told(names: Path, tmp_path: Path) -> None:
     assert [step.number for step in steps] == list(range(1, 26))
     assert [step.progress for step in steps] == [number / 25 for number in range(1, 26)]
     evaluated = [step for step in steps if step.evaluation]
-    assert len(evaluated) == DEFAULTS["evaluations"]
+    assert len(evaluated) == ScheduleConfig().evaluations
     assert run.history.evaluations[1:] == [step.evaluation for step in evaluated]
     begin = 0
     for step in evaluated:
@@ -143,7 +143,7 @@ def test_minutes_are_kept(
     assert progress == sorted(progress)
     # The last step's rate is that of the progress before it.
     assert learning_rate(1.0, progress[-2], warmup=0.0) < 0.1
-    assert len(run.history.evaluations) >= DEFAULTS["evaluations"] - 2
+    assert len(run.history.evaluations) >= ScheduleConfig().evaluations - 2
 
 
 # What goes wrong

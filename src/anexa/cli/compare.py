@@ -24,6 +24,7 @@ def compare(
     from anexa.cli.runs import as_object
     from anexa.cli.table import UNKNOWN, figure, show_table
     from anexa.files import read_bytes
+    from anexa.training.config import flag
     from anexa.training.loss_plot import can_draw, check_drawing, check_suffix, draw_losses
     from anexa.training.metrics import read_metrics
     from anexa.training.summary import summarise
@@ -43,8 +44,8 @@ def compare(
         if can_draw():
             draw_losses(curves, out)
 
-    settings = {name: None for run in runs for name in run.settings if name != "corpus"}
-    values = {name: [run.settings.get(name) for run in runs] for name in settings}
+    options = [run.settings.options() for run in runs if run.settings]
+    values = {name: [each[name] for each in options] for name in options[0] if name != "corpus"}
     differing = {name: these for name, these in values.items() if these != these[:1] * len(runs)}
     unlike = []
     if len({run.corpus_sha256 for run in runs}) > 1:
@@ -73,7 +74,7 @@ def compare(
         shown = [
             UNKNOWN if v is None else v if isinstance(v, str) else json.dumps(v) for v in these
         ]
-        rows.append([name if name == "betas" else f"--{name.replace('_', '-')}", *shown])
+        rows.append([flag(name), *shown])
     show_table(("", *names), rows, right=names)
     if out:
         check_drawing()  # said after the table, which needs nothing

@@ -213,22 +213,24 @@ class JsonLines(PlainText):
 def opening(run: Trainer) -> list[str]:
     """What is about to happen."""
     s, config, machine = run.settings, run.config, run.machine
-    pauses = s.evaluations * run.history.final_eval_seconds
+    schedule = s.schedule
+    pauses = schedule.evaluations * run.history.final_eval_seconds
     if run.steps:
-        pauses = min(run.steps, s.evaluations) * run.history.final_eval_seconds
+        pauses = min(run.steps, schedule.evaluations) * run.history.final_eval_seconds
         seconds = run.step_seconds * run.steps + pauses
         end = f"{run.steps:,} steps, about {_duration(seconds)}"
     else:
-        assert s.minutes is not None
-        seconds = max(0.0, s.minutes * 60 - pauses)
-        end = f"{s.minutes:g} min, about {max(1, round(seconds / run.step_seconds)):,} steps"
+        assert schedule.minutes is not None
+        seconds = max(0.0, schedule.minutes * 60 - pauses)
+        end = f"{schedule.minutes:g} min, about {max(1, round(seconds / run.step_seconds)):,} steps"
     where = f"{machine.device}, {machine.dtype}" + (", compiled" if machine.compiled else "")
     if run.world.size > 1:
         where += f", {run.world.size} processes"
     lines = [
         f"corpus {run.corpus} · {config.model_type} with {num_parameters(config):,} parameters, "
-        f"{config.vocab_size:,} symbols, context {config.block_size} · {s.engine} on {where} · "
-        f"{s.batch_size * config.block_size:,} tokens a step · {end} · seed {s.seed}"
+        f"{config.vocab_size:,} symbols, context {config.block_size} · "
+        f"{s.device.engine} on {where} · {s.run.batch_size * config.block_size:,} tokens a step · "
+        f"{end} · seed {s.run.seed}"
     ]
     if run.resumed:
         lines.append(f"going on after step {run.history.step:,}")
@@ -254,7 +256,7 @@ def sample(run: Trainer) -> str:
     """
     if run.machine.sharded and run.world.size > 1:
         return ""
-    sampler = Sampler(SamplingParams(seed=run.settings.seed))
+    sampler = Sampler(SamplingParams(seed=run.settings.run.seed))
     tokens = SAMPLE_TOKENS * (2 if run.prompt else 1)  # thoughts are long
     completion = Completion(run.engine, run.tokenizer, run.prompt, sampler, max_tokens=tokens)
     try:
@@ -268,7 +270,7 @@ def sample(run: Trainer) -> str:
 def closing(run: Trainer) -> list[str]:
     """What came of it, and what to do next."""
     if not run.done:
-        again = " (with the same text piped in)" if run.settings.corpus == "-" else ""
+        again = " (with the same text piped in)" if run.settings.data.corpus == "-" else ""
         return [
             f"stopped after step {run.history.step:,} and saved",
             f"go on:    anexa train --resume {shlex.quote(str(run.folder))}{again}",

@@ -72,7 +72,7 @@ def train(
         Real, Option(help="The share of the run in which it rises. [default: 0.05, AdamW 0.15]")
     ] = None,
     weight_decay: Annotated[Real, Option(help="Of the matrices. [default: 0]")] = None,
-    max_grad_norm: Annotated[
+    grad_clip: Annotated[
         Real, Option(help="The longest gradients; 0: without bound. [default: 1]")
     ] = None,
     dropout: Annotated[Real, Option(help="The share of activations left out. [default: 0]")] = None,
@@ -122,7 +122,7 @@ def train(
         raise UsageError("--resume goes on in the folder it names: leave --out out")
     else:
         saved = read_config(resume)
-        world = join(saved.engine, device or saved.device)
+        world = join(saved.device.engine, device or saved.device.device)
     show: ProgressReporter
     if not world.is_main_process:
         show = NullReporter()
@@ -160,7 +160,7 @@ def train(
         from anexa.generation import LanguageModel
 
         model = LanguageModel.open(run.folder, run.engine.name)
-        talk(model, model.sampling(seed=run.settings.seed))
+        talk(model, model.sampling(seed=run.settings.run.seed))
 
 
 def _free_folder(settings: TrainConfig, launch: str) -> Path:
@@ -168,8 +168,8 @@ def _free_folder(settings: TrainConfig, launch: str) -> Path:
     from anexa.training import is_of_launch
     from anexa.training.presets import usual_preset
 
-    name = "stdin" if settings.corpus == "-" else Path(settings.corpus).stem
-    usual = settings.preset == usual_preset(settings.corpus)
+    name = "stdin" if settings.data.corpus == "-" else Path(settings.data.corpus).stem
+    usual = settings.preset == usual_preset(settings.data.corpus)
     base = Path("models") / (name if usual else f"{name}-{settings.preset}")
     folder, number = base, 1
     while folder.exists() and not is_of_launch(folder, launch):

@@ -52,6 +52,7 @@ def open_engine(
     *,
     machine: DeviceConfig | None = None,
     optimizer: OptimizerConfig | None = None,
+    seed: int = 0,
 ) -> Engine:
     """An engine that holds these weights.
 
@@ -63,6 +64,7 @@ def open_engine(
         machine: what it computes on, as `select_device` gives it; by default the CPU, in float32
             where the engine can.
         optimizer: how it trains.
+        seed: random seed of dropout.
 
     Raises:
         UsageError: no such engine, or not on this machine.
@@ -91,4 +93,4 @@ def open_engine(
         return NumpyEngine(config, weights, optimizer, machine.dtype)
     from anexa.engines.torch import TorchEngine
 
-    return TorchEngine(config, weights, optimizer, machine)
+    return TorchEngine(config, weights, optimizer, machine, seed)

@@ -85,6 +85,7 @@ class TorchEngine:
         weights: Weights,
         optimizer: OptimizerConfig,
         machine: DeviceConfig,
+        seed: int = 0,
     ) -> None:
         use_threads(config)
         self.config = config
@@ -100,7 +101,7 @@ class TorchEngine:
         self._optimizer = TorchOptimizer(
             optimizer, config, self._network.weights(), self._product_dtype
         )
-        self._dropout, self._seed, self._step = optimizer.dropout, optimizer.seed, 0
+        self._dropout, self._seed, self._step = optimizer.dropout, seed, 0
         self._step_module: Callable[..., Tensor] = self._training
         if machine.compiled:
             self._step_module = torch.compile(self._training)

@@ -22,7 +22,7 @@ WEIGHTS_BOUNDS = {"float64": 1e-9, "float32": 1e-2}
 STEPS = 10
 OPTIMIZERS = (
     OptimizerConfig(weight_decay=0.1, max_grad_norm=0.5),
-    OptimizerConfig(weight_decay=0.1, max_grad_norm=0.5, muon=True),
+    OptimizerConfig(weight_decay=0.1, max_grad_norm=0.5, name="muon"),
 )
 ROWS = [[3, 1, 4, 1, 5, 9, 2, 6, 5], [10, 8, 9], [7, 9, 3, 2, 3, 8, 4]]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import replace
 from pathlib import Path
 
 from anexa import __version__
@@ -54,9 +53,9 @@ Trained from nothing on `{corpus}` with Anexa {__version__}:
 | architecture | {config.model_type}: {sizes} |
 | context | {config.block_size} tokens |
 | vocabulary | {config.vocab_size} symbols |
-| tokenizer | {_tokenizer(settings.tokenizer)} |
+| tokenizer | {_tokenizer(settings.data.tokenizer)} |
 | corpus | {corpus}, fingerprint `{sha256}` |
-| steps | {history.step:,} of {settings.batch_size} rows, {history.tokens:,} tokens |
+| steps | {history.step:,} of {settings.run.batch_size} rows, {history.tokens:,} tokens |
 | time | {history.seconds:,.0f} s |
 | optimizer | {_optimizer(settings)} |
 | precision | {_precision(settings)} |
@@ -99,8 +98,10 @@ model-index:
 
 def _without_folders(settings: TrainConfig) -> TrainConfig:
     """The card may be published, and where files lie is nobody else's business."""
-    corpus, tokenizer = (Path(spec).name for spec in (settings.corpus, settings.tokenizer))
-    return replace(settings, corpus=corpus, tokenizer=tokenizer)
+    corpus, tokenizer = (
+        Path(spec).name for spec in (settings.data.corpus, settings.data.tokenizer)
+    )
+    return settings.replace(corpus=corpus, tokenizer=tokenizer)
 
 
 def _tokenizer(spec: str) -> str:
@@ -112,15 +113,15 @@ def _tokenizer(spec: str) -> str:
 def _optimizer(settings: TrainConfig) -> str:
     names = {"muon": "Muon for the matrices of the blocks, AdamW for the rest", "adamw": "AdamW"}
     return (
-        f"{names[settings.optimizer]}; learning rate up to {settings.learning_rate:g}, "
-        f"{settings.schedule} schedule"
+        f"{names[settings.optimizer.name]}; learning rate up to "
+        f"{settings.optimizer.learning_rate:g}, {settings.schedule.shape} schedule"
     )
 
 
 def _precision(settings: TrainConfig) -> str:
-    if settings.dtype == "bf16":
+    if settings.device.dtype == "bf16":
         return "weights in float32, products of matrices in bfloat16"
-    return settings.dtype
+    return settings.device.dtype
 
 
 def _loss(loss: float | None) -> str:

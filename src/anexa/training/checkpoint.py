@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from anexa.errors import AnexaError, UsageError
+from anexa.errors import AnexaError, UsageError, one_line
 from anexa.model.tensors import read_metadata, read_tensors, write_tensors
 from anexa.model.weights import Weights
 from anexa.training.config import TrainConfig
@@ -14,6 +15,7 @@ from anexa.training.config import TrainConfig
 CHECKPOINT = Path("training") / "state.safetensors"
 # What a description of a run that is none leads to.
 DAMAGE = (AttributeError, KeyError, TypeError, ValueError, UsageError)
+FORMAT = "2"  # of the metadata; a state of another format is refused
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def write_checkpoint(folder: Path, state: Checkpoint) -> None:
         "launch": state.launch,
         "history": asdict(state.history),
     }
-    write_tensors(folder / CHECKPOINT, tensors, {"run": json.dumps(run)})
+    write_tensors(folder / CHECKPOINT, tensors, {"format": FORMAT, "run": json.dumps(run)})
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
@@ -118,13 +120,14 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     """
     path = _state_file(folder)
     tensors, metadata = read_tensors(path)
+    check_format(path, metadata)
     try:
         run = json.loads(metadata["run"])
         history = TrainerState(**run["history"])
         history.evaluations = [
             Evaluation(**evaluation) for evaluation in run["history"]["evaluations"]
         ]
-        settings = TrainConfig(**run["settings"])
+        settings = TrainConfig.from_json(run["settings"])
         corpus, corpus_sha256 = str(run["corpus"]), str(run["corpus_sha256"])
         tokenizer_sha256 = str(run.get("tokenizer_sha256", ""))
         launch = str(run.get("launch", ""))
@@ -144,8 +147,9 @@ def read_config(folder: Path) -> TrainConfig:
     """
     path = _state_file(folder)
     metadata = read_metadata(path)
+    check_format(path, metadata)
     try:
-        return TrainConfig(**json.loads(metadata["run"])["settings"])
+        return TrainConfig.from_json(json.loads(metadata["run"])["settings"])
     except DAMAGE as error:
         raise AnexaError(f"{path} is damaged: it does not describe a run ({error})") from error
 
@@ -157,6 +161,24 @@ def is_of_launch(folder: Path, launch: str) -> bool:
         return bool(launch) and run.get("launch") == launch
     except (AnexaError, *DAMAGE):
         return False
+
+
+def check_format(path: Path, metadata: Mapping[str, str]) -> None:
+    """Refuse the training state of another version of Anexa.
+
+    Args:
+        path: the state file, for the message.
+        metadata: its metadata.
+
+    Raises:
+        AnexaError: if the metadata is that of a run in another format.
+    """
+    if "run" in metadata and metadata.get("format") != FORMAT:
+        raise AnexaError(
+            f"{path} was written by another version of Anexa (format "
+            f"{one_line(metadata.get('format', '1'))}, not {FORMAT}): its training cannot be "
+            "resumed, start a new one; the model itself can be used as before"
+        )
 
 
 def _state_file(folder: Path) -> Path:

@@ -22,14 +22,15 @@ def check_possible(settings: TrainConfig, world: DistributedContext, tensorboard
         AnexaError: this computer lacks what is asked for, or the sizes are of no model.
         UsageError: a setting that means nothing here.
     """
-    if settings.batch_size % world.size:
+    batch_size, asked = settings.run.batch_size, settings.device
+    if batch_size % world.size:
         raise UsageError(
-            f"--batch-size {settings.batch_size} cannot be shared by {world.size} processes: "
+            f"--batch-size {batch_size} cannot be shared by {world.size} processes: "
             "make it a multiple of their number"
         )
-    config = settings.model.config(1, **settings.sizes)  # whatever the vocabulary
-    device = world.device or settings.device
-    select_device(settings.engine, config, device, settings.dtype, settings.compile)
+    config = settings.model.to_config(1)  # whatever the vocabulary
+    device = world.device or asked.device
+    select_device(asked.engine, config, device, asked.dtype, asked.compile)
     if tensorboard:
         check_installed()
 

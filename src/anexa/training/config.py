@@ -1,211 +1,341 @@
-"""What a training run was asked to do."""
+"""The configuration of a training run: nested dataclasses, and the flat options that fill them.
+
+The `Attributes` of the dataclasses are the help texts of `anexa train`, whose options are generated
+from the fields: a new field is an option, a key of `--config` files and a line of the checkpoint.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import shlex
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_type_hints
 
 from anexa.engines import ENGINES, OptimizerConfig, best_engine
 from anexa.errors import UsageError
-from anexa.training.presets import DEFAULTS, Preset, preset, usual_preset
+from anexa.model.architectures import ARCHITECTURES
+from anexa.model.config import ModelConfig
 from anexa.training.schedule import SCHEDULES
 
 OPTIMIZERS = ("muon", "adamw")
-ENDS = ("steps", "epochs", "minutes")
-FREE = ("device", "micro_batch", "shard")  # settings that may change when a run goes on
+LAYOUTS = ("auto", "lines", "text")
+STOPPING = ("steps", "epochs", "minutes")  # options of which exactly one ends a run
+FREE = ("device", "micro_batch", "shard")  # options that may change when a run is resumed
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Architecture and sizes of the model; its vocabulary size comes from the tokenizer.
+
+    Attributes:
+        model_type: architecture.
+        n_layer: number of transformer blocks.
+        n_head: number of attention heads; they divide n_embd evenly.
+        n_embd: width of the residual stream.
+        block_size: context length, in tokens.
+        n_inner: width inside the MLP of a llama model; 0: 4 times n_embd.
+    """
+
+    model_type: str = "gpt2"
+    n_layer: int = 4
+    n_head: int = 4
+    n_embd: int = 128
+    block_size: int = 128
+    n_inner: int = 0
+
+    def to_config(self, vocab_size: int) -> ModelConfig:
+        """Return the model's configuration for a vocabulary of `vocab_size` tokens.
+
+        Raises:
+            AnexaError: if no model can have these sizes.
+        """
+        return ModelConfig(vocab_size=vocab_size, **asdict(self))
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The text that a run trains on, and how it becomes tokens.
+
+    Attributes:
+        corpus: name of a corpus (`anexa corpora` lists them), path of a text file, or - for
+            standard input.
+        layout: whether each line of the corpus is a document (lines) or the corpus is running text
+            (text); auto looks at the corpus.
+        tokenizer: char, one token for each character; bpe:SIZE, byte-level BPE with up to SIZE
+            tokens; or the path of a tokenizer.json or of a model folder.
+    """
+
+    corpus: str = "python-docs"
+    layout: Literal["auto", "lines", "text"] = "auto"
+    tokenizer: str = "char"
+
+
+@dataclass(frozen=True)
+class TrainOptimizerConfig(OptimizerConfig):
+    """The engine's optimizer, and the learning rate that the schedule scales.
+
+    Attributes:
+        learning_rate: highest learning rate of the run.
+    """
+
+    max_grad_norm: float = 1.0
+    name: Literal["muon", "adamw"] = "muon"
+    learning_rate: float = 8e-3
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """When a run ends, how its learning rate changes, and how often it is evaluated.
+
+    Attributes:
+        steps: end after this many optimizer steps.
+        epochs: end after this many passes over the corpus.
+        minutes: end after this many minutes, evaluation and saving included.
+        until_loss: end early, at the first evaluation whose validation loss is this low, in nats a
+            token.
+        shape: how the learning rate falls to 0 after the warmup: in a line, in half a cosine wave,
+            or (wsd: warmup, stable, decay) in a line over the last part of the run.
+        warmup: fraction of the run in which the learning rate rises from 0, from 0 to below 1.
+        evaluations: number of evaluations over the run; after each, a checkpoint is saved.
+    """
+
+    steps: int | None = 2000
+    epochs: float | None = None
+    minutes: float | None = None
+    until_loss: float | None = None
+    shape: Literal["linear", "cosine", "wsd"] = "linear"
+    warmup: float = 0.05
+    evaluations: int = 10
+
+
+@dataclass(frozen=True)
+class TrainDeviceConfig:
+    """The engine and the device that a run asks for.
+
+    Attributes:
+        engine: engine that computes; auto: torch if PyTorch is installed, else numpy.
+        device: cpu, or with the torch engine also cuda, cuda:NUMBER or mps; auto: the fastest that
+            is there.
+        dtype: precision: float32, float64 or bf16 (mixed precision); auto: the fastest that the
+            device supports for a model of this size.
+        compile: compile the model with torch.compile; by default where it helps.
+        micro_batch: largest number of sequences computed at once; a larger batch is computed in
+            parts, whose gradients are added up. 0: as many as fit into memory.
+        shard: with several processes, keep only a part of the weights and of the optimizer's state
+            in each (FSDP).
+    """
+
+    engine: str = "auto"
+    device: str = "auto"
+    dtype: str = "auto"
+    compile: bool | None = None
+    micro_batch: int = 0
+    shard: bool = False
+
+    def __post_init__(self) -> None:
+        if self.engine == "auto":
+            object.__setattr__(self, "engine", best_engine())
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What is left: the batch and the seed.
+
+    Attributes:
+        batch_size: number of sequences in an optimizer step.
+        seed: random seed of the initial weights, the order of the data and dropout.
+    """
+
+    batch_size: int = 8
+    seed: int = 42
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The whole of a run's description: with the same corpus, the same numbers come out.
+    """The whole configuration of a training run: with the same corpus it gives the same numbers.
 
     Attributes:
-        corpus: a registered name, a path, or "-".
-        layout: how the corpus is cut into documents; "auto": as it looks.
-        tokenizer: "char", "bpe:SIZE", or a tokenizer.json or a folder that has one.
-        preset: architecture and sizes.
-        n_layer: instead of the preset's; so are n_head, n_embd and block_size.
-        engine: what computes it.
-        device: on what; see `DeviceConfig`, here and for `dtype`, `compile` and `micro_batch`.
-        dtype: in which precision.
-        compile: whether PyTorch's compiler is used; None: where it helps.
-        micro_batch: the most rows at once; 0: as many as fit.
-        shard: whether each of several processes keeps only its part of the model.
-        steps: how many steps end the run; or
-        epochs: how many times it sees the corpus; or
-        minutes: how long it takes, evaluation and saving included. Two of them are None.
-        until_loss: a validation loss that ends it sooner, in nats a token, or None.
-        batch_size: rows in a step.
-        optimizer: "muon" (with AdamW for what is no matrix of a block) or "adamw".
-        learning_rate: the highest.
-        betas: of AdamW.
-        schedule: how the learning rate falls; see `schedule.learning_rate`.
-        warmup: the share of the run in which it rises.
-        weight_decay: of the matrices.
-        clip: the longest that all gradients together may be; 0: without bound.
-        dropout: the share of activations that a step leaves out.
-        evaluations: how many times the validation loss is taken; each is also a checkpoint.
-        seed: of the first weights, the order of the data and dropout.
+        preset: preset that the model and the defaults of all other options come from.
+        model: architecture and sizes.
+        data: corpus, layout and tokenizer.
+        optimizer: optimizer and learning rate.
+        schedule: length of the run, learning rate schedule, evaluations.
+        device: engine, device and precision.
+        run: batch size and seed.
 
     Raises:
-        UsageError: a value that means nothing.
+        UsageError: if a value is out of range, or not exactly one of `STOPPING` is given.
     """
 
-    corpus: str
-    layout: Literal["auto", "lines", "text"]
-    tokenizer: str
-    preset: str
-    n_layer: int | None
-    n_head: int | None
-    n_embd: int | None
-    block_size: int | None
-    engine: str
-    device: str
-    dtype: str
-    compile: bool | None
-    micro_batch: int
-    shard: bool
-    steps: int | None
-    epochs: float | None
-    minutes: float | None
-    until_loss: float | None
-    batch_size: int
-    optimizer: str
-    learning_rate: float
-    betas: tuple[float, float]
-    schedule: str
-    warmup: float
-    weight_decay: float
-    max_grad_norm: float
-    dropout: float
-    evaluations: int
-    seed: int
+    preset: str = "anexa"
+    model: ModelSpec = ModelSpec()
+    data: DataConfig = DataConfig()
+    optimizer: TrainOptimizerConfig = TrainOptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    device: TrainDeviceConfig = TrainDeviceConfig()
+    run: RunConfig = RunConfig()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "betas", tuple(self.betas))  # JSON has lists only
-        preset(self.preset)  # there is one
-        if self.engine not in ENGINES:
-            raise UsageError(
-                f"there is no engine {self.engine!r}: choose one of {', '.join(ENGINES)}"
-            )
-        if sum(getattr(self, end) is not None for end in ENDS) != 1:
+        options = self.options()
+        if sum(options[name] is not None for name in STOPPING) != 1:
             raise UsageError(
                 "a run ends after --steps, after --epochs or after --minutes: give one of them"
             )
-        for name, choices in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
-            if getattr(self, name) not in choices:
+        for name, choices in CHOICES.items():
+            if options[name] not in choices:
                 raise UsageError(
-                    f"--{name} is one of {', '.join(choices)}, not {getattr(self, name)!r}"
+                    f"{flag(name)} is one of {', '.join(choices)}, not {options[name]!r}"
                 )
-        for name in ("steps", "batch_size", "evaluations"):
-            self._check(name, lambda value: value >= 1, "at least 1")
-        for name in ("n_layer", "n_head", "n_embd", "block_size"):
-            self._check(name, lambda value: value >= 1, "at least 1")
-        for name in ("epochs", "minutes", "learning_rate", "until_loss"):
-            self._check(name, lambda value: value > 0, "above 0")
-        for name in ("micro_batch", "weight_decay", "max_grad_norm", "seed"):
-            self._check(name, lambda value: value >= 0, "0 or more")
-        for name in ("warmup", "dropout"):
-            self._check(name, lambda value: 0 <= value < 1, "at least 0 and below 1")
-
-    def _check(self, name: str, means: Any, words: str) -> None:
-        value = getattr(self, name)
-        if value is not None and not (math.isfinite(value) and means(value)):
-            raise UsageError(f"--{name.replace('_', '-')} must be {words}, not {value}")
+        for holds, words, names in RANGES:
+            for name in names.split():
+                value = options[name]
+                if value is not None and not (math.isfinite(value) and holds(value)):
+                    raise UsageError(f"{flag(name)} must be {words}, not {value}")
 
     @classmethod
     def from_options(cls, **given: Any) -> TrainConfig:
-        """What was asked for, by these names, and the preset's word on the rest.
+        """Return the configuration with these options, and the preset's values for the others.
 
-        `batch_tokens` may stand for `batch_size`: how many tokens a step reads.
+        Args:
+            given: values by option name (`OPTIONS`), and `preset`; `batch_tokens`, the number of
+                tokens in an optimizer step, may replace `batch_size`.
 
         Raises:
-            UsageError: a value that means nothing.
+            UsageError: if there is no such option or preset, or a value is out of range.
         """
-        given.setdefault("preset", usual_preset(given.get("corpus", DEFAULTS["corpus"])))
-        chosen = preset(given["preset"])
-        settings = {**DEFAULTS, **chosen.training}
-        if any(end in given for end in ENDS):
-            settings["steps"] = None
-        if given.get("engine") in (None, "auto"):
-            given["engine"] = best_engine()
+        from anexa.training.presets import preset, usual_preset  # here: they are TrainConfigs
+
+        name = given.pop("preset", None) or usual_preset(given.get("corpus"))
+        config = preset(name, given.get("optimizer"))
+        if any(option in given for option in STOPPING):
+            given.setdefault("steps", None)
+        given["engine"] = given.get("engine") or "auto"
         tokens = given.pop("batch_tokens", None)
         if tokens is not None:
             if "batch_size" in given:
                 raise UsageError("--batch-size and --batch-tokens say the same: give one of them")
-            length = given.get("block_size") or chosen.sizes["block_size"]
+            length = given.get("block_size") or config.model.block_size
             if tokens < length:
                 raise UsageError(
-                    f"--batch-tokens must be at least {length}, the tokens of a row, not {tokens}"
+                    f"--batch-tokens must be at least {length}, the tokens of a sequence, "
+                    f"not {tokens}"
                 )
             given["batch_size"] = tokens // length
-        settings |= given
-        for name, value in settings.items():
-            if isinstance(value, dict):  # a preset has one for each optimizer
-                settings[name] = value.get(settings["optimizer"], value["muon"])
-        return cls(**settings)
+        return config.replace(**given)
 
     def for_resume(self, given: Mapping[str, Any]) -> TrainConfig:
-        """These settings, for a run that goes on and is asked for in these words.
+        """Return this configuration for a resumed run, with the options in `FREE` replaced.
 
         Raises:
-            UsageError: one of them would make it another run.
+            UsageError: if another option has a value that is not the run's own.
         """
+        options = self.options()
         for name, asked in given.items():
-            option = "the corpus" if name == "corpus" else f"--{name.replace('_', '-')}"
+            option = "the corpus" if name == "corpus" else flag(name)
             if name == "batch_tokens":
                 raise UsageError(f"a run goes on with its own --batch-size: leave {option} out")
-            ours = getattr(self, name)
+            ours = options[name]
             if name not in FREE and asked not in (ours, "auto"):
                 was = "not given" if ours is None else ours
                 raise UsageError(
                     f"this training was begun with {option} {was}, not {asked}: leave it out to go "
                     "on, or start a new training"
                 )
-        return replace(self, **{name: given[name] for name in FREE if name in given})
+        return self.replace(**{name: given[name] for name in FREE if name in given})
 
-    @property
-    def model(self) -> Preset:
-        """The preset that `preset` names."""
-        return preset(self.preset)
+    def options(self) -> dict[str, Any]:
+        """Return all values by option name, `preset` first."""
+        return {"preset": self.preset} | {
+            name: getattr(getattr(self, section), field)
+            for name, (section, field) in OPTIONS.items()
+        }
 
-    @property
-    def sizes(self) -> dict[str, int]:
-        """What is to go before the preset's sizes."""
-        names = ("n_layer", "n_head", "n_embd", "block_size")
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+    def replace(self, **options: Any) -> TrainConfig:
+        """Return a copy with other values of these options.
 
-    @property
-    def optimizer_config(self) -> OptimizerConfig:
-        """For the engine."""
-        return OptimizerConfig(
-            *self.betas,
-            weight_decay=self.weight_decay,
-            max_grad_norm=self.max_grad_norm,
-            muon=self.optimizer == "muon",
-            dropout=self.dropout,
-            seed=self.seed,
-        )
+        Raises:
+            UsageError: if there is no such option, or a value is out of range.
+        """
+        changes: dict[str, dict[str, Any]] = {}
+        name = options.pop("preset", self.preset)
+        if name != self.preset:
+            from anexa.training.presets import preset
+
+            preset(name)  # raises if there is none
+        for option, value in options.items():
+            if option not in OPTIONS:
+                raise UsageError(f"there is no option {flag(option)}")
+            section, field = OPTIONS[option]
+            changes.setdefault(section, {})[field] = value
+        sections = {
+            section: dataclasses.replace(getattr(self, section), **values)
+            for section, values in changes.items()
+        }
+        return dataclasses.replace(self, preset=name, **sections)
 
     def to_json(self) -> dict[str, Any]:
-        """For the state file."""
+        """Return the configuration as nested dictionaries, for JSON."""
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> TrainConfig:
+        """Return the configuration that `to_json` has turned into `value`.
+
+        Raises:
+            KeyError, TypeError, UsageError: if it is not one.
+        """
+        sections = {name: kind(**value[name]) for name, kind in SECTIONS.items()}
+        return cls(**sections).replace(preset=value["preset"])
+
     def command(self) -> str:
-        """The command line that repeats the run."""
-        usual = TrainConfig.from_options(preset=self.preset)
-        always = ("preset", "engine", *ENDS, "batch_size", "optimizer", "learning_rate", "seed")
-        words = ["anexa", "train", shlex.quote(self.corpus)]
-        for name, value in asdict(self).items():
-            if value is None or name in ("corpus", "betas", "device"):
+        """Return the command line that repeats the run."""
+        usual = TrainConfig.from_options(preset=self.preset).options()
+        always = ("preset", "engine", *STOPPING, "batch_size", "optimizer", "learning_rate", "seed")
+        words = ["anexa", "train", shlex.quote(self.data.corpus)]
+        for name, value in self.options().items():
+            if value is None or name in ("corpus", "device"):
                 continue
-            if name in always or value != getattr(usual, name):
-                option = "--" + name.replace("_", "-")
+            if name in always or value != usual[name]:
                 if isinstance(value, bool):
-                    words.append(option if value else option.replace("--", "--no-"))
+                    words.append(flag(name) if value else flag(f"no_{name}"))
                 else:
-                    words += [option, shlex.quote(str(value))]
+                    words += [flag(name), shlex.quote(str(value))]
         return " ".join(words)
+
+
+def flag(name: str) -> str:
+    """Return an option as it is written on the command line: `n_layer` is `--n-layer`."""
+    return "--" + name.replace("_", "-")
+
+
+SECTIONS: dict[str, Any] = {
+    name: kind for name, kind in get_type_hints(TrainConfig).items() if name != "preset"
+}
+# The fields whose options have other names.
+RENAMED = {
+    ("optimizer", "name"): "optimizer",
+    ("optimizer", "max_grad_norm"): "grad_clip",
+    ("schedule", "shape"): "schedule",
+}
+# Each option's section and field.
+OPTIONS: dict[str, tuple[str, str]] = {
+    RENAMED.get((section, field.name), field.name): (section, field.name)
+    for section, kind in SECTIONS.items()
+    for field in fields(kind)
+}
+CHOICES: dict[str, tuple[str, ...]] = {
+    "model_type": tuple(ARCHITECTURES),
+    "layout": LAYOUTS,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "engine": ENGINES,
+}
+RANGES: tuple[tuple[Callable[[float], bool], str, str], ...] = (
+    (lambda n: n >= 1, "at least 1", "n_layer n_head n_embd block_size steps evaluations"),
+    (lambda n: n >= 1, "at least 1", "batch_size"),
+    (lambda x: x > 0, "above 0", "epochs minutes until_loss learning_rate eps"),
+    (lambda x: x >= 0, "0 or more", "n_inner micro_batch weight_decay grad_clip seed"),
+    (lambda x: 0 <= x < 1, "at least 0 and below 1", "beta1 beta2 momentum warmup dropout"),
+)

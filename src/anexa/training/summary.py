@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from anexa.errors import AnexaError, short_repr
+from anexa.errors import AnexaError, UsageError, short_repr
 from anexa.model.folder import load_config
 from anexa.model.tensors import read_metadata
 from anexa.model.weights import num_parameters
-from anexa.training.checkpoint import CHECKPOINT
+from anexa.training.checkpoint import CHECKPOINT, check_format
+from anexa.training.config import TrainConfig
 from anexa.training.lock import is_running
 
 
@@ -32,7 +33,7 @@ class Summary:
         seconds: the time they took.
         best_loss: the lowest validation loss after some training, in nats a token.
         last_loss: the last one.
-        settings: what the training was asked to do.
+        settings: configuration of the training.
     """
 
     folder: Path
@@ -46,7 +47,7 @@ class Summary:
     seconds: float | None = None
     best_loss: float | None = None
     last_loss: float | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: TrainConfig | None = None
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -66,9 +67,10 @@ def summarise(folder: Path) -> Summary:
     if not path.exists():
         return Summary(folder, **sizes)
     metadata = read_metadata(path)
+    check_format(path, metadata)
     try:
         run = json.loads(metadata["run"])
-        history, settings = run["history"], dict(run["settings"])
+        history, settings = run["history"], TrainConfig.from_json(run["settings"])
         losses = [e["validation_loss"] for e in history["evaluations"] if e["step"]]
         finite = [float(loss) for loss in losses if math.isfinite(loss)]
         done = float(history["progress"]) >= 1
@@ -76,7 +78,7 @@ def summarise(folder: Path) -> Summary:
             folder,
             **sizes,
             state="running" if is_running(folder) else "done" if done else "stopped",
-            corpus=Path(str(settings["corpus"])).name,
+            corpus=Path(settings.data.corpus).name,
             corpus_sha256=str(run["corpus_sha256"]),
             step=int(history["step"]),
             tokens=int(history["tokens"]),
@@ -85,6 +87,6 @@ def summarise(folder: Path) -> Summary:
             last_loss=finite[-1] if finite else None,
             settings=settings,
         )
-    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+    except (UsageError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         reason = short_repr(error)
         raise AnexaError(f"{path} is damaged: it does not describe a run ({reason})") from error

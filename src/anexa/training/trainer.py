@@ -122,7 +122,7 @@ class Trainer:
         self.folder, self.world, self._around = folder, world, around
         self.corpus, self._corpus_sha256 = corpus.name, corpus.sha256
         self.prompt = corpus.prompt
-        self._source = corpus_source(settings.corpus)
+        self._source = corpus_source(settings.data.corpus)
         self.stopping, self.resumed = False, state is not None
         if state:
             model = load_model(folder)
@@ -130,37 +130,38 @@ class Trainer:
             weights = validate_weights(state.weights, self.config, folder / CHECKPOINT)
             check_same_tokenizer(state, self.tokenizer, folder)
         else:
-            self.tokenizer = corpus.tokenizer(settings.tokenizer)
-            self.config = settings.model.config(self.tokenizer.vocab_size, **settings.sizes)
-            weights = initial_weights(self.config, random.Random(settings.seed))
+            self.tokenizer = corpus.tokenizer(settings.data.tokenizer)
+            self.config = settings.model.to_config(self.tokenizer.vocab_size)
+            weights = initial_weights(self.config, random.Random(settings.run.seed))
+        asked = settings.device
         machine = select_device(
-            settings.engine,
+            asked.engine,
             self.config,
-            world.device or settings.device,
-            settings.dtype,
-            settings.compile,
+            world.device or asked.device,
+            asked.dtype,
+            asked.compile,
         )
-        machine = replace(machine, micro_batch=settings.micro_batch, sharded=settings.shard)
+        machine = replace(machine, micro_batch=asked.micro_batch, sharded=asked.shard)
         # As found here: the run goes on in the same precision wherever it goes on.
-        settings = replace(settings, dtype=machine.dtype, compile=machine.compiled)
+        settings = settings.replace(dtype=machine.dtype, compile=machine.compiled)
         self.settings = settings
         if (
             not world.is_main_process
         ):  # the main process writes what the others then find in the cache
             world.barrier()
         self._training, self._validation = corpus.rows(
-            self.tokenizer, self.config.block_size, settings.seed, around.encoding
+            self.tokenizer, self.config.block_size, settings.run.seed, around.encoding
         )
         if world.is_main_process:
             world.barrier()
-        self.steps = settings.steps
-        if settings.epochs is not None:
-            rows = settings.epochs * self._training.per_epoch
-            self.steps = math.ceil(rows / settings.batch_size)
+        self.steps = settings.schedule.steps
+        if settings.schedule.epochs is not None:
+            rows = settings.schedule.epochs * self._training.per_epoch
+            self.steps = math.ceil(rows / settings.run.batch_size)
         self.history = history = state.history if state else TrainerState()
         self._clock = Clock(
             self.steps,
-            settings.minutes,
+            settings.schedule.minutes,
             history.seconds,
             history.final_eval_seconds,
             history.compile_seconds,
@@ -168,13 +169,14 @@ class Trainer:
         )
         self.machine = machine
         self.engine = open_engine(
-            settings.engine,
+            asked.engine,
             self.config,
             weights,
             machine=machine,
-            optimizer=settings.optimizer_config,
+            optimizer=settings.optimizer,
+            seed=settings.run.seed,
         )
-        peak = flops_per_second(settings.engine, machine)
+        peak = flops_per_second(asked.engine, machine)
         self._records = MetricsAccumulator(self.config, history, self._clock, peak, world.size)
         if state is None:
             self._evaluate()
@@ -194,7 +196,7 @@ class Trainer:
                     write_model(aside, model, self._card())
             world.barrier()
         elif history.step:  # before the first step there are no moments
-            check_moments(state, settings.optimizer_config.state_shapes(self.config), folder)
+            check_moments(state, settings.optimizer.state_shapes(self.config), folder)
             self.engine.resume(state.moments, history.step)
 
     @classmethod
@@ -218,8 +220,8 @@ class Trainer:
                 f"{again if (folder / CHECKPOINT).exists() else ''}"
             )
         check_possible(settings, around.world, around.tensorboard)
-        check_tokenizer(settings.tokenizer)
-        corpus = open_corpus(settings.corpus, settings.layout, around.download)
+        check_tokenizer(settings.data.tokenizer)
+        corpus = open_corpus(settings.data.corpus, settings.data.layout, around.download)
         return cls(settings, folder, corpus, None, around)
 
     @classmethod
@@ -248,7 +250,7 @@ class Trainer:
         if state.history.progress >= 1:
             raise AnexaError(f"the training in {folder} is finished: there is nothing left to do")
         check_possible(settings, around.world, around.tensorboard)
-        corpus = open_corpus(state.corpus, settings.layout, around.download)
+        corpus = open_corpus(state.corpus, settings.data.layout, around.download)
         check_unchanged(corpus, state.corpus_sha256)
         return cls(settings, folder, corpus, state, around)
 
@@ -260,7 +262,10 @@ class Trainer:
             return history.seconds / history.step
         backward = 2  # times as long as forward
         return (
-            (1 + backward) * self.settings.batch_size * history.final_eval_seconds / EVALUATION_ROWS
+            (1 + backward)
+            * self.settings.run.batch_size
+            * history.final_eval_seconds
+            / EVALUATION_ROWS
         )
 
     @property
@@ -304,12 +309,15 @@ class Trainer:
 
     def _do_step(self) -> StepResult:
         settings, clock, history = self.settings, self._clock, self.history
-        batch = as_batch(self._training, self._training.batch(history.step, settings.batch_size))
+        schedule = settings.schedule
+        batch = as_batch(
+            self._training, self._training.batch(history.step, settings.run.batch_size)
+        )
         rate = learning_rate(
-            settings.learning_rate,
+            settings.optimizer.learning_rate,
             history.progress,
-            settings.warmup,
-            settings.schedule,
+            schedule.warmup,
+            schedule.shape,
             clock.step_fraction(history.step, history.progress),
         )
         loss, gradient_norm = self.engine.train_step(batch, rate)
@@ -325,10 +333,10 @@ class Trainer:
         before = history.progress
         history.progress = max(before, self.world.broadcast(clock.progress(history.step))[0])
         evaluation = None
-        if clock.crossed(settings.evaluations, history.step, before, history.progress):
+        if clock.crossed(schedule.evaluations, history.step, before, history.progress):
             evaluation = self._evaluate()
             self._check(evaluation.validation_loss)  # before it replaces a good checkpoint
-            if settings.until_loss and evaluation.validation_loss <= settings.until_loss:
+            if schedule.until_loss and evaluation.validation_loss <= schedule.until_loss:
                 history.progress = 1.0
         if evaluation or clock.crossed(RECORDS, history.step, before, history.progress):
             record = self._records.next(rate, gradient_norm, evaluation)
@@ -381,7 +389,7 @@ class Trainer:
         """Measure the losses."""
         began = self._clock.seconds
         losses = self.history.losses
-        loss = mean_loss(self.engine, self._validation, self.settings.batch_size)
+        loss = mean_loss(self.engine, self._validation, self.settings.run.batch_size)
         evaluation = Evaluation(
             step=self.history.step,
             seconds=began,
@@ -400,8 +408,8 @@ class Trainer:
         if not math.isfinite(number):
             raise AnexaError(
                 f"the {name} is no number any more at step {self.history.step}: try again with "
-                f"a --learning-rate below {self.settings.learning_rate:g} (the weights in "
-                f"{self.folder} are those of the last checkpoint)"
+                f"a --learning-rate below {self.settings.optimizer.learning_rate:g} (the weights "
+                f"in {self.folder} are those of the last checkpoint)"
             )
 
     def _card(self) -> str:

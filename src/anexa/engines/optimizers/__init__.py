@@ -6,6 +6,7 @@ The settings and the mathematics stand here; `lists`, `numpy` and `torch` comput
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
@@ -34,16 +35,17 @@ class OptimizerConfig:
     makes the update as large as one of Adam usually is, so that one learning rate serves both.
 
     Attributes:
-        beta1: β₁.
-        beta2: β₂.
-        eps: ε.
-        weight_decay: λ, of matrices (embeddings too), not of gains and biases.
-        clip: gradients together longer than this are shortened to it; 0: never.
-        muon: whether Muon is used where it can be.
-        momentum: μ.
-        dropout: the share of activations that are set to 0 in training, each time others
-            (Srivastava et al., 2014); the torch engine only.
-        seed: of dropout.
+        beta1: decay β₁ of AdamW's mean of gradients, from 0 to below 1.
+        beta2: decay β₂ of AdamW's mean of squared gradients, from 0 to below 1.
+        eps: ε, added to AdamW's denominator.
+        weight_decay: decay λ of matrices (embeddings too), not of gains and biases.
+        max_grad_norm: largest norm of the gradients of all weights together; longer gradients are
+            scaled down to it; 0: no limit.
+        name: muon (Muon for the matrices inside the blocks, AdamW for all other weights) or adamw
+            (AdamW for all weights).
+        momentum: decay μ of Muon's mean of gradients, from 0 to below 1.
+        dropout: fraction of activations set to 0 in training, drawn anew at each step (Srivastava
+            et al., 2014), from 0 to below 1; torch engine only.
     """
 
     beta1: float = 0.9
@@ -51,10 +53,9 @@ class OptimizerConfig:
     eps: float = 1e-8
     weight_decay: float = 0.0
     max_grad_norm: float = 0.0
-    muon: bool = False
+    name: Literal["muon", "adamw"] = "adamw"
     momentum: float = 0.95
     dropout: float = 0.0
-    seed: int = 0
 
     def corrections(self, step: int) -> tuple[float, float]:
         """1−β₁ᵗ and 1−β₂ᵗ: what m and v still lack after t steps, because they began at 0."""
@@ -71,7 +72,9 @@ class OptimizerConfig:
     def muon_weights(self, config: ModelConfig) -> dict[str, int]:
         """The weights that Muon moves; each is so many matrices side by side."""
         parameters = architecture(config).parameters(config)
-        return {name: p.num_fused for name, p in parameters.items() if p.num_fused and self.muon}
+        if self.name != "muon":
+            return {}
+        return {name: p.num_fused for name, p in parameters.items() if p.num_fused}
 
     def state_shapes(self, config: ModelConfig) -> dict[str, tuple[int, ...]]:
         """Names and shapes of what an engine keeps between steps: m, and v where Adam moves."""
