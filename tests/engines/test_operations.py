@@ -18,8 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anexa.engines import IGNORE
+from anexa.engines.lists import ListsTape
+from anexa.engines.numpy import ArrayTape
 from anexa.engines.operations import lists, numpy
-from anexa.engines.tape import Operation
+from anexa.engines.tape import Tape, operations_of
+from anexa.model.operations import Operations
 
 Numbers = npt.NDArray[np.float64]
 MODULES = [pytest.param(lists, id="lists"), pytest.param(numpy, id="numpy")]
@@ -27,9 +30,15 @@ MODULES = [pytest.param(lists, id="lists"), pytest.param(numpy, id="numpy")]
 
 @dataclass(frozen=True)
 class Application:
-    """An operation with its settings, and numbers to apply it to.
+    """An operation with its settings, and the numbers to apply it to.
 
-    `inputs` are those of B rows where `batched`; an engine of one row at a time takes the first.
+    Attributes:
+        name: the name of the operation.
+        inputs: the tensors.
+        batched: for each tensor, whether its first axis is B, of which `lists`, an engine of one
+            sequence at a time, takes the first element.
+        settings: the settings, without `tokens`.
+        tokens: token ids (B, T) that are the first setting, if any.
     """
 
     name: str
@@ -44,58 +53,58 @@ Rng = np.random.Generator
 
 def embedding(rng: Rng, b: int, t: int) -> Application:
     tokens = rng.integers(0, 4, (b, t))  # 5 rows: one is never looked up
-    return Application("Embedding", (rng.normal(size=(5, 3)),), (False,), tokens=tokens)
+    return Application("embedding", (rng.normal(size=(5, 3)),), (False,), tokens=tokens)
 
 
 def positions(rng: Rng, b: int, t: int) -> Application:
     start = int(rng.integers(0, 3))
     inputs = rng.normal(size=(b, t, 3)), rng.normal(size=(start + t + 1, 3))
-    return Application("Positions", inputs, (True, False), (start,))
+    return Application("positions", inputs, (True, False), (start,))
 
 
 def add(rng: Rng, b: int, t: int) -> Application:
     inputs = rng.normal(size=(b, t, 3)), rng.normal(size=(b, t, 3))
-    return Application("Add", inputs, (True, True))
+    return Application("add", inputs, (True, True))
 
 
 def transpose(rng: Rng, _b: int, t: int) -> Application:
-    return Application("Transpose", (rng.normal(size=(t, 3)),), (False,))
+    return Application("transpose", (rng.normal(size=(t, 3)),), (False,))
 
 
 def linear(rng: Rng, b: int, t: int) -> Application:
     inputs = rng.normal(size=(b, t, 3)), rng.normal(size=(4, 3))
-    return Application("Linear", inputs, (True, False))
+    return Application("linear", inputs, (True, False))
 
 
 def linear_with_bias(rng: Rng, b: int, t: int) -> Application:
     inputs = rng.normal(size=(b, t, 3)), rng.normal(size=(4, 3)), rng.normal(size=4)
-    return Application("Linear", inputs, (True, False, False))
+    return Application("linear", inputs, (True, False, False))
 
 
 def split(rng: Rng, b: int, t: int) -> Application:
     parts = int(rng.integers(1, 4))
-    return Application("Split", (rng.normal(size=(b, t, 2 * parts)),), (True,), (parts,))
+    return Application("split", (rng.normal(size=(b, t, 2 * parts)),), (True,), (parts,))
 
 
 def layer_norm(rng: Rng, b: int, t: int) -> Application:
     inputs = rng.normal(1, 2, size=(b, t, 5)), rng.normal(size=5), rng.normal(size=5)
-    return Application("LayerNorm", inputs, (True, False, False), (0.1,))
+    return Application("layer_norm", inputs, (True, False, False), (0.1,))
 
 
 def rms_norm(rng: Rng, b: int, t: int) -> Application:
-    return Application("RMSNorm", (rng.normal(1, 2, size=(b, t, 5)),), (True,), (0.1,))
+    return Application("rms_norm", (rng.normal(1, 2, size=(b, t, 5)),), (True,), (None, 0.1))
 
 
 def rms_norm_with_gain(rng: Rng, b: int, t: int) -> Application:
     inputs = rng.normal(1, 2, size=(b, t, 5)), rng.normal(size=5)
-    return Application("RMSNorm", inputs, (True, False), (0.1,))
+    return Application("rms_norm", inputs, (True, False), (0.1,))
 
 
 def rotary(rng: Rng, b: int, t: int) -> Application:
     head_dim, heads = 2 * int(rng.integers(1, 3)), int(rng.integers(1, 4))
     start = int(rng.integers(0, 5))
     x = rng.normal(size=(b, t, head_dim * heads))
-    return Application("Rotary", (x,), (True,), (head_dim, start, 10.0))
+    return Application("rotary", (x,), (True,), (head_dim, start, 10.0))
 
 
 def shared_attention(rng: Rng, b: int, t: int) -> Application:
@@ -103,13 +112,13 @@ def shared_attention(rng: Rng, b: int, t: int) -> Application:
     n_kv_head, shared = int(rng.integers(1, 3)), int(rng.integers(2, 4))
     q = rng.normal(size=(b, t, 2 * n_kv_head * shared))
     k, v = (rng.normal(size=(b, t, 2 * n_kv_head)) for _ in range(2))
-    return Application("Attention", (q, k, v), (True, True, True), (n_kv_head * shared,))
+    return Application("attention", (q, k, v), (True, True, True), (n_kv_head * shared, None))
 
 
 def attention(rng: Rng, b: int, t: int) -> Application:
     n_head = int(rng.integers(1, 4))
     q, k, v = (rng.normal(size=(b, t, 2 * n_head)) for _ in range(3))
-    return Application("Attention", (q, k, v), (True, True, True), (n_head,))
+    return Application("attention", (q, k, v), (True, True, True), (n_head, None))
 
 
 def off_the_kink(rng: Rng, b: int, t: int) -> Numbers:
@@ -119,16 +128,16 @@ def off_the_kink(rng: Rng, b: int, t: int) -> Numbers:
 
 
 def relu(rng: Rng, b: int, t: int) -> Application:
-    return Application("ReLU", (off_the_kink(rng, b, t),), (True,))
+    return Application("relu", (off_the_kink(rng, b, t),), (True,))
 
 
 def gelu(rng: Rng, b: int, t: int) -> Application:
-    return Application("GELU", (rng.normal(0, 2, size=(b, t, 3)),), (True,))
+    return Application("gelu", (rng.normal(0, 2, size=(b, t, 3)),), (True,))
 
 
 def swiglu(rng: Rng, b: int, t: int) -> Application:
     inputs = rng.normal(0, 2, size=(b, t, 3)), rng.normal(size=(b, t, 3))
-    return Application("SwiGLU", inputs, (True, True))
+    return Application("swiglu", inputs, (True, True))
 
 
 def cross_entropy(rng: Rng, b: int, t: int) -> Application:
@@ -136,7 +145,7 @@ def cross_entropy(rng: Rng, b: int, t: int) -> Application:
     targets[rng.random((b, t)) < 0.3] = IGNORE
     count = int(rng.integers(1, 9))
     logits = rng.normal(0, 2, size=(b, t, 4))
-    return Application("CrossEntropy", (logits,), (True,), (count,), targets)
+    return Application("cross_entropy", (logits,), (True,), (count,), targets)
 
 
 MAKERS = [
@@ -160,20 +169,33 @@ MAKERS = [
 ]
 
 
-def is_own(cls: type, module: ModuleType) -> bool:
-    return cls.__module__ == module.__name__
+def parameters_of(function: Callable[..., Any]) -> list[tuple[str, Any, bool]]:
+    """Name, kind and optionality of each parameter but `self`.
+
+    Names without their shape: those of one tensor differ between an engine with and one without an
+    axis for the batch.
+    """
+    _, *parameters = inspect.signature(function).parameters.values()
+    return [(p.name.rpartition("_")[0] or p.name, p.kind, p.default is p.empty) for p in parameters]
+
+
+@pytest.mark.parametrize("tape_type", [ListsTape, ArrayTape])
+def test_a_tape_has_the_methods_of_the_protocol(tape_type: type[Tape[Any]]) -> None:
+    """What a type checker would compare, if the methods were written out."""
+    protocol = {
+        name: parameters_of(method)
+        for name, method in vars(Operations).items()
+        if inspect.isfunction(method) and not name.startswith("_")
+    }
+    operations = {name: parameters_of(cls.forward) for name, cls in tape_type.operations.items()}
+    assert operations | {"dropout": parameters_of(tape_type.dropout)} == protocol
+    assert all(callable(getattr(tape_type, name)) for name in protocol)
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_no_operation_is_forgotten(module: ModuleType) -> None:
-    own = [cls for _, cls in inspect.getmembers(module, inspect.isclass) if is_own(cls, module)]
-    classes = [
-        cls
-        for cls in own
-        if issubclass(cls, Operation) and not any(cls in other.__bases__ for other in own)
-    ]
+def test_every_operation_is_tested(module: ModuleType) -> None:
     made = {maker(np.random.default_rng(0), 1, 1).name for maker in MAKERS}
-    assert {cls.__name__ for cls in classes} == made
+    assert {operation.name for operation in operations_of(module)} == made
 
 
 class Applied:
@@ -185,8 +207,8 @@ class Applied:
         if tokens is not None and self.lists:
             tokens = tokens[0]
         first = () if tokens is None else (tokens.tolist() if self.lists else tokens,)
-        arguments = (*first, *application.settings)
-        self.make: Callable[[], Any] = lambda: getattr(module, application.name)(*arguments)
+        self.settings = (*first, *application.settings)
+        (self.make,) = [cls for cls in operations_of(module) if cls.name == application.name]
         self.inputs = [
             x[0] if self.lists and batched else x
             for x, batched in zip(application.inputs, application.batched)
@@ -198,7 +220,7 @@ class Applied:
     def forward(self, inputs: list[Numbers]) -> tuple[Any, list[Numbers]]:
         """The operation, so that it can go backward, and its outputs."""
         operation = self.make()
-        outputs = operation.forward(*map(self.to_engine, inputs))
+        outputs = operation.forward(*map(self.to_engine, inputs), *self.settings)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return operation, [np.array(output, np.float64) for output in outputs]
 
@@ -264,7 +286,7 @@ def test_an_operation_leaves_its_arguments_alone(
     applied = Applied(module, maker(rng, 2, 3))
     inputs = [applied.to_engine(x) for x in applied.inputs]
     operation = applied.make()
-    outputs = operation.forward(*inputs)
+    outputs = operation.forward(*inputs, *applied.settings)
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     before = [np.array(y, np.float64) for y in outputs]
     directions = [rng.normal(size=y.shape) for y in before]
@@ -278,8 +300,9 @@ def test_numpy_keeps_float32() -> None:
     """One float64 in between would halve the speed of all that follows."""
     for maker in MAKERS:
         application = maker(np.random.default_rng(0), 2, 3)
-        operation = Applied(numpy, application).make()
-        outputs = operation.forward(*(x.astype(np.float32) for x in application.inputs))
+        applied = Applied(numpy, application)
+        operation, inputs = applied.make(), [x.astype(np.float32) for x in application.inputs]
+        outputs = operation.forward(*inputs, *applied.settings)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         grads = operation.backward(*(np.ones_like(y) for y in outputs))
         dtypes = {str(x.dtype) for x in (*outputs, *grads)}
@@ -308,8 +331,9 @@ def test_cross_entropy_of_huge_logits(module: ModuleType) -> None:
     logits = [[1e4, -1e4, 0.0], [1e4, -1e4, 0.0]]
     targets = [0, 2]
     array = module is numpy
-    operation = module.CrossEntropy(np.array(targets) if array else targets, 2)
-    loss = operation.forward(np.array(logits) if array else logits)
+    operation = module.CrossEntropy()
+    arguments = (np.array(logits), np.array(targets)) if array else (logits, targets)
+    loss = operation.forward(*arguments, 2)
     assert float(np.ravel(loss)[0]) == pytest.approx(5000.0)
     (grad,) = operation.backward(np.array(1.0) if array else [1.0])
     np.testing.assert_allclose(grad, np.array([[0, 0, 0], [0.5, 0, -0.5]]), atol=1e-12)
@@ -324,8 +348,11 @@ def test_cross_entropy_passes_over_what_is_ignored(module: ModuleType) -> None:
     for rows in ([0, 1, 2, 3], [0, 2]):
         array = module is numpy
         picked = [targets[i] for i in rows]
-        operation = module.CrossEntropy(np.array(picked) if array else picked, 2)
-        loss = operation.forward(logits[rows] if array else logits[rows].tolist())
+        operation = module.CrossEntropy()
+        array_arguments = logits[rows], np.array(picked)
+        loss = operation.forward(
+            *(array_arguments if array else (logits[rows].tolist(), picked)), 2
+        )
         (grad,) = operation.backward(np.array(1.0) if array else [1.0])
         applied.append((float(np.ravel(loss)[0]), np.array(grad)))
     (loss, grad), (alone, grad_alone) = applied

@@ -11,10 +11,14 @@ from anexa.engines.operations.matrices import Nested, add
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.lists import ListsOptimizer
 from anexa.engines.protocol import Batch, KVCache, TrainStepOutput
-from anexa.engines.tape import Tape
+from anexa.engines.tape import Tape, operations_of
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
+
+
+class ListsTape(Tape[Nested], operations=operations_of(operations)):
+    """A tape of operations on nested lists."""
 
 
 class ListsEngine:
@@ -32,24 +36,24 @@ class ListsEngine:
             name: nest(weight.data, weight.shape) for name, weight in weights.items()
         }
 
-    def tape(self, inputs: Sequence[int], targets: Sequence[int], divisor: float) -> Tape[Nested]:
+    def tape(self, inputs: Sequence[int], targets: Sequence[int], divisor: float) -> ListsTape:
         """The computation of one sequence's share of the loss, which is the last output on it."""
-        tape = self._new_tape()
-        logits_TV = self._forward(tape, self.config, self._weights, inputs)
-        tape.cross_entropy(logits_TV, targets, divisor)
+        tape = ListsTape()
+        logits_TV = self._forward(tape.ops, self.config, self._weights, inputs)
+        tape.ops.cross_entropy(logits_TV, targets, divisor)
         return tape
 
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
         """See `Engine`, here and below."""
-        tape = self._new_tape(recording=False)
-        logits_TV: list[list[float]] = self._forward(tape, self.config, self._weights, tokens)
+        tape = ListsTape(recording=False)
+        logits_TV: list[list[float]] = self._forward(tape.ops, self.config, self._weights, tokens)
         return logits_TV
 
     def loss(self, batch: Batch) -> float:
-        tape, loss = self._new_tape(recording=False), 0.0
+        tape, loss = ListsTape(recording=False), 0.0
         for inputs, targets, divisor in batch.rows():
-            logits_TV = self._forward(tape, self.config, self._weights, inputs)
-            loss += tape.cross_entropy(logits_TV, targets, divisor)[0]
+            logits_TV = self._forward(tape.ops, self.config, self._weights, inputs)
+            loss += tape.ops.cross_entropy(logits_TV, targets, divisor)[0]
         return loss
 
     def gradients(self, batch: Batch) -> tuple[float, Weights]:
@@ -70,9 +74,9 @@ class ListsEngine:
         return KVCache([LayerKVCache() for _ in range(self.config.n_layer)])
 
     def next_logits(self, tokens: Sequence[int], cache: KVCache) -> list[float]:
-        tape = self._new_tape(recording=False)
+        tape = ListsTape(recording=False)
         logits_TV: list[list[float]] = self._forward(
-            tape, self.config, self._weights, tokens, cache.length, cache.layers
+            tape.ops, self.config, self._weights, tokens, cache.length, cache.layers
         )
         cache.length += len(tokens)
         return logits_TV[-1]
@@ -88,9 +92,6 @@ class ListsEngine:
 
     def resume(self, state: Weights, step: int) -> None:
         self._optimizer.resume(state, step)
-
-    def _new_tape(self, recording: bool = True) -> Tape[Nested]:
-        return Tape(operations, add, recording)
 
     def _backward(self, batch: Batch) -> tuple[float, dict[str, Nested]]:
         """The loss, and its derivative in every weight: the sum over the sequences."""

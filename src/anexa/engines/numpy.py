@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from functools import lru_cache
-from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -17,7 +16,7 @@ from anexa.engines.operations.numpy import Array, Linear, Starts, Tokens
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.numpy import NumpyOptimizer
 from anexa.engines.protocol import Batch, BatchKVCache, KVCache, Logits, TrainStepOutput
-from anexa.engines.tape import Tape
+from anexa.engines.tape import Tape, operations_of
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight, Weights
@@ -28,6 +27,10 @@ _quietly = np.errstate(over="ignore", invalid="ignore")
 # Rows that are multiplied together where all is to be the same in any company, and the size of a
 # product from which on OpenBLAS adds up as many as there are alike.
 TILE, LARGE = 4, 1_000_000
+
+
+class ArrayTape(Tape[Array], operations=operations_of(operations)):
+    """A tape of operations on arrays."""
 
 
 class NumpyEngine:
@@ -48,21 +51,21 @@ class NumpyEngine:
         self._weights = {name: self._array(weight) for name, weight in weights.items()}
         self._optimizer = NumpyOptimizer(optimizer, config, self._weights)
 
-    def tape(self, batch: Batch, recording: bool = True) -> tuple[Tape[Array], Array]:
+    def tape(self, batch: Batch, recording: bool = True) -> tuple[ArrayTape, Array]:
         """The computation of a batch's loss, and the loss, which is the last output on it."""
-        tape = Tape(operations, np.add, recording)
+        tape = ArrayTape(recording)
         inputs_BT = np.frombuffer(batch.inputs, np.int64).reshape(batch.shape)
         targets_BT = np.frombuffer(batch.targets, np.int64).reshape(batch.shape)
-        logits_BTV = self._forward(tape, self.config, self._weights, inputs_BT)
+        logits_BTV = self._forward(tape.ops, self.config, self._weights, inputs_BT)
         divisors_B1 = np.array(batch.loss_denominators, self.dtype)[:, None]
-        return tape, tape.cross_entropy(logits_BTV, targets_BT, divisors_B1)
+        return tape, tape.ops.cross_entropy(logits_BTV, targets_BT, divisors_B1)
 
     @_quietly
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
         """See `Engine`, here and below."""
-        tape: Tape[Array] = Tape(operations, np.add, recording=False)
+        tape = ArrayTape(recording=False)
         tokens_BT = np.array([tokens], np.int64)
-        logits_BTV = self._forward(tape, self.config, self._weights, tokens_BT)
+        logits_BTV = self._forward(tape.ops, self.config, self._weights, tokens_BT)
         return cast("list[list[float]]", logits_BTV[0].tolist())
 
     @_quietly
@@ -105,7 +108,7 @@ class NumpyEngine:
             for layer in rows.layers
         ]
         tokens_BT = np.array(tokens, np.int64)[:, None]
-        logits_BTV = self._next(tokens_BT, tuple(rows.lengths), kv_cache, _of_rows)
+        logits_BTV = self._next(tokens_BT, tuple(rows.lengths), kv_cache, _TiledTape)
         rows.lengths = [length + 1 for length in rows.lengths]
         return logits_BTV[:, -1]
 
@@ -124,11 +127,11 @@ class NumpyEngine:
         tokens_BT: Tokens,
         start: Starts,
         kv_cache: Sequence[Any],
-        computed_by: Any = operations,
+        tape_type: type[ArrayTape] = ArrayTape,
     ) -> Array:
         """The logits (B, T, V) of what follows more tokens."""
-        tape: Tape[Array] = Tape(computed_by, np.add, recording=False)
-        return self._forward(tape, self.config, self._weights, tokens_BT, start, kv_cache)
+        tape = tape_type(recording=False)
+        return self._forward(tape.ops, self.config, self._weights, tokens_BT, start, kv_cache)
 
     def _room(self, texts: int, places: int) -> list[tuple[Array, Array]]:
         """For each layer keys and values, (B, H, S, D), of so many tokens."""
@@ -173,7 +176,7 @@ class _TiledLinear(Linear):
     four, with zeros where there are fewer.
     """
 
-    def forward(self, x_TC: Array, weight_OC: Array, bias_O: Array | None = None) -> Array:
+    def forward(self, x_TC: Array, weight_OC: Array, bias_O: Array | None = None, /) -> Array:
         count, width = len(x_TC), x_TC.shape[-1]
         if count % TILE:
             x_TC = np.concatenate((x_TC, _nobody(-count % TILE, width, x_TC.dtype)))
@@ -183,4 +186,5 @@ class _TiledLinear(Linear):
         return y_TO if bias_O is None else y_TO + bias_O
 
 
-_of_rows = SimpleNamespace(**vars(operations) | {"Linear": _TiledLinear})
+class _TiledTape(ArrayTape, operations=[_TiledLinear]):
+    """A tape whose matrix products do not depend on the other sequences in the batch."""

@@ -1,34 +1,53 @@
-"""Reverse-mode differentiation over whole operations, for the engines that have none built in."""
+"""Reverse-mode differentiation over whole operations, for engines without an own autograd."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from types import ModuleType, SimpleNamespace
-from typing import Any, Generic, TypeVar
+from types import ModuleType
+from typing import Any, ClassVar, Generic, TypeAlias, cast
 
-Tensor = TypeVar("Tensor")
+from anexa.model.operations import Operations, Tensor
 
 
 class Operation(ABC, Generic[Tensor]):
     """One application of a named operation: its equation, and the gradient derived from it.
 
-    Settings go to `__init__`, tensors to `forward`, which keeps on `self` what `backward` needs.
+    A subclass with a `name` computes the method of that name in
+    `anexa.model.operations.Operations`. Its `forward` has the parameters of that method: first the
+    tensors, positional only, then the settings, which have no gradient.
+
+    Attributes:
+        name: the name of the method; empty in a base class of several operations.
     """
 
+    name: ClassVar[str] = ""
+
     @abstractmethod
-    def forward(self, *inputs: Any) -> Any:
-        """The output, or a tuple of outputs."""
+    def forward(self, *tensors: Any, **settings: Any) -> Any:
+        """Compute the output, or a tuple of outputs, and keep on `self` what `backward` needs."""
 
     @abstractmethod
     def backward(self, *grads: Any) -> tuple[Tensor, ...]:
-        """dL/d(input) for every input, from dL/d(output) for every output."""
+        """Compute dL/d(input) of every tensor that was passed, given dL/d(output) of every output.
+
+        An optional tensor that was None in `forward` has no place in the result.
+        """
+
+
+AnyOperation: TypeAlias = type[Operation[Any]]
+
+
+def operations_of(module: ModuleType) -> list[AnyOperation]:
+    """Collect the operations that a module defines: every `Operation` with a name."""
+    classes = [value for value in vars(module).values() if isinstance(value, type)]
+    return [cls for cls in classes if issubclass(cls, Operation) and cls.name]
 
 
 @dataclass
 class TapeEntry(Generic[Tensor]):
-    """A line of the tape: what was applied to what, and what came out."""
+    """A line of the tape: the operation that was applied, its input tensors and its outputs."""
 
     operation: Operation[Tensor]
     inputs: tuple[Tensor, ...]
@@ -36,104 +55,76 @@ class TapeEntry(Generic[Tensor]):
 
 
 class Tape(Generic[Tensor]):
-    """Runs operations, remembers them, and plays them backwards.
+    """Applies operations, records them, and runs the chain rule backward through the records.
 
-    It is the `anexa.model.operations.Operations` of an engine whose operations are the classes of
-    a module: `Embedding`, `Linear`, ….
+    An engine makes a subclass of its operations, which become methods: after
+    `class ArrayTape(Tape[Array], operations=[Linear])`, `tape.linear(x, weight)` applies `Linear`.
 
     Attributes:
-        records: what was run, in order; empty where `recording` is off, as in inference.
+        operations: the class of each operation, by the name of the operation.
+        recording: whether applied operations are recorded; False for inference.
+        records: the applied operations in order.
     """
 
-    def __init__(
-        self,
-        operations: ModuleType | SimpleNamespace,
-        add: Callable[[Tensor, Tensor], Tensor],
-        recording: bool = True,
-    ) -> None:
-        self._operations = operations
-        self._add = add
-        self._recording = recording
+    operations: ClassVar[dict[str, AnyOperation]] = {}
+
+    def __init_subclass__(cls, operations: Iterable[AnyOperation]) -> None:
+        super().__init_subclass__()
+        new = {operation.name: operation for operation in operations}
+        cls.operations = cls.operations | new
+        for name, operation in new.items():
+            setattr(cls, name, _as_method(operation))
+
+    def __init__(self, recording: bool = True) -> None:
+        self.recording = recording
         self.records: list[TapeEntry[Tensor]] = []
 
+    @property
+    def ops(self) -> Operations[Tensor]:
+        """The tape, under the type by which architectures know it.
+
+        The type checker cannot see the methods that `__init_subclass__` adds;
+        `tests/engines/test_operations.py` compares them with the protocol.
+        """
+        return cast("Operations[Tensor]", self)
+
+    def dropout(self, x: Tensor, /) -> Tensor:
+        """Return x: only the torch engine has dropout."""
+        return x
+
     def backward(self, loss: Tensor, one: Tensor) -> dict[int, Tensor]:
-        """The chain rule, from the last record to the first.
+        """Apply the chain rule from the last record to the first.
 
         Args:
-            loss: what to differentiate: an output on this tape.
+            loss: the output on this tape to differentiate.
             one: dL/dL, as a tensor.
 
         Returns:
             dL/dt for every tensor t on the tape, by `id(t)`. The tape keeps its tensors alive, so
-            the ids stay theirs.
+            no other object gets one of these ids.
         """
         grads = {id(loss): one}
         for record in reversed(self.records):
-            of_outputs = [grads[id(output)] for output in record.outputs]
-            of_inputs = record.operation.backward(*of_outputs)
-            for tensor, its_grad in zip(record.inputs, of_inputs):
-                before = grads.get(id(tensor))
-                grads[id(tensor)] = its_grad if before is None else self._add(before, its_grad)
+            output_grads = [grads[id(output)] for output in record.outputs]
+            input_grads = record.operation.backward(*output_grads)
+            for tensor, grad in zip(record.inputs, input_grads):
+                if id(tensor) in grads:  # used more than once: the gradients add up
+                    grad = self.operations["add"]().forward(grads[id(tensor)], grad)
+                grads[id(tensor)] = grad
         return grads
 
-    def _run(self, name: str, *inputs: Tensor, settings: tuple[Any, ...] = ()) -> Tensor:
-        operation: Operation[Tensor] = getattr(self._operations, name)(*settings)
-        output: Tensor = operation.forward(*inputs)
-        if self._recording:
-            self.records.append(TapeEntry(operation, inputs, (output,)))
+
+def _as_method(operation_type: AnyOperation) -> Callable[..., Any]:
+    """Make the method of a tape that applies an operation and records it."""
+    num_tensors = operation_type.forward.__code__.co_posonlyargcount - 1  # all but `self`
+
+    def apply(tape: Tape[Any], *args: Any, **settings: Any) -> Any:
+        operation = operation_type()
+        output = operation.forward(*args, **settings)
+        if tape.recording:
+            inputs = tuple([tensor for tensor in args[:num_tensors] if tensor is not None])
+            outputs = output if isinstance(output, tuple) else (output,)
+            tape.records.append(TapeEntry(operation, inputs, outputs))
         return output
 
-    # The operations, as `anexa.model.operations.Operations` describes them.
-
-    def embedding(self, table_VC: Tensor, tokens_T: Any) -> Tensor:
-        return self._run("Embedding", table_VC, settings=(tokens_T,))
-
-    def positions(self, x_TC: Tensor, table_SC: Tensor, start: Any) -> Tensor:
-        return self._run("Positions", x_TC, table_SC, settings=(start,))
-
-    def add(self, x: Tensor, y: Tensor) -> Tensor:
-        return self._run("Add", x, y)
-
-    def transpose(self, w: Tensor) -> Tensor:
-        return self._run("Transpose", w)
-
-    def linear(self, x_TC: Tensor, weight_OC: Tensor, bias_O: Tensor | None = None) -> Tensor:
-        inputs = (x_TC, weight_OC) if bias_O is None else (x_TC, weight_OC, bias_O)
-        return self._run("Linear", *inputs)
-
-    def split(self, x_TC: Tensor, parts: int) -> tuple[Tensor, ...]:
-        operation = self._operations.Split(parts)
-        outputs: tuple[Tensor, ...] = operation.forward(x_TC)
-        if self._recording:
-            self.records.append(TapeEntry(operation, (x_TC,), outputs))
-        return outputs
-
-    def layer_norm(self, x_TC: Tensor, gain_C: Tensor, bias_C: Tensor, eps: float) -> Tensor:
-        return self._run("LayerNorm", x_TC, gain_C, bias_C, settings=(eps,))
-
-    def rms_norm(self, x_TC: Tensor, eps: float, gain_C: Tensor | None = None) -> Tensor:
-        inputs = (x_TC,) if gain_C is None else (x_TC, gain_C)
-        return self._run("RMSNorm", *inputs, settings=(eps,))
-
-    def rotary(self, x_TC: Tensor, head_dim: int, start: Any, theta: float) -> Tensor:
-        return self._run("Rotary", x_TC, settings=(head_dim, start, theta))
-
-    def attention(
-        self, q_TC: Tensor, k_TC: Tensor, v_TC: Tensor, n_head: int, kv_cache: Any
-    ) -> Tensor:
-        return self._run("Attention", q_TC, k_TC, v_TC, settings=(n_head, kv_cache))
-
-    def dropout(self, x: Tensor) -> Tensor:
-        return x  # only PyTorch's engine has it
-
-    def gelu(self, x: Tensor) -> Tensor:
-        return self._run("GELU", x)
-
-    def relu(self, x: Tensor) -> Tensor:
-        return self._run("ReLU", x)
-
-    def swiglu(self, gate: Tensor, up: Tensor) -> Tensor:
-        return self._run("SwiGLU", gate, up)
-
-    def cross_entropy(self, logits_TV: Tensor, targets_T: Any, divisor: Any) -> Tensor:
-        return self._run("CrossEntropy", logits_TV, settings=(targets_T, divisor))
+    return apply

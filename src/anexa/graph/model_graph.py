@@ -80,7 +80,9 @@ def recorded_steps(config: ModelConfig) -> list[Step]:
     tokens_T = recorder.record("token ids", [tokens], ("T",))
     logits_TV = chosen.forward(recorder, config, weights, tokens_T)
     targets_T = recorder.record("next token ids", [], ("T",), notes=["the same, one place later"])
-    recorder.record("loss", [recorder.cross_entropy(logits_TV, targets_T, divisor=1)], None)
+    recorder.record(
+        "loss", [recorder.cross_entropy(logits_TV, targets_T, loss_denominator=1)], None
+    )
     return recorder.steps
 
 

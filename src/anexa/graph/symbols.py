@@ -116,7 +116,7 @@ class Recorder:
         notes = [f"ε = {number(eps)}"]
         return self.record("layer_norm", [x_TC, gain_C, bias_C], x_TC.shape, notes=notes)
 
-    def rms_norm(self, x_TC: Symbol, eps: float, gain_C: Symbol | None = None) -> Symbol:
+    def rms_norm(self, x_TC: Symbol, gain_C: Symbol | None, eps: float) -> Symbol:
         """See `Operations`."""
         inputs = [x_TC] if gain_C is None else [x_TC, gain_C]
         return self.record("rms_norm", inputs, x_TC.shape, notes=[f"ε = {number(eps)}"])
@@ -155,7 +155,7 @@ class Recorder:
         """See `Operations`."""
         return self.record("swiglu", [gate, up], gate.shape, labels=["gate", "up"])
 
-    def cross_entropy(self, logits_TV: Symbol, targets_T: Symbol, divisor: int) -> Symbol:  # noqa: ARG002
+    def cross_entropy(self, logits_TV: Symbol, targets_T: Symbol, loss_denominator: int) -> Symbol:  # noqa: ARG002
         """See `Operations`."""
         inputs, labels = [logits_TV, targets_T], ["logits", "targets"]
         notes = [f"mean of {MINUS}log p(target)"]

@@ -1,8 +1,8 @@
 """The small set of operations that every architecture is written in.
 
-An architecture (`gpt2.py`, `microgpt.py`) says which operation follows which; an engine says how
-each one is computed. The equation and the gradient of each operation stand beside its code in
-`anexa.engines`.
+An architecture (`gpt2.py`, `llama.py`, `microgpt.py`) says which operation follows which; an engine
+says how each operation is computed. The equation and the gradient of each operation stand beside
+its code in `anexa.engines.operations`.
 """
 
 from __future__ import annotations
@@ -13,66 +13,75 @@ Tensor = TypeVar("Tensor")
 
 
 class Operations(Protocol[Tensor]):
-    """What an engine offers to an architecture.
+    """The operations that an engine offers to an architecture.
 
-    `Tensor` is the engine's own kind of number grid. Activations have T rows of C numbers (an
-    engine that computes several sequences at once puts B in front). B batch, T time, C width,
-    H heads, V vocabulary, S = past + T.
+    `Tensor` is the engine's own type: a nested list, an array or a tensor. Activations have T rows,
+    one for each token, of C numbers; an engine that computes a batch puts an axis B in front.
+    Tensors come first and are passed by position; the settings that follow have no gradient.
+
+    B batch, T time, C width, O output width, H heads, D head width, V vocabulary, S positions of
+    keys: cached tokens + T.
     """
 
-    def embedding(self, table_VC: Tensor, tokens_T: Any) -> Tensor:
-        """Row `tokens[t]` of the table, for every t."""
+    def embedding(self, table_VC: Tensor, /, tokens_T: Any) -> Tensor:
+        """Look up row `tokens[t]` of the table for every t: (T, C)."""
 
-    def positions(self, x_TC: Tensor, table_SC: Tensor, start: Any) -> Tensor:
-        """Add row `start + t` of the table to row t.
+    def positions(self, x_TC: Tensor, table_SC: Tensor, /, start: Any) -> Tensor:
+        """Add row `start + t` of the table to row t of x: (T, C).
 
-        An engine that computes several sequences at once also takes a tuple, with a start of each.
+        `start` is the position of the first token. An engine that computes a batch also takes a
+        tuple: the first position of each sequence.
         """
 
-    def add(self, x: Tensor, y: Tensor) -> Tensor:
-        """x + y, element by element."""
+    def add(self, x: Tensor, y: Tensor, /) -> Tensor:
+        """Add two tensors of one shape, element by element."""
 
-    def transpose(self, w: Tensor) -> Tensor:
-        """Rows become columns."""
+    def transpose(self, w: Tensor, /) -> Tensor:
+        """Swap the rows and columns of a matrix."""
 
-    def linear(self, x_TC: Tensor, weight_OC: Tensor, bias_O: Tensor | None = None) -> Tensor:
-        """x Wᵀ + b."""
+    def linear(self, x_TC: Tensor, weight_OC: Tensor, bias_O: Tensor | None = None, /) -> Tensor:
+        """Multiply x by the transposed weight and add the bias: x Wᵀ + b, (T, O)."""
 
-    def split(self, x_TC: Tensor, parts: int) -> tuple[Tensor, ...]:
-        """Cut the columns into `parts` equal groups."""
+    def split(self, x_TC: Tensor, /, parts: int) -> tuple[Tensor, ...]:
+        """Cut the columns into `parts` equal groups: (T, C / parts) each."""
 
-    def layer_norm(self, x_TC: Tensor, gain_C: Tensor, bias_C: Tensor, eps: float) -> Tensor:
-        """Each row with mean 0 and variance 1, then scaled and shifted."""
+    def layer_norm(self, x_TC: Tensor, gain_C: Tensor, bias_C: Tensor, /, eps: float) -> Tensor:
+        """Normalize each row to mean 0 and variance 1, multiply by the gain, add the bias."""
 
-    def rms_norm(self, x_TC: Tensor, eps: float, gain_C: Tensor | None = None) -> Tensor:
-        """Each row divided by its root mean square, then scaled."""
+    def rms_norm(self, x_TC: Tensor, gain_C: Tensor | None, /, eps: float) -> Tensor:
+        """Divide each row by its root mean square, and multiply by the gain, if there is one."""
 
-    def rotary(self, x_TC: Tensor, head_dim: int, start: Any, theta: float) -> Tensor:
-        """Row t of each head turned by angles that grow with its position, `start` + t."""
+    def rotary(self, x_TC: Tensor, /, head_dim: int, start: Any, theta: float) -> Tensor:
+        """Rotate each head of row t by angles that grow with the position, `start` + t.
+
+        `theta` is the base of the wavelengths; `start` is as in `positions`.
+        """
 
     def attention(
-        self, q_TC: Tensor, k_TC: Tensor, v_TC: Tensor, n_head: int, kv_cache: Any
+        self, q_TC: Tensor, k_TC: Tensor, v_TC: Tensor, /, n_head: int, kv_cache: Any
     ) -> Tensor:
-        """Causal attention in `n_head` groups of columns.
+        """Compute causal attention in `n_head` heads, which are groups of columns: (T, C).
 
-        Keys and values may have fewer groups, each for several neighbouring heads of queries.
-        `kv_cache` holds one layer's earlier keys and values and takes the new ones in; None: none.
+        Keys and values may have fewer heads; each then serves several neighboring query heads.
+        `kv_cache` is a layer's cache of earlier keys and values, to which the new ones are
+        appended; None without a cache.
         """
 
-    def dropout(self, x: Tensor) -> Tensor:
-        """x; in training, if the engine is told to, with some of it at random set to 0."""
+    def dropout(self, x: Tensor, /) -> Tensor:
+        """In training, set a random share of x to 0; an engine without dropout returns x."""
 
-    def gelu(self, x: Tensor) -> Tensor:
+    def gelu(self, x: Tensor, /) -> Tensor:
         """x Φ(x), with the tanh approximation of Φ."""
 
-    def relu(self, x: Tensor) -> Tensor:
+    def relu(self, x: Tensor, /) -> Tensor:
         """max(0, x)."""
 
-    def swiglu(self, gate: Tensor, up: Tensor) -> Tensor:
+    def swiglu(self, gate: Tensor, up: Tensor, /) -> Tensor:
         """gate σ(gate) up, with the logistic function σ."""
 
-    def cross_entropy(self, logits_TV: Tensor, targets_T: Any, divisor: Any) -> Tensor:
-        """Sum of −log p(target) / divisor over all targets but `IGNORE`: in nats.
+    def cross_entropy(self, logits_TV: Tensor, /, targets_T: Any, loss_denominator: Any) -> Tensor:
+        """Sum −log p(target) / loss_denominator over all targets but `IGNORE`: a scalar, in nats.
 
-        The divisor is a number, or of several rows one for each, in the engine's own form.
+        The denominator is a number; for a batch it may be one for each sequence, (B, 1), in the
+        engine's own form.
         """

@@ -29,12 +29,11 @@ from anexa.engines.tape import Operation
 class Embedding(Operation[Nested]):
     """y_t = E[token_t].   dE[i] = Σ g_t over the t whose token is i."""
 
-    def __init__(self, tokens_T: Sequence[int]) -> None:
-        self.tokens_T = tokens_T
+    name = "embedding"
 
-    def forward(self, table_VC: Matrix) -> Matrix:
-        self.shape = len(table_VC), len(table_VC[0])
-        return [list(table_VC[token]) for token in self.tokens_T]
+    def forward(self, table_VC: Matrix, /, tokens_T: Sequence[int]) -> Matrix:
+        self.tokens_T, self.shape = tokens_T, (len(table_VC), len(table_VC[0]))
+        return [list(table_VC[token]) for token in tokens_T]
 
     def backward(self, g_TC: Matrix) -> tuple[Matrix]:
         n_rows, width = self.shape
@@ -47,12 +46,11 @@ class Embedding(Operation[Nested]):
 class Positions(Operation[Nested]):
     """y_t = x_t + P[start + t].   dx = g,  dP[start + t] = g_t."""
 
-    def __init__(self, start: int) -> None:
-        self.start = start
+    name = "positions"
 
-    def forward(self, x_TC: Matrix, table_SC: Matrix) -> Matrix:
-        self.shape = len(table_SC), len(table_SC[0])
-        rows_TC = table_SC[self.start : self.start + len(x_TC)]
+    def forward(self, x_TC: Matrix, table_SC: Matrix, /, start: int) -> Matrix:
+        self.start, self.shape = start, (len(table_SC), len(table_SC[0]))
+        rows_TC = table_SC[start : start + len(x_TC)]
         return [add(x_row, row) for x_row, row in zip(x_TC, rows_TC)]
 
     def backward(self, g_TC: Matrix) -> tuple[Matrix, Matrix]:
@@ -65,7 +63,9 @@ class Positions(Operation[Nested]):
 class Add(Operation[Nested]):
     """z = x + y.   dx = g,  dy = g."""
 
-    def forward(self, x: Nested, y: Nested) -> Nested:
+    name = "add"
+
+    def forward(self, x: Nested, y: Nested, /) -> Nested:
         return add(x, y)
 
     def backward(self, g: Nested) -> tuple[Nested, Nested]:
@@ -75,8 +75,10 @@ class Add(Operation[Nested]):
 class Transpose(Operation[Nested]):
     """y = xᵀ.   dx = gᵀ."""
 
-    def forward(self, x: Matrix) -> Matrix:
-        return transpose(x)
+    name = "transpose"
+
+    def forward(self, w: Matrix, /) -> Matrix:
+        return transpose(w)
 
     def backward(self, g: Matrix) -> tuple[Matrix]:
         return (transpose(g),)
@@ -85,7 +87,9 @@ class Transpose(Operation[Nested]):
 class Linear(Operation[Nested]):
     """y = x Wᵀ + b.   dx = g W,  dW = gᵀ x,  db = Σ_t g_t."""
 
-    def forward(self, x_TC: Matrix, weight_OC: Matrix, bias_O: Vector | None = None) -> Matrix:
+    name = "linear"
+
+    def forward(self, x_TC: Matrix, weight_OC: Matrix, bias_O: Vector | None = None, /) -> Matrix:
         self.x_TC, self.weight_OC, self.has_bias = x_TC, weight_OC, bias_O is not None
         y_TO = matmul_transposed(x_TC, weight_OC)
         return y_TO if bias_O is None else [add(row, bias_O) for row in y_TO]
@@ -99,12 +103,11 @@ class Linear(Operation[Nested]):
 class Split(Operation[Nested]):
     """y⁰, y¹, … = the columns of x in equal groups.   dx = the groups' gradients side by side."""
 
-    def __init__(self, parts: int) -> None:
-        self.parts = parts
+    name = "split"
 
-    def forward(self, x_TC: Matrix) -> tuple[Matrix, ...]:
-        width = len(x_TC[0]) // self.parts
-        starts = range(0, width * self.parts, width)
+    def forward(self, x_TC: Matrix, /, parts: int) -> tuple[Matrix, ...]:
+        width = len(x_TC[0]) // parts
+        starts = range(0, width * parts, width)
         return tuple([row[start : start + width] for row in x_TC] for start in starts)
 
     def backward(self, *grads: Matrix) -> tuple[Matrix]:
@@ -117,17 +120,16 @@ class LayerNorm(Operation[Nested]):
     With d = g γ:  dx = (d − mean(d) − n mean(d n)) / σ,  dγ = Σ_t g n,  dβ = Σ_t g.
     """
 
-    def __init__(self, eps: float) -> None:
-        self.eps = eps
+    name = "layer_norm"
 
-    def forward(self, x_TC: Matrix, gain_C: Vector, bias_C: Vector) -> Matrix:
+    def forward(self, x_TC: Matrix, gain_C: Vector, bias_C: Vector, /, eps: float) -> Matrix:
         self.gain_C, self.n_TC, self.sigma_T = gain_C, [], []
         y_TC = []
         for row in x_TC:
             mean = sum(row) / len(row)
-            centred = [x - mean for x in row]
-            sigma = sqrt(dot(centred, centred) / len(row) + self.eps)
-            n = [x / sigma for x in centred]
+            centered = [x - mean for x in row]
+            sigma = sqrt(dot(centered, centered) / len(row) + eps)
+            n = [x / sigma for x in centered]
             self.n_TC.append(n)
             self.sigma_T.append(sigma)
             y_TC.append(add(list(map(mul, n, gain_C)), bias_C))
@@ -150,12 +152,11 @@ class RMSNorm(Operation[Nested]):
     With d = g γ:  dx = (d − n mean(d n)) / ρ,  dγ = Σ_t g n.   Without gains, γ = 1.
     """
 
-    def __init__(self, eps: float) -> None:
-        self.eps = eps
+    name = "rms_norm"
 
-    def forward(self, x_TC: Matrix, gain_C: Vector | None = None) -> Matrix:
+    def forward(self, x_TC: Matrix, gain_C: Vector | None, /, eps: float) -> Matrix:
         self.gain_C = gain_C
-        self.rho_T = [sqrt(dot(row, row) / len(row) + self.eps) for row in x_TC]
+        self.rho_T = [sqrt(dot(row, row) / len(row) + eps) for row in x_TC]
         self.n_TC = [[x / rho for x in row] for row, rho in zip(x_TC, self.rho_T)]
         return self.n_TC if gain_C is None else [list(map(mul, row, gain_C)) for row in self.n_TC]
 
@@ -178,18 +179,18 @@ class Rotary(Operation[Nested]):
     dx = g turned back: by −α.
     """
 
-    def __init__(self, head_dim: int, start: int, theta: float) -> None:
+    name = "rotary"
+
+    def forward(self, x_TC: Matrix, /, head_dim: int, start: int, theta: float) -> Matrix:
         self.half, self.start = head_dim // 2, start
         self.frequencies = [theta ** (-i / self.half) for i in range(self.half)]
-
-    def forward(self, x_TC: Matrix) -> Matrix:
         return self.turn(x_TC, 1)
 
     def backward(self, g_TC: Matrix) -> tuple[Matrix]:
         return (self.turn(g_TC, -1),)
 
     def turn(self, x_TC: Matrix, sign: int) -> Matrix:
-        """By α, or by −α."""
+        """Rotate by α (`sign` 1) or by −α (`sign` −1)."""
         y_TC = []
         for t, row in enumerate(x_TC):
             angles = [sign * (self.start + t) * frequency for frequency in self.frequencies]
@@ -210,19 +211,26 @@ class Attention(Operation[Nested]):
     A head of keys and values may serve several heads of queries: its gradient is their sum.
     """
 
-    def __init__(self, n_head: int, kv_cache: LayerKVCache | None = None) -> None:
-        self.n_head, self.kv_cache = n_head, kv_cache
+    name = "attention"
 
-    def forward(self, q_TC: Matrix, k_TC: Matrix, v_TC: Matrix) -> Matrix:
-        if self.kv_cache is not None:
-            k_TC, v_TC = self.kv_cache.append(k_TC, v_TC)
-        head_dim = len(q_TC[0]) // self.n_head
-        self.scale = 1 / sqrt(head_dim)
-        mask_TS = causal_mask(len(q_TC), kv_cache=len(k_TC) - len(q_TC))
+    def forward(
+        self,
+        q_TC: Matrix,
+        k_TC: Matrix,
+        v_TC: Matrix,
+        /,
+        n_head: int,
+        kv_cache: LayerKVCache | None,
+    ) -> Matrix:
+        if kv_cache is not None:
+            k_TC, v_TC = kv_cache.append(k_TC, v_TC)
+        head_dim = len(q_TC[0]) // n_head
+        self.n_head, self.scale = n_head, 1 / sqrt(head_dim)
+        mask_TS = causal_mask(len(q_TC), num_cached=len(k_TC) - len(q_TC))
         self.heads = []  # (Q, K, V, P) of each
         y_CT: Matrix = []
         self.shared = len(q_TC[0]) // len(k_TC[0])  # heads of queries to one of keys
-        for head in range(self.n_head):
+        for head in range(n_head):
             q_TD = [row[head * head_dim : (head + 1) * head_dim] for row in q_TC]
             start = head // self.shared * head_dim
             k_SD, v_SD = ([row[start : start + head_dim] for row in x] for x in (k_TC, v_TC))
@@ -279,7 +287,7 @@ class Activation(Operation[Nested]):
     f: Callable[[float], float]
     slope: Callable[[float], float]
 
-    def forward(self, x_TC: Matrix) -> Matrix:
+    def forward(self, x_TC: Matrix, /) -> Matrix:
         self.x_TC = x_TC
         return [list(map(self.f, row)) for row in x_TC]
 
@@ -289,6 +297,8 @@ class Activation(Operation[Nested]):
 
 class ReLU(Activation):
     """f(x) = max(0, x).   f'(x) = 1 where x > 0, else 0."""
+
+    name = "relu"
 
     @staticmethod
     def f(x: float) -> float:
@@ -304,6 +314,8 @@ class GELU(Activation):
 
     f'(x) = (1 + tanh u) / 2 + x (1 − tanh² u) u' / 2 with u' = √(2/π) (1 + 3 · 0.044715 x²).
     """
+
+    name = "gelu"
 
     @staticmethod
     def f(x: float) -> float:
@@ -321,7 +333,9 @@ class SwiGLU(Operation[Nested]):
     da = g b s'(a) with s'(a) = σ(a) (1 + a (1 − σ(a))),  db = g s(a).
     """
 
-    def forward(self, gate_TC: Matrix, up_TC: Matrix) -> Matrix:
+    name = "swiglu"
+
+    def forward(self, gate_TC: Matrix, up_TC: Matrix, /) -> Matrix:
         self.gate_TC, self.up_TC = gate_TC, up_TC
         self.sigma_TC = [list(map(logistic, row)) for row in gate_TC]
         rows = zip(gate_TC, self.sigma_TC, up_TC)
@@ -339,25 +353,27 @@ def logistic(x: float) -> float:
 
 
 class CrossEntropy(Operation[Nested]):
-    """L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / divisor.
+    """L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / N, with the loss denominator N.
 
-    dz = (softmax(z) − onehot(target)) g / divisor.
+    dz = (softmax(z) − onehot(target)) g / N.
     """
 
-    def __init__(self, targets_T: Sequence[int], divisor: float) -> None:
-        self.targets_T, self.divisor = targets_T, divisor
+    name = "cross_entropy"
 
-    def forward(self, logits_TV: Matrix) -> Vector:
+    def forward(
+        self, logits_TV: Matrix, /, targets_T: Sequence[int], loss_denominator: float
+    ) -> Vector:
+        self.targets_T, self.loss_denominator = targets_T, loss_denominator
         self.p_TV = list(map(softmax, logits_TV))
         total = 0.0
-        for logits, target in zip(logits_TV, self.targets_T):
+        for logits, target in zip(logits_TV, targets_T):
             if target != IGNORE:
                 highest = max(logits)
                 total += log(sum(exp(z - highest) for z in logits)) + highest - logits[target]
-        return [total / self.divisor]
+        return [total / loss_denominator]
 
     def backward(self, g: Vector) -> tuple[Matrix]:
-        scale = g[0] / self.divisor
+        scale = g[0] / self.loss_denominator
         d_logits = []
         for p, target in zip(self.p_TV, self.targets_T):
             row = [scale * p_v for p_v in p] if target != IGNORE else [0.0] * len(p)

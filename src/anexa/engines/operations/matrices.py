@@ -36,9 +36,12 @@ def matmul(a_NK: Matrix, b_KM: Matrix) -> Matrix:
     return matmul_transposed(a_NK, transpose(b_KM))
 
 
-def causal_mask(n: int, kv_cache: int = 0) -> Matrix:
-    """0 where row t may look (up to position past + t), −∞ where that is the future."""
-    return [[0.0] * (kv_cache + t + 1) + [-inf] * (n - 1 - t) for t in range(n)]
+def causal_mask(n: int, num_cached: int = 0) -> Matrix:
+    """The additive mask of n new tokens after the cached tokens, (n, num_cached + n).
+
+    Row t is 0 for the keys up to position num_cached + t, and −∞ for later keys.
+    """
+    return [[0.0] * (num_cached + t + 1) + [-inf] * (n - 1 - t) for t in range(n)]
 
 
 def softmax(logits: Vector) -> Vector:

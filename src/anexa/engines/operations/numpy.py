@@ -23,8 +23,8 @@ Starts: TypeAlias = int | tuple[int, ...]
 """The position of the first token; or of several sequences, each one's."""
 
 
-def rows(x: Array) -> Array:
-    """All leading axes as one: (B, T, C) as (B·T, C), which is one large product instead of B."""
+def flatten_batch(x: Array) -> Array:
+    """Merge the leading axes, (B, T, C) into (B·T, C): one large matrix product instead of B."""
     return x.reshape(-1, x.shape[-1])
 
 
@@ -46,9 +46,12 @@ def mean(x: Array) -> Array:
     return average
 
 
-def causal_mask(n: int, kv_cache: int, dtype: np.dtype[Any]) -> Array:
-    """0 where row t may look (up to position past + t), −∞ where that is the future."""
-    return np.triu(np.full((n, kv_cache + n), -np.inf, dtype), k=kv_cache + 1)
+def causal_mask(n: int, num_cached: int, dtype: np.dtype[Any]) -> Array:
+    """The additive mask of n new tokens after the cached tokens, (n, num_cached + n).
+
+    Row t is 0 for the keys up to position num_cached + t, and −∞ for later keys.
+    """
+    return np.triu(np.full((n, num_cached + n), -np.inf, dtype), k=num_cached + 1)
 
 
 def softmax(logits: Array) -> Array:
@@ -61,16 +64,15 @@ def softmax(logits: Array) -> Array:
 class Embedding(Operation[Array]):
     """y_t = E[token_t].   dE[i] = Σ g_t over the t whose token is i."""
 
-    def __init__(self, tokens_T: Tokens) -> None:
-        self.tokens_T = tokens_T
+    name = "embedding"
 
-    def forward(self, table_VC: Array) -> Array:
-        self.n_vocab = len(table_VC)
-        return np.take(table_VC, self.tokens_T, axis=0)
+    def forward(self, table_VC: Array, /, tokens_T: Tokens) -> Array:
+        self.tokens_T, self.n_vocab = tokens_T, len(table_VC)
+        return np.take(table_VC, tokens_T, axis=0)
 
     def backward(self, g_TC: Array) -> tuple[Array]:
         d_table = np.zeros((self.n_vocab, g_TC.shape[-1]), g_TC.dtype)
-        np.add.at(d_table, self.tokens_T.ravel(), rows(g_TC))
+        np.add.at(d_table, self.tokens_T.ravel(), flatten_batch(g_TC))
         return (d_table,)
 
 
@@ -82,12 +84,11 @@ def positions_of(start: Starts, n: int) -> Tokens:
 class Positions(Operation[Array]):
     """y_t = x_t + P[start + t].   dx = g,  dP[start + t] = Σ_b g_t."""
 
-    def __init__(self, start: Starts) -> None:
-        self.start = start
+    name = "positions"
 
-    def forward(self, x_TC: Array, table_SC: Array) -> Array:
-        self.table_shape = table_SC.shape
-        return x_TC + table_SC[positions_of(self.start, x_TC.shape[-2])]
+    def forward(self, x_TC: Array, table_SC: Array, /, start: Starts) -> Array:
+        self.start, self.table_shape = start, table_SC.shape
+        return x_TC + table_SC[positions_of(start, x_TC.shape[-2])]
 
     def backward(self, g_TC: Array) -> tuple[Array, Array]:
         d_table = np.zeros(self.table_shape, g_TC.dtype)
@@ -100,7 +101,9 @@ class Positions(Operation[Array]):
 class Add(Operation[Array]):
     """z = x + y.   dx = g,  dy = g."""
 
-    def forward(self, x: Array, y: Array) -> Array:
+    name = "add"
+
+    def forward(self, x: Array, y: Array, /) -> Array:
         z: Array = x + y
         return z
 
@@ -111,8 +114,10 @@ class Add(Operation[Array]):
 class Transpose(Operation[Array]):
     """y = xᵀ.   dx = gᵀ."""
 
-    def forward(self, x: Array) -> Array:
-        return x.T
+    name = "transpose"
+
+    def forward(self, w: Array, /) -> Array:
+        return w.T
 
     def backward(self, g: Array) -> tuple[Array]:
         return (g.T,)
@@ -121,29 +126,32 @@ class Transpose(Operation[Array]):
 class Linear(Operation[Array]):
     """y = x Wᵀ + b.   dx = g W,  dW = gᵀ x,  db = Σ_t g_t."""
 
-    def forward(self, x_TC: Array, weight_OC: Array, bias_O: Array | None = None) -> Array:
+    name = "linear"
+
+    def forward(self, x_TC: Array, weight_OC: Array, bias_O: Array | None = None, /) -> Array:
         self.x_TC, self.weight_OC, self.has_bias = x_TC, weight_OC, bias_O is not None
-        y_TO: Array = (rows(x_TC) @ weight_OC.T).reshape(*x_TC.shape[:-1], len(weight_OC))
+        y_TO: Array = (flatten_batch(x_TC) @ weight_OC.T).reshape(*x_TC.shape[:-1], len(weight_OC))
         if bias_O is not None:
             y_TO += bias_O
         return y_TO
 
     def backward(self, g_TO: Array) -> tuple[Array, ...]:
-        d_weight_OC = rows(g_TO).T @ rows(self.x_TC)
-        dx_TC = (rows(g_TO) @ self.weight_OC).reshape(self.x_TC.shape)
+        d_weight_OC = flatten_batch(g_TO).T @ flatten_batch(self.x_TC)
+        dx_TC = (flatten_batch(g_TO) @ self.weight_OC).reshape(self.x_TC.shape)
         return (
-            (dx_TC, d_weight_OC, rows(g_TO).sum(axis=0)) if self.has_bias else (dx_TC, d_weight_OC)
+            (dx_TC, d_weight_OC, flatten_batch(g_TO).sum(axis=0))
+            if self.has_bias
+            else (dx_TC, d_weight_OC)
         )
 
 
 class Split(Operation[Array]):
     """y⁰, y¹, … = the columns of x in equal groups.   dx = the groups' gradients side by side."""
 
-    def __init__(self, parts: int) -> None:
-        self.parts = parts
+    name = "split"
 
-    def forward(self, x_TC: Array) -> tuple[Array, ...]:
-        return tuple(np.split(x_TC, self.parts, axis=-1))
+    def forward(self, x_TC: Array, /, parts: int) -> tuple[Array, ...]:
+        return tuple(np.split(x_TC, parts, axis=-1))
 
     def backward(self, *grads: Array) -> tuple[Array]:
         return (np.concatenate(grads, axis=-1),)
@@ -155,14 +163,13 @@ class LayerNorm(Operation[Array]):
     With d = g γ:  dx = (d − mean(d) − n mean(d n)) / σ,  dγ = Σ_t g n,  dβ = Σ_t g.
     """
 
-    def __init__(self, eps: float) -> None:
-        self.eps = eps
+    name = "layer_norm"
 
-    def forward(self, x_TC: Array, gain_C: Array, bias_C: Array) -> Array:
+    def forward(self, x_TC: Array, gain_C: Array, bias_C: Array, /, eps: float) -> Array:
         self.gain_C = gain_C
-        centred = x_TC - mean(x_TC)
-        self.sigma_T1 = np.sqrt(mean(centred * centred) + self.eps)
-        self.n_TC: Array = np.divide(centred, self.sigma_T1, out=centred)
+        centered = x_TC - mean(x_TC)
+        self.sigma_T1 = np.sqrt(mean(centered * centered) + eps)
+        self.n_TC: Array = np.divide(centered, self.sigma_T1, out=centered)
         y_TC: Array = self.n_TC * gain_C
         return y_TC + bias_C
 
@@ -172,7 +179,7 @@ class LayerNorm(Operation[Array]):
         dx_TC = d_TC - mean(d_TC)
         dx_TC -= self.n_TC * mean(gn_TC * self.gain_C)
         dx_TC /= self.sigma_T1
-        return dx_TC, rows(gn_TC).sum(axis=0), rows(g_TC).sum(axis=0)
+        return dx_TC, flatten_batch(gn_TC).sum(axis=0), flatten_batch(g_TC).sum(axis=0)
 
 
 class RMSNorm(Operation[Array]):
@@ -181,12 +188,11 @@ class RMSNorm(Operation[Array]):
     With d = g γ:  dx = (d − n mean(d n)) / ρ,  dγ = Σ_t g n.   Without gains, γ = 1.
     """
 
-    def __init__(self, eps: float) -> None:
-        self.eps = eps
+    name = "rms_norm"
 
-    def forward(self, x_TC: Array, gain_C: Array | None = None) -> Array:
+    def forward(self, x_TC: Array, gain_C: Array | None, /, eps: float) -> Array:
         self.gain_C = gain_C
-        self.rho_T1: Array = np.sqrt(mean(x_TC * x_TC) + self.eps)
+        self.rho_T1: Array = np.sqrt(mean(x_TC * x_TC) + eps)
         n_TC: Array = x_TC / self.rho_T1
         self.n_TC = n_TC
         return n_TC if gain_C is None else n_TC * gain_C
@@ -195,7 +201,11 @@ class RMSNorm(Operation[Array]):
         d_TC = g_TC if self.gain_C is None else g_TC * self.gain_C
         dx_TC = d_TC - self.n_TC * mean(d_TC * self.n_TC)
         dx_TC /= self.rho_T1
-        return (dx_TC,) if self.gain_C is None else (dx_TC, rows(g_TC * self.n_TC).sum(axis=0))
+        return (
+            (dx_TC,)
+            if self.gain_C is None
+            else (dx_TC, flatten_batch(g_TC * self.n_TC).sum(axis=0))
+        )
 
 
 @lru_cache(maxsize=4)  # every layer asks for the same, for queries and for keys
@@ -216,12 +226,11 @@ class Rotary(Operation[Array]):
     dx = g turned back: by −α.
     """
 
-    def __init__(self, head_dim: int, start: Starts, theta: float) -> None:
-        self.half, self.start, self.theta = head_dim // 2, start, theta
+    name = "rotary"
 
-    def forward(self, x_TC: Array) -> Array:
-        n, dtype = x_TC.shape[-2], x_TC.dtype
-        self.cos, self.sines = turns(self.start, n, self.half, self.theta, dtype)
+    def forward(self, x_TC: Array, /, head_dim: int, start: Starts, theta: float) -> Array:
+        self.half = head_dim // 2
+        self.cos, self.sines = turns(start, x_TC.shape[-2], self.half, theta, x_TC.dtype)
         return self.turn(x_TC, self.sines)
 
     def backward(self, g_TC: Array) -> tuple[Array]:
@@ -243,10 +252,7 @@ class Attention(Operation[Array]):
     A head of keys and values may serve several heads of queries: its gradient is their sum.
     """
 
-    def __init__(
-        self, n_head: int, kv_cache: LayerKVCache | LayerDecodeCache | None = None
-    ) -> None:
-        self.n_head, self.kv_cache = n_head, kv_cache
+    name = "attention"
 
     def heads(self, x_TC: Array) -> Array:
         """(…, T, C) as (…, H, T, D), for as many heads as there are."""
@@ -260,19 +266,27 @@ class Attention(Operation[Array]):
         x_TC: Array = x_HTD.swapaxes(-2, -3).reshape(*batch, n, n_head * head_dim)
         return x_TC
 
-    def forward(self, q_TC: Array, k_TC: Array, v_TC: Array) -> Array:
-        self.head_dim = q_TC.shape[-1] // self.n_head
+    def forward(
+        self,
+        q_TC: Array,
+        k_TC: Array,
+        v_TC: Array,
+        /,
+        n_head: int,
+        kv_cache: LayerKVCache | LayerDecodeCache | None,
+    ) -> Array:
+        self.head_dim = q_TC.shape[-1] // n_head
         q_HTD, k_HSD, v_HSD = self.heads(q_TC), self.heads(k_TC), self.heads(v_TC)
-        if self.kv_cache is not None:
-            k_HSD, v_HSD = self.kv_cache.append(k_HSD, v_HSD)
+        if kv_cache is not None:
+            k_HSD, v_HSD = kv_cache.append(k_HSD, v_HSD)
         self.shared = q_HTD.shape[-3] // k_HSD.shape[-3]  # heads of queries to one of keys
         if self.shared > 1:
             k_HSD, v_HSD = k_HSD.repeat(self.shared, -3), v_HSD.repeat(self.shared, -3)
         n, total = q_HTD.shape[-2], k_HSD.shape[-2]
         self.scale = 1 / sqrt(q_HTD.shape[-1])
         scores_HTS = (q_HTD * self.scale) @ k_HSD.swapaxes(-1, -2)
-        if self.kv_cache is not None and self.kv_cache.attn_mask is not None:
-            scores_HTS += self.kv_cache.attn_mask
+        if kv_cache is not None and kv_cache.attn_mask is not None:
+            scores_HTS += kv_cache.attn_mask
         elif n > 1:  # a single token is the last one: it has no future to hide
             scores_HTS += causal_mask(n, total - n, scores_HTS.dtype)
         p_HTS = softmax(scores_HTS)
@@ -304,7 +318,9 @@ class Attention(Operation[Array]):
 class ReLU(Operation[Array]):
     """y = max(0, x), element by element.   dx = g where x > 0, else 0."""
 
-    def forward(self, x_TC: Array) -> Array:
+    name = "relu"
+
+    def forward(self, x_TC: Array, /) -> Array:
         self.positive = x_TC > 0
         return x_TC * self.positive
 
@@ -318,7 +334,9 @@ class GELU(Operation[Array]):
     dx = g ((1 + tanh u) / 2 + x (1 − tanh² u) u' / 2) with u' = √(2/π) (1 + 3 · 0.044715 x²).
     """
 
-    def forward(self, x_TC: Array) -> Array:
+    name = "gelu"
+
+    def forward(self, x_TC: Array, /) -> Array:
         self.x_TC, self.xx_TC = x_TC, x_TC * x_TC
         u_TC = self.xx_TC * 0.044715
         u_TC += 1
@@ -351,7 +369,9 @@ class SwiGLU(Operation[Array]):
     da = g b s'(a) with s'(a) = σ(a) (1 + a (1 − σ(a))),  db = g s(a).
     """
 
-    def forward(self, gate_TC: Array, up_TC: Array) -> Array:
+    name = "swiglu"
+
+    def forward(self, gate_TC: Array, up_TC: Array, /) -> Array:
         self.gate_TC, self.up_TC = gate_TC, up_TC
         # (1 + tanh(a/2)) / 2 is σ(a), and does not overflow
         self.sigma_TC: Array = np.tanh(gate_TC * 0.5) * 0.5 + 0.5
@@ -365,29 +385,31 @@ class SwiGLU(Operation[Array]):
 
 
 class CrossEntropy(Operation[Array]):
-    """L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / divisor.
+    """L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / N, with the loss denominator N.
 
-    dz = (softmax(z) − onehot(target)) g / divisor.
+    dz = (softmax(z) − onehot(target)) g / N.
     """
 
-    def __init__(self, targets_BT: Tokens, divisor: float | Array) -> None:
-        self.targets_T = targets_BT.ravel()
-        # Of several rows, (B, 1): one for each token from here on.
-        self.divisor_T = np.broadcast_to(divisor, targets_BT.shape).ravel()
+    name = "cross_entropy"
 
-    def forward(self, logits_TV: Array) -> Array:
-        z_TV, targets_T = rows(logits_TV), self.targets_T
+    def forward(
+        self, logits_TV: Array, /, targets_T: Tokens, loss_denominator: float | Array
+    ) -> Array:
+        # A batch has a denominator for each sequence, (B, 1): from here on one for each token.
+        self.denominator_T = np.broadcast_to(loss_denominator, targets_T.shape).ravel()
+        z_TV = flatten_batch(logits_TV)
+        self.targets_T = targets_T = targets_T.ravel()
         self.shape, self.counted = logits_TV.shape, np.flatnonzero(targets_T != IGNORE)
         z_TV = z_TV - z_TV.max(axis=-1, keepdims=True)
         exps_TV = np.exp(z_TV)
         totals_T1 = exps_TV.sum(axis=-1, keepdims=True)
         self.p_TV = np.divide(exps_TV, totals_T1, out=exps_TV)
         losses_T = np.log(totals_T1[self.counted, 0]) - z_TV[self.counted, targets_T[self.counted]]
-        return np.asarray((losses_T / self.divisor_T[self.counted]).sum(), logits_TV.dtype)
+        return np.asarray((losses_T / self.denominator_T[self.counted]).sum(), logits_TV.dtype)
 
     def backward(self, g: Array) -> tuple[Array]:
         counted = self.counted
-        scale_T = g / self.divisor_T[counted]
+        scale_T = g / self.denominator_T[counted]
         d_logits = np.zeros_like(self.p_TV)
         d_logits[counted] = self.p_TV[counted] * scale_T[:, None]
         d_logits[counted, self.targets_T[counted]] -= scale_T

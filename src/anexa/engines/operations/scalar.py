@@ -79,12 +79,12 @@ class ScalarOperations:
         y_TC = []
         for row in x_TC:
             mean = total(row) / len(row)
-            centred = [x - mean for x in row]
-            scale = (dot(centred, centred) / len(row) + eps) ** -0.5
-            y_TC.append([x * scale * g + b for x, g, b in zip(centred, gain_C, bias_C)])
+            centered = [x - mean for x in row]
+            scale = (dot(centered, centered) / len(row) + eps) ** -0.5
+            y_TC.append([x * scale * g + b for x, g, b in zip(centered, gain_C, bias_C)])
         return self._result(y_TC)
 
-    def rms_norm(self, x_TC: Matrix, eps: float, gain_C: Vector | None = None) -> Matrix:
+    def rms_norm(self, x_TC: Matrix, gain_C: Vector | None, eps: float) -> Matrix:
         """y = x / √(mean(x²) + ε) · γ, row by row."""
         y_TC = []
         for row in x_TC:
@@ -161,15 +161,17 @@ class ScalarOperations:
         rows = zip(gate_TC, up_TC)
         return self._result([[swiglu(a, b) for a, b in zip(*row)] for row in rows])
 
-    def cross_entropy(self, logits_TV: Matrix, targets_T: Sequence[int], divisor: float) -> Nested:
-        """L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / divisor: a single Value."""
+    def cross_entropy(
+        self, logits_TV: Matrix, targets_T: Sequence[int], loss_denominator: float
+    ) -> Nested:
+        """L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / N, with the loss denominator N: one `Value`."""
         losses = []
         for logits, target in zip(logits_TV, targets_T):
             if target != IGNORE:
                 highest = max(logit.data for logit in logits)
                 exps = [(logit - highest).exp() for logit in logits]
                 losses.append(total(exps).log() + highest - logits[target])
-        return total(losses) / divisor
+        return total(losses) / loss_denominator
 
 
 def forget(x: Matrix) -> Matrix:

@@ -76,7 +76,7 @@ class TorchOperations:
         """y = (x − mean(x)) / √(var(x) + ε) · γ + β, row by row."""
         return F.layer_norm(x_TC, gain_C.shape, gain_C, bias_C, eps)
 
-    def rms_norm(self, x_TC: Tensor, eps: float, gain_C: Tensor | None = None) -> Tensor:
+    def rms_norm(self, x_TC: Tensor, gain_C: Tensor | None, eps: float) -> Tensor:
         """y = x / √(mean(x²) + ε) · γ, row by row."""
         return F.rms_norm(x_TC, x_TC.shape[-1:], gain_C, eps)
 
@@ -145,14 +145,16 @@ class TorchOperations:
         return F.silu(gate) * up
 
     def cross_entropy(
-        self, logits_BTV: Tensor, targets_BT: Tensor, divisor: float | Tensor
+        self, logits_TV: Tensor, targets_T: Tensor, loss_denominator: float | Tensor
     ) -> Tensor:
-        """L = Σ_t −log softmax(z)_t,target / divisor; of several rows, (B, 1), each by its own."""
-        each = isinstance(divisor, Tensor)
+        """L = Σ_t −log softmax(z)_t,target / N; N is a number, or (B, 1): one for each sequence."""
+        per_sequence = isinstance(loss_denominator, Tensor)
         losses = F.cross_entropy(
-            logits_BTV.flatten(0, -2),
-            targets_BT.flatten(),
+            logits_TV.flatten(0, -2),
+            targets_T.flatten(),
             ignore_index=IGNORE,
-            reduction="none" if each else "sum",
+            reduction="none" if per_sequence else "sum",
         )
-        return (losses.view(targets_BT.shape) / divisor).sum() if each else losses / divisor
+        if per_sequence:
+            return (losses.view(targets_T.shape) / loss_denominator).sum()
+        return losses / loss_denominator

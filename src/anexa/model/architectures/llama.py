@@ -59,7 +59,7 @@ def forward(
     """The logits (T, V) of what follows each token."""
 
     def norm(x_TC: Tensor, name: str) -> Tensor:
-        return ops.rms_norm(x_TC, config.norm_eps, weights[f"{name}.weight"])
+        return ops.rms_norm(x_TC, weights[f"{name}.weight"], config.norm_eps)
 
     def linear(x_TC: Tensor, name: str) -> Tensor:
         return ops.linear(x_TC, weights[f"{name}.weight"])

@@ -47,19 +47,19 @@ def forward(
     x_TC = ops.positions(
         ops.embedding(weights["wte.weight"], tokens_T), weights["wpe.weight"], start
     )
-    x_TC = ops.rms_norm(ops.dropout(x_TC), config.norm_eps)
+    x_TC = ops.rms_norm(ops.dropout(x_TC), None, config.norm_eps)
     for layer in range(config.n_layer):
         w = {
             name: weights[f"layers.{layer}.{name}.weight"]
             for name in ("attn_wq", "attn_wk", "attn_wv", "attn_wo", "mlp_fc1", "mlp_fc2")
         }
-        h_TC = ops.rms_norm(x_TC, config.norm_eps)
+        h_TC = ops.rms_norm(x_TC, None, config.norm_eps)
         q_TC = ops.linear(h_TC, w["attn_wq"])
         k_TC = ops.linear(h_TC, w["attn_wk"])
         v_TC = ops.linear(h_TC, w["attn_wv"])
         h_TC = ops.attention(q_TC, k_TC, v_TC, config.n_head, kv_cache[layer] if kv_cache else None)
         x_TC = ops.add(x_TC, ops.dropout(ops.linear(h_TC, w["attn_wo"])))
-        h_TC = ops.rms_norm(x_TC, config.norm_eps)
+        h_TC = ops.rms_norm(x_TC, None, config.norm_eps)
         h_TC = ops.linear(ops.relu(ops.linear(h_TC, w["mlp_fc1"])), w["mlp_fc2"])
         x_TC = ops.add(x_TC, ops.dropout(h_TC))
     return ops.linear(x_TC, weights["lm_head.weight"])
