@@ -38,7 +38,7 @@ OPTIONS = {
     "chat": SAMPLING,
     "generate": [*SAMPLING, "--prompt", "--n", "--stop", "--json"],
     "reinforce": ["--steps", "--samples", "--learning-rate", "--out", "--seed", "--json"],
-    "serve": ["--host", "--port", "--api-key", "--allow-host", "--allow-origin", "--running"],
+    "serve": ["--host", "--port", "--api-key", "--allow-host", "--allow-origin", "--max-num-seqs"],
     "eval": ["--problems", "--task", "--seed", "--engine", "--processes", "--json"],
     "export": ["--to", "--out", "--precision", "--force"],
     "publish": ["--private", "--license", "--dry-run"],

@@ -7,18 +7,18 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel
 
-from anexa.server import schemas
+from anexa.server import chat_completions, completions, schemas
 
 MODELS: dict[str, type[BaseModel]] = {
     "/v1/models": schemas.ModelList,
-    "/v1/completions": schemas.Completion,
-    "/v1/chat/completions": schemas.ChatCompletion,
+    "/v1/completions": completions.Completion,
+    "/v1/chat/completions": chat_completions.ChatCompletion,
     "/check": schemas.CheckedThought,
     "/health": schemas.Health,
 }
 CHUNKS: dict[str, type[BaseModel]] = {
-    "/v1/completions": schemas.CompletionChunk,
-    "/v1/chat/completions": schemas.ChatCompletionChunk,
+    "/v1/completions": completions.CompletionChunk,
+    "/v1/chat/completions": chat_completions.ChatCompletionChunk,
 }
 
 
@@ -43,6 +43,6 @@ def conforms(response: Any) -> None:
         model = MODELS.get(path, schemas.Model if path.startswith("/v1/models/") else None)
         if response.status_code >= 400:
             loading = path == "/health" and response.status_code == 503
-            model = schemas.Trouble if loading else schemas.ErrorResponse
+            model = schemas.Unhealthy if loading else schemas.ErrorResponse
         if model:
             model.model_validate_json(response.content)

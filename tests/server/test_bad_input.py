@@ -114,7 +114,7 @@ def said(content: object, role: object = "user") -> dict[str, object]:
 
 
 IMAGE = {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}
-SURROGATE = "has half of a surrogate pair in it, which is no character"
+SURROGATE = "contains an unpaired surrogate, which is not a character"
 TOO_LONG = "tokens long, but the model sees 512 at once: shorten it"
 ENDS = "a conversation ends with what the user says, and this one does not"
 
@@ -162,7 +162,11 @@ ENDS = "a conversation ends with what the user says, and this one does not"
         ({"prompt": ["1"] * 17}, "prompt", "must have at most 16 entries, not 17"),
         ({"prompt": [[1]] * 17}, "prompt", "must have at most 16 entries, not 17"),
         ({"prompt": [1] * 10_001}, "prompt", "must have at most 10,000 entries, not 10,001"),
-        ({"prompt": ["1"] * 9, "n": 2}, "n", "these are 18 texts, and one request may ask for 16"),
+        (
+            {"prompt": ["1"] * 9, "n": 2},
+            "n",
+            "the prompts times n are 18 texts, and one request may ask for 16",
+        ),
         ({"prompt": [101]}, "prompt", "a prompt is one or more tokens from 0 to 100"),
         ({"prompt": [[]]}, "prompt", "a prompt is one or more tokens from 0 to 100"),
         ({"prompt": "1" * 600}, "prompt", f"the prompt is 600 {TOO_LONG}"),
@@ -368,4 +372,4 @@ def test_what_is_far_too_long_is_refused_at_once(server: Running) -> None:
         message, _ = refused(server.chat(messages=messages))
     assert "these are 950,000 characters" in message
     message, param = refused(server.post(TEXT, {"prompt": "1", "max_tokens": 5000}))
-    assert (message, param) == ("max_tokens is at most 4,096 here", "max_tokens")
+    assert (message, param) == ("max_tokens must be at most 4,096", "max_tokens")

@@ -53,7 +53,7 @@ def test_grace_has_an_end(grace: str, tmp_path: Path) -> None:
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(timeout=30) == 0
         thread.join()
-        assert outcomes == ["503 the server is ending: try again later"]
+        assert outcomes == ["503 the server is shutting down: try again later"]
         assert quiet(server)
 
 
@@ -83,8 +83,8 @@ def test_a_stream_that_the_end_cuts_says_so(tmp_path: Path) -> None:
         thread.join()
         error = json.loads(heard[0].strip().splitlines()[-1].removeprefix("data: "))["error"]
         assert (error["message"], error["code"]) == (
-            "the server is ending: try again later",
-            "ending",
+            "the server is shutting down: try again later",
+            "shutting_down",
         )
         assert quiet(server)
 

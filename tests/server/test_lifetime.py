@@ -19,8 +19,8 @@ import pytest
 
 from anexa.generation import TextStream
 from anexa.generation.scheduler import BatchScheduler
-from anexa.server.app import Plan, create_app
-from anexa.server.limits import Limits
+from anexa.server.app import create_app
+from anexa.server.config import ServerConfig
 from tests.cli.process import anexa, one_sentence
 from tests.server.process import (
     Running,
@@ -44,7 +44,7 @@ def test_what_cannot_be_served_is_said(names_model: Path, tmp_path: Path) -> Non
 
 def test_it_says_that_it_is_not_ready_while_it_loads() -> None:
     async def ask() -> list[Any]:
-        app = create_app(Plan({"anexa": None}), lambda _: None)  # and nobody starts it
+        app = create_app(ServerConfig({"anexa": None}), lambda _: None)  # and nobody starts it
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return [await client.get(path) for path in ("/health", "/v1/models", "/")]
@@ -144,7 +144,8 @@ def test_prompts_are_in_the_log_only_if_that_is_wanted(asked: list[str], tmp_pat
 
 @pytest.mark.slow
 def test_who_comes_too_late_is_told_when_to_come_again(tmp_path: Path) -> None:
-    with serving("--running", "1", "--waiting", "1", "--engine", "lists", cwd=tmp_path) as server:
+    limits = ["--max-num-seqs", "1", "--max-queue", "1"]
+    with serving(*limits, "--engine", "lists", cwd=tmp_path) as server:
         waiting = [
             threading.Thread(target=server.chat, kwargs={"max_tokens": 60}) for _ in range(2)
         ]
@@ -164,7 +165,7 @@ def test_who_comes_too_late_is_told_when_to_come_again(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_text_has_its_time(tmp_path: Path) -> None:
-    with serving("--time-limit", "1", "--engine", "scalar", cwd=tmp_path) as server:
+    with serving("--timeout", "1", "--engine", "scalar", cwd=tmp_path) as server:
         late = server.chat(temperature=0)
         assert late.status_code == 504
         assert "took longer than 1 seconds" in late.json()["error"]["message"]
@@ -181,8 +182,8 @@ def in_process(asked: Asked) -> None:
 
     async def ask() -> None:
         ready = asyncio.Event()
-        plan = Plan({"anexa": None}, engine="numpy", limits=Limits(running=2))
-        app = create_app(plan, lambda _: ready.set())
+        config = ServerConfig({"anexa": None}, engine="numpy", max_num_seqs=2)
+        app = create_app(config, lambda _: ready.set())
         transport = httpx.ASGITransport(app)
         async with (
             app.router.lifespan_context(app),
@@ -247,7 +248,7 @@ def test_a_defect_in_a_step_costs_its_texts_and_no_others(monkeypatch: pytest.Mo
             lost = await chat(client)
         assert lost.status_code == 500
         message = lost.json()["error"]["message"]
-        assert message == "an error that should not be (ZeroDivisionError)"
+        assert message == "internal error (ZeroDivisionError)"
         assert (await chat(client)).json()["choices"][0]["message"]["content"] == "29842"
         assert (await client.get("/health")).status_code == 200
 
@@ -276,7 +277,7 @@ def test_a_thread_that_cannot_go_on_is_known_to_all(monkeypatch: pytest.MonkeyPa
         lost, after = await chat(client), await chat(client)
         assert (lost.status_code, after.status_code) == (500, 500)
         assert "the model has failed" in lost.json()["error"]["message"]
-        assert "start the server again" in after.json()["error"]["message"]
+        assert "restart the server" in after.json()["error"]["message"]
         health = await client.get("/health")
         assert (health.status_code, health.json()) == (503, {"status": "failed"})
 

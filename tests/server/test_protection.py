@@ -8,7 +8,8 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from anexa.server.app import Plan, create_app
+from anexa.server.app import create_app
+from anexa.server.config import ServerConfig
 from tests.cli.process import anexa, one_sentence
 from tests.server.process import MESSAGES, Running, serving
 
@@ -24,7 +25,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def routes() -> list[tuple[str, str]]:
     """All that there are: methods and paths."""
-    app = create_app(Plan({"anexa": None}), lambda _: None)
+    app = create_app(ServerConfig({"anexa": None}), lambda _: None)
     found = [
         (method.upper(), path.replace("{name}", "anexa"))
         for path, methods in app.openapi()["paths"].items()
@@ -146,7 +147,7 @@ def test_the_page_loads_nothing_from_elsewhere(server: Running) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_other_addresses_need_a_key(host: str, tmp_path: Path) -> None:
     result = anexa("serve", "--host", host, cwd=tmp_path)
-    assert f"whoever reaches {host} could use the server" in one_sentence(result)
+    assert f"everybody who can reach {host} could use the server" in one_sentence(result)
     assert result.returncode == 2
 
 
@@ -158,23 +159,26 @@ def test_an_address_that_is_not_here(host: str, tmp_path: Path) -> None:
 
 def test_the_schema_says_that_a_key_is_needed_where_one_is() -> None:
     for key, security in ((None, None), ("secret", [{"HTTPBearer": []}])):
-        schema = create_app(Plan({"anexa": None}, key=key), lambda _: None).openapi()
+        schema = create_app(ServerConfig({"anexa": None}, api_key=key), lambda _: None).openapi()
         assert schema["paths"]["/v1/models"]["get"].get("security") == security
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--api-key", ""], "an API key is letters, digits and signs of ASCII"),
-        (["--api-key", "schlüssel"], "an API key is letters, digits and signs of ASCII"),
-        (["--api-key", " a"], "an API key is letters, digits and signs of ASCII"),
-        (["--allow-host", "box:8000"], "--allow-host is a name such as box.example"),
-        (["--allow-host", "http://box"], "--allow-host is a name such as box.example"),
-        (["--allow-origin", "*"], "--allow-origin is a page such as https://a.example, not '*'"),
-        (["--allow-origin", "https://a.example/b"], "--allow-origin is a page such as"),
-        (["--grace", "inf"], "--grace must be a number of seconds, not inf"),
+        (["--api-key", ""], "an API key consists of printable ASCII characters"),
+        (["--api-key", "schlüssel"], "an API key consists of printable ASCII characters"),
+        (["--api-key", " a"], "an API key consists of printable ASCII characters"),
+        (["--allow-host", "box:8000"], "--allow-host must be a host name such as box.example"),
+        (["--allow-host", "http://box"], "--allow-host must be a host name such as box.example"),
+        (
+            ["--allow-origin", "*"],
+            "--allow-origin must be an origin such as https://a.example, not '*'",
+        ),
+        (["--allow-origin", "https://a.example/b"], "--allow-origin must be an origin such as"),
+        (["--grace", "inf"], "--grace must be a finite number of seconds, not inf"),
         (["--grace", "nan"], "'--grace'"),
-        (["--time-limit", "inf"], "--time-limit must be a number of seconds, not inf"),
+        (["--timeout", "inf"], "--timeout must be a finite number of seconds, not inf"),
     ],
 )
 def test_options_that_mean_nothing(arguments: list[str], words: str, tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Models over HTTP, as OpenAI's API has it, and a page to talk to them."""
+"""HTTP server: OpenAI's API for local models, and a web page to chat with them."""

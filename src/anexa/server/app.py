@@ -1,4 +1,4 @@
-"""The server put together: routes, figures, and the page."""
+"""The ASGI application: all routes, metrics, and the web pages."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import asyncio
 import importlib.resources
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from fastapi import FastAPI, Security
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from fastapi.responses import FileResponse, PlainTextResponse, Response
 from fastapi.security import HTTPBearer
 from prometheus_client import generate_latest
 from starlette.middleware.cors import CORSMiddleware
@@ -23,18 +22,19 @@ from anexa import __version__
 from anexa.errors import AnexaError
 from anexa.generation import LanguageModel
 from anexa.server import api, schemas
-from anexa.server.errors import add_errors
-from anexa.server.limits import Limits
+from anexa.server.chat_completions import ChatCompletionChunk
+from anexa.server.completions import CompletionChunk
+from anexa.server.config import ServerConfig
+from anexa.server.error_handlers import add_error_handlers
 from anexa.server.metrics import Metrics
 from anexa.server.protection import Protection
-from anexa.server.requests import Judged
 from anexa.server.worker import Worker
 from anexa.thinking.checker import check
 
 Result = TypeVar("Result")
 
 PAGE = Path(str(importlib.resources.files("anexa.server") / "page"))
-TYPES = {
+MEDIA_TYPES = {
     ".html": "text/html",
     ".css": "text/css",
     ".js": "text/javascript",
@@ -42,102 +42,101 @@ TYPES = {
 }
 
 
-# Only said to those who read the schema: `Protection` sees to it.
-_bearer = HTTPBearer(auto_error=False, description="The key that the server was started with.")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is served, and to whom.
-
-    Attributes:
-        folders: model folders, by the names that they are served under; None: the model that
-            comes along.
-        engine: what computes them.
-        hosts: names of the server.
-        any_address: whether it may be asked for by address too, whichever it has.
-        origins: of other pages that may use it.
-        key: what a request must bring along, if there is one.
-        limits: of requests.
-        log_prompts: whether prompts are written to the log.
-    """
-
-    folders: Mapping[str, Path | None]
-    engine: str = "auto"
-    hosts: Sequence[str] = ("localhost", "127.0.0.1", "::1")
-    any_address: bool = False
-    origins: Sequence[str] = ()
-    key: str | None = None
-    limits: Limits = field(default_factory=Limits)
-    log_prompts: bool = False
+# This only describes the key in /openapi.json; `Protection` checks it.
+_bearer = HTTPBearer(auto_error=False, description="API key of the server")
 
 
 class Application(FastAPI):
-    """FastAPI's, which describes the parts of streams too."""
+    """FastAPI application whose OpenAPI description includes the chunks of streams."""
 
     def openapi(self) -> dict[str, Any]:
-        """See `FastAPI`, which keeps it."""
-        described = super().openapi()
-        described["components"]["schemas"] |= schemas.schemas_of_parts()
-        return described
+        """Describe the API; FastAPI caches the description."""
+        description = super().openapi()
+        description["components"]["schemas"] |= schemas.chunk_schemas(
+            CompletionChunk, ChatCompletionChunk
+        )
+        return description
 
 
-def create_app(plan: Plan, ready: Callable[[AnexaError | None], None]) -> FastAPI:
-    """The application; it loads its models when it is started.
+def create_app(config: ServerConfig, on_loaded: Callable[[AnexaError | None], None]) -> FastAPI:
+    """Build the application, which loads its models when it starts.
 
     Args:
-        plan: what it serves.
-        ready: is called when they are loaded, or could not be.
+        config: configuration of the server.
+        on_loaded: called with None when all models are loaded, or with the error if one cannot be.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        loading = asyncio.create_task(_load(app, plan, ready))
+        loading = asyncio.create_task(_load(app, config, on_loaded))
         yield
         loading.cancel()
         for served in app.state.served.values():
             await served.worker.stop()
 
-    # FastAPI's own page of the API would load its program from elsewhere.
+    # FastAPI's own page of the API would load scripts from another site.
     app = Application(
         title="Anexa",
         version=__version__,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        dependencies=[Security(_bearer)] if plan.key else [],
+        dependencies=[Security(_bearer)] if config.api_key else [],
     )
     app.state.served, app.state.metrics = {}, Metrics()
-    app.state.log_prompts = plan.log_prompts
-    files = {f"/page/{path.name}": path for path in sorted(PAGE.iterdir()) if path.suffix in TYPES}
+    app.state.log_prompts = config.log_prompts
+    files = {f"/page/{path.name}": path for path in PAGE.iterdir() if path.suffix in MEDIA_TYPES}
     files |= {"/": PAGE / "index.html", "/docs": PAGE / "docs.html"}
     app.include_router(api.router)
-    add_errors(app)
-    _add_own_routes(app, files)
+    add_error_handlers(app)
+    _add_files(app, files)
+    _add_other_routes(app)
     app.add_middleware(
         Protection,
-        hosts=plan.hosts,
-        any_address=plan.any_address,
-        origins=plan.origins,
-        key=plan.key,
-        files=files,
+        hosts=config.hosts,
+        any_address=config.any_address,
+        origins=config.origins,
+        api_key=config.api_key,
+        public_paths=files,
     )
-    if plan.origins:  # around it: what is refused has to reach those pages too
+    if config.origins:  # outside of `Protection`, so that these pages can read its errors too
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=list(plan.origins),
+            allow_origins=list(config.origins),
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
         )
     return app
 
 
+async def _load(
+    app: FastAPI, config: ServerConfig, on_loaded: Callable[[AnexaError | None], None]
+) -> None:
+    served = {}
+    for name, folder in config.models.items():
+        try:
+            model = await _in_thread(partial(LanguageModel.open, folder, config.engine))
+            worker = Worker(model.engine, config, name, app.state.metrics)
+        except AnexaError as error:
+            on_loaded(error)
+            return
+        except Exception as error:  # of any kind: a server without its model is of no use
+            short = " ".join(str(error).split())[:200] or type(error).__name__
+            message = f"{name} cannot be served ({short}): try a lower --max-num-seqs"
+            on_loaded(AnexaError(message))
+            return
+        model.name = name
+        served[name] = api.ServedModel(model, worker, int(time.time()))
+    app.state.served = served
+    on_loaded(None)
+
+
 async def _in_thread(function: Callable[[], Result]) -> Result:
-    """The result of a function that may take long; if the server ends, it is left to itself."""
+    """Run a function in a daemon thread, which the server does not wait for when it shuts down."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Result] = loop.create_future()
 
-    def tell(result: Result | None, error: Exception | None) -> None:
+    def set_outcome(result: Result | None, error: Exception | None) -> None:
         if future.cancelled():
             return
         if error:
@@ -145,93 +144,75 @@ async def _in_thread(function: Callable[[], Result]) -> Result:
         else:
             future.set_result(cast("Result", result))
 
-    def work() -> None:
-        result, failed = None, None
+    def run() -> None:
+        result, failure = None, None
         try:
             result = function()
-        except Exception as error:  # which is raised where somebody waits for it
-            failed = error
-        with suppress(RuntimeError):  # the server has gone
-            loop.call_soon_threadsafe(tell, result, failed)
+        except Exception as error:  # raised where the future is awaited
+            failure = error
+        with suppress(RuntimeError):  # the event loop is closed
+            loop.call_soon_threadsafe(set_outcome, result, failure)
 
-    threading.Thread(target=work, name="anexa-loading", daemon=True).start()
+    threading.Thread(target=run, name="anexa-loading", daemon=True).start()
     return await future
 
 
-async def _load(app: FastAPI, plan: Plan, ready: Callable[[AnexaError | None], None]) -> None:
-    served = {}
-    for name, folder in plan.folders.items():
-        try:
-            model = await _in_thread(partial(LanguageModel.open, folder, plan.engine))
-            worker = Worker(model.engine, plan.limits, name, app.state.metrics)
-        except AnexaError as error:
-            ready(error)
-            return
-        except Exception as error:  # whatever it is: a server that never loads helps nobody
-            short = " ".join(str(error).split())[:200] or type(error).__name__
-            ready(AnexaError(f"{name} cannot be served ({short}): try a lower --running"))
-            return
-        model.name = name
-        served[name] = api.Served(model, worker, int(time.time()))
-    app.state.served = served
-    ready(None)
-
-
-def _add_own_routes(app: FastAPI, files: Mapping[str, Path]) -> None:
-    def file_route(path: Path) -> Any:
+def _add_files(app: FastAPI, files: Mapping[str, Path]) -> None:
+    def route(path: Path) -> Any:
         async def file() -> FileResponse:
-            kind = TYPES[path.suffix]
-            return FileResponse(path, media_type=f"{kind}; charset=utf-8")
+            return FileResponse(path, media_type=f"{MEDIA_TYPES[path.suffix]}; charset=utf-8")
 
         return file
 
-    for route, path in files.items():
-        app.add_api_route(route, file_route(path), include_in_schema=False)
+    for url_path, path in files.items():
+        app.add_api_route(url_path, route(path), include_in_schema=False)
 
-    trouble = {"model": schemas.Trouble, "description": "Being loaded, or failed."}
 
-    @app.get("/health", response_model=schemas.Health, responses={**api.ERRORS, 503: trouble})
-    async def health() -> JSONResponse:
-        """Whether the models are loaded, and write."""
+def _add_other_routes(app: FastAPI) -> None:
+    unhealthy = {"model": schemas.Unhealthy, "description": "A model is loading or has failed."}
+
+    @app.get(
+        "/health",
+        response_model=schemas.Health,
+        responses={**api.ERROR_RESPONSES, 503: unhealthy},
+    )
+    async def health() -> Response:
+        """Report whether all models are loaded and running."""
         if not app.state.served:
-            return JSONResponse({"status": "loading"}, 503)
+            return schemas.json_response(schemas.Unhealthy(status="loading"), 503)
         if any(served.worker.failed for served in app.state.served.values()):
-            return JSONResponse({"status": "failed"}, 503)
-        return JSONResponse({"status": "ok"})
+            return schemas.json_response(schemas.Unhealthy(status="failed"), 503)
+        return schemas.json_response(schemas.Health(status="ok"))
 
     text = {"text/plain": {"schema": {"type": "string"}}}
-    figures = {"description": "In Prometheus' text format.", "content": text}
+    exposition = {"description": "Metrics in Prometheus' text format.", "content": text}
 
-    # Of no class with a kind of its own: that would be the kind of its errors, too.
-    @app.get("/metrics", response_class=Response, responses={**api.ERRORS, 200: figures})
+    # Not PlainTextResponse: FastAPI would describe the errors of the route as plain text too.
+    @app.get(
+        "/metrics", response_class=Response, responses={**api.ERROR_RESPONSES, 200: exposition}
+    )
     async def metrics() -> Response:
-        """Figures for Prometheus."""
+        """Report the metrics for Prometheus."""
         for name, served in app.state.served.items():
-            batcher = served.worker.batcher
-            app.state.metrics.running.labels(name).set(batcher.running)
-            app.state.metrics.waiting.labels(name).set(batcher.waiting)
+            scheduler = served.worker.scheduler
+            app.state.metrics.num_running.labels(name).set(scheduler.running)
+            app.state.metrics.num_waiting.labels(name).set(scheduler.waiting)
         return PlainTextResponse(
             generate_latest(app.state.metrics.registry), media_type="text/plain; version=0.0.4"
         )
 
-    @app.post("/check", response_model=schemas.CheckedThought, responses=api.ERRORS)
-    async def judge(judged: Judged) -> JSONResponse:
-        """Which steps of a thought about arithmetic are true."""
-        report = await asyncio.to_thread(check, judged.question, judged.thought, judged.answer)
-        lines = [
-            {
-                "text": line.text,
-                "true": line.true,
-                "error": line.error,
-                "read": bool(line.operation),
-            }
-            for line in report.lines
-        ]
-        return JSONResponse(
-            {
-                "lines": lines,
-                "all_true": report.all_true,
-                "understood": report.expected is not None,
-                "first_error": report.first_error,
-            }
+    @app.post("/check", responses=api.ERROR_RESPONSES)
+    async def check_thought(body: schemas.CheckRequest) -> schemas.CheckedThought:
+        """Check each step of a thought about arithmetic."""
+        report = await asyncio.to_thread(check, body.question, body.thought, body.answer)
+        return schemas.CheckedThought(
+            lines=[
+                schemas.CheckedLine(
+                    text=line.text, true=line.true, error=line.error, read=bool(line.operation)
+                )
+                for line in report.lines
+            ],
+            all_true=report.all_true,
+            understood=report.expected is not None,
+            first_error=report.first_error,
         )

@@ -1,29 +1,14 @@
-"""What one request may ask for, and how many there may be."""
+"""Limits of one HTTP request: its size, and what its fields may ask for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-# Of one request.
-MOST_BYTES = 1_000_000  # of its body
-MOST_CHARACTERS = 200_000  # of a prompt or a message
-MOST_IDS = 10_000  # of a prompt that is given as tokens
-MOST_TURNS = 200  # of a conversation
-MOST_TEXTS = 16  # prompts times `n`
-MOST_STOPS, LONGEST_STOP = 16, 200  # strings that end a text, and their characters
-MOST_LOGPROBS = 20  # likeliest tokens that are told of
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Of a server.
-
-    Attributes:
-        running: texts that are written at the same time.
-        waiting: texts that may wait for a place.
-        seconds: that a text may take.
-    """
-
-    running: int = 32
-    waiting: int = 128
-    seconds: float = 300.0
+MAX_BODY_BYTES = 1_000_000
+MAX_HEADER_BYTES = 16 * 1024  # all names and values of the headers together
+MAX_TEXT_CHARS = 200_000  # characters of one prompt or one message
+MAX_PROMPT_TOKENS = 10_000  # entries of a prompt that is given as token ids
+MAX_MESSAGES = 200
+MAX_CHOICES = 16  # number of prompts times `n`
+MAX_STOP_STRINGS = 16
+MAX_STOP_CHARS = 200  # characters of one stop string
+MAX_LOGPROBS = 20  # most likely tokens reported at each position
+MAX_COMPLETION_TOKENS = 4096  # generated tokens of one choice of /v1/completions

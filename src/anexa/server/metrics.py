@@ -1,80 +1,92 @@
-"""Figures for Prometheus, by the names that vLLM gives them, so that its dashboards fit."""
+"""Prometheus metrics under the names that vLLM gives them, so that its dashboards can be used."""
 
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from anexa.server.jobs import Request, RequestOutput
+from anexa.server.request import Request, RequestOutput
 
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+# Upper bounds of the histograms' buckets, in seconds.
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
 class Metrics:
-    """Of a server; each figure has the model's name with it."""
+    """All metrics of a server, each with the label `model_name`."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         labels = ["model_name"]
 
-        def counter(name: str, words: str, more: tuple[str, ...] = ()) -> Counter:
-            return Counter(f"vllm:{name}", words, [*labels, *more], registry=self.registry)
+        def counter(name: str, description: str, more_labels: tuple[str, ...] = ()) -> Counter:
+            return Counter(
+                f"vllm:{name}", description, [*labels, *more_labels], registry=self.registry
+            )
 
-        def histogram(name: str, words: str) -> Histogram:
-            return Histogram(f"vllm:{name}", words, labels, registry=self.registry, buckets=SECONDS)
+        def histogram(name: str, description: str) -> Histogram:
+            return Histogram(
+                f"vllm:{name}", description, labels, registry=self.registry, buckets=BUCKETS
+            )
 
-        def gauge(name: str, words: str) -> Gauge:
-            return Gauge(f"vllm:{name}", words, labels, registry=self.registry)
+        def gauge(name: str, description: str) -> Gauge:
+            return Gauge(f"vllm:{name}", description, labels, registry=self.registry)
 
-        self.running = gauge("num_requests_running", "Texts that are being written.")
-        self.waiting = gauge("num_requests_waiting", "Texts that wait for a place.")
-        self.prompt_tokens = counter("prompt_tokens", "Tokens of prompts that were read.")
-        self.generation_tokens = counter("generation_tokens", "Tokens that were written.")
-        self.success = counter(
-            "request_success", "Texts that came to their end.", ("finished_reason",)
+        self.num_running = gauge(
+            "num_requests_running", "Number of requests whose sequences are being generated."
         )
-        self.first_token = histogram(
-            "time_to_first_token_seconds", "From the request to the first token."
+        self.num_waiting = gauge("num_requests_waiting", "Number of queued requests.")
+        self.prompt_tokens = counter("prompt_tokens", "Number of prompt tokens processed.")
+        self.generation_tokens = counter("generation_tokens", "Number of tokens generated.")
+        self.request_success = counter(
+            "request_success", "Number of finished requests.", ("finished_reason",)
         )
-        self.between_tokens = histogram(
-            "inter_token_latency_seconds", "From one token to the next."
+        self.time_to_first_token = histogram(
+            "time_to_first_token_seconds", "Seconds from the request to its first token."
         )
-        self.whole = histogram("e2e_request_latency_seconds", "From the request to the last token.")
+        self.inter_token_latency = histogram(
+            "inter_token_latency_seconds", "Seconds between consecutive tokens of a request."
+        )
+        self.request_latency = histogram(
+            "e2e_request_latency_seconds", "Seconds from the request to its last token."
+        )
 
-    def of(self, name: str) -> Figures:
-        """Those of one model."""
-        return Figures(self, name)
+    def for_model(self, name: str) -> ModelMetrics:
+        """Metrics of one served model."""
+        return ModelMetrics(self, name)
 
 
-class Figures:
-    """What is counted of the texts of one model."""
+class ModelMetrics:
+    """Metrics of one served model, updated from the outputs of its requests.
+
+    Args:
+        metrics: metrics of the server.
+        name: served model name.
+    """
 
     def __init__(self, metrics: Metrics, name: str) -> None:
-        self._name, self._success = name, metrics.success
-        # To look for the one with a label takes longer than to count.
+        self._name, self._request_success = name, metrics.request_success
+        # Looking up a label takes longer than counting, so each is looked up once.
         self._prompt_tokens = metrics.prompt_tokens.labels(name)
         self._generation_tokens = metrics.generation_tokens.labels(name)
-        self._first_token = metrics.first_token.labels(name)
-        self._between_tokens = metrics.between_tokens.labels(name)
-        self._whole = metrics.whole.labels(name)
+        self._time_to_first_token = metrics.time_to_first_token.labels(name)
+        self._inter_token_latency = metrics.inter_token_latency.labels(name)
+        self._request_latency = metrics.request_latency.labels(name)
 
-    def count(self, job: Request, news: RequestOutput) -> None:
-        """Keep what is new of a text, if that is not an error."""
-        if news.error:
+    def count(self, request: Request, output: RequestOutput) -> None:
+        """Count the tokens of an output, and the request if it has finished without an error."""
+        if output.error:
             return
-        written = job.text.tokens
-        self._generation_tokens.inc(written - job.counted)
-        job.counted = written
-        for at in news.times:
-            if job.latest:
-                self._between_tokens.observe(at - job.latest)
+        self._generation_tokens.inc(output.num_tokens)
+        for token_time in output.token_times:
+            if request.last_token_time is None:
+                self._prompt_tokens.inc(len(request.text.prompt.ids))
+                self._time_to_first_token.observe(token_time - request.arrival_time)
             else:
-                self._prompt_tokens.inc(len(job.text.prompt.ids))
-                self._first_token.observe(at - job.begun)
-            job.latest = at
-        if news.done:
-            self.end(str(job.text.finish_reason))
-            self._whole.observe(job.latest - job.begun)
+                self._inter_token_latency.observe(token_time - request.last_token_time)
+            request.last_token_time = token_time
+        if output.finish_reason:
+            self.count_finished(output.finish_reason)
+            self._request_latency.observe(output.token_times[-1] - request.arrival_time)
 
-    def end(self, reason: str) -> None:
-        """A text came to its end."""
-        self._success.labels(self._name, reason).inc()
+    def count_finished(self, reason: str) -> None:
+        """Count a finished request: "stop", "length", or "abort" for a canceled one."""
+        self._request_success.labels(self._name, reason).inc()

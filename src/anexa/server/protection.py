@@ -1,33 +1,40 @@
-"""What stands in front of every route: who may ask, from where, and how much."""
+"""Middleware in front of all routes: who may send requests, from where, and of what size.
+
+Starlette's `TrustedHostMiddleware` and FastAPI's `HTTPBearer` cover a part of this only. The first
+compares host names, but cannot allow any IP address, takes the first of several `Host` headers,
+and answers in plain text. The second protects the routes of FastAPI after their body has been read,
+and neither /openapi.json nor paths without a route. So both checks are made here, before the body
+is read, and the errors are JSON.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
-import json
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import suppress
 from ipaddress import ip_address
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from anexa.server import responses
-from anexa.server.limits import MOST_BYTES
+from anexa.server.errors import error_headers, error_response
+from anexa.server.limits import MAX_BODY_BYTES, MAX_HEADER_BYTES
+from anexa.server.schemas import json_response
 
 _log = logging.getLogger(__name__)
 
-MOST_HEADERS = 16 * 1024  # bytes
-PATIENCE = 20  # seconds for a body; and times the most bytes, for the end of one that is too large
-TOO_MUCH = f"the body of a request has at most {MOST_BYTES:,} bytes"
-OPEN = ("/health",)  # routes that need no key, besides the page's own files
-POLICY = (
+BODY_TIMEOUT = 20  # seconds in which the whole body of a request has to arrive
+MAX_DISCARDED_BYTES = 20 * MAX_BODY_BYTES  # read and dropped of a body that is too large
+BODY_TOO_LARGE = f"the body of a request has at most {MAX_BODY_BYTES:,} bytes"
+PUBLIC_PATHS = ("/health",)  # routes without a key, besides the files of the web pages
+CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
-HEADERS = {
+SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -38,16 +45,16 @@ HEADERS = {
 
 
 class Protection:
-    """An ASGI middleware.
+    """ASGI middleware that refuses requests, limits their size, and sets security headers.
 
     Args:
-        app: what it protects.
-        hosts: names under which the server is known: another one may be somebody's who has made
-            it point here (DNS rebinding).
-        any_address: whether it may be asked for by any address: there, no name is in play.
-        origins: of other pages that may use it.
-        key: what a request must bring along, if there is one.
-        files: the page's own paths, which need no key.
+        app: the application behind the middleware.
+        hosts: host names and addresses that the `Host` header may name. Any other name may belong
+            to an attacker who has made it point to this server (DNS rebinding).
+        any_address: whether the `Host` header may also name any IP address, where no DNS is used.
+        origins: origins of web pages of other sites that may call the API.
+        api_key: API key that clients must send; None if the server needs no key.
+        public_paths: paths that need no key: the files of the web pages.
     """
 
     def __init__(
@@ -57,133 +64,137 @@ class Protection:
         hosts: Collection[str],
         any_address: bool = False,
         origins: Collection[str] = (),
-        key: str | None = None,
-        files: Collection[str] = (),
+        api_key: str | None = None,
+        public_paths: Collection[str] = (),
     ) -> None:
-        self._app, self._hosts, self._origins = app, {host.lower() for host in hosts}, set(origins)
-        self._key, self._open, self._any_address = key, {*OPEN, *files}, any_address
+        self._app, self._any_address, self._api_key = app, any_address, api_key
+        self._hosts, self._origins = {host.lower() for host in hosts}, set(origins)
+        self._public_paths = {*PUBLIC_PATHS, *public_paths}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or have it answered."""
+        """Refuse a request, or pass it on to the application."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         path = scope["path"]
 
-        async def guarded_send(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["Content-Security-Policy"] = POLICY
-                headers.update(HEADERS)
+                headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+                headers.update(SECURITY_HEADERS)
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        refused = self._refused(path, Headers(scope=scope))
-        if refused:
-            if refused[0] == 413:
-                await self._discard(receive)
-            await refuse(guarded_send, *refused)
-            return
-        body = Body(receive)
-        begun = False
+        refusal = self._refusal(path, Headers(scope=scope))
+        if refusal is None:
+            body = LimitedBody(receive)
+            await self._call_app(scope, body, send_with_headers)
+            refusal = body.refusal
+        if refusal:
+            if refusal[0] == 413:
+                await _discard_body(receive)
+            await refuse(send_with_headers, *refusal)
 
-        async def watched_send(message: Message) -> None:
-            nonlocal begun
-            if body.refused is None:  # else it is made of a body that was cut off
-                begun = True
-                await guarded_send(message)
+    async def _call_app(self, scope: Scope, body: LimitedBody, send: Send) -> None:
+        """Have the application respond, unless its request's body is refused meanwhile."""
+        has_started = False
+
+        async def send_unless_refused(message: Message) -> None:
+            nonlocal has_started
+            if body.refusal is None:  # else the response is about a part of the body
+                has_started = True
+                await send(message)
 
         try:
-            await self._app(scope, body.receive, watched_send)
+            await self._app(scope, body.receive, send_unless_refused)
         except BodyError:
             pass
         except Exception as error:
-            if begun:
+            if has_started:
                 raise
-            _log.error("%s: %s: %s", path, type(error).__name__, error)
-            body.refused = 500, f"an error that should not be ({type(error).__name__})"
-        if body.refused:
-            if body.refused[0] == 413:
-                await self._discard(receive)
-            await refuse(guarded_send, *body.refused)
+            _log.error("%s: %s: %s", scope["path"], type(error).__name__, error)
+            body.refusal = 500, f"internal error ({type(error).__name__})"
 
-    async def _discard(self, receive: Receive) -> None:
-        """Let a client end its body, within limits: in the midst of it, it hears nothing."""
-        left = PATIENCE * MOST_BYTES
-
-        async def read() -> None:
-            nonlocal left
-            more = True
-            while more and left > 0:
-                message = await receive()
-                left -= len(message.get("body", b""))
-                more = message.get("more_body", False)
-
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(read(), PATIENCE)
-
-    def _refused(self, path: str, headers: Headers) -> tuple[int, str] | None:
-        """The status and the sentence with which a request is refused; None if it is not."""
+    def _refusal(self, path: str, headers: Headers) -> tuple[int, str] | None:
+        """Status and message for a request that is refused; None if it is not."""
         hosts = headers.getlist("host")
-        name = _name(hosts[0]) if len(hosts) == 1 else ""
+        name = _host_name(hosts[0]) if len(hosts) == 1 else ""
         if name not in self._hosts and not (self._any_address and _is_address(name)):
             return 400, "this server is not known by that name: see anexa serve --allow-host"
         origin = headers.get("origin")
         if origin and origin not in self._origins and origin.partition("://")[2] != hosts[0]:
             return 403, "pages of other sites may not use this server: see --allow-origin"
-        if self._key is not None and path not in self._open:
+        if self._api_key is not None and path not in self._public_paths:
             scheme, _, given = headers.get("authorization", "").partition(" ")
-            right = hmac.compare_digest(given.strip().encode(), self._key.encode())
-            if scheme.lower() != "bearer" or not right:
+            is_right = hmac.compare_digest(given.strip().encode(), self._api_key.encode())
+            if scheme.lower() != "bearer" or not is_right:
                 return 401, "this server needs its API key: Authorization: Bearer …"
-        if sum(len(name) + len(value) for name, value in headers.raw) > MOST_HEADERS:
-            return 431, f"the headers of a request have at most {MOST_HEADERS:,} bytes"
+        if sum(len(name) + len(value) for name, value in headers.raw) > MAX_HEADER_BYTES:
+            return 431, f"the headers of a request have at most {MAX_HEADER_BYTES:,} bytes"
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length[:20]) > MOST_BYTES:
-            return 413, TOO_MUCH
+        if not length.isdigit() or int(length[:20]) > MAX_BODY_BYTES:
+            return 413, BODY_TOO_LARGE
         return None
 
 
 class BodyError(Exception):
-    """A body is too large, or does not come to its end."""
+    """The body of a request is too large, or takes too long to arrive."""
 
 
-class Body:
-    """The body of a request as it is read, within limits.
+class LimitedBody:
+    """Body of a request, limited in size and in the time it takes to arrive.
+
+    Args:
+        receive: ASGI callable that receives the body.
 
     Attributes:
-        refused: the status and the sentence with which it is refused; None as long as it is not.
+        refusal: status and message if the request is refused; None if it is not.
     """
 
     def __init__(self, receive: Receive) -> None:
-        self._receive, self._left, self._whole = receive, MOST_BYTES, False
-        self._deadline = asyncio.get_running_loop().time() + PATIENCE
-        self.refused: tuple[int, str] | None = None
+        self._receive, self._bytes_left, self._is_complete = receive, MAX_BODY_BYTES, False
+        self._deadline = asyncio.get_running_loop().time() + BODY_TIMEOUT
+        self.refusal: tuple[int, str] | None = None
 
     async def receive(self) -> Message:
-        """See ASGI; after the whole body this waits for the client to go, however long it takes.
+        """Receive an ASGI message; after the whole body, wait for the disconnect without a limit.
 
         Raises:
-            BodyError: it is refused.
+            BodyError: if the body is too large, or takes too long to arrive.
         """
-        if self._whole:
+        if self._is_complete:
             return await self._receive()
-        left = self._deadline - asyncio.get_running_loop().time()
+        seconds_left = self._deadline - asyncio.get_running_loop().time()
         try:
-            message = await asyncio.wait_for(self._receive(), max(0.0, left))
+            message = await asyncio.wait_for(self._receive(), max(0.0, seconds_left))
         except asyncio.TimeoutError:
-            self.refused = 408, f"the body of a request has {PATIENCE} seconds to come"
+            self.refusal = 408, f"the body of a request must arrive within {BODY_TIMEOUT} seconds"
             raise BodyError from None
-        self._left -= len(message.get("body", b""))
-        if self._left < 0:
-            self.refused = 413, TOO_MUCH
+        self._bytes_left -= len(message.get("body", b""))
+        if self._bytes_left < 0:
+            self.refusal = 413, BODY_TOO_LARGE
             raise BodyError
-        self._whole = not message.get("more_body", False)
+        self._is_complete = not message.get("more_body", False)
         return message
 
 
-def _name(host: str) -> str:
-    """The host of `host:port`, which may be an address in brackets."""
+async def _discard_body(receive: Receive) -> None:
+    """Read a body to its end, within limits: clients read no response before they have sent it."""
+
+    async def read() -> None:
+        bytes_left, has_more = MAX_DISCARDED_BYTES, True
+        while has_more and bytes_left > 0:
+            message = await receive()
+            bytes_left -= len(message.get("body", b""))
+            has_more = message.get("more_body", False)
+
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(read(), BODY_TIMEOUT)
+
+
+def _host_name(host: str) -> str:
+    """Host name or address of `host:port`; an IPv6 address stands in brackets."""
     if host.startswith("["):
         return host.partition("]")[0].removeprefix("[").lower()
     return host.partition(":")[0].lower()
@@ -198,17 +209,8 @@ def _is_address(name: str) -> bool:
 
 
 async def refuse(send: Send, status: int, message: str) -> None:
-    """Answer with an error, and close the connection."""
-    kind = "authentication_error" if status == 401 else "invalid_request_error"
-    kind = "server_error" if status >= 500 else kind
-    body = json.dumps(responses.error(message, kind)).encode()
-    headers: Mapping[str, str] = {
-        "content-type": "application/json",
-        "content-length": str(len(body)),
-        "connection": "close",  # the rest of a body is not read
-        **({"www-authenticate": "Bearer"} if status == 401 else {}),
-        **({"retry-after": "1"} if status == 503 else {}),
-    }
-    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": status, "headers": raw})
-    await send({"type": "http.response.body", "body": body})
+    """Send an error, and close the connection, as the rest of the body is not read."""
+    response = json_response(error_response(status, message), status, error_headers(status))
+    response.headers["Connection"] = "close"
+    await send({"type": "http.response.start", "status": status, "headers": response.raw_headers})
+    await send({"type": "http.response.body", "body": response.body})

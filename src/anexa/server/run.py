@@ -1,4 +1,4 @@
-"""The server from its beginning to its end."""
+"""A running server: from its socket to its shutdown."""
 
 from __future__ import annotations
 
@@ -17,45 +17,52 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from anexa.errors import AnexaError
-from anexa.server.app import Plan, create_app
-from anexa.server.protection import MOST_HEADERS, refuse
+from anexa.server.app import create_app
+from anexa.server.config import ServerConfig
+from anexa.server.limits import MAX_HEADER_BYTES
+from anexa.server.protection import refuse
 from anexa.server.worker import Worker
 
-MOST_CONNECTIONS = 1000
-PATIENCE = 10.0  # seconds for the headers of a request, and between requests
-LAST_WORDS = 1.0  # seconds to tell clients that the server ends
-STALL = 60.0  # seconds in which a client has to take something of what is written for it
+MAX_CONNECTIONS = 1000
+IDLE_TIMEOUT = 10.0  # seconds for the headers of a request, and between two requests
+FORCED_EXIT_DELAY = 1.0  # seconds to send the last errors before connections are closed
+WRITE_TIMEOUT = 60.0  # seconds in which a client must read some of what waits to be sent
 
 
 def run(
-    plan: Plan, host: str, port: int, grace: float, tell: Callable[[str], None] = print
+    config: ServerConfig,
+    host: str,
+    port: int,
+    grace: float,
+    show: Callable[[str], None] = print,
 ) -> None:
-    """Serve until a signal comes, and let what runs end.
+    """Serve until SIGINT or SIGTERM, then let running requests finish.
 
     Args:
-        plan: what to serve.
-        host: the address to listen on.
-        port: 0: any.
-        grace: seconds for what runs to end.
-        tell: is told where the server is, once it is ready.
+        config: configuration of the server.
+        host: address to listen on.
+        port: port to listen on; 0 for any free port.
+        grace: seconds for running requests to finish.
+        show: called with a line for the user: the server's address when it is ready, and how long
+            it waits when it shuts down.
 
     Raises:
-        AnexaError: the address cannot be used, or a model cannot be loaded.
+        AnexaError: if the address cannot be listened on, or a model cannot be loaded.
     """
-    listening = _listen(host, port)
-    failed: list[AnexaError] = []
+    listener = _listen(host, port)
+    errors: list[AnexaError] = []
 
-    def ready(error: AnexaError | None) -> None:
+    def on_loaded(error: AnexaError | None) -> None:
         if error:
-            failed.append(error)
+            errors.append(error)
             server.should_exit = True
         else:
-            everywhere = " and at this computer's other addresses" if plan.any_address else ""
+            everywhere = " and at this computer's other addresses" if config.any_address else ""
             name = "localhost" if everywhere else f"[{host}]" if ":" in host else host
-            place = f"http://{name}:{listening.getsockname()[1]}{everywhere}"
-            tell(f"serving {', '.join(plan.folders)} at {place}")
+            address = f"http://{name}:{listener.getsockname()[1]}{everywhere}"
+            show(f"serving {', '.join(config.models)} at {address}")
 
-    app = create_app(plan, ready)
+    app = create_app(config, on_loaded)
     server = Server(
         uvicorn.Config(
             app,
@@ -65,154 +72,158 @@ def run(
             log_level="warning",
             access_log=False,
             server_header=False,
-            timeout_keep_alive=round(PATIENCE),
-            timeout_graceful_shutdown=math.ceil(grace + LAST_WORDS),
-            h11_max_incomplete_event_size=MOST_HEADERS,
+            timeout_keep_alive=round(IDLE_TIMEOUT),
+            timeout_graceful_shutdown=math.ceil(grace + FORCED_EXIT_DELAY),
+            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         ),
         lambda: [served.worker for served in app.state.served.values()],
         grace,
-        tell,
+        show,
     )
     try:
-        asyncio.run(server.serve(sockets=[listening]))
+        asyncio.run(server.serve(sockets=[listener]))
     finally:
-        listening.close()
-    if failed:
-        raise failed[0]
+        listener.close()
+    if errors:
+        raise errors[0]
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    if sys.platform != "win32":  # where it would let two servers listen at the same port
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    if sys.platform != "win32":  # where the option lets two servers listen on the same port
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind((host, port))
+        listener.bind((host, port))
     except OSError as error:
-        listening.close()
+        listener.close()
         if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
             raise AnexaError(f"--host {host} is not an address of this computer") from error
         raise AnexaError(
             f"{host}:{port} cannot be listened on ({error.strerror}): choose another with --port"
         ) from error
-    return listening
+    return listener
 
 
 class Connection(H11Protocol):
-    """Uvicorn's, which keeps few headers, and does not wait for them for ever."""
+    """Uvicorn's HTTP connection with timeouts for clients that do not send or do not read."""
 
-    _deadline: asyncio.TimerHandle | None = None
-    _watch: asyncio.TimerHandle | None = None
+    _idle_timer: asyncio.TimerHandle | None = None
+    _write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for a request."""
+        """Start to wait for a request."""
         super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS:
-            self.app = overloaded
-        self._wait()
+        if len(self.connections) > MAX_CONNECTIONS:
+            self.app = refuse_connection
+        self._restart_idle_timer()
 
     def on_response_complete(self) -> None:
-        """Wait for the next one."""
+        """Start to wait for the next request."""
         super().on_response_complete()
-        self._wait()
+        self._restart_idle_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no more."""
+        """Stop all timers."""
         super().connection_lost(exc)
-        if self._deadline:
-            self._deadline.cancel()
-        self._stop_watching()
+        if self._idle_timer:
+            self._idle_timer.cancel()
+        self._stop_write_timer()
 
     def pause_writing(self) -> None:
-        """The client does not take what is written."""
+        """Start to watch a client that does not read as fast as the server writes."""
         super().pause_writing()
-        self._watch_reader(self.transport.get_write_buffer_size() + 1)
+        self._check_client_reads(self.transport.get_write_buffer_size() + 1)
 
     def resume_writing(self) -> None:
-        """It does again."""
+        """Stop to watch a client that has read what was written."""
         super().resume_writing()
-        self._stop_watching()
+        self._stop_write_timer()
 
-    def _wait(self) -> None:
-        if self._deadline:
-            self._deadline.cancel()
-        self._deadline = self.loop.call_later(PATIENCE, self._give_up)
+    def _restart_idle_timer(self) -> None:
+        if self._idle_timer:
+            self._idle_timer.cancel()
+        self._idle_timer = self.loop.call_later(IDLE_TIMEOUT, self._close_if_idle)
 
-    def _give_up(self) -> None:
+    def _close_if_idle(self) -> None:
         if self.cycle is None or self.cycle.response_complete:  # there is no request
             self.transport.close()
 
-    def _watch_reader(self, before: int) -> None:
-        """Part from a client that has taken nothing at all for some time."""
-        left = self.transport.get_write_buffer_size()
-        if left >= before:
-            # Else the system would go on offering what it has taken over, and keep it.
-            at_once = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+    def _check_client_reads(self, previous_size: int) -> None:
+        """Abort the connection if the client has read nothing for `WRITE_TIMEOUT` seconds."""
+        size = self.transport.get_write_buffer_size()
+        if size >= previous_size:
+            # Without lingering; else the kernel would keep its buffer and go on offering it.
+            no_linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
             connection = self.transport.get_extra_info("socket")
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
             self.transport.abort()
         else:
-            self._watch = self.loop.call_later(STALL, self._watch_reader, left)
+            self._write_timer = self.loop.call_later(WRITE_TIMEOUT, self._check_client_reads, size)
 
-    def _stop_watching(self) -> None:
-        if self._watch:
-            self._watch.cancel()
+    def _stop_write_timer(self) -> None:
+        if self._write_timer:
+            self._write_timer.cancel()
 
 
-async def overloaded(_scope: Scope, _receive: Receive, send: Send) -> None:
-    """An ASGI application, for more connections than there may be."""
+async def refuse_connection(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """ASGI application for connections beyond `MAX_CONNECTIONS`: it answers with 503."""
     await refuse(send, 503, "there are too many connections at the moment: try again in a second")
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's, which lets texts end, and does not die of the signal that has ended it.
+    """Uvicorn's server, which lets running requests finish before it shuts down.
+
+    Unlike uvicorn's, it does not raise the signal again when it has shut down, so that the exit
+    status is 0.
 
     Args:
-        config: see there.
-        workers: gives those that write.
-        grace: seconds for what runs to end.
-        tell: is told that it is waited for.
+        config: uvicorn's configuration.
+        get_workers: returns the workers of the loaded models.
+        grace: seconds for running requests to finish.
+        show: called with a line for the user if there are running requests to wait for.
     """
 
     def __init__(
         self,
         config: uvicorn.Config,
-        workers: Callable[[], Sequence[Worker]],
+        get_workers: Callable[[], Sequence[Worker]],
         grace: float,
-        tell: Callable[[str], None],
+        show: Callable[[str], None],
     ) -> None:
         super().__init__(config)
-        self._workers, self._grace, self._tell = workers, grace, tell
+        self._get_workers, self._grace, self._show = get_workers, grace, show
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop in good order at the first signal, at once at the second."""
-        if sys.platform == "win32":  # where an event loop hears no signals
+        """Shut down gracefully at the first signal, at once at the second."""
+        if sys.platform == "win32":  # where event loops do not support signal handlers
             with super().capture_signals():
                 yield
             return
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop)
+            loop.add_signal_handler(number, self._on_signal)
         yield
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
 
-    def _stop(self) -> None:
+    def _on_signal(self) -> None:
         loop = asyncio.get_running_loop()
         if self.should_exit:
-            self._end()
-            loop.call_later(LAST_WORDS, self._force)
+            self._shut_down_workers()
+            loop.call_later(FORCED_EXIT_DELAY, self._force_exit)
             return
         self.should_exit = True
-        loop.call_later(self._grace, self._end)
-        if self._grace and not all(worker.idle for worker in self._workers()):
-            self._tell(
-                f"ending: what is being written has {self._grace:g} seconds; Ctrl-C ends it at once"
+        loop.call_later(self._grace, self._shut_down_workers)
+        if self._grace and not all(worker.idle for worker in self._get_workers()):
+            self._show(
+                f"shutting down: running requests have {self._grace:g} seconds to finish; "
+                "Ctrl-C ends them at once"
             )
 
-    def _end(self) -> None:
-        for worker in self._workers():
-            worker.end()
+    def _shut_down_workers(self) -> None:
+        for worker in self._get_workers():
+            worker.shut_down()
 
-    def _force(self) -> None:
+    def _force_exit(self) -> None:
         self.force_exit = True

@@ -1,27 +1,138 @@
-"""What answers look like, for those who read /openapi.json and for the tests.
+"""JSON objects of requests and responses that several routes share.
 
-Names are those of OpenAI's own library. While the server runs nothing is checked against them:
-`responses` writes what they describe.
+Those of the completion routes are in `completions` and `chat_completions`. Names are those of
+OpenAI's Python library. Unknown fields of a request are ignored, because many programs send fields
+of other servers; wrong values are refused by field name (`error_handlers`).
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi.responses import Response
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
+from pydantic_core import PydanticCustomError
 
-Ending = Literal["stop", "length"]
+from anexa.server import limits
+
+MAX_TOKENS = 10**9  # upper bound of token counts in requests: more than any model generates
+FinishReason = Literal["stop", "length"]
 
 
-class Answered(BaseModel):
-    """A part of an answer, which has these fields and no others."""
+class RequestModel(BaseModel):
+    """A JSON object in a request body."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", protected_namespaces=())
+
+
+class ResponseModel(BaseModel):
+    """A JSON object in a response body: it has these fields and no others.
+
+    Fields that were not set are left out of the JSON.
+    """
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
+    def to_json(self) -> bytes:
+        """Serialize the object as UTF-8."""
+        return self.model_dump_json(exclude_unset=True).encode()
 
-class ErrorObject(Answered):
-    """What is wrong, whose fault it is, and in which field."""
+
+def json_response(
+    content: ResponseModel, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Build an HTTP response from its body."""
+    return Response(content.to_json(), status, headers, "application/json")
+
+
+# Requests
+
+
+def max_entries(count: int, entry_type: type = object) -> BeforeValidator:
+    """Refuse a list with more entries than `count` before any entry but the first is validated.
+
+    Args:
+        count: maximum number of entries.
+        entry_type: lists whose first entry has another type are accepted.
+    """
+
+    def check(value: object) -> object:
+        if isinstance(value, list) and len(value) > count and isinstance(value[0], entry_type):
+            raise PydanticCustomError("too_long", "too long", {"max_length": count})
+        return value
+
+    return BeforeValidator(check)
+
+
+def examples(*bodies: dict[str, Any]) -> ConfigDict:
+    """Add example bodies to the schema of a request."""
+    return ConfigDict(json_schema_extra={"examples": [*bodies]})
+
+
+Text = Annotated[str, Field(max_length=limits.MAX_TEXT_CHARS)]
+StopString = Annotated[str, Field(min_length=1, max_length=limits.MAX_STOP_CHARS)]
+StopStrings = Annotated[list[StopString], max_entries(limits.MAX_STOP_STRINGS)]
+TokenCount = Annotated[int, Field(ge=1, le=MAX_TOKENS)]
+
+
+class StreamOptions(RequestModel):
+    """Options of a stream."""
+
+    include_usage: bool | None = Field(
+        None, description="whether the last chunk reports the token usage"
+    )
+
+
+class GenerationRequest(RequestModel):
+    """Fields that both completion routes take; omitted fields have the model's defaults."""
+
+    model: str | None = Field(None, description="served model name; the first model by default")
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    top_k: Annotated[int, Field(ge=-1, le=MAX_TOKENS)] | None = Field(
+        None, description="-1 or 0: no limit"
+    )
+    seed: Annotated[int, Field(ge=-(2**63), le=2**64 - 1)] | None = None
+    n: Annotated[int, Field(ge=1, le=limits.MAX_CHOICES)] | None = Field(
+        None, description="number of choices for each prompt"
+    )
+    stop: StopString | StopStrings | None = None
+    max_tokens: TokenCount | None = Field(
+        None, description="maximum number of generated tokens of a choice"
+    )
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+    @property
+    def stop_strings(self) -> tuple[str, ...]:
+        """The stop strings; none by default."""
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether the stream ends with a chunk that reports the token usage."""
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+
+class CheckRequest(RequestModel):
+    """Body of `POST /check`: a question about arithmetic, a thought, and the answer."""
+
+    model_config = examples(
+        {"question": "12+34", "thought": "12+34:2+4+0=06,1+3+0=04:46", "answer": "46"}
+    )
+
+    question: str = Field(max_length=10_000)
+    thought: str = Field(max_length=100_000)
+    answer: str = Field(max_length=10_000)
+
+
+# Responses
+
+
+class ErrorObject(ResponseModel):
+    """A sentence that says what is wrong, the kind of error, and the field that is wrong."""
 
     message: str
     type: Literal["invalid_request_error", "authentication_error", "server_error"]
@@ -29,58 +140,44 @@ class ErrorObject(Answered):
     code: str | None
 
 
-class ErrorResponse(Answered):
-    """What is answered instead."""
+class ErrorResponse(ResponseModel):
+    """Body of every response with an error status, but for `GET /health`."""
 
     error: ErrorObject
 
 
-class Model(Answered):
-    """A model that is served."""
+class Model(ResponseModel):
+    """A served model, its limits, and the sampling parameters used by default."""
 
     id: str
     object: Literal["model"]
-    created: int = Field(description="when it was loaded: seconds since 1970")
+    created: int = Field(description="time when the model was loaded: seconds since 1970")
     owned_by: Literal["anexa"]
-    max_model_len: int = Field(description="tokens that it sees at once")
-    answers: bool = Field(description="whether it answers, or only continues texts")
-    most_tokens: int = Field(description="of a text, at most")
-    temperature: float = Field(description="that it was made for")
+    max_model_len: int = Field(description="context length in tokens")
+    supports_chat: bool = Field(description="whether /v1/chat/completions takes this model")
+    max_tokens: int = Field(description="maximum number of generated tokens of a choice")
+    temperature: float
     top_p: float
     top_k: int | None
 
 
-class ModelList(Answered):
-    """All of them."""
+class ModelList(ResponseModel):
+    """Response of `GET /v1/models`."""
 
     object: Literal["list"]
     data: list[Model]
 
 
-class CompletionUsage(Answered):
-    """Tokens that were read and written."""
+class CompletionUsage(ResponseModel):
+    """Token counts of a request; each prompt counts once, however many choices continue it."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
 
 
-class Choice(Answered):
-    """One of the texts that were asked for."""
-
-    index: int
-    finish_reason: Ending
-
-
-class ChoicePart(Answered):
-    """More of one of them; the last part says why it ends."""
-
-    index: int
-    finish_reason: Ending | None
-
-
-class Whole(Answered):
-    """What all whole answers say."""
+class Completions(ResponseModel):
+    """Fields of a whole response of either completion route."""
 
     id: str
     created: int
@@ -88,8 +185,11 @@ class Whole(Answered):
     usage: CompletionUsage
 
 
-class Chunk(Answered):
-    """What all parts of a stream say; if it was asked for, the last one has what was used."""
+class Chunk(ResponseModel):
+    """Fields of a chunk of a stream of either completion route.
+
+    If the request asks for the token usage, it is null in all chunks but the last.
+    """
 
     id: str
     created: int
@@ -97,175 +197,83 @@ class Chunk(Answered):
     usage: CompletionUsage | None = None
 
 
-class Logprobs(Answered):
-    """How likely the tokens of a text were."""
+class Choice(ResponseModel):
+    """Fields of a choice of a whole response."""
 
-    tokens: list[str]
-    token_logprobs: list[float]
-    top_logprobs: list[dict[str, float]]
-    text_offset: list[int]
+    index: int
+    finish_reason: FinishReason
 
 
-class CompletionChoice(Choice):
-    """A text that continues a prompt."""
+class ChunkChoice(ResponseModel):
+    """Fields of a choice of a chunk; the last chunk of a choice has a finish reason."""
 
-    text: str
-    logprobs: Logprobs | None
-
-
-class Completion(Whole):
-    """The answer of `POST /v1/completions`."""
-
-    object: Literal["text_completion"]
-    choices: list[CompletionChoice]
+    index: int
+    finish_reason: FinishReason | None
 
 
-class CompletionChoicePart(ChoicePart):
-    """More of a text that continues a prompt."""
-
-    text: str
-    logprobs: Logprobs | None
-
-
-class CompletionChunk(Chunk):
-    """A part of its stream."""
-
-    object: Literal["text_completion"]
-    choices: list[CompletionChoicePart]
-
-
-class TopLogprob(Answered):
-    """A token, and how likely it was."""
-
-    token: str
-    bytes: list[int]
-    logprob: float
-
-
-class ChatCompletionTokenLogprob(TopLogprob):
-    """A token that was drawn, and the likeliest in its place."""
-
-    top_logprobs: list[TopLogprob]
-
-
-class ChoiceLogprobs(Answered):
-    """How likely the tokens of an answer were, those of its thought too."""
-
-    content: list[ChatCompletionTokenLogprob]
-    refusal: None
-
-
-class ChatCompletionMessage(Answered):
-    """An answer, and the thought before it under both of the names that it goes by."""
-
-    role: Literal["assistant"]
-    content: str
-    refusal: None
-    reasoning_content: str | None
-    reasoning: str | None
-
-
-class ChatCompletionChoice(Choice):
-    """One of the answers."""
-
-    message: ChatCompletionMessage
-    logprobs: ChoiceLogprobs | None
-
-
-class ChatCompletion(Whole):
-    """The answer of `POST /v1/chat/completions`."""
-
-    object: Literal["chat.completion"]
-    choices: list[ChatCompletionChoice]
-
-
-class ChoiceDelta(Answered):
-    """The role at first, then some of the thought, then some of the answer; nothing at the end."""
-
-    role: Literal["assistant"] = "assistant"
-    content: str = ""
-    reasoning_content: str = ""
-    reasoning: str = ""
-
-
-class ChatCompletionChoicePart(ChoicePart):
-    """More of one of the answers."""
-
-    delta: ChoiceDelta
-    logprobs: ChoiceLogprobs | None
-
-
-class ChatCompletionChunk(Chunk):
-    """A part of its stream."""
-
-    object: Literal["chat.completion.chunk"]
-    choices: list[ChatCompletionChoicePart]
-
-
-class CheckedLine(Answered):
-    """A step of a thought."""
+class CheckedLine(ResponseModel):
+    """Result of checking one line of a thought."""
 
     text: str
     true: bool
-    error: str | None = Field(description="what is wrong first, in words")
-    read: bool = Field(description="whether it is of the form that steps have")
+    error: str | None = Field(description="the first error of the line, as a sentence")
+    read: bool = Field(description="whether the line has the form of a step")
 
 
-class CheckedThought(Answered):
-    """The answer of `POST /check`."""
+class CheckedThought(ResponseModel):
+    """Response of `POST /check`."""
 
     lines: list[CheckedLine]
     all_true: bool
-    understood: bool = Field(description="whether the question is one that can be checked")
+    understood: bool = Field(description="whether the checker can read the question")
     first_error: str | None
 
 
-class Health(Answered):
-    """The answer of `GET /health`."""
+class Health(ResponseModel):
+    """Response of `GET /health` when all models are loaded."""
 
     status: Literal["ok"]
 
 
-class Trouble(Answered):
-    """The same, as long as nothing can be written."""
+class Unhealthy(ResponseModel):
+    """Response of `GET /health` while a model is loading, or after one has failed."""
 
     status: Literal["loading", "failed"]
 
 
-_PLACE = "#/components/schemas/{model}"
+# Descriptions of streams, which FastAPI does not make from the response models
+
+_REF = "#/components/schemas/{model}"
 
 
-def streamed(part: type[Chunk]) -> dict[int | str, dict[str, Any]]:
-    """The description of an answer that is also told as a stream of such parts."""
+def describe_stream(chunk: type[Chunk]) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI description of a response that is a stream of chunks if `stream` is true."""
     data = {
         "type": "string",
         "contentMediaType": "application/json",
         "contentSchema": {
             "anyOf": [
-                {"$ref": _PLACE.format(model=name)}
-                for name in (part.__name__, ErrorResponse.__name__)
+                {"$ref": _REF.format(model=name)}
+                for name in (chunk.__name__, ErrorResponse.__name__)
             ]
         },
     }
     event = {
         "type": "object",
-        "description": "One event: a part, or an error, which ends the stream, or `[DONE]`.",
+        "description": "A server-sent event: a chunk, an error that ends the stream, or `[DONE]`.",
         "properties": {"data": {"anyOf": [data, {"const": "[DONE]"}]}},
         "required": ["data"],
     }
     return {
         200: {
-            "description": "All of it, or where `stream` is true a stream of its parts.",
+            "description": "The whole response, or a stream of chunks if `stream` is true.",
             "content": {"text/event-stream": {"schema": event}},
         }
     }
 
 
-def schemas_of_parts() -> dict[str, Any]:
-    """The schemas of the parts of streams, which FastAPI does not know of."""
-    _, found = models_json_schema(
-        [(CompletionChunk, "serialization"), (ChatCompletionChunk, "serialization")],
-        ref_template=_PLACE,
-    )
+def chunk_schemas(*chunks: type[Chunk]) -> dict[str, Any]:
+    """JSON schemas of chunks and of the objects inside them, by name."""
+    _, found = models_json_schema([(chunk, "serialization") for chunk in chunks], ref_template=_REF)
     schemas: dict[str, Any] = found["$defs"]
     return schemas

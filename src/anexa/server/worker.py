@@ -1,4 +1,4 @@
-"""The thread in which a model writes: one for each model."""
+"""The thread that runs a model: one for each served model."""
 
 from __future__ import annotations
 
@@ -7,192 +7,190 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
 from anexa.engines import Engine
 from anexa.generation.scheduler import BatchScheduler, Drawn, Stream
-from anexa.server.jobs import (
-    QueueFull,
-    Request,
-    RequestOutput,
-    RequestTimeout,
-    ServiceError,
-    ShuttingDown,
-)
-from anexa.server.limits import Limits
+from anexa.server.config import ServerConfig
+from anexa.server.errors import APIError, QueueFull, RequestTimeout, ShuttingDown
 from anexa.server.metrics import Metrics
+from anexa.server.request import Request, RequestOutput
 
 _log = logging.getLogger(__name__)
 
-PATIENCE = 2.0  # seconds for a step to end, when the server does
-# Seconds between two tellings of what is written. Nobody reads faster; a small model writes a
-# thousand tokens in a second, and to send each by itself takes longer than to write it.
-PAUSE = 0.025
-
-
-def _lost(error: Exception) -> RequestOutput:
-    """The end of a text by an error that nobody has thought of."""
-    kind = type(error).__name__
-    return RequestOutput(done=True, error=ServiceError(f"an error that should not be ({kind})"))
+STOP_TIMEOUT = 2.0  # seconds to wait for the current step when the server shuts down
+# Seconds between two publications of outputs. A small model generates a thousand tokens per second:
+# sending each of them alone takes longer than generating it, and nobody reads faster.
+PUBLISH_INTERVAL = 0.025
 
 
 class Worker:
-    """The thread in which a model writes.
+    """Runs a model in a thread of its own, and publishes its outputs in the event loop.
+
+    All methods are called in the event loop that was running when the worker was made.
 
     Args:
-        engine: the model.
-        limits: how many texts there may be, and for how long.
-        name: of the model.
-        metrics: where figures are kept.
+        engine: engine that computes the model.
+        config: limits of the server.
+        name: served model name.
+        metrics: metrics of the server.
 
     Attributes:
-        batcher: what it runs.
-        failed: whether it cannot go on: nothing it is asked for will be written.
+        scheduler: scheduler of the model's sequences.
+        failed: whether the thread has ended because of an error, so that no request is served.
     """
 
-    def __init__(self, engine: Engine, limits: Limits, name: str, metrics: Metrics) -> None:
-        self._engine, self.batcher = engine, BatchScheduler(engine, limits.running)
-        self._limits, self._name, self._figures = limits, name, metrics.of(name)
+    def __init__(self, engine: Engine, config: ServerConfig, name: str, metrics: Metrics) -> None:
+        self._engine, self._config, self._name = engine, config, name
+        self._metrics = metrics.for_model(name)
+        self.scheduler = BatchScheduler(engine, config.max_num_seqs)
         self.failed = False
-        self._open: dict[Request, asyncio.TimerHandle] = {}
-        self._orders: queue.SimpleQueue[tuple[Request, bool] | None] = queue.SimpleQueue()
-        self._streams: dict[Request, Stream] = {}  # these four are the thread's own
-        self._jobs: dict[Stream, Request] = {}
-        self._untold: dict[Request, RequestOutput] = {}
-        self._told = 0.0  # when something was told of last
+        self._open: dict[Request, asyncio.TimerHandle] = {}  # unfinished requests: their timeouts
+        self._commands: queue.SimpleQueue[tuple[Request, bool] | None] = queue.SimpleQueue()
+        # Used by the thread only:
+        self._scheduled: dict[Stream, Request] = {}
+        self._unsent: dict[Request, RequestOutput] = {}
+        self._last_published = 0.0
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._work, name="anexa-worker", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="anexa-worker", daemon=True)
         self._thread.start()
 
     @property
-    def most(self) -> int:
-        """So many texts there may be, those that wait included."""
-        return self._limits.running + self._limits.waiting
+    def max_requests(self) -> int:
+        """Maximum number of unfinished requests, running and queued."""
+        return self._config.max_num_seqs + self._config.max_queued_requests
 
     @property
     def idle(self) -> bool:
-        """Whether nobody waits for anything."""
+        """Whether all requests are finished."""
         return not self._open
 
-    def submit(self, jobs: Sequence[Request]) -> None:
-        """Have texts written.
+    def submit(self, requests: Sequence[Request]) -> None:
+        """Queue requests: all of them or, if an error is raised, none.
 
         Raises:
-            BusyError: too many are waiting; none of these is begun.
-            ServiceError: the thread has failed.
+            QueueFull: if there is not enough room in the queue.
+            APIError: if the thread has ended because of an error.
         """
         if self.failed:
-            raise ServiceError("the model has failed: start the server again")
-        if len(self._open) + len(jobs) > self.most:
+            raise APIError("the model has failed: restart the server")
+        if len(self._open) + len(requests) > self.max_requests:
             raise QueueFull("there are too many requests at the moment: try again in a second")
-        for job in jobs:
-            self._open[job] = self._loop.call_later(self._limits.seconds, self._expire, job)
-            self._orders.put((job, True))
-
-    def cancel(self, job: Request) -> None:
-        """Free the place of a text before it is done; nothing, if it is."""
-        if job in self._open:
-            self._figures.end("abort")
-            self._open.pop(job).cancel()
-            self._orders.put((job, False))
-
-    def end(self) -> None:
-        """Tell all who wait that nothing more is written for them."""
-        for job in [*self._open]:
-            self.cancel(job)
-            job.publish(
-                RequestOutput(
-                    done=True, error=ShuttingDown("the server is ending: try again later")
-                )
+        for request in requests:
+            self._open[request] = self._loop.call_later(
+                self._config.request_timeout_seconds, self._time_out, request
             )
+            self._commands.put((request, True))
+
+    def cancel(self, requests: Iterable[Request]) -> None:
+        """Remove requests from the scheduler; does nothing for those that are finished."""
+        for request in requests:
+            if request in self._open:
+                self._metrics.count_finished("abort")
+                self._open.pop(request).cancel()
+                self._commands.put((request, False))
+
+    def shut_down(self) -> None:
+        """End all unfinished requests with an error."""
+        for request in [*self._open]:
+            self._abort(request, ShuttingDown("the server is shutting down: try again later"))
 
     async def stop(self) -> None:
-        """End the thread; one that is in the middle of a long step is left to itself."""
-        self._orders.put(None)
-        await asyncio.to_thread(self._thread.join, PATIENCE)
+        """End the thread; a step that takes longer than `STOP_TIMEOUT` is not waited for."""
+        self._commands.put(None)
+        await asyncio.to_thread(self._thread.join, STOP_TIMEOUT)
 
-    def _work(self) -> None:
+    def _abort(self, request: Request, error: APIError) -> None:
+        self.cancel([request])
+        request.publish(RequestOutput(error=error))
+
+    def _time_out(self, request: Request) -> None:
+        limit = f"{self._config.request_timeout_seconds:g} seconds"
+        self._abort(request, RequestTimeout(f"the request took longer than {limit}"))
+
+    def _publish(self, outputs: dict[Request, RequestOutput]) -> None:
+        """Hand outputs to their requests; called in the event loop."""
+        for request, output in outputs.items():
+            if request not in self._open:  # canceled
+                continue
+            self._metrics.count(request, output)
+            if output.finished:
+                self._open.pop(request).cancel()
+            request.publish(output)
+
+    def _fail(self, reason: str) -> None:
+        """End all requests after the thread has ended; called in the event loop."""
+        self.failed = True
+        _log.error("%s has failed: %s", self._name, reason)
+        for request in [*self._open]:
+            self._open.pop(request).cancel()
+            request.publish(RequestOutput(error=APIError("the model has failed")))
+
+    # In the thread:
+
+    def _run(self) -> None:
         try:
-            while self._obey():
+            while self._execute_commands():
                 self._step()
-        except Exception as error:  # whatever it is: nobody is to wait in vain
-            self._on_loop(self._fail, str(error) or type(error).__name__)
+        except Exception as error:  # of any kind: no client may wait for a thread that has ended
+            self._call_in_loop(self._fail, str(error) or type(error).__name__)
 
-    def _obey(self) -> bool:
-        """Begin and end texts as it was ordered; False if that was all."""
-        while not self._jobs or not self._orders.empty():
-            order = self._orders.get()
-            if order is None:
+    def _execute_commands(self) -> bool:
+        """Add and remove requests, waiting for one if there is none; False to end the thread."""
+        while not self._scheduled or not self._commands.empty():
+            command = self._commands.get()
+            if command is None:
                 return False
-            job, begins = order
-            if begins:
-                stream = self.batcher.add(job.text.prompt.ids, job.sampler)
-                self._streams[job], self._jobs[stream] = stream, job
-            elif job in self._streams:
-                self._forget(job)
+            request, is_new = command
+            if is_new:
+                sequence = self.scheduler.add(request.text.prompt.ids, request.sampler)
+                request.sequence, self._scheduled[sequence] = sequence, request
+            else:
+                self._remove(request)
         return True
 
-    def _forget(self, job: Request) -> None:
-        stream = self._streams.pop(job)
-        del self._jobs[stream]
-        self.batcher.remove(stream)
+    def _remove(self, request: Request) -> None:
+        if request.sequence is not None:
+            del self._scheduled[request.sequence]
+            self.scheduler.remove(request.sequence)
+            request.sequence = None
 
     def _step(self) -> None:
         try:
-            drawn = self.batcher.step()
-        except Exception as error:  # a defect: the texts are lost, and the next ones live
+            steps = self.scheduler.step()
+        except Exception as error:  # a defect: it ends all scheduled requests, and no later ones
             _log.error("%s: %s: %s", self._name, type(error).__name__, error)
-            self._untold = {job: _lost(error) for job in self._streams}
-            self._streams.clear()
-            self._jobs.clear()
-            del self.batcher  # whose memory a new one may need
-            self.batcher = BatchScheduler(self._engine, self._limits.running)
+            for request in self._scheduled.values():
+                request.sequence = None
+                self._unsent[request] = RequestOutput(error=_internal_error(error))
+            self._scheduled.clear()
+            del self.scheduler  # first, as the new one may need its memory
+            self.scheduler = BatchScheduler(self._engine, self._config.max_num_seqs)
         else:
-            for one in drawn:
-                job = self._jobs[one.stream]
-                self._untold.setdefault(job, RequestOutput()).add(self._take(job, one))
-        now, urgent = time.monotonic(), any(new.first or new.done for new in self._untold.values())
-        if urgent or now - self._told > PAUSE:
-            self._on_loop(self._tell, self._untold)
-            self._untold, self._told = {}, now
+            for step in steps:
+                self._process(self._scheduled[step.stream], step)
+        is_urgent = any(output.is_first or output.finished for output in self._unsent.values())
+        now = time.monotonic()
+        if is_urgent or now - self._last_published > PUBLISH_INTERVAL:
+            self._call_in_loop(self._publish, self._unsent)
+            self._unsent, self._last_published = {}, now
 
-    def _take(self, job: Request, drawn: Drawn) -> RequestOutput:
-        """What a token has brought; a text that is done has no place any more."""
+    def _process(self, request: Request, step: Drawn) -> None:
+        """Add a sequence's step to the output of its request; a finished request is removed."""
+        output = self._unsent.setdefault(request, RequestOutput())
         try:
-            news = job.take(drawn)
-        except Exception as error:  # a defect: this text is lost, no other
-            news = _lost(error)
-        if news.done:
-            self._forget(job)
-        return news
+            request.process(step, output)
+        except Exception as error:  # a defect: it ends this request, and no others
+            output.error = _internal_error(error)
+        if output.finished:
+            self._remove(request)
 
-    def _on_loop(self, function: Callable[[Any], None], argument: object) -> None:
-        with suppress(RuntimeError):  # the server has gone
+    def _call_in_loop(self, function: Callable[[Any], None], argument: object) -> None:
+        with suppress(RuntimeError):  # the event loop is closed
             self._loop.call_soon_threadsafe(function, argument)
 
-    def _fail(self, why: str) -> None:
-        """In the event loop: the thread has ended."""
-        self.failed = True
-        _log.error("%s has failed: %s", self._name, why)
-        for job in [*self._open]:
-            self._open.pop(job).cancel()
-            job.publish(RequestOutput(done=True, error=ServiceError("the model has failed")))
 
-    def _expire(self, job: Request) -> None:
-        self.cancel(job)
-        limit = f"{self._limits.seconds:g} seconds"
-        job.publish(
-            RequestOutput(done=True, error=RequestTimeout(f"the text took longer than {limit}"))
-        )
-
-    def _tell(self, news: dict[Request, RequestOutput]) -> None:
-        """In the event loop."""
-        for job, its_own in news.items():
-            if job not in self._open:  # nobody waits for it any more
-                continue
-            self._figures.count(job, its_own)
-            if its_own.done:
-                self._open.pop(job).cancel()
-            job.publish(its_own)
+def _internal_error(error: Exception) -> APIError:
+    return APIError(f"internal error ({type(error).__name__})")

@@ -58,7 +58,7 @@ function acts(number) {
 
 function body(before, content) {
   const asked = { model: model().id, ...numbers(model()) };
-  if (!model().answers) return ["/v1/completions", { ...asked, prompt: content }];
+  if (!model().supports_chat) return ["/v1/completions", { ...asked, prompt: content }];
   // What was refused, cut off or no answer is on the page, and is not said again.
   const answered = before.filter((turn, number) => {
     const answer = turn.role === "user" ? before[number + 1] : turn;
@@ -76,7 +76,7 @@ function body(before, content) {
 async function send(content, before = turns) {
   if (running || !served.length) return;
   const [path, asked] = body(before, content);
-  const turn = { role: "assistant", content: "", reasoning: "", continues: !model().answers };
+  const turn = { role: "assistant", content: "", reasoning: "", continues: !model().supports_chat };
   turns = [...before, { role: "user", content }, turn];
   running = new AbortController();
   say("");
@@ -194,10 +194,10 @@ function askForKey() {
 }
 
 function welcome() {
-  at("welcome").textContent = model().answers
+  at("welcome").textContent = model().supports_chat
     ? "Ask for a sum, such as 347*86, and watch it being worked out. Every step can be checked."
     : "Type the beginning of a text, and it is continued.";
-  at("prompt").placeholder = model().answers ? "347*86" : "Once upon a time";
+  at("prompt").placeholder = model().supports_chat ? "347*86" : "Once upon a time";
   gauge();
   suitSettings(model());
   if (!at("settings").checkValidity()) openSettings(true); // it says what does not hold here

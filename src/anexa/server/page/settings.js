@@ -12,7 +12,7 @@ export let settings = loadSettings();
 export function numbers(model) {
   const asked = NUMBERS.filter((name) => settings[name] !== undefined);
   const some = Object.fromEntries(asked.map((name) => [name, settings[name]]));
-  return model.answers ? some : { max_tokens: CONTINUED, ...some };
+  return model.supports_chat ? some : { max_tokens: CONTINUED, ...some };
 }
 
 /** Write into the fields what is kept. */
@@ -25,8 +25,8 @@ export function fillSettings() {
 
 /** The fields take what this model takes, and show what holds for it where they are empty. */
 export function suitSettings(model) {
-  at("max_tokens").max = model.most_tokens;
-  at("max_tokens").placeholder = model.answers ? model.most_tokens : CONTINUED;
+  at("max_tokens").max = model.max_tokens;
+  at("max_tokens").placeholder = model.supports_chat ? model.max_tokens : CONTINUED;
   at("temperature").placeholder = model.temperature;
   at("top_p").placeholder = model.top_p;
   at("top_k").placeholder = model.top_k ?? "all";

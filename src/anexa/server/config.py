@@ -1,0 +1,39 @@
+"""Configuration of a server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """Models to serve, who may use them, and how many requests are accepted.
+
+    A request with several prompts or with `n` above 1 counts as one request for each choice.
+
+    Attributes:
+        models: model folder for each served model name; a folder of None is the bundled model.
+        engine: name of the engine that computes the models: "scalar", "lists", "numpy", "torch",
+            or "auto".
+        hosts: host names and addresses that a `Host` header may name.
+        any_address: whether a `Host` header may also name any IP address.
+        origins: origins of web pages of other sites that may call the API.
+        api_key: API key that clients must send; None if the server needs no key.
+        max_num_seqs: maximum number of sequences generated at the same time, for each model.
+        max_queued_requests: maximum number of queued requests, for each model.
+        request_timeout_seconds: seconds after which an unfinished request ends with an error.
+        log_prompts: whether to write each prompt to standard error.
+    """
+
+    models: Mapping[str, Path | None]
+    engine: str = "auto"
+    hosts: Sequence[str] = ("localhost", "127.0.0.1", "::1")
+    any_address: bool = False
+    origins: Sequence[str] = ()
+    api_key: str | None = None
+    max_num_seqs: int = 32
+    max_queued_requests: int = 128
+    request_timeout_seconds: float = 300.0
+    log_prompts: bool = False

@@ -1,0 +1,169 @@
+"""Errors of HTTP requests as one sentence: which field is wrong, and which values it takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from anexa.errors import AnexaError, one_line
+from anexa.server.errors import APIError, error_headers, error_response
+from anexa.server.schemas import json_response
+
+MAX_SHOWN = 40  # longer strings are not repeated in messages
+BODY = "the body of the request"
+# Messages for pydantic's error types: for values of the wrong type, and for numbers out of range.
+TYPES = {
+    "string_type": "a string",
+    "int_type": "an integer",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+}
+BOUNDS = {
+    "greater_than": ("gt", "above"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "below"),
+    "less_than_equal": ("le", "at most"),
+}
+ErrorDetails = Mapping[str, Any]  # an error as pydantic describes it
+Path = tuple[str | int, ...]  # field names and list indices
+
+
+def describe(errors: Sequence[ErrorDetails], body: object) -> tuple[str, str | None]:
+    """Describe the first validation error of a request body.
+
+    For a value that may have one of several types (a union), pydantic reports an error for each
+    type. The type that the client meant is the one whose value, not whose type, is wrong; else
+    the one that fits the value up to the deepest position.
+
+    Args:
+        errors: pydantic's errors.
+        body: request body, parsed from JSON.
+
+    Returns:
+        A sentence, and the field, such as `messages.0.content`; None if the whole body is wrong.
+    """
+    first = errors[0]
+    path, union_at = _path(first, body)
+    meant = [first]
+    if union_at is not None:
+        first_errors: dict[object, ErrorDetails] = {}  # of each type in the union
+        for error in errors:
+            if len(error["loc"]) > union_at and error["loc"][:union_at] == first["loc"][:union_at]:
+                first_errors.setdefault(error["loc"][union_at], error)
+        meant = [error for error in first_errors.values() if error["type"] not in TYPES]
+        meant = meant or [*first_errors.values()]
+        path = max(_path(error, body)[0] for error in meant)
+        meant = [error for error in meant if _path(error, body)[0] == path]
+    field = ".".join(map(str, path))[:200]
+    return f"{field or BODY} {_condition(meant)}", field or None
+
+
+def _path(error: ErrorDetails, body: object) -> tuple[Path, int | None]:
+    """Path of the wrong value in the body, and the position in `loc` of the first union's type."""
+    path: list[str | int] = []
+    union_at = None
+    value: Any = body
+    for position, part in enumerate(error["loc"][1:], 1):
+        is_missing = error["type"] == "missing" and position == len(error["loc"]) - 1
+        if is_missing or part in (value if isinstance(value, dict) else ()):
+            path.append(part)
+            value = None if is_missing else value[part]
+        elif isinstance(value, list) and isinstance(part, int):
+            path.append(part)
+            value = value[part]
+        elif union_at is None:
+            union_at = position
+    return tuple(path), union_at
+
+
+def _condition(errors: Sequence[ErrorDetails]) -> str:
+    """The condition that a value does not meet; several errors are those of a union's types."""
+    error = errors[0]
+    kind, context, value = error["type"], error.get("ctx", {}), error["input"]
+    if kind in TYPES:
+        *types, last = dict.fromkeys(TYPES[error["type"]] for error in errors)
+        return f"must be {', '.join(types)}{' or ' if types else ''}{last}, not {_shown(value)}"
+    if kind == "missing":
+        return "is missing"
+    if kind == "literal_error":
+        expected = context["expected"].replace("'", '"')
+        return f"must be {expected}, not {_shown(value)}"
+    if kind == "finite_number":
+        return f"must be a finite number, not {_shown(value)}"
+    if kind in BOUNDS:
+        name, words = BOUNDS[kind]
+        return f"must be {words} {_number(context[name])}, not {_shown(value)}"
+    if kind in ("string_too_short", "too_short"):
+        return "must not be empty"
+    if kind == "string_too_long":
+        return f"must have at most {context['max_length']:,} characters, not {len(value):,}"
+    if kind == "too_long":
+        return f"must have at most {context['max_length']:,} entries, not {len(value):,}"
+    if kind == "string_unicode":
+        return "contains an unpaired surrogate, which is not a character"
+    return f"is not valid ({error['msg']})"
+
+
+def _number(value: float) -> str:
+    return f"{value:,}".removesuffix(".0")
+
+
+def _shown(value: object) -> str:
+    """A short value as JSON; the type of a long one."""
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, str) and len(value) > MAX_SHOWN:
+        return f"a string of {len(value):,} characters"
+    return one_line(json.dumps(value, ensure_ascii=False))
+
+
+def _response(
+    status: int, message: str, param: str | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    headers = {**(headers or {}), **error_headers(status)}
+    return json_response(error_response(status, message, param), status, headers)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Make an application report all errors in the form of OpenAI's API."""
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid_body(_request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        if first["type"] == "json_invalid":
+            return _response(400, f"{BODY} is not JSON, from character {first['loc'][1] + 1} on")
+        if isinstance(error.body, bytes):  # FastAPI parses a body only if its type is JSON
+            return _response(
+                400, f"{BODY} must be JSON, and say so: Content-Type: application/json"
+            )
+        message, field = describe(error.errors(), error.body)
+        return _response(400, message, field)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        path = one_line(request.url.path[:100])
+        message = {
+            400: f"{BODY} cannot be read as JSON",  # FastAPI does not say more
+            404: f"there is nothing at {path}: see /docs",
+            405: f"{path} does not take {request.method}: see /docs",
+        }.get(error.status_code, str(error.detail))
+        return _response(error.status_code, message, headers=error.headers)
+
+    @app.exception_handler(APIError)
+    async def api_error(_request: Request, error: APIError) -> Response:
+        return json_response(error.response, error.status, error_headers(error.status))
+
+    @app.exception_handler(AnexaError)
+    async def other_error(_request: Request, error: AnexaError) -> Response:
+        return _response(400, str(error))

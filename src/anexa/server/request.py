@@ -1,0 +1,177 @@
+"""A request for one sequence and its outputs: what the model's thread and the API exchange."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, cast
+
+import numpy as np
+
+from anexa.generation import ChatAnswer, Sampler, TextStream
+from anexa.generation.scheduler import Drawn, ShortOfMemoryError
+from anexa.generation.scheduler import Stream as ScheduledSequence
+from anexa.server.errors import APIError, QueueFull
+from anexa.server.schemas import FinishReason
+
+
+class TokenLogprob(NamedTuple):
+    """Log probability of a generated token, and of the most likely tokens at its position.
+
+    Attributes:
+        token: token id.
+        logprob: natural logarithm of the token's probability at temperature 1.
+        top: ids and log probabilities of the most likely tokens, in descending order.
+    """
+
+    token: int
+    logprob: float
+    top: Sequence[tuple[int, float]]
+
+
+@dataclass
+class RequestOutput:
+    """Part of the output of a request: what was generated since the previous part.
+
+    Attributes:
+        text: text of a completion, or content of a chat answer.
+        reasoning: text of the thought before a chat answer.
+        num_tokens: number of generated tokens, without a token that only ends the sequence.
+        logprobs: log probabilities of these tokens, if the request asks for them.
+        token_times: `time.monotonic()` of each sampled token, including one that ends the sequence.
+        is_first: whether the request had no text before.
+        finish_reason: why the sequence ended; None if it continues or failed.
+        error: what made the request fail, or None.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    num_tokens: int = 0
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    token_times: list[float] = field(default_factory=list)
+    is_first: bool = False
+    finish_reason: FinishReason | None = None
+    error: APIError | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether no further output follows."""
+        return self.finish_reason is not None or self.error is not None
+
+    def merge(self, later: RequestOutput) -> None:
+        """Append a later part."""
+        self.text += later.text
+        self.reasoning += later.reasoning
+        self.num_tokens += later.num_tokens
+        self.logprobs += later.logprobs
+        self.token_times += later.token_times
+        self.is_first |= later.is_first
+        self.finish_reason, self.error = later.finish_reason, later.error
+
+
+class Request:
+    """A request for one sequence: a completion or a chat answer.
+
+    Iterating over a request in the event loop gives its outputs until it is finished. An output has
+    text, or it is the last one.
+
+    Args:
+        text: prompt, token limit and stop strings; collects the generated text.
+        sampler: draws the tokens.
+        is_chat: whether to separate the reasoning of a chat answer from its content.
+        num_logprobs: number of most likely tokens to report at each position; None: no log
+            probabilities.
+
+    Attributes:
+        sequence: the sequence in the scheduler; None while the request is not scheduled.
+        arrival_time: `time.monotonic()` of the request's creation.
+        last_token_time: `time.monotonic()` of the last token that the metrics have counted; None
+            before the first.
+    """
+
+    def __init__(
+        self,
+        text: TextStream,
+        sampler: Sampler,
+        *,
+        is_chat: bool,
+        num_logprobs: int | None = None,
+    ) -> None:
+        self.text, self.sampler, self.num_logprobs = text, sampler, num_logprobs
+        self.answer = ChatAnswer(text) if is_chat else None
+        self.sequence: ScheduledSequence | None = None
+        self.arrival_time = time.monotonic()
+        self.last_token_time: float | None = None
+        self._has_text = False  # used by the thread only
+        self._published, self._is_published = RequestOutput(), asyncio.Event()
+
+    def process(self, step: Drawn, output: RequestOutput) -> None:
+        """Add the result of a scheduler step to an output; called in the model's thread."""
+        if step.error:
+            kind = QueueFull if isinstance(step.error, ShortOfMemoryError) else APIError
+            output.error = kind(str(step.error))
+            return
+        num_tokens = self.text.tokens
+        piece = self.text.take(step.token)
+        if self.answer is None:
+            output.text += piece
+        else:
+            for part in self.answer.take(piece):
+                if part.is_reasoning:
+                    output.reasoning += part.text
+                else:
+                    output.text += part.text
+        if self.text.tokens > num_tokens:  # else the token only ends the sequence
+            output.num_tokens += 1
+            if self.num_logprobs is not None:
+                output.logprobs.append(token_logprob(step.logits, step.token, self.num_logprobs))
+        output.token_times.append(time.monotonic())
+        output.is_first |= not self._has_text and bool(output.text or output.reasoning)
+        self._has_text |= output.is_first
+        output.finish_reason = cast("FinishReason | None", self.text.finish_reason)
+
+    def publish(self, output: RequestOutput) -> None:
+        """Hand an output to the iterator of the request; called in the event loop."""
+        self._published.merge(output)
+        if self._published.text or self._published.reasoning or output.finished:
+            self._is_published.set()
+
+    async def __aiter__(self) -> AsyncIterator[RequestOutput]:
+        finished = False
+        while not finished:
+            await self._is_published.wait()
+            self._is_published.clear()
+            output, self._published = self._published, RequestOutput()
+            finished = output.finished
+            yield output
+
+    async def whole_output(self) -> RequestOutput:
+        """Wait until the request is finished, and return all of its output.
+
+        Raises:
+            APIError: if the request fails.
+        """
+        whole = RequestOutput()
+        async for output in self:
+            whole.merge(output)
+        if whole.error:
+            raise whole.error
+        return whole
+
+
+def token_logprob(logits: Sequence[float], token: int, num_top: int) -> TokenLogprob:
+    """Compute the log probabilities of a token and of the `num_top` most likely tokens.
+
+    Args:
+        logits: logits of the position, shape (V,).
+        token: id of the generated token.
+        num_top: number of most likely tokens; equally likely tokens are in the order of their ids.
+    """
+    z = np.asarray(logits, np.float64)
+    z = z - z.max() - math.log(np.exp(z - z.max()).sum())
+    some = np.argpartition(-z, min(num_top, len(z) - 1))[:num_top]
+    top = some[np.argsort(-z[some], kind="stable")].tolist()
+    return TokenLogprob(token, float(z[token]), tuple((n, float(z[n])) for n in top))

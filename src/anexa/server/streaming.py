@@ -1,0 +1,117 @@
+"""Whole and streamed responses: wait for the outputs of requests, and send them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import suppress
+from typing import TypeVar
+
+import fastapi
+from fastapi.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from anexa.errors import AnexaError
+from anexa.server.errors import InvalidRequest
+from anexa.server.request import RequestOutput
+from anexa.server.responder import Responder
+from anexa.server.schemas import ResponseModel, json_response
+from anexa.server.worker import Worker
+
+Result = TypeVar("Result")
+
+
+async def whole_response(
+    http_request: fastapi.Request, worker: Worker, responder: Responder
+) -> Response:
+    """Wait until all requests are finished, and build the response.
+
+    If a request fails or the client disconnects, all requests are canceled.
+
+    Raises:
+        APIError: if a request fails.
+        InvalidRequest: if the client disconnects.
+    """
+
+    async def whole_outputs() -> list[RequestOutput]:
+        return [await request.whole_output() for request in responder.requests]
+
+    try:
+        outputs = await _unless_disconnected(http_request, whole_outputs())
+    finally:
+        worker.cancel(responder.requests)
+    return json_response(responder.response(outputs))
+
+
+async def _unless_disconnected(
+    http_request: fastapi.Request, awaitable: Awaitable[Result]
+) -> Result:
+    """Return the result of an awaitable, which is canceled if the client disconnects."""
+
+    async def disconnected() -> None:
+        while (await http_request.receive())["type"] != "http.disconnect":
+            pass
+
+    result, disconnect = asyncio.ensure_future(awaitable), asyncio.ensure_future(disconnected())
+    try:
+        await asyncio.wait([result, disconnect], return_when=asyncio.FIRST_COMPLETED)
+        if not result.done():
+            raise InvalidRequest("the client has disconnected", status=499)
+        return result.result()
+    finally:
+        for task in (result, disconnect):
+            task.cancel()
+            with suppress(asyncio.CancelledError, AnexaError):
+                await task
+
+
+class EventStream(StreamingResponse):
+    """A stream of server-sent events; its requests are canceled when it ends, however it ends."""
+
+    def __init__(self, worker: Worker, responder: Responder) -> None:
+        self._worker, self._responder, self._events = worker, responder, events(responder)
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(self._events, media_type="text/event-stream", headers=headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._worker.cancel(self._responder.requests)
+            await self._events.aclose()
+
+
+async def events(responder: Responder) -> AsyncGenerator[bytes]:
+    """Server-sent events with the outputs of all requests, in the order in which they come."""
+    outputs: asyncio.Queue[tuple[int, RequestOutput]] = asyncio.Queue(maxsize=1)
+
+    async def collect(index: int) -> None:
+        async for output in responder.requests[index]:
+            await outputs.put((index, output))
+
+    num_running = len(responder.requests)
+    collectors = [asyncio.ensure_future(collect(index)) for index in range(num_running)]
+    try:
+        for index in range(num_running):
+            if first := responder.first_chunk(index):
+                yield event(first)
+        while num_running:
+            index, output = await outputs.get()
+            if output.error:
+                yield event(output.error.response)
+                return
+            for chunk in responder.chunks(index, output):
+                yield event(chunk)
+            num_running -= output.finished
+        if responder.include_usage:
+            yield event(responder.usage_chunk())
+        yield b"data: [DONE]\n\n"
+    finally:
+        for collector in collectors:
+            collector.cancel()
+
+
+def event(data: ResponseModel) -> bytes:
+    """Serialize a server-sent event."""
+    return b"data: " + data.to_json() + b"\n\n"
