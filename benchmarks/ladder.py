@@ -42,8 +42,8 @@ def plain_dot(xs: Sequence[Value], ys: Sequence[Value]) -> Value:
     return sum((x * y for x, y in zip(xs, ys)), Value(0.0))
 
 
-def plain_ancestry(root: Value) -> list[Value]:
-    """Children before parents, by a function that calls itself."""
+def plain_gradients(loss: Value) -> dict[Value, float]:
+    """Compute the gradients with a function that calls itself."""
     order: list[Value] = []
     visited: set[Value] = set()
 
@@ -54,27 +54,31 @@ def plain_ancestry(root: Value) -> list[Value]:
                 visit(child)
             order.append(value)
 
-    visit(root)
-    return order
+    visit(loss)
+    grads = dict.fromkeys(order, 0.0)
+    grads[loss] = 1.0
+    for value in reversed(order):
+        for child, local_grad in zip(value.children, value.local_grads):
+            grads[child] += local_grad * grads[value]
+    return grads
 
 
 def single_file(docs: list[str], plain: bool) -> Iterator[float]:
     """Steps of microgpt.py, as it is or in the plain form."""
-    model = microgpt.new_model(docs, random.Random(42))
+    model = microgpt.Model(docs, random.Random(42))
     steps = microgpt.train(model, docs[DOCUMENTS], 1_000_000)
-    fast = microgpt.dot, Value.ancestry
+    fast = microgpt.dot, microgpt.gradients
     while True:
         if plain:
-            microgpt.dot = plain_dot
-            Value.ancestry = plain_ancestry  # type: ignore[method-assign, assignment]
+            microgpt.dot, microgpt.gradients = plain_dot, plain_gradients
         loss = next(steps)
-        microgpt.dot, Value.ancestry = fast  # type: ignore[method-assign]
+        microgpt.dot, microgpt.gradients = fast
         yield loss
 
 
 def engine_steps(name: str, docs: list[str], repeat: int) -> Iterator[float]:
     """Steps of an engine from the same weights, on `repeat` copies of a document at once."""
-    model = microgpt.new_model(docs, random.Random(42))
+    model = microgpt.Model(docs, random.Random(42))
     weights = {
         f"{key.replace('layer0', 'layers.0')}.weight": Weight(
             (len(matrix), len(matrix[0])), array("d", [v.data for row in matrix for v in row])
@@ -130,7 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--corpus", help="a file with one name a line")
+    parser.add_argument("--corpus", default="names.txt", help="a file with one name a line")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--original", type=Path, help="a copy of the original microgpt.py")
     options = parser.parse_args()

@@ -36,6 +36,29 @@ konna keylen liole alerin earan lenne kana lara alela anton
 ISLANDS = ["samos", "ithaka", "chios", "korfu", "naxos", "rhodos", "santorini thera kaldera", "kos"]
 
 
+# ------------------------------------------------------------------ one page
+
+
+# All but `return`: a method that is a single expression may stand on one line.
+STATEMENTS = tuple(set(ast.stmt.__subclasses__()) - {ast.Return})
+
+
+def test_it_is_one_page() -> None:
+    """At most 200 lines of at most 100 characters, with one statement on each of them."""
+    text = FILE.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    assert len(lines) <= 200
+    assert max(map(len, lines)) <= 100
+    starts = [node.lineno for node in ast.walk(ast.parse(text)) if isinstance(node, STATEMENTS)]
+    assert len(starts) == len(set(starts)) > 100
+
+
+def test_its_public_functions_say_what_they_do() -> None:
+    for node in ast.parse(FILE.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            assert ast.get_docstring(node), node.name
+
+
 # ------------------------------------------------------------------ the numbers of the original
 
 
@@ -44,14 +67,14 @@ def losses_on_the_names(stored_corpora: Path, last: int) -> tuple[dict[int, floa
     rng = random.Random(42)
     docs = microgpt.read_docs(stored_corpora / "names.txt")
     rng.shuffle(docs)
-    model = microgpt.new_model(docs, rng)
+    model = microgpt.Model(docs, rng)
     losses = {}
     for step, loss in enumerate(microgpt.train(model, docs, 1000), start=1):
         if step in ORIGINAL_LOSSES:
             losses[step] = loss
         if step == last:
             break
-    samples = list(microgpt.inference(model, rng=rng)) if last == 1000 else []
+    samples = [microgpt.inference(model, rng) for _ in range(20)] if last == 1000 else []
     return losses, samples
 
 
@@ -210,16 +233,17 @@ def test_training_equals_the_textbooks_to_the_last_bit() -> None:
         expected = list(plain_training(ISLANDS, random.Random(7), steps=10))
     finally:
         sys.setrecursionlimit(limit)
-    model = microgpt.new_model(ISLANDS, random.Random(7))
+    model = microgpt.Model(ISLANDS, random.Random(7))
     assert list(microgpt.train(model, ISLANDS, steps=10)) == expected
 
 
 def test_training_learns_and_inference_repeats_itself() -> None:
-    model = microgpt.new_model(["ab"], random.Random(3))
+    model = microgpt.Model(["ab"], random.Random(3))
     losses = list(microgpt.train(model, ["ab"], steps=40))
     assert losses[-1] < 0.2 < losses[0]
-    first = list(microgpt.inference(model, 5, rng=random.Random(9)))
-    assert first == list(microgpt.inference(model, 5, rng=random.Random(9)))
+    rng, again = random.Random(9), random.Random(9)
+    first = [microgpt.inference(model, rng) for _ in range(5)]
+    assert first == [microgpt.inference(model, again) for _ in range(5)]
     assert first.count("ab") >= 4
 
 
@@ -282,18 +306,17 @@ def test_it_trains_on_a_file_and_shows_losses_and_samples(tmp_path: Path) -> Non
     lines = process.stdout.splitlines()
     n_chars = len(set("".join(ISLANDS)))
     n_params = 2 * 16 * (n_chars + 1) + 16 * 16 + 12 * 16 * 16
-    assert lines[:3] == ["num docs: 8", f"vocab size: {n_chars + 1}", f"num params: {n_params}"]
+    assert lines[0] == f"docs: 8, vocab size: {n_chars + 1}, parameters: {n_params}"
 
     rng = random.Random(5)
     docs = list(ISLANDS)
     rng.shuffle(docs)
-    model = microgpt.new_model(docs, rng)
+    model = microgpt.Model(docs, rng)
     losses = microgpt.train(model, docs, 3)
-    assert lines[3:6] == [
+    assert lines[1:4] == [
         f"step {step:4d} /    3 | loss {loss:.4f}" for step, loss in enumerate(losses, start=1)
     ]
-    samples = microgpt.inference(model, 2, rng=rng)
-    assert lines[7:] == [f"sample {n:2d}: {text}" for n, text in enumerate(samples, start=1)]
+    assert lines[4:] == [f"sample {n:2d}: {microgpt.inference(model, rng)}" for n in (1, 2)]
     assert [path.name for path in tmp_path.iterdir()] == ["islands.txt"]
 
 
@@ -302,17 +325,18 @@ def test_names_txt_in_the_current_folder_is_the_default(tmp_path: Path) -> None:
     process = microgpt_py(tmp_path, "--steps", "1", "--samples", "1")
     assert process.returncode == 0, process.stderr
     lines = process.stdout.splitlines()
-    assert lines[:3] == ["num docs: 2", "vocab size: 27", "num params: 4192"]
-    assert lines[3].startswith("step    1 /    1 | loss ")
-    assert lines[5].startswith("sample  1:")
+    assert lines[0] == "docs: 2, vocab size: 27, parameters: 4192"
+    assert lines[1].startswith("step    1 /    1 | loss ")
+    assert lines[2].startswith("sample  1:")
 
 
 def test_with_no_network_it_takes_the_projects_list_and_says_so(tmp_path: Path) -> None:
     process = microgpt_py(tmp_path, "--steps", "1", "--samples", "0")
     assert process.returncode == 0, process.stderr
     lines = process.stdout.splitlines()
-    assert lines[0] == "no network: using firstnames.txt, the list that comes with this project"
-    assert lines[1] == "num docs: 11849"
+    assert lines[0].startswith("cannot download names.txt (")
+    assert lines[0].endswith("): taking firstnames.txt instead")
+    assert lines[1].startswith("docs: 11849,")
     assert list(tmp_path.iterdir()) == [], "no half of a download stays"
 
 
@@ -322,28 +346,32 @@ def test_alone_and_with_no_network_it_says_what_is_missing(tmp_path: Path) -> No
     copy = tmp_path / "alone" / "microgpt.py"
     copy.write_bytes(FILE.read_bytes())
     process = run(tmp_path, str(copy), "--steps", "1")
-    assert "no names.txt" in refused(process)
+    assert refused(process).startswith("microgpt: cannot use names.txt: ")
+    assert refused(process).endswith("; give another --corpus")
+    assert process.stdout.startswith("cannot download names.txt (")
     assert [path.name for path in tmp_path.iterdir()] == ["alone"]
 
 
 def test_a_corpus_that_is_not_there(tmp_path: Path) -> None:
-    assert "nowhere.txt" in refused(microgpt_py(tmp_path, "--corpus", "nowhere.txt"))
+    assert "cannot use nowhere.txt: " in refused(microgpt_py(tmp_path, "--corpus", "nowhere.txt"))
 
 
 @pytest.mark.parametrize("content", ["", "\n \n\t\n"])
 def test_a_corpus_with_nothing_in_it(tmp_path: Path, content: str) -> None:
     (tmp_path / "empty.txt").write_text(content, encoding="utf-8")
-    assert "empty.txt has no text" in refused(microgpt_py(tmp_path, "--corpus", "empty.txt"))
+    process = microgpt_py(tmp_path, "--corpus", "empty.txt")
+    sentence = "microgpt: cannot use empty.txt: there is no text in it; give another --corpus"
+    assert refused(process) == sentence
 
 
 def test_a_corpus_that_is_not_utf8(tmp_path: Path) -> None:
     (tmp_path / "latin1.txt").write_bytes("José\n".encode("latin-1"))
-    assert "latin1.txt" in refused(microgpt_py(tmp_path, "--corpus", "latin1.txt"))
+    assert "cannot use latin1.txt: " in refused(microgpt_py(tmp_path, "--corpus", "latin1.txt"))
 
 
 def test_a_folder_as_corpus(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    assert "folder" in refused(microgpt_py(tmp_path, "--corpus", "folder"))
+    assert "cannot use folder: " in refused(microgpt_py(tmp_path, "--corpus", "folder"))
 
 
 @pytest.mark.parametrize(

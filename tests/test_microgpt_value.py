@@ -1,4 +1,4 @@
-"""The calculus of a Value: slopes by the chain rule."""
+"""The calculus of a Value: gradients by the chain rule."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ def test_a_function_and_its_slopes(name: str, x: float, y: float) -> None:
     function, plain = FUNCTIONS[name], PLAIN[name]
     a, b = Value(x), Value(y)
     result = function(a, b)
-    result.backward()
+    grads = gradients(result)
     assert result.data == pytest.approx(plain(x, y), rel=1e-12, abs=1e-12)
     step = 1e-5
     slope_x = (plain(x + step, y) - plain(x - step, y)) / (2 * step)
     slope_y = (plain(x, y + step) - plain(x, y - step)) / (2 * step)
-    assert a.grad == pytest.approx(slope_x, rel=1e-6, abs=1e-6)
-    assert b.grad == pytest.approx(slope_y, rel=1e-6, abs=1e-6)
+    assert grads[a] == pytest.approx(slope_x, rel=1e-6, abs=1e-6)
+    assert grads.get(b, 0.0) == pytest.approx(slope_y, rel=1e-6, abs=1e-6)
 
 
 @given(st.floats(-5, 5))
@@ -85,21 +85,20 @@ def test_a_function_and_its_slopes(name: str, x: float, y: float) -> None:
 def test_relu(x: float) -> None:
     a = Value(x)
     result = a.relu()
-    result.backward()
-    assert (result.data, a.grad) == ((x, 1.0) if x > 0 else (0.0, 0.0))
+    assert (result.data, gradients(result)[a]) == ((x, 1.0) if x > 0 else (0.0, 0.0))
 
 
 @given(st.lists(st.tuples(st.floats(-3, 3), st.floats(-3, 3)), min_size=1, max_size=8))
 def test_dot_is_a_sum_of_products_from_left_to_right(pairs: list[tuple[float, float]]) -> None:
     xs, ys = [Value(x) for x, _ in pairs], [Value(y) for _, y in pairs]
     result = dot(xs, ys)
-    result.backward()
+    grads = gradients(result)
     expected = pairs[0][0] * pairs[0][1]
     for x, y in pairs[1:]:
         expected = expected + x * y
     assert result.data == expected
-    assert [x.grad for x in xs] == [y for _, y in pairs]
-    assert [y.grad for y in ys] == [x for x, _ in pairs]
+    assert [grads[x] for x in xs] == [y for _, y in pairs]
+    assert [grads[y] for y in ys] == [x for x, _ in pairs]
 
 
 def test_a_dot_rounds_as_single_additions_do() -> None:
@@ -110,24 +109,25 @@ def test_a_dot_rounds_as_single_additions_do() -> None:
 
 def test_a_value_used_several_times_collects_the_slope_of_each_use() -> None:
     x = Value(3.0)
-    (x + x * x + x).backward()
-    assert x.grad == 2 + 2 * 3.0
+    assert gradients(x + x * x + x)[x] == 2 + 2 * 3.0
 
 
-def test_backward_adds_to_the_slopes_that_are_there() -> None:
+def test_the_gradients_of_results_add_up_to_that_of_their_sum() -> None:
+    """Asked for one after the other, none of them leaves anything behind for the next."""
     x = Value(3.0)
-    (x * 2).backward()
-    (x * 5).backward()
-    assert x.grad == 7.0
+    double, fivefold = x * 2, x * 5
+    assert gradients(double)[x] == 2.0
+    assert gradients(fivefold)[x] == 5.0
+    assert gradients(double + fivefold)[x] == 7.0
 
 
 def test_a_shared_value_passes_its_whole_slope_on() -> None:
     """The diamond: a naive walk would visit `shared` before its second parent has been."""
     x = Value(2.0)
     shared = x * x
-    ((shared + 1) * shared + shared).backward()
-    assert shared.grad == 2 * 4.0 + 2
-    assert x.grad == shared.grad * 4.0
+    grads = gradients((shared + 1) * shared + shared)
+    assert grads[shared] == 2 * 4.0 + 2
+    assert grads[x] == grads[shared] * 4.0
 
 
 def test_a_long_chain_needs_no_recursion() -> None:
@@ -135,25 +135,45 @@ def test_a_long_chain_needs_no_recursion() -> None:
     total = x
     for _ in range(50_000):
         total = total + x
-    total.backward()
-    assert (total.data, x.grad) == (50_001.0, 50_001.0)
-    assert gradients(total)[x] == 50_001.0
+    assert (total.data, gradients(total)[x]) == (50_001.0, 50_001.0)
 
 
-def test_gradients_are_those_of_backward_and_change_nothing() -> None:
-    rng = random.Random(1)
-    model = microgpt.new_model(["samos", "ithaka", "chios"], rng)
-    cache: microgpt.Cache = [([], []) for _ in range(microgpt.N_LAYER)]
-    logits = [microgpt.gpt(model, token, t, cache) for t, token in enumerate([model.bos, 3, 1])]
-    loss = -microgpt.softmax(logits[-1])[2].log()
-    numbers = [value.data for value in loss.ancestry()]
+def test_children_come_before_their_parents() -> None:
+    x, y = Value(2.0), Value(3.0)
+    root = (x * y + x).exp() + y
+    seen: set[Value] = set()
+    for value in gradients(root):
+        assert seen.issuperset(value.children)
+        seen.add(value)
+    assert len(seen) == 6
+    assert value is root
 
-    found = gradients(loss)
 
-    values = loss.ancestry()
-    assert all(value.grad == 0.0 for value in values)
-    assert [value.data for value in values] == numbers
-    assert found.keys() == set(values)
-    loss.backward()
-    assert {value: value.grad for value in values} == found
-    assert any(found[p] for p in model.parameters if p in found)
+def loss_of(model: microgpt.Model, tokens: list[int]) -> Value:
+    """Minus the log-probability of the last token, given those before it."""
+    *_, logits = microgpt.gpt(model, tokens[:-1])
+    return -microgpt.softmax(logits)[tokens[-1]].log()
+
+
+def test_the_models_gradients_are_central_differences_and_change_nothing() -> None:
+    model = microgpt.Model(["samos", "ithaka", "chios"], random.Random(1))
+    tokens = [model.bos, 3, 1, 2]
+    loss = loss_of(model, tokens)
+    before = [(value, value.data, value.children, value.local_grads) for value in gradients(loss)]
+
+    grads = gradients(loss)
+
+    after = [(value, value.data, value.children, value.local_grads) for value in gradients(loss)]
+    assert after == before
+    assert gradients(loss) == grads
+    parts = [p for p in model.parameters if p in grads]
+    assert len(parts) > len(model.parameters) / 2
+    step = 1e-6
+    for p in parts[:: len(parts) // 40]:
+        number = p.data
+        p.data = number + step
+        up = loss_of(model, tokens).data
+        p.data = number - step
+        down = loss_of(model, tokens).data
+        p.data = number
+        assert grads[p] == pytest.approx((up - down) / (2 * step), rel=1e-4, abs=1e-8)

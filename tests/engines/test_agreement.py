@@ -78,7 +78,7 @@ STEPS = 20
 @pytest.fixture(scope="module")
 def original() -> tuple[Weights, list[Batch], list[float]]:
     """Its initial weights under our names, the batch of each step, and the loss of each step."""
-    model = microgpt.new_model(ISLANDS, random.Random(11))
+    model = microgpt.Model(ISLANDS, random.Random(11))
     weights = {}
     for name, matrix in model.weights.items():
         ours = name.replace("layer", "layers.") + ".weight"

@@ -18,7 +18,7 @@ from anexa.training.presets import PRESETS
 def test_the_microgpt_preset_is_as_large_as_microgpt() -> None:
     config = PRESETS["microgpt"].model.to_config(27)
     assert num_parameters(config) == 4192
-    model = microgpt.new_model(["abcdefghijklmnopqrstuvwxyz"], random.Random(0))
+    model = microgpt.Model(["abcdefghijklmnopqrstuvwxyz"], random.Random(0))
     assert num_parameters(config) == len(model.parameters)
 
 
@@ -59,7 +59,7 @@ def test_a_seed_decides_the_weights(model_type: str) -> None:
 
 def test_microgpts_weights_are_drawn_as_microgpt_draws_them() -> None:
     config = PRESETS["microgpt"].model.to_config(4)
-    model = microgpt.new_model(["abc"], random.Random(5))
+    model = microgpt.Model(["abc"], random.Random(5))
     theirs = [value.data for value in model.parameters]
     weights = initial_weights(config, random.Random(5))
     assert [number for weight in weights.values() for number in weight.data] == theirs

@@ -12,7 +12,7 @@ from anexa.engines.protocol import Batch, KVCache, TrainStepOutput
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
-from microgpt import Value
+from microgpt import Value, gradients
 
 
 class ScalarEngine:
@@ -43,16 +43,12 @@ class ScalarEngine:
         return self._graph(ScalarOperations(recording=False), batch).data
 
     def gradients(self, batch: Batch) -> tuple[float, Weights]:
-        loss = self._backward(batch)
-        return loss, {
-            name: as_weight((value.grad for value in values), self._shapes[name])
-            for name, values in self._values.items()
-        }
+        loss, grads = self._backward(batch)
+        return loss, {name: as_weight(grads[name], self._shapes[name]) for name in grads}
 
     def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
-        loss = self._backward(batch)
+        loss, grads = self._backward(batch)
         numbers = {name: [v.data for v in values] for name, values in self._values.items()}
-        grads = {name: [v.grad for v in values] for name, values in self._values.items()}
         numbers, norm = self._optimizer.update(numbers, grads, learning_rate)
         for name, values in self._values.items():
             for value, number in zip(values, numbers[name]):
@@ -89,11 +85,11 @@ class ScalarEngine:
             losses.append(ops.cross_entropy(logits_TV, targets, divisor))
         return total(losses)
 
-    def _backward(self, batch: Batch) -> float:
-        """The loss; every weight's `grad` is its derivative in it."""
-        for values in self._values.values():
-            for value in values:
-                value.grad = 0.0
+    def _backward(self, batch: Batch) -> tuple[float, dict[str, list[float]]]:
+        """Compute the loss, and its gradient with respect to every number of every weight."""
         loss = self.graph(batch)
-        loss.backward()
-        return loss.data
+        grads = gradients(loss)  # a weight that the batch does not use has none
+        return loss.data, {
+            name: [grads.get(value, 0.0) for value in values]
+            for name, values in self._values.items()
+        }

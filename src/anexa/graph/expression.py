@@ -16,7 +16,7 @@ from typing import Any
 
 from anexa.errors import AnexaError, UsageError
 from anexa.graph.drawing import TIMES, number
-from microgpt import Value
+from microgpt import Value, gradients
 
 MAX_LENGTH = 1000
 MAX_DEPTH = 100  # far below Python's own limit on recursion
@@ -57,6 +57,8 @@ class Recorded(Value):
 
     def __mul__(self, other: Value | float) -> Recorded:
         return Recorded(super().__mul__(other), TIMES)
+
+    __radd__, __rmul__ = __add__, __mul__
 
     def __pow__(self, power: float) -> Recorded:
         return Recorded(super().__pow__(power), f"** {number(power)}")
@@ -106,7 +108,7 @@ def parse(text: str, values: Mapping[str, float]) -> tuple[Value, dict[Value, st
     result = compute(tree, text, variables)
     root = result if isinstance(result, Recorded) else Value(result)
     names: dict[Value, str] = {value: name for name, value in variables.items()}
-    for node in root.ancestry():
+    for node in gradients(root):
         if isinstance(node, Recorded) and node.made_by:
             names[node] = node.made_by
     return root, names

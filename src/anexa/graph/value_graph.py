@@ -25,9 +25,9 @@ def value_graph(root: Value, names: Mapping[Value, str], title: str = "") -> Gra
     Raises:
         AnexaError: the graph is too large for a page, or a gradient for a number.
     """
-    nodes = root.ancestry()
-    check_size(len(nodes), sum(len(node.children) for node in nodes))
     grads = gradients(root)
+    nodes = list(grads)
+    check_size(len(nodes), sum(len(node.children) for node in nodes))
     if not all(map(math.isfinite, grads.values())):
         raise AnexaError("a gradient is too large for a number: choose values nearer to 1")
     ids = {node: f"v{i}" for i, node in enumerate(nodes)}
