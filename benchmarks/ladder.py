@@ -90,7 +90,7 @@ def engine_steps(name: str, docs: list[str], repeat: int) -> Iterator[float]:
     index = {char: i for i, char in enumerate(model.chars)}
     for doc in cycle(docs[DOCUMENTS]):
         row = [model.bos, *map(index.__getitem__, doc), model.bos][:17]
-        yield engine.train_step(Batch.from_rows([row] * repeat), 0.01).loss
+        yield engine.train_step(Batch.from_sequences([row] * repeat), 0.01).loss
 
 
 def original(file: Path) -> Callable[[], float]:

@@ -56,7 +56,8 @@ class Yardstick:
         rows = split(tokens, CONTEXT, seed=0)[1].sample(ALL)
         whole = [row for row in rows if len(row) == CONTEXT + 1]  # all but the last one
         self._batches = [
-            Batch.from_rows(whole[start : start + PIECE]) for start in range(0, len(whole), PIECE)
+            Batch.from_sequences(whole[start : start + PIECE])
+            for start in range(0, len(whole), PIECE)
         ]
         # What is not for validation, as `split` has it.
         cut = len(tokens.ids) - 1 - round((len(tokens.ids) - 1) * 0.1)
@@ -64,8 +65,8 @@ class Yardstick:
 
     def loss(self, of: Callable[[Batch], float]) -> float:
         """The mean over all tokens of `of`, which gives the mean over a batch's."""
-        total = sum(of(batch) * batch.count for batch in self._batches)
-        return total / sum(batch.count for batch in self._batches)
+        total = sum(of(batch) * batch.num_targets for batch in self._batches)
+        return total / sum(batch.num_targets for batch in self._batches)
 
 
 Training = Generator[Callable[[], float], None, None]

@@ -32,7 +32,7 @@ from stock import StockTraining
 from anexa.data import read_corpus
 from anexa.data.tokens import tokenize
 from anexa.engines import DeviceConfig
-from anexa.engines.peak import flops_per_second
+from anexa.engines.peak import measure_peak_flops
 from anexa.model.weights import flops_per_token
 from anexa.training import TrainConfig, Trainer
 from anexa.training.corpus import tokenizer_for
@@ -118,7 +118,7 @@ def compare(size: str, options: argparse.Namespace) -> None:
         for _ in range(options.rounds):
             for name, side in sides.items():
                 speeds[name].append(tokens / side.seconds(options.steps))
-            peak = max(peak, flops_per_second("torch", DeviceConfig()) or 0.0)
+            peak = max(peak, measure_peak_flops("torch", DeviceConfig()) or 0.0)
     finally:
         for side in sides.values():
             side.close()

@@ -35,7 +35,7 @@ EVERY_ENGINE = [
 
 # A small text: five batches of rows of different lengths, of 7 symbols.
 BATCHES = [
-    Batch.from_rows(rows)
+    Batch.from_sequences(rows)
     for rows in (
         [[1, 5, 2, 6, 0, 3], [6, 6, 2]],
         [[0, 1, 2, 3, 4, 5, 6]],
@@ -93,7 +93,7 @@ def batches(draw: st.DrawFn, config: ModelConfig) -> Batch:
     row = st.lists(
         st.integers(0, config.vocab_size - 1), min_size=2, max_size=config.block_size + 1
     )
-    return Batch.from_rows(draw(st.lists(row, min_size=1, max_size=3)))
+    return Batch.from_sequences(draw(st.lists(row, min_size=1, max_size=3)))
 
 
 def assert_close(ours: Mapping[str, Weight], theirs: Mapping[str, Weight], bound: float) -> None:

@@ -88,7 +88,7 @@ def original() -> tuple[Weights, list[Batch], list[float]]:
     for step in range(STEPS):
         document = ISLANDS[step % len(ISLANDS)]
         row = [model.bos, *map(model.chars.index, document), model.bos]
-        rows.append(Batch.from_rows([row[: microgpt.BLOCK_SIZE + 1]]))
+        rows.append(Batch.from_sequences([row[: microgpt.BLOCK_SIZE + 1]]))
     return weights, rows, list(microgpt.train(model, ISLANDS, STEPS))
 
 
@@ -100,7 +100,7 @@ def test_an_engine_trains_as_microgpt_does(
     n_vocab = weights["wte.weight"].shape[0]
     config = PRESETS["microgpt"].model.to_config(n_vocab)
     adam = OptimizerConfig(0.85, 0.99, 1e-8)
-    engine = open_engine(name, config, weights, machine=EXACT, optimizer=adam)
+    engine = open_engine(name, config, weights, device_config=EXACT, optimizer=adam)
     ours = [
         engine.train_step(row, learning_rate=0.01 * (1 - step / STEPS)).loss
         for step, row in enumerate(rows)
@@ -119,7 +119,7 @@ def test_loss_and_gradients_are_those_of_scalar(name: str, data: st.DataObject) 
     config, weights = data.draw(models())
     batch = data.draw(batches(config))
     reference = open_engine("scalar", config, weights)
-    engine = open_engine(name, config, weights, machine=EXACT)
+    engine = open_engine(name, config, weights, device_config=EXACT)
     loss, gradients = engine.gradients(batch)
     reference_loss, reference_gradients = reference.gradients(batch)
     assert loss == pytest.approx(reference_loss, rel=1e-9)
@@ -133,8 +133,8 @@ def test_gradients_are_the_slopes_of_the_loss(name: str, model_type: str) -> Non
     """In every weight, by a central difference along a random direction through all of it."""
     config = ModelConfig(model_type, vocab_size=7, block_size=6, n_embd=4, n_head=2, n_layer=1)
     weights = random_weights(config, seed=4)
-    batch = Batch.from_rows([[1, 5, 2, 6, 0, 3, 4], [6, 6, 2]])
-    _, gradients = open_engine(name, config, weights, machine=EXACT).gradients(batch)
+    batch = Batch.from_sequences([[1, 5, 2, 6, 0, 3, 4], [6, 6, 2]])
+    _, gradients = open_engine(name, config, weights, device_config=EXACT).gradients(batch)
     rng, step = random.Random(5), 1e-5
     for moved, weight in weights.items():
         direction = [rng.gauss(0, 1) for _ in weight.data]
@@ -142,7 +142,7 @@ def test_gradients_are_the_slopes_of_the_loss(name: str, model_type: str) -> Non
         for sign in (1, -1):
             data = array("d", (w + sign * step * d for w, d in zip(weight.data, direction)))
             engine = open_engine(
-                name, config, weights | {moved: Weight(weight.shape, data)}, machine=EXACT
+                name, config, weights | {moved: Weight(weight.shape, data)}, device_config=EXACT
             )
             losses.append(engine.loss(batch))
         slope = (losses[0] - losses[1]) / (2 * step)
@@ -155,10 +155,10 @@ def test_gradients_are_the_slopes_of_the_loss(name: str, model_type: str) -> Non
 def test_a_batch_is_its_rows_one_by_one(name: str, model_type: str) -> None:
     """Each row counts by its number of tokens; the filling of short rows changes nothing."""
     config = ModelConfig(model_type, vocab_size=7, block_size=6, n_embd=4, n_head=2, n_layer=1)
-    engine = open_engine(name, config, random_weights(config, seed=6), machine=EXACT)
+    engine = open_engine(name, config, random_weights(config, seed=6), device_config=EXACT)
     rows = [[1, 5, 2, 6, 0, 3, 4], [6, 6], [2, 3, 1, 0]]
-    together = engine.loss(Batch.from_rows(rows))
-    singly = [engine.loss(Batch.from_rows([row])) * (len(row) - 1) for row in rows]
+    together = engine.loss(Batch.from_sequences(rows))
+    singly = [engine.loss(Batch.from_sequences([row])) * (len(row) - 1) for row in rows]
     assert together == pytest.approx(sum(singly) / sum(len(row) - 1 for row in rows), rel=1e-12)
 
 
@@ -166,7 +166,7 @@ def test_a_batch_is_its_rows_one_by_one(name: str, model_type: str) -> None:
 def test_the_future_is_out_of_sight(name: str, dtype: str) -> None:
     """The logits of a token stay what they are, whatever follows."""
     engine = open_engine(
-        name, CONFIG, random_weights(CONFIG, seed=8), machine=DeviceConfig(dtype=dtype)
+        name, CONFIG, random_weights(CONFIG, seed=8), device_config=DeviceConfig(dtype=dtype)
     )
     whole = engine.logits([3, 1, 4, 1, 5])
     other = engine.logits([3, 1, 4, 8, 8])
@@ -185,7 +185,7 @@ def test_the_future_is_out_of_sight(name: str, dtype: str) -> None:
 def test_cached_decoding_is_uncached_decoding(name: str, dtype: str, data: st.DataObject) -> None:
     """However the prompt is cut into pieces, up to a full context."""
     config, weights = data.draw(models())
-    engine = open_engine(name, config, weights, machine=DeviceConfig(dtype=dtype))
+    engine = open_engine(name, config, weights, device_config=DeviceConfig(dtype=dtype))
     lengths = data.draw(st.lists(st.integers(1, config.block_size), min_size=1, max_size=6))
     ends = [0, *(end for end in accumulate(lengths) if end <= config.block_size)]
     token = st.integers(0, config.vocab_size - 1)
@@ -203,7 +203,7 @@ def test_cached_decoding_is_uncached_decoding(name: str, dtype: str, data: st.Da
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
 def test_two_caches_know_nothing_of_each_other(name: str, dtype: str) -> None:
     engine = open_engine(
-        name, CONFIG, random_weights(CONFIG, seed=8), machine=DeviceConfig(dtype=dtype)
+        name, CONFIG, random_weights(CONFIG, seed=8), device_config=DeviceConfig(dtype=dtype)
     )
     one, other = engine.new_kv_cache(), engine.new_kv_cache()
     engine.next_logits([1, 2, 3], one)
@@ -227,7 +227,7 @@ def test_auto_is_the_fastest_that_is_installed() -> None:
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
 def test_an_engine_is_what_was_asked_for(name: str, dtype: str) -> None:
     engine = open_engine(
-        name, CONFIG, random_weights(CONFIG, seed=1), machine=DeviceConfig(dtype=dtype)
+        name, CONFIG, random_weights(CONFIG, seed=1), device_config=DeviceConfig(dtype=dtype)
     )
     assert (engine.name, engine.dtype, engine.config) == (name, dtype, CONFIG)
     by_default = open_engine(name, CONFIG, random_weights(CONFIG, seed=1))

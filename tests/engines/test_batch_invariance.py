@@ -66,7 +66,7 @@ def test_rows_are_what_they_are_alone(name: str, data: st.DataObject) -> None:
     """Whoever comes and goes meanwhile."""
     config, weights = data.draw(models())
     # In float32 some of these models, of width 2, make a large number of a rounding.
-    engine = open_engine(name, config, weights, machine=DeviceConfig(dtype="float64"))
+    engine = open_engine(name, config, weights, device_config=DeviceConfig(dtype="float64"))
     assert isinstance(engine, BatchEngine)
     token = st.integers(0, config.vocab_size - 1)
     company = Company(engine, most=data.draw(st.integers(1, 6)))
@@ -126,7 +126,9 @@ SIZES: dict[str, dict[str, Any]] = {
 def test_company_changes_no_bit(model_type: str, sizes: str, name: str) -> None:
     """So that a text is the same in any, whatever it is that is as likely as another."""
     config = ModelConfig(model_type, 101, **SIZES[sizes])
-    engine = open_engine(name, config, random_weights(config, seed=2), machine=DeviceConfig("cpu"))
+    engine = open_engine(
+        name, config, random_weights(config, seed=2), device_config=DeviceConfig("cpu")
+    )
     assert isinstance(engine, BatchEngine)
     rng = random.Random(1)
     lengths = [rng.randint(3, config.block_size) for _ in range(24)]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from anexa.engines import ENGINES, DeviceConfig, OptimizerConfig, open_engine, select_device
-from anexa.engines.device import CPU_ROOM, rows_at_once, usable_cores
+from anexa.engines.device import CPU_ROOM, available_cpus, micro_batch_size
 from anexa.errors import AnexaError, UsageError
 from anexa.model.config import ModelConfig
 from tests.engines.helpers import needs_torch, random_weights
@@ -73,7 +73,9 @@ def test_without_pytorch_there_is_one_choice(engine: str, dtype: str, config: Mo
 def test_what_is_asked_for_is_chosen(engine: str, dtype: str) -> None:
     machine = select_device(engine, SMALL, "cpu", dtype)
     assert machine == DeviceConfig("cpu", dtype)
-    assert open_engine(engine, SMALL, random_weights(SMALL, 1), machine=machine).dtype == dtype
+    assert (
+        open_engine(engine, SMALL, random_weights(SMALL, 1), device_config=machine).dtype == dtype
+    )
 
 
 @needs_torch
@@ -187,18 +189,21 @@ def test_a_device_that_is_not_there(device: str) -> None:
 
 def test_rows_at_once_are_those_asked_for() -> None:
     for rows in (1, 3, 10_000):
-        assert rows_at_once(WIDE, DeviceConfig(micro_batch=rows)) == rows
+        assert micro_batch_size(WIDE, DeviceConfig(micro_batch=rows)) == rows
 
 
 def test_rows_at_once_fill_the_room_and_no_more() -> None:
     """Numbers as large as GPT-2's: twice the layers have half the rows, and there is always one."""
     gpt2 = ModelConfig("gpt2", 50_257, block_size=1024, n_embd=768, n_head=12, n_layer=12)
-    rows = rows_at_once(gpt2, DeviceConfig())
+    rows = micro_batch_size(gpt2, DeviceConfig())
     row_bytes = 4 * gpt2.block_size * (34 * 12 * 768 + 3 * 50_257)  # as the comment there has it
     assert rows * row_bytes <= CPU_ROOM < (rows + 1) * row_bytes
-    assert rows_at_once(replace(gpt2, block_size=512), DeviceConfig()) in (2 * rows, 2 * rows + 1)
-    assert rows_at_once(replace(gpt2, n_layer=10_000), DeviceConfig()) == 1
-    assert rows_at_once(SMALL, DeviceConfig()) > 10_000, "a small model is never cut"
+    assert micro_batch_size(replace(gpt2, block_size=512), DeviceConfig()) in (
+        2 * rows,
+        2 * rows + 1,
+    )
+    assert micro_batch_size(replace(gpt2, n_layer=10_000), DeviceConfig()) == 1
+    assert micro_batch_size(SMALL, DeviceConfig()) > 10_000, "a small model is never cut"
 
 
 # ------------------------------------------------------------------ how many threads
@@ -207,14 +212,14 @@ def test_rows_at_once_fill_the_room_and_no_more() -> None:
 THREADS = """
 import random, torch
 from anexa.engines import open_engine
-from anexa.engines.device import usable_cores
+from anexa.engines.device import available_cpus
 from anexa.model.config import ModelConfig
 from anexa.model.weights import initial_weights
-print(torch.get_num_threads(), usable_cores())
+print(torch.get_num_threads(), available_cpus())
 for width in {widths}:
     config = ModelConfig("gpt2", 9, block_size=6, n_embd=width, n_head=2, n_layer=1)
     open_engine("torch", config, initial_weights(config, random.Random(1)))
-    print(torch.get_num_threads(), usable_cores())
+    print(torch.get_num_threads(), available_cpus())
 """
 
 
@@ -241,13 +246,13 @@ def test_whoever_sets_omp_num_threads_is_obeyed() -> None:
     assert opened == [asked, asked]
 
 
-CORES = "from anexa.engines.device import usable_cores; print(usable_cores())"
+CORES = "from anexa.engines.device import available_cpus; print(available_cpus())"
 
 
 @linux_only
 def test_cores_are_those_that_the_process_may_use() -> None:
     mine = sorted(os.sched_getaffinity(0))
-    assert 1 <= usable_cores() <= len(mine)
+    assert 1 <= available_cpus() <= len(mine)
     one = f"import os; os.sched_setaffinity(0, {{{mine[-1]}}}); {CORES}"
     assert run(one) == "1"
 

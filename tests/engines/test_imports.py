@@ -129,7 +129,7 @@ def test_training_on_the_lower_rungs_needs_only_the_standard_library() -> None:
         "    config = ModelConfig(model_type, 5, 4, 4, 2, 1)\n"
         "    for name in ('scalar', 'lists'):\n"
         "        engine = open_engine(name, config, initial_weights(config, random.Random(0)))\n"
-        "        engine.train_step(Batch.from_rows([[1, 2, 3]]), 0.1)\n"
+        "        engine.train_step(Batch.from_sequences([[1, 2, 3]]), 0.1)\n"
         "        engine.next_logits([1], engine.new_kv_cache())"
     )
     assert loaded - set(sys.stdlib_module_names) <= {"anexa", "microgpt"}

@@ -33,13 +33,13 @@ config = ModelConfig("gpt2", 256, block_size=128, n_embd=64, n_head=4, n_layer=4
 rng = random.Random(1)
 weights = initial_weights(config, rng)
 rows = [[rng.randrange(256) for _ in range(rng.randint(100, 129))] for _ in range(ROWS)]
-batch, small = Batch.from_rows(rows), Batch.from_rows([rows[0][:20]])
+batch, small = Batch.from_sequences(rows), Batch.from_sequences([rows[0][:20]])
 
 
 def opened(rows_at_once=0, dropout=0.0):
     machine = DeviceConfig(micro_batch=rows_at_once)
     optimizer = OptimizerConfig(name="muon", dropout=dropout)
-    engine = open_engine("torch", config, weights, machine=machine, optimizer=optimizer)
+    engine = open_engine("torch", config, weights, device_config=machine, optimizer=optimizer)
     engine.train_step(small, 0.01)
     return engine
 
@@ -195,10 +195,10 @@ config = ModelConfig("llama", 101, block_size=512, n_embd=128, n_head=4, n_layer
 rng = random.Random(1)
 weights, machine = initial_weights(config, rng), DeviceConfig(dtype="bf16")
 optimizer = OptimizerConfig(name="muon")
-engine = open_engine("torch", config, weights, optimizer=optimizer, machine=machine)
+engine = open_engine("torch", config, weights, optimizer=optimizer, device_config=machine)
 for step in range(101):
     length = rng.randint(100, 513)
-    engine.train_step(Batch.from_rows([[1] * length] * (4096 // length)), 0.001)
+    engine.train_step(Batch.from_sequences([[1] * length] * (4096 // length)), 0.001)
     if step == 0:
         first = megabytes()
 print(megabytes() - first)

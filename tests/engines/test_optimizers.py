@@ -161,7 +161,7 @@ def train_both(engine: Engine, reference: Reference) -> None:
 @pytest.mark.parametrize("name", FLOAT64)
 def test_adamw_is_that_of_pytorch(name: str, model: tuple[ModelConfig, Weights]) -> None:
     reference = Reference(model[1], ADAMW, by_muon=set())
-    engine = open_engine(name, *model, machine=EXACT, optimizer=ADAMW)
+    engine = open_engine(name, *model, device_config=EXACT, optimizer=ADAMW)
     train_both(engine, reference)
     ours, theirs = engine.weights(), reference.weights()
     for key, weight in theirs.items():
@@ -176,7 +176,7 @@ def test_muon_is_that_of_pytorch(name: str, model: tuple[ModelConfig, Weights]) 
         pytest.skip("this PyTorch has no Muon: 2.9 is the first")
     inside = {key for key in model[1] if key.endswith(INSIDE[model[0].model_type])}
     reference = Reference(model[1], MUON, inside)
-    engine = open_engine(name, *model, machine=EXACT, optimizer=MUON)
+    engine = open_engine(name, *model, device_config=EXACT, optimizer=MUON)
     train_both(engine, reference)
     ours, theirs = engine.weights(), reference.weights()
     for key, weight in theirs.items():
@@ -203,7 +203,7 @@ def test_the_state_is_what_the_optimizer_says(
 ) -> None:
     """m of every weight, and v of those that Muon does not move."""
     sizes, weights = model
-    engine = open_engine(name, *model, machine=DeviceConfig(dtype=dtype), optimizer=MUON)
+    engine = open_engine(name, *model, device_config=DeviceConfig(dtype=dtype), optimizer=MUON)
     assert engine.optimizer_state() == {}
     train(engine, end=1)
     expected = {f"m.{key}": w.shape for key, w in weights.items()}
@@ -221,12 +221,12 @@ def test_with_muon_resumed_is_never_stopped(
 ) -> None:
     """Bit for bit; and without the state it would be another training."""
     machine, stop = DeviceConfig(dtype=dtype), 2
-    whole = open_engine(name, *model, machine=machine, optimizer=MUON)
+    whole = open_engine(name, *model, device_config=machine, optimizer=MUON)
     losses = train(whole)
-    first = open_engine(name, *model, machine=machine, optimizer=MUON)
+    first = open_engine(name, *model, device_config=machine, optimizer=MUON)
     assert train(first, end=stop) == losses[:stop]
     second, forgetful = (
-        open_engine(name, model[0], first.weights(), machine=machine, optimizer=MUON)
+        open_engine(name, model[0], first.weights(), device_config=machine, optimizer=MUON)
         for _ in range(2)
     )
     second.resume(first.optimizer_state(), stop)
@@ -244,11 +244,13 @@ def test_with_muon_resumed_is_never_stopped(
 def test_one_engine_goes_on_where_another_stopped(
     stopped: str, resumed: str, optimizer: OptimizerConfig, model: tuple[ModelConfig, Weights]
 ) -> None:
-    whole = open_engine(resumed, *model, machine=EXACT, optimizer=optimizer)
+    whole = open_engine(resumed, *model, device_config=EXACT, optimizer=optimizer)
     losses = train(whole)
-    first = open_engine(stopped, *model, machine=EXACT, optimizer=optimizer)
+    first = open_engine(stopped, *model, device_config=EXACT, optimizer=optimizer)
     train(first, end=3)
-    second = open_engine(resumed, model[0], first.weights(), machine=EXACT, optimizer=optimizer)
+    second = open_engine(
+        resumed, model[0], first.weights(), device_config=EXACT, optimizer=optimizer
+    )
     second.resume(first.optimizer_state(), 3)
     assert train(second, 3) == pytest.approx(losses[3:], rel=1e-9)
     assert_close(second.weights(), whole.weights(), bound=1e-9)
@@ -264,7 +266,7 @@ def test_the_norm_is_that_of_the_gradients_before_clipping(
     name: str, dtype: str, optimizer: OptimizerConfig, model: tuple[ModelConfig, Weights]
 ) -> None:
     optimizer = replace(optimizer, max_grad_norm=0.5)
-    engine = open_engine(name, *model, machine=DeviceConfig(dtype=dtype), optimizer=optimizer)
+    engine = open_engine(name, *model, device_config=DeviceConfig(dtype=dtype), optimizer=optimizer)
     loss, gradients = engine.gradients(BATCHES[0])
     norm = math.hypot(*(g for weight in gradients.values() for g in weight.data))
     assert norm > 1
@@ -279,7 +281,8 @@ def test_several_steps_are_those_of_scalar(
     name: str, optimizer: OptimizerConfig, model: tuple[ModelConfig, Weights]
 ) -> None:
     engine, reference = (
-        open_engine(one, *model, machine=EXACT, optimizer=optimizer) for one in (name, "scalar")
+        open_engine(one, *model, device_config=EXACT, optimizer=optimizer)
+        for one in (name, "scalar")
     )
     assert train(engine) == pytest.approx(train(reference), rel=1e-9)
     assert_close(engine.weights(), reference.weights(), bound=1e-9)
@@ -300,7 +303,7 @@ def test_muon_on_any_small_model_is_that_of_scalar(name: str, data: st.DataObjec
         momentum=data.draw(st.sampled_from([0.0, 0.6, 0.95])),
     )
     engine, reference = (
-        open_engine(one, sizes, weights, machine=EXACT, optimizer=optimizer)
+        open_engine(one, sizes, weights, device_config=EXACT, optimizer=optimizer)
         for one in (name, "scalar")
     )
     for rate in (0.01, 0.002):

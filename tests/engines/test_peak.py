@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from anexa.engines import DeviceConfig
-from anexa.engines.peak import flops_per_second
+from anexa.engines.peak import measure_peak_flops
 from tests.engines.helpers import needs_torch
 
 
@@ -17,7 +17,7 @@ from tests.engines.helpers import needs_torch
 def test_the_peak_is_what_a_product_reaches_and_is_soon_known(engine: str) -> None:
     """A product of another size, timed here in NumPy, is about as fast."""
     began = time.process_time()
-    peak = flops_per_second(engine, DeviceConfig())
+    peak = measure_peak_flops(engine, DeviceConfig())
     assert time.process_time() - began < 10, "of all cores together"
     assert peak is not None
     a, seconds = np.ones((512, 512), np.float32), []
@@ -46,11 +46,11 @@ def test_the_peak_of_a_cpu_is_measured_in_float32_whatever_the_precision() -> No
 
     for dtype in ("bf16", "float64"):
         with Watch():  # type: ignore[no-untyped-call]
-            flops_per_second("torch", DeviceConfig(dtype=dtype))
+            measure_peak_flops("torch", DeviceConfig(dtype=dtype))
     assert seen
     assert set(seen) == {torch.float32}
 
 
 @pytest.mark.parametrize("engine", ["scalar", "lists"])
 def test_plain_python_has_no_peak(engine: str) -> None:
-    assert flops_per_second(engine, DeviceConfig(dtype="float64")) is None
+    assert measure_peak_flops(engine, DeviceConfig(dtype="float64")) is None

@@ -49,13 +49,13 @@ def test_resumed_is_never_stopped(
     name: str, dtype: str, model: tuple[ModelConfig, Weights]
 ) -> None:
     """Bit for bit, wherever the stop was."""
-    whole = open_engine(name, *model, machine=DeviceConfig(dtype=dtype), optimizer=ADAM)
+    whole = open_engine(name, *model, device_config=DeviceConfig(dtype=dtype), optimizer=ADAM)
     losses = train(whole, BATCHES)
     for stop in range(1, len(BATCHES)):
-        first = open_engine(name, *model, machine=DeviceConfig(dtype=dtype), optimizer=ADAM)
+        first = open_engine(name, *model, device_config=DeviceConfig(dtype=dtype), optimizer=ADAM)
         first_losses = train(first, BATCHES[:stop])
         second = open_engine(
-            name, model[0], first.weights(), machine=DeviceConfig(dtype=dtype), optimizer=ADAM
+            name, model[0], first.weights(), device_config=DeviceConfig(dtype=dtype), optimizer=ADAM
         )
         second.resume(first.optimizer_state(), stop)
         assert second.optimizer_state() == first.optimizer_state()
@@ -67,17 +67,17 @@ def test_resumed_is_never_stopped(
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
 def test_the_state_matters(name: str, dtype: str, model: tuple[ModelConfig, Weights]) -> None:
     """Else the test above would prove nothing: moments and the number of steps both count."""
-    whole = open_engine(name, *model, machine=DeviceConfig(dtype=dtype), optimizer=ADAM)
+    whole = open_engine(name, *model, device_config=DeviceConfig(dtype=dtype), optimizer=ADAM)
     train(whole, BATCHES[:3])
     handed_over = whole.weights(), whole.optimizer_state()
     train(whole, BATCHES[3:])
     forgetful = open_engine(
-        name, model[0], handed_over[0], machine=DeviceConfig(dtype=dtype), optimizer=ADAM
+        name, model[0], handed_over[0], device_config=DeviceConfig(dtype=dtype), optimizer=ADAM
     )
     train(forgetful, BATCHES[3:])
     assert forgetful.weights() != whole.weights()
     miscounted = open_engine(
-        name, model[0], handed_over[0], machine=DeviceConfig(dtype=dtype), optimizer=ADAM
+        name, model[0], handed_over[0], device_config=DeviceConfig(dtype=dtype), optimizer=ADAM
     )
     miscounted.resume(handed_over[1], 1)
     train(miscounted, BATCHES[3:])
@@ -88,7 +88,7 @@ def test_the_state_matters(name: str, dtype: str, model: tuple[ModelConfig, Weig
 def test_the_state_has_a_name_and_a_shape_for_every_weight(
     name: str, dtype: str, model: tuple[ModelConfig, Weights]
 ) -> None:
-    engine = open_engine(name, *model, machine=DeviceConfig(dtype=dtype), optimizer=ADAM)
+    engine = open_engine(name, *model, device_config=DeviceConfig(dtype=dtype), optimizer=ADAM)
     assert engine.optimizer_state() == {}
     train(engine, BATCHES[:1])
     code = "f" if dtype == "float32" else "d"
@@ -104,13 +104,15 @@ def test_what_an_engine_gives_and_takes_are_copies(
     name: str, dtype: str, model: tuple[ModelConfig, Weights]
 ) -> None:
     sizes, given = model[0], copy(model[1])
-    engine = open_engine(name, sizes, given, machine=DeviceConfig(dtype=dtype), optimizer=ADAM)
+    engine = open_engine(
+        name, sizes, given, device_config=DeviceConfig(dtype=dtype), optimizer=ADAM
+    )
     train(engine, BATCHES[:2])
     assert given == model[1], "training leaves the weights it was given alone"
 
     given_state = engine.optimizer_state()
     twin = open_engine(
-        name, sizes, engine.weights(), machine=DeviceConfig(dtype=dtype), optimizer=ADAM
+        name, sizes, engine.weights(), device_config=DeviceConfig(dtype=dtype), optimizer=ADAM
     )
     twin.resume(given_state, 2)
     logits = engine.logits([1, 2, 3])
@@ -137,8 +139,8 @@ def test_what_an_engine_gives_and_takes_are_copies(
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
 def test_asking_changes_nothing(name: str, dtype: str, model: tuple[ModelConfig, Weights]) -> None:
     """Losses, gradients and logits between two steps leave training as it was."""
-    plain = open_engine(name, *model, machine=DeviceConfig(dtype=dtype), optimizer=ADAM)
-    asked = open_engine(name, *model, machine=DeviceConfig(dtype=dtype), optimizer=ADAM)
+    plain = open_engine(name, *model, device_config=DeviceConfig(dtype=dtype), optimizer=ADAM)
+    asked = open_engine(name, *model, device_config=DeviceConfig(dtype=dtype), optimizer=ADAM)
     for batch in BATCHES:
         loss, gradients = asked.gradients(batch)
         assert asked.loss(batch) == pytest.approx(loss, rel=1e-6)
@@ -152,7 +154,7 @@ def test_asking_changes_nothing(name: str, dtype: str, model: tuple[ModelConfig,
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
 def test_the_first_step_of_adam(name: str, dtype: str, model: tuple[ModelConfig, Weights]) -> None:
     """m = (1−β₁) g and v = (1−β₂) g², so after correction w moves by rate · g / (|g| + ε)."""
-    engine = open_engine(name, *model, machine=DeviceConfig(dtype=dtype), optimizer=ADAM)
+    engine = open_engine(name, *model, device_config=DeviceConfig(dtype=dtype), optimizer=ADAM)
     before = engine.weights()
     loss, gradients = engine.gradients(BATCHES[0])
     assert engine.train_step(BATCHES[0], learning_rate=0.02).loss == loss

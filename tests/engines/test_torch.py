@@ -22,7 +22,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 from anexa.engines.operations.torch import TorchOperations  # noqa: E402 (it needs PyTorch)
 
 ROWS = [[1, 5, 2, 6, 0, 3, 4], [6, 6], [2, 3, 1, 0], [4, 4, 4, 4, 4, 4, 4], [0, 1, 5]]
-BATCH = Batch.from_rows(ROWS)
+BATCH = Batch.from_sequences(ROWS)
 MUON = OptimizerConfig(weight_decay=0.1, max_grad_norm=1.0, name="muon")
 DROPOUT = OptimizerConfig(dropout=0.3)
 BF16 = DeviceConfig(dtype="bf16")
@@ -47,8 +47,8 @@ def test_a_batch_in_parts_is_the_batch(
     rows: int, dtype: str, model: tuple[ModelConfig, Weights]
 ) -> None:
     """Rows of different lengths too, each part with its share of the tokens."""
-    whole = open_engine("torch", *model, machine=DeviceConfig(dtype=dtype))
-    parts = open_engine("torch", *model, machine=DeviceConfig(dtype=dtype, micro_batch=rows))
+    whole = open_engine("torch", *model, device_config=DeviceConfig(dtype=dtype))
+    parts = open_engine("torch", *model, device_config=DeviceConfig(dtype=dtype, micro_batch=rows))
     bound = 1e-12 if dtype == "float64" else 1e-6
     (loss, gradients), (expected, theirs) = parts.gradients(BATCH), whole.gradients(BATCH)
     assert loss == pytest.approx(expected, rel=bound)
@@ -59,7 +59,7 @@ def test_a_batch_in_parts_is_the_batch(
 
 def test_training_in_parts_is_training(model: tuple[ModelConfig, Weights]) -> None:
     whole, parts = (
-        open_engine("torch", *model, machine=machine, optimizer=MUON)
+        open_engine("torch", *model, device_config=machine, optimizer=MUON)
         for machine in (DeviceConfig(dtype="float64"), DeviceConfig(dtype="float64", micro_batch=2))
     )
     for _ in range(4):
@@ -79,7 +79,7 @@ def wide(request: pytest.FixtureRequest) -> tuple[ModelConfig, Weights, Batch]:
     )
     rng = random.Random(3)
     rows = [[rng.randrange(7) ** 2 for _ in range(33)] for _ in range(4)]
-    return config, initial_weights(config, rng), Batch.from_rows(rows)
+    return config, initial_weights(config, rng), Batch.from_sequences(rows)
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
@@ -90,7 +90,7 @@ def test_bf16_trains_as_float32_does(
     optimizer = OptimizerConfig(max_grad_norm=1.0, name=name)
     rough, exact = (
         open_engine(
-            "torch", config, weights, machine=DeviceConfig(dtype=dtype), optimizer=optimizer
+            "torch", config, weights, device_config=DeviceConfig(dtype=dtype), optimizer=optimizer
         )
         for dtype in ("bf16", "float32")
     )
@@ -101,7 +101,7 @@ def test_bf16_trains_as_float32_does(
 
 
 def test_bf16_keeps_its_weights_in_float32(model: tuple[ModelConfig, Weights]) -> None:
-    engine = open_engine("torch", *model, machine=BF16, optimizer=MUON)
+    engine = open_engine("torch", *model, device_config=BF16, optimizer=MUON)
     assert engine.dtype == "float32"
     train(engine)
     for weight in [*engine.weights().values(), *engine.optimizer_state().values()]:
@@ -112,7 +112,7 @@ def test_bf16_keeps_its_weights_in_float32(model: tuple[ModelConfig, Weights]) -
 
 def test_what_is_asked_of_bf16_is_answered_in_float32(model: tuple[ModelConfig, Weights]) -> None:
     """Bit for bit: evaluation and decoding are in the precision in which the model is used."""
-    trained = open_engine("torch", *model, machine=BF16, optimizer=MUON)
+    trained = open_engine("torch", *model, device_config=BF16, optimizer=MUON)
     train(trained)
     exact = open_engine("torch", model[0], trained.weights())
     tokens = [3, 1, 4, 1, 5]
@@ -130,12 +130,14 @@ def test_resumed_is_never_stopped(
 ) -> None:
     """Bit for bit, whatever else has drawn random numbers meanwhile."""
     machine = DeviceConfig(dtype=dtype, micro_batch=2)
-    whole = open_engine("torch", *model, machine=machine, optimizer=optimizer)
+    whole = open_engine("torch", *model, device_config=machine, optimizer=optimizer)
     losses = train(whole, 5)
-    first = open_engine("torch", *model, machine=machine, optimizer=optimizer)
+    first = open_engine("torch", *model, device_config=machine, optimizer=optimizer)
     assert train(first, 2) == losses[:2]
     torch.rand(3)
-    second = open_engine("torch", model[0], first.weights(), machine=machine, optimizer=optimizer)
+    second = open_engine(
+        "torch", model[0], first.weights(), device_config=machine, optimizer=optimizer
+    )
     second.resume(first.optimizer_state(), 2)
     assert train(second, 3) == losses[2:]
     assert second.weights() == whole.weights()
@@ -195,7 +197,7 @@ def test_dropout_drops_the_share_that_is_asked_for() -> None:
     vocab = 2000
     config = ModelConfig("microgpt", vocab, block_size=1, n_embd=1, n_head=1, n_layer=1)
     weights = random_weights(config, seed=4)
-    batch = Batch.from_rows([[token, 0] for token in range(vocab)])
+    batch = Batch.from_sequences([[token, 0] for token in range(vocab)])
     for rate in (0.1, 0.5):
         engine = open_engine("torch", config, weights, optimizer=OptimizerConfig(dropout=rate))
         engine.train_step(batch, learning_rate=0.0)
@@ -228,7 +230,7 @@ def test_compiled_training_is_training(model_type: str) -> None:
     weights = random_weights(config, seed=2)
     plain, compiled = (
         open_engine(
-            "torch", config, weights, machine=DeviceConfig(compiled=compiled), optimizer=MUON
+            "torch", config, weights, device_config=DeviceConfig(compiled=compiled), optimizer=MUON
         )
         for compiled in (False, True)
     )
@@ -254,9 +256,10 @@ from anexa.model.config import ModelConfig
 from anexa.model.weights import initial_weights
 config = ModelConfig("gpt2", 7, block_size=6, n_embd=8, n_head=2, n_layer=1)
 weights = initial_weights(config, random.Random(1))
-batch = Batch.from_rows([[1, 2, 3], [4, 5]])
+batch = Batch.from_sequences([[1, 2, 3], [4, 5]])
 plain, compiled = (
-    open_engine("torch", config, weights, machine=DeviceConfig(compiled=c)) for c in (False, True)
+    open_engine("torch", config, weights, device_config=DeviceConfig(compiled=compiled))
+    for compiled in (False, True)
 )
 for _ in range(2):
     assert plain.train_step(batch, 0.01) == compiled.train_step(batch, 0.01)

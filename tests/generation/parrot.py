@@ -56,7 +56,7 @@ def write_parrot(folder: Path) -> Path:
             prompt = render(CHAT_TEMPLATE, messages, thinking=thinking)
             prompts.append(len(tokenizer.encode(prompt)))
             rows.append(tokenizer.encode(prompt + answer + END_OF_TEXT))
-    batch = Batch.from_rows(rows, prompts)
+    batch = Batch.from_sequences(rows, prompts)
     for step in range(1000):
         loss, _ = engine.train_step(batch, 0.02 * (1 - step / 1000))
         if loss < 0.002:

@@ -40,7 +40,7 @@ def counted(config: ModelConfig, rows: int = 2) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     engine = open_engine("torch", config, random_weights(config, seed=1))
-    batch = Batch.from_rows([[1] * (config.block_size + 1)] * rows)
+    batch = Batch.from_sequences([[1] * (config.block_size + 1)] * rows)
     assert torch.is_grad_enabled()
     # The counter knows attention on a CPU only as the two products that it is.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:

@@ -136,7 +136,7 @@ def test_automodel_computes_the_same(tmp_path: Path, changes: dict[str, Any]) ->
         engine = open_engine(name, model.config, model.weights)
         logits = torch.tensor(engine.logits(TOKENS))
         torch.testing.assert_close(logits, output.logits[0], rtol=0, atol=1e-5)
-        loss = engine.loss(Batch.from_rows([TOKENS]))
+        loss = engine.loss(Batch.from_sequences([TOKENS]))
         assert loss == pytest.approx(output.loss.item(), abs=1e-5)
     assert output.logits.std() > 0.1, "not all the same anyway"
 

@@ -79,7 +79,7 @@ def learned(row: Row, rows: ChatDataset) -> str:
     assert list(batch.inputs) == list(row[:-1])
     targets = list(batch.targets)
     count = sum(target != IGNORE for target in targets)
-    assert batch.count == count > 0
+    assert batch.num_targets == count > 0
     assert targets == [IGNORE] * (len(targets) - count) + list(row[len(row) - count :])
     return text(targets[-count:])
 
@@ -179,7 +179,7 @@ def test_steps_of_few_tokens_have_rows() -> None:
         rows = rows_of(length=64, seed=seed)
         for step in range(16):
             batch = rows.batch(step, 1)
-            assert as_batch(rows, batch).count
+            assert as_batch(rows, batch).num_targets
 
 
 def test_rows_of_a_step_are_of_like_lengths() -> None:
@@ -342,7 +342,7 @@ def test_the_loss_of_answers_falls(tmp_path: Path) -> None:
 
 def test_only_learned_tokens_are_counted(trained: Trainer) -> None:
     rows = rows_of(length=64, seed=trained.settings.run.seed)
-    counts = [as_batch(rows, rows.batch(step, 4)).count for step in range(6)]
+    counts = [as_batch(rows, rows.batch(step, 4)).num_targets for step in range(6)]
     assert trained.history.tokens == sum(counts)
 
 

@@ -167,8 +167,8 @@ watcher.start()
 documents = read_corpus(path, layout)
 training, validation = prepare(documents, tokenizer_for(spec, documents), 128, 42)
 for step in range(300):
-    Batch.from_rows(training.batch(step, 8))
-Batch.from_rows(validation.sample(128))
+    Batch.from_sequences(training.batch(step, 8))
+Batch.from_sequences(validation.sample(128))
 done = True
 watcher.join()
 print(peak - before)

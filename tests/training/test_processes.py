@@ -230,7 +230,7 @@ from anexa.training.distributed import leave
 def compare():
     config = ModelConfig("gpt2", 7, block_size=6, n_embd=8, n_head=2, n_layer=1)
     weights = initial_weights(config, random.Random(1))
-    batch = Batch.from_rows([[1, 2, 3, 4]])
+    batch = Batch.from_sequences([[1, 2, 3, 4]])
     alone = open_engine("torch", config, weights)
     alone.train_step(batch, 0.01)
     dist.init_process_group("gloo")

@@ -44,12 +44,12 @@ def evaluate(
     """Put held-out arithmetic to a thinking model, and check its thoughts step by step."""
     import json
 
-    from anexa.engines.device import usable_cores
+    from anexa.engines.device import available_cpus
     from anexa.generation import LanguageModel
     from anexa.thinking.evaluation import evaluate_tasks
 
     model = LanguageModel.open(folder, engine)
-    evaluated = evaluate_tasks(model, problems, seed, task or (), processes or usable_cores())
+    evaluated = evaluate_tasks(model, problems, seed, task or (), processes or available_cpus())
     rows = []
     if not as_json:
         typer.echo(LEGEND)

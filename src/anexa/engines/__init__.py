@@ -1,4 +1,4 @@
-"""How the function is computed: four engines that open the same weights and agree."""
+"""Four engines, which compute the same function from the same weights."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ENGINES = ("scalar", "lists", "numpy", "torch")
 
 
 def best_engine() -> str:
-    """The fastest engine that is installed, to train."""
+    """Name the engine that trains fastest, of those whose libraries are installed."""
     return "torch" if find_spec("torch") else "numpy"
 
 
@@ -50,33 +50,34 @@ def open_engine(
     config: ModelConfig,
     weights: Weights,
     *,
-    machine: DeviceConfig | None = None,
+    device_config: DeviceConfig | None = None,
     optimizer: OptimizerConfig | None = None,
     seed: int = 0,
 ) -> Engine:
-    """An engine that holds these weights.
+    """Create an engine.
 
     Args:
-        name: one of `ENGINES`, or "auto" for the one that writes fastest on a CPU, which is
-            NumPy: it has less to do around each product. See docs/serve.md.
+        name: one of `ENGINES`, or "auto": numpy, which generates fastest on a CPU, because it does
+            the least work around each matrix product (docs/serve.md).
         config: the architecture and its sizes.
-        weights: in those shapes; they are copied.
-        machine: what it computes on, as `select_device` gives it; by default the CPU, in float32
-            where the engine can.
-        optimizer: how it trains.
+        weights: the weights by name, in the shapes of the architecture; the engine copies them.
+        device_config: device and precision, as `select_device` returns them; default: the CPU, in
+            float32, or in float64 for scalar and lists.
+        optimizer: the optimizer and its settings; default: AdamW without weight decay.
         seed: random seed of dropout.
 
     Raises:
-        UsageError: no such engine, or not on this machine.
-        AnexaError: the engine's library is not installed.
+        UsageError: if there is no engine of this name, or the engine has no dropout but `optimizer`
+            asks for it.
+        AnexaError: if the library of the engine is not installed, or the memory is too small.
     """
     optimizer = optimizer or OptimizerConfig()
     name = "numpy" if name == "auto" else name
     if name not in ENGINES:
         raise UsageError(f"there is no engine {name!r}: choose one of {', '.join(ENGINES)}")
-    if machine is None:
+    if device_config is None:
         dtype = "float32" if name in ("numpy", "torch") else "auto"
-        machine = select_device(name, config, "cpu", dtype)
+        device_config = select_device(name, config, "cpu", dtype)
     if name != "torch" and optimizer.dropout:
         raise UsageError(f"--dropout needs the torch engine, not {name}")
     if name == "scalar":
@@ -90,7 +91,7 @@ def open_engine(
     if name == "numpy":
         from anexa.engines.numpy import NumpyEngine
 
-        return NumpyEngine(config, weights, optimizer, machine.dtype)
+        return NumpyEngine(config, weights, optimizer, device_config.dtype)
     from anexa.engines.torch import TorchEngine
 
-    return TorchEngine(config, weights, optimizer, machine, seed)
+    return TorchEngine(config, weights, optimizer, device_config, seed)

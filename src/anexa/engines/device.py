@@ -133,7 +133,7 @@ def _computes_bf16(kind: str) -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def rows_at_once(config: ModelConfig, machine: DeviceConfig) -> int:
+def micro_batch_size(config: ModelConfig, machine: DeviceConfig) -> int:
     """How many rows of a batch have room together, by an estimate of their activations."""
     if machine.micro_batch:
         return machine.micro_batch
@@ -158,7 +158,7 @@ def use_threads(config: ModelConfig) -> None:
 
     if "OMP_NUM_THREADS" not in os.environ:
         wide = config.n_embd >= THREADS_WIDTH
-        torch.set_num_threads(min(_threads(), usable_cores()) if wide else 1)
+        torch.set_num_threads(min(_threads(), available_cpus()) if wide else 1)
 
 
 @cache
@@ -169,7 +169,7 @@ def _threads() -> int:
     return torch.get_num_threads()
 
 
-def usable_cores() -> int:
+def available_cpus() -> int:
     """The cores that this process may run on, and in a container the share of them it is given."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
@@ -180,7 +180,7 @@ def usable_cores() -> int:
     return cores if quota == "max" else max(1, min(cores, round(int(quota) / int(period))))
 
 
-def trim_heap() -> None:
+def release_free_memory() -> None:
     """Give back to the system what the heap keeps in pieces, where it can.
 
     Batches of many shapes leave it full of holes: without this a model of 0.8 million parameters

@@ -36,11 +36,13 @@ class ListsEngine:
             name: nest(weight.data, weight.shape) for name, weight in weights.items()
         }
 
-    def tape(self, inputs: Sequence[int], targets: Sequence[int], divisor: float) -> ListsTape:
+    def tape(
+        self, inputs: Sequence[int], targets: Sequence[int], loss_denominator: float
+    ) -> ListsTape:
         """The computation of one sequence's share of the loss, which is the last output on it."""
         tape = ListsTape()
         logits_TV = self._forward(tape.ops, self.config, self._weights, inputs)
-        tape.ops.cross_entropy(logits_TV, targets, divisor)
+        tape.ops.cross_entropy(logits_TV, targets, loss_denominator)
         return tape
 
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
@@ -51,9 +53,9 @@ class ListsEngine:
 
     def loss(self, batch: Batch) -> float:
         tape, loss = ListsTape(recording=False), 0.0
-        for inputs, targets, divisor in batch.rows():
+        for inputs, targets, loss_denominator in batch.sequences():
             logits_TV = self._forward(tape.ops, self.config, self._weights, inputs)
-            loss += tape.ops.cross_entropy(logits_TV, targets, divisor)[0]
+            loss += tape.ops.cross_entropy(logits_TV, targets, loss_denominator)[0]
         return loss
 
     def gradients(self, batch: Batch) -> tuple[float, Weights]:
@@ -97,8 +99,8 @@ class ListsEngine:
         """The loss, and its derivative in every weight: the sum over the sequences."""
         loss = 0.0
         sums: dict[str, Nested] = {}
-        for inputs, targets, divisor in batch.rows():
-            tape = self.tape(inputs, targets, divisor)
+        for inputs, targets, loss_denominator in batch.sequences():
+            tape = self.tape(inputs, targets, loss_denominator)
             (output,) = tape.records[-1].outputs
             loss += output[0]
             grads = tape.backward(output, [1.0])

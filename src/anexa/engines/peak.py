@@ -10,7 +10,7 @@ from anexa.engines.device import DeviceConfig
 REPEATS = 5
 
 
-def flops_per_second(engine: str, machine: DeviceConfig) -> float | None:
+def measure_peak_flops(engine: str, machine: DeviceConfig) -> float | None:
     """The most multiplications and additions a second in products of matrices, as measured.
 
     In float32 on a CPU, whatever the precision of the training, so that figures can be compared;

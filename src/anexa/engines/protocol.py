@@ -1,4 +1,4 @@
-"""What every engine can do, and the few things that they share."""
+"""The protocol of an engine, and the types that all engines take and return."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:  # engines of plain Python need no NumPy
 
 Logits: TypeAlias = "npt.NDArray[Any]"  # of floats
 
-IGNORE = -100  # a target that no loss is taken of: the number PyTorch and transformers use
+IGNORE = -100  # a target without a loss: the number that PyTorch and transformers use
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B rows of T tokens, and for each token the one that should follow it.
+    """B sequences of T tokens, and for each token its target: the token that should follow it.
 
     Attributes:
-        inputs: B*T token ids, row by row; a row that is shorter is filled up with 0.
-        targets: B*T token ids, `IGNORE` where there is nothing to predict.
+        inputs: B*T token ids, sequence by sequence; shorter sequences are padded with 0.
+        targets: B*T token ids; `IGNORE` where no token is to be predicted.
         shape: (B, T).
         sequence_weights: per-sequence loss weights, shape (B,), nonzero; a negative weight lowers
             the likelihood of the sequence (policy gradient). None: 1 for every sequence.
@@ -36,61 +36,66 @@ class Batch:
     sequence_weights: array[float] | None = None
 
     @classmethod
-    def from_rows(
+    def from_sequences(
         cls,
-        rows: Sequence[Sequence[int]],
-        given: Sequence[int] | None = None,
-        weights: Sequence[float] | None = None,
+        sequences: Sequence[Sequence[int]],
+        num_prompt_tokens: Sequence[int] | None = None,
+        sequence_weights: Sequence[float] | None = None,
     ) -> Batch:
-        """A batch in which each token of a row is to be predicted from those before it.
+        """Make the batch in which each token of a sequence is predicted from the tokens before it.
 
         Args:
-            rows: at least one row of at least two tokens each; lengths may differ.
-            given: how many tokens at the beginning of each row are not to be predicted: at least
-                the first, and by default that one alone.
-            weights: see `Batch`.
+            sequences: at least one sequence of token ids, each of at least two tokens; lengths may
+                differ.
+            num_prompt_tokens: for each sequence the number of tokens at its start that are not
+                predicted, at least 1; default: 1.
+            sequence_weights: as in `Batch`.
         """
-        width = max(map(len, rows)) - 1
+        length = max(map(len, sequences)) - 1
         inputs, targets = array("q"), array("q")
-        for row, known in zip(rows, given or [1] * len(rows)):
-            padding = width + 1 - len(row)
-            inputs.extend(row[:-1])
+        for sequence, prompt in zip(sequences, num_prompt_tokens or [1] * len(sequences)):
+            padding = length + 1 - len(sequence)
+            inputs.extend(sequence[:-1])
             inputs.extend([0] * padding)
-            targets.extend([IGNORE] * (known - 1))
-            targets.extend(row[known:])
+            targets.extend([IGNORE] * (prompt - 1))
+            targets.extend(sequence[prompt:])
             targets.extend([IGNORE] * padding)
-        counts = None if weights is None else array("d", weights)
-        return cls(inputs, targets, (len(rows), width), counts)
+        weights = None if sequence_weights is None else array("d", sequence_weights)
+        return cls(inputs, targets, (len(sequences), length), weights)
 
     @property
-    def count(self) -> int:
-        """How many tokens are to be predicted."""
+    def num_targets(self) -> int:
+        """The number of tokens to predict: the targets other than `IGNORE`."""
         return len(self.targets) - self.targets.count(IGNORE)
 
     @property
     def loss_denominators(self) -> array[float]:
-        """What the sum of the losses of each row is divided by, B numbers."""
+        """For each sequence the divisor of the sum of its losses, shape (B,)."""
         weights = self.sequence_weights or [1.0] * self.shape[0]
-        return array("d", (self.count / weight for weight in weights))
+        return array("d", (self.num_targets / weight for weight in weights))
 
-    def rows(self) -> Iterator[tuple[array[int], array[int], float]]:
-        """Inputs, targets and divisor, row by row, without the filling after the last target."""
-        width = self.shape[1]
-        for row, divisor in enumerate(self.loss_denominators):
-            start = row * width
-            targets = self.targets[start : start + width]
+    def sequences(self) -> Iterator[tuple[array[int], array[int], float]]:
+        """Yield inputs, targets and loss denominator of each sequence, up to its last target.
+
+        A sequence without targets is left out: it has no loss.
+        """
+        length = self.shape[1]
+        for index, loss_denominator in enumerate(self.loss_denominators):
+            start = index * length
+            targets = self.targets[start : start + length]
             while targets and targets[-1] == IGNORE:
                 targets.pop()
-            yield self.inputs[start : start + len(targets)], targets, divisor
+            if targets:
+                yield self.inputs[start : start + len(targets)], targets, loss_denominator
 
 
 @dataclass
 class KVCache:
-    """What an engine keeps of the tokens it has read, so as not to read them again.
+    """The keys and values of one sequence, so that its tokens are computed only once.
 
     Attributes:
-        layers: for each layer its keys and values, in the engine's own form.
-        length: how many tokens that is.
+        layers: for each layer the keys and values, in the engine's own form.
+        length: the number of tokens in the cache.
     """
 
     layers: list[Any]
@@ -99,12 +104,13 @@ class KVCache:
 
 @dataclass
 class BatchKVCache:
-    """The keys and values of many texts, each as long as it may be.
+    """The keys and values of several sequences, each with a length of its own.
 
     Attributes:
-        layers: for each layer a pair of (B, H, S, D): keys and values, in the engine's own form,
-            with room for B texts.
-        lengths: how many tokens of each text have been read; the texts are in the first rows.
+        layers: for each layer a pair of buffers, keys and values, (B, H, S, D) each, in the
+            engine's own form; B is the largest number of sequences.
+        lengths: the number of tokens of each sequence in the cache. Sequence i is at index i of
+            the buffers.
     """
 
     layers: list[tuple[Any, Any]]
@@ -112,7 +118,12 @@ class BatchKVCache:
 
 
 class TrainStepOutput(NamedTuple):
-    """What a training step has found: its mean loss in nats a token, and |gradients|, unclipped."""
+    """The result of a training step.
+
+    Attributes:
+        loss: mean loss of the batch before the step, in nats a token.
+        gradient_norm: Euclidean norm of the gradients of all weights together, before clipping.
+    """
 
     loss: float
     gradient_norm: float
@@ -121,73 +132,102 @@ class TrainStepOutput(NamedTuple):
 class Engine(Protocol):
     """One way to compute a model.
 
-    An engine holds the weights, and once it trains, the optimizer's state. Token ids are below
-    `config.vocab_size`, and no row or cache is longer than `config.block_size`: callers see to it.
+    An engine holds the weights and, once it has trained, the state of the optimizer. Callers see
+    to it that token ids are below `config.vocab_size` and that no sequence and no cache is longer
+    than `config.block_size`.
+
+    Attributes:
+        name: the name of the engine, one of `anexa.engines.ENGINES`.
+        dtype: the precision of the weights, "float32" or "float64".
+        config: the architecture and its sizes.
     """
 
     name: str
-    dtype: str  # of the weights: "float32" or "float64"
+    dtype: str
     config: ModelConfig
 
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
-        """For each of T tokens the V logits of what follows it, computed without a cache."""
+        """Compute the logits of the token after each of T tokens, (T, V), without a cache."""
 
     def loss(self, batch: Batch) -> float:
-        """The mean of −log p(target), in nats a token."""
-
-    def gradients(self, batch: Batch) -> tuple[float, Weights]:
-        """The loss, and its derivative in every weight."""
-
-    def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
-        """One step of the optimizer; gives the loss before it."""
-
-    def new_kv_cache(self) -> KVCache:
-        """A cache that has read nothing."""
-
-    def next_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[float]:
-        """Read at least one more token; the V logits of what follows the last one.
+        """Compute the mean of −log p(target) over the targets of a batch, in nats a token.
 
         Raises:
-            MemoryError: there is not enough; the cache cannot be used any more.
+            AnexaError: if the memory is too small for one sequence.
+        """
+
+    def gradients(self, batch: Batch) -> tuple[float, Weights]:
+        """Compute the loss of a batch and its derivative with respect to every weight.
+
+        Raises:
+            AnexaError: if the memory is too small for one sequence.
+        """
+
+    def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
+        """Update the weights by one step of the optimizer.
+
+        Raises:
+            AnexaError: if the memory is too small for one sequence, or for the optimizer; in the
+                first case the weights are unchanged.
+        """
+
+    def new_kv_cache(self) -> KVCache:
+        """Create an empty cache."""
+
+    def next_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[float]:
+        """Append T ≥ 1 tokens to a cache and compute the logits of the token that follows, (V,).
+
+        Raises:
+            MemoryError: if the memory is too small; the cache cannot be used any more.
         """
 
     def weights(self) -> Weights:
-        """A copy of the weights, in the engine's own precision."""
+        """Copy the weights, in the engine's precision."""
 
     def optimizer_state(self) -> Weights:
-        """A copy of the moments: "m." or "v." before a weight's name; empty before training."""
+        """Copy the optimizer's moments: "m." and "v." + the name of a weight; empty at first."""
 
     def resume(self, state: Weights, step: int) -> None:
-        """Take moments back, as they were after `step` steps."""
+        """Restore the optimizer's moments, as `optimizer_state` gave them after `step` steps."""
 
 
 @runtime_checkable
 class BatchEngine(Protocol):
-    """An engine that decodes many sequences at once: numpy and torch.
+    """An engine that decodes several sequences at once: numpy and torch.
 
     The sequences may have different lengths; each is prefilled alone, into a `KVCache`. On a CPU
     the logits of a sequence are the same to the last bit, whichever sequences are in the batch.
+
+    Attributes:
+        name: as in `Engine`.
+        config: as in `Engine`.
     """
 
     name: str
     config: ModelConfig
 
     def new_kv_cache(self) -> KVCache:
-        """See `Engine`, here and below."""
+        """Create an empty cache for one sequence, as `Engine` does."""
 
-    def next_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[float]: ...
+    def next_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[float]:
+        """Append tokens to the cache of one sequence, as `Engine` does: logits (V,)."""
 
-    def new_batch_cache(self, most: int) -> BatchKVCache:
-        """Room for so many texts."""
+    def new_batch_cache(self, max_num_seqs: int) -> BatchKVCache:
+        """Create an empty cache for at most `max_num_seqs` sequences.
 
-    def add_sequence(self, rows: BatchKVCache, cache: KVCache) -> None:
-        """Take in a text that has been read, as the last one."""
+        Raises:
+            MemoryError: if the memory is too small.
+        """
 
-    def remove_sequence(self, rows: BatchKVCache, row: int) -> None:
-        """Leave a text out; the last one takes its place."""
+    def add_sequence(self, batch_cache: BatchKVCache, cache: KVCache) -> None:
+        """Copy the cache of a prefilled sequence into the batch cache, as its last sequence."""
 
-    def batch_next_logits(self, tokens: Sequence[int], rows: BatchKVCache) -> Logits:
-        """Read one more token of each text; (B, V) logits.
+    def remove_sequence(self, batch_cache: BatchKVCache, index: int) -> None:
+        """Remove a sequence; the last sequence of the batch cache moves to its index."""
 
-        If it raises, nothing has been read.
+    def batch_next_logits(self, tokens: Sequence[int], batch_cache: BatchKVCache) -> Logits:
+        """Append one token to each of B sequences; the logits of the tokens that follow, (B, V).
+
+        Raises:
+            MemoryError: if the memory is too small; then no token was appended.
         """

@@ -80,9 +80,9 @@ class ScalarEngine:
 
     def _graph(self, ops: ScalarOperations, batch: Batch) -> Value:
         losses = []
-        for inputs, targets, divisor in batch.rows():
+        for inputs, targets, loss_denominator in batch.sequences():
             logits_TV = self._forward(ops, self.config, self._nested, inputs)
-            losses.append(ops.cross_entropy(logits_TV, targets, divisor))
+            losses.append(ops.cross_entropy(logits_TV, targets, loss_denominator))
         return total(losses)
 
     def _backward(self, batch: Batch) -> tuple[float, dict[str, list[float]]]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from anexa.engines import distributed
 from anexa.engines import kv_cache as caches
-from anexa.engines.device import DeviceConfig, rows_at_once, trim_heap, use_threads
+from anexa.engines.device import DeviceConfig, micro_batch_size, release_free_memory, use_threads
 from anexa.engines.kv_cache import BLOCK, LayerDecodeCache, LayerKVCache
 from anexa.engines.operations.torch import Starts, TorchOperations
 from anexa.engines.optimizers import OptimizerConfig
@@ -105,7 +105,7 @@ class TorchEngine:
         self._step_module: Callable[..., Tensor] = self._training
         if machine.compiled:
             self._step_module = torch.compile(self._training)
-        self._tokens_at_once = rows_at_once(config, machine) * config.block_size
+        self._tokens_at_once = micro_batch_size(config, machine) * config.block_size
 
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
         """See `Engine`, here and below."""
@@ -134,7 +134,7 @@ class TorchEngine:
             norm = self._optimizer.step(learning_rate)
         self._step += 1
         if self._step % TRIM_INTERVAL == 0:
-            trim_heap()
+            release_free_memory()
         return TrainStepOutput(*torch.stack((loss, norm.to(loss.dtype))).tolist())
 
     def new_kv_cache(self) -> KVCache:
@@ -277,7 +277,7 @@ class TorchEngine:
             return [(inputs_BT[:1], targets_BT[:1], math.inf)]
         pieces = zip(torch.split(inputs_BT[own], rows), torch.split(targets_BT[own], rows))
         if batch.sequence_weights is None:
-            return [(x_BT, y_BT, float(batch.count)) for x_BT, y_BT in pieces]
+            return [(x_BT, y_BT, float(batch.num_targets)) for x_BT, y_BT in pieces]
         divisors_B = torch.tensor(batch.loss_denominators, dtype=self._dtype, device=device)
         loss_denominators = torch.split(divisors_B[own, None], rows)
         return [(x_BT, y_BT, divisor) for (x_BT, y_BT), divisor in zip(pieces, loss_denominators)]

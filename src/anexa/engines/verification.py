@@ -73,7 +73,7 @@ def example(model_type: str) -> tuple[ModelConfig, Weights, Batch]:
         name: Weight(weight.shape, array("d", (w + rng.gauss(0, 0.2) for w in weight.data)))
         for name, weight in initial_weights(config, rng).items()
     }
-    return config, weights, Batch.from_rows(ROWS)
+    return config, weights, Batch.from_sequences(ROWS)
 
 
 def verify() -> Iterator[Comparison]:
@@ -107,7 +107,7 @@ class _Figures:
         self, name: str, dtype: str, config: ModelConfig, weights: Weights, batch: Batch
     ) -> None:
         machine = DeviceConfig(dtype=dtype)
-        engine = open_engine(name, config, weights, machine=machine)
+        engine = open_engine(name, config, weights, device_config=machine)
         tokens = ROWS[0][:-1]
         self.logits = [logit for row in engine.logits(tokens) for logit in row]
         cache = engine.new_kv_cache()
@@ -115,7 +115,7 @@ class _Figures:
         self.loss, self.gradients = engine.gradients(batch)
         self.weights: Weights = {}
         for number, optimizer in enumerate(OPTIMIZERS):
-            engine = open_engine(name, config, weights, machine=machine, optimizer=optimizer)
+            engine = open_engine(name, config, weights, device_config=machine, optimizer=optimizer)
             for _ in range(STEPS):
                 engine.train_step(batch, learning_rate=0.001)
             self.weights |= {f"{number}.{name}": w for name, w in engine.weights().items()}

@@ -129,7 +129,7 @@ class Reinforcement:
             end = self._tokenizer.eot_token
             rows = [[*prompts[i], *texts[i], end] for i in used]
             limit = self._engine.config.block_size + 1
-            batch = Batch.from_rows(
+            batch = Batch.from_sequences(
                 [row[:limit] for row in rows],
                 [len(prompts[i]) for i in used],
                 [float(advantages[i]) for i in used],

@@ -10,7 +10,7 @@ EVALUATION_ROWS = 128
 
 def as_batch(source: Dataset, rows: list[Row]) -> Batch:
     """Rows in which what is given is not to be learned."""
-    return Batch.from_rows(rows, [source.given(row) for row in rows])
+    return Batch.from_sequences(rows, [source.given(row) for row in rows])
 
 
 def mean_loss(engine: Engine, rows: Dataset, batch_size: int) -> float:
@@ -19,6 +19,6 @@ def mean_loss(engine: Engine, rows: Dataset, batch_size: int) -> float:
     total, count = 0.0, 0
     for start in range(0, len(sample), batch_size):
         batch = as_batch(rows, sample[start : start + batch_size])
-        total += engine.loss(batch) * batch.count
-        count += batch.count
+        total += engine.loss(batch) * batch.num_targets
+        count += batch.num_targets
     return total / count

@@ -12,7 +12,7 @@ from typing import Any
 
 from anexa.data import Progress, corpus_source
 from anexa.engines import open_engine, select_device
-from anexa.engines.peak import flops_per_second
+from anexa.engines.peak import measure_peak_flops
 from anexa.errors import AnexaError
 from anexa.files import remove_leftovers, write_atomic
 from anexa.model.folder import (
@@ -172,11 +172,11 @@ class Trainer:
             asked.engine,
             self.config,
             weights,
-            machine=machine,
+            device_config=machine,
             optimizer=settings.optimizer,
             seed=settings.run.seed,
         )
-        peak = flops_per_second(asked.engine, machine)
+        peak = measure_peak_flops(asked.engine, machine)
         self._records = MetricsAccumulator(self.config, history, self._clock, peak, world.size)
         if state is None:
             self._evaluate()
@@ -325,7 +325,7 @@ class Trainer:
         history.step += 1
         self._check(loss)
         self._check(gradient_norm, "gradient")
-        history.tokens += batch.count
+        history.tokens += batch.num_targets
         history.losses.append(loss)
         history.unrecorded.append(loss)
         # Asked once a step, so that the last step is known as such; and never back, though an
