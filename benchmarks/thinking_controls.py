@@ -29,11 +29,10 @@ from anexa.generation import LanguageModel
 from anexa.model.chat_format import END_THINK, THINK, ask
 from anexa.model.weights import num_parameters
 from anexa.thinking.corpus import Arithmetic
-from anexa.thinking.evaluation import answers
 from anexa.thinking.examples import Example, Examples
 from anexa.thinking.problems import Problem
 from anexa.thinking.splits import Split
-from anexa.thinking.tasks import different, kinds
+from anexa.thinking.tasks import distinct_problems, task_names
 from anexa.training import TrainConfig, Trainer
 from anexa.training.trainer import RunOptions
 
@@ -82,9 +81,9 @@ class Control(Arithmetic):
     def __init__(self, name: str) -> None:
         self._change = CHANGES[name]
 
-    def examples(self, most: int, seed: int, part: Split) -> Examples:
+    def examples(self, most: int, seed: int, split: Split) -> Examples:
         """See `Arithmetic`."""
-        examples = Changed(most, seed, part)
+        examples = Changed(most, seed, split)
         examples.change = self._change
         return examples
 
@@ -110,7 +109,7 @@ def right(name: str, model: LanguageModel, problems: Sequence[Problem]) -> float
     if name == "dots":
         dots = (THINK + "." * len(problem.thought) + END_THINK for problem in problems)
         prompts = [prompt + thought for prompt, thought in zip(prompts, dots)]
-    said = [answer.split(END_THINK)[-1] for answer in answers(model, prompts)]
+    said = [answer.split(END_THINK)[-1] for answer in complete(model, prompts)]
     expected = [
         problem.answer[::-1] if name == "reversed" else problem.answer for problem in problems
     ]
@@ -139,9 +138,9 @@ def main() -> None:
                 f"{history.tokens:,} tokens that were learned, {history.seconds / 60:.0f} minutes"
             )
             model = LanguageModel.open(run.folder, "torch")
-            for kind in kinds():
+            for kind in task_names():
                 rng = random.Random(f"{options.seed} {kind}")
-                problems = different(kind, options.problems, rng)
+                problems = distinct_problems(kind, options.problems, rng)
                 print(f"  {kind:20} {right(name, model, problems):7.1%}", flush=True)
 
 

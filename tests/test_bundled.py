@@ -16,7 +16,7 @@ from anexa.model.chat_format import ask
 from anexa.model.folder import load_config
 from anexa.model.weights import num_parameters
 from anexa.thinking.checker import check
-from anexa.thinking.evaluation import answers, evaluate
+from anexa.thinking.evaluation import complete, evaluate_problems
 from anexa.thinking.problems import TASKS, Task, draw, is_held_out
 from anexa.thinking.reinforcement import is_true
 from anexa.training import TrainConfig
@@ -91,7 +91,7 @@ def test_a_few_of_each_kind_are_right() -> None:
     model, rng = anexa.load(engine="numpy"), random.Random("a few")
     assert model.chat_template
     asked = [draw(task, rng, "test") for task in TASKS if is_held_out(task) for _ in range(4)]
-    said = answers(model, [ask(model.chat_template, one.question) for one in asked])
+    said = complete(model, [ask(model.chat_template, one.question) for one in asked])
     wrong = [one.question for one, text in zip(asked, said) if not is_true(one, text)]
     assert len(wrong) <= 2, wrong
 
@@ -103,7 +103,7 @@ def test_what_the_card_says_is_true(task: Task) -> None:
     assert find_spec("torch"), "the slow tests are run with PyTorch"
     rng = random.Random(f"another {task}")
     problems = [draw(task, rng, "test") for _ in range(60)]
-    cell = evaluate(anexa.load(), str(task), problems, rng)
+    cell = evaluate_problems(anexa.load(), str(task), problems, rng)
     said, low = table()[str(task)]
     assert cell.thinking.interval[0] <= said
     assert cell.thinking.interval[1] >= low

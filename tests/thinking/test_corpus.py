@@ -48,8 +48,8 @@ REFUSALS = (NO_SUM, NOT_THAT, TOO_LARGE)
 MARK_IDS = {TOKENIZER.token_to_id(mark): mark for mark in (*CHAT_TOKENS, END_OF_TEXT)}
 
 
-def rows_of(*, length: int = LENGTH, seed: int = 1, part: Split = "training") -> ChatDataset:
-    return ChatDataset(TOKENIZER, length, Examples(length + 1, seed, part))
+def rows_of(*, length: int = LENGTH, seed: int = 1, split: Split = "training") -> ChatDataset:
+    return ChatDataset(TOKENIZER, length, Examples(length + 1, seed, split))
 
 
 def text(row: Row) -> str:
@@ -158,13 +158,13 @@ def test_a_row_is_what_the_template_and_the_assistant_write(seed: int, step: int
     size=st.integers(1, 5),
     seed=st.integers(0, 2**32),
     step=st.integers(0, 2500),
-    part=st.sampled_from(get_args(Split)),
+    split=st.sampled_from(get_args(Split)),
 )
 @hypothesis_settings(max_examples=25)
 def test_rows_fit_the_context_and_take_the_room_that_was_asked_for(
-    length: int, size: int, seed: int, step: int, part: Split
+    length: int, size: int, seed: int, step: int, split: Split
 ) -> None:
-    rows = rows_of(length=length, seed=seed, part=part)
+    rows = rows_of(length=length, seed=seed, split=split)
     batch = rows.batch(step, size)
     assert batch, "no step is without rows"
     assert max(map(len, batch)) <= length + 1
@@ -233,7 +233,7 @@ def test_short_thoughts_come_first() -> None:
 # Held out
 
 
-def part_asked(question: str) -> Split | None:
+def split_asked(question: str) -> Split | None:
     """The part that a problem belongs to; None if it is none."""
     plain = parse_question(question)
     if plain:
@@ -241,12 +241,12 @@ def part_asked(question: str) -> Split | None:
     story = parse_story(question)
     if story is None:
         return None
-    numbers, names = story.parts
+    numbers, names = story.splits
     assert numbers == names, "a story is as new as can be, or not at all"
     return numbers
 
 
-def parts(rows: list[Row]) -> list[list[Split]]:
+def splits(rows: list[Row]) -> list[list[Split]]:
     """To which parts the problems belong that are answered in each row."""
     found = []
     for row in rows:
@@ -255,9 +255,9 @@ def parts(rows: list[Row]) -> list[list[Split]]:
         answered = []
         for question, answer in turns:
             if answer.removeprefix(THINK + END_THINK) not in REFUSALS:
-                part = part_asked(question)
-                assert part is not None, question
-                answered.append(part)
+                split = split_asked(question)
+                assert split is not None, question
+                answered.append(split)
         found.append(answered)
     return found
 
@@ -266,8 +266,8 @@ def test_no_row_of_training_is_held_out() -> None:
     rows = rows_of()
     seen: Counter[Split] = Counter()
     for step in range(RAMP, RAMP + 160):
-        seen.update(chain.from_iterable(parts(rows.batch(step, 8))))
-    seen.update(chain.from_iterable(parts(rows.sample(500))))
+        seen.update(chain.from_iterable(splits(rows.batch(step, 8))))
+    seen.update(chain.from_iterable(splits(rows.sample(500))))
     assert set(seen) == {"training"}
     assert seen.total() > 3000
 
@@ -277,7 +277,7 @@ def test_rows_of_validation_are_held_out_and_not_those_of_tests() -> None:
     sample = rows.sample(500)
     last = [
         answered[-1]
-        for row, answered in zip(sample, parts(sample))
+        for row, answered in zip(sample, splits(sample))
         if last_turn(row)[1].removesuffix(END_OF_TEXT).removeprefix(THINK + END_THINK)
         not in REFUSALS
     ]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from anexa.errors import AnexaError
 from anexa.model.chat_format import END_THINK, THINK
-from anexa.thinking.evaluation import Proportion, TaskResult, change, evaluate
+from anexa.thinking.evaluation import Proportion, TaskResult, change, evaluate_problems
 from anexa.thinking.problems import Problem, Task, draw
 from anexa.thinking.refusals import NOT_THAT
 from tests.generation.oracle import Answerer, oracle, thinks
@@ -24,7 +24,7 @@ def at_once(said: str) -> str:
 def judged(answerer: Answerer, task: Task, count: int = 20) -> TaskResult:
     rng = random.Random(3)
     problems = [draw(task, rng, "test") for _ in range(count)]
-    return evaluate(oracle(answerer), str(task), problems, rng)
+    return evaluate_problems(oracle(answerer), str(task), problems, rng)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_what_is_no_sum_is_answered_without_a_thought() -> None:
         return at_once(said) + NOT_THAT
 
     problems = [Problem(f"{n}*2", "", NOT_THAT) for n in range(5)]
-    cell = evaluate(oracle(knows), "no sum", problems, random.Random(1))
+    cell = evaluate_problems(oracle(knows), "no sum", problems, random.Random(1))
     assert (cell.thinking, cell.direct, cell.steps, cell.causal) == (
         Proportion(5, 5), Proportion(5, 5), Proportion(0, 0), Proportion(0, 0)
     )  # fmt: skip

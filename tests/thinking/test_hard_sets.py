@@ -7,7 +7,7 @@ import pytest
 
 from anexa.thinking.checker import check
 from anexa.thinking.hard_sets import BEYOND, HARD
-from anexa.thinking.problems import MOST_DIGITS, MOST_FACTOR
+from anexa.thinking.problems import MAX_DIGITS, MAX_FACTOR_DIGITS
 from anexa.thinking.questions import parse_question
 from anexa.thinking.splits import split_of
 
@@ -43,7 +43,9 @@ def test_all_are_held_out_and_differ(name: str) -> None:
 @pytest.mark.parametrize("name", HARD)
 def test_hard_ones_are_of_sizes_that_are_trained_on(name: str) -> None:
     for operation, a, b in drawn(name):
-        assert max(len(str(a)), len(str(b))) <= (MOST_FACTOR if operation == "*" else MOST_DIGITS)
+        assert max(len(str(a)), len(str(b))) <= (
+            MAX_FACTOR_DIGITS if operation == "*" else MAX_DIGITS
+        )
 
 
 def test_a_carry_runs_through_four_columns() -> None:
@@ -89,10 +91,10 @@ def test_one_digit_beyond(name: str) -> None:
         short, long = sorted((len(str(a)), len(str(b))))
         if operation == "*":
             assert name == f"{long}x{short}"
-            assert long == MOST_FACTOR + 1
+            assert long == MAX_FACTOR_DIGITS + 1
         else:
             assert name == f"{operation} {long}"
-            assert long == MOST_DIGITS + 1
+            assert long == MAX_DIGITS + 1
 
 
 @pytest.mark.parametrize("name", [*HARD, *BEYOND])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anexa.thinking.problems import MOST_DIGITS, TASKS, Task, draw, problem
+from anexa.thinking.problems import MAX_DIGITS, TASKS, Task, draw, problem
 from anexa.thinking.splits import Split, split_of
 from anexa.thinking.stories import NAMES, TEMPLATES, THINGS, draw_story
 from anexa.thinking.thoughts import steps_of
@@ -19,7 +19,7 @@ DRAWS = 500
 PLAIN = [task for task in TASKS if task.operation != "story"]
 # Of the pairs of single digits, none is held out: there are too few for 2 %.
 TESTED = [task for task in PLAIN if task.left > 1]
-PARTS: tuple[Split, ...] = get_args(Split)
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 def read(question: str) -> tuple[int, str, int]:
@@ -28,13 +28,13 @@ def read(question: str) -> tuple[int, str, int]:
     return int(match[1]), match[2], int(match[3])
 
 
-def pairs(part: Split, count: int = DRAWS) -> set[tuple[str, int, int]]:
+def pairs(split: Split, count: int = DRAWS) -> set[tuple[str, int, int]]:
     """What is drawn of a part, in both orders, without the zeros behind factors."""
-    rng = random.Random(part)
+    rng = random.Random(split)
     drawn = set()
-    for task in PLAIN if part == "training" else TESTED:
+    for task in PLAIN if split == "training" else TESTED:
         for _ in range(count):
-            a, operation, b = read(draw(task, rng, part).question)
+            a, operation, b = read(draw(task, rng, split).question)
             if operation == "*":
                 a, b = (int(str(factor).rstrip("0") or 0) for factor in (a, b))
             drawn |= {(operation, a, b), (operation, b, a)}
@@ -42,9 +42,9 @@ def pairs(part: Split, count: int = DRAWS) -> set[tuple[str, int, int]]:
 
 
 def test_nothing_is_in_two_parts() -> None:
-    drawn = {part: pairs(part) for part in PARTS}
+    drawn = {split: pairs(split) for split in SPLITS}
     assert min(map(len, drawn.values())) > 5_000
-    for one, other in combinations(PARTS, 2):
+    for one, other in combinations(SPLITS, 2):
         assert not drawn[one] & drawn[other]
 
 
@@ -59,10 +59,10 @@ def test_nothing_is_in_two_parts_in_many_draws() -> None:
 def test_mirrors_and_zeros_behind_factors_are_in_the_same_part(
     operation: str, a: int, b: int, zeros: int
 ) -> None:
-    part = split_of(operation, a, b)
-    assert split_of(operation, b, a) == part
+    split = split_of(operation, a, b)
+    assert split_of(operation, b, a) == split
     if operation == "*":
-        assert split_of("*", a * 10**zeros, b) == split_of("*", a, b * 10**zeros) == part
+        assert split_of("*", a * 10**zeros, b) == split_of("*", a, b * 10**zeros) == split
 
 
 def test_how_much_is_held_out() -> None:
@@ -86,22 +86,22 @@ def test_the_split_stays() -> None:
     assert len(held) == 16
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_tasks_have_the_digits_that_they_say(part: Split) -> None:
+@pytest.mark.parametrize("split", SPLITS)
+def test_tasks_have_the_digits_that_they_say(split: Split) -> None:
     rng = random.Random(0)
-    for task in PLAIN if part == "training" else TESTED:
+    for task in PLAIN if split == "training" else TESTED:
         sizes: Counter[tuple[int, ...]] = Counter()
         for _ in range(200):
-            a, operation, b = read(draw(task, rng, part).question)
+            a, operation, b = read(draw(task, rng, split).question)
             assert operation == task.operation
             sizes[tuple(sorted((len(str(a)), len(str(b)))))] += 1
         if task.right is not None:
             assert set(sizes) == {(task.right, task.left)}
-        elif part != "training":
+        elif split != "training":
             assert {long for _, long in sizes} == {task.left}
             assert sizes[task.left, task.left] > 80
         else:  # nines that make a long carry may be shorter, or one digit longer
-            assert {long for _, long in sizes} <= {task.left, min(task.left + 1, MOST_DIGITS)}
+            assert {long for _, long in sizes} <= {task.left, min(task.left + 1, MAX_DIGITS)}
 
 
 @pytest.mark.parametrize("task", [task for task in PLAIN if task.left == 1], ids=str)
@@ -139,12 +139,12 @@ def test_the_longer_factor_is_thought_of_first(a: int, b: int) -> None:
     assert one.answer == str(a * b)
 
 
-@given(st.sampled_from([*TESTED, Task("story")]), st.integers(0, 2**32), st.sampled_from(PARTS))
-def test_a_draw_depends_on_the_generator_alone(task: Task, seed: int, part: Split) -> None:
+@given(st.sampled_from([*TESTED, Task("story")]), st.integers(0, 2**32), st.sampled_from(SPLITS))
+def test_a_draw_depends_on_the_generator_alone(task: Task, seed: int, split: Split) -> None:
     random.seed(seed)
-    first = draw(task, random.Random(seed), part)
+    first = draw(task, random.Random(seed), split)
     random.seed(seed + 1)
-    assert draw(task, random.Random(seed), part) == first
+    assert draw(task, random.Random(seed), split) == first
 
 
 # Stories
@@ -153,8 +153,8 @@ def test_a_draw_depends_on_the_generator_alone(task: Task, seed: int, part: Spli
 def test_stories_hold_out_numbers_and_who_is_in_which() -> None:
     rng = random.Random(3)
     trained, validated, tested = (
-        [draw_story(rng, part) for _ in range(5_000 if part == "training" else 300)]
-        for part in PARTS
+        [draw_story(rng, split) for _ in range(5_000 if split == "training" else 300)]
+        for split in SPLITS
     )
     for what in ("numbers", "names"):
         sides = [
@@ -173,9 +173,9 @@ def test_stories_hold_out_numbers_and_who_is_in_which() -> None:
 
 def test_values_of_stories() -> None:
     rng = random.Random(4)
-    for part in PARTS:
+    for split in SPLITS:
         for _ in range(200):
-            one = draw_story(rng, part)
+            one = draw_story(rng, split)
             template = TEMPLATES[one.template]
             a, b, c = one.numbers
             first = {"+": a + b, "-": a - b, "*": a * b, "r-": b - a}[template.first]

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anexa.thinking.problems import MOST_DIGITS, MOST_FACTOR
+from anexa.thinking.problems import MAX_DIGITS, MAX_FACTOR_DIGITS
 from anexa.thinking.thoughts import Step, add, compare, multiply, scale, steps_of, subtract
 
-numbers = st.integers(0, 10**MOST_DIGITS - 1)
-factors = st.integers(0, 10**MOST_FACTOR - 1)
+numbers = st.integers(0, 10**MAX_DIGITS - 1)
+factors = st.integers(0, 10**MAX_FACTOR_DIGITS - 1)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_the_longest_thought_fits_in_a_context_of_512() -> None:
     """With room for the question, the answer, and the tokens that part them."""
     longest = max(
         len("\n".join(step.text for step in steps_of(operation, greatest, greatest)))
-        for operation, digits in (("+", MOST_DIGITS), ("-", MOST_DIGITS), ("*", MOST_FACTOR))
+        for operation, digits in (("+", MAX_DIGITS), ("-", MAX_DIGITS), ("*", MAX_FACTOR_DIGITS))
         for greatest in (10**digits - 1,)
     )
     assert longest <= 470

@@ -1,7 +1,8 @@
-"""A checker of thoughts: what is true in them, and where every number comes from.
+"""Checker of thoughts: which steps are true, and where every number comes from.
 
-A thought comes from a model, so nothing in it is trusted. It is read as `thoughts.py` describes it;
-what is not of that form is not true. Time and memory grow with the length of the text, no faster.
+A thought is the output of a model, so nothing in it is trusted. It is parsed in the form that
+`thoughts.py` defines; a line of any other form counts as false. Time and memory grow linearly with
+the length of the text.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from anexa.thinking.facts import Fact, max_grad_norm, read_calculation, read_comparison
+from anexa.thinking.facts import Fact, excerpt, read_calculation, read_comparison
 from anexa.thinking.questions import (
-    MOST_DIGITS_READ,
+    MAX_DIGITS_READ,
     Question,
     apply,
     parse_question,
@@ -25,26 +26,26 @@ from anexa.thinking.thoughts import relation
 __all__ = ["Fact", "Line", "Operand", "Report", "check", "parse_question", "parse_story"]
 
 _EXPRESSION = re.compile(
-    rf"(-\()?([0-9]{{1,{MOST_DIGITS_READ}}})([-+*?])([0-9]{{1,{MOST_DIGITS_READ}}})(\))?"
+    rf"(-\()?([0-9]{{1,{MAX_DIGITS_READ}}})([-+*?])([0-9]{{1,{MAX_DIGITS_READ}}})(\))?"
 )
-_GREATEST = 10 ** (2 * MOST_DIGITS_READ)  # result of two operands
-_VALUE = re.compile(rf"[<=>]|-?[0-9]{{1,{2 * MOST_DIGITS_READ + 1}}}")
+_GREATEST = 10 ** (2 * MAX_DIGITS_READ)  # result of two operands
+_VALUE = re.compile(rf"[<=>]|-?[0-9]{{1,{2 * MAX_DIGITS_READ + 1}}}")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One step.
+    """One line of a thought, which is one step.
 
     Attributes:
         text: the line.
-        operation: "+", "-", "*" or "?"; "" if the line is not of the form.
-        operands: the numbers of its expression.
-        facts: as many as there are columns, or fewer.
-        value: what it says at the end; None if that is no number.
-        spelled: whether that is what its facts spell.
-        equal: whether that is what its expression is.
-        true: whether all of this holds, fact by fact.
-        error: what is wrong first, be it false or from nowhere.
+        operation: "+", "-", "*", or "?" for a comparison; "" if the line cannot be parsed.
+        operands: the two numbers of the expression; empty if the line cannot be parsed.
+        facts: one for each column; fewer if the line ends early.
+        value: the number after the last colon; None for a comparison and an unparsable line.
+        spelled: whether the value equals the digits that the facts spell.
+        equal: whether the value equals the result of the expression.
+        true: whether every fact holds, fits its column, and `spelled` and `equal` are true.
+        error: the first mistake in the line, a sourceless operand included; None if there is none.
     """
 
     text: str
@@ -60,18 +61,18 @@ class Line:
 
 @dataclass(frozen=True)
 class Report:
-    """What is true of a thought and its answer.
+    """The verdict on a thought and its answer.
 
     Attributes:
-        lines: one by one.
-        provenance: whether there are lines, and all their operands come from somewhere.
-        complete: whether every value is used later or is the last, and, where the phrasing of the
-            question is known, every number of it is used.
-        faithful: whether the answer is the last value.
-        expected: the true result, where the phrasing of the question is known.
-        understood: whether the steps, if each were done right, lead to it by the operations that
-            were asked for; None where `expected` is None.
-        first_error: what is wrong first, in words; None if all is true.
+        lines: the lines of the thought.
+        provenance: whether the thought has lines, and every operand in them has a source.
+        complete: whether every value but the last is used by a later line, and, if the question
+            could be parsed, every number of the question is used.
+        faithful: whether the answer equals the last value.
+        expected: the correct result; None if the question could not be parsed.
+        understood: whether the steps, each carried out correctly, lead to `expected` by the
+            operations that the question asks for; None if `expected` is None.
+        first_error: a sentence about the first mistake; None if there is none.
     """
 
     lines: tuple[Line, ...]
@@ -84,26 +85,32 @@ class Report:
 
     @property
     def steps(self) -> int:
-        """How many lines there are."""
+        """Number of lines."""
         return len(self.lines)
 
     @property
     def true_steps(self) -> int:
-        """How many of them are true, wherever their operands come from."""
+        """Number of true lines, regardless of the sources of their operands."""
         return sum(line.true for line in self.lines)
 
     @property
     def all_true(self) -> bool:
-        """Whether every line is true, all hangs together, and the answer is what it leads to."""
+        """Whether every line is true and the thought as a whole leads to the answer."""
         true = bool(self.lines) and self.true_steps == self.steps
         whole = self.provenance and self.complete and self.faithful
         return true and whole and self.understood is not False
 
 
 def check(question: str, thought: str, answer: str) -> Report:
-    """Judges the thought that answers a question. Nothing is raised, whatever the text."""
+    """Check a thought and its answer against a question. Never raises, whatever the text.
+
+    Args:
+        question: what the user asked.
+        thought: the lines between `<think>` and `</think>`.
+        answer: the text after the thought.
+    """
     asked = read(question)
-    # Where it is known what to do with the numbers, each has its one place.
+    # If the question can be parsed, each of its numbers must be used exactly once.
     sources = (Sources if asked.expected is None else SourcesTakenOnce)(asked.numbers)
     texts = thought.strip("\n").split("\n") if thought.strip("\n") else []
     lines: list[Line] = []
@@ -124,7 +131,7 @@ def check(question: str, thought: str, answer: str) -> Report:
         *(line.error for line in lines),
         f"{left_over} is never used" if left_over else None,
         misread,
-        None if faithful else f'the answer "{max_grad_norm(answer)}" is not {last}, the last value',
+        None if faithful else f'the answer "{excerpt(answer)}" is not {last}, the last value',
     ]
     first_error = next((error for error in errors if error), None)
     return Report(
@@ -139,24 +146,28 @@ def check(question: str, thought: str, answer: str) -> Report:
 
 
 def _misread(asked: Question, lines: list[Line]) -> str | None:
-    """In which way the thought is about something else than the question, if that is known."""
+    """Explain how the thought answers another question; None if it does not, or is unknown."""
     if asked.expected is None or asked.operations is None:
         return None
     for line in lines:
         taken = any(operand.source in ("question", "part") for operand in line.operands)
         if taken and line.operation.replace("?", "-") not in asked.operations:
-            return f'"{max_grad_norm(line.text.split(":")[0])}" is not what the question asks for'
+            return f'"{excerpt(line.text.split(":")[0])}" is not what the question asks for'
     if follow(lines)[-1:] == [asked.expected]:
         return None
     return f"the question's result is {asked.expected}, and the thought is about something else"
 
 
 def follow(lines: Sequence[Line], given: Mapping[int, int] | None = None) -> list[int]:
-    """What each line would say if every step were done right; 0 where nothing can be said.
+    """Recompute the value of each line from its operands.
 
     Args:
-        lines: of a thought.
-        given: values that some lines have all the same, by their numbers.
+        lines: the lines of a thought.
+        given: values to take as they are, by line number.
+
+    Returns:
+        One value a line; 0 for a comparison and an unparsable line. The list ends early after a
+        value that is too large.
     """
     values: list[int] = []
     for number, line in enumerate(lines):
@@ -167,23 +178,23 @@ def follow(lines: Sequence[Line], given: Mapping[int, int] | None = None) -> lis
         else:
             a, b = (values[o.place] if o.source == "line" else o.number for o in line.operands)
             values.append(apply(line.operation, a, b) * (-1 if line.text.startswith("-") else 1))
-        if abs(values[-1]) > _GREATEST:  # else they might grow from line to line, without end
+        if abs(values[-1]) > _GREATEST:  # values could grow exponentially from line to line
             break
     return values
 
 
 def _idle(lines: list[Line]) -> str | None:
-    """A comparison that is not followed by the difference of its numbers."""
+    """Find a comparison that is not followed by the difference of the same operands."""
     for line, after in zip(lines, [*lines[1:], None]):
         if line.operation == "?" and not (
             after and _compares(line, after.operation, after.operands)
         ):
-            return f'"{max_grad_norm(line.text.split(":")[0])}"'
+            return f'"{excerpt(line.text.split(":")[0])}"'
     return None
 
 
 def _compares(line: Line | None, operation: str, operands: Sequence[Operand]) -> bool:
-    """Whether a line compares the operands of a difference."""
+    """Whether a line compares the operands of the difference after it."""
     if not line or line.operation != "?" or operation != "-":
         return False
     return sorted(one.number for one in line.operands) == sorted(one.number for one in operands)
@@ -192,7 +203,13 @@ def _compares(line: Line | None, operation: str, operands: Sequence[Operand]) ->
 def _addends(
     numbers: tuple[int, int], sources: Sources, compared: Sequence[Operand]
 ) -> tuple[Operand, Operand]:
-    """The numbers of a sum, a comparison, or a difference, of which some were compared before."""
+    """Find the sources of the operands of a sum, a comparison or a difference.
+
+    Args:
+        numbers: the two operands.
+        sources: the numbers and values that are still available.
+        compared: the operands of the comparison before; their sources are used again.
+    """
     left = list(compared)
     operands = []
     for number in numbers:
@@ -204,7 +221,7 @@ def _addends(
 
 
 def _line(text: str, sources: Sources, before: Line | None) -> Line:
-    """Judges a line, and takes its operands from the sources or the comparison before it."""
+    """Check one line, and take its operands from the sources or from the comparison before."""
     form = "is not of the form expression:facts:value"
     if text.count(":") != 2:
         return _unreadable(text, form)
@@ -269,5 +286,5 @@ def _line(text: str, sources: Sources, before: Line | None) -> Line:
 
 
 def _unreadable(text: str, why: str) -> Line:
-    error = f'"{max_grad_norm(text)}" {why}'
+    error = f'"{excerpt(text)}" {why}'
     return Line(text, "", (), (), None, spelled=False, equal=False, true=False, error=error)

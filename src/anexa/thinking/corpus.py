@@ -67,14 +67,14 @@ class Arithmetic:
             )
         parts: tuple[Split, Split] = ("training", "validation")
         training, validation = (
-            ChatDataset(tokenizer, block_size, self.examples(block_size + 1, seed, part))
+            ChatDataset(tokenizer, block_size, self.examples(block_size + 1, seed, split))
             for part in parts
         )
         return training, validation
 
-    def examples(self, most: int, seed: int, part: Split) -> Examples:
+    def examples(self, most: int, seed: int, split: Split) -> Examples:
         """What its rows are made from; see `Examples`."""
-        return Examples(most, seed, part)
+        return Examples(most, seed, split)
 
 
 class ChatDataset:

@@ -1,4 +1,4 @@
-"""How often a chat model is right about arithmetic, and whether it is its thinking that does it."""
+"""Evaluation of a thinking model: accuracy with and without thoughts, and the truth of its steps."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from anexa.generation.offline import as_batch_engine, generate_batch
 from anexa.model.chat_format import END_THINK, THINK, split_answer
 from anexa.thinking.checker import check, follow
 from anexa.thinking.problems import Problem
-from anexa.thinking.tasks import different, kinds
+from anexa.thinking.tasks import distinct_problems, task_names
 
 
 @dataclass(frozen=True)
 class Proportion:
-    """So many of so many."""
+    """A proportion: `hits` of `count`."""
 
     hits: int
     count: int
 
     @property
     def value(self) -> float:
-        """From 0 to 1; of nothing it is no number."""
+        """The fraction from 0 to 1; NaN if the count is 0."""
         return self.hits / self.count if self.count else math.nan
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Where the true share lies with 95 % certainty (Wilson, 1927)."""
+        """The 95 % confidence interval (Wilson, 1927)."""
         n, z = self.count, 1.96
         if not n:
             return 0.0, 1.0
@@ -45,22 +45,22 @@ class Proportion:
         half = (
             z / (1 + z * z / n) * math.sqrt(self.value * (1 - self.value) / n + z * z / (4 * n * n))
         )
-        # Rounding could leave a share of all or nothing just outside.
+        # Rounding could exclude the value itself if it is 0 or 1.
         return min(self.value, max(0.0, middle - half)), max(self.value, min(1.0, middle + half))
 
 
 @dataclass(frozen=True)
 class TaskResult:
-    """What a model makes of one kind of problem.
+    """Results of a model on one task.
 
     Attributes:
-        name: of the kind.
-        thinking: answers that are right, after a thought; to what is no sum, without one.
-        direct: the same of answers to which the model is made at once.
-        steps: lines that are true, of all lines that it thought, in thoughts without an end too.
-        provenance: thoughts in which every number comes from somewhere.
-        faithful: answers that are the last value of the thought.
-        causal: answers that follow where one value in the thought has been changed.
+        name: name of the task.
+        thinking: correct answers after a thought; for refusals, correct answers without one.
+        direct: correct answers when the model has to answer without a thought.
+        steps: true lines, of all lines of all thoughts, unfinished thoughts included.
+        provenance: thoughts in which every operand has a source.
+        faithful: answers that equal the last value of the thought.
+        causal: answers that follow from a value that was changed in the middle of the thought.
     """
 
     name: str
@@ -79,69 +79,76 @@ def evaluate_tasks(
     names: Sequence[str] = (),
     processes: int = 1,
 ) -> Iterator[TaskResult]:
-    """A cell for every task, every hard set, and every kind that is beyond training.
+    """Evaluate a chat model on every task, every hard set, and problems beyond its training.
 
     Args:
-        model: that answers in turns; if there are more processes each opens its folder.
-        problems: the most problems of a cell, all different and none trained on.
-        seed: of the problems.
-        names: only these; none: all.
-        processes: so many cells are worked out at a time.
+        model: a chat model; with several processes, each opens the model's folder.
+        problems: maximum number of problems of a task, all different and held out.
+        seed: random seed of the problems.
+        names: names of the tasks; empty for all.
+        processes: number of tasks that are evaluated in parallel.
+
+    Yields:
+        The result of each task, in order.
 
     Raises:
-        AnexaError: the model does not answer in turns, its engine reads one text at a time, or a
-            process was killed.
-        UsageError: there is no cell of a name.
+        AnexaError: if the model has no chat template, its engine decodes one sequence at a time,
+            or a process was killed.
+        UsageError: if a task name is unknown.
     """
-    names = kinds(names)
+    names = task_names(names)
     if model.chat_template is None:
-        raise AnexaError(f"{model.name} continues texts, and does not answer: nothing to evaluate")
+        raise AnexaError(f"{model.name} has no chat template: evaluation needs a chat model")
     as_batch_engine(model.engine)
     if processes == 1 or len(names) == 1:
-        return (cell(model, name, problems, seed) for name in names)
-    return _cells_at_a_time(model, problems, seed, names, min(processes, len(names)))
+        return (evaluate_task(model, name, problems, seed) for name in names)
+    return _evaluate_in_parallel(model, problems, seed, names, min(processes, len(names)))
 
 
-def _cells_at_a_time(
+def _evaluate_in_parallel(
     model: LanguageModel, problems: int, seed: int, names: Sequence[str], processes: int
 ) -> Iterator[TaskResult]:
-    """In processes that are begun anew: threads of PyTorch do not survive a fork."""
+    """Evaluate in spawned processes: PyTorch's threads do not survive a fork."""
     for library in ("OMP", "OPENBLAS"):
-        os.environ.setdefault(f"{library}_NUM_THREADS", "1")  # else each takes all cores
+        os.environ.setdefault(
+            f"{library}_NUM_THREADS", "1"
+        )  # otherwise every process uses all cores
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, context, _open_here, (model.folder, model.engine.name))
+    pool = ProcessPoolExecutor(
+        processes, context, _open_in_worker, (model.folder, model.engine.name)
+    )
     try:
-        yield from pool.map(_cell_here, names, repeat(problems), repeat(seed))
+        yield from pool.map(_evaluate_in_worker, names, repeat(problems), repeat(seed))
     except BrokenProcessPool:
-        raise AnexaError("a process was killed; --processes 1 needs less memory") from None
+        raise AnexaError("a worker process was killed: --processes 1 needs less memory") from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-_here: list[LanguageModel] = []  # that of a process
+_worker_model: list[LanguageModel] = []  # the model of this worker process
 
 
-def _open_here(folder: Path | None, engine: str) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a word
-    _here.append(LanguageModel.open(folder, engine))
+def _open_in_worker(folder: Path | None, engine: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it silently
+    _worker_model.append(LanguageModel.open(folder, engine))
 
 
-def _cell_here(name: str, problems: int, seed: int) -> TaskResult:
-    return cell(_here[0], name, problems, seed)
+def _evaluate_in_worker(name: str, problems: int, seed: int) -> TaskResult:
+    return evaluate_task(_worker_model[0], name, problems, seed)
 
 
-def cell(model: LanguageModel, name: str, problems: int, seed: int) -> TaskResult:
-    """That of one kind."""
+def evaluate_task(model: LanguageModel, name: str, problems: int, seed: int) -> TaskResult:
+    """Evaluate a model on one task."""
     rng = random.Random(f"{seed} {name}")
-    return evaluate(model, name, different(name, problems, rng), rng)
+    return evaluate_problems(model, name, distinct_problems(name, problems, rng), rng)
 
 
-def evaluate(
+def evaluate_problems(
     model: LanguageModel, name: str, problems: list[Problem], rng: random.Random
 ) -> TaskResult:
-    """What a model makes of some problems; `rng` chooses what is changed in thoughts."""
-    answered = answers(model, [_prompt(model, problem) for problem in problems])
-    direct = answers(model, [_prompt(model, problem, thinking=False) for problem in problems])
+    """Evaluate a model on given problems; `rng` chooses the values to change in thoughts."""
+    answered = complete(model, [_prompt(model, problem) for problem in problems])
+    direct = complete(model, [_prompt(model, problem, thinking=False) for problem in problems])
     thoughts = [split_answer(answer) for answer in answered]
     reports = [
         check(problem.question, thought or "", said)
@@ -149,7 +156,7 @@ def evaluate(
         if problem.thought
     ]
     changed = [(p, *change(p, rng)) for p in problems if p.thought]
-    followed = answers(model, [_prompt(model, p) + THINK + prefix for p, prefix, _ in changed])
+    followed = complete(model, [_prompt(model, p) + THINK + prefix for p, prefix, _ in changed])
     return TaskResult(
         name,
         thinking=_share(
@@ -176,8 +183,8 @@ def _prompt(model: LanguageModel, problem: Problem, *, thinking: bool = True) ->
     return model.prompt([{"role": "user", "content": problem.question}], thinking=thinking)
 
 
-def answers(model: LanguageModel, prompts: list[str]) -> list[str]:
-    """What the model writes next, thoughts and their marks included."""
+def complete(model: LanguageModel, prompts: list[str]) -> list[str]:
+    """Complete prompts greedily; the texts include thoughts and their special tokens."""
     tokenizer = model.tokenizer
     ids = [tokenizer.encode(prompt) for prompt in prompts]
     texts = generate_batch(model.engine, ids, tokenizer.eot_token)
@@ -185,7 +192,11 @@ def answers(model: LanguageModel, prompts: list[str]) -> list[str]:
 
 
 def change(problem: Problem, rng: random.Random) -> tuple[str, str]:
-    """A thought up to a value that has been changed in one digit, and the answer that follows."""
+    """Change one digit of one value in a thought.
+
+    Returns:
+        The thought up to and including the changed value, and the answer that follows from it.
+    """
     texts = problem.thought.split("\n")
     lines = check(problem.question, problem.thought, problem.answer).lines
     numbered = [number for number, line in enumerate(lines) if line.value is not None]
@@ -198,13 +209,13 @@ def change(problem: Problem, rng: random.Random) -> tuple[str, str]:
         last = number == len(lines) - 1
         if (
             values[-1] != int(problem.answer)
-            and _may_be(other, lines[number].operation)
-            and (last or min(values) >= 0)  # no thought that was trained on goes on from less
+            and _is_well_formed(other, lines[number].operation)
+            and (last or min(values) >= 0)  # training has no negative values in the middle
         ):
             thought = "\n".join([*texts[:number], f"{rest}:{other}"])
             return thought + (END_THINK if last else "\n"), str(values[-1])
 
 
-def _may_be(value: str, operation: str) -> bool:
-    """Whether a result is ever written so; that of a difference is as wide as its operands."""
+def _is_well_formed(value: str, operation: str) -> bool:
+    """Whether a value is written as in training; a difference is padded to its operands' width."""
     return int(value) != 0 or value[0] != "-" if operation == "-" else value == str(int(value))

@@ -1,5 +1,6 @@
-"""What a chat model is trained on: questions as people put them, thoughts and answers, and what is
-no sum at all. There is no end to them: which ones a step sees depends on the seed and its number.
+"""Training examples for a thinking model: questions, thoughts and answers, and refusals.
+
+The supply is endless: the examples of a training step are a function of the seed and the step.
 """
 
 from __future__ import annotations
@@ -14,34 +15,35 @@ from anexa.thinking.splits import Split
 
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
 
-# How often a task comes: the more there is to learn in it, the more often.
-SHARES = {
+# Sampling weight of each task: the more there is to learn, the higher.
+TASK_WEIGHTS = {
     "+ 1": 0.3, "+ 2": 0.6, "+ 3": 1.2, "+ 4": 1.5, "+ 5": 2.0, "+ 6": 2.6, "+ 7": 3.2, "+ 8": 4.0,
     "- 1": 0.3, "- 2": 0.8, "- 3": 1.6, "- 4": 2.2, "- 5": 3.0, "- 6": 4.0, "- 7": 5.2, "- 8": 7.0,
     "1x1": 0.3, "2x1": 1.0, "3x1": 2.0, "4x1": 2.5, "2x2": 3.5, "3x2": 6.0, "4x2": 7.0,
     "3x3": 9.0, "4x3": 9.0, "4x4": 9.0,
     "story": 12.0,
 }  # fmt: skip
-DIRECT = 0.08  # the share that is answered without a thought
-EARLIER = 0.07  # the share before which something else was asked
-NO_SUMS = 0.05
-PHRASED = 0.25  # the share of sums that are not asked for in the shortest way
+# Fractions of the examples
+DIRECT = 0.08  # answered without a thought
+EARLIER = 0.07  # preceded by earlier turns
+REFUSED = 0.05  # no sum: answered by a refusal
+PHRASED = 0.25  # sums phrased in words, or with spaces and signs
 
-EASY, HARD = 60, 480  # characters of the longest thoughts, at first and in the end
-RAMP = 1500  # steps from the one to the other
-TOGETHER = 16  # steps whose examples are drawn together, and put together by their lengths
+EASY, HARD = 60, 480  # characters of the longest thoughts, in the first and the last stage
+RAMP = 1500  # steps from the first stage to the last
+GROUP = 16  # steps whose examples are drawn together and sorted by length
 
 
 @dataclass(frozen=True)
 class Example:
-    """A conversation, of which the last answer is to be learned.
+    """A conversation whose last answer is learned.
 
     Attributes:
-        earlier: questions and answers before it.
-        question: the last one.
-        thought: what is thought before the answer; None where nothing is.
-        answer: to the question.
-        direct: whether the assistant was asked not to think.
+        earlier: question and answer of each earlier turn.
+        question: the last question.
+        thought: the thought before the last answer; None if there is none.
+        answer: the last answer.
+        direct: whether the prompt tells the assistant not to think.
     """
 
     earlier: tuple[tuple[str, str], ...]
@@ -52,51 +54,51 @@ class Example:
 
     @cached_property
     def size(self) -> int:
-        """Its tokens: the characters, and the marks between them."""
+        """Number of tokens: the characters, and the special tokens between them."""
         texts = [text for turn in self.earlier for text in turn]
         texts += [self.question, self.thought or "", self.answer]
         return sum(map(len, texts)) + 3 * len(self.earlier) + 5
 
 
 class Examples:
-    """Examples to train on, for every step some of like lengths.
+    """Endless source of examples; those of one training step have similar lengths.
 
     Args:
-        most: the tokens of the longest example.
-        seed: of all draws.
-        part: of the corpus.
+        max_tokens: length of the longest example, in tokens.
+        seed: random seed of all draws.
+        split: the split that the problems belong to.
     """
 
-    def __init__(self, most: int, seed: int, part: Split = "training") -> None:
-        self._most, self._seed, self._part = most, seed, part
-        self._together = lru_cache(maxsize=1)(self._draw_together)
+    def __init__(self, max_tokens: int, seed: int, split: Split = "training") -> None:
+        self._max_tokens, self._seed, self._split = max_tokens, seed, split
+        self._group = lru_cache(maxsize=1)(self._draw_group)
 
     def batch(self, step: int, tokens: int) -> list[Example]:
-        """Those of a step, which have about so many tokens."""
-        number, place = divmod(step, TOGETHER)
-        return self._together(number, tokens)[place]
+        """Return the examples of a training step, about `tokens` tokens in all."""
+        number, place = divmod(step, GROUP)
+        return self._group(number, tokens)[place]
 
     def sample(self, count: int) -> list[Example]:
-        """Some, of all lengths."""
+        """Return `count` examples of all lengths, for evaluation."""
         rng = random.Random(f"{self._seed} sample")
         return [self._draw(rng, HARD) for _ in range(count)]
 
-    def _draw_together(self, number: int, tokens: int) -> list[list[Example]]:
+    def _draw_group(self, number: int, tokens: int) -> list[list[Example]]:
         rng = random.Random(f"{self._seed} {number}")
-        hardness = min(1.0, number * TOGETHER / RAMP)
+        hardness = min(1.0, number * GROUP / RAMP)
         longest = round(EASY + hardness * (HARD - EASY))
         examples, total = [], 0
-        while total < TOGETHER * tokens:
+        while total < GROUP * tokens:
             examples.append(self._draw(rng, longest))
             total += examples[-1].size
         examples.sort(key=lambda example: example.size)
-        batches: list[list[Example]] = [[] for _ in range(TOGETHER)]
+        batches: list[list[Example]] = [[] for _ in range(GROUP)]
         before = 0
         for example in examples:
-            batches[min(TOGETHER - 1, before * TOGETHER // total)].append(example)
+            batches[min(GROUP - 1, before * GROUP // total)].append(example)
             before += example.size
         for batch in batches:
-            if not batch:  # the one before it is a single long example
+            if not batch:  # the batch before it is a single long example
                 batch.append(max(batches, key=len).pop())
         rng.shuffle(batches)
         return batches
@@ -104,55 +106,55 @@ class Examples:
     def _draw(self, rng: random.Random, longest: int) -> Example:
         while True:
             example = self.example(rng, longest)
-            if example.size <= self._most:
+            if example.size <= self._max_tokens:
                 return example
 
     def example(self, rng: random.Random, longest: int) -> Example:
-        """One of any kind, whose thought has about so many characters at most."""
+        """Draw an example whose thought has at most about `longest` characters."""
         earlier = []
         if rng.random() < EARLIER:
             for _ in range(rng.randint(1, 2)):
-                turn = draw_any(rng, longest)  # not learned here
+                turn = draw_any(rng, longest)  # as context: it is not learned
                 earlier.append((turn.question, turn.answer))
         direct = rng.random() < DIRECT
-        if rng.random() < NO_SUMS:
+        if rng.random() < REFUSED:
             question, answer = no_sum(rng)
             return Example(tuple(earlier), question, None, answer, direct)
-        problem = draw_any(rng, longest, self._part)
+        problem = draw_any(rng, longest, self._split)
         question = phrased(problem, rng) if rng.random() < PHRASED else problem.question
         thought = None if direct else problem.thought
         return Example(tuple(earlier), question, thought, problem.answer, direct)
 
 
-def draw_any(rng: random.Random, longest: int = HARD, part: Split = "training") -> Problem:
-    """A problem of any task, each as often as `SHARES` says.
+def draw_any(rng: random.Random, longest: int = HARD, split: Split = "training") -> Problem:
+    """Draw a problem of any task, by `TASK_WEIGHTS`.
 
     Args:
-        rng: draws it.
-        longest: no task has longer thoughts than so many characters.
-        part: of the corpus.
+        rng: random generator.
+        longest: longest thought of the tasks to choose from, in characters.
+        split: the split that the problem belongs to.
     """
-    tasks, shares = _tasks(longest, held_out=part != "training")
-    return draw(rng.choices(tasks, shares)[0], rng, part)
+    tasks, weights = _tasks(longest, held_out=split != "training")
+    return draw(rng.choices(tasks, weights)[0], rng, split)
 
 
 @lru_cache(maxsize=8)
 def _tasks(longest: int, held_out: bool) -> tuple[list[Task], list[float]]:
-    """The tasks whose thoughts are no longer, and their shares."""
+    """List the tasks whose thoughts are short enough, and their weights."""
     tasks = [task for task in TASKS if longest_thought(task) <= longest]
     tasks = [task for task in tasks if not held_out or is_held_out(task)]
-    return tasks, [SHARES[str(task)] for task in tasks]
+    return tasks, [TASK_WEIGHTS[str(task)] for task in tasks]
 
 
 @lru_cache(maxsize=64)
 def longest_thought(task: Task) -> int:
-    """About so many characters have the longest thoughts of a task: of a hundred, the longest."""
+    """Estimate the length of a task's longest thought, in characters: the longest of a hundred."""
     rng = random.Random(str(task))
     return max(len(draw(task, rng).thought) for _ in range(100))
 
 
 def phrased(problem: Problem, rng: random.Random) -> str:
-    """The question of a sum in other words; a story's as it is."""
+    """Phrase the question of a sum in other words; a story's question stays as it is."""
     sign = next((sign for sign in "+-*" if sign in problem.question), "")
     a, _, b = problem.question.partition(sign) if sign else ("", "", "")
     if not (a.isdigit() and b.isdigit()):

@@ -1,4 +1,4 @@
-"""Facts read: the columns of a line, one by one, and what they spell."""
+"""Parser of facts: the columns of a line one by one, and the digits that they spell."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _FACTS = {
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One column.
+    """The equation of one column.
 
     Attributes:
         text: the equation.
-        true: whether it holds.
-        fits: whether its digits are those of the column, and what is carried is what the fact
-            before says, at first 0.
+        true: whether the equation holds.
+        fits: whether its digits are those of the column, and its carry is that of the column
+            before (0 in the first column).
     """
 
     text: str
@@ -34,7 +34,19 @@ class Fact:
 def read_calculation(
     text: str, expression: str, operation: str, left: str, right: str
 ) -> tuple[tuple[Fact, ...], str | None, str | None]:
-    """The facts of a line, the digits that they spell if they can be read, and what is wrong."""
+    """Parse the facts of a sum, a difference or a product with one digit.
+
+    Args:
+        text: the facts, separated by commas, units first.
+        expression: the expression of the line, for error messages.
+        operation: "+", "-" or "*".
+        left: the digits of the first operand.
+        right: the digits of the second operand.
+
+    Returns:
+        The facts; the digits that they spell, None if a fact cannot be parsed; the first mistake,
+        None if there is none.
+    """
     columns = list(zip(left[::-1], right[0] * len(left) if operation == "*" else right[::-1]))
     texts = text.split(",", len(columns))
     facts, digits, errors = [], [], []
@@ -43,7 +55,7 @@ def read_calculation(
         match = _FACTS[operation].fullmatch(fact)
         if not match:
             facts.append(Fact(fact, true=False, fits=False))
-            errors.append(f'"{max_grad_norm(fact)}" in "{expression}" is not a fact of its kind')
+            errors.append(f'"{excerpt(fact)}" in "{expression}" is not a fact of its kind')
             break
         numbers = tuple(map(int, match.groups()))
         if operation == "-":
@@ -66,7 +78,7 @@ def read_calculation(
         errors.append(f'"{expression}" needs {len(columns)} facts, one for each column')
     if len(digits) < len(columns):
         return tuple(facts), None, errors[0]
-    # What is carried out of the last column is a digit; what is borrowed there has no lender.
+    # The carry of the last column is the leading digit; a borrow there has no column to come from.
     front = "" if operation == "-" else str(carried)
     return tuple(facts), front + "".join(reversed(digits)), errors[0] if errors else None
 
@@ -74,8 +86,19 @@ def read_calculation(
 def read_comparison(
     text: str, expression: str, left: str, right: str
 ) -> tuple[tuple[Fact, ...], str | None, str | None]:
-    """The facts of a comparison, what they say if they can be read, and what is wrong."""
-    # From the left up to the first digits that are not alike, or to the end.
+    """Parse the facts of a comparison.
+
+    Args:
+        text: the facts, separated by commas, leftmost digits first.
+        expression: the expression of the line, for error messages.
+        left: the digits of the first operand.
+        right: the digits of the second operand, as many.
+
+    Returns:
+        The facts; the sign of the last one, None if a fact cannot be parsed; the first mistake,
+        None if there is none.
+    """
+    # From the left up to and including the first pair of different digits, or to the end.
     alike = next((i for i, (x, y) in enumerate(zip(left, right)) if x != y), len(left) - 1)
     texts = text.split(",", alike + 1)
     facts, errors, signs = [], [], []
@@ -83,7 +106,7 @@ def read_comparison(
         match = _FACTS["?"].fullmatch(fact)
         if not match:
             facts.append(Fact(fact, true=False, fits=False))
-            errors.append(f'"{max_grad_norm(fact)}" in "{expression}" is not a fact of its kind')
+            errors.append(f'"{excerpt(fact)}" in "{expression}" is not a fact of its kind')
             return tuple(facts), None, errors[0]
         first, sign, second = match.groups()
         signs.append(sign)
@@ -100,8 +123,8 @@ def read_comparison(
     return tuple(facts), signs[-1], errors[0] if errors else None
 
 
-def max_grad_norm(text: str) -> str:
-    """The beginning of a text, fit to be shown in a sentence."""
+def excerpt(text: str) -> str:
+    """Shorten a text to at most 40 printable characters, for error messages."""
     short = text if len(text) <= 40 else text[:40] + "…"
     if short.isprintable():
         return short

@@ -1,4 +1,4 @@
-"""Problems that are hard in one way each, all of them held out."""
+"""Sets of held-out problems, each of which is difficult in one particular way."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from anexa.thinking.examples import phrased
 from anexa.thinking.problems import (
-    MOST_DIGITS,
-    MOST_FACTOR,
+    MAX_DIGITS,
+    MAX_FACTOR_DIGITS,
     TASKS,
     Problem,
     Task,
@@ -19,17 +19,30 @@ from anexa.thinking.problems import (
 )
 from anexa.thinking.splits import split_of
 
-_WIDTHS = (5, 6, 6, 7, 7, 7, 8, 8, 8, 8)  # the longer, the more there are to draw from
+_WIDTHS = (
+    5,
+    6,
+    6,
+    7,
+    7,
+    7,
+    8,
+    8,
+    8,
+    8,
+)  # long numbers are preferred: there are more of them to draw from
 
 
 def long_carry(rng: random.Random) -> Problem:
-    """A sum, such as 99999999+1: a carry runs on through four columns or more that make nine."""
+    """Draw a sum such as 99999999+1, whose carry runs through four or more columns of nines."""
 
     def pairs() -> Iterator[tuple[int, int]]:
         while True:
             width = rng.choice(_WIDTHS)
             run = rng.randint(4, width - 1)
-            start = rng.randint(0, width - run - 1)  # columns before the one that begins the carry
+            start = rng.randint(
+                0, width - run - 1
+            )  # columns to the right of the one where the carry begins
             short = rng.random() < 0.3  # the other operand ends where the carry begins
             columns = [(rng.randrange(10), rng.randrange(10)) for _ in range(start)]
             first = rng.randint(1, 9)
@@ -44,18 +57,18 @@ def long_carry(rng: random.Random) -> Problem:
 
 
 def borrow_across_zeros(rng: random.Random) -> Problem:
-    """A difference, such as 50000-123: what is borrowed comes from beyond two zeros or more."""
+    """Draw a difference such as 50000-123, which borrows across two or more zeros."""
 
     def pairs() -> Iterator[tuple[int, int]]:
         while True:
             width = rng.choice(_WIDTHS)
             zeros = rng.randint(2, width - 2)
-            low = rng.randint(1, width - zeros - 1)  # columns that are too small, together
+            low = rng.randint(1, width - zeros - 1)  # columns that have to borrow
             units = rng.randrange(10**low - 1) if rng.random() < 0.5 else 0
             top = rng.randrange(10 ** (width - zeros - low - 1), 10 ** (width - zeros - low))
             large = top * 10 ** (zeros + low) + units
             small = rng.randrange(units + 1, 10**low)
-            if rng.random() < 0.5:  # as wide as one likes, but less
+            if rng.random() < 0.5:  # a longer subtrahend, still smaller
                 small += rng.randrange(top * 10**zeros) * 10**low
             yield large, small
 
@@ -63,20 +76,20 @@ def borrow_across_zeros(rng: random.Random) -> Problem:
 
 
 def zero_operand(rng: random.Random) -> Problem:
-    """0 and a number, such as 0*347 or 812+0."""
+    """Draw a problem with 0 as an operand, such as 0*347 or 812+0."""
     operation = rng.choice("+-*")
     return _first_held_out(operation, ((0, number) for number in _numbers(operation, rng)), rng)
 
 
 def equal_operands(rng: random.Random) -> Problem:
-    """A number and itself, such as 347-347 or 86*86."""
+    """Draw a problem with two equal operands, such as 347-347 or 86*86."""
     operation = rng.choice("+-*")
     pairs = ((number, number) for number in _numbers(operation, rng))
     return _first_held_out(operation, pairs, rng)
 
 
 def in_other_words(rng: random.Random) -> Problem:
-    """Any sum, asked for as one might say it: `What is 86 times 347?`."""
+    """Draw a problem that is phrased in words, such as `What is 86 times 347?`."""
     task = rng.choice([task for task in TASKS if task.operation != "story" and is_held_out(task)])
     plain = draw(task, rng, "test")
     while True:
@@ -86,31 +99,31 @@ def in_other_words(rng: random.Random) -> Problem:
 
 
 def sum_of_nine_digits(rng: random.Random) -> Problem:
-    """A sum with an operand that is a digit longer than any that is trained on."""
-    return draw(Task("+", MOST_DIGITS + 1), rng, "test")
+    """Draw a sum with an operand of nine digits, one more than in training."""
+    return draw(Task("+", MAX_DIGITS + 1), rng, "test")
 
 
 def difference_of_nine_digits(rng: random.Random) -> Problem:
-    """A difference with an operand that is a digit longer than any that is trained on."""
-    return draw(Task("-", MOST_DIGITS + 1), rng, "test")
+    """Draw a difference with an operand of nine digits, one more than in training."""
+    return draw(Task("-", MAX_DIGITS + 1), rng, "test")
 
 
 def product_5x1(rng: random.Random) -> Problem:
-    """A factor is a digit longer than any that is trained on, the other has one digit."""
-    return draw(Task("*", MOST_FACTOR + 1, 1), rng, "test")
+    """Draw a product of five digits, one more than in training, and one digit."""
+    return draw(Task("*", MAX_FACTOR_DIGITS + 1, 1), rng, "test")
 
 
 def product_5x2(rng: random.Random) -> Problem:
-    """A factor is a digit longer than any that is trained on, the other has two digits."""
-    return draw(Task("*", MOST_FACTOR + 1, 2), rng, "test")
+    """Draw a product of five digits, one more than in training, and two digits."""
+    return draw(Task("*", MAX_FACTOR_DIGITS + 1, 2), rng, "test")
 
 
 def product_5x3(rng: random.Random) -> Problem:
-    """A factor is a digit longer than any that is trained on, the other has three digits.
+    """Draw a product of five digits, one more than in training, and three digits.
 
-    With four, a thought would be longer than any in training, and than a context of 512.
+    Four digits would make a thought longer than a context of 512 tokens.
     """
-    return draw(Task("*", MOST_FACTOR + 1, 3), rng, "test")
+    return draw(Task("*", MAX_FACTOR_DIGITS + 1, 3), rng, "test")
 
 
 HARD: dict[str, Callable[[random.Random], Problem]] = {
@@ -137,15 +150,15 @@ def _first_held_out(
 
 
 def _numbers(operation: str, rng: random.Random) -> Iterator[int]:
-    """Long ones: of the short, hardly any is held out together with 0 or with itself."""
+    """Draw long numbers: of the short ones, hardly any pair with 0 or itself is held out."""
     while True:
         if operation == "*":
-            yield rng.randrange(100, 10**MOST_FACTOR)
+            yield rng.randrange(100, 10**MAX_FACTOR_DIGITS)
         else:
             digits = rng.choice(_WIDTHS)
             yield rng.randrange(10 ** (digits - 1), 10**digits)
 
 
 def _number(digits: Iterator[int]) -> int:
-    """The number with these digits, units first."""
+    """Convert digits, units first, to a number."""
     return sum(digit * 10**place for place, digit in enumerate(digits))

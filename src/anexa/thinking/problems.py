@@ -1,4 +1,4 @@
-"""Problems: what is asked, the thought that answers it, and which of them are never trained on."""
+"""Problems: a question, the thought that solves it, its answer; and the tasks they belong to."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from anexa.thinking.splits import Split, split_of
 from anexa.thinking.stories import draw_story
 from anexa.thinking.thoughts import Step, steps_of
 
-MOST_DIGITS = 8  # of the operands of sums and differences
-MOST_FACTOR = 4  # digits of a factor
+MAX_DIGITS = 8  # of an operand of a sum or a difference, in training
+MAX_FACTOR_DIGITS = 4  # of a factor, in training
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A question and its answer.
+    """A question with the thought and the answer that it should get.
 
     Attributes:
-        question: what the user says.
-        thought: the lines that lead to the answer, one below the other; empty if there are none.
-        answer: what the assistant says in the end.
+        question: the user's message.
+        thought: the lines that lead to the answer, separated by line breaks; empty for a refusal.
+        answer: the assistant's answer.
     """
 
     question: str
@@ -30,12 +30,12 @@ class Problem:
 
 @dataclass(frozen=True)
 class Task:
-    """A kind of problem, or "story".
+    """A kind of problem: an operation on operands of a given length, or stories.
 
     Attributes:
         operation: "+", "-", "*", or "story".
-        left: digits of the longer operand.
-        right: digits of the other; None: any number up to `left`.
+        left: number of digits of the longer operand.
+        right: number of digits of the other operand; None: any number up to `left`.
     """
 
     operation: str
@@ -49,42 +49,48 @@ class Task:
 
 
 TASKS = (
-    *(Task("+", digits) for digits in range(1, MOST_DIGITS + 1)),
-    *(Task("-", digits) for digits in range(1, MOST_DIGITS + 1)),
-    *(Task("*", m, n) for m in range(1, MOST_FACTOR + 1) for n in range(1, m + 1)),
+    *(Task("+", digits) for digits in range(1, MAX_DIGITS + 1)),
+    *(Task("-", digits) for digits in range(1, MAX_DIGITS + 1)),
+    *(Task("*", m, n) for m in range(1, MAX_FACTOR_DIGITS + 1) for n in range(1, m + 1)),
     Task("story"),
 )
 
 
 def is_held_out(task: Task) -> bool:
-    """Whether any problem of a task is: none of those with single digits."""
+    """Whether problems of a task are held out: all tasks but those on single digits."""
     return task.left != 1
 
 
-def draw(task: Task, rng: random.Random, part: Split = "training") -> Problem:
-    """A problem: one to train on, or one that is held out, in which all digits are alike likely."""
-    if part != "training" and not is_held_out(task):
+def draw(task: Task, rng: random.Random, split: Split = "training") -> Problem:
+    """Draw a problem of a task from a split.
+
+    The digits of held-out problems are uniformly distributed; training prefers difficult ones.
+
+    Raises:
+        ValueError: if a held-out problem is asked for, and the task has none.
+    """
+    if split != "training" and not is_held_out(task):
         raise ValueError(f"no {task} is held out")
     while True:
         if task.operation == "story":
-            story = draw_story(rng, part)
+            story = draw_story(rng, split)
             question, steps = story.question, story.steps
         else:
-            a, b = _operands(task, rng, plain=part != "training")
-            if split_of(task.operation, a, b) != part:
+            a, b = _operands(task, rng, plain=split != "training")
+            if split_of(task.operation, a, b) != split:
                 continue
             question, steps = f"{a}{task.operation}{b}", _steps(task.operation, a, b)
-        if part != "training" or not any(map(_gives_away, steps)):
+        if split != "training" or not any(map(_gives_away, steps)):
             return _problem(question, steps)
 
 
 def problem(operation: str, a: int, b: int) -> Problem:
-    """`a` operation `b`."""
+    """Make the problem `a` operation `b`."""
     return _problem(f"{a}{operation}{b}", _steps(operation, a, b))
 
 
 def _steps(operation: str, a: int, b: int) -> list[Step]:
-    """In a product the longer factor is thought of as the first."""
+    """Write out the steps; in a product, the longer factor comes first."""
     first, second = (b, a) if operation == "*" and len(str(b)) > len(str(a)) else (a, b)
     return steps_of(operation, first, second)
 
@@ -94,15 +100,15 @@ def _problem(question: str, steps: list[Step]) -> Problem:
 
 
 def _gives_away(step: Step) -> bool:
-    """Whether a step is a problem that is held out; a comparison is part of the next step's."""
+    """Whether a step itself is a held-out problem; a comparison belongs to the step after it."""
     return step.operation != "?" and split_of(step.operation, step.a, step.b) != "training"
 
 
 def _operands(task: Task, rng: random.Random, plain: bool) -> tuple[int, int]:
-    """Two numbers, in any order; unless `plain`, some with the digits that are hard."""
+    """Draw two operands in random order; unless `plain`, some with difficult digits."""
     right = task.right
     if right is None:
-        # Both are long in half of the cases: else columns far to the left would be seldom seen.
+        # Both are long in half of the cases: otherwise the leftmost columns would be rare.
         right = task.left if rng.random() < 0.5 else rng.randint(1, task.left)
     a, b = (_number(rng, digits, plain) for digits in (task.left, right))
     if not plain and rng.random() < (0.2 if task.operation == "-" else 0.05):
@@ -111,7 +117,7 @@ def _operands(task: Task, rng: random.Random, plain: bool) -> tuple[int, int]:
             b = a - a % end + rng.randrange(end)
         elif task.right is None and rng.random() < 0.5:  # nines and a one: a long carry
             b = 10 ** len(str(a)) - 1 - a + rng.randint(0, 2)
-            b = b if len(str(b)) <= MOST_DIGITS else a
+            b = b if len(str(b)) <= MAX_DIGITS else a
         elif task.right in (None, task.left):
             b = a
     return (a, b) if rng.random() < 0.5 else (b, a)

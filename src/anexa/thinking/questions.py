@@ -1,4 +1,4 @@
-"""Questions read: the numbers in them and, where the phrasing is known, the result."""
+"""Parser of questions: the numbers in a question and, if its phrasing is known, the result."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from anexa.thinking.stories import TEMPLATES, Story, Template
 
-MOST_DIGITS_READ = 40  # more digits are no number: reading them takes time that grows as a square
+MAX_DIGITS_READ = 40  # a longer run of digits is skipped: int() takes quadratic time
 
-_LONGEST = 400  # characters of a question whose phrasing is known
+_LONGEST = 400  # characters of a question that is parsed
 _SIGNS = {"plus": "+", "minus": "-", "times": "*", "x": "*", "×": "*"}
-_NUMBER = f"([0-9]{{1,{MOST_DIGITS_READ}}})"
+_NUMBER = f"([0-9]{{1,{MAX_DIGITS_READ}}})"
 _PLAIN = re.compile(
     rf"(?:[Ww]hat is )?{_NUMBER}(?: ?([-+*xX×]) ?| ([Pp]lus|[Mm]inus|[Tt]imes) ){_NUMBER}"
     r" ?=? ?[?.]?"
@@ -21,12 +21,12 @@ _DIGITS = re.compile("[0-9]+")
 
 @dataclass(frozen=True)
 class Question:
-    """What is known of a question.
+    """A parsed question.
 
     Attributes:
-        numbers: all in it, in their order.
-        operations: those that are to be done on its numbers; None if the phrasing is not known.
-        expected: the result; None if the phrasing is not known.
+        numbers: all numbers in the question, in order.
+        operations: the operations to carry out on the numbers; None for an unknown phrasing.
+        expected: the result; None for an unknown phrasing.
     """
 
     numbers: tuple[int, ...]
@@ -35,7 +35,7 @@ class Question:
 
 
 def read(text: str) -> Question:
-    """The numbers in a question, and what is asked if it is plain or one of the stories."""
+    """Parse a question: a plain sum, one of the stories, or any text with numbers in it."""
     plain = parse_question(text)
     if plain:
         operation, a, b = plain
@@ -48,11 +48,15 @@ def read(text: str) -> Question:
         operations = template.first[-1] + template.second
         return Question(story.numbers, operations, apply(template.second, first, c))
     found = (match.group() for match in _DIGITS.finditer(text))
-    return Question(tuple(int(digits) for digits in found if len(digits) <= MOST_DIGITS_READ))
+    return Question(tuple(int(digits) for digits in found if len(digits) <= MAX_DIGITS_READ))
 
 
 def parse_question(text: str) -> tuple[str, int, int] | None:
-    """Operation and operands of `347*86`, `347 x 86=`, `What is 347 times 86?`; else None."""
+    """Parse `347*86`, `347 x 86=`, `What is 347 times 86?` and the like.
+
+    Returns:
+        The operation and both operands; None for any other text.
+    """
     if len(text) > _LONGEST:
         return None
     match = _PLAIN.fullmatch(text.strip())
@@ -64,7 +68,7 @@ def parse_question(text: str) -> tuple[str, int, int] | None:
 
 
 def parse_story(text: str) -> Story | None:
-    """The story that is told in one of `TEMPLATES`, with any words and numbers; else None."""
+    """Parse a story told by one of `TEMPLATES`, with any words and numbers; None if it is none."""
     if len(text) > _LONGEST:
         return None
     for number, pattern in enumerate(_STORIES):
@@ -76,13 +80,13 @@ def parse_story(text: str) -> Story | None:
 
 
 def apply(operation: str, a: int, b: int) -> int:
-    """The result of "+", "-", "*", or "r-": `b - a`."""
+    """Compute `a` operation `b` for "+", "-", "*", and "r-", which is `b - a`."""
     results = {"+": a + b, "-": a - b, "*": a * b, "r-": b - a}
     return results[operation]
 
 
 def _pattern(template: Template) -> re.Pattern[str]:
-    """What its stories look like; they multiply by one digit."""
+    """Compile the pattern of a template's stories; a factor has one digit."""
     digit = "b" if template.first == "*" else "c" if template.second == "*" else ""
     seen: set[str] = set()
     pieces = []
@@ -93,7 +97,7 @@ def _pattern(template: Template) -> re.Pattern[str]:
         elif place in seen:
             pieces.append(f"(?P={place})")
         else:
-            number = f"[0-9]{{1,{MOST_DIGITS_READ if place != digit else 1}}}"
+            number = f"[0-9]{{1,{MAX_DIGITS_READ if place != digit else 1}}}"
             word = r"[^\W\d_]+"
             pieces.append(f"(?P<{place}>{word if place in ('name', 'things') else number})")
             seen.add(place)

@@ -1,17 +1,20 @@
-"""What a calculator of sums is asked all the same, and what it says to that."""
+"""Requests that the thinking model cannot answer, and its polite refusals.
+
+Words, lone numbers, other operations, and operands that are far too long.
+"""
 
 from __future__ import annotations
 
 import random
 import string
 
-from anexa.thinking.problems import MOST_DIGITS, MOST_FACTOR
+from anexa.thinking.problems import MAX_DIGITS, MAX_FACTOR_DIGITS
 
 NO_SUM = "I work out sums, such as 347*86, and stories about them."
 NOT_THAT = "I work out one +, - or * of two whole numbers at a time."
 TOO_LARGE = (
-    f"That is too large for me: I work out up to {MOST_DIGITS} digits for + and -, and up to "
-    f"{MOST_FACTOR} for *."
+    f"That is too large for me: I work out up to {MAX_DIGITS} digits for + and -, and up to "
+    f"{MAX_FACTOR_DIGITS} for *."
 )
 
 _WORDS = (
@@ -36,7 +39,7 @@ _OTHER_SUMS = (
 
 
 def no_sum(rng: random.Random) -> tuple[str, str]:
-    """Something of this kind, and the answer to it."""
+    """Draw a request that is no sum of two numbers, and the refusal that answers it."""
     (kind,) = rng.choices((_words, _letters, _digits, _other_sum, _large_sum), (6, 2, 2, 6, 4))
     return kind(rng)
 
@@ -67,8 +70,8 @@ def _other_sum(rng: random.Random) -> tuple[str, str]:
 
 def _large_sum(rng: random.Random) -> tuple[str, str]:
     sign = rng.choice("+-*")
-    # Not just one digit more: what the model does there is measured.
-    least = (MOST_FACTOR if sign == "*" else MOST_DIGITS) + 2
+    # At least two digits more: numbers with one digit more are what `anexa eval` measures.
+    least = (MAX_FACTOR_DIGITS if sign == "*" else MAX_DIGITS) + 2
     digits = [rng.randint(least, rng.choice((12, 20, 40, 100, 400))), rng.randint(1, 40)]
     rng.shuffle(digits)
     a, b = (_number(rng, n) for n in digits)

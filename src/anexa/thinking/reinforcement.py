@@ -91,7 +91,7 @@ class Reinforcement:
         self._rng = random.Random(f"{plan.seed} reinforcement")
         self._choose = sample_gumbel(np.random.default_rng(plan.seed))
         held_out = random.Random(f"{plan.seed} validation")
-        self._validation = [draw_any(held_out, part="validation") for _ in range(plan.validation)]
+        self._validation = [draw_any(held_out, split="validation") for _ in range(plan.validation)]
         self.best: Weights | None = None
         self.stopping = False
 

@@ -1,4 +1,4 @@
-"""Where the operands of a thought come from."""
+"""Sources of operands: the question's numbers, their digits, and the values of earlier lines."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """A number in an expression.
+    """An operand of an expression, and its source.
 
     Attributes:
-        number: what it is.
-        source: "question": one of the question's numbers; "part": a digit of one of them, with
-            zeros for its place, as 80 of 86; "line": the value of an earlier line; or "nowhere".
-        place: which number of the question or which line, counted from 0; -1 for "nowhere".
+        number: the operand.
+        source: "question" (a number of the question), "part" (a digit of such a number with the
+            zeros of its place, as 80 of 86), "line" (the value of an earlier line) or "nowhere".
+        place: index of the question's number or of the line, from 0; -1 for "nowhere".
     """
 
     number: int
@@ -24,13 +24,17 @@ class Operand:
 
 
 def parts_of(number: int) -> set[int]:
-    """A part for each digit but 0, with its zeros: 6 and 80 of 86. Of 0, there is 0."""
+    """Split a number into its nonzero digits with their zeros: 86 into 6 and 80; 0 into 0."""
     digits = reversed(str(number))
     return {int(digit) * 10**place for place, digit in enumerate(digits) if digit != "0"} or {0}
 
 
 class Sources:
-    """Numbers of any question, and values; each may be taken as often as one likes."""
+    """Sources for a question of unknown phrasing: each number may be used any number of times.
+
+    Args:
+        numbers: the numbers of the question.
+    """
 
     def __init__(self, numbers: Sequence[int]) -> None:
         self._places: dict[int, int] = {}
@@ -39,27 +43,27 @@ class Sources:
             self._places.setdefault(number, place)
             for part in parts_of(number):
                 self._parts.setdefault(part, place)
-        self._lines: dict[int, list[int]] = {}  # with this value
-        self._waiting: dict[int, int] = {}  # line: its value, which was not taken so far
+        self._lines: dict[int, list[int]] = {}  # value: lines that have it
+        self._waiting: dict[int, int] = {}  # line: its value, which no later line has used yet
 
     def put(self, line: int, value: int) -> None:
-        """A line has this value."""
+        """Record the value of a line."""
         self._lines.setdefault(value, []).append(line)
         self._waiting[line] = value
 
     def addend(self, number: int) -> Operand:
-        """A number of a sum or a difference."""
+        """Find the source of an operand of a sum or a difference."""
         return self._value(number) or self._number(number) or Operand(number, "nowhere")
 
     def factors(self, first: int, second: int) -> tuple[Operand, Operand]:
-        """The numbers of a product; `second` is a digit with zeros."""
+        """Find the sources of both factors; `second` is a digit followed by zeros."""
         right = self.addend(second)
         if right.source == "nowhere" and second in self._parts:
             right = Operand(second, "part", self._parts[second])
         return self.addend(first), right
 
     def left_over(self, last: int) -> str | None:
-        """What should have been taken and was not: a value of any line but the last."""
+        """Describe a value that no later line uses, of any line but the last; None if none."""
         for line, value in self._waiting.items():
             if line != last:
                 return f"{value}, the value of line {line + 1},"
@@ -79,19 +83,23 @@ class Sources:
 
 
 class SourcesTakenOnce(Sources):
-    """Few numbers, all of them to be taken, and values; each once.
+    """Sources for a question of known phrasing: each number and value is used exactly once.
 
-    A number is taken as a whole; or as the second factor, part by part, all with the same first.
+    A number is used as a whole, or as a second factor digit by digit, always with the same first
+    factor.
+
+    Args:
+        numbers: the numbers of the question.
     """
 
     def __init__(self, numbers: Sequence[int]) -> None:
         super().__init__(())
         self._numbers = tuple(numbers)
-        self._left = [parts_of(number) for number in numbers]  # not taken so far
-        self._first: list[Operand | None] = [None] * len(numbers)  # factor, if taken in parts
+        self._left = [parts_of(number) for number in numbers]  # parts not used yet
+        self._first: list[Operand | None] = [None] * len(numbers)  # first factor of the used parts
 
     def factors(self, first: int, second: int) -> tuple[Operand, Operand]:
-        """The numbers of a product; `second` is a digit with zeros."""
+        """Find the sources of both factors; `second` is a digit followed by zeros."""
         having = [place for place, left in enumerate(self._left) if second in left]
         having.sort(key=lambda place: self._numbers[place] != second)
         for place in having:
@@ -103,7 +111,7 @@ class SourcesTakenOnce(Sources):
         right = self._value(second)
         if right:
             return self.addend(first), right
-        # One of the two comes from nowhere: the second, if the first can be explained.
+        # One factor has no source: the second one, if the first has one.
         unknown = Operand(second, "nowhere")
         for factor in self._first:
             if factor and factor.number == first:
@@ -113,7 +121,7 @@ class SourcesTakenOnce(Sources):
         return left, self._part(second, having[0]) if explained else unknown
 
     def left_over(self, last: int) -> str | None:
-        """What should have been taken and was not: values but the last, and numbers."""
+        """Describe an unused number of the question or an unused value; None if none."""
         for number, left in zip(self._numbers, self._left):
             if left == parts_of(number):
                 return f"{number}"
@@ -135,7 +143,7 @@ class SourcesTakenOnce(Sources):
         return None
 
     def _factor_of(self, place: int, number: int) -> Operand | None:
-        """The first factor, if it may go with parts of the number at `place`."""
+        """Find the source of the first factor, if it may multiply parts of number `place`."""
         first = self._first[place]
         if first:
             return first if first.number == number else None

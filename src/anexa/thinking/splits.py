@@ -1,4 +1,4 @@
-"""Parts of the corpus: which problems are trained on, and which are never."""
+"""Splits of the arithmetic corpus: which problems are trained on, and which never are."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import hashlib
 from typing import Literal
 
 Split = Literal["training", "validation", "test"]
-"""Models are chosen by what they make of "validation", and reported on "test"."""
+"""Models are selected on "validation" and reported on "test"."""
 
-_VALIDATION = 0.02  # of all
+_VALIDATION = 0.02  # fraction of all problems
 
 
 def split_of(operation: str, a: int, b: int) -> Split:
-    """That of a pair of operands, which is the same in either order.
+    """Return the split of a problem; the order of the operands does not matter.
 
-    2 % are for tests, drawn by a hash; of the few products of two digits by two, 20 %. Digits by
-    digits are all for training: they are the facts of every thought. Zeros behind a factor change
-    nothing: a product with them has the same digits and carries.
+    A hash assigns 2 % of all pairs of operands to "test", and 20 % of the few products of two
+    digits by two. Problems on single digits are all for training: they are the facts of every
+    thought. Trailing zeros of a factor are ignored: they change neither digits nor carries.
     """
     if operation == "*":
         a, b = (int(str(factor).rstrip("0") or 0) for factor in (a, b))
@@ -28,9 +28,9 @@ def split_of(operation: str, a: int, b: int) -> Split:
 
 
 def split_at(key: str, test: float) -> Split:
-    """The part to which a hash of the key assigns it, if such a share is for tests."""
+    """Return the split of a key by its hash; `test` is the fraction of test keys."""
     digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
-    share = int.from_bytes(digest, "big") / 2**64
-    if share < test:
+    position = int.from_bytes(digest, "big") / 2**64  # uniform in [0, 1)
+    if position < test:
         return "test"
-    return "validation" if share < test + _VALIDATION else "training"
+    return "validation" if position < test + _VALIDATION else "training"

@@ -22,12 +22,12 @@ THINGS = (
 
 @dataclass(frozen=True)
 class Template:
-    """A story: (a first b) second c.
+    """Template of a word problem whose result is (a first b) second c.
 
     Attributes:
-        text: with places for the name, the things and the numbers.
-        first: the operation that is done first.
-        second: the one on its value.
+        text: format string with fields for the name, the things and the numbers.
+        first: the operation on a and b; "r-" is b - a.
+        second: the operation on that result and c.
     """
 
     text: str
@@ -115,10 +115,10 @@ class Story:
     """A word problem.
 
     Attributes:
-        template: its number in `TEMPLATES`.
-        name: who is in it.
-        things: what is counted.
-        numbers: a, b and c.
+        template: index in `TEMPLATES`.
+        name: the person in the story.
+        things: the objects that are counted.
+        numbers: a, b and c of the template.
     """
 
     template: int
@@ -128,35 +128,35 @@ class Story:
 
     @property
     def question(self) -> str:
-        """The text."""
+        """The text of the story."""
         a, b, c = self.numbers
         text = TEMPLATES[self.template].text
         return text.format(name=self.name, things=self.things, a=a, b=b, c=c)
 
     @property
     def first(self) -> list[Step]:
-        """The steps of its first operation."""
+        """The steps of the first operation."""
         operation = TEMPLATES[self.template].first
         a, b, _ = self.numbers
         return steps_of("-", b, a) if operation == "r-" else steps_of(operation, a, b)
 
     @property
     def steps(self) -> list[Step]:
-        """The steps of its thought."""
+        """All steps of the thought that solves the story."""
         first = self.first
         return first + steps_of(TEMPLATES[self.template].second, first[-1].value, self.numbers[2])
 
     @property
-    def parts(self) -> tuple[Split, Split]:
-        """To which parts of the corpus its numbers and its name in this template belong."""
+    def splits(self) -> tuple[Split, Split]:
+        """The split of the three numbers, and that of the name in this template."""
         numbers = " ".join(map(str, sorted(self.numbers)))
         return split_at(f"story {numbers}", test=0.02), split_at(
             f"story {self.template} {self.name}", test=0.1
         )
 
 
-def draw_story(rng: random.Random, part: Split) -> Story:
-    """A story whose values are not negative; one that is held out is as new as can be."""
+def draw_story(rng: random.Random, split: Split) -> Story:
+    """Draw a story without negative values; a held-out one is new in its numbers and its name."""
     while True:
         number = rng.randrange(len(TEMPLATES))
         template = TEMPLATES[number]
@@ -166,7 +166,7 @@ def draw_story(rng: random.Random, part: Split) -> Story:
         if template.second == "*":
             c = rng.randrange(2, 10)
         story = Story(number, rng.choice(NAMES), rng.choice(THINGS), (a, b, c))
-        if story.parts != (part, part):
+        if story.splits != (split, split):
             continue
         if story.first[-1].value >= 0 and story.steps[-1].value >= 0:
             return story

@@ -1,21 +1,21 @@
-"""Arithmetic as it is done on paper, with every step written out.
+"""Thoughts: arithmetic as it is done on paper, with every step written out.
 
-A thought is lines, and a line is `expression:facts:value`. The facts go from the units to the left,
-one a column, each a true equation of eight characters:
+A thought is a list of lines of the form `expression:facts:value`. There is one fact for each
+column, units first, and each fact is a true equation of eight characters:
 
     347*6:7*6+0=42,4*6+4=28,3*6+2=20:2082          digit*digit+carry = carry and digit
-    347*80:7*8+0=56,4*8+5=37,3*8+3=27:27760        the zeros of the factor are put behind
+    347*80:7*8+0=56,4*8+5=37,3*8+3=27:27760        the zeros of the factor are appended
     02082+27760:2+0+0=02,8+6+0=14,…:29842          digit+digit+carry = carry and digit
 
-Before a difference its operands are compared, from the left, as far as they are alike. The smaller
-one is then taken from the larger:
+Before a difference, its operands are compared from the left up to the first pair of different
+digits. The smaller operand is then subtracted from the larger:
 
     0478?5003:0<5:<                                478-5003
-    -(5003-0478):13-8-0=5,10-7-1=2,…:-4525         with what is borrowed: digit-digit-borrowed
+    -(5003-0478):13-8-0=5,10-7-1=2,…:-4525         digit-digit-borrow, ten added where it borrows
 
-The operands of sums and differences are written equally wide, so that the digits of a column are
-always equally far apart, and so are the digits of a difference: `5003-4998` is `0005`. Every value
-is used in a later line, or is the answer; there it stands without zeros in front.
+The operands of sums and differences are padded with zeros to the same width, and so is the value of
+a difference: `5003-4998` is `0005`. So the digits of a column are always equally far apart. Every
+value is used in a later line, or it is the answer, which has no leading zeros.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from typing import NamedTuple
 
 
 class Step(NamedTuple):
-    """A line, and what it does.
+    """One line of a thought, and what it computes.
 
     Attributes:
         text: the line.
-        operation: "+", "-", "*", or "?" where two numbers are compared.
-        a: the first number; that of a difference as it was asked for, be it the smaller one.
-        b: the other.
-        value: the result; of a comparison -1, 0 or 1.
+        operation: "+", "-", "*", or "?" for a comparison.
+        a: the first operand, in the order of the question.
+        b: the second operand.
+        value: the result; -1, 0 or 1 for a comparison.
     """
 
     text: str
@@ -42,7 +42,7 @@ class Step(NamedTuple):
 
 
 def add(a: int, b: int) -> Step:
-    """A sum."""
+    """Write out a sum."""
     left, right = _equally_wide(a, b)
     facts, carry = [], 0
     for x, y in zip(reversed(left), reversed(right)):
@@ -53,7 +53,7 @@ def add(a: int, b: int) -> Step:
 
 
 def compare(a: int, b: int) -> Step:
-    """Which of two numbers is larger."""
+    """Write out a comparison."""
     left, right = _equally_wide(a, b)
     facts = []
     for x, y in zip(left, right):
@@ -65,12 +65,12 @@ def compare(a: int, b: int) -> Step:
 
 
 def relation(a: int, b: int) -> str:
-    """ "<", "=" or ">"."""
+    """Compare two numbers: "<", "=" or ">"."""
     return "<" if a < b else ">" if a > b else "="
 
 
 def subtract(a: int, b: int) -> Step:
-    """A difference, which may be negative."""
+    """Write out a difference, which may be negative."""
     left, right = _equally_wide(max(a, b), min(a, b))
     facts, borrowed = [], 0
     for x, y in zip(reversed(left), reversed(right)):
@@ -83,7 +83,7 @@ def subtract(a: int, b: int) -> Step:
 
 
 def scale(a: int, digit: int, zeros: int = 0) -> Step:
-    """A product with a digit and zeros behind it."""
+    """Write out the product of `a` with a digit that is followed by zeros."""
     facts, carry = [], 0
     for x in reversed(str(a)):
         total = int(x) * digit + carry
@@ -94,7 +94,7 @@ def scale(a: int, digit: int, zeros: int = 0) -> Step:
 
 
 def multiply(a: int, b: int) -> list[Step]:
-    """A product: a part for each digit of `b` but 0, added up as they come."""
+    """Write out a product: one line for each nonzero digit of `b`, added to the sum so far."""
     places = [(int(digit), zeros) for zeros, digit in enumerate(reversed(str(b))) if digit != "0"]
     steps: list[Step] = []
     total = None
@@ -108,7 +108,7 @@ def multiply(a: int, b: int) -> list[Step]:
 
 
 def steps_of(operation: str, a: int, b: int) -> list[Step]:
-    """The steps of `a` operation `b`; the last one's value is the result."""
+    """Write out `a` operation `b`; the value of the last step is the result."""
     if operation == "*":
         return multiply(a, b)
     return [add(a, b)] if operation == "+" else [compare(a, b), subtract(a, b)]
