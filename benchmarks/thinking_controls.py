@@ -28,7 +28,8 @@ import torch
 from anexa.generation import LanguageModel
 from anexa.model.chat_format import END_THINK, THINK, ask
 from anexa.model.weights import num_parameters
-from anexa.thinking.corpus import Arithmetic
+from anexa.thinking.corpus import ArithmeticCorpus
+from anexa.thinking.evaluation import complete
 from anexa.thinking.examples import Example, Examples
 from anexa.thinking.problems import Problem
 from anexa.thinking.splits import Split
@@ -75,7 +76,7 @@ class Changed(Examples):
         return self.change(super().example(rng, longest))
 
 
-class Control(Arithmetic):
+class Control(ArithmeticCorpus):
     """The arithmetic corpus in another form."""
 
     def __init__(self, name: str) -> None:

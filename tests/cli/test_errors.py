@@ -109,8 +109,8 @@ CHANGED = "the corpus names.txt has changed since this training began (it was sh
     ("command", "arrange", "status", "fragment"),
     [
         # Corpora
-        (TRAIN, writes("names.txt", ""), 1, "names.txt holds no text"),
-        (TRAIN, writes("names.txt", " \n\n"), 1, "names.txt holds no text"),
+        (TRAIN, writes("names.txt", ""), 1, "names.txt contains no text"),
+        (TRAIN, writes("names.txt", " \n\n"), 1, "names.txt contains no text"),
         (TRAIN, writes("names.txt", "x"), 1, "names.txt has a single character"),
         (TRAIN, writes("names.txt", "too short, this."), 1, "the text is too short"),
         (TRAIN, writes("names.txt", b"caf\xe9\n"), 1, "names.txt is not UTF-8 text"),
@@ -119,7 +119,7 @@ CHANGED = "the corpus names.txt has changed since this training began (it was sh
         (f"{TRAIN} --layout lines", writes("names.txt", "anna\n"), 1, "a single document"),
         ("train firstname --out new", nothing, 1, "perhaps you meant firstnames"),
         ("train model --out new", nothing, 1, "model is a folder"),
-        ("train - --out new", nothing, 1, "standard input holds no text"),
+        ("train - --out new", nothing, 1, "standard input contains no text"),
         # Settings of a training
         (f"{TRAIN} --preset giant", nothing, 2, "there is no preset 'giant': choose one of"),
         (f"{TRAIN} --engine abacus", nothing, 2, "there is no engine 'abacus': choose one of"),

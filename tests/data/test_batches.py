@@ -71,7 +71,7 @@ def test_windows_of_a_text_of_exactly_one_row() -> None:
 
 @pytest.mark.parametrize("n", [0, 1, 8])
 def test_a_text_shorter_than_a_row_is_refused(n: int) -> None:
-    with pytest.raises(AnexaError, match=rf"too short: .* rows of 9 tokens, .* it has {n}: give"):
+    with pytest.raises(AnexaError, match=rf"sequence has 9 tokens, .* has {n} besides"):
         TokenWindows(range(n), 8, seed=1).batch(0, 1)
 
 
@@ -277,7 +277,7 @@ def test_split_with_an_impossible_fraction(fraction: float) -> None:
 
 def test_very_many_documents(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shuffled and counted by NumPy: nothing else is different."""
-    monkeypatch.setattr(batches, "MANY", 50)
+    monkeypatch.setattr(batches, "MAX_SHUFFLED_LIST", 50)
     monkeypatch.setattr(batches, "STRETCH", 7)
     texts = [list(range(10 * i, 10 * i + i % 9)) for i in range(200)]
     training, validation = split(as_tokens(texts), 3, seed=1)

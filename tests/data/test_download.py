@@ -198,7 +198,7 @@ def test_wrong_checksum(server: Server) -> None:
 
 def test_web_page_instead_of_the_text(server: Server) -> None:
     server.answers = [web_page]
-    assert "a web page came" in failure(corpus(server.url, None))
+    assert "sent a web page" in failure(corpus(server.url, None))
 
 
 def test_not_found(server: Server) -> None:
@@ -234,7 +234,7 @@ def test_no_server() -> None:
         unused.bind(("127.0.0.1", 0))  # and not listening
         port = unused.getsockname()[1]
         message = failure(corpus(f"http://127.0.0.1:{port}/corpus.txt"))
-    assert f"there is no connection to 127.0.0.1:{port}" in message
+    assert f"cannot connect to 127.0.0.1:{port}" in message
 
 
 def test_cache_folder_that_cannot_be(

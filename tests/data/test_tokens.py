@@ -85,7 +85,7 @@ def test_in_a_file_and_in_memory(text: str, layout: Layout, chunk: int, piece: i
         corpus = documents(layout, text)
         in_memory = tokenize(corpus, CodePoints())
         patch.setattr(reading, "CHUNK", chunk)
-        patch.setattr(reading, "PIECE", piece)
+        patch.setattr(reading, "MAX_PIECE", piece)
         in_pieces = tokenize(corpus, CodePoints())
         patch.setattr(tokens, "LARGE", 0)
         in_file = tokenize(corpus, CodePoints())
@@ -122,16 +122,18 @@ def test_two_bytes_a_token_where_they_are_enough(cache: Path) -> None:
 
 @pytest.mark.usefixtures("large")
 def test_a_corpus_is_encoded_once(cache: Path) -> None:
-    coder = CodePoints()
-    first = tokenize(TEXT, coder)
-    times = coder.times
-    assert same(tokenize(TEXT, coder), first)
-    assert coder.times == times
-    assert same(tokenize(documents("text", "".join(texts_of(TEXT)), "another name"), coder), first)
-    assert coder.times == times
+    encoder = CodePoints()
+    first = tokenize(TEXT, encoder)
+    times = encoder.times
+    assert same(tokenize(TEXT, encoder), first)
+    assert encoder.times == times
+    assert same(
+        tokenize(documents("text", "".join(texts_of(TEXT)), "another name"), encoder), first
+    )
+    assert encoder.times == times
     tokenize(TEXT, CodePoints(sys.maxunicode + 2))  # another tokenizer
-    tokenize(NAMES, coder)  # another text
-    assert coder.times == times + 1
+    tokenize(NAMES, encoder)  # another text
+    assert encoder.times == times + 1
     assert len(folders(cache)) == 3
 
 
@@ -187,7 +189,7 @@ def test_a_full_disk(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(AnexaError, match=r"tokens of x in .*tokens: No space .* MiB there, or set"):
+    with pytest.raises(AnexaError, match=r"tokens of x to .*tokens: No space .* MiB there, or set"):
         tokenize(TEXT, CodePoints())
     assert not folders(cache)
 
@@ -195,14 +197,14 @@ def test_a_full_disk(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("large")
 def test_a_cache_that_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file", encoding="utf-8")
-    with pytest.raises(AnexaError, match=r"cannot keep the tokens of x in .*: .*ANEXA_CACHE"):
+    with pytest.raises(AnexaError, match=r"cannot write the tokens of x to .*: .*ANEXA_CACHE"):
         tokenize(TEXT, CodePoints())
 
 
 @pytest.mark.usefixtures("large")
 def test_a_corpus_that_changes_while_it_is_encoded(cache: Path) -> None:
     changed = Documents("x", "text", TEXT.size, TEXT.sha256, NAMES.source)
-    with pytest.raises(AnexaError, match="x changed while it was being read"):
+    with pytest.raises(AnexaError, match="x changed while it was read"):
         tokenize(changed, CodePoints())
     assert not folders(cache)
 

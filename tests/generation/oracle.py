@@ -12,12 +12,12 @@ from anexa.generation import LanguageModel
 from anexa.model.chat_format import ASSISTANT, CHAT_TEMPLATE, END_THINK, THINK, USER
 from anexa.model.config import ModelConfig
 from anexa.model.folder import Model
-from anexa.thinking.corpus import Arithmetic
+from anexa.thinking.corpus import ArithmeticCorpus
 from anexa.thinking.problems import Problem, problem
 from anexa.thinking.questions import parse_question
 from anexa.thinking.thoughts import add
 
-TOKENIZER = Arithmetic().tokenizer("char")
+TOKENIZER = ArithmeticCorpus().tokenizer("char")
 Answerer = Callable[[Problem, str], str]
 """Of a problem, and what it has been made to say already, all that it says."""
 

@@ -31,7 +31,7 @@ from anexa.model.chat_format import (
 from anexa.model.folder import load_model
 from anexa.model.tensors import read_tensors
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
-from anexa.thinking.corpus import Arithmetic, ChatDataset, text_of
+from anexa.thinking.corpus import ArithmeticCorpus, ChatDataset, text_of
 from anexa.thinking.examples import EASY, HARD, RAMP, Example, Examples
 from anexa.thinking.questions import parse_question, parse_story
 from anexa.thinking.refusals import NO_SUM, NOT_THAT, TOO_LARGE
@@ -43,7 +43,7 @@ from anexa.training.evaluation import as_batch
 from tests.training.runs import finish, sums, weights_file
 
 LENGTH = 512
-TOKENIZER = Arithmetic().tokenizer("char")
+TOKENIZER = ArithmeticCorpus().tokenizer("char")
 REFUSALS = (NO_SUM, NOT_THAT, TOO_LARGE)
 MARK_IDS = {TOKENIZER.token_to_id(mark): mark for mark in (*CHAT_TOKENS, END_OF_TEXT)}
 
@@ -273,7 +273,7 @@ def test_no_row_of_training_is_held_out() -> None:
 
 
 def test_rows_of_validation_are_held_out_and_not_those_of_tests() -> None:
-    _, rows = Arithmetic().rows(TOKENIZER, LENGTH, seed=1)
+    _, rows = ArithmeticCorpus().rows(TOKENIZER, LENGTH, seed=1)
     sample = rows.sample(500)
     last = [
         answered[-1]
@@ -286,8 +286,8 @@ def test_rows_of_validation_are_held_out_and_not_those_of_tests() -> None:
 
 
 def test_validation_is_the_same_whatever_was_trained() -> None:
-    first = Arithmetic().rows(TOKENIZER, LENGTH, seed=1)[1].sample(64)
-    training, validation = Arithmetic().rows(TOKENIZER, LENGTH, seed=1)
+    first = ArithmeticCorpus().rows(TOKENIZER, LENGTH, seed=1)[1].sample(64)
+    training, validation = ArithmeticCorpus().rows(TOKENIZER, LENGTH, seed=1)
     training.batch(700, 3)
     assert validation.sample(64) == first
     assert {len(row) // 100 for row in first} >= {0, 1, 2, 3, 4}, "of all lengths"
@@ -295,7 +295,7 @@ def test_validation_is_the_same_whatever_was_trained() -> None:
 
 def test_a_corpus_has_its_hash() -> None:
     corpus = open_corpus("arithmetic", "auto")
-    assert corpus.sha256 == Arithmetic().sha256
+    assert corpus.sha256 == ArithmeticCorpus().sha256
     assert re.fullmatch("[0-9a-f]{64}", corpus.sha256)
     assert corpus.name == "arithmetic"
 
@@ -315,13 +315,13 @@ def test_it_has_its_own_tokenizer(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("tokenizer.json").write_text(TOKENIZER.to_json(), encoding="utf-8")
-    with pytest.raises(UsageError, match=f"read by character: leave --tokenizer {spec} out"):
+    with pytest.raises(UsageError, match=f"character tokenizer: leave out --tokenizer {spec}"):
         Trainer.start(sums(tokenizer=spec), tmp_path / "m")
     assert not (tmp_path / "m").exists()
 
 
 def test_a_context_without_room_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--block-size of at least 64, and 512 for all.*, not 63"):
+    with pytest.raises(UsageError, match=r"--block-size of at least 64 .512 for.*, not 63"):
         Trainer.start(sums(block_size=63), tmp_path / "m")
     assert not list(tmp_path.iterdir())
 

@@ -15,16 +15,16 @@ from anexa.model.chat_format import CHAT_TEMPLATE
 from anexa.model.config import ModelConfig
 from anexa.model.folder import Model, create_folder, load_model
 from anexa.model.weights import Weight, Weights, initial_weights
-from anexa.thinking.corpus import Arithmetic
+from anexa.thinking.corpus import ArithmeticCorpus
 from anexa.thinking.problems import Problem
-from anexa.thinking.reinforcement import Plan, Reinforcement, Round
+from anexa.thinking.reinforcement import Reinforcement, ReinforcementConfig, ReinforcementStep
 from tests.cli.process import anexa
 
-PLAN = Plan(steps=3, problems=2, samples=4, validation=4, evaluations=3)
+PLAN = ReinforcementConfig(steps=3, problems=2, samples=4, validation=4, evaluations=3)
 
 
 def model(block_size: int = 64) -> Model:
-    tokenizer = Arithmetic().tokenizer("char")
+    tokenizer = ArithmeticCorpus().tokenizer("char")
     config = ModelConfig("llama", tokenizer.vocab_size, block_size, n_embd=8, n_head=2, n_layer=1)
     return Model(config, initial_weights(config, random.Random(1)), tokenizer, CHAT_TEMPLATE)
 
@@ -51,7 +51,9 @@ def test_where_no_thought_is_true_nothing_is_learned() -> None:
 def test_what_is_rewarded_becomes_likelier_and_the_rest_less() -> None:
     """Here every answer that begins with a digit is rewarded: a model soon begins so."""
     naive = model(96)
-    plan = Plan(steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=2)
+    plan = ReinforcementConfig(
+        steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=2
+    )
     engine = engine_of(naive)
     reinforcement = Reinforcement(naive, engine, plan, begins_with_a_digit)
     rounds = list(reinforcement)
@@ -66,8 +68,8 @@ def begins_with_a_digit(_problem: Problem, answer: str) -> bool:
 
 
 def test_it_is_a_function_of_its_seed() -> None:
-    def run(seed: int) -> tuple[list[Round], Weights]:
-        plan = Plan(steps=2, problems=4, samples=8, validation=2, seed=seed)
+    def run(seed: int) -> tuple[list[ReinforcementStep], Weights]:
+        plan = ReinforcementConfig(steps=2, problems=4, samples=8, validation=2, seed=seed)
         engine = engine_of(model(96))
         rounds = list(Reinforcement(model(96), engine, plan, begins_with_a_digit))
         assert any(r.reward for r in rounds)
@@ -79,7 +81,9 @@ def test_it_is_a_function_of_its_seed() -> None:
 
 def test_it_stops_after_a_step_and_keeps_the_best_so_far() -> None:
     naive = model(96)
-    plan = Plan(steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=1)
+    plan = ReinforcementConfig(
+        steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=1
+    )
     reinforcement = Reinforcement(naive, engine_of(naive), plan, begins_with_a_digit)
     rounds = []
     for done in reinforcement:
@@ -92,7 +96,9 @@ def test_it_stops_after_a_step_and_keeps_the_best_so_far() -> None:
 
 def test_it_stops_before_the_first_step() -> None:
     naive = model(96)
-    plan = Plan(steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=1)
+    plan = ReinforcementConfig(
+        steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=1
+    )
     reinforcement = Reinforcement(naive, engine_of(naive), plan, begins_with_a_digit)
     reinforcement.stopping = True
     assert [done.step for done in reinforcement] == [0]

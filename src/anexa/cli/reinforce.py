@@ -34,7 +34,7 @@ def reinforce(
     from anexa.errors import AnexaError, UsageError
     from anexa.model.folder import check_free, create_folder
     from anexa.model.opening import model_name, open_with_card
-    from anexa.thinking.reinforcement import Plan, Reinforcement
+    from anexa.thinking.reinforcement import Reinforcement, ReinforcementConfig
 
     named = folder if folder.name else folder.resolve()
     out = out or named.with_name(f"{model_name(named)}-reinforced")
@@ -44,7 +44,9 @@ def reinforce(
     model, card = open_with_card(folder)
     if model.chat_template is None:
         raise AnexaError(f"{folder} continues texts, and does not think: nothing to reinforce")
-    plan = Plan(steps, problems, samples, learning_rate, evaluations, validation, seed)
+    plan = ReinforcementConfig(
+        steps, problems, samples, learning_rate, evaluations, validation, seed
+    )
     optimizer = OptimizerConfig(0.9, 0.99, max_grad_norm=1.0)
     engine = best_engine() if engine == "auto" else engine
     computed = open_engine(engine, model.config, model.weights, optimizer=optimizer)

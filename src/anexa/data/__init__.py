@@ -1,6 +1,7 @@
-"""Corpora: those known by name (a registry, downloads into a cache, two that need no network),
-files and standard input, all read as `Documents`; then as tokens, in rows for training and
-validation (`tokens`, `batches`).
+"""Corpora, from text to batches of token sequences.
+
+`registry` lists the named corpora, `download` fetches them into a cache, `corpora` reads any corpus
+as `Documents`, `tokens` encodes them, and `batches` makes training and validation datasets.
 """
 
 from anexa.data.corpora import Documents, corpus_source, guess_layout, read_corpus

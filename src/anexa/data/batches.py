@@ -1,7 +1,7 @@
-"""Tokens as the rows of training and validation batches.
+"""Datasets: token sequences for training and validation batches.
 
-Which rows a step sees depends on the seed and the number of the step alone: a run that goes on
-after a stop sees the same rows as one that never stopped.
+The sequences of a training step are a function of the seed and the step alone, so a resumed run
+sees the same sequences as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -19,44 +19,50 @@ from anexa.errors import AnexaError, UsageError
 
 Row = Sequence[int]
 
-MANY = 2**21  # of more, an order is drawn by NumPy, without a list of them
-STRETCH = 2**20  # documents whose rows are counted at once
+MAX_SHUFFLED_LIST = 2**21  # longer permutations are drawn by NumPy, without a Python list
+STRETCH = 2**20  # documents whose sequences are counted at once
 
 
 class Dataset(Protocol):
-    """A source of rows: pieces of text of at least two tokens, at most `length` + 1."""
+    """Source of token sequences, each of 2 to `length` + 1 tokens."""
 
     @property
     def per_epoch(self) -> int:
-        """How many rows of training steps make one pass over all there is.
+        """Number of training sequences in one epoch.
 
         Raises:
-            UsageError: it has no end.
+            UsageError: if the dataset is endless.
         """
 
     def batch(self, step: int, size: int) -> list[Row]:
-        """The `size` rows of a training step, or more of them that are as much shorter."""
+        """Return the sequences of a training step: `size` full ones, or more that are shorter."""
 
     def sample(self, size: int) -> list[Row]:
-        """At most `size` rows, spread evenly over all the text: for evaluation."""
+        """Return at most `size` sequences, spread evenly over the corpus, for evaluation."""
 
     def given(self, row: Row) -> int:
-        """How many tokens at the beginning of a row are not to be learned; in a text the first."""
+        """Count the tokens at the start of a sequence that are given, not predicted."""
 
 
 class TextDataset:
-    """What all rows of texts have in common."""
+    """Base of datasets of plain text: every token but the first is predicted."""
 
-    def given(self, row: Row) -> int:  # noqa: ARG002 (all rows are alike)
-        """See `Dataset`."""
+    def given(self, row: Row) -> int:  # noqa: ARG002 (the same for all sequences)
+        """Return 1: only the first token is given."""
         return 1
 
 
 class TokenWindows(TextDataset):
-    """Rows out of running text: each is `length` + 1 tokens from a random place."""
+    """Dataset of running text: each sequence is `length` + 1 tokens from a random position.
+
+    Args:
+        tokens: token ids of the text.
+        length: number of predicted tokens in a sequence.
+        seed: random seed of the positions.
+    """
 
     def __init__(self, tokens: npt.ArrayLike, length: int, seed: int) -> None:
-        self._tokens: Array = np.asarray(tokens)  # itself, if it is an array
+        self._tokens: Array = np.asarray(tokens)  # no copy of an array
         self._length = length
         self._seed = seed
 
@@ -75,9 +81,9 @@ class TokenWindows(TextDataset):
         last = len(self._tokens) - self._length - 1
         if last < 0:
             raise AnexaError(
-                f"the text is too short: training sees rows of {self._length + 1} tokens, and "
-                f"without the part for validation it has {len(self._tokens)}: give a longer text, "
-                f"or a --block-size below {max(2, len(self._tokens))}"
+                f"the text is too short: a training sequence has {self._length + 1} tokens, and "
+                f"the text has {len(self._tokens)} besides those for validation: give a longer "
+                f"text, or a --block-size below {max(2, len(self._tokens))}"
             )
         return [self._row(rng.randint(0, last)) for _ in range(size)]
 
@@ -91,17 +97,17 @@ class TokenWindows(TextDataset):
 
 
 class DocumentDataset(TextDataset):
-    """Rows that are documents, each between two boundary tokens, in an order shuffled every epoch.
+    """Dataset of documents, each between two boundary tokens, reshuffled every epoch.
 
-    A document longer than `length` is cut into several rows. Beside the tokens there are about
-    12 bytes a document in memory.
+    A document longer than `length` is split into several sequences. Memory: the tokens and about
+    12 bytes a document.
 
     Args:
-        tokens: all documents, each between two boundaries.
-        borders: the places of the boundaries in `tokens`.
-        chosen: the documents that are meant, by their numbers.
-        length: at most so many tokens of a row are predicted.
-        seed: of the order.
+        tokens: token ids of all documents, each between two boundaries.
+        borders: positions of the boundaries in `tokens`.
+        chosen: indices of the documents that belong to this dataset.
+        length: maximum number of predicted tokens in a sequence.
+        seed: random seed of the order.
     """
 
     def __init__(
@@ -112,18 +118,18 @@ class DocumentDataset(TextDataset):
         self._seed = seed
         self._epoch = -1
         self._order = chosen[:0]
-        # Before the rows of the i-th document there are _rows[i] others.
-        self._rows = np.zeros(len(chosen) + 1, np.min_scalar_type(len(tokens)))
+        # The first sequence of the i-th document has the number _first[i].
+        self._first = np.zeros(len(chosen) + 1, np.min_scalar_type(len(tokens)))
         for start in range(0, len(chosen), STRETCH):
             documents = chosen[start : start + STRETCH].astype(np.int64)
             counts = -((borders[documents] - borders[documents + 1]) // length)
-            ends = int(self._rows[start]) + np.cumsum(counts)
-            self._rows[start + 1 : start + 1 + len(ends)] = ends
+            ends = int(self._first[start]) + np.cumsum(counts)
+            self._first[start + 1 : start + 1 + len(ends)] = ends
 
     @property
     def per_epoch(self) -> int:
         """See `Dataset`."""
-        return int(self._rows[-1])
+        return int(self._first[-1])
 
     def batch(self, step: int, size: int) -> list[Row]:
         """See `Dataset`."""
@@ -134,35 +140,42 @@ class DocumentDataset(TextDataset):
         return [self._row(i) for i in _spread(self.per_epoch, size)]
 
     def _drawn(self, number: int) -> int:
-        """Which row comes in a place, counted over all epochs."""
+        """Return the sequence at a position of the shuffled order, counted over all epochs."""
         epoch, place = divmod(number, self.per_epoch)
         if epoch != self._epoch:
             self._epoch, self._order = epoch, _shuffled(self.per_epoch, f"{self._seed} {epoch}")
         return int(self._order[place])
 
     def _row(self, number: int) -> Row:
-        # The number in the array's own type, for which NumPy need not convert the array.
-        i = self._rows.searchsorted(self._rows.dtype.type(number), side="right") - 1
+        # A number of the array's own type, so that NumPy does not convert the array.
+        i = self._first.searchsorted(self._first.dtype.type(number), side="right") - 1
         document = int(self._chosen[i])
         begin, end = int(self._borders[document]), int(self._borders[document + 1])
-        # Neighbours share a token: the last to be predicted is the first to predict from.
-        start = begin + (number - int(self._rows[i])) * self._length
+        # Neighboring sequences share a token: the last target is also the next first input.
+        start = begin + (number - int(self._first[i])) * self._length
         return _as_row(self._tokens[start : min(start + self._length, end) + 1])
 
 
 def split(tokens: Tokens, length: int, seed: int, fraction: float = 0.1) -> tuple[Dataset, Dataset]:
-    """Rows of at most `length` + 1 tokens to train on, and such to validate with.
+    """Split a corpus into a training and a validation dataset.
 
-    Of "lines", `fraction` of the documents, drawn by `seed`, are for validation: at least one,
-    and never all. Of "text", it is that fraction of the tokens at the end. No token is to be
-    predicted in both.
+    With the layout "lines", `fraction` of the documents, drawn by `seed`, are for validation: at
+    least one, and never all. With "text" it is the last `fraction` of the tokens. No token is
+    predicted in both datasets.
 
-    Raises `UsageError` if `fraction` is not between 0 and 1, and `AnexaError` if there is too
-    little to have both parts.
+    Args:
+        tokens: the tokenized corpus.
+        length: maximum number of predicted tokens in a sequence.
+        seed: random seed of the split and of the order of the sequences.
+        fraction: fraction of the corpus for validation, between 0 and 1.
+
+    Raises:
+        UsageError: if `fraction` is not between 0 and 1.
+        AnexaError: if the corpus is too small for two datasets.
     """
     if not 0 < fraction < 1:
         raise UsageError(
-            f"the fraction for validation is {fraction}: choose one between 0 and 1, such as 0.1"
+            f"the validation fraction must be between 0 and 1, such as 0.1, not {fraction}"
         )
     is_lines = tokens.layout == "lines"
     n = len(tokens.borders if is_lines else tokens.ids) - 1
@@ -176,7 +189,7 @@ def split(tokens: Tokens, length: int, seed: int, fraction: float = 0.1) -> tupl
             else ("a single character or word", "give a longer text")
         )
         raise AnexaError(
-            f"{tokens.name} has {what}, and training and validation need one each: {remedy}"
+            f"{tokens.name} has {what}, but training and validation need one each: {remedy}"
         )
     cut = n - min(n - 1, max(1, round(n * fraction)))
     if is_lines:
@@ -186,18 +199,18 @@ def split(tokens: Tokens, length: int, seed: int, fraction: float = 0.1) -> tupl
             for chosen in (order[:cut], order[cut:])
         )
         return training, validation
-    # The last token of the one part is what the first of the other is predicted from.
+    # The last training token is the first validation input, and is predicted only in training.
     return TokenWindows(tokens.ids[: cut + 1], length, seed), TokenWindows(
         tokens.ids[cut:], length, seed
     )
 
 
 def _shuffled(n: int, seed: int | str) -> Array:
-    """The numbers below n in an order drawn by `seed`."""
+    """Permute the numbers below `n`."""
     rng = random.Random(seed)
-    if n > MANY:
+    if n > MAX_SHUFFLED_LIST:
         order = np.arange(n, dtype=np.min_scalar_type(n))
-        np.random.RandomState(rng.getrandbits(32)).shuffle(order)  # the same in every NumPy
+        np.random.RandomState(rng.getrandbits(32)).shuffle(order)  # its stream is frozen
         return order
     numbers = list(range(n))
     rng.shuffle(numbers)
@@ -205,11 +218,11 @@ def _shuffled(n: int, seed: int | str) -> Array:
 
 
 def _as_row(tokens: Array) -> Row:
-    """A piece of the tokens, out of its file, as numbers of Python."""
+    """Copy a slice of token ids out of its file."""
     return array("q", tokens.astype(np.int64).tobytes())
 
 
 def _spread(count: int, size: int) -> list[int]:
-    """At most `size` different numbers below `count`, evenly apart."""
+    """Choose at most `size` different numbers below `count`, evenly spaced."""
     size = min(count, size)
     return [i * count // size for i in range(size)]

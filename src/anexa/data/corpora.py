@@ -1,4 +1,4 @@
-"""Documents to train on: read from a known corpus, a file or standard input."""
+"""Reader of corpora: a named corpus, a file or standard input as `Documents`."""
 
 from __future__ import annotations
 
@@ -29,35 +29,45 @@ __all__ = [
     "read_corpus",
 ]
 
-HEAD = 2**20  # characters that show a text's layout
+HEAD = 2**20  # characters at the start of a text from which its layout is guessed
 
-# Unicode's classes of the marks that lines of verse and prose often end with and entries of a
-# list seldom do: full stops and the like in all scripts, dashes, closing quotes; not brackets.
+# Unicode categories of the characters that often end a line of verse or prose, and seldom an entry
+# of a list: full stops and similar punctuation in all scripts, dashes, closing quotes.
 _LINE_END_CLASSES = ("Po", "Pd", "Pf")
 
 Source = Callable[[], Iterator[str]]
-"""Reads a text from its beginning, each time it is called, in chunks of any length."""
+"""Reads a text from its start, in chunks of any length, every time it is called."""
 
 
 @dataclass(frozen=True)
 class Documents:
-    """A corpus, which can be read again and again, and is never held whole."""
+    """A corpus that can be read repeatedly as a stream.
+
+    Attributes:
+        name: name of the corpus or the file, or "standard input".
+        layout: "lines", one document a line, or "text", running text.
+        size: size of all documents in UTF-8, in bytes.
+        sha256: hash of the documents, in hexadecimal; it identifies the corpus.
+        source: reader of the text.
+    """
 
     name: str
-    """The name of the corpus or of the file, or "standard input"."""
     layout: Layout
-    """Either "lines", one document a line, or "text", running text."""
     size: int
-    """Bytes of all documents in UTF-8."""
     sha256: str
-    """Of the documents, in hexadecimal, so that it shows whether a corpus has changed."""
     source: Source = field(repr=False, compare=False)
 
     @classmethod
     def survey(cls, name: str, layout: Layout | Literal["auto"], source: Source) -> Documents:
-        """Read a text once, to check all of it and to know its size and its hash.
+        """Read a text once, to validate it and to compute its size and hash.
 
-        Raises `AnexaError` if there is nothing in it.
+        Args:
+            name: name of the corpus.
+            layout: layout of the corpus; "auto": guessed from the first lines.
+            source: reader of the text.
+
+        Raises:
+            AnexaError: if the text is blank or not UTF-8.
         """
         if layout == "auto":
             layout = guess_layout(_head(source))
@@ -67,17 +77,17 @@ class Documents:
             fingerprint.update(texts)
             is_blank = is_blank and all(map(str.isspace, texts))
         if is_blank:
-            raise AnexaError(
-                f"{name} holds no text: give a corpus with at least one document in it"
-            )
+            raise AnexaError(f"{name} contains no text: give a corpus with at least one document")
         return cls(name, layout, fingerprint.size, fingerprint.sha256, source)
 
     def groups(self, progress: Progress | None = None) -> Iterator[list[str]]:
-        """The documents of "lines", or the pieces of running text, some at a time: see `grouped`.
+        """Yield groups of documents ("lines") or of pieces of running text ("text").
 
-        `progress` is told how far it is: bytes so far, and in all.
+        Args:
+            progress: progress callback: `(bytes_done, bytes_total)`.
 
-        Raises `AnexaError` at the end if the text is not what it was at first.
+        Raises:
+            AnexaError: if the text is not the one that was surveyed; raised at its end.
         """
         fingerprint = _Fingerprint(self.layout)
         for texts in grouped(self.source(), self.layout):
@@ -87,12 +97,12 @@ class Documents:
                 progress(fingerprint.size, self.size)
         if fingerprint.sha256 != self.sha256:
             raise AnexaError(
-                f"{self.name} changed while it was being read: start again when it is complete"
+                f"{self.name} changed while it was read: start again when the file is complete"
             )
 
 
 class _Fingerprint:
-    """The size and the hash of documents that are seen one after another."""
+    """Running size and hash of documents."""
 
     def __init__(self, layout: Layout) -> None:
         self._digest = hashlib.sha256(layout.encode())
@@ -112,7 +122,7 @@ class _Fingerprint:
 
 
 def _head(source: Source) -> str:
-    """The first lines of a text: those within its first million characters, about."""
+    """Return the lines within about the first million characters of a text."""
     head = ""
     for chunk in source():
         head += chunk
@@ -127,47 +137,50 @@ def read_corpus(
     *,
     progress: Progress | None = None,
 ) -> Documents:
-    """The corpus that `spec` means, read once from beginning to end.
+    """Open a corpus, and read it once to validate it.
 
-    `spec` is a name from `CORPORA`, the path of a UTF-8 text file, or "-" for standard input.
-    A registered name wins over a file of that name; write ./names to mean the file.
-    `layout` says whether each line is a document or all of it is running text; "auto" takes
-    what the registry says, and for other texts what `guess_layout` finds in the first lines.
-    `progress` is told how far a download is: bytes so far, and in all where that is known.
+    Line ends become "\\n", and a byte order mark is removed. A file may have any size; the text
+    of a pipe is held in memory.
 
-    Line ends become "\\n" and a byte order mark goes. With "lines", each line is stripped and
-    empty ones are left out. A file may have any size; what comes through a pipe is held in memory.
+    Args:
+        spec: a name from `CORPORA`, the path of a UTF-8 text file, or "-" for standard input. A
+            registered name takes precedence over a file of that name; ./names is the file.
+        layout: "lines" (each line is a document, stripped; empty lines are skipped), "text"
+            (running text), or "auto": the registry's layout, or the result of `guess_layout`.
+        progress: progress callback of a download: `(bytes_done, bytes_total)`, total None if
+            unknown.
 
-    Raises `UsageError` for an unknown layout, and `AnexaError` when there is no such corpus or
-    file, when it cannot be read or downloaded, and when it holds no text or something other
-    than UTF-8 text.
+    Raises:
+        UsageError: if the layout is unknown.
+        AnexaError: if the corpus does not exist, cannot be read or downloaded, contains no text,
+            or is not UTF-8.
     """
     if layout not in ("auto", "lines", "text"):
-        raise UsageError(f"unknown layout {layout!r}: it is one of auto, lines and text")
-    corpus = CORPORA.get(spec)  # no such name has a path separator in it
+        raise UsageError(f"unknown layout {layout!r}: choose auto, lines or text")
+    corpus = CORPORA.get(spec)  # no registered name contains a path separator
     assert corpus is None or not corpus.generated, "no text"
     if corpus is not None:
         source = _registered(corpus, progress)
         return Documents.survey(corpus.name, corpus.layout if layout == "auto" else layout, source)
     if spec == "-":
         return Documents.survey(
-            "standard input", layout, _held(_read_standard_input(), "standard input")
+            "standard input", layout, _in_memory(_read_standard_input(), "standard input")
         )
     return Documents.survey(Path(spec).name, layout, _file(spec))
 
 
 def corpus_source(spec: str) -> str:
-    """What means the same corpus as `spec` from any folder: a file's path is made absolute."""
+    """Make the path of a corpus absolute, so that it is valid from any working directory."""
     return spec if spec in CORPORA or spec == "-" else str(Path(spec).absolute())
 
 
 def guess_layout(text: str) -> Layout:
-    """Whether `text` looks like one document a line ("lines") or running text ("text").
+    """Guess whether each line of a text is a document ("lines"), or it is running text ("text").
 
-    It is a list when it has two lines or more that are, on average, of at most four words and
-    forty characters; when fewer than one line in ten is indented or ends in punctuation, as
-    lines of verse, prose and code do; and when at most one line in a hundred is blank, not
-    counting those at either end.
+    A text is "lines" if it has at least two lines, with on average at most four words and forty
+    characters; if fewer than one line in ten is indented or ends in punctuation, as lines of
+    verse, prose and code do; and if at most one line in a hundred is blank, not counting those
+    at either end.
     """
     lines = text.strip().split("\n")
     entries = [line.rstrip() for line in lines if line.strip()]
@@ -187,11 +200,11 @@ def guess_layout(text: str) -> Layout:
 
 def _registered(corpus: CorpusInfo, progress: Progress | None) -> Source:
     if corpus.source is None:
-        return _held(_AT_HAND[corpus.name](), corpus.name)
+        return _in_memory(_OFFLINE[corpus.name](), corpus.name)
     source = _file(str(fetch(corpus, progress)))
     if not corpus.gutenberg:
         return source
-    return _held(strip_gutenberg("".join(source())).encode("utf-8"), corpus.name)
+    return _in_memory(strip_gutenberg("".join(source())).encode("utf-8"), corpus.name)
 
 
 def _first_names() -> bytes:
@@ -203,26 +216,26 @@ def _python_docs() -> bytes:
         from pydoc_data.topics import topics
     except ImportError as error:
         raise AnexaError(
-            "this Python was installed without its documentation, the module pydoc_data: "
+            "this Python was installed without its documentation (the module pydoc_data): "
             "choose another corpus, such as firstnames"
         ) from error
     text = "\n\n".join(topics[topic].strip() for topic in sorted(topics)) + "\n"
     return text.encode("utf-8")
 
 
-_AT_HAND: dict[str, Callable[[], bytes]] = {
+_OFFLINE: dict[str, Callable[[], bytes]] = {
     "firstnames": _first_names,
     "python-docs": _python_docs,
 }
 
 
 def _read_standard_input() -> bytes:
-    if sys.stdin is None:  # closed by whoever started this process
+    if sys.stdin is None:  # closed by the parent process
         raise AnexaError("standard input is closed: pipe a text into it, or give a file")
     return sys.stdin.buffer.read()
 
 
-def _held(data: bytes, where: str) -> Source:
+def _in_memory(data: bytes, where: str) -> Source:
     return lambda: decoded(io.BytesIO(data), where)
 
 
@@ -238,20 +251,20 @@ def _file(spec: str) -> Source:
             raise _not_found(spec)
         if path.is_dir():
             raise AnexaError(f"{spec} is a folder: give the path of a text file in it")
-        # A pipe has a path too, and can be read only once.
-        return source if path.is_file() else _held(path.read_bytes(), spec)
+        # A named pipe has a path too, but can be read only once.
+        return source if path.is_file() else _in_memory(path.read_bytes(), spec)
 
 
 @contextmanager
 def _file_errors(spec: str) -> Iterator[None]:
-    """What the system says about a file, as one sentence."""
+    """Turn an error of the operating system about a file into one sentence."""
     try:
         yield
-    except (FileNotFoundError, ValueError) as error:  # ValueError: no path at all, as "\0"
+    except (FileNotFoundError, ValueError) as error:  # ValueError: not a path, such as "\0"
         raise _not_found(spec) from error
     except OSError as error:
         raise AnexaError(
-            f"cannot read {spec}: {error.strerror or error}; give a file that you may read"
+            f"cannot read {spec}: {error.strerror or error}; check the file's permissions"
         ) from error
 
 

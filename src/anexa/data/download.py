@@ -1,4 +1,4 @@
-"""Corpora from the network into the cache, through pooch."""
+"""Downloads of corpora into the cache, by pooch."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from anexa.data.registry import CorpusInfo, without_network
 from anexa.errors import AnexaError
 
 Progress = Callable[[int, "int | None"], None]
-"""Called with the bytes that have come so far and, where the server said it, their total."""
+"""Progress callback: `(bytes_done, bytes_total)`; the total is None if unknown."""
 
-PAUSES = (0.5, 1.0)  # seconds before the second and the third try
-TIMEOUT = (10, 30)  # seconds to connect, and between one piece and the next
+# pooch can retry only downloads of a fixed registry, and it retries errors that cannot pass.
+PAUSES = (0.5, 1.0)  # seconds before the second and the third attempt
+TIMEOUT = (10, 30)  # seconds to connect, and to wait for data
 CHUNK = 16 * 1024  # bytes
 
 
 class _DownloadError(Exception):
-    """Why a download failed, in words, and whether it is worth another try."""
+    """A failed download: the reason, and whether a retry can help."""
 
     def __init__(self, reason: str, again: bool) -> None:
         super().__init__(reason)
@@ -31,28 +32,28 @@ class _DownloadError(Exception):
 
 
 class _Meter:
-    """The part of tqdm's interface that pooch uses, in front of a callback."""
+    """Adapter from the part of tqdm's interface that pooch uses to a progress callback."""
 
     def __init__(self, progress: Progress | None) -> None:
         self.progress = progress
-        self.total = 0  # set by pooch; stays 0 where the server does not say
+        self.total = 0  # set by pooch; 0 if the server does not send a length
         self.done = 0
 
     def update(self, n: int) -> None:
-        # pooch counts whole chunks and at the end the total once more.
+        # pooch counts whole chunks, and adds the total once more at the end.
         self.done = min(self.done + n, self.total) if self.total else self.done + n
         if self.progress is not None:
             self.progress(self.done, self.total or None)
 
     def reset(self) -> None:
-        """Called by pooch just before the end; here the count only ever rises."""
+        """Ignore the reset that pooch calls at the end: the count only rises."""
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is nothing to close."""
 
 
 def cache_folder() -> Path:
-    """For downloads and tokens: $ANEXA_CACHE, or else a folder where the system has its caches."""
+    """Return the cache folder: `$ANEXA_CACHE`, or else the user's cache directory."""
     if chosen := os.environ.get("ANEXA_CACHE"):
         return Path(chosen).absolute()
     import pooch  # type: ignore[import-untyped]
@@ -61,14 +62,20 @@ def cache_folder() -> Path:
 
 
 def fetch(corpus: CorpusInfo, progress: Progress | None = None) -> Path:
-    """The file of a corpus in the cache, downloaded if it is not there yet.
+    """Return the path of a corpus in the cache, and download the corpus if it is not there.
 
-    A file that was put there by hand is as good as a downloaded one. A download is tried three
-    times where another try can help. It is written aside, checked and renamed, so that what is
-    in the cache is whole.
+    A file that the user has put there is used like a downloaded one. A download is attempted up
+    to three times if the error is transient; it is written to a temporary file, verified and
+    renamed, so the cache never contains a partial file.
 
-    Raises `AnexaError` when the download fails, when the cache cannot be written to, or when
-    the file in the cache is not the one expected; `ValueError` for a corpus without a source.
+    Args:
+        corpus: the corpus.
+        progress: progress callback: `(bytes_done, bytes_total)`.
+
+    Raises:
+        AnexaError: if the download fails, the cache is not writable, or the cached file has the
+            wrong checksum.
+        ValueError: if the corpus has no source.
     """
     if corpus.source is None:
         raise ValueError(f"corpus {corpus.name} has no source to download from")
@@ -86,37 +93,46 @@ def fetch(corpus: CorpusInfo, progress: Progress | None = None) -> Path:
                 if pause is None or not failure.again:
                     raise AnexaError(
                         f"corpus {corpus.name} could not be downloaded from {corpus.source}: "
-                        f"{failure}; save that file as {path} yourself, or use "
+                        f"{failure}; save the file as {path} yourself, or train on "
                         f"{without_network()}, which need no network"
                     ) from failure
                 time.sleep(pause)
     except OSError as error:
         raise AnexaError(
             f"cannot use the cache folder {path.parent}: {error.strerror or error}; "
-            "set the environment variable ANEXA_CACHE to a folder that you can write to"
+            "set the environment variable ANEXA_CACHE to a writable folder"
         ) from error
     return path
 
 
 def _check(path: Path, corpus: CorpusInfo) -> None:
-    """Raise `AnexaError` if the file in the cache has a checksum other than the fixed one."""
+    """Verify the checksum of a cached file, if the registry has one.
+
+    Raises:
+        AnexaError: if the checksum differs.
+    """
     if corpus.sha256 is None:
         return
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != corpus.sha256:
         raise AnexaError(
-            f"{path} is not the file that corpus {corpus.name} is made of (its SHA-256 is "
-            f"{found[:12]}…, not {corpus.sha256[:12]}…): delete it to have it downloaded again"
+            f"{path} is not the file of the corpus {corpus.name} (its SHA-256 is {found[:12]}…, "
+            f"not {corpus.sha256[:12]}…): delete it, and it is downloaded again"
         )
 
 
 def _download(url: str, path: Path, sha256: str | None, progress: Progress | None) -> None:
-    """One try. Raises `_DownloadError`, or `OSError` where the file cannot be written."""
+    """Attempt a download once.
+
+    Raises:
+        _DownloadError: if the download fails.
+        OSError: if the file cannot be written.
+    """
     import pooch
     from requests import exceptions  # what pooch downloads with, and lets through
 
     meter = _Meter(progress)
-    # Uncompressed, so that the bytes written can be held against the length announced.
+    # Uncompressed, so that the number of written bytes must equal the announced length.
     http = pooch.HTTPDownloader(
         progressbar=meter,
         chunk_size=CHUNK,
@@ -129,11 +145,11 @@ def _download(url: str, path: Path, sha256: str | None, progress: Progress | Non
         with Path(output_file).open("r+b") as file:
             head = file.read(100).lstrip().lower()
             size = file.seek(0, os.SEEK_END)
-            os.fsync(file.fileno())  # pooch renames it next: on the disk before that
-        if size < meter.total:  # urllib3 notices since version 2 only
+            os.fsync(file.fileno())  # flushed to the disk before pooch renames it
+        if size < meter.total:  # urllib3 checks this only since version 2
             raise _DownloadError(f"it was cut off after {size} of {meter.total} bytes", again=True)
         if head.startswith((b"<!doctype html", b"<html")):
-            raise _DownloadError("a web page came instead of the text", again=False)
+            raise _DownloadError("the server sent a web page instead of the text", again=False)
 
     host = urlsplit(url).netloc
     logger = pooch.get_logger()
@@ -149,17 +165,17 @@ def _download(url: str, path: Path, sha256: str | None, progress: Progress | Non
         )
     except exceptions.HTTPError as error:
         status = getattr(error.response, "status_code", 0)
-        again = status == 429 or status >= 500  # busy or broken: may pass
+        again = status == 429 or status >= 500  # busy or broken: transient
         raise _DownloadError(f"{host} answered with HTTP status {status}", again) from error
     except exceptions.Timeout as error:
         raise _DownloadError(f"{host} did not answer in time", again=True) from error
     except exceptions.ChunkedEncodingError as error:
         raise _DownloadError("it was cut off before its end", again=True) from error
     except exceptions.ConnectionError as error:
-        raise _DownloadError(f"there is no connection to {host}", again=True) from error
+        raise _DownloadError(f"cannot connect to {host}", again=True) from error
     except exceptions.RequestException as error:
         raise _DownloadError(" ".join(str(error).split()), again=False) from error
-    except ValueError as error:  # pooch's word for a checksum that does not match
-        raise _DownloadError("what came is not the expected file (wrong SHA-256)", False) from error
+    except ValueError as error:  # pooch raises it for a wrong checksum
+        raise _DownloadError("the file has the wrong SHA-256", again=False) from error
     finally:
         logger.setLevel(level)

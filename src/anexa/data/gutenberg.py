@@ -1,11 +1,11 @@
-"""What Project Gutenberg puts around a book, taken off."""
+"""Removal of Project Gutenberg's header and footer from a book."""
 
 from __future__ import annotations
 
 import re
 
-# "*** START OF THE PROJECT GUTENBERG EBOOK A TITLE ***", with THIS for THE and without the first
-# space in older revisions; in some of them a long title runs on into a second line.
+# "*** START OF THE PROJECT GUTENBERG EBOOK A TITLE ***". Older revisions have THIS for THE and no
+# space after the asterisks; some break a long title into two lines.
 _TITLE = r"TH(?:E|IS) PROJECT GUTENBERG(?:(?:[^*\n]|\n(?![ \t]*\n)){0,300}\*\*\*[^\n]*|[^\n]*)$"
 _START = re.compile(rf"^\*\*\*[ \t]*START OF {_TITLE}", re.IGNORECASE | re.MULTILINE)
 _END = re.compile(rf"^\*\*\*[ \t]*END OF {_TITLE}", re.IGNORECASE | re.MULTILINE)
@@ -18,15 +18,17 @@ _BLANK_LINES_FIRST = re.compile(r"\A(?:[ \t]*\n)+")
 
 
 def strip_gutenberg(text: str) -> str:
-    """The book without Project Gutenberg's header and footer, whichever revision it is.
+    """Remove Project Gutenberg's header and footer, of any revision.
 
-    `text` has "\\n" for line ends and no byte order mark. Blank lines between the book and a
-    header or footer go with it. A text with neither comes back unchanged.
+    Blank lines next to them are removed too. A text without a header and footer is unchanged.
+
+    Args:
+        text: the text, with "\\n" as line ends and without a byte order mark.
     """
     if start := _START.search(text):
         text = _CREDITS.sub("", text[start.end() :], count=1)
         text = _BLANK_LINES_FIRST.sub("", text)
-    # The last one: a book may quote such a line, the licence behind it does not.
+    # The last match: the book may quote such a line, but the license after it does not.
     ends = list(_END.finditer(text))
     if ends:
         text = _FAREWELL.sub("", text[: ends[-1].start()], count=1).rstrip() + "\n"

@@ -1,4 +1,4 @@
-"""Text as a stream: from bytes to characters, and from those to pieces, some at a time."""
+"""Streaming text reader: from bytes to characters, and from characters to documents or pieces."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ from typing import BinaryIO
 from anexa.data.registry import Layout
 from anexa.errors import AnexaError
 
-CHUNK = 2**20  # bytes that are read at once
-PIECE = 2**16  # characters of running text, at most: many for one encoder, few for the memory
+CHUNK = 2**20  # bytes of a read
+MAX_PIECE = 2**16  # characters of a piece of running text
 
 
 def decoded(file: BinaryIO, where: str) -> Iterator[str]:
-    """Plain text from bytes, cut anywhere: UTF-8, "\\n" for line ends, no byte order mark.
+    """Decode a file chunk by chunk: UTF-8, line ends as "\\n", without a byte order mark.
 
-    Raises `AnexaError`, naming the byte by its offset, if it is no such text.
+    Args:
+        file: the file, opened for reading bytes.
+        where: name of the file, for error messages.
+
+    Raises:
+        AnexaError: if the file is not UTF-8 text; the message has the offset of the byte.
     """
     utf_8 = codecs.getincrementaldecoder("utf-8")()
     line_ends = io.IncrementalNewlineDecoder(None, translate=True)
@@ -26,16 +31,16 @@ def decoded(file: BinaryIO, where: str) -> Iterator[str]:
         data = file.read(CHUNK)
         if b"\0" in data:
             raise AnexaError(
-                f"{where} is not a text file, it has a NUL byte at offset "
-                f"{offset + data.index(0)}: save it as UTF-8 text"
+                f"{where} is not a text file: it has a NUL byte at offset "
+                f"{offset + data.index(0)}; save it as UTF-8 text"
             )
-        begun = len(utf_8.getstate()[0])  # bytes of a character that the last chunk cut in two
+        begun = len(utf_8.getstate()[0])  # bytes of a character split by the chunk
         try:
             text = utf_8.decode(data, final=not data)
         except UnicodeDecodeError as error:
             raise AnexaError(
-                f"{where} is not UTF-8 text, see the byte at offset "
-                f"{offset - begun + error.start}: save it with the encoding UTF-8"
+                f"{where} is not UTF-8 text: the byte at offset {offset - begun + error.start} is "
+                "invalid; save the file as UTF-8"
             ) from error
         offset += len(data)
         if at_start and text:
@@ -44,12 +49,15 @@ def decoded(file: BinaryIO, where: str) -> Iterator[str]:
 
 
 def grouped(chunks: Iterable[str], layout: Layout) -> Iterator[list[str]]:
-    """What a text is made of, some at a time: about as many characters as a chunk has.
+    """Split a text into documents or pieces, and yield them in groups of about a chunk.
 
-    With "lines" these are the documents: each line stripped, without empty ones. With "text"
-    they are pieces that join to the whole. These end where a line does; if there is no such
-    place, before a space; else anywhere. How the text comes in chunks makes no difference to
-    them, only to how many come at a time.
+    With the layout "lines", the documents are the lines, stripped and without empty ones. With
+    "text", the pieces join to the whole text; a piece ends after a line, or else before a space,
+    or else anywhere. The chunks do not change the pieces, only how they are grouped.
+
+    Args:
+        chunks: the text in chunks of any length.
+        layout: layout of the corpus.
     """
     rest = ""
     for chunk in chunks:
@@ -61,16 +69,16 @@ def grouped(chunks: Iterable[str], layout: Layout) -> Iterator[list[str]]:
 
 
 def _pieces(text: str, layout: Layout) -> tuple[list[str], str]:
-    """The pieces that are whole, and the rest."""
+    """Split off all complete documents or pieces; returns them and the rest of the text."""
     if layout == "lines":
         *lines, rest = text.split("\n")
         return [stripped for line in lines if (stripped := line.strip())], rest
     pieces, start = [], 0
-    while len(text) - start > PIECE:
-        end = start + PIECE
+    while len(text) - start > MAX_PIECE:
+        end = start + MAX_PIECE
         cut = text.rfind("\n", start, end) + 1
         if not cut:
-            # A tokenizer of words takes a space and the word behind it as one.
+            # A byte-level BPE tokenizer joins a space with the word after it.
             space = text.rfind(" ", start + 1, end)
             cut = end if space < 0 else space
         pieces.append(text[start:cut])

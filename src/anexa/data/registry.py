@@ -1,4 +1,4 @@
-"""The corpora known by name: what each is, and where it comes from."""
+"""Registry of named corpora."""
 
 from __future__ import annotations
 
@@ -10,26 +10,31 @@ Layout = Literal["lines", "text"]
 
 @dataclass(frozen=True)
 class CorpusInfo:
-    """A text to train on that is known by its name."""
+    """A named corpus.
+
+    Attributes:
+        name: name for `anexa train NAME`.
+        summary: one line for `anexa corpora`.
+        layout: "lines", one document a line, or "text", running text.
+        size: approximate size in bytes; 0 for a generated corpus.
+        source: URL of the download; None if the corpus is available offline.
+        sha256: SHA-256 of the download; None if the source revises the file now and then.
+        gutenberg: whether Project Gutenberg's header and footer are removed.
+        generated: whether the examples are generated during training, without end.
+    """
 
     name: str
     summary: str
     layout: Layout
-    """Either "lines", one document a line, or "text", running text."""
     size: int
-    """Bytes, about: a hint for whoever waits for the download."""
     source: str | None = None
-    """The URL it is downloaded from; None: it is at hand without a network."""
     sha256: str | None = None
-    """Of the file as downloaded; None: the source revises it now and then."""
     gutenberg: bool = False
-    """Whether Project Gutenberg's header and footer are to be taken off."""
     generated: bool = False
-    """Whether it is made up while training goes on, without end, and so is no text."""
 
     @property
     def filename(self) -> str:
-        """The name of the file in the cache, if it is downloaded."""
+        """Name of the downloaded file in the cache."""
         return f"{self.name}.txt"
 
 
@@ -38,19 +43,19 @@ CORPORA: dict[str, CorpusInfo] = {
     for corpus in (
         CorpusInfo(
             name="firstnames",
-            summary="given names from many languages, one a line; comes with Anexa",
+            summary="given names from many languages, one a line; part of the package",
             layout="lines",
             size=83_000,
         ),
         CorpusInfo(
             name="python-docs",
-            summary="the language reference inside Python itself; differs between versions",
+            summary="Python's own language reference, of the installed version",
             layout="text",
             size=500_000,
         ),
         CorpusInfo(
             name="arithmetic",
-            summary="sums, and stories about them, with every step thought out; without end",
+            summary="generated arithmetic problems and word problems with thoughts; endless",
             layout="lines",
             size=0,
             generated=True,
@@ -87,6 +92,6 @@ CORPORA: dict[str, CorpusInfo] = {
 
 
 def without_network() -> str:
-    """The names of the texts that need no download, for messages."""
+    """List the texts that need no download, for error messages."""
     texts = (corpus for corpus in CORPORA.values() if not corpus.generated)
     return " or ".join(corpus.name for corpus in texts if corpus.source is None)

@@ -1,4 +1,4 @@
-"""The tokens of a corpus: in memory, or, of a large corpus, in a file that is made once."""
+"""Tokenization of a corpus: in memory, or, for a large corpus, in a cached file."""
 
 from __future__ import annotations
 
@@ -21,59 +21,68 @@ from anexa.data.download import Progress, cache_folder
 from anexa.data.registry import Layout
 from anexa.errors import AnexaError
 
-Array: TypeAlias = npt.NDArray[Any]  # of whole numbers
+Array: TypeAlias = npt.NDArray[Any]  # integers
 
-LARGE = 8 * 2**20  # bytes of text: above it, tokens are kept in the cache
-PART = ".anexa-"  # how the name of a folder begins while it is being written
-STALE = 24 * 3600  # seconds after which nobody is writing such a folder any more
+LARGE = 8 * 2**20  # bytes of text above which the tokens are cached on disk
+PART = ".anexa-"  # prefix of a folder that is still being written
+STALE = 24 * 3600  # seconds after which an unfinished folder counts as abandoned
 
 
-class Coder(Protocol):
-    """What is needed of a tokenizer."""
+class Encoder(Protocol):
+    """The part of a tokenizer that encodes a corpus."""
 
     vocab_size: int
 
     @property
     def eot_token(self) -> int:
-        """The id that stands between documents."""
+        """Id of the boundary token between documents."""
 
     def encode_batch(self, texts: Sequence[str]) -> tuple[Array, Array]:
-        """The ids of all texts, one after another, and how many each has."""
+        """Encode texts; returns their concatenated ids and the number of ids of each text."""
 
     def to_json(self) -> str:
-        """All that its ids depend on."""
+        """Serialize everything that the ids depend on."""
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """The tokens of a corpus, one after another."""
+    """A tokenized corpus.
+
+    Attributes:
+        name: name of the corpus.
+        layout: layout of the corpus.
+        ids: token ids, 1-D: a boundary and then running text, or the documents with a boundary
+            before, between and after them.
+        borders: positions of the boundaries, one more than documents; with "text" only the first.
+    """
 
     name: str
-    """Of the corpus."""
     layout: Layout
-    """That of the corpus."""
     ids: Array
-    """A boundary, then running text; or the documents, each between two boundaries: neighbours
-    share one."""
     borders: Array
-    """With "lines": the places of the boundaries, one more than there are documents."""
 
 
-def tokenize(documents: Documents, coder: Coder, progress: Progress | None = None) -> Tokens:
-    """Encode a corpus: a large one into the cache, or not at all if its tokens are there already.
+def tokenize(documents: Documents, encoder: Encoder, progress: Progress | None = None) -> Tokens:
+    """Encode a corpus.
 
-    The ids depend on neither that nor the number of processors. In memory there is a small part
-    of a large corpus at a time; its arrays are mapped from their files, read-only.
-    `progress` is told how far it is: bytes of text so far, and in all.
+    The tokens of a large corpus are written to the cache, or read from there if they exist; only
+    a small part of it is in memory at a time, and the arrays are memory-mapped, read-only. The
+    ids depend neither on the cache nor on the number of processors.
 
-    Raises `AnexaError` if the corpus changed, or cannot be read, or its tokens cannot be kept.
+    Args:
+        documents: the corpus.
+        encoder: the tokenizer.
+        progress: progress callback: `(bytes_done, bytes_total)` of text.
+
+    Raises:
+        AnexaError: if the corpus changed or cannot be read, or its tokens cannot be cached.
     """
-    dtype = np.dtype(np.uint16 if coder.vocab_size <= 2**16 else np.uint32)
-    blocks = _blocks(documents, coder, dtype, progress)
+    dtype = np.dtype(np.uint16 if encoder.vocab_size <= 2**16 else np.uint32)
+    blocks = _blocks(documents, encoder, dtype, progress)
     if documents.size <= LARGE:
         ids, borders = (np.concatenate(arrays) for arrays in zip(*blocks))
         return Tokens(documents.name, documents.layout, ids, borders)
-    key = hashlib.sha256(f"1 {documents.sha256} {coder.to_json()}".encode()).hexdigest()
+    key = hashlib.sha256(f"1 {documents.sha256} {encoder.to_json()}".encode()).hexdigest()
     folder = cache_folder() / "tokens" / key[:32]
     try:
         if not _is_whole(folder):
@@ -84,35 +93,35 @@ def tokenize(documents: Documents, coder: Coder, progress: Progress | None = Non
             borders = np.memmap(folder / "borders", np.int64, mode="r")
     except OSError as error:
         raise AnexaError(
-            f"cannot keep the tokens of {documents.name} in {folder.parent}: "
-            f"{error.strerror or error}; make room for {4 * documents.size / 2**20:,.0f} MiB "
-            "there, or set the environment variable ANEXA_CACHE to a folder with room"
+            f"cannot write the tokens of {documents.name} to {folder.parent}: "
+            f"{error.strerror or error}; free {-(-4 * documents.size // 2**20):,} MiB there, or "
+            "set the environment variable ANEXA_CACHE to another folder"
         ) from error
-    # Slices of a memmap are slow to make, and those of the plain array in front of it are not.
+    # Slicing a memmap is slow; slicing a plain array view of it is not.
     return Tokens(documents.name, documents.layout, np.asarray(ids), np.asarray(borders))
 
 
 def _blocks(
-    documents: Documents, coder: Coder, dtype: npt.DTypeLike, progress: Progress | None
+    documents: Documents, encoder: Encoder, dtype: npt.DTypeLike, progress: Progress | None
 ) -> Iterator[tuple[Array, Array]]:
-    """The ids, and the places of boundaries among all of them, some at a time."""
-    yield np.array([coder.eot_token], dtype), np.zeros(1, np.int64)
+    """Yield blocks of token ids, and the positions of the boundaries among all ids."""
+    yield np.array([encoder.eot_token], dtype), np.zeros(1, np.int64)
     n = 1
     for texts in documents.groups(progress):
-        ids, lengths = coder.encode_batch(texts)
+        ids, lengths = encoder.encode_batch(texts)
         ends = np.zeros(0, np.int64)
         if documents.layout == "lines":
             ends = np.cumsum(lengths)
-            ids = np.insert(ids, ends, coder.eot_token)
+            ids = np.insert(ids, ends, encoder.eot_token)
             ends += n + np.arange(len(ends))
         n += len(ids)
         yield ids.astype(dtype), ends
 
 
 def _write(folder: Path, blocks: Iterator[tuple[Array, Array]]) -> None:
-    """Make the folder of a corpus: whole, or not at all."""
+    """Write the folder of a tokenized corpus: whole, or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for part in folder.parent.glob(f"{PART}*"):  # what a writer that was killed has left
+    for part in folder.parent.glob(f"{PART}*"):  # left behind by a killed writer
         if part.stat().st_mtime < time.time() - STALE:
             shutil.rmtree(part, ignore_errors=True)
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=PART))
@@ -127,7 +136,7 @@ def _write(folder: Path, blocks: Iterator[tuple[Array, Array]]) -> None:
                 os.fsync(file.fileno())
                 sizes[name] = file.tell()
         (aside / "sizes.json").write_text(json.dumps(sizes), encoding="utf-8")
-        if not _is_whole(folder):  # another process may have made it meanwhile
+        if not _is_whole(folder):  # another process may have written it in the meantime
             shutil.rmtree(folder, ignore_errors=True)
             aside.replace(folder)
     finally:
@@ -135,7 +144,7 @@ def _write(folder: Path, blocks: Iterator[tuple[Array, Array]]) -> None:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether the files of a folder are there, as long as they were when they were written."""
+    """Whether all files of a folder exist, with the sizes that were recorded."""
     try:
         sizes = json.loads((folder / "sizes.json").read_text(encoding="utf-8"))
         return bool(sizes == {n: (folder / n).stat().st_size for n in ("ids", "borders")})

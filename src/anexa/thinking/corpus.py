@@ -1,4 +1,4 @@
-"""The arithmetic corpus as a run needs it: conversations as rows of tokens."""
+"""The arithmetic corpus: endless conversations, as token sequences for training."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from anexa.thinking.examples import ALPHABET, Example, Examples
 from anexa.thinking.splits import Split
 
 
-class Arithmetic:
-    """See `anexa.training.corpus.Corpus`."""
+class ArithmeticCorpus:
+    """The arithmetic corpus as an `anexa.training.corpus.Corpus`."""
 
     name = "arithmetic"
     chat_template: str | None = CHAT_TEMPLATE
-    temperature = 0.0  # of several results one is right
+    temperature = 0.0  # greedy: only one result is right
     max_new_tokens: int | None = 490  # for 9999*9999
     prompt = ask(CHAT_TEMPLATE, "347*86")
 
     @property
     def sha256(self) -> str:
-        """Of its first examples: another one, if they are generated in another way."""
+        """Hash of sample examples, which shows whether the generator has changed."""
         examples = [Examples(512, 0).batch(step, 2048) for step in (0, 100, 2000)]
         return hashlib.sha256(repr(examples).encode()).hexdigest()
 
     def tokenizer(self, spec: str) -> Tokenizer:
-        """That of characters, and of the marks of a conversation.
+        """Return the character tokenizer with the special tokens of a conversation.
 
         Raises:
-            UsageError: another one is asked for.
+            UsageError: if `spec` is not "char".
         """
         if spec != "char":
             raise UsageError(
-                f"the arithmetic corpus is read by character: leave --tokenizer {spec} out"
+                f"the arithmetic corpus needs a character tokenizer: leave out --tokenizer {spec}"
             )
         return Tokenizer.from_characters([ALPHABET], adds_bos=False, added_tokens=CHAT_TOKENS)
 
@@ -53,37 +53,37 @@ class Arithmetic:
         tokenizer: Tokenizer,
         block_size: int,
         seed: int,
-        progress: Progress | None = None,  # noqa: ARG002 (nothing is encoded beforehand)
+        progress: Progress | None = None,  # noqa: ARG002 (nothing is encoded in advance)
     ) -> tuple[Dataset, Dataset]:
-        """Rows to train on, and of problems that are held out.
+        """Return the training dataset and the validation dataset, whose problems are held out.
 
         Raises:
-            UsageError: the context has no room for a thought.
+            UsageError: if the context is too short for a thought.
         """
         if block_size < 64:
             raise UsageError(
-                f"arithmetic needs a --block-size of at least 64, and 512 for all of it, "
-                f"not {block_size}"
+                f"the arithmetic corpus needs a --block-size of at least 64 (512 for its longest "
+                f"thoughts), not {block_size}"
             )
-        parts: tuple[Split, Split] = ("training", "validation")
+        splits: tuple[Split, Split] = ("training", "validation")
         training, validation = (
             ChatDataset(tokenizer, block_size, self.examples(block_size + 1, seed, split))
-            for part in parts
+            for split in splits
         )
         return training, validation
 
     def examples(self, most: int, seed: int, split: Split) -> Examples:
-        """What its rows are made from; see `Examples`."""
+        """Return the source of the examples; `most` is the longest one in tokens."""
         return Examples(most, seed, split)
 
 
 class ChatDataset:
-    """`Dataset` of conversations, without end.
+    """Endless `Dataset` of conversations whose last answer is learned.
 
     Args:
-        tokenizer: with the marks of a conversation.
-        length: at most so many tokens of a row are predicted.
-        examples: which they are, none longer than `length + 1` tokens.
+        tokenizer: tokenizer with the special tokens of a conversation.
+        length: maximum number of predicted tokens in a sequence.
+        examples: source of the conversations, none longer than `length + 1` tokens.
     """
 
     def __init__(self, tokenizer: Tokenizer, length: int, examples: Examples) -> None:
@@ -94,26 +94,28 @@ class ChatDataset:
     @property
     def per_epoch(self) -> int:
         """See `Dataset`."""
-        raise UsageError("arithmetic has no end: give --steps or --minutes, not --epochs")
+        raise UsageError(
+            "the arithmetic corpus is endless and has no epochs: use --steps or --minutes"
+        )
 
     def batch(self, step: int, size: int) -> list[Row]:
-        """As many rows of like lengths as take the room of `size` rows of full length."""
+        """Return sequences of similar lengths with as many tokens as `size` full ones."""
         examples = self._examples.batch(step, size * self._length)
         return [self._tokenizer.encode(text_of(example)) for example in examples]
 
     def sample(self, size: int) -> list[Row]:
-        """So many rows, of all lengths."""
+        """Return `size` sequences of all lengths, for evaluation."""
         return [self._tokenizer.encode(text_of(e)) for e in self._examples.sample(size)]
 
     def given(self, row: Row) -> int:
-        """All before the last answer, and the empty thought where the assistant may not think."""
+        """Count the tokens before the last answer, an empty thought in the prompt included."""
         length = len(row)
         start = length - list(reversed(row)).index(self._assistant)
         return start + 2 if row[start + 1] == self._end_think else start
 
 
 def text_of(example: Example) -> str:
-    """A conversation from beginning to end, as the chat template and the assistant write it."""
+    """Format a conversation as the chat template and the assistant write it."""
     turns = "".join(
         f"{USER}{question}{ASSISTANT}{answer}{END_OF_TEXT}" for question, answer in example.earlier
     )

@@ -1,4 +1,4 @@
-"""Evaluation of a thinking model: accuracy with and without thoughts, and the truth of its steps."""
+"""Evaluation of a thinking model: accuracy with and without thoughts, truth of the steps."""
 
 from __future__ import annotations
 

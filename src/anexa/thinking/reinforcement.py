@@ -1,9 +1,9 @@
-"""Learning from its own thoughts: those that lead to the truth, step by step, become likelier.
+"""Reinforcement learning from checked thoughts.
 
-The policy gradient (Williams, 1992) in its simplest form: of several thoughts about a problem, each
-is rewarded with 1 if every step of it and its answer are true, else with 0. What it gains beyond
-the mean of them weighs its tokens, all tokens of a step alike. Each thought is used once, so the
-ratios and bounds of later methods would be 1 and never reached.
+The policy gradient (Williams, 1992) in its simplest form. The model samples several thoughts about
+each problem; a thought is rewarded with 1 if every step of it and its answer are true, else with 0.
+The advantage, reward minus the mean reward of the problem, weighs the loss of the sequence. Each
+thought is used once, so importance ratios (PPO, GRPO) would be 1 and their clipping never active.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from anexa.thinking.problems import Problem
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How to reinforce a model.
+class ReinforcementConfig:
+    """Configuration of a reinforcement run.
 
     Attributes:
-        steps: of the optimizer.
-        problems: in a step.
-        samples: thoughts about each of them.
-        learning_rate: constant.
-        evaluations: how often held-out problems are put to it, spread evenly over the steps.
-        validation: how many of them.
-        seed: of problems and draws.
+        steps: number of optimizer steps.
+        problems: number of problems in a step.
+        samples: number of sampled thoughts for each problem.
+        learning_rate: learning rate, constant.
+        evaluations: number of evaluations, spread evenly over the steps.
+        validation: number of held-out problems of an evaluation.
+        seed: random seed of the problems and the sampling.
     """
 
     steps: int = 100
@@ -48,13 +48,13 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Round:
-    """What a step has to show.
+class ReinforcementStep:
+    """Result of one step.
 
     Attributes:
-        step: counted from 1; 0 before the first.
-        reward: the share of its thoughts that are wholly true; None before the first step.
-        accuracy: greedy, on held-out problems, if it was measured after this step.
+        step: step number from 1; 0 for the evaluation before training.
+        reward: mean reward, the fraction of entirely true thoughts; None for step 0.
+        accuracy: greedy accuracy on held-out problems; None if not evaluated after this step.
     """
 
     step: int
@@ -63,68 +63,69 @@ class Round:
 
 
 class Reinforcement:
-    """Iterate over it to have it done.
+    """A reinforcement run. Iterating over it executes the steps.
 
     Args:
-        model: that thinks about arithmetic.
-        engine: with its weights; numpy or torch, and an optimizer.
-        plan: how.
-        reward: whether an answer to a problem, thought included, is to become likelier.
+        model: a model that thinks about arithmetic.
+        engine: engine with the model's weights and an optimizer; numpy or torch.
+        config: configuration of the run.
+        reward: reward function (problem, text of thought and answer) -> bool; default: `is_true`.
 
     Attributes:
-        best: the weights with the highest accuracy so far; None while those of the beginning are
-            not surpassed.
-        stopping: set it, and the step that is being done is the last one.
+        best: weights with the highest accuracy so far; None while the initial weights are best.
+        stopping: set it to True to end the run after the current step.
     """
 
     def __init__(
         self,
         model: Model,
         engine: Engine,
-        plan: Plan,
+        config: ReinforcementConfig,
         reward: Callable[[Problem, str], bool] | None = None,
     ) -> None:
         assert model.chat_template is not None
         self._reward = reward or is_true
         self._template, self._tokenizer = model.chat_template, model.tokenizer
-        self._engine, self._plan = engine, plan
-        self._rng = random.Random(f"{plan.seed} reinforcement")
-        self._choose = sample_gumbel(np.random.default_rng(plan.seed))
-        held_out = random.Random(f"{plan.seed} validation")
-        self._validation = [draw_any(held_out, split="validation") for _ in range(plan.validation)]
+        self._engine, self._config = engine, config
+        self._rng = random.Random(f"{config.seed} reinforcement")
+        self._choose = sample_gumbel(np.random.default_rng(config.seed))
+        held_out = random.Random(f"{config.seed} validation")
+        self._validation = [
+            draw_any(held_out, split="validation") for _ in range(config.validation)
+        ]
         self.best: Weights | None = None
         self.stopping = False
 
-    def __iter__(self) -> Iterator[Round]:
-        """The accuracy at the beginning, then every step."""
-        plan = self._plan
+    def __iter__(self) -> Iterator[ReinforcementStep]:
+        """Yield the accuracy before training as step 0, then each step."""
+        config = self._config
         highest = self._accuracy()
-        yield Round(0, None, highest)
+        yield ReinforcementStep(0, None, highest)
         if self.stopping:
             return
-        for step in range(1, plan.steps + 1):
+        for step in range(1, config.steps + 1):
             reward = self._step()
             last = self.stopping
-            due = step * plan.evaluations // plan.steps
+            due = step * config.evaluations // config.steps
             accuracy = None
-            if last or due > (step - 1) * plan.evaluations // plan.steps:
+            if last or due > (step - 1) * config.evaluations // config.steps:
                 accuracy = self._accuracy()
                 if accuracy > highest:
                     highest, self.best = accuracy, self._engine.weights()
-            yield Round(step, reward, accuracy)
+            yield ReinforcementStep(step, reward, accuracy)
             if last:
                 return
 
     def _step(self) -> float:
-        """Think, judge, and learn; the mean reward."""
-        samples = self._plan.samples
-        problems = [draw_any(self._rng) for _ in range(self._plan.problems)]
+        """Sample thoughts, reward them and take an optimizer step; returns the mean reward."""
+        samples = self._config.samples
+        problems = [draw_any(self._rng) for _ in range(self._config.problems)]
         repeated = [problem for problem in problems for _ in range(samples)]
         prompts, texts = self._answers(repeated, self._choose)
         rewards = np.array(self._rewards(repeated, texts), float)
         grouped = rewards.reshape(-1, samples)
         advantages = (grouped - grouped.mean(axis=1, keepdims=True)).ravel()
-        used = np.flatnonzero(advantages)  # of a problem always or never solved there is nothing
+        used = np.flatnonzero(advantages)  # equal rewards have no advantage, and so no gradient
         if len(used):
             end = self._tokenizer.eot_token
             rows = [[*prompts[i], *texts[i], end] for i in used]
@@ -134,11 +135,11 @@ class Reinforcement:
                 [len(prompts[i]) for i in used],
                 [float(advantages[i]) for i in used],
             )
-            self._engine.train_step(batch, self._plan.learning_rate)
+            self._engine.train_step(batch, self._config.learning_rate)
         return float(rewards.mean())
 
     def _accuracy(self) -> float:
-        """The share of held-out problems that are solved by a thought that is wholly true."""
+        """Measure the fraction of held-out problems solved by an entirely true thought."""
         _, texts = self._answers(self._validation, greedy)
         right = self._rewards(self._validation, texts)
         return sum(right) / len(right)
@@ -146,7 +147,7 @@ class Reinforcement:
     def _answers(
         self, problems: list[Problem], choose: TokenSelector
     ) -> tuple[list[list[int]], list[list[int]]]:
-        """Prompts, and what the model writes."""
+        """Return the prompts of the problems, and the completions of the model."""
         questions = (ask(self._template, problem.question) for problem in problems)
         prompts = [self._tokenizer.encode(question) for question in questions]
         return prompts, generate_batch(self._engine, prompts, self._tokenizer.eot_token, choose)
@@ -157,6 +158,6 @@ class Reinforcement:
 
 
 def is_true(problem: Problem, answer: str) -> bool:
-    """Whether an answer is right, and every step of the thought before it."""
+    """Whether an answer is correct and every step of the thought before it is true."""
     thought, said = split_answer(answer)
     return said == problem.answer and check(problem.question, thought or "", said).all_true

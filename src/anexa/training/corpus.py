@@ -80,9 +80,11 @@ def open_corpus(
 ) -> Corpus:
     """The corpus that `spec` means: see `anexa.data.read_corpus`."""
     if spec in CORPORA and CORPORA[spec].generated:
-        from anexa.thinking.corpus import Arithmetic  # with jinja2, which no text needs
+        from anexa.thinking.corpus import (
+            ArithmeticCorpus,
+        )  # needs jinja2, which plain text does not
 
-        return Arithmetic()
+        return ArithmeticCorpus()
     return TextCorpus(read_corpus(spec, layout, progress=progress))
 
 
