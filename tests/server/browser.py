@@ -1,4 +1,4 @@
-"""The page in a real browser: Debian's Chromium, driven by Playwright."""
+"""The web page in a real browser: Chromium, driven by Playwright."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """A browser; skips where there is none."""
+    """Start Chromium; skips the test if it is not installed."""
     path = shutil.which("chromium")
     if not path:
         assert not os.environ.get("CI"), "the page is tried in Chromium: install it"
@@ -30,26 +30,26 @@ def chromium() -> Iterator[Any]:
 
 @contextmanager
 def opened(browser: Any, address: str) -> Iterator[Any]:
-    """The page as somebody sees it who opens it for the first time; it complains of nothing."""
+    """Open the page in a new profile, and check that it logs no errors to the console."""
     context = browser.new_context(viewport={"width": 900, "height": 700}, accept_downloads=True)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: complaints.append(message.text))
+    messages: list[str] = []
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("console", lambda message: messages.append(message.text))
     page.goto(address)
     yield page
     context.close()
-    # Of a request that was refused the browser itself takes note.
-    assert [one for one in complaints if not one.startswith("Failed to load resource")] == []
+    # Browsers log failed requests themselves.
+    assert [one for one in messages if not one.startswith("Failed to load resource")] == []
 
 
 def ask(page: Any, text: str) -> None:
-    """Write a message, and send it."""
+    """Type a message and send it."""
     page.get_by_label("Your message").fill(text)
     page.keyboard.press("Enter")
 
 
 def answered(page: Any, count: int = 1) -> None:
-    """Wait until so many answers have been judged."""
+    """Wait until `count` answers have been checked."""
     page.locator(".verdict").nth(count - 1).wait_for(timeout=60_000)

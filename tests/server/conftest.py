@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.server.process import Running
+    from tests.server.process import ServerProcess
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """The bundled model, served."""
     from tests.server.process import serving
 
@@ -18,7 +18,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield running
 
 
-@pytest.fixture(scope="module")  # no longer: Playwright holds this thread's event loop
+@pytest.fixture(scope="module")  # not "session": Playwright runs an event loop in this thread
 def browser() -> Iterator[Any]:
     """Chromium."""
     from tests.server.browser import chromium
@@ -28,10 +28,10 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def page(browser: Any, server: Running) -> Iterator[Any]:
+def page(browser: Any, server: ServerProcess) -> Iterator[Any]:
     """The page of the bundled model."""
     from tests.server.browser import opened
 
     with opened(browser, server.address) as page:
-        page.get_by_text("Ask for a sum").wait_for()
+        page.get_by_text("Ask for a calculation").wait_for()
         yield page

@@ -1,4 +1,4 @@
-"""A real server: `anexa serve` in a process of its own, on this computer alone."""
+"""A server for tests: `anexa serve` in a process of its own, on the local host."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 import httpx2 as httpx
 
 from tests.cli.process import start
-from tests.server.answers import conforms
+from tests.server.conformance import check_conformance
 
 MESSAGES = [{"role": "user", "content": "347*86"}]
 LONG = [{"role": "user", "content": "9876*5432"}]  # a thought of 400 characters
@@ -27,8 +27,8 @@ THOUGHT = """\
 
 
 @dataclass
-class Running:
-    """A server, and where it is."""
+class ServerProcess:
+    """A running server and its address."""
 
     process: subprocess.Popen[str]
     address: str
@@ -45,16 +45,16 @@ class Running:
         return self.post("/v1/chat/completions", {"messages": MESSAGES, **fields})
 
     @contextmanager
-    def at_most(self, seconds: float) -> Iterator[None]:
-        """What is asked here takes no more of a core's time; measured on Linux alone.
+    def cpu_time_below(self, seconds: float) -> Iterator[None]:
+        """Check that the server uses less CPU time than this within the block; on Linux only.
 
-        Seconds on the wall would also say what else the machine does.
+        Wall-clock time would depend on what else the machine does.
         """
-        before = self._worked()
+        before = self._cpu_seconds()
         yield
-        assert self._worked() - before < seconds
+        assert self._cpu_seconds() - before < seconds
 
-    def _worked(self) -> float:
+    def _cpu_seconds(self) -> float:
         try:
             stat = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -62,34 +62,34 @@ class Running:
         user, system = stat.rpartition(")")[2].split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
-    def figure(self, name: str) -> float:
-        """One of the figures at /metrics."""
+    def metric(self, name: str) -> float:
+        """Value of a metric at /metrics, summed over its labels."""
         lines = self.get("/metrics").text.splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.startswith(f"vllm:{name}{{"))
 
 
 def _checked(response: Any) -> Any:
-    conforms(response)
+    check_conformance(response)
     return response
 
 
 @contextmanager
-def serving(*arguments: str | Path, cwd: Path) -> Iterator[Running]:
-    """A server with these options, from when it is ready until the end of the block."""
+def serving(*arguments: str | Path, cwd: Path) -> Iterator[ServerProcess]:
+    """Run a server with these options; it is ready when the block begins, and ends with it."""
     with start("serve", "--port", "0", *arguments, cwd=cwd) as process:
         assert process.stdout
         told = process.stdout.readline()
         match = re.fullmatch(r"serving .* at (http://\S+?)( and at .*)?\n", told)
         try:
             assert match, told + (process.stderr.read() if process.stderr else "")
-            yield Running(process, match[1])
+            yield ServerProcess(process, match[1])
         finally:
             process.terminate()
             process.wait(timeout=30)
 
 
-def streamed(server: Running, messages: object = MESSAGES, **fields: object) -> str:
-    """The whole of a stream, as it comes."""
+def streamed(server: ServerProcess, messages: object = MESSAGES, **fields: object) -> str:
+    """Send a streamed chat request, and return the whole stream."""
     body = {"messages": messages, "stream": True, "temperature": 0, **fields}
     with httpx.stream(
         "POST", f"{server.address}/v1/chat/completions", json=body, timeout=60
@@ -99,15 +99,15 @@ def streamed(server: Running, messages: object = MESSAGES, **fields: object) -> 
 
 
 def said(stream: str) -> tuple[str, str]:
-    """The thought and the answer of a stream."""
+    """Reasoning and content of a streamed chat answer."""
     events = [json.loads(e.removeprefix("data: ")) for e in stream.split("\n\n")[:-2]]
     deltas = [choice["delta"] for event in events for choice in event["choices"]]
     assert stream.endswith("data: [DONE]\n\n")
     return tuple("".join(d.get(key) or "" for d in deltas) for key in ("reasoning", "content"))  # type: ignore[return-value]
 
 
-def until(holds: Any, seconds: float = 60) -> None:
-    """Wait for something to become so."""
+def wait_until(holds: Any, seconds: float = 60) -> None:
+    """Wait until a condition holds."""
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline

@@ -1,4 +1,4 @@
-"""What is wrong is said in a sentence, by the field; nothing brings the server down."""
+"""Wrong requests get an error of one sentence, and the server survives them."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from urllib.parse import urlsplit
 import httpx2 as httpx
 import pytest
 
-from tests.server.process import MESSAGES, Running
+from tests.server.process import MESSAGES, ServerProcess
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 JSON_TYPE = {"Content-Type": "application/json"}
 
 
 @pytest.fixture(autouse=True)
-def lives(server: Running) -> Any:
-    """The server answers after each of these tests as before."""
+def lives(server: ServerProcess) -> Any:
+    """Check after each test that the server still responds."""
     yield
     assert server.get("/health").status_code == 200
     assert server.process.poll() is None
 
 
 def refused(response: Any, status: int = 400) -> tuple[str, str | None]:
-    """The message of an error of OpenAI's form, and the field."""
+    """Check that a response is an error in OpenAI's form; return its message and its field."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"].startswith("application/json")
     error = response.json()["error"]
@@ -80,7 +80,9 @@ def refused(response: Any, status: int = 400) -> tuple[str, str | None]:
         ("messages", [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]),
     ],
 )
-def test_a_wrong_field_is_named(server: Running, field: str, value: object) -> None:
+def test_wrong_field_of_chat_request_is_named_in_error(
+    server: ServerProcess, field: str, value: object
+) -> None:
     message, param = refused(server.chat(**{field: value}))
     assert message.startswith(field)
     assert (param or "").split(".")[0] == field
@@ -101,15 +103,17 @@ def test_a_wrong_field_is_named(server: Running, field: str, value: object) -> N
         ("echo", "no"),
     ],
 )
-def test_a_wrong_field_of_a_completion_is_named(server: Running, field: str, value: object) -> None:
-    with server.at_most(2):
+def test_wrong_field_of_completion_request_is_named_in_error(
+    server: ServerProcess, field: str, value: object
+) -> None:
+    with server.cpu_time_below(2):
         message, param = refused(server.post(TEXT, {"prompt": "1", **{field: value}}))
     assert message.startswith(field)
     assert (param or "").split(".")[0] == field
 
 
 def said(content: object, role: object = "user") -> dict[str, object]:
-    """A request of one message."""
+    """Body of a request with one message."""
     return {"messages": [{"role": role, "content": content}]}
 
 
@@ -122,7 +126,7 @@ ENDS = "a conversation ends with what the user says, and this one does not"
 @pytest.mark.parametrize(
     ("body", "param", "words"),
     [
-        # What both ways of asking have.
+        # Fields of both routes.
         ({"model": 7}, "model", "must be a string, not 7"),
         ({"model": "x"}, "model", "there is no model 'x': choose one of anexa"),
         ({"temperature": "hot"}, "temperature", 'must be a number, not "hot"'),
@@ -223,10 +227,10 @@ ENDS = "a conversation ends with what the user says, and this one does not"
         ),
     ],
 )
-def test_what_is_wrong_is_one_sentence(
-    server: Running, body: dict[str, object], param: str, words: str
+def test_error_message_is_one_sentence_about_the_field(
+    server: ServerProcess, body: dict[str, object], param: str, words: str
 ) -> None:
-    """Of which `words` are all but the field, where the sentence begins with it."""
+    """The message is `words`, or the name of the field and `words`."""
     path = CHAT if "messages" in body else TEXT
     status = 404 if body.get("model") == "x" else 400
     response = server.post(path, content=json.dumps(body), headers=JSON_TYPE)
@@ -246,7 +250,9 @@ def test_what_is_wrong_is_one_sentence(
         ("[" * 100_000, "the body of the request cannot be read as JSON"),
     ],
 )
-def test_what_is_wrong_with_a_whole_body(server: Running, body: str, words: str) -> None:
+def test_error_message_for_body_without_fields(
+    server: ServerProcess, body: str, words: str
+) -> None:
     response = server.post(TEXT, content=body, headers=JSON_TYPE)
     assert refused(response) == (words, None)
 
@@ -272,22 +278,22 @@ def test_what_is_wrong_with_a_whole_body(server: Running, body: str, words: str)
     ],
     ids=lambda body: repr(body[:20]),
 )
-def test_malformed_bodies(server: Running, path: str, body: bytes) -> None:
+def test_malformed_body_is_refused(server: ServerProcess, path: str, body: bytes) -> None:
     refused(server.post(path, content=body, headers=JSON_TYPE))
 
 
 @pytest.mark.parametrize("path", [CHAT, TEXT])
-def test_a_body_that_does_not_say_it_is_json_is_none(server: Running, path: str) -> None:
-    """A page of another site can send text without asking, but not JSON."""
+def test_body_without_json_content_type_is_refused(server: ServerProcess, path: str) -> None:
+    """Web pages of other sites can send plain text without a CORS preflight, but not JSON."""
     body = json.dumps({"messages": MESSAGES, "prompt": "1"})
     message, _ = refused(server.post(path, content=body, headers={"Content-Type": "text/plain"}))
     assert message.endswith("must be JSON, and say so: Content-Type: application/json")
 
 
-def test_a_body_has_its_limit(server: Running) -> None:
+def test_body_over_size_limit_is_refused(server: ServerProcess) -> None:
     large = b'{"prompt": "' + b"1" * 10_000_000 + b'"}'
     assert "1,000,000 bytes" in refused(server.post(TEXT, content=large, headers=JSON_TYPE), 413)[0]
-    pieces = (b"1" * 100_000 for _ in range(100))  # chunked: its length is not said beforehand
+    pieces = (b"1" * 100_000 for _ in range(100))  # chunked, without a Content-Length
     refused(server.post(TEXT, content=pieces, headers=JSON_TYPE), 413)
 
 
@@ -307,8 +313,10 @@ def test_a_body_has_its_limit(server: Running) -> None:
         ("GET", "//etc/passwd", 404),
     ],
 )
-def test_paths_that_lead_nowhere(server: Running, method: str, path: str, status: int) -> None:
-    """Sent as they are: a client would tidy them up."""
+def test_unknown_path_or_method_is_refused(
+    server: ServerProcess, method: str, path: str, status: int
+) -> None:
+    """The paths are sent over a socket, because HTTP clients normalize them."""
     answer = raw(
         server, f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     )
@@ -317,8 +325,8 @@ def test_paths_that_lead_nowhere(server: Running, method: str, path: str, status
     assert b"FastAPI" not in answer
 
 
-def raw(server: Running, text: str | bytes) -> bytes:
-    """What the server answers to these bytes, until it closes the connection."""
+def raw(server: ServerProcess, text: str | bytes) -> bytes:
+    """Send bytes, and return what the server sends until it closes the connection."""
     where = urlsplit(server.address)
     assert where.hostname
     assert where.port
@@ -342,21 +350,21 @@ def raw(server: Running, text: str | bytes) -> bytes:
     ],
     ids=lambda text: repr(text[:20]),
 )
-def test_what_is_no_request(server: Running, text: bytes) -> None:
+def test_malformed_http_is_refused(server: ServerProcess, text: bytes) -> None:
     assert b" 4" in raw(server, text)[:13]
 
 
-def test_what_is_not_there_is_said(server: Running) -> None:
+def test_error_message_for_unknown_path_and_method(server: ServerProcess) -> None:
     assert refused(server.get("/v1"), 404) == ("there is nothing at /v1: see /docs", None)
     assert refused(server.get(TEXT), 405) == (f"{TEXT} does not take GET: see /docs", None)
 
 
-def test_unknown_fields_are_ignored(server: Running) -> None:
+def test_unknown_fields_are_ignored(server: ServerProcess) -> None:
     response = server.chat(user="somebody", tools=[], response_format={"type": "text"}, foo=[{}])
     assert response.status_code == 200
 
 
-def test_a_client_that_leaves_in_the_middle_of_its_body(server: Running) -> None:
+def test_server_survives_clients_that_disconnect_within_their_body(server: ServerProcess) -> None:
     where = urlsplit(server.address)
     for _ in range(20):
         with socket.create_connection((where.hostname or "", where.port or 0)) as connection:
@@ -365,10 +373,10 @@ def test_a_client_that_leaves_in_the_middle_of_its_body(server: Running) -> None
     assert httpx.get(f"{server.address}/health").status_code == 200
 
 
-def test_what_is_far_too_long_is_refused_at_once(server: Running) -> None:
-    """Before any work is done on it, during which nobody else would be served."""
+def test_far_too_long_input_is_refused_quickly(server: ServerProcess) -> None:
+    """Tokenizing the input first would block the event loop."""
     messages = [{"role": "user", "content": "7+" * 95_000} for _ in range(5)]
-    with server.at_most(1):
+    with server.cpu_time_below(1):
         message, _ = refused(server.chat(messages=messages))
     assert "these are 950,000 characters" in message
     message, param = refused(server.post(TEXT, {"prompt": "1", "max_tokens": 5000}))

@@ -1,4 +1,4 @@
-"""How a server begins, is full, and fails."""
+"""Startup, full queues, and failures inside the server."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from anexa.server.app import create_app
 from anexa.server.config import ServerConfig
 from tests.cli.process import anexa, one_sentence
 from tests.server.process import (
-    Running,
+    ServerProcess,
     serving,
     streamed,
-    until,
+    wait_until,
 )
 
-# The beginning
+# Startup
 
 
-def test_what_cannot_be_served_is_said(names_model: Path, tmp_path: Path) -> None:
+def test_error_message_if_server_cannot_start(names_model: Path, tmp_path: Path) -> None:
     assert "nothing is not a model folder" in one_sentence(anexa("serve", "nothing", cwd=tmp_path))
     twice = anexa("serve", names_model, names_model, cwd=tmp_path)
     assert "two folders are named" in one_sentence(twice)
@@ -42,9 +42,11 @@ def test_what_cannot_be_served_is_said(names_model: Path, tmp_path: Path) -> Non
     assert f"127.0.0.1:{port} cannot be listened on" in one_sentence(result)
 
 
-def test_it_says_that_it_is_not_ready_while_it_loads() -> None:
+def test_routes_respond_503_until_models_are_loaded() -> None:
     async def ask() -> list[Any]:
-        app = create_app(ServerConfig({"anexa": None}), lambda _: None)  # and nobody starts it
+        app = create_app(
+            ServerConfig({"anexa": None}), lambda _: None
+        )  # its lifespan is never started
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return [await client.get(path) for path in ("/health", "/v1/models", "/")]
@@ -55,7 +57,7 @@ def test_it_says_that_it_is_not_ready_while_it_loads() -> None:
     assert "being loaded" in models.json()["error"]["message"]
 
 
-# A server whose model takes as long to load as nobody has made the file "go".
+# A server whose model loads when the file "go" exists.
 SLOW = """
 import sys, time
 from pathlib import Path
@@ -76,38 +78,38 @@ main()
 
 
 @contextmanager
-def loading(cwd: Path) -> Iterator[Running]:
-    """A server that loads, and listens already."""
+def loading(cwd: Path) -> Iterator[ServerProcess]:
+    """Start a server that listens while its model is still loading."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with subprocess.Popen([sys.executable, "-c", SLOW, str(port)], cwd=cwd, text=True) as process:
-        server = Running(process, f"http://127.0.0.1:{port}")
+        server = ServerProcess(process, f"http://127.0.0.1:{port}")
         try:
-            until(lambda: answers(server))
+            wait_until(lambda: answers(server))
             yield server
         finally:
             process.kill()
 
 
-def test_a_process_that_loads_says_so_and_then_serves(tmp_path: Path) -> None:
+def test_server_listens_while_model_loads_and_then_serves(tmp_path: Path) -> None:
     with loading(tmp_path) as server:
         assert server.get("/health").status_code == 503
         assert server.chat().status_code == 503
         (tmp_path / "go").touch()
-        until(lambda: server.get("/health").status_code == 200)
+        wait_until(lambda: server.get("/health").status_code == 200)
         assert server.chat(temperature=0).json()["choices"][0]["message"]["content"] == "29842"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without a signal")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_process_that_loads_can_be_stopped(number: signal.Signals, tmp_path: Path) -> None:
+def test_signal_stops_server_while_model_loads(number: signal.Signals, tmp_path: Path) -> None:
     with loading(tmp_path) as server:
         server.process.send_signal(number)
         assert server.process.wait(timeout=20) == 0
 
 
-def answers(server: Running) -> bool:
-    """Whether anybody listens."""
+def answers(server: ServerProcess) -> bool:
+    """Whether the server accepts connections."""
     try:
         return bool(server.get("/health"))
     except httpx.ConnectError:
@@ -115,13 +117,13 @@ def answers(server: Running) -> bool:
 
 
 @pytest.mark.slow
-def test_several_models_go_by_the_names_of_their_folders(names_model: Path, tmp_path: Path) -> None:
+def test_several_models_are_named_after_their_folders(names_model: Path, tmp_path: Path) -> None:
     bundled = Path(sys.modules["anexa"].__file__ or "").parent / "bundled"
     with serving(names_model, bundled, "--engine", "numpy", cwd=tmp_path) as server:
         ids = [model["id"] for model in server.get("/v1/models").json()["data"]]
         assert ids == [names_model.name, "bundled"]
         assert server.chat(model="bundled", temperature=0).status_code == 200
-        refused = server.chat()  # the first one, which does not answer
+        refused = server.chat()  # the first model, which has no chat template
         assert refused.status_code == 400
         assert "use /v1/completions" in refused.json()["error"]["message"]
         text = server.post("/v1/completions", {"prompt": "an", "model": names_model.name})
@@ -130,7 +132,7 @@ def test_several_models_go_by_the_names_of_their_folders(names_model: Path, tmp_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("asked", [[], ["--log-prompts"]])
-def test_prompts_are_in_the_log_only_if_that_is_wanted(asked: list[str], tmp_path: Path) -> None:
+def test_prompts_are_logged_only_with_log_prompts(asked: list[str], tmp_path: Path) -> None:
     with serving("--engine", "numpy", *asked, cwd=tmp_path) as server:
         assert server.chat(temperature=0).status_code == 200
         server.chat(temperature="hot")
@@ -139,11 +141,11 @@ def test_prompts_are_in_the_log_only_if_that_is_wanted(asked: list[str], tmp_pat
     assert ("347*86" in told + complained) == bool(asked)
 
 
-# Full, and failing
+# Full queues and failures
 
 
 @pytest.mark.slow
-def test_who_comes_too_late_is_told_when_to_come_again(tmp_path: Path) -> None:
+def test_request_beyond_the_queue_is_refused_with_retry_after(tmp_path: Path) -> None:
     limits = ["--max-num-seqs", "1", "--max-queue", "1"]
     with serving(*limits, "--engine", "lists", cwd=tmp_path) as server:
         waiting = [
@@ -151,8 +153,8 @@ def test_who_comes_too_late_is_told_when_to_come_again(tmp_path: Path) -> None:
         ]
         for thread in waiting:
             thread.start()
-        until(lambda: server.figure("num_requests_running") == 1)
-        until(lambda: server.figure("num_requests_waiting") == 1)
+        wait_until(lambda: server.metric("num_requests_running") == 1)
+        wait_until(lambda: server.metric("num_requests_waiting") == 1)
         never = server.chat(n=3)
         assert (never.status_code, never.json()["error"]["param"]) == (400, "n")
         refused = server.chat()
@@ -164,21 +166,21 @@ def test_who_comes_too_late_is_told_when_to_come_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_text_has_its_time(tmp_path: Path) -> None:
+def test_request_times_out(tmp_path: Path) -> None:
     with serving("--timeout", "1", "--engine", "scalar", cwd=tmp_path) as server:
         late = server.chat(temperature=0)
         assert late.status_code == 504
         assert "took longer than 1 seconds" in late.json()["error"]["message"]
         stream = streamed(server)
         assert json.loads(stream.split("data: ")[-1])["error"]["type"] == "server_error"
-        until(lambda: server.figure("num_requests_running") == 0)
+        wait_until(lambda: server.metric("num_requests_running") == 0)
 
 
 Asked = Callable[[Any, Any], Awaitable[None]]
 
 
 def in_process(asked: Asked) -> None:
-    """Ask an application whose parts can be made to fail: with a client, and the application."""
+    """Run a test with a client and the application in this process, so that it can be patched."""
 
     async def ask() -> None:
         ready = asyncio.Event()
@@ -202,7 +204,7 @@ def chat(client: Any, question: str = "347*86", **fields: object) -> Any:
 
 
 def broken(what: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any, Any]:
-    """An answer and a stream of a model that fails, and an answer when it does no more."""
+    """Whole and streamed response while an engine's method fails, and one after that."""
     said: list[Any] = []
 
     def fail(*_: object) -> None:
@@ -222,7 +224,7 @@ def broken(what: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> tupl
 
 
 @pytest.mark.parametrize("what", ["next_logits", "new_kv_cache"])
-def test_a_step_that_fails_is_an_error_and_the_server_lives(
+def test_failing_engine_ends_request_and_server_goes_on(
     what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, stream, after = broken(what, ZeroDivisionError("division by zero"), monkeypatch)
@@ -233,7 +235,7 @@ def test_a_step_that_fails_is_an_error_and_the_server_lives(
     assert after.json()["choices"][0]["message"]["content"] == "29842"
 
 
-def test_where_memory_is_short_one_is_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_error_is_reported_as_overload(monkeypatch: pytest.MonkeyPatch) -> None:
     whole, stream, after = broken("new_kv_cache", MemoryError(), monkeypatch)
     assert (whole.status_code, whole.headers["retry-after"]) == (503, "1")
     assert whole.json()["error"]["code"] == "overloaded"
@@ -241,7 +243,9 @@ def test_where_memory_is_short_one_is_told_to_come_again(monkeypatch: pytest.Mon
     assert after.json()["choices"][0]["message"]["content"] == "29842"
 
 
-def test_a_defect_in_a_step_costs_its_texts_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_scheduler_step_ends_its_requests_and_no_later_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def asked(client: Any, _app: Any) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(BatchScheduler, "step", lambda _: 1 / 0)
@@ -255,7 +259,7 @@ def test_a_defect_in_a_step_costs_its_texts_and_no_others(monkeypatch: pytest.Mo
     in_process(asked)
 
 
-def test_a_text_that_cannot_be_told_is_alone_in_that(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_request_whose_output_fails_does_not_affect_others(monkeypatch: pytest.MonkeyPatch) -> None:
     take = TextStream.take
 
     def choosy(self: TextStream, token: int) -> str:
@@ -270,9 +274,9 @@ def test_a_text_that_cannot_be_told_is_alone_in_that(monkeypatch: pytest.MonkeyP
     in_process(asked)
 
 
-def test_a_thread_that_cannot_go_on_is_known_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_worker_is_reported_by_requests_and_health(monkeypatch: pytest.MonkeyPatch) -> None:
     async def asked(client: Any, _app: Any) -> None:
-        for name in ("step", "__init__"):  # and there is no new one either
+        for name in ("step", "__init__"):  # so that it cannot be replaced either
             monkeypatch.setattr(BatchScheduler, name, lambda *_: 1 / 0)
         lost, after = await chat(client), await chat(client)
         assert (lost.status_code, after.status_code) == (500, 500)

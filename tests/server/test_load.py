@@ -1,4 +1,4 @@
-"""Many users at once, slow ones, and those who vanish: on this computer alone, and bounded."""
+"""The server under load: many clients, slow clients, and clients that disconnect."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ import httpx2 as httpx
 import pytest
 
 from anexa.server.worker import PUBLISH_INTERVAL
-from tests.server.process import LONG, MESSAGES, Running, said, serving, streamed, until
+from tests.server.process import LONG, MESSAGES, ServerProcess, said, serving, streamed, wait_until
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def roomy(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A server with room for as many as these tests bring."""
+    """A server with a queue that is long enough for these tests."""
     with serving("--max-queue", "256", cwd=tmp_path_factory.mktemp("roomy")) as running:
         yield running
 
 
-async def streams(server: Running, bodies: Sequence[dict[str, Any]]) -> list[str]:
-    """All of these at once."""
+async def streams(server: ServerProcess, bodies: Sequence[dict[str, Any]]) -> list[str]:
+    """Send all requests at the same time, and return their streams."""
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(timeout=120, limits=limits) as client:
 
@@ -47,7 +47,7 @@ async def streams(server: Running, bodies: Sequence[dict[str, Any]]) -> list[str
 
 
 def bodies(count: int) -> list[dict[str, Any]]:
-    """Questions of all lengths, cold and hot."""
+    """Bodies of requests with questions of various lengths, greedy and sampled."""
     rng = random.Random(1)
     made = []
     for seed in range(count):
@@ -60,27 +60,27 @@ def bodies(count: int) -> list[dict[str, Any]]:
     return made
 
 
-def test_64_streams_say_what_each_would_say_alone(roomy: Running) -> None:
+def test_64_concurrent_streams_equal_single_streams(roomy: ServerProcess) -> None:
     asked = bodies(64)
     together = asyncio.run(streams(roomy, asked))
     alone = [asyncio.run(streams(roomy, [body]))[0] for body in asked]
     assert [said(stream) for stream in together] == [said(stream) for stream in alone]
 
 
-def test_what_is_written_is_told_of_as_it_is_written(roomy: Running) -> None:
-    """But no more often than it can be read: a small model writes a thousand tokens a second."""
+def test_output_is_streamed_while_generated_in_few_events(roomy: ServerProcess) -> None:
+    """Outputs are published every `PUBLISH_INTERVAL` seconds, not token by token."""
     body = {"messages": LONG, "temperature": 0, "stream": True}
     begun, times = time.monotonic(), list[float]()
     with httpx.stream("POST", f"{roomy.address}/v1/chat/completions", json=body) as response:
         for line in response.iter_lines():
             if '"reasoning"' in line:
                 times.append(time.monotonic() - begun)
-    assert times[0] < times[-1] / 2, "the first words do not wait for the last"
+    assert times[0] < times[-1] / 2, "the first event does not wait for the last token"
     assert 2 < len(times) < times[-1] / PUBLISH_INTERVAL + 3
 
 
-def test_200_clients_that_vanish(roomy: Running) -> None:
-    left: list[int] = []  # statuses of what was being told still, after half a second
+def test_requests_of_200_disconnected_clients_are_canceled(roomy: ServerProcess) -> None:
+    left: list[int] = []  # statuses of streams that were unfinished after half a second
     begun = time.monotonic()
     for _ in range(3):
         roomy.chat(temperature=0)
@@ -108,16 +108,16 @@ def test_200_clients_that_vanish(roomy: Running) -> None:
     asyncio.run(all_of_them())
     assert set(left) == {200}
     assert len(left) > 100
-    # As many as left would take dozens of times as long as one that is alone.
+    # If they still ran, one more request would take dozens of times as long as it does alone.
     begun = time.monotonic()
     assert roomy.chat(temperature=0).json()["choices"][0]["message"]["content"] == "29842"
     assert time.monotonic() - begun < 1 + 5 * alone
     for name in ("num_requests_running", "num_requests_waiting"):
-        until(lambda name=name: roomy.figure(name) == 0, seconds=1 + 5 * alone)
+        wait_until(lambda name=name: roomy.metric(name) == 0, seconds=1 + 5 * alone)
 
 
-def test_a_client_that_reads_a_byte_a_second_holds_up_nobody(roomy: Running) -> None:
-    """Nor does what it has not read, which is far more than the system keeps for it."""
+def test_slow_reader_does_not_delay_other_clients(roomy: ServerProcess) -> None:
+    """Its unread output is far larger than the socket buffers."""
     where = urlsplit(roomy.address)
     asked = {"messages": LONG, "stream": True, "n": 16, "logprobs": True, "top_logprobs": 20}
     body = json.dumps(asked).encode()
@@ -135,8 +135,10 @@ def test_a_client_that_reads_a_byte_a_second_holds_up_nobody(roomy: Running) -> 
             assert said(streamed(roomy))[1] == "29842"
             assert time.monotonic() - begun < 30, "what it has not read would take hours"
             time.sleep(1)
-        until(lambda: roomy.figure("num_requests_running") == 0)  # all is written, and not read
-        roomy.process.send_signal(signal.SIGSTOP)  # else it would go on writing as this reads
+        wait_until(
+            lambda: roomy.metric("num_requests_running") == 0
+        )  # all is generated, but not read
+        roomy.process.send_signal(signal.SIGSTOP)  # else it would send more while the test reads
         try:
             slow.settimeout(1)
             read = b""
@@ -148,8 +150,8 @@ def test_a_client_that_reads_a_byte_a_second_holds_up_nobody(roomy: Running) -> 
         assert b"[DONE]" not in read
 
 
-def test_who_sends_no_request_is_not_waited_for(tmp_path: Path) -> None:
-    """But who has sent one is answered, however long that takes."""
+def test_idle_connection_is_closed_and_busy_one_is_not(tmp_path: Path) -> None:
+    """A client that waits for a response is not disconnected, however long the response takes."""
     with serving("--engine", "scalar", cwd=tmp_path) as server:
         where = urlsplit(server.address)
         address = (where.hostname or "", where.port or 0)
@@ -166,7 +168,7 @@ def test_who_sends_no_request_is_not_waited_for(tmp_path: Path) -> None:
         for connection in (silent, halfway, again):
             connection.settimeout(30)
             while connection.recv(4096):
-                pass  # until it is closed
+                pass  # until the server closes it
             assert 9 < time.monotonic() - begun < 20
         time.sleep(2)
         asking.settimeout(10)
@@ -177,7 +179,7 @@ def test_who_sends_no_request_is_not_waited_for(tmp_path: Path) -> None:
             connection.close()
 
 
-def test_a_body_has_its_time(tmp_path: Path) -> None:
+def test_body_that_does_not_arrive_times_out(tmp_path: Path) -> None:
     with serving("--engine", "numpy", cwd=tmp_path) as server:
         where = urlsplit(server.address)
         with socket.create_connection((where.hostname or "", where.port or 0)) as halfway:
@@ -193,8 +195,8 @@ def test_a_body_has_its_time(tmp_path: Path) -> None:
         assert b"the body of a request must arrive within 20 seconds" in answer
 
 
-def test_who_takes_nothing_is_parted_from(tmp_path: Path) -> None:
-    """With a patience of a second; as it is, a minute would have to be waited for."""
+def test_connection_of_client_that_reads_nothing_is_aborted(tmp_path: Path) -> None:
+    """With a timeout of one second instead of a minute."""
     program = (
         "import sys; from anexa.server import run; run.WRITE_TIMEOUT = 1; "
         "sys.argv = ['anexa', 'serve', '--port', '0', '--engine', 'numpy']; "
@@ -210,19 +212,21 @@ def test_who_takes_nothing_is_parted_from(tmp_path: Path) -> None:
                 greedy.connect((where.hostname or "", where.port or 0))
                 greedy.settimeout(5)
                 request = b"GET /page/main.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
-                with suppress(OSError):  # of what the system and the server no longer take in
+                with suppress(OSError):  # once neither the system nor the server accepts more
                     for _ in range(4000):
                         greedy.sendall(request)
                 time.sleep(6)
-                with suppress(ConnectionError):  # but no timeout: it is closed
+                with suppress(
+                    ConnectionError
+                ):  # but not TimeoutError: the connection must be closed
                     while greedy.recv(2**20):
                         pass
         finally:
             process.terminate()
 
 
-def test_memory_stays_what_it_is(tmp_path: Path) -> None:
-    """Over 5,000 requests, once the first ones have filled what is kept for use."""
+def test_memory_does_not_grow_over_4000_requests(tmp_path: Path) -> None:
+    """The first 1,000 requests fill buffers and caches, and are not counted."""
     with serving(cwd=tmp_path) as server:
         question = [{"role": "user", "content": "7+5"}]
         body = {"messages": question, "temperature": 0, "max_tokens": 4}
@@ -239,7 +243,7 @@ def test_memory_stays_what_it_is(tmp_path: Path) -> None:
                 await asyncio.gather(*(one() for _ in range(count)))
 
         def resident() -> float:
-            """Megabytes."""
+            """Resident memory in megabytes."""
             status = Path(f"/proc/{server.process.pid}/status").read_text(encoding="ascii")
             line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
             return int(line.split()[1]) / 1024
@@ -248,5 +252,5 @@ def test_memory_stays_what_it_is(tmp_path: Path) -> None:
         before = resident()
         asyncio.run(ask(4000))
         assert resident() < before + 10
-        assert server.figure("num_requests_running") == 0
+        assert server.metric("num_requests_running") == 0
         assert server.chat(messages=MESSAGES, temperature=0).status_code == 200

@@ -1,4 +1,4 @@
-"""What OpenAI's own client makes of the server."""
+"""The API as used by OpenAI's Python client."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from tests.server.answers import conforms
-from tests.server.process import MESSAGES, THOUGHT, Running, serving, until
+from tests.server.conformance import check_conformance
+from tests.server.process import MESSAGES, THOUGHT, ServerProcess, serving, wait_until
 
 openai = pytest.importorskip("openai", reason="OpenAI's client is not installed")
 
 
 @pytest.fixture(scope="module")
-def client(server: Running) -> Any:
-    """It; and whatever is answered to it is as the schema says."""
+def client(server: ServerProcess) -> Any:
+    """OpenAI's client; each response is checked against the server's schema."""
     return openai.OpenAI(
         base_url=f"{server.address}/v1",
         api_key="none",
         max_retries=0,
-        http_client=httpx.Client(event_hooks={"response": [conforms]}),
+        http_client=httpx.Client(event_hooks={"response": [check_conformance]}),
     )
 
 
@@ -32,7 +32,7 @@ def test_models_are_listed(client: Any) -> None:
     assert client.models.retrieve("anexa").owned_by == "anexa"
 
 
-def test_an_answer_and_its_thought(client: Any) -> None:
+def test_chat_answer_and_its_reasoning(client: Any) -> None:
     answer = client.chat.completions.create(model="anexa", messages=MESSAGES, temperature=0)
     assert answer.object == "chat.completion"
     (choice,) = answer.choices
@@ -44,7 +44,7 @@ def test_an_answer_and_its_thought(client: Any) -> None:
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
 
 
-def test_a_stream_says_the_same(client: Any) -> None:
+def test_chat_stream_equals_whole_answer(client: Any) -> None:
     chunks = list(
         client.chat.completions.create(
             model="anexa",
@@ -60,7 +60,7 @@ def test_a_stream_says_the_same(client: Any) -> None:
     assert "".join(getattr(delta, "reasoning_content", "") for delta in deltas) == THOUGHT
     assert "".join(delta.content or "" for delta in deltas) == "29842"
     thinking = [hasattr(delta, "reasoning_content") for delta in deltas]
-    assert thinking == sorted(thinking, reverse=True), "the thought comes first"
+    assert thinking == sorted(thinking, reverse=True), "the reasoning comes first"
     assert last.choices[0].finish_reason == "stop"
     assert used.choices == []
     assert used.usage.completion_tokens == len(f"<{THOUGHT}>29842")
@@ -76,7 +76,7 @@ def test_a_stream_says_the_same(client: Any) -> None:
         {"extra_body": {"chat_template_kwargs": {"enable_thinking": False}}},
     ],
 )
-def test_thinking_is_turned_off(client: Any, off: dict[str, Any]) -> None:
+def test_thinking_can_be_disabled(client: Any, off: dict[str, Any]) -> None:
     answer = client.chat.completions.create(model="anexa", messages=MESSAGES, temperature=0, **off)
     message = answer.choices[0].message
     assert message.reasoning_content is None
@@ -84,7 +84,7 @@ def test_thinking_is_turned_off(client: Any, off: dict[str, Any]) -> None:
     assert answer.usage.completion_tokens < 10
 
 
-def test_texts_that_continue_prompts(client: Any) -> None:
+def test_completions_of_several_prompts(client: Any) -> None:
     asked = {"model": "anexa", "temperature": 1.5, "max_tokens": 12}
     texts = client.completions.create(prompt=["12+", "34*"], n=2, seed=3, **asked)
     assert texts.object == "text_completion"
@@ -93,7 +93,7 @@ def test_texts_that_continue_prompts(client: Any) -> None:
     assert [c.text for c in again.choices] == [c.text for c in texts.choices]
     other = client.completions.create(prompt=["12+", "34*"], n=2, seed=4, **asked)
     assert [c.text for c in other.choices] != [c.text for c in texts.choices]
-    # By chance, where no seed is given.
+    # Without a seed, texts are random.
     several = {client.completions.create(prompt="1", **asked).choices[0].text for _ in range(6)}
     assert len(several) > 1
     echoed = client.completions.create(prompt="12+", echo=True, seed=3, **asked)
@@ -102,7 +102,7 @@ def test_texts_that_continue_prompts(client: Any) -> None:
     assert as_tokens.usage.prompt_tokens == 2
 
 
-def test_stop_strings_and_the_most_tokens(client: Any) -> None:
+def test_stop_strings_and_max_tokens(client: Any) -> None:
     asked = {"model": "anexa", "messages": MESSAGES, "temperature": 0}
     cut = client.chat.completions.create(max_completion_tokens=5, **asked)
     assert (cut.choices[0].finish_reason, cut.usage.completion_tokens) == ("length", 5)
@@ -112,7 +112,7 @@ def test_stop_strings_and_the_most_tokens(client: Any) -> None:
     assert stopped.choices[0].message.reasoning == "347*6:7*6+0"
 
 
-def test_how_likely_tokens_were(client: Any) -> None:
+def test_log_probabilities(client: Any) -> None:
     asked = {"model": "anexa", "messages": MESSAGES, "temperature": 0}
     answer = client.chat.completions.create(logprobs=True, top_logprobs=3, **asked)
     told = answer.choices[0].logprobs.content
@@ -134,7 +134,7 @@ def test_how_likely_tokens_were(client: Any) -> None:
     assert choice.logprobs.text_offset[0] == 0
 
 
-def test_a_stream_repeats_the_prompt_if_that_is_wanted(client: Any) -> None:
+def test_echoed_stream_equals_echoed_completion(client: Any) -> None:
     asked = {"model": "anexa", "prompt": "12+", "seed": 3, "max_tokens": 6, "temperature": 1}
     whole = client.completions.create(echo=True, logprobs=1, **asked).choices[0]
     chunks = list(client.completions.create(echo=True, logprobs=1, stream=True, **asked))
@@ -147,7 +147,7 @@ def test_a_stream_repeats_the_prompt_if_that_is_wanted(client: Any) -> None:
     assert [token for some in told for token in some.tokens] == whole.logprobs.tokens
 
 
-def test_errors_are_the_clients_own(client: Any) -> None:
+def test_client_raises_its_own_exceptions(client: Any) -> None:
     with pytest.raises(openai.NotFoundError, match="there is no model 'gpt-5'"):
         client.chat.completions.create(model="gpt-5", messages=MESSAGES)
     with pytest.raises(openai.BadRequestError) as error:
@@ -162,7 +162,7 @@ def test_errors_are_the_clients_own(client: Any) -> None:
         client.chat.completions.create(model="anexa", messages=[{"role": "user", "content": "é"}])
 
 
-def test_many_at_once(server: Running) -> None:
+def test_24_concurrent_requests(server: ServerProcess) -> None:
     async def ask(client: Any, question: str) -> tuple[str, str]:
         answer = await client.chat.completions.create(
             model="anexa", messages=[{"role": "user", "content": question}], temperature=0
@@ -181,7 +181,7 @@ def test_many_at_once(server: Running) -> None:
     }
 
 
-def test_figures_for_prometheus(server: Running, client: Any) -> None:
+def test_metrics_count_requests_and_tokens(server: ServerProcess, client: Any) -> None:
     def figures() -> dict[str, float]:
         lines = [one for one in server.get("/metrics").text.splitlines() if one[0] != "#"]
         return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
@@ -197,7 +197,7 @@ def test_figures_for_prometheus(server: Running, client: Any) -> None:
     assert gained[f'vllm:request_success_total{{finished_reason="stop",{model}}}'] == 1
     for name, count in (
         ("time_to_first_token_seconds", 1),
-        ("inter_token_latency_seconds", tokens),  # the last one ends the text
+        ("inter_token_latency_seconds", tokens),  # including the token that ends the text
         ("e2e_request_latency_seconds", 1),
     ):
         assert gained[f"vllm:{name}_count{{{model}}}"] == count
@@ -205,8 +205,8 @@ def test_figures_for_prometheus(server: Running, client: Any) -> None:
 
 
 @pytest.mark.slow
-def test_who_leaves_a_stream_frees_its_place(tmp_path: Path) -> None:
-    """Of an engine with which it would take a minute to its end."""
+def test_disconnected_client_frees_its_sequence(tmp_path: Path) -> None:
+    """With an engine that would need a minute to finish the request."""
     with serving("--engine", "lists", cwd=tmp_path) as server:
         client = openai.OpenAI(base_url=f"{server.address}/v1", api_key="none", max_retries=0)
         question = [{"role": "user", "content": "9876*5432"}]
@@ -214,10 +214,10 @@ def test_who_leaves_a_stream_frees_its_place(tmp_path: Path) -> None:
             model="anexa", messages=question, temperature=0, stream=True
         ) as stream:
             next(iter(stream))
-            assert server.figure("num_requests_running") == 1
-        until(lambda: server.figure("num_requests_running") == 0, seconds=3)
+            assert server.metric("num_requests_running") == 1
+        wait_until(lambda: server.metric("num_requests_running") == 0, seconds=3)
         with pytest.raises(openai.APITimeoutError):
             client.chat.completions.create(
                 model="anexa", messages=question, temperature=0, timeout=1
             )
-        until(lambda: server.figure("num_requests_running") == 0, seconds=3)
+        wait_until(lambda: server.metric("num_requests_running") == 0, seconds=3)

@@ -1,4 +1,4 @@
-"""The page: its settings, several models, and a server that asks for a key."""
+"""The web page: settings, several models, and API keys."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.server.browser import answered, ask, opened
-from tests.server.process import Running, serving
+from tests.server.process import ServerProcess, serving
 
 pytestmark = pytest.mark.slow
 
@@ -18,13 +18,13 @@ KEY = "a long and secret key"
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory, parrot: Path, names_model: Path) -> Iterator[Any]:
-    """A server of two models: `parrot`, which answers, and `model`, which continues texts."""
+    """A server of two models: `parrot`, a chat model, and `model`, which only continues texts."""
     with serving(parrot, names_model, cwd=tmp_path_factory.mktemp("two")) as running:
         yield running
 
 
 def placeholders(page: Any) -> dict[str, str]:
-    """What the fields show where they are empty."""
+    """Placeholders of the number fields, by label."""
     shown: dict[str, str] = page.evaluate(
         """() => Object.fromEntries(
             [...document.querySelectorAll("#settings input[type=number]")].map((one) =>
@@ -33,7 +33,7 @@ def placeholders(page: Any) -> dict[str, str]:
     return shown
 
 
-def test_settings_are_sent_and_kept(page: Any) -> None:
+def test_settings_are_sent_and_saved(page: Any) -> None:
     asked: list[dict[str, Any]] = []
     page.on(
         "request",
@@ -43,7 +43,7 @@ def test_settings_are_sent_and_kept(page: Any) -> None:
     assert page.get_by_label("Temperature").get_attribute("placeholder") == "0"
     page.get_by_label("Temperature").fill("0.55")
     page.get_by_label("Seed").fill("7")
-    page.get_by_label("Most tokens").fill("9")
+    page.get_by_label("Max tokens").fill("9")
     page.get_by_label("Think first").uncheck()
     ask(page, "12+30")
     page.locator(".assistant .tools").wait_for()
@@ -56,28 +56,30 @@ def test_settings_are_sent_and_kept(page: Any) -> None:
     page.get_by_role("button", name="Settings").click()
     assert page.get_by_label("Temperature").input_value() == "0.55"
     assert not page.get_by_label("Think first").is_checked()
-    page.get_by_role("button", name="Server's defaults").click()
+    page.get_by_role("button", name="Reset to defaults").click()
     assert page.get_by_label("Temperature").input_value() == ""
     assert page.get_by_label("Think first").is_checked()
-    page.get_by_label("Most tokens").fill("4")
+    page.get_by_label("Max tokens").fill("4")
     ask(page, "12+30")
-    page.locator(".trouble", has_text="The thought was cut off").wait_for()
+    page.locator(
+        ".error", has_text="The thought was cut off at the maximum number of tokens."
+    ).wait_for()
 
 
 @pytest.mark.parametrize(
     ("field", "written", "sentence"),
     [
-        ("Temperature", "2.5", "Temperature: a number from 0 to 2."),
-        ("Temperature", "-1", "Temperature: a number from 0 to 2."),
-        ("Temperature", "1e", "Temperature: a number from 0 to 2."),
-        ("Top-p", "0", "Top-p: a number from 0.01 to 1."),
-        ("Top-k", "1.5", "Top-k: a whole number from 1 to 1,000,000,000."),
-        ("Seed", "-3", "Seed: a whole number from 0 to 9,007,199,254,740,991."),
-        ("Most tokens", "513", "Most tokens: a whole number from 1 to 512."),
-        ("API key", "sésame", "API key: letters, digits and signs of ASCII, without a space at"),
+        ("Temperature", "2.5", "Temperature must be a number from 0 to 2;"),
+        ("Temperature", "-1", "Temperature must be a number from 0 to 2;"),
+        ("Temperature", "1e", "Temperature must be a number from 0 to 2;"),
+        ("Top-p", "0", "Top-p must be a number from 0.01 to 1;"),
+        ("Top-k", "1.5", "Top-k must be a whole number from 1 to 1,000,000,000;"),
+        ("Seed", "-3", "Seed must be a whole number from 0 to 9,007,199,254,740,991;"),
+        ("Max tokens", "513", "Max tokens must be a whole number from 1 to 512;"),
+        ("API key", "sésame", "API key must be printable ASCII characters, without a space at"),
     ],
 )
-def test_a_value_that_cannot_be_sent_is_told_of(
+def test_invalid_setting_is_reported_and_not_sent(
     page: Any, field: str, written: str, sentence: str
 ) -> None:
     page.get_by_role("button", name="Settings").click()
@@ -89,7 +91,7 @@ def test_a_value_that_cannot_be_sent_is_told_of(
     answered(page)
     told = page.get_by_role("alert").inner_text()
     assert told.startswith(sentence)
-    assert told.endswith("What is written there is not sent.")
+    assert told.endswith("; this value is not sent.")
     assert box.get_attribute("aria-invalid") == "true"
     assert page.locator("[aria-invalid=true]").count() == 1
     assert not {"temperature", "top_p", "top_k", "seed", "max_tokens"} & set(
@@ -102,35 +104,35 @@ def test_a_value_that_cannot_be_sent_is_told_of(
     assert page.locator("[aria-invalid=true]").count() == 0
 
 
-def test_two_models(browser: Any, two: Running) -> None:
+def test_settings_and_conversation_with_two_models(browser: Any, two: ServerProcess) -> None:
     with opened(browser, two.address) as page:
-        page.get_by_text("Ask for a sum").wait_for()
+        page.get_by_text("Ask for a calculation").wait_for()
         page.get_by_role("button", name="Settings").click()
-        usual = {"Temperature": "0", "Top-p": "1", "Top-k": "all", "Seed": "by chance"}
-        assert placeholders(page) == {**usual, "Most tokens": "160"}
+        usual = {"Temperature": "0", "Top-p": "1", "Top-k": "all", "Seed": "random"}
+        assert placeholders(page) == {**usual, "Max tokens": "160"}
         ask(page, "hello")
-        page.locator(".assistant .said", has_text="I work out sums.").wait_for()
+        page.locator(".assistant .content", has_text="I work out sums.").wait_for()
         # The other one continues texts, and so its words are no part of a conversation.
         page.get_by_label("Model").select_option("model")
-        assert placeholders(page) == {**usual, "Temperature": "0.8", "Most tokens": "200"}
-        page.get_by_label("Most tokens").fill("4096")
+        assert placeholders(page) == {**usual, "Temperature": "0.8", "Max tokens": "200"}
+        page.get_by_label("Max tokens").fill("4096")
         with page.expect_request("**/v1/completions") as asked:
             ask(page, "em")
-        said = page.locator(".assistant .said").nth(1)
+        said = page.locator(".assistant .content").nth(1)
         page.locator(".assistant .tools").nth(1).wait_for()
         assert said.inner_text().isalpha(), said.inner_text()
         body = asked.value.post_data_json
         assert (body["model"], body["prompt"], body["max_tokens"]) == ("model", "em", 4096)
-        assert page.locator(".trouble, .thought, .verdict").count() == 0
+        assert page.locator(".error, .thought, .verdict").count() == 0
         page.reload()
         page.get_by_label("Model").wait_for()
         assert page.get_by_label("Model").input_value() == "model"
         # What holds for one model may not for another, which is said where it would be hidden.
         page.get_by_label("Model").select_option("parrot")
-        page.get_by_role("alert").filter(has_text="from 1 to 160.").wait_for()
+        page.get_by_role("alert").filter(has_text="from 1 to 160;").wait_for()
         with page.expect_request("**/v1/chat/completions") as asked:
             ask(page, "again")
-        page.locator(".assistant .said", has_text="hello again").wait_for()
+        page.locator(".assistant .content", has_text="hello again").wait_for()
         body = asked.value.post_data_json
         assert [one["content"] for one in body["messages"]] == [
             "hello",
@@ -142,23 +144,23 @@ def test_two_models(browser: Any, two: Running) -> None:
         assert page.get_by_role("alert").count() == 0
 
 
-def test_a_server_that_asks_for_its_key(browser: Any, tmp_path: Path) -> None:
+def test_page_asks_for_api_key(browser: Any, tmp_path: Path) -> None:
     with (
         serving("--api-key", KEY, cwd=tmp_path) as server,
         opened(browser, server.address) as page,
     ):
-        page.get_by_role("status").filter(has_text="This server needs its API key.").wait_for()
+        page.get_by_role("status").filter(has_text="This server needs an API key.").wait_for()
         field = page.get_by_label("API key")
         assert field.evaluate("one => one === document.activeElement")
         page.keyboard.type("a short one\n")
-        page.get_by_role("status").filter(has_text="This is not the server's API key.").wait_for()
+        page.get_by_role("status").filter(has_text="The server refused this API key.").wait_for()
         ask(page, "12+30")
-        page.get_by_role("status").filter(has_text="This is not the server's API key.").wait_for()
+        page.get_by_role("status").filter(has_text="The server refused this API key.").wait_for()
         assert page.locator(".turn").count() == 0
         assert page.get_by_label("Your message").input_value() == "12+30"
         field.fill(KEY)
         field.press("Enter")
-        page.get_by_text("Ask for a sum").wait_for()
+        page.get_by_text("Ask for a calculation").wait_for()
         assert page.get_by_role("status").inner_text() == ""
         ask(page, "12+30")
         answered(page)

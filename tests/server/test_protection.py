@@ -1,4 +1,4 @@
-"""Who may use the server, and what its answers let a browser do."""
+"""Access to the server: hosts, origins, API keys, and security headers."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ import pytest
 from anexa.server.app import create_app
 from anexa.server.config import ServerConfig
 from tests.cli.process import anexa, one_sentence
-from tests.server.process import MESSAGES, Running, serving
+from tests.server.process import MESSAGES, ServerProcess, serving
 
 KEY = "a long and secret key"
 
 
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    arguments = ["--api-key", KEY, "--allow-origin", "https://Friend.test/", "--engine", "numpy"]
+    arguments = ["--api-key", KEY, "--allow-origin", "https://Partner.test/", "--engine", "numpy"]
     with serving(*arguments, cwd=tmp_path_factory.mktemp("locked")) as running:
         yield running
 
 
 def routes() -> list[tuple[str, str]]:
-    """All that there are: methods and paths."""
+    """Methods and paths of all routes."""
     app = create_app(ServerConfig({"anexa": None}), lambda _: None)
     found = [
         (method.upper(), path.replace("{name}", "anexa"))
         for path, methods in app.openapi()["paths"].items()
         for method in methods
     ]
-    for route in app.routes:  # those that are in no schema too
+    for route in app.routes:  # including those without a schema
         path = str(getattr(route, "path", ""))
         found += [(method, path) for method in getattr(route, "methods", None) or () if path]
     return found
 
 
-def test_every_route_needs_the_key_but_these(locked: Running) -> None:
+def test_all_but_public_routes_need_the_api_key(locked: ServerProcess) -> None:
     open_ = set()
     for method, path in routes():
         if httpx.request(method, locked.address + path).status_code != 401:
@@ -66,7 +66,7 @@ def test_every_route_needs_the_key_but_these(locked: Running) -> None:
         f"Bearer {KEY[:-1]}",
     ],
 )
-def test_another_key_opens_nothing(locked: Running, header: str) -> None:
+def test_wrong_api_key_is_refused(locked: ServerProcess, header: str) -> None:
     response = locked.get("/v1/models", headers={"Authorization": header} if header else {})
     assert response.status_code == 401
     assert response.headers["www-authenticate"] == "Bearer"
@@ -88,12 +88,12 @@ def test_another_key_opens_nothing(locked: Running, header: str) -> None:
         ("", 400),
     ],
 )
-def test_the_server_is_known_by_its_names_only(server: Running, host: str, status: int) -> None:
+def test_unknown_host_names_are_refused(server: ServerProcess, host: str, status: int) -> None:
     assert server.get("/health", headers={"Host": host}).status_code == status
 
 
-def test_pages_of_other_sites_are_kept_out(server: Running, locked: Running) -> None:
-    def asked(where: Running, origin: str) -> Any:
+def test_pages_of_other_origins_are_refused(server: ServerProcess, locked: ServerProcess) -> None:
+    def asked(where: ServerProcess, origin: str) -> Any:
         headers = {"Origin": origin, "Authorization": f"Bearer {KEY}"}
         body = {"messages": MESSAGES, "max_tokens": 1}
         return where.post("/v1/chat/completions", body, headers=headers)
@@ -105,16 +105,16 @@ def test_pages_of_other_sites_are_kept_out(server: Running, locked: Running) -> 
     assert own.status_code == 200
     assert "access-control-allow-origin" not in own.headers
     assert asked(locked, "https://evil.test").status_code == 403
-    friend = asked(locked, "https://friend.test")
-    assert friend.status_code == 200
-    assert friend.headers["access-control-allow-origin"] == "https://friend.test"
-    # What is refused reaches a friend's page too: else it would not know why.
-    keyless = locked.get("/v1/models", headers={"Origin": "https://friend.test"})
+    partner = asked(locked, "https://partner.test")
+    assert partner.status_code == 200
+    assert partner.headers["access-control-allow-origin"] == "https://partner.test"
+    # Pages of allowed origins can read errors too.
+    keyless = locked.get("/v1/models", headers={"Origin": "https://partner.test"})
     assert keyless.status_code == 401
-    assert keyless.headers["access-control-allow-origin"] == "https://friend.test"
+    assert keyless.headers["access-control-allow-origin"] == "https://partner.test"
     preflight = httpx.options(
         f"{locked.address}/v1/chat/completions",
-        headers={"Origin": "https://friend.test", "Access-Control-Request-Method": "POST"},
+        headers={"Origin": "https://partner.test", "Access-Control-Request-Method": "POST"},
     )
     assert preflight.status_code == 200
 
@@ -122,7 +122,7 @@ def test_pages_of_other_sites_are_kept_out(server: Running, locked: Running) -> 
 @pytest.mark.parametrize(
     "path", ["/", "/docs", "/page/main.js", "/v1/models", "/nothing", "/health"]
 )
-def test_headers_that_tell_a_browser_what_not_to_do(server: Running, path: str) -> None:
+def test_responses_have_security_headers(server: ServerProcess, path: str) -> None:
     headers = server.get(path).headers
     policy = headers["content-security-policy"]
     assert "default-src 'none'" in policy
@@ -135,7 +135,7 @@ def test_headers_that_tell_a_browser_what_not_to_do(server: Running, path: str) 
     assert "server" not in headers
 
 
-def test_the_page_loads_nothing_from_elsewhere(server: Running) -> None:
+def test_pages_refer_to_no_other_site(server: ServerProcess) -> None:
     for _, path in routes():
         if path in ("/", "/docs") or path.startswith("/page/"):
             text = server.get(path).text
@@ -145,19 +145,19 @@ def test_the_page_loads_nothing_from_elsewhere(server: Running) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_other_addresses_need_a_key(host: str, tmp_path: Path) -> None:
+def test_listening_on_all_addresses_needs_an_api_key(host: str, tmp_path: Path) -> None:
     result = anexa("serve", "--host", host, cwd=tmp_path)
     assert f"everybody who can reach {host} could use the server" in one_sentence(result)
     assert result.returncode == 2
 
 
 @pytest.mark.parametrize("host", ["nosuch.invalid", "203.0.113.1"])
-def test_an_address_that_is_not_here(host: str, tmp_path: Path) -> None:
+def test_address_of_another_computer_is_refused(host: str, tmp_path: Path) -> None:
     result = anexa("serve", "--host", host, "--api-key", KEY, cwd=tmp_path)
     assert f"--host {host} is not an address of this computer" in one_sentence(result)
 
 
-def test_the_schema_says_that_a_key_is_needed_where_one_is() -> None:
+def test_openapi_describes_the_api_key_if_there_is_one() -> None:
     for key, security in ((None, None), ("secret", [{"HTTPBearer": []}])):
         schema = create_app(ServerConfig({"anexa": None}, api_key=key), lambda _: None).openapi()
         assert schema["paths"]["/v1/models"]["get"].get("security") == security
@@ -181,14 +181,16 @@ def test_the_schema_says_that_a_key_is_needed_where_one_is() -> None:
         (["--timeout", "inf"], "--timeout must be a finite number of seconds, not inf"),
     ],
 )
-def test_options_that_mean_nothing(arguments: list[str], words: str, tmp_path: Path) -> None:
+def test_invalid_option_values_are_refused(
+    arguments: list[str], words: str, tmp_path: Path
+) -> None:
     result = anexa("serve", *arguments, cwd=tmp_path)
     assert words in one_sentence(result)
     assert result.returncode == 2
 
 
-def test_who_listens_everywhere_is_known_by_any_address(tmp_path: Path) -> None:
-    """But by no name: somebody may have made one point here."""
+def test_server_on_all_addresses_accepts_any_address_as_host(tmp_path: Path) -> None:
+    """Names are still refused: an attacker may have made one point to this server."""
     arguments = ["--host", "0.0.0.0", "--api-key", KEY, "--allow-host", "Box.test"]
     with serving(*arguments, "--engine", "numpy", cwd=tmp_path) as server:
         assert server.address.startswith("http://localhost:")

@@ -1,4 +1,4 @@
-"""What the server says of itself, at /openapi.json, is true: schemathesis tries to find out."""
+"""The description at /openapi.json is true."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.process import Running
+from tests.server.process import ServerProcess
 
 
-def test_every_answer_is_described(server: Running) -> None:
+def test_every_response_has_a_schema(server: ServerProcess) -> None:
     api = server.get("/openapi.json").json()
     for methods in api["paths"].values():
         for about in methods.values():
@@ -20,7 +20,7 @@ def test_every_answer_is_described(server: Running) -> None:
                 assert all(content["schema"] for content in answer["content"].values())
 
 
-def test_the_examples_are_answered(server: Running) -> None:
+def test_examples_of_the_schema_are_accepted(server: ServerProcess) -> None:
     api = server.get("/openapi.json").json()
     tried = 0
     for path, methods in api["paths"].items():
@@ -33,7 +33,9 @@ def test_the_examples_are_answered(server: Running) -> None:
 
 
 @pytest.mark.slow
-def test_it_is_as_the_schema_says(server: Running, tmp_path: Path) -> None:
+def test_schemathesis_finds_no_deviation_from_the_schema(
+    server: ServerProcess, tmp_path: Path
+) -> None:
     pytest.importorskip("schemathesis", reason="schemathesis is not installed")
     program = shutil.which("schemathesis", path=str(Path(sys.executable).parent))
     assert program
@@ -43,11 +45,11 @@ def test_it_is_as_the_schema_says(server: Running, tmp_path: Path) -> None:
             "run",
             f"{server.address}/openapi.json",
             "--checks=all",
-            # A model knows some characters only: not every text that is one can be read.
+            # Models know some characters only, so that not every string is a valid prompt.
             "--exclude-checks=positive_data_acceptance",
             "--max-examples=30",
             "--seed=1",
-            "--workers=1",  # threads that parse Python at a time fail in CPython 3.11
+            "--workers=1",  # concurrent parsing of Python code fails in CPython 3.11
             "--no-color",
         ],
         cwd=tmp_path,

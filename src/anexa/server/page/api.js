@@ -1,6 +1,6 @@
-// The server, as the page sees it.
+// Requests to the server's API.
 
-/** An answer that is no success; its message is the server's own sentence. */
+/** A response with an error status; the message is the server's, the status 0 if there is none. */
 export class ServerError extends Error {
   constructor(message, status) {
     super(message);
@@ -20,56 +20,57 @@ async function request(path, key, body, signal) {
     throw new ServerError("The server does not answer. Is it running?", 0);
   }
   if (response.ok) return response;
-  const answer = await response.json().catch(() => ({}));
-  throw new ServerError(answer.error?.message ?? `The server says ${response.status}.`, response.status);
+  const { error } = await response.json().catch(() => ({}));
+  throw new ServerError(error?.message ?? `The server responds with status ${response.status}.`, response.status);
 }
 
-export async function models(key) {
+/** List the served models. */
+export async function listModels(key) {
   const response = await request("/v1/models", key);
   return (await response.json()).data;
 }
 
-/** What all of this is, as OpenAPI has it. */
-export async function openapi(key) {
+/** Load the OpenAPI description of the API. */
+export async function loadOpenapi(key) {
   return (await request("/openapi.json", key)).json();
 }
 
-/** What is true of a thought, line by line. */
-export async function check(key, question, thought, answer) {
-  const inTime = AbortSignal.timeout(5000);
-  const response = await request("/check", key, { question, thought, answer }, inTime);
+/** Check each line of a thought about arithmetic. */
+export async function checkThought(key, question, thought, answer) {
+  const signal = AbortSignal.timeout(5000); // milliseconds
+  const response = await request("/check", key, { question, thought, answer }, signal);
   return response.json();
 }
 
-export const LOST = "The connection was lost: the answer is not whole.";
+export const CONNECTION_LOST = "The connection was lost: the answer is incomplete.";
 
-/** What a stream has next; the browser's own words for a lost connection tell nobody anything. */
-async function next(reader) {
+/** Read the next part of a stream; browsers' own messages for a lost connection explain nothing. */
+async function readPart(reader) {
   try {
     return await reader.read();
   } catch (error) {
-    throw error.name === "AbortError" ? error : new ServerError(LOST, 0);
+    throw error.name === "AbortError" ? error : new ServerError(CONNECTION_LOST, 0);
   }
 }
 
-/** The events of a stream, one by one. To end it, abort the signal: the server stops, too. */
+/** Yield the chunks of a streamed response. Aborting the signal cancels the request on the server. */
 export async function* stream(path, key, body, signal) {
-  const asked = { ...body, stream: true, stream_options: { include_usage: true } };
-  const response = await request(path, key, asked, signal);
+  const streamed = { ...body, stream: true, stream_options: { include_usage: true } };
+  const response = await request(path, key, streamed, signal);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let held = "";
+  let unparsed = "";
   for (;;) {
-    const { value, done } = await next(reader);
-    if (done) throw new ServerError(LOST, 0); // whole is what has said that it is
-    held += value;
-    const events = held.split("\n\n");
-    held = events.pop();
+    const { value, done } = await readPart(reader);
+    if (done) throw new ServerError(CONNECTION_LOST, 0); // a whole stream ends with [DONE]
+    unparsed += value;
+    const events = unparsed.split("\n\n");
+    unparsed = events.pop();
     for (const event of events) {
       const data = event.replace(/^data: /, "");
       if (data === "[DONE]") return;
-      const parsed = JSON.parse(data);
-      if (parsed.error) throw new ServerError(parsed.error.message, 500);
-      yield parsed;
+      const chunk = JSON.parse(data);
+      if (chunk.error) throw new ServerError(chunk.error.message, 500);
+      yield chunk;
     }
   }
 }

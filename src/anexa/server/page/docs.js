@@ -1,85 +1,88 @@
-// /openapi.json as a page: each route, and what can be asked of it.
+// /openapi.json as a page: each route, and the fields of its request.
 
-import { openapi } from "./api.js";
+import { loadOpenapi } from "./api.js";
 import { loadSettings } from "./store.js";
 
 function element(tag, text, ...children) {
-  const made = document.createElement(tag);
-  if (text) made.textContent = text;
-  made.append(...children);
-  return made;
+  const node = document.createElement(tag);
+  if (text) node.textContent = text;
+  node.append(...children);
+  return node;
 }
 
 let schemas = {};
 
-const resolved = (schema) => (schema.$ref ? schemas[schema.$ref.split("/").at(-1)] : schema);
+const refName = (schema) => schema.$ref?.split("/").at(-1);
+const resolve = (schema) => schemas[refName(schema)] ?? schema;
 
-/** What a value has to be, in words. */
-function words(schema) {
-  if (schema.$ref) return schema.$ref.split("/").at(-1);
-  const some = schema.anyOf ?? schema.oneOf;
-  if (some) return some.map(words).join(" or ");
+/** Describe the values that a schema allows. */
+function describe(schema) {
+  if (schema.$ref) return refName(schema);
+  const types = schema.anyOf ?? schema.oneOf;
+  if (types) return types.map(describe).join(" or ");
   if (schema.enum) return schema.enum.map((value) => JSON.stringify(value)).join(" or ");
   if (schema.const !== undefined) return JSON.stringify(schema.const);
-  const bounds = [
+  const keywords = [
     ["minimum", "at least"], ["exclusiveMinimum", "above"], ["maximum", "at most"],
     ["exclusiveMaximum", "below"], ["minLength", "of at least"], ["maxLength", "of at most"],
     ["minItems", "of at least"], ["maxItems", "of at most"],
   ];
-  const limits = bounds
+  const limits = keywords
     .filter(([name]) => schema[name] !== undefined)
-    .map(([name, said]) => `${said} ${schema[name].toLocaleString("en")}`);
-  const kind = schema.type === "array" ? `list of ${words(schema.items ?? {})}` : schema.type;
-  return [kind ?? "anything", ...limits].join(" ");
+    .map(([name, words]) => `${words} ${schema[name].toLocaleString("en")}`);
+  const type = schema.type === "array" ? `list of ${describe(schema.items ?? {})}` : schema.type;
+  return [type ?? "anything", ...limits].join(" ");
 }
 
 function table(schema) {
-  const rows = Object.entries(schema.properties ?? {}).map(([name, field]) =>
-    element(
+  const rows = Object.entries(schema.properties ?? {}).map(([name, field]) => {
+    const notes = [schema.required?.includes(name) && "required", field.description];
+    return element(
       "tr",
       "",
       element("td", "", element("code", name)),
-      element("td", words(field)),
-      element("td", (schema.required ?? []).includes(name) ? "needed" : ""),
-    ),
-  );
+      element("td", describe(field)),
+      element("td", notes.filter(Boolean).join("; ")),
+    );
+  });
   return element("table", "", ...rows);
 }
 
-/** The schemas that a schema speaks of, itself first. */
-function spoken(schema, found = new Map()) {
-  const name = schema.$ref?.split("/").at(-1);
+/** Collect the schemas that a schema refers to, by name, in the order of their first use. */
+function referenced(schema, found = new Map()) {
+  const name = refName(schema);
   if (name && !found.has(name)) {
     found.set(name, schemas[name]);
-    spoken(schemas[name], found);
+    referenced(schemas[name], found);
   }
   for (const value of Object.values(schema)) {
-    if (value && typeof value === "object") spoken(value, found);
+    if (value && typeof value === "object") referenced(value, found);
   }
   return found;
 }
 
-function route(path, method, about) {
-  const parts = [element("h2", `${method.toUpperCase()} ${path}`), element("p", about.description)];
-  const asked = about.requestBody?.content?.["application/json"]?.schema;
-  for (const parameter of about.parameters ?? []) {
-    parts.push(element("p", `${parameter.name}: ${words(parameter.schema)}`));
+function route(path, method, operation) {
+  const title = element("h2", `${method.toUpperCase()} ${path}`);
+  const parts = [title, element("p", operation.description)];
+  const body = operation.requestBody?.content?.["application/json"]?.schema;
+  for (const parameter of operation.parameters ?? []) {
+    parts.push(element("p", `${parameter.name}: ${describe(parameter.schema)}`));
   }
-  for (const [name, schema] of asked ? spoken(asked) : []) {
+  for (const [name, schema] of body ? referenced(body) : []) {
     if (!schema.properties) continue;
-    if (name !== asked.$ref.split("/").at(-1)) parts.push(element("p", `${name}:`));
-    parts.push(table(resolved(schema)));
+    if (name !== refName(body)) parts.push(element("p", `${name}:`));
+    parts.push(table(resolve(schema)));
   }
   return element("section", "", ...parts);
 }
 
 try {
-  const api = await openapi(loadSettings().key);
+  const api = await loadOpenapi(loadSettings().key);
   schemas = api.components?.schemas ?? {};
   const routes = Object.entries(api.paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, about]) => route(path, method, about)),
+    Object.entries(methods).map(([method, operation]) => route(path, method, operation)),
   );
   document.getElementById("routes").append(...routes);
 } catch (error) {
-  document.getElementById("trouble").textContent = error.message;
+  document.getElementById("error").textContent = error.message;
 }

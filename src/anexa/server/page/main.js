@@ -1,255 +1,264 @@
-// The page put together: what the user does, what the server answers, and what is kept.
+// The chat page: sends messages, shows answers as they are generated, and saves the conversation.
 
-import { LOST, ServerError, check, models, stream } from "./api.js";
+import { CONNECTION_LOST, ServerError, checkThought, listModels, stream } from "./api.js";
 import {
-  fillSettings, keepSettings, numbers, resetSettings, settings, suitSettings,
+  adaptSettings, fillSettings, keepSettings, resetSettings, samplingFields, settings,
 } from "./settings.js";
 import { exportTurns, loadTurns, saveTurns } from "./store.js";
-import { draw, grow, verdictWords } from "./turns.js";
+import { describeCheck, renderTurn, updateTurn } from "./turns.js";
 
-const at = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
+const RENDER_INTERVAL = 30; // milliseconds between two updates of an answer
 
-let served = []; // models
+let models = [];
 let turns = loadTurns();
-let running = null; // the AbortController of the answer that is being written
+let running = null; // AbortController of the answer that is being generated
 
-const model = () => served.find((one) => one.id === at("model").value) ?? served[0];
+const currentModel = () => models.find((model) => model.id === byId("model").value) ?? models[0];
 
 // The conversation
 
-function redraw() {
-  const items = turns.map((turn, number) => {
-    const writing = running && number === turns.length - 1;
-    return draw(turn, running ? {} : acts(number), writing);
+function render() {
+  const items = turns.map((turn, index) => {
+    const isWriting = running && index === turns.length - 1;
+    return renderTurn(turn, running ? {} : actions(index), isWriting);
   });
-  at("turns").replaceChildren(...items);
-  at("welcome").hidden = turns.length > 0;
-  at("send").hidden = Boolean(running);
-  at("stop").hidden = !running;
-  at("new").disabled = Boolean(running) || !turns.length;
-  at("export").disabled = !turns.length;
+  byId("turns").replaceChildren(...items);
+  byId("welcome").hidden = turns.length > 0;
+  byId("send").hidden = Boolean(running);
+  byId("stop").hidden = !running;
+  byId("new").disabled = Boolean(running) || !turns.length;
+  byId("export").disabled = !turns.length;
 }
 
-function growLast() {
-  const near = isAtEnd();
-  grow(at("turns").lastElementChild, turns.at(-1));
-  if (near) toEnd();
+function updateLastTurn() {
+  const follow = isScrolledToEnd();
+  updateTurn(byId("turns").lastElementChild, turns.at(-1));
+  if (follow) scrollToEnd();
 }
 
-const isAtEnd = () => {
-  const { scrollHeight, scrollTop, clientHeight } = at("conversation");
-  return scrollHeight - scrollTop - clientHeight < 80;
+const isScrolledToEnd = () => {
+  const { scrollHeight, scrollTop, clientHeight } = byId("conversation");
+  return scrollHeight - scrollTop - clientHeight < 80; // pixels
 };
 
-function toEnd() {
-  at("conversation").scrollTop = at("conversation").scrollHeight;
+function scrollToEnd() {
+  byId("conversation").scrollTop = byId("conversation").scrollHeight;
 }
 
-function acts(number) {
-  const again = (content) => {
-    const kept = turns.slice(0, number);
-    send(content, kept);
+/** Actions of the buttons of a turn. */
+function actions(index) {
+  if (turns[index].role === "user") {
+    return { resend: (content) => send(content, turns.slice(0, index)), cancel: render };
+  }
+  const question = turns[index - 1];
+  const isLast = index === turns.length - 1;
+  return {
+    regenerate: isLast && question ? () => send(question.content, turns.slice(0, -2)) : null,
   };
-  if (turns[number].role === "user") return { resend: again, redraw };
-  const asked = turns[number - 1];
-  const last = number === turns.length - 1;
-  return { regenerate: last && asked ? () => send(asked.content, turns.slice(0, -2)) : null };
 }
 
-function body(before, content) {
-  const asked = { model: model().id, ...numbers(model()) };
-  if (!model().supports_chat) return ["/v1/completions", { ...asked, prompt: content }];
-  // What was refused, cut off or no answer is on the page, and is not said again.
-  const answered = before.filter((turn, number) => {
-    const answer = turn.role === "user" ? before[number + 1] : turn;
-    return answer && !answer.trouble && !answer.continues;
+/** Path and body of the request for an answer. */
+function request(previous, content) {
+  const fields = { model: currentModel().id, ...samplingFields(currentModel()) };
+  if (!currentModel().supports_chat) return ["/v1/completions", { ...fields, prompt: content }];
+  // Questions without a complete answer stay on the page, but are not part of the conversation.
+  const answered = previous.filter((turn, index) => {
+    const answer = turn.role === "user" ? previous[index + 1] : turn;
+    return answer && !answer.error && !answer.isCompletion;
   });
   const messages = [...answered, { role: "user", content }].map(({ role, content }) => ({
     role,
     content,
   }));
   const chat_template_kwargs = { enable_thinking: settings.thinking ?? true };
-  return ["/v1/chat/completions", { ...asked, messages, chat_template_kwargs }];
+  return ["/v1/chat/completions", { ...fields, messages, chat_template_kwargs }];
 }
 
-/** Ask, and watch the answer come. */
-async function send(content, before = turns) {
-  if (running || !served.length) return;
-  const [path, asked] = body(before, content);
-  const turn = { role: "assistant", content: "", reasoning: "", continues: !model().supports_chat };
-  turns = [...before, { role: "user", content }, turn];
+/** Send a message, and show the answer as it is generated. */
+async function send(content, previous = turns) {
+  if (running || !models.length) return;
+  const [path, body] = request(previous, content);
+  const isCompletion = !currentModel().supports_chat;
+  const turn = { role: "assistant", content: "", reasoning: "", isCompletion };
+  turns = [...previous, { role: "user", content }, turn];
   running = new AbortController();
-  say("");
-  saveTurns([...turns.slice(0, -1), { ...turn, trouble: LOST }]); // should the page not see its end
-  redraw();
-  toEnd();
-  const watch = new Watch(turn);
+  setStatus("");
+  // Saved with an error, in case the page is closed before the answer is complete.
+  saveTurns([...turns.slice(0, -1), { ...turn, error: CONNECTION_LOST }]);
+  render();
+  scrollToEnd();
+  const receiver = new AnswerReceiver(turn);
   try {
-    for await (const event of stream(path, settings.key, asked, running.signal)) watch.see(event);
+    for await (const chunk of stream(path, settings.key, body, running.signal)) {
+      receiver.receive(chunk);
+    }
   } catch (error) {
-    if (error.name !== "AbortError") turn.trouble = words(error);
-    else turn.trouble = "Stopped.";
+    turn.error = error.name === "AbortError" ? "Stopped." : messageOf(error);
   }
-  watch.end();
-  if (turn.reasoning && turn.content && !turn.trouble) await judge(content, turn);
+  receiver.finish();
+  if (turn.reasoning && turn.content && !turn.error) await checkTurn(content, turn);
   running = null;
   saveTurns(turns);
-  redraw();
-  toEnd();
-  at("heard").textContent = [turn.content, turn.trouble, verdictWords(turn)].filter(Boolean).join(". ");
-  at("prompt").focus();
+  render();
+  scrollToEnd();
+  const announced = [turn.content, turn.error, describeCheck(turn)];
+  byId("announcement").textContent = announced.filter(Boolean).join(". ");
+  byId("prompt").focus();
 }
 
-/** What is measured while an answer comes. */
-class Watch {
+/** Adds the chunks of a stream to a turn, and measures how long they take. */
+class AnswerReceiver {
   constructor(turn) {
     this.turn = turn;
-    this.begun = performance.now();
-    this.due = 0;
+    this.started = performance.now();
+    this.nextRender = 0;
   }
 
-  see(event) {
-    const choice = event.choices[0];
+  receive(chunk) {
+    const choice = chunk.choices[0];
     const now = performance.now();
     if (choice) {
       const { content, reasoning } = choice.delta ?? { content: choice.text };
       if (reasoning) this.turn.reasoning += reasoning;
-      if (content && this.turn.reasoning && this.turn.seconds === undefined) this.thought(now);
+      if (content && this.turn.reasoning) this.endThinking(now);
       if (content) this.turn.content += content;
-      if (choice.delta && choice.finish_reason === "length") this.turn.trouble = cutOff(this.turn);
+      if (choice.delta && choice.finish_reason === "length") this.turn.error = cutOff(this.turn);
     }
-    if (event.usage) {
-      const seconds = (now - this.begun) / 1000;
-      const tokens = event.usage.completion_tokens;
-      at("speed").textContent = `${Math.round(tokens / seconds)} tokens/s`;
-      this.turn.tokens = event.usage.total_tokens;
-      gauge();
+    if (chunk.usage) {
+      const seconds = (now - this.started) / 1000;
+      const tokensPerSecond = chunk.usage.completion_tokens / seconds;
+      byId("speed").textContent = `${Math.round(tokensPerSecond)} tokens/s`;
+      this.turn.totalTokens = chunk.usage.total_tokens;
+      showContext();
     }
-    if (now > this.due) {
-      this.due = now + 30; // often enough for the eye
-      growLast();
+    if (now > this.nextRender) {
+      this.nextRender = now + RENDER_INTERVAL;
+      updateLastTurn();
     }
   }
 
-  thought(now) {
-    this.turn.seconds = (now - this.begun) / 1000;
+  endThinking(now) {
+    this.turn.thinkingSeconds ??= (now - this.started) / 1000;
   }
 
-  end() {
-    if (this.turn.reasoning && this.turn.seconds === undefined) this.thought(performance.now());
+  finish() {
+    if (this.turn.reasoning) this.endThinking(performance.now());
   }
 }
 
-const cutOff = (turn) =>
-  turn.content || !turn.reasoning
-    ? "The answer was cut off: there was no room for more."
-    : "The thought was cut off: there was no room for more.";
+const cutOff = (turn) => {
+  const part = turn.content || !turn.reasoning ? "answer" : "thought";
+  return `The ${part} was cut off at the maximum number of tokens.`;
+};
 
-async function judge(content, turn) {
+async function checkTurn(question, turn) {
   try {
-    turn.verdict = await check(settings.key, content, turn.reasoning, turn.content);
+    turn.check = await checkThought(settings.key, question, turn.reasoning, turn.content);
   } catch {
-    // A thought that nobody could judge is shown without a mark.
+    // Without a result the thought is shown without marks.
   }
 }
 
-// Around it
+// Status, models and settings
 
-const words = (error) => (error instanceof ServerError ? error.message : `${error}`);
+const messageOf = (error) => (error instanceof ServerError ? error.message : `${error}`);
 
-function say(text) {
-  at("status").textContent = text;
+function setStatus(text) {
+  byId("status").textContent = text;
 }
 
-/** How much of the context the last answer has taken, with all before it. */
-function gauge() {
-  const size = model().max_model_len;
-  const tokens = turns.at(-1)?.tokens ?? 0;
-  at("context").value = Math.min(1, tokens / size);
-  at("context-words").textContent = `Context ${tokens} of ${size}`;
+/** Show how many tokens of the context the conversation takes, up to the last answer. */
+function showContext() {
+  const size = currentModel().max_model_len;
+  const tokens = turns.at(-1)?.totalTokens ?? 0;
+  byId("context").value = Math.min(1, tokens / size);
+  byId("context-label").textContent = `Context ${tokens} of ${size}`;
 }
 
+/** Load the list of models; try again every second while the server is unavailable. */
 async function connect() {
   try {
-    served = await models(settings.key);
+    models = await listModels(settings.key);
   } catch (error) {
-    say(words(error));
+    setStatus(messageOf(error));
     if (error.status === 401) askForKey();
     if (error.status === 503 || error.status === 0) setTimeout(connect, 1000);
     return;
   }
-  say("");
-  const names = served.map((one) => new Option(one.id, one.id));
-  at("model").replaceChildren(...names);
-  if (served.some((one) => one.id === settings.model)) at("model").value = settings.model;
-  document.querySelector(".choice").hidden = served.length < 2;
-  welcome();
+  setStatus("");
+  byId("model").replaceChildren(...models.map((model) => new Option(model.id, model.id)));
+  if (models.some((model) => model.id === settings.model)) byId("model").value = settings.model;
+  document.querySelector(".choice").hidden = models.length < 2;
+  showModel();
 }
 
 function askForKey() {
-  served = [];
-  say(settings.key ? "This is not the server's API key." : "This server needs its API key.");
+  models = [];
+  setStatus(settings.key ? "The server refused this API key." : "This server needs an API key.");
   openSettings(true);
-  at("key").focus();
+  byId("key").focus();
 }
 
-function welcome() {
-  at("welcome").textContent = model().supports_chat
-    ? "Ask for a sum, such as 347*86, and watch it being worked out. Every step can be checked."
-    : "Type the beginning of a text, and it is continued.";
-  at("prompt").placeholder = model().supports_chat ? "347*86" : "Once upon a time";
-  gauge();
-  suitSettings(model());
-  if (!at("settings").checkValidity()) openSettings(true); // it says what does not hold here
+function showModel() {
+  const supportsChat = currentModel().supports_chat;
+  byId("welcome").textContent = supportsChat
+    ? "Ask for a calculation, such as 347*86, and watch the model work it out. Every step is checked."
+    : "Type the beginning of a text, and the model continues it.";
+  byId("prompt").placeholder = supportsChat ? "347*86" : "Once upon a time";
+  showContext();
+  adaptSettings(currentModel());
+  if (!byId("settings").checkValidity()) openSettings(true); // to show which values are invalid
 }
 
 function openSettings(open) {
-  at("settings").hidden = !open;
-  at("open-settings").setAttribute("aria-expanded", String(open));
+  byId("settings").hidden = !open;
+  byId("open-settings").setAttribute("aria-expanded", String(open));
 }
 
-at("ask").addEventListener("submit", (event) => {
+byId("ask").addEventListener("submit", (event) => {
   event.preventDefault();
-  const content = at("prompt").value.trim();
+  const content = byId("prompt").value.trim();
   if (!content || running) return;
-  if (!served.length) {
-    connect(); // and what was typed stays
+  if (!models.length) {
+    connect(); // the message stays in its field
     return;
   }
-  at("prompt").value = "";
+  byId("prompt").value = "";
   send(content);
 });
-at("prompt").addEventListener("keydown", (event) => {
+byId("prompt").addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
-  at("ask").requestSubmit();
+  byId("ask").requestSubmit();
 });
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") running?.abort();
 });
-at("stop").addEventListener("click", () => running?.abort());
-at("new").addEventListener("click", () => {
+byId("stop").addEventListener("click", () => running?.abort());
+byId("new").addEventListener("click", () => {
   turns = [];
   saveTurns(turns);
-  say("");
-  if (served.length) gauge();
-  redraw();
-  at("prompt").focus();
+  setStatus("");
+  if (models.length) showContext();
+  render();
+  byId("prompt").focus();
 });
-at("export").addEventListener("click", () => exportTurns(turns, model()?.id));
-at("open-settings").addEventListener("click", () => openSettings(at("settings").hidden));
-at("settings").addEventListener("change", (event) => {
+byId("export").addEventListener("click", () => exportTurns(turns, currentModel()?.id));
+byId("open-settings").addEventListener("click", () => openSettings(byId("settings").hidden));
+byId("settings").addEventListener("change", (event) => {
   keepSettings();
   if (event.target.id === "key") connect();
 });
-at("settings").addEventListener("focusout", keepSettings); // "1e" is no change: it is no number
-at("settings").addEventListener("submit", (event) => event.preventDefault());
-at("reset").addEventListener("click", resetSettings);
-at("model").addEventListener("change", () => {
+// Text that is not a number, such as "1e", causes no change event.
+byId("settings").addEventListener("focusout", keepSettings);
+byId("settings").addEventListener("submit", (event) => event.preventDefault());
+byId("reset").addEventListener("click", resetSettings);
+byId("model").addEventListener("change", () => {
   keepSettings();
-  welcome();
+  showModel();
 });
 
-redraw();
+render();
 fillSettings();
 connect();

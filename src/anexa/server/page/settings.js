@@ -1,35 +1,35 @@
-// The settings: what is written into their fields, and what holds where nothing is.
+// The settings form: values that the user has entered, and the model's defaults as placeholders.
 
 import { loadSettings, saveSettings } from "./store.js";
 
-const at = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 const NUMBERS = ["temperature", "top_p", "top_k", "seed", "max_tokens"];
-const CONTINUED = 200; // tokens; the 16 that are usual with OpenAI are not worth a look
+const COMPLETION_TOKENS = 200; // default of this page; the API's default of 16 is too short to read
 
 export let settings = loadSettings();
 
-/** The numbers that are asked for, as a request has them. */
-export function numbers(model) {
-  const asked = NUMBERS.filter((name) => settings[name] !== undefined);
-  const some = Object.fromEntries(asked.map((name) => [name, settings[name]]));
-  return model.supports_chat ? some : { max_tokens: CONTINUED, ...some };
+/** Numeric fields of a request body: those that the user has entered. */
+export function samplingFields(model) {
+  const entered = NUMBERS.filter((name) => settings[name] !== undefined);
+  const fields = Object.fromEntries(entered.map((name) => [name, settings[name]]));
+  return model.supports_chat ? fields : { max_tokens: COMPLETION_TOKENS, ...fields };
 }
 
-/** Write into the fields what is kept. */
+/** Show the saved settings in the form. */
 export function fillSettings() {
-  for (const name of NUMBERS) at(name).value = settings[name] ?? "";
-  at("key").value = settings.key ?? "";
-  at("thinking").checked = settings.thinking ?? true;
+  for (const name of NUMBERS) byId(name).value = settings[name] ?? "";
+  byId("key").value = settings.key ?? "";
+  byId("thinking").checked = settings.thinking ?? true;
   readSettings();
 }
 
-/** The fields take what this model takes, and show what holds for it where they are empty. */
-export function suitSettings(model) {
-  at("max_tokens").max = model.max_tokens;
-  at("max_tokens").placeholder = model.supports_chat ? model.max_tokens : CONTINUED;
-  at("temperature").placeholder = model.temperature;
-  at("top_p").placeholder = model.top_p;
-  at("top_k").placeholder = model.top_k ?? "all";
+/** Set the limits and the default values of a model in the form. */
+export function adaptSettings(model) {
+  byId("max_tokens").max = model.max_tokens;
+  byId("max_tokens").placeholder = model.supports_chat ? model.max_tokens : COMPLETION_TOKENS;
+  byId("temperature").placeholder = model.temperature;
+  byId("top_p").placeholder = model.top_p;
+  byId("top_k").placeholder = model.top_k ?? "all";
   readSettings();
 }
 
@@ -44,26 +44,26 @@ export function resetSettings() {
   saveSettings(settings);
 }
 
-/** What the fields say; what is wrong in them is told of, and does not hold. */
+/** Read the form; invalid values are reported and left out of the settings. */
 function readSettings() {
-  const model = at("model").value || settings.model; // none is there before the server has answered
-  settings = { thinking: at("thinking").checked, model };
-  const fields = [...NUMBERS, "key"].map(at);
-  const wrong = fields.filter((field) => !field.checkValidity());
+  const model = byId("model").value || settings.model; // the list is empty until the server responds
+  settings = { thinking: byId("thinking").checked, model };
+  const fields = [...NUMBERS, "key"].map(byId);
+  const invalid = fields.filter((field) => !field.checkValidity());
   for (const field of fields) {
-    const isWrong = wrong.includes(field);
-    field.setAttribute("aria-invalid", isWrong);
-    field.setAttribute("aria-describedby", isWrong ? "wrong" : "");
-    if (isWrong || field.value === "") continue;
+    const isInvalid = invalid.includes(field);
+    field.setAttribute("aria-invalid", isInvalid);
+    field.setAttribute("aria-describedby", isInvalid ? "invalid" : "");
+    if (isInvalid || field.value === "") continue;
     settings[field.id] = field.type === "number" ? field.valueAsNumber : field.value;
   }
-  at("wrong").textContent = wrong.map(sentence).join(" ");
+  byId("invalid").textContent = invalid.map(explainInvalid).join(" ");
 }
 
-function sentence(field) {
+function explainInvalid(field) {
   const { min, max, step } = field;
   const number = step === "1" ? "a whole number" : "a number";
-  const [least, most] = [min, max].map((bound) => Number(bound).toLocaleString("en"));
-  const allowed = field.title || `${number} from ${least} to ${most}`;
-  return `${field.labels[0].textContent.trim()}: ${allowed}. What is written there is not sent.`;
+  const [lowest, highest] = [min, max].map((bound) => Number(bound).toLocaleString("en"));
+  const allowed = field.title || `${number} from ${lowest} to ${highest}`;
+  return `${field.labels[0].textContent.trim()} must be ${allowed}; this value is not sent.`;
 }

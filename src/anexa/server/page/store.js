@@ -1,13 +1,13 @@
-// What the browser keeps: the conversation, and the settings. Nothing leaves it but what is asked.
+// The conversation and the settings in the browser's local storage.
 
 const CONVERSATION = "anexa.conversation";
 const SETTINGS = "anexa.settings";
 
-function read(name, otherwise) {
+function read(name, fallback) {
   try {
-    return JSON.parse(localStorage.getItem(name)) ?? otherwise;
+    return JSON.parse(localStorage.getItem(name)) ?? fallback;
   } catch {
-    return otherwise; // not ours, or there is no storage: begin anew
+    return fallback; // damaged, or the browser allows no storage
   }
 }
 
@@ -15,11 +15,11 @@ function write(name, value) {
   try {
     localStorage.setItem(name, JSON.stringify(value));
   } catch {
-    // Full, or not allowed: the page works without, until it is closed.
+    // Full or not allowed: then the conversation is kept until the page is closed.
   }
 }
 
-/** Turns: { role, content, reasoning?, continues?, seconds?, tokens?, verdict?, trouble? } */
+/** Load turns: { role, content, reasoning?, isCompletion?, thinkingSeconds?, totalTokens?, check?, error? } */
 export const loadTurns = () => {
   const turns = read(CONVERSATION, []);
   return Array.isArray(turns) ? turns.filter((turn) => turn && typeof turn.content === "string") : [];
@@ -32,7 +32,7 @@ export const loadSettings = () => {
 };
 export const saveSettings = (settings) => write(SETTINGS, settings);
 
-/** Hand the conversation to the user as a file. */
+/** Download the conversation as a JSON file. */
 export function exportTurns(turns, model) {
   const file = new Blob([JSON.stringify({ model, messages: turns }, null, 2)], {
     type: "application/json",

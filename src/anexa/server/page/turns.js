@@ -1,83 +1,82 @@
-// One turn of the conversation as it is seen. Text is only ever put in as text, never as HTML.
+// One turn of the conversation as HTML. Text is always set as text, never parsed as HTML.
 
 function element(tag, { text, ...properties } = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  if (text !== undefined) made.textContent = text;
-  made.append(...children);
-  return made;
+  const node = Object.assign(document.createElement(tag), properties);
+  if (text !== undefined) node.textContent = text;
+  node.append(...children);
+  return node;
 }
 
-function button(text, label, act) {
-  const made = element("button", { type: "button", text });
-  made.setAttribute("aria-label", label);
-  made.addEventListener("click", act);
-  return made;
+function button(text, label, action) {
+  const node = element("button", { type: "button", text });
+  node.setAttribute("aria-label", label);
+  node.addEventListener("click", action);
+  return node;
 }
 
-async function copy(text, from) {
+async function copy(text, copyButton) {
   try {
     await navigator.clipboard.writeText(text);
-    from.textContent = "Copied";
+    copyButton.textContent = "Copied";
   } catch {
-    from.textContent = "Not allowed";
+    copyButton.textContent = "Not allowed";
   }
-  setTimeout(() => (from.textContent = "Copy"), 1500);
+  setTimeout(() => (copyButton.textContent = "Copy"), 1500);
 }
 
-/** What the fold of a thought is called. */
-function thoughtWords(turn) {
-  if (turn.seconds === undefined) return "Thinking …";
-  return `Thought for ${turn.seconds.toFixed(1)} s`;
+function thoughtTitle(turn) {
+  if (turn.thinkingSeconds === undefined) return "Thinking …";
+  return `Thought for ${turn.thinkingSeconds.toFixed(1)} s`;
 }
 
 function steps(turn) {
   const list = element("ol", { className: "steps" });
   const lines = turn.reasoning.split("\n");
-  lines.forEach((line, number) => list.append(step(line, turn.verdict?.lines[number])));
+  lines.forEach((line, index) => list.append(step(line, turn.check?.lines[index])));
   return list;
 }
 
-function step(line, judged) {
+function step(line, checked) {
   const item = element("li", { text: line });
-  if (judged?.read) {
-    item.dataset.mark = judged.true ? "✓" : "✗";
-    item.className = judged.true ? "true" : "wrong";
-    item.setAttribute("aria-label", `${line}: ${judged.true ? "true" : judged.error}`);
-    if (!judged.true) item.title = judged.error;
+  if (checked?.read) {
+    item.dataset.mark = checked.true ? "✓" : "✗";
+    item.className = checked.true ? "true" : "wrong";
+    item.setAttribute("aria-label", `${line}: ${checked.true ? "true" : checked.error}`);
+    if (!checked.true) item.title = checked.error;
   }
   return item;
 }
 
-/** What the checker says of an answer's thought, in words; nothing where it can read none. */
-export function verdictWords(turn) {
-  const judged = turn.verdict;
-  if (!judged?.lines.some((line) => line.read)) return "";
-  const count = judged.lines.length;
+/** Describe the result of checking an answer's thought; "" if the checker could read no step. */
+export function describeCheck(turn) {
+  const result = turn.check;
+  if (!result?.lines.some((line) => line.read)) return "";
+  const count = result.lines.length;
   const steps = count === 1 ? "the one step is" : `all ${count} steps are`;
-  if (judged.all_true && !judged.understood) {
-    return `${steps} true; whether that answers this is not known`;
+  if (result.all_true && !result.understood) {
+    return `${steps} true; whether they answer the question was not checked`;
   }
-  return judged.all_true ? `✓ ${steps} true` : `✗ ${judged.first_error}`;
+  return result.all_true ? `✓ ${steps} true` : `✗ ${result.first_error}`;
 }
 
 function verdict(turn) {
-  const text = verdictWords(turn);
+  const text = describeCheck(turn);
   if (!text) return null;
-  const { all_true, understood } = turn.verdict;
-  const kind = all_true ? (understood ? "" : " unsure") : " wrong";
+  const { all_true, understood } = turn.check;
+  const kind = all_true ? (understood ? "" : " unknown") : " wrong";
   return element("span", { className: `verdict${kind}`, text });
 }
 
-const speaker = (name) => element("span", { className: "unseen", text: `${name}:` });
+const speaker = (name) => element("span", { className: "visually-hidden", text: `${name}:` });
 
-function question(turn, acts) {
-  const said = element("p", { className: "said", text: turn.content });
+function renderQuestion(turn, actions) {
+  const content = element("p", { className: "content", text: turn.content });
   const tools = element("div", { className: "tools" });
-  const item = element("li", { className: "turn user" }, speaker("You"), said, tools);
+  const item = element("li", { className: "turn user" }, speaker("You"), content, tools);
   const edit = () => {
     const area = element("textarea", { value: turn.content, rows: 2 });
     area.setAttribute("aria-label", "Edit your message");
-    const send = () => area.value.trim() && acts.resend(area.value.trim());
+    const send = () => area.value.trim() && actions.resend(area.value.trim());
     area.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
         event.preventDefault();
@@ -85,59 +84,61 @@ function question(turn, acts) {
       }
       if (event.key === "Escape") {
         event.stopPropagation();
-        acts.redraw();
+        actions.cancel();
       }
     });
     const row = element("div", { className: "tools" });
-    row.append(button("Resend", "Resend", send), button("Cancel", "Cancel", acts.redraw));
+    row.append(button("Resend", "Resend", send), button("Cancel", "Cancel", actions.cancel));
     item.replaceChildren(element("div", { className: "edit" }, area, row));
     area.focus();
   };
-  if (acts.resend) tools.append(button("Edit", "Edit and resend", edit));
+  if (actions.resend) tools.append(button("Edit", "Edit and resend", edit));
   return item;
 }
 
-function answer(turn, acts, writing) {
+function renderAnswer(turn, actions, isWriting) {
   const item = element("li", { className: "turn assistant" }, speaker("Anexa"));
-  item.append(element("p", { className: "said", text: turn.content }));
-  if (turn.reasoning) think(item, turn);
-  if (turn.trouble) item.append(element("p", { className: "trouble", text: turn.trouble }));
-  if (writing) {
+  item.append(element("p", { className: "content", text: turn.content }));
+  if (turn.reasoning) addThought(item, turn);
+  if (turn.error) item.append(element("p", { className: "error", text: turn.error }));
+  if (isWriting) {
     item.classList.add("writing");
     return item;
   }
   const tools = element("div", { className: "tools" });
-  const copying = button("Copy", "Copy the answer", () => copy(turn.content, copying));
-  tools.append(copying);
-  if (acts.regenerate) tools.append(button("Regenerate", "Regenerate", acts.regenerate));
-  const judged = verdict(turn);
-  if (judged) tools.append(judged);
+  const copyButton = button("Copy", "Copy the answer", () => copy(turn.content, copyButton));
+  tools.append(copyButton);
+  if (actions.regenerate) tools.append(button("Regenerate", "Regenerate", actions.regenerate));
+  const result = verdict(turn);
+  if (result) tools.append(result);
   item.append(tools);
   return item;
 }
 
-/** Put the fold of a thought into an answer. */
-function think(item, turn) {
-  const fold = element("details", { className: "thought", open: turn.open ?? true });
-  fold.append(element("summary", { text: thoughtWords(turn) }), steps(turn));
-  fold.addEventListener("toggle", () => (turn.open = fold.open));
-  item.querySelector(".said").before(fold);
+/** Add the thought to an answer, as a list of steps that can be collapsed. */
+function addThought(item, turn) {
+  const details = element("details", { className: "thought", open: turn.open ?? true });
+  details.append(element("summary", { text: thoughtTitle(turn) }), steps(turn));
+  details.addEventListener("toggle", () => (turn.open = details.open));
+  item.querySelector(".content").before(details);
 }
 
-/** Show what has come since; what is on the page already stays, with what is selected in it. */
-export function grow(item, turn) {
-  item.querySelector(".said").textContent = turn.content;
+/** Show the new text of an answer; existing elements stay, and so does the user's selection. */
+export function updateTurn(item, turn) {
+  item.querySelector(".content").textContent = turn.content;
   if (!turn.reasoning) return;
-  if (!item.querySelector(".thought")) think(item, turn);
-  item.querySelector("summary").textContent = thoughtWords(turn);
+  if (!item.querySelector(".thought")) addThought(item, turn);
+  item.querySelector("summary").textContent = thoughtTitle(turn);
   const list = item.querySelector(".steps");
-  turn.reasoning.split("\n").forEach((line, number) => {
-    if (number === list.children.length) list.append(step(line));
-    else if (list.children[number].textContent !== line) list.children[number].textContent = line;
+  turn.reasoning.split("\n").forEach((line, index) => {
+    if (index === list.children.length) list.append(step(line));
+    else if (list.children[index].textContent !== line) list.children[index].textContent = line;
   });
 }
 
-/** A turn, with what can be done about it; nothing about an answer that is being written. */
-export function draw(turn, acts, writing = false) {
-  return turn.role === "user" ? question(turn, acts) : answer(turn, acts, writing);
+/** Render a turn with the buttons of its actions; an answer that is being generated has none. */
+export function renderTurn(turn, actions, isWriting = false) {
+  return turn.role === "user"
+    ? renderQuestion(turn, actions)
+    : renderAnswer(turn, actions, isWriting);
 }

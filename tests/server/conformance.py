@@ -1,4 +1,4 @@
-"""What the server answers is what it says that it answers, with no field more."""
+"""Check that the server's responses are what /openapi.json describes, without further fields."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ CHUNKS: dict[str, type[BaseModel]] = {
 }
 
 
-def conforms(response: Any) -> None:
-    """An answer of the API is as /openapi.json describes it; what else there is may be anything.
+def check_conformance(response: Any) -> None:
+    """Check that a response of the API has the form that /openapi.json describes.
 
     Raises:
-        ValidationError: it is not.
+        ValidationError: if it does not.
     """
     path = unquote(urlsplit(str(response.url)).path)
     kind = response.headers.get("content-type", "").partition(";")[0]

@@ -1,4 +1,4 @@
-"""How a server ends, and what becomes of the texts that it writes."""
+"""Shutdown of the server, and what happens to running requests."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import pytest
 from tests.server.process import (
     LONG,
     THOUGHT,
-    Running,
+    ServerProcess,
     said,
     serving,
     streamed,
-    until,
+    wait_until,
 )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_what_runs_is_finished_before_the_end(number: signal.Signals, tmp_path: Path) -> None:
+def test_running_requests_finish_before_shutdown(number: signal.Signals, tmp_path: Path) -> None:
     with serving(cwd=tmp_path) as server:
         streams: list[str] = []
         threads = [
@@ -32,7 +32,7 @@ def test_what_runs_is_finished_before_the_end(number: signal.Signals, tmp_path: 
         ]
         for thread in threads:
             thread.start()
-        until(lambda: server.figure("num_requests_running") >= 4)
+        wait_until(lambda: server.metric("num_requests_running") >= 4)
         server.process.send_signal(number)
         for thread in threads:
             thread.join()
@@ -44,12 +44,12 @@ def test_what_runs_is_finished_before_the_end(number: signal.Signals, tmp_path: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("grace", ["1", "0"])
-def test_grace_has_an_end(grace: str, tmp_path: Path) -> None:
+def test_unfinished_request_gets_error_after_grace(grace: str, tmp_path: Path) -> None:
     with serving("--grace", grace, "--engine", "scalar", cwd=tmp_path) as server:
         outcomes: list[str] = []
         thread = threading.Thread(target=lambda: outcomes.append(outcome(server)))
         thread.start()
-        until(lambda: server.figure("num_requests_running") == 1)
+        wait_until(lambda: server.metric("num_requests_running") == 1)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(timeout=30) == 0
         thread.join()
@@ -58,26 +58,26 @@ def test_grace_has_an_end(grace: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+def test_second_signal_shuts_down_at_once(tmp_path: Path) -> None:
     with serving("--grace", "60", "--engine", "scalar", cwd=tmp_path) as server:
         thread = threading.Thread(target=outcome, args=[server])
         thread.start()
-        until(lambda: server.figure("num_requests_running") == 1)
+        wait_until(lambda: server.metric("num_requests_running") == 1)
         for _ in range(2):
             server.process.send_signal(signal.SIGTERM)
             time.sleep(0.5)
-        server.process.wait(timeout=30)  # half of its grace
+        server.process.wait(timeout=30)  # half of the grace period
         thread.join()
         assert quiet(server)
 
 
 @pytest.mark.slow
-def test_a_stream_that_the_end_cuts_says_so(tmp_path: Path) -> None:
+def test_stream_cut_off_by_shutdown_ends_with_error(tmp_path: Path) -> None:
     with serving("--grace", "1", "--engine", "scalar", cwd=tmp_path) as server:
         heard: list[str] = []
         thread = threading.Thread(target=lambda: heard.append(streamed(server, LONG)))
         thread.start()
-        until(lambda: server.figure("num_requests_running") == 1)
+        wait_until(lambda: server.metric("num_requests_running") == 1)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(timeout=30) == 0
         thread.join()
@@ -89,13 +89,13 @@ def test_a_stream_that_the_end_cuts_says_so(tmp_path: Path) -> None:
         assert quiet(server)
 
 
-def outcome(server: Running) -> str:
-    """What came of a question that takes a minute."""
+def outcome(server: ServerProcess) -> str:
+    """Status and error message of a request that would take a minute."""
     response = server.chat(messages=LONG, temperature=0)
     return f"{response.status_code} {response.json()['error']['message']}"
 
 
-def quiet(server: Running) -> bool:
-    """Whether a server that has ended complained of nothing."""
+def quiet(server: ServerProcess) -> bool:
+    """Whether a server that has ended wrote nothing to standard error."""
     assert server.process.stderr
     return server.process.stderr.read() == ""
