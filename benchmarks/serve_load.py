@@ -103,7 +103,7 @@ def over_http(address: str, asked: Sequence[str], at_once: int) -> Round:
 def bare(model: LanguageModel, asked: Sequence[str], at_once: int) -> Round:
     """The decoding loop, with text made of tokens, and nothing around it."""
     assert model.chat_template
-    batcher = BatchScheduler(model.engine, at_once)
+    scheduler = BatchScheduler(model.engine, at_once)
     size = model.engine.config.block_size
     begun, tokens = time.perf_counter(), 0
     for start in range(0, len(asked), at_once):
@@ -111,14 +111,14 @@ def bare(model: LanguageModel, asked: Sequence[str], at_once: int) -> Round:
         for question in asked[start : start + at_once]:
             prompt = Prompt(model.tokenizer, size, ask(model.chat_template, question))
             text = TextStream(model.tokenizer, prompt, max_tokens=model.max_new_tokens)
-            inside[batcher.add(prompt.ids, Sampler(SamplingParams(0.0)))] = text
+            inside[scheduler.add(prompt.ids, Sampler(SamplingParams(0.0)))] = text
         while inside:
-            for drawn in batcher.step():
-                text = inside[drawn.stream]
-                text.take(drawn.token)
+            for output in scheduler.step():
+                text = inside[output.sequence]
+                text.add(output.token)
                 if text.finish_reason:
-                    batcher.remove(drawn.stream)
-                    tokens += inside.pop(drawn.stream).tokens
+                    scheduler.remove(output.sequence)
+                    tokens += inside.pop(output.sequence).num_tokens
     return Round(tokens / (time.perf_counter() - begun))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +23,10 @@ Answerer = Callable[[Problem, str], str]
 """Of a problem, and what it has been made to say already, all that it says."""
 
 
+class UnknownTextError(Exception):
+    """Raised for a text that the oracle has no answer to."""
+
+
 class Oracle:
     """A `BatchEngine` whose likeliest token is the next one of an answer."""
 
@@ -36,7 +41,11 @@ class Oracle:
 
     def next_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[float]:
         cache.layers += tokens
-        logits: list[float] = self._logits(cache.layers).tolist()
+        cache.length += len(tokens)
+        try:
+            logits: list[float] = self._logits(cache.layers).tolist()
+        except UnknownTextError:  # a part of a long prompt, which nobody samples from
+            return [math.nan] * TOKENIZER.vocab_size
         return logits
 
     def new_batch_cache(self, most: int) -> BatchKVCache:  # noqa: ARG002 (there is room for all)
@@ -62,9 +71,11 @@ class Oracle:
     def _next(self, text: list[int]) -> int:
         prompt, _, said = TOKENIZER.decode(text).partition(ASSISTANT)
         asked = parse_question(prompt.removeprefix(USER))
-        assert asked is not None
+        if asked is None:
+            raise UnknownTextError
         answer = self._answerer(problem(*asked), said)
-        assert answer.startswith(said)
+        if not answer.startswith(said):
+            raise UnknownTextError
         rest = TOKENIZER.encode(answer[len(said) :])
         return rest[0] if rest else TOKENIZER.eot_token
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import anexa
-from anexa.generation import ChatAnswer, Completion, Sampler, SamplingParams
+from anexa.generation import ChatAnswer, Sampler, SamplingParams, stream_text
 from anexa.model.chat_format import END_THINK, THINK
 from tests.generation.models import spelling
 from tests.generation.parrot import AFTER_HELLO, DIRECT, KNOWN
@@ -20,11 +20,13 @@ def answer_of(words: Sequence[str], max_tokens: int = 1000, stop: Sequence[str] 
     """What is made of a text that is written word by word."""
     engine, tokenizer = spelling(words)
     sampler = Sampler(SamplingParams(0.0))
-    return ChatAnswer(Completion(engine, tokenizer, "?", sampler, max_tokens=max_tokens, stop=stop))
+    return ChatAnswer(
+        stream_text(engine, tokenizer, "?", sampler, max_tokens=max_tokens, stop=stop)
+    )
 
 
 def whole(text: str) -> tuple[str | None, str, int, bool]:
-    """Reasoning, content, thoughts and closed of a text that is there as a whole."""
+    """Reasoning, content, number of thoughts, and whether the last one is unfinished."""
     thoughts, content, closed = [], "", True
     for part in re.split("(</?think>)", text):
         if part == THINK:
@@ -39,7 +41,7 @@ def whole(text: str) -> tuple[str | None, str, int, bool]:
     reasoning = None
     for thought in thoughts:
         reasoning = f"{reasoning}\n{thought}" if reasoning else thought
-    return reasoning, content, len(thoughts), closed
+    return reasoning, content, len(thoughts), not closed
 
 
 # Beginnings of marks, and what is nearly one.
@@ -60,9 +62,9 @@ def cut_texts(draw: st.DrawFn) -> list[str]:
 @given(cut_texts())
 def test_it_does_not_matter_in_what_pieces_an_answer_comes(words: list[str]) -> None:
     answer = answer_of(words).finish()
-    found = (answer.reasoning, answer.content, answer.thoughts, answer.closed)
+    found = (answer.reasoning, answer.content, answer.num_thoughts, answer.is_thinking)
     assert found == whole("".join(words))
-    assert answer.tokens == len(words)
+    assert answer.num_tokens == len(words)
     assert answer.finish_reason == "stop"
 
 
@@ -86,20 +88,20 @@ def test_no_more_is_held_back_than_may_be_a_mark(words: list[str]) -> None:
     answer = answer_of(words)
     for _ in answer:
         if answer.finish_reason is None:
-            written = "".join(words[: answer.tokens])
+            written = "".join(words[: answer.num_tokens])
             reasoning, content, _, _ = whole(written)
             held = len(reasoning or "") + len(content)
             held -= len(answer.reasoning or "") + len(answer.content)
-            assert 0 <= held < len(END_THINK) + len(words[answer.tokens - 1])
+            assert 0 <= held < len(END_THINK) + len(words[answer.num_tokens - 1])
 
 
 @given(texts.filter(bool), st.integers(1, 20))
 def test_a_text_that_is_cut_off_is_split_as_far_as_it_goes(text: str, max_tokens: int) -> None:
     answer = answer_of(list(text), max_tokens).finish()
-    found = (answer.reasoning, answer.content, answer.thoughts, answer.closed)
+    found = (answer.reasoning, answer.content, answer.num_thoughts, answer.is_thinking)
     assert found == whole(text[:max_tokens])
     if max_tokens <= len(text):
-        where = "answer" if answer.closed else "thought"
+        where = "thought" if answer.is_thinking else "answer"
         assert answer.finish_reason == "length"
         cut = f"the {where} was cut off after {max_tokens} tokens: allow more, or ask for less"
         assert answer.incomplete_reason == cut
@@ -155,9 +157,9 @@ def test_a_stop_string_ends_a_thought_too() -> None:
 @pytest.mark.parametrize("question", KNOWN)
 def test_a_model_answers_as_it_has_learned(question: str, parrot: Path) -> None:
     answer = anexa.load(parrot, engine="numpy").chat([{"role": "user", "content": question}])
-    reasoning, content, thoughts, closed = whole(KNOWN[question])
+    reasoning, content, num_thoughts, is_thinking = whole(KNOWN[question])
     assert (answer.reasoning, answer.content) == (reasoning, content)
-    assert (answer.thoughts, answer.closed) == (thoughts, closed)
+    assert (answer.num_thoughts, answer.is_thinking) == (num_thoughts, is_thinking)
 
 
 @pytest.mark.parametrize("question", DIRECT)

@@ -161,7 +161,7 @@ def test_an_answer_has_its_thought_apart(parrot: Path) -> None:
     direct = model.chat(QUESTION, thinking=False)
     assert (direct.reasoning, direct.content) == (None, DIRECT["riddle"])
     short = model.chat(QUESTION, max_tokens=3)
-    assert (short.reasoning, short.tokens, short.finish_reason) == ("hm", 3, "length")
+    assert (short.reasoning, short.num_tokens, short.finish_reason) == ("hm", 3, "length")
     stopped = model.chat(QUESTION, stop=["2"])
     assert (stopped.reasoning, stopped.content) == ("hm\nhm", "4")
 
@@ -180,9 +180,9 @@ def test_an_answer_ends_with_the_context(parrot: Path) -> None:
         answer = model.chat(messages, thinking=thinking, temperature=0)
         read = model.length(messages) + (0 if thinking else 2)
         if answer.finish_reason == "length":
-            assert read + answer.tokens == block_size
+            assert read + answer.num_tokens == block_size
         else:
-            assert read + answer.tokens < block_size
+            assert read + answer.num_tokens < block_size
     messages = [{"role": "user", "content": "x" * block_size}]
     with pytest.raises(AnexaError, match="prompt is 162 tokens long, but the model sees 160 at"):
         model.chat(messages)

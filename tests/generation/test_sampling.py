@@ -5,22 +5,29 @@ import random
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.errors import AnexaError, UsageError
 from anexa.generation import Sampler, SamplingParams, probabilities
+from anexa.generation.sampling import sample_batch
 
 FIVE_THREE_TWO = [math.log(0.5), math.log(0.3), math.log(0.2)]
 
 
 def p(logits: Sequence[float], temperature: float = 1.0, **how: float) -> list[float]:
-    sampling = SamplingParams(temperature, **how)  # type: ignore[arg-type]
-    return [float(x) for x in probabilities(logits, sampling)]
+    params = SamplingParams(temperature, **how)  # type: ignore[arg-type]
+    return [float(x) for x in one_row(logits, params)]
+
+
+def one_row(logits: Sequence[float], params: SamplingParams) -> npt.NDArray[np.float64]:
+    return probabilities(np.array([logits]), [params]).ravel()
 
 
 # By hand
@@ -78,9 +85,7 @@ def test_among_equals_the_lower_id_wins(how: dict[str, float], expected: list[fl
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_logits_that_are_no_numbers_are_refused(bad: float, temperature: float) -> None:
     with pytest.raises(AnexaError, match="not a number"):
-        p([1.0, bad, 2.0], temperature)
-    with pytest.raises(AnexaError, match="not a number"):
-        Sampler(SamplingParams(temperature)).draw([1.0, bad, 2.0])
+        Sampler(SamplingParams(temperature)).sample([1.0, bad, 2.0])
 
 
 @pytest.mark.parametrize("temperature", [5e-324, 1e-300, 1e-9, 1e9, 1e300])
@@ -137,7 +142,7 @@ samplings = st.builds(
 def test_they_are_probabilities_of_the_likeliest(
     logits: list[float], sampling: SamplingParams
 ) -> None:
-    ps = probabilities(logits, sampling)
+    ps = one_row(logits, sampling)
     assert ps.shape == (len(logits),)
     assert ps.min() >= 0
     assert ps.sum() == pytest.approx(1)
@@ -153,9 +158,9 @@ def test_they_are_probabilities_of_the_likeliest(
 @given(logits_lists, samplings)
 def test_top_p_keeps_no_more_than_it_must(logits: list[float], sampling: SamplingParams) -> None:
     of_top_k = sorted(
-        probabilities(logits, SamplingParams(sampling.temperature, sampling.top_k)), reverse=True
+        one_row(logits, SamplingParams(sampling.temperature, sampling.top_k)), reverse=True
     )
-    n = np.count_nonzero(probabilities(logits, sampling))
+    n = np.count_nonzero(one_row(logits, sampling))
     assert sum(of_top_k[:n]) >= sampling.top_p - 1e-9
     assert sum(of_top_k[: n - 1]) < sampling.top_p + 1e-9
 
@@ -164,8 +169,8 @@ def test_top_p_keeps_no_more_than_it_must(logits: list[float], sampling: Samplin
 def test_a_shift_of_all_logits_changes_nothing(
     logits: list[int], shift: int, sampling: SamplingParams
 ) -> None:
-    shifted = probabilities([z + shift for z in logits], sampling)
-    assert list(shifted) == list(probabilities(logits, sampling))
+    shifted = one_row([z + shift for z in logits], sampling)
+    assert list(shifted) == list(one_row(logits, sampling))
 
 
 @pytest.mark.skipif(
@@ -197,7 +202,7 @@ def test_they_are_those_of_transformers() -> None:
         if sampling.top_p < 1:
             scores = TopPLogitsWarper(sampling.top_p)(ids, scores)
         expected = scores.softmax(-1)[0].numpy()
-        ps = probabilities(logits, sampling)
+        ps = one_row(logits, sampling)
         np.testing.assert_allclose(ps, expected, rtol=1e-9)
         supports.add(np.count_nonzero(ps) / len(ps))
     assert len(supports) > 20  # it has not been the same case again and again
@@ -212,8 +217,8 @@ def test_draws_are_as_frequent_as_they_are_probable(how: dict[str, float]) -> No
     sampling = SamplingParams(**{"temperature": 1.0, "seed": 5, **how})  # type: ignore[arg-type]
     sampler = Sampler(sampling)
     n = 20_000
-    counts = Counter(sampler.draw(logits) for _ in range(n))
-    ps = probabilities(logits, sampling)
+    counts = Counter(sampler.sample(logits) for _ in range(n))
+    ps = one_row(logits, sampling)
     assert set(counts) == {i for i, x in enumerate(ps) if x > 0}
     chi_square = sum((counts[i] - n * x) ** 2 / (n * x) for i, x in enumerate(ps) if x > 0)
     assert chi_square < 20.5  # exceeded once in a thousand with 5 degrees of freedom
@@ -224,7 +229,7 @@ def test_a_seed_gives_the_same_draws() -> None:
 
     def draws(seed: int) -> list[int]:
         sampler = Sampler(SamplingParams(1.0, seed=seed))
-        return [sampler.draw(logits) for _ in range(50)]
+        return [sampler.sample(logits) for _ in range(50)]
 
     assert draws(1) == draws(1)
     assert draws(1) != draws(2)
@@ -233,4 +238,72 @@ def test_a_seed_gives_the_same_draws() -> None:
 
 def test_greedy_draws_the_likeliest() -> None:
     sampler = Sampler(SamplingParams(0.0))
-    assert [sampler.draw([1.0, 3.0, 2.0]), sampler.draw([2.0, 1.0, 2.0])] == [1, 0]
+    assert [sampler.sample([1.0, 3.0, 2.0]), sampler.sample([2.0, 1.0, 2.0])] == [1, 0]
+
+
+# Batches
+
+
+rows = st.integers(1, 12).flatmap(
+    lambda width: st.lists(
+        st.tuples(st.lists(hundredths, min_size=width, max_size=width), samplings),
+        min_size=1,
+        max_size=6,
+    )
+)
+
+
+@given(rows)
+def test_probabilities_in_a_batch_equal_those_alone(
+    batch: list[tuple[list[float], SamplingParams]],
+) -> None:
+    together = probabilities(np.array([logits for logits, _ in batch]), [how for _, how in batch])
+    for row, (logits, params) in zip(together, batch):
+        assert row.tobytes() == one_row(logits, params).tobytes()
+
+
+@given(rows, st.integers(0, 9))
+def test_draws_in_a_batch_equal_those_alone(
+    batch: list[tuple[list[float], SamplingParams]], seed: int
+) -> None:
+    params = [replace(how, seed=seed + number) for number, (_, how) in enumerate(batch)]
+    together, alone = [Sampler(how) for how in params], [Sampler(how) for how in params]
+    logits_BV = np.array([logits for logits, _ in batch])
+    for _ in range(5):
+        tokens = sample_batch(logits_BV, together)
+        assert tokens == [s.sample(logits) for s, (logits, _) in zip(alone, batch)]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_logits_that_are_no_numbers_leave_other_sequences_alone(temperature: float) -> None:
+    params = SamplingParams(temperature, seed=3)
+    good = [0.1, 0.5, 0.3]
+    tokens = sample_batch(
+        np.array([good, [1.0, math.nan, 2.0], good]), [Sampler(params) for _ in range(3)]
+    )
+    assert tokens == [Sampler(params).sample(good), None, Sampler(params).sample(good)]
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ({"temperature": 0.8}, [27, 1, 11, 9, 29, 28, 37, 2, 18, 1, 9, 20]),
+        (
+            {"temperature": 1.3, "top_k": 9, "seed": 7},
+            [11, 3, 28, 2, 20, 19, 2, 20, 2, 19, 2, 2],
+        ),
+        (
+            {"temperature": 1.0, "top_p": 0.7, "seed": 1},
+            [3, 37, 30, 11, 20, 19, 28, 36, 2, 1, 37, 19],
+        ),
+        (
+            {"temperature": 2.0, "top_k": 20, "top_p": 0.9, "seed": 5},
+            [28, 30, 36, 38, 30, 38, 1, 20, 38, 28, 38, 2],
+        ),
+    ],
+)
+def test_draws_of_a_seed_are_those_recorded(how: dict[str, float], expected: list[int]) -> None:
+    """Recorded on 2026-11-28, when each token was sampled by itself."""
+    sampler = Sampler(SamplingParams(**how))  # type: ignore[arg-type]
+    logits = [math.sin(7 * i) for i in range(40)]
+    assert [sampler.sample(logits) for _ in expected] == expected

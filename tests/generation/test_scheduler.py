@@ -12,8 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anexa.engines import ENGINES, BatchKVCache, Engine, KVCache, Logits, open_engine
-from anexa.generation import Sampler, SamplingParams, decode
-from anexa.generation.scheduler import CHUNK, PROMPTS, BatchScheduler, ShortOfMemoryError, Stream
+from anexa.generation import Sampler, SamplingParams, generate_tokens
+from anexa.generation import scheduler as scheduling
+from anexa.generation.scheduler import (
+    MAX_PREFILL_TOKENS,
+    PREFILL_CHUNK,
+    BatchScheduler,
+    OutOfMemoryError,
+)
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
 from tests.engines.helpers import needs_torch, random_weights
@@ -40,25 +46,25 @@ def engine_of(name: str, model_type: str) -> Any:
 
 def written(engine: Engine, asked: Sequence[Asked], most: int) -> list[list[int]]:
     """What is written for each, as many at a time."""
-    batcher, texts = BatchScheduler(engine, most), [list[int]() for _ in asked]
-    inside: dict[Stream, int] = {}
+    scheduler, texts = BatchScheduler(engine, most), [list[int]() for _ in asked]
+    inside: dict[scheduling.Sequence, int] = {}
     step = 0
     while step < 10 or inside:
         for number, (prompt, _, sampling, comes, _) in enumerate(asked):
             if comes == step:
                 sampler = Sampler(SamplingParams(*sampling, number))
-                inside[batcher.add(prompt, sampler)] = number
-        for stream in [one for one, number in inside.items() if asked[number][4] == step]:
-            batcher.remove(stream)
-            del inside[stream]
-        for stream, token, _, error in batcher.step():
+                inside[scheduler.add(prompt, sampler)] = number
+        for sequence in [one for one, number in inside.items() if asked[number][4] == step]:
+            scheduler.remove(sequence)
+            del inside[sequence]
+        for sequence, token, _, error in scheduler.step():
             assert error is None
-            texts[inside[stream]].append(token)
-            if len(texts[inside[stream]]) == asked[inside[stream]][1]:
-                batcher.remove(stream)
-                del inside[stream]
-        assert batcher.running <= most
-        assert batcher.running + batcher.waiting == len(inside)
+            texts[inside[sequence]].append(token)
+            if len(texts[inside[sequence]]) == asked[inside[sequence]][1]:
+                scheduler.remove(sequence)
+                del inside[sequence]
+        assert scheduler.num_running <= most
+        assert scheduler.num_running + scheduler.num_waiting == len(inside)
         step += 1
     return texts
 
@@ -72,11 +78,11 @@ def test_company_changes_nothing(name: str, model_type: str, asked: list[Asked],
     engine = engine_of(name, model_type)
     together = written(engine, asked, most)
     for number, (prompt, tokens, sampling, comes, goes) in enumerate(asked):
-        batcher = BatchScheduler(engine, 1)
-        batcher.add(prompt, Sampler(SamplingParams(*sampling, number)))
+        scheduler = BatchScheduler(engine, 1)
+        scheduler.add(prompt, Sampler(SamplingParams(*sampling, number)))
         alone: list[int] = []
         while len(alone) < tokens:
-            alone += [drawn.token for drawn in batcher.step()]
+            alone += [output.token for output in scheduler.step()]
         if goes is None or goes < comes:
             assert together[number] == alone
         else:
@@ -91,15 +97,15 @@ def test_every_engine_writes_what_decoding_writes(name: str) -> None:
     config = ModelConfig("llama", 7, block_size=12, n_embd=8, n_head=2, n_layer=1)
     engine = open_engine(name, config, random_weights(config, seed=3))
     prompts = [[1, 2, 3], [4], [5, 6, 0, 1, 2, 3, 4, 5, 6, 0, 1, 2]]
-    batcher = BatchScheduler(engine, 2)
-    streams = [batcher.add(p, Sampler(SamplingParams(1.0, seed=5))) for p in prompts]
-    while any(len(s.tokens) < 40 for s in streams):
-        for drawn in batcher.step():
-            if len(drawn.stream.tokens) == 40:
-                batcher.remove(drawn.stream)
-    for prompt, stream in zip(prompts, streams):
-        tokens = decode(engine, prompt, Sampler(SamplingParams(1.0, seed=5)))
-        assert stream.tokens == [*prompt, *islice(tokens, 40 - len(prompt))]
+    scheduler = BatchScheduler(engine, 2)
+    sequences = [scheduler.add(p, Sampler(SamplingParams(1.0, seed=5))) for p in prompts]
+    while any(len(s.tokens) < 40 for s in sequences):
+        for output in scheduler.step():
+            if len(output.sequence.tokens) == 40:
+                scheduler.remove(output.sequence)
+    for prompt, sequence in zip(prompts, sequences):
+        tokens = generate_tokens(engine, prompt, Sampler(SamplingParams(1.0, seed=5)))
+        assert sequence.tokens == [*prompt, *islice(tokens, 40 - len(prompt))]
 
 
 def test_a_long_prompt_stalls_nobody() -> None:
@@ -119,17 +125,17 @@ def test_a_long_prompt_stalls_nobody() -> None:
             return [0.0] * VOCABULARY
 
     engine: Any = Counting()
-    batcher = BatchScheduler(engine)
-    quick = batcher.add([1], Sampler(SamplingParams()))
-    batcher.step()
-    slow = batcher.add([2] * 1000, Sampler(SamplingParams()))
+    scheduler = BatchScheduler(engine)
+    quick = scheduler.add([1], Sampler(SamplingParams()))
+    scheduler.step()
+    slow = scheduler.add([2] * 1000, Sampler(SamplingParams()))
     for step in range(3):
         engine.read.clear()
-        assert [drawn.stream for drawn in batcher.step()] == [quick]
-        assert max(engine.read) <= CHUNK
-        assert sum(engine.read) <= 1 + PROMPTS
+        assert [output.sequence for output in scheduler.step()] == [quick]
+        assert max(engine.read) <= PREFILL_CHUNK
+        assert sum(engine.read) <= 1 + MAX_PREFILL_TOKENS
         assert len(quick.tokens) == 3 + step
-    assert {drawn.stream for drawn in batcher.step()} == {quick, slow}
+    assert {output.sequence for output in scheduler.step()} == {quick, slow}
 
 
 # What goes wrong
@@ -137,32 +143,32 @@ def test_a_long_prompt_stalls_nobody() -> None:
 
 @needs_torch
 def test_a_place_is_free_within_a_step() -> None:
-    batcher = BatchScheduler(engine_of("torch", "llama"), 2)
-    streams = [batcher.add([n], Sampler(SamplingParams(seed=n))) for n in range(4)]
-    batcher.step()
-    assert (batcher.running, batcher.waiting) == (2, 2)
-    batcher.remove(streams[0])
-    batcher.remove(streams[3])  # which was waiting
-    batcher.remove(streams[3])
-    assert {drawn.stream for drawn in batcher.step()} == {streams[1], streams[2]}
-    assert (batcher.running, batcher.waiting) == (2, 0)
+    scheduler = BatchScheduler(engine_of("torch", "llama"), 2)
+    sequences = [scheduler.add([n], Sampler(SamplingParams(seed=n))) for n in range(4)]
+    scheduler.step()
+    assert (scheduler.num_running, scheduler.num_waiting) == (2, 2)
+    scheduler.remove(sequences[0])
+    scheduler.remove(sequences[3])  # which was waiting
+    scheduler.remove(sequences[3])
+    assert {output.sequence for output in scheduler.step()} == {sequences[1], sequences[2]}
+    assert (scheduler.num_running, scheduler.num_waiting) == (2, 0)
 
 
 @needs_torch
 def test_a_step_that_fails_is_the_end_of_its_own_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = engine_of("torch", "llama")
-    batcher = BatchScheduler(engine, 3)
-    first = [batcher.add([n], Sampler(SamplingParams(seed=n))) for n in range(2)]
-    batcher.step()
-    later = batcher.add([5], Sampler(SamplingParams(seed=5)))
+    scheduler = BatchScheduler(engine, 3)
+    first = [scheduler.add([n], Sampler(SamplingParams(seed=n))) for n in range(2)]
+    scheduler.step()
+    later = scheduler.add([5], Sampler(SamplingParams(seed=5)))
     with monkeypatch.context() as broken:
         broken.setattr(engine, "batch_next_logits", lambda *_: 1 / 0)
-        drawn = batcher.step()
-    failed = {one.stream: str(one.error) for one in drawn if one.error}
+        drawn = scheduler.step()
+    failed = {one.sequence: str(one.error) for one in drawn if one.error}
     assert failed == dict.fromkeys(first, "the model could not be computed: division by zero")
-    assert [one.stream for one in drawn if not one.error] == [later]
-    assert [one.stream for one in batcher.step()] == [later]
-    assert batcher.running == 1
+    assert [one.sequence for one in drawn if not one.error] == [later]
+    assert [one.sequence for one in scheduler.step()] == [later]
+    assert scheduler.num_running == 1
 
 
 def test_a_prompt_that_cannot_be_read_is_alone_in_that(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,20 +182,20 @@ def test_a_prompt_that_cannot_be_read_is_alone_in_that(monkeypatch: pytest.Monke
         return [math.nan] * VOCABULARY if 12 in tokens else logits
 
     monkeypatch.setattr(engine, "next_logits", choosy)
-    batcher = BatchScheduler(engine)
-    streams = [batcher.add([n], Sampler(SamplingParams(0.0))) for n in (13, 1, 12)]
-    drawn = [*batcher.step(), *batcher.step()]
-    assert [one.stream for one in drawn if not one.error] == [streams[1]]
+    scheduler = BatchScheduler(engine)
+    sequences = [scheduler.add([n], Sampler(SamplingParams(0.0))) for n in (13, 1, 12)]
+    drawn = [*scheduler.step(), *scheduler.step()]
+    assert [one.sequence for one in drawn if not one.error] == [sequences[1]]
     (failed,) = [one for one in drawn if one.error]
-    assert failed.stream == streams[2]
+    assert failed.sequence == sequences[2]
     assert "not a number" in str(failed.error)
     # There might be memory for the first one, once there is nobody else.
-    assert (batcher.running, batcher.waiting) == (1, 1)
-    batcher.remove(streams[1])
-    (failed,) = batcher.step()
-    assert failed.stream == streams[0]
-    assert isinstance(failed.error, ShortOfMemoryError)
-    assert (batcher.running, batcher.waiting) == (0, 0)
+    assert (scheduler.num_running, scheduler.num_waiting) == (1, 1)
+    scheduler.remove(sequences[1])
+    (failed,) = scheduler.step()
+    assert failed.sequence == sequences[0]
+    assert isinstance(failed.error, OutOfMemoryError)
+    assert (scheduler.num_running, scheduler.num_waiting) == (0, 0)
 
 
 @needs_torch
@@ -203,21 +209,21 @@ def test_where_memory_is_short_fewer_are_written(monkeypatch: pytest.MonkeyPatch
         logits: Logits = read(tokens, rows)
         return logits
 
-    batcher = BatchScheduler(engine, 5)
-    streams = [batcher.add([n], Sampler(SamplingParams(seed=n))) for n in range(7)]
-    batcher.step()
+    scheduler = BatchScheduler(engine, 5)
+    sequences = [scheduler.add([n], Sampler(SamplingParams(seed=n))) for n in range(7)]
+    scheduler.step()
     monkeypatch.setattr(engine, "batch_next_logits", narrow)
-    lost = {one.stream: one.error for one in batcher.step() if one.error}
-    assert list(lost) == streams[2:5]
-    assert {type(error) for error in lost.values()} == {ShortOfMemoryError}
-    assert (batcher.running, batcher.waiting) == (2, 2)
-    assert [one.stream for one in batcher.step()] == streams[:2]
-    batcher.remove(streams[0])
-    assert {one.stream for one in batcher.step()} == {streams[1], streams[5]}
-    for stream in streams:
-        batcher.remove(stream)
+    lost = {one.sequence: one.error for one in scheduler.step() if one.error}
+    assert list(lost) == sequences[2:5]
+    assert {type(error) for error in lost.values()} == {OutOfMemoryError}
+    assert (scheduler.num_running, scheduler.num_waiting) == (2, 2)
+    assert [one.sequence for one in scheduler.step()] == sequences[:2]
+    scheduler.remove(sequences[0])
+    assert {one.sequence for one in scheduler.step()} == {sequences[1], sequences[5]}
+    for sequence in sequences:
+        scheduler.remove(sequence)
     monkeypatch.undo()
     for number in range(5):
-        batcher.add([number], Sampler(SamplingParams(seed=number)))
-    batcher.step()
-    assert batcher.running == 5, "and as many as before, once those are done"
+        scheduler.add([number], Sampler(SamplingParams(seed=number)))
+    scheduler.step()
+    assert scheduler.num_running == 5, "and as many as before, once those are done"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from anexa.engines import Engine
 from anexa.errors import AnexaError, UsageError
-from anexa.generation import Completion, Prompt, Sampler, SamplingParams
+from anexa.generation import Prompt, Sampler, SamplingParams, TextStream, stream_text
 from anexa.model.tokenizer import Tokenizer
 from tests.generation.models import BLOCK_SIZE, engine_of, letters, pieces
 
@@ -30,10 +30,10 @@ def complete(
     max_tokens: int = 40,
     stop: Sequence[str] = (),
     temperature: float = 1.5,
-) -> Completion:
+) -> TextStream:
     engine: Engine = ENGINES[tokenizer]
     sampler = Sampler(SamplingParams(temperature, seed=seed))
-    return Completion(engine, tokenizer, prompt, sampler, max_tokens=max_tokens, stop=stop)
+    return stream_text(engine, tokenizer, prompt, sampler, max_tokens=max_tokens, stop=stop)
 
 
 def cut(pieces: Sequence[str], stop: Sequence[str]) -> tuple[str, bool]:
@@ -52,31 +52,31 @@ def cut(pieces: Sequence[str], stop: Sequence[str]) -> tuple[str, bool]:
 
 @given(tokenizers, st.integers(0, 999), st.integers(1, 40))
 def test_the_pieces_are_the_text(tokenizer: Tokenizer, seed: int, max_tokens: int) -> None:
-    completion = complete(tokenizer, seed=seed, max_tokens=max_tokens)
-    assert completion.text == ""
-    assert completion.finish_reason is None
+    stream = complete(tokenizer, seed=seed, max_tokens=max_tokens)
+    assert stream.text == ""
+    assert stream.finish_reason is None
     streamed = ""
-    for piece in completion:
+    for piece in stream:
         assert piece
         streamed += piece
-        assert completion.text == streamed
-    assert completion.prompt.text == "a"
-    assert completion.tokens <= max_tokens
-    if completion.finish_reason == "length":
-        assert completion.tokens == max_tokens
+        assert stream.text == streamed
+    assert stream.prompt.text == "a"
+    assert stream.num_tokens <= max_tokens
+    if stream.finish_reason == "length":
+        assert stream.num_tokens == max_tokens
     else:
-        assert completion.finish_reason == "stop"
-        assert completion.tokens < max_tokens  # the boundary was drawn, and is not counted
+        assert stream.finish_reason == "stop"
+        assert stream.num_tokens < max_tokens  # the boundary was drawn, and is not counted
     if tokenizer is LETTERS:
-        assert len(streamed) == completion.tokens
+        assert len(streamed) == stream.num_tokens
 
 
 def test_a_text_ends_in_either_way() -> None:
     reasons = []
     for seed in range(40):
-        completion = complete(seed=seed, max_tokens=8)
-        list(completion)
-        reasons.append(completion.finish_reason)
+        stream = complete(seed=seed, max_tokens=8)
+        list(stream)
+        reasons.append(stream.finish_reason)
     assert set(reasons) == {"stop", "length"}
 
 
@@ -91,9 +91,9 @@ def test_a_prompt_may_be_empty_or_fill_the_context() -> None:
     assert "".join(complete(prompt="a" * BLOCK_SIZE))
 
 
-def test_completions_go_on_in_the_random_sequence() -> None:
+def test_streams_go_on_in_the_random_sequence() -> None:
     engine, sampler = ENGINES[LETTERS], Sampler(SamplingParams(1.5, seed=1))
-    texts = ["".join(Completion(engine, LETTERS, "a", sampler)) for _ in range(3)]
+    texts = ["".join(stream_text(engine, LETTERS, "a", sampler)) for _ in range(3)]
     assert texts[0] == "".join(complete(seed=1, max_tokens=200))
     assert len(set(texts)) == 3
 
@@ -105,13 +105,13 @@ def test_completions_go_on_in_the_random_sequence() -> None:
 def test_stop_strings_cut_the_text(tokenizer: Tokenizer, seed: int, stop: list[str]) -> None:
     whole = complete(tokenizer, seed=seed)
     expected, stopped = cut(list(whole), stop)
-    completion = complete(tokenizer, seed=seed, stop=stop)
-    assert "".join(completion) == completion.text == expected
-    assert not any(word in completion.text for word in stop)
-    assert completion.finish_reason == ("stop" if stopped else whole.finish_reason)
-    assert completion.tokens <= whole.tokens
+    stream = complete(tokenizer, seed=seed, stop=stop)
+    assert "".join(stream) == stream.text == expected
+    assert not any(word in stream.text for word in stop)
+    assert stream.finish_reason == ("stop" if stopped else whole.finish_reason)
+    assert stream.num_tokens <= whole.num_tokens
     if not stopped:
-        assert completion.tokens == whole.tokens
+        assert stream.num_tokens == whole.num_tokens
 
 
 @given(st.integers(0, 999), words)
@@ -126,12 +126,12 @@ def test_what_is_streamed_is_never_taken_back_nor_held_needlessly(
     tokenizer: Tokenizer, seed: int, stop: list[str]
 ) -> None:
     whole = list(complete(tokenizer, seed=seed))
-    completion = complete(tokenizer, seed=seed, stop=stop)
+    stream = complete(tokenizer, seed=seed, stop=stop)
     longest = max(map(len, stop), default=1) - 1
-    for _ in completion:
-        written = len("".join(whole[: completion.tokens]))
-        if completion.finish_reason is None:
-            assert written - len(completion.text) <= longest
+    for _ in stream:
+        written = len("".join(whole[: stream.num_tokens]))
+        if stream.finish_reason is None:
+            assert written - len(stream.text) <= longest
 
 
 def test_a_stop_string_at_the_very_last_token_is_a_stop() -> None:
@@ -139,14 +139,14 @@ def test_a_stop_string_at_the_very_last_token_is_a_stop() -> None:
     assert len(whole) > 6
     word = whole[3:6]
     assert whole.index(word) == 3
-    completion = complete(seed=3, temperature=1.0, stop=[word], max_tokens=6)
-    assert "".join(completion) == whole[:3]
-    assert completion.finish_reason == "stop"
-    assert completion.tokens == 6
+    stream = complete(seed=3, temperature=1.0, stop=[word], max_tokens=6)
+    assert "".join(stream) == whole[:3]
+    assert stream.finish_reason == "stop"
+    assert stream.num_tokens == 6
     # One token less, and what was held back comes after all.
-    completion = complete(seed=3, temperature=1.0, stop=[word], max_tokens=5)
-    assert "".join(completion) == whole[:5]
-    assert completion.finish_reason == "length"
+    stream = complete(seed=3, temperature=1.0, stop=[word], max_tokens=5)
+    assert "".join(stream) == whole[:5]
+    assert stream.finish_reason == "length"
 
 
 # What is refused

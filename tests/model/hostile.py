@@ -48,9 +48,9 @@ def use(folder: Path) -> str:
         tokenizer.decode([*ids, *range(0, loaded.config.vocab_size, 17)])
         model.generate("a i", max_tokens=2, temperature=0)
         prompt = model.prompt(MESSAGES) if model.chat_template is not None else "a"
-        writing = TextStream(tokenizer, Prompt(tokenizer, loaded.config.block_size, "a"))
+        stream = TextStream(tokenizer, Prompt(tokenizer, loaded.config.block_size, "a"))
         for token in tokenizer.encode(prompt)[:20]:
-            writing.take(token)
+            stream.add(token)
     except AnexaError as error:
         return str(error)
     return "works"

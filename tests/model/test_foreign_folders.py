@@ -51,12 +51,12 @@ def greedy(model: LanguageModel, prompt: str, max_tokens: int) -> list[int]:
     tokenizer, engine = model.tokenizer, model.engine
     ids = tokenizer.encode_prompt(prompt)
     read = Prompt(tokenizer, engine.config.block_size, prompt)
-    writing = TextStream(tokenizer, read, max_tokens=max_tokens)
+    stream = TextStream(tokenizer, read, max_tokens=max_tokens)
     cache, unread = engine.new_kv_cache(), ids
-    while not writing.finish_reason:
+    while not stream.finish_reason:
         unread = [int(np.argmax(engine.next_logits(unread, cache)))]
         ids = ids + unread
-        writing.take(unread[0])
+        stream.add(unread[0])
     return ids
 
 
@@ -153,9 +153,9 @@ def test_text_as_it_comes_is_the_text(tmp_path: Path, name: str) -> None:
         for _ in range(50):
             ids = [int(i) for i in rng.choice(everything, 12) if i not in tokenizer.eos_token_ids]
             read = Prompt(tokenizer, 40, text)
-            writing = TextStream(tokenizer, read, max_tokens=len(ids))
-            pieces = [writing.take(token) for token in ids]
-            assert writing.finish_reason == "length"
+            stream = TextStream(tokenizer, read, max_tokens=len(ids))
+            pieces = [stream.add(token) for token in ids]
+            assert stream.finish_reason == "length"
             assert tokenizer.decode(read.ids) + "".join(pieces) == tokenizer.decode(read.ids + ids)
 
 
@@ -201,7 +201,7 @@ def test_conversations_are_theirs(tmp_path: Path, name: str, template: str, plac
     ]
     assert model.tokenizer.encode_prompt(model.prompt(messages)) == expected
     assert model.length(messages) == len(expected)
-    assert model.chat(messages, max_tokens=3).tokens <= 3
+    assert model.chat(messages, max_tokens=3).num_tokens <= 3
     for mark in model.tokenizer.bos_eos:
         with pytest.raises(AnexaError, match="a mark of the model's"):
             model.prompt([{"role": "user", "content": f"a{mark}b"}])

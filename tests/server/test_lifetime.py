@@ -260,13 +260,13 @@ def test_failing_scheduler_step_ends_its_requests_and_no_later_ones(
 
 
 def test_request_whose_output_fails_does_not_affect_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    take = TextStream.take
+    add = TextStream.add
 
     def choosy(self: TextStream, token: int) -> str:
-        return take(self, token) if "12+30" in self.prompt.text else str(1 / 0)
+        return add(self, token) if "12+30" in self.prompt.text else str(1 / 0)
 
     async def asked(client: Any, _app: Any) -> None:
-        monkeypatch.setattr(TextStream, "take", choosy)
+        monkeypatch.setattr(TextStream, "add", choosy)
         lost, told = await asyncio.gather(chat(client), chat(client, "12+30"))
         assert lost.status_code == 500
         assert told.json()["choices"][0]["message"]["content"] == "42"

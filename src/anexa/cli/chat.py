@@ -69,15 +69,8 @@ class Continuation(Conversation):
 
     def respond(self, prompt: str) -> None:
         """Stream a response."""
-        from anexa.generation import Completion
-
-        completion = Completion(
-            self._model.engine,
-            self._model.tokenizer,
-            prompt,
-            self._sampler,
-            max_tokens=self._max_tokens or MAX_TOKENS,
-        )
+        max_tokens = self._max_tokens or MAX_TOKENS
+        completion = self._model.complete(prompt, self._sampler, max_tokens=max_tokens)
         typer.echo(f"Response: {prompt}", nl=False)
         for piece in completion:
             typer.echo(piece, nl=False)

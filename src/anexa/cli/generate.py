@@ -92,11 +92,7 @@ def _continued(
     shown: bool,
 ) -> dict[str, Any]:
     """A text that continues the prompt, shown or not; as JSON."""
-    from anexa.generation import Completion
-
-    text = Completion(
-        model.engine, model.tokenizer, prompt, sampler, max_tokens=max_tokens, stop=stop
-    )
+    text = model.complete(prompt, sampler, max_tokens=max_tokens, stop=stop)
     if shown:
         typer.echo(prompt, nl=False)
     for piece in text:
@@ -104,7 +100,7 @@ def _continued(
             typer.echo(piece, nl=False)
     if shown:
         typer.echo()
-    return {"text": text.text, "tokens": text.tokens, "finish_reason": text.finish_reason}
+    return {"text": text.text, "tokens": text.num_tokens, "finish_reason": text.finish_reason}
 
 
 def _answered(
@@ -128,7 +124,7 @@ def _answered(
     return {
         "reasoning": answer.finish().reasoning,
         "content": answer.content,
-        "tokens": answer.tokens,
+        "tokens": answer.num_tokens,
         "finish_reason": answer.finish_reason,
         "trouble": answer.incomplete_reason,
     }

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from anexa.cli.curve import LossCurve
 from anexa.errors import AnexaError
-from anexa.generation import Completion, Sampler, SamplingParams
+from anexa.generation import Sampler, SamplingParams, stream_text
 from anexa.model.weights import num_parameters
 from anexa.training import StepResult, Trainer
 
@@ -258,9 +258,9 @@ def sample(run: Trainer) -> str:
         return ""
     sampler = Sampler(SamplingParams(seed=run.settings.run.seed))
     tokens = SAMPLE_TOKENS * (2 if run.prompt else 1)  # thoughts are long
-    completion = Completion(run.engine, run.tokenizer, run.prompt, sampler, max_tokens=tokens)
+    stream = stream_text(run.engine, run.tokenizer, run.prompt, sampler, max_tokens=tokens)
     try:
-        text = "".join(completion).strip()
+        text = "".join(stream).strip()
     except AnexaError:
         return ""  # weights without bounds: the loss of the next step says so, and what to do
     run.metrics.sample(run.history.step, text)

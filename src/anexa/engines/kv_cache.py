@@ -37,12 +37,17 @@ class LayerKVCache:
         """Take in those of T more tokens; gives all of them."""
         end = self.length + k_BHTD.shape[-2]
         while end > self.keys_BHSD.shape[-2]:
-            self.keys_BHSD = self._join((self.keys_BHSD, self.keys_BHSD), 2)
-            self.values_BHSD = self._join((self.values_BHSD, self.values_BHSD), 2)
+            self.keys_BHSD, self.values_BHSD = (  # both or, where memory is short, neither
+                self._join((old, old), 2) for old in (self.keys_BHSD, self.values_BHSD)
+            )
         self.keys_BHSD[:, :, self.length : end] = k_BHTD
         self.values_BHSD[:, :, self.length : end] = v_BHTD
         self.length = end
         return self.keys_BHSD[:, :, :end], self.values_BHSD[:, :, :end]
+
+    def truncate(self, length: int) -> None:
+        """Forget all tokens but the first `length`."""
+        self.length = length
 
 
 class LayerDecodeCache:

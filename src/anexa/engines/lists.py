@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from anexa.engines.nested import as_weight, flatten, nest
+from anexa.engines.nested import LayerKVCache, as_weight, flatten, nest
 from anexa.engines.operations import lists as operations
-from anexa.engines.operations.lists import LayerKVCache
 from anexa.engines.operations.matrices import Nested, add
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.lists import ListsOptimizer

@@ -27,3 +27,26 @@ def flatten(nested: Any) -> list[Any]:
 def as_weight(numbers: Iterable[float], shape: tuple[int, ...]) -> Weight:
     """Numbers in the form that all engines understand, in float64."""
     return Weight(shape, array("d", numbers))
+
+
+class LayerKVCache:
+    """The keys and values of one layer, for each of the S tokens read so far.
+
+    Attributes:
+        keys_SC: S rows of keys, floats or `Value`s.
+        values_SC: S rows of values.
+    """
+
+    def __init__(self) -> None:
+        self.keys_SC: list[Any] = []
+        self.values_SC: list[Any] = []
+
+    def append(self, k_TC: list[Any], v_TC: list[Any]) -> tuple[list[Any], list[Any]]:
+        """Append the rows of T more tokens, and return all rows."""
+        self.keys_SC += k_TC
+        self.values_SC += v_TC
+        return self.keys_SC, self.values_SC
+
+    def truncate(self, length: int) -> None:
+        """Forget all tokens but the first `length`."""
+        del self.keys_SC[length:], self.values_SC[length:]

@@ -101,6 +101,12 @@ class KVCache:
     layers: list[Any]
     length: int = 0
 
+    def truncate(self, length: int) -> None:
+        """Forget all tokens but the first `length`, also after a `next_logits` that has failed."""
+        for layer in self.layers:
+            layer.truncate(length)
+        self.length = length
+
 
 @dataclass
 class BatchKVCache:
@@ -108,12 +114,13 @@ class BatchKVCache:
 
     Attributes:
         layers: for each layer a pair of buffers, keys and values, (B, H, S, D) each, in the
-            engine's own form; B is the largest number of sequences.
+            engine's own form; B is the largest number of sequences. A `SequentialEngine` has one
+            `KVCache` for each sequence instead.
         lengths: the number of tokens of each sequence in the cache. Sequence i is at index i of
             the buffers.
     """
 
-    layers: list[tuple[Any, Any]]
+    layers: list[Any]
     lengths: list[int] = field(default_factory=list)
 
 
@@ -178,7 +185,7 @@ class Engine(Protocol):
         """Append T ≥ 1 tokens to a cache and compute the logits of the token that follows, (V,).
 
         Raises:
-            MemoryError: if the memory is too small; the cache cannot be used any more.
+            MemoryError: if the memory is too small; `KVCache.truncate` repairs the cache.
         """
 
     def weights(self) -> Weights:

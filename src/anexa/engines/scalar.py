@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from anexa.engines.nested import as_weight, nest
+from anexa.engines.nested import LayerKVCache, as_weight, nest
 from anexa.engines.operations.scalar import ScalarOperations, total
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.lists import ListsOptimizer
@@ -56,7 +56,7 @@ class ScalarEngine:
         return TrainStepOutput(loss, norm)
 
     def new_kv_cache(self) -> KVCache:
-        return KVCache([([], []) for _ in range(self.config.n_layer)])
+        return KVCache([LayerKVCache() for _ in range(self.config.n_layer)])
 
     def next_logits(self, tokens: Sequence[int], cache: KVCache) -> list[float]:
         ops = ScalarOperations(recording=False)

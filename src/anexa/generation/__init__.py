@@ -1,22 +1,28 @@
-"""From a prompt to text: sampling, decoding with a cache, text as it streams."""
+"""From a prompt to text: one scheduler, sampling, and text as it streams."""
 
 from anexa.generation.chat import AnswerPiece, ChatAnswer
-from anexa.generation.decoding import Reader, decode, window_start
 from anexa.generation.language_model import LanguageModel
-from anexa.generation.sampling import Sampler, SamplingParams, probabilities
-from anexa.generation.text_stream import Completion, Prompt, TextStream
+from anexa.generation.offline import generate_batch, generate_tokens
+from anexa.generation.sampling import GREEDY, Sampler, SamplingParams, probabilities
+from anexa.generation.scheduler import BatchScheduler, OutOfMemoryError, StepOutput
+from anexa.generation.text_stream import Prompt, TextStream, stream_text
+from anexa.generation.window import window_start
 
 __all__ = [
+    "GREEDY",
     "AnswerPiece",
+    "BatchScheduler",
     "ChatAnswer",
-    "Completion",
     "LanguageModel",
+    "OutOfMemoryError",
     "Prompt",
-    "Reader",
     "Sampler",
     "SamplingParams",
+    "StepOutput",
     "TextStream",
-    "decode",
+    "generate_batch",
+    "generate_tokens",
     "probabilities",
+    "stream_text",
     "window_start",
 ]

@@ -1,92 +1,100 @@
-"""Answers: what a chat model thinks, and what it then says, apart while they are written."""
+"""The answer of a chat model, split into its reasoning and its content as it streams."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from anexa.generation.text_stream import Completion, TextStream, overlap
+from anexa.generation.text_stream import TextStream, overlap
 from anexa.model.chat_format import END_THINK, THINK
 
 
 class AnswerPiece(NamedTuple):
-    """Some text of an answer, and whether it is thought rather than said."""
+    """A piece of an answer's text, either of its reasoning or of its content."""
 
     text: str
     is_reasoning: bool
 
 
 class ChatAnswer:
-    """A text that answers, taken apart; iterating over that of a `Completion` writes it.
+    """The answer of a chat model, which iterating over it generates.
+
+    Reasoning stands between `<think>` and `</think>`; everything else is content.
+
+    Args:
+        text: text of the answer, with the marks.
 
     Attributes:
-        reasoning: what has been thought so far; None if nothing was.
-        content: what has been said so far.
-        thoughts: how many thoughts have begun.
-        closed: whether the last one has ended.
+        reasoning: reasoning so far; None if there is no `<think>`.
+        content: content so far.
+        num_thoughts: number of `<think>` marks so far.
+        is_thinking: whether the last thought has not ended yet.
     """
 
     def __init__(self, text: TextStream) -> None:
         self._text, self._held = text, ""
         self.reasoning: str | None = None
         self.content = ""
-        self.thoughts = 0
-        self.closed = True
+        self.num_thoughts = 0
+        self.is_thinking = False
 
     def __repr__(self) -> str:
         return (
-            f"Answer(content={self.content!r}, reasoning={self.reasoning!r}, "
+            f"ChatAnswer(content={self.content!r}, reasoning={self.reasoning!r}, "
             f"finish_reason={self.finish_reason!r})"
         )
 
     @property
-    def tokens(self) -> int:
-        """How many have been written, thoughts included."""
-        return self._text.tokens
+    def num_tokens(self) -> int:
+        """Number of tokens so far, reasoning included."""
+        return self._text.num_tokens
 
     @property
     def finish_reason(self) -> str | None:
-        """See `TextStream`."""
+        """Why the answer ended, "stop" or "length"; None while it is unfinished."""
         return self._text.finish_reason
 
     @property
     def incomplete_reason(self) -> str | None:
-        """What is wrong with the form of the answer, in words; None if nothing is."""
+        """A sentence about what is wrong with the form of the answer; None if it is well-formed."""
         if self.finish_reason == "length":
-            where = "answer" if self.closed else "thought"
+            where = "thought" if self.is_thinking else "answer"
             return (
-                f"the {where} was cut off after {self.tokens} tokens: allow more, or ask for less"
+                f"the {where} was cut off after {self.num_tokens} tokens: allow more, or ask for "
+                "less"
             )
-        if not self.closed:
+        if self.is_thinking:
             return "the thought never ended, and so there is no answer"
-        if self.thoughts > 1:
+        if self.num_thoughts > 1:
             return "it began to think again"
         return None if self.content or self.finish_reason is None else "it said nothing"
 
     def finish(self) -> ChatAnswer:
-        """Have all of it written."""
+        """Generate the rest of the answer, and return the answer."""
         for _ in self:
             pass
         return self
 
     def __iter__(self) -> Iterator[AnswerPiece]:
-        """Pieces as they are written; together they are `reasoning` and `content`."""
-        assert isinstance(self._text, Completion)
+        """Yield pieces as they are generated; together they are `reasoning` and `content`."""
         for piece in self._text:
-            yield from self.take(piece)
-        yield from self.take("")
+            yield from self.add(piece)
+        yield from self.add("")
 
-    def take(self, piece: str) -> Iterator[AnswerPiece]:
-        """What is certain after one more piece of the text, of which the last may be nothing."""
-        self._held += piece
-        text, self._held = self._held, ""
+    def add(self, piece: str) -> Iterator[AnswerPiece]:
+        """Add the next piece of the text, and yield what is now certain.
+
+        Args:
+            piece: new text; may be empty when the text has finished, to flush what was held back.
+        """
+        text, self._held = self._held + piece, ""
         if not self.finish_reason:
-            sure = len(text) - overlap(text, (THINK, END_THINK))
-            text, self._held = text[:sure], text[sure:]
-        yield from self._pieces(text)
+            certain = len(text) - overlap(text, (THINK, END_THINK))
+            text, self._held = text[:certain], text[certain:]
+        yield from self._split(text)
 
-    def _pieces(self, text: str) -> Iterator[AnswerPiece]:
-        """What stands between the marks."""
+    def _split(self, text: str) -> Iterator[AnswerPiece]:
+        """Yield the pieces between the marks."""
         while text:
             found = [(at, mark) for mark in (THINK, END_THINK) if (at := text.find(mark)) >= 0]
             if not found:
@@ -96,16 +104,16 @@ class ChatAnswer:
             if at:
                 yield self._piece(text[:at])
             text = text[at + len(mark) :]
-            self.closed = mark == END_THINK
+            self.is_thinking = mark == THINK
             if mark == THINK:
-                self.thoughts += 1
+                self.num_thoughts += 1
                 if self.reasoning:
                     yield self._piece("\n")  # between one thought and the next
                 self.reasoning = self.reasoning or ""
 
     def _piece(self, text: str) -> AnswerPiece:
-        if self.closed:
-            self.content += text
-        else:
+        if self.is_thinking:
             self.reasoning = (self.reasoning or "") + text
-        return AnswerPiece(text, is_reasoning=not self.closed)
+        else:
+            self.content += text
+        return AnswerPiece(text, is_reasoning=self.is_thinking)

@@ -12,7 +12,7 @@ from anexa.engines import Engine, open_engine
 from anexa.errors import AnexaError, UsageError
 from anexa.generation.chat import ChatAnswer
 from anexa.generation.sampling import Sampler, SamplingParams
-from anexa.generation.text_stream import Completion, check_length
+from anexa.generation.text_stream import TextStream, check_length, stream_text
 from anexa.model.chat_format import Message, render
 from anexa.model.folder import Model
 from anexa.model.opening import model_name, open_model
@@ -82,12 +82,27 @@ class LanguageModel:
         stop: Sequence[str] = (),
         **settings: Any,
     ) -> Iterator[str]:
-        """The same, piece by piece as it is written."""
+        """Yield the text that continues a prompt piece by piece, as it is generated."""
         sampler = Sampler(self.sampling(**settings))
-        return iter(
-            Completion(
-                self.engine, self.tokenizer, prompt, sampler, max_tokens=max_tokens, stop=stop
-            )
+        return iter(self.complete(prompt, sampler, max_tokens=max_tokens, stop=stop))
+
+    def complete(
+        self, prompt: str, sampler: Sampler, *, max_tokens: int = 200, stop: Sequence[str] = ()
+    ) -> TextStream:
+        """Prepare the continuation of a prompt; iterating over it generates it.
+
+        Args:
+            prompt: text to continue.
+            sampler: chooses the tokens.
+            max_tokens: maximum number of tokens to generate, at least 1.
+            stop: strings that end the text; they are not part of it.
+
+        Raises:
+            AnexaError: if the prompt is too long, or has characters that the model does not know.
+            UsageError: if max_tokens is below 1 or a stop string is empty.
+        """
+        return stream_text(
+            self.engine, self.tokenizer, prompt, sampler, max_tokens=max_tokens, stop=stop
         )
 
     def chat(
@@ -130,11 +145,7 @@ class LanguageModel:
         if max_tokens is None:
             length = len(self.tokenizer.encode_prompt(prompt))
             max_tokens = max(1, self.engine.config.block_size - length)
-        return ChatAnswer(
-            Completion(
-                self.engine, self.tokenizer, prompt, sampler, max_tokens=max_tokens, stop=stop
-            )
-        )
+        return ChatAnswer(self.complete(prompt, sampler, max_tokens=max_tokens, stop=stop))
 
     def length(self, messages: Sequence[Message]) -> int:
         """How many tokens a conversation is, with the mark that asks for the next answer.

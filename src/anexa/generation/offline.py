@@ -1,96 +1,79 @@
-"""The generate_batch of many prompts, worked out together."""
+"""Generation without a server: the tokens of one sequence as they come, or of a list of prompts."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Iterator, Sequence
 
-import numpy as np
+from anexa.engines import Engine
+from anexa.engines.sequential import SequentialEngine
+from anexa.generation import scheduler
+from anexa.generation.sampling import GREEDY, Sampler, SamplingParams
+from anexa.generation.scheduler import BatchScheduler
 
-from anexa.engines import BatchEngine, Engine, Logits
-from anexa.errors import AnexaError
-
-TOGETHER = 64  # texts; of more, a small model gains nothing and takes more memory
-
-
-TokenSelector: TypeAlias = Callable[[Logits], list[int]]
-"""Chooses a token for each row of (B, V) logits."""
+MAX_NUM_SEQS = 64  # with more sequences at once, a small model gains nothing and takes more memory
 
 
-def greedy(logits_BV: Logits) -> list[int]:
-    """Always the likeliest token."""
-    tokens: list[int] = logits_BV.argmax(axis=-1).tolist()
-    return tokens
+def generate_tokens(engine: Engine, prompt_ids: Sequence[int], sampler: Sampler) -> Iterator[int]:
+    """Generate the tokens that continue a prompt, without end.
 
+    Args:
+        engine: computes the model.
+        prompt_ids: token ids of the prompt, at least one.
+        sampler: sampling parameters, and the random state that the draws go on from.
 
-def sample_gumbel(rng: np.random.Generator) -> TokenSelector:
-    """Tokens with the probabilities that the model gives them, at a temperature of 1.
-
-    The largest of logits to which Gumbel noise is added is such a draw (Gumbel, 1954).
+    Raises:
+        AnexaError: if the model cannot be computed, or a logit is not a number.
     """
-    return lambda logits_BV: greedy(logits_BV + rng.gumbel(size=logits_BV.shape))
+    loop = BatchScheduler(SequentialEngine(engine), max_num_seqs=1)
+    loop.add(prompt_ids, sampler)
+    while True:
+        for output in loop.step():
+            if output.error:
+                raise output.error
+            yield output.token
 
 
 def generate_batch(
     engine: Engine,
     prompts: Sequence[Sequence[int]],
-    end: int,
-    choose: TokenSelector = greedy,
+    eos_token: int,
+    params: Sequence[SamplingParams] | None = None,
     max_tokens: int | None = None,
 ) -> list[list[int]]:
-    """For each prompt the tokens that follow.
-
-    Where one text has ended, the next one takes its place.
+    """Generate one continuation for each prompt, as many at a time as pay.
 
     Args:
-        engine: numpy or torch.
-        prompts: of at least one token each.
-        end: the token that ends a text; it is not part of it.
-        choose: the tokens.
-        max_tokens: the most tokens of a text; in any case it ends where the context does.
+        engine: computes the model.
+        prompts: token ids of the prompts, at least one token each.
+        eos_token: id of the token that ends a continuation, and is no part of it.
+        params: sampling parameters, one per prompt; None means greedy decoding.
+        max_tokens: maximum number of tokens in a continuation; None means no limit. In any case a
+            continuation ends where the context does.
+
+    Returns:
+        Token ids of the continuations, in the order of the prompts.
 
     Raises:
-        AnexaError: the engine reads one text at a time only.
+        AnexaError: if the model cannot be computed, or a logit is not a number.
     """
-    batch_engine = as_batch_engine(engine)
-    texts: list[list[int]] = [[] for _ in prompts]
-    rows = batch_engine.new_batch_cache(min(TOGETHER, len(prompts)))
-    waiting, inside = deque(range(len(prompts))), list[int]()
-
-    def goes_on(number: int, token: int) -> bool:
-        """Take in the token of a text."""
-        if token == end:
-            return False
-        texts[number].append(token)
-        room = engine.config.block_size - len(prompts[number]) + 1
-        return len(texts[number]) < (room if max_tokens is None else min(room, max_tokens))
-
-    while waiting or inside:
-        while waiting and len(inside) < TOGETHER:
-            number, cache = waiting.popleft(), engine.new_kv_cache()
-            if len(prompts[number]) > engine.config.block_size:
-                continue  # there is no room for any
-            logits_V = engine.next_logits(prompts[number], cache)
-            if goes_on(number, choose(np.asarray(logits_V)[None])[0]):
-                batch_engine.add_sequence(rows, cache)
-                inside.append(number)
-        if inside:
-            chosen = choose(batch_engine.batch_next_logits([texts[n][-1] for n in inside], rows))
-            for row in reversed(range(len(inside))):
-                if not goes_on(inside[row], chosen[row]):
-                    batch_engine.remove_sequence(rows, row)
-                    inside[row] = inside[-1]
-                    inside.pop()
-    return texts
-
-
-def as_batch_engine(engine: Engine) -> BatchEngine:
-    """The engine, if it reads many texts together.
-
-    Raises:
-        AnexaError: it reads one text at a time only.
-    """
-    if isinstance(engine, BatchEngine):
-        return engine
-    raise AnexaError(f"many texts at once need the numpy or the torch engine, not {engine.name}")
+    loop = BatchScheduler(engine, min(MAX_NUM_SEQS, len(prompts)))
+    continuations: list[list[int]] = [[] for _ in prompts]
+    running: dict[scheduler.Sequence, int] = {}
+    for number, prompt in enumerate(prompts):
+        if len(prompt) <= engine.config.block_size:
+            sampler = Sampler(params[number] if params else GREEDY)
+            running[loop.add(prompt, sampler)] = number
+    while running:
+        for output in loop.step():
+            if output.error:
+                raise output.error
+            number = running[output.sequence]
+            generated = continuations[number]
+            if output.token != eos_token:
+                generated.append(output.token)
+            room = engine.config.block_size + 1 - len(prompts[number])
+            limit = room if max_tokens is None else min(room, max_tokens)
+            if output.token == eos_token or len(generated) == limit:
+                loop.remove(output.sequence)
+                del running[output.sequence]
+    return continuations

@@ -1,4 +1,4 @@
-"""From logits to a token: temperature, top-k, top-p, and a draw. The same for every engine."""
+"""From logits to tokens: greedy, or temperature, top-k, top-p and a draw. One for all engines."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ import numpy.typing as npt
 
 from anexa.errors import AnexaError, UsageError
 
+Floats = npt.NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How to choose the next token.
+    """Parameters that say how the next token of a sequence is chosen.
 
     Attributes:
-        temperature: what logits are divided by; 0 takes the likeliest token every time.
-        top_k: only the k likeliest tokens can be drawn; None: all.
-        top_p: only the likeliest tokens that together have this probability; 1: all.
-        seed: of the draws.
+        temperature: number that logits are divided by; 0 means greedy decoding: always the
+            likeliest token.
+        top_k: sample from the k likeliest tokens only; None means from all.
+        top_p: sample from the fewest likeliest tokens whose probabilities add up to at least this
+            number, above 0 and at most 1; 1 means from all.
+        seed: seed of the sequence's random state, 0 or more.
 
     Raises:
-        UsageError: a value that means nothing.
+        UsageError: if a value is out of range.
     """
 
     temperature: float = 0.8
@@ -35,7 +39,7 @@ class SamplingParams:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
             raise UsageError(f"the temperature must be 0 or more, not {self.temperature}")
-        if self.seed < 0:  # Python's generator would take it for its opposite
+        if self.seed < 0:  # Python's generator takes a negative seed for its absolute value
             raise UsageError(f"the seed must be 0 or more, not {self.seed}")
         if self.top_k is not None and self.top_k < 1:
             raise UsageError(f"top-k must be at least 1, not {self.top_k}")
@@ -43,61 +47,101 @@ class SamplingParams:
             raise UsageError(f"top-p must be above 0 and at most 1, not {self.top_p}")
 
 
-def finite(logits: Sequence[float]) -> npt.NDArray[np.float64]:
-    """The V logits as an array.
-
-    Raises:
-        AnexaError: they are not numbers.
-    """
-    z = np.asarray(logits, np.float64)
-    if not np.isfinite(z).all():
-        raise AnexaError("the model's output is not a number: its weights are damaged")
-    return z
-
-
-def probabilities(logits: Sequence[float], sampling: SamplingParams) -> npt.NDArray[np.float64]:
-    """The probability with which each of the V tokens is drawn.
-
-    Temperature first, then top-k, then top-p on what is left, as in transformers. Among equals
-    the lower id counts as likelier.
-
-    Raises:
-        AnexaError: the logits are not numbers.
-    """
-    z = finite(logits)
-    if sampling.temperature == 0:
-        certain: npt.NDArray[np.float64] = np.eye(1, len(z), int(z.argmax()))[0]
-        return certain
-    # The shift keeps exp() in range; a tiny temperature may still take the others to −∞, rightly.
-    with np.errstate(over="ignore"):
-        p: npt.NDArray[np.float64] = np.exp((z - z.max()) / sampling.temperature)
-    if sampling.top_k is not None or sampling.top_p < 1:
-        order = np.argsort(-p, kind="stable")[: sampling.top_k]
-        before = np.cumsum(p[order]) - p[order]  # the mass of the likelier ones
-        order = order[before < sampling.top_p * p[order].sum()]
-        kept = np.zeros_like(p)
-        kept[order] = p[order]
-        p = kept
-    p /= p.sum()
-    return p
+GREEDY = SamplingParams(temperature=0.0)
 
 
 class Sampler:
-    """Draws tokens, one after another, with a random state of its own."""
+    """The sampling parameters and the random state of one sequence.
 
-    def __init__(self, sampling: SamplingParams) -> None:
-        self.sampling = sampling
-        self._rng = random.Random(sampling.seed)
+    Args:
+        params: sampling parameters; their seed initializes the random state.
 
-    def draw(self, logits: Sequence[float]) -> int:
-        """A token id.
+    Attributes:
+        params: sampling parameters.
+        rng: random state; every token that is not chosen greedily takes one number from it.
+    """
+
+    def __init__(self, params: SamplingParams) -> None:
+        self.params = params
+        self.rng = random.Random(params.seed)
+
+    def sample(self, logits_V: Sequence[float]) -> int:
+        """Choose the next token.
+
+        Args:
+            logits_V: V logits.
 
         Raises:
-            AnexaError: the logits are not numbers.
+            AnexaError: if a logit is infinite or not a number.
         """
-        if self.sampling.temperature == 0:
-            return int(finite(logits).argmax())
-        cumulative = np.cumsum(probabilities(logits, self.sampling))
-        # The last sum may fall short of 1 by rounding: a draw is below it, and so never past the
-        # last token that has any probability.
-        return int(np.searchsorted(cumulative, self._rng.random() * cumulative[-1], side="right"))
+        (token,) = sample_batch(np.asarray(logits_V)[None], [self])
+        if token is None:
+            raise non_finite_logits()
+        return token
+
+
+def sample_batch(
+    logits_BV: npt.NDArray[np.floating], samplers: Sequence[Sampler]
+) -> list[int | None]:
+    """Choose the next token of each of B sequences.
+
+    A token depends on the logits and the random state of its own sequence alone.
+
+    Args:
+        logits_BV: logits, shape (B, V).
+        samplers: B samplers, one per sequence.
+
+    Returns:
+        B token ids; None for a sequence with a logit that is infinite or not a number.
+    """
+    z_BV = np.asarray(logits_BV, np.float64)
+    finite_B = np.asarray(np.isfinite(z_BV).all(axis=-1))
+    tokens_B = z_BV.argmax(axis=-1)
+    drawn = [b for b, s in enumerate(samplers) if finite_B[b] and s.params.temperature > 0]
+    if drawn:
+        cumulative_BV = np.cumsum(
+            probabilities(z_BV[drawn], [samplers[b].params for b in drawn]), axis=-1
+        )
+        # The last sum may fall short of 1 by rounding: a draw is below that sum, and so never
+        # past the last token that has any probability.
+        draws_B = cumulative_BV[:, -1] * [samplers[b].rng.random() for b in drawn]
+        tokens_B[drawn] = (cumulative_BV <= draws_B[:, None]).sum(axis=-1)
+    return [int(token) if finite else None for token, finite in zip(tokens_B, finite_B)]
+
+
+def probabilities(logits_BV: npt.NDArray[np.floating], params: Sequence[SamplingParams]) -> Floats:
+    """Compute the probability with which each token is sampled.
+
+    Temperature first, then top-k, then top-p on what top-k has left, as in transformers. Of tokens
+    with equal logits the lower id counts as likelier.
+
+    Args:
+        logits_BV: finite logits, shape (B, V).
+        params: B sampling parameters, one per sequence.
+
+    Returns:
+        Probabilities, shape (B, V); every row adds up to 1.
+    """
+    z_BV = np.asarray(logits_BV, np.float64)
+    temperature_B1 = np.array([[p.temperature or 1.0] for p in params])
+    # The shift keeps exp() in range; a tiny temperature may still take the others to −∞, rightly.
+    with np.errstate(over="ignore"):
+        p_BV: Floats = np.exp((z_BV - z_BV.max(axis=-1, keepdims=True)) / temperature_B1)
+    for p_V, z_V, param in zip(p_BV, z_BV, params):
+        if param.temperature == 0:
+            p_V[:] = 0.0
+            p_V[z_V.argmax()] = 1.0
+        elif param.top_k is not None or param.top_p < 1:
+            order = np.argsort(-p_V, kind="stable")[: param.top_k]
+            likelier = np.cumsum(p_V[order]) - p_V[order]  # the mass of the likelier tokens
+            order = order[likelier < param.top_p * p_V[order].sum()]
+            kept = p_V[order]
+            p_V[:] = 0.0
+            p_V[order] = kept
+    p_BV /= p_BV.sum(axis=-1, keepdims=True)
+    return p_BV
+
+
+def non_finite_logits() -> AnexaError:
+    """Build the error of a model whose weights have overflowed."""
+    return AnexaError("the model's output is not a number: its weights are damaged")

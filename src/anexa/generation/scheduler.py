@@ -1,224 +1,223 @@
-"""Many texts written together: they come and go between steps, and none knows of the others."""
+"""One decoding loop for one sequence or many, which may be added and removed between steps."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections import abc, deque
+from typing import NamedTuple
 
-from anexa.engines import BatchEngine, Engine, KVCache
+import numpy as np
+
+from anexa.engines import BatchEngine, Engine, KVCache, Logits
+from anexa.engines.sequential import as_batch_engine
 from anexa.errors import AnexaError
-from anexa.generation.decoding import window_start
-from anexa.generation.sampling import Sampler
+from anexa.generation.sampling import Sampler, non_finite_logits, sample_batch
+from anexa.generation.window import window_start
 
-CHUNK = 64  # tokens of a prompt that are read at once: no text stalls the others for longer
-PROMPTS = 256  # tokens of prompts that are read in a step
-
-
-class ShortOfMemoryError(AnexaError):
-    """There is not enough memory for this text, or for as many as there are."""
+PREFILL_CHUNK = 64  # prompt tokens that are read at once: no prompt stalls the batch for longer
+MAX_PREFILL_TOKENS = 256  # prompt tokens that are read in one step, about
 
 
-class Stream:
-    """A text that is being continued.
-
-    Attributes:
-        tokens: its prompt, and what has been drawn so far.
-        sampler: draws them.
-        start: the first token that the model sees.
-        cache: what the engine has read from there on; None before it has begun, and once the text
-            is one of the rows.
-    """
-
-    def __init__(self, prompt: Sequence[int], sampler: Sampler) -> None:
-        self.tokens, self.sampler = list(prompt), sampler
-        self.start = 0
-        self.cache: KVCache | None = None
+class OutOfMemoryError(AnexaError):
+    """Raised when memory does not suffice for a sequence, or for as many as are running."""
 
 
-class Drawn(NamedTuple):
-    """What a step has brought for a text.
+class Sequence:
+    """The tokens and the decoding state of one request.
+
+    Args:
+        prompt_ids: token ids of the prompt, at least one.
+        sampler: sampling parameters and random state of the request.
 
     Attributes:
-        stream: the text.
-        token: one more; -1 if there is an error.
-        logits: (V,), what it was drawn by.
-        error: what ended the text.
+        tokens: token ids of the prompt and of what has been generated so far.
+        num_prompt_tokens: tokens in the prompt.
+        sampler: chooses the next token.
+        window_start: index of the first token that the model sees; above 0 beyond the context.
+        kv_cache: keys and values of the tokens read from `window_start` on, while the sequence is
+            prefilled; None before, and once its keys and values are in the batch.
     """
 
-    stream: Stream
+    def __init__(self, prompt_ids: abc.Sequence[int], sampler: Sampler) -> None:
+        self.tokens, self.sampler = list(prompt_ids), sampler
+        self.num_prompt_tokens = len(self.tokens)
+        self.window_start = 0
+        self.kv_cache: KVCache | None = None
+
+
+class StepOutput(NamedTuple):
+    """What one step has brought for one sequence: a token, or the error that ended it.
+
+    Attributes:
+        sequence: the sequence.
+        token: the id of its new token; -1 if there is an error.
+        logits: the V logits that the token was sampled from; empty if there is an error.
+        error: the error that ended the sequence; None if there is none.
+    """
+
+    sequence: Sequence
     token: int
-    logits: Sequence[float] = ()
+    logits: abc.Sequence[float] = ()
     error: AnexaError | None = None
 
 
 class BatchScheduler:
-    """One decoding loop for many texts.
+    """Continuous batching: each step generates one token for every running sequence.
 
-    With an engine that takes many, texts are rows of one computation, and each
-    is, to the last bit, what it would be alone: prompts are read one by one, in chunks that depend
-    on nothing else. Other engines read one text after another.
+    Online, a server adds and removes sequences between steps; offline, `generate_batch` drains a
+    list of prompts. To the last bit of its logits a sequence is what it would be if it were alone:
+    prompts are prefilled one by one, in chunks that depend on nothing else, and a batch engine
+    computes each sequence independently of the others.
 
-    Where memory is short, texts that are not begun wait for others to be done. If a step needs more
-    than there is, those texts end of which least is written. Fewer have a place until all are done.
+    When memory is short, waiting sequences wait until others are done. If a step needs more than
+    there is, the half of the running sequences that has the fewest tokens ends with an
+    `OutOfMemoryError`, and fewer run at once until all that are left are done.
 
     Args:
-        engine: the model.
-        most: texts that have a place; the others wait. Their keys and values are nearly all the
-            memory that is taken; with PyTorch it is taken at once.
+        engine: computes the model; an engine that computes one sequence at a time may be given too.
+        max_num_seqs: maximum number of running sequences; further ones wait. Memory for their keys
+            and values, nearly all that is needed, is allocated at once by PyTorch.
     """
 
-    def __init__(self, engine: Engine, most: int = 32) -> None:
-        self._engine, self._places, self._most = engine, most, most
-        self._batch_engine: BatchEngine | None = None
-        if isinstance(engine, BatchEngine):
-            self._batch_engine = engine
-            self._rows = engine.new_batch_cache(most)
-        self._waiting: deque[Stream] = deque()
-        self._reading: deque[Stream] = deque()
-        self._writing: list[Stream] = []  # in the order of the rows, where there are any
-        self._left = 0  # tokens of prompts that may still be read in this step
+    def __init__(self, engine: Engine | BatchEngine, max_num_seqs: int = 32) -> None:
+        self._engine = as_batch_engine(engine)
+        self._batch_cache = self._engine.new_batch_cache(max_num_seqs)
+        self._max_num_seqs = self._max_running = max_num_seqs
+        self._waiting: deque[Sequence] = deque()
+        self._prefilling: deque[Sequence] = deque()
+        self._decoding: list[Sequence] = []  # in the order of the batch
 
     @property
-    def running(self) -> int:
-        """How many texts have a place."""
-        return len(self._reading) + len(self._writing)
+    def num_running(self) -> int:
+        """Number of sequences that are prefilled or decoded."""
+        return len(self._prefilling) + len(self._decoding)
 
     @property
-    def waiting(self) -> int:
-        """How many wait for one."""
+    def num_waiting(self) -> int:
+        """Number of sequences that wait until a running one is removed."""
         return len(self._waiting)
 
-    def add(self, prompt: Sequence[int], sampler: Sampler) -> Stream:
-        """Have a prompt of at least one token continued, until it is removed."""
-        stream = Stream(prompt, sampler)
-        self._waiting.append(stream)
-        return stream
+    def add(self, prompt_ids: abc.Sequence[int], sampler: Sampler) -> Sequence:
+        """Queue a prompt of at least one token; it is continued until it is removed."""
+        sequence = Sequence(prompt_ids, sampler)
+        self._waiting.append(sequence)
+        return sequence
 
-    def remove(self, stream: Stream) -> None:
-        """Free the place of a text, wherever it is in its course; nothing, if it has none."""
-        for line in (self._waiting, self._reading):
-            if stream in line:
-                line.remove(stream)
-        if stream in self._writing:
-            self._leave(self._writing.index(stream))
+    def remove(self, sequence: Sequence) -> None:
+        """Remove a waiting or running sequence; does nothing if it is neither."""
+        for queue in (self._waiting, self._prefilling):
+            if sequence in queue:
+                queue.remove(sequence)
+        if sequence in self._decoding:
+            self._leave_batch(self._decoding.index(sequence))
 
-    def step(self) -> list[Drawn]:
-        """Draw a token for each text that is being written, and read some more of the prompts."""
-        if not self.running:
-            self._most = self._places
-        while self._waiting and self.running < self._most:
-            self._reading.append(self._waiting.popleft())
-        return self._write() + self._read()
+    def step(self) -> list[StepOutput]:
+        """Generate a token for each sequence that is decoded, then prefill some more of the others.
 
-    def _write(self) -> list[Drawn]:
-        for row in reversed(range(len(self._writing))):
-            stream = self._writing[row]
-            if window_start(len(stream.tokens), self._engine.config.block_size) != stream.start:
-                self._leave(row)  # what the model sees begins later now: it is read anew
-                stream.cache = None
-                self._reading.append(stream)
-        if not self._writing:
+        A sequence whose prompt is prefilled gets its first token in the same step.
+        """
+        if not self.num_running:
+            self._max_running = self._max_num_seqs
+        while self._waiting and self.num_running < self._max_running:
+            self._prefilling.append(self._waiting.popleft())
+        return self._decode() + self._prefill()
+
+    def _decode(self) -> list[StepOutput]:
+        self._requeue_moved_windows()
+        sequences = [*self._decoding]
+        if not sequences:
             return []
-        texts = [*self._writing]
-        if not self._batch_engine:
-            return [drawn for text in texts for drawn in self._draw_alone(text)]
-        last = [text.tokens[-1] for text in texts]
+        last_tokens = [sequence.tokens[-1] for sequence in sequences]
         try:
-            logits_BV = self._batch_engine.batch_next_logits(last, self._rows)
+            logits_BV = self._engine.batch_next_logits(last_tokens, self._batch_cache)
         except MemoryError as error:
-            return [self._fail(text, error) for text in self._shed()]
-        except Exception as error:  # whatever it is: the texts of this step are lost, no others
-            return [self._fail(text, error) for text in texts]
-        return [
-            drawn
-            for text, logits_V in zip(texts, logits_BV)
-            for drawn in self._draw(text, lambda logits_V: logits_V, logits_V)
-        ]
+            return [self._fail(sequence, error) for sequence in self._shed()]
+        except Exception as error:  # of any kind: it ends the sequences of this step, no others
+            return [self._fail(sequence, error) for sequence in sequences]
+        return self._sample(sequences, logits_BV)
 
-    def _read(self) -> list[Drawn]:
-        """One prompt after another, so that only one of them takes memory of its own."""
-        drawn: list[Drawn] = []
-        self._left = PROMPTS
-        while self._reading and self._left > 0:
-            stream = self._reading[0]
+    def _requeue_moved_windows(self) -> None:
+        """Have sequences prefilled anew of which the model sees other tokens from now on."""
+        block_size = self._engine.config.block_size
+        for index in reversed(range(len(self._decoding))):
+            sequence = self._decoding[index]
+            if window_start(len(sequence.tokens), block_size) != sequence.window_start:
+                self._leave_batch(index)
+                self._prefilling.append(sequence)
+
+    def _prefill(self) -> list[StepOutput]:
+        """Prefill one sequence after another, so that only one has a KV cache of its own."""
+        outputs: list[StepOutput] = []
+        num_tokens = 0
+        while self._prefilling and num_tokens < MAX_PREFILL_TOKENS:
+            sequence = self._prefilling[0]
             try:
-                drawn += self._draw(stream, self._read_on, stream)
+                kv_cache = self._kv_cache_of(sequence)
+                begin = sequence.window_start + kv_cache.length
+                chunk = sequence.tokens[begin : begin + PREFILL_CHUNK]
+                num_tokens += len(chunk)
+                logits_V = self._engine.next_logits(chunk, kv_cache)
+                if begin + len(chunk) < len(sequence.tokens):
+                    continue
+                self._engine.add_sequence(self._batch_cache, kv_cache)
             except MemoryError as error:
-                if self.running == 1:
-                    return [*drawn, self._fail(stream, error)]
-                self._most = self.running - 1  # it waits until one of the others is done
-                self._reading.popleft()
-                stream.cache = None
-                self._waiting.appendleft(stream)
-                return drawn
-        return drawn
+                if self.num_running == 1:
+                    return [*outputs, self._fail(sequence, error)]
+                self._max_running = self.num_running - 1  # it waits until one of the others is done
+                self._waiting.appendleft(self._prefilling.popleft())
+                sequence.kv_cache = None
+                return outputs
+            except Exception as error:  # of any kind: it ends this sequence, no others
+                outputs.append(self._fail(sequence, error))
+                continue
+            sequence.kv_cache = None
+            self._decoding.append(self._prefilling.popleft())
+            outputs += self._sample([sequence], np.asarray(logits_V)[None])
+        return outputs
 
-    def _read_on(self, stream: Stream) -> Sequence[float] | None:
-        """A chunk more of a text; the logits of what follows it, if that was the last one."""
-        if stream.cache is None:
-            stream.start = window_start(len(stream.tokens), self._engine.config.block_size)
-            stream.cache = self._engine.new_kv_cache()
-        begin = stream.start + stream.cache.length
-        chunk = stream.tokens[begin : begin + CHUNK]
-        self._left -= len(chunk)
-        logits_V = self._engine.next_logits(chunk, stream.cache)
-        if begin + len(chunk) < len(stream.tokens):
-            return None
-        if stream in self._reading:  # it is written from now on
-            if self._batch_engine:
-                self._batch_engine.add_sequence(self._rows, stream.cache)
-                stream.cache = None
-            self._reading.remove(stream)
-            self._writing.append(stream)
-        return logits_V
+    def _kv_cache_of(self, sequence: Sequence) -> KVCache:
+        if sequence.kv_cache is None:
+            block_size = self._engine.config.block_size
+            sequence.window_start = window_start(len(sequence.tokens), block_size)
+            sequence.kv_cache = self._engine.new_kv_cache()
+        return sequence.kv_cache
 
-    def _draw_alone(self, text: Stream) -> list[Drawn]:
-        try:
-            return self._draw(text, self._read_on, text)
-        except MemoryError as error:
-            self._most = max(1, self.running - 1)
-            return [self._fail(text, error)]
+    def _sample(self, sequences: list[Sequence], logits_BV: Logits) -> list[StepOutput]:
+        """Append the next token to each sequence."""
+        outputs = []
+        tokens = sample_batch(logits_BV, [sequence.sampler for sequence in sequences])
+        for sequence, token, logits_V in zip(sequences, tokens, logits_BV):
+            if token is None:
+                outputs.append(self._fail(sequence, non_finite_logits()))
+            else:
+                sequence.tokens.append(token)
+                outputs.append(StepOutput(sequence, token, logits_V))
+        return outputs
 
-    def _shed(self) -> list[Stream]:
-        """The half of the texts that has been written least of, which are to have no place now."""
-        by_length = sorted(self._writing, key=lambda text: len(text.tokens), reverse=True)
+    def _shed(self) -> list[Sequence]:
+        """Choose the half of the sequences with the fewest tokens, and run only the rest."""
+        by_length = sorted(self._decoding, key=lambda sequence: len(sequence.tokens), reverse=True)
         kept = len(by_length) // 2
-        self._most = max(1, kept)
+        self._max_running = max(1, kept)
         return by_length[kept:]
 
-    def _leave(self, row: int) -> None:
-        if self._batch_engine:
-            self._batch_engine.remove_sequence(self._rows, row)
-        self._writing[row] = self._writing[-1]
-        self._writing.pop()
+    def _leave_batch(self, index: int) -> None:
+        self._engine.remove_sequence(self._batch_cache, index)
+        self._decoding[index] = self._decoding[-1]
+        self._decoding.pop()
 
-    def _draw(
-        self, stream: Stream, logits_of: Callable[[Any], Sequence[float] | None], argument: Any
-    ) -> list[Drawn]:
-        """The next token of a text, if there are logits to draw it by."""
-        try:
-            logits_V = logits_of(argument)
-            if logits_V is None:
-                return []
-            token = stream.sampler.draw(logits_V)
-        except MemoryError:
-            raise
-        except Exception as error:  # whatever it is: this text is lost, no other
-            return [self._fail(stream, error)]
-        stream.tokens.append(token)
-        return [Drawn(stream, token, logits_V)]
-
-    def _fail(self, stream: Stream, error: Exception) -> Drawn:
-        """The end of a text."""
-        self.remove(stream)
-        return Drawn(stream, -1, error=_as_sentence(error))
+    def _fail(self, sequence: Sequence, error: Exception) -> StepOutput:
+        self.remove(sequence)
+        return StepOutput(sequence, -1, error=_as_anexa_error(error))
 
 
-def _as_sentence(error: Exception) -> AnexaError:
+def _as_anexa_error(error: Exception) -> AnexaError:
     if isinstance(error, AnexaError):
         return error
-    if isinstance(error, MemoryError):
-        return ShortOfMemoryError("there is not enough memory at the moment: try again in a second")
     short = " ".join(str(error).split())[:200] or type(error).__name__
-    return AnexaError(f"the model could not be computed: {short}")
+    converted = (
+        OutOfMemoryError("there is not enough memory at the moment: try again in a second")
+        if isinstance(error, MemoryError)
+        else AnexaError(f"the model could not be computed: {short}")
+    )
+    converted.__cause__ = error
+    return converted

@@ -1,35 +1,36 @@
-"""Text in, text out: a prompt is continued, piece by piece as it is written."""
+"""Text of a token stream: prompts in, pieces of text out, which never split a character."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from anexa.engines import Engine
 from anexa.errors import AnexaError, UsageError
-from anexa.generation.decoding import decode
+from anexa.generation.offline import generate_tokens
 from anexa.generation.sampling import Sampler
 from anexa.model.tokenizer import Tokenizer
 
 
 class PromptTooLongError(AnexaError):
-    """A text is longer than what the model sees at once."""
+    """Raised when a prompt has more tokens than the model sees at once."""
 
 
 class Prompt:
-    """What is to be continued.
+    """A prompt as text and as tokens, checked against the model.
 
     Args:
-        tokenizer: of the model.
-        block_size: how many tokens the model sees at once.
-        prompt: text, which may be empty, or tokens.
+        tokenizer: tokenizer of the model.
+        block_size: tokens that the model sees at once.
+        prompt: text, which may be empty, or token ids.
 
     Attributes:
-        text: what it says.
-        ids: its tokens, at least one.
+        text: text of the prompt.
+        ids: token ids of the prompt, at least one.
 
     Raises:
-        AnexaError: it has characters that the model does not know.
-        PromptTooLongError: it is too long for it.
+        AnexaError: if the text has characters that the model does not know, or an id is not in the
+            vocabulary.
+        PromptTooLongError: if there are more tokens than `block_size`.
     """
 
     def __init__(self, tokenizer: Tokenizer, block_size: int, prompt: str | Sequence[int]) -> None:
@@ -50,37 +51,41 @@ class Prompt:
             )
 
 
-def check_length(characters: int, tokenizer: Tokenizer, block_size: int) -> None:
-    """Refuse what cannot fit before any work is done on it.
+def check_length(num_characters: int, tokenizer: Tokenizer, block_size: int) -> None:
+    """Refuse a text that cannot fit into the context, before it is tokenized.
 
     Raises:
-        PromptTooLongError: if that many characters cannot fit into the context.
+        PromptTooLongError: if that many characters need more than `block_size` tokens.
     """
-    if characters > block_size * tokenizer.max_token_length:
+    if num_characters > block_size * tokenizer.max_token_length:
         raise PromptTooLongError(
-            f"these are {characters:,} characters, and the model sees {block_size:,} tokens at "
-            "once: shorten them"
+            f"these are {num_characters:,} characters, and the model sees {block_size:,} tokens "
+            "at once: shorten them"
         )
 
 
 class TextStream:
-    """The continuation of a prompt, which takes in token after token, wherever they come from.
+    """The continuation of a prompt as text, piece by piece.
+
+    Tokens are either pushed in by `add`, as the server does, or drawn from `tokens` by iterating
+    over the stream, which yields pieces of text.
 
     Args:
-        tokenizer: of the model.
-        prompt: what is continued.
-        max_tokens: the most tokens to write, at least 1.
+        tokenizer: tokenizer of the model.
+        prompt: prompt that is continued.
+        max_tokens: maximum number of tokens to generate, at least 1.
         stop: strings that end the text; they are not part of it.
+        tokens: source of the tokens when the stream is iterated over.
 
     Attributes:
-        prompt: what is continued.
-        text: what has been written so far, without the prompt.
-        tokens: how many tokens that took.
-        finish_reason: "stop" (the document ended, or a stop string came), "length" (max_tokens),
-            or None while it is being written.
+        prompt: prompt that is continued.
+        text: text so far, without the prompt.
+        num_tokens: tokens so far, without the one that ended the text.
+        finish_reason: "stop" (the model ended the text, or a stop string came), "length"
+            (max_tokens), or None while the text is unfinished.
 
     Raises:
-        UsageError: max_tokens below 1, or an empty stop string.
+        UsageError: if max_tokens is below 1 or a stop string is empty.
     """
 
     def __init__(
@@ -90,6 +95,7 @@ class TextStream:
         *,
         max_tokens: int = 200,
         stop: Sequence[str] = (),
+        tokens: Iterable[int] = (),
     ) -> None:
         if max_tokens < 1:
             raise UsageError(f"max-tokens must be at least 1, not {max_tokens}")
@@ -97,21 +103,29 @@ class TextStream:
             raise UsageError("a stop string must have at least one character")
         self.prompt = prompt
         self.text = ""
-        self.tokens = 0
+        self.num_tokens = 0
         self.finish_reason: str | None = None
-        self._ends, self._decoding = tokenizer.eos_token_ids, tokenizer.detokenizer(prompt.ids)
-        self._max_tokens, self._stop = max_tokens, tuple(stop)
-        self._held = ""  # an end that may be the beginning of a stop string
+        self._eos_tokens = tokenizer.eos_token_ids
+        self._detokenizer = tokenizer.detokenizer(prompt.ids)
+        self._max_tokens, self._stop, self._tokens = max_tokens, tuple(stop), iter(tokens)
+        self._held = ""  # the end of the text, which may be the beginning of a stop string
 
-    def take(self, token: int) -> str:
-        """What is certain of the text after one more token; it may be nothing."""
-        reason = "stop" if token in self._ends else None
+    def __iter__(self) -> Iterator[str]:
+        """Yield pieces of text as they are generated; together they are `text`."""
+        while not self.finish_reason:
+            piece = self.add(next(self._tokens))
+            if piece:
+                yield piece
+
+    def add(self, token: int) -> str:
+        """Add the next token, and return the text that is now certain, which may be empty."""
+        reason = "stop" if token in self._eos_tokens else None
         if not reason:
-            self.tokens += 1
-            self._held += self._decoding.add(token)
-            reason = "length" if self.tokens == self._max_tokens else None
+            self.num_tokens += 1
+            self._held += self._detokenizer.add(token)
+            reason = "length" if self.num_tokens == self._max_tokens else None
         if reason:
-            self._held += self._decoding.flush()
+            self._held += self._detokenizer.flush()
         found = [at for at in map(self._held.find, self._stop) if at >= 0]
         if found:
             self._held, reason = self._held[: min(found)], "stop"
@@ -123,43 +137,37 @@ class TextStream:
         return piece
 
 
-class Completion(TextStream):
-    """A text that an engine writes; iterating over it does it, piece by piece.
+def stream_text(
+    engine: Engine,
+    tokenizer: Tokenizer,
+    prompt: str,
+    sampler: Sampler,
+    *,
+    max_tokens: int = 200,
+    stop: Sequence[str] = (),
+) -> TextStream:
+    """Prepare the continuation of a prompt; iterating over it generates it.
 
     Args:
-        engine: the model.
-        tokenizer: its tokenizer.
-        prompt: text; see `TextStream` for the rest.
-        sampler: chooses the tokens; the next completion goes on in its random sequence.
+        engine: computes the model.
+        tokenizer: tokenizer of the model.
+        prompt: text to continue.
+        sampler: chooses the tokens; a further text with the same sampler goes on in its random
+            sequence.
+        max_tokens: maximum number of tokens to generate, at least 1.
+        stop: strings that end the text; they are not part of it.
 
     Raises:
-        AnexaError: see `Prompt`.
+        AnexaError: if the prompt is too long, or has characters that the model does not know.
+        UsageError: if max_tokens is below 1 or a stop string is empty.
     """
-
-    def __init__(
-        self,
-        engine: Engine,
-        tokenizer: Tokenizer,
-        prompt: str,
-        sampler: Sampler,
-        *,
-        max_tokens: int = 200,
-        stop: Sequence[str] = (),
-    ) -> None:
-        read = Prompt(tokenizer, engine.config.block_size, prompt)
-        super().__init__(tokenizer, read, max_tokens=max_tokens, stop=stop)
-        self._drawn = decode(engine, read.ids, sampler)
-
-    def __iter__(self) -> Iterator[str]:
-        """Pieces of text as they are written; together they are `text`."""
-        while not self.finish_reason:
-            piece = self.take(next(self._drawn))
-            if piece:
-                yield piece
+    checked = Prompt(tokenizer, engine.config.block_size, prompt)
+    tokens = generate_tokens(engine, checked.ids, sampler)
+    return TextStream(tokenizer, checked, max_tokens=max_tokens, stop=stop, tokens=tokens)
 
 
 def overlap(text: str, stop: Sequence[str]) -> int:
-    """How many characters at the end of a text are the beginning of a stop string."""
+    """Return how many characters at the end of a text may be the beginning of a stop string."""
     most = 0
     for word in stop:
         at = text.find(word[0], max(0, len(text) - len(word) + 1))

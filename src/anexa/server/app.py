@@ -195,8 +195,8 @@ def _add_other_routes(app: FastAPI) -> None:
         """Report the metrics for Prometheus."""
         for name, served in app.state.served.items():
             scheduler = served.worker.scheduler
-            app.state.metrics.num_running.labels(name).set(scheduler.running)
-            app.state.metrics.num_waiting.labels(name).set(scheduler.waiting)
+            app.state.metrics.num_running.labels(name).set(scheduler.num_running)
+            app.state.metrics.num_waiting.labels(name).set(scheduler.num_waiting)
         return PlainTextResponse(
             generate_latest(app.state.metrics.registry), media_type="text/plain; version=0.0.4"
         )

@@ -12,8 +12,8 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from anexa.generation import ChatAnswer, Sampler, TextStream
-from anexa.generation.scheduler import Drawn, ShortOfMemoryError
-from anexa.generation.scheduler import Stream as ScheduledSequence
+from anexa.generation.scheduler import OutOfMemoryError, StepOutput
+from anexa.generation.scheduler import Sequence as ScheduledSequence
 from anexa.server.errors import APIError, QueueFull
 from anexa.server.schemas import FinishReason
 
@@ -108,23 +108,23 @@ class Request:
         self._has_text = False  # used by the thread only
         self._published, self._is_published = RequestOutput(), asyncio.Event()
 
-    def process(self, step: Drawn, output: RequestOutput) -> None:
+    def process(self, step: StepOutput, output: RequestOutput) -> None:
         """Add the result of a scheduler step to an output; called in the model's thread."""
         if step.error:
-            kind = QueueFull if isinstance(step.error, ShortOfMemoryError) else APIError
+            kind = QueueFull if isinstance(step.error, OutOfMemoryError) else APIError
             output.error = kind(str(step.error))
             return
-        num_tokens = self.text.tokens
-        piece = self.text.take(step.token)
+        num_tokens = self.text.num_tokens
+        piece = self.text.add(step.token)
         if self.answer is None:
             output.text += piece
         else:
-            for part in self.answer.take(piece):
+            for part in self.answer.add(piece):
                 if part.is_reasoning:
                     output.reasoning += part.text
                 else:
                     output.text += part.text
-        if self.text.tokens > num_tokens:  # else the token only ends the sequence
+        if self.text.num_tokens > num_tokens:  # else the token only ends the sequence
             output.num_tokens += 1
             if self.num_logprobs is not None:
                 output.logprobs.append(token_logprob(step.logits, step.token, self.num_logprobs))

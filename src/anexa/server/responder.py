@@ -61,7 +61,7 @@ class Responder(ABC):
     def usage(self) -> CompletionUsage:
         """Token usage of all choices; each prompt counts once."""
         prompt_tokens = sum(len(request.text.prompt.ids) for request in self.requests[:: self._n])
-        completion_tokens = sum(request.text.tokens for request in self.requests)
+        completion_tokens = sum(request.text.num_tokens for request in self.requests)
         return CompletionUsage(
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,

@@ -12,7 +12,8 @@ from contextlib import suppress
 from typing import Any
 
 from anexa.engines import Engine
-from anexa.generation.scheduler import BatchScheduler, Drawn, Stream
+from anexa.generation.scheduler import BatchScheduler, StepOutput
+from anexa.generation.scheduler import Sequence as ScheduledSequence
 from anexa.server.config import ServerConfig
 from anexa.server.errors import APIError, QueueFull, RequestTimeout, ShuttingDown
 from anexa.server.metrics import Metrics
@@ -50,7 +51,7 @@ class Worker:
         self._open: dict[Request, asyncio.TimerHandle] = {}  # unfinished requests: their timeouts
         self._commands: queue.SimpleQueue[tuple[Request, bool] | None] = queue.SimpleQueue()
         # Used by the thread only:
-        self._scheduled: dict[Stream, Request] = {}
+        self._scheduled: dict[ScheduledSequence, Request] = {}
         self._unsent: dict[Request, RequestOutput] = {}
         self._last_published = 0.0
         self._loop = asyncio.get_running_loop()
@@ -170,14 +171,14 @@ class Worker:
             self.scheduler = BatchScheduler(self._engine, self._config.max_num_seqs)
         else:
             for step in steps:
-                self._process(self._scheduled[step.stream], step)
+                self._process(self._scheduled[step.sequence], step)
         is_urgent = any(output.is_first or output.finished for output in self._unsent.values())
         now = time.monotonic()
         if is_urgent or now - self._last_published > PUBLISH_INTERVAL:
             self._call_in_loop(self._publish, self._unsent)
             self._unsent, self._last_published = {}, now
 
-    def _process(self, request: Request, step: Drawn) -> None:
+    def _process(self, request: Request, step: StepOutput) -> None:
         """Add a sequence's step to the output of its request; a finished request is removed."""
         output = self._unsent.setdefault(request, RequestOutput())
         try:

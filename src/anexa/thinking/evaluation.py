@@ -16,7 +16,7 @@ from pathlib import Path
 
 from anexa.errors import AnexaError
 from anexa.generation.language_model import LanguageModel
-from anexa.generation.offline import as_batch_engine, generate_batch
+from anexa.generation.offline import generate_batch
 from anexa.model.chat_format import END_THINK, THINK, split_answer
 from anexa.thinking.checker import check, follow
 from anexa.thinking.problems import Problem
@@ -92,14 +92,12 @@ def evaluate_tasks(
         The result of each task, in order.
 
     Raises:
-        AnexaError: if the model has no chat template, its engine decodes one sequence at a time,
-            or a process was killed.
+        AnexaError: if the model has no chat template, or a process was killed.
         UsageError: if a task name is unknown.
     """
     names = task_names(names)
     if model.chat_template is None:
         raise AnexaError(f"{model.name} has no chat template: evaluation needs a chat model")
-    as_batch_engine(model.engine)
     if processes == 1 or len(names) == 1:
         return (evaluate_task(model, name, problems, seed) for name in names)
     return _evaluate_in_parallel(model, problems, seed, names, min(processes, len(names)))

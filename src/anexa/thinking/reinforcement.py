@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from anexa.engines import Batch, Engine
-from anexa.generation.offline import TokenSelector, generate_batch, greedy, sample_gumbel
+from anexa.generation import SamplingParams, generate_batch
 from anexa.model.chat_format import ask, split_answer
 from anexa.model.folder import Model
 from anexa.model.weights import Weights
@@ -88,7 +88,7 @@ class Reinforcement:
         self._template, self._tokenizer = model.chat_template, model.tokenizer
         self._engine, self._config = engine, config
         self._rng = random.Random(f"{config.seed} reinforcement")
-        self._choose = sample_gumbel(np.random.default_rng(config.seed))
+        self._sampling_rng = random.Random(f"{config.seed} sampling")
         held_out = random.Random(f"{config.seed} validation")
         self._validation = [
             draw_any(held_out, split="validation") for _ in range(config.validation)
@@ -121,7 +121,8 @@ class Reinforcement:
         samples = self._config.samples
         problems = [draw_any(self._rng) for _ in range(self._config.problems)]
         repeated = [problem for problem in problems for _ in range(samples)]
-        prompts, texts = self._answers(repeated, self._choose)
+        params = [SamplingParams(1.0, seed=self._sampling_rng.getrandbits(63)) for _ in repeated]
+        prompts, texts = self._answers(repeated, params)
         rewards = np.array(self._rewards(repeated, texts), float)
         grouped = rewards.reshape(-1, samples)
         advantages = (grouped - grouped.mean(axis=1, keepdims=True)).ravel()
@@ -140,17 +141,17 @@ class Reinforcement:
 
     def _accuracy(self) -> float:
         """Measure the fraction of held-out problems solved by an entirely true thought."""
-        _, texts = self._answers(self._validation, greedy)
+        _, texts = self._answers(self._validation)
         right = self._rewards(self._validation, texts)
         return sum(right) / len(right)
 
     def _answers(
-        self, problems: list[Problem], choose: TokenSelector
+        self, problems: list[Problem], params: list[SamplingParams] | None = None
     ) -> tuple[list[list[int]], list[list[int]]]:
         """Return the prompts of the problems, and the completions of the model."""
         questions = (ask(self._template, problem.question) for problem in problems)
         prompts = [self._tokenizer.encode(question) for question in questions]
-        return prompts, generate_batch(self._engine, prompts, self._tokenizer.eot_token, choose)
+        return prompts, generate_batch(self._engine, prompts, self._tokenizer.eot_token, params)
 
     def _rewards(self, problems: list[Problem], texts: list[list[int]]) -> list[bool]:
         answers = map(self._tokenizer.decode, texts)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from math import cos, exp, log, pi, sin, sqrt, tanh
 from operator import mul
 
+from anexa.engines.nested import LayerKVCache
 from anexa.engines.operations.matrices import (
     Matrix,
     Nested,
@@ -265,20 +266,6 @@ class Attention(Operation[Nested]):
                 dk_CT[-head_dim:] = add(dk_CT[-head_dim:], dk_DT)
                 dv_CT[-head_dim:] = add(dv_CT[-head_dim:], dv_DT)
         return transpose(dq_CT), transpose(dk_CT), transpose(dv_CT)
-
-
-class LayerKVCache:
-    """The keys and values of one layer, for every token read so far."""
-
-    def __init__(self) -> None:
-        self.keys_SC: Matrix = []
-        self.values_SC: Matrix = []
-
-    def append(self, k_TC: Matrix, v_TC: Matrix) -> tuple[Matrix, Matrix]:
-        """Take in those of T more tokens; gives all of them."""
-        self.keys_SC += k_TC
-        self.values_SC += v_TC
-        return self.keys_SC, self.values_SC
 
 
 class Activation(Operation[Nested]):

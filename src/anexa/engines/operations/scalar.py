@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from math import cos, pi, sin, sqrt
 from typing import Any
 
+from anexa.engines.nested import LayerKVCache
 from anexa.engines.protocol import IGNORE
 from microgpt import Value, dot, softmax
 
@@ -114,13 +115,11 @@ class ScalarOperations:
         k_TC: Matrix,
         v_TC: Matrix,
         n_head: int,
-        kv_cache: tuple[Matrix, Matrix] | None,
+        kv_cache: LayerKVCache | None,
     ) -> Matrix:
         """y = softmax(Q Kᵀ / √D) V, head by head; a token sees itself and those before it."""
-        keys, values = kv_cache or ([], [])
-        before = len(keys)
-        keys += k_TC
-        values += v_TC
+        keys, values = kv_cache.append(k_TC, v_TC) if kv_cache else (k_TC, v_TC)
+        before = len(keys) - len(q_TC)
         head_dim = len(q_TC[0]) // n_head
         shared = len(q_TC[0]) // len(k_TC[0])  # heads of queries to one of keys and values
         y_TC = []

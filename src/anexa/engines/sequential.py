@@ -1,0 +1,67 @@
+"""Any engine as a `BatchEngine`: the sequences of a batch are computed one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from anexa.engines.protocol import BatchEngine, BatchKVCache, Engine, KVCache, Logits
+
+
+class SequentialEngine:
+    """A `BatchEngine` over an engine that computes one sequence at a time.
+
+    For a single sequence it is also the fastest way to use an engine that computes batches, whose
+    batch step pads rows and keys (`python benchmarks/decoding.py`).
+
+    Args:
+        engine: any engine or batch engine.
+    """
+
+    def __init__(self, engine: Engine | BatchEngine) -> None:
+        self._engine = engine
+        self.name, self.config = engine.name, engine.config
+
+    def new_kv_cache(self) -> KVCache:
+        """Create an empty cache of one sequence."""
+        return self._engine.new_kv_cache()
+
+    def next_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[float]:
+        """Read more tokens of one sequence, and return the V logits of the next one."""
+        return self._engine.next_logits(tokens, cache)
+
+    def new_batch_cache(self, most: int) -> BatchKVCache:  # noqa: ARG002 (it grows as needed)
+        """Create an empty batch cache, which will hold one `KVCache` per sequence."""
+        return BatchKVCache([])
+
+    def add_sequence(self, rows: BatchKVCache, cache: KVCache) -> None:
+        """Append a prefilled sequence to the batch; its cache belongs to the batch from now on."""
+        rows.layers.append(cache)
+        rows.lengths.append(cache.length)
+
+    def remove_sequence(self, rows: BatchKVCache, row: int) -> None:
+        """Remove a sequence from the batch; the last one takes its place."""
+        for column in (rows.layers, rows.lengths):
+            column[row] = column[-1]
+            column.pop()
+
+    def batch_next_logits(self, tokens: Sequence[int], rows: BatchKVCache) -> Logits:
+        """Read one more token of each sequence, and return the (B, V) logits of the next ones.
+
+        If it raises, no cache has changed.
+        """
+        caches: list[KVCache] = rows.layers
+        try:
+            logits = [self._engine.next_logits([t], cache) for t, cache in zip(tokens, caches)]
+        except BaseException:
+            for cache, length in zip(caches, rows.lengths):
+                cache.truncate(length)
+            raise
+        rows.lengths = [length + 1 for length in rows.lengths]
+        return np.asarray(logits)
+
+
+def as_batch_engine(engine: Engine | BatchEngine) -> BatchEngine:
+    """Return the engine itself if it computes batches, else a `SequentialEngine` over it."""
+    return engine if isinstance(engine, BatchEngine) else SequentialEngine(engine)

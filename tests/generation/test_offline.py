@@ -1,0 +1,169 @@
+"""Tokens of one sequence as they come, and of a list of prompts."""
+
+from __future__ import annotations
+
+import random
+from importlib.util import find_spec
+from itertools import islice
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anexa.engines import ENGINES, Engine, open_engine
+from anexa.engines.sequential import SequentialEngine
+from anexa.errors import AnexaError
+from anexa.generation import (
+    BatchScheduler,
+    Sampler,
+    SamplingParams,
+    generate_batch,
+    generate_tokens,
+    stream_text,
+    window_start,
+)
+from anexa.model.architectures import ARCHITECTURES
+from anexa.model.weights import Weight
+from tests.engines.helpers import random_weights
+from tests.generation.models import BLOCK_SIZE, config_of, engine_of, letters, weights_of
+from tests.training.runs import each_engine
+
+VOCABULARY = 11
+EOS = 7
+each_architecture = pytest.mark.parametrize("model_type", ARCHITECTURES)
+
+
+def random_tokens(count: int, seed: int) -> list[int]:
+    rng = random.Random(seed)
+    return [rng.randrange(VOCABULARY) for _ in range(count)]
+
+
+def uncached_logits(engine: Engine, tokens: list[int]) -> list[float]:
+    return engine.logits(tokens[window_start(len(tokens), BLOCK_SIZE) :])[-1]
+
+
+# Cached and uncached
+
+
+@each_architecture
+@each_engine
+def test_cached_logits_equal_uncached_ones_beyond_the_context(engine: str, model_type: str) -> None:
+    model = engine_of(engine, model_type, VOCABULARY)
+    tolerance = 1e-9 if model.dtype == "float64" else 1e-4
+    scheduler = BatchScheduler(SequentialEngine(model), max_num_seqs=1)
+    sequence = scheduler.add(random_tokens(3, seed=3), Sampler(SamplingParams(1.0)))
+    while len(sequence.tokens) < 3 * BLOCK_SIZE:
+        [output] = scheduler.step()
+        expected = uncached_logits(model, sequence.tokens[:-1])
+        np.testing.assert_allclose(output.logits, expected, rtol=0, atol=tolerance)
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=6))
+def test_prompts_of_any_length_have_the_logits_of_an_uncached_pass(sizes: list[int]) -> None:
+    model = engine_of("numpy", "gpt2", VOCABULARY)
+    tokens = random_tokens(sum(sizes), seed=4)
+    scheduler = BatchScheduler(model, len(sizes))
+    lengths = {scheduler.add(tokens[:n], Sampler(SamplingParams(0.0))): n for n in np.cumsum(sizes)}
+    outputs = scheduler.step()
+    assert {output.sequence for output in outputs} == lengths.keys()
+    for output in outputs:
+        expected = uncached_logits(model, tokens[: lengths[output.sequence]])
+        np.testing.assert_allclose(output.logits, expected, rtol=0, atol=1e-4)
+
+
+@given(st.lists(st.integers(1, BLOCK_SIZE), min_size=1, max_size=6))
+def test_it_does_not_matter_in_what_pieces_tokens_are_read(sizes: list[int]) -> None:
+    model = engine_of("numpy", "gpt2", VOCABULARY)
+    tokens = random_tokens(BLOCK_SIZE, seed=4)
+    cache, n = model.new_kv_cache(), 0
+    for size in sizes:
+        if n == BLOCK_SIZE:
+            break
+        logits = model.next_logits(tokens[n : n + size], cache)
+        n = min(n + size, BLOCK_SIZE)
+        expected = uncached_logits(model, tokens[:n])
+        np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
+
+
+@each_engine
+def test_generated_tokens_are_those_sampled_without_a_cache(engine: str) -> None:
+    model = engine_of(engine, "microgpt", VOCABULARY)
+    params = SamplingParams(1.0, seed=6)
+    generated = list(islice(generate_tokens(model, [3, 1, 4], Sampler(params)), 30))
+    sampler = Sampler(params)
+    tokens = [3, 1, 4]
+    for _ in range(30):
+        tokens.append(sampler.sample(uncached_logits(model, tokens)))
+    assert generated == tokens[3:]
+    assert len(set(generated)) > 3
+
+
+# One model, all engines
+
+
+@each_architecture
+def test_all_engines_generate_the_same_text(model_type: str) -> None:
+    tokenizer = letters()
+    config = config_of(model_type, tokenizer.vocab_size)
+    weights = weights_of(config)
+    engines = [name for name in ENGINES if name != "torch" or find_spec("torch")]
+    for temperature in (0.0, 1.0):
+        texts = set()
+        for name in engines:
+            engine = open_engine(name, config, weights)
+            sampler = Sampler(SamplingParams(temperature))
+            stream = stream_text(engine, tokenizer, "bead", sampler, max_tokens=3 * BLOCK_SIZE)
+            texts.add("".join(stream))
+        assert len(texts) == 1
+
+
+# Lists of prompts
+
+
+@each_engine
+@pytest.mark.parametrize("max_tokens", [None, 1, 3])
+def test_a_batch_has_the_continuations_of_its_prompts_alone(
+    engine: str, max_tokens: int | None
+) -> None:
+    model = engine_of(engine, "llama", VOCABULARY)
+    prompts = [random_tokens(1 + seed % BLOCK_SIZE, seed) for seed in range(20)]
+    params = [SamplingParams(seed % 2, seed=seed) for seed in range(20)]
+    expected = []
+    for prompt, how in zip(prompts, params):
+        limit = BLOCK_SIZE + 1 - len(prompt)
+        limit = limit if max_tokens is None else min(limit, max_tokens)
+        tokens = [*islice(generate_tokens(model, prompt, Sampler(how)), limit)]
+        expected.append(tokens[: tokens.index(EOS)] if EOS in tokens else tokens)
+    assert generate_batch(model, prompts, EOS, params, max_tokens) == expected
+    assert any(EOS not in tokens for tokens in expected)
+    assert max_tokens == 1 or len({len(tokens) for tokens in expected}) > 1
+
+
+@pytest.mark.parametrize("count", [0, 1, 200])
+def test_a_batch_is_greedy_by_default(count: int) -> None:
+    model = engine_of("numpy", "gpt2", VOCABULARY)
+    prompts = [random_tokens(3, seed) for seed in range(count)]
+    greedy = [SamplingParams(0.0)] * count
+    assert generate_batch(model, prompts, EOS) == generate_batch(model, prompts, EOS, greedy)
+
+
+def test_a_prompt_without_room_has_no_continuation() -> None:
+    model = engine_of("numpy", "gpt2", VOCABULARY)
+    full, too_long = random_tokens(BLOCK_SIZE, 1), random_tokens(BLOCK_SIZE + 1, 1)
+    texts = generate_batch(model, [too_long, full], -1)
+    assert [len(text) for text in texts] == [0, 1]
+
+
+def test_damaged_weights_are_an_error_of_one_sentence() -> None:
+    config = config_of("gpt2", VOCABULARY)
+    weights = random_weights(config, seed=1)
+    damaged = {
+        name: Weight(w.shape, type(w.data)(w.data.typecode, [float("nan")] * len(w.data)))
+        for name, w in weights.items()
+    }
+    engine = open_engine("numpy", config, damaged)
+    with pytest.raises(AnexaError, match="not a number"):
+        generate_batch(engine, [[1]], EOS)
+    with pytest.raises(AnexaError, match="not a number"):
+        next(generate_tokens(engine, [1], Sampler(SamplingParams(0.0))))
