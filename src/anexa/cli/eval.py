@@ -35,7 +35,7 @@ def evaluate(
         list[str] | None, typer.Option(help='Only this kind, such as 4x4, "- 8" or story.')
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the problems.")] = 42,
-    engine: Annotated[str, typer.Option(help="numpy, torch or auto.")] = "auto",
+    engine: Annotated[str, typer.Option(help="scalar, lists, numpy, torch or auto.")] = "auto",
     processes: Annotated[
         int | None, typer.Option(help="At a time. [default: one for each core]", min=1)
     ] = None,

@@ -21,7 +21,7 @@ def reinforce(
     evaluations: Annotated[int, typer.Option(help="On held-out problems.", min=1)] = 5,
     validation: Annotated[int, typer.Option(help="So many of them.", min=1)] = 500,
     seed: Annotated[int, typer.Option(help="Of problems and draws.")] = 42,
-    engine: Annotated[str, typer.Option(help="numpy, torch or auto.")] = "auto",
+    engine: Annotated[str, typer.Option(help="scalar, lists, numpy, torch or auto.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, a line each.")] = False,
 ) -> None:
     """Make thoughts likelier that are true in every step; keep it if that helps."""

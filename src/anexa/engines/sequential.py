@@ -31,34 +31,34 @@ class SequentialEngine:
         """Read more tokens of one sequence, and return the V logits of the next one."""
         return self._engine.next_logits(tokens, cache)
 
-    def new_batch_cache(self, most: int) -> BatchKVCache:  # noqa: ARG002 (it grows as needed)
+    def new_batch_cache(self, max_num_seqs: int) -> BatchKVCache:  # noqa: ARG002 (it grows as needed)
         """Create an empty batch cache, which will hold one `KVCache` per sequence."""
         return BatchKVCache([])
 
-    def add_sequence(self, rows: BatchKVCache, cache: KVCache) -> None:
+    def add_sequence(self, batch_cache: BatchKVCache, cache: KVCache) -> None:
         """Append a prefilled sequence to the batch; its cache belongs to the batch from now on."""
-        rows.layers.append(cache)
-        rows.lengths.append(cache.length)
+        batch_cache.layers.append(cache)
+        batch_cache.lengths.append(cache.length)
 
-    def remove_sequence(self, rows: BatchKVCache, row: int) -> None:
+    def remove_sequence(self, batch_cache: BatchKVCache, index: int) -> None:
         """Remove a sequence from the batch; the last one takes its place."""
-        for column in (rows.layers, rows.lengths):
-            column[row] = column[-1]
+        for column in (batch_cache.layers, batch_cache.lengths):
+            column[index] = column[-1]
             column.pop()
 
-    def batch_next_logits(self, tokens: Sequence[int], rows: BatchKVCache) -> Logits:
+    def batch_next_logits(self, tokens: Sequence[int], batch_cache: BatchKVCache) -> Logits:
         """Read one more token of each sequence, and return the (B, V) logits of the next ones.
 
         If it raises, no cache has changed.
         """
-        caches: list[KVCache] = rows.layers
+        caches: list[KVCache] = batch_cache.layers
         try:
             logits = [self._engine.next_logits([t], cache) for t, cache in zip(tokens, caches)]
         except BaseException:
-            for cache, length in zip(caches, rows.lengths):
+            for cache, length in zip(caches, batch_cache.lengths):
                 cache.truncate(length)
             raise
-        rows.lengths = [length + 1 for length in rows.lengths]
+        batch_cache.lengths = [length + 1 for length in batch_cache.lengths]
         return np.asarray(logits)
 
 

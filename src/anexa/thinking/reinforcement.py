@@ -67,7 +67,7 @@ class Reinforcement:
 
     Args:
         model: a model that thinks about arithmetic.
-        engine: engine with the model's weights and an optimizer; numpy or torch.
+        engine: engine with the model's weights and an optimizer.
         config: configuration of the run.
         reward: reward function (problem, text of thought and answer) -> bool; default: `is_true`.
 
