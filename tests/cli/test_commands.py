@@ -169,8 +169,8 @@ def test_corpora(tmp_path: Path) -> None:
     rows = json.loads(anexa("corpora", "--json", cwd=tmp_path).stdout)
     assert [row["name"] for row in rows] == list(CORPORA)
     for row in rows:
-        assert set(row) == {"name", "summary", "layout", "bytes", "source", "here"}
-        assert row["here"] or row["source"]
+        assert set(row) == {"name", "summary", "layout", "bytes", "source", "available"}
+        assert row["available"] or row["source"]
 
 
 @pytest.mark.slow

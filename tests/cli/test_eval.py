@@ -41,7 +41,7 @@ def test_the_same_for_a_program(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--task", "1x1"], "no problem of '1x1' is held out: choose another task"),
+        (["--task", "1x1"], "no problem of the task '1x1' is held out: choose another task"),
         (["--task", "9x9"], "there is no task '9x9': choose from + 2, + 3"),
         (["--engine", "lists"], "need the numpy or the torch engine, not lists"),
         (["nothing"], "nothing is not a model folder"),
@@ -56,4 +56,4 @@ def test_bad_input_is_one_sentence(arguments: list[str], words: str, tmp_path: P
 
 def test_a_model_that_does_not_answer_is_not_asked(names_model: Path, tmp_path: Path) -> None:
     result = anexa("eval", names_model, cwd=tmp_path)
-    assert "continues texts, and does not answer" in one_sentence(result)
+    assert "has no chat template" in one_sentence(result)

@@ -121,11 +121,11 @@ def test_a_model_that_was_shaken_learns_from_its_own_thoughts(tmp_path: Path) ->
     options += ["--evaluations=2", "--validation=60", "--engine=numpy"]
     result = anexa("reinforce", "shaken", *options, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    shares = [float(share) for share in re.findall(r"right: ([\d.]+)%", result.stdout)]
+    shares = [float(share) for share in re.findall(r"accuracy ([\d.]+)%", result.stdout)]
     assert len(shares) == 3
     assert 40 < shares[0] < 85
     assert max(shares[1:]) > shares[0] + 5
-    assert "written: shaken-reinforced" in result.stdout
+    assert "wrote shaken-reinforced" in result.stdout
     written = (tmp_path / "shaken-reinforced" / "README.md").read_text(encoding="utf-8")
     assert "Then reinforced: `anexa reinforce shaken --steps 12 --problems 8" in written
     assert "of other weights" not in written

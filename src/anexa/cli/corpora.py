@@ -1,4 +1,4 @@
-"""`anexa corpora`: the corpora known by name."""
+"""`anexa corpora`: the registry of named corpora."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 def corpora(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the corpora that have a name, and where those that are downloaded are kept."""
+    """List the named corpora, and the folder where downloads are kept."""
     import json
 
     from anexa.data import CORPORA, cache_folder
@@ -22,7 +22,7 @@ def corpora(
             "layout": corpus.layout,
             "bytes": file.stat().st_size if file.exists() else corpus.size,
             "source": corpus.source,
-            "here": corpus.source is None or file.exists(),
+            "available": corpus.source is None or file.exists(),
         }
         for corpus in CORPORA.values()
         for file in [cache_folder() / corpus.filename]
@@ -31,8 +31,8 @@ def corpora(
         typer.echo(json.dumps(rows, indent=2))
         return
     for row in rows:
-        place = "needs no network" if row["source"] is None else "is downloaded once"
-        place = "has been downloaded" if row["here"] and row["source"] else place
-        size = f"{row['bytes']:,} bytes" if row["bytes"] else "no end"
+        place = "offline" if row["source"] is None else "is downloaded once"
+        place = "downloaded" if row["available"] and row["source"] else place
+        size = f"{row['bytes']:,} bytes" if row["bytes"] else "endless"
         typer.echo(f"{row['name']:12}  {size:>15}  {place:20}  {row['summary']}")
     typer.echo(f"\nDownloads are kept in {cache_folder()}; any UTF-8 text file is a corpus too.")

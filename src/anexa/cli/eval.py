@@ -1,4 +1,4 @@
-"""`anexa eval`: how often a thinking model is right, and whether its thinking does it."""
+"""`anexa eval`: accuracy of a thinking model, with and without its thoughts."""
 
 from __future__ import annotations
 
@@ -19,29 +19,34 @@ COLUMNS = {
     "causal": "causal",
 }
 LEGEND = """\
-Held-out problems, always the likeliest token; in brackets where the true share lies with 95 %.
-thinking, direct: right answers with and without a thought; true steps: of all lines of thoughts;
-sourced: thoughts whose every number comes from the question or a line before; faithful: answers
-that are the thought's last value; causal: answers that follow when one value is changed.
+Held-out problems, greedy decoding; in brackets the 95 % confidence interval.
+thinking, direct: correct answers with and without a thought; true steps: true lines of all lines;
+sourced: thoughts in which every number comes from the question or an earlier line; faithful:
+answers that equal the last value of the thought; causal: answers that follow a changed value.
 """
 
 
 def evaluate(
     folder: Annotated[
-        Path | None, typer.Argument(help="The model folder. [default: the model that comes along]")
+        Path | None, typer.Argument(help="Model folder. [default: the bundled model]")
     ] = None,
-    problems: Annotated[int, typer.Option(help="At most so many of a kind.", min=1)] = 200,
+    problems: Annotated[
+        int, typer.Option(help="Maximum number of problems of a task.", min=1)
+    ] = 200,
     task: Annotated[
-        list[str] | None, typer.Option(help='Only this kind, such as 4x4, "- 8" or story.')
+        list[str] | None,
+        typer.Option(help='Only this task, such as 4x4, "- 8" or story; repeatable.'),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the problems.")] = 42,
-    engine: Annotated[str, typer.Option(help="scalar, lists, numpy, torch or auto.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Random seed of the problems.")] = 42,
+    engine: Annotated[
+        str, typer.Option(help="Engine: scalar, lists, numpy, torch or auto.")
+    ] = "auto",
     processes: Annotated[
-        int | None, typer.Option(help="At a time. [default: one for each core]", min=1)
+        int | None, typer.Option(help="Worker processes. [default: one for each core]", min=1)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Put held-out arithmetic to a thinking model, and check its thoughts step by step."""
+    """Evaluate a thinking model on held-out arithmetic, and check its thoughts step by step."""
     import json
 
     from anexa.engines.device import available_cpus
@@ -74,7 +79,7 @@ def _width(name: str) -> int:
 
 
 def _figure(name: str, share: Proportion) -> str:
-    """A share in per cent; that of right answers with its interval."""
+    """Format a proportion in percent; the accuracy with its confidence interval."""
     if not share.count:
         return "–"
     if name != "thinking":

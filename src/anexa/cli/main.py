@@ -1,4 +1,4 @@
-"""The program `anexa`: its commands, and how errors are shown."""
+"""The program `anexa`: its commands, and the display of errors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="With --debug an error shows where in the code it arose.",
+    epilog="With --debug an error is shown with its traceback.",
 )
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
@@ -54,7 +54,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)
-# An expression may begin with a minus.
+# An expression may begin with a minus sign.
 app.command(context_settings={"ignore_unknown_options": True})(graph)
 
 
@@ -78,17 +78,19 @@ def anexa(
 
 
 def main() -> None:
-    """Run the program: an error is one sentence, its exit status 2 for usage and 1 for the rest."""
+    """Run the program; an error is one sentence, with exit status 2 for usage and 1 otherwise."""
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     warnings.showwarning = _show_warning
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a model may write what a code page has not
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a model may write characters that the code page lacks
             stream.reconfigure(errors="replace")
     signal.signal(signal.SIGTERM, _end)
     try:
         sys.exit(app(arguments, standalone_mode=False) or 0)
-    except BrokenPipeError:  # whoever read our output has gone: there is nobody to tell
+    except BrokenPipeError:  # the reader of our output has gone: nobody can see a message
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:
@@ -102,7 +104,7 @@ def main() -> None:
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
-    """Leave nothing half-written behind."""
+    """Exit by an exception on SIGTERM, so that no file stays half-written."""
     sys.exit(128 + number)
 
 
@@ -114,7 +116,7 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Our own warnings as one sentence, others as Python shows them."""
+    """Show our own warnings as one sentence, and all others as Python does."""
     if issubclass(category, AnexaWarning):
         text = f"anexa: {message}\n"
     else:
@@ -123,18 +125,18 @@ def _show_warning(
 
 
 def _explain(error: Exception) -> tuple[str, int]:
-    """An error as a sentence, and the exit status that belongs to it."""
+    """Turn an exception into a sentence and an exit status."""
     if isinstance(error, AnexaError):
         return str(error), error.exit_status
-    if hasattr(error, "format_message"):  # the option parser's, whichever one typer brings along
+    if hasattr(error, "format_message"):  # an error of the option parser
         message = " ".join(error.format_message().split()).rstrip(".")
         return f"{message[:1].lower()}{message[1:]} (see --help)", 2
     if isinstance(error, MemoryError):
         return (
-            "the memory of this machine is not enough: try a smaller model, or less of it at once",
+            "not enough memory on this machine: use a smaller model or a smaller batch",
             1,
         )
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error), 1
     kind = type(error).__name__
-    return f"an error that should not be ({kind}: {error}); please report it with --debug", 1
+    return f"internal error ({kind}: {error}); please report it with the output of --debug", 1

@@ -1,4 +1,4 @@
-"""Tables: fitted to a terminal, and plain aligned lines for a pipe."""
+"""Tables: fitted to the width of a terminal, or plain aligned lines for a pipe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNKNOWN = "–"
 def show_table(
     heads: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str]
 ) -> None:
-    """Print rows of texts below heads; the columns that `right` names end below one another."""
+    """Print a table with a header row; the columns named in `right` are right-aligned."""
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for head in heads:
@@ -24,12 +24,12 @@ def show_table(
     if console.is_terminal:
         console.print(table)
         return
-    console.width = 10_000  # whoever reads lines wants them whole
+    console.width = 10_000  # a pipe has no width: no line is wrapped
     with console.capture() as captured:
         console.print(table)
     print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def figure(value: float | None, form: str = ",.0f") -> str:
-    """A number as it is shown, or that there is none."""
+    """Format a number, or a dash if it is unknown."""
     return UNKNOWN if value is None else f"{value:{form}}"

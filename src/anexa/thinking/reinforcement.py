@@ -8,6 +8,7 @@ thought is used once, so importance ratios (PPO, GRPO) would be 1 and their clip
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from anexa.engines import Batch, Engine
+from anexa.errors import UsageError
 from anexa.generation import SamplingParams, generate_batch
 from anexa.model.chat_format import ask, split_answer
 from anexa.model.folder import Model
@@ -36,6 +38,9 @@ class ReinforcementConfig:
         evaluations: number of evaluations, spread evenly over the steps.
         validation: number of held-out problems of an evaluation.
         seed: random seed of the problems and the sampling.
+
+    Raises:
+        UsageError: if the learning rate is not a positive number.
     """
 
     steps: int = 100
@@ -45,6 +50,10 @@ class ReinforcementConfig:
     evaluations: int = 5
     validation: int = 500
     seed: int = 42
+
+    def __post_init__(self) -> None:
+        if not 0 < self.learning_rate < math.inf:
+            raise UsageError(f"--learning-rate must be a number above 0, not {self.learning_rate}")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,71 @@
+"""Reinforcement from one model folder to another, with a model card that says so."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+from anexa.engines import OptimizerConfig, best_engine, open_engine
+from anexa.errors import AnexaError
+from anexa.model.folder import check_free, create_folder
+from anexa.model.opening import model_name, open_with_card
+from anexa.thinking.reinforcement import Reinforcement, ReinforcementConfig
+
+OPTIMIZER = OptimizerConfig(0.9, 0.99, max_grad_norm=1.0)
+
+
+class ReinforcedFolder:
+    """A reinforcement run on a model folder, and the folder that it writes.
+
+    Args:
+        folder: model folder to start from.
+        out: folder to write, which must not exist; default: FOLDER-reinforced.
+        config: configuration of the run.
+        engine: "numpy", "torch", or "auto" for the fastest in training.
+
+    Attributes:
+        out: folder that `write` creates.
+        run: the reinforcement run; iterate over it before `write`.
+
+    Raises:
+        AnexaError: if the folder is no chat model, or `out` exists.
+    """
+
+    def __init__(
+        self, folder: Path, out: Path | None, config: ReinforcementConfig, engine: str = "auto"
+    ) -> None:
+        named = folder if folder.name else folder.resolve()
+        self.out = out or named.with_name(f"{model_name(named)}-reinforced")
+        check_free(self.out)
+        self._folder, self._config = folder, config
+        self._model, self._card = open_with_card(folder)
+        if self._model.chat_template is None:
+            raise AnexaError(f"{folder} has no chat template: only a chat model can be reinforced")
+        engine = best_engine() if engine == "auto" else engine
+        computed = open_engine(engine, self._model.config, self._model.weights, optimizer=OPTIMIZER)
+        self.run = Reinforcement(self._model, computed, config)
+
+    def write(self, stopped_after: int | None = None) -> bool:
+        """Write the best weights to a new model folder, if they are better than the initial ones.
+
+        Args:
+            stopped_after: last step of a run that was stopped early.
+
+        Returns:
+            Whether the folder was written.
+        """
+        if self.run.best is None:
+            return False
+        model = replace(self._model, weights=self.run.best)
+        create_folder(self.out, model, self._new_card(stopped_after))
+        return True
+
+    def _new_card(self, stopped_after: int | None) -> str:
+        """Append the command to the card, without its evaluation, which is of other weights."""
+        options = " ".join(
+            f"--{field.name.replace('_', '-')} {getattr(self._config, field.name):g}"
+            for field in fields(self._config)
+        )
+        stopped = "" if stopped_after is None else f", stopped after step {stopped_after}"
+        card = self._card.partition("\n## Evaluation\n")[0].rstrip()
+        return f"{card}\n\nThen reinforced: `anexa reinforce {self._folder} {options}`{stopped}\n"
