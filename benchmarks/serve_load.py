@@ -37,7 +37,7 @@ from anexa.generation import LanguageModel, Prompt, Sampler, SamplingParams, Tex
 from anexa.generation.language_model import BUNDLED
 from anexa.generation.scheduler import BatchScheduler
 from anexa.model.chat_format import ask
-from anexa.model.folder import load_model
+from anexa.model.loading import load_model
 
 
 class Round(NamedTuple):

@@ -13,7 +13,7 @@ import anexa
 from anexa.generation import LanguageModel
 from anexa.generation.language_model import BUNDLED
 from anexa.model.chat_format import ask
-from anexa.model.folder import load_config
+from anexa.model.loading import open_model
 from anexa.model.weights import num_parameters
 from anexa.thinking.checker import check
 from anexa.thinking.evaluation import complete, evaluate_problems
@@ -81,7 +81,7 @@ def test_the_cards_header_is_that_of_a_trained_model() -> None:
         corpus="arithmetic", preset="anexa-think", engine="numpy", steps=1
     )
     history = TrainerState(evaluations=evaluations)
-    made = model_card(load_config(BUNDLED), trained, "arithmetic", "", history)
+    made = model_card(open_model(BUNDLED).config, trained, "arithmetic", "", history)
     assert card.partition("\n---\n")[0] == made.partition("\n---\n")[0]
     assert "model-index" in made
 

@@ -122,12 +122,12 @@ def test_a_file_that_is_not_json(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize("value", [[], None, 3, "text", True])
 def test_json_that_is_no_object(tmp_path: Path, value: object) -> None:
     (tmp_path / "a.json").write_text(json.dumps(value), encoding="utf-8")
-    with pytest.raises(AnexaError, match=r"a\.json is damaged: it holds no JSON object"):
+    with pytest.raises(AnexaError, match=r"a\.json is damaged: it is not a JSON object"):
         read_json(tmp_path / "a.json")
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(AnexaError, match=r"is not a model folder: it has no config\.json"):
+    with pytest.raises(AnexaError, match=r"there is no file .*config\.json"):
         read_bytes(tmp_path / "config.json")
     (tmp_path / "config.json").mkdir()
     with pytest.raises(AnexaError, match=r"cannot read .*config\.json"):

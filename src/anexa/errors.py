@@ -1,34 +1,34 @@
-"""What a user can do wrong, as one sentence each: what is wrong, where, and what to do."""
+"""Errors with a message for the user: what is wrong, where, and what to do, in one sentence."""
 
-LONGEST = 200  # characters of what a message shows of a file
+MAX_LENGTH = 200  # characters of foreign text in a message
 
 
 class AnexaError(Exception):
-    """Something that the user can mend: shown as its message alone, exit status 1."""
+    """An error that the user can fix: its message is shown alone, and the exit status is 1."""
 
     exit_status = 1
 
 
 class AnexaWarning(UserWarning):
-    """Something that the user should know and that stops nothing: shown as its message alone."""
+    """Something that the user should know, and that stops nothing: its message is shown alone."""
 
 
 class UsageError(AnexaError):
-    """A command or a setting that cannot be meant: exit status 2."""
+    """A wrong command or option: exit status 2."""
 
     exit_status = 2
 
 
 def short_repr(value: object) -> str:
-    """A value out of a stranger's file, or what was wrong with it, as a message can show it."""
+    """Return the `repr` of a value, or the message of an exception, short enough for a message."""
     try:
         return one_line(str(value) if isinstance(value, BaseException) else repr(value))
-    except (ValueError, RecursionError):  # a number of thousands of digits, or lists within lists
+    except (ValueError, RecursionError):  # a number of thousands of digits, or deeply nested lists
         return f"a {type(value).__name__}"
 
 
 def one_line(text: str) -> str:
-    """A text that is not ours as a message can show it: short, in one line, printable."""
-    text = " ".join(text[: 2 * LONGEST].split())
+    """Make foreign text fit for a message: at most `MAX_LENGTH` printable characters in a line."""
+    text = " ".join(text[: 2 * MAX_LENGTH].split())
     text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return text if len(text) <= MAX_LENGTH else text[: MAX_LENGTH - 1] + "…"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from anexa.model.folder import load_model
+from anexa.model.loading import load_model
 from anexa.training import Trainer
 from anexa.training.checkpoint import CHECKPOINT
 from tests.cli.process import (
@@ -158,9 +158,19 @@ CHANGED = "the corpus names.txt has changed since this training began (it was sh
         ("train --resume empty", makes("empty"), 1, "empty holds no training"),
         ("train --resume half", half(truncates(f"half/{CHECKPOINT}")), 1, "is damaged"),
         ("train --resume half", half(writes(f"half/{CHECKPOINT}", b"\0" * 500)), 1, "is damaged"),
-        ("train --resume half", half(takes_from_another("config.json")), 1, "not of one model"),
+        (
+            "train --resume half",
+            half(takes_from_another("config.json")),
+            1,
+            "do not belong together",
+        ),
         ("train --resume half", half(takes_from_another("tokenizer.json")), 1, TOKENIZER),
-        ("train --resume half", half(takes_from_another(str(CHECKPOINT))), 1, "not of one model"),
+        (
+            "train --resume half",
+            half(takes_from_another(str(CHECKPOINT))),
+            1,
+            "do not belong together",
+        ),
         ("train --resume half", half(writes("names.txt", "ann\nbob\n" * 9)), 1, CHANGED),
         ("train --resume half", half(removes("names.txt")), 1, "names.txt"),
         ("train --resume half --preset anexa-llama", half(nothing), 2, "--preset microgpt, not"),
@@ -211,21 +221,21 @@ CHANGED = "the corpus names.txt has changed since this training began (it was sh
         ("generate empty", makes("empty"), 1, "empty is not a model folder: it has no config.json"),
         (GENERATE, removes("model/config.json"), 1, "it has no config.json"),
         (GENERATE, truncates("model/config.json"), 1, "config.json is damaged: it is not JSON"),
-        (GENERATE, writes("model/config.json", "[1]"), 1, "it holds no JSON object"),
+        (GENERATE, writes("model/config.json", "[1]"), 1, "it is not a JSON object"),
         (GENERATE, writes("model/config.json", "[" * 100_000), 1, "it is not JSON"),
-        (GENERATE, changes_config(model_type="bert"), 1, "is of the model type 'bert'"),
+        (GENERATE, changes_config(model_type="bert"), 1, "its model_type is 'bert'"),
         (GENERATE, changes_config(n_layer="two"), 1, "must be a whole number"),
         (GENERATE, changes_config(n_head=3), 1, "cannot be shared by 3 heads"),
         (GENERATE, changes_config(n_embd=32), 1, "but config.json says"),
-        (GENERATE, changes_config(n_layer=2), 1, "the two are not of one model"),
+        (GENERATE, changes_config(n_layer=2), 1, "they do not belong together"),
         (GENERATE, removes("model/model.safetensors"), 1, "it has no model.safetensors"),
         (GENERATE, truncates("model/model.safetensors"), 1, "model.safetensors is damaged"),
-        (GENERATE, writes("model/model.safetensors", "GGUF" * 99), 1, "is damaged or no safet"),
+        (GENERATE, writes("model/model.safetensors", "GGUF" * 99), 1, "is damaged or not a safet"),
         (GENERATE, takes_weights_of_another, 1, "but config.json says"),
         (GENERATE, removes("model/tokenizer.json"), 1, "it has no tokenizer.json"),
         (GENERATE, truncates("model/tokenizer.json"), 1, "tokenizer.json is damaged"),
         (GENERATE, writes("model/tokenizer.json", "{}"), 1, "tokenizer.json is damaged"),
-        (GENERATE, takes_a_tokenizer_of_another, 1, "they are not of one model"),
+        (GENERATE, takes_a_tokenizer_of_another, 1, "they do not belong together"),
     ],
 )
 def test_bad_input_is_told_in_a_sentence(
@@ -321,7 +331,7 @@ def test_debug_shows_where_it_arose(place: Path) -> None:
         result = anexa(*arguments, cwd=place)
         assert result.returncode == 1
         assert result.stderr.startswith("Traceback (most recent call last):\n")
-        assert "in load_config\n" in result.stderr
+        assert "in open_model\n" in result.stderr
         assert result.stderr.splitlines()[-1].startswith("anexa: nowhere is not a model folder")
 
 

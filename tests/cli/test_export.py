@@ -9,14 +9,15 @@ import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from anexa.cli.export import export
+from anexa.files import read_json
 from anexa.generation.language_model import BUNDLED
-from anexa.model.folder import Model, load_model
-from anexa.model.json_file import read_model_json, write_model_json
+from anexa.model.json_file import write_model_json
+from anexa.model.loading import load_model, open_model
 from anexa.training import Trainer
 from anexa.training.checkpoint import CHECKPOINT
 from tests.cli.process import anexa, listing, one_sentence, posix
@@ -51,11 +52,11 @@ def test_a_json_file_is_read_once(place: Path, monkeypatch: pytest.MonkeyPatch) 
     write_model_json(place / "m.json", load_model(place / "model"), "# A card\n")
     times: list[Path] = []
 
-    def read(path: Path) -> tuple[Model, str]:
+    def read(path: Path) -> dict[str, Any]:
         times.append(path)
-        return read_model_json(path)
+        return read_json(path)
 
-    monkeypatch.setattr("anexa.model.opening.read_model_json", read)
+    monkeypatch.setattr("anexa.model.json_file.read_json", read)
     export(place / "m.json", "json", place / "again.json", precision=None, force=False)
     assert (place / "again.json").read_bytes() == (place / "m.json").read_bytes()
     assert times == [place / "m.json"]
@@ -64,7 +65,8 @@ def test_a_json_file_is_read_once(place: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_the_name_is_by_default_the_models(tmp_path: Path) -> None:
     result = anexa("export", "--to", "json", cwd=tmp_path)
     assert result.stdout.startswith("wrote anexa.json (")
-    model, card = read_model_json(tmp_path / "anexa.json")
+    source = open_model(tmp_path / "anexa.json")
+    model, card = source.load(), source.card
     assert model.weights == load_model(BUNDLED).weights
     assert card == (BUNDLED / "README.md").read_text("utf-8")
 
@@ -203,7 +205,7 @@ def test_an_unfinished_training_is_exported_and_said(place: Path) -> None:
         "its best weights so far\n"
     )
     assert result.returncode == 0
-    assert read_model_json(place / "half.json")[0].weights == load_model(place / "half").weights
+    assert load_model(place / "half.json").weights == load_model(place / "half").weights
 
 
 @pytest.mark.slow
@@ -230,7 +232,7 @@ def lock_its_folder(state: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (damage, "half/training/state.safetensors is damaged or no safetensors file ("),
+        (damage, "half/training/state.safetensors is damaged or not a safetensors file ("),
         (lock, "cannot read half/training/state.safetensors: Permission denied"),
         (lock_its_folder, "Permission denied"),
     ],
@@ -246,7 +248,7 @@ def test_a_training_that_nothing_is_known_of(
     said = "anexa: it cannot be told whether the training in half has ended: "
     assert one_sentence(result).startswith(said + reason)
     assert result.returncode == 0
-    assert read_model_json(place / "half.json")[0].weights == load_model(place / "half").weights
+    assert load_model(place / "half.json").weights == load_model(place / "half").weights
 
 
 def test_gguf_without_its_package(tmp_path: Path) -> None:

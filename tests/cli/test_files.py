@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from anexa.model.config import ModelConfig
-from anexa.model.folder import Model, create_folder, load_model
+from anexa.model.folder import create_folder
+from anexa.model.loading import load_model
+from anexa.model.model import Model
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import initial_weights
 from anexa.training.loss_plot import PICTURE

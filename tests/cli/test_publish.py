@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from anexa.model.folder import create_folder, load_model
+from anexa.model.folder import create_folder
+from anexa.model.loading import load_model
 from anexa.training import Trainer
 from tests.cli.process import ANEXA, environment, one_sentence, posix
 from tests.cli.test_files import unprivileged
@@ -96,7 +97,7 @@ def test_a_model_is_published_whole(hub: Hub, place: Path) -> None:
             assert f" {len(content):,} bytes\n" in result.stdout
     assert b"hf_secret" not in b"".join(published.files.values())
     kept = ".env, model.safetensors.bak, notes.txt, secret.json, train.py, training/"
-    assert f"stays here: {kept}\n" in result.stdout
+    assert f"not published: {kept}\n" in result.stdout
     # What was published is a model folder again.
     (place / "back").mkdir()
     for name, content in published.files.items():
@@ -116,7 +117,7 @@ def test_the_card_says_how_to_use_it(hub: Hub, place: Path) -> None:
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
     }
-    assert "licence: cc-by-4.0\n" in result.stdout
+    assert "license: cc-by-4.0\n" in result.stdout
     assert text.startswith("\n# Letters: é\n\nMy own words.\n")
     for part in (
         'AutoModelForCausalLM.from_pretrained("ada/letters")',
@@ -136,7 +137,7 @@ def test_a_dry_run_sends_nothing(hub: Hub, place: Path) -> None:
 
 
 @pytest.mark.slow
-def test_private_and_another_licence(hub: Hub, place: Path) -> None:
+def test_private_and_another_license(hub: Hub, place: Path) -> None:
     command = ("letters", "ada/letters", "--private", "--license", "mit")
     assert publish(hub, place, *command).returncode == 0
     published = hub.repositories["ada/letters"]
@@ -148,7 +149,7 @@ def test_private_and_another_licence(hub: Hub, place: Path) -> None:
 def test_private_where_it_is_public_already(hub: Hub, place: Path) -> None:
     hub.repositories["ada/letters"] = Repository("ada", private=False)
     result = publish(hub, place, "letters", "ada/letters", "--private")
-    assert "ada/letters is there already, and public: make it private" in one_sentence(result)
+    assert "ada/letters exists already and is public: make it private" in one_sentence(result)
     assert (result.returncode, hub.repositories["ada/letters"].files) == (1, {})
 
 
@@ -171,15 +172,19 @@ def test_another_version_takes_the_place_of_the_last(hub: Hub, place: Path) -> N
 @pytest.mark.parametrize(
     ("token", "refusals", "sentence"),
     [
-        ("", {}, "the Hub does not know you: log in with `hf auth login`, or set HF_TOKEN"),
-        ("hf_old", {}, "the Hub does not take your token: log in again"),
+        ("", {}, "you are not logged in to the Hub: log in with `hf auth login`, or set HF_TOKEN"),
+        ("hf_old", {}, "the Hub refuses your token: log in again"),
         ("hf_ada", {"create": 403, "models/": 404}, "does not let ada write to ada/letters"),
         ("hf_ada", {"preupload": 403}, "the Hub does not let ada write to ada/letters"),
-        ("hf_ada", {"commit": 413}, "the Hub does not take it: because of the test (status 413)\n"),
-        ("hf_ada", {"commit": 400}, "the Hub does not take it: because of the test (status 400)\n"),
+        ("hf_ada", {"commit": 413}, "the Hub refuses: because of the test (status 413)\n"),
+        ("hf_ada", {"commit": 400}, "the Hub refuses: because of the test (status 400)\n"),
         ("hf_ada", {"commit": 429}, "the Hub answered 429 (because of the test): try again later"),
-        ("hf_ä", {}, "your token for the Hub has characters that none has: log in again with"),
-        ("hf ada", {}, "your token for the Hub has characters that none has: log in again with"),
+        ("hf_ä", {}, "your token for the Hub has characters that no token has: log in again with"),
+        (
+            "hf ada",
+            {},
+            "your token for the Hub has characters that no token has: log in again with",
+        ),
         ("hf_ada", {"whoami": 500}, "the Hub answered 500 (because of the test): try again later"),
     ],
 )
@@ -207,10 +212,10 @@ def test_a_name_of_somebody_else(hub: Hub, place: Path, taken: bool) -> None:
 
 
 @pytest.mark.slow
-def test_a_licence_that_the_hub_does_not_know(hub: Hub, place: Path) -> None:
+def test_a_license_that_the_hub_does_not_know(hub: Hub, place: Path) -> None:
     result = publish(hub, place, "letters", "ada/letters", "--license", "none-such")
     assert one_sentence(result) == (
-        'anexa: the Hub does not take the model card: - Error: "license" must be known\n'
+        'anexa: the Hub refuses the model card: - Error: "license" must be known\n'
     )
     assert (result.returncode, hub.repositories) == (1, {}), "not even an empty one"
 
@@ -219,7 +224,7 @@ def test_a_connection_that_is_cut(hub: Hub, place: Path) -> None:
     """Nothing is half there, and a second try succeeds."""
     hub.cuts["commit"] = 1
     result = publish(hub, place, "letters", "ada/letters")
-    assert "the Hub cannot be reached, or was lost on the way (" in one_sentence(result)
+    assert "the Hub cannot be reached, or the connection was lost (" in one_sentence(result)
     assert (result.returncode, hub.repositories["ada/letters"].files) == (1, {})
     assert publish(hub, place, "letters", "ada/letters").returncode == 0
     assert hub.repositories["ada/letters"].files.keys() >= {*FILES}
@@ -245,7 +250,7 @@ def test_no_network(hub: Hub, place: Path) -> None:
     address, hub.address = hub.address, "http://no-such-host.invalid"
     result = publish(hub, place, "letters", "ada/letters")
     hub.address = address
-    assert "the Hub cannot be reached, or was lost on the way (" in one_sentence(result)
+    assert "the Hub cannot be reached, or the connection was lost (" in one_sentence(result)
     assert result.returncode == 1
     result = publish(hub, place, "letters", "ada/letters", HF_HUB_OFFLINE="1")
     assert one_sentence(result) == "anexa: HF_HUB_OFFLINE is set: unset it to publish\n"
@@ -255,9 +260,9 @@ def test_no_network(hub: Hub, place: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "fragment"),
     [
-        (["letters", "letters"], 2, "where to publish is USER/NAME, not 'letters'"),
-        (["letters", "ada/le tters"], 2, "the Hub has no such names: "),
-        (["letters", "a/b/c"], 2, "the Hub has no such names: "),
+        (["letters", "letters"], 2, "the name on the Hub must be USER/NAME, not 'letters'"),
+        (["letters", "ada/le tters"], 2, "the Hub does not allow this name: "),
+        (["letters", "a/b/c"], 2, "the Hub does not allow this name: "),
         (["nowhere", "ada/letters"], 1, "nowhere is not a model folder"),
         (["letters.json", "ada/letters"], 2, "make a folder of letters.json first: anexa export"),
     ],
@@ -284,7 +289,7 @@ def lock(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (Path.mkdir, "letters/vocab.json cannot be published: it is no file"),
+        (Path.mkdir, "letters/vocab.json cannot be published: it is not a file"),
         (lock, "cannot read letters/vocab.json: Permission denied"),
         (link, "letters/vocab.json is a link to "),
     ],
@@ -340,8 +345,8 @@ def test_a_run_that_has_not_ended(hub: Hub, tmp_path: Path) -> None:
     result = publish(hub, tmp_path, "half", "ada/half")
     assert "the training in half has not ended" in one_sentence(result)
     assert result.returncode == 0
-    assert "licence: none, so nobody else may use it; --license NAME lets them" in result.stdout
-    assert "stays here: training/" in result.stdout
+    assert "license: none, so nobody else may use it; --license NAME sets one" in result.stdout
+    assert "not published: training/" in result.stdout
     card: Any = hub.repositories["ada/half"].files["README.md"].decode()
     assert "library_name: transformers\n" in card
     assert 'from_pretrained("ada/half", trust_remote_code=True)' in card

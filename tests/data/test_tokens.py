@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from anexa.data import Documents, Layout, reading, tokens
 from anexa.data.tokens import Array, Tokens, tokenize
 from anexa.errors import AnexaError
+from anexa.files import TEMPORARY_PREFIX
 from tests.data.helpers import documents
 from tests.data.helpers import texts as texts_of
 
@@ -174,7 +175,7 @@ def test_a_kill_leaves_nothing_that_is_taken_for_whole(tmp_path: Path, cache: Pa
     process = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
     assert process.returncode == 9
     [part] = folders(cache)
-    assert part.name.startswith(tokens.PART)
+    assert part.name.startswith(TEMPORARY_PREFIX)
     assert tokenize(TEXT, CodePoints()).ids.tolist()[1:] == [*map(ord, texts_of(TEXT)[0])]
     assert part in folders(cache), "it may be another process at work"
     os.utime(part, (time.time() - tokens.STALE - 9,) * 2)

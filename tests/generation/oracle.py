@@ -12,7 +12,7 @@ from anexa.engines import BatchKVCache, KVCache, Logits
 from anexa.generation import LanguageModel
 from anexa.model.chat_format import ASSISTANT, CHAT_TEMPLATE, END_THINK, THINK, USER
 from anexa.model.config import ModelConfig
-from anexa.model.folder import Model
+from anexa.model.model import Model
 from anexa.thinking.corpus import ArithmeticCorpus
 from anexa.thinking.problems import Problem, problem
 from anexa.thinking.questions import parse_question

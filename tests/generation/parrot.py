@@ -8,7 +8,8 @@ from pathlib import Path
 from anexa.engines import Batch, OptimizerConfig, open_engine
 from anexa.model.chat_format import CHAT_TEMPLATE, CHAT_TOKENS, render
 from anexa.model.config import ModelConfig
-from anexa.model.folder import Model, create_folder
+from anexa.model.folder import create_folder
+from anexa.model.model import Model
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.model.weights import initial_weights
 from anexa.thinking.examples import ALPHABET

@@ -12,7 +12,8 @@ import anexa
 from anexa.errors import AnexaError, UsageError
 from anexa.generation import LanguageModel, Sampler
 from anexa.model.chat_format import ASSISTANT, END_THINK, THINK, USER
-from anexa.model.folder import TEMPERATURE, Model, create_folder
+from anexa.model.folder import create_folder
+from anexa.model.model import TEMPERATURE, Model
 from anexa.model.tokenizer import END_OF_TEXT
 from tests.cli.process import anexa as anexa_command
 from tests.generation.models import config_of, letters, weights_of

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer as Backend
 
 from anexa.model.chat_format import CHAT_TEMPLATE, CHAT_TOKENS
 from anexa.model.config import ModelConfig
-from anexa.model.folder import Model
+from anexa.model.model import Model
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weight
 from tests.engines.helpers import random_weights

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from anexa.model.folder import INDEX
 from anexa.model.tensors import read_tensors, write_tensors
-from anexa.model.weight_files import INDEX
 
 
 def divide(folder: Path, *pieces: str) -> None:

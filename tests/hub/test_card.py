@@ -10,7 +10,7 @@ from anexa.cli.publish import SAMPLE_TOKENS, _sample
 from anexa.engines import open_engine
 from anexa.errors import AnexaError
 from anexa.generation import LanguageModel
-from anexa.model.folder import Model
+from anexa.model.model import Model
 from tests.hub.models import CHARACTERS, MARKED, model
 from tests.model.helpers import byte_tokenizer, small_model
 

@@ -15,7 +15,8 @@ from tokenizers import pre_tokenizers
 
 from anexa.errors import AnexaError, UsageError
 from anexa.generation.language_model import BUNDLED
-from anexa.model.folder import Model, load_model
+from anexa.model.loading import load_model
+from anexa.model.model import Model
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.model.weights import Weight
 from tests.hub.models import (
@@ -37,7 +38,7 @@ from gguf import GGMLQuantizationType as Type
 from gguf import GGUFReader, LlamaFileType, TokenType, dequantize
 
 from anexa.hub.gguf import PRECISIONS, write_gguf
-from anexa.hub.vocabulary import ALPHABET, vocabulary
+from anexa.hub.vocabulary import ALPHABET, gguf_vocabulary
 
 # llama.cpp's names, which its documentation lists.
 OUTSIDE = {
@@ -229,7 +230,7 @@ def test_the_alphabet_is_that_of_gpt2() -> None:
 
 
 def test_characters_are_their_bytes_and_what_joins_them() -> None:
-    found = vocabulary(CHARACTERS, CHARACTERS.vocab_size)
+    found = gguf_vocabulary(CHARACTERS, CHARACTERS.vocab_size)
     texts = {symbol(CHARACTERS, i): token for i, token in enumerate(found.tokens)}
     assert (texts[" "], texts["\n"], texts["a"], texts["é"]) == ("Ġ", "Ċ", "a", "Ã©")
     assert texts["日"] == "æĹ¥"
@@ -241,7 +242,7 @@ def test_characters_are_their_bytes_and_what_joins_them() -> None:
 def test_ascii_has_a_merge_that_never_happens() -> None:
     """llama.cpp wants one."""
     tokenizer = Tokenizer.from_characters(["abc"], adds_bos=False)
-    [(left, right)] = vocabulary(tokenizer, tokenizer.vocab_size).merges
+    [(left, right)] = gguf_vocabulary(tokenizer, tokenizer.vocab_size).merges
     back = {character: byte for byte, character in ALPHABET.items()}
     with pytest.raises(UnicodeDecodeError):
         bytes([back[left]]).decode()
@@ -273,7 +274,7 @@ def test_a_precision_that_is_none(tmp_path: Path) -> None:
 
 def test_words_that_llama_cpp_cuts_otherwise(tmp_path: Path) -> None:
     """This one does not cut at all, before its merges."""
-    with pytest.raises(AnexaError, match=r"cuts texts into words in a way .* GPT-2 and SmolLM"):
+    with pytest.raises(AnexaError, match=r"splits texts into words in a way .* GPT-2 and SmolLM"):
         write_gguf(tmp_path / "m.gguf", small_model(tokenizer=byte_tokenizer()), "m")
 
 
@@ -296,7 +297,7 @@ def test_a_tokenizer_of_another_kind(part: str, value: Any, reason: str) -> None
         parts["model"][part] = value
     tokenizer = Tokenizer.from_json(json.dumps(parts))
     with pytest.raises(AnexaError) as caught:
-        vocabulary(tokenizer, tokenizer.vocab_size)
+        gguf_vocabulary(tokenizer, tokenizer.vocab_size)
     assert reason in str(caught.value)
 
 
@@ -312,9 +313,9 @@ def test_what_begins_a_text_and_all_that_ends_it(tmp_path: Path) -> None:
 def test_as_many_ends_as_llama_cpp_takes() -> None:
     for count in (1, 2, 3):
         tokenizer = of_others(count)
-        assert len(vocabulary(tokenizer, tokenizer.vocab_size).tokens) == tokenizer.vocab_size
+        assert len(gguf_vocabulary(tokenizer, tokenizer.vocab_size).tokens) == tokenizer.vocab_size
     with pytest.raises(AnexaError, match=r"4 of its tokens end a text, and llama\.cpp takes 1"):
-        vocabulary(of_others(4), of_others(4).vocab_size)
+        gguf_vocabulary(of_others(4), of_others(4).vocab_size)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e39])
@@ -324,7 +325,7 @@ def test_numbers_that_are_none(tmp_path: Path, value: float) -> None:
     damaged.weights["transformer.wte.weight"] = Weight(
         weight.shape, array("d", [value, *weight.data[1:]])
     )
-    with pytest.raises(AnexaError, match=r"wte\.weight has values that no float32 can be"):
+    with pytest.raises(AnexaError, match=r"wte\.weight has values that are not float32 numbers"):
         write_gguf(tmp_path / "m.gguf", damaged, "m")
     assert names(tmp_path) == []
 

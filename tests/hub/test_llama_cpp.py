@@ -13,7 +13,8 @@ import pytest
 import anexa
 from anexa.engines import open_engine
 from anexa.generation.language_model import BUNDLED
-from anexa.model.folder import Model, load_model
+from anexa.model.loading import load_model
+from anexa.model.model import Model
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from tests.hub.models import BYTES, CHOICES, MARKED, OTHERS, model
 from tests.model.helpers import CORPUS

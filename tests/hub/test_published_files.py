@@ -12,8 +12,8 @@ import pytest
 
 from anexa.errors import AnexaError
 from anexa.model.architectures import architecture
-from anexa.model.folder import create_folder, load_config, load_model
-from anexa.model.weight_files import INDEX
+from anexa.model.folder import INDEX, ModelFolder, create_folder
+from anexa.model.loading import load_model, open_model
 from tests.cli.process import posix
 from tests.hub.models import MARKED, model
 from tests.hub.pieces import divide
@@ -21,7 +21,12 @@ from tests.model.helpers import small_model
 
 pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
 
-from anexa.hub.publish import files_of  # it needs that
+from anexa.hub.publish import select_files  # it needs that
+
+
+def published(folder: Path) -> tuple[dict[str, Path], list[str]]:
+    return select_files(ModelFolder(folder))
+
 
 ALWAYS = {
     *("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"),
@@ -49,7 +54,7 @@ def test_pieces_by_any_name_that_the_reader_takes(folder: Path, pieces: tuple[st
     divide(folder, *pieces)
     (folder / "model.safetensors").unlink()
     (folder / "model-00007-of-00009.safetensors").write_bytes(b"of an earlier version")
-    files, kept = files_of(folder)
+    files, kept = published(folder)
     assert files.keys() == {*ALWAYS, INDEX, *pieces}
     assert kept == ["model-00007-of-00009.safetensors"]
     for name in kept:
@@ -59,7 +64,7 @@ def test_pieces_by_any_name_that_the_reader_takes(folder: Path, pieces: tuple[st
 
 def test_pieces_that_nothing_reads_stay(folder: Path) -> None:
     divide(folder, "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
-    files, kept = files_of(folder)
+    files, kept = published(folder)
     assert files.keys() == {*ALWAYS, "model.safetensors"}
     assert len(kept) == 3
 
@@ -70,10 +75,10 @@ def test_code_is_that_of_the_architecture(tmp_path: Path, folder: Path) -> None:
     config = json.loads(path.read_bytes()) | {"auto_map": {"AutoConfig": "train.X"}}
     path.write_text(json.dumps(config), encoding="utf-8")
     (folder / "train.py").write_text("password = 'hf_secret'", encoding="utf-8")
-    assert files_of(folder)[1] == ["train.py"]
+    assert published(folder)[1] == ["train.py"]
     create_folder(tmp_path / "names", small_model("microgpt"), "")
-    (code,) = architecture(load_config(tmp_path / "names")).code()
-    assert code in files_of(tmp_path / "names")[0]
+    (code,) = architecture(open_model(tmp_path / "names").config).code()
+    assert code in published(tmp_path / "names")[0]
 
 
 # ------------------------------------------------------------------ links
@@ -89,7 +94,7 @@ def test_a_link_to_elsewhere_is_refused(folder: Path, name: str) -> None:
         secret.write_text("hf_secret", encoding="utf-8")
     (folder / name).symlink_to(Path("..") / "secret")
     with pytest.raises(AnexaError, match=r"is a link to .*/secret, out of its folder: put a copy"):
-        files_of(folder)
+        published(folder)
 
 
 @posix
@@ -98,7 +103,7 @@ def test_a_link_to_a_link_to_elsewhere_is_refused(folder: Path) -> None:
     (folder / "inside").symlink_to("../secret")
     (folder / "vocab.json").symlink_to("inside")
     with pytest.raises(AnexaError, match=r"vocab\.json is a link to .*/secret, out of its folder"):
-        files_of(folder)
+        published(folder)
 
 
 @posix
@@ -107,7 +112,7 @@ def test_a_link_within_the_folder_and_one_to_it_are_good(folder: Path) -> None:
     (folder / "model.safetensors").symlink_to("best.safetensors")
     (folder.parent / "again").symlink_to("letters")
     for one in (folder, folder.parent / "again"):
-        assert files_of(one)[0].keys() == {*ALWAYS, "model.safetensors"}
+        assert published(one)[0].keys() == {*ALWAYS, "model.safetensors"}
 
 
 def cached(folder: Path, repository: str, blobs: str = "../../blobs") -> Path:
@@ -125,7 +130,7 @@ def cached(folder: Path, repository: str, blobs: str = "../../blobs") -> Path:
 @posix
 def test_links_of_the_hubs_cache_are_good(folder: Path) -> None:
     snapshot = cached(folder, "models--ada--letters")
-    assert files_of(snapshot)[0].keys() == {*ALWAYS, "model.safetensors"}
+    assert published(snapshot)[0].keys() == {*ALWAYS, "model.safetensors"}
 
 
 @posix
@@ -142,7 +147,7 @@ def test_other_links_beside_the_cache_are_refused(
     folder: Path, repository: str, blobs: str
 ) -> None:
     with pytest.raises(AnexaError, match="out of its folder"):
-        files_of(cached(folder, repository, blobs))
+        published(cached(folder, repository, blobs))
 
 
 @posix
@@ -152,7 +157,7 @@ def test_blobs_that_are_elsewhere_are_refused(folder: Path) -> None:
     blobs.rename(folder.parent / "secrets")
     blobs.symlink_to("../secrets")
     with pytest.raises(AnexaError, match="out of its folder"):
-        files_of(snapshot)
+        published(snapshot)
 
 
 # ------------------------------------------------------------------ what is no file
@@ -160,8 +165,8 @@ def test_blobs_that_are_elsewhere_are_refused(folder: Path) -> None:
 
 def test_a_folder_is_no_file(folder: Path) -> None:
     (folder / "merges.txt").mkdir()
-    with pytest.raises(AnexaError, match=r"merges\.txt cannot be published: it is no file"):
-        files_of(folder)
+    with pytest.raises(AnexaError, match=r"merges\.txt cannot be published: it is not a file"):
+        published(folder)
 
 
 @posix
@@ -179,5 +184,5 @@ def test_neither_is_a_pipe_nor_a_link_to_no_file(
     folder: Path, make: Callable[[Path], None]
 ) -> None:
     make(folder / "vocab.json")
-    with pytest.raises(AnexaError, match=r"vocab\.json cannot be published: it is no file"):
-        files_of(folder)
+    with pytest.raises(AnexaError, match=r"vocab\.json cannot be published: it is not a file"):
+        published(folder)

@@ -15,7 +15,9 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 from tokenizers import Tokenizer as Backend
 from tokenizers.trainers import BpeTrainer
 
-from anexa.model.folder import Model, create_folder, load_model
+from anexa.model.folder import create_folder
+from anexa.model.loading import load_model
+from anexa.model.model import Model
 from anexa.model.tokenizer import END_OF_TEXT
 from tests.engines.helpers import random_weights
 from tests.model.helpers import byte_tokenizer, small_model

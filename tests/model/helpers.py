@@ -8,7 +8,7 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
 from anexa.model.config import ModelConfig
-from anexa.model.folder import Model
+from anexa.model.model import Model
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.model.weights import initial_weights
 

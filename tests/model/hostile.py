@@ -23,7 +23,7 @@ from anexa.engines import open_engine
 from anexa.errors import AnexaError
 from anexa.generation import LanguageModel
 from anexa.generation.text_stream import Prompt, TextStream
-from anexa.model.opening import open_model
+from anexa.model.loading import load_model
 from tests.model.measured import mebibytes
 from tests.model.spoiling import as_deep_as_need_be, on_purpose, spoil
 
@@ -40,7 +40,7 @@ MESSAGES = [
 def use(folder: Path) -> str:
     """Open a folder and use what it holds; "works", or what an AnexaError says."""
     try:
-        loaded = open_model(folder / "model.json" if (folder / "model.json").exists() else folder)
+        loaded = load_model(folder / "model.json" if (folder / "model.json").exists() else folder)
         engine = open_engine("numpy", loaded.config, loaded.weights)
         model = LanguageModel(folder.name, loaded, engine, folder)
         tokenizer = model.tokenizer

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anexa.errors import AnexaError
-from anexa.model.folder import create_folder, load_model
+from anexa.model.folder import create_folder
+from anexa.model.loading import load_model
 from tests.model.helpers import FILES, MODEL
 
 # ------------------------------------------------------------------ opening anything at all

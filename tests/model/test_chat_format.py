@@ -23,7 +23,8 @@ from anexa.model.chat_format import (
     Message,
     render,
 )
-from anexa.model.folder import Model, load_model
+from anexa.model.loading import load_model
+from anexa.model.model import Model
 from anexa.model.tokenizer import END_OF_TEXT
 from anexa.thinking.examples import ALPHABET
 from anexa.training import Trainer

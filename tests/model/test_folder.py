@@ -18,7 +18,8 @@ import safetensors.numpy
 
 from anexa.errors import AnexaError
 from anexa.model.architectures import ARCHITECTURES
-from anexa.model.folder import create_folder, load_config, load_model, write_weights
+from anexa.model.folder import create_folder, write_weights
+from anexa.model.loading import load_model, open_model
 from anexa.model.tensors import read_tensors, write_tensors
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weight
@@ -43,7 +44,7 @@ def test_a_model_comes_back(tmp_path: Path, model_type: str, adds_bos: bool) -> 
     model = small_model(model_type, adds_bos)
     create_folder(tmp_path / "new" / "model", model, "# A card: é\n")
     again = load_model(tmp_path / "new" / "model")
-    assert again.config == model.config == load_config(tmp_path / "new" / "model")
+    assert again.config == model.config == open_model(tmp_path / "new" / "model").config
     assert again.tokenizer.to_json() == model.tokenizer.to_json()
     rounded = {name: Weight(w.shape, array("f", w.data)) for name, w in model.weights.items()}
     assert again.weights == rounded
@@ -107,6 +108,26 @@ def test_a_full_disk_leaves_no_part_of_a_folder(tmp_path: Path, limit: int) -> N
     )
     assert re.fullmatch(r"cannot write .*: File too large\n", process.stdout)
     assert names(tmp_path) == []
+
+
+OPENED = """
+import sys
+from pathlib import Path
+from anexa.model.loading import open_model
+opened = []
+sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
+source = open_model(Path(sys.argv[1]))
+source.config, source.card, source.weight_files
+source.load()
+print(*sorted(Path(path).name for path in opened if path.startswith(sys.argv[1])))
+"""
+
+
+def test_each_file_is_opened_once(folder: Path) -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", OPENED, folder], capture_output=True, encoding="utf-8", check=True
+    )
+    assert process.stdout.split() == names(folder)
 
 
 def test_weights_are_replaced_in_float32(folder: Path) -> None:
@@ -214,7 +235,9 @@ def change_config(folder: Path, **changes: Any) -> None:
 def test_a_model_of_another_kind(folder: Path, kind: Any) -> None:
     change_config(folder, model_type=kind)
     with pytest.raises(
-        AnexaError, match=r"config\.json is of the model type .*: only microgpt, gpt2 and llama can"
+        AnexaError,
+        match=r"config\.json cannot be used: its model_type is .*, and only microgpt, gpt2 "
+        "and llama can",
     ):
         load_model(folder)
 
@@ -272,7 +295,7 @@ def test_a_weight_too_few(folder: Path) -> None:
 def test_numbers_that_are_no_weights(folder: Path, dtype: str, named: str) -> None:
     change_weights(folder, lambda arrays: {n: a.astype(dtype) for n, a in arrays.items()})
     with pytest.raises(
-        AnexaError, match=rf"model\.safetensors holds transformer.* as {named}: only .*quantised"
+        AnexaError, match=rf"model\.safetensors holds transformer.* as {named}: only .*quantized"
     ):
         load_model(folder)
 
@@ -287,8 +310,8 @@ def test_a_tokenizer_of_another_model(folder: Path) -> None:
     symbols = byte_tokenizer().vocab_size
     with pytest.raises(
         AnexaError,
-        match=rf"tokenizer\.json has {symbols} symbols, but the model knows "
-        rf"{MODEL.config.vocab_size}: they are not of one model",
+        match=rf"tokenizer\.json has {symbols} tokens, but the model has "
+        rf"{MODEL.config.vocab_size}: they do not belong together",
     ):
         load_model(folder)
 

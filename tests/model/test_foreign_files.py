@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from anexa.errors import AnexaError
-from anexa.model.folder import load_model
+from anexa.model.loading import load_model
 from tests.engines.helpers import needs_torch
 from tests.model.foreign import GPT2, Arrays, change, rewrite, write_folder
 from tests.model.helpers import CORPUS
@@ -143,7 +143,7 @@ def test_a_tokenizer_that_fills_up_or_cuts_off_its_texts(llama: Path) -> None:
 
 
 CONFIGS = [
-    ({"model_type": "mistral"}, "model type 'mistral': only microgpt, gpt2 and llama"),
+    ({"model_type": "mistral"}, "model_type is 'mistral', and only microgpt, gpt2 and llama"),
     ({"rope_parameters": {"rope_type": "llama3", "factor": 8.0}}, "scaled"),
     ({"rope_parameters": None, "rope_scaling": {"type": "linear", "factor": 2}}, "scaled"),
     ({"rope_scaling": {"rope_type": "yarn", "factor": 2}}, "scaled"),
@@ -152,9 +152,9 @@ CONFIGS = [
     ({"mlp_bias": True}, "mlp_bias is True"),
     ({"hidden_act": "gelu"}, "hidden_act is 'gelu': only 'silu'"),
     ({"head_dim": 8}, r"head_dim is 8: only 4 is supported, which is hidden_size / num_att"),
-    ({"quantization_config": {"quant_method": "gptq"}}, "quantised weights"),
+    ({"quantization_config": {"quant_method": "gptq"}}, "quantized weights"),
     ({"rope_parameters": {"rope_theta": 10**400}}, "rope_theta is 1000.*must be a number"),
-    ({"vocab_size": 2**64}, "vocab_size is 18446744073709551616: no model is so large"),
+    ({"vocab_size": 2**64}, "vocab_size is 18446744073709551616, larger than in any model"),
     ({"eos_token_id": "2"}, "has the eos_token_id '2': it must be a number"),
     ({"eos_token_id": [1, None]}, r"has the eos_token_id \[1, None\]"),
 ]
@@ -241,13 +241,13 @@ def test_a_shard_that_is_missing_or_there_twice(tmp_path: Path) -> None:
 
 def test_weights_as_a_program(llama: Path) -> None:
     (llama / "model.safetensors").rename(llama / "pytorch_model.bin")
-    with pytest.raises(AnexaError, match=r"as pytorch_model\.bin, .*write it again, as safetens"):
+    with pytest.raises(AnexaError, match=r"as pytorch_model\.bin, .*save it again, as safetens"):
         load_model(llama)
 
 
 def test_a_folder_without_a_tokenizer(llama: Path) -> None:
     (llama / "tokenizer.json").unlink()
-    with pytest.raises(AnexaError, match=r"has no tokenizer\.json: have transformers open"):
+    with pytest.raises(AnexaError, match=r"has no tokenizer\.json: open its tokenizer with"):
         load_model(llama)
 
 

@@ -14,7 +14,8 @@ from anexa.engines import open_engine
 from anexa.errors import AnexaError
 from anexa.generation import LanguageModel
 from anexa.generation.text_stream import Prompt, TextStream
-from anexa.model.folder import create_folder, load_model
+from anexa.model.folder import create_folder
+from anexa.model.loading import load_model
 from anexa.training import Trainer
 from tests.engines.helpers import needs_torch
 from tests.model.foreign import FOLDERS, LLAMA3, TEMPLATES, change, write_folder

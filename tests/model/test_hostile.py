@@ -111,12 +111,12 @@ def test_json_files_spoilt_at_random(tmp_path: Path) -> None:
 READ = """
 import sys, time
 from pathlib import Path
-from anexa.model.folder import load_config
-from anexa.model.weight_files import read_weights
+from anexa.model.folder import ModelFolder
+from anexa.model.folder import ModelFolder
 from tests.model.measured import mebibytes
 import numpy, safetensors
 before, began = mebibytes("VmHWM"), time.process_time()
-read_weights(Path(sys.argv[1]), load_config(Path(sys.argv[1])))
+ModelFolder(Path(sys.argv[1])).read_weights()
 print(mebibytes("VmHWM") - before, time.process_time() - began)
 """
 

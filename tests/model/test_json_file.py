@@ -21,9 +21,10 @@ from anexa.errors import AnexaError
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.chat_format import CHAT_TEMPLATE
 from anexa.model.config import ModelConfig
-from anexa.model.folder import Model, create_folder, load_model
-from anexa.model.json_file import read_model_json, write_model_json
-from anexa.model.opening import model_name, open_config, open_model, open_with_card
+from anexa.model.folder import create_folder
+from anexa.model.json_file import write_model_json
+from anexa.model.loading import load_model, model_name, open_model
+from anexa.model.model import Model
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weight, initial_weights
 from tests.hub.models import OTHERS
@@ -58,7 +59,8 @@ def test_a_model_comes_back(tmp_path: Path, model_type: str, chats: bool) -> Non
     create_folder(tmp_path / "model", model, "# Ä card\n")
     model = load_model(tmp_path / "model")  # in float32
     write_model_json(tmp_path / "model.json", model, "# Ä card\n")
-    again, card = read_model_json(tmp_path / "model.json")
+    source = open_model(tmp_path / "model.json")
+    again, card = source.load(), source.card
     assert again.tokenizer.to_json() == model.tokenizer.to_json()
     assert replace(again, tokenizer=model.tokenizer) == model
     assert [*again.weights] == [*model.weights], "in the same order"
@@ -70,7 +72,8 @@ def test_a_folder_can_be_made_of_it_again(tmp_path: Path) -> None:
     model = replace(small_model(), chat_template=CHAT_TEMPLATE, max_new_tokens=5)
     create_folder(tmp_path / "one", model, "# A card\n")
     write_model_json(tmp_path / "one.json", load_model(tmp_path / "one"), "# A card\n")
-    create_folder(tmp_path / "two", *read_model_json(tmp_path / "one.json"))
+    source = open_model(tmp_path / "one.json")
+    create_folder(tmp_path / "two", source.load(), source.card)
     one, two = (
         {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
         for name in ("one", "two")
@@ -82,7 +85,7 @@ def test_what_begins_and_ends_texts_comes_back(tmp_path: Path) -> None:
     """Of a tokenizer of others, whose own file does not say it."""
     model = small_model(tokenizer=OTHERS)
     write_model_json(tmp_path / "m.json", model)
-    again = read_model_json(tmp_path / "m.json")[0].tokenizer
+    again = load_model(tmp_path / "m.json").tokenizer
     assert (again.bos_token_id, again.eos_token_ids) == (OTHERS.bos_token_id, OTHERS.eos_token_ids)
     assert again.encode_prompt("a") == OTHERS.encode_prompt("a")
 
@@ -101,7 +104,7 @@ def there_and_back(path: Path, values: list[float]) -> tuple[list[int], list[int
     data.extend([0.0] * (len(weight.data) - len(data)))
     model.weights["wte.weight"] = Weight(weight.shape, data)
     write_model_json(path, model)
-    again = read_model_json(path)[0].weights["wte.weight"].data
+    again = load_model(path).weights["wte.weight"].data
     rows = json.loads(path.read_text("utf-8"), parse_float=str)["weights"]["wte.weight"]
     return [*map(bits, data)], [*map(bits, again)], [number for row in rows for number in row]
 
@@ -161,7 +164,7 @@ def test_what_is_no_float32_cannot_be_written(tmp_path: Path, value: float) -> N
     model = tiny()
     weight = model.weights["wpe.weight"]
     model.weights["wpe.weight"] = Weight(weight.shape, array("d", [value, *weight.data[1:]]))
-    with pytest.raises(AnexaError, match=r"wpe\.weight has values that no float32 can be"):
+    with pytest.raises(AnexaError, match=r"wpe\.weight has values that are not float32 numbers"):
         write_model_json(tmp_path / "m.json", model)
     assert names(tmp_path) == []
 
@@ -179,9 +182,10 @@ def test_it_opens_like_a_folder(tmp_path: Path) -> None:
     path = tmp_path / "names.json"
     write_model_json(path, tiny(), "# A card\n")
     create_folder(tmp_path / "names", tiny(), "# A card\n")
-    assert open_model(path).weights == open_model(tmp_path / "names").weights
-    assert open_config(path) == open_config(tmp_path / "names") == tiny().config
-    (one, card), (other, the_same) = map(open_with_card, (path, tmp_path / "names"))
+    assert load_model(path).weights == load_model(tmp_path / "names").weights
+    assert open_model(path).config == open_model(tmp_path / "names").config == tiny().config
+    one, other = map(load_model, (path, tmp_path / "names"))
+    card, the_same = (open_model(p).card for p in (path, tmp_path / "names"))
     assert one.weights == other.weights
     assert card == the_same == "# A card\n"
     assert model_name(path) == model_name(tmp_path / "names") == "names"
@@ -193,7 +197,7 @@ def test_it_opens_like_a_folder(tmp_path: Path) -> None:
 def test_a_folder_without_a_card_has_an_empty_one(tmp_path: Path) -> None:
     create_folder(tmp_path / "names.json", tiny(), "")
     (tmp_path / "names.json" / "README.md").unlink()
-    assert open_with_card(tmp_path / "names.json")[1] == ""
+    assert open_model(tmp_path / "names.json").card == ""
 
 
 # ------------------------------------------------------------------ what is not right
@@ -218,25 +222,25 @@ WTE = "wte.weight"
     [
         (lambda whole: whole.pop("weights"), "holds no model: it has no object 'weights'"),
         (put("tokenizer", value=[]), "holds no model: it has no object 'tokenizer'"),
-        (put("config", "model_type", value="bert"), "is of the model type 'bert'"),
+        (put("config", "model_type", value="bert"), "its model_type is 'bert'"),
         (put("config", "n_embd", value=3), "has wte.weight as 4 x 2, but config says 4 x 3"),
         (put("config", "n_layer", value=99), "weights, but config says 99 layers"),
         (lambda whole: whole["weights"].pop(WTE), "lacks wte.weight"),
         (put("weights", "more", value=[1]), "has a weight unknown to its config, more"),
-        (put("weights", WTE, value=[[1, 2], [3]]), "wte.weight is no list of numbers"),
-        (put("weights", WTE, value=[[1, 2], 3]), "wte.weight is no list of numbers"),
-        (put("weights", WTE, value=7), "wte.weight is no list of numbers"),
+        (put("weights", WTE, value=[[1, 2], [3]]), "wte.weight is not a list of numbers"),
+        (put("weights", WTE, value=[[1, 2], 3]), "wte.weight is not a list of numbers"),
+        (put("weights", WTE, value=7), "wte.weight is not a list of numbers"),
         (put("weights", WTE, value=[]), "has wte.weight as 0, but"),
-        (put("weights", WTE, value=[[[1.0]]]), "has something in it that is no number"),
-        (put("weights", WTE, value=[1.0, "2"]), "has something in it that is no number"),
-        (put("weights", WTE, value=[1.0, True]), "has something in it that is no number"),
-        (put("weights", WTE, value=[1.0, None]), "has something in it that is no number"),
-        (put("weights", WTE, value=[1e39]), "has values that no float32 can be"),
-        (put("weights", WTE, value=[10**400]), "has values that no float32 can be"),
-        (put("weights", WTE, value=[float("nan")]), "has values that no float32 can be"),
+        (put("weights", WTE, value=[[[1.0]]]), "has an element that is not a number"),
+        (put("weights", WTE, value=[1.0, "2"]), "has an element that is not a number"),
+        (put("weights", WTE, value=[1.0, True]), "has an element that is not a number"),
+        (put("weights", WTE, value=[1.0, None]), "has an element that is not a number"),
+        (put("weights", WTE, value=[1e39]), "has values that are not float32 numbers"),
+        (put("weights", WTE, value=[10**400]), "has values that are not float32 numbers"),
+        (put("weights", WTE, value=[float("nan")]), "has values that are not float32 numbers"),
         (put("tokenizer", value={}), "tokenizer.json is damaged"),
-        (put("chat_template", value=3), "its chat_template is no text"),
-        (put("card", value="half \ud83d"), "its card is no text"),
+        (put("chat_template", value=3), "its chat_template is not text"),
+        (put("card", value="half \ud83d"), "its card is not text"),
         (put("generation_config", "temperature", value="warm"), "has the temperature 'warm'"),
     ],
 )
@@ -247,7 +251,7 @@ def test_what_is_wrong_is_said(tmp_path: Path, change: Change, sentence: str) ->
     change(whole)
     path.write_text(json.dumps(whole), encoding="utf-8")
     with pytest.raises(AnexaError) as caught:
-        open_model(path)
+        load_model(path)
     message = str(caught.value)
     assert sentence in message
     assert str(path) in message
@@ -256,16 +260,16 @@ def test_what_is_wrong_is_said(tmp_path: Path, change: Change, sentence: str) ->
 
 def test_more_symbols_than_the_model_knows(tmp_path: Path) -> None:
     write_model_json(tmp_path / "m.json", replace(tiny(), tokenizer=byte_tokenizer()))
-    with pytest.raises(AnexaError, match=r"has 261 symbols, but the model knows 4"):
-        open_model(tmp_path / "m.json")
+    with pytest.raises(AnexaError, match=r"has 261 tokens, but the model has 4"):
+        load_model(tmp_path / "m.json")
 
 
 def test_no_file_and_no_json(tmp_path: Path) -> None:
     with pytest.raises(AnexaError, match=r"there is no file .*m\.json"):
-        open_model(tmp_path / "m.json")
+        load_model(tmp_path / "m.json")
     (tmp_path / "m.json").write_bytes(b"GGUF\x03")
     with pytest.raises(AnexaError, match=r"m\.json is damaged: it is not JSON"):
-        open_model(tmp_path / "m.json")
+        load_model(tmp_path / "m.json")
     (tmp_path / "m.gguf").write_bytes(b"GGUF\x03")
     with pytest.raises(AnexaError, match=r"m\.gguf is not a model folder: it is a file"):
-        open_model(tmp_path / "m.gguf")
+        load_model(tmp_path / "m.gguf")

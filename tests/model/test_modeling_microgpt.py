@@ -10,7 +10,7 @@ import pytest
 
 import anexa
 from anexa.engines import open_engine
-from anexa.model.folder import load_model
+from anexa.model.loading import load_model
 from tests.model.foreign import automodel, random_folder, transformers
 
 torch: Any = pytest.importorskip("torch", reason="PyTorch is not installed")

@@ -10,7 +10,8 @@ import pytest
 
 from anexa.engines import Batch, open_engine
 from anexa.model.config import ModelConfig
-from anexa.model.folder import create_folder, load_model
+from anexa.model.folder import create_folder
+from anexa.model.loading import load_model
 from anexa.model.tokenizer import Tokenizer
 from tests.engines.helpers import needs_torch
 from tests.model.foreign import automodel, random_folder

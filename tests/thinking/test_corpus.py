@@ -28,7 +28,7 @@ from anexa.model.chat_format import (
     USER,
     render,
 )
-from anexa.model.folder import load_model
+from anexa.model.loading import load_model
 from anexa.model.tensors import read_tensors
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.thinking.corpus import ArithmeticCorpus, ChatDataset, text_of

@@ -13,7 +13,9 @@ from anexa.engines import Engine, OptimizerConfig, open_engine
 from anexa.generation.language_model import BUNDLED
 from anexa.model.chat_format import CHAT_TEMPLATE
 from anexa.model.config import ModelConfig
-from anexa.model.folder import Model, create_folder, load_model
+from anexa.model.folder import create_folder
+from anexa.model.loading import load_model
+from anexa.model.model import Model
 from anexa.model.weights import Weight, Weights, initial_weights
 from anexa.thinking.corpus import ArithmeticCorpus
 from anexa.thinking.problems import Problem

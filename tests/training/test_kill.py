@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from anexa.model.folder import load_model
+from anexa.model.loading import load_model
 from anexa.training import Trainer
 from anexa.training.checkpoint import read_checkpoint
 from tests.cli.process import anexa, start

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from anexa.errors import AnexaError, UsageError
-from anexa.model.folder import load_model
+from anexa.model.loading import load_model
 from anexa.model.tensors import read_tensors, write_tensors
 from anexa.training import Trainer
 from anexa.training.checkpoint import CHECKPOINT, FORMAT, read_checkpoint

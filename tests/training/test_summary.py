@@ -91,11 +91,11 @@ def test_a_checkpoint_of_something_else_is_told(run: str, folder: Path) -> None:
         summarise(folder)
     for content in (b"", b"GGUF" * 99):
         (folder / CHECKPOINT).write_bytes(content)
-        with pytest.raises(AnexaError, match=r"state\.safetensors is damaged or no safetensors"):
+        with pytest.raises(AnexaError, match=r"state\.safetensors is damaged or not a safetensors"):
             summarise(folder)
     (folder / CHECKPOINT).unlink()
     (folder / CHECKPOINT).mkdir()
-    with pytest.raises(AnexaError, match=r"cannot read .*state\.safetensors: it is no file"):
+    with pytest.raises(AnexaError, match=r"cannot read .*state\.safetensors: it is not a file"):
         summarise(folder)
 
 

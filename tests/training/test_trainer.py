@@ -12,7 +12,7 @@ import pytest
 
 from anexa.engines import open_engine
 from anexa.errors import AnexaError
-from anexa.model.folder import load_model
+from anexa.model.loading import load_model
 from anexa.model.tensors import as_float32
 from anexa.model.weights import initial_weights
 from anexa.training import Trainer

@@ -70,9 +70,9 @@ def graph(
                 f"{what} is a model folder, which takes no values: leave out {values[0]}"
             )
         from anexa.graph.model_graph import model_graph
-        from anexa.model.opening import open_config
+        from anexa.model.loading import open_model
 
-        drawing = model_graph(open_config(Path(what)))
+        drawing = model_graph(open_model(Path(what)).config)
     else:
         from anexa.graph.drawing import number
         from anexa.graph.expression import parse, read_values

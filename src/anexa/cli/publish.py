@@ -14,71 +14,74 @@ SAMPLE_TOKENS = 200  # the thought about 347*86 takes 145
 
 
 def publish(
-    folder: Annotated[Path, typer.Argument(help="The model folder.")],
+    folder: Annotated[Path, typer.Argument(help="Model folder.")],
     repository: Annotated[
-        str, typer.Argument(metavar="USER/NAME", help="What it is called on the Hub.")
+        str, typer.Argument(metavar="USER/NAME", help="Name of the repository on the Hub.")
     ],
-    private: Annotated[bool, typer.Option("--private", help="Nobody else can see it.")] = False,
+    private: Annotated[
+        bool, typer.Option("--private", help="Make the repository private.")
+    ] = False,
     license_: Annotated[
         str | None,
         typer.Option(
             "--license",
             metavar="NAME",
-            help="Under which others may use it: mit, apache-2.0, cc-by-4.0, …",
+            help="License for others: mit, apache-2.0, cc-by-4.0, …",
             show_default="the card's, or none",
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be published, and send nothing.")
     ] = False,
 ) -> None:
     """Publish a model on the Hugging Face Hub, its card and files in one commit."""
     from anexa.cli.unfinished import warn_if_unfinished
     from anexa.errors import UsageError
     from anexa.generation import LanguageModel
-    from anexa.model.folder import CARD
-    from anexa.model.opening import is_json, read_card
+    from anexa.model.folder import CARD, ModelFolder
+    from anexa.model.loading import is_model_file
 
     try:
         from anexa.hub.card import license_of, published_card
-        from anexa.hub.publish import Plan, check_name, files_of, upload
+        from anexa.hub.publish import Publication, check_name, select_files, upload
     except ModuleNotFoundError as error:
         raise UsageError(
             f"publishing needs {error.name}, which is not installed: pip install 'anexa[hub]'"
         ) from error
-    if is_json(folder):
+    if is_model_file(folder):
         raise UsageError(f"make a folder of {folder} first: anexa export {folder} --to folder")
     check_name(repository)
-    files, kept = files_of(folder)
+    source = ModelFolder(folder)
+    files, kept = select_files(source)
     model = LanguageModel.open(folder, "numpy")  # for one short text PyTorch is slow to load
     warn_if_unfinished(folder)
     card = published_card(
-        read_card(folder),
+        source.card,
         repository,
         model.engine.config,
         model.tokenizer,
         chats=model.chat_template is not None,
         sample=_sample(model),
-        licence=license_,
+        license_name=license_,
     )
-    planned = Plan(repository, card, files)
-    sizes = planned.sizes()
-    seen = "only you can see it" if private else "everybody can see it"
-    typer.echo(f"{folder} as {repository} on the Hugging Face Hub ({seen}):")
+    publication = Publication(repository, card, files)
+    sizes = publication.sizes()
+    visibility = "only you can see it" if private else "everybody can see it"
+    typer.echo(f"{folder} as {repository} on the Hugging Face Hub ({visibility}):")
     for name, size in sizes.items():
         typer.echo(f"  {name:{max(map(len, sizes))}}  {size:13,} bytes")
     if kept:
-        typer.echo(f"stays here: {', '.join(kept)}")
-    terms = license_of(card) or "none, so nobody else may use it; --license NAME lets them"
-    typer.echo(f"licence: {terms}\n\n{CARD}:\n\n{card}")
+        typer.echo(f"not published: {', '.join(kept)}")
+    license_text = license_of(card) or "none, so nobody else may use it; --license NAME sets one"
+    typer.echo(f"license: {license_text}\n\n{CARD}:\n\n{card}")
     if dry_run:
         typer.echo("nothing was sent (--dry-run)")
         return
-    typer.echo(f"published: {upload(planned, private)}")
+    typer.echo(f"published: {upload(publication, private)}")
 
 
 def _sample(model: LanguageModel) -> str | None:
-    """A text of the model for its card; None where it does not know what it would be asked."""
+    """Let the model write a text for its card; None if it cannot answer the example question."""
     from anexa.errors import AnexaError
     from anexa.model.chat_format import CHAT_TEMPLATE
 
@@ -86,8 +89,8 @@ def _sample(model: LanguageModel) -> str | None:
         return model.generate(max_tokens=SAMPLE_TOKENS, seed=42)
     question = "347*86" if model.chat_template == CHAT_TEMPLATE else "Hello"
     try:
-        most = min(SAMPLE_TOKENS, model.max_new_tokens)
-        answer = model.chat([{"role": "user", "content": question}], max_tokens=most, seed=42)
-    except AnexaError:  # characters that it has never seen, or a template for something else
+        limit = min(SAMPLE_TOKENS, model.max_new_tokens)
+        answer = model.chat([{"role": "user", "content": question}], max_tokens=limit, seed=42)
+    except AnexaError:  # unknown characters, or a template for other messages
         return None
     return "\n".join(filter(None, (question, answer.reasoning, answer.content)))

@@ -121,7 +121,7 @@ def model_names(folders: list[Path]) -> dict[str, Path | None]:
     Raises:
         UsageError: if two folders have the same name.
     """
-    from anexa.model.opening import model_name
+    from anexa.model.loading import model_name
 
     models: dict[str, Path | None] = {}
     for folder in folders:

@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +18,12 @@ from anexa.data.corpora import Documents
 from anexa.data.download import Progress, cache_folder
 from anexa.data.registry import Layout
 from anexa.errors import AnexaError
+from anexa.files import remove_leftovers, temporary_folder
 
 Array: TypeAlias = npt.NDArray[Any]  # integers
 
 LARGE = 8 * 2**20  # bytes of text above which the tokens are cached on disk
-PART = ".anexa-"  # prefix of a folder that is still being written
-STALE = 24 * 3600  # seconds after which an unfinished folder counts as abandoned
+STALE = 24 * 3600  # seconds after which a temporary folder counts as abandoned
 
 
 class Encoder(Protocol):
@@ -119,15 +117,12 @@ def _blocks(
 
 
 def _write(folder: Path, blocks: Iterator[tuple[Array, Array]]) -> None:
-    """Write the folder of a tokenized corpus: whole, or not at all."""
+    """Write the folder of a corpus: all of its files, or nothing."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for part in folder.parent.glob(f"{PART}*"):  # left behind by a killed writer
-        if part.stat().st_mtime < time.time() - STALE:
-            shutil.rmtree(part, ignore_errors=True)
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=PART))
-    try:
+    remove_leftovers(folder.parent, STALE)
+    with temporary_folder(folder.parent) as temporary:
         sizes = {}
-        with (aside / "ids").open("wb") as ids, (aside / "borders").open("wb") as borders:
+        with (temporary / "ids").open("wb") as ids, (temporary / "borders").open("wb") as borders:
             for block in blocks:
                 ids.write(block[0].tobytes())
                 borders.write(block[1].tobytes())
@@ -135,12 +130,10 @@ def _write(folder: Path, blocks: Iterator[tuple[Array, Array]]) -> None:
                 file.flush()
                 os.fsync(file.fileno())
                 sizes[name] = file.tell()
-        (aside / "sizes.json").write_text(json.dumps(sizes), encoding="utf-8")
-        if not _is_whole(folder):  # another process may have written it in the meantime
+        (temporary / "sizes.json").write_text(json.dumps(sizes), encoding="utf-8")
+        if not _is_whole(folder):  # another process may have written it meanwhile
             shutil.rmtree(folder, ignore_errors=True)
-            aside.replace(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+            temporary.replace(folder)
 
 
 def _is_whole(folder: Path) -> bool:

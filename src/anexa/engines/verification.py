@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from math import inf, isnan
 
@@ -65,9 +65,7 @@ class Comparison:
 
 def example(model_type: str) -> tuple[ModelConfig, Weights, Batch]:
     """A small model in which no weight is 0 or 1, as gains and biases are before training."""
-    config = ModelConfig(model_type, vocab_size=11, block_size=8, n_embd=8, n_head=2, n_layer=2)
-    if model_type == "llama":
-        config = replace(config, n_kv_head=1, n_inner=12, tie_word_embeddings=False)
+    config = ModelConfig(model_type, 11, 8, 8, 2, 2, **ARCHITECTURES[model_type].example)
     rng = random.Random(0)
     weights = {
         name: Weight(weight.shape, array("d", (w + rng.gauss(0, 0.2) for w in weight.data)))

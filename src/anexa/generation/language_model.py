@@ -14,8 +14,8 @@ from anexa.generation.chat import ChatAnswer
 from anexa.generation.sampling import Sampler, SamplingParams
 from anexa.generation.text_stream import TextStream, check_length, stream_text
 from anexa.model.chat_format import Message, render
-from anexa.model.folder import Model
-from anexa.model.opening import model_name, open_model
+from anexa.model.loading import load_model, model_name
+from anexa.model.model import Model
 from anexa.model.tokenizer import RenderedPrompt
 from anexa.model.weights import num_parameters
 
@@ -61,7 +61,7 @@ class LanguageModel:
             AnexaError: it is no model folder, or is damaged.
             UsageError: there is no such engine.
         """
-        model = open_model(BUNDLED if folder is None else folder)
+        model = load_model(BUNDLED if folder is None else folder)
         name = "anexa" if folder is None else model_name(folder)
         return cls(name, model, open_engine(engine, model.config, model.weights), folder)
 

@@ -1,4 +1,4 @@
-"""A model card as others need it: how to use the model, and under which licence."""
+"""The model card on the Hub: how to use the model, and its license."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 from huggingface_hub import ModelCard
 
 from anexa.errors import AnexaError
-from anexa.hub.llama_cpp import refusal
+from anexa.hub.llama_cpp import runs_in_llama_cpp
+from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.tokenizer import Tokenizer
 
@@ -24,72 +25,75 @@ def published_card(
     *,
     chats: bool = False,
     sample: str | None = None,
-    licence: str | None = None,
+    license_name: str | None = None,
 ) -> str:
-    """A folder's card with what was missing: a sample, how to use it, and the Hub's header.
+    """Complete a model card with the Hub's metadata, a sample and instructions.
 
-    What the card says already is left as it is, but for a licence that is asked for by name.
+    What the card has already is kept, but for a license that is given by name.
 
     Args:
-        card: the folder's own, which may be empty.
-        repository: USER/NAME.
-        config: what the model is.
-        tokenizer: its own.
-        chats: whether it answers.
-        sample: a text of the model.
-        licence: the Hub's name of one, such as mit.
+        card: the folder's own card, which may be empty.
+        repository: name on the Hub, USER/NAME.
+        config: configuration of the model.
+        tokenizer: tokenizer of the model.
+        chats: whether the model has a chat template.
+        sample: a text that the model wrote; None: no sample.
+        license_name: the Hub's name of a license, such as mit; None: the card's.
 
     Raises:
-        AnexaError: the card's header cannot be read.
+        AnexaError: if the metadata in the card's header cannot be read.
     """
-    # A card without a header is nothing to warn of here.
+    # The library warns of a card without metadata, which is filled in here.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
-        whole = ModelCard(NEWLINE.sub("\n", card))
-    except Exception as error:  # YAML's, or of what it describes
+        model_card = ModelCard(NEWLINE.sub("\n", card))
+    except Exception as error:  # of YAML, or of the metadata's validation
         reason = " ".join(str(error).split())
         raise AnexaError(f"the header of README.md cannot be read: {reason}") from error
-    data = whole.data
+    data = model_card.data
     for key, value in (("library_name", "transformers"), ("pipeline_tag", "text-generation")):
         data[key] = data.get(key) or value
     data["tags"] = list(dict.fromkeys([*(data.get("tags") or []), "anexa"]))
-    if licence:
-        data["license"] = licence
-    text = whole.text.strip("\n") or f"# {repository.partition('/')[2]}"
-    if sample and not _has(text, "Sample"):
+    if license_name:
+        data["license"] = license_name
+    text = model_card.text.strip("\n") or f"# {repository.partition('/')[2]}"
+    if sample and not _has_section(text, "Sample"):
         fence = "`" * 3
         while fence in sample:
             fence += "`"
         text += f"\n\n## Sample\n\n{fence}\n{sample.strip()}\n{fence}"
-    if not _has(text, "Use"):
-        in_llama_cpp = refusal(config, tokenizer) is None
-        text += f"\n\n## Use\n\n{_use(repository, config.model_type, chats, in_llama_cpp)}"
-    whole.text = f"\n{text}\n"
-    return str(whole)
+    if not _has_section(text, "Use"):
+        needs_code = architecture(config).module is not None
+        use = _use(repository, needs_code, chats, runs_in_llama_cpp(config, tokenizer))
+        text += f"\n\n## Use\n\n{use}"
+    model_card.text = f"\n{text}\n"
+    return str(model_card)
 
 
-def _has(text: str, heading: str) -> bool:
+def _has_section(text: str, heading: str) -> bool:
     return re.search(rf"^## {heading}[ \t]*$", text, re.M) is not None
 
 
 def license_of(card: str) -> str | None:
-    """The licence in a card's header."""
+    """Return the license in a card's metadata, None if there is none."""
     found = ModelCard(card).data.get("license")
     return str(found) if found else None
 
 
-def _use(repository: str, model_type: str, chats: bool, in_llama_cpp: bool) -> str:
-    """The commands for each program that opens it."""
-    name, ours = Path(repository).name, model_type == "microgpt"
-    # Asked for neither, transformers stops and asks; the tokenizer needs no code.
-    trusting, alone = (f", trust_remote_code={value}" * ours for value in (True, False))
-    text = f"""In transformers{", which runs the file of Python that comes along" * ours}:
+def _use(repository: str, needs_code: bool, chats: bool, llama_cpp: bool) -> str:
+    """Write the section with the commands for each program that opens the model."""
+    name = Path(repository).name
+    # Without the argument, transformers stops and asks; the tokenizer needs no code.
+    model_option, tokenizer_option = (
+        f", trust_remote_code={value}" * needs_code for value in (True, False)
+    )
+    text = f"""In transformers{", which runs the file of Python that comes along" * needs_code}:
 
 ```py
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-model = AutoModelForCausalLM.from_pretrained("{repository}"{trusting})
-tokenizer = AutoTokenizer.from_pretrained("{repository}"{alone})
+model = AutoModelForCausalLM.from_pretrained("{repository}"{model_option})
+tokenizer = AutoTokenizer.from_pretrained("{repository}"{tokenizer_option})
 ```
 
 With Anexa:
@@ -98,7 +102,7 @@ With Anexa:
 hf download {repository} --local-dir {name}
 anexa {"chat" if chats else "generate"} {name}
 ```"""
-    if not in_llama_cpp:
+    if not llama_cpp:
         return text
     return f"""{text}
 

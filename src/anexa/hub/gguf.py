@@ -1,12 +1,12 @@
-"""GGUF, the file that llama.cpp and all that is built on it open.
+"""GGUF, the file format of llama.cpp and the programs built on it.
 
-One file with everything: sizes, tokenizer, chat template, weights. The names and layouts are those
-of llama.cpp's own converter from Hugging Face's, which are ours.
+One file holds sizes, tokenizer, chat template and weights. Names and layouts are those of
+llama.cpp's own converter from Hugging Face.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,18 @@ import numpy.typing as npt
 
 from anexa.errors import AnexaError, UsageError
 from anexa.files import atomic_path
-from anexa.hub.llama_cpp import ARCHITECTURES, refusal
-from anexa.hub.vocabulary import vocabulary
+from anexa.hub.llama_cpp import check_llama_cpp
+from anexa.hub.vocabulary import gguf_vocabulary
+from anexa.model.architectures import GGUFLayout, architecture
 from anexa.model.config import ModelConfig
-from anexa.model.folder import Model
+from anexa.model.model import Model
 from anexa.model.tensors import as_float32
 from anexa.model.weights import Weights
 
-KINDS = dict(zip(ARCHITECTURES, (gguf.MODEL_ARCH.GPT2, gguf.MODEL_ARCH.LLAMA)))
+ARCHITECTURES = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
 
-# Of the matrices; gains, biases and learned positions are float32 in all of them. Q8_0 is 32
-# numbers of 8 bits with a scale (Dettmers et al., 2022, have the idea).
+# Precision of matrices; gains, biases and learned positions are always float32. Q8_0 is blocks of
+# 32 numbers of 8 bits with a scale each (the idea is in Dettmers et al., 2022).
 PRECISIONS = {
     "f32": (gguf.GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32),
     "f16": (gguf.GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
@@ -40,120 +41,112 @@ def write_gguf(path: Path, model: Model, name: str, precision: str = "f32") -> N
     """Write a model as a GGUF file.
 
     Args:
-        path: of the file; one that is there is replaced.
-        model: of an architecture that llama.cpp has.
-        name: shown by programs that open it.
-        precision: a key of `PRECISIONS`.
+        path: file to write; a file that exists is replaced.
+        model: the model.
+        name: name that programs show.
+        precision: precision of the matrices, a key of `PRECISIONS`.
 
     Raises:
-        AnexaError: llama.cpp could not compute it, or the file cannot be written.
-        UsageError: there is no such precision.
+        AnexaError: if llama.cpp cannot compute the model, or the file cannot be written.
+        UsageError: if there is no such precision.
     """
     config = model.config
-    refused = refusal(config, model.tokenizer)
-    if refused:
-        raise AnexaError(refused)
+    check_llama_cpp(config, model.tokenizer)
+    layout = architecture(config).gguf
+    assert layout is not None
     if precision not in PRECISIONS:
         raise UsageError(f"there is no precision {precision!r}: choose {', '.join(PRECISIONS)}")
-    kind = KINDS[config.model_type]
-    writer = gguf.GGUFWriter(None, gguf.MODEL_ARCH_NAMES[kind])
+    writer = gguf.GGUFWriter(None, layout.name)
     writer.add_name(name)
-    _add_sizes(writer, config)
+    _add_sizes(writer, config, layout)
     _add_tokenizer(writer, model)
     quantization, file_type = PRECISIONS[precision]
     writer.add_file_type(file_type)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    for tensor, values in _tensors(config, as_float32(model.weights)):
-        stored, as_type = _stored(tensor, values, quantization)
-        writer.add_tensor(tensor, stored, raw_dtype=as_type)
-    with atomic_path(path) as aside:
+    for tensor, values in _tensors(config, layout, as_float32(model.weights)):
+        stored, stored_type = _quantize(tensor, values, quantization)
+        writer.add_tensor(tensor, stored, raw_dtype=stored_type)
+    with atomic_path(path) as temporary:
         try:
-            writer.write_header_to_file(aside)
+            writer.write_header_to_file(temporary)
             writer.write_kv_data_to_file()
             writer.write_tensors_to_file()
         finally:
-            writer.close()  # which may be what finds the disk full
+            writer.close()  # flushes, which may fail on a full disk
 
 
-def _add_sizes(writer: gguf.GGUFWriter, config: ModelConfig) -> None:
+def _add_sizes(writer: gguf.GGUFWriter, config: ModelConfig, layout: GGUFLayout) -> None:
     writer.add_context_length(config.block_size)
     writer.add_embedding_length(config.n_embd)
     writer.add_block_count(config.n_layer)
     writer.add_feed_forward_length(config.n_inner)
     writer.add_head_count(config.n_head)
     writer.add_vocab_size(config.vocab_size)
-    if config.model_type == "gpt2":
-        writer.add_layer_norm_eps(config.norm_eps)
-        return
-    writer.add_head_count_kv(config.n_kv_head)
-    writer.add_layer_norm_rms_eps(config.norm_eps)
-    writer.add_rope_dimension_count(config.head_dim)
-    writer.add_rope_freq_base(config.rope_theta)
+    for key, value in layout.metadata(config).items():
+        if isinstance(value, int):
+            writer.add_uint32(f"{layout.name}.{key}", value)
+        else:
+            writer.add_float32(f"{layout.name}.{key}", value)
 
 
 def _add_tokenizer(writer: gguf.GGUFWriter, model: Model) -> None:
-    known = vocabulary(model.tokenizer, model.config.vocab_size)
+    tokenizer = model.tokenizer
+    known = gguf_vocabulary(tokenizer, model.config.vocab_size)
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(known.splitting)
+    writer.add_tokenizer_pre(known.pre_tokenizer)
     writer.add_token_list(known.tokens)
     writer.add_token_types(known.types)
     writer.add_token_merges([f"{left} {right}" for left, right in known.merges])
-    tokenizer = model.tokenizer
-    writer.add_bos_token_id(
-        tokenizer.eot_token if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-    )
-    for end, add in zip(tokenizer.eos_token_ids, _ends(writer)):
-        add(end)
-    writer.add_add_bos_token(model.tokenizer.adds_bos)
+    bos = tokenizer.bos_token_id
+    writer.add_bos_token_id(tokenizer.eot_token if bos is None else bos)
+    # llama.cpp has three tokens that end texts: end of sequence, of turn, and of message.
+    adders = writer.add_eos_token_id, writer.add_eot_token_id, writer.add_eom_token_id
+    for token_id, add in zip(tokenizer.eos_token_ids, adders):
+        add(token_id)
+    writer.add_add_bos_token(tokenizer.adds_bos)
     writer.add_add_eos_token(False)
     if model.chat_template is not None:
         writer.add_chat_template(model.chat_template)
     writer.add_float32("general.sampling.temp", model.temperature)
 
 
-def _ends(writer: gguf.GGUFWriter) -> tuple[Callable[[int], None], ...]:
-    """What ends a text in llama.cpp: of a document, of a turn, of a message."""
-    return writer.add_eos_token_id, writer.add_eot_token_id, writer.add_eom_token_id
-
-
-def _tensors(config: ModelConfig, weights: Weights) -> Iterator[tuple[str, Array]]:
-    """llama.cpp's names and layouts of the weights, every matrix (out, in)."""
-    names = gguf.get_tensor_name_map(KINDS[config.model_type], config.n_layer)
-    heads = {"q_proj": config.n_head, "k_proj": config.n_kv_head}
-    for theirs, weight in weights.items():
+def _tensors(
+    config: ModelConfig, layout: GGUFLayout, weights: Weights
+) -> Iterator[tuple[str, Array]]:
+    """Yield llama.cpp's name and layout of every weight; matrices are (out, in)."""
+    names = gguf.get_tensor_name_map(ARCHITECTURES[layout.name], config.n_layer)
+    rotary = layout.rotary(config)
+    for hf_name, weight in weights.items():
         values = np.asarray(weight.data, np.float32).reshape(weight.shape)
-        layer = theirs.split(".")[-2]
-        if layer in ("c_attn", "c_proj", "c_fc") and values.ndim == 2:
-            values = values.T  # Hugging Face's Conv1D is (in, out)
-        elif layer in heads:
-            values = _interleaved(values, heads[layer])
-        name = names.get_name(theirs, try_suffixes=(".weight", ".bias"))
-        assert name is not None, theirs
+        layer = hf_name.split(".")[-2]
+        if layer in layout.transposed and values.ndim == 2:
+            values = values.T
+        elif layer in rotary:
+            values = _interleave(values, rotary[layer])
+        name = names.get_name(hf_name, try_suffixes=(".weight", ".bias"))
+        assert name is not None, hf_name
         yield name, np.ascontiguousarray(values)
 
 
-def _interleaved(values: Array, n_head: int) -> Array:
-    """Rows of queries or keys in the order of llama.cpp's rotary positions.
-
-    It turns the pairs (0, 1), (2, 3), … of a head; rotate-half turns (0, D/2), (1, D/2 + 1), ….
-    """
+def _interleave(values: Array, n_head: int) -> Array:
+    """Reorder the rows of each head from 0, 1, …, D-1 to 0, D/2, 1, D/2 + 1, …."""
     rows, width = values.shape
     halves = values.reshape(n_head, 2, rows // n_head // 2, width)
     return halves.swapaxes(1, 2).reshape(rows, width)
 
 
-def _stored(
+def _quantize(
     name: str, values: Array, wanted: gguf.GGMLQuantizationType
 ) -> tuple[Array, gguf.GGMLQuantizationType]:
-    """The numbers of a tensor in the wanted precision, or the next one that can hold them.
+    """Convert a tensor to the wanted type, or to the next one that can hold it.
 
     Raises:
-        AnexaError: they are too large for it.
+        AnexaError: if its numbers are too large for the type.
     """
     if values.ndim == 1 or name.startswith("position_embd"):
         wanted = gguf.GGMLQuantizationType.F32
     elif wanted == gguf.GGMLQuantizationType.Q8_0 and values.shape[1] % 32:
-        wanted = gguf.GGMLQuantizationType.F16  # rows of no whole blocks, as llama.cpp does it too
+        wanted = gguf.GGMLQuantizationType.F16  # rows are not whole blocks; as in llama.cpp
     with np.errstate(over="ignore"):
         stored: Array = gguf.quantize(values, wanted)
     if not np.isfinite(gguf.dequantize(stored, wanted)).all():

@@ -1,24 +1,32 @@
-"""What llama.cpp can compute, found out before anything is written for it."""
+"""Whether llama.cpp can compute a model, decided before anything is written for it."""
 
 from __future__ import annotations
 
 from anexa.errors import AnexaError
-from anexa.hub.vocabulary import vocabulary
+from anexa.hub.vocabulary import gguf_vocabulary
+from anexa.model.architectures import ARCHITECTURES, architecture
 from anexa.model.config import ModelConfig
 from anexa.model.tokenizer import Tokenizer
 
-ARCHITECTURES = ("gpt2", "llama")
 
+def check_llama_cpp(config: ModelConfig, tokenizer: Tokenizer) -> None:
+    """Refuse a model that cannot become a GGUF file.
 
-def refusal(config: ModelConfig, tokenizer: Tokenizer) -> str | None:
-    """Why a model cannot become a GGUF file; None of one that can."""
-    if config.model_type not in ARCHITECTURES:
-        return (
-            f"llama.cpp does not compute {config.model_type} models: only "
-            f"{' and '.join(ARCHITECTURES)} can become GGUF"
+    Raises:
+        AnexaError: if llama.cpp lacks the architecture, or has no equivalent tokenizer.
+    """
+    if architecture(config).gguf is None:
+        known = " and ".join(name for name, its in ARCHITECTURES.items() if its.gguf)
+        raise AnexaError(
+            f"llama.cpp does not compute {config.model_type} models: only {known} can become GGUF"
         )
+    gguf_vocabulary(tokenizer, config.vocab_size)
+
+
+def runs_in_llama_cpp(config: ModelConfig, tokenizer: Tokenizer) -> bool:
+    """Return whether a model can become a GGUF file."""
     try:
-        vocabulary(tokenizer, config.vocab_size)
-    except AnexaError as error:
-        return str(error)
-    return None
+        check_llama_cpp(config, tokenizer)
+    except AnexaError:
+        return False
+    return True

@@ -1,8 +1,8 @@
-"""A tokenizer as llama.cpp computes it: byte-level BPE, whatever it is here.
+"""A tokenizer as llama.cpp computes it: as byte-level BPE.
 
-There a text is cut into words, their bytes are written in an alphabet of 256 visible characters
-(GPT-2's), and pairs of symbols are merged. So a tokenizer of characters becomes one that merges the
-bytes of a character, and nothing else.
+llama.cpp splits a text into words, writes their bytes in an alphabet of 256 visible characters
+(GPT-2's), and merges pairs of tokens. A character tokenizer therefore becomes byte-level BPE whose
+only merges are those of the bytes of each character.
 """
 
 from __future__ import annotations
@@ -19,20 +19,19 @@ from anexa.model.tokenizer import BYTE_DECODER, Tokenizer
 
 ALPHABET = {byte: letter for letter, byte in BYTE_DECODER.items()}
 
-# llama.cpp refuses a vocabulary without merges. These two bytes are in no UTF-8 text.
-NEVER = ALPHABET[0xC0], ALPHABET[0xC1]
+# llama.cpp refuses a vocabulary without merges. These two bytes occur in no UTF-8 text.
+UNUSED_MERGE = ALPHABET[0xC0], ALPHABET[0xC1]
 
-# Words as GPT-2 cuts them, and the same after every digit was cut off: by llama.cpp's names.
+# Pre-tokenizers by llama.cpp's names: GPT-2's, and the same after digits were split off.
 _DIGITS = {"type": "Digits", "individual_digits": True}
 _BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
-SPLITTINGS = {"gpt-2": [_BYTE_LEVEL], "smollm": [_DIGITS, _BYTE_LEVEL]}
+PRE_TOKENIZERS = {"gpt-2": [_BYTE_LEVEL], "smollm": [_DIGITS, _BYTE_LEVEL]}
 
-
-MOST_ENDS = 3  # of a document, of a turn, of a message
+MAX_EOS_TOKENS = 3  # end of sequence, of turn, of message
 
 
 class TokenType(IntEnum):
-    """What llama.cpp takes a token for, by its numbers."""
+    """llama.cpp's types of tokens, with its numbers."""
 
     NORMAL = 1
     CONTROL = 3
@@ -41,108 +40,114 @@ class TokenType(IntEnum):
 
 
 @dataclass(frozen=True)
-class Vocabulary:
-    """What a GGUF file says of a tokenizer.
+class GGUFVocabulary:
+    """A tokenizer as a GGUF file stores it.
 
     Attributes:
-        splitting: llama.cpp's name for how texts are cut into words.
-        tokens: by id, the bytes of those that are text in `ALPHABET`.
-        types: of each token.
-        merges: pairs of symbols, the first to be merged first.
+        pre_tokenizer: llama.cpp's name of the pre-tokenizer.
+        tokens: tokens by id; the bytes of text are written in `ALPHABET`.
+        types: type of each token.
+        merges: pairs of tokens to merge, in order.
     """
 
-    splitting: str
+    pre_tokenizer: str
     tokens: list[str]
     types: list[TokenType]
     merges: list[tuple[str, str]]
 
 
-def vocabulary(tokenizer: Tokenizer, size: int) -> Vocabulary:
-    """A tokenizer's vocabulary, filled up to the `size` that the model knows.
+def gguf_vocabulary(tokenizer: Tokenizer, vocab_size: int) -> GGUFVocabulary:
+    """Convert a tokenizer for llama.cpp.
+
+    Args:
+        tokenizer: the tokenizer.
+        vocab_size: vocabulary size of the model; ids beyond the tokenizer's become unused tokens.
 
     Raises:
-        AnexaError: llama.cpp has nothing that would give the same tokens.
+        AnexaError: if llama.cpp cannot give the same tokens.
     """
-    parts = json.loads(tokenizer.to_json())
-    model, added = parts["model"], {token["id"]: token for token in parts["added_tokens"]}
-    _check(tokenizer, parts)
-    texts = {number: text for text, number in model["vocab"].items() if number not in added}
-    if _is_of_characters(parts, texts.values()):
-        splitting = "gpt-2"  # any would do: it never cuts a character
-        texts = {number: _visible(text) for number, text in texts.items()}
-        merges = list(dict.fromkeys(chain.from_iterable(map(_joined, texts.values()))))
+    content = json.loads(tokenizer.to_json())
+    model, added = content["model"], {token["id"]: token for token in content["added_tokens"]}
+    _check(tokenizer, content)
+    texts = {token_id: text for text, token_id in model["vocab"].items() if token_id not in added}
+    if _is_character_tokenizer(content, texts.values()):
+        pre_tokenizer = "gpt-2"  # never splits a character, as any other
+        texts = {token_id: _to_alphabet(text) for token_id, text in texts.items()}
+        merges = list(dict.fromkeys(chain.from_iterable(map(_byte_merges, texts.values()))))
     else:
-        splitting = _splitting(parts["pre_tokenizer"])
+        pre_tokenizer = _pre_tokenizer_name(content["pre_tokenizer"])
         merges = [(left, right) for left, right in model["merges"]]
-    tokens = [f"[PAD{number}]" for number in range(size)]
-    types = [TokenType.UNUSED] * size
-    for number, text in texts.items():
-        tokens[number], types[number] = text, TokenType.NORMAL
-    for number, token in added.items():
-        tokens[number] = token["content"]
-        # As here: a mark is one token in any text; the boundary too, but it is never shown.
-        types[number] = TokenType.CONTROL if token["special"] else TokenType.USER_DEFINED
-    if len({*tokens}) < size:
-        raise AnexaError("two of its tokens are the same for llama.cpp, which takes no such model")
-    return Vocabulary(splitting, tokens, types, merges or [NEVER])
+    tokens = [f"[PAD{token_id}]" for token_id in range(vocab_size)]
+    types = [TokenType.UNUSED] * vocab_size
+    for token_id, text in texts.items():
+        tokens[token_id], types[token_id] = text, TokenType.NORMAL
+    for token_id, token in added.items():
+        tokens[token_id] = token["content"]
+        # As here, both are one token in any text, and special tokens are not shown.
+        types[token_id] = TokenType.CONTROL if token["special"] else TokenType.USER_DEFINED
+    if len({*tokens}) < vocab_size:
+        raise AnexaError("two of its tokens are the same for llama.cpp, which refuses such a model")
+    return GGUFVocabulary(pre_tokenizer, tokens, types, merges or [UNUSED_MERGE])
 
 
-def _is_of_characters(parts: dict[str, Any], texts: Iterable[str]) -> bool:
-    no_words = parts["pre_tokenizer"] is None and not parts["model"]["merges"]
+def _is_character_tokenizer(content: dict[str, Any], texts: Iterable[str]) -> bool:
+    no_words = content["pre_tokenizer"] is None and not content["model"]["merges"]
     return no_words and all(len(text) == 1 for text in texts)
 
 
-def _visible(text: str) -> str:
-    """The bytes of a text in `ALPHABET`."""
+def _to_alphabet(text: str) -> str:
     return "".join(ALPHABET[byte] for byte in text.encode())
 
 
-def _joined(symbols: str) -> list[tuple[str, str]]:
-    """The merges that make one token of a character's bytes, from the left.
+def _byte_merges(letters: str) -> list[tuple[str, str]]:
+    """Return the merges that make one token of a character's bytes, from the left.
 
-    A byte that begins a character never stands inside of one, so they touch no other.
+    The first byte of a character never occurs inside another one, so they merge nothing else.
     """
-    return [(symbols[:i], symbols[i]) for i in range(1, len(symbols))]
+    return [(letters[:i], letters[i]) for i in range(1, len(letters))]
 
 
-def _splitting(pre_tokenizer: dict[str, Any] | None) -> str:
-    """llama.cpp's name for how a tokenizer cuts texts into words.
+def _pre_tokenizer_name(pre_tokenizer: dict[str, Any] | None) -> str:
+    """Return llama.cpp's name of a pre-tokenizer.
 
     Raises:
-        AnexaError: none is known.
+        AnexaError: if llama.cpp does not have it.
     """
-    stages = (pre_tokenizer or {}).get("pretokenizers", [pre_tokenizer])
-    plain = [{k: v for k, v in (stage or {}).items() if k != "trim_offsets"} for stage in stages]
-    for name, splitting in SPLITTINGS.items():
-        if plain == splitting:
+    steps = (pre_tokenizer or {}).get("pretokenizers", [pre_tokenizer])
+    steps = [{k: v for k, v in (step or {}).items() if k != "trim_offsets"} for step in steps]
+    for name, known in PRE_TOKENIZERS.items():
+        if steps == known:
             return name
     raise AnexaError(
-        "its tokenizer cuts texts into words in a way that has no name in llama.cpp: only "
-        "characters, and byte-level BPE as GPT-2 and SmolLM have it, can become GGUF"
+        "its tokenizer splits texts into words in a way that llama.cpp has no name for: only "
+        "character tokenizers, and byte-level BPE as in GPT-2 and SmolLM, can become GGUF"
     )
 
 
-def _check(tokenizer: Tokenizer, parts: dict[str, Any]) -> None:
-    """Refuse what would be lost on the way, of what a tokenizer that opens here may have."""
-    model = parts["model"]
-    usual = {
-        "normalizer": (parts["normalizer"], (None,)),
+def _check(tokenizer: Tokenizer, content: dict[str, Any]) -> None:
+    """Refuse features of a tokenizer that llama.cpp lacks."""
+    model = content["model"]
+    supported = {
+        "normalizer": (content["normalizer"], (None,)),
         "byte_fallback": (model.get("byte_fallback"), (None, False)),
         "ignore_merges": (model.get("ignore_merges"), (None, False)),
     }
-    for key, (value, known) in usual.items():
+    for key, (value, known) in supported.items():
         if value not in known:
-            raise AnexaError(f"its tokenizer has {key} {value!r}, which llama.cpp has not")
-    for token in parts["added_tokens"]:
+            raise AnexaError(f"its tokenizer has {key} {value!r}, which llama.cpp does not support")
+    for token in content["added_tokens"]:
         for flag in ("single_word", "lstrip", "rstrip"):
             if token[flag]:
                 raise AnexaError(
-                    f"its tokenizer's {token['content']} has {flag}, which llama.cpp has not"
+                    f"its tokenizer's {token['content']} has {flag}, which llama.cpp does not "
+                    "support"
                 )
     if tokenizer.adds_bos and tokenizer.encode_prompt("") != [tokenizer.bos_token_id]:
-        raise AnexaError("its tokenizer puts more around a text than what begins one")
-    if not 1 <= len(tokenizer.eos_token_ids) <= MOST_ENDS:
+        raise AnexaError(
+            "its tokenizer adds more than the BOS token to a text, which llama.cpp does not support"
+        )
+    if not 1 <= len(tokenizer.eos_token_ids) <= MAX_EOS_TOKENS:
         raise AnexaError(
             f"{len(tokenizer.eos_token_ids)} of its tokens end a text, and llama.cpp takes 1 to "
-            f"{MOST_ENDS}"
+            f"{MAX_EOS_TOKENS}"
         )

@@ -1,1 +1,3 @@
-"""What the function is: configuration, architectures, weights, tokenizer, the folder on disk."""
+"""Models: configuration, architectures, weights, tokenizer, and their files on disk."""
+
+from anexa.model import architectures as architectures  # registers what ModelConfig checks

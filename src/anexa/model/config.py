@@ -1,12 +1,29 @@
-"""What a model's function is: its architecture and its sizes."""
+"""Configuration of a model: its architecture and its sizes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from anexa.errors import AnexaError, short_repr
 
-LARGEST = 2**40  # of any size: products of a few of them are still numbers that can be shown
+
+class SizeRules(Protocol):
+    """What an architecture demands of the sizes of its models: see `Architecture`."""
+
+    @property
+    def fixed(self) -> Mapping[str, Any]:
+        """Attributes of `ModelConfig` that the architecture does not leave free, with values."""
+
+    @property
+    def validate(self) -> Callable[[ModelConfig], None]:
+        """Raises AnexaError for sizes that the architecture cannot have."""
+
+
+SIZE_RULES: dict[str, SizeRules] = {}  # by model_type; filled by `anexa.model.architectures`
+
+MAX_SIZE = 2**40  # products of a few sizes still have few enough digits for a message
 
 
 @dataclass(frozen=True)
@@ -14,23 +31,23 @@ class ModelConfig:
     """The architecture and the sizes of a model.
 
     Attributes:
-        model_type: the architecture: a key of `anexa.model.architectures.ARCHITECTURES`.
-        vocab_size: number of different tokens, V.
-        block_size: the context: the most tokens the model can look at, T.
+        model_type: name of the architecture, a key of `anexa.model.architectures.ARCHITECTURES`.
+        vocab_size: number of token ids, V.
+        block_size: context length in tokens, T.
         n_embd: width of the residual stream, C.
-        n_head: attention heads; each is n_embd / n_head wide.
-        n_layer: transformer blocks.
-        norm_eps: what the normalisations add to a variance.
-        n_kv_head: heads of keys and values, each shared by n_head / n_kv_head heads of queries
-            (Ainslie et al., 2023); 0 means, and becomes, as many as n_head.
-        n_inner: width inside the MLP; 0 means, and becomes, 4 x n_embd.
-        rope_theta: base of the rotary positions' wavelengths.
-        tie_word_embeddings: whether the output head is the embedding table itself.
+        n_head: number of attention heads; each is n_embd / n_head wide.
+        n_layer: number of transformer blocks.
+        norm_eps: added to the variance in normalizations.
+        n_kv_head: number of heads of keys and values, each shared by n_head / n_kv_head heads of
+            queries (Ainslie et al., 2023); 0 becomes n_head.
+        n_inner: width inside the MLP; 0 becomes 4 x n_embd.
+        rope_theta: base of the wavelengths of rotary positions.
+        tie_word_embeddings: whether the output head is the embedding table.
 
-    The last four are `llama`'s to choose; the other architectures have them fixed.
+    An architecture may fix the last four: see `Architecture.fixed`.
 
     Raises:
-        AnexaError: sizes that no model can have.
+        AnexaError: if there is no such architecture, or no model can have these sizes.
     """
 
     model_type: str
@@ -46,28 +63,29 @@ class ModelConfig:
     tie_word_embeddings: bool = True
 
     def __post_init__(self) -> None:
+        if self.model_type not in SIZE_RULES:
+            known = ", ".join(SIZE_RULES)
+            raise AnexaError(f"the model type {self.model_type!r} is not one of {known}")
+        rules = SIZE_RULES[self.model_type]
+        for name, value in rules.fixed.items():
+            object.__setattr__(self, name, value)
         self._check_sizes("vocab_size", "block_size", "n_embd", "n_head", "n_layer")
-        fixed = self.model_type != "llama"
-        if fixed or self.n_kv_head == 0:
+        if self.n_kv_head == 0:
             object.__setattr__(self, "n_kv_head", self.n_head)
-        if fixed or self.n_inner == 0:
+        if self.n_inner == 0:
             object.__setattr__(self, "n_inner", 4 * self.n_embd)
         self._check_sizes("n_kv_head", "n_inner")
         if self.n_embd % self.n_head:
             raise AnexaError(
                 f"a width (n_embd) of {self.n_embd} cannot be shared by {self.n_head} heads "
-                "(n_head): the one must be a multiple of the other"
+                "(n_head): n_embd must be a multiple of n_head"
             )
         if self.n_head % self.n_kv_head:
             raise AnexaError(
                 f"{self.n_head} heads (n_head) cannot share {self.n_kv_head} heads of keys and "
-                "values (n_kv_head): the one must be a multiple of the other"
+                "values (n_kv_head): n_head must be a multiple of n_kv_head"
             )
-        if self.model_type == "llama" and self.head_dim % 2:
-            raise AnexaError(
-                f"rotary positions need heads of an even width, and {self.n_embd} / {self.n_head} "
-                f"is {self.head_dim}"
-            )
+        rules.validate(self)
         if not (isinstance(self.norm_eps, float) and 0 < self.norm_eps < 1):
             raise AnexaError(f"norm_eps must be between 0 and 1, not {short_repr(self.norm_eps)}")
 
@@ -78,8 +96,8 @@ class ModelConfig:
                 raise AnexaError(
                     f"{field} must be a whole number of at least 1, not {short_repr(value)}"
                 )
-            if value >= LARGEST:
-                raise AnexaError(f"{field} is {short_repr(value)}: no model is so large")
+            if value >= MAX_SIZE:
+                raise AnexaError(f"{field} is {short_repr(value)}, larger than in any model")
 
     @property
     def head_dim(self) -> int:

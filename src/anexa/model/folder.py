@@ -1,202 +1,153 @@
-"""A model on disk: a folder that is also a Hugging Face model repository."""
+"""A model folder, which is also a Hugging Face model repository: its reader, and its writer."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from anexa.errors import AnexaError, one_line, short_repr
-from anexa.files import allowed, read_json, write_atomic, write_json
-from anexa.model.architectures import ARCHITECTURES, architecture
-from anexa.model.architectures.base import is_number
+from anexa.errors import AnexaError, one_line
+from anexa.files import atomic_folder, read_json, read_text, write_atomic, write_json
+from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
+from anexa.model.model import (
+    Model,
+    check_vocabulary,
+    parse_config,
+    parse_generation_config,
+    validate_weights,
+)
 from anexa.model.tensors import as_float32, write_tensors
 from anexa.model.tokenizer import Tokenizer
-from anexa.model.tokenizer_files import (
-    CHAT_TEMPLATE,
-    TOKENIZER,
-    read_chat_template,
-    read_tokenizer,
-)
-from anexa.model.weight_files import WEIGHTS, read_weights
+from anexa.model.tokenizer_config import add_special_tokens, parse_chat_template
+from anexa.model.weight_files import read_weights, shard_files
 from anexa.model.weights import Weights
 
+CONFIG = "config.json"
+GENERATION_CONFIG = "generation_config.json"
+TOKENIZER = "tokenizer.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+CHAT_TEMPLATE = "chat_template.jinja"
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
 CARD = "README.md"
-TEMPERATURE = 0.8
 
 
-@dataclass(frozen=True)
-class Model:
-    """What a model folder holds."""
+class ModelFolder:
+    """Reader of a model folder: a file is read when it is first needed, and only once.
 
-    config: ModelConfig
-    weights: Weights
-    tokenizer: Tokenizer
-    chat_template: str | None = None
-    """Of a model that answers in turns: see `anexa.model.chat_format`."""
-    temperature: float = TEMPERATURE
-    """That its texts are best drawn with."""
-    max_new_tokens: int | None = None
-    """As many as an answer may need, if that is known."""
+    Args:
+        path: the folder.
 
-
-def load_config(folder: Path) -> ModelConfig:
-    """The configuration of a model folder.
+    Attributes:
+        path: the folder.
 
     Raises:
-        AnexaError: there is none that this project can compute.
+        AnexaError: if there is no such folder. Every property and method raises it too, if a file
+            is missing, cannot be read, or is damaged.
     """
-    if not folder.is_dir():
-        what = "it is a file" if folder.exists() else "there is no such folder"
-        raise AnexaError(f"{folder} is not a model folder: {what}")
-    path = folder / "config.json"
-    return config_of(read_json(path), path)
 
+    def __init__(self, path: Path) -> None:
+        if not path.is_dir():
+            what = "it is a file" if path.exists() else "there is no such folder"
+            raise AnexaError(f"{path} is not a model folder: {what}")
+        self.path = path
+        self._parsed: dict[str, dict[str, Any]] = {}
 
-def config_of(json: dict[str, Any], path: Path) -> ModelConfig:
-    """The configuration that a file describes.
+    def _json(self, name: str) -> dict[str, Any]:
+        """Return the content of a JSON file, empty if the file is missing."""
+        if name not in self._parsed:
+            path = self.path / name
+            self._parsed[name] = read_json(path) if path.exists() else {}
+        return self._parsed[name]
 
-    Raises:
-        AnexaError: as `load_config`.
-    """
-    kind = json.get("model_type")
-    if not isinstance(kind, str) or kind not in ARCHITECTURES:
-        *most, last = ARCHITECTURES
-        known = f"{', '.join(most)} and {last}"
-        raise AnexaError(
-            f"{path} is of the model type {short_repr(kind)}: only {known} can be opened"
+    def _require(self, name: str) -> Path:
+        path = self.path / name
+        if not path.exists():
+            raise AnexaError(f"{self.path} is not a model folder: it has no {name}")
+        return path
+
+    @cached_property
+    def config(self) -> ModelConfig:
+        """Architecture and sizes, from `config.json`."""
+        path = self._require(CONFIG)
+        return parse_config(self._json(CONFIG), path)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """Tokenizer with its special tokens."""
+        if not (self.path / TOKENIZER).exists() and (self.path / CONFIG).exists():
+            raise AnexaError(
+                f"{self.path} cannot be opened: it has no {TOKENIZER}: open its tokenizer with "
+                "transformers and save it again"
+            )
+        try:
+            tokenizer = Tokenizer.from_json(read_text(self._require(TOKENIZER)))
+        except AnexaError as error:
+            raise AnexaError(f"{self.path}: {error}") from error
+        by_id, by_token = (
+            {self.path / name: self._json(name) for name in names}
+            for names in ((GENERATION_CONFIG, CONFIG), (TOKENIZER_CONFIG,))
         )
-    if json.get("quantization_config") is not None:
-        raise AnexaError(f"{path} has a quantization_config: quantised weights cannot be opened")
-    try:
-        return ARCHITECTURES[kind].from_json(json)
-    except AnexaError as error:
-        raise AnexaError(f"{path} cannot be used: {error}") from error
+        return add_special_tokens(tokenizer, by_id, by_token)
 
+    @cached_property
+    def chat_template(self) -> str | None:
+        """Chat template, from its own file or `tokenizer_config.json`; None if there is none."""
+        path = self.path / CHAT_TEMPLATE
+        if path.exists():
+            return read_text(path)
+        return parse_chat_template(self._json(TOKENIZER_CONFIG), self.path / TOKENIZER_CONFIG)
 
-def load_model(folder: Path) -> Model:
-    """Open a model folder.
+    @cached_property
+    def card(self) -> str:
+        """Model card, from `README.md`; empty if there is none."""
+        path = self.path / CARD
+        return read_text(path) if path.exists() else ""
 
-    Raises:
-        AnexaError: a file is missing, damaged, or does not fit the others.
-    """
-    config = load_config(folder)
-    tokenizer = read_tokenizer(folder)
-    if tokenizer.vocab_size > config.vocab_size:
-        raise AnexaError(
-            f"{folder / TOKENIZER} has {tokenizer.vocab_size} symbols, but the model knows "
-            f"{config.vocab_size}: they are not of one model"
+    @cached_property
+    def weight_files(self) -> tuple[Path, list[Path]]:
+        """The file that describes the weights, and the files that hold them; it may be the same."""
+        weights, index = self.path / WEIGHTS, self.path / INDEX
+        if not weights.exists() and index.exists():
+            return index, shard_files(self._json(INDEX), index)
+        pickled = next(self.path.glob("pytorch_model*.bin"), None)
+        if not weights.exists() and pickled is not None:
+            raise AnexaError(
+                f"{self.path} has its weights as {one_line(pickled.name)}, a format that can hold "
+                "programs: open it with transformers and save it again, as safetensors"
+            )
+        return self._require(WEIGHTS), [weights]
+
+    def read_weights(self) -> tuple[Weights, Path]:
+        """Read the weights, which are not kept; also return the file that describes them."""
+        path, files = self.weight_files
+        return read_weights(files, self.config, path), path
+
+    def load(self) -> Model:
+        """Read the model and check that its files belong together.
+
+        Raises:
+            AnexaError: if a file is missing or damaged, or does not belong to the others.
+        """
+        config = self.config
+        check_vocabulary(self.tokenizer, config, self.path / TOKENIZER)
+        weights, path = self.read_weights()
+        template = self.chat_template
+        weights = validate_weights(weights, config, path)
+        generation = parse_generation_config(
+            self._json(GENERATION_CONFIG), self.path / GENERATION_CONFIG
         )
-    weights, path = read_weights(folder, config)
-    chat_template = read_chat_template(folder)
-    weights = validate_weights(weights, config, path)
-    path = folder / "generation_config.json"
-    generation = generation_of(read_json(path) if path.exists() else {}, path)
-    return Model(config, weights, tokenizer, chat_template, *generation)
-
-
-def generation_of(json: dict[str, Any], path: Path) -> tuple[float, int | None]:
-    """The temperature and the most tokens of an answer, if a file has them.
-
-    Raises:
-        AnexaError: they mean nothing.
-    """
-    temperature = json.get("temperature")
-    if not json.get("do_sample", True):
-        temperature = 0.0
-    elif temperature is None:
-        temperature = TEMPERATURE
-    if not is_number(temperature) or temperature < 0:
-        raise AnexaError(
-            f"{path} has the temperature {short_repr(temperature)}: it must be a number"
-        )
-    most = json.get("max_new_tokens")
-    if most is not None and not (isinstance(most, int) and most > 0):
-        raise AnexaError(
-            f"{path} has max_new_tokens {short_repr(most)}: it must be a number above 0"
-        )
-    return float(temperature), most
-
-
-def validate_weights(
-    weights: Weights, config: ModelConfig, path: Path, described: str = "config.json"
-) -> Weights:
-    """The weights of a file in the architecture's order, if they are those that it asks for.
-
-    A file is read in any order, and sums over all weights would depend on it. An error says that
-    the configuration is in `described`.
-
-    Raises:
-        AnexaError: it does not.
-    """
-    if config.n_layer > len(weights):  # said before all those names are made up
-        raise AnexaError(
-            f"{path} has {len(weights)} weights, but {described} says {config.n_layer} layers: "
-            "the two are not of one model"
-        )
-    shapes = {
-        name: parameter.shape for name, parameter in architecture(config).parameters(config).items()
-    }
-    for name in sorted(shapes.keys() ^ weights.keys()):
-        what = "lacks" if name in shapes else f"has a weight unknown to its {described},"
-        raise AnexaError(f"{path} {what} {one_line(name)}: the two are not of one model")
-    for name, shape in shapes.items():
-        if weights[name].shape != shape:
-            ours, theirs = (" x ".join(map(str, s)) for s in (shape, weights[name].shape))
-            raise AnexaError(f"{path} has {name} as {theirs}, but {described} says {ours}")
-    return {name: weights[name] for name in shapes}
-
-
-def check_free(folder: Path) -> None:
-    """Find out early what would be in the way of a new folder.
-
-    Raises:
-        AnexaError: it exists already, or a file does where a folder would have to be.
-    """
-    if folder.exists():
-        raise AnexaError(f"{folder} exists already: choose another folder")
-    for parent in folder.parents:
-        if parent.exists() and not parent.is_dir():
-            raise AnexaError(f"cannot write {folder}: {parent} is a file")
-
-
-@contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """Make a folder that was not there: what the caller puts into the path given, or nothing.
-
-    Raises:
-        AnexaError: it exists already, or cannot be written.
-    """
-    check_free(folder)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    except OSError as error:
-        raise AnexaError(f"cannot write {folder}: {error.strerror}") from error
-    try:
-        aside.chmod(allowed(0o777))  # mkdtemp makes folders that only their owner can enter
-        yield aside
-        aside.replace(folder)
-    except AnexaError as error:  # which names a file in a folder that will not be there
-        raise AnexaError(str(error).replace(str(aside), str(folder))) from error
-    except OSError as error:
-        raise AnexaError(f"cannot write {folder}: {error.strerror}") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        return Model(config, weights, self.tokenizer, template, *generation)
 
 
 def write_model(folder: Path, model: Model, card: str) -> None:
     """Write all files of a model into a folder that exists.
 
     Raises:
-        AnexaError: one cannot be written.
+        AnexaError: if a file cannot be written.
     """
-    for name, json in json_files(model).items():
+    for name, json in model.json_files().items():
         write_json(folder / name, json)
     write_atomic(folder / TOKENIZER, model.tokenizer.to_json().encode())
     if model.chat_template is not None:
@@ -208,38 +159,19 @@ def write_model(folder: Path, model: Model, card: str) -> None:
 
 
 def create_folder(folder: Path, model: Model, card: str) -> None:
-    """Make a model folder that was not there: all of it, or nothing.
+    """Create a model folder: all of its files, or nothing.
 
     Raises:
-        AnexaError: it exists already, or cannot be written.
+        AnexaError: if it exists already, or cannot be written.
     """
-    with new_folder(folder) as aside:
-        write_model(aside, model, card)
+    with atomic_folder(folder) as temporary:
+        write_model(temporary, model, card)
 
 
 def write_weights(folder: Path, weights: Weights) -> None:
     """Replace the weights of a model folder, in float32.
 
     Raises:
-        AnexaError: they cannot be written; the old ones stay.
+        AnexaError: if they cannot be written; the old weights stay.
     """
     write_tensors(folder / WEIGHTS, as_float32(weights), {"format": "pt"})
-
-
-def json_files(model: Model) -> dict[str, dict[str, Any]]:
-    """The JSON files of a model folder, but for `tokenizer.json`, by their names."""
-    sampling: dict[str, Any] = {"do_sample": model.temperature > 0}
-    if model.temperature:  # transformers warns of a temperature that nothing is drawn with
-        sampling["temperature"] = model.temperature
-    if model.max_new_tokens is not None:
-        sampling["max_new_tokens"] = model.max_new_tokens
-    ends = model.tokenizer.eos_token_ids
-    symbols = {
-        "bos_token_id": model.tokenizer.bos_token_id,
-        "eos_token_id": [*ends] if len(ends) > 1 else ends[0] if ends else None,
-    }
-    return {
-        "config.json": architecture(model.config).to_json(model.config) | symbols,
-        "tokenizer_config.json": model.tokenizer.to_config(model.config.block_size),
-        "generation_config.json": symbols | sampling,
-    }

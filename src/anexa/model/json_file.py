@@ -1,4 +1,4 @@
-"""A whole model as one JSON file: what a program in any language reads without a library.
+"""A model in one JSON file, which a program in any language reads without a library.
 
     {"config": …, "generation_config": …, "tokenizer": …, "chat_template": …, "card": …,
      "weights": {"model.embed_tokens.weight": [[0.0123, …], …], …}}
@@ -11,20 +11,28 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Iterator
+from functools import cached_property
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from anexa.errors import AnexaError
 from anexa.files import atomic_path, read_json
-from anexa.model.folder import Model, config_of, generation_of, json_files, validate_weights
+from anexa.model.config import ModelConfig
+from anexa.model.model import (
+    Model,
+    check_vocabulary,
+    parse_config,
+    parse_generation_config,
+    validate_weights,
+)
 from anexa.model.tensors import as_float32
 from anexa.model.tokenizer import Tokenizer
-from anexa.model.tokenizer_files import by_ids
+from anexa.model.tokenizer_config import add_special_tokens
 from anexa.model.weights import Weight, Weights
 
-# The one float32 (all were tried) whose fewest digits, 7.038531e-26, are those of another one when
-# they are read as a float64, which is then rounded.
+# The one float32 (all were tried) whose shortest decimal, 7.038531e-26, is another float32 when it
+# is read as a float64 that is then rounded.
 ROUNDED_TWICE = 7.038530691851209e-26
 OBJECTS = ("config", "generation_config", "tokenizer", "weights")
 
@@ -32,102 +40,138 @@ OBJECTS = ("config", "generation_config", "tokenizer", "weights")
 def write_model_json(path: Path, model: Model, card: str = "") -> None:
     """Write a model as a JSON file, its weights in float32.
 
-    A number has as many digits as it takes to read the same float32 again, also by way of float64.
+    Numbers have as many digits as it takes to read the same float32 again, also by way of float64.
 
     Raises:
-        AnexaError: it cannot be written, or a weight is no number; nothing is left behind.
+        AnexaError: if the file cannot be written, or a weight is not a float32; nothing is left
+            behind.
     """
     weights = as_float32(model.weights)
-    files = json_files(model)
-    described = {
+    files = model.json_files()
+    content = {
         "config": files["config.json"],
         "generation_config": files["generation_config.json"],
         "tokenizer": json.loads(model.tokenizer.to_json()),
         "chat_template": model.chat_template,
         "card": card,
     }
-    head = json.dumps(described, indent=2, ensure_ascii=False).removesuffix("\n}")
-    with atomic_path(path) as aside, aside.open("w", encoding="utf-8", newline="\n") as file:
+    head = json.dumps(content, indent=2, ensure_ascii=False).removesuffix("\n}")
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="\n") as file,
+    ):
         file.write(head + ',\n  "weights": {\n')
-        file.writelines(_weights(weights))
+        file.writelines(_weights_json(weights))
         file.write("\n  }\n}\n")
 
 
-def _weights(weights: Weights) -> Iterator[str]:
-    """JSON of arrays, a row a line."""
+def _weights_json(weights: Weights) -> Iterator[str]:
+    """Yield the JSON of all weights, a line per row."""
     import numpy as np
 
     comma = ""
     for name, weight in weights.items():
         values = np.asarray(weight.data).reshape(weight.shape)
         # NumPy writes the fewest digits that tell a float32 from its neighbours.
-        written = values.astype(str)
+        texts = values.astype(str)
         for i in zip(*np.nonzero(np.abs(values) == ROUNDED_TWICE)):
-            written[i] = repr(float(values[i]))
-        texts = written.tolist()
+            texts[i] = repr(float(values[i]))
+        rows = texts.tolist()
         yield f"{comma}    {json.dumps(name)}: ["
         if len(weight.shape) == 1:
-            yield ", ".join(texts)
+            yield ", ".join(rows)
         else:
-            yield "\n      " + ",\n      ".join(f"[{', '.join(row)}]" for row in texts) + "\n    "
+            yield "\n      " + ",\n      ".join(f"[{', '.join(row)}]" for row in rows) + "\n    "
         yield "]"
         comma = ",\n"
 
 
-def read_model_json(path: Path) -> tuple[Model, str]:
-    """The model in a JSON file, and its card.
+class ModelFile:
+    """Reader of a model in a JSON file, which is read once, when it is first needed.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        path: the file.
 
     Raises:
-        AnexaError: it is not there, damaged, or holds no model.
+        AnexaError: if there is no such file. Every property and method raises it too, if the file
+            cannot be read, or is damaged.
     """
-    if not path.exists():
-        raise AnexaError(f"there is no file {path}")
-    whole = read_json(path)
-    for key in OBJECTS:
-        if not isinstance(whole.get(key), dict):
-            raise AnexaError(f"{path} holds no model: it has no object {key!r}")
-    config = config_of(whole["config"], path)
-    try:
-        tokenizer = Tokenizer.from_json(json.dumps(whole["tokenizer"]))
-    except AnexaError as error:
-        raise AnexaError(f"{path}: {error}") from error
-    said = {path: whole["generation_config"]}
-    bos, ends = (by_ids(said, key, tokenizer) for key in ("bos_token_id", "eos_token_id"))
-    tokenizer = tokenizer.with_special_tokens(bos[0] if bos else None, ends)
-    if tokenizer.vocab_size > config.vocab_size:
-        raise AnexaError(
-            f"{path} has {tokenizer.vocab_size} symbols, but the model knows {config.vocab_size}: "
-            "they are not of one model"
-        )
-    weights = {name: _weight(value, name, path) for name, value in whole["weights"].items()}
-    weights = validate_weights(weights, config, path, "config")
-    template = _text(whole, "chat_template", path) if whole.get("chat_template") else None
-    generation = generation_of(whole["generation_config"], path)
-    card = _text(whole, "card", path) if whole.get("card") else ""
-    return Model(config, weights, tokenizer, template, *generation), card
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            raise AnexaError(f"there is no file {path}")
+        self.path = path
+
+    @cached_property
+    def _content(self) -> dict[str, Any]:
+        content = read_json(self.path)
+        for key in OBJECTS:
+            if not isinstance(content.get(key), dict):
+                raise AnexaError(f"{self.path} holds no model: it has no object {key!r}")
+        return content
+
+    @cached_property
+    def config(self) -> ModelConfig:
+        """Architecture and sizes."""
+        return parse_config(self._content["config"], self.path)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """Tokenizer with its special tokens."""
+        try:
+            tokenizer = Tokenizer.from_json(json.dumps(self._content["tokenizer"]))
+        except AnexaError as error:
+            raise AnexaError(f"{self.path}: {error}") from error
+        return add_special_tokens(tokenizer, {self.path: self._content["generation_config"]}, {})
+
+    @cached_property
+    def card(self) -> str:
+        """Model card; empty if there is none."""
+        return self._text("card") or ""
+
+    def load(self) -> Model:
+        """Read the model and check that its parts belong together.
+
+        Raises:
+            AnexaError: if the file is damaged, or its parts do not belong together.
+        """
+        path, content, config = self.path, self._content, self.config
+        check_vocabulary(self.tokenizer, config, path)
+        weights = {name: _weight(value, name, path) for name, value in content["weights"].items()}
+        weights = validate_weights(weights, config, path, "config")
+        template = self._text("chat_template")
+        generation = parse_generation_config(content["generation_config"], path)
+        _ = self.card  # a damaged card is an error of the file
+        return Model(config, weights, self.tokenizer, template, *generation)
+
+    def _text(self, key: str) -> str | None:
+        text = self._content.get(key)
+        if not text:
+            return None
+        # JSON can hold half of a UTF-16 pair, which no file can be written with.
+        if not isinstance(text, str) or any("\ud800" <= c <= "\udfff" for c in text):
+            raise AnexaError(f"{self.path} is damaged: its {key} is not text")
+        return text
 
 
 def _weight(value: Any, name: str, path: Path) -> Weight:
-    """A list of numbers, or of rows of them, as an array."""
+    """Convert a list of numbers, or of rows of numbers, to an array."""
     nested = isinstance(value, list) and bool(value) and isinstance(value[0], list)
     rows = value if nested else [value]
     if not all(isinstance(row, list) and len(row) == len(rows[0]) for row in rows):
-        raise AnexaError(f"{path} is damaged: {name} is no list of numbers, or of rows as long")
+        raise AnexaError(
+            f"{path} is damaged: {name} is not a list of numbers, or of rows of one length"
+        )
     numbers = [number for row in rows for number in row]
     if not all(type(number) in (float, int) for number in numbers):
-        raise AnexaError(f"{path} is damaged: {name} has something in it that is no number")
+        raise AnexaError(f"{path} is damaged: {name} has an element that is not a number")
     try:
         data = array("f", numbers)
-    except OverflowError:  # of a whole number that not even a float64 can hold
+    except OverflowError:  # an integer beyond the range of float64
         data = array("f", [float("inf")])
     if not all(map(isfinite, data)):
-        raise AnexaError(f"{path} is damaged: {name} has values that no float32 can be")
+        raise AnexaError(f"{path} is damaged: {name} has values that are not float32 numbers")
     return Weight((len(rows), len(rows[0])) if nested else (len(numbers),), data)
-
-
-def _text(whole: dict[str, Any], key: str, path: Path) -> str:
-    text = whole[key]
-    # Python reads half of a pair in UTF-16 as a character, which no file can hold.
-    if not isinstance(text, str) or any("\ud800" <= c <= "\udfff" for c in text):
-        raise AnexaError(f"{path} is damaged: its {key} is no text")
-    return text

@@ -1,93 +1,81 @@
-"""The weights of a Hugging Face repository, however it has named and divided them."""
+"""The weights of a Hugging Face repository, whatever its names and shards."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from anexa.errors import AnexaError, one_line
-from anexa.files import read_json
-from anexa.model.architectures import Architecture, architecture
+from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.tensors import read_tensors
 from anexa.model.weights import Weight, Weights
 
-WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"
 HEAD = "lm_head.weight"
 
-# Names of shards lead nowhere but into the folder, and are none that no file can have.
+# A shard is a file in the folder itself, with a name that every file system takes.
 _SHARD = re.compile(r"\w[\w.-]{0,200}\.safetensors", re.ASCII)
 
 
-def read_weights(folder: Path, config: ModelConfig) -> tuple[Weights, Path]:
-    """The weights of a model under the architecture's names, and the file that they come from.
+def read_weights(files: Iterable[Path], config: ModelConfig, path: Path) -> Weights:
+    """Read the weights of a model under the architecture's names.
 
-    They may lack the prefix that all these names have, as those of a model without a head do; a
-    head that is the embedding table may be there once more; buffers are left out.
+    Names in the files may lack the architecture's prefix, as in a model without a head; the tied
+    head may be stored a second time; buffers are ignored.
+
+    Args:
+        files: files of weights.
+        config: configuration of the model.
+        path: file that describes the weights, for error messages.
 
     Raises:
-        AnexaError: a file is missing, damaged, or leads out of the folder; a weight is there
-            twice.
+        AnexaError: if a file is missing or damaged, a weight occurs twice, or a tied head differs
+            from the embedding table.
     """
     its = architecture(config)
-    path, files = weight_files(folder)
     weights: Weights = {}
     for file in files:
-        for name, weight in read_tensors(file, lambda name: _is_buffer(name, its))[0].items():
-            full = its.prefix + _short(name, its) if name != HEAD else name
+        for name, weight in read_tensors(file, its.is_buffer)[0].items():
+            full = its.prefix + name.removeprefix(its.prefix) if name != HEAD else name
             if full in weights:
                 raise AnexaError(f"{file} has the weight {one_line(name)} once more: leave one out")
             weights[full] = weight
-    tied = (
-        config.tie_word_embeddings and config.model_type != "microgpt"
-    )  # whose head is always its own
-    if tied and HEAD in weights and its.table in weights:
-        if not _equal(weights[HEAD], weights[its.table]):
+    if config.tie_word_embeddings and HEAD in weights and its.embedding in weights:
+        if not _equal(weights[HEAD], weights[its.embedding]):
             raise AnexaError(
                 f"{path} has a head of its own, {HEAD}, but config.json says "
-                "tie_word_embeddings = true: the two are not of one model"
+                "tie_word_embeddings = true: they do not belong together"
             )
         del weights[HEAD]
-    return weights, path
+    return weights
 
 
-def weight_files(folder: Path) -> tuple[Path, list[Path]]:
-    """The file that says where the weights are, and those that have them; it may be the only one.
+def shard_files(index: dict[str, Any], path: Path) -> list[Path]:
+    """List the files that an index names.
+
+    Args:
+        index: content of `model.safetensors.index.json`.
+        path: its path.
 
     Raises:
-        AnexaError: one is missing, damaged, or leads out of the folder.
+        AnexaError: if it has no `weight_map`, a file is missing, or is not a safetensors file
+            beside it.
     """
-    if (folder / WEIGHTS).exists() or not (folder / INDEX).exists():
-        others = [*folder.glob("pytorch_model*.bin")]
-        if others and not (folder / WEIGHTS).exists():
-            raise AnexaError(
-                f"{folder} has its weights as {one_line(others[0].name)}, a format that can hold "
-                "programs: have transformers open it and write it again, as safetensors"
-            )
-        return folder / WEIGHTS, [folder / WEIGHTS]
-    path = folder / INDEX
-    places = read_json(path).get("weight_map")
-    if not isinstance(places, dict) or not places:
+    weight_map = index.get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
         raise AnexaError(f"{path} is damaged: it has no weight_map")
-    names = dict.fromkeys(map(str, places.values()))
+    names = dict.fromkeys(map(str, weight_map.values()))
     for name in names:
         if not _SHARD.fullmatch(name):
             raise AnexaError(
                 f"{path} names the file {one_line(name)}: only a safetensors file beside it can be "
                 "opened"
             )
-        if not (folder / name).exists():
+        if not (path.parent / name).exists():
             raise AnexaError(f"{path} names the file {one_line(name)}, which is not there")
-    return path, [folder / name for name in sorted(names)]
-
-
-def _short(name: str, its: Architecture) -> str:
-    return name.removeprefix(its.prefix)
-
-
-def _is_buffer(name: str, its: Architecture) -> bool:
-    return its.buffers is not None and its.buffers.fullmatch(_short(name, its)) is not None
+    return [path.parent / name for name in sorted(names)]
 
 
 def _equal(one: Weight, other: Weight) -> bool:

@@ -1,4 +1,4 @@
-"""Weights as every engine can take and give them, and as they are before any training."""
+"""Weights in a form that every engine can read and return, and their initialization."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from anexa.model.config import ModelConfig
 
 
 class Weight(NamedTuple):
-    """One array of numbers, row by row, in a form that needs no library.
+    """An array of numbers, row by row, in a form that needs no library.
 
-    `data` speaks the buffer protocol, so NumPy and PyTorch read it without a copy. Its typecode
-    is "f" (float32) or "d" (float64).
+    Attributes:
+        shape: shape of the array.
+        data: its elements, with typecode "f" (float32) or "d" (float64). It supports the buffer
+            protocol, so NumPy and PyTorch read it without a copy.
     """
 
     shape: tuple[int, ...]
@@ -26,9 +28,9 @@ Weights = dict[str, Weight]
 
 
 def initial_weights(config: ModelConfig, rng: random.Random) -> Weights:
-    """Weights before training, in float64, the same on every machine.
+    """Draw the weights that training starts from, in float64, the same on every machine.
 
-    The draws are taken in the architecture's order, row by row.
+    They are drawn in the architecture's order, row by row.
     """
     weights = {}
     for name, parameter in architecture(config).parameters(config).items():
@@ -42,21 +44,21 @@ def initial_weights(config: ModelConfig, rng: random.Random) -> Weights:
 
 
 def num_parameters(config: ModelConfig) -> int:
-    """How many numbers the model learns."""
+    """Count the parameters of a model."""
     return sum(prod(p.shape) for p in architecture(config).parameters(config).values())
 
 
 def flops_per_token(config: ModelConfig) -> float:
-    """Multiplications and additions of a training step, for each token.
+    """Count the multiplications and additions of a training step, per token.
 
-    6 for every number in a matrix: 2 forwards, 4 backwards; and 12 n_layer x n_embd x block_size
-    for attention (Chowdhery et al., 2022, appendix B), though half of it is masked.
+    6 for every element of a matrix: 2 forward, 4 backward; and 12 n_layer x n_embd x block_size for
+    attention (Chowdhery et al., 2022, appendix B), though half of it is masked.
     """
-    shapes = {name: p.shape for name, p in architecture(config).parameters(config).items()}
-    multiplied = sum(prod(shape) for shape in shapes.values() if len(shape) == 2)
-    lookups = config.block_size * config.n_embd if config.model_type != "llama" else 0
-    if (
-        not config.tie_word_embeddings or config.model_type == "microgpt"
-    ):  # the table is looked up only
-        lookups += config.vocab_size * config.n_embd
-    return 6 * (multiplied - lookups) + 12 * config.n_layer * config.n_embd * config.block_size
+    its = architecture(config)
+    lookups = {its.positions} if config.tie_word_embeddings else {its.positions, its.embedding}
+    multiplied = sum(
+        prod(parameter.shape)
+        for name, parameter in its.parameters(config).items()
+        if len(parameter.shape) == 2 and name not in lookups
+    )
+    return 6 * multiplied + 12 * config.n_layer * config.n_embd * config.block_size

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from anexa.engines import OptimizerConfig, best_engine, open_engine
 from anexa.errors import AnexaError
-from anexa.model.folder import check_free, create_folder
-from anexa.model.opening import model_name, open_with_card
+from anexa.files import check_free
+from anexa.model.folder import create_folder
+from anexa.model.loading import model_name, open_model
 from anexa.thinking.reinforcement import Reinforcement, ReinforcementConfig
 
 OPTIMIZER = OptimizerConfig(0.9, 0.99, max_grad_norm=1.0)
@@ -38,7 +39,8 @@ class ReinforcedFolder:
         self.out = out or named.with_name(f"{model_name(named)}-reinforced")
         check_free(self.out)
         self._folder, self._config = folder, config
-        self._model, self._card = open_with_card(folder)
+        source = open_model(folder)
+        self._model, self._card = source.load(), source.card
         if self._model.chat_template is None:
             raise AnexaError(f"{folder} has no chat template: only a chat model can be reinforced")
         engine = best_engine() if engine == "auto" else engine

@@ -19,7 +19,7 @@ from anexa.engines import Batch, Engine
 from anexa.errors import UsageError
 from anexa.generation import SamplingParams, generate_batch
 from anexa.model.chat_format import ask, split_answer
-from anexa.model.folder import Model
+from anexa.model.model import Model
 from anexa.model.weights import Weights
 from anexa.thinking.checker import check
 from anexa.thinking.examples import draw_any

@@ -11,9 +11,9 @@ from anexa.data.batches import Dataset, split
 from anexa.data.tokens import tokenize
 from anexa.errors import AnexaError, UsageError
 from anexa.files import read_bytes
-from anexa.model.folder import TEMPERATURE
+from anexa.model.folder import TOKENIZER, ModelFolder
+from anexa.model.model import TEMPERATURE
 from anexa.model.tokenizer import MIN_BPE_VOCAB, Tokenizer
-from anexa.model.tokenizer_files import TOKENIZER, read_tokenizer
 
 MOST_BYTES = 1_000_000  # ids of byte-level BPE; of so many, most would never be seen
 # Bytes of text that BPE is trained on, at most. Where nearly all words differ, as in languages that
@@ -136,7 +136,7 @@ def tokenizer_for(spec: str, documents: Documents) -> Tokenizer:
     try:
         if path.is_dir() or path.name == TOKENIZER:  # what ends a text stands beside it
             folder = path if path.is_dir() else path.parent
-            return read_tokenizer(folder).with_bos(adds_bos)
+            return ModelFolder(folder).tokenizer.with_bos(adds_bos)
         text = read_bytes(path).decode("utf-8", errors="replace")
         return Tokenizer.from_json(text).with_bos(adds_bos)
     except AnexaError as error:

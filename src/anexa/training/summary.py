@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from anexa.errors import AnexaError, UsageError, short_repr
-from anexa.model.folder import load_config
+from anexa.model.folder import ModelFolder
 from anexa.model.tensors import read_metadata
 from anexa.model.weights import num_parameters
 from anexa.training.checkpoint import CHECKPOINT, check_format
@@ -61,7 +61,7 @@ def summarise(folder: Path) -> Summary:
     Raises:
         AnexaError: it is no model folder, or damaged.
     """
-    config = load_config(folder)
+    config = ModelFolder(folder).config
     sizes: dict[str, Any] = {"model_type": config.model_type, "parameters": num_parameters(config)}
     path = folder / CHECKPOINT
     if not path.exists():

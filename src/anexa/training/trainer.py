@@ -14,16 +14,10 @@ from anexa.data import Progress, corpus_source
 from anexa.engines import open_engine, select_device
 from anexa.engines.peak import measure_peak_flops
 from anexa.errors import AnexaError
-from anexa.files import remove_leftovers, write_atomic
-from anexa.model.folder import (
-    CARD,
-    Model,
-    load_model,
-    new_folder,
-    validate_weights,
-    write_model,
-    write_weights,
-)
+from anexa.files import atomic_folder, remove_leftovers, write_atomic
+from anexa.model.folder import CARD, write_model, write_weights
+from anexa.model.loading import load_model
+from anexa.model.model import Model, validate_weights
 from anexa.model.weights import initial_weights
 from anexa.training.card import model_card
 from anexa.training.checkpoint import (
@@ -182,7 +176,7 @@ class Trainer:
             self._evaluate()
             state = self._state()
             if world.is_main_process:
-                with new_folder(folder) as aside:
+                with atomic_folder(folder) as aside:
                     (aside / CHECKPOINT).parent.mkdir()
                     write_checkpoint(aside, state)
                     model = Model(

@@ -1,24 +1,38 @@
-"""The functions a model can be, one file each: `microgpt`, `gpt2` and `llama`."""
+"""The registry of architectures, and one module for each: `microgpt`, `gpt2` and `llama`."""
 
-from anexa.errors import AnexaError
-from anexa.model.architectures.base import Architecture, Parameter
+from typing import Any
+
+from anexa.errors import AnexaError, short_repr
+from anexa.model.architectures.base import Architecture, GGUFLayout, Parameter
 from anexa.model.architectures.gpt2 import GPT2
 from anexa.model.architectures.llama import LLAMA
 from anexa.model.architectures.microgpt import MICROGPT
-from anexa.model.config import ModelConfig
+from anexa.model.config import SIZE_RULES, ModelConfig
 
-__all__ = ["ARCHITECTURES", "Architecture", "Parameter", "architecture"]
+__all__ = ["ARCHITECTURES", "Architecture", "GGUFLayout", "Parameter", "architecture", "from_json"]
 
 ARCHITECTURES = {"microgpt": MICROGPT, "gpt2": GPT2, "llama": LLAMA}
+SIZE_RULES.update(ARCHITECTURES)
 
 
 def architecture(config: ModelConfig) -> Architecture:
-    """The architecture that a configuration names.
+    """Return the architecture of a configuration."""
+    return ARCHITECTURES[config.model_type]
+
+
+def from_json(json: dict[str, Any]) -> ModelConfig:
+    """Read the configuration in a `config.json`.
 
     Raises:
-        AnexaError: there is none of that name.
+        AnexaError: if its architecture is unknown, or cannot compute what it describes.
     """
-    if config.model_type not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise AnexaError(f"the model type {config.model_type!r} is not one of {known}")
-    return ARCHITECTURES[config.model_type]
+    model_type = json.get("model_type")
+    if not isinstance(model_type, str) or model_type not in ARCHITECTURES:
+        *others, last = ARCHITECTURES
+        raise AnexaError(
+            f"its model_type is {short_repr(model_type)}, and only {', '.join(others)} and {last} "
+            "can be opened"
+        )
+    if json.get("quantization_config") is not None:
+        raise AnexaError("it has a quantization_config, and quantized weights cannot be opened")
+    return ARCHITECTURES[model_type].from_json(json)

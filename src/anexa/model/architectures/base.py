@@ -1,12 +1,12 @@
-"""What one architecture has to say for itself."""
+"""What an architecture consists of: its function, its weights, and its names in other programs."""
 
 from __future__ import annotations
 
 import importlib.resources
 import re
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeGuard
 
 from anexa.errors import AnexaError
@@ -16,14 +16,15 @@ from anexa.model.operations import Operations, Tensor
 
 @dataclass(frozen=True)
 class Parameter:
-    """A weight, and how it starts.
+    """Shape and initialization of a weight.
 
     Attributes:
-        shape: of the array.
-        std: it starts as draws from N(mean, std), or as `mean` throughout where this is 0.
-        mean: see there.
-        matrices: how many matrices between two activations it is, side by side; 0 for embeddings,
-            the head, gains and biases.
+        shape: shape of the array.
+        std: standard deviation of the normal distribution that the weight starts from; 0: all
+            elements start as `mean`.
+        mean: mean of that distribution.
+        num_fused: number of matrices inside the blocks that the weight holds side by side (GPT-2's
+            `c_attn`: 3), which Muon moves one by one; 0 for embeddings, the head, gains and biases.
     """
 
     shape: tuple[int, ...]
@@ -33,7 +34,7 @@ class Parameter:
 
 
 class Forward(Protocol):
-    """The function itself, from tokens to logits."""
+    """The forward function of an architecture, from token ids to logits."""
 
     def __call__(
         self,
@@ -44,56 +45,99 @@ class Forward(Protocol):
         start: Any = 0,
         kv_cache: Sequence[Any] | None = None,
     ) -> Tensor:
-        """The logits (T, V) of what follows each token.
+        """Compute the logits of the token after each token, shape (T, V).
 
         Args:
-            ops: the engine's operations.
-            config: the sizes.
-            weights: the engine's own arrays, by Hugging Face's names.
+            ops: operations of the engine.
+            config: sizes of the model.
+            weights: arrays of the engine, by Hugging Face's names.
             tokens_T: token ids, in the engine's own form.
-            start: the position of the first token, or a tuple with that of each sequence.
-            past: for each layer what attention keeps of earlier tokens; None when there are none.
+            start: position of the first token; for a batch, a tuple with that of each sequence.
+            kv_cache: keys and values of earlier tokens, one entry for each layer; None: no earlier
+                tokens.
         """
 
 
 @dataclass(frozen=True)
-class Architecture:
-    """A function and its names in the world.
+class GGUFLayout:
+    """How llama.cpp stores an architecture.
 
     Attributes:
-        parameters: name, shape and start of every weight, in order.
-        forward: the function.
-        to_json: the `config.json` that transformers reads.
-        from_json: its inverse; raises AnexaError for what this architecture cannot be.
-        table: the name of the embedding table, which may be the output head too.
-        prefix: what all names of weights but the head's begin with; files may leave it out.
-        buffers: matches the names, without the prefix, of what old files have besides weights:
-            masks and tables that can be worked out.
-        module: the file with its code for transformers, beside this one, if that has none.
+        name: llama.cpp's name of the architecture, `general.architecture` in the file.
+        metadata: maps a configuration to the keys of the file that not every architecture has,
+            without the name in front; an int is written as uint32, a float as float32.
+        transposed: layers whose matrices are (in, out) in Hugging Face's file, (out, in) in GGUF.
+        rotary: maps a configuration to the layers whose output is rotated, with their number of
+            heads. llama.cpp rotates the columns (0, 1), (2, 3), … of a head where Hugging Face
+            rotates (0, D/2), (1, D/2 + 1), …; so the rows of these matrices are reordered.
+    """
+
+    name: str
+    metadata: Callable[[ModelConfig], dict[str, int | float]]
+    transposed: tuple[str, ...] = ()
+    rotary: Callable[[ModelConfig], dict[str, int]] = lambda _: {}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """An architecture: everything that depends on `model_type`.
+
+    Attributes:
+        parameters: maps a configuration to the name and `Parameter` of every weight, in order.
+        forward: forward function.
+        to_json: maps a configuration to the `config.json` that transformers reads.
+        from_json: inverse of `to_json`; AnexaError if this architecture cannot compute it.
+        embedding: name of the token embedding table, which is also the head if it is tied.
+        positions: name of the table of learned positions; None if there is none.
+        fixed: attributes of `ModelConfig` that this architecture does not leave free, with their
+            values (0 as in `ModelConfig`).
+        validate: raises AnexaError for sizes that this architecture cannot have.
+        example: attributes of the small `ModelConfig` that `anexa verify` compares the engines on,
+            where they differ from the defaults: the options that only this architecture has.
+        prefix: prefix of the name of every weight but the head; files may omit it.
+        buffers: pattern of names, without prefix, of arrays that are not weights (masks and tables
+            in old files) and are ignored; None if there are none.
+        module: name of the module beside this one with the code for transformers, written into
+            model folders; None if transformers has the architecture.
+        gguf: how llama.cpp stores the architecture; None if llama.cpp does not have it.
     """
 
     parameters: Callable[[ModelConfig], dict[str, Parameter]]
     forward: Forward
     to_json: Callable[[ModelConfig], dict[str, Any]]
     from_json: Callable[[dict[str, Any]], ModelConfig]
-    table: str
+    embedding: str
+    positions: str | None = None
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    validate: Callable[[ModelConfig], None] = lambda _: None
+    example: Mapping[str, Any] = field(default_factory=dict)
     prefix: str = ""
     buffers: re.Pattern[str] | None = None
     module: str | None = None
+    gguf: GGUFLayout | None = None
 
     def code(self) -> dict[str, bytes]:
-        """The files of a model folder that only transformers runs: their names and contents."""
+        """Return the files with code for transformers that belong into a model folder, by name."""
         if self.module is None:
             return {}
         name = f"{self.module}.py"
         return {name: (importlib.resources.files(__package__) / name).read_bytes()}
 
+    def is_buffer(self, name: str) -> bool:
+        """Return whether an array in a file of weights is to be ignored."""
+        short = name.removeprefix(self.prefix)
+        return self.buffers is not None and self.buffers.fullmatch(short) is not None
+
 
 def required(json: dict[str, Any], keys: dict[str, str]) -> dict[str, Any]:
-    """The values of `json` under this project's names; `keys` maps those to the file's names.
+    """Pick values from a `config.json` under this project's names.
+
+    Args:
+        json: content of the file.
+        keys: maps this project's names to the file's keys.
 
     Raises:
-        AnexaError: a key is missing.
+        AnexaError: if a key is missing.
     """
     missing = [key for key in keys.values() if key not in json]
     if missing:
@@ -102,7 +146,7 @@ def required(json: dict[str, Any], keys: dict[str, str]) -> dict[str, Any]:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether a value out of JSON is a number that a float can be."""
+    """Return whether a value read from JSON is a number in the range of a float, and not NaN."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return False
-    return abs(value) <= sys.float_info.max  # false of not-a-number too
+    return abs(value) <= sys.float_info.max  # false for NaN

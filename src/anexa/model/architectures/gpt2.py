@@ -1,7 +1,7 @@
 """GPT-2 (Radford et al., 2019), name for name and number for number Hugging Face's GPT2LMHeadModel.
 
-LayerNorm before each half of a block, GELU in its tanh form, biases, learned positions, and an
-output head that is the embedding table itself.
+LayerNorm before each half of a block, GELU in its tanh form, biases, learned positions, and a
+tied output head.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from anexa.errors import AnexaError, short_repr
-from anexa.model.architectures.base import Architecture, Parameter, required
+from anexa.model.architectures.base import Architecture, GGUFLayout, Parameter, required
 from anexa.model.config import ModelConfig
 from anexa.model.operations import Operations, Tensor
 
 
 def parameters(config: ModelConfig) -> dict[str, Parameter]:
-    """Matrices start as N(0, 0.02), those that write to the residual stream smaller.
+    """Describe all weights: matrices start from N(0, 0.02), and output projections smaller.
 
-    Each of the 2 x n_layer writes adds its variance to the stream, so theirs is divided by their
-    number (section 2.3 of the paper). Inside the blocks matrices are stored (in, out), as
-    Hugging Face's Conv1D does.
+    The 2 x n_layer output projections of attention and MLP each add their variance to the residual
+    stream, so it is divided by their number (section 2.3 of the paper). Inside the blocks matrices
+    are stored (in, out), as Hugging Face's Conv1D does.
     """
     width, residual_std = config.n_embd, 0.02 / (2 * config.n_layer) ** 0.5
 
@@ -62,7 +62,7 @@ def forward(
     start: Any = 0,
     kv_cache: Sequence[Any] | None = None,
 ) -> Tensor:
-    """The logits (T, V) of what follows each token."""
+    """Compute the logits of the token after each token, shape (T, V)."""
 
     def norm(x_TC: Tensor, name: str) -> Tensor:
         gain, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
@@ -94,9 +94,9 @@ KEYS = {
     "norm_eps": "layer_norm_epsilon",
 }
 
-# What transformers takes where a file says nothing.
+# transformers' defaults for keys that a file leaves out.
 DEFAULTS = {"n_positions": 1024, "layer_norm_epsilon": 1e-5}
-SAME = ("gelu_new", "gelu_pytorch_tanh")  # names of one function
+SAME = ("gelu_new", "gelu_pytorch_tanh")  # two names of the same function
 
 # Settings of GPT2Config that change the function, with the one value that this code computes.
 FIXED = {
@@ -109,7 +109,7 @@ FIXED = {
 
 
 def to_json(config: ModelConfig) -> dict[str, Any]:
-    """`config.json` as transformers' GPT2Config writes it."""
+    """Return the content of `config.json` as transformers' GPT2Config writes it."""
     return {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
@@ -124,10 +124,10 @@ def to_json(config: ModelConfig) -> dict[str, Any]:
 
 
 def from_json(json: dict[str, Any]) -> ModelConfig:
-    """The configuration in a `config.json`.
+    """Read the configuration in a `config.json`.
 
     Raises:
-        AnexaError: a key is missing, or has a value that would make it another function.
+        AnexaError: if a key is missing, or asks for a function that this module does not compute.
     """
     json = DEFAULTS | json
     if json.get("activation_function") in SAME:
@@ -151,7 +151,14 @@ GPT2 = Architecture(
     forward,
     to_json,
     from_json,
-    table="transformer.wte.weight",
+    embedding="transformer.wte.weight",
+    positions="transformer.wpe.weight",
+    fixed={"n_kv_head": 0, "n_inner": 0, "tie_word_embeddings": True},
     prefix="transformer.",
     buffers=re.compile(r"h\.\d+\.attn\.(bias|masked_bias)"),
+    gguf=GGUFLayout(
+        "gpt2",
+        lambda config: {"attention.layer_norm_epsilon": config.norm_eps},
+        transposed=("c_attn", "c_proj", "c_fc"),
+    ),
 )

@@ -1,7 +1,7 @@
 """Llama (Touvron et al., 2023), name for name and number for number as in transformers.
 
-RMSNorm with gains before each half of a block, rotary positions, SwiGLU, no biases; keys and values
-may be shared by several heads of queries, and the output head may be the embedding table.
+RMSNorm with gains before each half of a block, rotary positions, SwiGLU, no biases; optional
+grouped-query attention; the output head may be tied.
 """
 
 from __future__ import annotations
@@ -11,15 +11,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from anexa.errors import AnexaError, short_repr
-from anexa.model.architectures.base import Architecture, Parameter, is_number, required
+from anexa.model.architectures.base import (
+    Architecture,
+    GGUFLayout,
+    Parameter,
+    is_number,
+    required,
+)
 from anexa.model.config import ModelConfig
 from anexa.model.operations import Operations, Tensor
 
 
 def parameters(config: ModelConfig) -> dict[str, Parameter]:
-    """Matrices are (out, in) and start as N(0, 0.02), those that write to the stream smaller.
+    """Describe all weights: matrices are (out, in) and start from N(0, 0.02).
 
-    See `gpt2.parameters` for why.
+    Output projections start smaller, as in GPT-2.
     """
     width, inner, kv_width = config.n_embd, config.n_inner, config.n_kv_head * config.head_dim
     residual_std = 0.02 / (2 * config.n_layer) ** 0.5
@@ -56,7 +62,7 @@ def forward(
     start: Any = 0,
     kv_cache: Sequence[Any] | None = None,
 ) -> Tensor:
-    """The logits (T, V) of what follows each token."""
+    """Compute the logits of the token after each token, shape (T, V)."""
 
     def norm(x_TC: Tensor, name: str) -> Tensor:
         return ops.rms_norm(x_TC, weights[f"{name}.weight"], config.norm_eps)
@@ -96,16 +102,16 @@ KEYS = {
     "n_kv_head": "num_key_value_heads",
 }
 
-# What transformers takes where a file says nothing.
+# transformers' defaults for keys that a file leaves out.
 DEFAULTS = {"max_position_embeddings": 2048, "rms_norm_eps": 1e-6}
 
 # Settings of LlamaConfig that change the function, with the one value that this code computes.
-PLAIN = ("default", None)  # values of rope_type
+UNSCALED = ("default", None)  # values of rope_type
 FIXED = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
 
 
 def to_json(config: ModelConfig) -> dict[str, Any]:
-    """`config.json` as transformers' LlamaConfig writes it."""
+    """Return the content of `config.json` as transformers' LlamaConfig writes it."""
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -121,10 +127,10 @@ def to_json(config: ModelConfig) -> dict[str, Any]:
 
 
 def from_json(json: dict[str, Any]) -> ModelConfig:
-    """The configuration in a `config.json`.
+    """Read the configuration in a `config.json`.
 
     Raises:
-        AnexaError: a key is missing, or has a value that would make it another function.
+        AnexaError: if a key is missing, or asks for a function that this module does not compute.
     """
     json = DEFAULTS | json
     for key, value in FIXED.items():
@@ -133,13 +139,15 @@ def from_json(json: dict[str, Any]) -> ModelConfig:
     theta = _rope_theta(json)
     tied = json.get("tie_word_embeddings", False)
     if not isinstance(tied, bool):
-        raise AnexaError(f"tie_word_embeddings is {short_repr(tied)}")
+        raise AnexaError(f"tie_word_embeddings is {short_repr(tied)}: it must be true or false")
     if json.get("num_key_value_heads") is None:
         json = json | {"num_key_value_heads": json.get("num_attention_heads")}
     described = required(json, KEYS)
     for name in ("n_inner", "n_kv_head"):
-        if not described[name]:  # which is 0 or null: a ModelConfig would find a value of its own
-            raise AnexaError(f"{KEYS[name]} is {short_repr(described[name])}")
+        if not described[name]:  # for 0 or null, ModelConfig would choose a value
+            raise AnexaError(
+                f"{KEYS[name]} is {short_repr(described[name])}: it must be a number above 0"
+            )
     config = ModelConfig(
         model_type="llama", rope_theta=theta, tie_word_embeddings=tied, **described
     )
@@ -152,30 +160,55 @@ def from_json(json: dict[str, Any]) -> ModelConfig:
 
 
 def _rope_theta(json: dict[str, Any]) -> float:
-    """The base of rotary positions that are turned plainly.
+    """Read the base of the rotary positions.
 
-    transformers 5 has everything in `rope_parameters`, older files have `rope_scaling` and a
-    `rope_theta` beside it, and the oldest call the `rope_type` a `type`.
+    transformers 5 writes `rope_parameters`, older versions `rope_scaling` and `rope_theta`, and the
+    oldest call `rope_type` `type`.
+
+    Raises:
+        AnexaError: if the positions are scaled, or rotate only a part of each head.
     """
     ropes = [json[key] for key in ("rope_parameters", "rope_scaling") if json.get(key)]
     for rope in ropes:
-        plain = isinstance(rope, dict) and rope.get("rope_type", rope.get("type")) in PLAIN
+        plain = isinstance(rope, dict) and rope.get("rope_type", rope.get("type")) in UNSCALED
         if not plain or rope.get("partial_rotary_factor", 1) != 1:
             raise AnexaError(
-                f"its rotary positions are scaled ({short_repr(rope)}): only plain ones are "
+                f"its rotary positions are scaled ({short_repr(rope)}): only unscaled ones are "
                 "supported"
             )
     if json.get("partial_rotary_factor", 1) != 1:
-        raise AnexaError("its rotary positions turn a part of each head only: not supported")
+        raise AnexaError("its rotary positions rotate only a part of each head: not supported")
     thetas = [rope["rope_theta"] for rope in ropes if "rope_theta" in rope]
     theta = thetas[0] if thetas else json.get("rope_theta", 10_000.0)
     if any(other != theta for other in thetas):
         raise AnexaError(
-            f"rope_theta is {short_repr(theta)} here and {short_repr(thetas[-1])} there"
+            f"rope_theta is given as {short_repr(theta)} and as {short_repr(thetas[-1])}"
         )
     if not is_number(theta) or theta <= 0:
         raise AnexaError(f"rope_theta is {short_repr(theta)}: it must be a number above 0")
     return float(theta)
+
+
+def validate(config: ModelConfig) -> None:
+    """Refuse heads that rotary positions cannot rotate.
+
+    Raises:
+        AnexaError: if the width of a head is odd.
+    """
+    if config.head_dim % 2:
+        raise AnexaError(
+            f"rotary positions need heads of an even width, and {config.n_embd} / {config.n_head} "
+            f"is {config.head_dim}"
+        )
+
+
+def _gguf_metadata(config: ModelConfig) -> dict[str, int | float]:
+    return {
+        "attention.head_count_kv": config.n_kv_head,
+        "attention.layer_norm_rms_epsilon": config.norm_eps,
+        "rope.dimension_count": config.head_dim,
+        "rope.freq_base": config.rope_theta,
+    }
 
 
 LLAMA = Architecture(
@@ -183,7 +216,14 @@ LLAMA = Architecture(
     forward,
     to_json,
     from_json,
-    table="model.embed_tokens.weight",
+    embedding="model.embed_tokens.weight",
+    validate=validate,
+    example={"n_kv_head": 1, "n_inner": 12, "tie_word_embeddings": False},
     prefix="model.",
     buffers=re.compile(r"(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq"),
+    gguf=GGUFLayout(
+        "llama",
+        _gguf_metadata,
+        rotary=lambda config: {"q_proj": config.n_head, "k_proj": config.n_kv_head},
+    ),
 )

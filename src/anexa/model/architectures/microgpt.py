@@ -1,7 +1,7 @@
-"""The architecture of `microgpt.py`: the least that is still a GPT.
+"""The architecture of `microgpt.py`: the smallest GPT.
 
 RMSNorm without gains, also right after the embeddings; ReLU; no biases; learned positions; an
-output head of its own. The names are those of `microgpt.py`.
+untied output head. The weights have the names that they have in `microgpt.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from anexa.model.operations import Operations, Tensor
 
 
 def parameters(config: ModelConfig) -> dict[str, Parameter]:
-    """Every matrix is (out, in) and starts as N(0, 0.08)."""
+    """Describe all weights: matrices are (out, in), and all start from N(0, 0.08)."""
     width, vocab = config.n_embd, config.vocab_size
 
     def matrix(n_out: int, n_in: int) -> Parameter:
@@ -43,7 +43,7 @@ def forward(
     start: Any = 0,
     kv_cache: Sequence[Any] | None = None,
 ) -> Tensor:
-    """The logits (T, V) of what follows each token."""
+    """Compute the logits of the token after each token, shape (T, V)."""
     x_TC = ops.positions(
         ops.embedding(weights["wte.weight"], tokens_T), weights["wpe.weight"], start
     )
@@ -78,11 +78,11 @@ KEYS = {
 
 
 def to_json(config: ModelConfig) -> dict[str, Any]:
-    """`config.json`: the keys of GPT-2's, under a model type of its own."""
+    """Return the content of `config.json`: GPT-2's keys, with the model type microgpt."""
     return {
         "architectures": ["MicroGPTForCausalLM"],
         "model_type": "microgpt",
-        "auto_map": {  # where transformers finds it
+        "auto_map": {  # where transformers finds its code
             "AutoConfig": f"{MODULE}.MicroGPTConfig",
             "AutoModelForCausalLM": f"{MODULE}.MicroGPTForCausalLM",
         },
@@ -93,14 +93,23 @@ def to_json(config: ModelConfig) -> dict[str, Any]:
 
 
 def from_json(json: dict[str, Any]) -> ModelConfig:
-    """The configuration in a `config.json`.
+    """Read the configuration in a `config.json`.
 
     Raises:
-        AnexaError: a key is missing, or it asks for another function.
+        AnexaError: if a key is missing, or the head is tied.
     """
     if json.get("tie_word_embeddings", False) is not False:
-        raise AnexaError("tie_word_embeddings is not false: microgpt has a head of its own")
+        raise AnexaError("tie_word_embeddings is not false, and the head of microgpt is untied")
     return ModelConfig(model_type="microgpt", **required(json, KEYS))
 
 
-MICROGPT = Architecture(parameters, forward, to_json, from_json, table="wte.weight", module=MODULE)
+MICROGPT = Architecture(
+    parameters,
+    forward,
+    to_json,
+    from_json,
+    embedding="wte.weight",
+    positions="wpe.weight",
+    fixed={"n_kv_head": 0, "n_inner": 0, "tie_word_embeddings": False},
+    module=MODULE,
+)

@@ -1,0 +1,90 @@
+"""Export of a model to another format: GGUF, one JSON file, or a model folder."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from anexa.errors import AnexaError, UsageError
+from anexa.files import check_free, check_inside
+from anexa.hub.llama_cpp import check_llama_cpp
+from anexa.model.folder import CARD, CHAT_TEMPLATE, create_folder
+from anexa.model.json_file import write_model_json
+from anexa.model.loading import is_model_file, open_model
+from anexa.model.model import Model
+
+SUFFIXES = {"gguf": ".gguf", "json": ".json", "folder": ""}  # by format
+
+
+def check_output(out: Path, to: str, *, replace: bool) -> None:
+    """Refuse an output that cannot be written, before the model is opened.
+
+    Args:
+        out: file or folder to write.
+        to: format, a key of `SUFFIXES`.
+        replace: whether a file that exists may be replaced.
+
+    Raises:
+        AnexaError: if `out` exists, is not a file, or is in no folder.
+        UsageError: if `out` is the standard output, or the package for GGUF is not installed.
+    """
+    if str(out) == "-":
+        raise UsageError("a model is not written to the standard output: name a file with --out")
+    if to == "folder":
+        check_free(out)
+    elif out.exists() and not out.is_file():
+        raise AnexaError(f"{out} is a folder or a device: name the file to write")
+    elif out.exists() and not replace:
+        raise AnexaError(f"{out} exists already: choose another --out, or replace it with --force")
+    if not out.parent.is_dir():
+        raise AnexaError(f"cannot write {out}: there is no folder {out.parent}")
+    if to == "gguf":
+        try:
+            import_module("gguf")
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                f"GGUF needs {error.name}, which is not installed: pip install 'anexa[hub]'"
+            ) from error
+
+
+def read_shareable(path: Path) -> tuple[Model, str]:
+    """Load a model and its card, to be given to others.
+
+    Raises:
+        AnexaError: if there is none, it is damaged, or a text file in it is a link out of it.
+    """
+    if not is_model_file(path):
+        for name in (CARD, CHAT_TEMPLATE):  # the only files that are exported as they are
+            check_inside(path / name)
+    source = open_model(path)
+    return source.load(), source.card
+
+
+def write_export(
+    out: Path, to: str, model: Model, card: str, *, name: str, precision: str = "f32"
+) -> None:
+    """Write a model in another format.
+
+    Args:
+        out: file or folder to write.
+        to: format, a key of `SUFFIXES`.
+        model: the model.
+        card: its model card, which GGUF does not have.
+        name: its name, which only GGUF has.
+        precision: precision of the matrices in GGUF, a key of `anexa.hub.gguf.PRECISIONS`.
+
+    Raises:
+        AnexaError: if the format cannot hold the model, or `out` cannot be written.
+    """
+    if to == "folder":
+        create_folder(out, model, card)
+    elif to == "json":
+        write_model_json(out, model, card)
+    else:
+        from anexa.hub.gguf import write_gguf
+
+        try:
+            check_llama_cpp(model.config, model.tokenizer)
+        except AnexaError as error:
+            raise AnexaError(f"{name} cannot be exported: {error}") from error
+        write_gguf(out, model, name, precision)

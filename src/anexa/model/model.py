@@ -1,0 +1,137 @@
+"""A model in memory, and what its parts must agree on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anexa.errors import AnexaError, one_line, short_repr
+from anexa.model.architectures import architecture, from_json
+from anexa.model.architectures.base import is_number
+from anexa.model.config import ModelConfig
+from anexa.model.tokenizer import Tokenizer
+from anexa.model.weights import Weights
+
+TEMPERATURE = 0.8
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model in memory: the content of a model folder.
+
+    Attributes:
+        config: architecture and sizes.
+        weights: weights by name, in the architecture's order.
+        tokenizer: tokenizer with its special tokens.
+        chat_template: Jinja template of conversations; None if the model does not chat.
+        temperature: recommended sampling temperature; 0 is greedy decoding.
+        max_new_tokens: recommended limit on the tokens of an answer; None if there is none.
+    """
+
+    config: ModelConfig
+    weights: Weights
+    tokenizer: Tokenizer
+    chat_template: str | None = None
+    temperature: float = TEMPERATURE
+    max_new_tokens: int | None = None
+
+    def json_files(self) -> dict[str, dict[str, Any]]:
+        """Return the contents of the JSON files of a model folder, but for `tokenizer.json`."""
+        sampling: dict[str, Any] = {"do_sample": self.temperature > 0}
+        if self.temperature:  # transformers warns of a temperature without sampling
+            sampling["temperature"] = self.temperature
+        if self.max_new_tokens is not None:
+            sampling["max_new_tokens"] = self.max_new_tokens
+        eos = self.tokenizer.eos_token_ids
+        special_tokens = {
+            "bos_token_id": self.tokenizer.bos_token_id,
+            "eos_token_id": [*eos] if len(eos) > 1 else eos[0] if eos else None,
+        }
+        return {
+            "config.json": architecture(self.config).to_json(self.config) | special_tokens,
+            "tokenizer_config.json": self.tokenizer.to_config(self.config.block_size),
+            "generation_config.json": special_tokens | sampling,
+        }
+
+
+def parse_config(json: dict[str, Any], path: Path) -> ModelConfig:
+    """Read the configuration in a `config.json`; errors name the file `path`.
+
+    Raises:
+        AnexaError: if Anexa cannot compute the model that it describes.
+    """
+    try:
+        return from_json(json)
+    except AnexaError as error:
+        raise AnexaError(f"{path} cannot be used: {error}") from error
+
+
+def parse_generation_config(json: dict[str, Any], path: Path) -> tuple[float, int | None]:
+    """Read temperature and `max_new_tokens` in a `generation_config.json`.
+
+    Raises:
+        AnexaError: if one is not a number in its range.
+    """
+    temperature = json.get("temperature")
+    if not json.get("do_sample", True):
+        temperature = 0.0
+    elif temperature is None:
+        temperature = TEMPERATURE
+    if not is_number(temperature) or temperature < 0:
+        raise AnexaError(
+            f"{path} has the temperature {short_repr(temperature)}: it must be a number"
+        )
+    limit = json.get("max_new_tokens")
+    if limit is not None and not (isinstance(limit, int) and limit > 0):
+        raise AnexaError(
+            f"{path} has max_new_tokens {short_repr(limit)}: it must be a number above 0"
+        )
+    return float(temperature), limit
+
+
+def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig, path: Path) -> None:
+    """Refuse a tokenizer with ids that the model has no embedding for.
+
+    Raises:
+        AnexaError: if its vocabulary is larger than the model's.
+    """
+    if tokenizer.vocab_size > config.vocab_size:
+        raise AnexaError(
+            f"{path} has {tokenizer.vocab_size} tokens, but the model has {config.vocab_size}: "
+            "they do not belong together"
+        )
+
+
+def validate_weights(
+    weights: Weights, config: ModelConfig, path: Path, config_name: str = "config.json"
+) -> Weights:
+    """Check names and shapes of weights and return them in the architecture's order.
+
+    The order in a file is arbitrary, and sums over all weights depend on it.
+
+    Args:
+        weights: weights read from a file.
+        config: configuration of the model.
+        path: the file of weights, for error messages.
+        config_name: where the configuration is, for error messages.
+
+    Raises:
+        AnexaError: if the weights are not those of the configuration.
+    """
+    if config.n_layer > len(weights):  # before the names of a million layers are made
+        raise AnexaError(
+            f"{path} has {len(weights)} weights, but {config_name} says {config.n_layer} layers: "
+            "they do not belong together"
+        )
+    shapes = {
+        name: parameter.shape for name, parameter in architecture(config).parameters(config).items()
+    }
+    for name in sorted(shapes.keys() ^ weights.keys()):
+        what = "lacks" if name in shapes else f"has a weight unknown to its {config_name},"
+        raise AnexaError(f"{path} {what} {one_line(name)}: they do not belong together")
+    for name, shape in shapes.items():
+        if weights[name].shape != shape:
+            expected, found = (" x ".join(map(str, s)) for s in (shape, weights[name].shape))
+            raise AnexaError(f"{path} has {name} as {found}, but {config_name} says {expected}")
+    return {name: weights[name] for name in shapes}

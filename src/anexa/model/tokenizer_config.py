@@ -1,0 +1,82 @@
+"""Special tokens and chat template, as the JSON files of a model folder give them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from anexa.errors import AnexaError, short_repr
+from anexa.model.tokenizer import Tokenizer
+
+JSONFiles: TypeAlias = Mapping[Path, Mapping[str, Any]]  # contents of JSON files by path
+
+
+def add_special_tokens(
+    tokenizer: Tokenizer, id_files: JSONFiles, token_files: JSONFiles
+) -> Tokenizer:
+    """Return the tokenizer with the BOS and EOS tokens of its model.
+
+    As in transformers, BOS is what `tokenizer_config.json` names, and EOS what the model's
+    configuration names; each falls back to the other.
+
+    Args:
+        tokenizer: content of `tokenizer.json`.
+        id_files: files with `bos_token_id` and `eos_token_id`, the first one preferred.
+        token_files: files with `bos_token` and `eos_token`.
+
+    Raises:
+        AnexaError: if a value has the wrong type.
+    """
+    bos = _from_tokens(token_files, "bos_token", tokenizer)
+    bos = bos or _from_ids(id_files, "bos_token_id", tokenizer)
+    eos = _from_ids(id_files, "eos_token_id", tokenizer)
+    eos = eos or _from_tokens(token_files, "eos_token", tokenizer)
+    return tokenizer.with_special_tokens(bos[0] if bos else None, eos)
+
+
+def _from_ids(files: JSONFiles, key: str, tokenizer: Tokenizer) -> list[int]:
+    """Return the ids under `key` in the first file that has ids of the vocabulary there.
+
+    A configuration that nobody filled in has GPT-2's 50256 or Llama's 1 and 2.
+    """
+    for path, json in files.items():
+        value = json.get(key)
+        ids = value if isinstance(value, list) else [] if value is None else [value]
+        if not all(isinstance(i, int) and not isinstance(i, bool) for i in ids):
+            raise AnexaError(f"{path} has the {key} {short_repr(value)}: it must be a number")
+        known = [i for i in ids if tokenizer.id_to_token(i) is not None]
+        if known:
+            return known
+    return []
+
+
+def _from_tokens(files: JSONFiles, key: str, tokenizer: Tokenizer) -> list[int]:
+    """Return the id of the token under `key`, if it is in the vocabulary."""
+    for path, json in files.items():
+        token = json.get(key)
+        if isinstance(token, dict):  # an AddedToken with its options
+            token = token.get("content")
+        if token is None:
+            continue
+        if not isinstance(token, str):
+            raise AnexaError(f"{path} has the {key} {short_repr(token)}: it must be a string")
+        token_id = tokenizer.token_to_id(token)
+        if token_id is not None:
+            return [token_id]
+    return []
+
+
+def parse_chat_template(json: Mapping[str, Any], path: Path) -> str | None:
+    """Read the chat template in a `tokenizer_config.json`, None if there is none.
+
+    Raises:
+        AnexaError: if it is not a string.
+    """
+    template = json.get("chat_template")
+    if isinstance(template, list):  # several templates by name
+        named = [t for t in template if isinstance(t, dict) and t.get("name") == "default"]
+        template = named[0].get("template") if named else None
+    if template is not None and not isinstance(template, str):
+        raise AnexaError(f"{path} has a chat_template that is not a string")
+    return template
