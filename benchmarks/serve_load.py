@@ -36,7 +36,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from anexa.generation import LanguageModel, Prompt, Sampler, SamplingParams, TextStream
 from anexa.generation.language_model import BUNDLED
 from anexa.generation.scheduler import BatchScheduler
-from anexa.model.chat_format import ask
+from anexa.model.chat_format import render_question
 from anexa.model.loading import load_model
 
 
@@ -109,7 +109,7 @@ def bare(model: LanguageModel, asked: Sequence[str], at_once: int) -> Round:
     for start in range(0, len(asked), at_once):
         inside = {}
         for question in asked[start : start + at_once]:
-            prompt = Prompt(model.tokenizer, size, ask(model.chat_template, question))
+            prompt = Prompt(model.tokenizer, size, render_question(model.chat_template, question))
             text = TextStream(model.tokenizer, prompt, max_tokens=model.max_new_tokens)
             inside[scheduler.add(prompt.ids, Sampler(SamplingParams(0.0)))] = text
         while inside:
@@ -176,7 +176,7 @@ class LlamaCpp:
         """One after another."""
         begun, tokens = time.perf_counter(), 0
         for question in asked:
-            prompt = ask(self._template, question)
+            prompt = render_question(self._template, question)
             said: Any = self._llama.create_completion(prompt, max_tokens=490, temperature=0)
             tokens += said["usage"]["completion_tokens"]
         return Round(tokens / (time.perf_counter() - begun))

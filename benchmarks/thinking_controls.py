@@ -26,7 +26,7 @@ from pathlib import Path
 import torch
 
 from anexa.generation import LanguageModel
-from anexa.model.chat_format import END_THINK, THINK, ask
+from anexa.model.chat_format import END_THINK, THINK, render_question
 from anexa.model.weights import num_parameters
 from anexa.thinking.corpus import ArithmeticCorpus
 from anexa.thinking.evaluation import complete
@@ -104,7 +104,9 @@ def right(name: str, model: LanguageModel, problems: Sequence[Problem]) -> float
     """The share of problems that a model of one kind answers as its kind should."""
     assert model.chat_template is not None
     prompts = [
-        ask(model.chat_template, problem.question, thinking=name not in ("direct", "reversed"))
+        render_question(
+            model.chat_template, problem.question, thinking=name not in ("direct", "reversed")
+        )
         for problem in problems
     ]
     if name == "dots":

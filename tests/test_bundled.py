@@ -12,7 +12,7 @@ import pytest
 import anexa
 from anexa.generation import LanguageModel
 from anexa.generation.language_model import BUNDLED
-from anexa.model.chat_format import ask
+from anexa.model.chat_format import render_question
 from anexa.model.loading import open_model
 from anexa.model.weights import num_parameters
 from anexa.thinking.checker import check
@@ -91,7 +91,7 @@ def test_a_few_of_each_kind_are_right() -> None:
     model, rng = anexa.load(engine="numpy"), random.Random("a few")
     assert model.chat_template
     asked = [draw(task, rng, "test") for task in TASKS if is_held_out(task) for _ in range(4)]
-    said = complete(model, [ask(model.chat_template, one.question) for one in asked])
+    said = complete(model, [render_question(model.chat_template, one.question) for one in asked])
     wrong = [one.question for one, text in zip(asked, said) if not is_true(one, text)]
     assert len(wrong) <= 2, wrong
 

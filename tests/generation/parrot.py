@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from anexa.engines import Batch, OptimizerConfig, open_engine
-from anexa.model.chat_format import CHAT_TEMPLATE, CHAT_TOKENS, render
+from anexa.model.chat_format import CHAT_TEMPLATE, CHAT_TOKENS, render_messages
 from anexa.model.config import ModelConfig
 from anexa.model.folder import create_folder
 from anexa.model.model import Model
@@ -54,7 +54,7 @@ def write_parrot(folder: Path) -> Path:
     ):
         for question, answer in known.items():
             messages = [*before, {"role": "user", "content": question}]
-            prompt = render(CHAT_TEMPLATE, messages, thinking=thinking)
+            prompt = render_messages(CHAT_TEMPLATE, messages, thinking=thinking)
             prompts.append(len(tokenizer.encode(prompt)))
             rows.append(tokenizer.encode(prompt + answer + END_OF_TEXT))
     batch = Batch.from_sequences(rows, prompts)

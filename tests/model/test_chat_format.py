@@ -21,7 +21,7 @@ from anexa.model.chat_format import (
     THINK,
     USER,
     Message,
-    render,
+    render_messages,
 )
 from anexa.model.loading import load_model
 from anexa.model.model import Model
@@ -77,7 +77,7 @@ def check_alike(
 ) -> None:
     options = {"add_generation_prompt": True, "enable_thinking": thinking}
     assert model.chat_template is not None
-    text = render(model.chat_template, messages, thinking=thinking)
+    text = render_messages(model.chat_template, messages, thinking=thinking)
     assert theirs.apply_chat_template(messages, tokenize=False, **options) == text
     ids = theirs.apply_chat_template(messages, return_dict=True, **options)["input_ids"]
     assert ids == model.tokenizer.encode(text)
@@ -96,7 +96,7 @@ def test_it_is_what_transformers_makes_of_the_folder(
 
 def test_transformers_thinks_where_nobody_says_otherwise(theirs: Any, model: Model) -> None:
     text = theirs.apply_chat_template([user("1+1")], tokenize=False, add_generation_prompt=True)
-    assert text == render(CHAT_TEMPLATE, [user("1+1")])
+    assert text == render_messages(CHAT_TEMPLATE, [user("1+1")])
     assert model.chat_template == theirs.chat_template == CHAT_TEMPLATE
 
 
@@ -131,9 +131,9 @@ def test_the_text_by_hand() -> None:
         assistant("<think>1+1:1+1+0=02:2</think>2"),
         user("2+2"),
     ]
-    text = render(CHAT_TEMPLATE, conversation)
+    text = render_messages(CHAT_TEMPLATE, conversation)
     assert text == "<|user|>1+1<|assistant|>2<|endoftext|><|user|>2+2<|assistant|>"
-    assert render(CHAT_TEMPLATE, conversation, thinking=False) == text + "<think></think>"
+    assert render_messages(CHAT_TEMPLATE, conversation, thinking=False) == text + "<think></think>"
 
 
 def test_every_mark_is_one_token(model: Model) -> None:
@@ -150,7 +150,7 @@ def test_every_mark_is_one_token(model: Model) -> None:
 @pytest.mark.parametrize("role", ["tool", "", "User", "the\nboss"])
 def test_an_unknown_role_is_refused(role: str) -> None:
     with pytest.raises(AnexaError) as error:
-        render(CHAT_TEMPLATE, [{"role": role, "content": "1+1"}])
+        render_messages(CHAT_TEMPLATE, [{"role": role, "content": "1+1"}])
     said = " ".join(f"the roles are user, assistant and system, not {role}".split())
     assert str(error.value) == f"the chat template cannot be used for this: {said}"
 
@@ -168,7 +168,7 @@ def test_an_unknown_role_is_refused(role: str) -> None:
 )
 def test_a_message_that_lacks_something_is_refused(message: Any) -> None:
     with pytest.raises(AnexaError, match=r"^the chat template cannot be used for this: .+$"):
-        render(CHAT_TEMPLATE, [message])
+        render_messages(CHAT_TEMPLATE, [message])
 
 
 # Templates from strangers
@@ -213,7 +213,7 @@ def test_a_template_reaches_nothing_but_what_it_is_given(template: str) -> None:
     messages = [{"role": "user", "content": "1+1"}]
     began = time.process_time()
     with pytest.raises(AnexaError) as error:
-        render(template, messages)
+        render_messages(template, messages)
     assert time.process_time() - began < 10
     sentence = str(error.value)
     assert sentence.startswith("the chat template cannot be used for this: ")
@@ -224,13 +224,13 @@ def test_a_template_reaches_nothing_but_what_it_is_given(template: str) -> None:
 
 @pytest.mark.parametrize("template", ["{{ ''.__class__ }}", "{{ raise_exception.__globals__ }}"])
 def test_what_is_inside_of_things_is_nothing(template: str) -> None:
-    assert render(template, []) == ""
+    assert render_messages(template, []) == ""
 
 
 def test_a_template_spoils_nothing_for_the_next_one() -> None:
     messages = [{"role": "user", "content": "1+1"}]
     spoils = "{% set _ = dict.update(messages[0], content='2+2') %}{{ messages[0].content }}"
-    assert render(spoils, messages) == "2+2"
+    assert render_messages(spoils, messages) == "2+2"
     assert messages == [{"role": "user", "content": "1+1"}]
 
 
@@ -269,4 +269,4 @@ def test_templates_of_others_give_what_transformers_gives(theirs: Any, template:
                 add_generation_prompt=True,
                 enable_thinking=thinking,
             )
-            assert render(template, messages, thinking=thinking) == text
+            assert render_messages(template, messages, thinking=thinking) == text

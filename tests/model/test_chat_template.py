@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from anexa.model.chat_template import LONGEST_TEMPLATE, render_template
+from anexa.model.chat_template import MAX_TEMPLATE, render_template
 from tests.model.measured import linux
 
 LOOP = "{% for i in range(99999) %}"
@@ -67,7 +67,7 @@ WITHOUT_END = [
     "{% if 1 %}" * 5000 + "{% endif %}" * 5000,
     "{# " * 40000,
     "{{ 1" + "0" * 5000 + " }}",
-    "x" * (LONGEST_TEMPLATE + 1),
+    "x" * (MAX_TEMPLATE + 1),
 ]
 
 

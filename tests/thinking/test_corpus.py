@@ -26,7 +26,7 @@ from anexa.model.chat_format import (
     END_THINK,
     THINK,
     USER,
-    render,
+    render_messages,
 )
 from anexa.model.loading import load_model
 from anexa.model.tensors import read_tensors
@@ -142,7 +142,7 @@ def test_a_row_is_what_the_template_and_the_assistant_write(seed: int, step: int
         answer = f"{example.answer}{END_OF_TEXT}"
         if example.thought is not None:
             answer = f"{THINK}{example.thought}{END_THINK}{answer}"
-        prompt = render(CHAT_TEMPLATE, messages, thinking=not example.direct)
+        prompt = render_messages(CHAT_TEMPLATE, messages, thinking=not example.direct)
         assert text_of(example) == prompt + answer
         row = TOKENIZER.encode(text_of(example))
         assert row == TOKENIZER.encode_prompt(prompt) + TOKENIZER.encode(answer)

@@ -13,7 +13,7 @@ from anexa.errors import AnexaError, UsageError
 from anexa.generation.chat import ChatAnswer
 from anexa.generation.sampling import Sampler, SamplingParams
 from anexa.generation.text_stream import TextStream, check_length, stream_text
-from anexa.model.chat_format import Message, render
+from anexa.model.chat_format import Message, render_messages
 from anexa.model.loading import load_model, model_name
 from anexa.model.model import Model
 from anexa.model.tokenizer import RenderedPrompt
@@ -183,7 +183,7 @@ class LanguageModel:
             raise AnexaError("a conversation ends with what the user says, and this one does not")
         characters = sum(len(message["content"]) for message in messages)
         check_length(characters, self.tokenizer, self.engine.config.block_size)
-        return render(self.chat_template, messages, thinking=thinking, bos=bos, eos=eos)
+        return render_messages(self.chat_template, messages, thinking=thinking, bos=bos, eos=eos)
 
     def sampling(self, temperature: float | None = None, **settings: Any) -> SamplingParams:
         """Those settings; without a temperature, with the model's own.

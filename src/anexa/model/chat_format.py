@@ -1,9 +1,9 @@
-"""The form of a conversation: who speaks, what is thought and what is said.
+"""Format of conversations with Anexa's own chat models.
 
     <|user|>347*86<|assistant|><think>347*6:…</think>29842<|endoftext|>
 
-Each mark is one token. What was thought in earlier turns is left out, and an empty thought, written
-for the model, makes it answer at once: both as Qwen3 has it, where transformers calls the switch
+Each tag is one token. Thoughts of earlier turns are left out, and an empty thought, written for
+the model, makes it answer at once: both as in Qwen3, where transformers calls the switch
 `enable_thinking`.
 """
 
@@ -19,9 +19,9 @@ THINK, END_THINK = "<think>", "</think>"
 CHAT_TOKENS = (USER, ASSISTANT, THINK, END_THINK)
 
 Message = Mapping[str, str]
-"""With a "role", which is "user", "assistant" or "system", and "content"."""
+"""A turn of a conversation: its "role" ("user", "assistant" or "system") and its "content"."""
 
-# Nobody has trained the model to heed a system message; programs send one all the same.
+# The model was not trained on system messages, so they are skipped; programs send them anyway.
 CHAT_TEMPLATE = f"""\
 {{%- for message in messages -%}}
 {{%- if message.role == 'user' -%}}
@@ -41,7 +41,7 @@ CHAT_TEMPLATE = f"""\
 """
 
 
-def render(
+def render_messages(
     template: str,
     messages: Sequence[Message],
     *,
@@ -49,22 +49,22 @@ def render(
     bos: str = END_OF_TEXT,
     eos: str = END_OF_TEXT,
 ) -> RenderedPrompt:
-    """The text that the assistant's next turn follows.
+    """Render a conversation as the prompt for the assistant's next turn.
 
     Args:
-        template: a `chat_template.jinja`; it can read what it is given, and nothing else.
-        messages: the turns so far, the last one the user's.
+        template: chat template; it can read these arguments, and nothing else.
+        messages: turns so far, the last one of the user.
         thinking: whether the assistant may think before it answers.
-        bos: what begins a text.
-        eos: what ends one.
+        bos: token that begins a text.
+        eos: token that ends a text.
 
     Raises:
-        AnexaError: the template cannot be used, or not for these messages.
+        AnexaError: if the template is invalid, or refuses these messages.
     """
     return RenderedPrompt(
         render_template(
             template,
-            messages=[dict(message) for message in messages],  # which it may spoil
+            messages=[dict(message) for message in messages],  # copies, which it may change
             tools=None,
             documents=None,
             add_generation_prompt=True,
@@ -75,17 +75,17 @@ def render(
     )
 
 
-def ask(template: str, question: str, *, thinking: bool = True) -> str:
-    """`render` of a conversation that a question begins."""
-    return render(template, [{"role": "user", "content": question}], thinking=thinking)
+def render_question(template: str, question: str, *, thinking: bool = True) -> str:
+    """Render a conversation of one question."""
+    return render_messages(template, [{"role": "user", "content": question}], thinking=thinking)
 
 
 def split_answer(text: str) -> tuple[str | None, str]:
-    """The thought that an answer begins with, None if there is none, and what is said after it.
+    """Split an answer into its thought, None if there is none, and the text after it.
 
-    Of a thought that never ends nothing is said after it.
+    After a thought that does not end, the text is empty.
     """
     if not text.startswith(THINK):
         return None, text
-    thought, _, said = text.removeprefix(THINK).partition(END_THINK)
-    return thought, said
+    thought, _, content = text.removeprefix(THINK).partition(END_THINK)
+    return thought, content

@@ -1,10 +1,10 @@
-"""Chat templates: programs of strangers, which are to write a text and do nothing else.
+"""Rendering of chat templates, which are programs of strangers.
 
-Jinja's sandbox keeps them from everything that they are not given. It does not keep them from going
-on for ever, or from filling the memory, so here everything that they do is counted: each turn of a
-loop, each call, and what they read and write. Before a filter, a method or an operator makes
-something, its size is estimated from above. What is not counted are comparisons within lists
-(`in`, `unique`, `sort`) and the parsing of the template, whose length is bounded instead.
+Jinja's sandbox keeps a template from everything but its arguments. It does not keep it from running
+forever or from filling the memory, so here its work is counted: loop iterations, calls, and the
+characters that are read and written. Before a filter, a method or an operator makes a value, an
+upper bound of its size is computed. Comparisons within lists (`in`, `unique`, `sort`) and the
+parsing of the template are not counted; instead the length of the template is limited.
 """
 
 from __future__ import annotations
@@ -26,72 +26,82 @@ from jinja2.visitor import NodeTransformer
 
 from anexa.errors import AnexaError, short_repr
 
-LONGEST_TEMPLATE = 2**17  # characters; those of chat models have a few thousand
-LARGEST = 2**22  # characters, or items, that one filter, method or operator may make
-MOST_WORK = 2**19  # about a second: turns, calls, and pieces of 64 characters; more for long texts
+MAX_TEMPLATE = 2**17  # characters; templates of chat models have a few thousand
+MAX_VALUE = 2**22  # characters or items of a value that a filter, method or operator makes
+MAX_WORK = 2**19  # units of work, about a second; the size of the arguments is added
 
-_left: ContextVar[int] = ContextVar("_left")  # of the work that a rendering may be
+_work_left: ContextVar[int] = ContextVar("_work_left")
 
 
-def render_template(template: str, **given: Any) -> str:
-    """What a template makes of what it is given.
+def render_template(template: str, **arguments: Any) -> str:
+    """Render a chat template.
+
+    Args:
+        template: source of the template.
+        arguments: variables that the template can read.
 
     Raises:
-        AnexaError: it cannot be used, or not for this, or it does too much.
+        AnexaError: if the template is invalid, raises an error, or does too much work.
     """
-    before = _left.set(sys.maxsize)
+    token = _work_left.set(sys.maxsize)
     try:
-        _left.set(MOST_WORK + _size(given))
-        return _compiled(template).render(**given)
-    except Exception as error:  # a template is a program: any may come of it
+        _work_left.set(MAX_WORK + _size(arguments))
+        return _compile(template).render(**arguments)
+    except Exception as error:  # a template is a program and can raise anything
         reason = short_repr(error) or type(error).__name__
         raise AnexaError(f"the chat template cannot be used for this: {reason}") from error
     finally:
-        _left.reset(before)
+        _work_left.reset(token)
 
 
 @lru_cache(maxsize=8)
-def _compiled(template: str) -> Template:
-    if len(template) > LONGEST_TEMPLATE:
-        raise TemplateError(f"it is longer than {LONGEST_TEMPLATE:,} characters")
+def _compile(template: str) -> Template:
+    if len(template) > MAX_TEMPLATE:
+        raise TemplateError(f"it is longer than {MAX_TEMPLATE:,} characters")
     return _Environment().from_string(template)
 
 
-def _spend(work: int) -> None:
-    left = _left.get() - work
-    _left.set(left)
+def _count_work(units: int) -> None:
+    """Subtract units of work from those that are left: an iteration, an item, 64 characters."""
+    left = _work_left.get() - units
+    _work_left.set(left)
     if left < 0:
-        raise TemplateError("it does too much")
+        raise TemplateError("it does too much work")
 
 
 def _size(value: Any) -> int:
-    """Of what stands in a value, in characters and items; going through it is work too."""
-    size, todo = 0, [value]
-    while todo:
-        one = todo.pop()
-        _spend(1)
-        if isinstance(one, str):
-            size += 1 + len(one)
-        elif isinstance(one, Mapping):
-            todo += [*one.keys(), *one.values()]
-            size += len(one)
-        elif isinstance(one, (list, tuple, set, frozenset)):
-            todo += one
-            size += len(one)
+    """Return the number of characters and items in a value, and count the work of visiting it."""
+    size, stack = 0, [value]
+    while stack:
+        item = stack.pop()
+        _count_work(1)
+        if isinstance(item, str):
+            size += 1 + len(item)
+        elif isinstance(item, Mapping):
+            stack += [*item.keys(), *item.values()]
+            size += len(item)
+        elif isinstance(item, (list, tuple, set, frozenset)):
+            stack += item
+            size += len(item)
         else:
-            size += len(one) if isinstance(one, range) else 32
+            size += len(item) if isinstance(item, range) else 32
     return size
 
 
-def _expect(size: int) -> None:
-    """That something of at most this size is going to be made."""
-    if size > LARGEST:
-        raise TemplateError("it makes something too large")
-    _spend(size // 64)
+def _check_size(size: int) -> None:
+    """Refuse a value of this size before it is made, and count the work of making it."""
+    if size > MAX_VALUE:
+        raise TemplateError("it makes a value that is too large")
+    _count_work(size // 64)
 
 
-def _check_application(value: Any, arguments: list[Any]) -> None:
-    """That of a filter or a method, which can write a value anew for each part of its arguments."""
+def _check_call(value: Any, arguments: list[Any]) -> None:
+    """Check the result of a filter or method, which may repeat `value` for each item it is given.
+
+    Args:
+        value: what the filter or method is applied to.
+        arguments: its arguments.
+    """
     factor = 1
     for argument in arguments:
         if isinstance(argument, int):
@@ -100,12 +110,12 @@ def _check_application(value: Any, arguments: list[Any]) -> None:
             factor += _size(argument)
         if isinstance(argument, tuple) and isinstance(value, str) and "*" in value:  # `%*d`
             factor += sum(abs(width) for width in argument if isinstance(width, int))
-    _expect(_size(value) * factor)
+    _check_size(_size(value) * factor)
     _check_format(value)
 
 
 def _check_format(value: Any) -> None:
-    """A form can ask for a width of its own: `%9999999d`."""
+    """Refuse a format string with a large width of its own, such as `%9999999d`."""
     if isinstance(value, str):
         digits = 0
         for character in value if "%" in value or "{" in value else "":
@@ -114,51 +124,51 @@ def _check_format(value: Any) -> None:
                 raise TemplateError("it formats numbers of more than four digits")
 
 
-def _settled(value: Any) -> Any:
-    """A list of what would come one by one, so that it can be counted."""
+def _to_list(value: Any) -> Any:
+    """Turn an iterator or view into a list, so that its size is known; return others as given."""
     if not hasattr(value, "__next__") and not isinstance(value, MappingView):
         return value
     items = []
     for item in value:
-        _spend(1)
+        _count_work(1)
         items.append(item)
     return items
 
 
-def _counted(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter that is worked out only if it can be."""
-    passed = 1 if hasattr(function, "jinja_pass_arg") else 0
+def _checked_filter(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a filter so that its result is checked before it is computed."""
+    num_passed = 1 if hasattr(function, "jinja_pass_arg") else 0
 
     @wraps(function)
-    def count(*args: Any, **kwargs: Any) -> Any:
-        args = (*args[:passed], *map(_settled, args[passed:]))
-        _check_application(args[passed], [*args[passed + 1 :], *kwargs.values()])
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        args = (*args[:num_passed], *map(_to_list, args[num_passed:]))
+        _check_call(args[num_passed], [*args[num_passed + 1 :], *kwargs.values()])
         return function(*args, **kwargs)
 
-    return count
+    return checked
 
 
-# What jinja2 passes the context to it does not work out beforehand, once for all turns of a loop.
+# jinja2 evaluates a filter of constants once, at compile time; not one that takes the context.
 @pass_context
-def _each(_: Context, value: Any) -> Any:
-    """What a loop goes through."""
-    value = _settled(value)
+def _iterate(_: Context, value: Any) -> Any:
+    """Filter around what a `for` loop iterates over."""
+    value = _to_list(value)
     if hasattr(value, "__len__"):
-        _spend(len(value))
+        _count_work(len(value))
     return value
 
 
 @pass_context
-def _said(_: Context, value: Any) -> Any:
-    """What is written into the text."""
-    _expect(_size(value))
+def _output(_: Context, value: Any) -> Any:
+    """Filter around what is written to the text, and around the left side of a comparison."""
+    _check_size(_size(value))
     return value
 
 
 @pass_context
-def _joined(_: Context, *values: Any) -> str:
-    """`a ~ b`."""
-    _expect(sum(map(_size, values)))
+def _concat(_: Context, *values: Any) -> str:
+    """Filter in place of the operator `~`."""
+    _check_size(sum(map(_size, values)))
     return "".join(map(str, values))
 
 
@@ -169,22 +179,22 @@ def _to_json(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    """As transformers has it: Jinja's own is for web pages."""
+    """Filter `tojson` as transformers has it; Jinja's own escapes for web pages."""
     return json.dumps(
         value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
     )
 
 
-def _raise(message: str) -> None:
+def _raise_exception(message: str) -> None:
     raise TemplateError(message)
 
 
-def _now(form: str) -> str:
-    return datetime.now().strftime(form)
+def _strftime_now(format_: str) -> str:
+    return datetime.now().strftime(format_)
 
 
 class _Generation(Extension):
-    """`{% generation %}`, which marks for training what the assistant says: its content."""
+    """Tag `{% generation %}`, which marks the assistant's words for training: keep its content."""
 
     tags = {"generation"}  # noqa: RUF012 (so jinja2 declares it)
 
@@ -193,31 +203,35 @@ class _Generation(Extension):
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
-class _Counting(NodeTransformer):
-    """Puts the functions above into a template."""
+# Names of the filters above; a template cannot use them, since they are not identifiers.
+ITERATE, OUTPUT, CONCAT = "checked iterate", "checked output", "checked concat"
+
+
+class _Instrument(NodeTransformer):
+    """Inserts the filters above into a parsed template."""
 
     def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802 (jinja2 names it so)
         self.generic_visit(node)
         if node.recursive:
             raise TemplateError("it has a recursive loop")
-        node.iter = _apply("each of", node.iter)
+        node.iter = _apply(ITERATE, node.iter)
         return node
 
     def visit_Output(self, node: nodes.Output) -> nodes.Output:  # noqa: N802
         self.generic_visit(node)
         node.nodes = [
-            _apply("said", nodes.Const(n.data) if isinstance(n, nodes.TemplateData) else n)
+            _apply(OUTPUT, nodes.Const(n.data) if isinstance(n, nodes.TemplateData) else n)
             for n in node.nodes
         ]
         return node
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Expr:  # noqa: N802
         self.generic_visit(node)
-        return _apply("joined", *node.nodes)
+        return _apply(CONCAT, *node.nodes)
 
     def visit_Compare(self, node: nodes.Compare) -> nodes.Compare:  # noqa: N802
         self.generic_visit(node)
-        node.expr = _apply("said", node.expr)
+        node.expr = _apply(OUTPUT, node.expr)
         return node
 
 
@@ -226,7 +240,7 @@ def _apply(name: str, *values: Any) -> nodes.Expr:
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """As transformers sets it up, so that the same text comes out; and counting."""
+    """Jinja environment with transformers' options, so that it gives the same text, and checks."""
 
     intercepted_binops = frozenset(["+", "*", "**", "%"])
 
@@ -237,35 +251,35 @@ class _Environment(ImmutableSandboxedEnvironment):
             optimized=False,
             extensions=["jinja2.ext.loopcontrols", _Generation],
         )
-        del self.globals["lipsum"]  # as much text as is asked for
-        self.globals |= {"raise_exception": _raise, "strftime_now": _now}
+        del self.globals["lipsum"]  # makes text of any length
+        self.globals |= {"raise_exception": _raise_exception, "strftime_now": _strftime_now}
         self.filters["tojson"] = _to_json
-        self.filters = {name: _counted(filter_) for name, filter_ in self.filters.items()}
-        self.filters |= {"each of": _each, "said": _said, "joined": _joined}
+        self.filters = {name: _checked_filter(filter_) for name, filter_ in self.filters.items()}
+        self.filters |= {ITERATE: _iterate, OUTPUT: _output, CONCAT: _concat}
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         template = super()._parse(source, name, filename)
-        _Counting().visit(template)
+        _Instrument().visit(template)
         return template
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         if isinstance(left, int) and isinstance(right, int):
             bits = left.bit_length(), right.bit_length()
             if bits[0] * (abs(right) if operator == "**" else 1) + bits[1] > 4096:
-                raise TemplateError("it makes a number too large")
+                raise TemplateError("it makes a number that is too large")
         elif operator == "+":
-            _expect(_size(left) + _size(right))
+            _check_size(_size(left) + _size(right))
         else:
-            _check_application(left, [right])
-            _check_application(right, [left])
+            _check_call(left, [right])
+            _check_call(right, [left])
         return super().call_binop(context, operator, left, right)
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        """A call of a function, a macro or a method, with the arguments after it."""
-        function, given = args[2], [*map(_settled, args[3:]), *kwargs.values()]
-        _spend(8)
-        # The sandbox has a `str.format` of its own, around the real one.
+        """Call a function, macro or method; `args` are self, context, function and arguments."""
+        function, arguments = args[2], [*map(_to_list, args[3:]), *kwargs.values()]
+        _count_work(8)
+        # The sandbox wraps `str.format` in a function of its own.
         owner = getattr(getattr(function, "__wrapped__", function), "__self__", None)
         if isinstance(owner, (str, list, tuple, Mapping)):
-            _check_application(owner, given)
-        return ImmutableSandboxedEnvironment.call(*args[:3], *given[: len(args) - 3], **kwargs)
+            _check_call(owner, arguments)
+        return ImmutableSandboxedEnvironment.call(*args[:3], *arguments[: len(args) - 3], **kwargs)

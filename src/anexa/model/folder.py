@@ -27,7 +27,7 @@ CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"
 TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
-CHAT_TEMPLATE = "chat_template.jinja"
+CHAT_TEMPLATE_FILE = "chat_template.jinja"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 CARD = "README.md"
@@ -94,7 +94,7 @@ class ModelFolder:
     @cached_property
     def chat_template(self) -> str | None:
         """Chat template, from its own file or `tokenizer_config.json`; None if there is none."""
-        path = self.path / CHAT_TEMPLATE
+        path = self.path / CHAT_TEMPLATE_FILE
         if path.exists():
             return read_text(path)
         return parse_chat_template(self._json(TOKENIZER_CONFIG), self.path / TOKENIZER_CONFIG)
@@ -151,7 +151,7 @@ def write_model(folder: Path, model: Model, card: str) -> None:
         write_json(folder / name, json)
     write_atomic(folder / TOKENIZER, model.tokenizer.to_json().encode())
     if model.chat_template is not None:
-        write_atomic(folder / CHAT_TEMPLATE, model.chat_template.encode())
+        write_atomic(folder / CHAT_TEMPLATE_FILE, model.chat_template.encode())
     for name, code in architecture(model.config).code().items():
         write_atomic(folder / name, code)
     write_weights(folder, model.weights)

@@ -1,4 +1,4 @@
-"""What a stranger's `tokenizer.json` may do: a tokenizer is a chain of steps, and steps add up."""
+"""Limits on a foreign `tokenizer.json`, whose steps can multiply the length of a text."""
 
 from __future__ import annotations
 
@@ -8,91 +8,90 @@ from typing import Any
 
 from anexa.errors import AnexaError, one_line, short_repr
 
-# A step may make its text longer, and as many steps as one likes may stand in a row: forty that
-# write a letter twice would need a terabyte for one letter. Llama's two longest chains have 4.
-MOST_GROWTH = 4096
-MOST_STEPS = 64
+# A step may lengthen its text, and any number of steps may follow one another: forty that write a
+# letter twice would need a terabyte for one letter. Llama's two longest chains have 4 steps.
+MAX_GROWTH = 4096
+MAX_STEPS = 64
 
-# What a text becomes longer by, where that is not in the step itself: a byte may take two, and NFKD
-# writes one character as up to 18.
+# Factors by which steps lengthen a text: a byte may take two, and NFKD writes one character as up
+# to 18.
 _GROWTH = {"ByteLevel": 2, "Metaspace": 2, "Prepend": 2, "NFD": 2, "NFKD": 3, "NFKC": 3}
 
 
 def check_tokenizer(text: str) -> None:
-    """Refuse what would use up time and memory, and what does not always do the same.
+    """Refuse a `tokenizer.json` that would use up time and memory, or is not deterministic.
 
-    What `tokenizers` itself refuses is let through.
+    What `tokenizers` itself refuses is not checked here.
 
     Raises:
-        AnexaError: it is no JSON object, is of a kind that cannot be opened, or is such a one.
+        AnexaError: if it is not a JSON object, its kind is not supported, or it may lengthen a text
+            too much.
     """
     try:
-        whole = json.loads(text)
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise AnexaError(f"tokenizer.json is damaged ({short_repr(error)})") from error
-    if not isinstance(whole, dict) or not isinstance(model := whole.get("model"), dict):
+    if not isinstance(content, dict) or not isinstance(model := content.get("model"), dict):
         raise AnexaError("tokenizer.json is damaged (it describes no tokenizer)")
     kind = model.get("type", "BPE")
     if kind != "BPE":
         raise AnexaError(
-            f"tokenizer.json is damaged or no BPE, but {short_repr(kind)}: only BPE is"
+            f"tokenizer.json is damaged or not supported: it is {short_repr(kind)}, not BPE"
         )
     if model.get("dropout"):
         raise AnexaError("tokenizer.json has a dropout: the same text would give different tokens")
     for affix in ("continuing_subword_prefix", "end_of_word_suffix"):
-        # `tokenizers` cuts pairs at the length of the one without looking what stands there: at
-        # best it then panics.
+        # `tokenizers` cuts pairs at the length of the affix without a look at the characters there,
+        # and at best panics.
         if model.get(affix):
             raise AnexaError(
                 f"tokenizer.json has a {affix}, {short_repr(model[affix])}: not supported"
             )
     for part in ("normalizer", "pre_tokenizer", "decoder"):
-        _check_growth(part, [*_steps(whole.get(part))])
-    _check_template([*_steps(whole.get("post_processor"))])
+        _check_growth(part, [*_steps(content.get(part))])
+    _check_template([*_steps(content.get("post_processor"))])
 
 
 def _steps(part: Any) -> Iterator[dict[str, Any]]:
-    """The steps of a part, one after another, however they are nested."""
-    todo = [part]
-    while todo:
-        step = todo.pop()
+    """Yield the steps of a part, however they are nested."""
+    stack = [part]
+    while stack:
+        step = stack.pop()
         if not isinstance(step, dict):
             continue
         yield step
         for inner in ("normalizers", "pretokenizers", "decoders", "processors"):
             if isinstance(step.get(inner), list):
-                todo += step[inner]
+                stack += step[inner]
 
 
 def _check_growth(part: str, steps: list[dict[str, Any]]) -> None:
     growth = 1
     for step in steps:
         kind = step.get("type")
-        if kind == "Precompiled":  # of the tokenizers that are no BPE
-            raise AnexaError(f"tokenizer.json has a {part} that is Precompiled: only BPE is opened")
+        if kind == "Precompiled":  # belongs to other kinds of tokenizers than BPE
+            raise AnexaError(f"tokenizer.json has a {part} that is Precompiled: not supported")
         growth *= _GROWTH.get(str(kind), 1)
-        if kind == "Replace":  # an expression, or nothing, is found also between two characters
+        if kind == "Replace":  # an expression, or an empty string, also matches between characters
             pattern = step.get("pattern")
             text = pattern.get("String") if isinstance(pattern, dict) else None
             content = str(step.get("content"))
             growth *= max(1, len(content)) if text else 1 + len(content)
-        if growth > MOST_GROWTH or len(steps) > MOST_STEPS:
+        if growth > MAX_GROWTH or len(steps) > MAX_STEPS:
             raise AnexaError(
                 f"tokenizer.json has a {part} of {len(steps)} steps that may make a text too long"
             )
 
 
 def _check_template(steps: list[dict[str, Any]]) -> None:
-    """A text is there once in what is made of it."""
+    """Refuse a post-processor that repeats the text."""
     for step in steps:
         pieces = step.get("single")
-        texts = (
-            [piece for piece in pieces if isinstance(piece, dict) and "Sequence" in piece]
-            if (isinstance(pieces, list))
-            else []
-        )
-        if len(texts) > 1:
+        if not isinstance(pieces, list):
+            continue
+        count = sum(isinstance(piece, dict) and "Sequence" in piece for piece in pieces)
+        if count > 1:
             raise AnexaError(
                 f"tokenizer.json has a post_processor ({one_line(str(step.get('type')))}) that "
-                f"writes a text {len(texts)} times"
+                f"writes a text {count} times"
             )

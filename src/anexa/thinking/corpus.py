@@ -14,7 +14,7 @@ from anexa.model.chat_format import (
     END_THINK,
     THINK,
     USER,
-    ask,
+    render_question,
 )
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.thinking.examples import ALPHABET, Example, Examples
@@ -28,7 +28,7 @@ class ArithmeticCorpus:
     chat_template: str | None = CHAT_TEMPLATE
     temperature = 0.0  # greedy: only one result is right
     max_new_tokens: int | None = 490  # for 9999*9999
-    prompt = ask(CHAT_TEMPLATE, "347*86")
+    prompt = render_question(CHAT_TEMPLATE, "347*86")
 
     @property
     def sha256(self) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from anexa.engines import Batch, Engine
 from anexa.errors import UsageError
 from anexa.generation import SamplingParams, generate_batch
-from anexa.model.chat_format import ask, split_answer
+from anexa.model.chat_format import render_question, split_answer
 from anexa.model.model import Model
 from anexa.model.weights import Weights
 from anexa.thinking.checker import check
@@ -158,7 +158,7 @@ class Reinforcement:
         self, problems: list[Problem], params: list[SamplingParams] | None = None
     ) -> tuple[list[list[int]], list[list[int]]]:
         """Return the prompts of the problems, and the completions of the model."""
-        questions = (ask(self._template, problem.question) for problem in problems)
+        questions = (render_question(self._template, problem.question) for problem in problems)
         prompts = [self._tokenizer.encode(question) for question in questions]
         return prompts, generate_batch(self._engine, prompts, self._tokenizer.eot_token, params)
 
