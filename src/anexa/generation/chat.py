@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from anexa.generation.text_stream import TextStream, overlap
+from anexa.generation.text_stream import FinishReason, TextStream, overlap
 from anexa.model.chat_format import END_THINK, THINK
 
 
@@ -50,7 +50,7 @@ class ChatAnswer:
         return self._text.num_tokens
 
     @property
-    def finish_reason(self) -> str | None:
+    def finish_reason(self) -> FinishReason | None:
         """Why the answer ended, "stop" or "length"; None while it is unfinished."""
         return self._text.finish_reason
 

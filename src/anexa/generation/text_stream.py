@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, TypeAlias
 
 from anexa.engines import Engine
 from anexa.errors import AnexaError, UsageError
 from anexa.generation.offline import generate_tokens
 from anexa.generation.sampling import Sampler
 from anexa.model.tokenizer import Tokenizer
+
+FinishReason: TypeAlias = Literal["stop", "length"]
 
 
 class PromptTooLongError(AnexaError):
@@ -104,7 +107,7 @@ class TextStream:
         self.prompt = prompt
         self.text = ""
         self.num_tokens = 0
-        self.finish_reason: str | None = None
+        self.finish_reason: FinishReason | None = None
         self._eos_tokens = tokenizer.eos_token_ids
         self._detokenizer = tokenizer.detokenizer(prompt.ids)
         self._max_tokens, self._stop, self._tokens = max_tokens, tuple(stop), iter(tokens)
@@ -119,7 +122,7 @@ class TextStream:
 
     def add(self, token: int) -> str:
         """Add the next token, and return the text that is now certain, which may be empty."""
-        reason = "stop" if token in self._eos_tokens else None
+        reason: FinishReason | None = "stop" if token in self._eos_tokens else None
         if not reason:
             self.num_tokens += 1
             self._held += self._detokenizer.add(token)

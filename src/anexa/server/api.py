@@ -17,19 +17,7 @@ from fastapi.responses import Response
 from anexa.errors import AnexaError
 from anexa.generation import LanguageModel, Prompt, Sampler, SamplingParams, TextStream
 from anexa.generation.text_stream import PromptTooLongError
-from anexa.server import schemas
-from anexa.server.chat_completions import (
-    ChatCompletion,
-    ChatCompletionChunk,
-    ChatCompletionRequest,
-    ChatCompletionResponder,
-)
-from anexa.server.completions import (
-    Completion,
-    CompletionChunk,
-    CompletionRequest,
-    CompletionResponder,
-)
+from anexa.server import chat_completions, completions, schemas
 from anexa.server.errors import APIError, InvalidRequest
 from anexa.server.limits import MAX_CHOICES, MAX_COMPLETION_TOKENS
 from anexa.server.request import Request
@@ -100,10 +88,12 @@ async def get_model(http_request: fastapi.Request, name: str) -> schemas.Model:
 
 @router.post(
     "/completions",
-    response_model=Completion,
-    responses=schemas.describe_stream(CompletionChunk),
+    response_model=completions.Completion,
+    responses=schemas.describe_stream(completions.CompletionChunk),
 )
-async def create_completion(http_request: fastapi.Request, body: CompletionRequest) -> Response:
+async def create_completion(
+    http_request: fastapi.Request, body: completions.CompletionRequest
+) -> Response:
     """Continue one or several prompts."""
     served = _served_model(http_request, body.model)
     max_tokens = body.max_tokens or DEFAULT_COMPLETION_TOKENS
@@ -128,17 +118,17 @@ async def create_completion(http_request: fastapi.Request, body: CompletionReque
         for _ in range(n)
     ]
     requests = _requests(served, texts, body, is_chat=False, num_logprobs=body.logprobs)
-    responder = CompletionResponder(body, requests, served.model.name, tokenizer)
+    responder = completions.CompletionResponder(body, requests, served.model.name, tokenizer)
     return await _respond(http_request, served.worker, responder, stream=bool(body.stream))
 
 
 @router.post(
     "/chat/completions",
-    response_model=ChatCompletion,
-    responses=schemas.describe_stream(ChatCompletionChunk),
+    response_model=chat_completions.ChatCompletion,
+    responses=schemas.describe_stream(chat_completions.ChatCompletionChunk),
 )
 async def create_chat_completion(
-    http_request: fastapi.Request, body: ChatCompletionRequest
+    http_request: fastapi.Request, body: chat_completions.ChatCompletionRequest
 ) -> Response:
     """Answer a conversation."""
     served = _served_model(http_request, body.model)
@@ -147,13 +137,7 @@ async def create_chat_completion(
         raise InvalidRequest(f"{model.name} has no chat template: use /v1/completions", "model")
     if body.top_logprobs and not body.logprobs:
         raise InvalidRequest("top_logprobs needs logprobs to be true", "top_logprobs")
-    messages = [
-        {
-            "role": "system" if message.role == "developer" else message.role,
-            "content": message.text,
-        }
-        for message in body.messages
-    ]
+    messages = [message.for_template() for message in body.messages]
     with _blame("messages"):
         rendered = model.prompt(messages, thinking=body.thinking)
         prompt = Prompt(model.tokenizer, served.block_size, rendered)
@@ -165,7 +149,9 @@ async def create_chat_completion(
     ]
     num_logprobs = (body.top_logprobs or 0) if body.logprobs else None
     requests = _requests(served, texts, body, is_chat=True, num_logprobs=num_logprobs)
-    responder = ChatCompletionResponder(body, requests, model.name, model.tokenizer)
+    responder = chat_completions.ChatCompletionResponder(
+        body, requests, model.name, model.tokenizer
+    )
     return await _respond(http_request, served.worker, responder, stream=bool(body.stream))
 
 

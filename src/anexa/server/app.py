@@ -7,10 +7,11 @@ import importlib.resources
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Security
 from fastapi.responses import FileResponse, PlainTextResponse, Response
@@ -133,28 +134,17 @@ async def _load(
 
 async def _in_thread(function: Callable[[], Result]) -> Result:
     """Run a function in a daemon thread, which the server does not wait for when it shuts down."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Result] = loop.create_future()
-
-    def set_outcome(result: Result | None, error: Exception | None) -> None:
-        if future.cancelled():
-            return
-        if error:
-            future.set_exception(error)
-        else:
-            future.set_result(cast("Result", result))
+    future: Future[Result] = Future()
 
     def run() -> None:
-        result, failure = None, None
         try:
-            result = function()
+            future.set_result(function())
         except Exception as error:  # raised where the future is awaited
-            failure = error
-        with suppress(RuntimeError):  # the event loop is closed
-            loop.call_soon_threadsafe(set_outcome, result, failure)
+            future.set_exception(error)
 
+    future.set_running_or_notify_cancel()  # so that only the awaiting task can be canceled
     threading.Thread(target=run, name="anexa-loading", daemon=True).start()
-    return await future
+    return await asyncio.wrap_future(future)
 
 
 def _add_files(app: FastAPI, files: Mapping[str, Path]) -> None:
@@ -172,9 +162,7 @@ def _add_other_routes(app: FastAPI) -> None:
     unhealthy = {"model": schemas.Unhealthy, "description": "A model is loading or has failed."}
 
     @app.get(
-        "/health",
-        response_model=schemas.Health,
-        responses={**api.ERROR_RESPONSES, 503: unhealthy},
+        "/health", response_model=schemas.Health, responses={**api.ERROR_RESPONSES, 503: unhealthy}
     )
     async def health() -> Response:
         """Report whether all models are loaded and running."""

@@ -2,67 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from anexa.server import limits
+from anexa.server import limits, schemas
 from anexa.server.request import RequestOutput, TokenLogprob
-from anexa.server.responder import Responder
-from anexa.server.schemas import (
-    Choice,
-    Chunk,
-    ChunkChoice,
-    Completions,
-    FinishReason,
-    GenerationRequest,
-    RequestModel,
-    ResponseModel,
-    Text,
-    TokenCount,
-    examples,
-    max_entries,
-)
+from anexa.server.responder import Fields, Responder
+from anexa.server.schemas import Text, TokenCount, max_entries
 
 _QUESTION = [{"role": "user", "content": "347*86"}]
 
 
-class TextPart(RequestModel):
+class TextPart(schemas.RequestModel):
     """Part of a message's content."""
 
     type: Literal["text"]
     text: Text
 
 
-class Message(RequestModel):
+TextParts = Annotated[list[TextPart], Field(fail_fast=True), max_entries(limits.MAX_MESSAGES)]
+
+
+class Message(schemas.RequestModel):
     """Message of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: (
-        Text
-        | Annotated[list[TextPart], Field(fail_fast=True), max_entries(limits.MAX_MESSAGES)]
-        | None
-    ) = None
+    content: Text | TextParts | None = None
 
-    @property
-    def text(self) -> str:
-        """The content as one text."""
-        if isinstance(self.content, list):
-            return "".join(part.text for part in self.content)
-        return self.content or ""
+    def for_template(self) -> dict[str, str]:
+        """The message as chat templates take it: its content as one text, developers as system."""
+        text = self.content or ""
+        if isinstance(text, list):
+            text = "".join(part.text for part in text)
+        return {"role": "system" if self.role == "developer" else self.role, "content": text}
 
 
-class TemplateOptions(RequestModel):
+class TemplateOptions(schemas.RequestModel):
     """Arguments of the chat template."""
 
     enable_thinking: bool | None = None
 
 
-class ChatCompletionRequest(GenerationRequest):
+class ChatCompletionRequest(schemas.GenerationRequest):
     """Body of `POST /v1/chat/completions`: a conversation that ends with a user's message."""
 
-    model_config = examples(
+    model_config = schemas.examples(
         {"messages": _QUESTION, "temperature": 0},
         {"messages": _QUESTION, "logprobs": True, "top_logprobs": 2},
         {"messages": _QUESTION, "stream": True, "stream_options": {"include_usage": True}},
@@ -91,7 +77,7 @@ class ChatCompletionRequest(GenerationRequest):
         return not is_disabled and self.reasoning_effort != "none"
 
 
-class TopLogprob(ResponseModel):
+class TopLogprob(schemas.ResponseModel):
     """Log probability of a token."""
 
     token: str
@@ -105,14 +91,14 @@ class ChatCompletionTokenLogprob(TopLogprob):
     top_logprobs: list[TopLogprob]
 
 
-class ChoiceLogprobs(ResponseModel):
+class ChoiceLogprobs(schemas.ResponseModel):
     """Log probabilities of the tokens of an answer, including its reasoning."""
 
     content: list[ChatCompletionTokenLogprob]
     refusal: None
 
 
-class ChatCompletionMessage(ResponseModel):
+class ChatCompletionMessage(schemas.ResponseModel):
     """An answer; its reasoning stands under the names that vLLM and DeepSeek's API give it."""
 
     role: Literal["assistant"]
@@ -122,21 +108,21 @@ class ChatCompletionMessage(ResponseModel):
     reasoning: str | None
 
 
-class ChatCompletionChoice(Choice):
+class ChatCompletionChoice(schemas.Choice):
     """One answer to the conversation."""
 
     message: ChatCompletionMessage
     logprobs: ChoiceLogprobs | None
 
 
-class ChatCompletion(Completions):
+class ChatCompletion(schemas.Completions):
     """Response of `POST /v1/chat/completions`."""
 
     object: Literal["chat.completion"]
     choices: list[ChatCompletionChoice]
 
 
-class ChoiceDelta(ResponseModel):
+class ChoiceDelta(schemas.ResponseModel):
     """The next part of an answer: its role, then reasoning, then content; empty at the end."""
 
     role: Literal["assistant"] = "assistant"
@@ -145,14 +131,14 @@ class ChoiceDelta(ResponseModel):
     reasoning: str = ""
 
 
-class ChatCompletionChunkChoice(ChunkChoice):
+class ChatCompletionChunkChoice(schemas.ChunkChoice):
     """The next part of one answer."""
 
     delta: ChoiceDelta
     logprobs: ChoiceLogprobs | None
 
 
-class ChatCompletionChunk(Chunk):
+class ChatCompletionChunk(schemas.Chunk):
     """Chunk of a streamed response of `POST /v1/chat/completions`."""
 
     object: Literal["chat.completion.chunk"]
@@ -163,81 +149,49 @@ class ChatCompletionResponder(Responder):
     """Builds the responses to a `ChatCompletionRequest`."""
 
     id_prefix = "chatcmpl"
+    response_object, chunk_object = "chat.completion", "chat.completion.chunk"
+    response_model, choice_model = ChatCompletion, ChatCompletionChoice
+    chunk_model, chunk_choice_model = ChatCompletionChunk, ChatCompletionChunkChoice
+    last_part: ClassVar[Fields] = {"delta": ChoiceDelta()}
 
-    def response(self, outputs: Sequence[RequestOutput]) -> ChatCompletion:
-        """Build the answers, each with its reasoning and its content."""
-        choices = [self._choice(index, output) for index, output in enumerate(outputs)]
-        return ChatCompletion(
-            **self._head, object="chat.completion", choices=choices, usage=self.usage
-        )
-
-    def first_chunk(self, index: int) -> ChatCompletionChunk:
-        """Build a chunk with the role."""
-        return self._chunk(index, ChoiceDelta(role="assistant", content=""), None, None)
-
-    def chunks(self, index: int, output: RequestOutput) -> Iterator[ChatCompletionChunk]:
-        """Build a chunk of reasoning, one of content, and an empty one with the finish reason."""
-        logprobs = self._logprobs(output.logprobs) if output.logprobs else None
-        deltas = []
-        if output.reasoning:
-            deltas.append(
-                ChoiceDelta(reasoning_content=output.reasoning, reasoning=output.reasoning)
-            )
-        if output.text:
-            deltas.append(ChoiceDelta(content=output.text))
-        for delta in deltas:
-            yield self._chunk(index, delta, logprobs, None)
-            logprobs = None
-        if output.finish_reason:
-            yield self._chunk(index, ChoiceDelta(), logprobs, output.finish_reason)
-
-    def usage_chunk(self) -> ChatCompletionChunk:
-        """Build a chunk without choices."""
-        head = {**self._head, "usage": self.usage}
-        return ChatCompletionChunk(**head, object="chat.completion.chunk", choices=[])
-
-    def _choice(self, index: int, output: RequestOutput) -> ChatCompletionChoice:
-        request = self.requests[index]
-        assert request.answer
-        assert output.finish_reason
+    def content(self, index: int, output: RequestOutput) -> Fields:
+        """The message, with its reasoning and its content."""
+        answer = self.requests[index].answer
+        assert answer
         message = ChatCompletionMessage(
             role="assistant",
             content=output.text,
             refusal=None,
-            reasoning_content=request.answer.reasoning,
-            reasoning=request.answer.reasoning,
+            reasoning_content=answer.reasoning,
+            reasoning=answer.reasoning,
         )
-        return ChatCompletionChoice(
-            index=index,
-            message=message,
-            logprobs=None if request.num_logprobs is None else self._logprobs(output.logprobs),
-            finish_reason=output.finish_reason,
-        )
+        return {"message": message}
 
-    def _chunk(
-        self,
-        index: int,
-        delta: ChoiceDelta,
-        logprobs: ChoiceLogprobs | None,
-        finish_reason: FinishReason | None,
-    ) -> ChatCompletionChunk:
-        choice = ChatCompletionChunkChoice(
-            index=index, delta=delta, logprobs=logprobs, finish_reason=finish_reason
-        )
-        return ChatCompletionChunk(
-            **self._chunk_head, object="chat.completion.chunk", choices=[choice]
-        )
+    def first_part(self, index: int) -> Fields:  # noqa: ARG002 (all choices begin alike)
+        """The role."""
+        return {"delta": ChoiceDelta(role="assistant", content="")}
 
-    def _logprobs(self, logprobs: Sequence[TokenLogprob]) -> ChoiceLogprobs:
-        def fields(token: int, logprob: float) -> dict[str, Any]:
-            data = list(self._tokenizer.token_bytes(token))
-            return {"token": self._token_text(token), "bytes": data, "logprob": logprob}
+    def parts(self, output: RequestOutput) -> list[Fields]:
+        """The reasoning, and the content."""
+        deltas = []
+        if text := output.reasoning:
+            deltas.append(ChoiceDelta(reasoning_content=text, reasoning=text))
+        if output.text:
+            deltas.append(ChoiceDelta(content=output.text))
+        return [{"delta": delta} for delta in deltas]
+
+    def logprobs(self, index: int, logprobs: Sequence[TokenLogprob]) -> ChoiceLogprobs:  # noqa: ARG002
+        """Log probabilities as one object for each token."""
+
+        def fields(token: int, logprob: float) -> Fields:
+            data = list(self.tokenizer.token_bytes(token))
+            return {"token": self.token_text(token), "bytes": data, "logprob": logprob}
 
         content = [
             ChatCompletionTokenLogprob(
-                **fields(logprob.token, logprob.logprob),
-                top_logprobs=[TopLogprob(**fields(*top)) for top in logprob.top],
+                **fields(one.token, one.logprob),
+                top_logprobs=[TopLogprob(**fields(*top)) for top in one.top],
             )
-            for logprob in logprobs
+            for one in logprobs
         ]
         return ChoiceLogprobs(content=content, refusal=None)

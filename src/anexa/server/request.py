@@ -7,15 +7,15 @@ import math
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 
 from anexa.generation import ChatAnswer, Sampler, TextStream
 from anexa.generation.scheduler import OutOfMemoryError, StepOutput
 from anexa.generation.scheduler import Sequence as ScheduledSequence
+from anexa.generation.text_stream import FinishReason
 from anexa.server.errors import APIError, QueueFull
-from anexa.server.schemas import FinishReason
 
 
 class TokenLogprob(NamedTuple):
@@ -93,12 +93,7 @@ class Request:
     """
 
     def __init__(
-        self,
-        text: TextStream,
-        sampler: Sampler,
-        *,
-        is_chat: bool,
-        num_logprobs: int | None = None,
+        self, text: TextStream, sampler: Sampler, *, is_chat: bool, num_logprobs: int | None = None
     ) -> None:
         self.text, self.sampler, self.num_logprobs = text, sampler, num_logprobs
         self.answer = ChatAnswer(text) if is_chat else None
@@ -131,7 +126,7 @@ class Request:
         output.token_times.append(time.monotonic())
         output.is_first |= not self._has_text and bool(output.text or output.reasoning)
         self._has_text |= output.is_first
-        output.finish_reason = cast("FinishReason | None", self.text.finish_reason)
+        output.finish_reason = self.text.finish_reason
 
     def publish(self, output: RequestOutput) -> None:
         """Hand an output to the iterator of the request; called in the event loop."""

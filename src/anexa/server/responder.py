@@ -5,16 +5,23 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
 from uuid import uuid4
 
+from anexa.generation.text_stream import FinishReason
 from anexa.model.tokenizer import Tokenizer
-from anexa.server.request import Request, RequestOutput
-from anexa.server.schemas import Chunk, Completions, CompletionUsage, GenerationRequest
+from anexa.server import schemas
+from anexa.server.request import Request, RequestOutput, TokenLogprob
+from anexa.server.schemas import GenerationRequest
+
+Fields: TypeAlias = dict[str, Any]
+"""Values for some fields of a response model, by field name."""
 
 
 class Responder(ABC):
     """Builds the responses to one HTTP request: a whole response, or the chunks of a stream.
+
+    A subclass names the response models of its route, and fills the fields in which they differ.
 
     Args:
         body: body of the HTTP request.
@@ -24,54 +31,102 @@ class Responder(ABC):
     """
 
     id_prefix: str
+    response_model: type[schemas.Completions]
+    response_object: str
+    choice_model: type[schemas.Choice]
+    chunk_model: type[schemas.Chunk]
+    chunk_object: str
+    chunk_choice_model: type[schemas.ChunkChoice]
+    last_part: ClassVar[Fields]  # fields of the chunk with the finish reason, which has no text
 
     def __init__(
-        self,
-        body: GenerationRequest,
-        requests: Sequence[Request],
-        model: str,
-        tokenizer: Tokenizer,
+        self, body: GenerationRequest, requests: Sequence[Request], model: str, tokenizer: Tokenizer
     ) -> None:
-        self.requests, self.include_usage = requests, body.include_usage
-        self._n, self._tokenizer = body.n or 1, tokenizer
-        self._head: dict[str, Any] = {
+        self.requests, self.tokenizer, self._n = requests, tokenizer, body.n or 1
+        self.include_usage = body.include_usage
+        head = {
             "id": f"{self.id_prefix}-{uuid4().hex}",
             "created": int(time.time()),
             "model": model,
         }
-        self._chunk_head = {**self._head, "usage": None} if self.include_usage else self._head
+        self._head: Fields = {**head, "object": self.response_object}
+        self._chunk_head: Fields = {**head, "object": self.chunk_object}
+        if self.include_usage:
+            self._chunk_head["usage"] = None
 
     @abstractmethod
-    def response(self, outputs: Sequence[RequestOutput]) -> Completions:
+    def content(self, index: int, output: RequestOutput) -> Fields:
+        """Fields of a choice with the text of a whole output."""
+
+    @abstractmethod
+    def first_part(self, index: int) -> Fields | None:
+        """Fields of the chunk that precedes the output of a choice; None if there is none."""
+
+    @abstractmethod
+    def parts(self, output: RequestOutput) -> list[Fields]:
+        """Fields of the chunks with the text of an output: one for each kind of text."""
+
+    @abstractmethod
+    def logprobs(self, index: int, logprobs: Sequence[TokenLogprob]) -> schemas.ResponseModel:
+        """Log probabilities of the next tokens of a choice."""
+
+    def response(self, outputs: Sequence[RequestOutput]) -> schemas.Completions:
         """Build the whole response from the whole output of each request."""
+        choices = []
+        for index, output in enumerate(outputs):
+            has_logprobs = self.requests[index].num_logprobs is not None
+            logprobs = self.logprobs(index, output.logprobs) if has_logprobs else None
+            part = self.content(index, output)
+            choices.append(_build(self.choice_model, index, part, logprobs, output.finish_reason))
+        fields = {**self._head, "choices": choices}
+        return self.response_model(**fields, usage=self._usage())
 
-    @abstractmethod
-    def first_chunk(self, index: int) -> Chunk | None:
+    def first_chunk(self, index: int) -> schemas.Chunk | None:
         """Build the chunk that precedes the output of a choice; None if there is none."""
+        part = self.first_part(index)
+        return self._chunk(index, part) if part else None
 
-    @abstractmethod
-    def chunks(self, index: int, output: RequestOutput) -> Iterator[Chunk]:
+    def chunks(self, index: int, output: RequestOutput) -> Iterator[schemas.Chunk]:
         """Build the chunks of an output: one for each kind of text, and one for the end."""
+        logprobs = self.logprobs(index, output.logprobs) if output.logprobs else None
+        for part in self.parts(output):
+            yield self._chunk(index, part, logprobs)
+            logprobs = None
+        if output.finish_reason:
+            yield self._chunk(index, self.last_part, logprobs, output.finish_reason)
 
-    @abstractmethod
-    def usage_chunk(self) -> Chunk:
-        """Build the last chunk, which reports the token usage."""
+    def usage_chunk(self) -> schemas.Chunk:
+        """Build the last chunk, which has no choices and reports the token usage."""
+        return self.chunk_model(**{**self._chunk_head, "choices": [], "usage": self._usage()})
 
-    @property
-    def usage(self) -> CompletionUsage:
+    def _chunk(self, index: int, *part: Any) -> schemas.Chunk:
+        choice = _build(self.chunk_choice_model, index, *part)
+        fields = {**self._chunk_head, "choices": [choice]}
+        return self.chunk_model(**fields)
+
+    def _usage(self) -> schemas.CompletionUsage:
         """Token usage of all choices; each prompt counts once."""
-        prompt_tokens = sum(len(request.text.prompt.ids) for request in self.requests[:: self._n])
-        completion_tokens = sum(request.text.num_tokens for request in self.requests)
-        return CompletionUsage(
-            prompt_tokens=prompt_tokens,
-            completion_tokens=completion_tokens,
-            total_tokens=prompt_tokens + completion_tokens,
+        prompts = sum(len(request.text.prompt.ids) for request in self.requests[:: self._n])
+        generated = sum(request.text.num_tokens for request in self.requests)
+        return schemas.CompletionUsage(
+            prompt_tokens=prompts, completion_tokens=generated, total_tokens=prompts + generated
         )
 
-    def _token_text(self, token: int) -> str:
+    def token_text(self, token: int) -> str:
         """Text of a token; of a part of a character its bytes, as in OpenAI's API."""
-        data = self._tokenizer.token_bytes(token)
+        data = self.tokenizer.token_bytes(token)
         try:
             return data.decode()
         except UnicodeDecodeError:
             return "bytes:" + "".join(f"\\x{byte:02x}" for byte in data)
+
+
+def _build(
+    model: type[Any],
+    index: int,
+    part: Fields,
+    logprobs: schemas.ResponseModel | None = None,
+    finish_reason: FinishReason | None = None,
+) -> Any:
+    """Build a choice."""
+    return model(**part, index=index, logprobs=logprobs, finish_reason=finish_reason)

@@ -30,11 +30,7 @@ WRITE_TIMEOUT = 60.0  # seconds in which a client must read some of what waits t
 
 
 def run(
-    config: ServerConfig,
-    host: str,
-    port: int,
-    grace: float,
-    show: Callable[[str], None] = print,
+    config: ServerConfig, host: str, port: int, grace: float, show: Callable[[str], None] = print
 ) -> None:
     """Serve until SIGINT or SIGTERM, then let running requests finish.
 

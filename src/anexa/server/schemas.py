@@ -15,10 +15,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 from pydantic_core import PydanticCustomError
 
+from anexa.generation.text_stream import FinishReason
 from anexa.server import limits
 
 MAX_TOKENS = 10**9  # upper bound of token counts in requests: more than any model generates
-FinishReason = Literal["stop", "length"]
 
 
 class RequestModel(BaseModel):
