@@ -30,7 +30,7 @@ from pathlib import Path
 import microgpt
 from anexa.engines import ENGINES, Batch, OptimizerConfig, open_engine
 from anexa.model.weights import Weight
-from anexa.training.presets import PRESETS
+from anexa.training.config import preset_config
 from microgpt import Value
 
 WARM_UP = 10  # steps that are not timed: first calls allocate, load and compile
@@ -85,7 +85,7 @@ def engine_steps(name: str, docs: list[str], repeat: int) -> Iterator[float]:
         )
         for key, matrix in model.weights.items()
     }
-    config = PRESETS["microgpt"].model.to_config(len(model.chars) + 1)
+    config = preset_config("microgpt").model.to_config(len(model.chars) + 1)
     engine = open_engine(name, config, weights, optimizer=OptimizerConfig(0.85, 0.99))
     index = {char: i for i, char in enumerate(model.chars)}
     for doc in cycle(docs[DOCUMENTS]):

@@ -10,7 +10,8 @@ import pytest
 
 from anexa.model.loading import load_model
 from anexa.training import Trainer
-from anexa.training.checkpoint import read_checkpoint
+from anexa.training.checkpoint import read_checkpoint, read_config
+from anexa.training.config_file import CONFIG
 from anexa.training.loss_plot import PICTURE, can_draw
 from anexa.training.metrics import read_metrics
 from tests.cli.process import anexa, lines_until, listing, start
@@ -86,6 +87,30 @@ def test_json_lines(names: Path) -> None:
     assert all(e["train_loss"] > 0 and isinstance(e["sample"], str) for e in evaluations)
     assert end["event"] == "end"
     assert (end["step"], end["validation_loss"]) == (20, evaluations[-1]["validation_loss"])
+
+
+def test_the_configuration_in_its_folder_repeats_a_run(names: Path) -> None:
+    options = [*QUICK, "--steps", "5", "--beta1", "0.7", "--grad-clip", "0.5", "--no-chat"]
+    file = Path("a", "training", "config.toml")
+    for arguments in (
+        ["names.txt", *options, "--out", "a"],
+        ["--config", str(file), "--out", "b"],
+        ["--config", str(file), "--seed", "7", "--out", "c"],
+    ):
+        result = anexa("train", *arguments, cwd=names.parent)
+        assert (result.returncode, result.stderr) == (0, "")
+    a, b, c = (names.parent / name for name in "abc")
+    assert weights_file(a) == weights_file(b) != weights_file(c)
+    assert (a / CONFIG).read_bytes() == (b / CONFIG).read_bytes()
+    assert read_config(c) == read_config(a).replace(seed=7)
+
+
+def test_a_mistake_in_a_configuration_is_told(names: Path) -> None:
+    (names.parent / "run.toml").write_text("[optimizer]\nlr = 1.0\n", encoding="utf-8")
+    result = anexa("train", "--config", "run.toml", cwd=names.parent)
+    assert result.returncode == 2
+    assert result.stderr.startswith("anexa: run.toml: [optimizer] has no key 'lr': choose one of ")
+    assert not (names.parent / "models").exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals between processes")

@@ -18,7 +18,7 @@ from anexa.errors import AnexaError, UsageError
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight, Weights
-from anexa.training.presets import PRESETS
+from anexa.training.config import preset_config
 from tests.engines.helpers import (
     EVERY_ENGINE,
     FLOAT64,
@@ -98,7 +98,7 @@ def test_an_engine_trains_as_microgpt_does(
 ) -> None:
     weights, rows, losses = original
     n_vocab = weights["wte.weight"].shape[0]
-    config = PRESETS["microgpt"].model.to_config(n_vocab)
+    config = preset_config("microgpt").model.to_config(n_vocab)
     adam = OptimizerConfig(0.85, 0.99, 1e-8)
     engine = open_engine(name, config, weights, device_config=EXACT, optimizer=adam)
     ours = [

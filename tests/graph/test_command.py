@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from anexa.cli.graph import graph
 from anexa.errors import AnexaError, UsageError
 from anexa.model.architectures import architecture
+from anexa.training.config import preset_config
 from anexa.training.presets import PRESETS
 
 app = typer.Typer()
@@ -42,7 +43,7 @@ def test_the_file_name_gives_the_format(tmp_path: Path, suffix: str, start: str)
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_folder_is_a_model(tmp_path: Path, name: str) -> None:
-    config = PRESETS[name].model.to_config(27)
+    config = preset_config(name).model.to_config(27)
     (tmp_path / "config.json").write_text(json.dumps(architecture(config).to_json(config)))
     assert "cross_entropy" in run(str(tmp_path), "--format", "dot")
     with pytest.raises(UsageError, match="takes no values"):

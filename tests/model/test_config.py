@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from anexa.errors import AnexaError, UsageError
 from anexa.model.architectures import ARCHITECTURES, architecture, gpt2, llama, microgpt
 from anexa.model.config import ModelConfig
-from anexa.training.presets import PRESETS, preset
+from anexa.training.config import preset_config
+from anexa.training.presets import PRESETS
 
 CONFIG = ModelConfig("gpt2", vocab_size=65, block_size=32, n_embd=24, n_head=3, n_layer=2)
 SIZES = ("vocab_size", "block_size", "n_embd", "n_head", "n_layer")
@@ -158,10 +159,12 @@ def test_an_architecture_that_is_not() -> None:
 
 
 def test_presets() -> None:
-    assert preset("anexa").model.to_config(65) == ModelConfig("gpt2", 65, 128, 128, 4, 4)
-    assert preset("microgpt").model.to_config(27) == ModelConfig("microgpt", 27, 16, 16, 4, 1)
+    assert preset_config("anexa").model.to_config(65) == ModelConfig("gpt2", 65, 128, 128, 4, 4)
+    assert preset_config("microgpt").model.to_config(27) == ModelConfig(
+        "microgpt", 27, 16, 16, 4, 1
+    )
     with pytest.raises(UsageError, match=f"no preset 'gpt5': choose one of {', '.join(PRESETS)}"):
-        preset("gpt5")
+        preset_config("gpt5")
 
 
 @pytest.mark.parametrize(

@@ -12,18 +12,18 @@ import microgpt
 from anexa.model.architectures import ARCHITECTURES, architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import initial_weights, num_parameters
-from anexa.training.presets import PRESETS
+from anexa.training.config import preset_config
 
 
 def test_the_microgpt_preset_is_as_large_as_microgpt() -> None:
-    config = PRESETS["microgpt"].model.to_config(27)
+    config = preset_config("microgpt").model.to_config(27)
     assert num_parameters(config) == 4192
     model = microgpt.Model(["abcdefghijklmnopqrstuvwxyz"], random.Random(0))
     assert num_parameters(config) == len(model.parameters)
 
 
 def test_the_anexa_preset_has_about_0_8_million_parameters() -> None:
-    config = PRESETS["anexa"].model.to_config(65)
+    config = preset_config("anexa").model.to_config(65)
     vocabulary_and_positions = (65 + 128) * 128
     matrices = 12 * 128 * 128  # of a block: 3 + 1 of attention, 4 + 4 of the MLP
     biases_and_gains = (3 + 1 + 4 + 1) * 128 + 4 * 128
@@ -58,7 +58,7 @@ def test_a_seed_decides_the_weights(model_type: str) -> None:
 
 
 def test_microgpts_weights_are_drawn_as_microgpt_draws_them() -> None:
-    config = PRESETS["microgpt"].model.to_config(4)
+    config = preset_config("microgpt").model.to_config(4)
     model = microgpt.Model(["abc"], random.Random(5))
     theirs = [value.data for value in model.parameters]
     weights = initial_weights(config, random.Random(5))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from anexa.engines import ENGINES
 from anexa.training import TrainConfig, Trainer
 from anexa.training.checkpoint import read_checkpoint
+from anexa.training.config import preset_config
 
 NAMES = (
     "anna hanna nana emma gemma ella stella bella della lena elena selena mina tina "
@@ -37,11 +40,12 @@ def write_names(folder: Path, name: str = "names.txt") -> Path:
     return path
 
 
-def settings(corpus: Path, **changes: object) -> TrainConfig:
+def settings(corpus: Path, preset: str = "microgpt", **changes: Any) -> TrainConfig:
     """A run of 20 steps of the 4,192-parameter model with NumPy, unless changed."""
     usual = TrainConfig.from_options(
         corpus=str(corpus), preset="microgpt", engine="numpy", steps=20
     )
+    usual = replace(usual, preset=preset, model=preset_config(preset).model)
     return usual.replace(**changes)
 
 

@@ -6,11 +6,11 @@ import pytest
 
 from anexa.model.weights import flops_per_token
 from anexa.training import Evaluation, TrainerState
-from anexa.training.presets import preset
+from anexa.training.config import preset_config
 from anexa.training.records import MetricsAccumulator
 from anexa.training.schedule import Clock
 
-CONFIG = preset("microgpt").model.to_config(27)
+CONFIG = preset_config("microgpt").model.to_config(27)
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -54,7 +54,7 @@ def test_every_step_and_evaluation_is_told(names: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("end", [{"steps": 1}, {"steps": None, "minutes": 1e-9}])
-def test_one_step_moves_the_weights(end: dict[str, object], names: Path, tmp_path: Path) -> None:
+def test_one_step_moves_the_weights(end: dict[str, Any], names: Path, tmp_path: Path) -> None:
     run = Trainer.start(settings(names, warmup=0.05, **end), tmp_path / "m")
     before = run.engine.weights()
     finish(run)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Argument, Option
+from typer import Option
 
+from anexa.cli.options import with_config_options
 from anexa.cli.prompt_loop import at_terminal
 from anexa.errors import UsageError
 
@@ -16,94 +17,41 @@ if TYPE_CHECKING:
     from anexa.training import TrainConfig
 
 
-# What was not given is None, and the preset's to say.
-Whole: TypeAlias = int | None
-Real: TypeAlias = float | None
-Words: TypeAlias = str | None
-
-
+@with_config_options
 def train(
-    corpus: Annotated[
-        Words, Argument(help="A name, a text file, or -. [default: python-docs]")
+    *,
+    batch_tokens: Annotated[
+        int | None,
+        Option(help="Number of tokens in an optimizer step, instead of --batch-size."),
     ] = None,
-    preset: Annotated[
-        Words,
+    config: Annotated[
+        Path | None,
         Option(
-            help="anexa, anexa-llama, anexa-think, microgpt, gpt2-10m, gpt2-30m or gpt2-124m: the "
-            "model, and its own defaults. [default: anexa; for arithmetic anexa-think]",
+            help="TOML file with values of options, as each run writes one to "
+            "training/config.toml in its folder. Options given too go before it."
         ),
     ] = None,
-    n_layer: Annotated[Whole, Option(help="Blocks.")] = None,
-    n_head: Annotated[Whole, Option(help="Attention heads.")] = None,
-    n_embd: Annotated[Whole, Option(help="Width.")] = None,
-    block_size: Annotated[Whole, Option(help="Context, in tokens.")] = None,
-    tokenizer: Annotated[
-        Words,
-        Option(help="char; bpe:4096 or another size; or a tokenizer.json. [default: char]"),
+    out: Annotated[
+        Path | None,
+        Option(help="Model folder to write; must not exist. [default: models/CORPUS]"),
     ] = None,
-    layout: Annotated[
-        Literal["auto", "lines", "text"] | None,
-        Option(help="Whether each line is a document. [default: auto]"),
+    resume: Annotated[
+        Path | None, Option(help="Resume the run in this model folder from its last checkpoint.")
     ] = None,
-    steps: Annotated[Whole, Option(help="End after so many steps. [default: 2000]")] = None,
-    epochs: Annotated[Real, Option(help="End after so many passes over the text.")] = None,
-    minutes: Annotated[Real, Option(help="End after so many minutes.")] = None,
-    until_loss: Annotated[
-        Real, Option(help="End sooner, at an evaluation with this validation loss.")
-    ] = None,
-    evaluations: Annotated[
-        Whole, Option(help="How many times to evaluate, and save. [default: 10]")
-    ] = None,
-    batch_size: Annotated[Whole, Option(help="Rows in a step. [default: 8]")] = None,
-    batch_tokens: Annotated[Whole, Option(help="The same, in tokens.")] = None,
-    micro_batch: Annotated[
-        Whole, Option(help="The most rows in memory at once. [default: as many as fit]")
-    ] = None,
-    optimizer: Annotated[
-        Literal["muon", "adamw"] | None,
-        Option(help="Muon for the matrices and AdamW for the rest, or AdamW. [default: muon]"),
-    ] = None,
-    learning_rate: Annotated[Real, Option(help="The highest. [default: 0.008]")] = None,
-    schedule: Annotated[
-        Literal["linear", "cosine", "wsd"] | None,
-        Option(help="How the rate falls; wsd: warm up, stay, decay. [default: linear]"),
-    ] = None,
-    warmup: Annotated[
-        Real, Option(help="The share of the run in which it rises. [default: 0.05, AdamW 0.15]")
-    ] = None,
-    weight_decay: Annotated[Real, Option(help="Of the matrices. [default: 0]")] = None,
-    grad_clip: Annotated[
-        Real, Option(help="The longest gradients; 0: without bound. [default: 1]")
-    ] = None,
-    dropout: Annotated[Real, Option(help="The share of activations left out. [default: 0]")] = None,
-    seed: Annotated[
-        Whole, Option(help="Of first weights, data order and dropout. [default: 42]")
-    ] = None,
-    engine: Annotated[
-        Words, Option(help="scalar, lists, numpy, torch or auto. [default: auto]")
-    ] = None,
-    device: Annotated[Words, Option(help="cpu, cuda, cuda:1, mps or auto. [default: auto]")] = None,
-    dtype: Annotated[Words, Option(help="float32, bf16, float64 or auto. [default: auto]")] = None,
-    compile: Annotated[  # noqa: A002 (the option is named after PyTorch's own)
-        bool | None,
-        Option("--compile/--no-compile", help="PyTorch's compiler. [default: where it helps]"),
-    ] = None,
-    shard: Annotated[
-        bool | None,
-        Option("--shard/--no-shard", help="Under torchrun, a part of the model to each process."),
-    ] = None,
-    out: Annotated[Path | None, Option(help="The model folder to write.")] = None,
-    resume: Annotated[Path | None, Option(help="Go on with the run in a folder.")] = None,
     tensorboard: Annotated[
-        bool, Option("--tensorboard", help="Write events for TensorBoard too.")
+        bool, Option("--tensorboard", help="Write events for TensorBoard to training/, too.")
     ] = False,
-    no_chat: Annotated[bool, Option("--no-chat", help="No prompt afterwards.")] = False,
-    as_json: Annotated[bool, Option("--json", help="Print JSON, a line each.")] = False,
+    no_chat: Annotated[
+        bool, Option("--no-chat", help="Do not open a chat with the model when it is trained.")
+    ] = False,
+    as_json: Annotated[
+        bool, Option("--json", help="Print progress as JSON, an object a line.")
+    ] = False,
+    **given: Any,
 ) -> None:
-    """Train a model, in front of your eyes, then talk to it."""
-    given = {name: value for name, value in locals().items() if value is not None}
-    for name in ("out", "resume", "tensorboard", "no_chat", "as_json"):
-        given.pop(name, None)
+    """Train a model on a text, showing its progress, then chat with it."""
+    options = {"batch_tokens": batch_tokens, **given}
+    options = {name: value for name, value in options.items() if value is not None}
     from anexa.cli.progress import JsonLines, LiveDisplay, NullReporter, PlainText
     from anexa.cli.signals import stop_signals
     from anexa.training import (
@@ -115,14 +63,17 @@ def train(
         leave,
         read_config,
     )
+    from anexa.training.config_file import read_options
 
+    if config:
+        options = read_options(config, options)
     if resume is None:
-        world = join(engine or "auto", device or "auto")
+        world = join(options.get("engine", "auto"), options.get("device", "auto"))
     elif out:
         raise UsageError("--resume goes on in the folder it names: leave --out out")
     else:
         saved = read_config(resume)
-        world = join(saved.device.engine, device or saved.device.device)
+        world = join(saved.device.engine, options.get("device", saved.device.device))
     show: ProgressReporter
     if not world.is_main_process:
         show = NullReporter()
@@ -135,9 +86,9 @@ def train(
     with show:
         around = RunOptions(world, tensorboard, True, show.download, show.encoding)
         if resume:
-            run = Trainer.resume(resume, given, around)
+            run = Trainer.resume(resume, options, around)
         else:
-            settings = TrainConfig.from_options(**given)
+            settings = TrainConfig.from_options(**options)
             folder = out or _free_folder(settings, world.launch)
             if is_of_launch(folder, world.launch):  # a process had died, and all began again
                 run = Trainer.resume(folder, around=around)

@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from anexa.errors import AnexaError, UsageError, one_line
+from anexa.files import write_atomic
 from anexa.model.tensors import read_metadata, read_tensors, write_tensors
 from anexa.model.weights import Weights
 from anexa.training.config import TrainConfig
+from anexa.training.config_file import CONFIG, encode_toml
 
 CHECKPOINT = Path("training") / "state.safetensors"
 # What a description of a run that is none leads to.
@@ -95,7 +97,7 @@ class Checkpoint:
 
 
 def write_checkpoint(folder: Path, state: Checkpoint) -> None:
-    """Replace the checkpoint in a model folder.
+    """Replace the checkpoint in a model folder, and the configuration beside it.
 
     Raises:
         AnexaError: it cannot be written; the old one stays.
@@ -109,6 +111,7 @@ def write_checkpoint(folder: Path, state: Checkpoint) -> None:
         "launch": state.launch,
         "history": asdict(state.history),
     }
+    write_atomic(folder / CONFIG, encode_toml(state.settings))
     write_tensors(folder / CHECKPOINT, tensors, {"format": FORMAT, "run": json.dumps(run)})
 
 

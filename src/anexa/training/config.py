@@ -14,9 +14,11 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_type_hints
 
 from anexa.engines import ENGINES, OptimizerConfig, best_engine
-from anexa.errors import UsageError
+from anexa.engines.device import DTYPES
+from anexa.errors import UsageError, short_repr
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
+from anexa.training.presets import ADAMW, PRESETS, usual_preset
 from anexa.training.schedule import SCHEDULES
 
 OPTIMIZERS = ("muon", "adamw")
@@ -30,12 +32,12 @@ class ModelSpec:
     """Architecture and sizes of the model; its vocabulary size comes from the tokenizer.
 
     Attributes:
-        model_type: architecture.
+        model_type: architecture of the model.
         n_layer: number of transformer blocks.
-        n_head: number of attention heads; they divide n_embd evenly.
+        n_head: number of attention heads; a divisor of --n-embd.
         n_embd: width of the residual stream.
         block_size: context length, in tokens.
-        n_inner: width inside the MLP of a llama model; 0: 4 times n_embd.
+        n_inner: width inside the MLP of a llama model; 0: 4 times --n-embd.
     """
 
     model_type: str = "gpt2"
@@ -61,10 +63,11 @@ class DataConfig:
     Attributes:
         corpus: name of a corpus (`anexa corpora` lists them), path of a text file, or - for
             standard input.
-        layout: whether each line of the corpus is a document (lines) or the corpus is running text
-            (text); auto looks at the corpus.
-        tokenizer: char, one token for each character; bpe:SIZE, byte-level BPE with up to SIZE
-            tokens; or the path of a tokenizer.json or of a model folder.
+        layout: form of the corpus: lines, each of which is a document, or running text; auto: as
+            the corpus looks.
+        tokenizer: tokenizer to train or to use: char, a token for each character; bpe:SIZE,
+            byte-level BPE with at most SIZE tokens; or the path of a tokenizer.json or of a model
+            folder.
     """
 
     corpus: str = "python-docs"
@@ -80,9 +83,9 @@ class TrainOptimizerConfig(OptimizerConfig):
         learning_rate: highest learning rate of the run.
     """
 
-    max_grad_norm: float = 1.0
     name: Literal["muon", "adamw"] = "muon"
     learning_rate: float = 8e-3
+    max_grad_norm: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class ScheduleConfig:
             token.
         shape: how the learning rate falls to 0 after the warmup: in a line, in half a cosine wave,
             or (wsd: warmup, stable, decay) in a line over the last part of the run.
-        warmup: fraction of the run in which the learning rate rises from 0, from 0 to below 1.
+        warmup: fraction of the run, from 0 to below 1, in which the learning rate rises from 0.
         evaluations: number of evaluations over the run; after each, a checkpoint is saved.
     """
 
@@ -116,8 +119,8 @@ class TrainDeviceConfig:
 
     Attributes:
         engine: engine that computes; auto: torch if PyTorch is installed, else numpy.
-        device: cpu, or with the torch engine also cuda, cuda:NUMBER or mps; auto: the fastest that
-            is there.
+        device: device to compute on: cpu, or with the torch engine also cuda, cuda:NUMBER or mps;
+            auto: the fastest that is there.
         dtype: precision: float32, float64 or bf16 (mixed precision); auto: the fastest that the
             device supports for a model of this size.
         compile: compile the model with torch.compile; by default where it helps.
@@ -183,16 +186,12 @@ class TrainConfig:
             raise UsageError(
                 "a run ends after --steps, after --epochs or after --minutes: give one of them"
             )
-        for name, choices in CHOICES.items():
-            if options[name] not in choices:
-                raise UsageError(
-                    f"{flag(name)} is one of {', '.join(choices)}, not {options[name]!r}"
-                )
-        for holds, words, names in RANGES:
-            for name in names.split():
-                value = options[name]
-                if value is not None and not (math.isfinite(value) and holds(value)):
-                    raise UsageError(f"{flag(name)} must be {words}, not {value}")
+        check_values(options)
+        if self.model.n_inner and self.model.model_type != "llama":
+            raise UsageError(
+                f"--n-inner is for llama models: the MLP of a {self.model.model_type} model is 4 "
+                "times as wide as --n-embd; leave it out"
+            )
 
     @classmethod
     def from_options(cls, **given: Any) -> TrainConfig:
@@ -205,10 +204,8 @@ class TrainConfig:
         Raises:
             UsageError: if there is no such option or preset, or a value is out of range.
         """
-        from anexa.training.presets import preset, usual_preset  # here: they are TrainConfigs
-
         name = given.pop("preset", None) or usual_preset(given.get("corpus"))
-        config = preset(name, given.get("optimizer"))
+        config = preset_config(name, given.get("optimizer"))
         if any(option in given for option in STOPPING):
             given.setdefault("steps", None)
         given["engine"] = given.get("engine") or "auto"
@@ -259,11 +256,6 @@ class TrainConfig:
             UsageError: if there is no such option, or a value is out of range.
         """
         changes: dict[str, dict[str, Any]] = {}
-        name = options.pop("preset", self.preset)
-        if name != self.preset:
-            from anexa.training.presets import preset
-
-            preset(name)  # raises if there is none
         for option, value in options.items():
             if option not in OPTIONS:
                 raise UsageError(f"there is no option {flag(option)}")
@@ -273,7 +265,7 @@ class TrainConfig:
             section: dataclasses.replace(getattr(self, section), **values)
             for section, values in changes.items()
         }
-        return dataclasses.replace(self, preset=name, **sections)
+        return dataclasses.replace(self, **sections)
 
     def to_json(self) -> dict[str, Any]:
         """Return the configuration as nested dictionaries, for JSON."""
@@ -287,11 +279,11 @@ class TrainConfig:
             KeyError, TypeError, UsageError: if it is not one.
         """
         sections = {name: kind(**value[name]) for name, kind in SECTIONS.items()}
-        return cls(**sections).replace(preset=value["preset"])
+        return cls(preset_config(value["preset"]).preset, **sections)
 
     def command(self) -> str:
         """Return the command line that repeats the run."""
-        usual = TrainConfig.from_options(preset=self.preset).options()
+        usual = preset_config(self.preset).options()
         always = ("preset", "engine", *STOPPING, "batch_size", "optimizer", "learning_rate", "seed")
         words = ["anexa", "train", shlex.quote(self.data.corpus)]
         for name, value in self.options().items():
@@ -305,9 +297,52 @@ class TrainConfig:
         return " ".join(words)
 
 
+def preset_config(name: str, optimizer: str | None = None) -> TrainConfig:
+    """Return the configuration of a preset.
+
+    Args:
+        name: a key of `PRESETS`.
+        optimizer: optimizer to use instead of the preset's own, with the options that suit it.
+
+    Raises:
+        UsageError: if there is no such preset or optimizer.
+    """
+    if name not in PRESETS:
+        raise UsageError(f"there is no preset {name!r}: choose one of {', '.join(PRESETS)}")
+    config = TrainConfig(preset=name).replace(**PRESETS[name])
+    if optimizer in (None, config.optimizer.name):
+        return config
+    changes = ADAMW.get(name, {}) if optimizer == "adamw" else {}
+    return config.replace(optimizer=optimizer, **changes)
+
+
 def flag(name: str) -> str:
     """Return an option as it is written on the command line: `n_layer` is `--n-layer`."""
     return "--" + name.replace("_", "-")
+
+
+def check_values(options: Mapping[str, Any], label: Callable[[str], str] = flag) -> None:
+    """Check that values of options are among their choices and in their ranges.
+
+    Args:
+        options: values by option name; None is checked by no rule.
+        label: what a message calls an option.
+
+    Raises:
+        UsageError: if one is not.
+    """
+    for name, choices in CHOICES.items():
+        if name in options and options[name] not in choices:
+            raise UsageError(
+                f"{label(name)} is one of {', '.join(choices)}, not {short_repr(options[name])}"
+            )
+    for holds, words, names in RANGES:
+        for name in names.split():
+            value = options.get(name)
+            if value is not None and not (
+                (isinstance(value, int) or math.isfinite(value)) and holds(value)
+            ):
+                raise UsageError(f"{label(name)} must be {words}, not {value}")
 
 
 SECTIONS: dict[str, Any] = {
@@ -319,18 +354,19 @@ RENAMED = {
     ("optimizer", "max_grad_norm"): "grad_clip",
     ("schedule", "shape"): "schedule",
 }
-# Each option's section and field.
+# Each option's section and field: a section's own fields, then those of its base.
 OPTIONS: dict[str, tuple[str, str]] = {
-    RENAMED.get((section, field.name), field.name): (section, field.name)
+    RENAMED.get((section, name), name): (section, name)
     for section, kind in SECTIONS.items()
-    for field in fields(kind)
+    for name in dict.fromkeys([*vars(kind)["__annotations__"], *(f.name for f in fields(kind))])
 }
 CHOICES: dict[str, tuple[str, ...]] = {
     "model_type": tuple(ARCHITECTURES),
     "layout": LAYOUTS,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
-    "engine": ENGINES,
+    "engine": (*ENGINES, "auto"),
+    "dtype": ("auto", *DTYPES),
 }
 RANGES: tuple[tuple[Callable[[float], bool], str, str], ...] = (
     (lambda n: n >= 1, "at least 1", "n_layer n_head n_embd block_size steps evaluations"),

@@ -37,15 +37,15 @@ class OptimizerConfig:
     Attributes:
         beta1: decay β₁ of AdamW's mean of gradients, from 0 to below 1.
         beta2: decay β₂ of AdamW's mean of squared gradients, from 0 to below 1.
-        eps: ε, added to AdamW's denominator.
-        weight_decay: decay λ of matrices (embeddings too), not of gains and biases.
+        eps: number ε added to AdamW's denominator.
+        weight_decay: weight decay λ of matrices (embeddings too), not of gains and biases.
         max_grad_norm: largest norm of the gradients of all weights together; longer gradients are
             scaled down to it; 0: no limit.
-        name: muon (Muon for the matrices inside the blocks, AdamW for all other weights) or adamw
-            (AdamW for all weights).
+        name: optimizer: muon (Muon for the matrices inside the blocks, AdamW for all other
+            weights) or adamw (AdamW for all weights).
         momentum: decay μ of Muon's mean of gradients, from 0 to below 1.
-        dropout: fraction of activations set to 0 in training, drawn anew at each step (Srivastava
-            et al., 2014), from 0 to below 1; torch engine only.
+        dropout: fraction of activations set to 0 in training, drawn anew at each step, from 0 to
+            below 1 (Srivastava et al., 2014); needs the torch engine.
     """
 
     beta1: float = 0.9

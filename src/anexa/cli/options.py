@@ -1,0 +1,92 @@
+"""The options of `anexa train`, generated from the fields of `TrainConfig`."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Annotated, Any, get_type_hints
+
+from typer import Argument, Option
+
+from anexa.training.config import CHOICES, OPTIONS, SECTIONS, TrainConfig, flag, preset_config
+from anexa.training.presets import DEFAULT, PRESETS
+
+
+def with_config_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the argument CORPUS and an option for each field of `TrainConfig`.
+
+    Args:
+        command: takes the values that were given, by option name, as `**given`; its other
+            parameters, with annotations of their own, follow the generated ones.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    generated = [_parameter(name) for name in ("corpus", "preset", *OPTIONS)]
+    unique = {parameter.name: parameter for parameter in (*generated, *own)}
+    # Typer asks for the signature, as `inspect.signature` does.
+    command.__signature__ = signature.replace(parameters=[*unique.values()])  # type: ignore[attr-defined]
+    return command
+
+
+def _parameter(name: str) -> inspect.Parameter:
+    """Return the parameter of an option; its value is None where the option is not given."""
+    section, field = OPTIONS.get(name, ("", name))
+    kind = SECTIONS.get(section, TrainConfig)
+    hint = get_type_hints(kind)[field]
+    text = f"{attribute_docs(kind)[field]}{_choices(name, hint)}{_default(name)}"
+    info: Any = Option(_flags(name, hint), help=text)
+    if name == "corpus":
+        info = Argument(help=text)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[hint | None, info]
+    )
+
+
+def _flags(name: str, hint: Any) -> str:
+    boolean = bool in (hint, *getattr(hint, "__args__", ()))
+    return f"{flag(name)}/{flag(f'no_{name}')}" if boolean else flag(name)
+
+
+def _choices(name: str, hint: Any) -> str:
+    """Return the sentence with the values of a text; those of a Literal are shown by Typer."""
+    choices = tuple(PRESETS) if name == "preset" else CHOICES.get(name, ())
+    return f" One of {', '.join(choices)}." if choices and hint is str else ""
+
+
+def _default(name: str) -> str:
+    """Return what an option's value is where it is not given, in brackets."""
+    if name == "preset":
+        return f" [default: {DEFAULT}; for the corpus arithmetic anexa-think]"
+    section, field = OPTIONS[name]
+    [value] = [f.default for f in fields(SECTIONS[section]) if f.name == field]
+    adamw = preset_config(DEFAULT, "adamw").options()[name]
+    if value is None:
+        return ""
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, bool):
+        text = flag(name if value else f"no_{name}")
+    if name not in ("optimizer", "engine") and adamw != value:
+        text += f", with adamw {adamw:g}"
+    others = {value, *(changes.get(name, value) for changes in PRESETS.values())}
+    return f" [default: {text}{'; depends on the preset' if len(others) > 1 else ''}]"
+
+
+def attribute_docs(kind: type) -> dict[str, str]:
+    """Return the texts of a dataclass's fields: the `Attributes` of its docstring and its bases'.
+
+    Args:
+        kind: a dataclass whose docstrings, and those of its bases, document every field.
+
+    Returns:
+        By field name, a sentence that begins with a capital.
+    """
+    docs: dict[str, str] = {}
+    for base in reversed(kind.__mro__[:-1]):
+        _, _, section = (inspect.getdoc(base) or "").partition("\nAttributes:\n")
+        section = re.split(r"\n(?=\S)", section, maxsplit=1)[0]
+        for entry in re.split(r"\n(?=    \w)", section):
+            name, _, text = entry.strip().partition(": ")
+            docs[name] = " ".join(text.split())
+    return {name: text[:1].upper() + text[1:] for name, text in docs.items()}

@@ -1,0 +1,127 @@
+"""A run's configuration as a TOML file: a table for each section of `TrainConfig`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_type_hints
+
+from anexa.errors import AnexaError, UsageError, short_repr
+from anexa.training.config import OPTIONS, SECTIONS, STOPPING, TrainConfig, check_values
+from anexa.training.presets import PRESETS
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+NOT_UTF8 = "surrogateescape"  # how Python reads and writes names of files that are not UTF-8
+CONFIG = Path("training") / "config.toml"  # in a model folder
+KINDS = {int: "a whole number", float: "a number", str: "a text in quotes", bool: "true or false"}
+
+
+def encode_toml(config: TrainConfig) -> bytes:
+    """Return a configuration as a TOML file; keys whose value is None are left out.
+
+    Strings, numbers and truth values are all there is to write, and those of JSON are TOML's.
+    """
+    lines = [
+        "# The configuration of this run. `anexa train --config FILE` repeats it.",
+        f"preset = {json.dumps(config.preset)}",
+    ]
+    for section, values in config.to_json().items():
+        if section != "preset":
+            lines += ["", f"[{section}]"]
+            lines += [f"{key} = {_literal(v)}" for key, v in values.items() if v is not None]
+    return ("\n".join(lines) + "\n").encode("utf-8", NOT_UTF8)
+
+
+def read_options(path: Path, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the options in a TOML file, replaced by those that are given as well.
+
+    Args:
+        path: the file; each of its keys is optional.
+        given: values by option name.
+
+    Returns:
+        Values by option name, as `TrainConfig.from_options` takes them.
+
+    Raises:
+        AnexaError: if the file cannot be read.
+        UsageError: if it is not TOML, or a table, a key or a value in it is not of a `TrainConfig`.
+    """
+    try:
+        value = tomllib.loads(path.read_bytes().decode("utf-8", NOT_UTF8))
+    except OSError as error:
+        raise AnexaError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is not TOML: {short_repr(error)}") from error
+    given = dict(given or {})
+    options: dict[str, Any] = {}
+    labels: dict[str, str] = {}  # of the options, for messages
+    for name, table in value.items():
+        if name == "preset":
+            _check_preset(path, table)
+            options[name] = table
+        elif name not in SECTIONS or not isinstance(table, dict):
+            raise UsageError(
+                f"{path}: {short_repr(name)} is not one of preset = … and the tables "
+                f"{', '.join(f'[{section}]' for section in SECTIONS)}"
+            )
+        else:
+            for key, content in table.items():
+                option = _option(path, name, key)
+                labels[option] = f"{path}: [{name}] {key}"
+                hint = get_type_hints(SECTIONS[name])[key]
+                options[option] = _converted(labels[option], content, hint)
+    if sum(option in options for option in STOPPING) > 1:
+        raise UsageError(f"{path}: [schedule] may have one of {', '.join(STOPPING)}")
+    check_values(options, labels.__getitem__)
+    if any(option in given for option in STOPPING):
+        options = {name: option for name, option in options.items() if name not in STOPPING}
+    if "batch_tokens" in given:
+        options.pop("batch_size", None)
+    return options | given
+
+
+def _check_preset(path: Path, name: Any) -> None:
+    if name not in tuple(PRESETS):
+        raise UsageError(
+            f"{path}: preset must be one of {', '.join(PRESETS)}, not {short_repr(name)}"
+        )
+
+
+def _option(path: Path, section: str, key: str) -> str:
+    """Return the option of a key.
+
+    Raises:
+        UsageError: if the section has no such key.
+    """
+    for option, place in OPTIONS.items():
+        if place == (section, key):
+            return option
+    keys = ", ".join(field for name, field in OPTIONS.values() if name == section)
+    raise UsageError(f"{path}: [{section}] has no key {short_repr(key)}: choose one of {keys}")
+
+
+def _converted(label: str, value: Any, hint: Any) -> Any:
+    """Return a value of the file as its field's type.
+
+    Raises:
+        UsageError: if it is of another type.
+    """
+    choices = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    kind = next((choice for choice in choices if choice in KINDS), str)  # a Literal is a text
+    if kind is float and type(value) is int and abs(value) < sys.float_info.max:
+        return float(value)
+    if type(value) is not kind:
+        raise UsageError(f"{label} must be {KINDS[kind]}, not {short_repr(value)}")
+    return value
+
+
+def _literal(value: Any) -> str:
+    """Return a value as TOML, whose strings escape one more character than JSON's."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
