@@ -122,7 +122,7 @@ CHANGED = "the corpus names.txt has changed since this training began (it was sh
         ("train - --out new", nothing, 1, "standard input contains no text"),
         # Settings of a training
         (f"{TRAIN} --preset giant", nothing, 2, "there is no preset 'giant': choose one of"),
-        (f"{TRAIN} --engine abacus", nothing, 2, "there is no engine 'abacus': choose one of"),
+        (f"{TRAIN} --engine abacus", nothing, 2, "--engine is one of scalar, lists, numpy"),
         (f"{TRAIN} --steps 0", nothing, 2, "--steps must be at least 1, not 0"),
         (f"{TRAIN} --minutes 1", nothing, 2, "give one of them"),
         ("train names.txt --minutes 0", nothing, 2, "--minutes must be above 0, not 0"),
@@ -175,7 +175,7 @@ CHANGED = "the corpus names.txt has changed since this training began (it was sh
         ("train --resume half", half(removes("names.txt")), 1, "names.txt"),
         ("train --resume half --preset anexa-llama", half(nothing), 2, "--preset microgpt, not"),
         ("train --resume half --tokenizer bpe:300", half(nothing), 2, "--tokenizer char, not"),
-        ("train --resume half --n-head 3", half(nothing), 2, "--n-head not given, not 3"),
+        ("train --resume half --n-head 3", half(nothing), 2, "--n-head 4, not 3"),
         ("train --resume half --device cuda", half(nothing), 2, "needs the torch engine"),
         ("train --resume half --dtype bf16", half(nothing), 2, "--dtype float32, not bf16"),
         ("train --resume model --steps 9", nothing, 2, "begun with --steps 300, not 9: leave"),
