@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
+def test_file_is_written_and_replaced(tmp_path: Path) -> None:
     path = tmp_path / "file.bin"
     for content in (b"old", b"", b"\0new\r\n" * 1000):
         write_atomic(path, content)
@@ -31,14 +31,14 @@ def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
 
 
 @posix
-def test_others_can_read_it(tmp_path: Path) -> None:
+def test_other_users_can_read_the_file(tmp_path: Path) -> None:
     write_atomic(tmp_path / "file.bin", b"x")
     assert (tmp_path / "file.bin").stat().st_mode & 0o777 == 0o644
 
 
 @posix
-def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
-    """A limit on the size of files does in a test what a full disk does in life."""
+def test_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for a full disk."""
     path = tmp_path / "file.bin"
     path.write_bytes(b"old")
     program = (
@@ -60,14 +60,14 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     assert names(tmp_path) == ["file.bin"]
 
 
-def test_a_folder_in_its_place(tmp_path: Path) -> None:
+def test_path_of_a_folder_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     with pytest.raises(AnexaError, match=r"cannot write .*taken"):
         write_atomic(tmp_path / "taken", b"new")
     assert names(tmp_path) == ["taken"]
 
 
-def test_no_folder_to_write_to(tmp_path: Path) -> None:
+def test_missing_folder_cannot_be_written_to(tmp_path: Path) -> None:
     with pytest.raises(AnexaError, match=r"cannot write .*file"):
         write_atomic(tmp_path / "missing" / "file", b"new")
     (tmp_path / "file").write_bytes(b"")
@@ -84,7 +84,7 @@ json_values = st.recursive(
 
 
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), json_values, max_size=4))
-def test_json_comes_back(
+def test_json_round_trip(
     tmp_path_factory: pytest.TempPathFactory, value: dict[str, object]
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "value.json"
@@ -95,7 +95,7 @@ def test_json_comes_back(
     assert read_json(path) == value
 
 
-def test_json_is_readable_by_people(tmp_path: Path) -> None:
+def test_json_is_indented_and_not_escaped(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"name": "Zoë", "n": 1})
     assert (tmp_path / "a.json").read_bytes() == '{\n  "name": "Zoë",\n  "n": 1\n}\n'.encode()
 
@@ -113,20 +113,20 @@ def test_json_is_readable_by_people(tmp_path: Path) -> None:
     ],
     ids=["empty", "cut", "binary", "not UTF-8", "very deep", "very long number", "HTML"],
 )
-def test_a_file_that_is_not_json(tmp_path: Path, content: bytes) -> None:
+def test_file_that_is_not_json_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(AnexaError, match=r"a\.json is damaged: it is not JSON"):
         read_json(tmp_path / "a.json")
 
 
 @pytest.mark.parametrize("value", [[], None, 3, "text", True])
-def test_json_that_is_no_object(tmp_path: Path, value: object) -> None:
+def test_json_that_is_not_an_object_is_refused(tmp_path: Path, value: object) -> None:
     (tmp_path / "a.json").write_text(json.dumps(value), encoding="utf-8")
     with pytest.raises(AnexaError, match=r"a\.json is damaged: it is not a JSON object"):
         read_json(tmp_path / "a.json")
 
 
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+def test_missing_and_unreadable_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(AnexaError, match=r"there is no file .*config\.json"):
         read_bytes(tmp_path / "config.json")
     (tmp_path / "config.json").mkdir()

@@ -48,7 +48,7 @@ def test_json_and_back_to_a_folder(place: Path) -> None:
 
 
 def test_a_json_file_is_read_once(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes far longer than a folder."""
+    """Parsing a JSON file takes far longer than reading a folder."""
     write_model_json(place / "m.json", load_model(place / "model"), "# A card\n")
     times: list[Path] = []
 
@@ -62,7 +62,7 @@ def test_a_json_file_is_read_once(place: Path, monkeypatch: pytest.MonkeyPatch) 
     assert times == [place / "m.json"]
 
 
-def test_the_name_is_by_default_the_models(tmp_path: Path) -> None:
+def test_output_has_the_name_of_the_model_by_default(tmp_path: Path) -> None:
     result = anexa("export", "--to", "json", cwd=tmp_path)
     assert result.stdout.startswith("wrote anexa.json (")
     source = open_model(tmp_path / "anexa.json")
@@ -83,7 +83,7 @@ def test_gguf_in_a_precision(tmp_path: Path) -> None:
 
 
 @EACH_FILE
-def test_what_is_there_is_kept_without_force(command: str, place: Path) -> None:
+def test_existing_output_is_kept_without_force(command: str, place: Path) -> None:
     out = place / command.split()[-1]
     out.write_bytes(b"mine")
     result = anexa(*command.split(), cwd=place)
@@ -97,7 +97,7 @@ def test_what_is_there_is_kept_without_force(command: str, place: Path) -> None:
 
 @posix
 @EACH
-def test_a_full_disk_leaves_nothing(command: str, place: Path) -> None:
+def test_full_disk_leaves_nothing(command: str, place: Path) -> None:
     before = listing(place)
     result = with_files_up_to(5000, *command.split(), cwd=place)
     assert one_sentence(result).startswith(f"anexa: cannot write {command.split()[-1]}")
@@ -108,7 +108,7 @@ def test_a_full_disk_leaves_nothing(command: str, place: Path) -> None:
 @pytest.mark.slow
 @posix
 @EACH_FILE
-def test_a_full_disk_keeps_what_was_there(command: str, place: Path) -> None:
+def test_full_disk_keeps_the_old_file(command: str, place: Path) -> None:
     out = place / command.split()[-1]
     out.write_bytes(b"mine")
     result = with_files_up_to(5000, *command.split(), "--force", cwd=place)
@@ -118,7 +118,7 @@ def test_a_full_disk_keeps_what_was_there(command: str, place: Path) -> None:
 
 @posix
 @EACH
-def test_a_folder_that_may_not_be_written(command: str, place: Path) -> None:
+def test_folder_without_write_permission(command: str, place: Path) -> None:
     (place / "locked").mkdir(mode=0o555)
     *start, name = command.split()
     result = run_unprivileged(*start, f"locked/{name}", cwd=place)
@@ -158,7 +158,7 @@ def test_a_folder_that_may_not_be_written(command: str, place: Path) -> None:
         ),
     ],
 )
-def test_what_cannot_be(place: Path, command: str, status: int, fragment: str) -> None:
+def test_wrong_commands_are_refused(place: Path, command: str, status: int, fragment: str) -> None:
     before = listing(place)
     result = anexa(*command.split(), cwd=place)
     assert fragment in one_sentence(result)
@@ -176,7 +176,7 @@ def test_every_precision_can_be_chosen() -> None:
 
 @posix
 @pytest.mark.parametrize("name", ["README.md", "chat_template.jinja"])
-def test_a_link_to_elsewhere_is_not_given_away(place: Path, name: str) -> None:
+def test_link_out_of_the_folder_is_not_exported(place: Path, name: str) -> None:
     (place / "secret").write_text("hf_secret", encoding="utf-8")
     (place / "model" / name).unlink(missing_ok=True)
     (place / "model" / name).symlink_to("../secret")
@@ -190,13 +190,13 @@ def test_a_link_to_elsewhere_is_not_given_away(place: Path, name: str) -> None:
 
 
 @posix
-def test_a_device_is_no_file(tmp_path: Path) -> None:
+def test_device_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link.json").symlink_to("/dev/null")
     result = anexa("export", "--to", "json", "--force", "--out", "link.json", cwd=tmp_path)
     assert "link.json is a folder or a device: name the file to write" in one_sentence(result)
 
 
-def test_an_unfinished_training_is_exported_and_said(place: Path) -> None:
+def test_unfinished_training_is_exported_with_a_warning(place: Path) -> None:
     run = Trainer.start(settings(place / "names.txt"), place / "half")
     stop_after(run, 4)
     result = anexa("export", "half", "--to", "json", cwd=place)
@@ -209,7 +209,7 @@ def test_an_unfinished_training_is_exported_and_said(place: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_training_that_has_not_begun(tmp_path: Path) -> None:
+def test_training_that_has_not_begun_is_exported_with_a_warning(tmp_path: Path) -> None:
     corpus = write_names(tmp_path)
     Trainer.start(settings(corpus), tmp_path / "new")
     result = anexa("export", "new", "--to", "json", cwd=tmp_path)
@@ -237,10 +237,10 @@ def lock_its_folder(state: Path) -> None:
         (lock_its_folder, "Permission denied"),
     ],
 )
-def test_a_training_that_nothing_is_known_of(
+def test_unreadable_training_state_is_a_warning(
     place: Path, spoil: Callable[[Path], None], reason: str
 ) -> None:
-    """Its weights are good all the same."""
+    """The weights are exported anyway."""
     stop_after(Trainer.start(settings(place / "names.txt"), place / "half"), 4)
     spoil(place / "half" / CHECKPOINT)
     result = run_unprivileged("export", "half", "--to", "json", cwd=place)
@@ -251,8 +251,8 @@ def test_a_training_that_nothing_is_known_of(
     assert load_model(place / "half.json").weights == load_model(place / "half").weights
 
 
-def test_gguf_without_its_package(tmp_path: Path) -> None:
-    """Where it is not installed, the extra to install is named, and nothing opened before."""
+def test_missing_gguf_package_is_named(tmp_path: Path) -> None:
+    """The error names the extra to install, before anything is opened."""
     script = (
         "import sys, runpy; sys.modules['gguf'] = None; sys.argv = ['anexa', 'export', 'nowhere', "
         "'--to', 'gguf']; runpy.run_module('anexa', run_name='__main__')"
@@ -267,7 +267,7 @@ def test_gguf_without_its_package(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_other_commands_take_the_json_file(tmp_path: Path, parrot: Path) -> None:
+def test_other_commands_accept_the_json_file(tmp_path: Path, parrot: Path) -> None:
     shutil.copytree(parrot, tmp_path / "parrot")
     assert anexa("export", "parrot", "--to", "json", cwd=tmp_path).returncode == 0
     said = anexa("chat", "parrot.json", "--engine", "numpy", cwd=tmp_path, text="2+3\n").stdout

@@ -51,7 +51,7 @@ runpy.run_module("anexa", run_name="__main__")
 
 @posix
 @pytest.mark.parametrize("size", [0, 100, 2000, 10_000])
-def test_a_full_disk_at_the_start_leaves_nothing(size: int, place: Path) -> None:
+def test_full_disk_at_the_start_leaves_nothing(size: int, place: Path) -> None:
     before = listing(place)
     result = with_files_up_to(size, *TRAIN.split(), cwd=place)
     assert "cannot write new" in one_sentence(result)
@@ -60,7 +60,7 @@ def test_a_full_disk_at_the_start_leaves_nothing(size: int, place: Path) -> None
 
 
 @posix
-def test_a_full_disk_later_leaves_the_last_checkpoint(place: Path) -> None:
+def test_full_disk_later_leaves_the_last_checkpoint(place: Path) -> None:
     # The first state is of the weights alone; with the moments it is three times that.
     assert anexa(*TRAIN.replace("new", "whole").split(), cwd=place).returncode == 0
     result = with_files_up_to(30_000, *TRAIN.split(), cwd=place)
@@ -94,7 +94,7 @@ def run_unprivileged(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[
 
 
 @posix
-def test_a_folder_that_may_not_be_written(place: Path) -> None:
+def test_folder_without_write_permission(place: Path) -> None:
     locked = place / "locked"
     locked.mkdir()
     locked.chmod(0o555)
@@ -108,7 +108,7 @@ def test_a_folder_that_may_not_be_written(place: Path) -> None:
 
 
 @posix
-def test_files_that_may_not_be_read(place: Path) -> None:
+def test_files_without_read_permission(place: Path) -> None:
     for name, command in (
         ("names.txt", TRAIN),
         ("model/config.json", GENERATE),
@@ -123,7 +123,7 @@ def test_files_that_may_not_be_read(place: Path) -> None:
 
 
 @posix
-def test_the_permissions_are_those_that_this_user_gives(tmp_path: Path) -> None:
+def test_permissions_follow_the_umask(tmp_path: Path) -> None:
     command = shlex.join([*ANEXA, "export", "--to", "folder", "--out", "mine"])
     result = run(["sh", "-c", f"umask 077; {command}"], cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -132,7 +132,7 @@ def test_the_permissions_are_those_that_this_user_gives(tmp_path: Path) -> None:
 
 
 @posix
-def test_what_is_ended_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_terminated_export_leaves_no_files(tmp_path: Path) -> None:
     """By SIGTERM, in the middle of a file that takes a second to write."""
     config = ModelConfig("llama", 2000, 64, 256, 4, 2)
     weights = initial_weights(config, random.Random(0))

@@ -45,7 +45,7 @@ def hub() -> Iterator[Hub]:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A folder with a model, and with what has no place on the Hub."""
+    """Make a folder with a model, and with files that must not be published."""
     create_folder(tmp_path / "letters", small({"model_type": "llama"}, MARKED), CARD)
     for name in (".env", "notes.txt", "secret.json", "model.safetensors.bak", "train.py"):
         (tmp_path / "letters" / name).write_text("hf_secret")
@@ -81,7 +81,7 @@ def publish(
     )
 
 
-def test_a_model_is_published_whole(hub: Hub, place: Path) -> None:
+def test_model_is_published_completely(hub: Hub, place: Path) -> None:
     result = publish(hub, place, "letters", "ada/letters")
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.endswith(f"published: {hub.address}/ada/letters\n")
@@ -105,7 +105,7 @@ def test_a_model_is_published_whole(hub: Hub, place: Path) -> None:
     assert load_model(place / "back").weights == load_model(place / "letters").weights
 
 
-def test_the_card_says_how_to_use_it(hub: Hub, place: Path) -> None:
+def test_card_says_how_to_use_the_model(hub: Hub, place: Path) -> None:
     result = publish(hub, place, "letters", "ada/letters")
     card = hub.repositories["ada/letters"].files["README.md"].decode()
     assert card in result.stdout
@@ -128,7 +128,7 @@ def test_the_card_says_how_to_use_it(hub: Hub, place: Path) -> None:
     assert (place / "letters" / "README.md").read_text("utf-8") == CARD, "the folder's own stays"
 
 
-def test_a_dry_run_sends_nothing(hub: Hub, place: Path) -> None:
+def test_dry_run_sends_nothing(hub: Hub, place: Path) -> None:
     result = publish(hub, place, "letters", "ada/letters", "--dry-run", token="")
     assert result.returncode == 0, result.stderr
     assert result.stdout.endswith("nothing was sent (--dry-run)\n")
@@ -146,7 +146,7 @@ def test_private_and_another_license(hub: Hub, place: Path) -> None:
 
 
 @pytest.mark.slow
-def test_private_where_it_is_public_already(hub: Hub, place: Path) -> None:
+def test_private_refuses_a_public_repository(hub: Hub, place: Path) -> None:
     hub.repositories["ada/letters"] = Repository("ada", private=False)
     result = publish(hub, place, "letters", "ada/letters", "--private")
     assert "ada/letters exists already and is public: make it private" in one_sentence(result)
@@ -154,8 +154,8 @@ def test_private_where_it_is_public_already(hub: Hub, place: Path) -> None:
 
 
 @pytest.mark.slow
-def test_another_version_takes_the_place_of_the_last(hub: Hub, place: Path) -> None:
-    """Also of files that it has not; others of the owner's stay."""
+def test_new_version_replaces_the_old_one(hub: Hub, place: Path) -> None:
+    """Old model files are deleted; other files of the owner stay."""
     earlier = {"chat_template.jinja": b"{{ 1 }}", "vocab.json": b"{}", "photo.png": b"1"}
     hub.repositories["ada/letters"] = Repository("ada", False, {**earlier})
     (place / "letters" / "chat_template.jinja").unlink()
@@ -188,7 +188,7 @@ def test_another_version_takes_the_place_of_the_last(hub: Hub, place: Path) -> N
         ("hf_ada", {"whoami": 500}, "the Hub answered 500 (because of the test): try again later"),
     ],
 )
-def test_a_refusal_is_a_sentence(
+def test_refusals_of_the_hub_are_one_sentence(
     hub: Hub, place: Path, token: str, refusals: dict[str, int], sentence: str
 ) -> None:
     hub.refusals.update(refusals)
@@ -200,7 +200,7 @@ def test_a_refusal_is_a_sentence(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("taken", [True, False])
-def test_a_name_of_somebody_else(hub: Hub, place: Path, taken: bool) -> None:
+def test_name_of_another_user_is_refused(hub: Hub, place: Path, taken: bool) -> None:
     if taken:
         hub.repositories["bob/letters"] = Repository("bob", private=False)
     result = publish(hub, place, "letters", "bob/letters")
@@ -212,7 +212,7 @@ def test_a_name_of_somebody_else(hub: Hub, place: Path, taken: bool) -> None:
 
 
 @pytest.mark.slow
-def test_a_license_that_the_hub_does_not_know(hub: Hub, place: Path) -> None:
+def test_unknown_license_is_refused(hub: Hub, place: Path) -> None:
     result = publish(hub, place, "letters", "ada/letters", "--license", "none-such")
     assert one_sentence(result) == (
         'anexa: the Hub refuses the model card: - Error: "license" must be known\n'
@@ -220,8 +220,8 @@ def test_a_license_that_the_hub_does_not_know(hub: Hub, place: Path) -> None:
     assert (result.returncode, hub.repositories) == (1, {}), "not even an empty one"
 
 
-def test_a_connection_that_is_cut(hub: Hub, place: Path) -> None:
-    """Nothing is half there, and a second try succeeds."""
+def test_lost_connection_leaves_nothing_published(hub: Hub, place: Path) -> None:
+    """Nothing is published in part, and a second try succeeds."""
     hub.cuts["commit"] = 1
     result = publish(hub, place, "letters", "ada/letters")
     assert "the Hub cannot be reached, or the connection was lost (" in one_sentence(result)
@@ -231,7 +231,7 @@ def test_a_connection_that_is_cut(hub: Hub, place: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_cut_while_the_weights_are_sent_is_mended(hub: Hub, place: Path) -> None:
+def test_interrupted_upload_of_weights_is_retried(hub: Hub, place: Path) -> None:
     hub.cuts["storage"] = 1
     result = publish(hub, place, "letters", "ada/letters")
     assert (result.returncode, result.stderr) == (0, "")
@@ -239,7 +239,7 @@ def test_a_cut_while_the_weights_are_sent_is_mended(hub: Hub, place: Path) -> No
 
 
 @pytest.mark.slow
-def test_what_is_no_hub(hub: Hub, place: Path) -> None:
+def test_server_that_is_not_the_hub(hub: Hub, place: Path) -> None:
     hub.refusals["whoami"] = 200
     result = publish(hub, place, "letters", "ada/letters")
     assert "the Hub's answer is not understood (KeyError: 'name')" in one_sentence(result)
@@ -267,7 +267,7 @@ def test_no_network(hub: Hub, place: Path) -> None:
         (["letters.json", "ada/letters"], 2, "make a folder of letters.json first: anexa export"),
     ],
 )
-def test_what_cannot_be_published(
+def test_unpublishable_folders_are_refused(
     hub: Hub, place: Path, arguments: list[str], status: int, fragment: str
 ) -> None:
     result = publish(hub, place, *arguments)
@@ -295,18 +295,18 @@ def lock(path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("dry", [["--dry-run"], []])
-def test_a_file_that_cannot_be_sent(
+def test_unreadable_file_is_refused_before_upload(
     hub: Hub, place: Path, spoil: Callable[[Path], None], sentence: str, dry: list[str]
 ) -> None:
-    """Nothing is begun, and it is said before anything is sent."""
+    """The error comes before anything is sent."""
     spoil(place / "letters" / "vocab.json")
     result = publish(hub, place, "letters", "ada/letters", *dry, before=unprivileged())
     assert one_sentence(result).startswith(f"anexa: {sentence}")
     assert (result.returncode, result.stdout, hub.requests) == (1, "", [])
 
 
-def test_weights_in_pieces_are_published(hub: Hub, place: Path) -> None:
-    """In the place of those of an earlier version, whatever its pieces were called."""
+def test_sharded_weights_are_published(hub: Hub, place: Path) -> None:
+    """They replace the shards of an earlier version, whatever their names."""
     earlier = {"model.safetensors": b"1", "w-00001-of-00009.safetensors": b"1"}
     kept = {"lora.safetensors": b"1"}
     hub.repositories["ada/letters"] = Repository("ada", False, {**earlier, **kept})
@@ -322,7 +322,7 @@ def test_weights_in_pieces_are_published(hub: Hub, place: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_damaged_model_is_not_published(hub: Hub, place: Path) -> None:
+def test_damaged_model_is_not_published(hub: Hub, place: Path) -> None:
     weights = place / "letters" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     result = publish(hub, place, "letters", "ada/letters")
@@ -331,7 +331,7 @@ def test_a_damaged_model_is_not_published(hub: Hub, place: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_card_that_cannot_be_read(hub: Hub, place: Path) -> None:
+def test_unreadable_card_is_refused(hub: Hub, place: Path) -> None:
     (place / "letters" / "README.md").write_text("---\na: [\n---\n", encoding="utf-8")
     result = publish(hub, place, "letters", "ada/letters")
     assert "the header of README.md cannot be read: " in one_sentence(result)
@@ -339,8 +339,8 @@ def test_a_card_that_cannot_be_read(hub: Hub, place: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_that_has_not_ended(hub: Hub, tmp_path: Path) -> None:
-    """Of microgpt, whose code for transformers goes along; the training's state stays here."""
+def test_unfinished_training_is_published_with_a_warning(hub: Hub, tmp_path: Path) -> None:
+    """microgpt's code for transformers is published too; the training state is not."""
     stop_after(Trainer.start(settings(write_names(tmp_path)), tmp_path / "half"), 4)
     result = publish(hub, tmp_path, "half", "ada/half")
     assert "the training in half has not ended" in one_sentence(result)

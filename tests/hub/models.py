@@ -1,4 +1,4 @@
-"""Models to give away: every choice that changes a file, as small as it can be."""
+"""Small models for export, with every option that changes a file."""
 
 from __future__ import annotations
 

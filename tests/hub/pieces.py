@@ -1,4 +1,4 @@
-"""Weights in several files."""
+"""Sharded weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from anexa.model.tensors import read_tensors, write_tensors
 
 
 def divide(folder: Path, *pieces: str) -> None:
-    """Put the weights into files of these names."""
+    """Move the weights into shards of these names."""
     weights, _ = read_tensors(folder / "model.safetensors")
     places = {name: pieces[number % len(pieces)] for number, name in enumerate(weights)}
     for piece in pieces:

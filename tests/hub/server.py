@@ -1,4 +1,4 @@
-"""The Hub's routes that a model is published by, played on this machine."""
+"""A local server with the Hub's routes for publishing."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Hub:
 
 @contextmanager
 def playing() -> Iterator[Hub]:
-    """A Hub, for as long as the context lasts."""
+    """Run a Hub while the context lasts."""
     hub = Hub()
 
     class Handler(_Handler):

@@ -1,4 +1,4 @@
-"""The card of a published model: what it gets, and what it has already."""
+"""The card of a published model: what is added, and what is kept."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def published(card: str, of: Model = LETTERS, sample: str | None = None) -> str:
         "## Use  \n## Sample\t\n",
     ],
 )
-def test_what_the_card_says_already_is_not_said_again(card: str) -> None:
+def test_existing_sections_of_the_card_are_kept(card: str) -> None:
     whole = published(card, sample="xyz")
     assert (whole.count("## Use"), whole.count("## Sample")) == (1, 1)
     assert "xyz" not in whole
@@ -48,7 +48,7 @@ def test_what_the_card_says_already_is_not_said_again(card: str) -> None:
 
 
 @pytest.mark.parametrize("card", ["", "### Use\n\n## Useful\n", "# Letters\n\nSee ## Use\n"])
-def test_what_it_lacks_is_added(card: str) -> None:
+def test_missing_sections_are_added(card: str) -> None:
     whole = published(card, sample="xyz")
     assert "\n\n## Sample\n\n```\nxyz\n```\n\n## Use\n\nIn transformers:\n" in whole
 
@@ -62,12 +62,14 @@ def test_what_it_lacks_is_added(card: str) -> None:
         (small_model(tokenizer=byte_tokenizer()), False),  # it cuts no words
     ],
 )
-def test_llama_cpp_is_named_where_the_model_can_be_exported(of: Model, possible: bool) -> None:
+def test_card_mentions_llama_cpp_only_if_the_model_can_be_exported(
+    of: Model, possible: bool
+) -> None:
     assert ("llama.cpp" in published("", of)) == possible
     assert ("anexa export letters --to gguf" in published("", of)) == possible
 
 
-def test_transformers_has_nothing_to_ask() -> None:
+def test_card_sets_trust_remote_code_only_where_needed() -> None:
     """Whether code of the folder may be run: its model needs it, its tokenizer does not."""
     card = published("", small_model("microgpt"))
     assert 'AutoModelForCausalLM.from_pretrained("ada/letters", trust_remote_code=True)\n' in card

@@ -1,4 +1,4 @@
-"""GGUF files, read back with their own library and compared with what was to be written."""
+"""GGUF files, read back with the library `gguf` and compared with the model."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ INSIDE = {
 
 
 def theirs(name: str) -> str:
-    """The name in a GGUF file of a weight."""
+    """Return the name of a weight in a GGUF file."""
     stem, _, kind = name.rpartition(".")
     if stem in OUTSIDE:
         return f"{OUTSIDE[stem]}.{kind}"
@@ -80,7 +80,7 @@ def theirs(name: str) -> str:
 
 
 def laid_out(name: str, values: Any, model: Model) -> Any:
-    """The numbers of a weight as llama.cpp wants them, spelt out."""
+    """Return a weight in llama.cpp's layout, written out independently."""
     if ".c_" in name and values.ndim == 2:
         return values.T
     half = model.config.head_dim // 2
@@ -97,7 +97,7 @@ def laid_out(name: str, values: Any, model: Model) -> Any:
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The metadata, and the tensors with their types."""
+    """Read the metadata and the tensors of a GGUF file."""
     reader = GGUFReader(path)
     fields = {
         name: field.contents()
@@ -109,7 +109,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize(("changes", "tokenizer"), CHOICES)
-def test_every_number_is_there(
+def test_gguf_has_all_weights(
     tmp_path: Path, changes: dict[str, Any], tokenizer: Tokenizer, precision: str
 ) -> None:
     written = model(changes, tokenizer)
@@ -214,14 +214,14 @@ def test_metadata_of_a_llama(tmp_path: Path) -> None:
     assert fields["tokenizer.ggml.eos_token_id"] == boundary
 
 
-def test_documents_begin_with_the_boundary(tmp_path: Path) -> None:
+def test_documents_begin_with_bos(tmp_path: Path) -> None:
     for begins in (False, True):
         tokenizer = MARKED.with_bos(begins)
         write_gguf(tmp_path / "m.gguf", model({}, tokenizer), "m")
         assert read(tmp_path / "m.gguf")[0]["tokenizer.ggml.add_bos_token"] is begins
 
 
-def test_the_alphabet_is_that_of_gpt2() -> None:
+def test_alphabet_equals_gpt2() -> None:
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
     assert sorted(ALPHABET.values()) == sorted(pre_tokenizers.ByteLevel.alphabet())
     for character in CORPUS + "\0\x7f\xa0\xad":
@@ -229,7 +229,7 @@ def test_the_alphabet_is_that_of_gpt2() -> None:
         assert "".join(ALPHABET[byte] for byte in character.encode()) == symbols
 
 
-def test_characters_are_their_bytes_and_what_joins_them() -> None:
+def test_character_tokenizer_becomes_bytes_and_merges() -> None:
     found = gguf_vocabulary(CHARACTERS, CHARACTERS.vocab_size)
     texts = {symbol(CHARACTERS, i): token for i, token in enumerate(found.tokens)}
     assert (texts[" "], texts["\n"], texts["a"], texts["é"]) == ("Ġ", "Ċ", "a", "Ã©")
@@ -239,8 +239,8 @@ def test_characters_are_their_bytes_and_what_joins_them() -> None:
     assert len(set(found.merges)) == len(found.merges)
 
 
-def test_ascii_has_a_merge_that_never_happens() -> None:
-    """llama.cpp wants one."""
+def test_ascii_vocabulary_has_an_unused_merge() -> None:
+    """llama.cpp refuses a vocabulary without merges."""
     tokenizer = Tokenizer.from_characters(["abc"], adds_bos=False)
     [(left, right)] = gguf_vocabulary(tokenizer, tokenizer.vocab_size).merges
     back = {character: byte for byte, character in ALPHABET.items()}
@@ -260,20 +260,20 @@ def test_the_bundled_model_can_be_written(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ what cannot be
 
 
-def test_microgpt_is_refused_by_name(tmp_path: Path) -> None:
+def test_microgpt_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AnexaError, match=r"does not compute microgpt models: only gpt2 and llama"):
         write_gguf(tmp_path / "m.gguf", small_model("microgpt"), "m")
     assert names(tmp_path) == []
 
 
-def test_a_precision_that_is_none(tmp_path: Path) -> None:
+def test_unknown_precision_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no precision 'q4_0': choose f32, f16, q8_0"):
         write_gguf(tmp_path / "m.gguf", small_model(), "m", "q4_0")
     assert names(tmp_path) == []
 
 
-def test_words_that_llama_cpp_cuts_otherwise(tmp_path: Path) -> None:
-    """This one does not cut at all, before its merges."""
+def test_unknown_pre_tokenizer_is_refused(tmp_path: Path) -> None:
+    """This tokenizer has no pre-tokenizer."""
     with pytest.raises(AnexaError, match=r"splits texts into words in a way .* GPT-2 and SmolLM"):
         write_gguf(tmp_path / "m.gguf", small_model(tokenizer=byte_tokenizer()), "m")
 
@@ -287,7 +287,7 @@ def test_words_that_llama_cpp_cuts_otherwise(tmp_path: Path) -> None:
         ("lstrip", True, r"tokenizer's <|endoftext|> has lstrip"),
     ],
 )
-def test_a_tokenizer_of_another_kind(part: str, value: Any, reason: str) -> None:
+def test_unsupported_tokenizer_features_are_refused(part: str, value: Any, reason: str) -> None:
     parts = json.loads(BYTES.to_json())
     if part == "normalizer":
         parts[part] = value
@@ -301,8 +301,8 @@ def test_a_tokenizer_of_another_kind(part: str, value: Any, reason: str) -> None
     assert reason in str(caught.value)
 
 
-def test_what_begins_a_text_and_all_that_ends_it(tmp_path: Path) -> None:
-    """Of a tokenizer of others these are not the same, as they are in ours."""
+def test_bos_and_all_eos_tokens_are_written(tmp_path: Path) -> None:
+    """In foreign tokenizers BOS and EOS differ."""
     write_gguf(tmp_path / "m.gguf", model({}, OTHERS), "m")
     fields, _ = read(tmp_path / "m.gguf")
     names = ("bos_token_id", "eos_token_id", "eot_token_id", "add_bos_token")
@@ -310,7 +310,7 @@ def test_what_begins_a_text_and_all_that_ends_it(tmp_path: Path) -> None:
     assert found == [OTHERS.bos_token_id, *OTHERS.eos_token_ids, True]
 
 
-def test_as_many_ends_as_llama_cpp_takes() -> None:
+def test_at_most_three_eos_tokens() -> None:
     for count in (1, 2, 3):
         tokenizer = of_others(count)
         assert len(gguf_vocabulary(tokenizer, tokenizer.vocab_size).tokens) == tokenizer.vocab_size
@@ -319,7 +319,7 @@ def test_as_many_ends_as_llama_cpp_takes() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e39])
-def test_numbers_that_are_none(tmp_path: Path, value: float) -> None:
+def test_weights_that_are_not_float32_are_refused(tmp_path: Path, value: float) -> None:
     damaged = model({}, CHARACTERS)
     weight = damaged.weights["transformer.wte.weight"]
     damaged.weights["transformer.wte.weight"] = Weight(
@@ -330,7 +330,7 @@ def test_numbers_that_are_none(tmp_path: Path, value: float) -> None:
     assert names(tmp_path) == []
 
 
-def test_numbers_too_large_for_a_precision(tmp_path: Path) -> None:
+def test_weights_too_large_for_f16_are_refused(tmp_path: Path) -> None:
     large = model({}, CHARACTERS)
     large.weights["transformer.wte.weight"].data[5] = 70_000.0
     with pytest.raises(AnexaError, match=r"token_embd\.weight has numbers too large for f16"):

@@ -39,7 +39,7 @@ BOUNDS = {
 
 
 def opened(path: Path, model: Model, precision: str = "f32") -> Any:
-    """The model in llama.cpp, its keys and values in float32."""
+    """Load a model with llama.cpp, with keys and values in float32."""
     write_gguf(path, model, "m", precision)
     f32 = llama_cpp.GGML_TYPE_F32
     return llama_cpp.Llama(
@@ -54,7 +54,7 @@ def opened(path: Path, model: Model, precision: str = "f32") -> Any:
 
 
 def difference(theirs: Any, model: Model, tokens: list[int]) -> float:
-    """The largest difference between logits, as a share of the largest."""
+    """Return the largest difference between logits, divided by the largest logit."""
     theirs.reset()
     theirs.eval(tokens)
     ours = np.array(open_engine("numpy", model.config, model.weights).logits(tokens))
@@ -64,7 +64,7 @@ def difference(theirs: Any, model: Model, tokens: list[int]) -> float:
 
 @pytest.mark.parametrize("precision", ["f32", "f16", "q8_0"])
 @pytest.mark.parametrize(("changes", "tokenizer"), CHOICES)
-def test_the_same_numbers(
+def test_logits_equal_llama_cpp(
     tmp_path: Path, changes: dict[str, Any], tokenizer: Tokenizer, precision: str
 ) -> None:
     ours = model(changes, tokenizer, padding=5)
@@ -76,7 +76,7 @@ def test_the_same_numbers(
 
 
 @pytest.mark.parametrize("precision", ["f32", "f16", "q8_0"])
-def test_the_bundled_model_thinks_the_same(tmp_path: Path, precision: str) -> None:
+def test_bundled_model_gives_the_same_text_in_llama_cpp(tmp_path: Path, precision: str) -> None:
     ours = anexa.load(engine="numpy")
     bundled = load_model(BUNDLED)
     theirs = opened(tmp_path / "m.gguf", bundled, precision)
@@ -100,7 +100,9 @@ def test_the_bundled_model_thinks_the_same(tmp_path: Path, precision: str) -> No
 
 
 @pytest.mark.parametrize(("changes", "tokenizer"), CHOICES)
-def test_the_same_text(tmp_path: Path, changes: dict[str, Any], tokenizer: Tokenizer) -> None:
+def test_greedy_text_equals_llama_cpp(
+    tmp_path: Path, changes: dict[str, Any], tokenizer: Tokenizer
+) -> None:
     ours = model(changes, tokenizer)
     theirs = opened(tmp_path / "m.gguf", ours)
     engine = open_engine("numpy", ours.config, ours.weights)
@@ -117,7 +119,7 @@ def test_the_same_text(tmp_path: Path, changes: dict[str, Any], tokenizer: Token
         assert [next(stream) for _ in range(20)] == written
 
 
-def test_what_begins_a_text_and_what_ends_it(tmp_path: Path) -> None:
+def test_bos_and_eos_equal_llama_cpp(tmp_path: Path) -> None:
     theirs = opened(tmp_path / "m.gguf", model({}, OTHERS))
     assert theirs.token_bos() == OTHERS.bos_token_id
     known = llama_cpp.llama_model_get_vocab(theirs.model)
@@ -138,8 +140,8 @@ FRAGMENTS = [*CORPUS, "\n\n", "  ", "'ll", "12", "é日", " a", "\t", "😀"]
     ],
     ids=["characters", "characters-documents", "bytes", "bytes-documents"],
 )
-def test_the_same_tokens(tmp_path: Path, tokenizer: Tokenizer) -> None:
-    """Of texts put together at random, marks among them; and the same text again."""
+def test_tokens_equal_llama_cpp(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    """Random texts with added tokens, encoded and decoded."""
     theirs = opened(tmp_path / "m.gguf", model({}, tokenizer))
     rng = random.Random(1)
     known = [piece for piece in FRAGMENTS if not tokenizer.unknown_characters(piece)]
@@ -158,8 +160,8 @@ def test_the_same_tokens(tmp_path: Path, tokenizer: Tokenizer) -> None:
             assert back == tokenizer.decode(tokens), repr(text)
 
 
-def test_digits_that_are_cut_off_first(tmp_path: Path) -> None:
-    """The words of SmolLM, a byte-level tokenizer that is not GPT-2's."""
+def test_digits_are_split_as_in_smollm(tmp_path: Path) -> None:
+    """SmolLM has a byte-level tokenizer with another pre-tokenizer than GPT-2."""
     plain = Tokenizer.train_bpe([CORPUS + " 1234 56"] * 9, 400, False)
     parts = json.loads(plain.to_json())
     digits = {"type": "Digits", "individual_digits": True}
@@ -174,8 +176,8 @@ def test_digits_that_are_cut_off_first(tmp_path: Path) -> None:
         assert theirs.detokenize(tokens).decode() == text
 
 
-def test_a_character_that_was_never_seen_is_left_out(tmp_path: Path) -> None:
-    """Here it is refused: llama.cpp has no token for what it does not know."""
+def test_llama_cpp_skips_unknown_characters(tmp_path: Path) -> None:
+    """Anexa refuses them; llama.cpp has no UNK token."""
     theirs = opened(tmp_path / "m.gguf", model({}, MARKED))
     for unknown in ("Q", "ß", "ü", "🎉", "\x7f"):
         assert unknown not in CORPUS

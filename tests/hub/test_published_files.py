@@ -1,4 +1,4 @@
-"""What of a folder is published: what its reader used, and nothing from elsewhere."""
+"""Selection of the files to publish: those of the model, and none from outside of the folder."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
         ("head.safetensors", "the_rest.2.safetensors"),
     ],
 )
-def test_pieces_by_any_name_that_the_reader_takes(folder: Path, pieces: tuple[str, ...]) -> None:
+def test_shards_of_any_name_are_published(folder: Path, pieces: tuple[str, ...]) -> None:
     before = load_model(folder).weights
     divide(folder, *pieces)
     (folder / "model.safetensors").unlink()
@@ -62,15 +62,15 @@ def test_pieces_by_any_name_that_the_reader_takes(folder: Path, pieces: tuple[st
     assert load_model(folder).weights == before
 
 
-def test_pieces_that_nothing_reads_stay(folder: Path) -> None:
+def test_unused_shards_are_not_published(folder: Path) -> None:
     divide(folder, "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
     files, kept = published(folder)
     assert files.keys() == {*ALWAYS, "model.safetensors"}
     assert len(kept) == 3
 
 
-def test_code_is_that_of_the_architecture(tmp_path: Path, folder: Path) -> None:
-    """What `auto_map` names in a configuration of another is some file that lies there."""
+def test_only_the_code_of_the_architecture_is_published(tmp_path: Path, folder: Path) -> None:
+    """A foreign `auto_map` may name any file in the folder, which is not published."""
     path = folder / "config.json"
     config = json.loads(path.read_bytes()) | {"auto_map": {"AutoConfig": "train.X"}}
     path.write_text(json.dumps(config), encoding="utf-8")
@@ -86,7 +86,7 @@ def test_code_is_that_of_the_architecture(tmp_path: Path, folder: Path) -> None:
 
 @posix
 @pytest.mark.parametrize("name", [*sorted(READ), "vocab.json", "LICENSE"])
-def test_a_link_to_elsewhere_is_refused(folder: Path, name: str) -> None:
+def test_link_out_of_the_folder_is_refused(folder: Path, name: str) -> None:
     secret = folder.parent / "secret"
     if (folder / name).exists():
         (folder / name).rename(secret)
@@ -98,7 +98,7 @@ def test_a_link_to_elsewhere_is_refused(folder: Path, name: str) -> None:
 
 
 @posix
-def test_a_link_to_a_link_to_elsewhere_is_refused(folder: Path) -> None:
+def test_link_to_a_link_out_of_the_folder_is_refused(folder: Path) -> None:
     (folder.parent / "secret").write_text("{}", encoding="utf-8")
     (folder / "inside").symlink_to("../secret")
     (folder / "vocab.json").symlink_to("inside")
@@ -107,7 +107,7 @@ def test_a_link_to_a_link_to_elsewhere_is_refused(folder: Path) -> None:
 
 
 @posix
-def test_a_link_within_the_folder_and_one_to_it_are_good(folder: Path) -> None:
+def test_link_within_the_folder_and_link_to_it_are_accepted(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "best.safetensors")
     (folder / "model.safetensors").symlink_to("best.safetensors")
     (folder.parent / "again").symlink_to("letters")
@@ -116,7 +116,7 @@ def test_a_link_within_the_folder_and_one_to_it_are_good(folder: Path) -> None:
 
 
 def cached(folder: Path, repository: str, blobs: str = "../../blobs") -> Path:
-    """A folder as the cache of the Hub has it."""
+    """Lay out a folder as in the cache of the Hub."""
     snapshot = folder.parent / repository / "snapshots" / ("0" * 40)
     snapshot.mkdir(parents=True)
     for number, path in enumerate(sorted(folder.iterdir())):
@@ -128,7 +128,7 @@ def cached(folder: Path, repository: str, blobs: str = "../../blobs") -> Path:
 
 
 @posix
-def test_links_of_the_hubs_cache_are_good(folder: Path) -> None:
+def test_links_of_the_hub_cache_are_accepted(folder: Path) -> None:
     snapshot = cached(folder, "models--ada--letters")
     assert published(snapshot)[0].keys() == {*ALWAYS, "model.safetensors"}
 
@@ -151,7 +151,7 @@ def test_other_links_beside_the_cache_are_refused(
 
 
 @posix
-def test_blobs_that_are_elsewhere_are_refused(folder: Path) -> None:
+def test_blobs_outside_of_the_cache_are_refused(folder: Path) -> None:
     snapshot = cached(folder, "models--ada--letters")
     blobs = snapshot.parents[1] / "blobs"
     blobs.rename(folder.parent / "secrets")
@@ -163,7 +163,7 @@ def test_blobs_that_are_elsewhere_are_refused(folder: Path) -> None:
 # ------------------------------------------------------------------ what is no file
 
 
-def test_a_folder_is_no_file(folder: Path) -> None:
+def test_folder_in_place_of_a_file_is_refused(folder: Path) -> None:
     (folder / "merges.txt").mkdir()
     with pytest.raises(AnexaError, match=r"merges\.txt cannot be published: it is not a file"):
         published(folder)
@@ -180,9 +180,7 @@ def test_a_folder_is_no_file(folder: Path) -> None:
     ],
     ids=["pipe", "nothing", "itself", "folder"],
 )
-def test_neither_is_a_pipe_nor_a_link_to_no_file(
-    folder: Path, make: Callable[[Path], None]
-) -> None:
+def test_pipe_and_broken_link_are_refused(folder: Path, make: Callable[[Path], None]) -> None:
     make(folder / "vocab.json")
     with pytest.raises(AnexaError, match=r"vocab\.json cannot be published: it is not a file"):
         published(folder)

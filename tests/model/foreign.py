@@ -27,12 +27,12 @@ transformers: Any = pytest.importorskip("transformers", reason="transformers is 
 
 
 def gpt2_backend() -> Backend:
-    """As GPT-2's: no symbol is put in front of a text."""
+    """Make a tokenizer like GPT-2's: byte-level BPE without BOS."""
     return Backend.from_str(byte_tokenizer().to_json())
 
 
 def llama_backend() -> Backend:
-    """As Llama 2's: words begin with ▁, bytes have tokens of their own, BOS in front."""
+    """Make a tokenizer like Llama 2's: words begin with ▁, byte tokens, BOS in front."""
     trainer = BpeTrainer(
         vocab_size=340,
         special_tokens=["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))],
@@ -69,7 +69,7 @@ def llama_backend() -> Backend:
 
 
 def llama3_backend() -> Backend:
-    """As Llama 3's: bytes, an expression of its own, and two symbols that end something."""
+    """Make a tokenizer like Llama 3's: byte-level BPE, its own regex, two EOS tokens."""
     backend = gpt2_backend()
     expression = r"(?i:'s|'t)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s+"
     backend.pre_tokenizer = pre_tokenizers.Sequence(
@@ -96,7 +96,7 @@ def write_folder(
     bare: bool = False,
     **sizes: Any,
 ) -> Any:
-    """A small random folder as transformers writes it; their model, in float32."""
+    """Let transformers save a small random model; return the model, in float32."""
     import torch
 
     backend = backend or llama_backend()
@@ -185,14 +185,14 @@ def rewrite(folder: Path, edit: Callable[[Arrays], Arrays]) -> None:
 
 
 def automodel(folder: Path, **settings: Any) -> Any:
-    """The model in a folder as transformers opens it, with the code in the folder."""
+    """Load the model in a folder with transformers and the folder's own code."""
     return transformers.AutoModelForCausalLM.from_pretrained(
         folder, trust_remote_code=True, **settings
     )
 
 
 def random_folder(folder: Path, changes: dict[str, Any]) -> Model:
-    """A model whose weights are all different."""
+    """Write a model whose weights are all different."""
     model = small_model()
     model = replace(model, config=replace(model.config, **changes))
     model = Model(model.config, random_weights(model.config, seed=3), model.tokenizer)

@@ -39,7 +39,7 @@ def byte_tokenizer() -> Tokenizer:
 def small_model(
     model_type: str = "gpt2", adds_bos: bool = False, tokenizer: Tokenizer | None = None
 ) -> Model:
-    """A model before training."""
+    """Make an untrained model."""
     tokenizer = tokenizer or Tokenizer.from_characters([CORPUS], adds_bos)
     config = ModelConfig(
         model_type, tokenizer.vocab_size, block_size=16, n_embd=8, n_head=2, n_layer=2

@@ -1,4 +1,4 @@
-"""Folders that somebody has spoilt, at random or on purpose; and a process that opens them.
+"""Folders with corrupted or malicious files; and a process that opens them.
 
     python -m tests.model.hostile FOLDER SEED COUNT
 
@@ -38,7 +38,7 @@ MESSAGES = [
 
 
 def use(folder: Path) -> str:
-    """Open a folder and use what it holds; "works", or what an AnexaError says."""
+    """Load a folder and use its model; return "works", or the message of the AnexaError."""
     try:
         loaded = load_model(folder / "model.json" if (folder / "model.json").exists() else folder)
         engine = open_engine("numpy", loaded.config, loaded.weights)
@@ -57,7 +57,7 @@ def use(folder: Path) -> str:
 
 
 def forbid(folder: Path) -> None:
-    """End the process when something is run, or a file elsewhere is read, that is data's doing."""
+    """End the process if data makes it run a program, or open a file outside of the folder."""
     allowed = (str(folder), sys.prefix, sys.base_prefix, *map(str, sys.path))
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
@@ -74,7 +74,7 @@ def forbid(folder: Path) -> None:
 
 
 def say(*words: object) -> None:
-    """To whoever has started this process."""
+    """Send a line to the parent process."""
     sys.stdout.write(" ".join(map(str, words)) + "\n")
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""What a process takes, as it tells itself. Only where the system is Linux."""
+"""Memory that this process uses, on Linux."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be done to the files of a model folder, at random or on purpose."""
+"""Corrupted and malicious contents for the files of a model folder."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ PATTERNS += [{"Regex": r} for r in ("", "(a+)+$", "(a|a)*b", ".", "\\s+", "(?=a)
 
 
 def any_step(rng: random.Random, depth: int = 0) -> dict[str, Any]:
-    """A step of a tokenizer that `tokenizers` may take, with strange values perhaps."""
+    """Draw a step of a tokenizer that `tokenizers` may accept, perhaps with strange values."""
     text, number = rng.choice([*TEXTS, " ", "▁"]), rng.choice([0, 1, 3, 2**31, 2**63])
     ids = {"id": text, "ids": [number], "tokens": [text]}
     piece = rng.choice([{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {**ids}}])
@@ -124,7 +124,7 @@ def any_step(rng: random.Random, depth: int = 0) -> dict[str, Any]:
 
 
 def any_value(rng: random.Random, depth: int = 0) -> Any:
-    """Something that JSON can say."""
+    """Draw any JSON value."""
     kind = rng.randrange(12 if depth < 3 else 6)
     if kind > 8:
         return any_step(rng)
@@ -147,7 +147,7 @@ def any_value(rng: random.Random, depth: int = 0) -> Any:
 
 
 def places(value: Any, depth: int = 0) -> list[tuple[Any, Any]]:
-    """Every place in a JSON value where something else could stand."""
+    """List every position in a JSON value, as container and key."""
     found = []
     if isinstance(value, (dict, list)) and depth < 30:
         for key in value if isinstance(value, dict) else range(len(value)):
@@ -159,7 +159,7 @@ STEPS = ("normalizer", "pre_tokenizer", "decoder", "post_processor", "truncation
 
 
 def spoil_json(rng: random.Random, whole: Any) -> Any:
-    """Some of its values are others: strange ones, those of other places, none, or many."""
+    """Replace some values by strange ones, by values of other positions, by none or by many."""
     for _ in range(rng.choice([1, 1, 1, 2, 3, 6])):
         there = places(whole)
         if not there:
@@ -189,7 +189,7 @@ def spoil_json(rng: random.Random, whole: Any) -> Any:
 
 
 def places_above(whole: Any) -> list[tuple[Any, Any]]:
-    """Those of which there are not hundreds in one list."""
+    """List the positions that are not in long lists."""
     few = [place for place in places(whole) if len(place[0]) < 40]
     return few or places(whole)
 
@@ -200,7 +200,7 @@ def _values(holder: Any) -> Any:
 
 @contextmanager
 def as_deep_as_need_be() -> Iterator[None]:
-    """Without the limits that Python has for what is read."""
+    """Lift Python's limits on digits and recursion."""
     digits, depth = sys.get_int_max_str_digits(), sys.getrecursionlimit()
     sys.set_int_max_str_digits(0)
     sys.setrecursionlimit(20_000)
@@ -212,7 +212,7 @@ def as_deep_as_need_be() -> Iterator[None]:
 
 
 def spoil_bytes(rng: random.Random, content: bytes) -> bytes:
-    """Some bytes are others, gone, or there more than once; most of them near the beginning."""
+    """Change, delete or repeat some bytes, most of them near the beginning."""
     for _ in range(rng.choice([1, 1, 2, 4, 16])):
         i = int(rng.random() ** 3 * len(content))
         byte = rng.choice([rng.randrange(256), *b'{}[]",:0-.e\\u'])
@@ -232,7 +232,7 @@ def spoil_bytes(rng: random.Random, content: bytes) -> bytes:
 
 
 def spoil_safetensors(rng: random.Random, content: bytes) -> bytes:
-    """Its header says something else."""
+    """Corrupt the header of a safetensors file."""
     length = int.from_bytes(content[:8], "little")
     header, rest = content[8 : 8 + length], content[8 + length :]
     if rng.random() < 0.8:
@@ -246,7 +246,7 @@ def spoil_safetensors(rng: random.Random, content: bytes) -> bytes:
 
 
 def spoil_template(rng: random.Random, content: bytes) -> bytes:
-    """Other tags are in it."""
+    """Insert tags into a template."""
     text = content.decode("utf-8", "replace")
     for _ in range(rng.choice([1, 2, 4, 12])):
         i = rng.randrange(len(text) + 1)
@@ -255,7 +255,7 @@ def spoil_template(rng: random.Random, content: bytes) -> bytes:
 
 
 def spoil(rng: random.Random, name: str, content: bytes) -> bytes:
-    """Something else than the content of a file of that name, a mebibyte at most."""
+    """Corrupt the content of a file of that name; the result has at most 1 MiB."""
     return _spoil(rng, name, content)[: 2**20]
 
 
@@ -358,7 +358,7 @@ PURPOSES: dict[str, list[dict[str, Any] | str]] = {
 
 
 def on_purpose(whole: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
-    """Files that were thought out, of those that the folder has."""
+    """Yield malicious contents for the files that the folder has."""
     for name, purposes in PURPOSES.items():
         for purpose in purposes if name in whole else ():
             if isinstance(purpose, dict):

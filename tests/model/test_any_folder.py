@@ -1,4 +1,4 @@
-"""A folder with anything in it opens, or its error says what is wrong."""
+"""Any folder loads, or an error says what is wrong with it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tests.model.helpers import FILES, MODEL
 
 @pytest.fixture(scope="module")
 def spoilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder for many spoilt files, of a tiny model: most of its bytes are structure."""
+    """Make one folder of a tiny model for many corrupted files."""
     folder = tmp_path_factory.mktemp("spoilt") / "model"
     create_folder(folder, MODEL, "")
     return folder
 
 
 def opens_or_says_why(folder: Path, name: str, content: bytes) -> None:
-    """A model or an AnexaError: any other exception fails the test."""
+    """Load a folder; any exception but AnexaError fails the test."""
     path = folder / name
     before = path.read_bytes()
     path.write_bytes(content)
@@ -45,7 +45,7 @@ def opens_or_says_why(folder: Path, name: str, content: bytes) -> None:
 
 @st.composite
 def mutations(draw: st.DrawFn) -> Callable[[bytes], bytes]:
-    """Up to four bytes of a file replaced, left out or put in; most of them near its beginning."""
+    """Replace, delete or insert up to four bytes, most of them near the beginning."""
     changes = draw(
         st.lists(
             st.tuples(
@@ -72,7 +72,7 @@ def mutations(draw: st.DrawFn) -> Callable[[bytes], bytes]:
 @pytest.mark.parametrize("name", FILES)
 @settings(max_examples=200)
 @given(mutate=mutations())
-def test_a_file_with_some_bytes_changed(
+def test_file_with_changed_bytes_loads_or_is_refused(
     spoilt: Path, name: str, mutate: Callable[[bytes], bytes]
 ) -> None:
     opens_or_says_why(spoilt, name, mutate((spoilt / name).read_bytes()))
@@ -102,7 +102,7 @@ SIZES = ("n_embd", "n_head", "n_layer", "n_positions", "vocab_size", "layer_norm
         min_size=1,
     )
 )
-def test_a_config_with_any_values(spoilt: Path, changes: dict[str, Any]) -> None:
+def test_config_with_any_values_loads_or_is_refused(spoilt: Path, changes: dict[str, Any]) -> None:
     """But not with 10**300 layers: that many weights are looked for one by one."""
     if isinstance(n_layer := changes.get("n_layer"), int) and n_layer > 10**4:
         del changes["n_layer"]
@@ -127,7 +127,7 @@ def test_a_config_with_any_values(spoilt: Path, changes: dict[str, Any]) -> None
         max_size=3,
     )
 )
-def test_weights_with_any_header(spoilt: Path, entries: dict[str, Any]) -> None:
+def test_weights_with_any_header_load_or_are_refused(spoilt: Path, entries: dict[str, Any]) -> None:
     header = json.dumps(entries).encode(errors="surrogatepass")
     content = len(header).to_bytes(8, "little") + header + bytes(64)
     opens_or_says_why(spoilt, "model.safetensors", content)
@@ -144,7 +144,9 @@ TOKENIZER_PARTS = ("added_tokens", "normalizer", "pre_tokenizer", "post_processo
         min_size=1,
     )
 )
-def test_a_tokenizer_with_any_parts(spoilt: Path, changes: dict[str, Any]) -> None:
+def test_tokenizer_with_any_parts_loads_or_is_refused(
+    spoilt: Path, changes: dict[str, Any]
+) -> None:
     whole = json.loads((spoilt / "tokenizer.json").read_text("utf-8")) | changes
     content = json.dumps(whole).encode(errors="surrogatepass")
     opens_or_says_why(spoilt, "tokenizer.json", content)

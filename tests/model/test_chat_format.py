@@ -1,4 +1,4 @@
-"""The form of a conversation: as transformers writes it, whoever wrote the template."""
+"""Rendered conversations equal those of transformers, with our templates and with others."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ CONVERSATIONS: list[list[Message]] = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As training begins it."""
+    """Return the folder of an untrained chat model."""
     return Trainer.start(sums(), tmp_path_factory.mktemp("chat") / "model").folder
 
 
@@ -88,13 +88,13 @@ def check_alike(
 
 @pytest.mark.parametrize("thinking", [True, False])
 @pytest.mark.parametrize("messages", CONVERSATIONS)
-def test_it_is_what_transformers_makes_of_the_folder(
+def test_rendered_conversation_equals_transformers(
     theirs: Any, model: Model, messages: list[Message], thinking: bool
 ) -> None:
     check_alike(theirs, model, messages, thinking=thinking)
 
 
-def test_transformers_thinks_where_nobody_says_otherwise(theirs: Any, model: Model) -> None:
+def test_transformers_thinks_by_default(theirs: Any, model: Model) -> None:
     text = theirs.apply_chat_template([user("1+1")], tokenize=False, add_generation_prompt=True)
     assert text == render_messages(CHAT_TEMPLATE, [user("1+1")])
     assert model.chat_template == theirs.chat_template == CHAT_TEMPLATE
@@ -108,12 +108,14 @@ texts = (
 
 
 @given(text=texts, thinking=st.booleans())
-def test_any_text_is_the_same_tokens(theirs: Any, model: Model, text: str, thinking: bool) -> None:
+def test_any_text_has_the_tokens_of_transformers(
+    theirs: Any, model: Model, text: str, thinking: bool
+) -> None:
     check_alike(theirs, model, [user(text)], thinking=thinking)
 
 
 @given(turns=st.lists(texts, max_size=4), last=texts)
-def test_any_conversation_is_the_same_tokens(
+def test_any_conversation_has_the_tokens_of_transformers(
     theirs: Any, model: Model, turns: list[str], last: str
 ) -> None:
     roles = [user, assistant] * len(turns)
@@ -124,7 +126,7 @@ def test_any_conversation_is_the_same_tokens(
 # By hand
 
 
-def test_the_text_by_hand() -> None:
+def test_rendered_conversation_equals_a_literal() -> None:
     conversation = [
         {"role": "system", "content": "nobody heeds this"},
         user("1+1"),
@@ -136,7 +138,7 @@ def test_the_text_by_hand() -> None:
     assert render_messages(CHAT_TEMPLATE, conversation, thinking=False) == text + "<think></think>"
 
 
-def test_every_mark_is_one_token(model: Model) -> None:
+def test_every_chat_tag_is_one_token(model: Model) -> None:
     marks = [*CHAT_TOKENS, END_OF_TEXT]
     ids = model.tokenizer.encode("".join(marks))
     assert ids == [model.tokenizer.token_to_id(mark) for mark in marks]
@@ -148,7 +150,7 @@ def test_every_mark_is_one_token(model: Model) -> None:
 
 
 @pytest.mark.parametrize("role", ["tool", "", "User", "the\nboss"])
-def test_an_unknown_role_is_refused(role: str) -> None:
+def test_unknown_role_is_refused(role: str) -> None:
     with pytest.raises(AnexaError) as error:
         render_messages(CHAT_TEMPLATE, [{"role": role, "content": "1+1"}])
     said = " ".join(f"the roles are user, assistant and system, not {role}".split())
@@ -166,7 +168,7 @@ def test_an_unknown_role_is_refused(role: str) -> None:
         {"role": "assistant", "content": ["a", "b"]},
     ],
 )
-def test_a_message_that_lacks_something_is_refused(message: Any) -> None:
+def test_incomplete_message_is_refused(message: Any) -> None:
     with pytest.raises(AnexaError, match=r"^the chat template cannot be used for this: .+$"):
         render_messages(CHAT_TEMPLATE, [message])
 
@@ -209,7 +211,7 @@ def test_a_message_that_lacks_something_is_refused(message: Any) -> None:
         "{{",
     ],
 )
-def test_a_template_reaches_nothing_but_what_it_is_given(template: str) -> None:
+def test_template_cannot_reach_beyond_its_arguments(template: str) -> None:
     messages = [{"role": "user", "content": "1+1"}]
     began = time.process_time()
     with pytest.raises(AnexaError) as error:
@@ -223,11 +225,11 @@ def test_a_template_reaches_nothing_but_what_it_is_given(template: str) -> None:
 
 
 @pytest.mark.parametrize("template", ["{{ ''.__class__ }}", "{{ raise_exception.__globals__ }}"])
-def test_what_is_inside_of_things_is_nothing(template: str) -> None:
+def test_private_attributes_are_undefined_in_a_template(template: str) -> None:
     assert render_messages(template, []) == ""
 
 
-def test_a_template_spoils_nothing_for_the_next_one() -> None:
+def test_template_cannot_change_the_messages() -> None:
     messages = [{"role": "user", "content": "1+1"}]
     spoils = "{% set _ = dict.update(messages[0], content='2+2') %}{{ messages[0].content }}"
     assert render_messages(spoils, messages) == "2+2"
@@ -259,7 +261,7 @@ def test_a_template_spoils_nothing_for_the_next_one() -> None:
         "{{ none }}{{ true and 1.5 }}{{ [1, {'a': none}] }}{{ 'a' in messages[0].content }}",
     ],
 )
-def test_templates_of_others_give_what_transformers_gives(theirs: Any, template: str) -> None:
+def test_foreign_templates_give_the_text_of_transformers(theirs: Any, template: str) -> None:
     for messages in CONVERSATIONS:
         for thinking in (True, False):
             text = theirs.apply_chat_template(

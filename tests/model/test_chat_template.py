@@ -1,4 +1,4 @@
-"""Chat templates that would go on for ever, or write without end."""
+"""Chat templates that would run forever or fill the memory."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ for number, template in enumerate(WITHOUT_END):
 
 
 @linux
-def test_a_template_that_does_too_much_is_stopped() -> None:
+def test_template_that_works_too_much_is_stopped() -> None:
     """Within two seconds of a core, and before it has taken much memory."""
     process = subprocess.run(
         [sys.executable, "-c", PROGRAM],
@@ -107,7 +107,7 @@ def test_a_template_that_does_too_much_is_stopped() -> None:
     assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
 
 
-def test_a_conversation_as_long_as_any_is_rendered() -> None:
+def test_very_long_conversation_is_rendered() -> None:
     """200 turns of 10,000 characters."""
     turns = [{"role": "user", "content": "é" * 10_000}] * 200
     template = (

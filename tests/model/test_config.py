@@ -1,4 +1,4 @@
-"""Sizes that a model can have, and the config.json that says them."""
+"""Sizes of a model, and its config.json."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ FILE_NAMES = {"microgpt": microgpt.KEYS, "gpt2": gpt2.KEYS, "llama": llama.KEYS}
 
 @pytest.mark.parametrize("field", SIZES)
 @pytest.mark.parametrize("value", [0, -1, 1.0, 2.5, True, None, "8", [8], float("nan")])
-def test_a_size_is_a_positive_whole_number(field: str, value: Any) -> None:
+def test_sizes_must_be_positive_integers(field: str, value: Any) -> None:
     with pytest.raises(AnexaError, match=rf"^{field} must be a whole number of at least 1, not "):
         replace(CONFIG, **{field: value})
 
 
 @pytest.mark.parametrize("value", [0.0, -1e-5, 1.0, 2, "1e-5", None, True, float("nan")])
-def test_norm_eps_is_a_small_positive_number(value: Any) -> None:
+def test_norm_eps_must_be_between_0_and_1(value: Any) -> None:
     with pytest.raises(AnexaError, match="norm_eps must be between 0 and 1"):
         replace(CONFIG, norm_eps=value)
 
 
-def test_heads_share_the_width_evenly() -> None:
+def test_width_must_be_a_multiple_of_the_heads() -> None:
     with pytest.raises(AnexaError, match=r"width .* of 24 cannot be shared by 5 heads"):
         replace(CONFIG, n_head=5)
     assert replace(CONFIG, n_head=24).n_head == 24
@@ -77,7 +77,7 @@ USUAL = {
 
 
 @pytest.mark.parametrize("model_type", ["gpt2", "llama"])
-def test_what_is_not_said_is_as_transformers_has_it(model_type: str) -> None:
+def test_missing_keys_have_the_defaults_of_transformers(model_type: str) -> None:
     its = ARCHITECTURES[model_type]
     whole = its.to_json(replace(CONFIG, model_type=model_type))
     said = {key: value for key, value in whole.items() if key not in USUAL}
@@ -90,7 +90,7 @@ def test_what_is_not_said_is_as_transformers_has_it(model_type: str) -> None:
 
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
-def test_a_missing_key_is_named(model_type: str) -> None:
+def test_error_names_the_missing_key(model_type: str) -> None:
     its = ARCHITECTURES[model_type]
     whole = its.to_json(replace(CONFIG, model_type=model_type))
     for field in SIZES:
@@ -105,7 +105,7 @@ def test_a_missing_key_is_named(model_type: str) -> None:
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 @pytest.mark.parametrize("value", ["24", 24.0, -24, 0, True, None, [24], {"a": 24}])
 @pytest.mark.parametrize("field", SIZES)
-def test_a_size_of_another_kind_is_named(field: str, value: Any, model_type: str) -> None:
+def test_error_names_a_size_of_the_wrong_type(field: str, value: Any, model_type: str) -> None:
     its = ARCHITECTURES[model_type]
     whole = its.to_json(replace(CONFIG, model_type=model_type))
     with pytest.raises(AnexaError, match=rf"^{field} must be a whole number"):
@@ -126,13 +126,13 @@ def test_a_size_of_another_kind_is_named(field: str, value: Any, model_type: str
         ("n_inner", 0),
     ],
 )
-def test_a_gpt2_that_is_another_function_is_refused_by_name(key: str, value: Any) -> None:
+def test_unsupported_gpt2_settings_are_refused_by_name(key: str, value: Any) -> None:
     its = ARCHITECTURES["gpt2"]
     with pytest.raises(AnexaError, match=rf"config\.json says {key} = {value!r}: only"):
         its.from_json(its.to_json(CONFIG) | {key: value})
 
 
-def test_a_microgpt_with_a_tied_head_is_refused_by_name() -> None:
+def test_microgpt_with_a_tied_head_is_refused() -> None:
     its = ARCHITECTURES["microgpt"]
     whole = its.to_json(replace(CONFIG, model_type="microgpt"))
     with pytest.raises(AnexaError, match="tie_word_embeddings"):
@@ -140,12 +140,12 @@ def test_a_microgpt_with_a_tied_head_is_refused_by_name() -> None:
 
 
 @pytest.mark.parametrize("n_inner", [None, 96])
-def test_four_times_the_width_is_the_usual_inner_width(n_inner: int | None) -> None:
+def test_n_inner_defaults_to_four_times_the_width(n_inner: int | None) -> None:
     its = ARCHITECTURES["gpt2"]
     assert its.from_json(its.to_json(CONFIG) | {"n_inner": n_inner}) == CONFIG
 
 
-def test_what_a_gpt2_config_leaves_out_is_as_transformers_has_it() -> None:
+def test_gpt2_config_with_few_keys_has_the_defaults_of_transformers() -> None:
     """Older files lack several of these keys."""
     its = ARCHITECTURES["gpt2"]
     needed = ("vocab_size", "n_positions", "n_embd", "n_head", "n_layer", "layer_norm_epsilon")
@@ -153,7 +153,7 @@ def test_what_a_gpt2_config_leaves_out_is_as_transformers_has_it() -> None:
     assert its.from_json({key: whole[key] for key in needed}) == CONFIG
 
 
-def test_an_architecture_that_is_not() -> None:
+def test_unknown_architecture_is_refused() -> None:
     with pytest.raises(AnexaError, match="'bert' is not one of microgpt, gpt2, llama"):
         architecture(replace(CONFIG, model_type="bert"))
 
@@ -183,7 +183,9 @@ def test_presets() -> None:
         ({"tie_word_embeddings": "yes"}, "tie_word_embeddings"),
     ],
 )
-def test_a_llama_of_another_kind_is_refused_by_name(changes: dict[str, Any], message: str) -> None:
+def test_unsupported_llama_settings_are_refused_by_name(
+    changes: dict[str, Any], message: str
+) -> None:
     described = llama.to_json(ModelConfig("llama", 10, 16, 8, 2, 2)) | changes
     with pytest.raises(AnexaError, match=message):
         llama.from_json(described)

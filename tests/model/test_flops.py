@@ -1,4 +1,4 @@
-"""How much there is to multiply in a step, as PyTorch itself counts it."""
+"""FLOPs of a training step, compared with PyTorch's own count."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CONFIGS = {
 
 
 def counted(config: ModelConfig, rows: int = 2) -> float:
-    """The operations of a training step, forwards and backwards, for each token."""
+    """Count the operations of a training step with PyTorch, per token."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
@@ -49,5 +49,5 @@ def counted(config: ModelConfig, rows: int = 2) -> float:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_flops_are_those_that_pytorch_counts(name: str) -> None:
+def test_flops_equal_the_count_of_pytorch(name: str) -> None:
     assert flops_per_token(CONFIGS[name]) == counted(CONFIGS[name])

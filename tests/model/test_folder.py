@@ -1,4 +1,4 @@
-"""The model folder: whole or not there, and clear about what is wrong with it."""
+"""The model folder: written whole or not at all, and clear errors when it is read."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.test_files import names, posix
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A model folder to spoil."""
+    """Write a model folder, to be damaged."""
     create_folder(tmp_path / "model", MODEL, "# A card\n")
     return tmp_path / "model"
 
@@ -39,8 +39,8 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 @pytest.mark.parametrize("adds_bos", [True, False])
-def test_a_model_comes_back(tmp_path: Path, model_type: str, adds_bos: bool) -> None:
-    """In float32, the precision of its file."""
+def test_written_model_equals_loaded_model(tmp_path: Path, model_type: str, adds_bos: bool) -> None:
+    """The precision of the file is float32."""
     model = small_model(model_type, adds_bos)
     create_folder(tmp_path / "new" / "model", model, "# A card: é\n")
     again = load_model(tmp_path / "new" / "model")
@@ -51,7 +51,7 @@ def test_a_model_comes_back(tmp_path: Path, model_type: str, adds_bos: bool) -> 
     assert (tmp_path / "new" / "model" / "README.md").read_text("utf-8") == "# A card: é\n"
 
 
-def test_it_has_the_files_of_a_hugging_face_repository(folder: Path) -> None:
+def test_folder_has_the_files_of_a_hugging_face_repository(folder: Path) -> None:
     others = {"README.md", "generation_config.json", "tokenizer_config.json"}
     assert set(names(folder)) == others | set(FILES)
     boundary = MODEL.tokenizer.eot_token
@@ -64,12 +64,12 @@ def test_it_has_the_files_of_a_hugging_face_repository(folder: Path) -> None:
 
 
 @posix
-def test_others_can_open_it(folder: Path) -> None:
+def test_other_users_can_read_the_folder(folder: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o755
     assert all((folder / name).stat().st_mode & 0o777 == 0o644 for name in FILES)
 
 
-def test_what_is_there_is_never_written_over(folder: Path, tmp_path: Path) -> None:
+def test_existing_files_are_never_overwritten(folder: Path, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     with pytest.raises(AnexaError, match="exists already: choose another folder"):
         create_folder(folder, MODEL, "# Another card\n")
@@ -84,8 +84,8 @@ def test_what_is_there_is_never_written_over(folder: Path, tmp_path: Path) -> No
 
 @posix
 @pytest.mark.parametrize("limit", [200, 3000])
-def test_a_full_disk_leaves_no_part_of_a_folder(tmp_path: Path, limit: int) -> None:
-    """Whichever file is the first that does not fit."""
+def test_full_disk_leaves_no_partial_folder(tmp_path: Path, limit: int) -> None:
+    """It does not matter which file is the first that does not fit."""
     program = (
         "import resource, sys\n"
         "from pathlib import Path\n"
@@ -189,7 +189,7 @@ def replace_by_a_folder(path: Path) -> None:
 
 
 def replace_by_an_lfs_pointer(path: Path) -> None:
-    """What a clone without git-lfs has."""
+    """Write what a clone without git-lfs has."""
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
 
 
@@ -207,7 +207,9 @@ DAMAGES: list[Callable[[Path], None]] = [
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", FILES)
-def test_a_damaged_file_is_named(folder: Path, name: str, damage: Callable[[Path], None]) -> None:
+def test_error_names_the_damaged_file(
+    folder: Path, name: str, damage: Callable[[Path], None]
+) -> None:
     damage(folder / name)
     with pytest.raises(AnexaError, match=re.escape(name)) as caught:
         load_model(folder)
@@ -216,7 +218,7 @@ def test_a_damaged_file_is_named(folder: Path, name: str, damage: Callable[[Path
     assert "\n" not in message, "one sentence"
 
 
-def test_a_folder_that_is_not(tmp_path: Path) -> None:
+def test_path_without_a_model_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AnexaError, match="nowhere is not a model folder: there is no such folder"):
         load_model(tmp_path / "nowhere")
     with pytest.raises(AnexaError, match=r"is not a model folder: it has no config\.json"):
@@ -232,7 +234,7 @@ def change_config(folder: Path, **changes: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bert", "llava", "", None, 3, ["gpt2"], {"gpt2": 1}])
-def test_a_model_of_another_kind(folder: Path, kind: Any) -> None:
+def test_unknown_model_type_is_refused(folder: Path, kind: Any) -> None:
     change_config(folder, model_type=kind)
     with pytest.raises(
         AnexaError,
@@ -242,7 +244,7 @@ def test_a_model_of_another_kind(folder: Path, kind: Any) -> None:
         load_model(folder)
 
 
-def test_a_config_that_cannot_be_computed_names_file_and_value(folder: Path) -> None:
+def test_error_names_the_unsupported_setting_and_its_file(folder: Path) -> None:
     change_config(folder, activation_function="relu")
     with pytest.raises(
         AnexaError, match=r"model.config\.json cannot be used: .*activation_function = 'relu'"
@@ -260,7 +262,9 @@ def test_a_config_that_cannot_be_computed_names_file_and_value(folder: Path) -> 
         ({"n_layer": 1}, r"unknown to its config\.json, transformer\.h\.1\."),
     ],
 )
-def test_weights_of_another_shape(folder: Path, changes: dict[str, int], weight: str) -> None:
+def test_weights_of_another_shape_are_refused(
+    folder: Path, changes: dict[str, int], weight: str
+) -> None:
     change_config(folder, **changes)
     with pytest.raises(AnexaError, match=rf"model\.safetensors.*{weight}"):
         load_model(folder)
@@ -275,13 +279,13 @@ def change_weights(folder: Path, change: Callable[[Arrays], Arrays]) -> None:
     path.write_bytes(safetensors.numpy.save(arrays))
 
 
-def test_a_weight_too_many(folder: Path) -> None:
+def test_unknown_weight_is_refused(folder: Path) -> None:
     change_weights(folder, lambda arrays: arrays | {"lm_head.extra": np.zeros(3, np.float32)})
     with pytest.raises(AnexaError, match=r"model\.safetensors has .*unknown .*lm_head\.extra"):
         load_model(folder)
 
 
-def test_a_weight_too_few(folder: Path) -> None:
+def test_missing_weight_is_refused(folder: Path) -> None:
     lost = "transformer.h.1.mlp.c_fc.bias"
     change_weights(folder, lambda arrays: {n: a for n, a in arrays.items() if n != lost})
     with pytest.raises(AnexaError, match=rf"model\.safetensors lacks {re.escape(lost)}"):
@@ -292,7 +296,7 @@ def test_a_weight_too_few(folder: Path) -> None:
     ("dtype", "named"),
     [("int32", "I32"), ("int64", "I64"), ("bool", "BOOL"), ("int8", "I8"), ("uint8", "U8")],
 )
-def test_numbers_that_are_no_weights(folder: Path, dtype: str, named: str) -> None:
+def test_integer_weights_are_refused(folder: Path, dtype: str, named: str) -> None:
     change_weights(folder, lambda arrays: {n: a.astype(dtype) for n, a in arrays.items()})
     with pytest.raises(
         AnexaError, match=rf"model\.safetensors holds transformer.* as {named}: only .*quantized"
@@ -305,7 +309,7 @@ def test_float64_weights_can_be_opened(folder: Path) -> None:
     assert {w.data.typecode for w in load_model(folder).weights.values()} == {"d"}
 
 
-def test_a_tokenizer_of_another_model(folder: Path) -> None:
+def test_tokenizer_with_more_tokens_than_the_model_is_refused(folder: Path) -> None:
     (folder / "tokenizer.json").write_text(byte_tokenizer().to_json(), encoding="utf-8")
     symbols = byte_tokenizer().vocab_size
     with pytest.raises(
@@ -316,15 +320,15 @@ def test_a_tokenizer_of_another_model(folder: Path) -> None:
         load_model(folder)
 
 
-def test_a_tokenizer_with_fewer_symbols_is_one_of_a_padded_model(folder: Path) -> None:
-    """Vocabularies are often filled up to a round number."""
+def test_tokenizer_with_fewer_tokens_than_the_model_is_accepted(folder: Path) -> None:
+    """Vocabularies are often padded to a round number."""
     smaller = Tokenizer.from_characters(["abc"], adds_bos=False)
     (folder / "tokenizer.json").write_text(smaller.to_json(), encoding="utf-8")
     assert load_model(folder).tokenizer.vocab_size == 4
 
 
-def test_a_folder_can_be_copied(folder: Path, tmp_path: Path) -> None:
-    """Nothing in it says where it was made."""
+def test_copied_folder_can_be_loaded(folder: Path, tmp_path: Path) -> None:
+    """Nothing in a folder depends on its path."""
     shutil.copytree(folder, tmp_path / "copy")
     shutil.rmtree(folder)
     assert load_model(tmp_path / "copy").config == MODEL.config

@@ -1,4 +1,4 @@
-"""What old folders have besides weights is left out; what cannot be computed is refused by name."""
+"""Buffers in old folders are ignored; what cannot be computed is refused by name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def llama(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("prefix", ["", "transformer."])
-def test_the_buffers_of_old_gpt2_folders_are_left_out(gpt2: Path, prefix: str) -> None:
+def test_buffers_in_old_gpt2_files_are_ignored(gpt2: Path, prefix: str) -> None:
     weights = load_model(gpt2).weights
     mask = np.tril(np.ones((1, 1, 40, 40)))
     buffers: Arrays = {f"{prefix}h.{i}.attn.bias": mask.astype(np.uint8) for i in range(2)}
@@ -50,7 +50,7 @@ def test_the_buffers_of_old_gpt2_folders_are_left_out(gpt2: Path, prefix: str) -
     assert load_model(gpt2).weights == weights
 
 
-def test_the_buffers_of_old_llama_folders_are_left_out(llama: Path) -> None:
+def test_buffers_in_old_llama_files_are_ignored(llama: Path) -> None:
     weights = load_model(llama).weights
     buffer = {f"model.layers.{i}.self_attn.rotary_emb.inv_freq": np.ones(2) for i in range(2)}
     rewrite(llama, lambda arrays: arrays | buffer)
@@ -67,9 +67,7 @@ def test_the_buffers_of_old_llama_folders_are_left_out(llama: Path) -> None:
         {"rope_parameters": {"rope_theta": 123}, "rope_theta": 999.0},
     ],
 )
-def test_the_base_of_rotary_positions_wherever_it_stands(
-    llama: Path, changes: dict[str, Any]
-) -> None:
+def test_rope_theta_is_read_from_every_known_key(llama: Path, changes: dict[str, Any]) -> None:
     change(llama / "config.json", **changes)
     assert load_model(llama).config.rope_theta == 123.0
     theirs = transformers.AutoConfig.from_pretrained(llama)
@@ -78,7 +76,9 @@ def test_the_base_of_rotary_positions_wherever_it_stands(
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama"])
-def test_a_tied_head_that_is_there_once_more(name: str, request: pytest.FixtureRequest) -> None:
+def test_stored_tied_head_must_equal_the_embeddings(
+    name: str, request: pytest.FixtureRequest
+) -> None:
     folder: Path = request.getfixturevalue(name)
     model = load_model(folder)
     table = next(iter(model.weights))
@@ -89,13 +89,13 @@ def test_a_tied_head_that_is_there_once_more(name: str, request: pytest.FixtureR
         load_model(folder)
 
 
-def test_a_weight_by_two_names(gpt2: Path) -> None:
+def test_weight_under_two_names_is_refused(gpt2: Path) -> None:
     rewrite(gpt2, lambda arrays: arrays | {"ln_f.bias": arrays["transformer.ln_f.bias"]})
     with pytest.raises(AnexaError, match=r"has the weight (transformer\.)?ln_f\.bias once more"):
         load_model(gpt2)
 
 
-def test_symbols_by_tokenizer_config_alone(llama: Path) -> None:
+def test_special_tokens_are_read_from_tokenizer_config(llama: Path) -> None:
     (llama / "generation_config.json").unlink()
     change(llama / "config.json", bos_token_id=None, eos_token_id=None)
     tokenizer = load_model(llama).tokenizer
@@ -115,14 +115,14 @@ def test_symbols_by_tokenizer_config_alone(llama: Path) -> None:
         ({"do_sample": False, "temperature": 0.5}, 0.0),
     ],
 )
-def test_the_temperature_of_a_folder(
+def test_temperature_is_read_from_generation_config(
     llama: Path, described: dict[str, Any], temperature: float
 ) -> None:
     (llama / "generation_config.json").write_text(json.dumps(described), encoding="utf-8")
     assert load_model(llama).temperature == temperature
 
 
-def test_a_tokenizer_that_fills_up_or_cuts_off_its_texts(llama: Path) -> None:
+def test_padding_and_truncation_of_a_tokenizer_are_ignored(llama: Path) -> None:
     expected = load_model(llama).tokenizer.encode_prompt(CORPUS)
     change(
         llama / "tokenizer.json",
@@ -161,7 +161,7 @@ CONFIGS = [
 
 
 @pytest.mark.parametrize(("changes", "message"), CONFIGS)
-def test_a_llama_that_is_another_function(
+def test_unsupported_llama_folder_is_refused(
     llama: Path, changes: dict[str, Any], message: str
 ) -> None:
     (llama / "generation_config.json").unlink()
@@ -181,7 +181,9 @@ def test_a_llama_that_is_another_function(
         ({"n_inner": 17}, "n_inner = 17"),
     ],
 )
-def test_a_gpt2_that_is_another_function(gpt2: Path, changes: dict[str, Any], message: str) -> None:
+def test_unsupported_gpt2_folder_is_refused(
+    gpt2: Path, changes: dict[str, Any], message: str
+) -> None:
     change(gpt2 / "config.json", **changes)
     with pytest.raises(AnexaError, match=rf"config\.json.*{message}"):
         load_model(gpt2)
@@ -206,7 +208,7 @@ def test_a_gpt2_that_is_another_function(gpt2: Path, changes: dict[str, Any], me
         3,
     ],
 )
-def test_a_shard_that_leads_out_of_the_folder(llama: Path, name: Any) -> None:
+def test_shard_outside_of_the_folder_is_refused(llama: Path, name: Any) -> None:
     places = {"weight_map": {"model.norm.weight": name}}
     change(llama / "model.safetensors.index.json", **places)
     assert load_model(llama), "not looked at where there is model.safetensors"
@@ -216,7 +218,7 @@ def test_a_shard_that_leads_out_of_the_folder(llama: Path, name: Any) -> None:
 
 
 @pytest.mark.parametrize("places", [None, {}, [], 3, {"weight_map": {}}, {"weight_map": ["a"]}])
-def test_an_index_that_is_none(llama: Path, places: Any) -> None:
+def test_damaged_index_is_refused(llama: Path, places: Any) -> None:
     (llama / "model.safetensors").unlink()
     (llama / "model.safetensors.index.json").write_text(json.dumps(places), encoding="utf-8")
     with pytest.raises(AnexaError, match=r"model\.safetensors\.index\.json is damaged"):
@@ -224,7 +226,7 @@ def test_an_index_that_is_none(llama: Path, places: Any) -> None:
 
 
 @needs_torch
-def test_a_shard_that_is_missing_or_there_twice(tmp_path: Path) -> None:
+def test_missing_or_repeated_shard_is_refused(tmp_path: Path) -> None:
     write_folder(tmp_path, shards="5KB")
     first, second, *_ = sorted(tmp_path.glob("model-*.safetensors"))
     content = second.read_bytes()
@@ -239,19 +241,19 @@ def test_a_shard_that_is_missing_or_there_twice(tmp_path: Path) -> None:
         load_model(tmp_path)
 
 
-def test_weights_as_a_program(llama: Path) -> None:
+def test_pickled_weights_are_refused(llama: Path) -> None:
     (llama / "model.safetensors").rename(llama / "pytorch_model.bin")
     with pytest.raises(AnexaError, match=r"as pytorch_model\.bin, .*save it again, as safetens"):
         load_model(llama)
 
 
-def test_a_folder_without_a_tokenizer(llama: Path) -> None:
+def test_folder_without_tokenizer_json_is_refused(llama: Path) -> None:
     (llama / "tokenizer.json").unlink()
     with pytest.raises(AnexaError, match=r"has no tokenizer\.json: open its tokenizer with"):
         load_model(llama)
 
 
-def test_a_llama_without_a_head(tmp_path: Path) -> None:
+def test_llama_without_its_untied_head_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     write_folder(tmp_path, bare=True)
     with pytest.raises(AnexaError, match=r"model\.safetensors lacks lm_head\.weight"):
@@ -295,14 +297,18 @@ TOKENIZERS = [
 
 
 @pytest.mark.parametrize(("changes", "message"), TOKENIZERS)
-def test_a_tokenizer_that_is_refused(llama: Path, changes: dict[str, Any], message: str) -> None:
+def test_unsupported_tokenizer_is_refused(
+    llama: Path, changes: dict[str, Any], message: str
+) -> None:
     change(llama / "tokenizer.json", **changes)
     with pytest.raises(AnexaError, match=rf"tokenizer\.json .*{message}"):
         load_model(llama)
 
 
-def test_a_tokenizer_that_panics(llama: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """An expression that goes back for ever is given up by `tokenizers`, with a panic of Rust."""
+def test_panic_of_tokenizers_becomes_an_error(
+    llama: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`tokenizers` gives up a regex that backtracks forever, with a panic of Rust."""
     change(
         llama / "tokenizer.json",
         pre_tokenizer={
@@ -321,8 +327,8 @@ def test_a_tokenizer_that_panics(llama: Path, capfd: pytest.CaptureFixture[str])
 
 
 @needs_torch
-def test_the_files_of_a_folder_may_be_links(tmp_path: Path) -> None:
-    """The cache of the Hugging Face Hub is made of them."""
+def test_files_of_a_folder_may_be_links(tmp_path: Path) -> None:
+    """The cache of the Hugging Face Hub consists of links."""
     write_folder(tmp_path / "blobs", shards="5KB")
     (tmp_path / "snapshot").mkdir()
     for path in (tmp_path / "blobs").iterdir():

@@ -1,4 +1,4 @@
-"""Folders that transformers wrote, with everything that its users choose, open and are the same."""
+"""Folders that transformers saved, with many options, load and give the same results."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ TOKENS = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3]
 
 @pytest.fixture(scope="module", params=FOLDERS)
 def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A folder, and the model that transformers has written into it."""
+    """Let transformers save a model; return the folder and the model."""
     pytest.importorskip("torch")
     folder = tmp_path_factory.mktemp("foreign") / request.param
     return folder, write_folder(folder, **FOLDERS[request.param])
 
 
 def greedy(model: LanguageModel, prompt: str, max_tokens: int) -> list[int]:
-    """The likeliest tokens, up to the one that ends the text and with it."""
+    """Decode greedily, up to and including the EOS token."""
     tokenizer, engine = model.tokenizer, model.engine
     ids = tokenizer.encode_prompt(prompt)
     read = Prompt(tokenizer, engine.config.block_size, prompt)
@@ -64,7 +64,7 @@ def greedy(model: LanguageModel, prompt: str, max_tokens: int) -> list[int]:
 # ------------------------------------------------------------------ the same as theirs
 
 
-def test_logits_are_theirs(opened: Any) -> None:
+def test_logits_equal_transformers(opened: Any) -> None:
     import torch
 
     folder, theirs = opened
@@ -80,7 +80,7 @@ def test_logits_are_theirs(opened: Any) -> None:
 
 @needs_torch
 @pytest.mark.parametrize("name", ["gpt2-f16-shards", "llama-shared-heads"])
-def test_logits_are_theirs_in_every_engine(tmp_path: Path, name: str) -> None:
+def test_logits_equal_transformers_in_every_engine(tmp_path: Path, name: str) -> None:
     import torch
 
     theirs = write_folder(tmp_path, **FOLDERS[name])
@@ -95,7 +95,7 @@ def test_logits_are_theirs_in_every_engine(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_tokens_are_theirs(opened: Any, text: str) -> None:
+def test_tokens_equal_transformers(opened: Any, text: str) -> None:
     folder, _ = opened
     ours, theirs = load_model(folder).tokenizer, transformers.AutoTokenizer.from_pretrained(folder)
     ids = theirs(text).input_ids
@@ -106,8 +106,8 @@ def test_tokens_are_theirs(opened: Any, text: str) -> None:
     )
 
 
-def test_greedy_text_is_theirs(opened: Any) -> None:
-    """Until a token that ends it, whichever of several that is."""
+def test_greedy_text_equals_transformers(opened: Any) -> None:
+    """Text ends with any of several EOS tokens."""
     import torch
 
     folder, theirs = opened
@@ -121,8 +121,8 @@ def test_greedy_text_is_theirs(opened: Any) -> None:
 
 
 @needs_torch
-def test_any_of_several_symbols_ends_a_text(tmp_path: Path) -> None:
-    """Those of generation_config.json count before those of config.json."""
+def test_any_of_several_eos_tokens_ends_a_text(tmp_path: Path) -> None:
+    """generation_config.json takes precedence over config.json."""
     import torch
 
     theirs = write_folder(tmp_path, **LLAMA3)
@@ -143,8 +143,8 @@ def test_any_of_several_symbols_ends_a_text(tmp_path: Path) -> None:
 
 @needs_torch
 @pytest.mark.parametrize("name", ["gpt2", "llama", "llama3"])
-def test_text_as_it_comes_is_the_text(tmp_path: Path, name: str) -> None:
-    """Llama's bytes and spaces too: the prompt and what follows it are what all ids are."""
+def test_streamed_text_equals_decoded_text(tmp_path: Path, name: str) -> None:
+    """Prompt and continuation join to the decoded whole, also with byte tokens and spaces."""
     write_folder(tmp_path, **FOLDERS[name])
     model = anexa.load(tmp_path, engine="numpy")
     tokenizer, rng = model.tokenizer, np.random.default_rng(1)
@@ -161,7 +161,7 @@ def test_text_as_it_comes_is_the_text(tmp_path: Path, name: str) -> None:
 
 
 @needs_torch
-def test_what_is_written_again_is_the_same(tmp_path: Path) -> None:
+def test_rewritten_folder_equals_the_original(tmp_path: Path) -> None:
     write_folder(tmp_path / "theirs", **LLAMA3, dtype="bfloat16")
     model = load_model(tmp_path / "theirs")
     create_folder(tmp_path / "ours", model, "")
@@ -183,8 +183,10 @@ def test_what_is_written_again_is_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", ["tokenizer_config.json", "several", "chat_template.jinja"])
 @pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
 @pytest.mark.parametrize("name", ["gpt2", "llama", "llama3"])
-def test_conversations_are_theirs(tmp_path: Path, name: str, template: str, place: str) -> None:
-    """BOS is there once if the template writes it, and else not at all."""
+def test_rendered_conversations_equal_transformers(
+    tmp_path: Path, name: str, template: str, place: str
+) -> None:
+    """BOS is there only if the template writes it, and only once."""
     write_folder(tmp_path, **FOLDERS[name])
     if place == "chat_template.jinja":
         (tmp_path / place).write_text(template, encoding="utf-8")
@@ -213,8 +215,8 @@ def test_conversations_are_theirs(tmp_path: Path, name: str, template: str, plac
 
 @needs_torch
 @pytest.mark.parametrize("spec", [".", "tokenizer.json"])
-def test_a_model_is_trained_with_their_tokenizer(tmp_path: Path, spec: str) -> None:
-    """Their symbol for the end of a text is then the one between documents."""
+def test_training_accepts_a_foreign_tokenizer(tmp_path: Path, spec: str) -> None:
+    """Its EOS token then separates documents."""
     write_folder(tmp_path / "theirs", **LLAMA3)
     corpus = write_names(tmp_path)
     chosen = settings(corpus, steps=4, tokenizer=str(tmp_path / "theirs" / spec))

@@ -1,4 +1,4 @@
-"""Thousands of spoilt folders: each opens, or one sentence says why not, at once and at no cost."""
+"""Thousands of corrupted folders: each loads, or is refused in one sentence, fast and cheaply."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TEMPLATE = (
 
 
 def run(*arguments: object) -> list[str]:
-    """What a program that must come to its end has said, line by line."""
+    """Run a program that must end, and return the lines that it printed."""
     process = subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=ROOT,
@@ -60,13 +60,13 @@ def spoil(folder: Path, place: Path, seed: int, count: int) -> tuple[int, int, i
 
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As training writes it, with a template."""
+    """Write a model folder with a chat template."""
     folder = tmp_path_factory.mktemp("hostile") / "ours"
     create_folder(folder, replace(small_model("microgpt"), chat_template=TEMPLATE), "")
     return folder
 
 
-def test_files_that_were_spoilt_on_purpose(ours: Path, tmp_path: Path) -> None:
+def test_malicious_files_load_or_are_refused(ours: Path, tmp_path: Path) -> None:
     files, works, sentences = spoil(ours, tmp_path / "model", 0, 100)
     assert files > 300
     assert works > 20
@@ -74,7 +74,7 @@ def test_files_that_were_spoilt_on_purpose(ours: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ten_thousand_files_spoilt_at_random(ours: Path, tmp_path: Path) -> None:
+def test_ten_thousand_corrupted_files_load_or_are_refused(ours: Path, tmp_path: Path) -> None:
     pytest.importorskip("transformers", reason="transformers is not installed")
     pytest.importorskip("torch", reason="torch is not installed")
     from tests.model.foreign import GPT2, LLAMA3, TEMPLATES, change, write_folder
@@ -97,7 +97,7 @@ def test_ten_thousand_files_spoilt_at_random(ours: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_json_files_spoilt_at_random(tmp_path: Path) -> None:
+def test_corrupted_json_files_load_or_are_refused(tmp_path: Path) -> None:
     folder = tmp_path / "json"
     folder.mkdir()
     model = replace(small_model("llama"), chat_template=TEMPLATE)
@@ -123,7 +123,7 @@ print(mebibytes("VmHWM") - before, time.process_time() - began)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["float32", "bfloat16"])
-def test_a_large_folder_is_read_fast_and_in_little_memory(tmp_path: Path, kind: str) -> None:
+def test_large_folder_is_read_fast_and_in_little_memory(tmp_path: Path, kind: str) -> None:
     """What the weights take in float32, and one array of them twice more: the table is a fifth."""
     config = ModelConfig("gpt2", 16_384, 1024, 512, 8, 12)
     its, rng = architecture(config), np.random.default_rng(0)

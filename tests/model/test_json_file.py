@@ -1,4 +1,4 @@
-"""A model as one JSON file: every bit comes back, and what is damaged is said in a sentence."""
+"""A model in one JSON file: the round trip is exact, and damage is reported in one sentence."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LETTERS = Tokenizer.from_characters(["abc"], adds_bos=True)
 
 
 def tiny(model_type: str = "microgpt") -> Model:
-    """A model of so few numbers that most of its file is structure."""
+    """Make a model with few numbers, so that most of its file is structure."""
     config = ModelConfig(model_type, LETTERS.vocab_size, 3, n_embd=2, n_head=1, n_layer=1)
     weights = initial_weights(config, random.Random(1))
     rounded = {name: Weight(w.shape, array("f", w.data)) for name, w in weights.items()}
@@ -52,7 +52,7 @@ def bits(value: float) -> int:
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 @pytest.mark.parametrize("chats", [False, True])
-def test_a_model_comes_back(tmp_path: Path, model_type: str, chats: bool) -> None:
+def test_written_model_equals_loaded_model(tmp_path: Path, model_type: str, chats: bool) -> None:
     model = small_model(model_type, tokenizer=byte_tokenizer() if chats else None)
     if chats:
         model = replace(model, chat_template=CHAT_TEMPLATE, temperature=0.0, max_new_tokens=7)
@@ -67,8 +67,8 @@ def test_a_model_comes_back(tmp_path: Path, model_type: str, chats: bool) -> Non
     assert card == "# Ä card\n"
 
 
-def test_a_folder_can_be_made_of_it_again(tmp_path: Path) -> None:
-    """The very same files."""
+def test_json_file_can_be_exported_to_the_same_folder(tmp_path: Path) -> None:
+    """All files are equal, byte for byte."""
     model = replace(small_model(), chat_template=CHAT_TEMPLATE, max_new_tokens=5)
     create_folder(tmp_path / "one", model, "# A card\n")
     write_model_json(tmp_path / "one.json", load_model(tmp_path / "one"), "# A card\n")
@@ -81,8 +81,8 @@ def test_a_folder_can_be_made_of_it_again(tmp_path: Path) -> None:
     assert one == two
 
 
-def test_what_begins_and_ends_texts_comes_back(tmp_path: Path) -> None:
-    """Of a tokenizer of others, whose own file does not say it."""
+def test_special_tokens_survive_the_round_trip(tmp_path: Path) -> None:
+    """A foreign `tokenizer.json` does not name them."""
     model = small_model(tokenizer=OTHERS)
     write_model_json(tmp_path / "m.json", model)
     again = load_model(tmp_path / "m.json").tokenizer
@@ -97,7 +97,7 @@ EDGES = [
 
 
 def there_and_back(path: Path, values: list[float]) -> tuple[list[int], list[int], list[str]]:
-    """The bits of numbers before and after, and how they were written."""
+    """Return the bits of numbers before and after the round trip, and their text in the file."""
     model = tiny()
     data = array("f", values)
     weight = model.weights["wte.weight"]
@@ -110,7 +110,7 @@ def there_and_back(path: Path, values: list[float]) -> tuple[list[int], list[int
 
 
 @pytest.mark.parametrize("value", EDGES)
-def test_special_numbers_come_back_to_the_bit(tmp_path: Path, value: float) -> None:
+def test_special_numbers_survive_the_round_trip_bit_for_bit(tmp_path: Path, value: float) -> None:
     before, after, _ = there_and_back(tmp_path / "m.json", [value])
     assert before == after
 
@@ -121,7 +121,7 @@ floats = st.integers(0, 2**32 - 1).map(
 
 
 @given(values=st.lists(floats.filter(lambda x: abs(x) < float("inf")), min_size=8, max_size=8))
-def test_any_numbers_come_back_to_the_bit(
+def test_any_numbers_survive_the_round_trip_bit_for_bit(
     tmp_path_factory: pytest.TempPathFactory, values: list[float]
 ) -> None:
     before, after, written = there_and_back(tmp_path_factory.getbasetemp() / "floats.json", values)
@@ -135,8 +135,8 @@ def test_any_numbers_come_back_to_the_bit(
         )
 
 
-def test_the_number_that_is_rounded_twice(tmp_path: Path) -> None:
-    """Its fewest digits are right where they are read as a float32, and not by way of float64."""
+def test_float32_that_would_be_rounded_twice(tmp_path: Path) -> None:
+    """Its shortest decimal is right when read as a float32, and wrong by way of float64."""
     value = float(np.uint32(363742205).view(np.float32))
     assert bits(float(str(np.float32(value)))) != 363742205
     for sign in (1, -1):
@@ -144,7 +144,7 @@ def test_the_number_that_is_rounded_twice(tmp_path: Path) -> None:
         assert before == after
 
 
-def test_it_is_json_that_other_languages_read(tmp_path: Path) -> None:
+def test_file_is_strict_json(tmp_path: Path) -> None:
     """Strictly: no NaN, no Infinity; and its shapes are those of the configuration."""
     write_model_json(tmp_path / "m.json", small_model("llama"))
 
@@ -160,7 +160,7 @@ def test_it_is_json_that_other_languages_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e39])
-def test_what_is_no_float32_cannot_be_written(tmp_path: Path, value: float) -> None:
+def test_weights_that_are_not_float32_are_refused(tmp_path: Path, value: float) -> None:
     model = tiny()
     weight = model.weights["wpe.weight"]
     model.weights["wpe.weight"] = Weight(weight.shape, array("d", [value, *weight.data[1:]]))
@@ -170,7 +170,7 @@ def test_what_is_no_float32_cannot_be_written(tmp_path: Path, value: float) -> N
 
 
 @posix
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_output_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AnexaError, match=r"cannot write .*m\.json: No such file"):
         write_model_json(tmp_path / "missing" / "m.json", tiny())
 
@@ -178,7 +178,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ opened like a folder
 
 
-def test_it_opens_like_a_folder(tmp_path: Path) -> None:
+def test_json_file_and_folder_open_alike(tmp_path: Path) -> None:
     path = tmp_path / "names.json"
     write_model_json(path, tiny(), "# A card\n")
     create_folder(tmp_path / "names", tiny(), "# A card\n")
@@ -194,7 +194,7 @@ def test_it_opens_like_a_folder(tmp_path: Path) -> None:
     assert said == anexa.load(tmp_path / "names").generate("ab", temperature=0, max_tokens=1)
 
 
-def test_a_folder_without_a_card_has_an_empty_one(tmp_path: Path) -> None:
+def test_card_is_empty_without_readme(tmp_path: Path) -> None:
     create_folder(tmp_path / "names.json", tiny(), "")
     (tmp_path / "names.json" / "README.md").unlink()
     assert open_model(tmp_path / "names.json").card == ""
@@ -244,7 +244,9 @@ WTE = "wte.weight"
         (put("generation_config", "temperature", value="warm"), "has the temperature 'warm'"),
     ],
 )
-def test_what_is_wrong_is_said(tmp_path: Path, change: Change, sentence: str) -> None:
+def test_error_says_what_is_wrong_with_the_file(
+    tmp_path: Path, change: Change, sentence: str
+) -> None:
     path = tmp_path / "m.json"
     write_model_json(path, tiny(), "# A card\n")
     whole = json.loads(path.read_bytes())
@@ -258,13 +260,13 @@ def test_what_is_wrong_is_said(tmp_path: Path, change: Change, sentence: str) ->
     assert "\n" not in message
 
 
-def test_more_symbols_than_the_model_knows(tmp_path: Path) -> None:
+def test_json_file_with_a_larger_tokenizer_is_refused(tmp_path: Path) -> None:
     write_model_json(tmp_path / "m.json", replace(tiny(), tokenizer=byte_tokenizer()))
     with pytest.raises(AnexaError, match=r"has 261 tokens, but the model has 4"):
         load_model(tmp_path / "m.json")
 
 
-def test_no_file_and_no_json(tmp_path: Path) -> None:
+def test_missing_file_and_file_without_json_are_refused(tmp_path: Path) -> None:
     with pytest.raises(AnexaError, match=r"there is no file .*m\.json"):
         load_model(tmp_path / "m.json")
     (tmp_path / "m.json").write_bytes(b"GGUF\x03")

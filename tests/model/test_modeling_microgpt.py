@@ -32,7 +32,7 @@ def microgpt(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-def test_code_in_a_folder_is_run_by_nobody_who_was_not_asked(microgpt: Path) -> None:
+def test_code_in_a_folder_needs_trust_remote_code(microgpt: Path) -> None:
     module = microgpt / "modeling_microgpt.py"
     module.write_text("raise SystemExit('it was run')", encoding="utf-8")
     with pytest.raises(ValueError, match="trust_remote_code=True"):
@@ -47,8 +47,8 @@ def test_code_in_a_folder_is_run_by_nobody_who_was_not_asked(microgpt: Path) -> 
     [{}, {"cache_implementation": "static"}, {"num_beams": 3}, {"prompt_lookup_num_tokens": 2}],
     ids=lambda more: "-".join(more) or "greedy",
 )
-def test_a_cache_changes_no_text(microgpt: Path, more: dict[str, Any]) -> None:
-    """And is used: after the prompt, the model reads only what is new."""
+def test_cached_generation_equals_uncached(microgpt: Path, more: dict[str, Any]) -> None:
+    """The cache is used: after the prompt, the model reads only new tokens."""
     theirs = automodel(microgpt).eval()
     read: list[int] = []
     theirs.wte.register_forward_hook(lambda _, tokens, __: read.append(tokens[0].shape[1]))
@@ -66,7 +66,7 @@ def test_a_cache_changes_no_text(microgpt: Path, more: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", ["cache", "past_key_values"])
-def test_a_cache_is_taken_by_both_of_its_names(microgpt: Path, name: str) -> None:
+def test_cache_is_accepted_under_both_names(microgpt: Path, name: str) -> None:
     theirs = automodel(microgpt).eval()
     with torch.no_grad():
         whole = theirs(torch.tensor([TOKENS])).logits
@@ -82,7 +82,7 @@ def test_a_cache_is_taken_by_both_of_its_names(microgpt: Path, name: str) -> Non
     torch.testing.assert_close(torch.cat(parts, 1), whole, rtol=0, atol=1e-5)
 
 
-def test_two_caches_are_refused(microgpt: Path) -> None:
+def test_two_different_caches_are_refused(microgpt: Path) -> None:
     theirs, caches = automodel(microgpt), [transformers.DynamicCache() for _ in range(2)]
     with pytest.raises(ValueError, match="cache and past_key_values are two names"):
         theirs(torch.tensor([TOKENS]), cache=caches[0], past_key_values=caches[1])
@@ -100,13 +100,13 @@ def test_two_caches_are_refused(microgpt: Path) -> None:
     ],
     ids=lambda argument: "".join(argument),
 )
-def test_what_it_does_not_know_is_refused_by_name(microgpt: Path, argument: dict[str, Any]) -> None:
+def test_unknown_arguments_are_refused_by_name(microgpt: Path, argument: dict[str, Any]) -> None:
     theirs, tokens = automodel(microgpt), torch.tensor([TOKENS])
     with pytest.raises(TypeError, match=f"microgpt.* {next(iter(argument))}"):
         theirs(tokens, **argument)
 
 
-def test_what_is_off_is_taken(microgpt: Path) -> None:
+def test_unknown_arguments_that_are_none_are_accepted(microgpt: Path) -> None:
     theirs, tokens = automodel(microgpt), torch.tensor([TOKENS])
     expected = theirs(tokens).logits
     off = {"token_type_ids": None, "inputs_embeds": None, "output_attentions": False}
@@ -114,19 +114,19 @@ def test_what_is_off_is_taken(microgpt: Path) -> None:
     assert torch.equal(output.logits, expected)
 
 
-def test_outputs_that_a_configuration_asks_for_are_refused_too(microgpt: Path) -> None:
+def test_unsupported_outputs_in_the_configuration_are_refused(microgpt: Path) -> None:
     theirs = automodel(microgpt, output_hidden_states=True)
     with pytest.raises(TypeError, match="leave output_hidden_states false"):
         theirs(torch.tensor([TOKENS]))
 
 
-def test_an_untied_head_stays_so(microgpt: Path) -> None:
+def test_tied_head_is_refused(microgpt: Path) -> None:
     config = transformers.AutoConfig.from_pretrained(microgpt, trust_remote_code=True)
     with pytest.raises(ValueError, match="untied: leave tie_word_embeddings false"):
         type(config)(tie_word_embeddings=True)
 
 
-def test_cache_positions_are_those_of_the_cache(microgpt: Path) -> None:
+def test_cache_position_must_be_the_end_of_the_cache(microgpt: Path) -> None:
     theirs, cache = automodel(microgpt).eval(), transformers.DynamicCache()
     tokens = torch.tensor([TOKENS])
     theirs(tokens[:, :4], cache=cache, cache_position=torch.arange(4))
@@ -137,7 +137,7 @@ def test_cache_positions_are_those_of_the_cache(microgpt: Path) -> None:
     torch.testing.assert_close(output.logits, expected, rtol=0, atol=1e-5)
 
 
-def test_a_mask_of_queries_and_keys(microgpt: Path) -> None:
+def test_four_dimensional_attention_mask(microgpt: Path) -> None:
     """As booleans, and as what is added to the scores: here no query sees the token before it."""
     theirs, tokens = automodel(microgpt).eval(), torch.tensor([TOKENS])
     causal = torch.ones(10, 10).tril().bool()
@@ -148,8 +148,8 @@ def test_a_mask_of_queries_and_keys(microgpt: Path) -> None:
             assert close is same
 
 
-def test_what_is_returned(microgpt: Path) -> None:
-    """A tuple where one is asked for, some logits, and a loss that counts as it is told."""
+def test_outputs_of_forward(microgpt: Path) -> None:
+    """Tuples with return_dict=False, logits_to_keep, and num_items_in_batch."""
     theirs, tokens = automodel(microgpt).eval(), torch.tensor([TOKENS])
     whole = theirs(tokens, labels=tokens)
     assert whole.past_key_values is None
@@ -163,7 +163,7 @@ def test_what_is_returned(microgpt: Path) -> None:
     torch.testing.assert_close(share, whole.loss / 2)
 
 
-def test_filling_on_the_left_changes_nothing(microgpt: Path) -> None:
+def test_left_padding_does_not_change_the_logits(microgpt: Path) -> None:
     """As in a batch of texts of several lengths."""
     theirs = automodel(microgpt).eval()
     rows = [[3, 1, 4, 1, 5], [9, 2, 6], [5]]
@@ -177,8 +177,8 @@ def test_filling_on_the_left_changes_nothing(microgpt: Path) -> None:
         assert text[longest - len(row) :].tolist() == alone.tolist()
 
 
-def test_a_microgpt_that_transformers_wrote_can_be_opened(microgpt: Path, tmp_path: Path) -> None:
-    """Trained a little, to see that gradients reach all of it."""
+def test_microgpt_saved_by_transformers_can_be_loaded(microgpt: Path, tmp_path: Path) -> None:
+    """It is trained for a few steps, so that gradients reach every weight."""
     theirs = automodel(microgpt)
     tokens = torch.tensor([TOKENS])
     theirs(tokens, labels=tokens).loss.backward()
@@ -195,7 +195,7 @@ def test_a_microgpt_that_transformers_wrote_can_be_opened(microgpt: Path, tmp_pa
     torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5)
 
 
-def test_the_text_generation_pipeline(microgpt: Path) -> None:
+def test_text_generation_pipeline(microgpt: Path) -> None:
     pipeline = transformers.pipeline("text-generation", str(microgpt), trust_remote_code=True)
     [written] = pipeline("caf", max_new_tokens=5, do_sample=False, return_full_text=False)
     ours = anexa.load(microgpt, engine="numpy").generate("caf", max_tokens=5, temperature=0)

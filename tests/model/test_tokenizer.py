@@ -26,20 +26,20 @@ characters = st.characters(exclude_categories=["Cs"])
 texts = st.text(characters, max_size=40)
 
 
-def test_ids_are_the_places_of_sorted_characters() -> None:
+def test_ids_are_the_ranks_of_the_characters() -> None:
     tokenizer = Tokenizer.from_characters(["banana", "cab"], adds_bos=False)
     assert tokenizer.encode("abc") == [0, 1, 2]
     assert tokenizer.encode("n") == [3]
     assert (tokenizer.eot_token, tokenizer.vocab_size) == (4, 5)
 
 
-def test_the_27_symbols_of_microgpt() -> None:
+def test_vocabulary_of_microgpt_has_27_tokens() -> None:
     tokenizer = Tokenizer.from_characters(["abcdefghijklmnopqrstuvwxyz"], adds_bos=True)
     assert (tokenizer.eot_token, tokenizer.vocab_size) == (26, 27)
 
 
 @given(st.data())
-def test_any_text_of_the_vocabulary_comes_back(data: st.DataObject) -> None:
+def test_round_trip_of_any_text_in_the_vocabulary(data: st.DataObject) -> None:
     corpus = data.draw(st.text(characters, min_size=1, max_size=30))
     assume(END_OF_TEXT not in corpus)
     tokenizer = Tokenizer.from_characters([corpus], adds_bos=data.draw(st.booleans()))
@@ -57,7 +57,7 @@ def test_any_text_of_the_vocabulary_comes_back(data: st.DataObject) -> None:
 @example("e\u0301")
 @example("\ufeffa")
 @example("  ")
-def test_unknown_characters_become_the_boundary(tokenizer: Tokenizer, text: str) -> None:
+def test_unknown_characters_encode_to_end_of_text(tokenizer: Tokenizer, text: str) -> None:
     assume(END_OF_TEXT not in text)
     known = set(CORPUS)
     ids = tokenizer.encode(text)
@@ -72,41 +72,41 @@ def test_unknown_characters_become_the_boundary(tokenizer: Tokenizer, text: str)
         assert tokenizer.encode_prompt(text)[-len(ids) :] == (ids or tokenizer.encode_prompt(""))
 
 
-def test_unknown_characters_are_shown_but_not_all_of_them() -> None:
+def test_error_lists_at_most_five_unknown_characters() -> None:
     with pytest.raises(AnexaError, match="has never seen 'Q', '你': leave it out"):
         TEXT.encode_prompt("aQ你aQ")
     with pytest.raises(AnexaError, match="'1', '3', '4', '5', '6', …: leave it out"):
         TEXT.encode_prompt("123456789")
 
 
-def test_a_prompt_of_documents_begins_with_the_boundary() -> None:
+def test_prompt_begins_with_bos_if_adds_bos() -> None:
     boundary = DOCUMENTS.eot_token
     assert DOCUMENTS.adds_bos
     assert DOCUMENTS.encode_prompt("") == [boundary]
     assert DOCUMENTS.encode_prompt("af") == [boundary, *DOCUMENTS.encode("af")]
 
 
-def test_a_prompt_of_running_text_is_itself() -> None:
+def test_prompt_has_no_bos_unless_adds_bos() -> None:
     assert not TEXT.adds_bos
     assert TEXT.encode_prompt("af") == TEXT.encode("af")
     assert TEXT.encode_prompt("") == [TEXT.eot_token], "a model needs something to go on from"
 
 
 @given(texts)
-def test_bytes_take_any_text(text: str) -> None:
+def test_byte_level_bpe_encodes_any_text(text: str) -> None:
     assume(END_OF_TEXT not in text)
     assert BYTES.decode(BYTES.encode(text)) == text
     assert BYTES.unknown_characters(text) == []
 
 
 def streamed(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
-    """The text of ids, in the pieces in which it comes."""
+    """Detokenize ids one by one; return the pieces."""
     decoding = tokenizer.detokenizer()
     pieces = [*map(decoding.add, ids), decoding.flush()]
     return [piece for piece in pieces if piece]
 
 
-def test_boundaries_are_not_part_of_the_text() -> None:
+def test_special_tokens_are_not_decoded() -> None:
     for tokenizer in (TEXT, DOCUMENTS, BYTES):
         boundary, ids = tokenizer.eot_token, tokenizer.encode("af")
         assert tokenizer.decode([boundary, *ids, boundary, boundary]) == "af"
@@ -119,7 +119,7 @@ def test_boundaries_are_not_part_of_the_text() -> None:
 @given(st.text(characters, max_size=60), st.lists(texts), st.integers(257, 300))
 @example("\r\n \u2028\ufeff\0\x7f\x85e\u0301 \U000e0001 \ufffd\uffff", [], 257)
 @example("  a\t\n\n ", ["  a\t\n\n "] * 3, 300)
-def test_any_text_comes_back_from_any_training(text: str, others: list[str], size: int) -> None:
+def test_bpe_round_trip_of_any_text(text: str, others: list[str], size: int) -> None:
     assume(END_OF_TEXT not in text)
     tokenizer = Tokenizer.train_bpe(others, size, adds_bos=False)
     ids = tokenizer.encode(text)
@@ -130,7 +130,7 @@ def test_any_text_comes_back_from_any_training(text: str, others: list[str], siz
     assert 257 <= tokenizer.vocab_size <= size
 
 
-def test_what_stands_together_often_becomes_a_token() -> None:
+def test_frequent_pairs_are_merged() -> None:
     tokenizer = Tokenizer.train_bpe(["abc abc ab"], 260, adds_bos=False)
     # "ab" is there three times, and then "abc" twice, or " ab"; nothing else is, more than once.
     assert tokenizer.vocab_size == 259
@@ -141,13 +141,13 @@ def test_what_stands_together_often_becomes_a_token() -> None:
     assert len(least.encode("é ab")) == 5, "bytes"
 
 
-def test_training_comes_out_the_same() -> None:
+def test_bpe_training_is_deterministic() -> None:
     corpus = ["the cat sat on the mat and the rat sat on the cat " * 3, "日本 " * 9]
     once, again = (Tokenizer.train_bpe(corpus, 290, adds_bos=True) for _ in range(2))
     assert once.to_json() == again.to_json()
 
 
-def test_a_tokenizer_made_to_begin_documents() -> None:
+def test_with_bos() -> None:
     for tokenizer in (TEXT, DOCUMENTS, BYTES, TRAINED):
         begins = tokenizer.with_bos(True)
         assert begins.encode_prompt("af") == [begins.eot_token, *tokenizer.encode("af")]
@@ -162,7 +162,7 @@ def test_a_tokenizer_made_to_begin_documents() -> None:
 @given(st.lists(texts | st.text(st.sampled_from(CORPUS), max_size=9) | st.just(END_OF_TEXT)))
 @example(["<|endof", "text|>", f"a{END_OF_TEXT}{END_OF_TEXT}b<|endoftext|", ""])
 @example([])
-def test_all_at_once_is_one_by_one(tokenizer: Tokenizer, many: list[str]) -> None:
+def test_encode_batch_equals_encode(tokenizer: Tokenizer, many: list[str]) -> None:
     for texts in (many, ["".join(many)]):
         ids, lengths = tokenizer.encode_batch(texts)
         one_by_one = [tokenizer.encode(text) for text in texts]
@@ -170,15 +170,15 @@ def test_all_at_once_is_one_by_one(tokenizer: Tokenizer, many: list[str]) -> Non
         assert ids.tolist() == [token for encoded in one_by_one for token in encoded]
 
 
-def test_more_at_once_than_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_encode_batch_of_several_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = TRAINED.encode_batch([*CORPUS] * 3)
     monkeypatch.setattr(module, "ENCODE_BATCH", 7)
     parts = TRAINED.encode_batch([*CORPUS] * 3)
     assert [array.tolist() for array in whole] == [array.tolist() for array in parts]
 
 
-def test_a_table_is_for_characters_only() -> None:
-    """What looks like characters, and has a rule more, is not one."""
+def test_id_table_is_for_character_tokenizers_only() -> None:
+    """A character tokenizer with one more rule has no table."""
     plain = TEXT.to_json()
     lower = json.loads(plain)
     lower["normalizer"] = {"type": "Lowercase"}
@@ -191,7 +191,7 @@ def test_a_table_is_for_characters_only() -> None:
 
 
 def some_ids(tokenizer: Tokenizer) -> st.SearchStrategy[list[int]]:
-    """Any ids, also those of bytes that are no UTF-8; and those of a text."""
+    """Draw any ids, also of bytes that are not UTF-8, and the ids of a text."""
     anything = st.lists(st.integers(0, tokenizer.vocab_size - 1), max_size=20)
     letters = st.sampled_from("aé😀日 bl")
     return anything | st.text(letters, max_size=8).map(tokenizer.encode)
@@ -199,7 +199,7 @@ def some_ids(tokenizer: Tokenizer) -> st.SearchStrategy[list[int]]:
 
 @pytest.mark.parametrize("tokenizer", ALL)
 @given(data=st.data())
-def test_pieces_of_a_stream_join_to_the_whole(tokenizer: Tokenizer, data: st.DataObject) -> None:
+def test_streamed_text_equals_decoded_text(tokenizer: Tokenizer, data: st.DataObject) -> None:
     ids = data.draw(some_ids(tokenizer))
     whole = tokenizer.decode(ids)
     pieces = streamed(tokenizer, ids)
@@ -209,8 +209,8 @@ def test_pieces_of_a_stream_join_to_the_whole(tokenizer: Tokenizer, data: st.Dat
 
 
 @given(st.text(st.sampled_from("aé😀日 b"), max_size=12))
-def test_a_stream_keeps_nothing_back(text: str) -> None:
-    """Before the next token is asked for, all has been shown that does not end in mid-character."""
+def test_stream_holds_back_only_incomplete_characters(text: str) -> None:
+    """Whatever does not end within a character is returned at once."""
     taken: list[int] = []
     decoding, shown = BYTES.detokenizer(), ""
     for token in BYTES.encode(text):
@@ -223,14 +223,14 @@ def test_a_stream_keeps_nothing_back(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["é", "😀", "日本", "aéb", " é😀 a"])
-def test_a_character_of_several_tokens_comes_as_one_piece(text: str) -> None:
+def test_character_of_several_tokens_is_one_piece(text: str) -> None:
     pieces = streamed(BYTES, BYTES.encode(text))
     assert "".join(pieces) == text
     assert "\ufffd" not in "".join(pieces)
     assert len(pieces) <= len(text)
 
 
-def test_half_a_character_at_the_end_is_shown_as_decode_shows_it() -> None:
+def test_incomplete_character_at_the_end_equals_decode() -> None:
     ids = BYTES.encode("a😀")[:-1]
     assert BYTES.decode(ids).startswith("a\ufffd")
     assert "".join(streamed(BYTES, ids)) == BYTES.decode(ids)
@@ -255,19 +255,19 @@ def test_tokenizer_json_round_trip(tokenizer: Tokenizer) -> None:
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "null", "{}", "<!DOCTYPE html>", '{"version": "1.0", "model": 3}']
 )
-def test_a_damaged_tokenizer_json(text: str) -> None:
+def test_damaged_tokenizer_json_is_refused(text: str) -> None:
     with pytest.raises(AnexaError, match=r"tokenizer\.json is damaged"):
         Tokenizer.from_json(text)
 
 
-def test_a_truncated_tokenizer_json() -> None:
+def test_truncated_tokenizer_json_is_refused() -> None:
     whole = TEXT.to_json()
     for length in range(0, len(whole), 97):
         with pytest.raises(AnexaError, match=r"tokenizer\.json is damaged"):
             Tokenizer.from_json(whole[:length])
 
 
-def test_a_tokenizer_without_a_boundary() -> None:
+def test_tokenizer_without_end_of_text() -> None:
     foreign = json.loads(TEXT.to_json())
     foreign["added_tokens"] = []
     foreign["model"]["unk_token"] = None
@@ -289,7 +289,7 @@ def test_a_tokenizer_without_a_boundary() -> None:
 @pytest.mark.parametrize("tokenizer", ALL)
 @given(text=texts)
 @example("é ☃ 𝄞 \n\t\x00\xad")
-def test_tokens_are_bytes_that_make_up_the_text(tokenizer: Tokenizer, text: str) -> None:
+def test_bytes_of_tokens_join_to_the_text(tokenizer: Tokenizer, text: str) -> None:
     known = "".join(letter for letter in text if not tokenizer.unknown_characters(letter))
     assert b"".join(map(tokenizer.token_bytes, tokenizer.encode(known))) == known.encode()
 

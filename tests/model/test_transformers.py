@@ -67,7 +67,9 @@ def test_autotokenizer_gives_the_same_ids(tokenizers: Any, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", UNKNOWN)
-def test_autotokenizer_takes_the_unknown_the_same_way(tokenizers: Any, text: str) -> None:
+def test_autotokenizer_gives_the_same_ids_for_unknown_characters(
+    tokenizers: Any, text: str
+) -> None:
     ours, theirs = tokenizers
     ids = ours.encode(text)
     assert ours.eot_token in ids
@@ -75,7 +77,7 @@ def test_autotokenizer_takes_the_unknown_the_same_way(tokenizers: Any, text: str
     assert theirs.decode(ids, skip_special_tokens=True) == ours.decode(ids)
 
 
-def test_autotokenizer_knows_the_boundary(tokenizers: Any) -> None:
+def test_autotokenizer_has_the_same_special_tokens(tokenizers: Any) -> None:
     ours, theirs = tokenizers
     assert theirs.bos_token_id == theirs.eos_token_id == theirs.unk_token_id == ours.eot_token
     assert len(theirs) == ours.vocab_size
@@ -122,7 +124,7 @@ NAMES = {
 
 @needs_torch
 @pytest.mark.parametrize("changes", THEIRS)
-def test_automodel_computes_the_same(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_automodel_computes_the_same_logits(tmp_path: Path, changes: dict[str, Any]) -> None:
     import torch
 
     model = random_folder(tmp_path / "model", changes)
@@ -144,8 +146,10 @@ def test_automodel_computes_the_same(tmp_path: Path, changes: dict[str, Any]) ->
 
 @needs_torch
 @pytest.mark.parametrize("changes", THEIRS)
-def test_automodel_takes_what_autotokenizer_gives(tmp_path: Path, changes: dict[str, Any]) -> None:
-    """All of it, which are no token types: GPT-2 would add their embeddings."""
+def test_automodel_accepts_the_output_of_autotokenizer(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    """There are no token types among its outputs: GPT-2 would add their embeddings."""
     import torch
 
     model = random_folder(tmp_path / "model", changes)
@@ -164,8 +168,8 @@ def test_automodel_takes_what_autotokenizer_gives(tmp_path: Path, changes: dict[
 
 @needs_torch
 @pytest.mark.parametrize("changes", THEIRS)
-def test_automodel_writes_the_same_text(tmp_path: Path, changes: dict[str, Any]) -> None:
-    """Greedy decoding with their cache and with ours."""
+def test_automodel_generates_the_same_text(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Greedy decoding with both caches."""
     import torch
 
     model = random_folder(tmp_path / "model", changes)
@@ -185,7 +189,7 @@ def test_automodel_writes_the_same_text(tmp_path: Path, changes: dict[str, Any])
 
 @needs_torch
 @pytest.mark.parametrize("n_inner", [None, 32])
-def test_a_gpt2_that_transformers_wrote_can_be_opened(tmp_path: Path, n_inner: int | None) -> None:
+def test_gpt2_saved_by_transformers_can_be_loaded(tmp_path: Path, n_inner: int | None) -> None:
     import torch
 
     torch.manual_seed(0)
@@ -215,7 +219,7 @@ def test_a_gpt2_that_transformers_wrote_can_be_opened(tmp_path: Path, n_inner: i
 
 
 @needs_torch
-def test_a_llama_that_transformers_wrote_can_be_opened(tmp_path: Path) -> None:
+def test_llama_saved_by_transformers_can_be_loaded(tmp_path: Path) -> None:
     import torch
 
     torch.manual_seed(0)

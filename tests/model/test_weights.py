@@ -1,4 +1,4 @@
-"""How many weights there are, and what they are before training."""
+"""Number and initialization of weights."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from anexa.model.weights import initial_weights, num_parameters
 from anexa.training.config import preset_config
 
 
-def test_the_microgpt_preset_is_as_large_as_microgpt() -> None:
+def test_microgpt_preset_has_4192_parameters() -> None:
     config = preset_config("microgpt").model.to_config(27)
     assert num_parameters(config) == 4192
     model = microgpt.Model(["abcdefghijklmnopqrstuvwxyz"], random.Random(0))
     assert num_parameters(config) == len(model.parameters)
 
 
-def test_the_anexa_preset_has_about_0_8_million_parameters() -> None:
+def test_anexa_preset_has_about_0_8_million_parameters() -> None:
     config = preset_config("anexa").model.to_config(65)
     vocabulary_and_positions = (65 + 128) * 128
     matrices = 12 * 128 * 128  # of a block: 3 + 1 of attention, 4 + 4 of the MLP
@@ -35,7 +35,7 @@ def test_the_anexa_preset_has_about_0_8_million_parameters() -> None:
 
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
-def test_weights_have_the_shapes_that_the_architecture_names(model_type: str) -> None:
+def test_initial_weights_have_the_shapes_of_the_architecture(model_type: str) -> None:
     config = ModelConfig(model_type, vocab_size=11, block_size=7, n_embd=8, n_head=2, n_layer=3)
     weights = initial_weights(config, random.Random(0))
     parameters = architecture(config).parameters(config)
@@ -50,14 +50,14 @@ def test_weights_have_the_shapes_that_the_architecture_names(model_type: str) ->
 
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
-def test_a_seed_decides_the_weights(model_type: str) -> None:
+def test_seed_determines_the_initial_weights(model_type: str) -> None:
     config = ModelConfig(model_type, vocab_size=11, block_size=7, n_embd=8, n_head=2, n_layer=1)
     weights = initial_weights(config, random.Random(5))
     assert initial_weights(config, random.Random(5)) == weights
     assert initial_weights(config, random.Random(6)) != weights
 
 
-def test_microgpts_weights_are_drawn_as_microgpt_draws_them() -> None:
+def test_initial_weights_equal_microgpt_py() -> None:
     config = preset_config("microgpt").model.to_config(4)
     model = microgpt.Model(["abc"], random.Random(5))
     theirs = [value.data for value in model.parameters]
@@ -66,15 +66,15 @@ def test_microgpts_weights_are_drawn_as_microgpt_draws_them() -> None:
 
 
 def is_drawn_from(numbers: list[float], mean: float, std: float) -> bool:
-    """Within 5 standard errors, which a fixed seed makes certain."""
+    """Check a standard deviation within 5 standard errors; the fixed seed makes that certain."""
     n = len(numbers)
     return abs(fmean(numbers) - mean) < 5 * std / sqrt(n) and abs(
         pstdev(numbers) - std
     ) < 5 * std / sqrt(2 * n)
 
 
-def test_spread_of_gpt2s_weights() -> None:
-    """0.02; less for what writes to the residual stream; gains 1 and biases 0."""
+def test_standard_deviation_of_gpt2_weights() -> None:
+    """0.02; less for output projections; gains are 1 and biases 0."""
     n_layer = 8
     config = ModelConfig("gpt2", vocab_size=50, block_size=32, n_embd=32, n_head=4, n_layer=n_layer)
     for name, weight in initial_weights(config, random.Random(0)).items():
@@ -87,7 +87,7 @@ def test_spread_of_gpt2s_weights() -> None:
             assert is_drawn_from(list(weight.data), 0.0, std), name
 
 
-def test_spread_of_microgpts_weights() -> None:
+def test_standard_deviation_of_microgpt_weights() -> None:
     config = ModelConfig("microgpt", vocab_size=50, block_size=32, n_embd=32, n_head=4, n_layer=2)
     for name, weight in initial_weights(config, random.Random(0)).items():
         assert is_drawn_from(list(weight.data), 0.0, 0.08), name
