@@ -34,8 +34,7 @@ from anexa.thinking.examples import Example, Examples
 from anexa.thinking.problems import Problem
 from anexa.thinking.splits import Split
 from anexa.thinking.tasks import distinct_problems, task_names
-from anexa.training import TrainConfig, Trainer
-from anexa.training.trainer import RunOptions
+from anexa.training import TrainConfig, Trainer, build_from_corpus
 
 
 def at_once(example: Example) -> Example:
@@ -94,9 +93,8 @@ def train(name: str, steps: int, folder: Path) -> Trainer:
     config = TrainConfig.from_options(corpus="arithmetic", steps=steps, evaluations=1)
     if name == "gpt2":
         config = config.replace(model_type="gpt2", n_inner=0)
-    run = Trainer(config, folder, Control(name), None, RunOptions())
-    for _ in run:
-        pass
+    run = build_from_corpus(config, folder, Control(name))
+    run.fit()
     return run
 
 
@@ -135,9 +133,9 @@ def main() -> None:
             parser.error(f"{name} is none of {', '.join(CHANGES)}")
         with tempfile.TemporaryDirectory() as directory:
             run = train(name, options.steps, (options.out or Path(directory)) / name)
-            history = run.history
+            history = run.state
             print(
-                f"{name}: {num_parameters(run.config):,} parameters, {history.step:,} steps, "
+                f"{name}: {num_parameters(run.model_config):,} parameters, {history.step:,} steps, "
                 f"{history.tokens:,} tokens that were learned, {history.seconds / 60:.0f} minutes"
             )
             model = LanguageModel.open(run.folder, "torch")

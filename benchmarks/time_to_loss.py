@@ -38,8 +38,8 @@ from anexa.data.batches import split
 from anexa.data.tokens import tokenize
 from anexa.engines import Batch
 from anexa.errors import AnexaError
-from anexa.training import TrainConfig, Trainer
-from anexa.training.corpus import tokenizer_for
+from anexa.training import TrainConfig, build_trainer
+from anexa.training.corpus import make_tokenizer
 
 ROWS, CONTEXT = 12, 64  # of the stock recipe
 PIECE = 64  # rows that are evaluated at once
@@ -52,7 +52,7 @@ class Yardstick:
     """The validation part, and the loss of a model on it."""
 
     def __init__(self, documents: Documents) -> None:
-        tokens = tokenize(documents, tokenizer_for("char", documents))
+        tokens = tokenize(documents, make_tokenizer("char", documents))
         rows = split(tokens, CONTEXT, seed=0)[1].sample(ALL)
         whole = [row for row in rows if len(row) == CONTEXT + 1]  # all but the last one
         self._batches = [
@@ -77,7 +77,7 @@ def stock(options: argparse.Namespace, yardstick: Yardstick) -> Training:
     """The stock training."""
     torch.manual_seed(options.seed)
     settings = our_settings(options)
-    vocab_size = tokenizer_for("char", read_corpus(options.corpus)).vocab_size
+    vocab_size = make_tokenizer("char", read_corpus(options.corpus)).vocab_size
     config = settings.model.to_config(vocab_size)
     training = StockTraining(config, yardstick.training, ROWS, options.stock_steps)
 
@@ -100,7 +100,7 @@ def stock(options: argparse.Namespace, yardstick: Yardstick) -> Training:
 def ours(options: argparse.Namespace, yardstick: Yardstick) -> Training:
     """Ours. Its own last evaluation and checkpoint are part of its last step."""
     with tempfile.TemporaryDirectory() as folder:
-        run = Trainer.start(our_settings(options), Path(folder) / "model")
+        run = build_trainer(our_settings(options), Path(folder) / "model")
 
         def measure() -> float:
             return yardstick.loss(run.engine.loss)

@@ -34,8 +34,8 @@ from anexa.data.tokens import tokenize
 from anexa.engines import DeviceConfig
 from anexa.engines.peak import measure_peak_flops
 from anexa.model.weights import flops_per_token
-from anexa.training import TrainConfig, Trainer
-from anexa.training.corpus import tokenizer_for
+from anexa.training import TrainConfig, build_trainer
+from anexa.training.corpus import make_tokenizer
 
 WARM_UP = 10  # steps that are not timed: first calls allocate and choose their algorithms
 ENDLESS = 1_000_000  # steps: no evaluation comes in between
@@ -50,7 +50,7 @@ SIDES = {
 def stock_steps(settings: TrainConfig) -> Iterator[object]:
     """Steps of the stock training, endlessly."""
     documents = read_corpus(settings.data.corpus, settings.data.layout)
-    tokenizer = tokenizer_for(settings.data.tokenizer, documents)
+    tokenizer = make_tokenizer(settings.data.tokenizer, documents)
     ids = tokenize(documents, tokenizer).ids.astype("int64")
     config = settings.model.to_config(tokenizer.vocab_size)
     yield from StockTraining(config, torch.tensor(ids), settings.run.batch_size, ENDLESS)
@@ -59,7 +59,7 @@ def stock_steps(settings: TrainConfig) -> Iterator[object]:
 def our_steps(settings: TrainConfig) -> Iterator[object]:
     """Steps of ours."""
     with tempfile.TemporaryDirectory() as folder:
-        yield from Trainer.start(settings, Path(folder) / "model")
+        yield from build_trainer(settings, Path(folder) / "model")
 
 
 def take_turns(side: str, settings: TrainConfig) -> None:
@@ -104,7 +104,7 @@ class Side:
 def compare(size: str, options: argparse.Namespace) -> None:
     """Time all sides at one size and print the table."""
     documents = read_corpus(options.corpus)
-    vocab_size = tokenizer_for("char", documents).vocab_size
+    vocab_size = make_tokenizer("char", documents).vocab_size
     settings = our_settings(options.corpus, size, "ours, as it comes")
     flops = flops_per_token(settings.model.to_config(vocab_size))
     tokens = settings.run.batch_size * settings.model.block_size * options.steps

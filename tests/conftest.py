@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from anexa.training import Trainer
+from anexa.training import build_trainer
 from tests.generation.parrot import write_parrot
 from tests.training.runs import finish, write_names
 from tests.training.runs import settings as run_settings
@@ -42,7 +42,7 @@ def names_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of names, each a document: what it writes is short."""
     folder = tmp_path_factory.mktemp("names")
     corpus = write_names(folder)
-    return finish(Trainer.start(run_settings(corpus, steps=300), folder / "model")).folder
+    return finish(build_trainer(run_settings(corpus, steps=300), folder / "model")).folder
 
 
 @pytest.fixture(scope="session")

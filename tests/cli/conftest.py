@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from anexa.training import Trainer
+from anexa.training import build_trainer
 from tests.training.runs import finish, settings, write_names
 
 TEXT = "the cat sat on the mat, and the rat sat on the cat. " * 20
@@ -19,7 +19,7 @@ def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("text")
     corpus = folder / "text.txt"
     corpus.write_text(TEXT, encoding="utf-8")
-    return finish(Trainer.start(settings(corpus, steps=300), folder / "model")).folder
+    return finish(build_trainer(settings(corpus, steps=300), folder / "model")).folder
 
 
 @pytest.fixture

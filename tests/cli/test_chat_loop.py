@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from anexa.cli.chat_loop import verdict
-from anexa.training import Trainer
+from anexa.training import build_trainer
 from tests.cli.process import anexa, converse
 from tests.generation.parrot import AFTER_HELLO, KNOWN
 from tests.training.runs import sums
@@ -47,7 +47,7 @@ def chat(model: Path, *lines: str, options: tuple[str, ...] = ()) -> list[str]:
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that has learned nothing yet, with room for long questions."""
     folder = tmp_path_factory.mktemp("untrained") / "model"
-    return Trainer.start(sums(block_size=512), folder).folder
+    return build_trainer(sums(block_size=512), folder).folder
 
 
 def test_thoughts_are_shown_behind_a_bar_and_judged(parrot: Path) -> None:

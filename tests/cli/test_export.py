@@ -18,7 +18,7 @@ from anexa.files import read_json
 from anexa.generation.language_model import BUNDLED
 from anexa.model.json_file import write_model_json
 from anexa.model.loading import load_model, open_model
-from anexa.training import Trainer
+from anexa.training import build_trainer
 from anexa.training.checkpoint import CHECKPOINT
 from tests.cli.process import anexa, listing, one_sentence, posix
 from tests.cli.test_files import run_unprivileged, with_files_up_to
@@ -197,7 +197,7 @@ def test_device_is_refused(tmp_path: Path) -> None:
 
 
 def test_unfinished_training_is_exported_with_a_warning(place: Path) -> None:
-    run = Trainer.start(settings(place / "names.txt"), place / "half")
+    run = build_trainer(settings(place / "names.txt"), place / "half")
     stop_after(run, 4)
     result = anexa("export", "half", "--to", "json", cwd=place)
     assert one_sentence(result) == (
@@ -211,7 +211,7 @@ def test_unfinished_training_is_exported_with_a_warning(place: Path) -> None:
 @pytest.mark.slow
 def test_training_that_has_not_begun_is_exported_with_a_warning(tmp_path: Path) -> None:
     corpus = write_names(tmp_path)
-    Trainer.start(settings(corpus), tmp_path / "new")
+    build_trainer(settings(corpus), tmp_path / "new")
     result = anexa("export", "new", "--to", "json", cwd=tmp_path)
     assert "these are weights that have learned nothing yet" in one_sentence(result)
 
@@ -241,7 +241,7 @@ def test_unreadable_training_state_is_a_warning(
     place: Path, spoil: Callable[[Path], None], reason: str
 ) -> None:
     """The weights are exported anyway."""
-    stop_after(Trainer.start(settings(place / "names.txt"), place / "half"), 4)
+    stop_after(build_trainer(settings(place / "names.txt"), place / "half"), 4)
     spoil(place / "half" / CHECKPOINT)
     result = run_unprivileged("export", "half", "--to", "json", cwd=place)
     (place / "half" / "training").chmod(0o755)

@@ -11,7 +11,7 @@ import pytest
 
 from anexa.model.folder import create_folder
 from anexa.model.loading import load_model
-from anexa.training import Trainer
+from anexa.training import build_trainer
 from tests.cli.process import ANEXA, environment, one_sentence, posix
 from tests.cli.test_files import unprivileged
 from tests.hub.models import MARKED
@@ -341,7 +341,7 @@ def test_unreadable_card_is_refused(hub: Hub, place: Path) -> None:
 @pytest.mark.slow
 def test_unfinished_training_is_published_with_a_warning(hub: Hub, tmp_path: Path) -> None:
     """microgpt's code for transformers is published too; the training state is not."""
-    stop_after(Trainer.start(settings(write_names(tmp_path)), tmp_path / "half"), 4)
+    stop_after(build_trainer(settings(write_names(tmp_path)), tmp_path / "half"), 4)
     result = publish(hub, tmp_path, "half", "ada/half")
     assert "the training in half has not ended" in one_sentence(result)
     assert result.returncode == 0

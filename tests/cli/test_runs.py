@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from anexa.training import Trainer
+from anexa.training import build_trainer
 from anexa.training.checkpoint import CHECKPOINT
 from anexa.training.lock import Lock
 from anexa.training.loss_plot import can_draw
-from anexa.training.summary import summarise
+from anexa.training.summary import summarize
 from tests.cli.process import anexa, listing
 from tests.training.metrics import history, write_metrics
 from tests.training.runs import finish, settings, write_names
@@ -26,10 +26,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models, corpus = place / "models", write_names(place)
     other = place / "other.txt"
     other.write_text(corpus.read_text("utf-8").replace("nn", "xy"), "utf-8")
-    finish(Trainer.start(settings(corpus), models / "a"))
-    finish(Trainer.start(settings(corpus, learning_rate=0.02, batch_size=2), models / "b"))
-    finish(Trainer.start(settings(other), models / "c"))
-    stopped = Trainer.start(settings(corpus, steps=100), models / "d")
+    finish(build_trainer(settings(corpus), models / "a"))
+    finish(build_trainer(settings(corpus, learning_rate=0.02, batch_size=2), models / "b"))
+    finish(build_trainer(settings(other), models / "c"))
+    stopped = build_trainer(settings(corpus, steps=100), models / "d")
     for step in stopped:
         stopped.stopping = step.number == 25
     for seed, name in enumerate("abcd"):
@@ -61,7 +61,7 @@ def test_runs_are_listed_with_what_became_of_them(place: Path) -> None:
     assert (result.returncode, result.stderr) == (0, "")
     rows = cells(result.stdout)
     assert rows["model"] == ["corpus", "parameters", "steps", "best loss", "state"]
-    found = {name: summarise(place / "models" / name) for name in "abcd"}
+    found = {name: summarize(place / "models" / name) for name in "abcd"}
     losses = {name: f"{summary.best_loss:.4f}" for name, summary in found.items()}
     sizes = {name: f"{summary.parameters:,}" for name, summary in found.items()}
     assert list(rows)[1:] == [str(Path("models", name)) for name in ("a", long.name, *"bcd")]
@@ -85,12 +85,12 @@ def test_runs_as_json(place: Path) -> None:
     result = anexa("runs", "models", "--json", cwd=place)
     assert (result.returncode, result.stderr) == (0, "")
     a, b, c, d = json.loads(result.stdout)
-    summary = summarise(place / "models" / "a")
+    summary = summarize(place / "models" / "a")
     assert a["folder"] == str(Path("models", "a"))
     assert (a["state"], a["corpus"], a["step"]) == ("done", "names.txt", 20)
     assert (a["best_loss"], a["last_loss"]) == (summary.best_loss, summary.last_loss)
     assert (a["tokens"], a["seconds"]) == (summary.tokens, summary.seconds)
-    assert a["settings"]["optimizer"]["learning_rate"] == 0.01
+    assert a["config"]["optimizer"]["learning_rate"] == 0.01
     assert (b["state"], b["step"], b["parameters"]) == (None, None, summary.parameters)
     assert set(c) == {"folder", "error"}
     assert "config.json is damaged" in c["error"]
@@ -138,7 +138,7 @@ def test_a_comparison_shows_what_differs(place: Path) -> None:
     result = anexa("compare", "models/a", "models/b", "models/d", cwd=place)
     assert (result.returncode, result.stderr) == (0, "")
     rows = cells(result.stdout)
-    a, b, d = (summarise(place / "models" / name) for name in "abd")
+    a, b, d = (summarize(place / "models" / name) for name in "abd")
     assert rows["corpus"] == ["names.txt"] * 3
     assert rows["steps"] == ["20", "20", "25"]
     assert rows["tokens"] == [f"{run.tokens:,}" for run in (a, b, d)]
@@ -203,8 +203,8 @@ def test_a_comparison_is_drawn(place: Path) -> None:
         ("models/a nowhere", 1, "nowhere is not a model folder: there is no such folder"),
         ("models/a models", 1, "models is not a model folder: it has no config.json"),
         ("models/a elsewhere", 1, "elsewhere holds no training to compare: it was made elsewhere"),
-        ("models/a bare --out a.png", 1, "bare holds no record of a training: it has no "),
-        ("models/a models/b --out a.txt", 2, "the name of a picture ends in .png, .svg, .pdf: "),
+        ("models/a bare --out a.png", 1, "bare holds no metrics of a training: it has no "),
+        ("models/a models/b --out a.txt", 2, "the name of a picture must be a .png, .svg, .pdf file: "),
         ("models/a models/b --out no/a.png", 1, "cannot write no"),
     ],
 )

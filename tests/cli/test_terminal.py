@@ -244,5 +244,5 @@ def test_ctrl_c_in_training_says_how_to_go_on(tmp_path: Path) -> None:
         t.expect(r"step \d+ · loss")
         t.type(CTRL_C)
         assert t.end() == 130
-        assert "go on:    anexa train --resume m\n" in t.rest()
+        assert "resume it:     anexa train --resume m\n" in t.rest()
         assert "Prompt" not in t.rest()

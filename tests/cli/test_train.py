@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from anexa.model.loading import load_model
-from anexa.training import Trainer
+from anexa.training import build_trainer
 from anexa.training.checkpoint import read_checkpoint, read_config
 from anexa.training.config_file import CONFIG
 from anexa.training.loss_plot import PICTURE, can_draw
@@ -81,7 +81,7 @@ def test_json_lines(names: Path) -> None:
     assert begin["event"] == "begin"
     assert begin["folder"] == end["folder"] == "m"
     assert begin["step"] == 0
-    assert begin["settings"]["schedule"]["steps"] == 20
+    assert begin["config"]["schedule"]["steps"] == 20
     assert [e["event"] for e in evaluations] == ["evaluation"] * 10
     assert [e["step"] for e in evaluations] == list(range(2, 21, 2))
     assert all(e["train_loss"] > 0 and isinstance(e["sample"], str) for e in evaluations)
@@ -131,7 +131,7 @@ def test_a_signal_stops_a_run_in_good_order(number: signal.Signals, names: Path)
     assert (program, arguments) == ("anexa", ["train", "--resume", "m"])
     result = anexa(*arguments, cwd=names.parent)
     assert result.returncode == 0
-    assert f"going on after step {step}\n" in result.stdout
+    assert f"resuming after step {step}\n" in result.stdout
     assert weights_file(names.parent / "m") == weights_file(names.parent / "whole")
 
 
@@ -160,16 +160,16 @@ def test_a_run_goes_on_where_it_was_asked_to_compute(
     names: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = names.parent / "m"
-    run = Trainer.start(settings(names, device="cpu", steps=3), folder)
+    run = build_trainer(settings(names, device="cpu", steps=3), folder)
     run.stopping = True
     assert list(run) == []
     monkeypatch.setenv("WORLD_SIZE", "2")
     result = anexa("train", "--resume", "m", cwd=names.parent)
-    assert "several processes need the torch engine, not numpy" in result.stderr
+    assert "several processes need --engine torch, not numpy" in result.stderr
     monkeypatch.delenv("WORLD_SIZE")
     assert anexa("train", "--resume", "m", "--no-chat", cwd=names.parent).returncode == 0
-    assert read_checkpoint(folder).history.step == 3
-    assert read_checkpoint(folder).settings.device.device == "cpu"
+    assert read_checkpoint(folder).state.step == 3
+    assert read_checkpoint(folder).config.device.device == "cpu"
 
 
 @pytest.mark.slow

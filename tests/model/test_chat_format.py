@@ -27,7 +27,7 @@ from anexa.model.loading import load_model
 from anexa.model.model import Model
 from anexa.model.tokenizer import END_OF_TEXT
 from anexa.thinking.examples import ALPHABET
-from anexa.training import Trainer
+from anexa.training import build_trainer
 from tests.training.runs import sums
 
 
@@ -57,7 +57,7 @@ CONVERSATIONS: list[list[Message]] = [
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of an untrained chat model."""
-    return Trainer.start(sums(), tmp_path_factory.mktemp("chat") / "model").folder
+    return build_trainer(sums(), tmp_path_factory.mktemp("chat") / "model").folder
 
 
 @pytest.fixture(scope="module")

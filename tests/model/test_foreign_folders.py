@@ -16,7 +16,7 @@ from anexa.generation import LanguageModel
 from anexa.generation.text_stream import Prompt, TextStream
 from anexa.model.folder import create_folder
 from anexa.model.loading import load_model
-from anexa.training import Trainer
+from anexa.training import build_trainer, resume_trainer
 from tests.engines.helpers import needs_torch
 from tests.model.foreign import FOLDERS, LLAMA3, TEMPLATES, change, write_folder
 from tests.model.helpers import CORPUS
@@ -220,8 +220,8 @@ def test_training_accepts_a_foreign_tokenizer(tmp_path: Path, spec: str) -> None
     write_folder(tmp_path / "theirs", **LLAMA3)
     corpus = write_names(tmp_path)
     chosen = settings(corpus, steps=4, tokenizer=str(tmp_path / "theirs" / spec))
-    begun = Trainer.start(chosen, tmp_path / "model").tokenizer.to_json()
-    run = finish(Trainer.resume(tmp_path / "model"))
+    begun = build_trainer(chosen, tmp_path / "model").tokenizer.to_json()
+    run = finish(resume_trainer(tmp_path / "model"))
     assert run.tokenizer.to_json() == begun
     folder = run.folder
     model = anexa.load(folder, engine="numpy")

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from anexa.data.batches import Row
+from anexa.data.batches import TokenSequence
 from anexa.engines import IGNORE
 from anexa.errors import UsageError
 from anexa.model.chat_format import (
@@ -36,10 +36,10 @@ from anexa.thinking.examples import EASY, HARD, RAMP, Example, Examples
 from anexa.thinking.questions import parse_question, parse_story
 from anexa.thinking.refusals import NO_SUM, NOT_THAT, TOO_LARGE
 from anexa.thinking.splits import Split, split_of
-from anexa.training import Trainer
+from anexa.training import Trainer, build_trainer, resume_trainer
 from anexa.training.checkpoint import CHECKPOINT
 from anexa.training.corpus import open_corpus
-from anexa.training.evaluation import as_batch
+from anexa.training.evaluation import to_batch
 from tests.training.runs import finish, sums, weights_file
 
 LENGTH = 512
@@ -52,19 +52,19 @@ def rows_of(*, length: int = LENGTH, seed: int = 1, split: Split = "training") -
     return ChatDataset(TOKENIZER, length, Examples(length + 1, seed, split))
 
 
-def text(row: Row) -> str:
+def text(row: TokenSequence) -> str:
     """Tokens as text, marks and ends included."""
     return "".join(MARK_IDS.get(token) or TOKENIZER.decode([token]) for token in row)
 
 
 @lru_cache(maxsize=1)
-def some_rows() -> list[Row]:
+def some_rows() -> list[TokenSequence]:
     """Rows of late steps: of all kinds."""
     rows = rows_of()
     return list(chain.from_iterable(rows.batch(step, 8) for step in range(RAMP, RAMP + 64)))
 
 
-def last_turn(row: Row) -> tuple[str, str]:
+def last_turn(row: TokenSequence) -> tuple[str, str]:
     """The last question, and all that follows it."""
     question, _, answer = text(row).rpartition(USER)[2].partition(ASSISTANT)
     return question, answer
@@ -73,9 +73,9 @@ def last_turn(row: Row) -> tuple[str, str]:
 # What is learned
 
 
-def learned(row: Row, rows: ChatDataset) -> str:
+def learned(row: TokenSequence, rows: ChatDataset) -> str:
     """The targets of a row that loss is taken of."""
-    batch = as_batch(rows, [row])
+    batch = to_batch(rows, [row])
     assert list(batch.inputs) == list(row[:-1])
     targets = list(batch.targets)
     count = sum(target != IGNORE for target in targets)
@@ -108,12 +108,12 @@ def test_only_the_last_answer_is_learned() -> None:
 def test_a_batch_shows_each_rows_own() -> None:
     rows = rows_of()
     some = some_rows()[:40]
-    batch = as_batch(rows, some)
+    batch = to_batch(rows, some)
     height, width = batch.shape
     assert (height, width) == (40, max(map(len, some)) - 1)
     for number, row in enumerate(some):
         targets = batch.targets[number * width : (number + 1) * width]
-        alone = as_batch(rows, [row]).targets
+        alone = to_batch(rows, [row]).targets
         assert list(targets) == list(alone) + [IGNORE] * (width - len(alone))
 
 
@@ -168,7 +168,7 @@ def test_rows_fit_the_context_and_take_the_room_that_was_asked_for(
     batch = rows.batch(step, size)
     assert batch, "no step is without rows"
     assert max(map(len, batch)) <= length + 1
-    assert min(rows.given(row) for row in batch) > 0
+    assert min(rows.num_given(row) for row in batch) > 0
     tokens = sum(map(len, batch))
     assert abs(tokens - size * length) <= 1.1 * (length + 1) + 2 * len(batch)
     assert all(len(row) <= length + 1 for row in rows.sample(20))
@@ -179,7 +179,7 @@ def test_steps_of_few_tokens_have_rows() -> None:
         rows = rows_of(length=64, seed=seed)
         for step in range(16):
             batch = rows.batch(step, 1)
-            assert as_batch(rows, batch).num_targets
+            assert to_batch(rows, batch).num_targets
 
 
 def test_rows_of_a_step_are_of_like_lengths() -> None:
@@ -246,7 +246,7 @@ def split_asked(question: str) -> Split | None:
     return numbers
 
 
-def splits(rows: list[Row]) -> list[list[Split]]:
+def splits(rows: list[TokenSequence]) -> list[list[Split]]:
     """To which parts the problems belong that are answered in each row."""
     found = []
     for row in rows:
@@ -273,7 +273,7 @@ def test_no_row_of_training_is_held_out() -> None:
 
 
 def test_rows_of_validation_are_held_out_and_not_those_of_tests() -> None:
-    _, rows = ArithmeticCorpus().rows(TOKENIZER, LENGTH, seed=1)
+    _, rows = ArithmeticCorpus().datasets(TOKENIZER, LENGTH, seed=1)
     sample = rows.sample(500)
     last = [
         answered[-1]
@@ -286,8 +286,8 @@ def test_rows_of_validation_are_held_out_and_not_those_of_tests() -> None:
 
 
 def test_validation_is_the_same_whatever_was_trained() -> None:
-    first = ArithmeticCorpus().rows(TOKENIZER, LENGTH, seed=1)[1].sample(64)
-    training, validation = ArithmeticCorpus().rows(TOKENIZER, LENGTH, seed=1)
+    first = ArithmeticCorpus().datasets(TOKENIZER, LENGTH, seed=1)[1].sample(64)
+    training, validation = ArithmeticCorpus().datasets(TOKENIZER, LENGTH, seed=1)
     training.batch(700, 3)
     assert validation.sample(64) == first
     assert {len(row) // 100 for row in first} >= {0, 1, 2, 3, 4}, "of all lengths"
@@ -305,7 +305,7 @@ def test_a_corpus_has_its_hash() -> None:
 
 def test_it_has_no_epochs(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no end: give --steps or --minutes, not --epochs"):
-        Trainer.start(sums(steps=None, epochs=1.0), tmp_path / "m")
+        build_trainer(sums(steps=None, epochs=1.0), tmp_path / "m")
     assert not list(tmp_path.iterdir())
 
 
@@ -316,13 +316,13 @@ def test_it_has_its_own_tokenizer(
     monkeypatch.chdir(tmp_path)
     Path("tokenizer.json").write_text(TOKENIZER.to_json(), encoding="utf-8")
     with pytest.raises(UsageError, match=f"character tokenizer: leave out --tokenizer {spec}"):
-        Trainer.start(sums(tokenizer=spec), tmp_path / "m")
+        build_trainer(sums(tokenizer=spec), tmp_path / "m")
     assert not (tmp_path / "m").exists()
 
 
 def test_a_context_without_room_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--block-size of at least 64 .512 for.*, not 63"):
-        Trainer.start(sums(block_size=63), tmp_path / "m")
+        build_trainer(sums(block_size=63), tmp_path / "m")
     assert not list(tmp_path.iterdir())
 
 
@@ -331,33 +331,33 @@ def test_a_context_without_room_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
-    return finish(Trainer.start(sums(), tmp_path_factory.mktemp("sums") / "m"))
+    return finish(build_trainer(sums(), tmp_path_factory.mktemp("sums") / "m"))
 
 
 def test_the_loss_of_answers_falls(tmp_path: Path) -> None:
-    run = finish(Trainer.start(sums(steps=40), tmp_path / "m"))
-    first, last = run.history.evaluations[0], run.history.evaluations[-1]
+    run = finish(build_trainer(sums(steps=40), tmp_path / "m"))
+    first, last = run.state.evaluations[0], run.state.evaluations[-1]
     assert last.validation_loss < 0.8 * first.validation_loss
 
 
 def test_only_learned_tokens_are_counted(trained: Trainer) -> None:
-    rows = rows_of(length=64, seed=trained.settings.run.seed)
-    counts = [as_batch(rows, rows.batch(step, 4)).num_targets for step in range(6)]
-    assert trained.history.tokens == sum(counts)
+    rows = rows_of(length=64, seed=trained.config.run.seed)
+    counts = [to_batch(rows, rows.batch(step, 4)).num_targets for step in range(6)]
+    assert trained.state.tokens == sum(counts)
 
 
 def test_a_resumed_run_is_one_that_never_stopped(trained: Trainer, tmp_path: Path) -> None:
-    stopped = Trainer.start(sums(), tmp_path / "m")
+    stopped = build_trainer(sums(), tmp_path / "m")
     for steps in (1, 4):
         for step in stopped:
             stopped.stopping = step.number == steps
-        assert stopped.history.step == steps
-        stopped = Trainer.resume(tmp_path / "m")
+        assert stopped.state.step == steps
+        stopped = resume_trainer(tmp_path / "m")
     resumed = finish(stopped)
     assert weights_file(resumed.folder) == weights_file(trained.folder)
     moments = [read_tensors(run.folder / CHECKPOINT)[0] for run in (trained, resumed)]
     assert moments[0] == moments[1]
-    assert resumed.history.tokens == trained.history.tokens
+    assert resumed.state.tokens == trained.state.tokens
 
 
 def test_the_folder_is_a_chat_model(trained: Trainer) -> None:
@@ -367,7 +367,7 @@ def test_the_folder_is_a_chat_model(trained: Trainer) -> None:
     assert model.weights == trained.engine.weights()
     config = json.loads((trained.folder / "generation_config.json").read_text(encoding="utf-8"))
     assert config["do_sample"] is False
-    assert trained.prompt == "<|user|>347*86<|assistant|>"
+    assert trained.corpus.prompt == "<|user|>347*86<|assistant|>"
 
 
 def test_the_folder_opens_in_transformers(
@@ -381,7 +381,7 @@ def test_the_folder_opens_in_transformers(
     ours: Tokenizer = trained.tokenizer
     messages = [{"role": "user", "content": "347*86"}]
     ids = theirs.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
-    assert ids["input_ids"] == ours.encode_prompt(trained.prompt)
+    assert ids["input_ids"] == ours.encode_prompt(trained.corpus.prompt)
     row = some_rows()[0][:64]
     with torch.no_grad():
         logits = network(torch.tensor([row])).logits[0]

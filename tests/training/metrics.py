@@ -6,7 +6,7 @@ import math
 import random
 from pathlib import Path
 
-from anexa.training.metrics import Metrics, MetricsRecord, Sample
+from anexa.training.metrics import MetricsLog, MetricsRecord, Sample
 
 
 def record(step: int, **changes: float | None) -> MetricsRecord:
@@ -44,9 +44,9 @@ def history(
 def write_metrics(folder: Path, records: list[MetricsRecord], samples: list[Sample]) -> None:
     """`training/metrics.jsonl` in a folder."""
     (folder / "training").mkdir(parents=True, exist_ok=True)
-    metrics = Metrics(folder)
+    metrics = MetricsLog(folder)
     for one in records:
         metrics.add(one)
     for sample in samples:
-        metrics.sample(sample.step, sample.text)
+        metrics.add_sample(sample.step, sample.text)
     metrics.close()

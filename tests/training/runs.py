@@ -77,5 +77,5 @@ def stop_after(run: Trainer, steps: int) -> None:
     for step in run:
         run.stopping = step.number == steps
     assert not run.done
-    assert run.history.step == steps
-    assert read_checkpoint(run.folder).history.step == steps  # nothing is lost
+    assert run.state.step == steps
+    assert read_checkpoint(run.folder).state.step == steps  # nothing is lost

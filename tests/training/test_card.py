@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from anexa.training import Trainer
+from anexa.training import Trainer, build_trainer
 from anexa.training.card import model_card
 from anexa.training.checkpoint import Evaluation, TrainerState
 from anexa.training.corpus import open_corpus
@@ -21,7 +21,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
     folder = tmp_path_factory.mktemp("card")
     corpus = write_names(folder, "my names.txt")  # a name that a shell would cut in two
     # A rate whose every digit counts.
-    return finish(Trainer.start(settings(corpus, learning_rate=0.0123456789), folder / "m"))
+    return finish(build_trainer(settings(corpus, learning_rate=0.0123456789), folder / "m"))
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def card(run: Trainer) -> str:
 def test_its_header_is_what_the_hub_reads(card: str, run: Trainer) -> None:
     """YAML, with the best loss; a name that no data set can have is no data set's."""
     hub: Any = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
-    best = run.history.best
+    best = run.state.best
     assert best is not None
     data = hub.ModelCard(card).data
     assert data.tags == ["anexa", "microgpt"]
@@ -43,7 +43,7 @@ def test_its_header_is_what_the_hub_reads(card: str, run: Trainer) -> None:
     assert (loss.metric_type, loss.metric_value) == ("loss", round(best.validation_loss, 4))
     assert perplexity.metric_value == pytest.approx(math.exp(best.validation_loss), abs=1e-3)
     history = TrainerState(evaluations=[Evaluation(0, 0.0, None, 3.0)])
-    before = model_card(run.config, run.settings, "firstnames", "", history)
+    before = model_card(run.model_config, run.config, "firstnames", "", history)
     data = hub.ModelCard(before).data
     assert (data.datasets, data.metrics, data.eval_results) == (["firstnames"], None, None)
 
@@ -53,18 +53,18 @@ def test_it_states_what_the_model_is(card: str, run: Trainer) -> None:
     assert f"| parameters | {parameters:,} |" in card
     assert "| architecture | microgpt: 1 layers, 4 heads, width 16 |" in card
     assert "| context | 16 tokens |" in card
-    assert f"| vocabulary | {run.tokenizer.vocab_size} symbols |" in card
+    assert f"| vocabulary | {run.tokenizer.vocab_size} tokens |" in card
     assert "library_name: transformers\n" in card.split("---")[1]
 
 
 def test_it_states_the_corpus_and_the_steps(card: str, run: Trainer) -> None:
-    corpus = open_corpus(str(run.folder.parent / "my names.txt"), run.settings.data.layout)
-    assert f"| corpus | my names.txt, fingerprint `{corpus.sha256}` |" in card
-    assert f"| steps | 20 of 1 rows, {run.history.tokens} tokens |" in card
+    corpus = open_corpus(str(run.folder.parent / "my names.txt"), run.config.data.layout)
+    assert f"| corpus | my names.txt, SHA-256 `{corpus.sha256}` |" in card
+    assert f"| steps | 20 of 1 rows, {run.state.tokens} tokens |" in card
 
 
 def test_it_states_how_it_was_trained(card: str) -> None:
-    assert "| tokenizer | a symbol for each character |" in card
+    assert "| tokenizer | characters |" in card
     assert "| optimizer | AdamW; learning rate up to 0.0123457, linear schedule |" in card
     assert "| precision | float32 |" in card
 
@@ -77,7 +77,7 @@ def test_it_states_the_losses(card: str, run: Trainer) -> None:
             "" if e.train_loss is None else f"{e.train_loss:.4f}",
             f"{e.validation_loss:.4f}",
         )
-        for e in run.history.evaluations
+        for e in run.state.evaluations
     ]
     assert [row[0] for row in rows] == [str(step) for step in range(0, 21, 2)]
 

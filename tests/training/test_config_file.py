@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from anexa.engines import ENGINES
 from anexa.errors import AnexaError, UsageError
-from anexa.training import TrainConfig, Trainer
+from anexa.training import TrainConfig, build_trainer, resume_trainer
 from anexa.training.config import preset_config
 from anexa.training.config_file import CONFIG, encode_toml, read_options
 from anexa.training.presets import PRESETS
@@ -167,18 +167,18 @@ def test_a_corpus_whose_name_is_not_utf8_survives_the_file(tmp_path: Path) -> No
 
 
 def test_a_run_writes_its_configuration_and_the_file_repeats_it(tmp_path: Path) -> None:
-    run = finish(Trainer.start(settings(write_names(tmp_path), steps=3), tmp_path / "m"))
+    run = finish(build_trainer(settings(write_names(tmp_path), steps=3), tmp_path / "m"))
     path = run.folder / CONFIG
     config = TrainConfig.from_options(**read_options(path))
-    assert config == run.settings
-    again = finish(Trainer.start(config, tmp_path / "again"))
+    assert config == run.config
+    again = finish(build_trainer(config, tmp_path / "again"))
     assert weights_file(again.folder) == weights_file(run.folder)
     assert (again.folder / CONFIG).read_bytes() == path.read_bytes()
 
 
 def test_a_resumed_run_writes_the_configuration_it_goes_on_with(tmp_path: Path) -> None:
-    run = Trainer.start(settings(write_names(tmp_path)), tmp_path / "m")
+    run = build_trainer(settings(write_names(tmp_path)), tmp_path / "m")
     stop_after(run, 3)
     given = read_options(run.folder / CONFIG, {"micro_batch": 4})
-    finish(Trainer.resume(run.folder, given))
+    finish(resume_trainer(run.folder, given))
     assert read_options(run.folder / CONFIG) == given

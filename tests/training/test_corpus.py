@@ -14,7 +14,7 @@ from anexa.errors import AnexaError, UsageError
 from anexa.model.folder import create_folder
 from anexa.model.tokenizer import Tokenizer
 from anexa.training import corpus
-from anexa.training.corpus import bpe_size, check_unchanged, prepare, tokenizer_for
+from anexa.training.corpus import bpe_size, check_unchanged, make_datasets, make_tokenizer
 from tests.data.helpers import documents, texts
 from tests.model.helpers import small_model
 
@@ -27,31 +27,31 @@ NAMES = documents("lines", "anna\nhanna\nbela\nella\n")
 
 
 def test_characters() -> None:
-    tokenizer = tokenizer_for("char", TEXT)
+    tokenizer = make_tokenizer("char", TEXT)
     assert tokenizer.vocab_size == len(set(SENTENCE)) + 1
     assert not tokenizer.adds_bos
-    names = tokenizer_for("char", NAMES)
+    names = make_tokenizer("char", NAMES)
     assert names.adds_bos
     assert names.vocab_size == len(set("annahannabelaella")) + 1  # no line end among them
 
 
 def test_bytes() -> None:
-    tokenizer = tokenizer_for("bpe:270", TEXT)
+    tokenizer = make_tokenizer("bpe:270", TEXT)
     assert tokenizer.vocab_size == 270
     assert len(tokenizer.encode(SENTENCE)) < len(SENTENCE) - 10
     assert not tokenizer.adds_bos
-    assert tokenizer_for("bpe:258", NAMES).adds_bos
-    assert tokenizer_for("bpe:100000", TEXT).vocab_size < 400, "as many as there are"
+    assert make_tokenizer("bpe:258", NAMES).adds_bos
+    assert make_tokenizer("bpe:100000", TEXT).vocab_size < 400, "as many as there are"
 
 
 def test_only_a_part_of_a_large_corpus_is_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("anexa.data.reading.CHUNK", 10)
     monkeypatch.setattr(corpus, "SAMPLE", 60)
     many = documents("lines", "abababab\n\n" * 10 + "cdcdcdcd\n\n" * 10)
-    learned = tokenizer_for("bpe:300", many)
+    learned = make_tokenizer("bpe:300", many)
     assert len(learned.encode("abababab")) == len(learned.encode("cdcdcdcd")) < 8, "from all parts"
     few = documents("lines", "abababab\n\ncdcdcdcd\n\n" * 6)  # each second one
-    learned = tokenizer_for("bpe:300", few)
+    learned = make_tokenizer("bpe:300", few)
     assert len(learned.encode("abababab")) < len(learned.encode("cdcdcdcd")) == 8
 
 
@@ -61,7 +61,7 @@ def test_only_a_part_of_a_large_corpus_is_learned_from(monkeypatch: pytest.Monke
 def test_sizes_that_bpe_cannot_have(spec: str) -> None:
     for _ in range(2):
         with pytest.raises(UsageError, match=f"--tokenizer {spec}: BPE needs .* from 257"):
-            tokenizer_for(spec, TEXT)
+            make_tokenizer(spec, TEXT)
 
 
 def test_sizes_of_bpe() -> None:
@@ -80,7 +80,7 @@ def test_a_tokenizer_that_is_there(as_folder: bool, adds_bos: bool, tmp_path: Pa
     create_folder(tmp_path / "model", small_model(tokenizer=trained), "")
     spec = tmp_path / "model" if as_folder else tmp_path / "model" / "tokenizer.json"
     for layout in (TEXT, NAMES):
-        found = tokenizer_for(str(spec), layout)
+        found = make_tokenizer(str(spec), layout)
         assert found.encode(SENTENCE) == trained.encode(SENTENCE)
         assert found.adds_bos == (layout is NAMES), "as the corpus is, not the model"
         assert found.encode_prompt("a")[-1:] == trained.encode("a")
@@ -88,16 +88,16 @@ def test_a_tokenizer_that_is_there(as_folder: bool, adds_bos: bool, tmp_path: Pa
 
 def test_a_tokenizer_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(AnexaError, match=r"no tokenizer 'chars': --tokenizer is char, bpe:4096"):
-        tokenizer_for("chars", TEXT)
+        make_tokenizer("chars", TEXT)
     with pytest.raises(AnexaError, match=r"it has no tokenizer\.json"):
-        tokenizer_for(str(tmp_path), TEXT)
+        make_tokenizer(str(tmp_path), TEXT)
     (tmp_path / "x.json").write_text("{}", encoding="utf-8")
     with pytest.raises(AnexaError, match=r"--tokenizer .*x\.json: tokenizer\.json is damaged"):
-        tokenizer_for(str(tmp_path / "x.json"), TEXT)
-    foreign = tokenizer_for("bpe:260", TEXT).to_json().replace("<|endoftext|>", "</s>")
+        make_tokenizer(str(tmp_path / "x.json"), TEXT)
+    foreign = make_tokenizer("bpe:260", TEXT).to_json().replace("<|endoftext|>", "</s>")
     (tmp_path / "x.json").write_text(foreign, encoding="utf-8")
     with pytest.raises(AnexaError, match=r"x\.json: the tokenizer has no token <\|endoftext\|>"):
-        tokenizer_for(str(tmp_path / "x.json"), TEXT)
+        make_tokenizer(str(tmp_path / "x.json"), TEXT)
 
 
 # What comes of it
@@ -105,8 +105,8 @@ def test_a_tokenizer_that_is_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spec", ["char", "bpe:300"])
 def test_the_rows_are_the_text(spec: str) -> None:
-    tokenizer = tokenizer_for(spec, TEXT)
-    training, validation = prepare(TEXT, tokenizer, 8, seed=1)
+    tokenizer = make_tokenizer(spec, TEXT)
+    training, validation = make_datasets(TEXT, tokenizer, 8, seed=1)
     rows = [*training.sample(10**9), *validation.sample(10**9)]
     assert rows[0][0] == tokenizer.eot_token
     assert tokenizer.decode([token for row in rows for token in row[1:]]) == SENTENCE * 9
@@ -114,8 +114,8 @@ def test_the_rows_are_the_text(spec: str) -> None:
 
 @pytest.mark.parametrize("spec", ["char", "bpe:300"])
 def test_the_rows_are_the_documents(spec: str) -> None:
-    tokenizer = tokenizer_for(spec, NAMES)
-    training, validation = prepare(NAMES, tokenizer, 30, seed=1)
+    tokenizer = make_tokenizer(spec, NAMES)
+    training, validation = make_datasets(NAMES, tokenizer, 30, seed=1)
     rows = [*training.sample(10**9), *validation.sample(10**9)]
     assert all(row[0] == row[-1] == tokenizer.eot_token for row in rows)
     assert sorted(map(tokenizer.decode, rows)) == sorted(texts(NAMES))
@@ -123,7 +123,7 @@ def test_the_rows_are_the_documents(spec: str) -> None:
 
 def test_a_text_that_is_too_short() -> None:
     with pytest.raises(AnexaError, match="the text is too short"):
-        prepare(TEXT, tokenizer_for("char", TEXT), 1000, seed=1)
+        make_datasets(TEXT, make_tokenizer("char", TEXT), 1000, seed=1)
 
 
 def test_a_corpus_that_changed() -> None:
@@ -131,7 +131,7 @@ def test_a_corpus_that_changed() -> None:
     with pytest.raises(AnexaError) as caught:
         check_unchanged(TEXT, "0123456789abcdef")
     assert str(caught.value) == (
-        "the corpus x has changed since this training began (it was sha256 0123456789ab…, now "
+        "the corpus x has changed since this run was started (it was sha256 0123456789ab…, now "
         f"{TEXT.sha256[:12]}…): put the old text back, or start a new training"
     )
 
@@ -151,7 +151,7 @@ def held():
 
 from anexa.data import read_corpus
 from anexa.engines import Batch
-from anexa.training.corpus import prepare, tokenizer_for
+from anexa.training.corpus import make_datasets, make_tokenizer
 
 path, spec, layout = sys.argv[1:]
 before, peak, done = held(), 0, False
@@ -165,7 +165,7 @@ def watch():
 watcher = threading.Thread(target=watch)
 watcher.start()
 documents = read_corpus(path, layout)
-training, validation = prepare(documents, tokenizer_for(spec, documents), 128, 42)
+training, validation = make_datasets(documents, make_tokenizer(spec, documents), 128, 42)
 for step in range(300):
     Batch.from_sequences(training.batch(step, 8))
 Batch.from_sequences(validation.sample(128))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from anexa.model.loading import load_model
-from anexa.training import Trainer
+from anexa.training import build_trainer, resume_trainer
 from anexa.training.checkpoint import read_checkpoint
 from tests.cli.process import anexa, start
 from tests.training.runs import finish, settings, weights_file, write_names
@@ -87,12 +87,12 @@ def test_whoever_opens_a_model_in_training_gets_a_whole_one(tmp_path: Path) -> N
 
 def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
     write_names(tmp_path)
-    run = Trainer.start(settings(tmp_path / "names.txt", steps=20), tmp_path / "m")
+    run = build_trainer(settings(tmp_path / "names.txt", steps=20), tmp_path / "m")
     for step in run:
         run.stopping = step.number == 5
     left = [run.folder / ".anexa-abc", run.folder / "training" / ".anexa-def"]
     for part in left:
         part.write_bytes(b"half of a file")
-    finish(Trainer.resume(run.folder))
+    finish(resume_trainer(run.folder))
     assert not any(part.exists() for part in left)
     assert opens_or_is_not_there(run.folder)

@@ -54,7 +54,7 @@ def test_one_process_at_a_time(folder: Path) -> None:
         assert is_running(folder)
         with pytest.raises(AnexaError) as told:
             Lock(folder).acquire()
-        assert str(told.value).startswith(f"the training in {folder} is running already: ")
+        assert str(told.value).startswith(f"the training in {folder} is already running: ")
         assert is_running(folder)
         process.communicate()
     assert not is_running(folder)

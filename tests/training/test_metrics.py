@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from anexa.errors import AnexaError
-from anexa.training.metrics import METRICS, Metrics, Sample, read_metrics
+from anexa.training.metrics import METRICS, MetricsLog, Sample, read_metrics
 from tests.training.metrics import record
 
 
@@ -36,20 +36,20 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_what_is_written_can_be_read_at_once(folder: Path) -> None:
-    metrics = Metrics(folder)
+    metrics = MetricsLog(folder)
     first, second = record(10), record(20, validation_loss=1.75, mfu=0.4)
     metrics.add(first)
     assert read_metrics(folder) == ([first], [])
-    metrics.sample(10, "однажды\n«b»\u2028\x85")
+    metrics.add_sample(10, "однажды\n«b»\u2028\x85")
     metrics.add(second)
     assert read_metrics(folder) == ([first, second], [Sample(10, "однажды\n«b»\u2028\x85")])
     assert b'"step": 10' in (folder / METRICS).read_bytes().splitlines()[0]
 
 
 def test_a_line_is_plain_json(folder: Path) -> None:
-    metrics = Metrics(folder)
+    metrics = MetricsLog(folder)
     metrics.add(record(10, loss=1.5, validation_loss=1.75))
-    metrics.sample(10, "an")
+    metrics.add_sample(10, "an")
     assert lines(folder) == [
         {
             "step": 10,
@@ -68,7 +68,7 @@ def test_a_line_is_plain_json(folder: Path) -> None:
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 def test_what_is_no_number_is_null(number: float, folder: Path) -> None:
-    Metrics(folder).add(record(1, loss=number, gradient_norm=number, validation_loss=number))
+    MetricsLog(folder).add(record(1, loss=number, gradient_norm=number, validation_loss=number))
     [line] = lines(folder)
     assert (line["loss"], line["gradient_norm"], line["validation_loss"]) == (None, None, None)
     [[read], _] = read_metrics(folder)
@@ -78,11 +78,11 @@ def test_what_is_no_number_is_null(number: float, folder: Path) -> None:
 
 
 def test_going_on_drops_what_is_done_again(folder: Path) -> None:
-    metrics = Metrics(folder)
+    metrics = MetricsLog(folder)
     for step in (10, 20, 30):
         metrics.add(record(step))
-        metrics.sample(step, f"after {step}")
-    metrics = Metrics(folder, after_step=20)
+        metrics.add_sample(step, f"after {step}")
+    metrics = MetricsLog(folder, after_step=20)
     assert [one.step for one in read_metrics(folder)[0]] == [10, 20]
     metrics.add(record(30, loss=9.0))
     records, samples = read_metrics(folder)
@@ -91,20 +91,20 @@ def test_going_on_drops_what_is_done_again(folder: Path) -> None:
 
 
 def test_a_new_run_begins_with_nothing(folder: Path) -> None:
-    Metrics(folder).add(record(10))
-    Metrics(folder)
+    MetricsLog(folder).add(record(10))
+    MetricsLog(folder)
     assert read_metrics(folder) == ([], [])
 
 
 def test_half_a_line_is_left_out_and_then_removed(folder: Path) -> None:
-    Metrics(folder).add(record(10))
+    MetricsLog(folder).add(record(10))
     whole = (folder / METRICS).read_bytes()
-    Metrics(folder, after_step=10).add(record(20))
+    MetricsLog(folder, after_step=10).add(record(20))
     both = (folder / METRICS).read_bytes()
     for end in range(len(whole), len(both)):
         (folder / METRICS).write_bytes(both[:end])
         assert read_metrics(folder) == ([record(10)], [])
-        Metrics(folder, after_step=20).add(record(20))
+        MetricsLog(folder, after_step=20).add(record(20))
         assert (folder / METRICS).read_bytes() == both
 
 
@@ -124,23 +124,23 @@ def test_half_a_line_is_left_out_and_then_removed(folder: Path) -> None:
     ],
 )
 def test_a_file_of_something_else_is_told(line: bytes, folder: Path) -> None:
-    Metrics(folder).add(record(10))
+    MetricsLog(folder).add(record(10))
     with (folder / METRICS).open("ab") as file:
         file.write(line + b"\n")
     before = (folder / METRICS).read_bytes()
-    for use in (read_metrics, Metrics):
+    for use in (read_metrics, MetricsLog):
         with pytest.raises(AnexaError, match=r"^line 2 of .*metrics\.jsonl is damaged"):
             use(folder)
     assert (folder / METRICS).read_bytes() == before
 
 
 def test_a_folder_without_metrics_is_told(tmp_path: Path) -> None:
-    with pytest.raises(AnexaError, match="holds no record of a training: it has no training"):
+    with pytest.raises(AnexaError, match="holds no metrics of a training: it has no training"):
         read_metrics(tmp_path)
 
 
 def test_a_folder_that_has_gone_is_told(folder: Path) -> None:
-    metrics = Metrics(folder)
+    metrics = MetricsLog(folder)
     metrics.add(record(10))
     shutil.rmtree(folder)
     with pytest.raises(AnexaError, match=r"^cannot write .*metrics\.jsonl: No such file"):
@@ -151,10 +151,10 @@ FULL = """
 import sys
 from pathlib import Path
 from anexa.errors import AnexaError
-from anexa.training.metrics import Metrics
+from anexa.training.metrics import MetricsLog
 from tests.training.metrics import record
 import resource
-metrics = Metrics(Path("m"), tensorboard=sys.argv[1] == "tensorboard")
+metrics = MetricsLog(Path("m"), tensorboard=sys.argv[1] == "tensorboard")
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
 try:
     for step in range(1, 100):
@@ -185,5 +185,5 @@ def test_a_full_disk_is_told(also: str, folder: Path) -> None:
     # What was whole before stays, and a run that goes on from there can write on.
     whole = read_metrics(folder)[0]
     assert len(whole) in (int(step) - 1, int(step))
-    Metrics(folder, after_step=100).add(record(101))
+    MetricsLog(folder, after_step=100).add(record(101))
     assert read_metrics(folder)[0] == [*whole, record(101)]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from anexa.model.loading import load_model
-from anexa.training import Trainer
+from anexa.training import build_trainer
 from anexa.training.checkpoint import read_checkpoint
 from anexa.training.metrics import read_metrics
 from tests.cli.process import anexa, environment, listing
@@ -50,7 +50,7 @@ def torchrun(*arguments: str, cwd: Path, launcher: Sequence[str] = ()) -> str:
 def losses(folder: Path) -> list[float]:
     """Those of the steps, and of the evaluations."""
     records, _ = read_metrics(folder)
-    evaluations = read_checkpoint(folder).history.evaluations
+    evaluations = read_checkpoint(folder).state.evaluations
     return [record.loss for record in records] + [e.validation_loss for e in evaluations]
 
 
@@ -92,7 +92,7 @@ def test_what_two_began_is_ended_by_one_and_by_two(options: list[str], tmp_path:
         wait_for_step(tmp_path / "m", 40)
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=120)
-    stopped = read_checkpoint(tmp_path / "m").history
+    stopped = read_checkpoint(tmp_path / "m").state
     assert 40 <= stopped.step < steps
     shutil.copytree(tmp_path / "m", tmp_path / "one")
     torchrun("--resume=m", "--no-chat", cwd=tmp_path)
@@ -114,7 +114,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
     result = subprocess.run(
         command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
     )
-    assert "--batch-size 5 cannot be shared by 2 processes" in result.stderr
+    assert "--batch-size 5 cannot be divided by 2 processes" in result.stderr
     assert not (tmp_path / "m").exists()
 
 
@@ -122,9 +122,9 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
     ("options", "status", "sentence"),
     [
         (["--device=cuda"], 1, "2 processes need 2 GPUs, and PyTorch finds that"),
-        (["--device=cuda:0"], 2, "several processes compute with --device cuda or cpu, not cuda:0"),
-        (["--device=mps"], 2, "several processes compute with --device cuda or cpu, not mps"),
-        (["--engine=numpy"], 2, "several processes need the torch engine, not numpy"),
+        (["--device=cuda:0"], 2, "several processes need --device cuda or cpu, not cuda:0"),
+        (["--device=mps"], 2, "several processes need --device cuda or cpu, not mps"),
+        (["--engine=numpy"], 2, "several processes need --engine torch, not numpy"),
     ],
 )
 def test_a_device_that_is_not_there_for_each_is_refused(
@@ -158,7 +158,7 @@ def test_a_run_that_another_launch_began_is_left_alone(
     quick = ["names.txt", "--preset=microgpt", "--engine=numpy", "--steps=3", "--no-chat"]
     launcher = [arg.replace("=2", "=1") for arg in TORCHRUN]
     command = [*launcher, "--max-restarts=1", "-m", "anexa", "train", *quick, "--out=m"]
-    run = Trainer.start(settings(tmp_path / "names.txt", steps=3), tmp_path / "m")
+    run = build_trainer(settings(tmp_path / "names.txt", steps=3), tmp_path / "m")
     run.stopping = True
     assert list(run) == []
     before = listing(tmp_path / "m")
@@ -192,7 +192,7 @@ def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
         os.kill(max(workers(process.pid)), signal.SIGKILL)
         told = process.communicate(timeout=240)[0]
     assert process.returncode == 0
-    assert "going on after step" in told
+    assert "resuming after step" in told
     assert "done: 600 steps" in told
     assert load_model(m).weights == load_model(tmp_path / "whole").weights
     assert [path.name for path in sorted(m.parent.iterdir())] == ["names", "names-2"]
@@ -203,7 +203,7 @@ def wait_for_step(folder: Path, step: int) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         written = (folder / "training" / "state.safetensors").exists()
-        if written and read_checkpoint(folder).history.step >= step:
+        if written and read_checkpoint(folder).state.step >= step:
             return
         time.sleep(0.01)
     raise AssertionError(f"no step {step} in {folder}")

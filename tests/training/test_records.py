@@ -7,7 +7,7 @@ import pytest
 from anexa.model.weights import flops_per_token
 from anexa.training import Evaluation, TrainerState
 from anexa.training.config import preset_config
-from anexa.training.records import MetricsAccumulator
+from anexa.training.metrics import MetricsAccumulator
 from anexa.training.schedule import Clock
 
 CONFIG = preset_config("microgpt").model.to_config(27)

@@ -16,7 +16,7 @@ import pytest
 from anexa.errors import AnexaError, UsageError
 from anexa.model.loading import load_model
 from anexa.model.tensors import read_tensors, write_tensors
-from anexa.training import Trainer
+from anexa.training import build_trainer, resume_trainer
 from anexa.training.checkpoint import CHECKPOINT, FORMAT, read_checkpoint
 from tests.training.runs import each_engine, finish, settings, stop_after, weights_file, write_names
 
@@ -24,18 +24,18 @@ from tests.training.runs import each_engine, finish, settings, stop_after, weigh
 @each_engine
 def test_a_resumed_run_is_one_that_never_stopped(engine: str, names: Path, tmp_path: Path) -> None:
     wanted = settings(names, engine=engine, steps=14, batch_size=2)
-    whole = finish(Trainer.start(wanted, tmp_path / "whole"))
-    stopped = Trainer.start(wanted, tmp_path / "stopped")
+    whole = finish(build_trainer(wanted, tmp_path / "whole"))
+    stopped = build_trainer(wanted, tmp_path / "stopped")
     stop_after(stopped, 0)  # before the optimizer has any moments
     for steps in (1, 6, 7, 13):  # within the stretches between checkpoints, and at their ends
-        stopped = Trainer.resume(tmp_path / "stopped")
+        stopped = resume_trainer(tmp_path / "stopped")
         assert stopped.resumed
         stop_after(stopped, steps)
-    resumed = finish(Trainer.resume(tmp_path / "stopped"))
+    resumed = finish(resume_trainer(tmp_path / "stopped"))
     assert weights_file(resumed.folder) == weights_file(whole.folder)
-    assert resumed.history.tokens == whole.history.tokens
-    assert [(e.step, e.train_loss, e.validation_loss) for e in resumed.history.evaluations] == [
-        (e.step, e.train_loss, e.validation_loss) for e in whole.history.evaluations
+    assert resumed.state.tokens == whole.state.tokens
+    assert [(e.step, e.train_loss, e.validation_loss) for e in resumed.state.evaluations] == [
+        (e.step, e.train_loss, e.validation_loss) for e in whole.state.evaluations
     ]
     moments = [read_tensors(run.folder / CHECKPOINT)[0] for run in (whole, resumed)]
     assert moments[0] == moments[1]
@@ -51,51 +51,51 @@ def test_a_resumed_run_is_one_that_never_stopped(engine: str, names: Path, tmp_p
 def test_other_runs_resume_too(wanted: dict[str, Any], stop: int, tmp_path: Path) -> None:
     corpus = tmp_path / "text.txt"
     corpus.write_text("the cat sat on the mat, and the rat sat on the cat. " * 30, encoding="utf-8")
-    whole = finish(Trainer.start(settings(corpus, **wanted), tmp_path / "whole"))
-    stop_after(Trainer.start(settings(corpus, **wanted), tmp_path / "stopped"), stop)
-    resumed = finish(Trainer.resume(tmp_path / "stopped"))
+    whole = finish(build_trainer(settings(corpus, **wanted), tmp_path / "whole"))
+    stop_after(build_trainer(settings(corpus, **wanted), tmp_path / "stopped"), stop)
+    resumed = finish(resume_trainer(tmp_path / "stopped"))
     assert weights_file(resumed.folder) == weights_file(whole.folder)
 
 
 def test_minutes_go_on_after_a_stop(names: Path, tmp_path: Path) -> None:
-    run = Trainer.start(settings(names, steps=None, minutes=0.02), tmp_path / "m")
+    run = build_trainer(settings(names, steps=None, minutes=0.02), tmp_path / "m")
     stop_after(run, 50)
-    used = run.history.seconds
+    used = run.state.seconds
     assert 0 < used < 1.2
-    resumed = finish(Trainer.resume(tmp_path / "m"))
-    assert resumed.history.seconds == pytest.approx(1.2, rel=0.2)
+    resumed = finish(resume_trainer(tmp_path / "m"))
+    assert resumed.state.seconds == pytest.approx(1.2, rel=0.2)
 
 
 def test_a_corpus_that_changed_is_noticed(names: Path, tmp_path: Path) -> None:
-    stop_after(Trainer.start(settings(names), tmp_path / "m"), 3)
+    stop_after(build_trainer(settings(names), tmp_path / "m"), 3)
     before = names.read_bytes()
     names.write_bytes(before + b"zoe\n")
-    with pytest.raises(AnexaError, match="has changed since this training began"):
-        Trainer.resume(tmp_path / "m")
+    with pytest.raises(AnexaError, match="has changed since this run was started"):
+        resume_trainer(tmp_path / "m")
     names.unlink()
     with pytest.raises(AnexaError, match="no corpus and no file named"):
-        Trainer.resume(tmp_path / "m")
+        resume_trainer(tmp_path / "m")
     names.write_bytes(before)
-    assert finish(Trainer.resume(tmp_path / "m")).done
+    assert finish(resume_trainer(tmp_path / "m")).done
 
 
 def test_there_is_nothing_to_resume(names: Path, tmp_path: Path) -> None:
-    with pytest.raises(AnexaError, match="holds no training that could go on"):
-        Trainer.resume(tmp_path)
-    with pytest.raises(AnexaError, match="holds no training that could go on"):
-        Trainer.resume(tmp_path / "nowhere")
-    finish(Trainer.start(settings(names), tmp_path / "m"))
+    with pytest.raises(AnexaError, match="holds no training that can be resumed"):
+        resume_trainer(tmp_path)
+    with pytest.raises(AnexaError, match="holds no training that can be resumed"):
+        resume_trainer(tmp_path / "nowhere")
+    finish(build_trainer(settings(names), tmp_path / "m"))
     with pytest.raises(AnexaError, match="is finished: there is nothing left to do"):
-        Trainer.resume(tmp_path / "m")
+        resume_trainer(tmp_path / "m")
 
 
 def test_a_kill_between_a_model_and_its_state_changes_nothing(names: Path, tmp_path: Path) -> None:
-    whole = finish(Trainer.start(settings(names), tmp_path / "whole"))
-    stop_after(Trainer.start(settings(names), tmp_path / "m"), 13)
+    whole = finish(build_trainer(settings(names), tmp_path / "whole"))
+    stop_after(build_trainer(settings(names), tmp_path / "m"), 13)
     later = weights_file(whole.folder)
     assert weights_file(tmp_path / "m") != later
     (tmp_path / "m" / "model.safetensors").write_bytes(later)  # the model is written first
-    assert weights_file(finish(Trainer.resume(tmp_path / "m")).folder) == later
+    assert weights_file(finish(resume_trainer(tmp_path / "m")).folder) == later
 
 
 @pytest.mark.parametrize(
@@ -113,25 +113,25 @@ def test_a_kill_between_a_model_and_its_state_changes_nothing(names: Path, tmp_p
 def test_what_makes_it_another_run_is_refused(
     changes: dict[str, object], sentence: str, names: Path, tmp_path: Path
 ) -> None:
-    stop_after(Trainer.start(settings(names), tmp_path / "m"), 3)
+    stop_after(build_trainer(settings(names), tmp_path / "m"), 3)
     with pytest.raises(UsageError, match=sentence):
-        Trainer.resume(tmp_path / "m", changes)
+        resume_trainer(tmp_path / "m", changes)
 
 
 def test_what_it_was_begun_with_may_be_said_again(names: Path, tmp_path: Path) -> None:
-    whole = finish(Trainer.start(settings(names, n_embd=8), tmp_path / "whole"))
-    stop_after(Trainer.start(settings(names, n_embd=8), tmp_path / "m"), 3)
+    whole = finish(build_trainer(settings(names, n_embd=8), tmp_path / "whole"))
+    stop_after(build_trainer(settings(names, n_embd=8), tmp_path / "m"), 3)
     same = {"steps": 20, "n_embd": 8, "engine": "numpy", "dtype": "auto", "corpus": str(names)}
-    resumed = finish(Trainer.resume(tmp_path / "m", same | {"micro_batch": 3}))
+    resumed = finish(resume_trainer(tmp_path / "m", same | {"micro_batch": 3}))
     assert weights_file(resumed.folder) == weights_file(whole.folder)
 
 
 def test_a_run_goes_on_without_the_tokenizer_that_it_took_over(names: Path, tmp_path: Path) -> None:
-    other = finish(Trainer.start(settings(names, steps=1), tmp_path / "other")).folder
+    other = finish(build_trainer(settings(names, steps=1), tmp_path / "other")).folder
     tokenizer = shutil.copy(other / "tokenizer.json", tmp_path / "taken.json")
-    stop_after(Trainer.start(settings(names, tokenizer=str(tokenizer)), tmp_path / "m"), 3)
+    stop_after(build_trainer(settings(names, tokenizer=str(tokenizer)), tmp_path / "m"), 3)
     Path(tokenizer).unlink()  # the model has its own copy
-    finish(Trainer.resume(tmp_path / "m"))
+    finish(resume_trainer(tmp_path / "m"))
 
 
 def truncated(path: Path) -> None:
@@ -161,14 +161,14 @@ def with_metadata_of_another_kind(path: Path) -> None:
 def with_settings_of_nonsense(path: Path) -> None:
     tensors, metadata = read_tensors(path)
     run = json.loads(metadata["run"])
-    run["settings"]["schedule"]["steps"] = "many"
+    run["config"]["schedule"]["steps"] = "many"
     write_tensors(path, tensors, {"format": FORMAT, "run": json.dumps(run)})
 
 
 def with_an_unknown_preset(path: Path) -> None:
     tensors, metadata = read_tensors(path)
     run = json.loads(metadata["run"])
-    run["settings"]["preset"] = "giant"
+    run["config"]["preset"] = "giant"
     write_tensors(path, tensors, {"format": FORMAT, "run": json.dumps(run)})
 
 
@@ -215,20 +215,20 @@ def with_a_header_too_long(path: Path) -> None:
 def test_a_damaged_state_is_noticed(
     engine: str, damage: Callable[[Path], None], names: Path, tmp_path: Path
 ) -> None:
-    stop_after(Trainer.start(settings(names, engine=engine), tmp_path / "m"), 3)
+    stop_after(build_trainer(settings(names, engine=engine), tmp_path / "m"), 3)
     damage(tmp_path / "m" / CHECKPOINT)
     with pytest.raises(AnexaError, match=r"state\.safetensors") as caught:
-        Trainer.resume(tmp_path / "m")
+        resume_trainer(tmp_path / "m")
     assert "\n" not in str(caught.value)
     assert caught.value.exit_status == 1
     load_model(tmp_path / "m")  # the model itself is as good as before
 
 
 def test_a_state_without_its_model_is_noticed(names: Path, tmp_path: Path) -> None:
-    stop_after(Trainer.start(settings(names), tmp_path / "m"), 3)
+    stop_after(build_trainer(settings(names), tmp_path / "m"), 3)
     shutil.move(tmp_path / "m" / "config.json", tmp_path / "config.json")
     with pytest.raises(AnexaError, match=r"it has no config\.json"):
-        Trainer.resume(tmp_path / "m")
+        resume_trainer(tmp_path / "m")
 
 
 @pytest.mark.parametrize("attempt", range(5))
@@ -236,7 +236,7 @@ def test_the_last_steps_of_some_minutes_are_saved(
     attempt: int, names: Path, tmp_path: Path
 ) -> None:
     """Whatever takes the time between two steps: here, as a display would."""
-    run = Trainer.start(settings(names, steps=None, minutes=0.01, seed=attempt), tmp_path / "m")
+    run = build_trainer(settings(names, steps=None, minutes=0.01, seed=attempt), tmp_path / "m")
     steps = []
     for step in run:
         time.sleep(0.0005)
@@ -244,17 +244,17 @@ def test_the_last_steps_of_some_minutes_are_saved(
     assert run.done
     assert steps[-1].progress == 1
     assert steps[-1].evaluation is not None
-    assert read_checkpoint(run.folder).history.step == run.history.step == steps[-1].number
+    assert read_checkpoint(run.folder).state.step == run.state.step == steps[-1].number
     with pytest.raises(AnexaError, match="is finished"):
-        Trainer.resume(run.folder)
+        resume_trainer(run.folder)
 
 
 def test_a_run_goes_on_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_names(tmp_path)
     monkeypatch.chdir(tmp_path)
-    run = Trainer.start(settings(Path("names.txt"), steps=4), tmp_path / "m")
+    run = build_trainer(settings(Path("names.txt"), steps=4), tmp_path / "m")
     for step in run:
         run.stopping = step.number == 2
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert finish(Trainer.resume(tmp_path / "m")).history.step == 4
+    assert finish(resume_trainer(tmp_path / "m")).state.step == 4

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from anexa.errors import AnexaError
-from anexa.training.metrics import Metrics, read_metrics
+from anexa.training.metrics import MetricsLog, read_metrics
 from tests.training.metrics import record
 
 TAGS = [
@@ -53,10 +53,10 @@ def texts(events: Any) -> dict[int, str]:
 
 
 def test_tensorboard_shows_the_figures_as_they_come(folder: Path) -> None:
-    metrics = Metrics(folder, tensorboard=True)
+    metrics = MetricsLog(folder, tensorboard=True)
     metrics.add(record(10, loss=2.5))
     metrics.add(record(20, loss=1.5, validation_loss=1.75, learning_rate=0.5))
-    metrics.sample(20, "first\n\n# second *line*")
+    metrics.add_sample(20, "first\n\n# second *line*")
     events = shown(folder)  # while the run goes on
     assert sorted(events.Tags()["tensors"]) == TAGS
     assert values(events, "loss/train") == {10: 2.5, 20: 1.5}
@@ -69,22 +69,22 @@ def test_tensorboard_shows_the_figures_as_they_come(folder: Path) -> None:
 
 
 def test_what_is_no_number_is_left_out(folder: Path) -> None:
-    Metrics(folder, tensorboard=True).add(record(10, loss=math.nan, mfu=0.5))
+    MetricsLog(folder, tensorboard=True).add(record(10, loss=math.nan, mfu=0.5))
     events = shown(folder)
     assert "loss/train" not in events.Tags()["tensors"]
     assert values(events, "mfu") == {10: 0.5}
 
 
 def test_going_on_shows_each_step_once(folder: Path) -> None:
-    metrics = Metrics(folder, tensorboard=True)
+    metrics = MetricsLog(folder, tensorboard=True)
     for step in (10, 20, 30):
         metrics.add(record(step))
-        metrics.sample(step, f"after {step}")
+        metrics.add_sample(step, f"after {step}")
     watching = shown(folder)
     metrics.close()
-    metrics = Metrics(folder, after_step=20, tensorboard=True)
+    metrics = MetricsLog(folder, after_step=20, tensorboard=True)
     metrics.add(record(30, loss=7.0))
-    metrics.sample(30, "again")
+    metrics.add_sample(30, "again")
     expected = {10: 1.5 + 1 / 10, 20: 1.5 + 1 / 20, 30: 7.0}
     for events in (shown(folder), watching.Reload()):
         assert values(events, "loss/train") == pytest.approx(expected)
@@ -92,15 +92,15 @@ def test_going_on_shows_each_step_once(folder: Path) -> None:
 
 
 def test_going_on_shows_what_was_before_tensorboard(folder: Path) -> None:
-    Metrics(folder).add(record(10))
-    Metrics(folder, after_step=10, tensorboard=True).add(record(20))
+    MetricsLog(folder).add(record(10))
+    MetricsLog(folder, after_step=10, tensorboard=True).add(record(20))
     assert list(values(shown(folder), "loss/train")) == [10, 20]
 
 
 def test_times_are_those_of_the_training(folder: Path) -> None:
-    Metrics(folder).add(record(10, seconds=1000.0))
+    MetricsLog(folder).add(record(10, seconds=1000.0))
     before = time.time()
-    Metrics(folder, after_step=10, tensorboard=True).add(record(20, seconds=1500.0))
+    MetricsLog(folder, after_step=10, tensorboard=True).add(record(20, seconds=1500.0))
     first, second = shown(folder).Tensors("loss/train")
     assert first.wall_time == pytest.approx(before, abs=60)
     assert second.wall_time - first.wall_time == pytest.approx(500)
@@ -110,8 +110,8 @@ def test_without_tensorboardx_the_extra_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "training").mkdir()
-    Metrics(tmp_path).add(record(10))
+    MetricsLog(tmp_path).add(record(10))
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(AnexaError, match=r"pip install 'anexa\[plot\]'"):
-        Metrics(tmp_path, after_step=10, tensorboard=True)
+        MetricsLog(tmp_path, after_step=10, tensorboard=True)
     assert read_metrics(tmp_path)[0] == [record(10)]

@@ -15,12 +15,11 @@ from anexa.errors import AnexaError
 from anexa.model.loading import load_model
 from anexa.model.tensors import as_float32
 from anexa.model.weights import initial_weights
-from anexa.training import Trainer
+from anexa.training import RunOptions, Trainer, build_trainer, resume_trainer
 from anexa.training.checkpoint import read_checkpoint
 from anexa.training.config import ScheduleConfig
 from anexa.training.distributed import DistributedContext
 from anexa.training.schedule import learning_rate
-from anexa.training.trainer import RunOptions
 from tests.training.runs import each_engine, finish, settings, stop_after, weights_file
 
 # What a run does
@@ -28,22 +27,22 @@ from tests.training.runs import each_engine, finish, settings, stop_after, weigh
 
 @each_engine
 def test_the_loss_falls(engine: str, names: Path, tmp_path: Path) -> None:
-    run = finish(Trainer.start(settings(names, engine=engine, steps=60), tmp_path / "m"))
-    first, last = run.history.evaluations[0], run.history.evaluations[-1]
-    assert first.validation_loss == pytest.approx(math.log(run.config.vocab_size), abs=0.3)
+    run = finish(build_trainer(settings(names, engine=engine, steps=60), tmp_path / "m"))
+    first, last = run.state.evaluations[0], run.state.evaluations[-1]
+    assert first.validation_loss == pytest.approx(math.log(run.model_config.vocab_size), abs=0.3)
     assert last.validation_loss < 0.85 * first.validation_loss
     assert last.train_loss is not None
     assert last.train_loss < 0.85 * first.validation_loss
 
 
 def test_every_step_and_evaluation_is_told(names: Path, tmp_path: Path) -> None:
-    run = Trainer.start(settings(names, steps=25, batch_size=2), tmp_path / "m")
+    run = build_trainer(settings(names, steps=25, batch_size=2), tmp_path / "m")
     steps = list(run)
     assert [step.number for step in steps] == list(range(1, 26))
     assert [step.progress for step in steps] == [number / 25 for number in range(1, 26)]
     evaluated = [step for step in steps if step.evaluation]
     assert len(evaluated) == ScheduleConfig().evaluations
-    assert run.history.evaluations[1:] == [step.evaluation for step in evaluated]
+    assert run.state.evaluations[1:] == [step.evaluation for step in evaluated]
     begin = 0
     for step in evaluated:
         losses = [s.loss for s in steps[begin : step.number]]
@@ -55,16 +54,16 @@ def test_every_step_and_evaluation_is_told(names: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", [{"steps": 1}, {"steps": None, "minutes": 1e-9}])
 def test_one_step_moves_the_weights(end: dict[str, Any], names: Path, tmp_path: Path) -> None:
-    run = Trainer.start(settings(names, warmup=0.05, **end), tmp_path / "m")
+    run = build_trainer(settings(names, warmup=0.05, **end), tmp_path / "m")
     before = run.engine.weights()
     finish(run)
-    assert run.history.step == 1
+    assert run.state.step == 1
     after = run.engine.weights()
     assert all(before[name] != after[name] for name in ("wte.weight", "lm_head.weight"))
 
 
 def test_what_is_on_disk_is_what_was_trained(names: Path, tmp_path: Path) -> None:
-    run = finish(Trainer.start(settings(names), tmp_path / "m"))
+    run = finish(build_trainer(settings(names), tmp_path / "m"))
     model = load_model(run.folder)
     assert model.weights == run.engine.weights()
     opened = open_engine("numpy", model.config, model.weights)
@@ -84,11 +83,11 @@ def test_the_validation_text_is_never_trained_on(layout: str, tmp_path: Path) ->
         n_validation = 2  # a tenth of the characters, at the end
     corpus = tmp_path / "corpus.txt"
     corpus.write_text(text, encoding="utf-8")
-    run = Trainer.start(settings(corpus, layout=layout, steps=100, batch_size=4), tmp_path / "m")
+    run = build_trainer(settings(corpus, layout=layout, steps=100, batch_size=4), tmp_path / "m")
     before = run.engine.weights()["wte.weight"].data
     finish(run)
     after = run.engine.weights()["wte.weight"].data
-    width = run.config.n_embd
+    width = run.model_config.n_embd
     unread = [
         symbol
         for i, symbol in enumerate(symbols)
@@ -100,8 +99,8 @@ def test_the_validation_text_is_never_trained_on(layout: str, tmp_path: Path) ->
 
 
 def test_the_first_weights_come_from_the_seed(names: Path, tmp_path: Path) -> None:
-    run = Trainer.start(settings(names, engine="lists", seed=7), tmp_path / "m")
-    assert run.engine.weights() == initial_weights(run.config, random.Random(7))
+    run = build_trainer(settings(names, engine="lists", seed=7), tmp_path / "m")
+    assert run.engine.weights() == initial_weights(run.model_config, random.Random(7))
 
 
 # The same again
@@ -111,7 +110,7 @@ def test_the_first_weights_come_from_the_seed(names: Path, tmp_path: Path) -> No
 def test_a_seed_gives_the_same_bytes(engine: str, names: Path, tmp_path: Path) -> None:
     files = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        run = Trainer.start(settings(names, engine=engine, steps=10, seed=seed), tmp_path / name)
+        run = build_trainer(settings(names, engine=engine, steps=10, seed=seed), tmp_path / name)
         files.append(weights_file(finish(run).folder))
     assert files[0] == files[1]
     assert files[0] != files[2]
@@ -134,16 +133,16 @@ def test_minutes_are_kept(
     watch = SimpleNamespace(perf_counter=time.process_time)
     monkeypatch.setattr("anexa.training.schedule.time", watch)
     wanted = settings(names, steps=None, minutes=minutes)
-    run = Trainer.start(wanted, tmp_path / "m")
+    run = build_trainer(wanted, tmp_path / "m")
     steps = list(run)
     assert run.done
-    assert run.history.seconds == pytest.approx(minutes * 60, rel=tolerance)
+    assert run.state.seconds == pytest.approx(minutes * 60, rel=tolerance)
     assert steps[-1].progress == 1
     progress = [step.progress for step in steps]
     assert progress == sorted(progress)
     # The last step's rate is that of the progress before it.
     assert learning_rate(1.0, progress[-2], warmup=0.0) < 0.1
-    assert len(run.history.evaluations) >= ScheduleConfig().evaluations - 2
+    assert len(run.state.evaluations) >= ScheduleConfig().evaluations - 2
 
 
 # What goes wrong
@@ -159,7 +158,7 @@ def test_a_loss_that_is_no_number_ends_the_run(
         pytest.importorskip("torch")
     wanted = settings(names, preset="anexa", engine=engine, steps=steps, learning_rate=1e30)
     names.write_text("the cat sat on the mat, and the rat sat on the cat. " * 40, encoding="utf-8")
-    run = Trainer.start(wanted, tmp_path / "m")
+    run = build_trainer(wanted, tmp_path / "m")
     losses = []
 
     def go() -> None:
@@ -169,7 +168,7 @@ def test_a_loss_that_is_no_number_ends_the_run(
     with pytest.raises(AnexaError, match=r"--learning-rate below 1e\+30") as caught:
         go()
     assert all(map(math.isfinite, losses))
-    assert f"the loss is no number any more at step {len(losses) + 1}:" in str(caught.value)
+    assert f"the loss is nan at step {len(losses) + 1}:" in str(caught.value)
     model = load_model(tmp_path / "m")  # the last checkpoint, and it is one of numbers
     logits = open_engine("numpy", model.config, model.weights).logits(model.tokenizer.encode("the"))
     assert all(math.isfinite(z) for row in logits for z in row)
@@ -187,16 +186,16 @@ def test_a_stop_after_a_step_whose_loss_was_a_number_saves_none_that_are_not(
 ) -> None:
     sizes = {"n_layer": 1, "n_embd": 16, "n_head": 2, "block_size": 8, "warmup": 0.0}
     wild = settings(names, preset=preset, learning_rate=1e30, evaluations=1, **sizes)
-    run = Trainer.start(wild, tmp_path / "m")
+    run = build_trainer(wild, tmp_path / "m")
     before = run.engine.weights()
 
     def go() -> None:
         for step in run:
             run.stopping = step.number == steps
 
-    with pytest.raises(AnexaError, match=r"no number any more at step .* below 1e\+30"):
+    with pytest.raises(AnexaError, match=r"is nan at step .* below 1e\+30"):
         go()
-    assert run.history.step == steps
+    assert run.state.step == steps
     assert load_model(tmp_path / "m").weights == as_float32(before)
     assert read_checkpoint(tmp_path / "m").weights == before
 
@@ -216,11 +215,11 @@ def test_a_stop_is_never_missed(moment: int, names: Path, tmp_path: Path) -> Non
                 self.running[0].stopping = True
             return heard
 
-    run = Trainer.start(settings(names), tmp_path / "m", RunOptions(Interrupted()))
+    run = build_trainer(settings(names), tmp_path / "m", RunOptions(Interrupted()))
     Interrupted.running.append(run)
     assert len(list(run)) <= 1 + moment // 2
     assert not run.done
-    assert read_checkpoint(run.folder).history.step == run.history.step
+    assert read_checkpoint(run.folder).state.step == run.state.step
 
 
 def test_the_model_on_disk_is_the_best_one(tmp_path: Path) -> None:
@@ -232,51 +231,51 @@ def test_the_model_on_disk_is_the_best_one(tmp_path: Path) -> None:
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("abcdefghijklmnopqrst" + 430 * "ab" + 24 * "aabb", encoding="utf-8")
     wanted = settings(corpus, layout="text", steps=100, learning_rate=0.003)
-    run = Trainer.start(wanted, tmp_path / "m")
+    run = build_trainer(wanted, tmp_path / "m")
     at_evaluations = {}
     for step in run:
         if step.evaluation:
             at_evaluations[step.number] = step.evaluation.validation_loss, run.engine.weights()
     best, weights = min(at_evaluations.values(), key=lambda pair: pair[0])
-    assert best < run.history.evaluations[0].validation_loss - 1, "it has learned something"
-    assert best < run.history.evaluations[-1].validation_loss - 1, "the last is not the best"
+    assert best < run.state.evaluations[0].validation_loss - 1, "it has learned something"
+    assert best < run.state.evaluations[-1].validation_loss - 1, "the last is not the best"
     assert load_model(run.folder).weights == weights
     assert read_checkpoint(run.folder).weights == run.engine.weights(), "the state is the last"
 
 
 def test_a_run_that_stops_early_has_a_model(names: Path, tmp_path: Path) -> None:
-    run = Trainer.start(settings(names, steps=1000), tmp_path / "m")
+    run = build_trainer(settings(names, steps=1000), tmp_path / "m")
     stop_after(run, 7)
     assert load_model(run.folder).weights == run.engine.weights()
 
 
 def test_a_loss_that_is_low_enough_ends_the_run(names: Path, tmp_path: Path) -> None:
-    whole = finish(Trainer.start(settings(names, steps=100), tmp_path / "whole"))
-    third = whole.history.evaluations[3].validation_loss
+    whole = finish(build_trainer(settings(names, steps=100), tmp_path / "whole"))
+    third = whole.state.evaluations[3].validation_loss
     wanted = settings(names, steps=100, until_loss=third)
-    run = finish(Trainer.start(wanted, tmp_path / "m"))
-    assert run.history.step == 30
-    assert run.history.evaluations == [
+    run = finish(build_trainer(wanted, tmp_path / "m"))
+    assert run.state.step == 30
+    assert run.state.evaluations == [
         replace(e, seconds=ours.seconds)
-        for e, ours in zip(whole.history.evaluations[:4], run.history.evaluations)
+        for e, ours in zip(whole.state.evaluations[:4], run.state.evaluations)
     ]
     with pytest.raises(AnexaError, match="is finished"):
-        Trainer.resume(tmp_path / "m")
+        resume_trainer(tmp_path / "m")
 
 
 def test_epochs_are_passes_over_the_text(names: Path, tmp_path: Path) -> None:
     run = finish(
-        Trainer.start(settings(names, steps=None, epochs=2.5, batch_size=4), tmp_path / "m")
+        build_trainer(settings(names, steps=None, epochs=2.5, batch_size=4), tmp_path / "m")
     )
-    assert run.history.step == math.ceil(2.5 * 22 / 4)  # of 24 names, two are for validation
+    assert run.state.step == math.ceil(2.5 * 22 / 4)  # of 24 names, two are for validation
 
 
 def test_a_run_is_done_by_one_process_at_a_time(names: Path, tmp_path: Path) -> None:
-    stop_after(Trainer.start(settings(names), tmp_path / "m"), 3)
-    first, second = Trainer.resume(tmp_path / "m"), Trainer.resume(tmp_path / "m")
+    stop_after(build_trainer(settings(names), tmp_path / "m"), 3)
+    first, second = resume_trainer(tmp_path / "m"), resume_trainer(tmp_path / "m")
     steps = iter(first)
     next(steps)
-    with pytest.raises(AnexaError, match="is running already"):
+    with pytest.raises(AnexaError, match="is already running"):
         finish(second)
     assert [step.number for step in steps][-1] == 20
 
@@ -284,13 +283,13 @@ def test_a_run_is_done_by_one_process_at_a_time(names: Path, tmp_path: Path) -> 
 def test_a_run_that_cannot_begin_leaves_no_folder(names: Path, tmp_path: Path) -> None:
     names.write_text("too short\n", encoding="utf-8")
     with pytest.raises(AnexaError, match="too short"):
-        Trainer.start(settings(names), tmp_path / "m")
+        build_trainer(settings(names), tmp_path / "m")
     assert [path.name for path in tmp_path.iterdir()] == ["names.txt"]
 
 
 def test_a_folder_is_not_written_twice(names: Path, tmp_path: Path) -> None:
-    run = finish(Trainer.start(settings(names), tmp_path / "m"))
+    run = finish(build_trainer(settings(names), tmp_path / "m"))
     before = weights_file(run.folder)
     with pytest.raises(AnexaError, match=r"exists already: .* --resume"):
-        Trainer.start(settings(names, seed=1), tmp_path / "m")
+        build_trainer(settings(names, seed=1), tmp_path / "m")
     assert weights_file(run.folder) == before

@@ -1,4 +1,4 @@
-"""What a run measures: in its metrics, and in a loss_plot."""
+"""The metrics log of a run, and the plot of its losses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from anexa.errors import AnexaError
-from anexa.training import RunOptions, Trainer, loss_plot
+from anexa.training import LossPlotCallback, Trainer, build_trainer, loss_plot, resume_trainer
 from anexa.training.checkpoint import read_checkpoint
 from anexa.training.loss_plot import PICTURE
 from anexa.training.metrics import read_metrics
@@ -17,7 +17,7 @@ from tests.training.runs import finish, settings, stop_after
 
 
 def test_what_the_run_measured_is_in_its_metrics(names: Path, tmp_path: Path) -> None:
-    run = Trainer.start(settings(names, steps=20, batch_size=2), tmp_path / "m")
+    run = build_trainer(settings(names, steps=20, batch_size=2), tmp_path / "m")
     steps = list(run)
     records, _ = read_metrics(tmp_path / "m")
     assert [record.step for record in records] == list(range(1, 21))
@@ -26,39 +26,46 @@ def test_what_the_run_measured_is_in_its_metrics(names: Path, tmp_path: Path) ->
         pytest.approx(learning_rate(0.01, step / 20, warmup=0.0)) for step in range(20)
     ]
     validated = [r.validation_loss for r in records if r.validation_loss is not None]
-    assert validated == [e.validation_loss for e in run.history.evaluations[1:]]
-    assert records[-1].tokens == run.history.tokens
+    assert validated == [e.validation_loss for e in run.state.evaluations[1:]]
+    assert records[-1].tokens == run.state.tokens
     assert all(r.gradient_norm > 0 and r.tokens_per_second > 0 for r in records)
     assert all(r.mfu is not None and 0 < r.mfu < 1.5 for r in records)
+
+
+def build_with_plot(corpus: Path, folder: Path) -> Trainer:
+    """A run that plots its losses."""
+    run = build_trainer(settings(corpus), folder)
+    run.callbacks = (*run.callbacks, LossPlotCallback())
+    return run
 
 
 needs_matplotlib = pytest.mark.skipif(not loss_plot.can_draw(), reason="there is no matplotlib")
 
 
 @needs_matplotlib
-@pytest.mark.parametrize(("apart", "pictures"), [(0.0, 10), (1e9, 0)])
+@pytest.mark.parametrize(("interval", "plots"), [(0.0, 10), (1e9, 0)])
 def test_the_losses_are_drawn_now_and_then_and_at_the_end(
-    apart: float, pictures: int, names: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    interval: float, plots: int, names: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loss_plot, "APART", apart)
-    run = Trainer.start(settings(names), tmp_path / "m", RunOptions(pictures=True))
+    monkeypatch.setattr(loss_plot, "MIN_INTERVAL", interval)
+    run = build_with_plot(names, tmp_path / "m")
     drawn, before = 0, b""
     for step in run:
         path = tmp_path / "m" / PICTURE
         now = path.read_bytes() if path.exists() else b""
         drawn, before = drawn + (now != before), now
-        if step.evaluation:
-            run.metrics.sample(step.number, "a sample")
-    assert drawn in (pictures, max(0, pictures - 1))  # the last is drawn after the last step
+        if step.evaluation and run.metrics:
+            run.metrics.add_sample(step.number, "a sample")  # marked in the next plot
+    assert drawn == plots
     assert (tmp_path / "m" / PICTURE).read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "m" / PICTURE).read_bytes() != before
 
 
 @needs_matplotlib
 def test_a_run_that_is_stopped_is_drawn_too(names: Path, tmp_path: Path) -> None:
-    for steps, drawn in ((0, False), (3, True)):  # of nothing there is no loss_plot
+    for steps, drawn in ((0, False), (3, True)):  # of nothing there is no plot
         folder = tmp_path / f"m{steps}"
-        stop_after(Trainer.start(settings(names), folder, RunOptions(pictures=True)), steps)
+        stop_after(build_with_plot(names, folder), steps)
         assert (folder / PICTURE).exists() == drawn
 
 
@@ -66,7 +73,7 @@ def test_without_matplotlib_nothing_is_drawn(
     names: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)  # so Python finds none
-    finish(Trainer.start(settings(names), tmp_path / "m", RunOptions(pictures=True)))
+    finish(build_with_plot(names, tmp_path / "m"))
     assert not (tmp_path / "m" / PICTURE).exists()
 
 
@@ -74,16 +81,16 @@ def test_drawing_takes_no_time_from_the_figures(
     names: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
-    monkeypatch.setattr(loss_plot, "APART", 0.0)
-    finish(Trainer.start(settings(names), tmp_path / "m", RunOptions(pictures=True)))
+    monkeypatch.setattr(loss_plot, "MIN_INTERVAL", 0.0)
+    finish(build_with_plot(names, tmp_path / "m"))
     records, _ = read_metrics(tmp_path / "m")
     slowest = min(record.tokens_per_second for record in records)
     assert slowest > 20  # a drawing between two steps would leave about 10
 
 
 def test_a_run_that_goes_on_has_one_history(names: Path, tmp_path: Path) -> None:
-    stop_after(Trainer.start(settings(names), tmp_path / "m"), 13)
-    finish(Trainer.resume(tmp_path / "m"))
+    stop_after(build_trainer(settings(names), tmp_path / "m"), 13)
+    finish(resume_trainer(tmp_path / "m"))
     records, _ = read_metrics(tmp_path / "m")
     assert [record.step for record in records] == list(range(1, 21))
 
@@ -91,9 +98,9 @@ def test_a_run_that_goes_on_has_one_history(names: Path, tmp_path: Path) -> None
 def test_a_stop_changes_no_record(names: Path, tmp_path: Path) -> None:
     """Also where a record is the mean over several steps, some of them before the stop."""
     wanted = settings(names, steps=1000, block_size=4, batch_size=1)
-    whole = finish(Trainer.start(wanted, tmp_path / "whole"))
-    stop_after(Trainer.start(wanted, tmp_path / "m"), 131)
-    resumed = finish(Trainer.resume(tmp_path / "m"))
+    whole = finish(build_trainer(wanted, tmp_path / "whole"))
+    stop_after(build_trainer(wanted, tmp_path / "m"), 131)
+    resumed = finish(resume_trainer(tmp_path / "m"))
     told = [
         [(r.step, r.loss, r.learning_rate, r.gradient_norm) for r in read_metrics(run.folder)[0]]
         for run in (whole, resumed)
@@ -104,7 +111,7 @@ def test_a_stop_changes_no_record(names: Path, tmp_path: Path) -> None:
 
 def test_an_evaluation_is_recorded_before_it_is_saved(names: Path, tmp_path: Path) -> None:
     """Whoever is killed between the two has no checkpoint that knows more than the metrics."""
-    run = Trainer.start(settings(names), tmp_path / "m")
+    run = build_trainer(settings(names), tmp_path / "m")
     card = tmp_path / "m" / "README.md"
     card.unlink()
     card.mkdir()  # so that saving fails
@@ -112,7 +119,7 @@ def test_an_evaluation_is_recorded_before_it_is_saved(names: Path, tmp_path: Pat
         finish(run)
     card.rmdir()
     assert [r.step for r in read_metrics(tmp_path / "m")[0] if r.validation_loss] == [2]
-    assert read_checkpoint(tmp_path / "m").history.step == 0
-    finish(Trainer.resume(tmp_path / "m"))
+    assert read_checkpoint(tmp_path / "m").state.step == 0
+    finish(resume_trainer(tmp_path / "m"))
     records, _ = read_metrics(tmp_path / "m")
     assert [record.step for record in records] == list(range(1, 21))

@@ -27,11 +27,11 @@ def compare(
     from anexa.training.config import flag
     from anexa.training.loss_plot import can_draw, check_drawing, check_suffix, draw_losses
     from anexa.training.metrics import read_metrics
-    from anexa.training.summary import summarise
+    from anexa.training.summary import summarize
 
     if len(folders) < 2:
         raise UsageError("a comparison is of two model folders or more: name another one")
-    runs = [summarise(folder) for folder in folders]
+    runs = [summarize(folder) for folder in folders]
     for run in runs:
         if run.state is None:
             raise AnexaError(f"{run.folder} holds no training to compare: it was made elsewhere")
@@ -44,7 +44,7 @@ def compare(
         if can_draw():
             draw_losses(curves, out)
 
-    options = [run.settings.options() for run in runs if run.settings]
+    options = [run.config.options() for run in runs if run.config]
     values = {name: [each[name] for each in options] for name in options[0] if name != "corpus"}
     differing = {name: these for name, these in values.items() if these != these[:1] * len(runs)}
     unlike = []

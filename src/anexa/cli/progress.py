@@ -1,4 +1,4 @@
-"""A training as it is seen: live on a terminal, as plain text in a pipe, as JSON by a program."""
+"""Progress of a training run: live on a terminal, plain text in a pipe, or JSON for a program."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import json
 import math
 import shlex
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import typer
 from rich.console import Console, RenderableType
@@ -15,95 +14,66 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColum
 from rich.text import Text
 
 from anexa.cli.curve import LossCurve
-from anexa.errors import AnexaError
-from anexa.generation import Sampler, SamplingParams, stream_text
 from anexa.model.weights import num_parameters
-from anexa.training import StepResult, Trainer
-
-SAMPLE_TOKENS = 100
+from anexa.training import Callback, StepResult, Trainer
 
 
-class ProgressReporter(Protocol):
-    """What a training tells about itself."""
+class ProgressReporter(Callback):
+    """Callback that prints lines of plain text. Base of all reporters; also a context manager."""
 
-    def __enter__(self) -> ProgressReporter: ...
+    def __init__(self) -> None:
+        self._downloaded = False
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-    def download(self, done: int, total: int | None) -> None:
-        """Bytes of the corpus that have come."""
-
-    def encoding(self, done: int, total: int | None) -> None:
-        """Bytes of the corpus that have become tokens."""
-
-    def begin(self, run: Trainer) -> None:
-        """The run is about to do its first step."""
-
-    def step(self, run: Trainer, step: StepResult) -> None:
-        """A step is done."""
-
-    def end(self, run: Trainer) -> None:
-        """The run is finished, or was stopped and saved."""
-
-
-class PlainText:
-    """Lines of text, without colour or movement. See `ProgressReporter` for the methods."""
-
-    _downloaded = False
-
-    def __enter__(self) -> PlainText:
+    def __enter__(self) -> ProgressReporter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        pass
+        """Restore the terminal."""
 
     def download(self, done: int, total: int | None) -> None:
+        """Report the progress of a corpus download, in bytes."""
         if done == total and not self._downloaded:
             self._downloaded = True
             self._print(f"downloaded {done:,} bytes")
 
     def encoding(self, done: int, total: int | None) -> None:
-        pass
+        """Report the progress of the tokenization, in bytes."""
 
-    def begin(self, run: Trainer) -> None:
-        for line in opening(run):
+    def on_start(self, trainer: Trainer) -> None:
+        """Print the configuration of the run."""
+        for line in opening(trainer):
             self._print(line)
 
-    def step(self, run: Trainer, step: StepResult) -> None:
-        if step.evaluation:
-            self._print(evaluated(step))
-            self._sample(run)
+    def on_step(self, trainer: Trainer, result: StepResult) -> None:  # noqa: ARG002
+        """Print the losses and the sample after an evaluation."""
+        if result.evaluation:
+            self._print(evaluation_line(result))
+            self._print_sample(result.sample or "")
 
-    def end(self, run: Trainer) -> None:
-        for line in closing(run):
+    def on_end(self, trainer: Trainer) -> None:
+        """Print the result of the run, and the next command."""
+        for line in closing(trainer):
             self._print(line)
 
-    def _sample(self, run: Trainer) -> None:
-        self._print(f"  {sample(run)!r}")
+    def _print_sample(self, sample: str) -> None:
+        self._print(f"  {sample!r}")
 
     def _print(self, text: str) -> None:
         typer.echo(text)
 
 
-class NullReporter(PlainText):
-    """Nothing: another process of the same training speaks."""
-
-    def step(self, run: Trainer, step: StepResult) -> None:
-        pass
+class NullReporter(ProgressReporter):
+    """Reporter that prints nothing: the main process of the run reports."""
 
     def _print(self, text: str) -> None:
         pass
 
 
-class LiveDisplay(PlainText):
-    """Those lines, and below them a curve of the losses and a bar, both of which move."""
+class LiveReporter(ProgressReporter):
+    """Reporter for a terminal: a loss curve and a progress bar below the lines of text."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._console = Console(highlight=False)
         self._curve = LossCurve()
         self._bar = CurveAndBar(
@@ -117,7 +87,7 @@ class LiveDisplay(PlainText):
         self._task: TaskID | None = None
         self._loss = math.nan
 
-    def __enter__(self) -> LiveDisplay:
+    def __enter__(self) -> LiveReporter:
         self._bar.start()
         return self
 
@@ -131,19 +101,20 @@ class LiveDisplay(PlainText):
     def encoding(self, done: int, total: int | None) -> None:
         self._move(f"encoding {done / 1e6:,.1f} MB", done / total if total else None)
 
-    def step(self, run: Trainer, step: StepResult) -> None:
-        # Shown smoothed: single batches differ too much to be read as they fly by.
+    def on_step(self, trainer: Trainer, result: StepResult) -> None:
+        # Shown as a moving average: the losses of single batches vary too much to be read.
         weight = 0.05 if math.isfinite(self._loss) else 1.0
-        self._loss = step.loss if weight == 1.0 else self._loss + weight * (step.loss - self._loss)
+        difference = result.loss - self._loss
+        self._loss = result.loss if weight == 1.0 else self._loss + weight * difference
         self._move(
-            f"step {step.number:,} · loss {self._loss:.3f} · "
-            f"{step.tokens_per_second:,.0f} tokens/s · {_duration(step.seconds_left)} left",
-            step.progress,
+            f"step {result.number:,} · loss {self._loss:.3f} · "
+            f"{result.tokens_per_second:,.0f} tokens/s · {_duration(result.seconds_left)} left",
+            result.progress,
         )
         self._curve.add(self._loss)
-        if step.evaluation:
-            self._curve.mark(step.evaluation.validation_loss)
-        super().step(run, step)
+        if result.evaluation:
+            self._curve.mark(result.evaluation.validation_loss)
+        super().on_step(trainer, result)
 
     def _move(self, description: str, completed: float | None) -> None:
         if self._task is None:
@@ -151,18 +122,18 @@ class LiveDisplay(PlainText):
         total = None if completed is None else 1.0
         self._bar.update(self._task, description=description, completed=completed or 0, total=total)
 
-    def _sample(self, run: Trainer) -> None:
-        self._console.print(Text(sample(run), style="dim"))
+    def _print_sample(self, sample: str) -> None:
+        self._console.print(Text(sample, style="dim"))
 
     def _print(self, text: str) -> None:
         self._console.print(Text(text), soft_wrap=True)
 
 
 class CurveAndBar(Progress):
-    """A progress bar below a curve."""
+    """A progress bar with the loss curve above it."""
 
     def __init__(self, curve: LossCurve, *columns: ProgressColumn, **options: Any) -> None:
-        self._curve = curve  # which the bar's own constructor draws
+        self._curve = curve  # set first: the constructor of the bar renders it
         super().__init__(*columns, **options)
 
     def get_renderables(self) -> Iterable[RenderableType]:
@@ -170,116 +141,99 @@ class CurveAndBar(Progress):
         yield from super().get_renderables()
 
 
-class JsonLines(PlainText):
-    """An object a line: the start, each evaluation, the end."""
+class JsonReporter(ProgressReporter):
+    """Reporter that prints one JSON object a line: start, evaluations, end."""
 
     def download(self, done: int, total: int | None) -> None:
         pass
 
-    def begin(self, run: Trainer) -> None:
+    def on_start(self, trainer: Trainer) -> None:
         self._object(
             event="begin",
-            folder=str(run.folder),
-            parameters=num_parameters(run.config),
-            settings=run.settings.to_json(),
-            step=run.history.step,
+            folder=str(trainer.folder),
+            parameters=num_parameters(trainer.model_config),
+            config=trainer.config.to_json(),
+            step=trainer.state.step,
         )
 
-    def step(self, run: Trainer, step: StepResult) -> None:
-        if step.evaluation:
+    def on_step(self, trainer: Trainer, result: StepResult) -> None:
+        if result.evaluation:
             self._object(
                 event="evaluation",
-                step=step.number,
-                seconds=step.evaluation.seconds,
-                tokens=run.history.tokens,
-                train_loss=step.evaluation.train_loss,
-                validation_loss=step.evaluation.validation_loss,
-                sample=sample(run),
+                step=result.number,
+                seconds=result.evaluation.seconds,
+                tokens=trainer.state.tokens,
+                train_loss=result.evaluation.train_loss,
+                validation_loss=result.evaluation.validation_loss,
+                sample=result.sample or "",
             )
 
-    def end(self, run: Trainer) -> None:
+    def on_end(self, trainer: Trainer) -> None:
         self._object(
-            event="end" if run.done else "stopped",
-            folder=str(run.folder),
-            step=run.history.step,
-            seconds=run.history.seconds,
-            validation_loss=run.history.evaluations[-1].validation_loss,
+            event="end" if trainer.done else "stopped",
+            folder=str(trainer.folder),
+            step=trainer.state.step,
+            seconds=trainer.state.seconds,
+            validation_loss=trainer.state.evaluations[-1].validation_loss,
         )
 
     def _object(self, **fields: Any) -> None:
         self._print(json.dumps(fields))
 
 
-def opening(run: Trainer) -> list[str]:
-    """What is about to happen."""
-    s, config, machine = run.settings, run.config, run.machine
-    schedule = s.schedule
-    pauses = schedule.evaluations * run.history.final_eval_seconds
-    if run.steps:
-        pauses = min(run.steps, schedule.evaluations) * run.history.final_eval_seconds
-        seconds = run.step_seconds * run.steps + pauses
-        end = f"{run.steps:,} steps, about {_duration(seconds)}"
+def opening(trainer: Trainer) -> list[str]:
+    """Describe a run before its first step: corpus, model, device, length, seed."""
+    config, model, device = trainer.config, trainer.model_config, trainer.device_config
+    schedule, steps = config.schedule, trainer.clock.steps
+    evaluation = trainer.clock.final_eval_seconds
+    if steps:
+        pauses = min(steps, schedule.evaluations) * evaluation
+        end = f"{steps:,} steps, about {_duration(trainer.step_seconds * steps + pauses)}"
     else:
         assert schedule.minutes is not None
-        seconds = max(0.0, schedule.minutes * 60 - pauses)
-        end = f"{schedule.minutes:g} min, about {max(1, round(seconds / run.step_seconds)):,} steps"
-    where = f"{machine.device}, {machine.dtype}" + (", compiled" if machine.compiled else "")
-    if run.world.size > 1:
-        where += f", {run.world.size} processes"
+        seconds = max(0.0, schedule.minutes * 60 - schedule.evaluations * evaluation)
+        expected = max(1, round(seconds / trainer.step_seconds))
+        end = f"{schedule.minutes:g} min, about {expected:,} steps"
+    where = f"{device.device}, {device.dtype}" + (", compiled" if device.compiled else "")
+    if trainer.context.world_size > 1:
+        where += f", {trainer.context.world_size} processes"
     lines = [
-        f"corpus {run.corpus} · {config.model_type} with {num_parameters(config):,} parameters, "
-        f"{config.vocab_size:,} symbols, context {config.block_size} · "
-        f"{s.device.engine} on {where} · {s.run.batch_size * config.block_size:,} tokens a step · "
-        f"{end} · seed {s.run.seed}"
+        f"corpus {trainer.corpus.name} · {model.model_type} with {num_parameters(model):,} "
+        f"parameters, vocabulary {model.vocab_size:,}, context {model.block_size} · "
+        f"{config.device.engine} on {where} · "
+        f"{config.run.batch_size * model.block_size:,} tokens a step · {end} · "
+        f"seed {config.run.seed}"
     ]
-    if run.resumed:
-        lines.append(f"going on after step {run.history.step:,}")
+    if trainer.resumed:
+        lines.append(f"resuming after step {trainer.state.step:,}")
     return lines
 
 
-def evaluated(step: StepResult) -> str:
-    """The losses, and where the run is."""
-    e = step.evaluation
-    assert e is not None
-    assert e.train_loss is not None
+def evaluation_line(result: StepResult) -> str:
+    """Format the losses of an evaluation and the progress of the run."""
+    evaluation = result.evaluation
+    assert evaluation is not None
+    assert evaluation.train_loss is not None
     return (
-        f"{step.progress:4.0%} · step {e.step:,} · {_duration(e.seconds)} · "
-        f"loss {e.train_loss:.4f} · validation {e.validation_loss:.4f} · "
-        f"{step.tokens_per_second:,.0f} tokens/s"
+        f"{result.progress:4.0%} · step {evaluation.step:,} · {_duration(evaluation.seconds)} · "
+        f"loss {evaluation.train_loss:.4f} · validation {evaluation.validation_loss:.4f} · "
+        f"{result.tokens_per_second:,.0f} tokens/s"
     )
 
 
-def sample(run: Trainer) -> str:
-    """What the model writes now, put down in the run's metrics too.
-
-    Nothing if its weights are in parts, in several processes.
-    """
-    if run.machine.sharded and run.world.size > 1:
-        return ""
-    sampler = Sampler(SamplingParams(seed=run.settings.run.seed))
-    tokens = SAMPLE_TOKENS * (2 if run.prompt else 1)  # thoughts are long
-    stream = stream_text(run.engine, run.tokenizer, run.prompt, sampler, max_tokens=tokens)
-    try:
-        text = "".join(stream).strip()
-    except AnexaError:
-        return ""  # weights without bounds: the loss of the next step says so, and what to do
-    run.metrics.sample(run.history.step, text)
-    return text
-
-
-def closing(run: Trainer) -> list[str]:
-    """What came of it, and what to do next."""
-    if not run.done:
-        again = " (with the same text piped in)" if run.settings.data.corpus == "-" else ""
+def closing(trainer: Trainer) -> list[str]:
+    """Describe the result of a run, and the next command."""
+    state, folder = trainer.state, shlex.quote(str(trainer.folder))
+    if not trainer.done:
+        piped = " (with the same text piped in)" if trainer.config.data.corpus == "-" else ""
         return [
-            f"stopped after step {run.history.step:,} and saved",
-            f"go on:    anexa train --resume {shlex.quote(str(run.folder))}{again}",
+            f"stopped after step {state.step:,} and saved",
+            f"resume it:     anexa train --resume {folder}{piped}",
         ]
-    loss = run.history.evaluations[-1].validation_loss
     return [
-        f"done: {run.history.step:,} steps, {run.history.tokens:,} tokens in "
-        f"{_duration(run.history.seconds)}, validation loss {loss:.4f}",
-        f"talk to it:    anexa chat {shlex.quote(str(run.folder))}",
+        f"done: {state.step:,} steps, {state.tokens:,} tokens in {_duration(state.seconds)}, "
+        f"validation loss {state.evaluations[-1].validation_loss:.4f}",
+        f"talk to it:    anexa chat {folder}",
     ]
 
 

@@ -68,9 +68,9 @@ def _is_model(folder: Path) -> bool:
 
 def _summary(folder: Path) -> Summary | str:
     """What is known of a model, or what is wrong with it."""
-    from anexa.training.summary import summarise
+    from anexa.training.summary import summarize
 
     try:
-        return summarise(folder)
+        return summarize(folder)
     except (AnexaError, OSError) as error:
         return str(error)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from typer import Option
 
 from anexa.cli.options import with_config_options
 from anexa.cli.prompt_loop import at_terminal
 from anexa.errors import UsageError
-
-if TYPE_CHECKING:
-    from anexa.cli.progress import ProgressReporter
-    from anexa.training import TrainConfig
 
 
 @with_config_options
@@ -52,78 +48,57 @@ def train(
     """Train a model on a text, showing its progress, then chat with it."""
     options = {"batch_tokens": batch_tokens, **given}
     options = {name: value for name, value in options.items() if value is not None}
-    from anexa.cli.progress import JsonLines, LiveDisplay, NullReporter, PlainText
+    from anexa.cli.progress import JsonReporter, LiveReporter, NullReporter, ProgressReporter
     from anexa.cli.signals import stop_signals
     from anexa.training import (
+        LossPlotCallback,
         RunOptions,
+        SampleCallback,
         TrainConfig,
-        Trainer,
-        is_of_launch,
-        join,
-        leave,
+        build_or_restart,
+        destroy_distributed,
+        init_distributed,
         read_config,
+        resume_trainer,
     )
     from anexa.training.config_file import read_options
 
     if config:
         options = read_options(config, options)
-    if resume is None:
-        world = join(options.get("engine", "auto"), options.get("device", "auto"))
-    elif out:
-        raise UsageError("--resume goes on in the folder it names: leave --out out")
-    else:
-        saved = read_config(resume)
-        world = join(saved.device.engine, options.get("device", saved.device.device))
-    show: ProgressReporter
-    if not world.is_main_process:
-        show = NullReporter()
+    if resume and out:
+        raise UsageError("--resume writes to the folder of the run: leave out --out")
+    asked = read_config(resume).device if resume else None
+    context = init_distributed(
+        asked.engine if asked else options.get("engine", "auto"),
+        options.get("device", asked.device if asked else "auto"),
+    )
+    reporter: ProgressReporter
+    if not context.is_main_process:
+        reporter = NullReporter()
     elif as_json:
-        show = JsonLines()
+        reporter = JsonReporter()
     elif sys.stdout is not None and sys.stdout.isatty():
-        show = LiveDisplay()
+        reporter = LiveReporter()
     else:
-        show = PlainText()
-    with show:
-        around = RunOptions(world, tensorboard, True, show.download, show.encoding)
+        reporter = ProgressReporter()
+    with reporter:
+        run_options = RunOptions(context, tensorboard, reporter.download, reporter.encoding)
         if resume:
-            run = Trainer.resume(resume, options, around)
+            trainer = resume_trainer(resume, options, run_options)
         else:
-            settings = TrainConfig.from_options(**options)
-            folder = out or _free_folder(settings, world.launch)
-            if is_of_launch(folder, world.launch):  # a process had died, and all began again
-                run = Trainer.resume(folder, around=around)
-            else:
-                world.barrier()  # no process looks for a free folder when another has taken it
-                run = Trainer.start(settings, folder, around)
-        with stop_signals(run) as received:
-            show.begin(run)
-            for step in run:
-                show.step(run, step)
-        show.end(run)
-    stopped = received and not run.done
-    if world.size > 1:
-        del run  # what others have a part in goes before they part
-        leave()
+            trainer = build_or_restart(TrainConfig.from_options(**options), out, run_options)
+        with stop_signals(trainer) as received:
+            trainer.fit([SampleCallback(), LossPlotCallback(), reporter])
+    stopped = received and not trainer.done
+    folder, engine, seed = trainer.folder, trainer.engine.name, trainer.config.run.seed
+    if context.world_size > 1:
+        del trainer  # shared objects must be gone before the process group is
+        destroy_distributed()
     if stopped:
         sys.exit(128 + received[0])
-    if at_terminal() and world.size == 1 and not (no_chat or as_json):
+    if at_terminal() and context.world_size == 1 and not (no_chat or as_json):
         from anexa.cli.chat import talk
         from anexa.generation import LanguageModel
 
-        model = LanguageModel.open(run.folder, run.engine.name)
-        talk(model, model.sampling(seed=run.settings.run.seed))
-
-
-def _free_folder(settings: TrainConfig, launch: str) -> Path:
-    """models/CORPUS, or models/CORPUS-2, … if that is taken, but not by this launch itself."""
-    from anexa.training import is_of_launch
-    from anexa.training.presets import usual_preset
-
-    name = "stdin" if settings.data.corpus == "-" else Path(settings.data.corpus).stem
-    usual = settings.preset == usual_preset(settings.data.corpus)
-    base = Path("models") / (name if usual else f"{name}-{settings.preset}")
-    folder, number = base, 1
-    while folder.exists() and not is_of_launch(folder, launch):
-        number += 1
-        folder = base.with_name(f"{base.name}-{number}")
-    return folder
+        model = LanguageModel.open(folder, engine)
+        talk(model, model.sampling(seed=seed))

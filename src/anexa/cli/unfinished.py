@@ -11,12 +11,12 @@ from anexa.errors import AnexaError, AnexaWarning
 def warn_if_unfinished(folder: Path) -> None:
     """Say that better weights may come; those in the folder can be used all the same."""
     from anexa.training.checkpoint import CHECKPOINT
-    from anexa.training.summary import summarise
+    from anexa.training.summary import summarize
 
     try:
         if not (folder / CHECKPOINT).exists():
             return
-        run = summarise(folder)
+        run = summarize(folder)
     except (AnexaError, OSError) as error:  # the weights are good all the same
         reason = error.strerror if isinstance(error, OSError) else error
         _warn(f"it cannot be told whether the training in {folder} has ended: {reason}")

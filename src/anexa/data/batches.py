@@ -17,7 +17,7 @@ import numpy.typing as npt
 from anexa.data.tokens import Array, Tokens
 from anexa.errors import AnexaError, UsageError
 
-Row = Sequence[int]
+TokenSequence = Sequence[int]
 
 MAX_SHUFFLED_LIST = 2**21  # longer permutations are drawn by NumPy, without a Python list
 STRETCH = 2**20  # documents whose sequences are counted at once
@@ -34,20 +34,20 @@ class Dataset(Protocol):
             UsageError: if the dataset is endless.
         """
 
-    def batch(self, step: int, size: int) -> list[Row]:
+    def batch(self, step: int, size: int) -> list[TokenSequence]:
         """Return the sequences of a training step: `size` full ones, or more that are shorter."""
 
-    def sample(self, size: int) -> list[Row]:
+    def sample(self, size: int) -> list[TokenSequence]:
         """Return at most `size` sequences, spread evenly over the corpus, for evaluation."""
 
-    def given(self, row: Row) -> int:
+    def num_given(self, ids: TokenSequence) -> int:
         """Count the tokens at the start of a sequence that are given, not predicted."""
 
 
 class TextDataset:
     """Base of datasets of plain text: every token but the first is predicted."""
 
-    def given(self, row: Row) -> int:  # noqa: ARG002 (the same for all sequences)
+    def num_given(self, ids: TokenSequence) -> int:  # noqa: ARG002 (the same for all sequences)
         """Return 1: only the first token is given."""
         return 1
 
@@ -71,7 +71,7 @@ class TokenWindows(TextDataset):
         """See `Dataset`."""
         return max(1, len(self._tokens) // self._length)
 
-    def batch(self, step: int, size: int) -> list[Row]:
+    def batch(self, step: int, size: int) -> list[TokenSequence]:
         """See `Dataset`.
 
         Raises:
@@ -85,15 +85,15 @@ class TokenWindows(TextDataset):
                 f"the text has {len(self._tokens)} besides those for validation: give a longer "
                 f"text, or a --block-size below {max(2, len(self._tokens))}"
             )
-        return [self._row(rng.randint(0, last)) for _ in range(size)]
+        return [self._sequence(rng.randint(0, last)) for _ in range(size)]
 
-    def sample(self, size: int) -> list[Row]:
+    def sample(self, size: int) -> list[TokenSequence]:
         """See `Dataset`."""
         starts = range(0, len(self._tokens) - 1, self._length)
-        return [self._row(starts[i]) for i in _spread(len(starts), size)]
+        return [self._sequence(starts[i]) for i in _spread(len(starts), size)]
 
-    def _row(self, start: int) -> Row:
-        return _as_row(self._tokens[start : start + self._length + 1])
+    def _sequence(self, start: int) -> TokenSequence:
+        return _copy(self._tokens[start : start + self._length + 1])
 
 
 class DocumentDataset(TextDataset):
@@ -131,29 +131,32 @@ class DocumentDataset(TextDataset):
         """See `Dataset`."""
         return int(self._first[-1])
 
-    def batch(self, step: int, size: int) -> list[Row]:
+    def batch(self, step: int, size: int) -> list[TokenSequence]:
         """See `Dataset`."""
-        return [self._row(self._drawn(number)) for number in range(step * size, (step + 1) * size)]
+        return [
+            self._sequence(self._shuffled_number(number))
+            for number in range(step * size, (step + 1) * size)
+        ]
 
-    def sample(self, size: int) -> list[Row]:
+    def sample(self, size: int) -> list[TokenSequence]:
         """See `Dataset`."""
-        return [self._row(i) for i in _spread(self.per_epoch, size)]
+        return [self._sequence(i) for i in _spread(self.per_epoch, size)]
 
-    def _drawn(self, number: int) -> int:
+    def _shuffled_number(self, number: int) -> int:
         """Return the sequence at a position of the shuffled order, counted over all epochs."""
         epoch, place = divmod(number, self.per_epoch)
         if epoch != self._epoch:
             self._epoch, self._order = epoch, _shuffled(self.per_epoch, f"{self._seed} {epoch}")
         return int(self._order[place])
 
-    def _row(self, number: int) -> Row:
+    def _sequence(self, number: int) -> TokenSequence:
         # A number of the array's own type, so that NumPy does not convert the array.
         i = self._first.searchsorted(self._first.dtype.type(number), side="right") - 1
         document = int(self._chosen[i])
         begin, end = int(self._borders[document]), int(self._borders[document + 1])
         # Neighboring sequences share a token: the last target is also the next first input.
         start = begin + (number - int(self._first[i])) * self._length
-        return _as_row(self._tokens[start : min(start + self._length, end) + 1])
+        return _copy(self._tokens[start : min(start + self._length, end) + 1])
 
 
 def split(tokens: Tokens, length: int, seed: int, fraction: float = 0.1) -> tuple[Dataset, Dataset]:
@@ -217,7 +220,7 @@ def _shuffled(n: int, seed: int | str) -> Array:
     return np.array(numbers, np.min_scalar_type(n))
 
 
-def _as_row(tokens: Array) -> Row:
+def _copy(tokens: Array) -> TokenSequence:
     """Copy a slice of token ids out of its file."""
     return array("q", tokens.astype(np.int64).tobytes())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from anexa.data import Progress
-from anexa.data.batches import Dataset, Row
+from anexa.data.batches import Dataset, TokenSequence
 from anexa.errors import UsageError
 from anexa.model.chat_format import (
     ASSISTANT,
@@ -48,7 +48,7 @@ class ArithmeticCorpus:
             )
         return Tokenizer.from_characters([ALPHABET], adds_bos=False, added_tokens=CHAT_TOKENS)
 
-    def rows(
+    def datasets(
         self,
         tokenizer: Tokenizer,
         block_size: int,
@@ -98,20 +98,20 @@ class ChatDataset:
             "the arithmetic corpus is endless and has no epochs: use --steps or --minutes"
         )
 
-    def batch(self, step: int, size: int) -> list[Row]:
+    def batch(self, step: int, size: int) -> list[TokenSequence]:
         """Return sequences of similar lengths with as many tokens as `size` full ones."""
         examples = self._examples.batch(step, size * self._length)
         return [self._tokenizer.encode(text_of(example)) for example in examples]
 
-    def sample(self, size: int) -> list[Row]:
+    def sample(self, size: int) -> list[TokenSequence]:
         """Return `size` sequences of all lengths, for evaluation."""
         return [self._tokenizer.encode(text_of(e)) for e in self._examples.sample(size)]
 
-    def given(self, row: Row) -> int:
+    def num_given(self, ids: TokenSequence) -> int:
         """Count the tokens before the last answer, an empty thought in the prompt included."""
-        length = len(row)
-        start = length - list(reversed(row)).index(self._assistant)
-        return start + 2 if row[start + 1] == self._end_think else start
+        length = len(ids)
+        start = length - list(reversed(ids)).index(self._assistant)
+        return start + 2 if ids[start + 1] == self._end_think else start
 
 
 def text_of(example: Example) -> str:

@@ -1,4 +1,4 @@
-"""The training loop, its schedule, and checkpoints from which a run goes on exactly."""
+"""Training: configuration, the trainer and its callbacks, checkpoints and exact resume."""
 
 from __future__ import annotations
 
@@ -6,37 +6,53 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from anexa.training.checkpoint import (
-        CHECKPOINT,
-        Evaluation,
-        TrainerState,
-        is_of_launch,
-        read_config,
+    from anexa.training.build import (
+        RunOptions,
+        build_from_corpus,
+        build_or_restart,
+        build_trainer,
+        free_folder,
+        resume_trainer,
     )
+    from anexa.training.callbacks import LossPlotCallback, SampleCallback
+    from anexa.training.checkpoint import CHECKPOINT, Evaluation, TrainerState, read_config
     from anexa.training.config import TrainConfig
-    from anexa.training.distributed import DistributedContext, join, leave
-    from anexa.training.trainer import RunOptions, StepResult, Trainer
+    from anexa.training.distributed import (
+        DistributedContext,
+        destroy_distributed,
+        init_distributed,
+    )
+    from anexa.training.trainer import Callback, StepResult, Trainer
 
 __all__ = [
     "CHECKPOINT",
+    "Callback",
     "DistributedContext",
     "Evaluation",
+    "LossPlotCallback",
     "RunOptions",
+    "SampleCallback",
     "StepResult",
     "TrainConfig",
     "Trainer",
     "TrainerState",
-    "is_of_launch",
-    "join",
-    "leave",
+    "build_from_corpus",
+    "build_or_restart",
+    "build_trainer",
+    "destroy_distributed",
+    "free_folder",
+    "init_distributed",
     "read_config",
+    "resume_trainer",
 ]
+
+MODULES = ("config", "checkpoint", "distributed", "trainer", "callbacks", "build")
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name at its first use: `anexa --help` needs the configuration alone."""
+    """Import a public name at its first use: `anexa --help` needs only the configuration."""
     if name in __all__:
-        for module in ("config", "checkpoint", "distributed", "trainer"):
+        for module in MODULES:
             found = import_module(f"{__name__}.{module}")
             if hasattr(found, name):
                 return getattr(found, name)

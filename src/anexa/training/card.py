@@ -1,4 +1,4 @@
-"""The model card: what a model is and how it was made, for whoever finds the folder."""
+"""Model card of a trained model: what the model is, and how it was trained."""
 
 from __future__ import annotations
 
@@ -17,67 +17,67 @@ NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
 def model_card(
-    config: ModelConfig, settings: TrainConfig, corpus: str, sha256: str, history: TrainerState
+    model: ModelConfig, config: TrainConfig, corpus: str, sha256: str, state: TrainerState
 ) -> str:
-    """`README.md` of a model folder, with the header that the Hugging Face Hub reads.
+    """Write the `README.md` of a model folder, with the metadata of the Hugging Face Hub.
 
     Args:
-        config: what was trained.
-        settings: how.
-        corpus: the corpus's name.
-        sha256: the corpus's fingerprint; see `Corpus`.
-        history: what came of it.
+        model: configuration of the model.
+        config: configuration of the run.
+        corpus: name of the corpus.
+        sha256: hash of the corpus.
+        state: state of the run.
     """
     losses = "\n".join(
         f"| {e.step:,} | {e.seconds:,.0f} | {_loss(e.train_loss)} | {e.validation_loss:.4f} |"
-        for e in history.evaluations
+        for e in state.evaluations
     )
-    sizes = f"{config.n_layer} layers, {config.n_head} heads, width {config.n_embd}"
+    sizes = f"{model.n_layer} layers, {model.n_head} heads, width {model.n_embd}"
     return f"""---
 library_name: transformers
 pipeline_tag: text-generation
-tags: [anexa, {config.model_type}]
-{_results(corpus, history)}---
+tags: [anexa, {model.model_type}]
+{_results(corpus, state)}---
 
-# {corpus}: a {config.model_type} model of {num_parameters(config):,} parameters
+# {corpus}: a {model.model_type} model of {num_parameters(model):,} parameters
 
-Trained from nothing on `{corpus}` with Anexa {__version__}:
+Trained from scratch on `{corpus}` with Anexa {__version__}:
 
 ```
-{_without_folders(settings).command()}
+{_without_folders(config).command()}
 ```
 
 | | |
 | --- | --- |
-| parameters | {num_parameters(config):,} |
-| architecture | {config.model_type}: {sizes} |
-| context | {config.block_size} tokens |
-| vocabulary | {config.vocab_size} symbols |
-| tokenizer | {_tokenizer(settings.data.tokenizer)} |
-| corpus | {corpus}, fingerprint `{sha256}` |
-| steps | {history.step:,} of {settings.run.batch_size} rows, {history.tokens:,} tokens |
-| time | {history.seconds:,.0f} s |
-| optimizer | {_optimizer(settings)} |
-| precision | {_precision(settings)} |
+| parameters | {num_parameters(model):,} |
+| architecture | {model.model_type}: {sizes} |
+| context | {model.block_size} tokens |
+| vocabulary | {model.vocab_size} tokens |
+| tokenizer | {_tokenizer(config.data.tokenizer)} |
+| corpus | {corpus}, SHA-256 `{sha256}` |
+| steps | {state.step:,} of {config.run.batch_size} sequences, {state.tokens:,} tokens |
+| time | {state.seconds:,.0f} s |
+| optimizer | {_optimizer(config)} |
+| precision | {_precision(config)} |
 
-Losses are in nats a token; the validation text was never trained on.
+Losses are in nats a token; the validation text is not part of the training text.
 
 | step | seconds | training loss | validation loss |
 | --- | --- | --- | --- |
 {losses}
 
-The same command writes the same weights on the same machine where the run is measured in steps.
+A run that is measured in steps writes the same weights again on the same machine.
 """
 
 
-def _results(corpus: str, history: TrainerState) -> str:
-    """The corpus and the best loss, as the Hub reads them; no licence, which is the owner's choice.
+def _results(corpus: str, state: TrainerState) -> str:
+    """Write the corpus and the best loss as Hub metadata; the license is the owner's choice.
 
-    A JSON string is a YAML one too, whatever the name of a file is.
+    A name is written as a JSON string, which is a valid YAML string whatever the name is.
     """
-    # The Hub takes no other names of data sets.
+    # The Hub accepts no other names of data sets.
     datasets = f"datasets: [{json.dumps(corpus)}]\n" if NAME.fullmatch(corpus) else ""
-    if history.best is None:
+    if state.best is None:
         return datasets
     name = json.dumps(corpus)
     return f"""{datasets}metrics: [perplexity]
@@ -89,39 +89,40 @@ model-index:
     metrics:
     - type: loss
       name: validation loss, nats a token
-      value: {history.best.validation_loss:.4f}
+      value: {state.best.validation_loss:.4f}
     - type: perplexity
       name: validation perplexity a token
-      value: {math.exp(min(history.best.validation_loss, 700)):.4f}
+      value: {math.exp(min(state.best.validation_loss, 700)):.4f}
 """
 
 
-def _without_folders(settings: TrainConfig) -> TrainConfig:
-    """The card may be published, and where files lie is nobody else's business."""
-    corpus, tokenizer = (
-        Path(spec).name for spec in (settings.data.corpus, settings.data.tokenizer)
-    )
-    return settings.replace(corpus=corpus, tokenizer=tokenizer)
+def _without_folders(config: TrainConfig) -> TrainConfig:
+    """Remove the folders of paths: a card may be published, and the folders are private."""
+    corpus, tokenizer = (Path(spec).name for spec in (config.data.corpus, config.data.tokenizer))
+    return config.replace(corpus=corpus, tokenizer=tokenizer)
 
 
 def _tokenizer(spec: str) -> str:
     if spec == "char":
-        return "a symbol for each character"
-    return "byte-level BPE" if spec.startswith("bpe:") else "taken over from another model"
+        return "characters"
+    return "byte-level BPE" if spec.startswith("bpe:") else "the tokenizer of another model"
 
 
-def _optimizer(settings: TrainConfig) -> str:
-    names = {"muon": "Muon for the matrices of the blocks, AdamW for the rest", "adamw": "AdamW"}
+def _optimizer(config: TrainConfig) -> str:
+    names = {
+        "muon": "Muon for the matrices of the blocks, AdamW for all other weights",
+        "adamw": "AdamW",
+    }
     return (
-        f"{names[settings.optimizer.name]}; learning rate up to "
-        f"{settings.optimizer.learning_rate:g}, {settings.schedule.shape} schedule"
+        f"{names[config.optimizer.name]}; learning rate up to "
+        f"{config.optimizer.learning_rate:g}, {config.schedule.shape} schedule"
     )
 
 
-def _precision(settings: TrainConfig) -> str:
-    if settings.device.dtype == "bf16":
-        return "weights in float32, products of matrices in bfloat16"
-    return settings.device.dtype
+def _precision(config: TrainConfig) -> str:
+    if config.device.dtype == "bf16":
+        return "weights in float32, matrix products in bfloat16"
+    return config.device.dtype
 
 
 def _loss(loss: float | None) -> str:

@@ -1,4 +1,4 @@
-"""All that a run needs to go on as if it had never stopped, in one file."""
+"""Checkpoints: everything that a run needs to be resumed exactly, in one file."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from anexa.errors import AnexaError, UsageError, one_line
+from anexa.errors import AnexaError, UsageError, one_line, short_repr
 from anexa.files import write_atomic
 from anexa.model.tensors import read_metadata, read_tensors, write_tensors
 from anexa.model.weights import Weights
@@ -15,20 +16,20 @@ from anexa.training.config import TrainConfig
 from anexa.training.config_file import CONFIG, encode_toml
 
 CHECKPOINT = Path("training") / "state.safetensors"
-# What a description of a run that is none leads to.
+# Exceptions raised by malformed checkpoint metadata.
 DAMAGE = (AttributeError, KeyError, TypeError, ValueError, UsageError)
-FORMAT = "2"  # of the metadata; a state of another format is refused
+FORMAT = "2"  # format of the metadata; a checkpoint of another format is refused
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The losses at one point of a run, in nats a token.
+    """An evaluation during a run; losses are in nats a token.
 
     Attributes:
-        step: how many steps were done.
-        seconds: the time they took.
-        train_loss: the mean over the steps since the evaluation before; None at the start.
-        validation_loss: on text that no step sees.
+        step: number of steps before the evaluation.
+        seconds: time of the run before the evaluation.
+        train_loss: mean training loss since the previous evaluation; None before the first step.
+        validation_loss: loss on the validation dataset.
     """
 
     step: int
@@ -39,18 +40,18 @@ class Evaluation:
 
 @dataclass
 class TrainerState:
-    """What has happened in a run so far.
+    """The progress of a run and its losses so far.
 
     Attributes:
-        step: how many steps were done.
-        seconds: the time they took.
-        tokens: how many tokens were predicted in them.
-        losses: of the steps since the last evaluation.
-        unrecorded: those since the last record in the metrics.
-        evaluations: in order.
-        progress: the share of the run that is done; 1 when it is finished.
-        reserve: the seconds that its end will need, if it is to end within so many minutes.
-        lost: the seconds that went into compiling, which are no progress.
+        step: number of completed steps.
+        seconds: time of the run, at the last checkpoint.
+        tokens: number of predicted tokens.
+        losses: losses of the steps since the last evaluation, in nats a token.
+        unrecorded: losses of the steps since the last metrics record.
+        evaluations: all evaluations.
+        progress: fraction of the run that is done; 1 when it is finished.
+        final_eval_seconds: time to reserve for the last evaluation.
+        compile_seconds: time spent on compilation, which does not count as progress.
     """
 
     step: int = 0
@@ -63,118 +64,129 @@ class TrainerState:
     final_eval_seconds: float = 0.0
     compile_seconds: float = 0.0
 
+    def add_loss(self, loss: float, num_targets: int) -> None:
+        """Record the loss of a step and its number of predicted tokens."""
+        self.tokens += num_targets
+        self.losses.append(loss)
+        self.unrecorded.append(loss)
+
+    def add_evaluation(self, seconds: float, validation_loss: float) -> Evaluation:
+        """Record an evaluation, and start a new mean of the training losses."""
+        train_loss = sum(self.losses) / len(self.losses) if self.losses else None
+        self.evaluations.append(Evaluation(self.step, seconds, train_loss, validation_loss))
+        self.losses = []
+        return self.evaluations[-1]
+
     @property
     def best(self) -> Evaluation | None:
-        """The evaluation with the lowest validation loss, of those after some training."""
+        """The evaluation after the first step with the lowest validation loss."""
         later = [e for e in self.evaluations if e.step]
         return min(later, key=lambda e: e.validation_loss, default=None)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint.
+    """A snapshot of a run.
 
     Attributes:
-        settings: what the run was asked to do.
-        corpus: where its corpus is, from any folder.
-        corpus_sha256: of what was read there.
-        tokenizer_sha256: of the model's tokenizer.json; "" in a state that was written before this
-            was noted.
-        launch: of `torchrun` by which it was written; see `DistributedContext`.
-        history: what has happened in the run.
-        weights: as they are now, in the engine's precision.
-        moments: the optimizer's; see `Engine.optimizer_state`.
+        config: resolved configuration of the run.
+        corpus: name or absolute path of the corpus.
+        corpus_sha256: hash of the corpus.
+        tokenizer_sha256: hash of the model's tokenizer.json.
+        launch: the `DistributedContext.launch` that wrote the checkpoint.
+        state: progress and losses of the run.
+        weights: current weights, in the engine's precision.
+        moments: moments of the optimizer, as `Engine.optimizer_state` returns them.
     """
 
-    settings: TrainConfig
+    config: TrainConfig
     corpus: str
     corpus_sha256: str
     tokenizer_sha256: str
     launch: str
-    history: TrainerState
+    state: TrainerState
     weights: Weights
     moments: Weights
 
 
-def write_checkpoint(folder: Path, state: Checkpoint) -> None:
-    """Replace the checkpoint in a model folder, and the configuration beside it.
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write the checkpoint of a model folder and the configuration beside it.
 
     Raises:
-        AnexaError: it cannot be written; the old one stays.
+        AnexaError: if the file cannot be written; the older checkpoint then stays.
     """
-    tensors = {f"w.{name}": weight for name, weight in state.weights.items()} | state.moments
+    tensors = {f"w.{name}": weight for name, weight in checkpoint.weights.items()}
     run = {
-        "settings": state.settings.to_json(),
-        "corpus": state.corpus,
-        "corpus_sha256": state.corpus_sha256,
-        "tokenizer_sha256": state.tokenizer_sha256,
-        "launch": state.launch,
-        "history": asdict(state.history),
+        "config": checkpoint.config.to_json(),
+        "corpus": checkpoint.corpus,
+        "corpus_sha256": checkpoint.corpus_sha256,
+        "tokenizer_sha256": checkpoint.tokenizer_sha256,
+        "launch": checkpoint.launch,
+        "state": asdict(checkpoint.state),
     }
-    write_atomic(folder / CONFIG, encode_toml(state.settings))
-    write_tensors(folder / CHECKPOINT, tensors, {"format": FORMAT, "run": json.dumps(run)})
+    write_atomic(folder / CONFIG, encode_toml(checkpoint.config))
+    metadata = {"format": FORMAT, "run": json.dumps(run)}
+    write_tensors(folder / CHECKPOINT, tensors | checkpoint.moments, metadata)
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
-    """The checkpoint in a model folder.
+    """Read the checkpoint of a model folder.
 
     Raises:
-        AnexaError: there is none, or it is damaged.
+        AnexaError: if there is none, or it is damaged or of another format.
     """
-    path = _state_file(folder)
+    path = _checkpoint_file(folder)
     tensors, metadata = read_tensors(path)
-    check_format(path, metadata)
+    run = parse_run(path, metadata)
     try:
-        run = json.loads(metadata["run"])
-        history = TrainerState(**run["history"])
-        history.evaluations = [
-            Evaluation(**evaluation) for evaluation in run["history"]["evaluations"]
-        ]
-        settings = TrainConfig.from_json(run["settings"])
-        corpus, corpus_sha256 = str(run["corpus"]), str(run["corpus_sha256"])
-        tokenizer_sha256 = str(run.get("tokenizer_sha256", ""))
-        launch = str(run.get("launch", ""))
+        state = TrainerState(**run["state"])
+        state.evaluations = [Evaluation(**evaluation) for evaluation in run["state"]["evaluations"]]
+        return Checkpoint(
+            TrainConfig.from_json(run["config"]),
+            corpus=str(run["corpus"]),
+            corpus_sha256=str(run["corpus_sha256"]),
+            tokenizer_sha256=str(run["tokenizer_sha256"]),
+            launch=str(run["launch"]),
+            state=state,
+            weights={key[2:]: w for key, w in tensors.items() if key.startswith("w.")},
+            moments={key: w for key, w in tensors.items() if not key.startswith("w.")},
+        )
     except DAMAGE as error:
-        raise AnexaError(f"{path} is damaged: it does not describe a run ({error})") from error
-    weights = {key[2:]: weight for key, weight in tensors.items() if key.startswith("w.")}
-    moments = {key: weight for key, weight in tensors.items() if not key.startswith("w.")}
-    sources = corpus, corpus_sha256, tokenizer_sha256
-    return Checkpoint(settings, *sources, launch, history, weights, moments)
+        raise damaged(path, error) from error
 
 
 def read_config(folder: Path) -> TrainConfig:
-    """Those of the run in a model folder.
+    """Read the configuration of the run in a model folder, without the weights.
 
     Raises:
-        AnexaError: there is none, or it is damaged.
+        AnexaError: if there is no checkpoint, or it is damaged or of another format.
     """
-    path = _state_file(folder)
-    metadata = read_metadata(path)
-    check_format(path, metadata)
+    path = _checkpoint_file(folder)
+    run = parse_run(path, read_metadata(path))
     try:
-        return TrainConfig.from_json(json.loads(metadata["run"])["settings"])
+        return TrainConfig.from_json(run["config"])
     except DAMAGE as error:
-        raise AnexaError(f"{path} is damaged: it does not describe a run ({error})") from error
+        raise damaged(path, error) from error
 
 
 def is_of_launch(folder: Path, launch: str) -> bool:
-    """Whether a folder has a run, of a launch of `torchrun`; see `DistributedContext`."""
+    """Whether a folder has a checkpoint that was written by a launch of `torchrun`."""
     try:
-        run = json.loads(read_metadata(_state_file(folder))["run"])
+        run = json.loads(read_metadata(_checkpoint_file(folder))["run"])
         return bool(launch) and run.get("launch") == launch
     except (AnexaError, *DAMAGE):
         return False
 
 
-def check_format(path: Path, metadata: Mapping[str, str]) -> None:
-    """Refuse the training state of another version of Anexa.
+def parse_run(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Parse the description of a run in the metadata of its checkpoint.
 
     Args:
-        path: the state file, for the message.
-        metadata: its metadata.
+        path: the checkpoint, for error messages.
+        metadata: metadata of the file.
 
     Raises:
-        AnexaError: if the metadata is that of a run in another format.
+        AnexaError: if there is no description, or it is of another format.
     """
     if "run" in metadata and metadata.get("format") != FORMAT:
         raise AnexaError(
@@ -182,10 +194,22 @@ def check_format(path: Path, metadata: Mapping[str, str]) -> None:
             f"{one_line(metadata.get('format', '1'))}, not {FORMAT}): its training cannot be "
             "resumed, start a new one; the model itself can be used as before"
         )
+    try:
+        run = json.loads(metadata["run"])
+        if not isinstance(run, dict):
+            raise TypeError(f"it is a {type(run).__name__}")
+        return run
+    except (*DAMAGE, RecursionError) as error:
+        raise damaged(path, error) from error
 
 
-def _state_file(folder: Path) -> Path:
+def damaged(path: Path, error: BaseException) -> AnexaError:
+    """Make the error about a checkpoint with malformed metadata."""
+    return AnexaError(f"{path} is damaged: it does not describe a run ({short_repr(error)})")
+
+
+def _checkpoint_file(folder: Path) -> Path:
     path = folder / CHECKPOINT
     if not path.exists():
-        raise AnexaError(f"{folder} holds no training that could go on: it has no {CHECKPOINT}")
+        raise AnexaError(f"{folder} holds no training that can be resumed: it has no {CHECKPOINT}")
     return path

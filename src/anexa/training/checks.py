@@ -1,4 +1,4 @@
-"""What is refused before a training begins or goes on."""
+"""Checks before a run is built or resumed."""
 
 from __future__ import annotations
 
@@ -15,51 +15,53 @@ from anexa.training.distributed import DistributedContext
 from anexa.training.tensorboard import check_installed
 
 
-def check_possible(settings: TrainConfig, world: DistributedContext, tensorboard: bool) -> None:
-    """Refuse what cannot be, before a corpus is downloaded and read.
+def check_possible(config: TrainConfig, context: DistributedContext, tensorboard: bool) -> None:
+    """Refuse an impossible run before its corpus is downloaded and read.
 
     Raises:
-        AnexaError: this computer lacks what is asked for, or the sizes are of no model.
-        UsageError: a setting that means nothing here.
+        AnexaError: if this machine lacks something, or the sizes fit no model.
+        UsageError: if an option has no meaning here.
     """
-    batch_size, asked = settings.run.batch_size, settings.device
-    if batch_size % world.size:
+    batch_size, asked = config.run.batch_size, config.device
+    if batch_size % context.world_size:
         raise UsageError(
-            f"--batch-size {batch_size} cannot be shared by {world.size} processes: "
-            "make it a multiple of their number"
+            f"--batch-size {batch_size} cannot be divided by {context.world_size} processes: make "
+            "it a multiple of their number"
         )
-    config = settings.model.to_config(1)  # whatever the vocabulary
-    device = world.device or asked.device
-    select_device(asked.engine, config, device, asked.dtype, asked.compile)
+    model_config = config.model.to_config(1)  # the vocabulary does not matter here
+    device = context.device or asked.device
+    select_device(asked.engine, model_config, device, asked.dtype, asked.compile)
     if tensorboard:
         check_installed()
 
 
-def check_same_tokenizer(state: Checkpoint, tokenizer: Tokenizer, folder: Path) -> None:
-    """Make sure that a model still has the tokenizer with which its training began.
+def check_same_tokenizer(checkpoint: Checkpoint, tokenizer: Tokenizer, folder: Path) -> None:
+    """Make sure that a model still has the tokenizer that its run was started with.
 
     Raises:
-        AnexaError: it has another.
+        AnexaError: if the tokenizer differs.
     """
-    if state.tokenizer_sha256 not in ("", fingerprint(tokenizer)):
+    if checkpoint.tokenizer_sha256 != fingerprint(tokenizer):
         raise AnexaError(
-            f"{folder / 'tokenizer.json'} is not the one that this training was begun with: put "
-            "that one back, or start a new training"
+            f"{folder / 'tokenizer.json'} is not the tokenizer that this run was started with: "
+            "restore that file, or start a new run"
         )
 
 
-def check_moments(state: Checkpoint, shapes: Mapping[str, tuple[int, ...]], folder: Path) -> None:
-    """Make sure that a checkpoint has the optimizer's moments, in these shapes.
+def check_moments(
+    checkpoint: Checkpoint, shapes: Mapping[str, tuple[int, ...]], folder: Path
+) -> None:
+    """Make sure that a checkpoint has all moments of the optimizer, in the right shapes.
 
     Raises:
-        AnexaError: it has not.
+        AnexaError: if it has not.
     """
-    if {name: moment.shape for name, moment in state.moments.items()} != shapes:
+    if {name: moment.shape for name, moment in checkpoint.moments.items()} != shapes:
         raise AnexaError(
-            f"{folder / CHECKPOINT} is damaged: its moments are not those of its weights"
+            f"{folder / CHECKPOINT} is damaged: the optimizer's moments do not fit the weights"
         )
 
 
 def fingerprint(tokenizer: Tokenizer) -> str:
-    """The hash of a tokenizer.json."""
+    """Hash the tokenizer.json of a tokenizer."""
     return hashlib.sha256(tokenizer.to_json().encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""A corpus as a run needs it: a tokenizer, and rows to train on and to validate with."""
+"""Corpora of a training run: the tokenizer, and the training and validation datasets."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ from anexa.model.folder import TOKENIZER, ModelFolder
 from anexa.model.model import TEMPERATURE
 from anexa.model.tokenizer import MIN_BPE_VOCAB, Tokenizer
 
-MOST_BYTES = 1_000_000  # ids of byte-level BPE; of so many, most would never be seen
-# Bytes of text that BPE is trained on, at most. Where nearly all words differ, as in languages that
-# put no spaces between them, it takes 70 times as much memory.
-SAMPLE = 8 * 2**20
+MAX_BPE_VOCAB = 1_000_000  # of a larger vocabulary, most tokens would never occur
+# Maximum bytes of text that BPE is trained on. If nearly all words differ, as in languages without
+# spaces between words, BPE needs 70 times as much memory.
+BPE_SAMPLE = 8 * 2**20
 
 
 class Corpus(Protocol):
-    """What a run trains on.
+    """Corpus of a training run.
 
     Attributes:
-        name: of the corpus.
-        sha256: shows whether it has changed.
-        chat_template: of a corpus of conversations.
-        prompt: what samples begin with.
-        temperature: that its models are best used with.
-        max_new_tokens: as many as their answers may need, if they answer.
+        name: name of the corpus.
+        chat_template: chat template of a corpus of conversations; None for plain text.
+        prompt: prompt of the samples during training.
+        temperature: recommended sampling temperature of its models.
+        max_new_tokens: recommended limit on the tokens of an answer; None if there is none.
     """
 
     name: str
@@ -41,19 +40,19 @@ class Corpus(Protocol):
 
     @property
     def sha256(self) -> str:
-        """See above."""
+        """Hash of the corpus, which shows whether it has changed."""
 
     def tokenizer(self, spec: str) -> Tokenizer:
-        """The tokenizer that `spec` means: see `tokenizer_for`."""
+        """Make the tokenizer of a specification, as `make_tokenizer` does."""
 
-    def rows(
+    def datasets(
         self, tokenizer: Tokenizer, block_size: int, seed: int, progress: Progress | None = None
     ) -> tuple[Dataset, Dataset]:
-        """Rows to train on, and rows to validate with: see `prepare`."""
+        """Make the training dataset and the validation dataset, as `make_datasets` does."""
 
 
 class TextCorpus:
-    """A text, as a `Corpus`."""
+    """Corpus of plain text."""
 
     chat_template: str | None = None
     prompt = ""
@@ -65,76 +64,79 @@ class TextCorpus:
         self._documents = documents
 
     def tokenizer(self, spec: str) -> Tokenizer:
-        """See `Corpus`."""
-        return tokenizer_for(spec, self._documents)
+        """Implement `Corpus.tokenizer`."""
+        return make_tokenizer(spec, self._documents)
 
-    def rows(
+    def datasets(
         self, tokenizer: Tokenizer, block_size: int, seed: int, progress: Progress | None = None
     ) -> tuple[Dataset, Dataset]:
-        """See `Corpus`."""
-        return prepare(self._documents, tokenizer, block_size, seed, progress)
+        """Implement `Corpus.datasets`."""
+        return make_datasets(self._documents, tokenizer, block_size, seed, progress)
 
 
 def open_corpus(
     spec: str, layout: Literal["auto", "lines", "text"], progress: Progress | None = None
 ) -> Corpus:
-    """The corpus that `spec` means: see `anexa.data.read_corpus`."""
+    """Open a corpus by name or path; arguments and errors are those of `read_corpus`."""
     if spec in CORPORA and CORPORA[spec].generated:
-        from anexa.thinking.corpus import (
-            ArithmeticCorpus,
-        )  # needs jinja2, which plain text does not
+        # Imported here: it needs jinja2, and plain text does not.
+        from anexa.thinking.corpus import ArithmeticCorpus
 
         return ArithmeticCorpus()
     return TextCorpus(read_corpus(spec, layout, progress=progress))
 
 
-def prepare(
+def make_datasets(
     documents: Documents,
     tokenizer: Tokenizer,
     block_size: int,
     seed: int,
     progress: Progress | None = None,
 ) -> tuple[Dataset, Dataset]:
-    """Encode a corpus, split it, and make rows of it: to train on, and to validate with.
+    """Encode a corpus, and split it into a training and a validation dataset.
 
     Args:
         documents: the corpus.
-        tokenizer: from `tokenizer_for`, or the model's own where a run goes on.
-        block_size: so many tokens of a row are predicted, at most.
-        seed: of the split and of the order of rows.
-        progress: is told how far the encoding is: bytes of text so far, and in all.
+        tokenizer: tokenizer of the model.
+        block_size: maximum number of predicted tokens in a sequence.
+        seed: random seed of the split and of the order of the sequences.
+        progress: progress callback of the encoding: `(bytes_done, bytes_total)`.
 
     Raises:
-        AnexaError: there is too little to train on, or `tokenize` has met a hindrance.
+        AnexaError: if the corpus is too short, has changed, or its tokens cannot be cached.
     """
     training, validation = split(tokenize(documents, tokenizer, progress), block_size, seed)
-    training.batch(0, 1)  # a text that is too short is said before anything is computed
+    training.batch(0, 1)  # raises if the text is too short, before anything is computed
     return training, validation
 
 
-def tokenizer_for(spec: str, documents: Documents) -> Tokenizer:
-    """The tokenizer that `spec` means, for prompts as the documents' layout has them.
+def make_tokenizer(spec: str, documents: Documents) -> Tokenizer:
+    """Make or load the tokenizer of a specification.
 
-    `spec` is "char", one id for each character of the documents; "bpe:4096", byte-level BPE with
-    that many ids, or as many as come about, trained on at most 8 MiB, spread evenly over them;
-    or the path of a `tokenizer.json` or of a folder with one in it.
+    Args:
+        spec: "char", one token for each character of the corpus; "bpe:4096", byte-level BPE with
+            at most that many tokens, trained on at most 8 MiB that are spread evenly over the
+            corpus; or the path of a `tokenizer.json` or of a model folder.
+        documents: the corpus; with the layout "lines", a prompt is the start of a document.
 
     Raises:
-        AnexaError: there is no such file, or no tokenizer with a boundary symbol in it.
-        UsageError: a number of ids that no tokenizer can have.
+        AnexaError: if the file does not exist, or has no token that ends a text.
+        UsageError: if the vocabulary size is out of range.
     """
     adds_bos = documents.layout == "lines"
     if spec == "char":
         return Tokenizer.from_characters(map("".join, documents.groups()), adds_bos)
     vocab_size = bpe_size(spec)
     if vocab_size is not None:
-        every = -(-documents.size // SAMPLE)
+        every = -(-documents.size // BPE_SAMPLE)
         texts = chain.from_iterable(islice(documents.groups(), 0, None, every))
         return Tokenizer.train_bpe(texts, vocab_size, adds_bos)
     check_tokenizer(spec)
     path = Path(spec)
     try:
-        if path.is_dir() or path.name == TOKENIZER:  # what ends a text stands beside it
+        if (
+            path.is_dir() or path.name == TOKENIZER
+        ):  # files beside it name the token that ends a text
             folder = path if path.is_dir() else path.parent
             return ModelFolder(folder).tokenizer.with_bos(adds_bos)
         text = read_bytes(path).decode("utf-8", errors="replace")
@@ -144,11 +146,11 @@ def tokenizer_for(spec: str, documents: Documents) -> Tokenizer:
 
 
 def check_tokenizer(spec: str) -> None:
-    """Refuse what `tokenizer_for` would, as far as that shows without the documents.
+    """Check a tokenizer specification without the corpus.
 
     Raises:
-        AnexaError: there is no such file.
-        UsageError: a number of ids that no tokenizer can have.
+        AnexaError: if the file does not exist.
+        UsageError: if the vocabulary size is out of range.
     """
     if spec != "char" and bpe_size(spec) is None and not Path(spec).exists():
         raise AnexaError(
@@ -158,31 +160,31 @@ def check_tokenizer(spec: str) -> None:
 
 
 def bpe_size(spec: str) -> int | None:
-    """The number in "bpe:4096", or None if `spec` is of another kind.
+    """Parse the vocabulary size in "bpe:4096"; None for any other specification.
 
     Raises:
-        UsageError: no tokenizer can have so many ids.
+        UsageError: if the vocabulary size is out of range.
     """
     if not spec.startswith("bpe:"):
         return None
     digits = spec.removeprefix("bpe:")
-    if digits.isdecimal() and len(digits) < 9 and MIN_BPE_VOCAB <= int(digits) <= MOST_BYTES:
+    if digits.isdecimal() and len(digits) < 9 and MIN_BPE_VOCAB <= int(digits) <= MAX_BPE_VOCAB:
         return int(digits)
     raise UsageError(
         f"--tokenizer {spec}: BPE needs a number of tokens from {MIN_BPE_VOCAB}, which are the "
-        f"bytes and a boundary, to {MOST_BYTES}, as in bpe:4096"
+        f"bytes and a boundary, to {MAX_BPE_VOCAB}, as in bpe:4096"
     )
 
 
 def check_unchanged(corpus: Corpus | Documents, sha256: str) -> None:
-    """Make sure that a corpus has the hash that it had.
+    """Make sure that a corpus still has the hash of the run.
 
     Raises:
-        AnexaError: it has another.
+        AnexaError: if the corpus has changed.
     """
     if corpus.sha256 != sha256:
         raise AnexaError(
-            f"the corpus {corpus.name} has changed since this training began (it was sha256 "
-            f"{sha256[:12]}…, now {corpus.sha256[:12]}…): put the old text back, or start a "
-            "new training"
+            f"the corpus {corpus.name} has changed since this run was started (its SHA-256 was "
+            f"{sha256[:12]}… and is {corpus.sha256[:12]}…): restore the old text, or start a new "
+            "run"
         )

@@ -1,7 +1,7 @@
-"""The processes of a training: one, or those that `torchrun` has started.
+"""The processes of a training run: one, or those that `torchrun` has started.
 
-Every process holds the whole model, reads its own rows of every batch, and takes the same step.
-The first one, the main one, alone writes and speaks.
+Every process holds the whole model, computes its own sequences of every batch, and takes the same
+step. Only the main process, rank 0, writes files and prints.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from anexa.errors import AnexaError, UsageError
 
 @dataclass(frozen=True)
 class DistributedContext:
-    """A process among the others.
+    """This process among the processes of a run.
 
     Attributes:
-        rank: its number, from 0.
-        size: how many there are.
-        launch: a name that all have in common which one command started, again after a process
-            had died too, and no others; "" without `torchrun`.
-        device: the one of this process's own among several; "" if it is alone.
+        rank: rank of this process, from 0.
+        world_size: number of processes.
+        launch: unique name of the `torchrun` command that started the processes; it is the same
+            after `torchrun` has restarted them. "" without `torchrun`.
+        device: device of this process; "" for a single process.
     """
 
     rank: int = 0
-    size: int = 1
+    world_size: int = 1
     launch: str = ""
     device: str = ""
 
     @property
     def is_main_process(self) -> bool:
-        """Whether this is the process that writes."""
+        """Whether this is rank 0, which writes files and prints."""
         return self.rank == 0
 
     def broadcast(self, *numbers: float) -> tuple[float, ...]:
-        """The main process's numbers, in every process."""
-        if self.size == 1:
+        """Return the main process's numbers in every process."""
+        if self.world_size == 1:
             return numbers
         import torch
         from torch import distributed as dist
@@ -49,23 +49,23 @@ class DistributedContext:
         return tuple(tensor.tolist())
 
     def barrier(self) -> None:
-        """Until all processes are here."""
+        """Wait until all processes have called this."""
         self.broadcast(0.0)
 
 
-def join(engine: str, device: str) -> DistributedContext:
-    """Meet the other processes that `torchrun` has started, if it has.
+def init_distributed(engine: str, device: str) -> DistributedContext:
+    """Initialize PyTorch's process group, if `torchrun` has started several processes.
 
     Args:
-        engine: the one asked for.
-        device: as asked for; with "auto" or "cuda" each process takes a GPU of its own.
+        engine: requested engine.
+        device: requested device; with "auto" or "cuda" each process takes its own GPU.
 
     Raises:
-        UsageError: the engine computes in one process only, or the device is no one's own.
-        AnexaError: there are not enough GPUs.
+        UsageError: if the engine or the device does not support several processes.
+        AnexaError: if there are fewer GPUs than processes.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
-    # torchrun keeps one store for all attempts, so that what it knows outlives them.
+    # torchrun keeps one store for all attempts, so that its entries survive a restart.
     kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     if size == 1 and not kept:
         return DistributedContext()
@@ -77,25 +77,24 @@ def join(engine: str, device: str) -> DistributedContext:
     address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     shared = TCPStore(*address, world_size=size, is_master=rank == 0 and not kept)
     launch = ""
-    if kept:  # whoever is first gives the launch its name; it stays
+    if kept:  # the first process names the launch
         launch = shared.compare_set("anexa launch", "", uuid4().hex).decode()
-    world = DistributedContext(rank, size, launch, own_device)
+    context = DistributedContext(rank, size, launch, own_device)
     if size > 1:
-        # Without a name of its own, an attempt would find the addresses of processes that have
-        # died.
+        # With a shared prefix, an attempt would find the addresses of processes that have died.
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         store = PrefixStore(f"attempt-{attempt}", shared)
         backend = "gloo" if own_device == "cpu" else "nccl"
         dist.init_process_group(backend, store=store, rank=rank, world_size=size)
-    return world
+    return context
 
 
 def _own_device(engine: str, asked: str) -> str:
-    """The device of this process, one of several; known to be there."""
+    """Choose the device of this process among several, and make sure that it exists."""
     if engine not in ("torch", "auto"):
-        raise UsageError(f"several processes need the torch engine, not {engine}")
+        raise UsageError(f"several processes need --engine torch, not {engine}")
     if asked not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"several processes compute with --device cuda or cpu, not {asked}")
+        raise UsageError(f"several processes need --device cuda or cpu, not {asked}")
     import torch
 
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -104,18 +103,18 @@ def _own_device(engine: str, asked: str) -> str:
     rank, here = (int(os.environ[name]) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"))
     if here > gpus:
         raise AnexaError(
-            f"{here} processes need {here} GPUs, and PyTorch finds that this computer has {gpus}: "
-            "start as many as there are, or give --device cpu"
+            f"{here} processes need {here} GPUs, but PyTorch finds {gpus} on this machine: start "
+            "as many processes as there are GPUs, or use --device cpu"
         )
     torch.cuda.set_device(rank)
     return f"cuda:{rank}"
 
 
-def leave() -> None:
-    """Part from the other processes, in good order.
+def destroy_distributed() -> None:
+    """Shut down the process group.
 
-    Whoever still holds what is shared with them, an engine say, must let go of it first: threads
-    of PyTorch's that outlive this would find Python gone, and abort the process.
+    The caller must have dropped all references to shared objects, such as an engine: a thread of
+    PyTorch that outlives the interpreter would abort the process.
     """
     from torch import distributed as dist
 

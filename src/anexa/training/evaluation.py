@@ -1,24 +1,35 @@
-"""The loss over rows that no step has seen."""
+"""Validation loss."""
 
 from __future__ import annotations
 
-from anexa.data.batches import Dataset, Row
+from collections.abc import Sequence
+
+from anexa.data.batches import Dataset, TokenSequence
 from anexa.engines import Batch, Engine
 
-EVALUATION_ROWS = 128
+EVALUATION_SEQUENCES = 128  # validation sequences of an evaluation
 
 
-def as_batch(source: Dataset, rows: list[Row]) -> Batch:
-    """Rows in which what is given is not to be learned."""
-    return Batch.from_sequences(rows, [source.given(row) for row in rows])
+def to_batch(dataset: Dataset, sequences: Sequence[TokenSequence]) -> Batch:
+    """Collate sequences of a dataset; the tokens that are given have no loss."""
+    return Batch.from_sequences(sequences, [dataset.num_given(ids) for ids in sequences])
 
 
-def mean_loss(engine: Engine, rows: Dataset, batch_size: int) -> float:
-    """The loss in nats a token over rows that are spread evenly over a text."""
-    sample = rows.sample(EVALUATION_ROWS)
+def mean_loss(engine: Engine, dataset: Dataset, batch_size: int) -> float:
+    """Compute the mean loss over sequences that are spread evenly over a dataset.
+
+    Args:
+        engine: engine with the weights.
+        dataset: validation dataset.
+        batch_size: number of sequences in a batch.
+
+    Returns:
+        The loss in nats a token.
+    """
+    sample = dataset.sample(EVALUATION_SEQUENCES)
     total, count = 0.0, 0
     for start in range(0, len(sample), batch_size):
-        batch = as_batch(rows, sample[start : start + batch_size])
+        batch = to_batch(dataset, sample[start : start + batch_size])
         total += engine.loss(batch) * batch.num_targets
         count += batch.num_targets
     return total / count

@@ -1,4 +1,7 @@
-"""Who trains a model: one process at a time."""
+"""Lock on a model folder: one process at a time trains in it.
+
+The package filelock cannot ask whether a lock is held without write access to the folder.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from typing import BinaryIO
 from anexa.errors import AnexaError
 
 LOCK = Path("training") / "lock"
-TRIES = 10  # `is_running` holds the lock for a moment, too short to be met twice in a row
-PAUSE = 0.01  # seconds between them
+TRIES = 10  # attempts: `is_running` holds the lock for a moment
+PAUSE = 0.01  # seconds between two attempts
 
 if sys.platform == "win32":
     import msvcrt
@@ -24,19 +27,19 @@ else:
     import fcntl
 
     def _lock(file: BinaryIO, shared: bool) -> None:
-        # Not fcntl's other kind, which a process loses by closing any file that it has open there.
+        # Not lockf, whose lock a process loses when it closes any other handle of the file.
         fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
 
     HELD = (BlockingIOError,)
 
 
 class Lock:
-    """Held by a running training; the system frees it however the process ends.
+    """Lock of a running training; the operating system releases it when the process ends.
 
-    Use it as a context, or call `acquire` and `release`.
+    Use it as a context manager, or call `acquire` and `release`.
 
     Args:
-        folder: the model folder; has the folder `training`.
+        folder: model folder, with the folder `training` in it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -44,10 +47,10 @@ class Lock:
         self._file: BinaryIO | None = None
 
     def acquire(self) -> None:
-        """Take the lock.
+        """Acquire the lock.
 
         Raises:
-            AnexaError: another training has it, or it cannot be written.
+            AnexaError: if another process holds the lock, or the file cannot be written.
         """
         path = self._folder / LOCK
         try:
@@ -62,11 +65,11 @@ class Lock:
                 return
         file.close()
         raise AnexaError(
-            f"the training in {self._folder} is running already: wait for its end, or stop it first"
+            f"the training in {self._folder} is already running: wait for its end, or stop it first"
         )
 
     def release(self) -> None:
-        """Give it back, if it is held."""
+        """Release the lock, if it is held."""
         if self._file:
             self._file.close()
             self._file = None
@@ -80,21 +83,21 @@ class Lock:
 
 
 def is_running(folder: Path) -> bool:
-    """Whether a training of a model is running now, on this machine."""
+    """Whether a training in a model folder is running now, on this machine."""
     try:
         with (folder / LOCK).open("rb") as file:
             return not _free(file, shared=True)
-    except OSError:  # there is none, or it is not ours to open
+    except OSError:  # there is no lock file, or it cannot be opened
         return False
 
 
 def _free(file: BinaryIO, shared: bool) -> bool:
-    """Whether nobody else holds the lock; if so it is held now, until the file is closed."""
+    """Try to lock a file; on success the lock is held until the file is closed."""
     try:
         _lock(file, shared)
     except HELD:
         return False
     except OSError:
-        # There are file systems without locks: train there all the same.
+        # The file system has no locks: train there without one.
         return True
     return True

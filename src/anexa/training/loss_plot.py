@@ -1,4 +1,4 @@
-"""The losses of one run or several as a picture."""
+"""Plots of the losses of one or several runs."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 PICTURE = Path("training") / "loss.png"
 SUFFIXES = (".png", ".svg", ".pdf")
-APART = 10.0  # seconds between two pictures of a run: each takes about half a second from it
-# Okabe and Ito's colours (2008), which are told apart by almost everyone.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-INK, GREY, PALE = "#333333", "#777777", "#dddddd"
+MIN_INTERVAL = 10.0  # seconds between two plots of a run: each takes about half a second
+# The palette of Okabe and Ito (2008), which people with color blindness can tell apart.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+INK, GRAY, PALE = "#333333", "#777777", "#dddddd"
 STYLE: dict[Any, Any] = {
     "font.size": 11,
     "text.color": INK,
@@ -36,37 +36,37 @@ STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.6,
     "xtick.color": INK,
     "ytick.color": INK,
-    "text.parse_math": False,  # a folder may be called $x$
+    "text.parse_math": False,  # a folder may be named $x$
     "svg.fonttype": "none",  # text stays text
 }
-LINE = 40  # about how many means that share no loss a smoothed curve shows
+SMOOTH_POINTS = 40  # about how many independent means a smoothed curve has
 
-Trainer = tuple[str, Sequence[MetricsRecord], Sequence[Sample]]
+Run = tuple[str, Sequence[MetricsRecord], Sequence[Sample]]
 
 
 def can_draw() -> bool:
-    """Whether the library that draws is installed."""
+    """Whether matplotlib is installed."""
     return find_spec("matplotlib") is not None
 
 
-class LossPicture:
-    """`training/loss.png`, drawn anew as a run goes on; nothing where matplotlib is missing.
+class LossPlot:
+    """The plot `training/loss.png` of a run; nothing is drawn without matplotlib.
 
     Args:
-        folder: the model folder.
+        folder: model folder of the run.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._drawn = time.monotonic()
 
-    def update(self, *, last: bool = False) -> None:
-        """Draw what the run has recorded so far; if it is not the `last` time, not too often.
+    def update(self, *, final: bool = False) -> None:
+        """Draw the metrics recorded so far, unless the last plot is recent and this is not final.
 
         Raises:
-            AnexaError: it cannot be written.
+            AnexaError: if the file cannot be written.
         """
-        due = last or time.monotonic() - self._drawn >= APART
+        due = final or time.monotonic() - self._drawn >= MIN_INTERVAL
         if due and can_draw() and (self._folder / METRICS).exists():
             run = (self._folder.name, *read_metrics(self._folder))
             draw_losses([run], self._folder / PICTURE)
@@ -74,35 +74,35 @@ class LossPicture:
 
 
 def check_suffix(path: Path) -> None:
-    """Make sure that a path's name is that of a picture.
+    """Make sure that a path has the suffix of an image format.
 
     Raises:
-        UsageError: its name ends in something else.
+        UsageError: if it has another suffix.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"the name of a picture ends in {', '.join(SUFFIXES)}: {path} does not")
+        raise UsageError(f"a plot must be a {', '.join(SUFFIXES)} file, not {path}")
 
 
 def check_drawing() -> None:
-    """Make sure that pictures can be drawn.
+    """Make sure that plots can be drawn.
 
     Raises:
-        AnexaError: matplotlib is not installed.
+        AnexaError: if matplotlib is not installed.
     """
     if not can_draw():
-        raise AnexaError("pictures need matplotlib: pip install 'anexa[plot]'")
+        raise AnexaError("plots need matplotlib: pip install 'anexa[plot]'")
 
 
-def draw_losses(runs: Sequence[Trainer], path: Path) -> None:
-    """Draw training and validation losses over steps, and where samples were taken.
+def draw_losses(runs: Sequence[Run], path: Path) -> None:
+    """Plot training and validation losses over the steps, with marks at the samples.
 
     Args:
-        runs: of each its name, its records and its samples.
-        path: the picture: .png, .svg or .pdf.
+        runs: name, metrics records and samples of each run.
+        path: file to write: .png, .svg or .pdf.
 
     Raises:
-        UsageError: its name ends in something else.
-        AnexaError: it cannot be written, or matplotlib is not installed.
+        UsageError: if the file has another suffix.
+        AnexaError: if the file cannot be written, or matplotlib is not installed.
     """
     check_suffix(path)
     check_drawing()
@@ -111,7 +111,7 @@ def draw_losses(runs: Sequence[Trainer], path: Path) -> None:
 
     file = io.BytesIO()
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a name may have letters that the font lacks
+        warnings.simplefilter("ignore")  # a name may contain characters that the font lacks
         figure = Figure(figsize=(9, 5), layout="constrained")
         axes = figure.add_subplot()
         bounds = []
@@ -126,19 +126,19 @@ def draw_losses(runs: Sequence[Trainer], path: Path) -> None:
 def _draw_run(
     axes: Any, records: Sequence[MetricsRecord], samples: Sequence[Sample], index: int, count: int
 ) -> list[float]:
-    """Draw a run; the losses that the picture must have room for."""
+    """Plot one run; returns losses that the vertical axis must include."""
     import numpy as np
 
-    colour = COLOURS[index % len(COLOURS)]
-    other = COLOURS[1] if count == 1 else colour
+    color = COLORS[index % len(COLORS)]
+    other = COLORS[1] if count == 1 else color
     steps = np.array([record.step for record in records])
     losses = np.array([record.loss for record in records], float)
     there = np.isfinite(losses)
     steps, losses = steps[there], losses[there]
     smooth = smoothed(losses)
-    if len(losses) > LINE:
-        axes.plot(steps, losses, color=colour, linewidth=0.7, alpha=0.25 if count == 1 else 0.12)
-    axes.plot(steps, smooth, color=colour, linewidth=2)
+    if len(losses) > SMOOTH_POINTS:
+        axes.plot(steps, losses, color=color, linewidth=0.7, alpha=0.25 if count == 1 else 0.12)
+    axes.plot(steps, smooth, color=color, linewidth=2)
     measured = [(r.step, r.validation_loss) for r in records if r.validation_loss is not None]
     axes.plot(
         *zip(*measured) if measured else ([], []),
@@ -153,7 +153,7 @@ def _draw_run(
     axes.plot(
         [sample.step for sample in samples],
         [0.02 + 0.03 * index] * len(samples),
-        color=colour if count > 1 else GREY,
+        color=color if count > 1 else GRAY,
         marker="^",
         markersize=5,
         linestyle="none",
@@ -161,19 +161,26 @@ def _draw_run(
     )
     if count == 1 and any(step for step, _ in measured):
         _label(axes, measured, other)
-    # The first batches may be far above all that follows.
+    # The losses of the first batches may be far above all later ones, and are cut off.
     bounds = [float(np.quantile(smooth, share)) for share in (0, 0.995)] if len(smooth) else []
     return [*bounds, *(loss for _, loss in measured)]
 
 
 def smoothed(losses: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean of each loss and its neighbours, as many on either side: at the start, of fewer.
+    """Smooth losses by a centered moving average.
 
-    Not so at the end, where losses hardly fall, and the last ones alone would be a wild tail.
+    At the start the window is symmetric and shrinks. At the end only its right half shrinks:
+    losses hardly fall there, and a short window would be noisy.
+
+    Args:
+        losses: losses, shape (N,).
+
+    Returns:
+        Means, shape (N,).
     """
     import numpy as np
 
-    reach = len(losses) // (2 * LINE)
+    reach = len(losses) // (2 * SMOOTH_POINTS)
     sums = np.concatenate([[0.0], np.cumsum(losses)])
     index = np.arange(len(losses))
     before = np.minimum(reach, index)
@@ -183,12 +190,12 @@ def smoothed(losses: NDArray[np.float64]) -> NDArray[np.float64]:
     return means
 
 
-def _label(axes: Any, measured: Sequence[tuple[int, float]], colour: str) -> None:
-    """Name the best validation loss and, if it is another, the last one."""
+def _label(axes: Any, measured: Sequence[tuple[int, float]], color: str) -> None:
+    """Annotate the best validation loss and, if it differs, the last one."""
     last = measured[-1]
     best = min((m for m in measured if m[0]), key=lambda m: m[1], default=last)
     ring = {"marker": "o", "markersize": 10, "markerfacecolor": "none", "markeredgewidth": 1.5}
-    axes.plot(*best, color=colour, clip_on=False, **ring)
+    axes.plot(*best, color=color, clip_on=False, **ring)
     for (step, loss), name in {last: "last", best: "best"}.items():
         near = step > 0.9 * last[0]
         axes.annotate(
@@ -197,7 +204,7 @@ def _label(axes: Any, measured: Sequence[tuple[int, float]], colour: str) -> Non
             xytext=(6 if near else 0, 12),
             textcoords="offset points",
             horizontalalignment="right" if near else "center",
-            color=colour,
+            color=color,
             fontweight="bold",
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1},
         )
@@ -217,23 +224,23 @@ def _finish(axes: Any, bounds: Sequence[float]) -> None:
         axes.set_ylim(low - 2 * room, high + room)
 
 
-def _legend(figure: Any, runs: Sequence[Trainer]) -> None:
-    """What the colours and the marks mean, outside the axes."""
+def _legend(figure: Any, runs: Sequence[Run]) -> None:
+    """Draw the legend outside the axes."""
     from matplotlib.lines import Line2D
 
     one = len(runs) == 1
-    many = any(len(records) > LINE for _, records, _ in runs)
-    line, point = COLOURS[:2] if one else (GREY, GREY)
+    many = any(len(records) > SMOOTH_POINTS for _, records, _ in runs)
+    line, point = COLORS[:2] if one else (GRAY, GRAY)
     ring: dict[str, Any] = {"markersize": 6, "markeredgecolor": "white", "linestyle": "none"}
     entries = [
         (Line2D([], [], color=line, linewidth=2), "training, smoothed" if many else "training"),
         (Line2D([], [], color=point, marker="o", **ring), "validation"),
     ]
     if any(samples for _, _, samples in runs):
-        entries.append((Line2D([], [], color=GREY, marker="^", **ring), "a sample was written"))
+        entries.append((Line2D([], [], color=GRAY, marker="^", **ring), "sample"))
     if not one:
         entries = [
-            (Line2D([], [], color=COLOURS[i % len(COLOURS)], linewidth=5), _named(name, records))
+            (Line2D([], [], color=COLORS[i % len(COLORS)], linewidth=5), _named(name, records))
             for i, (name, records, _) in enumerate(runs)
         ] + entries
     handles, labels = zip(*entries)

@@ -1,4 +1,4 @@
-"""What a run measures as it goes, a JSON object a line: `training/metrics.jsonl`."""
+"""Metrics of a run: `training/metrics.jsonl`, one JSON object a line."""
 
 from __future__ import annotations
 
@@ -10,27 +10,32 @@ from pathlib import Path
 
 from anexa.errors import AnexaError
 from anexa.files import read_bytes, write_atomic
+from anexa.model.config import ModelConfig
+from anexa.model.weights import flops_per_token
+from anexa.training.checkpoint import Evaluation, TrainerState
+from anexa.training.schedule import Clock
 from anexa.training.tensorboard import Events
 
 METRICS = Path("training") / "metrics.jsonl"
-OPTIONAL = ("validation_loss", "mfu")  # what a record may be without
+OPTIONAL = ("validation_loss", "mfu")  # fields that may be null
 
 
 @dataclass(frozen=True)
 class MetricsRecord:
-    """The figures at one point of a run. A number that is not finite is written as null.
+    """Metrics at one point of a run. Infinite and NaN values are written as null.
 
     Attributes:
-        step: how many steps were done.
-        tokens: how many tokens were predicted in them.
-        seconds: the time they took.
-        loss: the mean over the steps since the record before, in nats a token; NaN if none were.
-        validation_loss: on text that no step sees, in nats a token; None where not measured.
-        learning_rate: of the last step.
-        gradient_norm: of the last step's whole gradient, before any clipping.
-        tokens_per_second: since the record before.
-        peak_share: how much of the fastest matrix products that this machine can do the training
-            reaches, from 0 to 1; None where unknown.
+        step: number of completed steps.
+        tokens: number of predicted tokens.
+        seconds: time of the run.
+        loss: mean training loss since the previous record, in nats a token; NaN if there was no
+            step.
+        validation_loss: validation loss, in nats a token; None without an evaluation.
+        learning_rate: learning rate of the last step.
+        gradient_norm: norm of the last step's whole gradient, before clipping.
+        tokens_per_second: speed since the previous record.
+        mfu: model FLOPs utilization: the fraction of this machine's fastest matrix product that
+            the training reaches, from 0 to 1 (Chowdhery et al., 2022); None if unknown.
     """
 
     step: int
@@ -46,24 +51,29 @@ class MetricsRecord:
 
 @dataclass(frozen=True)
 class Sample:
-    """What the model wrote after so many steps."""
+    """A text that the model generated.
+
+    Attributes:
+        step: number of completed steps.
+        text: the text.
+    """
 
     step: int
     text: str
 
 
-class Metrics:
-    """The figures of a run, which it adds to as it goes.
+class MetricsLog:
+    """Metrics log of a run, to which records and samples are appended.
 
     Args:
-        folder: the model folder; has the folder `training`.
-        after_step: the run is about to do the step after this one. What is there of later steps,
-            and half a line that a kill left, goes: what is done again has one history.
-        tensorboard: write TensorBoard's events beside it too, from the first step on.
+        folder: model folder, with the folder `training` in it.
+        after_step: number of completed steps. Entries of later steps, and half a line that a
+            killed run has left, are removed: the resumed run repeats those steps.
+        tensorboard: whether TensorBoard's events are written too, from the first step on.
 
     Raises:
-        AnexaError: the file cannot be written, or what is there is no such file; what
-            `tensorboard` needs is not installed.
+        AnexaError: if the file cannot be written, or is damaged, or TensorBoard's events are asked
+            for and tensorboardX is not installed.
     """
 
     def __init__(self, folder: Path, after_step: int = 0, *, tensorboard: bool = False) -> None:
@@ -83,23 +93,23 @@ class Metrics:
             self._events.flush()
 
     def add(self, record: MetricsRecord) -> None:
-        """Write a record.
+        """Append a record.
 
         Raises:
-            AnexaError: it cannot be written.
+            AnexaError: if the file cannot be written.
         """
         self._write(record)
 
-    def sample(self, step: int, text: str) -> None:
-        """Write what the model wrote after so many steps.
+    def add_sample(self, step: int, text: str) -> None:
+        """Append a generated text.
 
         Raises:
-            AnexaError: it cannot be written.
+            AnexaError: if the file cannot be written.
         """
         self._write(Sample(step, text))
 
     def close(self) -> None:
-        """Say that there is no more to write."""
+        """Close TensorBoard's events."""
         if self._events:
             self._events.close()
 
@@ -110,7 +120,7 @@ class Metrics:
         }
         line = json.dumps(finite, ensure_ascii=False) + "\n"
         try:
-            # Opened each time: a folder that has gone is an error then, and the line is whole.
+            # Opened for each line, so that a line is whole, and a removed folder is an error.
             with self._path.open("ab") as file:
                 file.write(line.encode(errors="replace"))
         except OSError as error:
@@ -136,16 +146,16 @@ class Metrics:
 
 
 def read_metrics(folder: Path) -> tuple[list[MetricsRecord], list[Sample]]:
-    """What a run has measured and what its model has written so far, in order.
+    """Read the metrics records and the samples of a run, in order.
 
-    Half a line at the end, which a run that goes on may be writing, is left out.
+    Half a line at the end, which a running training may be writing, is skipped.
 
     Raises:
-        AnexaError: there is no such file, or it is damaged.
+        AnexaError: if there is no metrics log, or it is damaged.
     """
     path = folder / METRICS
     if not path.exists():
-        raise AnexaError(f"{folder} holds no record of a training: it has no {METRICS}")
+        raise AnexaError(f"{folder} holds no metrics of a training: it has no {METRICS}")
     entries = [entry for _, entry in _read(read_bytes(path), path)]
     return (
         [entry for entry in entries if isinstance(entry, MetricsRecord)],
@@ -154,7 +164,7 @@ def read_metrics(folder: Path) -> tuple[list[MetricsRecord], list[Sample]]:
 
 
 def _read(content: bytes, path: Path) -> list[tuple[bytes, MetricsRecord | Sample]]:
-    """The whole lines of a file, each with what it says."""
+    """Parse all complete lines of a log."""
     entries = []
     *lines, _torn = content.split(b"\n")
     for number, line in enumerate(lines, 1):
@@ -162,8 +172,7 @@ def _read(content: bytes, path: Path) -> list[tuple[bytes, MetricsRecord | Sampl
             entries.append((line, _parse(json.loads(line))))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise AnexaError(
-                f"line {number} of {path} is damaged, or of something else: remove the file to go "
-                "on without what it recorded"
+                f"line {number} of {path} is damaged: remove the file to go on without its records"
             ) from error
     return entries
 
@@ -178,8 +187,60 @@ def _parse(value: dict[str, object]) -> MetricsRecord | Sample:
     for field in fields(MetricsRecord):
         figure = value[field.name]
         if figure is None and field.name not in OPTIONAL:
-            figure = math.nan  # what JSON has no number for
+            figure = math.nan  # written as null
         elif not isinstance(figure, int | float | None):
             raise TypeError(field.name)
         figures[field.name] = figure
     return MetricsRecord(**figures)  # type: ignore[arg-type]
+
+
+class MetricsAccumulator:
+    """Accumulator of the metrics between two records.
+
+    Args:
+        config: configuration of the model.
+        state: state of the run, with the losses that no record has yet.
+        clock: clock of the run.
+        peak: peak FLOPs a second of one process; None if unknown.
+        processes: number of processes of the run.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        state: TrainerState,
+        clock: Clock,
+        peak: float | None,
+        processes: int = 1,
+    ) -> None:
+        self._flops_per_token = flops_per_token(config)
+        self._peak = peak * processes if peak else None
+        self._state, self._clock = state, clock
+        self._previous = clock.busy, state.tokens  # at the previous record
+
+    def next(
+        self, learning_rate: float, gradient_norm: float, evaluation: Evaluation | None
+    ) -> MetricsRecord:
+        """Make the record that ends with the last step, and start the next one.
+
+        Args:
+            learning_rate: learning rate of the last step.
+            gradient_norm: gradient norm of the last step.
+            evaluation: evaluation after the last step, if there was one.
+        """
+        state, clock = self._state, self._clock
+        seconds, tokens = self._previous
+        speed = (state.tokens - tokens) / (clock.busy - seconds)
+        losses = state.unrecorded
+        self._previous, state.unrecorded = (clock.busy, state.tokens), []
+        return MetricsRecord(
+            step=state.step,
+            tokens=state.tokens,
+            seconds=clock.seconds,
+            loss=sum(losses) / len(losses),
+            validation_loss=evaluation.validation_loss if evaluation else None,
+            learning_rate=learning_rate,
+            gradient_norm=gradient_norm,
+            tokens_per_second=speed,
+            mfu=speed * self._flops_per_token / self._peak if self._peak else None,
+        )

@@ -1,39 +1,37 @@
-"""What became of a training, at a glance: no weight is read for it."""
+"""Summary of a training run, read without its weights."""
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from anexa.errors import AnexaError, UsageError, short_repr
 from anexa.model.folder import ModelFolder
 from anexa.model.tensors import read_metadata
 from anexa.model.weights import num_parameters
-from anexa.training.checkpoint import CHECKPOINT, check_format
+from anexa.training.checkpoint import CHECKPOINT, DAMAGE, damaged, parse_run
 from anexa.training.config import TrainConfig
 from anexa.training.lock import is_running
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A model folder; the training's part as of its last checkpoint, None where it has none.
+    """Summary of a model folder. Fields of the run are None for a model without a checkpoint.
 
     Attributes:
-        folder: where it is.
-        model_type: its architecture.
-        parameters: how many numbers it learns.
-        state: of its training.
-        corpus: its name.
-        corpus_sha256: of its text.
-        step: how many steps were done.
-        tokens: how many tokens were predicted in them.
-        seconds: the time they took.
-        best_loss: the lowest validation loss after some training, in nats a token.
-        last_loss: the last one.
-        settings: configuration of the training.
+        folder: the model folder.
+        model_type: architecture of the model.
+        parameters: number of parameters.
+        state: state of the run.
+        corpus: name of the corpus.
+        corpus_sha256: hash of the corpus.
+        step: number of completed steps.
+        tokens: number of predicted tokens.
+        seconds: time of the run.
+        best_loss: lowest validation loss after the first step, in nats a token.
+        last_loss: last validation loss, in nats a token.
+        config: configuration of the run.
     """
 
     folder: Path
@@ -47,46 +45,43 @@ class Summary:
     seconds: float | None = None
     best_loss: float | None = None
     last_loss: float | None = None
-    settings: TrainConfig | None = None
+    config: TrainConfig | None = None
 
     @property
     def tokens_per_second(self) -> float | None:
-        """Over the whole training, evaluations included."""
+        """Mean speed over the whole run, evaluations included."""
         return self.tokens / self.seconds if self.tokens and self.seconds else None
 
 
-def summarise(folder: Path) -> Summary:
-    """The summary of a model folder, trained here or elsewhere.
+def summarize(folder: Path) -> Summary:
+    """Summarize a model folder, whether it was trained here or elsewhere.
 
     Raises:
-        AnexaError: it is no model folder, or damaged.
+        AnexaError: if it is no model folder, or damaged.
     """
-    config = ModelFolder(folder).config
-    sizes: dict[str, Any] = {"model_type": config.model_type, "parameters": num_parameters(config)}
+    model = ModelFolder(folder).config
+    sizes: dict[str, Any] = {"model_type": model.model_type, "parameters": num_parameters(model)}
     path = folder / CHECKPOINT
     if not path.exists():
         return Summary(folder, **sizes)
-    metadata = read_metadata(path)
-    check_format(path, metadata)
+    run = parse_run(path, read_metadata(path))
     try:
-        run = json.loads(metadata["run"])
-        history, settings = run["history"], TrainConfig.from_json(run["settings"])
-        losses = [e["validation_loss"] for e in history["evaluations"] if e["step"]]
+        state, config = run["state"], TrainConfig.from_json(run["config"])
+        losses = [e["validation_loss"] for e in state["evaluations"] if e["step"]]
         finite = [float(loss) for loss in losses if math.isfinite(loss)]
-        done = float(history["progress"]) >= 1
+        done = float(state["progress"]) >= 1
         return Summary(
             folder,
             **sizes,
             state="running" if is_running(folder) else "done" if done else "stopped",
-            corpus=Path(settings.data.corpus).name,
+            corpus=Path(config.data.corpus).name,
             corpus_sha256=str(run["corpus_sha256"]),
-            step=int(history["step"]),
-            tokens=int(history["tokens"]),
-            seconds=float(history["seconds"]),
+            step=int(state["step"]),
+            tokens=int(state["tokens"]),
+            seconds=float(state["seconds"]),
             best_loss=min(finite, default=None),
             last_loss=finite[-1] if finite else None,
-            settings=settings,
+            config=config,
         )
-    except (UsageError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        reason = short_repr(error)
-        raise AnexaError(f"{path} is damaged: it does not describe a run ({reason})") from error
+    except (*DAMAGE, OverflowError, RecursionError) as error:
+        raise damaged(path, error) from error

@@ -1,4 +1,4 @@
-"""The events that TensorBoard draws."""
+"""Event files for TensorBoard."""
 
 from __future__ import annotations
 
@@ -15,34 +15,33 @@ from anexa.errors import AnexaError
 
 
 def check_installed() -> None:
-    """Make sure that the library that writes events is there.
+    """Make sure that tensorboardX is installed.
 
     Raises:
-        AnexaError: it is not.
+        AnexaError: if it is not.
     """
     if not find_spec("tensorboardX"):
         raise AnexaError("TensorBoard's events need tensorboardX: pip install 'anexa[plot]'")
 
 
 class Events:
-    """A file of events, which takes the place of those that are there before it.
+    """An event file, which replaces all earlier event files of the run.
 
-    Whoever makes it writes into it all that the run has recorded. So TensorBoard shows each step
-    once, and those before `--tensorboard` was asked for too. The old files stay: a TensorBoard that
-    reads one of them would wait for more of it for ever.
+    The caller writes all earlier records of the run to it, so that TensorBoard shows each step
+    once, and also the steps before `--tensorboard` was given. The earlier files are kept: a
+    TensorBoard that has one of them open would wait for more of it forever.
 
     Args:
-        folder: where it is to be.
-        began: the time, in seconds of the epoch, at which the run would have begun, had it never
-            stopped.
+        folder: folder of the event files.
+        began: time at which the run would have begun without interruptions, in Unix seconds.
 
     Raises:
-        AnexaError: it cannot be written, or tensorboardX is not installed.
+        AnexaError: if the file cannot be written, or tensorboardX is not installed.
     """
 
     def __init__(self, folder: Path, began: float) -> None:
         check_installed()
-        # Not SummaryWriter, whose thread dies of a full disk and leaves the training waiting.
+        # Not SummaryWriter: on a full disk its thread dies, and the training waits for it forever.
         from tensorboardX import event_file_writer, summary
         from tensorboardX.proto import event_pb2
 
@@ -50,27 +49,27 @@ class Events:
         self._summary, self._proto = summary, event_pb2
         self._began = self._now = began
         with self._errors():
-            # TensorBoard reads files in the order of their names, which say no more than seconds.
+            # TensorBoard reads files by name, in which the time is rounded to seconds.
             later = f".{time.time_ns()}"
             self._writer = event_file_writer.EventsWriter(str(folder / "events"), later)
-        # At this, TensorBoard forgets what it has read of steps from 0 on.
+        # This makes TensorBoard discard what it has read of steps from 0 on.
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._write(0, session_log=start)
 
     def scalars(self, values: Mapping[str, float | None], step: int, seconds: float) -> None:
-        """Write the numbers that are there, after so many steps and seconds of the run."""
+        """Write the finite values of a step; `seconds` is the time of the run."""
         self._now = self._began + seconds
         for name, value in values.items():
             if value is not None and math.isfinite(value):
                 self._write(step, summary=self._summary.scalar(name, value))
 
     def text(self, name: str, text: str, step: int) -> None:
-        """Write a text, to be shown as it is: indented, Markdown leaves it alone."""
+        """Write a text, indented so that Markdown shows it verbatim."""
         literal = textwrap.indent(text, "    ", lambda _line: True)
         self._write(step, summary=self._summary.text(name, literal))
 
     def flush(self) -> None:
-        """Let TensorBoard see what was written."""
+        """Flush the file, so that TensorBoard sees the events."""
         with self._errors():
             self._writer.flush()
 

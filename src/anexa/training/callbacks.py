@@ -1,0 +1,149 @@
+"""Callbacks of a training run: metrics, checkpoints, samples and the plot of the losses."""
+
+from __future__ import annotations
+
+from anexa.engines.peak import measure_peak_flops
+from anexa.errors import AnexaError
+from anexa.files import write_atomic
+from anexa.generation import Sampler, SamplingParams, stream_text
+from anexa.model.folder import CARD, write_weights
+from anexa.training.card import model_card
+from anexa.training.checkpoint import write_checkpoint
+from anexa.training.evaluation import to_batch
+from anexa.training.loss_plot import LossPlot
+from anexa.training.metrics import MetricsAccumulator, MetricsLog
+from anexa.training.trainer import Callback, StepResult, Trainer
+
+SAMPLE_TOKENS = 100
+
+
+class MetricsCallback(Callback):
+    """Writes `training/metrics.jsonl`, and TensorBoard's events if asked to.
+
+    Args:
+        tensorboard: whether events for TensorBoard are written.
+    """
+
+    def __init__(self, tensorboard: bool = False) -> None:
+        self._tensorboard = tensorboard
+        self._log: MetricsLog | None = None
+        self._accumulator: MetricsAccumulator | None = None
+
+    def on_start(self, trainer: Trainer) -> None:
+        """Open the log, and drop what it has of later steps than the checkpoint."""
+        peak = measure_peak_flops(trainer.config.device.engine, trainer.device_config)
+        self._accumulator = MetricsAccumulator(
+            trainer.model_config, trainer.state, trainer.clock, peak, trainer.context.world_size
+        )
+        if trainer.context.is_main_process:
+            self._log = MetricsLog(
+                trainer.folder, trainer.state.step, tensorboard=self._tensorboard
+            )
+            trainer.metrics = self._log
+
+    def on_step(self, trainer: Trainer, result: StepResult) -> None:  # noqa: ARG002
+        """Write a record if one is due."""
+        assert self._accumulator is not None
+        if result.is_record_due:
+            record = self._accumulator.next(
+                result.learning_rate, result.gradient_norm, result.evaluation
+            )
+            if self._log:
+                self._log.add(record)
+
+    def close(self) -> None:
+        """Close the log."""
+        if self._log:
+            self._log.close()
+
+
+class CheckpointCallback(Callback):
+    """Saves a checkpoint after each evaluation, and the model if it is the best so far.
+
+    It comes after `MetricsCallback`: a resumed run drops the records of steps that it repeats.
+    """
+
+    def on_step(self, trainer: Trainer, result: StepResult) -> None:
+        """Save after an evaluation."""
+        if result.evaluation:
+            self._save(trainer, is_best=result.evaluation is trainer.state.best)
+
+    def on_end(self, trainer: Trainer) -> None:
+        """Save a run that was stopped between two evaluations."""
+        if not trainer.done:
+            # The last step has changed the weights, whose loss nobody has computed yet.
+            batch = to_batch(trainer.validation, trainer.validation.sample(1))
+            trainer.check_finite(trainer.engine.loss(batch))
+            self._save(trainer, is_best=trainer.state.best is None)
+
+    def _save(self, trainer: Trainer, is_best: bool) -> None:
+        """Write the files. The model comes first: a run killed in between repeats some steps."""
+        checkpoint = trainer.checkpoint()
+        if not trainer.context.is_main_process:
+            return
+        if is_best:
+            write_weights(trainer.folder, checkpoint.weights)
+        write_atomic(trainer.folder / CARD, card_of(trainer).encode())
+        write_checkpoint(trainer.folder, checkpoint)
+
+
+class SampleCallback(Callback):
+    """Generates a text after each evaluation, and writes it to the metrics.
+
+    It comes after `MetricsCallback`. A model that is sharded over several processes has no sample.
+    """
+
+    def on_step(self, trainer: Trainer, result: StepResult) -> None:
+        """Generate a text after an evaluation."""
+        if not (result.evaluation and trainer.context.is_main_process):
+            return
+        result.sample = self._generate(trainer)
+        if result.sample and trainer.metrics:
+            trainer.metrics.add_sample(result.number, result.sample)
+
+    def _generate(self, trainer: Trainer) -> str:
+        if trainer.device_config.sharded and trainer.context.world_size > 1:
+            return ""
+        prompt = trainer.corpus.prompt
+        sampler = Sampler(SamplingParams(seed=trainer.config.run.seed))
+        max_tokens = SAMPLE_TOKENS * (2 if prompt else 1)  # thoughts are long
+        stream = stream_text(
+            trainer.engine, trainer.tokenizer, prompt, sampler, max_tokens=max_tokens
+        )
+        try:
+            return "".join(stream).strip()
+        except AnexaError:
+            return ""  # the weights diverge: the next step's loss says so, and what to do
+
+
+class LossPlotCallback(Callback):
+    """Draws `training/loss.png` as the run goes on, if matplotlib is installed.
+
+    It comes after `SampleCallback`, whose samples are marked in the plot.
+    """
+
+    def __init__(self) -> None:
+        self._plot: LossPlot | None = None
+
+    def on_start(self, trainer: Trainer) -> None:
+        """Start the timer of the plot."""
+        if trainer.context.is_main_process:
+            self._plot = LossPlot(trainer.folder)
+
+    def on_step(self, trainer: Trainer, result: StepResult) -> None:  # noqa: ARG002
+        """Redraw the plot after an evaluation."""
+        if self._plot and result.evaluation:
+            self._plot.update()
+
+    def on_end(self, trainer: Trainer) -> None:  # noqa: ARG002
+        """Draw the final plot."""
+        if self._plot:
+            self._plot.update(final=True)
+
+
+def card_of(trainer: Trainer) -> str:
+    """Write the model card of a run as it is now."""
+    corpus = trainer.corpus
+    return model_card(
+        trainer.model_config, trainer.config, corpus.name, corpus.sha256, trainer.state
+    )
