@@ -148,7 +148,12 @@ CHANGED = "the corpus names.txt has changed since this run was started (it was s
         (f"{TRAIN} --tokenizer bpe:3", removes("names.txt"), 2, "--tokenizer bpe:3: BPE needs"),
         (f"{TRAIN} --tokenizer words", removes("names.txt"), 1, "there is no tokenizer 'words'"),
         (f"{TRAIN} --n-head 3", removes("names.txt"), 1, "16 cannot be divided by 3 heads"),
-        (f"{TRAIN} --preset anexa-llama --n-head 5", nothing, 1, "128 cannot be divided by 5 heads"),
+        (
+            f"{TRAIN} --preset anexa-llama --n-head 5",
+            nothing,
+            1,
+            "128 cannot be divided by 5 heads",
+        ),
         (f"{TRAIN} --n-head 0", removes("names.txt"), 2, "--n-head must be at least 1, not 0"),
         (f"{TRAIN} --dtype bf16", removes("names.txt"), 2, "numpy engine does not compute in bf16"),
         # Going on

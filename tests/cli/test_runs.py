@@ -204,7 +204,11 @@ def test_a_comparison_is_drawn(place: Path) -> None:
         ("models/a models", 1, "models is not a model folder: it has no config.json"),
         ("models/a elsewhere", 1, "elsewhere holds no training to compare: it was made elsewhere"),
         ("models/a bare --out a.png", 1, "bare holds no metrics of a training: it has no "),
-        ("models/a models/b --out a.txt", 2, "the name of a picture must be a .png, .svg, .pdf file: "),
+        (
+            "models/a models/b --out a.txt",
+            2,
+            "the name of a picture must be a .png, .svg, .pdf file: ",
+        ),
         ("models/a models/b --out no/a.png", 1, "cannot write no"),
     ],
 )
