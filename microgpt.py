@@ -20,10 +20,10 @@ LEARNING_RATE, BETA1, BETA2, EPSILON = 0.01, 0.85, 0.99, 1e-8  # of Adam, the op
 # 1. Autograd: every number remembers how it was computed, so the chain rule can run backward.
 @dataclass(eq=False, repr=False, slots=True)
 class Value:
-    """A number, and the values that it was computed from."""
+    """A number that knows which values it was computed from."""
     data: float
     children: tuple[Value, ...] = ()
-    local_grads: tuple[float, ...] = ()  # d(self)/d(child) for each child
+    local_grads: tuple[float, ...] = ()  # d(self)/d(child), one for each child
 
     def __add__(self, other: Value | float) -> Value:
         other = other if isinstance(other, Value) else Value(other)
@@ -43,7 +43,7 @@ class Value:
     __radd__, __rmul__ = __add__, __mul__
 
 def gradients(loss: Value) -> dict[Value, float]:
-    """Compute d(loss)/d(v) for every value v behind the loss, by backpropagation:
+    """Backpropagate: compute d(loss)/d(v) for every value v that the loss was computed from.
     d(loss)/d(child) = sum over its parents of d(loss)/d(parent) * d(parent)/d(child)."""
     grads, visited, stack = dict[Value, float](), set[Value](), [loss]
     while stack:
@@ -53,7 +53,7 @@ def gradients(loss: Value) -> dict[Value, float]:
         else:
             visited.add(value)
             stack += [child for child in reversed(value.children) if child not in visited]
-    grads[loss] = 1.0
+    grads[loss] = 1.0  # d(loss)/d(loss); every other value collects its own from its parents
     for parent, grad in reversed(grads.items()):
         for child, local_grad in zip(parent.children, parent.local_grads):
             grads[child] += grad * local_grad
@@ -73,14 +73,14 @@ Matrix = list[Vector]
 
 # 2. Model: read tokens one after another, and score every token that could come next.
 class Model:
-    """The characters that a model can write, and its weights, which begin as random numbers."""
+    """The vocabulary and the weights, which begin as small random numbers."""
     def __init__(self, docs: list[str], rng: Random) -> None:
         def matrix(n_out: int, n_in: int = N_EMBD) -> Matrix:
             return [[Value(rng.gauss(0, 0.08)) for _ in range(n_in)] for _ in range(n_out)]
         self.chars = sorted(set("".join(docs)))  # token i stands for chars[i]
         self.bos = len(self.chars)  # one more token, which begins and ends every document
         self.weights = {"wte": matrix(self.bos + 1), "wpe": matrix(BLOCK_SIZE)}  # embeddings
-        self.weights["lm_head"] = matrix(self.bos + 1)
+        self.weights["lm_head"] = matrix(self.bos + 1)  # gives every token its score
         for i in range(N_LAYER):
             self.weights |= {f"layer{i}.attn_w{x}": matrix(N_EMBD) for x in "qkvo"}
             self.weights[f"layer{i}.mlp_fc1"] = matrix(4 * N_EMBD)
@@ -104,24 +104,24 @@ def rmsnorm(x: Vector) -> Vector:
     return [xi * scale for xi in x]
 
 def gpt(model: Model, tokens: list[int]) -> Iterator[Vector]:
-    """Read the tokens one by one, and yield the logits of the token that follows each of them."""
+    """Read tokens one by one, and after each of them yield the logits of the one to follow."""
     w, head_dim = model.weights, N_EMBD // N_HEAD
     cache = [(Matrix(), Matrix()) for _ in range(N_LAYER)]  # keys and values of the tokens so far
     for position, token in zip(range(BLOCK_SIZE), tokens):
         x = rmsnorm([t + p for t, p in zip(w["wte"][token], w["wpe"][position])])
         for i, (keys, values) in enumerate(cache):
-            # Attention: each head finds out which tokens matter now, and mixes their values.
+            # Attention: each head weighs the tokens so far by their keys, and mixes their values.
             residual, x = x, rmsnorm(x)
-            q = linear(x, w[f"layer{i}.attn_wq"])
-            keys.append(linear(x, w[f"layer{i}.attn_wk"]))
-            values.append(linear(x, w[f"layer{i}.attn_wv"]))
+            q = linear(x, w[f"layer{i}.attn_wq"])  # query: what this token looks for
+            keys.append(linear(x, w[f"layer{i}.attn_wk"]))  # key: what it is found by
+            values.append(linear(x, w[f"layer{i}.attn_wv"]))  # value: what it passes on
             heads = Vector()
             for start in range(0, N_EMBD, head_dim):
                 head = slice(start, start + head_dim)
                 probs = softmax([dot(q[head], key[head]) / head_dim**0.5 for key in keys])
                 heads += [dot(probs, column) for column in zip(*(value[head] for value in values))]
             x = [a + b for a, b in zip(linear(heads, w[f"layer{i}.attn_wo"]), residual)]
-            # MLP: two layers of neurons work on what attention has gathered.
+            # MLP: two layers of neurons process what attention has gathered.
             residual, x = x, rmsnorm(x)
             x = [xi.relu() for xi in linear(x, w[f"layer{i}.mlp_fc1"])]
             x = [a + b for a, b in zip(linear(x, w[f"layer{i}.mlp_fc2"]), residual)]
@@ -139,7 +139,7 @@ def train(model: Model, docs: list[str], steps: int) -> Iterator[float]:
         for i, p in enumerate(model.parameters):
             m[i] = BETA1 * m[i] + (1 - BETA1) * grads.get(p, 0.0)
             v[i] = BETA2 * v[i] + (1 - BETA2) * grads.get(p, 0.0) ** 2
-            m_hat = m[i] / (1 - BETA1 ** (step + 1))
+            m_hat = m[i] / (1 - BETA1 ** (step + 1))  # both means began at 0: make up for it
             v_hat = v[i] / (1 - BETA2 ** (step + 1))
             p.data -= LEARNING_RATE * (1 - step / steps) * m_hat / (v_hat**0.5 + EPSILON)
         yield loss.data
@@ -148,7 +148,7 @@ def train(model: Model, docs: list[str], steps: int) -> Iterator[float]:
 def inference(model: Model, rng: Random, temperature: float = 0.5) -> str:
     """Generate a document; a temperature below 1 makes likely characters even likelier."""
     tokens = [model.bos]
-    for logits in gpt(model, tokens):  # which reads the tokens that are appended here
+    for logits in gpt(model, tokens):  # it reads on, because tokens are appended here
         probs = softmax([logit / temperature for logit in logits])
         token = rng.choices(range(len(probs)), [p.data for p in probs])[0]
         if token == model.bos:
@@ -164,7 +164,7 @@ def read_docs(corpus: str | Path = "names.txt") -> list[str]:
         try:
             part = path.with_suffix(".part")
             part.write_bytes(urlopen(NAMES_URL, timeout=10).read())
-            part.replace(path)  # the whole file or nothing
+            part.replace(path)  # so that the file is there as a whole or not at all
         except (OSError, HTTPException) as error:
             path = Path(__file__).resolve().parent / "src/anexa/data/firstnames.txt"
             print(f"cannot download names.txt ({error}): taking {path.name} instead")
