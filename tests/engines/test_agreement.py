@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import microgpt
 from anexa.engines import ENGINES, Batch, DeviceConfig, OptimizerConfig, best_engine, open_engine
-from anexa.engines.verification import Comparison, difference, verify
+from anexa.engines.verification import Comparison, relative_difference, verify
 from anexa.errors import AnexaError, UsageError
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
@@ -172,8 +172,8 @@ def test_the_future_is_out_of_sight(name: str, dtype: str) -> None:
     other = engine.logits([3, 1, 4, 8, 8])
     bound = 1e-12 if dtype == "float64" else 1e-5
     for row, other_row in zip(whole[:3], other[:3]):
-        assert difference(row, other_row) <= bound
-    assert difference(whole[3], other[3]) > 1e-3
+        assert relative_difference(row, other_row) <= bound
+    assert relative_difference(whole[3], other[3]) > 1e-3
 
 
 # ------------------------------------------------------------------ the cache
@@ -211,8 +211,8 @@ def test_two_caches_know_nothing_of_each_other(name: str, dtype: str) -> None:
     after_one = list(engine.next_logits([4], one))
     after_other = list(engine.next_logits([4], other))
     bound = 1e-12 if dtype == "float64" else 1e-5
-    assert difference(after_one, engine.logits([1, 2, 3, 4])[-1]) <= bound
-    assert difference(after_other, engine.logits([7, 4])[-1]) <= bound
+    assert relative_difference(after_one, engine.logits([1, 2, 3, 4])[-1]) <= bound
+    assert relative_difference(after_other, engine.logits([7, 4])[-1]) <= bound
 
 
 # ------------------------------------------------------------------ opening an engine

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from anexa.engines import ENGINES, DeviceConfig, OptimizerConfig, open_engine, select_device
-from anexa.engines.device import CPU_ROOM, available_cpus, micro_batch_size
+from anexa.engines.device import CPU_ACTIVATION_BYTES, available_cpus, micro_batch_size
 from anexa.errors import AnexaError, UsageError
 from anexa.model.config import ModelConfig
 from tests.engines.helpers import needs_torch, random_weights
@@ -91,7 +91,7 @@ def test_bf16_is_for_wide_models_on_hardware_that_has_it() -> None:
         assert select_device("torch", SMALL, "cpu", "bf16") == DeviceConfig("cpu", "bf16")
         return
     assert select_device("torch", WIDE, "cpu") == DeviceConfig("cpu", "float32")
-    with pytest.raises(AnexaError, match="--dtype bf16 cannot be on this cpu") as caught:
+    with pytest.raises(AnexaError, match="this cpu does not compute in bf16") as caught:
         select_device("torch", WIDE, "cpu", "bf16")
     assert not isinstance(caught.value, UsageError)
     assert_one_sentence(caught.value)
@@ -184,29 +184,27 @@ def test_a_device_that_is_not_there(device: str) -> None:
     assert_one_sentence(caught.value)
 
 
-# ------------------------------------------------------------------ how many rows
+# ------------------------------------------------------------------ micro-batches
 
 
-def test_rows_at_once_are_those_asked_for() -> None:
-    for rows in (1, 3, 10_000):
-        assert micro_batch_size(WIDE, DeviceConfig(micro_batch=rows)) == rows
+def test_requested_micro_batch_size_is_used() -> None:
+    for size in (1, 3, 10_000):
+        assert micro_batch_size(WIDE, DeviceConfig(micro_batch=size)) == size
 
 
-def test_rows_at_once_fill_the_room_and_no_more() -> None:
-    """Numbers as large as GPT-2's: twice the layers have half the rows, and there is always one."""
+def test_estimated_micro_batch_size_fits_into_the_memory() -> None:
+    """With the sizes of GPT-2: half the context allows twice as many sequences, at least one."""
     gpt2 = ModelConfig("gpt2", 50_257, block_size=1024, n_embd=768, n_head=12, n_layer=12)
-    rows = micro_batch_size(gpt2, DeviceConfig())
-    row_bytes = 4 * gpt2.block_size * (34 * 12 * 768 + 3 * 50_257)  # as the comment there has it
-    assert rows * row_bytes <= CPU_ROOM < (rows + 1) * row_bytes
-    assert micro_batch_size(replace(gpt2, block_size=512), DeviceConfig()) in (
-        2 * rows,
-        2 * rows + 1,
-    )
+    size = micro_batch_size(gpt2, DeviceConfig())
+    sequence_bytes = 4 * gpt2.block_size * (34 * 12 * 768 + 3 * 50_257)
+    assert size * sequence_bytes <= CPU_ACTIVATION_BYTES < (size + 1) * sequence_bytes
+    shorter = micro_batch_size(replace(gpt2, block_size=512), DeviceConfig())
+    assert shorter in (2 * size, 2 * size + 1)
     assert micro_batch_size(replace(gpt2, n_layer=10_000), DeviceConfig()) == 1
-    assert micro_batch_size(SMALL, DeviceConfig()) > 10_000, "a small model is never cut"
+    assert micro_batch_size(SMALL, DeviceConfig()) > 10_000, "small models are never split"
 
 
-# ------------------------------------------------------------------ how many threads
+# ------------------------------------------------------------------ threads
 
 
 THREADS = """

@@ -1,4 +1,4 @@
-"""Memory that is not enough: fewer rows at once, or one sentence; never a wrong number.
+"""Too little memory: smaller micro-batches or one sentence, never a wrong number.
 
 The limit is the operating system's own, on the address space of a process.
 """
@@ -16,10 +16,10 @@ from tests.engines.helpers import needs_torch
 
 pytestmark = [
     needs_torch,
-    pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps to such a limit"),
+    pytest.mark.skipif(sys.platform != "linux", reason="only Linux enforces the limit"),
 ]
 
-# Each row of 128 tokens needs about 6 MB for its gradients.
+# Each sequence of 128 tokens needs about 6 MB for its gradients.
 PROGRAM = """
 import json, random, resource
 from pathlib import Path
@@ -28,18 +28,18 @@ from anexa.errors import AnexaError
 from anexa.model.config import ModelConfig
 from anexa.model.weights import initial_weights
 
-ROWS = 32
+SEQUENCES = 32
 config = ModelConfig("gpt2", 256, block_size=128, n_embd=64, n_head=4, n_layer=4)
 rng = random.Random(1)
 weights = initial_weights(config, rng)
-rows = [[rng.randrange(256) for _ in range(rng.randint(100, 129))] for _ in range(ROWS)]
-batch, small = Batch.from_sequences(rows), Batch.from_sequences([rows[0][:20]])
+sequences = [[rng.randrange(256) for _ in range(rng.randint(100, 129))] for _ in range(SEQUENCES)]
+batch, small = Batch.from_sequences(sequences), Batch.from_sequences([sequences[0][:20]])
 
 
-def opened(rows_at_once=0, dropout=0.0):
-    machine = DeviceConfig(micro_batch=rows_at_once)
+def opened(micro_batch=0, dropout=0.0):
+    device_config = DeviceConfig(micro_batch=micro_batch)
     optimizer = OptimizerConfig(name="muon", dropout=dropout)
-    engine = open_engine("torch", config, weights, device_config=machine, optimizer=optimizer)
+    engine = open_engine("torch", config, weights, device_config=device_config, optimizer=optimizer)
     engine.train_step(small, 0.01)
     return engine
 
@@ -47,8 +47,8 @@ def opened(rows_at_once=0, dropout=0.0):
 def limit(megabytes):
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     now = pages * resource.getpagesize()
-    most = now + megabytes * 2**20 if megabytes else resource.RLIM_INFINITY
-    resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
+    limit = now + megabytes * 2**20 if megabytes else resource.RLIM_INFINITY
+    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
 
 
 def none():
@@ -67,7 +67,7 @@ def none():
 
 def fewer():
     engine, twin = opened(), opened(1)
-    before = engine._rows(128)
+    before = engine._micro_batch_size(128)
     limit(60)
     loss, gradients = engine.gradients(batch)
     update = engine.train_step(batch, 0.01)
@@ -79,7 +79,8 @@ def fewer():
     )
     twin.train_step(batch, 0.01)
     losses = [[loss, expected], [update.loss, expected], [engine.loss(batch), twin.loss(batch)]]
-    return {"rows": [before, engine._rows(128)], "furthest": furthest, "losses": losses}
+    sizes = [before, engine._micro_batch_size(128)]
+    return {"sizes": sizes, "furthest": furthest, "losses": losses}
 
 
 def again():
@@ -87,31 +88,31 @@ def again():
     limit(60)
     loss = engine.train_step(batch, 0.01).loss
     limit(0)
-    twin = opened(engine._rows(128), dropout=0.2)
+    twin = opened(engine._micro_batch_size(128), dropout=0.2)
     losses = [loss, twin.train_step(batch, 0.01).loss]
     alike = engine.weights() == twin.weights()
-    return {"rows": engine._rows(128), "losses": losses, "alike": alike}
+    return {"size": engine._micro_batch_size(128), "losses": losses, "alike": alike}
 
 
 def together():
-    # Its logits are 154 MB for a step, which no memory that was free before has room for.
+    # The logits of a step take 154 MB, more than any block of memory freed before.
     wide = ModelConfig("gpt2", 600_000, block_size=32, n_embd=16, n_head=4, n_layer=2)
     engine = open_engine("torch", wide, initial_weights(wide, rng))
-    rows = engine.new_batch_cache(64)
+    batch_cache = engine.new_batch_cache(64)
     for number in range(64):
         cache = engine.new_kv_cache()
         engine.next_logits([number] * 20, cache)
-        engine.add_sequence(rows, cache)
-    lengths = list(rows.lengths)
+        engine.add_sequence(batch_cache, cache)
+    lengths = list(batch_cache.lengths)
     limit(1)
     try:
-        engine.batch_next_logits([1] * 64, rows)
+        engine.batch_next_logits([1] * 64, batch_cache)
         error = ""
     except MemoryError as short:
         error = str(short)
     limit(0)
-    unread = rows.lengths == lengths
-    second = engine.batch_next_logits([1] * 64, rows)
+    unread = batch_cache.lengths == lengths
+    second = engine.batch_next_logits([1] * 64, batch_cache)
     cache = engine.new_kv_cache()
     engine.next_logits([7] * 20, cache)
     alone = engine.next_logits([1], cache)
@@ -124,7 +125,7 @@ print(json.dumps(said))
 
 
 def said_by(program: str) -> str:
-    """What a process of its own prints."""
+    """Run a program in a process of its own and return its output."""
     done = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
@@ -138,48 +139,48 @@ def said_by(program: str) -> str:
 
 @pytest.fixture(scope="module")
 def said() -> dict[str, Any]:
-    """What a process says that is given less and less memory."""
+    """The results of a process that is given less and less memory."""
     answers: dict[str, Any] = json.loads(said_by(PROGRAM))
     return answers
 
 
-def test_where_memory_is_short_fewer_rows_are_read_at_once(said: dict[str, Any]) -> None:
-    before, after = said["fewer"]["rows"]
+def test_micro_batches_shrink_until_they_fit(said: dict[str, Any]) -> None:
+    before, after = said["fewer"]["sizes"]
     assert 1 <= after < 32 <= before
     assert said["fewer"]["furthest"] < 1e-5
     for ours, expected in said["fewer"]["losses"]:
         assert ours == pytest.approx(expected, rel=1e-5)
 
 
-def test_where_one_row_is_too_much_a_sentence_says_so(said: dict[str, Any]) -> None:
+def test_one_sentence_if_a_single_sequence_is_too_large(said: dict[str, Any]) -> None:
     message = said["none"]["message"]
     assert "--block-size" in message
-    assert "1 row of" in message
+    assert "1 sequence of" in message
     assert "\n" not in message
     assert ". " not in message
 
 
-def test_a_step_that_failed_has_changed_nothing(said: dict[str, Any]) -> None:
-    """Bit for bit, neither what there is nor what comes after."""
+def test_failed_step_changes_nothing(said: dict[str, Any]) -> None:
+    """Bit for bit, neither weights and moments nor the steps after it."""
     assert said["none"]["intact"]
     for ours, expected in said["none"]["losses"]:
         assert ours == expected
 
 
-def test_a_step_that_is_tried_again_drops_out_the_same(said: dict[str, Any]) -> None:
-    """Else a run that stops and goes on, and so tries again, would be another run."""
-    assert said["again"]["rows"] < 32
+def test_retried_step_drops_the_same_activations(said: dict[str, Any]) -> None:
+    """Otherwise a resumed run, which retries, would differ from an uninterrupted run."""
+    assert said["again"]["size"] < 32
     assert said["again"]["losses"][0] == said["again"]["losses"][1]
     assert said["again"]["alike"]
 
 
-def test_a_step_of_many_texts_that_failed_can_be_tried_again(said: dict[str, Any]) -> None:
+def test_failed_batch_decoding_step_can_be_retried(said: dict[str, Any]) -> None:
     assert "allocate memory" in said["together"]["error"]
     assert said["together"]["unread"]
     assert said["together"]["furthest"] < 1e-5
 
 
-# Two rows in three are short, as they are where questions and their answers are learned.
+# Batches of many lengths, as in training on questions and answers.
 SHAPES = """
 import random
 from pathlib import Path
@@ -193,9 +194,9 @@ def megabytes():
 
 config = ModelConfig("llama", 101, block_size=512, n_embd=128, n_head=4, n_layer=4)
 rng = random.Random(1)
-weights, machine = initial_weights(config, rng), DeviceConfig(dtype="bf16")
+weights, device_config = initial_weights(config, rng), DeviceConfig(dtype="bf16")
 optimizer = OptimizerConfig(name="muon")
-engine = open_engine("torch", config, weights, optimizer=optimizer, device_config=machine)
+engine = open_engine("torch", config, weights, optimizer=optimizer, device_config=device_config)
 for step in range(101):
     length = rng.randint(100, 513)
     engine.train_step(Batch.from_sequences([[1] * length] * (4096 // length)), 0.001)
@@ -206,5 +207,5 @@ print(megabytes() - first)
 
 
 @pytest.mark.slow
-def test_batches_of_many_shapes_do_not_fill_the_memory() -> None:
-    assert float(said_by(SHAPES)) < 780, "where the heap is never trimmed it is 940"
+def test_batches_of_many_shapes_do_not_fragment_the_heap() -> None:
+    assert float(said_by(SHAPES)) < 780, "without release_free_memory it is 940"

@@ -1,4 +1,4 @@
-"""How much a computer can multiply."""
+"""The measured peak speed of matrix products."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.engines.helpers import needs_torch
 
 
 @pytest.mark.parametrize("engine", ["numpy", pytest.param("torch", marks=needs_torch)])
-def test_the_peak_is_what_a_product_reaches_and_is_soon_known(engine: str) -> None:
-    """A product of another size, timed here in NumPy, is about as fast."""
+def test_peak_is_the_speed_of_a_matrix_product(engine: str) -> None:
+    """A product of another size, timed here in NumPy, is about as fast; measuring takes seconds."""
     began = time.process_time()
     peak = measure_peak_flops(engine, DeviceConfig())
     assert time.process_time() - began < 10, "of all cores together"
@@ -29,8 +29,8 @@ def test_the_peak_is_what_a_product_reaches_and_is_soon_known(engine: str) -> No
 
 
 @needs_torch
-def test_the_peak_of_a_cpu_is_measured_in_float32_whatever_the_precision() -> None:
-    """Else bfloat16 would be measured with a longer yardstick."""
+def test_peak_of_a_cpu_is_measured_in_float32_for_every_precision() -> None:
+    """Otherwise the share of the peak could not be compared between precisions."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -52,5 +52,5 @@ def test_the_peak_of_a_cpu_is_measured_in_float32_whatever_the_precision() -> No
 
 
 @pytest.mark.parametrize("engine", ["scalar", "lists"])
-def test_plain_python_has_no_peak(engine: str) -> None:
+def test_engines_of_plain_python_have_no_peak(engine: str) -> None:
     assert measure_peak_flops(engine, DeviceConfig(dtype="float64")) is None

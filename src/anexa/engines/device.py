@@ -1,4 +1,4 @@
-"""What a model is computed on: device, precision, and whether PyTorch's compiler helps."""
+"""Device, precision, threads and memory: where and how precisely an engine computes."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from anexa.errors import AnexaError, AnexaWarning, UsageError
 from anexa.model.config import ModelConfig
 
 DTYPES = ("float32", "bf16", "float64")
-CPU_ROOM = 2**31  # bytes of activations: what a laptop can spare, and the same on every one
-# Below this width a CPU spends on rounding to bfloat16 what its faster products save.
-BF16_WIDTH = 128
-THREADS_WIDTH = 64  # below it a second thread costs more than it brings
+CPU_ACTIVATION_BYTES = 2**31  # a laptop can spare them; fixed, so that all computers batch alike
+# A CPU spends on rounding the activations of a narrower model what bfloat16 products save.
+BF16_MIN_WIDTH = 128
+THREADS_MIN_WIDTH = 64  # a second thread costs a narrower model more than it saves
 
 
 @dataclass(frozen=True)
 class DeviceConfig:
-    """Where and how precisely an engine computes.
+    """Device and precision of an engine.
 
     Attributes:
-        device: "cpu", or for the torch engine also "cuda", "cuda:1", …, "mps".
-        dtype: "float32"; "float64"; or "bf16": weights, their moments and the loss in float32,
-            the matrix products of training in bfloat16 (PyTorch's autocast).
+        device: "cpu"; for the torch engine also "cuda", "cuda:1", …, "mps".
+        dtype: "float32"; "float64"; or "bf16": weights, moments and loss in float32, the matrix
+            products of training in bfloat16 (PyTorch's autocast).
         compiled: whether `torch.compile` is used.
-        micro_batch: the most rows at once; a larger batch is read in parts, whose gradients are
-            added up. 0: as many as fit.
-        sharded: whether each of several processes keeps only its part of the weights.
+        micro_batch: largest number of sequences in one forward pass; a larger batch is split into
+            micro-batches whose gradients add up. 0: as many as fit into the memory.
+        sharded: whether each of several processes holds only a shard of the weights.
     """
 
     device: str = "cpu"
@@ -50,19 +50,18 @@ def select_device(
     dtype: str = "auto",
     compiled: bool | None = None,
 ) -> DeviceConfig:
-    """The best of this computer, where nothing is asked for; and what is asked for, if it is there.
+    """Choose device and precision: as requested, or the fastest of this computer for "auto".
 
     Args:
-        engine: its name.
-        config: the model; a small one is faster without bfloat16 and without a compiler.
-        device: as in `DeviceConfig`, or "auto": CUDA, then MPS, then the CPU.
-        dtype: as in `DeviceConfig`, or "auto": bf16 where the hardware supports it, else
-            float32.
-        compiled: as in `DeviceConfig`, or None: on CUDA, where there is a C compiler.
+        engine: the name of the engine.
+        config: the architecture and its sizes; a narrow model is faster without bfloat16.
+        device: as in `DeviceConfig`, or "auto": CUDA if available, else MPS, else the CPU.
+        dtype: as in `DeviceConfig`, or "auto": bf16 if the hardware computes in it, else float32.
+        compiled: as in `DeviceConfig`, or None: on CUDA, if there is a C compiler.
 
     Raises:
-        UsageError: what is asked for means nothing, or nothing to this engine.
-        AnexaError: this computer does not have it.
+        UsageError: if `device` or `dtype` is unknown, or the engine does not support a choice.
+        AnexaError: if this computer does not have the device, or PyTorch is not installed.
     """
     if dtype not in ("auto", *DTYPES):
         raise UsageError(f"--dtype is one of auto, {', '.join(DTYPES)}, not {dtype!r}")
@@ -77,116 +76,116 @@ def select_device(
         return DeviceConfig("cpu", own if dtype == "auto" else dtype)
     if not find_spec("torch"):
         raise AnexaError("the torch engine needs PyTorch: pip install 'anexa[torch]'")
-    device = _device(device)
+    device = _resolve_device(device)
     kind = device.partition(":")[0]
     if dtype == "auto":
-        wide = kind != "cpu" or config.n_embd >= BF16_WIDTH
-        dtype = "bf16" if wide and _computes_bf16(kind) else "float32"
-    elif dtype == "bf16" and not _computes_bf16(kind):
-        raise AnexaError(f"--dtype bf16 cannot be on this {kind}: leave it out to train in float32")
+        wide = kind != "cpu" or config.n_embd >= BF16_MIN_WIDTH
+        dtype = "bf16" if wide and _has_fast_bf16(kind) else "float32"
+    elif dtype == "bf16" and not _has_fast_bf16(kind):
+        raise AnexaError(f"this {kind} does not compute in bf16: leave --dtype out for float32")
     wanted = kind == "cuda" if compiled is None else compiled
-    hindrance = _no_compiler(kind) if wanted else None
-    if hindrance:
-        warnings.warn(f"training goes on without torch.compile: {hindrance}", AnexaWarning, 2)
-    return DeviceConfig(device, dtype, wanted and not hindrance)
+    obstacle = _compiler_obstacle(kind) if wanted else None
+    if obstacle:
+        warnings.warn(f"training goes on without torch.compile: {obstacle}", AnexaWarning, 2)
+    return DeviceConfig(device, dtype, wanted and not obstacle)
 
 
-def _no_compiler(kind: str) -> str | None:
-    """Why PyTorch's compiler cannot work for a kind of device here; None if it may."""
+def _compiler_obstacle(kind: str) -> str | None:
+    """Say why `torch.compile` cannot work on a type of device here; None if it may work."""
     if sys.platform == "win32" or kind == "mps":
-        return f"it is not for {'Windows' if kind != 'mps' else 'mps'}"
+        return f"it does not support {'Windows' if kind != 'mps' else 'mps'}"
     if not any(map(shutil.which, ("cc", "gcc", "c++", "g++", "clang++"))):
         return "there is no C compiler"
     return None
 
 
-def _device(asked: str) -> str:
-    """The device, known to be there."""
+def _resolve_device(requested: str) -> str:
+    """Check that a device exists; choose a device for "auto"."""
     import torch
 
-    if asked == "auto":
+    if requested == "auto":
         if torch.cuda.is_available():
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
-    kind, colon, index = asked.partition(":")
+    kind, colon, index = requested.partition(":")
     if kind not in ("cpu", "cuda", "mps") or (colon and not (kind == "cuda" and index.isdecimal())):
-        raise UsageError(f"--device is auto, cpu, cuda, cuda:NUMBER or mps, not {asked!r}")
+        raise UsageError(f"--device is auto, cpu, cuda, cuda:NUMBER or mps, not {requested!r}")
     if kind == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if int(index or 0) >= count:
-            have = f"has {count} of them" if count else "has none"
-            raise AnexaError(f"there is no {asked}: PyTorch finds that this computer {have}")
+            found = f"has {count} CUDA devices" if count else "has no CUDA device"
+            raise AnexaError(f"there is no {requested}: PyTorch finds that this computer {found}")
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise AnexaError("there is no mps: PyTorch finds that this computer has none")
-    return asked
+        raise AnexaError("there is no mps: PyTorch finds that this computer has no MPS device")
+    return requested
 
 
-def _computes_bf16(kind: str) -> bool:
-    """Whether the hardware multiplies matrices of bfloat16 by itself, and so faster."""
+def _has_fast_bf16(kind: str) -> bool:
+    """Whether the hardware multiplies bfloat16 matrices itself, which is faster than float32."""
     import torch
 
     if kind == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if kind == "mps":
-        return False  # it can, from macOS 14 on, and is no faster for it
+        return False  # it computes in bfloat16 from macOS 14 on, but no faster
     # PyTorch's own question to the processor has no public name.
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def micro_batch_size(config: ModelConfig, machine: DeviceConfig) -> int:
-    """How many rows of a batch have room together, by an estimate of their activations."""
-    if machine.micro_batch:
-        return machine.micro_batch
-    room = CPU_ROOM
-    if machine.device.startswith("cuda"):
+def micro_batch_size(config: ModelConfig, device_config: DeviceConfig) -> int:
+    """Estimate how many sequences of the full context fit into the memory for activations."""
+    if device_config.micro_batch:
+        return device_config.micro_batch
+    available_bytes = CPU_ACTIVATION_BYTES
+    if device_config.device.startswith("cuda"):
         import torch
 
-        room = torch.cuda.mem_get_info(machine.device)[0] // 2
-    # What a block keeps for its gradient is about 34 numbers a token for each of its width
-    # (Korthikanti et al., 2022, section 4.1); the head keeps three a symbol.
-    numbers = 34 * config.n_layer * config.n_embd + 3 * config.vocab_size
-    return max(1, room // (4 * numbers * config.block_size))
+        available_bytes = torch.cuda.mem_get_info(device_config.device)[0] // 2
+    # For its gradient a block keeps about 34 numbers for each token and unit of width
+    # (Korthikanti et al., 2022, section 4.1); the head keeps 3 for each token and vocabulary entry.
+    numbers_per_token = 34 * config.n_layer * config.n_embd + 3 * config.vocab_size
+    return max(1, available_bytes // (4 * numbers_per_token * config.block_size))
 
 
-def use_threads(config: ModelConfig) -> None:
-    """Let PyTorch use as many threads as help: those of the cores that this process may have.
+def set_num_threads(config: ModelConfig) -> None:
+    """Set PyTorch's number of threads to the available CPUs, or to 1 for a narrow model.
 
-    On a model whose products are small, threads only wait for each other. Whoever has set
-    OMP_NUM_THREADS knows better.
+    The matrix products of a narrow model are so small that threads only wait for each other. An
+    environment variable OMP_NUM_THREADS takes precedence.
     """
     import torch
 
     if "OMP_NUM_THREADS" not in os.environ:
-        wide = config.n_embd >= THREADS_WIDTH
-        torch.set_num_threads(min(_threads(), available_cpus()) if wide else 1)
+        wide = config.n_embd >= THREADS_MIN_WIDTH
+        torch.set_num_threads(min(_default_num_threads(), available_cpus()) if wide else 1)
 
 
 @cache
-def _threads() -> int:
-    """PyTorch's own choice, before anyone has set it: one for each core, not counted twice."""
+def _default_num_threads() -> int:
+    """PyTorch's own choice, asked for before it is changed: one thread for each physical core."""
     import torch
 
     return torch.get_num_threads()
 
 
 def available_cpus() -> int:
-    """The cores that this process may run on, and in a container the share of them it is given."""
+    """Count the CPUs that this process may use, within its affinity and its container's quota."""
     affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    count = len(affinity(0)) if affinity else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
     except (OSError, ValueError):  # no container, or not on Linux
-        return cores
-    return cores if quota == "max" else max(1, min(cores, round(int(quota) / int(period))))
+        return count
+    return count if quota == "max" else max(1, min(count, round(int(quota) / int(period))))
 
 
 def release_free_memory() -> None:
-    """Give back to the system what the heap keeps in pieces, where it can.
+    """Return the free memory of the C heap to the operating system, on Linux with glibc.
 
-    Batches of many shapes leave it full of holes: without this a model of 0.8 million parameters
-    took 4 GB after 8,000 steps of them.
+    Batches of many shapes fragment the heap: without this call a model of 0.8 million parameters
+    took 4 GB after 8,000 steps.
     """
     if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's own
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only glibc has it
         if trim:
             trim(0)

@@ -1,4 +1,4 @@
-"""A network among several processes: copies of it, or its parts."""
+"""Data-parallel training in several processes, with replicas or with shards of the weights."""
 
 from __future__ import annotations
 
@@ -13,58 +13,61 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 
-def processes() -> tuple[int, int]:
-    """The number of this process, and how many there are; 0 and 1 where it is alone."""
+def rank_and_world_size() -> tuple[int, int]:
+    """The rank of this process and the number of processes; (0, 1) for a process on its own."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
 
 
 def wrap_model(network: nn.Module, sharded: bool) -> nn.Module:
-    """The network as it is to be called in training, so that gradients are those of all processes.
+    """Wrap a network for training, so that its gradients are averaged over all processes.
 
     Args:
-        network: the same in every process.
-        sharded: whether each process keeps only its part of weights, gradients and moments (FSDP2,
-            Zhao et al., 2023), which come together for a step's products; else each keeps all
-            (DDP, Li et al., 2020).
+        network: the network, with the same weights in every process.
+        sharded: whether each process holds only a shard of weights, gradients and moments (FSDP2,
+            Zhao et al., 2023), gathered for the products of a step; else each process holds a
+            replica of everything (DDP, Li et al., 2020).
+
+    Returns:
+        The module to call in training; the network itself for a process on its own.
     """
-    if processes()[1] == 1:
+    if rank_and_world_size()[1] == 1:
         return network
     if sharded:
-        # In place: its weights are parts from now on, after a forward alone too.
+        # In place: from now on the weights are shards, also after a forward pass without backward.
         fully_shard(network, reshard_after_forward=True)
         return network
     return DistributedDataParallel(network)
 
 
 def no_sync(network: nn.Module) -> AbstractContextManager[None]:
-    """While this lasts, copies do not tell each other their gradients: more will come."""
+    """Context in which replicas accumulate gradients without averaging them over the processes."""
     if isinstance(network, DistributedDataParallel):
         return cast("AbstractContextManager[None]", network.no_sync())
     return nullcontext()
 
 
 def full_tensor(tensor: Tensor) -> Tensor:
-    """All of a tensor of which each process may have a part; all processes must ask."""
+    """Gather a tensor that may be sharded; every process must call this function."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def distribute_like(tensor: Tensor, weight: Tensor) -> Tensor:
-    """A whole tensor, in parts if the weight is."""
+    """Shard a full tensor as a weight is sharded; return it as it is if the weight is not."""
     if not isinstance(weight, DTensor):
         return tensor
     return distribute_tensor(tensor, weight.device_mesh, weight.placements)
 
 
 def mean(tensor: Tensor) -> Tensor:
-    """The mean over the processes, in all of them."""
-    _, count = processes()
+    """Average a tensor over the processes; every process gets the mean."""
+    _, count = rank_and_world_size()
     if count > 1:
         dist.all_reduce(tensor)
     return tensor / count
 
 
 def seed(number: int) -> None:
-    """Begin the random numbers of this process, which are its own, at a number."""
-    torch.manual_seed(number + (processes()[0] << 32))
+    """Seed PyTorch's random numbers, differently in every process."""
+    torch.manual_seed(number + (rank_and_world_size()[0] << 32))

@@ -1,4 +1,4 @@
-"""What has been read, kept so as not to be read again: for NumPy's arrays and PyTorch's tensors."""
+"""Key-value caches on NumPy arrays and PyTorch tensors."""
 
 from __future__ import annotations
 
@@ -6,39 +6,40 @@ from collections.abc import Callable
 from typing import Any
 
 from anexa.engines.protocol import BatchKVCache, KVCache
+from anexa.model.config import ModelConfig
 
-BLOCK = 64  # keys: so many more are looked at together
+BLOCK = 64  # keys; attention in a batch reads a multiple of it
 
 
 class LayerKVCache:
-    """The keys and values of one layer for every token read so far.
+    """The keys and values of one layer for all tokens of one sequence so far.
 
-    Room for more is made as it is needed: what a model could see at once may be far more.
+    The buffers grow as they fill, as most sequences are far shorter than the context.
 
     Args:
-        keys_BHSD: with room for some tokens.
-        values_BHSD: the same.
-        join: puts arrays together along an axis.
+        keys_BHSD: buffer of the keys, with space for S tokens; B is 1.
+        values_BHSD: buffer of the values, of the same shape.
+        concatenate: joins a tuple of arrays along an axis.
 
     Attributes:
-        keys_BHSD: with room for S tokens.
-        values_BHSD: the same.
-        length: how many have been read.
-        hidden: None: what may not be seen is what comes later.
+        keys_BHSD: buffer of the keys.
+        values_BHSD: buffer of the values.
+        length: the number of tokens in the cache.
+        attn_mask: None for the causal mask.
     """
 
     attn_mask: Any = None
 
-    def __init__(self, keys_BHSD: Any, values_BHSD: Any, join: Callable[..., Any]) -> None:
+    def __init__(self, keys_BHSD: Any, values_BHSD: Any, concatenate: Callable[..., Any]) -> None:
         self.keys_BHSD, self.values_BHSD, self.length = keys_BHSD, values_BHSD, 0
-        self._join = join
+        self._concatenate = concatenate
 
     def append(self, k_BHTD: Any, v_BHTD: Any) -> tuple[Any, Any]:
-        """Take in those of T more tokens; gives all of them."""
+        """Append the keys and values of T tokens; return the keys and values of all tokens."""
         end = self.length + k_BHTD.shape[-2]
         while end > self.keys_BHSD.shape[-2]:
-            self.keys_BHSD, self.values_BHSD = (  # both or, where memory is short, neither
-                self._join((old, old), 2) for old in (self.keys_BHSD, self.values_BHSD)
+            self.keys_BHSD, self.values_BHSD = (  # both, or neither if the memory is too small
+                self._concatenate((old, old), 2) for old in (self.keys_BHSD, self.values_BHSD)
             )
         self.keys_BHSD[:, :, self.length : end] = k_BHTD
         self.values_BHSD[:, :, self.length : end] = v_BHTD
@@ -46,56 +47,72 @@ class LayerKVCache:
         return self.keys_BHSD[:, :, :end], self.values_BHSD[:, :, :end]
 
     def truncate(self, length: int) -> None:
-        """Forget all tokens but the first `length`."""
+        """Remove all tokens after the first `length`."""
         self.length = length
 
 
 class LayerDecodeCache:
-    """The keys and values of one layer for many texts, while each of them reads one token.
+    """The keys and values of one layer for B sequences, during the step that adds one token each.
 
-    Attributes:
-        hidden: (B, 1, 1, S), -∞ for the keys that a text does not have, else 0.
+    Args:
+        buffers: the buffers of the keys and of the values, as in `BatchKVCache`.
+        indices: the indices of the sequences, (B,).
+        starts: the position of the new token of each sequence, (B,).
+        attn_mask: (B, 1, 1, S) additive mask: −∞ for keys that a sequence does not have, else 0.
     """
 
-    def __init__(self, layer: tuple[Any, Any], texts: Any, starts: Any, attn_mask: Any) -> None:
-        self._layer, self._texts, self._starts, self.attn_mask = layer, texts, starts, attn_mask
+    def __init__(self, buffers: tuple[Any, Any], indices: Any, starts: Any, attn_mask: Any) -> None:
+        self._buffers, self._indices, self._starts = buffers, indices, starts
+        self.attn_mask = attn_mask
 
     def append(self, k_BHTD: Any, v_BHTD: Any) -> tuple[Any, Any]:
-        """Take in those of one more token of each text; gives as many as the longest has."""
-        count, end = len(k_BHTD), self.attn_mask.shape[-1]
-        for room, new in zip(self._layer, (k_BHTD, v_BHTD)):
-            room[self._texts, :, self._starts] = new[:, :, 0]
-        keys, values = (room[:count, :, :end] for room in self._layer)
+        """Append one token to each sequence; return keys and values, (B, H, S, D) each."""
+        batch, end = len(k_BHTD), self.attn_mask.shape[-1]
+        for buffer, new in zip(self._buffers, (k_BHTD, v_BHTD)):
+            buffer[self._indices, :, self._starts] = new[:, :, 0]
+        keys, values = (buffer[:batch, :, :end] for buffer in self._buffers)
         return keys, values
 
 
-def round_up_to_block(keys: int) -> int:
-    """So many keys and some more, so that sums are added up in the same order in any company."""
-    return -(-keys // BLOCK) * BLOCK
+def buffer_shape(
+    config: ModelConfig, num_sequences: int, num_positions: int
+) -> tuple[int, int, int, int, int, int]:
+    """The shape of the keys and values of all layers: (layers, 2, B, H, S, D)."""
+    sizes = (num_sequences, config.n_kv_head, num_positions, config.head_dim)
+    return (config.n_layer, 2, *sizes)
 
 
-def num_keys(rows: BatchKVCache) -> int:
-    """How many keys a step looks at: those of the longest text with its new token, and more."""
-    return round_up_to_block(max(rows.lengths) + 1)
+def round_up_to_block(num_keys: int) -> int:
+    """Round a key count up to a multiple of `BLOCK`.
+
+    So the summation order of attention does not depend on the other sequences in the batch.
+    """
+    return -(-num_keys // BLOCK) * BLOCK
 
 
-def add_sequence(rows: BatchKVCache, cache: KVCache) -> None:
-    """Take in a text that has been read, as the last row."""
-    row = len(rows.lengths)
-    for room, layer in zip(rows.layers, cache.layers):
-        for into, read in zip(room, (layer.keys_BHSD, layer.values_BHSD)):
-            into[row, :, : cache.length] = read[0, :, : cache.length]
-            into[row, :, cache.length :] = 0  # it is hidden, but must be a number
-    rows.lengths.append(cache.length)
+def num_keys(batch_cache: BatchKVCache) -> int:
+    """The number of keys that a step reads: enough for the longest sequence and its new token."""
+    return round_up_to_block(max(batch_cache.lengths) + 1)
 
 
-def remove_sequence(rows: BatchKVCache, row: int) -> None:
-    """Free a row; the last one takes its place."""
-    last = len(rows.lengths) - 1
-    if row != last:
-        for room in rows.layers:
-            for kept in room:
-                kept[row, :, : rows.lengths[last]] = kept[last, :, : rows.lengths[last]]
-                kept[row, :, rows.lengths[last] :] = 0
-    rows.lengths[row] = rows.lengths[last]
-    del rows.lengths[last]
+def add_sequence(batch_cache: BatchKVCache, cache: KVCache) -> None:
+    """Copy the cache of one sequence into the batch cache, as its last sequence."""
+    index = len(batch_cache.lengths)
+    for buffers, layer in zip(batch_cache.layers, cache.layers):
+        for buffer, source in zip(buffers, (layer.keys_BHSD, layer.values_BHSD)):
+            buffer[index, :, : cache.length] = source[0, :, : cache.length]
+            buffer[index, :, cache.length :] = 0  # masked, but it must be a number
+    batch_cache.lengths.append(cache.length)
+
+
+def remove_sequence(batch_cache: BatchKVCache, index: int) -> None:
+    """Remove a sequence; the last sequence of the batch cache moves to its index."""
+    lengths = batch_cache.lengths
+    last = len(lengths) - 1
+    if index != last:
+        for buffers in batch_cache.layers:
+            for buffer in buffers:
+                buffer[index, :, : lengths[last]] = buffer[last, :, : lengths[last]]
+                buffer[index, :, lengths[last] :] = 0
+    lengths[index] = lengths[last]
+    del lengths[last]

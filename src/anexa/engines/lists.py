@@ -1,10 +1,10 @@
-"""Rung 2: nested lists of floats. What a tensor library does, with every loop written out."""
+"""Rung 2: nested lists of floats: what a tensor library does, with every loop written out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from anexa.engines.nested import LayerKVCache, as_weight, flatten, nest
+from anexa.engines.nested import LayerKVCache, flatten, nest, to_weight
 from anexa.engines.operations import lists as operations
 from anexa.engines.operations.matrices import Nested, add
 from anexa.engines.optimizers import OptimizerConfig
@@ -21,7 +21,7 @@ class ListsTape(Tape[Nested], operations=operations_of(operations)):
 
 
 class ListsEngine:
-    """An `anexa.engines.protocol.Engine` in pure Python, in float64, one sequence at a time."""
+    """Implements `Engine` in pure Python, in float64, one sequence at a time."""
 
     name = "lists"
     dtype = "float64"
@@ -38,14 +38,13 @@ class ListsEngine:
     def tape(
         self, inputs: Sequence[int], targets: Sequence[int], loss_denominator: float
     ) -> ListsTape:
-        """The computation of one sequence's share of the loss, which is the last output on it."""
+        """Compute the loss of one sequence: the last output on the tape."""
         tape = ListsTape()
         logits_TV = self._forward(tape.ops, self.config, self._weights, inputs)
         tape.ops.cross_entropy(logits_TV, targets, loss_denominator)
         return tape
 
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
-        """See `Engine`, here and below."""
         tape = ListsTape(recording=False)
         logits_TV: list[list[float]] = self._forward(tape.ops, self.config, self._weights, tokens)
         return logits_TV
@@ -60,7 +59,7 @@ class ListsEngine:
     def gradients(self, batch: Batch) -> tuple[float, Weights]:
         loss, grads = self._backward(batch)
         return loss, {
-            name: as_weight(flatten(grad), self._shapes[name]) for name, grad in grads.items()
+            name: to_weight(flatten(grad), self._shapes[name]) for name, grad in grads.items()
         }
 
     def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
@@ -84,7 +83,7 @@ class ListsEngine:
 
     def weights(self) -> Weights:
         return {
-            name: as_weight(flatten(values), self._shapes[name])
+            name: to_weight(flatten(values), self._shapes[name])
             for name, values in self._weights.items()
         }
 
@@ -95,7 +94,7 @@ class ListsEngine:
         self._optimizer.resume(state, step)
 
     def _backward(self, batch: Batch) -> tuple[float, dict[str, Nested]]:
-        """The loss, and its derivative in every weight: the sum over the sequences."""
+        """Compute the loss and its derivative with respect to every weight, over all sequences."""
         loss = 0.0
         sums: dict[str, Nested] = {}
         for inputs, targets, loss_denominator in batch.sequences():

@@ -1,4 +1,4 @@
-"""Weights as nested lists and back: a matrix is a list of rows, a vector a list of numbers."""
+"""Conversion between weights and nested lists: a matrix is a list of rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from anexa.model.weights import Weight
 
 
 def nest(numbers: Sequence[Any], shape: tuple[int, ...]) -> Any:
-    """A sequence of numbers as a vector, or as the matrix whose rows it holds."""
+    """Arrange numbers as a vector, or as a matrix row by row, by a shape of one or two sizes."""
     if len(shape) == 1:
         return list(numbers)
     columns = shape[1]
@@ -18,19 +18,19 @@ def nest(numbers: Sequence[Any], shape: tuple[int, ...]) -> Any:
 
 
 def flatten(nested: Any) -> list[Any]:
-    """The inverse of `nest`: a matrix row by row."""
+    """List the numbers of a vector or of a matrix, row by row: the inverse of `nest`."""
     if isinstance(nested[0], list):
         return [number for row in nested for number in row]
     return list(nested)
 
 
-def as_weight(numbers: Iterable[float], shape: tuple[int, ...]) -> Weight:
-    """Numbers in the form that all engines understand, in float64."""
+def to_weight(numbers: Iterable[float], shape: tuple[int, ...]) -> Weight:
+    """Make a float64 `Weight` of numbers."""
     return Weight(shape, array("d", numbers))
 
 
 class LayerKVCache:
-    """The keys and values of one layer, for each of the S tokens read so far.
+    """The keys and values of one layer for all tokens of a sequence so far.
 
     Attributes:
         keys_SC: S rows of keys, floats or `Value`s.
@@ -42,11 +42,11 @@ class LayerKVCache:
         self.values_SC: list[Any] = []
 
     def append(self, k_TC: list[Any], v_TC: list[Any]) -> tuple[list[Any], list[Any]]:
-        """Append the rows of T more tokens, and return all rows."""
+        """Append the keys and values of T tokens; return the keys and values of all tokens."""
         self.keys_SC += k_TC
         self.values_SC += v_TC
         return self.keys_SC, self.values_SC
 
     def truncate(self, length: int) -> None:
-        """Forget all tokens but the first `length`."""
+        """Remove all tokens after the first `length`."""
         del self.keys_SC[length:], self.values_SC[length:]

@@ -1,4 +1,4 @@
-"""Rung 3: NumPy arrays and batches. The light engine: no PyTorch, and fast enough to use."""
+"""Rung 3: NumPy arrays and batches, for inference and small training runs without PyTorch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight, Weights
 
-# Weights that have grown without bound overflow. Whoever gets the numbers sees that they are none.
+# Diverged weights overflow: the infinities and NaNs in the results tell it, without a warning.
 _quietly = np.errstate(over="ignore", invalid="ignore")
 
 # Rows that are multiplied together where all is to be the same in any company, and the size of a
@@ -34,7 +34,14 @@ class ArrayTape(Tape[Array], operations=operations_of(operations)):
 
 
 class NumpyEngine:
-    """An `anexa.engines.protocol.Engine` on arrays, float32 or float64, whole batches at once."""
+    """Implements `Engine` and `BatchEngine` on arrays, in float32 or float64, batch by batch.
+
+    Args:
+        config: the architecture and its sizes.
+        weights: the weights by name.
+        optimizer: the optimizer and its settings.
+        dtype: "float32" or "float64".
+    """
 
     name = "numpy"
 
@@ -52,17 +59,16 @@ class NumpyEngine:
         self._optimizer = NumpyOptimizer(optimizer, config, self._weights)
 
     def tape(self, batch: Batch, recording: bool = True) -> tuple[ArrayTape, Array]:
-        """The computation of a batch's loss, and the loss, which is the last output on it."""
+        """Compute the loss of a batch: the tape, and the loss, which is the last output on it."""
         tape = ArrayTape(recording)
         inputs_BT = np.frombuffer(batch.inputs, np.int64).reshape(batch.shape)
         targets_BT = np.frombuffer(batch.targets, np.int64).reshape(batch.shape)
         logits_BTV = self._forward(tape.ops, self.config, self._weights, inputs_BT)
-        divisors_B1 = np.array(batch.loss_denominators, self.dtype)[:, None]
-        return tape, tape.ops.cross_entropy(logits_BTV, targets_BT, divisors_B1)
+        denominators_B1 = np.array(batch.loss_denominators, self.dtype)[:, None]
+        return tape, tape.ops.cross_entropy(logits_BTV, targets_BT, denominators_B1)
 
     @_quietly
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
-        """See `Engine`, here and below."""
         tape = ArrayTape(recording=False)
         tokens_BT = np.array([tokens], np.int64)
         logits_BTV = self._forward(tape.ops, self.config, self._weights, tokens_BT)
@@ -83,33 +89,36 @@ class NumpyEngine:
         return TrainStepOutput(loss, self._optimizer.step(grads, learning_rate))
 
     def new_kv_cache(self) -> KVCache:
-        return KVCache([LayerKVCache(*room, np.concatenate) for room in self._room(1, BLOCK)])
+        return KVCache(
+            [LayerKVCache(*layer, np.concatenate) for layer in self._new_buffers(1, BLOCK)]
+        )
 
     def next_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[float]:
         logits_TV = self._next(np.array([tokens], np.int64), cache.length, cache.layers)[0]
         cache.length += len(tokens)
         return cast("Sequence[float]", logits_TV[-1])
 
-    def new_batch_cache(self, most: int) -> BatchKVCache:
-        return BatchKVCache(self._room(most, caches.round_up_to_block(self.config.block_size)))
+    def new_batch_cache(self, max_num_seqs: int) -> BatchKVCache:
+        num_positions = caches.round_up_to_block(self.config.block_size)
+        return BatchKVCache(self._new_buffers(max_num_seqs, num_positions))
 
-    def add_sequence(self, rows: BatchKVCache, cache: KVCache) -> None:
-        caches.add_sequence(rows, cache)
+    def add_sequence(self, batch_cache: BatchKVCache, cache: KVCache) -> None:
+        caches.add_sequence(batch_cache, cache)
 
-    def remove_sequence(self, rows: BatchKVCache, row: int) -> None:
-        caches.remove_sequence(rows, row)
+    def remove_sequence(self, batch_cache: BatchKVCache, index: int) -> None:
+        caches.remove_sequence(batch_cache, index)
 
-    def batch_next_logits(self, tokens: Sequence[int], rows: BatchKVCache) -> Logits:
-        starts = np.array(rows.lengths)
-        later = np.arange(caches.num_keys(rows)) > starts[:, None]
+    def batch_next_logits(self, tokens: Sequence[int], batch_cache: BatchKVCache) -> Logits:
+        starts = np.array(batch_cache.lengths)
+        later = np.arange(caches.num_keys(batch_cache)) > starts[:, None]
         mask_B11S = np.where(later, -np.inf, 0).astype(self.dtype)[:, None, None]
         kv_cache = [
-            LayerDecodeCache(layer, np.arange(len(tokens)), starts, mask_B11S)
-            for layer in rows.layers
+            LayerDecodeCache(buffers, np.arange(len(tokens)), starts, mask_B11S)
+            for buffers in batch_cache.layers
         ]
         tokens_BT = np.array(tokens, np.int64)[:, None]
-        logits_BTV = self._next(tokens_BT, tuple(rows.lengths), kv_cache, _TiledTape)
-        rows.lengths = [length + 1 for length in rows.lengths]
+        logits_BTV = self._next(tokens_BT, tuple(batch_cache.lengths), kv_cache, _TiledTape)
+        batch_cache.lengths = [length + 1 for length in batch_cache.lengths]
         return logits_BTV[:, -1]
 
     def weights(self) -> Weights:
@@ -129,34 +138,34 @@ class NumpyEngine:
         kv_cache: Sequence[Any],
         tape_type: type[ArrayTape] = ArrayTape,
     ) -> Array:
-        """The logits (B, T, V) of what follows more tokens."""
+        """Compute the logits after each token, (B, T, V), with the caches of the layers."""
         tape = tape_type(recording=False)
         return self._forward(tape.ops, self.config, self._weights, tokens_BT, start, kv_cache)
 
-    def _room(self, texts: int, places: int) -> list[tuple[Array, Array]]:
-        """For each layer keys and values, (B, H, S, D), of so many tokens."""
-        config = self.config
-        shape = (texts, config.n_kv_head, places, config.head_dim)
-        rooms = np.zeros((config.n_layer, 2, *shape), self.dtype)
-        return [(keys, values) for keys, values in rooms]
+    def _new_buffers(self, num_sequences: int, num_positions: int) -> list[tuple[Array, Array]]:
+        """Create buffers for the keys and values of each layer, (B, H, S, D) each."""
+        buffers = np.zeros(
+            caches.buffer_shape(self.config, num_sequences, num_positions), self.dtype
+        )
+        return [(keys, values) for keys, values in buffers]
 
     def _backward(self, batch: Batch) -> tuple[float, dict[str, Array]]:
-        """The loss, and its derivative in every weight."""
+        """Compute the loss, and its derivative with respect to every weight."""
         tape, loss = self.tape(batch)
         grads = tape.backward(loss, np.ones_like(loss))
         return float(loss), {name: grads[id(weight)] for name, weight in self._weights.items()}
 
     def _array(self, weight: Weight) -> Array:
-        """A copy of a weight, in the engine's precision.
+        """Copy a weight, in the engine's precision.
 
-        Column by column, as Wᵀ is read by the row: products of few rows take half the time.
+        In column-major order, so that Wᵀ is row-major: a product of few rows takes half the time.
         """
         rows = np.array(weight.data, self.dtype).reshape(weight.shape)
         return np.asfortranarray(rows)
 
 
 def _as_weights(arrays: dict[str, Array]) -> Weights:
-    """Copies of arrays, in the form that all engines understand."""
+    """Copy arrays into `Weight`s."""
     return {
         name: Weight(x.shape, array("f" if x.dtype == np.float32 else "d", x.tobytes()))
         for name, x in arrays.items()

@@ -1,4 +1,4 @@
-"""How much a computer can multiply, and how much of that a model uses."""
+"""The peak speed of matrix products on a device, to which the speed of training is compared."""
 
 from __future__ import annotations
 
@@ -10,39 +10,40 @@ from anexa.engines.device import DeviceConfig
 REPEATS = 5
 
 
-def measure_peak_flops(engine: str, machine: DeviceConfig) -> float | None:
-    """The most multiplications and additions a second in products of matrices, as measured.
+def measure_peak_flops(engine: str, device_config: DeviceConfig) -> float | None:
+    """Measure the fastest matrix product, in about a tenth of a second.
 
-    In float32 on a CPU, whatever the precision of the training, so that figures can be compared;
-    on a GPU in the precision of the training. It takes about a tenth of a second.
+    On a CPU the product is in float32, whatever the precision of the training, so that figures can
+    be compared; on a GPU it is in the precision of the training.
 
     Returns:
-        None for the engines that compute without a library of products.
+        Floating-point operations (multiplications and additions) per second; None for scalar and
+        lists, which multiply without a library.
     """
     if engine == "numpy":
         import numpy as np
 
         a = np.ones((768, 768), np.float32)
-        return _best(lambda: a @ a, 2 * 768**3)
+        return _fastest(lambda: a @ a, 2 * 768**3)
     if engine != "torch":
         return None
     import torch
 
-    on_cpu = machine.device == "cpu"
+    on_cpu = device_config.device == "cpu"
     size = 768 if on_cpu else 4096
-    bf16 = machine.dtype == "bf16" and not on_cpu
-    x = torch.ones(size, size, device=machine.device, dtype=torch.bfloat16 if bf16 else None)
+    bf16 = device_config.dtype == "bf16" and not on_cpu
+    x = torch.ones(size, size, device=device_config.device, dtype=torch.bfloat16 if bf16 else None)
 
     def product() -> None:
         torch.mm(x, x)
-        if machine.device.startswith("cuda"):
+        if device_config.device.startswith("cuda"):
             torch.cuda.synchronize()
 
-    return _best(product, 2 * size**3)
+    return _fastest(product, 2 * size**3)
 
 
-def _best(product: Callable[[], object], flops: int) -> float:
-    """The speed of the fastest of some repetitions: the others were disturbed."""
+def _fastest(product: Callable[[], object], flops: int) -> float:
+    """Time a product and take the fastest of `REPEATS` runs, in operations per second."""
     product()
     seconds = []
     for _ in range(REPEATS):

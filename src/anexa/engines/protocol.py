@@ -102,7 +102,7 @@ class KVCache:
     length: int = 0
 
     def truncate(self, length: int) -> None:
-        """Forget all tokens but the first `length`, also after a `next_logits` that has failed."""
+        """Remove all tokens after the first `length`, even after `next_logits` has failed."""
         for layer in self.layers:
             layer.truncate(length)
         self.length = length

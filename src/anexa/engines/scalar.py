@@ -1,10 +1,10 @@
-"""Rung 1: a graph of `Value` scalars. Slow, exact, and with every number in sight."""
+"""Rung 1: a graph of `Value` scalars, in which every number and its gradient can be seen."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from anexa.engines.nested import LayerKVCache, as_weight, nest
+from anexa.engines.nested import LayerKVCache, nest, to_weight
 from anexa.engines.operations.scalar import ScalarOperations, total
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.lists import ListsOptimizer
@@ -16,7 +16,7 @@ from microgpt import Value, gradients
 
 
 class ScalarEngine:
-    """An `anexa.engines.protocol.Engine` in pure Python, in float64."""
+    """Implements `Engine` in pure Python, in float64, on a graph of scalars."""
 
     name = "scalar"
     dtype = "float64"
@@ -30,11 +30,10 @@ class ScalarEngine:
         self._nested = {name: nest(self._values[name], self._shapes[name]) for name in weights}
 
     def graph(self, batch: Batch) -> Value:
-        """The loss, with the whole graph behind it."""
+        """Compute the loss of a batch, as the root of the graph of all numbers."""
         return self._graph(ScalarOperations(), batch)
 
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
-        """See `Engine`, here and below."""
         ops = ScalarOperations(recording=False)
         logits_TV = self._forward(ops, self.config, self._nested, tokens)
         return [[logit.data for logit in row] for row in logits_TV]
@@ -44,7 +43,7 @@ class ScalarEngine:
 
     def gradients(self, batch: Batch) -> tuple[float, Weights]:
         loss, grads = self._backward(batch)
-        return loss, {name: as_weight(grads[name], self._shapes[name]) for name in grads}
+        return loss, {name: to_weight(grads[name], self._shapes[name]) for name in grads}
 
     def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
         loss, grads = self._backward(batch)
@@ -68,7 +67,7 @@ class ScalarEngine:
 
     def weights(self) -> Weights:
         return {
-            name: as_weight((value.data for value in values), self._shapes[name])
+            name: to_weight((value.data for value in values), self._shapes[name])
             for name, values in self._values.items()
         }
 

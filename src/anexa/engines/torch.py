@@ -1,4 +1,4 @@
-"""Rung 4: PyTorch. The same function on tensors, with PyTorch's autograd."""
+"""Rung 4: PyTorch tensors, with PyTorch's autograd, on CPU, CUDA and MPS."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from torch import Tensor, nn
 
 from anexa.engines import distributed
 from anexa.engines import kv_cache as caches
-from anexa.engines.device import DeviceConfig, micro_batch_size, release_free_memory, use_threads
+from anexa.engines.device import (
+    DeviceConfig,
+    micro_batch_size,
+    release_free_memory,
+    set_num_threads,
+)
 from anexa.engines.kv_cache import BLOCK, LayerDecodeCache, LayerKVCache
 from anexa.engines.operations.torch import Starts, TorchOperations
 from anexa.engines.optimizers import OptimizerConfig
@@ -27,16 +32,17 @@ from anexa.model.weights import Weight, Weights
 
 Result = TypeVar("Result")
 
-# Products of fewer rows are added up in another order, and what is left over of vectors is computed
-# by other functions; so a text would depend a little on how many others are read with it.
-FEWEST = 4
-VECTORS = 32  # numbers that a processor computes at once, at most
+# PyTorch's matrix products of fewer rows use another summation order, and the elements after the
+# last full vector of an array are computed by other functions. So decoding pads its batches:
+# otherwise the logits of a sequence would depend, in the last bits, on the size of the batch.
+MIN_DECODE_BATCH = 4
+VECTOR_LENGTH = 32  # numbers in the largest vector register of a CPU
 
-TRIM_INTERVAL = 50  # steps; it takes some milliseconds
+RELEASE_INTERVAL = 50  # steps between releases of free memory, each of some milliseconds
 
 
 class Network(nn.Module):
-    """An architecture and its weights, in the form that PyTorch's compiler and wrappers take."""
+    """An architecture with its weights, as the module that PyTorch's compiler and wrappers take."""
 
     def __init__(self, config: ModelConfig, weights: Mapping[str, Tensor]) -> None:
         super().__init__()
@@ -47,34 +53,41 @@ class Network(nn.Module):
             self.register_parameter(self._names[name], nn.Parameter(weight))
 
     def weights(self) -> dict[str, Tensor]:
-        """The weights as they are now, by their own names."""
+        """The weights by their names in the checkpoint."""
         return {name: cast(Tensor, getattr(self, key)) for name, key in self._names.items()}
 
     def forward(
         self,
         tokens_BT: Tensor,
         targets_BT: Tensor | None = None,
-        divisor: float | Tensor = 1.0,
+        loss_denominator: float | Tensor = 1.0,
         dropout: float = 0.0,
         start: Starts = 0,
         kv_cache: Sequence[Any] | None = None,
     ) -> Tensor:
-        """The logits (B, T, V), or with targets the sum of their losses, divided."""
+        """Compute the logits (B, T, V), or with targets the sum of their losses / denominator."""
         ops, weights = TorchOperations(dropout), self.weights()
         forward = self._architecture.forward
         logits_BTV = forward(ops, self._config, weights, tokens_BT, start, kv_cache)
         if targets_BT is None:
             return logits_BTV
-        if logits_BTV.dtype == torch.bfloat16:  # in which a sum over V would lose too much
+        if logits_BTV.dtype == torch.bfloat16:  # too imprecise for a sum over V
             logits_BTV = logits_BTV.float()
-        return ops.cross_entropy(logits_BTV, targets_BT, divisor)
+        return ops.cross_entropy(logits_BTV, targets_BT, loss_denominator)
 
 
 class TorchEngine:
-    """An `anexa.engines.protocol.Engine` on tensors.
+    """Implements `Engine` and `BatchEngine` on PyTorch tensors.
 
-    Where PyTorch's distributed engine has been set up, a training step is shared: every process
-    is given the whole batch, computes its own rows, and has the sum of all gradients.
+    If `torch.distributed` is initialized, the processes share each training step: every process
+    is given the whole batch, computes its own sequences, and gets the gradients of all.
+
+    Args:
+        config: the architecture and its sizes.
+        weights: the weights by name.
+        optimizer: the optimizer and its settings.
+        device_config: device and precision.
+        seed: random seed of dropout.
     """
 
     name = "torch"
@@ -84,44 +97,43 @@ class TorchEngine:
         config: ModelConfig,
         weights: Weights,
         optimizer: OptimizerConfig,
-        machine: DeviceConfig,
+        device_config: DeviceConfig,
         seed: int = 0,
     ) -> None:
-        use_threads(config)
+        set_num_threads(config)
         self.config = config
-        self.dtype = "float64" if machine.dtype == "float64" else "float32"
-        self._machine = machine
-        self._kind = machine.device.partition(":")[0]
+        self.dtype = "float64" if device_config.dtype == "float64" else "float32"
+        self._device_config = device_config
+        self._kind = device_config.device.partition(":")[0]
         self._dtype: torch.dtype = getattr(torch, self.dtype)
-        self._product_dtype = torch.bfloat16 if machine.dtype == "bf16" else self._dtype
-        self._rank, self._processes = distributed.processes()
-        with self._whole_model():
+        self._product_dtype = torch.bfloat16 if device_config.dtype == "bf16" else self._dtype
+        self._rank, self._world_size = distributed.rank_and_world_size()
+        with self._whole_model_memory():
             self._network = Network(config, {name: self._tensor(w) for name, w in weights.items()})
-            self._training = distributed.wrap_model(self._network, machine.sharded)
+            self._training = distributed.wrap_model(self._network, device_config.sharded)
         self._optimizer = TorchOptimizer(
             optimizer, config, self._network.weights(), self._product_dtype
         )
         self._dropout, self._seed, self._step = optimizer.dropout, seed, 0
         self._step_module: Callable[..., Tensor] = self._training
-        if machine.compiled:
+        if device_config.compiled:
             self._step_module = torch.compile(self._training)
-        self._tokens_at_once = micro_batch_size(config, machine) * config.block_size
+        self._tokens_per_micro_batch = micro_batch_size(config, device_config) * config.block_size
 
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
-        """See `Engine`, here and below."""
         with torch.inference_mode():
             logits_BTV = self._network(self._tokens(tokens))
             return cast("list[list[float]]", logits_BTV[0].tolist())
 
     def loss(self, batch: Batch) -> float:
         def work() -> float:
-            pieces = self._pieces(batch, slice(None))
-            return sum(float(self._network(*piece).item()) for piece in pieces)
+            micro_batches = self._micro_batches(batch, slice(None))
+            return sum(float(self._network(*arguments).item()) for arguments in micro_batches)
 
-        # In the precision in which the model will be used. No `inference_mode`: parts of weights
-        # are put together in memory that training uses too.
+        # Without autocast: in the precision in which the model will be used. Not `inference_mode`:
+        # gathered shards of weights live in memory that training uses as well.
         with torch.no_grad():
-            return self._fitting(work, batch)
+            return self._fit_in_memory(work, batch)
 
     def gradients(self, batch: Batch) -> tuple[float, Weights]:
         loss = self._backward(batch).item()
@@ -130,16 +142,18 @@ class TorchEngine:
 
     def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
         loss = self._backward(batch, self._dropout)
-        with self._whole_model():
+        with self._whole_model_memory():
             norm = self._optimizer.step(learning_rate)
         self._step += 1
-        if self._step % TRIM_INTERVAL == 0:
+        if self._step % RELEASE_INTERVAL == 0:
             release_free_memory()
         return TrainStepOutput(*torch.stack((loss, norm.to(loss.dtype))).tolist())
 
     def new_kv_cache(self) -> KVCache:
         with _inference():
-            return KVCache([LayerKVCache(*room, torch.cat) for room in self._room(1, BLOCK)])
+            return KVCache(
+                [LayerKVCache(*layer, torch.cat) for layer in self._new_buffers(1, BLOCK)]
+            )
 
     def next_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[float]:
         with _inference():
@@ -149,34 +163,36 @@ class TorchEngine:
             cache.length += len(tokens)
             return cast("Sequence[float]", logits_BTV[0, -1].cpu().numpy())
 
-    def new_batch_cache(self, most: int) -> BatchKVCache:
-        return BatchKVCache(
-            self._room(self._whole_rows(most), caches.round_up_to_block(self.config.block_size))
-        )
+    def new_batch_cache(self, max_num_seqs: int) -> BatchKVCache:
+        num_positions = caches.round_up_to_block(self.config.block_size)
+        return BatchKVCache(self._new_buffers(self._padded_size(max_num_seqs), num_positions))
 
-    def add_sequence(self, rows: BatchKVCache, cache: KVCache) -> None:
+    def add_sequence(self, batch_cache: BatchKVCache, cache: KVCache) -> None:
         with _inference():
-            caches.add_sequence(rows, cache)
+            caches.add_sequence(batch_cache, cache)
 
-    def remove_sequence(self, rows: BatchKVCache, row: int) -> None:
+    def remove_sequence(self, batch_cache: BatchKVCache, index: int) -> None:
         with _inference():
-            caches.remove_sequence(rows, row)
+            caches.remove_sequence(batch_cache, index)
 
-    def batch_next_logits(self, tokens: Sequence[int], rows: BatchKVCache) -> Logits:
-        device, count = self._machine.device, len(tokens)
-        more = self._whole_rows(count) - count  # rows that nobody is in
-        lengths = (*rows.lengths, *[0] * more)
+    def batch_next_logits(self, tokens: Sequence[int], batch_cache: BatchKVCache) -> Logits:
+        device, batch = self._device_config.device, len(tokens)
+        padding = [0] * (self._padded_size(batch) - batch)  # sequences that nobody reads
+        lengths = (*batch_cache.lengths, *padding)
         with _inference():
             starts = torch.tensor(lengths, device=device)
-            later = torch.arange(caches.num_keys(rows), device=device) > starts[:, None]
+            later = torch.arange(caches.num_keys(batch_cache), device=device) > starts[:, None]
             mask_B11S = torch.zeros(later.shape, dtype=self._dtype, device=device)
             mask_B11S = mask_B11S.masked_fill_(later, -math.inf)[:, None, None]
-            texts = torch.arange(count + more, device=device)
-            kv_cache = [LayerDecodeCache(layer, texts, starts, mask_B11S) for layer in rows.layers]
-            tokens_BT = torch.tensor([*tokens, *[0] * more], device=device)[:, None]
+            indices = torch.arange(len(lengths), device=device)
+            kv_cache = [
+                LayerDecodeCache(buffers, indices, starts, mask_B11S)
+                for buffers in batch_cache.layers
+            ]
+            tokens_BT = torch.tensor([*tokens, *padding], device=device)[:, None]
             logits_BTV = self._network(tokens_BT, start=lengths, kv_cache=kv_cache)
-            rows.lengths = [length + 1 for length in rows.lengths]
-            return cast("Logits", logits_BTV[:count, -1].cpu().numpy())
+            batch_cache.lengths = [length + 1 for length in batch_cache.lengths]
+            return cast("Logits", logits_BTV[:batch, -1].cpu().numpy())
 
     def weights(self) -> Weights:
         return {name: _weight(w) for name, w in self._network.weights().items()}
@@ -189,14 +205,15 @@ class TorchEngine:
         self._optimizer.resume({key: self._tensor(w) for key, w in state.items()}, step)
 
     def _backward(self, batch: Batch, dropout: float = 0.0) -> Tensor:
-        """The loss; every weight's `grad` is its derivative in it."""
-        return self._fitting(lambda: self._accumulate(batch, dropout), batch)
+        """Compute the loss and set `grad` of every weight."""
+        return self._fit_in_memory(lambda: self._accumulate(batch, dropout), batch)
 
-    def _fitting(self, work: Callable[[], Result], batch: Batch) -> Result:
-        """Have work on a batch done, with fewer rows at once where memory is short.
+    def _fit_in_memory(self, work: Callable[[], Result], batch: Batch) -> Result:
+        """Call `work`, and again with micro-batches of half the size while memory is too small.
 
         Raises:
-            AnexaError: it is not enough for one row.
+            AnexaError: if the memory is too small for micro-batches of one sequence, or, with
+                several processes, for the first size.
         """
         while True:
             try:
@@ -204,25 +221,26 @@ class TorchEngine:
             except RuntimeError as error:
                 if not _out_of_memory(error):
                     raise
-                rows = min(self._rows(batch.shape[1]), batch.shape[0] // self._processes)
-                if rows == 1 or self._processes > 1:
-                    lower = "--block-size, --n-embd or --n-layer" if rows == 1 else "--micro-batch"
+                length = batch.shape[1]
+                size = min(self._micro_batch_size(length), batch.shape[0] // self._world_size)
+                if size == 1 or self._world_size > 1:
+                    lower = "--block-size, --n-embd or --n-layer" if size == 1 else "--micro-batch"
                     raise AnexaError(
-                        f"the memory of {self._machine.device} is not enough for {rows} "
-                        f"row{'s' if rows > 1 else ''} of {batch.shape[1]} tokens at once: lower "
-                        f"{lower}; the last checkpoint is whole"
+                        f"the memory of {self._device_config.device} is not enough for {size} "
+                        f"sequence{'s' if size > 1 else ''} of {length} tokens at once: lower "
+                        f"{lower}; the last checkpoint is complete"
                     ) from error
-                self._tokens_at_once = rows // 2 * batch.shape[1]
+                self._tokens_per_micro_batch = size // 2 * length
             self._optimizer.zero_grad()
             if self._kind == "cuda":
                 torch.cuda.empty_cache()
 
     @contextmanager
-    def _whole_model(self) -> Iterator[None]:
-        """What is done here takes memory for every weight.
+    def _whole_model_memory(self) -> Iterator[None]:
+        """Context for work that allocates memory for every weight.
 
         Raises:
-            AnexaError: there is not enough.
+            AnexaError: if the memory is too small.
         """
         try:
             yield
@@ -230,87 +248,90 @@ class TorchEngine:
             if not _out_of_memory(error):
                 raise
             raise AnexaError(
-                f"the memory of {self._machine.device} is not enough for this model: lower "
+                f"the memory of {self._device_config.device} is not enough for this model: lower "
                 "--n-embd or --n-layer"
             ) from error
 
     def _accumulate(self, batch: Batch, dropout: float) -> Tensor:
-        pieces = self._pieces(batch, slice(self._rank, None, self._processes))
+        """Add up the gradients of this process's micro-batches; return the loss of the batch."""
+        micro_batches = self._micro_batches(batch, slice(self._rank, None, self._world_size))
         self._optimizer.zero_grad()
-        if dropout:  # a function of the seed and the step, so that trying again changes nothing
+        if dropout:  # seeded by seed and step, so that a retry drops the same activations
             distributed.seed(hash((self._seed, self._step)) & 0xFFFFFFFF)
-        loss = torch.zeros((), dtype=self._dtype, device=self._machine.device)
-        for number, (x_BT, y_BT, divisor) in enumerate(pieces, start=1):
-            more = number < len(pieces)
-            with distributed.no_sync(self._training) if more else nullcontext():
+        loss = torch.zeros((), dtype=self._dtype, device=self._device_config.device)
+        for number, (x_BT, y_BT, loss_denominator) in enumerate(micro_batches, start=1):
+            is_last = number == len(micro_batches)
+            with nullcontext() if is_last else distributed.no_sync(self._training):
                 with torch.autocast(
-                    self._kind, torch.bfloat16, enabled=self._machine.dtype == "bf16"
+                    self._kind, torch.bfloat16, enabled=self._device_config.dtype == "bf16"
                 ):
-                    # The processes' gradients are averaged, where their sum is wanted.
-                    share = self._call(x_BT, y_BT, divisor / self._processes, dropout)
-                share.backward()  # type: ignore[no-untyped-call]
-            loss += share.detach()
+                    # The processes average their gradients, but the sum is wanted.
+                    denominator = loss_denominator / self._world_size
+                    micro_loss = self._call(x_BT, y_BT, denominator, dropout)
+                micro_loss.backward()  # type: ignore[no-untyped-call]
+            loss += micro_loss.detach()
         return distributed.mean(loss)
 
     def _call(self, *inputs: Any) -> Tensor:
-        """The network as it is trained: compiled, unless the compiler turns out not to work."""
+        """Call the network in training: compiled, until the compiler turns out to fail."""
         try:
-            share: Tensor = self._step_module(*inputs)
+            loss: Tensor = self._step_module(*inputs)
         except RuntimeError as error:
             if self._step_module is self._training or _out_of_memory(error):
                 raise
-            # Whatever else it is comes again without the compiler, or was the compiler's.
+            # The error is the compiler's, or it is raised again without the compiler.
             self._step_module = self._training
             line = str(error).strip().partition("\n")[0]
             warnings.warn(
                 f"training goes on without torch.compile, which failed: {line}", AnexaWarning, 2
             )
-            share = self._training(*inputs)
-        return share
+            loss = self._training(*inputs)
+        return loss
 
-    def _pieces(self, batch: Batch, own: slice) -> list[tuple[Tensor, Tensor, float | Tensor]]:
-        """Split rows of a batch into micro-batches: inputs, targets and loss denominators."""
-        device, rows = self._machine.device, self._rows(batch.shape[1])
+    def _micro_batches(
+        self, batch: Batch, own: slice
+    ) -> list[tuple[Tensor, Tensor, float | Tensor]]:
+        """Split a slice of a batch into micro-batches: inputs, targets and loss denominators."""
+        device, size = self._device_config.device, self._micro_batch_size(batch.shape[1])
         flat = (torch.frombuffer(a, dtype=torch.int64) for a in (batch.inputs, batch.targets))
         inputs_BT, targets_BT = (a.view(batch.shape).to(device) for a in flat)
-        if not len(inputs_BT[own]):  # of more processes than rows: take part, and count for nothing
+        if not len(inputs_BT[own]):  # more processes than sequences: take part with a loss of 0
             return [(inputs_BT[:1], targets_BT[:1], math.inf)]
-        pieces = zip(torch.split(inputs_BT[own], rows), torch.split(targets_BT[own], rows))
+        parts = zip(torch.split(inputs_BT[own], size), torch.split(targets_BT[own], size))
         if batch.sequence_weights is None:
-            return [(x_BT, y_BT, float(batch.num_targets)) for x_BT, y_BT in pieces]
-        divisors_B = torch.tensor(batch.loss_denominators, dtype=self._dtype, device=device)
-        loss_denominators = torch.split(divisors_B[own, None], rows)
-        return [(x_BT, y_BT, divisor) for (x_BT, y_BT), divisor in zip(pieces, loss_denominators)]
+            return [(x_BT, y_BT, float(batch.num_targets)) for x_BT, y_BT in parts]
+        denominators_B = torch.tensor(batch.loss_denominators, dtype=self._dtype, device=device)
+        denominators = torch.split(denominators_B[own, None], size)
+        return [(x_BT, y_BT, n_B1) for (x_BT, y_BT), n_B1 in zip(parts, denominators)]
 
-    def _rows(self, length: int) -> int:
-        """How many rows of a length have room at once."""
-        rows = max(1, self._tokens_at_once // length)
-        return min(rows, self._machine.micro_batch or rows)
+    def _micro_batch_size(self, length: int) -> int:
+        """The number of sequences of a length in a micro-batch."""
+        size = max(1, self._tokens_per_micro_batch // length)
+        return min(size, self._device_config.micro_batch or size)
 
-    def _whole_rows(self, count: int) -> int:
-        """So many rows, or a few more; none of the numbers in them are left over of vectors."""
-        whole = VECTORS // math.gcd(VECTORS, self.config.n_inner)
-        return -(-max(count, FEWEST) // whole) * whole
+    def _padded_size(self, batch: int) -> int:
+        """Round the size of a decoding batch up, so that its activations fill whole vectors."""
+        multiple = VECTOR_LENGTH // math.gcd(VECTOR_LENGTH, self.config.n_inner)
+        return -(-max(batch, MIN_DECODE_BATCH) // multiple) * multiple
 
-    def _room(self, texts: int, places: int) -> list[tuple[Tensor, Tensor]]:
-        """For each layer keys and values, (B, H, S, D), of so many tokens."""
-        config, device = self.config, self._machine.device
-        shape = (texts, config.n_kv_head, places, config.head_dim)
-        rooms = torch.zeros((config.n_layer, 2, *shape), dtype=self._dtype, device=device)
-        return [(keys, values) for keys, values in rooms]
+    def _new_buffers(self, num_sequences: int, num_positions: int) -> list[tuple[Tensor, Tensor]]:
+        """Create buffers for the keys and values of each layer, (B, H, S, D) each."""
+        shape = caches.buffer_shape(self.config, num_sequences, num_positions)
+        buffers = torch.zeros(shape, dtype=self._dtype, device=self._device_config.device)
+        return [(keys, values) for keys, values in buffers]
 
     def _tokens(self, tokens: Sequence[int]) -> Tensor:
-        return torch.tensor([list(tokens)], device=self._machine.device)
+        return torch.tensor([list(tokens)], device=self._device_config.device)
 
     def _tensor(self, weight: Weight) -> Tensor:
-        """A copy of a weight, in the engine's precision, on its device."""
-        kind = torch.float32 if weight.data.typecode == "f" else torch.float64
-        flat = torch.frombuffer(weight.data, dtype=kind)
-        return flat.view(weight.shape).to(self._machine.device, self._dtype, copy=True)
+        """Copy a weight to the device, in the engine's precision."""
+        dtype = torch.float32 if weight.data.typecode == "f" else torch.float64
+        flat = torch.frombuffer(weight.data, dtype=dtype)
+        return flat.view(weight.shape).to(self._device_config.device, self._dtype, copy=True)
 
 
 def _weight(tensor: Tensor) -> Weight:
-    """A copy of a tensor, in the form that all engines understand."""
+    """Copy a tensor into a `Weight`."""
     code = "f" if tensor.dtype == torch.float32 else "d"
     data = distributed.full_tensor(tensor.detach()).cpu().contiguous().numpy().tobytes()
     return Weight(tuple(tensor.shape), array(code, data))
@@ -318,7 +339,11 @@ def _weight(tensor: Tensor) -> Weight:
 
 @contextmanager
 def _inference() -> Iterator[None]:
-    """What is done here has no gradients; of memory that is short it says what Python would."""
+    """Context of inference without gradients.
+
+    Raises:
+        MemoryError: if the memory is too small, whatever PyTorch raises on the device.
+    """
     try:
         with torch.inference_mode():
             yield
@@ -329,5 +354,5 @@ def _inference() -> Iterator[None]:
 
 
 def _out_of_memory(error: RuntimeError) -> bool:
-    """Whether it is the memory: on a CPU PyTorch says so in words only."""
+    """Whether an error means that the memory is too small; on a CPU only its message says so."""
     return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)

@@ -1,4 +1,4 @@
-"""The proof that the engines compute the same function, on the user's own machine."""
+"""Comparison of the engines: whether they compute the same function on this computer."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight, Weights, initial_weights
 
-# What two computations may differ by when they add in another order, relative to the largest
-# number compared. In float32, ten steps of Adam make more of it: Adam divides by the size of the
-# gradient, so where that is nearly 0 its rounding counts in full.
+# Largest allowed differences between computations of different summation order, relative to the
+# largest number. Ten steps of Adam in float32 amplify rounding: Adam divides by the size of the
+# gradient, so the rounding error of a gradient near 0 counts in full.
 BOUNDS = {"float64": 1e-9, "float32": 1e-5}
 WEIGHTS_BOUNDS = {"float64": 1e-9, "float32": 1e-2}
 STEPS = 10
@@ -24,24 +24,26 @@ OPTIMIZERS = (
     OptimizerConfig(weight_decay=0.1, max_grad_norm=0.5),
     OptimizerConfig(weight_decay=0.1, max_grad_norm=0.5, name="muon"),
 )
-ROWS = [[3, 1, 4, 1, 5, 9, 2, 6, 5], [10, 8, 9], [7, 9, 3, 2, 3, 8, 4]]
+SEQUENCES = [[3, 1, 4, 1, 5, 9, 2, 6, 5], [10, 8, 9], [7, 9, 3, 2, 3, 8, 4]]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How far an engine is from `scalar` in float64: largest difference / largest number.
+    """Differences of an engine from `scalar` in float64: largest difference / largest number.
 
     Attributes:
         model_type: the architecture.
-        engine: its name.
-        dtype: its precision.
-        logits: of a sequence.
-        loss: of a batch.
-        gradients: in every weight; the worst of them.
-        weights: after ten steps of AdamW, and of Muon; the worst of them.
-        cached: logits with a cache, token by token, against the same engine's without.
-        bound: what each of them may be, but for `weights`.
-        weights_bound: what `weights` may be.
+        engine: the name of the engine.
+        dtype: the precision of the engine.
+        logits: difference of the logits of a sequence.
+        loss: difference of the loss of a batch.
+        gradients: difference of the gradients, of the weight in which it is largest.
+        weights: difference of the weights after ten steps of AdamW and of Muon, of the weight in
+            which it is largest.
+        cached: difference between the engine's own logits with a cache, token by token, and
+            without.
+        bound: largest allowed difference, except of `weights`.
+        weights_bound: largest allowed difference of `weights`.
     """
 
     model_type: str
@@ -57,79 +59,83 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether all differences are within the bound."""
+        """Whether all differences are within their bounds."""
         figures = (self.logits, self.loss, self.gradients, self.cached)
-        # Each by itself: `max` would pass over a NaN.
+        # One by one: `max` may ignore a NaN.
         return all(f <= self.bound for f in figures) and self.weights <= self.weights_bound
 
 
 def example(model_type: str) -> tuple[ModelConfig, Weights, Batch]:
-    """A small model in which no weight is 0 or 1, as gains and biases are before training."""
+    """Make a small model and a batch; no weight is 0 or 1, as gains and biases are initially."""
     config = ModelConfig(model_type, 11, 8, 8, 2, 2, **ARCHITECTURES[model_type].example)
     rng = random.Random(0)
     weights = {
         name: Weight(weight.shape, array("d", (w + rng.gauss(0, 0.2) for w in weight.data)))
         for name, weight in initial_weights(config, rng).items()
     }
-    return config, weights, Batch.from_sequences(ROWS)
+    return config, weights, Batch.from_sequences(SEQUENCES)
 
 
 def verify() -> Iterator[Comparison]:
-    """Compare every installed engine with `scalar`, in every architecture and precision."""
+    """Compare every installed engine with `scalar`, for every architecture and precision."""
     candidates = [("lists", "float64"), ("numpy", "float64"), ("numpy", "float32")]
     if find_spec("torch"):
         candidates += [("torch", "float64"), ("torch", "float32")]
     for model_type in ARCHITECTURES:
         config, weights, batch = example(model_type)
-        reference = _Figures("scalar", "float64", config, weights, batch)
+        expected = _Results("scalar", "float64", config, weights, batch)
         for name, dtype in [("scalar", "float64"), *candidates]:
-            figures = _Figures(name, dtype, config, weights, batch)
+            results = _Results(name, dtype, config, weights, batch)
             yield Comparison(
                 model_type,
                 name,
                 dtype,
-                logits=difference(figures.logits, reference.logits),
-                loss=difference([figures.loss], [reference.loss]),
-                gradients=worst(figures.gradients, reference.gradients),
-                weights=worst(figures.weights, reference.weights),
-                cached=difference(figures.cached, figures.logits),
+                logits=relative_difference(results.logits, expected.logits),
+                loss=relative_difference([results.loss], [expected.loss]),
+                gradients=max_weight_difference(results.gradients, expected.gradients),
+                weights=max_weight_difference(results.weights, expected.weights),
+                cached=relative_difference(results.cached, results.logits),
                 bound=BOUNDS[dtype],
                 weights_bound=WEIGHTS_BOUNDS[dtype],
             )
 
 
-class _Figures:
-    """All that is compared, of one engine."""
+class _Results:
+    """The numbers of one engine that are compared."""
 
     def __init__(
         self, name: str, dtype: str, config: ModelConfig, weights: Weights, batch: Batch
     ) -> None:
-        machine = DeviceConfig(dtype=dtype)
-        engine = open_engine(name, config, weights, device_config=machine)
-        tokens = ROWS[0][:-1]
+        device_config = DeviceConfig(dtype=dtype)
+        engine = open_engine(name, config, weights, device_config=device_config)
+        tokens = SEQUENCES[0][:-1]
         self.logits = [logit for row in engine.logits(tokens) for logit in row]
         cache = engine.new_kv_cache()
         self.cached = [float(z) for token in tokens for z in engine.next_logits([token], cache)]
         self.loss, self.gradients = engine.gradients(batch)
         self.weights: Weights = {}
         for number, optimizer in enumerate(OPTIMIZERS):
-            engine = open_engine(name, config, weights, device_config=machine, optimizer=optimizer)
+            engine = open_engine(
+                name, config, weights, device_config=device_config, optimizer=optimizer
+            )
             for _ in range(STEPS):
                 engine.train_step(batch, learning_rate=0.001)
             self.weights |= {f"{number}.{name}": w for name, w in engine.weights().items()}
 
 
-def difference(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The largest difference, relative to the largest of their numbers; NaN if there is one."""
-    gaps = [abs(a - b) for a, b in zip(ours, theirs, strict=True)]
-    return _largest(gaps) / max(map(abs, theirs))
+def relative_difference(actual: Sequence[float], expected: Sequence[float]) -> float:
+    """The largest difference / the largest number of `expected`; NaN if a number is NaN."""
+    differences = [abs(a - b) for a, b in zip(actual, expected, strict=True)]
+    return _max_or_nan(differences) / max(map(abs, expected))
 
 
-def worst(ours: Weights, theirs: Weights) -> float:
-    """The difference in the weight in which it is largest; NaN if there is one."""
-    return _largest([difference(ours[name].data, theirs[name].data) for name in theirs])
+def max_weight_difference(actual: Weights, expected: Weights) -> float:
+    """The relative difference of the weight in which it is largest; NaN if a number is NaN."""
+    return _max_or_nan(
+        [relative_difference(actual[name].data, expected[name].data) for name in expected]
+    )
 
 
-def _largest(figures: Sequence[float]) -> float:
-    """Their maximum, or NaN, which `max` would pass over."""
-    return max(figures, key=lambda figure: inf if isnan(figure) else figure)
+def _max_or_nan(numbers: Sequence[float]) -> float:
+    """The maximum, or NaN if a number is NaN, which `max` may ignore."""
+    return max(numbers, key=lambda number: inf if isnan(number) else number)

@@ -1,1 +1,1 @@
-"""The named operations, one module an engine, to be read side by side."""
+"""The named operations, in one module for each engine, to be read side by side."""

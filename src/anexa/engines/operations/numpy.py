@@ -20,7 +20,7 @@ from anexa.engines.tape import Operation
 Array = npt.NDArray[np.floating[Any]]
 Tokens = npt.NDArray[np.int64]
 Starts: TypeAlias = int | tuple[int, ...]
-"""The position of the first token; or of several sequences, each one's."""
+"""The position of the first token; for a batch a tuple, with one position for each sequence."""
 
 
 def flatten_batch(x: Array) -> Array:
@@ -30,18 +30,18 @@ def flatten_batch(x: Array) -> Array:
 
 @lru_cache
 def column(n: int, value: float, dtype: np.dtype[Any]) -> Array:
-    """(n, 1), the same number in all rows."""
+    """Make a column of shape (n, 1) with the same number in all rows."""
     return np.full((n, 1), value, dtype)
 
 
 def total(x: Array) -> Array:
-    """The sum along the last axis, which stays with length 1; zeros at its end change no bit."""
+    """Sum along the last axis, kept with length 1; zeros at its end do not change a bit."""
     together: Array = x @ column(x.shape[-1], 1, x.dtype)
     return together
 
 
 def mean(x: Array) -> Array:
-    """The mean along the last axis, which stays with length 1."""
+    """Average along the last axis, kept with length 1."""
     average: Array = x @ column(x.shape[-1], 1 / x.shape[-1], x.dtype)
     return average
 
@@ -77,7 +77,7 @@ class Embedding(Operation[Array]):
 
 
 def positions_of(start: Starts, n: int) -> Tokens:
-    """(T,), or (B, T) of several sequences."""
+    """The positions of n tokens, (T,), or (B, T) if `start` is a tuple."""
     return np.arange(n) + (start if isinstance(start, int) else np.array(start)[:, None])
 
 
@@ -208,11 +208,11 @@ class RMSNorm(Operation[Array]):
         )
 
 
-@lru_cache(maxsize=4)  # every layer asks for the same, for queries and for keys
+@lru_cache(maxsize=4)  # every layer needs the same, for queries and for keys
 def turns(
     start: Starts, n: int, half: int, theta: float, dtype: np.dtype[Any]
 ) -> tuple[Array, Array]:
-    """Cosines (T, 1, 1, D/2) of α = (start + t) θ^(−2i/D), and −sin α and sin α, (T, 1, 2, D/2)."""
+    """cos α, (T, 1, 1, D/2), with α = (start + t) θ^(−2i/D); −sin α and sin α, (T, 1, 2, D/2)."""
     frequencies = theta ** (-np.arange(half) / half)
     angles_T1D = (positions_of(start, n)[..., None] * frequencies)[..., None, None, :]
     sines = np.sin(angles_T1D).astype(dtype)
@@ -237,7 +237,7 @@ class Rotary(Operation[Array]):
         return (self.turn(g_TC, -self.sines),)
 
     def turn(self, x_TC: Array, sines: Array) -> Array:
-        """By the angles with these sines, of the lower half and of the higher one."""
+        """Rotate by the angles that have these sines, −sin α and sin α."""
         x_T2D = x_TC.reshape(*x_TC.shape[:-1], -1, 2, self.half)
         y_T2D = x_T2D * self.cos
         y_T2D += x_T2D[..., ::-1, :] * sines
@@ -255,13 +255,13 @@ class Attention(Operation[Array]):
     name = "attention"
 
     def heads(self, x_TC: Array) -> Array:
-        """(…, T, C) as (…, H, T, D), for as many heads as there are."""
+        """Split the columns into heads: (…, T, C) to (…, H, T, D)."""
         *batch, n, _ = x_TC.shape
         x_THD: Array = x_TC.reshape(*batch, n, -1, self.head_dim)
         return x_THD.swapaxes(-2, -3)
 
     def columns(self, x_HTD: Array) -> Array:
-        """The inverse of `heads`."""
+        """Put the heads side by side: (…, H, T, D) to (…, T, C), the inverse of `heads`."""
         *batch, n_head, n, head_dim = x_HTD.shape
         x_TC: Array = x_HTD.swapaxes(-2, -3).reshape(*batch, n, n_head * head_dim)
         return x_TC
@@ -287,7 +287,7 @@ class Attention(Operation[Array]):
         scores_HTS = (q_HTD * self.scale) @ k_HSD.swapaxes(-1, -2)
         if kv_cache is not None and kv_cache.attn_mask is not None:
             scores_HTS += kv_cache.attn_mask
-        elif n > 1:  # a single token is the last one: it has no future to hide
+        elif n > 1:  # a single token is the last token: there are no later keys to mask
             scores_HTS += causal_mask(n, total - n, scores_HTS.dtype)
         p_HTS = softmax(scores_HTS)
         self.saved = q_HTD, k_HSD, v_HSD, p_HTS
@@ -306,7 +306,7 @@ class Attention(Operation[Array]):
         return self.columns(dq_HTD), dk_TC, dv_TC
 
     def sum_shared(self, x_HSD: Array) -> Array:
-        """The gradients of the heads that were one, added."""
+        """Add up the gradients of the copies of each head of keys or values."""
         if self.shared == 1:
             return x_HSD
         *batch, n_head, n, head_dim = x_HSD.shape

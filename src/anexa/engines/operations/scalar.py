@@ -20,7 +20,7 @@ Nested = Any  # a Vector or a Matrix, or a single Value
 
 
 def total(values: Sequence[Value]) -> Value:
-    """Their sum, as one node."""
+    """Add up values as one node of the graph."""
     return Value(sum(value.data for value in values), tuple(values), (1.0,) * len(values))
 
 
@@ -33,10 +33,11 @@ def tanh(u: Value) -> Value:
 
 
 class ScalarOperations:
-    """See `anexa.model.operations.Operations`.
+    """Implements `anexa.model.operations.Operations` on matrices of `Value`s.
 
-    Without `recording`, as in inference, every result forgets where it came from: no graph
-    outlives the operation that made it.
+    Args:
+        recording: whether results keep the graph of the numbers that they were computed from; off
+            for inference.
     """
 
     def __init__(self, recording: bool = True) -> None:
@@ -46,7 +47,7 @@ class ScalarOperations:
         return y_TC if self._recording else forget(y_TC)
 
     def embedding(self, table_VC: Matrix, tokens_T: Sequence[int]) -> Matrix:
-        """y_t = E[token_t]: the very same numbers, so that gradients flow back into the table."""
+        """y_t = E[token_t]: the same `Value`s, so that gradients flow back into the table."""
         return [table_VC[token] for token in tokens_T]
 
     def positions(self, x_TC: Matrix, table_SC: Matrix, start: int) -> Matrix:
@@ -59,7 +60,7 @@ class ScalarOperations:
         return self._result([[a + b for a, b in zip(x_row, y_row)] for x_row, y_row in rows])
 
     def transpose(self, w: Matrix) -> Matrix:
-        """y = xᵀ: the same numbers in other places."""
+        """y = xᵀ, with the same `Value`s."""
         return list(map(list, zip(*w)))
 
     def linear(self, x_TC: Matrix, weight_OC: Matrix, bias_O: Vector | None = None) -> Matrix:
@@ -117,7 +118,7 @@ class ScalarOperations:
         n_head: int,
         kv_cache: LayerKVCache | None,
     ) -> Matrix:
-        """y = softmax(Q Kᵀ / √D) V, head by head; a token sees itself and those before it."""
+        """y = softmax(Q Kᵀ / √D) V, head by head, over the token itself and earlier tokens."""
         keys, values = kv_cache.append(k_TC, v_TC) if kv_cache else (k_TC, v_TC)
         before = len(keys) - len(q_TC)
         head_dim = len(q_TC[0]) // n_head
@@ -136,7 +137,7 @@ class ScalarOperations:
         return self._result(y_TC)
 
     def dropout(self, x_TC: Matrix) -> Matrix:
-        """y = x: only PyTorch's engine drops anything."""
+        """y = x: only the torch engine has dropout."""
         return x_TC
 
     def gelu(self, x_TC: Matrix) -> Matrix:
@@ -174,5 +175,5 @@ class ScalarOperations:
 
 
 def forget(x: Matrix) -> Matrix:
-    """The same numbers, without where they came from."""
+    """Copy numbers without the graph behind them."""
     return [[Value(value.data) for value in row] for row in x]

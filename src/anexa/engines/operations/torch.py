@@ -13,11 +13,11 @@ from anexa.engines.kv_cache import LayerDecodeCache, LayerKVCache
 from anexa.engines.protocol import IGNORE
 
 Starts: TypeAlias = int | tuple[int, ...]
-"""The position of the first token; or of several sequences, each one's."""
+"""The position of the first token; for a batch a tuple, with one position for each sequence."""
 
 
 def positions_of(start: Starts, n: int) -> Tensor:
-    """(T,), or (B, T) of several sequences; on the CPU."""
+    """The positions of n tokens, (T,), or (B, T) if `start` is a tuple; on the CPU."""
     positions_T = torch.arange(n)
     return positions_T + (start if isinstance(start, int) else torch.tensor(start)[:, None])
 
@@ -25,18 +25,18 @@ def positions_of(start: Starts, n: int) -> Tensor:
 def turns(
     start: Starts, n: int, half: int, theta: float, device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of the angles (start + t) θ^(−2i/D), (T, 1, D/2); see `rotary`."""
+    """Cosines and sines of the angles (start + t) θ^(−2i/D) of rotary positions, (T, 1, D/2)."""
     frequencies = theta ** (-torch.arange(half, dtype=torch.float64) / half)
     angles_T1D = (positions_of(start, n)[..., None] * frequencies)[..., None, :]
     return angles_T1D.cos().to(device, dtype), angles_T1D.sin().to(device, dtype)
 
 
-# Every layer asks for the same, for queries and for keys.
+# Every layer needs the same, for queries and for keys.
 _turns_once = lru_cache(maxsize=4)(torch.inference_mode(False)(turns))
 
 
 class TorchOperations:
-    """See `anexa.model.operations.Operations`; activations are (B, T, C).
+    """Implements `anexa.model.operations.Operations` on tensors; activations are (B, T, C).
 
     Attributes:
         dropout_rate: the share of activations that `dropout` and `attention` set to 0.
@@ -111,9 +111,7 @@ class TorchOperations:
         if on_cpu:
             q_HTD, k_HSD, v_HSD = q_HTD.float(), k_HSD.float(), v_HSD.float()
         mask_TS = None if kv_cache is None else kv_cache.attn_mask
-        if (
-            mask_TS is None and total > n > 1
-        ):  # `is_causal` counts from the first key; these rows begin later
+        if mask_TS is None and total > n > 1:  # `is_causal` supposes that the first key is row 0's
             ones = torch.ones(n, total, dtype=torch.bool, device=q_TC.device)
             mask_TS = ones.tril(diagonal=total - n)
         with torch.autocast(kind, enabled=torch.is_autocast_enabled(kind) and not on_cpu):

@@ -1,6 +1,6 @@
-"""How weights change in a step: AdamW, and Muon for the matrices inside the blocks.
+"""The optimizers: AdamW, and Muon for the matrices inside the blocks.
 
-The settings and the mathematics stand here; `lists`, `numpy` and `torch` compute them.
+This module has their settings and equations; the modules `lists`, `numpy` and `torch` compute them.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ CLIP_EPS = 1e-6
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """How a step turns gradients g into new weights, at a learning rate r.
+    """Settings of the optimizer, which turns gradients g into new weights, at a learning rate r.
 
     *AdamW* (Kingma and Ba, 2015, algorithm 1; Loshchilov and Hutter, 2019), at step t = 1, 2, …:
     m ← β₁ m + (1−β₁) g,  v ← β₂ v + (1−β₂) g²,
     w ← (1 − r λ) w − r · (m / (1−β₁ᵗ)) / (√(v / (1−β₂ᵗ)) + ε).
 
     *Muon* (Jordan et al., 2024), for the matrices inside the blocks only:
-    m ← μ m + (1−μ) g,  U = orthogonal(μ m + (1−μ) g),
+    m ← μ m + (1−μ) g,  U = orthogonalize(μ m + (1−μ) g),
     w ← (1 − r λ) w − r · 0.2 √max(rows, columns) · U.
-    `orthogonal` sets all singular values to about 1. The factor (Liu et al., 2025, equation 4)
-    makes the update as large as one of Adam usually is, so that one learning rate serves both.
+    `orthogonalize` sets all singular values to about 1. The factor (Liu et al., 2025, equation 4)
+    makes the update as large as Adam's usually is, so that one learning rate serves both.
 
     Attributes:
         beta1: decay β₁ of AdamW's mean of gradients, from 0 to below 1.
@@ -57,27 +57,27 @@ class OptimizerConfig:
     momentum: float = 0.95
     dropout: float = 0.0
 
-    def corrections(self, step: int) -> tuple[float, float]:
-        """1−β₁ᵗ and 1−β₂ᵗ: what m and v still lack after t steps, because they began at 0."""
+    def bias_corrections(self, step: int) -> tuple[float, float]:
+        """1−β₁ᵗ and 1−β₂ᵗ: m and v, initially 0, are too small by these factors after t steps."""
         return 1 - self.beta1**step, 1 - self.beta2**step
 
-    def decay(self, shape: tuple[int, ...], rate: float) -> float:
-        """1 − r λ for a matrix, 1 for a vector."""
-        return 1 - rate * self.weight_decay if len(shape) == 2 else 1.0
+    def decay_factor(self, shape: tuple[int, ...], learning_rate: float) -> float:
+        """1 − r λ for a matrix, 1 for a vector: the factor of weight decay."""
+        return 1 - learning_rate * self.weight_decay if len(shape) == 2 else 1.0
 
     def clip_factor(self, norm: float) -> float:
-        """What gradients of this length are multiplied by."""
+        """The factor that scales gradients of this norm down to `max_grad_norm`; at most 1."""
         return min(1.0, self.max_grad_norm / (norm + CLIP_EPS)) if self.max_grad_norm else 1.0
 
     def muon_weights(self, config: ModelConfig) -> dict[str, int]:
-        """The weights that Muon moves; each is so many matrices side by side."""
+        """The weights that Muon updates, each with the number of matrices fused in it."""
         parameters = architecture(config).parameters(config)
         if self.name != "muon":
             return {}
         return {name: p.num_fused for name, p in parameters.items() if p.num_fused}
 
     def state_shapes(self, config: ModelConfig) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of what an engine keeps between steps: m, and v where Adam moves."""
+        """Names and shapes of the moments: m of every weight, v of the weights of AdamW."""
         shapes = {}
         matrices = self.muon_weights(config)
         for name, parameter in architecture(config).parameters(config).items():
@@ -87,5 +87,5 @@ class OptimizerConfig:
 
 
 def muon_scale(rows: int, columns: int) -> float:
-    """0.2 √max(rows, columns): see `OptimizerConfig`."""
+    """0.2 √max(rows, columns): the scale of Muon's update of a matrix."""
     return float(0.2 * max(rows, columns) ** 0.5)

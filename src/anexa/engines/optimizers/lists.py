@@ -1,10 +1,10 @@
-"""The optimizers in plain Python, for the engines whose numbers are floats."""
+"""The optimizers in plain Python, for the engines scalar and lists."""
 
 from __future__ import annotations
 
 from math import sqrt
 
-from anexa.engines.nested import as_weight, flatten, nest
+from anexa.engines.nested import flatten, nest, to_weight
 from anexa.engines.operations.matrices import Matrix, matmul, matmul_transposed, transpose
 from anexa.engines.optimizers import (
     NEWTON_SCHULZ,
@@ -16,77 +16,79 @@ from anexa.engines.optimizers import (
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
 
-Numbers = dict[str, list[float]]  # a list of floats for each weight
+Numbers = dict[str, list[float]]  # the numbers of each weight, row by row
 
 
 class ListsOptimizer:
-    """An `OptimizerConfig` and its moments. See there for the equations."""
+    """AdamW and Muon on lists, with their moments; `OptimizerConfig` has the equations."""
 
     def __init__(self, optimizer: OptimizerConfig, config: ModelConfig) -> None:
         self._optimizer = optimizer
-        self._matrices = optimizer.muon_weights(config)
+        self._num_fused = optimizer.muon_weights(config)
         self._shapes = optimizer.state_shapes(config)
         self._moments: Numbers = {}
         self._step = 0
 
-    def update(self, weights: Numbers, grads: Numbers, rate: float) -> tuple[Numbers, float]:
-        """The weights after a step, and the length of the gradients together."""
+    def update(
+        self, weights: Numbers, grads: Numbers, learning_rate: float
+    ) -> tuple[Numbers, float]:
+        """Compute the weights after a step; also the norm of all gradients together, unclipped."""
         norm = sqrt(sum(g * g for grad in grads.values() for g in grad))
         factor = self._optimizer.clip_factor(norm)
         self._step += 1
-        after = {}
+        new_weights = {}
         for name, w in weights.items():
-            move = self._muon if name in self._matrices else self._adam
-            moved = move(name, [factor * g for g in grads[name]])
-            decay = self._optimizer.decay(self._shapes[f"m.{name}"], rate)
-            after[name] = [decay * wi - rate * ui for wi, ui in zip(w, moved)]
-        return after, norm
+            compute_update = self._muon if name in self._num_fused else self._adam
+            update = compute_update(name, [factor * g for g in grads[name]])
+            decay = self._optimizer.decay_factor(self._shapes[f"m.{name}"], learning_rate)
+            new_weights[name] = [decay * wi - learning_rate * ui for wi, ui in zip(w, update)]
+        return new_weights, norm
 
     def state(self) -> Weights:
-        """A copy of the moments, as `Engine.optimizer_state` gives them."""
-        return {key: as_weight(values, self._shapes[key]) for key, values in self._moments.items()}
+        """Copy the moments, as `Engine.optimizer_state` returns them."""
+        return {key: to_weight(values, self._shapes[key]) for key, values in self._moments.items()}
 
     def resume(self, state: Weights, step: int) -> None:
-        """The inverse of `state`."""
+        """Restore the moments that `state` returned after `step` steps."""
         self._step = step
         self._moments = {key: list(weight.data) for key, weight in state.items()}
 
-    def _average(self, key: str, beta: float, values: list[float]) -> list[float]:
-        """A moment after one more step: β times itself + (1−β) times the values."""
-        before = self._moments.get(key) or [0.0] * len(values)
-        after = [beta * a + (1 - beta) * value for a, value in zip(before, values)]
-        self._moments[key] = after
-        return after
+    def _update_moment(self, key: str, beta: float, values: list[float]) -> list[float]:
+        """Set a moment to β times itself + (1−β) times the values, and return it."""
+        old = self._moments.get(key) or [0.0] * len(values)
+        new = [beta * a + (1 - beta) * value for a, value in zip(old, values)]
+        self._moments[key] = new
+        return new
 
     def _adam(self, name: str, g: list[float]) -> list[float]:
-        m = self._average(f"m.{name}", self._optimizer.beta1, g)
-        v = self._average(f"v.{name}", self._optimizer.beta2, [gi * gi for gi in g])
-        m_bias, v_bias = self._optimizer.corrections(self._step)
+        m = self._update_moment(f"m.{name}", self._optimizer.beta1, g)
+        v = self._update_moment(f"v.{name}", self._optimizer.beta2, [gi * gi for gi in g])
+        m_bias, v_bias = self._optimizer.bias_corrections(self._step)
         eps = self._optimizer.eps
         return [(mi / m_bias) / (sqrt(vi / v_bias) + eps) for mi, vi in zip(m, v)]
 
     def _muon(self, name: str, g: list[float]) -> list[float]:
-        momentum, parts = self._optimizer.momentum, self._matrices[name]
-        m = self._average(f"m.{name}", momentum, g)
-        ahead = [momentum * mi + (1 - momentum) * gi for mi, gi in zip(m, g)]
-        rows: Matrix = nest(ahead, self._shapes[f"m.{name}"])
-        columns = len(rows[0]) // parts
-        scale = muon_scale(len(rows), columns)
-        moved: Matrix = [[] for _ in rows]
-        for part in range(parts):
-            piece = [row[part * columns : (part + 1) * columns] for row in rows]
-            for row, piece_row in zip(moved, orthogonal(piece)):
-                row += [scale * u for u in piece_row]
-        return flatten(moved)
+        momentum, num_fused = self._optimizer.momentum, self._num_fused[name]
+        m = self._update_moment(f"m.{name}", momentum, g)
+        nesterov = [momentum * mi + (1 - momentum) * gi for mi, gi in zip(m, g)]
+        fused: Matrix = nest(nesterov, self._shapes[f"m.{name}"])
+        columns = len(fused[0]) // num_fused
+        scale = muon_scale(len(fused), columns)
+        update: Matrix = [[] for _ in fused]
+        for start in range(0, num_fused * columns, columns):
+            matrix = [row[start : start + columns] for row in fused]
+            for update_row, row in zip(update, orthogonalize(matrix)):
+                update_row += [scale * u for u in row]
+        return flatten(update)
 
 
-def orthogonal(x: Matrix) -> Matrix:
-    """A matrix with the same singular vectors, and singular values of about 1.
+def orthogonalize(x: Matrix) -> Matrix:
+    """Set the singular values of a matrix to about 1 and keep the singular vectors.
 
     X ← X / |X|, then five times X ← a X + (b A + c A²) X where A = X Xᵀ.
     """
     if len(x) > len(x[0]):  # the smaller of X Xᵀ and Xᵀ X is enough
-        return transpose(orthogonal(transpose(x)))
+        return transpose(orthogonalize(transpose(x)))
     a, b, c = NEWTON_SCHULZ
     norm = sqrt(sum(xi * xi for row in x for xi in row)) + NORM_EPS
     x = [[xi / norm for xi in row] for row in x]

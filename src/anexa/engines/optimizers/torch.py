@@ -21,10 +21,16 @@ from anexa.model.config import ModelConfig
 
 
 class TorchOptimizer:
-    """AdamW and Muon on tensors that have a `grad`; `OptimizerConfig` has the equations.
+    """AdamW and Muon on tensors with a `grad`; `OptimizerConfig` has the equations.
 
-    PyTorch's fused AdamW is one call for all weights. Muon's matrices of one size are moved
-    together: batched products cost a small model half of what one product after another does.
+    PyTorch's fused AdamW updates all its weights in one call. Muon updates all matrices of one
+    size together: batched products cost a small model half of what single products do.
+
+    Args:
+        optimizer: the settings.
+        config: the architecture and its sizes.
+        weights: the weights by name; they are updated in place.
+        product_dtype: the precision of Muon's matrix products.
     """
 
     def __init__(
@@ -37,43 +43,44 @@ class TorchOptimizer:
         self._optimizer = optimizer
         self._product_dtype = product_dtype
         self._weights = dict(weights)
-        self._matrices = optimizer.muon_weights(config)
+        self._num_fused = optimizer.muon_weights(config)
         self._m: dict[str, Tensor] = {}
-        self._alike: dict[tuple[int, ...], list[str]] = defaultdict(list)
-        for name, parts in self._matrices.items():
-            self._alike[(*weights[name].shape, parts)].append(name)
-        by_adam = [weight for name, weight in weights.items() if name not in self._matrices]
-        decayed, others = ([w for w in by_adam if (w.dim() == 2) == wide] for wide in (True, False))
-        groups = [(decayed, optimizer.weight_decay), (others, 0.0)]
+        self._muon_groups: dict[tuple[int, ...], list[str]] = defaultdict(list)
+        for name, num_fused in self._num_fused.items():
+            self._muon_groups[(*weights[name].shape, num_fused)].append(name)
+        adam_weights = [weight for name, weight in weights.items() if name not in self._num_fused]
+        matrices = [weight for weight in adam_weights if weight.dim() == 2]
+        vectors = [weight for weight in adam_weights if weight.dim() != 2]
+        groups = [(matrices, optimizer.weight_decay), (vectors, 0.0)]
         self._adam = torch.optim.AdamW(
-            [{"params": some, "weight_decay": decay} for some, decay in groups if some],
+            [{"params": group, "weight_decay": decay} for group, decay in groups if group],
             betas=(optimizer.beta1, optimizer.beta2),
             eps=optimizer.eps,
             fused=True,
         )
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Set the gradients to None."""
         for weight in self._weights.values():
             weight.grad = None
 
     @torch.no_grad()
-    def step(self, rate: float) -> Tensor:
-        """Move the weights; gives the length of the gradients together, on their device."""
+    def step(self, learning_rate: float) -> Tensor:
+        """Update the weights; return the norm of all gradients together, unclipped: a scalar."""
         grads = [weight.grad for weight in self._weights.values() if weight.grad is not None]
         norm = full_tensor(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads))))
         if self._optimizer.max_grad_norm:
             factor = torch.clamp(self._optimizer.max_grad_norm / (norm + CLIP_EPS), max=1.0)
             torch._foreach_mul_(grads, factor)
         for group in self._adam.param_groups:
-            group["lr"] = rate
+            group["lr"] = learning_rate
         self._adam.step()
-        for names in self._alike.values():
-            self._muon(names, rate)
+        for names in self._muon_groups.values():
+            self._muon(names, learning_rate)
         return norm
 
     def state(self) -> dict[str, Tensor]:
-        """The moments, as `Engine.optimizer_state` names them; empty before the first step."""
+        """The moments, named as in `Engine.optimizer_state`; empty before the first step."""
         moments = {f"m.{name}": m for name, m in self._m.items()}
         for name, weight in self._weights.items():
             adam = self._adam.state.get(weight)
@@ -82,9 +89,9 @@ class TorchOptimizer:
         return moments
 
     def resume(self, state: Mapping[str, Tensor], step: int) -> None:
-        """The inverse of `state`."""
+        """Restore the moments that `state` returned after `step` steps."""
         for name, weight in self._weights.items():
-            if name in self._matrices:
+            if name in self._num_fused:
                 self._m[name] = distribute_like(state[f"m.{name}"], weight)
                 continue
             self._adam.state[weight] = {
@@ -93,26 +100,27 @@ class TorchOptimizer:
                 "exp_avg_sq": distribute_like(state[f"v.{name}"], weight),
             }
 
-    def _muon(self, names: list[str], rate: float) -> None:
-        """Move weights of one shape."""
-        momentum, parts = self._optimizer.momentum, self._matrices[names[0]]
+    def _muon(self, names: list[str], learning_rate: float) -> None:
+        """Update weights of one shape."""
+        momentum, num_fused = self._optimizer.momentum, self._num_fused[names[0]]
         weights = [self._weights[name] for name in names]
         grads = [weight.grad for weight in weights if weight.grad is not None]
         m = [self._m.setdefault(name, torch.zeros_like(self._weights[name])) for name in names]
         torch._foreach_lerp_(m, grads, 1 - momentum)
-        ahead = torch.stack([full_tensor(x) for x in torch._foreach_lerp(grads, m, momentum)])
-        pieces = torch.cat(ahead.chunk(parts, dim=2))
-        moved = torch.cat(orthogonal(pieces, self._product_dtype).chunk(parts), dim=2)
-        torch._foreach_mul_(weights, self._optimizer.decay(weights[0].shape, rate))
-        scale = rate * muon_scale(*pieces.shape[1:])
-        moves = [distribute_like(move, w) for move, w in zip(moved.unbind(), weights)]
-        torch._foreach_add_(weights, moves, alpha=-scale)
+        nesterov = torch.stack([full_tensor(x) for x in torch._foreach_lerp(grads, m, momentum)])
+        matrices = torch.cat(nesterov.chunk(num_fused, dim=2))
+        fused = torch.cat(orthogonalize(matrices, self._product_dtype).chunk(num_fused), dim=2)
+        torch._foreach_mul_(weights, self._optimizer.decay_factor(weights[0].shape, learning_rate))
+        scale = learning_rate * muon_scale(*matrices.shape[1:])
+        updates = [distribute_like(update, w) for update, w in zip(fused.unbind(), weights)]
+        torch._foreach_add_(weights, updates, alpha=-scale)
 
 
-def orthogonal(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """As `anexa.engines.optimizers.lists.orthogonal`, for a stack of matrices (N, rows, columns).
+def orthogonalize(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Set the singular values of N matrices, (N, rows, columns), to about 1.
 
-    The products are in `dtype`: the iteration forgives the rounding of bfloat16.
+    As `orthogonalize` of `lists` does. The matrix products are in `dtype`: the iteration tolerates
+    the rounding of bfloat16.
     """
     a, b, c = NEWTON_SCHULZ
     tall = x.shape[1] > x.shape[2]
