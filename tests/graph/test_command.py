@@ -46,7 +46,7 @@ def test_a_folder_is_a_model(tmp_path: Path, name: str) -> None:
     config = preset_config(name).model.to_config(27)
     (tmp_path / "config.json").write_text(json.dumps(architecture(config).to_json(config)))
     assert "cross_entropy" in run(str(tmp_path), "--format", "dot")
-    with pytest.raises(UsageError, match="takes no values"):
+    with pytest.raises(UsageError, match="has no variables"):
         run(str(tmp_path), "a=2")
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.errors import AnexaError
-from anexa.graph.drawing import Edge, Graph, Node, number, to_dot, to_mermaid
-from anexa.graph.svg import arrange, to_svg
+from anexa.graph.drawing import Edge, Graph, Node, format_number, to_dot, to_mermaid
+from anexa.graph.svg import lay_out, to_svg
 
 SVG = "{http://www.w3.org/2000/svg}"
 NASTY = '<script>alert("x")</script> & \\" `*_#quot;_*` ]]>\n\r\t\0\u2028\ud800 end --> %%{init}%%'
@@ -42,7 +42,7 @@ def graphs(draw: st.DrawFn) -> Graph:
 
 @given(graphs())
 def test_boxes_do_not_overlap_and_arrows_join_them(graph: Graph) -> None:
-    places = arrange(graph)
+    places = lay_out(graph)
     for a, b in combinations(places.boxes, 2):
         beside = a.x + a.width < b.x or b.x + b.width < a.x
         above = a.y + a.height < b.y or b.y + b.height < a.y
@@ -59,7 +59,7 @@ def test_boxes_do_not_overlap_and_arrows_join_them(graph: Graph) -> None:
 
 @given(graphs())
 def test_no_arrow_passes_through_a_box(graph: Graph) -> None:
-    places = arrange(graph)
+    places = lay_out(graph)
     for route in places.routes:
         straight = list(pairwise(route))[::2]  # beside boxes; curves are between the rows
         for (x, y0), (_, y1) in straight:
@@ -119,7 +119,7 @@ def test_text_cannot_become_code() -> None:
         for string in strings:
             allowed = re.sub(r"#\d+;|<br/>", "", string[1:-1])
             assert not re.search(r"[<>\"`*#&\\%{}\[\]|-]", allowed)
-    # Heading and note, the group's frame, two nodes, an arrow, the colours: no line broke.
+    # Heading and note, the group's frame, two nodes, an arrow, the colors: no line broke.
     assert len(mermaid.splitlines()) == 5 + 2 + 2 + 1 + 5
 
     dot = to_dot(graph)
@@ -159,4 +159,4 @@ def test_the_limits_are_drawn_in_seconds() -> None:
     ],
 )
 def test_number(x: float, text: str) -> None:
-    assert number(x) == text
+    assert format_number(x) == text

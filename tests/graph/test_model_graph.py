@@ -5,7 +5,7 @@ import math
 import pytest
 
 from anexa.graph.drawing import to_dot, to_mermaid
-from anexa.graph.model_graph import layers_of, model_graph, recorded_steps
+from anexa.graph.model_graph import layers_of, model_graph, record_operations
 from anexa.graph.svg import to_svg
 from anexa.model.architectures import ARCHITECTURES, architecture
 from anexa.model.config import ModelConfig
@@ -62,7 +62,7 @@ def test_it_goes_from_characters_to_the_loss(model_type: str) -> None:
 
 @TYPES
 def test_layers_are_found_whole(model_type: str) -> None:
-    steps = recorded_steps(config(model_type))
+    steps = record_operations(config(model_type))
     layers = layers_of(steps)
     assert len(layers) == 3
     for layer in layers:

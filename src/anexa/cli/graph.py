@@ -1,4 +1,4 @@
-"""`anexa graph`: draw what is computed."""
+"""`anexa graph`: draw the graph of an expression or the architecture of a model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def graph(
         str,
         typer.Argument(
             metavar="EXPRESSION|FOLDER",
-            help='What to draw: arithmetic such as "(a*b + c).relu()", or a model folder.',
+            help='An arithmetic expression such as "(a*b + c).relu()", or a model folder.',
             show_default=False,
         ),
     ],
@@ -23,7 +23,7 @@ def graph(
         list[str] | None,
         typer.Argument(
             metavar="NAME=NUMBER",
-            help="What the names in the expression stand for: a=2 b=-3 c=10.",
+            help="Values of the variables in the expression, for example a=2 b=-3 c=10.",
             show_default=False,
         ),
     ] = None,
@@ -32,14 +32,14 @@ def graph(
         typer.Option(
             "--format",
             metavar="svg|mermaid|dot",
-            help="How to draw it. By default as the name of the --out file says, else mermaid.",
+            help="Format of the drawing. [default: by the suffix of --out, else mermaid]",
             show_default=False,
         ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="The file to write: .svg, .mmd or .dot. By default the terminal.",
+            help="File to write: .svg, .mmd or .dot. [default: print to the terminal]",
             show_default=False,
         ),
     ] = None,
@@ -56,30 +56,30 @@ def graph(
         format_ = SUFFIXES.get(out.suffix.lower())
         if format_ is None:
             raise UsageError(
-                f"the name of {out} does not say how to draw: "
-                f"let it end in {', '.join(SUFFIXES)}, or give --format"
+                f"the format of {out} is unknown: "
+                f"use a name that ends in {', '.join(SUFFIXES)}, or give --format"
             )
     format_ = format_ or "mermaid"
     if format_ not in writers:
         raise UsageError(f"there is no format {format_!r}: choose one of {', '.join(writers)}")
 
-    # Path.is_dir raises for a "name" as long as expressions are
+    # Path.is_dir raises an error for a "name" as long as an expression
     if isdir(what) or (what.lower().endswith(".json") and isfile(what)):  # noqa: PTH112, PTH113
         if values:
             raise UsageError(
-                f"{what} is a model folder, which takes no values: leave out {values[0]}"
+                f"{what} is a model folder, which has no variables: leave {values[0]} out"
             )
         from anexa.graph.model_graph import model_graph
         from anexa.model.loading import open_model
 
         drawing = model_graph(open_model(Path(what)).config)
     else:
-        from anexa.graph.drawing import number
+        from anexa.graph.drawing import format_number
         from anexa.graph.expression import parse, read_values
         from anexa.graph.value_graph import value_graph
 
         root, names = parse(what, read_values(values or []))
-        drawing = value_graph(root, names, title=f"{what.strip()} = {number(root.data)}")
+        drawing = value_graph(root, names, title=f"{what.strip()} = {format_number(root.data)}")
 
     text = writers[format_](drawing)
     if out is None:

@@ -1,4 +1,4 @@
-"""`anexa verify`: do the engines agree on this machine?"""
+"""`anexa verify`: compare the engines on this computer."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import typer
 
 
 def verify(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Compare every engine with the scalar one, from the same weights and batch."""
+    """Compare every engine with the scalar engine, on the same weights and batch."""
     import json
     from dataclasses import asdict
 
@@ -21,8 +21,8 @@ def verify(
     if not as_json:
         typer.echo(
             "Largest difference from scalar in float64, relative to the largest number.\n"
-            f"weights: after {STEPS} steps of AdamW, and of Muon; cached: from the same engine "
-            "uncached;\nbounds: of the weights, and of all else.\n"
+            f"weights: after {STEPS} steps of AdamW, and of Muon; cached: logits with a cache, "
+            "compared\nwith those without; bounds: of the weights, and of everything else.\n"
         )
         heads = "".join(f"{column:>11}" for column in (*columns, "bounds"))
         typer.echo(f"{'model':10}{'engine':8}{'precision':9}{heads}")

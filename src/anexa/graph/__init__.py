@@ -1,5 +1,6 @@
-"""Pictures of what is computed: the `Value` graph of an expression, and a model's architecture.
+"""Drawings of computations: the `Value` graph of an expression, and a model's architecture.
 
-`expression` and `value_graph` make the one, `model_graph` the other; `drawing` writes either as
-Mermaid, Graphviz DOT or SVG. Only the standard library is needed.
+`expression` and `value_graph` make the graph of an expression, `model_graph` that of a model;
+`drawing` and `svg` write a graph as Mermaid, Graphviz DOT or SVG. Only the standard library is
+needed.
 """

@@ -1,4 +1,4 @@
-"""How far to the right everything goes: straight columns, near to what they are joined with."""
+"""Horizontal positions: slots in straight columns, near the slots that they are linked with."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ SWEEPS = 24
 
 
 def straighten(grid: Grid) -> list[float]:
-    """The centre of each place, in columns that come near to the mean of their neighbours.
+    """Find the center x of each slot, so that columns come near to the mean of their neighbors.
 
-    Columns are packed to the left. Then each in turn is pulled by its arrows, and pushes along
-    what stands in its way if that wants it on the whole; so no row ever lacks room.
+    First all columns are packed to the left. Then each column in turn moves toward its neighbors
+    and pushes the columns in its way along, as far as the whole group gains. So slots never
+    overlap.
     """
     columns = columns_of(grid)
-    column_of = {place: i for i, column in enumerate(columns) for place in column}
-    distance: dict[tuple[int, int], float] = {}  # the least from a column to one right of it
+    column_of = {slot: i for i, column in enumerate(columns) for slot in column}
+    distance: dict[tuple[int, int], float] = {}  # the smallest allowed, left to right
     for row in grid.rows:
         for left, right in pairwise(row):
             pair = column_of[left], column_of[right]
@@ -33,17 +34,17 @@ def straighten(grid: Grid) -> list[float]:
         to_left[right].append((left, least))
         to_right[left].append((right, least))
 
-    # Columns do not cross, so what is left of what never goes round in a circle.
+    # Columns do not cross, so the relation "is left of" has no cycle.
     sorter = TopologicalSorter({i: [j for j, _ in to_left[i]] for i in range(len(columns))})
     order = list(sorter.static_order())
     x = [0.0] * len(columns)
     for i in order:
         x[i] = max((x[j] + least for j, least in to_left[i]), default=0.0)
     near = [
-        [column_of[p] for place in column for p in grid.above[place] + grid.below[place]]
+        [column_of[p] for slot in column for p in grid.above[slot] + grid.below[slot]]
         for column in columns
     ]
-    near = [[j for j in neighbours if j != i] for i, neighbours in enumerate(near)]
+    near = [[j for j in neighbors if j != i] for i, neighbors in enumerate(near)]
 
     def pull(i: int) -> float:
         return sum(x[j] - x[i] for j in near[i])
@@ -51,42 +52,42 @@ def straighten(grid: Grid) -> list[float]:
     for sweep in range(SWEEPS):
         for i in order if sweep % 2 else reversed(order):
             sign, ahead = (1, to_right) if pull(i) > 0 else (-1, to_left)
-            group = [i]  # with all that it would have to push
-            room = math.inf
+            group = [i]  # the column and all columns that it would push
+            space = math.inf
             for k in group:
                 for j, least in ahead[k]:
                     free = abs(x[j] - x[k]) - least
                     if free > 1e-6:
-                        room = min(room, free)
+                        space = min(space, free)
                     elif j not in group:
                         group.append(j)
             step = sign * sum(map(pull, group)) / max(1, sum(len(near[k]) for k in group))
             for k in group:
-                x[k] += sign * max(0.0, min(step, room))
+                x[k] += sign * max(0.0, min(step, space))
 
-    left_end = min(x[column_of[place]] - width / 2 for place, width in enumerate(grid.widths))
-    return [x[column_of[place]] - left_end for place in range(len(grid.widths))]
+    left_end = min(x[column_of[slot]] - width / 2 for slot, width in enumerate(grid.widths))
+    return [x[column_of[slot]] - left_end for slot in range(len(grid.widths))]
 
 
 def columns_of(grid: Grid) -> list[list[int]]:
-    """Places that stand straight above each other, from row to row; columns never cross."""
+    """Group slots into columns, one slot a row; columns never cross."""
     position = grid.positions()
 
-    def main(neighbours: Sequence[int]) -> int | None:
-        """The middle one, if there is one; passing arrows count only where there are no nodes."""
-        places = [place for place in neighbours if place < grid.count] or list(neighbours)
-        places.sort(key=position.__getitem__)
-        return places[len(places) // 2] if len(places) % 2 else None
+    def main(neighbors: Sequence[int]) -> int | None:
+        """The middle neighbor, if there is one; dummies count only if there are no nodes."""
+        slots = [slot for slot in neighbors if slot < grid.count] or list(neighbors)
+        slots.sort(key=position.__getitem__)
+        return slots[len(slots) // 2] if len(slots) % 2 else None
 
     below = {}
     for upper, lower in grid.links:
-        passing = upper >= grid.count and lower >= grid.count
-        if passing or (main(grid.below[upper]) == lower and main(grid.above[lower]) == upper):
+        both_dummies = upper >= grid.count and lower >= grid.count
+        if both_dummies or (main(grid.below[upper]) == lower and main(grid.above[lower]) == upper):
             below[upper] = lower
     for row in grid.rows:
         kept: list[tuple[float, float]] = []
-        # Passing arrows first: a bend in them is what the eye notices.
-        for upper in sorted(row, key=lambda place: place < grid.count):
+        # Dummies first: the eye notices a bend in a long arrow.
+        for upper in sorted(row, key=lambda slot: slot < grid.count):
             if upper not in below:
                 continue
             ends = position[upper], position[below[upper]]

@@ -1,4 +1,4 @@
-"""A small graph, and three ways to write it down: Mermaid, Graphviz DOT and SVG."""
+"""A graph that fits on a page, and its text in Mermaid and Graphviz DOT."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Kind = Literal["input", "constant", "operation", "weighted", "output"]
 
 
 @dataclass(frozen=True)
-class Colours:
-    """Inside and outline of a box, on a light page and on a dark one."""
+class NodeColors:
+    """Fill and outline of a box, on a light page and on a dark page."""
 
     fill: str
     stroke: str
@@ -28,26 +28,26 @@ class Colours:
     dark_stroke: str
 
 
-KINDS: dict[Kind, Colours] = {
-    "input": Colours("#ddf4ff", "#54aeff", "#0c2d57", "#388bfd"),
-    "constant": Colours("#f6f8fa", "#d0d7de", "#161b22", "#484f58"),
-    "operation": Colours("#ffffff", "#8c959f", "#1c2129", "#8b949e"),
-    "weighted": Colours("#fff8c5", "#d4a72c", "#352a05", "#bb8009"),
-    "output": Colours("#dafbe1", "#4ac26b", "#04260f", "#2ea043"),
+KINDS: dict[Kind, NodeColors] = {
+    "input": NodeColors("#ddf4ff", "#54aeff", "#0c2d57", "#388bfd"),
+    "constant": NodeColors("#f6f8fa", "#d0d7de", "#161b22", "#484f58"),
+    "operation": NodeColors("#ffffff", "#8c959f", "#1c2129", "#8b949e"),
+    "weighted": NodeColors("#fff8c5", "#d4a72c", "#352a05", "#bb8009"),
+    "output": NodeColors("#dafbe1", "#4ac26b", "#04260f", "#2ea043"),
 }
 
 
 @dataclass(frozen=True)
 class Node:
-    """A box.
+    """A node, drawn as a box.
 
     Attributes:
-        id: its own among the nodes.
-        title: the first line, emphasised.
-        details: the lines below.
-        kind: gives the colour.
-        group: the lines of a label; neighbours in the list of nodes that have the same one are
-            framed together.
+        id: unique identifier.
+        title: the first line, emphasized.
+        details: the lines below the title.
+        kind: determines the color.
+        group: the lines of the label of a frame; successive nodes with the same label share a
+            frame. Empty: no frame.
     """
 
     id: str
@@ -59,7 +59,13 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """An arrow from one node to another, by their ids."""
+    """An arrow between two nodes.
+
+    Attributes:
+        source: the identifier of the node where it begins.
+        target: the identifier of the node where it ends.
+        label: text near its tip.
+    """
 
     source: str
     target: str
@@ -68,16 +74,17 @@ class Edge:
 
 @dataclass(frozen=True)
 class Graph:
-    """Boxes and arrows that fit on a page.
+    """An acyclic graph that fits on a page.
 
     Attributes:
-        title: what it is, in a line.
-        nodes: at least one, each after all that have an arrow to it.
-        edges: several may join the same two nodes.
-        note: how to read it, in a line.
+        title: a line that names the graph.
+        nodes: at least one node; each stands after all nodes that have an arrow to it.
+        edges: the arrows; two nodes may have several arrows between them.
+        note: a line that says how to read the graph.
+        index: the index of each node in `nodes`, by its identifier.
 
     Raises:
-        AnexaError: it is too large for a page.
+        AnexaError: if the graph is too large for a page.
     """
 
     title: str
@@ -94,16 +101,16 @@ class Graph:
         object.__setattr__(self, "index", index)
 
     def stages(self) -> Iterator[tuple[tuple[str, ...], list[int]]]:
-        """The label of each group with the numbers of its nodes; () for those in between."""
+        """Yield the label and the node indices of each group, and () with those between groups."""
         for group, nodes in groupby(self.nodes, key=lambda node: node.group):
             yield group, [self.index[node.id] for node in nodes]
 
 
 def check_size(n_nodes: int, n_edges: int) -> None:
-    """Refuse what would be no picture any more.
+    """Check that a graph fits on a page.
 
     Raises:
-        AnexaError: there are more nodes or edges than fit on a page.
+        AnexaError: if there are more than `MAX_NODES` nodes or `MAX_EDGES` edges.
     """
     for count, limit, name in ((n_nodes, MAX_NODES, "nodes"), (n_edges, MAX_EDGES, "arrows")):
         if count > limit:
@@ -113,23 +120,23 @@ def check_size(n_nodes: int, n_edges: int) -> None:
             )
 
 
-def number(x: float) -> str:
-    """A number as one would write it: 4 significant digits, whole numbers below a million whole."""
+def format_number(x: float) -> str:
+    """Format a number: whole below a million if it is whole, else with 4 significant digits."""
     text = f"{x:.0f}" if x == int(x) and abs(x) < 1e6 else f"{x:.4g}"
     return text.replace("-", MINUS) if x else "0"  # not "-0"
 
 
-def plain(text: str) -> str:
-    """The text in one line, without characters that no picture can show."""
+def printable(text: str) -> str:
+    """Replace line breaks and unprintable characters by spaces."""
     return "".join(char if char.isprintable() else " " for char in text)
 
 
 def to_mermaid(graph: Graph) -> str:
-    """The graph in Mermaid, which GitHub, GitLab and many editors draw in Markdown."""
-    title = json.dumps(plain(graph.title), ensure_ascii=False)  # valid YAML, too
+    """Write a graph in Mermaid, which GitHub, GitLab and many editors render in Markdown."""
+    title = json.dumps(printable(graph.title), ensure_ascii=False)  # valid YAML, too
     lines = ["---", f"title: {title}", "---", "flowchart TB"]
     if graph.note:
-        lines.append(f"%% {plain(graph.note)}")
+        lines.append(f"%% {printable(graph.note)}")
     for stage, (group, nodes) in enumerate(graph.stages()):
         if group:
             lines.append(f'subgraph g{stage}["{mermaid_text(*group)}"]')
@@ -141,25 +148,25 @@ def to_mermaid(graph: Graph) -> str:
     for edge in graph.edges:
         label = f'|"{mermaid_text(edge.label)}"|' if edge.label else ""
         lines.append(f"n{graph.index[edge.source]} -->{label} n{graph.index[edge.target]}")
-    for kind, colours in KINDS.items():
-        style = f"fill:{colours.fill},stroke:{colours.stroke},color:#1f2328"
+    for kind, colors in KINDS.items():
+        style = f"fill:{colors.fill},stroke:{colors.stroke},color:#1f2328"
         lines.append(f"classDef {kind} {style}")
     return "\n".join(lines) + "\n"
 
 
 def mermaid_text(*lines: str) -> str:
-    """Lines for between double quotes, with what Mermaid or Markdown might take up as numbers."""
+    """Join lines for a quoted Mermaid label, with special characters as numeric entities."""
 
     def escape(line: str) -> str:
-        # An underscore within a word means nothing to Markdown: names of weights stay readable.
+        # Markdown ignores an underscore within a word, so the names of weights stay readable.
         special = rf"[^\w .,:=()/→…{TIMES}{MINUS}]|(?<![^\W_])_|_(?![^\W_])"
-        return re.sub(special, lambda match: f"#{ord(match[0])};", plain(line))
+        return re.sub(special, lambda match: f"#{ord(match[0])};", printable(line))
 
     return "<br/>".join(map(escape, lines))
 
 
 def to_dot(graph: Graph) -> str:
-    """The graph in Graphviz' language: `dot -Tsvg` and many other tools draw it."""
+    """Write a graph in Graphviz's DOT, which `dot -Tsvg` and many other tools render."""
     heading = dot_text(*filter(None, (graph.title, graph.note)))
     lines = [
         "digraph {",
@@ -172,10 +179,10 @@ def to_dot(graph: Graph) -> str:
             lines.append(f'subgraph cluster{stage} {{ label="{dot_text(*group)}"')
         for i in nodes:
             node = graph.nodes[i]
-            colours = KINDS[node.kind]
+            colors = KINDS[node.kind]
             label = dot_text(node.title, *node.details)
             lines.append(
-                f'n{i} [label="{label}" fillcolor="{colours.fill}" color="{colours.stroke}"]'
+                f'n{i} [label="{label}" fillcolor="{colors.fill}" color="{colors.stroke}"]'
             )
         if group:
             lines.append("}")
@@ -186,9 +193,9 @@ def to_dot(graph: Graph) -> str:
 
 
 def dot_text(*lines: str) -> str:
-    r"""Lines for between double quotes, where \ begins an escape and & an HTML entity."""
+    r"""Join lines for a quoted DOT label, where \ begins an escape and & an HTML entity."""
 
     def escape(line: str) -> str:
-        return plain(line).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
+        return printable(line).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
 
     return "\\n".join(map(escape, lines))

@@ -1,6 +1,6 @@
-"""Arithmetic as a user types it, made into `Value`s; nothing of it is ever run as Python.
+"""Parser that computes an arithmetic expression on `Value`s, without running it as Python.
 
-The text becomes a syntax tree, and only what `operands` knows in that tree is computed, as
+The expression becomes a syntax tree, of which only the nodes that `operands` lists are computed, as
 Python would: numbers stay numbers until they meet a `Value`, and `a - b` is a + (b × −1).
 """
 
@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from anexa.errors import AnexaError, UsageError
-from anexa.graph.drawing import TIMES, number
+from anexa.graph.drawing import TIMES, format_number
 from microgpt import Value, gradients
 
 MAX_LENGTH = 1000
-MAX_DEPTH = 100  # far below Python's own limit on recursion
+MAX_DEPTH = 100  # far below Python's recursion limit
 
 BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -32,64 +32,66 @@ METHODS = ("log", "exp", "relu")
 VOCABULARY = "use names, numbers, parentheses, + - * / **, .log() .exp() .relu()"
 
 
-class Recorded(Value):
-    """A `Value` that also remembers what made it.
+class NamedValue(Value):
+    """A `Value` that records the operation that made it.
 
-    `Value` builds its differences and quotients from +, × and **: those inherited methods come
-    through the ones below. So every node that the engine makes is recorded, and none is added.
+    `Value` builds differences and quotients from +, × and **, which this class overrides. So every
+    node of the graph has a name, and the graph has no additional nodes.
+
+    Args:
+        value: the value to take number, children and local gradients from.
+        made_by: the name of the operation; empty for a variable.
+
+    Raises:
+        ArithmeticError: if the number or a local gradient is not a finite real number.
     """
 
     __slots__ = ("made_by",)
 
     def __init__(self, value: Value, made_by: str = "") -> None:
-        """The same node under a name.
-
-        Raises:
-            ArithmeticError: its number or a local gradient is not a finite real number.
-        """
         for result in (value.data, *value.local_grads):
             check(result)
         super().__init__(value.data, value.children, value.local_grads)
         self.made_by = made_by
 
-    def __add__(self, other: Value | float) -> Recorded:
-        return Recorded(super().__add__(other), "+")
+    def __add__(self, other: Value | float) -> NamedValue:
+        return NamedValue(super().__add__(other), "+")
 
-    def __mul__(self, other: Value | float) -> Recorded:
-        return Recorded(super().__mul__(other), TIMES)
+    def __mul__(self, other: Value | float) -> NamedValue:
+        return NamedValue(super().__mul__(other), TIMES)
 
     __radd__, __rmul__ = __add__, __mul__
 
-    def __pow__(self, power: float) -> Recorded:
-        return Recorded(super().__pow__(power), f"** {number(power)}")
+    def __pow__(self, power: float) -> NamedValue:
+        return NamedValue(super().__pow__(power), f"** {format_number(power)}")
 
-    def log(self) -> Recorded:
+    def log(self) -> NamedValue:
         """The natural logarithm."""
-        return Recorded(super().log(), "log")
+        return NamedValue(super().log(), "log")
 
-    def exp(self) -> Recorded:
-        """e to the power of it."""
-        return Recorded(super().exp(), "exp")
+    def exp(self) -> NamedValue:
+        """e raised to this value."""
+        return NamedValue(super().exp(), "exp")
 
-    def relu(self) -> Recorded:
-        """It, or 0 if that is more."""
-        return Recorded(super().relu(), "relu")
+    def relu(self) -> NamedValue:
+        """max(0, this value)."""
+        return NamedValue(super().relu(), "relu")
 
 
 def parse(text: str, values: Mapping[str, float]) -> tuple[Value, dict[Value, str]]:
     """Compute an expression.
 
     Args:
-        text: such as "(a*b + c).relu()".
-        values: the number that each name stands for.
+        text: the expression, for example "(a*b + c).relu()".
+        values: the number of each variable.
 
     Returns:
-        The result, which knows the whole graph, and the name of each of its nodes: a variable's
-        own or the operation's; a plain number has none.
+        The result, the root of the graph, and the names of the nodes: the name of a variable or of
+        an operation; a constant has no name.
 
     Raises:
-        UsageError: the text is not such an expression, or its names are not those of `values`.
-        AnexaError: there is no result: a division by zero, a logarithm of nothing, an overflow.
+        UsageError: if the text is not an expression, or its variables are not those of `values`.
+        AnexaError: if there is no finite real result, or no finite local gradient.
     """
     text = text.strip()
     tree = syntax_tree(text)
@@ -104,47 +106,51 @@ def parse(text: str, values: Mapping[str, float]) -> tuple[Value, dict[Value, st
         raise UsageError(
             f"{', '.join(unused)} is given a value but does not occur in {quoted(text)}"
         )
-    variables = {name: Recorded(Value(values[name])) for name in used}
+    variables = {name: NamedValue(Value(values[name])) for name in used}
     result = compute(tree, text, variables)
-    root = result if isinstance(result, Recorded) else Value(result)
+    root = result if isinstance(result, NamedValue) else Value(result)
     names: dict[Value, str] = {value: name for name, value in variables.items()}
     for node in gradients(root):
-        if isinstance(node, Recorded) and node.made_by:
+        if isinstance(node, NamedValue) and node.made_by:
             names[node] = node.made_by
     return root, names
 
 
 def read_values(assignments: Sequence[str]) -> dict[str, float]:
-    """What ["a=2", "b=-3"] says: {"a": 2.0, "b": -3.0}.
+    """Parse assignments: ["a=2", "b=-3"] to {"a": 2.0, "b": -3.0}.
 
     Raises:
-        UsageError: one of them is not a name and a finite number, or a name comes twice.
+        UsageError: if an assignment is not a name and a finite number, or a name occurs twice.
     """
     values: dict[str, float] = {}
     for assignment in assignments:
         name, _, digits = (part.strip() for part in assignment.partition("="))
-        name = unicodedata.normalize("NFKC", name)  # as Python reads names
+        name = unicodedata.normalize("NFKC", name)  # as Python does with names
         try:
             value = float(digits)
         except ValueError:
             value = math.nan
         if not name.isidentifier() or not math.isfinite(value):
-            raise UsageError(f"{assignment!r} does not give a name its value, as a=2 or b=-0.5 do")
+            raise UsageError(f"{assignment!r} is not an assignment such as a=2 or b=-0.5")
         if name in values:
-            raise UsageError(f"{name} is given a value twice")
+            raise UsageError(f"{name} has two values: give one")
         values[name] = value
     return values
 
 
 def syntax_tree(text: str) -> ast.expr:
-    """Python's own reading of the text, which says nothing yet about what is allowed in it."""
+    """Parse a text with Python's parser; `names_in` checks what the tree may contain.
+
+    Raises:
+        UsageError: if the text is empty, too long, nested too deeply or no expression.
+    """
     if not text:
         raise UsageError(f"the expression is empty: {VOCABULARY}")
     if len(text) > MAX_LENGTH:
         raise UsageError(
             f"the expression has {len(text):,} characters: at most {MAX_LENGTH:,} can be drawn"
         )
-    # The parser need not see strings, brackets, lambdas and comments at all.
+    # Keep strings, brackets, lambdas and comments from the parser.
     if stranger := re.search(r"[^\w\s.+*/()-]", text):
         hint = "for a power write **" if stranger[0] == "^" else VOCABULARY
         raise UsageError(f"{stranger[0]!r} cannot be in an expression: {hint}")
@@ -157,10 +163,10 @@ def syntax_tree(text: str) -> ast.expr:
 
 
 def operands(node: ast.expr, text: str) -> list[ast.expr]:
-    """What an operation is applied to; this is the list of everything that is allowed.
+    """List the operands of a node of the syntax tree; all other nodes are forbidden.
 
     Raises:
-        UsageError: the node is something else.
+        UsageError: if the node is neither a name nor a number nor an operation with `Value`s.
     """
     match node:
         case ast.Name():
@@ -178,10 +184,10 @@ def operands(node: ast.expr, text: str) -> list[ast.expr]:
 
 
 def names_in(tree: ast.expr, text: str) -> list[str]:
-    """The names in an expression, after a look at every corner of it.
+    """List the variables of an expression, and check the whole expression.
 
     Raises:
-        UsageError: something in it is not allowed, or is nested too deeply.
+        UsageError: if a part of the expression is forbidden or nested too deeply.
     """
     names = []
     nodes = [(tree, 1)]
@@ -195,61 +201,61 @@ def names_in(tree: ast.expr, text: str) -> list[str]:
     return names
 
 
-def compute(node: ast.expr, text: str, variables: Mapping[str, Recorded]) -> Recorded | float:
-    """The result of an expression that `names_in` has looked through.
+def compute(node: ast.expr, text: str, variables: Mapping[str, NamedValue]) -> NamedValue | float:
+    """Compute an expression that `names_in` has checked.
 
     Raises:
-        UsageError: an exponent is not a number.
-        AnexaError: there is no finite real result.
+        UsageError: if an exponent is not a plain number.
+        AnexaError: if there is no finite real result.
     """
     arguments = [compute(operand, text, variables) for operand in operands(node, text)]
     match node, arguments:
-        case ast.BinOp(op=ast.Pow()), [_, Recorded()]:
+        case ast.BinOp(op=ast.Pow()), [_, NamedValue()]:
             raise UsageError(f"the exponent in {quoted(text, node)} must be a plain number")
     try:
         return apply(node, arguments, variables)
     except ZeroDivisionError:
-        reason = "it, or its slope, divides by zero"
+        reason = "the result or its gradient divides by zero"
     except OverflowError:
         reason = "the result is too large for a number"
     except ValueError:
-        reason = "only a number above 0 has a logarithm"
+        reason = "the logarithm needs a number above 0"
     except ArithmeticError as error:
         reason = str(error)
-    where = ", ".join(f"{name} = {number(value.data)}" for name, value in variables.items())
+    where = ", ".join(f"{name} = {format_number(value.data)}" for name, value in variables.items())
     raise AnexaError(f"cannot compute {quoted(text, node)}{where and f' at {where}'}: {reason}")
 
 
 def apply(
-    node: ast.expr, arguments: list[Recorded | float], variables: Mapping[str, Recorded]
-) -> Recorded | float:
-    """One operation, by `Value`'s own methods where a `Value` takes part, else by Python's."""
+    node: ast.expr, arguments: list[NamedValue | float], variables: Mapping[str, NamedValue]
+) -> NamedValue | float:
+    """Apply one operation: a method of `Value` if an argument is a `Value`, else of float."""
     result: Any
     match node:
         case ast.Name():
             return variables[node.id]
         case ast.Constant():
-            result = float(node.value)  # type: ignore[arg-type]  # `operands` saw to it
+            result = float(node.value)  # type: ignore[arg-type]  # `operands` has checked it
         case ast.UnaryOp():
             result = operator.neg(arguments[0])
         case ast.BinOp():
             result = BINARY[type(node.op)](*arguments)
         case ast.Call(func=ast.Attribute(attr=method)):
-            value = arguments[0]  # a number has no such methods: it becomes a Value
-            receiver = value if isinstance(value, Recorded) else Recorded(Value(value))
+            value = arguments[0]  # a number has none of these methods
+            receiver = value if isinstance(value, NamedValue) else NamedValue(Value(value))
             result = getattr(receiver, method)()
-    if isinstance(result, Recorded):
+    if isinstance(result, NamedValue):
         return result
     return check(result)
 
 
 def check(result: float | complex) -> float:
-    """Let only finite real numbers pass.
+    """Return a finite real number as it is.
 
     Raises:
-        ArithmeticError: it is something else.
+        ArithmeticError: if the result is complex, infinite or not a number.
     """
-    if isinstance(result, complex):  # what Python makes of (-8) ** 0.5
+    if isinstance(result, complex):  # for example (-8) ** 0.5
         raise ArithmeticError("a fractional power of a negative number is not a real number")
     if not math.isfinite(result):
         raise OverflowError
@@ -257,6 +263,6 @@ def check(result: float | complex) -> float:
 
 
 def quoted(text: str, node: ast.expr | None = None) -> str:
-    """The part of the text that a node stands for, shortened for an error message."""
+    """Quote the part of the text that a node was parsed from, shortened for an error message."""
     part = (node and ast.get_source_segment(text, node)) or text
     return repr(part if len(part) <= 60 else f"{part[:57]}...")

@@ -1,4 +1,4 @@
-"""Rows of places for boxes and arrows, ordered so that few arrows cross."""
+"""Rows of slots for nodes and for the arrows that pass them, ordered to avoid crossings."""
 
 from __future__ import annotations
 
@@ -6,23 +6,33 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-PASSING_WIDTH = 14.0  # of the place that an arrow takes in a row that it passes
+DUMMY_WIDTH = 14.0  # of the slot of an arrow that passes a row
 SWEEPS = 12
 
 Edge = tuple[int, int]
 
 
 class Grid:
-    """Rows of places: one for each node, and one for each row that a node's arrows pass.
+    """Rows of slots: one for each node, and one dummy for each row that a node's arrows pass.
 
-    All arrows of a node that pass a row share one place in it, as branches share a trunk.
+    All arrows of a node that pass a row share one dummy in that row, as branches share a trunk.
+
+    Args:
+        sizes: width and height of each node.
+        edges: pairs (source, target) of nodes.
+        rows: the row of each node.
 
     Attributes:
         nodes: for each row its nodes.
-        rows: for each row its places, from left to right. A place below the number of nodes is
-            that node; the others belong to passing arrows.
-        widths: of each place.
-        paths: for each edge the places it goes through, from node to node.
+        rows: for each row its slots, from left to right. Slots below `count` are nodes, the others
+            are dummies.
+        count: the number of nodes.
+        widths: the width of each slot.
+        paths: for each edge its slots, from source to target.
+        row_of: the row of each slot.
+        links: pairs (upper, lower) of slots that an edge joins.
+        above: for each slot the slots that are linked to it from above.
+        below: for each slot the slots that are linked to it from below.
     """
 
     def __init__(
@@ -35,17 +45,17 @@ class Grid:
         self.count = len(sizes)
         self.widths = [width for width, _ in sizes]
         self.paths: list[list[int]] = []
-        passing: dict[tuple[int, int], int] = {}
+        dummies: dict[tuple[int, int], int] = {}
         for source, target in edges:
             path = [source]
             for row in range(rows[source] + 1, rows[target]):
-                if (source, row) not in passing:
-                    passing[source, row] = len(self.widths)
+                if (source, row) not in dummies:
+                    dummies[source, row] = len(self.widths)
                     self.rows[row].append(len(self.widths))
-                    self.widths.append(PASSING_WIDTH)
-                path.append(passing[source, row])
+                    self.widths.append(DUMMY_WIDTH)
+                path.append(dummies[source, row])
             self.paths.append([*path, target])
-        self.row_of = {place: i for i, row in enumerate(self.rows) for place in row}
+        self.row_of = {slot: i for i, row in enumerate(self.rows) for slot in row}
         self.links = sorted({link for path in self.paths for link in pairwise(path)})
         self.above: list[list[int]] = [[] for _ in self.widths]
         self.below: list[list[int]] = [[] for _ in self.widths]
@@ -54,31 +64,31 @@ class Grid:
             self.below[upper].append(lower)
 
     def order(self) -> None:
-        """Order each row by the mean position of its neighbours, so that few arrows cross."""
+        """Order each row by the mean position of the neighbors, so that few links cross."""
         best, least = [list(row) for row in self.rows], self.crossings()
         for sweep in range(SWEEPS):
             downwards = sweep % 2 == 0
-            neighbours = self.above if downwards else self.below
+            neighbors = self.above if downwards else self.below
             position = self.positions()
             for row in self.rows if downwards else reversed(self.rows):
-                row.sort(key=mean_of(neighbours, position.__getitem__))
-                for i, place in enumerate(row):
-                    position[place] = (i + 0.5) / len(row)
+                row.sort(key=mean_of(neighbors, position.__getitem__))
+                for i, slot in enumerate(row):
+                    position[slot] = (i + 0.5) / len(row)
             crossings = self.crossings()
             if crossings < least:
                 best, least = [list(row) for row in self.rows], crossings
         self.rows = best
 
     def positions(self) -> list[float]:
-        """For each place how far along its row it is, from 0 to 1."""
+        """The position of each slot in its row, from 0 (left) to 1 (right)."""
         position = [0.0] * len(self.widths)
         for row in self.rows:
-            for i, place in enumerate(row):
-                position[place] = (i + 0.5) / len(row)
+            for i, slot in enumerate(row):
+                position[slot] = (i + 0.5) / len(row)
         return position
 
     def crossings(self) -> int:
-        """How many pairs of links cross."""
+        """The number of pairs of links that cross."""
         position = self.positions()
         row_of = self.row_of
         ordered = sorted(
@@ -95,12 +105,12 @@ class Grid:
 
 
 def mean_of(
-    neighbours: Sequence[Sequence[int]], value: Callable[[int], float]
+    neighbors: Sequence[Sequence[int]], value: Callable[[int], float]
 ) -> Callable[[int], float]:
-    """For a place the mean value of its neighbours, or its own where it has none."""
+    """Make the function of a slot that averages a value over its neighbors, if it has any."""
 
-    def mean(place: int) -> float:
-        near = neighbours[place] or (place,)
+    def mean(slot: int) -> float:
+        near = neighbors[slot] or (slot,)
         return sum(map(value, near)) / len(near)
 
     return mean

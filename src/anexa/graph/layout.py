@@ -1,8 +1,8 @@
-"""Where the boxes of a graph go: rows from top to bottom, and curves between them.
+"""The layout of a graph: boxes in rows from top to bottom, and the routes of the arrows.
 
-The steps are those of Sugiyama et al. (1981): every box gets a row below all that leads to it; an
-arrow that passes a row gets a place in it like a box; places are ordered so that few arrows
-cross, then moved sideways so that arrows become straight. No two boxes ever overlap.
+The steps are those of Sugiyama et al. (1981): every node gets a row below its predecessors; an
+arrow that passes a row gets a slot in it; slots are ordered so that few arrows cross, then moved
+sideways so that arrows become straight. No two boxes overlap.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from itertools import pairwise
 from anexa.graph.columns import straighten
 from anexa.graph.grid import Edge, Grid
 
-STAGE_GAP = 24.0  # what two stages are further apart than two rows
+STAGE_GAP = 24.0  # additional distance between two stages
 
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle, from its upper left corner."""
+    """A rectangle: upper left corner, width and height."""
 
     x: float
     y: float
@@ -31,15 +31,15 @@ class Box:
 
 @dataclass(frozen=True)
 class Layout:
-    """Positions of everything; the upper left corner of the whole is (0, 0).
+    """Positions of nodes and edges; the upper left corner of the drawing is (0, 0).
 
     Attributes:
-        boxes: one for each node.
-        routes: one for each edge: points between which the arrow goes down by turns straight,
-            beside the boxes of a row, and in a curve, through the gap below it.
+        boxes: the box of each node.
+        routes: for each edge the points of its arrow, which goes down alternately straight, beside
+            the boxes of a row, and in a curve, through the gap below the row.
         stages: for each stage its upper and lower end.
-        width: of the whole.
-        height: of the whole.
+        width: the width of the drawing.
+        height: the height of the drawing.
     """
 
     boxes: list[Box]
@@ -49,7 +49,7 @@ class Layout:
     height: float
 
 
-def layout(
+def layout_graph(
     sizes: Sequence[tuple[float, float]],
     edges: Sequence[Edge],
     stages: Sequence[int],
@@ -58,16 +58,16 @@ def layout(
     """Lay a graph out.
 
     Args:
-        sizes: width and height of each node's box.
-        edges: pairs (from, to) of nodes, each with from < to.
-        stages: for each node the number of its stage, from 0 and rising: what is in one stage
-            has rows of its own, below those of all stages before.
-        gaps: for each node how much room there must be above it for the arrows.
+        sizes: width and height of the box of each node.
+        edges: pairs (source, target) of nodes, with source < target.
+        stages: the stage of each node, in ascending order from 0; a stage has rows of its own,
+            below the rows of earlier stages.
+        gaps: for each node the smallest distance to the row above it, for the arrows.
     """
     rows = rows_of(len(sizes), edges, stages)
     grid = Grid(sizes, edges, rows)
     grid.order()
-    centres = straighten(grid)
+    centers = straighten(grid)
     tops: list[float] = []
     bottoms: list[float] = []
     y = 0.0
@@ -79,7 +79,7 @@ def layout(
         tops.append(y)
         bottoms.append(y + max(sizes[node][1] for node in nodes))
     boxes = [
-        Box(centres[node] - width / 2, tops[rows[node]], width, height)
+        Box(centers[node] - width / 2, tops[rows[node]], width, height)
         for node, (width, height) in enumerate(sizes)
     ]
     spans = [
@@ -88,15 +88,15 @@ def layout(
     ]
     return Layout(
         boxes,
-        routes_of(grid, centres, boxes, tops, bottoms),
+        routes_of(grid, centers, boxes, tops, bottoms),
         [(tops[span[0]], bottoms[span[-1]]) for span in spans],
-        max(centre + grid.widths[place] / 2 for place, centre in enumerate(centres)),
+        max(center + grid.widths[slot] / 2 for slot, center in enumerate(centers)),
         bottoms[-1],
     )
 
 
 def rows_of(count: int, edges: Sequence[Edge], stages: Sequence[int]) -> list[int]:
-    """The row of each node: below all that leads to it, and below all earlier stages."""
+    """Find the row of each node: below its predecessors and below all earlier stages."""
     rows = [0] * count
     first_row = 0
     for node in range(count):
@@ -104,40 +104,40 @@ def rows_of(count: int, edges: Sequence[Edge], stages: Sequence[int]) -> list[in
             first_row = max(rows[:node]) + 1
         above = [rows[source] + 1 for source, target in edges if target == node]
         rows[node] = max([first_row, *above])
-    # What nothing leads to comes down to where it is needed, within its stage.
+    # A node without predecessors moves down to its successors, within its stage.
     last_row = {stage: max(r for r, s in zip(rows, stages) if s == stage) for stage in stages}
     targets = {target for _, target in edges}
     for node in reversed(range(count)):
         below = [rows[target] - 1 for source, target in edges if source == node]
         if node not in targets and below:
             rows[node] = max(rows[node], min([last_row[stages[node]], *below]))
-    # Rows that have become empty go.
+    # Drop empty rows.
     used = {row: i for i, row in enumerate(sorted(set(rows)))}
     return [used[row] for row in rows]
 
 
 def routes_of(
     grid: Grid,
-    centres: Sequence[float],
+    centers: Sequence[float],
     boxes: Sequence[Box],
     tops: Sequence[float],
     bottoms: Sequence[float],
 ) -> list[list[Point]]:
-    """The points of each edge; those that end at one node spread over its upper side."""
+    """Find the points of each edge; the edges to a node spread over the upper side of its box."""
     row_of = grid.row_of
     ends = [0.0] * len(grid.paths)
     for node, box in enumerate(boxes):
         arriving = [edge for edge, path in enumerate(grid.paths) if path[-1] == node]
-        arriving.sort(key=lambda edge: centres[grid.paths[edge][-2]])
+        arriving.sort(key=lambda edge: centers[grid.paths[edge][-2]])
         for i, edge in enumerate(arriving):
             ends[edge] = box.x + box.width * (i + 0.5) / len(arriving)
     routes = []
     for path, end in zip(grid.paths, ends):
         start = boxes[path[0]]
-        points = [(centres[path[0]], start.y + start.height)]
+        points = [(centers[path[0]], start.y + start.height)]
         for here, there in pairwise(path):
-            points.append((centres[here], bottoms[row_of[here]]))
-            x = end if there == path[-1] else centres[there]
+            points.append((centers[here], bottoms[row_of[here]]))
+            x = end if there == path[-1] else centers[there]
             points.append((x, tops[row_of[there]]))
         routes.append(points)
     return routes

@@ -1,7 +1,7 @@
-"""A model's architecture as a picture, from characters to the loss.
+"""A model's architecture as a graph, from characters to the loss.
 
-The architecture's own `forward` is run on shapes in place of numbers, by operations that only
-write down what they are asked for. So the picture shows what is computed, whatever it is.
+The architecture's own `forward` runs on symbols, by operations that record instead of computing. So
+the graph shows what the architecture computes, whatever it is.
 """
 
 from __future__ import annotations
@@ -12,16 +12,22 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from anexa.graph.drawing import Edge, Graph, Kind, Node
-from anexa.graph.symbols import Recorder, Step, Symbol, shape_text
+from anexa.graph.symbols import RecordedOperation, Recorder, Symbol, shape_text
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 
-LAYER = re.compile(r".+?\.\d+(?=\.)")  # how the names of a layer's weights begin
+LAYER = re.compile(r".+?\.\d+(?=\.)")  # the prefix of the names of a layer's weights
 
 
 @dataclass(frozen=True)
 class Layer:
-    """The steps of one layer: those from `start` to before `stop`."""
+    """The operations of one layer: from index `start` to before `stop`.
+
+    Attributes:
+        name: the prefix of the names of its weights.
+        start: the index of its first operation.
+        stop: the index after its last operation.
+    """
 
     name: str
     start: int
@@ -29,14 +35,14 @@ class Layer:
 
 
 def model_graph(config: ModelConfig) -> Graph:
-    """The architecture with these sizes: operations, their weights, and what flows between them.
+    """Draw an architecture: its operations, their weights, and the tensors between them.
 
-    Layers that do the same are drawn once, under the names of the first, with their number.
+    Identical layers are drawn once, under the names of the first layer, with their number.
 
     Raises:
-        AnexaError: there is no such architecture, or its layers differ and are too many.
+        AnexaError: if there is no such architecture, or it has too many different layers.
     """
-    steps = recorded_steps(config)
+    steps = record_operations(config)
     layers = layers_of(steps)
     drawn, gone = layers, range(0)
     if len(layers) > 1 and alike(steps, layers):
@@ -54,7 +60,7 @@ def model_graph(config: ModelConfig) -> Graph:
                     group = (f"{len(layers)} layers", layers[0].name, f"… {layers[-1].name}")
         nodes.append(Node(f"s{i}", step.title, tuple(details(step, prefix)), kind(step), group))
         for source, label in step.inputs:
-            # What takes from the last layer takes from the one that is drawn in its place.
+            # The drawn layer stands for the last layer: its output goes to what follows.
             shown = source - len(gone) if source in gone else source
             edges.append(Edge(f"s{shown}", f"s{i}", label))
     parameters = architecture(config).parameters(config).values()
@@ -63,12 +69,12 @@ def model_graph(config: ModelConfig) -> Graph:
         f"{config.model_type}: {count:,} parameters",
         nodes,
         edges,
-        note=f"T: the tokens read at once, at most {config.block_size:,}",
+        note=f"T: number of tokens, at most {config.block_size:,}",
     )
 
 
-def recorded_steps(config: ModelConfig) -> list[Step]:
-    """What happens from characters to the loss, in order."""
+def record_operations(config: ModelConfig) -> list[RecordedOperation]:
+    """List the operations of a model from characters to the loss, in order."""
     chosen, recorder = architecture(config), Recorder()
     weights = {
         name: Symbol(parameter.shape, weight=name)
@@ -86,38 +92,38 @@ def recorded_steps(config: ModelConfig) -> list[Step]:
     return recorder.steps
 
 
-def layers_of(steps: list[Step]) -> list[Layer]:
-    """The layers, as the names of the weights tell them.
+def layers_of(steps: list[RecordedOperation]) -> list[Layer]:
+    """Find the layers by the names of the weights.
 
-    Some steps have no weights. A layer begins after the last step before its first weight through
-    which all goes, and ends with the first one after its last weight: in a transformer these
-    are the additions to the residual stream.
+    Some operations have no weights. A bottleneck is an operation that all paths pass through; in a
+    transformer these are the additions to the residual stream. A layer begins after the last
+    bottleneck before its first weight, and ends with the first bottleneck after its last weight.
     """
     used: dict[str, list[int]] = {}
     for i, step in enumerate(steps):
         for weight, _ in step.weights:
             if match := LAYER.match(weight):
                 used.setdefault(match[0], []).append(i)
-    # The furthest step that takes from one before step i: not beyond i means that all goes by i.
+    # Operation i is a bottleneck if no operation before it is an input of an operation after it.
     last_use = list(range(len(steps)))
     for i, step in enumerate(steps):
         for source, _ in step.inputs:
             last_use[source] = i
-    reach = accumulate(last_use[:-1], max, initial=0)
-    narrow = [i for i, furthest in enumerate(reach) if furthest <= i]
+    furthest_use = accumulate(last_use[:-1], max, initial=0)
+    bottlenecks = [i for i, furthest in enumerate(furthest_use) if furthest <= i]
     layers = []
     earliest = 0
     for name, places in used.items():
         first, last = places[0], places[-1]
-        start = max((i + 1 for i in narrow if earliest <= i + 1 <= first), default=first)
-        stop = min((i + 1 for i in narrow if i >= last), default=last + 1)
+        start = max((i + 1 for i in bottlenecks if earliest <= i + 1 <= first), default=first)
+        stop = min((i + 1 for i in bottlenecks if i >= last), default=last + 1)
         layers.append(Layer(name, start, stop))
         earliest = stop
     return layers
 
 
-def alike(steps: list[Step], layers: list[Layer]) -> bool:
-    """Whether the layers follow each other and differ in nothing but their names."""
+def alike(steps: list[RecordedOperation], layers: list[Layer]) -> bool:
+    """Whether the layers follow one another and differ only in their names."""
 
     def form(layer: Layer) -> list[object]:
         return [
@@ -133,15 +139,15 @@ def alike(steps: list[Step], layers: list[Layer]) -> bool:
     return follow and all(form(layer) == form(layers[0]) for layer in layers)
 
 
-def details(step: Step, prefix: str) -> list[str]:
-    """The lines of a step's box; names of weights lose the prefix that the frame shows."""
+def details(step: RecordedOperation, prefix: str) -> list[str]:
+    """The lines of an operation's box; the frame shows the prefix of the weights' names."""
     weights = [f"{name.removeprefix(prefix)}  {remark}" for name, remark in step.weights]
     shape = [] if step.shape is None else [f"→ {shape_text(step.shape)}"]
     return [*step.notes, *weights, *shape]
 
 
-def kind(step: Step) -> Kind:
-    """Data, operations with weights and without, and the loss have a colour each."""
+def kind(step: RecordedOperation) -> Kind:
+    """Choose the color: input, operation without or with weights, or loss."""
     if not step.inputs:
         return "input"
     if step.title == "loss":

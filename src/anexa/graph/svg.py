@@ -1,4 +1,4 @@
-"""A graph as a picture: one SVG file without outside fonts, styles or scripts."""
+"""A graph as an SVG file, without external fonts, styles or scripts."""
 
 from __future__ import annotations
 
@@ -6,65 +6,65 @@ from html import escape
 from itertools import pairwise
 from unicodedata import east_asian_width
 
-from anexa.graph.drawing import KINDS, Graph, Node, plain
-from anexa.graph.layout import Box, Layout, Point, layout
+from anexa.graph.drawing import KINDS, Graph, Node, printable
+from anexa.graph.layout import Box, Layout, Point, layout_graph
 
 MARGIN = 24.0
 PADDING = 12.0  # around the text of a box
 TITLE_SIZE, DETAIL_SIZE = 14.0, 12.0
-LINE = 17.0  # from one line of text to the next
-ROW_GAP = 38.0  # for the arrows
+LINE = 17.0  # distance between lines of text
+ROW_GAP = 38.0  # between rows, for the arrows
 ARROW = 9.0
 LABEL_LIFT = 14.0  # from the tip of an arrow to the middle of its label
 HEADING_SIZE = 17.0
 
-# The fonts differ from one machine to the next; those with characters of one width hardly do.
+# Fonts differ between computers, but the widths of monospaced characters hardly do.
 FONT = "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace"
-CHARACTER = 0.615  # the width of a character, as a share of the font's size
+CHARACTER = 0.615  # width of a character / font size
 
 
 def text_width(text: str, size: float) -> float:
-    """How wide a text becomes; Chinese, Japanese and Korean characters count as two."""
+    """Estimate the width of a text; Chinese, Japanese and Korean characters count twice."""
     return sum(2 if east_asian_width(char) in "WF" else 1 for char in text) * size * CHARACTER
 
 
-def arrange(graph: Graph) -> Layout:
-    """Sizes for the boxes, so that all text and all labels of arrows have room; then a place."""
-    room = dict.fromkeys(range(len(graph.nodes)), 0.0)  # for the labels that arrive side by side
+def lay_out(graph: Graph) -> Layout:
+    """Lay a graph out, with boxes large enough for their text and for the labels of arrows."""
+    labels_width = [0.0] * len(graph.nodes)  # of the labels of the arrows to a node, side by side
     for i, node in enumerate(graph.nodes):
         labels = [edge.label for edge in graph.edges if edge.target == node.id]
-        widest = max((text_width(plain(label), DETAIL_SIZE) for label in labels), default=0)
-        room[i] = len(labels) * (widest + 12)
+        widest = max((text_width(printable(label), DETAIL_SIZE) for label in labels), default=0)
+        labels_width[i] = len(labels) * (widest + 12)
     sizes = []
     for i, node in enumerate(graph.nodes):
-        widths = [text_width(plain(line), DETAIL_SIZE) for line in node.details]
-        text = max(text_width(plain(node.title), TITLE_SIZE), *widths, 30.0)
-        sizes.append((max(text + 2 * PADDING, room[i]), LINE * (1 + len(widths)) + PADDING))
+        widths = [text_width(printable(line), DETAIL_SIZE) for line in node.details]
+        text = max(text_width(printable(node.title), TITLE_SIZE), *widths, 30.0)
+        sizes.append((max(text + 2 * PADDING, labels_width[i]), LINE * (1 + len(widths)) + PADDING))
     stages = [stage for stage, (_, nodes) in enumerate(graph.stages()) for _ in nodes]
     edges = [(graph.index[edge.source], graph.index[edge.target]) for edge in graph.edges]
-    labelled = {edge.target for edge in graph.edges if edge.label}
-    gaps = [ROW_GAP + (LABEL_LIFT + 8 if node.id in labelled else 0) for node in graph.nodes]
-    return layout(sizes, edges, stages, gaps)
+    labeled = {edge.target for edge in graph.edges if edge.label}
+    gaps = [ROW_GAP + (LABEL_LIFT + 8 if node.id in labeled else 0) for node in graph.nodes]
+    return layout_graph(sizes, edges, stages, gaps)
 
 
 def to_svg(graph: Graph) -> str:
-    """The graph as a picture that needs nothing else, on light and dark pages alike."""
-    places = arrange(graph)
-    heading = [line for line in (plain(graph.title), plain(graph.note)) if line]
+    """Write a graph as SVG, with colors for light and dark pages."""
+    layout = lay_out(graph)
+    heading = [line for line in (printable(graph.title), printable(graph.note)) if line]
     top = MARGIN + 26 * len(heading) + 4
     groups = [group for group, _ in graph.stages()]
     gutter = max((text_width(line, TITLE_SIZE) for group in groups for line in group), default=0)
     left = MARGIN + (gutter + 2 * PADDING if gutter else 0)
     heading_width = max(text_width(line, HEADING_SIZE) for line in [*heading, ""])
-    width = max(left + places.width, MARGIN + heading_width) + MARGIN
+    width = max(left + layout.width, MARGIN + heading_width) + MARGIN
     if not gutter:
-        left = (width - places.width) / 2
-    height = top + places.height + MARGIN
+        left = (width - layout.width) / 2
+    height = top + layout.height + MARGIN
 
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.1f} {height:.1f}" '
         f'width="{width:.0f}" height="{height:.0f}" role="img">',
-        f"<title>{escape(plain(graph.title))}</title>",
+        f"<title>{escape(printable(graph.title))}</title>",
         f"<style>{STYLE}</style>",
         '<defs><marker id="arrow" viewBox="0 0 10 10" refX="9" refY="5" orient="auto" '
         f'markerWidth="{ARROW}" markerHeight="{ARROW}" markerUnits="userSpaceOnUse">'
@@ -74,37 +74,37 @@ def to_svg(graph: Graph) -> str:
     for i, line in enumerate(heading):
         style = "note" if i else "heading"
         parts.append(text(MARGIN, MARGIN + 14 + 24 * i, line, style))
-    for group, (upper, lower) in zip(groups, places.stages):
+    for group, (upper, lower) in zip(groups, layout.stages):
         if group:
             band = Box(MARGIN / 2, top + upper - 16, width - MARGIN, lower - upper + 32)
             parts.append(rectangle(band, "band", radius=12))
             for i, line in enumerate(group):
                 style = "note" if i else "title"
-                parts.append(text(MARGIN, top + upper + 12 + LINE * i, plain(line), style))
+                parts.append(text(MARGIN, top + upper + 12 + LINE * i, printable(line), style))
     parts.append(f'<g transform="translate({left:.1f},{top:.1f})">')
-    parts += [curve(route) for route in places.routes]
-    for edge, route in zip(graph.edges, places.routes):
+    parts += [curve(route) for route in layout.routes]
+    for edge, route in zip(graph.edges, layout.routes):
         if edge.label:
             x, y = route[-1]
             y += DETAIL_SIZE * 0.36 - ARROW - LABEL_LIFT
-            parts.append(text(x, y, plain(edge.label), "label", "middle"))
-    for node, box in zip(graph.nodes, places.boxes):
+            parts.append(text(x, y, printable(edge.label), "label", "middle"))
+    for node, box in zip(graph.nodes, layout.boxes):
         parts += boxed(node, box)
     return "\n".join([*parts, "</g>", "</svg>"]) + "\n"
 
 
 def boxed(node: Node, box: Box) -> list[str]:
-    """A node with its text."""
+    """Draw the box of a node with its text."""
     middle, first = box.x + box.width / 2, box.y + PADDING / 2 + LINE * 0.75
     parts = [rectangle(box, f"node {node.kind}", radius=7)]
     for i, line in enumerate((node.title, *node.details)):
         style = "detail" if i else "title"
-        parts.append(text(middle, first + LINE * i, plain(line), style, "middle"))
+        parts.append(text(middle, first + LINE * i, printable(line), style, "middle"))
     return parts
 
 
 def rectangle(box: Box, style: str, radius: float) -> str:
-    """A rectangle with round corners."""
+    """Draw a rectangle with round corners."""
     return (
         f'<rect class="{style}" x="{box.x:.1f}" y="{box.y:.1f}" '
         f'width="{box.width:.1f}" height="{box.height:.1f}" rx="{radius}"/>'
@@ -112,13 +112,13 @@ def rectangle(box: Box, style: str, radius: float) -> str:
 
 
 def text(x: float, y: float, line: str, style: str, anchor: str = "start") -> str:
-    """A line of text, at its baseline."""
+    """Draw a line of text; y is its baseline."""
     place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
     return f'<text class="{style}" {place}>{escape(line)}</text>'
 
 
 def curve(route: list[Point]) -> str:
-    """An arrow that goes straight down past the boxes of a row and bends in the gaps between."""
+    """Draw an arrow: straight beside the boxes of a row, curved in the gaps between rows."""
     path = "M{:.1f},{:.1f}".format(*route[0])
     for i, ((x0, y0), (x1, y1)) in enumerate(pairwise(route)):
         middle = (y0 + y1) / 2
@@ -128,7 +128,7 @@ def curve(route: list[Point]) -> str:
 
 
 def style_sheet() -> str:
-    """Colours for a light page, and for a dark one where the reader's system asks for it."""
+    """CSS with colors for light pages, and for dark pages if the reader's system prefers them."""
     light = [f".{kind}{{fill:{c.fill};stroke:{c.stroke}}}" for kind, c in KINDS.items()]
     dark = [f".{kind}{{fill:{c.dark_fill};stroke:{c.dark_stroke}}}" for kind, c in KINDS.items()]
     return "\n".join(

@@ -1,6 +1,6 @@
-"""Operations that compute nothing: they write down what an architecture asks for.
+"""Operations that compute nothing but shapes, and record what an architecture computes.
 
-The letters in the names of shapes are those of `anexa.model.operations`.
+The letters of the shape suffixes are those of `anexa.model.operations`.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from anexa.graph.drawing import MINUS, TIMES, number
+from anexa.graph.drawing import MINUS, TIMES, format_number
 
-Shape = tuple[int | str, ...]  # "T": as many as there are tokens
+Shape = tuple[int | str, ...]  # "T" is the number of tokens
 
 
 @dataclass(frozen=True)
 class Symbol:
-    """A grid of numbers of which only this is known.
+    """A tensor of which only shape and origin are known.
 
     Attributes:
-        shape: its sizes.
-        step: the number of the step that makes it; None for a weight.
-        weight: a weight's name.
-        remark: what was done to the weight.
+        shape: the sizes of its axes.
+        step: the index of the operation that computes it; None for a weight.
+        weight: the name of a weight; empty for the result of an operation.
+        remark: what was done to the weight, to be shown behind its shape.
     """
 
     shape: Shape
@@ -32,15 +32,15 @@ class Symbol:
 
 
 @dataclass(frozen=True)
-class Step:
-    """An operation that was asked for.
+class RecordedOperation:
+    """An operation of an architecture: a step of the computation.
 
     Attributes:
-        title: its name.
-        inputs: the numbers of the steps it takes from, and what it takes each result for.
-        weights: the name of each weight it uses, and what else to say of it.
-        notes: other lines.
-        shape: of the result; None where it is not a grid of numbers.
+        title: the name of the operation.
+        inputs: for each input the index of the operation that computes it, and its label.
+        weights: for each weight its name and a remark.
+        notes: other lines to show.
+        shape: the shape of the result; None if the result is no tensor.
     """
 
     title: str
@@ -52,9 +52,14 @@ class Step:
 
 @dataclass
 class Recorder:
-    """`anexa.model.operations.Operations` on symbols; see there for what each operation does."""
+    """Implements `anexa.model.operations.Operations` on symbols, and records each operation.
 
-    steps: list[Step] = field(default_factory=list)
+    Attributes:
+        steps: the recorded operations, in order.
+        used: the names of the weights that operations have used.
+    """
+
+    steps: list[RecordedOperation] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
 
     def record(
@@ -66,7 +71,18 @@ class Recorder:
         labels: Sequence[str] = (),
         notes: Sequence[str] = (),
     ) -> Symbol:
-        """Write down a step; its result has this shape."""
+        """Record an operation.
+
+        Args:
+            title: the name of the operation.
+            inputs: the tensors, weights included.
+            shape: the shape of the result; None if the result is no tensor.
+            labels: labels of the first inputs.
+            notes: other lines to show.
+
+        Returns:
+            The result.
+        """
         names = [*labels, *[""] * len(inputs)]
         weights = []
         for symbol in inputs:
@@ -78,52 +94,45 @@ class Recorder:
         steps = [
             (symbol.step, name) for symbol, name in zip(inputs, names) if symbol.step is not None
         ]
-        self.steps.append(Step(title, tuple(steps), tuple(weights), tuple(notes), shape))
+        self.steps.append(
+            RecordedOperation(title, tuple(steps), tuple(weights), tuple(notes), shape)
+        )
         return Symbol(shape or (), len(self.steps) - 1)
 
     def embedding(self, table_VC: Symbol, tokens_T: Symbol) -> Symbol:
-        """See `Operations`."""
         return self.record("embedding", [table_VC, tokens_T], (*tokens_T.shape, table_VC.shape[1]))
 
-    def positions(self, x_TC: Symbol, table_SC: Symbol, start: int) -> Symbol:  # noqa: ARG002
-        """See `Operations`."""
+    def positions(self, x_TC: Symbol, table_SC: Symbol, start: int) -> Symbol:
         return self.record("positions", [x_TC, table_SC], x_TC.shape)
 
     def add(self, x: Symbol, y: Symbol) -> Symbol:
-        """See `Operations`."""
         return self.record("add", [x, y], x.shape)
 
     def transpose(self, w: Symbol) -> Symbol:
-        """See `Operations`; a weight stays one, so that it is shown where it is used."""
-        if w.weight:
+        if w.weight:  # shown at the operation that uses the transposed weight
             return Symbol(w.shape[::-1], weight=w.weight, remark="" if w.remark else ", transposed")
         return self.record("transpose", [w], w.shape[::-1])
 
     def linear(self, x_TC: Symbol, weight_OC: Symbol, bias_O: Symbol | None = None) -> Symbol:
-        """See `Operations`."""
         inputs = [x_TC, weight_OC] if bias_O is None else [x_TC, weight_OC, bias_O]
         return self.record("linear", inputs, (*x_TC.shape[:-1], weight_OC.shape[0]))
 
     def split(self, x_TC: Symbol, parts: int) -> tuple[Symbol, ...]:
-        """See `Operations`."""
         *rows, width = x_TC.shape
         notes = [f"{parts} groups of columns, each"]
         part = self.record("split", [x_TC], (*rows, int(width) // parts), notes=notes)
         return (part,) * parts
 
     def layer_norm(self, x_TC: Symbol, gain_C: Symbol, bias_C: Symbol, eps: float) -> Symbol:
-        """See `Operations`."""
-        notes = [f"ε = {number(eps)}"]
+        notes = [f"ε = {format_number(eps)}"]
         return self.record("layer_norm", [x_TC, gain_C, bias_C], x_TC.shape, notes=notes)
 
     def rms_norm(self, x_TC: Symbol, gain_C: Symbol | None, eps: float) -> Symbol:
-        """See `Operations`."""
         inputs = [x_TC] if gain_C is None else [x_TC, gain_C]
-        return self.record("rms_norm", inputs, x_TC.shape, notes=[f"ε = {number(eps)}"])
+        return self.record("rms_norm", inputs, x_TC.shape, notes=[f"ε = {format_number(eps)}"])
 
-    def rotary(self, x_TC: Symbol, head_dim: int, start: int, theta: float) -> Symbol:  # noqa: ARG002
-        """See `Operations`."""
-        notes = [f"heads of {head_dim}, θ = {number(theta)}"]
+    def rotary(self, x_TC: Symbol, head_dim: int, start: int, theta: float) -> Symbol:
+        notes = [f"heads of {head_dim}, θ = {format_number(theta)}"]
         return self.record("rotary", [x_TC], x_TC.shape, notes=notes)
 
     def attention(
@@ -132,36 +141,30 @@ class Recorder:
         k_TC: Symbol,
         v_TC: Symbol,
         n_head: int,
-        past: Any,  # noqa: ARG002
+        kv_cache: Any,
     ) -> Symbol:
-        """See `Operations`."""
         heads = f"{n_head} heads of {int(q_TC.shape[-1]) // n_head}, causal"
         inputs = [q_TC, k_TC, v_TC]
         return self.record("attention", inputs, q_TC.shape, labels="qkv", notes=[heads])
 
     def dropout(self, x: Symbol) -> Symbol:
-        """Nothing to see: it is not part of the function."""
-        return x
+        return x  # not a part of the function: only training has dropout
 
     def gelu(self, x: Symbol) -> Symbol:
-        """See `Operations`."""
         return self.record("gelu", [x], x.shape)
 
     def relu(self, x: Symbol) -> Symbol:
-        """See `Operations`."""
         return self.record("relu", [x], x.shape)
 
     def swiglu(self, gate: Symbol, up: Symbol) -> Symbol:
-        """See `Operations`."""
         return self.record("swiglu", [gate, up], gate.shape, labels=["gate", "up"])
 
-    def cross_entropy(self, logits_TV: Symbol, targets_T: Symbol, loss_denominator: int) -> Symbol:  # noqa: ARG002
-        """See `Operations`."""
+    def cross_entropy(self, logits_TV: Symbol, targets_T: Symbol, loss_denominator: int) -> Symbol:
         inputs, labels = [logits_TV, targets_T], ["logits", "targets"]
         notes = [f"mean of {MINUS}log p(target)"]
         return self.record("cross_entropy", inputs, (), labels=labels, notes=notes)
 
 
 def shape_text(shape: Shape) -> str:
-    """Such as "T × 128"."""
+    """Format a shape, as in "T × 128"."""
     return f" {TIMES} ".join(map(str, shape)) or "one number"

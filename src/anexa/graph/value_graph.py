@@ -1,4 +1,4 @@
-"""The graph that the autograd engine builds, as a picture: every number and where it came from."""
+"""The graph of `Value`s that automatic differentiation builds, with every number and gradient."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import math
 from collections.abc import Mapping
 
 from anexa.errors import AnexaError
-from anexa.graph.drawing import TIMES, Edge, Graph, Kind, Node, check_size, number
+from anexa.graph.drawing import TIMES, Edge, Graph, Kind, Node, check_size, format_number
 from microgpt import Value, gradients
 
 
 def value_graph(root: Value, names: Mapping[Value, str], title: str = "") -> Graph:
-    """Everything that a value was computed from.
+    """Draw a value and all values from which it was computed.
 
-    Each node shows its number and its gradient, d(root)/d(node); each arrow the local gradient,
-    d(node it points to)/d(node it comes from). The values are left as they are.
+    Each node shows its number and its gradient, d(root)/d(node); each arrow shows the local
+    gradient, d(target)/d(source). The values are not changed.
 
     Args:
-        root: the result.
-        names: what to call a node, as `anexa.graph.expression.parse` gives it; a node without
+        root: the result of the computation.
+        names: the names of nodes, as `anexa.graph.expression.parse` returns them; a node without
             a name is described by its form.
-        title: of the picture; if there is none, the result.
+        title: the title of the drawing; default: the number of the result.
 
     Raises:
-        AnexaError: the graph is too large for a page, or a gradient for a number.
+        AnexaError: if the graph is too large for a page, or a gradient overflows.
     """
     grads = gradients(root)
     nodes = list(grads)
@@ -32,18 +32,18 @@ def value_graph(root: Value, names: Mapping[Value, str], title: str = "") -> Gra
         raise AnexaError("a gradient is too large for a number: choose values nearer to 1")
     ids = {node: f"v{i}" for i, node in enumerate(nodes)}
     return Graph(
-        title or f"a value of {number(root.data)}",
+        title or f"a value of {format_number(root.data)}",
         [
             Node(
                 ids[node],
                 names.get(node) or form(node),
-                (f"data {number(node.data)}", f"grad {number(grads[node])}"),
+                (f"data {format_number(node.data)}", f"grad {format_number(grads[node])}"),
                 "output" if node is root else kind(node, names),
             )
             for node in nodes
         ],
         [
-            Edge(ids[child], ids[node], number(local_grad))
+            Edge(ids[child], ids[node], format_number(local_grad))
             for node in nodes
             for child, local_grad in zip(node.children, node.local_grads)
         ],
@@ -52,7 +52,7 @@ def value_graph(root: Value, names: Mapping[Value, str], title: str = "") -> Gra
 
 
 def kind(node: Value, names: Mapping[Value, str]) -> Kind:
-    """Whether something made the node, and if not, whether it has a name."""
+    """Choose the color: result of an operation, named input, or constant."""
     if node.children:
         return "operation"
     return "input" if node in names else "constant"
@@ -61,7 +61,7 @@ def kind(node: Value, names: Mapping[Value, str]) -> Kind:
 def form(node: Value) -> str:
     """What a node without a name looks like, as far as its local gradients tell.
 
-    The slopes of a sum are all 1; those of a product, or of a sum of products of neighbours (a
+    The slopes of a sum are all 1; those of a product, or of a sum of products of neighbors (a
     `dot`), are each the neighbour's number.
     """
     children, slopes = node.children, list(node.local_grads)
