@@ -1,4 +1,4 @@
-"""The heart of the suite: all engines compute one function, and it is microgpt.py's."""
+"""The heart of the suite: all engines compute the same function, that of microgpt.py."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def test_every_engine_agrees(comparisons: list[Comparison]) -> None:
     assert [row for row in comparisons if not row.agrees] == []
 
 
-def test_nothing_is_left_out_of_the_comparison(comparisons: list[Comparison]) -> None:
+def test_verify_covers_every_engine_architecture_and_precision(
+    comparisons: list[Comparison],
+) -> None:
     installed = [name for name in ENGINES if name != "torch" or find_spec("torch")]
     expected = {
         (model_type, engine, dtype)
@@ -59,7 +61,7 @@ def test_nothing_is_left_out_of_the_comparison(comparisons: list[Comparison]) ->
     assert len(comparisons) == len(expected)
 
 
-def test_a_difference_in_any_figure_is_a_disagreement(comparisons: list[Comparison]) -> None:
+def test_difference_in_any_figure_is_a_disagreement(comparisons: list[Comparison]) -> None:
     row = next(row for row in comparisons if row.engine == "numpy")
     for figure in ("logits", "loss", "gradients", "cached"):
         assert not Comparison(**vars(row) | {figure: row.bound * 1.01}).agrees
@@ -77,7 +79,7 @@ STEPS = 20
 
 @pytest.fixture(scope="module")
 def original() -> tuple[Weights, list[Batch], list[float]]:
-    """Its initial weights under our names, the batch of each step, and the loss of each step."""
+    """microgpt.py's initial weights under our names, and the batch and loss of each step."""
     model = microgpt.Model(ISLANDS, random.Random(11))
     weights = {}
     for name, matrix in model.weights.items():
@@ -93,7 +95,7 @@ def original() -> tuple[Weights, list[Batch], list[float]]:
 
 
 @pytest.mark.parametrize("name", FLOAT64)
-def test_an_engine_trains_as_microgpt_does(
+def test_engine_trains_as_microgpt_does(
     name: str, original: tuple[Weights, list[Batch], list[float]]
 ) -> None:
     weights, rows, losses = original
@@ -115,7 +117,7 @@ def test_an_engine_trains_as_microgpt_does(
 @pytest.mark.parametrize("name", OTHERS)
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_loss_and_gradients_are_those_of_scalar(name: str, data: st.DataObject) -> None:
+def test_loss_and_gradients_equal_those_of_scalar(name: str, data: st.DataObject) -> None:
     config, weights = data.draw(models())
     batch = data.draw(batches(config))
     reference = open_engine("scalar", config, weights)
@@ -129,8 +131,8 @@ def test_loss_and_gradients_are_those_of_scalar(name: str, data: st.DataObject) 
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 @pytest.mark.parametrize("name", FLOAT64)
-def test_gradients_are_the_slopes_of_the_loss(name: str, model_type: str) -> None:
-    """In every weight, by a central difference along a random direction through all of it."""
+def test_gradients_equal_central_differences_of_the_loss(name: str, model_type: str) -> None:
+    """In every weight, along a random direction."""
     config = ModelConfig(model_type, vocab_size=7, block_size=6, n_embd=4, n_head=2, n_layer=1)
     weights = random_weights(config, seed=4)
     batch = Batch.from_sequences([[1, 5, 2, 6, 0, 3, 4], [6, 6, 2]])
@@ -152,8 +154,8 @@ def test_gradients_are_the_slopes_of_the_loss(name: str, model_type: str) -> Non
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 @pytest.mark.parametrize("name", FLOAT64)
-def test_a_batch_is_its_rows_one_by_one(name: str, model_type: str) -> None:
-    """Each row counts by its number of tokens; the filling of short rows changes nothing."""
+def test_batch_equals_its_sequences_one_by_one(name: str, model_type: str) -> None:
+    """Each sequence is weighted by its number of tokens; padding changes nothing."""
     config = ModelConfig(model_type, vocab_size=7, block_size=6, n_embd=4, n_head=2, n_layer=1)
     engine = open_engine(name, config, random_weights(config, seed=6), device_config=EXACT)
     rows = [[1, 5, 2, 6, 0, 3, 4], [6, 6], [2, 3, 1, 0]]
@@ -163,8 +165,7 @@ def test_a_batch_is_its_rows_one_by_one(name: str, model_type: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
-def test_the_future_is_out_of_sight(name: str, dtype: str) -> None:
-    """The logits of a token stay what they are, whatever follows."""
+def test_later_tokens_do_not_change_logits(name: str, dtype: str) -> None:
     engine = open_engine(
         name, CONFIG, random_weights(CONFIG, seed=8), device_config=DeviceConfig(dtype=dtype)
     )
@@ -182,8 +183,8 @@ def test_the_future_is_out_of_sight(name: str, dtype: str) -> None:
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
 @settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_cached_decoding_is_uncached_decoding(name: str, dtype: str, data: st.DataObject) -> None:
-    """However the prompt is cut into pieces, up to a full context."""
+def test_cached_logits_equal_uncached_logits(name: str, dtype: str, data: st.DataObject) -> None:
+    """However the prompt is cut into chunks, up to a full context."""
     config, weights = data.draw(models())
     engine = open_engine(name, config, weights, device_config=DeviceConfig(dtype=dtype))
     lengths = data.draw(st.lists(st.integers(1, config.block_size), min_size=1, max_size=6))
@@ -201,7 +202,7 @@ def test_cached_decoding_is_uncached_decoding(name: str, dtype: str, data: st.Da
 
 
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
-def test_two_caches_know_nothing_of_each_other(name: str, dtype: str) -> None:
+def test_caches_are_independent(name: str, dtype: str) -> None:
     engine = open_engine(
         name, CONFIG, random_weights(CONFIG, seed=8), device_config=DeviceConfig(dtype=dtype)
     )
@@ -218,14 +219,14 @@ def test_two_caches_know_nothing_of_each_other(name: str, dtype: str) -> None:
 # ------------------------------------------------------------------ opening an engine
 
 
-def test_auto_is_the_fastest_that_is_installed() -> None:
-    """To write that is NumPy, to train PyTorch."""
+def test_auto_is_the_fastest_installed_engine() -> None:
+    """NumPy for generation, PyTorch for training."""
     assert open_engine("auto", CONFIG, random_weights(CONFIG, seed=1)).name == "numpy"
     assert best_engine() == ("torch" if find_spec("torch") else "numpy")
 
 
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
-def test_an_engine_is_what_was_asked_for(name: str, dtype: str) -> None:
+def test_engine_has_the_requested_name_and_precision(name: str, dtype: str) -> None:
     engine = open_engine(
         name, CONFIG, random_weights(CONFIG, seed=1), device_config=DeviceConfig(dtype=dtype)
     )
@@ -234,12 +235,12 @@ def test_an_engine_is_what_was_asked_for(name: str, dtype: str) -> None:
     assert by_default.dtype == ("float64" if name in ("scalar", "lists") else "float32")
 
 
-def test_an_engine_that_is_not() -> None:
+def test_unknown_engine_is_refused() -> None:
     with pytest.raises(UsageError, match=r"no engine 'abacus'.*scalar, lists, numpy, torch"):
         open_engine("abacus", CONFIG, random_weights(CONFIG, seed=1))
 
 
 @pytest.mark.skipif(find_spec("torch") is not None, reason="PyTorch is installed")
-def test_the_torch_engine_says_how_to_install_pytorch() -> None:
+def test_torch_engine_says_how_to_install_pytorch() -> None:
     with pytest.raises(AnexaError, match=r"pip install 'anexa\[torch\]'"):
         open_engine("torch", CONFIG, random_weights(CONFIG, seed=1))

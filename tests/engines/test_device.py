@@ -1,4 +1,4 @@
-"""What a model is computed on: what is chosen, what is refused, and how many threads."""
+"""Choice of device, precision, micro-batches and threads, and what is refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has 
 
 
 def has(kind: str) -> bool:
-    """Whether PyTorch finds such a device here."""
+    """Whether PyTorch finds a device of this type."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     return bool(torch.cuda.is_available() if kind == "cuda" else torch.backends.mps.is_available())
 
@@ -38,7 +38,7 @@ def assert_one_sentence(error: AnexaError) -> None:
 
 
 def run(program: str, *before: str, **environment: str) -> str:
-    """What a new Python process prints, in which nobody has asked for a number of threads."""
+    """Run a program in a new Python process without OMP_NUM_THREADS, and return its output."""
     mine = {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")}
     done = subprocess.run(
         [*before, sys.executable, "-c", program],
@@ -59,7 +59,9 @@ def run(program: str, *before: str, **environment: str) -> str:
 @pytest.mark.parametrize(
     ("engine", "dtype"), [("scalar", "float64"), ("lists", "float64"), ("numpy", "float32")]
 )
-def test_without_pytorch_there_is_one_choice(engine: str, dtype: str, config: ModelConfig) -> None:
+def test_engines_other_than_torch_compute_on_the_cpu(
+    engine: str, dtype: str, config: ModelConfig
+) -> None:
     for device in ("auto", "cpu"):
         for asked in ("auto", dtype):
             for compiled in (None, False):
@@ -70,7 +72,7 @@ def test_without_pytorch_there_is_one_choice(engine: str, dtype: str, config: Mo
 @pytest.mark.parametrize(
     ("engine", "dtype"), [("numpy", "float64"), pytest.param("torch", "float64", marks=needs_torch)]
 )
-def test_what_is_asked_for_is_chosen(engine: str, dtype: str) -> None:
+def test_requested_precision_is_chosen(engine: str, dtype: str) -> None:
     machine = select_device(engine, SMALL, "cpu", dtype)
     assert machine == DeviceConfig("cpu", dtype)
     assert (
@@ -79,7 +81,7 @@ def test_what_is_asked_for_is_chosen(engine: str, dtype: str) -> None:
 
 
 @needs_torch
-def test_bf16_is_for_wide_models_on_hardware_that_has_it() -> None:
+def test_bf16_is_chosen_for_wide_models_on_hardware_that_has_it() -> None:
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.exists():
         pytest.skip("this system does not say what its processor can do")
@@ -98,14 +100,14 @@ def test_bf16_is_for_wide_models_on_hardware_that_has_it() -> None:
 
 
 @needs_torch
-def test_torch_takes_the_best_device_that_there_is() -> None:
+def test_torch_chooses_the_fastest_device() -> None:
     best = next((kind for kind in ("cuda", "mps") if has(kind)), "cpu")
     assert select_device("torch", SMALL).device == best
     assert select_device("torch", SMALL, "cpu").device == "cpu"
 
 
 @needs_torch
-def test_the_compiler_is_only_chosen_for_cuda_and_can_be_asked_for() -> None:
+def test_compiler_is_chosen_on_cuda_or_on_request() -> None:
     assert not select_device("torch", WIDE, "cpu").compiled
     assert select_device("torch", WIDE, "cpu", compiled=True).compiled
     if has("cuda"):
@@ -117,7 +119,7 @@ def test_the_compiler_is_only_chosen_for_cuda_and_can_be_asked_for() -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("dtype", ["float16", "fp32", "bfloat16", "FLOAT32", "", "auto "])
-def test_a_precision_that_is_none(engine: str, dtype: str) -> None:
+def test_unknown_precision_is_refused(engine: str, dtype: str) -> None:
     with pytest.raises(UsageError, match="auto, float32, bf16, float64") as caught:
         select_device(engine, SMALL, dtype=dtype)
     assert repr(dtype) in str(caught.value)
@@ -134,7 +136,7 @@ def test_a_precision_that_is_none(engine: str, dtype: str) -> None:
         ("numpy", "bf16"),
     ],
 )
-def test_a_precision_that_the_engine_lacks(engine: str, dtype: str) -> None:
+def test_precision_without_engine_support_is_refused(engine: str, dtype: str) -> None:
     with pytest.raises(UsageError, match=f"{engine}.*{dtype}.*--dtype") as caught:
         select_device(engine, SMALL, dtype=dtype)
     assert_one_sentence(caught.value)
@@ -142,14 +144,14 @@ def test_a_precision_that_the_engine_lacks(engine: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("engine", OTHERS)
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps", "tpu", ""])
-def test_a_device_that_needs_pytorch(engine: str, device: str) -> None:
+def test_device_that_needs_pytorch_is_refused_by_other_engines(engine: str, device: str) -> None:
     with pytest.raises(UsageError, match=f"--device {device} needs the torch engine") as caught:
         select_device(engine, SMALL, device)
     assert_one_sentence(caught.value)
 
 
 @pytest.mark.parametrize("engine", OTHERS)
-def test_what_else_needs_pytorch(engine: str) -> None:
+def test_compiler_and_dropout_are_refused_by_other_engines(engine: str) -> None:
     with pytest.raises(UsageError, match=f"--compile needs the torch engine, not {engine}") as one:
         select_device(engine, SMALL, compiled=True)
     weights, optimizer = random_weights(SMALL, 1), OptimizerConfig(dropout=0.1)
@@ -164,7 +166,7 @@ def test_what_else_needs_pytorch(engine: str) -> None:
     "device",
     ["gpu", "CUDA", "cuda:", "cuda:-1", "cuda:x", "cuda:0:1", "cuda:²", "cpu:0", "mps:0", "", " "],
 )
-def test_a_device_that_is_none(device: str) -> None:
+def test_unknown_device_is_refused(device: str) -> None:
     with pytest.raises(UsageError, match="auto, cpu, cuda, cuda:NUMBER or mps") as caught:
         select_device("torch", SMALL, device)
     assert repr(device) in str(caught.value)
@@ -173,8 +175,8 @@ def test_a_device_that_is_none(device: str) -> None:
 
 @needs_torch
 @pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:7", "mps"])
-def test_a_device_that_is_not_there(device: str) -> None:
-    """That is no mistake of usage: elsewhere the same command works."""
+def test_missing_device_is_no_usage_error(device: str) -> None:
+    """The same command works on another computer."""
     kind = device.partition(":")[0]
     if has(kind) and device != "cuda:7":
         pytest.skip(f"there is {device}")
@@ -222,14 +224,14 @@ for width in {widths}:
 
 
 def threads(*widths: int, **environment: str) -> list[list[int]]:
-    """PyTorch's threads, and the usable cores, before and after opening models of these widths."""
+    """PyTorch's threads and the available CPUs, before and after opening models of these widths."""
     lines = run(THREADS.format(widths=widths), **environment).splitlines()
     return [[int(number) for number in line.split()] for line in lines]
 
 
 @needs_torch
-def test_a_narrow_model_has_one_thread_and_a_wide_one_the_cores() -> None:
-    """Whatever has been opened before."""
+def test_narrow_model_has_one_thread_and_wide_model_one_for_each_cpu() -> None:
+    """Also after other models have been opened."""
     _, wide, narrow, wide_again = threads(128, 16, 128)
     (cores,) = {usable for _, usable in (wide, narrow, wide_again)}
     assert narrow[0] == 1
@@ -238,7 +240,7 @@ def test_a_narrow_model_has_one_thread_and_a_wide_one_the_cores() -> None:
 
 
 @needs_torch
-def test_whoever_sets_omp_num_threads_is_obeyed() -> None:
+def test_omp_num_threads_takes_precedence() -> None:
     asked, *opened = threads(16, 128, OMP_NUM_THREADS="2")
     assert asked[0] == min(2, asked[1])
     assert opened == [asked, asked]
@@ -248,7 +250,7 @@ CORES = "from anexa.engines.device import available_cpus; print(available_cpus()
 
 
 @linux_only
-def test_cores_are_those_that_the_process_may_use() -> None:
+def test_available_cpus_respect_the_affinity() -> None:
     mine = sorted(os.sched_getaffinity(0))
     assert 1 <= available_cpus() <= len(mine)
     one = f"import os; os.sched_setaffinity(0, {{{mine[-1]}}}); {CORES}"
@@ -257,7 +259,7 @@ def test_cores_are_those_that_the_process_may_use() -> None:
 
 @linux_only
 @pytest.mark.parametrize(
-    ("quota", "most"),
+    ("quota", "expected"),
     [
         ("max 100000", 10_000),
         ("100000 100000", 1),
@@ -267,11 +269,11 @@ def test_cores_are_those_that_the_process_may_use() -> None:
         ("", 10_000),
     ],
 )
-def test_cores_are_those_that_the_container_is_given(quota: str, most: int) -> None:
-    """In a namespace of its own, where the kernel's file is one that says so."""
+def test_available_cpus_respect_the_quota_of_the_container(quota: str, expected: int) -> None:
+    """In a mount namespace whose /sys/fs/cgroup/cpu.max has a quota."""
     path = "/sys/fs/cgroup/cpu.max"
     script = f'mount -t tmpfs none /sys/fs/cgroup && echo "{quota}" > {path} && exec "$@"'
     inside = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh")
     if not shutil.which("unshare") or subprocess.run([*inside, "true"], check=False).returncode:
         pytest.skip("this system does not let us have a namespace")
-    assert run(CORES, *inside) == str(min(most, len(os.sched_getaffinity(0))))
+    assert run(CORES, *inside) == str(min(expected, len(os.sched_getaffinity(0))))

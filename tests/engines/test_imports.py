@@ -1,4 +1,4 @@
-"""Which module may know which: arrows point one way, and what is light stays light."""
+"""Imports: packages depend on one another in one direction, and light modules stay light."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def modules() -> dict[str, Path]:
 
 
 def imports(name: str, path: Path, anywhere: bool = True) -> set[str]:
-    """The modules of this project that a module imports: anywhere in its code, or as it loads."""
+    """The project's modules that a module imports: anywhere, or only when it is loaded."""
     known = modules()
     found = set()
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -71,24 +71,24 @@ def part(module: str) -> str:
 
 
 @pytest.mark.parametrize("name", modules())
-def test_arrows_point_one_way(name: str) -> None:
+def test_package_imports_only_allowed_packages(name: str) -> None:
     own = part(name)
     assert own in ALLOWED, f"say in ALLOWED what {own} may import"
     others = {part(module) for module in imports(name, modules()[name])} - {own}
     assert others <= ALLOWED[own]
 
 
-def test_what_is_allowed_has_no_circle() -> None:
+def test_allowed_imports_have_no_cycle() -> None:
     assert list(TopologicalSorter(ALLOWED).static_order())
 
 
-def test_modules_load_without_a_circle() -> None:
+def test_module_imports_have_no_cycle() -> None:
     graph = {name: imports(name, path) for name, path in modules().items()}
     assert list(TopologicalSorter(graph).static_order())
 
 
 def loaded_by(statement: str) -> set[str]:
-    """The top-level modules that a statement loads, in a Python of its own."""
+    """The top-level modules that a statement loads in a new Python process."""
     program = (
         "import sys; before = set(sys.modules)\n"
         f"{statement}\n"
@@ -112,14 +112,14 @@ def loaded_by(statement: str) -> set[str]:
         "anexa.graph.value_graph",
     ],
 )
-def test_the_lower_rungs_need_only_the_standard_library(module: str) -> None:
+def test_lower_rungs_need_only_the_standard_library(module: str) -> None:
     loaded = loaded_by(f"import {module}")
     assert module.split(".")[0] in loaded
     assert loaded - set(sys.stdlib_module_names) <= {"anexa", "microgpt"}
 
 
 def test_training_on_the_lower_rungs_needs_only_the_standard_library() -> None:
-    """Opened by name, as the commands do it, and used."""
+    """With engines opened by name, as the commands do it."""
     loaded = loaded_by(
         "import random\n"
         "from anexa.engines import Batch, open_engine\n"
@@ -149,13 +149,13 @@ HEAVY = {
 
 
 @pytest.mark.parametrize("module", ["anexa", "anexa.cli.main"])
-def test_starting_the_program_loads_nothing_heavy(module: str) -> None:
+def test_starting_the_program_imports_nothing_heavy(module: str) -> None:
     loaded = loaded_by(f"import {module}")
     assert "anexa" in loaded
     assert loaded & HEAVY == set()
 
 
-def test_the_numpy_engine_loads_no_pytorch() -> None:
+def test_numpy_engine_does_not_import_pytorch() -> None:
     statement = (
         "from anexa.engines import open_engine\n"
         "from anexa.model.config import ModelConfig\n"
@@ -168,7 +168,7 @@ def test_the_numpy_engine_loads_no_pytorch() -> None:
 
 
 def test_microgpt_is_installed_with_the_package() -> None:
-    """As the module that rung 1 builds on, and only one of it."""
+    """It is the module that the scalar engine imports."""
     spec = importlib.util.find_spec("microgpt")
     assert spec is not None
     assert spec.origin is not None

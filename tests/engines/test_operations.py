@@ -108,7 +108,7 @@ def rotary(rng: Rng, b: int, t: int) -> Application:
 
 
 def shared_attention(rng: Rng, b: int, t: int) -> Application:
-    """Several heads of queries to one of keys and values."""
+    """Several query heads for each head of keys and values."""
     n_kv_head, shared = int(rng.integers(1, 3)), int(rng.integers(2, 4))
     q = rng.normal(size=(b, t, 2 * n_kv_head * shared))
     k, v = (rng.normal(size=(b, t, 2 * n_kv_head)) for _ in range(2))
@@ -122,7 +122,7 @@ def attention(rng: Rng, b: int, t: int) -> Application:
 
 
 def off_the_kink(rng: Rng, b: int, t: int) -> Numbers:
-    """Numbers at least 0.1 from 0, where ReLU has no slope."""
+    """Numbers at least 0.1 from 0, where ReLU has no derivative."""
     x: Numbers = rng.uniform(0.1, 3, (b, t, 3)) * rng.choice([-1, 1], (b, t, 3))
     return x
 
@@ -199,7 +199,7 @@ def test_every_operation_is_tested(module: ModuleType) -> None:
 
 
 class Applied:
-    """An operation of one engine, with NumPy arrays in and out for the test's own arithmetic."""
+    """An operation of an engine, with NumPy arrays as inputs and outputs."""
 
     def __init__(self, module: ModuleType, application: Application) -> None:
         self.lists = module is lists
@@ -234,7 +234,7 @@ class Applied:
 @pytest.mark.parametrize("maker", MAKERS)
 @settings(max_examples=12)
 @given(seed=st.integers(0, 2**32 - 1), b=st.integers(1, 3), t=st.integers(1, 4))
-def test_backward_is_the_slope_of_forward(
+def test_backward_equals_central_differences_of_forward(
     maker: Callable[[Rng, int, int], Application], module: ModuleType, seed: int, b: int, t: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -260,7 +260,7 @@ def test_backward_is_the_slope_of_forward(
 @pytest.mark.parametrize("maker", MAKERS)
 @settings(max_examples=12)
 @given(seed=st.integers(0, 2**32 - 1), t=st.integers(1, 5))
-def test_lists_and_numpy_are_the_same(
+def test_lists_and_numpy_agree(
     maker: Callable[[Rng, int, int], Application], seed: int, t: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -278,10 +278,10 @@ def test_lists_and_numpy_are_the_same(
 
 @pytest.mark.parametrize("module", MODULES)
 @pytest.mark.parametrize("maker", MAKERS)
-def test_an_operation_leaves_its_arguments_alone(
+def test_operation_does_not_change_its_arguments(
     maker: Callable[[Rng, int, int], Application], module: ModuleType
 ) -> None:
-    """The tape hands one gradient to several operations, and inputs are used more than once."""
+    """The tape passes one gradient to several operations and uses inputs more than once."""
     rng = np.random.default_rng(0)
     applied = Applied(module, maker(rng, 2, 3))
     inputs = [applied.to_engine(x) for x in applied.inputs]
@@ -297,7 +297,7 @@ def test_an_operation_leaves_its_arguments_alone(
 
 
 def test_numpy_keeps_float32() -> None:
-    """One float64 in between would halve the speed of all that follows."""
+    """A float64 array would halve the speed of everything after it."""
     for maker in MAKERS:
         application = maker(np.random.default_rng(0), 2, 3)
         applied = Applied(numpy, application)
@@ -340,8 +340,8 @@ def test_cross_entropy_of_huge_logits(module: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_cross_entropy_passes_over_what_is_ignored(module: ModuleType) -> None:
-    """Loss and gradient are those of the other rows alone."""
+def test_cross_entropy_skips_ignored_targets(module: ModuleType) -> None:
+    """Loss and gradient equal those of the other tokens alone."""
     logits = np.random.default_rng(3).normal(size=(4, 5))
     targets = [2, IGNORE, 4, IGNORE]
     applied = []
@@ -362,8 +362,8 @@ def test_cross_entropy_passes_over_what_is_ignored(module: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_the_mask_hides_the_future(module: ModuleType) -> None:
-    """After 2 tokens of the past, the first of 3 new ones sees 3 of 5 positions."""
+def test_causal_mask_hides_later_keys(module: ModuleType) -> None:
+    """After 2 cached tokens, the first of 3 new tokens attends to 3 of 5 keys."""
     mask = module.causal_mask(3, 2) if module is lists else numpy.causal_mask(3, 2, np.dtype("f8"))
     inf = math.inf
     expected = [[0, 0, 0, -inf, -inf], [0, 0, 0, 0, -inf], [0, 0, 0, 0, 0]]
@@ -375,6 +375,6 @@ def test_the_mask_hides_the_future(module: ModuleType) -> None:
     ("x", "y"), [(-10.0, 0.0), (-1.0, -0.15880801), (0.0, 0.0), (1.0, 0.84119199), (10.0, 10.0)]
 )
 def test_gelu_at_known_points(module: ModuleType, x: float, y: float) -> None:
-    """As PyTorch's `gelu(x, approximate="tanh")` gives them."""
+    """The values of PyTorch's `gelu(x, approximate="tanh")`."""
     output = module.GELU().forward([[x]] if module is lists else np.array([[x]]))
     assert float(output[0][0]) == pytest.approx(y, abs=1e-8)

@@ -1,4 +1,4 @@
-"""AdamW and Muon: those of PyTorch, and the same in every engine."""
+"""AdamW and Muon equal those of PyTorch, in every engine."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def model(request: pytest.FixtureRequest) -> tuple[ModelConfig, Weights]:
 
 
 def columns(name: str) -> int:
-    """How many matrices a weight is, side by side."""
+    """The number of matrices fused in a weight."""
     return 3 if name.endswith("c_attn.weight") else 1
 
 
@@ -150,7 +150,7 @@ class Reference:
 
 
 def train_both(engine: Engine, reference: Reference) -> None:
-    """Step by step along the engine's own gradients, whose length both must find."""
+    """Train both on the engine's gradients, step by step; both must find the same norm."""
     norms = []
     for batch, rate in zip(BATCHES, RATES):
         norms.append(reference.step(engine.gradients(batch)[1], rate))
@@ -159,7 +159,7 @@ def train_both(engine: Engine, reference: Reference) -> None:
 
 
 @pytest.mark.parametrize("name", FLOAT64)
-def test_adamw_is_that_of_pytorch(name: str, model: tuple[ModelConfig, Weights]) -> None:
+def test_adamw_equals_that_of_pytorch(name: str, model: tuple[ModelConfig, Weights]) -> None:
     reference = Reference(model[1], ADAMW, by_muon=set())
     engine = open_engine(name, *model, device_config=EXACT, optimizer=ADAMW)
     train_both(engine, reference)
@@ -169,8 +169,8 @@ def test_adamw_is_that_of_pytorch(name: str, model: tuple[ModelConfig, Weights])
 
 
 @pytest.mark.parametrize("name", FLOAT64)
-def test_muon_is_that_of_pytorch(name: str, model: tuple[ModelConfig, Weights]) -> None:
-    """But for ε, which PyTorch takes for the least length of a matrix, and we add to it."""
+def test_muon_equals_that_of_pytorch(name: str, model: tuple[ModelConfig, Weights]) -> None:
+    """Except for ε: for PyTorch the smallest norm of a matrix, for us an addend of the norm."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     if not hasattr(torch.optim, "Muon"):
         pytest.skip("this PyTorch has no Muon: 2.9 is the first")
@@ -188,7 +188,7 @@ def test_muon_is_that_of_pytorch(name: str, model: tuple[ModelConfig, Weights]) 
 
 
 @pytest.mark.parametrize("model_type", sorted(ARCHITECTURES))
-def test_muon_moves_the_matrices_inside_the_blocks(model_type: str) -> None:
+def test_muon_updates_the_matrices_inside_the_blocks(model_type: str) -> None:
     expected = {
         f"{BLOCKS[model_type]}.{layer}.{name}" for layer in (0, 1) for name in INSIDE[model_type]
     }
@@ -198,10 +198,10 @@ def test_muon_moves_the_matrices_inside_the_blocks(model_type: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
-def test_the_state_is_what_the_optimizer_says(
+def test_state_has_the_names_and_shapes_of_the_config(
     name: str, dtype: str, model: tuple[ModelConfig, Weights]
 ) -> None:
-    """m of every weight, and v of those that Muon does not move."""
+    """m of every weight, v of the weights that AdamW updates."""
     sizes, weights = model
     engine = open_engine(name, *model, device_config=DeviceConfig(dtype=dtype), optimizer=MUON)
     assert engine.optimizer_state() == {}
@@ -216,10 +216,10 @@ def test_the_state_is_what_the_optimizer_says(
 
 
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
-def test_with_muon_resumed_is_never_stopped(
+def test_resumed_muon_run_equals_uninterrupted_run(
     name: str, dtype: str, model: tuple[ModelConfig, Weights]
 ) -> None:
-    """Bit for bit; and without the state it would be another training."""
+    """Bit for bit; without the state the run would differ."""
     machine, stop = DeviceConfig(dtype=dtype), 2
     whole = open_engine(name, *model, device_config=machine, optimizer=MUON)
     losses = train(whole)
@@ -241,7 +241,7 @@ def test_with_muon_resumed_is_never_stopped(
 @needs_torch
 @pytest.mark.parametrize("optimizer", [ADAMW, MUON], ids=["adamw", "muon"])
 @pytest.mark.parametrize(("stopped", "resumed"), [("numpy", "torch"), ("torch", "lists")])
-def test_one_engine_goes_on_where_another_stopped(
+def test_engine_resumes_the_run_of_another_engine(
     stopped: str, resumed: str, optimizer: OptimizerConfig, model: tuple[ModelConfig, Weights]
 ) -> None:
     whole = open_engine(resumed, *model, device_config=EXACT, optimizer=optimizer)
@@ -262,7 +262,7 @@ def test_one_engine_goes_on_where_another_stopped(
 
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
 @pytest.mark.parametrize("optimizer", [ADAMW, MUON], ids=["adamw", "muon"])
-def test_the_norm_is_that_of_the_gradients_before_clipping(
+def test_norm_is_that_of_unclipped_gradients(
     name: str, dtype: str, optimizer: OptimizerConfig, model: tuple[ModelConfig, Weights]
 ) -> None:
     optimizer = replace(optimizer, max_grad_norm=0.5)
@@ -277,7 +277,7 @@ def test_the_norm_is_that_of_the_gradients_before_clipping(
 
 @pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize("optimizer", [ADAMW, MUON], ids=["adamw", "muon"])
-def test_several_steps_are_those_of_scalar(
+def test_several_steps_equal_those_of_scalar(
     name: str, optimizer: OptimizerConfig, model: tuple[ModelConfig, Weights]
 ) -> None:
     engine, reference = (
@@ -292,8 +292,8 @@ def test_several_steps_are_those_of_scalar(
 @pytest.mark.parametrize("name", OTHERS)
 @settings(max_examples=15)
 @given(data=st.data())
-def test_muon_on_any_small_model_is_that_of_scalar(name: str, data: st.DataObject) -> None:
-    """Muon makes the small singular values of a gradient large, and with them its rounding."""
+def test_muon_equals_that_of_scalar_on_any_small_model(name: str, data: st.DataObject) -> None:
+    """The bound is wide: Muon enlarges small singular values and their rounding errors."""
     sizes, weights = data.draw(models())
     assume(sizes.n_embd > 1)  # where LayerNorm gives 0, and a gradient is nothing but rounding
     optimizer = OptimizerConfig(

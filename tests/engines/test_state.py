@@ -1,4 +1,4 @@
-"""Weights and optimizer state: what goes in, what comes out, and what stays behind."""
+"""Weights, optimizer state and graphs: what engines take, return and keep."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def model(request: pytest.FixtureRequest) -> tuple[ModelConfig, Weights]:
 
 
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
-def test_resumed_is_never_stopped(
+def test_resumed_run_equals_uninterrupted_run(
     name: str, dtype: str, model: tuple[ModelConfig, Weights]
 ) -> None:
-    """Bit for bit, wherever the stop was."""
+    """Bit for bit, after whichever step it stops."""
     whole = open_engine(name, *model, device_config=DeviceConfig(dtype=dtype), optimizer=ADAM)
     losses = train(whole, BATCHES)
     for stop in range(1, len(BATCHES)):
@@ -65,8 +65,10 @@ def test_resumed_is_never_stopped(
 
 
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
-def test_the_state_matters(name: str, dtype: str, model: tuple[ModelConfig, Weights]) -> None:
-    """Else the test above would prove nothing: moments and the number of steps both count."""
+def test_run_without_state_or_step_count_differs(
+    name: str, dtype: str, model: tuple[ModelConfig, Weights]
+) -> None:
+    """Otherwise the test above would prove nothing."""
     whole = open_engine(name, *model, device_config=DeviceConfig(dtype=dtype), optimizer=ADAM)
     train(whole, BATCHES[:3])
     handed_over = whole.weights(), whole.optimizer_state()
@@ -85,7 +87,7 @@ def test_the_state_matters(name: str, dtype: str, model: tuple[ModelConfig, Weig
 
 
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
-def test_the_state_has_a_name_and_a_shape_for_every_weight(
+def test_state_has_moments_of_every_weight(
     name: str, dtype: str, model: tuple[ModelConfig, Weights]
 ) -> None:
     engine = open_engine(name, *model, device_config=DeviceConfig(dtype=dtype), optimizer=ADAM)
@@ -100,7 +102,7 @@ def test_the_state_has_a_name_and_a_shape_for_every_weight(
 
 
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
-def test_what_an_engine_gives_and_takes_are_copies(
+def test_weights_and_states_are_copied_in_and_out(
     name: str, dtype: str, model: tuple[ModelConfig, Weights]
 ) -> None:
     sizes, given = model[0], copy(model[1])
@@ -137,8 +139,10 @@ def test_what_an_engine_gives_and_takes_are_copies(
 
 
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
-def test_asking_changes_nothing(name: str, dtype: str, model: tuple[ModelConfig, Weights]) -> None:
-    """Losses, gradients and logits between two steps leave training as it was."""
+def test_evaluation_does_not_change_training(
+    name: str, dtype: str, model: tuple[ModelConfig, Weights]
+) -> None:
+    """Losses, gradients and logits are computed between the steps."""
     plain = open_engine(name, *model, device_config=DeviceConfig(dtype=dtype), optimizer=ADAM)
     asked = open_engine(name, *model, device_config=DeviceConfig(dtype=dtype), optimizer=ADAM)
     for batch in BATCHES:
@@ -152,7 +156,7 @@ def test_asking_changes_nothing(name: str, dtype: str, model: tuple[ModelConfig,
 
 
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
-def test_the_first_step_of_adam(name: str, dtype: str, model: tuple[ModelConfig, Weights]) -> None:
+def test_first_step_of_adam(name: str, dtype: str, model: tuple[ModelConfig, Weights]) -> None:
     """m = (1−β₁) g and v = (1−β₂) g², so after correction w moves by rate · g / (|g| + ε)."""
     engine = open_engine(name, *model, device_config=DeviceConfig(dtype=dtype), optimizer=ADAM)
     before = engine.weights()
@@ -172,8 +176,8 @@ def test_the_first_step_of_adam(name: str, dtype: str, model: tuple[ModelConfig,
         assert close(state[f"v.{key}"].data, [0.02 * x * x for x in g])
 
 
-def test_numpys_own_settings_stay_as_they_were(model: tuple[ModelConfig, Weights]) -> None:
-    """An overflow is quiet in the engine, and in nobody else's arrays."""
+def test_numpy_error_settings_are_not_changed(model: tuple[ModelConfig, Weights]) -> None:
+    """The engine ignores overflows, but only in its own computations."""
     huge = {name: w._replace(data=array("d", [1e30] * len(w.data))) for name, w in model[1].items()}
     engine = NumpyEngine(model[0], huge, ADAM, "float32")
     before = np.geterr()
@@ -192,7 +196,7 @@ def test_numpys_own_settings_stay_as_they_were(model: tuple[ModelConfig, Weights
 
 
 def values_with_children() -> int:
-    """How many numbers are alive that remember where they came from."""
+    """Count the `Value`s in memory that have children."""
     gc.collect()
     return sum(type(o) is Value and bool(o.children) for o in gc.get_objects())
 
@@ -212,7 +216,7 @@ def test_scalar_inference_keeps_no_graph(model: tuple[ModelConfig, Weights]) -> 
 
 
 def calls_of(function: Callable[..., Any], work: Callable[[], object]) -> int:
-    """How often `work` calls a function, as Python's own profiler sees it."""
+    """Count the calls of a function in `work`, by Python's profiler."""
     code, count = function.__code__, 0
 
     def watch(frame: FrameType, event: str, _argument: object) -> None:

@@ -1,4 +1,4 @@
-"""What only the torch engine does: rows in parts, bfloat16, dropout, and the compiler."""
+"""What only the torch engine has: micro-batches, bfloat16, dropout and the compiler."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ def train(engine: Engine, steps: int = 4) -> list[float]:
     return [engine.train_step(BATCH, learning_rate=0.01).loss for _ in range(steps)]
 
 
-# ------------------------------------------------------------------ rows in parts
+# ------------------------------------------------------------------ micro-batches
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("rows", [1, 2, 3, 4])
-def test_a_batch_in_parts_is_the_batch(
-    rows: int, dtype: str, model: tuple[ModelConfig, Weights]
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_micro_batches_equal_the_whole_batch(
+    size: int, dtype: str, model: tuple[ModelConfig, Weights]
 ) -> None:
-    """Rows of different lengths too, each part with its share of the tokens."""
+    """Also with sequences of different lengths; each micro-batch counts by its tokens."""
     whole = open_engine("torch", *model, device_config=DeviceConfig(dtype=dtype))
-    parts = open_engine("torch", *model, device_config=DeviceConfig(dtype=dtype, micro_batch=rows))
+    parts = open_engine("torch", *model, device_config=DeviceConfig(dtype=dtype, micro_batch=size))
     bound = 1e-12 if dtype == "float64" else 1e-6
     (loss, gradients), (expected, theirs) = parts.gradients(BATCH), whole.gradients(BATCH)
     assert loss == pytest.approx(expected, rel=bound)
@@ -57,7 +57,9 @@ def test_a_batch_in_parts_is_the_batch(
     assert parts.gradients(BATCH) == (loss, gradients), "gradients do not pile up"
 
 
-def test_training_in_parts_is_training(model: tuple[ModelConfig, Weights]) -> None:
+def test_training_with_micro_batches_equals_training_without(
+    model: tuple[ModelConfig, Weights],
+) -> None:
     whole, parts = (
         open_engine("torch", *model, device_config=machine, optimizer=MUON)
         for machine in (DeviceConfig(dtype="float64"), DeviceConfig(dtype="float64", micro_batch=2))
@@ -73,7 +75,7 @@ def test_training_in_parts_is_training(model: tuple[ModelConfig, Weights]) -> No
 
 @pytest.fixture(scope="module", params=sorted(ARCHITECTURES))
 def wide(request: pytest.FixtureRequest) -> tuple[ModelConfig, Weights, Batch]:
-    """A model before training, so wide that bfloat16's rounding averages out."""
+    """An initial model, wide enough for bfloat16's rounding to average out."""
     config = ModelConfig(
         request.param, vocab_size=40, block_size=32, n_embd=64, n_head=4, n_layer=2
     )
@@ -110,8 +112,8 @@ def test_bf16_keeps_its_weights_in_float32(model: tuple[ModelConfig, Weights]) -
         assert not torch.equal(numbers.bfloat16().float(), numbers), "bits that bfloat16 has not"
 
 
-def test_what_is_asked_of_bf16_is_answered_in_float32(model: tuple[ModelConfig, Weights]) -> None:
-    """Bit for bit: evaluation and decoding are in the precision in which the model is used."""
+def test_bf16_evaluates_and_decodes_in_float32(model: tuple[ModelConfig, Weights]) -> None:
+    """Bit for bit: in the precision in which the model will be used."""
     trained = open_engine("torch", *model, device_config=BF16, optimizer=MUON)
     train(trained)
     exact = open_engine("torch", model[0], trained.weights())
@@ -125,10 +127,10 @@ def test_what_is_asked_of_bf16_is_answered_in_float32(model: tuple[ModelConfig, 
 
 @pytest.mark.parametrize("optimizer", [MUON, DROPOUT], ids=["muon", "dropout"])
 @pytest.mark.parametrize("dtype", ["bf16", "float32"])
-def test_resumed_is_never_stopped(
+def test_resumed_run_equals_uninterrupted_run(
     dtype: str, optimizer: OptimizerConfig, model: tuple[ModelConfig, Weights]
 ) -> None:
-    """Bit for bit, whatever else has drawn random numbers meanwhile."""
+    """Bit for bit, even if other code draws random numbers in between."""
     machine = DeviceConfig(dtype=dtype, micro_batch=2)
     whole = open_engine("torch", *model, device_config=machine, optimizer=optimizer)
     losses = train(whole, 5)
@@ -150,12 +152,12 @@ def test_resumed_is_never_stopped(
 def standing(
     model: tuple[ModelConfig, Weights], optimizer: OptimizerConfig, steps: int, seed: int = 5
 ) -> list[float]:
-    """The losses of steps that change no weight."""
+    """The losses of steps with learning rate 0."""
     engine = open_engine("torch", *model, optimizer=optimizer, seed=seed)
     return [engine.train_step(BATCH, learning_rate=0.0).loss for _ in range(steps)]
 
 
-def test_dropout_is_new_in_every_step_and_a_function_of_the_seed(
+def test_dropout_differs_between_steps_and_follows_the_seed(
     model: tuple[ModelConfig, Weights],
 ) -> None:
     losses = standing(model, DROPOUT, 6)
@@ -166,7 +168,7 @@ def test_dropout_is_new_in_every_step_and_a_function_of_the_seed(
     assert len(set(standing(model, replace(DROPOUT, dropout=0.0), 6))) == 1
 
 
-def test_dropout_is_for_training_alone(model: tuple[ModelConfig, Weights]) -> None:
+def test_dropout_is_only_applied_in_training(model: tuple[ModelConfig, Weights]) -> None:
     dropping = open_engine("torch", *model, optimizer=DROPOUT)
     plain = open_engine("torch", *model)
     for _ in range(2):
@@ -178,8 +180,8 @@ def test_dropout_is_for_training_alone(model: tuple[ModelConfig, Weights]) -> No
         assert dropping.train_step(BATCH, 0.0).loss != plain.train_step(BATCH, 0.0).loss
 
 
-def test_more_dropout_costs_more(model: tuple[ModelConfig, Weights]) -> None:
-    """On the mean of many steps of a model that knows its text by heart."""
+def test_more_dropout_gives_a_higher_loss(model: tuple[ModelConfig, Weights]) -> None:
+    """On average over many steps of a model that has memorized its text."""
     teacher = open_engine("torch", *model)
     for _ in range(60):
         teacher.train_step(BATCH, learning_rate=0.02)
@@ -192,8 +194,8 @@ def test_more_dropout_costs_more(model: tuple[ModelConfig, Weights]) -> None:
     assert means[1] < 0.6 * means[3]
 
 
-def test_dropout_drops_the_share_that_is_asked_for() -> None:
-    """A token whose embedding is dropped has no gradient in its row of the table, of width 1."""
+def test_dropout_drops_the_requested_share() -> None:
+    """A token whose embedding, of width 1, is dropped has no gradient in the table."""
     vocab = 2000
     config = ModelConfig("microgpt", vocab, block_size=1, n_embd=1, n_head=1, n_layer=1)
     weights = random_weights(config, seed=4)
@@ -207,8 +209,8 @@ def test_dropout_drops_the_share_that_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.2, 0.5])
-def test_attention_drops_its_weights_too(rate: float) -> None:
-    """A token that can look at itself alone sees itself, all the larger, or nothing."""
+def test_attention_weights_are_dropped(rate: float) -> None:
+    """The first token attends only to itself: the result is its value, scaled up, or 0."""
     ones = torch.ones(3000, 1, 1)
     seen = TorchOperations(rate).attention(ones, ones, ones, n_head=1, kv_cache=None)
     dropped = (seen == 0).double().mean().item()
@@ -225,7 +227,7 @@ def test_attention_drops_its_weights_too(rate: float) -> None:
     reason="torch.compile needs a C++ compiler",
 )
 @pytest.mark.parametrize("model_type", sorted(ARCHITECTURES))
-def test_compiled_training_is_training(model_type: str) -> None:
+def test_compiled_training_equals_uncompiled_training(model_type: str) -> None:
     config = ModelConfig(model_type, vocab_size=7, block_size=6, n_embd=8, n_head=2, n_layer=2)
     weights = random_weights(config, seed=2)
     plain, compiled = (
@@ -240,10 +242,10 @@ def test_compiled_training_is_training(model_type: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere compilers have other names")
-def test_where_the_compiler_does_not_work_training_goes_on_without_it(
+def test_training_continues_without_a_failing_compiler(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Such as one without Python's headers, or that cannot write: here one that only fails."""
+    """For example without Python's headers or write access; here the compiler always fails."""
     broken = tmp_path / "broken-c++"
     broken.write_text("#!/bin/sh\necho no >&2\nexit 1\n", encoding="ascii")
     broken.chmod(0o755)

@@ -24,7 +24,7 @@ def run(*arguments: str) -> str:
     return result.output
 
 
-def test_an_expression_becomes_mermaid() -> None:
+def test_expression_is_drawn_as_mermaid_by_default() -> None:
     output = run("(a*b + c).relu()", "a=2", "b=-3", "c=10")
     assert "flowchart" in output
     assert "(a*b + c).relu() = 4" in output
@@ -33,7 +33,7 @@ def test_an_expression_becomes_mermaid() -> None:
 @pytest.mark.parametrize(
     ("suffix", "start"), [(".svg", "<svg"), (".mmd", "---"), (".dot", "digraph")]
 )
-def test_the_file_name_gives_the_format(tmp_path: Path, suffix: str, start: str) -> None:
+def test_suffix_of_the_file_sets_the_format(tmp_path: Path, suffix: str, start: str) -> None:
     out = tmp_path / f"a{suffix}"
     assert str(out) in run("a + 1", "a=2", "--out", str(out)).replace("\n", "")
     assert out.read_text("utf-8").startswith(start)
@@ -42,7 +42,7 @@ def test_the_file_name_gives_the_format(tmp_path: Path, suffix: str, start: str)
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_folder_is_a_model(tmp_path: Path, name: str) -> None:
+def test_model_folder_is_drawn(tmp_path: Path, name: str) -> None:
     config = preset_config(name).model.to_config(27)
     (tmp_path / "config.json").write_text(json.dumps(architecture(config).to_json(config)))
     assert "cross_entropy" in run(str(tmp_path), "--format", "dot")
@@ -62,11 +62,11 @@ def test_a_folder_is_a_model(tmp_path: Path, name: str) -> None:
         ("a\0",),
     ],
 )
-def test_slips_are_usage_errors(arguments: tuple[str, ...]) -> None:
+def test_wrong_arguments_are_usage_errors(arguments: tuple[str, ...]) -> None:
     with pytest.raises(UsageError):
         run(*arguments)
 
 
-def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+def test_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AnexaError):
         run(str(tmp_path))

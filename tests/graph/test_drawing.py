@@ -69,7 +69,7 @@ def test_no_arrow_passes_through_a_box(graph: Graph) -> None:
 
 
 @given(graphs())
-def test_svg_is_xml_with_everything_inside(graph: Graph) -> None:
+def test_svg_is_xml_that_contains_everything(graph: Graph) -> None:
     text = to_svg(graph)
     text.encode("utf-8")
     picture = ET.fromstring(text)
@@ -129,7 +129,7 @@ def test_text_cannot_become_code() -> None:
     assert not re.search(r"&(?!amp;)", dot)
 
 
-def test_what_no_page_can_hold_is_refused() -> None:
+def test_too_large_graph_is_refused() -> None:
     nodes = [Node(str(i), "") for i in range(151)]
     with pytest.raises(AnexaError, match="151 nodes, and a page holds 150: draw a part"):
         Graph("", nodes, [])
@@ -138,7 +138,7 @@ def test_what_no_page_can_hold_is_refused() -> None:
     assert to_svg(Graph("", nodes[:150], [Edge("0", "1")] * 400))
 
 
-def test_the_limits_are_drawn_in_seconds() -> None:
+def test_largest_graph_is_drawn() -> None:
     nodes = [Node(str(i), "") for i in range(150)]
     chain = [Edge(str(i), str(i + 1)) for i in range(149)]
     long = [Edge(str(i % 40), str(149 - i % 37)) for i in range(251)]
@@ -158,5 +158,5 @@ def test_the_limits_are_drawn_in_seconds() -> None:
         (1e300, "1e+300"),
     ],
 )
-def test_number(x: float, text: str) -> None:
+def test_format_number(x: float, text: str) -> None:
     assert format_number(x) == text

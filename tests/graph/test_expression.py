@@ -75,7 +75,7 @@ def used(term: Term, numbers: Numbers) -> Numbers:
 
 
 @given(TERMS, NUMBERS)
-def test_results_are_pythons_own(term: Term, numbers: Numbers) -> None:
+def test_results_equal_those_of_python(term: Term, numbers: Numbers) -> None:
     try:
         expected = term.value(numbers)
     except (ArithmeticError, ValueError):
@@ -92,7 +92,7 @@ def test_results_are_pythons_own(term: Term, numbers: Numbers) -> None:
 
 
 @given(TERMS, NUMBERS)
-def test_gradients_are_slopes(term: Term, numbers: Numbers) -> None:
+def test_gradients_equal_central_differences(term: Term, numbers: Numbers) -> None:
     try:
         root, names = parse(term.text, used(term, numbers))
     except AnexaError:
@@ -118,21 +118,21 @@ def test_gradients_are_slopes(term: Term, numbers: Numbers) -> None:
         assert grads[node] == pytest.approx(slopes[0], rel=1e-2, abs=1e-2)
 
 
-def test_every_node_that_the_engine_makes_is_named() -> None:
+def test_every_operation_is_named() -> None:
     root, names = parse("a - b/c", {"a": 1, "b": 2, "c": 4})
     assert root.data == 0.5
     titles = [names.get(node, "") for node in gradients(root)]
     assert sorted(titles) == sorted(["a", "b", "c", "** −1", "×", "", "×", "+"])
 
 
-def test_a_name_is_one_node() -> None:
+def test_variable_is_one_node() -> None:
     root, names = parse("a*a + a", {"a": 3})
     (a,) = [node for node, name in names.items() if name == "a"]
     assert len(gradients(root)) == 3
     assert gradients(root)[a] == 7
 
 
-def test_numbers_alone_are_a_value_too() -> None:
+def test_expression_without_variables_is_computed() -> None:
     root, names = parse("2*3 + 4", {})
     assert (root.data, root.children, names) == (10, (), {})
     assert parse("(2).exp()", {})[0].data == math.exp(2)
@@ -195,7 +195,7 @@ def test_numbers_alone_are_a_value_too() -> None:
     ],
 )
 @pytest.mark.parametrize("values", [{"a": 2.0}, {}])
-def test_anything_else_is_refused_in_a_sentence(text: str, values: Numbers) -> None:
+def test_everything_else_is_refused_in_one_sentence(text: str, values: Numbers) -> None:
     with pytest.raises(AnexaError) as refusal:
         parse(text, values)
     assert "\n" not in str(refusal.value)
@@ -216,7 +216,7 @@ def test_missing_names_are_listed_with_an_example() -> None:
         parse("(a*b + c).relu()", {"a": 2})
 
 
-def test_a_value_that_is_not_used_is_a_slip() -> None:
+def test_unused_value_is_refused() -> None:
     with pytest.raises(UsageError, match="z is given a value but does not occur"):
         parse("a", {"a": 1, "z": 2})
 
@@ -229,6 +229,6 @@ def test_read_values() -> None:
     "slips",
     [["a"], ["a="], ["=2"], ["a=x"], ["2=2"], ["a=nan"], ["a=inf"], ["a=1", "a=2"], ["a=1=2"]],
 )
-def test_read_values_refuses(slips: list[str]) -> None:
+def test_wrong_assignments_are_refused(slips: list[str]) -> None:
     with pytest.raises(UsageError):
         read_values(slips)

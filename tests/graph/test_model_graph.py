@@ -47,7 +47,7 @@ def test_every_weight_is_drawn_with_its_shape(model_type: str, n_layer: int) -> 
 
 
 @TYPES
-def test_it_goes_from_characters_to_the_loss(model_type: str) -> None:
+def test_graph_leads_from_characters_to_the_loss(model_type: str) -> None:
     graph = model_graph(config(model_type))
     assert [node.title for node in graph.nodes[:3]] == ["characters", "tokenizer", "token ids"]
     assert graph.nodes[-1].title == "loss"
@@ -61,7 +61,7 @@ def test_it_goes_from_characters_to_the_loss(model_type: str) -> None:
 
 
 @TYPES
-def test_layers_are_found_whole(model_type: str) -> None:
+def test_layers_are_found(model_type: str) -> None:
     steps = record_operations(config(model_type))
     layers = layers_of(steps)
     assert len(layers) == 3
@@ -74,7 +74,7 @@ def test_layers_are_found_whole(model_type: str) -> None:
     assert layers[1].stop == layers[2].start
 
 
-def test_layers_that_are_alike_are_drawn_once() -> None:
+def test_identical_layers_are_drawn_once() -> None:
     one, many = (model_graph(config("gpt2", n_layer)) for n_layer in (1, 5))
     assert len(one.nodes) == len(many.nodes)
     assert [e.label for e in one.edges] == [e.label for e in many.edges]

@@ -9,7 +9,7 @@ from anexa.graph.value_graph import value_graph
 from microgpt import Value, dot, gradients
 
 
-def test_every_number_is_there() -> None:
+def test_every_number_and_gradient_is_drawn() -> None:
     graph = value_graph(*parse("(a*b + c).relu()", {"a": 2, "b": -3, "c": 10}))
     boxes = {node.title: (*node.details, node.kind) for node in graph.nodes}
     assert boxes == {
@@ -58,7 +58,7 @@ def test_nodes_without_a_name_are_described(value: Value, title: str) -> None:
     assert value_graph(value, {}).nodes[-1].title == title
 
 
-def test_parallel_arrows_stay_two() -> None:
+def test_parallel_arrows_are_kept() -> None:
     graph = value_graph(*parse("a*a", {"a": 3}))
     assert graph.edges == [Edge("v0", "v1", "3")] * 2
 
