@@ -95,18 +95,17 @@ def sample_batch(
         B token ids; None for a sequence with a logit that is infinite or not a number.
     """
     z_BV = np.asarray(logits_BV, np.float64)
-    finite_B = np.asarray(np.isfinite(z_BV).all(axis=-1))
-    tokens_B = z_BV.argmax(axis=-1)
+    finite_B = np.asarray(np.isfinite(z_BV).all(axis=-1)).tolist()
+    tokens: list[int] = z_BV.argmax(axis=-1).tolist()
     drawn = [b for b, s in enumerate(samplers) if finite_B[b] and s.params.temperature > 0]
     if drawn:
-        cumulative_BV = np.cumsum(
-            probabilities(z_BV[drawn], [samplers[b].params for b in drawn]), axis=-1
-        )
-        # The last sum may fall short of 1 by rounding: a draw is below that sum, and so never
-        # past the last token that has any probability.
-        draws_B = cumulative_BV[:, -1] * [samplers[b].rng.random() for b in drawn]
-        tokens_B[drawn] = (cumulative_BV <= draws_B[:, None]).sum(axis=-1)
-    return [int(token) if finite else None for token, finite in zip(tokens_B, finite_B)]
+        p_BV = probabilities(z_BV[drawn], [samplers[b].params for b in drawn])
+        for b, cumulative_V in zip(drawn, p_BV.cumsum(axis=-1)):
+            # The last sum may fall short of 1 by rounding: a draw is below that sum, and so never
+            # past the last token that has any probability.
+            draw = samplers[b].rng.random() * cumulative_V[-1]
+            tokens[b] = int(cumulative_V.searchsorted(draw, side="right"))
+    return [token if finite else None for token, finite in zip(tokens, finite_B)]
 
 
 def probabilities(logits_BV: npt.NDArray[np.floating], params: Sequence[SamplingParams]) -> Floats:
