@@ -13,17 +13,20 @@ __version__ = "0.1.0"
 
 
 def load(folder: str | PathLike[str] | None = None, *, engine: str = "auto") -> LanguageModel:
-    """Open a model folder, or, without one, the model that comes with Anexa.
+    """Load a model folder, or the bundled model, for text generation and chat.
 
         anexa.load().chat([{"role": "user", "content": "347*86"}]).content
 
     Args:
-        folder: as training wrote it, or a repository from the Hugging Face Hub, downloaded; or a
-            JSON file that `anexa export` wrote.
-        engine: scalar, lists, numpy, torch or auto, which is the fastest that is installed.
+        folder: folder that `anexa train` wrote, a downloaded repository of the Hugging Face Hub,
+            or a JSON file that `anexa export` wrote; None means the bundled model.
+        engine: "scalar", "lists", "numpy", "torch", or "auto", which is always NumPy on the CPU in
+            float32: at these sizes it generates faster than PyTorch (docs/serve.md), and it is
+            installed with Anexa.
 
     Raises:
-        anexa.errors.AnexaError: it is no model folder, or is damaged.
+        anexa.errors.AnexaError: if the folder is not a model folder, or is damaged.
+        anexa.errors.UsageError: if there is no engine of that name.
     """
     from pathlib import Path
 

@@ -43,7 +43,6 @@ def test_the_same_for_a_program(tmp_path: Path) -> None:
     [
         (["--task", "1x1"], "no problem of the task '1x1' is held out: choose another task"),
         (["--task", "9x9"], "there is no task '9x9': choose from + 2, + 3"),
-        (["--engine", "lists"], "need the numpy or the torch engine, not lists"),
         (["nothing"], "nothing is not a model folder"),
         (["--problems", "0"], "--problems"),
     ],

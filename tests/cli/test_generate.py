@@ -82,7 +82,7 @@ def test_json_has_thought_and_answer_apart(parrot: Path, tmp_path: Path) -> None
         "content": "5",
         "tokens": len("2+3:2+3+0=05:5") + 3,
         "finish_reason": "stop",
-        "trouble": None,
+        "incomplete_reason": None,
     }
     assert report["samples"] == [expected] * 2, "the model's own temperature is 0"
     [sample] = samples(parrot, "--prompt", "2+3", "--no-think", cwd=tmp_path)["samples"]
@@ -110,7 +110,7 @@ def test_what_is_wrong_with_an_answer_is_said(parrot: Path, tmp_path: Path) -> N
     for (prompt, *options), sentence in wrong.items():
         arguments = [str(parrot), "--prompt", prompt, *options]
         [sample] = samples(*arguments, cwd=tmp_path)["samples"]
-        assert sample["trouble"] == sentence
+        assert sample["incomplete_reason"] == sentence
         result = anexa("generate", *arguments, "--engine", "numpy", cwd=tmp_path)
         assert (result.returncode, result.stderr) == (0, f"({sentence})\nseed 42\n")
         lines = result.stdout.splitlines()

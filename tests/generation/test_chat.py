@@ -108,7 +108,7 @@ def test_a_text_that_is_cut_off_is_split_as_far_as_it_goes(text: str, max_tokens
 
 
 @pytest.mark.parametrize(
-    ("text", "reasoning", "content", "trouble"),
+    ("text", "reasoning", "content", "incomplete_reason"),
     [
         ("", None, "", "it said nothing"),
         ("b", None, "b", None),
@@ -129,7 +129,7 @@ def test_a_text_that_is_cut_off_is_split_as_far_as_it_goes(text: str, max_tokens
     ],
 )
 def test_answers_by_hand(
-    text: str, reasoning: str | None, content: str, trouble: str | None
+    text: str, reasoning: str | None, content: str, incomplete_reason: str | None
 ) -> None:
     for words in ([text] if text else [], list(text)):
         answer = answer_of(words)
@@ -138,7 +138,7 @@ def test_answers_by_hand(
         assert (answer.reasoning, answer.content, answer.incomplete_reason) == (
             reasoning,
             content,
-            trouble,
+            incomplete_reason,
         )
         assert answer.finish().content == content  # it is written once
 

@@ -88,7 +88,7 @@ def test_what_means_nothing_is_refused(folder: Path, parrot: Path) -> None:
         answers.chat(QUESTION, max_tokens=0)
     with pytest.raises(UsageError, match="top-k must be at least 1, not 0"):
         answers.chat(QUESTION, top_k=0)
-    with pytest.raises(UsageError, match="no setting 'warmth': choose from temperature, top_k, "):
+    with pytest.raises(UsageError, match="no sampling parameter .warmth.: choose from temperature"):
         model.generate("ab", warmth=0)
     with pytest.raises(UsageError, match="there is no engine 'abacus'"):
         anexa.load(folder, engine="abacus")
@@ -131,10 +131,10 @@ def test_the_temperature_is_the_models_own(
 ) -> None:
     model = anexa.load(with_generation_config(folder, tmp_path / "m", text), engine="numpy")
     assert model.temperature == temperature
-    assert model.sampling().temperature == temperature
-    assert model.sampling(seed=3).temperature == temperature
-    assert model.sampling(1.5, top_k=2).temperature == 1.5
-    assert model.sampling(0).temperature == 0
+    assert model.sampling_params().temperature == temperature
+    assert model.sampling_params(seed=3).temperature == temperature
+    assert model.sampling_params(1.5, top_k=2).temperature == 1.5
+    assert model.sampling_params(0).temperature == 0
     assert model.generate("ab") == model.generate("ab", temperature=temperature)
 
 
@@ -179,7 +179,7 @@ def test_an_answer_ends_with_the_context(parrot: Path) -> None:
     for thinking in (True, False):
         messages = [{"role": "user", "content": "x" * (block_size - 10)}]
         answer = model.chat(messages, thinking=thinking, temperature=0)
-        read = model.length(messages) + (0 if thinking else 2)
+        read = model.num_prompt_tokens(messages) + (0 if thinking else 2)
         if answer.finish_reason == "length":
             assert read + answer.num_tokens == block_size
         else:
@@ -192,10 +192,10 @@ def test_an_answer_ends_with_the_context(parrot: Path) -> None:
 def test_a_model_of_texts_does_not_answer(folder: Path) -> None:
     model = anexa.load(folder)
     assert model.chat_template is None
-    with pytest.raises(AnexaError, match=r"^model continues texts, and does not answer: use gen"):
+    with pytest.raises(AnexaError, match=r"^model has no chat template, so it cannot answer"):
         model.chat(QUESTION)
-    with pytest.raises(AnexaError, match=r"^model continues texts, and does not answer: use gen"):
-        model.answer(QUESTION, Sampler(model.sampling()))
+    with pytest.raises(AnexaError, match=r"^model has no chat template, so it cannot answer"):
+        model.answer(QUESTION, Sampler(model.sampling_params()))
 
 
 @pytest.mark.parametrize("unknown", ["×", "😀", "\ud83d", "\0", "é"])
@@ -203,7 +203,7 @@ def test_a_question_that_cannot_be_read_is_refused(unknown: str, parrot: Path) -
     model = LanguageModel.open(parrot, "numpy")
     messages = [{"role": "user", "content": f"7{unknown}8" * 300}]
     sentence = f"this model has never seen {unknown!r}: leave it out of the prompt"
-    for refused in (model.chat, model.length):
+    for refused in (model.chat, model.num_prompt_tokens):
         with pytest.raises(AnexaError) as error:
             refused(messages)
         assert str(error.value) == sentence
@@ -212,11 +212,11 @@ def test_a_question_that_cannot_be_read_is_refused(unknown: str, parrot: Path) -
 @pytest.mark.parametrize(
     ("messages", "words"),
     [
-        ([], "a conversation ends with what the user says, and this one does not"),
-        ([*QUESTION, {"role": "assistant", "content": "a"}], "ends with what the user says"),
+        ([], "the last message of a conversation must be the user's"),
+        ([*QUESTION, {"role": "assistant", "content": "a"}], "must be the user's"),
         ("riddle", "a conversation is a list of messages, such as"),
         (["riddle"], "a conversation is a list of messages, such as"),
-        ([{"role": "user"}], "message 1 needs a role and a content, both of them text"),
+        ([{"role": "user"}], "message 1 needs a role and a content, both strings"),
         ([{"content": "riddle"}], "message 1 needs a role and a content"),
         ([{"role": "user", "content": None}], "message 1 needs a role and a content"),
         (
@@ -224,7 +224,7 @@ def test_a_question_that_cannot_be_read_is_refused(unknown: str, parrot: Path) -
             "the roles are user, assistant and system, not judge",
         ),
         *(
-            ([*QUESTION, {"role": role, "content": f"a{mark}b"}], f"message 2 has {mark} in it")
+            ([*QUESTION, {"role": role, "content": f"a{mark}b"}], f"message 2 contains {mark}, ")
             for role in ("user", "system")
             for mark in (USER, ASSISTANT, THINK, END_THINK, END_OF_TEXT)
         ),
@@ -242,5 +242,5 @@ def test_an_assistant_may_be_quoted_with_its_thoughts(parrot: Path) -> None:
         {"role": "assistant", "content": f"{THINK}x{END_THINK}y"},
         *QUESTION,
     ]
-    prompt = anexa.load(parrot, engine="numpy").prompt(turns)
+    prompt = anexa.load(parrot, engine="numpy").render_prompt(turns)
     assert prompt == f"{USER}riddle{ASSISTANT}y{END_OF_TEXT}{USER}riddle{ASSISTANT}"

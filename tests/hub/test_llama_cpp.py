@@ -82,7 +82,7 @@ def test_bundled_model_gives_the_same_text_in_llama_cpp(tmp_path: Path, precisio
     theirs = opened(tmp_path / "m.gguf", bundled, precision)
     for question in ("347*86", "99999999+1", "5-12", "Hello, who are you?", "4 * 6"):
         messages = [{"role": "user", "content": question}]
-        prompt = ours.prompt(messages)
+        prompt = ours.render_prompt(messages)
         tokens = theirs.tokenize(prompt.encode(), add_bos=False, special=True)
         assert tokens == ours.tokenizer.encode_prompt(prompt)
         expected = ours.generate(prompt, temperature=0, max_tokens=400)

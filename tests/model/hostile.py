@@ -47,7 +47,7 @@ def use(folder: Path) -> str:
         ids = tokenizer.encode_prompt("a caf 日本 The 2nd")
         tokenizer.decode([*ids, *range(0, loaded.config.vocab_size, 17)])
         model.generate("a i", max_tokens=2, temperature=0)
-        prompt = model.prompt(MESSAGES) if model.chat_template is not None else "a"
+        prompt = model.render_prompt(MESSAGES) if model.chat_template is not None else "a"
         stream = TextStream(tokenizer, Prompt(tokenizer, loaded.config.block_size, "a"))
         for token in tokenizer.encode(prompt)[:20]:
             stream.add(token)

@@ -202,12 +202,12 @@ def test_rendered_conversations_equal_transformers(
     expected = theirs.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)[
         "input_ids"
     ]
-    assert model.tokenizer.encode_prompt(model.prompt(messages)) == expected
-    assert model.length(messages) == len(expected)
+    assert model.tokenizer.encode_prompt(model.render_prompt(messages)) == expected
+    assert model.num_prompt_tokens(messages) == len(expected)
     assert model.chat(messages, max_tokens=3).num_tokens <= 3
     for mark in model.tokenizer.bos_eos:
-        with pytest.raises(AnexaError, match="a mark of the model's"):
-            model.prompt([{"role": "user", "content": f"a{mark}b"}])
+        with pytest.raises(AnexaError, match="a special token of the model"):
+            model.render_prompt([{"role": "user", "content": f"a{mark}b"}])
 
 
 # ------------------------------------------------------------------ their tokenizers, our models

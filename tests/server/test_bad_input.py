@@ -120,7 +120,7 @@ def said(content: object, role: object = "user") -> dict[str, object]:
 IMAGE = {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}
 SURROGATE = "contains an unpaired surrogate, which is not a character"
 TOO_LONG = "tokens long, but the model sees 512 at once: shorten it"
-ENDS = "a conversation ends with what the user says, and this one does not"
+ENDS = "the last message of a conversation must be the user's"
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ ENDS = "a conversation ends with what the user says, and this one does not"
         (
             said("1<|user|>"),
             "messages",
-            "message 1 has <|user|> in it, which is a mark of the model's: leave it out",
+            "message 1 contains <|user|>, which is a special token of the model: remove it",
         ),
         (
             said("1", "tool"),

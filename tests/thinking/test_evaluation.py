@@ -126,5 +126,5 @@ def test_a_model_that_does_not_answer_is_not_evaluated() -> None:
 
     model = oracle(thinks)
     model.chat_template = None
-    with pytest.raises(AnexaError, match="does not answer"):
+    with pytest.raises(AnexaError, match="has no chat template"):
         next(evaluate_tasks(model, 3))

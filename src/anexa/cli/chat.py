@@ -1,4 +1,4 @@
-"""`anexa chat`: a prompt, a response, again."""
+"""`anexa chat`: talk to a model at a prompt."""
 
 from __future__ import annotations
 
@@ -7,71 +7,98 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from anexa.cli.prompt_loop import Conversation
+from anexa.cli.prompt_loop import PromptLoop
 
 if TYPE_CHECKING:
     from anexa.generation import LanguageModel, SamplingParams
 
-MAX_TOKENS = 200  # of a text that is continued
+MAX_TOKENS = 200  # default maximum of a continuation
 
 
 def chat(
     folder: Annotated[
-        Path | None, typer.Argument(help="The model folder. [default: the model that comes along]")
+        Path | None,
+        typer.Argument(help="Model folder, or JSON file. [default: the bundled model]"),
     ] = None,
-    engine: Annotated[str, typer.Option(help="scalar, lists, numpy, torch or auto.")] = "auto",
+    engine: Annotated[
+        str, typer.Option(help="scalar, lists, numpy, torch, or auto, which is numpy.")
+    ] = "auto",
     temperature: Annotated[
         float | None,
-        typer.Option(help="0: always the likeliest token. [default: the model's own]"),
+        typer.Option(
+            help="Number that logits are divided by; 0: always the likeliest token. "
+            "[default: the model's own]"
+        ),
     ] = None,
-    top_k: Annotated[int | None, typer.Option(help="Draw from the k likeliest tokens.")] = None,
-    top_p: Annotated[float, typer.Option(help="Draw from the likeliest of this mass.")] = 1.0,
+    top_k: Annotated[
+        int | None, typer.Option(help="Sample from the K likeliest tokens. [default: from all]")
+    ] = None,
+    top_p: Annotated[
+        float, typer.Option(help="Sample from the likeliest tokens with this total probability.")
+    ] = 1.0,
     max_tokens: Annotated[
         int | None,
-        typer.Option(help="The most tokens of a response. [default: 200, or a whole answer]"),
+        typer.Option(
+            help="Maximum number of tokens in a response. [default: 200; of a chat model, what the "
+            "context has room for]"
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the random draws.")] = 42,
+    seed: Annotated[int, typer.Option(help="Random seed for sampling.")] = 42,
     think: Annotated[
         Literal["on", "off", "hide"],
-        typer.Option(help="Whether a model that can think does, and shows it."),
+        typer.Option(help="Let a reasoning model think and show it, not think, or hide it."),
     ] = "on",
 ) -> None:
-    """Talk to a model: it answers, or goes on from what you type."""
+    """Talk to a model: a chat model answers, any other continues what you type."""
     from anexa.generation import LanguageModel
 
     model = LanguageModel.open(folder, engine)
-    sampling = model.sampling(temperature, top_k=top_k, top_p=top_p, seed=seed)
-    talk(model, sampling, max_tokens, think)
+    params = model.sampling_params(temperature, top_k=top_k, top_p=top_p, seed=seed)
+    run_prompt_loop(model, params, max_tokens, think)
 
 
-def talk(
-    model: LanguageModel, sampling: SamplingParams, max_tokens: int | None = None, think: str = "on"
+def run_prompt_loop(
+    model: LanguageModel, params: SamplingParams, max_tokens: int | None = None, think: str = "on"
 ) -> None:
-    """Until the user ends it."""
-    from anexa.cli.chat_loop import Dialogue
+    """Run the prompt loop that suits the model until the user leaves.
+
+    Args:
+        model: model to talk to.
+        params: sampling parameters at the start.
+        max_tokens: maximum number of tokens in a response; None means 200, or for a chat model what
+            the context has room for.
+        think: "on", "off" or "hide": whether a reasoning model thinks, and whether it is shown.
+    """
+    from anexa.cli.chat_loop import ChatLoop
 
     if model.chat_template is None:
-        Continuation(model, sampling, max_tokens).run()
+        CompletionLoop(model, params, max_tokens).run()
     else:
-        Dialogue(model, sampling, max_tokens, think).run()
+        ChatLoop(model, params, max_tokens, think).run()
 
 
-class Continuation(Conversation):
-    """The prompt loop of a model that goes on from what is typed."""
+class CompletionLoop(PromptLoop):
+    """The prompt loop of a model without a chat template, which continues what is typed.
+
+    Args:
+        model: model that continues texts.
+        params: sampling parameters at the start.
+        max_tokens: maximum number of tokens in a continuation; None means 200.
+    """
 
     opening = "Type the beginning of a text; /help lists commands"
 
     def __init__(
-        self, model: LanguageModel, sampling: SamplingParams, max_tokens: int | None = None
+        self, model: LanguageModel, params: SamplingParams, max_tokens: int | None = None
     ) -> None:
-        super().__init__(sampling, MAX_TOKENS if max_tokens is None else max_tokens)
+        super().__init__(params, MAX_TOKENS if max_tokens is None else max_tokens)
         self._model = model
 
     def respond(self, prompt: str) -> None:
-        """Stream a response."""
+        """Print the prompt and its continuation."""
         max_tokens = self._max_tokens or MAX_TOKENS
-        completion = self._model.complete(prompt, self._sampler, max_tokens=max_tokens)
+        continuation = self._model.complete(prompt, self._sampler, max_tokens=max_tokens)
         typer.echo(f"Response: {prompt}", nl=False)
-        for piece in completion:
+        for piece in continuation:
             typer.echo(piece, nl=False)
         typer.echo("\n")

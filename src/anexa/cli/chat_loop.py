@@ -1,4 +1,4 @@
-"""`anexa chat` with a model that answers: thoughts in grey, then the answer, and what is true."""
+"""The prompt loop of a chat model: reasoning in gray, the answer, and whether steps are true."""
 
 from __future__ import annotations
 
@@ -7,23 +7,31 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from anexa.cli.prompt_loop import Conversation
+from anexa.cli.prompt_loop import PromptLoop
 from anexa.errors import AnexaError
 
 if TYPE_CHECKING:
     from anexa.generation import ChatAnswer, LanguageModel, SamplingParams
 
 HELP = """\
-/think on        think, and show it
+/think on        think, and show the reasoning
 /think hide      think, and show the answer alone
-/think off       answer at once
-/new             a new conversation
+/think off       answer without thinking
+/new             start a new conversation
 """
-THINKING = ("on", "off", "hide")
+THINK_MODES = ("on", "off", "hide")
 
 
-class Dialogue(Conversation):
-    """The prompt loop of a model that answers in turns."""
+class ChatLoop(PromptLoop):
+    """The prompt loop of a chat model, which answers and remembers the conversation.
+
+    Args:
+        model: chat model.
+        params: sampling parameters at the start.
+        max_tokens: maximum number of tokens in an answer, reasoning included; None means what the
+            context has room for.
+        think: "on", "off" or "hide": whether the model thinks, and whether it is shown.
+    """
 
     opening = "Ask something; /help lists commands"
     help = HELP
@@ -31,69 +39,69 @@ class Dialogue(Conversation):
     def __init__(
         self,
         model: LanguageModel,
-        sampling: SamplingParams,
+        params: SamplingParams,
         max_tokens: int | None = None,
-        thinking: str = "on",
+        think: str = "on",
     ) -> None:
-        super().__init__(sampling, max_tokens)
+        super().__init__(params, max_tokens)
         self._model = model
-        self._thinking = thinking
+        self._think = think
         self._messages: list[dict[str, str]] = []
 
     def respond(self, prompt: str) -> None:
-        """Stream a thought and an answer, and say what is true of them."""
+        """Print the reasoning and the answer, and a line about what is true of them."""
         if not prompt.strip():
             typer.echo("type a question, or /help")
             return
-        asked = self._as_fits([*self._messages, {"role": "user", "content": prompt.strip()}])
+        messages = self._fit([*self._messages, {"role": "user", "content": prompt.strip()}])
         answer = self._model.answer(
-            asked, self._sampler, thinking=self._thinking != "off", max_tokens=self._max_tokens
+            messages, self._sampler, thinking=self._think != "off", max_tokens=self._max_tokens
         )
-        write(answer, shows_thoughts=self._thinking == "on")
+        print_answer(answer, show_reasoning=self._think == "on")
         if answer.incomplete_reason:
             typer.echo(f"({answer.incomplete_reason})")
         elif answer.reasoning is not None and (judged := verdict(prompt, answer)):
             typer.echo(judged)
         typer.echo()
-        self._messages = [*asked, {"role": "assistant", "content": answer.content}]
+        self._messages = [*messages, {"role": "assistant", "content": answer.content}]
 
     def command(self, text: str) -> str:
-        """See `Conversation`; and those of `HELP`."""
+        """Execute a slash command, /think and /new included, and return the reply to print."""
         name, _, value = text.removeprefix("/").partition(" ")
         value = value.strip()
         if name == "think":
-            if value not in THINKING:
-                raise AnexaError(f"/think is one of {', '.join(THINKING)}, not {value!r}")
-            self._thinking = value
+            if value not in THINK_MODES:
+                raise AnexaError(f"/think is one of {', '.join(THINK_MODES)}, not {value!r}")
+            self._think = value
             return f"think {value}"
         if name == "new":
             self._messages = []
             return "a new conversation"
         return super().command(text)
 
-    def _as_fits(self, messages: list[dict[str, str]]) -> list[dict[str, str]]:
-        """A conversation; where it has grown too long, without its first turns."""
+    def _fit(self, messages: list[dict[str, str]]) -> list[dict[str, str]]:
+        """Drop the oldest turns until the context has room for the conversation and an answer."""
         room = self._model.engine.config.block_size - self._model.max_new_tokens
-        while len(messages) > 1 and self._model.length(messages) > room:
+        while len(messages) > 1 and self._model.num_prompt_tokens(messages) > room:
             messages = messages[2:]
         return messages
 
 
-def write(answer: ChatAnswer, *, shows_thoughts: bool = True) -> None:
-    """Show an answer as it comes: dim, each line behind a bar, what is thought, then the rest."""
-    thought, written = False, False  # whether the line is thought; whether there is one
+def print_answer(answer: ChatAnswer, *, show_reasoning: bool = True) -> None:
+    """Generate an answer and print it as it streams, each line of its reasoning gray and barred."""
+    in_reasoning, has_output = False, False  # in_reasoning: of the line that is being printed
     try:
         for piece in answer:
-            if piece.is_reasoning and not shows_thoughts:
+            if piece.is_reasoning and not show_reasoning:
                 continue
             text = piece.text
-            if piece.is_reasoning != thought:
-                thought = piece.is_reasoning
-                text = ("│ " if thought else "") + text.lstrip("\n")
-                if written:
+            if piece.is_reasoning != in_reasoning:
+                in_reasoning = piece.is_reasoning
+                text = ("│ " if in_reasoning else "") + text.lstrip("\n")
+                if has_output:
                     typer.echo()
-            written = True
-            if thought:
+            has_output = True
+            if in_reasoning:
                 text = style(text.replace("\n", "\n│ "), dim=True)
             typer.echo(text, nl=False)
     finally:
@@ -101,12 +109,12 @@ def write(answer: ChatAnswer, *, shows_thoughts: bool = True) -> None:
 
 
 def style(text: str, *, dim: bool | None = None, fg: str | None = None) -> str:
-    """Text as a terminal shows it, where colours are wanted; a pipe gets the text alone."""
+    """Style text for a terminal, unless NO_COLOR is set; Typer drops the style in a pipe."""
     return text if os.environ.get("NO_COLOR") else typer.style(text, dim=dim, fg=fg)
 
 
 def verdict(question: str, answer: ChatAnswer) -> str:
-    """Whether a thought is true; nothing, where it is none that the checker can read."""
+    """Say whether the steps of the reasoning are true; empty if the checker cannot read them."""
     from anexa.thinking.checker import check
 
     report = check(question, answer.reasoning or "", answer.content)

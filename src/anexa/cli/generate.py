@@ -1,8 +1,7 @@
-"""`anexa generate`: text from a model, for reading or for a program."""
+"""`anexa generate`: print texts or answers of a model, to read or as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,65 +11,79 @@ from anexa.cli.chat import MAX_TOKENS
 from anexa.errors import UsageError
 
 if TYPE_CHECKING:
-    from anexa.generation import LanguageModel, Sampler
+    from anexa.generation import ChatAnswer, TextStream
 
-
-BETWEEN = "───"  # two texts of several lines
+SEPARATOR = "───"  # between texts of several lines
 
 
 def generate(
     folder: Annotated[
-        Path | None, typer.Argument(help="The model folder. [default: the model that comes along]")
+        Path | None,
+        typer.Argument(help="Model folder, or JSON file. [default: the bundled model]"),
     ] = None,
     prompt: Annotated[
-        str, typer.Option(help="What the text begins with; what a model that answers is asked.")
+        str, typer.Option(help="Text to continue; for a chat model, the question to answer.")
     ] = "",
-    n: Annotated[int, typer.Option("--n", "-n", help="How many texts.", min=1)] = 1,
+    n: Annotated[int, typer.Option("--n", "-n", help="Number of texts.", min=1)] = 1,
     temperature: Annotated[
         float | None,
-        typer.Option(help="0: always the likeliest token. [default: the model's own]"),
+        typer.Option(
+            help="Number that logits are divided by; 0: always the likeliest token. "
+            "[default: the model's own]"
+        ),
     ] = None,
-    top_k: Annotated[int | None, typer.Option(help="Draw from the k likeliest tokens.")] = None,
-    top_p: Annotated[float, typer.Option(help="Draw from the likeliest of this mass.")] = 1.0,
+    top_k: Annotated[
+        int | None, typer.Option(help="Sample from the K likeliest tokens. [default: from all]")
+    ] = None,
+    top_p: Annotated[
+        float, typer.Option(help="Sample from the likeliest tokens with this total probability.")
+    ] = 1.0,
     max_tokens: Annotated[
         int | None,
-        typer.Option(help="The most tokens of a text. [default: 200, or a whole answer]"),
+        typer.Option(
+            help="Maximum number of tokens in a text. [default: 200; of a chat model, what the "
+            "context has room for]"
+        ),
     ] = None,
-    stop: Annotated[list[str] | None, typer.Option(help="A string that ends a text.")] = None,
+    stop: Annotated[
+        list[str] | None, typer.Option(help="String that ends a text; may be repeated.")
+    ] = None,
     think: Annotated[
-        bool, typer.Option(help="Whether a model that can think does so before it answers.")
+        bool, typer.Option(help="Let a reasoning model think before it answers.")
     ] = True,
-    seed: Annotated[int, typer.Option(help="Of the random draws.")] = 42,
-    engine: Annotated[str, typer.Option(help="scalar, lists, numpy, torch or auto.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    seed: Annotated[int, typer.Option(help="Random seed for sampling.")] = 42,
+    engine: Annotated[
+        str, typer.Option(help="scalar, lists, numpy, torch, or auto, which is numpy.")
+    ] = "auto",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object at the end.")
+    ] = False,
 ) -> None:
-    """Write texts that continue a prompt, or answers to it."""
+    """Generate texts that continue a prompt, or with a chat model answers to it."""
     import json
 
     from anexa.generation import LanguageModel, Sampler
 
     model = LanguageModel.open(folder, engine)
-    sampler = Sampler(model.sampling(temperature, top_k=top_k, top_p=top_p, seed=seed))
-    shown, stops = not as_json, stop or ()
-    if model.chat_template is None:
-        tokens = MAX_TOKENS if max_tokens is None else max_tokens
-
-        def one() -> dict[str, Any]:
-            return _continued(model, prompt, sampler, tokens, stops, shown)
-
-    elif prompt.strip():
-
-        def one() -> dict[str, Any]:
-            return _answered(model, prompt, sampler, think, max_tokens, stops, shown)
-
-    else:
+    sampler = Sampler(model.sampling_params(temperature, top_k=top_k, top_p=top_p, seed=seed))
+    stops = stop or ()
+    messages = [{"role": "user", "content": prompt.strip()}]
+    if model.chat_template is not None and not prompt.strip():
         raise UsageError("there is nothing to answer: ask something with --prompt")
     samples: list[dict[str, Any]] = []
     for _ in range(n):
-        if shown and samples and "\n" in samples[-1].get("text", ""):
-            typer.echo(BETWEEN)
-        samples.append(one())
-    if shown:
+        if not as_json and samples and "\n" in samples[-1].get("text", ""):
+            typer.echo(SEPARATOR)
+        if model.chat_template is None:
+            limit = MAX_TOKENS if max_tokens is None else max_tokens
+            text = model.complete(prompt, sampler, max_tokens=limit, stop=stops)
+            samples.append(_finish_text(text, show=not as_json))
+        else:
+            answer = model.answer(
+                messages, sampler, thinking=think, max_tokens=max_tokens, stop=stops
+            )
+            samples.append(_finish_answer(answer, show=not as_json))
+    if not as_json:
         typer.echo(f"seed {seed}", err=True)
         return
     report = {
@@ -83,42 +96,24 @@ def generate(
     typer.echo(json.dumps(report, indent=2))
 
 
-def _continued(
-    model: LanguageModel,
-    prompt: str,
-    sampler: Sampler,
-    max_tokens: int,
-    stop: Sequence[str],
-    shown: bool,
-) -> dict[str, Any]:
-    """A text that continues the prompt, shown or not; as JSON."""
-    text = model.complete(prompt, sampler, max_tokens=max_tokens, stop=stop)
-    if shown:
-        typer.echo(prompt, nl=False)
+def _finish_text(text: TextStream, *, show: bool) -> dict[str, Any]:
+    """Generate a continuation, print it with its prompt if wanted, and return it for JSON."""
+    if show:
+        typer.echo(text.prompt.text, nl=False)
     for piece in text:
-        if shown:
+        if show:
             typer.echo(piece, nl=False)
-    if shown:
+    if show:
         typer.echo()
     return {"text": text.text, "tokens": text.num_tokens, "finish_reason": text.finish_reason}
 
 
-def _answered(
-    model: LanguageModel,
-    prompt: str,
-    sampler: Sampler,
-    thinking: bool,
-    max_tokens: int | None,
-    stop: Sequence[str],
-    shown: bool,
-) -> dict[str, Any]:
-    """An answer to the prompt, shown or not; as JSON."""
-    from anexa.cli.chat_loop import write
+def _finish_answer(answer: ChatAnswer, *, show: bool) -> dict[str, Any]:
+    """Generate an answer, print it if wanted, and return it for JSON."""
+    from anexa.cli.chat_loop import print_answer
 
-    messages = [{"role": "user", "content": prompt.strip()}]
-    answer = model.answer(messages, sampler, thinking=thinking, max_tokens=max_tokens, stop=stop)
-    if shown:
-        write(answer)
+    if show:
+        print_answer(answer)
         if answer.incomplete_reason:
             typer.echo(f"({answer.incomplete_reason})", err=True)
     return {
@@ -126,5 +121,5 @@ def _answered(
         "content": answer.content,
         "tokens": answer.num_tokens,
         "finish_reason": answer.finish_reason,
-        "trouble": answer.incomplete_reason,
+        "incomplete_reason": answer.incomplete_reason,
     }

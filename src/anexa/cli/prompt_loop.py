@@ -1,4 +1,4 @@
-"""The prompt loop of `anexa chat`: lines in, responses out, and settings that can be changed."""
+"""The prompt loop of `anexa chat`: reads lines, prints responses, and has commands for settings."""
 
 from __future__ import annotations
 
@@ -19,30 +19,38 @@ if TYPE_CHECKING:
     from anexa.generation import SamplingParams
 
 HELP = """\
-/temperature T   what logits are divided by; 0: always the likeliest
-/top-k K         draw from the K likeliest tokens; off: from all
-/top-p P         draw from the likeliest tokens of this mass; off: from all
-/seed S          begin the random draws anew, from S
-/max-tokens N    the most tokens of a response
-/reset           all settings and the random draws as at the start
-/help            this list
-quit             or Ctrl-C or Ctrl-D: the end"""
+/temperature T   divide the logits by T; 0: always the likeliest token
+/top-k K         sample from the K likeliest tokens; off: from all
+/top-p P         sample from the likeliest tokens with total probability P; off: from all
+/seed S          restart the random draws from seed S
+/max-tokens N    maximum number of tokens in a response
+/reset           restore all settings and the seed of the start
+/help            show this list
+quit             leave, as Ctrl-C and Ctrl-D do"""
 
 
-class Conversation(ABC):
-    """The prompt loop, and the settings that can be changed in it."""
+class PromptLoop(ABC):
+    """A prompt loop, and the sampling settings that its commands change.
+
+    Args:
+        params: sampling parameters at the start.
+        max_tokens: maximum number of tokens in a response; None means no limit.
+
+    Raises:
+        UsageError: if max_tokens is below 1.
+    """
 
     opening: str
     help = ""
 
-    def __init__(self, sampling: SamplingParams, max_tokens: int | None) -> None:
+    def __init__(self, params: SamplingParams, max_tokens: int | None) -> None:
         self._max_tokens = None if max_tokens is None else _checked(max_tokens)
-        self._at_start = (sampling, max_tokens)
-        self._set(sampling)
+        self._at_start = (params, max_tokens)
+        self._set(params)
 
     def run(self) -> None:
-        """Until the user ends it."""
-        typer.echo(f"{self.opening} (seed {self._sampling.seed}).")
+        """Read prompts and respond until the user leaves."""
+        typer.echo(f"{self.opening} (seed {self._params.seed}).")
         for line in _lines():
             text = line.strip()
             if text in ("quit", "exit", "/quit", "/exit"):
@@ -55,51 +63,52 @@ class Conversation(ABC):
             except AnexaError as error:
                 typer.echo(str(error))
             except KeyboardInterrupt:
-                typer.echo(" …")  # Ctrl-C in a response ends the response only
+                typer.echo(" …")  # Ctrl-C during a response ends the response only
 
     @abstractmethod
     def respond(self, prompt: str) -> None:
-        """Stream a response."""
+        """Generate and print a response."""
 
     def command(self, text: str) -> str:
-        """Carry out a slash command; what to answer.
+        """Execute a slash command, and return the reply to print.
 
         Raises:
-            AnexaError: it is not known, or its value means nothing.
+            AnexaError: if the command is unknown or its value is invalid.
         """
         name, _, value = text.removeprefix("/").partition(" ")
         value = value.strip()
         if name == "help":
             return self.help + HELP
         if name == "reset":
-            sampling, self._max_tokens = self._at_start
-            self._set(sampling)
+            params, self._max_tokens = self._at_start
+            self._set(params)
         elif name == "temperature":
-            self._set(replace(self._sampling, temperature=_number(float, name, value)))
+            self._set(replace(self._params, temperature=_number(float, name, value)))
         elif name == "top-k":
             top_k = None if value == "off" else _number(int, name, value)
-            self._set(replace(self._sampling, top_k=top_k))
+            self._set(replace(self._params, top_k=top_k))
         elif name == "top-p":
             top_p = 1.0 if value == "off" else _number(float, name, value)
-            self._set(replace(self._sampling, top_p=top_p))
+            self._set(replace(self._params, top_p=top_p))
         elif name == "seed":
-            self._set(replace(self._sampling, seed=_number(int, name, value)))
+            self._set(replace(self._params, seed=_number(int, name, value)))
         elif name == "max-tokens":
             self._max_tokens = _checked(_number(int, name, value))
         else:
             raise AnexaError(f"there is no command /{name}: /help lists them")
-        s = self._sampling
+        p = self._params
         return (
-            f"temperature {s.temperature:g}, top-k {s.top_k or 'off'}, "
-            f"top-p {s.top_p if s.top_p < 1 else 'off'}, seed {s.seed}, "
+            f"temperature {p.temperature:g}, top-k {p.top_k or 'off'}, "
+            f"top-p {p.top_p if p.top_p < 1 else 'off'}, seed {p.seed}, "
             f"max-tokens {self._max_tokens or 'off'}"
         )
 
-    def _set(self, sampling: SamplingParams) -> None:
+    def _set(self, params: SamplingParams) -> None:
+        """Change the sampling parameters, and restart the random draws from their seed."""
         from anexa.generation import Sampler
 
-        self._sampling = sampling
-        self._sampler = Sampler(sampling)
+        self._params = params
+        self._sampler = Sampler(params)
 
 
 def _checked(max_tokens: int) -> int:
@@ -116,18 +125,18 @@ def _number(kind: Callable[[str], Number], name: str, value: str) -> Number:
 
 
 def at_terminal() -> bool:
-    """Whether somebody sits in front of this process: both its input and its output are theirs."""
+    """Whether standard input and output are both a terminal."""
     streams = (sys.stdin, sys.stdout)
     return all(stream is not None and stream.isatty() for stream in streams)
 
 
 def _lines() -> Iterator[str]:
-    """What the user types, line by line; from a pipe, what is in it."""
-    if sys.stdin is None:  # closed by whoever started this process
+    """Yield the lines that the user types, or those of a pipe."""
+    if sys.stdin is None:  # the parent process has closed it
         return
     if not at_terminal():
         if isinstance(sys.stdin, io.TextIOWrapper):
-            sys.stdin.reconfigure(errors="replace")  # told as an unknown character
+            sys.stdin.reconfigure(errors="replace")  # which the tokenizer reports as unknown
         for line in sys.stdin:
             typer.echo(f"Prompt: {line.rstrip()}")
             yield line.rstrip("\r\n")

@@ -97,8 +97,8 @@ def train(
     if stopped:
         sys.exit(128 + received[0])
     if at_terminal() and context.world_size == 1 and not (no_chat or as_json):
-        from anexa.cli.chat import talk
+        from anexa.cli.chat import run_prompt_loop
         from anexa.generation import LanguageModel
 
         model = LanguageModel.open(folder, engine)
-        talk(model, model.sampling(seed=seed))
+        run_prompt_loop(model, model.sampling_params(seed=seed))

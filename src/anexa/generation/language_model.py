@@ -1,4 +1,4 @@
-"""A model folder, open for use in a program: `anexa.load`."""
+"""A model folder, loaded for text generation and chat: what `anexa.load` returns."""
 
 from __future__ import annotations
 
@@ -19,25 +19,31 @@ from anexa.model.model import Model
 from anexa.model.tokenizer import RenderedPrompt
 from anexa.model.weights import num_parameters
 
-_SETTINGS = tuple(field.name for field in fields(SamplingParams))
+_SAMPLING_PARAMS = tuple(field.name for field in fields(SamplingParams))
 
-BUNDLED = Path(str(importlib.resources.files("anexa") / "bundled"))
+BUNDLED = Path(str(importlib.resources.files("anexa") / "bundled"))  # the bundled model's folder
 
 
 class LanguageModel:
-    """A model that writes and, if it was trained to, answers.
+    """A model with its tokenizer and engine, which continues texts and answers conversations.
 
-    Where a method takes `**settings`, they are the fields of `SamplingParams`; the temperature
-    defaults to the model's own.
+    Methods that take `**sampling` accept the fields of `SamplingParams`: `temperature` (default:
+    the model's own), `top_k`, `top_p` and `seed`.
+
+    Args:
+        name: name that messages and the server call the model by.
+        model: contents of the model folder.
+        engine: engine with the model's weights.
+        folder: folder or file that the model was loaded from; None means the bundled model.
 
     Attributes:
-        name: of its folder or file.
-        folder: where it is; None: the model that comes along.
-        engine: what computes it.
-        tokenizer: text to tokens.
-        chat_template: of a model that answers in turns; None of another.
-        temperature: that it should be used with.
-        max_new_tokens: for so many a conversation should leave room.
+        name: name of the model.
+        folder: folder or file that the model was loaded from; None means the bundled model.
+        engine: computes the model.
+        tokenizer: tokenizer of the model.
+        chat_template: Jinja template of a chat model; None if the model only continues texts.
+        temperature: the model's own temperature, from its `generation_config.json`.
+        max_new_tokens: tokens of the context to leave free for an answer.
     """
 
     def __init__(self, name: str, model: Model, engine: Engine, folder: Path | None = None) -> None:
@@ -55,24 +61,36 @@ class LanguageModel:
 
     @classmethod
     def open(cls, folder: Path | None = None, engine: str = "auto") -> LanguageModel:
-        """Open a model folder or JSON file, or the model that comes with Anexa.
+        """Load a model folder, a JSON file of `anexa export`, or the bundled model.
+
+        Args:
+            folder: folder or JSON file; None means the bundled model.
+            engine: name of the engine; see `anexa.load`.
 
         Raises:
-            AnexaError: it is no model folder, or is damaged.
-            UsageError: there is no such engine.
+            AnexaError: if the folder is not a model folder, or is damaged.
+            UsageError: if there is no engine of that name.
         """
         model = load_model(BUNDLED if folder is None else folder)
         name = "anexa" if folder is None else model_name(folder)
         return cls(name, model, open_engine(engine, model.config, model.weights), folder)
 
-    def generate(self, prompt: str = "", *, max_tokens: int = 200, **settings: Any) -> str:
-        """The text that continues a prompt, without it.
+    def generate(self, prompt: str = "", *, max_tokens: int = 200, **sampling: Any) -> str:
+        """Generate the text that continues a prompt.
+
+        Args:
+            prompt: text to continue.
+            max_tokens: maximum number of tokens to generate, at least 1.
+            sampling: fields of `SamplingParams`, and `stop`: strings that end the text.
+
+        Returns:
+            The new text, without the prompt.
 
         Raises:
-            AnexaError: the prompt is too long, or has characters that the model does not know.
-            UsageError: a setting that means nothing.
+            AnexaError: if the prompt is too long, or has characters that the model does not know.
+            UsageError: if a sampling parameter is unknown or out of range.
         """
-        return "".join(self.stream(prompt, max_tokens=max_tokens, **settings))
+        return "".join(self.stream(prompt, max_tokens=max_tokens, **sampling))
 
     def stream(
         self,
@@ -80,20 +98,24 @@ class LanguageModel:
         *,
         max_tokens: int = 200,
         stop: Sequence[str] = (),
-        **settings: Any,
+        **sampling: Any,
     ) -> Iterator[str]:
-        """Yield the text that continues a prompt piece by piece, as it is generated."""
-        sampler = Sampler(self.sampling(**settings))
+        """Generate the text that continues a prompt, and yield it in pieces as it is generated.
+
+        Arguments and errors are those of `generate`.
+        """
+        sampler = Sampler(self.sampling_params(**sampling))
         return iter(self.complete(prompt, sampler, max_tokens=max_tokens, stop=stop))
 
     def complete(
         self, prompt: str, sampler: Sampler, *, max_tokens: int = 200, stop: Sequence[str] = ()
     ) -> TextStream:
-        """Prepare the continuation of a prompt; iterating over it generates it.
+        """Prepare the continuation of a prompt; iterating over it generates the text.
 
         Args:
             prompt: text to continue.
-            sampler: chooses the tokens.
+            sampler: sampling parameters and random state; a further text with the same sampler
+                goes on in its random sequence.
             max_tokens: maximum number of tokens to generate, at least 1.
             stop: strings that end the text; they are not part of it.
 
@@ -112,22 +134,26 @@ class LanguageModel:
         thinking: bool = True,
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
-        **settings: Any,
+        **sampling: Any,
     ) -> ChatAnswer:
-        """The answer to a conversation: its `content`, and the `reasoning` before it.
+        """Generate the answer to a conversation.
 
         Args:
-            messages: the turns so far, the last one the user's.
-            thinking: whether it may think before it answers.
-            max_tokens: the most tokens to write; None: as many as the context has room for.
-            stop: strings that end it, thought or answer; they are not part of it.
-            settings: as above.
+            messages: messages so far, each with a "role" and a "content"; the last one the user's.
+            thinking: whether the model may reason before it answers.
+            max_tokens: maximum number of tokens of reasoning and answer together; None means as
+                many as the context has room for.
+            stop: strings that end the reasoning or the answer; they are not part of it.
+            sampling: fields of `SamplingParams`.
+
+        Returns:
+            The finished answer: its `content`, and the `reasoning` before it.
 
         Raises:
-            AnexaError: the model does not answer in turns, or cannot read these.
-            UsageError: a setting that means nothing.
+            AnexaError: if the model has no chat template or cannot read the messages.
+            UsageError: if a sampling parameter is unknown or out of range.
         """
-        sampler = Sampler(self.sampling(**settings))
+        sampler = Sampler(self.sampling_params(**sampling))
         answer = self.answer(messages, sampler, thinking=thinking, max_tokens=max_tokens, stop=stop)
         return answer.finish()
 
@@ -140,57 +166,76 @@ class LanguageModel:
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
     ) -> ChatAnswer:
-        """The same, not yet written: iterate over it."""
-        prompt = self.prompt(messages, thinking=thinking)
+        """Prepare the answer to a conversation; iterating over the answer generates it.
+
+        Arguments and errors are those of `chat`, but for `sampler`: sampling parameters and random
+        state.
+        """
+        prompt = self.render_prompt(messages, thinking=thinking)
         if max_tokens is None:
             length = len(self.tokenizer.encode_prompt(prompt))
             max_tokens = max(1, self.engine.config.block_size - length)
         return ChatAnswer(self.complete(prompt, sampler, max_tokens=max_tokens, stop=stop))
 
-    def length(self, messages: Sequence[Message]) -> int:
-        """How many tokens a conversation is, with the mark that asks for the next answer.
+    def num_prompt_tokens(self, messages: Sequence[Message]) -> int:
+        """Count the tokens of a conversation rendered as a prompt.
 
         Raises:
-            AnexaError: the model cannot read it.
+            AnexaError: if the model has no chat template or cannot read the messages.
         """
-        return len(self.tokenizer.encode_prompt(self.prompt(messages)))
+        return len(self.tokenizer.encode_prompt(self.render_prompt(messages)))
 
-    def prompt(self, messages: Sequence[Message], *, thinking: bool = True) -> RenderedPrompt:
-        """A conversation as a text that the next answer goes on from.
+    def render_prompt(
+        self, messages: Sequence[Message], *, thinking: bool = True
+    ) -> RenderedPrompt:
+        """Render a conversation with the chat template, as the prompt of the next answer.
+
+        Args:
+            messages: messages so far, each with a "role" and a "content"; the last one the user's.
+            thinking: whether the model may reason; if not, the prompt ends in an empty thought.
 
         Raises:
-            AnexaError: the model does not answer in turns, or these are none: there is none, the
-                last one is the assistant's, or one has a mark in it that would be read as a turn.
+            AnexaError: if the model has no chat template, a message is malformed, the last message
+                is not the user's, or a message contains a special token of the template.
         """
         if self.chat_template is None:
-            raise AnexaError(f"{self.name} continues texts, and does not answer: use generate")
-        if isinstance(messages, str) or not all(isinstance(one, Mapping) for one in messages):
+            raise AnexaError(
+                f"{self.name} has no chat template, so it cannot answer: use generate instead"
+            )
+        if isinstance(messages, str) or not all(
+            isinstance(message, Mapping) for message in messages
+        ):
             raise AnexaError(
                 'a conversation is a list of messages, such as [{"role": "user", "content": "7*8"}]'
             )
         bos, eos = self.tokenizer.bos_eos
-        written = self.chat_template + bos + eos
+        template = self.chat_template + bos + eos
         for number, message in enumerate(messages, 1):
             if not all(isinstance(message.get(key), str) for key in ("role", "content")):
-                raise AnexaError(f"message {number} needs a role and a content, both of them text")
+                raise AnexaError(f"message {number} needs a role and a content, both strings")
             if message["role"] == "assistant":
                 continue
             for mark in self.tokenizer.added_tokens:
-                if mark in written and mark in message["content"]:
-                    where = f"message {number} has {mark} in it"
-                    raise AnexaError(f"{where}, which is a mark of the model's: leave it out")
+                if mark in template and mark in message["content"]:
+                    raise AnexaError(
+                        f"message {number} contains {mark}, which is a special token of the model: "
+                        "remove it"
+                    )
         if not messages or messages[-1]["role"] == "assistant":
-            raise AnexaError("a conversation ends with what the user says, and this one does not")
-        characters = sum(len(message["content"]) for message in messages)
-        check_length(characters, self.tokenizer, self.engine.config.block_size)
+            raise AnexaError("the last message of a conversation must be the user's")
+        num_characters = sum(len(message["content"]) for message in messages)
+        check_length(num_characters, self.tokenizer, self.engine.config.block_size)
         return render_messages(self.chat_template, messages, thinking=thinking, bos=bos, eos=eos)
 
-    def sampling(self, temperature: float | None = None, **settings: Any) -> SamplingParams:
-        """Those settings; without a temperature, with the model's own.
+    def sampling_params(self, temperature: float | None = None, **sampling: Any) -> SamplingParams:
+        """Build sampling parameters with the model's own temperature as the default.
 
         Raises:
-            UsageError: there is no such setting, or its value means nothing.
+            UsageError: if a sampling parameter is unknown or out of range.
         """
-        for name in settings.keys() - _SETTINGS:
-            raise UsageError(f"there is no setting {name!r}: choose from {', '.join(_SETTINGS)}")
-        return SamplingParams(self.temperature if temperature is None else temperature, **settings)
+        for name in sampling.keys() - _SAMPLING_PARAMS:
+            raise UsageError(
+                f"there is no sampling parameter {name!r}: choose from "
+                f"{', '.join(_SAMPLING_PARAMS)}"
+            )
+        return SamplingParams(self.temperature if temperature is None else temperature, **sampling)

@@ -139,7 +139,7 @@ async def create_chat_completion(
         raise InvalidRequest("top_logprobs needs logprobs to be true", "top_logprobs")
     messages = [message.for_template() for message in body.messages]
     with _blame("messages"):
-        rendered = model.prompt(messages, thinking=body.thinking)
+        rendered = model.render_prompt(messages, thinking=body.thinking)
         prompt = Prompt(model.tokenizer, served.block_size, rendered)
     room = max(1, served.block_size - len(prompt.ids))
     max_tokens = min(body.max_completion_tokens or body.max_tokens or room, room)

@@ -178,7 +178,7 @@ def _share(hits: Iterable[bool]) -> Proportion:
 
 
 def _prompt(model: LanguageModel, problem: Problem, *, thinking: bool = True) -> str:
-    return model.prompt([{"role": "user", "content": problem.question}], thinking=thinking)
+    return model.render_prompt([{"role": "user", "content": problem.question}], thinking=thinking)
 
 
 def complete(model: LanguageModel, prompts: list[str]) -> list[str]:
