@@ -247,7 +247,7 @@ def test_unknown_model_type_is_refused(folder: Path, kind: Any) -> None:
 def test_error_names_the_unsupported_setting_and_its_file(folder: Path) -> None:
     change_config(folder, activation_function="relu")
     with pytest.raises(
-        AnexaError, match=r"model.config\.json cannot be used: .*activation_function = 'relu'"
+        AnexaError, match=r"model.config\.json cannot be used: .*activation_function is 'relu'"
     ):
         load_model(folder)
 

@@ -174,11 +174,11 @@ def test_unsupported_llama_folder_is_refused(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"activation_function": "gelu"}, "activation_function = 'gelu': only 'gelu_new'"),
-        ({"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx = True"),
-        ({"scale_attn_weights": False}, "scale_attn_weights = False"),
-        ({"tie_word_embeddings": False}, "tie_word_embeddings = False"),
-        ({"n_inner": 17}, "n_inner = 17"),
+        ({"activation_function": "gelu"}, "activation_function is 'gelu': only 'gelu_new'"),
+        ({"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx is True"),
+        ({"scale_attn_weights": False}, "scale_attn_weights is False"),
+        ({"tie_word_embeddings": False}, "tie_word_embeddings is False"),
+        ({"n_inner": 17}, "n_inner is 17"),
     ],
 )
 def test_unsupported_gpt2_folder_is_refused(

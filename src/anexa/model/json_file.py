@@ -72,7 +72,7 @@ def _weights_json(weights: Weights) -> Iterator[str]:
     comma = ""
     for name, weight in weights.items():
         values = np.asarray(weight.data).reshape(weight.shape)
-        # NumPy writes the fewest digits that tell a float32 from its neighbours.
+        # NumPy writes the fewest digits that tell a float32 from its neighbors.
         texts = values.astype(str)
         for i in zip(*np.nonzero(np.abs(values) == ROUNDED_TWICE)):
             texts[i] = repr(float(values[i]))

@@ -141,7 +141,7 @@ def required(json: dict[str, Any], keys: dict[str, str]) -> dict[str, Any]:
     """
     missing = [key for key in keys.values() if key not in json]
     if missing:
-        raise AnexaError(f"config.json lacks {', '.join(missing)}")
+        raise AnexaError(f"it lacks {', '.join(missing)}")
     return {ours: json[theirs] for ours, theirs in keys.items()}
 
 

@@ -135,14 +135,9 @@ def from_json(json: dict[str, Any]) -> ModelConfig:
     config = ModelConfig(model_type="gpt2", **required(json, KEYS))
     for key, value in FIXED.items():
         if json.get(key, value) != value:
-            raise AnexaError(
-                f"config.json says {key} = {short_repr(json[key])}: only {value!r} is supported"
-            )
+            raise AnexaError(f"{key} is {short_repr(json[key])}: only {value!r} is supported")
     if json.get("n_inner") not in (None, 4 * config.n_embd):
-        raise AnexaError(
-            f"config.json says n_inner = {short_repr(json['n_inner'])}: only 4 x n_embd is "
-            "supported"
-        )
+        raise AnexaError(f"n_inner is {short_repr(json['n_inner'])}: only 4 x n_embd is supported")
     return config
 
 
