@@ -78,10 +78,10 @@ def serving(*arguments: str | Path, cwd: Path) -> Iterator[ServerProcess]:
     """Run a server with these options; it is ready when the block begins, and ends with it."""
     with start("serve", "--port", "0", *arguments, cwd=cwd) as process:
         assert process.stdout
-        told = process.stdout.readline()
-        match = re.fullmatch(r"serving .* at (http://\S+?)( and at .*)?\n", told)
+        line = process.stdout.readline()
+        match = re.fullmatch(r"serving .* at (http://\S+?)( and at .*)?\n", line)
         try:
-            assert match, told + (process.stderr.read() if process.stderr else "")
+            assert match, line + (process.stderr.read() if process.stderr else "")
             yield ServerProcess(process, match[1])
         finally:
             process.terminate()
@@ -98,7 +98,7 @@ def streamed(server: ServerProcess, messages: object = MESSAGES, **fields: objec
         return "".join(response.iter_text())
 
 
-def said(stream: str) -> tuple[str, str]:
+def reasoning_and_content(stream: str) -> tuple[str, str]:
     """Reasoning and content of a streamed chat answer."""
     events = [json.loads(e.removeprefix("data: ")) for e in stream.split("\n\n")[:-2]]
     deltas = [choice["delta"] for event in events for choice in event["choices"]]

@@ -24,7 +24,7 @@ def lives(server: ServerProcess) -> Any:
     assert server.process.poll() is None
 
 
-def refused(response: Any, status: int = 400) -> tuple[str, str | None]:
+def error_of(response: Any, status: int = 400) -> tuple[str, str | None]:
     """Check that a response is an error in OpenAI's form; return its message and its field."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"].startswith("application/json")
@@ -83,7 +83,7 @@ def refused(response: Any, status: int = 400) -> tuple[str, str | None]:
 def test_wrong_field_of_chat_request_is_named_in_error(
     server: ServerProcess, field: str, value: object
 ) -> None:
-    message, param = refused(server.chat(**{field: value}))
+    message, param = error_of(server.chat(**{field: value}))
     assert message.startswith(field)
     assert (param or "").split(".")[0] == field
 
@@ -107,12 +107,12 @@ def test_wrong_field_of_completion_request_is_named_in_error(
     server: ServerProcess, field: str, value: object
 ) -> None:
     with server.cpu_time_below(2):
-        message, param = refused(server.post(TEXT, {"prompt": "1", **{field: value}}))
+        message, param = error_of(server.post(TEXT, {"prompt": "1", **{field: value}}))
     assert message.startswith(field)
     assert (param or "").split(".")[0] == field
 
 
-def said(content: object, role: object = "user") -> dict[str, object]:
+def body_with_message(content: object, role: object = "user") -> dict[str, object]:
     """Body of a request with one message."""
     return {"messages": [{"role": role, "content": content}]}
 
@@ -187,34 +187,42 @@ ENDS = "the last message of a conversation must be the user's"
         ({"messages": ["1+1"]}, "messages.0", 'must be an object, not "1+1"'),
         ({"messages": [{"content": "1+1"}]}, "messages.0.role", "is missing"),
         (
-            said("1+1", "robot"),
+            body_with_message("1+1", "robot"),
             "messages.0.role",
             'must be "system", "developer", "user", "assistant" or "tool", not "robot"',
         ),
-        (said(7), "messages.0.content", "must be a string or a list, not 7"),
+        (body_with_message(7), "messages.0.content", "must be a string or a list, not 7"),
         (
-            said("1" * 200_001),
+            body_with_message("1" * 200_001),
             "messages.0.content",
             "must have at most 200,000 characters, not 200,001",
         ),
-        (said("\ud800"), "messages.0.content", SURROGATE),
-        (said(["1+1"]), "messages.0.content.0", 'must be an object, not "1+1"'),
-        (said([{"type": "text"}]), "messages.0.content.0.text", "is missing"),
+        (body_with_message("\ud800"), "messages.0.content", SURROGATE),
+        (body_with_message(["1+1"]), "messages.0.content.0", 'must be an object, not "1+1"'),
+        (body_with_message([{"type": "text"}]), "messages.0.content.0.text", "is missing"),
         (
-            said([{"type": "text", "text": "1+1"}, IMAGE]),
+            body_with_message([{"type": "text", "text": "1+1"}, IMAGE]),
             "messages.0.content.1.type",
             'must be "text", not "image_url"',
         ),
-        (said("1+1", "assistant"), "messages", ENDS),
-        (said("1" * 500 + "+" + "1" * 99), "messages", f"the prompt is 602 {TOO_LONG}"),
-        (said("😀"), "messages", "this model has never seen '😀': leave it out of the prompt"),
+        (body_with_message("1+1", "assistant"), "messages", ENDS),
         (
-            said("1<|user|>"),
+            body_with_message("1" * 500 + "+" + "1" * 99),
+            "messages",
+            f"the prompt is 602 {TOO_LONG}",
+        ),
+        (
+            body_with_message("😀"),
+            "messages",
+            "this model has never seen '😀': leave it out of the prompt",
+        ),
+        (
+            body_with_message("1<|user|>"),
             "messages",
             "message 1 contains <|user|>, which is a special token of the model: remove it",
         ),
         (
-            said("1", "tool"),
+            body_with_message("1", "tool"),
             "messages",
             "the chat template cannot be used for this: the roles are user, assistant and system, "
             "not tool",
@@ -234,7 +242,7 @@ def test_error_message_is_one_sentence_about_the_field(
     path = CHAT if "messages" in body else TEXT
     status = 404 if body.get("model") == "x" else 400
     response = server.post(path, content=json.dumps(body), headers=JSON_TYPE)
-    message, field = refused(response, status)
+    message, field = error_of(response, status)
     assert field == param
     assert message in (words, f"{param} {words}")
     long = "context_length_exceeded" if "at once: shorten" in message else None
@@ -254,7 +262,7 @@ def test_error_message_for_body_without_fields(
     server: ServerProcess, body: str, words: str
 ) -> None:
     response = server.post(TEXT, content=body, headers=JSON_TYPE)
-    assert refused(response) == (words, None)
+    assert error_of(response) == (words, None)
 
 
 @pytest.mark.parametrize("path", [CHAT, TEXT, "/check"])
@@ -279,22 +287,24 @@ def test_error_message_for_body_without_fields(
     ids=lambda body: repr(body[:20]),
 )
 def test_malformed_body_is_refused(server: ServerProcess, path: str, body: bytes) -> None:
-    refused(server.post(path, content=body, headers=JSON_TYPE))
+    error_of(server.post(path, content=body, headers=JSON_TYPE))
 
 
 @pytest.mark.parametrize("path", [CHAT, TEXT])
 def test_body_without_json_content_type_is_refused(server: ServerProcess, path: str) -> None:
     """Web pages of other sites can send plain text without a CORS preflight, but not JSON."""
     body = json.dumps({"messages": MESSAGES, "prompt": "1"})
-    message, _ = refused(server.post(path, content=body, headers={"Content-Type": "text/plain"}))
+    message, _ = error_of(server.post(path, content=body, headers={"Content-Type": "text/plain"}))
     assert message.endswith("must be JSON, and say so: Content-Type: application/json")
 
 
 def test_body_over_size_limit_is_refused(server: ServerProcess) -> None:
     large = b'{"prompt": "' + b"1" * 10_000_000 + b'"}'
-    assert "1,000,000 bytes" in refused(server.post(TEXT, content=large, headers=JSON_TYPE), 413)[0]
+    assert (
+        "1,000,000 bytes" in error_of(server.post(TEXT, content=large, headers=JSON_TYPE), 413)[0]
+    )
     pieces = (b"1" * 100_000 for _ in range(100))  # chunked, without a Content-Length
-    refused(server.post(TEXT, content=pieces, headers=JSON_TYPE), 413)
+    error_of(server.post(TEXT, content=pieces, headers=JSON_TYPE), 413)
 
 
 @pytest.mark.parametrize(
@@ -355,8 +365,8 @@ def test_malformed_http_is_refused(server: ServerProcess, text: bytes) -> None:
 
 
 def test_error_message_for_unknown_path_and_method(server: ServerProcess) -> None:
-    assert refused(server.get("/v1"), 404) == ("there is nothing at /v1: see /docs", None)
-    assert refused(server.get(TEXT), 405) == (f"{TEXT} does not take GET: see /docs", None)
+    assert error_of(server.get("/v1"), 404) == ("there is nothing at /v1: see /docs", None)
+    assert error_of(server.get(TEXT), 405) == (f"{TEXT} does not take GET: see /docs", None)
 
 
 def test_unknown_fields_are_ignored(server: ServerProcess) -> None:
@@ -377,7 +387,7 @@ def test_far_too_long_input_is_refused_quickly(server: ServerProcess) -> None:
     """Tokenizing the input first would block the event loop."""
     messages = [{"role": "user", "content": "7+" * 95_000} for _ in range(5)]
     with server.cpu_time_below(1):
-        message, _ = refused(server.chat(messages=messages))
+        message, _ = error_of(server.chat(messages=messages))
     assert "these are 950,000 characters" in message
-    message, param = refused(server.post(TEXT, {"prompt": "1", "max_tokens": 5000}))
+    message, param = error_of(server.post(TEXT, {"prompt": "1", "max_tokens": 5000}))
     assert (message, param) == ("max_tokens must be at most 4,096", "max_tokens")

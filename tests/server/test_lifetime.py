@@ -137,8 +137,8 @@ def test_prompts_are_logged_only_with_log_prompts(asked: list[str], tmp_path: Pa
         assert server.chat(temperature=0).status_code == 200
         server.chat(temperature="hot")
         server.process.terminate()
-        told, complained = server.process.communicate(timeout=30)
-    assert ("347*86" in told + complained) == bool(asked)
+        stdout, stderr = server.process.communicate(timeout=30)
+    assert ("347*86" in stdout + stderr) == bool(asked)
 
 
 # Full queues and failures
@@ -249,9 +249,9 @@ def test_failing_scheduler_step_ends_its_requests_and_no_later_ones(
     async def asked(client: Any, _app: Any) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(BatchScheduler, "step", lambda _: 1 / 0)
-            lost = await chat(client)
-        assert lost.status_code == 500
-        message = lost.json()["error"]["message"]
+            failed = await chat(client)
+        assert failed.status_code == 500
+        message = failed.json()["error"]["message"]
         assert message == "internal error (ZeroDivisionError)"
         assert (await chat(client)).json()["choices"][0]["message"]["content"] == "29842"
         assert (await client.get("/health")).status_code == 200
@@ -267,9 +267,9 @@ def test_request_whose_output_fails_does_not_affect_others(monkeypatch: pytest.M
 
     async def asked(client: Any, _app: Any) -> None:
         monkeypatch.setattr(TextStream, "add", choosy)
-        lost, told = await asyncio.gather(chat(client), chat(client, "12+30"))
-        assert lost.status_code == 500
-        assert told.json()["choices"][0]["message"]["content"] == "42"
+        failed, answered = await asyncio.gather(chat(client), chat(client, "12+30"))
+        assert failed.status_code == 500
+        assert answered.json()["choices"][0]["message"]["content"] == "42"
 
     in_process(asked)
 
@@ -278,9 +278,9 @@ def test_failed_worker_is_reported_by_requests_and_health(monkeypatch: pytest.Mo
     async def asked(client: Any, _app: Any) -> None:
         for name in ("step", "__init__"):  # so that it cannot be replaced either
             monkeypatch.setattr(BatchScheduler, name, lambda *_: 1 / 0)
-        lost, after = await chat(client), await chat(client)
-        assert (lost.status_code, after.status_code) == (500, 500)
-        assert "the model has failed" in lost.json()["error"]["message"]
+        failed, after = await chat(client), await chat(client)
+        assert (failed.status_code, after.status_code) == (500, 500)
+        assert "the model has failed" in failed.json()["error"]["message"]
         assert "restart the server" in after.json()["error"]["message"]
         health = await client.get("/health")
         assert (health.status_code, health.json()) == (503, {"status": "failed"})

@@ -20,7 +20,15 @@ import httpx2 as httpx
 import pytest
 
 from anexa.server.worker import PUBLISH_INTERVAL
-from tests.server.process import LONG, MESSAGES, ServerProcess, said, serving, streamed, wait_until
+from tests.server.process import (
+    LONG,
+    MESSAGES,
+    ServerProcess,
+    reasoning_and_content,
+    serving,
+    streamed,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +72,7 @@ def test_64_concurrent_streams_equal_single_streams(roomy: ServerProcess) -> Non
     asked = bodies(64)
     together = asyncio.run(streams(roomy, asked))
     alone = [asyncio.run(streams(roomy, [body]))[0] for body in asked]
-    assert [said(stream) for stream in together] == [said(stream) for stream in alone]
+    assert [*map(reasoning_and_content, together)] == [*map(reasoning_and_content, alone)]
 
 
 def test_output_is_streamed_while_generated_in_few_events(roomy: ServerProcess) -> None:
@@ -132,7 +140,7 @@ def test_slow_reader_does_not_delay_other_clients(roomy: ServerProcess) -> None:
         for _ in range(3):
             assert slow.recv(1)
             begun = time.monotonic()
-            assert said(streamed(roomy))[1] == "29842"
+            assert reasoning_and_content(streamed(roomy))[1] == "29842"
             assert time.monotonic() - begun < 30, "what it has not read would take hours"
             time.sleep(1)
         wait_until(

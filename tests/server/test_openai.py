@@ -115,9 +115,9 @@ def test_stop_strings_and_max_tokens(client: Any) -> None:
 def test_log_probabilities(client: Any) -> None:
     asked = {"model": "anexa", "messages": MESSAGES, "temperature": 0}
     answer = client.chat.completions.create(logprobs=True, top_logprobs=3, **asked)
-    told = answer.choices[0].logprobs.content
-    assert "".join(one.token for one in told) == f"<think>{THOUGHT}</think>29842"
-    for one in told:
+    logprobs = answer.choices[0].logprobs.content
+    assert "".join(one.token for one in logprobs) == f"<think>{THOUGHT}</think>29842"
+    for one in logprobs:
         assert len(one.top_logprobs) == 3
         assert one.top_logprobs[0].token == one.token
         assert one.top_logprobs[0].logprob == one.logprob <= 0
@@ -126,7 +126,7 @@ def test_log_probabilities(client: Any) -> None:
     streamed = client.chat.completions.create(logprobs=True, stream=True, **asked)
     deltas = [chunk.choices[0].logprobs for chunk in streamed]
     tokens = [one.token for delta in deltas if delta for one in delta.content]
-    assert tokens == [one.token for one in told]
+    assert tokens == [one.token for one in logprobs]
     text = client.completions.create(model="anexa", prompt="12", logprobs=2, max_tokens=4)
     (choice,) = text.choices
     assert "".join(choice.logprobs.tokens) == choice.text
@@ -142,9 +142,11 @@ def test_echoed_stream_equals_echoed_completion(client: Any) -> None:
     assert choices[0].text == "12+"
     assert "".join(choice.text for choice in choices) == whole.text
     assert whole.logprobs.text_offset == [3, 4, 5, 6, 7, 8]
-    told = [choice.logprobs for choice in choices if choice.logprobs]
-    assert [offset for some in told for offset in some.text_offset] == whole.logprobs.text_offset
-    assert [token for some in told for token in some.tokens] == whole.logprobs.tokens
+    logprobs = [choice.logprobs for choice in choices if choice.logprobs]
+    assert [
+        offset for some in logprobs for offset in some.text_offset
+    ] == whole.logprobs.text_offset
+    assert [token for some in logprobs for token in some.tokens] == whole.logprobs.tokens
 
 
 def test_client_raises_its_own_exceptions(client: Any) -> None:

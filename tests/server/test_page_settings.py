@@ -89,9 +89,9 @@ def test_invalid_setting_is_reported_and_not_sent(
     with page.expect_request("**/v1/chat/completions") as asked:
         ask(page, "12+30")
     answered(page)
-    told = page.get_by_role("alert").inner_text()
-    assert told.startswith(sentence)
-    assert told.endswith("; this value is not sent.")
+    message = page.get_by_role("alert").inner_text()
+    assert message.startswith(sentence)
+    assert message.endswith("; this value is not sent.")
     assert box.get_attribute("aria-invalid") == "true"
     assert page.locator("[aria-invalid=true]").count() == 1
     assert not {"temperature", "top_p", "top_k", "seed", "max_tokens"} & set(

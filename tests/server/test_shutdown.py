@@ -15,7 +15,7 @@ from tests.server.process import (
     LONG,
     THOUGHT,
     ServerProcess,
-    said,
+    reasoning_and_content,
     serving,
     streamed,
     wait_until,
@@ -37,7 +37,7 @@ def test_running_requests_finish_before_shutdown(number: signal.Signals, tmp_pat
         for thread in threads:
             thread.join()
         assert server.process.wait(timeout=30) == 0
-        assert [said(stream) for stream in streams] == [(THOUGHT, "29842")] * 8
+        assert [reasoning_and_content(stream) for stream in streams] == [(THOUGHT, "29842")] * 8
         with pytest.raises(httpx.ConnectError):
             server.get("/health")
 
@@ -74,14 +74,14 @@ def test_second_signal_shuts_down_at_once(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_stream_cut_off_by_shutdown_ends_with_error(tmp_path: Path) -> None:
     with serving("--grace", "1", "--engine", "scalar", cwd=tmp_path) as server:
-        heard: list[str] = []
-        thread = threading.Thread(target=lambda: heard.append(streamed(server, LONG)))
+        streams: list[str] = []
+        thread = threading.Thread(target=lambda: streams.append(streamed(server, LONG)))
         thread.start()
         wait_until(lambda: server.metric("num_requests_running") == 1)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(timeout=30) == 0
         thread.join()
-        error = json.loads(heard[0].strip().splitlines()[-1].removeprefix("data: "))["error"]
+        error = json.loads(streams[0].strip().splitlines()[-1].removeprefix("data: "))["error"]
         assert (error["message"], error["code"]) == (
             "the server is shutting down: try again later",
             "shutting_down",

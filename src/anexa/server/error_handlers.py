@@ -86,7 +86,7 @@ def _path(error: ErrorDetails, body: object) -> tuple[Path, int | None]:
 
 
 def _condition(errors: Sequence[ErrorDetails]) -> str:
-    """The condition that a value does not meet; several errors are those of a union's types."""
+    """The condition that a value does not meet; several errors: one for each type of a union."""
     error = errors[0]
     kind, context, value = error["type"], error.get("ctx", {}), error["input"]
     if kind in TYPES:

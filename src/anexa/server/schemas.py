@@ -1,8 +1,8 @@
 """JSON objects of requests and responses that several routes share.
 
-Those of the completion routes are in `completions` and `chat_completions`. Names are those of
-OpenAI's Python library. Unknown fields of a request are ignored, because many programs send fields
-of other servers; wrong values are refused by field name (`error_handlers`).
+The models of the completion routes are in `completions` and `chat_completions`. Models are named
+as in OpenAI's Python library. Unknown fields of a request are ignored, because many programs send
+fields of other servers; wrong values are refused by field name (`error_handlers`).
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ class Worker:
             self._commands.put((request, True))
 
     def cancel(self, requests: Iterable[Request]) -> None:
-        """Remove requests from the scheduler; does nothing for those that are finished."""
+        """Remove requests from the scheduler; finished requests are left alone."""
         for request in requests:
             if request in self._open:
                 self._metrics.count_finished("abort")
