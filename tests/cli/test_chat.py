@@ -14,7 +14,7 @@ def chat(model: Path, *lines: str, options: tuple[str, ...] = ()) -> list[str]:
     return answers
 
 
-def test_it_responds_and_ends_with_its_input(names_model: Path) -> None:
+def test_each_line_gets_a_response_until_the_input_ends(names_model: Path) -> None:
     answers = chat(names_model, "an", "", "el")
     assert len(answers) == 3
     for prompt, answer in zip(["an", "", "el"], answers):
@@ -73,7 +73,7 @@ def test_commands_change_the_responses(text_model: Path) -> None:
     assert cold == greedy
 
 
-def test_settings_from_the_command_line_are_what_reset_means(names_model: Path) -> None:
+def test_reset_restores_the_settings_of_the_command_line(names_model: Path) -> None:
     options = ("--temperature", "0.5", "--top-k", "9", "--top-p", "0.7", "--max-tokens", "11")
     given = "temperature 0.5, top-k 9, top-p 0.7, seed 42, max-tokens 11\n"
     answers = chat(names_model, "/temperature 2", "/max-tokens 3", "/reset", options=options)
@@ -88,7 +88,7 @@ def test_help_lists_the_commands(names_model: Path) -> None:
     assert "quit" in answer
 
 
-def test_what_means_nothing_is_told_and_changes_nothing(names_model: Path) -> None:
+def test_invalid_input_is_reported_and_changes_nothing(names_model: Path) -> None:
     wrong = {
         "/hello": "there is no command /hello: /help lists them",
         "/": "there is no command /: /help lists them",

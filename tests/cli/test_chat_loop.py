@@ -50,7 +50,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_trainer(sums(block_size=512), folder).folder
 
 
-def test_thoughts_are_shown_behind_a_bar_and_judged(parrot: Path) -> None:
+def test_reasoning_is_shown_behind_a_bar_and_judged(parrot: Path) -> None:
     assert SHOWN.keys() == KNOWN.keys()
     asked = [line for question in KNOWN for line in (question, "/new")]
     answers = chat(parrot, *asked)
@@ -60,7 +60,7 @@ def test_thoughts_are_shown_behind_a_bar_and_judged(parrot: Path) -> None:
     assert set(answers[1::2]) == {NEW[1]}
 
 
-def test_thoughts_can_be_hidden_or_left_out(parrot: Path) -> None:
+def test_reasoning_can_be_hidden_or_turned_off(parrot: Path) -> None:
     lines = {
         "/think hide": "think hide\n",
         "21*12": "252\n✓ all 3 steps are true\n\n",
@@ -82,18 +82,18 @@ def test_thoughts_can_be_hidden_or_left_out(parrot: Path) -> None:
         assert chat(parrot, "riddle", options=("--think", option)) == [shown]
 
 
-def test_what_was_said_is_remembered_until_a_new_conversation(parrot: Path) -> None:
+def test_messages_are_remembered_until_a_new_conversation(parrot: Path) -> None:
     first, again, _, anew = chat(parrot, "hello", "again", "/new", "again")
     assert (first, again, anew) == ("I work out sums.\n\n", "hello again\n\n", "What?\n\n")
 
 
-def test_in_a_long_conversation_the_first_turns_are_forgotten(parrot: Path) -> None:
+def test_a_long_conversation_drops_its_oldest_turns(parrot: Path) -> None:
     *hellos, again = chat(parrot, *["hello"] * 40, "again")
     assert hellos == [f"{AFTER_HELLO['hello']}\n\n"] * 40
     assert again == "hello again\n\n"
 
 
-def test_settings_are_the_models_own_until_they_are_changed(parrot: Path) -> None:
+def test_settings_default_to_the_models_own(parrot: Path) -> None:
     usual = "temperature 0, top-k off, top-p off, seed 42, max-tokens off\n"
     short = usual.replace("max-tokens off", "max-tokens 3")
     lines = {
@@ -114,7 +114,7 @@ def test_help_lists_the_commands(parrot: Path) -> None:
         assert re.search(rf"^{line}  ", answer, re.M), line
 
 
-def test_what_cannot_be_answered_is_said_and_forgotten(parrot: Path) -> None:
+def test_unanswerable_lines_are_reported_and_forgotten(parrot: Path) -> None:
     shorten = "tokens long, but the model sees 160 at once: shorten it\n"
     wrong = {
         "": "type a question, or /help\n",
@@ -136,7 +136,7 @@ def test_what_cannot_be_answered_is_said_and_forgotten(parrot: Path) -> None:
     assert answers[-1] == "hello again\n\n"
 
 
-def test_no_question_is_too_strange(untrained: Path) -> None:
+def test_strange_questions_get_an_answer_or_a_sentence(untrained: Path) -> None:
     strange = [
         "9" * 300,
         f"{'9' * 200}*{'8' * 200}",
@@ -166,7 +166,7 @@ def test_an_answer_ends_where_the_context_does(untrained: Path) -> None:
     assert too_long.startswith("the prompt is 513 tokens long, but the model sees 512 at once")
 
 
-def test_bytes_that_are_no_text(parrot: Path) -> None:
+def test_invalid_utf8_is_reported(parrot: Path) -> None:
     options = ["--engine", "numpy"]
     lines = "2+3\udcff\n"  # so Python writes a byte that is no UTF-8
     result = anexa(
@@ -176,7 +176,7 @@ def test_bytes_that_are_no_text(parrot: Path) -> None:
     assert "this model has never seen '\ufffd': leave it out of the prompt\n" in result.stdout
 
 
-def test_a_mark_is_for_an_answer_to_a_question_that_is_understood() -> None:
+def test_a_check_mark_needs_a_question_that_the_checker_understands() -> None:
     said: Any = SimpleNamespace(reasoning="347*6:7*6+0=42,4*6+4=28,3*6+2=20:2082", content="2082")
     assert "✓ the one step is true" in verdict("What is 347 times 6?", said)
     for question in ("347/6", "347*6*2", "347 apples in 6 boxes", "347 pluſ 6"):

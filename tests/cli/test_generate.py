@@ -18,7 +18,7 @@ def samples(*arguments: str | Path, cwd: Path) -> dict[str, Any]:
     return report
 
 
-def test_json_has_all_that_a_program_needs(names_model: Path, tmp_path: Path) -> None:
+def test_json_has_the_texts_and_how_they_were_made(names_model: Path, tmp_path: Path) -> None:
     report = samples(names_model, "--prompt", "an", "-n", "3", "--seed", "5", cwd=tmp_path)
     assert list(report) == ["model", "engine", "seed", "prompt", "samples"]
     assert report["model"] == str(names_model)
@@ -57,7 +57,7 @@ def test_plain_text_is_the_prompt_and_what_follows(names_model: Path, tmp_path: 
     assert result.stderr == "seed 42\n"
 
 
-def test_sampling_options_are_obeyed(text_model: Path, tmp_path: Path) -> None:
+def test_sampling_options_are_applied(text_model: Path, tmp_path: Path) -> None:
     options: list[tuple[str, ...]] = [
         ("--temperature", "0"),
         ("--top-k", "1"),
@@ -73,7 +73,7 @@ def test_sampling_options_are_obeyed(text_model: Path, tmp_path: Path) -> None:
 # Models that answer
 
 
-def test_json_has_thought_and_answer_apart(parrot: Path, tmp_path: Path) -> None:
+def test_json_of_an_answer_has_reasoning_and_content(parrot: Path, tmp_path: Path) -> None:
     report = samples(parrot, "--prompt", " 2+3 ", "-n", "2", cwd=tmp_path)
     assert list(report) == ["model", "engine", "seed", "prompt", "samples"]
     assert report["prompt"] == " 2+3 "
@@ -98,7 +98,7 @@ def test_an_answer_is_shown_as_in_a_conversation(parrot: Path, tmp_path: Path) -
     assert result.stdout == "no idea\n"
 
 
-def test_what_is_wrong_with_an_answer_is_said(parrot: Path, tmp_path: Path) -> None:
+def test_an_incomplete_answer_says_why(parrot: Path, tmp_path: Path) -> None:
     wrong = {
         ("endless",): "the thought never ended, and so there is no answer",
         ("twice",): "it began to think again",
@@ -119,7 +119,7 @@ def test_what_is_wrong_with_an_answer_is_said(parrot: Path, tmp_path: Path) -> N
         )
 
 
-def test_sampling_options_are_obeyed_by_answers(parrot: Path, tmp_path: Path) -> None:
+def test_sampling_options_are_applied_to_answers(parrot: Path, tmp_path: Path) -> None:
     asked = [str(parrot), "--prompt", "hello", "-n", "3"]
     cold = samples(*asked, cwd=tmp_path)["samples"]
     assert samples(*asked, "--temperature", "9", "--top-k", "1", cwd=tmp_path)["samples"] == cold
@@ -149,7 +149,7 @@ def test_sampling_options_are_obeyed_by_answers(parrot: Path, tmp_path: Path) ->
         ),
     ],
 )
-def test_questions_that_cannot_be_answered(
+def test_unanswerable_questions_are_one_sentence(
     options: list[str], status: int, sentence: str, parrot: Path, tmp_path: Path
 ) -> None:
     for form in ([], ["--json"]):
@@ -159,7 +159,7 @@ def test_questions_that_cannot_be_answered(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such thing as a broken pipe")
-def test_a_reader_that_leaves_is_no_error(text_model: Path, tmp_path: Path) -> None:
+def test_a_closed_pipe_prints_no_error(text_model: Path, tmp_path: Path) -> None:
     arguments = ["generate", str(text_model), "--engine", "numpy", "--max-tokens", "1000000"]
     with subprocess.Popen(
         [*ANEXA, *arguments],
@@ -176,7 +176,7 @@ def test_a_reader_that_leaves_is_no_error(text_model: Path, tmp_path: Path) -> N
         assert process.wait(20) == 1
 
 
-def test_characters_that_the_output_does_not_have(tmp_path: Path) -> None:
+def test_an_output_encoding_without_the_characters_is_no_error(tmp_path: Path) -> None:
     # On Windows, what goes into a file or a pipe is often encoded so.
     windows = environment(PYTHONUTF8="0", PYTHONIOENCODING="cp1252")
     (tmp_path / "names.txt").write_text("анна\nнина\nинна\n" * 9, encoding="utf-8")

@@ -19,7 +19,7 @@ BLOCK_SIZE = 8
 
 
 def weights_of(config: ModelConfig, seed: int = 1, scale: float = 4.0) -> Weights:
-    """First weights, spread further, so that the tokens are far from equally likely."""
+    """Initial weights times `scale`, so that the tokens are far from equally likely."""
     return {
         name: Weight(w.shape, type(w.data)("d", (scale * x for x in w.data)))
         for name, w in initial_weights(config, random.Random(seed)).items()
@@ -43,12 +43,12 @@ def engine_of(name: str, model_type: str, vocab_size: int) -> Engine:
 
 
 def letters() -> Tokenizer:
-    """A symbol a letter, of five."""
+    """Character tokenizer of five letters."""
     return Tokenizer.from_characters(["abcde"], adds_bos=False)
 
 
 def pieces() -> Tokenizer:
-    """Symbols of one to three letters."""
+    """BPE tokenizer whose tokens have one to three letters."""
     words = ["a", "b", "c", "ab", "bc", "ca", "abc", "bb", "cab"]
     vocabulary = {word: i for i, word in enumerate([*words, END_OF_TEXT])}
     merges = [("a", "b"), ("b", "c"), ("c", "a"), ("ab", "c"), ("b", "b"), ("c", "ab")]
@@ -59,8 +59,8 @@ def pieces() -> Tokenizer:
 
 
 def spelling(words: Sequence[str]) -> tuple[Engine, Tokenizer]:
-    """A model that writes these words, each a token, and then ends, whatever the prompt of one
-    symbol: its positions are all that it looks at, and each stands for a word.
+    """A model that generates these words, a token each, and then the end of the text, after any
+    prompt of one token: its output depends on the position alone.
     """
     vocabulary = {word: i for i, word in enumerate(dict.fromkeys(["?", *words, END_OF_TEXT]))}
     backend = Backend(backends.BPE(vocab=vocabulary, merges=[], unk_token=END_OF_TEXT))

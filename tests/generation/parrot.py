@@ -33,7 +33,7 @@ AFTER_HELLO = {"again": "hello again", "hello": KNOWN["hello"]}
 
 
 def write_parrot(folder: Path) -> Path:
-    """The model's folder."""
+    """Train the model and write its folder."""
     tokenizer = Tokenizer.from_characters([ALPHABET], adds_bos=False, added_tokens=CHAT_TOKENS)
     config = ModelConfig(
         "llama", tokenizer.vocab_size, block_size=160, n_embd=32, n_head=2, n_layer=2

@@ -17,7 +17,7 @@ from tests.generation.parrot import AFTER_HELLO, DIRECT, KNOWN
 
 
 def answer_of(words: Sequence[str], max_tokens: int = 1000, stop: Sequence[str] = ()) -> ChatAnswer:
-    """What is made of a text that is written word by word."""
+    """The answer of a model that generates these words, one token each."""
     engine, tokenizer = spelling(words)
     sampler = Sampler(SamplingParams(0.0))
     return ChatAnswer(
@@ -51,7 +51,7 @@ texts = st.lists(fragments, max_size=12).map("".join)
 
 @st.composite
 def cut_texts(draw: st.DrawFn) -> list[str]:
-    """A text, cut anywhere."""
+    """A text, split at random places."""
     text = draw(texts)
     if not text:
         return []
@@ -60,7 +60,7 @@ def cut_texts(draw: st.DrawFn) -> list[str]:
 
 
 @given(cut_texts())
-def test_it_does_not_matter_in_what_pieces_an_answer_comes(words: list[str]) -> None:
+def test_the_split_does_not_depend_on_the_pieces(words: list[str]) -> None:
     answer = answer_of(words).finish()
     found = (answer.reasoning, answer.content, answer.num_thoughts, answer.is_thinking)
     assert found == whole("".join(words))
@@ -69,7 +69,7 @@ def test_it_does_not_matter_in_what_pieces_an_answer_comes(words: list[str]) -> 
 
 
 @given(cut_texts())
-def test_the_pieces_together_are_the_answer(words: list[str]) -> None:
+def test_pieces_add_up_to_reasoning_and_content(words: list[str]) -> None:
     answer = answer_of(words)
     thought, said = "", ""
     for piece in answer:
@@ -84,7 +84,7 @@ def test_the_pieces_together_are_the_answer(words: list[str]) -> None:
 
 
 @given(cut_texts())
-def test_no_more_is_held_back_than_may_be_a_mark(words: list[str]) -> None:
+def test_only_the_beginning_of_a_mark_is_held_back(words: list[str]) -> None:
     answer = answer_of(words)
     for _ in answer:
         if answer.finish_reason is None:
@@ -163,13 +163,13 @@ def test_a_model_answers_as_it_has_learned(question: str, parrot: Path) -> None:
 
 
 @pytest.mark.parametrize("question", DIRECT)
-def test_a_model_answers_at_once_where_it_may_not_think(question: str, parrot: Path) -> None:
+def test_a_model_answers_without_reasoning_if_thinking_is_off(question: str, parrot: Path) -> None:
     messages = [{"role": "user", "content": question}]
     answer = anexa.load(parrot, engine="numpy").chat(messages, thinking=False)
     assert (answer.reasoning, answer.content) == (None, DIRECT[question])
 
 
-def test_a_model_reads_what_was_said_before(parrot: Path) -> None:
+def test_a_model_reads_the_earlier_messages(parrot: Path) -> None:
     model = anexa.load(parrot, engine="numpy")
     messages = [{"role": "user", "content": "hello"}]
     messages += [{"role": "assistant", "content": model.chat(messages).content}]

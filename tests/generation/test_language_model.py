@@ -25,7 +25,7 @@ QUESTION = [{"role": "user", "content": "riddle"}]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of texts."""
+    """A model without a chat template."""
     tokenizer = letters()
     config = config_of("gpt2", tokenizer.vocab_size)
     folder = tmp_path_factory.mktemp("texts") / "model"
@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # Texts
 
 
-def test_a_folder_is_a_text_or_a_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_may_be_a_string_or_a_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = {anexa.load(where, engine="numpy").generate("ab") for where in (folder, str(folder))}
     monkeypatch.chdir(folder)
     model = anexa.load(".", engine="numpy")
@@ -51,7 +51,7 @@ def test_engines_are_chosen_by_name(engine: str, folder: Path) -> None:
     assert model.generate("ab") == anexa.load(folder, engine="numpy").generate("ab")
 
 
-def test_texts_are_those_of_the_program(folder: Path, parrot: Path, tmp_path: Path) -> None:
+def test_texts_equal_those_of_the_command_line(folder: Path, parrot: Path, tmp_path: Path) -> None:
     model = anexa.load(folder, engine="numpy")
     options = ["--engine", "numpy", "--json"]
     result = anexa_command("generate", folder, "--prompt", "ab", *options, cwd=tmp_path)
@@ -71,7 +71,7 @@ def test_texts_are_those_of_the_program(folder: Path, parrot: Path, tmp_path: Pa
     assert (sample["reasoning"], sample["content"]) == (answer.reasoning, answer.content)
 
 
-def test_a_stream_is_the_text(folder: Path) -> None:
+def test_a_stream_adds_up_to_the_generated_text(folder: Path) -> None:
     model = anexa.load(folder, engine="numpy")
     pieces = list(model.stream("ab", max_tokens=30, temperature=1.5))
     assert len(pieces) > 1
@@ -80,7 +80,7 @@ def test_a_stream_is_the_text(folder: Path) -> None:
     assert model.generate("ab") != model.generate("ab", seed=7)
 
 
-def test_what_means_nothing_is_refused(folder: Path, parrot: Path) -> None:
+def test_invalid_arguments_are_refused(folder: Path, parrot: Path) -> None:
     model, answers = anexa.load(folder), anexa.load(parrot)
     with pytest.raises(UsageError, match="temperature must be 0 or more, not -1"):
         model.generate(temperature=-1)
@@ -94,7 +94,7 @@ def test_what_means_nothing_is_refused(folder: Path, parrot: Path) -> None:
         anexa.load(folder, engine="abacus")
 
 
-def test_there_is_no_such_folder(tmp_path: Path) -> None:
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AnexaError, match="nowhere is not a model folder: there is no such folder"):
         anexa.load(tmp_path / "nowhere")
     with pytest.raises(AnexaError, match=r"config\.json"):
@@ -105,7 +105,7 @@ def test_there_is_no_such_folder(tmp_path: Path) -> None:
 
 
 def with_generation_config(folder: Path, to: Path, text: str | None) -> Path:
-    """A copy of a model, with this in its `generation_config.json`."""
+    """Copy a model folder, with `text` as its `generation_config.json`."""
     shutil.copytree(folder, to)
     if text is None:
         (to / "generation_config.json").unlink()
@@ -139,13 +139,15 @@ def test_the_temperature_is_the_models_own(
 
 
 @pytest.mark.parametrize("value", ['"warm"', "-1", "NaN", "Infinity", "[]", "1e999"])
-def test_a_temperature_that_is_none_is_refused(value: str, folder: Path, tmp_path: Path) -> None:
+def test_an_invalid_temperature_in_the_folder_is_refused(
+    value: str, folder: Path, tmp_path: Path
+) -> None:
     copy = with_generation_config(folder, tmp_path / "m", f'{{"temperature": {value}}}')
     with pytest.raises(AnexaError, match=r"generation_config\.json"):
         anexa.load(copy)
 
 
-def test_a_model_that_is_written_keeps_its_temperature(folder: Path, parrot: Path) -> None:
+def test_a_saved_model_keeps_its_temperature(folder: Path, parrot: Path) -> None:
     assert anexa.load(folder).temperature == TEMPERATURE
     assert anexa.load(parrot).temperature == 0
 
@@ -153,7 +155,7 @@ def test_a_model_that_is_written_keeps_its_temperature(folder: Path, parrot: Pat
 # Answers
 
 
-def test_an_answer_has_its_thought_apart(parrot: Path) -> None:
+def test_an_answer_has_reasoning_and_content(parrot: Path) -> None:
     model = anexa.load(parrot, engine="numpy")
     answer = model.chat(QUESTION)
     assert f"<think>{answer.reasoning}</think>{answer.content}" == KNOWN["riddle"]
@@ -189,7 +191,7 @@ def test_an_answer_ends_with_the_context(parrot: Path) -> None:
         model.chat(messages)
 
 
-def test_a_model_of_texts_does_not_answer(folder: Path) -> None:
+def test_a_model_without_chat_template_does_not_answer(folder: Path) -> None:
     model = anexa.load(folder)
     assert model.chat_template is None
     with pytest.raises(AnexaError, match=r"^model has no chat template, so it cannot answer"):
@@ -230,13 +232,13 @@ def test_a_question_that_cannot_be_read_is_refused(unknown: str, parrot: Path) -
         ),
     ],
 )
-def test_what_is_no_conversation(messages: Any, words: str, parrot: Path) -> None:
+def test_malformed_conversations_are_refused(messages: Any, words: str, parrot: Path) -> None:
     model = anexa.load(parrot, engine="numpy")
     with pytest.raises(AnexaError, match=re.escape(words)):
         model.chat(messages)
 
 
-def test_an_assistant_may_be_quoted_with_its_thoughts(parrot: Path) -> None:
+def test_earlier_answers_may_contain_their_reasoning(parrot: Path) -> None:
     turns = [
         *QUESTION,
         {"role": "assistant", "content": f"{THINK}x{END_THINK}y"},

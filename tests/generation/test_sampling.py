@@ -77,13 +77,15 @@ def test_probabilities_by_hand(how: dict[str, float], expected: list[float]) -> 
         ({"top_p": 0.5}, [0, 0.5, 0.5, 0]),
     ],
 )
-def test_among_equals_the_lower_id_wins(how: dict[str, float], expected: list[float]) -> None:
+def test_of_equal_logits_the_lower_id_is_likelier(
+    how: dict[str, float], expected: list[float]
+) -> None:
     assert p([0.0, 3.0, 3.0, 3.0], **how) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_logits_that_are_no_numbers_are_refused(bad: float, temperature: float) -> None:
+def test_non_finite_logits_are_refused(bad: float, temperature: float) -> None:
     with pytest.raises(AnexaError, match="not a number"):
         Sampler(SamplingParams(temperature)).sample([1.0, bad, 2.0])
 
@@ -116,12 +118,12 @@ def test_extreme_temperatures_give_probabilities(temperature: float, scale: floa
         ({"top_p": math.nan}, "top-p must be above 0 and at most 1, not nan"),
     ],
 )
-def test_what_means_nothing_is_refused(how: dict[str, float], sentence: str) -> None:
+def test_values_out_of_range_are_refused(how: dict[str, float], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         SamplingParams(**how)  # type: ignore[arg-type]
 
 
-def test_top_p_takes_no_token_once_it_has_the_mass() -> None:
+def test_top_p_takes_no_token_beyond_the_mass() -> None:
     assert p([3.0, 3.0], top_p=0.5) == [1, 0]
     assert p([3.0, 3.0, 3.0, 3.0], top_p=0.75) == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0])
 
@@ -139,7 +141,7 @@ samplings = st.builds(
 
 
 @given(logits_lists, samplings)
-def test_they_are_probabilities_of_the_likeliest(
+def test_only_the_likeliest_tokens_have_probability(
     logits: list[float], sampling: SamplingParams
 ) -> None:
     ps = one_row(logits, sampling)
@@ -156,7 +158,7 @@ def test_they_are_probabilities_of_the_likeliest(
 
 
 @given(logits_lists, samplings)
-def test_top_p_keeps_no_more_than_it_must(logits: list[float], sampling: SamplingParams) -> None:
+def test_top_p_keeps_the_fewest_tokens(logits: list[float], sampling: SamplingParams) -> None:
     of_top_k = sorted(
         one_row(logits, SamplingParams(sampling.temperature, sampling.top_k)), reverse=True
     )
@@ -177,7 +179,7 @@ def test_a_shift_of_all_logits_changes_nothing(
     not (find_spec("transformers") and find_spec("torch")),
     reason="transformers or PyTorch is not installed",
 )
-def test_they_are_those_of_transformers() -> None:
+def test_probabilities_equal_those_of_transformers() -> None:
     import torch
     from transformers.generation.logits_process import (
         TemperatureLogitsWarper,
@@ -236,7 +238,7 @@ def test_a_seed_gives_the_same_draws() -> None:
     assert len(set(draws(1))) > 5
 
 
-def test_greedy_draws_the_likeliest() -> None:
+def test_greedy_takes_the_likeliest() -> None:
     sampler = Sampler(SamplingParams(0.0))
     assert [sampler.sample([1.0, 3.0, 2.0]), sampler.sample([2.0, 1.0, 2.0])] == [1, 0]
 
@@ -275,7 +277,7 @@ def test_draws_in_a_batch_equal_those_alone(
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_logits_that_are_no_numbers_leave_other_sequences_alone(temperature: float) -> None:
+def test_non_finite_logits_affect_only_their_own_sequence(temperature: float) -> None:
     params = SamplingParams(temperature, seed=3)
     good = [0.1, 0.5, 0.3]
     tokens = sample_batch(

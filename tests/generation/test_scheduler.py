@@ -1,4 +1,4 @@
-"""Texts that are written together: each is what it would be alone."""
+"""The scheduler: a sequence in a batch is what it would be alone."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def engine_of(name: str, model_type: str) -> Any:
 
 
 def written(engine: Engine, asked: Sequence[Asked], most: int) -> list[list[int]]:
-    """What is written for each, as many at a time."""
+    """The tokens of each request, with at most `most` running at a time."""
     scheduler, texts = BatchScheduler(engine, most), [list[int]() for _ in asked]
     inside: dict[scheduling.Sequence, int] = {}
     step = 0
@@ -73,8 +73,10 @@ def written(engine: Engine, asked: Sequence[Asked], most: int) -> list[list[int]
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 @given(asked=st.lists(ASKED, min_size=1, max_size=7), most=st.integers(1, 7))
 @settings(max_examples=30)
-def test_company_changes_nothing(name: str, model_type: str, asked: list[Asked], most: int) -> None:
-    """Whoever else is there, whenever they come and go, and however many at a time."""
+def test_tokens_do_not_depend_on_other_sequences(
+    name: str, model_type: str, asked: list[Asked], most: int
+) -> None:
+    """Whichever sequences are in the batch, and whenever they are added and removed."""
     engine = engine_of(name, model_type)
     together = written(engine, asked, most)
     for number, (prompt, tokens, sampling, comes, goes) in enumerate(asked):
@@ -90,8 +92,8 @@ def test_company_changes_nothing(name: str, model_type: str, asked: list[Asked],
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_every_engine_writes_what_decoding_writes(name: str) -> None:
-    """Far beyond the context, too."""
+def test_every_engine_schedules_what_it_generates_alone(name: str) -> None:
+    """Also far beyond the context."""
     if name == "torch":
         pytest.importorskip("torch", reason="PyTorch is not installed")
     config = ModelConfig("llama", 7, block_size=12, n_embd=8, n_head=2, n_layer=1)
@@ -108,9 +110,9 @@ def test_every_engine_writes_what_decoding_writes(name: str) -> None:
         assert sequence.tokens == [*prompt, *islice(tokens, 40 - len(prompt))]
 
 
-def test_a_long_prompt_stalls_nobody() -> None:
+def test_a_long_prompt_does_not_stall_other_sequences() -> None:
     class Counting:
-        """An engine that says how many tokens it has been given."""
+        """An engine that records how many tokens each call reads."""
 
         name = "counting"
         config = ModelConfig("llama", VOCABULARY, block_size=2000, n_embd=8, n_head=2, n_layer=1)
@@ -142,7 +144,7 @@ def test_a_long_prompt_stalls_nobody() -> None:
 
 
 @needs_torch
-def test_a_place_is_free_within_a_step() -> None:
+def test_a_removed_sequence_makes_room_in_the_next_step() -> None:
     scheduler = BatchScheduler(engine_of("torch", "llama"), 2)
     sequences = [scheduler.add([n], Sampler(SamplingParams(seed=n))) for n in range(4)]
     scheduler.step()
@@ -155,7 +157,7 @@ def test_a_place_is_free_within_a_step() -> None:
 
 
 @needs_torch
-def test_a_step_that_fails_is_the_end_of_its_own_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_step_ends_only_the_sequences_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = engine_of("torch", "llama")
     scheduler = BatchScheduler(engine, 3)
     first = [scheduler.add([n], Sampler(SamplingParams(seed=n))) for n in range(2)]
@@ -171,7 +173,7 @@ def test_a_step_that_fails_is_the_end_of_its_own_texts(monkeypatch: pytest.Monke
     assert scheduler.num_running == 1
 
 
-def test_a_prompt_that_cannot_be_read_is_alone_in_that(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prompt_that_fails_ends_no_other_sequence(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = engine_of("numpy", "llama")
     read = engine.next_logits
 
@@ -199,7 +201,9 @@ def test_a_prompt_that_cannot_be_read_is_alone_in_that(monkeypatch: pytest.Monke
 
 
 @needs_torch
-def test_where_memory_is_short_fewer_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_ends_the_shortest_half_and_runs_fewer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     engine = engine_of("torch", "llama")
     read = engine.batch_next_logits
 
@@ -227,3 +231,31 @@ def test_where_memory_is_short_fewer_are_written(monkeypatch: pytest.MonkeyPatch
         scheduler.add([number], Sampler(SamplingParams(seed=number)))
     scheduler.step()
     assert scheduler.num_running == 5, "and as many as before, once those are done"
+
+
+def test_sequences_that_outlive_a_lack_of_memory_are_unchanged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also with an engine of one sequence at a time, which fails in the middle of a step."""
+    config = ModelConfig("llama", 7, block_size=12, n_embd=8, n_head=2, n_layer=1)
+    engine = open_engine("lists", config, random_weights(config, seed=3))
+    scheduler = BatchScheduler(engine, 4)
+    sequences = [scheduler.add([n], Sampler(SamplingParams(1.0, seed=n))) for n in range(4)]
+    scheduler.step()
+    read, calls = engine.next_logits, list[int]()
+
+    def fail_at_third(tokens: Sequence[int], cache: KVCache) -> Sequence[float]:
+        calls.append(len(tokens))
+        if len(calls) == 3:
+            raise MemoryError
+        return read(tokens, cache)
+
+    monkeypatch.setattr(engine, "next_logits", fail_at_third)
+    lost = [output.sequence for output in scheduler.step() if output.error]
+    assert lost == sequences[2:]
+    while len(sequences[0].tokens) < 30:
+        scheduler.step()
+    for number, sequence in enumerate(sequences[:2]):
+        sampler = Sampler(SamplingParams(1.0, seed=number))
+        expected = islice(generate_tokens(engine, [number], sampler), 29)
+        assert sequence.tokens[1:] == [*expected]

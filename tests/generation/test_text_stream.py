@@ -37,7 +37,7 @@ def complete(
 
 
 def cut(pieces: Sequence[str], stop: Sequence[str]) -> tuple[str, bool]:
-    """What is left of a text once the first stop string has been written, and whether one was."""
+    """The text up to the first stop string, and whether there was one."""
     text = ""
     for piece in pieces:
         text += piece
@@ -51,7 +51,7 @@ def cut(pieces: Sequence[str], stop: Sequence[str]) -> tuple[str, bool]:
 
 
 @given(tokenizers, st.integers(0, 999), st.integers(1, 40))
-def test_the_pieces_are_the_text(tokenizer: Tokenizer, seed: int, max_tokens: int) -> None:
+def test_pieces_add_up_to_the_text(tokenizer: Tokenizer, seed: int, max_tokens: int) -> None:
     stream = complete(tokenizer, seed=seed, max_tokens=max_tokens)
     assert stream.text == ""
     assert stream.finish_reason is None
@@ -71,7 +71,7 @@ def test_the_pieces_are_the_text(tokenizer: Tokenizer, seed: int, max_tokens: in
         assert len(streamed) == stream.num_tokens
 
 
-def test_a_text_ends_in_either_way() -> None:
+def test_texts_end_by_stop_and_by_length() -> None:
     reasons = []
     for seed in range(40):
         stream = complete(seed=seed, max_tokens=8)
@@ -80,7 +80,7 @@ def test_a_text_ends_in_either_way() -> None:
     assert set(reasons) == {"stop", "length"}
 
 
-def test_the_boundary_is_no_part_of_the_text() -> None:
+def test_the_eos_token_is_no_part_of_the_text() -> None:
     texts = ["".join(complete(tokenizer, seed=seed)) for tokenizer in ENGINES for seed in range(30)]
     assert set("".join(texts)) <= set("abcde")
     assert "" in texts  # it came at once
@@ -91,7 +91,7 @@ def test_a_prompt_may_be_empty_or_fill_the_context() -> None:
     assert "".join(complete(prompt="a" * BLOCK_SIZE))
 
 
-def test_streams_go_on_in_the_random_sequence() -> None:
+def test_a_shared_sampler_goes_on_in_its_random_sequence() -> None:
     engine, sampler = ENGINES[LETTERS], Sampler(SamplingParams(1.5, seed=1))
     texts = ["".join(stream_text(engine, LETTERS, "a", sampler)) for _ in range(3)]
     assert texts[0] == "".join(complete(seed=1, max_tokens=200))
@@ -122,7 +122,7 @@ def test_a_stop_string_cuts_where_it_first_occurs(seed: int, word: str) -> None:
 
 
 @given(tokenizers, st.integers(0, 999), st.lists(words, max_size=3))
-def test_what_is_streamed_is_never_taken_back_nor_held_needlessly(
+def test_streamed_text_is_final_and_held_back_no_longer_than_needed(
     tokenizer: Tokenizer, seed: int, stop: list[str]
 ) -> None:
     whole = list(complete(tokenizer, seed=seed))
@@ -152,7 +152,7 @@ def test_a_stop_string_at_the_very_last_token_is_a_stop() -> None:
 # What is refused
 
 
-def test_what_means_nothing_is_refused() -> None:
+def test_values_out_of_range_are_refused() -> None:
     with pytest.raises(UsageError, match="max-tokens must be at least 1, not 0"):
         complete(max_tokens=0)
     with pytest.raises(UsageError, match="max-tokens must be at least 1, not -3"):
@@ -173,7 +173,9 @@ def test_unknown_characters_are_refused_by_name() -> None:
         complete(prompt="1234567")
 
 
-def test_what_cannot_fit_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_that_cannot_fit_is_refused_before_it_is_tokenized(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(Tokenizer, "encode_prompt", None)  # nobody is to call it
     with pytest.raises(AnexaError, match="these are 1,000,000 characters, and the model sees 16"):
         Prompt(LETTERS, 16, "a" * 1_000_000)
