@@ -121,7 +121,7 @@ CHANGED = "the corpus names.txt has changed since this run was started (it was s
         ("train model --out new", nothing, 1, "model is a folder"),
         ("train - --out new", nothing, 1, "standard input contains no text"),
         # Settings of a training
-        (f"{TRAIN} --preset giant", nothing, 2, "there is no preset 'giant': choose one of"),
+        (f"{TRAIN} --preset giant", nothing, 2, "--preset is one of microgpt, anexa"),
         (f"{TRAIN} --engine abacus", nothing, 2, "--engine is one of scalar, lists, numpy"),
         (f"{TRAIN} --steps 0", nothing, 2, "--steps must be at least 1, not 0"),
         (f"{TRAIN} --minutes 1", nothing, 2, "give one of them"),

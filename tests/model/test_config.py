@@ -163,7 +163,7 @@ def test_presets() -> None:
     assert preset_config("microgpt").model.to_config(27) == ModelConfig(
         "microgpt", 27, 16, 16, 4, 1
     )
-    with pytest.raises(UsageError, match=f"no preset 'gpt5': choose one of {', '.join(PRESETS)}"):
+    with pytest.raises(UsageError, match=f"--preset is one of {', '.join(PRESETS)}, not 'gpt5'"):
         preset_config("gpt5")
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 
 import pytest
 
@@ -17,6 +18,14 @@ GOOD = TrainConfig.from_options(corpus="firstnames", preset="microgpt", engine="
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
+        ({"n_layer": None}, "--n-layer must be a whole number, not None"),
+        ({"n_layer": 2.0}, "--n-layer must be a whole number, not 2.0"),
+        ({"shard": 1}, "--shard must be true or false, not 1"),
+        ({"corpus": 7}, "--corpus must be a text, not 7"),
+        ({"momentum": "1"}, "--momentum must be a number, not '1'"),
+        ({"eps": 10**400}, "--eps must be a number, not 1000"),
+        ({"n_inner": 64}, "--n-inner 64 is for llama models: .* give --n-inner 0"),
+        ({"depth": 3}, "there is no option --depth"),
         ({"steps": 0}, "--steps must be at least 1, not 0"),
         ({"steps": -5}, "--steps must be at least 1, not -5"),
         ({"steps": None}, "after --steps, after --epochs or after --minutes: give one"),
@@ -50,19 +59,19 @@ GOOD = TrainConfig.from_options(corpus="firstnames", preset="microgpt", engine="
         ),
     ],
 )
-def test_what_means_nothing_is_refused(changes: dict[str, object], sentence: str) -> None:
+def test_a_bad_value_is_refused_with_its_option(changes: dict[str, object], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         GOOD.replace(**changes)
 
 
 def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(UsageError, match="no preset 'giant': choose one of microgpt, anexa"):
+    with pytest.raises(UsageError, match=r"--preset is one of microgpt, anexa, .*, not 'giant'"):
         TrainConfig.from_options(preset="giant")
-    with pytest.raises(UsageError, match="no preset 'giant': choose one of microgpt, anexa"):
+    with pytest.raises(UsageError, match=r"--preset is one of microgpt, anexa, .*, not 'giant'"):
         TrainConfig.from_json(GOOD.to_json() | {"preset": "giant"})
 
 
-def test_the_preset_has_a_word_on_what_is_not_asked_for() -> None:
+def test_options_that_are_not_given_have_the_presets_values() -> None:
     assert (
         TrainConfig.from_options(corpus="firstnames", preset="microgpt", engine="numpy", steps=10)
         == GOOD
@@ -79,7 +88,7 @@ def test_the_preset_has_a_word_on_what_is_not_asked_for() -> None:
     assert TrainConfig.from_options(engine="auto").device.engine == best_engine()
 
 
-def test_each_optimizer_has_a_rate_of_its_own() -> None:
+def test_each_optimizer_has_its_own_learning_rate() -> None:
     muon, adamw = (
         TrainConfig.from_options(optimizer=name).optimizer.learning_rate
         for name in ("muon", "adamw")
@@ -92,7 +101,7 @@ def test_each_optimizer_has_a_rate_of_its_own() -> None:
     assert not TrainConfig.from_options(optimizer="adamw").optimizer.muon_weights(config)
 
 
-def test_a_batch_may_be_given_in_tokens() -> None:
+def test_batch_tokens_are_converted_to_a_batch_size() -> None:
     assert TrainConfig.from_options(batch_tokens=4096).run.batch_size == 32  # of 128 tokens each
     assert TrainConfig.from_options(batch_tokens=4096, block_size=1000).run.batch_size == 4
     with pytest.raises(UsageError, match=r"--batch-tokens must be at least 128, .* not 100"):
@@ -101,7 +110,7 @@ def test_a_batch_may_be_given_in_tokens() -> None:
         TrainConfig.from_options(batch_tokens=4096, batch_size=8)
 
 
-def test_sizes_go_before_the_presets() -> None:
+def test_given_sizes_replace_those_of_the_preset() -> None:
     config = TrainConfig.from_options(n_layer=2, n_embd=64).model.to_config(65)
     assert (config.n_layer, config.n_embd, config.block_size) == (2, 64, 128)
 
@@ -115,10 +124,34 @@ def test_every_preset_can_be_trained() -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize(("steps", "minutes"), [(1, None), (None, 0.01)])
-def test_what_means_something_survives_its_json(
-    preset: str, steps: int | None, minutes: float | None
-) -> None:
+def test_configuration_survives_json(preset: str, steps: int | None, minutes: float | None) -> None:
     config = TrainConfig.from_options(preset=preset, engine="numpy", learning_rate=1e-9)
     config = config.replace(steps=steps, minutes=minutes)
     assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
     assert config.model == preset_config(preset).model
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_command_has_all_that_repeats_the_run(preset: str, optimizer: str) -> None:
+    config = TrainConfig.from_options(
+        corpus="my text.txt",
+        preset=preset,
+        optimizer=optimizer,
+        engine="numpy",
+        beta1=0.123456789,
+        epochs=0.5,
+        dtype="float32",
+        compile=False,
+        shard=True,
+    )
+    program, command, corpus, *words = shlex.split(config.command())
+    assert (program, command) == ("anexa", "train")
+    given: dict[str, object] = {"corpus": corpus}
+    while words:
+        name = words.pop(0).removeprefix("--").replace("-", "_")
+        if name.removeprefix("no_") in ("compile", "shard"):
+            given[name.removeprefix("no_")] = not name.startswith("no_")
+        else:
+            given[name] = type(config.options()[name])(words.pop(0))
+    assert TrainConfig.from_options(**given) == config

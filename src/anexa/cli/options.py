@@ -51,7 +51,7 @@ def _flags(name: str, hint: Any) -> str:
 
 def _choices(name: str, hint: Any) -> str:
     """Return the sentence with the values of a text; those of a Literal are shown by Typer."""
-    choices = tuple(PRESETS) if name == "preset" else CHOICES.get(name, ())
+    choices = CHOICES.get(name, ())
     return f" One of {', '.join(choices)}." if choices and hint is str else ""
 
 

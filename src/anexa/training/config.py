@@ -9,9 +9,11 @@ from __future__ import annotations
 import dataclasses
 import math
 import shlex
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, get_args, get_type_hints
 
 from anexa.engines import ENGINES, OptimizerConfig, best_engine
 from anexa.engines.device import DTYPES
@@ -189,8 +191,8 @@ class TrainConfig:
         check_values(options)
         if self.model.n_inner and self.model.model_type != "llama":
             raise UsageError(
-                f"--n-inner is for llama models: the MLP of a {self.model.model_type} model is 4 "
-                "times as wide as --n-embd; leave it out"
+                f"--n-inner {self.model.n_inner} is for llama models: the MLP of a "
+                f"{self.model.model_type} model is 4 times as wide as --n-embd: give --n-inner 0"
             )
 
     @classmethod
@@ -279,7 +281,7 @@ class TrainConfig:
             KeyError, TypeError, UsageError: if it is not one.
         """
         sections = {name: kind(**value[name]) for name, kind in SECTIONS.items()}
-        return cls(preset_config(value["preset"]).preset, **sections)
+        return cls(value["preset"], **sections)
 
     def command(self) -> str:
         """Return the command line that repeats the run."""
@@ -307,9 +309,8 @@ def preset_config(name: str, optimizer: str | None = None) -> TrainConfig:
     Raises:
         UsageError: if there is no such preset or optimizer.
     """
-    if name not in PRESETS:
-        raise UsageError(f"there is no preset {name!r}: choose one of {', '.join(PRESETS)}")
-    config = TrainConfig(preset=name).replace(**PRESETS[name])
+    config = TrainConfig(preset=name)  # which makes sure that there is one
+    config = config.replace(**PRESETS[name])
     if optimizer in (None, config.optimizer.name):
         return config
     changes = ADAMW.get(name, {}) if optimizer == "adamw" else {}
@@ -322,15 +323,24 @@ def flag(name: str) -> str:
 
 
 def check_values(options: Mapping[str, Any], label: Callable[[str], str] = flag) -> None:
-    """Check that values of options are among their choices and in their ranges.
+    """Check that values of options have the right type, are among their choices and in range.
 
     Args:
-        options: values by option name; None is checked by no rule.
+        options: values by option name.
         label: what a message calls an option.
 
     Raises:
-        UsageError: if one is not.
+        UsageError: if a value is not.
     """
+    for name, value in options.items():
+        kinds = TYPES.get(name, (str,))
+        # A number without a point may stand for one with it, if it is not too large; JSON and TOML
+        # have no other types that are subtypes.
+        fits = type(value) in kinds or (
+            float in kinds and type(value) is int and abs(value) < sys.float_info.max
+        )
+        if not fits:
+            raise UsageError(f"{label(name)} must be {KINDS[kinds[0]]}, not {short_repr(value)}")
     for name, choices in CHOICES.items():
         if name in options and options[name] not in choices:
             raise UsageError(
@@ -339,9 +349,7 @@ def check_values(options: Mapping[str, Any], label: Callable[[str], str] = flag)
     for holds, words, names in RANGES:
         for name in names.split():
             value = options.get(name)
-            if value is not None and not (
-                (isinstance(value, int) or math.isfinite(value)) and holds(value)
-            ):
+            if value is not None and not (holds(value) and value != math.inf):
                 raise UsageError(f"{label(name)} must be {words}, not {value}")
 
 
@@ -360,7 +368,22 @@ OPTIONS: dict[str, tuple[str, str]] = {
     for section, kind in SECTIONS.items()
     for name in dict.fromkeys([*vars(kind)["__annotations__"], *(f.name for f in fields(kind))])
 }
+KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+
+
+def _types(hint: Any) -> tuple[type, ...]:
+    """Return the types of a field's values: one of `KINDS`, and that of None where it may be."""
+    members = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    kind = next((member for member in members if member in KINDS), str)  # a Literal is a text
+    return (kind, NoneType) if NoneType in members else (kind,)
+
+
+TYPES: dict[str, tuple[type, ...]] = {
+    name: _types(get_type_hints(SECTIONS[section])[field])
+    for name, (section, field) in OPTIONS.items()
+}
 CHOICES: dict[str, tuple[str, ...]] = {
+    "preset": tuple(PRESETS),
     "model_type": tuple(ARCHITECTURES),
     "layout": LAYOUTS,
     "optimizer": OPTIMIZERS,

@@ -6,12 +6,10 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from anexa.errors import AnexaError, UsageError, short_repr
 from anexa.training.config import OPTIONS, SECTIONS, STOPPING, TrainConfig, check_values
-from anexa.training.presets import PRESETS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,7 +18,6 @@ else:
 
 NOT_UTF8 = "surrogateescape"  # how Python reads and writes names of files that are not UTF-8
 CONFIG = Path("training") / "config.toml"  # in a model folder
-KINDS = {int: "a whole number", float: "a number", str: "a text in quotes", bool: "true or false"}
 
 
 def encode_toml(config: TrainConfig) -> bytes:
@@ -64,7 +61,7 @@ def read_options(path: Path, given: Mapping[str, Any] | None = None) -> dict[str
     labels: dict[str, str] = {}  # of the options, for messages
     for name, table in value.items():
         if name == "preset":
-            _check_preset(path, table)
+            labels[name] = f"{path}: preset"
             options[name] = table
         elif name not in SECTIONS or not isinstance(table, dict):
             raise UsageError(
@@ -75,8 +72,7 @@ def read_options(path: Path, given: Mapping[str, Any] | None = None) -> dict[str
             for key, content in table.items():
                 option = _option(path, name, key)
                 labels[option] = f"{path}: [{name}] {key}"
-                hint = get_type_hints(SECTIONS[name])[key]
-                options[option] = _converted(labels[option], content, hint)
+                options[option] = content
     if sum(option in options for option in STOPPING) > 1:
         raise UsageError(f"{path}: [schedule] may have one of {', '.join(STOPPING)}")
     check_values(options, labels.__getitem__)
@@ -85,13 +81,6 @@ def read_options(path: Path, given: Mapping[str, Any] | None = None) -> dict[str
     if "batch_tokens" in given:
         options.pop("batch_size", None)
     return options | given
-
-
-def _check_preset(path: Path, name: Any) -> None:
-    if name not in tuple(PRESETS):
-        raise UsageError(
-            f"{path}: preset must be one of {', '.join(PRESETS)}, not {short_repr(name)}"
-        )
 
 
 def _option(path: Path, section: str, key: str) -> str:
@@ -105,21 +94,6 @@ def _option(path: Path, section: str, key: str) -> str:
             return option
     keys = ", ".join(field for name, field in OPTIONS.values() if name == section)
     raise UsageError(f"{path}: [{section}] has no key {short_repr(key)}: choose one of {keys}")
-
-
-def _converted(label: str, value: Any, hint: Any) -> Any:
-    """Return a value of the file as its field's type.
-
-    Raises:
-        UsageError: if it is of another type.
-    """
-    choices = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-    kind = next((choice for choice in choices if choice in KINDS), str)  # a Literal is a text
-    if kind is float and type(value) is int and abs(value) < sys.float_info.max:
-        return float(value)
-    if type(value) is not kind:
-        raise UsageError(f"{label} must be {KINDS[kind]}, not {short_repr(value)}")
-    return value
 
 
 def _literal(value: Any) -> str:
