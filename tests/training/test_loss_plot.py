@@ -145,7 +145,7 @@ def test_a_picture_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(AnexaError, match=r"^cannot write .*a\.png: No such file"):
         draw_losses([("m", *history(10))], tmp_path / "nowhere" / "a.png")
     for name in ("a.jpeg", "a"):
-        with pytest.raises(UsageError, match=r"ends in \.png, \.svg, \.pdf: "):
+        with pytest.raises(UsageError, match=r"a plot must be a \.png, \.svg, \.pdf file, not "):
             draw_losses([("m", *history(10))], tmp_path / name)
     assert listing(tmp_path) == {}
 
