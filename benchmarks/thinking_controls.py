@@ -81,9 +81,9 @@ class Control(ArithmeticCorpus):
     def __init__(self, name: str) -> None:
         self._change = CHANGES[name]
 
-    def examples(self, most: int, seed: int, split: Split) -> Examples:
+    def examples(self, max_tokens: int, seed: int, split: Split) -> Examples:
         """See `Arithmetic`."""
-        examples = Changed(most, seed, split)
+        examples = Changed(max_tokens, seed, split)
         examples.change = self._change
         return examples
 

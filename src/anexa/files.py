@@ -136,8 +136,8 @@ def write_json(path: Path, value: Any) -> None:
 def check_inside(path: Path) -> None:
     """Refuse a link out of its folder, before the content of the file is given to others.
 
-    Whoever made the link need not be the one who shares the folder. Links in the cache of the
-    Hugging Face Hub are allowed: they lead to the blobs of their repository.
+    The author of the link may be another person than the one who shares the folder. Links in the
+    cache of the Hugging Face Hub are allowed: they lead to the blobs of their repository.
 
     Raises:
         AnexaError: if `path` is a link that leads out of its folder.

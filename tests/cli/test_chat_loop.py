@@ -182,5 +182,5 @@ def test_a_check_mark_needs_a_question_that_the_checker_understands() -> None:
     for question in ("347/6", "347*6*2", "347 apples in 6 boxes", "347 pluſ 6"):
         judged = verdict(question, said)
         assert "✓" not in judged
-        assert "the one step is true; whether that answers this is not known" in judged
+        assert "the one step is true; the checker cannot read the question" in judged
     assert "✗" in verdict("347*7.", said)

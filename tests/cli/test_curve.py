@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from anexa.cli.curve import MOST, LossCurve, curve
+from anexa.cli.curve import MAX_VALUES, LossCurve, curve
 
 # Losses, in steps of what a curve can show at all.
 losses = st.integers(0, 10_000).map(lambda n: n / 1000)
@@ -164,11 +164,11 @@ def test_it_stays_away_where_it_has_no_room(
     assert shown(falling(100), width, height, encoding) == ""
 
 
-@pytest.mark.parametrize("steps", [2, 3, 100, MOST - 1, MOST, MOST + 1, 10_000])
+@pytest.mark.parametrize("steps", [2, 3, 100, MAX_VALUES - 1, MAX_VALUES, MAX_VALUES + 1, 10_000])
 def test_however_long_the_run_it_keeps_little(steps: int) -> None:
     losses = falling(steps)
     kept = losses._means
-    assert len(kept) < MOST
+    assert len(kept) < MAX_VALUES
     assert kept == sorted(kept, reverse=True)
     assert kept[0] == pytest.approx(4, abs=0.01)
     assert kept[-1] == pytest.approx(2, abs=0.01)

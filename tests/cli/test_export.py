@@ -245,7 +245,7 @@ def test_unreadable_training_state_is_a_warning(
     spoil(place / "half" / CHECKPOINT)
     result = run_unprivileged("export", "half", "--to", "json", cwd=place)
     (place / "half" / "training").chmod(0o755)
-    said = "anexa: it cannot be told whether the training in half has ended: "
+    said = "anexa: cannot tell whether the training in half has ended: "
     assert one_sentence(result).startswith(said + reason)
     assert result.returncode == 0
     assert load_model(place / "half.json").weights == load_model(place / "half").weights

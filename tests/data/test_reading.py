@@ -27,7 +27,7 @@ def plain(data: bytes) -> str:
 
 def chunked(data: bytes, size: int) -> str:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "CHUNK", size)
+        patch.setattr(reading, "CHUNK_SIZE", size)
         return "".join(decoded(io.BytesIO(data), "x"))
 
 

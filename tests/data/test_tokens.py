@@ -85,7 +85,7 @@ def test_in_a_file_and_in_memory(text: str, layout: Layout, chunk: int, piece: i
     with pytest.MonkeyPatch.context() as patch:
         corpus = documents(layout, text)
         in_memory = tokenize(corpus, CodePoints())
-        patch.setattr(reading, "CHUNK", chunk)
+        patch.setattr(reading, "CHUNK_SIZE", chunk)
         patch.setattr(reading, "MAX_PIECE", piece)
         in_pieces = tokenize(corpus, CodePoints())
         patch.setattr(tokens, "LARGE", 0)
@@ -160,7 +160,7 @@ KILLED = """
 import os, sys
 from anexa.data import read_corpus, reading, tokens
 from tests.data.test_tokens import CodePoints
-tokens.LARGE, reading.CHUNK = 0, 100
+tokens.LARGE, reading.CHUNK_SIZE = 0, 100
 def progress(done, total):
     if done > total // 2:
         os._exit(9)  # nothing is tidied up, as by a kill

@@ -168,7 +168,7 @@ def test_rows_fit_the_context_and_take_the_room_that_was_asked_for(
     batch = rows.batch(step, size)
     assert batch, "no step is without rows"
     assert max(map(len, batch)) <= length + 1
-    assert min(rows.num_given(row) for row in batch) > 0
+    assert min(rows.num_prompt_tokens(row) for row in batch) > 0
     tokens = sum(map(len, batch))
     assert abs(tokens - size * length) <= 1.1 * (length + 1) + 2 * len(batch)
     assert all(len(row) <= length + 1 for row in rows.sample(20))

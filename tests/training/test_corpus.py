@@ -45,7 +45,7 @@ def test_bytes() -> None:
 
 
 def test_only_a_part_of_a_large_corpus_is_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("anexa.data.reading.CHUNK", 10)
+    monkeypatch.setattr("anexa.data.reading.CHUNK_SIZE", 10)
     monkeypatch.setattr(corpus, "SAMPLE", 60)
     many = documents("lines", "abababab\n\n" * 10 + "cdcdcdcd\n\n" * 10)
     learned = make_tokenizer("bpe:300", many)

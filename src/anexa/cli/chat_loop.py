@@ -1,4 +1,4 @@
-"""The prompt loop of a chat model: reasoning in gray, the answer, and whether steps are true."""
+"""The prompt loop of a chat model: gray reasoning, the answer, and a check of the steps."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ChatLoop(PromptLoop):
         self._messages: list[dict[str, str]] = []
 
     def respond(self, prompt: str) -> None:
-        """Print the reasoning and the answer, and a line about what is true of them."""
+        """Print the reasoning and the answer, and the checker's verdict on them."""
         if not prompt.strip():
             typer.echo("type a question, or /help")
             return
@@ -89,7 +89,7 @@ class ChatLoop(PromptLoop):
 
 def print_answer(answer: ChatAnswer, *, show_reasoning: bool = True) -> None:
     """Generate an answer and print it as it streams, each line of its reasoning gray and barred."""
-    in_reasoning, has_output = False, False  # in_reasoning: of the line that is being printed
+    in_reasoning, has_output = False, False  # in_reasoning: whether the current line is reasoning
     try:
         for piece in answer:
             if piece.is_reasoning and not show_reasoning:
@@ -123,6 +123,6 @@ def verdict(question: str, answer: ChatAnswer) -> str:
     if report.all_true:
         steps = "the one step is" if report.steps == 1 else f"all {report.steps} steps are"
         if report.expected is None:
-            return style(f"{steps} true; whether that answers this is not known", dim=True)
+            return style(f"{steps} true; the checker cannot read the question", dim=True)
         return style(f"✓ {steps} true", fg="green")
     return style(f"✗ {report.first_error}", fg="red")

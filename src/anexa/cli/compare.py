@@ -18,7 +18,7 @@ def compare(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Compare trainings: what came of each, and which settings differ between them."""
+    """Compare trainings: the losses of each, and the options that differ between them."""
     import json
 
     from anexa.cli.runs import as_object
@@ -77,5 +77,5 @@ def compare(
         rows.append([flag(name), *shown])
     show_table(("", *names), rows, right=names)
     if out:
-        check_drawing()  # said after the table, which needs nothing
+        check_drawing()  # after the table, which needs no matplotlib
         typer.echo(f"wrote {out}")

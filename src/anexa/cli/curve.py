@@ -12,25 +12,25 @@ from rich.text import Text
 
 BRAILLE = 0x2800  # the character without dots; each of its eight dots is a bit
 DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # column by column, from the top
-HEIGHT = 4  # in lines
+HEIGHT = 4  # lines of text
 MARK = "●"
-LEAST_WIDTH, LEAST_HEIGHT = 50, 16  # of a terminal with room for it
-MOST = 1024  # values kept: four for each column of dots on a terminal of 128 characters
+MIN_WIDTH, MIN_HEIGHT = 50, 16  # smallest terminal in which the curve is shown
+MAX_VALUES = 1024  # values kept: four for each column of dots on a terminal of 128 characters
 
 
 def curve(
     values: Sequence[float], width: int, height: int, bounds: tuple[float, float] | None = None
 ) -> list[str]:
-    """Draw numbers from left to right with Braille dots, two columns of four in a character.
+    """Draw a curve from left to right with Braille characters, each two columns of four dots.
 
-    The highest number is at the top and the lowest at the bottom. Where there are more numbers than
-    columns of dots, a column shows the mean of its own. What is not finite is left out.
+    If there are more values than columns, each column shows the mean of neighboring values. Values
+    that are infinite or NaN are left out.
 
     Args:
-        values: what to draw.
-        width: in characters.
-        height: in lines.
-        bounds: what is at the bottom and at the top, if not the lowest and the highest.
+        values: values of the curve, from left to right.
+        width: width in characters.
+        height: height in lines of text.
+        bounds: values at the bottom and at the top; default: the lowest and the highest value.
 
     Returns:
         `height` lines of `width` characters.
@@ -40,7 +40,7 @@ def curve(
     cells = [[BRAILLE] * width for _ in range(height)]
     rows = [row(value, low, high, 4 * height) for value in points]
     for x, (before, here) in enumerate(pairwise([*rows[:1], *rows])):
-        # Up or down to it from its neighbour's height, so that a steep curve has no holes.
+        # Fill the column up or down from the previous point: a steep curve has no holes.
         start = before + (here > before) - (here < before)
         for y in range(min(start, here), max(start, here) + 1):
             cells[y // 4][x // 2] |= DOTS[x % 2][y % 4]
@@ -48,7 +48,7 @@ def curve(
 
 
 def columns(values: Sequence[float], count: int) -> list[float]:
-    """`count` numbers for the finite values: means of neighbours, or points between them."""
+    """Resample the finite values to `count` points: means of neighbors, or linear interpolation."""
     finite = [value for value in values if math.isfinite(value)]
     n = len(finite)
     if n == 0:
@@ -66,45 +66,47 @@ def columns(values: Sequence[float], count: int) -> list[float]:
 
 
 def row(value: float, low: float, high: float, count: int) -> int:
-    """The row of a value, from 0 at the top to count - 1; in the middle where all are the same."""
-    if high - low <= 1e-9 * abs(high):  # no more than what rounding makes of it
+    """Return the row of a value, from 0 at the top; the middle row if low and high are equal."""
+    if high - low <= 1e-9 * abs(high):  # equal but for rounding
         return count // 2
     return round((high - value) / (high - low) * (count - 1))
 
 
 class LossCurve:
-    """The losses of a run as they come, drawn as wide as the terminal; nothing where it is small.
+    """Live curve of the losses of a run, as wide as the terminal; empty in a small terminal.
 
-    However long the run, it keeps no more than MOST numbers: means of ever more steps.
+    At most `MAX_VALUES` values are kept, however long the run: means over more and more steps.
     """
 
     def __init__(self) -> None:
         self._means: list[float] = []
         self._steps_each = 1
-        self._sum, self._count = 0.0, 0  # of the mean in the making
+        self._sum, self._count = 0.0, 0  # of the current mean
         self._steps = 0
         self._marks: list[tuple[int, float]] = []
 
     def add(self, loss: float) -> None:
-        """The training loss of a step."""
+        """Append the training loss of a step."""
         self._steps += 1
         self._sum += loss
         self._count += 1
         if self._count == self._steps_each:
             self._means.append(self._sum / self._count)
             self._sum, self._count = 0.0, 0
-            if len(self._means) == MOST:
+            if len(self._means) == MAX_VALUES:
                 self._means = [(a + b) / 2 for a, b in zip(self._means[::2], self._means[1::2])]
                 self._steps_each *= 2
 
     def mark(self, loss: float) -> None:
-        """The validation loss after the steps so far."""
+        """Mark a validation loss, measured after the steps so far."""
         self._marks.append((self._steps, loss))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         values = [value for value in self._means if math.isfinite(value)]
-        dots = not options.ascii_only and os.environ.get("TERM") != "linux"  # whose font has none
-        room = options.max_width >= LEAST_WIDTH and console.height >= LEAST_HEIGHT
+        dots = (
+            not options.ascii_only and os.environ.get("TERM") != "linux"
+        )  # the Linux console's font has no Braille
+        room = options.max_width >= MIN_WIDTH and console.height >= MIN_HEIGHT
         if len(values) < 2 or not (dots and room):
             return
         marks = [(step, loss) for step, loss in self._marks if math.isfinite(loss)]

@@ -18,8 +18,8 @@ def with_config_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the argument CORPUS and an option for each field of `TrainConfig`.
 
     Args:
-        command: takes the values that were given, by option name, as `**given`; its other
-            parameters, with annotations of their own, follow the generated ones.
+        command: function that receives the given values by option name as `**given`; its other
+            parameters follow the generated ones, with their own annotations.
     """
     signature = inspect.signature(command, eval_str=True)
     own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
@@ -31,7 +31,7 @@ def with_config_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _parameter(name: str) -> inspect.Parameter:
-    """Return the parameter of an option; its value is None where the option is not given."""
+    """Return the parameter of an option, which is None if the option is not given."""
     section, field = OPTIONS.get(name, ("", name))
     kind = SECTIONS.get(section, TrainConfig)
     hint = get_type_hints(kind)[field]
@@ -50,13 +50,13 @@ def _flags(name: str, hint: Any) -> str:
 
 
 def _choices(name: str, hint: Any) -> str:
-    """Return the sentence with the values of a text; those of a Literal are shown by Typer."""
+    """Return the sentence that lists the choices of a string; Typer lists those of a Literal."""
     choices = CHOICES.get(name, ())
     return f" One of {', '.join(choices)}." if choices and hint is str else ""
 
 
 def _default(name: str) -> str:
-    """Return what an option's value is where it is not given, in brackets."""
+    """Return an option's default value in brackets, as help texts end."""
     if name == "preset":
         return f" [default: {DEFAULT}; for the corpus arithmetic anexa-think]"
     section, field = OPTIONS[name]
@@ -74,7 +74,7 @@ def _default(name: str) -> str:
 
 
 def attribute_docs(kind: type) -> dict[str, str]:
-    """Return the texts of a dataclass's fields: the `Attributes` of its docstring and its bases'.
+    """Parse the `Attributes` in the docstrings of a dataclass and of its bases.
 
     Args:
         kind: a dataclass whose docstrings, and those of its bases, document every field.

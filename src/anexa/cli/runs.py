@@ -1,4 +1,4 @@
-"""`anexa runs`: the models in a folder, and what became of their trainings."""
+"""`anexa runs`: the models in a folder, and the state of their trainings."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def runs(
 
 
 def as_object(summary: Summary) -> dict[str, Any]:
-    """A summary for JSON."""
+    """Convert a summary to a JSON object."""
     from dataclasses import asdict
 
     rate = {"tokens_per_second": summary.tokens_per_second}
@@ -62,12 +62,12 @@ def _is_model(folder: Path) -> bool:
 
     try:
         return (folder / "config.json").exists() or (folder / CHECKPOINT).exists()
-    except OSError:  # it may not be looked into: its row says so
+    except OSError:  # no read permission: its row in the table says so
         return True
 
 
 def _summary(folder: Path) -> Summary | str:
-    """What is known of a model, or what is wrong with it."""
+    """Summarize a model; a sentence about the error if it cannot be read."""
     from anexa.training.summary import summarize
 
     try:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, which end what is trained in good order."""
+"""Handlers of Ctrl-C and SIGTERM, which end a training after its current step."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Protocol
 
 
 class Stoppable(Protocol):
-    """What ends after the step that it is at, once it is told to."""
+    """A run that ends after its current step once `stopping` is True."""
 
     stopping: bool
 
 
 @contextmanager
-def stop_signals(training: Stoppable) -> Iterator[list[int]]:
-    """Let the signals stop a training; those that came."""
+def stop_signals(run: Stoppable) -> Iterator[list[int]]:
+    """Stop a run at SIGINT or SIGTERM; yields the list of received signals."""
     received: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        if received:  # the second time, do not wait for the step to end
+        if received:  # at the second signal, do not wait for the step to end
             raise KeyboardInterrupt
         received.append(number)
-        training.stopping = True
+        run.stopping = True
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

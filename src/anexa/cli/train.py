@@ -24,7 +24,7 @@ def train(
         Path | None,
         Option(
             help="TOML file with values of options, as each run writes one to "
-            "training/config.toml in its folder. Options given too go before it."
+            "training/config.toml in its folder. Options on the command line take precedence."
         ),
     ] = None,
     out: Annotated[
@@ -92,7 +92,7 @@ def train(
     stopped = received and not trainer.done
     folder, engine, seed = trainer.folder, trainer.engine.name, trainer.config.run.seed
     if context.world_size > 1:
-        del trainer  # shared objects must be gone before the process group is
+        del trainer  # drop all shared objects before the process group is destroyed
         destroy_distributed()
     if stopped:
         sys.exit(128 + received[0])

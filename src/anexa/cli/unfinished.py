@@ -1,4 +1,4 @@
-"""What is said of a model whose training has not ended."""
+"""Warning about a model whose training has not ended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from anexa.errors import AnexaError, AnexaWarning
 
 
 def warn_if_unfinished(folder: Path) -> None:
-    """Say that better weights may come; those in the folder can be used all the same."""
+    """Warn that the training of a model has not ended; its weights so far can still be used."""
     from anexa.training.checkpoint import CHECKPOINT
     from anexa.training.summary import summarize
 
@@ -17,9 +17,9 @@ def warn_if_unfinished(folder: Path) -> None:
         if not (folder / CHECKPOINT).exists():
             return
         run = summarize(folder)
-    except (AnexaError, OSError) as error:  # the weights are good all the same
+    except (AnexaError, OSError) as error:  # the weights can still be used
         reason = error.strerror if isinstance(error, OSError) else error
-        _warn(f"it cannot be told whether the training in {folder} has ended: {reason}")
+        _warn(f"cannot tell whether the training in {folder} has ended: {reason}")
         return
     if run.state == "done":
         return

@@ -40,15 +40,15 @@ class Dataset(Protocol):
     def sample(self, size: int) -> list[TokenSequence]:
         """Return at most `size` sequences, spread evenly over the corpus, for evaluation."""
 
-    def num_given(self, ids: TokenSequence) -> int:
-        """Count the tokens at the start of a sequence that are given, not predicted."""
+    def num_prompt_tokens(self, ids: TokenSequence) -> int:
+        """Count the tokens at the start of a sequence that are not predicted and have no loss."""
 
 
 class TextDataset:
     """Base of datasets of plain text: every token but the first is predicted."""
 
-    def num_given(self, ids: TokenSequence) -> int:  # noqa: ARG002 (the same for all sequences)
-        """Return 1: only the first token is given."""
+    def num_prompt_tokens(self, ids: TokenSequence) -> int:  # noqa: ARG002 (the same for all sequences)
+        """Return 1: all tokens but the first are predicted."""
         return 1
 
 
@@ -72,10 +72,10 @@ class TokenWindows(TextDataset):
         return max(1, len(self._tokens) // self._length)
 
     def batch(self, step: int, size: int) -> list[TokenSequence]:
-        """See `Dataset`.
+        """Return `size` sequences from random positions.
 
         Raises:
-            AnexaError: the text is shorter than a row.
+            AnexaError: if the text is shorter than a sequence.
         """
         rng = random.Random(f"{self._seed} {step}")
         last = len(self._tokens) - self._length - 1

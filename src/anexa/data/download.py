@@ -20,7 +20,7 @@ Progress = Callable[[int, "int | None"], None]
 # pooch can retry only downloads of a fixed registry, and it retries errors that cannot pass.
 PAUSES = (0.5, 1.0)  # seconds before the second and the third attempt
 TIMEOUT = (10, 30)  # seconds to connect, and to wait for data
-CHUNK = 16 * 1024  # bytes
+CHUNK_SIZE = 16 * 1024  # bytes
 
 
 class _DownloadError(Exception):
@@ -135,7 +135,7 @@ def _download(url: str, path: Path, sha256: str | None, progress: Progress | Non
     # Uncompressed, so that the number of written bytes must equal the announced length.
     http = pooch.HTTPDownloader(
         progressbar=meter,
-        chunk_size=CHUNK,
+        chunk_size=CHUNK_SIZE,
         timeout=TIMEOUT,
         headers={"Accept-Encoding": "identity"},
     )

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from anexa.data.registry import Layout
 from anexa.errors import AnexaError
 
-CHUNK = 2**20  # bytes of a read
+CHUNK_SIZE = 2**20  # bytes of a read
 MAX_PIECE = 2**16  # characters of a piece of running text
 
 
@@ -28,7 +28,7 @@ def decoded(file: BinaryIO, where: str) -> Iterator[str]:
     line_ends = io.IncrementalNewlineDecoder(None, translate=True)
     offset, at_start, data = 0, True, b"more"
     while data:
-        data = file.read(CHUNK)
+        data = file.read(CHUNK_SIZE)
         if b"\0" in data:
             raise AnexaError(
                 f"{where} is not a text file: it has a NUL byte at offset "

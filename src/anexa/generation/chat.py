@@ -22,7 +22,7 @@ class ChatAnswer:
     Reasoning stands between `<think>` and `</think>`; everything else is content.
 
     Args:
-        text: text of the answer, with the marks.
+        text: text of the answer, `<think>` and `</think>` included.
 
     Attributes:
         reasoning: reasoning so far; None if there is no `<think>`.
@@ -94,7 +94,7 @@ class ChatAnswer:
         yield from self._split(text)
 
     def _split(self, text: str) -> Iterator[AnswerPiece]:
-        """Yield the pieces between the marks."""
+        """Yield the pieces between `<think>` and `</think>`."""
         while text:
             found = [(at, mark) for mark in (THINK, END_THINK) if (at := text.find(mark)) >= 0]
             if not found:

@@ -97,10 +97,10 @@ def sample_batch(
     z_BV = np.asarray(logits_BV, np.float64)
     finite_B = np.asarray(np.isfinite(z_BV).all(axis=-1)).tolist()
     tokens: list[int] = z_BV.argmax(axis=-1).tolist()
-    drawn = [b for b, s in enumerate(samplers) if finite_B[b] and s.params.temperature > 0]
-    if drawn:
-        p_BV = probabilities(z_BV[drawn], [samplers[b].params for b in drawn])
-        for b, cumulative_V in zip(drawn, p_BV.cumsum(axis=-1)):
+    sampled = [b for b, s in enumerate(samplers) if finite_B[b] and s.params.temperature > 0]
+    if sampled:
+        p_BV = probabilities(z_BV[sampled], [samplers[b].params for b in sampled])
+        for b, cumulative_V in zip(sampled, p_BV.cumsum(axis=-1)):
             # The last sum may fall short of 1 by rounding: a draw is below that sum, and so never
             # past the last token that has any probability.
             draw = samplers[b].rng.random() * cumulative_V[-1]

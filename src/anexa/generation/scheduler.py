@@ -13,8 +13,8 @@ from anexa.errors import AnexaError
 from anexa.generation.sampling import Sampler, non_finite_logits, sample_batch
 from anexa.generation.window import window_start
 
-PREFILL_CHUNK = 64  # prompt tokens that are read at once: no prompt stalls the batch for longer
-MAX_PREFILL_TOKENS = 256  # prompt tokens that are read in one step, about
+PREFILL_CHUNK = 64  # prompt tokens prefilled at once: no prompt stalls the batch
+MAX_PREFILL_TOKENS = 256  # approximate limit on the prompt tokens of one step
 
 
 class OutOfMemoryError(AnexaError):
@@ -45,7 +45,7 @@ class Sequence:
 
 
 class StepOutput(NamedTuple):
-    """What one step has brought for one sequence: a token, or the error that ended it.
+    """Output of one step for one sequence: a token, or the error that ended the sequence.
 
     Attributes:
         sequence: the sequence.
@@ -136,7 +136,7 @@ class BatchScheduler:
         return self._sample(sequences, logits_BV)
 
     def _requeue_moved_windows(self) -> None:
-        """Have sequences prefilled anew of which the model sees other tokens from now on."""
+        """Prefill sequences again whose window of visible tokens has moved."""
         block_size = self._engine.config.block_size
         for index in reversed(range(len(self._decoding))):
             sequence = self._decoding[index]

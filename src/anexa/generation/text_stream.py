@@ -171,11 +171,11 @@ def stream_text(
 
 def overlap(text: str, stop: Sequence[str]) -> int:
     """Return how many characters at the end of a text may be the beginning of a stop string."""
-    most = 0
+    longest = 0
     for word in stop:
         at = text.find(word[0], max(0, len(text) - len(word) + 1))
         while at >= 0 and not word.startswith(text[at:]):
             at = text.find(word[0], at + 1)
         if at >= 0:
-            most = max(most, len(text) - at)
-    return most
+            longest = max(longest, len(text) - at)
+    return longest

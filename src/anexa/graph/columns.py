@@ -22,7 +22,7 @@ def straighten(grid: Grid) -> list[float]:
     """
     columns = columns_of(grid)
     column_of = {slot: i for i, column in enumerate(columns) for slot in column}
-    distance: dict[tuple[int, int], float] = {}  # the smallest allowed, left to right
+    distance: dict[tuple[int, int], float] = {}  # smallest allowed distance of two columns
     for row in grid.rows:
         for left, right in pairwise(row):
             pair = column_of[left], column_of[right]

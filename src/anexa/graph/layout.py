@@ -30,7 +30,7 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Layout:
+class GraphLayout:
     """Positions of nodes and edges; the upper left corner of the drawing is (0, 0).
 
     Attributes:
@@ -54,7 +54,7 @@ def layout_graph(
     edges: Sequence[Edge],
     stages: Sequence[int],
     gaps: Sequence[float],
-) -> Layout:
+) -> GraphLayout:
     """Lay a graph out.
 
     Args:
@@ -86,7 +86,7 @@ def layout_graph(
         [row for row, nodes in enumerate(grid.nodes) if stages[nodes[0]] == stage]
         for stage in range(stages[-1] + 1)
     ]
-    return Layout(
+    return GraphLayout(
         boxes,
         routes_of(grid, centers, boxes, tops, bottoms),
         [(tops[span[0]], bottoms[span[-1]]) for span in spans],

@@ -44,24 +44,24 @@ def model_graph(config: ModelConfig) -> Graph:
     """
     steps = record_operations(config)
     layers = layers_of(steps)
-    drawn, gone = layers, range(0)
+    drawn, omitted = layers, range(0)
     if len(layers) > 1 and alike(steps, layers):
-        drawn, gone = layers[:1], range(layers[1].start, layers[-1].stop)
+        drawn, omitted = layers[:1], range(layers[1].start, layers[-1].stop)
     nodes, edges = [], []
     for i, step in enumerate(steps):
-        if i in gone:
+        if i in omitted:
             continue
         prefix, group = "", tuple[str, ...]()
         for layer in drawn:
             if layer.start <= i < layer.stop:
                 prefix = f"{layer.name}."
                 group = ("1 layer", layer.name)
-                if gone:
+                if omitted:
                     group = (f"{len(layers)} layers", layers[0].name, f"… {layers[-1].name}")
         nodes.append(Node(f"s{i}", step.title, tuple(details(step, prefix)), kind(step), group))
         for source, label in step.inputs:
             # The drawn layer stands for the last layer: its output goes to what follows.
-            shown = source - len(gone) if source in gone else source
+            shown = source - len(omitted) if source in omitted else source
             edges.append(Edge(f"s{shown}", f"s{i}", label))
     parameters = architecture(config).parameters(config).values()
     count = sum(math.prod(parameter.shape) for parameter in parameters)

@@ -7,7 +7,7 @@ from itertools import pairwise
 from unicodedata import east_asian_width
 
 from anexa.graph.drawing import KINDS, Graph, Node, printable
-from anexa.graph.layout import Box, Layout, Point, layout_graph
+from anexa.graph.layout import Box, GraphLayout, Point, layout_graph
 
 MARGIN = 24.0
 PADDING = 12.0  # around the text of a box
@@ -28,7 +28,7 @@ def text_width(text: str, size: float) -> float:
     return sum(2 if east_asian_width(char) in "WF" else 1 for char in text) * size * CHARACTER
 
 
-def lay_out(graph: Graph) -> Layout:
+def lay_out(graph: Graph) -> GraphLayout:
     """Lay a graph out, with boxes large enough for their text and for the labels of arrows."""
     labels_width = [0.0] * len(graph.nodes)  # of the labels of the arrows to a node, side by side
     for i, node in enumerate(graph.nodes):

@@ -16,13 +16,13 @@ Shape = tuple[int | str, ...]  # "T" is the number of tokens
 
 @dataclass(frozen=True)
 class Symbol:
-    """A tensor of which only shape and origin are known.
+    """A symbolic tensor: a shape and the operation or weight that it comes from.
 
     Attributes:
         shape: the sizes of its axes.
         step: the index of the operation that computes it; None for a weight.
         weight: the name of a weight; empty for the result of an operation.
-        remark: what was done to the weight, to be shown behind its shape.
+        remark: note on the weight, such as a transpose, shown behind its shape.
     """
 
     shape: Shape
@@ -88,8 +88,8 @@ class Recorder:
         for symbol in inputs:
             if symbol.weight:
                 sizes = symbol.shape[::-1] if symbol.remark else symbol.shape  # as it is stored
-                tied = ", used again" if symbol.weight in self.used else ""
-                weights.append((symbol.weight, f"{shape_text(sizes)}{symbol.remark}{tied}"))
+                reuse = ", used again" if symbol.weight in self.used else ""
+                weights.append((symbol.weight, f"{shape_text(sizes)}{symbol.remark}{reuse}"))
                 self.used.add(symbol.weight)
         steps = [
             (symbol.step, name) for symbol, name in zip(inputs, names) if symbol.step is not None

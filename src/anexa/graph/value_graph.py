@@ -59,10 +59,10 @@ def kind(node: Value, names: Mapping[Value, str]) -> Kind:
 
 
 def form(node: Value) -> str:
-    """What a node without a name looks like, as far as its local gradients tell.
+    """Guess the operation of a node without a name from its local gradients.
 
     The slopes of a sum are all 1; those of a product, or of a sum of products of neighbors (a
-    `dot`), are each the neighbour's number.
+    `dot`), are each the neighbor's number.
     """
     children, slopes = node.children, list(node.local_grads)
     if len(children) < 2:

@@ -87,7 +87,7 @@ def _use(repository: str, needs_code: bool, chats: bool, llama_cpp: bool) -> str
     model_option, tokenizer_option = (
         f", trust_remote_code={value}" * needs_code for value in (True, False)
     )
-    text = f"""In transformers{", which runs the file of Python that comes along" * needs_code}:
+    text = f"""In transformers{", which runs the Python file in the repository" * needs_code}:
 
 ```py
 from transformers import AutoModelForCausalLM, AutoTokenizer

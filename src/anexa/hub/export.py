@@ -51,7 +51,7 @@ def read_shareable(path: Path) -> tuple[Model, str]:
     """Load a model and its card, to be given to others.
 
     Raises:
-        AnexaError: if there is none, it is damaged, or a text file in it is a link out of it.
+        AnexaError: if there is no model, it is damaged, or a text file in it is a link out of it.
     """
     if not is_model_file(path):
         for name in (CARD, CHAT_TEMPLATE_FILE):  # the only files that are exported as they are

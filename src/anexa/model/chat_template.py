@@ -99,8 +99,8 @@ def _check_call(value: Any, arguments: list[Any]) -> None:
     """Check the result of a filter or method, which may repeat `value` for each item it is given.
 
     Args:
-        value: what the filter or method is applied to.
-        arguments: its arguments.
+        value: operand of the filter, or object of the method.
+        arguments: arguments of the call.
     """
     factor = 1
     for argument in arguments:

@@ -10,7 +10,7 @@ from anexa.errors import AnexaError, short_repr
 
 
 class SizeRules(Protocol):
-    """What an architecture demands of the sizes of its models: see `Architecture`."""
+    """Constraints of an architecture on the sizes of its models: see `Architecture`."""
 
     @property
     def fixed(self) -> Mapping[str, Any]:
@@ -18,7 +18,7 @@ class SizeRules(Protocol):
 
     @property
     def validate(self) -> Callable[[ModelConfig], None]:
-        """Raises AnexaError for sizes that the architecture cannot have."""
+        """Raise AnexaError for sizes that the architecture cannot have."""
 
 
 SIZE_RULES: dict[str, SizeRules] = {}  # by model_type; filled by `anexa.model.architectures`

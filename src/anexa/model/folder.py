@@ -172,6 +172,6 @@ def write_weights(folder: Path, weights: Weights) -> None:
     """Replace the weights of a model folder, in float32.
 
     Raises:
-        AnexaError: if they cannot be written; the old weights stay.
+        AnexaError: if the file cannot be written; the old weights stay.
     """
     write_tensors(folder / WEIGHTS, as_float32(weights), {"format": "pt"})

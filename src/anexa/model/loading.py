@@ -13,7 +13,7 @@ def open_model(path: Path) -> ModelFolder | ModelFile:
     """Open a model folder or a JSON file, for its `config`, its `card`, or the model (`load`).
 
     Raises:
-        AnexaError: if there is none.
+        AnexaError: if there is neither.
     """
     return ModelFile(path) if is_model_file(path) else ModelFolder(path)
 
@@ -22,7 +22,7 @@ def load_model(path: Path) -> Model:
     """Load the model in a folder or a JSON file.
 
     Raises:
-        AnexaError: if there is none, or it is damaged.
+        AnexaError: if there is no model, or it is damaged.
     """
     return open_model(path).load()
 

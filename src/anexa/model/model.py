@@ -1,4 +1,4 @@
-"""A model in memory, and what its parts must agree on."""
+"""A model in memory, and checks that its parts belong together."""
 
 from __future__ import annotations
 

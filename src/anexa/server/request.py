@@ -44,7 +44,7 @@ class RequestOutput:
         token_times: `time.monotonic()` of each sampled token, including one that ends the sequence.
         is_first: whether the request had no text before.
         finish_reason: why the sequence ended; None if it continues or failed.
-        error: what made the request fail, or None.
+        error: the error that made the request fail; None without an error.
     """
 
     text: str = ""

@@ -105,7 +105,7 @@ def check(question: str, thought: str, answer: str) -> Report:
     """Check a thought and its answer against a question. Never raises, whatever the text.
 
     Args:
-        question: what the user asked.
+        question: text of the question.
         thought: the lines between `<think>` and `</think>`.
         answer: the text after the thought.
     """

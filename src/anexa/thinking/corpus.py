@@ -72,9 +72,9 @@ class ArithmeticCorpus:
         )
         return training, validation
 
-    def examples(self, most: int, seed: int, split: Split) -> Examples:
-        """Return the source of the examples; `most` is the longest one in tokens."""
-        return Examples(most, seed, split)
+    def examples(self, max_tokens: int, seed: int, split: Split) -> Examples:
+        """Return the source of the examples, none longer than `max_tokens` tokens."""
+        return Examples(max_tokens, seed, split)
 
 
 class ChatDataset:
@@ -107,7 +107,7 @@ class ChatDataset:
         """Return `size` sequences of all lengths, for evaluation."""
         return [self._tokenizer.encode(text_of(e)) for e in self._examples.sample(size)]
 
-    def num_given(self, ids: TokenSequence) -> int:
+    def num_prompt_tokens(self, ids: TokenSequence) -> int:
         """Count the tokens before the last answer, an empty thought in the prompt included."""
         length = len(ids)
         start = length - list(reversed(ids)).index(self._assistant)

@@ -133,7 +133,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     """Read the checkpoint of a model folder.
 
     Raises:
-        AnexaError: if there is none, or it is damaged or of another format.
+        AnexaError: if there is no checkpoint, or it is damaged or of another format.
     """
     path = _checkpoint_file(folder)
     tensors, metadata = read_tensors(path)

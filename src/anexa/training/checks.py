@@ -54,7 +54,7 @@ def check_moments(
     """Make sure that a checkpoint has all moments of the optimizer, in the right shapes.
 
     Raises:
-        AnexaError: if it has not.
+        AnexaError: if a moment is missing or has the wrong shape.
     """
     if {name: moment.shape for name, moment in checkpoint.moments.items()} != shapes:
         raise AnexaError(

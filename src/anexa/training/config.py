@@ -146,7 +146,7 @@ class TrainDeviceConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What is left: the batch and the seed.
+    """Options of the run itself: the batch size and the random seed.
 
     Attributes:
         batch_size: number of sequences in an optimizer step.
@@ -278,7 +278,7 @@ class TrainConfig:
         """Return the configuration that `to_json` has turned into `value`.
 
         Raises:
-            KeyError, TypeError, UsageError: if it is not one.
+            KeyError, TypeError, UsageError: if `value` is no such configuration.
         """
         sections = {name: kind(**value[name]) for name, kind in SECTIONS.items()}
         return cls(value["preset"], **sections)
@@ -327,10 +327,10 @@ def check_values(options: Mapping[str, Any], label: Callable[[str], str] = flag)
 
     Args:
         options: values by option name.
-        label: what a message calls an option.
+        label: maps an option to its name in error messages; default: `flag`.
 
     Raises:
-        UsageError: if a value is not.
+        UsageError: if a value has the wrong type, is not a choice, or is out of range.
     """
     for name, value in options.items():
         kinds = TYPES.get(name, (str,))
@@ -372,7 +372,7 @@ KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or
 
 
 def _types(hint: Any) -> tuple[type, ...]:
-    """Return the types of a field's values: one of `KINDS`, and that of None where it may be."""
+    """Return the types of a field: one of `KINDS`, and NoneType if the field may be None."""
     members = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     kind = next((member for member in members if member in KINDS), str)  # a Literal is a text
     return (kind, NoneType) if NoneType in members else (kind,)

@@ -23,7 +23,7 @@ CONFIG = Path("training") / "config.toml"  # in a model folder
 def encode_toml(config: TrainConfig) -> bytes:
     """Return a configuration as a TOML file; keys whose value is None are left out.
 
-    Strings, numbers and truth values are all there is to write, and those of JSON are TOML's.
+    All values are strings, numbers or booleans, which TOML writes nearly as JSON does.
     """
     lines = [
         "# The configuration of this run. `anexa train --config FILE` repeats it.",
@@ -97,5 +97,5 @@ def _option(path: Path, section: str, key: str) -> str:
 
 
 def _literal(value: Any) -> str:
-    """Return a value as TOML, whose strings escape one more character than JSON's."""
+    """Write a value as TOML, whose strings escape one more character than JSON's."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

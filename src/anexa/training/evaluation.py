@@ -11,8 +11,8 @@ EVALUATION_SEQUENCES = 128  # validation sequences of an evaluation
 
 
 def to_batch(dataset: Dataset, sequences: Sequence[TokenSequence]) -> Batch:
-    """Collate sequences of a dataset; the tokens that are given have no loss."""
-    return Batch.from_sequences(sequences, [dataset.num_given(ids) for ids in sequences])
+    """Collate sequences of a dataset; the prompt tokens have no loss."""
+    return Batch.from_sequences(sequences, [dataset.num_prompt_tokens(ids) for ids in sequences])
 
 
 def mean_loss(engine: Engine, dataset: Dataset, batch_size: int) -> float:

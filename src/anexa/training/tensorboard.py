@@ -18,7 +18,7 @@ def check_installed() -> None:
     """Make sure that tensorboardX is installed.
 
     Raises:
-        AnexaError: if it is not.
+        AnexaError: if tensorboardX is not installed.
     """
     if not find_spec("tensorboardX"):
         raise AnexaError("TensorBoard's events need tensorboardX: pip install 'anexa[plot]'")

@@ -89,7 +89,7 @@ class Trainer:
         device_config: device of the engine.
         training: training dataset.
         validation: validation dataset.
-        state: what has happened in the run so far.
+        state: progress and losses of the run so far.
         clock: clock of the run.
         context: this process among the processes of the run.
         callbacks: callbacks of every execution of the run; `fit` takes more.
@@ -230,7 +230,7 @@ class Trainer:
         """Refuse a value that is infinite or NaN.
 
         Raises:
-            AnexaError: if it is.
+            AnexaError: if the value is infinite or NaN.
         """
         if not math.isfinite(value):
             raise AnexaError(

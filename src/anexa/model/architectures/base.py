@@ -1,4 +1,4 @@
-"""What an architecture consists of: its function, its weights, and its names in other programs."""
+"""Description of an architecture: its forward function, weights, and names in other programs."""
 
 from __future__ import annotations
 

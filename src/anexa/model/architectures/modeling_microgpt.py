@@ -1,4 +1,4 @@
-"""MicroGPT for Hugging Face transformers: the least that is still a GPT.
+"""MicroGPT for Hugging Face transformers: a minimal GPT.
 
 RMSNorm without gains, also right after the embeddings; ReLU; no biases; learned positions; an
 output head of its own. Anexa, which wrote this folder, does not run this file; transformers does:
@@ -29,10 +29,10 @@ class MicroGPTConfig(PretrainedConfig):
 
     Attributes:
         vocab_size: number of different tokens, V.
-        n_positions: the most tokens it can look at.
+        n_positions: context length, in tokens.
         n_embd: width, C.
-        n_head: attention heads, H.
-        n_layer: blocks.
+        n_head: number of attention heads, H.
+        n_layer: number of blocks.
         rms_norm_epsilon: added to the mean square in every RMSNorm, before the root.
 
     Other arguments are those of every transformers configuration, such as `bos_token_id`.
@@ -72,7 +72,7 @@ class MicroGPTConfig(PretrainedConfig):
 
 
 class MicroGPTBlock(nn.Module):
-    """Attention, then an MLP, each added to what comes in."""
+    """Transformer block: attention, then an MLP, each added to the residual stream."""
 
     def __init__(self, config: MicroGPTConfig, layer: int) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class MicroGPTBlock(nn.Module):
 
 
 class MicroGPTForCausalLM(PreTrainedModel, GenerationMixin):
-    """The model with its head: tokens in, logits of the next ones out."""
+    """The model with its head, from token ids to logits."""
 
     config_class = MicroGPTConfig
     config: MicroGPTConfig
@@ -129,15 +129,15 @@ class MicroGPTForCausalLM(PreTrainedModel, GenerationMixin):
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
-        """The table of tokens."""
+        """Return the token embedding table."""
         return self.wte
 
     def get_output_embeddings(self) -> nn.Module:
-        """The head."""
+        """Return the output head."""
         return self.lm_head
 
     def _init_weights(self, module: nn.Module) -> None:
-        """N(0, 0.08) throughout."""
+        """Draw all weights from N(0, 0.08)."""
         if isinstance(module, (nn.Linear, nn.Embedding)):
             nn.init.normal_(module.weight, std=0.08)
 
@@ -242,5 +242,5 @@ class MicroGPTForCausalLM(PreTrainedModel, GenerationMixin):
 
 
 def rms_norm(x_BTC: Tensor, eps: float) -> Tensor:
-    """Each row divided by its root mean square (Zhang and Sennrich, 2019), without gains."""
+    """Divide each row by its root mean square (Zhang and Sennrich, 2019), without gains."""
     return x_BTC * (x_BTC.square().mean(-1, keepdim=True) + eps).rsqrt()
