@@ -46,7 +46,7 @@ def test_bytes() -> None:
 
 def test_only_a_part_of_a_large_corpus_is_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("anexa.data.reading.CHUNK_SIZE", 10)
-    monkeypatch.setattr(corpus, "SAMPLE", 60)
+    monkeypatch.setattr(corpus, "BPE_SAMPLE", 60)
     many = documents("lines", "abababab\n\n" * 10 + "cdcdcdcd\n\n" * 10)
     learned = make_tokenizer("bpe:300", many)
     assert len(learned.encode("abababab")) == len(learned.encode("cdcdcdcd")) < 8, "from all parts"
