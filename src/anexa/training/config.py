@@ -21,9 +21,9 @@ from anexa.errors import UsageError, short_repr
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
 from anexa.training.presets import ADAMW, PRESETS, usual_preset
-from anexa.training.schedule import SCHEDULES
 
 OPTIMIZERS = ("muon", "adamw")
+SCHEDULES = ("linear", "cosine", "wsd")  # shapes in `schedule.learning_rate`
 LAYOUTS = ("auto", "lines", "text")
 STOPPING = ("steps", "epochs", "minutes")  # options of which exactly one ends a run
 FREE = ("device", "micro_batch", "shard")  # options that may change when a run is resumed

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from anexa.training.checkpoint import TrainerState
 
-SCHEDULES = ("linear", "cosine", "wsd")
 FIRST_STEP = 0.001  # assumed fraction of the first step in a run that is measured in minutes
 STABLE = 0.6  # fraction of a "wsd" run after which the learning rate begins to fall
 
