@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from anexa.engines import ENGINES, DeviceConfig, OptimizerConfig, open_engine, select_device
-from anexa.engines.device import CPU_ACTIVATION_BYTES, available_cpus, micro_batch_size
+from anexa.engines.device import AUTO, CPU_ACTIVATION_BYTES, available_cpus, micro_batch_size
 from anexa.errors import AnexaError, UsageError
 from anexa.model.config import ModelConfig
 from tests.engines.helpers import needs_torch, random_weights
@@ -52,6 +52,9 @@ def run(program: str, *before: str, **environment: str) -> str:
     return done.stdout.strip()
 
 
+ON_CPU = replace(AUTO, device="cpu")
+
+
 # ------------------------------------------------------------------ what is chosen
 
 
@@ -65,15 +68,16 @@ def test_engines_other_than_torch_compute_on_the_cpu(
     for device in ("auto", "cpu"):
         for asked in ("auto", dtype):
             for compiled in (None, False):
-                machine = select_device(engine, config, device, asked, compiled)
-                assert machine == DeviceConfig("cpu", dtype, compiled=False)
+                request = DeviceConfig(device, asked, compiled, micro_batch=3)
+                machine = select_device(engine, config, request)
+                assert machine == DeviceConfig("cpu", dtype, compile=False, micro_batch=3)
 
 
 @pytest.mark.parametrize(
     ("engine", "dtype"), [("numpy", "float64"), pytest.param("torch", "float64", marks=needs_torch)]
 )
 def test_requested_precision_is_chosen(engine: str, dtype: str) -> None:
-    machine = select_device(engine, SMALL, "cpu", dtype)
+    machine = select_device(engine, SMALL, replace(ON_CPU, dtype=dtype))
     assert machine == DeviceConfig("cpu", dtype)
     assert (
         open_engine(engine, SMALL, random_weights(SMALL, 1), device_config=machine).dtype == dtype
@@ -85,16 +89,20 @@ def test_bf16_is_chosen_for_wide_models_on_hardware_that_has_it() -> None:
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.exists():
         pytest.skip("this system does not say what its processor can do")
-    assert select_device("torch", SMALL, "cpu") == DeviceConfig("cpu", "float32")
-    assert select_device("torch", WIDE, "cpu", "float32") == DeviceConfig("cpu", "float32")
+    assert select_device("torch", SMALL, ON_CPU) == DeviceConfig("cpu", "float32")
+    assert select_device("torch", WIDE, replace(ON_CPU, dtype="float32")) == DeviceConfig(
+        "cpu", "float32"
+    )
     flags = set(cpuinfo.read_text(encoding="utf-8").split())
     if flags & {"avx512_bf16", "amx_tile"}:
-        assert select_device("torch", WIDE, "cpu") == DeviceConfig("cpu", "bf16")
-        assert select_device("torch", SMALL, "cpu", "bf16") == DeviceConfig("cpu", "bf16")
+        assert select_device("torch", WIDE, ON_CPU) == DeviceConfig("cpu", "bf16")
+        assert select_device("torch", SMALL, replace(ON_CPU, dtype="bf16")) == DeviceConfig(
+            "cpu", "bf16"
+        )
         return
-    assert select_device("torch", WIDE, "cpu") == DeviceConfig("cpu", "float32")
+    assert select_device("torch", WIDE, ON_CPU) == DeviceConfig("cpu", "float32")
     with pytest.raises(AnexaError, match="this cpu does not compute in bf16") as caught:
-        select_device("torch", WIDE, "cpu", "bf16")
+        select_device("torch", WIDE, replace(ON_CPU, dtype="bf16"))
     assert not isinstance(caught.value, UsageError)
     assert_one_sentence(caught.value)
 
@@ -103,15 +111,15 @@ def test_bf16_is_chosen_for_wide_models_on_hardware_that_has_it() -> None:
 def test_torch_chooses_the_fastest_device() -> None:
     best = next((kind for kind in ("cuda", "mps") if has(kind)), "cpu")
     assert select_device("torch", SMALL).device == best
-    assert select_device("torch", SMALL, "cpu").device == "cpu"
+    assert select_device("torch", SMALL, ON_CPU).device == "cpu"
 
 
 @needs_torch
 def test_compiler_is_chosen_on_cuda_or_on_request() -> None:
-    assert not select_device("torch", WIDE, "cpu").compiled
-    assert select_device("torch", WIDE, "cpu", compiled=True).compiled
+    assert not select_device("torch", WIDE, ON_CPU).compile
+    assert select_device("torch", WIDE, replace(ON_CPU, compile=True)).compile
     if has("cuda"):
-        assert not select_device("torch", WIDE, "cuda", compiled=False).compiled
+        assert not select_device("torch", WIDE, replace(AUTO, device="cuda", compile=False)).compile
 
 
 # ------------------------------------------------------------------ what is refused
@@ -121,7 +129,7 @@ def test_compiler_is_chosen_on_cuda_or_on_request() -> None:
 @pytest.mark.parametrize("dtype", ["float16", "fp32", "bfloat16", "FLOAT32", "", "auto "])
 def test_unknown_precision_is_refused(engine: str, dtype: str) -> None:
     with pytest.raises(UsageError, match="auto, float32, bf16, float64") as caught:
-        select_device(engine, SMALL, dtype=dtype)
+        select_device(engine, SMALL, replace(AUTO, dtype=dtype))
     assert repr(dtype) in str(caught.value)
     assert_one_sentence(caught.value)
 
@@ -138,7 +146,7 @@ def test_unknown_precision_is_refused(engine: str, dtype: str) -> None:
 )
 def test_precision_without_engine_support_is_refused(engine: str, dtype: str) -> None:
     with pytest.raises(UsageError, match=f"{engine}.*{dtype}.*--dtype") as caught:
-        select_device(engine, SMALL, dtype=dtype)
+        select_device(engine, SMALL, replace(AUTO, dtype=dtype))
     assert_one_sentence(caught.value)
 
 
@@ -146,14 +154,14 @@ def test_precision_without_engine_support_is_refused(engine: str, dtype: str) ->
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps", "tpu", ""])
 def test_device_that_needs_pytorch_is_refused_by_other_engines(engine: str, device: str) -> None:
     with pytest.raises(UsageError, match=f"--device {device} needs the torch engine") as caught:
-        select_device(engine, SMALL, device)
+        select_device(engine, SMALL, replace(AUTO, device=device))
     assert_one_sentence(caught.value)
 
 
 @pytest.mark.parametrize("engine", OTHERS)
 def test_compiler_and_dropout_are_refused_by_other_engines(engine: str) -> None:
     with pytest.raises(UsageError, match=f"--compile needs the torch engine, not {engine}") as one:
-        select_device(engine, SMALL, compiled=True)
+        select_device(engine, SMALL, replace(AUTO, compile=True))
     weights, optimizer = random_weights(SMALL, 1), OptimizerConfig(dropout=0.1)
     with pytest.raises(UsageError, match=f"--dropout needs the torch engine, not {engine}") as two:
         open_engine(engine, SMALL, weights, optimizer=optimizer)
@@ -168,7 +176,7 @@ def test_compiler_and_dropout_are_refused_by_other_engines(engine: str) -> None:
 )
 def test_unknown_device_is_refused(device: str) -> None:
     with pytest.raises(UsageError, match="auto, cpu, cuda, cuda:NUMBER or mps") as caught:
-        select_device("torch", SMALL, device)
+        select_device("torch", SMALL, replace(AUTO, device=device))
     assert repr(device) in str(caught.value)
     assert_one_sentence(caught.value)
 
@@ -181,7 +189,7 @@ def test_missing_device_is_no_usage_error(device: str) -> None:
     if has(kind) and device != "cuda:7":
         pytest.skip(f"there is {device}")
     with pytest.raises(AnexaError, match=f"there is no {device}: PyTorch finds") as caught:
-        select_device("torch", SMALL, device)
+        select_device("torch", SMALL, replace(AUTO, device=device))
     assert not isinstance(caught.value, UsageError)
     assert_one_sentence(caught.value)
 

@@ -232,7 +232,7 @@ def test_compiled_training_equals_uncompiled_training(model_type: str) -> None:
     weights = random_weights(config, seed=2)
     plain, compiled = (
         open_engine(
-            "torch", config, weights, device_config=DeviceConfig(compiled=compiled), optimizer=MUON
+            "torch", config, weights, device_config=DeviceConfig(compile=compiled), optimizer=MUON
         )
         for compiled in (False, True)
     )
@@ -260,7 +260,7 @@ config = ModelConfig("gpt2", 7, block_size=6, n_embd=8, n_head=2, n_layer=1)
 weights = initial_weights(config, random.Random(1))
 batch = Batch.from_sequences([[1, 2, 3], [4, 5]])
 plain, compiled = (
-    open_engine("torch", config, weights, device_config=DeviceConfig(compiled=compiled))
+    open_engine("torch", config, weights, device_config=DeviceConfig(compile=compiled))
     for compiled in (False, True)
 )
 for _ in range(2):

@@ -6,11 +6,19 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from anexa.training.config import CHOICES, OPTIONS, SECTIONS, TrainConfig, flag, preset_config
+from anexa.training.config import (
+    CHOICES,
+    HINTS,
+    OPTIONS,
+    SECTIONS,
+    TrainConfig,
+    flag,
+    preset_config,
+)
 from anexa.training.presets import DEFAULT, PRESETS
 
 
@@ -34,7 +42,7 @@ def _parameter(name: str) -> inspect.Parameter:
     """Return the parameter of an option, which is None if the option is not given."""
     section, field = OPTIONS.get(name, ("", name))
     kind = SECTIONS.get(section, TrainConfig)
-    hint = get_type_hints(kind)[field]
+    hint = HINTS.get(name, str)
     text = f"{attribute_docs(kind)[field]}{_choices(name, hint)}{_default(name)}"
     info: Any = Option(_flags(name, hint), help=text)
     if name == "corpus":

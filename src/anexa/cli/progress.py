@@ -194,7 +194,7 @@ def opening(trainer: Trainer) -> list[str]:
         seconds = max(0.0, schedule.minutes * 60 - schedule.evaluations * evaluation)
         expected = max(1, round(seconds / trainer.step_seconds))
         end = f"{schedule.minutes:g} min, about {expected:,} steps"
-    where = f"{device.device}, {device.dtype}" + (", compiled" if device.compiled else "")
+    where = f"{device.device}, {device.dtype}" + (", compiled" if device.compile else "")
     if trainer.context.world_size > 1:
         where += f", {trainer.context.world_size} processes"
     lines = [

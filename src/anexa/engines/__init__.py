@@ -77,7 +77,7 @@ def open_engine(
         raise UsageError(f"there is no engine {name!r}: choose one of {', '.join(ENGINES)}")
     if device_config is None:
         dtype = "float32" if name in ("numpy", "torch") else "auto"
-        device_config = select_device(name, config, "cpu", dtype)
+        device_config = select_device(name, config, DeviceConfig("cpu", dtype))
     if name != "torch" and optimizer.dropout:
         raise UsageError(f"--dropout needs the torch engine, not {name}")
     if name == "scalar":

@@ -24,45 +24,50 @@ THREADS_MIN_WIDTH = 64  # a second thread costs a narrower model more than it sa
 
 @dataclass(frozen=True)
 class DeviceConfig:
-    """Device and precision of an engine.
+    """Device and precision of an engine; auto and None are requests, for `select_device`.
 
     Attributes:
-        device: "cpu"; for the torch engine also "cuda", "cuda:1", …, "mps".
-        dtype: "float32"; "float64"; or "bf16": weights, moments and loss in float32, the matrix
-            products of training in bfloat16 (PyTorch's autocast).
-        compiled: whether `torch.compile` is used.
+        device: device to compute on: cpu, or with the torch engine also cuda, cuda:NUMBER or mps;
+            auto: CUDA if available, else MPS, else the CPU.
+        dtype: precision: float32; float64; or bf16: weights, moments and loss in float32, the
+            matrix products of training in bfloat16 (PyTorch's autocast); auto: bf16 if the
+            hardware computes in it and the model is wide enough, else the engine's own.
+        compile: compile the model with torch.compile; by default (None) on CUDA, if there is a C
+            compiler.
         micro_batch: largest number of sequences in one forward pass; a larger batch is split into
-            micro-batches whose gradients add up. 0: as many as fit into the memory.
-        sharded: whether each of several processes holds only a shard of the weights.
+            micro-batches whose gradients add up; 0: as many as fit into the memory.
+        shard: let each of several processes hold only a shard of the weights, gradients and
+            moments (FSDP).
     """
 
     device: str = "cpu"
     dtype: str = "float32"
-    compiled: bool = False
+    compile: bool | None = False
     micro_batch: int = 0
-    sharded: bool = False
+    shard: bool = False
+
+
+AUTO = DeviceConfig("auto", "auto", None)
 
 
 def select_device(
     engine: str,
     config: ModelConfig,
-    device: str = "auto",
-    dtype: str = "auto",
-    compiled: bool | None = None,
+    request: DeviceConfig = AUTO,
 ) -> DeviceConfig:
-    """Choose device and precision: as requested, or the fastest of this computer for "auto".
+    """Choose device and precision: as requested, or the fastest of this computer for auto.
 
     Args:
         engine: the name of the engine.
         config: the architecture and its sizes; a narrow model is faster without bfloat16.
-        device: as in `DeviceConfig`, or "auto": CUDA if available, else MPS, else the CPU.
-        dtype: as in `DeviceConfig`, or "auto": bf16 if the hardware computes in it, else float32.
-        compiled: as in `DeviceConfig`, or None: on CUDA, if there is a C compiler.
+        request: what to choose, with auto and None for what is left to this function; the other
+            fields are kept.
 
     Raises:
         UsageError: if `device` or `dtype` is unknown, or the engine does not support a choice.
         AnexaError: if this computer does not have the device, or PyTorch is not installed.
     """
+    device, dtype, compiled = request.device, request.dtype, request.compile
     if dtype not in ("auto", *DTYPES):
         raise UsageError(f"--dtype is one of auto, {', '.join(DTYPES)}, not {dtype!r}")
     if engine != "torch":
@@ -73,7 +78,7 @@ def select_device(
         own = "float32" if engine == "numpy" else "float64"
         if dtype not in ("auto", own) and (engine != "numpy" or dtype == "bf16"):
             raise UsageError(f"the {engine} engine does not compute in {dtype}: leave --dtype out")
-        return DeviceConfig("cpu", own if dtype == "auto" else dtype)
+        return _resolved(request, "cpu", own if dtype == "auto" else dtype, False)
     if not find_spec("torch"):
         raise AnexaError("the torch engine needs PyTorch: pip install 'anexa[torch]'")
     device = _resolve_device(device)
@@ -87,7 +92,11 @@ def select_device(
     obstacle = _compiler_obstacle(kind) if wanted else None
     if obstacle:
         warnings.warn(f"training goes on without torch.compile: {obstacle}", AnexaWarning, 2)
-    return DeviceConfig(device, dtype, wanted and not obstacle)
+    return _resolved(request, device, dtype, wanted and not obstacle)
+
+
+def _resolved(request: DeviceConfig, device: str, dtype: str, compiled: bool) -> DeviceConfig:
+    return DeviceConfig(device, dtype, compiled, request.micro_batch, request.shard)
 
 
 def _compiler_obstacle(kind: str) -> str | None:

@@ -110,13 +110,13 @@ class TorchEngine:
         self._rank, self._world_size = distributed.rank_and_world_size()
         with self._whole_model_memory():
             self._network = Network(config, {name: self._tensor(w) for name, w in weights.items()})
-            self._training = distributed.wrap_model(self._network, device_config.sharded)
+            self._training = distributed.wrap_model(self._network, device_config.shard)
         self._optimizer = TorchOptimizer(
             optimizer, config, self._network.weights(), self._product_dtype
         )
         self._dropout, self._seed, self._step = optimizer.dropout, seed, 0
         self._step_module: Callable[..., Tensor] = self._training
-        if device_config.compiled:
+        if device_config.compile:
             self._step_module = torch.compile(self._training)
         self._tokens_per_micro_batch = micro_batch_size(config, device_config) * config.block_size
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from anexa.data import Progress, corpus_source
 from anexa.data.batches import Dataset
-from anexa.engines import DeviceConfig, open_engine, select_device
+from anexa.engines import open_engine, select_device
 from anexa.errors import AnexaError
 from anexa.files import atomic_folder
 from anexa.model.config import ModelConfig
@@ -32,6 +32,7 @@ from anexa.training.checks import (
     check_moments,
     check_possible,
     check_same_tokenizer,
+    device_request,
 )
 from anexa.training.config import TrainConfig
 from anexa.training.corpus import Corpus, check_tokenizer, check_unchanged, open_corpus
@@ -201,9 +202,11 @@ def _assemble(
     options: RunOptions,
 ) -> Trainer:
     """Choose the device, encode the corpus and open the engine."""
-    device_config = _select_device(config, model.config, options.context)
+    device_config = select_device(
+        config.device.engine, model.config, device_request(config, options.context)
+    )
     # The resolved precision is part of the run: it is kept wherever the run is resumed.
-    config = config.replace(dtype=device_config.dtype, compile=device_config.compiled)
+    config = config.replace(dtype=device_config.dtype, compile=bool(device_config.compile))
     training, validation = _datasets(corpus, model.tokenizer, model.config, config, options)
     steps = config.schedule.steps
     if config.schedule.epochs is not None:
@@ -227,20 +230,10 @@ def _assemble(
         training=training,
         validation=validation,
         state=state,
-        clock=Clock.of_state(state, steps, config.schedule.minutes, device_config.compiled),
+        clock=Clock.of_state(state, steps, config.schedule.minutes, bool(device_config.compile)),
         context=options.context,
         callbacks=(MetricsCallback(options.tensorboard), CheckpointCallback()),
     )
-
-
-def _select_device(
-    config: TrainConfig, model_config: ModelConfig, context: DistributedContext
-) -> DeviceConfig:
-    asked = config.device
-    selected = select_device(
-        asked.engine, model_config, context.device or asked.device, asked.dtype, asked.compile
-    )
-    return replace(selected, micro_batch=asked.micro_batch, sharded=asked.shard)
 
 
 def _datasets(

@@ -102,7 +102,7 @@ class SampleCallback(Callback):
             trainer.metrics.add_sample(result.number, result.sample)
 
     def _generate(self, trainer: Trainer) -> str:
-        if trainer.device_config.sharded and trainer.context.world_size > 1:
+        if trainer.device_config.shard and trainer.context.world_size > 1:
             return ""
         prompt = trainer.corpus.prompt
         sampler = Sampler(SamplingParams(seed=trainer.config.run.seed))

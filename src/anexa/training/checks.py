@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from anexa.engines import select_device
+from anexa.engines import DeviceConfig, select_device
 from anexa.errors import AnexaError, UsageError
 from anexa.model.tokenizer import Tokenizer
 from anexa.training.checkpoint import CHECKPOINT, Checkpoint
 from anexa.training.config import TrainConfig
 from anexa.training.distributed import DistributedContext
 from anexa.training.tensorboard import check_installed
+
+
+def device_request(config: TrainConfig, context: DistributedContext) -> DeviceConfig:
+    """Return the device settings of a run, with this process's own device among several."""
+    return replace(config.device, device=context.device or config.device.device)
 
 
 def check_possible(config: TrainConfig, context: DistributedContext, tensorboard: bool) -> None:
@@ -22,15 +28,14 @@ def check_possible(config: TrainConfig, context: DistributedContext, tensorboard
         AnexaError: if this machine lacks something, or the sizes fit no model.
         UsageError: if an option has no meaning here.
     """
-    batch_size, asked = config.run.batch_size, config.device
+    batch_size = config.run.batch_size
     if batch_size % context.world_size:
         raise UsageError(
             f"--batch-size {batch_size} cannot be divided by {context.world_size} processes: make "
             "it a multiple of their number"
         )
     model_config = config.model.to_config(1)  # the vocabulary does not matter here
-    device = context.device or asked.device
-    select_device(asked.engine, model_config, device, asked.dtype, asked.compile)
+    select_device(config.device.engine, model_config, device_request(config, context))
     if tensorboard:
         check_installed()
 

@@ -13,18 +13,15 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from types import NoneType, UnionType
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from anexa.engines import ENGINES, OptimizerConfig, best_engine
+from anexa.engines import ENGINES, DeviceConfig, OptimizerConfig, best_engine
 from anexa.engines.device import DTYPES
 from anexa.errors import UsageError, short_repr
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
 from anexa.training.presets import ADAMW, PRESETS, usual_preset
 
-OPTIMIZERS = ("muon", "adamw")
-SCHEDULES = ("linear", "cosine", "wsd")  # shapes in `schedule.learning_rate`
-LAYOUTS = ("auto", "lines", "text")
 STOPPING = ("steps", "epochs", "minutes")  # options of which exactly one ends a run
 FREE = ("device", "micro_batch", "shard")  # options that may change when a run is resumed
 
@@ -116,28 +113,17 @@ class ScheduleConfig:
 
 
 @dataclass(frozen=True)
-class TrainDeviceConfig:
-    """The engine and the device that a run asks for.
+class TrainDeviceConfig(DeviceConfig):
+    """The engine that a run asks for, and its device.
 
     Attributes:
         engine: engine that computes; auto: torch if PyTorch is installed, else numpy.
-        device: device to compute on: cpu, or with the torch engine also cuda, cuda:NUMBER or mps;
-            auto: the fastest that is there.
-        dtype: precision: float32, float64 or bf16 (mixed precision); auto: the fastest that the
-            device supports for a model of this size.
-        compile: compile the model with torch.compile; by default where it helps.
-        micro_batch: largest number of sequences computed at once; a larger batch is computed in
-            parts, whose gradients are added up. 0: as many as fit into memory.
-        shard: with several processes, keep only a part of the weights and of the optimizer's state
-            in each (FSDP).
     """
 
     engine: str = "auto"
     device: str = "auto"
     dtype: str = "auto"
     compile: bool | None = None
-    micro_batch: int = 0
-    shard: bool = False
 
     def __post_init__(self) -> None:
         if self.engine == "auto":
@@ -333,14 +319,13 @@ def check_values(options: Mapping[str, Any], label: Callable[[str], str] = flag)
         UsageError: if a value has the wrong type, is not a choice, or is out of range.
     """
     for name, value in options.items():
-        kinds = TYPES.get(name, (str,))
-        # A number without a point may stand for one with it, if it is not too large; JSON and TOML
-        # have no other types that are subtypes.
-        fits = type(value) in kinds or (
-            float in kinds and type(value) is int and abs(value) < sys.float_info.max
-        )
-        if not fits:
-            raise UsageError(f"{label(name)} must be {KINDS[kinds[0]]}, not {short_repr(value)}")
+        hint = HINTS.get(name, str)
+        kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+        kind = next((kind for kind in kinds if kind in KINDS), str)  # a Literal is a text
+        # A whole number may stand for any number, if it is not too large; but no truth value may.
+        whole = kind is float and type(value) is int and abs(value) < sys.float_info.max
+        if not (whole or type(value) is kind or (value is None and NoneType in kinds)):
+            raise UsageError(f"{label(name)} must be {KINDS[kind]}, not {short_repr(value)}")
     for name, choices in CHOICES.items():
         if name in options and options[name] not in choices:
             raise UsageError(
@@ -356,7 +341,7 @@ def check_values(options: Mapping[str, Any], label: Callable[[str], str] = flag)
 SECTIONS: dict[str, Any] = {
     name: kind for name, kind in get_type_hints(TrainConfig).items() if name != "preset"
 }
-# The fields whose options have other names.
+# Fields whose options have other names.
 RENAMED = {
     ("optimizer", "name"): "optimizer",
     ("optimizer", "max_grad_norm"): "grad_clip",
@@ -368,29 +353,17 @@ OPTIONS: dict[str, tuple[str, str]] = {
     for section, kind in SECTIONS.items()
     for name in dict.fromkeys([*vars(kind)["__annotations__"], *(f.name for f in fields(kind))])
 }
-KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
-
-
-def _types(hint: Any) -> tuple[type, ...]:
-    """Return the types of a field: one of `KINDS`, and NoneType if the field may be None."""
-    members = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-    kind = next((member for member in members if member in KINDS), str)  # a Literal is a text
-    return (kind, NoneType) if NoneType in members else (kind,)
-
-
-TYPES: dict[str, tuple[type, ...]] = {
-    name: _types(get_type_hints(SECTIONS[section])[field])
-    for name, (section, field) in OPTIONS.items()
+# Each option's type, as annotated.
+HINTS: dict[str, Any] = {
+    name: get_type_hints(SECTIONS[section])[field] for name, (section, field) in OPTIONS.items()
 }
+KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 CHOICES: dict[str, tuple[str, ...]] = {
     "preset": tuple(PRESETS),
     "model_type": tuple(ARCHITECTURES),
-    "layout": LAYOUTS,
-    "optimizer": OPTIMIZERS,
-    "schedule": SCHEDULES,
     "engine": (*ENGINES, "auto"),
     "dtype": ("auto", *DTYPES),
-}
+} | {name: get_args(hint) for name, hint in HINTS.items() if get_origin(hint) is Literal}
 RANGES: tuple[tuple[Callable[[float], bool], str, str], ...] = (
     (lambda n: n >= 1, "at least 1", "n_layer n_head n_embd block_size steps evaluations"),
     (lambda n: n >= 1, "at least 1", "batch_size"),
