@@ -39,6 +39,9 @@ def test_schemathesis_finds_no_deviation_from_the_schema(
     pytest.importorskip("schemathesis", reason="schemathesis is not installed")
     program = shutil.which("schemathesis", path=str(Path(sys.executable).parent))
     assert program
+    # By default, status 413 does not count as a refusal of a body that violates the schema.
+    settings = '[checks]\nnegative_data_rejection.expected-statuses = ["4xx"]\n'
+    (tmp_path / "schemathesis.toml").write_text(settings, encoding="utf-8")
     result = subprocess.run(
         [
             program,
