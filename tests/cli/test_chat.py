@@ -21,7 +21,7 @@ def test_each_line_gets_a_response_until_the_input_ends(names_model: Path) -> No
         assert re.fullmatch(rf"Response: {prompt}[a-z]*\n\n", answer)
 
 
-def test_quit_ends_it(names_model: Path) -> None:
+def test_quit_ends_the_chat(names_model: Path) -> None:
     for word in ("quit", "exit", "/quit", "/exit", " quit "):
         text = f"an\n{word}\nel\n"
         result = anexa("chat", names_model, "--engine", "numpy", cwd=names_model.parent, text=text)
@@ -29,7 +29,7 @@ def test_quit_ends_it(names_model: Path) -> None:
         assert result.stdout.count("Response: ") == 1
 
 
-def test_no_input_at_all(names_model: Path) -> None:
+def test_empty_input_ends_the_chat(names_model: Path) -> None:
     assert chat(names_model) == []
 
 

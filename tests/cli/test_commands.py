@@ -85,7 +85,7 @@ def test_each_command_has_help_that_names_its_options(command: str, tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["numpy", "torch"])
-def test_the_first_step_comes_soon(engine: str, tmp_path: Path) -> None:
+def test_training_starts_within_seconds(engine: str, tmp_path: Path) -> None:
     """Within 12 seconds of a core, all that follows it included; as measured, they are 6."""
     if engine == "torch":
         pytest.importorskip("torch")
@@ -99,7 +99,7 @@ def test_the_first_step_comes_soon(engine: str, tmp_path: Path) -> None:
     assert min(used) < 12 * slowness()
 
 
-def test_version(tmp_path: Path) -> None:
+def test_version_is_printed(tmp_path: Path) -> None:
     assert anexa("--version", cwd=tmp_path).stdout == f"anexa {__version__}\n"
 
 
@@ -166,7 +166,7 @@ def test_import_loads_the_package_alone() -> None:
     assert more == {"anexa", "__future__"}
 
 
-def test_corpora(tmp_path: Path) -> None:
+def test_corpora_lists_the_registry(tmp_path: Path) -> None:
     result = anexa("corpora", cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
     assert all(re.search(rf"^{name} ", result.stdout, re.M) for name in CORPORA)
@@ -178,7 +178,7 @@ def test_corpora(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_verify_says_that_the_engines_agree(tmp_path: Path) -> None:
+def test_verify_reports_that_the_engines_agree(tmp_path: Path) -> None:
     result = anexa("verify", "--json", cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
     rows = json.loads(result.stdout)
@@ -189,7 +189,7 @@ def test_verify_says_that_the_engines_agree(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_verify_is_a_table_too(tmp_path: Path) -> None:
+def test_verify_prints_a_table(tmp_path: Path) -> None:
     result = anexa("verify", cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
     rows = re.findall(r"^\w+ +(\w+) +(float\d\d) .* (\w+)$", result.stdout, re.M)

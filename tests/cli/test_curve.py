@@ -40,7 +40,7 @@ def dots(lines: list[str]) -> list[set[int]]:
 
 
 @given(st.lists(st.floats()), sizes["width"], sizes["height"])
-def test_it_has_the_shape_asked_for(values: list[float], width: int, height: int) -> None:
+def test_curve_has_the_requested_size(values: list[float], width: int, height: int) -> None:
     values = [value for value in values if not abs(value) > 1e100 or math.isinf(value)]
     lines = curve(values, width, height)
     assert [len(line) for line in lines] == [width] * height
@@ -64,7 +64,7 @@ def test_extremes_are_at_the_top_and_the_bottom(
 
 
 @given(st.lists(losses, min_size=2, max_size=200, unique=True), sizes["width"], sizes["height"])
-def test_what_only_falls_is_drawn_falling(values: list[float], width: int, height: int) -> None:
+def test_falling_values_give_a_falling_curve(values: list[float], width: int, height: int) -> None:
     columns = dots(curve(sorted(values, reverse=True), width, height))
     assert all(max(left) <= min(right) for left, right in pairwise(columns))
     assert 0 in columns[0]
@@ -74,7 +74,7 @@ def test_what_only_falls_is_drawn_falling(values: list[float], width: int, heigh
 
 
 @given(st.lists(losses, min_size=1, max_size=200), sizes["width"], sizes["height"])
-def test_it_has_no_holes(values: list[float], width: int, height: int) -> None:
+def test_curve_has_no_holes(values: list[float], width: int, height: int) -> None:
     columns = dots(curve(values, width, height))
     for rows in columns:
         assert rows == set(range(min(rows), max(rows) + 1))
@@ -84,15 +84,17 @@ def test_it_has_no_holes(values: list[float], width: int, height: int) -> None:
 
 
 @given(losses, st.integers(1, 500), sizes["width"], sizes["height"])
-def test_what_stays_the_same_is_level(value: float, count: int, width: int, height: int) -> None:
+def test_constant_values_give_a_level_curve(
+    value: float, count: int, width: int, height: int
+) -> None:
     assert len(set(map(frozenset, dots(curve([value] * count, width, height))))) == 1
 
 
-def test_a_column_shows_the_mean_of_its_own() -> None:
+def test_a_column_shows_the_mean_of_its_values() -> None:
     assert curve([4, 4, 1, 5, 2, 0, 0, 0], 2, 1) == curve([4, 3, 1, 0], 2, 1)
 
 
-def test_a_curve_as_it_is_seen() -> None:
+def test_curve_equals_a_drawing_by_hand() -> None:
     assert curve([3, 2, 1, 0], 2, 1) == ["⠑⢄"]
     assert curve([0, 1, 2, 3], 2, 1) == ["⡠⠊"]
     assert curve([1, 0], 4, 2) == ["⠑⢄⠀⠀", "⠀⠀⠑⢄"]
@@ -135,7 +137,7 @@ def test_with_less_than_two_steps_there_is_no_curve() -> None:
     assert shown(losses) == ""
 
 
-def test_validation_far_above_is_in_the_range() -> None:
+def test_range_includes_validation_losses() -> None:
     losses = falling(100)
     losses.mark(9.5)
     top = shown(losses).splitlines()[0]
@@ -155,7 +157,7 @@ def test_validation_far_above_is_in_the_range() -> None:
         (80, 24, "cp1252", 0),
     ],
 )
-def test_it_stays_away_where_it_has_no_room(
+def test_small_terminals_show_no_curve(
     width: int, height: int, encoding: str, lines: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
@@ -165,7 +167,7 @@ def test_it_stays_away_where_it_has_no_room(
 
 
 @pytest.mark.parametrize("steps", [2, 3, 100, MAX_VALUES - 1, MAX_VALUES, MAX_VALUES + 1, 10_000])
-def test_however_long_the_run_it_keeps_little(steps: int) -> None:
+def test_number_of_kept_values_is_bounded(steps: int) -> None:
     losses = falling(steps)
     kept = losses._means
     assert len(kept) < MAX_VALUES
@@ -174,7 +176,7 @@ def test_however_long_the_run_it_keeps_little(steps: int) -> None:
     assert kept[-1] == pytest.approx(2, abs=0.01)
 
 
-def test_what_is_no_number_is_left_out() -> None:
+def test_nan_and_infinity_are_left_out() -> None:
     losses = LossCurve()
     for loss in (4.0, math.nan, 3.0, math.inf, 2.0):
         losses.add(loss)
@@ -183,7 +185,7 @@ def test_what_is_no_number_is_left_out() -> None:
     assert "●" not in shown(losses)
 
 
-def test_a_step_costs_next_to_nothing() -> None:
+def test_adding_a_loss_takes_microseconds() -> None:
     losses = LossCurve()
     began = time.process_time()
     for step in range(20_000):

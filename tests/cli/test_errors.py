@@ -243,7 +243,7 @@ CHANGED = "the corpus names.txt has changed since this run was started (it was s
         (GENERATE, takes_a_tokenizer_of_another, 1, "they do not belong together"),
     ],
 )
-def test_bad_input_is_told_in_a_sentence(
+def test_bad_input_is_one_sentence(
     command: str, arrange: Arrange, status: int, fragment: str, place: Path
 ) -> None:
     arrange(place)
@@ -273,7 +273,7 @@ def test_bad_input_is_told_in_a_sentence(
         ("corpora --xml", "No such option"),
     ],
 )
-def test_what_cannot_be_parsed_is_a_usage_error(command: str, fragment: str, place: Path) -> None:
+def test_unparsable_arguments_are_usage_errors(command: str, fragment: str, place: Path) -> None:
     before = listing(place)
     result = anexa(*command.split(), cwd=place)
     assert result.returncode == 2
@@ -284,7 +284,7 @@ def test_what_cannot_be_parsed_is_a_usage_error(command: str, fragment: str, pla
     assert listing(place) == before
 
 
-def test_a_loss_that_is_no_number(place: Path) -> None:
+def test_non_finite_loss_is_one_sentence(place: Path) -> None:
     command = "train names.txt --preset microgpt --engine numpy --steps 100 --out new"
     result = anexa(*command.split(), "--learning-rate", "1e30", cwd=place)
     sentence = one_sentence(result)
@@ -302,7 +302,7 @@ def test_a_loss_that_is_no_number(place: Path) -> None:
         ("--device gpu", "--device is auto, cpu, cuda, cuda:NUMBER or mps, not 'gpu'"),
     ],
 )
-def test_a_device_that_is_not_there(options: str, fragment: str, place: Path) -> None:
+def test_missing_device_is_one_sentence(options: str, fragment: str, place: Path) -> None:
     (place / "names.txt").unlink()  # said before the corpus is looked for
     command = TRAIN.replace("numpy", "torch")
     result = anexa(*command.split(), *options.split(), cwd=place)
@@ -310,7 +310,7 @@ def test_a_device_that_is_not_there(options: str, fragment: str, place: Path) ->
     assert not (place / "new").exists()
 
 
-def test_tensorboard_without_its_library(place: Path) -> None:
+def test_missing_tensorboardx_is_one_sentence(place: Path) -> None:
     script = """
 import runpy, sys
 sys.modules["tensorboardX"] = None  # so Python finds none
@@ -331,7 +331,7 @@ runpy.run_module("anexa", run_name="__main__")
     assert listing(place) == before
 
 
-def test_debug_shows_where_it_arose(place: Path) -> None:
+def test_debug_shows_the_traceback(place: Path) -> None:
     for arguments in (["--debug", "generate", "nowhere"], ["generate", "nowhere", "--debug"]):
         result = anexa(*arguments, cwd=place)
         assert result.returncode == 1
@@ -341,7 +341,7 @@ def test_debug_shows_where_it_arose(place: Path) -> None:
 
 
 @posix
-def test_a_prompt_that_is_no_text(place: Path) -> None:
+def test_prompt_that_is_not_utf_8_is_one_sentence(place: Path) -> None:
     result = subprocess.run(
         [*ANEXA, *GENERATE.split(), "--prompt", b"an\xff"],
         cwd=place,
@@ -355,7 +355,7 @@ def test_a_prompt_that_is_no_text(place: Path) -> None:
 
 
 @pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
-def test_a_line_that_is_no_text(errors: str, place: Path) -> None:
+def test_input_line_that_is_not_utf_8_is_one_sentence(errors: str, place: Path) -> None:
     result = subprocess.run(
         [*ANEXA, "chat", "model", "--engine", "numpy"],
         cwd=place,

@@ -12,7 +12,7 @@ FEW = ["--problems", "3", "--engine", "numpy", "--task", "+ 3", "--task", "2x2"]
 ONE = ["--seed", "1"]
 
 
-def test_a_table_of_what_a_model_can(tmp_path: Path) -> None:
+def test_eval_prints_a_table(tmp_path: Path) -> None:
     result = anexa("eval", *FEW, cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
     row = r"^(\S+(?: \S+)?) +3 +\d+\.\d% \[\d+\.\d, \d+\.\d\](?: +\d+\.\d%){5}$"
@@ -21,7 +21,7 @@ def test_a_table_of_what_a_model_can(tmp_path: Path) -> None:
     assert result.stdout.endswith("\nnumpy engine, seed 42\n")
 
 
-def test_the_same_for_a_program(tmp_path: Path) -> None:
+def test_eval_prints_json(tmp_path: Path) -> None:
     first, again, other = (
         json.loads(anexa("eval", *FEW, "--json", *options, cwd=tmp_path).stdout)
         for options in (ONE, [*ONE, "--processes", "1"], ["--seed", "2"])
@@ -53,6 +53,6 @@ def test_bad_input_is_one_sentence(arguments: list[str], words: str, tmp_path: P
     assert result.stdout == ""
 
 
-def test_a_model_that_does_not_answer_is_not_asked(names_model: Path, tmp_path: Path) -> None:
+def test_model_without_chat_template_is_refused(names_model: Path, tmp_path: Path) -> None:
     result = anexa("eval", names_model, cwd=tmp_path)
     assert "has no chat template" in one_sentence(result)

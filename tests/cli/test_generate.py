@@ -41,7 +41,7 @@ def test_a_seed_gives_the_same_texts(text_model: Path, tmp_path: Path) -> None:
     assert all(s["finish_reason"] == "length" and s["tokens"] == 30 for s in reports[0]["samples"])
 
 
-def test_stop_strings(text_model: Path, tmp_path: Path) -> None:
+def test_stop_strings_end_the_text(text_model: Path, tmp_path: Path) -> None:
     [whole] = samples(text_model, cwd=tmp_path)["samples"]
     [stopped] = samples(text_model, "--stop", "at", "--stop", "q", cwd=tmp_path)["samples"]
     assert "at" in whole["text"]

@@ -137,7 +137,7 @@ def test_dry_run_sends_nothing(hub: Hub, place: Path) -> None:
 
 
 @pytest.mark.slow
-def test_private_and_another_license(hub: Hub, place: Path) -> None:
+def test_private_and_license_options_are_applied(hub: Hub, place: Path) -> None:
     command = ("letters", "ada/letters", "--private", "--license", "mit")
     assert publish(hub, place, *command).returncode == 0
     published = hub.repositories["ada/letters"]
@@ -239,14 +239,14 @@ def test_interrupted_upload_of_weights_is_retried(hub: Hub, place: Path) -> None
 
 
 @pytest.mark.slow
-def test_server_that_is_not_the_hub(hub: Hub, place: Path) -> None:
+def test_server_that_is_not_the_hub_is_an_error(hub: Hub, place: Path) -> None:
     hub.refusals["whoami"] = 200
     result = publish(hub, place, "letters", "ada/letters")
     assert "the Hub's answer is not understood (KeyError: 'name')" in one_sentence(result)
 
 
 @pytest.mark.slow
-def test_no_network(hub: Hub, place: Path) -> None:
+def test_missing_network_is_an_error(hub: Hub, place: Path) -> None:
     address, hub.address = hub.address, "http://no-such-host.invalid"
     result = publish(hub, place, "letters", "ada/letters")
     hub.address = address

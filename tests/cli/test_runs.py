@@ -49,7 +49,7 @@ def cells(table: str) -> dict[str, list[str]]:
     return {first: rest for first, *rest in rows}
 
 
-def test_runs_are_listed_with_what_became_of_them(place: Path) -> None:
+def test_runs_are_listed_with_their_state(place: Path) -> None:
     (place / "models" / "no model").mkdir()
     long = place / "models" / ("a long name " * 8).strip()
     shutil.copytree(place / "models" / "d", long)
@@ -79,7 +79,7 @@ def test_a_model_folder_is_a_list_of_one(place: Path) -> None:
     assert len(cells(anexa("runs", "models/b", cwd=place).stdout)) == 2
 
 
-def test_runs_as_json(place: Path) -> None:
+def test_runs_are_printed_as_json(place: Path) -> None:
     shutil.rmtree(place / "models" / "b" / "training")
     (place / "models" / "c" / "config.json").write_text("{")
     result = anexa("runs", "models", "--json", cwd=place)
@@ -97,7 +97,7 @@ def test_runs_as_json(place: Path) -> None:
     assert d["state"] == "stopped"
 
 
-def test_what_is_damaged_has_its_row(place: Path) -> None:
+def test_damaged_folders_have_a_row(place: Path) -> None:
     models = place / "models"
     (models / "a" / "config.json").write_text("{")
     (models / "b" / "config.json").unlink()
@@ -127,14 +127,16 @@ def test_what_is_damaged_has_its_row(place: Path) -> None:
         (["empty"], "there are no models in empty: train one, or name another folder"),
     ],
 )
-def test_none_is_told(arguments: list[str], sentence: str, tmp_path: Path) -> None:
+def test_folder_without_models_is_an_error(
+    arguments: list[str], sentence: str, tmp_path: Path
+) -> None:
     (tmp_path / "empty" / "deeper" / "still").mkdir(parents=True)
     (tmp_path / "file").touch()
     result = anexa("runs", *arguments, cwd=tmp_path)
     assert (result.returncode, result.stdout, result.stderr) == (1, "", f"anexa: {sentence}\n")
 
 
-def test_a_comparison_shows_what_differs(place: Path) -> None:
+def test_compare_shows_the_options_that_differ(place: Path) -> None:
     result = anexa("compare", "models/a", "models/b", "models/d", cwd=place)
     assert (result.returncode, result.stderr) == (0, "")
     rows = cells(result.stdout)
@@ -153,7 +155,7 @@ def test_a_comparison_shows_what_differs(place: Path) -> None:
     }
 
 
-def test_a_comparison_as_json(place: Path) -> None:
+def test_compare_prints_json(place: Path) -> None:
     result = anexa("compare", "models/a", "models/b", "--json", cwd=place)
     assert (result.returncode, result.stderr) == (0, "")
     report = json.loads(result.stdout)
@@ -162,7 +164,7 @@ def test_a_comparison_as_json(place: Path) -> None:
     assert report["comparable"] is True
 
 
-def test_losses_that_do_not_compare_are_told(place: Path) -> None:
+def test_compare_warns_of_incomparable_losses(place: Path) -> None:
     note = "note: the losses do not compare: {} differ\n"
     result = anexa("compare", "models/a", "models/c", cwd=place)
     assert result.returncode == 0
@@ -180,7 +182,7 @@ def test_losses_that_do_not_compare_are_told(place: Path) -> None:
 
 
 @pytest.mark.skipif(not can_draw(), reason="matplotlib is not installed")
-def test_a_comparison_is_drawn(place: Path) -> None:
+def test_compare_plots_the_losses(place: Path) -> None:
     Path(shutil.copytree(place / "models" / "b", place / "a"))
     result = anexa("compare", "models/a", "models/b", "--out", "ab.svg", cwd=place)
     assert (result.returncode, result.stderr) == (0, "")
@@ -212,7 +214,7 @@ def test_a_comparison_is_drawn(place: Path) -> None:
         ("models/a models/b --out no/a.png", 1, "cannot write no"),
     ],
 )
-def test_what_cannot_be_compared_is_told(
+def test_runs_that_cannot_be_compared_are_refused(
     arguments: str, status: int, sentence: str, place: Path
 ) -> None:
     if "no/a.png" in arguments and not can_draw():

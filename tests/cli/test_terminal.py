@@ -154,7 +154,7 @@ def test_ctrl_c_ends_a_response_only(text_model: Path) -> None:
         assert t.end() == 0
 
 
-def test_thoughts_are_grey_and_answers_are_not(parrot: Path) -> None:
+def test_thoughts_are_gray_and_answers_are_not(parrot: Path) -> None:
     with terminal("chat", parrot, "--engine", "numpy", cwd=parrot.parent) as t:
         t.expect("Ask something; /help lists commands")
         t.expect("Prompt:")
@@ -177,7 +177,7 @@ def test_thoughts_are_grey_and_answers_are_not(parrot: Path) -> None:
     assert "\x1b[31m✗ 2+4+0 is 6, not 07\x1b[0m" in t.raw
 
 
-def test_thoughts_are_apart_where_colours_are_off(parrot: Path) -> None:
+def test_thoughts_are_set_apart_without_colors(parrot: Path) -> None:
     options = ["--engine", "numpy"]
     with terminal("chat", parrot, *options, cwd=parrot.parent, NO_COLOR="1") as t:
         t.expect("Prompt:")
@@ -209,7 +209,7 @@ def test_ctrl_c_ends_a_thought_only(parrot: Path) -> None:
         assert "Traceback" not in t.raw
 
 
-def test_training_shows_a_bar_and_then_talks(tmp_path: Path) -> None:
+def test_training_shows_a_progress_bar_and_then_opens_a_chat(tmp_path: Path) -> None:
     write_names(tmp_path)
     options = ["--preset", "microgpt", "--engine", "numpy", "--steps", "1500", "--out", "m"]
     with terminal("train", "names.txt", *options, cwd=tmp_path) as t:
@@ -228,7 +228,7 @@ def test_training_shows_a_bar_and_then_talks(tmp_path: Path) -> None:
         assert t.end() == 0
 
 
-def test_no_chat_leaves_the_prompt_out(tmp_path: Path) -> None:
+def test_no_chat_opens_no_chat(tmp_path: Path) -> None:
     write_names(tmp_path)
     options = ["--preset", "microgpt", "--engine", "numpy", "--steps", "20", "--no-chat"]
     with terminal("train", "names.txt", *options, cwd=tmp_path) as t:
@@ -237,7 +237,7 @@ def test_no_chat_leaves_the_prompt_out(tmp_path: Path) -> None:
         assert "Prompt" not in t.rest()
 
 
-def test_ctrl_c_in_training_says_how_to_go_on(tmp_path: Path) -> None:
+def test_ctrl_c_in_training_prints_the_resume_command(tmp_path: Path) -> None:
     write_names(tmp_path)
     options = ["--preset", "microgpt", "--engine", "numpy", "--steps", "100000", "--out", "m"]
     with terminal("train", "names.txt", *options, cwd=tmp_path) as t:

@@ -25,7 +25,7 @@ def names(tmp_path: Path) -> Path:
     return write_names(tmp_path)
 
 
-def test_plain_text_tells_the_whole_story(names: Path) -> None:
+def test_plain_text_reports_start_evaluations_and_end(names: Path) -> None:
     result = anexa("train", "names.txt", *QUICK, "--steps", "20", cwd=names.parent)
     assert (result.returncode, result.stderr) == (0, "")
     assert "\x1b" not in result.stdout
@@ -43,7 +43,7 @@ def test_plain_text_tells_the_whole_story(names: Path) -> None:
     assert load_model(names.parent / "models" / "names-microgpt")
 
 
-def test_samples_are_kept_and_the_losses_drawn(names: Path) -> None:
+def test_samples_are_logged_and_losses_plotted(names: Path) -> None:
     arguments = ["names.txt", *QUICK, "--steps", "20", "--out", "m", "--json"]
     result = anexa("train", *arguments, cwd=names.parent)
     assert (result.returncode, result.stderr) == (0, "")
@@ -58,14 +58,14 @@ def test_samples_are_kept_and_the_losses_drawn(names: Path) -> None:
         assert not (names.parent / "m" / PICTURE).exists()
 
 
-def test_the_next_folder_has_a_number(names: Path) -> None:
+def test_second_run_gets_a_numbered_folder(names: Path) -> None:
     for folder in ("names-microgpt", "names-microgpt-2", "names-microgpt-3"):
         result = anexa("train", "names.txt", *QUICK, "--steps", "1", cwd=names.parent)
         assert result.returncode == 0
         assert (names.parent / "models" / folder / "model.safetensors").exists()
 
 
-def test_standard_input_is_a_corpus(names: Path) -> None:
+def test_standard_input_can_be_the_corpus(names: Path) -> None:
     for corpus, text, out in (("names.txt", "", "a"), ("-", names.read_text("utf-8"), "b")):
         options = [*QUICK, "--steps", "5", "--out", out]
         result = anexa("train", corpus, *options, cwd=names.parent, text=text)
@@ -73,7 +73,7 @@ def test_standard_input_is_a_corpus(names: Path) -> None:
     assert weights_file(names.parent / "a") == weights_file(names.parent / "b")
 
 
-def test_json_lines(names: Path) -> None:
+def test_json_output_is_one_object_a_line(names: Path) -> None:
     arguments = ["names.txt", *QUICK, "--steps", "20", "--out", "m", "--json"]
     result = anexa("train", *arguments, cwd=names.parent)
     assert (result.returncode, result.stderr) == (0, "")
@@ -105,7 +105,7 @@ def test_the_configuration_in_its_folder_repeats_a_run(names: Path) -> None:
     assert read_config(c) == read_config(a).replace(seed=7)
 
 
-def test_a_mistake_in_a_configuration_is_told(names: Path) -> None:
+def test_mistake_in_a_config_file_is_one_sentence(names: Path) -> None:
     (names.parent / "run.toml").write_text("[optimizer]\nlr = 1.0\n", encoding="utf-8")
     result = anexa("train", "--config", "run.toml", cwd=names.parent)
     assert result.returncode == 2
@@ -115,7 +115,7 @@ def test_a_mistake_in_a_configuration_is_told(names: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals between processes")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_a_run_in_good_order(number: signal.Signals, names: Path) -> None:
+def test_a_signal_stops_and_saves_the_run(number: signal.Signals, names: Path) -> None:
     steps = ["--steps", "3000"]
     assert anexa("train", "names.txt", *QUICK, *steps, "--out", "whole", cwd=names.parent)
     with start("train", "names.txt", *QUICK, *steps, "--out", "m", cwd=names.parent) as process:
@@ -136,7 +136,7 @@ def test_a_signal_stops_a_run_in_good_order(number: signal.Signals, names: Path)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals between processes")
-def test_a_signal_is_told_in_json_too(names: Path) -> None:
+def test_a_signal_is_reported_in_json(names: Path) -> None:
     arguments = ["names.txt", *QUICK, "--steps", "100000", "--out", "m", "--json"]
     with start("train", *arguments, cwd=names.parent) as process:
         lines_until(process, '"begin"')
@@ -146,7 +146,7 @@ def test_a_signal_is_told_in_json_too(names: Path) -> None:
     assert json.loads(stdout.splitlines()[-1])["event"] == "stopped"
 
 
-def test_a_finished_run_has_nothing_to_resume(names_model: Path, tmp_path: Path) -> None:
+def test_finished_run_cannot_be_resumed(names_model: Path, tmp_path: Path) -> None:
     before = listing(names_model)
     result = anexa("train", "--resume", names_model, cwd=tmp_path)
     assert result.returncode == 1
@@ -156,7 +156,7 @@ def test_a_finished_run_has_nothing_to_resume(names_model: Path, tmp_path: Path)
     assert listing(names_model) == before
 
 
-def test_a_run_goes_on_where_it_was_asked_to_compute(
+def test_a_resumed_run_keeps_its_engine_and_device(
     names: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = names.parent / "m"
@@ -173,7 +173,7 @@ def test_a_run_goes_on_where_it_was_asked_to_compute(
 
 
 @pytest.mark.slow
-def test_minutes_are_minutes_on_the_wall(names: Path) -> None:
+def test_minutes_are_wall_clock_minutes(names: Path) -> None:
     import time
 
     began = time.perf_counter()

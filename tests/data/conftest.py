@@ -1,4 +1,4 @@
-"""What every test of data has."""
+"""Fixtures of the data tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of one's own, so that no test sees what the machine has."""
+    """Use an empty cache folder, so that no test depends on the user's cache."""
     folder = tmp_path / "cache"
     folder.mkdir()
     monkeypatch.setenv("ANEXA_CACHE", str(folder))

@@ -1,4 +1,4 @@
-"""Documents and tokens out of lists."""
+"""Documents and tokens made from lists."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from anexa.data.tokens import Array
 
 
 def documents(layout: Layout, text: str, name: str = "x") -> Documents:
-    """A corpus as it would be read from a file with this text."""
+    """Make a corpus as if read from a file with this text."""
     data = text.encode("utf-8")
     return Documents.survey(name, layout, lambda: decoded(io.BytesIO(data), name))
 
 
 def texts(corpus: Documents) -> list[str]:
-    """All documents, or the whole of a running text."""
+    """Return all documents, or the whole running text."""
     pieces = [text for group in corpus.groups() for text in group]
     return pieces if corpus.layout == "lines" else ["".join(pieces)]
 
@@ -35,6 +35,6 @@ def framed(texts: Sequence[Sequence[int]], boundary: int) -> tuple[Array, Array,
 
 
 def write(path: Path, data: str | bytes) -> str:
-    """Write a file; its path, as a user would give it."""
+    """Write a file; returns its path as a user would give it."""
     path.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
     return str(path)

@@ -25,7 +25,7 @@ requests = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 5)), min_size=2
 
 @st.composite
 def documents(draw: st.DrawFn) -> list[list[int]]:
-    """Documents in which no token comes twice, so that a row tells where it is from."""
+    """Make documents in which no token occurs twice, so that a sequence shows its position."""
     sizes = draw(st.lists(st.integers(0, 25), min_size=1, max_size=8))
     ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
     return [list(range(end - size, end)) for end, size in zip(ends, sizes)]
@@ -36,7 +36,7 @@ def listed(rows: Sequence[Sequence[int]]) -> list[list[int]]:
 
 
 def epoch(lines: DocumentDataset, number: int) -> list[list[int]]:
-    """All rows of an epoch, one batch of one row after another."""
+    """Return all sequences of an epoch, from batches of one sequence."""
     n = len(lines.sample(10**9))
     return [list(lines.batch(step, 1)[0]) for step in range(number * n, (number + 1) * n)]
 
@@ -58,19 +58,19 @@ def test_windows_are_pieces_of_the_text(
             assert 0 <= row[0] <= n - length - 1
 
 
-def test_windows_begin_everywhere() -> None:
+def test_windows_begin_at_every_position() -> None:
     windows = TokenWindows(range(14), 8, seed=1)
     starts = Counter(row[0] for step in range(60) for row in windows.batch(step, 10))
     assert set(starts) == {0, 1, 2, 3, 4, 5}
     assert min(starts.values()) > 60  # of 100 expected
 
 
-def test_windows_of_a_text_of_exactly_one_row() -> None:
+def test_a_text_of_exactly_one_window() -> None:
     assert listed(TokenWindows(range(9), 8, seed=1).batch(0, 2)) == [list(range(9))] * 2
 
 
 @pytest.mark.parametrize("n", [0, 1, 8])
-def test_a_text_shorter_than_a_row_is_refused(n: int) -> None:
+def test_a_text_shorter_than_a_window_is_refused(n: int) -> None:
     with pytest.raises(AnexaError, match=rf"sequence has 9 tokens, .* has {n} besides"):
         TokenWindows(range(n), 8, seed=1).batch(0, 1)
 
@@ -79,7 +79,7 @@ def test_a_text_shorter_than_a_row_is_refused(n: int) -> None:
 
 
 @given(documents(), lengths, seeds, requests)
-def test_rows_of_lines_have_two_tokens_or_more(
+def test_sequences_have_two_tokens_or_more(
     texts: list[list[int]], length: int, seed: int, asked: list[tuple[int, int]]
 ) -> None:
     lines = DocumentDataset(*framed(texts, END_OF_TEXT), length, seed)
@@ -101,7 +101,7 @@ def test_an_epoch_predicts_every_token_once(
 
 
 @given(documents(), lengths, seeds)
-def test_rows_of_a_document_share_a_token_and_are_framed(
+def test_sequences_of_a_document_share_a_token_and_have_boundaries(
     texts: list[list[int]], length: int, seed: int
 ) -> None:
     rows = epoch(DocumentDataset(*framed(texts, END_OF_TEXT), length, seed), 0)
@@ -218,7 +218,9 @@ def running(n: int) -> Tokens:
 
 
 @given(st.integers(2, 200), fractions, seeds, lengths)
-def test_split_of_lines_loses_nothing(n: int, fraction: float, seed: int, length: int) -> None:
+def test_split_of_lines_keeps_every_document(
+    n: int, fraction: float, seed: int, length: int
+) -> None:
     texts = [list(range(10 * i, 10 * i + i % 7)) for i in range(n)]
     training, validation = split(as_tokens(texts), length, seed, fraction)
     parts = [Counter(predicted(part)) for part in (training, validation)]
@@ -231,7 +233,7 @@ def test_split_of_lines_loses_nothing(n: int, fraction: float, seed: int, length
 
 
 @given(st.integers(2, 300), fractions, seeds, lengths)
-def test_split_of_text_loses_nothing(n: int, fraction: float, seed: int, length: int) -> None:
+def test_split_of_text_keeps_every_token(n: int, fraction: float, seed: int, length: int) -> None:
     training, validation = split(running(n), length, seed, fraction)
     assert predicted(training) + predicted(validation) == list(range(n))
     assert rows_of(training)[0][0] == END_OF_TEXT
@@ -251,8 +253,8 @@ def test_split_of_lines_is_drawn_by_the_seed() -> None:
     assert rows_of(other[1]) != rows_of(validation)
 
 
-def test_the_rows_of_steps_are_those_that_they_always_were() -> None:
-    """So that a training goes on with what it has not seen, also with a later version."""
+def test_sequences_of_a_step_never_change_between_versions() -> None:
+    """So that a run can be resumed with a later version."""
     order = list(range(9))
     random.Random("7 2").shuffle(order)
     lines = DocumentDataset(*framed([[i] for i in range(9)], END_OF_TEXT), 8, seed=7)
@@ -262,7 +264,7 @@ def test_the_rows_of_steps_are_those_that_they_always_were() -> None:
     assert [row[0] for row in TokenWindows(range(100), 8, seed=7).batch(3, 4)] == starts
 
 
-def test_split_needs_two_of_something() -> None:
+def test_too_small_corpus_cannot_be_split() -> None:
     with pytest.raises(AnexaError, match="x has a single document"):
         split(as_tokens([[1, 2]]), 8, 1)
     with pytest.raises(AnexaError, match="x has a single character or word"):
@@ -270,13 +272,13 @@ def test_split_needs_two_of_something() -> None:
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 10.0, float("nan")])
-def test_split_with_an_impossible_fraction(fraction: float) -> None:
+def test_invalid_validation_fraction_is_refused(fraction: float) -> None:
     with pytest.raises(UsageError, match="between 0 and 1"):
         split(as_tokens([[1], [2]]), 8, 1, fraction)
 
 
-def test_very_many_documents(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shuffled and counted by NumPy: nothing else is different."""
+def test_very_many_documents_are_shuffled_by_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NumPy shuffles and counts the documents; the results are the same."""
     monkeypatch.setattr(batches, "MAX_SHUFFLED_LIST", 50)
     monkeypatch.setattr(batches, "STRETCH", 7)
     texts = [list(range(10 * i, 10 * i + i % 9)) for i in range(200)]

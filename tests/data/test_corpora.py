@@ -76,7 +76,7 @@ def test_python_docs_is_running_text_of_some_size() -> None:
     assert len(text) == pytest.approx(CORPORA["python-docs"].size, rel=0.5)
 
 
-def test_python_docs_missing_from_this_python(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_python_docs_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
     with pytest.raises(AnexaError, match=r"pydoc_data.*firstnames"):
         read_corpus("python-docs")
@@ -117,20 +117,20 @@ def test_layout_of_a_registered_corpus_can_be_overridden() -> None:
     assert len(texts(read_corpus("python-docs", "lines"))) > 1000
 
 
-def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"anna\nbela\n")))
     names = read_corpus("-")
     assert names == documents("lines", "anna\nbela\n", "standard input")
     assert texts(names) == texts(names) == ["anna", "bela"]  # again and again
 
 
-def test_standard_input_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_standard_input_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(AnexaError, match="standard input is closed"):
         read_corpus("-")
 
 
-def test_line_ends_and_byte_order_mark_are_normalised(tmp_path: Path) -> None:
+def test_line_ends_and_byte_order_mark_are_normalized(tmp_path: Path) -> None:
     spec = write(tmp_path / "poem.txt", b"\xef\xbb\xbfone\r\ntwo\rthree\n")
     assert read_corpus(spec, "text") == documents("text", "one\ntwo\nthree\n", "poem.txt")
     assert texts(read_corpus(spec, "text")) == ["one\ntwo\nthree\n"]
@@ -205,12 +205,12 @@ def test_missing_file_names_the_corpora_and_a_close_one(tmp_path: Path) -> None:
             read_corpus(spec)
 
 
-def test_folder(tmp_path: Path) -> None:
+def test_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AnexaError, match="is a folder"):
         read_corpus(str(tmp_path))
 
 
-def test_path_through_a_file(tmp_path: Path) -> None:
+def test_path_through_a_file_is_an_error(tmp_path: Path) -> None:
     spec = write(tmp_path / "x.txt", "abc")
     with pytest.raises(AnexaError, match=r"x\.txt"):
         read_corpus(spec + "/y.txt")
@@ -220,25 +220,25 @@ def test_path_through_a_file(tmp_path: Path) -> None:
     sys.platform == "win32" or not hasattr(os, "geteuid") or os.geteuid() == 0,
     reason="this user may read everything",
 )
-def test_file_without_permission(tmp_path: Path) -> None:
+def test_unreadable_file_is_an_error(tmp_path: Path) -> None:
     spec = write(tmp_path / "x.txt", "abc")
     Path(spec).chmod(0)
     with pytest.raises(AnexaError, match=r"cannot read .*x\.txt: Permission denied"):
         read_corpus(spec)
 
 
-def test_path_too_long_for_the_system(tmp_path: Path) -> None:
+def test_too_long_path_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(AnexaError, match=r"cannot read|no corpus and no file"):
         read_corpus(str(tmp_path / ("x" * 5000)))
 
 
-def test_not_utf_8(tmp_path: Path) -> None:
+def test_invalid_utf_8_is_an_error(tmp_path: Path) -> None:
     spec = write(tmp_path / "latin.txt", b"\xef\xbb\xbfcaf\xe9 au lait\n")
     with pytest.raises(AnexaError, match=r"latin\.txt is not UTF-8 text: .* offset 6 "):
         read_corpus(spec)
 
 
-def test_binary(tmp_path: Path) -> None:
+def test_binary_file_is_an_error(tmp_path: Path) -> None:
     spec = write(tmp_path / "x.bin", b"abc\0\xff")
     with pytest.raises(AnexaError, match=r"x\.bin is not a text file.*offset 3;"):
         read_corpus(spec)
@@ -246,7 +246,7 @@ def test_binary(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [b"", b" \n\t\r\n", b"\xef\xbb\xbf", "\u3000\n".encode()])
 @pytest.mark.parametrize("layout", ["auto", "lines", "text"])
-def test_empty(tmp_path: Path, data: bytes, layout: str) -> None:
+def test_empty_file_is_an_error(tmp_path: Path, data: bytes, layout: str) -> None:
     spec = write(tmp_path / "empty.txt", data)
     with pytest.raises(AnexaError, match=r"empty\.txt contains no text"):
         read_corpus(spec, layout)  # type: ignore[arg-type]
@@ -264,7 +264,7 @@ def test_every_message_is_one_sentence(tmp_path: Path) -> None:
 # The fingerprint
 
 
-def test_sha256_tells_contents_apart() -> None:
+def test_sha256_depends_on_the_contents() -> None:
     one = documents("lines", "ab\nc")
     assert one.sha256 == documents("lines", "\nab\n  c\n", "another name").sha256
     others = [documents("lines", text) for text in ("a\nbc", "c\nab", "abc", "ab\nc\nd")]
@@ -285,7 +285,7 @@ def test_size_is_that_of_the_documents_in_bytes() -> None:
 
 
 @pytest.mark.parametrize("data", [b"abc\n" * 10, b"", b"abd\n" * 20])
-def test_a_file_that_changes_between_readings(tmp_path: Path, data: bytes) -> None:
+def test_a_file_that_changes_between_readings_is_an_error(tmp_path: Path, data: bytes) -> None:
     spec = write(tmp_path / "log.txt", "abc\n" * 20)
     corpus = read_corpus(spec)
     write(tmp_path / "log.txt", data)
@@ -305,7 +305,7 @@ def test_the_layout_is_seen_in_the_first_lines(tmp_path: Path) -> None:
     assert read_corpus(write(tmp_path / "z.txt", verse + names)).layout == "text"
 
 
-def test_progress_is_told_in_bytes(tmp_path: Path) -> None:
+def test_progress_is_reported_in_bytes(tmp_path: Path) -> None:
     corpus = read_corpus(write(tmp_path / "x.txt", PROSE * 8000), "text")
     told: list[tuple[int, int | None]] = []
     for _ in corpus.groups(lambda done, total: told.append((done, total))):

@@ -63,7 +63,7 @@ def status(code: int) -> Answer:
 
 
 class Server(ThreadingHTTPServer):
-    """Gives the answers in `answers` one after the other, the last one for ever."""
+    """HTTP server that sends `answers` one after the other, and repeats the last one."""
 
     daemon_threads = True
 
@@ -83,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
         (answers.pop(0) if len(answers) > 1 else answers[0])(self)
 
     def log_message(self, *args: object) -> None:
-        """Nothing on the terminal."""
+        """Print nothing."""
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def corpus(url: str, sha256: str | None = SHA256) -> CorpusInfo:
 
 
 def failure(corpus: CorpusInfo) -> str:
-    """The message of a download that fails and leaves nothing behind."""
+    """Return the message of a download that fails and leaves no file."""
     with pytest.raises(AnexaError) as caught:
         fetch(corpus)
     assert list(cache_folder().iterdir()) == []
@@ -122,7 +122,7 @@ def failure(corpus: CorpusInfo) -> str:
 
 
 @pytest.mark.parametrize("sha256", [SHA256, None])
-def test_whole_file(server: Server, cache: Path, sha256: str | None) -> None:
+def test_complete_download_is_cached(server: Server, cache: Path, sha256: str | None) -> None:
     path = fetch(corpus(server.url, sha256))
     assert path == cache / "made-up.txt"
     assert path.read_bytes() == BODY
@@ -136,7 +136,7 @@ def test_cache_hit_makes_no_request(server: Server) -> None:
     assert len(server.requests) == 1
 
 
-def test_file_put_in_the_cache_by_hand(server: Server, cache: Path) -> None:
+def test_file_put_in_the_cache_by_hand_is_used(server: Server, cache: Path) -> None:
     cache.mkdir(parents=True)
     (cache / "made-up.txt").write_bytes(BODY)
     fetch(corpus(server.url))
@@ -158,7 +158,7 @@ def test_progress_rises_to_the_whole(server: Server) -> None:
     assert seen[-1] == (len(BODY), len(BODY))
 
 
-def test_progress_where_the_length_is_not_known(server: Server) -> None:
+def test_progress_without_a_known_length(server: Server) -> None:
     server.answers = [without_length]
     seen: list[tuple[int, int | None]] = []
     fetch(corpus(server.url), lambda done, total: seen.append((done, total)))
@@ -168,13 +168,13 @@ def test_progress_where_the_length_is_not_known(server: Server) -> None:
 
 
 @pytest.mark.parametrize("sha256", [SHA256, None])
-def test_cut_off_file(server: Server, sha256: str | None) -> None:
+def test_cut_off_download_is_an_error(server: Server, sha256: str | None) -> None:
     server.answers = [cut_off]
     assert "it was cut off" in failure(corpus(server.url, sha256))
     assert len(server.requests) == 3
 
 
-def test_cut_off_file_with_an_http_library_that_does_not_notice(
+def test_cut_off_download_is_detected_without_the_http_library(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import urllib3
@@ -191,24 +191,24 @@ def test_cut_off_file_with_an_http_library_that_does_not_notice(
     assert reason in failure(corpus(server.url, None))
 
 
-def test_wrong_checksum(server: Server) -> None:
+def test_wrong_checksum_is_an_error(server: Server) -> None:
     assert "wrong SHA-256" in failure(corpus(server.url, "0" * 64))
     assert len(server.requests) == 1  # the same would come again
 
 
-def test_web_page_instead_of_the_text(server: Server) -> None:
+def test_web_page_instead_of_the_text_is_an_error(server: Server) -> None:
     server.answers = [web_page]
     assert "sent a web page" in failure(corpus(server.url, None))
 
 
-def test_not_found(server: Server) -> None:
+def test_missing_file_is_an_error(server: Server) -> None:
     server.answers = [status(404)]
     assert "127.0.0.1" in (message := failure(corpus(server.url)))
     assert "HTTP status 404" in message
     assert len(server.requests) == 1
 
 
-def test_server_that_is_busy_is_tried_three_times(server: Server) -> None:
+def test_busy_server_is_tried_three_times(server: Server) -> None:
     server.answers = [status(503)]
     assert "HTTP status 503" in failure(corpus(server.url))
     assert len(server.requests) == 3
@@ -221,7 +221,7 @@ def test_retry_after_a_failure_succeeds(server: Server, first: Answer) -> None:
     assert len(server.requests) == 2
 
 
-def test_server_that_never_answers(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unresponsive_server_is_an_error(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download_module, "TIMEOUT", (5, 0.1))
     server.answers = [silent]
     start = time.monotonic()
@@ -229,7 +229,7 @@ def test_server_that_never_answers(server: Server, monkeypatch: pytest.MonkeyPat
     assert time.monotonic() - start < 60, "it is silent for ever"
 
 
-def test_no_server() -> None:
+def test_unreachable_server_is_an_error() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # and not listening
         port = unused.getsockname()[1]
@@ -237,7 +237,7 @@ def test_no_server() -> None:
     assert f"cannot connect to 127.0.0.1:{port}" in message
 
 
-def test_cache_folder_that_cannot_be(
+def test_unusable_cache_folder_is_an_error(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("in the way")
@@ -247,7 +247,7 @@ def test_cache_folder_that_cannot_be(
     assert server.requests == []
 
 
-def test_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_cache_folder_is_configurable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ANEXA_CACHE", "here")
     assert cache_folder() == tmp_path / "here"
@@ -258,7 +258,7 @@ def test_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert "anexa" in cache_folder().parts
 
 
-def test_corpus_without_a_source() -> None:
+def test_corpus_without_a_source_is_refused() -> None:
     with pytest.raises(ValueError, match="no source"):
         fetch(CORPORA["firstnames"])
 
@@ -273,7 +273,7 @@ def test_registered_corpus_is_downloaded_when_read(
     assert seen[-1] == len(BODY)
 
 
-def test_pooch_says_nothing(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+def test_pooch_prints_nothing(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     import pooch  # type: ignore[import-untyped]
 
     logger = pooch.get_logger()
@@ -287,7 +287,7 @@ def test_pooch_says_nothing(server: Server, caplog: pytest.LogCaptureFixture) ->
     assert logger.level == logging.DEBUG  # as it was
 
 
-def test_import_takes_the_standard_library_only() -> None:
+def test_import_needs_the_standard_library_only() -> None:
     code = (
         "import sys; import anexa.data.corpora, anexa.data.download; "
         "print(*sorted({name.partition('.')[0] for name in sys.modules} "

@@ -1,4 +1,4 @@
-"""Project Gutenberg's header and footer go, and nothing else."""
+"""Removal of Project Gutenberg's header and footer, and of nothing else."""
 
 from pathlib import Path
 
@@ -51,12 +51,12 @@ FOOTER = "\n\nUpdated editions will replace the previous one.\n***\n"
 
 @pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("end", ENDS)
-def test_gutenberg_header_and_footer_go(start: str, end: str) -> None:
+def test_gutenberg_header_and_footer_are_removed(start: str, end: str) -> None:
     served = f"{HEADER}{start}\n\n\n\n{BOOK}\n\n\n{end}{FOOTER}"
     assert strip_gutenberg(served) == BOOK
 
 
-def test_gutenberg_header_or_footer_alone() -> None:
+def test_gutenberg_header_or_footer_alone_is_removed() -> None:
     assert strip_gutenberg(f"{HEADER}{STARTS[0]}\n\n{BOOK}") == BOOK
     assert strip_gutenberg(f"{BOOK}\n\n{ENDS[0]}{FOOTER}") == BOOK
 
@@ -67,7 +67,7 @@ def test_gutenberg_keeps_a_book_that_quotes_the_markers() -> None:
 
 
 @given(st.text().map(lambda text: text.replace("\r", "")))
-def test_gutenberg_text_with_neither_is_unchanged(text: str) -> None:
+def test_text_without_header_and_footer_is_unchanged(text: str) -> None:
     assert strip_gutenberg(text) == text
     assert strip_gutenberg(BOOK + text) == BOOK + text
 

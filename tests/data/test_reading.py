@@ -20,7 +20,7 @@ sizes = st.integers(1, 9)
 
 
 def plain(data: bytes) -> str:
-    """What a text file says, by Python's own means."""
+    """Decode a text file as Python's own `open` does."""
     text = data.decode("utf-8").removeprefix("\ufeff")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
@@ -42,7 +42,9 @@ def test_chunks_join_to_the_whole(text: str, size: int) -> None:
 @example("é", b"\xc3", "", 1)
 @example("", b"\xe2\x82", "a", 2)
 @example("\ufeff", b"\xff", "", 3)
-def test_the_first_wrong_byte_is_named(before: str, wrong: bytes, after: str, size: int) -> None:
+def test_error_names_the_first_invalid_byte(
+    before: str, wrong: bytes, after: str, size: int
+) -> None:
     data = before.encode("utf-8") + wrong + after.encode("utf-8")
     if b"\0" in wrong:
         return
@@ -56,14 +58,14 @@ def test_the_first_wrong_byte_is_named(before: str, wrong: bytes, after: str, si
 
 
 @given(texts, sizes)
-def test_a_nul_byte_is_named(text: str, size: int) -> None:
+def test_error_names_a_nul_byte(text: str, size: int) -> None:
     data = text.encode("utf-8")
     with pytest.raises(AnexaError, match=rf"NUL byte at offset {len(data)};"):
         chunked(data + b"\0a\0", size)
 
 
 def cut_up(text: str, layout: Layout, cuts: list[int], piece: int) -> list[str]:
-    """All pieces of a text that comes in chunks which end in these places."""
+    """Return all pieces of a text whose chunks end at these positions."""
     ends = [0, *sorted(cut for cut in cuts if cut < len(text)), len(text)]
     chunks = [text[a:b] for a, b in pairwise(ends)]
     with pytest.MonkeyPatch.context() as patch:
@@ -72,13 +74,13 @@ def cut_up(text: str, layout: Layout, cuts: list[int], piece: int) -> list[str]:
 
 
 @given(texts, st.lists(st.integers(0, 60)))
-def test_lines_are_the_same_whatever_the_chunks(text: str, cuts: list[int]) -> None:
+def test_lines_do_not_depend_on_the_chunks(text: str, cuts: list[int]) -> None:
     expected = [line.strip() for line in text.split("\n") if line.strip()]
     assert cut_up(text, "lines", cuts, 4) == expected
 
 
 @given(st.text("ab \n", max_size=60), st.lists(st.integers(0, 60)), st.integers(1, 9))
-def test_pieces_are_the_same_whatever_the_chunks(text: str, cuts: list[int], piece: int) -> None:
+def test_pieces_do_not_depend_on_the_chunks(text: str, cuts: list[int], piece: int) -> None:
     pieces = cut_up(text, "text", cuts, piece)
     assert "".join(pieces) == text
     assert pieces == cut_up(text, "text", [], piece)
@@ -90,7 +92,7 @@ def test_pieces_are_the_same_whatever_the_chunks(text: str, cuts: list[int], pie
             assert following.startswith(" ") or " " not in possible[1:]
 
 
-def test_pieces_end_where_lines_do() -> None:
+def test_pieces_end_at_line_ends() -> None:
     assert cut_up("ab cd\nef\ngh", "text", [], 8) == ["ab cd\n", "ef\ngh"]
     assert cut_up("ab cd ef", "text", [], 7) == ["ab cd", " ef"]
     assert cut_up("abcdef", "text", [], 4) == ["abcd", "ef"]

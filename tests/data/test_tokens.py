@@ -25,7 +25,7 @@ from tests.data.helpers import texts as texts_of
 
 
 class CodePoints:
-    """A tokenizer whose ids are Unicode's, and 0 between documents."""
+    """Tokenizer whose ids are Unicode code points, with 0 between documents."""
 
     eot_token = 0
     times = 0
@@ -49,7 +49,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever it is, its tokens go into a file."""
+    """Cache the tokens of corpora of any size."""
     monkeypatch.setattr(tokens, "LARGE", 0)
 
 
@@ -80,7 +80,9 @@ characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0\r")
     st.integers(1, 9),
     st.integers(1, 9),
 )
-def test_in_a_file_and_in_memory(text: str, layout: Layout, chunk: int, piece: int) -> None:
+def test_cached_tokens_equal_tokens_in_memory(
+    text: str, layout: Layout, chunk: int, piece: int
+) -> None:
     text += "x"
     with pytest.MonkeyPatch.context() as patch:
         corpus = documents(layout, text)
@@ -103,7 +105,7 @@ def test_in_a_file_and_in_memory(text: str, layout: Layout, chunk: int, piece: i
     assert framed == [[0, *map(ord, document), 0] for document in texts_of(corpus)]
 
 
-def test_only_large_corpora_go_into_the_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_large_corpora_are_cached(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens, "LARGE", TEXT.size)
     tokenize(TEXT, CodePoints())
     assert not folders(cache)
@@ -113,7 +115,7 @@ def test_only_large_corpora_go_into_the_cache(cache: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("large")
-def test_two_bytes_a_token_where_they_are_enough(cache: Path) -> None:
+def test_small_vocabularies_take_two_bytes_a_token(cache: Path) -> None:
     corpus = documents("text", "abc")
     assert tokenize(corpus, CodePoints(2**16)).ids.dtype == np.uint16
     [folder] = folders(cache)
@@ -141,7 +143,7 @@ def test_a_corpus_is_encoded_once(cache: Path) -> None:
 @pytest.mark.usefixtures("large")
 @pytest.mark.parametrize("name", ["ids", "borders", "sizes.json"])
 @pytest.mark.parametrize("damage", ["cut", "longer", "gone"])
-def test_damaged_files_are_made_again(name: str, damage: str, cache: Path) -> None:
+def test_damaged_cache_files_are_rewritten(name: str, damage: str, cache: Path) -> None:
     good = tokenize(NAMES, CodePoints())
     whole = [good.ids.tolist(), good.borders.tolist()]
     [folder] = folders(cache)
@@ -169,7 +171,7 @@ tokens.tokenize(read_corpus(sys.argv[1], "text"), CodePoints(), progress)
 
 
 @pytest.mark.usefixtures("large")
-def test_a_kill_leaves_nothing_that_is_taken_for_whole(tmp_path: Path, cache: Path) -> None:
+def test_a_killed_process_leaves_no_valid_cache_folder(tmp_path: Path, cache: Path) -> None:
     path = tmp_path / "x.txt"
     path.write_bytes("".join(texts_of(TEXT)).encode("utf-8"))
     process = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
@@ -185,7 +187,7 @@ def test_a_kill_leaves_nothing_that_is_taken_for_whole(tmp_path: Path, cache: Pa
 
 
 @pytest.mark.usefixtures("large")
-def test_a_full_disk(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_is_an_error(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -196,14 +198,14 @@ def test_a_full_disk(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("large")
-def test_a_cache_that_is_no_folder(tmp_path: Path) -> None:
+def test_cache_that_is_not_a_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file", encoding="utf-8")
     with pytest.raises(AnexaError, match=r"cannot write the tokens of x to .*: .*ANEXA_CACHE"):
         tokenize(TEXT, CodePoints())
 
 
 @pytest.mark.usefixtures("large")
-def test_a_corpus_that_changes_while_it_is_encoded(cache: Path) -> None:
+def test_a_corpus_that_changes_during_encoding_is_an_error(cache: Path) -> None:
     changed = Documents("x", "text", TEXT.size, TEXT.sha256, NAMES.source)
     with pytest.raises(AnexaError, match="x changed while it was read"):
         tokenize(changed, CodePoints())

@@ -79,7 +79,7 @@ FACTORS = next(example for example in EXAMPLES if example[0] == "347*86")
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[example[0] for example in EXAMPLES])
-def test_examples(example: tuple[str, str, str]) -> None:
+def test_example_thoughts_are_judged_true(example: tuple[str, str, str]) -> None:
     question, thought, answer = example
     report = check(question, thought, answer)
     assert report.first_error is None
@@ -88,7 +88,7 @@ def test_examples(example: tuple[str, str, str]) -> None:
     assert report.expected == (None if question.startswith("Zoe") else int(answer))
 
 
-def test_where_the_operands_come_from() -> None:
+def test_sources_of_operands_are_found() -> None:
     report = check(*FACTORS)
     sources = [
         [(one.number, one.source, one.place) for one in line.operands] for line in report.lines
@@ -135,7 +135,7 @@ def test_where_the_operands_come_from() -> None:
         ("\n02082", "\n\n02082", "is not of the form"),
     ],
 )
-def test_the_first_error(old: str, new: str, error: str) -> None:
+def test_first_error_is_described(old: str, new: str, error: str) -> None:
     question, thought, answer = FACTORS
     assert old in thought
     report = check(question, thought.replace(old, new), answer)
@@ -167,7 +167,7 @@ def test_the_first_error(old: str, new: str, error: str) -> None:
         ("\n-(5903", "\n\n-(5903", "is not of the form"),
     ],
 )
-def test_the_first_error_of_a_difference(old: str, new: str, error: str) -> None:
+def test_first_error_of_a_difference_is_described(old: str, new: str, error: str) -> None:
     thought = "5003?5903:5=5,0<9:<\n-(5903-5003):03-3-0=0,00-0-0=0,09-0-0=9,05-5-0=0:-0900"
     assert check("5003-5903", thought, "-900").all_true
     assert old in thought
@@ -176,7 +176,7 @@ def test_the_first_error_of_a_difference(old: str, new: str, error: str) -> None
     assert error in (report.first_error or "")
 
 
-def test_a_comparison_is_for_a_difference() -> None:
+def test_a_comparison_without_its_difference_is_an_error() -> None:
     thought = "7?5:7>5:>\n7+5:7+5+0=12:12"
     report = check("A story of 7 and 5", thought, "12")
     assert not report.complete
@@ -210,7 +210,7 @@ def test_a_comparison_is_for_a_difference() -> None:
          "3+4:3+4+0=07:7", "7", "6 is never used"),
     ],
 )  # fmt: skip
-def test_thoughts_that_miss_the_question(
+def test_thoughts_about_another_question_are_not_understood(
     question: str, thought: str, answer: str, error: str
 ) -> None:
     report = check(question, thought, answer)
@@ -218,7 +218,7 @@ def test_thoughts_that_miss_the_question(
     assert error in (report.first_error or "")
 
 
-def test_a_slip_is_no_misunderstanding() -> None:
+def test_a_wrong_digit_is_not_a_misunderstanding() -> None:
     question, thought, _ = FACTORS
     slip = thought.replace("4*6+4=28", "4*6+4=27").replace("2082", "2072")
     slip = slip.replace("8+6+0=14,0", "7+6+0=13,0").replace("29842", "29832")
@@ -234,7 +234,7 @@ def test_a_slip_is_no_misunderstanding() -> None:
 
 
 def agrees(report: Report) -> bool:
-    """Whether all is true, said in both ways."""
+    """Return whether the report is all true, which `first_error` must confirm."""
     assert report.all_true == (report.first_error is None)
     return report.all_true
 
@@ -252,7 +252,7 @@ def test_thoughts_of_the_generators_are_true(one: Problem) -> None:
 
 
 @given(problems, st.data())
-def test_any_other_digit_is_found(one: Problem, data: st.DataObject) -> None:
+def test_any_changed_digit_is_detected(one: Problem, data: st.DataObject) -> None:
     places = [place for place, letter in enumerate(one.thought) if letter.isdigit()]
     place = data.draw(st.sampled_from(places))
     digit = data.draw(st.sampled_from(sorted(set("0123456789") - {one.thought[place]})))
@@ -260,7 +260,7 @@ def test_any_other_digit_is_found(one: Problem, data: st.DataObject) -> None:
     assert not agrees(check(one.question, thought, one.answer))
 
 
-def test_any_other_digit_of_a_few_thoughts_is_found() -> None:
+def test_every_changed_digit_of_the_examples_is_detected() -> None:
     for question, thought, answer in EXAMPLES[:-1]:
         for place, letter in enumerate(thought):
             for digit in set("0123456789") - {letter} if letter.isdigit() else ():
@@ -293,7 +293,7 @@ def test_no_line_can_be_repeated(one: Problem, data: st.DataObject) -> None:
 
 
 @given(products, st.randoms(use_true_random=False))
-def test_lines_come_after_those_that_they_use(one: Problem, rng: random.Random) -> None:
+def test_lines_must_follow_the_lines_that_they_use(one: Problem, rng: random.Random) -> None:
     lines = one.thought.split("\n")
     order = list(range(len(lines)))
     rng.shuffle(order)
@@ -329,14 +329,14 @@ texts = st.text() | st.text(alphabet="0123456789+-*=,:;()\n ", max_size=200)
 
 
 @given(texts, texts, texts)
-def test_any_text_is_judged(question: str, thought: str, answer: str) -> None:
+def test_check_never_raises(question: str, thought: str, answer: str) -> None:
     agrees(check(question, thought, answer))
 
 
 @given(
     st.lists(st.from_regex(r"\A(-\()?[0-9]{1,5}[-+*][0-9]{1,5}\)?:[0-9]{0,2}:-?[0-9]+\Z")), texts
 )
-def test_any_text_that_looks_like_lines_is_judged(lines: list[str], question: str) -> None:
+def test_check_never_raises_on_malformed_lines(lines: list[str], question: str) -> None:
     report = check(question, "\n".join(lines), "0")
     agrees(report)
     assert not report.all_true
@@ -360,7 +360,7 @@ LONG = {
 
 
 @pytest.mark.parametrize("kind", LONG)
-def test_long_texts_take_no_more_than_their_share(kind: str) -> None:
+def test_checking_takes_linear_time(kind: str) -> None:
     text = LONG[kind]
     for question in ("1+1", text):
         start = time.process_time()
@@ -371,8 +371,8 @@ def test_long_texts_take_no_more_than_their_share(kind: str) -> None:
         assert len(report.first_error or "") < 200
 
 
-def test_values_that_could_grow_without_end() -> None:
-    """Each line says 7, and would be 39 digits longer than the line before if that were true."""
+def test_exponentially_growing_values_are_cut_off() -> None:
+    """Each line claims 7; its true value is 39 digits longer than the value before."""
     large = f"1{'0' * 39}"
     thought = f"2*{large}:2*1+0=02:7" + f"\n7*{large}:7*1+0=07:7" * 20_000
     start = time.process_time()

@@ -1,4 +1,4 @@
-"""The arithmetic corpus: what of it is learned, and which rows a step sees."""
+"""The arithmetic corpus: learned tokens, and the sequences of a step."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ def rows_of(*, length: int = LENGTH, seed: int = 1, split: Split = "training") -
 
 
 def text(row: TokenSequence) -> str:
-    """Tokens as text, marks and ends included."""
+    """Decode tokens, special tokens included."""
     return "".join(MARK_IDS.get(token) or TOKENIZER.decode([token]) for token in row)
 
 
 @lru_cache(maxsize=1)
 def some_rows() -> list[TokenSequence]:
-    """Rows of late steps: of all kinds."""
+    """Return sequences of late steps, which have all kinds."""
     rows = rows_of()
     return list(chain.from_iterable(rows.batch(step, 8) for step in range(RAMP, RAMP + 64)))
 
 
 def last_turn(row: TokenSequence) -> tuple[str, str]:
-    """The last question, and all that follows it."""
+    """Return the last question and all text after it."""
     question, _, answer = text(row).rpartition(USER)[2].partition(ASSISTANT)
     return question, answer
 
@@ -74,7 +74,7 @@ def last_turn(row: TokenSequence) -> tuple[str, str]:
 
 
 def learned(row: TokenSequence, rows: ChatDataset) -> str:
-    """The targets of a row that loss is taken of."""
+    """Return the targets of a sequence that have a loss."""
     batch = to_batch(rows, [row])
     assert list(batch.inputs) == list(row[:-1])
     targets = list(batch.targets)
@@ -105,7 +105,7 @@ def test_only_the_last_answer_is_learned() -> None:
     assert kinds["thought"] > 0.8 * len(some_rows())
 
 
-def test_a_batch_shows_each_rows_own() -> None:
+def test_targets_do_not_depend_on_the_rest_of_the_batch() -> None:
     rows = rows_of()
     some = some_rows()[:40]
     batch = to_batch(rows, some)
@@ -117,7 +117,7 @@ def test_a_batch_shows_each_rows_own() -> None:
         assert list(targets) == list(alone) + [IGNORE] * (width - len(alone))
 
 
-def test_rows_by_hand() -> None:
+def test_sequences_equal_examples_written_by_hand() -> None:
     rows = rows_of()
     examples = {
         Example((), "2+3", "t", "5"): f"{THINK}t{END_THINK}5{END_OF_TEXT}",
@@ -132,7 +132,7 @@ def test_rows_by_hand() -> None:
 
 @given(seed=st.integers(0, 2**32), step=st.integers(0, 3000))
 @hypothesis_settings(max_examples=20)
-def test_a_row_is_what_the_template_and_the_assistant_write(seed: int, step: int) -> None:
+def test_a_sequence_is_the_rendered_prompt_and_the_answer(seed: int, step: int) -> None:
     for example in Examples(LENGTH + 1, seed).batch(step, LENGTH):
         messages = []
         for question, answer in example.earlier:
@@ -161,7 +161,7 @@ def test_a_row_is_what_the_template_and_the_assistant_write(seed: int, step: int
     split=st.sampled_from(get_args(Split)),
 )
 @hypothesis_settings(max_examples=25)
-def test_rows_fit_the_context_and_take_the_room_that_was_asked_for(
+def test_sequences_fit_the_context_and_fill_the_batch(
     length: int, size: int, seed: int, step: int, split: Split
 ) -> None:
     rows = rows_of(length=length, seed=seed, split=split)
@@ -174,7 +174,7 @@ def test_rows_fit_the_context_and_take_the_room_that_was_asked_for(
     assert all(len(row) <= length + 1 for row in rows.sample(20))
 
 
-def test_steps_of_few_tokens_have_rows() -> None:
+def test_batches_of_few_tokens_are_not_empty() -> None:
     for seed in range(20):  # of which three had steps without any
         rows = rows_of(length=64, seed=seed)
         for step in range(16):
@@ -182,7 +182,7 @@ def test_steps_of_few_tokens_have_rows() -> None:
             assert to_batch(rows, batch).num_targets
 
 
-def test_rows_of_a_step_are_of_like_lengths() -> None:
+def test_sequences_of_a_step_have_similar_lengths() -> None:
     rows = rows_of()
     batches = [rows.batch(step, 8) for step in range(RAMP, RAMP + 64)]
     read = sum(len(batch) * (max(map(len, batch)) - 1) for batch in batches)
@@ -199,7 +199,7 @@ def test_rows_of_a_step_are_of_like_lengths() -> None:
     assert lengths != sorted(lengths), "and no step is known by its neighbours"
 
 
-def test_the_same_seed_and_step_give_the_same_rows() -> None:
+def test_equal_seeds_and_steps_give_equal_sequences() -> None:
     steps = [0, 1, 15, 16, 17, 500, 1499, 1500, 3000]
     alone = {step: rows_of().batch(step, 2) for step in steps}
     assert len({str(batch) for batch in alone.values()}) == len(steps)
@@ -234,7 +234,7 @@ def test_short_thoughts_come_first() -> None:
 
 
 def split_asked(question: str) -> Split | None:
-    """The part that a problem belongs to; None if it is none."""
+    """Return the split of a problem; None if the text is no problem."""
     plain = parse_question(question)
     if plain:
         return split_of(*plain)
@@ -247,7 +247,7 @@ def split_asked(question: str) -> Split | None:
 
 
 def splits(rows: list[TokenSequence]) -> list[list[Split]]:
-    """To which parts the problems belong that are answered in each row."""
+    """Return the splits of the problems that are answered in each sequence."""
     found = []
     for row in rows:
         turns = re.findall(r"<\|user\|>(.*?)<\|assistant\|>(.*?)<\|endoftext\|>", text(row), re.S)
@@ -262,7 +262,7 @@ def splits(rows: list[TokenSequence]) -> list[list[Split]]:
     return found
 
 
-def test_no_row_of_training_is_held_out() -> None:
+def test_no_training_sequence_is_held_out() -> None:
     rows = rows_of()
     seen: Counter[Split] = Counter()
     for step in range(RAMP, RAMP + 160):
@@ -272,7 +272,7 @@ def test_no_row_of_training_is_held_out() -> None:
     assert seen.total() > 3000
 
 
-def test_rows_of_validation_are_held_out_and_not_those_of_tests() -> None:
+def test_validation_sequences_are_held_out_and_not_from_the_test_split() -> None:
     _, rows = ArithmeticCorpus().datasets(TOKENIZER, LENGTH, seed=1)
     sample = rows.sample(500)
     last = [
@@ -285,7 +285,7 @@ def test_rows_of_validation_are_held_out_and_not_those_of_tests() -> None:
     assert len(last) > 450
 
 
-def test_validation_is_the_same_whatever_was_trained() -> None:
+def test_validation_does_not_depend_on_training() -> None:
     first = ArithmeticCorpus().datasets(TOKENIZER, LENGTH, seed=1)[1].sample(64)
     training, validation = ArithmeticCorpus().datasets(TOKENIZER, LENGTH, seed=1)
     training.batch(700, 3)
@@ -293,7 +293,7 @@ def test_validation_is_the_same_whatever_was_trained() -> None:
     assert {len(row) // 100 for row in first} >= {0, 1, 2, 3, 4}, "of all lengths"
 
 
-def test_a_corpus_has_its_hash() -> None:
+def test_arithmetic_corpus_has_a_name_and_a_hash() -> None:
     corpus = open_corpus("arithmetic", "auto")
     assert corpus.sha256 == ArithmeticCorpus().sha256
     assert re.fullmatch("[0-9a-f]{64}", corpus.sha256)
@@ -303,14 +303,14 @@ def test_a_corpus_has_its_hash() -> None:
 # What is refused
 
 
-def test_it_has_no_epochs(tmp_path: Path) -> None:
+def test_arithmetic_corpus_has_no_epochs(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no end: give --steps or --minutes, not --epochs"):
         build_trainer(sums(steps=None, epochs=1.0), tmp_path / "m")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("spec", ["bpe:300", "tokenizer.json"])
-def test_it_has_its_own_tokenizer(
+def test_other_tokenizers_are_refused(
     spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -320,7 +320,7 @@ def test_it_has_its_own_tokenizer(
     assert not (tmp_path / "m").exists()
 
 
-def test_a_context_without_room_is_refused(tmp_path: Path) -> None:
+def test_too_short_context_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--block-size of at least 64 .512 for.*, not 63"):
         build_trainer(sums(block_size=63), tmp_path / "m")
     assert not list(tmp_path.iterdir())
@@ -346,7 +346,7 @@ def test_only_learned_tokens_are_counted(trained: Trainer) -> None:
     assert trained.state.tokens == sum(counts)
 
 
-def test_a_resumed_run_is_one_that_never_stopped(trained: Trainer, tmp_path: Path) -> None:
+def test_resumed_run_equals_uninterrupted_run(trained: Trainer, tmp_path: Path) -> None:
     stopped = build_trainer(sums(), tmp_path / "m")
     for steps in (1, 4):
         for step in stopped:
@@ -360,7 +360,7 @@ def test_a_resumed_run_is_one_that_never_stopped(trained: Trainer, tmp_path: Pat
     assert resumed.state.tokens == trained.state.tokens
 
 
-def test_the_folder_is_a_chat_model(trained: Trainer) -> None:
+def test_trained_folder_is_a_chat_model(trained: Trainer) -> None:
     model = load_model(trained.folder)
     assert model.chat_template == CHAT_TEMPLATE
     assert model.temperature == 0.0
@@ -370,7 +370,7 @@ def test_the_folder_is_a_chat_model(trained: Trainer) -> None:
     assert trained.corpus.prompt == "<|user|>347*86<|assistant|>"
 
 
-def test_the_folder_opens_in_transformers(
+def test_trained_folder_opens_in_transformers(
     trained: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

@@ -16,7 +16,7 @@ from tests.generation.oracle import Answerer, oracle, thinks
 
 
 def at_once(said: str) -> str:
-    """No more than the thought that was said for the model, if one was."""
+    """Model that answers at once, after the thought in the prompt if there is one."""
     thought, closed, _ = said.partition(END_THINK)
     return thought + closed if closed else ""
 
@@ -30,7 +30,7 @@ def judged(answerer: Answerer, task: Task, count: int = 20) -> TaskResult:
 @pytest.mark.parametrize(
     ("task", "lines"), [(Task("+", 4), 1), (Task("-", 6), 2), (Task("*", 3, 1), 1)]
 )
-def test_whoever_thinks_the_truth_is_always_right(task: Task, lines: int) -> None:
+def test_a_model_with_true_thoughts_has_full_scores(task: Task, lines: int) -> None:
     cell = judged(thinks, task)
     whole = Proportion(20, 20)
     assert (cell.thinking, cell.provenance, cell.faithful, cell.causal) == (whole,) * 4
@@ -38,12 +38,12 @@ def test_whoever_thinks_the_truth_is_always_right(task: Task, lines: int) -> Non
     assert cell.direct.hits <= 1, "which is 7, always"
 
 
-def test_a_changed_part_of_a_product_is_added_up() -> None:
+def test_a_changed_part_of_a_product_changes_the_expected_answer() -> None:
     cell = judged(thinks, Task("*", 4, 3))
     assert (cell.thinking, cell.causal) == (Proportion(20, 20), Proportion(20, 20))
 
 
-def test_a_changed_value_of_a_story_is_gone_on_with() -> None:
+def test_a_changed_value_of_a_story_changes_the_expected_answer() -> None:
     text = "Ada has 12 pens, buys 9 more and gives away 20. How many pens does Ada have now?"
     thought = "12+09:2+9+0=11,1+0+1=02:21\n21?20:2=2,1>0:>\n21-20:01-0-0=1,02-2-0=0:01"
     changes = {change(Problem(text, thought, "1"), random.Random(seed)) for seed in range(200)}
@@ -55,18 +55,18 @@ def test_a_changed_value_of_a_story_is_gone_on_with() -> None:
     }
 
 
-def test_what_is_changed_is_never_what_nobody_writes() -> None:
+def test_changed_values_are_always_well_formed() -> None:
     thought = "3?5:3<5:<\n-(5-3):05-3-0=2:-2"
     changes = {change(Problem("3-5", thought, "-2"), random.Random(seed)) for seed in range(200)}
     assert {answer for _, answer in changes} == {f"-{n}" for n in (1, *range(3, 10))}
 
 
-def test_a_wrong_step_a_wrong_answer_and_a_thought_without_use_are_told_apart() -> None:
+def test_wrong_steps_wrong_answers_and_unused_thoughts_are_distinguished() -> None:
     def one_more(problem: Problem, said: str) -> str:
         return thinks(problem, said) + ("1" if not said.startswith(THINK + END_THINK) else "")
 
     def knows(problem: Problem, said: str) -> str:
-        """Says what is true, whatever it thinks."""
+        """Answer correctly, whatever the thought."""
         thought, closed, _ = said.partition(END_THINK)
         return (thought if closed else f"{THINK}1+1:1+1+0=03:3") + END_THINK + problem.answer
 
@@ -79,7 +79,7 @@ def test_a_wrong_step_a_wrong_answer_and_a_thought_without_use_are_told_apart() 
     assert lucky.causal.hits == 0
 
 
-def test_an_answer_without_a_thought_is_no_thinking() -> None:
+def test_an_answer_without_a_thought_does_not_count_as_thinking() -> None:
     def recites(problem: Problem, said: str) -> str:
         return at_once(said) + problem.answer
 
@@ -87,7 +87,7 @@ def test_an_answer_without_a_thought_is_no_thinking() -> None:
     assert (cell.thinking.hits, cell.direct.hits) == (0, 20)
 
 
-def test_what_is_no_sum_is_answered_without_a_thought() -> None:
+def test_refusals_are_correct_without_a_thought() -> None:
     def knows(_problem: Problem, said: str) -> str:
         return at_once(said) + NOT_THAT
 
@@ -98,7 +98,7 @@ def test_what_is_no_sum_is_answered_without_a_thought() -> None:
     )  # fmt: skip
 
 
-def test_thoughts_that_never_end_are_wrong_and_have_an_end() -> None:
+def test_endless_thoughts_are_cut_off_and_count_as_wrong() -> None:
     def ponders(_problem: Problem, said: str) -> str:
         return said + "0" if said else THINK
 
@@ -107,7 +107,7 @@ def test_thoughts_that_never_end_are_wrong_and_have_an_end() -> None:
 
 
 @given(st.integers(0, 300), st.integers(1, 300))
-def test_intervals_hold_the_share_and_narrow(hits: int, count: int) -> None:
+def test_intervals_contain_the_proportion_and_narrow(hits: int, count: int) -> None:
     share = Proportion(min(hits, count), count)
     low, high = share.interval
     assert 0 <= low <= share.value <= high <= 1
@@ -115,13 +115,13 @@ def test_intervals_hold_the_share_and_narrow(hits: int, count: int) -> None:
     assert wide[1] - wide[0] < high - low
 
 
-def test_intervals_are_those_of_the_book() -> None:
+def test_intervals_equal_published_values() -> None:
     assert Proportion(8, 10).interval == pytest.approx((0.4902, 0.9433), abs=1e-4)
     assert Proportion(0, 20).interval == pytest.approx((0.0, 0.1611), abs=1e-4)
     assert math.isnan(Proportion(0, 0).value)
 
 
-def test_a_model_that_does_not_answer_is_not_evaluated() -> None:
+def test_model_without_chat_template_is_refused() -> None:
     from anexa.thinking.evaluation import evaluate_tasks
 
     model = oracle(thinks)

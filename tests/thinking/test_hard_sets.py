@@ -27,13 +27,13 @@ def drawn(name: str, count: int = 300) -> list[tuple[str, int, int]]:
 
 
 def columns(a: int, b: int) -> list[tuple[int, int]]:
-    """The digits of each column, units first."""
+    """Return the digits of each column, units first."""
     width = max(len(str(a)), len(str(b)))
     return [(a // 10**place % 10, b // 10**place % 10) for place in range(width)]
 
 
 @pytest.mark.parametrize("name", [*HARD, *BEYOND])
-def test_all_are_held_out_and_differ(name: str) -> None:
+def test_hard_problems_are_held_out_and_distinct(name: str) -> None:
     problems = drawn(name)
     assert {split_of(*one) for one in problems} == {"test"}
     assert len(set(problems)) > 0.7 * len(problems)
@@ -41,7 +41,7 @@ def test_all_are_held_out_and_differ(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HARD)
-def test_hard_ones_are_of_sizes_that_are_trained_on(name: str) -> None:
+def test_hard_problems_have_trained_sizes(name: str) -> None:
     for operation, a, b in drawn(name):
         assert max(len(str(a)), len(str(b))) <= (
             MAX_FACTOR_DIGITS if operation == "*" else MAX_DIGITS
@@ -70,7 +70,7 @@ def test_a_borrow_runs_across_two_zeros() -> None:
         assert longest >= 2
 
 
-def test_zeros_and_equals() -> None:
+def test_zero_and_equal_operands_are_drawn() -> None:
     for name in ("zero operand", "equal operands"):
         problems = drawn(name)
         assert {operation for operation, _, _ in problems} == set("+-*")
@@ -78,7 +78,7 @@ def test_zeros_and_equals() -> None:
             assert 0 in (a, b) if name == "zero operand" else a == b
 
 
-def test_other_words_are_not_the_plain_ones() -> None:
+def test_problems_in_other_words_are_phrased_in_words() -> None:
     rng = random.Random(5)
     questions = [HARD["in other words"](rng).question for _ in range(300)]
     assert not any(re.fullmatch(r"\d+[-+*]\d+", question) for question in questions)
@@ -86,7 +86,7 @@ def test_other_words_are_not_the_plain_ones() -> None:
 
 
 @pytest.mark.parametrize("name", BEYOND)
-def test_one_digit_beyond(name: str) -> None:
+def test_larger_problems_have_one_digit_more_than_in_training(name: str) -> None:
     for operation, a, b in drawn(name):
         short, long = sorted((len(str(a)), len(str(b))))
         if operation == "*":

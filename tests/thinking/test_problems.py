@@ -29,7 +29,7 @@ def read(question: str) -> tuple[int, str, int]:
 
 
 def pairs(split: Split, count: int = DRAWS) -> set[tuple[str, int, int]]:
-    """What is drawn of a part, in both orders, without the zeros behind factors."""
+    """Draw pairs of operands of a split, in both orders, without trailing zeros of factors."""
     rng = random.Random(split)
     drawn = set()
     for task in PLAIN if split == "training" else TESTED:
@@ -41,7 +41,7 @@ def pairs(split: Split, count: int = DRAWS) -> set[tuple[str, int, int]]:
     return drawn
 
 
-def test_nothing_is_in_two_parts() -> None:
+def test_splits_are_disjoint() -> None:
     drawn = {split: pairs(split) for split in SPLITS}
     assert min(map(len, drawn.values())) > 5_000
     for one, other in combinations(SPLITS, 2):
@@ -49,14 +49,14 @@ def test_nothing_is_in_two_parts() -> None:
 
 
 @pytest.mark.slow
-def test_nothing_is_in_two_parts_in_many_draws() -> None:
+def test_splits_are_disjoint_in_many_draws() -> None:
     trained = pairs("training", 20_000)
     assert not trained & pairs("test", 1_000)
     assert not trained & pairs("validation", 1_000)
 
 
 @given(st.sampled_from("+-*"), st.integers(0, 10**8), st.integers(0, 10**8), st.integers(0, 4))
-def test_mirrors_and_zeros_behind_factors_are_in_the_same_part(
+def test_swapped_operands_and_trailing_zeros_keep_the_split(
     operation: str, a: int, b: int, zeros: int
 ) -> None:
     split = split_of(operation, a, b)
@@ -65,7 +65,7 @@ def test_mirrors_and_zeros_behind_factors_are_in_the_same_part(
         assert split_of("*", a * 10**zeros, b) == split_of("*", a, b * 10**zeros) == split
 
 
-def test_how_much_is_held_out() -> None:
+def test_held_out_fraction_of_problems() -> None:
     rng = random.Random(0)
     for operation, digits, share in (("+", 8, 0.02), ("-", 5, 0.02), ("*", 4, 0.02), ("*", 2, 0.2)):
         least, most = 10 ** (digits - 1), 10**digits
@@ -79,15 +79,15 @@ def test_how_much_is_held_out() -> None:
         assert drawn["validation"] / 20_000 == pytest.approx(0.02, abs=near)
 
 
-def test_the_split_stays() -> None:
-    """Models are trained on one side of it, and must not be tested on another."""
+def test_splits_never_change() -> None:
+    """Otherwise published models would be tested on problems that they were trained on."""
     held = [(a, b) for a in range(10, 100) for b in range(10) if split_of("*", a, b) == "test"]
     assert held[:6] == [(13, 5), (17, 1), (31, 2), (32, 3), (35, 2), (43, 2)]
     assert len(held) == 16
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_tasks_have_the_digits_that_they_say(split: Split) -> None:
+def test_operands_have_the_digits_of_the_task(split: Split) -> None:
     rng = random.Random(0)
     for task in PLAIN if split == "training" else TESTED:
         sizes: Counter[tuple[int, ...]] = Counter()
@@ -113,7 +113,7 @@ def test_no_single_digits_are_held_out(task: Task) -> None:
 
 
 @pytest.mark.parametrize("task", [*PLAIN, Task("story")], ids=str)
-def test_no_line_of_a_thought_to_train_on_is_a_problem_that_is_held_out(task: Task) -> None:
+def test_no_line_of_a_training_thought_is_a_held_out_problem(task: Task) -> None:
     rng = random.Random(5)
     for _ in range(400):
         for line in draw(task, rng).thought.split("\n"):
@@ -122,7 +122,7 @@ def test_no_line_of_a_thought_to_train_on_is_a_problem_that_is_held_out(task: Ta
             assert operation == "?" or split_of(operation, int(a), int(b)) == "training", line
 
 
-def test_both_orders_and_negative_results_come() -> None:
+def test_both_orders_and_negative_results_are_drawn() -> None:
     rng = random.Random(0)
     drawn = [read(draw(Task("-", 3), rng).question) for _ in range(200)]
     assert 40 < sum(a < b for a, _, b in drawn) < 160
@@ -131,7 +131,7 @@ def test_both_orders_and_negative_results_come() -> None:
 
 
 @given(st.integers(0, 10**4 - 1), st.integers(0, 10**4 - 1))
-def test_the_longer_factor_is_thought_of_first(a: int, b: int) -> None:
+def test_the_longer_factor_comes_first_in_the_thought(a: int, b: int) -> None:
     one = problem("*", a, b)
     first = b if len(str(b)) > len(str(a)) else a
     assert one.question == f"{a}*{b}"
@@ -150,7 +150,7 @@ def test_a_draw_depends_on_the_generator_alone(task: Task, seed: int, split: Spl
 # Stories
 
 
-def test_stories_hold_out_numbers_and_who_is_in_which() -> None:
+def test_stories_hold_out_numbers_and_names() -> None:
     rng = random.Random(3)
     trained, validated, tested = (
         [draw_story(rng, split) for _ in range(5_000 if split == "training" else 300)]
@@ -171,7 +171,7 @@ def test_stories_hold_out_numbers_and_who_is_in_which() -> None:
     assert {one.things for one in trained} == set(THINGS)
 
 
-def test_values_of_stories() -> None:
+def test_story_values_follow_from_the_template() -> None:
     rng = random.Random(4)
     for split in SPLITS:
         for _ in range(200):
@@ -187,7 +187,7 @@ def test_values_of_stories() -> None:
             assert not re.search(r"[{}]", one.question)
 
 
-def test_every_template_says_all_of_its_story_once() -> None:
+def test_every_template_uses_each_number_once() -> None:
     for template in TEMPLATES:
         places = Counter(re.findall(r"{(\w+)}", template.text))
         assert [places[letter] for letter in "abc"] == [1, 1, 1]

@@ -37,8 +37,8 @@ def engine_of(model: Model) -> Engine:
     )
 
 
-def test_where_no_thought_is_true_nothing_is_learned() -> None:
-    """And where nothing got better, nothing is kept."""
+def test_without_rewards_nothing_is_learned() -> None:
+    """No weights are kept if none are better."""
     ignorant = model(512)
     engine = engine_of(ignorant)
     reinforcement = Reinforcement(ignorant, engine, PLAN)
@@ -50,8 +50,8 @@ def test_where_no_thought_is_true_nothing_is_learned() -> None:
     assert engine.weights() == engine_of(ignorant).weights()
 
 
-def test_what_is_rewarded_becomes_likelier_and_the_rest_less() -> None:
-    """Here every answer that begins with a digit is rewarded: a model soon begins so."""
+def test_rewarded_answers_become_more_likely() -> None:
+    """Answers that begin with a digit are rewarded, which a model learns within a few steps."""
     naive = model(96)
     plan = ReinforcementConfig(
         steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=2
@@ -69,7 +69,7 @@ def begins_with_a_digit(_problem: Problem, answer: str) -> bool:
     return answer[:1].isdigit()
 
 
-def test_it_is_a_function_of_its_seed() -> None:
+def test_equal_seeds_give_equal_results() -> None:
     def run(seed: int) -> tuple[list[ReinforcementStep], Weights]:
         plan = ReinforcementConfig(steps=2, problems=4, samples=8, validation=2, seed=seed)
         engine = engine_of(model(96))
@@ -81,7 +81,7 @@ def test_it_is_a_function_of_its_seed() -> None:
     assert run(1)[1] != run(2)[1]
 
 
-def test_it_stops_after_a_step_and_keeps_the_best_so_far() -> None:
+def test_a_stopped_run_keeps_the_best_weights() -> None:
     naive = model(96)
     plan = ReinforcementConfig(
         steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=1
@@ -96,7 +96,7 @@ def test_it_stops_after_a_step_and_keeps_the_best_so_far() -> None:
     assert (reinforcement.best is not None) == (rounds[-1].accuracy > (rounds[0].accuracy or 0))
 
 
-def test_it_stops_before_the_first_step() -> None:
+def test_a_run_can_be_stopped_before_the_first_step() -> None:
     naive = model(96)
     plan = ReinforcementConfig(
         steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=1
@@ -108,7 +108,7 @@ def test_it_stops_before_the_first_step() -> None:
 
 
 @pytest.mark.slow
-def test_a_model_that_was_shaken_learns_from_its_own_thoughts(tmp_path: Path) -> None:
+def test_a_model_with_noisy_weights_improves(tmp_path: Path) -> None:
     """By the command: noise in its weights has cost the bundled model a third of its answers."""
     sound = load_model(BUNDLED)
     rng = np.random.default_rng(1)

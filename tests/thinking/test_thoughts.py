@@ -30,7 +30,7 @@ factors = st.integers(0, 10**MAX_FACTOR_DIGITS - 1)
         (scale(0, 0), "0*0:0*0+0=00:0"),
     ],
 )
-def test_lines(made: Step, line: str) -> None:
+def test_lines_are_written_out(made: Step, line: str) -> None:
     value = line.split(":")[-1]
     assert made.text == line
     assert made.value == ({"<": -1, "=": 0, ">": 1}[value] if value in "<=>" else int(value))
@@ -50,7 +50,7 @@ def test_sums_and_differences_have_a_column_for_each_digit(a: int, b: int) -> No
 
 
 @given(numbers | st.integers(0, 20), numbers | st.integers(0, 20))
-def test_a_difference_begins_with_which_is_larger(a: int, b: int) -> None:
+def test_a_difference_begins_with_a_comparison(a: int, b: int) -> None:
     comparison, difference = steps_of("-", a, b)
     expression, facts, sign = comparison.text.split(":")
     left, right = expression.split("?")
@@ -65,7 +65,7 @@ def test_a_difference_begins_with_which_is_larger(a: int, b: int) -> None:
 
 
 @given(factors, factors)
-def test_products_have_a_part_for_each_digit_but_zero(a: int, b: int) -> None:
+def test_products_have_a_line_for_each_nonzero_digit(a: int, b: int) -> None:
     steps = multiply(a, b)
     assert steps[-1].value == a * b
     parts = [step.text.split(":")[0] for step in steps if step.operation == "*"]
@@ -93,7 +93,7 @@ def test_every_fact_of_a_calculation_is_a_true_equation_of_eight_characters(
 
 
 def test_the_longest_thought_fits_in_a_context_of_512() -> None:
-    """With room for the question, the answer, and the tokens that part them."""
+    """With room for the question, the answer, and the special tokens between them."""
     longest = max(
         len("\n".join(step.text for step in steps_of(operation, greatest, greatest)))
         for operation, digits in (("+", MAX_DIGITS), ("-", MAX_DIGITS), ("*", MAX_FACTOR_DIGITS))

@@ -1,4 +1,4 @@
-"""What the tests of training share."""
+"""Fixtures of the training tests."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from tests.training.runs import write_names
 
 @pytest.fixture
 def names(tmp_path: Path) -> Path:
-    """A corpus of names."""
+    """Corpus of names."""
     return write_names(tmp_path)

@@ -1,4 +1,4 @@
-"""Figures as a run writes them, made up."""
+"""Invented metrics records and samples."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def record(step: int, **changes: float | None) -> MetricsRecord:
 def history(
     count: int, floor: float = 1.45, noise: float = 0.12, seed: int = 0
 ) -> tuple[list[MetricsRecord], list[Sample]]:
-    """Records as of a run of 2,000 steps, ten evaluations and samples among them."""
+    """Make the records of a run of 2,000 steps, with ten evaluations and samples."""
     rng = random.Random(seed)
     records, samples = [record(0, loss=math.nan, validation_loss=4.2)], []
     for i in range(1, count + 1):
@@ -42,7 +42,7 @@ def history(
 
 
 def write_metrics(folder: Path, records: list[MetricsRecord], samples: list[Sample]) -> None:
-    """`training/metrics.jsonl` in a folder."""
+    """Write `training/metrics.jsonl` in a folder."""
     (folder / "training").mkdir(parents=True, exist_ok=True)
     metrics = MetricsLog(folder)
     for one in records:

@@ -1,4 +1,4 @@
-"""Runs that take a moment."""
+"""Small runs, which take less than a second."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ each_engine = pytest.mark.parametrize(
 
 
 def write_names(folder: Path, name: str = "names.txt") -> Path:
-    """A corpus of 24 documents of up to 6 letters."""
+    """Write a corpus of 24 documents of up to 6 letters."""
     path = folder / name
     path.write_text(NAMES.replace(" ", "\n") + "\n", encoding="utf-8")
     return path
 
 
 def settings(corpus: Path, preset: str = "microgpt", **changes: Any) -> TrainConfig:
-    """A run of 20 steps of the 4,192-parameter model with NumPy, unless changed."""
+    """Configure 20 steps of the 4,192-parameter model with NumPy, unless changed."""
     usual = TrainConfig.from_options(
         corpus=str(corpus), preset="microgpt", engine="numpy", steps=20
     )
@@ -50,7 +50,7 @@ def settings(corpus: Path, preset: str = "microgpt", **changes: Any) -> TrainCon
 
 
 def sums(**changes: object) -> TrainConfig:
-    """6 steps of a model that learns arithmetic, as small as one can be, unless changed."""
+    """Configure 6 steps of a tiny model of arithmetic, unless changed."""
     sizes = {"n_layer": 1, "n_head": 2, "n_embd": 16, "block_size": 64}
     usual = TrainConfig.from_options(
         corpus="arithmetic", engine="numpy", steps=6, batch_size=4, **sizes
@@ -59,7 +59,7 @@ def sums(**changes: object) -> TrainConfig:
 
 
 def finish(run: Trainer) -> Trainer:
-    """Do the steps that are left."""
+    """Execute the remaining steps."""
     for _ in run:
         pass
     assert run.done
@@ -67,12 +67,12 @@ def finish(run: Trainer) -> Trainer:
 
 
 def weights_file(folder: Path) -> bytes:
-    """The model's numbers, as they are on disk."""
+    """Read the bytes of the model's weights file."""
     return (folder / "model.safetensors").read_bytes()
 
 
 def stop_after(run: Trainer, steps: int) -> None:
-    """Do so many steps, then stop as Ctrl-C does."""
+    """Execute `steps` steps, then stop as Ctrl-C does."""
     run.stopping = steps == 0
     for step in run:
         run.stopping = step.number == steps

@@ -29,8 +29,8 @@ def card(run: Trainer) -> str:
     return (run.folder / "README.md").read_text(encoding="utf-8")
 
 
-def test_its_header_is_what_the_hub_reads(card: str, run: Trainer) -> None:
-    """YAML, with the best loss; a name that no data set can have is no data set's."""
+def test_card_header_is_valid_hub_metadata(card: str, run: Trainer) -> None:
+    """The YAML has the best loss; a corpus name that the Hub does not allow is left out."""
     hub: Any = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
     best = run.state.best
     assert best is not None
@@ -48,7 +48,7 @@ def test_its_header_is_what_the_hub_reads(card: str, run: Trainer) -> None:
     assert (data.datasets, data.metrics, data.eval_results) == (["firstnames"], None, None)
 
 
-def test_it_states_what_the_model_is(card: str, run: Trainer) -> None:
+def test_card_states_architecture_and_sizes(card: str, run: Trainer) -> None:
     parameters = sum(len(weight.data) for weight in run.engine.weights().values())
     assert f"| parameters | {parameters:,} |" in card
     assert "| architecture | microgpt: 1 layers, 4 heads, width 16 |" in card
@@ -57,19 +57,19 @@ def test_it_states_what_the_model_is(card: str, run: Trainer) -> None:
     assert "library_name: transformers\n" in card.split("---")[1]
 
 
-def test_it_states_the_corpus_and_the_steps(card: str, run: Trainer) -> None:
+def test_card_states_corpus_and_steps(card: str, run: Trainer) -> None:
     corpus = open_corpus(str(run.folder.parent / "my names.txt"), run.config.data.layout)
     assert f"| corpus | my names.txt, SHA-256 `{corpus.sha256}` |" in card
     assert f"| steps | 20 of 1 rows, {run.state.tokens} tokens |" in card
 
 
-def test_it_states_how_it_was_trained(card: str) -> None:
+def test_card_states_optimizer_and_precision(card: str) -> None:
     assert "| tokenizer | characters |" in card
     assert "| optimizer | AdamW; learning rate up to 0.0123457, linear schedule |" in card
     assert "| precision | float32 |" in card
 
 
-def test_it_states_the_losses(card: str, run: Trainer) -> None:
+def test_card_lists_the_losses(card: str, run: Trainer) -> None:
     rows = re.findall(r"^\| (\d+) \| \d+ \| ([\d.]*) \| ([\d.]+) \|$", card, re.MULTILINE)
     assert rows == [
         (
@@ -82,8 +82,8 @@ def test_it_states_the_losses(card: str, run: Trainer) -> None:
     assert [row[0] for row in rows] == [str(step) for step in range(0, 21, 2)]
 
 
-def test_its_command_repeats_the_run(card: str, run: Trainer, tmp_path: Path) -> None:
-    """Where the corpus lies; the card, which may be published, does not say where that was."""
+def test_command_in_the_card_repeats_the_run(card: str, run: Trainer, tmp_path: Path) -> None:
+    """Repeated in the folder of the corpus: a card may be published, so it has no folder names."""
     assert str(run.folder.parent) not in card
     write_names(tmp_path, "my names.txt")
     [command] = re.findall(r"^```\n(.*)\n```$", card, re.MULTILINE)

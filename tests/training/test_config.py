@@ -124,7 +124,9 @@ def test_every_preset_can_be_trained() -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize(("steps", "minutes"), [(1, None), (None, 0.01)])
-def test_configuration_survives_json(preset: str, steps: int | None, minutes: float | None) -> None:
+def test_config_survives_json_round_trip(
+    preset: str, steps: int | None, minutes: float | None
+) -> None:
     config = TrainConfig.from_options(preset=preset, engine="numpy", learning_rate=1e-9)
     config = config.replace(steps=steps, minutes=minutes)
     assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
@@ -133,7 +135,7 @@ def test_configuration_survives_json(preset: str, steps: int | None, minutes: fl
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])
-def test_command_has_all_that_repeats_the_run(preset: str, optimizer: str) -> None:
+def test_command_has_every_option_that_repeats_the_run(preset: str, optimizer: str) -> None:
     config = TrainConfig.from_options(
         corpus="my text.txt",
         preset=preset,

@@ -57,7 +57,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(preset=st.sampled_from(list(PRESETS)), options=OPTIONS, end=ENDS)
-def test_any_configuration_survives_its_file(
+def test_any_config_survives_toml_round_trip(
     place: Path, preset: str, options: dict[str, object], end: dict[str, object]
 ) -> None:
     config = preset_config(preset).replace(**options, **end)
@@ -66,7 +66,7 @@ def test_any_configuration_survives_its_file(
     assert TrainConfig.from_options(**read_options(path)) == config
 
 
-def test_a_file_written_by_hand_changes_what_it_names(tmp_path: Path) -> None:
+def test_a_partial_file_replaces_only_its_options(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     path.write_text(
         """
@@ -96,7 +96,7 @@ def test_a_file_written_by_hand_changes_what_it_names(tmp_path: Path) -> None:
     )
 
 
-def test_options_go_before_the_file(tmp_path: Path) -> None:
+def test_command_line_options_override_the_file(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     path.write_bytes(encode_toml(preset_config("anexa").replace(n_layer=3, batch_size=5, steps=7)))
     config = TrainConfig.from_options(
@@ -141,7 +141,7 @@ def test_options_go_before_the_file(tmp_path: Path) -> None:
         ("a = " + "[" * 9999, "is not TOML: "),
     ],
 )
-def test_a_mistake_is_named_with_its_key_and_file(text: str, sentence: str, tmp_path: Path) -> None:
+def test_errors_name_the_key_and_the_file(text: str, sentence: str, tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=sentence) as caught:
@@ -151,7 +151,7 @@ def test_a_mistake_is_named_with_its_key_and_file(text: str, sentence: str, tmp_
     assert len(str(caught.value)) < 600
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_errors_name_an_unreadable_file(tmp_path: Path) -> None:
     with pytest.raises(AnexaError, match=r"cannot read .*nowhere\.toml: No such file"):
         read_options(tmp_path / "nowhere.toml")
     with pytest.raises(AnexaError, match=f"cannot read .*{tmp_path.name}"):
@@ -176,7 +176,7 @@ def test_a_run_writes_its_configuration_and_the_file_repeats_it(tmp_path: Path) 
     assert (again.folder / CONFIG).read_bytes() == path.read_bytes()
 
 
-def test_a_resumed_run_writes_the_configuration_it_goes_on_with(tmp_path: Path) -> None:
+def test_a_resumed_run_writes_its_new_configuration(tmp_path: Path) -> None:
     run = build_trainer(settings(write_names(tmp_path)), tmp_path / "m")
     stop_after(run, 3)
     given = read_options(run.folder / CONFIG, {"micro_batch": 4})

@@ -1,4 +1,4 @@
-"""From a corpus to rows, with each kind of tokenizer, and in little memory."""
+"""From a corpus to sequences, with each kind of tokenizer, and in little memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NAMES = documents("lines", "anna\nhanna\nbela\nella\n")
 # Which tokenizer
 
 
-def test_characters() -> None:
+def test_character_tokenizer_has_every_character_of_the_corpus() -> None:
     tokenizer = make_tokenizer("char", TEXT)
     assert tokenizer.vocab_size == len(set(SENTENCE)) + 1
     assert not tokenizer.adds_bos
@@ -35,7 +35,7 @@ def test_characters() -> None:
     assert names.vocab_size == len(set("annahannabelaella")) + 1  # no line end among them
 
 
-def test_bytes() -> None:
+def test_bpe_tokenizer_has_the_requested_size_or_less() -> None:
     tokenizer = make_tokenizer("bpe:270", TEXT)
     assert tokenizer.vocab_size == 270
     assert len(tokenizer.encode(SENTENCE)) < len(SENTENCE) - 10
@@ -44,7 +44,7 @@ def test_bytes() -> None:
     assert make_tokenizer("bpe:100000", TEXT).vocab_size < 400, "as many as there are"
 
 
-def test_only_a_part_of_a_large_corpus_is_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bpe_is_trained_on_a_sample_of_a_large_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("anexa.data.reading.CHUNK_SIZE", 10)
     monkeypatch.setattr(corpus, "BPE_SAMPLE", 60)
     many = documents("lines", "abababab\n\n" * 10 + "cdcdcdcd\n\n" * 10)
@@ -58,13 +58,13 @@ def test_only_a_part_of_a_large_corpus_is_learned_from(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     "spec", ["bpe:", "bpe:256", "bpe:-1", "bpe:0", "bpe:4k", "bpe:1000001", "bpe:" + "9" * 30]
 )
-def test_sizes_that_bpe_cannot_have(spec: str) -> None:
+def test_invalid_bpe_sizes_are_refused(spec: str) -> None:
     for _ in range(2):
         with pytest.raises(UsageError, match=f"--tokenizer {spec}: BPE needs .* from 257"):
             make_tokenizer(spec, TEXT)
 
 
-def test_sizes_of_bpe() -> None:
+def test_bpe_size_is_parsed() -> None:
     assert [bpe_size(spec) for spec in ("bpe:257", "bpe:1000000", "char", "a/bpe:1")] == [
         257,
         1_000_000,
@@ -75,7 +75,7 @@ def test_sizes_of_bpe() -> None:
 
 @pytest.mark.parametrize("as_folder", [True, False])
 @pytest.mark.parametrize("adds_bos", [True, False])
-def test_a_tokenizer_that_is_there(as_folder: bool, adds_bos: bool, tmp_path: Path) -> None:
+def test_existing_tokenizer_is_loaded(as_folder: bool, adds_bos: bool, tmp_path: Path) -> None:
     trained = Tokenizer.train_bpe(["ab ab abc"], 300, adds_bos)
     create_folder(tmp_path / "model", small_model(tokenizer=trained), "")
     spec = tmp_path / "model" if as_folder else tmp_path / "model" / "tokenizer.json"
@@ -86,7 +86,7 @@ def test_a_tokenizer_that_is_there(as_folder: bool, adds_bos: bool, tmp_path: Pa
         assert found.encode_prompt("a")[-1:] == trained.encode("a")
 
 
-def test_a_tokenizer_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_or_unusable_tokenizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AnexaError, match=r"no tokenizer 'chars': --tokenizer is char, bpe:4096"):
         make_tokenizer("chars", TEXT)
     with pytest.raises(AnexaError, match=r"it has no tokenizer\.json"):
@@ -104,7 +104,7 @@ def test_a_tokenizer_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spec", ["char", "bpe:300"])
-def test_the_rows_are_the_text(spec: str) -> None:
+def test_windows_contain_the_text(spec: str) -> None:
     tokenizer = make_tokenizer(spec, TEXT)
     training, validation = make_datasets(TEXT, tokenizer, 8, seed=1)
     rows = [*training.sample(10**9), *validation.sample(10**9)]
@@ -113,7 +113,7 @@ def test_the_rows_are_the_text(spec: str) -> None:
 
 
 @pytest.mark.parametrize("spec", ["char", "bpe:300"])
-def test_the_rows_are_the_documents(spec: str) -> None:
+def test_sequences_contain_the_documents(spec: str) -> None:
     tokenizer = make_tokenizer(spec, NAMES)
     training, validation = make_datasets(NAMES, tokenizer, 30, seed=1)
     rows = [*training.sample(10**9), *validation.sample(10**9)]
@@ -121,12 +121,12 @@ def test_the_rows_are_the_documents(spec: str) -> None:
     assert sorted(map(tokenizer.decode, rows)) == sorted(texts(NAMES))
 
 
-def test_a_text_that_is_too_short() -> None:
+def test_too_short_text_is_refused() -> None:
     with pytest.raises(AnexaError, match="the text is too short"):
         make_datasets(TEXT, make_tokenizer("char", TEXT), 1000, seed=1)
 
 
-def test_a_corpus_that_changed() -> None:
+def test_changed_corpus_is_refused() -> None:
     check_unchanged(TEXT, TEXT.sha256)
     with pytest.raises(AnexaError) as caught:
         check_unchanged(TEXT, "0123456789abcdef")
@@ -185,7 +185,7 @@ print(peak - before)
         pytest.param("bpe:4096", "text", 320, marks=pytest.mark.slow),
     ],
 )
-def test_half_of_a_large_text_would_not_fit(
+def test_a_large_text_is_trained_on_in_little_memory(
     spec: str, layout: Layout, size: int, tmp_path: Path
 ) -> None:
     """2 GiB of text are trained on in under 1 GiB of memory, and less text in less."""

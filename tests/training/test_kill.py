@@ -1,4 +1,4 @@
-"""Kill the process at any instant: the last checkpoint opens, and the run goes on from it."""
+"""Kill the process at any instant: the last checkpoint opens, and the run can be resumed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OPTIONS = ["--preset", "microgpt", "--engine", "numpy", "--no-chat"]
 
 
 def opens_or_is_not_there(folder: Path) -> bool:
-    """Whether there is a model folder; if there is one, it must open, and be one to go on from."""
+    """Return whether the model folder exists; if so, the model and the checkpoint must open."""
     if not folder.exists():
         return False
     load_model(folder)
@@ -29,7 +29,7 @@ def opens_or_is_not_there(folder: Path) -> bool:
 
 
 def begin(folder: Path, steps: int) -> subprocess.Popen[str]:
-    """Start the run, or go on with it."""
+    """Start or resume the run."""
     if folder.exists():
         return start("train", "--resume", folder.name, "--no-chat", cwd=folder.parent)
     arguments = ["names.txt", *OPTIONS, "--steps", str(steps), "--out", folder.name]
@@ -39,7 +39,7 @@ def begin(folder: Path, steps: int) -> subprocess.Popen[str]:
 @pytest.mark.parametrize(
     ("kills", "steps"), [(5, 1500), pytest.param(25, 6000, marks=pytest.mark.slow)]
 )
-def test_a_run_survives_being_killed(kills: int, steps: int, tmp_path: Path) -> None:
+def test_a_killed_run_can_be_resumed(kills: int, steps: int, tmp_path: Path) -> None:
     rng = random.Random(kills)
     write_names(tmp_path)
     arguments = ["names.txt", *OPTIONS, "--steps", str(steps), "--out", "whole"]
@@ -72,7 +72,7 @@ def test_a_run_survives_being_killed(kills: int, steps: int, tmp_path: Path) -> 
 @pytest.mark.skipif(
     sys.platform == "win32", reason="on Windows a file that is being read cannot be replaced"
 )
-def test_whoever_opens_a_model_in_training_gets_a_whole_one(tmp_path: Path) -> None:
+def test_a_model_in_training_can_be_opened_at_any_time(tmp_path: Path) -> None:
     write_names(tmp_path)
     folder = tmp_path / "m"
     versions = set()
@@ -85,7 +85,7 @@ def test_whoever_opens_a_model_in_training_gets_a_whole_one(tmp_path: Path) -> N
     assert len(versions) > 1
 
 
-def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+def test_temporary_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     write_names(tmp_path)
     run = build_trainer(settings(tmp_path / "names.txt", steps=20), tmp_path / "m")
     for step in run:

@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 @contextmanager
 def holder(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds the lock until its input ends."""
+    """Start another process that holds the lock until its input ends."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(folder)],
         stdin=subprocess.PIPE,
@@ -48,7 +48,7 @@ def holder(folder: Path) -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
-def test_one_process_at_a_time(folder: Path) -> None:
+def test_a_second_process_is_refused(folder: Path) -> None:
     assert not is_running(folder)
     with holder(folder) as process:
         assert is_running(folder)
@@ -62,7 +62,7 @@ def test_one_process_at_a_time(folder: Path) -> None:
         assert is_running(folder)
 
 
-def test_a_killed_process_holds_nothing(folder: Path) -> None:
+def test_a_killed_process_releases_the_lock(folder: Path) -> None:
     with holder(folder) as process:
         process.kill()
         process.wait()
@@ -71,7 +71,7 @@ def test_a_killed_process_holds_nothing(folder: Path) -> None:
             pass
 
 
-def test_asking_neither_frees_nor_writes(folder: Path) -> None:
+def test_is_running_neither_releases_the_lock_nor_writes(folder: Path) -> None:
     assert not is_running(folder)
     assert not is_running(folder / "nowhere")
     assert listing(folder) == {"training": None}
@@ -88,7 +88,7 @@ def test_asking_neither_frees_nor_writes(folder: Path) -> None:
     held.release()  # once more does no harm
 
 
-def test_whoever_asks_does_not_keep_a_training_from_starting(folder: Path) -> None:
+def test_is_running_does_not_keep_a_training_from_starting(folder: Path) -> None:
     (folder / LOCK).touch()
     done = threading.Event()
 
@@ -109,18 +109,20 @@ def test_whoever_asks_does_not_keep_a_training_from_starting(folder: Path) -> No
             asker.join()
 
 
-def test_several_may_ask_at_once(folder: Path) -> None:
+def test_several_processes_can_call_is_running_at_once(folder: Path) -> None:
     (folder / LOCK).touch()
     with ThreadPoolExecutor(4) as pool:
         assert not any(pool.map(lambda _: is_running(folder), range(4000)))
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_unwritable_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(AnexaError, match=r"^cannot write .*lock: No such file"):
         Lock(tmp_path / "nowhere").acquire()
 
 
-def test_without_locks_training_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_works_on_a_file_system_without_locks(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object) -> None:
         raise OSError(38, "Function not implemented")
 

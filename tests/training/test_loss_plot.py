@@ -1,4 +1,4 @@
-"""What a picture shows, read from its SVG; and that it is a picture at all."""
+"""Content of a plot, read from its SVG; and the other file formats."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 class Drawing:
-    """The parts of a drawn picture."""
+    """Elements of a plot in an SVG file."""
 
     def __init__(self, runs: Sequence[picture.Run], folder: Path) -> None:
         path = folder / "losses.svg"
@@ -36,11 +36,11 @@ class Drawing:
         self._paths = [(p.get("style", ""), p.get("d", "")) for p in root.iter(f"{SVG}path")]
 
     def marks(self, color: str) -> int:
-        """How many marks have a color."""
+        """Count the marks of a color."""
         return sum(f"fill: {color.lower()}" in style for style in self._uses)
 
     def curves(self, color: str) -> list[int]:
-        """Of the lines of a color, how many points each has; what is in the legend has three."""
+        """Count the points of each line of a color; a line in the legend has three."""
         lines = [d for style, d in self._paths if f"stroke: {color.lower()}" in style]
         return [len(re.findall("[ML]", d)) for d in lines]
 
@@ -60,7 +60,7 @@ def test_one_run_has_its_losses_and_labels(tmp_path: Path) -> None:
 
 
 @needs_matplotlib
-def test_the_last_loss_is_named_where_it_is_not_the_best(tmp_path: Path) -> None:
+def test_the_last_loss_is_labeled_if_it_is_not_the_best(tmp_path: Path) -> None:
     records = [record(10 * i, validation_loss=loss) for i, loss in enumerate([1, 3, 2, 2.5])]
     texts = Drawing([("m", records, [])], tmp_path).texts
     assert {"best 2.0000", "last 2.5000"} <= set(texts)  # before any training does not count
@@ -68,7 +68,7 @@ def test_the_last_loss_is_named_where_it_is_not_the_best(tmp_path: Path) -> None
 
 
 @needs_matplotlib
-def test_many_records_are_smoothed_and_shown_as_they_are(tmp_path: Path) -> None:
+def test_many_records_are_shown_raw_and_smoothed(tmp_path: Path) -> None:
     drawing = Drawing([("m", *history(400))], tmp_path)
     assert "training, smoothed" in drawing.texts
     curves = drawing.curves(COLORS[0])
@@ -87,7 +87,7 @@ def test_several_runs_have_their_own_colors_and_names(tmp_path: Path) -> None:
         assert drawing.marks(color) == 11 + 10
 
 
-def test_smoothing_is_a_mean_of_as_many_on_either_side() -> None:
+def test_smoothing_is_a_centered_moving_average() -> None:
     np = pytest.importorskip("numpy")
     few = np.array([3.0, 1.0, 2.0])
     assert picture.smoothed(few).tolist() == [3, 1, 2]
@@ -110,7 +110,7 @@ def test_smoothing_is_a_mean_of_as_many_on_either_side() -> None:
         [record(step, loss=2.0) for step in range(100)],
     ],
 )
-def test_little_is_drawn_too(records: list[MetricsRecord], tmp_path: Path) -> None:
+def test_runs_with_few_records_are_drawn(records: list[MetricsRecord], tmp_path: Path) -> None:
     for path in (tmp_path / "a.png", tmp_path / "b.PDF"):
         draw_losses([("m", records, [])], path)
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
@@ -118,7 +118,7 @@ def test_little_is_drawn_too(records: list[MetricsRecord], tmp_path: Path) -> No
 
 
 @needs_matplotlib
-def test_it_needs_no_display_and_says_nothing(tmp_path: Path) -> None:
+def test_drawing_needs_no_display_and_prints_nothing(tmp_path: Path) -> None:
     script = (
         "from pathlib import Path\n"
         "from anexa.training.loss_plot import draw_losses\n"
@@ -141,7 +141,7 @@ def test_it_needs_no_display_and_says_nothing(tmp_path: Path) -> None:
 
 
 @needs_matplotlib
-def test_a_picture_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_unwritable_plot_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(AnexaError, match=r"^cannot write .*a\.png: No such file"):
         draw_losses([("m", *history(10))], tmp_path / "nowhere" / "a.png")
     for name in ("a.jpeg", "a"):
@@ -150,7 +150,7 @@ def test_a_picture_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert listing(tmp_path) == {}
 
 
-def test_without_matplotlib_the_extra_is_named(
+def test_missing_matplotlib_is_an_error_that_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(picture, "find_spec", lambda _: None)

@@ -19,13 +19,13 @@ from tests.training.metrics import record
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A model folder, as far as metrics need one."""
+    """Folder with the parts of a model folder that metrics need."""
     (tmp_path / "m" / "training").mkdir(parents=True)
     return tmp_path / "m"
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
-    """The file as any JSON reader has it, which knows no NaN."""
+    """Parse the file as strict JSON, which has no NaN."""
 
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is not JSON")
@@ -35,7 +35,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
 
 
-def test_what_is_written_can_be_read_at_once(folder: Path) -> None:
+def test_records_can_be_read_as_soon_as_they_are_written(folder: Path) -> None:
     metrics = MetricsLog(folder)
     first, second = record(10), record(20, validation_loss=1.75, mfu=0.4)
     metrics.add(first)
@@ -46,7 +46,7 @@ def test_what_is_written_can_be_read_at_once(folder: Path) -> None:
     assert b'"step": 10' in (folder / METRICS).read_bytes().splitlines()[0]
 
 
-def test_a_line_is_plain_json(folder: Path) -> None:
+def test_every_line_is_strict_json(folder: Path) -> None:
     metrics = MetricsLog(folder)
     metrics.add(record(10, loss=1.5, validation_loss=1.75))
     metrics.add_sample(10, "an")
@@ -67,7 +67,7 @@ def test_a_line_is_plain_json(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-def test_what_is_no_number_is_null(number: float, folder: Path) -> None:
+def test_nan_and_infinity_are_written_as_null(number: float, folder: Path) -> None:
     MetricsLog(folder).add(record(1, loss=number, gradient_norm=number, validation_loss=number))
     [line] = lines(folder)
     assert (line["loss"], line["gradient_norm"], line["validation_loss"]) == (None, None, None)
@@ -77,7 +77,7 @@ def test_what_is_no_number_is_null(number: float, folder: Path) -> None:
     assert read.validation_loss is None
 
 
-def test_going_on_drops_what_is_done_again(folder: Path) -> None:
+def test_resuming_drops_records_of_repeated_steps(folder: Path) -> None:
     metrics = MetricsLog(folder)
     for step in (10, 20, 30):
         metrics.add(record(step))
@@ -90,13 +90,13 @@ def test_going_on_drops_what_is_done_again(folder: Path) -> None:
     assert samples == [Sample(10, "after 10"), Sample(20, "after 20")]
 
 
-def test_a_new_run_begins_with_nothing(folder: Path) -> None:
+def test_a_new_run_has_no_records(folder: Path) -> None:
     MetricsLog(folder).add(record(10))
     MetricsLog(folder)
     assert read_metrics(folder) == ([], [])
 
 
-def test_half_a_line_is_left_out_and_then_removed(folder: Path) -> None:
+def test_half_a_line_is_skipped_and_then_removed(folder: Path) -> None:
     MetricsLog(folder).add(record(10))
     whole = (folder / METRICS).read_bytes()
     MetricsLog(folder, after_step=10).add(record(20))
@@ -123,7 +123,7 @@ def test_half_a_line_is_left_out_and_then_removed(folder: Path) -> None:
         b"\xff\xfe",
     ],
 )
-def test_a_file_of_something_else_is_told(line: bytes, folder: Path) -> None:
+def test_damaged_log_is_an_error(line: bytes, folder: Path) -> None:
     MetricsLog(folder).add(record(10))
     with (folder / METRICS).open("ab") as file:
         file.write(line + b"\n")
@@ -134,12 +134,12 @@ def test_a_file_of_something_else_is_told(line: bytes, folder: Path) -> None:
     assert (folder / METRICS).read_bytes() == before
 
 
-def test_a_folder_without_metrics_is_told(tmp_path: Path) -> None:
+def test_missing_log_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(AnexaError, match="holds no metrics of a training: it has no training"):
         read_metrics(tmp_path)
 
 
-def test_a_folder_that_has_gone_is_told(folder: Path) -> None:
+def test_removed_folder_is_an_error(folder: Path) -> None:
     metrics = MetricsLog(folder)
     metrics.add(record(10))
     shutil.rmtree(folder)
@@ -166,7 +166,7 @@ except AnexaError as error:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
 @pytest.mark.parametrize("also", ["", "tensorboard"])
-def test_a_full_disk_is_told(also: str, folder: Path) -> None:
+def test_full_disk_is_an_error(also: str, folder: Path) -> None:
     if also and not find_spec("tensorboardX"):
         pytest.skip("tensorboardX is not installed")
     process = subprocess.run(

@@ -1,4 +1,4 @@
-"""Several processes train as one does: real ones, started by torchrun, with gloo on this CPU."""
+"""Training with several processes: real ones, started by torchrun, with gloo on this CPU."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RUN += ["--device=cpu", "--batch-size=4", "--no-chat"]
 
 
 def torchrun(*arguments: str, cwd: Path, launcher: Sequence[str] = ()) -> str:
-    """Train in two processes; what they wrote."""
+    """Train in two processes; returns their output."""
     result = subprocess.run(
         [*TORCHRUN, *launcher, "-m", "anexa", "train", *arguments],
         cwd=cwd,
@@ -48,7 +48,7 @@ def torchrun(*arguments: str, cwd: Path, launcher: Sequence[str] = ()) -> str:
 
 
 def losses(folder: Path) -> list[float]:
-    """Those of the steps, and of the evaluations."""
+    """Return the losses of the records and of the evaluations."""
     records, _ = read_metrics(folder)
     evaluations = read_checkpoint(folder).state.evaluations
     return [record.loss for record in records] + [e.validation_loss for e in evaluations]
@@ -64,7 +64,7 @@ def losses(folder: Path) -> list[float]:
         pytest.param(["--shard", "--preset=anexa-llama"], id="llama"),
     ],
 )
-def test_two_processes_train_as_one_does(options: list[str], tmp_path: Path) -> None:
+def test_two_processes_give_the_losses_of_one(options: list[str], tmp_path: Path) -> None:
     write_names(tmp_path)
     arguments = [*RUN, *options, "--steps=20"]
     assert anexa("train", *arguments, "--out=one", cwd=tmp_path).returncode == 0
@@ -81,8 +81,10 @@ def test_two_processes_train_as_one_does(options: list[str], tmp_path: Path) -> 
 @needs_linux
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--shard"]])
-def test_what_two_began_is_ended_by_one_and_by_two(options: list[str], tmp_path: Path) -> None:
-    """A stop and a resume change nothing, whoever goes on; two processes to the last bit."""
+def test_a_run_of_two_processes_is_resumed_by_one_or_two(
+    options: list[str], tmp_path: Path
+) -> None:
+    """A stop and a resume change nothing; with two processes, to the last bit."""
     write_names(tmp_path)
     steps = 400 if options else 2000  # seconds, in which it can be stopped
     arguments = [*RUN, *options, f"--steps={steps}"]
@@ -108,7 +110,7 @@ def test_what_two_began_is_ended_by_one_and_by_two(options: list[str], tmp_path:
     assert one[-1] == pytest.approx(whole_losses[-1], rel=0.05)
 
 
-def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
+def test_indivisible_batch_size_is_refused(tmp_path: Path) -> None:
     write_names(tmp_path)
     command = [*TORCHRUN, "-m", "anexa", "train", *RUN, "--batch-size=5", "--out=m"]
     result = subprocess.run(
@@ -127,7 +129,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
         (["--engine=numpy"], 2, "several processes need --engine torch, not numpy"),
     ],
 )
-def test_a_device_that_is_not_there_for_each_is_refused(
+def test_fewer_gpus_than_processes_is_refused(
     options: list[str],
     status: int,
     sentence: str,
@@ -150,10 +152,10 @@ def test_a_device_that_is_not_there_for_each_is_refused(
 
 
 @pytest.mark.slow
-def test_a_run_that_another_launch_began_is_left_alone(
+def test_the_run_of_another_launch_is_not_overwritten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In every attempt, not in the first only."""
+    """In every attempt of the launch, not only in the first."""
     write_names(tmp_path)
     quick = ["names.txt", "--preset=microgpt", "--engine=numpy", "--steps=3", "--no-chat"]
     launcher = [arg.replace("=2", "=1") for arg in TORCHRUN]
@@ -178,7 +180,7 @@ def test_a_run_that_another_launch_began_is_left_alone(
 
 @needs_linux
 @pytest.mark.slow
-def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
+def test_a_killed_worker_is_restarted_and_resumes(tmp_path: Path) -> None:
     write_names(tmp_path)
     arguments = [*RUN[:-2], "--batch-tokens=32", "--no-chat", "--steps=600"]
     torchrun(*arguments, "--out=whole", cwd=tmp_path)
@@ -199,7 +201,7 @@ def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
 
 
 def wait_for_step(folder: Path, step: int) -> None:
-    """Until there is a checkpoint of at least so many steps."""
+    """Wait for a checkpoint of at least `step` steps."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         written = (folder / "training" / "state.safetensors").exists()
@@ -210,14 +212,14 @@ def wait_for_step(folder: Path, step: int) -> None:
 
 
 def workers(launcher: int) -> list[int]:
-    """The processes that torchrun has started."""
+    """List the processes that torchrun has started."""
     children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text(encoding="ascii")
     return [int(pid) for pid in children.split()]
 
 
 @pytest.mark.slow
-def test_a_process_without_a_row_takes_part(tmp_path: Path) -> None:
-    """Of conversations a step may have fewer rows than there are processes."""
+def test_a_process_without_sequences_takes_part_in_the_step(tmp_path: Path) -> None:
+    """A step of conversations may have fewer sequences than processes."""
     (tmp_path / "step.py").write_text(
         """
 import random

@@ -14,7 +14,7 @@ CONFIG = preset_config("microgpt").model.to_config(27)
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_record_is_of_the_steps_since_the_one_before(processes: int) -> None:
+def test_a_record_covers_the_steps_since_the_previous_one(processes: int) -> None:
     history, clock = (
         TrainerState(step=4, tokens=64, unrecorded=[5.0]),
         Clock(steps=10, minutes=None),

@@ -1,4 +1,4 @@
-"""A run that goes on is one that never stopped; and what cannot go on says why."""
+"""A resumed run equals an uninterrupted run; a run that cannot be resumed is refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.training.runs import each_engine, finish, settings, stop_after, weigh
 
 
 @each_engine
-def test_a_resumed_run_is_one_that_never_stopped(engine: str, names: Path, tmp_path: Path) -> None:
+def test_resumed_run_equals_uninterrupted_run(engine: str, names: Path, tmp_path: Path) -> None:
     wanted = settings(names, engine=engine, steps=14, batch_size=2)
     whole = finish(build_trainer(wanted, tmp_path / "whole"))
     stopped = build_trainer(wanted, tmp_path / "stopped")
@@ -48,7 +48,9 @@ def test_a_resumed_run_is_one_that_never_stopped(engine: str, names: Path, tmp_p
         pytest.param({"preset": "anexa", "steps": 2}, 1, id="a preset with warm-up"),
     ],
 )
-def test_other_runs_resume_too(wanted: dict[str, Any], stop: int, tmp_path: Path) -> None:
+def test_resumed_run_equals_uninterrupted_run_with_other_options(
+    wanted: dict[str, Any], stop: int, tmp_path: Path
+) -> None:
     corpus = tmp_path / "text.txt"
     corpus.write_text("the cat sat on the mat, and the rat sat on the cat. " * 30, encoding="utf-8")
     whole = finish(build_trainer(settings(corpus, **wanted), tmp_path / "whole"))
@@ -57,7 +59,7 @@ def test_other_runs_resume_too(wanted: dict[str, Any], stop: int, tmp_path: Path
     assert weights_file(resumed.folder) == weights_file(whole.folder)
 
 
-def test_minutes_go_on_after_a_stop(names: Path, tmp_path: Path) -> None:
+def test_minutes_continue_after_a_stop(names: Path, tmp_path: Path) -> None:
     run = build_trainer(settings(names, steps=None, minutes=0.02), tmp_path / "m")
     stop_after(run, 50)
     used = run.state.seconds
@@ -66,7 +68,7 @@ def test_minutes_go_on_after_a_stop(names: Path, tmp_path: Path) -> None:
     assert resumed.state.seconds == pytest.approx(1.2, rel=0.2)
 
 
-def test_a_corpus_that_changed_is_noticed(names: Path, tmp_path: Path) -> None:
+def test_changed_corpus_is_refused(names: Path, tmp_path: Path) -> None:
     stop_after(build_trainer(settings(names), tmp_path / "m"), 3)
     before = names.read_bytes()
     names.write_bytes(before + b"zoe\n")
@@ -79,7 +81,7 @@ def test_a_corpus_that_changed_is_noticed(names: Path, tmp_path: Path) -> None:
     assert finish(resume_trainer(tmp_path / "m")).done
 
 
-def test_there_is_nothing_to_resume(names: Path, tmp_path: Path) -> None:
+def test_folder_without_unfinished_run_is_refused(names: Path, tmp_path: Path) -> None:
     with pytest.raises(AnexaError, match="holds no training that can be resumed"):
         resume_trainer(tmp_path)
     with pytest.raises(AnexaError, match="holds no training that can be resumed"):
@@ -89,7 +91,7 @@ def test_there_is_nothing_to_resume(names: Path, tmp_path: Path) -> None:
         resume_trainer(tmp_path / "m")
 
 
-def test_a_kill_between_a_model_and_its_state_changes_nothing(names: Path, tmp_path: Path) -> None:
+def test_a_kill_between_weights_and_checkpoint_changes_nothing(names: Path, tmp_path: Path) -> None:
     whole = finish(build_trainer(settings(names), tmp_path / "whole"))
     stop_after(build_trainer(settings(names), tmp_path / "m"), 13)
     later = weights_file(whole.folder)
@@ -110,7 +112,7 @@ def test_a_kill_between_a_model_and_its_state_changes_nothing(names: Path, tmp_p
         ({"batch_tokens": 64}, "goes on with its own --batch-size: leave --batch-tokens out"),
     ],
 )
-def test_what_makes_it_another_run_is_refused(
+def test_changed_options_are_refused(
     changes: dict[str, object], sentence: str, names: Path, tmp_path: Path
 ) -> None:
     stop_after(build_trainer(settings(names), tmp_path / "m"), 3)
@@ -118,7 +120,7 @@ def test_what_makes_it_another_run_is_refused(
         resume_trainer(tmp_path / "m", changes)
 
 
-def test_what_it_was_begun_with_may_be_said_again(names: Path, tmp_path: Path) -> None:
+def test_unchanged_options_may_be_repeated(names: Path, tmp_path: Path) -> None:
     whole = finish(build_trainer(settings(names, n_embd=8), tmp_path / "whole"))
     stop_after(build_trainer(settings(names, n_embd=8), tmp_path / "m"), 3)
     same = {"steps": 20, "n_embd": 8, "engine": "numpy", "dtype": "auto", "corpus": str(names)}
@@ -126,7 +128,7 @@ def test_what_it_was_begun_with_may_be_said_again(names: Path, tmp_path: Path) -
     assert weights_file(resumed.folder) == weights_file(whole.folder)
 
 
-def test_a_run_goes_on_without_the_tokenizer_that_it_took_over(names: Path, tmp_path: Path) -> None:
+def test_resuming_does_not_need_the_original_tokenizer_file(names: Path, tmp_path: Path) -> None:
     other = finish(build_trainer(settings(names, steps=1), tmp_path / "other")).folder
     tokenizer = shutil.copy(other / "tokenizer.json", tmp_path / "taken.json")
     stop_after(build_trainer(settings(names, tokenizer=str(tokenizer)), tmp_path / "m"), 3)
@@ -212,7 +214,7 @@ def with_a_header_too_long(path: Path) -> None:
         with_a_header_too_long,
     ],
 )
-def test_a_damaged_state_is_noticed(
+def test_damaged_checkpoint_is_refused(
     engine: str, damage: Callable[[Path], None], names: Path, tmp_path: Path
 ) -> None:
     stop_after(build_trainer(settings(names, engine=engine), tmp_path / "m"), 3)
@@ -224,7 +226,7 @@ def test_a_damaged_state_is_noticed(
     load_model(tmp_path / "m")  # the model itself is as good as before
 
 
-def test_a_state_without_its_model_is_noticed(names: Path, tmp_path: Path) -> None:
+def test_checkpoint_without_model_files_is_refused(names: Path, tmp_path: Path) -> None:
     stop_after(build_trainer(settings(names), tmp_path / "m"), 3)
     shutil.move(tmp_path / "m" / "config.json", tmp_path / "config.json")
     with pytest.raises(AnexaError, match=r"it has no config\.json"):
@@ -232,10 +234,10 @@ def test_a_state_without_its_model_is_noticed(names: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("attempt", range(5))
-def test_the_last_steps_of_some_minutes_are_saved(
+def test_the_last_steps_of_a_run_in_minutes_are_saved(
     attempt: int, names: Path, tmp_path: Path
 ) -> None:
-    """Whatever takes the time between two steps: here, as a display would."""
+    """Also if time passes between two steps, as a display takes some."""
     run = build_trainer(settings(names, steps=None, minutes=0.01, seed=attempt), tmp_path / "m")
     steps = []
     for step in run:
@@ -249,7 +251,7 @@ def test_the_last_steps_of_some_minutes_are_saved(
         resume_trainer(run.folder)
 
 
-def test_a_run_goes_on_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_moved_folder_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_names(tmp_path)
     monkeypatch.chdir(tmp_path)
     run = build_trainer(settings(Path("names.txt"), steps=4), tmp_path / "m")

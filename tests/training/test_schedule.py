@@ -16,7 +16,7 @@ warmups = st.floats(0, 0.9)
 
 @dataclass
 class Watch:
-    """A time that passes when the test says so, in the place of the module `time`."""
+    """Replacement of the module `time`, whose time the test sets."""
 
     now: float = 1000.0
 
@@ -34,7 +34,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
 # The learning rate
 
 
-def test_without_warmup_it_is_that_of_microgpt() -> None:
+def test_schedule_without_warmup_is_that_of_microgpt() -> None:
     for step in range(1000):
         # microgpt.py: lr_t = learning_rate * (1 - step / num_steps)
         assert learning_rate(0.01, step / 1000, warmup=0.0) == 0.01 * (1 - step / 1000)
@@ -44,7 +44,7 @@ def test_without_warmup_it_is_that_of_microgpt() -> None:
     ("progress", "rate"),
     [(0.0, 0.0), (0.05, 1.0), (0.1, 2.0), (0.2, 4.0), (0.4, 3.0), (0.6, 2.0), (0.9, 0.5), (1, 0)],
 )
-def test_it_rises_and_falls_in_straight_lines(progress: float, rate: float) -> None:
+def test_linear_schedule_rises_and_falls_linearly(progress: float, rate: float) -> None:
     assert learning_rate(4.0, progress, warmup=0.2) == pytest.approx(rate)
 
 
@@ -63,12 +63,12 @@ def test_it_rises_and_falls_in_straight_lines(progress: float, rate: float) -> N
         ("wsd", 1.0, 0.0),
     ],
 )
-def test_it_falls_as_it_is_told(schedule: str, progress: float, rate: float) -> None:
+def test_decay_has_the_shape_of_the_schedule(schedule: str, progress: float, rate: float) -> None:
     assert learning_rate(4.0, progress, 0.2, schedule) == pytest.approx(rate)
 
 
 @given(shares, shares, warmups)
-def test_it_is_highest_after_the_warmup(a: float, b: float, warmup: float) -> None:
+def test_learning_rate_is_highest_after_the_warmup(a: float, b: float, warmup: float) -> None:
     rate = [learning_rate(1.0, share, warmup) for share in sorted((a, b))]
     assert all(0 <= r <= 1 for r in rate)
     if max(a, b) < warmup:
@@ -80,7 +80,7 @@ def test_it_is_highest_after_the_warmup(a: float, b: float, warmup: float) -> No
 
 
 @pytest.mark.parametrize("steps", [1, 3, 20, 1000])
-def test_the_first_step_has_a_rate(steps: int) -> None:
+def test_first_step_has_a_positive_learning_rate(steps: int) -> None:
     rates = [
         learning_rate(
             4.0, step / steps, 0.2, step=Clock(steps, None).step_fraction(step, step / steps)
@@ -99,14 +99,14 @@ def test_the_first_step_has_a_rate(steps: int) -> None:
 # The clock, by steps
 
 
-def test_steps_are_counted_whatever_the_time(watch: Watch) -> None:
+def test_progress_by_steps_does_not_depend_on_time(watch: Watch) -> None:
     clock = Clock(steps=4, minutes=None)
     assert [clock.progress(step) for step in range(6)] == [0, 0.25, 0.5, 0.75, 1, 1]
     watch.now += 1e6
     assert clock.progress(2) == 0.5
 
 
-def test_the_time_left_is_that_of_the_steps_left(watch: Watch) -> None:
+def test_seconds_left_follow_from_the_remaining_steps(watch: Watch) -> None:
     clock = Clock(steps=10, minutes=None)
     for _ in range(3):
         watch.now += 2.0
@@ -135,14 +135,14 @@ def test_no_mark_is_lost_to_rounding(steps: int, marks: int) -> None:
 # The clock, by minutes
 
 
-def test_marks_are_passed_by_minutes_too() -> None:
+def test_marks_are_crossed_in_runs_by_minutes() -> None:
     clock = Clock(steps=None, minutes=1.0)
     assert not clock.crossed(10, 3, before=0.11, after=0.19)
     assert clock.crossed(10, 3, before=0.19, after=0.42)
     assert clock.crossed(10, 3, before=0.93, after=1.0)
 
 
-def test_minutes_run_from_0_to_1(watch: Watch) -> None:
+def test_progress_by_minutes_runs_from_0_to_1(watch: Watch) -> None:
     clock = Clock(steps=None, minutes=2.0)
     assert clock.progress(0) == 0
     watch.now += 30
@@ -153,7 +153,7 @@ def test_minutes_run_from_0_to_1(watch: Watch) -> None:
     assert clock.seconds_left(2) == 0
 
 
-def test_minutes_go_on_after_a_stop(watch: Watch) -> None:
+def test_minutes_continue_after_a_stop(watch: Watch) -> None:
     clock = Clock(steps=None, minutes=2.0, seconds=90)
     assert clock.progress(7) == pytest.approx(0.75)
     watch.now += 15
@@ -186,7 +186,7 @@ def test_a_run_ends_within_half_a_step_of_its_minutes(
     assert learning_rate(1.0, progress[-2], 0.05) <= 1.6 * step_seconds / (60 - final_eval_seconds)
 
 
-def test_compiling_is_no_progress(watch: Watch) -> None:
+def test_compilation_does_not_count_as_progress(watch: Watch) -> None:
     clock = Clock(steps=None, minutes=3.0, compiles=True)
     watch.now += 30
     clock.end_step()
@@ -205,7 +205,7 @@ def test_compiling_is_no_progress(watch: Watch) -> None:
     assert again.progress(77) == pytest.approx(75 / 135)
 
 
-def test_a_step_that_compiled_is_not_the_length_of_a_step(watch: Watch) -> None:
+def test_compilation_does_not_count_in_the_step_time(watch: Watch) -> None:
     clock = Clock(steps=None, minutes=1.0, compiles=True)
     watch.now += 40
     clock.end_step()
@@ -218,7 +218,7 @@ def test_a_step_that_compiled_is_not_the_length_of_a_step(watch: Watch) -> None:
     assert step == pytest.approx(41, abs=1)
 
 
-def test_the_first_step_says_nothing_of_those_after_it(watch: Watch) -> None:
+def test_the_slow_first_step_does_not_count_in_the_step_time(watch: Watch) -> None:
     clock = Clock(steps=12, minutes=None)
     for step_seconds in (40.0, 2.0):
         watch.now += step_seconds
@@ -226,7 +226,7 @@ def test_the_first_step_says_nothing_of_those_after_it(watch: Watch) -> None:
     assert clock.seconds_left(2) == pytest.approx(20)
 
 
-def test_the_first_step_of_minutes_has_a_rate_too(watch: Watch) -> None:
+def test_first_step_by_minutes_has_a_positive_learning_rate(watch: Watch) -> None:
     clock = Clock(steps=None, minutes=1.0)
     assert 0 < learning_rate(1.0, 0.0, 0.05, step=clock.step_fraction(0, 0.0)) < 0.1
     watch.now += 0.6

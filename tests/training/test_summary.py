@@ -15,11 +15,11 @@ from tests.training.runs import finish, settings, write_names
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A model folder whose training is done."""
+    """Model folder of a finished training."""
     return finish(build_trainer(settings(write_names(tmp_path), steps=2), tmp_path / "m")).folder
 
 
-def test_it_says_what_the_checkpoint_says(tmp_path: Path) -> None:
+def test_summary_agrees_with_the_checkpoint(tmp_path: Path) -> None:
     corpus = write_names(tmp_path)
     run = build_trainer(settings(corpus, steps=20), tmp_path / "m")
     for step in run:
@@ -55,14 +55,14 @@ def test_before_the_first_step_there_is_no_loss(tmp_path: Path) -> None:
     assert (summary.last_loss, summary.tokens_per_second) == (None, None)
 
 
-def test_a_model_of_elsewhere_is_known_by_its_size(folder: Path) -> None:
+def test_summary_of_a_foreign_model_has_its_size(folder: Path) -> None:
     trained = summarize(folder)
     shutil.rmtree(folder / "training")
     assert summarize(folder) == Summary(folder, "microgpt", trained.parameters)
 
 
-def test_no_weight_is_read(folder: Path) -> None:
-    """Weights of another number are as good, and there may be far more than fit in memory."""
+def test_summary_reads_no_weights(folder: Path) -> None:
+    """The weights may have other shapes, and more bytes than fit into memory."""
     before = summarize(folder)
     (folder / "model.safetensors").unlink()
     content = bytearray((folder / CHECKPOINT).read_bytes())
@@ -79,7 +79,7 @@ def test_no_weight_is_read(folder: Path) -> None:
         f'{{"config": {{}}, "state": {{"evaluations": [], "progress": {10**400}}}}}',
     ],
 )
-def test_a_checkpoint_of_something_else_is_told(run: str, folder: Path) -> None:
+def test_damaged_checkpoint_is_an_error(run: str, folder: Path) -> None:
     import numpy as np
     from safetensors.numpy import save_file
 
@@ -99,7 +99,7 @@ def test_a_checkpoint_of_something_else_is_told(run: str, folder: Path) -> None:
         summarize(folder)
 
 
-def test_what_is_no_model_folder_is_told(tmp_path: Path) -> None:
+def test_folder_without_a_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(AnexaError, match="is not a model folder"):
         summarize(tmp_path / "nowhere")
     with pytest.raises(AnexaError, match="is not a model folder"):

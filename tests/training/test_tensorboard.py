@@ -1,4 +1,4 @@
-"""TensorBoard's own reader says what TensorBoard would show."""
+"""Event files, read back by TensorBoard's own reader."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def texts(events: Any) -> dict[int, str]:
     return {step: text.decode() for step, text in found.items()}
 
 
-def test_tensorboard_shows_the_figures_as_they_come(folder: Path) -> None:
+def test_tensorboard_shows_records_as_they_are_written(folder: Path) -> None:
     metrics = MetricsLog(folder, tensorboard=True)
     metrics.add(record(10, loss=2.5))
     metrics.add(record(20, loss=1.5, validation_loss=1.75, learning_rate=0.5))
@@ -68,14 +68,14 @@ def test_tensorboard_shows_the_figures_as_they_come(folder: Path) -> None:
     metrics.close()
 
 
-def test_what_is_no_number_is_left_out(folder: Path) -> None:
+def test_nan_and_infinity_are_left_out(folder: Path) -> None:
     MetricsLog(folder, tensorboard=True).add(record(10, loss=math.nan, mfu=0.5))
     events = shown(folder)
     assert "loss/train" not in events.Tags()["tensors"]
     assert values(events, "mfu") == {10: 0.5}
 
 
-def test_going_on_shows_each_step_once(folder: Path) -> None:
+def test_a_resumed_run_shows_each_step_once(folder: Path) -> None:
     metrics = MetricsLog(folder, tensorboard=True)
     for step in (10, 20, 30):
         metrics.add(record(step))
@@ -91,7 +91,7 @@ def test_going_on_shows_each_step_once(folder: Path) -> None:
         assert texts(events) == {10: "    after 10", 20: "    after 20", 30: "    again"}
 
 
-def test_going_on_shows_what_was_before_tensorboard(folder: Path) -> None:
+def test_a_resumed_run_shows_the_steps_before_tensorboard(folder: Path) -> None:
     MetricsLog(folder).add(record(10))
     MetricsLog(folder, after_step=10, tensorboard=True).add(record(20))
     assert list(values(shown(folder), "loss/train")) == [10, 20]
@@ -106,7 +106,7 @@ def test_times_are_those_of_the_training(folder: Path) -> None:
     assert second.wall_time - first.wall_time == pytest.approx(500)
 
 
-def test_without_tensorboardx_the_extra_is_named(
+def test_missing_tensorboardx_is_an_error_that_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "training").mkdir()

@@ -35,7 +35,7 @@ def test_the_loss_falls(engine: str, names: Path, tmp_path: Path) -> None:
     assert last.train_loss < 0.85 * first.validation_loss
 
 
-def test_every_step_and_evaluation_is_told(names: Path, tmp_path: Path) -> None:
+def test_every_step_and_evaluation_is_yielded(names: Path, tmp_path: Path) -> None:
     run = build_trainer(settings(names, steps=25, batch_size=2), tmp_path / "m")
     steps = list(run)
     assert [step.number for step in steps] == list(range(1, 26))
@@ -62,7 +62,7 @@ def test_one_step_moves_the_weights(end: dict[str, Any], names: Path, tmp_path: 
     assert all(before[name] != after[name] for name in ("wte.weight", "lm_head.weight"))
 
 
-def test_what_is_on_disk_is_what_was_trained(names: Path, tmp_path: Path) -> None:
+def test_weights_on_disk_are_the_trained_weights(names: Path, tmp_path: Path) -> None:
     run = finish(build_trainer(settings(names), tmp_path / "m"))
     model = load_model(run.folder)
     assert model.weights == run.engine.weights()
@@ -98,7 +98,7 @@ def test_the_validation_text_is_never_trained_on(layout: str, tmp_path: Path) ->
         assert unread == symbols[-2:]
 
 
-def test_the_first_weights_come_from_the_seed(names: Path, tmp_path: Path) -> None:
+def test_initial_weights_depend_on_the_seed(names: Path, tmp_path: Path) -> None:
     run = build_trainer(settings(names, engine="lists", seed=7), tmp_path / "m")
     assert run.engine.weights() == initial_weights(run.model_config, random.Random(7))
 
@@ -107,7 +107,7 @@ def test_the_first_weights_come_from_the_seed(names: Path, tmp_path: Path) -> No
 
 
 @each_engine
-def test_a_seed_gives_the_same_bytes(engine: str, names: Path, tmp_path: Path) -> None:
+def test_equal_seeds_write_equal_bytes(engine: str, names: Path, tmp_path: Path) -> None:
     files = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         run = build_trainer(settings(names, engine=engine, steps=10, seed=seed), tmp_path / name)
@@ -122,14 +122,14 @@ def test_a_seed_gives_the_same_bytes(engine: str, names: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("minutes", "tolerance"), [(0.03, 0.15), pytest.param(0.1, 0.05, marks=pytest.mark.slow)]
 )
-def test_minutes_are_kept(
+def test_a_run_in_minutes_takes_that_long(
     minutes: float,
     tolerance: float,
     names: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By the clock of this process alone, which stands still while others use its core."""
+    """Measured in CPU time of this process, which stands still while others use its core."""
     watch = SimpleNamespace(perf_counter=time.process_time)
     monkeypatch.setattr("anexa.training.schedule.time", watch)
     wanted = settings(names, steps=None, minutes=minutes)
@@ -151,9 +151,7 @@ def test_minutes_are_kept(
 @pytest.mark.parametrize("engine", ["numpy", pytest.param("torch", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("steps", [5, 10, 40])
 @pytest.mark.filterwarnings("error")
-def test_a_loss_that_is_no_number_ends_the_run(
-    engine: str, steps: int, names: Path, tmp_path: Path
-) -> None:
+def test_non_finite_loss_ends_the_run(engine: str, steps: int, names: Path, tmp_path: Path) -> None:
     if engine == "torch":
         pytest.importorskip("torch")
     wanted = settings(names, preset="anexa", engine=engine, steps=steps, learning_rate=1e30)
@@ -181,7 +179,7 @@ def test_a_loss_that_is_no_number_ends_the_run(
         pytest.param("anexa", 1, id="its weights give none"),
     ],
 )
-def test_a_stop_after_a_step_whose_loss_was_a_number_saves_none_that_are_not(
+def test_a_stopped_run_never_saves_non_finite_weights(
     preset: str, steps: int, names: Path, tmp_path: Path
 ) -> None:
     sizes = {"n_layer": 1, "n_embd": 16, "n_head": 2, "block_size": 8, "warmup": 0.0}
@@ -201,8 +199,8 @@ def test_a_stop_after_a_step_whose_loss_was_a_number_saves_none_that_are_not(
 
 
 @pytest.mark.parametrize("moment", range(1, 9))
-def test_a_stop_is_never_missed(moment: int, names: Path, tmp_path: Path) -> None:
-    """Not even where the signal comes while the processes speak with each other."""
+def test_stopping_works_at_any_moment(moment: int, names: Path, tmp_path: Path) -> None:
+    """Also if the signal arrives while the processes communicate."""
 
     class Interrupted(DistributedContext):
         running: ClassVar[list[Trainer]] = []
@@ -243,13 +241,13 @@ def test_the_model_on_disk_is_the_best_one(tmp_path: Path) -> None:
     assert read_checkpoint(run.folder).weights == run.engine.weights(), "the state is the last"
 
 
-def test_a_run_that_stops_early_has_a_model(names: Path, tmp_path: Path) -> None:
+def test_a_run_stopped_early_has_a_model(names: Path, tmp_path: Path) -> None:
     run = build_trainer(settings(names, steps=1000), tmp_path / "m")
     stop_after(run, 7)
     assert load_model(run.folder).weights == run.engine.weights()
 
 
-def test_a_loss_that_is_low_enough_ends_the_run(names: Path, tmp_path: Path) -> None:
+def test_until_loss_ends_the_run(names: Path, tmp_path: Path) -> None:
     whole = finish(build_trainer(settings(names, steps=100), tmp_path / "whole"))
     third = whole.state.evaluations[3].validation_loss
     wanted = settings(names, steps=100, until_loss=third)
@@ -263,14 +261,14 @@ def test_a_loss_that_is_low_enough_ends_the_run(names: Path, tmp_path: Path) -> 
         resume_trainer(tmp_path / "m")
 
 
-def test_epochs_are_passes_over_the_text(names: Path, tmp_path: Path) -> None:
+def test_an_epoch_is_a_pass_over_the_text(names: Path, tmp_path: Path) -> None:
     run = finish(
         build_trainer(settings(names, steps=None, epochs=2.5, batch_size=4), tmp_path / "m")
     )
     assert run.state.step == math.ceil(2.5 * 22 / 4)  # of 24 names, two are for validation
 
 
-def test_a_run_is_done_by_one_process_at_a_time(names: Path, tmp_path: Path) -> None:
+def test_a_second_process_cannot_train_in_the_folder(names: Path, tmp_path: Path) -> None:
     stop_after(build_trainer(settings(names), tmp_path / "m"), 3)
     first, second = resume_trainer(tmp_path / "m"), resume_trainer(tmp_path / "m")
     steps = iter(first)
@@ -280,14 +278,14 @@ def test_a_run_is_done_by_one_process_at_a_time(names: Path, tmp_path: Path) -> 
     assert [step.number for step in steps][-1] == 20
 
 
-def test_a_run_that_cannot_begin_leaves_no_folder(names: Path, tmp_path: Path) -> None:
+def test_a_failed_start_leaves_no_folder(names: Path, tmp_path: Path) -> None:
     names.write_text("too short\n", encoding="utf-8")
     with pytest.raises(AnexaError, match="too short"):
         build_trainer(settings(names), tmp_path / "m")
     assert [path.name for path in tmp_path.iterdir()] == ["names.txt"]
 
 
-def test_a_folder_is_not_written_twice(names: Path, tmp_path: Path) -> None:
+def test_existing_folder_is_refused(names: Path, tmp_path: Path) -> None:
     run = finish(build_trainer(settings(names), tmp_path / "m"))
     before = weights_file(run.folder)
     with pytest.raises(AnexaError, match=r"exists already: .* --resume"):

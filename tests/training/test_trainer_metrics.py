@@ -16,7 +16,7 @@ from anexa.training.schedule import learning_rate
 from tests.training.runs import finish, settings, stop_after
 
 
-def test_what_the_run_measured_is_in_its_metrics(names: Path, tmp_path: Path) -> None:
+def test_metrics_log_agrees_with_the_steps(names: Path, tmp_path: Path) -> None:
     run = build_trainer(settings(names, steps=20, batch_size=2), tmp_path / "m")
     steps = list(run)
     records, _ = read_metrics(tmp_path / "m")
@@ -33,7 +33,7 @@ def test_what_the_run_measured_is_in_its_metrics(names: Path, tmp_path: Path) ->
 
 
 def build_with_plot(corpus: Path, folder: Path) -> Trainer:
-    """A run that plots its losses."""
+    """Build a run that plots its losses."""
     run = build_trainer(settings(corpus), folder)
     run.callbacks = (*run.callbacks, LossPlotCallback())
     return run
@@ -44,7 +44,7 @@ needs_matplotlib = pytest.mark.skipif(not loss_plot.can_draw(), reason="there is
 
 @needs_matplotlib
 @pytest.mark.parametrize(("interval", "plots"), [(0.0, 10), (1e9, 0)])
-def test_the_losses_are_drawn_now_and_then_and_at_the_end(
+def test_losses_are_plotted_at_intervals_and_at_the_end(
     interval: float, plots: int, names: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loss_plot, "MIN_INTERVAL", interval)
@@ -62,14 +62,14 @@ def test_the_losses_are_drawn_now_and_then_and_at_the_end(
 
 
 @needs_matplotlib
-def test_a_run_that_is_stopped_is_drawn_too(names: Path, tmp_path: Path) -> None:
+def test_a_stopped_run_is_plotted(names: Path, tmp_path: Path) -> None:
     for steps, drawn in ((0, False), (3, True)):  # of nothing there is no plot
         folder = tmp_path / f"m{steps}"
         stop_after(build_with_plot(names, folder), steps)
         assert (folder / PICTURE).exists() == drawn
 
 
-def test_without_matplotlib_nothing_is_drawn(
+def test_without_matplotlib_nothing_is_plotted(
     names: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)  # so Python finds none
@@ -77,7 +77,7 @@ def test_without_matplotlib_nothing_is_drawn(
     assert not (tmp_path / "m" / PICTURE).exists()
 
 
-def test_drawing_takes_no_time_from_the_figures(
+def test_plotting_does_not_count_in_the_speed(
     names: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
@@ -88,15 +88,15 @@ def test_drawing_takes_no_time_from_the_figures(
     assert slowest > 20  # a drawing between two steps would leave about 10
 
 
-def test_a_run_that_goes_on_has_one_history(names: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_has_one_continuous_log(names: Path, tmp_path: Path) -> None:
     stop_after(build_trainer(settings(names), tmp_path / "m"), 13)
     finish(resume_trainer(tmp_path / "m"))
     records, _ = read_metrics(tmp_path / "m")
     assert [record.step for record in records] == list(range(1, 21))
 
 
-def test_a_stop_changes_no_record(names: Path, tmp_path: Path) -> None:
-    """Also where a record is the mean over several steps, some of them before the stop."""
+def test_stopping_and_resuming_changes_no_record(names: Path, tmp_path: Path) -> None:
+    """Also if a record is the mean over several steps, some of them before the stop."""
     wanted = settings(names, steps=1000, block_size=4, batch_size=1)
     whole = finish(build_trainer(wanted, tmp_path / "whole"))
     stop_after(build_trainer(wanted, tmp_path / "m"), 131)
@@ -109,8 +109,8 @@ def test_a_stop_changes_no_record(names: Path, tmp_path: Path) -> None:
     assert len(told[0]) == 500
 
 
-def test_an_evaluation_is_recorded_before_it_is_saved(names: Path, tmp_path: Path) -> None:
-    """Whoever is killed between the two has no checkpoint that knows more than the metrics."""
+def test_evaluations_are_logged_before_the_checkpoint_is_saved(names: Path, tmp_path: Path) -> None:
+    """So a run killed in between has no checkpoint that is ahead of the metrics."""
     run = build_trainer(settings(names), tmp_path / "m")
     card = tmp_path / "m" / "README.md"
     card.unlink()
