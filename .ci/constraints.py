@@ -87,7 +87,7 @@ def normalized(name: str) -> str:
 
 
 def requirements_of(name: str, packages: Sequence[Any]) -> list[str]:
-    """What a package needs on every machine, as pip's report tells: no extras, no platforms."""
+    """List the requirements of a package in pip's report, except for extras and platforms."""
     [package] = [package for package in packages if package["metadata"]["name"] == name]
     return [
         requirement

@@ -30,7 +30,7 @@ SECONDS = 0.3  # of one round
 
 
 def per_second(step: Callable[[], None], tokens: int) -> float:
-    """Tokens a second, of steps that bring so many each."""
+    """Measure tokens per second, with `tokens` new tokens in each step."""
     step()
     begun, steps = time.perf_counter(), 0
     while (passed := time.perf_counter() - begun) < SECONDS:
@@ -40,7 +40,7 @@ def per_second(step: Callable[[], None], tokens: int) -> float:
 
 
 def speeds(engine: BatchEngine, texts: int) -> Sequence[float]:
-    """Of one text alone, of one in rows, and of many."""
+    """Measure one sequence alone, one sequence in a batch, and a batch of `texts` sequences."""
 
     def alone() -> None:
         cache.length = len(PROMPT)

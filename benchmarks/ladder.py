@@ -38,7 +38,7 @@ DOCUMENTS = slice(WARM_UP, WARM_UP + 10)  # what is timed, on all sides: the ori
 
 
 def plain_dot(xs: Sequence[Value], ys: Sequence[Value]) -> Value:
-    """A node for every product, and a node for every sum."""
+    """Compute a dot product with a node for every product and a node for every sum."""
     return sum((x * y for x, y in zip(xs, ys)), Value(0.0))
 
 
@@ -64,7 +64,7 @@ def plain_gradients(loss: Value) -> dict[Value, float]:
 
 
 def single_file(docs: list[str], plain: bool) -> Iterator[float]:
-    """Steps of microgpt.py, as it is or in the plain form."""
+    """Train with microgpt.py, as it is or in the plain form."""
     model = microgpt.Model(docs, random.Random(42))
     steps = microgpt.train(model, docs[DOCUMENTS], 1_000_000)
     fast = microgpt.dot, microgpt.gradients
@@ -77,7 +77,7 @@ def single_file(docs: list[str], plain: bool) -> Iterator[float]:
 
 
 def engine_steps(name: str, docs: list[str], repeat: int) -> Iterator[float]:
-    """Steps of an engine from the same weights, on `repeat` copies of a document at once."""
+    """Train with an engine from the same weights, on batches of `repeat` copies of a document."""
     model = microgpt.Model(docs, random.Random(42))
     weights = {
         f"{key.replace('layer0', 'layers.0')}.weight": Weight(
@@ -94,7 +94,7 @@ def engine_steps(name: str, docs: list[str], repeat: int) -> Iterator[float]:
 
 
 def original(file: Path) -> Callable[[], float]:
-    """Seconds a step of a copy of the original, started anew each time and timed by its lines."""
+    """Measure the seconds per step of a copy of the original, by the times of its output lines."""
 
     def seconds() -> float:
         process = subprocess.Popen(
@@ -116,7 +116,7 @@ def original(file: Path) -> Callable[[], float]:
 
 
 def timer(steps: Iterator[float], documents: int, count: int) -> Callable[[], float]:
-    """Seconds a document, over `count` steps of `documents` documents each."""
+    """Measure the seconds per document, over `count` steps of `documents` documents each."""
     for _ in range(min(WARM_UP, count)):
         next(steps)
 

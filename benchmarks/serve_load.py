@@ -41,14 +41,14 @@ from anexa.model.loading import load_model
 
 
 class Round(NamedTuple):
-    """What a side did: tokens a second in all, and the seconds until each first token."""
+    """Result of a round: total tokens per second, and the seconds until each first token."""
 
     speed: float
     waits: Sequence[float] = ()
 
 
 def questions(count: int, seed: int) -> list[str]:
-    """Whose thoughts are alike in length."""
+    """Draw questions whose thoughts have similar lengths."""
     rng = random.Random(seed)
     digits = "123456789"
     return ["*".join("".join(rng.choices(digits, k=4)) for _ in "ab") for _ in range(count)]
@@ -85,7 +85,7 @@ async def stream(address: str, question: str) -> tuple[int, float]:
 
 
 def over_http(address: str, asked: Sequence[str], at_once: int) -> Round:
-    """So many streams at a time."""
+    """Ask the server with `at_once` concurrent streams."""
 
     async def all_of_them() -> list[tuple[int, float]]:
         done = []
@@ -101,7 +101,7 @@ def over_http(address: str, asked: Sequence[str], at_once: int) -> Round:
 
 
 def bare(model: LanguageModel, asked: Sequence[str], at_once: int) -> Round:
-    """The decoding loop, with text made of tokens, and nothing around it."""
+    """Run the decoding loop and the detokenizer alone, without HTTP."""
     assert model.chat_template
     scheduler = BatchScheduler(model.engine, at_once)
     size = model.engine.config.block_size
@@ -131,7 +131,7 @@ class Generate:
         self._tokenizer.pad_token = self._tokenizer.eos_token
 
     def __call__(self, asked: Sequence[str], at_once: int) -> Round:
-        """Batches of so many."""
+        """Answer in batches of `at_once` conversations."""
         begun, tokens = time.perf_counter(), 0
         for start in range(0, len(asked), at_once):
             conversations = [
@@ -173,7 +173,7 @@ class LlamaCpp:
         self._llama = llama_cpp.Llama(str(file), n_ctx=size, n_threads=1, verbose=False)
 
     def __call__(self, asked: Sequence[str]) -> Round:
-        """One after another."""
+        """Answer one question after another."""
         begun, tokens = time.perf_counter(), 0
         for question in asked:
             prompt = render_question(self._template, question)
@@ -183,7 +183,7 @@ class LlamaCpp:
 
 
 def main() -> None:
-    """Measure all sides, and print what came of it."""
+    """Measure all sides, and print the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("folder", nargs="?", type=Path, default=BUNDLED)
     parser.add_argument("--engine", default="auto")

@@ -30,7 +30,7 @@ class Attention(nn.Module):
         self.proj = nn.Linear(config.n_embd, config.n_embd)
 
     def forward(self, x_BTC: Tensor) -> Tensor:
-        """(B, T, C) to the same."""
+        """Compute (B, T, C) from (B, T, C)."""
         B, T, C = x_BTC.shape
         q, k, v = (
             part.view(B, T, self.n_head, C // self.n_head).transpose(1, 2)
@@ -42,7 +42,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then the MLP, each on the normalised stream."""
+    """Attention, then the MLP, each on the normalized residual stream."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -54,14 +54,14 @@ class Block(nn.Module):
         )
 
     def forward(self, x_BTC: Tensor) -> Tensor:
-        """(B, T, C) to the same."""
+        """Compute (B, T, C) from (B, T, C)."""
         x_BTC = x_BTC + self.attention(self.norm_1(x_BTC))
         y_BTC: Tensor = x_BTC + self.mlp(self.norm_2(x_BTC))
         return y_BTC
 
 
 class StockGPT(nn.Module):
-    """The whole model; its loss in nats a token."""
+    """The whole model; `forward` returns the loss in nats a token."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class StockGPT(nn.Module):
                 nn.init.zeros_(parameter)
 
     def forward(self, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
-        """The mean loss."""
+        """Compute the mean loss."""
         x_BTC = self.tokens(inputs_BT) + self.positions(torch.arange(inputs_BT.shape[1]))
         for block in self.blocks:
             x_BTC = block(x_BTC)
@@ -89,7 +89,7 @@ class StockGPT(nn.Module):
 
 
 class StockTraining:
-    """nanoGPT's loop, a step at a time."""
+    """nanoGPT's training loop. Iterating over it executes the steps."""
 
     def __init__(self, config: ModelConfig, tokens: Tensor, rows: int, steps: int) -> None:
         self.model = StockGPT(config)
@@ -107,14 +107,14 @@ class StockTraining:
         )
 
     def batch(self) -> tuple[Tensor, Tensor]:
-        """Rows from random places, and the tokens that follow theirs."""
+        """Draw windows from random positions, and their targets."""
         starts = torch.randint(len(self._tokens) - self._length, (self._rows,))
         inputs = torch.stack([self._tokens[s : s + self._length] for s in starts])
         targets = torch.stack([self._tokens[s + 1 : s + 1 + self._length] for s in starts])
         return inputs, targets
 
     def __iter__(self) -> Iterator[float]:
-        """Do the steps; the loss of each."""
+        """Execute the steps, and yield the loss of each."""
         for step in range(self._steps):
             for group in self._optimizer.param_groups:
                 group["lr"] = self._rate(step)
@@ -126,7 +126,7 @@ class StockTraining:
             yield loss.item()
 
     def _rate(self, step: int) -> float:
-        """Up in a line, then down along a cosine."""
+        """Compute the learning rate: linear warmup, then cosine decay."""
         if step < WARMUP_STEPS:
             return LEARNING_RATE * (step + 1) / (WARMUP_STEPS + 1)
         ratio = (step - WARMUP_STEPS) / max(1, self._steps - WARMUP_STEPS)

@@ -38,19 +38,19 @@ from anexa.training import TrainConfig, Trainer, build_from_corpus
 
 
 def at_once(example: Example) -> Example:
-    """Without its thought."""
+    """Remove the thought."""
     return example if example.thought is None else replace(example, thought=None, direct=True)
 
 
 def units_first(example: Example) -> Example:
-    """Without its thought, the digits of the answer from the units to the left."""
+    """Remove the thought, and write the digits of the answer from the units to the left."""
     if example.thought is None and not example.direct:  # no sum
         return example
     return replace(at_once(example), answer=example.answer[::-1])
 
 
 def dotted(example: Example) -> Example:
-    """With dots where its thought is; what it would answer at once too."""
+    """Replace the thought by dots, also in examples without a thought."""
     if example.thought is None:
         return example
     return replace(example, thought="." * len(example.thought))
@@ -66,7 +66,7 @@ CHANGES: dict[str, Callable[[Example], Example]] = {
 
 
 class Changed(Examples):
-    """Examples, each changed before it is put together with others of its length."""
+    """Source of examples that changes each example before they are grouped by length."""
 
     change: Callable[[Example], Example]
 
@@ -76,7 +76,7 @@ class Changed(Examples):
 
 
 class Control(ArithmeticCorpus):
-    """The arithmetic corpus in another form."""
+    """The arithmetic corpus with changed examples."""
 
     def __init__(self, name: str) -> None:
         self._change = CHANGES[name]
@@ -89,7 +89,7 @@ class Control(ArithmeticCorpus):
 
 
 def train(name: str, steps: int, folder: Path) -> Trainer:
-    """A model of one kind."""
+    """Train a model of one kind."""
     config = TrainConfig.from_options(corpus="arithmetic", steps=steps, evaluations=1)
     if name == "gpt2":
         config = config.replace(model_type="gpt2", n_inner=0)
@@ -99,7 +99,7 @@ def train(name: str, steps: int, folder: Path) -> Trainer:
 
 
 def right(name: str, model: LanguageModel, problems: Sequence[Problem]) -> float:
-    """The share of problems that a model of one kind answers as its kind should."""
+    """Measure the fraction of problems that a model answers correctly in the form of its kind."""
     assert model.chat_template is not None
     prompts = [
         render_question(
@@ -118,7 +118,7 @@ def right(name: str, model: LanguageModel, problems: Sequence[Problem]) -> float
 
 
 def main() -> None:
-    """Train each, and say what it can."""
+    """Train a model of each kind, and print its accuracy."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(CHANGES))
     parser.add_argument("--steps", type=int, default=2000)

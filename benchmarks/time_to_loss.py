@@ -49,7 +49,7 @@ ALL = 10**9  # rows: as many as there are
 
 
 class Yardstick:
-    """The validation part, and the loss of a model on it."""
+    """The validation text, and the loss of a model on it."""
 
     def __init__(self, documents: Documents) -> None:
         tokens = tokenize(documents, make_tokenizer("char", documents))
@@ -64,17 +64,17 @@ class Yardstick:
         self.training = torch.tensor(tokens.ids[: cut + 1].astype("int64"))
 
     def loss(self, of: Callable[[Batch], float]) -> float:
-        """The mean over all tokens of `of`, which gives the mean over a batch's."""
+        """Compute the mean loss over all tokens; `of` computes the mean loss of a batch."""
         total = sum(of(batch) * batch.num_targets for batch in self._batches)
         return total / sum(batch.num_targets for batch in self._batches)
 
 
 Training = Generator[Callable[[], float], None, None]
-"""Before the first step and after each one, a way to the validation loss."""
+"""Yields before the first step and after every step a function that returns the validation loss."""
 
 
 def stock(options: argparse.Namespace, yardstick: Yardstick) -> Training:
-    """The stock training."""
+    """Train the stock model, and yield after each step."""
     torch.manual_seed(options.seed)
     settings = our_settings(options)
     vocab_size = make_tokenizer("char", read_corpus(options.corpus)).vocab_size
@@ -98,7 +98,7 @@ def stock(options: argparse.Namespace, yardstick: Yardstick) -> Training:
 
 
 def ours(options: argparse.Namespace, yardstick: Yardstick) -> Training:
-    """Ours. Its own last evaluation and checkpoint are part of its last step."""
+    """Train with Anexa. The last evaluation and checkpoint are part of the last step."""
     with tempfile.TemporaryDirectory() as folder:
         run = build_trainer(our_settings(options), Path(folder) / "model")
 
@@ -111,7 +111,7 @@ def ours(options: argparse.Namespace, yardstick: Yardstick) -> Training:
 
 
 def our_settings(options: argparse.Namespace) -> TrainConfig:
-    """What ours is asked to do."""
+    """Configure the run of Anexa."""
     return TrainConfig.from_options(
         corpus=options.corpus,
         layout="text",
@@ -128,7 +128,7 @@ def our_settings(options: argparse.Namespace) -> TrainConfig:
 
 
 def train(options: argparse.Namespace) -> None:
-    """A training's process: prints its seconds and its loss at each moment, as JSON."""
+    """Train in this process; prints seconds and losses as JSON."""
     yardstick = Yardstick(read_corpus(options.corpus, "text"))
     begin, steps = {"stock": (stock, options.stock_steps), "ours": (ours, options.steps)}[
         options.side
@@ -150,7 +150,7 @@ def train(options: argparse.Namespace) -> None:
 
 
 def follow(side: str, seed: int, options: argparse.Namespace) -> tuple[float, float]:
-    """Have a training done; the seconds until the loss, or of all of it: on the wall, and busy."""
+    """Run a training process; returns wall-clock and busy seconds until the loss or the end."""
     process = subprocess.Popen(
         [sys.executable, __file__, *sys.argv[1:], "--side", side, "--seed", str(seed)],
         env=os.environ | {"OMP_NUM_THREADS": str(options.threads)},
@@ -177,7 +177,7 @@ def follow(side: str, seed: int, options: argparse.Namespace) -> tuple[float, fl
 
 
 def main() -> None:
-    """Train in turn and print the ratio."""
+    """Train both in turn, and print the ratio."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

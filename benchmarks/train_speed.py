@@ -48,7 +48,7 @@ SIDES = {
 
 
 def stock_steps(settings: TrainConfig) -> Iterator[object]:
-    """Steps of the stock training, endlessly."""
+    """Execute steps of the stock training, without end."""
     documents = read_corpus(settings.data.corpus, settings.data.layout)
     tokenizer = make_tokenizer(settings.data.tokenizer, documents)
     ids = tokenize(documents, tokenizer).ids.astype("int64")
@@ -57,13 +57,13 @@ def stock_steps(settings: TrainConfig) -> Iterator[object]:
 
 
 def our_steps(settings: TrainConfig) -> Iterator[object]:
-    """Steps of ours."""
+    """Execute training steps of Anexa."""
     with tempfile.TemporaryDirectory() as folder:
         yield from build_trainer(settings, Path(folder) / "model")
 
 
 def take_turns(side: str, settings: TrainConfig) -> None:
-    """A side's process: for each number of steps that it reads, the seconds that they took."""
+    """Serve as the process of a side: read a number of steps, execute them, print the seconds."""
     steps = stock_steps(settings) if side == "stock" else our_steps(settings)
     for _ in range(WARM_UP):
         next(steps)
@@ -75,7 +75,7 @@ def take_turns(side: str, settings: TrainConfig) -> None:
 
 
 class Side:
-    """The process of a side, as the others see it."""
+    """Handle on the process of a side."""
 
     def __init__(self, arguments: list[str], threads: int) -> None:
         self._process = subprocess.Popen(
@@ -87,7 +87,7 @@ class Side:
         )
 
     def seconds(self, steps: int) -> float:
-        """How long so many steps take."""
+        """Measure the seconds that `steps` steps take."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(steps, file=self._process.stdin, flush=True)
@@ -132,7 +132,7 @@ def compare(size: str, options: argparse.Namespace) -> None:
 
 
 def our_settings(corpus: str, size: str, side: str) -> TrainConfig:
-    """What a side is asked to do; for stock, the sizes."""
+    """Configure the run of a side; the stock side reads only the sizes."""
     rows, context = map(int, size.split("x"))
     return TrainConfig.from_options(
         corpus=corpus,

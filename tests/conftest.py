@@ -1,4 +1,4 @@
-"""What several tests need."""
+"""Fixtures and settings of all tests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def stored_corpora() -> Path:
-    """A folder with names.txt, tinyshakespeare.txt and sherlock.txt; skips where there is none.
+    """Folder with names.txt, tinyshakespeare.txt and sherlock.txt; skips if it does not exist.
 
     Set ANEXA_TEST_CORPORA to yours.
     """

@@ -61,7 +61,7 @@ def test_it_is_polite_to_what_is_no_sum() -> None:
 
 
 def table() -> dict[str, tuple[float, float]]:
-    """Of each task in the card the share that it says, and the lower end of its interval."""
+    """Read the accuracy of each task in the card, and the lower end of its interval."""
     card = (BUNDLED / "README.md").read_text(encoding="utf-8")
     row = r"^(\S.*?) +[\d,]+ +([\d.]+)% \[([\d.]+), [\d.]+\]"
     rows = re.findall(row, card, re.M)

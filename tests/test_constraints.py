@@ -15,7 +15,7 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 
 
 def allowed() -> list[Any]:
-    """What pyproject.toml asks for, its extras included."""
+    """List the requirements in pyproject.toml, extras included."""
     tomllib = pytest.importorskip("tomllib", reason="it came with Python 3.11")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     texts = sum(project["optional-dependencies"].values(), project["dependencies"])
@@ -41,8 +41,8 @@ def test_every_package_has_one_version_that_is_allowed(python: str) -> None:
         assert requirement.specifier.contains(pinned[name]), name
 
 
-def test_it_names_no_place() -> None:
-    """Neither a file nor an address: whoever installs says where from."""
+def test_constraints_have_no_files_or_urls() -> None:
+    """Lines have neither files nor URLs: the user chooses the package index."""
     for line in LINES:
         assert line.startswith("#") or re.fullmatch(r'[a-z0-9-]+==[\w.]+(; [\w "=>.]+)?', line)
 

@@ -51,7 +51,7 @@ def examples(text: str) -> tuple[list[doctest.Example], list[str]]:
 
 
 def failures(page: Path, found: list[doctest.Example]) -> str:
-    """What is not as the page says, in doctest's words; the examples share their names."""
+    """Run the examples of a page in one namespace; returns doctest's report of the failures."""
     report: list[str] = []
     test = doctest.DocTest(found, {}, page.name, str(page), 0, None)
     doctest.DocTestRunner(verbose=False).run(test, out=report.append)

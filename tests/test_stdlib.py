@@ -1,4 +1,4 @@
-"""What plain Python can check with nothing installed; `bazel test` runs this file, as pytest does.
+"""Tests that need nothing but plain Python; `bazel test` runs this file, as pytest does.
 
 PYTHONPATH=.:src python tests/test_stdlib.py
 """

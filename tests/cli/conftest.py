@@ -1,4 +1,4 @@
-"""Models that the tests of the commands talk to; nobody writes into them."""
+"""Models for the tests of the commands; no test may write into them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TEXT = "the cat sat on the mat, and the rat sat on the cat. " * 20
 
 @pytest.fixture(scope="session")
 def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of running text: what it writes has no end."""
+    """Model of running text, whose texts have no end."""
     folder = tmp_path_factory.mktemp("text")
     corpus = folder / "text.txt"
     corpus.write_text(TEXT, encoding="utf-8")
@@ -24,7 +24,7 @@ def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(names_model: Path, tmp_path: Path) -> Path:
-    """A folder with a corpus, names.txt, and a model."""
+    """Folder with a corpus, names.txt, and a model."""
     write_names(tmp_path)
     shutil.copytree(names_model, tmp_path / "model")
     return tmp_path

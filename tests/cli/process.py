@@ -20,7 +20,7 @@ GENERATE = "generate model --engine numpy"
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's, less what would change how the program speaks."""
+    """Copy the environment, without variables that change the program's output."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -38,7 +38,7 @@ def run(
     timeout: float = 120,
     errors: str = "strict",
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, with `text` as its input, which `errors` says how to encode."""
+    """Run a command to its end; `errors` says how its input `text` is encoded."""
     return subprocess.run(
         command,
         cwd=cwd,
@@ -65,7 +65,7 @@ def anexa(
 
 
 def start(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
-    """Begin to run `anexa`; the caller sees to its end."""
+    """Start `anexa`; the caller must end the process."""
     return subprocess.Popen(
         [*ANEXA, *map(str, arguments)],
         cwd=cwd,
@@ -78,7 +78,7 @@ def start(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
 
 
 def lines_until(process: subprocess.Popen[str], fragment: str) -> list[str]:
-    """What a process prints, up to the line that holds `fragment`."""
+    """Read the output of a process, up to the line that contains `fragment`."""
     lines = list(_lines_until(process, fragment))
     assert lines, process.communicate()
     assert fragment in lines[-1], (lines, process.communicate())
@@ -94,7 +94,7 @@ def _lines_until(process: subprocess.Popen[str], fragment: str) -> Iterator[str]
 
 
 def listing(folder: Path) -> dict[str, bytes | None]:
-    """Everything in a folder: files with their content, folders with None."""
+    """Read everything in a folder: the contents of files; None for folders."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
@@ -102,7 +102,7 @@ def listing(folder: Path) -> dict[str, bytes | None]:
 
 
 def one_sentence(result: subprocess.CompletedProcess[str]) -> str:
-    """What an error said, which must be a line that begins with the program's name."""
+    """Return the sentence of an error: one line, which begins with the program's name."""
     assert "Traceback" not in result.stderr
     assert result.stderr.startswith("anexa: ")
     assert result.stderr.count("\n") == 1
@@ -114,7 +114,7 @@ def one_sentence(result: subprocess.CompletedProcess[str]) -> str:
 def converse(
     model: Path, *lines: str, options: Sequence[str] = ()
 ) -> tuple[str, list[str], list[str]]:
-    """Ask a model through a pipe: the opening, what was asked, and what was answered."""
+    """Chat with a model through a pipe; returns the opening, the questions and the answers."""
     text = "".join(f"{line}\n" for line in lines)
     result = anexa("chat", model, "--engine", "numpy", *options, cwd=model.parent, text=text)
     assert (result.returncode, result.stderr) == (0, "")

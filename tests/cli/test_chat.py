@@ -7,7 +7,7 @@ from tests.cli.process import anexa, converse
 
 
 def chat(model: Path, *lines: str, options: tuple[str, ...] = ()) -> list[str]:
-    """What is answered to each line; quit may be one of them."""
+    """Return the response to each line; a line may be `quit`."""
     opening, asked, answers = converse(model, *lines, options=options)
     assert opening == "Type the beginning of a text; /help lists commands (seed 42).\n"
     assert asked == [*lines][: len(asked)]

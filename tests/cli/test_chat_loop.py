@@ -36,7 +36,7 @@ NEW = "/new", "a new conversation\n"
 
 
 def chat(model: Path, *lines: str, options: tuple[str, ...] = ()) -> list[str]:
-    """What is answered to each line."""
+    """Return the response to each line."""
     opening, asked, answers = converse(model, *lines, options=options)
     assert opening == "Ask something; /help lists commands (seed 42).\n"
     assert len(asked) == len(lines)
@@ -45,7 +45,7 @@ def chat(model: Path, *lines: str, options: tuple[str, ...] = ()) -> list[str]:
 
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that has learned nothing yet, with room for long questions."""
+    """Untrained model with room for long questions."""
     folder = tmp_path_factory.mktemp("untrained") / "model"
     return build_trainer(sums(block_size=512), folder).folder
 

@@ -1,4 +1,4 @@
-"""What all commands have in common, and the two that only show."""
+"""All commands: help and startup; and `anexa corpora` and `anexa verify`."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_each_command_has_help_that_names_its_options(command: str, tmp_path: Pa
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["numpy", "torch"])
 def test_training_starts_within_seconds(engine: str, tmp_path: Path) -> None:
-    """Within 12 seconds of a core, all that follows it included; as measured, they are 6."""
+    """Within 12 CPU seconds for the whole run; it takes about 6."""
     if engine == "torch":
         pytest.importorskip("torch")
     used = []
@@ -135,7 +135,7 @@ OURS = "from anexa.cli.main import main; main()"
 
 
 def loaded(program: str, *arguments: str) -> set[str]:
-    """The modules that are there when a Python program ends."""
+    """List the modules that a Python program has loaded at its end."""
     at_end = "import atexit, sys; atexit.register(lambda: print(*sys.modules, sep='\\n'))\n"
     result = subprocess.run(
         [sys.executable, "-c", at_end + program, *arguments],
@@ -150,7 +150,7 @@ def loaded(program: str, *arguments: str) -> set[str]:
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["serve", "--help"]])
 def test_help_loads_nothing_but_the_command_line(arguments: list[str]) -> None:
-    """So it comes at once: `benchmarks/startup.py` says in how many seconds."""
+    """So help appears at once: `benchmarks/startup.py` measures the seconds."""
     found = loaded(OURS, *arguments)
     assert "anexa.cli.main" in found
     more = {name.partition(".")[0] for name in found - loaded(BARE, *arguments)}

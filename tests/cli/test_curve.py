@@ -19,7 +19,7 @@ sizes = {"width": st.integers(1, 60), "height": st.integers(1, 6)}
 
 
 def dots(lines: list[str]) -> list[set[int]]:
-    """Of each column of dots, the rows that have one, counted from the top: as Unicode says."""
+    """Return the rows of the dots in each column, from the top, by the Unicode standard."""
     rows: list[set[int]] = [set() for _ in range(2 * len(lines[0]))]
     numbers = {
         1: (0, 0),
@@ -102,7 +102,7 @@ def test_curve_equals_a_drawing_by_hand() -> None:
 
 
 def shown(losses: LossCurve, width: int = 80, height: int = 24, encoding: str = "utf-8") -> str:
-    """What a terminal of this size would show."""
+    """Render the curve for a terminal of this size."""
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding, newline="")
     console = Console(file=file, width=width, height=height, color_system=None, _environ={})

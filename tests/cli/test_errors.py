@@ -75,7 +75,7 @@ def nothing(_place: Path) -> None:
 
 
 def half(arrange: Arrange) -> Arrange:
-    """First, half a training."""
+    """Folder with a training that was stopped halfway."""
 
     def then(place: Path) -> None:
         run = build_trainer(settings(place / "names.txt"), place / "half")
@@ -87,7 +87,7 @@ def half(arrange: Arrange) -> Arrange:
 
 
 def takes_from_another(name: str) -> Arrange:
-    """A file of a training of another architecture, on as many letters, but others."""
+    """Replace a file by that of a model of another architecture and alphabet, of the same size."""
 
     def arrange(place: Path) -> None:
         text = NAMES.upper().replace(" ", "\n")

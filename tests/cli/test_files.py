@@ -79,7 +79,7 @@ def test_full_disk_later_leaves_the_last_checkpoint(place: Path) -> None:
 
 
 def unprivileged() -> list[str]:
-    """What to put before a command so that permissions bind it; skips where nothing does."""
+    """Return a command prefix that drops the privileges of root; skips if there is none."""
     if os.getuid() != 0:
         return []
     setpriv = shutil.which("setpriv")

@@ -16,7 +16,7 @@ from tests.cli.process import anexa
 
 @pytest.fixture(scope="module")
 def help_texts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The help of each option, in one line."""
+    """Return the help of each option, in one line."""
     result = anexa("train", "--help", cwd=tmp_path_factory.mktemp("help"))
     assert (result.returncode, result.stderr) == (0, "")
     entries = re.split(r"\n  (?=\S)", result.stdout)

@@ -39,12 +39,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(trained: Path, tmp_path: Path) -> Path:
-    """The same, to change."""
+    """Copy of the trainings that a test may change."""
     return Path(shutil.copytree(trained, tmp_path / "place"))
 
 
 def cells(table: str) -> dict[str, list[str]]:
-    """Each row by its first cell."""
+    """Parse a table; returns each row by its first cell."""
     rows = [re.split(" {2,}", line.strip()) for line in table.splitlines() if line.strip()]
     return {first: rest for first, *rest in rows}
 

@@ -30,7 +30,7 @@ CTRL_C, CTRL_D = "\x03", "\x04"
 
 
 class Terminal:
-    """A process, and the terminal it believes to be in."""
+    """A process in a pseudo-terminal."""
 
     def __init__(self, process: subprocess.Popen[bytes], master: int) -> None:
         self.raw = ""
@@ -43,7 +43,7 @@ class Terminal:
         return ESCAPES.sub("", self.raw).replace("\r\n", "\n")
 
     def expect(self, pattern: str, seconds: float = 30) -> str:
-        """Wait for text that has not been waited for yet; all of it up to there."""
+        """Wait for a text in the new output; returns the output up to the text."""
         deadline = time.monotonic() + seconds
         while True:
             found = re.compile(pattern).search(self._shown, self._seen)
@@ -58,7 +58,7 @@ class Terminal:
         os.write(self._master, keys.encode())
 
     def end(self, seconds: float = 30) -> int:
-        """The exit status."""
+        """Wait for the end of the process; returns the exit status."""
         deadline = time.monotonic() + seconds
         while self._read(deadline):
             pass
@@ -80,14 +80,14 @@ class Terminal:
 
 
 def _heed_ctrl_c() -> None:
-    """In the process: Ctrl-C is a signal, also where the tests run in the background."""
+    """Enable SIGINT in the child process, also if the tests run in the background."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager
 def terminal(*arguments: str | Path, cwd: Path, **variables: str) -> Iterator[Terminal]:
-    """`anexa` in a terminal of 24 lines of 100 characters, with these environment variables."""
+    """Start `anexa` in a terminal of 24 x 100 characters, with extra environment variables."""
     master, slave = os.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
     process = subprocess.Popen(

@@ -20,7 +20,7 @@ from anexa.thinking.thoughts import add
 
 TOKENIZER = ArithmeticCorpus().tokenizer("char")
 Answerer = Callable[[Problem, str], str]
-"""Of a problem, and what it has been made to say already, all that it says."""
+"""Function from a problem and the beginning of an answer to the whole answer."""
 
 
 class UnknownTextError(Exception):

@@ -24,7 +24,7 @@ BYTES = Tokenizer.train_bpe([CORPUS] * 2, 300, adds_bos=False)
 
 
 def of_others(ends: int = 2) -> Tokenizer:
-    """What begins a text is not what ends it, and several symbols do that, as with Llama 3."""
+    """Make a tokenizer whose BOS is not an EOS, with several EOS tokens, as Llama 3 has them."""
     backend = Backend.from_str(BYTES.to_json())
     names = ["<s>", *(f"</{number}>" for number in range(ends))]
     backend.add_special_tokens([AddedToken(name, normalized=False) for name in names])

@@ -27,7 +27,7 @@ class Repository:
 
 @dataclass
 class Hub:
-    """What it has, what it was asked, and how it fails.
+    """State of the test server: repositories, received requests, and failures to simulate.
 
     Attributes:
         address: for HF_ENDPOINT.
@@ -104,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.say(*self.known(user, body))
 
     def judge(self, card: str) -> None:
-        """Of a card's header; an error is said in the form that was asked for."""
+        """Validate the header of a card; an error has the format that the request accepts."""
         message = '"license" must be known'
         if "license: none-such" not in card:
             return self.say(200, {})

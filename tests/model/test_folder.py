@@ -85,7 +85,7 @@ def test_existing_files_are_never_overwritten(folder: Path, tmp_path: Path) -> N
 @posix
 @pytest.mark.parametrize("limit", [200, 3000])
 def test_full_disk_leaves_no_partial_folder(tmp_path: Path, limit: int) -> None:
-    """It does not matter which file is the first that does not fit."""
+    """Whichever file is the first that does not fit on the disk."""
     program = (
         "import resource, sys\n"
         "from pathlib import Path\n"

@@ -124,7 +124,7 @@ print(mebibytes("VmHWM") - before, time.process_time() - began)
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["float32", "bfloat16"])
 def test_large_folder_is_read_fast_and_in_little_memory(tmp_path: Path, kind: str) -> None:
-    """What the weights take in float32, and one array of them twice more: the table is a fifth."""
+    """Limit: all weights in float32, and one array twice more; the embedding table is a fifth."""
     config = ModelConfig("gpt2", 16_384, 1024, 512, 8, 12)
     its, rng = architecture(config), np.random.default_rng(0)
     (tmp_path / "config.json").write_text(json.dumps(its.to_json(config)))

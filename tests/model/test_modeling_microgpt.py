@@ -178,7 +178,7 @@ def test_left_padding_does_not_change_the_logits(microgpt: Path) -> None:
 
 
 def test_microgpt_saved_by_transformers_can_be_loaded(microgpt: Path, tmp_path: Path) -> None:
-    """It is trained for a few steps, so that gradients reach every weight."""
+    """The model is trained for a few steps, so that gradients reach every weight."""
     theirs = automodel(microgpt)
     tokens = torch.tensor([TOKENS])
     theirs(tokens, labels=tokens).loss.backward()
