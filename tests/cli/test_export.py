@@ -201,8 +201,8 @@ def test_unfinished_training_is_exported_with_a_warning(place: Path) -> None:
     stop_after(run, 4)
     result = anexa("export", "half", "--to", "json", cwd=place)
     assert one_sentence(result) == (
-        "anexa: the training in half has not ended (anexa train --resume half goes on): these are "
-        "its best weights so far\n"
+        "anexa: the training in half has not ended (resume it with anexa train --resume half): "
+        "these are its best weights so far\n"
     )
     assert result.returncode == 0
     assert load_model(place / "half.json").weights == load_model(place / "half").weights

@@ -1,4 +1,4 @@
-"""A model that knows arithmetic by heart: what is measured of it is known beforehand."""
+"""An engine that answers arithmetic perfectly, so that its scores are known in advance."""
 
 from __future__ import annotations
 
@@ -81,13 +81,13 @@ class Oracle:
 
 
 def oracle(answerer: Answerer) -> LanguageModel:
-    """A model that answers as told."""
+    """Make a chat model that answers by a function."""
     engine: Any = Oracle(answerer)  # it answers, and has no weights
     return LanguageModel("oracle", Model(engine.config, {}, TOKENIZER, CHAT_TEMPLATE), engine)
 
 
 def thinks(problem: Problem, said: str) -> str:
-    """The truth, or what follows from what it was made to think; without a thought always 7."""
+    """Answer correctly, or what follows from a given thought; without a thought always 7."""
     if said.startswith(THINK + END_THINK):
         return f"{THINK}{END_THINK}7"
     thought, closed, _ = said.removeprefix(THINK).partition(END_THINK)
@@ -101,7 +101,7 @@ def thinks(problem: Problem, said: str) -> str:
 
 
 def went_on(said: list[str], true: list[str]) -> list[str]:
-    """A product's thought that goes on from what was said: each part is added to all before."""
+    """Continue the thought of a product: each part is added to the sum of all parts before."""
     lines = said.copy()
     for line in true[len(said) :]:
         if "*" not in line:

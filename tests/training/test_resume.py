@@ -103,13 +103,13 @@ def test_a_kill_between_weights_and_checkpoint_changes_nothing(names: Path, tmp_
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"learning_rate": 0.5}, "begun with --learning-rate 0.01, not 0.5"),
-        ({"corpus": "firstnames"}, "begun with the corpus .*names.txt, not firstnames"),
-        ({"n_head": 2}, "begun with --n-head 4, not 2"),
-        ({"epochs": 2.0}, "begun with --epochs not given, not 2.0"),
-        ({"steps": 40}, "begun with --steps 20, not 40"),
-        ({"tokenizer": "bpe:300"}, "begun with --tokenizer char, not bpe:300"),
-        ({"batch_tokens": 64}, "goes on with its own --batch-size: leave --batch-tokens out"),
+        ({"learning_rate": 0.5}, "started with --learning-rate 0.01, not 0.5"),
+        ({"corpus": "firstnames"}, "started with the corpus .*names.txt, not firstnames"),
+        ({"n_head": 2}, "started with --n-head 4, not 2"),
+        ({"epochs": 2.0}, "started with --epochs not given, not 2.0"),
+        ({"steps": 40}, "started with --steps 20, not 40"),
+        ({"tokenizer": "bpe:300"}, "started with --tokenizer char, not bpe:300"),
+        ({"batch_tokens": 64}, "keeps its own --batch-size: leave --batch-tokens out"),
     ],
 )
 def test_changed_options_are_refused(

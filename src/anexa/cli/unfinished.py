@@ -24,7 +24,11 @@ def warn_if_unfinished(folder: Path) -> None:
     if run.state == "done":
         return
     learned = "its best weights so far" if run.step else "weights that have learned nothing yet"
-    state = "it is running" if run.state == "running" else f"anexa train --resume {folder} goes on"
+    state = (
+        "it is running"
+        if run.state == "running"
+        else f"resume it with anexa train --resume {folder}"
+    )
     _warn(f"the training in {folder} has not ended ({state}): these are {learned}")
 
 

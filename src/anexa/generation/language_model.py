@@ -115,7 +115,7 @@ class LanguageModel:
         Args:
             prompt: text to continue.
             sampler: sampling parameters and random state; a further text with the same sampler
-                goes on in its random sequence.
+                continues its random sequence.
             max_tokens: maximum number of tokens to generate, at least 1.
             stop: strings that end the text; they are not part of it.
 

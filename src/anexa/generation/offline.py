@@ -19,7 +19,7 @@ def generate_tokens(engine: Engine, prompt_ids: Sequence[int], sampler: Sampler)
     Args:
         engine: computes the model.
         prompt_ids: token ids of the prompt, at least one.
-        sampler: sampling parameters, and the random state that the draws go on from.
+        sampler: sampling parameters, and the random state, which the draws advance.
 
     Raises:
         AnexaError: if the model cannot be computed, or a logit is not a number.

@@ -155,7 +155,7 @@ def stream_text(
         engine: computes the model.
         tokenizer: tokenizer of the model.
         prompt: text to continue.
-        sampler: chooses the tokens; a further text with the same sampler goes on in its random
+        sampler: chooses the tokens; another text with the same sampler continues its random
             sequence.
         max_tokens: maximum number of tokens to generate, at least 1.
         stop: strings that end the text; they are not part of it.

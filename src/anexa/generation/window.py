@@ -7,7 +7,7 @@ def window_start(length: int, block_size: int) -> int:
     """Return the index of the first token that the model sees of a sequence.
 
     A sequence within the context is seen whole. Beyond the context, the window moves by a quarter
-    of the context at a time: positions are absolute, so after a move the window is prefilled anew,
+    of the context at a time: positions are absolute, so after a move the window is prefilled again,
     and this way that happens once in block_size / 4 tokens, not at every token. The start depends
     on the length alone, so decoding with a KV cache and without one see the same tokens.
 

@@ -78,7 +78,7 @@ class WindowDetokenizer:
         """Take the next id and return the text that no later id can change."""
         self._ids.append(token)
         if token in self._tokenizer.byte_ids or not self._tokenizer.decode([token]):
-            return ""  # a row of bytes goes on
+            return ""  # a sequence of byte tokens continues
         piece = self._pending()
         if not piece or piece.endswith(REPLACEMENT):
             return ""

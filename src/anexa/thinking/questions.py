@@ -9,7 +9,7 @@ from anexa.thinking.stories import TEMPLATES, Story, Template
 
 MAX_DIGITS_READ = 40  # a longer run of digits is skipped: int() takes quadratic time
 
-_LONGEST = 400  # characters of a question that is parsed
+_MAX_LENGTH = 400  # characters of a question that is parsed
 _SIGNS = {"plus": "+", "minus": "-", "times": "*", "x": "*", "×": "*"}
 _NUMBER = f"([0-9]{{1,{MAX_DIGITS_READ}}})"
 _PLAIN = re.compile(
@@ -57,7 +57,7 @@ def parse_question(text: str) -> tuple[str, int, int] | None:
     Returns:
         The operation and both operands; None for any other text.
     """
-    if len(text) > _LONGEST:
+    if len(text) > _MAX_LENGTH:
         return None
     match = _PLAIN.fullmatch(text.strip())
     if not match:
@@ -69,7 +69,7 @@ def parse_question(text: str) -> tuple[str, int, int] | None:
 
 def parse_story(text: str) -> Story | None:
     """Parse a story told by one of `TEMPLATES`, with any words and numbers; None if it is none."""
-    if len(text) > _LONGEST:
+    if len(text) > _MAX_LENGTH:
         return None
     for number, pattern in enumerate(_STORIES):
         match = pattern.fullmatch(text.strip())

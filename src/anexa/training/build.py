@@ -121,7 +121,7 @@ def resume_trainer(
     Args:
         folder: model folder of the run.
         given: options that the user has given again; they must equal those of the run, except
-            for `anexa.training.config.FREE`.
+            for `anexa.training.config.CHANGEABLE`.
         options: options that change no number.
 
     Raises:

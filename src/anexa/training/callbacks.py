@@ -117,7 +117,7 @@ class SampleCallback(Callback):
 
 
 class LossPlotCallback(Callback):
-    """Draws `training/loss.png` as the run goes on, if matplotlib is installed.
+    """Draws `training/loss.png` during the run, if matplotlib is installed.
 
     It comes after `SampleCallback`, whose samples are marked in the plot.
     """

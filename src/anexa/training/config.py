@@ -23,7 +23,7 @@ from anexa.model.config import ModelConfig
 from anexa.training.presets import ADAMW, PRESETS, usual_preset
 
 STOPPING = ("steps", "epochs", "minutes")  # options of which exactly one ends a run
-FREE = ("device", "micro_batch", "shard")  # options that may change when a run is resumed
+CHANGEABLE = ("device", "micro_batch", "shard")  # options that may change when a run is resumed
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ class TrainConfig:
         return config.replace(**given)
 
     def for_resume(self, given: Mapping[str, Any]) -> TrainConfig:
-        """Return this configuration for a resumed run, with the options in `FREE` replaced.
+        """Return this configuration for a resumed run, with the options in `CHANGEABLE` replaced.
 
         Raises:
             UsageError: if another option has a value that is not the run's own.
@@ -220,15 +220,15 @@ class TrainConfig:
         for name, asked in given.items():
             option = "the corpus" if name == "corpus" else flag(name)
             if name == "batch_tokens":
-                raise UsageError(f"a run goes on with its own --batch-size: leave {option} out")
+                raise UsageError(f"a resumed run keeps its own --batch-size: leave {option} out")
             ours = options[name]
-            if name not in FREE and asked not in (ours, "auto"):
+            if name not in CHANGEABLE and asked not in (ours, "auto"):
                 was = "not given" if ours is None else ours
                 raise UsageError(
-                    f"this training was begun with {option} {was}, not {asked}: leave it out to go "
-                    "on, or start a new training"
+                    f"this run was started with {option} {was}, not {asked}: leave it out to "
+                    "resume the run, or start a new one"
                 )
-        return self.replace(**{name: given[name] for name in FREE if name in given})
+        return self.replace(**{name: given[name] for name in CHANGEABLE if name in given})
 
     def options(self) -> dict[str, Any]:
         """Return all values by option name, `preset` first."""

@@ -172,7 +172,8 @@ def _read(content: bytes, path: Path) -> list[tuple[bytes, MetricsRecord | Sampl
             entries.append((line, _parse(json.loads(line))))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise AnexaError(
-                f"line {number} of {path} is damaged: remove the file to go on without its records"
+                f"line {number} of {path} is damaged: "
+                "remove the file to continue without its records"
             ) from error
     return entries
 

@@ -33,7 +33,7 @@ class Events:
 
     Args:
         folder: folder of the event files.
-        began: time at which the run would have begun without interruptions, in Unix seconds.
+        began: start time of the run if it had not been interrupted, in Unix seconds.
 
     Raises:
         AnexaError: if the file cannot be written, or tensorboardX is not installed.
