@@ -35,7 +35,7 @@ def test_norm_eps_must_be_between_0_and_1(value: Any) -> None:
 
 
 def test_width_must_be_a_multiple_of_the_heads() -> None:
-    with pytest.raises(AnexaError, match=r"width .* of 24 cannot be divided by 5 heads"):
+    with pytest.raises(AnexaError, match=r"width .* of 24 cannot be shared by 5 heads"):
         replace(CONFIG, n_head=5)
     assert replace(CONFIG, n_head=24).n_head == 24
 
