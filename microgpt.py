@@ -48,11 +48,11 @@ def gradients(loss: Value) -> dict[Value, float]:
     grads, visited, stack = dict[Value, float](), set[Value](), [loss]
     while stack:
         value = stack[-1]
-        if value in visited:
+        if value in visited or not value.children:
             grads[stack.pop()] = 0.0  # in topological order: children before parents
         else:
             visited.add(value)
-            stack += [child for child in reversed(value.children) if child not in visited]
+            stack += [child for child in reversed(value.children) if child not in grads]
     grads[loss] = 1.0  # d(loss)/d(loss); every other value collects its own from its parents
     for parent, grad in reversed(grads.items()):
         for child, local_grad in zip(parent.children, parent.local_grads):
@@ -136,12 +136,12 @@ def train(model: Model, docs: list[str], steps: int) -> Iterator[float]:
         losses = [-softmax(z)[target].log() for target, z in zip(tokens[1:], gpt(model, tokens))]
         loss = (1 / len(losses)) * sum(losses[1:], losses[0])
         grads = gradients(loss)
+        rate = LEARNING_RATE * (1 - step / steps)
+        m_bias, v_bias = 1 - BETA1 ** (step + 1), 1 - BETA2 ** (step + 1)  # the means began at 0
         for i, p in enumerate(model.parameters):
             m[i] = BETA1 * m[i] + (1 - BETA1) * grads.get(p, 0.0)
             v[i] = BETA2 * v[i] + (1 - BETA2) * grads.get(p, 0.0) ** 2
-            m_hat = m[i] / (1 - BETA1 ** (step + 1))  # both means began at 0: make up for it
-            v_hat = v[i] / (1 - BETA2 ** (step + 1))
-            p.data -= LEARNING_RATE * (1 - step / steps) * m_hat / (v_hat**0.5 + EPSILON)
+            p.data -= rate * (m[i] / m_bias) / ((v[i] / v_bias) ** 0.5 + EPSILON)
         yield loss.data
 
 # 4. Inference: draw the next character by its probability, append it, and read on.
