@@ -1,9 +1,13 @@
-"""Many texts read at once: every row is what it would be alone."""
+"""Batched decoding: the logits of a sequence do not depend on the other sequences in the batch."""
 
 from __future__ import annotations
 
 import math
+import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +19,12 @@ from anexa.engines import ENGINES, BatchEngine, KVCache, open_engine
 from anexa.engines.device import DeviceConfig
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
+from tests.conftest import ROOT
 from tests.engines.helpers import models, needs_torch, random_weights
 
 VOCABULARY = 13
 
-each_rows_engine = pytest.mark.parametrize(
+each_batch_engine = pytest.mark.parametrize(
     "name", ["numpy", pytest.param("torch", marks=needs_torch)]
 )
 
@@ -31,8 +36,8 @@ def engine_of(name: str, model_type: str) -> BatchEngine:
     return engine
 
 
-class Company:
-    """Texts in rows, and each of them alone."""
+class BatchAndAlone:
+    """Sequences in a batch, and each of them decoded alone."""
 
     def __init__(self, engine: BatchEngine, most: int) -> None:
         self.engine, self.most = engine, most
@@ -60,32 +65,32 @@ class Company:
         assert self.rows.lengths == [cache.length for cache in self.alone]
 
 
-@each_rows_engine
+@each_batch_engine
 @given(data=st.data())
-def test_rows_are_what_they_are_alone(name: str, data: st.DataObject) -> None:
-    """Whoever comes and goes meanwhile."""
+def test_batched_logits_equal_those_of_single_sequences(name: str, data: st.DataObject) -> None:
+    """Sequences join and leave the batch in between."""
     config, weights = data.draw(models())
     # In float32 some of these models, of width 2, make a large number of a rounding.
     engine = open_engine(name, config, weights, device_config=DeviceConfig(dtype="float64"))
     assert isinstance(engine, BatchEngine)
     token = st.integers(0, config.vocab_size - 1)
-    company = Company(engine, most=data.draw(st.integers(1, 6)))
+    decoding = BatchAndAlone(engine, most=data.draw(st.integers(1, 6)))
     for _ in range(data.draw(st.integers(1, 8))):
         comes, goes = data.draw(st.booleans()), data.draw(st.booleans())
-        if len(company.alone) < company.most and comes:
+        if len(decoding.alone) < decoding.most and comes:
             text = st.lists(token, min_size=1, max_size=config.block_size)
-            company.join(data.draw(text))
-        full = [n for n, cache in enumerate(company.alone) if cache.length == config.block_size]
+            decoding.join(data.draw(text))
+        full = [n for n, cache in enumerate(decoding.alone) if cache.length == config.block_size]
         for row in reversed(full):
-            company.leave(row)
-        if company.alone:
-            count = len(company.alone)
-            company.read(data.draw(st.lists(token, min_size=count, max_size=count)))
-        if company.alone and goes:
-            company.leave(data.draw(st.integers(0, len(company.alone) - 1)))
+            decoding.leave(row)
+        if decoding.alone:
+            count = len(decoding.alone)
+            decoding.read(data.draw(st.lists(token, min_size=count, max_size=count)))
+        if decoding.alone and goes:
+            decoding.leave(data.draw(st.integers(0, len(decoding.alone) - 1)))
 
 
-def read_in_company(
+def decode_in_batches(
     engine: BatchEngine, texts: list[list[int]], most: int, seed: int
 ) -> list[list[bytes]]:
     """The logits after each token of each text but the first ones, as at most so many are read
@@ -120,11 +125,11 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 
-@each_rows_engine
+@each_batch_engine
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
-def test_company_changes_no_bit(model_type: str, sizes: str, name: str) -> None:
-    """So that a text is the same in any, whatever it is that is as likely as another."""
+def test_other_sequences_change_no_bit(model_type: str, sizes: str, name: str) -> None:
+    """So the same tokens are sampled in every batch, even when two tokens are equally likely."""
     config = ModelConfig(model_type, 101, **SIZES[sizes])
     engine = open_engine(
         name, config, random_weights(config, seed=2), device_config=DeviceConfig("cpu")
@@ -133,27 +138,26 @@ def test_company_changes_no_bit(model_type: str, sizes: str, name: str) -> None:
     rng = random.Random(1)
     lengths = [rng.randint(3, config.block_size) for _ in range(24)]
     texts = [[rng.randrange(101) for _ in range(length)] for length in lengths]
-    alone = [read_in_company(engine, [text], 1, seed=0)[0] for text in texts]
+    alone = [decode_in_batches(engine, [text], 1, seed=0)[0] for text in texts]
     for most in (2, 5, 24):
-        assert read_in_company(engine, texts, most, seed=most) == alone
+        assert decode_in_batches(engine, texts, most, seed=most) == alone
 
 
-@each_rows_engine
-def test_numbers_that_are_none_stay_where_they_are(name: str) -> None:
-    """A text that has gone leaves nothing behind."""
+@each_batch_engine
+def test_nan_of_a_removed_sequence_reaches_no_other(name: str) -> None:
     engine = engine_of(name, "llama")
-    company = Company(engine, most=3)
+    decoding = BatchAndAlone(engine, most=3)
     for text in ([1, 2, 3, 4], [5, 6], [7]):
-        company.join(text)
-    for keys, values in company.rows.layers:
+        decoding.join(text)
+    for keys, values in decoding.rows.layers:
         keys[0, :, :4], values[0, :, :4] = math.nan, math.nan
-    company.leave(0)
-    company.read([8, 9])
-    company.join([1])
-    company.read([2, 3, 4])
+    decoding.leave(0)
+    decoding.read([8, 9])
+    decoding.join([1])
+    decoding.read([2, 3, 4])
 
 
-def test_only_the_fast_engines_do() -> None:
+def test_only_numpy_and_torch_are_batch_engines() -> None:
     config = ModelConfig("llama", 5, block_size=4, n_embd=4, n_head=2, n_layer=1)
     weights = random_weights(config, seed=1)
     fast = ("numpy", "torch")
@@ -161,3 +165,71 @@ def test_only_the_fast_engines_do() -> None:
         if name == "torch":
             pytest.importorskip("torch", reason="PyTorch is not installed")
         assert isinstance(open_engine(name, config, weights), BatchEngine) == (name in fast)
+
+
+# OpenBLAS's kernels for x86-64, with the CPU flag that each one needs.
+BLAS_KERNELS = {
+    "Prescott": "pni",
+    "Nehalem": "sse4_2",
+    "Sandybridge": "avx",
+    "Haswell": "avx2",
+    "Zen": "avx2",
+    "SkylakeX": "avx512f",
+    "Cooperlake": "avx512_bf16",
+}
+
+
+def run_with(name: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The test above on the widest models, in a process of its own."""
+    arguments = ["-m", "pytest", "-q", "-n", "0", "-s", "-p", "no:cacheprovider", __file__]
+    selected = f"test_other_sequences_change_no_bit and {name} and wide"
+    return subprocess.run(
+        [sys.executable, *arguments, "-k", selected],
+        env={**os.environ, **environment},
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+    )
+
+
+def check_cpu_has(flag: str) -> None:
+    """Skip the test if the CPU lacks the instructions of a kernel."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    except OSError:
+        pytest.skip("the flags of the CPU are unknown")
+    if flag not in flags:
+        pytest.skip(f"the CPU has no {flag}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize("kernel", BLAS_KERNELS)
+def test_other_sequences_change_no_bit_with_any_blas_kernel(kernel: str, threads: str) -> None:
+    check_cpu_has(BLAS_KERNELS[kernel])
+    result = run_with(
+        "numpy",
+        OPENBLAS_CORETYPE=kernel,
+        OPENBLAS_NUM_THREADS=threads,
+        OPENBLAS_VERBOSE="2",  # prints the kernel, which may be a similar one: Haswell's for Zen
+    )
+    assert result.returncode == 0, result.stdout
+    if "Core: " not in result.stderr:
+        pytest.skip("NumPy computes with another BLAS")
+
+
+@needs_torch
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize(("capability", "instructions"), [("default", "SSE41"), ("avx2", "AVX2")])
+def test_other_sequences_change_no_bit_with_any_torch_kernel(
+    capability: str, instructions: str, threads: str
+) -> None:
+    result = run_with(
+        "torch",
+        ATEN_CPU_CAPABILITY=capability,
+        ONEDNN_MAX_CPU_ISA=instructions,
+        MKL_ENABLE_INSTRUCTIONS="SSE4_2" if capability == "default" else "AVX2",
+        OMP_NUM_THREADS=threads,
+    )
+    assert result.returncode == 0, result.stdout

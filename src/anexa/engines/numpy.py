@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -12,7 +11,8 @@ import numpy as np
 from anexa.engines import kv_cache as caches
 from anexa.engines.kv_cache import BLOCK, LayerDecodeCache, LayerKVCache
 from anexa.engines.operations import numpy as operations
-from anexa.engines.operations.numpy import Array, Linear, Starts, Tokens
+from anexa.engines.operations import numpy_decode
+from anexa.engines.operations.numpy import Array, Starts, Tokens
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.numpy import NumpyOptimizer
 from anexa.engines.protocol import Batch, BatchKVCache, KVCache, Logits, TrainStepOutput
@@ -24,13 +24,13 @@ from anexa.model.weights import Weight, Weights
 # Diverged weights overflow: the infinities and NaNs in the results tell it, without a warning.
 _quietly = np.errstate(over="ignore", invalid="ignore")
 
-# Rows that are multiplied together where all is to be the same in any company, and the size of a
-# product from which on OpenBLAS adds up as many as there are alike.
-TILE, LARGE = 4, 1_000_000
-
 
 class ArrayTape(Tape[Array], operations=operations_of(operations)):
     """A tape of operations on arrays."""
+
+
+class DecodeTape(ArrayTape, operations=operations_of(numpy_decode)):
+    """A tape whose results for a sequence do not depend on the other sequences in the batch."""
 
 
 class NumpyEngine:
@@ -117,7 +117,7 @@ class NumpyEngine:
             for buffers in batch_cache.layers
         ]
         tokens_BT = np.array(tokens, np.int64)[:, None]
-        logits_BTV = self._next(tokens_BT, tuple(batch_cache.lengths), kv_cache, _TiledTape)
+        logits_BTV = self._next(tokens_BT, tuple(batch_cache.lengths), kv_cache, DecodeTape)
         batch_cache.lengths = [length + 1 for length in batch_cache.lengths]
         return logits_BTV[:, -1]
 
@@ -170,30 +170,3 @@ def _as_weights(arrays: dict[str, Array]) -> Weights:
         name: Weight(x.shape, array("f" if x.dtype == np.float32 else "d", x.tobytes()))
         for name, x in arrays.items()
     }
-
-
-@lru_cache
-def _nobody(count: int, width: int, dtype: np.dtype[Any]) -> Array:
-    """Rows that no text is in."""
-    return np.zeros((count, 1, width), dtype)
-
-
-class _TiledLinear(Linear):
-    """The same of one token each of several texts, (B, 1, C): each as it would be alone.
-
-    BLAS adds up a product of few rows in another order than one of many. So rows are taken four by
-    four, with zeros where there are fewer.
-    """
-
-    def forward(self, x_TC: Array, weight_OC: Array, bias_O: Array | None = None, /) -> Array:
-        count, width = len(x_TC), x_TC.shape[-1]
-        if count % TILE:
-            x_TC = np.concatenate((x_TC, _nobody(-count % TILE, width, x_TC.dtype)))
-        together = TILE if TILE * weight_OC.size < LARGE else len(x_TC)
-        y_TO: Array = x_TC.reshape(-1, together, width) @ weight_OC.T
-        y_TO = y_TO.reshape(-1, 1, len(weight_OC))[:count]
-        return y_TO if bias_O is None else y_TO + bias_O
-
-
-class _TiledTape(ArrayTape, operations=[_TiledLinear]):
-    """A tape whose matrix products do not depend on the other sequences in the batch."""

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, ClassVar, Generic, TypeAlias, cast
+from typing import Any, ClassVar, Generic, TypeAlias, cast, get_origin
 
 from anexa.model.operations import Operations, Tensor
 
@@ -41,7 +41,9 @@ AnyOperation: TypeAlias = type[Operation[Any]]
 
 def operations_of(module: ModuleType) -> list[AnyOperation]:
     """Collect the operations that a module defines: every `Operation` with a name."""
-    classes = [value for value in vars(module).values() if isinstance(value, type)]
+    # On Python 3.10 an alias such as list[int] is an instance of `type`, and has an origin.
+    values = vars(module).values()
+    classes = [value for value in values if isinstance(value, type) and not get_origin(value)]
     return [cls for cls in classes if issubclass(cls, Operation) and cls.name]
 
 

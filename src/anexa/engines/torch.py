@@ -22,6 +22,7 @@ from anexa.engines.device import (
 )
 from anexa.engines.kv_cache import BLOCK, LayerDecodeCache, LayerKVCache
 from anexa.engines.operations.torch import Starts, TorchOperations
+from anexa.engines.operations.torch_decode import TorchDecodeOperations
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.torch import TorchOptimizer
 from anexa.engines.protocol import Batch, BatchKVCache, KVCache, Logits, TrainStepOutput
@@ -31,12 +32,6 @@ from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight, Weights
 
 Result = TypeVar("Result")
-
-# PyTorch's matrix products of fewer rows use another summation order, and the elements after the
-# last full vector of an array are computed by other functions. So decoding pads its batches:
-# otherwise the logits of a sequence would depend, in the last bits, on the size of the batch.
-MIN_DECODE_BATCH = 4
-VECTOR_LENGTH = 32  # numbers in the largest vector register of a CPU
 
 RELEASE_INTERVAL = 50  # steps between releases of free memory, each of some milliseconds
 
@@ -64,9 +59,10 @@ class Network(nn.Module):
         dropout: float = 0.0,
         start: Starts = 0,
         kv_cache: Sequence[Any] | None = None,
+        ops: TorchOperations | None = None,
     ) -> Tensor:
         """Compute the logits (B, T, V), or with targets the sum of their losses / denominator."""
-        ops, weights = TorchOperations(dropout), self.weights()
+        ops, weights = ops or TorchOperations(dropout), self.weights()
         forward = self._architecture.forward
         logits_BTV = forward(ops, self._config, weights, tokens_BT, start, kv_cache)
         if targets_BT is None:
@@ -165,7 +161,7 @@ class TorchEngine:
 
     def new_batch_cache(self, max_num_seqs: int) -> BatchKVCache:
         num_positions = caches.round_up_to_block(self.config.block_size)
-        return BatchKVCache(self._new_buffers(self._padded_size(max_num_seqs), num_positions))
+        return BatchKVCache(self._new_buffers(max_num_seqs, num_positions))
 
     def add_sequence(self, batch_cache: BatchKVCache, cache: KVCache) -> None:
         with _inference():
@@ -176,23 +172,23 @@ class TorchEngine:
             caches.remove_sequence(batch_cache, index)
 
     def batch_next_logits(self, tokens: Sequence[int], batch_cache: BatchKVCache) -> Logits:
-        device, batch = self._device_config.device, len(tokens)
-        padding = [0] * (self._padded_size(batch) - batch)  # sequences that nobody reads
-        lengths = (*batch_cache.lengths, *padding)
+        device = self._device_config.device
+        ops = TorchDecodeOperations() if self._kind == "cpu" else None
         with _inference():
-            starts = torch.tensor(lengths, device=device)
+            starts = torch.tensor(batch_cache.lengths, device=device)
             later = torch.arange(caches.num_keys(batch_cache), device=device) > starts[:, None]
             mask_B11S = torch.zeros(later.shape, dtype=self._dtype, device=device)
             mask_B11S = mask_B11S.masked_fill_(later, -math.inf)[:, None, None]
-            indices = torch.arange(len(lengths), device=device)
+            indices = torch.arange(len(tokens), device=device)
             kv_cache = [
                 LayerDecodeCache(buffers, indices, starts, mask_B11S)
                 for buffers in batch_cache.layers
             ]
-            tokens_BT = torch.tensor([*tokens, *padding], device=device)[:, None]
-            logits_BTV = self._network(tokens_BT, start=lengths, kv_cache=kv_cache)
+            tokens_BT = torch.tensor([*tokens], device=device)[:, None]
+            start = tuple(batch_cache.lengths)
+            logits_BTV = self._network(tokens_BT, start=start, kv_cache=kv_cache, ops=ops)
             batch_cache.lengths = [length + 1 for length in batch_cache.lengths]
-            return cast("Logits", logits_BTV[:batch, -1].cpu().numpy())
+            return cast("Logits", logits_BTV[:, -1].cpu().numpy())
 
     def weights(self) -> Weights:
         return {name: _weight(w) for name, w in self._network.weights().items()}
@@ -308,11 +304,6 @@ class TorchEngine:
         """The number of sequences of a length in a micro-batch."""
         size = max(1, self._tokens_per_micro_batch // length)
         return min(size, self._device_config.micro_batch or size)
-
-    def _padded_size(self, batch: int) -> int:
-        """Round the size of a decoding batch up, so that its activations fill whole vectors."""
-        multiple = VECTOR_LENGTH // math.gcd(VECTOR_LENGTH, self.config.n_inner)
-        return -(-max(batch, MIN_DECODE_BATCH) // multiple) * multiple
 
     def _new_buffers(self, num_sequences: int, num_positions: int) -> list[tuple[Tensor, Tensor]]:
         """Create buffers for the keys and values of each layer, (B, H, S, D) each."""

@@ -1,0 +1,109 @@
+"""The operations of a batched decoding step on NumPy arrays: one token of each of B sequences.
+
+Arrays are (B, 1, C). No bit of a sequence's numbers depends on the other sequences in the batch, as
+the shape of every BLAS call is the same in all batches: linear layers multiply in tiles of
+sequences (`anexa.engines.tiles`), and attention multiplies in blocks of `BLOCK` keys of one
+sequence. The blocks are added up from the first to the last, so that blocks of padding only add
+zeros. All other operations compute element by element, or row by row.
+"""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache, reduce
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from anexa.engines import tiles
+from anexa.engines.kv_cache import BLOCK, LayerDecodeCache, LayerKVCache
+from anexa.engines.operations import numpy as operations
+from anexa.engines.operations.numpy import Array, total
+
+
+def multiply(x_TC: Array, weight_OC: Array, height: int) -> Array:
+    """x Wᵀ of rows (B, 1, C), by one BLAS call for each tile."""
+    y_TO: Array = x_TC.reshape(-1, height, x_TC.shape[-1]) @ weight_OC.T
+    return y_TO.reshape(-1, 1, len(weight_OC))
+
+
+@cache
+def invariant_heights(
+    n_out: int, n_in: int, dtype: np.dtype[Any], column_major: bool
+) -> tuple[int, ...]:
+    """Find the tile heights for a weight of a shape; see `tiles.invariant_heights`."""
+    if column_major:
+        weight_OC = tiles.random_weight((n_in, n_out), dtype).T
+    else:
+        weight_OC = tiles.random_weight((n_out, n_in), dtype)
+    return tiles.invariant_heights(
+        lambda x_TC, height: multiply(x_TC, weight_OC, height),
+        n_in,
+        tiles.num_samples(weight_OC.size),
+        dtype,
+    )
+
+
+@lru_cache(maxsize=1024)
+def tile_height(batch: int, n_out: int, n_in: int, dtype: np.dtype[Any], column_major: bool) -> int:
+    """Choose the tile height for a number of sequences and a weight of a shape."""
+    return tiles.choose_height(batch, invariant_heights(n_out, n_in, dtype, column_major))
+
+
+@lru_cache
+def padding(count: int, width: int, dtype: np.dtype[Any]) -> Array:
+    """Make rows that fill up the last tile, (count, 1, width)."""
+    return np.zeros((count, 1, width), dtype)
+
+
+class Linear(operations.Linear):
+    """y = x Wᵀ + b, tile by tile."""
+
+    def forward(self, x_TC: Array, weight_OC: Array, bias_O: Array | None = None, /) -> Array:
+        batch, (n_out, n_in) = len(x_TC), weight_OC.shape
+        height = tile_height(batch, n_out, n_in, weight_OC.dtype, weight_OC.flags.f_contiguous)
+        if batch % height:
+            x_TC = np.concatenate((x_TC, padding(-batch % height, n_in, x_TC.dtype)))
+        y_TO = multiply(x_TC, weight_OC, height)[:batch]
+        return y_TO if bias_O is None else y_TO + bias_O
+
+
+class Attention(operations.Attention):
+    """y = P V with P = softmax(Q Kᵀ / √D + mask), head by head, and block by block of the keys.
+
+    With the scores S_n = Q K_nᵀ / √D + mask_n of block n, and m the largest of all scores:
+    y = Σ_n e^(S_n − m) V_n / Σ_n Σ_s e^(S_n − m).
+    """
+
+    def forward(
+        self,
+        q_TC: Array,
+        k_TC: Array,
+        v_TC: Array,
+        /,
+        n_head: int,
+        kv_cache: LayerKVCache | LayerDecodeCache | None,
+    ) -> Array:
+        assert isinstance(kv_cache, LayerDecodeCache)
+        batch, self.head_dim = len(q_TC), q_TC.shape[-1] // n_head
+        k_BHSD, v_BHSD = kv_cache.append(self.heads(k_TC), self.heads(v_TC))
+        # G heads of queries share one head of keys and values.
+        q_BHGD = q_TC.reshape(batch, k_BHSD.shape[1], -1, self.head_dim)
+        scores_NBHGS = (q_BHGD / sqrt(self.head_dim)) @ blocks(k_BHSD).swapaxes(-1, -2)
+        scores_NBHGS += blocks(kv_cache.attn_mask.swapaxes(-1, -2)).swapaxes(-1, -2)
+        largest_NBHG1 = np.maximum.reduce(scores_NBHGS, -1, keepdims=True)
+        scores_NBHGS -= np.maximum.reduce(largest_NBHG1, 0)
+        exps_NBHGS = np.exp(scores_NBHGS, out=scores_NBHGS)
+        y_BHGD = sum_blocks(exps_NBHGS @ blocks(v_BHSD)) / sum_blocks(total(exps_NBHGS))
+        return y_BHGD.reshape(q_TC.shape)
+
+
+def blocks(x_BHSD: Array) -> Array:
+    """View (B, H, S, D) as N blocks, (N, B, H, S/N, D); S is a multiple of `BLOCK`."""
+    batch, n_head, _, width = x_BHSD.shape
+    return x_BHSD.reshape(batch, n_head, -1, BLOCK, width).transpose(2, 0, 1, 3, 4)
+
+
+def sum_blocks(x_NBHGD: Array) -> Array:
+    """Sum along the first axis, from the first to the last: zeros at the end change no bit."""
+    return reduce(np.add, x_NBHGD)

@@ -1,0 +1,185 @@
+"""The operations of a batched decoding step on PyTorch tensors, on a CPU: one token of B sequences.
+
+Tensors are (B, 1, C). No bit of a sequence's numbers depends on the other sequences in the batch:
+linear layers and activation functions compute tiles of sequences (`anexa.engines.tiles`), and
+attention was checked to be independent of the batch, or else computes sequence by sequence. All
+other operations compute element by element, or row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
+
+from anexa.engines import tiles
+from anexa.engines.kv_cache import BLOCK, LayerDecodeCache, LayerKVCache, round_up_to_block
+from anexa.engines.operations.torch import TorchOperations
+
+# Lengths and paddings, in blocks, of the attention that is checked. PyTorch's kernel for CPUs reads
+# 512 keys at a time.
+LENGTHS = (1, 3, 9)
+PADDINGS = (0, 1, 2, 5, 8, 9)
+BATCHES = (1, 2, 3, 8, 33)
+
+
+class TorchDecodeOperations(TorchOperations):
+    """See `anexa.model.operations.Operations`; activations are (B, 1, C)."""
+
+    def linear(self, x_TC: Tensor, weight_OC: Tensor, bias_O: Tensor | None = None) -> Tensor:
+        n_out, n_in = weight_OC.shape
+        heights = linear_heights(
+            n_out,
+            n_in,
+            weight_OC.is_contiguous(),
+            bias_O is not None,
+            x_TC.dtype,
+            torch.get_num_threads(),
+        )
+        return in_tiles(lambda tile_TC: F.linear(tile_TC, weight_OC, bias_O), x_TC, heights)
+
+    def gelu(self, x: Tensor) -> Tensor:
+        return in_tiles(
+            gelu, x, activation_heights(gelu, x.shape[-1], x.dtype, torch.get_num_threads())
+        )
+
+    def swiglu(self, gate: Tensor, up: Tensor) -> Tensor:
+        heights = activation_heights(F.silu, gate.shape[-1], gate.dtype, torch.get_num_threads())
+        return in_tiles(F.silu, gate, heights) * up
+
+    def attention(
+        self,
+        q_TC: Tensor,
+        k_TC: Tensor,
+        v_TC: Tensor,
+        n_head: int,
+        kv_cache: LayerKVCache | LayerDecodeCache | None,
+    ) -> Tensor:
+        assert isinstance(kv_cache, LayerDecodeCache)
+        batch, _, width = q_TC.shape
+        q_BHTD, k_BHTD, v_BHTD = (
+            x.view(batch, 1, -1, width // n_head).transpose(1, 2) for x in (q_TC, k_TC, v_TC)
+        )
+        k_BHSD, v_BHSD = kv_cache.append(k_BHTD, v_BHTD)
+        inputs = (q_BHTD, k_BHSD, v_BHSD, kv_cache.attn_mask)
+        n_kv_head, head_dim = k_BHSD.shape[1], k_BHSD.shape[3]
+        if attention_is_invariant(n_head, n_kv_head, head_dim, q_TC.dtype, torch.get_num_threads()):
+            y_BHTD = attend(*inputs)
+        else:
+            y_BHTD = torch.cat(
+                [attend_alone(*one) for one in zip(*(torch.split(x, 1) for x in inputs))]
+            )
+        return y_BHTD.transpose(1, 2).reshape(batch, 1, width)
+
+
+def gelu(x: Tensor) -> Tensor:
+    """The function of `TorchOperations.gelu`."""
+    return F.gelu(x, approximate="tanh")
+
+
+def in_tiles(function: Callable[[Tensor], Tensor], x_TC: Tensor, heights: Sequence[int]) -> Tensor:
+    """Apply a function to tiles of rows (B, 1, C), the last one padded with zeros."""
+    batch = len(x_TC)
+    height = tiles.choose_height(batch, heights)
+    if batch % height:
+        x_TC = F.pad(x_TC, (0, 0, 0, 0, 0, -batch % height))
+    y_TO = [function(tile_TC) for tile_TC in torch.split(x_TC, height)]
+    return (y_TO[0] if len(y_TO) == 1 else torch.cat(y_TO))[:batch]
+
+
+@cache
+def linear_heights(
+    n_out: int,
+    n_in: int,
+    row_major: bool,
+    has_bias: bool,
+    dtype: torch.dtype,
+    num_threads: int,  # noqa: ARG001 (another number may give other bits)
+) -> tuple[int, ...]:
+    """Find the tile heights for a weight of a shape; see `tiles.invariant_heights`."""
+    shape = (n_out, n_in) if row_major else (n_in, n_out)
+    weight = torch.from_numpy(tiles.random_weight(shape, _as_numpy(dtype)))
+    weight_OC = weight if row_major else weight.T
+    bias_O = weight_OC[:, 0].clone() if has_bias else None
+    return _heights(
+        lambda tile_TC: F.linear(tile_TC, weight_OC, bias_O),
+        n_in,
+        tiles.num_samples(weight.numel()),
+        dtype,
+    )
+
+
+@cache
+def activation_heights(
+    function: Callable[[Tensor], Tensor],
+    width: int,
+    dtype: torch.dtype,
+    num_threads: int,  # noqa: ARG001
+) -> tuple[int, ...]:
+    """Find the tile heights for an activation function of so many columns."""
+    return _heights(function, width, tiles.MAX_SAMPLES, dtype)
+
+
+def _heights(
+    function: Callable[[Tensor], Tensor], width: int, num_samples: int, dtype: torch.dtype
+) -> tuple[int, ...]:
+    def compute(x_TC: tiles.Array, height: int) -> tiles.Array:
+        return in_tiles(function, torch.tensor(x_TC), [height]).numpy()
+
+    return tiles.invariant_heights(compute, width, num_samples, _as_numpy(dtype))
+
+
+def _as_numpy(dtype: torch.dtype) -> np.dtype[Any]:
+    return np.dtype("float64" if dtype == torch.float64 else "float32")
+
+
+def attend(q_BHTD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, mask_B11S: Tensor) -> Tensor:
+    """y = softmax(Q Kᵀ / √D + mask) V, head by head."""
+    return F.scaled_dot_product_attention(
+        q_BHTD,
+        k_BHSD,
+        v_BHSD,
+        attn_mask=mask_B11S,
+        enable_gqa=q_BHTD.shape[1] != k_BHSD.shape[1],
+    )
+
+
+def attend_alone(q_BHTD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, mask_B11S: Tensor) -> Tensor:
+    """Attention of one sequence, which reads no more keys than it would in a batch of its own."""
+    end = round_up_to_block(int((mask_B11S == 0).sum()))
+    return attend(q_BHTD, k_BHSD[:, :, :end], v_BHSD[:, :, :end], mask_B11S[..., :end])
+
+
+@cache
+def attention_is_invariant(
+    n_head: int,
+    n_kv_head: int,
+    head_dim: int,
+    dtype: torch.dtype,
+    num_threads: int,  # noqa: ARG001
+) -> bool:
+    """Check that neither other sequences nor masked keys at the end change a bit of attention."""
+    generator = torch.Generator().manual_seed(0)
+    num_keys = (max(LENGTHS) + max(PADDINGS)) * BLOCK
+    for length in LENGTHS:
+        q_BHTD, k_BHSD, v_BHSD = (
+            torch.randn(1, n, keys, head_dim, dtype=dtype, generator=generator)
+            for n, keys in ((n_head, 1), (n_kv_head, num_keys), (n_kv_head, num_keys))
+        )
+        mask_B11S = torch.zeros(1, 1, 1, num_keys, dtype=dtype)
+        mask_B11S[..., length * BLOCK - 3 :] = -torch.inf
+        inputs = (q_BHTD, k_BHSD, v_BHSD, mask_B11S)
+        alone_BHTD = attend_alone(*inputs)
+        for batch in BATCHES:
+            q, k, v, mask = (x.repeat(batch, 1, 1, 1) for x in inputs)
+            for padding in PADDINGS:
+                end = (length + padding) * BLOCK
+                y_BHTD = attend(q, k[:, :, :end], v[:, :, :end], mask[..., :end])
+                if not torch.equal(y_BHTD, alone_BHTD.expand_as(y_BHTD)):
+                    return False
+    return True
