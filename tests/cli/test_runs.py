@@ -209,7 +209,7 @@ def test_compare_plots_the_losses(place: Path) -> None:
         (
             "models/a models/b --out a.txt",
             2,
-            "the name of a picture must be a .png, .svg, .pdf file: ",
+            "a plot must be a .png, .svg, .pdf file, not ",
         ),
         ("models/a models/b --out no/a.png", 1, "cannot write no"),
     ],

@@ -32,7 +32,7 @@ def test_plain_text_reports_start_evaluations_and_end(names: Path) -> None:
     assert "\r" not in result.stdout
     lines = result.stdout.splitlines()
     assert re.fullmatch(
-        r"corpus names\.txt · microgpt with 3,\d{3} parameters, 1\d symbols, context 16 · "
+        r"corpus names\.txt · microgpt with 3,\d{3} parameters, vocabulary 1\d, context 16 · "
         r"numpy on cpu, float32 · 16 tokens a step · 20 steps, about 0:00 · seed 42",
         lines[0],
     )
@@ -124,10 +124,10 @@ def test_a_signal_stops_and_saves_the_run(number: signal.Signals, names: Path) -
         stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == 128 + number
     assert stderr == ""
-    [stopped, go_on] = stdout.splitlines()[-2:]
+    [stopped, next_command] = stdout.splitlines()[-2:]
     [step] = re.findall(r"^stopped after step ([\d,]+) and saved$", stopped)
     assert 300 <= int(step.replace(",", "")) < 3000
-    program, *arguments = go_on.removeprefix("go on:").split()
+    program, *arguments = next_command.removeprefix("resume it:").split()
     assert (program, arguments) == ("anexa", ["train", "--resume", "m"])
     result = anexa(*arguments, cwd=names.parent)
     assert result.returncode == 0

@@ -304,7 +304,7 @@ def test_arithmetic_corpus_has_a_name_and_a_hash() -> None:
 
 
 def test_arithmetic_corpus_has_no_epochs(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no end: give --steps or --minutes, not --epochs"):
+    with pytest.raises(UsageError, match="endless and has no epochs: use --steps or --minutes"):
         build_trainer(sums(steps=None, epochs=1.0), tmp_path / "m")
     assert not list(tmp_path.iterdir())
 

@@ -131,8 +131,8 @@ def test_changed_corpus_is_refused() -> None:
     with pytest.raises(AnexaError) as caught:
         check_unchanged(TEXT, "0123456789abcdef")
     assert str(caught.value) == (
-        "the corpus x has changed since this run was started (it was sha256 0123456789ab…, now "
-        f"{TEXT.sha256[:12]}…): put the old text back, or start a new training"
+        "the corpus x has changed since this run was started (its SHA-256 was "
+        f"0123456789ab… and is {TEXT.sha256[:12]}…): restore the old text, or start a new run"
     )
 
 

@@ -123,7 +123,7 @@ def test_indivisible_batch_size_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "status", "sentence"),
     [
-        (["--device=cuda"], 1, "2 processes need 2 GPUs, and PyTorch finds that"),
+        (["--device=cuda"], 1, "2 processes need 2 GPUs, but PyTorch finds "),
         (["--device=cuda:0"], 2, "several processes need --device cuda or cpu, not cuda:0"),
         (["--device=mps"], 2, "several processes need --device cuda or cpu, not mps"),
         (["--engine=numpy"], 2, "several processes need --engine torch, not numpy"),

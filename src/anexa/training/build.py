@@ -141,8 +141,8 @@ def resume_trainer(
     corpus = open_corpus(checkpoint.corpus, config.data.layout, options.download)
     check_unchanged(corpus, checkpoint.corpus_sha256)
     model = load_model(folder)
-    check_same_tokenizer(checkpoint, model.tokenizer, folder)
     weights = validate_weights(checkpoint.weights, model.config, folder / CHECKPOINT)
+    check_same_tokenizer(checkpoint, model.tokenizer, folder)
     trainer = _assemble(
         config, folder, corpus, checkpoint.corpus, replace(model, weights=weights), state, options
     )
