@@ -168,7 +168,7 @@ def test_numpy_engine_does_not_import_pytorch() -> None:
 
 
 def test_microgpt_is_installed_with_the_package() -> None:
-    """It is the module that the scalar engine imports."""
+    """The script and the module that the scalar engine imports are one file."""
     spec = importlib.util.find_spec("microgpt")
     assert spec is not None
     assert spec.origin is not None

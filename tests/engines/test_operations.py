@@ -181,7 +181,7 @@ def parameters_of(function: Callable[..., Any]) -> list[tuple[str, Any, bool]]:
 
 @pytest.mark.parametrize("tape_type", [ListsTape, ArrayTape])
 def test_a_tape_has_the_methods_of_the_protocol(tape_type: type[Tape[Any]]) -> None:
-    """What a type checker would compare, if the methods were written out."""
+    """A type checker would compare them, if the methods were written out."""
     protocol = {
         name: parameters_of(method)
         for name, method in vars(Operations).items()

@@ -85,7 +85,7 @@ class Reference:
         self.torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
         class Exact(self.torch.Tensor):  # type: ignore[name-defined, misc]
-            """What PyTorch's Muon does not make orthogonal in bfloat16, as it would."""
+            """Orthogonalize in float64, where PyTorch's own Muon would use bfloat16."""
 
             def bfloat16(self) -> Any:
                 return self.clone()

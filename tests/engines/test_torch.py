@@ -1,4 +1,4 @@
-"""What only the torch engine has: micro-batches, bfloat16, dropout and the compiler."""
+"""Features of the torch engine alone: micro-batches, bfloat16, dropout and the compiler."""
 
 from __future__ import annotations
 

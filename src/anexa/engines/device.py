@@ -60,8 +60,8 @@ def select_device(
     Args:
         engine: the name of the engine.
         config: the architecture and its sizes; a narrow model is faster without bfloat16.
-        request: what to choose, with auto and None for what is left to this function; the other
-            fields are kept.
+        request: requested device and precision; auto and None are resolved, all other fields are
+            kept.
 
     Raises:
         UsageError: if `device` or `dtype` is unknown, or the engine does not support a choice.

@@ -1,4 +1,4 @@
-"""What a tensor library has at its bottom, on nested lists: products, sums, the causal mask.
+"""The primitives of a tensor library, on nested lists: products, sums, the causal mask.
 
 A matrix is a list of rows; `xs · ys` is the sum of their products.
 """
