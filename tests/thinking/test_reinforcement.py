@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anexa.engines import Engine, OptimizerConfig, open_engine
+from anexa.engines import Batch, Engine, OptimizerConfig, open_engine
+from anexa.errors import AnexaWarning
 from anexa.generation.language_model import BUNDLED
 from anexa.model.chat_format import CHAT_TEMPLATE
 from anexa.model.config import ModelConfig
@@ -94,6 +95,25 @@ def test_a_stopped_run_keeps_the_best_weights() -> None:
     assert rounds[-1].step == 31
     assert rounds[-1].accuracy is not None
     assert (reinforcement.best is not None) == (rounds[-1].accuracy > (rounds[0].accuracy or 0))
+
+
+def test_a_run_that_diverges_keeps_the_best_weights() -> None:
+    naive = model(96)
+    plan = ReinforcementConfig(
+        steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=60
+    )
+    engine = engine_of(naive)
+    reinforcement = Reinforcement(naive, engine, plan, begins_with_a_digit)
+
+    def diverge_after_the_first_improvement() -> None:
+        for _ in reinforcement:
+            if reinforcement.best:
+                engine.train_step(Batch.from_sequences([[1, 2, 3]]), learning_rate=1e38)
+
+    with pytest.warns(AnexaWarning, match="ended at step .* not a number"):
+        diverge_after_the_first_improvement()
+    assert reinforcement.best is not None
+    assert all(np.isfinite(weight.data).all() for weight in reinforcement.best.values())
 
 
 def test_a_run_can_be_stopped_before_the_first_step() -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 import random
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from anexa.engines import Batch, Engine
-from anexa.errors import UsageError
+from anexa.errors import AnexaError, AnexaWarning, UsageError
 from anexa.generation import SamplingParams, generate_batch
 from anexa.model.chat_format import render_question, split_answer
 from anexa.model.model import Model
@@ -106,21 +107,32 @@ class Reinforcement:
         self.stopping = False
 
     def __iter__(self) -> Iterator[ReinforcementStep]:
-        """Yield the accuracy before training as step 0, then each step."""
+        """Yield the accuracy before training as step 0, then each step.
+
+        Raises:
+            AnexaError: if the model fails, such as by diverging weights, before it has improved.
+                A later failure ends the run with a warning: its best weights are kept.
+        """
         config = self._config
         highest = self._accuracy()
         yield ReinforcementStep(0, None, highest)
         if self.stopping:
             return
         for step in range(1, config.steps + 1):
-            reward = self._step()
-            last = self.stopping
-            due = step * config.evaluations // config.steps
             accuracy = None
-            if last or due > (step - 1) * config.evaluations // config.steps:
-                accuracy = self._accuracy()
-                if accuracy > highest:
-                    highest, self.best = accuracy, self._engine.weights()
+            try:
+                reward = self._step()
+                last = self.stopping
+                due = step * config.evaluations // config.steps
+                if last or due > (step - 1) * config.evaluations // config.steps:
+                    accuracy = self._accuracy()
+            except AnexaError as error:
+                if self.best is None:
+                    raise
+                warnings.warn(f"the run ended at step {step}: {error}", AnexaWarning, stacklevel=2)
+                return
+            if accuracy is not None and accuracy > highest:
+                highest, self.best = accuracy, self._engine.weights()
             yield ReinforcementStep(step, reward, accuracy)
             if last:
                 return
