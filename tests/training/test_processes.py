@@ -227,7 +227,7 @@ import torch.distributed as dist
 from anexa.engines import Batch, open_engine
 from anexa.model.config import ModelConfig
 from anexa.model.weights import initial_weights
-from anexa.training.distributed import leave
+from anexa.training.distributed import destroy_distributed
 
 def compare():
     config = ModelConfig("gpt2", 7, block_size=6, n_embd=8, n_head=2, n_layer=1)
@@ -241,7 +241,7 @@ def compare():
     assert abs(alone.loss(batch) - together.loss(batch)) < 1e-6
 
 compare()
-leave()
+destroy_distributed()
 """,
         encoding="utf-8",
     )
