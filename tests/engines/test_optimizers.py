@@ -47,7 +47,7 @@ INSIDE = {
         *(f"mlp.{name}_proj.weight" for name in ("gate", "up", "down")),
     ),
 }
-BLOCKS = {"microgpt": "layers", "gpt2": "transformer.h", "llama": "model.layers"}
+BLOCKS = {"microgpt": "layers", "gpt2": "h", "llama": "model.layers"}
 
 
 def config(model_type: str) -> ModelConfig:

@@ -117,9 +117,10 @@ def with_generation_config(folder: Path, to: Path, text: str | None) -> Path:
 @pytest.mark.parametrize(
     ("text", "temperature"),
     [
-        (None, TEMPERATURE),
-        ("{}", TEMPERATURE),
-        ('{"temperature": 0.3}', 0.3),
+        (None, 0.0),  # greedy, as in transformers
+        ("{}", 0.0),
+        ('{"temperature": 0.3}', 0.0),
+        ('{"do_sample": true}', 1.0),
         ('{"do_sample": true, "temperature": 2}', 2.0),
         ('{"do_sample": true, "temperature": 0}', 0.0),
         ('{"do_sample": false}', 0.0),

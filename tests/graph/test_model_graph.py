@@ -79,4 +79,4 @@ def test_identical_layers_are_drawn_once() -> None:
     assert len(one.nodes) == len(many.nodes)
     assert [e.label for e in one.edges] == [e.label for e in many.edges]
     (group,) = {node.group for node in many.nodes if node.group}
-    assert group == ("5 layers", "transformer.h.0", "… transformer.h.4")
+    assert group == ("5 layers", "h.0", "… h.4")

@@ -42,9 +42,9 @@ from anexa.hub.vocabulary import ALPHABET, gguf_vocabulary
 
 # llama.cpp's names, which its documentation lists.
 OUTSIDE = {
-    "transformer.wte": "token_embd",
-    "transformer.wpe": "position_embd",
-    "transformer.ln_f": "output_norm",
+    "wte": "token_embd",
+    "wpe": "position_embd",
+    "ln_f": "output_norm",
     "model.embed_tokens": "token_embd",
     "model.norm": "output_norm",
     "lm_head": "output",
@@ -73,9 +73,7 @@ def theirs(name: str) -> str:
     stem, _, kind = name.rpartition(".")
     if stem in OUTSIDE:
         return f"{OUTSIDE[stem]}.{kind}"
-    layer, _, inside = (
-        stem.removeprefix("transformer.h.").removeprefix("model.layers.").partition(".")
-    )
+    layer, _, inside = stem.removeprefix("h.").removeprefix("model.layers.").partition(".")
     return f"blk.{layer}.{INSIDE[inside]}.{kind}"
 
 
@@ -150,6 +148,9 @@ def test_metadata_of_a_gpt2(tmp_path: Path) -> None:
         "general.file_type": LlamaFileType.ALL_F32,
         "general.quantization_version": 2,
         "general.sampling.temp": 0.5,
+        "general.sampling.top_k": 0,  # llama.cpp would draw from the likeliest 40 tokens
+        "general.sampling.top_p": 1.0,
+        "general.sampling.min_p": 0.0,
         "gpt2.context_length": 48,
         "gpt2.embedding_length": 64,
         "gpt2.block_count": 2,
@@ -199,7 +200,9 @@ def test_metadata_of_a_llama(tmp_path: Path) -> None:
     }
     assert fields["general.architecture"] == "llama"
     assert fields["general.file_type"] == LlamaFileType.MOSTLY_Q8_0
-    assert fields["tokenizer.chat_template"] == written.chat_template
+    template = fields["tokenizer.chat_template"]
+    assert template.replace("if true", "generation").count("generation %}") == 1
+    assert "{% generation" not in template, "llama-cpp-python and others do not know the tag"
     tokens = fields["tokenizer.ggml.tokens"]
     types = fields["tokenizer.ggml.token_type"]
     boundary = MARKED.eot_token
@@ -274,7 +277,8 @@ def test_unknown_precision_is_refused(tmp_path: Path) -> None:
 
 def test_unknown_pre_tokenizer_is_refused(tmp_path: Path) -> None:
     """This tokenizer has no pre-tokenizer."""
-    with pytest.raises(AnexaError, match=r"splits texts into words in a way .* GPT-2 and SmolLM"):
+    reason = r"words neither as GPT-2 nor as SmolLM.*: try llama\.cpp's own"
+    with pytest.raises(AnexaError, match=reason):
         write_gguf(tmp_path / "m.gguf", small_model(tokenizer=byte_tokenizer()), "m")
 
 
@@ -299,6 +303,7 @@ def test_unsupported_tokenizer_features_are_refused(part: str, value: Any, reaso
     with pytest.raises(AnexaError) as caught:
         gguf_vocabulary(tokenizer, tokenizer.vocab_size)
     assert reason in str(caught.value)
+    assert "which Anexa does not write as GGUF: try llama.cpp's own" in str(caught.value)
 
 
 def test_bos_and_all_eos_tokens_are_written(tmp_path: Path) -> None:
@@ -314,17 +319,15 @@ def test_at_most_three_eos_tokens() -> None:
     for count in (1, 2, 3):
         tokenizer = of_others(count)
         assert len(gguf_vocabulary(tokenizer, tokenizer.vocab_size).tokens) == tokenizer.vocab_size
-    with pytest.raises(AnexaError, match=r"4 of its tokens end a text, and llama\.cpp takes 1"):
+    with pytest.raises(AnexaError, match=r"4 of its tokens end a text, and GGUF names 1 to 3"):
         gguf_vocabulary(of_others(4), of_others(4).vocab_size)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e39])
 def test_weights_that_are_not_float32_are_refused(tmp_path: Path, value: float) -> None:
     damaged = model({}, CHARACTERS)
-    weight = damaged.weights["transformer.wte.weight"]
-    damaged.weights["transformer.wte.weight"] = Weight(
-        weight.shape, array("d", [value, *weight.data[1:]])
-    )
+    weight = damaged.weights["wte.weight"]
+    damaged.weights["wte.weight"] = Weight(weight.shape, array("d", [value, *weight.data[1:]]))
     with pytest.raises(AnexaError, match=r"wte\.weight has values that are not float32 numbers"):
         write_gguf(tmp_path / "m.gguf", damaged, "m")
     assert names(tmp_path) == []
@@ -332,7 +335,7 @@ def test_weights_that_are_not_float32_are_refused(tmp_path: Path, value: float) 
 
 def test_weights_too_large_for_f16_are_refused(tmp_path: Path) -> None:
     large = model({}, CHARACTERS)
-    large.weights["transformer.wte.weight"].data[5] = 70_000.0
+    large.weights["wte.weight"].data[5] = 70_000.0
     with pytest.raises(AnexaError, match=r"token_embd\.weight has numbers too large for f16"):
         write_gguf(tmp_path / "m.gguf", large, "m", "f16")
     write_gguf(tmp_path / "m.gguf", replace(large), "m", "f32")

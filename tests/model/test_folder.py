@@ -60,6 +60,9 @@ def test_folder_has_the_files_of_a_hugging_face_repository(folder: Path) -> None
         assert (content["bos_token_id"], content["eos_token_id"]) == (boundary, boundary)
     with safetensors.safe_open(folder / "model.safetensors", "np") as file:
         assert file.metadata() == {"format": "pt"}, "transformers asks for it"
+        assert "wte.weight" in {*file.keys()}, "mlx-lm opens no names with a prefix"
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    assert config["n_ctx"] == config["n_positions"], "mlx-lm and llama.cpp's converter read it"
     assert list(folder.parent.iterdir()) == [folder], "nothing is left beside it"
 
 
@@ -255,11 +258,11 @@ def test_error_names_the_unsupported_setting_and_its_file(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "weight"),
     [
-        ({"n_positions": 17}, "transformer.wpe.weight as 16 x 8, but config.json says 17 x 8"),
-        ({"vocab_size": 99}, "transformer.wte.weight"),
-        ({"n_embd": 4}, "transformer.wte.weight"),
-        ({"n_layer": 3}, r" lacks transformer\.h\.2\."),
-        ({"n_layer": 1}, r"unknown to its config\.json, transformer\.h\.1\."),
+        ({"n_positions": 17}, "wpe.weight as 16 x 8, but config.json says 17 x 8"),
+        ({"vocab_size": 99}, "wte.weight"),
+        ({"n_embd": 4}, "wte.weight"),
+        ({"n_layer": 3}, r" lacks h\.2\."),
+        ({"n_layer": 1}, r"unknown to its config\.json, h\.1\."),
     ],
 )
 def test_weights_of_another_shape_are_refused(
@@ -286,7 +289,7 @@ def test_unknown_weight_is_refused(folder: Path) -> None:
 
 
 def test_missing_weight_is_refused(folder: Path) -> None:
-    lost = "transformer.h.1.mlp.c_fc.bias"
+    lost = "h.1.mlp.c_fc.bias"
     change_weights(folder, lambda arrays: {n: a for n, a in arrays.items() if n != lost})
     with pytest.raises(AnexaError, match=rf"model\.safetensors lacks {re.escape(lost)}"):
         load_model(folder)
@@ -299,7 +302,7 @@ def test_missing_weight_is_refused(folder: Path) -> None:
 def test_integer_weights_are_refused(folder: Path, dtype: str, named: str) -> None:
     change_weights(folder, lambda arrays: {n: a.astype(dtype) for n, a in arrays.items()})
     with pytest.raises(
-        AnexaError, match=rf"model\.safetensors holds transformer.* as {named}: only .*quantized"
+        AnexaError, match=rf"model\.safetensors holds .* as {named}: only .*quantized"
     ):
         load_model(folder)
 

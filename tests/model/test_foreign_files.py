@@ -81,7 +81,7 @@ def test_stored_tied_head_must_equal_the_embeddings(
 ) -> None:
     folder: Path = request.getfixturevalue(name)
     model = load_model(folder)
-    table = next(iter(model.weights))
+    table = {"gpt2": "transformer.wte.weight", "llama": "model.embed_tokens.weight"}[name]
     rewrite(folder, lambda arrays: arrays | {"lm_head.weight": arrays[table]})
     assert load_model(folder).weights == model.weights
     rewrite(folder, lambda arrays: arrays | {"lm_head.weight": arrays[table] + 1e-6})
@@ -108,9 +108,11 @@ def test_special_tokens_are_read_from_tokenizer_config(llama: Path) -> None:
 @pytest.mark.parametrize(
     ("described", "temperature"),
     [
-        ({}, 0.8),
-        ({"temperature": None, "max_new_tokens": None}, 0.8),
-        ({"temperature": 1}, 1.0),
+        ({}, 0.0),
+        ({"temperature": None, "max_new_tokens": None}, 0.0),
+        ({"temperature": 0.5}, 0.0),
+        ({"do_sample": True}, 1.0),
+        ({"do_sample": True, "temperature": None}, 1.0),
         ({"do_sample": True, "temperature": 0.5}, 0.5),
         ({"do_sample": False, "temperature": 0.5}, 0.0),
     ],

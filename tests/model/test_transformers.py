@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from anexa.model.folder import create_folder
 from anexa.model.loading import load_model
 from anexa.model.tokenizer import Tokenizer
 from tests.engines.helpers import needs_torch
-from tests.model.foreign import automodel, random_folder
+from tests.model.foreign import automodel, llama_backend, random_folder
 from tests.model.helpers import CORPUS, byte_tokenizer, small_model
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read as transformers loads
@@ -102,6 +103,24 @@ def test_autotokenizer_of_a_byte_level_tokenizer(tokenizer: Tokenizer, tmp_path:
         assert theirs.decode(theirs(text).input_ids, skip_special_tokens=True) == text
 
 
+def test_autotokenizer_gives_the_model_what_it_takes(tokenizers: Any) -> None:
+    """Token types would be added to GPT-2's embeddings; and it can fill up a batch."""
+    ours, theirs = tokenizers
+    batch = theirs(["a", "caf"], padding=True)
+    assert [*batch] == ["input_ids", "attention_mask"]
+    lengths = [len(ours.encode_prompt(text)) for text in ("a", "caf")]
+    assert [sum(mask) for mask in batch["attention_mask"]] == lengths
+    assert len({*map(len, batch["input_ids"])}) == 1
+    assert theirs.pad_token_id == ours.pad_token_id < len(theirs) == ours.vocab_size
+
+
+def test_unk_fills_up_a_batch_where_it_is_not_eos() -> None:
+    """A training by transformers leaves that token out of its targets, and EOS is one."""
+    backend = llama_backend()
+    assert Tokenizer(backend, 1, [2]).to_config(40)["pad_token"] == "<unk>"
+    assert byte_tokenizer().to_config(40)["pad_token"] == "<|endoftext|>"
+
+
 # Every architecture, and for llama its choices; transformers finds microgpt in the folder.
 THEIRS = [
     pytest.param({"model_type": "gpt2"}, id="gpt2"),
@@ -185,6 +204,40 @@ def test_automodel_generates_the_same_text(tmp_path: Path, changes: dict[str, An
         unread = [logits.index(max(logits))]
         tokens += unread
     assert output[0].tolist() == tokens
+
+
+@needs_torch
+@pytest.mark.parametrize("changes", THEIRS)
+def test_automodel_generates_the_same_text_in_a_filled_up_batch(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    model = random_folder(tmp_path / "model", changes)
+    theirs = automodel(tmp_path / "model").eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(
+        tmp_path / "model", trust_remote_code=False, padding_side="left"
+    )
+    texts = ["caf", "a", "The line."]
+    options = {"max_new_tokens": 5, "do_sample": False, "eos_token_id": -1}
+    together = theirs.generate(**tokenizer(texts, padding=True, return_tensors="pt"), **options)
+    for text, batched in zip(texts, together):
+        alone = theirs.generate(**tokenizer(text, return_tensors="pt"), **options)
+        assert batched[-5:].tolist() == alone[0][-5:].tolist()
+    assert model.tokenizer.pad_token_id == theirs.generation_config.pad_token_id
+    assert getattr(theirs.config, "pad_token_id", None) is None, (
+        "or its embedding would not be trained"
+    )
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_transformers_samples_from_all_tokens(tmp_path: Path, temperature: float) -> None:
+    """Unless the file says otherwise, from the 50 likeliest."""
+    create_folder(tmp_path / "model", replace(small_model(), temperature=temperature), "")
+    found = transformers.GenerationConfig.from_pretrained(tmp_path / "model")
+    if temperature:
+        assert (found.do_sample, found.temperature) == (True, temperature)
+        assert (found.top_k, found.top_p) == (0, 1.0)
+    else:
+        assert found.do_sample is False
 
 
 @needs_torch

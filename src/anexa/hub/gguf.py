@@ -22,6 +22,7 @@ from anexa.model.architectures import GGUFLayout, architecture
 from anexa.model.config import ModelConfig
 from anexa.model.model import Model
 from anexa.model.tensors import as_float32
+from anexa.model.tokenizer_config import without_generation_marks
 from anexa.model.weights import Weights
 
 ARCHITECTURES = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
@@ -106,8 +107,12 @@ def _add_tokenizer(writer: gguf.GGUFWriter, model: Model) -> None:
     writer.add_add_bos_token(tokenizer.adds_bos)
     writer.add_add_eos_token(False)
     if model.chat_template is not None:
-        writer.add_chat_template(model.chat_template)
+        writer.add_chat_template(without_generation_marks(model.chat_template))
     writer.add_float32("general.sampling.temp", model.temperature)
+    if model.temperature:  # llama.cpp would leave out the less likely tokens
+        writer.add_int32("general.sampling.top_k", 0)
+        writer.add_float32("general.sampling.top_p", 1.0)
+        writer.add_float32("general.sampling.min_p", 0.0)
 
 
 def _tensors(

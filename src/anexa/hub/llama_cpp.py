@@ -1,4 +1,4 @@
-"""Whether llama.cpp can compute a model, decided before anything is written for it."""
+"""Whether a model can become a GGUF file, decided before anything is written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def check_llama_cpp(config: ModelConfig, tokenizer: Tokenizer) -> None:
     """Refuse a model that cannot become a GGUF file.
 
     Raises:
-        AnexaError: if llama.cpp lacks the architecture, or has no equivalent tokenizer.
+        AnexaError: if llama.cpp lacks the architecture, or Anexa cannot write the tokenizer for it.
     """
     if architecture(config).gguf is None:
         known = " and ".join(name for name, its in ARCHITECTURES.items() if its.gguf)

@@ -29,6 +29,8 @@ PRE_TOKENIZERS = {"gpt-2": [_BYTE_LEVEL], "smollm": [_DIGITS, _BYTE_LEVEL]}
 
 MAX_EOS_TOKENS = 3  # end of sequence, of turn, of message
 
+OTHER_CONVERTER = "try llama.cpp's own convert_hf_to_gguf.py, which knows more tokenizers"
+
 
 class TokenType(IntEnum):
     """llama.cpp's types of tokens, with its numbers."""
@@ -64,7 +66,7 @@ def gguf_vocabulary(tokenizer: Tokenizer, vocab_size: int) -> GGUFVocabulary:
         vocab_size: vocabulary size of the model; ids beyond the tokenizer's become unused tokens.
 
     Raises:
-        AnexaError: if llama.cpp cannot give the same tokens.
+        AnexaError: if llama.cpp, with what this module writes, would not give the same tokens.
     """
     content = json.loads(tokenizer.to_json())
     model, added = content["model"], {token["id"]: token for token in content["added_tokens"]}
@@ -111,7 +113,7 @@ def _pre_tokenizer_name(pre_tokenizer: dict[str, Any] | None) -> str:
     """Return llama.cpp's name of a pre-tokenizer.
 
     Raises:
-        AnexaError: if llama.cpp does not have it.
+        AnexaError: if it is none of `PRE_TOKENIZERS`.
     """
     steps = (pre_tokenizer or {}).get("pretokenizers", [pre_tokenizer])
     steps = [{k: v for k, v in (step or {}).items() if k != "trim_offsets"} for step in steps]
@@ -119,13 +121,13 @@ def _pre_tokenizer_name(pre_tokenizer: dict[str, Any] | None) -> str:
         if steps == known:
             return name
     raise AnexaError(
-        "its tokenizer splits texts into words in a way that llama.cpp has no name for: only "
-        "character tokenizers, and byte-level BPE as in GPT-2 and SmolLM, can become GGUF"
+        "its tokenizer splits texts into words neither as GPT-2 nor as SmolLM, and of byte-level "
+        f"tokenizers Anexa writes only these two as GGUF: {OTHER_CONVERTER}"
     )
 
 
 def _check(tokenizer: Tokenizer, content: dict[str, Any]) -> None:
-    """Refuse features of a tokenizer that llama.cpp lacks."""
+    """Refuse features of a tokenizer that this module does not write."""
     model = content["model"]
     supported = {
         "normalizer": (content["normalizer"], (None,)),
@@ -134,20 +136,24 @@ def _check(tokenizer: Tokenizer, content: dict[str, Any]) -> None:
     }
     for key, (value, known) in supported.items():
         if value not in known:
-            raise AnexaError(f"its tokenizer has {key} {value!r}, which llama.cpp does not support")
+            raise AnexaError(
+                f"its tokenizer has {key} {value!r}, which Anexa does not write as GGUF: "
+                f"{OTHER_CONVERTER}"
+            )
     for token in content["added_tokens"]:
         for flag in ("single_word", "lstrip", "rstrip"):
             if token[flag]:
                 raise AnexaError(
-                    f"its tokenizer's {token['content']} has {flag}, which llama.cpp does not "
-                    "support"
+                    f"its tokenizer's {token['content']} has {flag}, which Anexa does not write as "
+                    f"GGUF: {OTHER_CONVERTER}"
                 )
     if tokenizer.adds_bos and tokenizer.encode_prompt("") != [tokenizer.bos_token_id]:
         raise AnexaError(
-            "its tokenizer adds more than the BOS token to a text, which llama.cpp does not support"
+            "its tokenizer adds more than the BOS token to a text, which Anexa does not write as "
+            f"GGUF: {OTHER_CONVERTER}"
         )
     if not 1 <= len(tokenizer.eos_token_ids) <= MAX_EOS_TOKENS:
         raise AnexaError(
-            f"{len(tokenizer.eos_token_ids)} of its tokens end a text, and llama.cpp takes 1 to "
-            f"{MAX_EOS_TOKENS}"
+            f"{len(tokenizer.eos_token_ids)} of its tokens end a text, and GGUF names 1 to "
+            f"{MAX_EOS_TOKENS}: end of sequence, of turn and of message"
         )

@@ -21,13 +21,31 @@ CHAT_TOKENS = (USER, ASSISTANT, THINK, END_THINK)
 Message = Mapping[str, str]
 """A turn of a conversation: its "role" ("user", "assistant" or "system") and its "content"."""
 
-# The model was not trained on system messages, so they are skipped; programs send them anyway.
+# The model was not trained on system messages, so they are skipped; programs send them anyway. The
+# marks of `generation` have no dashes: @huggingface/jinja knew them only so before version 0.5.8.
 CHAT_TEMPLATE = f"""\
+{{%- macro text_of(content) -%}}
+{{%- if content is string -%}}
+{{{{- content -}}}}
+{{%- elif not content -%}}
+{{{{- raise_exception('a message has no content') -}}}}
+{{%- else -%}}
+{{%- for part in content -%}}
+{{%- if part.type != 'text' -%}}
+{{{{- raise_exception('the parts of a content are texts: no other type can be read') -}}}}
+{{%- endif -%}}
+{{{{- '' + part.text -}}}}
+{{%- endfor -%}}
+{{%- endif -%}}
+{{%- endmacro -%}}
 {{%- for message in messages -%}}
 {{%- if message.role == 'user' -%}}
-{{{{- '{USER}' + message.content -}}}}
+{{{{- '{USER}' + text_of(message.content) -}}}}
 {{%- elif message.role == 'assistant' -%}}
-{{{{- '{ASSISTANT}' + message.content.split('{END_THINK}')[-1] + '{END_OF_TEXT}' -}}}}
+{{{{- '{ASSISTANT}' -}}}}
+{{% generation %}}
+{{{{- text_of(message.content).split('{END_THINK}')[-1] + '{END_OF_TEXT}' -}}}}
+{{% endgeneration %}}
 {{%- elif message.role != 'system' -%}}
 {{{{- raise_exception('the roles are user, assistant and system, not ' + message.role) -}}}}
 {{%- endif -%}}

@@ -11,6 +11,7 @@ from anexa.model.architectures import architecture, from_json
 from anexa.model.architectures.base import is_number
 from anexa.model.config import ModelConfig
 from anexa.model.tokenizer import Tokenizer
+from anexa.model.tokenizer_config import without_generation_marks
 from anexa.model.weights import Weights
 
 TEMPERATURE = 0.8
@@ -40,7 +41,8 @@ class Model:
         """Return the contents of the JSON files of a model folder, but for `tokenizer.json`."""
         sampling: dict[str, Any] = {"do_sample": self.temperature > 0}
         if self.temperature:  # transformers warns of a temperature without sampling
-            sampling["temperature"] = self.temperature
+            # Without `top_k`, transformers samples from the 50 likeliest tokens.
+            sampling |= {"temperature": self.temperature, "top_k": 0, "top_p": 1.0}
         if self.max_new_tokens is not None:
             sampling["max_new_tokens"] = self.max_new_tokens
         eos = self.tokenizer.eos_token_ids
@@ -48,10 +50,15 @@ class Model:
             "bos_token_id": self.tokenizer.bos_token_id,
             "eos_token_id": [*eos] if len(eos) > 1 else eos[0] if eos else None,
         }
+        # Not in config.json: Llama in transformers would not train the embedding of that token.
+        padding = {"pad_token_id": self.tokenizer.pad_token_id}
+        chat = {}
+        if self.chat_template is not None:  # for programs that do not read its own file
+            chat["chat_template"] = without_generation_marks(self.chat_template)
         return {
             "config.json": architecture(self.config).to_json(self.config) | special_tokens,
-            "tokenizer_config.json": self.tokenizer.to_config(self.config.block_size),
-            "generation_config.json": special_tokens | sampling,
+            "tokenizer_config.json": self.tokenizer.to_config(self.config.block_size) | chat,
+            "generation_config.json": special_tokens | padding | sampling,
         }
 
 
@@ -70,14 +77,14 @@ def parse_config(json: dict[str, Any], path: Path) -> ModelConfig:
 def parse_generation_config(json: dict[str, Any], path: Path) -> tuple[float, int | None]:
     """Read temperature and `max_new_tokens` in a `generation_config.json`.
 
+    As in transformers, without `do_sample` decoding is greedy, and a missing temperature is 1.
+
     Raises:
         AnexaError: if one is not a number in its range.
     """
     temperature = json.get("temperature")
-    if not json.get("do_sample", True):
-        temperature = 0.0
-    elif temperature is None:
-        temperature = TEMPERATURE
+    if temperature is None:
+        temperature = 1.0
     if not is_number(temperature) or temperature < 0:
         raise AnexaError(
             f"{path} has the temperature {short_repr(temperature)}: it must be a number"
@@ -87,7 +94,7 @@ def parse_generation_config(json: dict[str, Any], path: Path) -> tuple[float, in
         raise AnexaError(
             f"{path} has max_new_tokens {short_repr(limit)}: it must be a number above 0"
         )
-    return float(temperature), limit
+    return float(temperature) if json.get("do_sample") else 0.0, limit
 
 
 def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig, path: Path) -> None:

@@ -188,8 +188,11 @@ class Tokenizer:
     def to_config(self, block_size: int) -> dict[str, Any]:
         """Return the content of `tokenizer_config.json`, for transformers."""
         bos, eos = self.bos_eos
-        unk = eos if self._unk_id is None else self.id_to_token(self._unk_id)
-        special_tokens = {"bos_token": bos, "eos_token": eos, "unk_token": unk}
+        filler = "" if self.pad_token_id is None else self.id_to_token(self.pad_token_id)
+        special_tokens = {
+            **{"bos_token": bos, "eos_token": eos},
+            **{"unk_token": filler, "pad_token": filler},
+        }
         return {
             "tokenizer_class": "PreTrainedTokenizerFast",
             **{key: token for key, token in special_tokens.items() if token},
@@ -219,6 +222,14 @@ class Tokenizer:
         bos = None if self.bos_token_id is None else self.id_to_token(self.bos_token_id)
         eos = self.id_to_token(self.eos_token_ids[0]) if self.eos_token_ids else None
         return bos or "", eos or ""
+
+    @property
+    def pad_token_id(self) -> int | None:
+        """Id that fills up a batch: of UNK if there is one, or else of EOS; no new one is needed.
+
+        Attention masks tell it from tokens of the text.
+        """
+        return self._unk_id if self._unk_id is not None else next(iter(self.eos_token_ids), None)
 
     @cached_property
     def added_tokens(self) -> tuple[str, ...]:

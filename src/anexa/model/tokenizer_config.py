@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -10,6 +11,8 @@ from anexa.errors import AnexaError, short_repr
 from anexa.model.tokenizer import Tokenizer
 
 JSONFiles: TypeAlias = Mapping[Path, Mapping[str, Any]]  # contents of JSON files by path
+
+GENERATION_TAG = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
 
 
 def add_special_tokens(
@@ -80,3 +83,16 @@ def parse_chat_template(json: Mapping[str, Any], path: Path) -> str | None:
     if template is not None and not isinstance(template, str):
         raise AnexaError(f"{path} has a chat_template that is not a string")
     return template
+
+
+def without_generation_marks(template: str) -> str:
+    """Return a template that renders the same, for programs that do not know `{% generation %}`.
+
+    The tag marks the assistant's words for training in transformers since version 4.42.
+    """
+
+    def plain(tag: re.Match[str]) -> str:
+        left, end, right = tag.groups()
+        return f"{{%{left} {'endif' if end else 'if true'} {right}%}}"
+
+    return GENERATION_TAG.sub(plain, template)

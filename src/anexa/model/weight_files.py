@@ -22,8 +22,8 @@ _SHARD = re.compile(r"\w[\w.-]{0,200}\.safetensors", re.ASCII)
 def read_weights(files: Iterable[Path], config: ModelConfig, path: Path) -> Weights:
     """Read the weights of a model under the architecture's names.
 
-    Names in the files may lack the architecture's prefix, as in a model without a head; the tied
-    head may be stored a second time; buffers are ignored.
+    Names in the files may have or lack the architecture's prefix, as in a model with or without a
+    head; the tied head may be stored a second time; buffers are ignored.
 
     Args:
         files: files of weights.
@@ -38,7 +38,7 @@ def read_weights(files: Iterable[Path], config: ModelConfig, path: Path) -> Weig
     weights: Weights = {}
     for file in files:
         for name, weight in read_tensors(file, its.is_buffer)[0].items():
-            full = its.prefix + name.removeprefix(its.prefix) if name != HEAD else name
+            full = its.full_name(name) if name != HEAD else name
             if full in weights:
                 raise AnexaError(f"{file} has the weight {one_line(name)} once more: leave one out")
             weights[full] = weight

@@ -94,7 +94,8 @@ class Architecture:
         validate: raises AnexaError for sizes that this architecture cannot have.
         example: attributes of the small `ModelConfig` that `anexa verify` compares the engines on,
             where they differ from the defaults: the options that only this architecture has.
-        prefix: prefix of the name of every weight but the head; files may omit it.
+        prefix: prefix that the names of weights other than the head may have in files, whether or
+            not they have it in `parameters`.
         buffers: pattern of names, without prefix, of arrays that are not weights (masks and tables
             in old files) and are ignored; None if there are none.
         module: name of the module beside this one with the code for transformers, written into
@@ -122,6 +123,11 @@ class Architecture:
             return {}
         name = f"{self.module}.py"
         return {name: (importlib.resources.files(__package__) / name).read_bytes()}
+
+    def full_name(self, name: str) -> str:
+        """Return the name in `parameters` of a weight in a file, other than the head."""
+        prefix = self.prefix if self.embedding.startswith(self.prefix) else ""
+        return prefix + name.removeprefix(self.prefix)
 
     def is_buffer(self, name: str) -> bool:
         """Return whether an array in a file of weights is to be ignored."""

@@ -1,7 +1,8 @@
 """GPT-2 (Radford et al., 2019), name for name and number for number Hugging Face's GPT2LMHeadModel.
 
 LayerNorm before each half of a block, GELU in its tanh form, biases, learned positions, and a
-tied output head.
+tied output head. The names are those of the weights on the Hub, which transformers writes with
+`transformer.` in front: mlx-lm opens only the former.
 """
 
 from __future__ import annotations
@@ -40,18 +41,18 @@ def parameters(config: ModelConfig) -> dict[str, Parameter]:
         }
 
     all_parameters = {
-        "transformer.wte.weight": Parameter((config.vocab_size, width), 0.02),
-        "transformer.wpe.weight": Parameter((config.block_size, width), 0.02),
+        "wte.weight": Parameter((config.vocab_size, width), 0.02),
+        "wpe.weight": Parameter((config.block_size, width), 0.02),
     }
     for layer in range(config.n_layer):
-        block = f"transformer.h.{layer}"
+        block = f"h.{layer}"
         all_parameters |= norm(f"{block}.ln_1")
         all_parameters |= conv1d(f"{block}.attn.c_attn", width, 3 * width, 0.02, num_fused=3)
         all_parameters |= conv1d(f"{block}.attn.c_proj", width, width, residual_std)
         all_parameters |= norm(f"{block}.ln_2")
         all_parameters |= conv1d(f"{block}.mlp.c_fc", width, 4 * width, 0.02)
         all_parameters |= conv1d(f"{block}.mlp.c_proj", 4 * width, width, residual_std)
-    return all_parameters | norm("transformer.ln_f")
+    return all_parameters | norm("ln_f")
 
 
 def forward(
@@ -71,10 +72,10 @@ def forward(
     def conv1d(x_TC: Tensor, name: str) -> Tensor:
         return ops.linear(x_TC, ops.transpose(weights[f"{name}.weight"]), weights[f"{name}.bias"])
 
-    wte_VC, wpe_SC = weights["transformer.wte.weight"], weights["transformer.wpe.weight"]
+    wte_VC, wpe_SC = weights["wte.weight"], weights["wpe.weight"]
     x_TC = ops.dropout(ops.positions(ops.embedding(wte_VC, tokens_T), wpe_SC, start))
     for layer in range(config.n_layer):
-        block = f"transformer.h.{layer}"
+        block = f"h.{layer}"
         h_TC = norm(x_TC, f"{block}.ln_1")
         q_TC, k_TC, v_TC = ops.split(conv1d(h_TC, f"{block}.attn.c_attn"), 3)
         h_TC = ops.attention(q_TC, k_TC, v_TC, config.n_head, kv_cache[layer] if kv_cache else None)
@@ -82,7 +83,7 @@ def forward(
         h_TC = norm(x_TC, f"{block}.ln_2")
         h_TC = conv1d(ops.gelu(conv1d(h_TC, f"{block}.mlp.c_fc")), f"{block}.mlp.c_proj")
         x_TC = ops.add(x_TC, ops.dropout(h_TC))
-    return ops.linear(norm(x_TC, "transformer.ln_f"), wte_VC)
+    return ops.linear(norm(x_TC, "ln_f"), wte_VC)
 
 
 KEYS = {
@@ -114,6 +115,7 @@ def to_json(config: ModelConfig) -> dict[str, Any]:
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
         **{theirs: getattr(config, ours) for ours, theirs in KEYS.items()},
+        "n_ctx": config.block_size,  # `n_positions` for mlx-lm and llama.cpp's converter
         **FIXED,
         "n_inner": None,
         "embd_pdrop": 0.0,
@@ -146,8 +148,8 @@ GPT2 = Architecture(
     forward,
     to_json,
     from_json,
-    embedding="transformer.wte.weight",
-    positions="transformer.wpe.weight",
+    embedding="wte.weight",
+    positions="wpe.weight",
     fixed={"n_kv_head": 0, "n_inner": 0, "tie_word_embeddings": True},
     prefix="transformer.",
     buffers=re.compile(r"h\.\d+\.attn\.(bias|masked_bias)"),
