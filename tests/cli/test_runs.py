@@ -145,6 +145,7 @@ def test_compare_shows_the_options_that_differ(place: Path) -> None:
     assert rows["steps"] == ["20", "20", "25"]
     assert rows["tokens"] == [f"{run.tokens:,}" for run in (a, b, d)]
     assert rows["best loss"] == [f"{run.best_loss:.4f}" for run in (a, b, d)]
+    assert rows["best step"] == [f"{run.best_step:,}" for run in (a, b, d)]
     assert rows["last loss"] == [f"{run.last_loss:.4f}" for run in (a, b, d)]
     assert rows["state"] == ["done", "done", "stopped"]
     settings = {name: values for name, values in rows.items() if name.startswith("--")}

@@ -86,7 +86,9 @@ def test_json_output_is_one_object_a_line(names: Path) -> None:
     assert [e["step"] for e in evaluations] == list(range(2, 21, 2))
     assert all(e["train_loss"] > 0 and isinstance(e["sample"], str) for e in evaluations)
     assert end["event"] == "end"
-    assert (end["step"], end["validation_loss"]) == (20, evaluations[-1]["validation_loss"])
+    best = min(evaluations, key=lambda event: event["validation_loss"])
+    assert end["step"] == 20
+    assert (end["kept_step"], end["validation_loss"]) == (best["step"], best["validation_loss"])
 
 
 def test_the_configuration_in_its_folder_repeats_a_run(names: Path) -> None:
@@ -156,12 +158,13 @@ def test_a_signal_is_reported_in_json(names: Path) -> None:
     assert json.loads(stdout.splitlines()[-1])["event"] == "stopped"
 
 
-def test_finished_run_cannot_be_resumed(names_model: Path, tmp_path: Path) -> None:
+def test_finished_run_is_not_resumed_at_its_own_length(names_model: Path, tmp_path: Path) -> None:
     before = listing(names_model)
     result = anexa("train", "--resume", names_model, cwd=tmp_path)
     assert result.returncode == 1
     assert result.stderr == (
-        f"anexa: the training in {names_model} is finished: there is nothing left to do\n"
+        f"anexa: the training in {names_model} is finished after --steps 300: lengthen it with "
+        f"anexa train --resume {names_model} --steps 600\n"
     )
     assert listing(names_model) == before
 

@@ -87,7 +87,7 @@ def test_folder_without_unfinished_run_is_refused(names: Path, tmp_path: Path) -
     with pytest.raises(AnexaError, match="holds no training that can be resumed"):
         resume_trainer(tmp_path / "nowhere")
     finish(build_trainer(settings(names), tmp_path / "m"))
-    with pytest.raises(AnexaError, match="is finished: there is nothing left to do"):
+    with pytest.raises(AnexaError, match="is finished after --steps 20: lengthen it with"):
         resume_trainer(tmp_path / "m")
 
 
@@ -134,6 +134,38 @@ def test_resuming_does_not_need_the_original_tokenizer_file(names: Path, tmp_pat
     stop_after(build_trainer(settings(names, tokenizer=str(tokenizer)), tmp_path / "m"), 3)
     Path(tokenizer).unlink()  # the model has its own copy
     finish(resume_trainer(tmp_path / "m"))
+
+
+def test_finished_run_is_lengthened_as_one_run(names: Path, tmp_path: Path) -> None:
+    """Its steps are those that a run of the new length does after that step."""
+    run = finish(build_trainer(settings(names, steps=20), tmp_path / "m"))
+    for steps in (10, 20):
+        with pytest.raises(AnexaError, match=r"lengthen it with .* --steps 40"):
+            resume_trainer(run.folder, {"steps": steps})
+    with pytest.raises(UsageError, match="started with --minutes not given, not 1"):
+        resume_trainer(run.folder, {"minutes": 1.0})
+    longer = resume_trainer(run.folder, {"steps": 40})
+    assert (longer.state.step, longer.state.progress, longer.lengthened) == (20, 0.5, True)
+    assert longer.learning_rate == pytest.approx(0.005)  # half of the highest: as at step 20 of 40
+    stop_after(longer, 27)
+    resumed = finish(resume_trainer(run.folder))
+    assert not resumed.lengthened
+    assert [e.step for e in resumed.state.evaluations] == [*range(0, 21, 2), *range(24, 41, 4)]
+    again = finish(build_trainer(settings(names, steps=20), tmp_path / "again"))
+    straight = finish(resume_trainer(again.folder, {"steps": 40}))
+    assert straight.engine.weights() == resumed.engine.weights()
+    assert weights_file(again.folder) == weights_file(run.folder)
+    thrice = finish(resume_trainer(run.folder, {"steps": 41}))
+    assert thrice.state.earlier_lengths == [20, 40]
+    assert read_checkpoint(run.folder).config.schedule.steps == 41
+
+
+def test_finished_run_of_minutes_is_lengthened(names: Path, tmp_path: Path) -> None:
+    run = finish(build_trainer(settings(names, steps=None, minutes=0.005), tmp_path / "m"))
+    before = run.state.step
+    longer = finish(resume_trainer(run.folder, {"minutes": 0.01}))
+    assert longer.state.step > before
+    assert longer.state.seconds > 0.5
 
 
 def truncated(path: Path) -> None:

@@ -37,6 +37,7 @@ def test_summary_agrees_with_the_checkpoint(tmp_path: Path) -> None:
         tokens=state.state.tokens,
         seconds=state.state.seconds,
         best_loss=min(e.validation_loss for e in state.state.evaluations if e.step),
+        best_step=state.state.kept[0],
         last_loss=state.state.evaluations[-1].validation_loss,
         config=state.config,
     )

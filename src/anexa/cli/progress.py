@@ -16,6 +16,7 @@ from rich.text import Text
 from anexa.cli.curve import LossCurve
 from anexa.model.weights import num_parameters
 from anexa.training import Callback, StepResult, Trainer
+from anexa.training.config import flag
 
 
 class ProgressReporter(Callback):
@@ -154,6 +155,7 @@ class JsonReporter(ProgressReporter):
             parameters=num_parameters(trainer.model_config),
             config=trainer.config.to_json(),
             step=trainer.state.step,
+            notes=notes(trainer),
         )
 
     def on_step(self, trainer: Trainer, result: StepResult) -> None:
@@ -174,7 +176,7 @@ class JsonReporter(ProgressReporter):
             folder=str(trainer.folder),
             step=trainer.state.step,
             seconds=trainer.state.seconds,
-            validation_loss=trainer.state.evaluations[-1].validation_loss,
+            **dict(zip(("kept_step", "validation_loss"), trainer.state.kept)),
         )
 
     def _object(self, **fields: Any) -> None:
@@ -204,8 +206,21 @@ def opening(trainer: Trainer) -> list[str]:
         f"{config.run.batch_size * model.block_size:,} tokens a step · {end} · "
         f"seed {config.run.seed}"
     ]
-    if trainer.resumed:
-        lines.append(f"resuming after step {trainer.state.step:,}")
+    return lines + notes(trainer)
+
+
+def notes(trainer: Trainer) -> list[str]:
+    """Say what a reader of the run's figures has to know besides its configuration."""
+    if not trainer.resumed:
+        return []
+    lines = [f"resuming after step {trainer.state.step:,}"]
+    if trainer.lengthened:
+        option, length = trainer.config.length
+        lines.append(
+            f"lengthened from {flag(option)} {trainer.state.earlier_lengths[-1]} to {length}: "
+            f"the {trainer.config.schedule.shape} schedule is that of the whole new length, and "
+            f"goes on with a learning rate of {trainer.learning_rate:.2g}"
+        )
     return lines
 
 
@@ -224,15 +239,20 @@ def evaluation_line(result: StepResult) -> str:
 def closing(trainer: Trainer) -> list[str]:
     """Describe the result of a run, and the next command."""
     state, folder = trainer.state, shlex.quote(str(trainer.folder))
+    step, loss = state.kept
     if not trainer.done:
         piped = " (with the same text piped in)" if trainer.config.data.corpus == "-" else ""
+        figure = "not evaluated yet" if loss is None else f"validation loss {loss:.4f}"
         return [
+            f"the model has the weights of step {step:,}, {figure}",
             f"stopped after step {state.step:,} and saved",
             f"resume it:     anexa train --resume {folder}{piped}",
         ]
+    last = state.evaluations[-1]
+    kept = f", of the weights of step {step:,}, which are kept" if step != last.step else ""
     return [
         f"done: {state.step:,} steps, {state.tokens:,} tokens in {_duration(state.seconds)}, "
-        f"validation loss {state.evaluations[-1].validation_loss:.4f}",
+        f"validation loss {loss:.4f}{kept}",
         f"talk to it:    anexa chat {folder}",
     ]
 

@@ -24,6 +24,8 @@ def warn_if_unfinished(folder: Path) -> None:
     if run.state == "done":
         return
     learned = "its best weights so far" if run.step else "weights that have learned nothing yet"
+    if run.step and run.best_step is None:
+        learned = f"the weights of step {run.step:,}, which no evaluation has seen yet"
     state = (
         "it is running"
         if run.state == "running"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,7 +35,7 @@ from anexa.training.checks import (
     check_same_tokenizer,
     device_request,
 )
-from anexa.training.config import TrainConfig
+from anexa.training.config import TrainConfig, flag
 from anexa.training.corpus import Corpus, check_tokenizer, check_unchanged, open_corpus
 from anexa.training.distributed import DistributedContext
 from anexa.training.presets import usual_preset
@@ -121,22 +122,29 @@ def resume_trainer(
     Args:
         folder: model folder of the run.
         given: options that the user has given again; they must equal those of the run, except
-            for `anexa.training.config.CHANGEABLE`.
+            for `anexa.training.config.CHANGEABLE`, and a larger length of a finished run.
         options: options that change no number.
 
     Raises:
-        AnexaError: if there is no checkpoint, the run is finished, or the corpus or the tokenizer
-            has changed.
+        AnexaError: if there is no checkpoint, the run is finished and not lengthened, or the
+            corpus or the tokenizer has changed.
         UsageError: if an option differs from the run's.
     """
     checkpoint = read_checkpoint(folder)
     asked = dict(given or {})
     if corpus_source(str(asked.get("corpus"))) == checkpoint.corpus:
         del asked["corpus"]
-    config = checkpoint.config.for_resume(asked)
-    state = checkpoint.state
-    if state.progress >= 1:
-        raise AnexaError(f"the training in {folder} is finished: there is nothing left to do")
+    state, finished = checkpoint.state, checkpoint.state.progress >= 1
+    config = checkpoint.config.for_resume(asked, lengthen=finished)
+    if finished:
+        option, length = checkpoint.config.length
+        if config.length[1] <= length:
+            raise AnexaError(
+                f"the training in {folder} is finished after {flag(option)} {length}: lengthen "
+                f"it with anexa train --resume {shlex.quote(str(folder))} {flag(option)} "
+                f"{2 * length}"
+            )
+        state.earlier_lengths.append(length)
     check_possible(config, options.context, options.tensorboard)
     corpus = open_corpus(checkpoint.corpus, config.data.layout, options.download)
     check_unchanged(corpus, checkpoint.corpus_sha256)
@@ -147,6 +155,9 @@ def resume_trainer(
         config, folder, corpus, checkpoint.corpus, replace(model, weights=weights), state, options
     )
     trainer.resumed = True
+    if finished:  # the schedule is that of a run which had the new length from the start
+        state.progress = trainer.clock.progress(state.step)
+        trainer.lengthened = True
     if state.step:  # there are no moments before the first step
         check_moments(checkpoint, config.optimizer.state_shapes(model.config), folder)
         trainer.engine.resume(checkpoint.moments, state.step)

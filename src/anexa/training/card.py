@@ -11,7 +11,7 @@ from anexa import __version__
 from anexa.model.config import ModelConfig
 from anexa.model.weights import num_parameters
 from anexa.training.checkpoint import TrainerState
-from anexa.training.config import TrainConfig
+from anexa.training.config import TrainConfig, flag
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
@@ -44,7 +44,7 @@ tags: [anexa, {model.model_type}]
 Trained from scratch on `{corpus}` with Anexa {__version__}:
 
 ```
-{_without_folders(config).command()}
+{_commands(_without_folders(config), state)}
 ```
 
 | | |
@@ -56,6 +56,7 @@ Trained from scratch on `{corpus}` with Anexa {__version__}:
 | tokenizer | {_tokenizer(config.data.tokenizer)} |
 | corpus | {corpus}, SHA-256 `{sha256}` |
 | steps | {state.step:,} of {config.run.batch_size} sequences, {state.tokens:,} tokens |
+| weights | {_kept(state)} |
 | time | {state.seconds:,.0f} s |
 | optimizer | {_optimizer(config)} |
 | precision | {_precision(config)} |
@@ -100,6 +101,21 @@ def _without_folders(config: TrainConfig) -> TrainConfig:
     """Remove the folders of paths: a card may be published, and the folders are private."""
     corpus, tokenizer = (Path(spec).name for spec in (config.data.corpus, config.data.tokenizer))
     return config.replace(corpus=corpus, tokenizer=tokenizer)
+
+
+def _commands(config: TrainConfig, state: TrainerState) -> str:
+    """Return the command lines that repeat the run, one for each time that it was lengthened."""
+    name, last = config.length
+    first, *others = [*state.earlier_lengths, last]
+    resumes = [f"anexa train --resume FOLDER {flag(name)} {length}" for length in others]
+    return "\n".join([config.replace(**{name: type(last)(first)}).command(), *resumes])
+
+
+def _kept(state: TrainerState) -> str:
+    step, loss = state.kept
+    if loss is None:
+        return f"of step {step:,}, not evaluated yet"
+    return f"of step {step:,}, with the lowest validation loss: {loss:.4f}"
 
 
 def _tokenizer(spec: str) -> str:

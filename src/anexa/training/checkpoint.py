@@ -52,6 +52,8 @@ class TrainerState:
         progress: fraction of the run that is done; 1 when it is finished.
         final_eval_seconds: time to reserve for the last evaluation.
         compile_seconds: time spent on compilation, which does not count as progress.
+        earlier_lengths: lengths that the finished run had before it was lengthened, the first one
+            first, in the unit of `TrainConfig.length`.
     """
 
     step: int = 0
@@ -63,6 +65,7 @@ class TrainerState:
     progress: float = 0.0
     final_eval_seconds: float = 0.0
     compile_seconds: float = 0.0
+    earlier_lengths: list[float] = field(default_factory=list)
 
     def add_loss(self, loss: float, num_targets: int) -> None:
         """Record the loss of a step and its number of predicted tokens."""
@@ -82,6 +85,17 @@ class TrainerState:
         """The evaluation after the first step with the lowest validation loss."""
         later = [e for e in self.evaluations if e.step]
         return min(later, key=lambda e: e.validation_loss, default=None)
+
+    @property
+    def kept(self) -> tuple[int, float | None]:
+        """The step whose weights the model folder has, and their validation loss.
+
+        The loss is None if the run was stopped before its first evaluation after a step.
+        """
+        evaluation = self.best or next((e for e in self.evaluations if e.step == self.step), None)
+        if evaluation is None:
+            return self.step, None
+        return evaluation.step, evaluation.validation_loss
 
 
 @dataclass(frozen=True)
@@ -123,8 +137,10 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         "tokenizer_sha256": checkpoint.tokenizer_sha256,
         "launch": checkpoint.launch,
         "state": asdict(checkpoint.state),
+        "kept": dict(zip(("step", "validation_loss"), checkpoint.state.kept)),
     }
-    write_atomic(folder / CONFIG, encode_toml(checkpoint.config))
+    toml = encode_toml(checkpoint.config, checkpoint.state.earlier_lengths)
+    write_atomic(folder / CONFIG, toml)
     metadata = {"format": FORMAT, "run": json.dumps(run)}
     write_tensors(folder / CHECKPOINT, tensors | checkpoint.moments, metadata)
 

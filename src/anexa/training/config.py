@@ -210,25 +210,36 @@ class TrainConfig:
             given["batch_size"] = tokens // length
         return config.replace(**given)
 
-    def for_resume(self, given: Mapping[str, Any]) -> TrainConfig:
+    @property
+    def length(self) -> tuple[str, float]:
+        """The option that ends the run, one of `STOPPING`, and its value."""
+        options = self.options()
+        return next((name, options[name]) for name in STOPPING if options[name] is not None)
+
+    def for_resume(self, given: Mapping[str, Any], *, lengthen: bool = False) -> TrainConfig:
         """Return this configuration for a resumed run, with the options in `CHANGEABLE` replaced.
+
+        Args:
+            given: options that the user has given again.
+            lengthen: whether the run is finished, so that its length may be given anew.
 
         Raises:
             UsageError: if another option has a value that is not the run's own.
         """
         options = self.options()
+        changeable = (*CHANGEABLE, self.length[0]) if lengthen else CHANGEABLE
         for name, asked in given.items():
             option = "the corpus" if name == "corpus" else flag(name)
             if name == "batch_tokens":
                 raise UsageError(f"a resumed run keeps its own --batch-size: leave {option} out")
             ours = options[name]
-            if name not in CHANGEABLE and asked not in (ours, "auto"):
+            if name not in changeable and asked not in (ours, "auto"):
                 was = "not given" if ours is None else ours
                 raise UsageError(
                     f"this run was started with {option} {was}, not {asked}: leave it out to "
                     "resume the run, or start a new one"
                 )
-        return self.replace(**{name: given[name] for name in CHANGEABLE if name in given})
+        return self.replace(**{name: given[name] for name in changeable if name in given})
 
     def options(self) -> dict[str, Any]:
         """Return all values by option name, `preset` first."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,21 @@ NOT_UTF8 = "surrogateescape"  # how Python reads and writes names of files that 
 CONFIG = Path("training") / "config.toml"  # in a model folder
 
 
-def encode_toml(config: TrainConfig) -> bytes:
+def encode_toml(config: TrainConfig, earlier_lengths: Sequence[float] = ()) -> bytes:
     """Return a configuration as a TOML file; keys whose value is None are left out.
 
     All values are strings, numbers or booleans, which TOML writes nearly as JSON does.
+
+    Args:
+        config: the configuration.
+        earlier_lengths: lengths that the run had before it was lengthened, for a comment.
     """
+    note = "`anexa train --config FILE` repeats it."
+    if earlier_lengths:
+        lengths = ", then ".join(f"{length}" for length in earlier_lengths)
+        note = f"The run was lengthened: {config.length[0]} was {lengths}."
     lines = [
-        "# The configuration of this run. `anexa train --config FILE` repeats it.",
+        f"# The configuration of this run. {note}",
         f"preset = {json.dumps(config.preset)}",
     ]
     for section, values in config.to_json().items():

@@ -29,7 +29,9 @@ class Summary:
         step: number of completed steps.
         tokens: number of predicted tokens.
         seconds: time of the run.
-        best_loss: lowest validation loss after the first step, in nats a token.
+        best_loss: lowest validation loss after the first step, in nats a token: that of the
+            weights in the folder.
+        best_step: step of these weights.
         last_loss: last validation loss, in nats a token.
         config: configuration of the run.
     """
@@ -44,6 +46,7 @@ class Summary:
     tokens: int | None = None
     seconds: float | None = None
     best_loss: float | None = None
+    best_step: int | None = None
     last_loss: float | None = None
     config: TrainConfig | None = None
 
@@ -67,8 +70,9 @@ def summarize(folder: Path) -> Summary:
     run = parse_run(path, read_metadata(path))
     try:
         state, config = run["state"], TrainConfig.from_json(run["config"])
-        losses = [e["validation_loss"] for e in state["evaluations"] if e["step"]]
-        finite = [float(loss) for loss in losses if math.isfinite(loss)]
+        losses = [(e["validation_loss"], e["step"]) for e in state["evaluations"] if e["step"]]
+        finite = [(float(loss), int(step)) for loss, step in losses if math.isfinite(loss)]
+        best_loss, best_step = min(finite, default=(None, None))
         done = float(state["progress"]) >= 1
         return Summary(
             folder,
@@ -79,8 +83,9 @@ def summarize(folder: Path) -> Summary:
             step=int(state["step"]),
             tokens=int(state["tokens"]),
             seconds=float(state["seconds"]),
-            best_loss=min(finite, default=None),
-            last_loss=finite[-1] if finite else None,
+            best_loss=best_loss,
+            best_step=best_step,
+            last_loss=finite[-1][0] if finite else None,
             config=config,
         )
     except (*DAMAGE, OverflowError, RecursionError) as error:

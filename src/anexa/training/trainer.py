@@ -96,6 +96,7 @@ class Trainer:
 
     Attributes:
         resumed: whether the run was resumed from a checkpoint.
+        lengthened: whether it was finished, and resumed with a greater length.
         metrics: metrics log; None unless the run is being executed with `MetricsCallback`.
         stopping: set it to True to end the run after the current step; it can then be resumed.
     """
@@ -124,7 +125,7 @@ class Trainer:
         self.state, self.clock, self.context = state, clock, context
         self.callbacks = callbacks
         self.metrics: MetricsLog | None = None
-        self.resumed = self.stopping = False
+        self.resumed = self.lengthened = self.stopping = False
 
     @property
     def done(self) -> bool:
@@ -138,6 +139,17 @@ class Trainer:
             return self.clock.seconds / self.state.step
         forward = self.clock.final_eval_seconds / EVALUATION_SEQUENCES  # of one sequence
         return 3 * forward * self.config.run.batch_size  # backward takes twice as long as forward
+
+    @property
+    def learning_rate(self) -> float:
+        """Learning rate of the next step."""
+        return learning_rate(
+            self.config.optimizer.learning_rate,
+            self.state.progress,
+            self.config.schedule.warmup,
+            self.config.schedule.shape,
+            self.clock.step_fraction(self.state.step, self.state.progress),
+        )
 
     def fit(self, callbacks: Sequence[Callback] = ()) -> None:
         """Execute the remaining steps.
@@ -180,13 +192,7 @@ class Trainer:
         config, clock, state = self.config, self.clock, self.state
         sequences = self.training.batch(state.step, config.run.batch_size)
         batch = to_batch(self.training, sequences)
-        rate = learning_rate(
-            config.optimizer.learning_rate,
-            state.progress,
-            config.schedule.warmup,
-            config.schedule.shape,
-            clock.step_fraction(state.step, state.progress),
-        )
+        rate = self.learning_rate
         loss, gradient_norm = self.engine.train_step(batch, rate)
         clock.end_step()
         state.step += 1
