@@ -17,10 +17,11 @@ import microgpt
 PACKAGE = Path(anexa.__file__).resolve().parent
 
 # What the modules of each package may import, besides the package itself.
-BASE = {"errors", "files"}
+BASE = {"errors", "files", "formats"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
+    "formats": {"errors"},
     "model": BASE,
     "data": BASE,
     "engines": {*BASE, "model", "microgpt"},

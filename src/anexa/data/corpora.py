@@ -19,6 +19,7 @@ from anexa.data.gutenberg import strip_gutenberg
 from anexa.data.reading import decoded, grouped
 from anexa.data.registry import CORPORA, CorpusInfo, Layout
 from anexa.errors import AnexaError, UsageError
+from anexa.formats import recognize, recognize_markup
 
 __all__ = [
     "CORPORA",
@@ -153,7 +154,7 @@ def read_corpus(
     Raises:
         UsageError: if the layout is unknown.
         AnexaError: if the corpus does not exist, cannot be read or downloaded, contains no text,
-            or is not UTF-8.
+            is not UTF-8, or with the layout "auto" looks like HTML, JSON or a table.
     """
     if layout not in ("auto", "lines", "text"):
         raise UsageError(f"unknown layout {layout!r}: choose auto, lines or text")
@@ -162,11 +163,16 @@ def read_corpus(
     if corpus is not None:
         source = _registered(corpus, progress)
         return Documents.survey(corpus.name, corpus.layout if layout == "auto" else layout, source)
-    if spec == "-":
-        return Documents.survey(
-            "standard input", layout, _in_memory(_read_standard_input(), "standard input")
+    is_piped = spec == "-"
+    name = "standard input" if is_piped else Path(spec).name
+    source = _in_memory(_read_standard_input(), name) if is_piped else _file(spec)
+    markup = recognize_markup(_head(source), Path(spec).suffix) if layout == "auto" else None
+    if markup is not None:
+        raise AnexaError(
+            f"{name} looks like {markup}, whose marks would be learned with its texts: write the "
+            "texts to a file of their own, or give --layout text to train on it as it is"
         )
-    return Documents.survey(Path(spec).name, layout, _file(spec))
+    return Documents.survey(name, layout, source)
 
 
 def corpus_source(spec: str) -> str:
@@ -250,7 +256,8 @@ def _file(spec: str) -> Source:
         if not spec:
             raise _not_found(spec)
         if path.is_dir():
-            raise AnexaError(f"{spec} is a folder: give the path of a text file in it")
+            clause = recognize(spec) or "give the path of a text file in it"
+            raise AnexaError(f"{spec} is a folder: {clause}")
         # A named pipe has a path too, but can be read only once.
         return source if path.is_file() else _in_memory(path.read_bytes(), spec)
 
@@ -269,6 +276,9 @@ def _file_errors(spec: str) -> Iterator[None]:
 
 
 def _not_found(spec: str) -> AnexaError:
+    clause = recognize(spec, "--repo-type dataset ")
+    if clause is not None:
+        return AnexaError(f"{spec} is not a text file: {clause}")
     close = difflib.get_close_matches(Path(spec).stem.lower(), CORPORA, n=1)
     suggestion = f", perhaps you meant {close[0]}" if close else ""
     return AnexaError(

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from anexa.data.registry import Layout
 from anexa.errors import AnexaError
+from anexa.formats import recognize_bytes
 
 CHUNK_SIZE = 2**20  # bytes of a read
 MAX_PIECE = 2**16  # characters of a piece of running text
@@ -29,6 +30,9 @@ def decoded(file: BinaryIO, where: str) -> Iterator[str]:
     offset, at_start, data = 0, True, b"more"
     while data:
         data = file.read(CHUNK_SIZE)
+        clause = recognize_bytes(data) if at_start else None
+        if clause is not None:
+            raise AnexaError(f"{where} is not a text file: {clause}")
         if b"\0" in data:
             raise AnexaError(
                 f"{where} is not a text file: it has a NUL byte at offset "

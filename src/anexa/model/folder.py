@@ -8,6 +8,7 @@ from typing import Any
 
 from anexa.errors import AnexaError, one_line
 from anexa.files import atomic_folder, read_json, read_text, write_atomic, write_json
+from anexa.formats import recognize
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.model import (
@@ -50,7 +51,7 @@ class ModelFolder:
     def __init__(self, path: Path) -> None:
         if not path.is_dir():
             what = "it is a file" if path.exists() else "there is no such folder"
-            raise AnexaError(f"{path} is not a model folder: {what}")
+            raise AnexaError(f"{path} is not a model folder: {recognize(path) or what}")
         self.path = path
         self._parsed: dict[str, dict[str, Any]] = {}
 
@@ -64,7 +65,8 @@ class ModelFolder:
     def _require(self, name: str) -> Path:
         path = self.path / name
         if not path.exists():
-            raise AnexaError(f"{self.path} is not a model folder: it has no {name}")
+            what = recognize(self.path) or f"it has no {name}"
+            raise AnexaError(f"{self.path} is not a model folder: {what}")
         return path
 
     @cached_property

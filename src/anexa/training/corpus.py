@@ -11,6 +11,7 @@ from anexa.data.batches import Dataset, split
 from anexa.data.tokens import tokenize
 from anexa.errors import AnexaError, UsageError
 from anexa.files import read_bytes
+from anexa.formats import recognize
 from anexa.model.folder import TOKENIZER, ModelFolder
 from anexa.model.model import TEMPERATURE
 from anexa.model.tokenizer import MIN_BPE_VOCAB, Tokenizer
@@ -133,6 +134,9 @@ def make_tokenizer(spec: str, documents: Documents) -> Tokenizer:
         return Tokenizer.train_bpe(texts, vocab_size, adds_bos)
     check_tokenizer(spec)
     path = Path(spec)
+    clause = recognize(spec)
+    if clause is not None:
+        raise AnexaError(f"--tokenizer {spec} is not a tokenizer: {clause}")
     try:
         if (
             path.is_dir() or path.name == TOKENIZER
@@ -152,11 +156,15 @@ def check_tokenizer(spec: str) -> None:
         AnexaError: if the file does not exist.
         UsageError: if the vocabulary size is out of range.
     """
-    if spec != "char" and bpe_size(spec) is None and not Path(spec).exists():
-        raise AnexaError(
-            f"there is no tokenizer {spec!r}: --tokenizer is char, bpe:4096 or another number, or "
-            "the path of a tokenizer.json or of a model folder"
-        )
+    if spec == "char" or bpe_size(spec) is not None or (spec and Path(spec).exists()):
+        return
+    clause = recognize(spec)
+    if clause is not None:
+        raise AnexaError(f"--tokenizer {spec} is not a tokenizer: {clause}")
+    raise AnexaError(
+        f"there is no tokenizer {spec!r}: --tokenizer is char, bpe:4096 or another number, or "
+        "the path of a tokenizer.json or of a model folder"
+    )
 
 
 def bpe_size(spec: str) -> int | None:

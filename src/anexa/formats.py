@@ -1,0 +1,124 @@
+"""Recognizer of what is given in place of a text, a tokenizer or a model folder.
+
+Every door asks it: the reader of corpora, `--tokenizer`, and every command that opens a model. A
+clause begins with "it" and says what to do, for messages such as "x.gz is not a text file: …".
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from anexa.errors import one_line
+
+# What the first bytes of a file say.
+MAGIC = {
+    b"GGUF": "it is a GGUF file, which was made from a model folder: give that folder",
+    b"\x1f\x8b": "it is compressed: unpack it first, with gunzip or tar",
+    b"BZh": "it is compressed: unpack it first, with bunzip2 or tar",
+    b"\xfd7zXZ\0": "it is compressed: unpack it first, with unxz or tar",
+    b"(\xb5/\xfd": "it is compressed: unpack it first, with unzstd",
+    b"PK\x03\x04": "it is a ZIP archive, as Office and PyTorch files are too: unpack or export it",
+    b"PAR1": "it is a Parquet file: write its texts to a text file first",
+    b"%PDF": "it is a PDF: save it as a text file first",
+}
+SAFETENSORS = re.compile(rb".{8}\{\s*\"", re.DOTALL)
+URL = re.compile("https?:/")
+REPOSITORY = re.compile(r"\w[\w.-]*/[\w.-]*\w", re.ASCII)  # USER/NAME on the Hugging Face Hub
+NUM_LINES = 20  # lines from which tables and JSON lines are recognized
+
+
+def recognize(given: str | Path, what: str = "") -> str | None:
+    """Say what a path or name is that cannot be opened as it is; None if nothing is recognized.
+
+    Args:
+        given: path or name, as the user gave it.
+        what: option of `hf download`, for a repository that is no model.
+    """
+    path, text = Path(given), str(given)
+    if URL.match(text):
+        return "it is a web address: download it first"
+    try:
+        if path.is_dir():
+            return _adapter(path) if (path / "adapter_config.json").exists() else None
+        if path.is_file():
+            with path.open("rb") as file:
+                return recognize_bytes(file.read(512))
+        absent = not (path.exists() or path.parent.exists())
+    except (OSError, ValueError):  # the caller says why it cannot be read
+        return None
+    if absent and REPOSITORY.fullmatch(text) and path.parts[0] != "models":
+        return (
+            "there is no such file or folder; what has this name on the Hugging Face Hub is "
+            f"downloaded first: hf download {what}{text} --local-dir {path.name}"
+        )
+    return None
+
+
+def recognize_bytes(head: bytes) -> str | None:
+    """Say what kind of file begins with these bytes; None if it may be a text."""
+    if SAFETENSORS.match(head) and b"\0" in head[:8]:
+        return "it has the weights of a model: give the folder that it belongs to"
+    return next((clause for magic, clause in MAGIC.items() if head.startswith(magic)), None)
+
+
+def recognize_markup(head: str, suffix: str = "") -> str | None:
+    """Name the format of a text that is no plain text: HTML, JSON or a table; None if it is.
+
+    Args:
+        head: the text, or its first lines.
+        suffix: ending of the file's name, such as ".csv".
+    """
+    lines = [line for line in head.split("\n") if line.strip()][:NUM_LINES]
+    suffix = suffix.lower()
+    if suffix in (".html", ".htm", ".xml") or re.match(r"\s*<(!doctype|html|\?xml)", head, re.I):
+        return "HTML or XML"
+    if suffix in (".json", ".jsonl", ".ndjson") or _is_json(head, lines):
+        return "JSON"
+    return "a table" if suffix in (".csv", ".tsv") or _is_table(lines) else None
+
+
+def _is_json(head: str, lines: list[str]) -> bool:
+    """Whether each line is a JSON object, or the whole text is an object or a list of them."""
+    objects = [_json(line) for line in lines[:2]]
+    if objects and all(isinstance(value, dict) for value in objects):
+        return True
+    value = _json(head) if head.lstrip()[:1] in ("{", "[") else None
+    return isinstance(value, dict) or (
+        isinstance(value, list) and bool(value) and all(isinstance(v, dict) for v in value)
+    )
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_table(lines: list[str]) -> bool:
+    """Whether all lines have the same number of columns, three or more, and there are some."""
+    for delimiter in ",\t;":
+        try:
+            widths = {len(row) for row in csv.reader(lines, delimiter=delimiter)}
+        except csv.Error:  # a field is too long
+            continue
+        if len(lines) >= 4 and len(widths) == 1 and widths.pop() >= 3:
+            return True
+    return False
+
+
+def _adapter(folder: Path) -> str:
+    """Say what to do with a LoRA adapter, and name the model that it belongs to."""
+    try:
+        config = json.loads((folder / "adapter_config.json").read_text("utf-8", "replace"))
+        base = str(config["base_model_name_or_path"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        base = "another model"
+    return (
+        f"it is a LoRA adapter of {one_line(base)}: merge it into that model with peft's "
+        "merge_and_unload, save that with its tokenizer, and give the new folder"
+    )
