@@ -124,7 +124,7 @@ def test_unchanged_options_may_be_repeated(names: Path, tmp_path: Path) -> None:
     whole = finish(build_trainer(settings(names, n_embd=8), tmp_path / "whole"))
     stop_after(build_trainer(settings(names, n_embd=8), tmp_path / "m"), 3)
     same = {"steps": 20, "n_embd": 8, "engine": "numpy", "dtype": "auto", "corpus": str(names)}
-    resumed = finish(resume_trainer(tmp_path / "m", same | {"micro_batch": 3}))
+    resumed = finish(resume_trainer(tmp_path / "m", same | {"device": "cpu"}))
     assert weights_file(resumed.folder) == weights_file(whole.folder)
 
 

@@ -211,9 +211,9 @@ def opening(trainer: Trainer) -> list[str]:
 
 def notes(trainer: Trainer) -> list[str]:
     """Say what a reader of the run's figures has to know besides its configuration."""
-    if not trainer.resumed:
-        return []
-    lines = [f"resuming after step {trainer.state.step:,}"]
+    lines = [f"note: {note}" for note in trainer.notes]
+    if trainer.resumed:
+        lines.append(f"resuming after step {trainer.state.step:,}")
     if trainer.lengthened:
         option, length = trainer.config.length
         lines.append(

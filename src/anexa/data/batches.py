@@ -24,7 +24,15 @@ STRETCH = 2**20  # documents whose sequences are counted at once
 
 
 class Dataset(Protocol):
-    """Source of token sequences, each of 2 to `length` + 1 tokens."""
+    """Source of token sequences, each of 2 to `length` + 1 tokens.
+
+    Attributes:
+        notes: what is left out of the dataset or split, a sentence each.
+        claim: how a validation dataset relates to the training dataset, in a sentence.
+    """
+
+    notes: tuple[str, ...]
+    claim: str
 
     @property
     def per_epoch(self) -> int:
@@ -46,6 +54,9 @@ class Dataset(Protocol):
 
 class TextDataset:
     """Base of datasets of plain text: every token but the first is predicted."""
+
+    notes: tuple[str, ...] = ()
+    claim = "the validation text is not part of the training text"
 
     def num_prompt_tokens(self, ids: TokenSequence) -> int:  # noqa: ARG002 (the same for all sequences)
         """Return 1: all tokens but the first are predicted."""
@@ -120,11 +131,18 @@ class DocumentDataset(TextDataset):
         self._order = chosen[:0]
         # The first sequence of the i-th document has the number _first[i].
         self._first = np.zeros(len(chosen) + 1, np.min_scalar_type(len(tokens)))
+        num_long = 0
         for start in range(0, len(chosen), STRETCH):
             documents = chosen[start : start + STRETCH].astype(np.int64)
             counts = -((borders[documents] - borders[documents + 1]) // length)
+            num_long += int((counts > 1).sum())
             ends = int(self._first[start]) + np.cumsum(counts)
             self._first[start + 1 : start + 1 + len(ends)] = ends
+        if num_long:
+            self.notes = (
+                f"{num_long:,} of {len(chosen):,} documents are longer than the context of "
+                f"{length} tokens, and are read in pieces",
+            )
 
     @property
     def per_epoch(self) -> int:

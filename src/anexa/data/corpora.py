@@ -50,6 +50,7 @@ class Documents:
         size: size of all documents in UTF-8, in bytes.
         sha256: hash of the documents, in hexadecimal; it identifies the corpus.
         source: reader of the text.
+        notes: what is left out of the text, a sentence each.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Documents:
     size: int
     sha256: str
     source: Source = field(repr=False, compare=False)
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def survey(cls, name: str, layout: Layout | Literal["auto"], source: Source) -> Documents:
@@ -73,13 +75,15 @@ class Documents:
         if layout == "auto":
             layout = guess_layout(_head(source))
         fingerprint = _Fingerprint(layout)
-        is_blank = True
-        for texts in grouped(source(), layout):
+        is_blank, lost = True, _LeftOut()
+        for texts in grouped(lost.watch(source()), layout):
             fingerprint.update(texts)
+            lost.keep(texts)
             is_blank = is_blank and all(map(str.isspace, texts))
         if is_blank:
             raise AnexaError(f"{name} contains no text: give a corpus with at least one document")
-        return cls(name, layout, fingerprint.size, fingerprint.sha256, source)
+        notes = lost.notes() if layout == "lines" else ()
+        return cls(name, layout, fingerprint.size, fingerprint.sha256, source, notes)
 
     def groups(self, progress: Progress | None = None) -> Iterator[list[str]]:
         """Yield groups of documents ("lines") or of pieces of running text ("text").
@@ -100,6 +104,31 @@ class Documents:
             raise AnexaError(
                 f"{self.name} changed while it was read: start again when the file is complete"
             )
+
+
+class _LeftOut:
+    """Count of what the layout "lines" leaves out of a text."""
+
+    def __init__(self) -> None:
+        self._lines = self._characters = 0  # that were read and not kept
+        self._end = "\n"
+
+    def watch(self, chunks: Iterator[str]) -> Iterator[str]:
+        for chunk in chunks:
+            newlines = chunk.count("\n")
+            self._lines += newlines
+            self._characters += len(chunk) - newlines
+            self._end = chunk[-1:] or self._end
+            yield chunk
+        self._lines += self._end != "\n"  # the last line has no end
+
+    def keep(self, documents: list[str]) -> None:
+        self._lines -= len(documents)
+        self._characters -= sum(map(len, documents))
+
+    def notes(self) -> tuple[str, ...]:
+        found = ((self._lines, "blank lines"), (self._characters, "spaces at the ends of lines"))
+        return tuple(f"left out: {count:,} {what}" for count, what in found if count)
 
 
 class _Fingerprint:

@@ -315,6 +315,20 @@ class Tokenizer:
         """List the characters of a text that the vocabulary cannot express, without repetition."""
         return [character for character in dict.fromkeys(text) if self._is_unknown(character)]
 
+    def count_unknown(self, texts: Iterable[str]) -> tuple[dict[str, int], int]:
+        """Count the characters of a corpus that the vocabulary cannot express.
+
+        Returns:
+            The occurrences of each unknown character, and of all characters together.
+        """
+        counts = np.zeros(NUM_CODE_POINTS, np.int64)
+        for text in texts:
+            plain = text.replace(END_OF_TEXT, "") if self.eos_token_ids else text
+            counts += np.bincount(_code_points(plain), minlength=NUM_CODE_POINTS)
+        found = {chr(code): int(counts[code]) for code in np.flatnonzero(counts)}
+        unknown = {c: count for c, count in found.items() if self._is_unknown(c)}
+        return unknown, int(counts.sum())
+
     def _is_unknown(self, character: str) -> bool:
         # Python decodes bytes that are not UTF-8 to surrogates, which `tokenizers` refuses.
         if _is_surrogate(character):

@@ -20,6 +20,8 @@ from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.thinking.examples import ALPHABET, Example, Examples
 from anexa.thinking.splits import Split
 
+LONGEST = 511  # predicted tokens of the longest example
+
 
 class ArithmeticCorpus:
     """The arithmetic corpus as an `anexa.training.corpus.Corpus`."""
@@ -28,6 +30,7 @@ class ArithmeticCorpus:
     chat_template: str | None = CHAT_TEMPLATE
     temperature = 0.0  # greedy: only one result is right
     max_new_tokens: int | None = 490  # for 9999*9999
+    notes = ()
     prompt = render_question(CHAT_TEMPLATE, "347*86")
 
     @property
@@ -47,6 +50,10 @@ class ArithmeticCorpus:
                 f"the arithmetic corpus needs a character tokenizer: leave out --tokenizer {spec}"
             )
         return Tokenizer.from_characters([ALPHABET], adds_bos=False, added_tokens=CHAT_TOKENS)
+
+    def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:  # noqa: ARG002
+        """Return no unknown characters: `tokenizer` is this corpus's own."""
+        return {}, 0
 
     def datasets(
         self,
@@ -86,10 +93,18 @@ class ChatDataset:
         examples: source of the conversations, none longer than `length + 1` tokens.
     """
 
+    claim = "the validation problems are held out: they are never drawn for training"
+
     def __init__(self, tokenizer: Tokenizer, length: int, examples: Examples) -> None:
         self._tokenizer, self._length, self._examples = tokenizer, length, examples
+        self.notes = self._notes()
         marks = (tokenizer.token_to_id(mark) for mark in (ASSISTANT, END_THINK))
         self._assistant, self._end_think = (mark for mark in marks if mark is not None)
+
+    def _notes(self) -> tuple[str, ...]:
+        if self._length >= LONGEST:
+            return ()
+        return (f"examples of more than {self._length + 1} tokens are not drawn",)
 
     @property
     def per_epoch(self) -> int:

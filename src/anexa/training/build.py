@@ -36,7 +36,13 @@ from anexa.training.checks import (
     device_request,
 )
 from anexa.training.config import TrainConfig, flag
-from anexa.training.corpus import Corpus, check_tokenizer, check_unchanged, open_corpus
+from anexa.training.corpus import (
+    Corpus,
+    check_tokenizer,
+    check_unchanged,
+    open_corpus,
+    unknown_note,
+)
 from anexa.training.distributed import DistributedContext
 from anexa.training.presets import usual_preset
 from anexa.training.schedule import Clock
@@ -218,6 +224,9 @@ def _assemble(
     )
     # The resolved precision is part of the run: it is kept wherever the run is resumed.
     config = config.replace(dtype=device_config.dtype, compile=bool(device_config.compile))
+    notes = corpus.notes
+    if config.data.has_foreign_tokenizer:
+        notes += unknown_note(corpus, model.tokenizer, config.data.allow_unknown)
     training, validation = _datasets(corpus, model.tokenizer, model.config, config, options)
     steps = config.schedule.steps
     if config.schedule.epochs is not None:
@@ -240,6 +249,7 @@ def _assemble(
         device_config=device_config,
         training=training,
         validation=validation,
+        notes=(*notes, *training.notes, *validation.notes),
         state=state,
         clock=Clock.of_state(state, steps, config.schedule.minutes, bool(device_config.compile)),
         context=options.context,

@@ -145,5 +145,10 @@ def card_of(trainer: Trainer) -> str:
     """Write the model card of a run as it is now."""
     corpus = trainer.corpus
     return model_card(
-        trainer.model_config, trainer.config, corpus.name, corpus.sha256, trainer.state
+        trainer.model_config,
+        trainer.config,
+        corpus.name,
+        corpus.sha256,
+        trainer.state,
+        (*trainer.notes, trainer.validation.claim),
     )

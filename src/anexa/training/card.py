@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from anexa import __version__
@@ -17,7 +18,12 @@ NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
 def model_card(
-    model: ModelConfig, config: TrainConfig, corpus: str, sha256: str, state: TrainerState
+    model: ModelConfig,
+    config: TrainConfig,
+    corpus: str,
+    sha256: str,
+    state: TrainerState,
+    notes: Sequence[str] = (),
 ) -> str:
     """Write the `README.md` of a model folder, with the metadata of the Hugging Face Hub.
 
@@ -27,7 +33,9 @@ def model_card(
         corpus: name of the corpus.
         sha256: hash of the corpus.
         state: state of the run.
+        notes: what a reader of the losses has to know about the corpus, a sentence each.
     """
+    about = "".join(f"\n- {note}" for note in notes)
     losses = "\n".join(
         f"| {e.step:,} | {e.seconds:,.0f} | {_loss(e.train_loss)} | {e.validation_loss:.4f} |"
         for e in state.evaluations
@@ -61,7 +69,10 @@ Trained from scratch on `{corpus}` with Anexa {__version__}:
 | optimizer | {_optimizer(config)} |
 | precision | {_precision(config)} |
 
-Losses are in nats a token; the validation text is not part of the training text.
+About the corpus:
+{about}
+
+Losses are in nats a token.
 
 | step | seconds | training loss | validation loss |
 | --- | --- | --- | --- |

@@ -28,6 +28,7 @@ def check_possible(config: TrainConfig, context: DistributedContext, tensorboard
         AnexaError: if this machine lacks something, or the sizes fit no model.
         UsageError: if an option has no meaning here.
     """
+    config.check_effects()
     batch_size = config.run.batch_size
     if batch_size % context.world_size:
         raise UsageError(

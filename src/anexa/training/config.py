@@ -67,11 +67,19 @@ class DataConfig:
         tokenizer: tokenizer to train or to use: char, a token for each character; bpe:SIZE,
             byte-level BPE with at most SIZE tokens; or the path of a tokenizer.json or of a model
             folder.
+        allow_unknown: train although more than 1 % of the characters are not in the vocabulary of
+            a tokenizer that was made elsewhere.
     """
 
     corpus: str = "python-docs"
     layout: Literal["auto", "lines", "text"] = "auto"
     tokenizer: str = "char"
+    allow_unknown: bool = False
+
+    @property
+    def has_foreign_tokenizer(self) -> bool:
+        """Whether the tokenizer is not made from the corpus, and may lack characters of it."""
+        return self.tokenizer != "char" and not self.tokenizer.startswith("bpe:")
 
 
 @dataclass(frozen=True)
@@ -180,6 +188,19 @@ class TrainConfig:
                 f"--n-inner {self.model.n_inner} is for llama models: the MLP of a "
                 f"{self.model.model_type} model is 4 times as wide as --n-embd: give --n-inner 0"
             )
+
+    def check_effects(self) -> None:
+        """Refuse options that have no effect together with the others.
+
+        Raises:
+            UsageError: if an option of `EFFECTS` has none and a value other than its default.
+        """
+        options = self.options()
+        for name, has_effect, reason in EFFECTS:
+            section, field = OPTIONS[name]
+            if options[name] != getattr(SECTIONS[section], field) and not has_effect(self):
+                given = flag(name) if options[name] is True else f"{flag(name)} {options[name]}"
+                raise UsageError(f"{given} has no effect: {reason.format(**options)}")
 
     @classmethod
     def from_options(cls, **given: Any) -> TrainConfig:
@@ -349,6 +370,40 @@ def check_values(options: Mapping[str, Any], label: Callable[[str], str] = flag)
                 raise UsageError(f"{label(name)} must be {words}, not {value}")
 
 
+# Options that have no effect in some configurations, in which they are refused unless they have
+# their defaults: the option, whether it has an effect, and the reason why it has none.
+EFFECTS: tuple[tuple[str, Callable[[TrainConfig], bool], str], ...] = (
+    (
+        "layout",
+        lambda config: config.data.corpus != "arithmetic",
+        "the corpus arithmetic is generated as conversations, leave it out",
+    ),
+    (
+        "allow_unknown",
+        lambda config: config.data.has_foreign_tokenizer,
+        "the tokenizer is made from the corpus and knows all of its characters, leave it out",
+    ),
+    (
+        "momentum",
+        lambda config: config.optimizer.name == "muon",
+        "{optimizer} has no momentum but --beta1, leave it out",
+    ),
+    (
+        "dropout",
+        lambda config: config.device.engine == "torch",
+        "it needs the torch engine, not {engine}: give --dropout 0",
+    ),
+    (
+        "micro_batch",
+        lambda config: config.device.engine == "torch",
+        "the {engine} engine does not split batches, leave it out",
+    ),
+    (
+        "shard",
+        lambda config: config.device.engine == "torch",
+        "it needs the torch engine, not {engine}: leave it out",
+    ),
+)
 SECTIONS: dict[str, Any] = {
     name: kind for name, kind in get_type_hints(TrainConfig).items() if name != "preset"
 }

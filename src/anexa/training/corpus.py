@@ -16,6 +16,7 @@ from anexa.model.folder import TOKENIZER, ModelFolder
 from anexa.model.model import TEMPERATURE
 from anexa.model.tokenizer import MIN_BPE_VOCAB, Tokenizer
 
+MAX_UNKNOWN = 0.01  # fraction of unknown characters above which a tokenizer is refused
 MAX_BPE_VOCAB = 1_000_000  # of a larger vocabulary, most tokens would never occur
 # Maximum bytes of text that BPE is trained on. If nearly all words differ, as in languages without
 # spaces between words, BPE needs 70 times as much memory.
@@ -28,6 +29,7 @@ class Corpus(Protocol):
     Attributes:
         name: name of the corpus.
         chat_template: chat template of a corpus of conversations; None for plain text.
+        notes: what is left out of the corpus or used in part, a sentence each.
         prompt: prompt of the samples during training.
         temperature: recommended sampling temperature of its models.
         max_new_tokens: recommended limit on the tokens of an answer; None if there is none.
@@ -35,6 +37,7 @@ class Corpus(Protocol):
 
     name: str
     chat_template: str | None
+    notes: tuple[str, ...]
     prompt: str
     temperature: float
     max_new_tokens: int | None
@@ -45,6 +48,9 @@ class Corpus(Protocol):
 
     def tokenizer(self, spec: str) -> Tokenizer:
         """Make the tokenizer of a specification, as `make_tokenizer` does."""
+
+    def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:
+        """Count unknown and all characters, as `Tokenizer.count_unknown` does."""
 
     def datasets(
         self, tokenizer: Tokenizer, block_size: int, seed: int, progress: Progress | None = None
@@ -61,12 +67,16 @@ class TextCorpus:
     max_new_tokens: int | None = None
 
     def __init__(self, documents: Documents) -> None:
-        self.name, self.sha256 = documents.name, documents.sha256
+        self.name, self.sha256, self.notes = documents.name, documents.sha256, documents.notes
         self._documents = documents
 
     def tokenizer(self, spec: str) -> Tokenizer:
         """Implement `Corpus.tokenizer`."""
         return make_tokenizer(spec, self._documents)
+
+    def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:
+        """Implement `Corpus.unknown`."""
+        return tokenizer.count_unknown(map("".join, self._documents.groups()))
 
     def datasets(
         self, tokenizer: Tokenizer, block_size: int, seed: int, progress: Progress | None = None
@@ -109,6 +119,35 @@ def make_datasets(
     training, validation = split(tokenize(documents, tokenizer, progress), block_size, seed)
     training.batch(0, 1)  # raises if the text is too short, before anything is computed
     return training, validation
+
+
+def unknown_note(corpus: Corpus, tokenizer: Tokenizer, allowed: bool) -> tuple[str, ...]:
+    """Say how many characters of a corpus a tokenizer made elsewhere does not know.
+
+    Args:
+        corpus: the corpus, its training and its validation part.
+        tokenizer: the tokenizer.
+        allowed: whether there may be more than `MAX_UNKNOWN` of them.
+
+    Raises:
+        AnexaError: if there are more of them, and this is not allowed.
+    """
+    unknown, total = corpus.unknown(tokenizer)
+    count = sum(unknown.values())
+    if not count:
+        return ()
+    often = sorted(unknown, key=unknown.__getitem__, reverse=True)
+    listed = ", ".join(map(repr, often[:5])) + (", …" if len(often) > 5 else "")
+    sentence = (
+        f"{count:,} of {total:,} characters ({max(count / total, 1e-4):.2%}) are not in the "
+        f"vocabulary of the tokenizer: {listed}"
+    )
+    if count > MAX_UNKNOWN * total and not allowed:
+        raise AnexaError(
+            f"{corpus.name} does not fit --tokenizer: {sentence}; choose another tokenizer, or "
+            "have them replaced with --allow-unknown"
+        )
+    return (f"{sentence}; they are replaced by its token for unknown characters, or left out",)
 
 
 def make_tokenizer(spec: str, documents: Documents) -> Tokenizer:

@@ -89,6 +89,7 @@ class Trainer:
         device_config: device of the engine.
         training: training dataset.
         validation: validation dataset.
+        notes: what of the corpus is left out, replaced or split, a sentence each.
         state: progress and losses of the run so far.
         clock: clock of the run.
         context: this process among the processes of the run.
@@ -113,6 +114,7 @@ class Trainer:
         device_config: DeviceConfig,
         training: Dataset,
         validation: Dataset,
+        notes: tuple[str, ...],
         state: TrainerState,
         clock: Clock,
         context: DistributedContext,
@@ -121,7 +123,7 @@ class Trainer:
         self.config, self.folder, self.corpus, self.source = config, folder, corpus, source
         self.model, self.model_config, self.tokenizer = model, model.config, model.tokenizer
         self.engine, self.device_config = engine, device_config
-        self.training, self.validation = training, validation
+        self.training, self.validation, self.notes = training, validation, notes
         self.state, self.clock, self.context = state, clock, context
         self.callbacks = callbacks
         self.metrics: MetricsLog | None = None
