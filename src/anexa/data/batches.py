@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from array import array
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +63,9 @@ class TextDataset:
         return 1
 
 
+Described = TypeVar("Described", bound=TextDataset)
+
+
 class TokenWindows(TextDataset):
     """Dataset of running text: each sequence is `length` + 1 tokens from a random position.
 
@@ -70,17 +73,35 @@ class TokenWindows(TextDataset):
         tokens: token ids of the text.
         length: number of predicted tokens in a sequence.
         seed: random seed of the positions.
+
+    Attributes:
+        tokens: token ids of the text.
+        length: number of predicted tokens in a sequence.
     """
 
     def __init__(self, tokens: npt.ArrayLike, length: int, seed: int) -> None:
-        self._tokens: Array = np.asarray(tokens)  # no copy of an array
-        self._length = length
+        self.tokens: Array = np.asarray(tokens)  # no copy of an array
+        self.length = length
         self._seed = seed
+        self._starts: Array | None = None
+
+    def select(self, starts: Array, note: str = "", claim: str = "") -> TokenWindows:
+        """Return this dataset with other `starts`, another note and another claim."""
+        dataset = TokenWindows(self.tokens, self.length, self._seed)
+        dataset._starts = starts
+        return _described(dataset, note, claim)
+
+    @property
+    def starts(self) -> Array:
+        """Positions of the sequences that `sample` chooses from."""
+        if self._starts is None:
+            return np.arange(0, len(self.tokens) - 1, self.length)
+        return self._starts
 
     @property
     def per_epoch(self) -> int:
         """See `Dataset`."""
-        return max(1, len(self._tokens) // self._length)
+        return max(1, len(self.tokens) // self.length)
 
     def batch(self, step: int, size: int) -> list[TokenSequence]:
         """Return `size` sequences from random positions.
@@ -89,22 +110,22 @@ class TokenWindows(TextDataset):
             AnexaError: if the text is shorter than a sequence.
         """
         rng = random.Random(f"{self._seed} {step}")
-        last = len(self._tokens) - self._length - 1
+        last = len(self.tokens) - self.length - 1
         if last < 0:
             raise AnexaError(
-                f"the text is too short: a training sequence has {self._length + 1} tokens, and "
-                f"the text has {len(self._tokens)} besides those for validation: give a longer "
-                f"text, or a --block-size below {max(2, len(self._tokens))}"
+                f"the text is too short: a training sequence has {self.length + 1} tokens, and "
+                f"the text has {len(self.tokens)} besides those for validation: give a longer "
+                f"text, or a --block-size below {max(2, len(self.tokens))}"
             )
         return [self._sequence(rng.randint(0, last)) for _ in range(size)]
 
     def sample(self, size: int) -> list[TokenSequence]:
         """See `Dataset`."""
-        starts = range(0, len(self._tokens) - 1, self._length)
-        return [self._sequence(starts[i]) for i in _spread(len(starts), size)]
+        starts = self.starts
+        return [self._sequence(start) for start in starts[spread(len(starts), size)].tolist()]
 
     def _sequence(self, start: int) -> TokenSequence:
-        return _copy(self._tokens[start : start + self._length + 1])
+        return _copy(self.tokens[start : start + self.length + 1])
 
 
 class DocumentDataset(TextDataset):
@@ -119,12 +140,17 @@ class DocumentDataset(TextDataset):
         chosen: indices of the documents that belong to this dataset.
         length: maximum number of predicted tokens in a sequence.
         seed: random seed of the order.
+
+    Attributes:
+        tokens: token ids of all documents.
+        borders: positions of the boundaries.
+        chosen: indices of the documents of this dataset.
     """
 
     def __init__(
         self, tokens: Array, borders: Array, chosen: Array, length: int, seed: int
     ) -> None:
-        self._tokens, self._borders, self._chosen = tokens, borders, chosen
+        self.tokens, self.borders, self.chosen = tokens, borders, chosen
         self._length = length
         self._seed = seed
         self._epoch = -1
@@ -144,6 +170,11 @@ class DocumentDataset(TextDataset):
                 f"{length} tokens, and are read in pieces",
             )
 
+    def select(self, chosen: Array, note: str = "", claim: str = "") -> DocumentDataset:
+        """Return a dataset of other documents, with another note and another claim."""
+        dataset = DocumentDataset(self.tokens, self.borders, chosen, self._length, self._seed)
+        return _described(dataset, note, claim)
+
     @property
     def per_epoch(self) -> int:
         """See `Dataset`."""
@@ -158,7 +189,7 @@ class DocumentDataset(TextDataset):
 
     def sample(self, size: int) -> list[TokenSequence]:
         """See `Dataset`."""
-        return [self._sequence(i) for i in _spread(self.per_epoch, size)]
+        return [self._sequence(i) for i in spread(self.per_epoch, size)]
 
     def _shuffled_number(self, number: int) -> int:
         """Return the sequence at a position of the shuffled order, counted over all epochs."""
@@ -170,11 +201,11 @@ class DocumentDataset(TextDataset):
     def _sequence(self, number: int) -> TokenSequence:
         # A number of the array's own type, so that NumPy does not convert the array.
         i = self._first.searchsorted(self._first.dtype.type(number), side="right") - 1
-        document = int(self._chosen[i])
-        begin, end = int(self._borders[document]), int(self._borders[document + 1])
+        document = int(self.chosen[i])
+        begin, end = int(self.borders[document]), int(self.borders[document + 1])
         # Neighboring sequences share a token: the last target is also the next first input.
         start = begin + (number - int(self._first[i])) * self._length
-        return _copy(self._tokens[start : min(start + self._length, end) + 1])
+        return _copy(self.tokens[start : min(start + self._length, end) + 1])
 
 
 def split(tokens: Tokens, length: int, seed: int, fraction: float = 0.1) -> tuple[Dataset, Dataset]:
@@ -238,12 +269,20 @@ def _shuffled(n: int, seed: int | str) -> Array:
     return np.array(numbers, np.min_scalar_type(n))
 
 
+def _described(dataset: Described, note: str, claim: str) -> Described:
+    """Add a note to a dataset, and replace its claim; empty ones change nothing."""
+    dataset.notes += (note,) if note else ()
+    if claim:
+        dataset.claim, dataset.notes = claim, (*dataset.notes, claim)
+    return dataset
+
+
 def _copy(tokens: Array) -> TokenSequence:
     """Copy a slice of token ids out of its file."""
     return array("q", tokens.astype(np.int64).tobytes())
 
 
-def _spread(count: int, size: int) -> list[int]:
+def spread(count: int, size: int) -> list[int]:
     """Choose at most `size` different numbers below `count`, evenly spaced."""
     size = min(count, size)
     return [i * count // size for i in range(size)]

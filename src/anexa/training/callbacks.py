@@ -150,5 +150,5 @@ def card_of(trainer: Trainer) -> str:
         corpus.name,
         corpus.sha256,
         trainer.state,
-        (*trainer.notes, trainer.validation.claim),
+        tuple(dict.fromkeys((*trainer.notes, trainer.validation.claim))),
     )

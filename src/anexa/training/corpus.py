@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from anexa.data import CORPORA, Documents, Progress, read_corpus
 from anexa.data.batches import Dataset, split
+from anexa.data.duplicates import separate
 from anexa.data.tokens import tokenize
 from anexa.errors import AnexaError, UsageError
 from anexa.files import read_bytes
@@ -104,7 +105,7 @@ def make_datasets(
     seed: int,
     progress: Progress | None = None,
 ) -> tuple[Dataset, Dataset]:
-    """Encode a corpus, and split it into a training and a validation dataset.
+    """Encode a corpus, and split it into a training and a validation dataset, without duplicates.
 
     Args:
         documents: the corpus.
@@ -116,7 +117,8 @@ def make_datasets(
     Raises:
         AnexaError: if the corpus is too short, has changed, or its tokens cannot be cached.
     """
-    training, validation = split(tokenize(documents, tokenizer, progress), block_size, seed)
+    tokens = tokenize(documents, tokenizer, progress)
+    training, validation = separate(*split(tokens, block_size, seed))
     training.batch(0, 1)  # raises if the text is too short, before anything is computed
     return training, validation
 

@@ -1,0 +1,140 @@
+"""Text on both sides of the split, which would make the validation loss too low.
+
+The training part stays as it is, wherever enough is left to validate with: runs on a corpus with a
+few duplicates see the same batches as before.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from anexa.data.batches import STRETCH, Dataset, DocumentDataset, TokenWindows, spread
+from anexa.data.tokens import Array
+
+# Tokens of a stretch of running text that is looked for in the training text. In characters these
+# are about 13 words, which Brown et al. (2020) take for the same text and no accident.
+GRAM = 64
+ONE_IN = 8  # stretches, of which one is looked for
+MAX_WINDOWS = 4096  # validation sequences of running text that are looked at
+READ = 2**18  # tokens that are hashed at once
+KNOWN = (
+    "all of the validation text is in the training text too: its loss shows how well the text is "
+    "known by heart"
+)
+
+
+def separate(training: Dataset, validation: Dataset) -> tuple[Dataset, Dataset]:
+    """Leave out of a validation dataset what is in the training dataset too.
+
+    If most of the validation documents are in the training dataset, all copies of a text are moved
+    to one side. If all of the validation text is there, it is kept, and its `claim` says so.
+    """
+    if isinstance(training, DocumentDataset) and isinstance(validation, DocumentDataset):
+        return _separate_documents(training, validation)
+    if isinstance(training, TokenWindows) and isinstance(validation, TokenWindows):
+        return training, _separate_windows(training, validation)
+    return training, validation
+
+
+def _separate_documents(
+    training: DocumentDataset, validation: DocumentDataset
+) -> tuple[DocumentDataset, DocumentDataset]:
+    hashes = _document_hashes(training.tokens, training.borders)
+    known = hashes[training.chosen]
+    known.sort()
+    ours = hashes[validation.chosen]
+    places = np.minimum(known.searchsorted(ours), len(known) - 1)
+    is_copy = known[places] == ours
+    count, total = int(is_copy.sum()), len(ours)
+    if not count:
+        return training, validation
+    if 2 * count <= total:
+        note = (
+            f"left out of the validation: {count:,} of {total:,} documents, which are trained on "
+            "too"
+        )
+        return training, validation.select(validation.chosen[~is_copy], note)
+    order = np.concatenate([training.chosen, validation.chosen])
+    hashes = hashes[order]
+    first = np.sort(np.unique(hashes, return_index=True)[1])  # of each text, in the order drawn
+    if len(first) == 1:
+        return training, validation.select(validation.chosen, claim=KNOWN)
+    held_out = max(1, round(len(first) * total / len(order)))
+    is_trained = np.isin(hashes, hashes[: first[-min(held_out, len(first) - 1)]])
+    was_trained = np.arange(len(order)) < len(training.chosen)
+    moved = int((is_trained != was_trained).sum())
+    note = (
+        f"moved across the split: {moved:,} of {len(order):,} documents, so that all copies of a "
+        "text are on one side"
+    )
+    return training.select(order[is_trained]), validation.select(order[~is_trained], note)
+
+
+def _document_hashes(tokens: Array, borders: Array) -> npt.NDArray[np.uint64]:
+    """Hash all documents; the boundaries around them do not count."""
+    parts = []
+    for start in range(0, len(borders) - 1, STRETCH):
+        places = borders[start : start + STRETCH + 1].tolist()
+        digests = (
+            blake2b(tokens[begin + 1 : end].tobytes(), digest_size=8).digest()
+            for begin, end in pairwise(places)
+        )
+        parts.append(np.frombuffer(b"".join(digests), np.uint64))
+    return np.concatenate(parts)
+
+
+def _separate_windows(training: TokenWindows, validation: TokenWindows) -> TokenWindows:
+    """Leave out windows of which more than half is in the training text.
+
+    At most `MAX_WINDOWS` are looked at, and if some are left out, the others of these are kept.
+    """
+    starts, length = (
+        validation.starts[spread(len(validation.starts), MAX_WINDOWS)],
+        validation.length,
+    )
+    ends = starts + length + GRAM - 1
+    each = [_hashes(validation.tokens[a:b]) for a, b in zip(starts.tolist(), ends.tolist())]
+    hashes, sizes = np.concatenate(each), np.array([len(found) for found in each])
+    wanted = np.unique(hashes)
+    if not len(wanted):
+        return validation
+    is_known = np.zeros(len(wanted), bool)
+    for start in range(0, len(training.tokens), READ):
+        found = np.sort(_hashes(training.tokens[start : start + READ + GRAM - 1]))
+        places = np.minimum(wanted.searchsorted(found), len(wanted) - 1)
+        is_known[places[wanted[places] == found]] = True
+    known = np.repeat(np.arange(len(starts)), sizes)[is_known[wanted.searchsorted(hashes)]]
+    is_copy = 2 * np.bincount(known, minlength=len(starts)) > sizes
+    copies = int(is_copy.sum())
+    if copies == int((sizes > 0).sum()):
+        return validation.select(validation.starts, claim=KNOWN)
+    if not copies:
+        return validation
+    note = (
+        f"left out of the validation: {copies:,} of {len(starts):,} stretches of {length} tokens, "
+        "which are trained on too"
+    )
+    return validation.select(starts[~is_copy], note)
+
+
+def _hashes(tokens: Array) -> npt.NDArray[np.uint64]:
+    """Hash the stretches of `GRAM` tokens that are chosen by their content, wherever they are.
+
+    The hash of a stretch is a polynomial in its tokens (Karp and Rabin, 1987), modulo 2 ** 64.
+    """
+    if len(tokens) < GRAM:
+        return np.zeros(0, np.uint64)
+    hashes = (tokens.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    hashes ^= hashes >> np.uint64(29)
+    factor, width = 0xD1342543DE82EF95, 1
+    while width < GRAM:
+        hashes = hashes[:-width] * np.uint64(factor) + hashes[width:]
+        factor, width = factor * factor % 2**64, 2 * width
+    hashes ^= hashes >> np.uint64(32)
+    hashes *= np.uint64(0xD6E8FEB86659FD93)
+    chosen: npt.NDArray[np.uint64] = hashes[hashes < np.uint64(2**64 // ONE_IN)]
+    return chosen
