@@ -14,16 +14,16 @@ from typing import Any
 
 from anexa.errors import one_line
 
-# What the first bytes of a file say.
+# What the first bytes of a file say; a text may begin with the word GGUF, too.
 MAGIC = {
-    b"GGUF": "it is a GGUF file, which was made from a model folder: give that folder",
-    b"\x1f\x8b": "it is compressed: unpack it first, with gunzip or tar",
-    b"BZh": "it is compressed: unpack it first, with bunzip2 or tar",
-    b"\xfd7zXZ\0": "it is compressed: unpack it first, with unxz or tar",
-    b"(\xb5/\xfd": "it is compressed: unpack it first, with unzstd",
-    b"PK\x03\x04": "it is a ZIP archive, as Office and PyTorch files are too: unpack or export it",
-    b"PAR1": "it is a Parquet file: write its texts to a text file first",
-    b"%PDF": "it is a PDF: save it as a text file first",
+    rb"GGUF[\1-\x0f]\0\0\0": "it is a GGUF file, made from a model folder: give that folder",
+    rb"\x1f\x8b\x08[\0-\x1f]": "it is compressed: unpack it first, with gunzip or tar",
+    rb"BZh[1-9]1AY&SY": "it is compressed: unpack it first, with bunzip2 or tar",
+    rb"\xfd7zXZ\0": "it is compressed: unpack it first, with unxz or tar",
+    rb"\(\xb5/\xfd": "it is compressed: unpack it first, with unzstd",
+    rb"PK\x03\x04": "it is a ZIP archive, as Office and PyTorch files are too: unpack or export it",
+    rb"PAR1[\0-\x1f]": "it is a Parquet file: write its texts to a text file first",
+    rb"%PDF-[1-9]\.": "it is a PDF: save it as a text file first",
 }
 SAFETENSORS = re.compile(rb".{8}\{\s*\"", re.DOTALL)
 URL = re.compile("https?:/")
@@ -62,7 +62,7 @@ def recognize_bytes(head: bytes) -> str | None:
     """Say what kind of file begins with these bytes; None if it may be a text."""
     if SAFETENSORS.match(head) and b"\0" in head[:8]:
         return "it has the weights of a model: give the folder that it belongs to"
-    return next((clause for magic, clause in MAGIC.items() if head.startswith(magic)), None)
+    return next((clause for magic, clause in MAGIC.items() if re.match(magic, head)), None)
 
 
 def recognize_markup(head: str, suffix: str = "") -> str | None:
@@ -102,6 +102,9 @@ def _json(text: str) -> Any:
 def _is_table(lines: list[str]) -> bool:
     """Whether all lines have the same number of columns, three or more, and there are some."""
     for delimiter in ",\t;":
+        text = "\n".join(lines)
+        if 2 * text.count(f"{delimiter} ") > text.count(delimiter):  # punctuation of prose
+            continue
         try:
             widths = {len(row) for row in csv.reader(lines, delimiter=delimiter)}
         except csv.Error:  # a field is too long

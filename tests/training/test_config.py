@@ -3,16 +3,38 @@ from __future__ import annotations
 import json
 import math
 import shlex
+from pathlib import Path
 
 import pytest
 
 from anexa.engines import best_engine
 from anexa.errors import UsageError
-from anexa.training import TrainConfig
+from anexa.training import TrainConfig, build_trainer
 from anexa.training.config import preset_config
 from anexa.training.presets import PRESETS
 
 GOOD = TrainConfig.from_options(corpus="firstnames", preset="microgpt", engine="numpy", steps=10)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"corpus": "arithmetic", "layout": "text"}, "--layout text has no effect: the corpus ari"),
+        ({"allow_unknown": True}, "--allow-unknown has no effect: the tokenizer is made from"),
+        ({"allow_unknown": True, "tokenizer": "bpe:300"}, "--allow-unknown has no effect"),
+        ({"momentum": 0.5}, "--momentum 0.5 has no effect: adamw has no momentum"),
+        ({"dropout": 0.1}, "--dropout 0.1 has no effect: it needs the torch engine, not numpy"),
+        ({"micro_batch": 3}, "--micro-batch 3 has no effect: the numpy engine does not split"),
+        ({"shard": True}, "--shard has no effect: it needs the torch engine, not numpy"),
+    ],
+)
+def test_options_without_effect_are_refused_by_name(
+    changes: dict[str, object], sentence: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        build_trainer(GOOD.replace(**changes), tmp_path / "m")
+    GOOD.check_effects()
+    GOOD.replace(allow_unknown=True, tokenizer="tokenizer.json").check_effects()
 
 
 @pytest.mark.parametrize(

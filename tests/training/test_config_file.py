@@ -179,6 +179,6 @@ def test_a_run_writes_its_configuration_and_the_file_repeats_it(tmp_path: Path) 
 def test_a_resumed_run_writes_its_new_configuration(tmp_path: Path) -> None:
     run = build_trainer(settings(write_names(tmp_path)), tmp_path / "m")
     stop_after(run, 3)
-    given = read_options(run.folder / CONFIG, {"micro_batch": 4})
+    given = read_options(run.folder / CONFIG, {"device": "cpu"})
     finish(resume_trainer(run.folder, given))
     assert read_options(run.folder / CONFIG) == given

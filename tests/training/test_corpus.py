@@ -13,10 +13,18 @@ from anexa.data import Layout, read_corpus
 from anexa.errors import AnexaError, UsageError
 from anexa.model.folder import create_folder
 from anexa.model.tokenizer import Tokenizer
-from anexa.training import corpus
-from anexa.training.corpus import bpe_size, check_unchanged, make_datasets, make_tokenizer
+from anexa.training import build_trainer, corpus, resume_trainer
+from anexa.training.corpus import (
+    TextCorpus,
+    bpe_size,
+    check_unchanged,
+    make_datasets,
+    make_tokenizer,
+    unknown_note,
+)
 from tests.data.helpers import documents, texts
 from tests.model.helpers import small_model
+from tests.training.runs import finish, settings, write_names
 
 SENTENCE = "the cat sat on the mat, and the rat sat on the cat.\n"
 TEXT = documents("text", SENTENCE * 9)
@@ -119,6 +127,62 @@ def test_sequences_contain_the_documents(spec: str) -> None:
     rows = [*training.sample(10**9), *validation.sample(10**9)]
     assert all(row[0] == row[-1] == tokenizer.eot_token for row in rows)
     assert sorted(map(tokenizer.decode, rows)) == sorted(texts(NAMES))
+
+
+def test_unknown_characters_are_counted_in_the_whole_corpus() -> None:
+    tokenizer = make_tokenizer("char", TEXT)
+    assert unknown_note(TextCorpus(TEXT), tokenizer, allowed=False) == ()
+    some = TextCorpus(documents("text", SENTENCE * 20 + "<|endoftext|>" + "é" + SENTENCE + "ü"))
+    [note] = unknown_note(some, tokenizer, allowed=False)
+    assert note.startswith(
+        "2 of 1,094 characters (0.18%) are not in the vocabulary of the tokenizer: 'é', 'ü'; they"
+    )
+    for strange in (documents("text", "да" * 99), documents("lines", "anna\nдада\n" * 99)):
+        with pytest.raises(AnexaError, match=r"x does not fit --tokenizer: .* \((100|50)\.00%\)"):
+            unknown_note(TextCorpus(strange), tokenizer, allowed=False)
+        assert unknown_note(TextCorpus(strange), tokenizer, allowed=True)
+    bytes_know_all = make_tokenizer("bpe:300", NAMES)
+    assert unknown_note(TextCorpus(documents("text", "да")), bytes_know_all, False) == ()
+
+
+def test_unknown_characters_are_counted_before_a_run_begins(tmp_path: Path) -> None:
+    names = finish(build_trainer(settings(write_names(tmp_path), steps=1), tmp_path / "a")).folder
+    path = tmp_path / "cyrillic.txt"
+    path.write_text("анна\nнина\nлена\nмила\n" * 20, encoding="utf-8")
+    wanted = settings(path, tokenizer=str(names), steps=2)
+    with pytest.raises(AnexaError, match=r"320 of 320 characters \(100\.00%\) .* --allow-unknown"):
+        build_trainer(wanted, tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+    run = build_trainer(wanted.replace(allow_unknown=True), tmp_path / "b")
+    assert run.notes[0].startswith("320 of 320 characters (100.00%)")
+    run.stopping = True
+    assert list(run) == []
+    resumed = finish(resume_trainer(tmp_path / "b"))
+    assert resumed.notes == run.notes
+    card = (tmp_path / "b" / "README.md").read_text("utf-8")
+    assert all(f"\n- {note}\n" in card for note in run.notes)
+
+
+def test_what_is_left_out_of_lines_is_counted() -> None:
+    corpus = documents("lines", "\n anna \n\n\nbela\r\n  \ndora")
+    assert corpus.notes == (
+        "left out: 4 blank lines",
+        "left out: 4 spaces at the ends of lines",
+    )
+    assert documents("lines", "anna\nbela\n").notes == ()
+    assert documents("lines", "anna\nbela").notes == ()
+    assert documents("text", "\n anna \n\n\nbela\n  \ndora").notes == ()
+
+
+def test_documents_longer_than_the_context_are_counted() -> None:
+    tokenizer = make_tokenizer("char", NAMES)
+    training, validation = make_datasets(NAMES, tokenizer, 6, seed=1)
+    assert training.notes + validation.notes == ()
+    notes = [dataset.notes for dataset in make_datasets(NAMES, tokenizer, 4, seed=1)]
+    assert notes == [
+        ("3 of 3 documents are longer than the context of 4 tokens, and are read in pieces",),
+        ("1 of 1 documents are longer than the context of 4 tokens, and are read in pieces",),
+    ]
 
 
 def test_too_short_text_is_refused() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from anexa.cli.prompt_loop import PromptLoop
+from anexa.errors import UsageError
 
 if TYPE_CHECKING:
     from anexa.generation import LanguageModel, SamplingParams
@@ -54,6 +55,8 @@ def chat(
 
     model = LanguageModel.open(folder, engine)
     params = model.sampling_params(temperature, top_k=top_k, top_p=top_p, seed=seed)
+    if model.chat_template is None and think != "on":
+        raise UsageError(f"--think has no effect: {model.name} continues texts, leave it out")
     run_prompt_loop(model, params, max_tokens, think)
 
 

@@ -70,6 +70,8 @@ def generate(
     messages = [{"role": "user", "content": prompt.strip()}]
     if model.chat_template is not None and not prompt.strip():
         raise UsageError("there is nothing to answer: ask something with --prompt")
+    if model.chat_template is None and not think:
+        raise UsageError(f"--no-think has no effect: {model.name} continues texts, leave it out")
     samples: list[dict[str, Any]] = []
     for _ in range(n):
         if not as_json and samples and "\n" in samples[-1].get("text", ""):

@@ -18,7 +18,7 @@ from anexa.data.tokens import Array
 # Tokens of a stretch of running text that is looked for in the training text. In characters these
 # are about 13 words, which Brown et al. (2020) take for the same text and no accident.
 GRAM = 64
-ONE_IN = 8  # stretches, of which one is looked for
+ONE_IN = 4  # stretches, of which one is looked for
 MAX_WINDOWS = 4096  # validation sequences of running text that are looked at
 READ = 2**18  # tokens that are hashed at once
 KNOWN = (
@@ -103,8 +103,11 @@ def _separate_windows(training: TokenWindows, validation: TokenWindows) -> Token
     if not len(wanted):
         return validation
     is_known = np.zeros(len(wanted), bool)
+    may_be_wanted = np.zeros((2**24 // ONE_IN), bool)
+    may_be_wanted[wanted >> np.uint64(40)] = True
     for start in range(0, len(training.tokens), READ):
-        found = np.sort(_hashes(training.tokens[start : start + READ + GRAM - 1]))
+        found = _hashes(training.tokens[start : start + READ + GRAM - 1])
+        found = found[may_be_wanted[found >> np.uint64(40)]]  # a quick look, before a search
         places = np.minimum(wanted.searchsorted(found), len(wanted) - 1)
         is_known[places[wanted[places] == found]] = True
     known = np.repeat(np.arange(len(starts)), sizes)[is_known[wanted.searchsorted(hashes)]]

@@ -1,0 +1,150 @@
+"""No text is on both sides of the split."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from anexa.data import duplicates
+from anexa.data.batches import Dataset, DocumentDataset, TokenWindows, split
+from anexa.data.duplicates import KNOWN, separate
+from anexa.data.tokens import Tokens
+from tests.data.helpers import framed
+
+END = -1
+
+
+def parts(texts: list[list[int]], seed: int = 1) -> tuple[tuple[Dataset, Dataset], ...]:
+    """Split documents, without and with a look at duplicates."""
+    ids, borders, _ = framed(texts, END)
+    whole = split(Tokens("x", "lines", ids, borders), 100, seed)
+    return whole, separate(*whole)
+
+
+def listed(source: Dataset) -> list[tuple[int, ...]]:
+    return [tuple(row[1:-1]) for row in source.sample(10**9)]
+
+
+def running(tokens: Sequence[int], length: int = 32) -> tuple[Dataset, Dataset]:
+    ids = np.array([0, *tokens])
+    return separate(*split(Tokens("x", "text", ids, np.zeros(1, np.int64)), length, 1))
+
+
+def test_documents_that_are_trained_on_are_left_out_of_the_validation() -> None:
+    rng = random.Random(1)
+    texts = [[rng.randrange(150), 7] for _ in range(300)]
+    texts += [[1000 + i] for i in range(700)]
+    (training, before), (same, after) = parts(texts)
+    assert same is training, "so that batches are those of before"
+    trained = set(listed(training))
+    assert listed(after) == [text for text in listed(before) if text not in trained]
+    left_out = len(listed(before)) - len(listed(after))
+    assert left_out > 10
+    assert after.notes == (
+        f"left out of the validation: {left_out} of 100 documents, which are trained on too",
+    )
+    assert "not part of the training text" in after.claim
+
+
+def test_documents_without_duplicates_stay_as_they_are() -> None:
+    whole, separated = parts([[i] for i in range(50)])
+    assert whole == separated
+    assert separated[1].notes == ()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_copies_of_many_documents_are_moved_to_one_side(seed: int) -> None:
+    texts = [[i, i + 1, i] for i in range(150)] * 10
+    (before, _), (training, validation) = parts(texts, seed)
+    sides = [Counter(listed(part)) for part in (training, validation)]
+    assert not sides[0].keys() & sides[1].keys()
+    assert sides[0] + sides[1] == Counter(map(tuple, texts))
+    assert len(sides[1]) == 15
+    moved = sum((Counter(listed(before)) - sides[0]).values()) + sum(
+        (sides[0] - Counter(listed(before))).values()
+    )
+    assert validation.notes[0].startswith(f"moved across the split: {moved} of 1,500 documents")
+
+
+def test_a_single_text_in_many_copies_is_kept_and_said() -> None:
+    whole, (training, validation) = parts([[1, 2]] * 20)
+    assert listed(validation) == listed(whole[1])
+    assert len(listed(training)) == 18
+    assert validation.notes == (KNOWN,)
+    assert validation.claim == KNOWN
+
+
+def test_two_texts_are_on_two_sides() -> None:
+    _, (training, validation) = parts([[1], [2]] * 10)
+    assert {*listed(training)} | {*listed(validation)} == {(1,), (2,)}
+    assert not {*listed(training)} & {*listed(validation)}
+
+
+def test_stretches_of_running_text_are_left_out() -> None:
+    rng = random.Random(1)
+    fresh = [rng.randrange(50) for _ in range(40_000)]
+    held_out = fresh[36_000:]
+    # A stretch from the start, at another offset: half of the validation text.
+    tokens = fresh[:36_000] + fresh[1003:3003] + held_out[:2000]
+    assert running(fresh)[1].notes == ()
+    _, validation = running(tokens)
+    copies = {(*fresh[i : i + 8],) for i in range(1003, 3003)}
+    rows = [(*row[1:9],) for row in validation.sample(10**9)]
+    assert rows
+    assert len(copies & {*rows}) <= 3, "at the end of the copy"
+    [note] = validation.notes
+    count = int(note.split()[5])
+    assert count + len(rows) == -(-4000 // 32)
+    assert 2000 / 32 - 3 <= count <= 2000 / 32 + 1
+
+
+def test_text_that_only_repeats_is_kept_and_said() -> None:
+    rng = random.Random(1)
+    once = [rng.randrange(50) for _ in range(500)]
+    _, validation = running(once * 10)
+    assert validation.notes == (KNOWN,)
+    assert [token for row in validation.sample(10**9) for token in row[1:]] == once
+
+
+def test_a_text_shorter_than_a_stretch_is_kept() -> None:
+    _, validation = running(range(90), 4)
+    assert validation.notes == ()
+
+
+def test_results_do_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(1)
+    tokens = [rng.randrange(50) for _ in range(5000)]
+    tokens += tokens[20:300]
+    texts = [[i % 40] for i in range(200)]
+
+    def found() -> list[object]:
+        _, windows = running(tokens)
+        _, (training, validation) = parts(texts)
+        return [windows.sample(99), windows.notes, listed(training), listed(validation)]
+
+    before = found()
+    monkeypatch.setattr(duplicates, "READ", 97)
+    monkeypatch.setattr(duplicates, "STRETCH", 7)
+    assert found() == before
+
+
+def test_few_of_many_windows_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(1)
+    fresh = [rng.randrange(50) for _ in range(9000)]
+    monkeypatch.setattr(duplicates, "MAX_WINDOWS", 10)
+    _, validation = running(fresh + fresh[:500] + [rng.randrange(50) for _ in range(500)])
+    assert isinstance(validation, TokenWindows)
+    assert 0 < len(validation.starts) < 10
+    assert " of 10 stretches of 32 tokens" in validation.notes[0]
+
+
+def test_the_documents_of_a_dataset_are_hashed_by_their_tokens() -> None:
+    training, _ = parts([[1, 2], [1, 2], [2, 1], [1], [], [258]])[0]
+    assert isinstance(training, DocumentDataset)
+    hashes = duplicates._document_hashes(training.tokens, training.borders)
+    assert hashes[0] == hashes[1]
+    assert len({*hashes.tolist()}) == 5
