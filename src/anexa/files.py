@@ -6,9 +6,12 @@ content or the new one, and a crash leaves the old one.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+import stat
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,33 +19,45 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from anexa.errors import AnexaError, short_repr
+from anexa.errors import AnexaError, UsageError, short_repr
 
 TEMPORARY_PREFIX = ".anexa-"  # of the names of files and folders that are being written
+STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")  # names of the standard output
 
 _UMASK = os.umask(0)  # reading the umask means setting it
 os.umask(_UMASK)
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file, or leave the old one.
-
-    Raises:
-        AnexaError: if it cannot be written; no temporary file is left behind.
-    """
-    with atomic_path(path) as temporary:
+def write_atomic(path: Path, data: bytes, *, replace: bool = True) -> None:
+    """Write a file, or leave the old one; arguments and errors are those of `atomic_path`."""
+    with atomic_path(path, replace=replace) as temporary:
         temporary.write_bytes(data)
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield the path of a temporary file, which is then renamed to `path`.
+def atomic_path(path: Path, *, replace: bool = True) -> Iterator[Path]:
+    """Yield the path of a temporary file, whose content then becomes that of `path`.
+
+    A file appears whole or not at all; one that is replaced keeps its mode, and its other hard
+    links keep the old content. A link stays, and its target is written. Devices, named pipes and
+    the standard output get the bytes when all of them have been computed.
+
+    Args:
+        path: file, device, named pipe, or "-" for the standard output.
+        replace: whether a file that exists may be replaced.
 
     Raises:
-        AnexaError: if it cannot be written; no temporary file is left behind.
+        AnexaError: if `check_output` refuses the path, or it cannot be written; no temporary file
+            is left behind.
+        BrokenPipeError: if the reader of the standard output has gone.
     """
+    check_output(path, replace=replace)
+    status = None if is_stdout(path) else _status(path)
+    is_stream = is_stdout(path) or (status is not None and not stat.S_ISREG(status.st_mode))
+    target = Path(os.path.realpath(path))
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY_PREFIX)
+        folder = None if is_stream else target.parent
+        handle, name = tempfile.mkstemp(dir=folder, prefix=TEMPORARY_PREFIX)
     except OSError as error:
         raise AnexaError(f"cannot write {path}: {error.strerror}") from error
     temporary = Path(name)
@@ -50,14 +65,33 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with os.fdopen(handle, "rb+") as file:
             yield temporary
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_UMASK)  # mkstemp makes files that only their owner can read
-        temporary.replace(path)
+        if is_stream:
+            _copy_to_stream(temporary, path)
+            return
+        # mkstemp makes files that only their owner can read
+        temporary.chmod(stat.S_IMODE(status.st_mode) if status else 0o666 & ~_UMASK)
+        check_output(path, replace=replace)  # another program may have made a file meanwhile
+        temporary.replace(target)
     except OSError as error:
+        if is_stdout(path) and isinstance(error, BrokenPipeError):
+            raise
         # An error of NumPy has no strerror, only the number of elements that were not written.
         reason = error.strerror or "there is not enough space"
         raise AnexaError(f"cannot write {path}: {reason}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _copy_to_stream(source: Path, path: Path) -> None:
+    """Copy a file to the standard output, a device or a named pipe, which has a reader then."""
+    with source.open("rb") as data:
+        if is_stdout(path):
+            sys.stdout.flush()
+            shutil.copyfileobj(data, sys.stdout.buffer)
+            sys.stdout.flush()
+        else:
+            with path.open("wb") as stream:
+                shutil.copyfileobj(data, stream)
 
 
 @contextmanager
@@ -79,33 +113,103 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder to write into, which is then renamed to `path`.
 
+    Missing folders above `path` are created.
+
     Raises:
         AnexaError: if `path` exists already, or cannot be written.
     """
-    check_free(path)
-    temporary = None
+    check_output(path, folder=True)
+    temporary, target = None, Path(os.path.realpath(path))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary_folder(path.parent) as temporary:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_folder(target.parent) as temporary:
             yield temporary
-            temporary.replace(path)
+            temporary.replace(target)
     except AnexaError as error:  # its message names a file in the temporary folder
         raise AnexaError(str(error).replace(str(temporary), str(path))) from error
     except OSError as error:
         raise AnexaError(f"cannot write {path}: {error.strerror}") from error
 
 
-def check_free(folder: Path) -> None:
-    """Refuse the path of a new folder before any work is done for it.
+def check_output(
+    path: Path, *, folder: bool = False, replace: bool = False, binary: bool = False
+) -> None:
+    """Refuse a file or folder to write that cannot be written, before any work is done for it.
+
+    Args:
+        path: path that the user has named: a new file or folder, or a file, a device, a named
+            pipe, a link to one of these, or "-" for the standard output.
+        folder: whether a folder is to be written, which never replaces anything.
+        replace: whether a file that exists may be replaced.
+        binary: whether the content is not text, which is not written to a terminal.
 
     Raises:
-        AnexaError: if it exists already, or is inside a file.
+        AnexaError: if the path is taken, is of the other kind, or cannot be written.
+        UsageError: if the standard output is a terminal and the content not text, or a folder.
     """
-    if folder.exists():
-        raise AnexaError(f"{folder} exists already: choose another folder")
-    for parent in folder.parents:
-        if parent.exists() and not parent.is_dir():
-            raise AnexaError(f"cannot write {folder}: {parent} is a file")
+    if is_stdout(path):
+        _check_stdout(folder, binary)
+        return
+    status = _status(path)
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if status is None:
+        _check_free(path, target, folder)
+    elif folder:
+        raise AnexaError(f"{path} exists already: choose another folder")
+    elif stat.S_ISDIR(status.st_mode):
+        raise AnexaError(f"cannot write {path}, which is a folder: name the file to write")
+    elif not replace and (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)):
+        raise AnexaError(f"{path} exists already: choose another --out, or replace it with --force")
+    elif not os.access(path, os.W_OK):
+        raise AnexaError(f"cannot write {path}: {os.strerror(errno.EACCES)}")
+    elif stat.S_ISREG(status.st_mode):
+        _check_writable(path, target.parent)
+
+
+def is_stdout(path: Path) -> bool:
+    """Whether a path names the standard output."""
+    return path.as_posix() in STDOUT
+
+
+def _check_stdout(folder: bool, binary: bool) -> None:
+    if folder:
+        raise UsageError("a folder is not written to the standard output: name a folder with --out")
+    if sys.stdout is None:
+        raise AnexaError("the standard output is closed: name a file with --out")
+    if binary and sys.stdout.isatty():
+        raise UsageError(
+            "this is not text for a terminal: name a file with --out, or pipe the output into "
+            "another program"
+        )
+
+
+def _check_free(path: Path, target: Path, folder: bool) -> None:
+    """Refuse a new path that is inside a file, or a folder that is missing or locked."""
+    parent = next(parent for parent in target.parents if parent.exists())
+    if not parent.is_dir():
+        raise AnexaError(f"cannot write {path}: {parent} is a file")
+    if parent != target.parent and not folder:
+        raise AnexaError(f"cannot write {path}: there is no folder {target.parent}")
+    _check_writable(path, parent)
+
+
+def _check_writable(path: Path, folder: Path) -> None:
+    """Make sure that a file can be created in a folder."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise AnexaError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Return the status of what a path leads to; None if there is nothing."""
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:  # such as links in a loop
+        raise AnexaError(f"cannot write {path}: {error.strerror}") from error
 
 
 def remove_leftovers(folder: Path, min_age: float = 0.0) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from anexa.model.json_file import write_model_json
 from anexa.model.loading import load_model, open_model
 from anexa.training import build_trainer
 from anexa.training.checkpoint import CHECKPOINT
-from tests.cli.process import anexa, listing, one_sentence, posix
+from tests.cli.process import ANEXA, anexa, environment, listing, one_sentence, posix
 from tests.cli.test_files import run_unprivileged, with_files_up_to
 from tests.training.runs import settings, stop_after, write_names
 
@@ -136,14 +137,16 @@ def test_folder_without_write_permission(command: str, place: Path) -> None:
         ("export model --to folder --force", 2, "--force replaces files, never a folder"),
         ("export model --to folder --out names.txt", 1, "names.txt exists already"),
         ("export model --to folder", 1, "model exists already: choose another folder"),
-        ("export model --to json --out model", 1, "model is a folder or a device: name the file"),
+        (
+            "export model --to json --out model",
+            1,
+            "model, which is a folder: name the file to",
+        ),
         ("export model --to json --out no/m", 1, "cannot write no/m: there is no folder no"),
         ("export model --to gguf --out no/m", 1, "cannot write no/m: there is no folder no"),
-        ("export model --to folder --out no/m", 1, "cannot write no/m: there is no folder no"),
-        ("export model --to json --out names.txt/m", 1, "there is no folder names.txt"),
+        ("export model --to json --out names.txt/m", 1, "names.txt is a file"),
         ("export model --to folder --out names.txt/m", 1, "names.txt is a file"),
-        ("export model --to json --out -", 2, "not written to the standard output: name a file"),
-        ("export model --to folder --out -", 2, "not written to the standard output: name a file"),
+        ("export model --to folder --out -", 2, "not written to the standard output: name a folde"),
         ("export nowhere --to json", 1, "nowhere is not a model folder: there is no such folder"),
         ("export no.json --to json", 1, "there is no file no.json"),
         ("export names.txt --to json", 1, "names.txt is not a model folder: it is a file"),
@@ -190,10 +193,40 @@ def test_link_out_of_the_folder_is_not_exported(place: Path, name: str) -> None:
 
 
 @posix
-def test_device_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "link.json").symlink_to("/dev/null")
-    result = anexa("export", "--to", "json", "--force", "--out", "link.json", cwd=tmp_path)
-    assert "link.json is a folder or a device: name the file to write" in one_sentence(result)
+def test_export_to_a_device_and_to_the_standard_output(place: Path) -> None:
+    (place / "link.json").symlink_to("/dev/null")
+    result = anexa("export", "model", "--to", "json", "--out", "link.json", cwd=place)
+    assert (result.returncode, result.stdout) == (0, "wrote link.json\n")
+    assert (place / "link.json").readlink() == Path("/dev/null")
+    anexa(*JSON.split(), cwd=place)
+    result = anexa("export", "model", "--to", "json", "--out", "-", cwd=place)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == (place / "m.json").read_text("utf-8")
+    assert not (place / "-").exists()
+
+
+def test_missing_folders_above_a_new_folder_are_created(place: Path) -> None:
+    result = anexa("export", "model", "--to", "folder", "--out", "no/m", cwd=place)
+    assert (result.returncode, result.stdout) == (0, "wrote no/m\n")
+    assert load_model(place / "no" / "m").weights == load_model(place / "model").weights
+
+
+@posix
+@needs_gguf
+def test_binary_output_is_not_written_to_a_terminal(tmp_path: Path) -> None:
+    pty = pytest.importorskip("pty")
+    leader, follower = pty.openpty()
+    result = subprocess.run(
+        [*ANEXA, "export", "--to", "gguf", "--out", "-"],
+        **{"cwd": tmp_path, "env": environment(), "stdout": follower},
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        check=False,
+    )
+    os.close(leader)
+    os.close(follower)
+    assert "this is not text for a terminal: name a file" in one_sentence(result)
+    assert result.returncode == 2
 
 
 def test_unfinished_training_is_exported_with_a_warning(place: Path) -> None:

@@ -24,7 +24,9 @@ def export(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="File or folder to write. [default: the name of the model]", show_default=False
+            help="File or folder to write; - is the standard output. "
+            "[default: the name of the model]",
+            show_default=False,
         ),
     ] = None,
     precision: Annotated[
@@ -40,8 +42,9 @@ def export(
     """Write a model for llama.cpp (GGUF), for any language (JSON), or back into a folder."""
     from anexa.cli.unfinished import warn_if_unfinished
     from anexa.errors import UsageError
+    from anexa.files import is_stdout
     from anexa.generation.language_model import BUNDLED
-    from anexa.hub.export import SUFFIXES, check_output, read_shareable, write_export
+    from anexa.hub.export import SUFFIXES, check_export, read_shareable, write_export
     from anexa.model.loading import model_name
 
     if to not in SUFFIXES:
@@ -53,10 +56,11 @@ def export(
         raise UsageError("--force replaces files, never a folder: choose another --out")
     name = "anexa" if folder is None else model_name(folder)
     out = out or Path(f"{name}{SUFFIXES[to]}")
-    check_output(out, to, replace=force)
+    check_export(out, to, replace=force)
     source = BUNDLED if folder is None else folder
     model, card = read_shareable(source)
     warn_if_unfinished(source)
     write_export(out, to, model, card, name=name, precision=precision or "f32")
-    size = "" if to == "folder" else f" ({out.stat().st_size:,} bytes)"
-    typer.echo(f"wrote {out}{size}")
+    size = f" ({out.stat().st_size:,} bytes)" if out.is_file() else ""
+    if not is_stdout(out):
+        typer.echo(f"wrote {out}{size}")

@@ -39,20 +39,25 @@ def graph(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="File to write: .svg, .mmd or .dot. [default: print to the terminal]",
+            help="File to write: .svg, .mmd or .dot; - is the standard output. "
+            "[default: print to the terminal]",
             show_default=False,
         ),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
 ) -> None:
     """Draw the graph of an expression with every gradient in it, or a model's architecture."""
     from os.path import isdir, isfile
 
     from anexa.errors import UsageError
+    from anexa.files import check_output, is_stdout, write_atomic
     from anexa.graph.drawing import to_dot, to_mermaid
     from anexa.graph.svg import to_svg
 
+    if out is not None:
+        check_output(out, replace=force)
     writers = {"svg": to_svg, "mermaid": to_mermaid, "dot": to_dot}
-    if format_ is None and out is not None:
+    if format_ is None and out is not None and not is_stdout(out):
         format_ = SUFFIXES.get(out.suffix.lower())
         if format_ is None:
             raise UsageError(
@@ -84,8 +89,7 @@ def graph(
     text = writers[format_](drawing)
     if out is None:
         typer.echo(text, nl=False)
-    else:
-        from anexa.files import write_atomic
-
-        write_atomic(out, text.encode("utf-8"))
+        return
+    write_atomic(out, text.encode("utf-8"), replace=force)
+    if not is_stdout(out):
         typer.echo(f"wrote {out}")

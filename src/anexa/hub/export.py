@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 from anexa.errors import AnexaError, UsageError
-from anexa.files import check_free, check_inside
+from anexa.files import check_inside, check_output
 from anexa.hub.llama_cpp import check_llama_cpp
 from anexa.model.folder import CARD, CHAT_TEMPLATE_FILE, create_folder
 from anexa.model.json_file import write_model_json
@@ -16,7 +16,7 @@ from anexa.model.model import Model
 SUFFIXES = {"gguf": ".gguf", "json": ".json", "folder": ""}  # by format
 
 
-def check_output(out: Path, to: str, *, replace: bool) -> None:
+def check_export(out: Path, to: str, *, replace: bool) -> None:
     """Refuse an output that cannot be written, before the model is opened.
 
     Args:
@@ -25,19 +25,11 @@ def check_output(out: Path, to: str, *, replace: bool) -> None:
         replace: whether a file that exists may be replaced.
 
     Raises:
-        AnexaError: if `out` exists, is not a file, or is in no folder.
-        UsageError: if `out` is the standard output, or the package for GGUF is not installed.
+        AnexaError: if `check_output` refuses it.
+        UsageError: if `out` is the standard output and cannot be, or the package for GGUF is not
+            installed.
     """
-    if str(out) == "-":
-        raise UsageError("a model is not written to the standard output: name a file with --out")
-    if to == "folder":
-        check_free(out)
-    elif out.exists() and not out.is_file():
-        raise AnexaError(f"{out} is a folder or a device: name the file to write")
-    elif out.exists() and not replace:
-        raise AnexaError(f"{out} exists already: choose another --out, or replace it with --force")
-    if not out.parent.is_dir():
-        raise AnexaError(f"cannot write {out}: there is no folder {out.parent}")
+    check_output(out, folder=to == "folder", replace=replace, binary=to == "gguf")
     if to == "gguf":
         try:
             import_module("gguf")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from anexa.engines import OptimizerConfig, best_engine, open_engine
 from anexa.errors import AnexaError
-from anexa.files import check_free
+from anexa.files import check_output
 from anexa.model.folder import create_folder
 from anexa.model.loading import model_name, open_model
 from anexa.thinking.reinforcement import Reinforcement, ReinforcementConfig
@@ -37,7 +37,7 @@ class ReinforcedFolder:
     ) -> None:
         named = folder if folder.name else folder.resolve()
         self.out = out or named.with_name(f"{model_name(named)}-reinforced")
-        check_free(self.out)
+        check_output(self.out, folder=True)
         self._folder, self._config = folder, config
         source = open_model(folder)
         self._model, self._card = source.load(), source.card

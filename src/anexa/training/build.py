@@ -14,7 +14,7 @@ from anexa.data import Progress, corpus_source
 from anexa.data.batches import Dataset
 from anexa.engines import open_engine, select_device
 from anexa.errors import AnexaError
-from anexa.files import atomic_folder
+from anexa.files import atomic_folder, check_output
 from anexa.model.config import ModelConfig
 from anexa.model.folder import write_model
 from anexa.model.loading import load_model
@@ -84,6 +84,7 @@ def build_trainer(config: TrainConfig, folder: Path, options: RunOptions = RunOp
             f"{folder} exists already: choose another folder with --out"
             f"{resume if (folder / CHECKPOINT).exists() else ''}"
         )
+    check_output(folder, folder=True)
     check_possible(config, options.context, options.tensorboard)
     check_tokenizer(config.data.tokenizer)
     corpus = open_corpus(config.data.corpus, config.data.layout, options.download)
