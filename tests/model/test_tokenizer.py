@@ -208,6 +208,22 @@ def test_streamed_text_equals_decoded_text(tokenizer: Tokenizer, data: st.DataOb
         assert all("\ufffd" not in piece for piece in pieces), "no character is cut in two"
 
 
+@pytest.mark.parametrize("tokenizer", ALL)
+@given(data=st.data())
+def test_offset_of_a_token_is_where_its_text_stands(
+    tokenizer: Tokenizer, data: st.DataObject
+) -> None:
+    ids = data.draw(some_ids(tokenizer))
+    whole, decoding, last = tokenizer.decode(ids), tokenizer.detokenizer(), 0
+    for token in ids:
+        decoding.add(token)
+        assert last <= decoding.offset <= len(whole)
+        last = decoding.offset
+        own = tokenizer.token_bytes(token).decode(errors="ignore")
+        if own.encode() == tokenizer.token_bytes(token):
+            assert whole[last : last + len(own)] == own
+
+
 @given(st.text(st.sampled_from("aé😀日 b"), max_size=12))
 def test_stream_holds_back_only_incomplete_characters(text: str) -> None:
     """Whatever does not end within a character is returned at once."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from anexa.cli.output import echo
 from anexa.cli.prompt_loop import PromptLoop
 from anexa.errors import UsageError
 
@@ -101,7 +102,7 @@ class CompletionLoop(PromptLoop):
         """Print the prompt and its continuation."""
         max_tokens = self._max_tokens or MAX_TOKENS
         continuation = self._model.complete(prompt, self._sampler, max_tokens=max_tokens)
-        typer.echo(f"Response: {prompt}", nl=False)
+        echo(f"Response: {prompt}", nl=False)
         for piece in continuation:
-            typer.echo(piece, nl=False)
-        typer.echo("\n")
+            echo(piece, nl=False)
+        echo("\n")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from anexa.cli.output import echo
 from anexa.cli.prompt_loop import PromptLoop
 from anexa.errors import AnexaError
 
@@ -51,7 +52,7 @@ class ChatLoop(PromptLoop):
     def respond(self, prompt: str) -> None:
         """Print the reasoning and the answer, and the checker's verdict on them."""
         if not prompt.strip():
-            typer.echo("type a question, or /help")
+            echo("type a question, or /help")
             return
         messages = self._fit([*self._messages, {"role": "user", "content": prompt.strip()}])
         answer = self._model.answer(
@@ -59,10 +60,10 @@ class ChatLoop(PromptLoop):
         )
         print_answer(answer, show_reasoning=self._think == "on")
         if answer.incomplete_reason:
-            typer.echo(f"({answer.incomplete_reason})")
+            echo(f"({answer.incomplete_reason})")
         elif answer.reasoning is not None and (judged := verdict(prompt, answer)):
-            typer.echo(judged)
-        typer.echo()
+            echo(judged)
+        echo()
         self._messages = [*messages, {"role": "assistant", "content": answer.content}]
 
     def command(self, text: str) -> str:
@@ -99,13 +100,13 @@ def print_answer(answer: ChatAnswer, *, show_reasoning: bool = True) -> None:
                 in_reasoning = piece.is_reasoning
                 text = ("│ " if in_reasoning else "") + text.lstrip("\n")
                 if has_output:
-                    typer.echo()
+                    echo()
             has_output = True
             if in_reasoning:
                 text = style(text.replace("\n", "\n│ "), dim=True)
-            typer.echo(text, nl=False)
+            echo(text, nl=False)
     finally:
-        typer.echo()
+        echo()
 
 
 def style(text: str, *, dim: bool | None = None, fg: str | None = None) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from anexa.cli.output import echo
 from anexa.errors import AnexaError, UsageError
 
 
@@ -16,6 +17,7 @@ def compare(
         Path | None,
         typer.Option(help="Draw their losses too: .png, .svg or .pdf.", show_default=False),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare trainings: the losses of each, and the options that differ between them."""
@@ -23,12 +25,16 @@ def compare(
 
     from anexa.cli.runs import as_object
     from anexa.cli.table import UNKNOWN, figure, show_table
-    from anexa.files import read_bytes
+    from anexa.files import check_output, read_bytes
+    from anexa.names import portable, shown
     from anexa.training.config import flag
     from anexa.training.loss_plot import can_draw, check_drawing, check_suffix, draw_losses
     from anexa.training.metrics import read_metrics
     from anexa.training.summary import summarize
 
+    if out:
+        check_suffix(out)
+        check_output(out, replace=force)
     if len(folders) < 2:
         raise UsageError("a comparison is of two model folders or more: name another one")
     runs = [summarize(folder) for folder in folders]
@@ -39,7 +45,6 @@ def compare(
     if len(set(names)) < len(names) or "" in names:
         names = [str(folder) for folder in folders]
     if out:
-        check_suffix(out)
         curves = [(name, *read_metrics(folder)) for name, folder in zip(names, folders)]
         if can_draw():
             draw_losses(curves, out)
@@ -53,10 +58,14 @@ def compare(
     if len({read_bytes(folder / "tokenizer.json") for folder in folders}) > 1:
         unlike.append("tokenizers")
     if unlike:
-        typer.echo(f"note: the losses do not compare: {' and '.join(unlike)} differ", err=True)
+        echo(f"note: the losses do not compare: {' and '.join(unlike)} differ", err=True)
     if as_json:
+        differing = {
+            name: [portable(v) if isinstance(v, str) else v for v in these]
+            for name, these in differing.items()
+        }
         report = {"runs": [*map(as_object, runs)], "differing": differing, "comparable": not unlike}
-        typer.echo(json.dumps(report, indent=2))
+        echo(json.dumps(report, indent=2))
         return
     rows = [
         ["corpus", *(run.corpus or UNKNOWN for run in runs)],
@@ -72,11 +81,11 @@ def compare(
         ["state", *(run.state or UNKNOWN for run in runs)],
     ]
     for name, these in differing.items():
-        shown = [
+        cells = [
             UNKNOWN if v is None else v if isinstance(v, str) else json.dumps(v) for v in these
         ]
-        rows.append([flag(name), *shown])
+        rows.append([flag(name), *cells])
     show_table(("", *names), rows, right=names)
     if out:
         check_drawing()  # after the table, which needs no matplotlib
-        typer.echo(f"wrote {out}")
+        echo(f"wrote {shown(str(out))}")

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from anexa.cli.output import echo
+
 
 def corpora(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -28,11 +30,11 @@ def corpora(
         for file in [cache_folder() / corpus.filename]
     ]
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        echo(json.dumps(rows, indent=2))
         return
     for row in rows:
         place = "offline" if row["source"] is None else "is downloaded once"
         place = "downloaded" if row["available"] and row["source"] else place
         size = f"{row['bytes']:,} bytes" if row["bytes"] else "endless"
-        typer.echo(f"{row['name']:12}  {size:>15}  {place:20}  {row['summary']}")
-    typer.echo(f"\nDownloads are kept in {cache_folder()}; any UTF-8 text file is a corpus too.")
+        echo(f"{row['name']:12}  {size:>15}  {place:20}  {row['summary']}")
+    echo(f"\nDownloads are kept in {cache_folder()}; any UTF-8 text file is a corpus too.")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from anexa.cli.output import echo
+
 if TYPE_CHECKING:
     from anexa.thinking.evaluation import Proportion
 
@@ -51,27 +53,33 @@ def evaluate(
 
     from anexa.engines.device import available_cpus
     from anexa.generation import LanguageModel
+    from anexa.names import portable
     from anexa.thinking.evaluation import evaluate_tasks
 
     model = LanguageModel.open(folder, engine)
     evaluated = evaluate_tasks(model, problems, seed, task or (), processes or available_cpus())
     rows = []
     if not as_json:
-        typer.echo(LEGEND)
+        echo(LEGEND)
         heads = "".join(f"{head:>{_width(name)}}" for name, head in COLUMNS.items())
-        typer.echo(f"{'task':20}{'problems':>9}{heads}")
+        echo(f"{'task':20}{'problems':>9}{heads}")
     for cell in evaluated:
         shares = {name: getattr(cell, name) for name in COLUMNS}
         if as_json:
             rows.append({"task": cell.name} | {k: _fields(share) for k, share in shares.items()})
             continue
         figures = "".join(f"{_figure(name, s):>{_width(name)}}" for name, s in shares.items())
-        typer.echo(f"{cell.name:20}{cell.thinking.count:>9,}{figures}")
+        echo(f"{cell.name:20}{cell.thinking.count:>9,}{figures}")
     if as_json:
-        report = {"model": model.name, "engine": model.engine.name, "seed": seed, "tasks": rows}
-        typer.echo(json.dumps(report, indent=2))
+        report = {
+            "model": portable(model.name),
+            "engine": model.engine.name,
+            "seed": seed,
+            "tasks": rows,
+        }
+        echo(json.dumps(report, indent=2))
     else:
-        typer.echo(f"\n{model.engine.name} engine, seed {seed}")
+        echo(f"\n{model.engine.name} engine, seed {seed}")
 
 
 def _width(name: str) -> int:

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from anexa.cli.output import echo
+
 
 def export(
     folder: Annotated[
@@ -46,6 +48,7 @@ def export(
     from anexa.generation.language_model import BUNDLED
     from anexa.hub.export import SUFFIXES, check_export, read_shareable, write_export
     from anexa.model.loading import model_name
+    from anexa.names import shown
 
     if to not in SUFFIXES:
         what = f"there is no format {to!r}" if to else "nothing says what to write"
@@ -63,4 +66,4 @@ def export(
     write_export(out, to, model, card, name=name, precision=precision or "f32")
     size = f" ({out.stat().st_size:,} bytes)" if out.is_file() else ""
     if not is_stdout(out):
-        typer.echo(f"wrote {out}{size}")
+        echo(f"wrote {shown(str(out))}{size}")

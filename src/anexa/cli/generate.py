@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anexa.cli.chat import MAX_TOKENS
+from anexa.cli.output import echo
 from anexa.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,10 +64,11 @@ def generate(
     import json
 
     from anexa.generation import LanguageModel, Sampler
+    from anexa.names import decoded, portable
 
+    prompt, stops = decoded(prompt), [decoded(text) for text in stop or ()]
     model = LanguageModel.open(folder, engine)
     sampler = Sampler(model.sampling_params(temperature, top_k=top_k, top_p=top_p, seed=seed))
-    stops = stop or ()
     messages = [{"role": "user", "content": prompt.strip()}]
     if model.chat_template is not None and not prompt.strip():
         raise UsageError("there is nothing to answer: ask something with --prompt")
@@ -75,7 +77,7 @@ def generate(
     samples: list[dict[str, Any]] = []
     for _ in range(n):
         if not as_json and samples and "\n" in samples[-1].get("text", ""):
-            typer.echo(SEPARATOR)
+            echo(SEPARATOR)
         if model.chat_template is None:
             limit = MAX_TOKENS if max_tokens is None else max_tokens
             text = model.complete(prompt, sampler, max_tokens=limit, stop=stops)
@@ -86,27 +88,27 @@ def generate(
             )
             samples.append(_finish_answer(answer, show=not as_json))
     if not as_json:
-        typer.echo(f"seed {seed}", err=True)
+        echo(f"seed {seed}", err=True)
         return
     report = {
-        "model": model.name if folder is None else str(folder),
+        "model": model.name if folder is None else portable(str(folder)),
         "engine": model.engine.name,
         "seed": seed,
         "prompt": prompt,
         "samples": samples,
     }
-    typer.echo(json.dumps(report, indent=2))
+    echo(json.dumps(report, indent=2))
 
 
 def _finish_text(text: TextStream, *, show: bool) -> dict[str, Any]:
     """Generate a continuation, print it with its prompt if wanted, and return it for JSON."""
     if show:
-        typer.echo(text.prompt.text, nl=False)
+        echo(text.prompt.text, nl=False)
     for piece in text:
         if show:
-            typer.echo(piece, nl=False)
+            echo(piece, nl=False)
     if show:
-        typer.echo()
+        echo()
     return {"text": text.text, "tokens": text.num_tokens, "finish_reason": text.finish_reason}
 
 
@@ -117,7 +119,7 @@ def _finish_answer(answer: ChatAnswer, *, show: bool) -> dict[str, Any]:
     if show:
         print_answer(answer)
         if answer.incomplete_reason:
-            typer.echo(f"({answer.incomplete_reason})", err=True)
+            echo(f"({answer.incomplete_reason})", err=True)
     return {
         "reasoning": answer.finish().reasoning,
         "content": answer.content,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from anexa.cli.output import echo
+
 SUFFIXES = {".svg": "svg", ".mmd": "mermaid", ".dot": "dot"}
 
 
@@ -53,6 +55,7 @@ def graph(
     from anexa.files import check_output, is_stdout, write_atomic
     from anexa.graph.drawing import to_dot, to_mermaid
     from anexa.graph.svg import to_svg
+    from anexa.names import shown
 
     if out is not None:
         check_output(out, replace=force)
@@ -88,8 +91,8 @@ def graph(
 
     text = writers[format_](drawing)
     if out is None:
-        typer.echo(text, nl=False)
+        echo(text, nl=False)
         return
     write_atomic(out, text.encode("utf-8"), replace=force)
     if not is_stdout(out):
-        typer.echo(f"wrote {out}")
+        echo(f"wrote {shown(str(out))}")

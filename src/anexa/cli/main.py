@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import sys
@@ -22,6 +21,7 @@ from anexa.cli.eval import evaluate
 from anexa.cli.export import export
 from anexa.cli.generate import generate
 from anexa.cli.graph import graph
+from anexa.cli.output import echo, set_up_streams
 from anexa.cli.publish import publish
 from anexa.cli.reinforce import reinforce
 from anexa.cli.runs import runs
@@ -29,6 +29,7 @@ from anexa.cli.serve import serve
 from anexa.cli.train import train
 from anexa.cli.verify import verify
 from anexa.errors import AnexaError, AnexaWarning
+from anexa.names import shown
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -60,7 +61,7 @@ app.command(context_settings={"ignore_unknown_options": True})(graph)
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"anexa {__version__}")
+        echo(f"anexa {__version__}")
         raise typer.Exit
 
 
@@ -74,7 +75,7 @@ def anexa(
 ) -> None:
     """A GPT that you own: train it on your own text, check it against itself, talk to it."""
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        echo(context.get_help())
 
 
 def main() -> None:
@@ -82,11 +83,7 @@ def main() -> None:
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     warnings.showwarning = _show_warning
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, io.TextIOWrapper
-        ):  # a model may write characters that the code page lacks
-            stream.reconfigure(errors="replace")
+    set_up_streams()
     signal.signal(signal.SIGTERM, _end)
     try:
         sys.exit(app(arguments, standalone_mode=False) or 0)
@@ -99,7 +96,7 @@ def main() -> None:
         if debug:
             traceback.print_exc()
         sentence, status = _explain(error)
-        print(f"anexa: {sentence}", file=sys.stderr)
+        print(f"anexa: {shown(sentence)}", file=sys.stderr)
         sys.exit(status)
 
 
@@ -118,7 +115,7 @@ def _show_warning(
 ) -> None:
     """Show our own warnings as one sentence, and all others as Python does."""
     if issubclass(category, AnexaWarning):
-        text = f"anexa: {message}\n"
+        text = f"anexa: {shown(str(message))}\n"
     else:
         text = warnings.formatwarning(message, category, filename, lineno, line)
     print(text, end="", file=file or sys.stderr)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 from collections.abc import Iterable
 from typing import Any
 
-import typer
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn
 from rich.text import Text
 
 from anexa.cli.curve import LossCurve
+from anexa.cli.output import echo
 from anexa.model.weights import num_parameters
+from anexa.names import portable, shell_word
 from anexa.training import Callback, StepResult, Trainer
 from anexa.training.config import flag
 
@@ -60,7 +60,7 @@ class ProgressReporter(Callback):
         self._print(f"  {sample!r}")
 
     def _print(self, text: str) -> None:
-        typer.echo(text)
+        echo(text)
 
 
 class NullReporter(ProgressReporter):
@@ -151,7 +151,7 @@ class JsonReporter(ProgressReporter):
     def on_start(self, trainer: Trainer) -> None:
         self._object(
             event="begin",
-            folder=str(trainer.folder),
+            folder=portable(str(trainer.folder)),
             parameters=num_parameters(trainer.model_config),
             config=trainer.config.to_json(),
             step=trainer.state.step,
@@ -173,7 +173,7 @@ class JsonReporter(ProgressReporter):
     def on_end(self, trainer: Trainer) -> None:
         self._object(
             event="end" if trainer.done else "stopped",
-            folder=str(trainer.folder),
+            folder=portable(str(trainer.folder)),
             step=trainer.state.step,
             seconds=trainer.state.seconds,
             **dict(zip(("kept_step", "validation_loss"), trainer.state.kept)),
@@ -238,7 +238,7 @@ def evaluation_line(result: StepResult) -> str:
 
 def closing(trainer: Trainer) -> list[str]:
     """Describe the result of a run, and the next command."""
-    state, folder = trainer.state, shlex.quote(str(trainer.folder))
+    state, folder = trainer.state, shell_word(str(trainer.folder))
     step, loss = state.kept
     if not trainer.done:
         piped = " (with the same text piped in)" if trainer.config.data.corpus == "-" else ""

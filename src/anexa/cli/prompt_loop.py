@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-import typer
-
+from anexa.cli.output import echo
 from anexa.errors import AnexaError, UsageError
 
 Number = TypeVar("Number", int, float)
@@ -50,20 +49,20 @@ class PromptLoop(ABC):
 
     def run(self) -> None:
         """Read prompts and respond until the user leaves."""
-        typer.echo(f"{self.opening} (seed {self._params.seed}).")
+        echo(f"{self.opening} (seed {self._params.seed}).")
         for line in _lines():
             text = line.strip()
             if text in ("quit", "exit", "/quit", "/exit"):
                 break
             try:
                 if text.startswith("/"):
-                    typer.echo(self.command(text))
+                    echo(self.command(text))
                 else:
                     self.respond(line)
             except AnexaError as error:
-                typer.echo(str(error))
+                echo(str(error))
             except KeyboardInterrupt:
-                typer.echo(" …")  # Ctrl-C during a response ends the response only
+                echo(" …")  # Ctrl-C during a response ends the response only
 
     @abstractmethod
     def respond(self, prompt: str) -> None:
@@ -138,7 +137,7 @@ def _lines() -> Iterator[str]:
         if isinstance(sys.stdin, io.TextIOWrapper):
             sys.stdin.reconfigure(errors="replace")  # which the tokenizer reports as unknown
         for line in sys.stdin:
-            typer.echo(f"Prompt: {line.rstrip()}")
+            echo(f"Prompt: {line.rstrip()}")
             yield line.rstrip("\r\n")
         return
     from prompt_toolkit import PromptSession

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from anexa.cli.output import echo
+
 if TYPE_CHECKING:
     from anexa.generation import LanguageModel
 
@@ -40,6 +42,7 @@ def publish(
     from anexa.generation import LanguageModel
     from anexa.model.folder import CARD, ModelFolder
     from anexa.model.loading import is_model_file
+    from anexa.names import shell_word, shown
 
     try:
         from anexa.hub.card import license_of, published_card
@@ -49,7 +52,9 @@ def publish(
             f"publishing needs {error.name}, which is not installed: pip install 'anexa[hub]'"
         ) from error
     if is_model_file(folder):
-        raise UsageError(f"make a folder of {folder} first: anexa export {folder} --to folder")
+        raise UsageError(
+            f"make a folder of {folder} first: anexa export {shell_word(str(folder))} --to folder"
+        )
     check_name(repository)
     source = ModelFolder(folder)
     files, kept = select_files(source)
@@ -67,17 +72,17 @@ def publish(
     publication = Publication(repository, card, files)
     sizes = publication.sizes()
     visibility = "only you can see it" if private else "everybody can see it"
-    typer.echo(f"{folder} as {repository} on the Hugging Face Hub ({visibility}):")
+    echo(f"{shown(str(folder))} as {repository} on the Hugging Face Hub ({visibility}):")
     for name, size in sizes.items():
-        typer.echo(f"  {name:{max(map(len, sizes))}}  {size:13,} bytes")
+        echo(f"  {name:{max(map(len, sizes))}}  {size:13,} bytes")
     if kept:
-        typer.echo(f"not published: {', '.join(kept)}")
+        echo(f"not published: {shown(', '.join(kept))}")
     license_text = license_of(card) or "none, so nobody else may use it; --license NAME sets one"
-    typer.echo(f"license: {license_text}\n\n{CARD}:\n\n{card}")
+    echo(f"license: {license_text}\n\n{CARD}:\n\n{card}")
     if dry_run:
-        typer.echo("nothing was sent (--dry-run)")
+        echo("nothing was sent (--dry-run)")
         return
-    typer.echo(f"published: {upload(publication, private)}")
+    echo(f"published: {upload(publication, private)}")
 
 
 def _sample(model: LanguageModel) -> str | None:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from anexa.cli.output import echo
+
 
 def reinforce(
     folder: Annotated[Path, typer.Argument(help="Model folder of a thinking model.")],
@@ -35,6 +37,7 @@ def reinforce(
     from dataclasses import asdict
 
     from anexa.cli.signals import stop_signals
+    from anexa.names import shown
     from anexa.thinking.reinforced_folder import ReinforcedFolder
     from anexa.thinking.reinforcement import ReinforcementConfig
 
@@ -43,21 +46,21 @@ def reinforce(
     )
     reinforced = ReinforcedFolder(folder, out, config, engine)
     rewards: list[float] = []
-    typer.echo(f"measuring the accuracy on {validation:,} held-out problems", err=as_json)
+    echo(f"measuring the accuracy on {validation:,} held-out problems", err=as_json)
     with stop_signals(reinforced.run) as received:
         for done in reinforced.run:
             if as_json:
-                typer.echo(json.dumps(asdict(done)))
+                echo(json.dumps(asdict(done)))
             if done.reward is not None:
                 rewards.append(done.reward)
             if done.accuracy is None or as_json:
                 continue
             mean = f" · true thoughts {sum(rewards) / len(rewards):.1%}" if rewards else ""
-            typer.echo(f"step {done.step:,} · accuracy {done.accuracy:.1%}{mean}")
+            echo(f"step {done.step:,} · accuracy {done.accuracy:.1%}{mean}")
             rewards.clear()
     if reinforced.write(stopped_after=done.step if received else None):
-        typer.echo(f"wrote {reinforced.out}", err=as_json)
+        echo(f"wrote {shown(str(reinforced.out))}", err=as_json)
     else:
-        typer.echo("the accuracy has not improved: nothing was written", err=as_json)
+        echo("the accuracy has not improved: nothing was written", err=as_json)
     if received:
         sys.exit(128 + received[0])

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from anexa.cli.output import echo
 from anexa.errors import AnexaError
+from anexa.names import portable, shown
 
 if TYPE_CHECKING:
     from anexa.training.summary import Summary
@@ -32,8 +34,12 @@ def runs(
         raise AnexaError(f"there are no models in {folder}: train one, or name another folder")
     found = [(model, _summary(model)) for model in models]
     if as_json:
-        rows = [as_object(s) if not isinstance(s, str) else {"error": s} for _, s in found]
-        typer.echo(json.dumps([{"folder": str(m)} | row for m, row in zip(models, rows)], indent=2))
+        rows = [as_object(s) if not isinstance(s, str) else {"error": shown(s)} for _, s in found]
+        echo(
+            json.dumps(
+                [{"folder": portable(str(m))} | row for m, row in zip(models, rows)], indent=2
+            )
+        )
         return
     table = []
     for model, s in found:
@@ -46,15 +52,19 @@ def runs(
     numbers = ("parameters", "steps", "best loss")
     show_table(("model", "corpus", *numbers, "state"), table, right=numbers)
     wrong = [s for _, s in found if isinstance(s, str)]
-    typer.echo("".join(f"\n{sentence}" for sentence in wrong), nl=bool(wrong))
+    echo("".join(f"\n{shown(sentence)}" for sentence in wrong), nl=bool(wrong))
 
 
 def as_object(summary: Summary) -> dict[str, Any]:
     """Convert a summary to a JSON object."""
     from dataclasses import asdict
 
-    rate = {"tokens_per_second": summary.tokens_per_second}
-    return asdict(summary) | {"folder": str(summary.folder)} | rate
+    return asdict(summary) | {
+        "folder": portable(str(summary.folder)),
+        "corpus": summary.corpus and portable(summary.corpus),
+        "config": summary.config and summary.config.to_json(),
+        "tokens_per_second": summary.tokens_per_second,
+    }
 
 
 def _is_model(folder: Path) -> bool:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from anexa.cli.output import echo
 from anexa.errors import UsageError
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
@@ -95,7 +96,7 @@ def serve(
         request_timeout_seconds=timeout,
         log_prompts=log_prompts,
     )
-    run(config, host, port, grace, typer.echo)
+    run(config, host, port, grace, echo)
 
 
 def _host(text: str) -> str:
@@ -122,10 +123,11 @@ def model_names(folders: list[Path]) -> dict[str, Path | None]:
         UsageError: if two folders have the same name.
     """
     from anexa.model.loading import model_name
+    from anexa.names import portable
 
     models: dict[str, Path | None] = {}
     for folder in folders:
-        name = model_name(folder)
+        name = portable(model_name(folder))
         if name in models:
             raise UsageError(f"two folders are named {name}, and clients choose models by name")
         models[name] = folder

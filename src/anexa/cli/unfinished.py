@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 from anexa.errors import AnexaError, AnexaWarning
+from anexa.names import shell_word
 
 
 def warn_if_unfinished(folder: Path) -> None:
@@ -29,7 +30,7 @@ def warn_if_unfinished(folder: Path) -> None:
     state = (
         "it is running"
         if run.state == "running"
-        else f"resume it with anexa train --resume {folder}"
+        else f"resume it with anexa train --resume {shell_word(str(folder))}"
     )
     _warn(f"the training in {folder} has not ended ({state}): these are {learned}")
 

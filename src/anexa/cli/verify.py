@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from anexa.cli.output import echo
+
 
 def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
@@ -19,23 +21,23 @@ def verify(
     columns = ("logits", "loss", "gradients", "weights", "cached")
     rows = []
     if not as_json:
-        typer.echo(
+        echo(
             "Largest difference from scalar in float64, relative to the largest number.\n"
             f"weights: after {STEPS} steps of AdamW, and of Muon; cached: logits with a cache, "
             "compared\nwith those without; bounds: of the weights, and of everything else.\n"
         )
         heads = "".join(f"{column:>11}" for column in (*columns, "bounds"))
-        typer.echo(f"{'model':10}{'engine':8}{'precision':9}{heads}")
+        echo(f"{'model':10}{'engine':8}{'precision':9}{heads}")
     for comparison in verify():
         rows.append(comparison)
         if not as_json:
             figures = "".join(f"{getattr(comparison, column):11.1e}" for column in columns)
             bounds = f"   {comparison.weights_bound:.0e}, {comparison.bound:.0e}"
-            typer.echo(
+            echo(
                 f"{comparison.model_type:10}{comparison.engine:8}{comparison.dtype:9}{figures}"
                 f"{bounds}  {'agrees' if comparison.agrees else 'DIFFERS'}"
             )
     if as_json:
-        typer.echo(json.dumps([asdict(row) | {"agrees": row.agrees} for row in rows], indent=2))
+        echo(json.dumps([asdict(row) | {"agrees": row.agrees} for row in rows], indent=2))
     if not all(row.agrees for row in rows):
         raise typer.Exit(1)

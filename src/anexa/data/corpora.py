@@ -20,6 +20,7 @@ from anexa.data.reading import decoded, grouped
 from anexa.data.registry import CORPORA, CorpusInfo, Layout
 from anexa.errors import AnexaError, UsageError
 from anexa.formats import recognize, recognize_markup
+from anexa.names import shown
 
 __all__ = [
     "CORPORA",
@@ -45,7 +46,7 @@ class Documents:
     """A corpus that can be read repeatedly as a stream.
 
     Attributes:
-        name: name of the corpus or the file, or "standard input".
+        name: name of the corpus or the file, to show, or "standard input".
         layout: "lines", one document a line, or "text", running text.
         size: size of all documents in UTF-8, in bytes.
         sha256: hash of the documents, in hexadecimal; it identifies the corpus.
@@ -193,7 +194,7 @@ def read_corpus(
         source = _registered(corpus, progress)
         return Documents.survey(corpus.name, corpus.layout if layout == "auto" else layout, source)
     is_piped = spec == "-"
-    name = "standard input" if is_piped else Path(spec).name
+    name = "standard input" if is_piped else shown(Path(spec).name)
     source = _in_memory(_read_standard_input(), name) if is_piped else _file(spec)
     markup = recognize_markup(_head(source), Path(spec).suffix) if layout == "auto" else None
     if markup is not None:

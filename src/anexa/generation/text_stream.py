@@ -84,6 +84,9 @@ class TextStream:
         prompt: prompt that is continued.
         text: text so far, without the prompt.
         num_tokens: tokens so far, without the one that ended the text.
+        offset: index in the text of the character that the last token begins in; the text may end
+            before it.
+        is_cut: whether a stop string has ended the text.
         finish_reason: "stop" (the model ended the text, or a stop string came), "length"
             (max_tokens), or None while the text is unfinished.
 
@@ -106,7 +109,8 @@ class TextStream:
             raise UsageError("a stop string must have at least one character")
         self.prompt = prompt
         self.text = ""
-        self.num_tokens = 0
+        self.num_tokens = self.offset = 0
+        self.is_cut = False
         self.finish_reason: FinishReason | None = None
         self._eos_tokens = tokenizer.eos_token_ids
         self._detokenizer = tokenizer.detokenizer(prompt.ids)
@@ -126,12 +130,13 @@ class TextStream:
         if not reason:
             self.num_tokens += 1
             self._held += self._detokenizer.add(token)
+            self.offset = self._detokenizer.offset
             reason = "length" if self.num_tokens == self._max_tokens else None
         if reason:
             self._held += self._detokenizer.flush()
         found = [at for at in map(self._held.find, self._stop) if at >= 0]
         if found:
-            self._held, reason = self._held[: min(found)], "stop"
+            self._held, reason, self.is_cut = self._held[: min(found)], "stop", True
         kept = 0 if reason else overlap(self._held, self._stop)
         piece = self._held[: len(self._held) - kept]
         self._held = self._held[len(piece) :]

@@ -24,6 +24,7 @@ from anexa.model.model import Model
 from anexa.model.tensors import as_float32
 from anexa.model.tokenizer_config import without_generation_marks
 from anexa.model.weights import Weights
+from anexa.names import shown
 
 ARCHITECTURES = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
 
@@ -58,7 +59,7 @@ def write_gguf(path: Path, model: Model, name: str, precision: str = "f32") -> N
     if precision not in PRECISIONS:
         raise UsageError(f"there is no precision {precision!r}: choose {', '.join(PRECISIONS)}")
     writer = gguf.GGUFWriter(None, layout.name)
-    writer.add_name(name)
+    writer.add_name(shown(name))
     _add_sizes(writer, config, layout)
     _add_tokenizer(writer, model)
     quantization, file_type = PRECISIONS[precision]

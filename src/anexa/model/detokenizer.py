@@ -30,7 +30,12 @@ class Detokenizer(Protocol):
     """Turns ids into text as they arrive, and never splits a character.
 
     The pieces that `add` returns, followed by `flush`, equal `Tokenizer.decode` of all ids.
+
+    Attributes:
+        offset: index in the text of the character that the last id begins in.
     """
+
+    offset: int
 
     def add(self, token: int) -> str:
         """Take the next id and return the text that is now certain, which may be empty."""
@@ -44,10 +49,15 @@ class ByteDetokenizer:
 
     def __init__(self, tokenizer: Decoder) -> None:
         self._token_bytes, self._utf8 = tokenizer.token_bytes, _Utf8Decoder("replace")
+        self._length = self.offset = 0  # _length: number of characters that are complete
 
     def add(self, token: int) -> str:
         """Take the next id and return the characters that it completes."""
-        return self._utf8.decode(self._token_bytes(token))
+        data = self._token_bytes(token)
+        self.offset = self._length + _count_ended(self._utf8.getstate()[0], data)
+        piece = self._utf8.decode(data)
+        self._length += len(piece)
+        return piece
 
     def flush(self) -> str:
         """Return the text of an incomplete character."""
@@ -73,9 +83,21 @@ class WindowDetokenizer:
         context = tokenizer.decode(self._ids)
         if not context or context.endswith(REPLACEMENT):  # a character continues in the new ids
             self._ids, self._num_returned = [], 0
+        self._length = self.offset = 0  # _length: number of characters that are certain
+        self._held = b""  # bytes of the ids that are not certain
 
     def add(self, token: int) -> str:
         """Take the next id and return the text that no later id can change."""
+        data = self._tokenizer.token_bytes(token)
+        self.offset = self._length + _count_ended(self._held, data)
+        piece = self._add(token)
+        self._length += len(piece)
+        self._held = b"" if piece else self._held + data
+        if piece and data:
+            self.offset = max(0, self._length - _count_begun(data))
+        return piece
+
+    def _add(self, token: int) -> str:
         self._ids.append(token)
         if token in self._tokenizer.byte_ids or not self._tokenizer.decode([token]):
             return ""  # a sequence of byte tokens continues
@@ -94,3 +116,15 @@ class WindowDetokenizer:
     def _pending(self) -> str:
         context = self._tokenizer.decode(self._ids[self._start : self._num_returned])
         return self._tokenizer.decode(self._ids[self._start :])[len(context) :]
+
+
+def _count_ended(pending: bytes, data: bytes) -> int:
+    """Count the characters that end in `pending`, with the first byte of `data` after it."""
+    utf8 = _Utf8Decoder("replace")
+    text = utf8.decode(pending + data[:1])
+    return len(text) - (bool(data) and not utf8.getstate()[0])
+
+
+def _count_begun(data: bytes) -> int:
+    """Count the characters that have a byte in `data`; all but the first begin there."""
+    return sum(byte & 0xC0 != 0x80 for byte in data) + (data[0] & 0xC0 == 0x80)

@@ -353,10 +353,12 @@ class Tokenizer:
         return data
 
     def _find_bytes(self, token_id: int) -> bytes:
-        text = self.decode([token_id])
-        if "\ufffd" not in text:
-            return text.encode()
-        token = self._backend.id_to_token(token_id) or ""
+        token = self.id_to_token(token_id) or ""
+        if token_id in self.byte_ids:  # such as <0xE9>
+            return bytes([int(token[3:5], 16)])
+        text, twice = self.decode([token_id]), self.decode([token_id, token_id])
+        if "\ufffd" not in text:  # Llama's tokenizer drops the space of the first word of a text
+            return (twice[len(text) :] if twice.startswith(text) else text).encode()
         values = [BYTE_DECODER.get(letter) for letter in token]
         return text.encode() if None in values else bytes(b for b in values if b is not None)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -46,7 +45,11 @@ class CompletionRequest(schemas.GenerationRequest):
 
 
 class Logprobs(schemas.ResponseModel):
-    """Log probabilities of the tokens of a text; offsets are characters from its beginning."""
+    """Log probabilities of the tokens of a text.
+
+    An offset is the index in the text of the character that the token begins in; tokens that are
+    parts of the same character have the same offset.
+    """
 
     tokens: list[str]
     token_logprobs: list[float]
@@ -96,7 +99,6 @@ class CompletionResponder(Responder):
         super().__init__(body, requests, model, tokenizer)
         self._echo = bool(body.echo)
         self._echoes = [request.text.prompt.text if body.echo else "" for request in requests]
-        self._offsets = [len(echo) for echo in self._echoes]  # where the next token begins
 
     def content(self, index: int, output: RequestOutput) -> Fields:
         """The text, after its prompt if the request asks for an echo."""
@@ -112,12 +114,12 @@ class CompletionResponder(Responder):
 
     def logprobs(self, index: int, logprobs: Sequence[TokenLogprob]) -> Logprobs:
         """Log probabilities as four lists."""
-        tokens = [self.token_text(logprob.token) for logprob in logprobs]
-        *offsets, self._offsets[index] = accumulate(map(len, tokens), initial=self._offsets[index])
-        top_logprobs = [{self.token_text(token): p for token, p in one.top} for one in logprobs]
+        start = len(self._echoes[index])
+        # Of several tokens with the same text, the most likely one stays.
+        top = [[(self.token_text(token), p) for token, p in one.top] for one in logprobs]
         return Logprobs(
-            tokens=tokens,
-            token_logprobs=[logprob.logprob for logprob in logprobs],
-            top_logprobs=top_logprobs,
-            text_offset=offsets,
+            tokens=[self.token_text(one.token) for one in logprobs],
+            token_logprobs=[one.logprob for one in logprobs],
+            top_logprobs=[{**dict(pairs), **dict(reversed(pairs))} for pairs in top],
+            text_offset=[start + one.offset for one in logprobs],
         )

@@ -25,11 +25,13 @@ class TokenLogprob(NamedTuple):
         token: token id.
         logprob: natural logarithm of the token's probability at temperature 1.
         top: ids and log probabilities of the most likely tokens, in descending order.
+        offset: index in the text of the character that the token begins in.
     """
 
     token: int
     logprob: float
     top: Sequence[tuple[int, float]]
+    offset: int
 
 
 @dataclass
@@ -40,7 +42,8 @@ class RequestOutput:
         text: text of a completion, or content of a chat answer.
         reasoning: text of the thought before a chat answer.
         num_tokens: number of generated tokens, without a token that only ends the sequence.
-        logprobs: log probabilities of these tokens, if the request asks for them.
+        logprobs: log probabilities of the tokens that begin in this text, if the request asks for
+            them.
         token_times: `time.monotonic()` of each sampled token, including one that ends the sequence.
         is_first: whether the request had no text before.
         finish_reason: why the sequence ended; None if it continues or failed.
@@ -101,6 +104,7 @@ class Request:
         self.arrival_time = time.monotonic()
         self.last_token_time: float | None = None
         self._has_text = False  # used by the thread only
+        self._held_logprobs: list[TokenLogprob] = []  # of tokens whose text is not certain
         self._published, self._is_published = RequestOutput(), asyncio.Event()
 
     def process(self, step: StepOutput, output: RequestOutput) -> None:
@@ -122,11 +126,21 @@ class Request:
         if self.text.num_tokens > num_tokens:  # else the token only ends the sequence
             output.num_tokens += 1
             if self.num_logprobs is not None:
-                output.logprobs.append(token_logprob(step.logits, step.token, self.num_logprobs))
+                self._held_logprobs.append(
+                    token_logprob(step.logits, step.token, self.num_logprobs, self.text.offset)
+                )
+        self._release_logprobs(output)
         output.token_times.append(time.monotonic())
         output.is_first |= not self._has_text and bool(output.text or output.reasoning)
         self._has_text |= output.is_first
         output.finish_reason = self.text.finish_reason
+
+    def _release_logprobs(self, output: RequestOutput) -> None:
+        """Report the tokens that begin in the text so far; those of a stop string never are."""
+        text = self.text
+        is_whole = text.finish_reason is not None and not text.is_cut
+        while self._held_logprobs and (is_whole or self._held_logprobs[0].offset < len(text.text)):
+            output.logprobs.append(self._held_logprobs.pop(0))
 
     def publish(self, output: RequestOutput) -> None:
         """Hand an output to the iterator of the request; called in the event loop."""
@@ -157,16 +171,17 @@ class Request:
         return whole
 
 
-def token_logprob(logits: Sequence[float], token: int, num_top: int) -> TokenLogprob:
+def token_logprob(logits: Sequence[float], token: int, num_top: int, offset: int) -> TokenLogprob:
     """Compute the log probabilities of a token and of the `num_top` most likely tokens.
 
     Args:
         logits: logits of the position, shape (V,).
         token: id of the generated token.
         num_top: number of most likely tokens; equally likely tokens are in the order of their ids.
+        offset: index in the text of the character that the token begins in.
     """
     z = np.asarray(logits, np.float64)
     z = z - z.max() - math.log(np.exp(z - z.max()).sum())
     some = np.argpartition(-z, min(num_top, len(z) - 1))[:num_top]
     top = some[np.argsort(-z[some], kind="stable")].tolist()
-    return TokenLogprob(token, float(z[token]), tuple((n, float(z[n])) for n in top))
+    return TokenLogprob(token, float(z[token]), tuple((n, float(z[n])) for n in top), offset)

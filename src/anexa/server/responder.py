@@ -113,10 +113,13 @@ class Responder(ABC):
         )
 
     def token_text(self, token: int) -> str:
-        """Text of a token; of a part of a character its bytes, as in OpenAI's API."""
+        """Text of a token; of a part of a character its bytes, as in OpenAI's API.
+
+        A special token, which has no text, is shown by its name.
+        """
         data = self.tokenizer.token_bytes(token)
         try:
-            return data.decode()
+            return data.decode() or self.tokenizer.id_to_token(token) or ""
         except UnicodeDecodeError:
             return "bytes:" + "".join(f"\\x{byte:02x}" for byte in data)
 

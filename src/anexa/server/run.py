@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from anexa.errors import AnexaError
+from anexa.names import shown
 from anexa.server.app import create_app
 from anexa.server.config import ServerConfig
 from anexa.server.limits import MAX_HEADER_BYTES
@@ -56,7 +57,7 @@ def run(
             everywhere = " and at this computer's other addresses" if config.any_address else ""
             name = "localhost" if everywhere else f"[{host}]" if ":" in host else host
             address = f"http://{name}:{listener.getsockname()[1]}{everywhere}"
-            show(f"serving {', '.join(config.models)} at {address}")
+            show(f"serving {shown(', '.join(config.models))} at {address}")
 
     app = create_app(config, on_loaded)
     server = Server(

@@ -10,6 +10,7 @@ from anexa.errors import AnexaError
 from anexa.files import check_output
 from anexa.model.folder import create_folder
 from anexa.model.loading import model_name, open_model
+from anexa.names import code_span, shell_word
 from anexa.thinking.reinforcement import Reinforcement, ReinforcementConfig
 
 OPTIMIZER = OptimizerConfig(0.9, 0.99, max_grad_norm=1.0)
@@ -68,6 +69,8 @@ class ReinforcedFolder:
             f"--{field.name.replace('_', '-')} {getattr(self._config, field.name):g}"
             for field in fields(self._config)
         )
+        # Without the folders above it, which are private.
+        command = f"anexa reinforce {shell_word(model_name(self._folder))} {options}"
         stopped = "" if stopped_after is None else f", stopped after step {stopped_after}"
         card = self._card.partition("\n## Evaluation\n")[0].rstrip()
-        return f"{card}\n\nThen reinforced: `anexa reinforce {self._folder} {options}`{stopped}\n"
+        return f"{card}\n\nThen reinforced: {code_span(command)}{stopped}\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from anexa.model.loading import load_model
 from anexa.model.model import Model, validate_weights
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import initial_weights
+from anexa.names import shell_word
 from anexa.training.callbacks import CheckpointCallback, MetricsCallback, card_of
 from anexa.training.checkpoint import (
     CHECKPOINT,
@@ -79,7 +79,7 @@ def build_trainer(config: TrainConfig, folder: Path, options: RunOptions = RunOp
         UsageError: if the configuration cannot be used on this machine.
     """
     if folder.exists():
-        resume = f", or resume its run with --resume {folder}"
+        resume = f", or resume its run with --resume {shell_word(str(folder))}"
         raise AnexaError(
             f"{folder} exists already: choose another folder with --out"
             f"{resume if (folder / CHECKPOINT).exists() else ''}"
@@ -148,7 +148,7 @@ def resume_trainer(
         if config.length[1] <= length:
             raise AnexaError(
                 f"the training in {folder} is finished after {flag(option)} {length}: lengthen "
-                f"it with anexa train --resume {shlex.quote(str(folder))} {flag(option)} "
+                f"it with anexa train --resume {shell_word(str(folder))} {flag(option)} "
                 f"{2 * length}"
             )
         state.earlier_lengths.append(length)

@@ -11,6 +11,7 @@ from pathlib import Path
 from anexa import __version__
 from anexa.model.config import ModelConfig
 from anexa.model.weights import num_parameters
+from anexa.names import code_span, markdown
 from anexa.training.checkpoint import TrainerState
 from anexa.training.config import TrainConfig, flag
 
@@ -47,9 +48,9 @@ pipeline_tag: text-generation
 tags: [anexa, {model.model_type}]
 {_results(corpus, state)}---
 
-# {corpus}: a {model.model_type} model of {num_parameters(model):,} parameters
+# {markdown(corpus)}: a {model.model_type} model of {num_parameters(model):,} parameters
 
-Trained from scratch on `{corpus}` with Anexa {__version__}:
+Trained from scratch on {code_span(corpus)} with Anexa {__version__}:
 
 ```
 {_commands(_without_folders(config), state)}
@@ -62,7 +63,7 @@ Trained from scratch on `{corpus}` with Anexa {__version__}:
 | context | {model.block_size} tokens |
 | vocabulary | {model.vocab_size} tokens |
 | tokenizer | {_tokenizer(config.data.tokenizer)} |
-| corpus | {corpus}, SHA-256 `{sha256}` |
+| corpus | {markdown(corpus)}, SHA-256 `{sha256}` |
 | steps | {state.step:,} of {config.run.batch_size} sequences, {state.tokens:,} tokens |
 | weights | {_kept(state)} |
 | time | {state.seconds:,.0f} s |

@@ -12,6 +12,7 @@ from anexa.errors import AnexaError, UsageError, one_line, short_repr
 from anexa.files import write_atomic
 from anexa.model.tensors import read_metadata, read_tensors, write_tensors
 from anexa.model.weights import Weights
+from anexa.names import native, portable
 from anexa.training.config import TrainConfig
 from anexa.training.config_file import CONFIG, encode_toml
 
@@ -132,7 +133,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     tensors = {f"w.{name}": weight for name, weight in checkpoint.weights.items()}
     run = {
         "config": checkpoint.config.to_json(),
-        "corpus": checkpoint.corpus,
+        "corpus": portable(checkpoint.corpus),
         "corpus_sha256": checkpoint.corpus_sha256,
         "tokenizer_sha256": checkpoint.tokenizer_sha256,
         "launch": checkpoint.launch,
@@ -159,7 +160,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         state.evaluations = [Evaluation(**evaluation) for evaluation in run["state"]["evaluations"]]
         return Checkpoint(
             TrainConfig.from_json(run["config"]),
-            corpus=str(run["corpus"]),
+            corpus=native(str(run["corpus"])),
             corpus_sha256=str(run["corpus_sha256"]),
             tokenizer_sha256=str(run["tokenizer_sha256"]),
             launch=str(run["launch"]),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -20,6 +19,7 @@ from anexa.engines.device import DTYPES
 from anexa.errors import UsageError, short_repr
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
+from anexa.names import native, portable, shell_word
 from anexa.training.presets import ADAMW, PRESETS, usual_preset
 
 STOPPING = ("steps", "epochs", "minutes")  # options of which exactly one ends a run
@@ -288,8 +288,14 @@ class TrainConfig:
         return dataclasses.replace(self, **sections)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the configuration as nested dictionaries, for JSON."""
-        return asdict(self)
+        """Return the configuration as nested dictionaries, for JSON; its texts are `portable`."""
+        return {"preset": self.preset} | {
+            name: {
+                key: portable(value) if isinstance(value, str) else value
+                for key, value in asdict(getattr(self, name)).items()
+            }
+            for name in SECTIONS
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> TrainConfig:
@@ -298,14 +304,19 @@ class TrainConfig:
         Raises:
             KeyError, TypeError, UsageError: if `value` is no such configuration.
         """
-        sections = {name: kind(**value[name]) for name, kind in SECTIONS.items()}
+        sections = {
+            name: kind(
+                **{k: native(v) if isinstance(v, str) else v for k, v in value[name].items()}
+            )
+            for name, kind in SECTIONS.items()
+        }
         return cls(value["preset"], **sections)
 
     def command(self) -> str:
         """Return the command line that repeats the run."""
         usual = preset_config(self.preset).options()
         always = ("preset", "engine", *STOPPING, "batch_size", "optimizer", "learning_rate", "seed")
-        words = ["anexa", "train", shlex.quote(self.data.corpus)]
+        words = ["anexa", "train", shell_word(self.data.corpus)]
         for name, value in self.options().items():
             if value is None or name in ("corpus", "device"):
                 continue
@@ -313,7 +324,7 @@ class TrainConfig:
                 if isinstance(value, bool):
                     words.append(flag(name) if value else flag(f"no_{name}"))
                 else:
-                    words += [flag(name), shlex.quote(str(value))]
+                    words += [flag(name), shell_word(str(value))]
         return " ".join(words)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from anexa.errors import AnexaError, UsageError, short_repr
+from anexa.names import native
 from anexa.training.config import OPTIONS, SECTIONS, STOPPING, TrainConfig, check_values
 
 if sys.version_info >= (3, 11):
@@ -16,14 +17,14 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-NOT_UTF8 = "surrogateescape"  # how Python reads and writes names of files that are not UTF-8
 CONFIG = Path("training") / "config.toml"  # in a model folder
 
 
 def encode_toml(config: TrainConfig, earlier_lengths: Sequence[float] = ()) -> bytes:
     """Return a configuration as a TOML file; keys whose value is None are left out.
 
-    All values are strings, numbers or booleans, which TOML writes nearly as JSON does.
+    All values are strings, numbers or booleans, which TOML writes nearly as JSON does; names of
+    files are written as `portable` does.
 
     Args:
         config: the configuration.
@@ -41,7 +42,7 @@ def encode_toml(config: TrainConfig, earlier_lengths: Sequence[float] = ()) -> b
         if section != "preset":
             lines += ["", f"[{section}]"]
             lines += [f"{key} = {_literal(v)}" for key, v in values.items() if v is not None]
-    return ("\n".join(lines) + "\n").encode("utf-8", NOT_UTF8)
+    return ("\n".join(lines) + "\n").encode()
 
 
 def read_options(path: Path, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def read_options(path: Path, given: Mapping[str, Any] | None = None) -> dict[str
         UsageError: if it is not TOML, or a table, a key or a value in it is not of a `TrainConfig`.
     """
     try:
-        value = tomllib.loads(path.read_bytes().decode("utf-8", NOT_UTF8))
+        value = tomllib.loads(path.read_bytes().decode())
     except OSError as error:
         raise AnexaError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
@@ -80,7 +81,7 @@ def read_options(path: Path, given: Mapping[str, Any] | None = None) -> dict[str
             for key, content in table.items():
                 option = _option(path, name, key)
                 labels[option] = f"{path}: [{name}] {key}"
-                options[option] = content
+                options[option] = native(content) if isinstance(content, str) else content
     if sum(option in options for option in STOPPING) > 1:
         raise UsageError(f"{path}: [schedule] may have one of {', '.join(STOPPING)}")
     check_values(options, labels.__getitem__)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from anexa.errors import AnexaError, UsageError
 from anexa.files import write_atomic
+from anexa.names import shown
 from anexa.training.metrics import METRICS, MetricsRecord, Sample, read_metrics
 
 if TYPE_CHECKING:
@@ -250,4 +251,5 @@ def _legend(figure: Any, runs: Sequence[Run]) -> None:
 
 def _named(name: str, records: Sequence[MetricsRecord]) -> str:
     losses = [r.validation_loss for r in records if r.validation_loss is not None and r.step]
+    name = shown(name)
     return f"{name}\nbest {min(losses):.4f}" if losses else name
