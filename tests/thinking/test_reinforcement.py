@@ -20,6 +20,7 @@ from anexa.model.model import Model
 from anexa.model.weights import Weight, Weights, initial_weights
 from anexa.thinking.corpus import ArithmeticCorpus
 from anexa.thinking.problems import Problem
+from anexa.thinking.reinforced_folder import without_figures
 from anexa.thinking.reinforcement import Reinforcement, ReinforcementConfig, ReinforcementStep
 from tests.cli.process import anexa
 
@@ -137,7 +138,7 @@ def test_a_model_with_noisy_weights_improves(tmp_path: Path) -> None:
         values = np.asarray(weight.data)
         noise = rng.normal(0, 0.25 * values.std(), values.shape) if len(weight.shape) == 2 else 0
         shaken[name] = Weight(weight.shape, array("f", (values + noise).tolist()))
-    card = "# shaken\n\n## Evaluation\n\nof other weights\n"
+    card = "---\nmetrics: [loss]\n---\n\n# shaken\n\n## Evaluation\n\nof other weights\n"
     create_folder(tmp_path / "shaken", replace(sound, weights=shaken), card)
     options = ["--steps=12", "--problems=8", "--samples=6", "--learning-rate=5e-4"]
     options += ["--evaluations=2", "--validation=60", "--engine=numpy"]
@@ -147,11 +148,31 @@ def test_a_model_with_noisy_weights_improves(tmp_path: Path) -> None:
     assert len(shares) == 3
     assert 40 < shares[0] < 85
     assert max(shares[1:]) > shares[0] + 5
-    assert "wrote shaken-reinforced" in result.stdout
+    best = max(shares[1:])
+    step = (6, 12)[shares[1:].index(best)]
+    kept = (
+        f"those of step {step}, with an accuracy of {best:.1f}% on 60 held-out problems, "
+        f"{shares[0]:.1f}% before"
+    )
+    assert f"wrote shaken-reinforced: the weights are {kept}\n" in result.stdout
     written = (tmp_path / "shaken-reinforced" / "README.md").read_text(encoding="utf-8")
     assert "Then reinforced: `anexa reinforce shaken --steps 12 --problems 8" in written
+    assert f"The weights are {kept}. " in written
     assert "of other weights" not in written
+    assert written.startswith("---\n---\n")
     assert load_model(tmp_path / "shaken-reinforced").weights != shaken
+
+
+def test_a_card_loses_the_figures_of_other_weights() -> None:
+    card = (BUNDLED / "README.md").read_text(encoding="utf-8")
+    header, _, text = without_figures(card).removeprefix("---\n").partition("\n---\n")
+    assert header == (
+        "library_name: transformers\npipeline_tag: text-generation\ntags: [anexa, llama]\n"
+        'datasets: ["arithmetic"]'
+    )
+    assert text.startswith("\n# arithmetic: a llama model")
+    assert "## Evaluation" not in text
+    assert without_figures("# a card\n") == "# a card"
 
 
 def test_bad_input_is_one_sentence(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from anexa.model.loading import model_name, open_model
 from anexa.names import code_span, shell_word
 from anexa.thinking.reinforcement import Reinforcement, ReinforcementConfig
 
+# The measured losses in the header of a card: the keys metrics and model-index.
+OF_OTHER_WEIGHTS = re.compile(r"^(metrics|model-index):.*\n((?:- | ).*\n)*", re.MULTILINE)
 OPTIMIZER = OptimizerConfig(0.9, 0.99, max_grad_norm=1.0)
 
 
@@ -64,13 +67,33 @@ class ReinforcedFolder:
         return True
 
     def _new_card(self, stopped_after: int | None) -> str:
-        """Append the command to the card, without its evaluation, which is of other weights."""
+        """Append the command to the card, without figures in it that are of other weights."""
         options = " ".join(
-            f"--{field.name.replace('_', '-')} {getattr(self._config, field.name):g}"
+            f"--{field.name.replace('_', '-')} {getattr(self._config, field.name)}"
             for field in fields(self._config)
         )
         # Without the folders above it, which are private.
         command = f"anexa reinforce {shell_word(model_name(self._folder))} {options}"
         stopped = "" if stopped_after is None else f", stopped after step {stopped_after}"
-        card = self._card.partition("\n## Evaluation\n")[0].rstrip()
-        return f"{card}\n\nThen reinforced: {code_span(command)}{stopped}\n"
+        weights = f"The weights are {self.kept}. The losses above are of the weights before."
+        return (
+            f"{without_figures(self._card)}\n\nThen reinforced: {code_span(command)}{stopped}. "
+            f"{weights}\n"
+        )
+
+    @property
+    def kept(self) -> str:
+        """The step and the accuracy of the weights that `write` writes, for a report."""
+        best, before = self.run.best_step, self.run.before
+        assert best is not None
+        return (
+            f"those of step {best.step:,}, with an accuracy of {best.accuracy:.1%} on "
+            f"{self._config.validation:,} held-out problems, {before:.1%} before"
+        )
+
+
+def without_figures(card: str) -> str:
+    """Remove from a card the losses in its header, which the Hub shows, and its evaluation."""
+    card = card.partition("\n## Evaluation\n")[0].rstrip()
+    header, end, text = card.partition("\n---\n")
+    return OF_OTHER_WEIGHTS.sub("", f"{header}\n") + end[1:] + text if end else card

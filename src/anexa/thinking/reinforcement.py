@@ -83,6 +83,8 @@ class Reinforcement:
 
     Attributes:
         best: weights with the highest accuracy so far; None while the initial weights are best.
+        best_step: the step of these weights, with their accuracy.
+        before: accuracy of the initial weights; None before they were evaluated.
         stopping: set it to True to end the run after the current step.
     """
 
@@ -104,6 +106,8 @@ class Reinforcement:
             draw_any(held_out, split="validation") for _ in range(config.validation)
         ]
         self.best: Weights | None = None
+        self.best_step: ReinforcementStep | None = None
+        self.before: float | None = None
         self.stopping = False
 
     def __iter__(self) -> Iterator[ReinforcementStep]:
@@ -114,7 +118,7 @@ class Reinforcement:
                 A later failure ends the run with a warning: its best weights are kept.
         """
         config = self._config
-        highest = self._accuracy()
+        highest = self.before = self._accuracy()
         yield ReinforcementStep(0, None, highest)
         if self.stopping:
             return
@@ -131,9 +135,10 @@ class Reinforcement:
                     raise
                 warnings.warn(f"the run ended at step {step}: {error}", AnexaWarning, stacklevel=2)
                 return
+            done = ReinforcementStep(step, reward, accuracy)
             if accuracy is not None and accuracy > highest:
-                highest, self.best = accuracy, self._engine.weights()
-            yield ReinforcementStep(step, reward, accuracy)
+                highest, self.best, self.best_step = accuracy, self._engine.weights(), done
+            yield done
             if last:
                 return
 
