@@ -88,9 +88,14 @@ def test_gutenberg_keeps_the_book(
 def test_sherlock_is_stripped_from_a_windows_file_put_in_the_cache(cache: Path) -> None:
     served = f"\ufeff{HEADER}{STARTS[0]}\n\n{BOOK}\n{ENDS[0]}{FOOTER}"
     write(cache / "sherlock.txt", served.replace("\n", "\r\n"))
-    assert texts(read_corpus("sherlock")) == [BOOK]
+    corpus = read_corpus("sherlock")
+    assert texts(corpus) == [BOOK]
+    count = len(served) - 1 - len(BOOK)
+    note = f"left out: {count} characters before and after the book, of Project Gutenberg"
+    assert corpus.notes == (note,)
 
 
 def test_sherlock_without_header_passes_unchanged(cache: Path) -> None:
     write(cache / "sherlock.txt", f"\n{BOOK}\n\n")
     assert texts(read_corpus("sherlock")) == [f"\n{BOOK}\n\n"]
+    assert read_corpus("sherlock").notes == ()

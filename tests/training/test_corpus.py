@@ -14,12 +14,14 @@ from anexa.errors import AnexaError, UsageError
 from anexa.model.folder import create_folder
 from anexa.model.tokenizer import Tokenizer
 from anexa.training import build_trainer, corpus, resume_trainer
+from anexa.training.config import DataConfig
 from anexa.training.corpus import (
     TextCorpus,
     bpe_size,
     check_unchanged,
     make_datasets,
     make_tokenizer,
+    tokenizer_notes,
     unknown_note,
 )
 from tests.data.helpers import documents, texts
@@ -161,6 +163,20 @@ def test_unknown_characters_are_counted_before_a_run_begins(tmp_path: Path) -> N
     assert resumed.notes == run.notes
     card = (tmp_path / "b" / "README.md").read_text("utf-8")
     assert all(f"\n- {note}\n" in card for note in run.notes)
+
+
+def test_a_tokenizer_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def notes(spec: str) -> tuple[str, ...]:
+        tokenizer = make_tokenizer(spec, TEXT)
+        return tokenizer_notes(TextCorpus(TEXT), DataConfig(tokenizer=spec), tokenizer)
+
+    assert notes("char") == notes("bpe:270") == ()
+    [note] = notes("bpe:5000")
+    size = make_tokenizer("bpe:5000", TEXT).vocab_size
+    assert note.startswith(f"the tokenizer has {size} tokens, not 5,000: ")
+    monkeypatch.setattr(corpus, "BPE_SAMPLE", 100)
+    [note] = notes("bpe:260")
+    assert note.startswith("the tokenizer is trained on 0 MiB, spread evenly over")
 
 
 def test_what_is_left_out_of_lines_is_counted() -> None:

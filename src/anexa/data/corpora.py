@@ -10,7 +10,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -191,8 +191,10 @@ def read_corpus(
     corpus = CORPORA.get(spec)  # no registered name contains a path separator
     assert corpus is None or not corpus.generated, "no text"
     if corpus is not None:
-        source = _registered(corpus, progress)
-        return Documents.survey(corpus.name, corpus.layout if layout == "auto" else layout, source)
+        source, notes = _registered(corpus, progress)
+        layout = corpus.layout if layout == "auto" else layout
+        documents = Documents.survey(corpus.name, layout, source)
+        return replace(documents, notes=notes + documents.notes)
     is_piped = spec == "-"
     name = "standard input" if is_piped else shown(Path(spec).name)
     source = _in_memory(_read_standard_input(), name) if is_piped else _file(spec)
@@ -234,13 +236,18 @@ def guess_layout(text: str) -> Layout:
     return "lines" if is_list else "text"
 
 
-def _registered(corpus: CorpusInfo, progress: Progress | None) -> Source:
+def _registered(corpus: CorpusInfo, progress: Progress | None) -> tuple[Source, tuple[str, ...]]:
+    """Return the reader of a registered corpus, and what it leaves out."""
     if corpus.source is None:
-        return _in_memory(_OFFLINE[corpus.name](), corpus.name)
+        return _in_memory(_OFFLINE[corpus.name](), corpus.name), ()
     source = _file(str(fetch(corpus, progress)))
     if not corpus.gutenberg:
-        return source
-    return _in_memory(strip_gutenberg("".join(source())).encode("utf-8"), corpus.name)
+        return source, ()
+    text = "".join(source())
+    book = strip_gutenberg(text)
+    count = len(text) - len(book)
+    note = f"left out: {count:,} characters before and after the book, of Project Gutenberg"
+    return _in_memory(book.encode("utf-8"), corpus.name), (note,) if count else ()
 
 
 def _first_names() -> bytes:

@@ -30,7 +30,8 @@ class ArithmeticCorpus:
     chat_template: str | None = CHAT_TEMPLATE
     temperature = 0.0  # greedy: only one result is right
     max_new_tokens: int | None = 490  # for 9999*9999
-    notes = ()
+    notes: tuple[str, ...] = ()
+    size = 0
     prompt = render_question(CHAT_TEMPLATE, "347*86")
 
     @property

@@ -41,7 +41,7 @@ from anexa.training.corpus import (
     check_tokenizer,
     check_unchanged,
     open_corpus,
-    unknown_note,
+    tokenizer_notes,
 )
 from anexa.training.distributed import DistributedContext
 from anexa.training.presets import usual_preset
@@ -225,9 +225,7 @@ def _assemble(
     )
     # The resolved precision is part of the run: it is kept wherever the run is resumed.
     config = config.replace(dtype=device_config.dtype, compile=bool(device_config.compile))
-    notes = corpus.notes
-    if config.data.has_foreign_tokenizer:
-        notes += unknown_note(corpus, model.tokenizer, config.data.allow_unknown)
+    notes = corpus.notes + tokenizer_notes(corpus, config.data, model.tokenizer)
     training, validation = _datasets(corpus, model.tokenizer, model.config, config, options)
     steps = config.schedule.steps
     if config.schedule.epochs is not None:

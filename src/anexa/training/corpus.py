@@ -16,6 +16,7 @@ from anexa.formats import recognize
 from anexa.model.folder import TOKENIZER, ModelFolder
 from anexa.model.model import TEMPERATURE
 from anexa.model.tokenizer import MIN_BPE_VOCAB, Tokenizer
+from anexa.training.config import DataConfig
 
 MAX_UNKNOWN = 0.01  # fraction of unknown characters above which a tokenizer is refused
 MAX_BPE_VOCAB = 1_000_000  # of a larger vocabulary, most tokens would never occur
@@ -30,7 +31,8 @@ class Corpus(Protocol):
     Attributes:
         name: name of the corpus.
         chat_template: chat template of a corpus of conversations; None for plain text.
-        notes: what is left out of the corpus or used in part, a sentence each.
+        notes: what is left out of the corpus, a sentence each.
+        size: size of the text in UTF-8, in bytes; 0 if it is generated.
         prompt: prompt of the samples during training.
         temperature: recommended sampling temperature of its models.
         max_new_tokens: recommended limit on the tokens of an answer; None if there is none.
@@ -39,6 +41,7 @@ class Corpus(Protocol):
     name: str
     chat_template: str | None
     notes: tuple[str, ...]
+    size: int
     prompt: str
     temperature: float
     max_new_tokens: int | None
@@ -68,7 +71,8 @@ class TextCorpus:
     max_new_tokens: int | None = None
 
     def __init__(self, documents: Documents) -> None:
-        self.name, self.sha256, self.notes = documents.name, documents.sha256, documents.notes
+        self.name, self.sha256 = documents.name, documents.sha256
+        self.notes, self.size = documents.notes, documents.size
         self._documents = documents
 
     def tokenizer(self, spec: str) -> Tokenizer:
@@ -121,6 +125,28 @@ def make_datasets(
     training, validation = separate(*split(tokens, block_size, seed))
     training.batch(0, 1)  # raises if the text is too short, before anything is computed
     return training, validation
+
+
+def tokenizer_notes(corpus: Corpus, data: DataConfig, tokenizer: Tokenizer) -> tuple[str, ...]:
+    """Say what a tokenizer does not have of its corpus, or of what was asked for.
+
+    Raises:
+        AnexaError: as `unknown_note`.
+    """
+    if data.has_foreign_tokenizer:
+        return unknown_note(corpus, tokenizer, data.allow_unknown)
+    wanted, notes = bpe_size(data.tokenizer), []
+    if wanted is not None and corpus.size > BPE_SAMPLE:
+        notes.append(
+            f"the tokenizer is trained on {BPE_SAMPLE // 2**20} MiB, spread evenly over the "
+            f"{corpus.size // 2**20:,} MiB of the corpus"
+        )
+    if wanted is not None and tokenizer.vocab_size < wanted:
+        notes.append(
+            f"the tokenizer has {tokenizer.vocab_size:,} tokens, not {wanted:,}: no other pairs of "
+            "them occur twice in the words of the corpus"
+        )
+    return tuple(notes)
 
 
 def unknown_note(corpus: Corpus, tokenizer: Tokenizer, allowed: bool) -> tuple[str, ...]:
