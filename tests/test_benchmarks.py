@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,26 @@ def test_time_to_loss_says_what_is_missing(tmp_path: Path) -> None:
     )  # fmt: skip
     assert result.returncode == 1
     assert result.stderr == "ours ends above 0.01: give it more --steps\n"
+
+
+@needs_torch
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("program", "package"),
+    [
+        ("transformers", "transformers"),
+        ("trainer", "accelerate"),
+        ("trl", "trl"),
+        ("peft", "peft"),
+        ("mlx-lm", "mlx_lm"),
+        ("ctranslate2", "ctranslate2"),
+    ],
+)
+def test_other_programs_compute_the_same(program: str, package: str) -> None:
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    if find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+    result = benchmark("other_programs.py", "--only", program)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert re.findall(rf"^{program}\b.* equal( to \S+)?$", result.stdout, re.MULTILINE)
+    assert "left out" not in result.stdout
