@@ -19,7 +19,7 @@ from anexa.training.config_file import CONFIG, encode_toml
 CHECKPOINT = Path("training") / "state.safetensors"
 # Exceptions raised by malformed checkpoint metadata.
 DAMAGE = (AttributeError, KeyError, TypeError, ValueError, UsageError)
-FORMAT = "2"  # format of the metadata; a checkpoint of another format is refused
+FORMAT = "3"  # format of the metadata; a checkpoint of another format is refused
 
 
 @dataclass(frozen=True)
