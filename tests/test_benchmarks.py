@@ -14,6 +14,8 @@ from tests.cli.process import environment
 from tests.conftest import ROOT
 from tests.engines.helpers import needs_torch
 
+pytestmark = pytest.mark.alone
+
 TEXT = "the cat sat on the mat, and the rat sat on the cat. " * 40
 
 

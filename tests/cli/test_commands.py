@@ -84,6 +84,7 @@ def test_each_command_has_help_that_names_its_options(command: str, tmp_path: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("engine", ["numpy", "torch"])
 def test_training_starts_within_seconds(engine: str, tmp_path: Path) -> None:
     """Within 12 CPU seconds for the whole run; it takes about 6."""

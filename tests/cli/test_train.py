@@ -186,6 +186,7 @@ def test_a_resumed_run_keeps_its_engine_and_device(
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_minutes_are_wall_clock_minutes(names: Path) -> None:
     import time
 

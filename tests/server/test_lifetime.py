@@ -29,6 +29,8 @@ from tests.server.process import (
     wait_until,
 )
 
+pytestmark = pytest.mark.alone
+
 # Startup
 
 

@@ -13,6 +13,8 @@ import pytest
 from tests.server.conformance import check_conformance
 from tests.server.process import MESSAGES, THOUGHT, ServerProcess, serving, wait_until
 
+pytestmark = pytest.mark.alone
+
 openai = pytest.importorskip("openai", reason="OpenAI's client is not installed")
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.server.browser import answered, ask, opened
 from tests.server.process import THOUGHT, ServerProcess, serving, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 CONNECTION_LOST = "The connection was lost: the answer is incomplete."
 

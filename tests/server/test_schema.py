@@ -11,6 +11,8 @@ import pytest
 
 from tests.server.process import ServerProcess
 
+pytestmark = pytest.mark.alone
+
 
 def test_every_response_has_a_schema(server: ServerProcess) -> None:
     api = server.get("/openapi.json").json()

@@ -21,6 +21,8 @@ from tests.server.process import (
     wait_until,
 )
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

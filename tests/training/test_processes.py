@@ -23,6 +23,8 @@ from tests.training.runs import settings, write_names
 
 pytest.importorskip("torch", reason="PyTorch is not installed")
 
+pytestmark = pytest.mark.alone
+
 needs_linux = pytest.mark.skipif(
     sys.platform != "linux", reason="it looks for processes in /proc, or signals them"
 )

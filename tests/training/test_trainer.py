@@ -120,7 +120,8 @@ def test_equal_seeds_write_equal_bytes(engine: str, names: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("minutes", "tolerance"), [(0.03, 0.15), pytest.param(0.1, 0.05, marks=pytest.mark.slow)]
+    ("minutes", "tolerance"),
+    [(0.03, 0.15), pytest.param(0.1, 0.05, marks=[pytest.mark.slow, pytest.mark.alone])],
 )
 def test_a_run_in_minutes_takes_that_long(
     minutes: float,
