@@ -64,8 +64,7 @@ def write_models(place: Path) -> None:
     """Write a folder for each architecture, with random weights in float32."""
     tokenizer = Tokenizer.train_bpe([TEXT] * 3, 300, adds_bos=True)
     for kind, changes in KINDS.items():
-        sizes = {"block_size": 64, "n_embd": 64, "n_head": 2, "n_layer": 2}
-        config = ModelConfig(kind, tokenizer.vocab_size, **sizes, **changes)
+        config = ModelConfig(kind, tokenizer.vocab_size, 64, 64, n_head=2, n_layer=2, **changes)
         rng = random.Random(kind)
         weights = {
             name: Weight(w.shape, array("f", (x + rng.gauss(0, 0.2) for x in w.data)))
