@@ -5,10 +5,11 @@ The algorithm is Andrej Karpathy's microgpt, and the losses are his to the last 
 from __future__ import annotations
 
 import math
+import os
+import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from random import Random
 from urllib.request import urlopen
@@ -24,7 +25,6 @@ class Value:
     data: float
     children: tuple[Value, ...] = ()
     local_grads: tuple[float, ...] = ()  # d(self)/d(child), one for each child
-
     def __add__(self, other: Value | float) -> Value:
         other = other if isinstance(other, Value) else Value(other)
         return Value(self.data + other.data, (self, other), (1.0, 1.0))
@@ -65,13 +65,11 @@ def dot(xs: Sequence[Value], ys: Sequence[Value]) -> Value:
     for x, y in zip(xs, ys):
         total += x.data * y.data
     children = tuple([value for pair in zip(xs, ys) for value in pair])
-    local_grads = tuple([value.data for pair in zip(ys, xs) for value in pair])
-    return Value(total, children, local_grads)
-
-Vector = list[Value]
-Matrix = list[Vector]
+    return Value(total, children, tuple([value.data for pair in zip(ys, xs) for value in pair]))
 
 # 2. Model: read tokens one after another, and score every token that could come next.
+Vector = list[Value]
+Matrix = list[Vector]
 class Model:
     """The vocabulary and the weights, which begin as small random numbers."""
     def __init__(self, docs: list[str], rng: Random) -> None:
@@ -116,8 +114,7 @@ def gpt(model: Model, tokens: list[int]) -> Iterator[Vector]:
             keys.append(linear(x, w[f"layer{i}.attn_wk"]))  # key: what it is found by
             values.append(linear(x, w[f"layer{i}.attn_wv"]))  # value: what it passes on
             heads = Vector()
-            for start in range(0, N_EMBD, head_dim):
-                head = slice(start, start + head_dim)
+            for head in (slice(at, at + head_dim) for at in range(0, N_EMBD, head_dim)):
                 probs = softmax([dot(q[head], key[head]) / head_dim**0.5 for key in keys])
                 heads += [dot(probs, column) for column in zip(*(value[head] for value in values))]
             x = [a + b for a, b in zip(linear(heads, w[f"layer{i}.attn_wo"]), residual)]
@@ -165,25 +162,24 @@ def read_docs(corpus: str | Path = "names.txt") -> list[str]:
             part = path.with_suffix(".part")
             part.write_bytes(urlopen(NAMES_URL, timeout=10).read())
             part.replace(path)  # so that the file is there as a whole or not at all
-        except (OSError, HTTPException) as error:
+        except Exception as error:  # of any kind: no network, or half an answer
             path = Path(__file__).resolve().parent / "src/anexa/data/firstnames.txt"
             print(f"cannot download names.txt ({error}): taking {path.name} instead")
-    docs = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    if not docs:
+    docs = [line.strip() for line in path.read_text("utf-8-sig").split("\n") if line.strip()]
+    if not docs or "\0" in "".join(docs):
         raise ValueError("there is no text in it")
     return docs
 
 def run(corpus: str = "names.txt", steps: int = 1000, seed: int = 42, samples: int = 20) -> Model:
     """Train a model, print the loss of every step and then samples; return the model."""
-    rng = Random(seed)
-    docs = read_docs(corpus)
+    rng, docs = Random(seed), read_docs(corpus)
     rng.shuffle(docs)
     model = Model(docs, rng)
     print(f"docs: {len(docs)}, vocab size: {model.bos + 1}, parameters: {len(model.parameters)}")
     for step, loss in enumerate(train(model, docs, steps), start=1):
         print(f"step {step:4d} / {steps:4d} | loss {loss:.4f}", flush=True)
     for number in range(1, samples + 1):
-        print(f"sample {number:2d}: {inference(model, rng)}")
+        print(f"sample {number:2d}: {inference(model, rng)}", flush=True)
     return model
 
 if __name__ == "__main__":
@@ -194,7 +190,11 @@ if __name__ == "__main__":
     options = parser.parse_args()
     if options.steps < 1 or options.samples < 0:
         parser.error("--steps must be at least 1, and --samples at least 0")
+    if hasattr(sys.stdout, "reconfigure"):  # an encoding may lack some of the corpus's letters
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         run(**vars(options))
+    except (BrokenPipeError, KeyboardInterrupt):
+        os._exit(1)  # at once: nobody reads on, and flushing the output would fail again
     except (OSError, ValueError) as error:
         parser.exit(1, f"microgpt: cannot use {options.corpus}: {error}; give another --corpus\n")

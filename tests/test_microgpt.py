@@ -15,6 +15,9 @@ from pathlib import Path
 import pytest
 
 import microgpt
+from anexa.data.reading import decoded, grouped
+from anexa.errors import AnexaError
+from tests.cli.process import posix
 
 FILE = Path(microgpt.__file__).resolve()
 
@@ -362,6 +365,64 @@ def test_a_corpus_with_nothing_in_it(tmp_path: Path, content: str) -> None:
     process = microgpt_py(tmp_path, "--corpus", "empty.txt")
     sentence = "microgpt: cannot use empty.txt: there is no text in it; give another --corpus"
     assert refused(process) == sentence
+
+
+TEXTS = {
+    "\ufeffanna\nnina": ["anna", "nina"],
+    "\ufeff\ufeffanna": ["\ufeffanna"],
+    "anna\r\nnina\rinna\n\r\n": ["anna", "nina", "inna"],
+    "an\x0bna\nni\x0cna\x1c\n": ["an\x0bna", "ni\x0cna"],
+    "an\x85na\nni\u2028na\u2029": ["an\x85na", "ni\u2028na"],
+    "\u00a0anna\u3000\n\u2003\nni na\x1f": ["anna", "ni na"],
+    "an\u200bna\n\u200b": ["an\u200bna", "\u200b"],
+}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_it_reads_a_text_as_the_engines_do(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "names.txt"
+    path.write_bytes(text.encode())
+    with path.open("rb") as file:
+        documents = [d for group in grouped(decoded(file, "it"), "lines") for d in group]
+    assert microgpt.read_docs(path) == documents == TEXTS[text]
+
+
+@pytest.mark.parametrize("content", [b"an\0na\n", b"an\xffna\n", b"\xed\xa0\x80", b"anna\n\xc3"])
+def test_it_refuses_what_the_engines_refuse(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "names.txt"
+    path.write_bytes(content)
+    with path.open("rb") as file, pytest.raises(AnexaError):
+        list(decoded(file, "it"))
+    assert "cannot use names.txt: " in refused(microgpt_py(tmp_path, "--steps", "1"))
+
+
+@posix
+@pytest.mark.parametrize("arguments", [("--steps", "50"), ("--steps", "1", "--samples", "200")])
+def test_a_closed_pipe_ends_it_without_a_word(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    (tmp_path / "names.txt").write_text("ab\n", encoding="utf-8")
+    command = [sys.executable, str(FILE), *arguments]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b"docs: 1,")
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 1
+
+
+def test_an_output_encoding_without_the_letters_loses_no_sample(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("анна\nнина\n", encoding="utf-8")
+    arguments = ("--steps", "3", "--samples", "9")
+    processes = [
+        run(tmp_path, str(FILE), *arguments, environment={"PYTHONIOENCODING": encoding})
+        for encoding in ("utf-8", "cp1252")
+    ]
+    assert [process.returncode for process in processes] == [0, 0]
+    whole, escaped = (process.stdout for process in processes)
+    assert escaped == whole.encode("ascii", "backslashreplace").decode()
+    assert whole != escaped
 
 
 def test_a_corpus_that_is_not_utf8(tmp_path: Path) -> None:
