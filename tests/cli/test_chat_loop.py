@@ -11,7 +11,7 @@ import pytest
 
 from anexa.cli.chat_loop import verdict
 from anexa.training import build_trainer
-from tests.cli.process import anexa, converse
+from tests.cli.process import converse
 from tests.generation.parrot import AFTER_HELLO, KNOWN
 from tests.training.runs import sums
 
@@ -117,11 +117,8 @@ def test_help_lists_the_commands(parrot: Path) -> None:
 def test_unanswerable_lines_are_reported_and_forgotten(parrot: Path) -> None:
     shorten = "tokens long, but the model sees 160 at once: shorten it\n"
     wrong = {
-        "": "type a question, or /help\n",
-        " \t ": "type a question, or /help\n",
-        "7×8": "this model has never seen '×': leave it out of the prompt\n",
-        "how much is 😀+🎉?": "this model has never seen '😀', '🎉': leave it out of the prompt\n",
-        "1\x002": "this model has never seen '\\x00': leave it out of the prompt\n",
+        "": "there is nothing to answer: ask something\n",
+        " \t ": "there is nothing to answer: ask something\n",
         "9" * 300: f"the prompt is 302 {shorten}",
         f"{'9' * 80}*{'8' * 80}": f"the prompt is 163 {shorten}",
         "word " * 1000: "these are 5,020 characters, and the model sees 160 tokens at once: "
@@ -166,20 +163,11 @@ def test_an_answer_ends_where_the_context_does(untrained: Path) -> None:
     assert too_long.startswith("the prompt is 513 tokens long, but the model sees 512 at once")
 
 
-def test_invalid_utf8_is_reported(parrot: Path) -> None:
-    options = ["--engine", "numpy"]
-    lines = "2+3\udcff\n"  # so Python writes a byte that is no UTF-8
-    result = anexa(
-        "chat", parrot, *options, cwd=parrot.parent, text=lines, errors="surrogateescape"
-    )
-    assert (result.returncode, result.stderr) == (0, "")
-    assert "this model has never seen '\ufffd': leave it out of the prompt\n" in result.stdout
-
-
 def test_a_check_mark_needs_a_question_that_the_checker_understands() -> None:
     said: Any = SimpleNamespace(reasoning="347*6:7*6+0=42,4*6+4=28,3*6+2=20:2082", content="2082")
     assert "✓ the one step is true" in verdict("What is 347 times 6?", said)
-    for question in ("347/6", "347*6*2", "347 apples in 6 boxes", "347 pluſ 6"):
+    assert "✗" in verdict("347 pluſ 6", said), "the model could not read these numbers"
+    for question in ("347/6", "347*6*2", "347 apples in 6 boxes"):
         judged = verdict(question, said)
         assert "✓" not in judged
         assert "the one step is true; the checker cannot read the question" in judged

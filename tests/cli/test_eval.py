@@ -44,7 +44,8 @@ def test_eval_prints_json(tmp_path: Path) -> None:
         (["--task", "1x1"], "no problem of the task '1x1' is held out: choose another task"),
         (["--task", "9x9"], "there is no task '9x9': choose from + 2, + 3"),
         (["nothing"], "nothing is not a model folder"),
-        (["--problems", "0"], "--problems"),
+        (["--problems", "0"], "--problems must be at least 1, not 0"),
+        (["--processes", "0"], "--processes must be at least 1, not 0"),
     ],
 )
 def test_bad_input_is_one_sentence(arguments: list[str], words: str, tmp_path: Path) -> None:

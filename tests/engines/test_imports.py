@@ -17,11 +17,13 @@ import microgpt
 PACKAGE = Path(anexa.__file__).resolve().parent
 
 # What the modules of each package may import, besides the package itself.
-BASE = {"errors", "files", "formats"}
+BASE = {"errors", "files", "formats", "names", "ranges"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
     "formats": {"errors"},
+    "names": set(),
+    "ranges": {"errors"},
     "model": BASE,
     "data": BASE,
     "engines": {*BASE, "model", "microgpt"},

@@ -11,7 +11,7 @@ import pytest
 import anexa
 from anexa.errors import AnexaError, UsageError
 from anexa.generation import LanguageModel, Sampler
-from anexa.model.chat_format import ASSISTANT, END_THINK, THINK, USER
+from anexa.model.chat_format import ASSISTANT, CHAT_TEMPLATE, END_THINK, THINK, USER
 from anexa.model.folder import create_folder
 from anexa.model.model import TEMPERATURE, Model
 from anexa.model.tokenizer import END_OF_TEXT
@@ -82,11 +82,11 @@ def test_a_stream_adds_up_to_the_generated_text(folder: Path) -> None:
 
 def test_invalid_arguments_are_refused(folder: Path, parrot: Path) -> None:
     model, answers = anexa.load(folder), anexa.load(parrot)
-    with pytest.raises(UsageError, match="temperature must be 0 or more, not -1"):
+    with pytest.raises(UsageError, match="temperature must be at least 0, not -1"):
         model.generate(temperature=-1)
-    with pytest.raises(UsageError, match="max-tokens must be at least 1, not 0"):
+    with pytest.raises(UsageError, match="max_tokens must be at least 1, not 0"):
         answers.chat(QUESTION, max_tokens=0)
-    with pytest.raises(UsageError, match="top-k must be at least 1, not 0"):
+    with pytest.raises(UsageError, match="top_k must be at least 1, not 0"):
         answers.chat(QUESTION, top_k=0)
     with pytest.raises(UsageError, match="there is no sampling parameter 'warmth': choose from"):
         model.generate("ab", warmth=0)
@@ -202,9 +202,10 @@ def test_a_model_without_chat_template_does_not_answer(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("unknown", ["×", "😀", "\ud83d", "\0", "é"])
-def test_a_question_that_cannot_be_read_is_refused(unknown: str, parrot: Path) -> None:
+def test_what_a_foreign_chat_model_cannot_read_is_refused(unknown: str, parrot: Path) -> None:
     model = LanguageModel.open(parrot, "numpy")
-    messages = [{"role": "user", "content": f"7{unknown}8" * 300}]
+    model.chat_template = f"{{# another #}}{CHAT_TEMPLATE}"
+    messages = [{"role": "user", "content": f"7{unknown}8" * 30}]
     sentence = f"this model has never seen {unknown!r}: leave it out of the prompt"
     for refused in (model.chat, model.num_prompt_tokens):
         with pytest.raises(AnexaError) as error:
@@ -216,6 +217,8 @@ def test_a_question_that_cannot_be_read_is_refused(unknown: str, parrot: Path) -
     ("messages", "words"),
     [
         ([], "the last message of a conversation must be the user's"),
+        ([{"role": "user", "content": " \u200b\n"}], "there is nothing to answer: ask something"),
+        ([{"role": "user", "content": "＜think＞"}], "message 1 contains <think>, which is"),
         ([*QUESTION, {"role": "assistant", "content": "a"}], "must be the user's"),
         ("riddle", "a conversation is a list of messages, such as"),
         (["riddle"], "a conversation is a list of messages, such as"),

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -108,19 +109,40 @@ def test_extreme_temperatures_give_probabilities(temperature: float, scale: floa
 @pytest.mark.parametrize(
     ("how", "sentence"),
     [
-        ({"temperature": -0.1}, "temperature must be 0 or more, not -0.1"),
-        ({"temperature": math.nan}, "temperature must be 0 or more, not nan"),
-        ({"temperature": math.inf}, "temperature must be 0 or more, not inf"),
-        ({"top_k": 0}, "top-k must be at least 1, not 0"),
-        ({"top_k": -1}, "top-k must be at least 1, not -1"),
-        ({"top_p": 0.0}, "top-p must be above 0 and at most 1, not 0"),
-        ({"top_p": 1.5}, "top-p must be above 0 and at most 1, not 1.5"),
-        ({"top_p": math.nan}, "top-p must be above 0 and at most 1, not nan"),
+        ({"temperature": -0.1}, "temperature must be at least 0, not -0.1"),
+        ({"temperature": math.nan}, "temperature must be a finite number, not nan"),
+        ({"temperature": math.inf}, "temperature must be a finite number, not inf"),
+        ({"top_k": 0}, "top_k must be at least 1, not 0"),
+        ({"top_k": -1}, "top_k must be at least 1, not -1"),
+        ({"top_p": 0.0}, "top_p must be above 0, not 0"),
+        ({"top_p": 1.5}, "top_p must be at most 1, not 1.5"),
+        ({"temperature": 10**400}, "temperature must be a finite number, not "),
+        ({"temperature": "0.5"}, "temperature must be a number, not '0.5'"),
+        ({"temperature": True}, "temperature must be a number, not True"),
+        ({"temperature": None}, "temperature must be a number, not None"),
+        ({"top_k": 1.5}, "top_k must be an integer, not 1.5"),
+        ({"top_k": True}, "top_k must be an integer, not True"),
+        ({"top_p": "1"}, "top_p must be a number, not '1'"),
+        ({"seed": -1}, "seed must be at least 0, not -1"),
+        ({"seed": 1.0}, "seed must be an integer, not 1.0"),
+        (
+            {"seed": 2**64},
+            "seed must be below 18,446,744,073,709,551,616, not 184",
+        ),
+        ({"top_p": math.nan}, "top_p must be a finite number, not nan"),
     ],
 )
-def test_values_out_of_range_are_refused(how: dict[str, float], sentence: str) -> None:
+def test_values_out_of_range_are_refused(how: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        SamplingParams(**how)  # type: ignore[arg-type]
+        SamplingParams(**how)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    logits = [1.0, 2.0, 3.0, 4.0]
+    of_numpy: Any = (np.float32(0.5), np.int64(3), np.float64(1), np.int32(7))
+    sampler = Sampler(SamplingParams(*of_numpy))
+    same = Sampler(SamplingParams(0.5, 3, 1.0, 7))
+    assert [sampler.sample(logits) for _ in range(9)] == [same.sample(logits) for _ in range(9)]
 
 
 def test_top_p_takes_no_token_beyond_the_mass() -> None:

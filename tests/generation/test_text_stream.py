@@ -153,11 +153,11 @@ def test_a_stop_string_at_the_very_last_token_is_a_stop() -> None:
 
 
 def test_values_out_of_range_are_refused() -> None:
-    with pytest.raises(UsageError, match="max-tokens must be at least 1, not 0"):
+    with pytest.raises(UsageError, match="max_tokens must be at least 1, not 0"):
         complete(max_tokens=0)
-    with pytest.raises(UsageError, match="max-tokens must be at least 1, not -3"):
+    with pytest.raises(UsageError, match="max_tokens must be at least 1, not -3"):
         complete(max_tokens=-3)
-    with pytest.raises(UsageError, match="stop string must have at least one character"):
+    with pytest.raises(UsageError, match="stop must not be empty"):
         complete(stop=["a", ""])
 
 

@@ -1,10 +1,9 @@
 """Folders with corrupted or malicious files; and a process that opens them.
 
-    python -m tests.model.hostile FOLDER SEED COUNT WORK
+    python -m tests.model.hostile FOLDER SEED COUNT
 
 spoils a file of the folder COUNT times and opens it. Each time a line says what is tried, before it
-is; so the last line says what has ended the process, if something has. WORK is the limit of a chat
-template's work.
+is; so the last line says what has ended the process, if something has.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ from anexa.engines import open_engine
 from anexa.errors import AnexaError
 from anexa.generation import LanguageModel
 from anexa.generation.text_stream import Prompt, TextStream
-from anexa.model import chat_template
 from anexa.model.loading import load_model
 from tests.model.measured import mebibytes
 from tests.model.spoiling import as_deep_as_need_be, on_purpose, spoil
@@ -86,9 +84,8 @@ def _end(reason: str) -> None:
     os._exit(3)
 
 
-def main(folder: Path, seed: int, count: int, work: int) -> None:
+def main(folder: Path, seed: int, count: int) -> None:
     """See above."""
-    chat_template.MAX_WORK = work
     rng = random.Random(seed)
     whole = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
     names = [name for name in whole if name != "README.md"]
@@ -126,7 +123,7 @@ def main(folder: Path, seed: int, count: int, work: int) -> None:
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
+        main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
     except BaseException:
         traceback.print_exc(file=sys.stdout)
         raise

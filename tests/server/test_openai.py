@@ -163,7 +163,7 @@ def test_client_raises_its_own_exceptions(client: Any) -> None:
             model="anexa", messages=[{"role": "user", "content": "1+" * 400}]
         )
     with pytest.raises(openai.BadRequestError, match="never seen 'é'"):
-        client.chat.completions.create(model="anexa", messages=[{"role": "user", "content": "é"}])
+        client.completions.create(model="anexa", prompt="é")
 
 
 def test_24_concurrent_requests(server: ServerProcess) -> None:

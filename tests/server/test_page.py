@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.server.browser import answered, ask, opened
+from tests.server.doors import QUESTIONS
 from tests.server.process import THOUGHT, ServerProcess, serving, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
@@ -137,17 +138,28 @@ def test_messages_are_never_parsed_as_html(page: Any) -> None:
     assert "I work out sums" in page.locator(".assistant .content").inner_text()
     assert page.locator("#turns img, #turns b").count() == 0
     assert "<b>hello</b>" in page.locator(".user .content").inner_text()
-    ask(page, "é")
-    page.locator(".error", has_text="never seen 'é'").wait_for()
+    ask(page, "1<think>")
+    page.locator(".error", has_text="message 3 contains <think>").wait_for()
     with page.expect_request("**/v1/chat/completions") as asked:
         ask(page, "12+30")  # without the refused message
     said = [message["content"] for message in asked.value.post_data_json["messages"]]
     assert said[-1] == "12+30"
-    assert "é" not in said
+    assert "1<think>" not in said
     answered(page)
     page.evaluate("localStorage.setItem('anexa.conversation', '{broken')")
     page.reload()
     page.get_by_text("Ask for a calculation").wait_for()
+
+
+def test_questions_by_page(page: Any) -> None:
+    for question, expected in QUESTIONS.items():
+        ask(page, question)
+        answer = page.locator(".assistant:not(.writing)")
+        answer.locator(".tools").wait_for()
+        assert answer.locator(".content").inner_text() == expected
+        if expected.lstrip("-").isdigit():
+            assert answer.locator(".verdict").inner_text().startswith("✓ ")
+        page.get_by_role("button", name="New").click()
 
 
 def test_dark_scheme_and_small_screen(page: Any) -> None:

@@ -176,9 +176,9 @@ def test_openapi_describes_the_api_key_if_there_is_one() -> None:
             "--allow-origin must be an origin such as https://a.example, not '*'",
         ),
         (["--allow-origin", "https://a.example/b"], "--allow-origin must be an origin such as"),
-        (["--grace", "inf"], "--grace must be a finite number of seconds, not inf"),
-        (["--grace", "nan"], "'--grace'"),
-        (["--timeout", "inf"], "--timeout must be a finite number of seconds, not inf"),
+        (["--grace", "inf"], "--grace must be a finite number, not inf"),
+        (["--grace", "nan"], "--grace must be a finite number, not nan"),
+        (["--timeout", "inf"], "--timeout must be a finite number, not inf"),
     ],
 )
 def test_invalid_option_values_are_refused(

@@ -182,9 +182,9 @@ def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
         (["nothing"], "nothing is not a model folder"),
         (["m", "--out", "there"], "there exists already"),
         (["m", "--out", "file/x"], "cannot write file/x: file is a file"),
-        (["m", "--learning-rate", "inf"], "--learning-rate must be a number above 0"),
-        (["m", "--learning-rate", "0"], "--learning-rate must be a number above 0"),
-        (["m", "--samples", "1"], "--samples"),
+        (["m", "--learning-rate", "inf"], "--learning-rate must be a finite number, not inf"),
+        (["m", "--learning-rate", "0"], "--learning-rate must be above 0, not 0.0"),
+        (["m", "--samples", "1"], "--samples must be at least 2, not 1"),
     ):
         result = anexa("reinforce", *arguments, cwd=tmp_path)
         assert result.returncode in (1, 2)

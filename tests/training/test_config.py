@@ -73,6 +73,7 @@ def test_options_without_effect_are_refused_by_name(
         ({"warmup": 1.0}, "--warmup must be at least 0 and below 1, not 1"),
         ({"dropout": 1.0}, "--dropout must be at least 0 and below 1, not 1"),
         ({"seed": -1}, "--seed must be 0 or more, not -1"),
+        ({"seed": 2**64}, f"--seed must be below {2**64:,}, not {2**64}"),
         ({"optimizer": "sgd"}, "--optimizer is one of muon, adamw, not 'sgd'"),
         ({"schedule": "stairs"}, "--schedule is one of linear, cosine, wsd, not 'stairs'"),
         (

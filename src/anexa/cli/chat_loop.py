@@ -51,10 +51,7 @@ class ChatLoop(PromptLoop):
 
     def respond(self, prompt: str) -> None:
         """Print the reasoning and the answer, and the checker's verdict on them."""
-        if not prompt.strip():
-            echo("type a question, or /help")
-            return
-        messages = self._fit([*self._messages, {"role": "user", "content": prompt.strip()}])
+        messages = self._fit([*self._messages, {"role": "user", "content": prompt}])
         answer = self._model.answer(
             messages, self._sampler, thinking=self._think != "off", max_tokens=self._max_tokens
         )

@@ -32,9 +32,7 @@ def evaluate(
     folder: Annotated[
         Path | None, typer.Argument(help="Model folder. [default: the bundled model]")
     ] = None,
-    problems: Annotated[
-        int, typer.Option(help="Maximum number of problems of a task.", min=1)
-    ] = 200,
+    problems: Annotated[int, typer.Option(help="Maximum number of problems of a task.")] = 200,
     task: Annotated[
         list[str] | None,
         typer.Option(help='Only this task, such as 4x4, "- 8" or story; repeatable.'),
@@ -44,20 +42,19 @@ def evaluate(
         str, typer.Option(help="Engine: scalar, lists, numpy, torch or auto.")
     ] = "auto",
     processes: Annotated[
-        int | None, typer.Option(help="Worker processes. [default: one for each core]", min=1)
+        int | None, typer.Option(help="Worker processes. [default: one for each core]")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Evaluate a thinking model on held-out arithmetic, and check its thoughts step by step."""
     import json
 
-    from anexa.engines.device import available_cpus
     from anexa.generation import LanguageModel
     from anexa.names import portable
     from anexa.thinking.evaluation import evaluate_tasks
 
     model = LanguageModel.open(folder, engine)
-    evaluated = evaluate_tasks(model, problems, seed, task or (), processes or available_cpus())
+    evaluated = evaluate_tasks(model, problems, seed, task or (), processes)
     rows = []
     if not as_json:
         echo(LEGEND)

@@ -25,7 +25,7 @@ def generate(
     prompt: Annotated[
         str, typer.Option(help="Text to continue; for a chat model, the question to answer.")
     ] = "",
-    n: Annotated[int, typer.Option("--n", "-n", help="Number of texts.", min=1)] = 1,
+    n: Annotated[int, typer.Option("--n", "-n", help="Number of texts.")] = 1,
     temperature: Annotated[
         float | None,
         typer.Option(
@@ -64,14 +64,14 @@ def generate(
     import json
 
     from anexa.generation import LanguageModel, Sampler
+    from anexa.generation.sampling import RANGES
     from anexa.names import decoded, portable
 
+    RANGES["n"].check("n", n)
     prompt, stops = decoded(prompt), [decoded(text) for text in stop or ()]
     model = LanguageModel.open(folder, engine)
     sampler = Sampler(model.sampling_params(temperature, top_k=top_k, top_p=top_p, seed=seed))
-    messages = [{"role": "user", "content": prompt.strip()}]
-    if model.chat_template is not None and not prompt.strip():
-        raise UsageError("there is nothing to answer: ask something with --prompt")
+    messages = [{"role": "user", "content": prompt}]
     if model.chat_template is None and not think:
         raise UsageError(f"--no-think has no effect: {model.name} continues texts, leave it out")
     samples: list[dict[str, Any]] = []

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from anexa.cli.output import echo
-from anexa.errors import AnexaError, UsageError
+from anexa.errors import AnexaError
 
 Number = TypeVar("Number", int, float)
 
@@ -36,7 +36,7 @@ class PromptLoop(ABC):
         max_tokens: maximum number of tokens in a response; None means no limit.
 
     Raises:
-        UsageError: if max_tokens is below 1.
+        UsageError: if max_tokens is out of range.
     """
 
     opening: str
@@ -111,8 +111,9 @@ class PromptLoop(ABC):
 
 
 def _checked(max_tokens: int) -> int:
-    if max_tokens < 1:
-        raise UsageError(f"max-tokens must be at least 1, not {max_tokens}")
+    from anexa.generation.sampling import RANGES
+
+    RANGES["max_tokens"].check("max_tokens", max_tokens)
     return max_tokens
 
 

@@ -16,16 +16,14 @@ def reinforce(
     out: Annotated[
         Path | None, typer.Option(help="Folder to write. [default: FOLDER-reinforced]")
     ] = None,
-    steps: Annotated[int, typer.Option(help="Number of optimizer steps.", min=1)] = 100,
-    problems: Annotated[int, typer.Option(help="Problems in a step.", min=1)] = 16,
-    samples: Annotated[int, typer.Option(help="Sampled thoughts for each problem.", min=2)] = 8,
+    steps: Annotated[int, typer.Option(help="Number of optimizer steps.")] = 100,
+    problems: Annotated[int, typer.Option(help="Problems in a step.")] = 16,
+    samples: Annotated[int, typer.Option(help="Sampled thoughts for each problem.")] = 8,
     learning_rate: Annotated[float, typer.Option(help="Learning rate, constant.")] = 2e-4,
     evaluations: Annotated[
-        int, typer.Option(help="Number of evaluations on held-out problems.", min=1)
+        int, typer.Option(help="Number of evaluations on held-out problems.")
     ] = 5,
-    validation: Annotated[
-        int, typer.Option(help="Held-out problems in an evaluation.", min=1)
-    ] = 500,
+    validation: Annotated[int, typer.Option(help="Held-out problems in an evaluation.")] = 500,
     seed: Annotated[int, typer.Option(help="Random seed of problems and sampling.")] = 42,
     engine: Annotated[
         str, typer.Option(help="Engine: scalar, lists, numpy, torch or auto.")

@@ -13,7 +13,7 @@ from anexa.errors import AnexaError, UsageError
 from anexa.generation.chat import ChatAnswer
 from anexa.generation.sampling import Sampler, SamplingParams
 from anexa.generation.text_stream import TextStream, check_length, stream_text
-from anexa.model.chat_format import Message, render_messages
+from anexa.model.chat_format import Message, normalize_messages, render_messages
 from anexa.model.loading import load_model, model_name
 from anexa.model.model import Model
 from anexa.model.tokenizer import RenderedPrompt
@@ -80,8 +80,8 @@ class LanguageModel:
 
         Args:
             prompt: text to continue.
-            max_tokens: maximum number of tokens to generate, at least 1.
-            sampling: fields of `SamplingParams`, and `stop`: strings that end the text.
+            max_tokens: maximum number of tokens to generate.
+            sampling: fields of `SamplingParams`, and `stop`: string that ends the text, or several.
 
         Returns:
             The new text, without the prompt.
@@ -97,7 +97,7 @@ class LanguageModel:
         prompt: str = "",
         *,
         max_tokens: int = 200,
-        stop: Sequence[str] = (),
+        stop: str | Sequence[str] = (),
         **sampling: Any,
     ) -> Iterator[str]:
         """Generate the text that continues a prompt, and yield it in pieces as it is generated.
@@ -108,7 +108,12 @@ class LanguageModel:
         return iter(self.complete(prompt, sampler, max_tokens=max_tokens, stop=stop))
 
     def complete(
-        self, prompt: str, sampler: Sampler, *, max_tokens: int = 200, stop: Sequence[str] = ()
+        self,
+        prompt: str,
+        sampler: Sampler,
+        *,
+        max_tokens: int = 200,
+        stop: str | Sequence[str] = (),
     ) -> TextStream:
         """Prepare the continuation of a prompt; iterating over it generates the text.
 
@@ -116,12 +121,12 @@ class LanguageModel:
             prompt: text to continue.
             sampler: sampling parameters and random state; a further text with the same sampler
                 continues its random sequence.
-            max_tokens: maximum number of tokens to generate, at least 1.
-            stop: strings that end the text; they are not part of it.
+            max_tokens: maximum number of tokens to generate.
+            stop: string that ends the text, or several; they are not part of it.
 
         Raises:
             AnexaError: if the prompt is too long, or has characters that the model does not know.
-            UsageError: if max_tokens is below 1 or a stop string is empty.
+            UsageError: if max_tokens is out of range or a stop string is empty.
         """
         return stream_text(
             self.engine, self.tokenizer, prompt, sampler, max_tokens=max_tokens, stop=stop
@@ -133,7 +138,7 @@ class LanguageModel:
         *,
         thinking: bool = True,
         max_tokens: int | None = None,
-        stop: Sequence[str] = (),
+        stop: str | Sequence[str] = (),
         **sampling: Any,
     ) -> ChatAnswer:
         """Generate the answer to a conversation.
@@ -143,7 +148,7 @@ class LanguageModel:
             thinking: whether the model may reason before it answers.
             max_tokens: maximum number of tokens of reasoning and answer together; None means as
                 many as the context has room for.
-            stop: strings that end the reasoning or the answer; they are not part of it.
+            stop: string that ends the reasoning or the answer, or several; they are no part of it.
             sampling: fields of `SamplingParams`.
 
         Returns:
@@ -164,7 +169,7 @@ class LanguageModel:
         *,
         thinking: bool = True,
         max_tokens: int | None = None,
-        stop: Sequence[str] = (),
+        stop: str | Sequence[str] = (),
     ) -> ChatAnswer:
         """Prepare the answer to a conversation; iterating over the answer generates it.
 
@@ -190,6 +195,8 @@ class LanguageModel:
     ) -> RenderedPrompt:
         """Render a conversation with the chat template, as the prompt of the next answer.
 
+        The messages to one of Anexa's own chat models are normalized (`normalize_question`).
+
         Args:
             messages: messages so far, each with a "role" and a "content"; the last one the user's.
             thinking: whether the model may reason; if not, the prompt ends in an empty thought.
@@ -197,6 +204,7 @@ class LanguageModel:
         Raises:
             AnexaError: if the model has no chat template, a message is malformed, the last message
                 is not the user's, or a message contains a special token of the template.
+            UsageError: if the last message is empty.
         """
         if self.chat_template is None:
             raise AnexaError(
@@ -208,11 +216,13 @@ class LanguageModel:
             raise AnexaError(
                 'a conversation is a list of messages, such as [{"role": "user", "content": "7*8"}]'
             )
-        bos, eos = self.tokenizer.bos_eos
-        template = self.chat_template + bos + eos
         for number, message in enumerate(messages, 1):
             if not all(isinstance(message.get(key), str) for key in ("role", "content")):
                 raise AnexaError(f"message {number} needs a role and a content, both strings")
+        messages = normalize_messages(self.chat_template, messages)
+        bos, eos = self.tokenizer.bos_eos
+        template = self.chat_template + bos + eos
+        for number, message in enumerate(messages, 1):
             if message["role"] == "assistant":
                 continue
             for mark in self.tokenizer.added_tokens:
@@ -223,6 +233,8 @@ class LanguageModel:
                     )
         if not messages or messages[-1]["role"] == "assistant":
             raise AnexaError("the last message of a conversation must be the user's")
+        if not messages[-1]["content"].strip():
+            raise UsageError("there is nothing to answer: ask something")
         num_characters = sum(len(message["content"]) for message in messages)
         check_length(num_characters, self.tokenizer, self.engine.config.block_size)
         return render_messages(self.chat_template, messages, thinking=thinking, bos=bos, eos=eos)

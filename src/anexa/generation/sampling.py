@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +9,25 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from anexa.errors import AnexaError, UsageError
+from anexa.errors import AnexaError
+from anexa.ranges import Range
 
 Floats = npt.NDArray[np.float64]
+
+MAX_COUNT = 10**9  # of tokens, more than any model generates or has
+RANGES = {
+    "temperature": Range(float, ge=0),
+    "top_k": Range(int, ge=1, le=MAX_COUNT),
+    "top_p": Range(float, gt=0, le=1),
+    "seed": Range(int, ge=0, lt=2**64),  # Python's generator takes -1 for 1
+    "max_tokens": Range(int, ge=1, le=MAX_COUNT),
+    "n": Range(int, ge=1),
+}
 
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """Parameters that say how the next token of a sequence is chosen.
+    """Parameters that say how the next token of a sequence is chosen; `RANGES` has their ranges.
 
     Attributes:
         temperature: number that logits are divided by; 0 means greedy decoding: always the
@@ -25,10 +35,10 @@ class SamplingParams:
         top_k: sample from the k likeliest tokens only; None means from all.
         top_p: sample from the fewest likeliest tokens whose probabilities add up to at least this
             number, above 0 and at most 1; 1 means from all.
-        seed: seed of the sequence's random state, 0 or more.
+        seed: seed of the sequence's random state.
 
     Raises:
-        UsageError: if a value is out of range.
+        UsageError: if a value is not in its range.
     """
 
     temperature: float = 0.8
@@ -37,14 +47,9 @@ class SamplingParams:
     seed: int = 42
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.temperature) and self.temperature >= 0):
-            raise UsageError(f"the temperature must be 0 or more, not {self.temperature}")
-        if self.seed < 0:  # Python's generator takes a negative seed for its absolute value
-            raise UsageError(f"the seed must be 0 or more, not {self.seed}")
-        if self.top_k is not None and self.top_k < 1:
-            raise UsageError(f"top-k must be at least 1, not {self.top_k}")
-        if not 0 < self.top_p <= 1:
-            raise UsageError(f"top-p must be above 0 and at most 1, not {self.top_p}")
+        for name, value in vars(self).items():
+            if not (name == "top_k" and value is None):
+                RANGES[name].check(name, value)
 
 
 GREEDY = SamplingParams(temperature=0.0)
@@ -63,7 +68,7 @@ class Sampler:
 
     def __init__(self, params: SamplingParams) -> None:
         self.params = params
-        self.rng = random.Random(params.seed)
+        self.rng = random.Random(int(params.seed))
 
     def sample(self, logits_V: Sequence[float]) -> int:
         """Choose the next token.

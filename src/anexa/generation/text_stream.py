@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from anexa.engines import Engine
 from anexa.errors import AnexaError, UsageError
 from anexa.generation.offline import generate_tokens
-from anexa.generation.sampling import Sampler
+from anexa.generation.sampling import RANGES, Sampler
 from anexa.model.tokenizer import Tokenizer
 
 FinishReason: TypeAlias = Literal["stop", "length"]
@@ -76,8 +76,8 @@ class TextStream:
     Args:
         tokenizer: tokenizer of the model.
         prompt: prompt that is continued.
-        max_tokens: maximum number of tokens to generate, at least 1.
-        stop: strings that end the text; they are not part of it.
+        max_tokens: maximum number of tokens to generate.
+        stop: string that ends the text, or several; they are not part of it.
         tokens: source of the tokens when the stream is iterated over.
 
     Attributes:
@@ -91,7 +91,7 @@ class TextStream:
             (max_tokens), or None while the text is unfinished.
 
     Raises:
-        UsageError: if max_tokens is below 1 or a stop string is empty.
+        UsageError: if max_tokens is out of range or a stop string is empty.
     """
 
     def __init__(
@@ -100,13 +100,13 @@ class TextStream:
         prompt: Prompt,
         *,
         max_tokens: int = 200,
-        stop: Sequence[str] = (),
+        stop: str | Sequence[str] = (),
         tokens: Iterable[int] = (),
     ) -> None:
-        if max_tokens < 1:
-            raise UsageError(f"max-tokens must be at least 1, not {max_tokens}")
+        RANGES["max_tokens"].check("max_tokens", max_tokens)
+        stop = (stop,) if isinstance(stop, str) else tuple(stop)
         if "" in stop:
-            raise UsageError("a stop string must have at least one character")
+            raise UsageError("stop must not be empty")
         self.prompt = prompt
         self.text = ""
         self.num_tokens = self.offset = 0
@@ -114,7 +114,7 @@ class TextStream:
         self.finish_reason: FinishReason | None = None
         self._eos_tokens = tokenizer.eos_token_ids
         self._detokenizer = tokenizer.detokenizer(prompt.ids)
-        self._max_tokens, self._stop, self._tokens = max_tokens, tuple(stop), iter(tokens)
+        self._max_tokens, self._stop, self._tokens = max_tokens, stop, iter(tokens)
         self._held = ""  # the end of the text, which may be the beginning of a stop string
 
     def __iter__(self) -> Iterator[str]:
@@ -152,7 +152,7 @@ def stream_text(
     sampler: Sampler,
     *,
     max_tokens: int = 200,
-    stop: Sequence[str] = (),
+    stop: str | Sequence[str] = (),
 ) -> TextStream:
     """Prepare the continuation of a prompt; iterating over it generates it.
 
@@ -162,12 +162,12 @@ def stream_text(
         prompt: text to continue.
         sampler: chooses the tokens; another text with the same sampler continues its random
             sequence.
-        max_tokens: maximum number of tokens to generate, at least 1.
-        stop: strings that end the text; they are not part of it.
+        max_tokens: maximum number of tokens to generate.
+        stop: string that ends the text, or several; they are not part of it.
 
     Raises:
         AnexaError: if the prompt is too long, or has characters that the model does not know.
-        UsageError: if max_tokens is below 1 or a stop string is empty.
+        UsageError: if max_tokens is out of range or a stop string is empty.
     """
     checked = Prompt(tokenizer, engine.config.block_size, prompt)
     tokens = generate_tokens(engine, checked.ids, sampler)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from anexa.model.chat_template import render_template
+from anexa.model.question import normalize_question
 from anexa.model.tokenizer import END_OF_TEXT, RenderedPrompt
 
 USER, ASSISTANT = "<|user|>", "<|assistant|>"
@@ -57,6 +58,16 @@ CHAT_TEMPLATE = f"""\
 {{%- endif -%}}
 {{%- endif -%}}
 """
+
+
+def normalize_messages(template: str, messages: Sequence[Message]) -> list[Message]:
+    """Spell the messages as the model was trained on them, if the template is `CHAT_TEMPLATE`.
+
+    The messages of other templates stay as they are.
+    """
+    if template != CHAT_TEMPLATE:
+        return [*messages]
+    return [{**turn, "content": normalize_question(turn["content"])} for turn in messages]
 
 
 def render_messages(

@@ -113,7 +113,7 @@ async def create_completion(
     with _blame("prompt"):
         prompts = [Prompt(tokenizer, served.block_size, prompt) for prompt in body.prompts]
     texts = [
-        TextStream(tokenizer, prompt, max_tokens=max_tokens, stop=body.stop_strings)
+        TextStream(tokenizer, prompt, max_tokens=max_tokens, stop=body.stop or ())
         for prompt in prompts
         for _ in range(n)
     ]
@@ -144,7 +144,7 @@ async def create_chat_completion(
     room = max(1, served.block_size - len(prompt.ids))
     max_tokens = min(body.max_completion_tokens or body.max_tokens or room, room)
     texts = [
-        TextStream(model.tokenizer, prompt, max_tokens=max_tokens, stop=body.stop_strings)
+        TextStream(model.tokenizer, prompt, max_tokens=max_tokens, stop=body.stop or ())
         for _ in range(body.n or 1)
     ]
     num_logprobs = (body.top_logprobs or 0) if body.logprobs else None
@@ -204,7 +204,7 @@ def _requests(
     return [
         Request(
             text,
-            Sampler(SamplingParams(temperature, top_k, top_p, seed + index)),
+            Sampler(SamplingParams(temperature, top_k, top_p, (seed + index) % 2**64)),
             is_chat=is_chat,
             num_logprobs=num_logprobs,
         )

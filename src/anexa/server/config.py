@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from anexa.errors import UsageError
+from anexa.ranges import Range
+
+_RANGES = {
+    "max_num_seqs": ("--max-num-seqs", Range(int, ge=1)),
+    "max_queued_requests": ("--max-queue", Range(int, ge=0)),
+    "request_timeout_seconds": ("--timeout", Range(float, ge=1)),
+}
 
 
 @dataclass(frozen=True)
@@ -25,6 +35,10 @@ class ServerConfig:
         max_queued_requests: maximum number of queued requests, for each model.
         request_timeout_seconds: seconds after which an unfinished request ends with an error.
         log_prompts: whether to write each prompt to standard error.
+
+    Raises:
+        UsageError: if a number is out of range, or the API key has characters that a header cannot
+            have.
     """
 
     models: Mapping[str, Path | None]
@@ -37,3 +51,11 @@ class ServerConfig:
     max_queued_requests: int = 128
     request_timeout_seconds: float = 300.0
     log_prompts: bool = False
+
+    def __post_init__(self) -> None:
+        for name, (option, allowed) in _RANGES.items():
+            allowed.check(option, getattr(self, name))
+        if self.api_key is not None and not re.fullmatch("[!-~]([ -~]*[!-~])?", self.api_key):
+            raise UsageError(
+                "an API key consists of printable ASCII characters, without a space at either end"
+            )

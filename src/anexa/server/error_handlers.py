@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from anexa.errors import AnexaError, one_line
+from anexa.ranges import BOUNDS, KINDS
 from anexa.server.errors import APIError, error_headers, error_response
 from anexa.server.schemas import json_response
 
@@ -20,18 +21,18 @@ BODY = "the body of the request"
 # Messages for pydantic's error types: for values of the wrong type, and for numbers out of range.
 TYPES = {
     "string_type": "a string",
-    "int_type": "an integer",
-    "float_type": "a number",
+    "int_type": KINDS[int],
+    "float_type": KINDS[float],
     "bool_type": "true or false",
     "list_type": "a list",
     "model_type": "an object",
     "model_attributes_type": "an object",
 }
-BOUNDS = {
-    "greater_than": ("gt", "above"),
-    "greater_than_equal": ("ge", "at least"),
-    "less_than": ("lt", "below"),
-    "less_than_equal": ("le", "at most"),
+BOUND_NAMES = {
+    "greater_than": "gt",
+    "greater_than_equal": "ge",
+    "less_than": "lt",
+    "less_than_equal": "le",
 }
 ErrorDetails = Mapping[str, Any]  # an error as pydantic describes it
 Path = tuple[str | int, ...]  # field names and list indices
@@ -99,8 +100,9 @@ def _condition(errors: Sequence[ErrorDetails]) -> str:
         return f"must be {expected}, not {_shown(value)}"
     if kind == "finite_number":
         return f"must be a finite number, not {_shown(value)}"
-    if kind in BOUNDS:
-        name, words = BOUNDS[kind]
+    if kind in BOUND_NAMES:
+        name = BOUND_NAMES[kind]
+        _, words = BOUNDS[name]
         return f"must be {words} {_number(context[name])}, not {_shown(value)}"
     if kind in ("string_too_short", "too_short"):
         return "must not be empty"

@@ -18,6 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from anexa.errors import AnexaError
 from anexa.names import shown
+from anexa.ranges import Range
 from anexa.server.app import create_app
 from anexa.server.config import ServerConfig
 from anexa.server.limits import MAX_HEADER_BYTES
@@ -45,7 +46,10 @@ def run(
 
     Raises:
         AnexaError: if the address cannot be listened on, or a model cannot be loaded.
+        UsageError: if `port` or `grace` is out of range.
     """
+    Range(int, ge=0, le=65535).check("--port", port)
+    Range(float, ge=0).check("--grace", grace)
     listener = _listen(host, port)
     errors: list[AnexaError] = []
 

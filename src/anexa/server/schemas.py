@@ -15,10 +15,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 from pydantic_core import PydanticCustomError
 
+from anexa.generation.sampling import RANGES
 from anexa.generation.text_stream import FinishReason
 from anexa.server import limits
-
-MAX_TOKENS = 10**9  # upper bound of token counts in requests: more than any model generates
 
 
 class RequestModel(BaseModel):
@@ -74,7 +73,17 @@ def examples(*bodies: dict[str, Any]) -> ConfigDict:
 Text = Annotated[str, Field(max_length=limits.MAX_TEXT_CHARS)]
 StopString = Annotated[str, Field(min_length=1, max_length=limits.MAX_STOP_CHARS)]
 StopStrings = Annotated[list[StopString], max_entries(limits.MAX_STOP_STRINGS)]
-TokenCount = Annotated[int, Field(ge=1, le=MAX_TOKENS)]
+
+
+def range_field(name: str, **others: float) -> Any:
+    """Field of the numbers in a range of `RANGES`, with other bounds where the API has its own."""
+    constraints: dict[str, Any] = RANGES[name].bounds | others
+    if RANGES[name].kind is float:
+        constraints["allow_inf_nan"] = False
+    return Field(**constraints)
+
+
+TokenCount = Annotated[int, range_field("max_tokens")]
 
 
 class StreamOptions(RequestModel):
@@ -89,13 +98,13 @@ class GenerationRequest(RequestModel):
     """Fields that both completion routes take; omitted fields have the model's defaults."""
 
     model: str | None = Field(None, description="served model name; the first model by default")
-    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
-    top_k: Annotated[int, Field(ge=-1, le=MAX_TOKENS)] | None = Field(
+    temperature: Annotated[float, range_field("temperature", le=2)] | None = None
+    top_p: Annotated[float, range_field("top_p")] | None = None
+    top_k: Annotated[int, range_field("top_k", ge=-1)] | None = Field(
         None, description="-1 or 0: no limit"
     )
-    seed: Annotated[int, Field(ge=-(2**63), le=2**64 - 1)] | None = None
-    n: Annotated[int, Field(ge=1, le=limits.MAX_CHOICES)] | None = Field(
+    seed: Annotated[int, range_field("seed", ge=-(2**63))] | None = None
+    n: Annotated[int, range_field("n", le=limits.MAX_CHOICES)] | None = Field(
         None, description="number of choices for each prompt"
     )
     stop: StopString | StopStrings | None = None
@@ -104,11 +113,6 @@ class GenerationRequest(RequestModel):
     )
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-
-    @property
-    def stop_strings(self) -> tuple[str, ...]:
-        """The stop strings; none by default."""
-        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
     @property
     def include_usage(self) -> bool:

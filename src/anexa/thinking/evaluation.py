@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 
+from anexa.engines.device import available_cpus
 from anexa.errors import AnexaError
 from anexa.generation.language_model import LanguageModel
 from anexa.generation.offline import generate_batch
+from anexa.generation.sampling import RANGES
 from anexa.model.chat_format import END_THINK, THINK, split_answer
+from anexa.ranges import Range
 from anexa.thinking.checker import check, follow
 from anexa.thinking.problems import Problem
 from anexa.thinking.tasks import distinct_problems, task_names
@@ -77,7 +80,7 @@ def evaluate_tasks(
     problems: int,
     seed: int = 42,
     names: Sequence[str] = (),
-    processes: int = 1,
+    processes: int | None = 1,
 ) -> Iterator[TaskResult]:
     """Evaluate a chat model on every task, every hard set, and problems beyond its training.
 
@@ -86,15 +89,19 @@ def evaluate_tasks(
         problems: maximum number of problems of a task, all different and held out.
         seed: random seed of the problems.
         names: names of the tasks; empty for all.
-        processes: number of tasks that are evaluated in parallel.
+        processes: number of tasks that are evaluated in parallel; None: one for each core.
 
     Yields:
         The result of each task, in order.
 
     Raises:
         AnexaError: if the model has no chat template, or a process was killed.
-        UsageError: if a task name is unknown.
+        UsageError: if a task name is unknown, or a number is out of range.
     """
+    processes = available_cpus() if processes is None else processes
+    for option, value in (("--problems", problems), ("--processes", processes)):
+        Range(int, ge=1).check(option, value)
+    RANGES["seed"].check("--seed", seed)
     names = task_names(names)
     if model.chat_template is None:
         raise AnexaError(f"{model.name} has no chat template: evaluation needs a chat model")

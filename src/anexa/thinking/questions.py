@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from anexa.model.question import normalize_question
 from anexa.thinking.stories import TEMPLATES, Story, Template
 
 MAX_DIGITS_READ = 40  # a longer run of digits is skipped: int() takes quadratic time
 
 _MAX_LENGTH = 400  # characters of a question that is parsed
-_SIGNS = {"plus": "+", "minus": "-", "times": "*", "x": "*", "×": "*"}
+_SIGNS = {"plus": "+", "minus": "-", "times": "*", "x": "*"}
 _NUMBER = f"([0-9]{{1,{MAX_DIGITS_READ}}})"
 _PLAIN = re.compile(
-    rf"(?:[Ww]hat is )?{_NUMBER}(?: ?([-+*xX×]) ?| ([Pp]lus|[Mm]inus|[Tt]imes) ){_NUMBER}"
+    rf"(?:[Ww]hat is )?{_NUMBER}(?: ?([-+*xX]) ?| ([Pp]lus|[Mm]inus|[Tt]imes) ){_NUMBER}"
     r" ?=? ?[?.]?"
 )
 _DIGITS = re.compile("[0-9]+")
@@ -35,7 +36,8 @@ class Question:
 
 
 def read(text: str) -> Question:
-    """Parse a question: a plain sum, one of the stories, or any text with numbers in it."""
+    """Parse a question, as the model reads it: a sum, a story, or any text with numbers in it."""
+    text = normalize_question(text)
     plain = parse_question(text)
     if plain:
         operation, a, b = plain

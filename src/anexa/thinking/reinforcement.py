@@ -8,7 +8,6 @@ thought is used once, so importance ratios (PPO, GRPO) would be 1 and their clip
 
 from __future__ import annotations
 
-import math
 import random
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,14 +16,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from anexa.engines import Batch, Engine
-from anexa.errors import AnexaError, AnexaWarning, UsageError
+from anexa.errors import AnexaError, AnexaWarning
 from anexa.generation import SamplingParams, generate_batch
+from anexa.generation.sampling import RANGES
 from anexa.model.chat_format import render_question, split_answer
 from anexa.model.model import Model
 from anexa.model.weights import Weights
+from anexa.ranges import Range
 from anexa.thinking.checker import check
 from anexa.thinking.examples import draw_any
 from anexa.thinking.problems import Problem
+
+_RANGES = {name: Range(int, ge=1) for name in ("steps", "problems", "evaluations", "validation")}
+_RANGES |= {"samples": Range(int, ge=2), "learning_rate": Range(float, gt=0)}
+_RANGES |= {"seed": RANGES["seed"]}
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class ReinforcementConfig:
         seed: random seed of the problems and the sampling.
 
     Raises:
-        UsageError: if the learning rate is not a positive number.
+        UsageError: if a value is out of range.
     """
 
     steps: int = 100
@@ -53,8 +58,8 @@ class ReinforcementConfig:
     seed: int = 42
 
     def __post_init__(self) -> None:
-        if not 0 < self.learning_rate < math.inf:
-            raise UsageError(f"--learning-rate must be a number above 0, not {self.learning_rate}")
+        for name, value in vars(self).items():
+            _RANGES[name].check(f"--{name.replace('_', '-')}", value)
 
 
 @dataclass(frozen=True)

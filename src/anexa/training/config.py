@@ -446,5 +446,6 @@ RANGES: tuple[tuple[Callable[[float], bool], str, str], ...] = (
     (lambda n: n >= 1, "at least 1", "batch_size"),
     (lambda x: x > 0, "above 0", "epochs minutes until_loss learning_rate eps"),
     (lambda x: x >= 0, "0 or more", "n_inner micro_batch weight_decay grad_clip seed"),
+    (lambda n: n < 2**64, f"below {2**64:,}", "seed"),
     (lambda x: 0 <= x < 1, "at least 0 and below 1", "beta1 beta2 momentum warmup dropout"),
 )

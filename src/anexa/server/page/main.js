@@ -218,8 +218,8 @@ function openSettings(open) {
 
 byId("ask").addEventListener("submit", (event) => {
   event.preventDefault();
-  const content = byId("prompt").value.trim();
-  if (!content || running) return;
+  const content = byId("prompt").value;
+  if (!content.trim() || running) return;
   if (!models.length) {
     connect(); // the message stays in its field
     return;

@@ -76,7 +76,7 @@ function renderQuestion(turn, actions) {
   const edit = () => {
     const area = element("textarea", { value: turn.content, rows: 2 });
     area.setAttribute("aria-label", "Edit your message");
-    const send = () => area.value.trim() && actions.resend(area.value.trim());
+    const send = () => area.value.trim() && actions.resend(area.value);
     area.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
         event.preventDefault();

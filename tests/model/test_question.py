@@ -1,0 +1,84 @@
+"""Questions are spelled as the thinking model was trained on questions, or are unreadable."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anexa.model.question import UNREADABLE, normalize_question
+from anexa.thinking.examples import Examples, draw_any, phrased
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("12+30\n", "12+30"),
+        ("\u3000 12\t+\r\n30 ", "12 + 30"),
+        ("1,234 × 5,678", "1234 * 5678"),
+        ("12÷3⋅4∗5−6–7", "12/3*4*5-6-7"),
+        ("1\u00a0234\u00a0567", "1234567"),
+        ("1_234 and 1'234 and 1’234", "1234 and 1234 and 1234"),
+        ("1.234.567", "1234567"),
+        ("is 1,234, or 1,234.", "is 1234, or 1234."),
+        ("“12+30”", "12+30"),
+        ("'12'+'30'", "'12'+'30'"),
+        ("What’s „that“ …", 'What\'s "that" ...'),
+        ("ｗｈａｔ １２？", "what 12?"),
+        ("٣+٥", "3+5"),
+        ("Zoe\u0308 Ångström", "Zoe Angstrom"),
+        ("5️⃣+3️⃣", "5+3"),
+        ("\ufeff1\u200b2", "12"),
+        ("", ""),
+        (" \n", ""),
+    ],
+)
+def test_characters_that_mean_the_same_are_spelled_in_ascii(text: str, expected: str) -> None:
+    assert normalize_question(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1.234",
+        "1,23",
+        "12,34,567",
+        "0,123",
+        "1,234.5",
+        "1,234,5",
+        "1,234 567",
+        "1234,567",
+        "1, 234",
+    ],
+)
+def test_other_numbers_with_separators_stay_as_they_are(text: str) -> None:
+    assert normalize_question(f"{text}+1") == f"{text}+1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["12+30 🙂", "5²+3", "½", "5\u0338", "5≠3", "ſ", "ø", "да", "1\x002", "1\ufffd2", "\udcff"],
+)
+def test_any_other_character_makes_the_whole_question_unreadable(text: str) -> None:
+    """No part of it is left, which could have another answer."""
+    assert normalize_question(text) == UNREADABLE
+
+
+@given(st.text(st.characters()))
+def test_any_text_becomes_printable_ascii_and_then_stays(text: str) -> None:
+    once = normalize_question(text)
+    assert once.isascii()
+    assert once.isprintable()
+    assert once == once.strip()
+
+
+def test_questions_of_the_training_stay_as_they_are() -> None:
+    rng = random.Random(1)
+    for _ in range(500):
+        question = phrased(draw_any(rng), rng)
+        assert normalize_question(question) == question
+    for example in Examples(512, 1).batch(0, 20_000):
+        if example.thought:
+            assert normalize_question(example.question) == example.question

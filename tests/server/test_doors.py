@@ -1,0 +1,86 @@
+"""Python, command line and API give one answer to a question, and one sentence to a wrong value.
+
+The page is asked in `test_page`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import anexa
+from anexa.errors import UsageError
+from anexa.thinking.refusals import NO_SUM
+from tests.cli.process import anexa as command
+from tests.cli.process import one_sentence
+from tests.server.doors import QUESTIONS, REFUSED
+from tests.server.process import MESSAGES, ServerProcess
+
+
+def test_questions_by_python() -> None:
+    model = anexa.load()
+    answers = {q: model.chat([{"role": "user", "content": q}]).content for q in QUESTIONS}
+    assert answers == QUESTIONS
+
+
+def test_questions_by_api(server: ServerProcess) -> None:
+    for question, expected in QUESTIONS.items():
+        for content in (question, [{"type": "text", "text": question}]):
+            body = server.chat(messages=[{"role": "user", "content": content}]).json()
+            message = body["choices"][0]["message"]
+            assert message["content"] == expected
+            assert bool(message["reasoning"]) == expected.lstrip("-").isdigit()
+
+
+def test_questions_by_command_line(tmp_path: Path) -> None:
+    questions = [question for question in QUESTIONS if len(question.splitlines()) == 1]
+    text = "".join(f"/new\n{question.rstrip()}\n" for question in questions)
+    result = command("chat", "--think", "hide", cwd=tmp_path, text=text)
+    turns = result.stdout.split("a new conversation\n")[1:]
+    answers = {q: turn.splitlines()[1] for q, turn in zip(questions, turns, strict=True)}
+    assert answers == {question: QUESTIONS[question] for question in questions}
+    sums = [turn for q, turn in zip(questions, turns) if QUESTIONS[q].lstrip("-").isdigit()]
+    assert all("✓" in turn for turn in sums), "the checker reads what the model reads"
+    [question] = [question for question in QUESTIONS if "\n" in question.strip()]
+    result = command("generate", "--json", "--prompt", question, cwd=tmp_path)
+    assert json.loads(result.stdout)["samples"][0]["content"] == QUESTIONS[question]
+
+
+def test_bytes_that_are_no_utf_8_are_unreadable(tmp_path: Path) -> None:
+    lines = "12+30\udcff\n"
+    result = command("chat", cwd=tmp_path, text=lines, errors="surrogateescape")
+    assert NO_SUM in result.stdout
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_refused_values_by_python() -> None:
+    model = anexa.load()
+    for name, value, sentence in REFUSED:
+        if name != "n":
+            wrong: dict[str, Any] = {name: value}
+            for generate in (model.generate, lambda **more: model.chat(MESSAGES, **more)):
+                with pytest.raises(UsageError) as error:
+                    generate(**wrong)
+                assert str(error.value) == sentence
+
+
+def test_refused_values_by_api(server: ServerProcess) -> None:
+    for name, value, sentence in REFUSED:
+        error = server.chat(**{name: value}).json()["error"]
+        assert (error["message"], error["param"]) == (sentence, name)
+
+
+def test_refused_values_by_command_line(tmp_path: Path) -> None:
+    options = [one for one in REFUSED if one[0] in ("n", "stop")]
+    for name, value, sentence in options:
+        result = command("generate", "--prompt", "1+1", f"--{name}={value}", cwd=tmp_path)
+        assert one_sentence(result) == f"anexa: {sentence}\n"
+        assert result.returncode == 2
+    typed = [one for one in REFUSED if one not in options]
+    lines = [f"/{name.replace('_', '-')} {value}\n" for name, value, _ in typed]
+    result = command("chat", cwd=tmp_path, text="".join(lines))
+    said = [line for line in result.stdout.splitlines()[1:] if not line.startswith("Prompt: ")]
+    assert said == [sentence for *_, sentence in typed]
