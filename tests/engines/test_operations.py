@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anexa.engines import IGNORE
+from anexa.engines import IGNORE_INDEX
 from anexa.engines.lists import ListsTape
 from anexa.engines.numpy import ArrayTape
 from anexa.engines.operations import lists, numpy
@@ -142,7 +142,7 @@ def swiglu(rng: Rng, b: int, t: int) -> Application:
 
 def cross_entropy(rng: Rng, b: int, t: int) -> Application:
     targets = rng.integers(0, 4, (b, t))
-    targets[rng.random((b, t)) < 0.3] = IGNORE
+    targets[rng.random((b, t)) < 0.3] = IGNORE_INDEX
     count = int(rng.integers(1, 9))
     logits = rng.normal(0, 2, size=(b, t, 4))
     return Application("cross_entropy", (logits,), (True,), (count,), targets)
@@ -343,7 +343,7 @@ def test_cross_entropy_of_huge_logits(module: ModuleType) -> None:
 def test_cross_entropy_skips_ignored_targets(module: ModuleType) -> None:
     """Loss and gradient equal those of the other tokens alone."""
     logits = np.random.default_rng(3).normal(size=(4, 5))
-    targets = [2, IGNORE, 4, IGNORE]
+    targets = [2, IGNORE_INDEX, 4, IGNORE_INDEX]
     applied = []
     for rows in ([0, 1, 2, 3], [0, 2]):
         array = module is numpy

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anexa.engines import IGNORE, Batch, DeviceConfig, open_engine
+from anexa.engines import IGNORE_INDEX, Batch, DeviceConfig, open_engine
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
 from tests.engines.helpers import FLOAT64, assert_close, random_weights
@@ -16,13 +16,13 @@ def test_short_sequences_are_padded() -> None:
     batch = Batch.from_sequences([[3, 1, 4, 1], [5, 9]])
     assert batch.shape == (2, 3)
     assert list(batch.inputs) == [3, 1, 4, 5, 0, 0]
-    assert list(batch.targets) == [1, 4, 1, 9, IGNORE, IGNORE]
+    assert list(batch.targets) == [1, 4, 1, 9, IGNORE_INDEX, IGNORE_INDEX]
     assert batch.num_targets == 4
 
 
 def test_ignore_is_the_number_that_pytorch_uses() -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    assert torch.nn.CrossEntropyLoss().ignore_index == IGNORE
+    assert torch.nn.CrossEntropyLoss().ignore_index == IGNORE_INDEX
 
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 99), min_size=2, max_size=9), min_size=1, max_size=5)
@@ -55,7 +55,7 @@ def test_prompt_tokens_are_not_predicted(sequences: list[list[int]], data: st.Da
     width = batch.shape[1]
     for index, (tokens, n) in enumerate(zip(sequences, prompts)):
         targets = list(batch.targets[index * width : (index + 1) * width])
-        assert targets[: n - 1] == [IGNORE] * (n - 1)
+        assert targets[: n - 1] == [IGNORE_INDEX] * (n - 1)
         assert targets[n - 1 : len(tokens) - 1] == tokens[n:]
     assert batch.inputs == Batch.from_sequences(sequences).inputs
     assert batch.num_targets == sum(len(tokens) - n for tokens, n in zip(sequences, prompts))

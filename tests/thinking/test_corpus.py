@@ -17,7 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from anexa.data.batches import TokenSequence
-from anexa.engines import IGNORE
+from anexa.engines import IGNORE_INDEX
 from anexa.errors import UsageError
 from anexa.model.chat_format import (
     ASSISTANT,
@@ -78,9 +78,9 @@ def learned(row: TokenSequence, rows: ChatDataset) -> str:
     batch = to_batch(rows, [row])
     assert list(batch.inputs) == list(row[:-1])
     targets = list(batch.targets)
-    count = sum(target != IGNORE for target in targets)
+    count = sum(target != IGNORE_INDEX for target in targets)
     assert batch.num_targets == count > 0
-    assert targets == [IGNORE] * (len(targets) - count) + list(row[len(row) - count :])
+    assert targets == [IGNORE_INDEX] * (len(targets) - count) + list(row[len(row) - count :])
     return text(targets[-count:])
 
 
@@ -114,7 +114,7 @@ def test_targets_do_not_depend_on_the_rest_of_the_batch() -> None:
     for number, row in enumerate(some):
         targets = batch.targets[number * width : (number + 1) * width]
         alone = to_batch(rows, [row]).targets
-        assert list(targets) == list(alone) + [IGNORE] * (width - len(alone))
+        assert list(targets) == list(alone) + [IGNORE_INDEX] * (width - len(alone))
 
 
 def test_sequences_equal_examples_written_by_hand() -> None:

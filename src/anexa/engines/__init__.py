@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from anexa.engines.device import DeviceConfig, select_device
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.protocol import (
-    IGNORE,
+    IGNORE_INDEX,
     Batch,
     BatchEngine,
     BatchKVCache,
@@ -22,7 +22,7 @@ from anexa.model.weights import Weights
 
 __all__ = [
     "ENGINES",
-    "IGNORE",
+    "IGNORE_INDEX",
     "Batch",
     "BatchEngine",
     "BatchKVCache",
@@ -41,7 +41,7 @@ ENGINES = ("scalar", "lists", "numpy", "torch")
 
 
 def best_engine() -> str:
-    """Name the engine that trains fastest, of those whose libraries are installed."""
+    """Return the name of the fastest engine for training whose library is installed."""
     return "torch" if find_spec("torch") else "numpy"
 
 

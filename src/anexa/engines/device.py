@@ -16,15 +16,18 @@ from anexa.errors import AnexaError, AnexaWarning, UsageError
 from anexa.model.config import ModelConfig
 
 DTYPES = ("float32", "bf16", "float64")
-CPU_ACTIVATION_BYTES = 2**31  # a laptop can spare them; fixed, so that all computers batch alike
-# A CPU spends on rounding the activations of a narrower model what bfloat16 products save.
+# Memory for activations on a CPU: what a laptop can spare. It is a constant, so that all computers
+# split a batch into the same micro-batches.
+CPU_ACTIVATION_BYTES = 2**31
+# Smallest width (n_embd) for bfloat16 on a CPU: in a narrower model, rounding the activations takes
+# as long as the faster matrix products save.
 BF16_MIN_WIDTH = 128
-THREADS_MIN_WIDTH = 64  # a second thread costs a narrower model more than it saves
+THREADS_MIN_WIDTH = 64  # smallest width (n_embd) for which several threads are faster than one
 
 
 @dataclass(frozen=True)
 class DeviceConfig:
-    """Device and precision of an engine; auto and None are requests, for `select_device`.
+    """Device and precision of an engine; `select_device` resolves the values "auto" and None.
 
     Attributes:
         device: device to compute on: cpu, or with the torch engine also cuda, cuda:NUMBER or mps;
@@ -55,7 +58,7 @@ def select_device(
     config: ModelConfig,
     request: DeviceConfig = AUTO,
 ) -> DeviceConfig:
-    """Choose device and precision: as requested, or the fastest of this computer for auto.
+    """Resolve a requested device and precision; "auto" becomes the fastest on this computer.
 
     Args:
         engine: the name of the engine.
@@ -100,7 +103,7 @@ def _resolved(request: DeviceConfig, device: str, dtype: str, compiled: bool) ->
 
 
 def _compiler_obstacle(kind: str) -> str | None:
-    """Say why `torch.compile` cannot work on a type of device here; None if it may work."""
+    """Return why `torch.compile` cannot work on a type of device; None if it may work."""
     if sys.platform == "win32" or kind == "mps":
         return f"it does not support {'Windows' if kind != 'mps' else 'mps'}"
     if not any(map(shutil.which, ("cc", "gcc", "c++", "g++", "clang++"))):
@@ -109,7 +112,7 @@ def _compiler_obstacle(kind: str) -> str | None:
 
 
 def _resolve_device(requested: str) -> str:
-    """Check that a device exists; choose a device for "auto"."""
+    """Return the device to use: the requested one, if it exists, or a choice for "auto"."""
     import torch
 
     if requested == "auto":
@@ -137,7 +140,7 @@ def _has_fast_bf16(kind: str) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if kind == "mps":
         return False  # it computes in bfloat16 from macOS 14 on, but no faster
-    # PyTorch's own question to the processor has no public name.
+    # PyTorch has no public function that asks the processor for its features.
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
@@ -171,7 +174,10 @@ def set_num_threads(config: ModelConfig) -> None:
 
 @cache
 def _default_num_threads() -> int:
-    """PyTorch's own choice, asked for before it is changed: one thread for each physical core."""
+    """Return PyTorch's default number of threads, one per physical core.
+
+    Cached: the first call comes before `set_num_threads` changes the number.
+    """
     import torch
 
     return torch.get_num_threads()

@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 def rank_and_world_size() -> tuple[int, int]:
-    """The rank of this process and the number of processes; (0, 1) for a process on its own."""
+    """Return the rank and the world size of this process; (0, 1) for a single process."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
@@ -25,12 +25,11 @@ def wrap_model(network: nn.Module, sharded: bool) -> nn.Module:
 
     Args:
         network: the network, with the same weights in every process.
-        sharded: whether each process holds only a shard of weights, gradients and moments (FSDP2,
-            Zhao et al., 2023), gathered for the products of a step; else each process holds a
-            replica of everything (DDP, Li et al., 2020).
+        sharded: whether to shard weights, gradients and moments over the processes (FSDP2, Zhao et
+            al., 2023); else each process holds a replica of everything (DDP, Li et al., 2020).
 
     Returns:
-        The module to call in training; the network itself for a process on its own.
+        The module to call in training; for a single process, the network itself.
     """
     if rank_and_world_size()[1] == 1:
         return network
@@ -42,7 +41,7 @@ def wrap_model(network: nn.Module, sharded: bool) -> nn.Module:
 
 
 def no_sync(network: nn.Module) -> AbstractContextManager[None]:
-    """Context in which replicas accumulate gradients without averaging them over the processes."""
+    """Context in which gradients accumulate without synchronization, as DDP's `no_sync`."""
     if isinstance(network, DistributedDataParallel):
         return cast("AbstractContextManager[None]", network.no_sync())
     return nullcontext()
@@ -54,7 +53,7 @@ def full_tensor(tensor: Tensor) -> Tensor:
 
 
 def distribute_like(tensor: Tensor, weight: Tensor) -> Tensor:
-    """Shard a full tensor as a weight is sharded; return it as it is if the weight is not."""
+    """Shard a full tensor like a weight; a weight that is not sharded leaves it as it is."""
     if not isinstance(weight, DTensor):
         return tensor
     return distribute_tensor(tensor, weight.device_mesh, weight.placements)

@@ -8,7 +8,7 @@ from typing import Any
 from anexa.engines.protocol import BatchKVCache, KVCache
 from anexa.model.config import ModelConfig
 
-BLOCK = 64  # keys; attention in a batch reads a multiple of it
+BLOCK = 64  # keys in a block; attention in a batch reads whole blocks
 
 
 class LayerKVCache:
@@ -52,13 +52,13 @@ class LayerKVCache:
 
 
 class LayerDecodeCache:
-    """The keys and values of one layer for B sequences, during the step that adds one token each.
+    """The keys and values of one layer for B sequences, during one decoding step.
 
     Args:
         buffers: the buffers of the keys and of the values, as in `BatchKVCache`.
         indices: the indices of the sequences, (B,).
         starts: the position of the new token of each sequence, (B,).
-        attn_mask: (B, 1, 1, S) additive mask: −∞ for keys that a sequence does not have, else 0.
+        attn_mask: (B, 1, 1, S) additive mask: −∞ for keys beyond the sequence's length, else 0.
     """
 
     def __init__(self, buffers: tuple[Any, Any], indices: Any, starts: Any, attn_mask: Any) -> None:
@@ -77,7 +77,7 @@ class LayerDecodeCache:
 def buffer_shape(
     config: ModelConfig, num_sequences: int, num_positions: int
 ) -> tuple[int, int, int, int, int, int]:
-    """The shape of the keys and values of all layers: (layers, 2, B, H, S, D)."""
+    """Return the shape of the keys and values of all layers: (layers, 2, B, H, S, D)."""
     sizes = (num_sequences, config.n_kv_head, num_positions, config.head_dim)
     return (config.n_layer, 2, *sizes)
 
@@ -91,7 +91,7 @@ def round_up_to_block(num_keys: int) -> int:
 
 
 def num_keys(batch_cache: BatchKVCache) -> int:
-    """The number of keys that a step reads: enough for the longest sequence and its new token."""
+    """Return how many keys a decoding step reads: the longest sequence and its new token."""
     return round_up_to_block(max(batch_cache.lengths) + 1)
 
 
@@ -101,7 +101,7 @@ def add_sequence(batch_cache: BatchKVCache, cache: KVCache) -> None:
     for buffers, layer in zip(batch_cache.layers, cache.layers):
         for buffer, source in zip(buffers, (layer.keys_BHSD, layer.values_BHSD)):
             buffer[index, :, : cache.length] = source[0, :, : cache.length]
-            buffer[index, :, cache.length :] = 0  # masked, but it must be a number
+            buffer[index, :, cache.length :] = 0  # masked keys must be finite: 0 x NaN is NaN
     batch_cache.lengths.append(cache.length)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from anexa.engines.nested import LayerKVCache, flatten, nest, to_weight
+from anexa.engines.nested import NestedLayerKVCache, flatten, nest, to_weight
 from anexa.engines.operations import lists as operations
 from anexa.engines.operations.matrices import Nested, add
 from anexa.engines.optimizers import OptimizerConfig
@@ -71,7 +71,7 @@ class ListsEngine:
         return TrainStepOutput(loss, norm)
 
     def new_kv_cache(self) -> KVCache:
-        return KVCache([LayerKVCache() for _ in range(self.config.n_layer)])
+        return KVCache([NestedLayerKVCache() for _ in range(self.config.n_layer)])
 
     def next_logits(self, tokens: Sequence[int], cache: KVCache) -> list[float]:
         tape = ListsTape(recording=False)

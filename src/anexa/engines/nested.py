@@ -10,7 +10,7 @@ from anexa.model.weights import Weight
 
 
 def nest(numbers: Sequence[Any], shape: tuple[int, ...]) -> Any:
-    """Arrange numbers as a vector, or as a matrix row by row, by a shape of one or two sizes."""
+    """Reshape a flat list of numbers to a vector or a matrix (a list of rows)."""
     if len(shape) == 1:
         return list(numbers)
     columns = shape[1]
@@ -29,7 +29,7 @@ def to_weight(numbers: Iterable[float], shape: tuple[int, ...]) -> Weight:
     return Weight(shape, array("d", numbers))
 
 
-class LayerKVCache:
+class NestedLayerKVCache:
     """The keys and values of one layer for all tokens of a sequence so far.
 
     Attributes:

@@ -12,7 +12,7 @@ from anexa.engines import kv_cache as caches
 from anexa.engines.kv_cache import BLOCK, LayerDecodeCache, LayerKVCache
 from anexa.engines.operations import numpy as operations
 from anexa.engines.operations import numpy_decode
-from anexa.engines.operations.numpy import Array, Starts, Tokens
+from anexa.engines.operations.numpy import Array, StartPosition, Tokens
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.numpy import NumpyOptimizer
 from anexa.engines.protocol import Batch, BatchKVCache, KVCache, Logits, TrainStepOutput
@@ -21,7 +21,7 @@ from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight, Weights
 
-# Diverged weights overflow: the infinities and NaNs in the results tell it, without a warning.
+# Diverged weights overflow. The results then have infinities and NaNs, so no warning is needed.
 _quietly = np.errstate(over="ignore", invalid="ignore")
 
 
@@ -59,7 +59,7 @@ class NumpyEngine:
         self._optimizer = NumpyOptimizer(optimizer, config, self._weights)
 
     def tape(self, batch: Batch, recording: bool = True) -> tuple[ArrayTape, Array]:
-        """Compute the loss of a batch: the tape, and the loss, which is the last output on it."""
+        """Compute the loss of a batch; returns the tape, and the loss, its last output."""
         tape = ArrayTape(recording)
         inputs_BT = np.frombuffer(batch.inputs, np.int64).reshape(batch.shape)
         targets_BT = np.frombuffer(batch.targets, np.int64).reshape(batch.shape)
@@ -134,7 +134,7 @@ class NumpyEngine:
     def _next(
         self,
         tokens_BT: Tokens,
-        start: Starts,
+        start: StartPosition,
         kv_cache: Sequence[Any],
         tape_type: type[ArrayTape] = ArrayTape,
     ) -> Array:

@@ -1,4 +1,4 @@
-"""The peak speed of matrix products on a device, to which the speed of training is compared."""
+"""Peak speed of matrix products on a device: the denominator of model FLOPs utilization (MFU)."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ from anexa.model.weights import Weights
 if TYPE_CHECKING:  # engines of plain Python need no NumPy
     import numpy.typing as npt
 
-Logits: TypeAlias = "npt.NDArray[Any]"  # of floats
+Logits: TypeAlias = "npt.NDArray[Any]"  # floats, shape (B, V)
 
-IGNORE = -100  # a target without a loss: the number that PyTorch and transformers use
+IGNORE_INDEX = -100  # target of a token that has no loss, as in PyTorch and transformers
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Batch:
 
     Attributes:
         inputs: B*T token ids, sequence by sequence; shorter sequences are padded with 0.
-        targets: B*T token ids; `IGNORE` where no token is to be predicted.
+        targets: B*T token ids; `IGNORE_INDEX` where no token is to be predicted.
         shape: (B, T).
         sequence_weights: per-sequence loss weights, shape (B,), nonzero; a negative weight lowers
             the likelihood of the sequence (policy gradient). None: 1 for every sequence.
@@ -57,20 +57,20 @@ class Batch:
             padding = length + 1 - len(sequence)
             inputs.extend(sequence[:-1])
             inputs.extend([0] * padding)
-            targets.extend([IGNORE] * (prompt - 1))
+            targets.extend([IGNORE_INDEX] * (prompt - 1))
             targets.extend(sequence[prompt:])
-            targets.extend([IGNORE] * padding)
+            targets.extend([IGNORE_INDEX] * padding)
         weights = None if sequence_weights is None else array("d", sequence_weights)
         return cls(inputs, targets, (len(sequences), length), weights)
 
     @property
     def num_targets(self) -> int:
-        """The number of tokens to predict: the targets other than `IGNORE`."""
-        return len(self.targets) - self.targets.count(IGNORE)
+        """The number of tokens to predict: the targets other than `IGNORE_INDEX`."""
+        return len(self.targets) - self.targets.count(IGNORE_INDEX)
 
     @property
     def loss_denominators(self) -> array[float]:
-        """For each sequence the divisor of the sum of its losses, shape (B,)."""
+        """Divisor of each sequence's summed loss, shape (B,): targets in the batch / weight."""
         weights = self.sequence_weights or [1.0] * self.shape[0]
         return array("d", (self.num_targets / weight for weight in weights))
 
@@ -83,7 +83,7 @@ class Batch:
         for index, loss_denominator in enumerate(self.loss_denominators):
             start = index * length
             targets = self.targets[start : start + length]
-            while targets and targets[-1] == IGNORE:
+            while targets and targets[-1] == IGNORE_INDEX:
                 targets.pop()
             if targets:
                 yield self.inputs[start : start + len(targets)], targets, loss_denominator
@@ -94,7 +94,7 @@ class KVCache:
     """The keys and values of one sequence, so that its tokens are computed only once.
 
     Attributes:
-        layers: for each layer the keys and values, in the engine's own form.
+        layers: the cache of each layer, of the engine's own type.
         length: the number of tokens in the cache.
     """
 
@@ -102,7 +102,7 @@ class KVCache:
     length: int = 0
 
     def truncate(self, length: int) -> None:
-        """Remove all tokens after the first `length`, even after `next_logits` has failed."""
+        """Remove all tokens after the first `length`; repairs a cache after an exception."""
         for layer in self.layers:
             layer.truncate(length)
         self.length = length
@@ -113,11 +113,10 @@ class BatchKVCache:
     """The keys and values of several sequences, each with a length of its own.
 
     Attributes:
-        layers: for each layer a pair of buffers, keys and values, (B, H, S, D) each, in the
-            engine's own form; B is the largest number of sequences. A `SequentialEngine` has one
-            `KVCache` for each sequence instead.
-        lengths: the number of tokens of each sequence in the cache. Sequence i is at index i of
-            the buffers.
+        layers: for each layer its buffers of keys and of values, shape (B, H, S, D), as arrays of
+            the engine; B is the maximum number of sequences. In a `SequentialEngine` instead: one
+            `KVCache` per sequence.
+        lengths: number of tokens of each sequence; sequence i is row i of the buffers.
     """
 
     layers: list[Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from anexa.engines.nested import LayerKVCache, nest, to_weight
+from anexa.engines.nested import NestedLayerKVCache, nest, to_weight
 from anexa.engines.operations.scalar import ScalarOperations, total
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.lists import ListsOptimizer
@@ -55,7 +55,7 @@ class ScalarEngine:
         return TrainStepOutput(loss, norm)
 
     def new_kv_cache(self) -> KVCache:
-        return KVCache([LayerKVCache() for _ in range(self.config.n_layer)])
+        return KVCache([NestedLayerKVCache() for _ in range(self.config.n_layer)])
 
     def next_logits(self, tokens: Sequence[int], cache: KVCache) -> list[float]:
         ops = ScalarOperations(recording=False)

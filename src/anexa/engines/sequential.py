@@ -1,4 +1,4 @@
-"""Any engine as a `BatchEngine`: the sequences of a batch are computed one after another."""
+"""Adapter from `Engine` to `BatchEngine`: computes the sequences of a batch one by one."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from anexa.engines.protocol import BatchEngine, BatchKVCache, Engine, KVCache, L
 
 
 class SequentialEngine:
-    """A `BatchEngine` over an engine that computes one sequence at a time.
+    """A `BatchEngine` that computes the sequences of a batch one by one with another engine.
 
-    For a single sequence it is also the fastest way to use an engine that computes batches, whose
-    batch step pads rows and keys (`python benchmarks/decoding.py`).
+    For a single sequence this is faster than the batch step of numpy and torch, which pads the
+    batch and the keys (`python benchmarks/decoding.py`).
 
     Args:
         engine: any engine or batch engine.
@@ -24,32 +24,32 @@ class SequentialEngine:
         self.name, self.config = engine.name, engine.config
 
     def new_kv_cache(self) -> KVCache:
-        """Create an empty cache of one sequence."""
+        """Create an empty cache for one sequence."""
         return self._engine.new_kv_cache()
 
     def next_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[float]:
-        """Read more tokens of one sequence, and return the V logits of the next one."""
+        """Append tokens to the cache of one sequence; return the logits of the next token, (V,)."""
         return self._engine.next_logits(tokens, cache)
 
     def new_batch_cache(self, max_num_seqs: int) -> BatchKVCache:  # noqa: ARG002 (it grows as needed)
-        """Create an empty batch cache, which will hold one `KVCache` per sequence."""
+        """Create an empty batch cache, whose `layers` will hold one `KVCache` per sequence."""
         return BatchKVCache([])
 
     def add_sequence(self, batch_cache: BatchKVCache, cache: KVCache) -> None:
-        """Append a prefilled sequence to the batch; its cache belongs to the batch from now on."""
+        """Append a prefilled sequence to the batch, which takes over its cache without a copy."""
         batch_cache.layers.append(cache)
         batch_cache.lengths.append(cache.length)
 
     def remove_sequence(self, batch_cache: BatchKVCache, index: int) -> None:
-        """Remove a sequence from the batch; the last one takes its place."""
+        """Remove a sequence; the last sequence of the batch moves to its index."""
         for column in (batch_cache.layers, batch_cache.lengths):
             column[index] = column[-1]
             column.pop()
 
     def batch_next_logits(self, tokens: Sequence[int], batch_cache: BatchKVCache) -> Logits:
-        """Read one more token of each sequence, and return the (B, V) logits of the next ones.
+        """Append one token to each sequence; return the logits of the next tokens, (B, V).
 
-        If it raises, no cache has changed.
+        If a computation fails, all caches are as before.
         """
         caches: list[KVCache] = batch_cache.layers
         try:

@@ -1,4 +1,4 @@
-"""Reverse-mode differentiation over whole operations, for engines without an own autograd."""
+"""Reverse-mode differentiation over whole operations, for engines that have no autograd."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from anexa.model.operations import Operations, Tensor
 
 
 class Operation(ABC, Generic[Tensor]):
-    """One application of a named operation: its equation, and the gradient derived from it.
+    """A differentiable operation, as `torch.autograd.Function`: `forward`, and a `backward`.
 
     A subclass with a `name` computes the method of that name in
     `anexa.model.operations.Operations`. Its `forward` has the parameters of that method: first the
@@ -57,7 +57,7 @@ class TapeEntry(Generic[Tensor]):
 
 
 class Tape(Generic[Tensor]):
-    """Applies operations, records them, and runs the chain rule backward through the records.
+    """A gradient tape: applies operations, records them, and backpropagates through the records.
 
     An engine makes a subclass of its operations, which become methods: after
     `class ArrayTape(Tape[Array], operations=[Linear])`, `tape.linear(x, weight)` applies `Linear`.
@@ -83,7 +83,7 @@ class Tape(Generic[Tensor]):
 
     @property
     def ops(self) -> Operations[Tensor]:
-        """The tape, under the type by which architectures know it.
+        """Return the tape, typed as `Operations` for an architecture's `forward`.
 
         The type checker cannot see the methods that `__init_subclass__` adds;
         `tests/engines/test_operations.py` compares them with the protocol.

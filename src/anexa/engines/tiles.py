@@ -1,11 +1,13 @@
-"""Tiles: batches of a fixed size, so that no bit of a sequence depends on the other sequences.
+"""Batch-invariant decoding: a batch is computed in tiles of a fixed number of rows.
 
-Libraries add up the matrix product of few rows in another order than that of many, and some compute
-the rows of one product by different kernels, according to their positions. Likewise some compute
-the last elements of an array by other functions than the rest. All this depends on the library, the
-processor and the number of threads. So a decoding step splits its batch into tiles of a height that
-was checked on this computer, before the first product with a weight of a shape: a row has the same
-bits at every position in a tile, and tiles of several heights are used only if they agree.
+The logits of a sequence must not depend on the other sequences in the batch, down to the last bit.
+But BLAS libraries choose the summation order of a matrix product by the number of its rows, some
+compute the first and the last rows by different kernels, and some vectorized functions treat the
+last elements of an array differently. What a library does depends on the processor and the number
+of threads, too. So a decoding step splits its batch into tiles of `height` rows. Before the first
+product with a weight of a new shape, candidate heights are checked on this computer: a height is
+used only if a row has the same bits at every position in its tile, and several heights only if they
+give the same bits.
 """
 
 from __future__ import annotations
@@ -18,41 +20,42 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-HEIGHTS = (4, 8, 16, 24, 32)
-# The heights by which the others are judged, best first. A single sequence is padded to the lowest
-# height, and a weight is read least often in tiles of the largest: 8 is a compromise.
-REFERENCES = (8, 4, 16, 32)
-OVERHEAD = 8  # rows that take as long as what a tile costs at any height
-MAX_SAMPLES = 8  # random rows to compare, for a small weight
-SAMPLED = 2**21  # elements of a weight for which a single row is compared
+HEIGHTS = (4, 8, 16, 24, 32)  # candidates: rows in a tile
+# Heights that the other ones have to agree with, in order of preference. In low tiles a single
+# sequence needs less padding; in high tiles the weight is read less often. 8 is a compromise.
+REFERENCE_HEIGHTS = (8, 4, 16, 32)
+TILE_OVERHEAD = 8  # fixed cost of a tile, in rows
+MAX_SAMPLE_ROWS = 8  # maximum number of random rows that a check compares
+CHECK_BUDGET = 2**21  # maximum work of a check: compared rows x elements of the weight
 
 
 def invariant_heights(
-    compute: Callable[[Array, int], Array], width: int, num_samples: int, dtype: np.dtype[Any]
+    compute: Callable[[Array, int], Array], width: int, num_rows: int, dtype: np.dtype[Any]
 ) -> tuple[int, ...]:
-    """Find tile heights at which a computation gives a row the same bits in every batch.
+    """Find tile heights at which the result for a row does not depend on the rest of the batch.
 
     Args:
-        compute: maps rows (B, 1, C) to (B, 1, O), in tiles of a height that divides B.
-        width: C.
-        num_samples: the number of random rows to compare.
-        dtype: the precision of the rows.
+        compute: function to check, `compute(rows, height)`: maps rows (B, 1, C) to (B, 1, O), in
+            tiles of `height` rows; B is a multiple of `height`.
+        width: width C of the rows.
+        num_rows: number of random rows to compare.
+        dtype: precision of the rows.
 
     Returns:
-        Some of `HEIGHTS`, ascending, at all of which a row has the same bits. (1,) if no height
-        will do: then every row needs a tile of its own, which no other row can change.
+        The heights in `HEIGHTS`, ascending, that give every row the same bits. (1,) if there is no
+        such height: every row is then computed alone.
     """
-    samples_N11C = np.random.default_rng(0).standard_normal((num_samples, 1, 1, width))
+    samples_N11C = np.random.default_rng(0).standard_normal((num_rows, 1, 1, width))
     rows = [np.asarray(sample_11C, dtype) for sample_11C in samples_N11C]
     bits = {height: _bits(compute, rows, height) for height in HEIGHTS}
-    for reference in REFERENCES:
+    for reference in REFERENCE_HEIGHTS:
         if bits[reference] is not None:
             return tuple(height for height in HEIGHTS if bits[height] == bits[reference])
     return (1,)
 
 
 def _bits(compute: Callable[[Array, int], Array], rows: list[Array], height: int) -> bytes | None:
-    """The results of rows as bytes, or None if these depend on the position in a tile."""
+    """Return the results for all rows as bytes, or None if one depends on its place in a tile."""
     bits = b""
     for row_11C in rows:
         # Two tiles, which may differ in their alignment in memory.
@@ -63,17 +66,17 @@ def _bits(compute: Callable[[Array, int], Array], rows: list[Array], height: int
     return bits
 
 
-def num_samples(num_elements: int) -> int:
-    """The number of rows to compare for a weight: fewer for a large weight, as it takes longer."""
-    return max(1, min(MAX_SAMPLES, SAMPLED // num_elements))
+def num_sample_rows(num_elements: int) -> int:
+    """Return how many rows to compare for a weight, within `CHECK_BUDGET`; at least one."""
+    return max(1, min(MAX_SAMPLE_ROWS, CHECK_BUDGET // num_elements))
 
 
 def random_weight(shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
-    """Make a weight for the check, of random numbers that repeat."""
-    size = min(shape[0] * shape[1], 65_537)  # a prime number: rows differ
+    """Make a random weight for the check; a large one repeats the same 65,537 numbers."""
+    size = min(shape[0] * shape[1], 65_537)  # a prime number, so that no two rows are equal
     return np.resize(np.random.default_rng(1).standard_normal(size).astype(dtype), shape)
 
 
 def choose_height(batch: int, heights: Sequence[int]) -> int:
-    """Choose the height that is probably the fastest for a number of sequences."""
-    return min(heights, key=lambda height: -(-batch // height) * (height + OVERHEAD))
+    """Choose the height with the lowest estimated cost for a batch of `batch` sequences."""
+    return min(heights, key=lambda height: -(-batch // height) * (height + TILE_OVERHEAD))

@@ -21,7 +21,7 @@ from anexa.engines.device import (
     set_num_threads,
 )
 from anexa.engines.kv_cache import BLOCK, LayerDecodeCache, LayerKVCache
-from anexa.engines.operations.torch import Starts, TorchOperations
+from anexa.engines.operations.torch import StartPosition, TorchOperations
 from anexa.engines.operations.torch_decode import TorchDecodeOperations
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.torch import TorchOptimizer
@@ -37,18 +37,24 @@ RELEASE_INTERVAL = 50  # steps between releases of free memory, each of some mil
 
 
 class Network(nn.Module):
-    """An architecture with its weights, as the module that PyTorch's compiler and wrappers take."""
+    """The model as an `nn.Module`, for `torch.compile`, DDP and FSDP.
+
+    Args:
+        config: the architecture and its sizes.
+        weights: tensors by weight name.
+    """
 
     def __init__(self, config: ModelConfig, weights: Mapping[str, Tensor]) -> None:
         super().__init__()
         self._config = config
         self._architecture = architecture(config)
-        self._names = {name: name.replace(".", "/") for name in weights}  # a module has no dots
+        # Names of parameters must not contain dots.
+        self._names = {name: name.replace(".", "/") for name in weights}
         for name, weight in weights.items():
             self.register_parameter(self._names[name], nn.Parameter(weight))
 
     def weights(self) -> dict[str, Tensor]:
-        """The weights by their names in the checkpoint."""
+        """Return the weights by their names in the checkpoint."""
         return {name: cast(Tensor, getattr(self, key)) for name, key in self._names.items()}
 
     def forward(
@@ -57,17 +63,30 @@ class Network(nn.Module):
         targets_BT: Tensor | None = None,
         loss_denominator: float | Tensor = 1.0,
         dropout: float = 0.0,
-        start: Starts = 0,
+        start: StartPosition = 0,
         kv_cache: Sequence[Any] | None = None,
         ops: TorchOperations | None = None,
     ) -> Tensor:
-        """Compute the logits (B, T, V), or with targets the sum of their losses / denominator."""
+        """Compute the logits, or with targets the loss.
+
+        Args:
+            tokens_BT: token ids.
+            targets_BT: target ids; `IGNORE_INDEX` for no loss.
+            loss_denominator: divisor of the summed loss: a number, or one per sequence, (B, 1).
+            dropout: dropout rate.
+            start: position of the first token.
+            kv_cache: the cache of each layer; None: no cache.
+            ops: implementation of the operations; default: `TorchOperations`.
+
+        Returns:
+            Logits (B, T, V), or the loss, a scalar.
+        """
         ops, weights = ops or TorchOperations(dropout), self.weights()
         forward = self._architecture.forward
         logits_BTV = forward(ops, self._config, weights, tokens_BT, start, kv_cache)
         if targets_BT is None:
             return logits_BTV
-        if logits_BTV.dtype == torch.bfloat16:  # too imprecise for a sum over V
+        if logits_BTV.dtype == torch.bfloat16:  # not precise enough for the softmax over V
             logits_BTV = logits_BTV.float()
         return ops.cross_entropy(logits_BTV, targets_BT, loss_denominator)
 
@@ -75,8 +94,9 @@ class Network(nn.Module):
 class TorchEngine:
     """Implements `Engine` and `BatchEngine` on PyTorch tensors.
 
-    If `torch.distributed` is initialized, the processes share each training step: every process
-    is given the whole batch, computes its own sequences, and gets the gradients of all.
+    If `torch.distributed` is initialized, training is data-parallel: every process receives the
+    whole batch, computes the gradients of its share of the sequences, and gets the sum over all
+    processes.
 
     Args:
         config: the architecture and its sizes.
@@ -205,7 +225,7 @@ class TorchEngine:
         return self._fit_in_memory(lambda: self._accumulate(batch, dropout), batch)
 
     def _fit_in_memory(self, work: Callable[[], Result], batch: Batch) -> Result:
-        """Call `work`, and again with micro-batches of half the size while memory is too small.
+        """Call `work`; when memory runs out, halve the micro-batches and call it again.
 
         Raises:
             AnexaError: if the memory is too small for micro-batches of one sequence, or, with
@@ -233,7 +253,7 @@ class TorchEngine:
 
     @contextmanager
     def _whole_model_memory(self) -> Iterator[None]:
-        """Context for work that allocates memory for every weight.
+        """Context of an allocation for the whole model, which smaller micro-batches cannot help.
 
         Raises:
             AnexaError: if the memory is too small.
@@ -261,7 +281,7 @@ class TorchEngine:
                 with torch.autocast(
                     self._kind, torch.bfloat16, enabled=self._device_config.dtype == "bf16"
                 ):
-                    # The processes average their gradients, but the sum is wanted.
+                    # DDP and FSDP average the gradients of the processes; we need their sum.
                     denominator = loss_denominator / self._world_size
                     micro_loss = self._call(x_BT, y_BT, denominator, dropout)
                 micro_loss.backward()  # type: ignore[no-untyped-call]
@@ -269,13 +289,13 @@ class TorchEngine:
         return distributed.mean(loss)
 
     def _call(self, *inputs: Any) -> Tensor:
-        """Call the network in training: compiled, until the compiler turns out to fail."""
+        """Call the network for training; if `torch.compile` fails, fall back to eager mode."""
         try:
             loss: Tensor = self._step_module(*inputs)
         except RuntimeError as error:
             if self._step_module is self._training or _out_of_memory(error):
                 raise
-            # The error is the compiler's, or it is raised again without the compiler.
+            # If the error is not the compiler's, the call in eager mode below raises it again.
             self._step_module = self._training
             line = str(error).strip().partition("\n")[0]
             warnings.warn(
@@ -287,11 +307,12 @@ class TorchEngine:
     def _micro_batches(
         self, batch: Batch, own: slice
     ) -> list[tuple[Tensor, Tensor, float | Tensor]]:
-        """Split a slice of a batch into micro-batches: inputs, targets and loss denominators."""
+        """Split sequences `own` of a batch into micro-batches: inputs, targets, denominators."""
         device, size = self._device_config.device, self._micro_batch_size(batch.shape[1])
         flat = (torch.frombuffer(a, dtype=torch.int64) for a in (batch.inputs, batch.targets))
         inputs_BT, targets_BT = (a.view(batch.shape).to(device) for a in flat)
-        if not len(inputs_BT[own]):  # more processes than sequences: take part with a loss of 0
+        # More processes than sequences: this one takes part with a loss of 0.
+        if not len(inputs_BT[own]):
             return [(inputs_BT[:1], targets_BT[:1], math.inf)]
         parts = zip(torch.split(inputs_BT[own], size), torch.split(targets_BT[own], size))
         if batch.sequence_weights is None:
@@ -301,7 +322,7 @@ class TorchEngine:
         return [(x_BT, y_BT, n_B1) for (x_BT, y_BT), n_B1 in zip(parts, denominators)]
 
     def _micro_batch_size(self, length: int) -> int:
-        """The number of sequences of a length in a micro-batch."""
+        """Return the number of sequences of `length` tokens in a micro-batch."""
         size = max(1, self._tokens_per_micro_batch // length)
         return min(size, self._device_config.micro_batch or size)
 
@@ -345,5 +366,5 @@ def _inference() -> Iterator[None]:
 
 
 def _out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error means that the memory is too small; on a CPU only its message says so."""
+    """Whether an error is PyTorch's out-of-memory error, which on a CPU has no class of its own."""
     return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)

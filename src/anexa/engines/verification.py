@@ -1,4 +1,4 @@
-"""Comparison of the engines: whether they compute the same function on this computer."""
+"""Verification that all engines compute the same function on this computer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SEQUENCES = [[3, 1, 4, 1, 5, 9, 2, 6, 5], [10, 8, 9], [7, 9, 3, 2, 3, 8, 4]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Differences of an engine from `scalar` in float64: largest difference / largest number.
+    """Differences between an engine and `scalar` in float64: largest difference / largest number.
 
     Attributes:
         model_type: the architecture.
@@ -66,7 +66,7 @@ class Comparison:
 
 
 def example(model_type: str) -> tuple[ModelConfig, Weights, Batch]:
-    """Make a small model and a batch; no weight is 0 or 1, as gains and biases are initially."""
+    """Make a small model and a batch; its gains and biases are random, not 1 and 0."""
     config = ModelConfig(model_type, 11, 8, 8, 2, 2, **ARCHITECTURES[model_type].example)
     rng = random.Random(0)
     weights = {
@@ -101,7 +101,7 @@ def verify() -> Iterator[Comparison]:
 
 
 class _Results:
-    """The numbers of one engine that are compared."""
+    """Numbers computed by one engine, to be compared."""
 
     def __init__(
         self, name: str, dtype: str, config: ModelConfig, weights: Weights, batch: Batch

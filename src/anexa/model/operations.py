@@ -1,8 +1,8 @@
-"""The small set of operations that every architecture is written in.
+"""The operations that architectures are written in, and that engines implement.
 
-An architecture (`gpt2.py`, `llama.py`, `microgpt.py`) says which operation follows which; an engine
-says how each operation is computed. The equation and the gradient of each operation stand beside
-its code in `anexa.engines.operations`.
+The forward function of an architecture (`gpt2.py`, `llama.py`, `microgpt.py`) calls these
+operations; every engine implements them. Their equations and gradients are in
+`anexa.engines.operations`.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ Tensor = TypeVar("Tensor")
 class Operations(Protocol[Tensor]):
     """The operations that an engine offers to an architecture.
 
-    `Tensor` is the engine's own type: a nested list, an array or a tensor. Activations have T rows,
-    one for each token, of C numbers; an engine that computes a batch puts an axis B in front.
-    Tensors come first and are passed by position; the settings that follow have no gradient.
+    `Tensor` is the engine's own type: a nested list, an array or a tensor. Activations are (T, C);
+    an engine that computes batches has (B, T, C). Tensors come first and are positional only; the
+    settings that follow have no gradient.
 
-    B batch, T time, C width, O output width, H heads, D head width, V vocabulary, S positions of
-    keys: cached tokens + T.
+    B batch, T time, C width, O output width, H heads, D head width, V vocabulary, S keys (cached
+    tokens + T).
     """
 
     def embedding(self, table_VC: Tensor, /, tokens_T: Any) -> Tensor:
-        """Look up row `tokens[t]` of the table for every t: (T, C)."""
+        """Look up row `tokens_T[t]` of the table for every t: (T, C)."""
 
     def positions(self, x_TC: Tensor, table_SC: Tensor, /, start: Any) -> Tensor:
         """Add row `start + t` of the table to row t of x: (T, C).
 
-        `start` is the position of the first token. An engine that computes a batch also takes a
-        tuple: the first position of each sequence.
+        `start` is the position of the first token; an engine that computes batches also takes a
+        tuple, with the position for each sequence.
         """
 
     def add(self, x: Tensor, y: Tensor, /) -> Tensor:
@@ -68,7 +68,7 @@ class Operations(Protocol[Tensor]):
         """
 
     def dropout(self, x: Tensor, /) -> Tensor:
-        """In training, set a random share of x to 0; an engine without dropout returns x."""
+        """In training, set a random fraction of x to 0; an engine without dropout returns x."""
 
     def gelu(self, x: Tensor, /) -> Tensor:
         """x Φ(x), with the tanh approximation of Φ."""
@@ -80,8 +80,8 @@ class Operations(Protocol[Tensor]):
         """gate σ(gate) up, with the logistic function σ."""
 
     def cross_entropy(self, logits_TV: Tensor, /, targets_T: Any, loss_denominator: Any) -> Tensor:
-        """Sum −log p(target) / loss_denominator over all targets but `IGNORE`: a scalar, in nats.
+        """Sum −log p(target) / loss_denominator over all targets but `IGNORE_INDEX`, in nats.
 
-        The denominator is a number; for a batch it may be one for each sequence, (B, 1), in the
-        engine's own form.
+        The denominator is a number, or for a batch an array with one per sequence, (B, 1). The
+        result is a scalar.
         """

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from math import cos, exp, log, pi, sin, sqrt, tanh
 from operator import mul
 
-from anexa.engines.nested import LayerKVCache
+from anexa.engines.nested import NestedLayerKVCache
 from anexa.engines.operations.matrices import (
     Matrix,
     Nested,
@@ -23,7 +23,7 @@ from anexa.engines.operations.matrices import (
     softmax,
     transpose,
 )
-from anexa.engines.protocol import IGNORE
+from anexa.engines.protocol import IGNORE_INDEX
 from anexa.engines.tape import Operation
 
 
@@ -174,10 +174,10 @@ class RMSNorm(Operation[Nested]):
 
 
 class Rotary(Operation[Nested]):
-    """Columns i and i + D/2 of each head, as a point, turned by α = (start + t) θ^(−2i/D).
+    """The pair of columns (i, i + D/2) of each head is rotated by α = (start + t) θ^(−2i/D).
 
     y_i = x_i cos α − x_(i+D/2) sin α,  y_(i+D/2) = x_(i+D/2) cos α + x_i sin α (Su et al., 2021).
-    dx = g turned back: by −α.
+    dx = g rotated by −α.
     """
 
     name = "rotary"
@@ -185,12 +185,12 @@ class Rotary(Operation[Nested]):
     def forward(self, x_TC: Matrix, /, head_dim: int, start: int, theta: float) -> Matrix:
         self.half, self.start = head_dim // 2, start
         self.frequencies = [theta ** (-i / self.half) for i in range(self.half)]
-        return self.turn(x_TC, 1)
+        return self.rotate(x_TC, 1)
 
     def backward(self, g_TC: Matrix) -> tuple[Matrix]:
-        return (self.turn(g_TC, -1),)
+        return (self.rotate(g_TC, -1),)
 
-    def turn(self, x_TC: Matrix, sign: int) -> Matrix:
+    def rotate(self, x_TC: Matrix, sign: int) -> Matrix:
         """Rotate by α (`sign` 1) or by −α (`sign` −1)."""
         y_TC = []
         for t, row in enumerate(x_TC):
@@ -209,7 +209,7 @@ class Attention(Operation[Nested]):
 
     dV = Pᵀ g,  dP = g Vᵀ,  dS = P (dP − Σ_s P dP),  dQ = dS K / √D,  dK = dSᵀ Q / √D.
 
-    A head of keys and values may serve several heads of queries: its gradient is their sum.
+    Several query heads may share a head of keys and values, whose gradient is the sum over them.
     """
 
     name = "attention"
@@ -221,19 +221,19 @@ class Attention(Operation[Nested]):
         v_TC: Matrix,
         /,
         n_head: int,
-        kv_cache: LayerKVCache | None,
+        kv_cache: NestedLayerKVCache | None,
     ) -> Matrix:
         if kv_cache is not None:
             k_TC, v_TC = kv_cache.append(k_TC, v_TC)
         head_dim = len(q_TC[0]) // n_head
         self.n_head, self.scale = n_head, 1 / sqrt(head_dim)
         mask_TS = causal_mask(len(q_TC), num_cached=len(k_TC) - len(q_TC))
-        self.heads = []  # (Q, K, V, P) of each
+        self.heads = []  # (Q, K, V, P) of each head
         y_CT: Matrix = []
-        self.shared = len(q_TC[0]) // len(k_TC[0])  # heads of queries to one of keys
+        self.group_size = len(q_TC[0]) // len(k_TC[0])  # query heads per head of keys and values
         for head in range(n_head):
             q_TD = [row[head * head_dim : (head + 1) * head_dim] for row in q_TC]
-            start = head // self.shared * head_dim
+            start = head // self.group_size * head_dim
             k_SD, v_SD = ([row[start : start + head_dim] for row in x] for x in (k_TC, v_TC))
             p_TS = [
                 softmax([score * self.scale + mask for score, mask in zip(scores, masks)])
@@ -259,7 +259,7 @@ class Attention(Operation[Nested]):
             dq_CT += transpose(matmul(ds_TS, k_SD))
             dk_DT = transpose(matmul(transpose(ds_TS), q_TD))
             dv_DT = transpose(matmul(transpose(p_TS), g_TD))
-            if head % self.shared == 0:
+            if head % self.group_size == 0:
                 dk_CT += dk_DT
                 dv_CT += dv_DT
             else:
@@ -335,7 +335,7 @@ class SwiGLU(Operation[Nested]):
 
 
 def logistic(x: float) -> float:
-    """σ(x) = 1 / (1 + e^−x), by the sign of x so that nothing overflows."""
+    """σ(x) = 1 / (1 + e^−x), computed from e^−|x|, which cannot overflow."""
     return 1 / (1 + exp(-x)) if x > 0 else exp(x) / (1 + exp(x))
 
 
@@ -354,7 +354,7 @@ class CrossEntropy(Operation[Nested]):
         self.p_TV = list(map(softmax, logits_TV))
         total = 0.0
         for logits, target in zip(logits_TV, targets_T):
-            if target != IGNORE:
+            if target != IGNORE_INDEX:
                 highest = max(logits)
                 total += log(sum(exp(z - highest) for z in logits)) + highest - logits[target]
         return [total / loss_denominator]
@@ -363,8 +363,8 @@ class CrossEntropy(Operation[Nested]):
         scale = g[0] / self.loss_denominator
         d_logits = []
         for p, target in zip(self.p_TV, self.targets_T):
-            row = [scale * p_v for p_v in p] if target != IGNORE else [0.0] * len(p)
-            if target != IGNORE:
+            row = [scale * p_v for p_v in p] if target != IGNORE_INDEX else [0.0] * len(p)
+            if target != IGNORE_INDEX:
                 row[target] -= scale
             d_logits.append(row)
         return (d_logits,)

@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from anexa.engines.kv_cache import LayerDecodeCache, LayerKVCache
-from anexa.engines.protocol import IGNORE
+from anexa.engines.protocol import IGNORE_INDEX
 from anexa.engines.tape import Operation
 
 Array = npt.NDArray[np.floating[Any]]
 Tokens = npt.NDArray[np.int64]
-Starts: TypeAlias = int | tuple[int, ...]
-"""The position of the first token; for a batch a tuple, with one position for each sequence."""
+StartPosition: TypeAlias = int | tuple[int, ...]
+"""Position of the first token; a tuple: the position for each sequence of a batch."""
 
 
 def flatten_batch(x: Array) -> Array:
@@ -35,7 +35,7 @@ def column(n: int, value: float, dtype: np.dtype[Any]) -> Array:
 
 
 def total(x: Array) -> Array:
-    """Sum along the last axis, kept with length 1; zeros at its end do not change a bit."""
+    """Sum along the last axis, kept with length 1; trailing zeros do not change the rounding."""
     together: Array = x @ column(x.shape[-1], 1, x.dtype)
     return together
 
@@ -76,7 +76,7 @@ class Embedding(Operation[Array]):
         return (d_table,)
 
 
-def positions_of(start: Starts, n: int) -> Tokens:
+def positions_of(start: StartPosition, n: int) -> Tokens:
     """The positions of n tokens, (T,), or (B, T) if `start` is a tuple."""
     return np.arange(n) + (start if isinstance(start, int) else np.array(start)[:, None])
 
@@ -86,7 +86,7 @@ class Positions(Operation[Array]):
 
     name = "positions"
 
-    def forward(self, x_TC: Array, table_SC: Array, /, start: Starts) -> Array:
+    def forward(self, x_TC: Array, table_SC: Array, /, start: StartPosition) -> Array:
         self.start, self.table_shape = start, table_SC.shape
         return x_TC + table_SC[positions_of(start, x_TC.shape[-2])]
 
@@ -208,11 +208,14 @@ class RMSNorm(Operation[Array]):
         )
 
 
-@lru_cache(maxsize=4)  # every layer needs the same, for queries and for keys
-def turns(
-    start: Starts, n: int, half: int, theta: float, dtype: np.dtype[Any]
+@lru_cache(maxsize=4)  # all layers use the same angles, for queries and for keys
+def rotary_cos_sin(
+    start: StartPosition, n: int, half: int, theta: float, dtype: np.dtype[Any]
 ) -> tuple[Array, Array]:
-    """cos α, (T, 1, 1, D/2), with α = (start + t) θ^(−2i/D); −sin α and sin α, (T, 1, 2, D/2)."""
+    """Compute cos α, (T, 1, 1, D/2), and (−sin α, sin α), (T, 1, 2, D/2).
+
+    The angles of rotary positions are α = (start + t) θ^(−2i/D).
+    """
     frequencies = theta ** (-np.arange(half) / half)
     angles_T1D = (positions_of(start, n)[..., None] * frequencies)[..., None, None, :]
     sines = np.sin(angles_T1D).astype(dtype)
@@ -220,24 +223,24 @@ def turns(
 
 
 class Rotary(Operation[Array]):
-    """Columns i and i + D/2 of each head, as a point, turned by α = (start + t) θ^(−2i/D).
+    """The pair of columns (i, i + D/2) of each head is rotated by α = (start + t) θ^(−2i/D).
 
     y_i = x_i cos α − x_(i+D/2) sin α,  y_(i+D/2) = x_(i+D/2) cos α + x_i sin α (Su et al., 2021).
-    dx = g turned back: by −α.
+    dx = g rotated by −α.
     """
 
     name = "rotary"
 
-    def forward(self, x_TC: Array, /, head_dim: int, start: Starts, theta: float) -> Array:
+    def forward(self, x_TC: Array, /, head_dim: int, start: StartPosition, theta: float) -> Array:
         self.half = head_dim // 2
-        self.cos, self.sines = turns(start, x_TC.shape[-2], self.half, theta, x_TC.dtype)
-        return self.turn(x_TC, self.sines)
+        self.cos, self.sines = rotary_cos_sin(start, x_TC.shape[-2], self.half, theta, x_TC.dtype)
+        return self.rotate(x_TC, self.sines)
 
     def backward(self, g_TC: Array) -> tuple[Array]:
-        return (self.turn(g_TC, -self.sines),)
+        return (self.rotate(g_TC, -self.sines),)
 
-    def turn(self, x_TC: Array, sines: Array) -> Array:
-        """Rotate by the angles that have these sines, −sin α and sin α."""
+    def rotate(self, x_TC: Array, sines: Array) -> Array:
+        """Rotate by angles given as (−sin α, sin α), the second result of `rotary_cos_sin`."""
         x_T2D = x_TC.reshape(*x_TC.shape[:-1], -1, 2, self.half)
         y_T2D = x_T2D * self.cos
         y_T2D += x_T2D[..., ::-1, :] * sines
@@ -249,7 +252,7 @@ class Attention(Operation[Array]):
 
     dV = Pᵀ g,  dP = g Vᵀ,  dS = P (dP − Σ_s P dP),  dQ = dS K / √D,  dK = dSᵀ Q / √D.
 
-    A head of keys and values may serve several heads of queries: its gradient is their sum.
+    Several query heads may share a head of keys and values, whose gradient is the sum over them.
     """
 
     name = "attention"
@@ -279,9 +282,9 @@ class Attention(Operation[Array]):
         q_HTD, k_HSD, v_HSD = self.heads(q_TC), self.heads(k_TC), self.heads(v_TC)
         if kv_cache is not None:
             k_HSD, v_HSD = kv_cache.append(k_HSD, v_HSD)
-        self.shared = q_HTD.shape[-3] // k_HSD.shape[-3]  # heads of queries to one of keys
-        if self.shared > 1:
-            k_HSD, v_HSD = k_HSD.repeat(self.shared, -3), v_HSD.repeat(self.shared, -3)
+        self.group_size = q_HTD.shape[-3] // k_HSD.shape[-3]  # query heads per head of keys
+        if self.group_size > 1:
+            k_HSD, v_HSD = k_HSD.repeat(self.group_size, -3), v_HSD.repeat(self.group_size, -3)
         n, total = q_HTD.shape[-2], k_HSD.shape[-2]
         self.scale = 1 / sqrt(q_HTD.shape[-1])
         scores_HTS = (q_HTD * self.scale) @ k_HSD.swapaxes(-1, -2)
@@ -302,15 +305,17 @@ class Attention(Operation[Array]):
         ds_HTS = np.multiply(dp_HTS, p_HTS, out=dp_HTS)
         ds_HTS *= self.scale
         dq_HTD, dk_HSD = ds_HTS @ k_HSD, ds_HTS.swapaxes(-1, -2) @ q_HTD
-        dk_TC, dv_TC = (self.columns(self.sum_shared(x_HSD)) for x_HSD in (dk_HSD, dv_HSD))
+        dk_TC, dv_TC = (self.columns(self.sum_query_groups(x_HSD)) for x_HSD in (dk_HSD, dv_HSD))
         return self.columns(dq_HTD), dk_TC, dv_TC
 
-    def sum_shared(self, x_HSD: Array) -> Array:
-        """Add up the gradients of the copies of each head of keys or values."""
-        if self.shared == 1:
+    def sum_query_groups(self, x_HSD: Array) -> Array:
+        """Sum the gradients of keys or values over the query heads that share a head."""
+        if self.group_size == 1:
             return x_HSD
         *batch, n_head, n, head_dim = x_HSD.shape
-        groups: Array = x_HSD.reshape(*batch, n_head // self.shared, self.shared, n, head_dim)
+        groups: Array = x_HSD.reshape(
+            *batch, n_head // self.group_size, self.group_size, n, head_dim
+        )
         total: Array = groups.sum(axis=-3)
         return total
 
@@ -395,11 +400,11 @@ class CrossEntropy(Operation[Array]):
     def forward(
         self, logits_TV: Array, /, targets_T: Tokens, loss_denominator: float | Array
     ) -> Array:
-        # A batch has a denominator for each sequence, (B, 1): from here on one for each token.
+        # From a number, or one per sequence, (B, 1), to one denominator per token.
         self.denominator_T = np.broadcast_to(loss_denominator, targets_T.shape).ravel()
         z_TV = flatten_batch(logits_TV)
         self.targets_T = targets_T = targets_T.ravel()
-        self.shape, self.counted = logits_TV.shape, np.flatnonzero(targets_T != IGNORE)
+        self.shape, self.counted = logits_TV.shape, np.flatnonzero(targets_T != IGNORE_INDEX)
         z_TV = z_TV - z_TV.max(axis=-1, keepdims=True)
         exps_TV = np.exp(z_TV)
         totals_T1 = exps_TV.sum(axis=-1, keepdims=True)

@@ -1,10 +1,10 @@
-"""The operations of a batched decoding step on NumPy arrays: one token of each of B sequences.
+"""Batch-invariant operations of a decoding step on NumPy arrays: one token for each of B sequences.
 
-Arrays are (B, 1, C). No bit of a sequence's numbers depends on the other sequences in the batch, as
-the shape of every BLAS call is the same in all batches: linear layers multiply in tiles of
-sequences (`anexa.engines.tiles`), and attention multiplies in blocks of `BLOCK` keys of one
-sequence. The blocks are added up from the first to the last, so that blocks of padding only add
-zeros. All other operations compute element by element, or row by row.
+Arrays are (B, 1, C). The results for a sequence do not depend on the other sequences in the batch,
+because every BLAS call has the same shape in all batches: linear layers multiply tiles of sequences
+(`anexa.engines.tiles`), and attention multiplies blocks of `BLOCK` keys of one sequence. Blocks are
+added from the first to the last, so blocks of padding only add zeros at the end. All other
+operations compute element by element, or row by row.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from anexa.engines.operations.numpy import Array, total
 
 
 def multiply(x_TC: Array, weight_OC: Array, height: int) -> Array:
-    """x Wᵀ of rows (B, 1, C), by one BLAS call for each tile."""
+    """Compute x Wᵀ for rows (B, 1, C), with one BLAS call per tile of `height` rows."""
     y_TO: Array = x_TC.reshape(-1, height, x_TC.shape[-1]) @ weight_OC.T
     return y_TO.reshape(-1, 1, len(weight_OC))
 
@@ -31,7 +31,7 @@ def multiply(x_TC: Array, weight_OC: Array, height: int) -> Array:
 def invariant_heights(
     n_out: int, n_in: int, dtype: np.dtype[Any], column_major: bool
 ) -> tuple[int, ...]:
-    """Find the tile heights for a weight of a shape; see `tiles.invariant_heights`."""
+    """Find the tile heights for weights of shape (n_out, n_in); see `tiles.invariant_heights`."""
     if column_major:
         weight_OC = tiles.random_weight((n_in, n_out), dtype).T
     else:
@@ -39,20 +39,20 @@ def invariant_heights(
     return tiles.invariant_heights(
         lambda x_TC, height: multiply(x_TC, weight_OC, height),
         n_in,
-        tiles.num_samples(weight_OC.size),
+        tiles.num_sample_rows(weight_OC.size),
         dtype,
     )
 
 
 @lru_cache(maxsize=1024)
 def tile_height(batch: int, n_out: int, n_in: int, dtype: np.dtype[Any], column_major: bool) -> int:
-    """Choose the tile height for a number of sequences and a weight of a shape."""
+    """Choose the tile height for `batch` sequences and a weight of shape (n_out, n_in)."""
     return tiles.choose_height(batch, invariant_heights(n_out, n_in, dtype, column_major))
 
 
 @lru_cache
 def padding(count: int, width: int, dtype: np.dtype[Any]) -> Array:
-    """Make rows that fill up the last tile, (count, 1, width)."""
+    """Make `count` rows of zeros that fill the last tile, (count, 1, width)."""
     return np.zeros((count, 1, width), dtype)
 
 
@@ -69,7 +69,7 @@ class Linear(operations.Linear):
 
 
 class Attention(operations.Attention):
-    """y = P V with P = softmax(Q Kᵀ / √D + mask), head by head, and block by block of the keys.
+    """y = P V with P = softmax(Q Kᵀ / √D + mask), computed head by head, in blocks of keys.
 
     With the scores S_n = Q K_nᵀ / √D + mask_n of block n, and m the largest of all scores:
     y = Σ_n e^(S_n − m) V_n / Σ_n Σ_s e^(S_n − m).
@@ -105,5 +105,5 @@ def blocks(x_BHSD: Array) -> Array:
 
 
 def sum_blocks(x_NBHGD: Array) -> Array:
-    """Sum along the first axis, from the first to the last: zeros at the end change no bit."""
+    """Sum blocks from the first to the last; blocks of zeros at the end do not change the bits."""
     return reduce(np.add, x_NBHGD)

@@ -1,4 +1,4 @@
-"""The operations on `Value` scalars: only forwards, since every number knows its own gradient.
+"""The operations on `Value` scalars: forward only, as autograd derives the gradients.
 
 A matrix is a list of rows, all T tokens of a sequence at once. A sum of products is one node
 (`dot`), and so is a plain sum (`total`); everything else is Python's arithmetic.
@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from math import cos, pi, sin, sqrt
 from typing import Any
 
-from anexa.engines.nested import LayerKVCache
-from anexa.engines.protocol import IGNORE
+from anexa.engines.nested import NestedLayerKVCache
+from anexa.engines.protocol import IGNORE_INDEX
 from microgpt import Value, dot, softmax
 
 Vector = list[Value]
@@ -20,7 +20,7 @@ Nested = Any  # a Vector or a Matrix, or a single Value
 
 
 def total(values: Sequence[Value]) -> Value:
-    """Add up values as one node of the graph."""
+    """Sum values in one node of the graph."""
     return Value(sum(value.data for value in values), tuple(values), (1.0,) * len(values))
 
 
@@ -36,18 +36,18 @@ class ScalarOperations:
     """Implements `anexa.model.operations.Operations` on matrices of `Value`s.
 
     Args:
-        recording: whether results keep the graph of the numbers that they were computed from; off
-            for inference.
+        recording: whether to record the graph for gradients; False for inference, as
+            `torch.no_grad`.
     """
 
     def __init__(self, recording: bool = True) -> None:
         self._recording = recording
 
     def _result(self, y_TC: Matrix) -> Matrix:
-        return y_TC if self._recording else forget(y_TC)
+        return y_TC if self._recording else detach(y_TC)
 
     def embedding(self, table_VC: Matrix, tokens_T: Sequence[int]) -> Matrix:
-        """y_t = E[token_t]: the same `Value`s, so that gradients flow back into the table."""
+        """y_t = E[token_t]. The rows are the table's own `Value`s, so gradients reach the table."""
         return [table_VC[token] for token in tokens_T]
 
     def positions(self, x_TC: Matrix, table_SC: Matrix, start: int) -> Matrix:
@@ -97,7 +97,7 @@ class ScalarOperations:
         return self._result(y_TC)
 
     def rotary(self, x_TC: Matrix, head_dim: int, start: int, theta: float) -> Matrix:
-        """Columns i and i + D/2 of each head, as a point, turned by (start + t) θ^(−2i/D)."""
+        """Rotate the pair of columns (i, i + D/2) of each head by (start + t) θ^(−2i/D)."""
         half = head_dim // 2
         y_TC = []
         for t, row in enumerate(x_TC):
@@ -116,20 +116,20 @@ class ScalarOperations:
         k_TC: Matrix,
         v_TC: Matrix,
         n_head: int,
-        kv_cache: LayerKVCache | None,
+        kv_cache: NestedLayerKVCache | None,
     ) -> Matrix:
         """y = softmax(Q Kᵀ / √D) V, head by head, over the token itself and earlier tokens."""
         keys, values = kv_cache.append(k_TC, v_TC) if kv_cache else (k_TC, v_TC)
         before = len(keys) - len(q_TC)
         head_dim = len(q_TC[0]) // n_head
-        shared = len(q_TC[0]) // len(k_TC[0])  # heads of queries to one of keys and values
+        group_size = len(q_TC[0]) // len(k_TC[0])  # query heads per head of keys and values
         y_TC = []
         for t, q in enumerate(q_TC):
             seen = before + t + 1
             row: Vector = []
             for head in range(n_head):
                 own = slice(head * head_dim, (head + 1) * head_dim)
-                its = slice(head // shared * head_dim, (head // shared + 1) * head_dim)
+                its = slice(head // group_size * head_dim, (head // group_size + 1) * head_dim)
                 scores = [dot(q[own], k[its]) / sqrt(head_dim) for k in keys[:seen]]
                 probabilities = softmax(scores)
                 row += [dot(probabilities, vs) for vs in zip(*(v[its] for v in values[:seen]))]
@@ -167,13 +167,13 @@ class ScalarOperations:
         """L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / N, with the loss denominator N: one `Value`."""
         losses = []
         for logits, target in zip(logits_TV, targets_T):
-            if target != IGNORE:
+            if target != IGNORE_INDEX:
                 highest = max(logit.data for logit in logits)
                 exps = [(logit - highest).exp() for logit in logits]
                 losses.append(total(exps).log() + highest - logits[target])
         return total(losses) / loss_denominator
 
 
-def forget(x: Matrix) -> Matrix:
-    """Copy numbers without the graph behind them."""
+def detach(x: Matrix) -> Matrix:
+    """Copy a matrix without its graph, as `torch.Tensor.detach`."""
     return [[Value(value.data) for value in row] for row in x]

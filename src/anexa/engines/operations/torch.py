@@ -10,36 +10,36 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 
 from anexa.engines.kv_cache import LayerDecodeCache, LayerKVCache
-from anexa.engines.protocol import IGNORE
+from anexa.engines.protocol import IGNORE_INDEX
 
-Starts: TypeAlias = int | tuple[int, ...]
-"""The position of the first token; for a batch a tuple, with one position for each sequence."""
+StartPosition: TypeAlias = int | tuple[int, ...]
+"""Position of the first token; a tuple: the position for each sequence of a batch."""
 
 
-def positions_of(start: Starts, n: int) -> Tensor:
+def positions_of(start: StartPosition, n: int) -> Tensor:
     """The positions of n tokens, (T,), or (B, T) if `start` is a tuple; on the CPU."""
     positions_T = torch.arange(n)
     return positions_T + (start if isinstance(start, int) else torch.tensor(start)[:, None])
 
 
-def turns(
-    start: Starts, n: int, half: int, theta: float, device: torch.device, dtype: torch.dtype
+def rotary_cos_sin(
+    start: StartPosition, n: int, half: int, theta: float, device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of the angles (start + t) θ^(−2i/D) of rotary positions, (T, 1, D/2)."""
+    """Compute cos and sin of the rotary angles (start + t) θ^(−2i/D), each (T, 1, D/2)."""
     frequencies = theta ** (-torch.arange(half, dtype=torch.float64) / half)
     angles_T1D = (positions_of(start, n)[..., None] * frequencies)[..., None, :]
     return angles_T1D.cos().to(device, dtype), angles_T1D.sin().to(device, dtype)
 
 
-# Every layer needs the same, for queries and for keys.
-_turns_once = lru_cache(maxsize=4)(torch.inference_mode(False)(turns))
+# All layers use the same angles, for queries and for keys.
+_cached_cos_sin = lru_cache(maxsize=4)(torch.inference_mode(False)(rotary_cos_sin))
 
 
 class TorchOperations:
     """Implements `anexa.model.operations.Operations` on tensors; activations are (B, T, C).
 
     Attributes:
-        dropout_rate: the share of activations that `dropout` and `attention` set to 0.
+        dropout_rate: fraction of activations that `dropout` and `attention` set to 0.
     """
 
     def __init__(self, dropout_rate: float = 0.0) -> None:
@@ -49,7 +49,7 @@ class TorchOperations:
         """y_t = E[token_t]."""
         return F.embedding(tokens_T, table_VC)
 
-    def positions(self, x_TC: Tensor, table_SC: Tensor, start: Starts) -> Tensor:
+    def positions(self, x_TC: Tensor, table_SC: Tensor, start: StartPosition) -> Tensor:
         """y_t = x_t + P[start + t]."""
         n = x_TC.shape[-2]
         if isinstance(start, int):
@@ -80,11 +80,11 @@ class TorchOperations:
         """y = x / √(mean(x²) + ε) · γ, row by row."""
         return F.rms_norm(x_TC, x_TC.shape[-1:], gain_C, eps)
 
-    def rotary(self, x_TC: Tensor, head_dim: int, start: Starts, theta: float) -> Tensor:
-        """Columns i and i + D/2 of each head, as a point, turned by (start + t) θ^(−2i/D)."""
+    def rotary(self, x_TC: Tensor, head_dim: int, start: StartPosition, theta: float) -> Tensor:
+        """Rotate the pair of columns (i, i + D/2) of each head by (start + t) θ^(−2i/D)."""
         half = head_dim // 2
-        turns_of = turns if torch.compiler.is_compiling() else _turns_once
-        cos, sin = turns_of(start, x_TC.shape[-2], half, theta, x_TC.device, x_TC.dtype)
+        cos_sin = rotary_cos_sin if torch.compiler.is_compiling() else _cached_cos_sin
+        cos, sin = cos_sin(start, x_TC.shape[-2], half, theta, x_TC.device, x_TC.dtype)
         low, high = x_TC.view(*x_TC.shape[:-1], -1, 2, half).unbind(-2)
         y_T2D = torch.stack((low * cos - high * sin, high * cos + low * sin), dim=-2)
         return y_T2D.flatten(-3)
@@ -111,7 +111,7 @@ class TorchOperations:
         if on_cpu:
             q_HTD, k_HSD, v_HSD = q_HTD.float(), k_HSD.float(), v_HSD.float()
         mask_TS = None if kv_cache is None else kv_cache.attn_mask
-        if mask_TS is None and total > n > 1:  # `is_causal` supposes that the first key is row 0's
+        if mask_TS is None and total > n > 1:  # `is_causal` aligns query 0 with key 0
             ones = torch.ones(n, total, dtype=torch.bool, device=q_TC.device)
             mask_TS = ones.tril(diagonal=total - n)
         with torch.autocast(kind, enabled=torch.is_autocast_enabled(kind) and not on_cpu):
@@ -150,7 +150,7 @@ class TorchOperations:
         losses = F.cross_entropy(
             logits_TV.flatten(0, -2),
             targets_T.flatten(),
-            ignore_index=IGNORE,
+            ignore_index=IGNORE_INDEX,
             reduction="none" if per_sequence else "sum",
         )
         if per_sequence:

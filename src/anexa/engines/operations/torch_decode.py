@@ -1,9 +1,10 @@
-"""The operations of a batched decoding step on PyTorch tensors, on a CPU: one token of B sequences.
+"""Batch-invariant operations of a decoding step on PyTorch tensors, on a CPU.
 
-Tensors are (B, 1, C). No bit of a sequence's numbers depends on the other sequences in the batch:
-linear layers and activation functions compute tiles of sequences (`anexa.engines.tiles`), and
-attention was checked to be independent of the batch, or else computes sequence by sequence. All
-other operations compute element by element, or row by row.
+Tensors are (B, 1, C): one token for each of B sequences. The results for a sequence do not depend
+on the other sequences in the batch: linear layers and activation functions compute tiles of
+sequences (`anexa.engines.tiles`); attention computes the batch at once if a check on this computer
+finds it independent of the batch, else one sequence at a time. All other operations compute element
+by element, or row by row.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from anexa.engines import tiles
 from anexa.engines.kv_cache import BLOCK, LayerDecodeCache, LayerKVCache, round_up_to_block
 from anexa.engines.operations.torch import TorchOperations
 
-# Lengths and paddings, in blocks, of the attention that is checked. PyTorch's kernel for CPUs reads
-# 512 keys at a time.
+# Cases in which attention is checked: lengths and paddings in blocks of keys, and batch sizes.
+# PyTorch's CPU kernel reads 512 keys at a time, which is 8 blocks.
 LENGTHS = (1, 3, 9)
 PADDINGS = (0, 1, 2, 5, 8, 9)
 BATCHES = (1, 2, 3, 8, 33)
@@ -78,7 +79,7 @@ class TorchDecodeOperations(TorchOperations):
 
 
 def gelu(x: Tensor) -> Tensor:
-    """The function of `TorchOperations.gelu`."""
+    """Compute `TorchOperations.gelu`."""
     return F.gelu(x, approximate="tanh")
 
 
@@ -99,9 +100,9 @@ def linear_heights(
     row_major: bool,
     has_bias: bool,
     dtype: torch.dtype,
-    num_threads: int,  # noqa: ARG001 (another number may give other bits)
+    num_threads: int,  # noqa: ARG001 (a key of the cache: it may change the bits)
 ) -> tuple[int, ...]:
-    """Find the tile heights for a weight of a shape; see `tiles.invariant_heights`."""
+    """Find the tile heights for weights of shape (n_out, n_in); see `tiles.invariant_heights`."""
     shape = (n_out, n_in) if row_major else (n_in, n_out)
     weight = torch.from_numpy(tiles.random_weight(shape, _as_numpy(dtype)))
     weight_OC = weight if row_major else weight.T
@@ -109,7 +110,7 @@ def linear_heights(
     return _heights(
         lambda tile_TC: F.linear(tile_TC, weight_OC, bias_O),
         n_in,
-        tiles.num_samples(weight.numel()),
+        tiles.num_sample_rows(weight.numel()),
         dtype,
     )
 
@@ -121,17 +122,17 @@ def activation_heights(
     dtype: torch.dtype,
     num_threads: int,  # noqa: ARG001
 ) -> tuple[int, ...]:
-    """Find the tile heights for an activation function of so many columns."""
-    return _heights(function, width, tiles.MAX_SAMPLES, dtype)
+    """Find the tile heights for an activation function on rows of `width` columns."""
+    return _heights(function, width, tiles.MAX_SAMPLE_ROWS, dtype)
 
 
 def _heights(
-    function: Callable[[Tensor], Tensor], width: int, num_samples: int, dtype: torch.dtype
+    function: Callable[[Tensor], Tensor], width: int, num_sample_rows: int, dtype: torch.dtype
 ) -> tuple[int, ...]:
     def compute(x_TC: tiles.Array, height: int) -> tiles.Array:
         return in_tiles(function, torch.tensor(x_TC), [height]).numpy()
 
-    return tiles.invariant_heights(compute, width, num_samples, _as_numpy(dtype))
+    return tiles.invariant_heights(compute, width, num_sample_rows, _as_numpy(dtype))
 
 
 def _as_numpy(dtype: torch.dtype) -> np.dtype[Any]:
@@ -150,7 +151,7 @@ def attend(q_BHTD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, mask_B11S: Tensor) ->
 
 
 def attend_alone(q_BHTD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, mask_B11S: Tensor) -> Tensor:
-    """Attention of one sequence, which reads no more keys than it would in a batch of its own."""
+    """Compute attention for one sequence, on its own keys rounded up to whole blocks."""
     end = round_up_to_block(int((mask_B11S == 0).sum()))
     return attend(q_BHTD, k_BHSD[:, :, :end], v_BHSD[:, :, :end], mask_B11S[..., :end])
 
@@ -163,7 +164,7 @@ def attention_is_invariant(
     dtype: torch.dtype,
     num_threads: int,  # noqa: ARG001
 ) -> bool:
-    """Check that neither other sequences nor masked keys at the end change a bit of attention."""
+    """Check that attention of a sequence does not depend on the batch size or on padded keys."""
     generator = torch.Generator().manual_seed(0)
     num_keys = (max(LENGTHS) + max(PADDINGS)) * BLOCK
     for length in LENGTHS:

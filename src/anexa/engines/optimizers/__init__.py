@@ -22,7 +22,7 @@ CLIP_EPS = 1e-6
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """Settings of the optimizer, which turns gradients g into new weights, at a learning rate r.
+    """Configuration of the optimizer; in the equations g is the gradient, r the learning rate.
 
     *AdamW* (Kingma and Ba, 2015, algorithm 1; Loshchilov and Hutter, 2019), at step t = 1, 2, …:
     m ← β₁ m + (1−β₁) g,  v ← β₂ v + (1−β₂) g²,
@@ -39,8 +39,8 @@ class OptimizerConfig:
         beta2: decay β₂ of AdamW's mean of squared gradients, from 0 to below 1.
         eps: number ε added to AdamW's denominator.
         weight_decay: weight decay λ of matrices (embeddings too), not of gains and biases.
-        max_grad_norm: largest norm of the gradients of all weights together; longer gradients are
-            scaled down to it; 0: no limit.
+        max_grad_norm: maximum global gradient norm (over all weights together); larger gradients
+            are scaled down to it; 0: no clipping.
         name: optimizer: muon (Muon for the matrices inside the blocks, AdamW for all other
             weights) or adamw (AdamW for all weights).
         momentum: decay μ of Muon's mean of gradients, from 0 to below 1.
@@ -58,26 +58,26 @@ class OptimizerConfig:
     dropout: float = 0.0
 
     def bias_corrections(self, step: int) -> tuple[float, float]:
-        """1−β₁ᵗ and 1−β₂ᵗ: m and v, initially 0, are too small by these factors after t steps."""
+        """Return 1−β₁ᵗ and 1−β₂ᵗ, which correct the bias of m and v after t = `step` steps."""
         return 1 - self.beta1**step, 1 - self.beta2**step
 
     def decay_factor(self, shape: tuple[int, ...], learning_rate: float) -> float:
-        """1 − r λ for a matrix, 1 for a vector: the factor of weight decay."""
+        """Return the factor of weight decay for a weight: 1 − r λ for a matrix, 1 for a vector."""
         return 1 - learning_rate * self.weight_decay if len(shape) == 2 else 1.0
 
     def clip_factor(self, norm: float) -> float:
-        """The factor that scales gradients of this norm down to `max_grad_norm`; at most 1."""
+        """Return the factor that clips gradients of this global norm to `max_grad_norm`."""
         return min(1.0, self.max_grad_norm / (norm + CLIP_EPS)) if self.max_grad_norm else 1.0
 
     def muon_weights(self, config: ModelConfig) -> dict[str, int]:
-        """The weights that Muon updates, each with the number of matrices fused in it."""
+        """Return the weights that Muon updates, each with the number of matrices fused in it."""
         parameters = architecture(config).parameters(config)
         if self.name != "muon":
             return {}
         return {name: p.num_fused for name, p in parameters.items() if p.num_fused}
 
     def state_shapes(self, config: ModelConfig) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of the moments: m of every weight, v of the weights of AdamW."""
+        """Return the shapes of the moments: "m." of every weight, "v." of AdamW's weights."""
         shapes = {}
         matrices = self.muon_weights(config)
         for name, parameter in architecture(config).parameters(config).items():
@@ -87,5 +87,5 @@ class OptimizerConfig:
 
 
 def muon_scale(rows: int, columns: int) -> float:
-    """0.2 √max(rows, columns): the scale of Muon's update of a matrix."""
+    """Return the scale of Muon's update of a matrix: 0.2 √max(rows, columns)."""
     return float(0.2 * max(rows, columns) ** 0.5)

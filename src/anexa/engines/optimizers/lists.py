@@ -24,7 +24,7 @@ class ListsOptimizer:
 
     def __init__(self, optimizer: OptimizerConfig, config: ModelConfig) -> None:
         self._optimizer = optimizer
-        self._num_fused = optimizer.muon_weights(config)
+        self._num_fused = optimizer.muon_weights(config)  # only the weights that Muon updates
         self._shapes = optimizer.state_shapes(config)
         self._moments: Numbers = {}
         self._step = 0
@@ -32,7 +32,7 @@ class ListsOptimizer:
     def update(
         self, weights: Numbers, grads: Numbers, learning_rate: float
     ) -> tuple[Numbers, float]:
-        """Compute the weights after a step; also the norm of all gradients together, unclipped."""
+        """Take a step; returns the new weights, and the global gradient norm before clipping."""
         norm = sqrt(sum(g * g for grad in grads.values() for g in grad))
         factor = self._optimizer.clip_factor(norm)
         self._step += 1

@@ -34,7 +34,7 @@ class NumpyOptimizer:
         self._adam_v = np.zeros_like(self._adam_m)
 
     def step(self, grads: dict[str, Array], learning_rate: float) -> float:
-        """Update the weights in place; return the norm of all gradients together, unclipped."""
+        """Update the weights in place; return the global gradient norm before clipping."""
         norm = float(np.sqrt(sum(float((g * g).sum()) for g in grads.values())))
         factor = self._optimizer.clip_factor(norm)
         self._step += 1
@@ -48,7 +48,7 @@ class NumpyOptimizer:
         return norm
 
     def state(self) -> dict[str, Array]:
-        """The moments, named as in `Engine.optimizer_state`; empty before the first step."""
+        """Return the moments, named as in `Engine.optimizer_state`; empty before the first step."""
         if not self._step:
             return {}
         m = self._views(self._adam_m) | self._m

@@ -66,7 +66,7 @@ class TorchOptimizer:
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> Tensor:
-        """Update the weights; return the norm of all gradients together, unclipped: a scalar."""
+        """Update the weights; return the global gradient norm before clipping, a scalar."""
         grads = [weight.grad for weight in self._weights.values() if weight.grad is not None]
         norm = full_tensor(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads))))
         if self._optimizer.max_grad_norm:
@@ -80,7 +80,7 @@ class TorchOptimizer:
         return norm
 
     def state(self) -> dict[str, Tensor]:
-        """The moments, named as in `Engine.optimizer_state`; empty before the first step."""
+        """Return the moments, named as in `Engine.optimizer_state`; empty before the first step."""
         moments = {f"m.{name}": m for name, m in self._m.items()}
         for name, weight in self._weights.items():
             adam = self._adam.state.get(weight)
@@ -101,7 +101,7 @@ class TorchOptimizer:
             }
 
     def _muon(self, names: list[str], learning_rate: float) -> None:
-        """Update weights of one shape."""
+        """Update all weights of one shape by Muon, in one batch of matrices."""
         momentum, num_fused = self._optimizer.momentum, self._num_fused[names[0]]
         weights = [self._weights[name] for name in names]
         grads = [weight.grad for weight in weights if weight.grad is not None]
