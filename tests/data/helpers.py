@@ -16,7 +16,7 @@ from anexa.data.tokens import Array
 def documents(layout: Layout, text: str, name: str = "x") -> Documents:
     """Make a corpus as if read from a file with this text."""
     data = text.encode("utf-8")
-    return Documents.survey(name, layout, lambda: decoded(io.BytesIO(data), name))
+    return Documents.scan(name, layout, lambda: decoded(io.BytesIO(data), name))
 
 
 def texts(corpus: Documents) -> list[str]:
@@ -26,12 +26,12 @@ def texts(corpus: Documents) -> list[str]:
 
 
 def framed(texts: Sequence[Sequence[int]], boundary: int) -> tuple[Array, Array, Array]:
-    """Tokenized documents as `DocumentDataset` takes them: ids, borders, document numbers."""
-    ids, borders = [boundary], [0]
+    """Tokenized documents as `DocumentDataset` takes them: ids, boundaries, document numbers."""
+    ids, boundaries = [boundary], [0]
     for text in texts:
         ids += [*text, boundary]
-        borders.append(len(ids) - 1)
-    return np.array(ids), np.array(borders), np.arange(len(texts))
+        boundaries.append(len(ids) - 1)
+    return np.array(ids), np.array(boundaries), np.arange(len(texts))
 
 
 def write(path: Path, data: str | bytes) -> str:

@@ -209,8 +209,8 @@ def predicted(source: Dataset) -> list[int]:
 
 
 def as_tokens(texts: list[list[int]]) -> Tokens:
-    ids, borders, _ = framed(texts, END_OF_TEXT)
-    return Tokens("x", "lines", ids, borders)
+    ids, boundaries, _ = framed(texts, END_OF_TEXT)
+    return Tokens("x", "lines", ids, boundaries)
 
 
 def running(n: int) -> Tokens:
@@ -280,7 +280,7 @@ def test_invalid_validation_fraction_is_refused(fraction: float) -> None:
 def test_very_many_documents_are_shuffled_by_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     """NumPy shuffles and counts the documents; the results are the same."""
     monkeypatch.setattr(batches, "MAX_SHUFFLED_LIST", 50)
-    monkeypatch.setattr(batches, "STRETCH", 7)
+    monkeypatch.setattr(batches, "COUNTED_DOCUMENTS", 7)
     texts = [list(range(10 * i, 10 * i + i % 9)) for i in range(200)]
     training, validation = split(as_tokens(texts), 3, seed=1)
     both = Counter(predicted(training)) + Counter(predicted(validation))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from anexa.data import CORPORA, guess_layout, read_corpus
-from anexa.data.corpora import HEAD
+from anexa.data.corpora import LAYOUT_SAMPLE_CHARS
 from anexa.errors import AnexaError, UsageError
 from tests.data.helpers import documents, texts, write
 
@@ -298,7 +298,7 @@ def test_a_file_that_changes_between_readings_is_an_error(tmp_path: Path, data: 
 
 def test_the_layout_is_seen_in_the_first_lines(tmp_path: Path) -> None:
     names, prose = "anna\n" * 300_000, PROSE * 1000
-    assert len(names) > HEAD
+    assert len(names) > LAYOUT_SAMPLE_CHARS
     assert read_corpus(write(tmp_path / "x.txt", names + prose)).layout == "lines"
     assert read_corpus(write(tmp_path / "y.txt", prose * 5 + names)).layout == "text"
     verse = " ah\n" * 50_000  # indented

@@ -101,7 +101,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "not" / "there" / "yet"
     monkeypatch.setenv("ANEXA_CACHE", str(folder))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(download_module, "PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(download_module, "RETRY_DELAYS", (0.01, 0.01))
     return folder
 
 

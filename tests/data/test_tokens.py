@@ -62,7 +62,7 @@ def same(one: Tokens, other: Tokens) -> bool:
         one.layout == other.layout
         and one.ids.dtype == other.ids.dtype
         and one.ids.tolist() == other.ids.tolist()
-        and one.borders.tolist() == other.borders.tolist()
+        and one.boundaries.tolist() == other.boundaries.tolist()
     )
 
 
@@ -100,8 +100,8 @@ def test_cached_tokens_equal_tokens_in_memory(
     if layout == "text":
         assert in_memory.ids.tolist() == [0, *map(ord, text.removeprefix("\ufeff"))]
         return
-    borders = in_memory.borders
-    framed = [in_memory.ids[a : b + 1].tolist() for a, b in pairwise(borders)]
+    boundaries = in_memory.boundaries
+    framed = [in_memory.ids[a : b + 1].tolist() for a, b in pairwise(boundaries)]
     assert framed == [[0, *map(ord, document), 0] for document in texts_of(corpus)]
 
 
@@ -141,11 +141,11 @@ def test_a_corpus_is_encoded_once(cache: Path) -> None:
 
 
 @pytest.mark.usefixtures("large")
-@pytest.mark.parametrize("name", ["ids", "borders", "sizes.json"])
+@pytest.mark.parametrize("name", ["ids", "boundaries", "sizes.json"])
 @pytest.mark.parametrize("damage", ["cut", "longer", "gone"])
 def test_damaged_cache_files_are_rewritten(name: str, damage: str, cache: Path) -> None:
     good = tokenize(NAMES, CodePoints())
-    whole = [good.ids.tolist(), good.borders.tolist()]
+    whole = [good.ids.tolist(), good.boundaries.tolist()]
     [folder] = folders(cache)
     path = folder / name
     if damage == "gone":
@@ -154,7 +154,7 @@ def test_damaged_cache_files_are_rewritten(name: str, damage: str, cache: Path) 
         data = path.read_bytes()
         path.write_bytes(data[:-1] if damage == "cut" else data + b"\0")
     again = tokenize(NAMES, CodePoints())
-    assert [again.ids.tolist(), again.borders.tolist()] == whole
+    assert [again.ids.tolist(), again.boundaries.tolist()] == whole
     assert folders(cache) == [folder]
 
 

@@ -19,8 +19,8 @@ from anexa.errors import AnexaError, UsageError
 
 TokenSequence = Sequence[int]
 
-MAX_SHUFFLED_LIST = 2**21  # longer permutations are drawn by NumPy, without a Python list
-STRETCH = 2**20  # documents whose sequences are counted at once
+MAX_SHUFFLED_LIST = 2**21  # longest permutation that is drawn as a Python list; else by NumPy
+COUNTED_DOCUMENTS = 2**20  # documents in a chunk of the count of sequences, to bound its memory
 
 
 class Dataset(Protocol):
@@ -43,13 +43,19 @@ class Dataset(Protocol):
         """
 
     def batch(self, step: int, size: int) -> list[TokenSequence]:
-        """Return the sequences of a training step: `size` full ones, or more that are shorter."""
+        """Return the sequences of a training step.
+
+        Args:
+            step: number of the step, from 0.
+            size: batch size. A dataset may return more sequences if they are shorter, with about
+                the tokens of `size` full ones.
+        """
 
     def sample(self, size: int) -> list[TokenSequence]:
         """Return at most `size` sequences, spread evenly over the corpus, for evaluation."""
 
     def num_prompt_tokens(self, ids: TokenSequence) -> int:
-        """Count the tokens at the start of a sequence that are not predicted and have no loss."""
+        """Return how many tokens at the start of a sequence are a prompt, without a loss."""
 
 
 class TextDataset:
@@ -59,7 +65,7 @@ class TextDataset:
     claim = "the validation text is not part of the training text"
 
     def num_prompt_tokens(self, ids: TokenSequence) -> int:  # noqa: ARG002 (the same for all sequences)
-        """Return 1: all tokens but the first are predicted."""
+        """Return 1: only the first token has no loss."""
         return 1
 
 
@@ -129,15 +135,15 @@ class TokenWindows(TextDataset):
 
 
 class DocumentDataset(TextDataset):
-    """Dataset of documents, each between two boundary tokens, reshuffled every epoch.
+    """Dataset of documents between end-of-text tokens, reshuffled every epoch.
 
     A document longer than `length` is split into several sequences. Memory: the tokens and about
     12 bytes a document.
 
     Args:
-        tokens: token ids of all documents, each between two boundaries.
-        borders: positions of the boundaries in `tokens`.
-        chosen: indices of the documents that belong to this dataset.
+        tokens: token ids of all documents, with an end-of-text token before and after each.
+        boundaries: positions of the end-of-text tokens in `tokens`.
+        chosen: indices of the documents in this dataset.
         length: maximum number of predicted tokens in a sequence.
         seed: random seed of the order.
 
@@ -148,7 +154,7 @@ class DocumentDataset(TextDataset):
     """
 
     def __init__(
-        self, tokens: Array, borders: Array, chosen: Array, length: int, seed: int
+        self, tokens: Array, boundaries: Array, chosen: Array, length: int, seed: int
     ) -> None:
         self.tokens, self.borders, self.chosen = tokens, borders, chosen
         self._length = length
@@ -192,14 +198,14 @@ class DocumentDataset(TextDataset):
         return [self._sequence(i) for i in spread(self.per_epoch, size)]
 
     def _shuffled_number(self, number: int) -> int:
-        """Return the sequence at a position of the shuffled order, counted over all epochs."""
+        """Map the n-th sequence drawn since the start of training to its index in the dataset."""
         epoch, place = divmod(number, self.per_epoch)
         if epoch != self._epoch:
             self._epoch, self._order = epoch, _shuffled(self.per_epoch, f"{self._seed} {epoch}")
         return int(self._order[place])
 
     def _sequence(self, number: int) -> TokenSequence:
-        # A number of the array's own type, so that NumPy does not convert the array.
+        # `number` in the array's own type, so that NumPy does not convert the whole array.
         i = self._first.searchsorted(self._first.dtype.type(number), side="right") - 1
         document = int(self.chosen[i])
         begin, end = int(self.borders[document]), int(self.borders[document + 1])
@@ -211,9 +217,9 @@ class DocumentDataset(TextDataset):
 def split(tokens: Tokens, length: int, seed: int, fraction: float = 0.1) -> tuple[Dataset, Dataset]:
     """Split a corpus into a training and a validation dataset.
 
-    With the layout "lines", `fraction` of the documents, drawn by `seed`, are for validation: at
-    least one, and never all. With "text" it is the last `fraction` of the tokens. No token is
-    predicted in both datasets.
+    With the layout "lines", a random `fraction` of the documents is for validation: at least one,
+    and never all. With "text" it is the last `fraction` of the tokens. No token is a target in both
+    datasets.
 
     Args:
         tokens: the tokenized corpus.
@@ -230,7 +236,7 @@ def split(tokens: Tokens, length: int, seed: int, fraction: float = 0.1) -> tupl
             f"the validation fraction must be between 0 and 1, such as 0.1, not {fraction}"
         )
     is_lines = tokens.layout == "lines"
-    n = len(tokens.borders if is_lines else tokens.ids) - 1
+    n = len(tokens.boundaries if is_lines else tokens.ids) - 1
     if n < 2:
         what, remedy = (
             (
@@ -247,7 +253,7 @@ def split(tokens: Tokens, length: int, seed: int, fraction: float = 0.1) -> tupl
     if is_lines:
         order = _shuffled(n, seed)
         training, validation = (
-            DocumentDataset(tokens.ids, tokens.borders, chosen, length, seed)
+            DocumentDataset(tokens.ids, tokens.boundaries, chosen, length, seed)
             for chosen in (order[:cut], order[cut:])
         )
         return training, validation
@@ -258,11 +264,12 @@ def split(tokens: Tokens, length: int, seed: int, fraction: float = 0.1) -> tupl
 
 
 def _shuffled(n: int, seed: int | str) -> Array:
-    """Permute the numbers below `n`."""
+    """Return a random permutation of 0, 1, …, n − 1."""
     rng = random.Random(seed)
     if n > MAX_SHUFFLED_LIST:
         order = np.arange(n, dtype=np.min_scalar_type(n))
-        np.random.RandomState(rng.getrandbits(32)).shuffle(order)  # its stream is frozen
+        # RandomState, because NumPy guarantees that its stream never changes.
+        np.random.RandomState(rng.getrandbits(32)).shuffle(order)
         return order
     numbers = list(range(n))
     rng.shuffle(numbers)
@@ -278,7 +285,7 @@ def _described(dataset: Described, note: str, claim: str) -> Described:
 
 
 def _copy(tokens: Array) -> TokenSequence:
-    """Copy a slice of token ids out of its file."""
+    """Copy a slice of a memory-mapped array."""
     return array("q", tokens.astype(np.int64).tobytes())
 
 

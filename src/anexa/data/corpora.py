@@ -31,19 +31,19 @@ __all__ = [
     "read_corpus",
 ]
 
-HEAD = 2**20  # characters at the start of a text from which its layout is guessed
+LAYOUT_SAMPLE_CHARS = 2**20  # characters at the start of a text from which its layout is guessed
 
 # Unicode categories of the characters that often end a line of verse or prose, and seldom an entry
 # of a list: full stops and similar punctuation in all scripts, dashes, closing quotes.
 _LINE_END_CLASSES = ("Po", "Pd", "Pf")
 
 Source = Callable[[], Iterator[str]]
-"""Reads a text from its start, in chunks of any length, every time it is called."""
+"""Function that yields a text from its start, in chunks of any length."""
 
 
 @dataclass(frozen=True)
 class Documents:
-    """A corpus that can be read repeatedly as a stream.
+    """The text of a corpus, as a stream that can be read repeatedly.
 
     Attributes:
         name: name of the corpus or the file, to show, or "standard input".
@@ -62,13 +62,13 @@ class Documents:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def survey(cls, name: str, layout: Layout | Literal["auto"], source: Source) -> Documents:
+    def scan(cls, name: str, layout: Layout | Literal["auto"], source: Source) -> Documents:
         """Read a text once, to validate it and to compute its size and hash.
 
         Args:
             name: name of the corpus.
             layout: layout of the corpus; "auto": guessed from the first lines.
-            source: reader of the text.
+            source: function that yields the text.
 
         Raises:
             AnexaError: if the text is blank or not UTF-8.
@@ -87,13 +87,13 @@ class Documents:
         return cls(name, layout, fingerprint.size, fingerprint.sha256, source, notes)
 
     def groups(self, progress: Progress | None = None) -> Iterator[list[str]]:
-        """Yield groups of documents ("lines") or of pieces of running text ("text").
+        """Yield lists of documents (layout "lines") or of pieces of running text ("text").
 
         Args:
             progress: progress callback: `(bytes_done, bytes_total)`.
 
         Raises:
-            AnexaError: if the text is not the one that was surveyed; raised at its end.
+            AnexaError: at the end, if the text has changed since it was scanned.
         """
         fingerprint = _Fingerprint(self.layout)
         for texts in grouped(self.source(), self.layout):
@@ -143,7 +143,7 @@ class _Fingerprint:
     def update(self, texts: list[str]) -> None:
         data = [text.encode("utf-8") for text in texts]
         self.size += sum(map(len, data))
-        if self._of_lines:  # so that "ab", "c" is not "a", "bc"
+        if self._of_lines:  # lengths too, so that "ab", "c" has another hash than "a", "bc"
             data = [len(document).to_bytes(8, "big") + document for document in data]
         self._digest.update(b"".join(data))
 
@@ -153,11 +153,11 @@ class _Fingerprint:
 
 
 def _head(source: Source) -> str:
-    """Return the lines within about the first million characters of a text."""
+    """Return the first `LAYOUT_SAMPLE_CHARS` characters of a text, up to the end of a line."""
     head = ""
     for chunk in source():
         head += chunk
-        if len(head) >= HEAD:
+        if len(head) >= LAYOUT_SAMPLE_CHARS:
             return head[: head.rfind("\n") + 1] or head
     return head
 
@@ -215,10 +215,10 @@ def corpus_source(spec: str) -> str:
 def guess_layout(text: str) -> Layout:
     """Guess whether each line of a text is a document ("lines"), or it is running text ("text").
 
-    A text is "lines" if it has at least two lines, with on average at most four words and forty
-    characters; if fewer than one line in ten is indented or ends in punctuation, as lines of
-    verse, prose and code do; and if at most one line in a hundred is blank, not counting those
-    at either end.
+    The layout is "lines" if all of the following hold: the text has at least two lines; a line has
+    on average at most four words and forty characters; fewer than 10 % of the lines are indented or
+    end in punctuation, as in verse, prose and code; at most 1 % of the lines are blank, apart from
+    those at the start and the end.
     """
     lines = text.strip().split("\n")
     entries = [line.rstrip() for line in lines if line.strip()]

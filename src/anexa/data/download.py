@@ -17,22 +17,22 @@ from anexa.errors import AnexaError
 Progress = Callable[[int, "int | None"], None]
 """Progress callback: `(bytes_done, bytes_total)`; the total is None if unknown."""
 
-# pooch can retry only downloads of a fixed registry, and it retries errors that cannot pass.
-PAUSES = (0.5, 1.0)  # seconds before the second and the third attempt
+# Not pooch's own retries: they need a fixed registry, and also retry permanent errors.
+RETRY_DELAYS = (0.5, 1.0)  # seconds before the second and the third attempt
 TIMEOUT = (10, 30)  # seconds to connect, and to wait for data
 CHUNK_SIZE = 16 * 1024  # bytes
 
 
 class _DownloadError(Exception):
-    """A failed download: the reason, and whether a retry can help."""
+    """A failed download: the reason, and whether the error is transient."""
 
-    def __init__(self, reason: str, again: bool) -> None:
+    def __init__(self, reason: str, is_transient: bool) -> None:
         super().__init__(reason)
-        self.again = again
+        self.is_transient = is_transient
 
 
 class _Meter:
-    """Adapter from the part of tqdm's interface that pooch uses to a progress callback."""
+    """Progress bar for pooch, which expects tqdm's interface: calls a progress callback."""
 
     def __init__(self, progress: Progress | None) -> None:
         self.progress = progress
@@ -46,7 +46,7 @@ class _Meter:
             self.progress(self.done, self.total or None)
 
     def reset(self) -> None:
-        """Ignore the reset that pooch calls at the end: the count only rises."""
+        """Do nothing: pooch resets its progress bar at the end of a download."""
 
     def close(self) -> None:
         """Do nothing: there is nothing to close."""
@@ -62,11 +62,11 @@ def cache_folder() -> Path:
 
 
 def fetch(corpus: CorpusInfo, progress: Progress | None = None) -> Path:
-    """Return the path of a corpus in the cache, and download the corpus if it is not there.
+    """Download a corpus into the cache, unless it is there, and return its path.
 
-    A file that the user has put there is used like a downloaded one. A download is attempted up
-    to three times if the error is transient; it is written to a temporary file, verified and
-    renamed, so the cache never contains a partial file.
+    A file that the user has put there is used like a downloaded one. Transient errors are retried
+    twice. A download is written to a temporary file, verified and renamed, so the cache never
+    contains a partial file.
 
     Args:
         corpus: the corpus.
@@ -85,18 +85,18 @@ def fetch(corpus: CorpusInfo, progress: Progress | None = None) -> Path:
             _check(path, corpus)
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
-        for pause in (*PAUSES, None):
+        for delay in (*RETRY_DELAYS, None):
             try:
                 _download(corpus.source, path, corpus.sha256, progress)
                 break
             except _DownloadError as failure:
-                if pause is None or not failure.again:
+                if delay is None or not failure.is_transient:
                     raise AnexaError(
                         f"corpus {corpus.name} could not be downloaded from {corpus.source}: "
                         f"{failure}; save the file as {path} yourself, or train on "
                         f"{without_network()}, which need no network"
                     ) from failure
-                time.sleep(pause)
+                time.sleep(delay)
     except OSError as error:
         raise AnexaError(
             f"cannot use the cache folder {path.parent}: {error.strerror or error}; "
@@ -147,9 +147,13 @@ def _download(url: str, path: Path, sha256: str | None, progress: Progress | Non
             size = file.seek(0, os.SEEK_END)
             os.fsync(file.fileno())  # flushed to the disk before pooch renames it
         if size < meter.total:  # urllib3 checks this only since version 2
-            raise _DownloadError(f"it was cut off after {size} of {meter.total} bytes", again=True)
+            raise _DownloadError(
+                f"it was cut off after {size} of {meter.total} bytes", is_transient=True
+            )
         if head.startswith((b"<!doctype html", b"<html")):
-            raise _DownloadError("the server sent a web page instead of the text", again=False)
+            raise _DownloadError(
+                "the server sent a web page instead of the text", is_transient=False
+            )
 
     host = urlsplit(url).netloc
     logger = pooch.get_logger()
@@ -165,17 +169,17 @@ def _download(url: str, path: Path, sha256: str | None, progress: Progress | Non
         )
     except exceptions.HTTPError as error:
         status = getattr(error.response, "status_code", 0)
-        again = status == 429 or status >= 500  # busy or broken: transient
-        raise _DownloadError(f"{host} answered with HTTP status {status}", again) from error
+        is_transient = status == 429 or status >= 500  # too many requests, or a server error
+        raise _DownloadError(f"{host} answered with HTTP status {status}", is_transient) from error
     except exceptions.Timeout as error:
-        raise _DownloadError(f"{host} did not answer in time", again=True) from error
+        raise _DownloadError(f"{host} did not answer in time", is_transient=True) from error
     except exceptions.ChunkedEncodingError as error:
-        raise _DownloadError("it was cut off before its end", again=True) from error
+        raise _DownloadError("it was cut off before its end", is_transient=True) from error
     except exceptions.ConnectionError as error:
-        raise _DownloadError(f"cannot connect to {host}", again=True) from error
+        raise _DownloadError(f"cannot connect to {host}", is_transient=True) from error
     except exceptions.RequestException as error:
-        raise _DownloadError(" ".join(str(error).split()), again=False) from error
+        raise _DownloadError(" ".join(str(error).split()), is_transient=False) from error
     except ValueError as error:  # pooch raises it for a wrong checksum
-        raise _DownloadError("the file has the wrong SHA-256", again=False) from error
+        raise _DownloadError("the file has the wrong SHA-256", is_transient=False) from error
     finally:
         logger.setLevel(level)

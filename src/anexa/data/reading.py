@@ -1,4 +1,4 @@
-"""Streaming text reader: from bytes to characters, and from characters to documents or pieces."""
+"""Streaming reader of corpora: decodes bytes, and splits text into documents or pieces."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def decoded(file: BinaryIO, where: str) -> Iterator[str]:
                 f"{where} is not a text file: it has a NUL byte at offset "
                 f"{offset + data.index(0)}; save it as UTF-8 text"
             )
-        begun = len(utf_8.getstate()[0])  # bytes of a character split by the chunk
+        begun = len(utf_8.getstate()[0])  # bytes of a character that the last chunk cut off
         try:
             text = utf_8.decode(data, final=not data)
         except UnicodeDecodeError as error:
@@ -53,11 +53,11 @@ def decoded(file: BinaryIO, where: str) -> Iterator[str]:
 
 
 def grouped(chunks: Iterable[str], layout: Layout) -> Iterator[list[str]]:
-    """Split a text into documents or pieces, and yield them in groups of about a chunk.
+    """Split a text into documents or pieces; yields one list for about every chunk.
 
-    With the layout "lines", the documents are the lines, stripped and without empty ones. With
-    "text", the pieces join to the whole text; a piece ends after a line, or else before a space,
-    or else anywhere. The chunks do not change the pieces, only how they are grouped.
+    With the layout "lines", each line that is not empty is a document, stripped. With "text", the
+    pieces concatenated are the whole text; a piece ends after a line if possible, else before a
+    space, else anywhere. How the text is cut into chunks does not change the pieces.
 
     Args:
         chunks: the text in chunks of any length.
@@ -73,7 +73,7 @@ def grouped(chunks: Iterable[str], layout: Layout) -> Iterator[list[str]]:
 
 
 def _pieces(text: str, layout: Layout) -> tuple[list[str], str]:
-    """Split off all complete documents or pieces; returns them and the rest of the text."""
+    """Split off all complete documents or pieces; returns them, and the incomplete rest."""
     if layout == "lines":
         *lines, rest = text.split("\n")
         return [stripped for line in lines if (stripped := line.strip())], rest

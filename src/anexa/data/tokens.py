@@ -23,7 +23,7 @@ from anexa.files import remove_leftovers, temporary_folder
 Array: TypeAlias = npt.NDArray[Any]  # integers
 
 LARGE = 8 * 2**20  # bytes of text above which the tokens are cached on disk
-STALE = 24 * 3600  # seconds after which a temporary folder counts as abandoned
+STALE = 24 * 3600  # seconds after which a temporary folder is considered abandoned
 
 
 class Encoder(Protocol):
@@ -33,7 +33,7 @@ class Encoder(Protocol):
 
     @property
     def eot_token(self) -> int:
-        """Id of the boundary token between documents."""
+        """Id of the end-of-text token, which separates documents."""
 
     def encode_batch(self, texts: Sequence[str]) -> tuple[Array, Array]:
         """Encode texts; returns their concatenated ids and the number of ids of each text."""
@@ -49,23 +49,23 @@ class Tokens:
     Attributes:
         name: name of the corpus.
         layout: layout of the corpus.
-        ids: token ids, 1-D: a boundary and then running text, or the documents with a boundary
-            before, between and after them.
-        borders: positions of the boundaries, one more than documents; with "text" only the first.
+        ids: token ids, shape (N,): an end-of-text token, then each document ("lines") followed by
+            another end-of-text token, or the running text ("text").
+        boundaries: positions of the end-of-text tokens in `ids`: one more than documents; [0] with
+            "text".
     """
 
     name: str
     layout: Layout
     ids: Array
-    borders: Array
+    boundaries: Array
 
 
 def tokenize(documents: Documents, encoder: Encoder, progress: Progress | None = None) -> Tokens:
     """Encode a corpus.
 
-    The tokens of a large corpus are written to the cache, or read from there if they exist; only
-    a small part of it is in memory at a time, and the arrays are memory-mapped, read-only. The
-    ids depend neither on the cache nor on the number of processors.
+    The tokens of a large corpus are cached on disk and memory-mapped, read-only; it is never in
+    memory as a whole. The ids depend neither on the cache nor on the number of CPUs.
 
     Args:
         documents: the corpus.
@@ -78,17 +78,17 @@ def tokenize(documents: Documents, encoder: Encoder, progress: Progress | None =
     dtype = np.dtype(np.uint16 if encoder.vocab_size <= 2**16 else np.uint32)
     blocks = _blocks(documents, encoder, dtype, progress)
     if documents.size <= LARGE:
-        ids, borders = (np.concatenate(arrays) for arrays in zip(*blocks))
-        return Tokens(documents.name, documents.layout, ids, borders)
+        ids, boundaries = (np.concatenate(arrays) for arrays in zip(*blocks))
+        return Tokens(documents.name, documents.layout, ids, boundaries)
     key = hashlib.sha256(f"1 {documents.sha256} {encoder.to_json()}".encode()).hexdigest()
     folder = cache_folder() / "tokens" / key[:32]
     try:
         if not _is_whole(folder):
             _write(folder, blocks)
         ids = np.memmap(folder / "ids", dtype, mode="r")
-        borders = np.zeros(1, np.int64)
+        boundaries = np.zeros(1, np.int64)
         if documents.layout == "lines":
-            borders = np.memmap(folder / "borders", np.int64, mode="r")
+            boundaries = np.memmap(folder / "boundaries", np.int64, mode="r")
     except OSError as error:
         raise AnexaError(
             f"cannot write the tokens of {documents.name} to {folder.parent}: "
@@ -96,13 +96,13 @@ def tokenize(documents: Documents, encoder: Encoder, progress: Progress | None =
             "set the environment variable ANEXA_CACHE to another folder"
         ) from error
     # Slicing a memmap is slow; slicing a plain array view of it is not.
-    return Tokens(documents.name, documents.layout, np.asarray(ids), np.asarray(borders))
+    return Tokens(documents.name, documents.layout, np.asarray(ids), np.asarray(boundaries))
 
 
 def _blocks(
     documents: Documents, encoder: Encoder, dtype: npt.DTypeLike, progress: Progress | None
 ) -> Iterator[tuple[Array, Array]]:
-    """Yield blocks of token ids, and the positions of the boundaries among all ids."""
+    """Yield blocks of token ids, and the positions of their end-of-text tokens in all ids."""
     yield np.array([encoder.eot_token], dtype), np.zeros(1, np.int64)
     n = 1
     for texts in documents.groups(progress):
@@ -117,16 +117,19 @@ def _blocks(
 
 
 def _write(folder: Path, blocks: Iterator[tuple[Array, Array]]) -> None:
-    """Write the folder of a corpus: all of its files, or nothing."""
+    """Write the cached tokens of a corpus to a folder: all of its files, or nothing."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder.parent, STALE)
     with temporary_folder(folder.parent) as temporary:
         sizes = {}
-        with (temporary / "ids").open("wb") as ids, (temporary / "borders").open("wb") as borders:
+        with (
+            (temporary / "ids").open("wb") as ids,
+            (temporary / "boundaries").open("wb") as boundaries,
+        ):
             for block in blocks:
                 ids.write(block[0].tobytes())
-                borders.write(block[1].tobytes())
-            for name, file in (("ids", ids), ("borders", borders)):
+                boundaries.write(block[1].tobytes())
+            for name, file in (("ids", ids), ("boundaries", boundaries)):
                 file.flush()
                 os.fsync(file.fileno())
                 sizes[name] = file.tell()
@@ -137,9 +140,9 @@ def _write(folder: Path, blocks: Iterator[tuple[Array, Array]]) -> None:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether all files of a folder exist, with the sizes that were recorded."""
+    """Whether all files of a cached corpus exist, with their recorded sizes."""
     try:
         sizes = json.loads((folder / "sizes.json").read_text(encoding="utf-8"))
-        return bool(sizes == {n: (folder / n).stat().st_size for n in ("ids", "borders")})
+        return bool(sizes == {n: (folder / n).stat().st_size for n in ("ids", "boundaries")})
     except (OSError, ValueError):
         return False
