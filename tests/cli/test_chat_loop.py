@@ -25,8 +25,8 @@ SHOWN = {
     "252\n"
     "✓ all 3 steps are true\n",
     "hello": "I work out sums.\n",
-    "endless": "│ it never ends\n(the thought never ended, and so there is no answer)\n",
-    "twice": "│ once\nso\n│ twice\nthen\n(it began to think again)\n",
+    "endless": "│ it never ends\n(the thought did not end, so there is no answer)\n",
+    "twice": "│ once\nso\n│ twice\nthen\n(the answer contains a second thought)\n",
     "stray": "ab\n",
     "empty": "nothing\n",
     "riddle": "│ hm\n│ hm\n42\n",
@@ -115,7 +115,7 @@ def test_help_lists_the_commands(parrot: Path) -> None:
 
 
 def test_unanswerable_lines_are_reported_and_forgotten(parrot: Path) -> None:
-    shorten = "tokens long, but the model sees 160 at once: shorten it\n"
+    shorten = "tokens, but the context of the model has 160: shorten the prompt\n"
     wrong = {
         "": "there is nothing to answer: ask something\n",
         " \t ": "there is nothing to answer: ask something\n",
@@ -160,7 +160,7 @@ def test_an_answer_ends_where_the_context_does(untrained: Path) -> None:
     [cut] = chat(untrained, "0" * 500)
     assert cut.endswith(" was cut off after 10 tokens: allow more, or ask for less)\n\n")
     [too_long] = chat(untrained, "0" * 511)
-    assert too_long.startswith("the prompt is 513 tokens long, but the model sees 512 at once")
+    assert too_long.startswith("the prompt has 513 tokens, but the context of the model has 512")
 
 
 def test_a_check_mark_needs_a_question_that_the_checker_understands() -> None:

@@ -224,7 +224,7 @@ CHANGED = "the corpus names.txt has changed since this run was started (its SHA-
         (f"{GENERATE} --stop=", nothing, 2, "stop must not be empty"),
         (f"{GENERATE} --engine abacus", nothing, 2, "there is no engine 'abacus'"),
         (f"{GENERATE} --prompt ANNA", nothing, 1, "has never seen 'A', 'N'"),
-        (f"{GENERATE} --prompt {'a' * 17}", nothing, 1, "the prompt is 18 tokens long"),
+        (f"{GENERATE} --prompt {'a' * 17}", nothing, 1, "the prompt has 18 tokens"),
         (f"{GENERATE} --json --prompt ANNA", nothing, 1, "has never seen 'A', 'N'"),
         ("chat model --engine numpy --top-k 0", nothing, 2, "top_k must be at least 1, not 0"),
         ("chat model --engine numpy --max-tokens 0", nothing, 2, "must be at least 1, not 0"),

@@ -100,8 +100,8 @@ def test_an_answer_is_shown_as_in_a_conversation(parrot: Path, tmp_path: Path) -
 
 def test_an_incomplete_answer_says_why(parrot: Path, tmp_path: Path) -> None:
     wrong = {
-        ("endless",): "the thought never ended, and so there is no answer",
-        ("twice",): "it began to think again",
+        ("endless",): "the thought did not end, so there is no answer",
+        ("twice",): "the answer contains a second thought",
         ("riddle", "--max-tokens", "3"): "the thought was cut off after 3 tokens: allow more, or "
         "ask for less",
         ("hello", "--max-tokens", "6"): "the answer was cut off after 6 tokens: allow more, or "
@@ -143,7 +143,7 @@ def test_sampling_options_are_applied_to_answers(parrot: Path, tmp_path: Path) -
         (
             ["--prompt", "9" * 300],
             1,
-            "the prompt is 302 tokens long, but the model sees 160 at once: shorten it",
+            "the prompt has 302 tokens, but the context of the model has 160: shorten the prompt",
         ),
         (["--prompt", "2+3", "--max-tokens", "0"], 2, "max_tokens must be at least 1, not 0"),
         (

@@ -62,7 +62,7 @@ def cut_texts(draw: st.DrawFn) -> list[str]:
 @given(cut_texts())
 def test_the_split_does_not_depend_on_the_pieces(words: list[str]) -> None:
     answer = answer_of(words).finish()
-    found = (answer.reasoning, answer.content, answer.num_thoughts, answer.is_thinking)
+    found = (answer.reasoning, answer.content, answer.num_think_tags, answer.is_thinking)
     assert found == whole("".join(words))
     assert answer.num_tokens == len(words)
     assert answer.finish_reason == "stop"
@@ -98,7 +98,7 @@ def test_only_the_beginning_of_a_mark_is_held_back(words: list[str]) -> None:
 @given(texts.filter(bool), st.integers(1, 20))
 def test_a_text_that_is_cut_off_is_split_as_far_as_it_goes(text: str, max_tokens: int) -> None:
     answer = answer_of(list(text), max_tokens).finish()
-    found = (answer.reasoning, answer.content, answer.num_thoughts, answer.is_thinking)
+    found = (answer.reasoning, answer.content, answer.num_think_tags, answer.is_thinking)
     assert found == whole(text[:max_tokens])
     if max_tokens <= len(text):
         where = "thought" if answer.is_thinking else "answer"
@@ -110,7 +110,7 @@ def test_a_text_that_is_cut_off_is_split_as_far_as_it_goes(text: str, max_tokens
 @pytest.mark.parametrize(
     ("text", "reasoning", "content", "incomplete_reason"),
     [
-        ("", None, "", "it said nothing"),
+        ("", None, "", "the answer is empty"),
         ("b", None, "b", None),
         ("<think>a</think>b", "a", "b", None),
         ("<think></think>b", "", "b", None),
@@ -118,13 +118,18 @@ def test_a_text_that_is_cut_off_is_split_as_far_as_it_goes(text: str, max_tokens
         ("a</think>b", None, "ab", None),
         ("<think>a</think>b</think>c", "a", "bc", None),
         ("<think>a\nb</think>\nc", "a\nb", "\nc", None),
-        ("<think>a", "a", "", "the thought never ended, and so there is no answer"),
-        ("<think>", "", "", "the thought never ended, and so there is no answer"),
-        ("b<think>", "", "b", "the thought never ended, and so there is no answer"),
-        ("<think>a</think>b<think>c</think>d", "a\nc", "bd", "it began to think again"),
-        ("<think>a<think>c</think>d", "a\nc", "d", "it began to think again"),
-        ("<think></think><think>c</think>d", "c", "d", "it began to think again"),
-        ("<think>a</thin", "a</thin", "", "the thought never ended, and so there is no answer"),
+        ("<think>a", "a", "", "the thought did not end, so there is no answer"),
+        ("<think>", "", "", "the thought did not end, so there is no answer"),
+        ("b<think>", "", "b", "the thought did not end, so there is no answer"),
+        (
+            "<think>a</think>b<think>c</think>d",
+            "a\nc",
+            "bd",
+            "the answer contains a second thought",
+        ),
+        ("<think>a<think>c</think>d", "a\nc", "d", "the answer contains a second thought"),
+        ("<think></think><think>c</think>d", "c", "d", "the answer contains a second thought"),
+        ("<think>a</thin", "a</thin", "", "the thought did not end, so there is no answer"),
         ("<thi", None, "<thi", None),
     ],
 )
@@ -146,7 +151,7 @@ def test_answers_by_hand(
 def test_a_stop_string_ends_a_thought_too() -> None:
     answer = answer_of(list("<think>abc</think>d"), stop=["b"]).finish()
     assert (answer.reasoning, answer.content, answer.finish_reason) == ("a", "", "stop")
-    assert answer.incomplete_reason == "the thought never ended, and so there is no answer"
+    assert answer.incomplete_reason == "the thought did not end, so there is no answer"
     answer = answer_of(list("<think>ab</think>cd"), stop=["d"]).finish()
     assert (answer.reasoning, answer.content, answer.incomplete_reason) == ("ab", "c", None)
 
@@ -157,9 +162,9 @@ def test_a_stop_string_ends_a_thought_too() -> None:
 @pytest.mark.parametrize("question", KNOWN)
 def test_a_model_answers_as_it_has_learned(question: str, parrot: Path) -> None:
     answer = anexa.load(parrot, engine="numpy").chat([{"role": "user", "content": question}])
-    reasoning, content, num_thoughts, is_thinking = whole(KNOWN[question])
+    reasoning, content, num_think_tags, is_thinking = whole(KNOWN[question])
     assert (answer.reasoning, answer.content) == (reasoning, content)
-    assert (answer.num_thoughts, answer.is_thinking) == (num_thoughts, is_thinking)
+    assert (answer.num_think_tags, answer.is_thinking) == (num_think_tags, is_thinking)
 
 
 @pytest.mark.parametrize("question", DIRECT)

@@ -188,7 +188,9 @@ def test_an_answer_ends_with_the_context(parrot: Path) -> None:
         else:
             assert read + answer.num_tokens < block_size
     messages = [{"role": "user", "content": "x" * block_size}]
-    with pytest.raises(AnexaError, match="prompt is 162 tokens long, but the model sees 160 at"):
+    with pytest.raises(
+        AnexaError, match="prompt has 162 tokens, but the context of the model has 160"
+    ):
         model.chat(messages)
 
 

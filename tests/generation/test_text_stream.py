@@ -162,7 +162,7 @@ def test_values_out_of_range_are_refused() -> None:
 
 
 def test_a_prompt_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(AnexaError, match="prompt is 9 tokens long, but the model sees 8 at once"):
+    with pytest.raises(AnexaError, match="prompt has 9 tokens, but the context of the model has 8"):
         complete(prompt="a" * (BLOCK_SIZE + 1))
 
 
@@ -177,5 +177,8 @@ def test_a_text_that_cannot_fit_is_refused_before_it_is_tokenized(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Tokenizer, "encode_prompt", None)  # nobody is to call it
-    with pytest.raises(AnexaError, match="these are 1,000,000 characters, and the model sees 16"):
+    with pytest.raises(
+        AnexaError,
+        match="the prompt has 1,000,000 characters, but the context of the model has only 16",
+    ):
         Prompt(LETTERS, 16, "a" * 1_000_000)

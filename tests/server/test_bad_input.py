@@ -119,7 +119,7 @@ def body_with_message(content: object, role: object = "user") -> dict[str, objec
 
 IMAGE = {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}
 SURROGATE = "contains an unpaired surrogate, which is not a character"
-TOO_LONG = "tokens long, but the model sees 512 at once: shorten it"
+TOO_LONG = "tokens, but the context of the model has 512: shorten the prompt"
 ENDS = "the last message of a conversation must be the user's"
 
 
@@ -171,10 +171,10 @@ ENDS = "the last message of a conversation must be the user's"
             "n",
             "the prompts times n are 18 texts, and one request may ask for 16",
         ),
-        ({"prompt": [101]}, "prompt", "a prompt is one or more tokens from 0 to 100"),
-        ({"prompt": [[]]}, "prompt", "a prompt is one or more tokens from 0 to 100"),
-        ({"prompt": "1" * 600}, "prompt", f"the prompt is 600 {TOO_LONG}"),
-        ({"prompt": [1] * 600}, "prompt", f"the prompt is 600 {TOO_LONG}"),
+        ({"prompt": [101]}, "prompt", "a prompt of token ids needs one or more, from 0 to 100"),
+        ({"prompt": [[]]}, "prompt", "a prompt of token ids needs one or more, from 0 to 100"),
+        ({"prompt": "1" * 600}, "prompt", f"the prompt has 600 {TOO_LONG}"),
+        ({"prompt": [1] * 600}, "prompt", f"the prompt has 600 {TOO_LONG}"),
         ({"prompt": "1" * 200_001}, "prompt", "must have at most 200,000 characters, not 200,001"),
         ({"prompt": "é"}, "prompt", "this model has never seen 'é': leave it out of the prompt"),
         ({"prompt": "\ud800"}, "prompt", SURROGATE),
@@ -209,7 +209,7 @@ ENDS = "the last message of a conversation must be the user's"
         (
             body_with_message("1" * 500 + "+" + "1" * 99),
             "messages",
-            f"the prompt is 602 {TOO_LONG}",
+            f"the prompt has 602 {TOO_LONG}",
         ),
         (body_with_message(" \n"), "messages", "there is nothing to answer: ask something"),
         (
@@ -384,6 +384,6 @@ def test_far_too_long_input_is_refused_quickly(server: ServerProcess) -> None:
     messages = [{"role": "user", "content": "7+" * 95_000} for _ in range(5)]
     with server.cpu_time_below(1):
         message, _ = error_of(server.chat(messages=messages))
-    assert "these are 950,000 characters" in message
+    assert "the prompt has 950,000 characters" in message
     message, param = error_of(server.post(TEXT, {"prompt": "1", "max_tokens": 5000}))
     assert (message, param) == ("max_tokens must be at most 4,096", "max_tokens")

@@ -158,7 +158,9 @@ def test_client_raises_its_own_exceptions(client: Any) -> None:
         client.chat.completions.create(model="anexa", messages=MESSAGES, temperature=9)
     assert error.value.param == "temperature"
     assert "temperature must be at most 2, not 9" in error.value.message
-    with pytest.raises(openai.BadRequestError, match="tokens long, but the model sees 512"):
+    with pytest.raises(
+        openai.BadRequestError, match="tokens, but the context of the model has 512"
+    ):
         client.chat.completions.create(
             model="anexa", messages=[{"role": "user", "content": "1+" * 400}]
         )

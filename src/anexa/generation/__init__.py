@@ -1,4 +1,4 @@
-"""From a prompt to text: one scheduler, sampling, and text as it streams."""
+"""Text generation: sampling, a continuous-batching scheduler, and streams of text and chat."""
 
 from anexa.generation.chat import AnswerPiece, ChatAnswer
 from anexa.generation.language_model import LanguageModel

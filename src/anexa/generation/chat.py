@@ -1,25 +1,25 @@
-"""The answer of a chat model, split into its reasoning and its content as it streams."""
+"""Streaming parser of a chat model's answer: separates the reasoning from the content."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from anexa.generation.text_stream import FinishReason, TextStream, overlap
+from anexa.generation.text_stream import FinishReason, TextStream, stop_prefix_length
 from anexa.model.chat_format import END_THINK, THINK
 
 
 class AnswerPiece(NamedTuple):
-    """A piece of an answer's text, either of its reasoning or of its content."""
+    """A piece of the text of a chat answer, from its reasoning or from its content."""
 
     text: str
     is_reasoning: bool
 
 
 class ChatAnswer:
-    """The answer of a chat model, which iterating over it generates.
+    """The answer of a chat model. Iterating over it generates the answer.
 
-    Reasoning stands between `<think>` and `</think>`; everything else is content.
+    Text between `<think>` and `</think>` is reasoning, all other text is content.
 
     Args:
         text: text of the answer, `<think>` and `</think>` included.
@@ -27,15 +27,15 @@ class ChatAnswer:
     Attributes:
         reasoning: reasoning so far; None if there is no `<think>`.
         content: content so far.
-        num_thoughts: number of `<think>` marks so far.
-        is_thinking: whether the last thought has not ended yet.
+        num_think_tags: number of `<think>` tags so far.
+        is_thinking: whether a `<think>` is not closed yet.
     """
 
     def __init__(self, text: TextStream) -> None:
         self._text, self._held = text, ""
         self.reasoning: str | None = None
         self.content = ""
-        self.num_thoughts = 0
+        self.num_think_tags = 0
         self.is_thinking = False
 
     def __repr__(self) -> str:
@@ -56,7 +56,7 @@ class ChatAnswer:
 
     @property
     def incomplete_reason(self) -> str | None:
-        """A sentence about what is wrong with the form of the answer; None if it is well-formed."""
+        """Why the answer is not well-formed, as a sentence; None if it is."""
         if self.finish_reason == "length":
             where = "thought" if self.is_thinking else "answer"
             return (
@@ -64,10 +64,10 @@ class ChatAnswer:
                 "less"
             )
         if self.is_thinking:
-            return "the thought never ended, and so there is no answer"
-        if self.num_thoughts > 1:
-            return "it began to think again"
-        return None if self.content or self.finish_reason is None else "it said nothing"
+            return "the thought did not end, so there is no answer"
+        if self.num_think_tags > 1:
+            return "the answer contains a second thought"
+        return None if self.content or self.finish_reason is None else "the answer is empty"
 
     def finish(self) -> ChatAnswer:
         """Generate the rest of the answer, and return the answer."""
@@ -76,25 +76,25 @@ class ChatAnswer:
         return self
 
     def __iter__(self) -> Iterator[AnswerPiece]:
-        """Yield pieces as they are generated; together they are `reasoning` and `content`."""
+        """Yield the pieces of `reasoning` and `content` as they are generated."""
         for piece in self._text:
             yield from self.add(piece)
         yield from self.add("")
 
     def add(self, piece: str) -> Iterator[AnswerPiece]:
-        """Add the next piece of the text, and yield what is now certain.
+        """Parse the next piece of text; the beginning of a tag is held back until it is complete.
 
         Args:
-            piece: new text; may be empty when the text has finished, to flush what was held back.
+            piece: new text; "" at the end of the text, to flush what was held back.
         """
         text, self._held = self._held + piece, ""
         if not self.finish_reason:
-            certain = len(text) - overlap(text, (THINK, END_THINK))
+            certain = len(text) - stop_prefix_length(text, (THINK, END_THINK))
             text, self._held = text[:certain], text[certain:]
         yield from self._split(text)
 
     def _split(self, text: str) -> Iterator[AnswerPiece]:
-        """Yield the pieces between `<think>` and `</think>`."""
+        """Split a text at `<think>` and `</think>`."""
         while text:
             found = [(at, mark) for mark in (THINK, END_THINK) if (at := text.find(mark)) >= 0]
             if not found:
@@ -106,9 +106,9 @@ class ChatAnswer:
             text = text[at + len(mark) :]
             self.is_thinking = mark == THINK
             if mark == THINK:
-                self.num_thoughts += 1
+                self.num_think_tags += 1
                 if self.reasoning:
-                    yield self._piece("\n")  # between one thought and the next
+                    yield self._piece("\n")  # separates two thoughts
                 self.reasoning = self.reasoning or ""
 
     def _piece(self, text: str) -> AnswerPiece:

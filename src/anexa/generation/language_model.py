@@ -25,13 +25,13 @@ BUNDLED = Path(str(importlib.resources.files("anexa") / "bundled"))  # the bundl
 
 
 class LanguageModel:
-    """A model with its tokenizer and engine, which continues texts and answers conversations.
+    """A model with its tokenizer and engine, for text generation and chat.
 
     Methods that take `**sampling` accept the fields of `SamplingParams`: `temperature` (default:
     the model's own), `top_k`, `top_p` and `seed`.
 
     Args:
-        name: name that messages and the server call the model by.
+        name: name of the model in messages and in the server's API.
         model: contents of the model folder.
         engine: engine with the model's weights.
         folder: folder or file that the model was loaded from; None means the bundled model.
@@ -39,11 +39,11 @@ class LanguageModel:
     Attributes:
         name: name of the model.
         folder: folder or file that the model was loaded from; None means the bundled model.
-        engine: computes the model.
+        engine: engine with the model's weights.
         tokenizer: tokenizer of the model.
         chat_template: Jinja template of a chat model; None if the model only continues texts.
         temperature: the model's own temperature, from its `generation_config.json`.
-        max_new_tokens: tokens of the context to leave free for an answer.
+        max_new_tokens: number of tokens that a chat prompt should leave free for the answer.
     """
 
     def __init__(self, name: str, model: Model, engine: Engine, folder: Path | None = None) -> None:

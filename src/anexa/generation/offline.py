@@ -1,4 +1,4 @@
-"""Generation without a server: the tokens of one sequence as they come, or of a list of prompts."""
+"""Offline generation: the tokens of one sequence as a stream, or of many prompts in batches."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from anexa.generation import scheduler
 from anexa.generation.sampling import GREEDY, Sampler, SamplingParams
 from anexa.generation.scheduler import BatchScheduler
 
-MAX_NUM_SEQS = 64  # with more sequences at once, a small model gains nothing and takes more memory
+MAX_NUM_SEQS = 64  # maximum batch size: a larger one needs more memory and is not faster
 
 
 def generate_tokens(engine: Engine, prompt_ids: Sequence[int], sampler: Sampler) -> Iterator[int]:
-    """Generate the tokens that continue a prompt, without end.
+    """Generate tokens that continue a prompt, until the caller stops iterating.
 
     Args:
-        engine: computes the model.
+        engine: engine with the model's weights.
         prompt_ids: token ids of the prompt, at least one.
-        sampler: sampling parameters, and the random state, which the draws advance.
+        sampler: sampling parameters and random state; sampling advances the state.
 
     Raises:
         AnexaError: if the model cannot be computed, or a logit is not a number.
@@ -40,18 +40,18 @@ def generate_batch(
     params: Sequence[SamplingParams] | None = None,
     max_tokens: int | None = None,
 ) -> list[list[int]]:
-    """Generate one continuation for each prompt, as many at a time as pay.
+    """Generate one completion for each prompt, in batches of at most `MAX_NUM_SEQS`.
 
     Args:
-        engine: computes the model.
+        engine: engine with the model's weights.
         prompts: token ids of the prompts, at least one token each.
-        eos_token: id of the token that ends a continuation, and is no part of it.
+        eos_token: id of the end-of-sequence token, which the completions do not include.
         params: sampling parameters, one per prompt; None means greedy decoding.
-        max_tokens: maximum number of tokens in a continuation; None means no limit. In any case a
-            continuation ends where the context does.
+        max_tokens: maximum number of tokens in a completion; None means no limit. A completion also
+            ends when the context is full.
 
     Returns:
-        Token ids of the continuations, in the order of the prompts.
+        Token ids of the completions, in the order of the prompts.
 
     Raises:
         AnexaError: if the model cannot be computed, or a logit is not a number.

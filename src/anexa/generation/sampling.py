@@ -1,4 +1,4 @@
-"""From logits to tokens: greedy, or temperature, top-k, top-p and a draw. One for all engines."""
+"""Sampling of tokens from logits: greedy, or by temperature, top-k and top-p; for all engines."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Sampler:
 
     Attributes:
         params: sampling parameters.
-        rng: random state; every token that is not chosen greedily takes one number from it.
+        rng: random state; every token that is not chosen greedily draws one number.
     """
 
     def __init__(self, params: SamplingParams) -> None:
@@ -106,8 +106,8 @@ def sample_batch(
     if sampled:
         p_BV = probabilities(z_BV[sampled], [samplers[b].params for b in sampled])
         for b, cumulative_V in zip(sampled, p_BV.cumsum(axis=-1)):
-            # The last sum may fall short of 1 by rounding: a draw is below that sum, and so never
-            # past the last token that has any probability.
+            # Scaled by the last sum, which rounding may leave below 1: so a draw never falls behind
+            # the last token with a probability above 0.
             draw = samplers[b].rng.random() * cumulative_V[-1]
             tokens[b] = int(cumulative_V.searchsorted(draw, side="right"))
     return [token if finite else None for token, finite in zip(tokens, finite_B)]
@@ -116,8 +116,8 @@ def sample_batch(
 def probabilities(logits_BV: npt.NDArray[np.floating], params: Sequence[SamplingParams]) -> Floats:
     """Compute the probability with which each token is sampled.
 
-    Temperature first, then top-k, then top-p on what top-k has left, as in transformers. Of tokens
-    with equal logits the lower id counts as likelier.
+    Applies temperature, then top-k, then top-p, in this order, as in transformers. Of tokens with
+    equal logits, the one with the lower id is kept first.
 
     Args:
         logits_BV: finite logits, shape (B, V).
@@ -128,7 +128,7 @@ def probabilities(logits_BV: npt.NDArray[np.floating], params: Sequence[Sampling
     """
     z_BV = np.asarray(logits_BV, np.float64)
     temperature_B1 = np.array([[p.temperature or 1.0] for p in params])
-    # The shift keeps exp() in range; a tiny temperature may still take the others to −∞, rightly.
+    # The largest logit becomes 0, so exp() cannot overflow; a tiny temperature may make others −∞.
     with np.errstate(over="ignore"):
         p_BV: Floats = np.exp((z_BV - z_BV.max(axis=-1, keepdims=True)) / temperature_B1)
     for p_V, z_V, param in zip(p_BV, z_BV, params):
@@ -137,7 +137,7 @@ def probabilities(logits_BV: npt.NDArray[np.floating], params: Sequence[Sampling
             p_V[z_V.argmax()] = 1.0
         elif param.top_k is not None or param.top_p < 1:
             order = np.argsort(-p_V, kind="stable")[: param.top_k]
-            likelier = np.cumsum(p_V[order]) - p_V[order]  # the mass of the likelier tokens
+            likelier = np.cumsum(p_V[order]) - p_V[order]  # total probability of likelier tokens
             order = order[likelier < param.top_p * p_V[order].sum()]
             kept = p_V[order]
             p_V[:] = 0.0
@@ -147,5 +147,5 @@ def probabilities(logits_BV: npt.NDArray[np.floating], params: Sequence[Sampling
 
 
 def non_finite_logits() -> AnexaError:
-    """Build the error of a model whose weights have overflowed."""
+    """Make the error about logits that are infinite or NaN."""
     return AnexaError("the model's output is not a number: its weights are damaged")

@@ -1,4 +1,4 @@
-"""One decoding loop for one sequence or many, which may be added and removed between steps."""
+"""Continuous-batching scheduler: the decoding loop of both the server and offline generation."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ from anexa.errors import AnexaError
 from anexa.generation.sampling import Sampler, non_finite_logits, sample_batch
 from anexa.generation.window import window_start
 
-PREFILL_CHUNK = 64  # prompt tokens prefilled at once: no prompt stalls the batch
+PREFILL_CHUNK = 64  # prompt tokens prefilled at once, so that a long prompt does not stall others
 MAX_PREFILL_TOKENS = 256  # approximate limit on the prompt tokens of one step
 
 
 class OutOfMemoryError(AnexaError):
-    """Raised when memory does not suffice for a sequence, or for as many as are running."""
+    """Raised when a sequence ends because there is not enough memory."""
 
 
 class Sequence:
-    """The tokens and the decoding state of one request.
+    """A sequence in the scheduler: its tokens and its decoding state.
 
     Args:
         prompt_ids: token ids of the prompt, at least one.
         sampler: sampling parameters and random state of the request.
 
     Attributes:
-        tokens: token ids of the prompt and of what has been generated so far.
-        num_prompt_tokens: tokens in the prompt.
-        sampler: chooses the next token.
-        window_start: index of the first token that the model sees; above 0 beyond the context.
-        kv_cache: keys and values of the tokens read from `window_start` on, while the sequence is
-            prefilled; None before, and once its keys and values are in the batch.
+        tokens: token ids of the prompt and the generated tokens.
+        num_prompt_tokens: number of tokens in the prompt.
+        sampler: sampling parameters and random state.
+        window_start: index of the first token in the sliding window; 0 while the sequence fits into
+            the context.
+        kv_cache: keys and values from `window_start` on, during prefill; None before, and after the
+            sequence was added to the batch cache.
     """
 
     def __init__(self, prompt_ids: abc.Sequence[int], sampler: Sampler) -> None:
@@ -49,8 +50,8 @@ class StepOutput(NamedTuple):
 
     Attributes:
         sequence: the sequence.
-        token: the id of its new token; -1 if there is an error.
-        logits: the V logits that the token was sampled from; empty if there is an error.
+        token: id of the new token; -1 if there is an error.
+        logits: logits that the token was sampled from, shape (V,); empty if there is an error.
         error: the error that ended the sequence; None if there is none.
     """
 
@@ -63,19 +64,19 @@ class StepOutput(NamedTuple):
 class BatchScheduler:
     """Continuous batching: each step generates one token for every running sequence.
 
-    Online, a server adds and removes sequences between steps; offline, `generate_batch` drains a
-    list of prompts. To the last bit of its logits a sequence is what it would be if it were alone:
-    prompts are prefilled one by one, in chunks that depend on nothing else, and a batch engine
-    computes each sequence independently of the others.
+    The server adds and removes sequences between steps; `generate_batch` adds a list of prompts and
+    runs until all are done. The logits of a sequence are bit-identical to those that it has alone:
+    prompts are prefilled one by one, in chunks of fixed size, and decoding is batch-invariant.
 
-    When memory is short, waiting sequences wait until others are done. If a step needs more than
-    there is, the half of the running sequences that has the fewest tokens ends with an
-    `OutOfMemoryError`, and fewer run at once until all that are left are done.
+    If prefill runs out of memory, the sequence waits until another one is done. If decoding does,
+    the half of the running sequences with the fewest tokens ends with an `OutOfMemoryError`, and
+    the maximum number of running sequences is lowered until all of them are done.
 
     Args:
-        engine: computes the model; an engine that computes one sequence at a time may be given too.
-        max_num_seqs: maximum number of running sequences; further ones wait. Memory for their keys
-            and values, nearly all that is needed, is allocated at once by PyTorch.
+        engine: engine with the model's weights; one that cannot batch computes the sequences one
+            by one.
+        max_num_seqs: maximum number of running sequences; further ones wait. PyTorch allocates the
+            memory for their keys and values at once.
     """
 
     def __init__(self, engine: Engine | BatchEngine, max_num_seqs: int = 32) -> None:
@@ -84,11 +85,11 @@ class BatchScheduler:
         self._max_num_seqs = self._max_running = max_num_seqs
         self._waiting: deque[Sequence] = deque()
         self._prefilling: deque[Sequence] = deque()
-        self._decoding: list[Sequence] = []  # in the order of the batch
+        self._decoding: list[Sequence] = []  # in the order of the batch cache
 
     @property
     def num_running(self) -> int:
-        """Number of sequences that are prefilled or decoded."""
+        """Number of sequences in prefill or decoding."""
         return len(self._prefilling) + len(self._decoding)
 
     @property
@@ -97,7 +98,7 @@ class BatchScheduler:
         return len(self._waiting)
 
     def add(self, prompt_ids: abc.Sequence[int], sampler: Sampler) -> Sequence:
-        """Queue a prompt of at least one token; it is continued until it is removed."""
+        """Queue a prompt of at least one token; it generates tokens until it is removed."""
         sequence = Sequence(prompt_ids, sampler)
         self._waiting.append(sequence)
         return sequence
@@ -111,9 +112,9 @@ class BatchScheduler:
             self._leave_batch(self._decoding.index(sequence))
 
     def step(self) -> list[StepOutput]:
-        """Generate a token for each sequence that is decoded, then prefill some more of the others.
+        """Decode one token for each decoding sequence, then prefill up to `MAX_PREFILL_TOKENS`.
 
-        A sequence whose prompt is prefilled gets its first token in the same step.
+        A sequence whose prefill ends generates its first token in the same step.
         """
         if not self.num_running:
             self._max_running = self._max_num_seqs
@@ -130,13 +131,13 @@ class BatchScheduler:
         try:
             logits_BV = self._engine.batch_next_logits(last_tokens, self._batch_cache)
         except MemoryError as error:
-            return [self._fail(sequence, error) for sequence in self._shed()]
-        except Exception as error:  # of any kind: it ends the sequences of this step, no others
+            return [self._fail(sequence, error) for sequence in self._evict()]
+        except Exception as error:  # of any kind: it fails the sequences of this step, no others
             return [self._fail(sequence, error) for sequence in sequences]
         return self._sample(sequences, logits_BV)
 
     def _requeue_moved_windows(self) -> None:
-        """Prefill sequences again whose window of visible tokens has moved."""
+        """Move sequences whose sliding window has moved back to prefill."""
         block_size = self._engine.config.block_size
         for index in reversed(range(len(self._decoding))):
             sequence = self._decoding[index]
@@ -145,7 +146,7 @@ class BatchScheduler:
                 self._prefilling.append(sequence)
 
     def _prefill(self) -> list[StepOutput]:
-        """Prefill one sequence after another, so that only one has a KV cache of its own."""
+        """Prefill sequences one by one, so that only one KV cache exists besides the batch's."""
         outputs: list[StepOutput] = []
         num_tokens = 0
         while self._prefilling and num_tokens < MAX_PREFILL_TOKENS:
@@ -162,11 +163,11 @@ class BatchScheduler:
             except MemoryError as error:
                 if self.num_running == 1:
                     return [*outputs, self._fail(sequence, error)]
-                self._max_running = self.num_running - 1  # it waits until one of the others is done
+                self._max_running = self.num_running - 1  # retried when another one is done
                 self._waiting.appendleft(self._prefilling.popleft())
                 sequence.kv_cache = None
                 return outputs
-            except Exception as error:  # of any kind: it ends this sequence, no others
+            except Exception as error:  # of any kind: it fails this sequence, no others
                 outputs.append(self._fail(sequence, error))
                 continue
             sequence.kv_cache = None
@@ -182,7 +183,7 @@ class BatchScheduler:
         return sequence.kv_cache
 
     def _sample(self, sequences: list[Sequence], logits_BV: Logits) -> list[StepOutput]:
-        """Append the next token to each sequence."""
+        """Sample the next token of each sequence, and append it."""
         outputs = []
         tokens = sample_batch(logits_BV, [sequence.sampler for sequence in sequences])
         for sequence, token, logits_V in zip(sequences, tokens, logits_BV):
@@ -193,8 +194,11 @@ class BatchScheduler:
                 outputs.append(StepOutput(sequence, token, logits_V))
         return outputs
 
-    def _shed(self) -> list[Sequence]:
-        """Choose the half of the sequences with the fewest tokens, and run only the rest."""
+    def _evict(self) -> list[Sequence]:
+        """Return the half of the sequences to evict, those with the fewest tokens.
+
+        The maximum number of running sequences becomes the size of the other half.
+        """
         by_length = sorted(self._decoding, key=lambda sequence: len(sequence.tokens), reverse=True)
         kept = len(by_length) // 2
         self._max_running = max(1, kept)

@@ -1,4 +1,4 @@
-"""Text of a token stream: prompts in, pieces of text out, which never split a character."""
+"""Prompts, and streams of generated text: incremental detokenization and stop strings."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ FinishReason: TypeAlias = Literal["stop", "length"]
 
 
 class PromptTooLongError(AnexaError):
-    """Raised when a prompt has more tokens than the model sees at once."""
+    """Raised when a prompt has more tokens than the context."""
 
 
 class Prompt:
-    """A prompt as text and as tokens, checked against the model.
+    """A validated prompt, as text and as token ids.
 
     Args:
         tokenizer: tokenizer of the model.
-        block_size: tokens that the model sees at once.
+        block_size: context length in tokens.
         prompt: text, which may be empty, or token ids.
 
     Attributes:
@@ -44,13 +44,13 @@ class Prompt:
             self.ids = list(prompt)
             if not self.ids or not all(0 <= token < tokenizer.vocab_size for token in self.ids):
                 raise AnexaError(
-                    f"a prompt is one or more tokens from 0 to {tokenizer.vocab_size - 1}"
+                    f"a prompt of token ids needs one or more, from 0 to {tokenizer.vocab_size - 1}"
                 )
             self.text = tokenizer.decode(self.ids)
         if len(self.ids) > block_size:
             raise PromptTooLongError(
-                f"the prompt is {len(self.ids)} tokens long, but the model sees {block_size} at "
-                "once: shorten it"
+                f"the prompt has {len(self.ids)} tokens, but the context of the model has "
+                f"{block_size}: shorten the prompt"
             )
 
 
@@ -58,20 +58,20 @@ def check_length(num_characters: int, tokenizer: Tokenizer, block_size: int) -> 
     """Refuse a text that cannot fit into the context, before it is tokenized.
 
     Raises:
-        PromptTooLongError: if that many characters need more than `block_size` tokens.
+        PromptTooLongError: if `num_characters` characters need more than `block_size` tokens.
     """
     if num_characters > block_size * tokenizer.max_token_length:
         raise PromptTooLongError(
-            f"these are {num_characters:,} characters, and the model sees {block_size:,} tokens "
-            "at once: shorten them"
+            f"the prompt has {num_characters:,} characters, but the context of the model has only "
+            f"{block_size:,} tokens: shorten the prompt"
         )
 
 
 class TextStream:
-    """The continuation of a prompt as text, piece by piece.
+    """The generated text of a prompt, as a stream of pieces that never split a character.
 
-    Tokens are either pushed in by `add`, as the server does, or drawn from `tokens` by iterating
-    over the stream, which yields pieces of text.
+    Tokens are either added by `add`, as the server does, or taken from `tokens` by iterating over
+    the stream, which yields pieces of text.
 
     Args:
         tokenizer: tokenizer of the model.
@@ -125,7 +125,7 @@ class TextStream:
                 yield piece
 
     def add(self, token: int) -> str:
-        """Add the next token, and return the text that is now certain, which may be empty."""
+        """Add the next token; returns the new text that later tokens cannot change, maybe ""."""
         reason: FinishReason | None = "stop" if token in self._eos_tokens else None
         if not reason:
             self.num_tokens += 1
@@ -154,10 +154,10 @@ def stream_text(
     max_tokens: int = 200,
     stop: str | Sequence[str] = (),
 ) -> TextStream:
-    """Prepare the continuation of a prompt; iterating over it generates it.
+    """Make a stream of the text that continues a prompt; iterating over it generates the text.
 
     Args:
-        engine: computes the model.
+        engine: engine with the model's weights.
         tokenizer: tokenizer of the model.
         prompt: text to continue.
         sampler: chooses the tokens; another text with the same sampler continues its random
@@ -174,8 +174,8 @@ def stream_text(
     return TextStream(tokenizer, checked, max_tokens=max_tokens, stop=stop, tokens=tokens)
 
 
-def overlap(text: str, stop: Sequence[str]) -> int:
-    """Return how many characters at the end of a text may be the beginning of a stop string."""
+def stop_prefix_length(text: str, stop: Sequence[str]) -> int:
+    """Return the length of the longest end of a text that is the beginning of a stop string."""
     longest = 0
     for word in stop:
         at = text.find(word[0], max(0, len(text) - len(word) + 1))
