@@ -1,26 +1,26 @@
-"""Errors with a message for the user: what is wrong, where, and what to do, in one sentence."""
+"""Errors and warnings with a one-sentence message: what is wrong, where, and what to do."""
 
-MAX_LENGTH = 200  # characters of foreign text in a message
+MAX_LENGTH = 200  # maximum characters of quoted text (from files, libraries, servers) in a message
 
 
 class AnexaError(Exception):
-    """An error that the user can fix: its message is shown alone, and the exit status is 1."""
+    """Error that the user can fix: shown without a traceback; exit status 1."""
 
     exit_status = 1
 
 
 class AnexaWarning(UserWarning):
-    """Something that the user should know, and that stops nothing: its message is shown alone."""
+    """Warning for the user: shown without a source line; the command goes on."""
 
 
 class UsageError(AnexaError):
-    """A wrong command or option: exit status 2."""
+    """Error about a wrong command or option: exit status 2."""
 
     exit_status = 2
 
 
 def short_repr(value: object) -> str:
-    """Return the `repr` of a value, or the message of an exception, short enough for a message."""
+    """Return the `repr` of a value, or the message of an exception, cut to `MAX_LENGTH`."""
     try:
         return one_line(str(value) if isinstance(value, BaseException) else repr(value))
     except (ValueError, RecursionError):  # a number of thousands of digits, or deeply nested lists
@@ -28,7 +28,7 @@ def short_repr(value: object) -> str:
 
 
 def one_line(text: str) -> str:
-    """Make foreign text fit for a message: at most `MAX_LENGTH` printable characters in a line."""
+    """Return text as one line of at most `MAX_LENGTH` printable characters, for a message."""
     text = " ".join(text[: 2 * MAX_LENGTH].split())
     text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     return text if len(text) <= MAX_LENGTH else text[: MAX_LENGTH - 1] + "…"

@@ -1,7 +1,7 @@
-"""Reading files with clear errors, and writing files and folders whole or not at all.
+"""Reading of files with clear errors, and atomic writing of files and folders.
 
-A writer writes beside the target, flushes to the disk, and renames. So a reader sees the old
-content or the new one, and a crash leaves the old one.
+A file is written to a temporary file beside it, flushed to the disk, and renamed. So a reader sees
+the old content or the new one, never a part, and a crash leaves the old one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from anexa.errors import AnexaError, UsageError, short_repr
 TEMPORARY_PREFIX = ".anexa-"  # of the names of files and folders that are being written
 STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")  # names of the standard output
 
-_UMASK = os.umask(0)  # reading the umask means setting it
+_UMASK = os.umask(0)  # the umask can only be read by setting it
 os.umask(_UMASK)
 
 
@@ -96,7 +96,7 @@ def _copy_to_stream(source: Path, path: Path) -> None:
 
 @contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
-    """Make a temporary folder in `parent`, which is removed at the end unless it was renamed.
+    """Context manager of a temporary folder in `parent`, removed at the end unless renamed.
 
     Raises:
         OSError: if it cannot be made.
@@ -217,7 +217,7 @@ def remove_leftovers(folder: Path, min_age: float = 0.0) -> None:
 
     Args:
         folder: folder that they wrote into.
-        min_age: seconds since the last change; younger ones may still be written.
+        min_age: minimum age in seconds: a younger temporary file may belong to a running writer.
     """
     for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
         if min_age and path.stat().st_mtime > time.time() - min_age:
@@ -238,13 +238,14 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def check_inside(path: Path) -> None:
-    """Refuse a link out of its folder, before the content of the file is given to others.
+    """Refuse to share a file that is a symbolic link to a file outside its folder.
 
-    The author of the link may be another person than the one who shares the folder. Links in the
-    cache of the Hugging Face Hub are allowed: they lead to the blobs of their repository.
+    A downloaded folder could have a link to a private file of the user, who then shares the folder.
+    Links in the cache of the Hugging Face Hub are allowed: they lead to the blobs of their
+    repository.
 
     Raises:
-        AnexaError: if `path` is a link that leads out of its folder.
+        AnexaError: if `path` is a link to a file outside its folder.
     """
     folder, target = (Path(os.path.realpath(p)) for p in (path.parent, path))
     snapshots, repository = folder.parent, folder.parent.parent
@@ -252,7 +253,7 @@ def check_inside(path: Path) -> None:
     if target.is_relative_to(folder) or (cached and target.parent == repository / "blobs"):
         return
     raise AnexaError(
-        f"{path} is a link to {target}, out of its folder: put a copy there if others may have it"
+        f"{path} is a link to {target}, outside its folder: replace it by a copy to share the file"
     )
 
 
@@ -261,7 +262,7 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
     """Open a file for reading.
 
     Raises:
-        AnexaError: if it does not exist or cannot be read, also while it is being read.
+        AnexaError: if the file does not exist, or an error occurs while it is read.
     """
     try:
         if path.exists() and not path.is_file():  # reading a pipe would never end

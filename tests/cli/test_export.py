@@ -186,7 +186,7 @@ def test_link_out_of_the_folder_is_not_exported(place: Path, name: str) -> None:
     for form in ("json", "folder"):
         command = ("export", "model", "--to", form, "--out", "again")
         result = anexa(*command, cwd=place)
-        assert f"model/{name} is a link to {place}/secret, out of its folder" in (
+        assert f"model/{name} is a link to {place}/secret, outside its folder" in (
             one_sentence(result)
         )
         assert (result.returncode, (place / "again").exists()) == (1, False)

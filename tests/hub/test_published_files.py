@@ -93,7 +93,9 @@ def test_link_out_of_the_folder_is_refused(folder: Path, name: str) -> None:
     else:
         secret.write_text("hf_secret", encoding="utf-8")
     (folder / name).symlink_to(Path("..") / "secret")
-    with pytest.raises(AnexaError, match=r"is a link to .*/secret, out of its folder: put a copy"):
+    with pytest.raises(
+        AnexaError, match=r"is a link to .*/secret, outside its folder: replace it by a copy"
+    ):
         published(folder)
 
 
@@ -102,7 +104,7 @@ def test_link_to_a_link_out_of_the_folder_is_refused(folder: Path) -> None:
     (folder.parent / "secret").write_text("{}", encoding="utf-8")
     (folder / "inside").symlink_to("../secret")
     (folder / "vocab.json").symlink_to("inside")
-    with pytest.raises(AnexaError, match=r"vocab\.json is a link to .*/secret, out of its folder"):
+    with pytest.raises(AnexaError, match=r"vocab\.json is a link to .*/secret, outside its folder"):
         published(folder)
 
 
@@ -146,7 +148,7 @@ def test_links_of_the_hub_cache_are_accepted(folder: Path) -> None:
 def test_other_links_beside_the_cache_are_refused(
     folder: Path, repository: str, blobs: str
 ) -> None:
-    with pytest.raises(AnexaError, match="out of its folder"):
+    with pytest.raises(AnexaError, match="outside its folder"):
         published(cached(folder, repository, blobs))
 
 
@@ -156,7 +158,7 @@ def test_blobs_outside_of_the_cache_are_refused(folder: Path) -> None:
     blobs = snapshot.parents[1] / "blobs"
     blobs.rename(folder.parent / "secrets")
     blobs.symlink_to("../secrets")
-    with pytest.raises(AnexaError, match="out of its folder"):
+    with pytest.raises(AnexaError, match="outside its folder"):
         published(snapshot)
 
 

@@ -85,7 +85,7 @@ def test_stored_tied_head_must_equal_the_embeddings(
     rewrite(folder, lambda arrays: arrays | {"lm_head.weight": arrays[table]})
     assert load_model(folder).weights == model.weights
     rewrite(folder, lambda arrays: arrays | {"lm_head.weight": arrays[table] + 1e-6})
-    with pytest.raises(AnexaError, match=r"model\.safetensors has a head of its own.*tie_word"):
+    with pytest.raises(AnexaError, match=r"model\.safetensors has an untied head.*tie_word"):
         load_model(folder)
 
 

@@ -1,10 +1,9 @@
-"""Format of conversations with Anexa's own chat models.
+"""Chat format of Anexa's own chat models.
 
     <|user|>347*86<|assistant|><think>347*6:…</think>29842<|endoftext|>
 
-Each tag is one token. Thoughts of earlier turns are left out, and an empty thought, written for
-the model, makes it answer at once: both as in Qwen3, where transformers calls the switch
-`enable_thinking`.
+Each tag is one token. As in Qwen3, thoughts of earlier turns are removed from the prompt, and
+`enable_thinking=False` ends the prompt in an empty thought, after which the model answers at once.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ CHAT_TOKENS = (USER, ASSISTANT, THINK, END_THINK)
 Message = Mapping[str, str]
 """A turn of a conversation: its "role" ("user", "assistant" or "system") and its "content"."""
 
-# The model was not trained on system messages, so they are skipped; programs send them anyway. The
-# marks of `generation` have no dashes: @huggingface/jinja knew them only so before version 0.5.8.
+# System messages are skipped: the model was not trained on them, but many clients send them. The
+# `generation` tags have no dashes, which @huggingface/jinja does not support before version 0.5.8.
 CHAT_TEMPLATE = f"""\
 {{%- macro text_of(content) -%}}
 {{%- if content is string -%}}
@@ -81,11 +80,11 @@ def render_messages(
     """Render a conversation as the prompt for the assistant's next turn.
 
     Args:
-        template: chat template; it can read these arguments, and nothing else.
-        messages: turns so far, the last one of the user.
-        thinking: whether the assistant may think before it answers.
-        bos: token that begins a text.
-        eos: token that ends a text.
+        template: chat template; it can only read the other arguments.
+        messages: messages so far, the last one from the user.
+        thinking: whether the assistant may think before it answers (`enable_thinking`).
+        bos: BOS token.
+        eos: EOS token.
 
     Raises:
         AnexaError: if the template is invalid, or refuses these messages.
@@ -110,9 +109,9 @@ def render_question(template: str, question: str, *, thinking: bool = True) -> s
 
 
 def split_answer(text: str) -> tuple[str | None, str]:
-    """Split an answer into its thought, None if there is none, and the text after it.
+    """Split an answer into its thought and the text after it.
 
-    After a thought that does not end, the text is empty.
+    The thought is None if there is none. The text is empty if the thought does not end.
     """
     if not text.startswith(THINK):
         return None, text

@@ -1,10 +1,10 @@
-"""Rendering of chat templates, which are programs of strangers.
+"""Rendering of chat templates, which are untrusted code.
 
-Jinja's sandbox keeps a template from everything but its arguments. It does not keep it from running
-forever or from filling the memory, so here its work is counted: loop iterations, calls, and the
-characters that are read and written. Before a filter, a method or an operator makes a value, an
-upper bound of its size is computed. Comparisons within lists (`in`, `unique`, `sort`) and the
-parsing of the template are not counted; instead the length of the template is limited.
+Jinja's sandbox restricts a template to its arguments, but lets it run forever or fill the memory.
+So its work is limited here: loop iterations, calls, and characters read and written are counted,
+and before a filter, a method or an operator makes a value, an upper bound of its size is checked.
+Comparisons within lists (`in`, `unique`, `sort`) and the parsing of the template are not counted;
+instead the length of the template is limited.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _compile(template: str) -> Template:
 
 
 def _count_work(units: int) -> None:
-    """Subtract units of work from those that are left: an iteration, an item, 64 characters."""
+    """Count units of work (an iteration, an item, or 64 characters), and refuse too many."""
     left = _work_left.get() - units
     _work_left.set(left)
     if left < 0:
@@ -96,7 +96,7 @@ def _check_size(size: int) -> None:
 
 
 def _check_call(value: Any, arguments: list[Any]) -> None:
-    """Check the result of a filter or method, which may repeat `value` for each item it is given.
+    """Limit the result of a filter or method, which may repeat `value` once per argument item.
 
     Args:
         value: operand of the filter, or object of the method.
@@ -151,7 +151,7 @@ def _checked_filter(function: Callable[..., Any]) -> Callable[..., Any]:
 # jinja2 evaluates a filter of constants once, at compile time; not one that takes the context.
 @pass_context
 def _iterate(_: Context, value: Any) -> Any:
-    """Filter around what a `for` loop iterates over."""
+    """Filter that is inserted around the iterable of a `for` loop."""
     value = _to_list(value)
     if hasattr(value, "__len__"):
         _count_work(len(value))
@@ -160,14 +160,14 @@ def _iterate(_: Context, value: Any) -> Any:
 
 @pass_context
 def _output(_: Context, value: Any) -> Any:
-    """Filter around what is written to the text, and around the left side of a comparison."""
+    """Filter that is inserted around every output, and around the left side of a comparison."""
     _check_size(_size(value))
     return value
 
 
 @pass_context
 def _concat(_: Context, *values: Any) -> str:
-    """Filter in place of the operator `~`."""
+    """Filter that replaces the operator `~`."""
     _check_size(sum(map(_size, values)))
     return "".join(map(str, values))
 
@@ -179,7 +179,7 @@ def _to_json(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    """Filter `tojson` as transformers has it; Jinja's own escapes for web pages."""
+    """Filter `tojson` of transformers; Jinja's own would escape for HTML."""
     return json.dumps(
         value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
     )
@@ -194,7 +194,7 @@ def _strftime_now(format_: str) -> str:
 
 
 class _Generation(Extension):
-    """Tag `{% generation %}`, which marks the assistant's words for training: keep its content."""
+    """Tag `{% generation %}`, which marks the assistant's text for training: keeps its content."""
 
     tags = {"generation"}  # noqa: RUF012 (so jinja2 declares it)
 
@@ -240,7 +240,7 @@ def _apply(name: str, *values: Any) -> nodes.Expr:
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """Jinja environment with transformers' options, so that it gives the same text, and checks."""
+    """Jinja environment with transformers' options, and with the limits of this module."""
 
     intercepted_binops = frozenset(["+", "*", "**", "%"])
 

@@ -14,7 +14,7 @@ class SizeRules(Protocol):
 
     @property
     def fixed(self) -> Mapping[str, Any]:
-        """Attributes of `ModelConfig` that the architecture does not leave free, with values."""
+        """Attributes of `ModelConfig` with the same value in all models of the architecture."""
 
     @property
     def validate(self) -> Callable[[ModelConfig], None]:
@@ -23,7 +23,7 @@ class SizeRules(Protocol):
 
 SIZE_RULES: dict[str, SizeRules] = {}  # by model_type; filled by `anexa.model.architectures`
 
-MAX_SIZE = 2**40  # products of a few sizes still have few enough digits for a message
+MAX_SIZE = 2**40  # largest size: products of a few sizes can still be printed
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class ModelConfig:
         vocab_size: number of token ids, V.
         block_size: context length in tokens, T.
         n_embd: width of the residual stream, C.
-        n_head: number of attention heads; each is n_embd / n_head wide.
+        n_head: number of attention heads, each of width n_embd / n_head.
         n_layer: number of transformer blocks.
         norm_eps: added to the variance in normalizations.
-        n_kv_head: number of heads of keys and values, each shared by n_head / n_kv_head heads of
-            queries (Ainslie et al., 2023); 0 becomes n_head.
+        n_kv_head: number of heads of keys and values, each shared by n_head / n_kv_head query heads
+            (grouped-query attention, Ainslie et al., 2023); 0 becomes n_head.
         n_inner: width inside the MLP; 0 becomes 4 x n_embd.
-        rope_theta: base of the wavelengths of rotary positions.
+        rope_theta: base of the wavelengths of rotary positions (RoPE).
         tie_word_embeddings: whether the output head is the embedding table.
 
     An architecture may fix the last four: see `Architecture.fixed`.

@@ -8,7 +8,7 @@ from typing import Protocol
 
 _Utf8Decoder = getincrementaldecoder("utf-8")
 
-CONTEXT = 8  # ids before a token that its text may depend on
+CONTEXT = 8  # number of preceding ids that the text of a token may depend on
 REPLACEMENT = "\ufffd"  # character that stands for bytes that are not UTF-8
 
 
@@ -27,7 +27,7 @@ class Decoder(Protocol):
 
 
 class Detokenizer(Protocol):
-    """Turns ids into text as they arrive, and never splits a character.
+    """Incremental detokenizer: turns ids into text as they arrive, and never splits a character.
 
     The pieces that `add` returns, followed by `flush`, equal `Tokenizer.decode` of all ids.
 
@@ -38,10 +38,10 @@ class Detokenizer(Protocol):
     offset: int
 
     def add(self, token: int) -> str:
-        """Take the next id and return the text that is now certain, which may be empty."""
+        """Add the next id; returns the new text that later ids cannot change, maybe ""."""
 
     def flush(self) -> str:
-        """Return the text of the bytes that are left: incomplete characters as U+FFFD."""
+        """Return the text that was held back; an incomplete character becomes U+FFFD."""
 
 
 class ByteDetokenizer:
@@ -65,15 +65,15 @@ class ByteDetokenizer:
 
 
 class WindowDetokenizer:
-    """Detokenizer for any tokenizer: each step decodes a few ids together with those before.
+    """Detokenizer for any tokenizer: decodes new ids together with the ids before them.
 
-    `tokenizers` has a `DecodeStream` that does the same, but fails on Llama 2's byte tokens: a row
-    of byte tokens is text only if all of its bytes are valid UTF-8.
+    `tokenizers` has a `DecodeStream` for this, but it fails on Llama 2's byte tokens: consecutive
+    byte tokens are text only if all of their bytes together are valid UTF-8.
 
     Args:
         tokenizer: tokenizer that decodes.
-        context_ids: ids in front of the first one to decode. Llama's tokenizer drops the space of
-            the first word of a text, so the ids before a token change its text.
+        context_ids: ids that precede the first id to decode. They can change its text: Llama's
+            tokenizer drops the space before the first word of a text.
     """
 
     def __init__(self, tokenizer: Decoder, context_ids: Sequence[int] = ()) -> None:

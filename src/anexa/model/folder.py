@@ -1,4 +1,4 @@
-"""A model folder, which is also a Hugging Face model repository: its reader, and its writer."""
+"""Reader and writer of model folders, which are also Hugging Face model repositories."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CARD = "README.md"
 
 
 class ModelFolder:
-    """Reader of a model folder: a file is read when it is first needed, and only once.
+    """Reader of a model folder: reads each file once, when it is first needed.
 
     Args:
         path: the folder.
@@ -109,7 +109,7 @@ class ModelFolder:
 
     @cached_property
     def weight_files(self) -> tuple[Path, list[Path]]:
-        """The file that describes the weights, and the files that hold them; it may be the same."""
+        """The index of the weights and the list of weight files; both the same for one file."""
         weights, index = self.path / WEIGHTS, self.path / INDEX
         if not weights.exists() and index.exists():
             return index, shard_files(self._json(INDEX), index)
@@ -122,7 +122,7 @@ class ModelFolder:
         return self._require(WEIGHTS), [weights]
 
     def read_weights(self) -> tuple[Weights, Path]:
-        """Read the weights, which are not kept; also return the file that describes them."""
+        """Read the weights; returns them, not cached, and their index for error messages."""
         path, files = self.weight_files
         return read_weights(files, self.config, path), path
 
@@ -144,7 +144,7 @@ class ModelFolder:
 
 
 def write_model(folder: Path, model: Model, card: str) -> None:
-    """Write all files of a model into a folder that exists.
+    """Write all files of a model into an existing folder.
 
     Raises:
         AnexaError: if a file cannot be written.

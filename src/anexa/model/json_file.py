@@ -31,16 +31,16 @@ from anexa.model.tokenizer import Tokenizer
 from anexa.model.tokenizer_config import add_special_tokens
 from anexa.model.weights import Weight, Weights
 
-# The one float32 (all were tried) whose shortest decimal, 7.038531e-26, is another float32 when it
-# is read as a float64 that is then rounded.
+# Readers may parse a number as float64 and round it to float32. Of all float32 numbers, this is the
+# only one whose shortest decimal, 7.038531e-26, then becomes another number.
 ROUNDED_TWICE = 7.038530691851209e-26
 OBJECTS = ("config", "generation_config", "tokenizer", "weights")
 
 
 def write_model_json(path: Path, model: Model, card: str = "") -> None:
-    """Write a model as a JSON file, its weights in float32.
+    """Write a model as one JSON file, with its weights in float32.
 
-    Numbers have as many digits as it takes to read the same float32 again, also by way of float64.
+    Numbers have as many digits as are needed to read the same float32 number again.
 
     Raises:
         AnexaError: if the file cannot be written, or a weight is not a float32; nothing is left

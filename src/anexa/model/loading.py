@@ -1,4 +1,4 @@
-"""The entry to models on disk: a model folder, or a model in one JSON file."""
+"""Loading of models from disk: from a model folder, or from one JSON file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def load_model(path: Path) -> Model:
 
 
 def is_model_file(path: Path) -> bool:
-    """Return whether a path is one of a JSON file rather than a folder."""
+    """Whether a path is a model in a JSON file rather than a folder."""
     return path.suffix.lower() == ".json" and not path.is_dir()
 
 

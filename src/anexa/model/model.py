@@ -1,4 +1,4 @@
-"""A model in memory, and checks that its parts belong together."""
+"""A model in memory, and checks that its parts fit each other."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Model:
         config: architecture and sizes.
         weights: weights by name, in the architecture's order.
         tokenizer: tokenizer with its special tokens.
-        chat_template: Jinja template of conversations; None if the model does not chat.
+        chat_template: chat template (Jinja); None if it is not a chat model.
         temperature: recommended sampling temperature; 0 is greedy decoding.
         max_new_tokens: recommended limit on the tokens of an answer; None if there is none.
     """
@@ -113,9 +113,9 @@ def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig, path: Path) -> N
 def validate_weights(
     weights: Weights, config: ModelConfig, path: Path, config_name: str = "config.json"
 ) -> Weights:
-    """Check names and shapes of weights and return them in the architecture's order.
+    """Check names and shapes of weights; returns the weights in the architecture's order.
 
-    The order in a file is arbitrary, and sums over all weights depend on it.
+    The order in a file is arbitrary, but changes the rounding of sums over all weights.
 
     Args:
         weights: weights read from a file.

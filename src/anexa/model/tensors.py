@@ -1,4 +1,4 @@
-"""Weights in safetensors files: a header of names and shapes, then the numbers."""
+"""Reader and writer of safetensors files, without NumPy or PyTorch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from anexa.errors import AnexaError, one_line, short_repr
 from anexa.files import open_binary, write_atomic
 from anexa.model.weights import Weight, Weights
 
-# Types of numbers in a file that can be read: NumPy's dtype, and the typecode of `Weight.data`.
+# Supported dtypes of a file: NumPy's name, and the typecode of `Weight.data`.
 DTYPES = {"F64": ("<f8", "d"), "F32": ("<f4", "f"), "F16": ("<f2", "f"), "BF16": ("<u2", "f")}
 
 
@@ -84,10 +84,9 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def _read_header(file: BinaryIO, path: Path) -> tuple[dict[str, Any], int]:
-    """Read the header, and return it with the offset at which the numbers begin.
+    """Read the header; returns it, and the offset at which the arrays begin.
 
-    `safetensors` validates it first: every entry has a type, a shape, and a range of bytes within
-    the file of the length that they need.
+    The package `safetensors` has validated every entry: its dtype, its shape, and its byte range.
     """
     from safetensors import SafetensorError, safe_open
 

@@ -1,4 +1,4 @@
-"""Tokenizer: text to token ids and back, as Hugging Face's `tokenizers` does it."""
+"""Tokenizer on Hugging Face's `tokenizers`: character tokenizers, byte-level BPE, and others."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from anexa.errors import AnexaError, short_repr
 from anexa.model.detokenizer import ByteDetokenizer, Detokenizer, WindowDetokenizer
 from anexa.model.tokenizer_json import check_tokenizer
 
-# The BOS, EOS and UNK token in one: GPT-2's own choice, and the only special token among the 27
-# tokens of microgpt.
+# BOS, EOS and UNK token in one, as in GPT-2; the only special token among microgpt's 27 tokens.
 END_OF_TEXT = "<|endoftext|>"
 
 MIN_BPE_VOCAB = 257  # byte-level BPE without merges: the 256 bytes and END_OF_TEXT
@@ -48,8 +47,8 @@ class Tokenizer:
         bos_token_id: id of the token that begins a text; None if texts begin without one.
         eos_token_ids: ids of the tokens that end a text; empty if texts have no end.
         vocab_size: number of ids, V.
-        adds_bos: whether `encode_prompt` puts BOS in front, because prompts are beginnings of
-            documents; a tokenizer of running text does not.
+        adds_bos: whether `encode_prompt` prepends BOS: True for a corpus of documents, whose
+            prompts begin a document; False for running text.
 
     Raises:
         AnexaError: if the vocabulary is empty, or `tokenizers` cannot use the backend.
@@ -120,16 +119,16 @@ class Tokenizer:
 
     @classmethod
     def train_bpe(cls, texts: Iterable[str], vocab_size: int, adds_bos: bool) -> Tokenizer:
-        """Train byte-level BPE (Sennrich et al., 2016; Radford et al., 2019), as GPT-2 has it.
+        """Train byte-level BPE like GPT-2's (Sennrich et al., 2016; Radford et al., 2019).
 
-        Its ids are `END_OF_TEXT`, the 256 bytes, and then pairs of tokens that occur side by side
+        Its ids are `END_OF_TEXT`, the 256 bytes, and then merges of tokens that occur side by side
         in a word at least twice, the most frequent first; so a small corpus gives fewer ids than
         `vocab_size`. All different words of the texts are in memory during training.
 
         Args:
             texts: documents, or pieces of running text.
             vocab_size: V, at least `MIN_BPE_VOCAB`.
-            adds_bos: whether `encode_prompt` puts BOS in front.
+            adds_bos: whether `encode_prompt` prepends BOS.
         """
         assert vocab_size >= MIN_BPE_VOCAB
         backend = Backend(models.BPE())
@@ -162,14 +161,11 @@ class Tokenizer:
     def with_special_tokens(
         self, bos_token_id: int | None, eos_token_ids: Sequence[int]
     ) -> Tokenizer:
-        """Return this tokenizer with these BOS and EOS ids in place of `END_OF_TEXT`.
-
-        None and an empty sequence leave `END_OF_TEXT`.
-        """
+        """Return a copy with these BOS and EOS ids; None and an empty sequence: `END_OF_TEXT`."""
         return Tokenizer(self._backend, bos_token_id, eos_token_ids)
 
     def with_bos(self, adds_bos: bool) -> Tokenizer:
-        """Return a copy whose `encode_prompt` puts the end-of-text token in front, or nothing.
+        """Return a copy with another `adds_bos`, and the end-of-text token as BOS.
 
         Raises:
             AnexaError: if no token ends a text.
@@ -252,10 +248,10 @@ class Tokenizer:
         return ids
 
     def encode_batch(self, texts: Sequence[str]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """Encode many texts at once: same ids as `encode`, but faster.
+        """Encode many texts at once: the same ids as `encode`, but faster.
 
-        A character tokenizer looks its ids up in a table. BPE uses all processors, and, while it
-        runs, about a hundred times the memory of the texts.
+        A character tokenizer uses a lookup table. BPE uses all CPUs, and meanwhile about a hundred
+        times the memory of the texts.
 
         Returns:
             The concatenated ids of all texts, and the number of ids of each text.
@@ -287,7 +283,7 @@ class Tokenizer:
         return table
 
     def encode_prompt(self, text: str) -> list[int]:
-        """Encode a prompt for the model to continue: at least one id.
+        """Encode a prompt; returns at least one id.
 
         Raises:
             AnexaError: if the text has characters that are not in the vocabulary, or is empty and
@@ -312,7 +308,7 @@ class Tokenizer:
         return max(map(len, self._backend.get_vocab()))
 
     def unknown_characters(self, text: str) -> list[str]:
-        """List the characters of a text that the vocabulary cannot express, without repetition."""
+        """List the different characters of a text that the vocabulary cannot encode."""
         return [character for character in dict.fromkeys(text) if self._is_unknown(character)]
 
     def count_unknown(self, texts: Iterable[str]) -> tuple[dict[str, int], int]:
@@ -372,7 +368,7 @@ class Tokenizer:
 
 @contextmanager
 def _tokenizers_errors() -> Iterator[None]:
-    """Turn whatever `tokenizers` raises into an AnexaError."""
+    """Convert the exceptions of `tokenizers` to AnexaError."""
     try:
         yield
     except AnexaError:
@@ -386,9 +382,9 @@ def _tokenizers_errors() -> Iterator[None]:
 
 
 def _byte_decoder() -> dict[str, int]:
-    """Map the letters that stand for bytes in byte-level BPE to bytes (Radford et al., 2019).
+    """Return GPT-2's map from the characters of byte-level BPE to bytes (Radford et al., 2019).
 
-    Visible characters of Latin-1 stand for themselves; the other bytes are U+0100 and following.
+    Visible Latin-1 characters represent their own byte; U+0100 and following the other bytes.
     """
     visible = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in visible]
@@ -400,7 +396,7 @@ BYTE_DECODER = _byte_decoder()
 
 
 def _set_bos(backend: Backend, adds_bos: bool, bos_token: str = END_OF_TEXT) -> Backend:
-    """Make the backend put `bos_token` in front of every text, or nothing."""
+    """Make the backend prepend `bos_token` to every text, or nothing."""
     backend.post_processor = None
     if adds_bos:
         backend.post_processor = processors.TemplateProcessing(

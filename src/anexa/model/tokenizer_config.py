@@ -1,4 +1,4 @@
-"""Special tokens and chat template, as the JSON files of a model folder give them."""
+"""Special tokens and chat template from the JSON files of a model folder."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def add_special_tokens(
 ) -> Tokenizer:
     """Return the tokenizer with the BOS and EOS tokens of its model.
 
-    As in transformers, BOS is what `tokenizer_config.json` names, and EOS what the model's
-    configuration names; each falls back to the other.
+    As in transformers, BOS is read from `tokenizer_config.json` and EOS from the configuration of
+    the model; each falls back to the other file.
 
     Args:
         tokenizer: content of `tokenizer.json`.
@@ -39,9 +39,9 @@ def add_special_tokens(
 
 
 def _from_ids(files: JSONFiles, key: str, tokenizer: Tokenizer) -> list[int]:
-    """Return the ids under `key` in the first file that has ids of the vocabulary there.
+    """Return the ids under `key` in the first file where all of them are in the vocabulary.
 
-    A configuration that nobody filled in has GPT-2's 50256 or Llama's 1 and 2.
+    A configuration with default values has GPT-2's 50256, or Llama's 1 and 2.
     """
     for path, json in files.items():
         value = json.get(key)

@@ -1,4 +1,4 @@
-"""Limits on a foreign `tokenizer.json`, whose steps can multiply the length of a text."""
+"""Validation of an untrusted `tokenizer.json`, whose steps can multiply the length of a text."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from typing import Any
 
 from anexa.errors import AnexaError, one_line, short_repr
 
-# A step may lengthen its text, and any number of steps may follow one another: forty that write a
-# letter twice would need a terabyte for one letter. Llama's two longest chains have 4 steps.
+# A step of a normalizer may lengthen the text, and there may be many: forty steps that double it
+# would make a terabyte of one letter. Llama's longest sequence has 4 steps.
 MAX_GROWTH = 4096
 MAX_STEPS = 64
 
-# Factors by which steps lengthen a text: a byte may take two, and NFKD writes one character as up
-# to 18.
+# Factors by which steps lengthen a text, in bytes.
 _GROWTH = {"ByteLevel": 2, "Metaspace": 2, "Prepend": 2, "NFD": 2, "NFKD": 3, "NFKC": 3}
 
 
 def check_tokenizer(text: str) -> None:
-    """Refuse a `tokenizer.json` that would use up time and memory, or is not deterministic.
+    """Refuse a `tokenizer.json` that takes too much time or memory, or is not deterministic.
 
-    What `tokenizers` itself refuses is not checked here.
+    `tokenizers` itself refuses other defects.
 
     Raises:
         AnexaError: if it is not a JSON object, its kind is not supported, or it may lengthen a text
@@ -53,7 +52,7 @@ def check_tokenizer(text: str) -> None:
 
 
 def _steps(part: Any) -> Iterator[dict[str, Any]]:
-    """Yield the steps of a part, however they are nested."""
+    """Yield the steps of a normalizer or the like, without nesting."""
     stack = [part]
     while stack:
         step = stack.pop()

@@ -1,4 +1,4 @@
-"""The weights of a Hugging Face repository, whatever its names and shards."""
+"""Weights of a Hugging Face repository: one file or shards, with or without the model's prefix."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from anexa.model.weights import Weight, Weights
 
 HEAD = "lm_head.weight"
 
-# A shard is a file in the folder itself, with a name that every file system takes.
+# Allowed names of shards: files in the folder itself, with a name that is valid everywhere.
 _SHARD = re.compile(r"\w[\w.-]{0,200}\.safetensors", re.ASCII)
 
 
 def read_weights(files: Iterable[Path], config: ModelConfig, path: Path) -> Weights:
     """Read the weights of a model under the architecture's names.
 
-    Names in the files may have or lack the architecture's prefix, as in a model with or without a
-    head; the tied head may be stored a second time; buffers are ignored.
+    Names in the files may have or lack the architecture's prefix, as in transformers' models with
+    and without a head; a tied head may be stored as a copy; buffers are ignored.
 
     Args:
         files: files of weights.
@@ -40,12 +40,14 @@ def read_weights(files: Iterable[Path], config: ModelConfig, path: Path) -> Weig
         for name, weight in read_tensors(file, its.is_buffer)[0].items():
             full = its.full_name(name) if name != HEAD else name
             if full in weights:
-                raise AnexaError(f"{file} has the weight {one_line(name)} once more: leave one out")
+                raise AnexaError(
+                    f"{file} has the weight {one_line(name)} a second time: remove one"
+                )
             weights[full] = weight
     if config.tie_word_embeddings and HEAD in weights and its.embedding in weights:
         if not _equal(weights[HEAD], weights[its.embedding]):
             raise AnexaError(
-                f"{path} has a head of its own, {HEAD}, but config.json says "
+                f"{path} has an untied head, {HEAD}, but config.json says "
                 "tie_word_embeddings = true: they do not belong together"
             )
         del weights[HEAD]

@@ -1,4 +1,4 @@
-"""Weights in a form that every engine can read and return, and their initialization."""
+"""Weights as `array.array`s, which all engines exchange, and their initialization."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from anexa.model.config import ModelConfig
 
 
 class Weight(NamedTuple):
-    """An array of numbers, row by row, in a form that needs no library.
+    """An array in row-major order, on the standard library alone.
 
     Attributes:
         shape: shape of the array.
@@ -28,10 +28,7 @@ Weights = dict[str, Weight]
 
 
 def initial_weights(config: ModelConfig, rng: random.Random) -> Weights:
-    """Draw the weights that training starts from, in float64, the same on every machine.
-
-    They are drawn in the architecture's order, row by row.
-    """
+    """Initialize weights in float64, in the architecture's order; the same on every machine."""
     weights = {}
     for name, parameter in architecture(config).parameters(config).items():
         size = prod(parameter.shape)
@@ -49,10 +46,10 @@ def num_parameters(config: ModelConfig) -> int:
 
 
 def flops_per_token(config: ModelConfig) -> float:
-    """Count the multiplications and additions of a training step, per token.
+    """Return the FLOPs of a training step per token (Chowdhery et al., 2022, appendix B).
 
-    6 for every element of a matrix: 2 forward, 4 backward; and 12 n_layer x n_embd x block_size for
-    attention (Chowdhery et al., 2022, appendix B), though half of it is masked.
+    6 for every element of a matrix (2 forward, 4 backward), and 12 n_layer x n_embd x block_size
+    for attention, although half of it is masked.
     """
     its = architecture(config)
     lookups = {its.positions} if config.tie_word_embeddings else {its.positions, its.embedding}

@@ -23,8 +23,8 @@ class Parameter:
         std: standard deviation of the normal distribution that the weight starts from; 0: all
             elements start as `mean`.
         mean: mean of that distribution.
-        num_fused: number of matrices inside the blocks that the weight holds side by side (GPT-2's
-            `c_attn`: 3), which Muon moves one by one; 0 for embeddings, the head, gains and biases.
+        num_fused: number of matrices that a weight of a block holds side by side (GPT-2's `c_attn`:
+            3), which Muon updates separately; 0 for embeddings, the head, gains and biases.
     """
 
     shape: tuple[int, ...]
@@ -50,11 +50,11 @@ class Forward(Protocol):
         Args:
             ops: operations of the engine.
             config: sizes of the model.
-            weights: arrays of the engine, by Hugging Face's names.
-            tokens_T: token ids, in the engine's own form.
-            start: position of the first token; for a batch, a tuple with that of each sequence.
-            kv_cache: keys and values of earlier tokens, one entry for each layer; None: no earlier
-                tokens.
+            weights: arrays of the engine by Hugging Face's names.
+            tokens_T: token ids, as the engine's own type.
+            start: position of the first token; a tuple: the position for each sequence of a batch.
+            kv_cache: the KV cache of each layer, which the new keys and values are appended to;
+                None: no cache.
         """
 
 
@@ -64,8 +64,8 @@ class GGUFLayout:
 
     Attributes:
         name: llama.cpp's name of the architecture, `general.architecture` in the file.
-        metadata: maps a configuration to the keys of the file that not every architecture has,
-            without the name in front; an int is written as uint32, a float as float32.
+        metadata: maps a configuration to the metadata keys that only this architecture has, without
+            the prefix `name`; an int is written as uint32, a float as float32.
         transposed: layers whose matrices are (in, out) in Hugging Face's file, (out, in) in GGUF.
         rotary: maps a configuration to the layers whose output is rotated, with their number of
             heads. llama.cpp rotates the columns (0, 1), (2, 3), … of a head where Hugging Face
@@ -80,20 +80,21 @@ class GGUFLayout:
 
 @dataclass(frozen=True)
 class Architecture:
-    """An architecture: everything that depends on `model_type`.
+    """An architecture: all code and facts that depend on `model_type`.
 
     Attributes:
         parameters: maps a configuration to the name and `Parameter` of every weight, in order.
         forward: forward function.
         to_json: maps a configuration to the `config.json` that transformers reads.
-        from_json: inverse of `to_json`; AnexaError if this architecture cannot compute it.
+        from_json: inverse of `to_json`; raises AnexaError for a configuration that this
+            architecture cannot compute.
         embedding: name of the token embedding table, which is also the head if it is tied.
         positions: name of the table of learned positions; None if there is none.
-        fixed: attributes of `ModelConfig` that this architecture does not leave free, with their
-            values (0 as in `ModelConfig`).
+        fixed: attributes of `ModelConfig` that have the same value in all models of this
+            architecture, with the values (0 as in `ModelConfig`).
         validate: raises AnexaError for sizes that this architecture cannot have.
-        example: attributes of the small `ModelConfig` that `anexa verify` compares the engines on,
-            where they differ from the defaults: the options that only this architecture has.
+        example: attributes of the small `ModelConfig` that `anexa verify` runs, where they differ
+            from its defaults: options that only this architecture has.
         prefix: prefix that the names of weights other than the head may have in files, whether or
             not they have it in `parameters`.
         buffers: pattern of names, without prefix, of arrays that are not weights (masks and tables
@@ -118,7 +119,7 @@ class Architecture:
     gguf: GGUFLayout | None = None
 
     def code(self) -> dict[str, bytes]:
-        """Return the files with code for transformers that belong into a model folder, by name."""
+        """Return the code files for transformers to write into a model folder, by name."""
         if self.module is None:
             return {}
         name = f"{self.module}.py"
@@ -130,17 +131,17 @@ class Architecture:
         return prefix + name.removeprefix(self.prefix)
 
     def is_buffer(self, name: str) -> bool:
-        """Return whether an array in a file of weights is to be ignored."""
+        """Whether an array in a file of weights is a buffer, which is ignored."""
         short = name.removeprefix(self.prefix)
         return self.buffers is not None and self.buffers.fullmatch(short) is not None
 
 
 def required(json: dict[str, Any], keys: dict[str, str]) -> dict[str, Any]:
-    """Pick values from a `config.json` under this project's names.
+    """Read values from a `config.json`, and rename the keys to Anexa's names.
 
     Args:
         json: content of the file.
-        keys: maps this project's names to the file's keys.
+        keys: maps Anexa's names to the keys of the file.
 
     Raises:
         AnexaError: if a key is missing.
@@ -152,7 +153,7 @@ def required(json: dict[str, Any], keys: dict[str, str]) -> dict[str, Any]:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Return whether a value read from JSON is a number in the range of a float, and not NaN."""
+    """Whether a value read from JSON is a number within the range of a float, and not NaN."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return False
     return abs(value) <= sys.float_info.max  # false for NaN

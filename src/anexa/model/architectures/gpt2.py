@@ -1,4 +1,4 @@
-"""GPT-2 (Radford et al., 2019), name for name and number for number Hugging Face's GPT2LMHeadModel.
+"""GPT-2 (Radford et al., 2019), with the same weights and logits as transformers' GPT2LMHeadModel.
 
 LayerNorm before each half of a block, GELU in its tanh form, biases, learned positions, and a
 tied output head. The names are those of the weights on the Hub, which transformers writes with
@@ -18,7 +18,7 @@ from anexa.model.operations import Operations, Tensor
 
 
 def parameters(config: ModelConfig) -> dict[str, Parameter]:
-    """Describe all weights: matrices start from N(0, 0.02), and output projections smaller.
+    """Return all weights: matrices are initialized from N(0, 0.02), output projections smaller.
 
     The 2 x n_layer output projections of attention and MLP each add their variance to the residual
     stream, so it is divided by their number (section 2.3 of the paper). Inside the blocks matrices

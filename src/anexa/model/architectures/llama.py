@@ -1,4 +1,4 @@
-"""Llama (Touvron et al., 2023), name for name and number for number as in transformers.
+"""Llama (Touvron et al., 2023), with the same weights and logits as transformers' LlamaForCausalLM.
 
 RMSNorm with gains before each half of a block, rotary positions, SwiGLU, no biases; optional
 grouped-query attention; the output head may be tied.
@@ -23,9 +23,9 @@ from anexa.model.operations import Operations, Tensor
 
 
 def parameters(config: ModelConfig) -> dict[str, Parameter]:
-    """Describe all weights: matrices are (out, in) and start from N(0, 0.02).
+    """Return all weights: matrices are (out, in) and initialized from N(0, 0.02).
 
-    Output projections start smaller, as in GPT-2.
+    Output projections are initialized smaller, as in GPT-2.
     """
     width, inner, kv_width = config.n_embd, config.n_inner, config.n_kv_head * config.head_dim
     residual_std = 0.02 / (2 * config.n_layer) ** 0.5
