@@ -224,10 +224,10 @@ def test_a_wrong_digit_is_not_a_misunderstanding() -> None:
     slip = slip.replace("8+6+0=14,0", "7+6+0=13,0").replace("29842", "29832")
     report = check(question, slip, "29832")
     assert (report.true_steps, report.provenance, report.complete) == (2, True, True)
-    assert (report.faithful, report.understood, report.all_true) == (True, True, False)
+    assert (report.faithful, report.solves_question, report.all_true) == (True, True, False)
     assert [fact.true for fact in report.lines[0].facts] == [True, False, True]
     assert not report.lines[0].equal
-    assert check("347+86", thought, "29842").understood is False
+    assert check("347+86", thought, "29842").solves_question is False
 
 
 # Properties
@@ -244,7 +244,7 @@ def test_thoughts_of_the_generators_are_true(one: Problem) -> None:
     report = check(one.question, one.thought, one.answer)
     assert agrees(report)
     assert report.expected == int(one.answer)
-    assert report.understood
+    assert report.solves_question
     if one.question[0].isdigit():
         a, operation, b = re.fullmatch(r"(\d+)(.)(\d+)", one.question).groups()  # type: ignore[union-attr]
         results = {"+": int(a) + int(b), "-": int(a) - int(b), "*": int(a) * int(b)}

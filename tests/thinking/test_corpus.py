@@ -32,9 +32,15 @@ from anexa.model.loading import load_model
 from anexa.model.tensors import read_tensors
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.thinking.corpus import ArithmeticCorpus, ChatDataset, text_of
-from anexa.thinking.examples import EASY, HARD, RAMP, Example, Examples
+from anexa.thinking.examples import (
+    CURRICULUM_STEPS,
+    EASY_THOUGHT_CHARS,
+    HARD_THOUGHT_CHARS,
+    Example,
+    Examples,
+)
 from anexa.thinking.questions import parse_question, parse_story
-from anexa.thinking.refusals import NO_SUM, NOT_THAT, TOO_LARGE
+from anexa.thinking.refusals import NOT_ARITHMETIC, TOO_LARGE, UNSUPPORTED
 from anexa.thinking.splits import Split, split_of
 from anexa.training import Trainer, build_trainer, resume_trainer
 from anexa.training.checkpoint import CHECKPOINT
@@ -44,7 +50,7 @@ from tests.training.runs import finish, sums, weights_file
 
 LENGTH = 512
 TOKENIZER = ArithmeticCorpus().tokenizer("char")
-REFUSALS = (NO_SUM, NOT_THAT, TOO_LARGE)
+REFUSALS = (NOT_ARITHMETIC, UNSUPPORTED, TOO_LARGE)
 MARK_IDS = {TOKENIZER.token_to_id(mark): mark for mark in (*CHAT_TOKENS, END_OF_TEXT)}
 
 
@@ -61,7 +67,11 @@ def text(row: TokenSequence) -> str:
 def some_rows() -> list[TokenSequence]:
     """Return sequences of late steps, which have all kinds."""
     rows = rows_of()
-    return list(chain.from_iterable(rows.batch(step, 8) for step in range(RAMP, RAMP + 64)))
+    return list(
+        chain.from_iterable(
+            rows.batch(step, 8) for step in range(CURRICULUM_STEPS, CURRICULUM_STEPS + 64)
+        )
+    )
 
 
 def last_turn(row: TokenSequence) -> tuple[str, str]:
@@ -122,7 +132,7 @@ def test_sequences_equal_examples_written_by_hand() -> None:
     examples = {
         Example((), "2+3", "t", "5"): f"{THINK}t{END_THINK}5{END_OF_TEXT}",
         Example((), "2+3", None, "5", direct=True): f"5{END_OF_TEXT}",
-        Example((), "hi", None, NO_SUM): f"{NO_SUM}{END_OF_TEXT}",
+        Example((), "hi", None, NOT_ARITHMETIC): f"{NOT_ARITHMETIC}{END_OF_TEXT}",
         Example((("1+1", "2"),), "2+3", "t", "5"): f"{THINK}t{END_THINK}5{END_OF_TEXT}",
         Example((("1+1", "2"),), "2+3", None, "5", direct=True): f"5{END_OF_TEXT}",
     }
@@ -184,7 +194,7 @@ def test_batches_of_few_tokens_are_not_empty() -> None:
 
 def test_sequences_of_a_step_have_similar_lengths() -> None:
     rows = rows_of()
-    batches = [rows.batch(step, 8) for step in range(RAMP, RAMP + 64)]
+    batches = [rows.batch(step, 8) for step in range(CURRICULUM_STEPS, CURRICULUM_STEPS + 64)]
     read = sum(len(batch) * (max(map(len, batch)) - 1) for batch in batches)
     useful = sum(len(row) - 1 for row in chain.from_iterable(batches))
     assert useful > 0.85 * read
@@ -221,13 +231,13 @@ def thoughts(steps: range) -> list[str]:
 
 def test_short_thoughts_come_first() -> None:
     longest = [max(map(len, thoughts(range(at, at + 16)))) for at in (0, 480, 992, 1600)]
-    assert longest[0] <= EASY
+    assert longest[0] <= EASY_THOUGHT_CHARS
     assert longest == sorted(longest)
-    assert longest[-1] > 0.9 * HARD
+    assert longest[-1] > 0.9 * HARD_THOUGHT_CHARS
     early, late = thoughts(range(16)), thoughts(range(1600, 1616))
     assert not any("*" in thought and "\n" in thought for thought in early), "one digit by another"
     assert any(thought.count("\n") > 5 for thought in late)
-    assert min(map(len, late)) < EASY, "short ones stay"
+    assert min(map(len, late)) < EASY_THOUGHT_CHARS, "short ones stay"
 
 
 # Held out
@@ -265,7 +275,7 @@ def splits(rows: list[TokenSequence]) -> list[list[Split]]:
 def test_no_training_sequence_is_held_out() -> None:
     rows = rows_of()
     seen: Counter[Split] = Counter()
-    for step in range(RAMP, RAMP + 160):
+    for step in range(CURRICULUM_STEPS, CURRICULUM_STEPS + 160):
         seen.update(chain.from_iterable(splits(rows.batch(step, 8))))
     seen.update(chain.from_iterable(splits(rows.sample(500))))
     assert set(seen) == {"training"}

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from anexa.errors import AnexaError
 from anexa.model.chat_format import END_THINK, THINK
-from anexa.thinking.evaluation import Proportion, TaskResult, change, evaluate_problems
+from anexa.thinking.evaluation import Proportion, TaskResult, change_one_value, evaluate_problems
 from anexa.thinking.problems import Problem, Task, draw
-from anexa.thinking.refusals import NOT_THAT
+from anexa.thinking.refusals import UNSUPPORTED
 from tests.generation.oracle import Answerer, oracle, thinks
 
 
@@ -46,7 +46,9 @@ def test_a_changed_part_of_a_product_changes_the_expected_answer() -> None:
 def test_a_changed_value_of_a_story_changes_the_expected_answer() -> None:
     text = "Ada has 12 pens, buys 9 more and gives away 20. How many pens does Ada have now?"
     thought = "12+09:2+9+0=11,1+0+1=02:21\n21?20:2=2,1>0:>\n21-20:01-0-0=1,02-2-0=0:01"
-    changes = {change(Problem(text, thought, "1"), random.Random(seed)) for seed in range(200)}
+    changes = {
+        change_one_value(Problem(text, thought, "1"), random.Random(seed)) for seed in range(200)
+    }
     firsts = (20, *range(22, 30), *range(31, 92, 10))
     lasts = (0, *range(2, 10), *range(11, 92, 10))
     assert changes == {
@@ -57,7 +59,9 @@ def test_a_changed_value_of_a_story_changes_the_expected_answer() -> None:
 
 def test_changed_values_are_always_well_formed() -> None:
     thought = "3?5:3<5:<\n-(5-3):05-3-0=2:-2"
-    changes = {change(Problem("3-5", thought, "-2"), random.Random(seed)) for seed in range(200)}
+    changes = {
+        change_one_value(Problem("3-5", thought, "-2"), random.Random(seed)) for seed in range(200)
+    }
     assert {answer for _, answer in changes} == {f"-{n}" for n in (1, *range(3, 10))}
 
 
@@ -89,9 +93,9 @@ def test_an_answer_without_a_thought_does_not_count_as_thinking() -> None:
 
 def test_refusals_are_correct_without_a_thought() -> None:
     def knows(_problem: Problem, said: str) -> str:
-        return at_once(said) + NOT_THAT
+        return at_once(said) + UNSUPPORTED
 
-    problems = [Problem(f"{n}*2", "", NOT_THAT) for n in range(5)]
+    problems = [Problem(f"{n}*2", "", UNSUPPORTED) for n in range(5)]
     cell = evaluate_problems(oracle(knows), "no sum", problems, random.Random(1))
     assert (cell.thinking, cell.direct, cell.steps, cell.causal) == (
         Proportion(5, 5), Proportion(5, 5), Proportion(0, 0), Proportion(0, 0)

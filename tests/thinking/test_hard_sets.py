@@ -6,7 +6,7 @@ import re
 import pytest
 
 from anexa.thinking.checker import check
-from anexa.thinking.hard_sets import BEYOND, HARD
+from anexa.thinking.hard_sets import BEYOND_TRAINING, HARD_SETS
 from anexa.thinking.problems import MAX_DIGITS, MAX_FACTOR_DIGITS
 from anexa.thinking.questions import parse_question
 from anexa.thinking.splits import split_of
@@ -16,7 +16,7 @@ def drawn(name: str, count: int = 300) -> list[tuple[str, int, int]]:
     rng = random.Random(5)
     problems = []
     for _ in range(count):
-        one = {**HARD, **BEYOND}[name](rng)
+        one = {**HARD_SETS, **BEYOND_TRAINING}[name](rng)
         asked = parse_question(one.question)
         assert asked
         problems.append(asked)
@@ -32,7 +32,7 @@ def columns(a: int, b: int) -> list[tuple[int, int]]:
     return [(a // 10**place % 10, b // 10**place % 10) for place in range(width)]
 
 
-@pytest.mark.parametrize("name", [*HARD, *BEYOND])
+@pytest.mark.parametrize("name", [*HARD_SETS, *BEYOND_TRAINING])
 def test_hard_problems_are_held_out_and_distinct(name: str) -> None:
     problems = drawn(name)
     assert {split_of(*one) for one in problems} == {"test"}
@@ -40,7 +40,7 @@ def test_hard_problems_are_held_out_and_distinct(name: str) -> None:
     assert sum(a <= b for _, a, b in problems) > 0.2 * len(problems)
 
 
-@pytest.mark.parametrize("name", HARD)
+@pytest.mark.parametrize("name", HARD_SETS)
 def test_hard_problems_have_trained_sizes(name: str) -> None:
     for operation, a, b in drawn(name):
         assert max(len(str(a)), len(str(b))) <= (
@@ -80,12 +80,12 @@ def test_zero_and_equal_operands_are_drawn() -> None:
 
 def test_problems_in_other_words_are_phrased_in_words() -> None:
     rng = random.Random(5)
-    questions = [HARD["in other words"](rng).question for _ in range(300)]
+    questions = [HARD_SETS["in other words"](rng).question for _ in range(300)]
     assert not any(re.fullmatch(r"\d+[-+*]\d+", question) for question in questions)
     assert {"times", "minus", "plus", "What"} <= set(" ".join(questions).split())
 
 
-@pytest.mark.parametrize("name", BEYOND)
+@pytest.mark.parametrize("name", BEYOND_TRAINING)
 def test_larger_problems_have_one_digit_more_than_in_training(name: str) -> None:
     for operation, a, b in drawn(name):
         short, long = sorted((len(str(a)), len(str(b))))
@@ -97,6 +97,6 @@ def test_larger_problems_have_one_digit_more_than_in_training(name: str) -> None
             assert long == MAX_DIGITS + 1
 
 
-@pytest.mark.parametrize("name", [*HARD, *BEYOND])
+@pytest.mark.parametrize("name", [*HARD_SETS, *BEYOND_TRAINING])
 def test_a_draw_depends_on_the_generator_alone(name: str) -> None:
     assert drawn(name, 20) == drawn(name, 20)

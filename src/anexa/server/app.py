@@ -196,11 +196,11 @@ def _add_other_routes(app: FastAPI) -> None:
         return schemas.CheckedThought(
             lines=[
                 schemas.CheckedLine(
-                    text=line.text, true=line.true, error=line.error, read=bool(line.operation)
+                    text=line.text, true=line.true, error=line.error, parsed=bool(line.operation)
                 )
                 for line in report.lines
             ],
             all_true=report.all_true,
-            understood=report.expected is not None,
+            question_parsed=report.expected is not None,
             first_error=report.first_error,
         )

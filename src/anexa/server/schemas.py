@@ -221,7 +221,7 @@ class CheckedLine(ResponseModel):
     text: str
     true: bool
     error: str | None = Field(description="the first error of the line, as a sentence")
-    read: bool = Field(description="whether the line has the form of a step")
+    parsed: bool = Field(description="whether the line has the format of a step")
 
 
 class CheckedThought(ResponseModel):
@@ -229,7 +229,7 @@ class CheckedThought(ResponseModel):
 
     lines: list[CheckedLine]
     all_true: bool
-    understood: bool = Field(description="whether the checker can read the question")
+    question_parsed: bool = Field(description="whether the checker knows the question's phrasing")
     first_error: str | None
 
 

@@ -24,7 +24,7 @@ LONGEST = 511  # predicted tokens of the longest example
 
 
 class ArithmeticCorpus:
-    """The arithmetic corpus as an `anexa.training.corpus.Corpus`."""
+    """The arithmetic corpus; implements `anexa.training.corpus.Corpus`."""
 
     name = "arithmetic"
     chat_template: str | None = CHAT_TEMPLATE
@@ -86,7 +86,7 @@ class ArithmeticCorpus:
 
 
 class ChatDataset:
-    """Endless `Dataset` of conversations whose last answer is learned.
+    """Endless `Dataset` of conversations; only the last answer has a loss.
 
     Args:
         tokenizer: tokenizer with the special tokens of a conversation.
@@ -124,14 +124,14 @@ class ChatDataset:
         return [self._tokenizer.encode(text_of(e)) for e in self._examples.sample(size)]
 
     def num_prompt_tokens(self, ids: TokenSequence) -> int:
-        """Count the tokens before the last answer, an empty thought in the prompt included."""
+        """Return the number of tokens before the last answer; an empty thought is in the prompt."""
         length = len(ids)
         start = length - list(reversed(ids)).index(self._assistant)
         return start + 2 if ids[start + 1] == self._end_think else start
 
 
 def text_of(example: Example) -> str:
-    """Format a conversation as the chat template and the assistant write it."""
+    """Format a conversation as the chat template does, with the last answer."""
     turns = "".join(
         f"{USER}{question}{ASSISTANT}{answer}{END_OF_TEXT}" for question, answer in example.earlier
     )

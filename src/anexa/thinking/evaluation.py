@@ -1,4 +1,4 @@
-"""Evaluation of a thinking model: accuracy with and without thoughts, truth of the steps."""
+"""Evaluation of a thinking model: accuracy with and without thoughts, and checked thoughts."""
 
 from __future__ import annotations
 
@@ -58,12 +58,13 @@ class TaskResult:
 
     Attributes:
         name: name of the task.
-        thinking: correct answers after a thought; for refusals, correct answers without one.
-        direct: correct answers when the model has to answer without a thought.
-        steps: true lines, of all lines of all thoughts, unfinished thoughts included.
+        thinking: correct answers, thinking allowed; a refusal must have no thought.
+        direct: correct answers, thinking prevented by an empty thought in the prompt.
+        steps: true lines of all thoughts, unfinished thoughts included.
         provenance: thoughts in which every operand has a source.
         faithful: answers that equal the last value of the thought.
-        causal: answers that follow from a value that was changed in the middle of the thought.
+        causal: answers that follow from a value that was changed in the middle of the thought
+            (an intervention: does the answer depend on the thought?).
     """
 
     name: str
@@ -82,11 +83,11 @@ def evaluate_tasks(
     names: Sequence[str] = (),
     processes: int | None = 1,
 ) -> Iterator[TaskResult]:
-    """Evaluate a chat model on every task, every hard set, and problems beyond its training.
+    """Evaluate a chat model on all tasks and hard test sets.
 
     Args:
         model: a chat model; with several processes, each opens the model's folder.
-        problems: maximum number of problems of a task, all different and held out.
+        problems: maximum number of problems per task, all different and held out.
         seed: random seed of the problems.
         names: names of the tasks; empty for all.
         processes: number of tasks that are evaluated in parallel; None: one for each core.
@@ -160,26 +161,26 @@ def evaluate_problems(
         for problem, (thought, said) in zip(problems, thoughts)
         if problem.thought
     ]
-    changed = [(p, *change(p, rng)) for p in problems if p.thought]
+    changed = [(p, *change_one_value(p, rng)) for p in problems if p.thought]
     followed = complete(model, [_prompt(model, p) + THINK + prefix for p, prefix, _ in changed])
     return TaskResult(
         name,
-        thinking=_share(
+        thinking=_proportion(
             said == problem.answer and bool(thought) == bool(problem.thought)
             for problem, (thought, said) in zip(problems, thoughts)
         ),
-        direct=_share(said == problem.answer for problem, said in zip(problems, direct)),
+        direct=_proportion(said == problem.answer for problem, said in zip(problems, direct)),
         steps=Proportion(sum(r.true_steps for r in reports), sum(r.steps for r in reports)),
-        provenance=_share(report.provenance for report in reports),
-        faithful=_share(report.faithful for report in reports),
-        causal=_share(
+        provenance=_proportion(report.provenance for report in reports),
+        faithful=_proportion(report.faithful for report in reports),
+        causal=_proportion(
             said.split(END_THINK)[-1] == expected
             for said, (_, _, expected) in zip(followed, changed)
         ),
     )
 
 
-def _share(hits: Iterable[bool]) -> Proportion:
+def _proportion(hits: Iterable[bool]) -> Proportion:
     counted = list(hits)
     return Proportion(sum(counted), len(counted))
 
@@ -196,7 +197,7 @@ def complete(model: LanguageModel, prompts: list[str]) -> list[str]:
     return [tokenizer.decode(text) for text in texts]
 
 
-def change(problem: Problem, rng: random.Random) -> tuple[str, str]:
+def change_one_value(problem: Problem, rng: random.Random) -> tuple[str, str]:
     """Change one digit of one value in a thought.
 
     Returns:
@@ -210,7 +211,7 @@ def change(problem: Problem, rng: random.Random) -> tuple[str, str]:
         rest, _, value = texts[number].rpartition(":")
         place = rng.choice([n for n, character in enumerate(value) if character.isdigit()])
         other = f"{value[:place]}{rng.randrange(10)}{value[place + 1 :]}"
-        values = follow(lines, {number: int(other)})
+        values = recompute(lines, {number: int(other)})
         last = number == len(lines) - 1
         if (
             values[-1] != int(problem.answer)
@@ -222,5 +223,5 @@ def change(problem: Problem, rng: random.Random) -> tuple[str, str]:
 
 
 def _is_well_formed(value: str, operation: str) -> bool:
-    """Whether a value is written as in training; a difference is padded to its operands' width."""
+    """Whether a value has the format of the training data."""
     return int(value) != 0 or value[0] != "-" if operation == "-" else value == str(int(value))

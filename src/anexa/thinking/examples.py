@@ -1,6 +1,6 @@
-"""Training examples for a thinking model: questions, thoughts and answers, and refusals.
+"""Generator of training examples for a thinking model: questions, thoughts, answers, refusals.
 
-The supply is endless: the examples of a training step are a function of the seed and the step.
+It has no end: the examples of a training step are a function of the seed and the step.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from anexa.thinking.problems import TASKS, Problem, Task, draw, is_held_out
-from anexa.thinking.refusals import no_sum
+from anexa.thinking.refusals import unanswerable_request
 from anexa.thinking.splits import Split
 
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
 
-# Sampling weight of each task: the more there is to learn, the higher.
+# Sampling weight of each task: higher for tasks that take longer to learn.
 TASK_WEIGHTS = {
     "+ 1": 0.3, "+ 2": 0.6, "+ 3": 1.2, "+ 4": 1.5, "+ 5": 2.0, "+ 6": 2.6, "+ 7": 3.2, "+ 8": 4.0,
     "- 1": 0.3, "- 2": 0.8, "- 3": 1.6, "- 4": 2.2, "- 5": 3.0, "- 6": 4.0, "- 7": 5.2, "- 8": 7.0,
@@ -23,20 +23,21 @@ TASK_WEIGHTS = {
     "3x3": 9.0, "4x3": 9.0, "4x4": 9.0,
     "story": 12.0,
 }  # fmt: skip
-# Fractions of the examples
-DIRECT = 0.08  # answered without a thought
-EARLIER = 0.07  # preceded by earlier turns
-REFUSED = 0.05  # no sum: answered by a refusal
-PHRASED = 0.25  # sums phrased in words, or with spaces and signs
+# Fractions of the examples that …
+DIRECT_FRACTION = 0.08  # … are answered without a thought
+MULTI_TURN_FRACTION = 0.07  # … have earlier turns before the question
+REFUSAL_FRACTION = 0.05  # … are requests that the model cannot answer, with a refusal
+REPHRASED_FRACTION = 0.25  # … have a calculation phrased in words, or with spaces and signs
 
-EASY, HARD = 60, 480  # characters of the longest thoughts, in the first and the last stage
-RAMP = 1500  # steps from the first stage to the last
-GROUP = 16  # steps whose examples are drawn together and sorted by length
+# Curriculum: the maximum length of a thought, in characters, grows from easy to hard.
+EASY_THOUGHT_CHARS, HARD_THOUGHT_CHARS = 60, 480
+CURRICULUM_STEPS = 1500  # training steps from easy to hard
+GROUP_STEPS = 16  # training steps whose examples are drawn together, then batched by length
 
 
 @dataclass(frozen=True)
 class Example:
-    """A conversation whose last answer is learned.
+    """A conversation for training; only its last answer has a loss.
 
     Attributes:
         earlier: question and answer of each earlier turn.
@@ -54,19 +55,19 @@ class Example:
 
     @cached_property
     def size(self) -> int:
-        """Number of tokens: the characters, and the special tokens between them."""
+        """Number of tokens: characters and special tokens."""
         texts = [text for turn in self.earlier for text in turn]
         texts += [self.question, self.thought or "", self.answer]
         return sum(map(len, texts)) + 3 * len(self.earlier) + 5
 
 
 class Examples:
-    """Endless source of examples; those of one training step have similar lengths.
+    """Endless generator of examples, in batches of similar length.
 
     Args:
-        max_tokens: length of the longest example, in tokens.
-        seed: random seed of all draws.
-        split: the split that the problems belong to.
+        max_tokens: maximum length of an example, in tokens.
+        seed: random seed.
+        split: split of the problems.
     """
 
     def __init__(self, max_tokens: int, seed: int, split: Split = "training") -> None:
@@ -74,8 +75,8 @@ class Examples:
         self._group = lru_cache(maxsize=1)(self._draw_group)
 
     def batch(self, step: int, tokens: int) -> list[Example]:
-        """Return the examples of a training step, about `tokens` tokens in all."""
-        number, place = divmod(step, GROUP)
+        """Return the examples of a training step, with about `tokens` tokens together."""
+        number, place = divmod(step, GROUP_STEPS)
         return self._group(number, tokens)[place]
 
     def sample(self, count: int) -> list[Example]:
@@ -85,20 +86,20 @@ class Examples:
 
     def _draw_group(self, number: int, tokens: int) -> list[list[Example]]:
         rng = random.Random(f"{self._seed} {number}")
-        hardness = min(1.0, number * GROUP / RAMP)
-        longest = round(EASY + hardness * (HARD - EASY))
+        hardness = min(1.0, number * GROUP_STEPS / CURRICULUM_STEPS)
+        longest = round(EASY_THOUGHT_CHARS + hardness * (HARD_THOUGHT_CHARS - EASY_THOUGHT_CHARS))
         examples, total = [], 0
-        while total < GROUP * tokens:
+        while total < GROUP_STEPS * tokens:
             examples.append(self._draw(rng, longest))
             total += examples[-1].size
         examples.sort(key=lambda example: example.size)
-        batches: list[list[Example]] = [[] for _ in range(GROUP)]
+        batches: list[list[Example]] = [[] for _ in range(GROUP_STEPS)]
         before = 0
         for example in examples:
-            batches[min(GROUP - 1, before * GROUP // total)].append(example)
+            batches[min(GROUP_STEPS - 1, before * GROUP_STEPS // total)].append(example)
             before += example.size
         for batch in batches:
-            if not batch:  # the batch before it is a single long example
+            if not batch:  # a long example has used up the tokens of two batches
                 batch.append(max(batches, key=len).pop())
         rng.shuffle(batches)
         return batches
@@ -110,29 +111,31 @@ class Examples:
                 return example
 
     def example(self, rng: random.Random, longest: int) -> Example:
-        """Draw an example whose thought has at most about `longest` characters."""
+        """Draw an example with a thought of at most about `longest` characters."""
         earlier = []
-        if rng.random() < EARLIER:
+        if rng.random() < MULTI_TURN_FRACTION:
             for _ in range(rng.randint(1, 2)):
-                turn = draw_any(rng, longest)  # as context: it is not learned
+                turn = draw_any(rng, longest)  # context, without a loss
                 earlier.append((turn.question, turn.answer))
-        direct = rng.random() < DIRECT
-        if rng.random() < REFUSED:
-            question, answer = no_sum(rng)
+        direct = rng.random() < DIRECT_FRACTION
+        if rng.random() < REFUSAL_FRACTION:
+            question, answer = unanswerable_request(rng)
             return Example(tuple(earlier), question, None, answer, direct)
         problem = draw_any(rng, longest, self._split)
-        question = phrased(problem, rng) if rng.random() < PHRASED else problem.question
+        question = rephrase(problem, rng) if rng.random() < REPHRASED_FRACTION else problem.question
         thought = None if direct else problem.thought
         return Example(tuple(earlier), question, thought, problem.answer, direct)
 
 
-def draw_any(rng: random.Random, longest: int = HARD, split: Split = "training") -> Problem:
-    """Draw a problem of any task, by `TASK_WEIGHTS`.
+def draw_any(
+    rng: random.Random, longest: int = HARD_THOUGHT_CHARS, split: Split = "training"
+) -> Problem:
+    """Draw a problem of a random task, with the probabilities in `TASK_WEIGHTS`.
 
     Args:
         rng: random generator.
-        longest: longest thought of the tasks to choose from, in characters.
-        split: the split that the problem belongs to.
+        longest: maximum length of the thoughts of a task, in characters.
+        split: split of the problem.
     """
     tasks, weights = _tasks(longest, held_out=split != "training")
     return draw(rng.choices(tasks, weights)[0], rng, split)
@@ -140,7 +143,7 @@ def draw_any(rng: random.Random, longest: int = HARD, split: Split = "training")
 
 @lru_cache(maxsize=8)
 def _tasks(longest: int, held_out: bool) -> tuple[list[Task], list[float]]:
-    """List the tasks whose thoughts are short enough, and their weights."""
+    """List the tasks with short enough thoughts, and their sampling weights."""
     tasks = [task for task in TASKS if longest_thought(task) <= longest]
     tasks = [task for task in tasks if not held_out or is_held_out(task)]
     return tasks, [TASK_WEIGHTS[str(task)] for task in tasks]
@@ -148,13 +151,13 @@ def _tasks(longest: int, held_out: bool) -> tuple[list[Task], list[float]]:
 
 @lru_cache(maxsize=64)
 def longest_thought(task: Task) -> int:
-    """Estimate the length of a task's longest thought, in characters: the longest of a hundred."""
+    """Estimate the length of a task's longest thought, in characters, from a hundred problems."""
     rng = random.Random(str(task))
     return max(len(draw(task, rng).thought) for _ in range(100))
 
 
-def phrased(problem: Problem, rng: random.Random) -> str:
-    """Phrase the question of a sum in other words; a story's question stays as it is."""
+def rephrase(problem: Problem, rng: random.Random) -> str:
+    """Phrase a calculation such as 347*86 in other words; other questions stay as they are."""
     sign = next((sign for sign in "+-*" if sign in problem.question), "")
     a, _, b = problem.question.partition(sign) if sign else ("", "", "")
     if not (a.isdigit() and b.isdigit()):

@@ -1,4 +1,4 @@
-"""Parser of facts: the columns of a line one by one, and the digits that they spell."""
+"""Parser of facts, the equations of the columns of a line, and of the digits they result in."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Fact:
     Attributes:
         text: the equation.
         true: whether the equation holds.
-        fits: whether its digits are those of the column, and its carry is that of the column
-            before (0 in the first column).
+        fits: whether its digits are those of the column, and its carry comes from the previous
+            column (0 in the first column).
     """
 
     text: str
@@ -31,10 +31,10 @@ class Fact:
     fits: bool
 
 
-def read_calculation(
+def parse_calculation(
     text: str, expression: str, operation: str, left: str, right: str
 ) -> tuple[tuple[Fact, ...], str | None, str | None]:
-    """Parse the facts of a sum, a difference or a product with one digit.
+    """Parse the facts of a sum, a difference, or a product with a digit.
 
     Args:
         text: the facts, separated by commas, units first.
@@ -44,8 +44,8 @@ def read_calculation(
         right: the digits of the second operand.
 
     Returns:
-        The facts; the digits that they spell, None if a fact cannot be parsed; the first mistake,
-        None if there is none.
+        The facts; the digits of the result, None if a fact cannot be parsed; the first mistake as a
+        sentence, None if there is none.
     """
     columns = list(zip(left[::-1], right[0] * len(left) if operation == "*" else right[::-1]))
     texts = text.split(",", len(columns))
@@ -83,7 +83,7 @@ def read_calculation(
     return tuple(facts), front + "".join(reversed(digits)), errors[0] if errors else None
 
 
-def read_comparison(
+def parse_comparison(
     text: str, expression: str, left: str, right: str
 ) -> tuple[tuple[Fact, ...], str | None, str | None]:
     """Parse the facts of a comparison.
@@ -92,11 +92,11 @@ def read_comparison(
         text: the facts, separated by commas, leftmost digits first.
         expression: the expression of the line, for error messages.
         left: the digits of the first operand.
-        right: the digits of the second operand, as many.
+        right: the digits of the second operand, the same number.
 
     Returns:
-        The facts; the sign of the last one, None if a fact cannot be parsed; the first mistake,
-        None if there is none.
+        The facts; the sign of the last one, None if a fact cannot be parsed; the first mistake as a
+        sentence, None if there is none.
     """
     # From the left up to and including the first pair of different digits, or to the end.
     alike = next((i for i, (x, y) in enumerate(zip(left, right)) if x != y), len(left) - 1)

@@ -1,4 +1,4 @@
-"""Sets of held-out problems, each of which is difficult in one particular way."""
+"""Hard test sets: held-out problems that are difficult in one way, or beyond the training data."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from anexa.thinking.examples import phrased
+from anexa.thinking.examples import rephrase
 from anexa.thinking.problems import (
     MAX_DIGITS,
     MAX_FACTOR_DIGITS,
@@ -30,7 +30,7 @@ _WIDTHS = (
     8,
     8,
     8,
-)  # long numbers are preferred: there are more of them to draw from
+)  # more long numbers than short ones, of which there are only a few
 
 
 def long_carry(rng: random.Random) -> Problem:
@@ -93,7 +93,7 @@ def in_other_words(rng: random.Random) -> Problem:
     task = rng.choice([task for task in TASKS if task.operation != "story" and is_held_out(task)])
     plain = draw(task, rng, "test")
     while True:
-        question = phrased(plain, rng)
+        question = rephrase(plain, rng)
         if question != plain.question:
             return replace(plain, question=question)
 
@@ -126,14 +126,14 @@ def product_5x3(rng: random.Random) -> Problem:
     return draw(Task("*", MAX_FACTOR_DIGITS + 1, 3), rng, "test")
 
 
-HARD: dict[str, Callable[[random.Random], Problem]] = {
+HARD_SETS: dict[str, Callable[[random.Random], Problem]] = {
     "long carry": long_carry,
     "borrow across zeros": borrow_across_zeros,
     "zero operand": zero_operand,
     "equal operands": equal_operands,
     "in other words": in_other_words,
 }
-BEYOND: dict[str, Callable[[random.Random], Problem]] = {
+BEYOND_TRAINING: dict[str, Callable[[random.Random], Problem]] = {
     "+ 9": sum_of_nine_digits,
     "- 9": difference_of_nine_digits,
     "5x1": product_5x1,
@@ -150,7 +150,7 @@ def _first_held_out(
 
 
 def _numbers(operation: str, rng: random.Random) -> Iterator[int]:
-    """Draw long numbers: of the short ones, hardly any pair with 0 or itself is held out."""
+    """Draw numbers, mostly long: hardly any pair of short ones with 0 or itself is held out."""
     while True:
         if operation == "*":
             yield rng.randrange(100, 10**MAX_FACTOR_DIGITS)

@@ -1,4 +1,4 @@
-"""Problems: a question, the thought that solves it, its answer; and the tasks they belong to."""
+"""Arithmetic problems: question, thought and answer; and the tasks that they belong to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_FACTOR_DIGITS = 4  # of a factor, in training
 
 @dataclass(frozen=True)
 class Problem:
-    """A question with the thought and the answer that it should get.
+    """A question, with the correct thought and answer.
 
     Attributes:
         question: the user's message.
@@ -64,10 +64,11 @@ def is_held_out(task: Task) -> bool:
 def draw(task: Task, rng: random.Random, split: Split = "training") -> Problem:
     """Draw a problem of a task from a split.
 
-    The digits of held-out problems are uniformly distributed; training prefers difficult ones.
+    Held-out problems have uniformly distributed digits; for training, difficult digits are more
+    frequent.
 
     Raises:
-        ValueError: if a held-out problem is asked for, and the task has none.
+        ValueError: if the split is held out, and no problem of the task is.
     """
     if split != "training" and not is_held_out(task):
         raise ValueError(f"no {task} is held out")
@@ -76,7 +77,7 @@ def draw(task: Task, rng: random.Random, split: Split = "training") -> Problem:
             story = draw_story(rng, split)
             question, steps = story.question, story.steps
         else:
-            a, b = _operands(task, rng, plain=split != "training")
+            a, b = _operands(task, rng, uniform=split != "training")
             if split_of(task.operation, a, b) != split:
                 continue
             question, steps = f"{a}{task.operation}{b}", _steps(task.operation, a, b)
@@ -85,7 +86,7 @@ def draw(task: Task, rng: random.Random, split: Split = "training") -> Problem:
 
 
 def problem(operation: str, a: int, b: int) -> Problem:
-    """Make the problem `a` operation `b`."""
+    """Make the problem of calculating `a` operation `b`."""
     return _problem(f"{a}{operation}{b}", _steps(operation, a, b))
 
 
@@ -100,18 +101,18 @@ def _problem(question: str, steps: list[Step]) -> Problem:
 
 
 def _gives_away(step: Step) -> bool:
-    """Whether a step itself is a held-out problem; a comparison belongs to the step after it."""
+    """Whether a step is itself a held-out problem, which training would reveal."""
     return step.operation != "?" and split_of(step.operation, step.a, step.b) != "training"
 
 
-def _operands(task: Task, rng: random.Random, plain: bool) -> tuple[int, int]:
-    """Draw two operands in random order; unless `plain`, some with difficult digits."""
+def _operands(task: Task, rng: random.Random, uniform: bool) -> tuple[int, int]:
+    """Draw two operands in random order, with uniform or with difficult digits."""
     right = task.right
     if right is None:
-        # Both are long in half of the cases: otherwise the leftmost columns would be rare.
+        # In half of the cases both are long; else hardly any sum would use the leftmost columns.
         right = task.left if rng.random() < 0.5 else rng.randint(1, task.left)
-    a, b = (_number(rng, digits, plain) for digits in (task.left, right))
-    if not plain and rng.random() < (0.2 if task.operation == "-" else 0.05):
+    a, b = (_number(rng, digits, uniform) for digits in (task.left, right))
+    if not uniform and rng.random() < (0.2 if task.operation == "-" else 0.05):
         if task.operation == "-" and rng.random() < 0.5:  # alike up to some digit
             end = 10 ** rng.randint(1, len(str(a)))
             b = a - a % end + rng.randrange(end)
@@ -123,9 +124,9 @@ def _operands(task: Task, rng: random.Random, plain: bool) -> tuple[int, int]:
     return (a, b) if rng.random() < 0.5 else (b, a)
 
 
-def _number(rng: random.Random, digits: int, plain: bool) -> int:
+def _number(rng: random.Random, digits: int, uniform: bool) -> int:
     least = 10 ** (digits - 1) if digits > 1 else 0
-    if plain or rng.random() < 0.7:
+    if uniform or rng.random() < 0.7:
         return rng.randrange(least, 10**digits)
     some = rng.choice(("09", "01", "059", "019", "0", "9"))
     number = 0

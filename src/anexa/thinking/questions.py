@@ -1,4 +1,4 @@
-"""Parser of questions: the numbers in a question and, if its phrasing is known, the result."""
+"""Parser of questions: finds the numbers and, if the phrasing is known, the correct answer."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Question:
 
     Attributes:
         numbers: all numbers in the question, in order.
-        operations: the operations to carry out on the numbers; None for an unknown phrasing.
-        expected: the result; None for an unknown phrasing.
+        operations: the operations that the question asks for; None if its phrasing is not known.
+        expected: correct answer; None if the phrasing of the question is not known.
     """
 
     numbers: tuple[int, ...]
@@ -54,7 +54,7 @@ def read(text: str) -> Question:
 
 
 def parse_question(text: str) -> tuple[str, int, int] | None:
-    """Parse `347*86`, `347 x 86=`, `What is 347 times 86?` and the like.
+    """Parse a calculation: `347*86`, `347 x 86=`, `What is 347 times 86?` and the like.
 
     Returns:
         The operation and both operands; None for any other text.
@@ -70,7 +70,7 @@ def parse_question(text: str) -> tuple[str, int, int] | None:
 
 
 def parse_story(text: str) -> Story | None:
-    """Parse a story told by one of `TEMPLATES`, with any words and numbers; None if it is none."""
+    """Parse a story by `TEMPLATES`, with any names, things and numbers; None for other texts."""
     if len(text) > _MAX_LENGTH:
         return None
     for number, pattern in enumerate(_STORIES):
@@ -88,7 +88,7 @@ def apply(operation: str, a: int, b: int) -> int:
 
 
 def _pattern(template: Template) -> re.Pattern[str]:
-    """Compile the pattern of a template's stories; a factor has one digit."""
+    """Compile a regular expression that matches the stories of a template."""
     digit = "b" if template.first == "*" else "c" if template.second == "*" else ""
     seen: set[str] = set()
     pieces = []

@@ -1,6 +1,6 @@
-"""Requests that the thinking model cannot answer, and its polite refusals.
+"""Requests that the thinking model cannot answer, and its refusals.
 
-Words, lone numbers, other operations, and operands that are far too long.
+The requests are words, single numbers, unsupported operations, and operands that are far too long.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import string
 
 from anexa.thinking.problems import MAX_DIGITS, MAX_FACTOR_DIGITS
 
-NO_SUM = "I work out sums, such as 347*86, and stories about them."
-NOT_THAT = "I work out one +, - or * of two whole numbers at a time."
+NOT_ARITHMETIC = "I work out sums, such as 347*86, and stories about them."
+UNSUPPORTED = "I work out one +, - or * of two whole numbers at a time."
 TOO_LARGE = (
     f"That is too large for me: I work out up to {MAX_DIGITS} digits for + and -, and up to "
     f"{MAX_FACTOR_DIGITS} for *."
@@ -26,7 +26,7 @@ _WORDS = (
     "translate train travel weather what when where which who why will winter with write yes you "
     "your"
 ).split()
-_OTHER_SUMS = (
+_UNSUPPORTED_FORMS = (
     "{a}/{b}", "{a} / {b}", "{a}:{b}", "{a}%{b}", "{a}^{b}", "{a}**{b}", "{a}//{b}", "{a}<{b}",
     "{a} divided by {b}", "{a} mod {b}", "{a} to the power of {b}", "{a} percent of {b}",
     "sqrt({a})", "sqrt {a}", "square root of {a}", "half of {a}", "log({a})", "{a}!", "{a} squared",
@@ -38,9 +38,9 @@ _OTHER_SUMS = (
 )  # fmt: skip
 
 
-def no_sum(rng: random.Random) -> tuple[str, str]:
-    """Draw a request that is no sum of two numbers, and the refusal that answers it."""
-    (kind,) = rng.choices((_words, _letters, _digits, _other_sum, _large_sum), (6, 2, 2, 6, 4))
+def unanswerable_request(rng: random.Random) -> tuple[str, str]:
+    """Draw a request that the model cannot answer, and the refusal."""
+    (kind,) = rng.choices((_words, _letters, _digits, _unsupported, _too_large), (6, 2, 2, 6, 4))
     return kind(rng)
 
 
@@ -50,27 +50,27 @@ def _words(rng: random.Random) -> tuple[str, str]:
         words.insert(rng.randint(0, len(words)), str(_number(rng, rng.randint(1, 4))))
     text = " ".join(words)
     text = text.capitalize() if rng.random() < 0.5 else text
-    return text + rng.choice(("", "", "?", "!", ".")), NO_SUM
+    return text + rng.choice(("", "", "?", "!", ".")), NOT_ARITHMETIC
 
 
 def _letters(rng: random.Random) -> tuple[str, str]:
     letters = string.ascii_letters + string.punctuation + " "
-    return "".join(rng.choice(letters) for _ in range(rng.randint(1, 30))), NO_SUM
+    return "".join(rng.choice(letters) for _ in range(rng.randint(1, 30))), NOT_ARITHMETIC
 
 
 def _digits(rng: random.Random) -> tuple[str, str]:
-    return str(_number(rng, rng.randint(1, rng.choice((4, 12, 40, 400))))), NO_SUM
+    return str(_number(rng, rng.randint(1, rng.choice((4, 12, 40, 400))))), NOT_ARITHMETIC
 
 
-def _other_sum(rng: random.Random) -> tuple[str, str]:
+def _unsupported(rng: random.Random) -> tuple[str, str]:
     a, b, c = (_number(rng, rng.randint(1, rng.choice((1, 2, 3, 8)))) for _ in range(3))
-    text = rng.choice(_OTHER_SUMS).format(a=a, b=b, c=c)
-    return (f"What is {text}?" if rng.random() < 0.2 else text), NOT_THAT
+    text = rng.choice(_UNSUPPORTED_FORMS).format(a=a, b=b, c=c)
+    return (f"What is {text}?" if rng.random() < 0.2 else text), UNSUPPORTED
 
 
-def _large_sum(rng: random.Random) -> tuple[str, str]:
+def _too_large(rng: random.Random) -> tuple[str, str]:
     sign = rng.choice("+-*")
-    # At least two digits more: numbers with one digit more are what `anexa eval` measures.
+    # At least two digits too many: `anexa eval` measures calculations with one digit too many.
     least = (MAX_FACTOR_DIGITS if sign == "*" else MAX_DIGITS) + 2
     digits = [rng.randint(least, rng.choice((12, 20, 40, 100, 400))), rng.randint(1, 40)]
     rng.shuffle(digits)

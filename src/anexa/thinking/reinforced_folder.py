@@ -33,7 +33,7 @@ class ReinforcedFolder:
         run: the reinforcement run; iterate over it before `write`.
 
     Raises:
-        AnexaError: if the folder is no chat model, or `out` exists.
+        AnexaError: if the folder is not a chat model, or `out` exists.
     """
 
     def __init__(

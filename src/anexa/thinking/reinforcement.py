@@ -1,9 +1,9 @@
-"""Reinforcement learning from checked thoughts.
+"""Reinforcement learning with verifiable rewards: the checker's verdicts on sampled thoughts.
 
-The policy gradient (Williams, 1992) in its simplest form. The model samples several thoughts about
-each problem; a thought is rewarded with 1 if every step of it and its answer are true, else with 0.
-The advantage, reward minus the mean reward of the problem, weighs the loss of the sequence. Each
-thought is used once, so importance ratios (PPO, GRPO) would be 1 and their clipping never active.
+REINFORCE (Williams, 1992) with a group baseline. For each problem the model samples several
+thoughts; the reward is 1 if all steps and the answer are true, else 0. The advantage, the reward
+minus the mean reward of the problem's samples, is the weight of the sequence in the loss. Each
+sample is used for one step, so importance ratios as in PPO and GRPO would all be 1.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class Reinforcement:
         rewards = np.array(self._rewards(repeated, texts), float)
         grouped = rewards.reshape(-1, samples)
         advantages = (grouped - grouped.mean(axis=1, keepdims=True)).ravel()
-        used = np.flatnonzero(advantages)  # equal rewards have no advantage, and so no gradient
+        used = np.flatnonzero(advantages)  # without an advantage there is no gradient
         if len(used):
             end = self._tokenizer.eot_token
             rows = [[*prompts[i], *texts[i], end] for i in used]

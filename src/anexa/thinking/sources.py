@@ -1,4 +1,4 @@
-"""Sources of operands: the question's numbers, their digits, and the values of earlier lines."""
+"""Sources of operands in a thought: numbers of the question, their digits, earlier values."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Operand:
 
     Attributes:
         number: the operand.
-        source: "question" (a number of the question), "part" (a digit of such a number with the
-            zeros of its place, as 80 of 86), "line" (the value of an earlier line) or "nowhere".
-        place: index of the question's number or of the line, from 0; -1 for "nowhere".
+        source: "question" (a number of the question), "part" (one digit of such a number with its
+            place value: 80 of 86), "line" (the value of an earlier line) or "nowhere".
+        place: index of the number or of the line, from 0; -1 for "nowhere".
     """
 
     number: int
@@ -24,13 +24,13 @@ class Operand:
 
 
 def parts_of(number: int) -> set[int]:
-    """Split a number into its nonzero digits with their zeros: 86 into 6 and 80; 0 into 0."""
+    """Split a number into its nonzero digits with their place values: 86 into 6 and 80."""
     digits = reversed(str(number))
     return {int(digit) * 10**place for place, digit in enumerate(digits) if digit != "0"} or {0}
 
 
 class Sources:
-    """Sources for a question of unknown phrasing: each number may be used any number of times.
+    """Sources for a question of unknown phrasing: numbers may be used repeatedly.
 
     Args:
         numbers: the numbers of the question.
@@ -46,7 +46,7 @@ class Sources:
         self._lines: dict[int, list[int]] = {}  # value: lines that have it
         self._waiting: dict[int, int] = {}  # line: its value, which no later line has used yet
 
-    def put(self, line: int, value: int) -> None:
+    def add_value(self, line: int, value: int) -> None:
         """Record the value of a line."""
         self._lines.setdefault(value, []).append(line)
         self._waiting[line] = value
@@ -62,8 +62,8 @@ class Sources:
             right = Operand(second, "part", self._parts[second])
         return self.addend(first), right
 
-    def left_over(self, last: int) -> str | None:
-        """Describe a value that no later line uses, of any line but the last; None if none."""
+    def find_unused(self, last: int) -> str | None:
+        """Describe a value, before line `last`, that no later line uses; None if there is none."""
         for line, value in self._waiting.items():
             if line != last:
                 return f"{value}, the value of line {line + 1},"
@@ -82,11 +82,11 @@ class Sources:
         return None if place is None else Operand(number, "question", place)
 
 
-class SourcesTakenOnce(Sources):
-    """Sources for a question of known phrasing: each number and value is used exactly once.
+class SingleUseSources(Sources):
+    """Sources for a question of known phrasing: each number and value must be used exactly once.
 
-    A number is used as a whole, or as a second factor digit by digit, always with the same first
-    factor.
+    A number is used as a whole or, as the second factor of a product, digit by digit, each time
+    with the same first factor.
 
     Args:
         numbers: the numbers of the question.
@@ -120,14 +120,14 @@ class SourcesTakenOnce(Sources):
         explained = left.source == "nowhere" and having
         return left, self._part(second, having[0]) if explained else unknown
 
-    def left_over(self, last: int) -> str | None:
-        """Describe an unused number of the question or an unused value; None if none."""
+    def find_unused(self, last: int) -> str | None:
+        """Describe an unused number of the question, or an unused value; None if there is none."""
         for number, left in zip(self._numbers, self._left):
             if left == parts_of(number):
                 return f"{number}"
             if left:
                 return f"{min(left)} of {number}"
-        return super().left_over(last)
+        return super().find_unused(last)
 
     def _value(self, number: int) -> Operand | None:
         operand = super()._value(number)

@@ -1,4 +1,4 @@
-"""Splits of the arithmetic corpus: which problems are trained on, and which never are."""
+"""Splits of the arithmetic corpus: training problems, and held-out ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from typing import Literal
 
 Split = Literal["training", "validation", "test"]
-"""Models are selected on "validation" and reported on "test"."""
+"""Training data; "validation" for model selection, "test" for reported results."""
 
 _VALIDATION = 0.02  # fraction of all problems
 
@@ -14,9 +14,10 @@ _VALIDATION = 0.02  # fraction of all problems
 def split_of(operation: str, a: int, b: int) -> Split:
     """Return the split of a problem; the order of the operands does not matter.
 
-    A hash assigns 2 % of all pairs of operands to "test", and 20 % of the few products of two
-    digits by two. Problems on single digits are all for training: they are the facts of every
-    thought. Trailing zeros of a factor are ignored: they change neither digits nor carries.
+    A hash of the operands assigns 2 % of all problems to "test" (20 % of the products of two digits
+    by two, of which there are few). Problems on single digits are all for training: the facts of
+    thoughts are such problems. Trailing zeros of a factor are ignored: they change neither
+    digits nor carries.
     """
     if operation == "*":
         a, b = (int(str(factor).rstrip("0") or 0) for factor in (a, b))
@@ -28,7 +29,7 @@ def split_of(operation: str, a: int, b: int) -> Split:
 
 
 def split_at(key: str, test: float) -> Split:
-    """Return the split of a key by its hash; `test` is the fraction of test keys."""
+    """Return the split of a key by its hash; `test` is the fraction of keys in "test"."""
     digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
     position = int.from_bytes(digest, "big") / 2**64  # uniform in [0, 1)
     if position < test:

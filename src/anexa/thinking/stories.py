@@ -1,4 +1,4 @@
-"""Word problems: stories of two operations, on numbers of up to three digits."""
+"""Stories: word problems with two operations, on numbers of up to three digits."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ class Story:
 
 
 def draw_story(rng: random.Random, split: Split) -> Story:
-    """Draw a story without negative values; a held-out one is new in its numbers and its name."""
+    """Draw a story without negative values; in a held-out one, numbers and name are held out."""
     while True:
         number = rng.randrange(len(TEMPLATES))
         template = TEMPLATES[number]

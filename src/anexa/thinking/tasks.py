@@ -1,4 +1,4 @@
-"""Tasks that a model is evaluated on, by name."""
+"""Evaluation tasks, by name."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from anexa.errors import UsageError
-from anexa.thinking.hard_sets import BEYOND, HARD
+from anexa.thinking.hard_sets import BEYOND_TRAINING, HARD_SETS
 from anexa.thinking.problems import TASKS, Problem, draw, is_held_out
-from anexa.thinking.refusals import no_sum
+from anexa.thinking.refusals import unanswerable_request
 
-DRAWS = 20  # draws for each new problem, after which the task counts as exhausted
+MAX_DRAWS = 20  # draws for each new problem, after which the task counts as exhausted
 
 
 def _refused(rng: random.Random) -> Problem:
-    """Draw a request that should be refused, without a thought."""
-    question, answer = no_sum(rng)
+    """Draw a request that the model should refuse, without a thought."""
+    question, answer = unanswerable_request(rng)
     return Problem(question, "", answer)
 
 
 _DRAWERS: dict[str, Callable[[random.Random], Problem]] = {
     **{str(task): partial(draw, task, split="test") for task in TASKS if is_held_out(task)},
-    **HARD,
+    **HARD_SETS,
     "no sum": _refused,
-    **BEYOND,
+    **BEYOND_TRAINING,
 }
 
 
@@ -43,10 +43,10 @@ def task_names(names: Sequence[str] = ()) -> Sequence[str]:
 
 
 def distinct_problems(name: str, count: int, rng: random.Random) -> list[Problem]:
-    """Draw `count` different held-out problems of a task, or fewer if there are not as many."""
+    """Draw `count` different held-out problems of a task, or all if there are fewer."""
     found: dict[str, Problem] = {}
     misses = 0
-    while len(found) < count and misses < DRAWS * (len(found) + 1):
+    while len(found) < count and misses < MAX_DRAWS * (len(found) + 1):
         problem = _DRAWERS[name](rng)
         misses += problem.question in found
         found[problem.question] = problem

@@ -1,4 +1,4 @@
-"""Thoughts: arithmetic as it is done on paper, with every step written out.
+"""Format of thoughts: long arithmetic, as on paper, with every step written out.
 
 A thought is a list of lines of the form `expression:facts:value`. There is one fact for each
 column, units first, and each fact is a true equation of eight characters:
@@ -14,8 +14,9 @@ digits. The smaller operand is then subtracted from the larger:
     -(5003-0478):13-8-0=5,10-7-1=2,…:-4525         digit-digit-borrow, ten added where it borrows
 
 The operands of sums and differences are padded with zeros to the same width, and so is the value of
-a difference: `5003-4998` is `0005`. So the digits of a column are always equally far apart. Every
-value is used in a later line, or it is the answer, which has no leading zeros.
+a difference: `5003-4998` is `0005`. So the digits of a column are always equally far apart, which
+suits attention. Every value is used in a later line, or it is the answer, which has no leading
+zeros.
 """
 
 from __future__ import annotations

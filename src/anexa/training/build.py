@@ -1,4 +1,4 @@
-"""Construction of a `Trainer`: of a new run, or of one that is resumed from its checkpoint."""
+"""Construction of a `Trainer`, for a new run or for one resumed from its checkpoint."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ from anexa.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Options that change no number of a run.
+    """Options that do not change the results of a run, so they are not in its checkpoint.
 
     Attributes:
-        context: this process among the processes of the run.
-        tensorboard: whether events for TensorBoard are written.
+        context: rank, world size and device of this process.
+        tensorboard: whether to write events for TensorBoard.
         download: progress callback of a corpus download: `(bytes_done, bytes_total)`.
         encoding: progress callback of the tokenization: `(bytes_done, bytes_total)`.
     """
@@ -67,12 +67,12 @@ class RunOptions:
 
 
 def build_trainer(config: TrainConfig, folder: Path, options: RunOptions = RunOptions()) -> Trainer:
-    """Build a new run, and write its folder: initial weights, first checkpoint and card.
+    """Build a new run, and write its model folder: initial weights, first checkpoint and card.
 
     Args:
         config: configuration of the run.
-        folder: folder to write, which must not exist.
-        options: options that change no number.
+        folder: model folder to write, which must not exist.
+        options: options that do not change the results.
 
     Raises:
         AnexaError: if the corpus, the tokenizer or the folder cannot be used.
@@ -94,7 +94,7 @@ def build_trainer(config: TrainConfig, folder: Path, options: RunOptions = RunOp
 def build_from_corpus(
     config: TrainConfig, folder: Path, corpus: Corpus, options: RunOptions = RunOptions()
 ) -> Trainer:
-    """Build a new run on a corpus that is open; otherwise as `build_trainer`."""
+    """Build a new run on an opened corpus; otherwise like `build_trainer`."""
     tokenizer = corpus.tokenizer(config.data.tokenizer)
     model_config = config.model.to_config(tokenizer.vocab_size)
     model = Model(
@@ -124,7 +124,7 @@ def resume_trainer(
     given: Mapping[str, Any] | None = None,
     options: RunOptions = RunOptions(),
 ) -> Trainer:
-    """Build a run as it was at its last checkpoint.
+    """Restore a run from its last checkpoint.
 
     Args:
         folder: model folder of the run.
@@ -174,12 +174,12 @@ def resume_trainer(
 def build_or_restart(
     config: TrainConfig, out: Path | None, options: RunOptions = RunOptions()
 ) -> Trainer:
-    """Build a run; if `torchrun` has restarted its processes, resume the run instead.
+    """Build a new run, or resume it if `torchrun` has restarted its processes.
 
     Args:
         config: configuration of the run.
-        out: folder to write; default: `free_folder`.
-        options: options that change no number.
+        out: model folder to write; default: `free_folder`.
+        options: options that do not change the results.
 
     Raises:
         AnexaError: if the corpus or the folder cannot be used.
@@ -198,7 +198,7 @@ def free_folder(config: TrainConfig, launch: str = "") -> Path:
 
     Args:
         config: configuration of the run; a preset other than the corpus's own is in the name.
-        launch: launch of `torchrun`, whose own folder counts as free.
+        launch: `DistributedContext.launch`; the folder of this launch counts as free.
     """
     name = "stdin" if config.data.corpus == "-" else Path(config.data.corpus).stem
     usual = config.preset == usual_preset(config.data.corpus)
@@ -223,7 +223,7 @@ def _assemble(
     device_config = select_device(
         config.device.engine, model.config, device_request(config, options.context)
     )
-    # The resolved precision is part of the run: it is kept wherever the run is resumed.
+    # The checkpoint has the resolved precision, so a resumed run keeps it on any machine.
     config = config.replace(dtype=device_config.dtype, compile=bool(device_config.compile))
     notes = corpus.notes + tokenizer_notes(corpus, config.data, model.tokenizer)
     training, validation = _datasets(corpus, model.tokenizer, model.config, config, options)
@@ -250,7 +250,7 @@ def _assemble(
         validation=validation,
         notes=(*notes, *training.notes, *validation.notes),
         state=state,
-        clock=Clock.of_state(state, steps, config.schedule.minutes, bool(device_config.compile)),
+        clock=Clock.from_state(state, steps, config.schedule.minutes, bool(device_config.compile)),
         context=options.context,
         callbacks=(MetricsCallback(options.tensorboard), CheckpointCallback()),
     )
@@ -263,7 +263,7 @@ def _datasets(
     config: TrainConfig,
     options: RunOptions,
 ) -> tuple[Dataset, Dataset]:
-    """Encode the corpus in the main process first: the others then find it in the cache."""
+    """Encode the corpus, first in the main process: the others then read the cached tokens."""
     context = options.context
     if not context.is_main_process:
         context.barrier()

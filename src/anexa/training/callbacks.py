@@ -18,10 +18,10 @@ SAMPLE_TOKENS = 100
 
 
 class MetricsCallback(Callback):
-    """Writes `training/metrics.jsonl`, and TensorBoard's events if asked to.
+    """Writes `training/metrics.jsonl`, and optionally TensorBoard's events.
 
     Args:
-        tensorboard: whether events for TensorBoard are written.
+        tensorboard: whether to write events for TensorBoard.
     """
 
     def __init__(self, tensorboard: bool = False) -> None:
@@ -30,7 +30,7 @@ class MetricsCallback(Callback):
         self._accumulator: MetricsAccumulator | None = None
 
     def on_start(self, trainer: Trainer) -> None:
-        """Open the log, and drop what it has of later steps than the checkpoint."""
+        """Open the log, and remove its records of steps after the checkpoint."""
         peak = measure_peak_flops(trainer.config.device.engine, trainer.device_config)
         self._accumulator = MetricsAccumulator(
             trainer.model_config, trainer.state, trainer.clock, peak, trainer.context.world_size
@@ -60,7 +60,7 @@ class MetricsCallback(Callback):
 class CheckpointCallback(Callback):
     """Saves a checkpoint after each evaluation, and the model if it is the best so far.
 
-    It comes after `MetricsCallback`: a resumed run drops the records of steps that it repeats.
+    Must come after `MetricsCallback`, so that no checkpoint is ahead of the metrics.
     """
 
     def on_step(self, trainer: Trainer, result: StepResult) -> None:
@@ -71,13 +71,13 @@ class CheckpointCallback(Callback):
     def on_end(self, trainer: Trainer) -> None:
         """Save a run that was stopped between two evaluations."""
         if not trainer.done:
-            # The last step has changed the weights, whose loss nobody has computed yet.
+            # The last step has changed the weights: check that their loss is finite.
             batch = to_batch(trainer.validation, trainer.validation.sample(1))
             trainer.check_finite(trainer.engine.loss(batch))
             self._save(trainer, is_best=trainer.state.best is None)
 
     def _save(self, trainer: Trainer, is_best: bool) -> None:
-        """Write the files. The model comes first: a run killed in between repeats some steps."""
+        """Write the model, then the checkpoint: if killed in between, steps are repeated."""
         checkpoint = trainer.checkpoint()
         if not trainer.context.is_main_process:
             return
@@ -90,7 +90,7 @@ class CheckpointCallback(Callback):
 class SampleCallback(Callback):
     """Generates a text after each evaluation, and writes it to the metrics.
 
-    It comes after `MetricsCallback`. A model that is sharded over several processes has no sample.
+    Must come after `MetricsCallback`. There are no samples of a sharded model (FSDP).
     """
 
     def on_step(self, trainer: Trainer, result: StepResult) -> None:
@@ -106,20 +106,20 @@ class SampleCallback(Callback):
             return ""
         prompt = trainer.corpus.prompt
         sampler = Sampler(SamplingParams(seed=trainer.config.run.seed))
-        max_tokens = SAMPLE_TOKENS * (2 if prompt else 1)  # thoughts are long
+        max_tokens = SAMPLE_TOKENS * (2 if prompt else 1)  # only thinking models have a prompt
         stream = stream_text(
             trainer.engine, trainer.tokenizer, prompt, sampler, max_tokens=max_tokens
         )
         try:
             return "".join(stream).strip()
         except AnexaError:
-            return ""  # the weights diverge: the next step's loss says so, and what to do
+            return ""  # the weights have diverged: the next training step raises an error
 
 
 class LossPlotCallback(Callback):
     """Draws `training/loss.png` during the run, if matplotlib is installed.
 
-    It comes after `SampleCallback`, whose samples are marked in the plot.
+    Must come after `SampleCallback`, whose samples are marked in the plot.
     """
 
     def __init__(self) -> None:
@@ -142,7 +142,7 @@ class LossPlotCallback(Callback):
 
 
 def card_of(trainer: Trainer) -> str:
-    """Write the model card of a run as it is now."""
+    """Return the model card for the current state of a run."""
     corpus = trainer.corpus
     return model_card(
         trainer.model_config,

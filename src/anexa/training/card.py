@@ -26,7 +26,7 @@ def model_card(
     state: TrainerState,
     notes: Sequence[str] = (),
 ) -> str:
-    """Write the `README.md` of a model folder, with the metadata of the Hugging Face Hub.
+    """Return the model card (`README.md`) of a trained model, with metadata for the Hub.
 
     Args:
         model: configuration of the model.
@@ -84,11 +84,11 @@ A run that is measured in steps writes the same weights again on the same machin
 
 
 def _results(corpus: str, state: TrainerState) -> str:
-    """Write the corpus and the best loss as Hub metadata; the license is the owner's choice.
+    """Return the Hub's metadata of corpus and best loss; a license is for the owner to add.
 
-    A name is written as a JSON string, which is a valid YAML string whatever the name is.
+    A name is written as a JSON string, which is a valid YAML string for every name.
     """
-    # The Hub accepts no other names of data sets.
+    # The Hub does not accept other names of data sets.
     datasets = f"datasets: [{json.dumps(corpus)}]\n" if NAME.fullmatch(corpus) else ""
     if state.best is None:
         return datasets
@@ -110,7 +110,7 @@ model-index:
 
 
 def _without_folders(config: TrainConfig) -> TrainConfig:
-    """Remove the folders of paths: a card may be published, and the folders are private."""
+    """Reduce paths to file names: a card may be published, and the folders are private."""
     corpus, tokenizer = (Path(spec).name for spec in (config.data.corpus, config.data.tokenizer))
     return config.replace(corpus=corpus, tokenizer=tokenizer)
 

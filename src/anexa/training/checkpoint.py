@@ -1,4 +1,4 @@
-"""Checkpoints: everything that a run needs to be resumed exactly, in one file."""
+"""Checkpoints: weights, optimizer state, progress and configuration of a run, in one file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Evaluation:
 
     Attributes:
         step: number of steps before the evaluation.
-        seconds: time of the run before the evaluation.
+        seconds: training time before the evaluation.
         train_loss: mean training loss since the previous evaluation; None before the first step.
         validation_loss: loss on the validation dataset.
     """
@@ -45,7 +45,7 @@ class TrainerState:
 
     Attributes:
         step: number of completed steps.
-        seconds: time of the run, at the last checkpoint.
+        seconds: training time at the last checkpoint.
         tokens: number of predicted tokens.
         losses: losses of the steps since the last evaluation, in nats a token.
         unrecorded: losses of the steps since the last metrics record.
@@ -75,7 +75,7 @@ class TrainerState:
         self.unrecorded.append(loss)
 
     def add_evaluation(self, seconds: float, validation_loss: float) -> Evaluation:
-        """Record an evaluation, and start a new mean of the training losses."""
+        """Record an evaluation with the mean training loss, and clear `losses`."""
         train_loss = sum(self.losses) / len(self.losses) if self.losses else None
         self.evaluations.append(Evaluation(self.step, seconds, train_loss, validation_loss))
         self.losses = []
@@ -83,7 +83,7 @@ class TrainerState:
 
     @property
     def best(self) -> Evaluation | None:
-        """The evaluation after the first step with the lowest validation loss."""
+        """The evaluation with the lowest validation loss, without the one before the first step."""
         later = [e for e in self.evaluations if e.step]
         return min(later, key=lambda e: e.validation_loss, default=None)
 
@@ -101,7 +101,7 @@ class TrainerState:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A snapshot of a run.
+    """Content of a checkpoint.
 
     Attributes:
         config: resolved configuration of the run.
@@ -125,7 +125,7 @@ class Checkpoint:
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write the checkpoint of a model folder and the configuration beside it.
+    """Write the checkpoint of a model folder, and `training/config.toml`.
 
     Raises:
         AnexaError: if the file cannot be written; the older checkpoint then stays.
@@ -168,7 +168,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
             weights={key[2:]: w for key, w in tensors.items() if key.startswith("w.")},
             moments={key: w for key, w in tensors.items() if not key.startswith("w.")},
         )
-    except DAMAGE as error:
+    except METADATA_ERRORS as error:
         raise damaged(path, error) from error
 
 
@@ -182,16 +182,16 @@ def read_config(folder: Path) -> TrainConfig:
     run = parse_run(path, read_metadata(path))
     try:
         return TrainConfig.from_json(run["config"])
-    except DAMAGE as error:
+    except METADATA_ERRORS as error:
         raise damaged(path, error) from error
 
 
 def is_of_launch(folder: Path, launch: str) -> bool:
-    """Whether a folder has a checkpoint that was written by a launch of `torchrun`."""
+    """Whether the checkpoint in a folder was written by this launch of `torchrun`."""
     try:
         run = json.loads(read_metadata(_checkpoint_file(folder))["run"])
         return bool(launch) and run.get("launch") == launch
-    except (AnexaError, *DAMAGE):
+    except (AnexaError, *METADATA_ERRORS):
         return False
 
 
@@ -216,12 +216,12 @@ def parse_run(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
         if not isinstance(run, dict):
             raise TypeError(f"it is a {type(run).__name__}")
         return run
-    except (*DAMAGE, RecursionError) as error:
+    except (*METADATA_ERRORS, RecursionError) as error:
         raise damaged(path, error) from error
 
 
 def damaged(path: Path, error: BaseException) -> AnexaError:
-    """Make the error about a checkpoint with malformed metadata."""
+    """Return the error about a checkpoint with malformed metadata."""
     return AnexaError(f"{path} is damaged: it does not describe a run ({short_repr(error)})")
 
 

@@ -17,16 +17,16 @@ from anexa.training.tensorboard import check_installed
 
 
 def device_request(config: TrainConfig, context: DistributedContext) -> DeviceConfig:
-    """Return the device settings of a run, with this process's own device among several."""
+    """Return the device configuration of a run; with several processes, this process's device."""
     return replace(config.device, device=context.device or config.device.device)
 
 
 def check_possible(config: TrainConfig, context: DistributedContext, tensorboard: bool) -> None:
-    """Refuse an impossible run before its corpus is downloaded and read.
+    """Validate the configuration of a run before the corpus is downloaded and read.
 
     Raises:
-        AnexaError: if this machine lacks something, or the sizes fit no model.
-        UsageError: if an option has no meaning here.
+        AnexaError: if a package or a device is missing, or no model can have these sizes.
+        UsageError: if options do not fit each other or the engine.
     """
     config.check_effects()
     batch_size = config.run.batch_size

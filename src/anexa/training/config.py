@@ -1,7 +1,7 @@
-"""The configuration of a training run: nested dataclasses, and the flat options that fill them.
+"""The configuration of a training run: nested dataclasses, and their fields as flat options.
 
-The `Attributes` of the dataclasses are the help texts of `anexa train`, whose options are generated
-from the fields: a new field is an option, a key of `--config` files and a line of the checkpoint.
+The options of `anexa train` are generated from the fields, and their help texts from `Attributes`:
+a new field is also an option, a key of `--config` files, and an entry of the checkpoint.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from anexa.model.config import ModelConfig
 from anexa.names import native, portable, shell_word
 from anexa.training.presets import ADAMW, PRESETS, usual_preset
 
-STOPPING = ("steps", "epochs", "minutes")  # options of which exactly one ends a run
+STOPPING = ("steps", "epochs", "minutes")  # options for the length of a run: exactly one is set
 CHANGEABLE = ("device", "micro_batch", "shard")  # options that may change when a run is resumed
 
 
@@ -57,13 +57,13 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The text that a run trains on, and how it becomes tokens.
+    """Corpus and tokenizer of a run.
 
     Attributes:
         corpus: name of a corpus (`anexa corpora` lists them), path of a text file, or - for
             standard input.
-        layout: form of the corpus: lines, each of which is a document, or running text; auto: as
-            the corpus looks.
+        layout: layout of the corpus: lines (each line is a document) or text (running text); auto:
+            guessed from the text.
         tokenizer: tokenizer to train or to use: char, a token for each character; bpe:SIZE,
             byte-level BPE with at most SIZE tokens; or the path of a tokenizer.json or of a model
             folder.
@@ -84,10 +84,10 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class TrainOptimizerConfig(OptimizerConfig):
-    """The engine's optimizer, and the learning rate that the schedule scales.
+    """Optimizer of a run, with its learning rate.
 
     Attributes:
-        learning_rate: highest learning rate of the run.
+        learning_rate: peak learning rate.
     """
 
     name: Literal["muon", "adamw"] = "muon"
@@ -97,16 +97,16 @@ class TrainOptimizerConfig(OptimizerConfig):
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """When a run ends, how its learning rate changes, and how often it is evaluated.
+    """Length of a run, learning rate schedule, and evaluations.
 
     Attributes:
         steps: end after this many optimizer steps.
         epochs: end after this many passes over the corpus.
-        minutes: end after this many minutes, evaluation and saving included.
-        until_loss: end early, at the first evaluation whose validation loss is this low, in nats a
+        minutes: end after this many minutes, including evaluation and saving.
+        until_loss: end early, at the first evaluation with at most this validation loss, in nats a
             token.
-        shape: how the learning rate falls to 0 after the warmup: in a line, in half a cosine wave,
-            or (wsd: warmup, stable, decay) in a line over the last part of the run.
+        shape: decay of the learning rate to 0 after the warmup: linear, cosine (half a wave), or
+            wsd (warmup, stable, decay: constant, then linear over the last part of the run).
         warmup: fraction of the run, from 0 to below 1, in which the learning rate rises from 0.
         evaluations: number of evaluations over the run; after each, a checkpoint is saved.
     """
@@ -122,10 +122,10 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class TrainDeviceConfig(DeviceConfig):
-    """The engine that a run asks for, and its device.
+    """Engine of a run, and its device.
 
     Attributes:
-        engine: engine that computes; auto: torch if PyTorch is installed, else numpy.
+        engine: engine to train with; auto: torch if PyTorch is installed, else numpy.
     """
 
     engine: str = "auto"
@@ -153,10 +153,10 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The whole configuration of a training run: with the same corpus it gives the same numbers.
+    """The configuration of a training run, which determines its results on a given corpus.
 
     Attributes:
-        preset: preset that the model and the defaults of all other options come from.
+        preset: preset with the defaults of the model and of all other options.
         model: architecture and sizes.
         data: corpus, layout and tokenizer.
         optimizer: optimizer and learning rate.
@@ -204,7 +204,7 @@ class TrainConfig:
 
     @classmethod
     def from_options(cls, **given: Any) -> TrainConfig:
-        """Return the configuration with these options, and the preset's values for the others.
+        """Make a configuration from options; other options have the preset's values.
 
         Args:
             given: values by option name (`OPTIONS`), and `preset`; `batch_tokens`, the number of
@@ -245,7 +245,7 @@ class TrainConfig:
             lengthen: whether the run is finished, so that its length may be given anew.
 
         Raises:
-            UsageError: if another option has a value that is not the run's own.
+            UsageError: if another option differs from the run's.
         """
         options = self.options()
         changeable = (*CHANGEABLE, self.length[0]) if lengthen else CHANGEABLE
@@ -270,7 +270,7 @@ class TrainConfig:
         }
 
     def replace(self, **options: Any) -> TrainConfig:
-        """Return a copy with other values of these options.
+        """Return a copy with new values of some options.
 
         Raises:
             UsageError: if there is no such option, or a value is out of range.
@@ -299,10 +299,10 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> TrainConfig:
-        """Return the configuration that `to_json` has turned into `value`.
+        """Make a configuration from the nested dictionaries that `to_json` returned.
 
         Raises:
-            KeyError, TypeError, UsageError: if `value` is no such configuration.
+            KeyError, TypeError, UsageError: if `value` is not a configuration.
         """
         sections = {
             name: kind(
@@ -338,7 +338,7 @@ def preset_config(name: str, optimizer: str | None = None) -> TrainConfig:
     Raises:
         UsageError: if there is no such preset or optimizer.
     """
-    config = TrainConfig(preset=name)  # which makes sure that there is one
+    config = TrainConfig(preset=name)  # raises if there is no such preset
     config = config.replace(**PRESETS[name])
     if optimizer in (None, config.optimizer.name):
         return config
@@ -347,12 +347,12 @@ def preset_config(name: str, optimizer: str | None = None) -> TrainConfig:
 
 
 def flag(name: str) -> str:
-    """Return an option as it is written on the command line: `n_layer` is `--n-layer`."""
+    """Return the command-line flag of an option: `n_layer` is `--n-layer`."""
     return "--" + name.replace("_", "-")
 
 
 def check_values(options: Mapping[str, Any], label: Callable[[str], str] = flag) -> None:
-    """Check that values of options have the right type, are among their choices and in range.
+    """Validate option values: type, choices and range.
 
     Args:
         options: values by option name.
@@ -364,8 +364,8 @@ def check_values(options: Mapping[str, Any], label: Callable[[str], str] = flag)
     for name, value in options.items():
         hint = HINTS.get(name, str)
         kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-        kind = next((kind for kind in kinds if kind in KINDS), str)  # a Literal is a text
-        # A whole number may stand for any number, if it is not too large; but no truth value may.
+        kind = next((kind for kind in kinds if kind in KINDS), str)  # a Literal is a string
+        # A float option also takes an int within the range of floats, but not a bool.
         whole = kind is float and type(value) is int and abs(value) < sys.float_info.max
         if not (whole or type(value) is kind or (value is None and NoneType in kinds)):
             raise UsageError(f"{label(name)} must be {KINDS[kind]}, not {short_repr(value)}")

@@ -1,4 +1,4 @@
-"""A run's configuration as a TOML file: a table for each section of `TrainConfig`."""
+"""`TrainConfig` as a TOML file, with a table for each section."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def encode_toml(config: TrainConfig, earlier_lengths: Sequence[float] = ()) -> b
 
 
 def read_options(path: Path, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the options in a TOML file, replaced by those that are given as well.
+    """Read options from a TOML file; options in `given` take precedence.
 
     Args:
         path: the file; each of its keys is optional.
@@ -57,7 +57,7 @@ def read_options(path: Path, given: Mapping[str, Any] | None = None) -> dict[str
 
     Raises:
         AnexaError: if the file cannot be read.
-        UsageError: if it is not TOML, or a table, a key or a value in it is not of a `TrainConfig`.
+        UsageError: if it is not TOML, or has a table, key or value that `TrainConfig` does not.
     """
     try:
         value = tomllib.loads(path.read_bytes().decode())

@@ -51,7 +51,7 @@ class Corpus(Protocol):
         """Hash of the corpus, which shows whether it has changed."""
 
     def tokenizer(self, spec: str) -> Tokenizer:
-        """Make the tokenizer of a specification, as `make_tokenizer` does."""
+        """Make the tokenizer for a specification; see `make_tokenizer`."""
 
     def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:
         """Count unknown and all characters, as `Tokenizer.count_unknown` does."""
@@ -59,7 +59,7 @@ class Corpus(Protocol):
     def datasets(
         self, tokenizer: Tokenizer, block_size: int, seed: int, progress: Progress | None = None
     ) -> tuple[Dataset, Dataset]:
-        """Make the training dataset and the validation dataset, as `make_datasets` does."""
+        """Make the training and the validation dataset; see `make_datasets`."""
 
 
 class TextCorpus:
@@ -179,13 +179,13 @@ def unknown_note(corpus: Corpus, tokenizer: Tokenizer, allowed: bool) -> tuple[s
 
 
 def make_tokenizer(spec: str, documents: Documents) -> Tokenizer:
-    """Make or load the tokenizer of a specification.
+    """Make or load the tokenizer for a specification.
 
     Args:
-        spec: "char", one token for each character of the corpus; "bpe:4096", byte-level BPE with
-            at most that many tokens, trained on at most 8 MiB that are spread evenly over the
+        spec: "char" for a token per character of the corpus; "bpe:4096" for byte-level BPE with a
+            vocabulary of at most 4096 tokens, trained on at most 8 MiB spread evenly over the
             corpus; or the path of a `tokenizer.json` or of a model folder.
-        documents: the corpus; with the layout "lines", a prompt is the start of a document.
+        documents: the corpus; with the layout "lines", the tokenizer adds BOS to prompts.
 
     Raises:
         AnexaError: if the file does not exist, or has no token that ends a text.
@@ -246,8 +246,8 @@ def bpe_size(spec: str) -> int | None:
     if digits.isdecimal() and len(digits) < 9 and MIN_BPE_VOCAB <= int(digits) <= MAX_BPE_VOCAB:
         return int(digits)
     raise UsageError(
-        f"--tokenizer {spec}: BPE needs a number of tokens from {MIN_BPE_VOCAB}, which are the "
-        f"bytes and a boundary, to {MAX_BPE_VOCAB}, as in bpe:4096"
+        f"--tokenizer {spec}: the vocabulary size of BPE must be from {MIN_BPE_VOCAB} (all bytes "
+        f"and the end-of-text token) to {MAX_BPE_VOCAB}, as in bpe:4096"
     )
 
 

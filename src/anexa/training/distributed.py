@@ -1,7 +1,7 @@
-"""The processes of a training run: one, or those that `torchrun` has started.
+"""Distributed training: one process, or several that `torchrun` has started.
 
-Every process holds the whole model, computes its own sequences of every batch, and takes the same
-step. Only the main process, rank 0, writes files and prints.
+Training is data-parallel: every process computes the gradients of its share of each batch, and all
+take the same optimizer step. Only the main process, rank 0, writes files and prints.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from anexa.errors import AnexaError, UsageError
 
 @dataclass(frozen=True)
 class DistributedContext:
-    """This process among the processes of a run.
+    """Rank, world size and device of this process.
 
     Attributes:
         rank: rank of this process, from 0.
         world_size: number of processes.
-        launch: unique name of the `torchrun` command that started the processes; it is the same
-            after `torchrun` has restarted them. "" without `torchrun`.
+        launch: unique id of the `torchrun` command, the same in all processes and after a restart;
+            "" without `torchrun`.
         device: device of this process; "" for a single process.
     """
 
@@ -77,11 +77,11 @@ def init_distributed(engine: str, device: str) -> DistributedContext:
     address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     shared = TCPStore(*address, world_size=size, is_master=rank == 0 and not kept)
     launch = ""
-    if kept:  # the first process names the launch
+    if kept:  # the first process to come sets the id of the launch
         launch = shared.compare_set("anexa launch", "", uuid4().hex).decode()
     context = DistributedContext(rank, size, launch, own_device)
     if size > 1:
-        # With a shared prefix, an attempt would find the addresses of processes that have died.
+        # A prefix per attempt, so that a restart does not find addresses of dead processes.
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         store = PrefixStore(f"attempt-{attempt}", shared)
         backend = "gloo" if own_device == "cpu" else "nccl"
@@ -90,7 +90,7 @@ def init_distributed(engine: str, device: str) -> DistributedContext:
 
 
 def _own_device(engine: str, asked: str) -> str:
-    """Choose the device of this process among several, and make sure that it exists."""
+    """Choose the device of this process, one of several, and make sure that it exists."""
     if engine not in ("torch", "auto"):
         raise UsageError(f"several processes need --engine torch, not {engine}")
     if asked not in ("auto", "cpu", "cuda"):

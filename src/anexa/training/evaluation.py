@@ -11,7 +11,7 @@ EVALUATION_SEQUENCES = 128  # validation sequences of an evaluation
 
 
 def to_batch(dataset: Dataset, sequences: Sequence[TokenSequence]) -> Batch:
-    """Collate sequences of a dataset; the prompt tokens have no loss."""
+    """Collate sequences into a batch in which prompt tokens have no loss."""
     return Batch.from_sequences(sequences, [dataset.num_prompt_tokens(ids) for ids in sequences])
 
 

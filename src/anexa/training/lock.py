@@ -1,6 +1,6 @@
-"""Lock on a model folder: one process at a time trains in it.
+"""Lock on a model folder, so that only one process at a time trains in it.
 
-The package filelock cannot ask whether a lock is held without write access to the folder.
+Not the package filelock, which cannot check a lock without write access to the folder.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import BinaryIO
 from anexa.errors import AnexaError
 
 LOCK = Path("training") / "lock"
-TRIES = 10  # attempts: `is_running` holds the lock for a moment
+TRIES = 10  # attempts to acquire the lock, which `is_running` holds for a moment
 PAUSE = 0.01  # seconds between two attempts
 
 if sys.platform == "win32":

@@ -40,7 +40,7 @@ STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # a folder may be named $x$
     "svg.fonttype": "none",  # text stays text
 }
-SMOOTH_POINTS = 40  # about how many independent means a smoothed curve has
+SMOOTH_POINTS = 40  # length of a run / length of the smoothing window
 
 Run = tuple[str, Sequence[MetricsRecord], Sequence[Sample]]
 
@@ -127,7 +127,7 @@ def draw_losses(runs: Sequence[Run], path: Path) -> None:
 def _draw_run(
     axes: Any, records: Sequence[MetricsRecord], samples: Sequence[Sample], index: int, count: int
 ) -> list[float]:
-    """Plot one run; returns losses that the vertical axis must include."""
+    """Plot one run; returns losses that the range of the vertical axis must include."""
     import numpy as np
 
     color = COLORS[index % len(COLORS)]
@@ -162,7 +162,7 @@ def _draw_run(
     )
     if count == 1 and any(step for step, _ in measured):
         _label(axes, measured, other)
-    # The losses of the first batches may be far above all later ones, and are cut off.
+    # The losses of the first batches may be far above all others: let the axis cut them off.
     bounds = [float(np.quantile(smooth, share)) for share in (0, 0.995)] if len(smooth) else []
     return [*bounds, *(loss for _, loss in measured)]
 

@@ -14,7 +14,7 @@ from anexa.model.config import ModelConfig
 from anexa.model.weights import flops_per_token
 from anexa.training.checkpoint import Evaluation, TrainerState
 from anexa.training.schedule import Clock
-from anexa.training.tensorboard import Events
+from anexa.training.tensorboard import EventFile
 
 METRICS = Path("training") / "metrics.jsonl"
 OPTIONAL = ("validation_loss", "mfu")  # fields that may be null
@@ -27,15 +27,15 @@ class MetricsRecord:
     Attributes:
         step: number of completed steps.
         tokens: number of predicted tokens.
-        seconds: time of the run.
+        seconds: training time.
         loss: mean training loss since the previous record, in nats a token; NaN if there was no
             step.
         validation_loss: validation loss, in nats a token; None without an evaluation.
         learning_rate: learning rate of the last step.
-        gradient_norm: norm of the last step's whole gradient, before clipping.
+        gradient_norm: global gradient norm of the last step, before clipping.
         tokens_per_second: speed since the previous record.
-        mfu: model FLOPs utilization: the fraction of this machine's fastest matrix product that
-            the training reaches, from 0 to 1 (Chowdhery et al., 2022); None if unknown.
+        mfu: model FLOPs utilization, relative to the measured peak of matrix products, from 0 to 1
+            (Chowdhery et al., 2022); None if unknown.
     """
 
     step: int
@@ -67,9 +67,9 @@ class MetricsLog:
 
     Args:
         folder: model folder, with the folder `training` in it.
-        after_step: number of completed steps. Entries of later steps, and half a line that a
-            killed run has left, are removed: the resumed run repeats those steps.
-        tensorboard: whether TensorBoard's events are written too, from the first step on.
+        after_step: number of completed steps. Entries of later steps are removed, because a resumed
+            run repeats those steps; so is an incomplete last line of a killed run.
+        tensorboard: whether to also write TensorBoard's events, from the first step on.
 
     Raises:
         AnexaError: if the file cannot be written, or is damaged, or TensorBoard's events are asked
@@ -84,12 +84,12 @@ class MetricsLog:
         after = b"".join(line + b"\n" for line, _ in kept)
         if after != before:
             write_atomic(self._path, after)
-        self._events: Events | None = None
+        self._events: EventFile | None = None
         if tensorboard:
             seconds = [entry.seconds for _, entry in kept if isinstance(entry, MetricsRecord)]
-            self._events = Events(self._path.parent, time.time() - max(seconds, default=0.0))
+            self._events = EventFile(self._path.parent, time.time() - max(seconds, default=0.0))
             for _, entry in kept:
-                self._show(entry, self._events)
+                self._write_event(entry, self._events)
             self._events.flush()
 
     def add(self, record: MetricsRecord) -> None:
@@ -120,17 +120,17 @@ class MetricsLog:
         }
         line = json.dumps(finite, ensure_ascii=False) + "\n"
         try:
-            # Opened for each line, so that a line is whole, and a removed folder is an error.
+            # Opened for each line: lines are written as a whole, and a removed folder is an error.
             with self._path.open("ab") as file:
                 file.write(line.encode(errors="replace"))
         except OSError as error:
             raise AnexaError(f"cannot write {self._path}: {error.strerror}") from error
         if self._events:
-            self._show(entry, self._events)
+            self._write_event(entry, self._events)
             self._events.flush()
 
     @staticmethod
-    def _show(entry: MetricsRecord | Sample, events: Events) -> None:
+    def _write_event(entry: MetricsRecord | Sample, events: EventFile) -> None:
         if isinstance(entry, Sample):
             events.text("sample", entry.text, entry.step)
             return
@@ -148,7 +148,7 @@ class MetricsLog:
 def read_metrics(folder: Path) -> tuple[list[MetricsRecord], list[Sample]]:
     """Read the metrics records and the samples of a run, in order.
 
-    Half a line at the end, which a running training may be writing, is skipped.
+    An incomplete last line, which a running training may be writing, is skipped.
 
     Raises:
         AnexaError: if there is no metrics log, or it is damaged.
@@ -196,11 +196,11 @@ def _parse(value: dict[str, object]) -> MetricsRecord | Sample:
 
 
 class MetricsAccumulator:
-    """Accumulator of the metrics between two records.
+    """Accumulates the metrics since the previous record.
 
     Args:
         config: configuration of the model.
-        state: state of the run, with the losses that no record has yet.
+        state: state of the run, with the losses since the previous record.
         clock: clock of the run.
         peak: peak FLOPs a second of one process; None if unknown.
         processes: number of processes of the run.
@@ -222,7 +222,7 @@ class MetricsAccumulator:
     def next(
         self, learning_rate: float, gradient_norm: float, evaluation: Evaluation | None
     ) -> MetricsRecord:
-        """Make the record that ends with the last step, and start the next one.
+        """Return a record of the steps since the previous one.
 
         Args:
             learning_rate: learning rate of the last step.

@@ -1,4 +1,4 @@
-"""Presets: options that are known to train well, where they differ from the defaults.
+"""Presets of `anexa train`: options that train well, where they differ from the defaults.
 
 The sweeps behind these numbers are in docs/experiments.md.
 """
@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-DEFAULT = "anexa"  # whose options are the defaults of `TrainConfig`
+DEFAULT = "anexa"  # the preset with the defaults of `TrainConfig`
 
-# The model of microgpt.py: 4,192 parameters on 26 letters. The numbers are the original's: one
-# document a step, Adam, and a learning rate that only falls.
+# The model of microgpt.py: 4,192 parameters for 26 letters. The numbers are the original's: one
+# document a step, Adam, and a learning rate without warmup.
 _MICROGPT = {
     "model_type": "microgpt",
     "n_layer": 1,
@@ -26,10 +26,10 @@ _MICROGPT = {
     "warmup": 0.0,
     "grad_clip": 0.0,
 }
-# Llama with about 0.8 million parameters. The inner width is 8/3 of the outer, as Llama's own: an
-# MLP of three matrices, not two.
+# Llama with about 0.8 million parameters. The width inside the MLP is 8/3 of the model's, as in
+# Llama: its three matrices then have as many parameters as two of 4 times the width.
 _LLAMA = {"model_type": "llama", "n_inner": 344}
-# The same with room for thoughts before an answer.
+# The same, with a longer context for thoughts.
 _THINK = _LLAMA | {
     "block_size": 512,
     "schedule": "wsd",
@@ -38,10 +38,10 @@ _THINK = _LLAMA | {
     "warmup": 0.01,
     "evaluations": 20,
 }
-# For the larger ones there was no machine to sweep on: the batch and, for AdamW, the rates are
-# nanoGPT's and GPT-3's for such sizes; for Muon they are those of the small models.
+# Larger models. Their options were not swept: the batch size and AdamW's learning rates are those
+# of nanoGPT and GPT-3 for such sizes, Muon's learning rates those of the small models.
 _LARGE = {"batch_size": 64, "weight_decay": 0.1}
-# GPT-2 with about 10 million parameters: a GPU's minutes, a laptop's night.
+# GPT-2 with about 10 million parameters: minutes on a GPU, a night on a laptop.
 _GPT2_10M = _LARGE | {
     "n_layer": 6,
     "n_head": 6,
@@ -85,7 +85,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "gpt2-124m": _GPT2_124M,
     }
 )
-# The options that have other values where AdamW takes Muon's place.
+# Options with other values if the optimizer is AdamW, by preset.
 ADAMW: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "anexa": {"learning_rate": 4e-3, "warmup": 0.15},
@@ -99,5 +99,5 @@ ADAMW: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 
 def usual_preset(corpus: str | None) -> str:
-    """Return the name of the preset that a corpus is trained with by default."""
+    """Return the name of the default preset for a corpus."""
     return "anexa-think" if corpus == "arithmetic" else DEFAULT

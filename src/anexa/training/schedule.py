@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from anexa.training.checkpoint import TrainerState
 
-FIRST_STEP = 0.001  # assumed fraction of the first step in a run that is measured in minutes
+FIRST_STEP = 0.001  # assumed progress of the first step, in a run that is measured in minutes
 STABLE = 0.6  # fraction of a "wsd" run after which the learning rate begins to fall
 
 
@@ -19,13 +19,13 @@ def learning_rate(
     """Compute the learning rate: a linear warmup, then a decay to 0 at the end of the run.
 
     Args:
-        highest: learning rate at the end of the warmup.
+        highest: peak learning rate, at the end of the warmup.
         progress: fraction of the run that is done, before the step.
         warmup: fraction of the run in which the learning rate rises.
         schedule: shape of the decay: "linear"; "cosine", half a wave (Loshchilov and Hutter,
             2017); or "wsd", warmup, stable, decay (Hu et al., 2024): constant, then linear.
-        step: fraction of the run that the step itself is. During the warmup a step has the
-            learning rate of its end; otherwise the first step would have a learning rate of 0.
+        step: fraction of the run that one step makes up. During the warmup the learning rate is
+            that of the progress after the step, as the first step's would be 0 otherwise.
     """
     if progress < warmup:
         return highest * min(1.0, (progress + step) / warmup)
@@ -38,7 +38,7 @@ def learning_rate(
 
 
 class Clock:
-    """Clock of a run, which measures its progress: the fraction of its steps or minutes.
+    """Clock of a run: measures its progress, as a fraction of the planned steps or minutes.
 
     Args:
         steps: planned number of steps; None for a run that is measured in minutes.
@@ -75,10 +75,10 @@ class Clock:
         self.final_eval_seconds, self.compile_seconds = final_eval_seconds, compile_seconds
 
     @classmethod
-    def of_state(
+    def from_state(
         cls, state: TrainerState, steps: int | None, minutes: float | None, compiles: bool
     ) -> Clock:
-        """Continue the clock of a state that `save` has written to."""
+        """Make the clock of a resumed run, from the times that `save` has written to its state."""
         return cls(
             steps,
             minutes,
@@ -95,7 +95,7 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """Time used so far, before a resume included."""
+        """Training time so far, including the time before a resume."""
         return time.perf_counter() - self._began
 
     def end_step(self) -> None:
@@ -107,12 +107,12 @@ class Clock:
         self._count += 1
         if self._count == 1 and self._compiles:
             self.compile_seconds += now - self._made
-        # A moving average, as single steps vary; the first step is slow and is not counted.
+        # A moving average, as steps vary; without the first step, which is slower.
         weight = 0.1 if self._count > 2 else 1.0
         self._step_seconds += weight * (step_seconds - self._step_seconds)
 
     def exclude_pause(self) -> None:
-        """Exclude the time since the last step: it was not spent in a step."""
+        """Exclude the time since the last step from the time of the next step."""
         self._last_step = time.perf_counter()
 
     def progress(self, step: int) -> float:
@@ -124,26 +124,26 @@ class Clock:
         left = end - self.seconds
         known = self._count > 1 or not self._compiles
         next_step = self._step_seconds if known else 0.0
-        if step and left < next_step / 2:  # another step would miss the end by more
+        if step and left < next_step / 2:  # another step would end further from the planned time
             return 1.0
         return min(1.0, max(0.0, 1 - left / max(end - self.compile_seconds, 1e-9)))
 
     def step_fraction(self, step: int, progress: float) -> float:
-        """Return the fraction of the run that one step is, after `step` steps and `progress`."""
+        """Return the fraction of the run that one step makes up, after `step` steps."""
         if self.steps is not None:
             return 1 / self.steps
         return progress / step if step and progress else FIRST_STEP
 
     def crossed(self, marks: int, step: int, before: float, after: float) -> bool:
-        """Whether a step crossed one of several marks, which are spread evenly over the run.
+        """Whether an event that is due `marks` times, evenly over the run, is due after a step.
 
         Args:
-            marks: number of marks; the last one is the end of the run.
+            marks: number of events over the run; the last one is due at its end.
             step: step number, from 1.
             before: progress before the step.
             after: progress after the step.
         """
-        if self.steps is not None:  # integers: no mark is lost by rounding
+        if self.steps is not None:  # in integers, so that no event is lost by rounding
             return step * marks // self.steps > (step - 1) * marks // self.steps
         return int(after * marks) > int(before * marks)
 

@@ -1,4 +1,4 @@
-"""Summary of a training run, read without its weights."""
+"""Summary of a training run, read from its checkpoint without the weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from anexa.model.folder import ModelFolder
 from anexa.model.tensors import read_metadata
 from anexa.model.weights import num_parameters
-from anexa.training.checkpoint import CHECKPOINT, DAMAGE, damaged, parse_run
+from anexa.training.checkpoint import CHECKPOINT, METADATA_ERRORS, damaged, parse_run
 from anexa.training.config import TrainConfig
 from anexa.training.lock import is_running
 
@@ -52,7 +52,7 @@ class Summary:
 
     @property
     def tokens_per_second(self) -> float | None:
-        """Mean speed over the whole run, evaluations included."""
+        """Mean training speed over the whole run, including evaluations."""
         return self.tokens / self.seconds if self.tokens and self.seconds else None
 
 
@@ -88,5 +88,5 @@ def summarize(folder: Path) -> Summary:
             last_loss=finite[-1][0] if finite else None,
             config=config,
         )
-    except (*DAMAGE, OverflowError, RecursionError) as error:
+    except (*METADATA_ERRORS, OverflowError, RecursionError) as error:
         raise damaged(path, error) from error

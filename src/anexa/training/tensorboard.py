@@ -1,4 +1,4 @@
-"""Event files for TensorBoard."""
+"""Writer of TensorBoard's event files, by tensorboardX."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def check_installed() -> None:
         raise AnexaError("TensorBoard's events need tensorboardX: pip install 'anexa[plot]'")
 
 
-class Events:
-    """An event file, which replaces all earlier event files of the run.
+class EventFile:
+    """A new event file, which supersedes all earlier event files of the run.
 
-    The caller writes all earlier records of the run to it, so that TensorBoard shows each step
-    once, and also the steps before `--tensorboard` was given. The earlier files are kept: a
-    TensorBoard that has one of them open would wait for more of it forever.
+    The caller writes all earlier records of the run to it, too, so that TensorBoard shows each step
+    once, and also the steps before `--tensorboard` was given. Earlier files are not removed: a
+    running TensorBoard would wait forever for an open one to grow.
 
     Args:
         folder: folder of the event files.
-        began: start time of the run if it had not been interrupted, in Unix seconds.
+        began: wall time (Unix seconds) of step 0: the time now minus the training time so far.
 
     Raises:
         AnexaError: if the file cannot be written, or tensorboardX is not installed.
@@ -41,7 +41,7 @@ class Events:
 
     def __init__(self, folder: Path, began: float) -> None:
         check_installed()
-        # Not SummaryWriter: on a full disk its thread dies, and the training waits for it forever.
+        # Not SummaryWriter: on a full disk its thread ends, and training would wait forever.
         from tensorboardX import event_file_writer, summary
         from tensorboardX.proto import event_pb2
 
@@ -49,15 +49,15 @@ class Events:
         self._summary, self._proto = summary, event_pb2
         self._began = self._now = began
         with self._errors():
-            # TensorBoard reads files by name, in which the time is rounded to seconds.
+            # TensorBoard reads files in the order of their names, which only have whole seconds.
             later = f".{time.time_ns()}"
             self._writer = event_file_writer.EventsWriter(str(folder / "events"), later)
-        # This makes TensorBoard discard what it has read of steps from 0 on.
+        # This makes TensorBoard discard all steps that it has read from earlier files.
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._write(0, session_log=start)
 
     def scalars(self, values: Mapping[str, float | None], step: int, seconds: float) -> None:
-        """Write the finite values of a step; `seconds` is the time of the run."""
+        """Write the finite values of a step at the training time `seconds`."""
         self._now = self._began + seconds
         for name, value in values.items():
             if value is not None and math.isfinite(value):

@@ -1,4 +1,4 @@
-"""The training loop, for every engine, in one process or in several."""
+"""The training loop, for all engines, in one process or several."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class StepResult:
     Attributes:
         number: step number, from 1.
         loss: loss of the batch before the step, in nats a token.
-        gradient_norm: norm of the whole gradient, before clipping.
+        gradient_norm: global gradient norm, before clipping.
         learning_rate: learning rate of the step.
         progress: fraction of the run that is done, from 0 to 1.
         tokens_per_second: mean speed of all steps so far.
         seconds_left: estimated time to the end of the run.
-        is_record_due: whether the metrics of this step are recorded.
+        is_record_due: whether a metrics record is due after this step.
         evaluation: the evaluation after this step; None if there was none.
         sample: text that the model generated after this step; None if there is none.
     """
@@ -77,13 +77,13 @@ class Callback:
 class Trainer:
     """A training run. Iterating over it, or `fit`, executes the remaining training steps.
 
-    `build_trainer` and `resume_trainer` put its parts together.
+    Use `build_trainer` or `resume_trainer` to make one.
 
     Args:
         config: resolved configuration of the run.
         folder: model folder of the run.
         corpus: the corpus.
-        source: path or name of the corpus, valid from any working directory.
+        source: name or absolute path of the corpus.
         model: configuration, initial weights and tokenizer of the model.
         engine: engine with the current weights.
         device_config: device of the engine.
@@ -92,8 +92,8 @@ class Trainer:
         notes: what of the corpus is left out, replaced or split, a sentence each.
         state: progress and losses of the run so far.
         clock: clock of the run.
-        context: this process among the processes of the run.
-        callbacks: callbacks of every execution of the run; `fit` takes more.
+        context: rank, world size and device of this process.
+        callbacks: callbacks of every execution of the run; `fit` takes additional ones.
 
     Attributes:
         resumed: whether the run was resumed from a checkpoint.
@@ -136,7 +136,7 @@ class Trainer:
 
     @property
     def step_seconds(self) -> float:
-        """Time of a step; before the first one, estimated from the time of the evaluation."""
+        """Seconds per step; before the first step, estimated from the time of an evaluation."""
         if self.state.step:
             return self.clock.seconds / self.state.step
         forward = self.clock.final_eval_seconds / EVALUATION_SEQUENCES  # of one sequence
@@ -201,8 +201,8 @@ class Trainer:
         self.check_finite(loss)
         self.check_finite(gradient_norm, "gradient norm")
         state.add_loss(loss, batch.num_targets)
-        # The progress is computed once a step, so that the last step is known to be the last. It
-        # never decreases, although a slow evaluation reserves more time for the last one.
+        # The progress is measured once a step, so all decisions of a step agree on it. It never
+        # decreases, although a slow evaluation reserves more time for the final evaluation.
         before = state.progress
         state.progress = max(before, self.context.broadcast(clock.progress(state.step))[0])
         evaluation = None
@@ -230,7 +230,7 @@ class Trainer:
         began = self.clock.seconds
         loss = mean_loss(self.engine, self.validation, self.config.run.batch_size)
         evaluation = self.state.add_evaluation(began, self.context.broadcast(loss)[0])
-        # The run ends with one more evaluation and a checkpoint, which takes less time.
+        # Time to reserve for the final evaluation and, as 20 % of it, the checkpoint.
         self.clock.final_eval_seconds = 1.2 * (self.clock.seconds - began)
         return evaluation
 

@@ -38,7 +38,7 @@ function steps(turn) {
 
 function step(line, checked) {
   const item = element("li", { text: line });
-  if (checked?.read) {
+  if (checked?.parsed) {
     item.dataset.mark = checked.true ? "✓" : "✗";
     item.className = checked.true ? "true" : "wrong";
     item.setAttribute("aria-label", `${line}: ${checked.true ? "true" : checked.error}`);
@@ -50,10 +50,10 @@ function step(line, checked) {
 /** Describe the result of checking an answer's thought; "" if the checker could read no step. */
 export function describeCheck(turn) {
   const result = turn.check;
-  if (!result?.lines.some((line) => line.read)) return "";
+  if (!result?.lines.some((line) => line.parsed)) return "";
   const count = result.lines.length;
   const steps = count === 1 ? "the one step is" : `all ${count} steps are`;
-  if (result.all_true && !result.understood) {
+  if (result.all_true && !result.question_parsed) {
     return `${steps} true; whether they answer the question was not checked`;
   }
   return result.all_true ? `✓ ${steps} true` : `✗ ${result.first_error}`;
@@ -62,8 +62,8 @@ export function describeCheck(turn) {
 function verdict(turn) {
   const text = describeCheck(turn);
   if (!text) return null;
-  const { all_true, understood } = turn.check;
-  const kind = all_true ? (understood ? "" : " unknown") : " wrong";
+  const { all_true, question_parsed } = turn.check;
+  const kind = all_true ? (question_parsed ? "" : " unknown") : " wrong";
   return element("span", { className: `verdict${kind}`, text });
 }
 
