@@ -169,7 +169,7 @@ ENDS = "the last message of a conversation must be the user's"
         (
             {"prompt": ["1"] * 9, "n": 2},
             "n",
-            "the prompts times n are 18 texts, and one request may ask for 16",
+            "the number of prompts times n is 18: it must be at most 16",
         ),
         ({"prompt": [101]}, "prompt", "a prompt of token ids needs one or more, from 0 to 100"),
         ({"prompt": [[]]}, "prompt", "a prompt of token ids needs one or more, from 0 to 100"),

@@ -1,4 +1,4 @@
-"""Horizontal positions: slots in straight columns, near the slots that they are linked with."""
+"""Horizontal coordinates of a layered graph layout: aligns linked slots in straight columns."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from itertools import pairwise
 
 from anexa.graph.grid import Grid
 
-SIDE_GAP = 26.0
-SWEEPS = 24
+SIDE_GAP = 26.0  # smallest gap between two boxes in a row
+SWEEPS = 24  # passes over all columns
 
 
 def straighten(grid: Grid) -> list[float]:
-    """Find the center x of each slot, so that columns come near to the mean of their neighbors.
+    """Compute the x coordinate of each slot's center, with short and mostly vertical links.
 
-    First all columns are packed to the left. Then each column in turn moves toward its neighbors
-    and pushes the columns in its way along, as far as the whole group gains. So slots never
-    overlap.
+    First all columns are packed to the left. Then, repeatedly, each column moves toward the mean of
+    the columns that it is linked with. Columns in its way are pushed along, as long as the links of
+    the whole group become shorter. Slots never overlap.
     """
     columns = columns_of(grid)
     column_of = {slot: i for i, column in enumerate(columns) for slot in column}
@@ -74,7 +74,7 @@ def columns_of(grid: Grid) -> list[list[int]]:
     position = grid.positions()
 
     def main(neighbors: Sequence[int]) -> int | None:
-        """The middle neighbor, if there is one; dummies count only if there are no nodes."""
+        """Return the median neighbor; None if there are two. Dummies count only without nodes."""
         slots = [slot for slot in neighbors if slot < grid.count] or list(neighbors)
         slots.sort(key=position.__getitem__)
         return slots[len(slots) // 2] if len(slots) % 2 else None

@@ -1,4 +1,4 @@
-"""A graph that fits on a page, and its text in Mermaid and Graphviz DOT."""
+"""A graph for drawing, and its export to Mermaid and Graphviz DOT."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Graph:
         object.__setattr__(self, "index", index)
 
     def stages(self) -> Iterator[tuple[tuple[str, ...], list[int]]]:
-        """Yield the label and the node indices of each group, and () with those between groups."""
+        """Yield label and node indices of each group; label () for nodes without a group."""
         for group, nodes in groupby(self.nodes, key=lambda node: node.group):
             yield group, [self.index[node.id] for node in nodes]
 
@@ -132,7 +132,7 @@ def printable(text: str) -> str:
 
 
 def to_mermaid(graph: Graph) -> str:
-    """Write a graph in Mermaid, which GitHub, GitLab and many editors render in Markdown."""
+    """Convert a graph to Mermaid, which GitHub, GitLab and many editors render in Markdown."""
     title = json.dumps(printable(graph.title), ensure_ascii=False)  # valid YAML, too
     lines = ["---", f"title: {title}", "---", "flowchart TB"]
     if graph.note:
@@ -166,7 +166,7 @@ def mermaid_text(*lines: str) -> str:
 
 
 def to_dot(graph: Graph) -> str:
-    """Write a graph in Graphviz's DOT, which `dot -Tsvg` and many other tools render."""
+    """Convert a graph to Graphviz's DOT, which `dot -Tsvg` and many other tools render."""
     heading = dot_text(*filter(None, (graph.title, graph.note)))
     lines = [
         "digraph {",

@@ -1,7 +1,7 @@
-"""Parser that computes an arithmetic expression on `Value`s, without running it as Python.
+"""Evaluates an arithmetic expression on `Value`s, without executing it as Python code.
 
-The expression becomes a syntax tree, of which only the nodes that `operands` lists are computed, as
-Python would: numbers stay numbers until they meet a `Value`, and `a - b` is a + (b × −1).
+Python's parser makes a syntax tree, in which only the node types in `operands` are allowed. They
+are computed as in Python: an operation on two numbers gives a number; `a - b` is a + (b × −1).
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def syntax_tree(text: str) -> ast.expr:
         raise UsageError(
             f"the expression has {len(text):,} characters: at most {MAX_LENGTH:,} can be drawn"
         )
-    # Keep strings, brackets, lambdas and comments from the parser.
+    # Strings, brackets, lambdas and comments never reach Python's parser.
     if stranger := re.search(r"[^\w\s.+*/()-]", text):
         hint = "for a power write **" if stranger[0] == "^" else VOCABULARY
         raise UsageError(f"{stranger[0]!r} cannot be in an expression: {hint}")

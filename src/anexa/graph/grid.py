@@ -1,4 +1,4 @@
-"""Rows of slots for nodes and for the arrows that pass them, ordered to avoid crossings."""
+"""Rows of a layered graph layout: slots for nodes and passing arrows, ordered for few crossings."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-DUMMY_WIDTH = 14.0  # of the slot of an arrow that passes a row
-SWEEPS = 12
+DUMMY_WIDTH = 14.0  # width of the slot of an arrow that passes a row
+SWEEPS = 12  # passes over all rows
 
 Edge = tuple[int, int]
 
@@ -107,7 +107,7 @@ class Grid:
 def mean_of(
     neighbors: Sequence[Sequence[int]], value: Callable[[int], float]
 ) -> Callable[[int], float]:
-    """Make the function of a slot that averages a value over its neighbors, if it has any."""
+    """Return a function of a slot: the mean value of its neighbors, or its own without any."""
 
     def mean(slot: int) -> float:
         near = neighbors[slot] or (slot,)

@@ -1,4 +1,4 @@
-"""The layout of a graph: boxes in rows from top to bottom, and the routes of the arrows.
+"""Layered layout of a graph: boxes in rows from top to bottom, and routes of the arrows.
 
 The steps are those of Sugiyama et al. (1981): every node gets a row below its predecessors; an
 arrow that passes a row gets a slot in it; slots are ordered so that few arrows cross, then moved
@@ -55,7 +55,7 @@ def layout_graph(
     stages: Sequence[int],
     gaps: Sequence[float],
 ) -> GraphLayout:
-    """Lay a graph out.
+    """Compute the layout of a graph.
 
     Args:
         sizes: width and height of the box of each node.

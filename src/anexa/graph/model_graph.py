@@ -1,7 +1,7 @@
-"""A model's architecture as a graph, from characters to the loss.
+"""Graph of a model's architecture, from characters to the loss.
 
-The architecture's own `forward` runs on symbols, by operations that record instead of computing. So
-the graph shows what the architecture computes, whatever it is.
+The architecture's `forward` is traced: it runs on symbolic tensors, with operations that are
+recorded instead of computed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def model_graph(config: ModelConfig) -> Graph:
     steps = record_operations(config)
     layers = layers_of(steps)
     drawn, omitted = layers, range(0)
-    if len(layers) > 1 and alike(steps, layers):
+    if len(layers) > 1 and are_identical(steps, layers):
         drawn, omitted = layers[:1], range(layers[1].start, layers[-1].stop)
     nodes, edges = [], []
     for i, step in enumerate(steps):
@@ -74,7 +74,7 @@ def model_graph(config: ModelConfig) -> Graph:
 
 
 def record_operations(config: ModelConfig) -> list[RecordedOperation]:
-    """List the operations of a model from characters to the loss, in order."""
+    """Trace a model: list its operations in order, from characters to the loss."""
     chosen, recorder = architecture(config), Recorder()
     weights = {
         name: Symbol(parameter.shape, weight=name)
@@ -122,8 +122,8 @@ def layers_of(steps: list[RecordedOperation]) -> list[Layer]:
     return layers
 
 
-def alike(steps: list[RecordedOperation], layers: list[Layer]) -> bool:
-    """Whether the layers follow one another and differ only in their names."""
+def are_identical(steps: list[RecordedOperation], layers: list[Layer]) -> bool:
+    """Whether the layers are adjacent and differ only in the names of their weights."""
 
     def form(layer: Layer) -> list[object]:
         return [
@@ -140,7 +140,7 @@ def alike(steps: list[RecordedOperation], layers: list[Layer]) -> bool:
 
 
 def details(step: RecordedOperation, prefix: str) -> list[str]:
-    """The lines of an operation's box; the frame shows the prefix of the weights' names."""
+    """List the lines in an operation's box; names of weights without `prefix`."""
     weights = [f"{name.removeprefix(prefix)}  {remark}" for name, remark in step.weights]
     shape = [] if step.shape is None else [f"→ {shape_text(step.shape)}"]
     return [*step.notes, *weights, *shape]

@@ -1,4 +1,4 @@
-"""A graph as an SVG file, without external fonts, styles or scripts."""
+"""Export of a graph to SVG, without external fonts, styles or scripts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def text_width(text: str, size: float) -> float:
 
 
 def lay_out(graph: Graph) -> GraphLayout:
-    """Lay a graph out, with boxes large enough for their text and for the labels of arrows."""
+    """Compute the layout of a graph, with boxes large enough for texts and arrow labels."""
     labels_width = [0.0] * len(graph.nodes)  # of the labels of the arrows to a node, side by side
     for i, node in enumerate(graph.nodes):
         labels = [edge.label for edge in graph.edges if edge.target == node.id]
@@ -48,7 +48,7 @@ def lay_out(graph: Graph) -> GraphLayout:
 
 
 def to_svg(graph: Graph) -> str:
-    """Write a graph as SVG, with colors for light and dark pages."""
+    """Convert a graph to SVG, with colors for light and dark pages."""
     layout = lay_out(graph)
     heading = [line for line in (printable(graph.title), printable(graph.note)) if line]
     top = MARGIN + 26 * len(heading) + 4
@@ -73,37 +73,37 @@ def to_svg(graph: Graph) -> str:
     ]
     for i, line in enumerate(heading):
         style = "note" if i else "heading"
-        parts.append(text(MARGIN, MARGIN + 14 + 24 * i, line, style))
+        parts.append(draw_text(MARGIN, MARGIN + 14 + 24 * i, line, style))
     for group, (upper, lower) in zip(groups, layout.stages):
         if group:
             band = Box(MARGIN / 2, top + upper - 16, width - MARGIN, lower - upper + 32)
-            parts.append(rectangle(band, "band", radius=12))
+            parts.append(draw_rectangle(band, "band", radius=12))
             for i, line in enumerate(group):
                 style = "note" if i else "title"
-                parts.append(text(MARGIN, top + upper + 12 + LINE * i, printable(line), style))
+                parts.append(draw_text(MARGIN, top + upper + 12 + LINE * i, printable(line), style))
     parts.append(f'<g transform="translate({left:.1f},{top:.1f})">')
-    parts += [curve(route) for route in layout.routes]
+    parts += [draw_edge(route) for route in layout.routes]
     for edge, route in zip(graph.edges, layout.routes):
         if edge.label:
             x, y = route[-1]
             y += DETAIL_SIZE * 0.36 - ARROW - LABEL_LIFT
-            parts.append(text(x, y, printable(edge.label), "label", "middle"))
+            parts.append(draw_text(x, y, printable(edge.label), "label", "middle"))
     for node, box in zip(graph.nodes, layout.boxes):
-        parts += boxed(node, box)
+        parts += draw_node(node, box)
     return "\n".join([*parts, "</g>", "</svg>"]) + "\n"
 
 
-def boxed(node: Node, box: Box) -> list[str]:
+def draw_node(node: Node, box: Box) -> list[str]:
     """Draw the box of a node with its text."""
     middle, first = box.x + box.width / 2, box.y + PADDING / 2 + LINE * 0.75
-    parts = [rectangle(box, f"node {node.kind}", radius=7)]
+    parts = [draw_rectangle(box, f"node {node.kind}", radius=7)]
     for i, line in enumerate((node.title, *node.details)):
         style = "detail" if i else "title"
-        parts.append(text(middle, first + LINE * i, printable(line), style, "middle"))
+        parts.append(draw_text(middle, first + LINE * i, printable(line), style, "middle"))
     return parts
 
 
-def rectangle(box: Box, style: str, radius: float) -> str:
+def draw_rectangle(box: Box, style: str, radius: float) -> str:
     """Draw a rectangle with round corners."""
     return (
         f'<rect class="{style}" x="{box.x:.1f}" y="{box.y:.1f}" '
@@ -111,13 +111,13 @@ def rectangle(box: Box, style: str, radius: float) -> str:
     )
 
 
-def text(x: float, y: float, line: str, style: str, anchor: str = "start") -> str:
+def draw_text(x: float, y: float, line: str, style: str, anchor: str = "start") -> str:
     """Draw a line of text; y is its baseline."""
     place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
     return f'<text class="{style}" {place}>{escape(line)}</text>'
 
 
-def curve(route: list[Point]) -> str:
+def draw_edge(route: list[Point]) -> str:
     """Draw an arrow: straight beside the boxes of a row, curved in the gaps between rows."""
     path = "M{:.1f},{:.1f}".format(*route[0])
     for i, ((x0, y0), (x1, y1)) in enumerate(pairwise(route)):
@@ -128,7 +128,7 @@ def curve(route: list[Point]) -> str:
 
 
 def style_sheet() -> str:
-    """CSS with colors for light pages, and for dark pages if the reader's system prefers them."""
+    """Return CSS with colors for light pages, and for dark ones if the system prefers them."""
     light = [f".{kind}{{fill:{c.fill};stroke:{c.stroke}}}" for kind, c in KINDS.items()]
     dark = [f".{kind}{{fill:{c.dark_fill};stroke:{c.dark_stroke}}}" for kind, c in KINDS.items()]
     return "\n".join(

@@ -1,4 +1,4 @@
-"""Operations that compute nothing but shapes, and record what an architecture computes.
+"""Symbolic tensors, and operations on them that compute only shapes and record themselves.
 
 The letters of the shape suffixes are those of `anexa.model.operations`.
 """

@@ -1,4 +1,4 @@
-"""The graph of `Value`s that automatic differentiation builds, with every number and gradient."""
+"""Drawing of an autograd graph of `Value`s, with every number and gradient."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def value_graph(root: Value, names: Mapping[Value, str], title: str = "") -> Gra
 
     Args:
         root: the result of the computation.
-        names: the names of nodes, as `anexa.graph.expression.parse` returns them; a node without
-            a name is described by its form.
+        names: the names of nodes, as `anexa.graph.expression.parse` returns them; a node without a
+            name gets one from `operation_name`.
         title: the title of the drawing; default: the number of the result.
 
     Raises:
@@ -36,7 +36,7 @@ def value_graph(root: Value, names: Mapping[Value, str], title: str = "") -> Gra
         [
             Node(
                 ids[node],
-                names.get(node) or form(node),
+                names.get(node) or operation_name(node),
                 (f"data {format_number(node.data)}", f"grad {format_number(grads[node])}"),
                 "output" if node is root else kind(node, names),
             )
@@ -58,11 +58,11 @@ def kind(node: Value, names: Mapping[Value, str]) -> Kind:
     return "input" if node in names else "constant"
 
 
-def form(node: Value) -> str:
+def operation_name(node: Value) -> str:
     """Guess the operation of a node without a name from its local gradients.
 
-    The slopes of a sum are all 1; those of a product, or of a sum of products of neighbors (a
-    `dot`), are each the neighbor's number.
+    The local gradients of a sum are all 1; those of a product, or of a sum of products of two
+    neighbors (a `dot`), are the other factor.
     """
     children, slopes = node.children, list(node.local_grads)
     if len(children) < 2:

@@ -1,1 +1,1 @@
-"""Models for other programs and other people: GGUF, the Hugging Face Hub."""
+"""Export to other programs (GGUF, JSON), and publishing on the Hugging Face Hub."""

@@ -1,4 +1,4 @@
-"""The model card on the Hub: how to use the model, and its license."""
+"""Model card for the Hub: metadata, license, sample, and instructions for use."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def published_card(
     sample: str | None = None,
     license_name: str | None = None,
 ) -> str:
-    """Complete a model card with the Hub's metadata, a sample and instructions.
+    """Add the Hub's metadata, a sample and instructions to a model card.
 
-    What the card has already is kept, but for a license that is given by name.
+    What the card already has is kept, except for the license if `license_name` is given.
 
     Args:
         card: the folder's own card, which may be empty.
@@ -37,13 +37,13 @@ def published_card(
         config: configuration of the model.
         tokenizer: tokenizer of the model.
         chats: whether the model has a chat template.
-        sample: a text that the model wrote; None: no sample.
-        license_name: the Hub's name of a license, such as mit; None: the card's.
+        sample: generated text; None: no sample.
+        license_name: the Hub's identifier of a license, such as mit; None: as in the card.
 
     Raises:
         AnexaError: if the metadata in the card's header cannot be read.
     """
-    # The library warns of a card without metadata, which is filled in here.
+    # The library would warn about a card without metadata, which is added here.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         model_card = ModelCard(NEWLINE.sub("\n", card))
@@ -81,7 +81,7 @@ def license_of(card: str) -> str | None:
 
 
 def _use(repository: str, needs_code: bool, chats: bool, llama_cpp: bool) -> str:
-    """Write the section with the commands for each program that opens the model."""
+    """Return the section with the commands for each program that opens the model."""
     name = Path(repository).name
     # Without the argument, transformers stops and asks; the tokenizer needs no code.
     model_option, tokenizer_option = (

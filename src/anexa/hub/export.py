@@ -40,10 +40,11 @@ def check_export(out: Path, to: str, *, replace: bool) -> None:
 
 
 def read_shareable(path: Path) -> tuple[Model, str]:
-    """Load a model and its card, to be given to others.
+    """Load a model and its card for export.
 
     Raises:
-        AnexaError: if there is no model, it is damaged, or a text file in it is a link out of it.
+        AnexaError: if there is no model, it is damaged, or its card or chat template is a link to a
+            file outside the folder.
     """
     if not is_model_file(path):
         for name in (CARD, CHAT_TEMPLATE_FILE):  # the only files that are exported as they are

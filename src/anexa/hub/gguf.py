@@ -1,7 +1,7 @@
-"""GGUF, the file format of llama.cpp and the programs built on it.
+"""Writer of GGUF, the file format of llama.cpp and the programs built on it.
 
-One file holds sizes, tokenizer, chat template and weights. Names and layouts are those of
-llama.cpp's own converter from Hugging Face.
+A GGUF file has the configuration, tokenizer, chat template and weights of a model. Names and
+layouts are those of llama.cpp's converter for Hugging Face models.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _add_tokenizer(writer: gguf.GGUFWriter, model: Model) -> None:
 def _tensors(
     config: ModelConfig, layout: GGUFLayout, weights: Weights
 ) -> Iterator[tuple[str, Array]]:
-    """Yield llama.cpp's name and layout of every weight; matrices are (out, in)."""
+    """Yield every weight under llama.cpp's name and in its layout; matrices are (out, in)."""
     names = gguf.get_tensor_name_map(ARCHITECTURES[layout.name], config.n_layer)
     rotary = layout.rotary(config)
     for hf_name, weight in weights.items():
@@ -144,7 +144,7 @@ def _interleave(values: Array, n_head: int) -> Array:
 def _quantize(
     name: str, values: Array, wanted: gguf.GGMLQuantizationType
 ) -> tuple[Array, gguf.GGMLQuantizationType]:
-    """Convert a tensor to the wanted type, or to the next one that can hold it.
+    """Convert a tensor to the wanted type; vectors to float32; a width that Q8_0 lacks to F16.
 
     Raises:
         AnexaError: if its numbers are too large for the type.

@@ -1,4 +1,4 @@
-"""Whether a model can become a GGUF file, decided before anything is written."""
+"""Check whether a model can become a GGUF file, before anything is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Publishing a model folder as a repository on the Hugging Face Hub."""
+"""Publishing of a model folder as a repository on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ class Publication:
 
 
 def select_files(folder: ModelFolder) -> tuple[dict[str, Path], list[str]]:
-    """Select the files of a folder to publish, but for the card.
+    """Select the files of a model folder to publish, apart from the card.
 
     Returns:
-        The paths of the files by name, and the names of what is not published.
+        The paths of the files by name, and the names of files that are not published.
 
     Raises:
         AnexaError: if a file is damaged or unreadable, not a file, or a link out of the folder.
@@ -89,7 +89,7 @@ def select_files(folder: ModelFolder) -> tuple[dict[str, Path], list[str]]:
 
 
 def check_name(repository: str) -> None:
-    """Refuse a name that the Hub would refuse.
+    """Validate the name of a repository on the Hub.
 
     Raises:
         UsageError: if it is not a valid USER/NAME.
@@ -163,7 +163,7 @@ def _validate_card(card: str) -> None:
 
 
 def _message(error: Exception, repository: str, user: str) -> str:
-    """Say what went wrong, and what to do."""
+    """Return a sentence about an error: what is wrong, and what to do."""
     reason = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, LocalTokenNotFoundError):
         return "you are not logged in to the Hub: log in with `hf auth login`, or set HF_TOKEN"
@@ -189,7 +189,7 @@ def _message(error: Exception, repository: str, user: str) -> str:
 
 
 def _answer(error: HfHubHTTPError) -> str:
-    """Return the Hub's own message, in one line; empty if it has none."""
+    """Return the Hub's error message in one line; "" if there is none."""
     try:
         answer: Any = json.loads(error.response.content)
     except ValueError:  # not JSON

@@ -1,8 +1,8 @@
-"""A tokenizer as llama.cpp computes it: as byte-level BPE.
+"""Conversion of a tokenizer to llama.cpp's form of byte-level BPE.
 
-llama.cpp splits a text into words, writes their bytes in an alphabet of 256 visible characters
-(GPT-2's), and merges pairs of tokens. A character tokenizer therefore becomes byte-level BPE whose
-only merges are those of the bytes of each character.
+llama.cpp splits a text into words, represents their bytes by 256 visible characters (GPT-2's
+alphabet), and merges pairs of tokens. So a character tokenizer becomes byte-level BPE, whose merges
+build each character from its bytes.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def gguf_vocabulary(tokenizer: Tokenizer, vocab_size: int) -> GGUFVocabulary:
     _check(tokenizer, content)
     texts = {token_id: text for text, token_id in model["vocab"].items() if token_id not in added}
     if _is_character_tokenizer(content, texts.values()):
-        pre_tokenizer = "gpt-2"  # never splits a character, as any other
+        pre_tokenizer = "gpt-2"  # any would do: none splits a character
         texts = {token_id: _to_alphabet(text) for token_id, text in texts.items()}
         merges = list(dict.fromkeys(chain.from_iterable(map(_byte_merges, texts.values()))))
     else:
@@ -85,7 +85,7 @@ def gguf_vocabulary(tokenizer: Tokenizer, vocab_size: int) -> GGUFVocabulary:
         tokens[token_id], types[token_id] = text, TokenType.NORMAL
     for token_id, token in added.items():
         tokens[token_id] = token["content"]
-        # As here, both are one token in any text, and special tokens are not shown.
+        # Both types are one token wherever they occur in a text; CONTROL tokens are not shown.
         types[token_id] = TokenType.CONTROL if token["special"] else TokenType.USER_DEFINED
     if len({*tokens}) < vocab_size:
         raise AnexaError("two of its tokens are the same for llama.cpp, which refuses such a model")
@@ -102,9 +102,9 @@ def _to_alphabet(text: str) -> str:
 
 
 def _byte_merges(letters: str) -> list[tuple[str, str]]:
-    """Return the merges that make one token of a character's bytes, from the left.
+    """Return the merges that build one token from the bytes of a character, from the left.
 
-    The first byte of a character never occurs inside another one, so they merge nothing else.
+    They apply to no other character: a character's first byte occurs only at its beginning.
     """
     return [(letters[:i], letters[i]) for i in range(1, len(letters))]
 
@@ -113,7 +113,7 @@ def _pre_tokenizer_name(pre_tokenizer: dict[str, Any] | None) -> str:
     """Return llama.cpp's name of a pre-tokenizer.
 
     Raises:
-        AnexaError: if it is none of `PRE_TOKENIZERS`.
+        AnexaError: if llama.cpp does not have this pre-tokenizer.
     """
     steps = (pre_tokenizer or {}).get("pretokenizers", [pre_tokenizer])
     steps = [{k: v for k, v in (step or {}).items() if k != "trim_offsets"} for step in steps]

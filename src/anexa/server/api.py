@@ -105,12 +105,11 @@ async def create_completion(
     num_choices = len(body.prompts) * n
     if num_choices > MAX_CHOICES:
         raise InvalidRequest(
-            f"the prompts times n are {num_choices} texts, and one request may ask for "
-            f"{MAX_CHOICES}",
+            f"the number of prompts times n is {num_choices}: it must be at most {MAX_CHOICES}",
             "n",
         )
     tokenizer = served.model.tokenizer
-    with _blame("prompt"):
+    with _errors_of_field("prompt"):
         prompts = [Prompt(tokenizer, served.block_size, prompt) for prompt in body.prompts]
     texts = [
         TextStream(tokenizer, prompt, max_tokens=max_tokens, stop=body.stop or ())
@@ -138,7 +137,7 @@ async def create_chat_completion(
     if body.top_logprobs and not body.logprobs:
         raise InvalidRequest("top_logprobs needs logprobs to be true", "top_logprobs")
     messages = [message.for_template() for message in body.messages]
-    with _blame("messages"):
+    with _errors_of_field("messages"):
         rendered = model.render_prompt(messages, thinking=body.thinking)
         prompt = Prompt(model.tokenizer, served.block_size, rendered)
     room = max(1, served.block_size - len(prompt.ids))
@@ -156,8 +155,8 @@ async def create_chat_completion(
 
 
 @contextmanager
-def _blame(field: str) -> Iterator[None]:
-    """Report errors as errors of this field of the body."""
+def _errors_of_field(field: str) -> Iterator[None]:
+    """Convert errors to `InvalidRequest` errors about a field of the request body."""
     try:
         yield
     except AnexaError as error:
@@ -166,7 +165,7 @@ def _blame(field: str) -> Iterator[None]:
 
 
 def _served_models(http_request: fastapi.Request) -> dict[str, ServedModel]:
-    """All served models by name, in the order of the command line."""
+    """Return all served models by name, in the order of the command line."""
     served: dict[str, ServedModel] = http_request.app.state.served
     if not served:
         raise APIError("the model is being loaded: try again in a second", status=503)
@@ -174,7 +173,7 @@ def _served_models(http_request: fastapi.Request) -> dict[str, ServedModel]:
 
 
 def _served_model(http_request: fastapi.Request, name: str | None) -> ServedModel:
-    """The served model of this name; the first one if the name is None."""
+    """Return the served model with a name; the first one if the name is None."""
     served = _served_models(http_request)
     if name is None:
         return next(iter(served.values()))
@@ -196,7 +195,7 @@ def _requests(
     is_chat: bool,
     num_logprobs: int | None,
 ) -> list[Request]:
-    """One request for each text, each with a seed of its own; random if the body has no seed."""
+    """Make one request per text. Their seeds count up from the body's seed, or a random one."""
     seed = random.getrandbits(32) if body.seed is None else body.seed % 2**64
     temperature = served.model.temperature if body.temperature is None else body.temperature
     top_k = body.top_k if body.top_k and body.top_k > 0 else DEFAULT_TOP_K
@@ -219,8 +218,8 @@ async def _respond(
     requests = responder.requests
     if len(requests) > worker.max_requests:
         raise InvalidRequest(
-            f"one request for {len(requests)} texts is more than the {worker.max_requests} that "
-            "this server runs and queues in all",
+            f"the request asks for {len(requests)} choices: this server runs and queues at most "
+            f"{worker.max_requests}",
             "n",
         )
     if http_request.app.state.log_prompts:

@@ -121,7 +121,7 @@ async def _load(
         except AnexaError as error:
             on_loaded(error)
             return
-        except Exception as error:  # of any kind: a server without its model is of no use
+        except Exception as error:  # of any kind: a server without its model must end
             short = " ".join(str(error).split())[:200] or type(error).__name__
             message = f"{name} cannot be served ({short}): try a lower --max-num-seqs"
             on_loaded(AnexaError(message))
@@ -133,7 +133,7 @@ async def _load(
 
 
 async def _in_thread(function: Callable[[], Result]) -> Result:
-    """Run a function in a daemon thread, which the server does not wait for when it shuts down."""
+    """Run a function in a daemon thread, which does not delay the shutdown of the server."""
     future: Future[Result] = Future()
 
     def run() -> None:

@@ -32,7 +32,7 @@ class Message(schemas.RequestModel):
     content: Text | TextParts | None = None
 
     def for_template(self) -> dict[str, str]:
-        """The message as chat templates take it: its content as one text, developers as system."""
+        """Convert the message for a chat template: one text as content, "developer" as "system"."""
         text = self.content or ""
         if isinstance(text, list):
             text = "".join(part.text for part in text)
@@ -65,13 +65,13 @@ class ChatCompletionRequest(schemas.GenerationRequest):
         None, description="number of most likely tokens to report at each position"
     )
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = Field(
-        None, description="none: the model answers without thinking"
+        None, description='"none": the model answers without thinking'
     )
     chat_template_kwargs: TemplateOptions | None = None
 
     @property
     def thinking(self) -> bool:
-        """Whether the model may think before it answers."""
+        """Whether the model may think before it answers; true by default."""
         options = self.chat_template_kwargs
         is_disabled = options is not None and options.enable_thinking is False
         return not is_disabled and self.reasoning_effort != "none"

@@ -19,7 +19,7 @@ _RANGES = {
 
 @dataclass(frozen=True)
 class ServerConfig:
-    """Models to serve, who may use them, and how many requests are accepted.
+    """Configuration of a server: models, access control and limits.
 
     A request with several prompts or with `n` above 1 counts as one request for each choice.
 
@@ -27,8 +27,8 @@ class ServerConfig:
         models: model folder for each served model name; a folder of None is the bundled model.
         engine: name of the engine that computes the models: "scalar", "lists", "numpy", "torch",
             or "auto".
-        hosts: host names and addresses that a `Host` header may name.
-        any_address: whether a `Host` header may also name any IP address.
+        hosts: allowed host names and addresses in `Host` headers.
+        any_address: whether any IP address is also allowed in `Host` headers.
         origins: origins of web pages of other sites that may call the API.
         api_key: API key that clients must send; None if the server needs no key.
         max_num_seqs: maximum number of sequences generated at the same time, for each model.

@@ -1,4 +1,4 @@
-"""Errors of HTTP requests as one sentence: which field is wrong, and which values it takes."""
+"""Error responses as one sentence: which field of a request is wrong, and which values it takes."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ Path = tuple[str | int, ...]  # field names and list indices
 def describe(errors: Sequence[ErrorDetails], body: object) -> tuple[str, str | None]:
     """Describe the first validation error of a request body.
 
-    For a value that may have one of several types (a union), pydantic reports an error for each
-    type. The type that the client meant is the one whose value, not whose type, is wrong; else
-    the one that fits the value up to the deepest position.
+    For a field with several types (a union), pydantic reports an error for each type. The client
+    probably meant the type for which the value, not the type, is wrong; or else the one whose error
+    is at the deepest position.
 
     Args:
         errors: pydantic's errors.
@@ -69,7 +69,7 @@ def describe(errors: Sequence[ErrorDetails], body: object) -> tuple[str, str | N
 
 
 def _path(error: ErrorDetails, body: object) -> tuple[Path, int | None]:
-    """Path of the wrong value in the body, and the position in `loc` of the first union's type."""
+    """Return the path of the wrong value, and the index in `loc` of the first union's type."""
     path: list[str | int] = []
     union_at = None
     value: Any = body
@@ -87,7 +87,7 @@ def _path(error: ErrorDetails, body: object) -> tuple[Path, int | None]:
 
 
 def _condition(errors: Sequence[ErrorDetails]) -> str:
-    """The condition that a value does not meet; several errors: one for each type of a union."""
+    """Return the violated condition as words; several errors are one for each type of a union."""
     error = errors[0]
     kind, context, value = error["type"], error.get("ctx", {}), error["input"]
     if kind in TYPES:
@@ -120,7 +120,7 @@ def _number(value: float) -> str:
 
 
 def _shown(value: object) -> str:
-    """A short value as JSON; the type of a long one."""
+    """Return a short value as JSON, or the type of a long one."""
     if isinstance(value, list):
         return "a list"
     if isinstance(value, dict):

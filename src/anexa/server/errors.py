@@ -43,7 +43,7 @@ class APIError(AnexaError):
 
 
 class InvalidRequest(APIError):
-    """A request that the server cannot answer as it is."""
+    """The request is invalid."""
 
     status = 400
 

@@ -1,4 +1,4 @@
-"""Prometheus metrics under the names that vLLM gives them, so that its dashboards can be used."""
+"""Prometheus metrics with vLLM's names, so that vLLM's dashboards can be used."""
 
 from __future__ import annotations
 

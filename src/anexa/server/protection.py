@@ -1,10 +1,9 @@
-"""Middleware in front of all routes: who may send requests, from where, and of what size.
+"""Middleware for access control and request limits: hosts, origins, API key, body size.
 
-Starlette's `TrustedHostMiddleware` and FastAPI's `HTTPBearer` cover a part of this only. The first
-compares host names, but cannot allow any IP address, takes the first of several `Host` headers,
-and answers in plain text. The second protects the routes of FastAPI after their body has been read,
-and neither /openapi.json nor paths without a route. So both checks are made here, before the body
-is read, and the errors are JSON.
+Starlette's `TrustedHostMiddleware` and FastAPI's `HTTPBearer` do only a part of this. The first
+cannot allow all IP addresses, uses the first of several `Host` headers, and answers in plain text.
+The second protects FastAPI's routes after their body was read, but not /openapi.json and paths
+without a route. So both checks are made here, before the body is read, and errors are JSON.
 """
 
 from __future__ import annotations
@@ -97,12 +96,12 @@ class Protection:
             await refuse(send_with_headers, *refusal)
 
     async def _call_app(self, scope: Scope, body: LimitedBody, send: Send) -> None:
-        """Have the application respond, unless its request's body is refused meanwhile."""
+        """Call the application, and replace its response if the request body is refused."""
         has_started = False
 
         async def send_unless_refused(message: Message) -> None:
             nonlocal has_started
-            if body.refusal is None:  # else the response is about a part of the body
+            if body.refusal is None:  # else the application has seen only a part of the body
                 has_started = True
                 await send(message)
 
@@ -117,7 +116,7 @@ class Protection:
             body.refusal = 500, f"internal error ({type(error).__name__})"
 
     def _refusal(self, path: str, headers: Headers) -> tuple[int, str] | None:
-        """Status and message for a request that is refused; None if it is not."""
+        """Return status and message for a refused request; None if it is allowed."""
         hosts = headers.getlist("host")
         name = _host_name(hosts[0]) if len(hosts) == 1 else ""
         if name not in self._hosts and not (self._any_address and _is_address(name)):
@@ -180,7 +179,7 @@ class LimitedBody:
 
 
 async def _discard_body(receive: Receive) -> None:
-    """Read a body to its end, within limits: clients read no response before they have sent it."""
+    """Read and drop the rest of a body, within limits: many clients send it all before reading."""
 
     async def read() -> None:
         bytes_left, has_more = MAX_DISCARDED_BYTES, True
@@ -194,7 +193,7 @@ async def _discard_body(receive: Receive) -> None:
 
 
 def _host_name(host: str) -> str:
-    """Host name or address of `host:port`; an IPv6 address stands in brackets."""
+    """Return the host name or address in `host:port`; an IPv6 address is in brackets."""
     if host.startswith("["):
         return host.partition("]")[0].removeprefix("[").lower()
     return host.partition(":")[0].lower()

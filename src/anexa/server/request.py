@@ -1,4 +1,4 @@
-"""A request for one sequence and its outputs: what the model's thread and the API exchange."""
+"""A request for one sequence and its outputs, exchanged by the worker's thread and the API."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RequestOutput:
         logprobs: log probabilities of the tokens that begin in this text, if the request asks for
             them.
         token_times: `time.monotonic()` of each sampled token, including one that ends the sequence.
-        is_first: whether the request had no text before.
+        is_first: whether this is the first output of the request with text.
         finish_reason: why the sequence ended; None if it continues or failed.
         error: the error that made the request fail; None without an error.
     """
@@ -83,7 +83,7 @@ class Request:
 
     Args:
         text: prompt, token limit and stop strings; collects the generated text.
-        sampler: draws the tokens.
+        sampler: sampling parameters and random state.
         is_chat: whether to separate the reasoning of a chat answer from its content.
         num_logprobs: number of most likely tokens to report at each position; None: no log
             probabilities.
@@ -108,7 +108,7 @@ class Request:
         self._published, self._is_published = RequestOutput(), asyncio.Event()
 
     def process(self, step: StepOutput, output: RequestOutput) -> None:
-        """Add the result of a scheduler step to an output; called in the model's thread."""
+        """Add the result of a scheduler step to an output; called in the worker's thread."""
         if step.error:
             kind = QueueFull if isinstance(step.error, OutOfMemoryError) else APIError
             output.error = kind(str(step.error))

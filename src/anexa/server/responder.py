@@ -1,4 +1,4 @@
-"""From the outputs of requests to the responses of the API."""
+"""Builds the API's responses, whole or as chunks of a stream, from the outputs of requests."""
 
 from __future__ import annotations
 
@@ -56,19 +56,19 @@ class Responder(ABC):
 
     @abstractmethod
     def content(self, index: int, output: RequestOutput) -> Fields:
-        """Fields of a choice with the text of a whole output."""
+        """Return the fields of a choice with a whole output's text."""
 
     @abstractmethod
     def first_part(self, index: int) -> Fields | None:
-        """Fields of the chunk that precedes the output of a choice; None if there is none."""
+        """Return the fields of the chunk before a choice's output; None if there is none."""
 
     @abstractmethod
     def parts(self, output: RequestOutput) -> list[Fields]:
-        """Fields of the chunks with the text of an output: one for each kind of text."""
+        """Return the fields of the chunks with an output's text: one for each kind of text."""
 
     @abstractmethod
     def logprobs(self, index: int, logprobs: Sequence[TokenLogprob]) -> schemas.ResponseModel:
-        """Log probabilities of the next tokens of a choice."""
+        """Return the log probabilities of the next tokens of a choice as a response object."""
 
     def response(self, outputs: Sequence[RequestOutput]) -> schemas.Completions:
         """Build the whole response from the whole output of each request."""

@@ -1,4 +1,4 @@
-"""A running server: from its socket to its shutdown."""
+"""Runs a server: socket, connection timeouts, signals and graceful shutdown."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from anexa.server.worker import Worker
 MAX_CONNECTIONS = 1000
 IDLE_TIMEOUT = 10.0  # seconds for the headers of a request, and between two requests
 FORCED_EXIT_DELAY = 1.0  # seconds to send the last errors before connections are closed
-WRITE_TIMEOUT = 60.0  # seconds in which a client must read some of what waits to be sent
+WRITE_TIMEOUT = 60.0  # seconds after which a client that does not read is disconnected
 
 
 def run(
@@ -153,7 +153,7 @@ class Connection(H11Protocol):
         """Abort the connection if the client has read nothing for `WRITE_TIMEOUT` seconds."""
         size = self.transport.get_write_buffer_size()
         if size >= previous_size:
-            # Without lingering; else the kernel would keep its buffer and go on offering it.
+            # SO_LINGER 0: the kernel drops unsent data instead of keeping the connection.
             no_linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
             connection = self.transport.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)

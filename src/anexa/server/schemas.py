@@ -50,7 +50,7 @@ def json_response(
 
 
 def max_entries(count: int, entry_type: type = object) -> BeforeValidator:
-    """Refuse a list with more entries than `count` before any entry but the first is validated.
+    """Limit the length of a list, checked before its entries are validated.
 
     Args:
         count: maximum number of entries.
@@ -245,13 +245,13 @@ class Unhealthy(ResponseModel):
     status: Literal["loading", "failed"]
 
 
-# Descriptions of streams, which FastAPI does not make from the response models
+# OpenAPI descriptions of streams, which FastAPI does not generate from response models
 
 _REF = "#/components/schemas/{model}"
 
 
 def describe_stream(chunk: type[Chunk]) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI description of a response that is a stream of chunks if `stream` is true."""
+    """Return the OpenAPI description of a response that is a stream if `stream` is true."""
     data = {
         "type": "string",
         "contentMediaType": "application/json",
@@ -277,7 +277,7 @@ def describe_stream(chunk: type[Chunk]) -> dict[int | str, dict[str, Any]]:
 
 
 def chunk_schemas(*chunks: type[Chunk]) -> dict[str, Any]:
-    """JSON schemas of chunks and of the objects inside them, by name."""
+    """Return the JSON schemas of chunks and of the objects in them, by name."""
     _, found = models_json_schema([(chunk, "serialization") for chunk in chunks], ref_template=_REF)
     schemas: dict[str, Any] = found["$defs"]
     return schemas

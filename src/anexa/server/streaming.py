@@ -1,4 +1,4 @@
-"""Whole and streamed responses: wait for the outputs of requests, and send them."""
+"""Sends responses, whole or as server-sent events, from the outputs of requests."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class EventStream(StreamingResponse):
 
 
 async def events(responder: Responder) -> AsyncGenerator[bytes]:
-    """Server-sent events with the outputs of all requests, in the order in which they come."""
+    """Yield server-sent events with the outputs of all requests, as they are generated."""
     outputs: asyncio.Queue[tuple[int, RequestOutput]] = asyncio.Queue(maxsize=1)
 
     async def collect(index: int) -> None:

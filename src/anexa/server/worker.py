@@ -1,4 +1,4 @@
-"""The thread that runs a model: one for each served model."""
+"""Worker of a served model: a thread that runs its scheduler."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from anexa.server.request import Request, RequestOutput
 _log = logging.getLogger(__name__)
 
 STOP_TIMEOUT = 2.0  # seconds to wait for the current step when the server shuts down
-# Seconds between two publications of outputs. A small model generates a thousand tokens per second:
-# sending each of them alone takes longer than generating it, and nobody reads faster.
+# Minimum seconds between two outputs of a request. A small model generates a thousand tokens per
+# second: sending each one separately would take longer than generating it.
 PUBLISH_INTERVAL = 0.025
 
 
 class Worker:
-    """Runs a model in a thread of its own, and publishes its outputs in the event loop.
+    """Runs a model in a thread of its own, and passes its outputs to the event loop.
 
-    All methods are called in the event loop that was running when the worker was made.
+    Public methods must be called in the event loop that was running when the worker was made.
 
     Args:
         engine: engine that computes the model.
@@ -129,7 +129,7 @@ class Worker:
             self._open.pop(request).cancel()
             request.publish(RequestOutput(error=APIError("the model has failed")))
 
-    # In the thread:
+    # Called in the thread
 
     def _run(self) -> None:
         try:
