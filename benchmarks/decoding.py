@@ -1,10 +1,15 @@
-"""Tokens a second that NumPy and PyTorch write, by the size of the model: one text, and many.
+"""Decoding throughput of the NumPy and PyTorch engines, by model size and batch size.
 
-    python benchmarks/decoding.py [--texts 32] [--rounds 3]
+    python benchmarks/decoding.py [--batch-size 32] [--rounds 3]
 
-Random weights, the texts in the middle of a context of 512 tokens. "alone" is `next_logits`, by
-which `anexa generate` and `anexa chat` write; "rows" is `batch_next_logits`, by which the server
-does. The two take turns, and the medians of their rounds are printed.
+Prints tokens per second for Llama models with random weights, at position 256 of a context of 512
+tokens, in three columns per engine:
+
+- single: one sequence by `next_logits`, as in `anexa generate` and `anexa chat`;
+- batch 1: one sequence by `batch_next_logits`, the batched decoding step of the server;
+- batch 32 (`--batch-size`): that many sequences by `batch_next_logits`, tokens of all together.
+
+The engines run in turn, and the medians over the rounds are printed. CPU only.
 """
 
 from __future__ import annotations
@@ -26,7 +31,7 @@ from anexa.model.weights import initial_weights, num_parameters
 # n_embd, n_head, n_layer
 SIZES = [(128, 4, 4), (192, 6, 6), (256, 8, 6), (384, 6, 6), (512, 8, 8)]
 PROMPT = [1] * 256
-SECONDS = 0.3  # of one round
+SECONDS = 0.3  # duration of one measurement
 
 
 def per_second(step: Callable[[], None], tokens: int) -> float:
@@ -39,38 +44,39 @@ def per_second(step: Callable[[], None], tokens: int) -> float:
     return tokens * steps / passed
 
 
-def speeds(engine: BatchEngine, texts: int) -> Sequence[float]:
-    """Measure one sequence alone, one sequence in a batch, and a batch of `texts` sequences."""
+def speeds(engine: BatchEngine, batch_size: int) -> Sequence[float]:
+    """Measure tokens per second of a single sequence, a batch of 1, and one of `batch_size`."""
 
-    def alone() -> None:
+    def decode_single() -> None:
         cache.length = len(PROMPT)
         for layer in cache.layers:
             layer.length = len(PROMPT)
         engine.next_logits([2], cache)
 
-    def together() -> None:
-        rows.lengths = [len(PROMPT)] * len(rows.lengths)
-        engine.batch_next_logits([2] * len(rows.lengths), rows)
+    def decode_batch() -> None:
+        batch_cache.lengths = [len(PROMPT)] * len(batch_cache.lengths)
+        engine.batch_next_logits([2] * len(batch_cache.lengths), batch_cache)
 
-    cache, rows = engine.new_kv_cache(), engine.new_batch_cache(texts)
+    cache, batch_cache = engine.new_kv_cache(), engine.new_batch_cache(batch_size)
     engine.next_logits(PROMPT, cache)
-    engine.add_sequence(rows, cache)
-    found = [per_second(alone, 1), per_second(together, 1)]
+    engine.add_sequence(batch_cache, cache)
+    found = [per_second(decode_single, 1), per_second(decode_batch, 1)]
     cache.length = len(PROMPT)
-    for _ in range(texts - 1):
-        engine.add_sequence(rows, cache)
-    return [*found, per_second(together, texts)]
+    for _ in range(batch_size - 1):
+        engine.add_sequence(batch_cache, cache)
+    return [*found, per_second(decode_batch, batch_size)]
 
 
 def main() -> None:
     """Measure all sizes, and print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--texts", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch-size", type=int, default=32, help="sequences (default: 32)")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements (default: 3)")
     options = parser.parse_args()
-    print(f"{date.today()}  {platform.machine()}  torch {torch.__version__}")
-    print(f"{'':10}{'numpy: alone':>14}{'1 row':>10}{f'{options.texts} rows':>10}", end="")
-    print(f"{'torch: alone':>14}{'1 row':>10}{f'{options.texts} rows':>10}")
+    print(f"{date.today()}  {platform.machine()}  torch {torch.__version__}  tokens per second")
+    batch = f"batch {options.batch_size}"
+    print(f"{'parameters':10}{'numpy: single':>15}{'batch 1':>10}{batch:>10}", end="")
+    print(f"{'torch: single':>15}{'batch 1':>10}{batch:>10}")
     for width, heads, layers in SIZES:
         config = ModelConfig("llama", 256, 512, width, heads, layers)
         weights = initial_weights(config, random.Random(0))
@@ -79,10 +85,10 @@ def main() -> None:
             for name, done in rounds.items():
                 engine = open_engine(name, config, weights)
                 assert isinstance(engine, BatchEngine)
-                done.append(speeds(engine, options.texts))
+                done.append(speeds(engine, options.batch_size))
         print(f"{num_parameters(config) / 1e6:8.1f}M ", end="")
         for done in rounds.values():
-            for width_of, figures in zip((14, 10, 10), zip(*done)):
+            for width_of, figures in zip((15, 10, 10), zip(*done)):
                 print(f"{statistics.median(figures):{width_of},.0f}", end="")
         print(flush=True)
 

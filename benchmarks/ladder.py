@@ -1,12 +1,14 @@
-"""How much faster each rung trains the names model than the original 200-line microgpt.
+"""Training speed of microgpt.py and of each engine, relative to the original 200-line microgpt.
 
     python benchmarks/ladder.py [--corpus names.txt] [--rounds 5] [--original FILE]
 
-The yardstick is the original's algorithm as the original computes it: a node in the graph for
-every single addition and multiplication, put in order by a recursive walk. With --original, a copy
-of the original file is timed beside it (its own `names` in a file input.txt in this folder).
-All sides run in turn, on the same ten documents, and the medians of the ratios to that copy (or
-else to the yardstick) are printed.
+Prints milliseconds per document (forward, backward and optimizer step of the names model) and the
+speedup over the baseline. The baseline is the original file if it is given with --original, with
+its corpus as input.txt in the same folder; else the original's algorithm, reproduced with
+microgpt.py: a graph node for every addition and multiplication, sorted by a recursive function.
+
+All sides run in turn, on the same ten documents. Times are medians over the rounds, and speedups
+are medians of the ratios within a round.
 """
 
 from __future__ import annotations
@@ -33,17 +35,17 @@ from anexa.model.weights import Weight
 from anexa.training.config import preset_config
 from microgpt import Value
 
-WARM_UP = 10  # steps that are not timed: first calls allocate, load and compile
-DOCUMENTS = slice(WARM_UP, WARM_UP + 10)  # what is timed, on all sides: the original's next ten
+WARM_UP = 10  # steps before the measurement, for allocation, loading and compilation
+DOCUMENTS = slice(WARM_UP, WARM_UP + 10)  # documents of the measurement, on all sides
 
 
 def plain_dot(xs: Sequence[Value], ys: Sequence[Value]) -> Value:
-    """Compute a dot product with a node for every product and a node for every sum."""
+    """Compute a dot product with a graph node for every product and for every sum."""
     return sum((x * y for x, y in zip(xs, ys)), Value(0.0))
 
 
 def plain_gradients(loss: Value) -> dict[Value, float]:
-    """Compute the gradients with a function that calls itself."""
+    """Compute the gradients in the order of a recursive topological sort."""
     order: list[Value] = []
     visited: set[Value] = set()
 
@@ -64,7 +66,7 @@ def plain_gradients(loss: Value) -> dict[Value, float]:
 
 
 def single_file(docs: list[str], plain: bool) -> Iterator[float]:
-    """Train with microgpt.py, as it is or in the plain form."""
+    """Train with microgpt.py; `plain`: with the original's dot product and backward pass."""
     model = microgpt.Model(docs, random.Random(42))
     steps = microgpt.train(model, docs[DOCUMENTS], 1_000_000)
     fast = microgpt.dot, microgpt.gradients
@@ -94,14 +96,14 @@ def engine_steps(name: str, docs: list[str], repeat: int) -> Iterator[float]:
 
 
 def original(file: Path) -> Callable[[], float]:
-    """Measure the seconds per step of a copy of the original, by the times of its output lines."""
+    """Measure the seconds per step of the original file, by the times of its output lines."""
 
     def seconds() -> float:
         process = subprocess.Popen(
             [sys.executable, "-u", str(file)], cwd=file.parent, stdout=subprocess.PIPE
         )
         assert process.stdout is not None
-        # The original ends its lines with a carriage return, so that they overwrite each other.
+        # The original ends its progress lines with a carriage return, not a line feed.
         text, began, first = b"", 0.0, 0
         while (count := text.count(b"| loss")) < WARM_UP + 10:
             text += os.read(process.stdout.fileno(), 4096)
@@ -134,15 +136,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--corpus", default="names.txt", help="a file with one name a line")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--original", type=Path, help="a copy of the original microgpt.py")
+    parser.add_argument("--corpus", default="names.txt", help="file with one name per line")
+    parser.add_argument("--rounds", type=int, default=5, help="measurements (default: 5)")
+    parser.add_argument("--original", type=Path, help="the original microgpt.py, as the baseline")
     options = parser.parse_args()
 
     docs = microgpt.read_docs(options.corpus)
     random.Random(42).shuffle(docs)
     sides = {
-        "the original's graph": timer(single_file(docs, plain=True), 1, 10),
+        "original's algorithm": timer(single_file(docs, plain=True), 1, 10),
         "microgpt.py": timer(single_file(docs, plain=False), 1, 10),
     }
     for name in ENGINES:
@@ -151,12 +153,12 @@ def main() -> None:
             sides[name] = timer(engine_steps(name, docs, 1), 1, count)
     for name in ("numpy", "torch"):
         if name in sides:
-            sides[f"{name}, 32 at once"] = timer(engine_steps(name, docs, 32), 32, 50)
+            sides[f"{name}, batch 32"] = timer(engine_steps(name, docs, 32), 32, 50)
     if options.original:
-        sides["the original itself"] = original(options.original)
+        sides["original file"] = original(options.original)
 
-    # What the other sides keep in memory is no business of the side that is being timed: without
-    # this, Python's garbage collector walks through all of it again and again.
+    # Without this, Python's garbage collector would traverse the objects of all other sides while
+    # one side is timed.
     gc.collect()
     gc.freeze()
     times: dict[str, list[float]] = {name: [] for name in sides}
@@ -164,10 +166,10 @@ def main() -> None:
         for name, seconds in sides.items():
             times[name].append(seconds())
     print(f"{date.today()}, Python {platform.python_version()}, {platform.machine()}")
-    print(f"{'':22}{'ms a document':>14}{'times as fast':>15}")
-    yardstick = times.get("the original itself") or times["the original's graph"]
+    print(f"{'':22}{'ms/document':>14}{'speedup':>15}")
+    baseline = times.get("original file") or times["original's algorithm"]
     for name, mine in times.items():
-        ratio = statistics.median(theirs / ours for theirs, ours in zip(yardstick, mine))
+        ratio = statistics.median(base / seconds for base, seconds in zip(baseline, mine))
         print(f"{name:22}{statistics.median(mine) * 1000:14.3f}{ratio:15.1f}")
 
 

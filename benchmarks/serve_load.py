@@ -1,13 +1,17 @@
-"""Tokens a second of the server, and the wait for the first one, against transformers' `generate`.
+"""Serving throughput and time to first token (TTFT), compared with transformers and llama.cpp.
 
-    python benchmarks/serve_load.py [FOLDER] [--engine auto] [--streams 32] [--rounds 3]
+    python benchmarks/serve_load.py [FOLDER] [--engine auto] [--concurrency 32] [--rounds 3]
 
-Everybody answers the same questions, products of four digits by four, greedily: the server to one
-stream and to many at once, over HTTP, on this computer; its decoding loop, without HTTP around it;
-transformers, one question at a time and many as a batch, its left side filled up; and llama.cpp by
-way of llama-cpp-python, where it is installed, on the same model in F32. All sides take turns, and
-the medians of their rounds are printed. Tokens are those of the answers, thoughts included; seconds
-are those on the clock.
+All sides answer the same chat requests (products of two four-digit numbers) with greedy decoding:
+
+- server: `anexa serve` on this computer, over HTTP with streaming, at concurrency 1 and 32;
+- scheduler only: the server's decoding loop and detokenizer without HTTP, at concurrency 32;
+- transformers: `generate`, with one request and with a left-padded batch of 32;
+- llama-cpp-python (if installed): the same model as GGUF in F32, one request at a time.
+
+The sides run in turn, with one thread for transformers and llama.cpp. Prints the median throughput
+over the rounds, in output tokens (reasoning included) per second of wall-clock time; the ratios of
+the throughputs; and the TTFT: the median at concurrency 1, and the 95th percentile at 32.
 """
 
 from __future__ import annotations
@@ -41,10 +45,10 @@ from anexa.model.loading import load_model
 
 
 class Round(NamedTuple):
-    """Result of a round: total tokens per second, and the seconds until each first token."""
+    """Result of a round: throughput in tokens per second, and TTFT of each request in seconds."""
 
     speed: float
-    waits: Sequence[float] = ()
+    ttfts: Sequence[float] = ()
 
 
 def questions(count: int, seed: int) -> list[str]:
@@ -55,7 +59,7 @@ def questions(count: int, seed: int) -> list[str]:
 
 
 async def stream(address: str, question: str) -> tuple[int, float]:
-    """The tokens of an answer, and the seconds until the first."""
+    """Send a streaming request; returns the number of output tokens, and the TTFT in seconds."""
     where = urlsplit(address)
     body = json.dumps(
         {
@@ -72,71 +76,71 @@ async def stream(address: str, question: str) -> tuple[int, float]:
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     writer.write(head.encode() + body)
-    answer, wait = b"", 0.0
+    answer, ttft = b"", 0.0
     while part := await reader.read(65_536):
         answer += part
-        if not wait and b'"reasoning"' in answer:
-            wait = time.perf_counter() - begun
+        if not ttft and b'"reasoning"' in answer:
+            ttft = time.perf_counter() - begun
     writer.close()
     assert b"[DONE]" in answer
     match = re.search(rb'"completion_tokens":(\d+)', answer)
     assert match
-    return int(match[1]), wait
+    return int(match[1]), ttft
 
 
-def over_http(address: str, asked: Sequence[str], at_once: int) -> Round:
-    """Ask the server with `at_once` concurrent streams."""
+def over_http(address: str, asked: Sequence[str], concurrency: int) -> Round:
+    """Send requests to the server, `concurrency` at a time."""
 
-    async def all_of_them() -> list[tuple[int, float]]:
+    async def send_all() -> list[tuple[int, float]]:
         done = []
-        for start in range(0, len(asked), at_once):
-            some = asked[start : start + at_once]
+        for start in range(0, len(asked), concurrency):
+            some = asked[start : start + concurrency]
             done += await asyncio.gather(*(stream(address, question) for question in some))
         return done
 
     begun = time.perf_counter()
-    done = asyncio.run(all_of_them())
+    done = asyncio.run(send_all())
     seconds = time.perf_counter() - begun
-    return Round(sum(tokens for tokens, _ in done) / seconds, [wait for _, wait in done])
+    return Round(sum(tokens for tokens, _ in done) / seconds, [ttft for _, ttft in done])
 
 
-def bare(model: LanguageModel, asked: Sequence[str], at_once: int) -> Round:
-    """Run the decoding loop and the detokenizer alone, without HTTP."""
+def scheduler_only(model: LanguageModel, asked: Sequence[str], concurrency: int) -> Round:
+    """Run the scheduler and the detokenizer without HTTP."""
     assert model.chat_template
-    scheduler = BatchScheduler(model.engine, at_once)
+    scheduler = BatchScheduler(model.engine, concurrency)
     size = model.engine.config.block_size
     begun, tokens = time.perf_counter(), 0
-    for start in range(0, len(asked), at_once):
-        inside = {}
-        for question in asked[start : start + at_once]:
+    for start in range(0, len(asked), concurrency):
+        running = {}
+        for question in asked[start : start + concurrency]:
             prompt = Prompt(model.tokenizer, size, render_question(model.chat_template, question))
             text = TextStream(model.tokenizer, prompt, max_tokens=model.max_new_tokens)
-            inside[scheduler.add(prompt.ids, Sampler(SamplingParams(0.0)))] = text
-        while inside:
+            running[scheduler.add(prompt.ids, Sampler(SamplingParams(0.0)))] = text
+        while running:
             for output in scheduler.step():
-                text = inside[output.sequence]
+                text = running[output.sequence]
                 text.add(output.token)
                 if text.finish_reason:
                     scheduler.remove(output.sequence)
-                    tokens += inside.pop(output.sequence).num_tokens
+                    tokens += running.pop(output.sequence).num_tokens
     return Round(tokens / (time.perf_counter() - begun))
 
 
 class Generate:
-    """Transformers' `generate` on the same folder."""
+    """transformers' `generate` on the same model folder."""
 
     def __init__(self, folder: Path) -> None:
         self._model: Any = AutoModelForCausalLM.from_pretrained(folder)
         self._tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
         self._tokenizer.pad_token = self._tokenizer.eos_token
 
-    def __call__(self, asked: Sequence[str], at_once: int) -> Round:
-        """Answer in batches of `at_once` conversations."""
+    def __call__(self, asked: Sequence[str], batch_size: int) -> Round:
+        """Answer in batches of `batch_size` requests."""
         begun, tokens = time.perf_counter(), 0
-        for start in range(0, len(asked), at_once):
+        for start in range(0, len(asked), batch_size):
             conversations = [
                 [{"role": "user", "content": question}]
-                for question in asked[start : start + at_once]
+                for question in asked[start : start + batch_size]
             ]
             inputs: Any = self._tokenizer.apply_chat_template(
                 conversations,
@@ -159,7 +163,7 @@ class Generate:
 
 
 class LlamaCpp:
-    """llama-cpp-python on the same model, one thread; it answers one question at a time."""
+    """llama-cpp-python on the same model in F32, with one thread and one request at a time."""
 
     def __init__(self, folder: Path, file: Path) -> None:
         import llama_cpp
@@ -173,7 +177,7 @@ class LlamaCpp:
         self._llama = llama_cpp.Llama(str(file), n_ctx=size, n_threads=1, verbose=False)
 
     def __call__(self, asked: Sequence[str]) -> Round:
-        """Answer one question after another."""
+        """Answer one request after another."""
         begun, tokens = time.perf_counter(), 0
         for question in asked:
             prompt = render_question(self._template, question)
@@ -185,12 +189,14 @@ class LlamaCpp:
 def main() -> None:
     """Measure all sides, and print the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("folder", nargs="?", type=Path, default=BUNDLED)
-    parser.add_argument("--engine", default="auto")
-    parser.add_argument("--streams", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("folder", nargs="?", type=Path, default=BUNDLED, help="chat model")
+    parser.add_argument("--engine", default="auto", help="engine of the server (default: auto)")
+    parser.add_argument(
+        "--concurrency", type=int, default=32, help="concurrent requests (default: 32)"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="measurements (default: 3)")
     options = parser.parse_args()
-    many = options.streams
+    many = options.concurrency
     folder = options.folder.resolve()
     torch.set_num_threads(1)
     generate, model = Generate(folder), LanguageModel.open(folder, options.engine)
@@ -205,19 +211,21 @@ def main() -> None:
         assert server.stdout
         address = server.stdout.readline().split()[-1]
         sides: dict[str, Callable[[int], Round]] = {
-            "server, 1 stream": lambda seed: over_http(address, questions(4, seed), 1),
-            f"server, {many} streams": lambda seed: over_http(address, questions(many, seed), many),
-            f"its loop alone, {many} texts": lambda seed: bare(model, questions(many, seed), many),
+            "server, concurrency 1": lambda seed: over_http(address, questions(4, seed), 1),
+            f"server, concurrency {many}": lambda seed: over_http(
+                address, questions(many, seed), many
+            ),
+            f"scheduler only, concurrency {many}": lambda seed: scheduler_only(
+                model, questions(many, seed), many
+            ),
         }
-        sides["transformers, 1 text"] = lambda seed: generate(questions(1, seed), 1)
-        sides[f"transformers, a batch of {many}"] = lambda seed: generate(
-            questions(many, seed), many
-        )
+        sides["transformers, batch 1"] = lambda seed: generate(questions(1, seed), 1)
+        sides[f"transformers, batch {many}"] = lambda seed: generate(questions(many, seed), many)
         if find_spec("llama_cpp"):
             llama = LlamaCpp(folder, Path(aside.name) / "model.gguf")
-            sides["llama-cpp-python, 1 text"] = lambda seed: llama(questions(1, seed))
+            sides["llama-cpp-python, batch 1"] = lambda seed: llama(questions(1, seed))
         rounds: dict[str, list[Round]] = {name: [] for name in sides}
-        for number in range(-1, options.rounds):  # the first one warms up
+        for number in range(-1, options.rounds):  # round -1 is the warm-up
             for name, side in sides.items():
                 done = side(number + 2)
                 if number >= 0:
@@ -229,27 +237,26 @@ def main() -> None:
     speeds = {name: statistics.median(r.speed for r in done) for name, done in rounds.items()}
     print(
         f"{date.today()}  {platform.processor() or platform.machine()}  torch {torch.__version__}  "
-        f"the server's engine: {engine}"
+        f"engine {engine}"
     )
     for name, speed in speeds.items():
         print(f"{name:40} {speed:8,.0f} tokens/s")
     print()
-    one, together = speeds["server, 1 stream"], speeds[f"server, {many} streams"]
-    waits = {name: sorted(wait for r in rounds[name] for wait in r.waits) for name in [*rounds][:2]}
-    unloaded, loaded = waits.values()
-    p95 = loaded[round(0.95 * (len(loaded) - 1))]
-    print(f"one stream: {one / speeds['transformers, 1 text']:.1f} times transformers")
-    if "llama-cpp-python, 1 text" in speeds:
-        print(f"one stream: {one / speeds['llama-cpp-python, 1 text']:.1f} times llama-cpp-python")
+    one, loaded = speeds["server, concurrency 1"], speeds[f"server, concurrency {many}"]
+    ttfts = [sorted(ttft for r in rounds[name] for ttft in r.ttfts) for name in [*rounds][:2]]
+    median, p95 = statistics.median(ttfts[0]), ttfts[1][round(0.95 * (len(ttfts[1]) - 1))]
+    print(f"concurrency 1: {one / speeds['transformers, batch 1']:.1f} x transformers")
+    if "llama-cpp-python, batch 1" in speeds:
+        print(f"concurrency 1: {one / speeds['llama-cpp-python, batch 1']:.1f} x llama-cpp-python")
     print(
-        f"{many} streams: {together / one:.1f} times one stream, "
-        f"{together / speeds[f'transformers, a batch of {many}']:.1f} times transformers' batch"
+        f"concurrency {many}: {loaded / one:.1f} x concurrency 1, "
+        f"{loaded / speeds[f'transformers, batch {many}']:.1f} x transformers' batch of {many}"
     )
-    loop = speeds[f"its loop alone, {many} texts"]
-    print(f"the server takes {1 - together / loop:.0%} of the speed of its loop alone")
+    loop = speeds[f"scheduler only, concurrency {many}"]
+    print(f"overhead of HTTP: {1 - loaded / loop:.0%} of the scheduler's throughput")
     print(
-        f"first token: {1000 * statistics.median(unloaded):.1f} ms alone, {1000 * p95:.0f} ms at "
-        f"the 95th percentile of {many} ({p95 / statistics.median(unloaded):.0f} times)"
+        f"TTFT: median {1000 * median:.1f} ms at concurrency 1, "
+        f"95th percentile {1000 * p95:.0f} ms at concurrency {many} ({p95 / median:.0f} x)"
     )
 
 

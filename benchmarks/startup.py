@@ -1,9 +1,9 @@
-"""Seconds until the program is there: `import anexa`, `anexa --help`, and others.
+"""Startup time of `import anexa`, `anexa --help` and other commands.
 
     python benchmarks/startup.py [--runs 15]
 
-Each is a process of its own; they take turns, and the median of the runs is printed, as is its
-ratio to `python -c pass`, which is what Python itself takes.
+Each command runs in a process of its own, in turn with the others. Prints the median wall-clock
+time over the runs, and its ratio to `python -c pass`, the startup time of Python itself.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main() -> None:
     options = parser.parse_args()
     measured: dict[str, list[float]] = {name: [] for name in COMMANDS}
     for arguments in COMMANDS.values():
-        seconds(arguments)  # so that all files are in memory, and compiled
+        seconds(arguments)  # warm-up: bytecode is compiled, and files are in the disk cache
     for _ in range(options.runs):
         for name, arguments in COMMANDS.items():
             measured[name].append(seconds(arguments))

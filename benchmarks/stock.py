@@ -1,8 +1,9 @@
-"""The other side of the comparisons: GPT-2 as anyone would write it in PyTorch's stock modules.
+"""Baseline of the training benchmarks: GPT-2 in PyTorch's stock modules, with nanoGPT's recipe.
 
-The model and the recipe of nanoGPT on a CPU (`config/train_shakespeare_char.py` and the README's
-words on it): `nn.Linear`, `nn.LayerNorm`, `nn.GELU`, PyTorch's attention, AdamW as it comes, one
-loop. No trick of this project is in it, and none of nanoGPT's is left out.
+Model and hyperparameters are those of nanoGPT on a CPU (`config/train_shakespeare_char.py` and the
+options in its README): `nn.Linear`, `nn.LayerNorm`, `nn.GELU`, `scaled_dot_product_attention`,
+`torch.optim.AdamW`, gradient clipping, warmup and cosine decay. It has none of Anexa's
+optimizations.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 
 from anexa.model.config import ModelConfig
 
-LEARNING_RATE, LOWEST_RATE, WARMUP_STEPS = 1e-3, 1e-4, 100
-BETAS, WEIGHT_DECAY, CLIP = (0.9, 0.99), 0.1, 1.0
+LEARNING_RATE, MIN_LEARNING_RATE, WARMUP_STEPS = 1e-3, 1e-4, 100
+BETAS, WEIGHT_DECAY, MAX_GRAD_NORM = (0.9, 0.99), 0.1, 1.0
 
 
 class Attention(nn.Module):
@@ -42,7 +43,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then the MLP, each on the normalized residual stream."""
+    """Pre-norm transformer block: attention, then an MLP."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -61,7 +62,7 @@ class Block(nn.Module):
 
 
 class StockGPT(nn.Module):
-    """The whole model; `forward` returns the loss in nats a token."""
+    """GPT-2 with a tied head; `forward` returns the loss in nats a token."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -91,9 +92,9 @@ class StockGPT(nn.Module):
 class StockTraining:
     """nanoGPT's training loop. Iterating over it executes the steps."""
 
-    def __init__(self, config: ModelConfig, tokens: Tensor, rows: int, steps: int) -> None:
+    def __init__(self, config: ModelConfig, tokens: Tensor, batch_size: int, steps: int) -> None:
         self.model = StockGPT(config)
-        self._tokens, self._rows, self._steps = tokens, rows, steps
+        self._tokens, self._batch_size, self._steps = tokens, batch_size, steps
         self._length = config.block_size
         decayed = [p for p in self.model.parameters() if p.dim() == 2]
         others = [p for p in self.model.parameters() if p.dim() != 2]
@@ -108,7 +109,7 @@ class StockTraining:
 
     def batch(self) -> tuple[Tensor, Tensor]:
         """Draw windows from random positions, and their targets."""
-        starts = torch.randint(len(self._tokens) - self._length, (self._rows,))
+        starts = torch.randint(len(self._tokens) - self._length, (self._batch_size,))
         inputs = torch.stack([self._tokens[s : s + self._length] for s in starts])
         targets = torch.stack([self._tokens[s + 1 : s + 1 + self._length] for s in starts])
         return inputs, targets
@@ -120,7 +121,7 @@ class StockTraining:
                 group["lr"] = self._rate(step)
             loss = self.model(*self.batch())
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRAD_NORM)
             self._optimizer.step()
             self._optimizer.zero_grad(set_to_none=True)
             yield loss.item()
@@ -131,4 +132,4 @@ class StockTraining:
             return LEARNING_RATE * (step + 1) / (WARMUP_STEPS + 1)
         ratio = (step - WARMUP_STEPS) / max(1, self._steps - WARMUP_STEPS)
         cosine = 0.5 * (1 + math.cos(math.pi * ratio))
-        return LOWEST_RATE + cosine * (LEARNING_RATE - LOWEST_RATE)
+        return MIN_LEARNING_RATE + cosine * (LEARNING_RATE - MIN_LEARNING_RATE)

@@ -1,17 +1,18 @@
-"""Is it the thinking? Models of one size, trained on as many tokens, that do something else.
+"""Ablation of the thinking model: accuracy with other training data or another architecture.
 
     python benchmarks/thinking_controls.py [thinking gpt2 direct reversed dots] [--steps 2000]
 
-- thinking: what `anexa train arithmetic` trains;
-- gpt2: the same with learned positions, LayerNorm and GELU, as GPT-2 has them;
-- direct: answers at once, no thoughts;
-- reversed: answers at once, units first: 4525 is written 5254;
-- dots: a thought is as many dots as it would have characters, so that there is as much to compute
-  with and nothing to read.
+Trains one model per variant, and prints its accuracy on the held-out problems of `anexa eval`:
 
-All have four layers of width 128, the same options, and 4,096 tokens a step; where there are no
-thoughts, that is ten times as many problems. What is asked, held out and counted is as in `anexa
-eval`. Dots are put there before the answer, so that none is missing.
+- thinking: the model of `anexa train arithmetic`;
+- gpt2: the same data, with the GPT-2 architecture instead of Llama;
+- direct: no thoughts, only answers;
+- reversed: no thoughts, and the digits of the answer reversed: 5254 for 4525;
+- dots: each thought replaced by dots, one per character: the same number of tokens to compute on,
+  without their content. In the evaluation, the prompt contains the dots.
+
+All variants have 4 layers, width 128, the same options, and 4,096 tokens a step. Without thoughts,
+a step therefore has about ten times as many problems.
 """
 
 from __future__ import annotations
@@ -43,20 +44,20 @@ def at_once(example: Example) -> Example:
 
 
 def units_first(example: Example) -> Example:
-    """Remove the thought, and write the digits of the answer from the units to the left."""
-    if example.thought is None and not example.direct:  # no sum
+    """Remove the thought, and reverse the digits of the answer: units first."""
+    if example.thought is None and not example.direct:  # a refusal
         return example
     return replace(at_once(example), answer=example.answer[::-1])
 
 
 def dotted(example: Example) -> Example:
-    """Replace the thought by dots, also in examples without a thought."""
+    """Replace the thought, if there is one, by dots."""
     if example.thought is None:
         return example
     return replace(example, thought="." * len(example.thought))
 
 
-CHANGES: dict[str, Callable[[Example], Example]] = {
+VARIANTS: dict[str, Callable[[Example], Example]] = {
     "thinking": lambda example: example,
     "gpt2": lambda example: example,
     "direct": at_once,
@@ -65,41 +66,41 @@ CHANGES: dict[str, Callable[[Example], Example]] = {
 }
 
 
-class Changed(Examples):
-    """Source of examples that changes each example before they are grouped by length."""
+class TransformedExamples(Examples):
+    """Generator of examples with a transform, applied before they are batched by length."""
 
-    change: Callable[[Example], Example]
+    transform: Callable[[Example], Example]
 
     def example(self, rng: random.Random, longest: int) -> Example:
         """See `Examples`."""
-        return self.change(super().example(rng, longest))
+        return self.transform(super().example(rng, longest))
 
 
-class Control(ArithmeticCorpus):
-    """The arithmetic corpus with changed examples."""
+class VariantCorpus(ArithmeticCorpus):
+    """The arithmetic corpus of a variant."""
 
     def __init__(self, name: str) -> None:
-        self._change = CHANGES[name]
+        self._transform = VARIANTS[name]
 
     def examples(self, max_tokens: int, seed: int, split: Split) -> Examples:
-        """See `Arithmetic`."""
-        examples = Changed(max_tokens, seed, split)
-        examples.change = self._change
+        """See `ArithmeticCorpus`."""
+        examples = TransformedExamples(max_tokens, seed, split)
+        examples.transform = self._transform
         return examples
 
 
 def train(name: str, steps: int, folder: Path) -> Trainer:
-    """Train a model of one kind."""
+    """Train the model of a variant."""
     config = TrainConfig.from_options(corpus="arithmetic", steps=steps, evaluations=1)
     if name == "gpt2":
         config = config.replace(model_type="gpt2", n_inner=0)
-    run = build_from_corpus(config, folder, Control(name))
+    run = build_from_corpus(config, folder, VariantCorpus(name))
     run.fit()
     return run
 
 
-def right(name: str, model: LanguageModel, problems: Sequence[Problem]) -> float:
-    """Measure the fraction of problems that a model answers correctly in the form of its kind."""
+def accuracy(name: str, model: LanguageModel, problems: Sequence[Problem]) -> float:
+    """Measure the fraction of correct answers, in the format of the variant."""
     assert model.chat_template is not None
     prompts = [
         render_question(
@@ -118,31 +119,31 @@ def right(name: str, model: LanguageModel, problems: Sequence[Problem]) -> float
 
 
 def main() -> None:
-    """Train a model of each kind, and print its accuracy."""
+    """Train the model of each variant, and print its accuracy."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(CHANGES))
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--problems", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=42, help="of the problems")
-    parser.add_argument("--out", type=Path, help="where the models are kept")
+    parser.add_argument("variants", nargs="*", metavar="VARIANT", help=", ".join(VARIANTS))
+    parser.add_argument("--steps", type=int, default=2000, help="training steps (default: 2000)")
+    parser.add_argument("--problems", type=int, default=200, help="per task (default: 200)")
+    parser.add_argument("--seed", type=int, default=42, help="random seed of the problems")
+    parser.add_argument("--out", type=Path, help="folder to keep the models in")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    for name in options.kinds or CHANGES:
-        if name not in CHANGES:
-            parser.error(f"{name} is none of {', '.join(CHANGES)}")
+    for name in options.variants or VARIANTS:
+        if name not in VARIANTS:
+            parser.error(f"there is no variant {name}: choose from {', '.join(VARIANTS)}")
         with tempfile.TemporaryDirectory() as directory:
             run = train(name, options.steps, (options.out or Path(directory)) / name)
-            history = run.state
+            state = run.state
             print(
-                f"{name}: {num_parameters(run.model_config):,} parameters, {history.step:,} steps, "
-                f"{history.tokens:,} tokens that were learned, {history.seconds / 60:.0f} minutes"
+                f"{name}: {num_parameters(run.model_config):,} parameters, {state.step:,} steps, "
+                f"{state.tokens:,} predicted tokens, {state.seconds / 60:.0f} minutes"
             )
             model = LanguageModel.open(run.folder, "torch")
             for kind in task_names():
                 rng = random.Random(f"{options.seed} {kind}")
                 problems = distinct_problems(kind, options.problems, rng)
-                print(f"  {kind:20} {right(name, model, problems):7.1%}", flush=True)
+                print(f"  {kind:20} {accuracy(name, model, problems):7.1%}", flush=True)
 
 
 if __name__ == "__main__":

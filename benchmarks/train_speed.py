@@ -1,15 +1,19 @@
-"""Tokens a second of a training, against nanoGPT's loop on PyTorch's stock modules.
+"""Training throughput of Anexa, compared with nanoGPT's loop on PyTorch's stock modules.
 
     python benchmarks/train_speed.py [--corpus python-docs] [--sizes 12x64 8x128] [--threads N]
 
-One model (GPT-2, 4 layers, 4 heads, width 128) and one text on all sides; a size is the rows in a
-step and the tokens in a row. Ours is `anexa train` as it comes, bookkeeping included: Muon, in the
-precision that this machine is best at; beside it AdamW in that precision, and AdamW in float32,
-which is what stock does too.
+All sides train the same model (GPT-2, 4 layers, 4 heads, width 128) on the same text. A size is
+batch size x sequence length, in tokens. The sides:
 
-Each side has a process of its own, and they take turns. The ratios are medians over the turns of
-tokens a second to those of stock in the same turn. The share is of the fastest float32 product of
-matrices on the same threads, as measured between the turns.
+- stock: the baseline in `stock.py`: AdamW, float32;
+- anexa, AdamW, float32: `anexa train` with the baseline's optimizer and precision;
+- anexa, AdamW: the same in the default precision of this machine (bf16 if it is fast);
+- anexa, defaults: Muon in the default precision.
+
+`anexa train` is measured as a whole, with its metrics. Each side runs in a process of its own, in
+turn with the others. Prints the median throughput over the rounds; the speedup over stock, a median
+of the ratios within a round; and the model FLOPs utilization (MFU) relative to the peak of float32
+matrix products on the same threads, measured between the rounds (bf16 can exceed it).
 """
 
 from __future__ import annotations
@@ -37,18 +41,18 @@ from anexa.model.weights import flops_per_token
 from anexa.training import TrainConfig, build_trainer
 from anexa.training.corpus import make_tokenizer
 
-WARM_UP = 10  # steps that are not timed: first calls allocate and choose their algorithms
-ENDLESS = 1_000_000  # steps: no evaluation comes in between
+WARM_UP = 10  # steps before the measurement, for allocation and choice of algorithms
+ENDLESS = 1_000_000  # planned steps of a run, so that no evaluation falls into the measurement
 SIDES = {
     "stock": {},
-    "ours, AdamW, float32": {"optimizer": "adamw", "dtype": "float32"},
-    "ours, AdamW": {"optimizer": "adamw"},
-    "ours, as it comes": {},
+    "anexa, AdamW, float32": {"optimizer": "adamw", "dtype": "float32"},
+    "anexa, AdamW": {"optimizer": "adamw"},
+    "anexa, defaults": {},
 }
 
 
 def stock_steps(settings: TrainConfig) -> Iterator[object]:
-    """Execute steps of the stock training, without end."""
+    """Execute training steps of the baseline, without end."""
     documents = read_corpus(settings.data.corpus, settings.data.layout)
     tokenizer = make_tokenizer(settings.data.tokenizer, documents)
     ids = tokenize(documents, tokenizer).ids.astype("int64")
@@ -56,15 +60,15 @@ def stock_steps(settings: TrainConfig) -> Iterator[object]:
     yield from StockTraining(config, torch.tensor(ids), settings.run.batch_size, ENDLESS)
 
 
-def our_steps(settings: TrainConfig) -> Iterator[object]:
+def anexa_steps(settings: TrainConfig) -> Iterator[object]:
     """Execute training steps of Anexa."""
     with tempfile.TemporaryDirectory() as folder:
         yield from build_trainer(settings, Path(folder) / "model")
 
 
-def take_turns(side: str, settings: TrainConfig) -> None:
-    """Serve as the process of a side: read a number of steps, execute them, print the seconds."""
-    steps = stock_steps(settings) if side == "stock" else our_steps(settings)
+def run_side(side: str, settings: TrainConfig) -> None:
+    """Run as the process of a side: read a number of steps, execute them, print the seconds."""
+    steps = stock_steps(settings) if side == "stock" else anexa_steps(settings)
     for _ in range(WARM_UP):
         next(steps)
     for line in sys.stdin:
@@ -92,7 +96,7 @@ class Side:
         assert self._process.stdout is not None
         print(steps, file=self._process.stdin, flush=True)
         answer = self._process.stdout.readline()
-        if not answer:  # it has said why
+        if not answer:  # the process has failed, and printed its error
             sys.exit(self._process.wait())
         return float(answer)
 
@@ -105,7 +109,7 @@ def compare(size: str, options: argparse.Namespace) -> None:
     """Time all sides at one size and print the table."""
     documents = read_corpus(options.corpus)
     vocab_size = make_tokenizer("char", documents).vocab_size
-    settings = our_settings(options.corpus, size, "ours, as it comes")
+    settings = anexa_settings(options.corpus, size, "anexa, defaults")
     flops = flops_per_token(settings.model.to_config(vocab_size))
     tokens = settings.run.batch_size * settings.model.block_size * options.steps
     same = ["--corpus", options.corpus, "--sizes", size]
@@ -114,7 +118,7 @@ def compare(size: str, options: argparse.Namespace) -> None:
     try:
         for name in SIDES:
             sides[name] = Side([*same, "--side", name], options.threads)
-            sides[name].seconds(1)  # it has begun before any other does
+            sides[name].seconds(1)  # waits until it has started
         for _ in range(options.rounds):
             for name, side in sides.items():
                 speeds[name].append(tokens / side.seconds(options.steps))
@@ -122,21 +126,21 @@ def compare(size: str, options: argparse.Namespace) -> None:
     finally:
         for side in sides.values():
             side.close()
-    print(f"\n{size}: {settings.run.batch_size} rows of {settings.model.block_size} tokens")
-    print(f"{'':22}{'tokens a second':>17}{'times stock':>13}{'share of peak':>15}")
+    print(f"\n{size}: {settings.run.batch_size} sequences of {settings.model.block_size} tokens")
+    print(f"{'':22}{'tokens/s':>17}{'speedup':>13}{'MFU':>15}")
     for name, mine in speeds.items():
-        ratio = statistics.median(ours / stock for ours, stock in zip(mine, speeds["stock"]))
+        ratio = statistics.median(speed / stock for speed, stock in zip(mine, speeds["stock"]))
         speed = statistics.median(mine)
         print(f"{name:22}{speed:17,.0f}{ratio:13.2f}{speed * flops / peak:15.0%}")
     print(f"float32 peak {peak / 1e9:.0f} GFLOP/s, {flops / 1e6:.2f} MFLOP a token")
 
 
-def our_settings(corpus: str, size: str, side: str) -> TrainConfig:
-    """Configure the run of a side; the stock side reads only the sizes."""
-    rows, context = map(int, size.split("x"))
+def anexa_settings(corpus: str, size: str, side: str) -> TrainConfig:
+    """Configure the run of a side; the baseline uses only its sizes."""
+    batch_size, context = map(int, size.split("x"))
     return TrainConfig.from_options(
         corpus=corpus,
-        batch_size=rows,
+        batch_size=batch_size,
         block_size=context,
         steps=ENDLESS,
         evaluations=1,
@@ -151,15 +155,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--corpus", default="python-docs", help="a name or a text file")
-    parser.add_argument("--sizes", nargs="+", default=["12x64", "8x128"], metavar="ROWSxTOKENS")
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each side")
-    parser.add_argument("--steps", type=int, default=30, help="steps in a turn")
+    parser.add_argument("--corpus", default="python-docs", help="corpus name or text file")
+    parser.add_argument("--sizes", nargs="+", default=["12x64", "8x128"], metavar="BATCHxTOKENS")
+    parser.add_argument("--rounds", type=int, default=7, help="measurements of each side")
+    parser.add_argument("--steps", type=int, default=30, help="training steps in a measurement")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)  # of a process of ours
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)  # for subprocesses
     options = parser.parse_args()
     if options.side:
-        take_turns(options.side, our_settings(options.corpus, options.sizes[0], options.side))
+        run_side(options.side, anexa_settings(options.corpus, options.sizes[0], options.side))
         return
     torch.set_num_threads(options.threads)
     print(

@@ -55,7 +55,7 @@ def test_train_speed_prints_ratios_to_stock(corpus: Path) -> None:
     result = benchmark("train_speed.py", "--corpus", corpus, *arguments)
     assert result.returncode == 0, result.stderr
     rows = re.findall(r"^(\S.*?) +([\d,]+) +([\d.]+) +(\d+)%$", result.stdout, re.MULTILINE)
-    names = ["stock", "ours, AdamW, float32", "ours, AdamW", "ours, as it comes"]
+    names = ["stock", "anexa, AdamW, float32", "anexa, AdamW", "anexa, defaults"]
     assert [row[0] for row in rows] == names
     assert rows[0][2] == "1.00"
     assert all(float(ratio) > 0 and int(share) <= 150 for _, _, ratio, share in rows)
@@ -65,24 +65,25 @@ def test_train_speed_prints_ratios_to_stock(corpus: Path) -> None:
 @pytest.mark.slow
 def test_serve_load_prints_all_ratios() -> None:
     pytest.importorskip("transformers", reason="transformers is not installed")
-    result = benchmark("serve_load.py", "--streams", "3", "--rounds", "1")
+    result = benchmark("serve_load.py", "--concurrency", "3", "--rounds", "1")
     assert result.returncode == 0, result.stderr
     speeds = dict(re.findall(r"^(\S.*?) +([\d,]+) tokens/s$", result.stdout, re.MULTILINE))
-    assert {"server, 1 stream", "server, 3 streams", "transformers, a batch of 3"} <= set(speeds)
+    sides = {"server, concurrency 1", "server, concurrency 3", "transformers, batch 3"}
+    assert sides <= set(speeds)
     assert all(int(speed.replace(",", "")) > 0 for speed in speeds.values())
-    for words in ("times transformers", "times one stream", "of the speed of its loop", "ms alone"):
+    for words in ("x transformers", "x concurrency 1", "overhead of HTTP", "TTFT: median"):
         assert words in result.stdout
 
 
 @needs_torch
 @pytest.mark.slow
 def test_time_to_loss_prints_the_ratio(corpus: Path) -> None:
-    arguments = ["--loss", "3", "--stock-steps", "30", "--steps", "30", "--rows", "4"]
+    arguments = ["--loss", "3", "--stock-steps", "30", "--steps", "30", "--batch-size", "4"]
     result = benchmark("time_to_loss.py", corpus, *arguments, "--threads", "1")
     assert result.returncode == 0, result.stderr + result.stdout
     assert "--batch-size 4" in result.stdout
-    assert len(re.findall(r"^seed 1  (?:stock|ours) ", result.stdout, re.MULTILINE)) == 2
-    assert re.search(r"^stock takes [\d.]+ times as long as ours;", result.stdout, re.MULTILINE)
+    assert len(re.findall(r"^seed 1  (?:stock|anexa) ", result.stdout, re.MULTILINE)) == 2
+    assert re.search(r"^speedup of anexa over stock: [\d.]+ in", result.stdout, re.MULTILINE)
 
 
 @needs_torch
@@ -93,8 +94,8 @@ def test_time_to_loss_says_what_is_missing(tmp_path: Path) -> None:
     assert result.stderr.startswith("error: there is no corpus and no file named ")
     assert result.stderr.count("\n") == 1
     result = benchmark(
-        "time_to_loss.py", ROOT / "README.md", "--loss", "0.01", "--steps", "2", "--rows", "1",
-        "--stock-steps", "2",
+        "time_to_loss.py", ROOT / "README.md", "--loss", "0.01", "--steps", "2",
+        "--batch-size", "1", "--stock-steps", "2",
     )  # fmt: skip
     assert result.returncode == 1
     assert result.stderr == "ours ends above 0.01: give it more --steps\n"
