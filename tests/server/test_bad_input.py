@@ -241,7 +241,7 @@ def test_error_message_is_one_sentence_about_the_field(
     message, field = error_of(response, status)
     assert field == param
     assert message in (words, f"{param} {words}")
-    long = "context_length_exceeded" if "at once: shorten" in message else None
+    long = "context_length_exceeded" if "the context of the model has" in message else None
     assert response.json()["error"]["code"] in (long, "model_not_found")
 
 
