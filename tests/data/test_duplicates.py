@@ -20,8 +20,8 @@ END = -1
 
 def parts(texts: list[list[int]], seed: int = 1) -> tuple[tuple[Dataset, Dataset], ...]:
     """Split documents, without and with a look at duplicates."""
-    ids, borders, _ = framed(texts, END)
-    whole = split(Tokens("x", "lines", ids, borders), 100, seed)
+    ids, boundaries, _ = framed(texts, END)
+    whole = split(Tokens("x", "lines", ids, boundaries), 100, seed)
     return whole, separate(*whole)
 
 
@@ -128,7 +128,7 @@ def test_results_do_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) ->
 
     before = found()
     monkeypatch.setattr(duplicates, "READ", 97)
-    monkeypatch.setattr(duplicates, "STRETCH", 7)
+    monkeypatch.setattr(duplicates, "COUNTED_DOCUMENTS", 7)
     assert found() == before
 
 
@@ -145,6 +145,6 @@ def test_few_of_many_windows_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_documents_of_a_dataset_are_hashed_by_their_tokens() -> None:
     training, _ = parts([[1, 2], [1, 2], [2, 1], [1], [], [258]])[0]
     assert isinstance(training, DocumentDataset)
-    hashes = duplicates._document_hashes(training.tokens, training.borders)
+    hashes = duplicates._document_hashes(training.tokens, training.boundaries)
     assert hashes[0] == hashes[1]
     assert len({*hashes.tolist()}) == 5

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.model.question import UNREADABLE, normalize_question
-from anexa.thinking.examples import Examples, draw_any, phrased
+from anexa.thinking.examples import Examples, draw_any, rephrase
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_any_text_becomes_printable_ascii_and_then_stays(text: str) -> None:
 def test_questions_of_the_training_stay_as_they_are() -> None:
     rng = random.Random(1)
     for _ in range(500):
-        question = phrased(draw_any(rng), rng)
+        question = rephrase(draw_any(rng), rng)
         assert normalize_question(question) == question
     for example in Examples(512, 1).batch(0, 20_000):
         if example.thought:

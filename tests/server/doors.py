@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from anexa.thinking.refusals import NO_SUM, NOT_THAT
+from anexa.thinking.refusals import NOT_ARITHMETIC, UNSUPPORTED
 
 # What is asked, and what the bundled model answers.
 QUESTIONS = {
@@ -20,14 +20,14 @@ QUESTIONS = {
     "1 234+1": "1235",
     "1\u202f234\u202f567+1": "1234568",
     "1’234 – 34": "1200",
-    "12 ÷ 30": NOT_THAT,
-    "1.234+1": NOT_THAT,
-    "12+30 🙂": NO_SUM,
-    "5²+3": NO_SUM,
-    "½+3": NO_SUM,
-    "señor": NO_SUM,
-    "привет": NO_SUM,
-    "1\x072": NO_SUM,
+    "12 ÷ 30": UNSUPPORTED,
+    "1.234+1": UNSUPPORTED,
+    "12+30 🙂": NOT_ARITHMETIC,
+    "5²+3": NOT_ARITHMETIC,
+    "½+3": NOT_ARITHMETIC,
+    "señor": NOT_ARITHMETIC,
+    "привет": NOT_ARITHMETIC,
+    "1\x072": NOT_ARITHMETIC,
 }
 
 # Values that are refused: name, value and sentence.

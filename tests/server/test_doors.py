@@ -13,7 +13,7 @@ import pytest
 
 import anexa
 from anexa.errors import UsageError
-from anexa.thinking.refusals import NO_SUM
+from anexa.thinking.refusals import NOT_ARITHMETIC
 from tests.cli.process import anexa as command
 from tests.cli.process import one_sentence
 from tests.server.doors import QUESTIONS, REFUSED
@@ -52,7 +52,7 @@ def test_questions_by_command_line(tmp_path: Path) -> None:
 def test_bytes_that_are_no_utf_8_are_unreadable(tmp_path: Path) -> None:
     lines = "12+30\udcff\n"
     result = command("chat", cwd=tmp_path, text=lines, errors="surrogateescape")
-    assert NO_SUM in result.stdout
+    assert NOT_ARITHMETIC in result.stdout
     assert (result.returncode, result.stderr) == (0, "")
 
 

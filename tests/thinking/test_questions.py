@@ -32,7 +32,7 @@ from anexa.thinking.stories import TEMPLATES, draw_story
     ],
 )
 def test_known_phrasings_are_parsed(text: str) -> None:
-    assert read(text).expected == 29842
+    assert analyze(text).expected == 29842
 
 
 def test_sums_and_differences_are_parsed() -> None:

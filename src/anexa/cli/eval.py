@@ -63,7 +63,7 @@ def evaluate(
     for cell in evaluated:
         shares = {name: getattr(cell, name) for name in COLUMNS}
         if as_json:
-            rows.append({"task": result.name} | {k: _fields(p) for k, p in proportions.items()})
+            rows.append({"task": cell.name} | {k: _fields(share) for k, share in shares.items()})
             continue
         figures = "".join(f"{_figure(name, s):>{_width(name)}}" for name, s in shares.items())
         echo(f"{cell.name:20}{cell.thinking.count:>9,}{figures}")
@@ -83,21 +83,16 @@ def _width(name: str) -> int:
     return 22 if name == "thinking" else 12
 
 
-def _figure(name: str, proportion: Proportion) -> str:
+def _figure(name: str, share: Proportion) -> str:
     """Format a proportion in percent; the accuracy with its confidence interval."""
-    if not proportion.count:
+    if not share.count:
         return "–"
     if name != "thinking":
-        return f"{proportion.value:.1%}"
-    low, high = proportion.interval
-    return f"{proportion.value:.1%} [{100 * low:.1f}, {100 * high:.1f}]"
+        return f"{share.value:.1%}"
+    low, high = share.interval
+    return f"{share.value:.1%} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def _fields(proportion: Proportion) -> dict[str, object]:
-    value = proportion.value if proportion.count else None
-    return {
-        "hits": proportion.hits,
-        "count": proportion.count,
-        "value": value,
-        "interval": proportion.interval,
-    }
+def _fields(share: Proportion) -> dict[str, object]:
+    value = share.value if share.count else None
+    return {"hits": share.hits, "count": share.count, "value": value, "interval": share.interval}

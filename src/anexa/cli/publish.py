@@ -57,7 +57,7 @@ def publish(
         )
     check_name(repository)
     source = ModelFolder(folder)
-    files, unpublished = select_files(source)
+    files, kept = select_files(source)
     model = LanguageModel.open(folder, "numpy")  # for one short text PyTorch is slow to load
     warn_if_unfinished(folder)
     card = published_card(

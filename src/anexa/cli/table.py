@@ -14,7 +14,7 @@ UNKNOWN = "–"
 
 
 def show_table(
-    headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str]
+    heads: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str]
 ) -> None:
     """Print a table with a header row; the columns named in `right` are right-aligned."""
     console = Console(highlight=False)

@@ -149,14 +149,14 @@ class DocumentDataset(TextDataset):
 
     Attributes:
         tokens: token ids of all documents.
-        borders: positions of the boundaries.
+        boundaries: positions of the boundaries.
         chosen: indices of the documents of this dataset.
     """
 
     def __init__(
         self, tokens: Array, boundaries: Array, chosen: Array, length: int, seed: int
     ) -> None:
-        self.tokens, self.borders, self.chosen = tokens, borders, chosen
+        self.tokens, self.boundaries, self.chosen = tokens, boundaries, chosen
         self._length = length
         self._seed = seed
         self._epoch = -1
@@ -164,9 +164,9 @@ class DocumentDataset(TextDataset):
         # The first sequence of the i-th document has the number _first[i].
         self._first = np.zeros(len(chosen) + 1, np.min_scalar_type(len(tokens)))
         num_long = 0
-        for start in range(0, len(chosen), STRETCH):
-            documents = chosen[start : start + STRETCH].astype(np.int64)
-            counts = -((borders[documents] - borders[documents + 1]) // length)
+        for start in range(0, len(chosen), COUNTED_DOCUMENTS):
+            documents = chosen[start : start + COUNTED_DOCUMENTS].astype(np.int64)
+            counts = -((boundaries[documents] - boundaries[documents + 1]) // length)
             num_long += int((counts > 1).sum())
             ends = int(self._first[start]) + np.cumsum(counts)
             self._first[start + 1 : start + 1 + len(ends)] = ends
@@ -178,7 +178,7 @@ class DocumentDataset(TextDataset):
 
     def select(self, chosen: Array, note: str = "", claim: str = "") -> DocumentDataset:
         """Return a dataset of other documents, with another note and another claim."""
-        dataset = DocumentDataset(self.tokens, self.borders, chosen, self._length, self._seed)
+        dataset = DocumentDataset(self.tokens, self.boundaries, chosen, self._length, self._seed)
         return _described(dataset, note, claim)
 
     @property
@@ -208,8 +208,8 @@ class DocumentDataset(TextDataset):
         # `number` in the array's own type, so that NumPy does not convert the whole array.
         i = self._first.searchsorted(self._first.dtype.type(number), side="right") - 1
         document = int(self.chosen[i])
-        begin, end = int(self.borders[document]), int(self.borders[document + 1])
-        # Neighboring sequences share a token: the last target is also the next first input.
+        begin, end = int(self.boundaries[document]), int(self.boundaries[document + 1])
+        # Sequences of a document overlap by a token: a last target, and the next first input.
         start = begin + (number - int(self._first[i])) * self._length
         return _copy(self.tokens[start : min(start + self._length, end) + 1])
 
@@ -290,6 +290,6 @@ def _copy(tokens: Array) -> TokenSequence:
 
 
 def spread(count: int, size: int) -> list[int]:
-    """Choose at most `size` different numbers below `count`, evenly spaced."""
+    """Return at most `size` evenly spaced indices below `count`."""
     size = min(count, size)
     return [i * count // size for i in range(size)]

@@ -193,7 +193,7 @@ def read_corpus(
     if corpus is not None:
         source, notes = _registered(corpus, progress)
         layout = corpus.layout if layout == "auto" else layout
-        documents = Documents.survey(corpus.name, layout, source)
+        documents = Documents.scan(corpus.name, layout, source)
         return replace(documents, notes=notes + documents.notes)
     is_piped = spec == "-"
     name = "standard input" if is_piped else shown(Path(spec).name)
@@ -204,7 +204,7 @@ def read_corpus(
             f"{name} looks like {markup}, whose marks would be learned with its texts: write the "
             "texts to a file of their own, or give --layout text to train on it as it is"
         )
-    return Documents.survey(name, layout, source)
+    return Documents.scan(name, layout, source)
 
 
 def corpus_source(spec: str) -> str:

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from anexa.data.batches import STRETCH, Dataset, DocumentDataset, TokenWindows, spread
+from anexa.data.batches import COUNTED_DOCUMENTS, Dataset, DocumentDataset, TokenWindows, spread
 from anexa.data.tokens import Array
 
 # Tokens of a stretch of running text that is looked for in the training text. In characters these
@@ -43,7 +43,7 @@ def separate(training: Dataset, validation: Dataset) -> tuple[Dataset, Dataset]:
 def _separate_documents(
     training: DocumentDataset, validation: DocumentDataset
 ) -> tuple[DocumentDataset, DocumentDataset]:
-    hashes = _document_hashes(training.tokens, training.borders)
+    hashes = _document_hashes(training.tokens, training.boundaries)
     known = hashes[training.chosen]
     known.sort()
     ours = hashes[validation.chosen]
@@ -74,11 +74,11 @@ def _separate_documents(
     return training.select(order[is_trained]), validation.select(order[~is_trained], note)
 
 
-def _document_hashes(tokens: Array, borders: Array) -> npt.NDArray[np.uint64]:
+def _document_hashes(tokens: Array, boundaries: Array) -> npt.NDArray[np.uint64]:
     """Hash all documents; the boundaries around them do not count."""
     parts = []
-    for start in range(0, len(borders) - 1, STRETCH):
-        places = borders[start : start + STRETCH + 1].tolist()
+    for start in range(0, len(boundaries) - 1, COUNTED_DOCUMENTS):
+        places = boundaries[start : start + COUNTED_DOCUMENTS + 1].tolist()
         digests = (
             blake2b(tokens[begin + 1 : end].tobytes(), digest_size=8).digest()
             for begin, end in pairwise(places)

@@ -78,7 +78,7 @@ class TextStream:
         prompt: prompt that is continued.
         max_tokens: maximum number of tokens to generate.
         stop: string that ends the text, or several; they are not part of it.
-        tokens: source of the tokens when the stream is iterated over.
+        tokens: iterator of generated tokens, for iterating over the stream.
 
     Attributes:
         prompt: prompt that is continued.
@@ -115,7 +115,7 @@ class TextStream:
         self._eos_tokens = tokenizer.eos_token_ids
         self._detokenizer = tokenizer.detokenizer(prompt.ids)
         self._max_tokens, self._stop, self._tokens = max_tokens, stop, iter(tokens)
-        self._held = ""  # the end of the text, which may be the beginning of a stop string
+        self._held = ""  # end of the text that may be the beginning of a stop string
 
     def __iter__(self) -> Iterator[str]:
         """Yield pieces of text as they are generated; together they are `text`."""
@@ -137,7 +137,7 @@ class TextStream:
         found = [at for at in map(self._held.find, self._stop) if at >= 0]
         if found:
             self._held, reason, self.is_cut = self._held[: min(found)], "stop", True
-        kept = 0 if reason else overlap(self._held, self._stop)
+        kept = 0 if reason else stop_prefix_length(self._held, self._stop)
         piece = self._held[: len(self._held) - kept]
         self._held = self._held[len(piece) :]
         self.text += piece

@@ -17,7 +17,7 @@ SUFFIXES = {"gguf": ".gguf", "json": ".json", "folder": ""}  # by format
 
 
 def check_export(out: Path, to: str, *, replace: bool) -> None:
-    """Refuse an output that cannot be written, before the model is opened.
+    """Check that an output path can be written, before the model is opened.
 
     Args:
         out: file or folder to write.

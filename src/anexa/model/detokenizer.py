@@ -52,7 +52,7 @@ class ByteDetokenizer:
         self._length = self.offset = 0  # _length: number of characters that are complete
 
     def add(self, token: int) -> str:
-        """Take the next id and return the characters that it completes."""
+        """Add the next id; returns the characters that it completes."""
         data = self._token_bytes(token)
         self.offset = self._length + _count_ended(self._utf8.getstate()[0], data)
         piece = self._utf8.decode(data)
@@ -87,7 +87,7 @@ class WindowDetokenizer:
         self._held = b""  # bytes of the ids that are not certain
 
     def add(self, token: int) -> str:
-        """Take the next id and return the text that no later id can change."""
+        """Add the next id; returns the new text that later ids cannot change, maybe ""."""
         data = self._tokenizer.token_bytes(token)
         self.offset = self._length + _count_ended(self._held, data)
         piece = self._add(token)

@@ -21,7 +21,7 @@ from anexa.generation.offline import generate_batch
 from anexa.generation.sampling import RANGES
 from anexa.model.chat_format import END_THINK, THINK, split_answer
 from anexa.ranges import Range
-from anexa.thinking.checker import check, follow
+from anexa.thinking.checker import check, recompute
 from anexa.thinking.problems import Problem
 from anexa.thinking.tasks import distinct_problems, task_names
 

@@ -82,7 +82,7 @@ class Examples:
     def sample(self, count: int) -> list[Example]:
         """Return `count` examples of all lengths, for evaluation."""
         rng = random.Random(f"{self._seed} sample")
-        return [self._draw(rng, HARD) for _ in range(count)]
+        return [self._draw(rng, HARD_THOUGHT_CHARS) for _ in range(count)]
 
     def _draw_group(self, number: int, tokens: int) -> list[list[Example]]:
         rng = random.Random(f"{self._seed} {number}")

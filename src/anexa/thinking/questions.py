@@ -35,7 +35,7 @@ class Question:
     expected: int | None = None
 
 
-def read(text: str) -> Question:
+def analyze(text: str) -> Question:
     """Parse a question, as the model reads it: a sum, a story, or any text with numbers in it."""
     text = normalize_question(text)
     plain = parse_question(text)

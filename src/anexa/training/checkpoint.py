@@ -18,7 +18,7 @@ from anexa.training.config_file import CONFIG, encode_toml
 
 CHECKPOINT = Path("training") / "state.safetensors"
 # Exceptions raised by malformed checkpoint metadata.
-DAMAGE = (AttributeError, KeyError, TypeError, ValueError, UsageError)
+METADATA_ERRORS = (AttributeError, KeyError, TypeError, ValueError, UsageError)
 FORMAT = "3"  # format of the metadata; a checkpoint of another format is refused
 
 
@@ -52,7 +52,7 @@ class TrainerState:
         evaluations: all evaluations.
         progress: fraction of the run that is done; 1 when it is finished.
         final_eval_seconds: time to reserve for the last evaluation.
-        compile_seconds: time spent on compilation, which does not count as progress.
+        compile_seconds: time spent by `torch.compile`, which does not count as progress.
         earlier_lengths: lengths that the finished run had before it was lengthened, the first one
             first, in the unit of `TrainConfig.length`.
     """

@@ -238,7 +238,7 @@ class TrainConfig:
         return next((name, options[name]) for name in STOPPING if options[name] is not None)
 
     def for_resume(self, given: Mapping[str, Any], *, lengthen: bool = False) -> TrainConfig:
-        """Return this configuration for a resumed run, with the options in `CHANGEABLE` replaced.
+        """Return the configuration of the resumed run: with new values of `CHANGEABLE` options.
 
         Args:
             given: options that the user has given again.

@@ -19,7 +19,7 @@ from anexa.model.tokenizer import MIN_BPE_VOCAB, Tokenizer
 from anexa.training.config import DataConfig
 
 MAX_UNKNOWN = 0.01  # fraction of unknown characters above which a tokenizer is refused
-MAX_BPE_VOCAB = 1_000_000  # of a larger vocabulary, most tokens would never occur
+MAX_BPE_VOCAB = 1_000_000  # maximum vocabulary size of BPE: larger ones would hardly be used
 # Maximum bytes of text that BPE is trained on. If nearly all words differ, as in languages without
 # spaces between words, BPE needs 70 times as much memory.
 BPE_SAMPLE = 8 * 2**20
@@ -33,9 +33,9 @@ class Corpus(Protocol):
         chat_template: chat template of a corpus of conversations; None for plain text.
         notes: what is left out of the corpus, a sentence each.
         size: size of the text in UTF-8, in bytes; 0 if it is generated.
-        prompt: prompt of the samples during training.
-        temperature: recommended sampling temperature of its models.
-        max_new_tokens: recommended limit on the tokens of an answer; None if there is none.
+        prompt: prompt of the samples that are generated during training.
+        temperature: recommended sampling temperature of models trained on the corpus.
+        max_new_tokens: recommended maximum number of tokens of their answers; None: none.
     """
 
     name: str

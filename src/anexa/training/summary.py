@@ -28,7 +28,7 @@ class Summary:
         corpus_sha256: hash of the corpus.
         step: number of completed steps.
         tokens: number of predicted tokens.
-        seconds: time of the run.
+        seconds: training time.
         best_loss: lowest validation loss after the first step, in nats a token: that of the
             weights in the folder.
         best_step: step of these weights.
