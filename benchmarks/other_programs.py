@@ -1,12 +1,12 @@
-"""Open Anexa's models in other programs and compare what they compute: a line for each program.
+"""Compatibility check: opens Anexa's models in other programs, and compares the results.
 
     python benchmarks/other_programs.py [--only NAME …] [--converter PATH] [--node FOLDER]
 
-What a program needs is installed by hand, such as `pip install trl peft accelerate`, `mlx-lm` with
-`mlx[cpu]`, or `ctranslate2`; a program that is missing is said. PATH is llama.cpp's
-`convert_hf_to_gguf.py`, and FOLDER one where `npm install @huggingface/transformers` was run. The
-models are the bundled one and small ones with random weights. The exit status is 1 if something
-differs.
+Prints a line for each program, and exits with status 1 if a result differs. The models are the
+bundled one and small ones with random weights. Programs must be installed separately, such as by
+`pip install trl peft accelerate`, `mlx-lm` with `mlx[cpu]`, or `ctranslate2`; missing ones are
+reported and skipped. PATH is llama.cpp's `convert_hf_to_gguf.py`; FOLDER is a folder in which
+`npm install @huggingface/transformers` was run.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Recognizer of what is given in place of a text, a tokenizer or a model folder.
+"""Detection of file formats that are given by mistake instead of a text, tokenizer or model folder.
 
-Every door asks it: the reader of corpora, `--tokenizer`, and every command that opens a model. A
-clause begins with "it" and says what to do, for messages such as "x.gz is not a text file: …".
+Used by the reader of corpora, `--tokenizer`, and all commands that open a model. The functions
+return a clause for an error message, such as "it is compressed: unpack it first, with gunzip".
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from anexa.errors import one_line
 
-# What the first bytes of a file say; a text may begin with the word GGUF, too.
+# Clause by first bytes of a file. "GGUF" alone is not enough: a text may begin with this word.
 MAGIC = {
     rb"GGUF[\1-\x0f]\0\0\0": "it is a GGUF file, made from a model folder: give that folder",
     rb"\x1f\x8b\x08[\0-\x1f]": "it is compressed: unpack it first, with gunzip or tar",
@@ -32,11 +32,11 @@ NUM_LINES = 20  # lines from which tables and JSON lines are recognized
 
 
 def recognize(given: str | Path, what: str = "") -> str | None:
-    """Say what a path or name is that cannot be opened as it is; None if nothing is recognized.
+    """Return a clause about a path or name that cannot be opened; None if nothing is detected.
 
     Args:
-        given: path or name, as the user gave it.
-        what: option of `hf download`, for a repository that is no model.
+        given: path or name from the user.
+        what: additional option of `hf download` for a repository that is not a model.
     """
     path, text = Path(given), str(given)
     if URL.match(text):
@@ -59,14 +59,14 @@ def recognize(given: str | Path, what: str = "") -> str | None:
 
 
 def recognize_bytes(head: bytes) -> str | None:
-    """Say what kind of file begins with these bytes; None if it may be a text."""
+    """Return a clause about the format of a file by its first bytes; None if it may be text."""
     if SAFETENSORS.match(head) and b"\0" in head[:8]:
         return "it has the weights of a model: give the folder that it belongs to"
     return next((clause for magic, clause in MAGIC.items() if re.match(magic, head)), None)
 
 
 def recognize_markup(head: str, suffix: str = "") -> str | None:
-    """Name the format of a text that is no plain text: HTML, JSON or a table; None if it is.
+    """Return the format of a text with markup: HTML, JSON or a table; None for plain text.
 
     Args:
         head: the text, or its first lines.
@@ -100,7 +100,7 @@ def _json(text: str) -> Any:
 
 
 def _is_table(lines: list[str]) -> bool:
-    """Whether all lines have the same number of columns, three or more, and there are some."""
+    """Whether there are lines, and all have the same number of columns, three or more."""
     for delimiter in ",\t;":
         text = "\n".join(lines)
         if 2 * text.count(f"{delimiter} ") > text.count(delimiter):  # punctuation of prose
@@ -115,7 +115,7 @@ def _is_table(lines: list[str]) -> bool:
 
 
 def _adapter(folder: Path) -> str:
-    """Say what to do with a LoRA adapter, and name the model that it belongs to."""
+    """Return a clause about a LoRA adapter: its base model, and how to merge it."""
     try:
         config = json.loads((folder / "adapter_config.json").read_text("utf-8", "replace"))
         base = str(config["base_model_name_or_path"])

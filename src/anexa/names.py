@@ -1,8 +1,9 @@
-r"""Names of files and other foreign text: as data in JSON and TOML, and as they are shown.
+r"""Encoding of file names and other untrusted text for storage (JSON, TOML) and for display.
 
-Python holds the bytes of a name that the locale cannot decode as lone surrogates (PEP 383), which
-no file and no terminal takes. Names stay as they are until they are stored (`portable`, `native`)
-or shown (`shown`, and for what it is written into `shell_word`, `markdown`, `code_span`).
+Python represents bytes of a file name that the locale cannot decode by lone surrogates (PEP 383),
+which can be neither written to files nor printed. So names are converted when they are stored
+(`portable`, and back by `native`) or displayed (`shown`; in a command `shell_word`, in Markdown
+`markdown` and `code_span`).
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ ESCAPE = "anexa.escape"  # name of the error handler of `escape_unencodable`
 
 
 def portable(name: str) -> str:
-    """Return the text that stands for a name in JSON and TOML, whatever the locale is.
+    """Encode a name for JSON and TOML, independently of the locale.
 
-    It is the name itself if its bytes are UTF-8, else "file:" and the bytes, percent-encoded, as
-    in `file:caf%E9.txt`; so is a name that begins with "file:".
+    A name whose bytes are UTF-8 stays as it is. Others become "file:" and the percent-encoded
+    bytes, such as `file:caf%E9.txt`; so does a name that begins with "file:".
     """
     data = os.fsencode(name)
     try:
@@ -35,19 +36,19 @@ def portable(name: str) -> str:
 
 
 def native(text: str) -> str:
-    """Return the name that `portable` has turned into `text`, as this locale opens it."""
+    """Decode a name that `portable` has encoded, to a name that can be opened in this locale."""
     if text.startswith(PREFIX):
         return os.fsdecode(unquote_to_bytes(text.removeprefix(PREFIX)))
     return os.fsdecode(text.encode())
 
 
 def decoded(argument: str) -> str:
-    """Return the text of a command line argument: UTF-8, also where the locale knows only ASCII."""
+    """Decode a command line argument as UTF-8, even if the locale's encoding is ASCII."""
     return UNDECODED.sub(lambda run: _bytes(run).decode(errors="surrogateescape"), argument)
 
 
 def shown(text: str) -> str:
-    r"""Return foreign text as one line to show: other characters are escaped, as in `\x1b`."""
+    r"""Return text as one printable line for display; other characters are escaped, as `\x1b`."""
     text = UNDECODED.sub(lambda run: _bytes(run).decode(errors="backslashreplace"), text)
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
@@ -66,12 +67,12 @@ def shell_word(name: str) -> str:
 
 
 def markdown(text: str) -> str:
-    """Return foreign text for a line of Markdown, where it has no markup."""
+    """Escape text for a line of Markdown."""
     return MARKUP.sub(r"\\\g<0>", shown(text))
 
 
 def code_span(text: str) -> str:
-    """Return foreign text as inline code in Markdown."""
+    """Format text as inline code in Markdown."""
     text = shown(text)
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     space = " " * (len(fence) > 1)
@@ -79,7 +80,7 @@ def code_span(text: str) -> str:
 
 
 def escape_unencodable(error: UnicodeError) -> tuple[str, int]:
-    """Escape what an output cannot encode; an error handler for `codecs`."""
+    """Escape characters that the encoding of an output lacks; an error handler for `codecs`."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = UNDECODED.sub(

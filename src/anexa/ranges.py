@@ -1,7 +1,7 @@
-"""Ranges of the numbers that users give, and the sentence about a number that is out of its range.
+"""Ranges of numeric settings, and the error message about a number out of range.
 
-The same sentence stands in the errors of the Python API, of the command line and of the server,
-whose JSON schemas are made from the ranges too.
+The Python API, the command line and the server use the same ranges and messages; the JSON schemas
+of the server are generated from the ranges.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ BOUNDS = {
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers of a kind between two bounds; infinity and NaN are in no range.
+    """A range of finite numbers; the bounds have pydantic's names.
 
     Attributes:
-        kind: `int`, or `float`, of which whole numbers are too.
-        gt: lower bound, which is not in the range.
-        ge: lower bound, which is in the range.
-        lt: upper bound, which is not in the range.
-        le: upper bound, which is in the range.
+        kind: `int`; or `float`, which also allows integers.
+        gt: exclusive lower bound.
+        ge: inclusive lower bound.
+        lt: exclusive upper bound.
+        le: inclusive upper bound.
     """
 
     kind: type[int] | type[float]
@@ -42,14 +42,14 @@ class Range:
 
     @property
     def bounds(self) -> dict[str, float]:
-        """The bounds that there are, by name."""
+        """The bounds that are not None, by name."""
         return {name: bound for name in BOUNDS if (bound := getattr(self, name)) is not None}
 
     def check(self, name: str, value: object) -> None:
         """Check that a value is in the range.
 
         Raises:
-            UsageError: if it is not; the message begins with the `name`.
+            UsageError: if it is not; the message begins with `name`.
         """
         number = Integral if self.kind is int else Real
         if not isinstance(value, number) or isinstance(value, bool):

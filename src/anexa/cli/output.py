@@ -1,4 +1,4 @@
-"""Output of the commands: one line or piece of text at a time, with what is not known escaped."""
+"""Standard streams of the commands: output with escapes for characters that cannot be encoded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from anexa.names import ESCAPE
 def set_up_streams() -> None:
     """Make standard output escape what it cannot encode, and standard input read UTF-8.
 
-    A model may write, and a file name may have, characters that the terminal's code page lacks.
+    Generated text and file names may have characters that the encoding of the terminal lacks.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -26,5 +26,5 @@ def set_up_streams() -> None:
 
 
 def echo(text: str = "", *, nl: bool = True, err: bool = False) -> None:
-    """Print to the standard output or error; Typer's own `echo` takes another stream for ASCII."""
+    """Print to standard output or error; Typer's own `echo` would bypass the stream for ASCII."""
     typer.echo(text, file=sys.stderr if err else sys.stdout, nl=nl)

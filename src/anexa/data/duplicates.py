@@ -1,7 +1,7 @@
-"""Text on both sides of the split, which would make the validation loss too low.
+"""Deduplication of the validation data against the training data (contamination check).
 
-The training part stays as it is, wherever enough is left to validate with: runs on a corpus with a
-few duplicates see the same batches as before.
+Duplicates are removed from the validation data only, if enough of it is left: so the batches of a
+run do not depend on a few duplicates.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy.typing as npt
 from anexa.data.batches import COUNTED_DOCUMENTS, Dataset, DocumentDataset, TokenWindows, spread
 from anexa.data.tokens import Array
 
-# Tokens of a stretch of running text that is looked for in the training text. In characters these
-# are about 13 words, which Brown et al. (2020) take for the same text and no accident.
+# Length in tokens of the n-grams that are compared in running text. With a character tokenizer
+# these are about 13 words, the n-gram length of Brown et al. (2020).
 GRAM = 64
-ONE_IN = 4  # stretches, of which one is looked for
-MAX_WINDOWS = 4096  # validation sequences of running text that are looked at
+ONE_IN = 4  # one n-gram in this many is compared, chosen by its hash
+MAX_WINDOWS = 4096  # maximum number of validation windows that are checked
 READ = 2**18  # tokens that are hashed at once
 KNOWN = (
     "all of the validation text is in the training text too: its loss shows how well the text is "
@@ -28,10 +28,11 @@ KNOWN = (
 
 
 def separate(training: Dataset, validation: Dataset) -> tuple[Dataset, Dataset]:
-    """Leave out of a validation dataset what is in the training dataset too.
+    """Remove sequences from the validation dataset that are in the training dataset, too.
 
-    If most of the validation documents are in the training dataset, all copies of a text are moved
-    to one side. If all of the validation text is there, it is kept, and its `claim` says so.
+    If these are most of the validation documents, the split is changed instead: all copies of a
+    document move to the same side. If they are all of the validation text, it is kept, and its
+    `claim` says so.
     """
     if isinstance(training, DocumentDataset) and isinstance(validation, DocumentDataset):
         return _separate_documents(training, validation)
@@ -75,7 +76,7 @@ def _separate_documents(
 
 
 def _document_hashes(tokens: Array, boundaries: Array) -> npt.NDArray[np.uint64]:
-    """Hash all documents; the boundaries around them do not count."""
+    """Hash all documents, without the end-of-text tokens around them."""
     parts = []
     for start in range(0, len(boundaries) - 1, COUNTED_DOCUMENTS):
         places = boundaries[start : start + COUNTED_DOCUMENTS + 1].tolist()
@@ -88,9 +89,10 @@ def _document_hashes(tokens: Array, boundaries: Array) -> npt.NDArray[np.uint64]
 
 
 def _separate_windows(training: TokenWindows, validation: TokenWindows) -> TokenWindows:
-    """Leave out windows of which more than half is in the training text.
+    """Remove windows of which more than half is in the training text.
 
-    At most `MAX_WINDOWS` are looked at, and if some are left out, the others of these are kept.
+    At most `MAX_WINDOWS` windows are checked. If some of them are duplicates, only the others that
+    were checked remain in the dataset.
     """
     starts, length = (
         validation.starts[spread(len(validation.starts), MAX_WINDOWS)],
@@ -125,9 +127,9 @@ def _separate_windows(training: TokenWindows, validation: TokenWindows) -> Token
 
 
 def _hashes(tokens: Array) -> npt.NDArray[np.uint64]:
-    """Hash the stretches of `GRAM` tokens that are chosen by their content, wherever they are.
+    """Return the hashes of a sample of the n-grams (of `GRAM` tokens), chosen by their hash.
 
-    The hash of a stretch is a polynomial in its tokens (Karp and Rabin, 1987), modulo 2 ** 64.
+    The hash is a polynomial in the tokens (Karp and Rabin, 1987), modulo 2 ** 64.
     """
     if len(tokens) < GRAM:
         return np.zeros(0, np.uint64)

@@ -1,4 +1,4 @@
-"""Spelling of questions for Anexa's own chat models, whose alphabet is printable ASCII."""
+"""Normalization of questions for Anexa's own chat models, whose alphabet is printable ASCII."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 UNREADABLE = "?"
-"""What the model is given for a question that it cannot read; it was trained to refuse it."""
+"""Replacement for a question with other characters, which the model was trained to refuse."""
 
 _SAME = {
     character: spelled
@@ -35,15 +35,15 @@ _THOUSANDS = re.compile(
 
 
 def normalize_question(text: str) -> str:
-    """Spell a question as the model was trained on questions.
+    """Normalize a question to the characters of the training data.
 
-    White space and quotation marks around the question go, and so do invisible characters and
-    separators of thousands; other white space becomes one space. Characters that mean the same
-    as one of ASCII become that one: signs, quotation marks, full-width forms, digits of all
-    scripts, letters with accents.
+    Removes surrounding white space and quotation marks, invisible characters, and thousands
+    separators; collapses other white space to one space. Replaces characters by their ASCII
+    equivalent: signs, quotation marks, full-width forms, digits of all scripts, letters with
+    accents.
 
     Returns:
-        A text of printable ASCII; `UNREADABLE` if the question has any other character.
+        Printable ASCII; `UNREADABLE` if the question has a character without an equivalent.
     """
     text = unicodedata.normalize("NFC", text)
     spelling = {character: _spell(character) for character in {*text}}
@@ -56,7 +56,7 @@ def normalize_question(text: str) -> str:
 
 
 def _spell(character: str) -> str | None:
-    """Spell a character in ASCII; None if there is no such spelling."""
+    """Return the ASCII equivalent of a character; None if there is none."""
     if character in _SAME:
         return _SAME[character]
     category = unicodedata.category(character)

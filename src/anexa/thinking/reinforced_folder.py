@@ -67,7 +67,7 @@ class ReinforcedFolder:
         return True
 
     def _new_card(self, stopped_after: int | None) -> str:
-        """Append the command to the card, without figures in it that are of other weights."""
+        """Return the card with the command added, and without the figures of the old weights."""
         options = " ".join(
             f"--{field.name.replace('_', '-')} {getattr(self._config, field.name)}"
             for field in fields(self._config)
@@ -83,7 +83,7 @@ class ReinforcedFolder:
 
     @property
     def kept(self) -> str:
-        """The step and the accuracy of the weights that `write` writes, for a report."""
+        """Words about the weights that `write` writes: their step and accuracy."""
         best, before = self.run.best_step, self.run.before
         assert best is not None
         return (
@@ -93,7 +93,7 @@ class ReinforcedFolder:
 
 
 def without_figures(card: str) -> str:
-    """Remove from a card the losses in its header, which the Hub shows, and its evaluation."""
+    """Remove the losses in the metadata and the section with the evaluation from a card."""
     card = card.partition("\n## Evaluation\n")[0].rstrip()
     header, end, text = card.partition("\n---\n")
     return OF_OTHER_WEIGHTS.sub("", f"{header}\n") + end[1:] + text if end else card
