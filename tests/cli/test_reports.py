@@ -15,11 +15,11 @@ import pytest
 from anexa.engines import open_engine
 from anexa.model.loading import load_model
 from anexa.model.tensors import read_metadata
-from anexa.training import resume_trainer
+from anexa.training import build_trainer, resume_trainer
 from anexa.training.checkpoint import CHECKPOINT, read_checkpoint
 from anexa.training.evaluation import mean_loss
 from tests.cli.process import anexa, lines_until, start
-from tests.training.runs import write_names
+from tests.training.runs import settings, stop_after, write_names
 
 QUICK = ["--preset", "microgpt", "--engine", "numpy", "--no-chat"]
 
@@ -124,4 +124,35 @@ def test_the_advice_of_a_stopped_run_resumes_it(mark: str, place: Path) -> None:
     )
     assert found[2] == told
     assert anexa(*advised(output), cwd=place).returncode == 0
+    assert read_checkpoint(place / "a model").state.progress == 1
+
+
+@pytest.mark.parametrize(
+    ("steps", "learned"),
+    [
+        (0, "weights that have learned nothing yet"),
+        (1, "the weights of step 1, which no evaluation has seen yet"),
+        (15, "its best weights so far"),
+    ],
+)
+def test_the_advice_about_an_unfinished_model_resumes_it(
+    steps: int, learned: str, place: Path
+) -> None:
+    run = build_trainer(settings(place / "names.txt"), place / "a model")
+    stop_after(run, steps)
+    result = anexa("export", "a model", "--to", "json", "--out", "a.json", cwd=place)
+    found = re.search(r"\(resume it with anexa (.*)\): these are (.*)\n", result.stderr)
+    assert found, result.stderr
+    assert found[2] == learned
+    assert anexa(*shlex.split(found[1]), "--no-chat", cwd=place).returncode == 0
+    result = anexa("export", "a model", "--to", "json", "--out", "b.json", cwd=place)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_the_advice_about_a_folder_that_exists_resumes_its_run(place: Path) -> None:
+    stop_after(build_trainer(settings(place / "names.txt"), place / "a model"), 3)
+    result = anexa("train", "names.txt", *QUICK, "--out", "a model", cwd=place)
+    assert result.returncode == 1
+    _, _, option = result.stderr.partition("or resume its run with ")
+    assert anexa("train", *shlex.split(option), "--no-chat", cwd=place).returncode == 0
     assert read_checkpoint(place / "a model").state.progress == 1

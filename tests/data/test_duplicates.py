@@ -127,8 +127,8 @@ def test_results_do_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) ->
         return [windows.sample(99), windows.notes, listed(training), listed(validation)]
 
     before = found()
-    monkeypatch.setattr(duplicates, "READ", 97)
-    monkeypatch.setattr(duplicates, "COUNTED_DOCUMENTS", 7)
+    monkeypatch.setattr(duplicates, "HASHED_TOKENS", 97)
+    monkeypatch.setattr(duplicates, "HASHED_DOCUMENTS", 7)
     assert found() == before
 
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from anexa.data.batches import COUNTED_DOCUMENTS, Dataset, DocumentDataset, TokenWindows, spread
+from anexa.data.batches import Dataset, DocumentDataset, TokenWindows, spread
 from anexa.data.tokens import Array
 
 # Length in tokens of the n-grams that are compared in running text. With a character tokenizer
@@ -20,7 +20,8 @@ from anexa.data.tokens import Array
 GRAM = 64
 ONE_IN = 4  # one n-gram in this many is compared, chosen by its hash
 MAX_WINDOWS = 4096  # maximum number of validation windows that are checked
-READ = 2**18  # tokens that are hashed at once
+HASHED_TOKENS = 2**18  # tokens that are hashed at once
+HASHED_DOCUMENTS = 2**16  # documents that are hashed at once
 KNOWN = (
     "all of the validation text is in the training text too: its loss shows how well the text is "
     "known by heart"
@@ -77,15 +78,15 @@ def _separate_documents(
 
 def _document_hashes(tokens: Array, boundaries: Array) -> npt.NDArray[np.uint64]:
     """Hash all documents, without the end-of-text tokens around them."""
-    parts = []
-    for start in range(0, len(boundaries) - 1, COUNTED_DOCUMENTS):
-        places = boundaries[start : start + COUNTED_DOCUMENTS + 1].tolist()
+    hashes = np.empty(len(boundaries) - 1, np.uint64)
+    for start in range(0, len(hashes), HASHED_DOCUMENTS):
+        places = boundaries[start : start + HASHED_DOCUMENTS + 1].tolist()
         digests = (
             blake2b(tokens[begin + 1 : end].tobytes(), digest_size=8).digest()
             for begin, end in pairwise(places)
         )
-        parts.append(np.frombuffer(b"".join(digests), np.uint64))
-    return np.concatenate(parts)
+        hashes[start : start + HASHED_DOCUMENTS] = np.frombuffer(b"".join(digests), np.uint64)
+    return hashes
 
 
 def _separate_windows(training: TokenWindows, validation: TokenWindows) -> TokenWindows:
@@ -107,8 +108,8 @@ def _separate_windows(training: TokenWindows, validation: TokenWindows) -> Token
     is_known = np.zeros(len(wanted), bool)
     may_be_wanted = np.zeros((2**24 // ONE_IN), bool)
     may_be_wanted[wanted >> np.uint64(40)] = True
-    for start in range(0, len(training.tokens), READ):
-        found = _hashes(training.tokens[start : start + READ + GRAM - 1])
+    for start in range(0, len(training.tokens), HASHED_TOKENS):
+        found = _hashes(training.tokens[start : start + HASHED_TOKENS + GRAM - 1])
         found = found[may_be_wanted[found >> np.uint64(40)]]  # a quick look, before a search
         places = np.minimum(wanted.searchsorted(found), len(wanted) - 1)
         is_known[places[wanted[places] == found]] = True
