@@ -1,4 +1,4 @@
-"""How slow a core is, so that bounds on its time hold on any machine, and on a busy one."""
+"""Speed of this CPU core, to scale limits on CPU time for slow and busy machines."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ REFERENCE = 0.075  # seconds, of a core of the AMD EPYC on which the bounds were
 
 
 def slowness() -> float:
-    """Compute how many times as long as the reference this core takes at the moment; 1 at least.
+    """Return the CPU time of a loop, relative to the reference machine; at least 1.
 
-    It is a time of the processor, without what other processes use; but where they share the core's
-    caches and its units, or its clock is low, everything takes longer, and this does too.
+    CPU time excludes other processes, but they also slow down a core by sharing its caches and
+    execution units, and so does a low clock rate. All this slows down the loop as well.
     """
     seconds = []
     for _ in range(3):

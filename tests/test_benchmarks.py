@@ -1,4 +1,4 @@
-"""The benchmarks do what they say, in a few steps; their figures come from long runs."""
+"""Short runs of the benchmarks: they work, and print what they should."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_time_to_loss_prints_the_ratio(corpus: Path) -> None:
 
 @needs_torch
 @pytest.mark.slow
-def test_time_to_loss_says_what_is_missing(tmp_path: Path) -> None:
+def test_time_to_loss_errors_are_one_sentence(tmp_path: Path) -> None:
     result = benchmark("time_to_loss.py", tmp_path / "gone.txt")
     assert result.returncode == 1
     assert result.stderr.startswith("error: there is no corpus and no file named ")

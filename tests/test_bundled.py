@@ -1,4 +1,4 @@
-"""The model that comes with Anexa: it answers, it thinks truly, and its card says what it can."""
+"""The bundled model: its answers, its thoughts, and the accuracy in its card."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ THOUGHT = """\
 
 
 @pytest.mark.parametrize("engine", ["numpy", "torch"])
-def test_it_answers_by_a_true_thought(engine: str) -> None:
+def test_answer_follows_from_a_true_thought(engine: str) -> None:
     if engine == "torch" and not find_spec("torch"):
         pytest.skip("PyTorch is not installed")
     answer = anexa.load(engine=engine).chat(QUESTION, temperature=0)
@@ -40,21 +40,21 @@ def test_it_answers_by_a_true_thought(engine: str) -> None:
     assert check("347*86", THOUGHT, "29842").all_true
 
 
-def test_a_newcomer_asks_it_without_a_folder(tmp_path: Path) -> None:
+def test_bundled_model_is_the_default(tmp_path: Path) -> None:
     result = run("chat", "--engine", "numpy", cwd=tmp_path, text="347*86\n")
     assert result.returncode == 0
     assert "\n29842\n✓ all 3 steps are true\n" in result.stdout
     assert [f"│ {line}" in result.stdout for line in THOUGHT.splitlines()] == [True] * 3
 
 
-def test_it_is_small() -> None:
+def test_bundled_model_is_small() -> None:
     model = LanguageModel.open()
     assert num_parameters(model.engine.config) < 850_000
     assert sum(path.stat().st_size for path in BUNDLED.iterdir()) < 4_000_000
     assert not (BUNDLED / "training").exists()
 
 
-def test_it_is_polite_to_what_is_no_sum() -> None:
+def test_other_requests_are_refused_politely() -> None:
     answer = anexa.load(engine="numpy").chat([{"role": "user", "content": "Hello, who are you?"}])
     assert answer.reasoning is None
     assert answer.content == "I work out sums, such as 347*86, and stories about them."
@@ -73,7 +73,7 @@ def test_the_card_has_every_task() -> None:
 
 
 def test_the_cards_header_is_that_of_a_trained_model() -> None:
-    """Made of what the card itself says: the corpus, and the lowest of the losses."""
+    """With the corpus and the lowest of the losses in the card."""
     card = (BUNDLED / "README.md").read_text(encoding="utf-8")
     losses = [float(loss) for loss in re.findall(r"^\| [\d,]+ \| .* ([\d.]+) \|$", card, re.M)]
     evaluations = [Evaluation(step, 0.0, None, loss) for step, loss in enumerate(losses)]
@@ -86,8 +86,8 @@ def test_the_cards_header_is_that_of_a_trained_model() -> None:
     assert "model-index" in made
 
 
-def test_a_few_of_each_kind_are_right() -> None:
-    """A sample of the table that needs no PyTorch, and seconds."""
+def test_sample_of_each_task_is_correct() -> None:
+    """A small sample of each task; needs seconds and no PyTorch."""
     model, rng = anexa.load(engine="numpy"), random.Random("a few")
     assert model.chat_template
     asked = [draw(task, rng, "test") for task in TASKS if is_held_out(task) for _ in range(4)]
@@ -98,8 +98,8 @@ def test_a_few_of_each_kind_are_right() -> None:
 
 @pytest.mark.parametrize("task", [t for t in TASKS if is_held_out(t)], ids=str)
 @pytest.mark.slow
-def test_what_the_card_says_is_true(task: Task) -> None:
-    """On other problems than the card's, as far as 60 of them can tell."""
+def test_accuracy_in_the_card_is_reproduced(task: Task) -> None:
+    """Compare with 60 other problems of each task, within their confidence interval."""
     assert find_spec("torch"), "the slow tests are run with PyTorch"
     rng = random.Random(f"another {task}")
     problems = [draw(task, rng, "test") for _ in range(60)]

@@ -1,4 +1,4 @@
-"""constraints.txt: one version of each package that is needed, within the range that is allowed."""
+"""constraints.txt pins one allowed version of every package."""
 
 from __future__ import annotations
 

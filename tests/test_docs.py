@@ -1,4 +1,4 @@
-"""The documentation: its examples give what they say, and what it points to is there."""
+"""The documentation: its examples are executed, and its links and paths are checked."""
 
 from __future__ import annotations
 

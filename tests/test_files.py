@@ -38,7 +38,7 @@ def test_other_users_can_read_the_file(tmp_path: Path) -> None:
 
 @posix
 def test_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
-    """A limit on the size of files stands in for a full disk."""
+    """A limit on file sizes simulates a full disk."""
     path = tmp_path / "file.bin"
     path.write_bytes(b"old")
     program = (

@@ -1,4 +1,4 @@
-"""The file on one page: its calculus, its losses to the last bit, and what it does as a program."""
+"""microgpt.py: its length, its losses to the last bit, and its behavior as a program."""
 
 from __future__ import annotations
 
@@ -256,7 +256,7 @@ def test_training_learns_and_inference_repeats_itself() -> None:
 def run(
     folder: Path, *arguments: str, environment: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """`python microgpt.py ...` in a folder, with no way to the network."""
+    """Run `python microgpt.py ...` in a folder, without network access."""
     offline = dict.fromkeys(("https_proxy", "http_proxy", "all_proxy"), "http://127.0.0.1:9")
     return subprocess.run(
         [sys.executable, *arguments],
@@ -274,7 +274,7 @@ def microgpt_py(folder: Path, *arguments: str) -> subprocess.CompletedProcess[st
 
 
 def refused(process: subprocess.CompletedProcess[str]) -> str:
-    """The one sentence with which it ended."""
+    """Return the error message, which must be one sentence."""
     assert process.returncode in (1, 2), process
     assert "Traceback" not in process.stderr
     sentence = process.stderr.strip().splitlines()[-1]

@@ -1,4 +1,4 @@
-"""The calculus of a Value: gradients by the chain rule."""
+"""Autograd on `Value`s."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ positive = st.floats(0.1, 4.0)
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 @given(x=positive, y=positive)
-def test_a_function_and_its_slopes(name: str, x: float, y: float) -> None:
-    """The number is the one that plain floats give; the slopes are central differences of it."""
+def test_functions_and_their_gradients(name: str, x: float, y: float) -> None:
+    """Compare with floats, and the gradients with central differences."""
     function, plain = FUNCTIONS[name], PLAIN[name]
     a, b = Value(x), Value(y)
     result = function(a, b)
@@ -107,13 +107,13 @@ def test_a_dot_rounds_as_single_additions_do() -> None:
     assert dot([Value(x) for x in (1e16, 1.0, 1.0, -1e16)], ones).data == 0.0
 
 
-def test_a_value_used_several_times_collects_the_slope_of_each_use() -> None:
+def test_gradients_of_a_value_used_several_times_add_up() -> None:
     x = Value(3.0)
     assert gradients(x + x * x + x)[x] == 2 + 2 * 3.0
 
 
 def test_the_gradients_of_results_add_up_to_that_of_their_sum() -> None:
-    """Asked for one after the other, none of them leaves anything behind for the next."""
+    """`gradients` accumulates nothing between two calls."""
     x = Value(3.0)
     double, fivefold = x * 2, x * 5
     assert gradients(double)[x] == 2.0
@@ -121,8 +121,8 @@ def test_the_gradients_of_results_add_up_to_that_of_their_sum() -> None:
     assert gradients(double + fivefold)[x] == 7.0
 
 
-def test_a_shared_value_passes_its_whole_slope_on() -> None:
-    """The diamond: a naive walk would visit `shared` before its second parent has been."""
+def test_a_shared_value_propagates_its_complete_gradient() -> None:
+    """A diamond: in a wrong order, `shared` would be processed before its second parent."""
     x = Value(2.0)
     shared = x * x
     grads = gradients((shared + 1) * shared + shared)
@@ -150,7 +150,7 @@ def test_children_come_before_their_parents() -> None:
 
 
 def loss_of(model: microgpt.Model, tokens: list[int]) -> Value:
-    """Minus the log-probability of the last token, given those before it."""
+    """Return −log p of the last token, given the tokens before it."""
     *_, logits = microgpt.gpt(model, tokens[:-1])
     return -microgpt.softmax(logits)[tokens[-1]].log()
 

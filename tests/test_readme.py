@@ -1,4 +1,4 @@
-"""The README's own commands, in order, in an empty folder; only the trainings are cut short."""
+"""Runs all commands of the README in order, in an empty folder, with shortened trainings."""
 
 from __future__ import annotations
 

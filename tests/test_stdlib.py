@@ -18,7 +18,7 @@ ISLANDS = ["samos", "ithaka", "chios", "korfu", "naxos", "rhodos", "kos"]
 
 
 def loss_of(model: microgpt.Model, tokens: list[int]) -> microgpt.Value:
-    """The mean of −log p(next token), as training minimizes it."""
+    """Return the mean of −log p(next token), the training loss."""
     predictions = zip(tokens[1:], microgpt.gpt(model, tokens))
     losses = [-microgpt.softmax(logits)[target].log() for target, logits in predictions]
     return sum(losses[1:], losses[0]) / len(losses)
@@ -95,7 +95,7 @@ def numbers_of(weights: Weights) -> list[float]:
 
 
 def close(numbers: list[float], expected: list[float]) -> bool:
-    """Equal to nine digits of the largest number."""
+    """Whether all differences are below 1e-9, relative to the largest number."""
     bound = 1e-9 * max(map(abs, expected))
     return len(numbers) == len(expected) and all(
         abs(number - other) <= bound for number, other in zip(numbers, expected)

@@ -26,7 +26,7 @@ def texts(corpus: Documents) -> list[str]:
 
 
 def framed(texts: Sequence[Sequence[int]], boundary: int) -> tuple[Array, Array, Array]:
-    """Tokenized documents as `DocumentDataset` takes them: ids, boundaries, document numbers."""
+    """Tokenize documents for `DocumentDataset`: ids, boundaries, document indices."""
     ids, boundaries = [boundary], [0]
     for text in texts:
         ids += [*text, boundary]

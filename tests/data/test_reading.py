@@ -1,4 +1,4 @@
-"""A text read in chunks is the text read whole."""
+"""Reading a text in chunks gives the same result as reading it at once."""
 
 from __future__ import annotations
 

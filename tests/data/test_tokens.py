@@ -1,4 +1,4 @@
-"""The tokens of a corpus: the same in memory and in a file, and the file whole or not at all."""
+"""Tokens of a corpus: cached tokens equal those in memory, and the cache is atomic."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ BATCHES = [
 
 
 def random_weights(config: ModelConfig, seed: int, std: float = 0.3) -> Weights:
-    """Weights of which none is 0 or 1, as gains and biases are before training."""
+    """Random weights, gains and biases too: none is 1 or 0 as before training."""
     rng = random.Random(seed)
     return {
         name: Weight(weight.shape, array("d", (w + rng.gauss(0, std) for w in weight.data)))
@@ -89,7 +89,7 @@ def models(draw: st.DrawFn) -> tuple[ModelConfig, Weights]:
 
 @st.composite
 def batches(draw: st.DrawFn, config: ModelConfig) -> Batch:
-    """Up to three rows of different lengths."""
+    """Batches of up to three sequences of different lengths."""
     row = st.lists(
         st.integers(0, config.vocab_size - 1), min_size=2, max_size=config.block_size + 1
     )
@@ -97,7 +97,7 @@ def batches(draw: st.DrawFn, config: ModelConfig) -> Batch:
 
 
 def assert_close(ours: Mapping[str, Weight], theirs: Mapping[str, Weight], bound: float) -> None:
-    """Every number within `bound` of the other's, relative to the largest there is."""
+    """Assert that all differences are at most `bound`, relative to the largest number."""
     assert ours.keys() == theirs.keys()
     largest = max(max(map(abs, weight.data)) for weight in theirs.values())
     for name, weight in theirs.items():

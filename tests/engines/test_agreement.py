@@ -1,4 +1,4 @@
-"""The heart of the suite: all engines compute the same function, that of microgpt.py."""
+"""All engines compute the same function, that of microgpt.py."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ STEPS = 20
 
 @pytest.fixture(scope="module")
 def original() -> tuple[Weights, list[Batch], list[float]]:
-    """microgpt.py's initial weights under our names, and the batch and loss of each step."""
+    """Initial weights of microgpt.py under Anexa's names; batch and loss of each step."""
     model = microgpt.Model(ISLANDS, random.Random(11))
     weights = {}
     for name, matrix in model.weights.items():

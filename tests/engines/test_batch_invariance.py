@@ -37,7 +37,7 @@ def engine_of(name: str, model_type: str) -> BatchEngine:
 
 
 class BatchAndAlone:
-    """Sequences in a batch, and each of them decoded alone."""
+    """Compares batched decoding with decoding each sequence alone."""
 
     def __init__(self, engine: BatchEngine, most: int) -> None:
         self.engine, self.most = engine, most
@@ -68,7 +68,7 @@ class BatchAndAlone:
 @each_batch_engine
 @given(data=st.data())
 def test_batched_logits_equal_those_of_single_sequences(name: str, data: st.DataObject) -> None:
-    """Sequences join and leave the batch in between."""
+    """Sequences are added to and removed from the batch between steps."""
     config, weights = data.draw(models())
     # In float32 some of these models, of width 2, make a large number of a rounding.
     engine = open_engine(name, config, weights, device_config=DeviceConfig(dtype="float64"))
@@ -91,29 +91,31 @@ def test_batched_logits_equal_those_of_single_sequences(name: str, data: st.Data
 
 
 def decode_in_batches(
-    engine: BatchEngine, texts: list[list[int]], most: int, seed: int
+    engine: BatchEngine, texts: list[list[int]], max_num_seqs: int, seed: int
 ) -> list[list[bytes]]:
-    """The logits after each token of each text but the first ones, as at most so many are read
-    together; whoever is done makes room for another.
+    """Decode texts in batches of at most `max_num_seqs`, which sequences join and leave.
+
+    Returns:
+        For each text, the logits after each token but those of the prefill, as bytes.
     """
-    rng, rows = random.Random(seed), engine.new_batch_cache(most)
-    waiting, inside = [*range(len(texts))], list[int]()
+    rng, batch_cache = random.Random(seed), engine.new_batch_cache(max_num_seqs)
+    waiting, running = [*range(len(texts))], list[int]()
     rng.shuffle(waiting)
     read: list[list[bytes]] = [[] for _ in texts]
-    while waiting or inside:
-        while waiting and len(inside) < most and (not inside or rng.random() < 0.7):
-            inside.append(waiting.pop())
+    while waiting or running:
+        while waiting and len(running) < max_num_seqs and (not running or rng.random() < 0.7):
+            running.append(waiting.pop())
             cache = engine.new_kv_cache()
-            engine.next_logits(texts[inside[-1]][:2], cache)
-            engine.add_sequence(rows, cache)
-        tokens = [texts[n][2 + len(read[n])] for n in inside]
-        for n, logits_V in zip(inside, engine.batch_next_logits(tokens, rows)):
+            engine.next_logits(texts[running[-1]][:2], cache)
+            engine.add_sequence(batch_cache, cache)
+        tokens = [texts[n][2 + len(read[n])] for n in running]
+        for n, logits_V in zip(running, engine.batch_next_logits(tokens, batch_cache)):
             read[n].append(logits_V.tobytes())
-        for row in reversed(range(len(inside))):
-            if len(texts[inside[row]]) == 2 + len(read[inside[row]]):
-                engine.remove_sequence(rows, row)
-                inside[row] = inside[-1]
-                inside.pop()
+        for row in reversed(range(len(running))):
+            if len(texts[running[row]]) == 2 + len(read[running[row]]):
+                engine.remove_sequence(batch_cache, row)
+                running[row] = running[-1]
+                running.pop()
     return read
 
 
@@ -129,7 +131,7 @@ SIZES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 def test_other_sequences_change_no_bit(model_type: str, sizes: str, name: str) -> None:
-    """So the same tokens are sampled in every batch, even when two tokens are equally likely."""
+    """So sampling does not depend on the batch, even for two equally likely tokens."""
     config = ModelConfig(model_type, 101, **SIZES[sizes])
     engine = open_engine(
         name, config, random_weights(config, seed=2), device_config=DeviceConfig("cpu")
@@ -180,7 +182,7 @@ BLAS_KERNELS = {
 
 
 def run_with(name: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The test above on the widest models, in a process of its own."""
+    """Run the test above with the widest models, in a process with other environment variables."""
     arguments = ["-m", "pytest", "-q", "-n", "0", "-s", "-p", "no:cacheprovider", __file__]
     selected = f"test_other_sequences_change_no_bit and {name} and wide"
     return subprocess.run(

@@ -1,4 +1,4 @@
-"""Too little memory: smaller micro-batches or one sentence, never a wrong number.
+"""Out of memory: smaller micro-batches or a clear error, never a wrong result.
 
 The limit is the operating system's own, on the address space of a process.
 """
@@ -125,7 +125,7 @@ print(json.dumps(said))
 
 
 def said_by(program: str) -> str:
-    """Run a program in a process of its own and return its output."""
+    """Run a program in a new process, and return its output."""
     done = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,

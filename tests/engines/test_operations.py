@@ -1,5 +1,6 @@
-"""Each operation of `lists` and `numpy`, alone: its forward against the other engine's, its
-hand-derived backward against central differences of its forward.
+"""Unit tests of the operations of `lists` and `numpy`.
+
+Forward is compared with the other engine, backward with central differences of forward.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def rotary(rng: Rng, b: int, t: int) -> Application:
 
 
 def shared_attention(rng: Rng, b: int, t: int) -> Application:
-    """Several query heads for each head of keys and values."""
+    """Grouped-query attention."""
     n_kv_head, shared = int(rng.integers(1, 3)), int(rng.integers(2, 4))
     q = rng.normal(size=(b, t, 2 * n_kv_head * shared))
     k, v = (rng.normal(size=(b, t, 2 * n_kv_head)) for _ in range(2))

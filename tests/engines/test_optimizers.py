@@ -66,7 +66,7 @@ def model(request: pytest.FixtureRequest) -> tuple[ModelConfig, Weights]:
 
 
 def columns(name: str) -> int:
-    """The number of matrices fused in a weight."""
+    """Return the number of matrices fused in a weight."""
     return 3 if name.endswith("c_attn.weight") else 1
 
 

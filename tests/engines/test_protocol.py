@@ -1,4 +1,4 @@
-"""The batch, which all engines take."""
+"""`Batch`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_short_sequences_are_padded() -> None:
     assert batch.num_targets == 4
 
 
-def test_ignore_is_the_number_that_pytorch_uses() -> None:
+def test_ignore_index_equals_that_of_pytorch() -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     assert torch.nn.CrossEntropyLoss().ignore_index == IGNORE_INDEX
 

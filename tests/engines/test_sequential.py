@@ -1,4 +1,4 @@
-"""Engines of one sequence at a time as a batch engine."""
+"""`SequentialEngine`: batched decoding by an engine that computes one sequence at a time."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ def test_resumed_run_equals_uninterrupted_run(
 def standing(
     model: tuple[ModelConfig, Weights], optimizer: OptimizerConfig, steps: int, seed: int = 5
 ) -> list[float]:
-    """The losses of steps with learning rate 0."""
+    """Return the losses of training steps with learning rate 0."""
     engine = open_engine("torch", *model, optimizer=optimizer, seed=seed)
     return [engine.train_step(BATCH, learning_rate=0.0).loss for _ in range(steps)]
 

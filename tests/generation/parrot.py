@@ -1,4 +1,4 @@
-"""A chat model that knows a few conversations by heart: each shows another form of an answer."""
+"""A chat model that was overfitted to a few conversations, with all forms of an answer."""
 
 from __future__ import annotations
 

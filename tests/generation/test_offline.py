@@ -1,4 +1,4 @@
-"""Tokens of one sequence as they come, and of a list of prompts."""
+"""Offline generation: a stream of tokens, and batches of prompts."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_prompts_of_any_length_have_the_logits_of_an_uncached_pass(sizes: list[i
 
 
 @given(st.lists(st.integers(1, BLOCK_SIZE), min_size=1, max_size=6))
-def test_it_does_not_matter_in_what_pieces_tokens_are_read(sizes: list[int]) -> None:
+def test_logits_do_not_depend_on_the_chunks_of_prefill(sizes: list[int]) -> None:
     model = engine_of("numpy", "gpt2", VOCABULARY)
     tokens = random_tokens(BLOCK_SIZE, seed=4)
     cache, n = model.new_kv_cache(), 0

@@ -1,4 +1,4 @@
-"""The scheduler: a sequence in a batch is what it would be alone."""
+"""Continuous batching: a sequence generates the same tokens in a batch as alone."""
 
 from __future__ import annotations
 

@@ -30,11 +30,11 @@ class Hub:
     """State of the test server: repositories, received requests, and failures to simulate.
 
     Attributes:
-        address: for HF_ENDPOINT.
-        repositories: by USER/NAME.
-        requests: "METHOD /path", in order.
-        refusals: the status that a path with such a piece in it is answered with.
-        cuts: how often the connection is cut at a path with such a piece in it.
+        address: URL for HF_ENDPOINT.
+        repositories: repositories by USER/NAME.
+        requests: received requests as "METHOD /path", in order.
+        refusals: HTTP status of the response, by a part of the path.
+        cuts: how many connections to close without a response, by a part of the path.
     """
 
     address: str = ""
@@ -47,7 +47,7 @@ class Hub:
 
 @contextmanager
 def playing() -> Iterator[Hub]:
-    """Run a Hub while the context lasts."""
+    """Context manager of a running server."""
     hub = Hub()
 
     class Handler(_Handler):
@@ -113,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.say(400, {"errors": [{"message": message}]})
 
     def known(self, user: str, body: bytes) -> tuple[int, dict[str, Any]]:
-        """The answer to somebody with a token."""
+        """Respond to a request with a valid token."""
         hub, asked = self.the_hub, {}
         if body and "ndjson" not in self.headers["Content-Type"]:
             asked = json.loads(body)

@@ -57,7 +57,7 @@ def use(folder: Path) -> str:
 
 
 def forbid(folder: Path) -> None:
-    """End the process if data makes it run a program, or open a file outside of the folder."""
+    """Exit if a program is started, or a file outside the folder is opened (an audit hook)."""
     allowed = (str(folder), sys.prefix, sys.base_prefix, *map(str, sys.path))
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Memory that this process uses, on Linux."""
+"""Memory usage of this process, on Linux."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ def spoil_json(rng: random.Random, whole: Any) -> Any:
 
 
 def places_above(whole: Any) -> list[tuple[Any, Any]]:
-    """List the positions that are not in long lists."""
+    """List the positions outside of long lists."""
     few = [place for place in places(whole) if len(place[0]) < 40]
     return few or places(whole)
 
@@ -200,7 +200,7 @@ def _values(holder: Any) -> Any:
 
 @contextmanager
 def as_deep_as_need_be() -> Iterator[None]:
-    """Lift Python's limits on digits and recursion."""
+    """Context without Python's limits on digits and recursion."""
     digits, depth = sys.get_int_max_str_digits(), sys.getrecursionlimit()
     sys.set_int_max_str_digits(0)
     sys.setrecursionlimit(20_000)

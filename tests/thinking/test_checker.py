@@ -210,7 +210,7 @@ def test_a_comparison_without_its_difference_is_an_error() -> None:
          "3+4:3+4+0=07:7", "7", "6 is never used"),
     ],
 )  # fmt: skip
-def test_thoughts_about_another_question_are_not_understood(
+def test_thoughts_about_another_question_do_not_solve_it(
     question: str, thought: str, answer: str, error: str
 ) -> None:
     report = check(question, thought, answer)
@@ -218,7 +218,7 @@ def test_thoughts_about_another_question_are_not_understood(
     assert error in (report.first_error or "")
 
 
-def test_a_wrong_digit_is_not_a_misunderstanding() -> None:
+def test_a_wrong_digit_does_not_change_solves_question() -> None:
     question, thought, _ = FACTORS
     slip = thought.replace("4*6+4=28", "4*6+4=27").replace("2082", "2072")
     slip = slip.replace("8+6+0=14,0", "7+6+0=13,0").replace("29842", "29832")

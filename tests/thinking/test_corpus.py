@@ -1,4 +1,4 @@
-"""The arithmetic corpus: learned tokens, and the sequences of a step."""
+"""The arithmetic corpus: which tokens have a loss, and the sequences of a step."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def text(row: TokenSequence) -> str:
 
 @lru_cache(maxsize=1)
 def some_rows() -> list[TokenSequence]:
-    """Return sequences of late steps, which have all kinds."""
+    """Return sequences of late steps, which have examples of all kinds."""
     rows = rows_of()
     return list(
         chain.from_iterable(

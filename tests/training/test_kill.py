@@ -1,4 +1,4 @@
-"""Kill the process at any instant: the last checkpoint opens, and the run can be resumed."""
+"""A run that is killed at any time leaves a valid checkpoint, and can be resumed."""
 
 from __future__ import annotations
 
