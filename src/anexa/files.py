@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 from anexa.errors import AnexaError, UsageError, short_repr
 
-TEMPORARY_PREFIX = ".anexa-"  # of the names of files and folders that are being written
+TEMPORARY_PREFIX = ".anexa-"  # prefix of the names of temporary files and folders
 STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")  # names of the standard output
 
 _UMASK = os.umask(0)  # the umask can only be read by setting it
@@ -29,7 +29,7 @@ os.umask(_UMASK)
 
 
 def write_atomic(path: Path, data: bytes, *, replace: bool = True) -> None:
-    """Write a file, or leave the old one; arguments and errors are those of `atomic_path`."""
+    """Write a file atomically; arguments and errors are those of `atomic_path`."""
     with atomic_path(path, replace=replace) as temporary:
         temporary.write_bytes(data)
 
@@ -38,13 +38,13 @@ def write_atomic(path: Path, data: bytes, *, replace: bool = True) -> None:
 def atomic_path(path: Path, *, replace: bool = True) -> Iterator[Path]:
     """Yield the path of a temporary file, whose content then becomes that of `path`.
 
-    A file appears whole or not at all; one that is replaced keeps its mode, and its other hard
-    links keep the old content. A link stays, and its target is written. Devices, named pipes and
-    the standard output get the bytes when all of them have been computed.
+    A replaced file keeps its mode, and its other hard links keep the old content. Symbolic links
+    are followed. Devices, named pipes and the standard output are written at the end, when all of
+    the content is in the temporary file.
 
     Args:
         path: file, device, named pipe, or "-" for the standard output.
-        replace: whether a file that exists may be replaced.
+        replace: whether an existing file may be replaced.
 
     Raises:
         AnexaError: if `check_output` refuses the path, or it cannot be written; no temporary file
@@ -83,7 +83,7 @@ def atomic_path(path: Path, *, replace: bool = True) -> Iterator[Path]:
 
 
 def _copy_to_stream(source: Path, path: Path) -> None:
-    """Copy a file to the standard output, a device or a named pipe, which has a reader then."""
+    """Copy a file to the standard output, a device or a named pipe."""
     with source.open("rb") as data:
         if is_stdout(path):
             sys.stdout.flush()
@@ -134,18 +134,18 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 def check_output(
     path: Path, *, folder: bool = False, replace: bool = False, binary: bool = False
 ) -> None:
-    """Refuse a file or folder to write that cannot be written, before any work is done for it.
+    """Check that an output path from the user can be written, before any work is done.
 
     Args:
-        path: path that the user has named: a new file or folder, or a file, a device, a named
-            pipe, a link to one of these, or "-" for the standard output.
-        folder: whether a folder is to be written, which never replaces anything.
-        replace: whether a file that exists may be replaced.
-        binary: whether the content is not text, which is not written to a terminal.
+        path: new file or folder; existing file, device or named pipe, or a link to one of these; or
+            "-" for the standard output.
+        folder: whether the output is a folder, which never replaces anything.
+        replace: whether an existing file may be replaced.
+        binary: whether the content is binary, which is not written to a terminal.
 
     Raises:
-        AnexaError: if the path is taken, is of the other kind, or cannot be written.
-        UsageError: if the standard output is a terminal and the content not text, or a folder.
+        AnexaError: if the path exists, is of the other kind, or cannot be written.
+        UsageError: if a folder, or binary content for a terminal, is to go to the standard output.
     """
     if is_stdout(path):
         _check_stdout(folder, binary)
@@ -184,7 +184,7 @@ def _check_stdout(folder: bool, binary: bool) -> None:
 
 
 def _check_free(path: Path, target: Path, folder: bool) -> None:
-    """Refuse a new path that is inside a file, or a folder that is missing or locked."""
+    """Refuse a new path whose parent is a file, does not exist, or is not writable."""
     parent = next(parent for parent in target.parents if parent.exists())
     if not parent.is_dir():
         raise AnexaError(f"cannot write {path}: {parent} is a file")
@@ -203,7 +203,7 @@ def _check_writable(path: Path, folder: Path) -> None:
 
 
 def _status(path: Path) -> os.stat_result | None:
-    """Return the status of what a path leads to; None if there is nothing."""
+    """Return the `stat` result of a path, following links; None if it does not exist."""
     try:
         return path.stat()
     except (FileNotFoundError, NotADirectoryError):

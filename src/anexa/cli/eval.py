@@ -58,15 +58,18 @@ def evaluate(
     rows = []
     if not as_json:
         echo(LEGEND)
-        heads = "".join(f"{head:>{_width(name)}}" for name, head in COLUMNS.items())
-        echo(f"{'task':20}{'problems':>9}{heads}")
-    for cell in evaluated:
-        shares = {name: getattr(cell, name) for name in COLUMNS}
+        headers = "".join(f"{head:>{_width(name)}}" for name, head in COLUMNS.items())
+        echo(f"{'task':20}{'problems':>9}{headers}")
+    for result in evaluated:
+        proportions = {name: getattr(result, name) for name in COLUMNS}
         if as_json:
-            rows.append({"task": cell.name} | {k: _fields(share) for k, share in shares.items()})
+            rows.append(
+                {"task": result.name}
+                | {k: _fields(proportion) for k, proportion in proportions.items()}
+            )
             continue
-        figures = "".join(f"{_figure(name, s):>{_width(name)}}" for name, s in shares.items())
-        echo(f"{cell.name:20}{cell.thinking.count:>9,}{figures}")
+        figures = "".join(f"{_figure(name, s):>{_width(name)}}" for name, s in proportions.items())
+        echo(f"{result.name:20}{result.thinking.count:>9,}{figures}")
     if as_json:
         report = {
             "model": portable(model.name),
@@ -83,16 +86,21 @@ def _width(name: str) -> int:
     return 22 if name == "thinking" else 12
 
 
-def _figure(name: str, share: Proportion) -> str:
+def _figure(name: str, proportion: Proportion) -> str:
     """Format a proportion in percent; the accuracy with its confidence interval."""
-    if not share.count:
+    if not proportion.count:
         return "–"
     if name != "thinking":
-        return f"{share.value:.1%}"
-    low, high = share.interval
-    return f"{share.value:.1%} [{100 * low:.1f}, {100 * high:.1f}]"
+        return f"{proportion.value:.1%}"
+    low, high = proportion.interval
+    return f"{proportion.value:.1%} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def _fields(share: Proportion) -> dict[str, object]:
-    value = share.value if share.count else None
-    return {"hits": share.hits, "count": share.count, "value": value, "interval": share.interval}
+def _fields(proportion: Proportion) -> dict[str, object]:
+    value = proportion.value if proportion.count else None
+    return {
+        "hits": proportion.hits,
+        "count": proportion.count,
+        "value": value,
+        "interval": proportion.interval,
+    }

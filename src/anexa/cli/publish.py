@@ -57,7 +57,7 @@ def publish(
         )
     check_name(repository)
     source = ModelFolder(folder)
-    files, kept = select_files(source)
+    files, unpublished = select_files(source)
     model = LanguageModel.open(folder, "numpy")  # for one short text PyTorch is slow to load
     warn_if_unfinished(folder)
     card = published_card(
@@ -75,8 +75,8 @@ def publish(
     echo(f"{shown(str(folder))} as {repository} on the Hugging Face Hub ({visibility}):")
     for name, size in sizes.items():
         echo(f"  {name:{max(map(len, sizes))}}  {size:13,} bytes")
-    if kept:
-        echo(f"not published: {shown(', '.join(kept))}")
+    if unpublished:
+        echo(f"not published: {shown(', '.join(unpublished))}")
     license_text = license_of(card) or "none, so nobody else may use it; --license NAME sets one"
     echo(f"license: {license_text}\n\n{CARD}:\n\n{card}")
     if dry_run:

@@ -14,12 +14,12 @@ UNKNOWN = "–"
 
 
 def show_table(
-    heads: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str]
+    headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str]
 ) -> None:
     """Print a table with a header row; the columns named in `right` are right-aligned."""
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for head in heads:
+    for head in headers:
         table.add_column(
             Text(shown(head)), justify="right" if head in right else "left", overflow="fold"
         )

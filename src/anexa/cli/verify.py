@@ -26,8 +26,8 @@ def verify(
             f"weights: after {STEPS} steps of AdamW, and of Muon; cached: logits with a cache, "
             "compared\nwith those without; bounds: of the weights, and of everything else.\n"
         )
-        heads = "".join(f"{column:>11}" for column in (*columns, "bounds"))
-        echo(f"{'model':10}{'engine':8}{'precision':9}{heads}")
+        headers = "".join(f"{column:>11}" for column in (*columns, "bounds"))
+        echo(f"{'model':10}{'engine':8}{'precision':9}{headers}")
     for comparison in verify():
         rows.append(comparison)
         if not as_json:

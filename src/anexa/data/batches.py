@@ -24,11 +24,14 @@ COUNTED_DOCUMENTS = 2**20  # documents in a chunk of the count of sequences, to 
 
 
 class Dataset(Protocol):
-    """Source of token sequences, each of 2 to `length` + 1 tokens.
+    """Source of token sequences for training and evaluation.
+
+    A sequence has 2 to `length` + 1 tokens, where `length` is the context length of the model: all
+    tokens but the last are inputs, all but the first are targets.
 
     Attributes:
-        notes: what is left out of the dataset or split, a sentence each.
-        claim: how a validation dataset relates to the training dataset, in a sentence.
+        notes: sentences for the user about text that was left out or split.
+        claim: sentence about the relation of a validation dataset to the training dataset.
     """
 
     notes: tuple[str, ...]
@@ -92,7 +95,7 @@ class TokenWindows(TextDataset):
         self._starts: Array | None = None
 
     def select(self, starts: Array, note: str = "", claim: str = "") -> TokenWindows:
-        """Return this dataset with other `starts`, another note and another claim."""
+        """Return a copy with other `starts`, an additional note, and another claim."""
         dataset = TokenWindows(self.tokens, self.length, self._seed)
         dataset._starts = starts
         return _described(dataset, note, claim)
@@ -149,8 +152,8 @@ class DocumentDataset(TextDataset):
 
     Attributes:
         tokens: token ids of all documents.
-        boundaries: positions of the boundaries.
-        chosen: indices of the documents of this dataset.
+        boundaries: positions of the end-of-text tokens.
+        chosen: indices of the documents in this dataset.
     """
 
     def __init__(
@@ -177,7 +180,7 @@ class DocumentDataset(TextDataset):
             )
 
     def select(self, chosen: Array, note: str = "", claim: str = "") -> DocumentDataset:
-        """Return a dataset of other documents, with another note and another claim."""
+        """Return a dataset of other documents, with an additional note, and another claim."""
         dataset = DocumentDataset(self.tokens, self.boundaries, chosen, self._length, self._seed)
         return _described(dataset, note, claim)
 

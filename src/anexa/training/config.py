@@ -67,8 +67,8 @@ class DataConfig:
         tokenizer: tokenizer to train or to use: char, a token for each character; bpe:SIZE,
             byte-level BPE with at most SIZE tokens; or the path of a tokenizer.json or of a model
             folder.
-        allow_unknown: train although more than 1 % of the characters are not in the vocabulary of
-            a tokenizer that was made elsewhere.
+        allow_unknown: train even if more than 1 % of the characters are not in the vocabulary of a
+            tokenizer that was not made from the corpus.
     """
 
     corpus: str = "python-docs"
@@ -78,7 +78,7 @@ class DataConfig:
 
     @property
     def has_foreign_tokenizer(self) -> bool:
-        """Whether the tokenizer is not made from the corpus, and may lack characters of it."""
+        """Whether the tokenizer was not made from the corpus, so may lack some characters."""
         return self.tokenizer != "char" and not self.tokenizer.startswith("bpe:")
 
 
@@ -193,7 +193,7 @@ class TrainConfig:
         """Refuse options that have no effect together with the others.
 
         Raises:
-            UsageError: if an option of `EFFECTS` has none and a value other than its default.
+            UsageError: if an option in `EFFECTS` has no effect, but not its default value.
         """
         options = self.options()
         for name, has_effect, reason in EFFECTS:
@@ -242,7 +242,7 @@ class TrainConfig:
 
         Args:
             given: options that the user has given again.
-            lengthen: whether the run is finished, so that its length may be given anew.
+            lengthen: whether the run is finished, so that `given` may have a greater length.
 
         Raises:
             UsageError: if another option differs from the run's.
@@ -381,8 +381,8 @@ def check_values(options: Mapping[str, Any], label: Callable[[str], str] = flag)
                 raise UsageError(f"{label(name)} must be {words}, not {value}")
 
 
-# Options that have no effect in some configurations, in which they are refused unless they have
-# their defaults: the option, whether it has an effect, and the reason why it has none.
+# Options without an effect in some configurations, where only their default is accepted: the
+# option, whether it has an effect, and the reason if it has none.
 EFFECTS: tuple[tuple[str, Callable[[TrainConfig], bool], str], ...] = (
     (
         "layout",
