@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anexa.cli.output import written
 from anexa.names import (
     ESCAPE,
     code_span,
@@ -83,7 +84,7 @@ def test_names_have_no_markup_in_markdown() -> None:
 
 
 def test_output_escapes_what_it_cannot_encode() -> None:
-    for encoding, written in (
+    for encoding, expected in (
         ("ascii", rb"caf\xe9 \xe9 \u65e5"),
         ("cp1252", b"caf\xe9 \\xe9 \\u65e5"),
         ("utf-8", "café \\xe9 日".encode()),
@@ -92,7 +93,7 @@ def test_output_escapes_what_it_cannot_encode() -> None:
         with io.TextIOWrapper(data, encoding, errors=ESCAPE) as stream:
             stream.write("café \udce9 日")
             stream.flush()
-            assert data.getvalue() == written
+            assert data.getvalue() == expected
 
 
 def anexa(
@@ -174,3 +175,15 @@ def test_commands_print_through_one_function() -> None:
     folder = Path(__file__).parents[1] / "src" / "anexa" / "cli"
     users = [path.name for path in folder.glob("*.py") if "typer.echo" in path.read_text("utf-8")]
     assert users == ["output.py"]
+
+
+@posix
+def test_terminal_does_not_obey_what_a_model_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    pty = pytest.importorskip("pty")
+    leader, follower = pty.openpty()
+    with os.fdopen(follower, "w") as terminal, io.StringIO() as pipe:
+        monkeypatch.setattr("sys.stdout", terminal)
+        assert written("a\x1b]52;c;\x07\r\tb\nc\x9b") == "a\\x1b]52;c;\\x07\\r\tb\nc\\x9b"
+        monkeypatch.setattr("sys.stdout", pipe)
+        assert written("a\x1b[1m") == "a\x1b[1m"
+    os.close(leader)

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -169,7 +170,7 @@ def test_read_only_file_and_locked_folder_are_refused(tmp_path: Path) -> None:
     assert (tmp_path / "drawing.dot").read_bytes() == b"old"
 
 
-def draw(out: str, cwd: Path, *options: str, **streams: object) -> subprocess.CompletedProcess:
+def draw(out: str, cwd: Path, *options: str, **streams: Any) -> subprocess.CompletedProcess[bytes]:
     command = [*ANEXA, "graph", "a*b", "a=1", "b=2", "--format", "dot", "--out", out, *options]
     return subprocess.run(command, cwd=cwd, env=environment(), check=False, **streams)
 
@@ -198,7 +199,9 @@ def test_standard_output_that_is_closed_or_gone(
 ) -> None:
     closed = subprocess.run(
         f"{' '.join(ANEXA)} graph a a=1 --out - >&-",
-        **{"shell": True, "cwd": tmp_path, "env": environment(), "check": False},
+        shell=True,
+        cwd=tmp_path,
+        env=environment(),
         capture_output=True,
     )
     assert closed.stderr == b"anexa: the standard output is closed: name a file with --out\n"

@@ -196,7 +196,7 @@ def _check_free(path: Path, target: Path, folder: bool) -> None:
 def _check_writable(path: Path, folder: Path) -> None:
     """Make sure that a file can be created in a folder."""
     try:
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=folder, prefix=TEMPORARY_PREFIX):
             pass
     except OSError as error:
         raise AnexaError(f"cannot write {path}: {error.strerror}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from anexa.generation.scheduler import Sequence as ScheduledSequence
 from anexa.generation.scheduler import StepOutput
 from anexa.model.tokenizer import Tokenizer
 from anexa.server.chat_completions import ChatCompletionRequest, ChatCompletionResponder
-from anexa.server.completions import CompletionRequest, CompletionResponder, Logprobs
+from anexa.server.completions import CompletionRequest, CompletionResponder
 from anexa.server.request import Request, RequestOutput
 from tests.model.helpers import byte_tokenizer
 
@@ -46,11 +47,11 @@ def outputs(
     return request, chunks
 
 
-def check(tokenizer: Tokenizer, text: str, echo: bool = False) -> Logprobs:
+def check(tokenizer: Tokenizer, text: str, echo: bool = False) -> dict[str, Any]:
     """Compare the offsets of a text's tokens with what the bytes before them spell."""
     ids = tokenizer.encode(text)
     request, chunks = outputs(tokenizer, ids)
-    body = CompletionRequest(prompt="a", echo=echo, logprobs=2)
+    body = CompletionRequest.model_validate({"prompt": "a", "echo": echo, "logprobs": 2})
     whole = RequestOutput()
     for chunk in chunks:
         whole.merge(chunk)
@@ -69,7 +70,7 @@ def check(tokenizer: Tokenizer, text: str, echo: bool = False) -> Logprobs:
     parts = [part["choices"][0]["logprobs"] for part in streamed]
     for name, values in logprobs.items():
         assert [value for part in parts if part for value in part[name]] == values
-    return choice["logprobs"]
+    return dict(logprobs)
 
 
 @pytest.mark.parametrize("echo", [False, True])
@@ -109,7 +110,8 @@ def test_tokens_of_a_stop_string_are_not_reported(stop: str) -> None:
 
 def test_bytes_of_chat_tokens_spell_the_text() -> None:
     request, chunks = outputs(BYTES, BYTES.encode(FRENCH))
-    body = ChatCompletionRequest(messages=[{"role": "user", "content": "a"}], logprobs=True)
+    messages = [{"role": "user", "content": "a"}]
+    body = ChatCompletionRequest.model_validate({"messages": messages, "logprobs": True})
     responder = ChatCompletionResponder(body, [request], "m", BYTES)
     logprobs = [one for chunk in chunks for one in chunk.logprobs]
     content = responder.logprobs(0, logprobs).content

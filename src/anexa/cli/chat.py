@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from anexa.cli.output import echo
+from anexa.cli.output import echo, written
 from anexa.cli.prompt_loop import PromptLoop
 from anexa.errors import UsageError
 
@@ -104,5 +104,5 @@ class CompletionLoop(PromptLoop):
         continuation = self._model.complete(prompt, self._sampler, max_tokens=max_tokens)
         echo(f"Response: {prompt}", nl=False)
         for piece in continuation:
-            echo(piece, nl=False)
+            echo(written(piece), nl=False)
         echo("\n")

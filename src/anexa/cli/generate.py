@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anexa.cli.chat import MAX_TOKENS
-from anexa.cli.output import echo
+from anexa.cli.output import echo, written
 from anexa.errors import UsageError
 
 if TYPE_CHECKING:
@@ -103,10 +103,10 @@ def generate(
 def _finish_text(text: TextStream, *, show: bool) -> dict[str, Any]:
     """Generate a continuation, print it with its prompt if wanted, and return it for JSON."""
     if show:
-        echo(text.prompt.text, nl=False)
+        echo(written(text.prompt.text), nl=False)
     for piece in text:
         if show:
-            echo(piece, nl=False)
+            echo(written(piece), nl=False)
     if show:
         echo()
     return {"text": text.text, "tokens": text.num_tokens, "finish_reason": text.finish_reason}

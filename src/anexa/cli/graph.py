@@ -55,7 +55,7 @@ def graph(
     from anexa.files import check_output, is_stdout, write_atomic
     from anexa.graph.drawing import to_dot, to_mermaid
     from anexa.graph.svg import to_svg
-    from anexa.names import shown
+    from anexa.names import decoded, shown
 
     if out is not None:
         check_output(out, replace=force)
@@ -86,7 +86,8 @@ def graph(
         from anexa.graph.expression import parse, read_values
         from anexa.graph.value_graph import value_graph
 
-        root, names = parse(what, read_values(values or []))
+        what = decoded(what)
+        root, names = parse(what, read_values([decoded(value) for value in values or []]))
         drawing = value_graph(root, names, title=f"{what.strip()} = {format_number(root.data)}")
 
     text = writers[format_](drawing)
