@@ -227,6 +227,11 @@ def test_what_a_foreign_chat_model_cannot_read_is_refused(unknown: str, parrot: 
         ([{"role": "user"}], "message 1 needs a role and a content, both strings"),
         ([{"content": "riddle"}], "message 1 needs a role and a content"),
         ([{"role": "user", "content": None}], "message 1 needs a role and a content"),
+        ([{"role": "user", "content": [{"type": "text"}]}], "message 1 needs a role and a content"),
+        (
+            [{"role": "user", "content": [{"type": "text", "text": "2+3"}, {"type": "image"}]}],
+            "message 1 needs a role and a content",
+        ),
         (
             [{"role": "judge", "content": "a"}],
             "the roles are user, assistant and system, not judge",
@@ -242,6 +247,21 @@ def test_malformed_conversations_are_refused(messages: Any, words: str, parrot: 
     model = anexa.load(parrot, engine="numpy")
     with pytest.raises(AnexaError, match=re.escape(words)):
         model.chat(messages)
+
+
+def test_a_developers_message_is_a_system_message(parrot: Path) -> None:
+    model = anexa.load(parrot, engine="numpy")
+    first = {"role": "developer", "content": [{"type": "text", "text": "be brief"}]}
+    assert model.render_prompt([first, *QUESTION]) == model.render_prompt(QUESTION)
+
+
+def test_an_answer_has_no_more_tokens_than_there_is_room_for(parrot: Path) -> None:
+    model = anexa.load(parrot, engine="numpy")
+    assert model.answer_tokens(100, None) == model.answer_tokens(100, 10**6) == 60
+    assert model.answer_tokens(100, 7) == 7
+    prompt = len(model.tokenizer.encode_prompt(model.render_prompt(QUESTION)))
+    answer = model.chat(QUESTION, temperature=1e9, max_tokens=10**6, seed=4)
+    assert answer.finish_reason == "stop" or answer.num_tokens == 160 - prompt
 
 
 def test_earlier_answers_may_contain_their_reasoning(parrot: Path) -> None:

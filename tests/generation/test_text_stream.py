@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -28,7 +29,7 @@ def complete(
     *,
     seed: int = 1,
     max_tokens: int = 40,
-    stop: Sequence[str] = (),
+    stop: Any = (),
     temperature: float = 1.5,
 ) -> TextStream:
     engine: Engine = ENGINES[tokenizer]
@@ -159,6 +160,14 @@ def test_values_out_of_range_are_refused() -> None:
         complete(max_tokens=-3)
     with pytest.raises(UsageError, match="stop must not be empty"):
         complete(stop=["a", ""])
+    for wrong in (7, ["a", None], None):
+        with pytest.raises(UsageError, match="stop must be a string or a list, not "):
+            complete(stop=wrong)
+
+
+def test_one_stop_string_is_not_a_list_of_characters() -> None:
+    one, several, characters = ("".join(complete(stop=s)) for s in ("ab", ["ab"], ["a", "b"]))
+    assert one == several != characters
 
 
 def test_a_prompt_that_does_not_fit_is_refused() -> None:

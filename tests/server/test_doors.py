@@ -22,8 +22,11 @@ from tests.server.process import MESSAGES, ServerProcess
 
 def test_questions_by_python() -> None:
     model = anexa.load()
-    answers = {q: model.chat([{"role": "user", "content": q}]).content for q in QUESTIONS}
-    assert answers == QUESTIONS
+    for question, expected in QUESTIONS.items():
+        for content in (question, [{"type": "text", "text": question}]):
+            answer = model.chat([{"role": "user", "content": content}])
+            assert answer.content == expected
+            assert bool(answer.reasoning) == expected.lstrip("-").isdigit()
 
 
 def test_questions_by_api(server: ServerProcess) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from anexa.engines import Engine, open_engine
 from anexa.errors import AnexaError, UsageError
 from anexa.generation.chat import ChatAnswer
-from anexa.generation.sampling import Sampler, SamplingParams
+from anexa.generation.sampling import RANGES, Sampler, SamplingParams
 from anexa.generation.text_stream import TextStream, check_length, stream_text
 from anexa.model.chat_format import Message, normalize_messages, render_messages
 from anexa.model.loading import load_model, model_name
@@ -147,7 +147,7 @@ class LanguageModel:
             messages: messages so far, each with a "role" and a "content"; the last one the user's.
             thinking: whether the model may reason before it answers.
             max_tokens: maximum number of tokens of reasoning and answer together; None means as
-                many as the context has room for.
+                many as the context has room for, which is the limit in any case.
             stop: string that ends the reasoning or the answer, or several; they are no part of it.
             sampling: fields of `SamplingParams`.
 
@@ -177,10 +177,24 @@ class LanguageModel:
         state.
         """
         prompt = self.render_prompt(messages, thinking=thinking)
-        if max_tokens is None:
-            length = len(self.tokenizer.encode_prompt(prompt))
-            max_tokens = max(1, self.engine.config.block_size - length)
+        max_tokens = self.answer_tokens(len(self.tokenizer.encode_prompt(prompt)), max_tokens)
         return ChatAnswer(self.complete(prompt, sampler, max_tokens=max_tokens, stop=stop))
+
+    def answer_tokens(self, num_prompt_tokens: int, max_tokens: int | None) -> int:
+        """Return the maximum number of tokens of an answer: `max_tokens`, or the room for it.
+
+        Args:
+            num_prompt_tokens: number of tokens of the conversation.
+            max_tokens: number of tokens that the user allows; None means no limit.
+
+        Raises:
+            UsageError: if max_tokens is out of range.
+        """
+        room = max(1, self.engine.config.block_size - num_prompt_tokens)
+        if max_tokens is None:
+            return room
+        RANGES["max_tokens"].check("max_tokens", max_tokens)
+        return min(max_tokens, room)
 
     def num_prompt_tokens(self, messages: Sequence[Message]) -> int:
         """Count the tokens of a conversation rendered as a prompt.
@@ -216,9 +230,6 @@ class LanguageModel:
             raise AnexaError(
                 'a conversation is a list of messages, such as [{"role": "user", "content": "7*8"}]'
             )
-        for number, message in enumerate(messages, 1):
-            if not all(isinstance(message.get(key), str) for key in ("role", "content")):
-                raise AnexaError(f"message {number} needs a role and a content, both strings")
         messages = normalize_messages(self.chat_template, messages)
         bos, eos = self.tokenizer.bos_eos
         template = self.chat_template + bos + eos

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, TypeAlias
 
 from anexa.engines import Engine
-from anexa.errors import AnexaError, UsageError
+from anexa.errors import AnexaError, UsageError, short_repr
 from anexa.generation.offline import generate_tokens
 from anexa.generation.sampling import RANGES, Sampler
 from anexa.model.tokenizer import Tokenizer
@@ -104,9 +104,7 @@ class TextStream:
         tokens: Iterable[int] = (),
     ) -> None:
         RANGES["max_tokens"].check("max_tokens", max_tokens)
-        stop = (stop,) if isinstance(stop, str) else tuple(stop)
-        if "" in stop:
-            raise UsageError("stop must not be empty")
+        stop = check_stop(stop)
         self.prompt = prompt
         self.text = ""
         self.num_tokens = self.offset = 0
@@ -143,6 +141,20 @@ class TextStream:
         self.text += piece
         self.finish_reason = reason
         return piece
+
+
+def check_stop(stop: str | Sequence[str]) -> tuple[str, ...]:
+    """Return stop strings as a tuple.
+
+    Raises:
+        UsageError: if there is anything but strings, or an empty one.
+    """
+    stop = (stop,) if isinstance(stop, str) else stop
+    if not isinstance(stop, Sequence) or not all(isinstance(text, str) for text in stop):
+        raise UsageError(f"stop must be a string or a list, not {short_repr(stop)}")
+    if "" in stop:
+        raise UsageError("stop must not be empty")
+    return tuple(stop)
 
 
 def stream_text(

@@ -9,7 +9,9 @@ Each tag is one token. As in Qwen3, thoughts of earlier turns are removed from t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from anexa.errors import AnexaError
 from anexa.model.chat_template import render_template
 from anexa.model.question import normalize_question
 from anexa.model.tokenizer import END_OF_TEXT, RenderedPrompt
@@ -18,8 +20,12 @@ USER, ASSISTANT = "<|user|>", "<|assistant|>"
 THINK, END_THINK = "<think>", "</think>"
 CHAT_TOKENS = (USER, ASSISTANT, THINK, END_THINK)
 
-Message = Mapping[str, str]
-"""A turn of a conversation: its "role" ("user", "assistant" or "system") and its "content"."""
+Message = Mapping[str, Any]
+"""A turn of a conversation: its "role" ("user", "assistant" or "system") and its "content".
+
+As in OpenAI's API, a content may also be a list of parts, each `{"type": "text", "text": …}`, and
+"developer" is another name of "system".
+"""
 
 # System messages are skipped: the model was not trained on them, but many clients send them. The
 # `generation` tags have no dashes, which @huggingface/jinja does not support before version 0.5.8.
@@ -59,14 +65,33 @@ CHAT_TEMPLATE = f"""\
 """
 
 
-def normalize_messages(template: str, messages: Sequence[Message]) -> list[Message]:
-    """Spell the messages as the model was trained on them, if the template is `CHAT_TEMPLATE`.
+def normalize_messages(template: str, messages: Sequence[Message]) -> list[dict[str, str]]:
+    """Bring messages into the form of chat templates: a role and one text.
 
-    The messages of other templates stay as they are.
+    If the template is `CHAT_TEMPLATE`, the text is also spelled as the model was trained on it.
+
+    Raises:
+        AnexaError: if a role or a content is no text.
     """
-    if template != CHAT_TEMPLATE:
-        return [*messages]
-    return [{**turn, "content": normalize_question(turn["content"])} for turn in messages]
+    normalized = []
+    for number, message in enumerate(messages, 1):
+        role, content = message.get("role"), _text_of(message.get("content"))
+        if not isinstance(role, str) or content is None:
+            raise AnexaError(f"message {number} needs a role and a content, both strings")
+        if template == CHAT_TEMPLATE:
+            content = normalize_question(content)
+        role = "system" if role == "developer" else role
+        normalized.append({**message, "role": role, "content": content})
+    return normalized
+
+
+def _text_of(content: object) -> str | None:
+    """Return the content of a message as one text; None if it is no text."""
+    if not isinstance(content, list | tuple):
+        return content if isinstance(content, str) else None
+    parts = [part for part in content if isinstance(part, Mapping) and part.get("type") == "text"]
+    texts = [text for part in parts if isinstance(text := part.get("text"), str)]
+    return "".join(texts) if len(texts) == len(content) else None
 
 
 def render_messages(

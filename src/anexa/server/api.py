@@ -136,12 +136,12 @@ async def create_chat_completion(
         raise InvalidRequest(f"{model.name} has no chat template: use /v1/completions", "model")
     if body.top_logprobs and not body.logprobs:
         raise InvalidRequest("top_logprobs needs logprobs to be true", "top_logprobs")
-    messages = [message.for_template() for message in body.messages]
+    messages = [message.to_dict() for message in body.messages]
     with _errors_of_field("messages"):
         rendered = model.render_prompt(messages, thinking=body.thinking)
         prompt = Prompt(model.tokenizer, served.block_size, rendered)
-    room = max(1, served.block_size - len(prompt.ids))
-    max_tokens = min(body.max_completion_tokens or body.max_tokens or room, room)
+    allowed = body.max_completion_tokens or body.max_tokens
+    max_tokens = model.answer_tokens(len(prompt.ids), allowed)
     texts = [
         TextStream(model.tokenizer, prompt, max_tokens=max_tokens, stop=body.stop or ())
         for _ in range(body.n or 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -31,12 +31,10 @@ class Message(schemas.RequestModel):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Text | TextParts | None = None
 
-    def for_template(self) -> dict[str, str]:
-        """Convert the message for a chat template: one text as content, "developer" as "system"."""
-        text = self.content or ""
-        if isinstance(text, list):
-            text = "".join(part.text for part in text)
-        return {"role": "system" if self.role == "developer" else self.role, "content": text}
+    def to_dict(self) -> dict[str, Any]:
+        """Return the message as `LanguageModel.answer` takes it; no content is an empty one."""
+        message = self.model_dump()
+        return {**message, "content": message["content"] or ""}
 
 
 class TemplateOptions(schemas.RequestModel):
