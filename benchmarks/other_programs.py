@@ -74,13 +74,13 @@ def write_models(place: Path) -> None:
 
 
 def difference(theirs: Any, ours: Any) -> float:
-    """Return the largest difference, as a share of the largest of our numbers."""
+    """Return the largest difference, relative to the largest of our numbers."""
     ours = np.asarray(ours, np.float64)
     return float(np.abs(np.asarray(theirs, np.float64) - ours).max() / np.abs(ours).max())
 
 
 def logits(folder: Path, ids: list[int]) -> Any:
-    """Compute the logits of a model with our engine."""
+    """Compute the logits of a model with Anexa's NumPy engine."""
     return anexa.load(folder, engine="numpy").engine.logits(ids)
 
 
@@ -123,7 +123,7 @@ def in_transformers(place: Path) -> Iterator[tuple[str, float]]:
 
 
 def in_trainer(place: Path) -> Iterator[tuple[str, float]]:
-    """The loss of a transformers Trainer; and what it has trained and saved opens here."""
+    """Compare the loss of transformers' Trainer, and open the model that it has saved."""
     import accelerate  # noqa: F401 (the Trainer needs it)
     import transformers
 
@@ -237,10 +237,10 @@ def in_ctranslate2(place: Path) -> Iterator[tuple[str, float]]:
 
 
 def in_llama_cpp_converter(place: Path, converter: Path) -> Iterator[tuple[str, float]]:
-    """llama.cpp's own converter gives the tensors of our export.
+    """Compare the tensors that llama.cpp's converter writes with those of `anexa export`.
 
-    It knows tokenizers by a hash of what they make of a text, and no new one is among them; so it
-    is told that this one splits texts as GPT-2's.
+    The converter identifies a tokenizer by a hash of its tokens for a test text, so it knows no
+    new ones; here it is told to use GPT-2's pre-tokenizer.
     """
     import gguf
 
@@ -302,8 +302,8 @@ def report(name: str, package: str, check: Check, place: Path) -> bool:
 
     Args:
         name: name of the program.
-        package: its Python package, or the version of a program that has none.
-        check: yields what was compared, and the difference.
+        package: its Python package; or its version, if it has none.
+        check: yields the name and the difference of each comparison.
         place: folder of the models.
     """
     try:

@@ -1,4 +1,4 @@
-"""A curve of losses, small enough to stand above a progress bar."""
+"""A loss curve in Braille characters, for display above a progress bar."""
 
 from __future__ import annotations
 

@@ -214,7 +214,7 @@ def opening(trainer: Trainer) -> list[str]:
 
 
 def notes(trainer: Trainer) -> list[str]:
-    """Say what a reader of the run's figures has to know besides its configuration."""
+    """Return notes for the user: about the corpus, a resumed run, and a lengthened run."""
     lines = [f"note: {note}" for note in trainer.notes]
     if trainer.resumed:
         lines.append(f"resuming after step {trainer.state.step:,}")

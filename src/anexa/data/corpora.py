@@ -108,10 +108,10 @@ class Documents:
 
 
 class _LeftOut:
-    """Count of what the layout "lines" leaves out of a text."""
+    """Counter of the lines and characters that the layout "lines" drops from a text."""
 
     def __init__(self) -> None:
-        self._lines = self._characters = 0  # that were read and not kept
+        self._lines = self._characters = 0  # read so far, minus those that were kept
         self._end = "\n"
 
     def watch(self, chunks: Iterator[str]) -> Iterator[str]:
@@ -237,7 +237,7 @@ def guess_layout(text: str) -> Layout:
 
 
 def _registered(corpus: CorpusInfo, progress: Progress | None) -> tuple[Source, tuple[str, ...]]:
-    """Return the reader of a registered corpus, and what it leaves out."""
+    """Return the source of a registered corpus, and notes about text that it leaves out."""
     if corpus.source is None:
         return _in_memory(_OFFLINE[corpus.name](), corpus.name), ()
     source = _file(str(fetch(corpus, progress)))

@@ -66,12 +66,12 @@ CHAT_TEMPLATE = f"""\
 
 
 def normalize_messages(template: str, messages: Sequence[Message]) -> list[dict[str, str]]:
-    """Bring messages into the form of chat templates: a role and one text.
+    """Convert messages to the form for chat templates: a role, and one text as content.
 
-    If the template is `CHAT_TEMPLATE`, the text is also spelled as the model was trained on it.
+    For `CHAT_TEMPLATE`, the text is also normalized by `normalize_question`.
 
     Raises:
-        AnexaError: if a role or a content is no text.
+        AnexaError: if a role or a content is not text.
     """
     normalized = []
     for number, message in enumerate(messages, 1):

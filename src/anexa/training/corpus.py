@@ -128,10 +128,10 @@ def make_datasets(
 
 
 def tokenizer_notes(corpus: Corpus, data: DataConfig, tokenizer: Tokenizer) -> tuple[str, ...]:
-    """Say what a tokenizer does not have of its corpus, or of what was asked for.
+    """Return notes about unknown characters, the sample that BPE is trained on, and its size.
 
     Raises:
-        AnexaError: as `unknown_note`.
+        AnexaError: if too many characters are unknown; see `unknown_note`.
     """
     if data.has_foreign_tokenizer:
         return unknown_note(corpus, tokenizer, data.allow_unknown)
