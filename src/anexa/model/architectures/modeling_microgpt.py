@@ -92,8 +92,9 @@ class MicroGPTBlock(nn.Module):
 
         Args:
             x_BTC: residual stream before this block.
-            mask_BHTS: attention mask (H is 1): true where a query sees a key, or added to scores.
-            cache: earlier keys and values, to which the new ones are added; None: no earlier ones.
+            mask_BHTS: attention mask (H is 1): boolean, true where a query attends to a key; or
+                additive.
+            cache: KV cache that the new keys and values are appended to; None: no cache.
             places_T: positions of the new keys and values in the cache.
         """
         h_BTC = rms_norm(x_BTC, self.eps)
@@ -159,19 +160,19 @@ class MicroGPTForCausalLM(PreTrainedModel, GenerationMixin):
 
         Args:
             input_ids: tokens, shape (B, T).
-            attention_mask: (B, S), 0 for padding; or (B, 1, T, S), true where a query sees a key,
-                or added to attention scores; None: no padding.
+            attention_mask: (B, S), 0 for padding; or (B, 1, T, S), boolean (true where a query
+                attends to a key) or additive; None: no padding.
             position_ids: positions, shape (B, T); None: counted from the first token that is not
                 padding.
-            past_key_values: `cache`, as transformers called it before version 5.
+            past_key_values: the name of `cache` in transformers before version 5.
             labels: targets, shape (B, T): `input_ids` itself, and -100 where there is no target.
             use_cache: whether to make a cache if none is given.
             logits_to_keep: number of last tokens to compute logits for, or their indices; 0: all.
-            cache: earlier keys and values, to which the new ones are added.
-            num_items_in_batch: number of targets that the sum of losses is divided by; None: those
-                of this batch, which makes the loss a mean.
-            others: `return_dict`; what transformers passes only to say that it is off, or to say
-                again what the cache knows (`cache_position`).
+            cache: KV cache that the new keys and values are appended to.
+            num_items_in_batch: number of targets to divide the sum of losses by; None: the number
+                in this batch (mean loss).
+            others: `return_dict`; arguments of transformers that are None or false; and
+                `cache_position`, which must be the end of the cache.
 
         Raises:
             TypeError: if another argument is not None, or asks for attentions or hidden states.
@@ -226,7 +227,7 @@ class MicroGPTForCausalLM(PreTrainedModel, GenerationMixin):
         return (mask_BHTS & filled_BHTS) | itself, position_BS[:, places_T]
 
     def _refuse(self, others: dict[str, Any], places_T: Tensor) -> None:
-        """Raise an error, see `forward`, for arguments that would change the result."""
+        """Refuse arguments that would change the result; errors are those of `forward`."""
         place = others.pop("cache_position", None)
         if place is not None and not torch.equal(place.to(places_T), places_T):
             raise ValueError(
