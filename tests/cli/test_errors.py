@@ -117,9 +117,9 @@ CHANGED = "the corpus names.txt has changed since this run was started (its SHA-
         (TRAIN, writes("names.txt", b"a\0b\n"), 1, "names.txt is not a text file"),
         (TRAIN, removes("names.txt"), 1, "there is no corpus and no file named 'names.txt'"),
         (f"{TRAIN} --layout lines", writes("names.txt", "anna\n"), 1, "a single document"),
-        ("train firstname --out new", nothing, 1, "perhaps you meant firstnames"),
-        ("train model --out new", nothing, 1, "model is a folder"),
-        ("train - --out new", nothing, 1, "standard input contains no text"),
+        ("train firstname --engine numpy --out new", nothing, 1, "perhaps you meant firstnames"),
+        ("train model --engine numpy --out new", nothing, 1, "model is a folder"),
+        ("train - --engine numpy --out new", nothing, 1, "standard input contains no text"),
         # Settings of a training
         (f"{TRAIN} --preset giant", nothing, 2, "--preset is one of microgpt, anexa"),
         (f"{TRAIN} --engine abacus", nothing, 2, "--engine is one of scalar, lists, numpy"),

@@ -170,7 +170,7 @@ def test_a_sequence_is_the_rendered_prompt_and_the_answer(seed: int, step: int) 
     step=st.integers(0, 2500),
     split=st.sampled_from(get_args(Split)),
 )
-@hypothesis_settings(max_examples=25)
+@hypothesis_settings(max_examples=15)
 def test_sequences_fit_the_context_and_fill_the_batch(
     length: int, size: int, seed: int, step: int, split: Split
 ) -> None:
