@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx2 as httpx
 import pytest
 
-from tests.server.process import MESSAGES, ServerProcess
+from tests.server.process import MESSAGES, PLAIN, ServerProcess
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 JSON_TYPE = {"Content-Type": "application/json"}
@@ -376,7 +376,7 @@ def test_server_survives_clients_that_disconnect_within_their_body(server: Serve
         with socket.create_connection((where.hostname or "", where.port or 0)) as connection:
             head = f"POST {TEXT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             connection.sendall(f'{head}Content-Length: 500\r\n\r\n{{"prompt": '.encode())
-    assert httpx.get(f"{server.address}/health").status_code == 200
+    assert httpx.get(f"{server.address}/health", **PLAIN).status_code == 200
 
 
 def test_far_too_long_input_is_refused_quickly(server: ServerProcess) -> None:

@@ -11,7 +11,7 @@ import pytest
 from anexa.server.app import create_app
 from anexa.server.config import ServerConfig
 from tests.cli.process import anexa, one_sentence
-from tests.server.process import MESSAGES, ServerProcess, serving
+from tests.server.process import MESSAGES, PLAIN, ServerProcess, serving
 
 KEY = "a long and secret key"
 
@@ -40,7 +40,7 @@ def routes() -> list[tuple[str, str]]:
 def test_all_but_public_routes_need_the_api_key(locked: ServerProcess) -> None:
     open_ = set()
     for method, path in routes():
-        if httpx.request(method, locked.address + path).status_code != 401:
+        if httpx.request(method, locked.address + path, **PLAIN).status_code != 401:
             open_.add(path)
     assert {path for path in open_ if not path.startswith("/page/")} == {
         "/",
@@ -51,7 +51,7 @@ def test_all_but_public_routes_need_the_api_key(locked: ServerProcess) -> None:
     assert closed <= {path for _, path in routes()} - open_
     with_key = {"Authorization": f"Bearer {KEY}"}
     for method, path in routes():
-        response = httpx.request(method, locked.address + path, headers=with_key)
+        response = httpx.request(method, locked.address + path, headers=with_key, **PLAIN)
         assert response.status_code != 401
 
 
