@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeGuard
 
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, short_repr
 from anexa.model.config import ModelConfig
 from anexa.model.operations import Operations, Tensor
 
@@ -136,20 +136,42 @@ class Architecture:
         return self.buffers is not None and self.buffers.fullmatch(short) is not None
 
 
-def required(json: dict[str, Any], keys: dict[str, str]) -> dict[str, Any]:
-    """Read values from a `config.json`, and rename the keys to Anexa's names.
+def write_config(
+    config: ModelConfig, class_name: str, keys: Mapping[str, str], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the part of a `config.json` that all architectures have in common.
 
     Args:
-        json: content of the file.
-        keys: maps Anexa's names to the keys of the file.
+        config: configuration of the model.
+        class_name: transformers' class of the model.
+        keys: maps attributes of `ModelConfig` to the file's keys.
+        settings: keys that change the function, with the one value that the architecture computes.
+    """
+    return {
+        "architectures": [class_name],
+        "model_type": config.model_type,
+        **{key: getattr(config, name) for name, key in keys.items()},
+        **settings,
+        "dtype": "float32",
+    }
+
+
+def read_config(
+    json: dict[str, Any], keys: Mapping[str, str], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Read the attributes of `ModelConfig` that `write_config` has written.
 
     Raises:
-        AnexaError: if a key is missing.
+        AnexaError: if a key is missing, or a setting asks for a function that the architecture
+            does not compute.
     """
+    for key, value in settings.items():
+        if json.get(key, value) != value:
+            raise AnexaError(f"{key} is {short_repr(json[key])}: only {value!r} is supported")
     missing = [key for key in keys.values() if key not in json]
     if missing:
         raise AnexaError(f"it lacks {', '.join(missing)}")
-    return {ours: json[theirs] for ours, theirs in keys.items()}
+    return {name: json[key] for name, key in keys.items()}
 
 
 def is_number(value: object) -> TypeGuard[int | float]:

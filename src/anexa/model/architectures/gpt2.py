@@ -12,7 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from anexa.errors import AnexaError, short_repr
-from anexa.model.architectures.base import Architecture, GGUFLayout, Parameter, required
+from anexa.model.architectures.base import (
+    Architecture,
+    GGUFLayout,
+    Parameter,
+    read_config,
+    write_config,
+)
 from anexa.model.config import ModelConfig
 from anexa.model.operations import Operations, Tensor
 
@@ -100,7 +106,7 @@ DEFAULTS = {"n_positions": 1024, "layer_norm_epsilon": 1e-5}
 SAME = ("gelu_new", "gelu_pytorch_tanh")  # two names of the same function
 
 # Settings of GPT2Config that change the function, with the one value that this code computes.
-FIXED = {
+SETTINGS = {
     "activation_function": "gelu_new",
     "scale_attn_weights": True,
     "scale_attn_by_inverse_layer_idx": False,
@@ -111,17 +117,12 @@ FIXED = {
 
 def to_json(config: ModelConfig) -> dict[str, Any]:
     """Return the content of `config.json` as transformers' GPT2Config writes it."""
-    return {
-        "architectures": ["GPT2LMHeadModel"],
-        "model_type": "gpt2",
-        **{theirs: getattr(config, ours) for ours, theirs in KEYS.items()},
+    return write_config(config, "GPT2LMHeadModel", KEYS, SETTINGS) | {
         "n_ctx": config.block_size,  # `n_positions` for mlx-lm and llama.cpp's converter
-        **FIXED,
         "n_inner": None,
         "embd_pdrop": 0.0,
         "attn_pdrop": 0.0,
         "resid_pdrop": 0.0,
-        "dtype": "float32",
     }
 
 
@@ -134,10 +135,7 @@ def from_json(json: dict[str, Any]) -> ModelConfig:
     json = DEFAULTS | json
     if json.get("activation_function") in SAME:
         json = json | {"activation_function": SAME[0]}
-    config = ModelConfig(model_type="gpt2", **required(json, KEYS))
-    for key, value in FIXED.items():
-        if json.get(key, value) != value:
-            raise AnexaError(f"{key} is {short_repr(json[key])}: only {value!r} is supported")
+    config = ModelConfig(model_type="gpt2", **read_config(json, KEYS, SETTINGS))
     if json.get("n_inner") not in (None, 4 * config.n_embd):
         raise AnexaError(f"n_inner is {short_repr(json['n_inner'])}: only 4 x n_embd is supported")
     return config

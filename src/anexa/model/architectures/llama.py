@@ -16,7 +16,8 @@ from anexa.model.architectures.base import (
     GGUFLayout,
     Parameter,
     is_number,
-    required,
+    read_config,
+    write_config,
 )
 from anexa.model.config import ModelConfig
 from anexa.model.operations import Operations, Tensor
@@ -107,22 +108,17 @@ DEFAULTS = {"max_position_embeddings": 2048, "rms_norm_eps": 1e-6}
 
 # Settings of LlamaConfig that change the function, with the one value that this code computes.
 UNSCALED = ("default", None)  # values of rope_type
-FIXED = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
+SETTINGS = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
 
 
 def to_json(config: ModelConfig) -> dict[str, Any]:
     """Return the content of `config.json` as transformers' LlamaConfig writes it."""
-    return {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        **{theirs: getattr(config, ours) for ours, theirs in KEYS.items()},
+    return write_config(config, "LlamaForCausalLM", KEYS, SETTINGS) | {
         "head_dim": config.head_dim,
         "rope_theta": config.rope_theta,  # transformers 4 reads this, 5 the next
         "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
-        **FIXED,
         "attention_dropout": 0.0,
         "tie_word_embeddings": config.tie_word_embeddings,
-        "dtype": "float32",
     }
 
 
@@ -133,16 +129,13 @@ def from_json(json: dict[str, Any]) -> ModelConfig:
         AnexaError: if a key is missing, or asks for a function that this module does not compute.
     """
     json = DEFAULTS | json
-    for key, value in FIXED.items():
-        if json.get(key, value) != value:
-            raise AnexaError(f"{key} is {short_repr(json[key])}: only {value!r} is supported")
     theta = _rope_theta(json)
     tied = json.get("tie_word_embeddings", False)
     if not isinstance(tied, bool):
         raise AnexaError(f"tie_word_embeddings is {short_repr(tied)}: it must be true or false")
     if json.get("num_key_value_heads") is None:
         json = json | {"num_key_value_heads": json.get("num_attention_heads")}
-    described = required(json, KEYS)
+    described = read_config(json, KEYS, SETTINGS)
     for name in ("n_inner", "n_kv_head"):
         if not described[name]:  # for 0 or null, ModelConfig would choose a value
             raise AnexaError(

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from anexa.errors import AnexaError
-from anexa.model.architectures.base import Architecture, Parameter, required
+from anexa.model.architectures import gpt2
+from anexa.model.architectures.base import Architecture, Parameter, read_config, write_config
 from anexa.model.config import ModelConfig
 from anexa.model.operations import Operations, Tensor
 
@@ -67,29 +67,18 @@ def forward(
 
 MODULE = "modeling_microgpt"
 
-KEYS = {
-    "vocab_size": "vocab_size",
-    "block_size": "n_positions",
-    "n_embd": "n_embd",
-    "n_head": "n_head",
-    "n_layer": "n_layer",
-    "norm_eps": "rms_norm_epsilon",
-}
+KEYS = gpt2.KEYS | {"norm_eps": "rms_norm_epsilon"}
+SETTINGS = {"tie_word_embeddings": False}
 
 
 def to_json(config: ModelConfig) -> dict[str, Any]:
     """Return the content of `config.json`: GPT-2's keys, with the model type microgpt."""
-    return {
-        "architectures": ["MicroGPTForCausalLM"],
-        "model_type": "microgpt",
-        "auto_map": {  # where transformers finds its code
-            "AutoConfig": f"{MODULE}.MicroGPTConfig",
-            "AutoModelForCausalLM": f"{MODULE}.MicroGPTForCausalLM",
-        },
-        **{theirs: getattr(config, ours) for ours, theirs in KEYS.items()},
-        "tie_word_embeddings": False,
-        "dtype": "float32",
+    auto_map = {  # where transformers finds its code
+        "AutoConfig": f"{MODULE}.MicroGPTConfig",
+        "AutoModelForCausalLM": f"{MODULE}.MicroGPTForCausalLM",
     }
+    fields = write_config(config, "MicroGPTForCausalLM", KEYS, SETTINGS)
+    return fields | {"auto_map": auto_map}
 
 
 def from_json(json: dict[str, Any]) -> ModelConfig:
@@ -98,9 +87,7 @@ def from_json(json: dict[str, Any]) -> ModelConfig:
     Raises:
         AnexaError: if a key is missing, or the head is tied.
     """
-    if json.get("tie_word_embeddings", False) is not False:
-        raise AnexaError("tie_word_embeddings is not false, and the head of microgpt is untied")
-    return ModelConfig(model_type="microgpt", **required(json, KEYS))
+    return ModelConfig(model_type="microgpt", **read_config(json, KEYS, SETTINGS))
 
 
 MICROGPT = Architecture(
