@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from anexa.cli import common_options as common
 from anexa.cli.output import echo, written
 from anexa.cli.prompt_loop import PromptLoop
 from anexa.errors import UsageError
@@ -18,34 +18,13 @@ MAX_TOKENS = 200  # default maximum of a continuation
 
 
 def chat(
-    folder: Annotated[
-        Path | None,
-        typer.Argument(help="Model folder, or JSON file. [default: the bundled model]"),
-    ] = None,
-    engine: Annotated[
-        str, typer.Option(help="scalar, lists, numpy, torch, or auto, which is numpy.")
-    ] = "auto",
-    temperature: Annotated[
-        float | None,
-        typer.Option(
-            help="Number that logits are divided by; 0: always the likeliest token. "
-            "[default: the model's own]"
-        ),
-    ] = None,
-    top_k: Annotated[
-        int | None, typer.Option(help="Sample from the K likeliest tokens. [default: from all]")
-    ] = None,
-    top_p: Annotated[
-        float, typer.Option(help="Sample from the likeliest tokens with this total probability.")
-    ] = 1.0,
-    max_tokens: Annotated[
-        int | None,
-        typer.Option(
-            help="Maximum number of tokens in a response. [default: 200; of a chat model, what the "
-            "context has room for]"
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Random seed for sampling.")] = 42,
+    folder: common.ModelPath = None,
+    engine: common.EngineName = "auto",
+    temperature: common.Temperature = None,
+    top_k: common.TopK = None,
+    top_p: common.TopP = 1.0,
+    max_tokens: common.MaxTokens = None,
+    seed: common.SamplingSeed = 42,
     think: Annotated[
         Literal["on", "off", "hide"],
         typer.Option(help="Let a reasoning model think and show it, not think, or hide it."),

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from anexa.cli import common_options as common
 from anexa.cli.output import echo
 from anexa.errors import AnexaError, UsageError
 
@@ -17,8 +18,8 @@ def compare(
         Path | None,
         typer.Option(help="Draw their losses too: .png, .svg or .pdf.", show_default=False),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    force: common.Force = False,
+    as_json: common.AsJson = False,
 ) -> None:
     """Compare trainings: the losses of each, and the options that differ between them."""
     import json

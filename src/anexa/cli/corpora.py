@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
+from anexa.cli import common_options as common
 from anexa.cli.output import echo
 
 
 def corpora(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: common.AsJson = False,
 ) -> None:
     """List the named corpora, and the folder where downloads are kept."""
     import json

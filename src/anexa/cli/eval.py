@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from anexa.cli import common_options as common
 from anexa.cli.output import echo
 
 if TYPE_CHECKING:
@@ -29,22 +29,18 @@ answers that equal the last value of the thought; causal: answers that follow a 
 
 
 def evaluate(
-    folder: Annotated[
-        Path | None, typer.Argument(help="Model folder. [default: the bundled model]")
-    ] = None,
+    folder: common.ModelPath = None,
     problems: Annotated[int, typer.Option(help="Maximum number of problems of a task.")] = 200,
     task: Annotated[
         list[str] | None,
         typer.Option(help='Only this task, such as 4x4, "- 8" or story; repeatable.'),
     ] = None,
     seed: Annotated[int, typer.Option(help="Random seed of the problems.")] = 42,
-    engine: Annotated[
-        str, typer.Option(help="Engine: scalar, lists, numpy, torch or auto.")
-    ] = "auto",
+    engine: common.EngineName = "auto",
     processes: Annotated[
         int | None, typer.Option(help="Worker processes. [default: one for each core]")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: common.AsJson = False,
 ) -> None:
     """Evaluate a thinking model on held-out arithmetic, and check its thoughts step by step."""
     import json

@@ -7,14 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
+from anexa.cli import common_options as common
 from anexa.cli.output import echo
 
 
 def export(
-    folder: Annotated[
-        Path | None,
-        typer.Argument(help="Model folder or JSON file. [default: the bundled model]"),
-    ] = None,
+    folder: common.ModelPath = None,
     to: Annotated[
         str,
         typer.Option(
@@ -39,7 +37,7 @@ def export(
             show_default="f32",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    force: common.Force = False,
 ) -> None:
     """Write a model for llama.cpp (GGUF), for any language (JSON), or back into a folder."""
     from anexa.cli.unfinished import warn_if_unfinished

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from anexa.cli import common_options as common
 from anexa.cli.chat import MAX_TOKENS
 from anexa.cli.output import echo, written
 from anexa.errors import UsageError
@@ -18,47 +18,24 @@ SEPARATOR = "───"  # between texts of several lines
 
 
 def generate(
-    folder: Annotated[
-        Path | None,
-        typer.Argument(help="Model folder, or JSON file. [default: the bundled model]"),
-    ] = None,
+    folder: common.ModelPath = None,
     prompt: Annotated[
         str, typer.Option(help="Text to continue; for a chat model, the question to answer.")
     ] = "",
     n: Annotated[int, typer.Option("--n", "-n", help="Number of texts.")] = 1,
-    temperature: Annotated[
-        float | None,
-        typer.Option(
-            help="Number that logits are divided by; 0: always the likeliest token. "
-            "[default: the model's own]"
-        ),
-    ] = None,
-    top_k: Annotated[
-        int | None, typer.Option(help="Sample from the K likeliest tokens. [default: from all]")
-    ] = None,
-    top_p: Annotated[
-        float, typer.Option(help="Sample from the likeliest tokens with this total probability.")
-    ] = 1.0,
-    max_tokens: Annotated[
-        int | None,
-        typer.Option(
-            help="Maximum number of tokens in a text. [default: 200; of a chat model, what the "
-            "context has room for]"
-        ),
-    ] = None,
+    temperature: common.Temperature = None,
+    top_k: common.TopK = None,
+    top_p: common.TopP = 1.0,
+    max_tokens: common.MaxTokens = None,
     stop: Annotated[
         list[str] | None, typer.Option(help="String that ends a text; may be repeated.")
     ] = None,
     think: Annotated[
         bool, typer.Option(help="Let a reasoning model think before it answers.")
     ] = True,
-    seed: Annotated[int, typer.Option(help="Random seed for sampling.")] = 42,
-    engine: Annotated[
-        str, typer.Option(help="scalar, lists, numpy, torch, or auto, which is numpy.")
-    ] = "auto",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object at the end.")
-    ] = False,
+    seed: common.SamplingSeed = 42,
+    engine: common.EngineName = "auto",
+    as_json: common.AsJson = False,
 ) -> None:
     """Generate texts that continue a prompt, or with a chat model answers to it."""
     import json

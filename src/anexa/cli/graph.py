@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from anexa.cli import common_options as common
 from anexa.cli.output import echo
 
 SUFFIXES = {".svg": "svg", ".mmd": "mermaid", ".dot": "dot"}
@@ -46,7 +47,7 @@ def graph(
             show_default=False,
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    force: common.Force = False,
 ) -> None:
     """Draw the graph of an expression with every gradient in it, or a model's architecture."""
     from os.path import isdir, isfile

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from anexa.cli import common_options as common
 from anexa.cli.output import echo
 
 
@@ -25,9 +26,7 @@ def reinforce(
     ] = 5,
     validation: Annotated[int, typer.Option(help="Held-out problems in an evaluation.")] = 500,
     seed: Annotated[int, typer.Option(help="Random seed of problems and sampling.")] = 42,
-    engine: Annotated[
-        str, typer.Option(help="Engine: scalar, lists, numpy, torch or auto.")
-    ] = "auto",
+    engine: common.EngineName = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Train a thinking model on its own true thoughts; keep the weights if they are better."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from anexa.cli import common_options as common
 from anexa.cli.output import echo
 from anexa.errors import AnexaError
 from anexa.names import portable, shown
@@ -19,7 +20,7 @@ def runs(
     folder: Annotated[Path, typer.Argument(help="A folder of model folders, or one.")] = Path(
         "models"
     ),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: common.AsJson = False,
 ) -> None:
     """List models: what each was trained on, how large it is, its best loss, and its state."""
     import json

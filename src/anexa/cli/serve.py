@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from anexa.cli import common_options as common
 from anexa.cli.output import echo
 from anexa.errors import UsageError
 
@@ -59,10 +60,7 @@ def serve(
             help="Seconds that running requests have to finish when the server shuts down."
         ),
     ] = 10,
-    engine: Annotated[
-        str,
-        typer.Option(help="Engine that computes the models: scalar, lists, numpy, torch, auto."),
-    ] = "auto",
+    engine: common.EngineName = "auto",
     log_prompts: Annotated[bool, typer.Option(help="Write each prompt to standard error.")] = False,
 ) -> None:
     """Serve models to OpenAI clients, and a web page to chat with them."""

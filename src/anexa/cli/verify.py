@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
+from anexa.cli import common_options as common
 from anexa.cli.output import echo
 
 
 def verify(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: common.AsJson = False,
 ) -> None:
     """Compare every engine with the scalar engine, on the same weights and batch."""
     import json

@@ -1,0 +1,38 @@
+"""Arguments and options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ModelPath = Annotated[
+    Path | None, typer.Argument(help="Model folder, or JSON file. [default: the bundled model]")
+]
+EngineName = Annotated[
+    str, typer.Option(help="Engine: scalar, lists, numpy, torch, or auto, which is numpy.")
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option(
+        help="Number that logits are divided by; 0: always the likeliest token. "
+        "[default: the model's own]"
+    ),
+]
+TopK = Annotated[
+    int | None, typer.Option(help="Sample from the K likeliest tokens. [default: from all]")
+]
+TopP = Annotated[
+    float, typer.Option(help="Sample from the likeliest tokens with this total probability.")
+]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(
+        help="Maximum number of tokens in a text or an answer. [default: 200; of a chat model, "
+        "what the context has room for]"
+    ),
+]
+SamplingSeed = Annotated[int, typer.Option(help="Random seed for sampling.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
