@@ -1,0 +1,86 @@
+"""What the engines `scalar` and `lists` have in common: they are pure Python, on nested lists."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from anexa.engines.nested import NestedLayerKVCache, to_weight
+from anexa.engines.optimizers import OptimizerConfig
+from anexa.engines.optimizers.lists import ListsOptimizer, Numbers
+from anexa.engines.protocol import Batch, KVCache, TrainStepOutput
+from anexa.model.architectures import architecture
+from anexa.model.config import ModelConfig
+from anexa.model.weights import Weights
+
+
+class PurePythonEngine(ABC):
+    """Implements `Engine` in pure Python, in float64, one sequence at a time.
+
+    Args:
+        config: the architecture and its sizes.
+        weights: the weights by name.
+        optimizer: the optimizer and its settings.
+    """
+
+    name: str
+    dtype = "float64"
+
+    def __init__(self, config: ModelConfig, weights: Weights, optimizer: OptimizerConfig) -> None:
+        self.config = config
+        self._forward = architecture(config).forward
+        self._optimizer = ListsOptimizer(optimizer, config)
+        self._shapes = {name: weight.shape for name, weight in weights.items()}
+        self._set_numbers({name: list(weight.data) for name, weight in weights.items()})
+
+    @abstractmethod
+    def _set_numbers(self, numbers: Numbers) -> None:
+        """Replace the numbers of all weights."""
+        self._numbers = numbers
+
+    @abstractmethod
+    def _logits(
+        self, tokens: Sequence[int], start: int = 0, kv_cache: Sequence[Any] | None = None
+    ) -> list[list[float]]:
+        """Compute the logits after each token, (T, V); the arguments are those of `Forward`."""
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> float: ...
+
+    @abstractmethod
+    def _backward(self, batch: Batch) -> tuple[float, Numbers]:
+        """Compute the loss, and its derivative with respect to every number of every weight."""
+
+    def logits(self, tokens: Sequence[int]) -> list[list[float]]:
+        return self._logits(tokens)
+
+    def gradients(self, batch: Batch) -> tuple[float, Weights]:
+        loss, grads = self._backward(batch)
+        return loss, self._as_weights(grads)
+
+    def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
+        loss, grads = self._backward(batch)
+        numbers, norm = self._optimizer.update(self._numbers, grads, learning_rate)
+        self._set_numbers(numbers)
+        return TrainStepOutput(loss, norm)
+
+    def new_kv_cache(self) -> KVCache:
+        return KVCache([NestedLayerKVCache() for _ in range(self.config.n_layer)])
+
+    def next_logits(self, tokens: Sequence[int], cache: KVCache) -> list[float]:
+        logits_TV = self._logits(tokens, cache.length, cache.layers)
+        cache.length += len(tokens)
+        return logits_TV[-1]
+
+    def weights(self) -> Weights:
+        return self._as_weights(self._numbers)
+
+    def optimizer_state(self) -> Weights:
+        return self._optimizer.state()
+
+    def resume(self, state: Weights, step: int) -> None:
+        self._optimizer.resume(state, step)
+
+    def _as_weights(self, numbers: Numbers) -> Weights:
+        return {name: to_weight(numbers[name], shape) for name, shape in self._shapes.items()}
