@@ -7,7 +7,7 @@ a list of rows; `xs · ys` is the sum of their products.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import cos, exp, log, pi, sin, sqrt, tanh
+from math import exp, log, pi, sqrt, tanh
 from operator import mul
 
 from anexa.engines.nested import NestedLayerKVCache
@@ -20,7 +20,9 @@ from anexa.engines.operations.matrices import (
     dot,
     matmul,
     matmul_transposed,
+    rotate,
     softmax,
+    split,
     transpose,
 )
 from anexa.engines.protocol import IGNORE_INDEX
@@ -107,9 +109,7 @@ class Split(Operation[Nested]):
     name = "split"
 
     def forward(self, x_TC: Matrix, /, parts: int) -> tuple[Matrix, ...]:
-        width = len(x_TC[0]) // parts
-        starts = range(0, width * parts, width)
-        return tuple([row[start : start + width] for row in x_TC] for start in starts)
+        return split(x_TC, parts)
 
     def backward(self, *grads: Matrix) -> tuple[Matrix]:
         return ([[g for row in rows for g in row] for rows in zip(*grads)],)
@@ -183,25 +183,11 @@ class Rotary(Operation[Nested]):
     name = "rotary"
 
     def forward(self, x_TC: Matrix, /, head_dim: int, start: int, theta: float) -> Matrix:
-        self.half, self.start = head_dim // 2, start
-        self.frequencies = [theta ** (-i / self.half) for i in range(self.half)]
-        return self.rotate(x_TC, 1)
+        self.settings = head_dim, start, theta
+        return rotate(x_TC, head_dim, start, theta)
 
     def backward(self, g_TC: Matrix) -> tuple[Matrix]:
-        return (self.rotate(g_TC, -1),)
-
-    def rotate(self, x_TC: Matrix, sign: int) -> Matrix:
-        """Rotate by α (`sign` 1) or by −α (`sign` −1)."""
-        y_TC = []
-        for t, row in enumerate(x_TC):
-            angles = [sign * (self.start + t) * frequency for frequency in self.frequencies]
-            y_row: Vector = []
-            for head in range(0, len(row), 2 * self.half):
-                low, high = row[head : head + self.half], row[head + self.half :]
-                y_row += [a * cos(w) - b * sin(w) for a, b, w in zip(low, high, angles)]
-                y_row += [b * cos(w) + a * sin(w) for a, b, w in zip(low, high, angles)]
-            y_TC.append(y_row)
-        return y_TC
+        return (rotate(g_TC, *self.settings, sign=-1),)
 
 
 class Attention(Operation[Nested]):

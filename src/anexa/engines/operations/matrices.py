@@ -6,7 +6,7 @@ A matrix is a list of rows; `xs · ys` is the sum of their products.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp, inf
+from math import cos, exp, inf, sin
 from operator import mul
 from typing import Any
 
@@ -34,6 +34,33 @@ def matmul_transposed(a_NC: Matrix, b_MC: Matrix) -> Matrix:
 def matmul(a_NK: Matrix, b_KM: Matrix) -> Matrix:
     """A B: every row of A · every column of B."""
     return matmul_transposed(a_NK, transpose(b_KM))
+
+
+def split(x_TC: list[list[Any]], parts: int) -> tuple[list[list[Any]], ...]:
+    """Cut the columns of a matrix, of floats or `Value`s, into equal groups."""
+    width = len(x_TC[0]) // parts
+    starts = range(0, width * parts, width)
+    return tuple([row[start : start + width] for row in x_TC] for start in starts)
+
+
+def rotate(
+    x_TC: list[list[Any]], head_dim: int, start: int, theta: float, sign: int = 1
+) -> list[list[Any]]:
+    """Rotate columns i and i + D/2 of each head, floats or `Value`s, as a point.
+
+    Row t is rotated by the angles α = (start + t) θ^(−2i/D) if `sign` is 1, by −α if it is −1.
+    """
+    half = head_dim // 2
+    y_TC = []
+    for t, row in enumerate(x_TC):
+        angles = [sign * (start + t) * theta ** (-i / half) for i in range(half)]
+        y_row: list[Any] = []
+        for head in range(0, len(row), head_dim):
+            low, high = row[head : head + half], row[head + half :]
+            y_row += [a * cos(w) - b * sin(w) for a, b, w in zip(low, high, angles)]
+            y_row += [b * cos(w) + a * sin(w) for a, b, w in zip(low, high, angles)]
+        y_TC.append(y_row)
+    return y_TC
 
 
 def causal_mask(n: int, num_cached: int = 0) -> Matrix:

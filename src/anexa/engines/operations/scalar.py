@@ -7,10 +7,11 @@ A matrix is a list of rows, all T tokens of a sequence at once. A sum of product
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import cos, pi, sin, sqrt
+from math import pi, sqrt
 from typing import Any
 
 from anexa.engines.nested import NestedLayerKVCache
+from anexa.engines.operations import matrices
 from anexa.engines.protocol import IGNORE_INDEX
 from microgpt import Value, dot, softmax
 
@@ -72,9 +73,7 @@ class ScalarOperations:
 
     def split(self, x_TC: Matrix, parts: int) -> tuple[Matrix, ...]:
         """y⁰, y¹, … = the columns of x in equal groups."""
-        width = len(x_TC[0]) // parts
-        starts = range(0, width * parts, width)
-        return tuple([row[start : start + width] for row in x_TC] for start in starts)
+        return matrices.split(x_TC, parts)
 
     def layer_norm(self, x_TC: Matrix, gain_C: Vector, bias_C: Vector, eps: float) -> Matrix:
         """y = (x − mean(x)) / √(var(x) + ε) · γ + β, row by row."""
@@ -98,17 +97,7 @@ class ScalarOperations:
 
     def rotary(self, x_TC: Matrix, head_dim: int, start: int, theta: float) -> Matrix:
         """Rotate the pair of columns (i, i + D/2) of each head by (start + t) θ^(−2i/D)."""
-        half = head_dim // 2
-        y_TC = []
-        for t, row in enumerate(x_TC):
-            angles = [(start + t) * theta ** (-i / half) for i in range(half)]
-            y_row: Vector = []
-            for head in range(0, len(row), head_dim):
-                low, high = row[head : head + half], row[head + half :]
-                y_row += [a * cos(w) - b * sin(w) for a, b, w in zip(low, high, angles)]
-                y_row += [b * cos(w) + a * sin(w) for a, b, w in zip(low, high, angles)]
-            y_TC.append(y_row)
-        return self._result(y_TC)
+        return self._result(matrices.rotate(x_TC, head_dim, start, theta))
 
     def attention(
         self,
