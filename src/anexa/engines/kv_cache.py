@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from anexa.engines.protocol import BatchKVCache, KVCache
 from anexa.model.config import ModelConfig
@@ -72,6 +72,9 @@ class LayerDecodeCache:
             buffer[self._indices, :, self._starts] = new[:, :, 0]
         keys, values = (buffer[:batch, :, :end] for buffer in self._buffers)
         return keys, values
+
+
+LayerCache: TypeAlias = LayerKVCache | LayerDecodeCache
 
 
 def buffer_shape(

@@ -136,12 +136,7 @@ class Recorder:
         return self.record("rotary", [x_TC], x_TC.shape, notes=notes)
 
     def attention(
-        self,
-        q_TC: Symbol,
-        k_TC: Symbol,
-        v_TC: Symbol,
-        n_head: int,
-        kv_cache: Any,
+        self, q_TC: Symbol, k_TC: Symbol, v_TC: Symbol, n_head: int, kv_cache: Any
     ) -> Symbol:
         heads = f"{n_head} heads of {int(q_TC.shape[-1]) // n_head}, causal"
         inputs = [q_TC, k_TC, v_TC]

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from anexa.engines.kv_cache import LayerDecodeCache, LayerKVCache
+from anexa.engines.kv_cache import LayerCache
 from anexa.engines.protocol import IGNORE_INDEX
 from anexa.engines.tape import Operation
 
@@ -270,13 +270,7 @@ class Attention(Operation[Array]):
         return x_TC
 
     def forward(
-        self,
-        q_TC: Array,
-        k_TC: Array,
-        v_TC: Array,
-        /,
-        n_head: int,
-        kv_cache: LayerKVCache | LayerDecodeCache | None,
+        self, q_TC: Array, k_TC: Array, v_TC: Array, /, n_head: int, kv_cache: LayerCache | None
     ) -> Array:
         self.head_dim = q_TC.shape[-1] // n_head
         q_HTD, k_HSD, v_HSD = self.heads(q_TC), self.heads(k_TC), self.heads(v_TC)

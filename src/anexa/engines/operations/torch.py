@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 
-from anexa.engines.kv_cache import LayerDecodeCache, LayerKVCache
+from anexa.engines.kv_cache import LayerCache
 from anexa.engines.protocol import IGNORE_INDEX
 
 StartPosition: TypeAlias = int | tuple[int, ...]
@@ -90,12 +90,7 @@ class TorchOperations:
         return y_T2D.flatten(-3)
 
     def attention(
-        self,
-        q_TC: Tensor,
-        k_TC: Tensor,
-        v_TC: Tensor,
-        n_head: int,
-        kv_cache: LayerKVCache | LayerDecodeCache | None,
+        self, q_TC: Tensor, k_TC: Tensor, v_TC: Tensor, n_head: int, kv_cache: LayerCache | None
     ) -> Tensor:
         """y = softmax(Q Kᵀ / √D + mask) V, head by head."""
         batch, n, width = q_TC.shape
