@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, TypeAlias, cast
 
-from anexa.engines.protocol import BatchKVCache, KVCache
+import numpy as np
+import numpy.typing as npt
+
+from anexa.engines.protocol import BatchKVCache, KVCache, Logits
 from anexa.model.config import ModelConfig
+
+StartPosition: TypeAlias = int | tuple[int, ...]
+"""Position of the first token; a tuple: the position for each sequence of a batch."""
 
 BLOCK = 64  # keys in a block; attention in a batch reads whole blocks
 
@@ -77,12 +85,94 @@ class LayerDecodeCache:
 LayerCache: TypeAlias = LayerKVCache | LayerDecodeCache
 
 
-def buffer_shape(
-    config: ModelConfig, num_sequences: int, num_positions: int
-) -> tuple[int, int, int, int, int, int]:
-    """Return the shape of the keys and values of all layers: (layers, 2, B, H, S, D)."""
-    sizes = (num_sequences, config.n_kv_head, num_positions, config.head_dim)
-    return (config.n_layer, 2, *sizes)
+class ArrayDecoder(ABC):
+    """The part of `BatchEngine` that engines on arrays have in common: their caches.
+
+    Attributes:
+        config: the architecture and its sizes.
+        dtype: the precision of the weights, "float32" or "float64".
+    """
+
+    config: ModelConfig
+    dtype: str
+    _concatenate: Callable[..., Any]
+
+    @abstractmethod
+    def _inference(self) -> AbstractContextManager[object]:
+        """Context of all work on caches."""
+
+    @abstractmethod
+    def _zeros(self, shape: tuple[int, ...]) -> Any:
+        """Make an array of zeros, in the engine's precision."""
+
+    @abstractmethod
+    def _from_numpy(self, x: npt.NDArray[Any]) -> Any:
+        """Make an array of the engine from an array of NumPy."""
+
+    @abstractmethod
+    def _last_logits(
+        self, tokens_BT: Any, start: StartPosition, kv_cache: Sequence[LayerCache], in_batch: bool
+    ) -> Logits:
+        """Compute the logits after the last token, (B, V); `in_batch`: of several sequences."""
+
+    def new_kv_cache(self) -> KVCache:
+        with self._inference():
+            layers = self._new_buffers(1, BLOCK)
+            return KVCache([LayerKVCache(*layer, self._concatenate) for layer in layers])
+
+    def next_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[float]:
+        with self._inference():
+            tokens_BT = self._from_numpy(np.array([tokens], np.int64))
+            logits_BV = self._last_logits(tokens_BT, cache.length, cache.layers, False)
+        cache.length += len(tokens)
+        return cast("Sequence[float]", logits_BV[0])
+
+    def new_batch_cache(self, max_num_seqs: int) -> BatchKVCache:
+        num_positions = round_up_to_block(self.config.block_size)
+        return BatchKVCache(self._new_buffers(max_num_seqs, num_positions))
+
+    def add_sequence(self, batch_cache: BatchKVCache, cache: KVCache) -> None:
+        index = len(batch_cache.lengths)
+        with self._inference():
+            for buffers, layer in zip(batch_cache.layers, cache.layers):
+                for buffer, source in zip(buffers, (layer.keys_BHSD, layer.values_BHSD)):
+                    buffer[index, :, : cache.length] = source[0, :, : cache.length]
+                    buffer[index, :, cache.length :] = (
+                        0  # masked keys must be finite: 0 x NaN is NaN
+                    )
+        batch_cache.lengths.append(cache.length)
+
+    def remove_sequence(self, batch_cache: BatchKVCache, index: int) -> None:
+        lengths = batch_cache.lengths
+        last = len(lengths) - 1
+        if index != last:
+            with self._inference():
+                for buffers in batch_cache.layers:
+                    for buffer in buffers:
+                        buffer[index, :, : lengths[last]] = buffer[last, :, : lengths[last]]
+                        buffer[index, :, lengths[last] :] = 0
+        lengths[index] = lengths[last]
+        del lengths[last]
+
+    def batch_next_logits(self, tokens: Sequence[int], batch_cache: BatchKVCache) -> Logits:
+        lengths = batch_cache.lengths
+        starts = np.array(lengths)
+        # Enough keys for the longest sequence and its new token.
+        later = np.arange(round_up_to_block(max(lengths) + 1)) > starts[:, None]
+        mask_B11S = np.where(later, -np.inf, 0).astype(self.dtype)[:, None, None]
+        with self._inference():
+            step = [self._from_numpy(x) for x in (np.arange(len(tokens)), starts, mask_B11S)]
+            layers = [LayerDecodeCache(buffers, *step) for buffers in batch_cache.layers]
+            tokens_BT = self._from_numpy(np.array(tokens, np.int64)[:, None])
+            logits_BV = self._last_logits(tokens_BT, tuple(lengths), layers, True)
+        batch_cache.lengths = [length + 1 for length in lengths]
+        return logits_BV
+
+    def _new_buffers(self, num_sequences: int, num_positions: int) -> list[tuple[Any, Any]]:
+        """Make buffers for the keys and values of each layer, (B, H, S, D) each."""
+        config = self.config
+        sizes = (num_sequences, config.n_kv_head, num_positions, config.head_dim)
+        return [(keys, values) for keys, values in self._zeros((config.n_layer, 2, *sizes))]
 
 
 def round_up_to_block(num_keys: int) -> int:
@@ -91,31 +181,3 @@ def round_up_to_block(num_keys: int) -> int:
     So the summation order of attention does not depend on the other sequences in the batch.
     """
     return -(-num_keys // BLOCK) * BLOCK
-
-
-def num_keys(batch_cache: BatchKVCache) -> int:
-    """Return how many keys a decoding step reads: the longest sequence and its new token."""
-    return round_up_to_block(max(batch_cache.lengths) + 1)
-
-
-def add_sequence(batch_cache: BatchKVCache, cache: KVCache) -> None:
-    """Copy the cache of one sequence into the batch cache, as its last sequence."""
-    index = len(batch_cache.lengths)
-    for buffers, layer in zip(batch_cache.layers, cache.layers):
-        for buffer, source in zip(buffers, (layer.keys_BHSD, layer.values_BHSD)):
-            buffer[index, :, : cache.length] = source[0, :, : cache.length]
-            buffer[index, :, cache.length :] = 0  # masked keys must be finite: 0 x NaN is NaN
-    batch_cache.lengths.append(cache.length)
-
-
-def remove_sequence(batch_cache: BatchKVCache, index: int) -> None:
-    """Remove a sequence; the last sequence of the batch cache moves to its index."""
-    lengths = batch_cache.lengths
-    last = len(lengths) - 1
-    if index != last:
-        for buffers in batch_cache.layers:
-            for buffer in buffers:
-                buffer[index, :, : lengths[last]] = buffer[last, :, : lengths[last]]
-                buffer[index, :, lengths[last] :] = 0
-    lengths[index] = lengths[last]
-    del lengths[last]

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
-from anexa.engines import kv_cache as caches
-from anexa.engines.kv_cache import BLOCK, LayerDecodeCache, LayerKVCache
+from anexa.engines.kv_cache import ArrayDecoder, LayerCache, StartPosition
 from anexa.engines.operations import numpy as operations
 from anexa.engines.operations import numpy_decode
-from anexa.engines.operations.numpy import Array, StartPosition, Tokens
+from anexa.engines.operations.numpy import Array, Tokens
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.numpy import NumpyOptimizer
-from anexa.engines.protocol import Batch, BatchKVCache, KVCache, Logits, TrainStepOutput
+from anexa.engines.protocol import Batch, Logits, TrainStepOutput
 from anexa.engines.tape import Tape, operations_of
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight, Weights
 
 # Diverged weights overflow. The results then have infinities and NaNs, so no warning is needed.
-_quietly = np.errstate(over="ignore", invalid="ignore")
+_quietly = partial(np.errstate, over="ignore", invalid="ignore")
 
 
 class ArrayTape(Tape[Array], operations=operations_of(operations)):
@@ -33,7 +35,7 @@ class DecodeTape(ArrayTape, operations=operations_of(numpy_decode)):
     """A tape whose results for a sequence do not depend on the other sequences in the batch."""
 
 
-class NumpyEngine:
+class NumpyEngine(ArrayDecoder):
     """Implements `Engine` and `BatchEngine` on arrays, in float32 or float64, batch by batch.
 
     Args:
@@ -44,6 +46,7 @@ class NumpyEngine:
     """
 
     name = "numpy"
+    _concatenate = staticmethod(np.concatenate)
 
     def __init__(
         self,
@@ -67,59 +70,26 @@ class NumpyEngine:
         denominators_B1 = np.array(batch.loss_denominators, self.dtype)[:, None]
         return tape, tape.ops.cross_entropy(logits_BTV, targets_BT, denominators_B1)
 
-    @_quietly
+    @_quietly()
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
         tape = ArrayTape(recording=False)
         tokens_BT = np.array([tokens], np.int64)
         logits_BTV = self._forward(tape.ops, self.config, self._weights, tokens_BT)
         return cast("list[list[float]]", logits_BTV[0].tolist())
 
-    @_quietly
+    @_quietly()
     def loss(self, batch: Batch) -> float:
         return float(self.tape(batch, recording=False)[1])
 
-    @_quietly
+    @_quietly()
     def gradients(self, batch: Batch) -> tuple[float, Weights]:
         loss, grads = self._backward(batch)
         return loss, _as_weights(grads)
 
-    @_quietly
+    @_quietly()
     def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
         loss, grads = self._backward(batch)
         return TrainStepOutput(loss, self._optimizer.step(grads, learning_rate))
-
-    def new_kv_cache(self) -> KVCache:
-        return KVCache(
-            [LayerKVCache(*layer, np.concatenate) for layer in self._new_buffers(1, BLOCK)]
-        )
-
-    def next_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[float]:
-        logits_TV = self._next(np.array([tokens], np.int64), cache.length, cache.layers)[0]
-        cache.length += len(tokens)
-        return cast("Sequence[float]", logits_TV[-1])
-
-    def new_batch_cache(self, max_num_seqs: int) -> BatchKVCache:
-        num_positions = caches.round_up_to_block(self.config.block_size)
-        return BatchKVCache(self._new_buffers(max_num_seqs, num_positions))
-
-    def add_sequence(self, batch_cache: BatchKVCache, cache: KVCache) -> None:
-        caches.add_sequence(batch_cache, cache)
-
-    def remove_sequence(self, batch_cache: BatchKVCache, index: int) -> None:
-        caches.remove_sequence(batch_cache, index)
-
-    def batch_next_logits(self, tokens: Sequence[int], batch_cache: BatchKVCache) -> Logits:
-        starts = np.array(batch_cache.lengths)
-        later = np.arange(caches.num_keys(batch_cache)) > starts[:, None]
-        mask_B11S = np.where(later, -np.inf, 0).astype(self.dtype)[:, None, None]
-        kv_cache = [
-            LayerDecodeCache(buffers, np.arange(len(tokens)), starts, mask_B11S)
-            for buffers in batch_cache.layers
-        ]
-        tokens_BT = np.array(tokens, np.int64)[:, None]
-        logits_BTV = self._next(tokens_BT, tuple(batch_cache.lengths), kv_cache, DecodeTape)
-        batch_cache.lengths = [length + 1 for length in batch_cache.lengths]
-        return logits_BTV[:, -1]
 
     def weights(self) -> Weights:
         return _as_weights(self._weights)
@@ -130,24 +100,25 @@ class NumpyEngine:
     def resume(self, state: Weights, step: int) -> None:
         self._optimizer.resume({key: self._array(weight) for key, weight in state.items()}, step)
 
-    @_quietly
-    def _next(
+    def _last_logits(
         self,
         tokens_BT: Tokens,
         start: StartPosition,
-        kv_cache: Sequence[Any],
-        tape_type: type[ArrayTape] = ArrayTape,
-    ) -> Array:
-        """Compute the logits after each token, (B, T, V), with the caches of the layers."""
-        tape = tape_type(recording=False)
-        return self._forward(tape.ops, self.config, self._weights, tokens_BT, start, kv_cache)
+        kv_cache: Sequence[LayerCache],
+        in_batch: bool,
+    ) -> Logits:
+        tape = (DecodeTape if in_batch else ArrayTape)(recording=False)
+        logits_BTV = self._forward(tape.ops, self.config, self._weights, tokens_BT, start, kv_cache)
+        return logits_BTV[:, -1]
 
-    def _new_buffers(self, num_sequences: int, num_positions: int) -> list[tuple[Array, Array]]:
-        """Create buffers for the keys and values of each layer, (B, H, S, D) each."""
-        buffers = np.zeros(
-            caches.buffer_shape(self.config, num_sequences, num_positions), self.dtype
-        )
-        return [(keys, values) for keys, values in buffers]
+    def _inference(self) -> AbstractContextManager[object]:
+        return _quietly()
+
+    def _zeros(self, shape: tuple[int, ...]) -> Array:
+        return np.zeros(shape, self.dtype)
+
+    def _from_numpy(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return x
 
     def _backward(self, batch: Batch) -> tuple[float, dict[str, Array]]:
         """Compute the loss, and its derivative with respect to every weight."""

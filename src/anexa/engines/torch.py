@@ -9,23 +9,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar, cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from anexa.engines import distributed
-from anexa.engines import kv_cache as caches
 from anexa.engines.device import (
     DeviceConfig,
     micro_batch_size,
     release_free_memory,
     set_num_threads,
 )
-from anexa.engines.kv_cache import BLOCK, LayerDecodeCache, LayerKVCache
-from anexa.engines.operations.torch import StartPosition, TorchOperations
+from anexa.engines.kv_cache import ArrayDecoder, LayerCache, StartPosition
+from anexa.engines.operations.torch import TorchOperations
 from anexa.engines.operations.torch_decode import TorchDecodeOperations
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.torch import TorchOptimizer
-from anexa.engines.protocol import Batch, BatchKVCache, KVCache, Logits, TrainStepOutput
+from anexa.engines.protocol import Batch, Logits, TrainStepOutput
 from anexa.errors import AnexaError, AnexaWarning
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
@@ -91,7 +92,7 @@ class Network(nn.Module):
         return ops.cross_entropy(logits_BTV, targets_BT, loss_denominator)
 
 
-class TorchEngine:
+class TorchEngine(ArrayDecoder):
     """Implements `Engine` and `BatchEngine` on PyTorch tensors.
 
     If `torch.distributed` is initialized, training is data-parallel: every process receives the
@@ -107,6 +108,7 @@ class TorchEngine:
     """
 
     name = "torch"
+    _concatenate = staticmethod(torch.cat)
 
     def __init__(
         self,
@@ -138,7 +140,7 @@ class TorchEngine:
 
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
         with torch.inference_mode():
-            logits_BTV = self._network(self._tokens(tokens))
+            logits_BTV = self._network(self._from_numpy(np.array([tokens], np.int64)))
             return cast("list[list[float]]", logits_BTV[0].tolist())
 
     def loss(self, batch: Batch) -> float:
@@ -164,51 +166,6 @@ class TorchEngine:
         if self._step % RELEASE_INTERVAL == 0:
             release_free_memory()
         return TrainStepOutput(*torch.stack((loss, norm.to(loss.dtype))).tolist())
-
-    def new_kv_cache(self) -> KVCache:
-        with _inference():
-            return KVCache(
-                [LayerKVCache(*layer, torch.cat) for layer in self._new_buffers(1, BLOCK)]
-            )
-
-    def next_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[float]:
-        with _inference():
-            logits_BTV = self._network(
-                self._tokens(tokens), start=cache.length, kv_cache=cache.layers
-            )
-            cache.length += len(tokens)
-            return cast("Sequence[float]", logits_BTV[0, -1].cpu().numpy())
-
-    def new_batch_cache(self, max_num_seqs: int) -> BatchKVCache:
-        num_positions = caches.round_up_to_block(self.config.block_size)
-        return BatchKVCache(self._new_buffers(max_num_seqs, num_positions))
-
-    def add_sequence(self, batch_cache: BatchKVCache, cache: KVCache) -> None:
-        with _inference():
-            caches.add_sequence(batch_cache, cache)
-
-    def remove_sequence(self, batch_cache: BatchKVCache, index: int) -> None:
-        with _inference():
-            caches.remove_sequence(batch_cache, index)
-
-    def batch_next_logits(self, tokens: Sequence[int], batch_cache: BatchKVCache) -> Logits:
-        device = self._device_config.device
-        ops = TorchDecodeOperations() if self._kind == "cpu" else None
-        with _inference():
-            starts = torch.tensor(batch_cache.lengths, device=device)
-            later = torch.arange(caches.num_keys(batch_cache), device=device) > starts[:, None]
-            mask_B11S = torch.zeros(later.shape, dtype=self._dtype, device=device)
-            mask_B11S = mask_B11S.masked_fill_(later, -math.inf)[:, None, None]
-            indices = torch.arange(len(tokens), device=device)
-            kv_cache = [
-                LayerDecodeCache(buffers, indices, starts, mask_B11S)
-                for buffers in batch_cache.layers
-            ]
-            tokens_BT = torch.tensor([*tokens], device=device)[:, None]
-            start = tuple(batch_cache.lengths)
-            logits_BTV = self._network(tokens_BT, start=start, kv_cache=kv_cache, ops=ops)
-            batch_cache.lengths = [length + 1 for length in batch_cache.lengths]
-            return cast("Logits", logits_BTV[:, -1].cpu().numpy())
 
     def weights(self) -> Weights:
         return {name: _weight(w) for name, w in self._network.weights().items()}
@@ -326,14 +283,37 @@ class TorchEngine:
         size = max(1, self._tokens_per_micro_batch // length)
         return min(size, self._device_config.micro_batch or size)
 
-    def _new_buffers(self, num_sequences: int, num_positions: int) -> list[tuple[Tensor, Tensor]]:
-        """Create buffers for the keys and values of each layer, (B, H, S, D) each."""
-        shape = caches.buffer_shape(self.config, num_sequences, num_positions)
-        buffers = torch.zeros(shape, dtype=self._dtype, device=self._device_config.device)
-        return [(keys, values) for keys, values in buffers]
+    def _last_logits(
+        self,
+        tokens_BT: Tensor,
+        start: StartPosition,
+        kv_cache: Sequence[LayerCache],
+        in_batch: bool,
+    ) -> Logits:
+        ops = TorchDecodeOperations() if in_batch and self._kind == "cpu" else None
+        logits_BTV = self._network(tokens_BT, start=start, kv_cache=kv_cache, ops=ops)
+        return cast("Logits", logits_BTV[:, -1].cpu().numpy())
 
-    def _tokens(self, tokens: Sequence[int]) -> Tensor:
-        return torch.tensor([list(tokens)], device=self._device_config.device)
+    @contextmanager
+    def _inference(self) -> Iterator[None]:
+        """Context of inference without gradients.
+
+        Raises:
+            MemoryError: if the memory is too small, whatever PyTorch raises on the device.
+        """
+        try:
+            with torch.inference_mode():
+                yield
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+            raise MemoryError(str(error)) from error
+
+    def _zeros(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.zeros(shape, dtype=self._dtype, device=self._device_config.device)
+
+    def _from_numpy(self, x: npt.NDArray[Any]) -> Tensor:
+        return torch.from_numpy(x).to(self._device_config.device)
 
     def _tensor(self, weight: Weight) -> Tensor:
         """Copy a weight to the device, in the engine's precision."""
@@ -347,22 +327,6 @@ def _weight(tensor: Tensor) -> Weight:
     code = "f" if tensor.dtype == torch.float32 else "d"
     data = distributed.full_tensor(tensor.detach()).cpu().contiguous().numpy().tobytes()
     return Weight(tuple(tensor.shape), array(code, data))
-
-
-@contextmanager
-def _inference() -> Iterator[None]:
-    """Context of inference without gradients.
-
-    Raises:
-        MemoryError: if the memory is too small, whatever PyTorch raises on the device.
-    """
-    try:
-        with torch.inference_mode():
-            yield
-    except RuntimeError as error:
-        if not _out_of_memory(error):
-            raise
-        raise MemoryError(str(error)) from error
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import pi, sqrt
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from anexa.engines.kv_cache import LayerCache
+from anexa.engines.kv_cache import LayerCache, StartPosition
 from anexa.engines.protocol import IGNORE_INDEX
 from anexa.engines.tape import Operation
 
 Array = npt.NDArray[np.floating[Any]]
 Tokens = npt.NDArray[np.int64]
-StartPosition: TypeAlias = int | tuple[int, ...]
-"""Position of the first token; a tuple: the position for each sequence of a batch."""
 
 
 def flatten_batch(x: Array) -> Array:

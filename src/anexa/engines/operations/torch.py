@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 
-from anexa.engines.kv_cache import LayerCache
+from anexa.engines.kv_cache import LayerCache, StartPosition
 from anexa.engines.protocol import IGNORE_INDEX
-
-StartPosition: TypeAlias = int | tuple[int, ...]
-"""Position of the first token; a tuple: the position for each sequence of a batch."""
 
 
 def positions_of(start: StartPosition, n: int) -> Tensor:
