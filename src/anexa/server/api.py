@@ -18,7 +18,7 @@ from anexa.errors import AnexaError
 from anexa.generation import LanguageModel, Prompt, Sampler, SamplingParams, TextStream
 from anexa.generation.text_stream import PromptTooLongError
 from anexa.server import chat_completions, completions, schemas
-from anexa.server.errors import APIError, InvalidRequest
+from anexa.server.errors import APIError
 from anexa.server.limits import MAX_CHOICES, MAX_COMPLETION_TOKENS
 from anexa.server.request import Request
 from anexa.server.responder import Responder
@@ -98,13 +98,13 @@ async def create_completion(
     served = _served_model(http_request, body.model)
     max_tokens = body.max_tokens or DEFAULT_COMPLETION_TOKENS
     if max_tokens > MAX_COMPLETION_TOKENS:
-        raise InvalidRequest(f"max_tokens must be at most {MAX_COMPLETION_TOKENS:,}", "max_tokens")
+        raise APIError(f"max_tokens must be at most {MAX_COMPLETION_TOKENS:,}", "max_tokens")
     if not body.prompts:
-        raise InvalidRequest("prompt must not be an empty list", "prompt")
+        raise APIError("prompt must not be an empty list", "prompt")
     n = body.n or 1
     num_choices = len(body.prompts) * n
     if num_choices > MAX_CHOICES:
-        raise InvalidRequest(
+        raise APIError(
             f"the number of prompts times n is {num_choices}: it must be at most {MAX_CHOICES}",
             "n",
         )
@@ -133,9 +133,9 @@ async def create_chat_completion(
     served = _served_model(http_request, body.model)
     model = served.model
     if model.chat_template is None:
-        raise InvalidRequest(f"{model.name} has no chat template: use /v1/completions", "model")
+        raise APIError(f"{model.name} has no chat template: use /v1/completions", "model")
     if body.top_logprobs and not body.logprobs:
-        raise InvalidRequest("top_logprobs needs logprobs to be true", "top_logprobs")
+        raise APIError("top_logprobs needs logprobs to be true", "top_logprobs")
     messages = [message.to_dict() for message in body.messages]
     with _errors_of_field("messages"):
         rendered = model.render_prompt(messages, thinking=body.thinking)
@@ -156,12 +156,12 @@ async def create_chat_completion(
 
 @contextmanager
 def _errors_of_field(field: str) -> Iterator[None]:
-    """Convert errors to `InvalidRequest` errors about a field of the request body."""
+    """Convert errors to `APIError` errors about a field of the request body."""
     try:
         yield
     except AnexaError as error:
         code = "context_length_exceeded" if isinstance(error, PromptTooLongError) else None
-        raise InvalidRequest(str(error), field, code=code) from error
+        raise APIError(str(error), field, code=code) from error
 
 
 def _served_models(http_request: fastapi.Request) -> dict[str, ServedModel]:
@@ -178,7 +178,7 @@ def _served_model(http_request: fastapi.Request, name: str | None) -> ServedMode
     if name is None:
         return next(iter(served.values()))
     if name not in served:
-        raise InvalidRequest(
+        raise APIError(
             f"there is no model {name[:100]!r}: choose one of {', '.join(served)}",
             "model",
             status=404,
@@ -217,7 +217,7 @@ async def _respond(
     """Submit the requests, and respond with their outputs."""
     requests = responder.requests
     if len(requests) > worker.max_requests:
-        raise InvalidRequest(
+        raise APIError(
             f"the request asks for {len(requests)} choices: this server runs and queues at most "
             f"{worker.max_requests}",
             "n",

@@ -13,8 +13,7 @@ from starlette.exceptions import HTTPException
 
 from anexa.errors import AnexaError, one_line
 from anexa.ranges import BOUNDS, KINDS
-from anexa.server.errors import APIError, error_headers, error_response
-from anexa.server.schemas import json_response
+from anexa.server.errors import APIError
 
 MAX_SHOWN = 40  # longer strings are not repeated in messages
 BODY = "the body of the request"
@@ -130,13 +129,6 @@ def _shown(value: object) -> str:
     return one_line(json.dumps(value, ensure_ascii=False))
 
 
-def _response(
-    status: int, message: str, param: str | None = None, headers: Mapping[str, str] | None = None
-) -> Response:
-    headers = {**(headers or {}), **error_headers(status)}
-    return json_response(error_response(status, message, param), status, headers)
-
-
 def add_error_handlers(app: FastAPI) -> None:
     """Make an application report all errors in the form of OpenAI's API."""
 
@@ -144,13 +136,12 @@ def add_error_handlers(app: FastAPI) -> None:
     async def invalid_body(_request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         if first["type"] == "json_invalid":
-            return _response(400, f"{BODY} is not JSON, from character {first['loc'][1] + 1} on")
+            message = f"{BODY} is not JSON, from character {first['loc'][1] + 1} on"
+            return APIError(message).response()
         if isinstance(error.body, bytes):  # FastAPI parses a body only if its type is JSON
-            return _response(
-                400, f"{BODY} must be JSON, and say so: Content-Type: application/json"
-            )
-        message, field = describe(error.errors(), error.body)
-        return _response(400, message, field)
+            message = f"{BODY} must be JSON, and say so: Content-Type: application/json"
+            return APIError(message).response()
+        return APIError(*describe(error.errors(), error.body)).response()
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
@@ -160,12 +151,12 @@ def add_error_handlers(app: FastAPI) -> None:
             404: f"there is nothing at {path}: see /docs",
             405: f"{path} does not take {request.method}: see /docs",
         }.get(error.status_code, str(error.detail))
-        return _response(error.status_code, message, headers=error.headers)
+        return APIError(message, status=error.status_code).response(error.headers)
 
     @app.exception_handler(APIError)
     async def api_error(_request: Request, error: APIError) -> Response:
-        return json_response(error.response, error.status, error_headers(error.status))
+        return error.response()
 
     @app.exception_handler(AnexaError)
     async def other_error(_request: Request, error: AnexaError) -> Response:
-        return _response(400, str(error))
+        return APIError(str(error)).response()

@@ -18,9 +18,8 @@ from ipaddress import ip_address
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from anexa.server.errors import error_headers, error_response
+from anexa.server.errors import APIError
 from anexa.server.limits import MAX_BODY_BYTES, MAX_HEADER_BYTES
-from anexa.server.schemas import json_response
 
 _log = logging.getLogger(__name__)
 
@@ -91,9 +90,9 @@ class Protection:
             await self._call_app(scope, body, send_with_headers)
             refusal = body.refusal
         if refusal:
-            if refusal[0] == 413:
+            if refusal.status == 413:
                 await _discard_body(receive)
-            await refuse(send_with_headers, *refusal)
+            await refuse(send_with_headers, refusal)
 
     async def _call_app(self, scope: Scope, body: LimitedBody, send: Send) -> None:
         """Call the application, and replace its response if the request body is refused."""
@@ -107,38 +106,37 @@ class Protection:
 
         try:
             await self._app(scope, body.receive, send_unless_refused)
-        except BodyError:
+        except APIError:
             pass
         except Exception as error:
             if has_started:
                 raise
             _log.error("%s: %s: %s", scope["path"], type(error).__name__, error)
-            body.refusal = 500, f"internal error ({type(error).__name__})"
+            body.refusal = APIError(f"internal error ({type(error).__name__})", status=500)
 
-    def _refusal(self, path: str, headers: Headers) -> tuple[int, str] | None:
-        """Return status and message for a refused request; None if it is allowed."""
+    def _refusal(self, path: str, headers: Headers) -> APIError | None:
+        """Return the error of a refused request; None if it is allowed."""
         hosts = headers.getlist("host")
         name = _host_name(hosts[0]) if len(hosts) == 1 else ""
         if name not in self._hosts and not (self._any_address and _is_address(name)):
-            return 400, "this server is not known by that name: see anexa serve --allow-host"
+            return APIError("this server is not known by that name: see anexa serve --allow-host")
         origin = headers.get("origin")
         if origin and origin not in self._origins and origin.partition("://")[2] != hosts[0]:
-            return 403, "pages of other sites may not use this server: see --allow-origin"
+            message = "pages of other sites may not use this server: see --allow-origin"
+            return APIError(message, status=403)
         if self._api_key is not None and path not in self._public_paths:
             scheme, _, given = headers.get("authorization", "").partition(" ")
             is_right = hmac.compare_digest(given.strip().encode(), self._api_key.encode())
             if scheme.lower() != "bearer" or not is_right:
-                return 401, "this server needs its API key: Authorization: Bearer …"
+                message = "this server needs its API key: Authorization: Bearer …"
+                return APIError(message, status=401)
         if sum(len(name) + len(value) for name, value in headers.raw) > MAX_HEADER_BYTES:
-            return 431, f"the headers of a request have at most {MAX_HEADER_BYTES:,} bytes"
+            message = f"the headers of a request have at most {MAX_HEADER_BYTES:,} bytes"
+            return APIError(message, status=431)
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length[:20]) > MAX_BODY_BYTES:
-            return 413, BODY_TOO_LARGE
+            return APIError(BODY_TOO_LARGE, status=413)
         return None
-
-
-class BodyError(Exception):
-    """The body of a request is too large, or takes too long to arrive."""
 
 
 class LimitedBody:
@@ -148,19 +146,19 @@ class LimitedBody:
         receive: ASGI callable that receives the body.
 
     Attributes:
-        refusal: status and message if the request is refused; None if it is not.
+        refusal: the error of a request that is refused; None if it is not.
     """
 
     def __init__(self, receive: Receive) -> None:
         self._receive, self._bytes_left, self._is_complete = receive, MAX_BODY_BYTES, False
         self._deadline = asyncio.get_running_loop().time() + BODY_TIMEOUT
-        self.refusal: tuple[int, str] | None = None
+        self.refusal: APIError | None = None
 
     async def receive(self) -> Message:
         """Receive an ASGI message; after the whole body, wait for the disconnect without a limit.
 
         Raises:
-            BodyError: if the body is too large, or takes too long to arrive.
+            APIError: if the body is too large, or takes too long to arrive.
         """
         if self._is_complete:
             return await self._receive()
@@ -168,12 +166,13 @@ class LimitedBody:
         try:
             message = await asyncio.wait_for(self._receive(), max(0.0, seconds_left))
         except asyncio.TimeoutError:
-            self.refusal = 408, f"the body of a request must arrive within {BODY_TIMEOUT} seconds"
-            raise BodyError from None
+            reason = f"the body of a request must arrive within {BODY_TIMEOUT} seconds"
+            self.refusal = APIError(reason, status=408)
+            raise self.refusal from None
         self._bytes_left -= len(message.get("body", b""))
         if self._bytes_left < 0:
-            self.refusal = 413, BODY_TOO_LARGE
-            raise BodyError
+            self.refusal = APIError(BODY_TOO_LARGE, status=413)
+            raise self.refusal
         self._is_complete = not message.get("more_body", False)
         return message
 
@@ -207,9 +206,9 @@ def _is_address(name: str) -> bool:
     return True
 
 
-async def refuse(send: Send, status: int, message: str) -> None:
+async def refuse(send: Send, error: APIError) -> None:
     """Send an error, and close the connection, as the rest of the body is not read."""
-    response = json_response(error_response(status, message), status, error_headers(status))
-    response.headers["Connection"] = "close"
-    await send({"type": "http.response.start", "status": status, "headers": response.raw_headers})
+    response = error.response({"Connection": "close"})
+    start = {"status": error.status, "headers": response.raw_headers}
+    await send({"type": "http.response.start", **start})
     await send({"type": "http.response.body", "body": response.body})

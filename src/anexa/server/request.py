@@ -15,7 +15,7 @@ from anexa.generation import ChatAnswer, Sampler, TextStream
 from anexa.generation.scheduler import OutOfMemoryError, StepOutput
 from anexa.generation.scheduler import Sequence as ScheduledSequence
 from anexa.generation.text_stream import FinishReason
-from anexa.server.errors import APIError, QueueFull
+from anexa.server.errors import APIError
 
 
 class TokenLogprob(NamedTuple):
@@ -110,8 +110,9 @@ class Request:
     def process(self, step: StepOutput, output: RequestOutput) -> None:
         """Add the result of a scheduler step to an output; called in the worker's thread."""
         if step.error:
-            kind = QueueFull if isinstance(step.error, OutOfMemoryError) else APIError
-            output.error = kind(str(step.error))
+            overloaded = isinstance(step.error, OutOfMemoryError)
+            status, code = (503, "overloaded") if overloaded else (500, None)
+            output.error = APIError(str(step.error), status=status, code=code)
             return
         num_tokens = self.text.num_tokens
         piece = self.text.add(step.token)

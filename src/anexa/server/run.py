@@ -21,6 +21,7 @@ from anexa.names import shown
 from anexa.ranges import Range
 from anexa.server.app import create_app
 from anexa.server.config import ServerConfig
+from anexa.server.errors import APIError
 from anexa.server.limits import MAX_HEADER_BYTES
 from anexa.server.protection import refuse
 from anexa.server.worker import Worker
@@ -168,7 +169,8 @@ class Connection(H11Protocol):
 
 async def refuse_connection(_scope: Scope, _receive: Receive, send: Send) -> None:
     """ASGI application for connections beyond `MAX_CONNECTIONS`: it answers with 503."""
-    await refuse(send, 503, "there are too many connections at the moment: try again in a second")
+    message = "there are too many connections at the moment: try again in a second"
+    await refuse(send, APIError(message, status=503))
 
 
 class Server(uvicorn.Server):

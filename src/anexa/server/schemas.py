@@ -135,11 +135,14 @@ class CheckRequest(RequestModel):
 # Responses
 
 
+ErrorType = Literal["invalid_request_error", "authentication_error", "server_error"]
+
+
 class ErrorObject(ResponseModel):
     """A sentence that says what is wrong, the kind of error, and the field that is wrong."""
 
     message: str
-    type: Literal["invalid_request_error", "authentication_error", "server_error"]
+    type: ErrorType
     param: str | None
     code: str | None
 

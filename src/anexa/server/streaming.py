@@ -12,7 +12,7 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from anexa.errors import AnexaError
-from anexa.server.errors import InvalidRequest
+from anexa.server.errors import APIError
 from anexa.server.request import RequestOutput
 from anexa.server.responder import Responder
 from anexa.server.schemas import ResponseModel, json_response
@@ -29,8 +29,7 @@ async def whole_response(
     If a request fails or the client disconnects, all requests are canceled.
 
     Raises:
-        APIError: if a request fails.
-        InvalidRequest: if the client disconnects.
+        APIError: if a request fails, or the client disconnects.
     """
 
     async def whole_outputs() -> list[RequestOutput]:
@@ -56,7 +55,7 @@ async def _unless_disconnected(
     try:
         await asyncio.wait([result, disconnect], return_when=asyncio.FIRST_COMPLETED)
         if not result.done():
-            raise InvalidRequest("the client has disconnected", status=499)
+            raise APIError("the client has disconnected", status=499)
         return result.result()
     finally:
         for task in (result, disconnect):
@@ -99,7 +98,7 @@ async def events(responder: Responder) -> AsyncGenerator[bytes]:
         while num_running:
             index, output = await outputs.get()
             if output.error:
-                yield event(output.error.response)
+                yield event(output.error.body)
                 return
             for chunk in responder.chunks(index, output):
                 yield event(chunk)

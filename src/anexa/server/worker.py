@@ -15,7 +15,7 @@ from anexa.engines import Engine
 from anexa.generation.scheduler import BatchScheduler, StepOutput
 from anexa.generation.scheduler import Sequence as ScheduledSequence
 from anexa.server.config import ServerConfig
-from anexa.server.errors import APIError, QueueFull, RequestTimeout, ShuttingDown
+from anexa.server.errors import APIError
 from anexa.server.metrics import Metrics
 from anexa.server.request import Request, RequestOutput
 
@@ -72,13 +72,17 @@ class Worker:
         """Queue requests: all of them or, if an error is raised, none.
 
         Raises:
-            QueueFull: if there is not enough room in the queue.
-            APIError: if the thread has ended because of an error.
+            APIError: if there is not enough room in the queue, or the thread has ended because of
+                an error.
         """
         if self.failed:
-            raise APIError("the model has failed: restart the server")
+            raise APIError("the model has failed: restart the server", status=500)
         if len(self._open) + len(requests) > self.max_requests:
-            raise QueueFull("there are too many requests at the moment: try again in a second")
+            raise APIError(
+                "there are too many requests at the moment: try again in a second",
+                status=503,
+                code="overloaded",
+            )
         for request in requests:
             self._open[request] = self._loop.call_later(
                 self._config.request_timeout_seconds, self._time_out, request
@@ -95,8 +99,9 @@ class Worker:
 
     def shut_down(self) -> None:
         """End all unfinished requests with an error."""
+        message = "the server is shutting down: try again later"
         for request in [*self._open]:
-            self._abort(request, ShuttingDown("the server is shutting down: try again later"))
+            self._abort(request, APIError(message, status=503, code="shutting_down"))
 
     async def stop(self) -> None:
         """End the thread; a step that takes longer than `STOP_TIMEOUT` is not waited for."""
@@ -108,8 +113,8 @@ class Worker:
         request.publish(RequestOutput(error=error))
 
     def _time_out(self, request: Request) -> None:
-        limit = f"{self._config.request_timeout_seconds:g} seconds"
-        self._abort(request, RequestTimeout(f"the request took longer than {limit}"))
+        message = f"the request took longer than {self._config.request_timeout_seconds:g} seconds"
+        self._abort(request, APIError(message, status=504, code="timeout"))
 
     def _publish(self, outputs: dict[Request, RequestOutput]) -> None:
         """Hand outputs to their requests; called in the event loop."""
@@ -127,7 +132,7 @@ class Worker:
         _log.error("%s has failed: %s", self._name, reason)
         for request in [*self._open]:
             self._open.pop(request).cancel()
-            request.publish(RequestOutput(error=APIError("the model has failed")))
+            request.publish(RequestOutput(error=APIError("the model has failed", status=500)))
 
     # Called in the thread
 
@@ -194,4 +199,4 @@ class Worker:
 
 
 def _internal_error(error: Exception) -> APIError:
-    return APIError(f"internal error ({type(error).__name__})")
+    return APIError(f"internal error ({type(error).__name__})", status=500)
