@@ -6,9 +6,7 @@ from anexa.cli import common_options as common
 from anexa.cli.output import echo
 
 
-def corpora(
-    as_json: common.AsJson = False,
-) -> None:
+def corpora(as_json: common.AsJson = False) -> None:
     """List the named corpora, and the folder where downloads are kept."""
     import json
 

@@ -8,9 +8,7 @@ from anexa.cli import common_options as common
 from anexa.cli.output import echo
 
 
-def verify(
-    as_json: common.AsJson = False,
-) -> None:
+def verify(as_json: common.AsJson = False) -> None:
     """Compare every engine with the scalar engine, on the same weights and batch."""
     import json
     from dataclasses import asdict

@@ -53,11 +53,7 @@ class DeviceConfig:
 AUTO = DeviceConfig("auto", "auto", None)
 
 
-def select_device(
-    engine: str,
-    config: ModelConfig,
-    request: DeviceConfig = AUTO,
-) -> DeviceConfig:
+def select_device(engine: str, config: ModelConfig, request: DeviceConfig = AUTO) -> DeviceConfig:
     """Resolve a requested device and precision; "auto" becomes the fastest on this computer.
 
     Args:

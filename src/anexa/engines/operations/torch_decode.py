@@ -137,11 +137,7 @@ def _as_numpy(dtype: torch.dtype) -> np.dtype[Any]:
 def attend(q_BHTD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, mask_B11S: Tensor) -> Tensor:
     """y = softmax(Q Kᵀ / √D + mask) V, head by head."""
     return F.scaled_dot_product_attention(
-        q_BHTD,
-        k_BHSD,
-        v_BHSD,
-        attn_mask=mask_B11S,
-        enable_gqa=q_BHTD.shape[1] != k_BHSD.shape[1],
+        q_BHTD, k_BHSD, v_BHSD, attn_mask=mask_B11S, enable_gqa=q_BHTD.shape[1] != k_BHSD.shape[1]
     )
 
 
