@@ -162,24 +162,26 @@ def syntax_tree(text: str) -> ast.expr:
         raise UsageError(f"{quoted(text)} is nested too deeply") from None
 
 
-def operands(node: ast.expr, text: str) -> list[ast.expr]:
-    """List the operands of a node of the syntax tree; all other nodes are forbidden.
+def operation(
+    node: ast.expr, text: str, variables: Mapping[str, NamedValue]
+) -> tuple[Callable[..., Any], list[ast.expr]]:
+    """Return the function that a node of the syntax tree applies, and the nodes of its operands.
 
     Raises:
         UsageError: if the node is neither a name nor a number nor an operation with `Value`s.
     """
     match node:
         case ast.Name():
-            return []
+            return lambda: variables[node.id], []
         case ast.Constant() if type(node.value) in (int, float):
-            return []
+            return lambda: float(node.value), []  # type: ignore[arg-type]
         case ast.UnaryOp(op=ast.USub()):
-            return [node.operand]
+            return operator.neg, [node.operand]
         case ast.BinOp() if type(node.op) in BINARY:
-            return [node.left, node.right]
+            return BINARY[type(node.op)], [node.left, node.right]
         case ast.Call(func=ast.Attribute(value=value, attr=name), args=[], keywords=[]):
             if name in METHODS:
-                return [value]
+                return lambda x: getattr(as_value(x), name)(), [value]
     raise UsageError(f"{quoted(text, node)} cannot be drawn: {VOCABULARY}")
 
 
@@ -197,7 +199,8 @@ def names_in(tree: ast.expr, text: str) -> list[str]:
             raise UsageError(f"{quoted(text)} is nested too deeply: {MAX_DEPTH} levels are allowed")
         if isinstance(node, ast.Name) and node.id not in names:
             names.append(node.id)
-        nodes += [(operand, depth + 1) for operand in reversed(operands(node, text))]
+        _, operands = operation(node, text, {})
+        nodes += [(operand, depth + 1) for operand in reversed(operands)]
     return names
 
 
@@ -208,12 +211,13 @@ def compute(node: ast.expr, text: str, variables: Mapping[str, NamedValue]) -> N
         UsageError: if an exponent is not a plain number.
         AnexaError: if there is no finite real result.
     """
-    arguments = [compute(operand, text, variables) for operand in operands(node, text)]
-    match node, arguments:
-        case ast.BinOp(op=ast.Pow()), [_, NamedValue()]:
-            raise UsageError(f"the exponent in {quoted(text, node)} must be a plain number")
+    function, operands = operation(node, text, variables)
+    arguments = [compute(operand, text, variables) for operand in operands]
+    if function is operator.pow and isinstance(arguments[1], NamedValue):
+        raise UsageError(f"the exponent in {quoted(text, node)} must be a plain number")
     try:
-        return apply(node, arguments, variables)
+        result = function(*arguments)
+        return result if isinstance(result, NamedValue) else check(result)
     except ZeroDivisionError:
         reason = "the result or its gradient divides by zero"
     except OverflowError:
@@ -226,27 +230,9 @@ def compute(node: ast.expr, text: str, variables: Mapping[str, NamedValue]) -> N
     raise AnexaError(f"cannot compute {quoted(text, node)}{where and f' at {where}'}: {reason}")
 
 
-def apply(
-    node: ast.expr, arguments: list[NamedValue | float], variables: Mapping[str, NamedValue]
-) -> NamedValue | float:
-    """Apply one operation: a method of `Value` if an argument is a `Value`, else of float."""
-    result: Any
-    match node:
-        case ast.Name():
-            return variables[node.id]
-        case ast.Constant():
-            result = float(node.value)  # type: ignore[arg-type]  # `operands` has checked it
-        case ast.UnaryOp():
-            result = operator.neg(arguments[0])
-        case ast.BinOp():
-            result = BINARY[type(node.op)](*arguments)
-        case ast.Call(func=ast.Attribute(attr=method)):
-            value = arguments[0]  # a number has none of these methods
-            receiver = value if isinstance(value, NamedValue) else NamedValue(Value(value))
-            result = getattr(receiver, method)()
-    if isinstance(result, NamedValue):
-        return result
-    return check(result)
+def as_value(number: NamedValue | float) -> NamedValue:
+    """Make a `Value` of a plain number, which has none of a `Value`'s methods."""
+    return number if isinstance(number, NamedValue) else NamedValue(Value(number))
 
 
 def check(result: float | complex) -> float:
