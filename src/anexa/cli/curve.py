@@ -49,19 +49,16 @@ def curve(
 
 def columns(values: Sequence[float], count: int) -> list[float]:
     """Resample the finite values to `count` points: means of neighbors, or linear interpolation."""
+    import numpy as np
+
     finite = [value for value in values if math.isfinite(value)]
     n = len(finite)
-    if n == 0:
-        return []
     if n >= count:
         ends = [i * n // count for i in range(count + 1)]
         return [math.fsum(finite[a:b]) / (b - a) for a, b in pairwise(ends)]
-    points = []
-    for i in range(count):
-        place = i * (n - 1) / max(count - 1, 1)
-        left = min(int(place), n - 2) if n > 1 else 0
-        right = min(left + 1, n - 1)
-        points.append(finite[left] + (place - left) * (finite[right] - finite[left]))
+    if not finite:
+        return []
+    points: list[float] = np.interp(np.linspace(0, n - 1, count), range(n), finite).tolist()
     return points
 
 
