@@ -48,5 +48,5 @@ def write_metrics(folder: Path, records: list[MetricsRecord], samples: list[Samp
     for one in records:
         metrics.add(one)
     for sample in samples:
-        metrics.add_sample(sample.step, sample.text)
+        metrics.add(sample)
     metrics.close()

@@ -40,7 +40,7 @@ def test_records_can_be_read_as_soon_as_they_are_written(folder: Path) -> None:
     first, second = record(10), record(20, validation_loss=1.75, mfu=0.4)
     metrics.add(first)
     assert read_metrics(folder) == ([first], [])
-    metrics.add_sample(10, "однажды\n«b»\u2028\x85")
+    metrics.add(Sample(10, "однажды\n«b»\u2028\x85"))
     metrics.add(second)
     assert read_metrics(folder) == ([first, second], [Sample(10, "однажды\n«b»\u2028\x85")])
     assert b'"step": 10' in (folder / METRICS).read_bytes().splitlines()[0]
@@ -49,7 +49,7 @@ def test_records_can_be_read_as_soon_as_they_are_written(folder: Path) -> None:
 def test_every_line_is_strict_json(folder: Path) -> None:
     metrics = MetricsLog(folder)
     metrics.add(record(10, loss=1.5, validation_loss=1.75))
-    metrics.add_sample(10, "an")
+    metrics.add(Sample(10, "an"))
     assert lines(folder) == [
         {
             "step": 10,
@@ -81,7 +81,7 @@ def test_resuming_drops_records_of_repeated_steps(folder: Path) -> None:
     metrics = MetricsLog(folder)
     for step in (10, 20, 30):
         metrics.add(record(step))
-        metrics.add_sample(step, f"after {step}")
+        metrics.add(Sample(step, f"after {step}"))
     metrics = MetricsLog(folder, after_step=20)
     assert [one.step for one in read_metrics(folder)[0]] == [10, 20]
     metrics.add(record(30, loss=9.0))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from anexa.errors import AnexaError
-from anexa.training.metrics import MetricsLog, read_metrics
+from anexa.training.metrics import MetricsLog, Sample, read_metrics
 from tests.training.metrics import record
 
 TAGS = [
@@ -56,7 +56,7 @@ def test_tensorboard_shows_records_as_they_are_written(folder: Path) -> None:
     metrics = MetricsLog(folder, tensorboard=True)
     metrics.add(record(10, loss=2.5))
     metrics.add(record(20, loss=1.5, validation_loss=1.75, learning_rate=0.5))
-    metrics.add_sample(20, "first\n\n# second *line*")
+    metrics.add(Sample(20, "first\n\n# second *line*"))
     events = shown(folder)  # while the run goes on
     assert sorted(events.Tags()["tensors"]) == TAGS
     assert values(events, "loss/train") == {10: 2.5, 20: 1.5}
@@ -79,12 +79,12 @@ def test_a_resumed_run_shows_each_step_once(folder: Path) -> None:
     metrics = MetricsLog(folder, tensorboard=True)
     for step in (10, 20, 30):
         metrics.add(record(step))
-        metrics.add_sample(step, f"after {step}")
+        metrics.add(Sample(step, f"after {step}"))
     watching = shown(folder)
     metrics.close()
     metrics = MetricsLog(folder, after_step=20, tensorboard=True)
     metrics.add(record(30, loss=7.0))
-    metrics.add_sample(30, "again")
+    metrics.add(Sample(30, "again"))
     expected = {10: 1.5 + 1 / 10, 20: 1.5 + 1 / 20, 30: 7.0}
     for events in (shown(folder), watching.Reload()):
         assert values(events, "loss/train") == pytest.approx(expected)

@@ -11,7 +11,7 @@ from anexa.errors import AnexaError
 from anexa.training import LossPlotCallback, Trainer, build_trainer, loss_plot, resume_trainer
 from anexa.training.checkpoint import read_checkpoint
 from anexa.training.loss_plot import PICTURE
-from anexa.training.metrics import read_metrics
+from anexa.training.metrics import Sample, read_metrics
 from anexa.training.schedule import learning_rate
 from tests.training.runs import finish, settings, stop_after
 
@@ -55,7 +55,7 @@ def test_losses_are_plotted_at_intervals_and_at_the_end(
         now = path.read_bytes() if path.exists() else b""
         drawn, before = drawn + (now != before), now
         if step.evaluation and run.metrics:
-            run.metrics.add_sample(step.number, "a sample")  # marked in the next plot
+            run.metrics.add(Sample(step.number, "a sample"))  # marked in the next plot
     assert drawn == plots
     assert (tmp_path / "m" / PICTURE).read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "m" / PICTURE).read_bytes() != before

@@ -11,7 +11,7 @@ from anexa.training.card import model_card
 from anexa.training.checkpoint import write_checkpoint
 from anexa.training.evaluation import to_batch
 from anexa.training.loss_plot import LossPlot
-from anexa.training.metrics import MetricsAccumulator, MetricsLog
+from anexa.training.metrics import MetricsAccumulator, MetricsLog, Sample
 from anexa.training.trainer import Callback, StepResult, Trainer
 
 SAMPLE_TOKENS = 100
@@ -99,7 +99,7 @@ class SampleCallback(Callback):
             return
         result.sample = self._generate(trainer)
         if result.sample and trainer.metrics:
-            trainer.metrics.add_sample(result.number, result.sample)
+            trainer.metrics.add(Sample(result.number, result.sample))
 
     def _generate(self, trainer: Trainer) -> str:
         if trainer.device_config.shard and trainer.context.world_size > 1:

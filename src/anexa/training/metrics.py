@@ -92,28 +92,12 @@ class MetricsLog:
                 self._write_event(entry, self._events)
             self._events.flush()
 
-    def add(self, record: MetricsRecord) -> None:
-        """Append a record.
+    def add(self, entry: MetricsRecord | Sample) -> None:
+        """Append a record or a generated text.
 
         Raises:
             AnexaError: if the file cannot be written.
         """
-        self._write(record)
-
-    def add_sample(self, step: int, text: str) -> None:
-        """Append a generated text.
-
-        Raises:
-            AnexaError: if the file cannot be written.
-        """
-        self._write(Sample(step, text))
-
-    def close(self) -> None:
-        """Close TensorBoard's events."""
-        if self._events:
-            self._events.close()
-
-    def _write(self, entry: MetricsRecord | Sample) -> None:
         finite = {
             name: None if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in asdict(entry).items()
@@ -128,6 +112,11 @@ class MetricsLog:
         if self._events:
             self._write_event(entry, self._events)
             self._events.flush()
+
+    def close(self) -> None:
+        """Close TensorBoard's events."""
+        if self._events:
+            self._events.close()
 
     @staticmethod
     def _write_event(entry: MetricsRecord | Sample, events: EventFile) -> None:
