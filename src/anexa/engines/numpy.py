@@ -14,7 +14,7 @@ import numpy.typing as npt
 from anexa.engines.kv_cache import ArrayDecoder, LayerCache, StartPosition
 from anexa.engines.operations import numpy as operations
 from anexa.engines.operations import numpy_decode
-from anexa.engines.operations.numpy import Array, Tokens
+from anexa.engines.operations.arrays import Array, Tokens
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.numpy import NumpyOptimizer
 from anexa.engines.protocol import Batch, Logits, TrainStepOutput

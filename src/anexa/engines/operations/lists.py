@@ -10,17 +10,16 @@ from collections.abc import Callable, Sequence
 from math import exp, log, pi, sqrt, tanh
 from operator import mul
 
-from anexa.engines.nested import NestedLayerKVCache
+from anexa.engines.operations.lists_attention import Attention as Attention
+from anexa.engines.operations.lists_attention import Rotary as Rotary
 from anexa.engines.operations.matrices import (
     Matrix,
     Nested,
     Vector,
     add,
-    causal_mask,
     dot,
     matmul,
     matmul_transposed,
-    rotate,
     softmax,
     split,
     transpose,
@@ -171,87 +170,6 @@ class RMSNorm(Operation[Nested]):
         if gain_C is None:
             return (dx_TC,)
         return dx_TC, list(map(dot, transpose(g_TC), transpose(self.n_TC)))
-
-
-class Rotary(Operation[Nested]):
-    """The pair of columns (i, i + D/2) of each head is rotated by α = (start + t) θ^(−2i/D).
-
-    y_i = x_i cos α − x_(i+D/2) sin α,  y_(i+D/2) = x_(i+D/2) cos α + x_i sin α (Su et al., 2021).
-    dx = g rotated by −α.
-    """
-
-    name = "rotary"
-
-    def forward(self, x_TC: Matrix, /, head_dim: int, start: int, theta: float) -> Matrix:
-        self.settings = head_dim, start, theta
-        return rotate(x_TC, head_dim, start, theta)
-
-    def backward(self, g_TC: Matrix) -> tuple[Matrix]:
-        return (rotate(g_TC, *self.settings, sign=-1),)
-
-
-class Attention(Operation[Nested]):
-    """y = P V with P = softmax(Q Kᵀ / √D + mask), head by head (Vaswani et al., 2017).
-
-    dV = Pᵀ g,  dP = g Vᵀ,  dS = P (dP − Σ_s P dP),  dQ = dS K / √D,  dK = dSᵀ Q / √D.
-
-    Several query heads may share a head of keys and values, whose gradient is the sum over them.
-    """
-
-    name = "attention"
-
-    def forward(
-        self,
-        q_TC: Matrix,
-        k_TC: Matrix,
-        v_TC: Matrix,
-        /,
-        n_head: int,
-        kv_cache: NestedLayerKVCache | None,
-    ) -> Matrix:
-        if kv_cache is not None:
-            k_TC, v_TC = kv_cache.append(k_TC, v_TC)
-        head_dim = len(q_TC[0]) // n_head
-        self.n_head, self.scale = n_head, 1 / sqrt(head_dim)
-        mask_TS = causal_mask(len(q_TC), num_cached=len(k_TC) - len(q_TC))
-        self.heads = []  # (Q, K, V, P) of each head
-        y_CT: Matrix = []
-        self.group_size = len(q_TC[0]) // len(k_TC[0])  # query heads per head of keys and values
-        for head in range(n_head):
-            q_TD = [row[head * head_dim : (head + 1) * head_dim] for row in q_TC]
-            start = head // self.group_size * head_dim
-            k_SD, v_SD = ([row[start : start + head_dim] for row in x] for x in (k_TC, v_TC))
-            p_TS = [
-                softmax([score * self.scale + mask for score, mask in zip(scores, masks)])
-                for scores, masks in zip(matmul_transposed(q_TD, k_SD), mask_TS)
-            ]
-            self.heads.append((q_TD, k_SD, v_SD, p_TS))
-            y_CT += transpose(matmul(p_TS, v_SD))
-        return transpose(y_CT)
-
-    def backward(self, g_TC: Matrix) -> tuple[Matrix, Matrix, Matrix]:
-        dq_CT: Matrix = []
-        dk_CT: Matrix = []
-        dv_CT: Matrix = []
-        g_CT = transpose(g_TC)
-        head_dim = len(g_CT) // self.n_head
-        for head, (q_TD, k_SD, v_SD, p_TS) in enumerate(self.heads):
-            g_TD = transpose(g_CT[head * head_dim : (head + 1) * head_dim])
-            dp_TS = matmul_transposed(g_TD, v_SD)
-            ds_TS = []
-            for p_row, dp_row in zip(p_TS, dp_TS):
-                weighted = dot(p_row, dp_row)
-                ds_TS.append([p * (dp - weighted) * self.scale for p, dp in zip(p_row, dp_row)])
-            dq_CT += transpose(matmul(ds_TS, k_SD))
-            dk_DT = transpose(matmul(transpose(ds_TS), q_TD))
-            dv_DT = transpose(matmul(transpose(p_TS), g_TD))
-            if head % self.group_size == 0:
-                dk_CT += dk_DT
-                dv_CT += dv_DT
-            else:
-                dk_CT[-head_dim:] = add(dk_CT[-head_dim:], dk_DT)
-                dv_CT[-head_dim:] = add(dv_CT[-head_dim:], dv_DT)
-        return transpose(dq_CT), transpose(dk_CT), transpose(dv_CT)
 
 
 class Activation(Operation[Nested]):

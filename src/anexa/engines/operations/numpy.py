@@ -6,57 +6,16 @@ any number of leading axes (here: B) before those that the suffix names.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from math import pi, sqrt
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from anexa.engines.kv_cache import LayerCache, StartPosition
+from anexa.engines.kv_cache import StartPosition
+from anexa.engines.operations.arrays import Array, Tokens, flatten_batch, mean, positions_of
+from anexa.engines.operations.numpy_attention import Attention as Attention
+from anexa.engines.operations.numpy_attention import Rotary as Rotary
 from anexa.engines.protocol import IGNORE_INDEX
 from anexa.engines.tape import Operation
-
-Array = npt.NDArray[np.floating[Any]]
-Tokens = npt.NDArray[np.int64]
-
-
-def flatten_batch(x: Array) -> Array:
-    """Merge the leading axes, (B, T, C) into (B·T, C): one large matrix product instead of B."""
-    return x.reshape(-1, x.shape[-1])
-
-
-@lru_cache
-def column(n: int, value: float, dtype: np.dtype[Any]) -> Array:
-    """Make a column of shape (n, 1) with the same number in all rows."""
-    return np.full((n, 1), value, dtype)
-
-
-def total(x: Array) -> Array:
-    """Sum along the last axis, kept with length 1; trailing zeros do not change the rounding."""
-    together: Array = x @ column(x.shape[-1], 1, x.dtype)
-    return together
-
-
-def mean(x: Array) -> Array:
-    """Average along the last axis, kept with length 1."""
-    average: Array = x @ column(x.shape[-1], 1 / x.shape[-1], x.dtype)
-    return average
-
-
-def causal_mask(n: int, num_cached: int, dtype: np.dtype[Any]) -> Array:
-    """The additive mask of n new tokens after the cached tokens, (n, num_cached + n).
-
-    Row t is 0 for the keys up to position num_cached + t, and −∞ for later keys.
-    """
-    return np.triu(np.full((n, num_cached + n), -np.inf, dtype), k=num_cached + 1)
-
-
-def softmax(logits: Array) -> Array:
-    """e^z / Σ e^z along the last axis, shifted by the largest z so that nothing overflows."""
-    exps: Array = np.exp(logits - np.maximum.reduce(logits, -1, keepdims=True))
-    exps /= total(exps)
-    return exps
 
 
 class Embedding(Operation[Array]):
@@ -72,11 +31,6 @@ class Embedding(Operation[Array]):
         d_table = np.zeros((self.n_vocab, g_TC.shape[-1]), g_TC.dtype)
         np.add.at(d_table, self.tokens_T.ravel(), flatten_batch(g_TC))
         return (d_table,)
-
-
-def positions_of(start: StartPosition, n: int) -> Tokens:
-    """The positions of n tokens, (T,), or (B, T) if `start` is a tuple."""
-    return np.arange(n) + (start if isinstance(start, int) else np.array(start)[:, None])
 
 
 class Positions(Operation[Array]):
@@ -204,112 +158,6 @@ class RMSNorm(Operation[Array]):
             if self.gain_C is None
             else (dx_TC, flatten_batch(g_TC * self.n_TC).sum(axis=0))
         )
-
-
-@lru_cache(maxsize=4)  # all layers use the same angles, for queries and for keys
-def rotary_cos_sin(
-    start: StartPosition, n: int, half: int, theta: float, dtype: np.dtype[Any]
-) -> tuple[Array, Array]:
-    """Compute cos α, (T, 1, 1, D/2), and (−sin α, sin α), (T, 1, 2, D/2).
-
-    The angles of rotary positions are α = (start + t) θ^(−2i/D).
-    """
-    frequencies = theta ** (-np.arange(half) / half)
-    angles_T1D = (positions_of(start, n)[..., None] * frequencies)[..., None, None, :]
-    sines = np.sin(angles_T1D).astype(dtype)
-    return np.cos(angles_T1D).astype(dtype), np.concatenate((-sines, sines), axis=-2)
-
-
-class Rotary(Operation[Array]):
-    """The pair of columns (i, i + D/2) of each head is rotated by α = (start + t) θ^(−2i/D).
-
-    y_i = x_i cos α − x_(i+D/2) sin α,  y_(i+D/2) = x_(i+D/2) cos α + x_i sin α (Su et al., 2021).
-    dx = g rotated by −α.
-    """
-
-    name = "rotary"
-
-    def forward(self, x_TC: Array, /, head_dim: int, start: StartPosition, theta: float) -> Array:
-        self.half = head_dim // 2
-        self.cos, self.sines = rotary_cos_sin(start, x_TC.shape[-2], self.half, theta, x_TC.dtype)
-        return self.rotate(x_TC, self.sines)
-
-    def backward(self, g_TC: Array) -> tuple[Array]:
-        return (self.rotate(g_TC, -self.sines),)
-
-    def rotate(self, x_TC: Array, sines: Array) -> Array:
-        """Rotate by angles given as (−sin α, sin α), the second result of `rotary_cos_sin`."""
-        x_T2D = x_TC.reshape(*x_TC.shape[:-1], -1, 2, self.half)
-        y_T2D = x_T2D * self.cos
-        y_T2D += x_T2D[..., ::-1, :] * sines
-        return y_T2D.reshape(x_TC.shape)
-
-
-class Attention(Operation[Array]):
-    """y = P V with P = softmax(Q Kᵀ / √D + mask), head by head (Vaswani et al., 2017).
-
-    dV = Pᵀ g,  dP = g Vᵀ,  dS = P (dP − Σ_s P dP),  dQ = dS K / √D,  dK = dSᵀ Q / √D.
-
-    Several query heads may share a head of keys and values, whose gradient is the sum over them.
-    """
-
-    name = "attention"
-
-    def heads(self, x_TC: Array) -> Array:
-        """Split the columns into heads: (…, T, C) to (…, H, T, D)."""
-        *batch, n, _ = x_TC.shape
-        x_THD: Array = x_TC.reshape(*batch, n, -1, self.head_dim)
-        return x_THD.swapaxes(-2, -3)
-
-    def columns(self, x_HTD: Array) -> Array:
-        """Put the heads side by side: (…, H, T, D) to (…, T, C), the inverse of `heads`."""
-        *batch, n_head, n, head_dim = x_HTD.shape
-        x_TC: Array = x_HTD.swapaxes(-2, -3).reshape(*batch, n, n_head * head_dim)
-        return x_TC
-
-    def forward(
-        self, q_TC: Array, k_TC: Array, v_TC: Array, /, n_head: int, kv_cache: LayerCache | None
-    ) -> Array:
-        self.head_dim = q_TC.shape[-1] // n_head
-        q_HTD, k_HSD, v_HSD = self.heads(q_TC), self.heads(k_TC), self.heads(v_TC)
-        if kv_cache is not None:
-            k_HSD, v_HSD = kv_cache.append(k_HSD, v_HSD)
-        self.group_size = q_HTD.shape[-3] // k_HSD.shape[-3]  # query heads per head of keys
-        if self.group_size > 1:
-            k_HSD, v_HSD = k_HSD.repeat(self.group_size, -3), v_HSD.repeat(self.group_size, -3)
-        n, total = q_HTD.shape[-2], k_HSD.shape[-2]
-        self.scale = 1 / sqrt(q_HTD.shape[-1])
-        scores_HTS = (q_HTD * self.scale) @ k_HSD.swapaxes(-1, -2)
-        if kv_cache is not None and kv_cache.attn_mask is not None:
-            scores_HTS += kv_cache.attn_mask
-        elif n > 1:  # a single token is the last token: there are no later keys to mask
-            scores_HTS += causal_mask(n, total - n, scores_HTS.dtype)
-        p_HTS = softmax(scores_HTS)
-        self.saved = q_HTD, k_HSD, v_HSD, p_HTS
-        return self.columns(p_HTS @ v_HSD)
-
-    def backward(self, g_TC: Array) -> tuple[Array, Array, Array]:
-        q_HTD, k_HSD, v_HSD, p_HTS = self.saved
-        g_HTD = self.heads(g_TC)
-        dv_HSD = p_HTS.swapaxes(-1, -2) @ g_HTD
-        dp_HTS = g_HTD @ v_HSD.swapaxes(-1, -2)
-        dp_HTS -= (p_HTS * dp_HTS).sum(axis=-1, keepdims=True)
-        ds_HTS = np.multiply(dp_HTS, p_HTS, out=dp_HTS)
-        ds_HTS *= self.scale
-        dq_HTD, dk_HSD = ds_HTS @ k_HSD, ds_HTS.swapaxes(-1, -2) @ q_HTD
-        dk_TC, dv_TC = (self.columns(self.sum_query_groups(x_HSD)) for x_HSD in (dk_HSD, dv_HSD))
-        return self.columns(dq_HTD), dk_TC, dv_TC
-
-    def sum_query_groups(self, x_HSD: Array) -> Array:
-        """Sum the gradients of keys or values over the query heads that share a head."""
-        if self.group_size == 1:
-            return x_HSD
-        *batch, n_head, n, head_dim = x_HSD.shape
-        groups: Array = x_HSD.reshape(
-            *batch, n_head // self.group_size, self.group_size, n, head_dim
-        )
-        total: Array = groups.sum(axis=-3)
-        return total
 
 
 class ReLU(Operation[Array]):

@@ -18,7 +18,7 @@ import numpy as np
 from anexa.engines import tiles
 from anexa.engines.kv_cache import BLOCK, LayerCache, LayerDecodeCache
 from anexa.engines.operations import numpy as operations
-from anexa.engines.operations.numpy import Array, total
+from anexa.engines.operations.arrays import Array, total
 
 
 def multiply(x_TC: Array, weight_OC: Array, height: int) -> Array:

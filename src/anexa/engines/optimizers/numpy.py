@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from anexa.engines.operations.numpy import Array
+from anexa.engines.operations.arrays import Array
 from anexa.engines.optimizers import (
     NEWTON_SCHULZ,
     NEWTON_SCHULZ_STEPS,

@@ -1,0 +1,57 @@
+"""The primitives of the operations on NumPy arrays: sums, means, softmax, the causal mask."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from anexa.engines.kv_cache import StartPosition
+
+Array = npt.NDArray[np.floating[Any]]
+Tokens = npt.NDArray[np.int64]
+
+
+def flatten_batch(x: Array) -> Array:
+    """Merge the leading axes, (B, T, C) into (B·T, C): one large matrix product instead of B."""
+    return x.reshape(-1, x.shape[-1])
+
+
+@lru_cache
+def column(n: int, value: float, dtype: np.dtype[Any]) -> Array:
+    """Make a column of shape (n, 1) with the same number in all rows."""
+    return np.full((n, 1), value, dtype)
+
+
+def total(x: Array) -> Array:
+    """Sum along the last axis, kept with length 1; trailing zeros do not change the rounding."""
+    together: Array = x @ column(x.shape[-1], 1, x.dtype)
+    return together
+
+
+def mean(x: Array) -> Array:
+    """Average along the last axis, kept with length 1."""
+    average: Array = x @ column(x.shape[-1], 1 / x.shape[-1], x.dtype)
+    return average
+
+
+def causal_mask(n: int, num_cached: int, dtype: np.dtype[Any]) -> Array:
+    """The additive mask of n new tokens after the cached tokens, (n, num_cached + n).
+
+    Row t is 0 for the keys up to position num_cached + t, and −∞ for later keys.
+    """
+    return np.triu(np.full((n, num_cached + n), -np.inf, dtype), k=num_cached + 1)
+
+
+def softmax(logits: Array) -> Array:
+    """e^z / Σ e^z along the last axis, shifted by the largest z so that nothing overflows."""
+    exps: Array = np.exp(logits - np.maximum.reduce(logits, -1, keepdims=True))
+    exps /= total(exps)
+    return exps
+
+
+def positions_of(start: StartPosition, n: int) -> Tokens:
+    """The positions of n tokens, (T,), or (B, T) if `start` is a tuple."""
+    return np.arange(n) + (start if isinstance(start, int) else np.array(start)[:, None])
