@@ -14,7 +14,7 @@ from anexa.model.operations import Operations, Tensor
 class Operation(ABC, Generic[Tensor]):
     """A differentiable operation, as `torch.autograd.Function`: `forward`, and a `backward`.
 
-    A subclass with a `name` computes the method of that name in
+    After `class Linear(Operation[Array], name="linear")`, the class computes the method `linear` of
     `anexa.model.operations.Operations`. Its `forward` has the parameters of that method: first the
     tensors, positional only, then the settings, which have no gradient.
 
@@ -23,6 +23,10 @@ class Operation(ABC, Generic[Tensor]):
     """
 
     name: ClassVar[str] = ""
+
+    def __init_subclass__(cls, name: str = "") -> None:
+        super().__init_subclass__()
+        cls.name = name or cls.name
 
     @abstractmethod
     def forward(self, *tensors: Any, **settings: Any) -> Any:

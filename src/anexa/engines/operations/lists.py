@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from math import exp, log, pi, sqrt, tanh
 from operator import mul
 
-from anexa.engines.operations.lists_attention import Attention as Attention
+from anexa.engines.operations.lists_attention import Attention as Attention  # for `operations_of`
 from anexa.engines.operations.lists_attention import Rotary as Rotary
 from anexa.engines.operations.matrices import (
     Matrix,
@@ -28,10 +28,8 @@ from anexa.engines.protocol import IGNORE_INDEX
 from anexa.engines.tape import Operation
 
 
-class Embedding(Operation[Nested]):
+class Embedding(Operation[Nested], name="embedding"):
     """y_t = E[token_t].   dE[i] = Σ g_t over the t whose token is i."""
-
-    name = "embedding"
 
     def forward(self, table_VC: Matrix, /, tokens_T: Sequence[int]) -> Matrix:
         self.tokens_T, self.shape = tokens_T, (len(table_VC), len(table_VC[0]))
@@ -45,10 +43,8 @@ class Embedding(Operation[Nested]):
         return (d_table,)
 
 
-class Positions(Operation[Nested]):
+class Positions(Operation[Nested], name="positions"):
     """y_t = x_t + P[start + t].   dx = g,  dP[start + t] = g_t."""
-
-    name = "positions"
 
     def forward(self, x_TC: Matrix, table_SC: Matrix, /, start: int) -> Matrix:
         self.start, self.shape = start, (len(table_SC), len(table_SC[0]))
@@ -62,10 +58,8 @@ class Positions(Operation[Nested]):
         return g_TC, d_table + [[0.0] * width for _ in range(after)]
 
 
-class Add(Operation[Nested]):
+class Add(Operation[Nested], name="add"):
     """z = x + y.   dx = g,  dy = g."""
-
-    name = "add"
 
     def forward(self, x: Nested, y: Nested, /) -> Nested:
         return add(x, y)
@@ -74,10 +68,8 @@ class Add(Operation[Nested]):
         return g, g
 
 
-class Transpose(Operation[Nested]):
+class Transpose(Operation[Nested], name="transpose"):
     """y = xᵀ.   dx = gᵀ."""
-
-    name = "transpose"
 
     def forward(self, w: Matrix, /) -> Matrix:
         return transpose(w)
@@ -86,10 +78,8 @@ class Transpose(Operation[Nested]):
         return (transpose(g),)
 
 
-class Linear(Operation[Nested]):
+class Linear(Operation[Nested], name="linear"):
     """y = x Wᵀ + b.   dx = g W,  dW = gᵀ x,  db = Σ_t g_t."""
-
-    name = "linear"
 
     def forward(self, x_TC: Matrix, weight_OC: Matrix, bias_O: Vector | None = None, /) -> Matrix:
         self.x_TC, self.weight_OC, self.has_bias = x_TC, weight_OC, bias_O is not None
@@ -102,10 +92,8 @@ class Linear(Operation[Nested]):
         return (dx_TC, d_weight_OC, list(map(sum, g_OT))) if self.has_bias else (dx_TC, d_weight_OC)
 
 
-class Split(Operation[Nested]):
+class Split(Operation[Nested], name="split"):
     """y⁰, y¹, … = the columns of x in equal groups.   dx = the groups' gradients side by side."""
-
-    name = "split"
 
     def forward(self, x_TC: Matrix, /, parts: int) -> tuple[Matrix, ...]:
         return split(x_TC, parts)
@@ -114,13 +102,11 @@ class Split(Operation[Nested]):
         return ([[g for row in rows for g in row] for rows in zip(*grads)],)
 
 
-class LayerNorm(Operation[Nested]):
+class LayerNorm(Operation[Nested], name="layer_norm"):
     """y = n γ + β with n = (x − mean(x)) / σ and σ = √(var(x) + ε), row by row (Ba et al., 2016).
 
     With d = g γ:  dx = (d − mean(d) − n mean(d n)) / σ,  dγ = Σ_t g n,  dβ = Σ_t g.
     """
-
-    name = "layer_norm"
 
     def forward(self, x_TC: Matrix, gain_C: Vector, bias_C: Vector, /, eps: float) -> Matrix:
         self.gain_C, self.n_TC, self.sigma_T = gain_C, [], []
@@ -146,13 +132,11 @@ class LayerNorm(Operation[Nested]):
         return dx_TC, d_gain, list(map(sum, g_CT))
 
 
-class RMSNorm(Operation[Nested]):
+class RMSNorm(Operation[Nested], name="rms_norm"):
     """y = n γ with n = x / ρ and ρ = √(mean(x²) + ε), row by row (Zhang and Sennrich, 2019).
 
     With d = g γ:  dx = (d − n mean(d n)) / ρ,  dγ = Σ_t g n.   Without gains, γ = 1.
     """
-
-    name = "rms_norm"
 
     def forward(self, x_TC: Matrix, gain_C: Vector | None, /, eps: float) -> Matrix:
         self.gain_C = gain_C
@@ -186,10 +170,8 @@ class Activation(Operation[Nested]):
         return ([list(map(mul, g, map(self.slope, row))) for g, row in zip(g_TC, self.x_TC)],)
 
 
-class ReLU(Activation):
+class ReLU(Activation, name="relu"):
     """f(x) = max(0, x).   f'(x) = 1 where x > 0, else 0."""
-
-    name = "relu"
 
     @staticmethod
     def f(x: float) -> float:
@@ -200,13 +182,11 @@ class ReLU(Activation):
         return 1.0 if x > 0 else 0.0
 
 
-class GELU(Activation):
+class GELU(Activation, name="gelu"):
     """f(x) = x (1 + tanh u) / 2 with u = √(2/π) (x + 0.044715 x³) (Hendrycks and Gimpel, 2016).
 
     f'(x) = (1 + tanh u) / 2 + x (1 − tanh² u) u' / 2 with u' = √(2/π) (1 + 3 · 0.044715 x²).
     """
-
-    name = "gelu"
 
     @staticmethod
     def f(x: float) -> float:
@@ -218,13 +198,11 @@ class GELU(Activation):
         return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * sqrt(2 / pi) * (1 + 3 * 0.044715 * x * x)
 
 
-class SwiGLU(Operation[Nested]):
+class SwiGLU(Operation[Nested], name="swiglu"):
     """y = s(a) b with s(a) = a σ(a) and σ(a) = 1 / (1 + e^−a) (Shazeer, 2020).
 
     da = g b s'(a) with s'(a) = σ(a) (1 + a (1 − σ(a))),  db = g s(a).
     """
-
-    name = "swiglu"
 
     def forward(self, gate_TC: Matrix, up_TC: Matrix, /) -> Matrix:
         self.gate_TC, self.up_TC = gate_TC, up_TC
@@ -243,13 +221,11 @@ def logistic(x: float) -> float:
     return 1 / (1 + exp(-x)) if x > 0 else exp(x) / (1 + exp(x))
 
 
-class CrossEntropy(Operation[Nested]):
+class CrossEntropy(Operation[Nested], name="cross_entropy"):
     """L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / N, with the loss denominator N.
 
     dz = (softmax(z) − onehot(target)) g / N.
     """
-
-    name = "cross_entropy"
 
     def forward(
         self, logits_TV: Matrix, /, targets_T: Sequence[int], loss_denominator: float

@@ -23,14 +23,12 @@ from anexa.engines.operations.matrices import (
 from anexa.engines.tape import Operation
 
 
-class Rotary(Operation[Nested]):
+class Rotary(Operation[Nested], name="rotary"):
     """The pair of columns (i, i + D/2) of each head is rotated by α = (start + t) θ^(−2i/D).
 
     y_i = x_i cos α − x_(i+D/2) sin α,  y_(i+D/2) = x_(i+D/2) cos α + x_i sin α (Su et al., 2021).
     dx = g rotated by −α.
     """
-
-    name = "rotary"
 
     def forward(self, x_TC: Matrix, /, head_dim: int, start: int, theta: float) -> Matrix:
         self.settings = head_dim, start, theta
@@ -40,15 +38,13 @@ class Rotary(Operation[Nested]):
         return (rotate(g_TC, *self.settings, sign=-1),)
 
 
-class Attention(Operation[Nested]):
+class Attention(Operation[Nested], name="attention"):
     """y = P V with P = softmax(Q Kᵀ / √D + mask), head by head (Vaswani et al., 2017).
 
     dV = Pᵀ g,  dP = g Vᵀ,  dS = P (dP − Σ_s P dP),  dQ = dS K / √D,  dK = dSᵀ Q / √D.
 
     Several query heads may share a head of keys and values, whose gradient is the sum over them.
     """
-
-    name = "attention"
 
     def forward(
         self,

@@ -12,16 +12,14 @@ import numpy as np
 
 from anexa.engines.kv_cache import StartPosition
 from anexa.engines.operations.arrays import Array, Tokens, flatten_batch, mean, positions_of
-from anexa.engines.operations.numpy_attention import Attention as Attention
+from anexa.engines.operations.numpy_attention import Attention as Attention  # for `operations_of`
 from anexa.engines.operations.numpy_attention import Rotary as Rotary
 from anexa.engines.protocol import IGNORE_INDEX
 from anexa.engines.tape import Operation
 
 
-class Embedding(Operation[Array]):
+class Embedding(Operation[Array], name="embedding"):
     """y_t = E[token_t].   dE[i] = Σ g_t over the t whose token is i."""
-
-    name = "embedding"
 
     def forward(self, table_VC: Array, /, tokens_T: Tokens) -> Array:
         self.tokens_T, self.n_vocab = tokens_T, len(table_VC)
@@ -33,10 +31,8 @@ class Embedding(Operation[Array]):
         return (d_table,)
 
 
-class Positions(Operation[Array]):
+class Positions(Operation[Array], name="positions"):
     """y_t = x_t + P[start + t].   dx = g,  dP[start + t] = Σ_b g_t."""
-
-    name = "positions"
 
     def forward(self, x_TC: Array, table_SC: Array, /, start: StartPosition) -> Array:
         self.start, self.table_shape = start, table_SC.shape
@@ -50,10 +46,8 @@ class Positions(Operation[Array]):
         return g_TC, d_table
 
 
-class Add(Operation[Array]):
+class Add(Operation[Array], name="add"):
     """z = x + y.   dx = g,  dy = g."""
-
-    name = "add"
 
     def forward(self, x: Array, y: Array, /) -> Array:
         z: Array = x + y
@@ -63,10 +57,8 @@ class Add(Operation[Array]):
         return g, g
 
 
-class Transpose(Operation[Array]):
+class Transpose(Operation[Array], name="transpose"):
     """y = xᵀ.   dx = gᵀ."""
-
-    name = "transpose"
 
     def forward(self, w: Array, /) -> Array:
         return w.T
@@ -75,10 +67,8 @@ class Transpose(Operation[Array]):
         return (g.T,)
 
 
-class Linear(Operation[Array]):
+class Linear(Operation[Array], name="linear"):
     """y = x Wᵀ + b.   dx = g W,  dW = gᵀ x,  db = Σ_t g_t."""
-
-    name = "linear"
 
     def forward(self, x_TC: Array, weight_OC: Array, bias_O: Array | None = None, /) -> Array:
         self.x_TC, self.weight_OC, self.has_bias = x_TC, weight_OC, bias_O is not None
@@ -97,10 +87,8 @@ class Linear(Operation[Array]):
         )
 
 
-class Split(Operation[Array]):
+class Split(Operation[Array], name="split"):
     """y⁰, y¹, … = the columns of x in equal groups.   dx = the groups' gradients side by side."""
-
-    name = "split"
 
     def forward(self, x_TC: Array, /, parts: int) -> tuple[Array, ...]:
         return tuple(np.split(x_TC, parts, axis=-1))
@@ -109,13 +97,11 @@ class Split(Operation[Array]):
         return (np.concatenate(grads, axis=-1),)
 
 
-class LayerNorm(Operation[Array]):
+class LayerNorm(Operation[Array], name="layer_norm"):
     """y = n γ + β with n = (x − mean(x)) / σ and σ = √(var(x) + ε), row by row (Ba et al., 2016).
 
     With d = g γ:  dx = (d − mean(d) − n mean(d n)) / σ,  dγ = Σ_t g n,  dβ = Σ_t g.
     """
-
-    name = "layer_norm"
 
     def forward(self, x_TC: Array, gain_C: Array, bias_C: Array, /, eps: float) -> Array:
         self.gain_C = gain_C
@@ -134,13 +120,11 @@ class LayerNorm(Operation[Array]):
         return dx_TC, flatten_batch(gn_TC).sum(axis=0), flatten_batch(g_TC).sum(axis=0)
 
 
-class RMSNorm(Operation[Array]):
+class RMSNorm(Operation[Array], name="rms_norm"):
     """y = n γ with n = x / ρ and ρ = √(mean(x²) + ε), row by row (Zhang and Sennrich, 2019).
 
     With d = g γ:  dx = (d − n mean(d n)) / ρ,  dγ = Σ_t g n.   Without gains, γ = 1.
     """
-
-    name = "rms_norm"
 
     def forward(self, x_TC: Array, gain_C: Array | None, /, eps: float) -> Array:
         self.gain_C = gain_C
@@ -160,10 +144,8 @@ class RMSNorm(Operation[Array]):
         )
 
 
-class ReLU(Operation[Array]):
+class ReLU(Operation[Array], name="relu"):
     """y = max(0, x), element by element.   dx = g where x > 0, else 0."""
-
-    name = "relu"
 
     def forward(self, x_TC: Array, /) -> Array:
         self.positive = x_TC > 0
@@ -173,13 +155,11 @@ class ReLU(Operation[Array]):
         return (g_TC * self.positive,)
 
 
-class GELU(Operation[Array]):
+class GELU(Operation[Array], name="gelu"):
     """y = x (1 + tanh u) / 2 with u = √(2/π) (x + 0.044715 x³) (Hendrycks and Gimpel, 2016).
 
     dx = g ((1 + tanh u) / 2 + x (1 − tanh² u) u' / 2) with u' = √(2/π) (1 + 3 · 0.044715 x²).
     """
-
-    name = "gelu"
 
     def forward(self, x_TC: Array, /) -> Array:
         self.x_TC, self.xx_TC = x_TC, x_TC * x_TC
@@ -208,13 +188,11 @@ class GELU(Operation[Array]):
         return (slope_TC,)
 
 
-class SwiGLU(Operation[Array]):
+class SwiGLU(Operation[Array], name="swiglu"):
     """y = s(a) b with s(a) = a σ(a) and σ(a) = 1 / (1 + e^−a) (Shazeer, 2020).
 
     da = g b s'(a) with s'(a) = σ(a) (1 + a (1 − σ(a))),  db = g s(a).
     """
-
-    name = "swiglu"
 
     def forward(self, gate_TC: Array, up_TC: Array, /) -> Array:
         self.gate_TC, self.up_TC = gate_TC, up_TC
@@ -229,13 +207,11 @@ class SwiGLU(Operation[Array]):
         return g_TC * self.up_TC * slope_TC, g_TC * self.silu_TC
 
 
-class CrossEntropy(Operation[Array]):
+class CrossEntropy(Operation[Array], name="cross_entropy"):
     """L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / N, with the loss denominator N.
 
     dz = (softmax(z) − onehot(target)) g / N.
     """
-
-    name = "cross_entropy"
 
     def forward(
         self, logits_TV: Array, /, targets_T: Tokens, loss_denominator: float | Array

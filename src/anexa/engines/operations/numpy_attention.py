@@ -30,14 +30,12 @@ def rotary_cos_sin(
     return np.cos(angles_T1D).astype(dtype), np.concatenate((-sines, sines), axis=-2)
 
 
-class Rotary(Operation[Array]):
+class Rotary(Operation[Array], name="rotary"):
     """The pair of columns (i, i + D/2) of each head is rotated by α = (start + t) θ^(−2i/D).
 
     y_i = x_i cos α − x_(i+D/2) sin α,  y_(i+D/2) = x_(i+D/2) cos α + x_i sin α (Su et al., 2021).
     dx = g rotated by −α.
     """
-
-    name = "rotary"
 
     def forward(self, x_TC: Array, /, head_dim: int, start: StartPosition, theta: float) -> Array:
         self.half = head_dim // 2
@@ -55,15 +53,13 @@ class Rotary(Operation[Array]):
         return y_T2D.reshape(x_TC.shape)
 
 
-class Attention(Operation[Array]):
+class Attention(Operation[Array], name="attention"):
     """y = P V with P = softmax(Q Kᵀ / √D + mask), head by head (Vaswani et al., 2017).
 
     dV = Pᵀ g,  dP = g Vᵀ,  dS = P (dP − Σ_s P dP),  dQ = dS K / √D,  dK = dSᵀ Q / √D.
 
     Several query heads may share a head of keys and values, whose gradient is the sum over them.
     """
-
-    name = "attention"
 
     def heads(self, x_TC: Array) -> Array:
         """Split the columns into heads: (…, T, C) to (…, H, T, D)."""
