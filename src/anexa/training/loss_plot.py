@@ -40,6 +40,13 @@ STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # a folder may be named $x$
     "svg.fonttype": "none",  # text stays text
 }
+VALIDATION: dict[str, Any] = {
+    "marker": "o",
+    "markersize": 5,
+    "markeredgecolor": "white",
+    "linestyle": "none",
+}
+SAMPLE: dict[str, Any] = {"marker": "^", "markersize": 5, "linestyle": "none"}
 SMOOTH_POINTS = 40  # length of a run / length of the smoothing window
 
 Run = tuple[str, Sequence[MetricsRecord], Sequence[Sample]]
@@ -141,25 +148,11 @@ def _draw_run(
         axes.plot(steps, losses, color=color, linewidth=0.7, alpha=0.25 if count == 1 else 0.12)
     axes.plot(steps, smooth, color=color, linewidth=2)
     measured = [(r.step, r.validation_loss) for r in records if r.validation_loss is not None]
-    axes.plot(
-        *zip(*measured) if measured else ([], []),
-        color=other,
-        marker="o",
-        markersize=5,
-        markeredgecolor="white",
-        linestyle="none",
-        zorder=3,
-        clip_on=False,
-    )
-    axes.plot(
-        [sample.step for sample in samples],
-        [0.02 + 0.03 * index] * len(samples),
-        color=color if count > 1 else GRAY,
-        marker="^",
-        markersize=5,
-        linestyle="none",
-        transform=axes.get_xaxis_transform(),
-    )
+    places = zip(*measured) if measured else ([], [])
+    axes.plot(*places, color=other, zorder=3, clip_on=False, **VALIDATION)
+    x, y = [sample.step for sample in samples], [0.02 + 0.03 * index] * len(samples)
+    mark = color if count > 1 else GRAY
+    axes.plot(x, y, color=mark, transform=axes.get_xaxis_transform(), **SAMPLE)
     if count == 1 and any(step for step, _ in measured):
         _label(axes, measured, other)
     # The losses of the first batches may be far above all others: let the axis cut them off.
@@ -232,13 +225,12 @@ def _legend(figure: Any, runs: Sequence[Run]) -> None:
     one = len(runs) == 1
     many = any(len(records) > SMOOTH_POINTS for _, records, _ in runs)
     line, point = COLORS[:2] if one else (GRAY, GRAY)
-    ring: dict[str, Any] = {"markersize": 6, "markeredgecolor": "white", "linestyle": "none"}
     entries = [
         (Line2D([], [], color=line, linewidth=2), "training, smoothed" if many else "training"),
-        (Line2D([], [], color=point, marker="o", **ring), "validation"),
+        (Line2D([], [], color=point, **VALIDATION), "validation"),
     ]
     if any(samples for _, _, samples in runs):
-        entries.append((Line2D([], [], color=GRAY, marker="^", **ring), "sample"))
+        entries.append((Line2D([], [], color=GRAY, **SAMPLE), "sample"))
     if not one:
         entries = [
             (Line2D([], [], color=COLORS[i % len(COLORS)], linewidth=5), _named(name, records))
