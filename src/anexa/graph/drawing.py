@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
@@ -42,7 +42,6 @@ class Node:
     """A node, drawn as a box.
 
     Attributes:
-        id: unique identifier.
         title: the first line, emphasized.
         details: the lines below the title.
         kind: determines the color.
@@ -50,7 +49,6 @@ class Node:
             frame. Empty: no frame.
     """
 
-    id: str
     title: str
     details: tuple[str, ...] = ()
     kind: Kind = "operation"
@@ -62,13 +60,13 @@ class Edge:
     """An arrow between two nodes.
 
     Attributes:
-        source: the identifier of the node where it begins.
-        target: the identifier of the node where it ends.
+        source: index of the node where it begins.
+        target: index of the node where it ends.
         label: text near its tip.
     """
 
-    source: str
-    target: str
+    source: int
+    target: int
     label: str = ""
 
 
@@ -81,7 +79,6 @@ class Graph:
         nodes: at least one node; each stands after all nodes that have an arrow to it.
         edges: the arrows; two nodes may have several arrows between them.
         note: a line that says how to read the graph.
-        index: the index of each node in `nodes`, by its identifier.
 
     Raises:
         AnexaError: if the graph is too large for a page.
@@ -91,19 +88,16 @@ class Graph:
     nodes: list[Node]
     edges: list[Edge]
     note: str = ""
-    index: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_size(len(self.nodes), len(self.edges))
-        index = {node.id: i for i, node in enumerate(self.nodes)}
-        assert len(index) == len(self.nodes) > 0
-        assert all(index[edge.source] < index[edge.target] for edge in self.edges)
-        object.__setattr__(self, "index", index)
+        assert self.nodes
+        assert all(0 <= edge.source < edge.target < len(self.nodes) for edge in self.edges)
 
     def stages(self) -> Iterator[tuple[tuple[str, ...], list[int]]]:
         """Yield label and node indices of each group; label () for nodes without a group."""
-        for group, nodes in groupby(self.nodes, key=lambda node: node.group):
-            yield group, [self.index[node.id] for node in nodes]
+        for group, nodes in groupby(range(len(self.nodes)), key=lambda i: self.nodes[i].group):
+            yield group, list(nodes)
 
 
 def check_size(n_nodes: int, n_edges: int) -> None:
@@ -147,7 +141,7 @@ def to_mermaid(graph: Graph) -> str:
             lines.append("end")
     for edge in graph.edges:
         label = f'|"{mermaid_text(edge.label)}"|' if edge.label else ""
-        lines.append(f"n{graph.index[edge.source]} -->{label} n{graph.index[edge.target]}")
+        lines.append(f"n{edge.source} -->{label} n{edge.target}")
     for kind, colors in KINDS.items():
         style = f"fill:{colors.fill},stroke:{colors.stroke},color:#1f2328"
         lines.append(f"classDef {kind} {style}")
@@ -188,7 +182,7 @@ def to_dot(graph: Graph) -> str:
             lines.append("}")
     for edge in graph.edges:
         label = f' [label="{dot_text(edge.label)}"]' if edge.label else ""
-        lines.append(f"n{graph.index[edge.source]} -> n{graph.index[edge.target]}{label}")
+        lines.append(f"n{edge.source} -> n{edge.target}{label}")
     return "\n".join([*lines, "}"]) + "\n"
 
 

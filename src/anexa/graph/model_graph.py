@@ -47,7 +47,9 @@ def model_graph(config: ModelConfig) -> Graph:
     drawn, omitted = layers, range(0)
     if len(layers) > 1 and are_identical(steps, layers):
         drawn, omitted = layers[:1], range(layers[1].start, layers[-1].stop)
-    nodes, edges = [], []
+    nodes: list[Node] = []
+    edges = []
+    index: dict[int, int] = {}  # of the node that shows a step, by the number of the step
     for i, step in enumerate(steps):
         if i in omitted:
             continue
@@ -58,11 +60,12 @@ def model_graph(config: ModelConfig) -> Graph:
                 group = ("1 layer", layer.name)
                 if omitted:
                     group = (f"{len(layers)} layers", layers[0].name, f"… {layers[-1].name}")
-        nodes.append(Node(f"s{i}", step.title, tuple(details(step, prefix)), kind(step), group))
+        index[i] = len(nodes)
+        nodes.append(Node(step.title, tuple(details(step, prefix)), kind(step), group))
         for source, label in step.inputs:
             # The drawn layer stands for the last layer: its output goes to what follows.
             shown = source - len(omitted) if source in omitted else source
-            edges.append(Edge(f"s{shown}", f"s{i}", label))
+            edges.append(Edge(index[shown], index[i], label))
     parameters = architecture(config).parameters(config).values()
     count = sum(math.prod(parameter.shape) for parameter in parameters)
     return Graph(

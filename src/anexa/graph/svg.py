@@ -31,8 +31,8 @@ def text_width(text: str, size: float) -> float:
 def lay_out(graph: Graph) -> GraphLayout:
     """Compute the layout of a graph, with boxes large enough for texts and arrow labels."""
     labels_width = [0.0] * len(graph.nodes)  # of the labels of the arrows to a node, side by side
-    for i, node in enumerate(graph.nodes):
-        labels = [edge.label for edge in graph.edges if edge.target == node.id]
+    for i in range(len(graph.nodes)):
+        labels = [edge.label for edge in graph.edges if edge.target == i]
         widest = max((text_width(printable(label), DETAIL_SIZE) for label in labels), default=0)
         labels_width[i] = len(labels) * (widest + 12)
     sizes = []
@@ -41,9 +41,9 @@ def lay_out(graph: Graph) -> GraphLayout:
         text = max(text_width(printable(node.title), TITLE_SIZE), *widths, 30.0)
         sizes.append((max(text + 2 * PADDING, labels_width[i]), LINE * (1 + len(widths)) + PADDING))
     stages = [stage for stage, (_, nodes) in enumerate(graph.stages()) for _ in nodes]
-    edges = [(graph.index[edge.source], graph.index[edge.target]) for edge in graph.edges]
+    edges = [(edge.source, edge.target) for edge in graph.edges]
     labeled = {edge.target for edge in graph.edges if edge.label}
-    gaps = [ROW_GAP + (LABEL_LIFT + 8 if node.id in labeled else 0) for node in graph.nodes]
+    gaps = [ROW_GAP + (LABEL_LIFT + 8 if i in labeled else 0) for i in range(len(graph.nodes))]
     return layout_graph(sizes, edges, stages, gaps)
 
 

@@ -30,12 +30,11 @@ def value_graph(root: Value, names: Mapping[Value, str], title: str = "") -> Gra
     check_size(len(nodes), sum(len(node.children) for node in nodes))
     if not all(map(math.isfinite, grads.values())):
         raise AnexaError("a gradient is too large for a number: choose values nearer to 1")
-    ids = {node: f"v{i}" for i, node in enumerate(nodes)}
+    index = {node: i for i, node in enumerate(nodes)}
     return Graph(
         title or f"a value of {format_number(root.data)}",
         [
             Node(
-                ids[node],
                 names.get(node) or operation_name(node),
                 (f"data {format_number(node.data)}", f"grad {format_number(grads[node])}"),
                 "output" if node is root else kind(node, names),
@@ -43,7 +42,7 @@ def value_graph(root: Value, names: Mapping[Value, str], title: str = "") -> Gra
             for node in nodes
         ],
         [
-            Edge(ids[child], ids[node], format_number(local_grad))
+            Edge(index[child], index[node], format_number(local_grad))
             for node in nodes
             for child, local_grad in zip(node.children, node.local_grads)
         ],
