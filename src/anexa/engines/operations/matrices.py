@@ -46,7 +46,7 @@ def split(x_TC: list[list[Any]], parts: int) -> tuple[list[list[Any]], ...]:
 def rotate(
     x_TC: list[list[Any]], head_dim: int, start: int, theta: float, sign: int = 1
 ) -> list[list[Any]]:
-    """Rotate columns i and i + D/2 of each head, floats or `Value`s, as a point.
+    """Rotate the pair of columns (i, i + D/2) of each head, floats or `Value`s.
 
     Row t is rotated by the angles α = (start + t) θ^(−2i/D) if `sign` is 1, by −α if it is −1.
     """
