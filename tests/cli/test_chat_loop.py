@@ -119,10 +119,10 @@ def test_unanswerable_lines_are_reported_and_forgotten(parrot: Path) -> None:
     wrong = {
         "": "there is nothing to answer: ask something\n",
         " \t ": "there is nothing to answer: ask something\n",
-        "9" * 300: f"the prompt is 302 {shorten}",
-        f"{'9' * 80}*{'8' * 80}": f"the prompt is 163 {shorten}",
-        "word " * 1000: "these are 5,020 characters, and the model sees 160 tokens at once: "
-        "shorten them\n",
+        "9" * 300: f"the prompt has 302 {shorten}",
+        f"{'9' * 80}*{'8' * 80}": f"the prompt has 163 {shorten}",
+        "word " * 1000: "the prompt has 5,020 characters, but the context of the model has only "
+        "160 tokens: shorten the prompt\n",
         "/think": "/think is one of on, off, hide, not ''\n",
         "/think aloud": "/think is one of on, off, hide, not 'aloud'\n",
         "/thinkon": "there is no command /thinkon: /help lists them\n",
