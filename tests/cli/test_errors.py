@@ -142,10 +142,15 @@ CHANGED = "the corpus names.txt has changed since this run was started (its SHA-
         (f"{TRAIN} --minutes 1", nothing, 2, "after --epochs or after --minutes: give one"),
         (f"{TRAIN} --batch-tokens 3", nothing, 2, "--batch-tokens must be at least 16"),
         (f"{TRAIN} --tokenizer words", nothing, 1, "there is no tokenizer 'words'"),
-        (f"{TRAIN} --tokenizer bpe:9", nothing, 2, "--tokenizer bpe:9: BPE needs"),
+        (f"{TRAIN} --tokenizer bpe:9", nothing, 2, "--tokenizer bpe:9: the vocabulary"),
         (f"{TRAIN} --tokenizer names.txt", nothing, 1, "--tokenizer names.txt: "),
         # … refused before the corpus is looked for: it may be long to download
-        (f"{TRAIN} --tokenizer bpe:3", removes("names.txt"), 2, "--tokenizer bpe:3: BPE needs"),
+        (
+            f"{TRAIN} --tokenizer bpe:3",
+            removes("names.txt"),
+            2,
+            "--tokenizer bpe:3: the vocabulary",
+        ),
         (f"{TRAIN} --tokenizer words", removes("names.txt"), 1, "there is no tokenizer 'words'"),
         (f"{TRAIN} --n-head 3", removes("names.txt"), 1, "16 cannot be shared by 3 heads"),
         (
@@ -183,7 +188,13 @@ CHANGED = "the corpus names.txt has changed since this run was started (its SHA-
         ("train --resume half --n-head 3", half(nothing), 2, "--n-head 4, not 3"),
         ("train --resume half --device cuda", half(nothing), 2, "needs the torch engine"),
         ("train --resume half --dtype bf16", half(nothing), 2, "--dtype float32, not bf16"),
-        ("train --resume model --steps 9", nothing, 2, "started with --steps 300, not 9: leave"),
+        ("train --resume model --seed 9", nothing, 2, "started with --seed 42, not 9: leave"),
+        (
+            "train --resume model --steps 9",
+            nothing,
+            1,
+            "lengthen it with anexa train --resume model",
+        ),
         ("train --resume model --out new", nothing, 2, "leave out --out"),
         ("train --resume model --batch-size 2", nothing, 2, "started with --batch-size 1, not 2"),
         (
