@@ -37,7 +37,7 @@ def test_suffix_of_the_file_sets_the_format(tmp_path: Path, suffix: str, start: 
     out = tmp_path / f"a{suffix}"
     assert str(out) in run("a + 1", "a=2", "--out", str(out)).replace("\n", "")
     assert out.read_text("utf-8").startswith(start)
-    run("a + 1", "a=2", "--out", str(out), "--format", "dot")
+    run("a + 1", "a=2", "--out", str(out), "--force", "--format", "dot")
     assert out.read_text("utf-8").startswith("digraph")
 
 
