@@ -27,7 +27,7 @@ ADAM = OptimizerConfig(0.85, 0.98, 1e-6)
 
 
 def config(model_type: str) -> ModelConfig:
-    return ModelConfig(model_type, vocab_size=7, block_size=6, n_embd=6, n_head=3, n_layer=2)
+    return ModelConfig(model_type, vocab_size=7, block_size=6, n_embd=6, n_head=3, n_layer=1)
 
 
 def train(engine: Engine, batches: list[Batch]) -> list[float]:
@@ -246,7 +246,7 @@ def test_lists_and_numpy_inference_records_nothing(
 
     made = TapeEntry.__init__
     assert calls_of(made, infer) == 0
-    assert calls_of(made, lambda: engine.gradients(BATCHES[0])) > 20, "training would be seen"
+    assert calls_of(made, lambda: engine.gradients(BATCHES[0])) > 10, "training would be seen"
 
 
 def test_torch_inference_keeps_no_graph(model: tuple[ModelConfig, Weights]) -> None:
