@@ -98,7 +98,7 @@ def test_time_to_loss_errors_are_one_sentence(tmp_path: Path) -> None:
         "--batch-size", "1", "--stock-steps", "2",
     )  # fmt: skip
     assert result.returncode == 1
-    assert result.stderr == "ours ends above 0.01: give it more --steps\n"
+    assert result.stderr == "Anexa's final loss is above 0.01: give it more --steps\n"
 
 
 @needs_torch
