@@ -15,7 +15,7 @@ import pytest
 
 from anexa.cli.graph import graph
 from anexa.errors import AnexaError, UsageError
-from anexa.files import atomic_folder, atomic_path, check_output, write_atomic
+from anexa.files import atomic_path, check_output, write_atomic, write_folder
 from tests.cli.process import ANEXA, environment, posix
 from tests.cli.test_files import run_unprivileged
 
@@ -90,8 +90,7 @@ def test_dangling_link_creates_its_target(tmp_path: Path) -> None:
     write_atomic(tmp_path / "link", b"new", replace=False)
     assert ((tmp_path / "link").is_symlink(), (tmp_path / "target").read_bytes()) == (True, b"new")
     (tmp_path / "folder").symlink_to("made/there")
-    with atomic_folder(tmp_path / "folder") as temporary:
-        (temporary / "file").write_bytes(b"in it")
+    write_folder(tmp_path / "folder", lambda folder: write_atomic(folder / "file", b"in it"))
     assert (tmp_path / "folder").is_symlink()
     assert (tmp_path / "made" / "there" / "file").read_bytes() == b"in it"
     (tmp_path / "lost").symlink_to("nowhere/target")

@@ -14,8 +14,8 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -109,26 +109,70 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder to write into, which is then renamed to `path`.
+def write_folder(path: Path, write: Callable[[Path], None], *, numbered: bool = False) -> int:
+    """Create a folder: all of its files, or nothing.
 
-    Missing folders above `path` are created.
+    Its name is settled when it is taken, by the renaming of the finished folder: of several
+    processes that want the same name, one gets it. Missing folders above it are created.
+
+    Args:
+        path: the folder.
+        write: writes the files into the temporary folder that it is given.
+        numbered: take `numbered_path(path, 2)` and so on if `path` is not free.
+
+    Returns:
+        The number of the name that was taken; 1 is `path`.
 
     Raises:
-        AnexaError: if `path` exists already, or cannot be written.
+        AnexaError: if `path` exists already and `numbered` is False, or it cannot be written.
     """
-    check_output(path, folder=True)
-    temporary, target = None, Path(os.path.realpath(path))
+    if not numbered:
+        check_output(path, folder=True)
+    temporary, target = None, path if numbered else Path(os.path.realpath(path))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder(target.parent) as temporary:
-            yield temporary
-            temporary.replace(target)
+            write(temporary)
+            number = 1
+            while not take_name(temporary, numbered_path(target, number)):
+                if not numbered:
+                    raise AnexaError(f"{path} exists already: choose another folder")
+                number += 1
+            return number
     except AnexaError as error:  # its message names a file in the temporary folder
         raise AnexaError(str(error).replace(str(temporary), str(path))) from error
     except OSError as error:
         raise AnexaError(f"cannot write {path}: {error.strerror}") from error
+
+
+def numbered_path(path: Path, number: int) -> Path:
+    """Return the name number 1, 2, 3 and so on of a folder: PATH, PATH-2, PATH-3."""
+    return path if number == 1 else path.with_name(f"{path.name}-{number}")
+
+
+def free_path(path: Path) -> Path:
+    """Return the first numbered path that is free now; another process may take it next."""
+    number = 1
+    while os.path.lexists(numbered_path(path, number)):
+        number += 1
+    return numbered_path(path, number)
+
+
+def take_name(folder: Path, path: Path) -> bool:
+    """Rename a folder that is not empty; returns False if `path` is not free.
+
+    Raises:
+        OSError: if it cannot be renamed.
+    """
+    if os.path.lexists(path):  # an empty folder would be replaced
+        return False
+    try:
+        folder.rename(path)
+    except OSError:
+        if not os.path.lexists(path):
+            raise
+        return False  # another process has just taken the name
+    return True
 
 
 def check_output(
@@ -220,12 +264,13 @@ def remove_leftovers(folder: Path, min_age: float = 0.0) -> None:
         min_age: minimum age in seconds: a younger temporary file may belong to a running writer.
     """
     for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        if min_age and path.stat().st_mtime > time.time() - min_age:
-            continue
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # its writer has just renamed it
+            if min_age and path.stat().st_mtime > time.time() - min_age:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
 
 
 def write_json(path: Path, value: Any) -> None:

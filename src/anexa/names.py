@@ -13,6 +13,7 @@ import os
 import re
 import shlex
 import sys
+from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 PREFIX = "file:"  # before the percent-encoded bytes of a stored name
@@ -64,6 +65,12 @@ def shell_word(name: str) -> str:
         return shlex.quote(text)
     special = {"'": "\\'", "\\": "\\\\"}
     return f"$'{''.join(special.get(c) or (c if is_plain(c) else _octal(c)) for c in text)}'"
+
+
+def shell_path(path: Path) -> str:
+    """Quote a path for a command to be copied; one that begins with a dash is no option."""
+    name = str(path)
+    return shell_word(f"./{name}" if name.startswith("-") else name)
 
 
 def markdown(text: str) -> str:

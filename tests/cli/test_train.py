@@ -116,8 +116,9 @@ def test_mistake_in_a_config_file_is_one_sentence(names: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals between processes")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_and_saves_the_run(number: signal.Signals, names: Path) -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_stops_and_saves_the_run(name: str, names: Path) -> None:
+    number = signal.Signals[name]
     steps = ["--steps", "3000"]
     assert anexa("train", "names.txt", *QUICK, *steps, "--out", "whole", cwd=names.parent)
     with start("train", "names.txt", *QUICK, *steps, "--out", "m", cwd=names.parent) as process:

@@ -237,6 +237,20 @@ def test_unreachable_server_is_an_error() -> None:
     assert f"cannot connect to 127.0.0.1:{port}" in message
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "fragment"),
+    [
+        ("REQUESTS_CA_BUNDLE", "/gone", "certificate bundle, invalid path: /gone"),
+        ("HTTPS_PROXY", "http://127.0.0.1:1", "through the proxy in the environment (HTTPS_PROXY)"),
+    ],
+)
+def test_the_environment_is_blamed_for_what_it_says(
+    name: str, value: str, fragment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert fragment in failure(corpus("https://example.invalid/corpus.txt"))
+
+
 def test_unusable_cache_folder_is_an_error(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

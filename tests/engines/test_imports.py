@@ -17,12 +17,13 @@ import microgpt
 PACKAGE = Path(anexa.__file__).resolve().parent
 
 # What the modules of each package may import, besides the package itself.
-BASE = {"errors", "files", "formats", "names", "ranges"}
+BASE = {"errors", "files", "formats", "names", "process", "ranges"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
     "formats": {"errors"},
     "names": set(),
+    "process": {"errors"},
     "ranges": {"errors"},
     "model": BASE,
     "data": BASE,

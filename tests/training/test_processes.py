@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -200,6 +201,33 @@ def test_a_killed_worker_is_restarted_and_resumes(tmp_path: Path) -> None:
     assert "done: 600 steps" in told
     assert load_model(m).weights == load_model(tmp_path / "whole").weights
     assert [path.name for path in sorted(m.parent.iterdir())] == ["names", "names-2"]
+
+
+@needs_linux
+@pytest.mark.slow
+def test_a_process_without_the_others_ends_with_a_sentence(tmp_path: Path) -> None:
+    write_names(tmp_path)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(listener.getsockname()[1])}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "anexa", "train", *RUN, "--steps=100000", "--out=m"],
+            cwd=tmp_path,
+            env=environment(WORLD_SIZE="2", RANK=str(rank), **address),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    wait_for_step(tmp_path / "m", 0)
+    started[1].kill()
+    said = [process.communicate(timeout=120)[1] for process in started]
+    assert started[0].returncode == 1
+    assert said[0].startswith("anexa: process 0 has lost the connection to another one of the 2 ")
+    assert said[0].count("\n") == 1
+    assert read_checkpoint(tmp_path / "m").config.run.batch_size == 4
 
 
 def wait_for_step(folder: Path, step: int) -> None:

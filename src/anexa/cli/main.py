@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Callable
-from types import FrameType
+from pathlib import Path
 from typing import Annotated, TextIO
 
 import typer
@@ -26,10 +25,12 @@ from anexa.cli.publish import publish
 from anexa.cli.reinforce import reinforce
 from anexa.cli.runs import runs
 from anexa.cli.serve import serve
+from anexa.cli.signals import exit_on_signals
 from anexa.cli.train import train
 from anexa.cli.verify import verify
 from anexa.errors import AnexaError, AnexaWarning
 from anexa.names import shown
+from anexa.process import discard_lost_output
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -84,11 +85,14 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     warnings.showwarning = _show_warning
     set_up_streams()
-    signal.signal(signal.SIGTERM, _end)
+    exit_on_signals()
+    for name in ("COLUMNS", "LINES"):  # Rich would believe that the terminal has no columns
+        if not os.environ.get(name, "").strip("0"):
+            os.environ.pop(name, None)
     try:
         sys.exit(app(arguments, standalone_mode=False) or 0)
     except BrokenPipeError:  # the reader of our output has gone: nobody can see a message
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_lost_output()
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -98,11 +102,6 @@ def main() -> None:
         sentence, status = _explain(error)
         print(f"anexa: {shown(sentence)}", file=sys.stderr)
         sys.exit(status)
-
-
-def _end(number: int, _frame: FrameType | None) -> None:
-    """Exit by an exception on SIGTERM, so that no file stays half-written."""
-    sys.exit(128 + number)
 
 
 def _show_warning(
@@ -134,6 +133,17 @@ def _explain(error: Exception) -> tuple[str, int]:
             1,
         )
     if isinstance(error, OSError):
-        return f"{error.filename}: {error.strerror}" if error.filename else str(error), 1
+        if isinstance(error, FileNotFoundError) and not _has_folder():
+            return "the current folder has been deleted: change to another one", 1
+        reason = error.strerror or str(error)
+        return f"{error.filename}: {reason}" if error.filename else reason, 1
     kind = type(error).__name__
     return f"internal error ({kind}: {error}); please report it with the output of --debug", 1
+
+
+def _has_folder() -> bool:
+    """Whether the working directory still exists."""
+    try:
+        return Path.cwd().exists()
+    except OSError:
+        return False

@@ -14,9 +14,10 @@ from rich.text import Text
 from anexa.cli.curve import LossCurve
 from anexa.cli.output import echo, written
 from anexa.model.weights import num_parameters
-from anexa.names import portable, shell_word
+from anexa.names import portable, shell_path
 from anexa.training import Callback, StepResult, Trainer
 from anexa.training.config import flag
+from anexa.training.corpus import resume_command
 
 
 class ProgressReporter(Callback):
@@ -242,15 +243,16 @@ def evaluation_line(result: StepResult) -> str:
 
 def closing(trainer: Trainer) -> list[str]:
     """Describe the result of a run, and the next command."""
-    state, folder = trainer.state, shell_word(str(trainer.folder))
+    state, folder = trainer.state, shell_path(trainer.folder)
     step, loss = state.kept
     if not trainer.done:
-        piped = " (with the same text piped in)" if trainer.config.data.corpus == "-" else ""
+        command = resume_command(trainer.folder, trainer.config.data.corpus)
+        what = ", where FILE is a file with the same text" if " FILE " in command else ""
         figure = "not evaluated yet" if loss is None else f"validation loss {loss:.4f}"
         return [
             f"the model has the weights of step {step:,}, {figure}",
             f"stopped after step {state.step:,} and saved",
-            f"resume it:     anexa train --resume {folder}{piped}",
+            f"resume it:     {command}{what}",
         ]
     last = state.evaluations[-1]
     kept = f", of the weights of step {step:,}, which are kept" if step != last.step else ""

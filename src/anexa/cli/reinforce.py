@@ -15,7 +15,8 @@ from anexa.cli.output import echo
 def reinforce(
     folder: Annotated[Path, typer.Argument(help="Model folder of a thinking model.")],
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write. [default: FOLDER-reinforced]")
+        Path | None,
+        typer.Option(help="Folder to write; must not exist. [default: FOLDER-reinforced]"),
     ] = None,
     steps: Annotated[int, typer.Option(help="Number of optimizer steps.")] = 100,
     problems: Annotated[int, typer.Option(help="Problems in a step.")] = 16,
@@ -33,7 +34,7 @@ def reinforce(
     import json
     from dataclasses import asdict
 
-    from anexa.cli.signals import stop_signals
+    from anexa.cli.signals import stop_on_signals
     from anexa.names import shown
     from anexa.thinking.reinforced_folder import ReinforcedFolder
     from anexa.thinking.reinforcement import ReinforcementConfig
@@ -44,7 +45,7 @@ def reinforce(
     reinforced = ReinforcedFolder(folder, out, config, engine)
     rewards: list[float] = []
     echo(f"measuring the accuracy on {validation:,} held-out problems", err=as_json)
-    with stop_signals(reinforced.run) as received:
+    with stop_on_signals(reinforced.run) as received:
         for done in reinforced.run:
             if as_json:
                 echo(json.dumps(asdict(done)))

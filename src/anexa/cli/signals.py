@@ -1,12 +1,15 @@
-"""Handlers of Ctrl-C and SIGTERM, which end a training after its current step."""
+"""Handlers of Ctrl-C, SIGTERM and SIGHUP, which end a training after its current step."""
 
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
+
+from anexa.process import discard_lost_output, stop_signals
 
 
 class Stoppable(Protocol):
@@ -15,18 +18,31 @@ class Stoppable(Protocol):
     stopping: bool
 
 
+def exit_on_signals() -> None:
+    """Exit by an exception on SIGTERM and SIGHUP, so that no file stays half-written."""
+    for number in stop_signals():
+        if number != signal.SIGINT:  # which raises KeyboardInterrupt
+            signal.signal(number, _exit)
+
+
+def _exit(number: int, _frame: FrameType | None) -> None:
+    discard_lost_output()
+    sys.exit(128 + number)
+
+
 @contextmanager
-def stop_signals(run: Stoppable) -> Iterator[list[int]]:
-    """Stop a run at SIGINT or SIGTERM; yields the list of received signals."""
+def stop_on_signals(run: Stoppable) -> Iterator[list[int]]:
+    """Stop a run at the signals that ask to end; yields the list of received signals."""
     received: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
+        discard_lost_output()  # SIGHUP: the terminal has been closed
         if received:  # at the second signal, do not wait for the step to end
             raise KeyboardInterrupt
         received.append(number)
         run.stopping = True
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in stop_signals()}
     try:
         yield received
     finally:

@@ -29,7 +29,10 @@ def train(
     ] = None,
     out: Annotated[
         Path | None,
-        Option(help="Model folder to write; must not exist. [default: models/CORPUS]"),
+        Option(
+            help="Model folder to write; must not exist. [default: models/CORPUS, or "
+            "models/CORPUS-2 and so on]"
+        ),
     ] = None,
     resume: Annotated[
         Path | None, Option(help="Resume the run in this model folder from its last checkpoint.")
@@ -49,7 +52,7 @@ def train(
     options = {"batch_tokens": batch_tokens, **given}
     options = {name: value for name, value in options.items() if value is not None}
     from anexa.cli.progress import JsonReporter, LiveReporter, NullReporter, ProgressReporter
-    from anexa.cli.signals import stop_signals
+    from anexa.cli.signals import stop_on_signals
     from anexa.training import (
         LossPlotCallback,
         RunOptions,
@@ -58,6 +61,7 @@ def train(
         build_or_restart,
         destroy_distributed,
         init_distributed,
+        peer_errors,
         read_config,
         resume_trainer,
     )
@@ -81,13 +85,13 @@ def train(
         reporter = LiveReporter()
     else:
         reporter = ProgressReporter()
-    with reporter:
+    with reporter, peer_errors(context):
         run_options = RunOptions(context, tensorboard, reporter.download, reporter.encoding)
         if resume:
             trainer = resume_trainer(resume, options, run_options)
         else:
             trainer = build_or_restart(TrainConfig.from_options(**options), out, run_options)
-        with stop_signals(trainer) as received:
+        with stop_on_signals(trainer) as received:
             trainer.fit([SampleCallback(), LossPlotCallback(), reporter])
     stopped = received and not trainer.done
     folder, engine, seed = trainer.folder, trainer.engine.name, trainer.config.run.seed

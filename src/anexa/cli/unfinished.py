@@ -6,12 +6,12 @@ import warnings
 from pathlib import Path
 
 from anexa.errors import AnexaError, AnexaWarning
-from anexa.names import shell_word
 
 
 def warn_if_unfinished(folder: Path) -> None:
     """Warn that the training of a model has not ended; its weights so far can still be used."""
     from anexa.training.checkpoint import CHECKPOINT
+    from anexa.training.corpus import resume_command
     from anexa.training.summary import summarize
 
     try:
@@ -27,11 +27,9 @@ def warn_if_unfinished(folder: Path) -> None:
     learned = "its best weights so far" if run.step else "weights that have learned nothing yet"
     if run.step and run.best_step is None:
         learned = f"the weights of step {run.step:,}, which no evaluation has seen yet"
-    state = (
-        "it is running"
-        if run.state == "running"
-        else f"resume it with anexa train --resume {shell_word(str(folder))}"
-    )
+    assert run.config
+    command = resume_command(folder, run.config.data.corpus)
+    state = "it is running" if run.state == "running" else f"resume it with {command}"
     _warn(f"the training in {folder} has not ended ({state}): these are {learned}")
 
 

@@ -9,10 +9,10 @@ import io
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from anexa.data.download import Progress, fetch
 from anexa.data.gutenberg import strip_gutenberg
@@ -21,6 +21,7 @@ from anexa.data.registry import CORPORA, CorpusInfo, Layout
 from anexa.errors import AnexaError, UsageError
 from anexa.formats import recognize, recognize_markup
 from anexa.names import shown
+from anexa.process import announced
 
 __all__ = [
     "CORPORA",
@@ -31,6 +32,7 @@ __all__ = [
     "read_corpus",
 ]
 
+MAX_PIPED = 2**30  # bytes of a text that can be read only once, and is kept in memory
 LAYOUT_SAMPLE_CHARS = 2**20  # characters at the start of a text from which its layout is guessed
 
 # Unicode categories of the characters that often end a line of verse or prose, and seldom an entry
@@ -171,7 +173,7 @@ def read_corpus(
     """Open a corpus, and read it once to validate it.
 
     Line ends become "\\n", and a byte order mark is removed. A file may have any size; the text
-    of a pipe is held in memory.
+    of a pipe is held in memory, and has at most `MAX_PIPED` bytes.
 
     Args:
         spec: a name from `CORPORA`, the path of a UTF-8 text file, or "-" for standard input. A
@@ -197,7 +199,7 @@ def read_corpus(
         return replace(documents, notes=notes + documents.notes)
     is_piped = spec == "-"
     name = "standard input" if is_piped else shown(Path(spec).name)
-    source = _in_memory(_read_standard_input(), name) if is_piped else _file(spec)
+    source = _standard_input(name) if is_piped else _file(spec)
     markup = recognize_markup(_head(source), Path(spec).suffix) if layout == "auto" else None
     if markup is not None:
         raise AnexaError(
@@ -272,14 +274,47 @@ _OFFLINE: dict[str, Callable[[], bytes]] = {
 }
 
 
-def _read_standard_input() -> bytes:
+def _standard_input(name: str) -> Source:
     if sys.stdin is None:  # closed by the parent process
         raise AnexaError("standard input is closed: pipe a text into it, or give a file")
-    return sys.stdin.buffer.read()
+    with _file_errors(name):
+        return _piped(sys.stdin.buffer, name)
 
 
 def _in_memory(data: bytes, where: str) -> Source:
     return lambda: decoded(io.BytesIO(data), where)
+
+
+def _piped(file: BinaryIO, where: str) -> Source:
+    """Keep in memory what can be read only once: the text of a pipe, of a terminal, of a device.
+
+    Raises:
+        AnexaError: if it is not text, at the first byte that shows it, or has no end.
+    """
+    recorder = _Recorder(file, where)
+    for _ in decoded(recorder, where):
+        pass
+    return _in_memory(recorder.data.getvalue(), where)
+
+
+class _Recorder:
+    """Reader that keeps what it reads."""
+
+    def __init__(self, file: BinaryIO, where: str) -> None:
+        self._file, self._where = file, where
+        self.data = io.BytesIO()
+
+    def read(self, size: int, /) -> bytes:
+        begun = self.data.tell()
+        with nullcontext() if begun else announced(f"waiting for the text of {self._where}"):
+            data = self._file.read(size if begun else 1)
+        self.data.write(data)
+        if begun > MAX_PIPED:
+            raise AnexaError(
+                f"{self._where} does not end within {MAX_PIPED // 2**20:,} MiB: write the text "
+                "to a file, and give its path"
+            )
+        return data
 
 
 def _file(spec: str) -> Source:
@@ -295,8 +330,12 @@ def _file(spec: str) -> Source:
         if path.is_dir():
             clause = recognize(spec) or "give the path of a text file in it"
             raise AnexaError(f"{spec} is a folder: {clause}")
-        # A named pipe has a path too, but can be read only once.
-        return source if path.is_file() else _in_memory(path.read_bytes(), spec)
+        if path.is_file():
+            return source
+        with announced(f"waiting for a program that writes to {spec}"):
+            file = path.open("rb")
+        with file:
+            return _piped(file, spec)
 
 
 @contextmanager

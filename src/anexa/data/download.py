@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from anexa.data.registry import CorpusInfo, without_network
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, one_line
 
 Progress = Callable[[int, "int | None"], None]
 """Progress callback: `(bytes_done, bytes_total)`; the total is None if unknown."""
@@ -175,10 +175,23 @@ def _download(url: str, path: Path, sha256: str | None, progress: Progress | Non
         raise _DownloadError(f"{host} did not answer in time", is_transient=True) from error
     except exceptions.ChunkedEncodingError as error:
         raise _DownloadError("it was cut off before its end", is_transient=True) from error
+    except exceptions.ProxyError as error:
+        reason = f"cannot connect to {host} through the proxy in the environment (HTTPS_PROXY)"
+        raise _DownloadError(reason, is_transient=True) from error
+    except exceptions.SSLError as error:
+        raise _DownloadError(
+            f"the certificate of {host} is not trusted", is_transient=False
+        ) from error
     except exceptions.ConnectionError as error:
         raise _DownloadError(f"cannot connect to {host}", is_transient=True) from error
     except exceptions.RequestException as error:
         raise _DownloadError(" ".join(str(error).split()), is_transient=False) from error
+    except OSError as error:
+        if error.errno is not None:  # an error of the disk
+            raise
+        raise _DownloadError(
+            one_line(str(error)), is_transient=False
+        ) from error  # certificates missing
     except ValueError as error:  # pooch raises it for a wrong checksum
         raise _DownloadError("the file has the wrong SHA-256", is_transient=False) from error
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import Protocol
 
 from anexa.data.registry import Layout
 from anexa.errors import AnexaError
@@ -15,7 +15,14 @@ CHUNK_SIZE = 2**20  # bytes of a read
 MAX_PIECE = 2**16  # characters of a piece of running text
 
 
-def decoded(file: BinaryIO, where: str) -> Iterator[str]:
+class Reader(Protocol):
+    """The part of a binary file that `decoded` uses."""
+
+    def read(self, size: int, /) -> bytes:
+        """Read at most `size` bytes; none at the end of the file."""
+
+
+def decoded(file: Reader, where: str) -> Iterator[str]:
     """Decode a file chunk by chunk: UTF-8, line ends as "\\n", without a byte order mark.
 
     Args:

@@ -18,7 +18,7 @@ from anexa.data.corpora import Documents
 from anexa.data.download import Progress, cache_folder
 from anexa.data.registry import Layout
 from anexa.errors import AnexaError
-from anexa.files import remove_leftovers, temporary_folder
+from anexa.files import remove_leftovers, take_name, temporary_folder
 
 Array: TypeAlias = npt.NDArray[Any]  # integers
 
@@ -134,7 +134,7 @@ def _write(folder: Path, blocks: Iterator[tuple[Array, Array]]) -> None:
                 os.fsync(file.fileno())
                 sizes[name] = file.tell()
         (temporary / "sizes.json").write_text(json.dumps(sizes), encoding="utf-8")
-        if not _is_whole(folder):  # another process may have written it meanwhile
+        if not take_name(temporary, folder) and not _is_whole(folder):
             shutil.rmtree(folder, ignore_errors=True)
             temporary.replace(folder)
 

@@ -90,8 +90,14 @@ def select_device(engine: str, config: ModelConfig, request: DeviceConfig = AUTO
     wanted = kind == "cuda" if compiled is None else compiled
     obstacle = _compiler_obstacle(kind) if wanted else None
     if obstacle:
-        warnings.warn(f"training goes on without torch.compile: {obstacle}", AnexaWarning, 2)
+        _warn_once(f"training goes on without torch.compile: {obstacle}")
     return _resolved(request, device, dtype, wanted and not obstacle)
+
+
+@cache
+def _warn_once(sentence: str) -> None:
+    """Warn, but once in a process: a device is selected before the corpus is read and after."""
+    warnings.warn(sentence, AnexaWarning, stacklevel=3)
 
 
 def _resolved(request: DeviceConfig, device: str, dtype: str, compiled: bool) -> DeviceConfig:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from anexa.engines import distributed
+from anexa.engines.compiler import CompiledModule, out_of_memory
 from anexa.engines.device import (
     DeviceConfig,
     micro_batch_size,
@@ -27,7 +27,7 @@ from anexa.engines.operations.torch_decode import TorchDecodeOperations
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.torch import TorchOptimizer
 from anexa.engines.protocol import Batch, Logits, TrainStepOutput
-from anexa.errors import AnexaError, AnexaWarning
+from anexa.errors import AnexaError
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight, Weights
@@ -133,9 +133,7 @@ class TorchEngine(ArrayDecoder):
             optimizer, config, self._network.weights(), self._product_dtype
         )
         self._dropout, self._seed, self._step = optimizer.dropout, seed, 0
-        self._step_module: Callable[..., Tensor] = self._training
-        if device_config.compile:
-            self._step_module = torch.compile(self._training)
+        self._compiled = CompiledModule(self._training) if device_config.compile else None
         self._tokens_per_micro_batch = micro_batch_size(config, device_config) * config.block_size
 
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
@@ -192,7 +190,7 @@ class TorchEngine(ArrayDecoder):
             try:
                 return work()
             except RuntimeError as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
                 length = batch.shape[1]
                 size = min(self._micro_batch_size(length), batch.shape[0] // self._world_size)
@@ -218,7 +216,7 @@ class TorchEngine(ArrayDecoder):
         try:
             yield
         except RuntimeError as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             raise AnexaError(
                 f"the memory of {self._device_config.device} is not enough for this model: lower "
@@ -234,32 +232,24 @@ class TorchEngine(ArrayDecoder):
         loss = torch.zeros((), dtype=self._dtype, device=self._device_config.device)
         for number, (x_BT, y_BT, loss_denominator) in enumerate(micro_batches, start=1):
             is_last = number == len(micro_batches)
+            # The processes average their gradients, but the sum is wanted.
+            denominator = loss_denominator / self._world_size
+            inputs = (x_BT, y_BT, denominator, dropout)
             with nullcontext() if is_last else distributed.no_sync(self._training):
-                with torch.autocast(
-                    self._kind, torch.bfloat16, enabled=self._device_config.dtype == "bf16"
-                ):
-                    # DDP and FSDP average the gradients of the processes; we need their sum.
-                    denominator = loss_denominator / self._world_size
-                    micro_loss = self._call(x_BT, y_BT, denominator, dropout)
-                micro_loss.backward()  # type: ignore[no-untyped-call]
-            loss += micro_loss.detach()
+                if self._compiled:
+                    loss += self._compiled.run(self._forward_backward, *inputs)
+                else:
+                    loss += self._forward_backward(self._training, *inputs)
         return distributed.mean(loss)
 
-    def _call(self, *inputs: Any) -> Tensor:
-        """Call the network for training; if `torch.compile` fails, fall back to eager mode."""
-        try:
-            loss: Tensor = self._step_module(*inputs)
-        except RuntimeError as error:
-            if self._step_module is self._training or _out_of_memory(error):
-                raise
-            # If the error is not the compiler's, the call in eager mode below raises it again.
-            self._step_module = self._training
-            line = str(error).strip().partition("\n")[0]
-            warnings.warn(
-                f"training goes on without torch.compile, which failed: {line}", AnexaWarning, 2
-            )
-            loss = self._training(*inputs)
-        return loss
+    def _forward_backward(self, module: Callable[..., Tensor], *inputs: Any) -> Tensor:
+        """Compute the loss of a micro-batch, and add to the gradients."""
+        with torch.autocast(
+            self._kind, torch.bfloat16, enabled=self._device_config.dtype == "bf16"
+        ):
+            loss = module(*inputs)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
 
     def _micro_batches(
         self, batch: Batch, own: slice
@@ -305,7 +295,7 @@ class TorchEngine(ArrayDecoder):
             with torch.inference_mode():
                 yield
         except RuntimeError as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             raise MemoryError(str(error)) from error
 
@@ -327,8 +317,3 @@ def _weight(tensor: Tensor) -> Weight:
     code = "f" if tensor.dtype == torch.float32 else "d"
     data = distributed.full_tensor(tensor.detach()).cpu().contiguous().numpy().tobytes()
     return Weight(tuple(tensor.shape), array(code, data))
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error is PyTorch's out-of-memory error, which on a CPU has no class of its own."""
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from anexa.errors import AnexaError, one_line
-from anexa.files import atomic_folder, read_json, read_text, write_atomic, write_json
+from anexa.files import read_json, read_text, write_atomic, write_folder, write_json
 from anexa.formats import recognize
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
@@ -160,14 +160,22 @@ def write_model(folder: Path, model: Model, card: str) -> None:
     write_atomic(folder / CARD, card.encode())
 
 
-def create_folder(folder: Path, model: Model, card: str) -> None:
+def create_folder(folder: Path, model: Model, card: str, *, numbered: bool = False) -> int:
     """Create a model folder: all of its files, or nothing.
+
+    Args:
+        folder: the folder.
+        model: the model.
+        card: its model card.
+        numbered: add a number to the name if the folder exists, as `write_folder` does.
+
+    Returns:
+        The number of the name, as `write_folder` returns it.
 
     Raises:
         AnexaError: if it exists already, or cannot be written.
     """
-    with atomic_folder(folder) as temporary:
-        write_model(temporary, model, card)
+    return write_folder(folder, lambda new: write_model(new, model, card), numbered=numbered)
 
 
 def write_weights(folder: Path, weights: Weights) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import errno
 import math
-import signal
 import socket
 import struct
 import sys
@@ -18,6 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from anexa.errors import AnexaError
 from anexa.names import shown
+from anexa.process import discard_lost_output, stop_signals
 from anexa.ranges import Range
 from anexa.server.app import create_app
 from anexa.server.config import ServerConfig
@@ -204,13 +204,15 @@ class Server(uvicorn.Server):
                 yield
             return
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        numbers = stop_signals()
+        for number in numbers:
             loop.add_signal_handler(number, self._on_signal)
         yield
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in numbers:
             loop.remove_signal_handler(number)
 
     def _on_signal(self) -> None:
+        discard_lost_output()
         loop = asyncio.get_running_loop()
         if self.should_exit:
             self._shut_down_workers()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from anexa.engines import OptimizerConfig, best_engine, open_engine
 from anexa.errors import AnexaError
-from anexa.files import check_output
+from anexa.files import check_output, free_path, numbered_path
 from anexa.model.folder import create_folder
 from anexa.model.loading import model_name, open_model
 from anexa.names import code_span, shell_word
@@ -24,12 +24,13 @@ class ReinforcedFolder:
 
     Args:
         folder: model folder to start from.
-        out: folder to write, which must not exist; default: FOLDER-reinforced.
+        out: folder to write, which must not exist; default: FOLDER-reinforced, or
+            FOLDER-reinforced-2 and so on if it exists.
         config: configuration of the run.
         engine: "numpy", "torch", or "auto" for the fastest in training.
 
     Attributes:
-        out: folder that `write` creates.
+        out: folder that `write` creates; a number is added to its name if it exists by then.
         run: the reinforcement run; iterate over it before `write`.
 
     Raises:
@@ -41,7 +42,7 @@ class ReinforcedFolder:
     ) -> None:
         named = folder if folder.name else folder.resolve()
         self.out = out or named.with_name(f"{model_name(named)}-reinforced")
-        check_output(self.out, folder=True)
+        check_output(out or free_path(self.out), folder=True)
         self._folder, self._config = folder, config
         source = open_model(folder)
         self._model, self._card = source.load(), source.card
@@ -63,7 +64,8 @@ class ReinforcedFolder:
         if self.run.best is None:
             return False
         model = replace(self._model, weights=self.run.best)
-        create_folder(self.out, model, self._new_card(stopped_after))
+        card = self._new_card(stopped_after)
+        self.out = numbered_path(self.out, create_folder(self.out, model, card, numbered=True))
         return True
 
     def _new_card(self, stopped_after: int | None) -> str:

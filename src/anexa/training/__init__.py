@@ -11,7 +11,7 @@ if TYPE_CHECKING:
         build_from_corpus,
         build_or_restart,
         build_trainer,
-        free_folder,
+        default_folder,
         resume_trainer,
     )
     from anexa.training.callbacks import LossPlotCallback, SampleCallback
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         DistributedContext,
         destroy_distributed,
         init_distributed,
+        peer_errors,
     )
     from anexa.training.trainer import Callback, StepResult, Trainer
 
@@ -39,9 +40,10 @@ __all__ = [
     "build_from_corpus",
     "build_or_restart",
     "build_trainer",
+    "default_folder",
     "destroy_distributed",
-    "free_folder",
     "init_distributed",
+    "peer_errors",
     "read_config",
     "resume_trainer",
 ]

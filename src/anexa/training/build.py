@@ -13,14 +13,14 @@ from anexa.data import Progress, corpus_source
 from anexa.data.batches import Dataset
 from anexa.engines import open_engine, select_device
 from anexa.errors import AnexaError
-from anexa.files import atomic_folder, check_output
+from anexa.files import check_output, free_path, numbered_path, write_folder
 from anexa.model.config import ModelConfig
 from anexa.model.folder import write_model
 from anexa.model.loading import load_model
 from anexa.model.model import Model, validate_weights
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import initial_weights
-from anexa.names import shell_word
+from anexa.names import shell_path
 from anexa.training.callbacks import CheckpointCallback, MetricsCallback, card_of
 from anexa.training.checkpoint import (
     CHECKPOINT,
@@ -39,11 +39,14 @@ from anexa.training.config import TrainConfig, flag
 from anexa.training.corpus import (
     Corpus,
     check_tokenizer,
-    check_unchanged,
     open_corpus,
+    reopen_corpus,
+    resume_command,
     tokenizer_notes,
+    tokenizer_source,
 )
 from anexa.training.distributed import DistributedContext
+from anexa.training.lock import check_not_running
 from anexa.training.presets import usual_preset
 from anexa.training.schedule import Clock
 from anexa.training.trainer import Trainer
@@ -66,25 +69,28 @@ class RunOptions:
     encoding: Progress | None = None
 
 
-def build_trainer(config: TrainConfig, folder: Path, options: RunOptions = RunOptions()) -> Trainer:
-    """Build a new run, and write its model folder: initial weights, first checkpoint and card.
+def build_trainer(
+    config: TrainConfig, folder: Path | None = None, options: RunOptions = RunOptions()
+) -> Trainer:
+    """Build a new run, and write its folder: initial weights, first checkpoint and card.
 
     Args:
         config: configuration of the run.
-        folder: model folder to write, which must not exist.
+        folder: folder to write, which must not exist; default: `default_folder`, with a number if
+            it exists when the run is built.
         options: options that do not change the results.
 
     Raises:
         AnexaError: if the corpus, the tokenizer or the folder cannot be used.
         UsageError: if the configuration cannot be used on this machine.
     """
-    if folder.exists():
-        resume = f", or resume its run with --resume {shell_word(str(folder))}"
+    if folder and folder.exists():
+        resume = f", or resume its run with --resume {shell_path(folder)}"
         raise AnexaError(
             f"{folder} exists already: choose another folder with --out"
             f"{resume if (folder / CHECKPOINT).exists() else ''}"
         )
-    check_output(folder, folder=True)
+    check_output(folder or free_path(default_folder(config)), folder=True)
     check_possible(config, options.context, options.tensorboard)
     check_tokenizer(config.data.tokenizer)
     corpus = open_corpus(config.data.corpus, config.data.layout, options.download)
@@ -92,7 +98,7 @@ def build_trainer(config: TrainConfig, folder: Path, options: RunOptions = RunOp
 
 
 def build_from_corpus(
-    config: TrainConfig, folder: Path, corpus: Corpus, options: RunOptions = RunOptions()
+    config: TrainConfig, folder: Path | None, corpus: Corpus, options: RunOptions = RunOptions()
 ) -> Trainer:
     """Build a new run on an opened corpus; otherwise like `build_trainer`."""
     tokenizer = corpus.tokenizer(config.data.tokenizer)
@@ -105,17 +111,24 @@ def build_from_corpus(
         corpus.temperature,
         corpus.max_new_tokens,
     )
-    trainer = _assemble(
-        config, folder, corpus, corpus_source(config.data.corpus), model, TrainerState(), options
+    name = folder or default_folder(config)
+    # Absolute, so that the configuration is valid from any working directory.
+    config = config.replace(
+        corpus=corpus_source(config.data.corpus), tokenizer=tokenizer_source(config.data.tokenizer)
     )
+    trainer = _assemble(config, name, corpus, model, TrainerState(), options)
     trainer.evaluate()
     checkpoint = trainer.checkpoint()
-    if options.context.is_main_process:
-        with atomic_folder(folder) as unfinished:
-            (unfinished / CHECKPOINT).parent.mkdir()
-            write_checkpoint(unfinished, checkpoint)
-            write_model(unfinished, model, card_of(trainer))
-    options.context.barrier()
+
+    def write(unfinished: Path) -> None:
+        (unfinished / CHECKPOINT).parent.mkdir()
+        write_checkpoint(unfinished, checkpoint)
+        write_model(unfinished, model, card_of(trainer))
+
+    main = options.context.is_main_process
+    number = write_folder(name, write, numbered=folder is None) if main else 1
+    # The other processes wait for the folder, whose name the main process has settled.
+    trainer.folder = numbered_path(name, int(options.context.broadcast(number)[0]))
     return trainer
 
 
@@ -129,7 +142,8 @@ def resume_trainer(
     Args:
         folder: model folder of the run.
         given: options that the user has given again; they must equal those of the run, except
-            for `anexa.training.config.CHANGEABLE`, and a larger length of a finished run.
+            for `anexa.training.config.CHANGEABLE`, a larger length of a finished run, and the
+            corpus: the same text may be elsewhere now.
         options: options that change no number.
 
     Raises:
@@ -137,30 +151,32 @@ def resume_trainer(
             corpus or the tokenizer has changed.
         UsageError: if an option differs from the run's.
     """
+    check_not_running(folder)
     checkpoint = read_checkpoint(folder)
     asked = dict(given or {})
-    if corpus_source(str(asked.get("corpus"))) == checkpoint.corpus:
-        del asked["corpus"]
+    corpus_spec = asked.pop("corpus", None)
+    if "tokenizer" in asked:
+        asked["tokenizer"] = tokenizer_source(asked["tokenizer"])
     state, finished = checkpoint.state, checkpoint.state.progress >= 1
     config = checkpoint.config.for_resume(asked, lengthen=finished)
     if finished:
         option, length = checkpoint.config.length
         if config.length[1] <= length:
+            command = resume_command(folder, config.data.corpus)
             raise AnexaError(
                 f"the training in {folder} is finished after {flag(option)} {length}: lengthen "
-                f"it with anexa train --resume {shell_word(str(folder))} {flag(option)} "
-                f"{2 * length}"
+                f"it with {command} {flag(option)} {2 * length}"
             )
         state.earlier_lengths.append(length)
     check_possible(config, options.context, options.tensorboard)
-    corpus = open_corpus(checkpoint.corpus, config.data.layout, options.download)
-    check_unchanged(corpus, checkpoint.corpus_sha256)
+    corpus = reopen_corpus(
+        config.data, corpus_spec, checkpoint.corpus_sha256, folder, options.download
+    )
+    config = config.replace(corpus=corpus_source(corpus_spec or config.data.corpus))
     model = load_model(folder)
     weights = validate_weights(checkpoint.weights, model.config, folder / CHECKPOINT)
     check_same_tokenizer(checkpoint, model.tokenizer, folder)
-    trainer = _assemble(
-        config, folder, corpus, checkpoint.corpus, replace(model, weights=weights), state, options
-    )
+    trainer = _assemble(config, folder, corpus, replace(model, weights=weights), state, options)
     trainer.resumed = True
     if finished:  # the schedule is that of a run which had the new length from the start
         state.progress = trainer.clock.progress(state.step)
@@ -176,45 +192,32 @@ def build_or_restart(
 ) -> Trainer:
     """Build a new run, or resume it if `torchrun` has restarted its processes.
 
-    Args:
-        config: configuration of the run.
-        out: model folder to write; default: `free_folder`.
-        options: options that do not change the results.
-
-    Raises:
-        AnexaError: if the corpus or the folder cannot be used.
-        UsageError: if the configuration cannot be used on this machine.
+    Arguments and errors are those of `build_trainer`.
     """
     launch = options.context.launch
-    folder = out or free_folder(config, launch)
-    if is_of_launch(folder, launch):
-        return resume_trainer(folder, options=options)
-    options.context.barrier()  # every process has chosen the folder before one of them creates it
-    return build_trainer(config, folder, options)
+    folder, number = out or default_folder(config), 1
+    while launch and folder.exists():
+        if is_of_launch(folder, launch):
+            return resume_trainer(folder, options=options)
+        if out:
+            break
+        number += 1
+        folder = numbered_path(default_folder(config), number)
+    options.context.barrier()  # every process has looked before one of them creates the folder
+    return build_trainer(config, out, options)
 
 
-def free_folder(config: TrainConfig, launch: str = "") -> Path:
-    """Choose the folder of a new run: models/CORPUS, or models/CORPUS-2 and so on if it exists.
-
-    Args:
-        config: configuration of the run; a preset other than the corpus's own is in the name.
-        launch: `DistributedContext.launch`; the folder of this launch counts as free.
-    """
+def default_folder(config: TrainConfig) -> Path:
+    """Name the folder of a new run: models/CORPUS, or models/CORPUS-PRESET with another preset."""
     name = "stdin" if config.data.corpus == "-" else Path(config.data.corpus).stem
     usual = config.preset == usual_preset(config.data.corpus)
-    base = Path("models") / (name if usual else f"{name}-{config.preset}")
-    folder, number = base, 1
-    while folder.exists() and not is_of_launch(folder, launch):
-        number += 1
-        folder = base.with_name(f"{base.name}-{number}")
-    return folder
+    return Path("models") / (name if usual else f"{name}-{config.preset}")
 
 
 def _assemble(
     config: TrainConfig,
     folder: Path,
     corpus: Corpus,
-    source: str,
     model: Model,
     state: TrainerState,
     options: RunOptions,
@@ -235,7 +238,6 @@ def _assemble(
         config=config,
         folder=folder,
         corpus=corpus,
-        source=source,
         model=model,
         engine=open_engine(
             config.device.engine,

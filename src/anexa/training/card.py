@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from anexa import __version__
+from anexa.data import CORPORA
 from anexa.model.config import ModelConfig
 from anexa.model.weights import num_parameters
 from anexa.names import code_span, markdown
@@ -112,6 +113,8 @@ model-index:
 def _without_folders(config: TrainConfig) -> TrainConfig:
     """Reduce paths to file names: a card may be published, and the folders are private."""
     corpus, tokenizer = (Path(spec).name for spec in (config.data.corpus, config.data.tokenizer))
+    if config.data.corpus != corpus and (corpus in CORPORA or corpus.startswith("-")):
+        corpus = f"./{corpus}"  # the file, not the named corpus or an option
     return config.replace(corpus=corpus, tokenizer=tokenizer)
 
 

@@ -12,7 +12,6 @@ from anexa.errors import AnexaError, UsageError, one_line, short_repr
 from anexa.files import write_atomic
 from anexa.model.tensors import read_metadata, read_tensors, write_tensors
 from anexa.model.weights import Weights
-from anexa.names import native, portable
 from anexa.training.config import TrainConfig
 from anexa.training.config_file import CONFIG, encode_toml
 
@@ -105,7 +104,6 @@ class Checkpoint:
 
     Attributes:
         config: resolved configuration of the run.
-        corpus: name or absolute path of the corpus.
         corpus_sha256: hash of the corpus.
         tokenizer_sha256: hash of the model's tokenizer.json.
         launch: the `DistributedContext.launch` that wrote the checkpoint.
@@ -115,7 +113,6 @@ class Checkpoint:
     """
 
     config: TrainConfig
-    corpus: str
     corpus_sha256: str
     tokenizer_sha256: str
     launch: str
@@ -133,7 +130,6 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     tensors = {f"w.{name}": weight for name, weight in checkpoint.weights.items()}
     run = {
         "config": checkpoint.config.to_json(),
-        "corpus": portable(checkpoint.corpus),
         "corpus_sha256": checkpoint.corpus_sha256,
         "tokenizer_sha256": checkpoint.tokenizer_sha256,
         "launch": checkpoint.launch,
@@ -160,7 +156,6 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         state.evaluations = [Evaluation(**evaluation) for evaluation in run["state"]["evaluations"]]
         return Checkpoint(
             TrainConfig.from_json(run["config"]),
-            corpus=native(str(run["corpus"])),
             corpus_sha256=str(run["corpus_sha256"]),
             tokenizer_sha256=str(run["tokenizer_sha256"]),
             launch=str(run["launch"]),
@@ -193,6 +188,22 @@ def is_of_launch(folder: Path, launch: str) -> bool:
         return bool(launch) and run.get("launch") == launch
     except (AnexaError, *METADATA_ERRORS):
         return False
+
+
+def check_current(folder: Path, step: int) -> None:
+    """Make sure that no other process has continued a run after its checkpoint was read.
+
+    Args:
+        folder: model folder, whose lock is held.
+        step: step of the checkpoint that was read.
+
+    Raises:
+        AnexaError: if the folder has another checkpoint now.
+    """
+    path = _checkpoint_file(folder)
+    state = parse_run(path, read_metadata(path)).get("state")
+    if not isinstance(state, dict) or state.get("step") != step:
+        raise AnexaError(f"another process has just continued the training in {folder}: try again")
 
 
 def parse_run(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:

@@ -183,6 +183,12 @@ class TrainConfig:
                 "a run ends after --steps, after --epochs or after --minutes: give one of them"
             )
         check_values(options)
+        if self.optimizer.weight_decay * self.optimizer.learning_rate > 1:
+            raise UsageError(
+                f"--weight-decay {self.optimizer.weight_decay:g} times --learning-rate "
+                f"{self.optimizer.learning_rate:g} must be at most 1: a step shrinks the weights "
+                "by that fraction"
+            )
         if self.model.n_inner and self.model.model_type != "llama":
             raise UsageError(
                 f"--n-inner {self.model.n_inner} is for llama models: the MLP of a "
@@ -448,4 +454,8 @@ RANGES: tuple[tuple[Callable[[float], bool], str, str], ...] = (
     (lambda x: x >= 0, "0 or more", "n_inner micro_batch weight_decay grad_clip seed"),
     (lambda n: n < 2**64, f"below {2**64:,}", "seed"),
     (lambda x: 0 <= x < 1, "at least 0 and below 1", "beta1 beta2 momentum warmup dropout"),
+    # Weights, gradients and moments are float32, in which other numbers are 0, 1 or infinite.
+    (lambda x: x == 0 or x >= 2**-126, "at least 1.2e-38", "learning_rate eps grad_clip"),
+    (lambda x: x < 2**128, "at most 3.4e+38", "learning_rate eps grad_clip weight_decay"),
+    (lambda x: x <= 1 - 2**-24, "at most 0.9999999", "dropout"),
 )

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import chain, islice
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from anexa.data import CORPORA, Documents, Progress, read_corpus
 from anexa.data.batches import Dataset, split
 from anexa.data.duplicates import separate
 from anexa.data.tokens import tokenize
-from anexa.errors import AnexaError, UsageError
+from anexa.errors import AnexaError, AnexaWarning, UsageError
 from anexa.files import read_bytes
 from anexa.formats import recognize
 from anexa.model.folder import TOKENIZER, ModelFolder
 from anexa.model.model import TEMPERATURE
 from anexa.model.tokenizer import MIN_BPE_VOCAB, Tokenizer
+from anexa.names import shell_path
 from anexa.training.config import DataConfig
+
+if TYPE_CHECKING:
+    from anexa.training.config import DataConfig
 
 MAX_UNKNOWN = 0.01  # fraction of unknown characters above which a tokenizer is refused
 MAX_BPE_VOCAB = 1_000_000  # maximum vocabulary size of BPE: larger ones would hardly be used
@@ -94,12 +99,66 @@ def open_corpus(
     spec: str, layout: Literal["auto", "lines", "text"], progress: Progress | None = None
 ) -> Corpus:
     """Open a corpus by name or path; arguments and errors are those of `read_corpus`."""
+    if spec in CORPORA and Path(spec).is_file():
+        warnings.warn(
+            f"{spec} is the named corpus, not the file {spec} in this folder: that is ./{spec}",
+            AnexaWarning,
+            stacklevel=2,
+        )
     if spec in CORPORA and CORPORA[spec].generated:
         # Imported here: it needs jinja2, and plain text does not.
         from anexa.thinking.corpus import ArithmeticCorpus
 
         return ArithmeticCorpus()
     return TextCorpus(read_corpus(spec, layout, progress=progress))
+
+
+def reopen_corpus(
+    data: DataConfig, spec: str | None, sha256: str, folder: Path, progress: Progress | None = None
+) -> Corpus:
+    """Open the corpus of a run that is resumed: the text with the same hash, wherever it is now.
+
+    Args:
+        data: corpus and layout of the run.
+        spec: name or path that the user has given; None for that of the run.
+        sha256: hash of the corpus of the run.
+        folder: model folder of the run, for error messages.
+        progress: progress callback of a corpus download: `(bytes_done, bytes_total)`.
+
+    Raises:
+        AnexaError: if the corpus is gone or has changed.
+        UsageError: if `spec` is another text.
+    """
+    again = f"give a file with the same text: anexa train FILE --resume {shell_path(folder)}"
+    is_path = data.corpus not in CORPORA and data.corpus != "-"
+    if spec is None and is_path and not Path(data.corpus).exists():
+        raise AnexaError(f"the corpus of this run, {data.corpus}, is gone: {again}")
+    try:
+        corpus = open_corpus(spec or data.corpus, data.layout, progress)
+    except AnexaError as error:
+        if data.corpus != "-" or spec:
+            raise
+        raise AnexaError(f"this run read its text from a pipe, but {error}; {again}") from error
+    if spec and corpus.sha256 != sha256:
+        raise UsageError(
+            f"this run was started with the corpus {data.corpus}, not {spec}, whose text is "
+            f"another one (its SHA-256 is {corpus.sha256[:12]}…, not {sha256[:12]}…): leave it "
+            "out to resume the run, or start a new one"
+        )
+    check_unchanged(corpus, sha256)
+    return corpus
+
+
+def can_reopen(spec: str) -> bool:
+    """Whether a corpus can be read again by its name or path: not if it came through a pipe."""
+    path = Path(spec)
+    return spec in CORPORA or (path.is_file() and path.parts[1:2] not in (("dev",), ("proc",)))
+
+
+def resume_command(folder: Path, corpus: str) -> str:
+    """Return the command line that resumes a run on a corpus; FILE stands for a piped text."""
+    text = "" if can_reopen(corpus) else "FILE "
+    return f"anexa train {text}--resume {shell_path(folder)}"
 
 
 def make_datasets(
@@ -232,6 +291,11 @@ def check_tokenizer(spec: str) -> None:
         f"there is no tokenizer {spec!r}: --tokenizer is char, bpe:4096 or another number, or "
         "the path of a tokenizer.json or of a model folder"
     )
+
+
+def tokenizer_source(spec: str) -> str:
+    """Make the path of a tokenizer absolute, so that it is valid from any working directory."""
+    return spec if spec == "char" or bpe_size(spec) else str(Path(spec).absolute())
 
 
 def bpe_size(spec: str) -> int | None:

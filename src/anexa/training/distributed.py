@@ -8,10 +8,25 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from anexa.errors import AnexaError, UsageError
+from anexa.errors import AnexaError, UsageError, one_line, short_repr
+from anexa.process import announced
+
+if TYPE_CHECKING:
+    from torch.distributed import Store  # type: ignore[attr-defined]
+
+MEETING_TIMEOUT = 300.0  # seconds for all processes to come
+STORE_TIMEOUT = 10.0  # seconds for PyTorch to open the store of a process that can be reached
+PAUSE = 0.05  # seconds between two looks
 
 
 @dataclass(frozen=True)
@@ -53,40 +68,149 @@ class DistributedContext:
         self.broadcast(0.0)
 
 
-def init_distributed(engine: str, device: str) -> DistributedContext:
+def init_distributed(
+    engine: str, device: str, timeout: float = MEETING_TIMEOUT
+) -> DistributedContext:
     """Initialize PyTorch's process group, if `torchrun` has started several processes.
 
     Args:
         engine: requested engine.
         device: requested device; with "auto" or "cuda" each process takes its own GPU.
+        timeout: seconds for all processes to come.
 
     Raises:
-        UsageError: if the engine or the device does not support several processes.
-        AnexaError: if there are fewer GPUs than processes.
+        UsageError: if the engine or the device does not support several processes, or a variable
+            of the environment that `torchrun` sets is missing or malformed.
+        AnexaError: if there are fewer GPUs than processes, or the other processes do not come.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
+    size = _variable("WORLD_SIZE", 1, default=1)
     # torchrun keeps one store for all attempts, so that its entries survive a restart.
     kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     if size == 1 and not kept:
+        _variable("RANK", 0, 0, default=0)
         return DistributedContext()
     own_device = _own_device(engine, device) if size > 1 else ""
-    from torch import distributed as dist
-    from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
+    rank = _variable("RANK", 0, size - 1)
+    address = _text("MASTER_ADDR"), _variable("MASTER_PORT", 1, 65535)
+    with _meeting_errors(address):
+        store = _meet(size, address, rank == 0 and not kept, timeout)
+        launch = ""
+        if kept:  # the first process names the launch
+            launch = store.compare_set("anexa launch", "", uuid4().hex).decode()
+        if size > 1:
+            from torch import distributed as dist
+            from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 
-    rank = int(os.environ["RANK"])
-    address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    shared = TCPStore(*address, world_size=size, is_master=rank == 0 and not kept)
-    launch = ""
-    if kept:  # the first process to come sets the id of the launch
-        launch = shared.compare_set("anexa launch", "", uuid4().hex).decode()
-    context = DistributedContext(rank, size, launch, own_device)
-    if size > 1:
-        # A prefix per attempt, so that a restart does not find addresses of dead processes.
-        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-        store = PrefixStore(f"attempt-{attempt}", shared)
-        backend = "gloo" if own_device == "cpu" else "nccl"
-        dist.init_process_group(backend, store=store, rank=rank, world_size=size)
-    return context
+            # With a shared prefix, an attempt would find the addresses of processes that have died.
+            own = PrefixStore(f"attempt-{_attempt()}", store)
+            backend = "gloo" if own_device == "cpu" else "nccl"
+            dist.init_process_group(backend, store=own, rank=rank, world_size=size)
+    return DistributedContext(rank, size, launch, own_device)
+
+
+def _text(name: str) -> str:
+    """Return a variable that `torchrun` sets.
+
+    Raises:
+        UsageError: if it is not set.
+    """
+    text = os.environ.get(name)
+    if not text:
+        raise UsageError(
+            f"the environment variable WORLD_SIZE says that there are several processes, but "
+            f"{name} is not set: start them with torchrun, or unset WORLD_SIZE"
+        )
+    return text
+
+
+def _variable(
+    name: str, lowest: int, highest: int | None = None, default: int | None = None
+) -> int:
+    """Return a number that `torchrun` sets.
+
+    Raises:
+        UsageError: if it is not set and has no default, or is no number in the range.
+    """
+    if default is not None and not os.environ.get(name):
+        return default
+    text = _text(name)
+    number = int(text) if text.isdecimal() and len(text) < 10 else -1
+    if number < lowest or (highest is not None and number > highest):
+        bounds = f"a whole number from {lowest} to {highest}"
+        if highest is None:
+            bounds = f"a whole number from {lowest} on"
+        elif not highest:
+            bounds = "0 where WORLD_SIZE is 1 or not set"
+        raise UsageError(
+            f"the environment variable {name} must be {bounds}, not {short_repr(text)}: start "
+            f"several processes with torchrun, or unset {name}"
+        )
+    return number
+
+
+def _attempt() -> str:
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+
+
+@contextmanager
+def _meeting_errors(address: tuple[str, int]) -> Iterator[None]:
+    """Turn PyTorch's errors about the other processes into one sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = one_line(str(error).partition("\n")[0])
+        raise AnexaError(
+            f"the processes cannot meet at {address[0]}:{address[1]} (MASTER_ADDR, MASTER_PORT): "
+            f"{reason}"
+        ) from error
+
+
+def _meet(size: int, address: tuple[str, int], is_master: bool, timeout: float) -> Store:
+    """Open the store of all processes, and wait until they have come.
+
+    PyTorch would wait without a word, and no signal could end it.
+
+    Raises:
+        AnexaError: if the main process cannot be reached, or not all processes come in time.
+    """
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+    where = f"{address[0]}:{address[1]} (MASTER_ADDR and MASTER_PORT)"
+    deadline = time.monotonic() + timeout
+    with announced(f"waiting for the main process at {where}"):
+        while not is_master and (reason := _unreachable(address)):
+            if time.monotonic() > deadline:
+                raise AnexaError(f"there is no main process at {where}: {reason}")
+            time.sleep(PAUSE)
+    store = TCPStore(
+        "localhost" if is_master else address[0],
+        address[1],
+        world_size=size,
+        is_master=is_master,
+        wait_for_workers=False,
+        timeout=timedelta(seconds=STORE_TIMEOUT),
+    )
+    key = f"anexa arrived {_attempt()}"
+    store.add(key, 1)
+    with announced(f"waiting for all {size} processes (WORLD_SIZE) to come to {where}"):
+        while (arrived := store.add(key, 0)) < size:
+            if time.monotonic() > deadline:
+                raise AnexaError(
+                    f"{arrived} of {size} processes (WORLD_SIZE) have come to {where} within "
+                    f"{timeout:g} seconds: start the others, or unset WORLD_SIZE"
+                )
+            time.sleep(PAUSE)
+    store.set_timeout(timedelta(seconds=timeout))
+    return store
+
+
+def _unreachable(address: tuple[str, int]) -> str | None:
+    """Say why nothing can be reached at an address; None if something can."""
+    try:
+        socket.create_connection(address, timeout=1).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
 
 
 def _own_device(engine: str, asked: str) -> str:
@@ -95,12 +219,15 @@ def _own_device(engine: str, asked: str) -> str:
         raise UsageError(f"several processes need --engine torch, not {engine}")
     if asked not in ("auto", "cpu", "cuda"):
         raise UsageError(f"several processes need --device cuda or cpu, not {asked}")
+    if not find_spec("torch"):
+        raise AnexaError("several processes need PyTorch: pip install 'anexa[torch]'")
     import torch
 
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if asked == "cpu" or (asked == "auto" and not gpus):
         return "cpu"
-    rank, here = (int(os.environ[name]) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"))
+    here = _variable("LOCAL_WORLD_SIZE", 1)
+    rank = _variable("LOCAL_RANK", 0, here - 1)
     if here > gpus:
         raise AnexaError(
             f"{here} processes need {here} GPUs, but PyTorch finds {gpus} on this machine: start "
@@ -108,6 +235,29 @@ def _own_device(engine: str, asked: str) -> str:
         )
     torch.cuda.set_device(rank)
     return f"cuda:{rank}"
+
+
+@contextmanager
+def peer_errors(context: DistributedContext) -> Iterator[None]:
+    """Turn PyTorch's error about another process that has ended into one sentence.
+
+    Raises:
+        AnexaError: if the connection to another process of the run is lost.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if context.world_size == 1:
+            raise
+        from torch import distributed as dist
+
+        if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+            raise
+        raise AnexaError(
+            f"process {context.rank} has lost the connection to another one of the "
+            f"{context.world_size} processes, which may have ended: start all of them again; the "
+            "last checkpoint is complete"
+        ) from error
 
 
 def destroy_distributed() -> None:

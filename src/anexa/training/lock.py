@@ -64,9 +64,7 @@ class Lock:
                 self._file = file
                 return
         file.close()
-        raise AnexaError(
-            f"the training in {self._folder} is already running: wait for its end, or stop it first"
-        )
+        raise _running(self._folder)
 
     def release(self) -> None:
         """Release the lock, if it is held."""
@@ -89,6 +87,22 @@ def is_running(folder: Path) -> bool:
             return not _free(file, shared=True)
     except OSError:  # there is no lock file, or it cannot be opened
         return False
+
+
+def check_not_running(folder: Path) -> None:
+    """Refuse a folder in which a training is running, before any work is done for another one.
+
+    Raises:
+        AnexaError: if a training is running there.
+    """
+    if is_running(folder):
+        raise _running(folder)
+
+
+def _running(folder: Path) -> AnexaError:
+    return AnexaError(
+        f"the training in {folder} is already running: wait for its end, or stop it first"
+    )
 
 
 def _free(file: BinaryIO, shared: bool) -> bool:

@@ -13,7 +13,13 @@ from anexa.engines import DeviceConfig, Engine
 from anexa.errors import AnexaError
 from anexa.files import remove_leftovers
 from anexa.model.model import Model
-from anexa.training.checkpoint import CHECKPOINT, Checkpoint, Evaluation, TrainerState
+from anexa.training.checkpoint import (
+    CHECKPOINT,
+    Checkpoint,
+    Evaluation,
+    TrainerState,
+    check_current,
+)
 from anexa.training.checks import fingerprint
 from anexa.training.config import TrainConfig
 from anexa.training.corpus import Corpus
@@ -83,7 +89,6 @@ class Trainer:
         config: resolved configuration of the run.
         folder: model folder of the run.
         corpus: the corpus.
-        source: name or absolute path of the corpus.
         model: configuration, initial weights and tokenizer of the model.
         engine: engine with the current weights.
         device_config: device of the engine.
@@ -108,7 +113,6 @@ class Trainer:
         config: TrainConfig,
         folder: Path,
         corpus: Corpus,
-        source: str,
         model: Model,
         engine: Engine,
         device_config: DeviceConfig,
@@ -120,14 +124,14 @@ class Trainer:
         context: DistributedContext,
         callbacks: Sequence[Callback] = (),
     ) -> None:
-        self.config, self.folder, self.corpus, self.source = config, folder, corpus, source
+        self.config, self.folder, self.corpus = config, folder, corpus
         self.model, self.model_config, self.tokenizer = model, model.config, model.tokenizer
         self.engine, self.device_config = engine, device_config
         self.training, self.validation, self.notes = training, validation, notes
         self.state, self.clock, self.context = state, clock, context
         self.callbacks = callbacks
         self.metrics: MetricsLog | None = None
-        self.resumed = self.lengthened = self.stopping = False
+        self.resumed = self.lengthened = self.stopping = self._executed = False
 
     @property
     def done(self) -> bool:
@@ -174,8 +178,11 @@ class Trainer:
         with ExitStack() as stack:
             if self.context.is_main_process:
                 stack.enter_context(Lock(self.folder))
+                if self.resumed and not self._executed:
+                    check_current(self.folder, self.state.step)
                 for folder in (self.folder, (self.folder / CHECKPOINT).parent):
                     remove_leftovers(folder)
+            self._executed = True
             for callback in callbacks:
                 stack.callback(callback.close)
                 callback.on_start(self)
@@ -252,7 +259,6 @@ class Trainer:
         self.clock.save(self.state)
         return Checkpoint(
             self.config,
-            self.source,
             self.corpus.sha256,
             fingerprint(self.tokenizer),
             self.context.launch,

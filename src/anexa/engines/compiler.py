@@ -1,0 +1,87 @@
+"""PyTorch's compiler in training: what happens when it fails."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from anexa.errors import AnexaWarning, one_line
+
+CACHE = "TORCHINDUCTOR_CACHE_DIR"  # variable that PyTorch sets to its choice when it compiles
+TRITON_CACHE = "TRITON_CACHE_DIR"  # the same, of the compiler for GPUs
+FRESH = "anexa-compiler-"  # prefix of the name of a fresh cache
+
+
+class CompiledModule:
+    """A module compiled by `torch.compile`, and the module itself once the compiler has failed.
+
+    Args:
+        module: the module.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._call: Callable[..., Tensor] = torch.compile(module)
+
+    def run(self, work: Callable[..., Tensor], *inputs: Any) -> Tensor:
+        """Call `work` with the module and inputs; a failure of the compiler is a warning.
+
+        Args:
+            work: computes the loss and its gradients. Both are compiled at the first call, which
+                changes no gradient if it fails.
+            inputs: the other arguments of `work`.
+        """
+        try:
+            return work(self._call, *inputs)
+        except RuntimeError as error:
+            if self._call is self._module or out_of_memory(error):
+                raise
+            # The error is the compiler's, or it is raised again without the compiler.
+            reason = one_line(str(error).strip().partition("\n")[0])
+        # A process that was killed while it compiled may have left half of a file in the cache.
+        damaged = _use_fresh_cache()
+        self._call = torch.compile(self._module) if damaged else self._module
+        result = self.run(work, *inputs)
+        if self._call is not self._module:
+            _warn(
+                f"torch.compile failed with the files in {damaged} ({reason}) and works without "
+                "them: delete that folder"
+            )
+        elif not damaged:  # else it has been said
+            _warn(f"training goes on without torch.compile, which failed: {reason}")
+        return result
+
+
+def _use_fresh_cache() -> str | None:
+    """Let the compiler use a new cache until the process ends.
+
+    Returns:
+        The folder of the cache so far; None if there is none, or it is new.
+    """
+    before = os.environ.get(CACHE, "")
+    if not Path(before).is_dir() or Path(before).name.startswith(FRESH):
+        return None
+    if Path(os.environ.get(TRITON_CACHE, "")).is_relative_to(before):
+        del os.environ[TRITON_CACHE]  # PyTorch chooses it again, in the new cache
+    os.environ[CACHE] = tempfile.mkdtemp(prefix=FRESH)
+    atexit.register(shutil.rmtree, os.environ[CACHE], ignore_errors=True)
+    torch.compiler.reset()
+    return before
+
+
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, AnexaWarning, stacklevel=4)
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error means that the memory is too small; on a CPU only its message says so."""
+    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)

@@ -1,0 +1,48 @@
+"""This process: the signals that end it, its terminal, and what it waits for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from anexa.errors import AnexaWarning
+
+PATIENCE = 3.0  # seconds after which a user wants to know what a program waits for
+
+
+def stop_signals() -> list[signal.Signals]:
+    """Return the signals that ask a process to end: Ctrl-C, SIGTERM, a closed terminal.
+
+    A signal that the parent process has chosen to ignore is not in the list: `nohup` ignores
+    SIGHUP, and a shell SIGINT for its background jobs.
+    """
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    numbers = [signal.Signals[name] for name in names if hasattr(signal, name)]
+    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+def discard_lost_output() -> None:
+    """Discard what is still printed, if the terminal or the reader of the output has gone."""
+    for descriptor in (1, 2):
+        try:
+            os.write(descriptor, b"")
+        except OSError:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, descriptor)
+            os.close(null)
+
+
+@contextmanager
+def announced(sentence: str) -> Iterator[None]:
+    """Warn what is waited for, if it takes longer than `PATIENCE`."""
+    timer = threading.Timer(PATIENCE, warnings.warn, (sentence, AnexaWarning))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
