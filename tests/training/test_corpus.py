@@ -70,7 +70,9 @@ def test_bpe_is_trained_on_a_sample_of_a_large_corpus(monkeypatch: pytest.Monkey
 )
 def test_invalid_bpe_sizes_are_refused(spec: str) -> None:
     for _ in range(2):
-        with pytest.raises(UsageError, match=f"--tokenizer {spec}: BPE needs .* from 257"):
+        with pytest.raises(
+            UsageError, match=f"--tokenizer {spec}: the vocabulary size .* from 257"
+        ):
             make_tokenizer(spec, TEXT)
 
 
