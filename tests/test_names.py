@@ -170,6 +170,15 @@ def test_control_characters_in_a_name_stay_out_of_the_message(tmp_path: Path) ->
     )
 
 
+@pytest.mark.parametrize("command", ["train", "train names.txt --tokenizer", "graph a --format"])
+@posix
+def test_missing_name_that_is_not_utf_8_is_shown_by_its_bytes(tmp_path: Path, command: str) -> None:
+    result = subprocess.run(
+        [*ANEXA, *command.split(), b"caf\xe9`"], cwd=tmp_path, capture_output=True
+    )
+    assert b" '" + rb"caf\xe9`': " in result.stderr
+
+
 def test_commands_print_through_one_function() -> None:
     """Typer's `echo` takes another stream, in UTF-8, where the output is ASCII."""
     folder = Path(__file__).parents[1] / "src" / "anexa" / "cli"

@@ -73,6 +73,14 @@ def test_full_device_is_one_sentence() -> None:
         write_atomic(Path("/dev/full"), DATA)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has /dev/full")
+def test_full_standard_output_is_named(tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        result = draw("-", tmp_path, stdout=full, stderr=subprocess.PIPE)
+    reason = os.strerror(errno.ENOSPC)
+    assert result.stderr.decode() == f"anexa: cannot write to the standard output: {reason}\n"
+
+
 def test_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "target").write_bytes(b"old")

@@ -77,7 +77,8 @@ def atomic_path(path: Path, *, replace: bool = True) -> Iterator[Path]:
             raise
         # An error of NumPy has no strerror, only the number of elements that were not written.
         reason = error.strerror or "there is not enough space"
-        raise AnexaError(f"cannot write {path}: {reason}") from error
+        what = "to the standard output" if is_stdout(path) else path
+        raise AnexaError(f"cannot write {what}: {reason}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

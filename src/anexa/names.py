@@ -54,6 +54,11 @@ def shown(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def quoted(text: str) -> str:
+    r"""Quote what a user has given, for a message: `'caf\xe9.txt'`."""
+    return f"'{shown(text)}'"
+
+
 def shell_word(name: str) -> str:
     r"""Quote a name for a command to be copied: `$'caf\351.txt'` if it cannot be shown."""
     text = decoded(name)

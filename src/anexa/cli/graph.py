@@ -56,7 +56,7 @@ def graph(
     from anexa.files import check_output, is_stdout, write_atomic
     from anexa.graph.drawing import to_dot, to_mermaid
     from anexa.graph.svg import to_svg
-    from anexa.names import decoded, shown
+    from anexa.names import decoded, quoted, shown
 
     if out is not None:
         check_output(out, replace=force)
@@ -70,7 +70,9 @@ def graph(
             )
     format_ = format_ or "mermaid"
     if format_ not in writers:
-        raise UsageError(f"there is no format {format_!r}: choose one of {', '.join(writers)}")
+        raise UsageError(
+            f"there is no format {quoted(format_)}: choose one of {', '.join(writers)}"
+        )
 
     # Path.is_dir raises an error for a "name" as long as an expression
     if isdir(what) or (what.lower().endswith(".json") and isfile(what)):  # noqa: PTH112, PTH113

@@ -154,34 +154,31 @@ class DocumentDataset(TextDataset):
         tokens: token ids of all documents.
         boundaries: positions of the end-of-text tokens.
         chosen: indices of the documents in this dataset.
+        length: maximum number of predicted tokens in a sequence.
+        num_long: number of documents that are longer than `length`.
     """
 
     def __init__(
         self, tokens: Array, boundaries: Array, chosen: Array, length: int, seed: int
     ) -> None:
         self.tokens, self.boundaries, self.chosen = tokens, boundaries, chosen
-        self._length = length
+        self.length = length
         self._seed = seed
         self._epoch = -1
         self._order = chosen[:0]
         # The first sequence of the i-th document has the number _first[i].
         self._first = np.zeros(len(chosen) + 1, np.min_scalar_type(len(tokens)))
-        num_long = 0
+        self.num_long = 0
         for start in range(0, len(chosen), COUNTED_DOCUMENTS):
             documents = chosen[start : start + COUNTED_DOCUMENTS].astype(np.int64)
             counts = -((boundaries[documents] - boundaries[documents + 1]) // length)
-            num_long += int((counts > 1).sum())
+            self.num_long += int((counts > 1).sum())
             ends = int(self._first[start]) + np.cumsum(counts)
             self._first[start + 1 : start + 1 + len(ends)] = ends
-        if num_long:
-            self.notes = (
-                f"{num_long:,} of {len(chosen):,} documents are longer than the context of "
-                f"{length} tokens, and are read in pieces",
-            )
 
     def select(self, chosen: Array, note: str = "", claim: str = "") -> DocumentDataset:
         """Return a dataset of other documents, with an additional note, and another claim."""
-        dataset = DocumentDataset(self.tokens, self.boundaries, chosen, self._length, self._seed)
+        dataset = DocumentDataset(self.tokens, self.boundaries, chosen, self.length, self._seed)
         return _described(dataset, note, claim)
 
     @property
@@ -213,8 +210,8 @@ class DocumentDataset(TextDataset):
         document = int(self.chosen[i])
         begin, end = int(self.boundaries[document]), int(self.boundaries[document + 1])
         # Sequences of a document overlap by a token: a last target, and the next first input.
-        start = begin + (number - int(self._first[i])) * self._length
-        return _copy(self.tokens[start : min(start + self._length, end) + 1])
+        start = begin + (number - int(self._first[i])) * self.length
+        return _copy(self.tokens[start : min(start + self.length, end) + 1])
 
 
 def split(tokens: Tokens, length: int, seed: int, fraction: float = 0.1) -> tuple[Dataset, Dataset]:
@@ -263,6 +260,21 @@ def split(tokens: Tokens, length: int, seed: int, fraction: float = 0.1) -> tupl
     # The last training token is the first validation input, and is predicted only in training.
     return TokenWindows(tokens.ids[: cut + 1], length, seed), TokenWindows(
         tokens.ids[cut:], length, seed
+    )
+
+
+def dataset_notes(training: Dataset, validation: Dataset) -> tuple[str, ...]:
+    """Return the notes of both datasets; long documents are counted over the whole corpus."""
+    notes = (*training.notes, *validation.notes)
+    if not isinstance(training, DocumentDataset) or not isinstance(validation, DocumentDataset):
+        return notes
+    num_long = training.num_long + validation.num_long
+    if not num_long:
+        return notes
+    return (
+        f"{num_long:,} of {len(training.chosen) + len(validation.chosen):,} documents are longer "
+        f"than the context of {training.length} tokens, and are read in pieces",
+        *notes,
     )
 
 

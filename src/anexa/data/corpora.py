@@ -20,7 +20,7 @@ from anexa.data.reading import decoded, grouped
 from anexa.data.registry import CORPORA, CorpusInfo, Layout
 from anexa.errors import AnexaError, UsageError
 from anexa.formats import recognize, recognize_markup
-from anexa.names import shown
+from anexa.names import quoted, shown
 from anexa.process import announced
 
 __all__ = [
@@ -358,6 +358,6 @@ def _not_found(spec: str) -> AnexaError:
     close = difflib.get_close_matches(Path(spec).stem.lower(), CORPORA, n=1)
     suggestion = f", perhaps you meant {close[0]}" if close else ""
     return AnexaError(
-        f"there is no corpus and no file named {spec!r}{suggestion}: give the path of a text "
+        f"there is no corpus and no file named {quoted(spec)}{suggestion}: give the path of a text "
         f"file, or one of {', '.join(CORPORA)}"
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from anexa.data import Progress, corpus_source
-from anexa.data.batches import Dataset
+from anexa.data.batches import Dataset, dataset_notes
 from anexa.engines import open_engine, select_device
 from anexa.errors import AnexaError
 from anexa.files import check_output, free_path, numbered_path, write_folder
@@ -250,7 +250,7 @@ def _assemble(
         device_config=device_config,
         training=training,
         validation=validation,
-        notes=(*notes, *training.notes, *validation.notes),
+        notes=(*notes, *dataset_notes(training, validation)),
         state=state,
         clock=Clock.from_state(state, steps, config.schedule.minutes, bool(device_config.compile)),
         context=options.context,

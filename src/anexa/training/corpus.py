@@ -17,7 +17,7 @@ from anexa.formats import recognize
 from anexa.model.folder import TOKENIZER, ModelFolder
 from anexa.model.model import TEMPERATURE
 from anexa.model.tokenizer import MIN_BPE_VOCAB, Tokenizer
-from anexa.names import shell_path
+from anexa.names import quoted, shell_path
 from anexa.training.config import DataConfig
 
 if TYPE_CHECKING:
@@ -288,8 +288,8 @@ def check_tokenizer(spec: str) -> None:
     if clause is not None:
         raise AnexaError(f"--tokenizer {spec} is not a tokenizer: {clause}")
     raise AnexaError(
-        f"there is no tokenizer {spec!r}: --tokenizer is char, bpe:4096 or another number, or "
-        "the path of a tokenizer.json or of a model folder"
+        f"there is no tokenizer {quoted(spec)}: --tokenizer is char, bpe:4096 or another number, "
+        "or the path of a tokenizer.json or of a model folder"
     )
 
 
