@@ -222,9 +222,11 @@ def test_what_a_foreign_chat_model_cannot_read_is_refused(unknown: str, parrot: 
         ([{"role": "user", "content": " \u200b\n"}], "there is nothing to answer: ask something"),
         ([{"role": "user", "content": "＜think＞"}], "message 1 contains <think>, which is"),
         ([*QUESTION, {"role": "assistant", "content": "a"}], "must be the user's"),
+        ([{"role": "system", "content": "a"}], "must be the user's"),
+        ([*QUESTION, {"role": "assistant"}, {"role": "system", "content": "a"}], "the user's"),
         ("riddle", "a conversation is a list of messages, such as"),
         (["riddle"], "a conversation is a list of messages, such as"),
-        ([{"role": "user"}], "message 1 needs a role and a content, both strings"),
+        ([{"role": "user"}], "message 1 needs a role and a content: strings, or"),
         ([{"content": "riddle"}], "message 1 needs a role and a content"),
         ([{"role": "user", "content": None}], "message 1 needs a role and a content"),
         ([{"role": "user", "content": [{"type": "text"}]}], "message 1 needs a role and a content"),
@@ -247,6 +249,22 @@ def test_malformed_conversations_are_refused(messages: Any, words: str, parrot: 
     model = anexa.load(parrot, engine="numpy")
     with pytest.raises(AnexaError, match=re.escape(words)):
         model.chat(messages)
+
+
+def test_a_system_message_changes_nothing_whatever_its_length_and_place(parrot: Path) -> None:
+    model = anexa.load(parrot, engine="numpy")
+    long = {"role": "system", "content": "be brief " * 10_000}
+    answer = model.chat(QUESTION, temperature=0)
+    for messages in ([long, *QUESTION], [*QUESTION, long], [*QUESTION, {**long, "content": ""}]):
+        other = model.chat(messages, temperature=0)
+        assert (other.reasoning, other.content) == (answer.reasoning, answer.content)
+
+
+@pytest.mark.parametrize("empty", [{}, {"content": None}, {"content": ""}])
+def test_an_assistants_message_may_be_empty(empty: dict[str, Any], parrot: Path) -> None:
+    model = anexa.load(parrot, engine="numpy")
+    prompt = model.render_prompt([*QUESTION, {"role": "assistant", **empty}, *QUESTION])
+    assert f"{ASSISTANT}{END_OF_TEXT}{USER}" in prompt
 
 
 def test_a_developers_message_is_a_system_message(parrot: Path) -> None:

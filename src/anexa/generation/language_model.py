@@ -13,7 +13,12 @@ from anexa.errors import AnexaError, UsageError
 from anexa.generation.chat import ChatAnswer
 from anexa.generation.sampling import RANGES, Sampler, SamplingParams
 from anexa.generation.text_stream import TextStream, check_length, stream_text
-from anexa.model.chat_format import Message, normalize_messages, render_messages
+from anexa.model.chat_format import (
+    CHAT_TEMPLATE,
+    Message,
+    normalize_messages,
+    render_messages,
+)
 from anexa.model.loading import load_model, model_name
 from anexa.model.model import Model
 from anexa.model.tokenizer import RenderedPrompt
@@ -242,6 +247,8 @@ class LanguageModel:
                         f"message {number} contains {mark}, which is a special token of the model: "
                         "remove it"
                     )
+        if self.chat_template == CHAT_TEMPLATE:  # which skips system messages
+            messages = [message for message in messages if message["role"] != "system"]
         if not messages or messages[-1]["role"] == "assistant":
             raise AnexaError("the last message of a conversation must be the user's")
         if not messages[-1]["content"].strip():

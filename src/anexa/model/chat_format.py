@@ -68,7 +68,8 @@ CHAT_TEMPLATE = f"""\
 def normalize_messages(template: str, messages: Sequence[Message]) -> list[dict[str, str]]:
     """Convert messages to the form for chat templates: a role, and one text as content.
 
-    For `CHAT_TEMPLATE`, the text is also normalized by `normalize_question`.
+    For `CHAT_TEMPLATE`, the text is also normalized by `normalize_question`. The content of an
+    assistant's message may be None, which means an empty text.
 
     Raises:
         AnexaError: if a role or a content is not text.
@@ -76,8 +77,13 @@ def normalize_messages(template: str, messages: Sequence[Message]) -> list[dict[
     normalized = []
     for number, message in enumerate(messages, 1):
         role, content = message.get("role"), _text_of(message.get("content"))
+        if role == "assistant" and message.get("content") is None:
+            content = ""
         if not isinstance(role, str) or content is None:
-            raise AnexaError(f"message {number} needs a role and a content, both strings")
+            raise AnexaError(
+                f"message {number} needs a role and a content: strings, or as the content a list "
+                'of text parts such as {"type": "text", "text": "7*8"}'
+            )
         if template == CHAT_TEMPLATE:
             content = normalize_question(content)
         role = "system" if role == "developer" else role

@@ -32,15 +32,17 @@ _THOUSANDS = re.compile(
     r"(?!\d|[.,'_ ]\d)",
     re.ASCII,
 )
+# Leading zeros of whole numbers, which no training example has.
+_ZEROS = re.compile(r"(?<![\d.,])0+(?=\d+(?![\d]*[.,]\d))", re.ASCII)
 
 
 def normalize_question(text: str) -> str:
     """Normalize a question to the characters of the training data.
 
-    Removes surrounding white space and quotation marks, invisible characters, and thousands
-    separators; collapses other white space to one space. Replaces characters by their ASCII
-    equivalent: signs, quotation marks, full-width forms, digits of all scripts, letters with
-    accents.
+    Removes surrounding white space and quotation marks, invisible characters, thousands
+    separators, and leading zeros; collapses other white space to one space. Replaces characters by
+    their ASCII equivalent: signs, quotation marks, full-width forms, digits of all scripts, letters
+    with accents.
 
     Returns:
         Printable ASCII; `UNREADABLE` if the question has a character without an equivalent.
@@ -52,7 +54,7 @@ def normalize_question(text: str) -> str:
     text = " ".join("".join(spelling[character] or "" for character in text).split())
     if text[:1] in ("'", '"') and text[0] == text[-1] and text.count(text[0]) == 2:
         text = text[1:-1].strip()
-    return _THOUSANDS.sub(lambda match: re.sub(r"\D", "", match.group()), text)
+    return _ZEROS.sub("", _THOUSANDS.sub(lambda match: re.sub(r"\D", "", match.group()), text))
 
 
 def _spell(character: str) -> str | None:

@@ -136,7 +136,7 @@ async def create_chat_completion(
         raise APIError(f"{model.name} has no chat template: use /v1/completions", "model")
     if body.top_logprobs and not body.logprobs:
         raise APIError("top_logprobs needs logprobs to be true", "top_logprobs")
-    messages = [message.to_dict() for message in body.messages]
+    messages = [message.model_dump() for message in body.messages]
     with _errors_of_field("messages"):
         rendered = model.render_prompt(messages, thinking=body.thinking)
         prompt = Prompt(model.tokenizer, served.block_size, rendered)

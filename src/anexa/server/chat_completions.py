@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -30,11 +30,6 @@ class Message(schemas.RequestModel):
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Text | TextParts | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the message as `LanguageModel.answer` takes it; no content is an empty one."""
-        message = self.model_dump()
-        return {**message, "content": message["content"] or ""}
 
 
 class TemplateOptions(schemas.RequestModel):
