@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.process import ANEXA, environment
+from tests.cli.process import ANEXA, anexa, environment
 from tests.conftest import ROOT
 from tests.test_readme import TEXT
 
@@ -56,3 +56,16 @@ def test_each_direction_has_a_command() -> None:
     into = ("generate models/theirs", "--tokenizer models/theirs", "--to folder")
     for part in (*out_of, *into):
         assert part in text
+
+
+def test_sizes_of_gguf_files_are_those_of_the_table(tmp_path: Path) -> None:
+    pytest.importorskip("gguf", reason="gguf is not installed")
+    sizes = re.findall(r"^\| `(f32|f16|q8_0)`.*? \| ([\d,]+) \|", PAGE, flags=re.M)
+    assert len(sizes) == 3
+    for precision, size in sizes:
+        file = tmp_path / f"{precision}.gguf"
+        result = anexa(
+            "export", "--to", "gguf", "--precision", precision, "--out", file, cwd=tmp_path
+        )
+        assert f"({size} bytes)" in result.stdout
+        assert f"{file.stat().st_size:,}" == size

@@ -17,6 +17,7 @@ from anexa.cli.output import written
 from anexa.names import (
     ESCAPE,
     code_span,
+    counted,
     decoded,
     markdown,
     native,
@@ -198,3 +199,11 @@ def test_terminal_does_not_obey_what_a_model_writes(monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr("sys.stdout", pipe)
         assert written("a\x1b[1m") == "a\x1b[1m"
     os.close(leader)
+
+
+def test_a_single_thing_is_not_plural() -> None:
+    assert [counted(number, "step") for number in (0, 1, 2000)] == [
+        "0 steps",
+        "1 step",
+        "2,000 steps",
+    ]

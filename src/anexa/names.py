@@ -3,7 +3,7 @@ r"""Encoding of file names and other untrusted text for storage (JSON, TOML) and
 Python represents bytes of a file name that the locale cannot decode by lone surrogates (PEP 383),
 which can be neither written to files nor printed. So names are converted when they are stored
 (`portable`, and back by `native`) or displayed (`shown`; in a command `shell_word`, in Markdown
-`markdown` and `code_span`).
+`markdown` and `code_span`). `counted` displays a number with its noun.
 """
 
 from __future__ import annotations
@@ -89,6 +89,11 @@ def code_span(text: str) -> str:
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     space = " " * (len(fence) > 1)
     return f"{fence}{space}{text}{space}{fence}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as "1 step" or "2,000 steps"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def escape_unencodable(error: UnicodeError) -> tuple[str, int]:

@@ -103,7 +103,8 @@ def test_a_text_that_is_cut_off_is_split_as_far_as_it_goes(text: str, max_tokens
     if max_tokens <= len(text):
         where = "thought" if answer.is_thinking else "answer"
         assert answer.finish_reason == "length"
-        cut = f"the {where} was cut off after {max_tokens} tokens: allow more, or ask for less"
+        limit = "1 token" if max_tokens == 1 else f"{max_tokens} tokens"
+        cut = f"the {where} was cut off after {limit}: allow more, or ask for less"
         assert answer.incomplete_reason == cut
 
 

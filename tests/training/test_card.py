@@ -51,7 +51,7 @@ def test_card_header_is_valid_hub_metadata(card: str, run: Trainer) -> None:
 def test_card_states_architecture_and_sizes(card: str, run: Trainer) -> None:
     parameters = sum(len(weight.data) for weight in run.engine.weights().values())
     assert f"| parameters | {parameters:,} |" in card
-    assert "| architecture | microgpt: 1 layers, 4 heads, width 16 |" in card
+    assert "| architecture | microgpt: 1 layer, 4 heads, width 16 |" in card
     assert "| context | 16 tokens |" in card
     assert f"| vocabulary | {run.tokenizer.vocab_size} tokens |" in card
     assert "library_name: transformers\n" in card.split("---")[1]
@@ -60,7 +60,7 @@ def test_card_states_architecture_and_sizes(card: str, run: Trainer) -> None:
 def test_card_states_corpus_and_steps(card: str, run: Trainer) -> None:
     corpus = open_corpus(str(run.folder.parent / "my names.txt"), run.config.data.layout)
     assert f"| corpus | my names.txt, SHA-256 `{corpus.sha256}` |" in card
-    assert f"| steps | 20 of 1 sequences, {run.state.tokens} tokens |" in card
+    assert f"| steps | 20 of 1 sequence, {run.state.tokens} tokens |" in card
 
 
 def test_card_states_optimizer_and_precision(card: str) -> None:

@@ -33,7 +33,9 @@ def evaluate(
     problems: Annotated[int, typer.Option(help="Maximum number of problems of a task.")] = 200,
     task: Annotated[
         list[str] | None,
-        typer.Option(help='Only this task, such as 4x4, "- 8" or story; repeatable.'),
+        typer.Option(
+            help='Only this task, such as 4x4, "- 8" or story; repeatable. [default: all]'
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Random seed of the problems.")] = 42,
     engine: common.EngineName = "auto",

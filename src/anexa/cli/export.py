@@ -33,8 +33,8 @@ def export(
         Literal["f32", "f16", "q8_0"] | None,
         typer.Option(
             metavar="f32|f16|q8_0",
-            help="Precision of the matrices in a GGUF file.",
-            show_default="f32",
+            help="Precision of the matrices in a GGUF file. [default: f32]",
+            show_default=False,
         ),
     ] = None,
     force: common.Force = False,

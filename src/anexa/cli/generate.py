@@ -20,7 +20,10 @@ SEPARATOR = "───"  # between texts of several lines
 def generate(
     folder: common.ModelPath = None,
     prompt: Annotated[
-        str, typer.Option(help="Text to continue; for a chat model, the question to answer.")
+        str,
+        typer.Option(
+            help="Text to continue; for a chat model, the question to answer. [default: empty]"
+        ),
     ] = "",
     n: Annotated[int, typer.Option("--n", "-n", help="Number of texts.")] = 1,
     temperature: common.Temperature = None,

@@ -14,7 +14,7 @@ from rich.text import Text
 from anexa.cli.curve import LossCurve
 from anexa.cli.output import echo, written
 from anexa.model.weights import num_parameters
-from anexa.names import portable, shell_path
+from anexa.names import counted, portable, shell_path
 from anexa.training import Callback, StepResult, Trainer
 from anexa.training.config import flag
 from anexa.training.corpus import resume_command
@@ -193,12 +193,12 @@ def opening(trainer: Trainer) -> list[str]:
     if steps:
         pauses = min(steps, schedule.evaluations) * evaluation
         seconds = share * (trainer.step_seconds * steps + pauses)
-        end = f"{steps:,} steps, about {_duration(seconds)}"
+        end = f"{counted(steps, 'step')}, about {_duration(seconds)}"
     else:
         assert schedule.minutes is not None
         seconds = max(0.0, schedule.minutes * 60 - schedule.evaluations * evaluation)
         expected = max(1, round(share * seconds / trainer.step_seconds))
-        end = f"{schedule.minutes:g} min, about {expected:,} steps"
+        end = f"{schedule.minutes:g} min, about {counted(expected, 'step')}"
     if trainer.resumed:
         end += " more" if steps is None else " left"
     where = f"{device.device}, {device.dtype}" + (", compiled" if device.compile else "")
@@ -257,7 +257,8 @@ def closing(trainer: Trainer) -> list[str]:
     last = state.evaluations[-1]
     kept = f", of the weights of step {step:,}, which are kept" if step != last.step else ""
     return [
-        f"done: {state.step:,} steps, {state.tokens:,} tokens in {_duration(state.seconds)}, "
+        f"done: {counted(state.step, 'step')}, {counted(state.tokens, 'token')} in "
+        f"{_duration(state.seconds)}, "
         f"validation loss {loss:.4f}{kept}",
         f"talk to it:    anexa chat {folder}",
     ]

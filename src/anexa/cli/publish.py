@@ -28,8 +28,8 @@ def publish(
         typer.Option(
             "--license",
             metavar="NAME",
-            help="License for others: mit, apache-2.0, cc-by-4.0, …",
-            show_default="the card's, or none",
+            help="License for others: mit, apache-2.0, cc-by-4.0, … [default: the card's, or none]",
+            show_default=False,
         ),
     ] = None,
     dry_run: Annotated[

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from anexa.generation.text_stream import FinishReason, TextStream, stop_prefix_length
 from anexa.model.chat_format import END_THINK, THINK
+from anexa.names import counted
 
 
 class AnswerPiece(NamedTuple):
@@ -60,8 +61,8 @@ class ChatAnswer:
         if self.finish_reason == "length":
             where = "thought" if self.is_thinking else "answer"
             return (
-                f"the {where} was cut off after {self.num_tokens} tokens: allow more, or ask for "
-                "less"
+                f"the {where} was cut off after {counted(self.num_tokens, 'token')}: allow more, "
+                "or ask for less"
             )
         if self.is_thinking:
             return "the thought did not end, so there is no answer"

@@ -12,7 +12,7 @@ from anexa import __version__
 from anexa.data import CORPORA
 from anexa.model.config import ModelConfig
 from anexa.model.weights import num_parameters
-from anexa.names import code_span, markdown
+from anexa.names import code_span, counted, markdown
 from anexa.training.checkpoint import TrainerState
 from anexa.training.config import TrainConfig, flag
 
@@ -42,7 +42,8 @@ def model_card(
         f"| {e.step:,} | {e.seconds:,.0f} | {_loss(e.train_loss)} | {e.validation_loss:.4f} |"
         for e in state.evaluations
     )
-    sizes = f"{model.n_layer} layers, {model.n_head} heads, width {model.n_embd}"
+    batch = counted(config.run.batch_size, "sequence")
+    sizes = f"{counted(model.n_layer, 'layer')}, {counted(model.n_head, 'head')}"
     return f"""---
 library_name: transformers
 pipeline_tag: text-generation
@@ -60,12 +61,12 @@ Trained from scratch on {code_span(corpus)} with Anexa {__version__}:
 | | |
 | --- | --- |
 | parameters | {num_parameters(model):,} |
-| architecture | {model.model_type}: {sizes} |
+| architecture | {model.model_type}: {sizes}, width {model.n_embd} |
 | context | {model.block_size} tokens |
 | vocabulary | {model.vocab_size} tokens |
 | tokenizer | {_tokenizer(config.data.tokenizer)} |
 | corpus | {markdown(corpus)}, SHA-256 `{sha256}` |
-| steps | {state.step:,} of {config.run.batch_size} sequences, {state.tokens:,} tokens |
+| steps | {state.step:,} of {batch}, {counted(state.tokens, "token")} |
 | weights | {_kept(state)} |
 | time | {state.seconds:,.0f} s |
 | optimizer | {_optimizer(config)} |

@@ -126,6 +126,7 @@ class TrainDeviceConfig(DeviceConfig):
 
     Attributes:
         engine: engine to train with; auto: torch if PyTorch is installed, else numpy.
+        compile: compile the model with torch.compile; by default on CUDA, if there is a C compiler.
     """
 
     engine: str = "auto"
