@@ -115,6 +115,22 @@ def test_advice_to_resume_a_piped_run_works(corpus: str, names: Path, tmp_path: 
     assert "done: 3,000 steps" in result.stdout
 
 
+@posix
+def test_another_text_for_a_piped_run_is_refused_with_advice_that_works(
+    names: Path, tmp_path: Path
+) -> None:
+    options = "--preset microgpt --engine numpy --steps 1 --no-chat --out m"
+    script = f"exec {shlex.join(ANEXA)} train - {options} < {names.name}"
+    subprocess.run(["sh", "-c", script], cwd=tmp_path, env=environment(), check=True)
+    other = tmp_path / "other.txt"
+    other.write_text("zebra\nquagga\n" * 9, encoding="utf-8")
+    result = anexa("train", "other.txt", "--resume", "m", "--steps=2", "--no-chat", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "was started with a text from a pipe, not other.txt, whose text is" in result.stderr
+    assert "give a file with the same text: anexa train FILE --resume m, or" in result.stderr
+    assert "leave it out" not in result.stderr
+
+
 @pytest.mark.parametrize("name", ["None", "True", "1", "my names", "-names.txt", "names", "-"])
 def test_odd_names_of_corpora(name: str, tmp_path: Path) -> None:
     """They are paths wherever they are given as such, and in the command on the card."""

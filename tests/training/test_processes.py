@@ -129,7 +129,11 @@ def test_indivisible_batch_size_is_refused(tmp_path: Path) -> None:
         (["--device=cuda"], 1, "2 processes need 2 GPUs, but PyTorch finds "),
         (["--device=cuda:0"], 2, "several processes need --device cuda or cpu, not cuda:0"),
         (["--device=mps"], 2, "several processes need --device cuda or cpu, not mps"),
-        (["--engine=numpy"], 2, "several processes need --engine torch, not numpy"),
+        (
+            ["--engine=numpy"],
+            2,
+            "several processes need --engine torch, not numpy: to train in one ",
+        ),
     ],
 )
 def test_fewer_gpus_than_processes_is_refused(

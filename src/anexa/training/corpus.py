@@ -140,10 +140,12 @@ def reopen_corpus(
             raise
         raise AnexaError(f"this run read its text from a pipe, but {error}; {again}") from error
     if spec and corpus.sha256 != sha256:
+        reopened = can_reopen(data.corpus)
+        was = f"the corpus {data.corpus}" if reopened else "a text from a pipe"
+        advice = "leave it out to resume the run" if reopened else again
         raise UsageError(
-            f"this run was started with the corpus {data.corpus}, not {spec}, whose text is "
-            f"another one (its SHA-256 is {corpus.sha256[:12]}…, not {sha256[:12]}…): leave it "
-            "out to resume the run, or start a new one"
+            f"this run was started with {was}, not {spec}, whose text is another one (its SHA-256 "
+            f"is {corpus.sha256[:12]}…, not {sha256[:12]}…): {advice}, or start a new run"
         )
     check_unchanged(corpus, sha256)
     return corpus

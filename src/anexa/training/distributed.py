@@ -216,7 +216,10 @@ def _unreachable(address: tuple[str, int]) -> str | None:
 def _own_device(engine: str, asked: str) -> str:
     """Choose the device of this process, one of several, and make sure that it exists."""
     if engine not in ("torch", "auto"):
-        raise UsageError(f"several processes need --engine torch, not {engine}")
+        raise UsageError(
+            f"several processes need --engine torch, not {engine}: to train in one process, unset "
+            "the environment variable WORLD_SIZE"
+        )
     if asked not in ("auto", "cpu", "cuda"):
         raise UsageError(f"several processes need --device cuda or cpu, not {asked}")
     if not find_spec("torch"):
