@@ -123,8 +123,8 @@ def test_name_that_is_not_utf_8_works_everywhere(tmp_path: Path) -> None:
     card = (folder / "README.md").read_text("utf-8")
     assert "anexa train $'caf\\351.txt' --preset" in card
     assert "# caf\\\\xe9.txt: a microgpt model" in card
-    config = (folder / "training/config.toml").read_text("utf-8")
-    assert f'corpus = "file:{tmp_path}/caf%E9.txt"' in config
+    toml = (folder / "training/config.toml").read_text("utf-8")
+    assert f'corpus = "file:{tmp_path}/caf%E9.txt"' in toml
     [run] = json.loads(anexa("runs", b"m\xe9", "--json", cwd=tmp_path).stdout)
     assert (run["folder"], run["corpus"]) == ("file:m%E9", "file:caf%E9.txt")
     assert rb"caf\xe9.txt" in anexa("runs", b"m\xe9", cwd=tmp_path).stdout
@@ -143,8 +143,8 @@ def test_accented_names_work_where_the_locale_knows_only_ascii(tmp_path: Path) -
     assert rb"anexa chat $'m\303\251/n\303\251'" in said
     folder = tmp_path / "mé" / "né"
     assert "# café.txt: a microgpt model" in (folder / "README.md").read_text("utf-8")
-    config = (folder / "training/config.toml").read_text("utf-8")
-    assert f'corpus = "{tmp_path}/café.txt"' in config
+    toml = (folder / "training/config.toml").read_text("utf-8")
+    assert f'corpus = "{tmp_path}/café.txt"' in toml
     [run] = json.loads(anexa("runs", accented, "--json", cwd=tmp_path, env=ASCII).stdout)
     assert (run["folder"], run["corpus"]) == ("mé/né", "café.txt")
     # What was stored where the locale is UTF-8 can be opened here, and the other way round.

@@ -190,6 +190,19 @@ def test_minus_is_the_standard_output(tmp_path: Path) -> None:
     assert names(tmp_path) == ["file"]
 
 
+def test_open_file_is_written_where_it_stands(tmp_path: Path) -> None:
+    """A shell has opened the file for `3>>log`, so there is nothing to replace."""
+    assert draw("file", tmp_path).returncode == 0
+    log = tmp_path / "log"
+    log.write_bytes(b"mine\n")
+    with log.open("ab") as file:
+        number = file.fileno()
+        assert draw(f"/dev/fd/{number}", tmp_path, pass_fds=[number]).returncode == 0
+        draw("/dev/stderr", tmp_path, stderr=file)
+    drawing = (tmp_path / "file").read_bytes()
+    assert log.read_bytes() == b"mine\n" + drawing + drawing
+
+
 def test_graph_replaces_a_file_only_with_force(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"mine")
     refused = draw("file", tmp_path, capture_output=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import stat
 import sys
@@ -23,6 +24,7 @@ from anexa.errors import AnexaError, UsageError, short_repr
 
 TEMPORARY_PREFIX = ".anexa-"  # prefix of the names of temporary files and folders
 STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")  # names of the standard output
+DESCRIPTOR = re.compile("/(?:dev|proc/self)/fd/([0-9]+)")  # an open file, such as /dev/fd/3
 
 _UMASK = os.umask(0)  # the umask can only be read by setting it
 os.umask(_UMASK)
@@ -53,7 +55,11 @@ def atomic_path(path: Path, *, replace: bool = True) -> Iterator[Path]:
     """
     check_output(path, replace=replace)
     status = None if is_stdout(path) else _status(path)
-    is_stream = is_stdout(path) or (status is not None and not stat.S_ISREG(status.st_mode))
+    is_stream = (
+        is_stdout(path)
+        or _descriptor(path) is not None
+        or (status is not None and not stat.S_ISREG(status.st_mode))
+    )
     target = Path(os.path.realpath(path))
     try:
         folder = None if is_stream else target.parent
@@ -84,14 +90,16 @@ def atomic_path(path: Path, *, replace: bool = True) -> Iterator[Path]:
 
 
 def _copy_to_stream(source: Path, path: Path) -> None:
-    """Copy a file to the standard output, a device or a named pipe."""
+    """Copy a file to the standard output, an open file, a device or a named pipe."""
     with source.open("rb") as data:
         if is_stdout(path):
             sys.stdout.flush()
             shutil.copyfileobj(data, sys.stdout.buffer)
             sys.stdout.flush()
         else:
-            with path.open("wb") as stream:
+            number = _descriptor(path)
+            opened = os.open(path, os.O_WRONLY) if number is None else os.dup(number)
+            with os.fdopen(opened, "wb") as stream:
                 shutil.copyfileobj(data, stream)
 
 
@@ -203,6 +211,8 @@ def check_output(
         raise AnexaError(f"{path} exists already: choose another folder")
     elif stat.S_ISDIR(status.st_mode):
         raise AnexaError(f"cannot write {path}, which is a folder: name the file to write")
+    elif _descriptor(path) is not None:  # its file has been opened, so nothing is replaced
+        return
     elif not replace and (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)):
         raise AnexaError(f"{path} exists already: choose another --out, or replace it with --force")
     elif not os.access(path, os.W_OK):
@@ -214,6 +224,13 @@ def check_output(
 def is_stdout(path: Path) -> bool:
     """Whether a path names the standard output."""
     return path.as_posix() in STDOUT
+
+
+def _descriptor(path: Path) -> int | None:
+    """Return the file descriptor that a path such as /dev/fd/3 names."""
+    name = "/dev/fd/2" if path.as_posix() == "/dev/stderr" else path.as_posix()
+    found = DESCRIPTOR.fullmatch(name)
+    return int(found[1]) if found else None
 
 
 def _check_stdout(folder: bool, binary: bool) -> None:
