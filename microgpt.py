@@ -167,7 +167,7 @@ def read_docs(corpus: str | Path = "names.txt") -> list[str]:
             print(f"cannot download names.txt ({error}): taking {path.name} instead")
     docs = [line.strip() for line in path.read_text("utf-8-sig").split("\n") if line.strip()]
     if not docs or "\0" in "".join(docs):
-        raise ValueError("there is no text in it")
+        raise ValueError("it has no text, or a NUL character")
     return docs
 
 def run(corpus: str = "names.txt", steps: int = 1000, seed: int = 42, samples: int = 20) -> Model:

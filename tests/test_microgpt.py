@@ -359,11 +359,13 @@ def test_a_corpus_that_is_not_there(tmp_path: Path) -> None:
     assert "cannot use nowhere.txt: " in refused(microgpt_py(tmp_path, "--corpus", "nowhere.txt"))
 
 
-@pytest.mark.parametrize("content", ["", "\n \n\t\n"])
+@pytest.mark.parametrize("content", ["", "\n \n\t\n", "a\0b\n"])
 def test_a_corpus_with_nothing_in_it(tmp_path: Path, content: str) -> None:
     (tmp_path / "empty.txt").write_text(content, encoding="utf-8")
     process = microgpt_py(tmp_path, "--corpus", "empty.txt")
-    sentence = "microgpt: cannot use empty.txt: there is no text in it; give another --corpus"
+    sentence = (
+        "microgpt: cannot use empty.txt: it has no text, or a NUL character; give another --corpus"
+    )
     assert refused(process) == sentence
 
 
