@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "data": BASE,
     "engines": {*BASE, "model", "microgpt"},
     "graph": {*BASE, "model", "engines", "microgpt"},
+    "explore": {*BASE, "model", "engines", "graph"},
     "generation": {*BASE, "model", "engines"},
     "thinking": {*BASE, "model", "engines", "data", "generation"},
     "training": {*BASE, "model", "engines", "data", "generation", "thinking", "version"},

@@ -61,6 +61,11 @@ class NumpyEngine(ArrayDecoder):
         self._weights = {name: self._array(weight) for name, weight in weights.items()}
         self._optimizer = NumpyOptimizer(optimizer, config, self._weights)
 
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """The weights by name, as the arrays that the tape has as inputs."""
+        return self._weights
+
     def tape(self, batch: Batch, recording: bool = True) -> tuple[ArrayTape, Array]:
         """Compute the loss of a batch; returns the tape, and the loss, its last output."""
         tape = ArrayTape(recording)

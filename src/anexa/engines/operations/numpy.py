@@ -104,7 +104,7 @@ class LayerNorm(Operation[Array], name="layer_norm"):
     """
 
     def forward(self, x_TC: Array, gain_C: Array, bias_C: Array, /, eps: float) -> Array:
-        self.gain_C = gain_C
+        self.gain_C, self.eps = gain_C, eps
         centered = x_TC - mean(x_TC)
         self.sigma_T1 = np.sqrt(mean(centered * centered) + eps)
         self.n_TC: Array = np.divide(centered, self.sigma_T1, out=centered)
@@ -127,7 +127,7 @@ class RMSNorm(Operation[Array], name="rms_norm"):
     """
 
     def forward(self, x_TC: Array, gain_C: Array | None, /, eps: float) -> Array:
-        self.gain_C = gain_C
+        self.gain_C, self.eps = gain_C, eps
         self.rho_T1: Array = np.sqrt(mean(x_TC * x_TC) + eps)
         n_TC: Array = x_TC / self.rho_T1
         self.n_TC = n_TC

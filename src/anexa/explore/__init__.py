@@ -1,0 +1,1 @@
+"""The glass box: where every number of a model's computation comes from."""

@@ -1,0 +1,557 @@
+"""How each operation makes one number of its output, and how that number depends on its inputs.
+
+A `Rule` belongs to one application of an operation. `terms` writes an element of the output as a
+sum, and `slopes` lists the partial derivatives that lead from one element of an input to the
+output; the chain rule over the slopes gives every gradient.
+
+Indices are arrays of shape (N, axes): one row for each of N elements. Suffixes of names are those
+of `anexa.model.operations`; tensors have the axis B of the batch in front.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import pi, sqrt
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[np.floating[Any]]
+Indices: TypeAlias = npt.NDArray[np.intp]
+Index: TypeAlias = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Elements:
+    """N elements of one input of a rule.
+
+    Attributes:
+        source: position of the tensor among the rule's inputs, then its auxiliaries.
+        indices: their indices, (N, axes).
+    """
+
+    source: int
+    indices: Indices
+
+
+@dataclass(frozen=True)
+class Terms:
+    """N terms of a sum: element times factor each.
+
+    Attributes:
+        elements: the elements.
+        factors: the factors, (N,).
+        factor_elements: the elements that the factors are, or are computed from; None if the
+            factors are constants.
+    """
+
+    elements: Elements
+    factors: Array
+    factor_elements: Elements | None = None
+
+
+@dataclass(frozen=True)
+class Sum:
+    """An element of an output: shift + outer(offset + Σ factor · inner(element)).
+
+    Attributes:
+        terms: the terms.
+        offset: constant inside the outer function.
+        inner: function of the elements: the identity, e^(x − shift), or (x − `center`)².
+        outer: function of the sum.
+        shift: constant outside of the outer function.
+        center: the mean that "square" subtracts.
+    """
+
+    terms: tuple[Terms, ...]
+    offset: float = 0.0
+    inner: Literal["", "exp", "square"] = ""
+    outer: Literal["", "exp", "log", "sqrt"] = ""
+    shift: float = 0.0
+    center: float = 0.0
+
+
+class Rule:
+    """One application of an operation: the base of all rules.
+
+    Args:
+        inputs: the differentiable inputs.
+        output: the output.
+        auxiliaries: intermediate results that `terms` may refer to; the slopes of the inputs
+            include the way through them.
+    """
+
+    equation: ClassVar[str] = ""
+    gradient: ClassVar[str] = ""
+
+    def __init__(
+        self, inputs: Sequence[Array], output: Array, auxiliaries: Sequence[Array] = ()
+    ) -> None:
+        self.inputs, self.output, self.auxiliaries = list(inputs), output, list(auxiliaries)
+
+    def terms(self, index: Index) -> Sum:
+        """Write an element of the output as a sum over elements of the inputs."""
+        raise NotImplementedError
+
+    def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
+        """List the output elements that depend on an input element, and ∂output/∂input of each.
+
+        Args:
+            source: position of the tensor among the inputs.
+            index: index of the element.
+
+        Returns:
+            The indices, (N, axes of the output), and the derivatives, (N,).
+        """
+        raise NotImplementedError
+
+
+def rows(*axes: Any) -> Indices:
+    """Stack index arrays into rows, (N, axes); single numbers are repeated."""
+    return np.stack(np.broadcast_arrays(*(np.atleast_1d(axis) for axis in axes)), axis=-1).astype(
+        np.intp
+    )
+
+
+def pick(tensor: Array, indices: Indices) -> Array:
+    """Read the elements at N indices, (N,)."""
+    found: Array = np.broadcast_to(tensor[tuple(indices.T)], len(indices))  # a scalar has no axes
+    return found
+
+
+def every(*sizes: int) -> tuple[Indices, ...]:
+    """List all indices of axes of these sizes, one flat array for each axis."""
+    return tuple(np.indices(sizes).reshape(len(sizes), -1))
+
+
+ONE = np.ones(1)
+
+
+class Identity(Rule):
+    """An output element that is a single element of the input (split, transpose)."""
+
+    equation = "y = x"
+    gradient = "dx = g"
+
+    def __init__(self, inputs: Sequence[Array], output: Array, start: int | None) -> None:
+        super().__init__(inputs, output)
+        self.start = start  # first column of a split; None: the transpose
+
+    def terms(self, index: Index) -> Sum:
+        source = index[::-1] if self.start is None else (*index[:-1], index[-1] + self.start)
+        return Sum((Terms(Elements(0, rows(*source)), ONE),))
+
+    def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
+        if self.start is None:
+            return rows(*index[::-1]), ONE
+        column = index[-1] - self.start
+        if 0 <= column < self.output.shape[-1]:
+            return rows(*index[:-1], column), ONE
+        return np.empty((0, len(index)), np.intp), np.empty(0)
+
+
+class Embedding(Rule):
+    """The row of the table that belongs to the token."""
+
+    equation = "y[t] = E[token[t]]"
+    gradient = "dE[i] = Σ g[t] over the t whose token is i"
+
+    def __init__(self, inputs: Sequence[Array], output: Array, tokens_BT: Indices) -> None:
+        super().__init__(inputs, output)
+        self.tokens_BT = tokens_BT
+
+    def terms(self, index: Index) -> Sum:
+        b, t, c = index
+        return Sum((Terms(Elements(0, rows(self.tokens_BT[b, t], c)), ONE),))
+
+    def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
+        row, c = index
+        b, t = np.nonzero(self.tokens_BT == row)
+        return rows(b, t, c), np.ones(len(b))
+
+
+class Positions(Rule):
+    """The sum of an element and the row of the table that belongs to its position."""
+
+    equation = "y[t] = x[t] + P[t]"
+    gradient = "dx = g,  dP[t] = Σ g[b, t] over the sequences b"
+
+    def terms(self, index: Index) -> Sum:
+        _, t, c = index
+        return Sum((Terms(Elements(0, rows(*index)), ONE), Terms(Elements(1, rows(t, c)), ONE)))
+
+    def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
+        if source == 0:
+            return rows(*index), ONE
+        t, c = index
+        if t >= self.output.shape[1]:  # no sequence is that long
+            return np.empty((0, 3), np.intp), np.empty(0)
+        sequences = np.arange(len(self.output))
+        return rows(sequences, t, c), np.ones(len(sequences))
+
+
+class Add(Rule):
+    """The sum of two elements."""
+
+    equation = "z = x + y"
+    gradient = "dx = g,  dy = g"
+
+    def terms(self, index: Index) -> Sum:
+        return Sum(tuple(Terms(Elements(source, rows(*index)), ONE) for source in (0, 1)))
+
+    def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
+        return rows(*index), ONE
+
+
+class Linear(Rule):
+    """A row of x times a row of the weight matrix."""
+
+    equation = "y[o] = Σ x[c] W[o, c] + b[o]"
+    gradient = "dx[c] = Σ g[o] W[o, c],  dW[o, c] = Σ g[t, o] x[t, c],  db[o] = Σ g[t, o]"
+
+    def terms(self, index: Index) -> Sum:
+        b, t, o = index
+        x_BTC, weight_OC, *bias = self.inputs
+        columns = np.arange(x_BTC.shape[-1])
+        weight = Elements(1, rows(o, columns))
+        products = Terms(Elements(0, rows(b, t, columns)), weight_OC[o], weight)
+        return Sum((products, *(Terms(Elements(2, rows(o)), ONE) for _ in bias)))
+
+    def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
+        x_BTC, weight_OC = self.inputs[:2]
+        if source == 0:
+            b, t, c = index
+            return rows(b, t, np.arange(len(weight_OC))), weight_OC[:, c]
+        sequences, places = every(*x_BTC.shape[:2])
+        if source == 1:
+            o, c = index
+            return rows(sequences, places, o), x_BTC[sequences, places, c]
+        return rows(sequences, places, *index), np.ones(len(places))
+
+
+class Mean(Rule):
+    """The mean of a row."""
+
+    equation = "μ = Σ x[c] / C"
+
+    def terms(self, index: Index) -> Sum:
+        width = self.inputs[0].shape[-1]
+        return Sum((Terms(Elements(0, rows(*index, np.arange(width))), np.full(width, 1 / width)),))
+
+
+class Deviation(Rule):
+    """The standard deviation of a row, σ, or without a mean its root mean square, ρ."""
+
+    equation = "σ = √(Σ (x[c] − μ)² / C + ε)"
+
+    def __init__(
+        self, inputs: Sequence[Array], output: Array, eps: float, auxiliaries: Sequence[Array] = ()
+    ) -> None:
+        super().__init__(inputs, output, auxiliaries)
+        self.eps = eps
+
+    def terms(self, index: Index) -> Sum:
+        width = self.inputs[0].shape[-1]
+        elements = Elements(0, rows(*index, np.arange(width)))
+        center = float(self.auxiliaries[0][index]) if self.auxiliaries else 0.0
+        squares = Terms(elements, np.full(width, 1 / width))
+        return Sum((squares,), self.eps, inner="square", outer="sqrt", center=center)
+
+
+class Norm(Rule):
+    """A row minus its mean, divided by its deviation; times the gain, plus the bias.
+
+    Without a mean it is RMSNorm, and without gains γ = 1. The auxiliaries are the deviation and,
+    in LayerNorm, the mean. The slope has a direct part, γ[j] / σ for i = j, and the parts through
+    the mean, −γ[j] / (C σ), and through the deviation, −γ[j] n[i] n[j] / (C σ).
+    """
+
+    equation = "y[c] = γ[c] (x[c] − μ) / σ + β[c]"
+    gradient = "dx[i] = Σ g[j] γ[j] ((i = j) − 1/C − n[i] n[j] / C) / σ,  dγ = Σ g n,  dβ = Σ g"
+
+    def __init__(
+        self, inputs: Sequence[Array], output: Array, auxiliaries: Sequence[Array]
+    ) -> None:
+        super().__init__(inputs, output, auxiliaries)
+        self.centered = len(auxiliaries) == 2
+        mean_BT = auxiliaries[1] if self.centered else np.zeros(inputs[0].shape[:2])
+        self.n_BTC = (inputs[0] - mean_BT[..., None]) / auxiliaries[0][..., None]
+        self.gain_C = inputs[1] if len(inputs) > 1 else np.ones(inputs[0].shape[-1])
+
+    def terms(self, index: Index) -> Sum:
+        b, t, c = index
+        factor = self.gain_C[c : c + 1] / self.auxiliaries[0][b, t]
+        first = len(self.inputs)  # position of the deviation
+        deviation = Elements(first, rows(b, t))
+        found = [Terms(Elements(0, rows(*index)), factor, deviation)]
+        if self.centered:
+            found.append(Terms(Elements(first + 1, rows(b, t)), -factor, deviation))
+            found.append(Terms(Elements(2, rows(c)), ONE))
+        return Sum(tuple(found))
+
+    def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
+        if source == 0:
+            b, t, i = index
+            n_C, width = self.n_BTC[b, t], self.n_BTC.shape[-1]
+            slopes_C = -n_C * n_C[i] - (1 if self.centered else 0)
+            slopes_C = slopes_C / width
+            slopes_C[i] += 1
+            columns = np.arange(width)
+            return rows(b, t, columns), slopes_C * self.gain_C / self.auxiliaries[0][b, t]
+        (c,) = index
+        sequences, places = every(*self.n_BTC.shape[:2])
+        slopes = self.n_BTC[sequences, places, c] if source == 1 else np.ones(len(places))
+        return rows(sequences, places, c), slopes
+
+
+class Rotary(Rule):
+    """A point (x[i], x[i + D/2]) turned by the angle α of its position.
+
+    Args:
+        cos: cos α, (T, D/2).
+        sin: sin α, (T, D/2).
+    """
+
+    equation = "y[i] = x[i] cos α − x[i + D/2] sin α,  y[i + D/2] = x[i + D/2] cos α + x[i] sin α"
+    gradient = "dx = g turned back, by −α"
+
+    def __init__(self, inputs: Sequence[Array], output: Array, cos: Array, sin: Array) -> None:
+        super().__init__(inputs, output)
+        self.cos, self.sin, self.half = cos, sin, cos.shape[-1]
+
+    def pair(self, index: Index) -> tuple[Indices, Array, Array]:
+        """Return the two columns of a point, the own one first; cos α, and ±sin α of the other."""
+        b, t, c = index
+        i = c % (2 * self.half)
+        other = c + self.half if i < self.half else c - self.half
+        sine = self.sin[t, i % self.half] * (1 if i < self.half else -1)
+        return rows(b, t, [c, other]), self.cos[t, i % self.half], sine
+
+    def terms(self, index: Index) -> Sum:
+        indices, cosine, sine = self.pair(index)
+        return Sum((Terms(Elements(0, indices), np.array([cosine, -sine])),))
+
+    def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
+        indices, cosine, sine = self.pair(index)
+        return indices, np.array([cosine, sine])
+
+
+class Scores(Rule):
+    """The similarity of a query and a key, in one head; −∞ for a later key.
+
+    Args:
+        n_head: number of heads of queries; those of keys follow from the widths.
+    """
+
+    equation = "S[t, s] = Σ q[t, d] k[s, d] / √D"
+    gradient = "dq[t] = Σ dS[t, s] k[s] / √D,  dk[s] = Σ dS[t, s] q[t] / √D"
+
+    def __init__(self, inputs: Sequence[Array], output: Array, n_head: int) -> None:
+        super().__init__(inputs, output)
+        self.head_dim = inputs[0].shape[-1] // n_head
+        self.shared = inputs[0].shape[-1] // inputs[1].shape[-1]
+        self.scale = 1 / sqrt(self.head_dim)
+
+    def terms(self, index: Index) -> Sum:
+        b, h, t, s = index
+        if s > t:
+            return Sum((), offset=-np.inf)
+        d = np.arange(self.head_dim)
+        key = Elements(1, rows(b, s, h // self.shared * self.head_dim + d))
+        query = Elements(0, rows(b, t, h * self.head_dim + d))
+        return Sum((Terms(query, pick(self.inputs[1], key.indices) * self.scale, key),))
+
+    def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
+        b, place, c = index
+        head, d = divmod(c, self.head_dim)
+        if source == 0:
+            keys = np.arange(place + 1)
+            column = head // self.shared * self.head_dim + d
+            return rows(b, head, place, keys), self.inputs[1][b, keys, column] * self.scale
+        length = self.output.shape[-2] - place
+        h, t = every(self.shared, length)
+        h, t = h + head * self.shared, t + place
+        return rows(b, h, t, place), self.inputs[0][b, t, h * self.head_dim + d] * self.scale
+
+
+class LogSumExp(Rule):
+    """The logarithm of the sum of the exponentials of a row."""
+
+    equation = "Z = log Σ e^(x[v])"
+
+    def terms(self, index: Index) -> Sum:
+        row = self.inputs[0][index]
+        elements = Elements(0, rows(*index, np.flatnonzero(row > -np.inf)))
+        ones = np.ones(len(elements.indices))
+        return Sum((Terms(elements, ones),), inner="exp", outer="log", shift=float(row.max()))
+
+
+class Softmax(Rule):
+    """The share of an element in the sum of the exponentials of its row; `auxiliaries`: Z."""
+
+    equation = "P[s] = e^(S[s] − Z)"
+    gradient = "dS[i] = Σ dP[s] P[s] ((i = s) − P[i])"
+
+    def terms(self, index: Index) -> Sum:
+        if self.inputs[0][index] == -np.inf:
+            return Sum((), offset=-np.inf, outer="exp")
+        score = Terms(Elements(0, rows(*index)), ONE)
+        return Sum((score, Terms(Elements(1, rows(*index[:-1])), -ONE)), outer="exp")
+
+    def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
+        p_S = self.output[index[:-1]]
+        slopes_S = -p_S * p_S[index[-1]]
+        slopes_S[index[-1]] += p_S[index[-1]]
+        seen = np.flatnonzero(p_S > 0)
+        return rows(*index[:-1], seen), slopes_S[seen]
+
+
+class Mix(Rule):
+    """The values of the earlier tokens, each times the attention that it gets, in one head.
+
+    The inputs are the attention pattern P and the values v.
+    """
+
+    equation = "y[t] = Σ P[t, s] v[s]"
+    gradient = "dv[s] = Σ P[t, s] g[t],  dP[t, s] = Σ g[t, d] v[s, d]"
+
+    def __init__(self, inputs: Sequence[Array], output: Array) -> None:
+        super().__init__(inputs, output)
+        self.head_dim = output.shape[-1] // inputs[0].shape[1]
+        self.shared = output.shape[-1] // inputs[1].shape[-1]
+
+    def terms(self, index: Index) -> Sum:
+        b, t, c = index
+        head, d = divmod(c, self.head_dim)
+        keys = np.arange(t + 1)
+        values = Elements(1, rows(b, keys, head // self.shared * self.head_dim + d))
+        pattern = Elements(0, rows(b, head, t, keys))
+        return Sum((Terms(values, pick(self.inputs[0], pattern.indices), pattern),))
+
+    def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
+        p_BHTS, v_BSC = self.inputs
+        d = np.arange(self.head_dim)
+        if source == 0:
+            b, head, t, s = index
+            if s > t:  # a later key, which is not seen
+                return np.empty((0, 3), np.intp), np.empty(0)
+            first = head // self.shared * self.head_dim
+            return rows(b, t, head * self.head_dim + d), v_BSC[b, s, first + d]
+        b, s, c = index
+        head, column = divmod(c, self.head_dim)
+        heads, places = every(self.shared, p_BHTS.shape[-2] - s)
+        heads, places = heads + head * self.shared, places + s
+        return rows(b, places, heads * self.head_dim + column), p_BHTS[b, heads, places, s]
+
+
+class Curve(Rule):
+    """A function of one number, y = x f(x), element by element: GELU and ReLU."""
+
+    def __init__(self, inputs: Sequence[Array], output: Array) -> None:
+        super().__init__(inputs, output)
+
+    def factor(self, x: Array) -> Array:
+        """Compute f(x), (N,)."""
+        raise NotImplementedError
+
+    def slope(self, x: Array) -> Array:
+        """Compute dy/dx, (N,)."""
+        raise NotImplementedError
+
+    def terms(self, index: Index) -> Sum:
+        x = self.inputs[0][index].reshape(1)
+        return Sum((Terms(Elements(0, rows(*index)), self.factor(x)),))
+
+    def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
+        return rows(*index), self.slope(self.inputs[0][index].reshape(1))
+
+
+class GELU(Curve):
+    """x Φ(x), with the tanh approximation of Φ."""
+
+    equation = "y = x (1 + tanh u) / 2 with u = √(2/π) (x + 0.044715 x³)"
+    gradient = "dx = g ((1 + tanh u) / 2 + x (1 − tanh² u) u' / 2)"
+
+    def factor(self, x: Array) -> Array:
+        share: Array = (1 + np.tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2
+        return share
+
+    def slope(self, x: Array) -> Array:
+        share = self.factor(x)
+        slope: Array = share + 2 * x * share * (1 - share) * sqrt(2 / pi) * (1 + 0.134145 * x * x)
+        return slope
+
+
+class ReLU(Curve):
+    """x where it is positive, else 0."""
+
+    equation = "y = max(0, x)"
+    gradient = "dx = g where x > 0, else 0"
+
+    def factor(self, x: Array) -> Array:
+        return (x > 0).astype(x.dtype)
+
+    slope = factor
+
+
+class SwiGLU(Rule):
+    """One half of the hidden layer, switched by the other half, the gate a."""
+
+    equation = "y = b a σ(a)"
+    gradient = "da = g b σ(a) (1 + a (1 − σ(a))),  db = g a σ(a)"
+
+    def terms(self, index: Index) -> Sum:
+        gate = self.inputs[0][index].reshape(1)
+        own = rows(*index)
+        return Sum((Terms(Elements(1, own), gate * sigmoid(gate), Elements(0, own)),))
+
+    def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
+        gate, up = (x[index].reshape(1) for x in self.inputs)
+        sigma = sigmoid(gate)
+        slope = up * sigma * (1 + gate * (1 - sigma)) if source == 0 else gate * sigma
+        return rows(*index), slope
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + e^−x), which does not overflow."""
+    result: Array = np.tanh(x * 0.5) * 0.5 + 0.5
+    return result
+
+
+class CrossEntropy(Rule):
+    """The mean of log Z − z[target] over all tokens with a target; `auxiliaries`: log Z, p.
+
+    Args:
+        targets_BT: the next token of each token; negative: not counted.
+        denominator_BT: what each token's loss is divided by.
+    """
+
+    equation = "L = Σ (Z[t] − z[t, target]) / N"
+    gradient = "dz[t, v] = (p[t, v] − (v = target)) / N"
+
+    def __init__(
+        self,
+        inputs: Sequence[Array],
+        output: Array,
+        auxiliaries: Sequence[Array],
+        targets_BT: Indices,
+        denominator_BT: Array,
+    ) -> None:
+        super().__init__(inputs, output, auxiliaries)
+        self.targets_BT, self.denominator_BT = targets_BT, denominator_BT
+
+    def terms(self, index: Index) -> Sum:
+        b, t = np.nonzero(self.targets_BT >= 0)
+        shares = 1 / self.denominator_BT[b, t]
+        target = Elements(0, rows(b, t, self.targets_BT[b, t]))
+        return Sum((Terms(Elements(1, rows(b, t)), shares), Terms(target, -shares)))
+
+    def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
+        b, t, v = index
+        if self.targets_BT[b, t] < 0:
+            return np.empty((0, 0), np.intp), np.empty(0)
+        p = np.exp(self.inputs[0][index] - self.auxiliaries[0][b, t])
+        slope = (p - (v == self.targets_BT[b, t])) / self.denominator_BT[b, t]
+        return np.empty((1, 0), np.intp), slope.reshape(1)

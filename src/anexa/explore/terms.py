@@ -1,0 +1,174 @@
+"""The provenance of one number: its equation, its terms by size, and where each comes from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from anexa.errors import AnexaError
+from anexa.explore.rules import Array, Elements, Index, Sum, pick
+from anexa.explore.trace import Node, Trace
+
+Quantity: TypeAlias = Literal["value", "gradient", "clipped", "m", "v", "update", "new"]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A number that has a name.
+
+    Attributes:
+        tensor: name of a tensor.
+        index: index of an element.
+        quantity: what of the element is meant. "value" and "gradient" (dL/d(element)) belong to a
+            computation; the others to a step of the optimizer: "clipped" gradient, "m" and "v"
+            (its means), "update" and the "new" value.
+    """
+
+    tensor: str
+    index: Index
+    quantity: Quantity = "value"
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of a sum.
+
+    Attributes:
+        source: the number in it.
+        value: the value of that number.
+        factor: what it is multiplied by; for a gradient the slope ∂(output)/∂(number).
+        contribution: the term itself.
+        factor_source: the number that the factor is, or is computed from; None for a constant.
+    """
+
+    source: Reference
+    value: float
+    factor: float
+    contribution: float
+    factor_source: Reference | None = None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A number as a function of a sum: value = shift + outer(offset + Σ contribution).
+
+    Attributes:
+        target: the number.
+        value: its value, as the engine computed it.
+        equation: the equation in symbols.
+        terms: the terms, the largest first.
+        offset: constant inside the outer function.
+        outer: "exp", "log" or "sqrt"; empty: the sum itself.
+        shift: constant outside of the outer function.
+    """
+
+    target: Reference
+    value: float
+    equation: str
+    terms: tuple[Term, ...]
+    offset: float = 0.0
+    outer: str = ""
+    shift: float = 0.0
+
+    @property
+    def rebuilt(self) -> float:
+        """The number computed from the terms."""
+        total = math.fsum((self.offset, *(term.contribution for term in self.terms)))
+        outer = {"": lambda x: x, "exp": math.exp, "log": math.log, "sqrt": math.sqrt}[self.outer]
+        return float(self.shift + outer(total))
+
+
+def explain(trace: Trace, tensor: str, index: Index) -> Explanation:
+    """Explain an element of a tensor by the numbers that it was computed from.
+
+    A weight has no terms: it comes from training.
+
+    Raises:
+        AnexaError: if there is no such tensor or element.
+    """
+    _check(trace.values, tensor, index)
+    target, value = Reference(tensor, index), float(trace.values[tensor][index])
+    node = trace.nodes.get(tensor)
+    if node is None:
+        return Explanation(target, value, "", ())
+    found = node.rule.terms(index)
+    terms = _sorted(_forward_terms(trace, node, found))
+    return Explanation(
+        target, value, node.rule.equation, terms, found.offset, found.outer, found.shift
+    )
+
+
+def explain_gradient(trace: Trace, tensor: str, index: Index) -> Explanation:
+    """Explain dL/d(element) by the chain rule: Σ dL/d(output) · ∂(output)/∂(element).
+
+    The sum runs over all outputs that the element is used in, of every operation that uses it.
+
+    Raises:
+        AnexaError: if there is no such tensor or element, or the tensor has no gradient.
+    """
+    _check(trace.grads, tensor, index)
+    target = Reference(tensor, index, "gradient")
+    equations, terms = dict[str, None](), list[Term]()
+    for node, position in trace.consumers[tensor]:
+        equations[node.rule.gradient] = None
+        indices, slopes = node.rule.slopes(position, index)
+        grads = pick(trace.grads[node.name], indices)
+        terms += [
+            Term(Reference(node.name, tuple(j), "gradient"), g, slope, g * slope)
+            for j, g, slope in zip(indices.tolist(), grads.tolist(), slopes.tolist())
+        ]
+    value = float(trace.grads[tensor][index])
+    if not trace.consumers[tensor]:  # the loss itself
+        return Explanation(target, value, "dL/dL = 1", (), offset=1.0)
+    return Explanation(target, value, "; ".join(equations), _sorted(terms))
+
+
+def _forward_terms(trace: Trace, node: Node, found: Sum) -> Iterator[Term]:
+    names = node.sources
+    for terms in found.terms:
+        tensor = names[terms.elements.source]
+        values = pick(trace.values[tensor], terms.elements.indices)
+        contributions = terms.factors * _inner(found, values)
+        factor_sources = list(_references(names, terms.factor_elements, len(values)))
+        yield from (
+            Term(Reference(tensor, tuple(i)), value, factor, contribution, source)
+            for i, value, factor, contribution, source in zip(
+                terms.elements.indices.tolist(),
+                values.tolist(),
+                terms.factors.tolist(),
+                contributions.tolist(),
+                factor_sources,
+            )
+        )
+
+
+def _inner(found: Sum, values: Array) -> Array:
+    if found.inner == "exp":
+        exps: Array = np.exp(values - found.shift)
+        return exps
+    return (values - found.center) ** 2 if found.inner == "square" else values
+
+
+def _references(
+    names: tuple[str, ...], elements: Elements | None, count: int
+) -> Iterator[Reference | None]:
+    if elements is None:
+        yield from [None] * count
+    else:
+        yield from (Reference(names[elements.source], tuple(i)) for i in elements.indices.tolist())
+
+
+def _sorted(terms: Iterable[Term]) -> tuple[Term, ...]:
+    return tuple(sorted(terms, key=lambda term: -abs(term.contribution)))
+
+
+def _check(tensors: dict[str, Array], tensor: str, index: Index) -> None:
+    if tensor not in tensors:
+        raise AnexaError(f"there is no tensor {tensor!r} in this computation")
+    shape = tensors[tensor].shape
+    if len(index) != len(shape) or any(not 0 <= i < n for i, n in zip(index, shape)):
+        raise AnexaError(f"{tensor} has the shape {shape}: it has no element {index}")

@@ -1,0 +1,278 @@
+"""A computation kept whole: every tensor of a batch, its gradient, and the rule that made it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from anexa.engines.numpy import NumpyEngine
+from anexa.engines.operations import arrays
+from anexa.engines.operations import numpy as operations
+from anexa.engines.optimizers import OptimizerConfig
+from anexa.engines.protocol import Batch
+from anexa.engines.tape import Operation, TapeEntry
+from anexa.explore import rules
+from anexa.explore.rules import Array, Rule
+from anexa.graph.model_graph import layers_of
+from anexa.graph.symbols import RecordedOperation
+from anexa.model.config import ModelConfig
+from anexa.model.weights import Weights
+
+LOSS = "loss"
+LOGITS = "logits"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A tensor and how it was made.
+
+    Attributes:
+        name: name of the tensor.
+        rule: the operation that computed it.
+        inputs: names of the differentiable inputs.
+        auxiliaries: names of the intermediate results that the rule's terms refer to.
+    """
+
+    name: str
+    rule: Rule
+    inputs: tuple[str, ...]
+    auxiliaries: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The names of all tensors that the rule's terms refer to."""
+        return (*self.inputs, *self.auxiliaries)
+
+
+class Trace:
+    """All tensors of a forward and a backward computation, by name.
+
+    Weights have Hugging Face's names. The output of an operation with a weight has the name of its
+    module, as PyTorch's hooks know it (`h.0.mlp.c_fc`); that of any other operation is
+    called after its layer and the operation (`h.0.gelu`). Attention has the
+    intermediate tensors `.scores` and `.pattern`, a norm `.scale` and `.mean`.
+
+    Activations have the axis B of the batch in front.
+
+    Attributes:
+        values: the tensors.
+        grads: dL/d(tensor); intermediate results of norms and of the loss have none.
+        nodes: how each tensor was made; weights have no node.
+        consumers: the nodes that each tensor is an input of, with its position there.
+        batch: the batch.
+    """
+
+    def __init__(self, batch: Batch, weights: dict[str, Array]) -> None:
+        self.batch = batch
+        self.values: dict[str, Array] = dict(weights)
+        self.grads: dict[str, Array] = {}
+        self.nodes: dict[str, Node] = {}
+        self.consumers: dict[str, list[tuple[Node, int]]] = defaultdict(list)
+
+    def add(
+        self,
+        name: str,
+        rule: Rule,
+        inputs: Sequence[str],
+        auxiliaries: Sequence[str] = (),
+        grad: Array | None = None,
+    ) -> None:
+        """Add the tensor that a rule computed."""
+        node = Node(name, rule, tuple(inputs), tuple(auxiliaries))
+        self.values[name], self.nodes[name] = rule.output, node
+        if grad is not None:
+            self.grads[name] = grad
+            for position, source in enumerate(inputs):
+                self.consumers[source].append((node, position))
+
+
+def trace_batch(
+    config: ModelConfig, weights: Weights, batch: Batch, dtype: str = "float64"
+) -> Trace:
+    """Compute the loss of a batch and all gradients with the engine `numpy`, and keep everything.
+
+    Args:
+        config: the architecture and its sizes.
+        weights: the weights by name.
+        batch: the token ids.
+        dtype: "float64" or "float32".
+    """
+    engine = NumpyEngine(config, weights, OptimizerConfig(), dtype)
+    tape, loss = engine.tape(batch)
+    grads = tape.backward(loss, np.ones_like(loss))
+    found = Trace(batch, engine.arrays)
+    found.grads = {name: grads[id(weight)] for name, weight in engine.arrays.items()}
+    names = {id(weight): name for name, weight in engine.arrays.items()}
+    builder = _Builder(found, grads, names)
+    for entry, name in zip(tape.records, _output_names(tape.records, names)):
+        builder.add(entry, name)
+    return found
+
+
+class _Builder:
+    """Adds the nodes of applied operations to a trace.
+
+    Args:
+        found: the trace.
+        grads: gradients of all tensors, by `id`.
+        names: names of the weights, by `id`; `add` completes them.
+    """
+
+    def __init__(self, found: Trace, grads: dict[int, Array], names: dict[int, str]) -> None:
+        self.found, self.grads, self.names = found, grads, names
+
+    def add(self, entry: TapeEntry[Array], name: str) -> None:
+        """Add the outputs of an operation, and its intermediate results."""
+        sources = [self.names[id(tensor)] for tensor in entry.inputs]
+        x, operation = list(entry.inputs), entry.operation
+        for i, output in enumerate(entry.outputs):
+            single = len(entry.outputs) == 1
+            self.names[id(output)] = own = name if single else f"{name}.{i}"
+            add, grad = self.found.add, self.grads[id(output)]
+            if isinstance(operation, operations.Attention):
+                pattern = self._add_pattern(name, sources, x, grad, operation)
+                add(
+                    name,
+                    rules.Mix([pattern, x[2]], output),
+                    [f"{name}.pattern", sources[2]],
+                    grad=grad,
+                )
+            elif isinstance(operation, (operations.LayerNorm, operations.RMSNorm)):
+                auxiliaries = self._add_deviation(name, sources, x, operation)
+                tensors = [self.found.values[auxiliary] for auxiliary in auxiliaries]
+                add(name, rules.Norm(x, output, tensors), sources, auxiliaries, grad)
+            elif isinstance(operation, operations.CrossEntropy):
+                self._add_loss(name, sources, x, output, operation)
+            else:
+                add(own, _simple_rule(operation, x, output, i), sources, grad=grad)
+
+    def _add_pattern(
+        self, name: str, sources: list[str], x: list[Array], g_BTC: Array, operation: Any
+    ) -> Array:
+        """Add the scores and the pattern of an attention; return the pattern, (B, H, T, S)."""
+        q_BHTD, k_BHSD, v_BHSD, p_BHTS = operation.saved
+        g_BHTD = operation.heads(g_BTC)
+        n = p_BHTS.shape[-1]
+        scores = (q_BHTD * operation.scale) @ k_BHSD.swapaxes(-1, -2)
+        scores += arrays.causal_mask(n, 0, scores.dtype)
+        d_pattern = np.tril(g_BHTD @ v_BHSD.swapaxes(-1, -2))  # later keys are not seen
+        d_scores = p_BHTS * (d_pattern - (p_BHTS * d_pattern).sum(axis=-1, keepdims=True))
+        rule = rules.Scores(x[:2], scores, q_BHTD.shape[1])
+        self.found.add(f"{name}.scores", rule, sources[:2], grad=d_scores)
+        log_sum = rules.LogSumExp([scores], _log_sum_exp(scores))
+        self.found.add(f"{name}.log_sum", log_sum, [f"{name}.scores"])
+        softmax = rules.Softmax([scores], p_BHTS, [log_sum.output])
+        self.found.add(
+            f"{name}.pattern", softmax, [f"{name}.scores"], [f"{name}.log_sum"], d_pattern
+        )
+        return softmax.output
+
+    def _add_deviation(
+        self, name: str, sources: list[str], x: list[Array], operation: Any
+    ) -> list[str]:
+        """Add the deviation of a norm, and in LayerNorm the mean; return their names."""
+        if isinstance(operation, operations.RMSNorm):
+            rule = rules.Deviation(x[:1], operation.rho_T1[..., 0], operation.eps)
+            self.found.add(f"{name}.scale", rule, sources[:1])
+            return [f"{name}.scale"]
+        mean = rules.Mean(x[:1], arrays.mean(x[0])[..., 0])
+        self.found.add(f"{name}.mean", mean, sources[:1])
+        sigma = operation.sigma_T1[..., 0]
+        rule = rules.Deviation(x[:1], sigma, operation.eps, [mean.output])
+        self.found.add(f"{name}.scale", rule, sources[:1], [f"{name}.mean"])
+        return [f"{name}.scale", f"{name}.mean"]
+
+    def _add_loss(
+        self, name: str, sources: list[str], x: list[Array], output: Array, operation: Any
+    ) -> None:
+        """Add log Z and p of every token, and the loss."""
+        log_sum = rules.LogSumExp(x, _log_sum_exp(x[0]))
+        self.found.add(f"{name}.log_sum", log_sum, sources)
+        p_BTV = operation.p_TV.reshape(x[0].shape)
+        self.found.add(
+            f"{name}.probabilities",
+            rules.Softmax(x, p_BTV, [log_sum.output]),
+            sources,
+            [f"{name}.log_sum"],
+        )
+        shape = self.found.batch.shape
+        rule = rules.CrossEntropy(
+            x,
+            output,
+            [log_sum.output],
+            operation.targets_T.reshape(shape),
+            operation.denominator_T.reshape(shape),
+        )
+        grad = self.grads[id(output)]
+        self.found.add(name, rule, sources, [f"{name}.log_sum"], grad)
+
+
+SAME: dict[type[Operation[Any]], type[Rule]] = {
+    operations.Positions: rules.Positions,
+    operations.Add: rules.Add,
+    operations.Linear: rules.Linear,
+    operations.GELU: rules.GELU,
+    operations.ReLU: rules.ReLU,
+    operations.SwiGLU: rules.SwiGLU,
+}
+
+
+def _simple_rule(operation: Any, x: list[Array], output: Array, part: int) -> Rule:
+    """Make the rule of output number `part` of an operation without intermediate results."""
+    if isinstance(operation, operations.Embedding):
+        return rules.Embedding(x, output, operation.tokens_T)
+    if isinstance(operation, operations.Transpose):
+        return rules.Identity(x, output, None)
+    if isinstance(operation, operations.Split):
+        return rules.Identity(x, output, part * output.shape[-1])
+    if isinstance(operation, operations.Rotary):
+        return rules.Rotary(x, output, operation.cos[:, 0, 0], operation.sines[:, 0, 1])
+    return SAME[type(operation)](x, output)
+
+
+def _log_sum_exp(x: Array) -> Array:
+    """log Σ e^x along the last axis."""
+    largest = x.max(axis=-1)
+    result: Array = largest + np.log(np.exp(x - largest[..., None]).sum(axis=-1))
+    return result
+
+
+def _output_names(records: Sequence[TapeEntry[Array]], weights: dict[int, str]) -> list[str]:
+    """Name the output of each record, as `Trace` says.
+
+    Args:
+        records: the applied operations.
+        weights: names of the weights, by `id`.
+    """
+    steps, made_by = list[RecordedOperation](), dict[int, int]()
+    for i, entry in enumerate(records):
+        inputs = [(made_by[id(x)], "") for x in entry.inputs if id(x) in made_by]
+        own = [(weights[id(x)], "") for x in entry.inputs if id(x) in weights]
+        steps.append(RecordedOperation(entry.operation.name, tuple(inputs), tuple(own)))
+        made_by |= {id(output): i for output in entry.outputs}
+    layers = layers_of(steps)
+    names: list[str] = []
+    for i, step in enumerate(steps):
+        layer = next((layer.name + "." for layer in layers if layer.start <= i < layer.stop), "")
+        behind = [steps[j] for j, _ in step.inputs if steps[j].title == "transpose"]
+        modules = [name for s in (step, *behind) for name, _ in s.weights]
+        if step.title == "transpose":
+            name = f"{modules[0]}.T"
+        elif modules:
+            name = modules[0].rpartition(".")[0]
+        else:
+            name = layer + step.title
+        names.append(name)
+    names[-1] = LOSS
+    names[steps[-1].inputs[0][0]] = LOGITS
+    repeated = Counter(names)
+    counts: Counter[str] = Counter()
+    for i, name in enumerate(names):
+        counts[name] += 1
+        if repeated[name] > 1:
+            names[i] = f"{name}_{counts[name]}"
+    return names

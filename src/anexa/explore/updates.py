@@ -1,0 +1,162 @@
+"""The provenance of a weight after a step of the optimizer.
+
+The equations are those of `anexa.engines.optimizers.OptimizerConfig`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from anexa.engines.optimizers import NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS, NORM_EPS, OptimizerConfig
+from anexa.explore.rules import Array, Index
+from anexa.explore.terms import Explanation, Quantity, Reference, Term
+
+
+@dataclass(frozen=True)
+class Update:
+    """A step of AdamW for one weight of a model, before and after.
+
+    Attributes:
+        name: name of the weight.
+        optimizer: settings of the optimizer.
+        step: number of the step, from 1.
+        learning_rate: learning rate of the step.
+        norm: norm of the gradients of all weights together, before clipping.
+        weight: the weight before the step.
+        grad: its gradient, before clipping.
+        m: mean of its gradients before the step; None: no step was taken before.
+        v: mean of its squared gradients before the step; None as in `m`.
+    """
+
+    name: str
+    optimizer: OptimizerConfig
+    step: int
+    learning_rate: float
+    norm: float
+    weight: Array
+    grad: Array
+    m: Array | None = None
+    v: Array | None = None
+
+    def numbers(self, index: Index, incremental: bool) -> dict[Quantity, Any]:
+        """Compute all numbers of the step for one element, in the precision of the weight.
+
+        Args:
+            index: index of the element.
+            incremental: whether means are updated as m + (1−β) (g − m), as the engines `numpy` and
+                `torch` do, or as β m + (1−β) g, as `scalar` and `lists` do: they round differently.
+        """
+        config = self.optimizer
+        # Arrays of one element: NumPy before version 2 would turn a float32 into a float64.
+        w, g = np.reshape(self.weight[index], 1), np.reshape(self.grad[index], 1)
+        m = np.zeros_like(w) if self.m is None else np.reshape(self.m[index], 1)
+        v = np.zeros_like(w) if self.v is None else np.reshape(self.v[index], 1)
+        g = config.clip_factor(self.norm) * g
+        if incremental:
+            m = m + (1 - config.beta1) * (g - m)
+            v = v + (1 - config.beta2) * (g * g - v)
+        else:
+            m = config.beta1 * m + (1 - config.beta1) * g
+            v = config.beta2 * v + (1 - config.beta2) * (g * g)
+        m_bias, v_bias = config.bias_corrections(self.step)
+        update = (m / m_bias) / (np.sqrt(v / v_bias) + config.eps)
+        decayed = config.decay_factor(self.weight.shape, self.learning_rate) * w
+        new = decayed - self.learning_rate * update
+        found: dict[Quantity, Any] = {"clipped": g, "m": m, "v": v, "update": update, "new": new}
+        return {key: x.dtype.type(x[0]) for key, x in found.items()}
+
+
+def explain_update(
+    step: Update, index: Index, quantity: Quantity, incremental: bool = True
+) -> Explanation:
+    """Explain a number of a step of AdamW.
+
+    Args:
+        step: the step.
+        index: index of the element.
+        quantity: the number: "new", "update", "m", "v" or "clipped".
+        incremental: as in `Update.numbers`.
+    """
+    config, numbers = step.optimizer, step.numbers(index, incremental)
+    m_bias, v_bias = config.bias_corrections(step.step)
+
+    def term(of: Quantity, value: Any, factor: float, other: Quantity | None = None) -> Term:
+        source = None if other is None else Reference(step.name, index, other)
+        product = float(value) * factor
+        return Term(Reference(step.name, index, of), float(value), factor, product, source)
+
+    def before(moment: Array | None) -> float:
+        return 0.0 if moment is None else float(moment[index])
+
+    g = float(numbers["clipped"])
+    if quantity == "clipped":
+        equation = "g' = g · min(1, max_grad_norm / (|g| + 1e-6))"
+        terms = [term("gradient", step.grad[index], config.clip_factor(step.norm))]
+    elif quantity == "m":
+        equation = "m' = β₁ m + (1 − β₁) g'"
+        terms = [term("m", before(step.m), config.beta1), term("clipped", g, 1 - config.beta1)]
+    elif quantity == "v":
+        equation = "v' = β₂ v + (1 − β₂) g'²"
+        square = term("clipped", g, (1 - config.beta2) * g, "clipped")
+        terms = [term("v", before(step.v), config.beta2), square]
+    elif quantity == "update":
+        equation = "u = (m' / (1 − β₁ᵗ)) / (√(v' / (1 − β₂ᵗ)) + ε)"
+        factor = 1 / (m_bias * (sqrt(float(numbers["v"]) / v_bias) + config.eps))
+        terms = [term("m", numbers["m"], factor, "v")]
+    elif quantity == "new":
+        equation = "w' = (1 − r λ) w − r u"
+        decay = config.decay_factor(step.weight.shape, step.learning_rate)
+        terms = [
+            term("value", step.weight[index], decay),
+            term("update", numbers["update"], -step.learning_rate),
+        ]
+    else:
+        raise ValueError(f"{quantity} is no number of a step")
+    target = Reference(step.name, index, quantity)
+    ordered = tuple(sorted(terms, key=lambda term: -abs(term.contribution)))
+    return Explanation(target, float(numbers[quantity]), equation, ordered)
+
+
+@dataclass(frozen=True)
+class NewtonSchulz:
+    """One iteration of Muon's orthogonalization, X' = a X + (b A + c A²) X with A = X Xᵀ.
+
+    Attributes:
+        before: X; in the first iteration, the mean of the gradients divided by its norm.
+        after: X'.
+    """
+
+    before: Array
+    after: Array
+
+    @property
+    def singular_values(self) -> tuple[Array, Array]:
+        """The singular values of X and of X', the largest first."""
+        old, new = (np.linalg.svd(x, compute_uv=False) for x in (self.before, self.after))
+        return old, new
+
+
+def newton_schulz(matrix: Array) -> list[NewtonSchulz]:
+    """List the iterations that set all singular values of a matrix to about 1.
+
+    Args:
+        matrix: Muon's mean of gradients; of several fused matrices, one.
+    """
+    a, b, c = NEWTON_SCHULZ
+    x = matrix / (np.sqrt((matrix * matrix).sum()) + NORM_EPS)
+    found = []
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        # The smaller of X Xᵀ and Xᵀ X is enough: both products give the same matrix.
+        if x.shape[0] <= x.shape[1]:
+            gram = x @ x.T
+            after = a * x + (b * gram + c * gram @ gram) @ x
+        else:
+            gram = x.T @ x
+            after = a * x + x @ (b * gram + c * gram @ gram)
+        found.append(NewtonSchulz(x, after))
+        x = after
+    return found
