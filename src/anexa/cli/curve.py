@@ -83,7 +83,7 @@ class LossCurve:
         self._marks: list[tuple[int, float]] = []
 
     def add(self, loss: float) -> None:
-        """Append the training loss of a step."""
+        """Append a loss to show after a step; `LiveReporter` passes the moving average."""
         self._steps += 1
         self._sum += loss
         self._count += 1

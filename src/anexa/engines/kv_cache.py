@@ -16,7 +16,7 @@ from anexa.model.config import ModelConfig
 StartPosition: TypeAlias = int | tuple[int, ...]
 """Position of the first token; a tuple: the position for each sequence of a batch."""
 
-BLOCK = 64  # keys in a block; attention in a batch reads whole blocks
+BLOCK = 64  # keys in a block, not `config.block_size`; attention in a batch reads whole blocks
 
 
 class LayerKVCache:
@@ -64,9 +64,9 @@ class LayerDecodeCache:
 
     Args:
         buffers: the buffers of the keys and of the values, as in `BatchKVCache`.
-        indices: the indices of the sequences, (B,).
+        indices: row of each sequence in the buffers, (B,): 0, 1, …, B − 1.
         starts: the position of the new token of each sequence, (B,).
-        attn_mask: (B, 1, 1, S) additive mask: −∞ for keys beyond the sequence's length, else 0.
+        attn_mask: (B, 1, 1, S) additive mask: −∞ for keys after the sequence's new token, else 0.
     """
 
     def __init__(self, buffers: tuple[Any, Any], indices: Any, starts: Any, attn_mask: Any) -> None:

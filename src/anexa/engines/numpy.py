@@ -32,7 +32,7 @@ class ArrayTape(Tape[Array], operations=operations_of(operations)):
 
 
 class DecodeTape(ArrayTape, operations=operations_of(numpy_decode)):
-    """A tape whose results for a sequence do not depend on the other sequences in the batch."""
+    """A tape for a decoding step, (B, 1, C): results of a sequence do not depend on the others."""
 
 
 class NumpyEngine(ArrayDecoder):

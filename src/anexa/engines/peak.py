@@ -11,10 +11,10 @@ REPEATS = 5
 
 
 def measure_peak_flops(engine: str, device_config: DeviceConfig) -> float | None:
-    """Measure the fastest matrix product, in about a tenth of a second.
+    """Measure the speed of matrix products, which takes about a tenth of a second.
 
     On a CPU the product is in float32, whatever the precision of the training, so that figures can
-    be compared; on a GPU it is in the precision of the training.
+    be compared; on a GPU it is in bfloat16 if the training is, else in float32.
 
     Returns:
         Floating-point operations (multiplications and additions) per second; None for scalar and
@@ -36,8 +36,8 @@ def measure_peak_flops(engine: str, device_config: DeviceConfig) -> float | None
 
     def product() -> None:
         torch.mm(x, x)
-        if device_config.device.startswith("cuda"):
-            torch.cuda.synchronize()
+        if not on_cpu:  # torch.cuda and torch.mps compute asynchronously
+            getattr(torch, device_config.device.partition(":")[0]).synchronize()
 
     return _fastest(product, 2 * size**3)
 

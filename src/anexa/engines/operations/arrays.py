@@ -53,5 +53,5 @@ def softmax(logits: Array) -> Array:
 
 
 def positions_of(start: StartPosition, n: int) -> Tokens:
-    """The positions of n tokens, (T,), or (B, T) if `start` is a tuple."""
+    """The positions of n tokens, (n,), or (B, n) if `start` is a tuple of B positions."""
     return np.arange(n) + (start if isinstance(start, int) else np.array(start)[:, None])

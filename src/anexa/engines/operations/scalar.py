@@ -153,7 +153,10 @@ class ScalarOperations:
     def cross_entropy(
         self, logits_TV: Matrix, targets_T: Sequence[int], loss_denominator: float
     ) -> Nested:
-        """L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / N, with the loss denominator N: one `Value`."""
+        """L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / N: one `Value`.
+
+        N is the loss denominator of the sequence, as in `Batch.loss_denominators`.
+        """
         losses = []
         for logits, target in zip(logits_TV, targets_T):
             if target != IGNORE_INDEX:

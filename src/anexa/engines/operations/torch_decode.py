@@ -79,7 +79,10 @@ def gelu(x: Tensor) -> Tensor:
 
 
 def in_tiles(function: Callable[[Tensor], Tensor], x_TC: Tensor, heights: Sequence[int]) -> Tensor:
-    """Apply a function to tiles of rows (B, 1, C), the last one padded with zeros."""
+    """Apply a function to rows (B, 1, C), in tiles of the cheapest of the allowed `heights`.
+
+    The last tile is padded with zeros; the result has B rows.
+    """
     batch = len(x_TC)
     height = tiles.choose_height(batch, heights)
     if batch % height:
