@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 
-# Before NumPy is there: a thread for each process that tests run in is enough for small products.
+# Before NumPy and PyTorch are there: one thread for each worker, and for each process that a test
+# starts. Products this small only wait for a second one, and on busy cores for long.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -49,12 +50,3 @@ def names_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def parrot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a chat model whose answers are known; nobody writes into it."""
     return write_parrot(tmp_path_factory.mktemp("chat") / "parrot")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    """PyTorch on one thread: on models this small, threads only wait for each other."""
-    if find_spec("torch"):
-        import torch
-
-        torch.set_num_threads(1)

@@ -22,11 +22,12 @@ pytestmark = [
 # Each sequence of 128 tokens needs about 6 MB for its gradients.
 PROGRAM = """
 import json, random, resource
+from dataclasses import replace
 from pathlib import Path
 from anexa.engines import Batch, DeviceConfig, OptimizerConfig, open_engine
 from anexa.errors import AnexaError
 from anexa.model.config import ModelConfig
-from anexa.model.weights import initial_weights
+from anexa.model.weights import Weight, initial_weights
 
 SEQUENCES = 32
 config = ModelConfig("gpt2", 256, block_size=128, n_embd=64, n_head=4, n_layer=4)
@@ -97,7 +98,10 @@ def again():
 def together():
     # The logits of a step take 154 MB, more than any block of memory freed before.
     wide = ModelConfig("gpt2", 600_000, block_size=32, n_embd=16, n_head=4, n_layer=2)
-    engine = open_engine("torch", wide, initial_weights(wide, rng))
+    weights = initial_weights(replace(wide, vocab_size=600), rng)
+    name = "transformer.wte.weight"
+    weights[name] = Weight((600_000, 16), weights[name].data * 1000)
+    engine = open_engine("torch", wide, weights)
     batch_cache = engine.new_batch_cache(64)
     for number in range(64):
         cache = engine.new_kv_cache()

@@ -1,9 +1,10 @@
 """Folders with corrupted or malicious files; and a process that opens them.
 
-    python -m tests.model.hostile FOLDER SEED COUNT
+    python -m tests.model.hostile FOLDER SEED COUNT WORK
 
 spoils a file of the folder COUNT times and opens it. Each time a line says what is tried, before it
-is; so the last line says what has ended the process, if something has.
+is; so the last line says what has ended the process, if something has. WORK is the limit of a chat
+template's work.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from anexa.engines import open_engine
 from anexa.errors import AnexaError
 from anexa.generation import LanguageModel
 from anexa.generation.text_stream import Prompt, TextStream
+from anexa.model import chat_template
 from anexa.model.loading import load_model
 from tests.model.measured import mebibytes
 from tests.model.spoiling import as_deep_as_need_be, on_purpose, spoil
@@ -84,8 +86,9 @@ def _end(reason: str) -> None:
     os._exit(3)
 
 
-def main(folder: Path, seed: int, count: int) -> None:
+def main(folder: Path, seed: int, count: int, work: int) -> None:
     """See above."""
+    chat_template.MAX_WORK = work
     rng = random.Random(seed)
     whole = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
     names = [name for name in whole if name != "README.md"]
@@ -123,7 +126,7 @@ def main(folder: Path, seed: int, count: int) -> None:
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+        main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
     except BaseException:
         traceback.print_exc(file=sys.stdout)
         raise

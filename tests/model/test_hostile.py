@@ -18,6 +18,7 @@ import pytest
 import safetensors.numpy
 
 from anexa.model.architectures import architecture
+from anexa.model.chat_template import MAX_WORK
 from anexa.model.config import ModelConfig
 from anexa.model.folder import create_folder
 from anexa.model.json_file import write_model_json
@@ -47,12 +48,14 @@ def run(*arguments: object) -> list[str]:
     return said
 
 
-def spoil(folder: Path, place: Path, seed: int, count: int) -> tuple[int, int, int]:
+def spoil(
+    folder: Path, place: Path, seed: int, count: int, work: int = MAX_WORK
+) -> tuple[int, int, int]:
     """How many files were spoilt, how many of those models still worked, and how many different
     sentences the others were refused with."""
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(folder, place)
-    *_, last = run("-m", "tests.model.hostile", place, seed, count)
+    *_, last = run("-m", "tests.model.hostile", place, seed, count, work)
     files, works, sentences, seconds, _ = json.loads(last)
     assert seconds < 2 * slowness()
     return files, works, sentences
@@ -67,7 +70,7 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_malicious_files_load_or_are_refused(ours: Path, tmp_path: Path) -> None:
-    files, works, sentences = spoil(ours, tmp_path / "model", 0, 100)
+    files, works, sentences = spoil(ours, tmp_path / "model", 0, 100, work=2**14)
     assert files > 300
     assert works > 20
     assert sentences > 50

@@ -52,6 +52,7 @@ LENGTH = 512
 TOKENIZER = ArithmeticCorpus().tokenizer("char")
 REFUSALS = (NOT_ARITHMETIC, UNSUPPORTED, TOO_LARGE)
 MARK_IDS = {TOKENIZER.token_to_id(mark): mark for mark in (*CHAT_TOKENS, END_OF_TEXT)}
+PIECES = [MARK_IDS.get(i) or TOKENIZER.decode([i]) for i in range(TOKENIZER.vocab_size)]
 
 
 def rows_of(*, length: int = LENGTH, seed: int = 1, split: Split = "training") -> ChatDataset:
@@ -60,7 +61,7 @@ def rows_of(*, length: int = LENGTH, seed: int = 1, split: Split = "training") -
 
 def text(row: TokenSequence) -> str:
     """Decode tokens, special tokens included."""
-    return "".join(MARK_IDS.get(token) or TOKENIZER.decode([token]) for token in row)
+    return "".join(PIECES[token] for token in row)
 
 
 @lru_cache(maxsize=1)
@@ -351,7 +352,7 @@ def test_the_loss_of_answers_falls(tmp_path: Path) -> None:
 
 
 def test_only_learned_tokens_are_counted(trained: Trainer) -> None:
-    rows = rows_of(length=64, seed=trained.config.run.seed)
+    rows = rows_of(length=128, seed=trained.config.run.seed)
     counts = [to_batch(rows, rows.batch(step, 4)).num_targets for step in range(6)]
     assert trained.state.tokens == sum(counts)
 

@@ -51,7 +51,7 @@ def settings(corpus: Path, preset: str = "microgpt", **changes: Any) -> TrainCon
 
 def sums(**changes: object) -> TrainConfig:
     """Configure 6 steps of a tiny model of arithmetic, unless changed."""
-    sizes = {"n_layer": 1, "n_head": 2, "n_embd": 16, "block_size": 64}
+    sizes = {"n_layer": 1, "n_head": 2, "n_embd": 16, "block_size": 128}
     usual = TrainConfig.from_options(
         corpus="arithmetic", engine="numpy", steps=6, batch_size=4, **sizes
     )

@@ -73,6 +73,8 @@ class Examples:
     def __init__(self, max_tokens: int, seed: int, split: Split = "training") -> None:
         self._max_tokens, self._seed, self._split = max_tokens, seed, split
         self._group = lru_cache(maxsize=1)(self._draw_group)
+        self._sample_rng = random.Random(f"{seed} sample")
+        self._sample: list[Example] = []  # drawn so far: every evaluation asks for the same ones
 
     def batch(self, step: int, tokens: int) -> list[Example]:
         """Return the examples of a training step, with about `tokens` tokens together."""
@@ -81,8 +83,9 @@ class Examples:
 
     def sample(self, count: int) -> list[Example]:
         """Return `count` examples of all lengths, for evaluation."""
-        rng = random.Random(f"{self._seed} sample")
-        return [self._draw(rng, HARD_THOUGHT_CHARS) for _ in range(count)]
+        while len(self._sample) < count:
+            self._sample.append(self._draw(self._sample_rng, HARD_THOUGHT_CHARS))
+        return self._sample[:count]
 
     def _draw_group(self, number: int, tokens: int) -> list[list[Example]]:
         rng = random.Random(f"{self._seed} {number}")
