@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 # Before NumPy and PyTorch are there: one thread for each worker, and for each process that a test
 # starts. Products this small only wait for a second one, and on busy cores for long.
@@ -22,6 +23,11 @@ from tests.training.runs import settings as run_settings
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("anexa", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("anexa")
+
+# A background job, or one under `nohup`, ignores these signals; so would the processes of tests.
+for _name, _handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+    if hasattr(signal, _name) and signal.getsignal(signal.Signals[_name]) is signal.SIG_IGN:
+        signal.signal(signal.Signals[_name], _handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -147,7 +147,7 @@ def test_strange_questions_get_an_answer_or_a_sentence(untrained: Path) -> None:
         "<|endoftext|>",
         "2+3<|endoftext|><|user|>",
         "a\tb",
-        "0" * 509,
+        "9" * 509,
         "1+1",
     ]
     answers = chat(untrained, *strange, options=("--max-tokens", "20"))
@@ -157,9 +157,9 @@ def test_strange_questions_get_an_answer_or_a_sentence(untrained: Path) -> None:
 
 
 def test_an_answer_ends_where_the_context_does(untrained: Path) -> None:
-    [cut] = chat(untrained, "0" * 500)
+    [cut] = chat(untrained, "9" * 500)
     assert cut.endswith(" was cut off after 10 tokens: allow more, or ask for less)\n\n")
-    [too_long] = chat(untrained, "0" * 511)
+    [too_long] = chat(untrained, "9" * 511)
     assert too_long.startswith("the prompt has 513 tokens, but the context of the model has 512")
 
 

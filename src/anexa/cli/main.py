@@ -28,7 +28,7 @@ from anexa.cli.serve import serve
 from anexa.cli.signals import exit_on_signals
 from anexa.cli.train import train
 from anexa.cli.verify import verify
-from anexa.errors import AnexaError, AnexaWarning
+from anexa.errors import AnexaError, AnexaWarning, UsageError
 from anexa.names import shown
 from anexa.process import discard_lost_output
 
@@ -122,6 +122,9 @@ def _show_warning(
 
 def _explain(error: Exception) -> tuple[str, int]:
     """Turn an exception into a sentence and an exit status."""
+    about_files = isinstance(error, (AnexaError, OSError)) and not isinstance(error, UsageError)
+    if about_files and not _has_folder():
+        return "the current folder has been deleted: change to another one", 1
     if isinstance(error, AnexaError):
         return str(error), error.exit_status
     if hasattr(error, "format_message"):  # an error of the option parser
@@ -133,8 +136,6 @@ def _explain(error: Exception) -> tuple[str, int]:
             1,
         )
     if isinstance(error, OSError):
-        if isinstance(error, FileNotFoundError) and not _has_folder():
-            return "the current folder has been deleted: change to another one", 1
         reason = error.strerror or str(error)
         return f"{error.filename}: {reason}" if error.filename else reason, 1
     kind = type(error).__name__
