@@ -134,7 +134,7 @@ def test_markup_is_trained_on_if_asked_for(tmp_path: Path) -> None:
     assert read_corpus(str(path), "lines").layout == "lines"
 
 
-@pytest.mark.parametrize("command", ["chat", "generate", "serve", "export --to gguf"])
+@pytest.mark.parametrize("command", ["chat", "generate", "serve", "export --to json"])
 def test_commands_say_what_they_were_given(command: str, place: Path) -> None:
     name, *options = command.split()
     result = anexa(name, "m.gguf", *options, cwd=place)
