@@ -273,7 +273,10 @@ def test_a_damaged_cache_of_the_compiler_is_replaced(place: Path) -> None:
         for library in cache.rglob("*.so"):
             os.truncate(library, library.stat().st_size // 2)
     assert f"torch.compile failed with the files in {cache}" in one_sentence(result)
-    assert read_checkpoint(place / "new").weights == read_checkpoint(place / "whole").weights
+    # The compiler's check for vector instructions is damaged too, so it rounds in another order.
+    whole, new = (read_checkpoint(place / folder).weights for folder in ("whole", "new"))
+    for name, weight in whole.items():
+        assert list(new[name].data) == pytest.approx(list(weight.data), rel=1e-4, abs=1e-6)
     assert not list(place.glob("anexa-compiler-*"))
 
 

@@ -142,7 +142,7 @@ def test_a_model_with_noisy_weights_improves(tmp_path: Path) -> None:
     create_folder(tmp_path / "shaken", replace(sound, weights=shaken), card)
     options = ["--steps=12", "--problems=8", "--samples=6", "--learning-rate=5e-4"]
     options += ["--evaluations=2", "--validation=60", "--engine=numpy"]
-    result = anexa("reinforce", "shaken", *options, cwd=tmp_path)
+    result = anexa("reinforce", "shaken", *options, cwd=tmp_path, timeout=600)
     assert result.returncode == 0, result.stderr
     shares = [float(share) for share in re.findall(r"accuracy ([\d.]+)%", result.stdout)]
     assert len(shares) == 3

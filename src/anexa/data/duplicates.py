@@ -6,8 +6,8 @@ run do not depend on a few duplicates.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import blake2b
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -45,12 +45,13 @@ def separate(training: Dataset, validation: Dataset) -> tuple[Dataset, Dataset]:
 def _separate_documents(
     training: DocumentDataset, validation: DocumentDataset
 ) -> tuple[DocumentDataset, DocumentDataset]:
-    hashes = _document_hashes(training.tokens, training.boundaries)
-    known = hashes[training.chosen]
-    known.sort()
-    ours = hashes[validation.chosen]
-    places = np.minimum(known.searchsorted(ours), len(known) - 1)
-    is_copy = known[places] == ours
+    ours = np.concatenate(list(_document_hashes(validation)))
+    wanted = np.unique(ours)
+    is_known = np.zeros(len(wanted), bool)
+    for found in _document_hashes(training):
+        places = np.minimum(wanted.searchsorted(found), len(wanted) - 1)
+        is_known[places[wanted[places] == found]] = True
+    is_copy = is_known[wanted.searchsorted(ours)]
     count, total = int(is_copy.sum()), len(ours)
     if not count:
         return training, validation
@@ -61,7 +62,7 @@ def _separate_documents(
         )
         return training, validation.select(validation.chosen[~is_copy], note)
     order = np.concatenate([training.chosen, validation.chosen])
-    hashes = hashes[order]
+    hashes = np.concatenate([*_document_hashes(training), ours])
     first = np.sort(np.unique(hashes, return_index=True)[1])  # of each text, in the order drawn
     if len(first) == 1:
         return training, validation.select(validation.chosen, claim=KNOWN)
@@ -76,17 +77,21 @@ def _separate_documents(
     return training.select(order[is_trained]), validation.select(order[~is_trained], note)
 
 
-def _document_hashes(tokens: Array, boundaries: Array) -> npt.NDArray[np.uint64]:
-    """Hash all documents, without the end-of-text tokens around them."""
-    hashes = np.empty(len(boundaries) - 1, np.uint64)
-    for start in range(0, len(hashes), HASHED_DOCUMENTS):
-        places = boundaries[start : start + HASHED_DOCUMENTS + 1].tolist()
+def _document_hashes(dataset: DocumentDataset) -> Iterator[npt.NDArray[np.uint64]]:
+    """Hash the documents of a dataset, without the end-of-text tokens around them.
+
+    Yields:
+        The hashes of `HASHED_DOCUMENTS` documents, in the order of the dataset.
+    """
+    tokens, boundaries = dataset.tokens, dataset.boundaries
+    for start in range(0, len(dataset.chosen), HASHED_DOCUMENTS):
+        documents = dataset.chosen[start : start + HASHED_DOCUMENTS].astype(np.int64)
+        begins, ends = boundaries[documents].tolist(), boundaries[documents + 1].tolist()
         digests = (
             blake2b(tokens[begin + 1 : end].tobytes(), digest_size=8).digest()
-            for begin, end in pairwise(places)
+            for begin, end in zip(begins, ends)
         )
-        hashes[start : start + HASHED_DOCUMENTS] = np.frombuffer(b"".join(digests), np.uint64)
-    return hashes
+        yield np.frombuffer(b"".join(digests), np.uint64)
 
 
 def _separate_windows(training: TokenWindows, validation: TokenWindows) -> TokenWindows:
