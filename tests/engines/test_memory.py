@@ -99,7 +99,7 @@ def together():
     # The logits of a step take 154 MB, more than any block of memory freed before.
     wide = ModelConfig("gpt2", 600_000, block_size=32, n_embd=16, n_head=4, n_layer=2)
     weights = initial_weights(replace(wide, vocab_size=600), rng)
-    name = "transformer.wte.weight"
+    name = "wte.weight"
     weights[name] = Weight((600_000, 16), weights[name].data * 1000)
     engine = open_engine("torch", wide, weights)
     batch_cache = engine.new_batch_cache(64)

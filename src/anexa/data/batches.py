@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -155,7 +156,6 @@ class DocumentDataset(TextDataset):
         boundaries: positions of the end-of-text tokens.
         chosen: indices of the documents in this dataset.
         length: maximum number of predicted tokens in a sequence.
-        num_long: number of documents that are longer than `length`.
     """
 
     def __init__(
@@ -166,20 +166,32 @@ class DocumentDataset(TextDataset):
         self._seed = seed
         self._epoch = -1
         self._order = chosen[:0]
-        # The first sequence of the i-th document has the number _first[i].
-        self._first = np.zeros(len(chosen) + 1, np.min_scalar_type(len(tokens)))
-        self.num_long = 0
-        for start in range(0, len(chosen), COUNTED_DOCUMENTS):
-            documents = chosen[start : start + COUNTED_DOCUMENTS].astype(np.int64)
-            counts = -((boundaries[documents] - boundaries[documents + 1]) // length)
-            self.num_long += int((counts > 1).sum())
-            ends = int(self._first[start]) + np.cumsum(counts)
-            self._first[start + 1 : start + 1 + len(ends)] = ends
 
     def select(self, chosen: Array, note: str = "", claim: str = "") -> DocumentDataset:
         """Return a dataset of other documents, with an additional note, and another claim."""
         dataset = DocumentDataset(self.tokens, self.boundaries, chosen, self.length, self._seed)
         return _described(dataset, note, claim)
+
+    @cached_property
+    def _first(self) -> Array:
+        """Number of the first sequence of each document in `chosen`; last, of all sequences."""
+        first = np.zeros(len(self.chosen) + 1, np.min_scalar_type(len(self.tokens)))
+        for start, counts in self._sequence_counts():
+            ends = int(first[start]) + np.cumsum(counts)
+            first[start + 1 : start + 1 + len(ends)] = ends
+        return first
+
+    @cached_property
+    def num_long(self) -> int:
+        """Number of documents that are longer than `length`."""
+        return sum(int((counts > 1).sum()) for _, counts in self._sequence_counts())
+
+    def _sequence_counts(self) -> Iterator[tuple[int, Array]]:
+        """Yield stretches of `chosen`: where each begins, and the sequences of its documents."""
+        for start in range(0, len(self.chosen), COUNTED_DOCUMENTS):
+            documents = self.chosen[start : start + COUNTED_DOCUMENTS].astype(np.int64)
+            sizes = self.boundaries[documents + 1] - self.boundaries[documents]
+            yield start, -(-sizes // self.length)
 
     @property
     def per_epoch(self) -> int:

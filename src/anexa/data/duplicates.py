@@ -6,8 +6,9 @@ run do not depend on a few duplicates.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -61,20 +62,32 @@ def _separate_documents(
             "too"
         )
         return training, validation.select(validation.chosen[~is_copy], note)
-    order = np.concatenate([training.chosen, validation.chosen])
-    hashes = np.concatenate([*_document_hashes(training), ours])
-    first = np.sort(np.unique(hashes, return_index=True)[1])  # of each text, in the order drawn
-    if len(first) == 1:
+    texts = _distinct(chain(_document_hashes(training), [ours]))
+    if len(texts) == 1:
         return training, validation.select(validation.chosen, claim=KNOWN)
-    held_out = max(1, round(len(first) * total / len(order)))
-    is_trained = np.isin(hashes, hashes[: first[-min(held_out, len(first) - 1)]])
-    was_trained = np.arange(len(order)) < len(training.chosen)
-    moved = int((is_trained != was_trained).sum())
+    num_documents = len(training.chosen) + total
+    held_out = max(1, round(len(texts) * total / num_documents))
+    trained = np.sort(texts[: -min(held_out, len(texts) - 1)])
+    stays = np.concatenate([np.isin(found, trained) for found in _document_hashes(training)])
+    moves = np.isin(ours, trained)
     note = (
-        f"moved across the split: {moved:,} of {len(order):,} documents, so that all copies of a "
-        "text are on one side"
+        f"moved across the split: {int((~stays).sum() + moves.sum()):,} of {num_documents:,} "
+        "documents, so that all copies of a text are on one side"
     )
-    return training.select(order[is_trained]), validation.select(order[~is_trained], note)
+    trained_on = np.concatenate([training.chosen[stays], validation.chosen[moves]])
+    others = np.concatenate([training.chosen[~stays], validation.chosen[~moves]])
+    return training.select(trained_on), validation.select(others, note)
+
+
+def _distinct(parts: Iterable[npt.NDArray[np.uint64]]) -> npt.NDArray[np.uint64]:
+    """List the different hashes of all parts, in the order in which they first occur."""
+    known, ordered = np.zeros(0, np.uint64), []
+    for found in parts:
+        values, first = np.unique(found, return_index=True)
+        is_new = ~np.isin(values, known)
+        ordered.append(values[is_new][np.argsort(first[is_new])])
+        known = np.union1d(known, values)
+    return np.concatenate(ordered)
 
 
 def _document_hashes(dataset: DocumentDataset) -> Iterator[npt.NDArray[np.uint64]]:
