@@ -158,7 +158,7 @@ def saved_difference(saved: Path, model: Any, ids: list[int]) -> float:
 
 
 def in_trl(place: Path) -> Iterator[tuple[str, float]]:
-    """What trl trains on in a conversation, and a step on it."""
+    """Compare the tokens of a conversation that trl trains on, and train one step."""
     import datasets
     from trl import SFTConfig, SFTTrainer
 

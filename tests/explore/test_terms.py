@@ -16,8 +16,8 @@ from anexa.engines import Batch
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.scalar import ScalarEngine
 from anexa.errors import AnexaError
-from anexa.explore import rules
-from anexa.explore.rules import Array, Index, Rule
+from anexa.explore import attention_rules, rules
+from anexa.explore.rule import Array, Index, Rule
 from anexa.explore.terms import Term, explain, explain_gradient
 from anexa.explore.trace import Trace, trace_batch
 from anexa.model.architectures import ARCHITECTURES
@@ -30,7 +30,11 @@ CONFIGS = {
     "gpt2": ModelConfig("gpt2", 7, 8, 8, 2, 2),
     "llama": ModelConfig("llama", 7, 8, 8, 4, 2, n_kv_head=2, n_inner=6),
 }
-RULES = [rule for rule in vars(rules).values() if isinstance(rule, type) and "slopes" in vars(rule)]
+RULES = [
+    rule
+    for rule in (vars(rules) | vars(attention_rules)).values()
+    if isinstance(rule, type) and "slopes" in vars(rule)
+]
 RULES = [rule for rule in RULES if rule not in (Rule, rules.Curve)] + [rules.GELU]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from anexa.engines import DeviceConfig, OptimizerConfig, open_engine
 from anexa.engines.optimizers.lists import orthogonalize
-from anexa.explore.rules import Array
+from anexa.explore.rule import Array
 from anexa.explore.terms import Quantity
 from anexa.explore.updates import Update, explain_update, newton_schulz
 from anexa.model.config import ModelConfig

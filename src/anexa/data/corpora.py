@@ -53,7 +53,7 @@ class Documents:
         size: size of all documents in UTF-8, in bytes.
         sha256: hash of the documents, in hexadecimal; it identifies the corpus.
         source: reader of the text.
-        notes: what is left out of the text, a sentence each.
+        notes: sentences about parts that are left out of the text.
     """
 
     name: str

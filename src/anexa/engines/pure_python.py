@@ -1,4 +1,4 @@
-"""What the engines `scalar` and `lists` have in common: they are pure Python, on nested lists."""
+"""Base class of the engines `scalar` and `lists`, which compute on nested lists in pure Python."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from anexa.errors import AnexaError
-from anexa.explore.rules import Array, Elements, Index, Sum, pick
+from anexa.explore.rule import Array, Elements, Index, Sum, pick
 from anexa.explore.trace import Node, Trace
 
 Quantity: TypeAlias = Literal["value", "gradient", "clipped", "m", "v", "update", "new"]
@@ -23,7 +23,7 @@ class Reference:
     Attributes:
         tensor: name of a tensor.
         index: index of an element.
-        quantity: what of the element is meant. "value" and "gradient" (dL/d(element)) belong to a
+        quantity: kind of number. "value" and "gradient" (dL/d(element)) belong to a
             computation; the others to a step of the optimizer: "clipped" gradient, "m" and "v"
             (its means), "update" and the "new" value.
     """

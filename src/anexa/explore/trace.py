@@ -15,8 +15,8 @@ from anexa.engines.operations import numpy as operations
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.protocol import Batch
 from anexa.engines.tape import Operation, TapeEntry
-from anexa.explore import rules
-from anexa.explore.rules import Array, Rule
+from anexa.explore import attention_rules, rules
+from anexa.explore.rule import Array, Rule
 from anexa.graph.model_graph import layers_of
 from anexa.graph.symbols import RecordedOperation
 from anexa.model.config import ModelConfig
@@ -137,7 +137,7 @@ class _Builder:
                 pattern = self._add_pattern(name, sources, x, grad, operation)
                 add(
                     name,
-                    rules.Mix([pattern, x[2]], output),
+                    attention_rules.Mix([pattern, x[2]], output),
                     [f"{name}.pattern", sources[2]],
                     grad=grad,
                 )
@@ -161,11 +161,11 @@ class _Builder:
         scores += arrays.causal_mask(n, 0, scores.dtype)
         d_pattern = np.tril(g_BHTD @ v_BHSD.swapaxes(-1, -2))  # later keys are not seen
         d_scores = p_BHTS * (d_pattern - (p_BHTS * d_pattern).sum(axis=-1, keepdims=True))
-        rule = rules.Scores(x[:2], scores, q_BHTD.shape[1])
+        rule = attention_rules.Scores(x[:2], scores, q_BHTD.shape[1])
         self.found.add(f"{name}.scores", rule, sources[:2], grad=d_scores)
-        log_sum = rules.LogSumExp([scores], _log_sum_exp(scores))
+        log_sum = attention_rules.LogSumExp([scores], _log_sum_exp(scores))
         self.found.add(f"{name}.log_sum", log_sum, [f"{name}.scores"])
-        softmax = rules.Softmax([scores], p_BHTS, [log_sum.output])
+        softmax = attention_rules.Softmax([scores], p_BHTS, [log_sum.output])
         self.found.add(
             f"{name}.pattern", softmax, [f"{name}.scores"], [f"{name}.log_sum"], d_pattern
         )
@@ -190,12 +190,12 @@ class _Builder:
         self, name: str, sources: list[str], x: list[Array], output: Array, operation: Any
     ) -> None:
         """Add log Z and p of every token, and the loss."""
-        log_sum = rules.LogSumExp(x, _log_sum_exp(x[0]))
+        log_sum = attention_rules.LogSumExp(x, _log_sum_exp(x[0]))
         self.found.add(f"{name}.log_sum", log_sum, sources)
         p_BTV = operation.p_TV.reshape(x[0].shape)
         self.found.add(
             f"{name}.probabilities",
-            rules.Softmax(x, p_BTV, [log_sum.output]),
+            attention_rules.Softmax(x, p_BTV, [log_sum.output]),
             sources,
             [f"{name}.log_sum"],
         )
@@ -230,7 +230,7 @@ def _simple_rule(operation: Any, x: list[Array], output: Array, part: int) -> Ru
     if isinstance(operation, operations.Split):
         return rules.Identity(x, output, part * output.shape[-1])
     if isinstance(operation, operations.Rotary):
-        return rules.Rotary(x, output, operation.cos[:, 0, 0], operation.sines[:, 0, 1])
+        return attention_rules.Rotary(x, output, operation.cos[:, 0, 0], operation.sines[:, 0, 1])
     return SAME[type(operation)](x, output)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from anexa.engines.optimizers import NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS, NORM_EPS, OptimizerConfig
-from anexa.explore.rules import Array, Index
+from anexa.explore.rule import Array, Index
 from anexa.explore.terms import Explanation, Quantity, Reference, Term
 
 

@@ -35,7 +35,7 @@ def model_card(
         corpus: name of the corpus.
         sha256: hash of the corpus.
         state: state of the run.
-        notes: what a reader of the losses has to know about the corpus, a sentence each.
+        notes: sentences about the corpus that are needed to interpret the losses.
     """
     about = "".join(f"\n- {note}" for note in notes)
     losses = "\n".join(

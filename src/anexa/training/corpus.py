@@ -36,7 +36,7 @@ class Corpus(Protocol):
     Attributes:
         name: name of the corpus.
         chat_template: chat template of a corpus of conversations; None for plain text.
-        notes: what is left out of the corpus, a sentence each.
+        notes: sentences about text that is left out of the corpus.
         size: size of the text in UTF-8, in bytes; 0 if it is generated.
         prompt: prompt of the samples that are generated during training.
         temperature: recommended sampling temperature of models trained on the corpus.

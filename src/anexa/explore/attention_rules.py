@@ -1,0 +1,162 @@
+"""The rules of attention: rotary positions, scores, softmax, and the mean of the values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import sqrt
+
+import numpy as np
+
+from anexa.explore.rule import (
+    ONE,
+    Array,
+    Elements,
+    Index,
+    Indices,
+    Rule,
+    Sum,
+    Terms,
+    every,
+    pick,
+    rows,
+)
+
+
+class Rotary(Rule):
+    """A point (x[i], x[i + D/2]) turned by the angle α of its position.
+
+    Args:
+        cos: cos α, (T, D/2).
+        sin: sin α, (T, D/2).
+    """
+
+    equation = "y[i] = x[i] cos α − x[i + D/2] sin α,  y[i + D/2] = x[i + D/2] cos α + x[i] sin α"
+    gradient = "dx = g turned back, by −α"
+
+    def __init__(self, inputs: Sequence[Array], output: Array, cos: Array, sin: Array) -> None:
+        super().__init__(inputs, output)
+        self.cos, self.sin, self.half = cos, sin, cos.shape[-1]
+
+    def pair(self, index: Index) -> tuple[Indices, Array, Array]:
+        """Return the two columns of a point, the own one first; cos α, and ±sin α of the other."""
+        b, t, c = index
+        i = c % (2 * self.half)
+        other = c + self.half if i < self.half else c - self.half
+        sine = self.sin[t, i % self.half] * (1 if i < self.half else -1)
+        return rows(b, t, [c, other]), self.cos[t, i % self.half], sine
+
+    def terms(self, index: Index) -> Sum:
+        indices, cosine, sine = self.pair(index)
+        return Sum((Terms(Elements(0, indices), np.array([cosine, -sine])),))
+
+    def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
+        indices, cosine, sine = self.pair(index)
+        return indices, np.array([cosine, sine])
+
+
+class Scores(Rule):
+    """The similarity of a query and a key, in one head; −∞ for a later key.
+
+    Args:
+        n_head: number of heads of queries; those of keys follow from the widths.
+    """
+
+    equation = "S[t, s] = Σ q[t, d] k[s, d] / √D"
+    gradient = "dq[t] = Σ dS[t, s] k[s] / √D,  dk[s] = Σ dS[t, s] q[t] / √D"
+
+    def __init__(self, inputs: Sequence[Array], output: Array, n_head: int) -> None:
+        super().__init__(inputs, output)
+        self.head_dim = inputs[0].shape[-1] // n_head
+        self.shared = inputs[0].shape[-1] // inputs[1].shape[-1]
+        self.scale = 1 / sqrt(self.head_dim)
+
+    def terms(self, index: Index) -> Sum:
+        b, h, t, s = index
+        if s > t:
+            return Sum((), offset=-np.inf)
+        d = np.arange(self.head_dim)
+        key = Elements(1, rows(b, s, h // self.shared * self.head_dim + d))
+        query = Elements(0, rows(b, t, h * self.head_dim + d))
+        return Sum((Terms(query, pick(self.inputs[1], key.indices) * self.scale, key),))
+
+    def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
+        b, place, c = index
+        head, d = divmod(c, self.head_dim)
+        if source == 0:
+            keys = np.arange(place + 1)
+            column = head // self.shared * self.head_dim + d
+            return rows(b, head, place, keys), self.inputs[1][b, keys, column] * self.scale
+        length = self.output.shape[-2] - place
+        h, t = every(self.shared, length)
+        h, t = h + head * self.shared, t + place
+        return rows(b, h, t, place), self.inputs[0][b, t, h * self.head_dim + d] * self.scale
+
+
+class LogSumExp(Rule):
+    """The logarithm of the sum of the exponentials of a row."""
+
+    equation = "Z = log Σ e^(x[v])"
+
+    def terms(self, index: Index) -> Sum:
+        row = self.inputs[0][index]
+        elements = Elements(0, rows(*index, np.flatnonzero(row > -np.inf)))
+        ones = np.ones(len(elements.indices))
+        return Sum((Terms(elements, ones),), inner="exp", outer="log", shift=float(row.max()))
+
+
+class Softmax(Rule):
+    """The share of an element in the sum of the exponentials of its row; `auxiliaries`: Z."""
+
+    equation = "P[s] = e^(S[s] − Z)"
+    gradient = "dS[i] = Σ dP[s] P[s] ((i = s) − P[i])"
+
+    def terms(self, index: Index) -> Sum:
+        if self.inputs[0][index] == -np.inf:
+            return Sum((), offset=-np.inf, outer="exp")
+        score = Terms(Elements(0, rows(*index)), ONE)
+        return Sum((score, Terms(Elements(1, rows(*index[:-1])), -ONE)), outer="exp")
+
+    def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
+        p_S = self.output[index[:-1]]
+        slopes_S = -p_S * p_S[index[-1]]
+        slopes_S[index[-1]] += p_S[index[-1]]
+        seen = np.flatnonzero(p_S > 0)
+        return rows(*index[:-1], seen), slopes_S[seen]
+
+
+class Mix(Rule):
+    """The values of the earlier tokens, each times the attention that it gets, in one head.
+
+    The inputs are the attention pattern P and the values v.
+    """
+
+    equation = "y[t] = Σ P[t, s] v[s]"
+    gradient = "dv[s] = Σ P[t, s] g[t],  dP[t, s] = Σ g[t, d] v[s, d]"
+
+    def __init__(self, inputs: Sequence[Array], output: Array) -> None:
+        super().__init__(inputs, output)
+        self.head_dim = output.shape[-1] // inputs[0].shape[1]
+        self.shared = output.shape[-1] // inputs[1].shape[-1]
+
+    def terms(self, index: Index) -> Sum:
+        b, t, c = index
+        head, d = divmod(c, self.head_dim)
+        keys = np.arange(t + 1)
+        values = Elements(1, rows(b, keys, head // self.shared * self.head_dim + d))
+        pattern = Elements(0, rows(b, head, t, keys))
+        return Sum((Terms(values, pick(self.inputs[0], pattern.indices), pattern),))
+
+    def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
+        p_BHTS, v_BSC = self.inputs
+        d = np.arange(self.head_dim)
+        if source == 0:
+            b, head, t, s = index
+            if s > t:  # a later key, which is not seen
+                return np.empty((0, 3), np.intp), np.empty(0)
+            first = head // self.shared * self.head_dim
+            return rows(b, t, head * self.head_dim + d), v_BSC[b, s, first + d]
+        b, s, c = index
+        head, column = divmod(c, self.head_dim)
+        heads, places = every(self.shared, p_BHTS.shape[-2] - s)
+        heads, places = heads + head * self.shared, places + s
+        return rows(b, places, heads * self.head_dim + column), p_BHTS[b, heads, places, s]
