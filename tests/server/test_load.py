@@ -206,7 +206,7 @@ def test_body_that_does_not_arrive_times_out(tmp_path: Path) -> None:
 def test_connection_of_client_that_reads_nothing_is_aborted(tmp_path: Path) -> None:
     """With a timeout of one second instead of a minute."""
     program = (
-        "import sys; from anexa.server import run; run.WRITE_TIMEOUT = 1; "
+        "import sys; from anexa.server import http_server; http_server.WRITE_TIMEOUT = 1; "
         "sys.argv = ['anexa', 'serve', '--port', '0', '--engine', 'numpy']; "
         "from anexa.cli.main import main; main()"
     )

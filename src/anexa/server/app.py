@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.resources
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Security
-from fastapi.responses import FileResponse, PlainTextResponse, Response
+from fastapi.responses import PlainTextResponse, Response
 from fastapi.security import HTTPBearer
 from prometheus_client import generate_latest
 from starlette.middleware.cors import CORSMiddleware
@@ -28,20 +26,12 @@ from anexa.server.completions import CompletionChunk
 from anexa.server.config import ServerConfig
 from anexa.server.error_handlers import add_error_handlers
 from anexa.server.metrics import Metrics
+from anexa.server.pages import add_files, page_files
 from anexa.server.protection import Protection
 from anexa.server.worker import Worker
 from anexa.thinking.checker import check
 
 Result = TypeVar("Result")
-
-PAGE = Path(str(importlib.resources.files("anexa.server") / "page"))
-MEDIA_TYPES = {
-    ".html": "text/html",
-    ".css": "text/css",
-    ".js": "text/javascript",
-    ".svg": "image/svg+xml",
-}
-
 
 # This only describes the key in /openapi.json; `Protection` checks it.
 _bearer = HTTPBearer(auto_error=False, description="API key of the server")
@@ -86,11 +76,11 @@ def create_app(config: ServerConfig, on_loaded: Callable[[AnexaError | None], No
     )
     app.state.served, app.state.metrics = {}, Metrics()
     app.state.log_prompts = config.log_prompts
-    files = {f"/page/{path.name}": path for path in PAGE.iterdir() if path.suffix in MEDIA_TYPES}
-    files |= {"/": PAGE / "index.html", "/docs": PAGE / "docs.html"}
+    files = page_files("anexa.server", "/page/")
+    files |= {"/": files["/page/index.html"], "/docs": files["/page/docs.html"]}
     app.include_router(api.router)
     add_error_handlers(app)
-    _add_files(app, files)
+    add_files(app, files)
     _add_other_routes(app)
     app.add_middleware(
         Protection,
@@ -145,17 +135,6 @@ async def _in_thread(function: Callable[[], Result]) -> Result:
     future.set_running_or_notify_cancel()  # so that only the awaiting task can be canceled
     threading.Thread(target=run, name="anexa-loading", daemon=True).start()
     return await asyncio.wrap_future(future)
-
-
-def _add_files(app: FastAPI, files: Mapping[str, Path]) -> None:
-    def route(path: Path) -> Any:
-        async def file() -> FileResponse:
-            return FileResponse(path, media_type=f"{MEDIA_TYPES[path.suffix]}; charset=utf-8")
-
-        return file
-
-    for url_path, path in files.items():
-        app.add_api_route(url_path, route(path), include_in_schema=False)
 
 
 def _add_other_routes(app: FastAPI) -> None:

@@ -1,0 +1,196 @@
+"""The HTTP server under an application: socket, connection timeouts, signals, graceful shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import math
+import socket
+import struct
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from anexa.errors import AnexaError
+from anexa.process import discard_lost_output, stop_signals
+from anexa.server.errors import APIError
+from anexa.server.limits import MAX_HEADER_BYTES
+from anexa.server.protection import refuse
+from anexa.server.worker import Worker
+
+MAX_CONNECTIONS = 1000
+IDLE_TIMEOUT = 10.0  # seconds for the headers of a request, and between two requests
+FORCED_EXIT_DELAY = 1.0  # seconds to send the last errors before connections are closed
+WRITE_TIMEOUT = 60.0  # seconds after which a client that does not read is disconnected
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Listen on an address.
+
+    Raises:
+        AnexaError: if it is not an address of this computer, or the port is taken.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    if sys.platform != "win32":  # where the option lets two servers listen on the same port
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise AnexaError(f"--host {host} is not an address of this computer") from error
+        raise AnexaError(
+            f"{host}:{port} cannot be listened on ({error.strerror}): choose another with --port"
+        ) from error
+    return listener
+
+
+def address_of(host: str, listener: socket.socket) -> str:
+    """Return the URL of a listening socket, for browsers and clients."""
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{listener.getsockname()[1]}"
+
+
+class Connection(H11Protocol):
+    """Uvicorn's HTTP connection with timeouts for clients that do not send or do not read."""
+
+    _idle_timer: asyncio.TimerHandle | None = None
+    _write_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start to wait for a request."""
+        super().connection_made(transport)
+        if len(self.connections) > MAX_CONNECTIONS:
+            self.app = refuse_connection
+        self._restart_idle_timer()
+
+    def on_response_complete(self) -> None:
+        """Start to wait for the next request."""
+        super().on_response_complete()
+        self._restart_idle_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop all timers."""
+        super().connection_lost(exc)
+        if self._idle_timer:
+            self._idle_timer.cancel()
+        self._stop_write_timer()
+
+    def pause_writing(self) -> None:
+        """Start to watch a client that does not read as fast as the server writes."""
+        super().pause_writing()
+        self._check_client_reads(self.transport.get_write_buffer_size() + 1)
+
+    def resume_writing(self) -> None:
+        """Stop to watch a client that has read what was written."""
+        super().resume_writing()
+        self._stop_write_timer()
+
+    def _restart_idle_timer(self) -> None:
+        if self._idle_timer:
+            self._idle_timer.cancel()
+        self._idle_timer = self.loop.call_later(IDLE_TIMEOUT, self._close_if_idle)
+
+    def _close_if_idle(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:  # there is no request
+            self.transport.close()
+
+    def _check_client_reads(self, previous_size: int) -> None:
+        """Abort the connection if the client has read nothing for `WRITE_TIMEOUT` seconds."""
+        size = self.transport.get_write_buffer_size()
+        if size >= previous_size:
+            # SO_LINGER 0: the kernel drops unsent data instead of keeping the connection.
+            no_linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+            connection = self.transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
+            self.transport.abort()
+        else:
+            self._write_timer = self.loop.call_later(WRITE_TIMEOUT, self._check_client_reads, size)
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer:
+            self._write_timer.cancel()
+
+
+async def refuse_connection(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """ASGI application for connections beyond `MAX_CONNECTIONS`: it answers with 503."""
+    message = "there are too many connections at the moment: try again in a second"
+    await refuse(send, APIError(message, status=503))
+
+
+class Server(uvicorn.Server):
+    """Uvicorn's server, which lets running requests finish before it shuts down.
+
+    Unlike uvicorn's, it does not raise the signal again when it has shut down, so that the exit
+    status is 0.
+
+    Args:
+        app: the application.
+        grace: seconds for running requests to finish.
+        get_workers: returns the workers of the loaded models.
+        show: called with a line for the user if there are running requests to wait for.
+    """
+
+    def __init__(
+        self,
+        app: FastAPI,
+        grace: float = 0.0,
+        get_workers: Callable[[], Sequence[Worker]] = tuple,
+        show: Callable[[str], None] = print,
+    ) -> None:
+        config = uvicorn.Config(
+            app,
+            http=Connection,
+            ws="none",
+            loop="asyncio",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=round(IDLE_TIMEOUT),
+            timeout_graceful_shutdown=math.ceil(grace + FORCED_EXIT_DELAY),
+            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        )
+        super().__init__(config)
+        self._get_workers, self._grace, self._show = get_workers, grace, show
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Shut down gracefully at the first signal, at once at the second."""
+        if sys.platform == "win32":  # where event loops do not support signal handlers
+            with super().capture_signals():
+                yield
+            return
+        loop = asyncio.get_running_loop()
+        numbers = stop_signals()
+        for number in numbers:
+            loop.add_signal_handler(number, self._on_signal)
+        yield
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+    def _on_signal(self) -> None:
+        discard_lost_output()
+        loop = asyncio.get_running_loop()
+        if self.should_exit:
+            self._shut_down_workers()
+            loop.call_later(FORCED_EXIT_DELAY, self._force_exit)
+            return
+        self.should_exit = True
+        loop.call_later(self._grace, self._shut_down_workers)
+        if self._grace and not all(worker.idle for worker in self._get_workers()):
+            self._show(
+                f"shutting down: running requests have {self._grace:g} seconds to finish; "
+                "Ctrl-C ends them at once"
+            )
+
+    def _shut_down_workers(self) -> None:
+        for worker in self._get_workers():
+            worker.shut_down()
+
+    def _force_exit(self) -> None:
+        self.force_exit = True

@@ -1,0 +1,42 @@
+"""The files of web pages, served from packages."""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse
+
+MEDIA_TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+
+
+def page_files(package: str, prefix: str) -> dict[str, Path]:
+    """List the files of a page: paths by URL path.
+
+    Args:
+        package: package with a folder `page`, such as "anexa.server".
+        prefix: beginning of the URL paths, such as "/page/".
+    """
+    folder = Path(str(importlib.resources.files(package) / "page"))
+    return {f"{prefix}{path.name}": path for path in folder.iterdir() if path.suffix in MEDIA_TYPES}
+
+
+def add_files(app: FastAPI, files: Mapping[str, Path]) -> None:
+    """Add a route for each file."""
+
+    def route(path: Path) -> Any:
+        async def file() -> FileResponse:
+            return FileResponse(path, media_type=f"{MEDIA_TYPES[path.suffix]}; charset=utf-8")
+
+        return file
+
+    for url_path, path in files.items():
+        app.add_api_route(url_path, route(path), include_in_schema=False)
