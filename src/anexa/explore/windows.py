@@ -1,0 +1,113 @@
+"""Windows of a tensor: the numbers themselves, or a coarser level of its pyramid.
+
+Level k divides a matrix into blocks of 2ᵏ x 2ᵏ numbers; those at the lower and right edges may be
+smaller. A block is shown by its extreme and its root mean square, never by the mean: numbers of
+opposite signs would cancel.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from anexa.errors import UsageError
+from anexa.explore.rule import Array, Index
+
+
+def matrix(tensor: Array, lead: Index) -> Array:
+    """Return the matrix of the last two axes; a vector is one row, a scalar 1 x 1.
+
+    Args:
+        tensor: any number of axes.
+        lead: an index for each axis before the last two.
+
+    Raises:
+        UsageError: if there is no such matrix.
+    """
+    axes = tensor.shape[:-2]
+    if len(lead) != len(axes) or any(not 0 <= i < n for i, n in zip(lead, axes)):
+        raise UsageError(
+            f"the leading axes of this tensor have the sizes {list(axes)}: {list(lead)} is no index"
+        )
+    return np.atleast_2d(tensor[lead])
+
+
+def last_level(tensor: Array) -> int:
+    """Return the level at which the last two axes are a single block."""
+    return (max(tensor.shape[-2:], default=1) - 1).bit_length()
+
+
+def window(
+    tensor: Array, lead: Index, level: int, top: int, left: int, height: int, width: int
+) -> dict[str, Array]:
+    """Cut a window out of a level of a matrix's pyramid; what lies outside of the matrix is cut.
+
+    Args:
+        tensor: any number of axes.
+        lead: an index for each axis before the last two.
+        level: 0 for the numbers, k for blocks of 2ᵏ x 2ᵏ.
+        top: first row, in blocks.
+        left: first column, in blocks.
+        height: number of rows, in blocks.
+        width: number of columns, in blocks.
+
+    Returns:
+        At level 0 the `values`, above it `extreme` and `rms` as in `pyramid`, each of shape
+        (height, width) or smaller, in the precision of the tensor.
+
+    Raises:
+        UsageError: if there is no such matrix or level, or the window lies outside of the matrix.
+    """
+    whole = matrix(tensor, lead)
+    if not 0 <= level <= last_level(tensor):
+        raise UsageError(f"this tensor has the levels 0 to {last_level(tensor)}, not {level}")
+    rows, columns = (-(-n // 2**level) for n in whole.shape)
+    if not (0 <= top < rows and 0 <= left < columns and height > 0 and width > 0):
+        raise UsageError(
+            f"level {level} of this tensor has {rows} rows and {columns} columns: a window of "
+            f"{height} x {width} at row {top}, column {left} is not in it"
+        )
+    part = whole[
+        top << level : min(top + height, rows) << level,
+        left << level : min(left + width, columns) << level,
+    ]
+    return pyramid(part, level) if level else {"values": part}
+
+
+def thumbnail(tensor: Array, size: int = 48) -> dict[str, Array]:
+    """Reduce the first matrix of a tensor to at most `size` x `size` blocks.
+
+    Returns:
+        `extreme` and `rms` as in `pyramid`, of the lowest level that is small enough.
+    """
+    level = (-(-max(tensor.shape[-2:], default=1) // size) - 1).bit_length()
+    return pyramid(matrix(tensor, (0,) * max(0, tensor.ndim - 2)), level)
+
+
+def pyramid(numbers: Array, level: int) -> dict[str, Array]:
+    """Compute a level of a matrix's pyramid.
+
+    Args:
+        numbers: the matrix, not empty.
+        level: blocks have 2ᵏ x 2ᵏ numbers; less at the lower and right edges.
+
+    Returns:
+        `extreme`: the number of the largest magnitude with its sign, of two such the positive one;
+        NaN if the block has one. `rms`: the root mean square.
+    """
+    side = 2**level
+    starts = [np.arange(0, n, side) for n in numbers.shape]
+
+    def reduce(function: np.ufunc, x: Array) -> Array:
+        by_rows = function.reduceat(x, starts[0], axis=0)
+        result: Array = function.reduceat(by_rows, starts[1], axis=1)
+        return result
+
+    high, low = reduce(np.maximum, numbers), reduce(np.minimum, numbers)
+    extreme = np.where(high >= -low, high, low)  # a NaN is in both
+    # Divided by the extreme, no square overflows or vanishes.
+    limits = np.finfo(np.float64)
+    scale = np.clip(np.abs(extreme).astype(np.float64), limits.tiny, limits.max)
+    heights, widths = (np.diff(s, append=n) for s, n in zip(starts, numbers.shape))
+    scaled = numbers / scale.repeat(heights, axis=0).repeat(widths, axis=1)
+    mean = reduce(np.add, scaled * scaled) / np.outer(heights, widths)
+    return {"extreme": extreme, "rms": (scale * np.sqrt(mean)).astype(numbers.dtype)}
