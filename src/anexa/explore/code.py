@@ -1,0 +1,86 @@
+"""The lines of this project's code that compute a number."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from anexa.engines.operations import numpy as operations
+from anexa.engines.optimizers.numpy import NumpyOptimizer
+from anexa.engines.tape import AnyOperation
+from anexa.explore import attention_rules, rules
+from anexa.explore.rule import Rule
+from anexa.explore.terms import Quantity
+
+
+@dataclass(frozen=True)
+class CodeLines:
+    """A function of this project.
+
+    Attributes:
+        file: its file, relative to the repository, with slashes.
+        first_line: number of its first line, from 1.
+        text: its lines, not indented.
+    """
+
+    file: str
+    first_line: int
+    text: str
+
+
+SAME: dict[type[Rule], AnyOperation] = {
+    rules.Embedding: operations.Embedding,
+    rules.Positions: operations.Positions,
+    rules.Add: operations.Add,
+    rules.Linear: operations.Linear,
+    rules.Mean: operations.LayerNorm,
+    rules.GELU: operations.GELU,
+    rules.ReLU: operations.ReLU,
+    rules.SwiGLU: operations.SwiGLU,
+    rules.CrossEntropy: operations.CrossEntropy,
+    attention_rules.Rotary: operations.Rotary,
+    attention_rules.Scores: operations.Attention,
+    attention_rules.Mix: operations.Attention,
+}
+
+
+def operation_of(rule: Rule) -> AnyOperation:
+    """Return the operation of the engine `numpy` that computes the output of a rule."""
+    if isinstance(rule, rules.Identity):
+        return operations.Transpose if rule.start is None else operations.Split
+    if isinstance(rule, rules.Norm):
+        return operations.LayerNorm if rule.centered else operations.RMSNorm
+    if isinstance(rule, rules.Deviation):
+        return operations.LayerNorm if rule.auxiliaries else operations.RMSNorm
+    if isinstance(rule, (attention_rules.LogSumExp, attention_rules.Softmax)):
+        scores = rule.inputs[0]  # (B, H, T, S), or logits, (B, T, V)
+        return operations.Attention if scores.ndim == 4 else operations.CrossEntropy
+    return SAME[type(rule)]
+
+
+def source_of(
+    of: Rule | AnyOperation, direction: Literal["forward", "backward"] = "forward"
+) -> CodeLines:
+    """Return the code of an operation.
+
+    Args:
+        of: the operation, or a rule: the operation that computes its output.
+        direction: "backward" for the gradients of the inputs.
+    """
+    operation = operation_of(of) if isinstance(of, Rule) else of
+    return _lines(getattr(operation, direction))
+
+
+def update_source(quantity: Quantity) -> CodeLines:
+    """Return the code of AdamW that computes a number of a step: "new", "update", "m", …"""
+    part = NumpyOptimizer._adam if quantity in ("m", "v", "update") else NumpyOptimizer.step
+    return _lines(part)
+
+
+def _lines(function: Callable[..., Any]) -> CodeLines:
+    lines, first_line = inspect.getsourcelines(function)
+    file = f"src/{function.__module__.replace('.', '/')}.py"
+    return CodeLines(file, first_line, textwrap.dedent("".join(lines)))
