@@ -1,0 +1,188 @@
+"""Switches: parts of a model that are turned off, and weights that are set, as edits of weights."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, cast
+
+import numpy as np
+
+from anexa.errors import UsageError, short_repr
+from anexa.graph.model_graph import record_operations
+from anexa.model.architectures import architecture
+from anexa.model.config import ModelConfig
+from anexa.model.weights import Weight, Weights
+
+NUMBER = "[0-9]{1,9}"
+FORMS = {
+    "head": re.compile(rf"({NUMBER})\.({NUMBER})"),
+    "neuron": re.compile(rf"({NUMBER})\.({NUMBER})"),
+    "position": re.compile(rf"({NUMBER})"),
+    "set": re.compile(rf"([\w.]+)\[({NUMBER}(?:,{NUMBER})*)\]=([-+.\w]+)"),
+}
+Kind: TypeAlias = Literal["head", "neuron", "position", "set"]
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """An edit of weights.
+
+    It is written as `head:LAYER.HEAD`, `neuron:LAYER.NEURON`, `position:P` or
+    `set:TENSOR[I,J]=NUMBER`; all indices count from 0.
+
+    Attributes:
+        kind: "head": the output projection of attention reads zeros instead of the head; "neuron":
+            the second matrix of the MLP reads a zero instead of the neuron; "position": the row of
+            the position table is zero; "set": one weight has another value.
+        place: (layer, head), (layer, neuron), (position,), or the index of the weight.
+        tensor: name of the weight to set.
+        number: its new value.
+    """
+
+    kind: Kind
+    place: tuple[int, ...]
+    tensor: str = ""
+    number: float = 0.0
+
+    def __str__(self) -> str:
+        if self.kind == "set":
+            return f"set:{self.tensor}[{','.join(map(str, self.place))}]={self.number!r}"
+        return f"{self.kind}:{'.'.join(map(str, self.place))}"
+
+
+@dataclass(frozen=True)
+class Target:
+    """The elements of a weight that an edit sets.
+
+    Attributes:
+        name: name of the weight.
+        index: index of the elements, for an array of the weight's shape.
+        number: their new value.
+    """
+
+    name: str
+    index: tuple[int | slice, ...]
+    number: float = 0.0
+
+
+def parse_edit(text: str) -> Edit:
+    """Parse an edit; `str` is the inverse.
+
+    Raises:
+        UsageError: if it is not of one of the four forms.
+    """
+    kind, _, rest = text.partition(":")
+    match = FORMS[kind].fullmatch(rest) if kind in FORMS else None
+    if match is None:
+        raise UsageError(
+            f"{short_repr(text)} is no switch: write head:LAYER.HEAD, neuron:LAYER.NEURON, "
+            "position:P or set:TENSOR[I,J]=NUMBER"
+        )
+    if kind == "set":
+        name, index, number = match.groups()
+        return Edit("set", tuple(map(int, index.split(","))), name, _parse_number(number, text))
+    return Edit(cast("Kind", kind), tuple(map(int, match.groups())))
+
+
+def find_target(config: ModelConfig, edit: Edit) -> Target:
+    """Find the elements that an edit sets.
+
+    Raises:
+        UsageError: if the model has no such head, neuron, position or weight.
+    """
+    if edit.kind == "set":
+        return _weight(config, edit)
+    if edit.kind == "position":
+        return _position(config, edit)
+    layer, part = edit.place
+    count = config.n_head if edit.kind == "head" else config.n_inner
+    _check(edit, "layer", layer, config.n_layer)
+    _check(edit, edit.kind, part, count)
+    name, transposed = _readers(config, edit.kind)[layer]
+    width = config.head_dim if edit.kind == "head" else 1
+    columns = slice(part * width, (part + 1) * width)
+    return Target(name, (columns, slice(None)) if transposed else (slice(None), columns))
+
+
+def apply_edits(config: ModelConfig, weights: Weights, edits: Iterable[Edit]) -> Weights:
+    """Apply edits one after the other.
+
+    Args:
+        config: the architecture and its sizes.
+        weights: the weights by name; they stay as they are.
+        edits: the edits.
+
+    Returns:
+        The weights; those that no edit changes are not copied.
+
+    Raises:
+        UsageError: if the model has no such head, neuron, position or weight.
+    """
+    edited: Weights = {}
+    for edit in edits:
+        target = find_target(config, edit)
+        if target.name not in edited:
+            shape, data = weights[target.name]
+            edited[target.name] = Weight(shape, data[:])
+        shape, data = edited[target.name]
+        np.frombuffer(data, data.typecode).reshape(shape)[target.index] = target.number
+    return weights | edited
+
+
+def _readers(config: ModelConfig, kind: str) -> list[tuple[str, bool]]:
+    """Find, for each layer, the matrix that reads the heads or the neurons.
+
+    Returns:
+        Its name, and whether it is stored (in, out).
+    """
+    titles = ("attention",) if kind == "head" else ("gelu", "relu", "swiglu")
+    steps = record_operations(config)
+    return [
+        (step.weights[0][0], "transposed" in step.weights[0][1])
+        for step in steps
+        if step.title == "linear" and steps[step.inputs[0][0]].title in titles
+    ]
+
+
+def _position(config: ModelConfig, edit: Edit) -> Target:
+    table = architecture(config).positions
+    if table is None:
+        raise UsageError(
+            f"{edit}: a {config.model_type} model has no table of positions to switch off; it "
+            "turns queries and keys by their position instead"
+        )
+    _check(edit, "position", edit.place[0], config.block_size)
+    return Target(table, (edit.place[0], slice(None)))
+
+
+def _weight(config: ModelConfig, edit: Edit) -> Target:
+    parameters = architecture(config).parameters(config)
+    if edit.tensor not in parameters:
+        raise UsageError(f"{edit}: this model has no weight {short_repr(edit.tensor)}")
+    shape = parameters[edit.tensor].shape
+    if len(edit.place) != len(shape) or any(i >= n for i, n in zip(edit.place, shape)):
+        raise UsageError(
+            f"{edit}: {edit.tensor} has the shape {list(shape)}, and indices count from 0"
+        )
+    return Target(edit.tensor, edit.place, edit.number)
+
+
+def _check(edit: Edit, noun: str, number: int, count: int) -> None:
+    if not 0 <= number < count:
+        raise UsageError(f"{edit}: this model has the {noun}s 0 to {count - 1}")
+
+
+def _parse_number(text: str, whole: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not abs(number) <= FLOAT32_MAX:  # a NaN is refused too
+        raise UsageError(
+            f"{short_repr(whole)}: {short_repr(text)} is no number that a weight can have"
+        )
+    return number
