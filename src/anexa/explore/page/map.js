@@ -1,0 +1,196 @@
+// The map: every tensor between the characters and the loss, as a picture of its numbers.
+
+import { get, getTensors } from "./api.js";
+import { darkScheme, drawKey, makeScale } from "./colors.js";
+import { make } from "./dom.js";
+import { compact, exact, shapeText, tokenText } from "./format.js";
+import { arrange } from "./flow.js";
+import { link, scene } from "./state.js";
+import { draw } from "./tiles.js";
+
+const SIDE = 96; // of a thumbnail, in CSS pixels
+const closed = new Set(); // layers that the user has folded
+const opened = new Set(); // layers that the user has unfolded
+
+/**
+ * Show the architecture with the numbers of the text.
+ * @param {HTMLElement} root
+ * @param {import("./state.js").State} state
+ * @param {any} info the folder
+ * @param {AbortSignal} signal
+ */
+export async function show(root, state, info, signal) {
+  const quantity = state.quantity === "gradient" ? "gradient" : "value";
+  const [map, pictures] = await Promise.all([
+    get("map", scene(state), signal),
+    getTensors("thumbnails", { ...scene(state), quantity }, signal),
+  ]);
+  const paint = new Painter(pictures);
+  const flow = arrange(map.tensors);
+  const isLong = flow.layers.length > 2;
+  const sections = flow.layers.map((layer, i) => makeLayer(layer, isLong && i > 0, paint, quantity));
+  root.append(
+    makeHead(quantity, flow, root),
+    make(
+      "div",
+      { className: "flow" },
+      makeTokens(map.tokens),
+      ...flow.before.map((part) => makePart(part, paint, quantity)),
+      ...sections,
+      ...flow.after.map((part) => makePart(part, paint, quantity)),
+      makeLoss(map.loss, quantity),
+    ),
+  );
+  darkScheme.addEventListener("change", () => paint.all(), { signal });
+  root.addEventListener("keydown", (event) => {
+    if (event.key === "g" && !event.ctrlKey && !event.metaKey) location.hash = toggled(quantity);
+  });
+}
+
+const toggled = (quantity) =>
+  link({ view: "map", quantity: quantity === "value" ? "gradient" : undefined });
+
+function makeHead(quantity, { layers }, root) {
+  const tab = (name, text) =>
+    make(
+      "a",
+      {
+        href: link({ view: "map", quantity: name === "value" ? undefined : name }),
+        "data-focus": `quantity ${name}`,
+        ...(quantity === name && { "aria-current": "true" }),
+      },
+      text,
+    );
+  const fold = (open) => () => {
+    for (const details of root.querySelectorAll("details.layer")) details.open = open;
+  };
+  const button = (text, open) =>
+    make("button", { type: "button", className: "quiet", onclick: fold(open) }, text);
+  const folding = layers.length ? [button("Unfold all", true), button("Fold all", false)] : [];
+  return make(
+    "div",
+    { className: "view-head" },
+    make("nav", { className: "tabs", "aria-label": "Quantity" }, tab("value", "Values"), tab("gradient", "Gradients")),
+    make("p", { className: "hint" }, "Each picture has its own scale: blue is negative, orange positive, the ground zero."),
+    make("span", { className: "tools" }, ...folding),
+  );
+}
+
+function makeTokens(tokens) {
+  const items = tokens.map((token, i) =>
+    make(
+      "li",
+      { className: token.special ? "special" : "", title: `token ${i}, id ${token.id}` },
+      make("span", { className: "piece" }, tokenText(token)),
+      make("span", { className: "place" }, `${token.id}`),
+    ),
+  );
+  const label = make("h2", {}, "Text");
+  return make("section", { className: "stop" }, label, make("ol", { className: "tokens", "aria-label": "Tokens" }, ...items));
+}
+
+function makeLoss(loss, quantity) {
+  const number = loss === null ? "The text has no token to predict." : exact(loss);
+  const target = { view: "number", tensor: "loss", index: "", quantity };
+  const content = loss === null ? number : make("a", { href: link(target), className: "loss", "data-focus": "loss" }, number);
+  return make("section", { className: "stop last" }, make("h2", {}, "Loss"), content);
+}
+
+/** One layer, which can be folded; folded, it shows what it adds to the residual stream. */
+function makeLayer(layer, isFolded, paint, quantity) {
+  const { name, parts } = layer;
+  const outcome = parts.filter((part) => part.joint).map((part) => part.joint);
+  const preview = make("span", { className: "preview", "aria-hidden": "true" }, ...outcome.map((tensor) => paint.make(tensor.name, 48)));
+  const details = make(
+    "details",
+    { className: "layer", open: opened.has(name) || (!isFolded && !closed.has(name)) },
+    make("summary", { "data-focus": `layer ${name}` }, make("h2", {}, name), preview),
+    ...parts.map((part) => makePart(part, paint, quantity)),
+  );
+  details.addEventListener("toggle", () => {
+    (details.open ? opened : closed).add(name);
+    (details.open ? closed : opened).delete(name);
+  });
+  return details;
+}
+
+/** A branch of the residual stream, row by row, and the joint where it comes back to the stream. */
+function makePart({ rows, joint }, paint, quantity) {
+  const branch = rows.map((row) =>
+    make("div", { className: "flow-row" }, ...row.map((step) => makeStep(step, paint, quantity))),
+  );
+  const end = joint ? [make("div", { className: "joint" }, makeStep({ tensor: joint, weights: [] }, paint, quantity))] : [];
+  return make("div", { className: "part" }, make("div", { className: "branch" }, ...branch), ...end);
+}
+
+/** A tensor, with the weights that it was computed with. */
+function makeStep({ tensor, weights }, paint, quantity) {
+  return make(
+    "div",
+    { className: "step" },
+    makeTensor(tensor, paint, quantity),
+    ...weights.map((weight) => makeTensor(weight, paint, quantity)),
+  );
+}
+
+function makeTensor(tensor, paint, quantity) {
+  const { name, title, shape, layer, kind } = tensor;
+  const short = layer && name.startsWith(`${layer}.`) ? name.slice(layer.length + 1) : name;
+  const href = link({ view: "tensor", tensor: name, quantity: quantity === "value" ? undefined : quantity, lead: undefined, index: undefined });
+  const picture = paint.make(name, SIDE);
+  const caption = kind === "weight" ? shapeText(shape) : `${title} · ${shapeText(shape)}`;
+  return make(
+    "a",
+    { href, className: `tensor ${kind}`, "data-focus": `tensor ${name}`, title: `${name}\n${tensor.equation}\nlargest ${paint.largest(name)}` },
+    make("span", { className: "frame" }, picture),
+    make("span", { className: "name" }, ...breakable(short)),
+    make("span", { className: "shape" }, caption),
+  );
+}
+
+/** A name that may be broken behind its dots and underscores. */
+const breakable = (name) => name.split(/(?<=[._])/).flatMap((part) => [part, make("wbr")]);
+
+/** Draws thumbnails, and draws them again when the color scheme changes. */
+class Painter {
+  #pictures;
+  #drawn = [];
+
+  /** @param {import("./safetensors.js").Tensors} pictures */
+  constructor(pictures) {
+    this.#pictures = pictures;
+  }
+
+  /** Make the canvas of a tensor that fits into a square of `side` CSS pixels. */
+  make(name, side) {
+    const extreme = this.#pictures.get(`${name}.extreme`);
+    if (!extreme) return make("span", { className: "absent" }, "none");
+    const [height, width] = [extreme.shape.at(-2) ?? 1, extreme.shape.at(-1) ?? 1];
+    const zoom = Math.max(1, Math.floor(side / Math.max(height, width, side / 16)));
+    const canvas = make("canvas", { className: "thumbnail", width, height });
+    const tall = Math.max(zoom, Math.min(4 * zoom, Math.floor(side / 8 / height))); // thin ones
+    canvas.style.width = `${width * zoom}px`;
+    canvas.style.height = `${height * tall}px`;
+    this.#drawn.push({ canvas, name });
+    this.#paint(canvas, name);
+    return canvas;
+  }
+
+  #paint(canvas, name) {
+    const extreme = this.#pictures.get(`${name}.extreme`);
+    const rms = this.#pictures.get(`${name}.rms`) ?? extreme;
+    const scale = makeScale(extreme.data, rms.data);
+    canvas.getContext("2d").drawImage(draw(extreme.data, canvas.width, canvas.height, scale), 0, 0);
+  }
+
+  /** Draw all thumbnails again. */
+  all() {
+    for (const { canvas, name } of this.#drawn) this.#paint(canvas, name);
+  }
+
+  /** The largest magnitude of a tensor, as text. */
+  largest(name) {
+    const extreme = this.#pictures.get(`${name}.extreme`);
+    return extreme ? compact(makeScale(extreme.data, extreme.data).max) : "unknown";
+  }
+}

@@ -1,0 +1,254 @@
+// A tensor: where it stands, its equation, and one matrix of its numbers as a grid.
+
+import { get, getTensors } from "./api.js";
+import { make } from "./dom.js";
+import { exact, shapeText, tokenText } from "./format.js";
+import { Grid } from "./grid.js";
+import { VERSUS_KEYS, go, link, scene } from "./state.js";
+import { Tiles } from "./tiles.js";
+
+const TOKEN_AXES = ["token", "query", "key"];
+const STEP_QUANTITIES = ["change", "m", "v", "clipped", "update"];
+const NAMES = {
+  value: "value",
+  gradient: "gradient",
+  change: "last change",
+  m: "mean m",
+  v: "mean square v",
+  clipped: "clipped gradient",
+  update: "update",
+  difference: "difference",
+};
+
+/**
+ * Show the tensor of the address.
+ * @param {HTMLElement} root
+ * @param {import("./state.js").State} state
+ * @param {any} info the folder
+ * @param {AbortSignal} signal
+ */
+export async function show(root, state, info, signal) {
+  const map = await get("map", scene(state), signal);
+  const entry = map.tensors.find((tensor) => tensor.name === state.tensor);
+  if (!entry) throw new Error(`This model has no tensor ${state.tensor}.`);
+  const quantities = quantitiesOf(entry, state, info);
+  const quantity = quantities.includes(state.quantity) ? state.quantity : "value";
+  const place = placeOf(entry, state);
+  const labels = new Labels(entry, map.tokens, place.lead);
+  const grid = makeGrid({ entry, state, quantity, quantities, place, labels, signal });
+  root.append(
+    makePath(entry, labels, place),
+    makeTitle(entry, quantity),
+    make(
+      "div",
+      { className: "controls" },
+      makeTabs(quantities, quantity),
+      ...place.lead.map((_, axis) => makeSelector(entry, axis, place, labels)),
+    ),
+    makeAxes(entry),
+    grid.element,
+    makeNeighbors(entry, map),
+  );
+  await grid.start(signal);
+}
+
+/** The quantities that the numbers of a tensor have in this scene. */
+function quantitiesOf({ kind, gradient, quantities, name }, state, info) {
+  if (quantities) return quantities;
+  const isWeight = kind === "weight";
+  const found = ["value"];
+  if (isWeight || (gradient && name !== "loss.probabilities")) found.push("gradient");
+  if (isWeight && info.steps && Number(state.step) > 0) found.push(...STEP_QUANTITIES);
+  if (VERSUS_KEYS.some((key) => state[key] !== undefined)) found.push("difference");
+  return found;
+}
+
+const numbers = (text) => (text ? `${text}`.split(",").map(Number) : []);
+
+/**
+ * The matrix and the cell that an address means; what lies outside of the tensor is 0.
+ * @returns {{lead: number[], cursor: [number, number], rows: number, columns: number}}
+ */
+function placeOf({ shape }, state) {
+  const index = numbers(state.index);
+  const leading = shape.slice(0, -2);
+  const wanted = state.lead === undefined ? index : numbers(state.lead);
+  const inside = (i, size) => (Number.isInteger(i) && i >= 0 && i < size ? i : 0);
+  const [rows, columns] = [shape.at(-2) ?? 1, shape.at(-1) ?? 1];
+  const own = index.length === shape.length ? index : [];
+  return {
+    lead: leading.map((size, axis) => inside(wanted[axis], size)),
+    cursor: [inside(own.at(-2), rows), inside(own.at(-1), columns)],
+    rows,
+    columns,
+  };
+}
+
+/** The names of the places along the axes of a tensor. */
+class Labels {
+  /**
+   * @param {import("./flow.js").Entry} entry
+   * @param {any[]} tokens of the scene
+   * @param {number[]} lead
+   */
+  constructor({ axes, shape }, tokens, lead) {
+    this.axes = shape.map((_, axis) => axes[axis] ?? `axis ${axis}`);
+    const sequence = this.axes[0] === "sequence" ? lead[0] ?? 0 : 0;
+    this.tokens = Array.isArray(tokens[0]) ? tokens[sequence] : sequence ? [] : tokens;
+  }
+
+  /** The text of the token at a place of an axis; empty if the axis has none. */
+  token(axis, i) {
+    const token = TOKEN_AXES.includes(this.axes.at(axis)) ? this.tokens[i] : undefined;
+    return token ? tokenText(token) : "";
+  }
+
+  /** A place in words, such as token 3 "r". */
+  words(axis, i) {
+    const text = this.token(axis, i);
+    return `${this.axes.at(axis)} ${i}${text && ` “${text}”`}`;
+  }
+
+  /** A place at the edge of a grid. */
+  short(axis, i) {
+    const text = this.token(axis, i);
+    return text ? `${text.length > 5 ? `${text.slice(0, 4)}…` : text} ${i}` : `${i}`;
+  }
+}
+
+function makeGrid({ entry, state, quantity, quantities, place, labels, signal }) {
+  const fetchOf = (kind) => (level, top, left, height, width) =>
+    fetchWindow({ entry, state, kind, place }, { level, top, left, height, width }, signal);
+  const other = quantity === "value" ? "gradient" : "value";
+  const others = quantities.includes(other)
+    ? new Tiles(fetchOf(other), place.rows, place.columns)
+    : null;
+  const isMatrix = entry.shape.length > 1;
+  const indexOf = (row, column) => {
+    const own = [[], [column], [row, column]][Math.min(2, entry.shape.length)];
+    return [...place.lead, ...own].join(",");
+  };
+  const where = (row, column) => {
+    if (!entry.shape.length) return "number";
+    return [isMatrix && labels.words(-2, row), labels.words(-1, column)].filter(Boolean).join(", ");
+  };
+  return new Grid({
+    rows: place.rows,
+    columns: place.columns,
+    fetch: fetchOf(quantity),
+    name: [entry.name, ...place.lead.map((i, axis) => labels.words(axis, i)), NAMES[quantity]].join(", "),
+    rowLabel: (i) => (isMatrix ? labels.short(-2, i) : ""),
+    columnLabel: (j) => (entry.shape.length ? labels.short(-1, j) : ""),
+    where,
+    describe: async (row, column, value) => {
+      const own = `${NAMES[quantity]} ${exact(value)}`;
+      if (!others) return own;
+      return `${own}, ${other} ${exact(await others.wait(0, row, column, "values"))}`;
+    },
+    onEnter: (row, column) => {
+      keep(indexOf(row, column));
+      go({ view: "number", tensor: entry.name, index: indexOf(row, column), quantity, lead: undefined });
+    },
+    onUp: () => go({ view: "map", tensor: undefined, index: undefined, lead: undefined }),
+    onGradient: (row, column) => {
+      if (!others) return;
+      go({ quantity: other, index: indexOf(row, column), lead: undefined });
+    },
+    cursor: place.cursor,
+  });
+}
+
+/** Keep the cell in the address of the tensor, for the way back. */
+function keep(index) {
+  history.replaceState(null, "", link({ index, lead: undefined }));
+}
+
+async function fetchWindow({ entry, state, kind, place }, area, signal) {
+  const versus = Object.fromEntries(VERSUS_KEYS.map((key) => [key, state[key]]));
+  const parameters = {
+    ...scene(state),
+    ...(kind === "difference" ? versus : {}),
+    tensor: entry.name,
+    quantity: kind,
+    lead: place.lead.length ? place.lead.join(",") : undefined,
+    ...area,
+  };
+  const found = await getTensors("window", parameters, signal);
+  return Object.fromEntries([...found].map(([name, { data }]) => [name, data]));
+}
+
+// What stands around the grid
+
+/** Where am I: map, layer, tensor, place. */
+function makePath({ name, layer }, labels, { lead }) {
+  const up = { href: link({ view: "map", tensor: undefined, index: undefined, lead: undefined }) };
+  const parts = [
+    make("a", { ...up, "data-focus": "up" }, "Map"),
+    ...(layer ? [make("span", {}, layer)] : []),
+    make("span", { "aria-current": "location" }, name),
+    ...lead.map((i, axis) => make("span", {}, labels.words(axis, i))),
+  ];
+  const items = parts.map((part) => make("li", {}, part));
+  return make("nav", { className: "path", "aria-label": "Where am I" }, make("ol", {}, ...items));
+}
+
+function makeTitle({ name, title, equation, gradient, kind }, quantity) {
+  const shown = quantity === "gradient" ? gradient : equation;
+  const text = kind === "weight" ? "A weight: training changes it." : shown;
+  return make(
+    "div",
+    { className: "title" },
+    make("h2", {}, name),
+    make("p", { className: "equation" }, make("span", { className: "operation" }, title), " ", text),
+  );
+}
+
+function makeTabs(quantities, quantity) {
+  const tabs = quantities.map((name) =>
+    make(
+      "a",
+      {
+        href: link({ quantity: name === "value" ? undefined : name }),
+        "data-focus": `quantity ${name}`,
+        ...(name === quantity && { "aria-current": "true" }),
+      },
+      NAMES[name] ?? name,
+    ),
+  );
+  return make("nav", { className: "tabs", "aria-label": "Quantity" }, ...tabs);
+}
+
+function makeSelector({ shape }, axis, { lead }, labels) {
+  const options = Array.from({ length: shape[axis] }, (_, i) =>
+    make("option", { value: `${i}`, selected: i === lead[axis] }, labels.words(axis, i)),
+  );
+  const select = make("select", { "data-focus": `axis ${axis}`, disabled: shape[axis] === 1 }, ...options);
+  select.addEventListener("change", () => {
+    const changed = lead.map((i, at) => (at === axis ? select.value : i));
+    go({ lead: changed.join(","), index: undefined });
+  });
+  return make("label", {}, make("span", { className: "visually-hidden" }, labels.axes[axis]), select);
+}
+
+function makeAxes({ shape, axes }) {
+  if (shape.length < 2) return make("p", { className: "axes" }, `${shapeText(shape)} ${axes[0] ?? ""}`);
+  const text = `rows: ${axes.at(-2)} (${shape.at(-2)}) · columns: ${axes.at(-1)} (${shape.at(-1)})`;
+  return make("p", { className: "axes" }, text);
+}
+
+/** Links to the tensors that this one is computed from, and to those computed from it. */
+function makeNeighbors({ name, inputs }, { tensors }) {
+  const users = tensors.filter((tensor) => tensor.inputs.includes(name)).map((tensor) => tensor.name);
+  const list = (title, names) => {
+    const links = names.map((one) =>
+      make("li", {}, make("a", { href: link({ view: "tensor", tensor: one, lead: undefined, index: undefined }), "data-focus": `to ${one}` }, one)),
+    );
+    return make("section", {}, make("h3", {}, title), make("ul", {}, ...links));
+  };
+  return make(
+    "div",
+    { className: "neighbors" },
+    ...(inputs.length ? [list("Computed from", inputs)] : []),
+    ...(users.length ? [list("Used by", users)] : []),
+  );
+}
