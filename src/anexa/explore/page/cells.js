@@ -8,6 +8,7 @@ import { TILE, picture } from "./tiles.js";
 export const GUTTER = { left: 52, top: 22 };
 
 const DIGITS = 40; // smallest cell with digits, in CSS pixels
+const GLYPHS = 6; // smallest cell with the glyph of what is not finite
 const LINES = 12; // smallest cell with lines around it
 const FONT = "ui-monospace, 'SF Mono', 'DejaVu Sans Mono', monospace";
 
@@ -54,7 +55,7 @@ export function drawCells(canvas, view) {
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.imageSmoothingEnabled = false;
-  context.clearRect(0, 0, ...size);
+  context.clearRect(0, 0, size[0], size[1]);
   const area = visible(view);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   drawRowLabels(context, view, area);
@@ -64,8 +65,9 @@ export function drawCells(canvas, view) {
   context.save();
   context.clip();
   drawPictures(context, view, area, ratio);
+  if (view.cell >= GLYPHS && view.scale.special) drawGlyphs(context, view, area);
   if (view.cell >= LINES) drawLines(context, view, area);
-  if (view.cell >= 6) drawTexts(context, view, area);
+  if (view.cell >= DIGITS) drawDigits(context, view, area);
   drawCursor(context, view);
   context.restore();
 }
@@ -106,25 +108,32 @@ function drawLines(context, view, { top, left, bottom, right }) {
   context.stroke();
 }
 
-/** Draw the glyphs of what is not finite, and in large cells the digits. */
-function drawTexts(context, view, { top, left, bottom, right }) {
-  const { tiles, level, mode, scale, cell } = view;
-  if (cell < DIGITS && !scale.special) return;
+function drawGlyphs(context, view, area) {
+  for (const { x, left, top } of numbersIn(view, area)) {
+    if (!Number.isFinite(x)) drawGlyph(context, x, left, top, view.cell);
+  }
+}
+
+function drawDigits(context, view, area) {
+  const { cell, scale } = view;
   const colors = palette();
   context.font = `${cell < 64 ? 10 : 12}px ${FONT}`;
   context.textAlign = "center";
   context.textBaseline = "middle";
-  const room = Math.floor((cell - 3) / context.measureText("0").width);
+  const room = Math.floor((cell - 8) / context.measureText("0").width);
+  for (const { x, left, top } of numbersIn(view, area)) {
+    if (!Number.isFinite(x)) continue; // its glyph is enough
+    context.fillStyle = Math.abs(strength(scale, x)) < 0.55 ? colors.ink : colors.inverse;
+    context.fillText(compact(x, room), left + cell / 2, top + cell / 2);
+  }
+}
+
+/** Yield the visible numbers that have come, and where their cells are. */
+function* numbersIn(view, { top, left, bottom, right }) {
   for (let i = top; i < bottom; i += 1) {
     for (let j = left; j < right; j += 1) {
-      const x = tiles.at(level, i, j, mode);
-      if (x === undefined) continue;
-      const [across, down] = [placeX(view, j), placeY(view, i)];
-      if (!Number.isFinite(x)) drawGlyph(context, x, across + 0.5, down + 0.5, cell - 1);
-      if (cell < DIGITS) continue;
-      const isWeak = !Number.isFinite(x) || Math.abs(strength(scale, x)) < 0.55;
-      context.fillStyle = isWeak ? colors.ink : colors.inverse;
-      context.fillText(compact(x, room), across + cell / 2, down + cell / 2);
+      const x = view.tiles.at(view.level, i, j, view.mode);
+      if (x !== undefined) yield { x, left: placeX(view, j), top: placeY(view, i) };
     }
   }
 }
@@ -178,7 +187,10 @@ function drawColumnLabels(context, view, { left, right }) {
   context.textAlign = "center";
   context.textBaseline = "middle";
   const label = (j) => (level ? `${j * 2 ** level}` : view.columnLabel(j));
-  const longest = Math.max(...[left, right - 1].map((j) => context.measureText(label(j)).width));
+  const all = Array.from({ length: Math.max(0, right - left) }, (_, i) => label(left + i));
+  const longest = context.measureText(
+    all.reduce((a, b) => (b.length > a.length ? b : a), ""),
+  ).width;
   const step = labelStep(cell, longest + 8);
   for (let j = Math.ceil(left / step) * step; j < right; j += step) {
     context.fillStyle = j === view.cursor[1] ? palette().accent : palette().gray;

@@ -128,7 +128,7 @@ export function paint(pixels, numbers, width, scale, isSigned) {
 
 const specialColor = (colors, x) => {
   if (Number.isNaN(x)) return colors.plain[STEPS];
-  return colors.signed[x < 0 ? STEPS / 3 | 0 : 2 * STEPS - (STEPS / 3 | 0)];
+  return colors.signed[x < 0 ? (STEPS / 3) | 0 : 2 * STEPS - ((STEPS / 3) | 0)];
 };
 
 /**
@@ -162,8 +162,9 @@ export function drawGlyph(context, x, left, top, size) {
  * @param {HTMLCanvasElement} canvas as wide as its style says; its label is set, too
  * @param {Scale} scale
  * @param {boolean} [isSigned] false for magnitudes without a sign
+ * @param {(x: number) => string} [write] writes the numbers
  */
-export function drawKey(canvas, scale, isSigned = true) {
+export function drawKey(canvas, scale, isSigned = true, write = keyText) {
   const ratio = devicePixelRatio;
   const [width, height, bar, margin] = [canvas.clientWidth || 280, 30, 10, 26];
   canvas.width = Math.round(width * ratio);
@@ -172,7 +173,7 @@ export function drawKey(canvas, scale, isSigned = true) {
   const colors = palette();
   const table = isSigned ? colors.signed : colors.plain;
   context.scale(ratio, ratio);
-  const span = width - 2 * margin - (scale.special ? 96 : 0);
+  const span = width - 2 * margin - (scale.special ? 112 : 0);
   for (let i = 0; i < span; i += 1) {
     context.fillStyle = css(table[Math.round((i / (span - 1)) * (table.length - 1))]);
     context.fillRect(margin + i, 0, 1.5, bar);
@@ -186,7 +187,7 @@ export function drawKey(canvas, scale, isSigned = true) {
   for (const x of ticks) {
     const place = strength(scale, x);
     const at = margin + span * (isSigned ? (place + 1) / 2 : place);
-    const text = compact(x, 7);
+    const text = write(x);
     const half = context.measureText(text).width / 2;
     if (at - half < end + 4) continue;
     end = at + half;
@@ -194,10 +195,12 @@ export function drawKey(canvas, scale, isSigned = true) {
     context.fillRect(at - 0.5, bar, 1, 4);
     context.fillText(text, at, height - 4);
   }
-  if (scale.special) drawSpecials(context, margin + span + 20, bar, colors);
+  if (scale.special) drawSpecials(context, margin + span + 36, bar, colors);
   canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", `Key of the colors: ${ticks.map((x) => compact(x, 7)).join(", ")}`);
+  canvas.setAttribute("aria-label", `Key of the colors: ${ticks.map(write).join(", ")}`);
 }
+
+const keyText = (x) => compact(x, x < 0 ? 7 : 6);
 
 function keyTicks({ max, rms }, isSigned) {
   if (!max) return [0];
@@ -233,6 +236,7 @@ function toLab(color) {
   ];
 }
 
+/** @param {number[]} color */
 function fromLab([lightness, a, b]) {
   const l = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3;
   const m = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3;
@@ -251,6 +255,7 @@ function between(stops, place) {
   return fromLab(from.map((c, axis) => c + share * (to[axis] - c)));
 }
 
+/** @param {number[]} color red, green and blue, 0 to 255 */
 const pixel = ([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
 
 /**

@@ -17,9 +17,9 @@
 /**
  * A tensor with the weights it was computed with.
  * @typedef {{tensor: Entry, weights: Entry[]}} Step
- * A branch, in rows of tensors that are computed side by side, and the sum that brings it back to
- * the residual stream.
- * @typedef {{rows: Step[][], joint: Entry | null}} Part
+ * A branch, in rows of tensors that are computed side by side, and the tensor of the residual
+ * stream at which it ends: where the stream begins, or a sum.
+ * @typedef {{rows: Step[][], joint: Step | null}} Part
  * @typedef {{before: Part[], layers: {name: string, parts: Part[]}[], after: Part[]}} Flow
  */
 
@@ -54,8 +54,8 @@ function groups(tensors) {
 }
 
 /**
- * Names of the sums that the residual stream consists of: from the last sum of two activations back
- * along the input that is the older one.
+ * Names of the tensors of the residual stream: from the last sum of two activations back along the
+ * input that is the older one, and at last where it begins.
  */
 function residualStream(tensors, byName) {
   const order = new Map(tensors.map(({ name }, i) => [name, i]));
@@ -69,6 +69,7 @@ function residualStream(tensors, byName) {
     const older = tensor.inputs.toSorted((a, b) => order.get(a) - order.get(b))[0];
     tensor = byName.get(older);
   }
+  if (tensor) stream.add(tensor.name);
   return stream;
 }
 
@@ -78,7 +79,7 @@ function split(tensors, stream, byName) {
   let branch = [];
   for (const tensor of tensors) {
     if (stream.has(tensor.name)) {
-      parts.push({ rows: rowsOf(branch, byName), joint: tensor });
+      parts.push({ rows: rowsOf(branch, byName), joint: stepOf(tensor, byName) });
       branch = [];
     } else {
       branch.push(tensor);
@@ -88,6 +89,11 @@ function split(tensors, stream, byName) {
   return parts;
 }
 
+const stepOf = (tensor, byName) => ({
+  tensor,
+  weights: tensor.inputs.map((name) => byName.get(name)).filter((one) => one?.kind === "weight"),
+});
+
 /** Rows of a branch: a tensor stands below all that it is computed from. */
 function rowsOf(branch, byName) {
   const depths = new Map();
@@ -96,8 +102,7 @@ function rowsOf(branch, byName) {
     const above = tensor.inputs.filter((name) => depths.has(name)).map((name) => depths.get(name));
     const depth = Math.max(-1, ...above) + 1;
     depths.set(tensor.name, depth);
-    const weights = tensor.inputs.map((name) => byName.get(name)).filter((t) => t?.kind === "weight");
-    (rows[depth] ??= []).push({ tensor, weights });
+    (rows[depth] ??= []).push(stepOf(tensor, byName));
   }
   return rows;
 }

@@ -1,6 +1,9 @@
 // Numbers as text, with a true minus sign; every digit shown is a digit of the number, rounded.
 
-const NAMES = new Map([[Infinity, "∞"], [-Infinity, "−∞"]]);
+const NAMES = new Map([
+  [Infinity, "∞"],
+  [-Infinity, "−∞"],
+]);
 
 const dressed = (text) => text.replaceAll("-", "−").replace("e+", "e");
 

@@ -46,7 +46,9 @@ export class Grid {
     this.#cursor = options.cursor;
     const { rows, columns } = options;
     const redraw = () => this.#redraw();
-    this.#tiles = new Tiles(options.fetch, rows, columns, redraw, (error) => this.#say(error.message));
+    this.#tiles = new Tiles(options.fetch, rows, columns, redraw, (error) =>
+      this.#say(error.message),
+    );
     this.#steps = SIZES.map((size) => ({ level: 0, size }));
     for (let level = 1; Math.max(...blocks(rows, columns, level - 1)) > 128; level += 1) {
       this.#steps.unshift({ level, size: 1 });
@@ -56,7 +58,13 @@ export class Grid {
 
   #build() {
     const button = (text, label, act) =>
-      make("button", { type: "button", textContent: text, "aria-label": label, title: label, onclick: act });
+      make("button", {
+        type: "button",
+        textContent: text,
+        "aria-label": label,
+        title: label,
+        onclick: act,
+      });
     this.canvas = make("canvas", { className: "grid-canvas" });
     this.spacer = make("div", { className: "grid-spacer" });
     this.view = make(
@@ -71,7 +79,9 @@ export class Grid {
     this.key = make("canvas", { className: "grid-key" });
     this.zoomText = make("span", { className: "grid-zoom" });
     this.modeButton = button("", "", () => this.#toggleMode());
-    this.tableButton = button("As a table", "Show the visible numbers as a table", () => this.#toggleTable());
+    this.tableButton = button("As a table", "Show the visible numbers as a table", () =>
+      this.#toggleTable(),
+    );
     this.tableButton.setAttribute("aria-expanded", "false");
     this.status = make("p", { className: "grid-status", role: "status", "aria-live": "polite" });
     this.table = make("div", { className: "grid-table", hidden: true, tabIndex: 0 });
@@ -89,7 +99,15 @@ export class Grid {
         this.tableButton,
       ),
     );
-    this.element = make("div", { className: "grid" }, bar, this.view, this.hover, this.status, this.table);
+    this.element = make(
+      "div",
+      { className: "grid" },
+      bar,
+      this.view,
+      this.hover,
+      this.status,
+      this.table,
+    );
   }
 
   /**
@@ -128,7 +146,7 @@ export class Grid {
 
   // Sizes
 
-  /** The largest zoom at which the whole matrix is seen. */
+  /** The largest zoom at which the whole matrix is seen; a thin one is larger. */
   #fitting() {
     const { rows, columns } = this.#options;
     const width = this.element.clientWidth - GUTTER.left;
@@ -137,7 +155,9 @@ export class Grid {
       const [down, across] = blocks(rows, columns, level);
       return down * size <= height && across * size <= width;
     };
-    return this.#steps.findLast((zoom) => fits(zoom) && zoom.size <= 40) ?? this.#steps[0];
+    const whole = this.#steps.findLast((zoom) => fits(zoom) && zoom.size <= 40) ?? this.#steps[0];
+    const isThin = whole.level === 0 && whole.size < 6 && rows * whole.size < 48;
+    return isThin ? { level: 0, size: 6 } : whole; // its columns are scrolled
   }
 
   /** Size of a cell in CSS pixels: whole pixels of the device. */
@@ -163,7 +183,9 @@ export class Grid {
     this.modeButton.hidden = level === 0;
     const isRms = this.#mode === "rms";
     this.modeButton.textContent = isRms ? "Root mean square" : "Extreme";
-    this.modeButton.title = isRms ? "Show the number of the largest magnitude of each block" : "Show the root mean square of each block";
+    this.modeButton.title = isRms
+      ? "Show the number of the largest magnitude of each block"
+      : "Show the root mean square of each block";
     drawKey(this.key, this.#scale, this.#shown !== "rms");
     this.#redraw();
     this.#fillTable();

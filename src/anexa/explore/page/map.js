@@ -28,7 +28,9 @@ export async function show(root, state, info, signal) {
   const paint = new Painter(pictures);
   const flow = arrange(map.tensors);
   const isLong = flow.layers.length > 2;
-  const sections = flow.layers.map((layer, i) => makeLayer(layer, isLong && i > 0, paint, quantity));
+  const sections = flow.layers.map((layer, i) =>
+    makeLayer(layer, isLong && i > 0, paint, quantity),
+  );
   root.append(
     makeHead(quantity, flow, root),
     make(
@@ -70,10 +72,26 @@ function makeHead(quantity, { layers }, root) {
   return make(
     "div",
     { className: "view-head" },
-    make("nav", { className: "tabs", "aria-label": "Quantity" }, tab("value", "Values"), tab("gradient", "Gradients")),
-    make("p", { className: "hint" }, "Each picture has its own scale: blue is negative, orange positive, the ground zero."),
+    make(
+      "nav",
+      { className: "tabs", "aria-label": "Quantity" },
+      tab("value", "Values"),
+      tab("gradient", "Gradients"),
+    ),
     make("span", { className: "tools" }, ...folding),
+    makeKey(),
+    make("p", { className: "hint" }, "Every picture has its own largest magnitude, max."),
   );
+}
+
+/** The key of all pictures: each has its own largest magnitude. */
+function makeKey() {
+  const canvas = make("canvas", { className: "grid-key map-key" });
+  const write = (x) => (x ? `${x < 0 ? "−" : ""}max` : "0");
+  const draw = () => drawKey(canvas, { max: 1, rms: 1, special: false }, true, write);
+  darkScheme.addEventListener("change", draw);
+  draw();
+  return canvas;
 }
 
 function makeTokens(tokens) {
@@ -86,21 +104,33 @@ function makeTokens(tokens) {
     ),
   );
   const label = make("h2", {}, "Text");
-  return make("section", { className: "stop" }, label, make("ol", { className: "tokens", "aria-label": "Tokens" }, ...items));
+  return make(
+    "section",
+    { className: "stop" },
+    label,
+    make("ol", { className: "tokens", "aria-label": "Tokens" }, ...items),
+  );
 }
 
 function makeLoss(loss, quantity) {
   const number = loss === null ? "The text has no token to predict." : exact(loss);
   const target = { view: "number", tensor: "loss", index: "", quantity };
-  const content = loss === null ? number : make("a", { href: link(target), className: "loss", "data-focus": "loss" }, number);
+  const content =
+    loss === null
+      ? number
+      : make("a", { href: link(target), className: "loss", "data-focus": "loss" }, number);
   return make("section", { className: "stop last" }, make("h2", {}, "Loss"), content);
 }
 
 /** One layer, which can be folded; folded, it shows what it adds to the residual stream. */
 function makeLayer(layer, isFolded, paint, quantity) {
   const { name, parts } = layer;
-  const outcome = parts.filter((part) => part.joint).map((part) => part.joint);
-  const preview = make("span", { className: "preview", "aria-hidden": "true" }, ...outcome.map((tensor) => paint.make(tensor.name, 48)));
+  const outcome = parts.filter((part) => part.joint).map((part) => part.joint.tensor);
+  const preview = make(
+    "span",
+    { className: "preview", "aria-hidden": "true" },
+    ...outcome.map((tensor) => paint.make(tensor.name, 48)),
+  );
   const details = make(
     "details",
     { className: "layer", open: opened.has(name) || (!isFolded && !closed.has(name)) },
@@ -119,8 +149,13 @@ function makePart({ rows, joint }, paint, quantity) {
   const branch = rows.map((row) =>
     make("div", { className: "flow-row" }, ...row.map((step) => makeStep(step, paint, quantity))),
   );
-  const end = joint ? [make("div", { className: "joint" }, makeStep({ tensor: joint, weights: [] }, paint, quantity))] : [];
-  return make("div", { className: "part" }, make("div", { className: "branch" }, ...branch), ...end);
+  const end = joint ? [make("div", { className: "joint" }, makeStep(joint, paint, quantity))] : [];
+  return make(
+    "div",
+    { className: "part" },
+    make("div", { className: "branch" }, ...branch),
+    ...end,
+  );
 }
 
 /** A tensor, with the weights that it was computed with. */
@@ -136,12 +171,23 @@ function makeStep({ tensor, weights }, paint, quantity) {
 function makeTensor(tensor, paint, quantity) {
   const { name, title, shape, layer, kind } = tensor;
   const short = layer && name.startsWith(`${layer}.`) ? name.slice(layer.length + 1) : name;
-  const href = link({ view: "tensor", tensor: name, quantity: quantity === "value" ? undefined : quantity, lead: undefined, index: undefined });
+  const href = link({
+    view: "tensor",
+    tensor: name,
+    quantity: quantity === "value" ? undefined : quantity,
+    lead: undefined,
+    index: undefined,
+  });
   const picture = paint.make(name, SIDE);
   const caption = kind === "weight" ? shapeText(shape) : `${title} · ${shapeText(shape)}`;
   return make(
     "a",
-    { href, className: `tensor ${kind}`, "data-focus": `tensor ${name}`, title: `${name}\n${tensor.equation}\nlargest ${paint.largest(name)}` },
+    {
+      href,
+      className: `tensor ${kind}`,
+      "data-focus": `tensor ${name}`,
+      title: `${name}\n${tensor.equation}\nlargest ${paint.largest(name)}`,
+    },
     make("span", { className: "frame" }, picture),
     make("span", { className: "name" }, ...breakable(short)),
     make("span", { className: "shape" }, caption),

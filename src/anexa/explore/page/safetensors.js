@@ -23,7 +23,14 @@ export function parseTensors(buffer) {
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, start - 8)));
   const { __metadata__: metadata = {}, ...entries } = header;
   const tensors = new Map();
-  for (const [name, { dtype, shape, data_offsets: [first, end] }] of Object.entries(entries)) {
+  for (const [
+    name,
+    {
+      dtype,
+      shape,
+      data_offsets: [first, end],
+    },
+  ] of Object.entries(entries)) {
     if (!(dtype in TYPES)) throw new Error(`${name} has numbers of the type ${dtype}.`);
     if (start + end > buffer.byteLength) throw new Error(`The numbers of ${name} are cut off.`);
     const data = new TYPES[dtype](buffer.slice(start + first, start + end)); // a copy is aligned

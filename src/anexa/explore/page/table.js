@@ -17,9 +17,7 @@ export async function makeTable(name, view) {
   const rows = range(top, Math.min(bottom, top + MOST));
   const columns = range(left, Math.min(right, left + MOST));
   const number = (i, j) => view.tiles.wait(view.level, i, j, view.mode);
-  const numbers = await Promise.all(
-    rows.map((i) => Promise.all(columns.map((j) => number(i, j)))),
-  );
+  const numbers = await Promise.all(rows.map((i) => Promise.all(columns.map((j) => number(i, j)))));
   const label = (i, own) => (view.level ? `${i * 2 ** view.level}` : own(i));
   const head = columns.map((j) => make("th", { scope: "col" }, label(j, view.columnLabel)));
   const body = rows.map((i, at) => {

@@ -93,7 +93,7 @@ class Labels {
    */
   constructor({ axes, shape }, tokens, lead) {
     this.axes = shape.map((_, axis) => axes[axis] ?? `axis ${axis}`);
-    const sequence = this.axes[0] === "sequence" ? lead[0] ?? 0 : 0;
+    const sequence = this.axes[0] === "sequence" ? (lead[0] ?? 0) : 0;
     this.tokens = Array.isArray(tokens[0]) ? tokens[sequence] : sequence ? [] : tokens;
   }
 
@@ -136,7 +136,9 @@ function makeGrid({ entry, state, quantity, quantities, place, labels, signal })
     rows: place.rows,
     columns: place.columns,
     fetch: fetchOf(quantity),
-    name: [entry.name, ...place.lead.map((i, axis) => labels.words(axis, i)), NAMES[quantity]].join(", "),
+    name: [entry.name, ...place.lead.map((i, axis) => labels.words(axis, i)), NAMES[quantity]].join(
+      ", ",
+    ),
     rowLabel: (i) => (isMatrix ? labels.short(-2, i) : ""),
     columnLabel: (j) => (entry.shape.length ? labels.short(-1, j) : ""),
     where,
@@ -147,7 +149,13 @@ function makeGrid({ entry, state, quantity, quantities, place, labels, signal })
     },
     onEnter: (row, column) => {
       keep(indexOf(row, column));
-      go({ view: "number", tensor: entry.name, index: indexOf(row, column), quantity, lead: undefined });
+      go({
+        view: "number",
+        tensor: entry.name,
+        index: indexOf(row, column),
+        quantity,
+        lead: undefined,
+      });
     },
     onUp: () => go({ view: "map", tensor: undefined, index: undefined, lead: undefined }),
     onGradient: (row, column) => {
@@ -163,6 +171,7 @@ function keep(index) {
   history.replaceState(null, "", link({ index, lead: undefined }));
 }
 
+/** @returns {Promise<any>} a window as `tiles.js` describes it */
 async function fetchWindow({ entry, state, kind, place }, area, signal) {
   const versus = Object.fromEntries(VERSUS_KEYS.map((key) => [key, state[key]]));
   const parameters = {
@@ -199,7 +208,13 @@ function makeTitle({ name, title, equation, gradient, kind }, quantity) {
     "div",
     { className: "title" },
     make("h2", {}, name),
-    make("p", { className: "equation" }, make("span", { className: "operation" }, title), " ", text),
+    make(
+      "p",
+      { className: "equation" },
+      make("span", { className: "operation" }, title),
+      " ",
+      text,
+    ),
   );
 }
 
@@ -222,26 +237,49 @@ function makeSelector({ shape }, axis, { lead }, labels) {
   const options = Array.from({ length: shape[axis] }, (_, i) =>
     make("option", { value: `${i}`, selected: i === lead[axis] }, labels.words(axis, i)),
   );
-  const select = make("select", { "data-focus": `axis ${axis}`, disabled: shape[axis] === 1 }, ...options);
+  const select = make(
+    "select",
+    { "data-focus": `axis ${axis}`, disabled: shape[axis] === 1 },
+    ...options,
+  );
   select.addEventListener("change", () => {
     const changed = lead.map((i, at) => (at === axis ? select.value : i));
     go({ lead: changed.join(","), index: undefined });
   });
-  return make("label", {}, make("span", { className: "visually-hidden" }, labels.axes[axis]), select);
+  return make(
+    "label",
+    {},
+    make("span", { className: "visually-hidden" }, labels.axes[axis]),
+    select,
+  );
 }
 
 function makeAxes({ shape, axes }) {
-  if (shape.length < 2) return make("p", { className: "axes" }, `${shapeText(shape)} ${axes[0] ?? ""}`);
+  if (shape.length < 2)
+    return make("p", { className: "axes" }, `${shapeText(shape)} ${axes[0] ?? ""}`);
   const text = `rows: ${axes.at(-2)} (${shape.at(-2)}) · columns: ${axes.at(-1)} (${shape.at(-1)})`;
   return make("p", { className: "axes" }, text);
 }
 
 /** Links to the tensors that this one is computed from, and to those computed from it. */
 function makeNeighbors({ name, inputs }, { tensors }) {
-  const users = tensors.filter((tensor) => tensor.inputs.includes(name)).map((tensor) => tensor.name);
+  const users = tensors
+    .filter((tensor) => tensor.inputs.includes(name))
+    .map((tensor) => tensor.name);
   const list = (title, names) => {
     const links = names.map((one) =>
-      make("li", {}, make("a", { href: link({ view: "tensor", tensor: one, lead: undefined, index: undefined }), "data-focus": `to ${one}` }, one)),
+      make(
+        "li",
+        {},
+        make(
+          "a",
+          {
+            href: link({ view: "tensor", tensor: one, lead: undefined, index: undefined }),
+            "data-focus": `to ${one}`,
+          },
+          one,
+        ),
+      ),
     );
     return make("section", {}, make("h3", {}, title), make("ul", {}, ...links));
   };
