@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anexa.engines import Batch, DeviceConfig, open_engine
-from anexa.explore.reading import lens, read_text, token_text
+from anexa.explore.reading import is_special, lens, read_text, token_text
 from anexa.explore.trace import LOGITS, LOSS, trace_batch
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
@@ -142,3 +142,4 @@ def test_texts_of_tokens_are_visible() -> None:
     assert token_text(tokenizer, tokenizer.eot_token) == END_OF_TEXT
     assert token_text(tokenizer, 9999) == "<9999>"
     assert token_text(TOKENIZER, 0) == "a"
+    assert [i for i in range(8) if is_special(TOKENIZER, i)] == [TOKENIZER.eot_token, 7]

@@ -42,7 +42,7 @@ class ReadToken:
     Attributes:
         id: token id.
         text: text of the token, as in `token_text`.
-        special: whether it is a token without text, such as `<|endoftext|>`.
+        special: whether it is special, as in `is_special`.
         loss: −log p in nats; None if the loss of the batch does not count this token.
         probability: p; None for the first token, which is not predicted.
         rank: 1 + number of likelier tokens; None for the first token.
@@ -102,12 +102,13 @@ def read_text(trace: Trace, tokenizer: Tokenizer, top: int = 5, sequence: int = 
     best_TK = np.argsort(-logits_TV, axis=-1, kind="stable")[:, :top]
     lens_LT = [_lens_candidates(z[sequence, :length], came_T, tokenizer) for z in lens(trace)]
 
-    tokens = [_token(tokenizer, int(inputs_T[0]))]
+    first = int(inputs_T[0])
+    tokens = [ReadToken(first, token_text(tokenizer, first), is_special(tokenizer, first))]
     for t, came in enumerate(came_T.tolist()):
         token = ReadToken(
             came,
             token_text(tokenizer, came),
-            not tokenizer.token_bytes(came),
+            is_special(tokenizer, came),
             float(losses_T[t]) if counted_T[t] else None,
             float(p_TV[t, came]),
             int(ranks_T[t]),
@@ -156,6 +157,12 @@ def token_text(tokenizer: Tokenizer, token_id: int) -> str:
     return shown(text)
 
 
+def is_special(tokenizer: Tokenizer, token_id: int) -> bool:
+    """Whether a token is no piece of text: an added token, such as `<think>`, or without bytes."""
+    name = tokenizer.id_to_token(token_id)
+    return name in tokenizer.added_tokens or not tokenizer.token_bytes(token_id)
+
+
 def _apply(trace: Trace, node: Node, x_BTC: Array) -> Array:
     """Apply the operation of a node to another input, with the same weights."""
     settings = {}
@@ -182,7 +189,3 @@ def _lens_candidates(
 
 def _candidate(tokenizer: Tokenizer, token_id: int, probability: float) -> Candidate:
     return Candidate(token_id, token_text(tokenizer, token_id), float(probability))
-
-
-def _token(tokenizer: Tokenizer, token_id: int) -> ReadToken:
-    return ReadToken(token_id, token_text(tokenizer, token_id), not tokenizer.token_bytes(token_id))

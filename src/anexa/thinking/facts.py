@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from anexa.thinking.thoughts import relation
 
-_FACTS = {
+FACTS = {
     "+": re.compile(r"([0-9])\+([0-9])\+([0-9])=([0-9])([0-9])"),
     "*": re.compile(r"([0-9])\*([0-9])\+([0-9])=([0-9])([0-9])"),
     "-": re.compile(r"([0-9])([0-9])-([0-9])-([0-9])=([0-9])"),
@@ -52,7 +52,7 @@ def parse_calculation(
     facts, digits, errors = [], [], []
     carried = 0
     for fact, (x, y) in zip(texts, columns):
-        match = _FACTS[operation].fullmatch(fact)
+        match = FACTS[operation].fullmatch(fact)
         if not match:
             facts.append(Fact(fact, true=False, fits=False))
             errors.append(f'"{excerpt(fact)}" in "{expression}" is not a fact of its kind')
@@ -103,7 +103,7 @@ def parse_comparison(
     texts = text.split(",", alike + 1)
     facts, errors, signs = [], [], []
     for fact, x, y in zip(texts, left[: alike + 1], right):
-        match = _FACTS["?"].fullmatch(fact)
+        match = FACTS["?"].fullmatch(fact)
         if not match:
             facts.append(Fact(fact, true=False, fits=False))
             errors.append(f'"{excerpt(fact)}" in "{expression}" is not a fact of its kind')

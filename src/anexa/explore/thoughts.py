@@ -1,0 +1,402 @@
+"""A thought: where each fact comes from, which heads look there, and what happens without them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+
+from anexa.engines.numpy import NumpyEngine
+from anexa.engines.optimizers import OptimizerConfig
+from anexa.engines.protocol import Batch
+from anexa.explore.fact_sources import FactPlace, LinePlace, Span, locate, locate_numbers
+from anexa.explore.reading import is_special, token_text
+from anexa.explore.rule import Array
+from anexa.explore.switches import Edit, apply_edits
+from anexa.explore.trace import LOGITS, Trace, trace_batch
+from anexa.generation.language_model import LanguageModel
+from anexa.generation.offline import generate_batch
+from anexa.generation.text_stream import Prompt
+from anexa.model.chat_format import THINK, normalize_messages, split_answer
+from anexa.model.config import ModelConfig
+from anexa.model.tokenizer import Tokenizer
+from anexa.model.weights import Weights
+from anexa.thinking.checker import Report, check
+
+STRONGEST = 3  # heads of each fact that are switched off
+ANSWERS = 6  # heads without which the whole answer is written again
+
+
+@dataclass(frozen=True)
+class ThoughtToken:
+    """A token of the prompt or of the answer.
+
+    Attributes:
+        id: token id.
+        text: its text, as in `token_text`.
+        special: whether it is special, as in `is_special`.
+    """
+
+    id: int
+    text: str
+    special: bool
+
+
+@dataclass(frozen=True)
+class OperandView:
+    """An operand of a line, and where its number stands before.
+
+    Attributes:
+        number: the operand.
+        source: "question", "part" (one digit of a number of the question), "line" or "nowhere".
+        tokens: tokens of the operand: the first one, and the one after the last.
+        origin: tokens of its source; None for "nowhere".
+    """
+
+    number: int
+    source: str
+    tokens: Span
+    origin: Span | None
+
+
+@dataclass(frozen=True)
+class LineView:
+    """A line of the thought.
+
+    Attributes:
+        text: the line.
+        tokens: its tokens: the first one, and the one after the last.
+        true: whether the checker finds it true.
+        error: the first mistake, as a sentence; None if there is none.
+        operands: the operands of its expression.
+    """
+
+    text: str
+    tokens: Span
+    true: bool
+    error: str | None
+    operands: tuple[OperandView, ...]
+
+
+@dataclass(frozen=True)
+class SourceView:
+    """A digit of a fact and the tokens where it stands before.
+
+    Attributes:
+        role: "first" or "second" for the digit of an operand, "carry" for the carry or the borrow.
+        token: index of the token of the digit.
+        places: indices of the tokens where it stands before.
+    """
+
+    role: str
+    token: int
+    places: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class HeadMass:
+    """The attention of a head from a fact to its sources.
+
+    Attributes:
+        layer: index of the layer.
+        head: index of the head.
+        mass: from 0 to 1: the attention from where a digit of the fact is predicted to the places
+            where it stands before, on average over its digits that have a source.
+        masses: this attention for each source of the fact.
+    """
+
+    layer: int
+    head: int
+    mass: float
+    masses: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class FactView:
+    """A fact, its sources, and the heads that look at them.
+
+    Attributes:
+        line: index of the line.
+        text: the equation.
+        tokens: its tokens: the first one, and the one after the last.
+        true: whether the equation holds.
+        fits: whether its digits are those of the column, and its carry that of the column before.
+        sources: the digits that have a source; empty if the fact cannot be parsed.
+        loss: sum of −log p of its tokens, in nats.
+        heads: all heads, the one with the largest mass first; empty if there are no sources.
+    """
+
+    line: int
+    text: str
+    tokens: Span
+    true: bool
+    fits: bool
+    sources: tuple[SourceView, ...]
+    loss: float
+    heads: tuple[HeadMass, ...]
+
+
+@dataclass(frozen=True)
+class HeadOff:
+    """The model without a head.
+
+    Attributes:
+        edit: the switch, as `parse_edit` reads it.
+        layer: index of the layer.
+        head: index of the head.
+        losses: the loss of each fact, as `FactView.loss`, when the tokens stay the same.
+        written: the thought and the answer that the model writes without the head; None: it was not
+            asked.
+    """
+
+    edit: str
+    layer: int
+    head: int
+    losses: tuple[float, ...]
+    written: tuple[str, str] | None
+
+
+@dataclass(frozen=True)
+class ThoughtView:
+    """The answer to a question, token by token, with its facts.
+
+    Attributes:
+        question: the question, as the model reads it.
+        thought: the text between `<think>` and `</think>`; empty if there is none.
+        answer: the text after it.
+        expected: correct answer; None if the phrasing of the question is not known.
+        error: the first mistake, as a sentence; None if there is none.
+        tokens: tokens of the prompt and of the answer.
+        num_prompt_tokens: number of tokens of the prompt.
+        lines: the lines of the thought.
+        facts: the facts of all lines.
+        without: the model without each of the strongest heads.
+    """
+
+    question: str
+    thought: str
+    answer: str
+    expected: int | None
+    error: str | None
+    tokens: tuple[ThoughtToken, ...]
+    num_prompt_tokens: int
+    lines: tuple[LineView, ...]
+    facts: tuple[FactView, ...]
+    without: tuple[HeadOff, ...]
+
+
+def read_thought(
+    model: LanguageModel, question: str, edits: Sequence[Edit] = ()
+) -> Generator[float, None, ThoughtView]:
+    """Answer a question greedily, and follow the facts of the thought to their sources.
+
+    Everything is computed by the engine `numpy` in float64.
+
+    Args:
+        model: a chat model.
+        question: the question.
+        edits: switches that are applied to the weights first.
+
+    Yields:
+        The progress, from 0 to 1.
+
+    Returns:
+        The view; the generator's return value.
+
+    Raises:
+        AnexaError: if the model has no chat template, or the question is too long.
+        UsageError: if the question is empty, or the model lacks what an edit names.
+    """
+    config, tokenizer = model.engine.config, model.tokenizer
+    weights = apply_edits(config, model.engine.weights(), edits)
+    messages = [{"role": "user", "content": question}]
+    prompt = Prompt(tokenizer, config.block_size, model.render_prompt(messages)).ids
+    question = normalize_messages(model.chat_template or "", messages)[0]["content"]
+    yield 0.0
+    written = _Written(tokenizer, prompt, _write(config, weights, tokenizer, prompt))
+    yield 0.1
+    report = check(question, written.thought, written.answer)
+    asked = written.find_question(question)
+    numbers = [] if asked is None else locate_numbers(question, asked)
+    lines = locate(report, numbers, written.text, written.start)
+    places = [fact for line in lines for fact in line.facts]
+    trace = trace_batch(config, weights, Batch.from_sequences([written.sequence], [len(prompt)]))
+    yield 0.2
+    losses = _fact_losses(trace.values[LOGITS][0], written, places)
+    facts = [_fact(written, report, place, loss, trace) for place, loss in zip(places, losses)]
+    strongest = _strongest_heads(facts)
+    without: list[HeadOff] = []
+    for layer, head in strongest:
+        edit = Edit("head", (layer, head))
+        edited = apply_edits(config, weights, [edit])
+        engine = NumpyEngine(config, edited, OptimizerConfig(), "float64")
+        logits_TV = np.array(engine.logits(written.sequence[:-1]))
+        again = None
+        if len(without) < ANSWERS:
+            other = _Written(tokenizer, prompt, _write(config, edited, tokenizer, prompt))
+            again = (_decode(other.thought), _decode(other.answer))
+        fact_losses = tuple(_fact_losses(logits_TV, written, places))
+        without.append(HeadOff(str(edit), layer, head, fact_losses, again))
+        yield 0.2 + 0.8 * len(without) / len(strongest)
+    return ThoughtView(
+        question,
+        _decode(written.thought),
+        _decode(written.answer),
+        report.expected,
+        report.first_error,
+        tuple(written.tokens(tokenizer)),
+        len(prompt),
+        tuple(_line(written, report, number, line) for number, line in enumerate(lines)),
+        tuple(facts),
+        tuple(without),
+    )
+
+
+def _write(
+    config: ModelConfig, weights: Weights, tokenizer: Tokenizer, prompt: list[int]
+) -> list[int]:
+    """Answer a prompt greedily; the end-of-text token is a part of the answer."""
+    engine = NumpyEngine(config, weights, OptimizerConfig(), "float64")
+    (answer,) = generate_batch(engine, [prompt], tokenizer.eot_token)
+    full = len(prompt) + len(answer) > config.block_size
+    return answer if full else [*answer, tokenizer.eot_token]
+
+
+class _Written:
+    """A prompt and its answer as one text, with the offset of each token.
+
+    The text has one character for each byte (Latin-1), so that tokens may end within a character;
+    tokens without text, such as `<think>`, are in it by their names.
+
+    Args:
+        tokenizer: tokenizer of the model.
+        prompt: token ids of the prompt.
+        answer: token ids of the answer, at least one.
+
+    Attributes:
+        sequence: token ids of both.
+        text: the text.
+        start: offset of the first line of the thought.
+        thought: the thought; empty if there is none.
+        answer: the text after the thought, without the end-of-text token.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, prompt: list[int], answer: list[int]) -> None:
+        self.sequence = prompt + answer
+        pieces = [
+            (tokenizer.token_bytes(i) or (tokenizer.id_to_token(i) or "").encode()).decode(
+                "latin-1"
+            )
+            for i in self.sequence
+        ]
+        self.text = "".join(pieces)
+        self.ends = list(accumulate(map(len, pieces)))
+        self.prompt_end = self.ends[len(prompt) - 1]
+        ended = answer[-1] in tokenizer.eos_token_ids
+        stop = self.ends[-2] if ended else self.ends[-1]
+        thought, self.answer = split_answer(self.text[self.prompt_end : stop])
+        self.thought = thought or ""
+        first_line = len(self.thought) - len(self.thought.lstrip("\n"))
+        self.start = self.prompt_end + len(THINK) + first_line
+
+    def find_question(self, question: str) -> int | None:
+        """Find the offset of the question in the prompt; None if the template has changed it."""
+        found = self.text.rfind(question, 0, self.prompt_end)
+        return None if found < 0 else found
+
+    def token_at(self, offset: int) -> int:
+        """Return the index of the token that a character belongs to."""
+        return bisect_right(self.ends, offset)
+
+    def token_span(self, span: Span) -> Span:
+        """Return the tokens that have a part of a text: the first, and the one after the last."""
+        return self.token_at(span[0]), self.token_at(max(span[1] - 1, span[0])) + 1
+
+    def tokens(self, tokenizer: Tokenizer) -> list[ThoughtToken]:
+        """List all tokens."""
+        return [
+            ThoughtToken(i, token_text(tokenizer, i), is_special(tokenizer, i))
+            for i in self.sequence
+        ]
+
+
+def _decode(text: str) -> str:
+    """Decode a part of the text of `_Written`, which has one character for each byte."""
+    return text.encode("latin-1").decode(errors="replace")
+
+
+def _line(written: _Written, report: Report, number: int, place: LinePlace) -> LineView:
+    line = report.lines[number]
+    operands = tuple(
+        OperandView(
+            one.operand.number,
+            one.operand.source,
+            written.token_span(one.span),
+            one.origin and written.token_span(one.origin),
+        )
+        for one in place.operands
+    )
+    return LineView(
+        _decode(line.text), written.token_span(place.span), line.true, line.error, operands
+    )
+
+
+def _fact(
+    written: _Written, report: Report, place: FactPlace, loss: float, trace: Trace
+) -> FactView:
+    fact = report.lines[place.line].facts[place.column]
+    sources = tuple(
+        SourceView(
+            source.role,
+            written.token_at(place.span[0] + source.place),
+            tuple(i for span in source.spans for i in range(*written.token_span(span))),
+        )
+        for source in place.sources
+    )
+    tokens = written.token_span(place.span)
+    return FactView(
+        place.line,
+        _decode(fact.text),
+        tokens,
+        fact.true,
+        fact.fits,
+        sources,
+        loss,
+        _heads(trace, sources),
+    )
+
+
+def _heads(trace: Trace, sources: tuple[SourceView, ...]) -> tuple[HeadMass, ...]:
+    """Measure the attention of every head from the digits of a fact to their sources."""
+    if not sources:
+        return ()
+    patterns = [x[0] for name, x in trace.values.items() if name.endswith("attention.pattern")]
+    heads = []
+    for layer, p_HTS in enumerate(patterns):
+        for head, p_TS in enumerate(p_HTS):
+            # The token before a digit predicts it.
+            masses = [float(p_TS[one.token - 1, list({*one.places})].sum()) for one in sources]
+            heads.append(HeadMass(layer, head, sum(masses) / len(masses), tuple(masses)))
+    return tuple(sorted(heads, key=lambda head: -head.mass))
+
+
+def _strongest_heads(facts: list[FactView]) -> list[tuple[int, int]]:
+    """List the strongest heads of all facts, the one with the largest mass in any fact first."""
+    masses: dict[tuple[int, int], float] = {}
+    for fact in facts:
+        for one in fact.heads[:STRONGEST]:
+            key = one.layer, one.head
+            masses[key] = max(one.mass, masses.get(key, 0.0))
+    return sorted(masses, key=lambda key: -masses[key])
+
+
+def _fact_losses(logits_TV: Array, written: _Written, places: list[FactPlace]) -> list[float]:
+    """Sum −log p over the tokens of each fact, in nats."""
+    shifted_TV = logits_TV - logits_TV.max(axis=-1, keepdims=True)
+    came_T = shifted_TV[np.arange(len(logits_TV)), written.sequence[1:]]
+    losses_T = np.log(np.exp(shifted_TV).sum(axis=-1)) - came_T
+    spans = [written.token_span(place.span) for place in places]
+    return [float(losses_T[first - 1 : stop - 1].sum()) for first, stop in spans]
