@@ -11,7 +11,8 @@ import pytest
 from anexa.engines import Batch, DeviceConfig, open_engine
 from anexa.errors import AnexaError, UsageError
 from anexa.explore.switches import apply_edits, parse_edit
-from anexa.explore.thoughts import STRONGEST, ThoughtView, read_thought
+from anexa.explore.thought_view import ThoughtView
+from anexa.explore.thoughts import STRONGEST, read_thought
 from anexa.explore.trace import trace_batch
 from anexa.generation.language_model import BUNDLED, LanguageModel
 from anexa.model.loading import load_model
