@@ -2,13 +2,15 @@
 
 /** A response with an error status; the message is the server's, the status 0 if there is none. */
 export class ServerError extends Error {
-  constructor(message, status) {
+  constructor(message, status, code = null) {
     super(message);
     this.status = status;
+    this.code = code;
   }
 }
 
-async function request(path, key, body, signal) {
+/** Send a request with the key, as POST if there is a body; an error of the server is thrown. */
+export async function request(path, key, body, signal) {
   const headers = { "Content-Type": "application/json" };
   if (key) headers.Authorization = `Bearer ${key}`;
   const options = body ? { method: "POST", body: JSON.stringify(body) } : {};
@@ -21,7 +23,8 @@ async function request(path, key, body, signal) {
   }
   if (response.ok) return response;
   const { error } = await response.json().catch(() => ({}));
-  throw new ServerError(error?.message ?? `The server responds with status ${response.status}.`, response.status);
+  const message = error?.message ?? `The server responds with status ${response.status}.`;
+  throw new ServerError(message, response.status, error?.code);
 }
 
 /** List the served models. */

@@ -1,0 +1,156 @@
+// Requests for numbers: to the server, or in a saved file to the answers that were saved with it.
+
+import { ServerError, request } from "/page/api.js";
+import { parseTensors } from "./safetensors.js";
+
+const TOKEN = "anexa-explore-token";
+
+/** Answers so far by path: JSON as a value, tensors as base64. @type {Map<string, any>} */
+export const answers = new Map();
+
+/** The answers in a saved file; null if a server is behind the page. */
+const saved = readSaved();
+
+function readSaved() {
+  const element = document.getElementById("saved");
+  return element ? new Map(Object.entries(JSON.parse(element.textContent ?? "{}"))) : null;
+}
+
+/** Whether the page is a saved file, with the numbers of some views and no server. */
+export const isSaved = saved !== null;
+
+/** Keep the token of the address that the command printed, and take it out of the address. */
+export function takeToken() {
+  const match = location.hash.match(/^#token=([\w-]+)/);
+  if (!match) return;
+  sessionStorage.setItem(TOKEN, match[1]);
+  history.replaceState(null, "", `${location.pathname}#/map`);
+}
+
+const token = () => (isSaved ? "" : sessionStorage.getItem(TOKEN) ?? "");
+
+/**
+ * Write a path with its query; lists are repeated keys, undefined values are left out.
+ * @param {string} path
+ * @param {Record<string, any>} parameters
+ */
+export function address(path, parameters) {
+  const query = new URLSearchParams();
+  for (const [key, value] of Object.entries(parameters)) {
+    if (value === undefined || value === null) continue;
+    for (const one of Array.isArray(value) ? value : [value]) query.append(key, `${one}`);
+  }
+  return `/api/${path}?${query}`;
+}
+
+/**
+ * Get JSON.
+ * @param {string} path - such as "map"
+ * @param {Record<string, any>} [parameters]
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<any>}
+ */
+export async function get(path, parameters = {}, signal = undefined) {
+  const where = address(path, parameters);
+  if (!saved) {
+    const response = await patient(where, parameters, signal);
+    answers.set(where, await response.json());
+  }
+  return found(where);
+}
+
+/**
+ * Get tensors.
+ * @param {string} path
+ * @param {Record<string, any>} [parameters]
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<import("./safetensors.js").Tensors>}
+ */
+export async function getTensors(path, parameters = {}, signal = undefined) {
+  const where = address(path, parameters);
+  if (!saved) {
+    const response = await patient(where, parameters, signal);
+    const content = await response.arrayBuffer();
+    answers.set(where, encode(content));
+    return parseTensors(content);
+  }
+  return parseTensors(Uint8Array.from(atob(found(where)), (c) => c.charCodeAt(0)).buffer);
+}
+
+function found(where) {
+  const answer = (saved ?? answers).get(where);
+  if (answer !== undefined) return answer;
+  throw new ServerError("This is not in the saved file: open the model with anexa explore.", 0);
+}
+
+function encode(content) {
+  const bytes = new Uint8Array(content);
+  let text = "";
+  for (let i = 0; i < bytes.length; i += 8192) {
+    text += String.fromCharCode(...bytes.subarray(i, i + 8192));
+  }
+  return btoa(text);
+}
+
+/** Request an answer; if steps have to be repeated first, wait for them and show the progress. */
+async function patient(where, { folder, step }, signal) {
+  for (;;) {
+    try {
+      return await request(where, token(), null, signal);
+    } catch (error) {
+      if (error.code !== "replay") throw error;
+      await job("replay", { folder: Number(folder ?? 0), step: Number(step) }, showReplay, signal);
+      showReplay(null);
+    }
+  }
+}
+
+/** @type {(progress: number | null) => void} */
+let showReplay = () => {};
+
+/**
+ * Set the function that shows how far a replay of steps is; null: it is done.
+ * @param {(progress: number | null) => void} show
+ */
+export function onReplay(show) {
+  showReplay = show;
+}
+
+/**
+ * Run a job that takes seconds. Aborting the signal cancels it on the server.
+ * @param {string} name
+ * @param {Record<string, any>} body
+ * @param {(progress: any) => void} onProgress - called with each report of its progress
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<any>} its result
+ */
+export async function job(name, body, onProgress = () => {}, signal = undefined) {
+  const where = `/api/${name} ${JSON.stringify(body)}`;
+  if (saved) return found(where);
+  const response = await request(`/api/${name}`, token(), body, signal);
+  for await (const message of lines(response)) {
+    if ("error" in message) throw new ServerError(message.error, 400);
+    if ("result" in message) {
+      answers.set(where, message.result);
+      return message.result;
+    }
+    onProgress(message.progress);
+  }
+  throw new ServerError("The connection was lost: the result is incomplete.", 0);
+}
+
+/**
+ * Yield the lines of a streamed response, parsed.
+ * @param {Response} response
+ */
+async function* lines(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let unparsed = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const parts = (unparsed + value).split("\n");
+    unparsed = parts.pop() ?? "";
+    yield* parts.map((part) => JSON.parse(part));
+  }
+}
