@@ -1,4 +1,4 @@
-"""What is shown of a thought: its tokens, its facts with their sources, and the heads."""
+"""The view of a thought: its tokens, its facts with their sources, and the heads behind them."""
 
 from __future__ import annotations
 
