@@ -29,12 +29,15 @@ ALLOWED: dict[str, set[str]] = {
     "data": BASE,
     "engines": {*BASE, "model", "microgpt"},
     "graph": {*BASE, "model", "engines", "microgpt"},
-    "explore": {*BASE, "model", "engines", "graph"},
     "generation": {*BASE, "model", "engines"},
     "thinking": {*BASE, "model", "engines", "data", "generation"},
     "training": {*BASE, "model", "engines", "data", "generation", "thinking", "version"},
     "hub": {*BASE, "model", "engines", "version"},
     "server": {*BASE, "model", "engines", "generation", "thinking", "version"},
+    "explore": {
+        *(*BASE, "model", "engines", "graph", "data", "generation", "thinking", "training"),
+        *("server", "version"),
+    },
     "version": {"generation"},
     "__main__": {"cli"},
 }
