@@ -40,6 +40,17 @@ def train(
     tensorboard: Annotated[
         bool, Option("--tensorboard", help="Write events for TensorBoard to training/, too.")
     ] = False,
+    keep_steps: Annotated[
+        str | None,
+        Option(
+            metavar="SIZE",
+            help="Keep the history of the run, from which any step can be repeated and looked at: "
+            "a line of about 130 bytes for each step, and copies of the weights and of the "
+            "optimizer's moments that take at most this size on the disk, such as 200MB; 0: none. "
+            "[default: of a resumed run, as before; else 16MB for models of at most 10,000 "
+            "parameters, none for larger ones]",
+        ),
+    ] = None,
     no_chat: Annotated[
         bool, Option("--no-chat", help="Do not open a chat with the model when it is trained.")
     ] = False,
@@ -66,7 +77,9 @@ def train(
         resume_trainer,
     )
     from anexa.training.config_file import read_options
+    from anexa.training.history import parse_size
 
+    budget = None if keep_steps is None else parse_size(keep_steps)
     if config:
         options = read_options(config, options)
     if resume and out:
@@ -86,7 +99,7 @@ def train(
     else:
         reporter = ProgressReporter()
     with reporter, peer_errors(context):
-        run_options = RunOptions(context, tensorboard, reporter.download, reporter.encoding)
+        run_options = RunOptions(context, tensorboard, budget, reporter.download, reporter.encoding)
         if resume:
             trainer = resume_trainer(resume, options, run_options)
         else:

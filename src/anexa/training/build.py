@@ -11,7 +11,7 @@ from typing import Any
 
 from anexa.data import Progress, corpus_source
 from anexa.data.batches import Dataset, dataset_notes
-from anexa.engines import open_engine, select_device
+from anexa.engines import DeviceConfig, Engine, open_engine, select_device
 from anexa.errors import AnexaError
 from anexa.files import check_output, free_path, numbered_path, write_folder
 from anexa.model.config import ModelConfig
@@ -19,7 +19,7 @@ from anexa.model.folder import write_model
 from anexa.model.loading import load_model
 from anexa.model.model import Model, validate_weights
 from anexa.model.tokenizer import Tokenizer
-from anexa.model.weights import initial_weights
+from anexa.model.weights import Weights, initial_weights
 from anexa.names import shell_path
 from anexa.training.callbacks import CheckpointCallback, MetricsCallback, card_of
 from anexa.training.checkpoint import (
@@ -46,6 +46,7 @@ from anexa.training.corpus import (
     tokenizer_source,
 )
 from anexa.training.distributed import DistributedContext
+from anexa.training.history import make_history, read_budget
 from anexa.training.lock import check_not_running
 from anexa.training.presets import usual_preset
 from anexa.training.schedule import Clock
@@ -59,12 +60,15 @@ class RunOptions:
     Attributes:
         context: rank, world size and device of this process.
         tensorboard: whether to write events for TensorBoard.
+        keep_steps: maximum bytes of the key frames of the run's history; 0: no history; None: as
+            before for a resumed run, else as `make_history` does.
         download: progress callback of a corpus download: `(bytes_done, bytes_total)`.
         encoding: progress callback of the tokenization: `(bytes_done, bytes_total)`.
     """
 
     context: DistributedContext = field(default_factory=DistributedContext)
     tensorboard: bool = False
+    keep_steps: int | None = None
     download: Progress | None = None
     encoding: Progress | None = None
 
@@ -169,6 +173,8 @@ def resume_trainer(
             )
         state.earlier_lengths.append(length)
     check_possible(config, options.context, options.tensorboard)
+    if options.keep_steps is None:
+        options = replace(options, keep_steps=read_budget(folder))
     corpus = reopen_corpus(
         config.data, corpus_spec, checkpoint.corpus_sha256, folder, options.download
     )
@@ -234,19 +240,14 @@ def _assemble(
     if config.schedule.epochs is not None:
         sequences = config.schedule.epochs * training.per_epoch
         steps = math.ceil(sequences / config.run.batch_size)
+    engine = open_run_engine(config, model.config, model.weights, device_config)
+    history = make_history(model.config, config.optimizer, engine.dtype, options.keep_steps)
     return Trainer(
         config=config,
         folder=folder,
         corpus=corpus,
         model=model,
-        engine=open_engine(
-            config.device.engine,
-            model.config,
-            model.weights,
-            device_config=device_config,
-            optimizer=config.optimizer,
-            seed=config.run.seed,
-        ),
+        engine=engine,
         device_config=device_config,
         training=training,
         validation=validation,
@@ -254,7 +255,28 @@ def _assemble(
         state=state,
         clock=Clock.from_state(state, steps, config.schedule.minutes, bool(device_config.compile)),
         context=options.context,
-        callbacks=(MetricsCallback(options.tensorboard), CheckpointCallback()),
+        callbacks=(MetricsCallback(options.tensorboard), *history, CheckpointCallback()),
+    )
+
+
+def open_run_engine(
+    config: TrainConfig, model_config: ModelConfig, weights: Weights, device_config: DeviceConfig
+) -> Engine:
+    """Open the engine of a run, with the run's optimizer and seed.
+
+    Args:
+        config: configuration of the run.
+        model_config: configuration of the model.
+        weights: the weights by name.
+        device_config: device and precision, as `select_device` returns them.
+    """
+    return open_engine(
+        config.device.engine,
+        model_config,
+        weights,
+        device_config=device_config,
+        optimizer=config.optimizer,
+        seed=config.run.seed,
     )
 
 

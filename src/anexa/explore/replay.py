@@ -1,0 +1,352 @@
+"""Repetition of the steps of a run: its weights and moments after any step, to the bit.
+
+A step is repeated from the nearest key frame before it; the hash in its record proves that the
+repeated step is the one that was.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import OrderedDict
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import TypeVar
+
+import numpy as np
+
+from anexa.data.batches import TokenSequence
+from anexa.engines import Batch, Engine, select_device
+from anexa.errors import AnexaError, one_line
+from anexa.explore.rule import Array, Index
+from anexa.explore.updates import Update
+from anexa.model.folder import ModelFolder
+from anexa.model.model import validate_weights
+from anexa.model.weights import Weight, Weights
+from anexa.names import shell_path
+from anexa.training.build import open_run_engine
+from anexa.training.checkpoint import CHECKPOINT, read_checkpoint
+from anexa.training.checks import check_same_tokenizer
+from anexa.training.corpus import reopen_corpus
+from anexa.training.evaluation import to_batch
+from anexa.training.history import (
+    HISTORY,
+    RECORDS,
+    Frame,
+    StepRecord,
+    frame_path,
+    frame_steps,
+    hash_weights,
+    read_frame,
+    read_records,
+)
+
+CACHE_SIZE = 256_000_000  # bytes of repeated steps that are kept in memory
+
+Result = TypeVar("Result")
+Job = Generator[float, None, Result]  # yields its progress from 0 to 1; closing it cancels it
+
+
+@dataclass(frozen=True)
+class LifePoint:
+    """One element of a weight at a step of its run.
+
+    Attributes:
+        step: number of completed steps.
+        value: the element after the step.
+        gradient: dL/d(element) that the step used, before clipping; None before the first step,
+            and in a run with dropout.
+        m: mean of its gradients after the step; None before the first step.
+        v: mean of its squared gradients; None also if Muon updates the weight.
+    """
+
+    step: int
+    value: float
+    gradient: float | None
+    m: float | None
+    v: float | None
+
+
+class Replay:
+    """The steps of a run, repeated by its own engine. Several threads may use it at once.
+
+    Args:
+        folder: model folder with a history; nothing is written to it.
+        cache_size: maximum bytes of repeated steps that are kept in memory.
+
+    Attributes:
+        folder: the folder.
+        config: configuration of the run.
+        model_config: configuration of the model.
+        tokenizer: tokenizer of the model.
+        records: the records of all steps, in order.
+        first_step: first step that can be shown, that of the first key frame.
+        last_step: last step that can be shown.
+        incremental: how the engine rounds moments; see `Update.numbers`.
+
+    Raises:
+        AnexaError: if the folder has no training or no history, a file is damaged, or the corpus
+            is gone or has changed.
+    """
+
+    def __init__(self, folder: Path, cache_size: int = CACHE_SIZE) -> None:
+        self.folder = folder
+        self.records, self.first_step = _read_history(folder)
+        self.last_step = self.records[-1].step if self.records else self.first_step
+        checkpoint, model = read_checkpoint(folder), ModelFolder(folder)
+        self.config, self.model_config = checkpoint.config, model.config
+        self.tokenizer = model.tokenizer
+        check_same_tokenizer(checkpoint, self.tokenizer, folder)
+        engine = self.config.device.engine
+        self.incremental = engine in ("numpy", "torch")
+        self._device_config = select_device(engine, self.model_config, self.config.device)
+        corpus = reopen_corpus(self.config.data, None, checkpoint.corpus_sha256, folder)
+        self._training, _ = corpus.datasets(
+            self.tokenizer, self.model_config.block_size, self.config.run.seed
+        )
+        self._cache: OrderedDict[int, Frame] = OrderedDict()
+        self._cache_size = cache_size
+        self._cached = 0  # bytes in the cache
+        self._lock = Lock()  # of the cache and of the dataset, which remembers its last epoch
+
+    def record(self, step: int) -> StepRecord:
+        """Return the record of a step.
+
+        Raises:
+            AnexaError: if there is no such step in the history.
+        """
+        self._check(step, self.first_step + 1)
+        return self.records[step - self.records[0].step]
+
+    def batch(self, step: int) -> Batch:
+        """Return the training batch of a step, from 1.
+
+        Raises:
+            AnexaError: if there is no such step: the run has not come to it, or it is below 1.
+        """
+        return to_batch(self._training, self._sequences(step))
+
+    def documents(self, step: int) -> list[str]:
+        """Return the sequences of a step as text, without special tokens; errors as in `batch`."""
+        return [self.tokenizer.decode(ids) for ids in self._sequences(step)]
+
+    def state(self, step: int) -> Job[Frame]:
+        """Return the weights and moments after a step; 0: the initial weights.
+
+        Raises:
+            AnexaError: if there is no such step in the history, a key frame is damaged, or this
+                machine computes other weights than the run.
+        """
+        frame = self._nearest(step)
+        if frame.step == step:
+            return frame
+        engine, start = self._open(frame), frame.step
+        for number in range(start + 1, step + 1):
+            self.advance(engine, number)
+            frame = self._remember(number, engine)
+            yield (number - start) / (step - start)
+        return frame
+
+    def engine(self, step: int) -> Job[Engine]:
+        """Return an engine of its own for the caller, as it was after a step; errors of `state`."""
+        frame = yield from self.state(step)
+        return self._open(frame)
+
+    def advance(self, engine: Engine, step: int) -> None:
+        """Repeat a step with an engine that is at the step before.
+
+        Raises:
+            AnexaError: if there is no such step in the history, or the weights after it are not
+                those of the run.
+        """
+        record = self.record(step)
+        engine.train_step(self.batch(step), record.learning_rate)
+        if hash_weights(engine.weights()) != record.weights:
+            raise AnexaError(
+                f"step {step} of the run in {self.folder} cannot be repeated: from this step on, "
+                "this machine or this version of a package computes other bits than the run did"
+            )
+
+    def gradients(self, step: int) -> Job[Weights]:
+        """Return the gradients that a step used, before clipping, from step `first_step` + 1.
+
+        Raises:
+            AnexaError: if the run has dropout, and in the cases of `state`.
+        """
+        self._check(step, self.first_step + 1)
+        if self.config.optimizer.dropout:
+            raise AnexaError(
+                f"the gradients of step {step} cannot be shown: the run has dropout, which "
+                "dropped some activations from them"
+            )
+        engine = yield from self.engine(step - 1)
+        return engine.gradients(self.batch(step))[1]
+
+    def update(self, step: int, name: str) -> Job[Update]:
+        """Return a step of AdamW for one weight, as `explain_update` takes it.
+
+        Pass it `incremental=replay.incremental`. The engines numpy, lists and scalar then give the
+        weight after the step to the bit. PyTorch fuses a multiplication and an addition, so its
+        weight may differ in the last bits.
+
+        Raises:
+            AnexaError: if there is no such weight, or Muon updates it, and in the cases of
+                `gradients`.
+        """
+        self._check_name(name)
+        if name in self.config.optimizer.muon_weights(self.model_config):
+            raise AnexaError(
+                f"{name} is updated by Muon, which changes a matrix as a whole: only the weights "
+                "that AdamW updates have an update of each number"
+            )
+        grads = yield from self.gradients(step)
+        before = yield from self.state(step - 1)
+        record, moments = self.record(step), before.moments
+        return Update(
+            name,
+            self.config.optimizer,
+            step,
+            record.learning_rate,
+            record.gradient_norm,
+            as_array(before.weights[name]),
+            as_array(grads[name]),
+            as_array(moments[f"m.{name}"]) if moments else None,
+            as_array(moments[f"v.{name}"]) if moments else None,
+        )
+
+    def life(self, name: str, index: Index, first: int, last: int) -> Job[list[LifePoint]]:
+        """Return one element of a weight after each of the steps `first` to `last`.
+
+        Args:
+            name: name of the weight.
+            index: index of the element.
+            first: first step, at least `first_step`.
+            last: last step.
+
+        Raises:
+            AnexaError: if there is no such weight or element, and in the cases of `state`.
+        """
+        self._check_name(name)
+        self._check(first)
+        self._check(last, first)
+        frame = yield from self.state(max(first - 1, self.first_step))
+        _check_index(name, frame.weights[name].shape, index)
+        points = [] if frame.step < first else [_life_point(frame, name, index, None)]
+        engine, start = self._open(frame), frame.step
+        for step in range(start + 1, last + 1):
+            gradient = None
+            if not self.config.optimizer.dropout:
+                gradients = engine.gradients(self.batch(step))[1]
+                gradient = float(as_array(gradients[name])[index])
+            self.advance(engine, step)
+            frame = self._remember(step, engine)
+            points.append(_life_point(frame, name, index, gradient))
+            yield (step - start) / (last - start)
+        return points
+
+    def _sequences(self, step: int) -> list[TokenSequence]:
+        self._check(step, 1)
+        with self._lock:
+            return self._training.batch(step - 1, self.config.run.batch_size)
+
+    def _check(self, step: int, lowest: int | None = None) -> None:
+        lowest = self.first_step if lowest is None else lowest
+        if not lowest <= step <= self.last_step:
+            raise AnexaError(
+                f"there is no step {step} to show: the history in {self.folder} has the steps "
+                f"{lowest} to {self.last_step}"
+            )
+
+    def _check_name(self, name: str) -> None:
+        if f"m.{name}" not in self.config.optimizer.state_shapes(self.model_config):
+            raise AnexaError(f"the model in {self.folder} has no weight {one_line(name)}")
+
+    def _nearest(self, step: int) -> Frame:
+        """Return the last state up to a step that is in the cache or on the disk."""
+        self._check(step)
+        steps = frame_steps(self.folder)
+        on_disk = steps[bisect.bisect_right(steps, step) - 1]
+        with self._lock:
+            cached = max((number for number in self._cache if number <= step), default=-1)
+            if cached >= on_disk:
+                self._cache.move_to_end(cached)
+                return self._cache[cached]
+        frame = read_frame(self.folder, on_disk)
+        path = frame_path(self.folder, on_disk)
+        weights = validate_weights(frame.weights, self.model_config, path)
+        shapes = self.config.optimizer.state_shapes(self.model_config) if on_disk else {}
+        proven = on_disk <= self.first_step or (
+            self.record(on_disk).weights == hash_weights(weights)
+        )
+        if not proven or {key: m.shape for key, m in frame.moments.items()} != shapes:
+            raise AnexaError(f"the key frame {path} is damaged: it does not fit the run")
+        frame = Frame(on_disk, weights, frame.moments)
+        self._add_to_cache(frame)
+        return frame
+
+    def _open(self, frame: Frame) -> Engine:
+        engine = open_run_engine(self.config, self.model_config, frame.weights, self._device_config)
+        if frame.moments:
+            engine.resume(frame.moments, frame.step)
+        return engine
+
+    def _remember(self, step: int, engine: Engine) -> Frame:
+        frame = Frame(step, engine.weights(), engine.optimizer_state())
+        self._add_to_cache(frame)
+        return frame
+
+    def _add_to_cache(self, frame: Frame) -> None:
+        with self._lock:
+            if frame.step not in self._cache:
+                self._cached += frame.size
+            self._cache[frame.step] = frame
+            self._cache.move_to_end(frame.step)
+            while self._cached > self._cache_size:
+                self._cached -= self._cache.popitem(last=False)[1].size
+
+
+def as_array(weight: Weight) -> Array:
+    """View a weight as an array of its shape and precision, without a copy."""
+    return np.frombuffer(weight.data, weight.data.typecode).reshape(weight.shape)
+
+
+def _read_history(folder: Path) -> tuple[Sequence[StepRecord], int]:
+    """Read the records of a run, and the step of its first key frame."""
+    records, frames = read_records(folder), frame_steps(folder)
+    if not frames and not records:
+        if (folder / CHECKPOINT).exists():
+            raise AnexaError(
+                f"the run in {folder} has no history of its steps: keep one from now on with "
+                f"anexa train --resume {shell_path(folder)} --keep-steps 200MB, or train again"
+            )
+        raise AnexaError(f"{folder} has no steps to show: it holds no training ({CHECKPOINT})")
+    if not frames:
+        raise AnexaError(f"{folder / HISTORY} has no key frame to repeat the steps from")
+    if frames[-1] > (records[-1].step if records else frames[0]):
+        raise AnexaError(
+            f"{folder / HISTORY / RECORDS} lacks the records of the steps up to the key frame of "
+            f"step {frames[-1]}"
+        )
+    if records and records[0].step > frames[0] + 1:
+        raise AnexaError(
+            f"{folder / HISTORY / RECORDS} lacks the records of the steps after the key frame of "
+            f"step {frames[0]}"
+        )
+    return records, frames[0]
+
+
+def _check_index(name: str, shape: tuple[int, ...], index: Index) -> None:
+    if len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape)):
+        given = ", ".join(map(str, index))
+        sizes = " x ".join(map(str, shape))
+        raise AnexaError(f"{one_line(name)} has no element [{given}]: its shape is {sizes}")
+
+
+def _life_point(frame: Frame, name: str, index: Index, gradient: float | None) -> LifePoint:
+    def number(tensors: Weights, key: str) -> float | None:
+        return float(as_array(tensors[key])[index]) if key in tensors else None
+
+    value = float(as_array(frame.weights[name])[index])
+    m, v = (number(frame.moments, f"{moment}.{name}") for moment in "mv")
+    return LifePoint(frame.step, value, gradient, m, v)
