@@ -84,6 +84,7 @@ class Replay:
         first_step: first step that can be shown, that of the first key frame.
         last_step: last step that can be shown.
         incremental: how the engine rounds moments; see `Update.numbers`.
+        dtype: precision of the weights and moments, "float32" or "float64".
 
     Raises:
         AnexaError: if the folder has no training or no history, a file is damaged, or the corpus
@@ -101,6 +102,7 @@ class Replay:
         engine = self.config.device.engine
         self.incremental = engine in ("numpy", "torch")
         self._device_config = select_device(engine, self.model_config, self.config.device)
+        self.dtype = "float64" if self._device_config.dtype == "float64" else "float32"
         corpus = reopen_corpus(self.config.data, None, checkpoint.corpus_sha256, folder)
         self._training, _ = corpus.datasets(
             self.tokenizer, self.model_config.block_size, self.config.run.seed
