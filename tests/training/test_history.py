@@ -6,6 +6,7 @@ import shutil
 import warnings
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from anexa.engines import OptimizerConfig
 from anexa.errors import AnexaError, AnexaWarning, UsageError
 from anexa.model.config import ModelConfig
-from anexa.training import RunOptions, Trainer, build_trainer, resume_trainer
+from anexa.training import Callback, RunOptions, StepResult, Trainer, build_trainer, resume_trainer
 from anexa.training.checkpoint import CHECKPOINT, read_checkpoint
 from anexa.training.history import (
     HISTORY,
@@ -32,7 +33,7 @@ from anexa.training.history import (
 )
 from tests.training.runs import each_engine, finish, settings, stop_after, weights_file
 
-SMALL = {"n_embd": 8, "n_head": 2, "block_size": 8, "batch_size": 2}
+SMALL: dict[str, Any] = {"n_embd": 8, "n_head": 2, "block_size": 8, "batch_size": 2}
 
 
 def frames(folder: Path) -> dict[int, bytes]:
@@ -238,7 +239,10 @@ def test_a_damaged_frame_is_refused(names: Path, tmp_path: Path) -> None:
 
 
 def test_a_removed_folder_is_an_error(names: Path, tmp_path: Path) -> None:
+    class Remover(Callback):
+        def on_step(self, trainer: Trainer, result: StepResult) -> None:  # noqa: ARG002
+            shutil.rmtree(trainer.folder / HISTORY, ignore_errors=True)
+
     run = build_trainer(settings(names, steps=9, **SMALL), tmp_path / "m")
     with pytest.raises(AnexaError, match=r"cannot write .*steps.jsonl"):
-        for _ in run:
-            shutil.rmtree(run.folder / HISTORY, ignore_errors=True)
+        run.fit([Remover()])

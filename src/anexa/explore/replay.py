@@ -176,13 +176,7 @@ class Replay:
         Raises:
             AnexaError: if the run has dropout, and in the cases of `state`.
         """
-        self._check(step, self.first_step + 1)
-        if self.config.optimizer.dropout:
-            raise AnexaError(
-                f"the gradients of step {step} cannot be shown: the run has dropout, which "
-                "dropped some activations from them"
-            )
-        engine = yield from self.engine(step - 1)
+        engine = yield from self._engine_before(step)
         return engine.gradients(self.batch(step))[1]
 
     def update(self, step: int, name: str) -> Job[Update]:
@@ -202,17 +196,16 @@ class Replay:
                 f"{name} is updated by Muon, which changes a matrix as a whole: only the weights "
                 "that AdamW updates have an update of each number"
             )
-        grads = yield from self.gradients(step)
-        before = yield from self.state(step - 1)
-        record, moments = self.record(step), before.moments
+        engine = yield from self._engine_before(step)
+        record, moments = self.record(step), engine.optimizer_state()
         return Update(
             name,
             self.config.optimizer,
             step,
             record.learning_rate,
             record.gradient_norm,
-            as_array(before.weights[name]),
-            as_array(grads[name]),
+            as_array(engine.weights()[name]),
+            as_array(engine.gradients(self.batch(step))[1][name]),
             as_array(moments[f"m.{name}"]) if moments else None,
             as_array(moments[f"v.{name}"]) if moments else None,
         )
@@ -232,7 +225,7 @@ class Replay:
         self._check_name(name)
         self._check(first)
         self._check(last, first)
-        frame = yield from self.state(max(first - 1, self.first_step))
+        frame = yield from _scaled(self.state(max(first - 1, self.first_step)), 0.1)
         _check_index(name, frame.weights[name].shape, index)
         points = [] if frame.step < first else [_life_point(frame, name, index, None)]
         engine, start = self._open(frame), frame.step
@@ -244,8 +237,18 @@ class Replay:
             self.advance(engine, step)
             frame = self._remember(step, engine)
             points.append(_life_point(frame, name, index, gradient))
-            yield (step - start) / (last - start)
+            yield 0.1 + 0.9 * (step - start) / (last - start)
         return points
+
+    def _engine_before(self, step: int) -> Job[Engine]:
+        """Return an engine that can compute the gradients that a step used."""
+        self._check(step, self.first_step + 1)
+        if self.config.optimizer.dropout:
+            raise AnexaError(
+                f"the gradients of step {step} cannot be shown: the run has dropout, which "
+                "dropped some activations from them"
+            )
+        return (yield from self.engine(step - 1))
 
     def _sequences(self, step: int) -> list[TokenSequence]:
         self._check(step, 1)
@@ -311,6 +314,16 @@ class Replay:
 def as_array(weight: Weight) -> Array:
     """View a weight as an array of its shape and precision, without a copy."""
     return np.frombuffer(weight.data, weight.data.typecode).reshape(weight.shape)
+
+
+def _scaled(job: Job[Result], share: float) -> Job[Result]:
+    """Do a job that is the first part of another one: its progress goes from 0 to `share`."""
+    try:
+        while True:
+            yield share * next(job)
+    except StopIteration as end:
+        result: Result = end.value
+        return result
 
 
 def _read_history(folder: Path) -> tuple[Sequence[StepRecord], int]:
