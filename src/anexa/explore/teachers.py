@@ -1,6 +1,11 @@
 """Which steps and documents of a run taught it a text, and trainings that went another way.
 
 All is computed by the engine of the run, in its precision.
+
+A ledger tells what moved the loss of a text in the run that was, not what the loss would be without
+a document: `without` tells that. For some steps the two agree, and then they do not, because later
+steps make up for a missing one. In a run of 1,000 steps on names, for 25 steps after step 200, the
+correlation of the two is 0.97 over 3 further steps, 0.86 over 10, 0.40 over 50 and 0 over 150.
 """
 
 from __future__ import annotations
