@@ -20,11 +20,18 @@ from anexa.explore.replay import Job, Replay, Result, as_array
 from anexa.model.tensors import read_tensors, write_tensors
 from anexa.model.weights import Weights
 from anexa.training import RunOptions, Trainer, build_trainer, resume_trainer
-from anexa.training.history import HISTORY, RECORDS, frame_path, frame_steps, hash_weights
+from anexa.training.history import (
+    HISTORY,
+    MIN_INTERVAL,
+    RECORDS,
+    frame_path,
+    frame_steps,
+    hash_weights,
+)
 from tests.training.runs import each_engine, finish, settings, stop_after, write_names
 
 SMALL: dict[str, Any] = {"n_embd": 4, "n_head": 2, "block_size": 8, "batch_size": 2}
-STEPS = 140  # key frames at 0, 64 and 128
+STEPS = MIN_INTERVAL + 12  # with key frames after 0 and `MIN_INTERVAL` steps
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,7 @@ def is_state(replay: Replay, step: int, wanted: tuple[Weights, Weights]) -> bool
     return (frame.step, frame.weights, frame.moments) == (step, *wanted)
 
 
-@examples(max_examples=15)
+@examples(max_examples=8)
 @given(
     visited=st.lists(st.integers(0, STEPS), min_size=1, max_size=4),
     cache_size=st.sampled_from([0, 20_000, 10**9]),
@@ -292,7 +299,7 @@ def remove_corpus(folder: Path) -> None:
         (shutil.rmtree, "has no steps to show: it holds no training"),
         (remove_history, "has no history of its steps: keep one from now on with anexa train --re"),
         (remove_frames, "has no key frame to repeat the steps from"),
-        (remove_records, "lacks the records of the steps up to the key frame of step 128"),
+        (remove_records, "lacks the records of the steps up to the key frame of step "),
         (remove_first_records, "lacks the records of the steps after the key frame of step 0"),
         (damage_record, "line 9 of .*steps.jsonl is damaged"),
         (damage_checkpoint, "state.safetensors is damaged"),
@@ -307,7 +314,7 @@ def test_a_folder_without_steps_is_refused(
     trainer = finish(build_trainer(settings(corpus, steps=10, **SMALL), tmp_path / "m"))
     folder = trainer.folder
     if damage is remove_records:
-        shutil.copy(frame_path(run.folder, 128), frame_path(folder, 128))
+        shutil.copy(frame_path(run.folder, MIN_INTERVAL), frame_path(folder, MIN_INTERVAL))
     damage(folder)
     with pytest.raises(AnexaError, match=said) as error:
         Replay(folder)
@@ -315,27 +322,37 @@ def test_a_folder_without_steps_is_refused(
 
 
 def test_a_missing_frame_is_bridged(run: Run, copy: Path) -> None:
-    frame_path(copy, 64).unlink()
-    assert is_state(Replay(copy), 70, run.states[70])
+    frame_path(copy, MIN_INTERVAL).unlink()
+    assert is_state(Replay(copy), MIN_INTERVAL + 2, run.states[MIN_INTERVAL + 2])
+
+
+def test_without_the_first_frame_steps_begin_with_the_next(run: Run, copy: Path) -> None:
     frame_path(copy, 0).unlink()
     replay = Replay(copy)
-    assert (replay.first_step, replay.last_step) == (128, STEPS)
+    assert (replay.first_step, replay.last_step) == (MIN_INTERVAL, STEPS)
     assert is_state(replay, STEPS, run.states[STEPS])
 
 
 def test_a_damaged_frame_is_refused(copy: Path) -> None:
-    path = frame_path(copy, 64)
+    path = frame_path(copy, MIN_INTERVAL)
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     replay = Replay(copy)
-    with pytest.raises(AnexaError, match=r"step-00000064.safetensors is damaged: its numbers have"):
-        done(replay.state(70))
-    assert done(replay.state(63)).step == 63
+    with pytest.raises(AnexaError, match=rf"{path.name} is damaged: its numbers have changed"):
+        done(replay.state(STEPS))
+    assert done(replay.state(MIN_INTERVAL - 1)).step == MIN_INTERVAL - 1
 
 
-def test_a_frame_of_another_run_is_refused(run: Run, copy: Path) -> None:
-    tensors, metadata = read_tensors(frame_path(run.folder, 128))
-    content = json.loads(metadata["frame"]) | {"step": 64}
-    write_tensors(frame_path(copy, 64), tensors, {"frame": json.dumps(content)})
+@pytest.mark.parametrize("key", ["w.wte.weight", "m.wte.weight"])
+def test_a_frame_of_another_run_is_refused(key: str, copy: Path) -> None:
+    """Its own hash is right, but not that of the step, or a moment is missing."""
+    path = frame_path(copy, MIN_INTERVAL)
+    tensors, metadata = read_tensors(path)
+    if key.startswith("w."):
+        tensors[key].data[0] += 1
+    else:
+        del tensors[key]
+    content = json.loads(metadata["frame"]) | {"hash": hash_weights(tensors)}
+    write_tensors(path, tensors, {"frame": json.dumps(content)})
     with pytest.raises(AnexaError, match="is damaged: it does not fit the run"):
-        done(Replay(copy).state(70))
+        done(Replay(copy).state(STEPS))
