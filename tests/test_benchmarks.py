@@ -48,6 +48,16 @@ def test_startup_prints_seconds_and_ratios() -> None:
     assert all(float(seconds) > 0 and float(ratio) > 0 for _, seconds, ratio in rows)
 
 
+@pytest.mark.slow
+def test_keep_steps_prints_the_ratio() -> None:
+    result = benchmark("keep_steps.py", "--steps", "130", "--rounds", "1")
+    assert result.returncode == 0, result.stderr
+    [row] = re.findall(
+        r"^numpy +([\d.]+) ms +([\d.]+) ms +([\d.]+) +([\d.]+) s$", result.stdout, re.MULTILINE
+    )
+    assert all(float(number) > 0 for number in row)
+
+
 @needs_torch
 @pytest.mark.slow
 def test_train_speed_prints_ratios_to_stock(corpus: Path) -> None:
