@@ -17,6 +17,7 @@ from anexa.cli.chat import chat
 from anexa.cli.compare import compare
 from anexa.cli.corpora import corpora
 from anexa.cli.eval import evaluate
+from anexa.cli.explore import explore
 from anexa.cli.export import export
 from anexa.cli.generate import generate
 from anexa.cli.graph import graph
@@ -46,6 +47,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "chat": chat,
     "generate": generate,
     "serve": serve,
+    "explore": explore,
     "eval": evaluate,
     "export": export,
     "publish": publish,

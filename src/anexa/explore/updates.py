@@ -1,4 +1,4 @@
-"""The provenance of a weight after a step of the optimizer.
+"""The provenance of a weight after a step of the optimizer, AdamW or Muon.
 
 The equations are those of `anexa.engines.optimizers.OptimizerConfig`.
 """
@@ -11,14 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from anexa.engines.optimizers import NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS, NORM_EPS, OptimizerConfig
+from anexa.engines.optimizers import (
+    NEWTON_SCHULZ,
+    NEWTON_SCHULZ_STEPS,
+    NORM_EPS,
+    OptimizerConfig,
+    muon_scale,
+)
 from anexa.explore.rule import Array, Index
 from anexa.explore.terms import Explanation, Quantity, Reference, Term
 
 
 @dataclass(frozen=True)
 class Update:
-    """A step of AdamW for one weight of a model, before and after.
+    """A step of the optimizer for one weight of a model, before and after.
 
     Attributes:
         name: name of the weight.
@@ -29,7 +35,7 @@ class Update:
         weight: the weight before the step.
         grad: its gradient, before clipping.
         m: mean of its gradients before the step; None: no step was taken before.
-        v: mean of its squared gradients before the step; None as in `m`.
+        v: mean of its squared gradients before the step; None as in `m`, or with Muon.
     """
 
     name: str
@@ -160,3 +166,101 @@ def newton_schulz(matrix: Array) -> list[NewtonSchulz]:
         found.append(NewtonSchulz(x, after))
         x = after
     return found
+
+
+@dataclass(frozen=True)
+class MuonStep:
+    """All numbers of a step of Muon, as matrices, in the precision of the weight.
+
+    Attributes:
+        clipped: the gradient after clipping, g'.
+        m: mean of the gradients after the step.
+        nesterov: what is orthogonalized, n = μ m' + (1 − μ) g'.
+        iterations: the iterations of each fused matrix.
+        update: the orthogonal matrix U.
+        scale: factor of U besides the learning rate.
+        new: the weight after the step.
+    """
+
+    clipped: Array
+    m: Array
+    nesterov: Array
+    iterations: tuple[list[NewtonSchulz], ...]
+    update: Array
+    scale: float
+    new: Array
+
+
+def muon_step(step: Update, num_fused: int) -> MuonStep:
+    """Compute a step of Muon.
+
+    Args:
+        step: the step.
+        num_fused: number of matrices that the weight holds side by side.
+    """
+    config = step.optimizer
+    clipped = config.clip_factor(step.norm) * step.grad
+    before = np.zeros_like(clipped) if step.m is None else step.m
+    m = before + (1 - config.momentum) * (clipped - before)
+    nesterov = config.momentum * m + (1 - config.momentum) * clipped
+    matrices = np.split(nesterov, num_fused, axis=1)
+    iterations = tuple(newton_schulz(matrix) for matrix in matrices)
+    update = np.concatenate([steps[-1].after for steps in iterations], axis=1)
+    scale = muon_scale(*matrices[0].shape)
+    decay = config.decay_factor(step.weight.shape, step.learning_rate)
+    new = decay * step.weight - step.learning_rate * scale * update
+    return MuonStep(clipped, m, nesterov, iterations, update, scale, new)
+
+
+def explain_muon(step: Update, index: Index, quantity: Quantity, num_fused: int) -> Explanation:
+    """Explain a number of a step of Muon.
+
+    An element of U depends on the whole matrix: its terms are those of the last iteration,
+    Σ M[i, k] X[k, j] with M = a + b A + c A², and their sources are elements of X.
+
+    Args:
+        step: the step.
+        index: index of the element.
+        quantity: the number: "new", "update", "m" or "clipped".
+        num_fused: as in `muon_step`.
+    """
+    config, found = step.optimizer, muon_step(step, num_fused)
+    i, j = index
+
+    def term(of: Quantity, value: Any, factor: float) -> Term:
+        return Term(Reference(step.name, index, of), float(value), factor, float(value) * factor)
+
+    if quantity == "clipped":
+        value, equation = found.clipped[index], "g' = g · min(1, max_grad_norm / (|g| + 1e-6))"
+        terms = [term("gradient", step.grad[index], config.clip_factor(step.norm))]
+    elif quantity == "m":
+        value, equation = found.m[index], "m' = μ m + (1 − μ) g'"
+        before = 0.0 if step.m is None else step.m[index]
+        terms = [
+            term("m", before, config.momentum),
+            term("clipped", found.clipped[index], 1 - config.momentum),
+        ]
+    elif quantity == "update":
+        value = found.update[index]
+        equation = "U = a X + (b A + c A²) X with A = X Xᵀ, in the last of 5 iterations"
+        width = step.weight.shape[1] // num_fused
+        last = found.iterations[j // width][-1].before
+        a, b, c = NEWTON_SCHULZ
+        gram = last @ last.T
+        factors = (b * gram + c * gram @ gram)[i]
+        factors[i] += a
+        terms = [
+            Term(Reference(f"{step.name}.X", (k, j)), float(x), float(f), float(x) * float(f))
+            for k, (x, f) in enumerate(zip(last[:, j % width], factors))
+        ]
+    elif quantity == "new":
+        value, equation = found.new[index], "w' = (1 − r λ) w − r · 0.2 √max(rows, columns) · U"
+        decay = config.decay_factor(step.weight.shape, step.learning_rate)
+        terms = [
+            term("value", step.weight[index], decay),
+            term("update", found.update[index], -step.learning_rate * found.scale),
+        ]
+    else:
+        raise ValueError(f"{quantity} is no number of a step of Muon")
+    ordered = tuple(sorted(terms, key=lambda term: -abs(term.contribution)))
+    return Explanation(Reference(step.name, index, quantity), float(value), equation, ordered)

@@ -79,7 +79,7 @@ def create_app(config: ServerConfig, on_loaded: Callable[[AnexaError | None], No
     files = page_files("anexa.server", "/page/")
     files |= {"/": files["/page/index.html"], "/docs": files["/page/docs.html"]}
     app.include_router(api.router)
-    add_error_handlers(app)
+    add_error_handlers(app, "see /docs")
     add_files(app, files)
     _add_other_routes(app)
     app.add_middleware(

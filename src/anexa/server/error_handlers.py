@@ -129,8 +129,13 @@ def _shown(value: object) -> str:
     return one_line(json.dumps(value, ensure_ascii=False))
 
 
-def add_error_handlers(app: FastAPI) -> None:
-    """Make an application report all errors in the form of OpenAI's API."""
+def add_error_handlers(app: FastAPI, advice: str) -> None:
+    """Make an application report all errors in the form of OpenAI's API.
+
+    Args:
+        app: the application.
+        advice: what to do about a path that does not exist, such as "see /docs".
+    """
 
     @app.exception_handler(RequestValidationError)
     async def invalid_body(_request: Request, error: RequestValidationError) -> Response:
@@ -148,8 +153,8 @@ def add_error_handlers(app: FastAPI) -> None:
         path = one_line(request.url.path[:100])
         message = {
             400: f"{BODY} cannot be read as JSON",  # FastAPI does not say more
-            404: f"there is nothing at {path}: see /docs",
-            405: f"{path} does not take {request.method}: see /docs",
+            404: f"there is nothing at {path}: {advice}",
+            405: f"{path} does not take {request.method}: {advice}",
         }.get(error.status_code, str(error.detail))
         return APIError(message, status=error.status_code).response(error.headers)
 

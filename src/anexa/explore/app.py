@@ -1,0 +1,255 @@
+"""The glass box over HTTP: a thin layer over the functions of this package."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Query
+from fastapi.responses import Response, StreamingResponse
+
+from anexa import __version__
+from anexa.errors import AnexaError, UsageError
+from anexa.explore import jobs
+from anexa.explore.number import explain_number
+from anexa.explore.overview import describe_folder, describe_map, thumbnails
+from anexa.explore.quantities import QuantityName, encode_tensors, read_tensor
+from anexa.explore.reading import read_text
+from anexa.explore.scene import Scene
+from anexa.explore.session import ReplayNeeded, Session
+from anexa.explore.windows import last_level, window
+from anexa.server.error_handlers import add_error_handlers
+from anexa.server.errors import APIError
+from anexa.server.pages import add_files, page_files
+from anexa.server.protection import Protection
+
+MAX_WINDOW = 1024  # rows and columns of one window
+
+
+def create_app(session: Session, token: str, hosts: tuple[str, ...]) -> FastAPI:
+    """Build the application.
+
+    Args:
+        session: the open folders.
+        token: token that every request for data must carry.
+        hosts: host names and addresses that the `Host` header may name.
+    """
+    app = FastAPI(
+        title="Anexa", version=__version__, docs_url=None, redoc_url=None, openapi_url=None
+    )
+    files = page_files("anexa.explore", "/explore/") | page_files("anexa.server", "/page/")
+    files |= {"/": files["/explore/index.html"]}
+    add_files(app, files)
+    add_error_handlers(app, "the page is at /")
+    _add_views(app, session)
+    _add_jobs(app, session)
+
+    @app.exception_handler(ReplayNeeded)
+    async def replay_needed(_request: Any, error: ReplayNeeded) -> Response:
+        return APIError(str(error), status=409, code="replay").response()
+
+    app.add_middleware(Protection, hosts=hosts, api_key=token, public_paths=files)
+    return app
+
+
+def scene_of(
+    folder: int = 0,
+    step: int | None = None,
+    text: str | None = None,
+    chat: str | None = None,
+    batch: bool = False,
+    edit: Annotated[list[str] | None, Query()] = None,
+) -> Scene:
+    """Read the scene in the query of a request.
+
+    Raises:
+        UsageError: if there is not exactly one input.
+    """
+    if (text is not None) + (chat is not None) + batch != 1:
+        raise UsageError("a scene has one input: a text, a question for a chat, or a batch")
+    kind = "chat" if chat is not None else "batch" if batch else "text"
+    return Scene(folder, step, kind, text or chat or "", tuple(edit or ()))
+
+
+@dataclass(frozen=True)
+class Versus:
+    """What a scene is compared with; the fields that are given replace those of the scene.
+
+    Attributes:
+        versus_folder: id of another folder.
+        versus_step: another step; −1: the weights in the folder.
+        versus_unedited: whether to leave out the switches.
+    """
+
+    versus_folder: int | None = None
+    versus_step: int | None = None
+    versus_unedited: bool = False
+
+    def scene(self, scene: Scene) -> Scene:
+        """Return the scene to compare with."""
+        folder = scene.folder if self.versus_folder is None else self.versus_folder
+        step = scene.step if self.versus_step is None else self.versus_step
+        edits = () if self.versus_unedited else scene.edits
+        return Scene(folder, None if step == -1 else step, scene.kind, scene.text, edits)
+
+
+InScene = Annotated[Scene, Depends(scene_of)]
+InVersus = Annotated[Versus, Depends()]
+
+
+def _add_views(app: FastAPI, session: Session) -> None:
+    """Add the routes that answer at once: JSON for scalars, safetensors for windows of tensors."""
+
+    @app.get("/api/folders")
+    def folders() -> Response:
+        with session.lock:
+            found = [describe_folder(folder, i) for i, folder in enumerate(session.folders)]
+        return to_json({"folders": found, "version": __version__})
+
+    @app.get("/api/map")
+    def map_view(scene: InScene) -> Response:
+        with session.lock:
+            return to_json(describe_map(session.folder(scene.folder), session.trace(scene)))
+
+    @app.get("/api/thumbnails")
+    def thumbnails_view(scene: InScene, quantity: QuantityName = "value") -> Response:
+        with session.lock:
+            found = thumbnails(session.trace(scene), gradients=quantity == "gradient")
+        return tensors_response(found, {})
+
+    @app.get("/api/window")
+    def window_view(
+        scene: InScene,
+        versus: InVersus,
+        tensor: str,
+        quantity: QuantityName = "value",
+        lead: str = "",
+        level: int = 0,
+        top: int = 0,
+        left: int = 0,
+        height: Annotated[int, Query(le=MAX_WINDOW)] = MAX_WINDOW,
+        width: Annotated[int, Query(le=MAX_WINDOW)] = MAX_WINDOW,
+    ) -> Response:
+        with session.lock:
+            whole = read_tensor(session, scene, tensor, quantity, versus.scene(scene))
+            found = window(whole, parse_index(lead), level, top, left, height, width)
+            about = {"shape": whole.shape, "last_level": last_level(whole)}
+        return tensors_response(found, about)
+
+    @app.get("/api/number")
+    def number_view(
+        scene: InScene,
+        versus: InVersus,
+        tensor: str,
+        index: str = "",
+        quantity: QuantityName = "value",
+    ) -> Response:
+        with session.lock:
+            place = parse_index(index)
+            number = explain_number(session, scene, tensor, place, quantity, versus.scene(scene))
+        return to_json(number.to_dict())
+
+    @app.get("/api/text")
+    def text_view(scene: InScene) -> Response:
+        with session.lock:
+            folder = session.folder(scene.folder)
+            found = read_text(session.trace(scene), folder.tokenizer)
+        return to_json(asdict(found))
+
+    @app.get("/api/steps")
+    def steps_view(folder: int = 0) -> Response:
+        with session.lock:
+            run = session.folder(folder).run
+            return to_json({"records": [vars(record) for record in run.records]})
+
+
+def _add_jobs(app: FastAPI, session: Session) -> None:
+    """Add the routes that take seconds: lines of JSON with progress, then with the result."""
+
+    def stream(job: jobs.Job) -> Response:
+        lines = run_job(job.run(session), session.lock if job.computes else nullcontext())
+        return StreamingResponse(lines, media_type="application/x-ndjson")
+
+    @app.post("/api/replay")
+    def replay(job: jobs.ReplaySteps) -> Response:
+        return stream(job)
+
+    @app.post("/api/life")
+    def life(job: jobs.Life) -> Response:
+        return stream(job)
+
+    @app.post("/api/write")
+    def write(job: jobs.Write) -> Response:
+        return stream(job)
+
+    @app.post("/api/thought")
+    def thought(job: jobs.Think) -> Response:
+        return stream(job)
+
+    @app.post("/api/train")
+    def train(job: jobs.Train) -> Response:
+        return stream(job)
+
+
+def run_job(job: Generator[Any, None, Any], lock: AbstractContextManager[object]) -> Iterator[str]:
+    """Run a job, and yield its progress and its result as lines of JSON.
+
+    Closing the iterator, which happens when the client disconnects, cancels the job.
+
+    Args:
+        job: yields its progress, and returns its result.
+        lock: held while the job computes; it is free between two reports, so that the page stays
+            usable.
+    """
+    try:
+        while True:
+            with lock:
+                try:
+                    progress = next(job)
+                except StopIteration as end:
+                    yield line({"result": end.value})
+                    return
+            yield line({"progress": progress})
+    except AnexaError as error:
+        yield line({"error": str(error)})
+
+
+def parse_index(text: str) -> tuple[int, ...]:
+    """Parse an index such as 0,3,5; empty for a scalar.
+
+    Raises:
+        UsageError: if it is not a list of numbers.
+    """
+    parts = [part.strip() for part in text.split(",")] if text.strip() else []
+    if not all(part.isdecimal() and len(part) < 10 for part in parts):
+        raise UsageError(f"{text[:40]!r} is no index: write it as 0,3,5")
+    return tuple(map(int, parts))
+
+
+def to_json(content: Any) -> Response:
+    """Make a JSON response."""
+    return Response(line(content), media_type="application/json")
+
+
+def line(content: Any) -> str:
+    """Write JSON in one line; NaN and the infinities, which JSON lacks, as strings."""
+    return json.dumps(_finite(content), ensure_ascii=False) + "\n"
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return "NaN" if math.isnan(content) else "Infinity" if content > 0 else "-Infinity"
+    return content
+
+
+def tensors_response(tensors: dict[str, Any], about: dict[str, Any]) -> Response:
+    """Make a response with tensors, as a safetensors file."""
+    return Response(encode_tensors(tensors, about), media_type="application/octet-stream")

@@ -1,0 +1,139 @@
+"""The jobs of the page, which take seconds: a request each, whose `run` computes the result."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Generator
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, Field
+
+from anexa.errors import UsageError
+from anexa.explore.scene import Scene
+from anexa.explore.session import Session
+from anexa.explore.switches import parse_edit
+from anexa.explore.thoughts import read_thought
+from anexa.explore.trial_run import train_trial_run
+from anexa.generation import LanguageModel
+
+MAX_TEXTS = 20  # texts that are written at once
+MAX_TOKENS = 200  # of each of them
+
+Result = Generator[Any, None, Any]  # yields its progress, from 0 to 1; closing it cancels the job
+
+
+class Job(BaseModel):
+    """What every job is asked about.
+
+    Attributes:
+        folder: id of an open folder.
+        step: step after which the weights are taken; None: the weights in the folder.
+        edit: switches.
+    """
+
+    computes: ClassVar[bool] = True  # whether the session must be locked while the job runs
+    folder: int = 0
+    step: int | None = None
+    edit: list[str] = []
+
+    @abstractmethod
+    def run(self, session: Session) -> Result:
+        """Run the job.
+
+        Raises:
+            AnexaError: if it cannot be done.
+        """
+
+    def model(self, session: Session, edits: list[str]) -> LanguageModel:
+        """Make a model that writes with the weights of the job's step and some switches."""
+        scene = Scene(self.folder, self.step, edits=tuple(edits))
+        return session.folder(self.folder).language_model(session.weights(scene))
+
+
+class ReplaySteps(Job):
+    """Repeat the steps of a run up to `step`, and keep the weights at hand."""
+
+    def run(self, session: Session) -> Result:
+        """Repeat the steps; there is no result."""
+        if self.step is None:
+            raise UsageError("a replay needs the step to repeat")
+        yield from session.folder(self.folder).run.state(self.step)
+
+
+class Life(Job):
+    """Follow one element of a weight through steps.
+
+    Attributes:
+        tensor: name of the weight.
+        index: index of the element.
+        first: first step.
+        last: last step.
+    """
+
+    tensor: str
+    index: list[int]
+    first: int
+    last: int
+
+    def run(self, session: Session) -> Result:
+        """Return the points of its life."""
+        run = session.folder(self.folder).run
+        points = yield from run.life(self.tensor, tuple(self.index), self.first, self.last)
+        return {"points": [asdict(point) for point in points]}
+
+
+class Write(Job):
+    """Write texts without the switches and with them, from the same random numbers.
+
+    Attributes:
+        prompt: beginning of the texts.
+        count: number of texts.
+        temperature: number that logits are divided by; None: the model's own.
+        seed: random seed of the first text; each further text has the next.
+    """
+
+    prompt: str = ""
+    count: int = Field(default=5, ge=1, le=MAX_TEXTS)
+    temperature: float | None = Field(default=None, ge=0, le=100)
+    seed: int = Field(default=42, ge=0, lt=2**63)
+
+    def run(self, session: Session) -> Result:
+        """Return the texts `before` and `after`."""
+        before, after = self.model(session, []), self.model(session, self.edit)
+        texts: dict[str, list[str]] = {"before": [], "after": []}
+        for i in range(self.count):
+            for name, model in (("before", before), ("after", after)):
+                options = {"temperature": self.temperature, "seed": self.seed + i}
+                options = {key: value for key, value in options.items() if value is not None}
+                texts[name].append(model.generate(self.prompt, max_tokens=MAX_TOKENS, **options))
+                yield (i + (name == "after")) / self.count
+        return texts
+
+
+class Think(Job):
+    """Read the thought of a thinking model about a question.
+
+    Attributes:
+        question: the question.
+    """
+
+    question: str
+
+    def run(self, session: Session) -> Result:
+        """Return the thought, as `read_thought` describes it."""
+        edits = [parse_edit(edit) for edit in self.edit]
+        view = yield from read_thought(self.model(session, []), self.question, edits)
+        return asdict(view)
+
+
+class Train(Job):
+    """Train a small model on the names that come with Anexa, and open it."""
+
+    computes: ClassVar[bool] = False
+
+    def run(self, session: Session) -> Result:
+        """Yield the records of the steps so far; return the id of the folder."""
+        folder = yield from train_trial_run(session.new_path())
+        with session.lock:
+            return {"folder": session.open(folder)}

@@ -1,0 +1,101 @@
+"""What the page shows first: the open folders, and the map of all tensors of a scene."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from anexa.explore.places import axes_of, tokens_of
+from anexa.explore.rule import Array
+from anexa.explore.session import OpenFolder, token_ids
+from anexa.explore.trace import LOSS, Trace
+from anexa.explore.windows import thumbnail
+from anexa.generation import generate_batch
+from anexa.graph.model_graph import LAYER
+from anexa.model.weights import num_parameters
+from anexa.names import portable, shown
+
+EXAMPLE_QUESTION = "12+34"
+EXAMPLE_TOKENS = 24  # length of the text that a model without a run writes as its example
+
+
+def describe_folder(folder: OpenFolder, number: int) -> dict[str, Any]:
+    """Describe an open folder for the page.
+
+    Args:
+        folder: the folder.
+        number: its id.
+    """
+    config, run = folder.config, folder.replay
+    return {
+        "id": number,
+        "name": portable(folder.name),
+        "path": shown(str(folder.path)),
+        "model_type": config.model_type,
+        "num_parameters": num_parameters(config),
+        "config": asdict(config),
+        "chat": folder.model.chat_template is not None,
+        "steps": {"first": run.first_step, "last": run.last_step} if run else None,
+        "no_steps": folder.no_steps or None,
+        "example": example_input(folder),
+    }
+
+
+def example_input(folder: OpenFolder) -> dict[str, str]:
+    """Choose an input to begin with: a question, a text of the training, or one of the model's."""
+    if folder.model.chat_template is not None:
+        return {"chat": EXAMPLE_QUESTION}
+    if folder.replay and folder.replay.last_step > folder.replay.first_step:
+        [text, *_] = folder.replay.documents(folder.replay.first_step + 1)
+        return {"text": text}
+    prompt = folder.tokenizer.encode_prompt("")
+    engine = folder.language_model(folder.model.weights).engine
+    length = min(EXAMPLE_TOKENS, folder.config.block_size)
+    [ids] = generate_batch(engine, [prompt], folder.tokenizer.eot_token, max_tokens=length)
+    return {"text": folder.tokenizer.decode(ids)}
+
+
+def describe_map(folder: OpenFolder, trace: Trace) -> dict[str, Any]:
+    """Describe all tensors of a scene, in the order in which they are computed.
+
+    A weight stands before the first operation that uses it.
+    """
+    ids = token_ids(trace.batch)
+    ordered: dict[str, None] = {}
+    for name, node in trace.nodes.items():
+        for source in (*node.sources, name):
+            ordered.setdefault(source)
+    return {
+        "tokens": [tokens_of(folder.tokenizer, sequence) for sequence in ids],
+        "loss": float(trace.values[LOSS]),
+        "tensors": [_describe_tensor(folder, trace, name) for name in ordered],
+    }
+
+
+def _describe_tensor(folder: OpenFolder, trace: Trace, name: str) -> dict[str, Any]:
+    node, tensor = trace.nodes.get(name), trace.values[name]
+    layer = LAYER.match(name)
+    rule = type(node.rule) if node else None
+    return {
+        "name": name,
+        "kind": "activation" if node else "weight",
+        "shape": tensor.shape,
+        "axes": axes_of(folder.config, trace, name),
+        "title": rule.__name__.lower() if rule else "",
+        "summary": (rule.__doc__ or "").partition("\n")[0] if rule else "",
+        "equation": rule.equation if rule else "",
+        "gradient": rule.gradient if rule else "",
+        "has_gradient": name in trace.grads,
+        "inputs": node.sources if node else (),
+        "layer": layer[0] if layer else "",
+    }
+
+
+def thumbnails(trace: Trace, gradients: bool) -> dict[str, Array]:
+    """Reduce every tensor, or every gradient, to a thumbnail: its `.extreme` and its `.rms`."""
+    tensors = trace.grads if gradients else trace.values
+    return {
+        f"{name}.{kind}": pixels
+        for name, tensor in tensors.items()
+        for kind, pixels in thumbnail(tensor).items()
+    }

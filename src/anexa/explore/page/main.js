@@ -1,0 +1,155 @@
+// The glass box: reads the address, asks for the open folders, and shows a view.
+
+import { get, isSaved, onReplay, takeToken } from "./api.js";
+import { go, link, onChange, state } from "./state.js";
+
+/** The views by name, with the module that shows each: `show(root, state, info, signal)`. */
+const VIEWS = {
+  map: ["Map", () => import("./map.js")],
+  tensor: ["", () => import("./tensor.js")],
+  number: ["", () => import("./number.js")],
+  text: ["Text", () => import("./text.js")],
+  time: ["Time", () => import("./time.js")],
+  switches: ["Switches", () => import("./switches.js")],
+  teachers: ["Teachers", () => import("./teachers.js")],
+  thought: ["Thought", () => import("./thought.js")],
+  compare: ["Compare", () => import("./compare.js")],
+};
+
+const byId = (id) => document.getElementById(id);
+
+/** @type {any[]} */
+let folders = [];
+let running = new AbortController();
+
+/** The folder that is shown, as /api/folders describes it. */
+const current = () => folders[Number(state().folder ?? 0)];
+
+/** Names of the views that a folder has. */
+function viewsOf(info) {
+  return Object.keys(VIEWS).filter((name) => VIEWS[name][0] && (name !== "thought" || info.chat));
+}
+
+/** Complete an address: without an input, the folder's example is shown. */
+function complete() {
+  const now = state();
+  const info = current();
+  if (!info || now.text !== undefined || now.chat !== undefined || now.batch !== undefined) return;
+  history.replaceState(null, "", link(info.example));
+}
+
+function showFrame(info) {
+  const now = state();
+  byId("folder").replaceChildren(...folders.map((one) => new Option(one.name, one.id)));
+  byId("folder").value = `${info.id}`;
+  const kind = now.chat !== undefined ? "chat" : now.batch ? "batch" : "text";
+  byId("kind").value = kind;
+  byId("kind").options[1].disabled = !info.chat;
+  byId("kind").options[2].disabled = !info.steps;
+  byId("text").value = now.chat ?? now.text ?? "";
+  byId("text").disabled = kind === "batch";
+  const items = viewsOf(info).map((name) => {
+    const item = document.createElement("a");
+    item.href = link({ view: name });
+    item.textContent = VIEWS[name][0];
+    const shown = name === now.view || (name === "map" && ["tensor", "number"].includes(now.view));
+    if (shown) item.setAttribute("aria-current", "page");
+    return item;
+  });
+  byId("views").replaceChildren(...items);
+  byId("home").href = link({ view: "map" });
+  showEdits(now.edit ?? []);
+  document.title = `${[now.tensor, VIEWS[now.view][0]].filter(Boolean).join(" · ")} · ${info.name} · Anexa`;
+}
+
+/** List the switches that are set, each with a button that takes it back. */
+function showEdits(edits) {
+  const items = edits.map((edit) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = `${edit} ×`;
+    button.setAttribute("aria-label", `take back ${edit}`);
+    button.addEventListener("click", () => {
+      const left = edits.filter((one) => one !== edit);
+      go({ edit: left.length ? left : undefined });
+    });
+    return button;
+  });
+  byId("edits").replaceChildren(...items);
+  byId("edits").hidden = !edits.length;
+}
+
+/** Show the view of the present address; one that is still loading is given up. */
+async function show() {
+  running.abort();
+  running = new AbortController();
+  const { signal } = running;
+  setStatus("");
+  const root = document.createElement("div");
+  root.className = "view";
+  try {
+    if (!(state().view in VIEWS)) throw new Error(`There is no view ${state().view}.`);
+    if (!folders.length) folders = (await get("folders")).folders;
+    const info = current();
+    if (!info) throw new Error(`There is no folder ${state().folder}.`);
+    complete();
+    showFrame(info);
+    const [view, { showTime }] = await Promise.all([VIEWS[state().view][1](), import("./time.js")]);
+    showTime(byId("time"), state(), info).catch(report);
+    const focus = document.activeElement?.getAttribute("data-focus");
+    await view.show(root, state(), info, signal);
+    if (signal.aborted) return;
+    root.dataset.view = state().view;
+    byId("view").replaceChildren(root);
+    const before = focus && root.querySelector(`[data-focus="${CSS.escape(focus)}"]`);
+    if (before instanceof HTMLElement) before.focus();
+  } catch (error) {
+    if (!signal.aborted) report(error);
+  }
+}
+
+/** Show an error where the view would be. */
+function report(error) {
+  if (error.name === "AbortError") return;
+  const unknown = error.status === 401;
+  setStatus(unknown ? "Open the address that anexa explore has printed: it has the key." : error.message);
+}
+
+function setStatus(text) {
+  byId("status").textContent = text;
+}
+
+/** Open further folders, such as one that was trained on the page. */
+window.addEventListener("folders", () => {
+  folders = [];
+});
+
+byId("folder").addEventListener("change", () => {
+  const { view } = state();
+  location.hash = `#/${["tensor", "number"].includes(view) ? "map" : view}?folder=${byId("folder").value}`;
+});
+
+byId("kind").addEventListener("change", () => {
+  byId("text").disabled = byId("kind").value === "batch";
+});
+
+byId("input").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const kind = byId("kind").value;
+  const none = { text: undefined, chat: undefined, batch: undefined };
+  go({ ...none, [kind]: kind === "batch" ? "1" : byId("text").value });
+});
+
+byId("save").hidden = isSaved;
+byId("save").addEventListener("click", async () => {
+  const { save } = await import("./save.js");
+  await save().catch(report);
+});
+
+onReplay((progress) => {
+  setStatus(progress === null ? "" : `Repeating steps: ${Math.round(100 * progress)} %`);
+});
+
+takeToken();
+onChange(show);
+show();

@@ -1,0 +1,38 @@
+"""Runs the glass box: `anexa explore`."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from anexa.explore.app import create_app
+from anexa.explore.session import Session
+from anexa.ranges import Range
+from anexa.server.http_server import Server, address_of, listen
+
+HOST = "127.0.0.1"
+HOSTS = (HOST, "localhost")
+
+
+def run(paths: Sequence[Path | None], port: int, show: Callable[[str], None] = print) -> None:
+    """Serve the page on this computer alone until SIGINT or SIGTERM.
+
+    Args:
+        paths: model folders; None stands for the bundled model.
+        port: port to listen on; 0 for any free port.
+        show: called with a line for the user: the address of the page.
+
+    Raises:
+        AnexaError: if the port cannot be listened on, or a model cannot be loaded.
+        UsageError: if `port` is out of range.
+    """
+    Range(int, ge=0, le=65535).check("--port", port)
+    token = secrets.token_urlsafe(16)
+    with tempfile.TemporaryDirectory(prefix="anexa-") as scratch, listen(HOST, port) as listener:
+        session = Session(paths, Path(scratch))
+        server = Server(create_app(session, token, HOSTS), show=show)
+        show(f"the glass box is at {address_of(HOST, listener)}/#token={token}")
+        asyncio.run(server.serve(sockets=[listener]))
