@@ -94,22 +94,20 @@ function makeKey() {
   return canvas;
 }
 
-function makeTokens(tokens) {
-  const items = tokens.map((token, i) =>
+/** The tokens of each sequence, with their ids. */
+function makeTokens(sequences) {
+  const item = (token, i) =>
     make(
       "li",
       { className: token.special ? "special" : "", title: `token ${i}, id ${token.id}` },
       make("span", { className: "piece" }, tokenText(token)),
       make("span", { className: "place" }, `${token.id}`),
-    ),
-  );
-  const label = make("h2", {}, "Text");
-  return make(
-    "section",
-    { className: "stop" },
-    label,
-    make("ol", { className: "tokens", "aria-label": "Tokens" }, ...items),
-  );
+    );
+  const list = (tokens, i) => {
+    const label = sequences.length > 1 ? `Tokens of sequence ${i}` : "Tokens";
+    return make("ol", { className: "tokens", "aria-label": label }, ...tokens.map(item));
+  };
+  return make("section", { className: "stop" }, make("h2", {}, "Text"), ...sequences.map(list));
 }
 
 function makeLoss(loss, quantity) {

@@ -88,13 +88,13 @@ function placeOf({ shape }, state) {
 class Labels {
   /**
    * @param {import("./flow.js").Entry} entry
-   * @param {any[]} tokens of the scene
+   * @param {any[][]} sequences the tokens of each sequence of the scene
    * @param {number[]} lead
    */
-  constructor({ axes, shape }, tokens, lead) {
+  constructor({ axes, shape }, sequences, lead) {
     this.axes = shape.map((_, axis) => axes[axis] ?? `axis ${axis}`);
     const sequence = this.axes[0] === "sequence" ? (lead[0] ?? 0) : 0;
-    this.tokens = Array.isArray(tokens[0]) ? tokens[sequence] : sequence ? [] : tokens;
+    this.tokens = sequences[sequence];
   }
 
   /** The text of the token at a place of an axis; empty if the axis has none. */
