@@ -17,6 +17,7 @@ from anexa.errors import AnexaError, UsageError
 from anexa.explore import jobs
 from anexa.explore.number import explain_number
 from anexa.explore.overview import describe_folder, describe_map, thumbnails
+from anexa.explore.places import tokens_of
 from anexa.explore.quantities import QuantityName, encode_tensors, read_tensor
 from anexa.explore.reading import read_text
 from anexa.explore.scene import Scene
@@ -159,6 +160,13 @@ def _add_views(app: FastAPI, session: Session) -> None:
             folder = session.folder(scene.folder)
             found = read_text(session.trace(scene), folder.tokenizer)
         return to_json(asdict(found))
+
+    @app.get("/api/vocabulary")
+    def vocabulary_view(folder: int = 0) -> Response:
+        with session.lock:
+            opened = session.folder(folder)
+        tokens = tokens_of(opened.tokenizer, range(opened.config.vocab_size))
+        return to_json({"tokens": tokens})
 
     @app.get("/api/steps")
     def steps_view(folder: int = 0) -> Response:

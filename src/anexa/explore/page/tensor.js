@@ -34,7 +34,10 @@ export async function show(root, state, info, signal) {
   const quantities = quantitiesOf(entry, state, info);
   const quantity = quantities.includes(state.quantity) ? state.quantity : "value";
   const place = placeOf(entry, state);
-  const labels = new Labels(entry, map.tokens, place.lead);
+  const { tokens } = entry.axes.includes("vocabulary")
+    ? await get("vocabulary", { folder: state.folder }, signal)
+    : { tokens: [] };
+  const labels = new Labels(entry, map.tokens, tokens, place.lead);
   const grid = makeGrid({ entry, state, quantity, quantities, place, labels, signal });
   root.append(
     makePath(entry, labels, place),
@@ -89,18 +92,21 @@ class Labels {
   /**
    * @param {import("./flow.js").Entry} entry
    * @param {any[][]} sequences the tokens of each sequence of the scene
+   * @param {any[]} vocabulary all tokens of the model, if an axis has a place for each
    * @param {number[]} lead
    */
-  constructor({ axes, shape }, sequences, lead) {
+  constructor({ axes, shape }, sequences, vocabulary, lead) {
     this.axes = shape.map((_, axis) => axes[axis] ?? `axis ${axis}`);
     const sequence = this.axes[0] === "sequence" ? (lead[0] ?? 0) : 0;
     this.tokens = sequences[sequence];
+    this.vocabulary = vocabulary;
   }
 
   /** The text of the token at a place of an axis; empty if the axis has none. */
   token(axis, i) {
-    const token = TOKEN_AXES.includes(this.axes.at(axis)) ? this.tokens[i] : undefined;
-    return token ? tokenText(token) : "";
+    const name = this.axes.at(axis);
+    const tokens = TOKEN_AXES.includes(name) ? this.tokens : name === "vocabulary" ? this.vocabulary : [];
+    return tokens[i] ? tokenText(tokens[i]) : "";
   }
 
   /** A place in words, such as token 3 "r". */
@@ -112,7 +118,7 @@ class Labels {
   /** A place at the edge of a grid. */
   short(axis, i) {
     const text = this.token(axis, i);
-    return text ? `${text.length > 5 ? `${text.slice(0, 4)}…` : text} ${i}` : `${i}`;
+    return text ? `${text.length > 4 ? `${text.slice(0, 3)}…` : text} ${i}` : `${i}`;
   }
 }
 
