@@ -1,26 +1,14 @@
 // Requests for numbers: to the server, or in a saved file to the answers that were saved with it.
 
 import { ServerError, request } from "/page/api.js";
+import { isSaved, recall, remember, savedHash } from "./answers.js";
 import { parseTensors } from "./safetensors.js";
 
 const TOKEN = "anexa-explore-token";
 
-/** Answers so far by path: JSON as a value, tensors as base64. @type {Map<string, any>} */
-export const answers = new Map();
-
-/** The answers in a saved file; null if a server is behind the page. */
-const saved = readSaved();
-
-function readSaved() {
-  const element = document.getElementById("saved");
-  return element ? new Map(Object.entries(JSON.parse(element.textContent ?? "{}"))) : null;
-}
-
-/** Whether the page is a saved file, with the numbers of some views and no server. */
-export const isSaved = saved !== null;
-
 /** Keep the token of the address that the command printed, and take it out of the address. */
 export function takeToken() {
+  if (isSaved && !location.hash) history.replaceState(null, "", savedHash);
   const match = location.hash.match(/^#token=([\w-]+)/);
   if (!match) return;
   sessionStorage.setItem(TOKEN, match[1]);
@@ -52,11 +40,11 @@ export function address(path, parameters) {
  */
 export async function get(path, parameters = {}, signal = undefined) {
   const where = address(path, parameters);
-  if (!saved) {
-    const response = await patient(where, parameters, signal);
-    answers.set(where, await response.json());
-  }
-  return found(where);
+  if (isSaved) return found(where);
+  const response = await patient(where, parameters, signal);
+  const answer = await response.json();
+  remember(where, answer);
+  return answer;
 }
 
 /**
@@ -68,17 +56,16 @@ export async function get(path, parameters = {}, signal = undefined) {
  */
 export async function getTensors(path, parameters = {}, signal = undefined) {
   const where = address(path, parameters);
-  if (!saved) {
-    const response = await patient(where, parameters, signal);
-    const content = await response.arrayBuffer();
-    answers.set(where, encode(content));
-    return parseTensors(content);
-  }
-  return parseTensors(Uint8Array.from(atob(found(where)), (c) => c.charCodeAt(0)).buffer);
+  if (isSaved) return parseTensors(Uint8Array.from(atob(found(where)), (c) => c.charCodeAt(0)).buffer);
+  const response = await patient(where, parameters, signal);
+  const content = await response.arrayBuffer();
+  remember(where, encode(content));
+  return parseTensors(content);
 }
 
+/** The answer in a saved file. */
 function found(where) {
-  const answer = (saved ?? answers).get(where);
+  const answer = recall(where);
   if (answer !== undefined) return answer;
   throw new ServerError("This is not in the saved file: open the model with anexa explore.", 0);
 }
@@ -126,12 +113,12 @@ export function onReplay(show) {
  */
 export async function job(name, body, onProgress = () => {}, signal = undefined) {
   const where = `/api/${name} ${JSON.stringify(body)}`;
-  if (saved) return found(where);
+  if (isSaved) return found(where);
   const response = await request(`/api/${name}`, token(), body, signal);
   for await (const message of lines(response)) {
     if ("error" in message) throw new ServerError(message.error, 400);
     if ("result" in message) {
-      answers.set(where, message.result);
+      remember(where, message.result);
       return message.result;
     }
     onProgress(message.progress);

@@ -1,6 +1,7 @@
 // The glass box: reads the address, asks for the open folders, and shows a view.
 
-import { get, isSaved, onReplay, takeToken } from "./api.js";
+import { isSaved } from "./answers.js";
+import { get, onReplay, takeToken } from "./api.js";
 import { go, link, onChange, state } from "./state.js";
 
 /** The views by name, with the module that shows each: `show(root, state, info, signal)`. */
