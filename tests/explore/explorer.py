@@ -43,8 +43,8 @@ class Explorer:
 
     def request(self, path: str, **query: object) -> Any:
         """The response for a path below /api/."""
-        query = {key: value for key, value in query.items() if value is not None}
-        return httpx.get(f"{self.address}/api/{path}", params=query, headers=self.headers, **PLAIN)
+        params: dict[str, Any] = {key: x for key, x in query.items() if x is not None}
+        return httpx.get(f"{self.address}/api/{path}", params=params, headers=self.headers, **PLAIN)
 
     def get(self, path: str, **query: object) -> Any:
         """The JSON of a path, once the steps that it needs are repeated."""

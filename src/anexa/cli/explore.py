@@ -20,4 +20,4 @@ def explore(
     """Look into models: each number with its equation, and each step of a run."""
     from anexa.explore.run import run
 
-    run(list(folders or [None]), port, echo)
+    run(folders or [None], port, echo)

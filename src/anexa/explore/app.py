@@ -20,7 +20,7 @@ from anexa.explore.overview import describe_folder, describe_map, thumbnails
 from anexa.explore.places import tokens_of
 from anexa.explore.quantities import QuantityName, encode_tensors, read_tensor
 from anexa.explore.reading import read_text
-from anexa.explore.scene import Scene
+from anexa.explore.scene import InputKind, Scene
 from anexa.explore.session import ReplayNeeded, Session
 from anexa.explore.windows import last_level, window
 from anexa.server.error_handlers import add_error_handlers
@@ -72,7 +72,7 @@ def scene_of(
     """
     if (text is not None) + (chat is not None) + batch != 1:
         raise UsageError("a scene has one input: a text, a question for a chat, or a batch")
-    kind = "chat" if chat is not None else "batch" if batch else "text"
+    kind: InputKind = "chat" if chat is not None else "batch" if batch else "text"
     return Scene(folder, step, kind, text or chat or "", tuple(edit or ()))
 
 

@@ -34,5 +34,6 @@ def run(paths: Sequence[Path | None], port: int, show: Callable[[str], None] = p
     with tempfile.TemporaryDirectory(prefix="anexa-") as scratch, listen(HOST, port) as listener:
         session = Session(paths, Path(scratch))
         server = Server(create_app(session, token, HOSTS), show=show)
+        listener.listen()  # a browser that is faster than the server waits
         show(f"the glass box is at {address_of(HOST, listener)}/#token={token}")
         asyncio.run(server.serve(sockets=[listener]))

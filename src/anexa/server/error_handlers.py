@@ -23,6 +23,9 @@ TYPES = {
     "int_type": KINDS[int],
     "float_type": KINDS[float],
     "bool_type": "true or false",
+    "int_parsing": KINDS[int],
+    "float_parsing": KINDS[float],
+    "bool_parsing": "true or false",
     "list_type": "a list",
     "model_type": "an object",
     "model_attributes_type": "an object",
@@ -140,6 +143,9 @@ def add_error_handlers(app: FastAPI, advice: str) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid_body(_request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
+        if first["loc"][0] == "query":
+            name = str(first["loc"][1])
+            return APIError(f"{name} {_condition([first])}", name).response()
         if first["type"] == "json_invalid":
             message = f"{BODY} is not JSON, from character {first['loc'][1] + 1} on"
             return APIError(message).response()

@@ -1,0 +1,148 @@
+"""The glass box over HTTP: its numbers, its refusals, and who may ask."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import httpx2 as httpx
+import numpy as np
+import pytest
+
+from anexa.engines import open_engine
+from anexa.model.loading import load_model
+from tests.cli.process import anexa
+from tests.explore.explorer import Explorer, exploring
+from tests.server.process import PLAIN
+
+LOGITS = {"tensor": "logits", "quantity": "value"}
+
+
+def test_logits_are_those_of_the_engine(explorer: Explorer, names_model: Path) -> None:
+    model = load_model(names_model)
+    found = explorer.tensors("window", text="anna", lead="0", **LOGITS)["values"]
+    engine = open_engine("numpy", model.config, model.weights)
+    wanted = np.array(engine.logits(model.tokenizer.encode_prompt("anna")))
+    assert np.abs(found - wanted).max() < 1e-5  # the engine computes in float32
+
+
+def test_folders_say_what_they_have(explorer: Explorer) -> None:
+    run, bundled = explorer.get("folders")["folders"][:2]
+    assert run["steps"] == {"first": 0, "last": 300}
+    assert not run["chat"]
+    assert bundled["chat"]
+    assert bundled["steps"] is None
+    assert "it holds no training" in bundled["no_steps"]
+
+
+def test_map_lists_weights_before_their_use(explorer: Explorer) -> None:
+    found = explorer.get("map", text="anna")
+    assert [token["text"] for token in found["tokens"][0][1:-1]] == list("anna")
+    seen: set[str] = set()
+    for tensor in found["tensors"]:
+        assert seen.issuperset(tensor["inputs"])
+        seen.add(tensor["name"])
+    pictures = explorer.tensors("thumbnails", text="anna")
+    assert {name.rpartition(".")[0] for name in pictures} == seen
+
+
+def test_gradients_have_pictures(explorer: Explorer) -> None:
+    found = explorer.get("map", text="anna")
+    with_gradient = {t["name"] for t in found["tensors"] if "gradient" in t["quantities"]}
+    pictures = explorer.tensors("thumbnails", text="anna", quantity="gradient")
+    assert {name.rpartition(".")[0] for name in pictures} == with_gradient
+
+
+def test_change_of_a_weight_is_the_difference_of_two_steps(explorer: Explorer) -> None:
+    scene = {"text": "anna", "tensor": "lm_head.weight"}
+    explorer.get("map", text="anna", step=200)
+    explorer.get("map", text="anna", step=199)
+    after = explorer.tensors("window", step=200, **scene)["values"]
+    before = explorer.tensors("window", step=199, **scene)["values"]
+    change = explorer.tensors("window", step=200, quantity="change", **scene)["values"]
+    assert np.array_equal(change, after - before)
+    versus = explorer.tensors("window", step=200, quantity="difference", versus_step=199, **scene)[
+        "values"
+    ]
+    assert np.array_equal(versus, change)
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "sentence"),
+    [
+        ("map", {}, "a scene has one input"),
+        ("map", {"text": "a", "chat": "a"}, "a scene has one input"),
+        ("map", {"text": "anné"}, "é"),
+        ("map", {"text": "a" * 100}, "sees at most"),
+        ("map", {"text": "anna", "step": 9999}, "there is no step 9999"),
+        ("map", {"text": "anna", "step": -3}, "there is no step -3"),
+        ("map", {"text": "anna", "step": "x"}, "step"),
+        ("map", {"text": "anna", "folder": 1, "step": 5}, "holds no training"),
+        ("map", {"text": "anna", "folder": 7}, "there is no folder 7"),
+        ("map", {"chat": "1+1"}, "chat"),
+        ("map", {"batch": "1"}, "belongs to a step"),
+        ("map", {"batch": "1", "step": 300}, "there is no step 301"),
+        ("map", {"text": "anna", "edit": "head:9.9"}, "head"),
+        ("map", {"text": "anna", "edit": "nonsense"}, "nonsense"),
+        ("map", {"folder": 1, "text": "1+1", "edit": "position:1"}, "position"),
+        ("window", {"text": "anna", "tensor": "nope"}, "nope"),
+        ("window", {"text": "anna", "tensor": "logits", "quantity": "m"}, "m"),
+        ("window", {"text": "anna", "tensor": "logits", "quantity": "beauty"}, "quantity"),
+        ("window", {"text": "anna", "tensor": "logits", "lead": "9"}, "lead"),
+        ("window", {"text": "anna", "tensor": "logits", "lead": "0", "level": 99}, "level"),
+        ("window", {"text": "anna", "tensor": "logits", "lead": "0", "top": -1}, "at row -1"),
+        ("window", {"text": "anna", "tensor": "logits", "lead": "0", "height": 9999}, "height"),
+        ("number", {"text": "anna", "tensor": "logits", "index": "0,1"}, "no element (0, 1)"),
+        ("number", {"text": "anna", "tensor": "logits", "index": "0,1,x"}, "index"),
+        ("number", {"text": "anna", "tensor": "logits", "index": "0,1,999"}, "no element"),
+        ("steps", {"folder": 1}, "holds no training"),
+        ("nothing", {}, "there is nothing at /api/nothing"),
+    ],
+)
+def test_bad_input_is_refused_in_a_sentence(
+    explorer: Explorer, path: str, query: dict[str, object], sentence: str
+) -> None:
+    found = explorer.error(path, **query)
+    assert sentence in found
+    assert "\n" not in found
+    assert "internal error" not in found
+
+
+def test_only_the_holder_of_the_token_is_answered(explorer: Explorer) -> None:
+    address = f"{explorer.address}/api/folders"
+    assert httpx.get(address, **PLAIN).status_code == 401
+    assert httpx.get(f"{explorer.address}/", **PLAIN).status_code == 200
+    for name, value in (("Host", "evil.example"), ("Origin", "https://evil.example")):
+        refused = httpx.get(address, headers={**explorer.headers, name: value}, **PLAIN)
+        assert refused.status_code in (400, 403)
+
+
+def test_page_loads_nothing_from_elsewhere(explorer: Explorer) -> None:
+    response = httpx.get(f"{explorer.address}/", **PLAIN)
+    assert "default-src 'none'" in response.headers["content-security-policy"]
+
+
+def test_damaged_record_is_said(names_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(names_model, folder)
+    records = folder / "training" / "history" / "steps.jsonl"
+    lines = records.read_bytes().split(b"\n")
+    records.write_bytes(b"\n".join([*lines[:5], b"{", *lines[6:]]))
+    with exploring(folder, cwd=tmp_path) as damaged:
+        [found] = damaged.get("folders")["folders"]
+        assert found["steps"] is None
+        assert "line 6" in found["no_steps"]
+        assert damaged.get("map", text="anna")["loss"] > 0  # the model itself can be seen
+
+
+def test_command_refuses_what_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for arguments, words in (
+        ("empty", "empty"),
+        ("missing", "missing"),
+        ("--port=99999", "--port"),
+    ):
+        result = anexa("explore", arguments, cwd=tmp_path)
+        assert result.returncode
+        assert words in result.stderr
+        assert result.stderr.count("\n") == 1
