@@ -1,0 +1,144 @@
+"""The glass box in a real browser: the frame, the map, a tensor, and a saved file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from anexa.engines import open_engine
+from anexa.model.loading import load_model
+from tests.explore.explorer import Explorer
+from tests.server.browser import opened
+
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
+
+LOGITS = "#/tensor?text=anna&tensor=logits"
+
+
+def go(page: Any, address: str) -> None:
+    """Go to an address of the page, and wait until its view is shown."""
+    page.evaluate("address => { location.hash = address }", address)
+    view = re.match(r"#/(\w+)", address)
+    assert view
+    page.locator(f"#view > [data-view={view[1]}]").wait_for()
+    page.wait_for_load_state("networkidle")
+
+
+def number(text: str) -> float:
+    """A number as the page writes it."""
+    return float(text.replace("−", "-"))
+
+
+def table(page: Any) -> Any:
+    """The numbers of the table on the page."""
+    rows = page.locator("table tbody tr")
+    return np.array(
+        [
+            [number(cell) for cell in rows.nth(i).locator("td").all_inner_texts()]
+            for i in range(rows.count())
+        ]
+    )
+
+
+def test_table_shows_the_numbers_of_the_engine(explore_page: Any, names_model: Path) -> None:
+    go(explore_page, LOGITS)
+    explore_page.get_by_role("button", name="As a table").click()
+    explore_page.locator("table").wait_for()
+    model = load_model(names_model)
+    engine = open_engine("numpy", model.config, model.weights)
+    wanted = np.array(engine.logits(model.tokenizer.encode_prompt("anna")))
+    assert np.abs(table(explore_page) - wanted).max() < 1e-5  # the engine computes in float32
+
+
+def test_keyboard_leads_from_the_map_to_a_number_and_back(explore_page: Any) -> None:
+    explore_page.locator("a[data-focus='tensor logits']").focus()
+    explore_page.keyboard.press("Enter")
+    explore_page.locator("[data-view=tensor]").wait_for()
+    explore_page.locator(".grid-view").focus()
+    for key in ("ArrowDown", "ArrowRight", "ArrowRight"):
+        explore_page.keyboard.press(key)
+    explore_page.locator("#live", has_text="channel 2").wait_for()
+    explore_page.keyboard.press("g")
+    explore_page.locator("#live", has_text="gradient").wait_for()
+    explore_page.keyboard.press("Enter")
+    explore_page.locator("[data-view=number]").wait_for()
+    assert "index=0%2C1%2C2" in explore_page.url
+    explore_page.keyboard.press("Backspace")
+    explore_page.locator("[data-view=tensor]").wait_for()
+    explore_page.locator(".grid-view").focus()
+    explore_page.keyboard.press("Backspace")
+    explore_page.locator("[data-view=map]").wait_for()
+
+
+def test_address_is_the_view(browser: Any, explorer: Explorer, explore_page: Any) -> None:
+    go(explore_page, "#/tensor?text=nina&step=200&tensor=lm_head.weight&quantity=m")
+    told = explore_page.locator("#view").inner_text()
+    address = explore_page.url.partition("#")[2]
+    with opened(browser, explorer.start) as other:
+        other.locator("#view > .view").wait_for()
+        go(other, f"#{address}")
+        assert other.locator("#view").inner_text() == told
+
+
+def test_unknown_character_is_one_sentence(explore_page: Any) -> None:
+    explore_page.locator("#text").fill("anné")
+    explore_page.keyboard.press("Enter")
+    explore_page.locator("#status", has_text="é").wait_for()
+
+
+def test_page_without_the_token_says_what_to_do(browser: Any, explorer: Explorer) -> None:
+    with opened(browser, explorer.address) as page:
+        page.locator(
+            "#status", has_text="Open the address that anexa explore has printed"
+        ).wait_for()
+
+
+@pytest.mark.parametrize("view", ["map", "tensor", "number", "text", "time", "switches"])
+def test_view_fits_into_a_phone(explore_page: Any, view: str) -> None:
+    explore_page.set_viewport_size({"width": 360, "height": 640})
+    go(explore_page, f"#/{view}?text=anna&tensor=logits&index=0,1,2")
+    width = explore_page.evaluate("document.documentElement.scrollWidth")
+    assert width <= 360
+
+
+@pytest.mark.parametrize(
+    "address", ["#/map?text=anna", LOGITS, "#/number?text=anna&tensor=logits&index=0,1,2"]
+)
+def test_saved_file_shows_the_same_without_a_network(
+    browser: Any, explore_page: Any, tmp_path: Path, address: str
+) -> None:
+    go(explore_page, address)
+    with explore_page.expect_download() as download:
+        explore_page.get_by_role("button", name="Save this view").click()
+    path = tmp_path / "saved.html"
+    download.value.save_as(path)
+    assert path.stat().st_size <= 5_000_000
+    context = browser.new_context(viewport={"width": 900, "height": 700}, offline=True)
+    page = context.new_page()
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(path.as_uri())
+    page.locator("#view > .view").wait_for()
+    assert page.locator("#view").inner_text() == explore_page.locator("#view").inner_text()
+    assert not page.get_by_role("button", name="Save this view").is_visible()
+    assert all(url.startswith(("file:", "data:")) for url in requests)
+    context.close()
+
+
+def test_nothing_is_requested_from_elsewhere(browser: Any, explorer: Explorer) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(explorer.start)
+    page.locator("#view > .view").wait_for()
+    for view in ("text", "time", "switches", "teachers", "compare"):
+        go(page, f"#/{view}?text=anna")
+    page.wait_for_load_state("networkidle")
+    assert requests
+    assert all(url.startswith((explorer.address, "data:")) for url in requests)
+    context.close()
