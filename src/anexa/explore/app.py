@@ -114,7 +114,7 @@ def _add_views(app: FastAPI, session: Session) -> None:
     @app.get("/api/map")
     def map_view(scene: InScene) -> Response:
         with session.lock:
-            return to_json(describe_map(session.folder(scene.folder), session.trace(scene)))
+            return to_json(describe_map(session, scene))
 
     @app.get("/api/thumbnails")
     def thumbnails_view(scene: InScene, quantity: QuantityName = "value") -> Response:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from anexa.engines.operations import numpy as operations
-from anexa.engines.optimizers.numpy import NumpyOptimizer
+from anexa.engines.optimizers.numpy import NumpyOptimizer, orthogonalize
 from anexa.engines.tape import AnyOperation
 from anexa.explore import attention_rules, rules
 from anexa.explore.rule import Rule
@@ -78,6 +78,13 @@ def update_source(quantity: Quantity) -> CodeLines:
     """Return the code of AdamW that computes a number of a step: "new", "update", "m", …"""
     part = NumpyOptimizer._adam if quantity in ("m", "v", "update") else NumpyOptimizer.step
     return _lines(part)
+
+
+def muon_source(quantity: Quantity) -> CodeLines:
+    """Return the code of Muon that computes a number of a step."""
+    if quantity == "update":
+        return _lines(orthogonalize)
+    return _lines(NumpyOptimizer._muon if quantity == "m" else NumpyOptimizer.step)
 
 
 def _lines(function: Callable[..., Any]) -> CodeLines:

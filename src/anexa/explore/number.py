@@ -1,109 +1,36 @@
 """One number of a scene: its value, its equation, its terms, and where each of them can be seen.
 
 A number is of one of three kinds. Activations and gradients belong to the scene's own
-computation. The weights of a run, and the optimizer's moments, belong to the step that led to them.
-A change or a difference is one of these minus another.
+computation. The weights of a run, and the optimizer's moments, belong to the step that led to them
+(`step_number`). A change or a difference is one of these minus another.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 from anexa.errors import UsageError
-from anexa.explore.code import CodeLines, source_of, update_source
+from anexa.explore.code import CodeLines, source_of
+from anexa.explore.curves import Curve, curve_of
+from anexa.explore.number_view import Link, LinkedTerm, Number
 from anexa.explore.places import Places
-from anexa.explore.quantities import QuantityName
+from anexa.explore.quantities import (
+    MOMENTS,
+    QuantityName,
+    check_quantity,
+    element_of_run,
+    quantities_of,
+    stored,
+    update_of,
+)
 from anexa.explore.rule import Index
 from anexa.explore.scene import Scene
-from anexa.explore.session import OpenFolder, Session, hurry
-from anexa.explore.terms import Explanation, Quantity, Reference, explain, explain_gradient
-from anexa.explore.trace import Trace
-from anexa.explore.updates import Update, explain_muon, explain_update, muon_step
+from anexa.explore.session import Session, hurry
+from anexa.explore.step_number import constants_of, explain_step, singular_values, step_source
+from anexa.explore.terms import Explanation, Reference, add_up, explain, explain_gradient
 from anexa.model.architectures import architecture
 
 MAX_TERMS = 200  # listed terms of a number; the sum of all others is given
-
-
-@dataclass(frozen=True)
-class Link:
-    """A number that can be shown: a change of the page's address.
-
-    Attributes:
-        tensor: name of the tensor.
-        index: index of the element.
-        quantity: kind of number.
-        step: step of the scene; None: that of the present scene.
-        batch: whether the input is the training batch of the step after `step`.
-        label: the number in words.
-    """
-
-    tensor: str
-    index: Index
-    quantity: QuantityName = "value"
-    step: int | None = None
-    batch: bool = False
-    label: str = ""
-
-
-@dataclass(frozen=True)
-class LinkedTerm:
-    """A term of a number, as `anexa.explore.terms.Term`, with links instead of references."""
-
-    to: Link | None
-    value: float
-    factor: float
-    contribution: float
-    factor_to: Link | None
-
-
-@dataclass(frozen=True)
-class Number:
-    """A number, and where it comes from.
-
-    Attributes:
-        link: the number itself.
-        value: its value.
-        places: the place on each axis, in words.
-        equation: the equation in symbols; empty if there are no terms.
-        note: a sentence: where a number without terms comes from.
-        terms: the largest terms.
-        num_terms: number of all terms.
-        rest: sum of the terms that are not listed.
-        offset: constant inside the outer function.
-        outer: outer function, as in `Explanation`.
-        shift: constant outside of it.
-        rebuilt: the number, computed from all terms; None if there are none.
-        dtype: precision in which the number was computed.
-        code: lines that compute it.
-        uses: outputs that the element is used in.
-        singular_values: of a weight that Muon updates: the largest and the smallest singular value
-            before each iteration and after the last.
-        others: values of the element's other quantities.
-    """
-
-    link: Link
-    value: float
-    places: tuple[str, ...]
-    equation: str = ""
-    note: str = ""
-    terms: tuple[LinkedTerm, ...] = ()
-    num_terms: int = 0
-    rest: float = 0.0
-    offset: float = 0.0
-    outer: str = ""
-    shift: float = 0.0
-    rebuilt: float | None = None
-    dtype: str = "float64"
-    code: CodeLines | None = None
-    uses: tuple[Link, ...] = ()
-    singular_values: tuple[tuple[float, float], ...] = ()
-    others: dict[str, float] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields for JSON."""
-        return asdict(self)
 
 
 def explain_number(
@@ -125,14 +52,11 @@ def explain_number(
     explainer = _Explainer(session, scene, tensor, index)
     if quantity == "difference":
         return explainer.difference(versus)
+    check_quantity(session, scene, tensor, quantity)
     if quantity == "gradient":
         return explainer.gradient()
-    if explainer.is_of_run and (quantity != "value" or not scene.edits):
+    if quantity != "value" or explainer.comes_from_a_step:
         return explainer.of_step(quantity)
-    if quantity != "value":
-        raise UsageError(
-            f"{tensor} has no {quantity}: only a weight of a run that keeps its steps has one"
-        )
     return explainer.value_of_scene()
 
 
@@ -144,117 +68,137 @@ class _Explainer:
         scene: the scene.
         tensor: name of a tensor.
         index: index of the element.
+
+    Attributes:
+        comes_from_a_step: whether the value is that of a run's weight after a step.
     """
 
     def __init__(self, session: Session, scene: Scene, tensor: str, index: Index) -> None:
-        self.session, self.scene, self.tensor, self.index = session, scene, tensor, index
-        self.folder: OpenFolder = session.folder(scene.folder)
-        self.trace: Trace = session.trace(scene)
-        self.places = Places(self.folder, self.trace)
-        self._explained = explain(self.trace, tensor, index)  # checks the tensor and the index
-        self.is_weight = tensor not in self.trace.nodes
-        self.is_of_run = self.is_weight and scene.step is not None
+        self._session, self._scene, self._tensor, self._index = session, scene, tensor, index
+        self._folder, self._trace = session.folder(scene.folder), session.trace(scene)
+        self._places = Places(self._folder, self._trace)
+        self._explained = explain(self._trace, tensor, index)  # checks the tensor and the index
+        self._is_weight = tensor not in self._trace.nodes
+        self.comes_from_a_step = self._is_weight and scene.step is not None and not scene.edits
 
     def value_of_scene(self) -> Number:
         """Explain an activation, or say where a weight comes from."""
-        if not self.is_weight:
-            code = source_of(self.trace.nodes[self.tensor].rule)
-            return self._number("value", self._explained, code)
-        note = (
-            "A weight: it comes from training. "
-            + (self.folder.no_steps or "Choose a step on the loss curve to see what made it.")
-            if not self.scene.edits
-            else "A weight, with the switches that are set."
-        )
-        return self._plain("value", self._explained.value, note)
+        if not self._is_weight:
+            rule = self._trace.nodes[self._tensor].rule
+            curve = curve_of(rule, self._index)
+            return self._number("value", self._explained, source_of(rule), curve=curve)
+        if self._scene.edits:
+            note = "A weight, with the switches that are set."
+        elif self._folder.replay:
+            note = "A weight: it comes from training. Choose a step to see what made it."
+        else:
+            note = f"A weight: it comes from training, but {self._folder.no_steps}."
+        dtype = stored(self._folder.model.weights[self._tensor]).dtype.name
+        return replace(self._plain("value", self._explained.value, note), dtype=dtype)
 
     def gradient(self) -> Number:
         """Explain a gradient."""
-        if self.tensor not in self.trace.grads:
-            raise UsageError(f"{self.tensor} is an intermediate result without a gradient")
-        found = explain_gradient(self.trace, self.tensor, self.index)
-        consumers = self.trace.consumers[self.tensor]
-        code = source_of(consumers[0][0].rule, "backward") if consumers else None
-        return self._number("gradient", found, code)
+        found = explain_gradient(self._trace, self._tensor, self._index)
+        code, curve = None, None
+        for node, position in self._trace.consumers[self._tensor][:1]:
+            code = source_of(node.rule, "backward")
+            curve = curve_of(node.rule, self._index) if position == 0 else None
+        return self._number("gradient", found, code, curve=curve)
 
     def of_step(self, quantity: QuantityName) -> Number:
         """Explain a number of a run's weight by the step that led to it."""
-        step, run = self.scene.step, self.folder.run
+        run, step = self._folder.run, self._scene.step
         assert step is not None
-        if step == run.first_step:
-            return self._first(quantity)
-        update = hurry(run.update(step, self.tensor))
         if quantity == "change":
-            return self._change(update, step)
-        fused = update.optimizer.muon_weights(self.folder.config).get(self.tensor, 0)
-        asked: Quantity = "new" if quantity == "value" else quantity
-        if fused and quantity == "v":
-            raise UsageError(f"{self.tensor} has no v: Muon keeps only the mean of the gradients")
-        if fused:
-            found = explain_muon(update, self.index, asked, fused)
-        else:
-            found = explain_update(update, self.index, asked, run.incremental)
-        code, dtype = update_source(asked), update.weight.dtype.name
-        number = self._number(quantity, found, code, step, dtype)
-        return replace(number, singular_values=singular_values(update, self.index, fused))
+            return self._change(step)
+        if step == run.first_step or run.config.optimizer.dropout:
+            return self._kept(quantity, step)
+        update = update_of(self._folder, step, self._tensor)
+        fused = update.optimizer.muon_weights(self._folder.config).get(self._tensor, 0)
+        found = explain_step(update, self._index, quantity, fused, run.incremental)
+        code, dtype = step_source(quantity, fused), update.weight.dtype.name
+        number = self._number(quantity, found, code, step)
+        value = found.value
+        if quantity in ("value", *MOMENTS):  # PyTorch may round it otherwise than the equation
+            value = element_of_run(self._folder, step, self._tensor, self._index, quantity)
+        return replace(
+            number,
+            value=value,
+            dtype=dtype,
+            constants=constants_of(update, self._index, quantity, fused, run.incremental),
+            singular_values=singular_values(update, self._index, fused),
+        )
 
     def difference(self, versus: Scene) -> Number:
         """Explain the difference of a value between two scenes."""
-        other = self.session.trace(versus)
-        theirs = explain(other, self.tensor, self.index).value
-        mine = self._explained.value
-        here = self._link(Reference(self.tensor, self.index))
-        there = Link(self.tensor, self.index, "value", versus.step, versus.kind == "batch", "there")
-        return replace(
-            self._plain("difference", mine - theirs, ""),
-            equation="Δ = here − there",
-            terms=(
-                LinkedTerm(here, mine, 1.0, mine, None),
-                LinkedTerm(there, theirs, -1.0, -theirs, None),
-            ),
-            num_terms=2,
-            rebuilt=mine - theirs,
+        tensor, scene = self._tensor, self._scene
+        other = self._session.trace(versus).values.get(tensor)
+        if other is None or other.shape != self._trace.values[tensor].shape:
+            raise UsageError(f"{tensor} has another shape where it is compared with")
+        there = Link(
+            tensor,
+            self._index,
+            label=f"{tensor} there",
+            folder=versus.folder if versus.folder != scene.folder else None,
+            step=None if versus.step == scene.step else -1 if versus.step is None else versus.step,
+            unedited=versus.edits != scene.edits,
+        )
+        here = replace(self._link(Reference(tensor, self._index)), label=f"{tensor} here")
+        return self._minus(
+            "difference", here, self._explained.value, there, float(other[self._index])
         )
 
-    def _first(self, quantity: QuantityName) -> Number:
-        if quantity != "value":
-            raise UsageError(
-                f"the {quantity} of a weight belongs to a step: the history begins with step "
-                f"{self.scene.step}"
-            )
-        if self.scene.step:
-            note = f"The history begins with step {self.scene.step}: what led to it was not kept."
+    def _change(self, step: int) -> Number:
+        new, old = (
+            Link(self._tensor, self._index, label=f"value after step {s}", step=s, unedited=True)
+            for s in (step, step - 1)
+        )
+        after, before = (
+            element_of_run(self._folder, s, self._tensor, self._index) for s in (step, step - 1)
+        )
+        return self._minus("change", new, after, old, before)
+
+    def _minus(
+        self, quantity: QuantityName, here: Link, value: float, there: Link, other: float
+    ) -> Number:
+        """Explain a difference of two numbers."""
+        equation = "Δw = w' − w" if quantity == "change" else "Δ = here − there"
+        terms = (
+            LinkedTerm(here, value, 1.0, value),
+            LinkedTerm(there, other, -1.0, -other),
+        )
+        found = replace(self._plain(quantity, value - other, ""), equation=equation, terms=terms)
+        return replace(found, num_terms=2, rebuilt=value - other)
+
+    def _kept(self, quantity: QuantityName, step: int) -> Number:
+        """Return a number of a step whose origin is not known."""
+        run, config = self._folder.run, self._folder.config
+        value = element_of_run(self._folder, step, self._tensor, self._index, quantity)
+        if step > run.first_step:
+            note = "The run has dropout: the gradients that led to this number were not kept."
+        elif step:
+            note = f"The history begins with step {step}: what led to this number was not kept."
         else:
-            parameter = architecture(self.folder.config).parameters(self.folder.config)[self.tensor]
-            seed = self.folder.run.config.run.seed
-            drawn = f"drawn from N({parameter.mean:g}, {parameter.std:g}²) with seed {seed}"
-            note = f"An initial weight, {drawn if parameter.std else 'a constant'}."
-        return self._plain("value", self._explained.value, note)
-
-    def _change(self, update: Update, step: int) -> Number:
-        before, after = float(update.weight[self.index]), self._explained.value
-        old = Link(self.tensor, self.index, "value", step - 1, label=f"value after step {step - 1}")
-        new = Link(self.tensor, self.index, "value", step, label=f"value after step {step}")
-        return replace(
-            self._plain("change", after - before, ""),
-            equation="Δw = w' − w",
-            terms=(
-                LinkedTerm(new, after, 1.0, after, None),
-                LinkedTerm(old, before, -1.0, -before, None),
-            ),
-            num_terms=2,
-            rebuilt=after - before,
-        )
+            parameter = architecture(config).parameters(config)[self._tensor]
+            mean, std, seed = parameter.mean, parameter.std, run.config.run.seed
+            drawn = f"drawn from N({mean:g}, {std:g}²) with seed {seed}"
+            note = f"An initial weight, {drawn if std else 'a constant'}."
+        dtype = stored(hurry(run.state(step)).weights[self._tensor]).dtype.name
+        return replace(self._plain(quantity, value, note), dtype=dtype)
 
     def _plain(self, quantity: QuantityName, value: float, note: str) -> Number:
-        reference = Reference(self.tensor, self.index)
+        """Make a number without an explanation."""
+        link = replace(self._link(Reference(self._tensor, self._index)), quantity=quantity)
+        uses, num_uses = self._uses()
         return Number(
-            replace(self._link(reference), quantity=quantity),
+            link,
             value,
-            tuple(self.places.of(self.tensor, self.index)),
+            tuple(self._places.of(self._tensor, self._index)),
+            quantities_of(self._session, self._scene, self._tensor),
             note=note,
-            uses=self._uses(),
-            others=self._others(),
+            uses=uses,
+            num_uses=num_uses,
+            others=self._others() | {quantity: value},
         )
 
     def _number(
@@ -263,12 +207,14 @@ class _Explainer:
         found: Explanation,
         code: CodeLines | None,
         step: int | None = None,
-        dtype: str = "float64",
+        curve: Curve | None = None,
     ) -> Number:
+        """Make a number of an explanation."""
+        is_before = quantity != "update"  # an update is computed from the moments after the step
         terms = [
             LinkedTerm(
-                self._link(term.source, step, is_before=True)
-                if term.source.tensor in self.trace.values
+                self._link(term.source, step, is_before)
+                if term.source.tensor in self._trace.values
                 else None,
                 term.value,
                 term.factor,
@@ -282,13 +228,15 @@ class _Explainer:
             equation=found.equation,
             terms=tuple(terms),
             num_terms=len(found.terms),
-            rest=math.fsum(term.contribution for term in found.terms[MAX_TERMS:]),
+            rest=add_up(term.contribution for term in found.terms[MAX_TERMS:]),
             offset=found.offset,
+            inner=found.inner,
             outer=found.outer,
             shift=found.shift,
+            center=found.center,
             rebuilt=found.rebuilt,
-            dtype=dtype,
             code=code,
+            curve=curve,
         )
 
     def _link(self, reference: Reference, step: int | None = None, is_before: bool = False) -> Link:
@@ -300,53 +248,42 @@ class _Explainer:
             is_before: whether a weight or a moment is the one before the step.
         """
         tensor, index, quantity = reference.tensor, reference.index, reference.quantity
-        label = self.places.label(tensor, index)
         if step is None:
             kind: QuantityName = "gradient" if quantity == "gradient" else "value"
-            return Link(tensor, index, kind, label=label)
+            return Link(tensor, index, kind, self._places.label(tensor, index))
         if quantity == "gradient":
-            return Link(tensor, index, "gradient", step - 1, True, f"gradient in step {step}")
+            label = f"gradient in step {step}"
+            return Link(tensor, index, "gradient", label, step=step - 1, batch=True, unedited=True)
         at = step - 1 if is_before and quantity in ("value", "m", "v") else step
         shown: QuantityName = "value" if quantity == "new" else quantity
-        words = {
-            "value": "weight",
-            "m": "m",
-            "v": "v",
-            "clipped": "clipped gradient",
-            "update": "update",
-        }
-        after = "in" if shown in ("clipped", "update") else "after"
-        return Link(tensor, index, shown, at, label=f"{words[shown]} {after} step {at}")
+        label = f"{STEP_WORDS[shown]} step {at}"
+        return Link(tensor, index, shown, label, step=at, unedited=True)
 
-    def _uses(self) -> tuple[Link, ...]:
-        """Link to the outputs that the element is used in directly, the first ones."""
-        found = []
-        for node, position in self.trace.consumers[self.tensor]:
-            indices, _ = node.rule.slopes(position, self.index)
-            found += [
-                self._link(Reference(node.name, tuple(i))) for i in indices[:MAX_TERMS].tolist()
-            ]
-        return tuple(found[:MAX_TERMS])
+    def _uses(self) -> tuple[tuple[Link, ...], int]:
+        """Link to the first outputs that the element is used in directly, and count all."""
+        found, count = list[Link](), 0
+        for node, position in self._trace.consumers[self._tensor]:
+            indices, _ = node.rule.slopes(position, self._index)
+            count += len(indices)
+            listed = indices[: MAX_TERMS - len(found)].tolist()
+            found += [self._link(Reference(node.name, tuple(i))) for i in listed]
+        return tuple(found), count
 
     def _others(self) -> dict[str, float]:
-        others = {"value": self._explained.value}
-        if self.tensor in self.trace.grads:
-            others["gradient"] = float(self.trace.grads[self.tensor][self.index])
+        others: dict[str, float] = {"value": self._explained.value}
+        if self._tensor in self._trace.grads:
+            others["gradient"] = float(self._trace.grads[self._tensor][self._index])
+        if self._is_weight and self._scene.step is not None:
+            moments = hurry(self._folder.run.state(self._scene.step)).moments
+            kept = {name: moments.get(f"{name}.{self._tensor}") for name in MOMENTS}
+            others |= {name: float(stored(x)[self._index]) for name, x in kept.items() if x}
         return others
 
 
-def singular_values(
-    update: Update, index: Index, num_fused: int
-) -> tuple[tuple[float, float], ...]:
-    """List the largest and the smallest singular value along Muon's iterations; empty for AdamW.
-
-    Args:
-        update: the step.
-        index: index of an element, which chooses one of the fused matrices.
-        num_fused: number of fused matrices; 0 for AdamW.
-    """
-    if not num_fused:
-        return ()
-    steps = muon_step(update, num_fused).iterations[index[1] * num_fused // update.weight.shape[1]]
-    found = [steps[0].singular_values[0], *(step.singular_values[1] for step in steps)]
-    return tuple((float(values[0]), float(values[-1])) for values in found)
+STEP_WORDS: dict[QuantityName, str] = {
+    "value": "weight after",
+    "m": "m after",
+    "v": "v after",
+    "clipped": "clipped gradient in",
+    "update": "update in",
+}

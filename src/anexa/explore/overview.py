@@ -6,8 +6,10 @@ from dataclasses import asdict
 from typing import Any
 
 from anexa.explore.places import axes_of, tokens_of
+from anexa.explore.quantities import quantities_of
 from anexa.explore.rule import Array
-from anexa.explore.session import OpenFolder, token_ids
+from anexa.explore.scene import Scene
+from anexa.explore.session import OpenFolder, Session, token_ids
 from anexa.explore.trace import LOSS, Trace
 from anexa.explore.windows import thumbnail
 from anexa.generation import generate_batch
@@ -55,11 +57,12 @@ def example_input(folder: OpenFolder) -> dict[str, str]:
     return {"text": folder.tokenizer.decode(ids)}
 
 
-def describe_map(folder: OpenFolder, trace: Trace) -> dict[str, Any]:
+def describe_map(session: Session, scene: Scene) -> dict[str, Any]:
     """Describe all tensors of a scene, in the order in which they are computed.
 
     A weight stands before the first operation that uses it.
     """
+    folder, trace = session.folder(scene.folder), session.trace(scene)
     ids = token_ids(trace.batch)
     ordered: dict[str, None] = {}
     for name, node in trace.nodes.items():
@@ -68,7 +71,11 @@ def describe_map(folder: OpenFolder, trace: Trace) -> dict[str, Any]:
     return {
         "tokens": [tokens_of(folder.tokenizer, sequence) for sequence in ids],
         "loss": float(trace.values[LOSS]),
-        "tensors": [_describe_tensor(folder, trace, name) for name in ordered],
+        "tensors": [
+            _describe_tensor(folder, trace, name)
+            | {"quantities": quantities_of(session, scene, name)}
+            for name in ordered
+        ],
     }
 
 
@@ -85,7 +92,6 @@ def _describe_tensor(folder: OpenFolder, trace: Trace, name: str) -> dict[str, A
         "summary": (rule.__doc__ or "").partition("\n")[0] if rule else "",
         "equation": rule.equation if rule else "",
         "gradient": rule.gradient if rule else "",
-        "has_gradient": name in trace.grads,
         "inputs": node.sources if node else (),
         "layer": layer[0] if layer else "",
     }

@@ -1,24 +1,83 @@
-"""Whole tensors of a scene by quantity, and the file that carries them to the page."""
+"""The quantities of a tensor in a scene, and the file that carries them to the page."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import safetensors.numpy
 
-from anexa.errors import UsageError
-from anexa.explore.rule import Array
+from anexa.errors import UsageError, one_line
+from anexa.explore.rule import Array, Index
 from anexa.explore.scene import Scene
-from anexa.explore.session import Session, hurry
+from anexa.explore.session import OpenFolder, Session, hurry
+from anexa.explore.updates import Update, muon_step
 from anexa.model.weights import Weight
 
 QuantityName: TypeAlias = Literal[
     "value", "gradient", "change", "difference", "m", "v", "clipped", "update"
 ]
-QUANTITIES: tuple[QuantityName, ...] = get_args(QuantityName)
+MOMENTS: tuple[QuantityName, ...] = ("m", "v")  # what the optimizer keeps of each weight
+
+
+def quantities_of(session: Session, scene: Scene, name: str) -> tuple[QuantityName, ...]:
+    """List the quantities that the elements of a tensor have; "difference" is not among them.
+
+    Args:
+        session: the open folders.
+        scene: the scene.
+        name: name of a tensor of the scene.
+    """
+    folder, trace = session.folder(scene.folder), session.trace(scene)
+    found: list[QuantityName] = ["value"]
+    if name in trace.grads:
+        found.append("gradient")
+    if scene.step is None or name in trace.nodes:
+        return tuple(found)
+    run = folder.run
+    is_explained = scene.step > run.first_step
+    if is_explained:
+        found.append("change")
+    moments = hurry(run.state(scene.step)).moments
+    found += [moment for moment in MOMENTS if f"{moment}.{name}" in moments]
+    if is_explained and not run.config.optimizer.dropout:
+        found += ["clipped", "update"]
+    return tuple(found)
+
+
+def check_quantity(session: Session, scene: Scene, name: str, quantity: QuantityName) -> None:
+    """Check that the elements of a tensor have a quantity.
+
+    Args:
+        session: the open folders.
+        scene: the scene.
+        name: name of a tensor of the scene.
+        quantity: the quantity; not "difference".
+
+    Raises:
+        UsageError: if they have not.
+    """
+    if quantity in quantities_of(session, scene, name):
+        return
+    folder, step = session.folder(scene.folder), scene.step
+    what = f"{name} has no {quantity}"
+    if quantity == "gradient":
+        raise UsageError(f"{name} is an intermediate result without a gradient")
+    if name in session.trace(scene).nodes:
+        raise UsageError(f"{what}: only a weight of a run at a step has one")
+    if folder.replay is None:
+        raise UsageError(f"{what}: {folder.no_steps}")
+    if step is None:
+        raise UsageError(f"{what} without a step: choose one on the loss curve")
+    if step == folder.replay.first_step:
+        raise UsageError(
+            f"{what} at step {step}, with which the history begins: choose a later one"
+        )
+    if quantity == "v":
+        raise UsageError(f"{what}: Muon keeps only the mean of the gradients")
+    raise UsageError(f"{what}: the run has dropout, so the gradients of its steps are not known")
 
 
 def read_tensor(
@@ -32,7 +91,7 @@ def read_tensor(
         name: name of the tensor.
         quantity: kind of numbers. "change": of a run's weight by the step that led to the scene;
             "difference": here minus in `versus`; "m" and "v": the optimizer's moments after the
-            step.
+            step; "clipped" gradient and "update": of the step.
         versus: scene that a "difference" subtracts.
 
     Raises:
@@ -40,41 +99,58 @@ def read_tensor(
     """
     trace = session.trace(scene)
     if name not in trace.values:
-        raise UsageError(f"there is no tensor {name} in this model")
-    if quantity == "value":
-        return trace.values[name]
-    if quantity == "gradient":
-        if name not in trace.grads:
-            raise UsageError(f"{name} is an intermediate result without a gradient")
-        return trace.grads[name]
+        raise UsageError(f"there is no tensor {one_line(name)} in this model")
     if quantity == "difference":
         other = session.trace(versus).values.get(name)
         if other is None or other.shape != trace.values[name].shape:
             raise UsageError(f"{name} has another shape where it is compared with")
         return np.asarray(trace.values[name] - other)
-    return _read_of_run(session, scene, name, quantity)
+    check_quantity(session, scene, name, quantity)
+    if quantity == "value":
+        return trace.values[name]
+    if quantity == "gradient":
+        return trace.grads[name]
+    assert scene.step is not None
+    return _read_of_run(session.folder(scene.folder), scene.step, name, quantity)
 
 
-def _read_of_run(session: Session, scene: Scene, name: str, quantity: QuantityName) -> Array:
-    folder = session.folder(scene.folder)
-    if (
-        name not in folder.model.weights
-        or scene.step is None
-        or quantity not in ("change", "m", "v")
-    ):
-        raise UsageError(f"{name} has no {quantity}: only a weight of a run at a step has one")
+def _read_of_run(folder: OpenFolder, step: int, name: str, quantity: QuantityName) -> Array:
+    """Read a quantity of a run's weight after a step, in the precision of the run."""
     run = folder.run
-    moment = hurry(run.state(scene.step))
     if quantity == "change":
-        before = hurry(run.state(max(scene.step - 1, run.first_step)))
-        return to_array(moment.weights[name]) - to_array(before.weights[name])
-    found = moment.moments.get(f"{quantity}.{name}")
-    if found is None:
-        raise UsageError(f"{name} has no {quantity} at step {scene.step}")
-    return to_array(found)
+        before = stored(hurry(run.state(step - 1)).weights[name]).astype(np.float64)
+        return stored(hurry(run.state(step)).weights[name]) - before
+    if quantity in MOMENTS:
+        return stored(hurry(run.state(step)).moments[f"{quantity}.{name}"])
+    update = update_of(folder, step, name)
+    fused = update.optimizer.muon_weights(folder.config).get(name, 0)
+    if fused:
+        found = muon_step(update, fused)
+        return found.clipped if quantity == "clipped" else found.update
+    tensors = update.tensors(run.incremental)
+    return tensors["clipped" if quantity == "clipped" else "update"]
 
 
-def to_array(weight: Weight) -> Array:
+def element_of_run(
+    folder: OpenFolder, step: int, name: str, index: Index, quantity: QuantityName = "value"
+) -> float:
+    """Read an element of a run's weight, or of its "m" or "v", after a step."""
+    frame = hurry(folder.run.state(step))
+    kept = frame.weights[name] if quantity == "value" else frame.moments[f"{quantity}.{name}"]
+    return float(stored(kept)[index])
+
+
+def update_of(folder: OpenFolder, step: int, name: str) -> Update:
+    """Return the step of the optimizer for one weight of a run.
+
+    Raises:
+        AnexaError: if there is none.
+        ReplayNeeded: if repeating the steps before it takes long.
+    """
+    return hurry(folder.run.update(step, name))
+
+
+def stored(weight: Weight) -> Array:
     """Return a weight as an array in its own precision."""
     found: Array = np.frombuffer(weight.data, weight.data.typecode).reshape(weight.shape)
     return found

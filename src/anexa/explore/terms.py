@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -56,14 +56,18 @@ class Term:
 class Explanation:
     """A number as a function of a sum: value = shift + outer(offset + Σ contribution).
 
+    A contribution is factor · inner(value of the term).
+
     Attributes:
         target: the number.
         value: its value, as the engine computed it.
         equation: the equation in symbols.
         terms: the terms, the largest first.
         offset: constant inside the outer function.
+        inner: "exp", e^(x − shift); "square", (x − center)²; empty: the value itself.
         outer: "exp", "log" or "sqrt"; empty: the sum itself.
         shift: constant outside of the outer function.
+        center: the mean that "square" subtracts.
     """
 
     target: Reference
@@ -71,15 +75,31 @@ class Explanation:
     equation: str
     terms: tuple[Term, ...]
     offset: float = 0.0
+    inner: str = ""
     outer: str = ""
     shift: float = 0.0
+    center: float = 0.0
 
     @property
     def rebuilt(self) -> float:
-        """The number computed from the terms."""
-        total = math.fsum((self.offset, *(term.contribution for term in self.terms)))
-        outer = {"": lambda x: x, "exp": math.exp, "log": math.log, "sqrt": math.sqrt}[self.outer]
-        return float(self.shift + outer(total))
+        """The number computed from the terms; not finite if they are not."""
+        total = add_up((self.offset, *(term.contribution for term in self.terms)))
+        with np.errstate(all="ignore"):
+            return float(self.shift + OUTER[self.outer](total))
+
+
+OUTER: dict[str, Callable[[float], float]] = {
+    "": float,
+    "exp": np.exp,
+    "log": np.log,
+    "sqrt": np.sqrt,
+}
+
+
+def add_up(numbers: Iterable[float]) -> float:
+    """Add numbers without rounding in between; the sum of ∞ and −∞ is NaN."""
+    listed = list(numbers)
+    return math.fsum(listed) if all(map(math.isfinite, listed)) else sum(listed)
 
 
 def explain(trace: Trace, tensor: str, index: Index) -> Explanation:
@@ -98,7 +118,15 @@ def explain(trace: Trace, tensor: str, index: Index) -> Explanation:
     found = node.rule.terms(index)
     terms = _sorted(_forward_terms(trace, node, found))
     return Explanation(
-        target, value, node.rule.equation, terms, found.offset, found.outer, found.shift
+        target,
+        value,
+        node.rule.equation,
+        terms,
+        found.offset,
+        found.inner,
+        found.outer,
+        found.shift,
+        found.center,
     )
 
 
@@ -163,7 +191,10 @@ def _references(
 
 
 def _sorted(terms: Iterable[Term]) -> tuple[Term, ...]:
-    return tuple(sorted(terms, key=lambda term: -abs(term.contribution)))
+    def size(term: Term) -> float:
+        return math.inf if math.isnan(term.contribution) else abs(term.contribution)
+
+    return tuple(sorted(terms, key=size, reverse=True))
 
 
 def _check(tensors: dict[str, Array], tensor: str, index: Index) -> None:

@@ -5,7 +5,7 @@ The equations are those of `anexa.engines.optimizers.OptimizerConfig`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Any
 
@@ -49,19 +49,34 @@ class Update:
     v: Array | None = None
 
     def numbers(self, index: Index, incremental: bool) -> dict[Quantity, Any]:
-        """Compute all numbers of the step for one element, in the precision of the weight.
+        """Compute all numbers of a step of AdamW for one element, in the precision of the weight.
 
         Args:
             index: index of the element.
+            incremental: as in `tensors`.
+        """
+
+        def element(tensor: Array | None) -> Array | None:
+            # An array of one element: NumPy before version 2 would turn a float32 into a float64.
+            return None if tensor is None else tensor[tuple(slice(i, i + 1) for i in index)]
+
+        w, g, m, v = map(element, (self.weight, self.grad, self.m, self.v))
+        assert w is not None
+        assert g is not None
+        found = replace(self, weight=w, grad=g, m=m, v=v).tensors(incremental)
+        return {key: x.reshape(-1)[0] for key, x in found.items()}
+
+    def tensors(self, incremental: bool) -> dict[Quantity, Array]:
+        """Compute all numbers of a step of AdamW, as tensors in the precision of the weight.
+
+        Args:
             incremental: whether means are updated as m + (1−β) (g − m), as the engines `numpy` and
                 `torch` do, or as β m + (1−β) g, as `scalar` and `lists` do: they round differently.
         """
-        config = self.optimizer
-        # Arrays of one element: NumPy before version 2 would turn a float32 into a float64.
-        w, g = np.reshape(self.weight[index], 1), np.reshape(self.grad[index], 1)
-        m = np.zeros_like(w) if self.m is None else np.reshape(self.m[index], 1)
-        v = np.zeros_like(w) if self.v is None else np.reshape(self.v[index], 1)
-        g = config.clip_factor(self.norm) * g
+        config, w = self.optimizer, self.weight
+        m = np.zeros_like(w) if self.m is None else self.m
+        v = np.zeros_like(w) if self.v is None else self.v
+        g = config.clip_factor(self.norm) * self.grad
         if incremental:
             m = m + (1 - config.beta1) * (g - m)
             v = v + (1 - config.beta2) * (g * g - v)
@@ -70,10 +85,8 @@ class Update:
             v = config.beta2 * v + (1 - config.beta2) * (g * g)
         m_bias, v_bias = config.bias_corrections(self.step)
         update = (m / m_bias) / (np.sqrt(v / v_bias) + config.eps)
-        decayed = config.decay_factor(self.weight.shape, self.learning_rate) * w
-        new = decayed - self.learning_rate * update
-        found: dict[Quantity, Any] = {"clipped": g, "m": m, "v": v, "update": update, "new": new}
-        return {key: x.dtype.type(x[0]) for key, x in found.items()}
+        new = config.decay_factor(w.shape, self.learning_rate) * w - self.learning_rate * update
+        return {"clipped": g, "m": m, "v": v, "update": update, "new": new}
 
 
 def explain_update(
@@ -100,7 +113,7 @@ def explain_update(
 
     g = float(numbers["clipped"])
     if quantity == "clipped":
-        equation = "g' = g · min(1, max_grad_norm / (|g| + 1e-6))"
+        equation = _clipping(config)
         terms = [term("gradient", step.grad[index], config.clip_factor(step.norm))]
     elif quantity == "m":
         equation = "m' = β₁ m + (1 − β₁) g'"
@@ -125,6 +138,13 @@ def explain_update(
     target = Reference(step.name, index, quantity)
     ordered = tuple(sorted(terms, key=lambda term: -abs(term.contribution)))
     return Explanation(target, float(numbers[quantity]), equation, ordered)
+
+
+def _clipping(config: OptimizerConfig) -> str:
+    """Write the equation of the clipped gradient."""
+    if not config.max_grad_norm:
+        return "g' = g, for this run does not clip gradients"
+    return "g' = g · min(1, max_grad_norm / (|g| + 1e-6))"
 
 
 @dataclass(frozen=True)
@@ -231,7 +251,7 @@ def explain_muon(step: Update, index: Index, quantity: Quantity, num_fused: int)
         return Term(Reference(step.name, index, of), float(value), factor, float(value) * factor)
 
     if quantity == "clipped":
-        value, equation = found.clipped[index], "g' = g · min(1, max_grad_norm / (|g| + 1e-6))"
+        value, equation = found.clipped[index], _clipping(config)
         terms = [term("gradient", step.grad[index], config.clip_factor(step.norm))]
     elif quantity == "m":
         value, equation = found.m[index], "m' = μ m + (1 − μ) g'"

@@ -44,6 +44,15 @@ export function compact(x, room = 6) {
   return shortest(x, 1);
 }
 
+/**
+ * Write a number rounded to some significant digits.
+ * @param {number} x a number
+ * @param {number} digits at most 17
+ * @returns {string} text such as −0.3016, 7.78e−4, 0 or NaN
+ */
+export const rounded = (x, digits) =>
+  Number.isFinite(x) && x ? shortest(x, digits) : exact(x).replace("−0", "0");
+
 /** Write a number with so many significant digits, as a decimal or with an exponent. */
 function shortest(x, digits) {
   const [mantissa, exponent] = x.toExponential(digits - 1).split("e");

@@ -4,11 +4,11 @@ import { get, getTensors } from "./api.js";
 import { make } from "./dom.js";
 import { exact, shapeText, tokenText } from "./format.js";
 import { Grid } from "./grid.js";
+import { makePath } from "./path.js";
 import { VERSUS_KEYS, go, link, scene } from "./state.js";
 import { Tiles } from "./tiles.js";
 
 const TOKEN_AXES = ["token", "query", "key"];
-const STEP_QUANTITIES = ["change", "m", "v", "clipped", "update"];
 const NAMES = {
   value: "value",
   gradient: "gradient",
@@ -31,7 +31,7 @@ export async function show(root, state, info, signal) {
   const map = await get("map", scene(state), signal);
   const entry = map.tensors.find((tensor) => tensor.name === state.tensor);
   if (!entry) throw new Error(`This model has no tensor ${state.tensor}.`);
-  const quantities = quantitiesOf(entry, state, info);
+  const quantities = quantitiesOf(entry, state);
   const quantity = quantities.includes(state.quantity) ? state.quantity : "value";
   const place = placeOf(entry, state);
   const { tokens } = entry.axes.includes("vocabulary")
@@ -40,7 +40,7 @@ export async function show(root, state, info, signal) {
   const labels = new Labels(entry, map.tokens, tokens, place.lead);
   const grid = makeGrid({ entry, state, quantity, quantities, place, labels, signal });
   root.append(
-    makePath(entry, labels, place),
+    whereAmI(entry, labels, place),
     makeTitle(entry, quantity),
     make(
       "div",
@@ -56,14 +56,9 @@ export async function show(root, state, info, signal) {
 }
 
 /** The quantities that the numbers of a tensor have in this scene. */
-function quantitiesOf({ kind, gradient, quantities, name }, state, info) {
-  if (quantities) return quantities;
-  const isWeight = kind === "weight";
-  const found = ["value"];
-  if (isWeight || (gradient && name !== "loss.probabilities")) found.push("gradient");
-  if (isWeight && info.steps && Number(state.step) > 0) found.push(...STEP_QUANTITIES);
-  if (VERSUS_KEYS.some((key) => state[key] !== undefined)) found.push("difference");
-  return found;
+function quantitiesOf({ quantities }, state) {
+  const isCompared = VERSUS_KEYS.some((key) => state[key] !== undefined);
+  return isCompared ? [...quantities, "difference"] : quantities;
 }
 
 const numbers = (text) => (text ? `${text}`.split(",").map(Number) : []);
@@ -195,7 +190,7 @@ async function fetchWindow({ entry, state, kind, place }, area, signal) {
 // What stands around the grid
 
 /** Where am I: map, layer, tensor, place. */
-function makePath({ name, layer }, labels, { lead }) {
+function whereAmI({ name, layer }, labels, { lead }) {
   const up = { href: link({ view: "map", tensor: undefined, index: undefined, lead: undefined }) };
   const parts = [
     make("a", { ...up, "data-focus": "up" }, "Map"),
@@ -203,8 +198,7 @@ function makePath({ name, layer }, labels, { lead }) {
     make("span", { "aria-current": "location" }, name),
     ...lead.map((i, axis) => make("span", {}, labels.words(axis, i))),
   ];
-  const items = parts.map((part) => make("li", {}, part));
-  return make("nav", { className: "path", "aria-label": "Where am I" }, make("ol", {}, ...items));
+  return makePath(parts);
 }
 
 function makeTitle({ name, title, equation, gradient, kind }, quantity) {

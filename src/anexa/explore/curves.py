@@ -1,0 +1,67 @@
+"""The curve of a function of one number, with the point on it: GELU, ReLU and SwiGLU."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from anexa.explore import rules
+from anexa.explore.rule import Array, Index, Rule
+
+NUM_POINTS = 129  # odd: 0, where ReLU has its corner, is one of them
+LEAST = 4.0  # the curve is shown from −4 to 4 at least
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A function of one number.
+
+    Attributes:
+        name: name of the function.
+        input: symbol of its input in the equation.
+        x: inputs, in rising order.
+        y: outputs.
+        point: the input and the output of the number that is shown.
+        slope: dy/dx at the point.
+    """
+
+    name: str
+    input: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    point: tuple[float, float]
+    slope: float
+
+
+def curve_of(rule: Rule, index: Index) -> Curve | None:
+    """Sample the curve on which an element of the output of a rule is.
+
+    Of SwiGLU, y = b a σ(a), it is the curve over the gate a, for the b of the element.
+
+    Returns:
+        The curve; None if the output is not a function of one number, or is not finite.
+    """
+    if isinstance(rule, rules.Curve):
+        return _sample(rule, index, "x", lambda x: x * rule.factor(x))
+    if isinstance(rule, rules.SwiGLU):
+        b = float(rule.inputs[1][index])
+        return _sample(rule, index, "a", lambda a: b * a * rules.sigmoid(a))
+    return None
+
+
+def _sample(
+    rule: Rule, index: Index, symbol: str, function: Callable[[Array], Array]
+) -> Curve | None:
+    x, y = float(rule.inputs[0][index]), float(rule.output[index])
+    if not (math.isfinite(x) and math.isfinite(y)):
+        return None
+    width = max(LEAST, 1.25 * abs(x))
+    grid = np.linspace(-width, width, NUM_POINTS)
+    _, slopes = rule.slopes(0, index)
+    name = type(rule).__name__
+    return Curve(
+        name, symbol, tuple(grid.tolist()), tuple(function(grid).tolist()), (x, y), float(slopes[0])
+    )

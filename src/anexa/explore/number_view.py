@@ -1,0 +1,107 @@
+"""What is shown of one number: its value, its equation, its terms, and links to other numbers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from anexa.explore.code import CodeLines
+from anexa.explore.curves import Curve
+from anexa.explore.quantities import QuantityName
+from anexa.explore.rule import Index
+
+
+@dataclass(frozen=True)
+class Link:
+    """A number that can be shown: a change of the page's address.
+
+    Attributes:
+        tensor: name of the tensor.
+        index: index of the element.
+        quantity: kind of number.
+        label: the number in words.
+        folder: id of its folder; None: that of the present scene.
+        step: step of the scene; None: that of the present scene; −1: the weights in the folder.
+        batch: whether the input is the training batch of the step after `step`.
+        unedited: whether the switches are left out.
+    """
+
+    tensor: str
+    index: Index
+    quantity: QuantityName = "value"
+    label: str = ""
+    folder: int | None = None
+    step: int | None = None
+    batch: bool = False
+    unedited: bool = False
+
+
+@dataclass(frozen=True)
+class LinkedTerm:
+    """A term of a number, as `anexa.explore.terms.Term`, with links instead of references."""
+
+    to: Link | None
+    value: float
+    factor: float
+    contribution: float
+    factor_to: Link | None = None
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number, and where it comes from.
+
+    Attributes:
+        link: the number itself.
+        value: its value.
+        places: the place on each axis, in words.
+        quantities: all quantities that the element has in the scene.
+        equation: the equation in symbols; empty if there are no terms.
+        note: a sentence: where a number without terms comes from.
+        terms: the largest terms.
+        num_terms: number of all terms.
+        rest: sum of the terms that are not listed.
+        offset: constant inside the outer function.
+        inner: function of the value of each term, as in `Explanation`.
+        outer: outer function, as in `Explanation`.
+        shift: constant outside of it.
+        center: what the inner function "square" subtracts.
+        constants: further numbers of the equation, by symbol.
+        rebuilt: the number, computed from all terms; None if there are none.
+        dtype: precision in which the number was computed.
+        code: lines that compute it.
+        uses: numbers that are computed from it directly, the first ones.
+        num_uses: number of all numbers that are computed from it directly.
+        curve: curve of the function of one number that it is on.
+        singular_values: of a weight that Muon updates: the singular values before each iteration
+            and after the last one, the largest first.
+        others: values of the element's other quantities, as far as they are at hand.
+    """
+
+    link: Link
+    value: float
+    places: tuple[str, ...]
+    quantities: tuple[QuantityName, ...]
+    equation: str = ""
+    note: str = ""
+    terms: tuple[LinkedTerm, ...] = ()
+    num_terms: int = 0
+    rest: float = 0.0
+    offset: float = 0.0
+    inner: str = ""
+    outer: str = ""
+    shift: float = 0.0
+    center: float = 0.0
+    constants: dict[str, float] = field(default_factory=dict)
+    rebuilt: float | None = None
+    dtype: str = "float64"
+    code: CodeLines | None = None
+    uses: tuple[Link, ...] = ()
+    num_uses: int = 0
+    curve: Curve | None = None
+    singular_values: tuple[tuple[float, ...], ...] = ()
+    others: dict[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields for JSON."""
+        return asdict(self)

@@ -1,0 +1,249 @@
+// One number: its value, what it is computed from, term by term, and what it is used for.
+
+import { get } from "./api.js";
+import { make } from "./dom.js";
+import { count, exact, exactSingle, compact } from "./format.js";
+import { makeCurve, makeSingularValues } from "./figures.js";
+import { makePath } from "./path.js";
+import { VERSUS_KEYS, go, link, scene } from "./state.js";
+import { linkTo, makeEquation, makeTerms, shorten } from "./terms.js";
+
+const MOST_USES = 12; // that are listed at first
+
+const QUANTITIES = {
+  value: ["value", ""],
+  gradient: [
+    "gradient",
+    "The gradient: when this number grows by a little, the loss grows by the gradient times as much.",
+  ],
+  change: ["last change", "What the last training step added to this weight."],
+  m: ["mean m", "The mean of this weight’s gradients, in which the last steps count most."],
+  v: ["mean square v", "The mean of this weight’s squared gradients, in which the last steps count most."],
+  clipped: ["clipped gradient", "The gradient of the step, scaled down if all gradients together were too long."],
+  update: ["update", "What the step subtracts from the weight, before it is multiplied by the learning rate."],
+  difference: ["difference", "The value here minus the value in what it is compared with."],
+};
+
+/**
+ * Show the number of the address.
+ * @param {HTMLElement} root
+ * @param {import("./state.js").State} state
+ * @param {any} info the folder
+ * @param {AbortSignal} signal
+ */
+export async function show(root, state, info, signal) {
+  const asked = {
+    ...scene(state),
+    tensor: state.tensor,
+    index: state.index,
+    quantity: state.quantity,
+    ...Object.fromEntries(VERSUS_KEYS.map((key) => [key, state[key]])),
+  };
+  const number = await get("number", asked, signal);
+  root.append(
+    makePath(whereAmI(number, state, info)),
+    makeTitle(number),
+    makeTabs(number, state),
+    ...makeSteps(number, state, info),
+    make(
+      "div",
+      { className: "number-columns" },
+      make("div", {}, ...makeProvenance(number)),
+      make("div", {}, ...makeFigures(number), ...makeCode(number), ...makeUses(number)),
+    ),
+  );
+  root.addEventListener("focusin", (event) => {
+    const words = event.target.closest("[data-live]")?.getAttribute("data-live");
+    if (words) say(words);
+  });
+  document.addEventListener("keydown", (event) => onKey(event, root, number), { signal });
+  say(inWords(number));
+}
+
+const say = (text) => {
+  document.getElementById("live").textContent = text;
+};
+
+/** What a screen reader says of the number. */
+function inWords({ link: own, places, value, others }) {
+  const gradient = "gradient" in others && own.quantity !== "gradient";
+  return [
+    [own.tensor, ...places].join(" "),
+    `index ${own.index.join(", ") || "none"}`,
+    `${QUANTITIES[own.quantity][0]} ${exact(Number(value))}`,
+    ...(gradient ? [`gradient ${exact(Number(others.gradient))}`] : []),
+  ].join(", ");
+}
+
+/** The folder, the tensor, and the place on each of its axes. */
+function whereAmI({ link: own, places }, state, info) {
+  const none = { index: undefined, lead: undefined };
+  const last = places.length - 1;
+  const up = make("a", { href: upward(own), "data-focus": "up" }, own.tensor);
+  const map = make("a", { href: link({ view: "map", tensor: undefined, ...none }) }, info.name);
+  return [
+    map,
+    ...(state.step === undefined ? [] : [`step ${state.step}`]),
+    up,
+    ...places.map((place, i) =>
+      make("span", i === last ? { "aria-current": "location" } : {}, place),
+    ),
+  ];
+}
+
+const upward = ({ index }) => link({ view: "tensor", index: index.join(","), lead: undefined });
+
+function makeTitle(number) {
+  const { link: own, dtype, note } = number;
+  const value = Number(number.value);
+  const isSingle = dtype === "float32" && Object.is(Math.fround(value), value);
+  const precise = isSingle
+    ? `single precision (float32); with all its digits ${exact(value)}`
+    : "double precision (float64)";
+  const name = own.index.length ? `${own.tensor}[${own.index.join(", ")}]` : own.tensor;
+  const [words, meaning] = QUANTITIES[own.quantity];
+  return make(
+    "div",
+    { className: "title" },
+    make("h2", {}, name),
+    make(
+      "p",
+      { className: "number-value" },
+      make("span", { className: "visually-hidden" }, `${words} `),
+      make("output", { title: exact(value) }, isSingle ? exactSingle(value) : exact(value)),
+    ),
+    make("p", { className: "hint" }, precise),
+    ...[meaning, note].filter(Boolean).map((text) => make("p", { className: "number-note" }, text)),
+  );
+}
+
+/** The quantities of the element, each with its number if it is at hand. */
+function makeTabs({ link: own, quantities, others }, state) {
+  const isCompared = VERSUS_KEYS.some((key) => state[key] !== undefined);
+  const names = isCompared ? [...quantities, "difference"] : quantities;
+  const tabs = names.map((name) =>
+    make(
+      "a",
+      {
+        href: link({ quantity: name === "value" ? undefined : name }),
+        "data-focus": `quantity ${name}`,
+        ...(name === own.quantity && { "aria-current": "true" }),
+      },
+      QUANTITIES[name][0],
+      ...(name in others
+        ? [make("span", { className: "tab-number" }, compact(Number(others[name]), 7))]
+        : []),
+    ),
+  );
+  return make("nav", { className: "tabs", "aria-label": "Quantity" }, ...tabs);
+}
+
+/** Links to the same number one training step before and after. */
+function makeSteps({ link: own }, state, info) {
+  if (!info.steps) return [];
+  const { first, last } = info.steps;
+  const to = (step, text) =>
+    make("a", { href: link({ step: `${step}` }), "data-focus": text }, text);
+  const step = Number(state.step);
+  const links =
+    state.step === undefined
+      ? [to(last, `at step ${last}, the last one`)]
+      : [
+          ...(step > first ? [to(step - 1, "one step back")] : []),
+          `step ${step}`,
+          ...(step < last ? [to(step + 1, "one step on")] : []),
+        ];
+  const label = `The same number of ${own.tensor} at other steps`;
+  return [make("nav", { className: "number-steps", "aria-label": label }, ...links)];
+}
+
+/** The equation, in symbols and in numbers, and the list of its terms. */
+function makeProvenance(number) {
+  if (!number.equation) return [];
+  const constants = Object.entries(number.constants).map(
+    ([symbol, x]) => `${symbol} = ${exact(Number(x))}`,
+  );
+  return [
+    make("h3", {}, "Equation"),
+    make("p", { className: "equation" }, number.equation),
+    ...(constants.length
+      ? [make("p", { className: "equation constants" }, `with ${constants.join(", ")}`)]
+      : []),
+    makeEquation(number),
+    ...makeTerms(number),
+    makeRebuilt(number),
+  ];
+}
+
+function makeRebuilt({ value, rebuilt, num_terms: total, dtype }) {
+  const [own, sum] = [Number(value), Number(rebuilt)];
+  const words = total === 1 ? "the one term" : `all ${count(total)} terms`;
+  const rounded = dtype === "float32" ? ", which rounds each step to single precision" : "";
+  const difference = own === sum
+    ? "exactly the number that the engine computed"
+    : `the engine computed ${exact(own)}${rounded}`;
+  const text = [make("output", {}, exact(sum)), `: ${difference}.`];
+  return make("p", { className: "rebuilt" }, `Rebuilt from ${words}: `, ...text);
+}
+
+function makeFigures({ curve, singular_values: singular }) {
+  return [
+    ...(curve ? [makeCurve(curve)] : []),
+    ...(singular.length ? [makeSingularValues(singular)] : []),
+  ];
+}
+
+/** The lines of this project that compute the number. */
+function makeCode({ code }) {
+  if (!code) return [];
+  const lines = code.text.trimEnd().split("\n");
+  const rows = lines.flatMap((line, i) => [
+    make("span", { className: "line-number" }, `${code.first_line + i}`.padStart(4)),
+    `  ${line}\n`,
+  ]);
+  const where = `${code.file}, line ${code.first_line}`;
+  return [
+    make("h3", {}, "The code that computes it"),
+    make("p", { className: "hint" }, where),
+    make("pre", { className: "code", tabIndex: 0, "aria-label": where }, make("code", {}, ...rows)),
+  ];
+}
+
+/** Links to the numbers that are computed from this one. */
+function makeUses({ uses, num_uses: total }) {
+  if (!total) return [];
+  const items = uses.map((use, i) =>
+    make("li", {}, make("a", { href: linkTo(use), "data-focus": `use ${i}` }, use.label)),
+  );
+  const listed = uses.length < total ? `, of which ${count(uses.length)} are listed` : "";
+  return [
+    make("h3", {}, `Used in ${count(total)} number${total === 1 ? "" : "s"}${listed}`),
+    ...shorten(make("ul", { className: "uses" }, ...items), MOST_USES),
+  ];
+}
+
+/** Keys: arrows through the terms, Backspace up to the tensor, g for the gradient. */
+function onKey(event, root, { link: own, quantities }) {
+  const { key, ctrlKey, metaKey, altKey } = event;
+  if (ctrlKey || metaKey || altKey || event.target.closest?.("input, select, textarea, pre")) return;
+  if (key === "Backspace") location.hash = upward(own);
+  else if (key === "g" && quantities.includes("gradient")) {
+    go({ quantity: own.quantity === "gradient" ? undefined : "gradient" });
+  } else if (key.startsWith("Arrow")) moveFocus(root, key);
+  else return;
+  event.preventDefault();
+}
+
+/** Move the focus up and down from term to term, left and right within a term. */
+function moveFocus(root, key) {
+  const terms = [...root.querySelectorAll(".term:not([hidden])")];
+  const at = terms.findIndex((term) => term.contains(document.activeElement));
+  const links = at < 0 ? [] : [...terms[at].querySelectorAll("a")];
+  if (key === "ArrowLeft" || key === "ArrowRight") {
+    const place = links.indexOf(/** @type {any} */ (document.activeElement));
+    links[place + (key === "ArrowRight" ? 1 : -1)]?.focus();
+    return;
+  }
+  const next = at < 0 ? 0 : at + (key === "ArrowDown" ? 1 : -1);
+  terms[next]?.querySelector("a")?.focus();
+}
