@@ -174,6 +174,11 @@ def _add_views(app: FastAPI, session: Session) -> None:
             run = session.folder(folder).run
             return to_json({"records": [vars(record) for record in run.records]})
 
+    @app.get("/api/documents")
+    def documents_view(step: int, folder: int = 0) -> Response:
+        with session.lock:
+            return to_json({"documents": session.folder(folder).run.documents(step)})
+
 
 def _add_jobs(app: FastAPI, session: Session) -> None:
     """Add the routes that take seconds: lines of JSON with progress, then with the result."""

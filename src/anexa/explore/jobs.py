@@ -45,6 +45,11 @@ class Job(BaseModel):
             AnexaError: if it cannot be done.
         """
 
+    def prepare(self, session: Session) -> Result:
+        """Repeat the steps up to the job's, if it has one, so that its weights are at hand."""
+        if self.step is not None:
+            yield from session.folder(self.folder).run.state(self.step)
+
     def model(self, session: Session, edits: list[str]) -> LanguageModel:
         """Make a model that writes with the weights of the job's step and some switches."""
         scene = Scene(self.folder, self.step, edits=tuple(edits))
@@ -58,7 +63,7 @@ class ReplaySteps(Job):
         """Repeat the steps; there is no result."""
         if self.step is None:
             raise UsageError("a replay needs the step to repeat")
-        yield from session.folder(self.folder).run.state(self.step)
+        yield from self.prepare(session)
 
 
 class Life(Job):
@@ -99,16 +104,19 @@ class Write(Job):
     seed: int = Field(default=42, ge=0, lt=2**63)
 
     def run(self, session: Session) -> Result:
-        """Return the texts `before` and `after`."""
-        before, after = self.model(session, []), self.model(session, self.edit)
-        texts: dict[str, list[str]] = {"before": [], "after": []}
+        """Return the texts `before` and `after`; without switches they are the same."""
+        yield from self.prepare(session)
+        models = {"before": self.model(session, [])}
+        if self.edit:
+            models["after"] = self.model(session, self.edit)
+        texts: dict[str, list[str]] = {name: [] for name in models}
         for i in range(self.count):
-            for name, model in (("before", before), ("after", after)):
+            for name, model in models.items():
                 options = {"temperature": self.temperature, "seed": self.seed + i}
                 options = {key: value for key, value in options.items() if value is not None}
                 texts[name].append(model.generate(self.prompt, max_tokens=MAX_TOKENS, **options))
                 yield (i + (name == "after")) / self.count
-        return texts
+        return {"after": texts["before"]} | texts
 
 
 class Think(Job):
@@ -122,6 +130,7 @@ class Think(Job):
 
     def run(self, session: Session) -> Result:
         """Return the thought, as `read_thought` describes it."""
+        yield from self.prepare(session)
         edits = [parse_edit(edit) for edit in self.edit]
         view = yield from read_thought(self.model(session, []), self.question, edits)
         return asdict(view)
