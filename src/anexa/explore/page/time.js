@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { make } from "./dom.js";
 import { count, exact } from "./format.js";
 import { makeLife } from "./life.js";
+import { makePath } from "./path.js";
 import { Scrubber } from "./scrubber.js";
 import { go, link } from "./state.js";
 import { makePanel, taskOf } from "./tasks.js";
@@ -57,7 +58,7 @@ export async function show(root, state, info, signal) {
   root.addEventListener("keydown", ({ key, target }) => {
     if (key === "Backspace" && !(target instanceof HTMLInputElement)) go(up);
   });
-  root.append(makePath(state), make("h2", {}, "The run, step by step"));
+  root.append(whereAmI(state), make("h2", {}, "The run, step by step"));
   if (!info.steps) {
     root.append(make("p", {}, `There is no time to go back to: ${info.no_steps}.`));
     return;
@@ -77,16 +78,15 @@ export async function show(root, state, info, signal) {
   if (state.text !== undefined) root.append(makeTextHint());
 }
 
-function makePath(state) {
-  const parts = [
-    make("a", { href: link({ view: "map", tensor: undefined, index: undefined }), "data-focus": "up" }, "Map"),
+function whereAmI(state) {
+  const map = link({ view: "map", tensor: undefined, index: undefined });
+  return makePath([
+    make("a", { href: map, "data-focus": "up" }, "Map"),
     ...(state.tensor
       ? [make("a", { href: link({ view: "number" }) }, `${state.tensor}[${state.index ?? ""}]`)]
       : []),
     make("span", { "aria-current": "location" }, "Time"),
-  ];
-  const items = parts.map((part) => make("li", {}, part));
-  return make("nav", { className: "path", "aria-label": "Where am I" }, make("ol", {}, ...items));
+  ]);
 }
 
 /** The numbers of a step, and the documents that it learned from. */
