@@ -61,9 +61,9 @@ def test_keyboard_leads_from_the_map_to_a_number_and_back(explore_page: Any) -> 
     explore_page.locator(".grid-view").focus()
     for key in ("ArrowDown", "ArrowRight", "ArrowRight"):
         explore_page.keyboard.press(key)
-    explore_page.locator("#live", has_text="channel 2").wait_for()
+    explore_page.locator(".grid-status", has_text="vocabulary 2").wait_for()
     explore_page.keyboard.press("g")
-    explore_page.locator("#live", has_text="gradient").wait_for()
+    explore_page.locator(".grid-status", has_text=re.compile("gradient .*, value")).wait_for()
     explore_page.keyboard.press("Enter")
     explore_page.locator("[data-view=number]").wait_for()
     assert "index=0%2C1%2C2" in explore_page.url
