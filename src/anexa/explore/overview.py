@@ -28,7 +28,7 @@ def describe_folder(folder: OpenFolder, number: int) -> dict[str, Any]:
         folder: the folder.
         number: its id.
     """
-    config, run = folder.config, folder.replay
+    config, run, example = folder.config, folder.replay, example_scene(folder, number)
     return {
         "id": number,
         "name": portable(folder.name),
@@ -39,22 +39,27 @@ def describe_folder(folder: OpenFolder, number: int) -> dict[str, Any]:
         "chat": folder.model.chat_template is not None,
         "steps": {"first": run.first_step, "last": run.last_step} if run else None,
         "no_steps": folder.no_steps or None,
-        "example": example_input(folder),
+        "example": {example.kind: example.text},
     }
 
 
-def example_input(folder: OpenFolder) -> dict[str, str]:
-    """Choose an input to begin with: a question, a text of the training, or one of the model's."""
+def example_scene(folder: OpenFolder, number: int) -> Scene:
+    """Choose what to show first: a question, a text of the training, or one of the model's.
+
+    Args:
+        folder: the folder.
+        number: its id.
+    """
     if folder.model.chat_template is not None:
-        return {"chat": EXAMPLE_QUESTION}
+        return Scene(number, kind="chat", text=EXAMPLE_QUESTION)
     if folder.replay and folder.replay.last_step > folder.replay.first_step:
         [text, *_] = folder.replay.documents(folder.replay.first_step + 1)
-        return {"text": text}
+        return Scene(number, text=text)
     prompt = folder.tokenizer.encode_prompt("")
     engine = folder.language_model(folder.model.weights).engine
     length = min(EXAMPLE_TOKENS, folder.config.block_size)
     [ids] = generate_batch(engine, [prompt], folder.tokenizer.eot_token, max_tokens=length)
-    return {"text": folder.tokenizer.decode(ids)}
+    return Scene(number, text=folder.tokenizer.decode(ids))
 
 
 def describe_map(session: Session, scene: Scene) -> dict[str, Any]:

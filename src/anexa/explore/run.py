@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from anexa.errors import AnexaError
 from anexa.explore.app import create_app
+from anexa.explore.overview import example_scene
 from anexa.explore.session import Session
 from anexa.ranges import Range
 from anexa.server.http_server import Server, address_of, listen
@@ -36,4 +40,11 @@ def run(paths: Sequence[Path | None], port: int, show: Callable[[str], None] = p
         server = Server(create_app(session, token, HOSTS), show=show)
         listener.listen()  # a browser that is faster than the server waits
         show(f"the glass box is at {address_of(HOST, listener)}/#token={token}")
+        threading.Thread(target=_prepare, args=(session,), daemon=True).start()
         asyncio.run(server.serve(sockets=[listener]))
+
+
+def _prepare(session: Session) -> None:
+    """Compute what the page shows first, while the browser is opened."""
+    with suppress(AnexaError), session.lock:  # the page asks again, and shows the error
+        session.trace(example_scene(session.folder(0), 0))
