@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.responses import FileResponse
+from fastapi.responses import Response
 
 MEDIA_TYPES = {
     ".html": "text/html",
@@ -30,11 +30,13 @@ def page_files(package: str, prefix: str) -> dict[str, Path]:
 
 
 def add_files(app: FastAPI, files: Mapping[str, Path]) -> None:
-    """Add a route for each file."""
+    """Add a route for each file, which is read now: a page is many small files."""
 
     def route(path: Path) -> Any:
-        async def file() -> FileResponse:
-            return FileResponse(path, media_type=f"{MEDIA_TYPES[path.suffix]}; charset=utf-8")
+        content, media_type = path.read_bytes(), f"{MEDIA_TYPES[path.suffix]}; charset=utf-8"
+
+        async def file() -> Response:
+            return Response(content, media_type=media_type)
 
         return file
 
