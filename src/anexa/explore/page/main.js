@@ -105,7 +105,9 @@ async function show() {
     const before = focus && root.querySelector(`[data-focus="${CSS.escape(focus)}"]`);
     if (before instanceof HTMLElement) before.focus();
   } catch (error) {
-    if (!signal.aborted) report(error);
+    if (signal.aborted) return;
+    byId("view").replaceChildren(); // what was shown belongs to another address
+    report(error);
   }
 }
 
