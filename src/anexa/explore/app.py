@@ -155,10 +155,10 @@ def _add_views(app: FastAPI, session: Session) -> None:
         return to_json(number.to_dict())
 
     @app.get("/api/text")
-    def text_view(scene: InScene) -> Response:
+    def text_view(scene: InScene, sequence: int = 0) -> Response:
         with session.lock:
             folder = session.folder(scene.folder)
-            found = read_text(session.trace(scene), folder.tokenizer)
+            found = read_text(session.trace(scene), folder.tokenizer, sequence=sequence)
         return to_json(asdict(found))
 
     @app.get("/api/vocabulary")

@@ -12,12 +12,13 @@ import numpy as np
 
 from anexa.engines.operations.arrays import softmax
 from anexa.engines.protocol import IGNORE_INDEX
+from anexa.errors import UsageError
 from anexa.explore import rules
 from anexa.explore.code import operation_of
 from anexa.explore.rule import Array
 from anexa.explore.trace import LOGITS, LOSS, Node, Trace
 from anexa.model.tokenizer import Tokenizer
-from anexa.names import shown
+from anexa.names import counted, shown
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,13 @@ def read_text(trace: Trace, tokenizer: Tokenizer, top: int = 5, sequence: int = 
         tokenizer: tokenizer of the model.
         top: number of candidates for each token.
         sequence: index of the sequence in the batch.
+
+    Raises:
+        UsageError: if the batch has no such sequence.
     """
+    if not 0 <= sequence < trace.batch.shape[0]:
+        count = counted(trace.batch.shape[0], "sequence")
+        raise UsageError(f"there is no sequence {sequence}: the batch has {count}, from 0")
     inputs_T, targets_T = (
         np.frombuffer(tokens, np.int64).reshape(trace.batch.shape)[sequence]
         for tokens in (trace.batch.inputs, trace.batch.targets)

@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { make } from "./dom.js";
 import { count, exact, exactSingle, compact } from "./format.js";
 import { makeCurve, makeSingularValues } from "./figures.js";
+import { moveFocus, onKeys, say, sayFocused } from "./keys.js";
 import { makePath } from "./path.js";
 import { VERSUS_KEYS, go, link, scene } from "./state.js";
 import { linkTo, makeEquation, makeTerms, shorten } from "./terms.js";
@@ -52,17 +53,10 @@ export async function show(root, state, info, signal) {
       make("div", {}, ...makeFigures(number), ...makeCode(number), ...makeUses(number)),
     ),
   );
-  root.addEventListener("focusin", (event) => {
-    const words = event.target.closest("[data-live]")?.getAttribute("data-live");
-    if (words) say(words);
-  });
-  document.addEventListener("keydown", (event) => onKey(event, root, number), { signal });
+  sayFocused(root);
+  onKeys((key) => onKey(key, root, number), signal);
   say(inWords(number));
 }
-
-const say = (text) => {
-  document.getElementById("live").textContent = text;
-};
 
 /** What a screen reader says of the number. */
 function inWords({ link: own, places, value, others }) {
@@ -223,27 +217,14 @@ function makeUses({ uses, num_uses: total }) {
 }
 
 /** Keys: arrows through the terms, Backspace up to the tensor, g for the gradient. */
-function onKey(event, root, { link: own, quantities }) {
-  const { key, ctrlKey, metaKey, altKey } = event;
-  if (ctrlKey || metaKey || altKey || event.target.closest?.("input, select, textarea, pre")) return;
-  if (key === "Backspace") location.hash = upward(own);
-  else if (key === "g" && quantities.includes("gradient")) {
-    go({ quantity: own.quantity === "gradient" ? undefined : "gradient" });
-  } else if (key.startsWith("Arrow")) moveFocus(root, key);
-  else return;
-  event.preventDefault();
-}
-
-/** Move the focus up and down from term to term, left and right within a term. */
-function moveFocus(root, key) {
-  const terms = [...root.querySelectorAll(".term:not([hidden])")];
-  const at = terms.findIndex((term) => term.contains(document.activeElement));
-  const links = at < 0 ? [] : [...terms[at].querySelectorAll("a")];
-  if (key === "ArrowLeft" || key === "ArrowRight") {
-    const place = links.indexOf(/** @type {any} */ (document.activeElement));
-    links[place + (key === "ArrowRight" ? 1 : -1)]?.focus();
-    return;
+function onKey(key, root, { link: own, quantities }) {
+  if (key === "Backspace") {
+    location.hash = upward(own);
+    return true;
   }
-  const next = at < 0 ? 0 : at + (key === "ArrowDown" ? 1 : -1);
-  terms[next]?.querySelector("a")?.focus();
+  if (key === "g" && quantities.includes("gradient")) {
+    go({ quantity: own.quantity === "gradient" ? undefined : "gradient" });
+    return true;
+  }
+  return moveFocus([...root.querySelectorAll(".term:not([hidden])")], key);
 }

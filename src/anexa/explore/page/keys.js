@@ -1,0 +1,58 @@
+// What views share for the keyboard and for screen readers.
+
+/**
+ * Say something to screen readers.
+ * @param {string} text
+ */
+export function say(text) {
+  const live = document.getElementById("live");
+  if (live) live.textContent = text;
+}
+
+/**
+ * Say what the focused element is, as its attribute data-live has it.
+ * @param {HTMLElement} root
+ */
+export function sayFocused(root) {
+  root.addEventListener("focusin", ({ target }) => {
+    const words = /** @type {HTMLElement} */ (target).closest("[data-live]")?.getAttribute("data-live");
+    if (words) say(words);
+  });
+}
+
+/**
+ * Call a function for each key that is not meant for a field, with its name; if it returns true, the
+ * browser does nothing with the key.
+ * @param {(key: string) => boolean} onKey
+ * @param {AbortSignal} signal ends it
+ */
+export function onKeys(onKey, signal) {
+  const listen = (/** @type {KeyboardEvent} */ event) => {
+    const target = /** @type {HTMLElement} */ (event.target);
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (target.closest?.("input, select, textarea, pre")) return;
+    if (onKey(event.key)) event.preventDefault();
+  };
+  document.addEventListener("keydown", listen, { signal });
+}
+
+/**
+ * Move the focus among the links of some rows: up and down to the next row, left and right within it.
+ * @param {HTMLElement[]} rows those that are visible
+ * @param {string} key name of the key
+ * @returns {boolean} whether it is an arrow key
+ */
+export function moveFocus(rows, key) {
+  if (!/^Arrow(Up|Down|Left|Right)$/.test(key)) return false;
+  const focused = /** @type {HTMLElement} */ (document.activeElement);
+  const at = rows.findIndex((row) => row.contains(focused));
+  const links = [...(rows[at]?.querySelectorAll("a") ?? [])];
+  const place = links.indexOf(/** @type {any} */ (focused));
+  if (key === "ArrowLeft" || key === "ArrowRight") {
+    links[place + (key === "ArrowRight" ? 1 : -1)]?.focus();
+    return true;
+  }
+  const next = [...(rows[at < 0 ? 0 : at + (key === "ArrowDown" ? 1 : -1)]?.querySelectorAll("a") ?? [])];
+  next[Math.max(0, Math.min(place, next.length - 1))]?.focus();
+  return true;
+}
