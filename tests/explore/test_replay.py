@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from anexa.errors import AnexaError
 from anexa.explore.replay import Job, Replay, Result, as_array
+from anexa.explore.updates import muon_step
 from anexa.model.tensors import read_tensors, write_tensors
 from anexa.model.weights import Weights
 from anexa.training import RunOptions, Trainer, build_trainer, resume_trainer
@@ -190,14 +191,19 @@ def test_a_life_is_that_of_the_states(run: Run, data: st.DataObject) -> None:
         assert point.gradient == as_array(done(replay.gradients(point.step))[name])[index]
 
 
-def test_muon_and_dropout(run: Run, tmp_path: Path) -> None:
+def test_a_step_of_muon_has_one_mean(run: Run, tmp_path: Path) -> None:
     wanted = settings(run.corpus, steps=4, optimizer="muon", **SMALL)
-    replay = Replay(finish(build_trainer(wanted, tmp_path / "m")).folder)
-    [name, *_] = replay.config.optimizer.muon_weights(replay.model_config)
-    with pytest.raises(AnexaError, match="is updated by Muon, which changes a matrix as a whole"):
-        done(replay.update(2, name))
-    [_, point] = done(replay.life(name, (0, 0), 1, 2))
-    assert (point.v, point.m is None) == (None, False)
+    trainer = build_trainer(wanted, tmp_path / "m")
+    states = record_states(trainer)
+    replay = Replay(trainer.folder)
+    for name, fused in replay.config.optimizer.muon_weights(replay.model_config).items():
+        for step in (1, 3):
+            update = done(replay.update(step, name))
+            assert update.v is None
+            new = muon_step(update, fused).new
+            assert new == pytest.approx(as_array(states[step][0][name]), rel=1e-5, abs=1e-6)
+        [_, point] = done(replay.life(name, (0, 0), 1, 2))
+        assert (point.v, point.m is None) == (None, False)
 
 
 def test_dropout_has_no_gradients_to_show(run: Run, tmp_path: Path) -> None:

@@ -117,13 +117,11 @@ class _Explainer:
         fused = update.optimizer.muon_weights(self._folder.config).get(self._tensor, 0)
         found = explain_step(update, self._index, quantity, fused, run.incremental)
         code, dtype = step_source(quantity, fused), update.weight.dtype.name
-        number = self._number(quantity, found, code, step)
-        value = found.value
-        if quantity in ("value", *MOMENTS):  # PyTorch may round it otherwise than the equation
-            value = element_of_run(self._folder, step, self._tensor, self._index, quantity)
+        if quantity in ("value", *MOMENTS):  # the run may have rounded it in another way
+            kept = element_of_run(self._folder, step, self._tensor, self._index, quantity)
+            found = replace(found, value=kept)
         return replace(
-            number,
-            value=value,
+            self._number(quantity, found, code, step),
             dtype=dtype,
             constants=constants_of(update, self._index, quantity, fused, run.incremental),
             singular_values=singular_values(update, self._index, fused),

@@ -182,24 +182,19 @@ class Replay:
         return engine.gradients(self.batch(step))[1]
 
     def update(self, step: int, name: str) -> Job[Update]:
-        """Return a step of AdamW for one weight, as `explain_update` takes it.
+        """Return a step of the optimizer for one weight, before and after.
 
-        Pass it `incremental=replay.incremental`. The engines numpy, lists and scalar then give the
-        weight after the step to the bit. PyTorch fuses a multiplication and an addition, so its
-        weight may differ in the last bits.
+        With AdamW, pass it `incremental=replay.incremental`: the engines numpy, lists and scalar
+        give the weight after the step to the bit. PyTorch fuses a multiplication and an addition,
+        so its weight may differ in the last bits, as may a weight that Muon updates.
 
         Raises:
-            AnexaError: if there is no such weight, or Muon updates it, and in the cases of
-                `gradients`.
+            AnexaError: if there is no such weight, and in the cases of `gradients`.
         """
         self._check_name(name)
-        if name in self.config.optimizer.muon_weights(self.model_config):
-            raise AnexaError(
-                f"{name} is updated by Muon, which changes a matrix as a whole: only the weights "
-                "that AdamW updates have an update of each number"
-            )
         engine = yield from self._engine_before(step)
         record, moments = self.record(step), engine.optimizer_state()
+        m, v = (moments.get(f"{moment}.{name}") for moment in "mv")
         return Update(
             name,
             self.config.optimizer,
@@ -208,8 +203,8 @@ class Replay:
             record.gradient_norm,
             as_array(engine.weights()[name]),
             as_array(engine.gradients(self.batch(step))[1][name]),
-            as_array(moments[f"m.{name}"]) if moments else None,
-            as_array(moments[f"v.{name}"]) if moments else None,
+            None if m is None else as_array(m),
+            None if v is None else as_array(v),
         )
 
     def life(self, name: str, index: Index, first: int, last: int) -> Job[list[LifePoint]]:

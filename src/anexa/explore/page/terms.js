@@ -97,7 +97,7 @@ export function makeTerms(number) {
   );
   const rest = terms.length < total ? [`All others together: ${exact(Number(number.rest))}`] : [];
   return [
-    make("h3", {}, total === 1 ? "1 term" : `${count(total)} terms, the largest first${listed}`),
+    make("h3", {}, termsText(total, listed)),
     make(
       "p",
       { className: "hint" },
@@ -107,6 +107,11 @@ export function makeTerms(number) {
     ...rest.map((text) => make("p", { className: "hint" }, text)),
   ];
 }
+
+const termsText = (total, listed) => {
+  if (total === 1) return "1 term";
+  return total === 2 ? "2 terms" : `${count(total)} terms, the largest first${listed}`;
+};
 
 function makeTerm({ to, value, factor, contribution, factor_to: factorTo }, i, largest, number) {
   const amount = Number(contribution);
