@@ -56,3 +56,18 @@ export function moveFocus(rows, key) {
   next[Math.max(0, Math.min(place, next.length - 1))]?.focus();
   return true;
 }
+
+/**
+ * Say what is focused, and let Backspace lead to the link with data-focus="up".
+ * @param {HTMLElement} root - the view
+ * @param {AbortSignal} signal - ends it
+ */
+export function listen(root, signal) {
+  sayFocused(root);
+  onKeys((key) => {
+    const up = root.querySelector("[data-focus=up]");
+    if (key !== "Backspace" || !(up instanceof HTMLElement)) return false;
+    up.click();
+    return true;
+  }, signal);
+}

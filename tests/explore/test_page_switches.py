@@ -1,0 +1,105 @@
+"""Switches, the facts of a thought, and comparisons on the glass box's page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anexa.engines import open_engine
+from anexa.explore.scene import text_batch
+from anexa.explore.switches import apply_edits, parse_edit
+from anexa.model.loading import load_model
+from tests.explore.test_page import go, number
+
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
+
+
+def losses(page: Any) -> dict[str, float]:
+    """The losses that the page shows side by side, by their names."""
+    names = page.locator(".losses dt").all_inner_texts()
+    return dict(zip(names, map(number, page.locator(".losses dd").all_inner_texts())))
+
+
+def engine_loss(folder: Path, text: str, *edits: str) -> float:
+    """The loss of a text with switches, computed by the engine."""
+    model = load_model(folder)
+    weights = apply_edits(model.config, model.weights, map(parse_edit, edits))
+    engine = open_engine("numpy", model.config, weights)
+    return engine.loss(text_batch(model.tokenizer, text, model.config.block_size))
+
+
+def test_a_head_that_is_off_is_one_with_zeroed_weights(
+    explore_page: Any, names_model: Path
+) -> None:
+    page = explore_page
+    go(page, "#/switches?text=anna")
+    page.get_by_role("button", name="turn off head 2 of layer 0").click()
+    page.locator(".losses").wait_for()
+    before, after = engine_loss(names_model, "anna"), engine_loss(names_model, "anna", "head:0.2")
+    shown = losses(page)
+    assert shown["Loss before"] == pytest.approx(before, abs=1e-5)  # the engine: float32
+    assert shown["Loss after"] == pytest.approx(after, abs=1e-5)
+    assert shown["Change"] == shown["Loss after"] - shown["Loss before"] != 0
+    # The number itself, with the switch, is the same one.
+    page.locator("[data-focus='loss after']").press("Enter")
+    page.locator("[data-view=number]").wait_for()
+    assert number(page.locator(".number-value output").inner_text()) == shown["Loss after"]
+    page.go_back()
+    page.locator("[data-view=switches]").wait_for()
+    # Taken back, it is as before.
+    page.get_by_role("button", name="turn off head 2 of layer 0").press("Enter")
+    page.get_by_text("No switch is set").wait_for()
+    assert number(page.locator("[data-focus='loss before']").inner_text()) == shown["Loss before"]
+
+
+def test_the_losses_of_tokens_and_the_writing_differ(explore_page: Any) -> None:
+    page = explore_page
+    go(page, "#/switches?text=anna&edit=head:0.0&edit=head:0.1&edit=head:0.2&edit=head:0.3")
+    rows = page.locator(".readings tbody tr")
+    cells = [rows.nth(i).locator("td").all_inner_texts() for i in range(rows.count())]
+    assert len(cells) == 5  # a, n, n, a and the end
+    for before, after, change, *_ in cells:
+        assert number(change) == pytest.approx(number(after) - number(before), abs=2e-3)
+    page.get_by_role("button", name="Write five texts").click()
+    page.get_by_text("the same random numbers").wait_for()
+    texts = page.locator(".sides ol")
+    assert [texts.nth(i).locator("li").count() for i in range(2)] == [5, 5]
+    assert texts.nth(0).inner_text() != texts.nth(1).inner_text()
+
+
+def test_one_number_is_set(explore_page: Any, names_model: Path) -> None:
+    page = explore_page
+    go(page, "#/switches?text=anna&tensor=wte.weight&index=0,3")
+    page.get_by_label("number").fill("2.5")
+    page.get_by_role("button", name="Set", exact=True).click()
+    page.locator(".losses").wait_for()
+    wanted = engine_loss(names_model, "anna", "set:wte.weight[0,3]=2.5")
+    assert losses(page)["Loss after"] == pytest.approx(wanted, abs=1e-5)
+    page.get_by_label("number").fill("2.25")  # it replaces the first
+    page.get_by_role("button", name="Set", exact=True).click()
+    page.get_by_role("button", name="take back set:wte.weight[0,3]=2.25").wait_for()
+    assert page.locator("#edits button").count() == 1
+    page.get_by_role("button", name="Take all back").click()
+    page.get_by_text("No switch is set").wait_for()
+
+
+def test_a_switch_that_the_model_lacks_is_refused_in_a_sentence(explore_page: Any) -> None:
+    page = explore_page
+    go(page, "#/switches?folder=1&chat=1%2B2")
+    form = page.locator("fieldset", has_text="Turn off a position")
+    form.get_by_role("button").click()
+    page.get_by_role("alert").filter(has_text="has no table of positions").wait_for()
+    form = page.locator("fieldset", has_text="Turn off a neuron")
+    form.get_by_label("neuron").fill("5000")
+    form.get_by_role("button").click()
+    page.get_by_role("alert").filter(has_text="has the neurons 0 to 343").wait_for()
+    assert not re.search("edit=", page.url)
+
+
+def test_switches_fit_into_a_phone(explore_page: Any) -> None:
+    explore_page.set_viewport_size({"width": 360, "height": 740})
+    go(explore_page, "#/switches?text=anna&edit=head:0.1")
+    assert explore_page.evaluate("document.documentElement.scrollWidth") == 360
