@@ -56,6 +56,7 @@ def shortened(arguments: list[str]) -> list[str]:
 def test_every_command_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("torch", "matplotlib", "transformers", "openai"):
         pytest.importorskip(module, reason=f"{module} is not installed")
+    from tests.explore.explorer import exploring
     from tests.server.process import serving
 
     shutil.copy(ROOT / "microgpt.py", tmp_path)
@@ -71,6 +72,9 @@ def test_every_command_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             names.add(rest[0] if program in ("anexa", "python") else program)
             if rest[0] == "serve":  # which goes on until it is stopped
                 address = servers.enter_context(serving(*rest[1:], cwd=tmp_path)).address
+                continue
+            if rest[0] == "explore":
+                servers.enter_context(exploring(*rest[1:], cwd=tmp_path))
                 continue
             process = subprocess.run(
                 [*PROGRAMS[program], *rest],
@@ -93,6 +97,7 @@ def test_every_command_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         "runs",
         "compare",
         "serve",
+        "explore",
         "export",
         "publish",
     }
