@@ -1,0 +1,162 @@
+// A fact of a thought: where its digits come from, the heads that look there, and the model
+// without them.
+
+import { make } from "./dom.js";
+import { compact, exact, tokenText } from "./format.js";
+import { link } from "./state.js";
+
+const MOST_HEADS = 8; // that are shown at once
+const LETTERS = "abcdefgh";
+const ROLES = { first: "digit of the first number", second: "digit of the second number", carry: "carry" };
+
+/**
+ * Find the tokens to mark for a fact: each digit and the places it comes from have the same letter.
+ * @param {any} fact
+ * @returns {Map<number, {letters: string, isDigit: boolean}>} by token
+ */
+export function marksOf({ sources }) {
+  const marks = new Map();
+  sources.forEach(({ token, places }, i) => {
+    for (const at of [token, ...places]) {
+      const letters = `${marks.get(at)?.letters ?? ""}${LETTERS[i]}`;
+      marks.set(at, { letters, isDigit: at === token });
+    }
+  });
+  return marks;
+}
+
+/**
+ * Make what is shown of a fact.
+ * @param {any} view - the thought
+ * @param {number} number - of the fact
+ * @param {import("./state.js").State} state
+ * @param {string[]} patterns - names of the attention patterns of the layers, once they are known
+ * @returns {HTMLElement[]}
+ */
+export function makeFact(view, number, state, patterns) {
+  const fact = view.facts[number];
+  const href = link({ view: "text", quantity: undefined });
+  const loss = make("a", { href, title: exact(Number(fact.loss)), "data-focus": "fact loss" }, compact(Number(fact.loss)));
+  const parts = [
+    make("h3", { className: "equation" }, fact.text),
+    make("p", {}, "Its loss, the sum of that of its tokens, is ", loss, "."),
+  ];
+  if (!fact.sources.length) {
+    return [...parts, make("p", {}, "It is not written as a fact that the checker can take apart, so it has no sources.")];
+  }
+  return [
+    ...parts,
+    section("Where its digits come from", makeSources(view, fact)),
+    section(
+      "Heads that look there",
+      make("p", { className: "hint" }, "How much of its attention each head (layer.head) gives to the sources when the digits are written, from 0 to 1."),
+      ...makeHeads(fact, state, patterns),
+    ),
+    section("Without a head", ...makeWithout(view, number, state)),
+  ];
+}
+
+const section = (title, ...children) => make("section", {}, make("h3", {}, title), ...children);
+
+function makeSources(view, { sources }) {
+  const items = sources.map(({ role, token, places }, i) =>
+    make(
+      "li",
+      {},
+      make("span", { className: "letter" }, LETTERS[i]),
+      ` ${tokenText(view.tokens[token])} (token ${token}), ${ROLES[role]}: `,
+      places.length
+        ? `it stands before as ${places.map((at) => placeOf(view, at)).join(" and ")}.`
+        : "a zero in front of the number, which stands nowhere before.",
+    ),
+  );
+  return make("ol", { className: "sources" }, ...items);
+}
+
+/** A token and where it stands, in words. */
+function placeOf({ tokens, lines, num_prompt_tokens: prompt }, at) {
+  const line = lines.findIndex(({ tokens: [first, stop] }) => at >= first && at < stop);
+  const where = at < prompt ? "in the question" : line < 0 ? "in the answer" : `in line ${line + 1}`;
+  return `${tokenText(tokens[at])} ${where} (token ${at})`;
+}
+
+function makeHeads(fact, state, patterns) {
+  const items = fact.heads.map((head) => makeHead(head, fact, state, patterns));
+  const list = (some) => make("ol", { className: "head-bars" }, ...some);
+  if (items.length <= MOST_HEADS) return [list(items)];
+  const rest = items.slice(MOST_HEADS);
+  const more = make("details", {}, make("summary", {}, `${rest.length} more heads`), list(rest));
+  return [list(items.slice(0, MOST_HEADS)), more];
+}
+
+/** The attention of a head as a bar; its name leads to its attention pattern. */
+function makeHead({ layer, head, mass, masses }, { sources }, state, patterns) {
+  const name = `${layer}.${head}`;
+  const bar = make("span", { className: "mass-bar", "aria-hidden": "true" });
+  bar.style.width = `${100 * mass}%`;
+  const each = masses.map((one, i) => `${LETTERS[i]} ${one.toFixed(2)}`).join(", ");
+  return make(
+    "li",
+    {},
+    patternLink({ layer, head }, sources, patterns, name),
+    make("span", { className: "mass", title: exact(mass) }, mass.toFixed(3)),
+    make("span", { className: "mass-room" }, bar),
+    make("span", { className: "each" }, each),
+    switchLink(`head:${name}`, state, "heads"),
+  );
+}
+
+function patternLink({ layer, head }, sources, patterns, name) {
+  const live = `head ${head} of layer ${layer}`;
+  const source = sources.find(({ places }) => places.length);
+  if (!patterns[layer] || !source) return make("span", { className: "head-name" }, name);
+  const index = [0, head, source.token - 1, source.places.at(-1)].join(",");
+  const href = link({ view: "tensor", tensor: patterns[layer], lead: undefined, index, quantity: undefined });
+  return make("a", { href, className: "head-name", "data-live": live, "data-focus": `pattern ${name}` }, name);
+}
+
+/** A link that sets a switch, and stays at this fact. */
+function switchLink(edit, state, where) {
+  const edits = state.edit ?? [];
+  if (edits.includes(edit)) return make("span", { className: "hint" }, "is off");
+  const href = link({ edit: [...edits, edit] });
+  const name = edit.replace("head:", "");
+  return make("a", { href, "aria-label": `turn off head ${name}`, "data-focus": `${where} ${edit}` }, "turn off");
+}
+
+/** What the fact and the answer become without the strongest heads. */
+function makeWithout(view, number, state) {
+  if (!view.without.length) return [make("p", { className: "hint" }, "No head was switched off.")];
+  const fact = view.facts[number];
+  const names = new Set(fact.heads.slice(0, 3).map(({ layer, head }) => `head:${layer}.${head}`));
+  const sorted = view.without.toSorted((a, b) => b.losses[number] - a.losses[number]);
+  const rows = sorted.map((off) => {
+    const loss = off.losses[number];
+    return make(
+      "tr",
+      { className: names.has(off.edit) ? "strong" : "" },
+      make("th", { scope: "row" }, `${off.layer}.${off.head}`),
+      make("td", { title: exact(loss) }, compact(loss)),
+      make("td", { className: "rewritten" }, ...makeWritten(view, off)),
+      make("td", {}, switchLink(off.edit, state, "without")),
+    );
+  });
+  const heads = ["head", "loss of the fact", "answer", ""].map((text) => make("th", { scope: "col" }, text));
+  return [
+    make("p", { className: "hint" }, `The same tokens are read with one head off; with all heads the loss is ${compact(fact.loss)}. The answer is what the model then writes; the heads strongest for this fact are bold.`),
+    make(
+      "div",
+      { className: "wide-table", tabIndex: 0 },
+      make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows)),
+    ),
+  ];
+}
+
+function makeWritten(view, { written }) {
+  if (!written) return ["not asked"];
+  const [thought, answer] = written;
+  if (thought === view.thought && answer === view.answer) return [`${answer} (the same thought)`];
+  const words = answer === view.answer ? "another thought" : "another answer";
+  const summary = make("summary", {}, `${answer || "none"} (${words})`);
+  return [make("details", {}, summary, make("pre", {}, thought))];
+}
