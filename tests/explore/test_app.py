@@ -95,6 +95,12 @@ def test_change_of_a_weight_is_the_difference_of_two_steps(explorer: Explorer) -
         ("number", {"text": "anna", "tensor": "logits", "index": "0,1"}, "no element (0, 1)"),
         ("number", {"text": "anna", "tensor": "logits", "index": "0,1,x"}, "index"),
         ("number", {"text": "anna", "tensor": "logits", "index": "0,1,999"}, "no element"),
+        (
+            "text",
+            {"text": "anna", "sequence": 1},
+            "there is no sequence 1: the batch has 1 sequence",
+        ),
+        ("text", {"text": "anna", "sequence": -1}, "there is no sequence -1"),
         ("steps", {"folder": 1}, "holds no training"),
         ("nothing", {}, "there is nothing at /api/nothing"),
     ],

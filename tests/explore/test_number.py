@@ -111,7 +111,7 @@ def follow(session: Session, where: Scene, link: Link) -> Number:
     return explained(session, target(where, link), link.tensor, link.index, link.quantity)
 
 
-def bound(number: Number) -> dict[str, float]:
+def bound(number: Number) -> dict[str, Any]:
     """The relative and the absolute error that the precision of a number allows."""
     if number.dtype == "float64":
         return {"rel": 1e-11, "abs": 1e-13}

@@ -206,8 +206,8 @@ function makeCode({ code }) {
 /** Links to the numbers that are computed from this one. */
 function makeUses({ uses, num_uses: total }) {
   if (!total) return [];
-  const items = uses.map((use, i) =>
-    make("li", {}, make("a", { href: linkTo(use), "data-focus": `use ${i}` }, use.label)),
+  const items = uses.map((use) =>
+    make("li", {}, make("a", { href: linkTo(use) }, use.label)),
   );
   const listed = uses.length < total ? `, of which ${count(uses.length)} are listed` : "";
   return [

@@ -93,7 +93,7 @@ export function makeTerms(number) {
   const list = make(
     "ol",
     { className: "terms" },
-    ...terms.map((term, i) => makeTerm(term, i, largest, number)),
+    ...terms.map((term) => makeTerm(term, largest, number)),
   );
   const rest = terms.length < total ? [`All others together: ${exact(Number(number.rest))}`] : [];
   return [
@@ -113,14 +113,14 @@ const termsText = (total, listed) => {
   return total === 2 ? "2 terms" : `${count(total)} terms, the largest first${listed}`;
 };
 
-function makeTerm({ to, value, factor, contribution, factor_to: factorTo }, i, largest, number) {
+function makeTerm({ to, value, factor, contribution, factor_to: factorTo }, largest, number) {
   const amount = Number(contribution);
   const share = largest && Number.isFinite(largest) ? Math.abs(amount) / largest : 0;
   const fill = make("span", { className: amount < 0 ? "fill negative" : "fill positive" });
   fill.style.width = `${50 * Math.min(1, share || 0)}%`;
   const label = to?.label ?? "number";
   const live = `${label}, value ${exact(Number(value))}, contribution ${exact(amount)}`;
-  const source = linked(to, Number(value), to?.label, { "data-live": live, "data-focus": `term ${i}` });
+  const source = linked(to, Number(value), to?.label, { "data-live": live });
   const f = Number(factor);
   const isPlain = !factorTo && f === 1;
   const words = factorTo?.label;
