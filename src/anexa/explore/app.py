@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query
 from fastapi.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from anexa import __version__
 from anexa.errors import AnexaError, UsageError
@@ -22,6 +23,7 @@ from anexa.explore.quantities import QuantityName, encode_tensors, read_tensor
 from anexa.explore.reading import read_text
 from anexa.explore.scene import InputKind, Scene
 from anexa.explore.session import ReplayNeeded, Session
+from anexa.explore.trial_run import COMMAND, STEPS
 from anexa.explore.windows import last_level, window
 from anexa.server.error_handlers import add_error_handlers
 from anexa.server.errors import APIError
@@ -174,6 +176,10 @@ def _add_views(app: FastAPI, session: Session) -> None:
             run = session.folder(folder).run
             return to_json({"records": [vars(record) for record in run.records]})
 
+    @app.get("/api/trial")
+    def trial_view() -> Response:
+        return to_json({"command": COMMAND, "steps": STEPS})
+
     @app.get("/api/documents")
     def documents_view(step: int, folder: int = 0) -> Response:
         with session.lock:
@@ -185,7 +191,7 @@ def _add_jobs(app: FastAPI, session: Session) -> None:
 
     def stream(job: jobs.Job) -> Response:
         lines = run_job(job.run(session), session.lock if job.computes else nullcontext())
-        return StreamingResponse(lines, media_type="application/x-ndjson")
+        return JobResponse(lines)
 
     @app.post("/api/replay")
     def replay(job: jobs.ReplaySteps) -> Response:
@@ -208,7 +214,29 @@ def _add_jobs(app: FastAPI, session: Session) -> None:
         return stream(job)
 
 
-def run_job(job: Generator[Any, None, Any], lock: AbstractContextManager[object]) -> Iterator[str]:
+class JobResponse(StreamingResponse):
+    """Lines of JSON from a job, which ends with its request.
+
+    Args:
+        lines: the lines; closed at the end, also when the client disconnects before.
+    """
+
+    def __init__(self, lines: Generator[str, None, None]) -> None:
+        super().__init__(lines, media_type="application/x-ndjson")
+        self._lines = lines
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the lines."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            # The exception that cancels a response keeps its frames, and with them the lines.
+            self._lines.close()
+
+
+def run_job(
+    job: Generator[Any, None, Any], lock: AbstractContextManager[object]
+) -> Generator[str, None, None]:
     """Run a job, and yield its progress and its result as lines of JSON.
 
     Closing the iterator, which happens when the client disconnects, cancels the job.
@@ -229,6 +257,8 @@ def run_job(job: Generator[Any, None, Any], lock: AbstractContextManager[object]
             yield line({"progress": progress})
     except AnexaError as error:
         yield line({"error": str(error)})
+    finally:
+        job.close()
 
 
 def parse_index(text: str) -> tuple[int, ...]:

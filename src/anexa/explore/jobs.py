@@ -19,6 +19,7 @@ from anexa.generation import LanguageModel
 
 MAX_TEXTS = 20  # texts that are written at once
 MAX_TOKENS = 200  # of each of them
+PREPARED = 0.5  # progress of a job when the steps up to its own are repeated
 
 Result = Generator[Any, None, Any]  # yields its progress, from 0 to 1; closing it cancels the job
 
@@ -45,10 +46,20 @@ class Job(BaseModel):
             AnexaError: if it cannot be done.
         """
 
-    def prepare(self, session: Session) -> Result:
-        """Repeat the steps up to the job's, if it has one, so that its weights are at hand."""
-        if self.step is not None:
-            yield from session.folder(self.folder).run.state(self.step)
+    def prepare(self, session: Session) -> Generator[float, None, float]:
+        """Repeat the steps up to the job's, if it has one, so that its weights are at hand.
+
+        Yields:
+            The progress of the job.
+
+        Returns:
+            The progress at which its own work begins; the generator's return value.
+        """
+        if self.step is None:
+            return 0.0
+        for progress in session.folder(self.folder).run.state(self.step):
+            yield PREPARED * progress
+        return PREPARED
 
     def model(self, session: Session, edits: list[str]) -> LanguageModel:
         """Make a model that writes with the weights of the job's step and some switches."""
@@ -63,7 +74,7 @@ class ReplaySteps(Job):
         """Repeat the steps; there is no result."""
         if self.step is None:
             raise UsageError("a replay needs the step to repeat")
-        yield from self.prepare(session)
+        yield from session.folder(self.folder).run.state(self.step)
 
 
 class Life(Job):
@@ -105,7 +116,7 @@ class Write(Job):
 
     def run(self, session: Session) -> Result:
         """Return the texts `before` and `after`; without switches they are the same."""
-        yield from self.prepare(session)
+        begin = yield from self.prepare(session)
         models = {"before": self.model(session, [])}
         if self.edit:
             models["after"] = self.model(session, self.edit)
@@ -115,7 +126,7 @@ class Write(Job):
                 options = {"temperature": self.temperature, "seed": self.seed + i}
                 options = {key: value for key, value in options.items() if value is not None}
                 texts[name].append(model.generate(self.prompt, max_tokens=MAX_TOKENS, **options))
-                yield (i + (name == "after")) / self.count
+            yield begin + (1 - begin) * (i + 1) / self.count
         return {"after": texts["before"]} | texts
 
 

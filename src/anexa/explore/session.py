@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import OrderedDict
@@ -146,11 +147,12 @@ class Session:
         self.folders = [OpenFolder(path) for path in paths]
         self.lock = threading.RLock()
         self._scratch = scratch
+        self._numbers = itertools.count(1)  # of the models that are trained on the page
         self._traces: Cache[Trace] = Cache(CACHE_BYTES, trace_bytes)
 
     def new_path(self) -> Path:
         """Return the path of a model folder that can be written, and is removed at the end."""
-        return self._scratch / f"names-{len(self.folders)}"
+        return self._scratch / f"names-{next(self._numbers)}"
 
     def open(self, path: Path) -> int:
         """Open another folder, and return its id.
@@ -193,13 +195,13 @@ def trace_bytes(trace: Trace) -> int:
     return sum(array.nbytes for array in arrays)
 
 
-def hurry(job: Generator[Any, None, Result], seconds: float = PATIENCE) -> Result:
+def hurry(job: Generator[Any, None, Result]) -> Result:
     """Run a job to its end, unless it takes long.
 
     Raises:
-        ReplayNeeded: if it takes longer than `seconds`.
+        ReplayNeeded: if it takes longer than `PATIENCE`.
     """
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE
     try:
         while True:
             next(job)

@@ -13,8 +13,13 @@ from typing import Any
 from anexa.errors import AnexaError
 from anexa.training.history import read_records
 from anexa.training.metrics import METRICS, read_metrics
+from anexa.training.presets import PRESETS
 
-ARGUMENTS = ("train", "firstnames", "--preset", "microgpt", "--no-chat")
+PRESET = "microgpt"
+STEPS = int(PRESETS[PRESET]["steps"])
+# NumPy's engine starts at once, and one that a user has installed may take seconds to load.
+ARGUMENTS = ("train", "firstnames", "--preset", PRESET, "--engine", "numpy", "--no-chat")
+COMMAND = " ".join(("anexa", *ARGUMENTS, "--out names"))  # trains the same model, and keeps it
 INTERVAL = 0.1  # seconds between two looks at the run
 
 

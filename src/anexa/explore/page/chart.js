@@ -48,7 +48,7 @@ export function makeChart({ label, series, steps = extent(series.flatMap(({ x })
   });
   if (bottom < 0 && top > 0) svg.append(draw("path", { class: "zero", d: `M0 ${y(0)}H${SIZE}` }));
   series.forEach((one, i) => {
-    svg.append(draw("path", { class: `${one.kind} series-${i}`, d: pathOf(one, x, y) }));
+    svg.append(draw("path", { class: colorOf(series, i), d: pathOf(one, x, y) }));
   });
   const plot = make("div", { className: "plot" }, svg);
   const element = make(
@@ -139,9 +139,15 @@ function extremes(numbers) {
   return found;
 }
 
+/** The classes of a series: points are gray, and lines and bars have a color each. */
+function colorOf(series, i) {
+  const before = series.slice(0, i).filter(({ kind }) => kind !== "points").length;
+  return series[i].kind === "points" ? "points" : `${series[i].kind} series-${before}`;
+}
+
 function makeLegend(series) {
-  const items = series.map(({ name, kind }, i) =>
-    make("li", {}, make("span", { className: `swatch ${kind} series-${i}` }), name),
+  const items = series.map(({ name }, i) =>
+    make("li", {}, make("span", { className: `swatch ${colorOf(series, i)}` }), name),
   );
   return make("ul", { className: "legend" }, ...items);
 }

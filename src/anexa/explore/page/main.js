@@ -15,6 +15,7 @@ const VIEWS = {
   teachers: ["Teachers", () => import("./teachers.js")],
   thought: ["Thought", () => import("./thought.js")],
   compare: ["Compare", () => import("./compare.js")],
+  train: ["Train a names model here", () => import("./train.js")],
 };
 
 const byId = (id) => document.getElementById(id);

@@ -23,7 +23,8 @@ const scrubbers = new Map();
  */
 export async function showTime(footer, state, info) {
   const isTime = state.view === "time";
-  footer.hidden = isTime && !info.steps; // the view says it
+  // The view Time says itself why there are no steps, and the view Train is about another model.
+  footer.hidden = state.view === "train" || (isTime && !info.steps);
   footer.classList.toggle("large", isTime && info.steps !== null);
   place(footer, isTime);
   if (!info.steps) {
