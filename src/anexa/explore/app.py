@@ -7,7 +7,7 @@ import math
 from collections.abc import Generator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Query
 from fastapi.responses import Response, StreamingResponse
@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from anexa import __version__
 from anexa.errors import AnexaError, UsageError
 from anexa.explore import jobs
+from anexa.explore.differences import compare, subtract
 from anexa.explore.number import explain_number
 from anexa.explore.overview import describe_folder, describe_map, thumbnails
 from anexa.explore.places import tokens_of
@@ -119,10 +120,25 @@ def _add_views(app: FastAPI, session: Session) -> None:
             return to_json(describe_map(session, scene))
 
     @app.get("/api/thumbnails")
-    def thumbnails_view(scene: InScene, quantity: QuantityName = "value") -> Response:
+    def thumbnails_view(
+        scene: InScene,
+        versus: InVersus,
+        quantity: Literal["value", "gradient", "difference"] = "value",
+    ) -> Response:
         with session.lock:
-            found = thumbnails(session.trace(scene), gradients=quantity == "gradient")
+            trace = session.trace(scene)
+            if quantity == "difference":
+                tensors = subtract(trace, session.trace(versus.scene(scene)))
+            else:
+                tensors = trace.values if quantity == "value" else trace.grads
+            found = thumbnails(tensors)
         return tensors_response(found, {})
+
+    @app.get("/api/differences")
+    def differences_view(scene: InScene, versus: InVersus) -> Response:
+        with session.lock:
+            found = compare(session, scene, versus.scene(scene))
+        return to_json(asdict(found))
 
     @app.get("/api/window")
     def window_view(

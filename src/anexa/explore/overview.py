@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -102,9 +103,8 @@ def _describe_tensor(folder: OpenFolder, trace: Trace, name: str) -> dict[str, A
     }
 
 
-def thumbnails(trace: Trace, gradients: bool) -> dict[str, Array]:
-    """Reduce every tensor, or every gradient, to a thumbnail: its `.extreme` and its `.rms`."""
-    tensors = trace.grads if gradients else trace.values
+def thumbnails(tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """Reduce every tensor to a thumbnail: its `.extreme` and its `.rms`."""
     return {
         f"{name}.{kind}": pixels
         for name, tensor in tensors.items()

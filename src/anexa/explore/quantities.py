@@ -104,7 +104,7 @@ def read_tensor(
         other = session.trace(versus).values.get(name)
         if other is None or other.shape != trace.values[name].shape:
             raise UsageError(f"{name} has another shape where it is compared with")
-        return np.asarray(trace.values[name] - other)
+        return subtract_tensor(trace.values[name], other)
     check_quantity(session, scene, name, quantity)
     if quantity == "value":
         return trace.values[name]
@@ -154,6 +154,14 @@ def stored(weight: Weight) -> Array:
     """Return a weight as an array in its own precision."""
     found: Array = np.frombuffer(weight.data, weight.data.typecode).reshape(weight.shape)
     return found
+
+
+def subtract_tensor(here: Array, there: Array) -> Array:
+    """Subtract `there` from `here`; what is equal differs by 0, also infinities such as masks."""
+    difference = np.zeros_like(here)
+    with np.errstate(invalid="ignore", over="ignore"):
+        np.subtract(here, there, out=difference, where=here != there)
+    return difference
 
 
 def encode_tensors(tensors: Mapping[str, Array], about: Mapping[str, Any]) -> bytes:

@@ -5,9 +5,10 @@ import { darkScheme, drawKey, makeScale } from "./colors.js";
 import { make } from "./dom.js";
 import { compact, exact, shapeText, tokenText } from "./format.js";
 import { arrange } from "./flow.js";
-import { link, scene } from "./state.js";
+import { VERSUS_KEYS, link, scene } from "./state.js";
 import { draw } from "./tiles.js";
 
+const TABS = { value: "Values", gradient: "Gradients", difference: "Differences" };
 const SIDE = 96; // of a thumbnail, in CSS pixels
 const closed = new Set(); // layers that the user has folded
 const opened = new Set(); // layers that the user has unfolded
@@ -20,10 +21,12 @@ const opened = new Set(); // layers that the user has unfolded
  * @param {AbortSignal} signal
  */
 export async function show(root, state, info, signal) {
-  const quantity = state.quantity === "gradient" ? "gradient" : "value";
+  const versus = Object.fromEntries(VERSUS_KEYS.map((key) => [key, state[key]]));
+  const quantities = Object.keys(TABS).filter((name) => name !== "difference" || isCompared(state));
+  const quantity = quantities.includes(state.quantity) ? state.quantity : "value";
   const [map, pictures] = await Promise.all([
     get("map", scene(state), signal),
-    getTensors("thumbnails", { ...scene(state), quantity }, signal),
+    getTensors("thumbnails", { ...scene(state), ...(quantity === "difference" ? versus : {}), quantity }, signal),
   ]);
   const paint = new Painter(pictures);
   const flow = arrange(map.tensors);
@@ -32,7 +35,7 @@ export async function show(root, state, info, signal) {
     makeLayer(layer, isLong && i > 0, paint, quantity),
   );
   root.append(
-    makeHead(quantity, flow, root),
+    makeHead(quantities, quantity, flow, root),
     make(
       "div",
       { className: "flow" },
@@ -49,11 +52,14 @@ export async function show(root, state, info, signal) {
   });
 }
 
+/** Whether the address says what the scene is compared with. */
+const isCompared = (state) => VERSUS_KEYS.some((key) => state[key] !== undefined);
+
 const toggled = (quantity) =>
   link({ view: "map", quantity: quantity === "value" ? "gradient" : undefined });
 
-function makeHead(quantity, { layers }, root) {
-  const tab = (name, text) =>
+function makeHead(quantities, quantity, { layers }, root) {
+  const tab = (name) =>
     make(
       "a",
       {
@@ -61,7 +67,7 @@ function makeHead(quantity, { layers }, root) {
         "data-focus": `quantity ${name}`,
         ...(quantity === name && { "aria-current": "true" }),
       },
-      text,
+      TABS[name],
     );
   const fold = (open) => () => {
     for (const details of root.querySelectorAll("details.layer")) details.open = open;
@@ -75,8 +81,7 @@ function makeHead(quantity, { layers }, root) {
     make(
       "nav",
       { className: "tabs", "aria-label": "Quantity" },
-      tab("value", "Values"),
-      tab("gradient", "Gradients"),
+      ...quantities.map(tab),
     ),
     make("span", { className: "tools" }, ...folding),
     makeKey(),
