@@ -12,6 +12,7 @@ from anexa.engines import open_engine
 from anexa.explore.scene import text_batch
 from anexa.explore.switches import apply_edits, parse_edit
 from anexa.model.loading import load_model
+from tests.explore.explorer import Explorer
 from tests.explore.test_page import go, number
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
@@ -137,3 +138,36 @@ def test_facts_of_a_thought_by_keyboard(explore_page: Any) -> None:
     page.locator("#edits button").wait_for(state="detached")
     page.keyboard.press("Backspace")
     page.locator("[data-view=map]").wait_for()
+
+
+def test_two_steps_are_compared(explore_page: Any, explorer: Explorer) -> None:
+    page = explore_page
+    go(page, "#/compare?text=anna")
+    page.get_by_text("Choose what to compare with").wait_for()
+    page.get_by_label("after step").fill("100")
+    page.get_by_role("button", name="Compare", exact=True).click()
+    page.locator(".differences").wait_for()
+    shown = losses(page)
+    assert shown["Loss here"] == explorer.get("text", text="anna")["loss"]
+    assert shown["Loss there"] == explorer.get("text", text="anna", step=100)["loss"]
+    found = explorer.get("differences", text="anna", versus_step=100)["tensors"]
+    assert page.locator(".differences tbody th").all_inner_texts() == [one["name"] for one in found]
+    link = page.locator(".differences a[data-focus^=largest]").first
+    link.press("Enter")
+    page.locator("[data-view=number]").wait_for()
+    assert number(page.locator(".number-value output").inner_text()) == found[0]["largest"]
+    page.go_back()
+    page.get_by_role("link", name="Map of the differences").click()
+    page.get_by_role("link", name="Differences", exact=True).and_(
+        page.locator("[aria-current]")
+    ).wait_for()
+
+
+def test_models_that_share_nothing_are_compared_in_sentences(explore_page: Any) -> None:
+    page = explore_page
+    go(page, "#/compare?text=anna&versus_folder=1&versus_step=-1")
+    page.get_by_text("The vocabularies differ").wait_for()
+    page.get_by_text("The architectures differ (microgpt here and llama there)").wait_for()
+    assert page.locator(".obstacle").count() > 10
+    go(page, "#/compare?folder=1&chat=1%2B2&versus_folder=0&versus_step=-1")
+    page.get_by_role("alert").filter(has_text="chat template").wait_for()
