@@ -39,7 +39,7 @@ def test_digits_are_those_of_the_engine(explore_page: Any, explorer: Explorer) -
     digits = explore_page.locator(".term .digits").evaluate_all("all => all.map(x => x.title)")
     wanted = [x for term in found["terms"] for x in (term["value"], term["factor"])]
     assert list(map(number, digits)) == wanted
-    widths = explore_page.locator(".term .fill").evaluate_all("all => all.map(x => x.style.width)")
+    widths = explore_page.locator(".term-fill").evaluate_all("all => all.map(x => x.style.width)")
     largest = abs(found["terms"][0]["contribution"])
     for width, term in zip(widths, found["terms"]):
         share = 50 * abs(term["contribution"]) / largest

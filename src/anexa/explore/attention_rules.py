@@ -91,6 +91,14 @@ class Scores(Rule):
         h, t = h + head * self.shared, t + place
         return rows(b, h, t, place), self.inputs[0][b, t, h * self.head_dim + d] * self.scale
 
+    def slope_elements(self, source: int, index: Index) -> Elements:
+        b, h, t, s = self.slopes(source, index)[0].T
+        if source == 0:
+            return Elements(
+                1, rows(b, s, h // self.shared * self.head_dim + index[2] % self.head_dim)
+            )
+        return Elements(0, rows(b, t, h * self.head_dim + index[2] % self.head_dim))
+
 
 class LogSumExp(Rule):
     """The logarithm of the sum of the exponentials of a row."""
@@ -160,3 +168,10 @@ class Mix(Rule):
         heads, places = every(self.shared, p_BHTS.shape[-2] - s)
         heads, places = heads + head * self.shared, places + s
         return rows(b, places, heads * self.head_dim + column), p_BHTS[b, heads, places, s]
+
+    def slope_elements(self, source: int, index: Index) -> Elements:
+        b, t, c = self.slopes(source, index)[0].T
+        if source == 0:
+            head = index[1] // self.shared
+            return Elements(1, rows(b, index[3], head * self.head_dim + c % self.head_dim))
+        return Elements(0, rows(b, c // self.head_dim, t, index[1]))

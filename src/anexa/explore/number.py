@@ -247,8 +247,10 @@ class _Explainer:
         """
         tensor, index, quantity = reference.tensor, reference.index, reference.quantity
         if step is None:
-            kind: QuantityName = "gradient" if quantity == "gradient" else "value"
-            return Link(tensor, index, kind, self._places.label(tensor, index))
+            label = self._places.label(tensor, index)
+            if quantity == "gradient":
+                return Link(tensor, index, "gradient", f"gradient of {label}")
+            return Link(tensor, index, "value", label)
         if quantity == "gradient":
             label = f"gradient in step {step}"
             return Link(tensor, index, "gradient", label, step=step - 1, batch=True, unedited=True)

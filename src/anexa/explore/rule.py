@@ -106,6 +106,15 @@ class Rule:
         """
         raise NotImplementedError
 
+    def slope_elements(self, source: int, index: Index) -> Elements | None:  # noqa: ARG002
+        """List the elements that the slopes are, or are computed from; None if it is not one each.
+
+        Args:
+            source: position of the tensor among the inputs.
+            index: index of the element.
+        """
+        return None
+
 
 def rows(*axes: Any) -> Indices:
     """Stack index arrays into rows, (N, axes); single numbers are repeated."""

@@ -111,6 +111,12 @@ class Linear(Rule):
             return rows(sequences, places, o), x_BTC[sequences, places, c]
         return rows(sequences, places, *index), np.ones(len(places))
 
+    def slope_elements(self, source: int, index: Index) -> Elements | None:
+        x_BTC, weight_OC = self.inputs[:2]
+        if source == 0:
+            return Elements(1, rows(np.arange(len(weight_OC)), index[-1]))
+        return Elements(0, rows(*every(*x_BTC.shape[:2]), index[1])) if source == 1 else None
+
 
 class Mean(Rule):
     """The mean of a row."""

@@ -145,9 +145,12 @@ def explain_gradient(trace: Trace, tensor: str, index: Index) -> Explanation:
         equations[node.rule.gradient] = None
         indices, slopes = node.rule.slopes(position, index)
         grads = pick(trace.grads[node.name], indices)
+        factors = _references(node.sources, node.rule.slope_elements(position, index), len(slopes))
         terms += [
-            Term(Reference(node.name, tuple(j), "gradient"), g, slope, g * slope)
-            for j, g, slope in zip(indices.tolist(), grads.tolist(), slopes.tolist())
+            Term(Reference(node.name, tuple(j), "gradient"), g, slope, g * slope, factor)
+            for j, g, slope, factor in zip(
+                indices.tolist(), grads.tolist(), slopes.tolist(), factors
+            )
         ]
     value = float(trace.grads[tensor][index])
     if not trace.consumers[tensor]:  # the loss itself

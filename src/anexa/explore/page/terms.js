@@ -116,7 +116,7 @@ const termsText = (total, listed) => {
 function makeTerm({ to, value, factor, contribution, factor_to: factorTo }, largest, number) {
   const amount = Number(contribution);
   const share = largest && Number.isFinite(largest) ? Math.abs(amount) / largest : 0;
-  const fill = make("span", { className: amount < 0 ? "fill negative" : "fill positive" });
+  const fill = make("span", { className: amount < 0 ? "term-fill negative" : "term-fill positive" });
   fill.style.width = `${50 * Math.min(1, share || 0)}%`;
   const label = to?.label ?? "number";
   const live = `${label}, value ${exact(Number(value))}, contribution ${exact(amount)}`;
@@ -133,7 +133,7 @@ function makeTerm({ to, value, factor, contribution, factor_to: factorTo }, larg
   return make(
     "li",
     { className: "term" },
-    make("span", { className: "bar", "aria-hidden": "true" }, fill),
+    make("span", { className: "term-bar", "aria-hidden": "true" }, fill),
     make("span", { className: "amount", title: exact(amount) }, rounded(amount, LISTED)),
     make("span", { className: "times" }, number.inner ? innerName(number.inner) : "="),
     source,
