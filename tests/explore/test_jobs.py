@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from fastapi.testclient import TestClient
 from anexa.engines import open_engine
 from anexa.explore.app import create_app, run_job
 from anexa.explore.replay import Replay
+from anexa.explore.scene import text_batch
 from anexa.explore.session import Session
+from anexa.explore.teachers import ledger
 from anexa.generation import LanguageModel
 from anexa.model.loading import load_model
 from tests.explore.explorer import Explorer, exploring
@@ -71,6 +74,39 @@ def _finished(job: Any) -> Any:
             next(job)
         except StopIteration as end:
             return end.value
+
+
+def test_ledger_adds_up_and_names_who_taught_most(client: TestClient, names_model: Path) -> None:
+    found = result_of(messages(client, "teachers", text="emma", first=100, last=140))
+    batch = text_batch(load_model(names_model).tokenizer, "emma", 16)
+    wanted = _finished(ledger(Replay(names_model), batch, 100, 140))
+    assert found["changes"] == [entry.change for entry in wanted.entries]
+    assert sum(found["changes"]) == found["total"] == found["losses"][-1] - found["loss"]
+    changes = [entry["change"] for entry in found["helped"] + found["hurt"][::-1]]
+    assert changes == sorted(found["changes"])
+    assert found["teachers"] == _plain([t for t in wanted.teachers if t.change < 0])
+    assert found["misleading"] == _plain([t for t in wanted.teachers[::-1] if t.change > 0])
+    assert found["num_teachers"] == len(wanted.teachers)
+
+
+def _plain(items: list[Any]) -> Any:
+    return json.loads(json.dumps([asdict(item) for item in items]))
+
+
+def test_training_without_a_step_begins_as_it_was(client: TestClient) -> None:
+    followed = result_of(messages(client, "teachers", text="emma", first=119, last=140))
+    found = result_of(messages(client, "without", text="emma", skipped=120, last=140))
+    assert found["steps"] == [*range(119, 141)]
+    assert found["losses"] == pytest.approx([followed["loss"], *followed["losses"]], abs=1e-9)
+    assert found["other"][:2] == [found["losses"][0]] * 2  # the step is not taken
+    assert found["other"][2:] != found["losses"][2:]
+    assert found["difference"] == found["other"][-1] - found["losses"][-1]
+
+
+def test_training_with_switches(client: TestClient) -> None:
+    found = result_of(messages(client, "edited", text="emma", edit=["head:0.1"], first=280))
+    assert found["steps"] == [*range(280, LAST + 1)]
+    assert found["other"][0] != found["losses"][0]
 
 
 def test_texts_of_a_step_are_written_with_its_weights(
@@ -130,6 +166,14 @@ def test_views_ask_for_a_replay_which_a_job_does(
         ("write", {"edit": ["head:0.9"]}, "head"),
         ("write", {"folder": 3}, "there is no folder 3"),
         ("thought", {"question": "1+1"}, "chat"),
+        ("teachers", {}, "give a text"),
+        ("teachers", {"text": "¶"}, "¶"),
+        ("teachers", {"chat": "1+1"}, "chat"),
+        ("teachers", {"text": "emma", "first": 9, "last": 9}, "9"),
+        ("without", {"text": "emma", "skipped": 0}, "there is no step 0"),
+        ("without", {"text": "emma", "skipped": 50, "last": 40}, "40"),
+        ("edited", {"text": "emma", "first": 0}, "needs a switch"),
+        ("edited", {"text": "emma", "edit": ["neuron:7.1"], "first": 0}, "7"),
     ],
 )
 def test_job_that_cannot_be_done_ends_with_one_sentence(

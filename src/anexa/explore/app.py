@@ -217,6 +217,18 @@ def _add_jobs(app: FastAPI, session: Session) -> None:
     def life(job: jobs.Life) -> Response:
         return stream(job)
 
+    @app.post("/api/teachers")
+    def teachers(job: jobs.Teachers) -> Response:
+        return stream(job)
+
+    @app.post("/api/without")
+    def without(job: jobs.Without) -> Response:
+        return stream(job)
+
+    @app.post("/api/edited")
+    def edited(job: jobs.Edited) -> Response:
+        return stream(job)
+
     @app.post("/api/write")
     def write(job: jobs.Write) -> Response:
         return stream(job)

@@ -9,16 +9,20 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
+from anexa.engines import Batch
 from anexa.errors import UsageError
-from anexa.explore.scene import Scene
+from anexa.explore.replay import Replay
+from anexa.explore.scene import InputKind, Scene
 from anexa.explore.session import Session
 from anexa.explore.switches import parse_edit
+from anexa.explore.teachers import edited, ledger, without
 from anexa.explore.thoughts import read_thought
 from anexa.explore.trial_run import train_trial_run
 from anexa.generation import LanguageModel
 
 MAX_TEXTS = 20  # texts that are written at once
 MAX_TOKENS = 200  # of each of them
+MAX_ROWS = 50  # steps or documents of a ledger that are named, of each kind
 PREPARED = 0.5  # progress of a job when the steps up to its own are repeated
 
 Result = Generator[Any, None, Any]  # yields its progress, from 0 to 1; closing it cancels the job
@@ -145,6 +149,91 @@ class Think(Job):
         edits = [parse_edit(edit) for edit in self.edit]
         view = yield from read_thought(self.model(session, []), self.question, edits)
         return asdict(view)
+
+
+class Taught(Job):
+    """What every job is asked that follows the loss of a text along the run.
+
+    Attributes:
+        text: the text; or
+        chat: a question, with the answer that the model in the folder writes.
+        first: moment to begin at: number of completed steps; None: the first.
+        last: last step; None: that of the run.
+    """
+
+    text: str | None = None
+    chat: str | None = None
+    first: int | None = None
+    last: int | None = None
+
+    def batch(self, session: Session) -> Batch:
+        """Make the batch of the text.
+
+        Raises:
+            AnexaError: if the model cannot read it.
+        """
+        if (self.text is None) == (self.chat is None):
+            raise UsageError("give a text, or a question for a chat: its loss is followed")
+        folder = session.folder(self.folder)
+        kind: InputKind = "chat" if self.text is None else "text"
+        scene = Scene(self.folder, None, kind, self.chat if self.text is None else self.text)
+        return folder.batch(scene, folder.model.weights)
+
+    def moments(self, run: Replay) -> tuple[int, int]:
+        """Return the first moment and the last step."""
+        first = run.first_step if self.first is None else self.first
+        return first, run.last_step if self.last is None else self.last
+
+
+class Teachers(Taught):
+    """Tell which steps and documents of the run changed the loss of a text, and by how much."""
+
+    def run(self, session: Session) -> Result:
+        """Return the ledger: all changes, with the documents of those that matter most."""
+        run = session.folder(self.folder).run
+        found = yield from ledger(run, self.batch(session), *self.moments(run))
+        entries = sorted(found.entries, key=lambda entry: entry.change)
+        kept = {"first", "last", "loss", "total", "earlier", "decay", "rest", "unshared"}
+        return {
+            **{name: value for name, value in vars(found).items() if name in kept},
+            "steps": [entry.step for entry in found.entries],
+            "losses": [entry.loss for entry in found.entries],
+            "changes": [entry.change for entry in found.entries],
+            "helped": [asdict(e) for e in entries[:MAX_ROWS] if e.change < 0],
+            "hurt": [asdict(e) for e in entries[: -MAX_ROWS - 1 : -1] if e.change > 0],
+            "num_teachers": len(found.teachers),
+            "teachers": [asdict(t) for t in found.teachers[:MAX_ROWS] if t.change < 0],
+            "misleading": [asdict(t) for t in found.teachers[: -MAX_ROWS - 1 : -1] if t.change > 0],
+        }
+
+
+class Without(Taught):
+    """Train again without a step, and compare the losses of a text with those of the run.
+
+    Attributes:
+        skipped: number of the step.
+    """
+
+    skipped: int
+
+    def run(self, session: Session) -> Result:
+        """Return the losses along the run and without the step."""
+        run = session.folder(self.folder).run
+        _, last = self.moments(run)
+        return asdict((yield from without(run, self.skipped, self.batch(session), last)))
+
+
+class Edited(Taught):
+    """Train again with the switches held from a step on, and compare the losses of a text."""
+
+    def run(self, session: Session) -> Result:
+        """Return the losses along the run and with the switches."""
+        if not self.edit:
+            raise UsageError("a training with switches needs a switch: set one")
+        edits = [parse_edit(edit) for edit in self.edit]
+        run = session.folder(self.folder).run
+        first, last = self.moments(run)
+        return asdict((yield from edited(run, edits, first, last, self.batch(session))))
 
 
 class Train(Job):

@@ -291,4 +291,4 @@ def _start(job: Job[Result]) -> Job[Result]:
 
 
 def _progress(step: int, first: int, last: int) -> float:
-    return START + (1 - START) * (step - first) / (last - first)
+    return START + (1 - START) * ((step - first) / (last - first))

@@ -1,0 +1,183 @@
+// Teachers: how much each step and each document of the run changed the loss of the text.
+
+import { makeChart, markStep } from "./chart.js";
+import { make } from "./dom.js";
+import { count, exact } from "./format.js";
+import { makePath } from "./path.js";
+import { link } from "./state.js";
+import { makePanel, taskOf } from "./tasks.js";
+import { makeWithout } from "./without.js";
+
+const FEW = 5; // rows of a table until all are asked for
+
+/**
+ * Show who taught the text of the address.
+ * @param {HTMLElement} root
+ * @param {import("./state.js").State} state
+ * @param {any} info the folder
+ */
+export async function show(root, state, info) {
+  const map = make("a", { href: link({ view: "map" }), "data-focus": "up" }, "Map");
+  root.append(makePath([map, make("span", { "aria-current": "location" }, "Teachers")]));
+  const text = state.text ?? state.chat;
+  if (!info.steps || text === undefined) {
+    const reason = info.steps ? "type a text above: a training batch has no teachers of its own" : info.no_steps;
+    root.append(make("h2", {}, "Teachers"), make("p", {}, `Nothing to show: ${reason}.`));
+    return;
+  }
+  const asked = { folder: info.id, text: state.text, chat: state.chat };
+  const task = taskOf("teachers", asked);
+  const label = `Follow the loss of “${text}” through ${count(info.steps.last - info.steps.first)} steps`;
+  root.append(
+    make("h2", {}, `Who taught “${text}”?`),
+    make(
+      "p",
+      { className: "lead" },
+      "The training is repeated, and after each step the loss of your text is computed, in nats a token. ",
+      "A step that lowers it has taught your text; a step that raises it has made your text less likely.",
+    ),
+    makePanel(task, label, (ledger) => drawLedger(ledger, state, info, asked)),
+  );
+}
+
+function drawLedger(ledger, state, info, asked) {
+  const { steps, losses, changes, first, last } = ledger;
+  const axis = /** @type {[number, number]} */ ([first, last]);
+  const curve = makeChart({
+    label: "loss of the text",
+    series: [{ name: "loss of your text after each step", kind: "line", x: [first, ...steps], y: [ledger.loss, ...losses] }],
+    steps: axis,
+  });
+  const bars = makeChart({
+    label: "change of the loss by each step",
+    series: [{ name: "change of the loss by each step; below zero: the step taught your text", kind: "bars", x: steps, y: changes }],
+    steps: axis,
+  });
+  for (const chart of [curve, bars]) markStep(chart, state.step);
+  return [
+    makeSum(ledger),
+    make("div", { className: "charts" }, curve.element, bars.element),
+    ...makeWithout(state, info, asked),
+    ...makeDocuments(ledger),
+    makeSteps("Steps that lowered the loss most", ledger.helped, asked, info),
+    makeSteps("Steps that raised the loss most", ledger.hurt, asked, info),
+  ];
+}
+
+/** The sum of all changes, which is the last loss minus the first. */
+function makeSum({ loss, losses, changes, first, last, total }) {
+  const sum = changes.reduce((all, change) => all + change, 0);
+  const rows = [
+    [`loss after step ${count(last)}`, losses.at(-1)],
+    [first ? `loss after step ${count(first)}` : "loss before the first step", loss],
+    ["the last minus the first", total],
+    [`sum of the ${count(changes.length)} changes`, sum],
+  ];
+  return make("dl", { className: "facts-list sum" }, ...factsOf(rows));
+}
+
+const factsOf = (rows) => rows.flatMap(([name, number]) => [make("dt", {}, name), make("dd", {}, exact(number))]);
+
+/** The documents by what they taught, and how their sum comes to the change of the loss. */
+function makeDocuments(ledger) {
+  if (ledger.unshared) return [make("p", { className: "hint" }, ledger.unshared)];
+  const { total, earlier, decay, rest, num_teachers } = ledger;
+  const explained = make(
+    "p",
+    { className: "hint" },
+    "Part of a step is the gradient of its own documents, and the larger part is momentum: the gradients of documents ",
+    "before, which the optimizer remembers. So a document is given its share of its own step and of those after it.",
+  );
+  const rows = [
+    [`shares of all ${count(num_teachers)} documents`, total - earlier - decay - rest],
+    ["momentum of no document in this list", earlier],
+    ["weight decay", decay],
+    ["rest: the curve of the loss between two gradients, and rounding", rest],
+    ["sum: the last loss minus the first", total],
+  ];
+  return [
+    makeTeachers("Documents that taught it most", ledger.teachers),
+    makeTeachers("Documents that misled it most", ledger.misleading),
+    make("section", { className: "part" }, make("h3", {}, "All documents together"), explained, make("dl", { className: "facts-list" }, ...factsOf(rows))),
+  ];
+}
+
+function makeTeachers(title, teachers) {
+  const rows = teachers.map(({ document, steps, change }, i) => [
+    `${i + 1}`,
+    makeText(document),
+    makeStepLinks(steps),
+    exact(change),
+  ]);
+  return makeTable(title, ["", "document", "its steps", "share of the change"], rows);
+}
+
+function makeSteps(title, entries, asked, info) {
+  const rows = entries.map(({ step, change, documents, shares }) => [
+    makeStepLinks([step]),
+    makeTexts(documents),
+    exact(change),
+    shares ? exact(shares.documents.reduce((sum, share) => sum + share, 0)) : "",
+    shares ? exact(shares.momentum) : "",
+    makeSkip(step, asked, info),
+  ]);
+  return makeTable(title, ["step", "its documents", "change of the loss", "by its documents", "by momentum", ""], rows);
+}
+
+/** A button that trains again without a step. */
+function makeSkip(step, asked, info) {
+  const href = link({ skipped: `${step}` });
+  const button = make("a", { className: "button", href, "data-focus": `without ${step}` }, "train again without it");
+  button.setAttribute("aria-label", `train again without step ${step}`);
+  button.addEventListener("click", () => taskOf("without", { ...asked, skipped: step, last: info.steps.last }).start());
+  return button;
+}
+
+function makeText(text) {
+  const href = link({ view: "text", text, chat: undefined, batch: undefined });
+  return make("a", { href, "data-focus": `text ${text}` }, text || "(an empty text)");
+}
+
+const MOST = 4; // documents or steps that are named in a cell
+
+function makeTexts(documents) {
+  const links = documents.slice(0, MOST).map(makeText);
+  return several(links, documents.length);
+}
+
+function makeStepLinks(steps) {
+  const links = steps.slice(0, MOST).map((step) => {
+    const href = link({ view: "time", step: `${step}`, tensor: undefined, index: undefined });
+    return make("a", { href, "data-focus": `step ${step}` }, count(step));
+  });
+  return several(links, steps.length);
+}
+
+function several(links, total) {
+  const parts = links.flatMap((one, i) => (i ? [", ", one] : [one]));
+  return make("span", {}, ...parts, total > links.length ? ` and ${count(total - links.length)} more` : "");
+}
+
+/** A table that shows its first rows, and the others when asked. */
+function makeTable(title, names, rows) {
+  const section = make("section", { className: "part ledger" }, make("h3", {}, title));
+  if (!rows.length) {
+    section.append(make("p", { className: "hint" }, "There are none."));
+    return section;
+  }
+  const heads = names.map((name) => make("th", { scope: "col" }, name));
+  const body = rows.map((cells, i) =>
+    make("tr", { hidden: i >= FEW }, ...cells.map((cell) => make("td", {}, cell))),
+  );
+  const table = make("table", {}, make("caption", { className: "visually-hidden" }, title), make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...body));
+  section.append(make("div", { className: "wide-table", tabIndex: 0, role: "region", "aria-label": title }, table));
+  if (rows.length > FEW) {
+    const more = make("button", { type: "button", className: "quiet" }, `Show ${rows.length}`);
+    more.addEventListener("click", () => {
+      for (const row of body) row.hidden = false;
+      more.remove();
+    });
+    section.append(more);
+  }
+  return section;
+}
