@@ -126,6 +126,21 @@ def test_life_of_a_weight(explore_page: Any, explorer: Explorer) -> None:
     assert len(rows) == LAST + 1
 
 
+def test_number_leads_to_its_life_and_back(explore_page: Any) -> None:
+    go(explore_page, "#/number?text=emma&tensor=wte.weight&index=3,4")
+    explore_page.get_by_role("link", name="its life over all steps").click()
+    explore_page.locator("#view .life").wait_for()
+    explore_page.locator("#view > [data-view=time]").wait_for()
+    explore_page.keyboard.press("Backspace")
+    explore_page.locator("#view > [data-view=number]").wait_for()
+
+
+def test_loss_of_the_text_over_the_steps(explore_page: Any) -> None:
+    go(explore_page, "#/time?text=emma&step=120")
+    explore_page.get_by_role("button", name="Follow the loss of “emma”").click()
+    explore_page.locator(".own-text .chart path.line").wait_for(timeout=60_000)
+
+
 def test_folder_without_steps_says_why(explore_page: Any, explorer: Explorer) -> None:
     reason = explorer.get("folders")["folders"][1]["no_steps"]
     go(explore_page, "#/map?folder=1")

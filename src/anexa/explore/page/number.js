@@ -147,6 +147,10 @@ function makeSteps({ link: own }, state, info) {
           `step ${step}`,
           ...(step < last ? [to(step + 1, "one step on")] : []),
         ];
+  if (/\.(weight|bias)$/.test(own.tensor)) {
+    const life = link({ view: "time", index: own.index.join(","), quantity: undefined });
+    links.push(make("a", { href: life, "data-focus": "life" }, "its life over all steps"));
+  }
   const label = `The same number of ${own.tensor} at other steps`;
   return [make("nav", { className: "number-steps", "aria-label": label }, ...links)];
 }

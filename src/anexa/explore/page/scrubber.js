@@ -123,6 +123,7 @@ export class Scrubber {
       const jump = event.ctrlKey || event.altKey || event.metaKey ? undefined : JUMPS[event.key];
       if (jump === undefined) return;
       event.preventDefault();
+      event.stopPropagation(); // views have keys of their own
       this.#move((this.step ?? this.last) + jump);
     });
     for (const name of ["keyup", "blur"]) this.handle.addEventListener(name, () => this.#stop());

@@ -3,8 +3,9 @@
 import { makeChart, markStep } from "./chart.js";
 import { make } from "./dom.js";
 import { count, exact } from "./format.js";
+import { onKeys } from "./keys.js";
 import { makePath } from "./path.js";
-import { link } from "./state.js";
+import { go, link } from "./state.js";
 import { makePanel, taskOf } from "./tasks.js";
 import { makeWithout } from "./without.js";
 
@@ -15,8 +16,13 @@ const FEW = 5; // rows of a table until all are asked for
  * @param {HTMLElement} root
  * @param {import("./state.js").State} state
  * @param {any} info the folder
+ * @param {AbortSignal} signal
  */
-export async function show(root, state, info) {
+export async function show(root, state, info, signal) {
+  onKeys((key) => {
+    if (key === "Backspace") go({ view: "map" });
+    return key === "Backspace";
+  }, signal);
   const map = make("a", { href: link({ view: "map" }), "data-focus": "up" }, "Map");
   root.append(makePath([map, make("span", { "aria-current": "location" }, "Teachers")]));
   const text = state.text ?? state.chat;
@@ -25,9 +31,6 @@ export async function show(root, state, info) {
     root.append(make("h2", {}, "Teachers"), make("p", {}, `Nothing to show: ${reason}.`));
     return;
   }
-  const asked = { folder: info.id, text: state.text, chat: state.chat };
-  const task = taskOf("teachers", asked);
-  const label = `Follow the loss of “${text}” through ${count(info.steps.last - info.steps.first)} steps`;
   root.append(
     make("h2", {}, `Who taught “${text}”?`),
     make(
@@ -36,27 +39,54 @@ export async function show(root, state, info) {
       "The training is repeated, and after each step the loss of your text is computed, in nats a token. ",
       "A step that lowers it has taught your text; a step that raises it has made your text less likely.",
     ),
-    makePanel(task, label, (ledger) => drawLedger(ledger, state, info, asked)),
+    makeFollowing(state, info, (ledger) => drawLedger(ledger, state, info)),
   );
 }
 
-function drawLedger(ledger, state, info, asked) {
-  const { steps, losses, changes, first, last } = ledger;
-  const axis = /** @type {[number, number]} */ ([first, last]);
+/** What a job is asked about the text of the address. */
+const askedOf = (state, info) => ({ folder: info.id, text: state.text, chat: state.chat });
+
+/**
+ * Make the panel that follows the loss of the text through all steps.
+ * @param {import("./state.js").State} state
+ * @param {any} info the folder
+ * @param {(ledger: any) => Node[]} draw - shows the ledger
+ * @returns {HTMLElement}
+ */
+export function makeFollowing(state, info, draw) {
+  const steps = count(info.steps.last - info.steps.first);
+  const label = `Follow the loss of “${state.text ?? state.chat}” through ${steps} steps`;
+  return makePanel(taskOf("teachers", askedOf(state, info)), label, draw);
+}
+
+/**
+ * Draw the loss of the text after each step.
+ * @param {any} ledger
+ * @param {import("./state.js").State} state
+ * @returns {HTMLElement}
+ */
+export function makeTextCurve({ first, last, loss, steps, losses }, state) {
   const curve = makeChart({
     label: "loss of the text",
-    series: [{ name: "loss of your text after each step", kind: "line", x: [first, ...steps], y: [ledger.loss, ...losses] }],
-    steps: axis,
+    series: [{ name: "loss of your text after each step", kind: "line", x: [first, ...steps], y: [loss, ...losses] }],
+    steps: [first, last],
   });
+  markStep(curve, state.step);
+  return curve.element;
+}
+
+function drawLedger(ledger, state, info) {
+  const { steps, changes, first, last } = ledger;
+  const asked = askedOf(state, info);
   const bars = makeChart({
     label: "change of the loss by each step",
     series: [{ name: "change of the loss by each step; below zero: the step taught your text", kind: "bars", x: steps, y: changes }],
-    steps: axis,
+    steps: [first, last],
   });
-  for (const chart of [curve, bars]) markStep(chart, state.step);
+  markStep(bars, state.step);
   return [
     makeSum(ledger),
-    make("div", { className: "charts" }, curve.element, bars.element),
+    make("div", { className: "charts" }, makeTextCurve(ledger, state), bars.element),
     ...makeWithout(state, info, asked),
     ...makeDocuments(ledger),
     makeSteps("Steps that lowered the loss most", ledger.helped, asked, info),

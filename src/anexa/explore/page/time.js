@@ -3,11 +3,13 @@
 import { get } from "./api.js";
 import { make } from "./dom.js";
 import { count, exact } from "./format.js";
+import { onKeys } from "./keys.js";
 import { makeLife } from "./life.js";
 import { makePath } from "./path.js";
 import { Scrubber } from "./scrubber.js";
 import { go, link } from "./state.js";
 import { makePanel, taskOf } from "./tasks.js";
+import { makeFollowing, makeTextCurve } from "./teachers.js";
 
 const NUM_TEXTS = 6; // that the model writes at a step
 const SMALL = 100_000; // parameters up to which it writes without being asked
@@ -56,9 +58,10 @@ function place(footer, first) {
  */
 export async function show(root, state, info, signal) {
   const up = state.tensor ? { view: "number" } : { view: "map" };
-  root.addEventListener("keydown", ({ key, target }) => {
-    if (key === "Backspace" && !(target instanceof HTMLInputElement)) go(up);
-  });
+  onKeys((key) => {
+    if (key === "Backspace") go(up);
+    return key === "Backspace";
+  }, signal);
   root.append(whereAmI(state), make("h2", {}, "The run, step by step"));
   if (!info.steps) {
     root.append(make("p", {}, `There is no time to go back to: ${info.no_steps}.`));
@@ -76,7 +79,7 @@ export async function show(root, state, info, signal) {
   if (state.tensor && state.index !== undefined) root.append(makeLife(state, info));
   const step = state.step === undefined ? undefined : Number(state.step);
   root.append(await makeStep(step, info, signal), makeTexts(step, state.edit, info, signal));
-  if (state.text !== undefined) root.append(makeTextHint());
+  if (state.text !== undefined) root.append(makeOwnText(state, info));
 }
 
 function whereAmI(state) {
@@ -167,13 +170,14 @@ export function makeWritten(texts) {
   return make("ol", { className: "written" }, ...items);
 }
 
-function makeTextHint() {
+/** The loss of the user's text over the steps. */
+function makeOwnText(state, info) {
   const href = link({ view: "teachers" });
   return make(
-    "p",
-    {},
-    "The loss of your own text over the steps, and which of them taught it: ",
-    make("a", { href, "data-focus": "teachers" }, "Teachers"),
-    ".",
+    "section",
+    { className: "part own-text" },
+    make("h3", {}, `The loss of “${state.text}” over the steps`),
+    makeFollowing(state, info, (ledger) => [makeTextCurve(ledger, state)]),
+    make("a", { href, "data-focus": "teachers" }, "Which steps and documents taught it"),
   );
 }
