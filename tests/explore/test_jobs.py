@@ -220,7 +220,7 @@ def test_closed_job_is_canceled() -> None:
 
     lines = run_job(job(), threading.Lock())  # type: ignore[arg-type]
     next(lines)
-    lines.close()  # type: ignore[attr-defined]
+    lines.close()
     assert ended
 
 

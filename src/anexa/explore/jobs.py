@@ -172,12 +172,12 @@ class Taught(Job):
         Raises:
             AnexaError: if the model cannot read it.
         """
-        if (self.text is None) == (self.chat is None):
+        inputs: tuple[tuple[InputKind, str | None], ...] = ("text", self.text), ("chat", self.chat)
+        given = [(kind, text) for kind, text in inputs if text is not None]
+        if len(given) != 1:
             raise UsageError("give a text, or a question for a chat: its loss is followed")
-        folder = session.folder(self.folder)
-        kind: InputKind = "chat" if self.text is None else "text"
-        scene = Scene(self.folder, None, kind, self.chat if self.text is None else self.text)
-        return folder.batch(scene, folder.model.weights)
+        folder, [(kind, text)] = session.folder(self.folder), given
+        return folder.batch(Scene(self.folder, None, kind, text), folder.model.weights)
 
     def moments(self, run: Replay) -> tuple[int, int]:
         """Return the first moment and the last step."""
