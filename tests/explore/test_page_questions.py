@@ -15,6 +15,7 @@ import pytest
 
 from anexa.engines import Batch
 from anexa.explore.replay import Replay
+from anexa.explore.teachers import ledger
 from anexa.explore.trace import trace_batch
 from anexa.model.loading import load_model
 from tests.cli.process import anexa
@@ -98,3 +99,36 @@ def test_why_is_this_weight_what_it_is_at_step_500(page: Any, run: Path) -> None
     assert pulled <= {*document, "<|endoftext|>"}
     assert document[0] in pulled
     picture(page, "gradient")
+
+
+def test_which_five_names_taught_anna_most(page: Any, run: Path) -> None:
+    replay = Replay(run)
+    ids = replay.tokenizer.encode_prompt("anna")
+    batch = Batch.from_sequences([[*ids, replay.tokenizer.eot_token]])
+    wanted = done(ledger(replay, batch, 0, 1000))
+    go(page, "#/teachers?text=anna")
+    page.get_by_role("button", name="Follow the loss of “anna”").click()
+    taught = page.get_by_role("table", name="Documents that taught it most")
+    taught.wait_for(timeout=60_000)
+    rows = taught.locator("tbody tr:visible")
+    names = [rows.nth(i).locator("td").nth(1).inner_text() for i in range(rows.count())]
+    assert names == [teacher.document for teacher in wanted.teachers[:5]]
+    shares = [number(rows.nth(i).locator("td").nth(3).inner_text()) for i in range(rows.count())]
+    assert shares == [teacher.change for teacher in wanted.teachers[:5]]
+    first_minus_last = [number(text) for text in page.locator(".sum dd").all_inner_texts()]
+    assert first_minus_last == [wanted.entries[-1].loss, wanted.loss, wanted.total, wanted.total]
+    page.mouse.wheel(0, 560)
+    picture(page, "teachers")
+
+
+def test_what_is_behind_a_fact_of_a_thought(browser: Any, tmp_path: Path) -> None:
+    with exploring(cwd=tmp_path) as explorer, opened(browser, explorer.start) as page:
+        page.set_viewport_size({"width": 1100, "height": 900})
+        page.locator("#view > .view").wait_for()
+        go(page, "#/thought?chat=347*86")
+        page.get_by_text("All 3 lines are true.").wait_for(timeout=60_000)
+        fact = page.get_by_text("0+7+1=08").first
+        fact.click()
+        page.get_by_role("heading", name="Where its digits come from").wait_for()
+        assert "carry" in page.locator("#view").inner_text()
+        picture(page, "thought")
