@@ -2,10 +2,11 @@
 
 import { GUTTER, drawCells } from "./cells.js";
 import { darkScheme, drawKey } from "./colors.js";
-import { make } from "./dom.js";
 import { exact } from "./format.js";
+import { makeParts } from "./grid_parts.js";
 import { makeTable } from "./table.js";
 import { Tiles, blocks } from "./tiles.js";
+import { blockWords, fittingZoom, zoomSteps } from "./zoom.js";
 
 /**
  * What a grid shows, and whom it tells.
@@ -24,7 +25,6 @@ import { Tiles, blocks } from "./tiles.js";
  * @property {[number, number]} cursor row and column at first
  */
 
-const SIZES = [1, 2, 3, 4, 6, 8, 12, 16, 24, 40, 64]; // of a cell, in CSS pixels
 const zooms = new Map(); // the zoom of each matrix, kept while the page is open
 
 /** A matrix as colored cells. */
@@ -49,65 +49,16 @@ export class Grid {
     this.#tiles = new Tiles(options.fetch, rows, columns, redraw, (error) =>
       this.#say(error.message),
     );
-    this.#steps = SIZES.map((size) => ({ level: 0, size }));
-    for (let level = 1; Math.max(...blocks(rows, columns, level - 1)) > 128; level += 1) {
-      this.#steps.unshift({ level, size: 1 });
-    }
-    this.#build();
-  }
-
-  #build() {
-    const button = (text, label, act) =>
-      make("button", {
-        type: "button",
-        textContent: text,
-        "aria-label": label,
-        title: label,
-        onclick: act,
-      });
-    this.canvas = make("canvas", { className: "grid-canvas" });
-    this.spacer = make("div", { className: "grid-spacer" });
-    this.view = make(
-      "div",
-      { className: "grid-view", tabIndex: 0, role: "application", "data-focus": "grid" },
-      this.canvas,
-      this.spacer,
-    );
-    this.view.setAttribute("aria-roledescription", "grid of numbers");
-    this.view.setAttribute("aria-label", `${this.#options.name}. ${KEYS}`);
-    this.hover = make("div", { className: "grid-hover", hidden: true });
-    this.key = make("canvas", { className: "grid-key" });
-    this.zoomText = make("span", { className: "grid-zoom" });
-    this.modeButton = button("", "", () => this.#toggleMode());
-    this.tableButton = button("As a table", "Show the visible numbers as a table", () =>
-      this.#toggleTable(),
-    );
-    this.tableButton.setAttribute("aria-expanded", "false");
-    this.status = make("p", { className: "grid-status", role: "status", "aria-live": "polite" });
-    this.table = make("div", { className: "grid-table", hidden: true, tabIndex: 0 });
-    const bar = make(
-      "div",
-      { className: "grid-bar" },
-      this.key,
-      make(
-        "span",
-        { className: "grid-tools" },
-        button("−", "Zoom out", () => this.#step(-1)),
-        this.zoomText,
-        button("+", "Zoom in", () => this.#step(1)),
-        this.modeButton,
-        this.tableButton,
-      ),
-    );
-    this.element = make(
-      "div",
-      { className: "grid" },
-      bar,
-      this.view,
-      this.hover,
-      this.status,
-      this.table,
-    );
+    this.#steps = zoomSteps(rows, columns);
+    const parts = makeParts(options.name, {
+      zoom: (by) => this.#step(by),
+      toggleMode: () => this.#toggleMode(),
+      toggleTable: () => this.#toggleTable(),
+    });
+    this.element = parts.element;
+    [this.view, this.canvas, this.spacer, this.hover] = [parts.view, parts.canvas, parts.spacer, parts.hover];
+    [this.key, this.zoomText, this.modeButton] = [parts.key, parts.zoomText, parts.modeButton];
+    [this.status, this.table, this.tableButton] = [parts.status, parts.table, parts.tableButton];
   }
 
   /**
@@ -146,18 +97,10 @@ export class Grid {
 
   // Sizes
 
-  /** The largest zoom at which the whole matrix is seen; a thin one is larger. */
   #fitting() {
     const { rows, columns } = this.#options;
     const width = this.element.clientWidth - GUTTER.left;
-    const height = 0.6 * innerHeight - GUTTER.top;
-    const fits = ({ level, size }) => {
-      const [down, across] = blocks(rows, columns, level);
-      return down * size <= height && across * size <= width;
-    };
-    const whole = this.#steps.findLast((zoom) => fits(zoom) && zoom.size <= 40) ?? this.#steps[0];
-    const isThin = whole.level === 0 && whole.size < 6 && rows * whole.size < 48;
-    return isThin ? { level: 0, size: 6 } : whole; // its columns are scrolled
+    return fittingZoom(this.#steps, rows, columns, width, 0.6 * innerHeight - GUTTER.top);
   }
 
   /** Size of a cell in CSS pixels: whole pixels of the device. */
@@ -362,12 +305,8 @@ export class Grid {
     const { level } = this.#zoom;
     const { rows, columns, where } = this.#options;
     if (!level) return where(row, column);
-    const span = (first, most) => {
-      const start = (first >> level) << level;
-      return `${start} to ${Math.min(most, start + 2 ** level) - 1}`;
-    };
     const kind = this.#mode === "rms" ? "root mean square" : "extreme";
-    return `rows ${span(row, rows)}, columns ${span(column, columns)}, ${kind}`;
+    return `${blockWords(row, column, rows, columns, level)}, ${kind}`;
   }
 
   /** Say where the cursor is and what is there, when it rests. */
@@ -405,6 +344,3 @@ export class Grid {
     this.table.replaceChildren(await makeTable(name, this.#state()));
   }
 }
-
-const KEYS =
-  "Arrows move, plus and minus zoom, Enter explains the number, Backspace goes up, g shows the gradient.";
