@@ -171,3 +171,17 @@ def test_models_that_share_nothing_are_compared_in_sentences(explore_page: Any) 
     assert page.locator(".obstacle").count() > 10
     go(page, "#/compare?folder=1&chat=1%2B2&versus_folder=0&versus_step=-1")
     page.get_by_role("alert").filter(has_text="chat template").wait_for()
+
+
+def test_training_goes_on_with_a_head_off(explore_page: Any, explorer: Explorer) -> None:
+    page = explore_page
+    go(page, "#/switches?text=anna&edit=head:0.1")
+    page.get_by_label("from step").fill("290")
+    page.get_by_label("from step").press("Tab")
+    page.get_by_role("button", name="Train again with the switches").click()
+    page.locator(".retraining dd").nth(2).wait_for(timeout=60_000)
+    found = explorer.job("edited", text="anna", edit=["head:0.1"], first=290, last=300)
+    wanted = [found["losses"][-1], found["other"][-1], found["difference"]]
+    shown = [number(one) for one in page.locator(".retraining dd").all_inner_texts()]
+    assert shown == wanted
+    assert wanted[2] != 0

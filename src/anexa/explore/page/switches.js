@@ -6,6 +6,7 @@ import { exact, exactSingle } from "./format.js";
 import { listen } from "./keys.js";
 import { makePath } from "./path.js";
 import { makeLosses, makeTokens } from "./readings.js";
+import { makeRetraining } from "./retrain.js";
 import { go, link, scene } from "./state.js";
 import { makeWriting } from "./writing.js";
 
@@ -40,7 +41,7 @@ export async function show(root, state, info, signal) {
       ),
     ),
     makeSwitches(edits, state, info, map, number),
-    ...(second ? makeOutcome(first, second, state) : makeNothing(first)),
+    ...(second ? makeOutcome(first, second, state, info) : makeNothing(first)),
   );
   listen(root, signal);
 }
@@ -177,7 +178,7 @@ function makeNothing(first) {
   return [make("p", {}, "No switch is set. The loss of the text is ", loss, ".")];
 }
 
-function makeOutcome(first, second, state) {
+function makeOutcome(first, second, state, info) {
   const href = link({ view: "map", quantity: "difference", versus_unedited: "1", tensor: undefined, index: undefined, lead: undefined });
   const section = (title, ...children) => make("section", {}, make("h2", {}, title), ...children);
   return [
@@ -188,5 +189,6 @@ function makeOutcome(first, second, state) {
       makeTokens(first, second),
     ),
     section("Writing", makeWriting(first, second, state)),
+    section("In training from here on", makeRetraining(state, info)),
   ];
 }
