@@ -44,9 +44,10 @@ def page(browser: Any, run: Path) -> Iterator[Any]:
         yield page
 
 
-def picture(page: Any, name: str) -> None:
+def picture(page: Any, name: str, height: int = 900) -> None:
     """Take a picture of the page, if pictures are asked for."""
     if folder := os.environ.get("ANEXA_PICTURES"):
+        page.set_viewport_size({"width": 1100, "height": height})
         page.mouse.move(0, 0)
         page.screenshot(path=Path(folder) / f"explore-{name}.png")
 
@@ -117,8 +118,7 @@ def test_which_five_names_taught_anna_most(page: Any, run: Path) -> None:
     assert shares == [teacher.change for teacher in wanted.teachers[:5]]
     first_minus_last = [number(text) for text in page.locator(".sum dd").all_inner_texts()]
     assert first_minus_last == [wanted.entries[-1].loss, wanted.loss, wanted.total, wanted.total]
-    page.mouse.wheel(0, 560)
-    picture(page, "teachers")
+    picture(page, "teachers", 1250)
 
 
 def test_what_is_behind_a_fact_of_a_thought(browser: Any, tmp_path: Path) -> None:

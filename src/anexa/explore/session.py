@@ -26,6 +26,7 @@ from anexa.model.loading import load_model, model_name
 from anexa.model.weights import Weights
 
 CACHE_BYTES = 300_000_000  # of traces; one of 512 tokens of the bundled model has 200 MB
+NOT_KEPT = "the steps of the bundled model were not kept: train a model to see its steps"
 PATIENCE = 0.5  # seconds of replay that a request waits for
 
 Value = TypeVar("Value")
@@ -90,7 +91,7 @@ class OpenFolder:
         try:
             self.replay = Replay(self.path)
         except AnexaError as error:
-            self.no_steps = str(error)
+            self.no_steps = NOT_KEPT if path is None else str(error)
 
     @property
     def run(self) -> Replay:
