@@ -11,6 +11,9 @@ import pytest
 
 from anexa.errors import AnexaError
 from anexa.explore.differences import compare, measure, subtract
+from anexa.explore.number import explain_number
+from anexa.explore.quantities import read_tensor
+from anexa.explore.rule import Index
 from anexa.explore.scene import Scene
 from anexa.explore.session import Session
 from anexa.generation.language_model import BUNDLED
@@ -49,10 +52,11 @@ def test_figures_are_those_of_the_subtracted_arrays(session: Session) -> None:
         base = math.sqrt((there[one.name][~is_mask] ** 2).sum())
         assert one.relative * base == pytest.approx(one.norm)
         assert one.index is not None
+        assert one.largest is not None
         assert one.largest == wanted[one.index]
         assert abs(one.largest) == np.abs(wanted).max()
         assert np.array_equal(pictures[one.name], wanted)
-    relative = [one.relative for one in found.tensors]
+    relative = [one.relative or 0.0 for one in found.tensors]
     assert relative == sorted(relative, reverse=True)
     by_name = {one.name: one for one in found.tensors}
     assert by_name["wte.weight"].index == (0, 3)
@@ -96,6 +100,16 @@ def test_what_is_not_finite_is_measured() -> None:
     assert math.isnan(broken.norm or 0)
     new = measure("x", "weight", np.array([1.0]), np.array([0.0]))
     assert new.relative == inf
+
+
+@pytest.mark.parametrize("index", [(0, 0, 0, 3), (0, 0, 4, 1)])
+def test_windows_and_numbers_have_the_same_difference(session: Session, index: Index) -> None:
+    name, edited = "layers.0.attention.scores", Scene(text="anna", edits=(SET,))
+    found = read_tensor(session, edited, name, "difference", ANNA)
+    number = explain_number(session, edited, name, index, "difference", ANNA)
+    assert number.value == found[index]
+    is_mask = index[3] > index[2]
+    assert (number.value == 0) == is_mask
 
 
 def test_a_scene_that_cannot_be_computed_is_refused(session: Session) -> None:

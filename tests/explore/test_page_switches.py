@@ -73,7 +73,9 @@ def test_the_losses_of_tokens_and_the_writing_differ(explore_page: Any) -> None:
 
 def test_one_number_is_set(explore_page: Any, names_model: Path) -> None:
     page = explore_page
-    go(page, "#/switches?text=anna&tensor=wte.weight&index=0,3")
+    go(page, "#/number?text=anna&tensor=wte.weight&index=0,3")
+    page.get_by_role("link", name="Set it to another number").click()
+    page.get_by_text("Without switches it is").wait_for()
     page.get_by_label("number").fill("2.5")
     page.get_by_role("button", name="Set", exact=True).click()
     page.locator(".losses").wait_for()

@@ -165,8 +165,9 @@ class _Explainer:
             LinkedTerm(here, value, 1.0, value),
             LinkedTerm(there, other, -1.0, -other),
         )
-        found = replace(self._plain(quantity, value - other, ""), equation=equation, terms=terms)
-        return replace(found, num_terms=2, rebuilt=value - other)
+        difference = 0.0 if value == other else value - other  # as in windows: of masks too
+        found = replace(self._plain(quantity, difference, ""), equation=equation, terms=terms)
+        return replace(found, num_terms=2, rebuilt=difference)
 
     def _kept(self, quantity: QuantityName, step: int) -> Number:
         """Return a number of a step whose origin is not known."""

@@ -46,6 +46,7 @@ export async function show(root, state, info, signal) {
     makeTitle(number),
     makeTabs(number, state),
     ...makeSteps(number, state, info),
+    ...makeSwitch(number),
     make(
       "div",
       { className: "number-columns" },
@@ -153,6 +154,14 @@ function makeSteps({ link: own }, state, info) {
   }
   const label = `The same number of ${own.tensor} at other steps`;
   return [make("nav", { className: "number-steps", "aria-label": label }, ...links)];
+}
+
+/** A link to the switches, where a weight can be set to another number. */
+function makeSwitch({ link: own }) {
+  if (!/\.(weight|bias)$/.test(own.tensor)) return [];
+  const href = link({ view: "switches", index: own.index.join(","), quantity: undefined });
+  const text = "Set it to another number, and see what changes";
+  return [make("p", { className: "hint" }, make("a", { href, "data-focus": "set" }, text))];
 }
 
 /** The equation, in symbols and in numbers, and the list of its terms. */
