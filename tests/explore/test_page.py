@@ -90,6 +90,13 @@ def test_unknown_character_is_one_sentence(explore_page: Any) -> None:
     explore_page.locator("#status", has_text="é").wait_for()
 
 
+def test_address_opens_in_a_new_tab(explore_page: Any) -> None:
+    other = explore_page.context.new_page()
+    other.goto(explore_page.url)
+    other.locator("[data-view=map]").wait_for()
+    other.close()
+
+
 def test_page_without_the_token_says_what_to_do(browser: Any, explorer: Explorer) -> None:
     with opened(browser, explorer.address) as page:
         page.locator(

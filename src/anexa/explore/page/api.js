@@ -11,11 +11,11 @@ export function takeToken() {
   if (isSaved && !location.hash) history.replaceState(null, "", savedHash);
   const match = location.hash.match(/^#token=([\w-]+)/);
   if (!match) return;
-  sessionStorage.setItem(TOKEN, match[1]);
+  localStorage.setItem(TOKEN, match[1]);
   history.replaceState(null, "", `${location.pathname}#/map`);
 }
 
-const token = () => (isSaved ? "" : sessionStorage.getItem(TOKEN) ?? "");
+const token = () => (isSaved ? "" : localStorage.getItem(TOKEN) ?? "");
 
 /**
  * Write a path with its query; lists are repeated keys, undefined values are left out.
