@@ -276,12 +276,13 @@ def run_job(
     """
     try:
         while True:
-            with lock:
-                try:
+            # Nothing is yielded with the lock held: another thread may go on with this generator.
+            try:
+                with lock:
                     progress = next(job)
-                except StopIteration as end:
-                    yield line({"result": end.value})
-                    return
+            except StopIteration as end:
+                yield line({"result": end.value})
+                return
             yield line({"progress": progress})
     except AnexaError as error:
         yield line({"error": str(error)})
