@@ -155,3 +155,36 @@ def test_long_texts_show_the_strongest_keys(explore_page: Any) -> None:
     assert len(shares) == 5
     assert shares == sorted(shares, reverse=True)
     press(explore_page, "Backspace", "map")
+
+
+def test_probability_below_1_is_not_shown_as_1(explore_page: Any) -> None:
+    shown = explore_page.evaluate(
+        """async (all) => {
+            const { percent, probability } = await import("/explore/format.js");
+            return all.map((p) => [probability(p, 2), percent(p)]);
+        }""",
+        [0, 1e-9, 0.5, 0.9949, 0.9951, 0.99999999, 1],
+    )
+    assert shown == [
+        ["0", "0"],
+        ["1e−9", "1e−7"],
+        ["0.5", "50"],
+        ["0.99", "99.5"],
+        [">0.99", "99.5"],
+        [">0.99", ">99.9"],
+        ["1", "100"],
+    ]
+
+
+def test_focus_and_the_top_of_the_page_are_in_the_view_that_a_link_leads_to(
+    explore_page: Any,
+) -> None:
+    go(explore_page, LOGIT_ADDRESS)
+    link = explore_page.locator(".term a.source").nth(12)
+    link.focus()
+    assert explore_page.evaluate("window.scrollY") > 0
+    press(explore_page, "Enter", "number")
+    assert explore_page.evaluate("document.activeElement.id") == "view"
+    assert explore_page.evaluate("window.scrollY") == 0
+    explore_page.keyboard.press("Tab")
+    assert explore_page.evaluate("document.activeElement.closest('.path') !== null")

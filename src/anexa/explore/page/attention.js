@@ -2,8 +2,9 @@
 
 import { getTensors } from "./api.js";
 import { make } from "./dom.js";
-import { exact, rounded, tokenText } from "./format.js";
+import { exact, probability, tokenText } from "./format.js";
 import { go, link, scene } from "./state.js";
+import { makeWideTable } from "./wide_table.js";
 
 const MOST_COLUMNS = 24; // keys in a table; of a longer text each row has its strongest keys
 const STRONGEST = 5; // keys
@@ -30,10 +31,10 @@ export async function makeAttention(map, sequence, state, signal) {
   );
   const place = { name, sequence, tokens };
   return [
-    make("h2", { className: "text-head" }, "Where each token looks"),
+    make("h2", {}, "Where each token looks"),
     make(
       "p",
-      { className: "text-words" },
+      { className: "lead" },
       "Attention: each token (the query, a row) looks at itself and at the tokens before it (the keys). ",
       "P is the share of its attention that a key gets; the shares of a row add up to 1. Layers, heads ",
       "and tokens are numbered from 0.",
@@ -94,7 +95,7 @@ function makeShare(p, head, query, key, { name, sequence, tokens }, ...before) {
     "a",
     { className: "share", href, title: live, "data-live": live, "data-focus": `P ${head},${query},${key}` },
     ...before,
-    rounded(p, DIGITS),
+    probability(p, DIGITS),
   );
   anchor.style.setProperty("--share", `${Math.max(0, Math.min(1, p || 0))}`);
   return anchor;
@@ -127,7 +128,7 @@ function makeOverview(heads, chosen, place) {
       }),
     ),
   );
-  return makeTable("The strongest key of each head", [make("th", { scope: "col" }, "token"), ...columns], rows);
+  return makeWideTable("The strongest key of each head", ["token", ...columns], rows);
 }
 
 function makeMatrix(shares, head, place) {
@@ -143,7 +144,7 @@ function makeMatrix(shares, head, place) {
     const later = tokens.slice(row.length).map(() => make("td", { className: "unseen" }));
     return make("tr", {}, rowHead(tokens, t), ...cells, ...later);
   });
-  return makeTable(`Attention of head ${head}`, [make("th", { scope: "col" }, "looks at"), ...columns], rows);
+  return makeWideTable(`Attention of head ${head}`, ["looks at", ...columns], rows);
 }
 
 function makeStrongest(shares, head, place) {
@@ -157,20 +158,6 @@ function makeStrongest(shares, head, place) {
       });
     return make("tr", {}, rowHead(tokens, t), ...cells);
   });
-  const columns = range(STRONGEST).map((i) => make("th", { scope: "col" }, `${i + 1}.`));
-  return makeTable(`Attention of head ${head}`, [make("th", { scope: "col" }, "token"), ...columns], rows);
-}
-
-function makeTable(caption, head, rows) {
-  return make(
-    "div",
-    { className: "text-table" },
-    make(
-      "table",
-      {},
-      make("caption", { className: "visually-hidden" }, caption),
-      make("thead", {}, make("tr", {}, ...head)),
-      make("tbody", {}, ...rows),
-    ),
-  );
+  const columns = range(STRONGEST).map((i) => `${i + 1}.`);
+  return makeWideTable(`Attention of head ${head}`, ["token", ...columns], rows);
 }

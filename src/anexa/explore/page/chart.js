@@ -1,6 +1,6 @@
 // A chart of numbers over the steps of a run: lines, points and bars, with its numbers as a table.
 
-import { make } from "./dom.js";
+import { draw, make } from "./dom.js";
 import { compact, count, exact } from "./format.js";
 
 const SIZE = 1000; // of the drawing's own coordinates, which are stretched over the plot
@@ -193,10 +193,4 @@ function tableOf(label, series) {
       make("tbody", {}, ...rows),
     ),
   );
-}
-
-function draw(tag, attributes) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  return element;
 }

@@ -6,7 +6,8 @@ import { compact, exact } from "./format.js";
 import { listen } from "./keys.js";
 import { makePath } from "./path.js";
 import { makeLosses, makeTokens } from "./readings.js";
-import { VERSUS_KEYS, go, link, scene } from "./state.js";
+import { VERSUS_KEYS, go, isCompared, link, scene, versus } from "./state.js";
+import { makeWideTable } from "./wide_table.js";
 
 const FOLDER_STEP = "-1"; // the weights in the folder, as a step of what is compared with
 
@@ -20,30 +21,25 @@ const FOLDER_STEP = "-1"; // the weights in the folder, as a step of what is com
 export async function show(root, state, info, signal) {
   const { folders } = await get("folders");
   root.append(
-    makePath([make("a", { href: link({ view: "map" }), "data-focus": "up" }, "Map"), "Compare"]),
+    makePath(["Compare"]),
+    make("h2", {}, "Compare"),
     make(
-      "div",
-      { className: "title" },
-      make("h2", {}, "Compare"),
-      make(
-        "p",
-        { className: "hint" },
-        "The same text, read by this model (here) and by another one, by itself at another step, or without its switches (there). Every difference is here minus there.",
-      ),
+      "p",
+      { className: "lead" },
+      "The same text, read by this model (here) and by another one, by itself at another step, or without its switches (there). Every difference is here minus there.",
     ),
     makeForm(state, info, folders),
   );
   listen(root, signal);
-  if (!VERSUS_KEYS.some((key) => state[key] !== undefined)) {
+  if (!isCompared(state)) {
     root.append(makeAdvice(state, info, folders));
     return;
   }
-  const versus = Object.fromEntries(VERSUS_KEYS.map((key) => [key, state[key]]));
   const patch = patchOf(state);
   try {
     const here = await get("text", scene(state), signal);
     const there = await get("text", { ...scene(state), ...patch }, signal);
-    const found = await get("differences", { ...scene(state), ...versus }, signal);
+    const found = await get("differences", { ...scene(state), ...versus(state) }, signal);
     const none = Object.fromEntries(VERSUS_KEYS.map((key) => [key, undefined]));
     const second = { name: "here", reading: here, patch: none };
     const first = { name: "there", reading: there, patch: { ...none, ...patch } };
@@ -109,7 +105,7 @@ function makeForm(state, info, folders) {
 }
 
 function makeResult(first, second, { notes, tensors }) {
-  const section = (title, ...children) => make("section", {}, make("h2", {}, title), ...children);
+  const section = (title, ...children) => make("section", {}, make("h3", {}, title), ...children);
   const href = link({ view: "map", quantity: "difference", tensor: undefined, index: undefined, lead: undefined });
   return [
     ...notes.map((note) => make("p", { className: "note" }, note)),
@@ -134,15 +130,11 @@ function makeTensors(tensors) {
       { className: "hint" },
       "The relative difference is the norm of the difference divided by the norm of the tensor there: 0 if both are equal.",
     ),
-    make(
-      "div",
-      { className: "wide-table", tabIndex: 0 },
-      make(
-        "table",
-        { className: "differences" },
-        make("thead", {}, make("tr", {}, ...heads.map((text) => make("th", { scope: "col" }, text)))),
-        make("tbody", {}, ...tensors.map((tensor) => makeRow(tensor, most))),
-      ),
+    makeWideTable(
+      "The tensors and their differences",
+      heads,
+      tensors.map((tensor) => makeRow(tensor, most)),
+      "differences",
     ),
   ];
 }

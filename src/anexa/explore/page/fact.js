@@ -2,8 +2,9 @@
 // without them.
 
 import { make } from "./dom.js";
-import { compact, exact, tokenText } from "./format.js";
+import { compact, exact, probability, tokenText } from "./format.js";
 import { link } from "./state.js";
+import { makeWideTable } from "./wide_table.js";
 
 const MOST_HEADS = 8; // that are shown at once
 const LETTERS = "abcdefgh";
@@ -94,12 +95,12 @@ function makeHead({ layer, head, mass, masses }, { sources }, state, patterns) {
   const name = `${layer}.${head}`;
   const bar = make("span", { className: "mass-bar", "aria-hidden": "true" });
   bar.style.width = `${100 * mass}%`;
-  const each = masses.map((one, i) => `${LETTERS[i]} ${one.toFixed(2)}`).join(", ");
+  const each = masses.map((one, i) => `${LETTERS[i]} ${probability(one, 2)}`).join(", ");
   return make(
     "li",
     {},
     patternLink({ layer, head }, sources, patterns, name),
-    make("span", { className: "mass", title: exact(mass) }, mass.toFixed(3)),
+    make("span", { className: "mass", title: exact(mass) }, probability(mass, 3)),
     make("span", { className: "mass-room" }, bar),
     make("span", { className: "each" }, each),
     switchLink(`head:${name}`, state, "heads"),
@@ -141,14 +142,9 @@ function makeWithout(view, number, state) {
       make("td", {}, switchLink(off.edit, state, "without")),
     );
   });
-  const heads = ["head", "loss of the fact", "answer", ""].map((text) => make("th", { scope: "col" }, text));
   return [
     make("p", { className: "hint" }, `The same tokens are read with one head off; with all heads the loss is ${compact(fact.loss)}. The answer is what the model then writes; the heads strongest for this fact are bold.`),
-    make(
-      "div",
-      { className: "wide-table", tabIndex: 0 },
-      make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows)),
-    ),
+    makeWideTable("The model without a head", ["head", "loss of the fact", "answer", ""], rows),
   ];
 }
 

@@ -1,17 +1,9 @@
 // Figures of a number: the curve that it is on, and the singular values along Muon's iterations.
 
-import { make } from "./dom.js";
+import { draw, make } from "./dom.js";
 import { compact } from "./format.js";
 
 const [WIDTH, HEIGHT, MARGIN] = [320, 190, 14];
-
-/** Make an element of SVG. */
-function draw(tag, attributes, ...children) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, `${value}`);
-  element.append(...children);
-  return element;
-}
 
 const picture = (height, label, ...children) =>
   draw(

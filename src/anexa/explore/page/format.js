@@ -53,7 +53,26 @@ export function compact(x, room = 6) {
 export const rounded = (x, digits) =>
   Number.isFinite(x) && x ? shortest(x, digits) : exact(x).replace("−0", "0");
 
-/** Write a number with so many significant digits, as a decimal or with an exponent. */
+/**
+ * Write a probability rounded; one below 1 is never written as 1.
+ * @param {number} p a number from 0 to 1
+ * @param {number} digits
+ * @returns {string} text such as 0.3016, 7.78e−4 or, with two digits, >0.99
+ */
+export const probability = (p, digits) =>
+  p < 1 && rounded(p, digits) === "1" ? `>0.${"9".repeat(digits)}` : rounded(p, digits);
+
+/**
+ * Write a probability in percent; one below 1 is never written as 100.
+ * @param {number} p a number from 0 to 1
+ * @returns {string} text such as 30.2 or >99.9
+ */
+export const percent = (p) => {
+  const text = rounded(100 * p, 3);
+  return p < 1 && text === "100" ? ">99.9" : text;
+};
+
+/** Write a number with some significant digits, as a decimal or with an exponent. */
 function shortest(x, digits) {
   const [mantissa, exponent] = x.toExponential(digits - 1).split("e");
   const scientific = dressed(`${trimmed(mantissa)}e${exponent}`);

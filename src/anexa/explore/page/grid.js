@@ -92,7 +92,8 @@ export class Grid {
     if (!isFirst) return;
     this.#reveal();
     this.#announce();
-    if (document.activeElement === document.body) this.view.focus({ preventScroll: true });
+    const { activeElement } = document;
+    if (activeElement?.matches("body, main")) this.view.focus({ preventScroll: true });
   }
 
   // Sizes

@@ -98,17 +98,28 @@ async function show() {
     showFrame(info);
     const [view, { showTime }] = await Promise.all([VIEWS[state().view][1](), import("./time.js")]);
     showTime(byId("time"), state(), info).catch(report);
-    const focus = document.activeElement?.getAttribute("data-focus");
     await view.show(root, state(), info, signal);
     if (signal.aborted) return;
     root.dataset.view = state().view;
-    byId("view").replaceChildren(root);
-    const before = focus && root.querySelector(`[data-focus="${CSS.escape(focus)}"]`);
-    if (before instanceof HTMLElement) before.focus();
+    replaceView(root);
   } catch (error) {
     if (signal.aborted) return;
     byId("view").replaceChildren(); // what was shown belongs to another address
     report(error);
+  }
+}
+
+/** Put a view in the place of the present one; the focus goes to the same element, or to the view. */
+function replaceView(root) {
+  const { activeElement } = document;
+  const focus = activeElement?.getAttribute("data-focus");
+  const isLost = byId("view").contains(activeElement);
+  byId("view").replaceChildren(root);
+  const same = focus && root.querySelector(`[data-focus="${CSS.escape(focus)}"]`);
+  if (same instanceof HTMLElement) same.focus();
+  else if (isLost) {
+    byId("view").focus({ preventScroll: true });
+    window.scrollTo(0, 0);
   }
 }
 

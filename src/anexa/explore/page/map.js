@@ -5,7 +5,9 @@ import { darkScheme, drawKey, makeScale } from "./colors.js";
 import { make } from "./dom.js";
 import { compact, exact, shapeText, tokenText } from "./format.js";
 import { arrange } from "./flow.js";
-import { VERSUS_KEYS, link, scene } from "./state.js";
+import { onKeys } from "./keys.js";
+import { makeTabs } from "./quantities.js";
+import { isCompared, link, scene, versus } from "./state.js";
 import { draw } from "./tiles.js";
 
 const TABS = { value: "Values", gradient: "Gradients", difference: "Differences" };
@@ -21,12 +23,11 @@ const opened = new Set(); // layers that the user has unfolded
  * @param {AbortSignal} signal
  */
 export async function show(root, state, info, signal) {
-  const versus = Object.fromEntries(VERSUS_KEYS.map((key) => [key, state[key]]));
   const quantities = Object.keys(TABS).filter((name) => name !== "difference" || isCompared(state));
   const quantity = quantities.includes(state.quantity) ? state.quantity : "value";
   const [map, pictures] = await Promise.all([
     get("map", scene(state), signal),
-    getTensors("thumbnails", { ...scene(state), ...(quantity === "difference" ? versus : {}), quantity }, signal),
+    getTensors("thumbnails", { ...scene(state), ...(quantity === "difference" ? versus(state) : {}), quantity }, signal),
   ]);
   const paint = new Painter(pictures);
   const flow = arrange(map.tensors);
@@ -35,6 +36,13 @@ export async function show(root, state, info, signal) {
     makeLayer(layer, isLong && i > 0, paint, quantity),
   );
   root.append(
+    make(
+      "p",
+      { className: "lead" },
+      "What the model computes, from the text to its loss. Each picture is a tensor: orange numbers are ",
+      "positive, blue ones negative, and the strongest color is the largest magnitude in the picture (max). ",
+      "Choose one to see its numbers.",
+    ),
     makeHead(quantities, quantity, flow, root),
     make(
       "div",
@@ -47,28 +55,16 @@ export async function show(root, state, info, signal) {
     ),
   );
   darkScheme.addEventListener("change", () => paint.all(), { signal });
-  root.addEventListener("keydown", (event) => {
-    if (event.key === "g" && !event.ctrlKey && !event.metaKey) location.hash = toggled(quantity);
-  });
+  onKeys((key) => {
+    if (key === "g") location.hash = toggled(quantity);
+    return key === "g";
+  }, signal);
 }
-
-/** Whether the address says what the scene is compared with. */
-const isCompared = (state) => VERSUS_KEYS.some((key) => state[key] !== undefined);
 
 const toggled = (quantity) =>
   link({ view: "map", quantity: quantity === "value" ? "gradient" : undefined });
 
 function makeHead(quantities, quantity, { layers }, root) {
-  const tab = (name) =>
-    make(
-      "a",
-      {
-        href: link({ view: "map", quantity: name === "value" ? undefined : name }),
-        "data-focus": `quantity ${name}`,
-        ...(quantity === name && { "aria-current": "true" }),
-      },
-      TABS[name],
-    );
   const fold = (open) => () => {
     for (const details of root.querySelectorAll("details.layer")) details.open = open;
   };
@@ -78,14 +74,9 @@ function makeHead(quantities, quantity, { layers }, root) {
   return make(
     "div",
     { className: "view-head" },
-    make(
-      "nav",
-      { className: "tabs", "aria-label": "Quantity" },
-      ...quantities.map(tab),
-    ),
+    makeTabs(quantities, quantity, (name) => [TABS[name]]),
     make("span", { className: "tools" }, ...folding),
     makeKey(),
-    make("p", { className: "hint" }, "Every picture has its own largest magnitude, max."),
   );
 }
 

@@ -6,24 +6,11 @@ import { count, exact, exactSingle, compact } from "./format.js";
 import { makeCurve, makeSingularValues } from "./figures.js";
 import { moveFocus, onKeys, say, sayFocused } from "./keys.js";
 import { makePath } from "./path.js";
-import { VERSUS_KEYS, go, link, scene } from "./state.js";
+import { MEANINGS, NAMES, makeTabs } from "./quantities.js";
+import { go, isCompared, link, scene, versus } from "./state.js";
 import { linkTo, makeEquation, makeTerms, shorten } from "./terms.js";
 
 const MOST_USES = 12; // that are listed at first
-
-const QUANTITIES = {
-  value: ["value", ""],
-  gradient: [
-    "gradient",
-    "The gradient: when this number grows by a little, the loss grows by the gradient times as much.",
-  ],
-  change: ["last change", "What the last training step added to this weight."],
-  m: ["mean m", "The mean of this weight’s gradients, in which the last steps count most."],
-  v: ["mean square v", "The mean of this weight’s squared gradients, in which the last steps count most."],
-  clipped: ["clipped gradient", "The gradient of the step, scaled down if all gradients together were too long."],
-  update: ["update", "What the step subtracts from the weight, before it is multiplied by the learning rate."],
-  difference: ["difference", "The value here minus the value in what it is compared with."],
-};
 
 /**
  * Show the number of the address.
@@ -38,13 +25,13 @@ export async function show(root, state, info, signal) {
     tensor: state.tensor,
     index: state.index,
     quantity: state.quantity,
-    ...Object.fromEntries(VERSUS_KEYS.map((key) => [key, state[key]])),
+    ...versus(state),
   };
   const number = await get("number", asked, signal);
   root.append(
-    makePath(whereAmI(number, state, info)),
+    makePath(whereAmI(number, state)),
     makeTitle(number),
-    makeTabs(number, state),
+    makeQuantities(number, state),
     ...makeSteps(number, state, info),
     ...makeSwitch(number),
     make(
@@ -65,25 +52,15 @@ function inWords({ link: own, places, value, others }) {
   return [
     [own.tensor, ...places].join(" "),
     `index ${own.index.join(", ") || "none"}`,
-    `${QUANTITIES[own.quantity][0]} ${exact(Number(value))}`,
+    `${NAMES[own.quantity]} ${exact(Number(value))}`,
     ...(gradient ? [`gradient ${exact(Number(others.gradient))}`] : []),
   ].join(", ");
 }
 
-/** The folder, the tensor, and the place on each of its axes. */
-function whereAmI({ link: own, places }, state, info) {
-  const none = { index: undefined, lead: undefined };
-  const last = places.length - 1;
+/** The step, the tensor, and the place on each of its axes. */
+function whereAmI({ link: own, places }, state) {
   const up = make("a", { href: upward(own), "data-focus": "up" }, own.tensor);
-  const map = make("a", { href: link({ view: "map", tensor: undefined, ...none }) }, info.name);
-  return [
-    map,
-    ...(state.step === undefined ? [] : [`step ${state.step}`]),
-    up,
-    ...places.map((place, i) =>
-      make("span", i === last ? { "aria-current": "location" } : {}, place),
-    ),
-  ];
+  return [...(state.step === undefined ? [] : [`step ${state.step}`]), up, ...places];
 }
 
 const upward = ({ index }) => link({ view: "tensor", index: index.join(","), lead: undefined });
@@ -96,41 +73,30 @@ function makeTitle(number) {
     ? `single precision (float32); with all its digits ${exact(value)}`
     : "double precision (float64)";
   const name = own.index.length ? `${own.tensor}[${own.index.join(", ")}]` : own.tensor;
-  const [words, meaning] = QUANTITIES[own.quantity];
   return make(
     "div",
     { className: "title" },
-    make("h2", {}, name),
+    make("h2", { className: "number-name" }, name),
     make(
       "p",
       { className: "number-value" },
-      make("span", { className: "visually-hidden" }, `${words} `),
+      make("span", { className: "visually-hidden" }, `${NAMES[own.quantity]} `),
       make("output", { title: exact(value) }, isSingle ? exactSingle(value) : exact(value)),
     ),
     make("p", { className: "hint" }, precise),
-    ...[meaning, note].filter(Boolean).map((text) => make("p", { className: "number-note" }, text)),
+    ...[MEANINGS[own.quantity], note].filter(Boolean).map((text) => make("p", { className: "number-note" }, text)),
   );
 }
 
 /** The quantities of the element, each with its number if it is at hand. */
-function makeTabs({ link: own, quantities, others }, state) {
-  const isCompared = VERSUS_KEYS.some((key) => state[key] !== undefined);
-  const names = isCompared ? [...quantities, "difference"] : quantities;
-  const tabs = names.map((name) =>
-    make(
-      "a",
-      {
-        href: link({ quantity: name === "value" ? undefined : name }),
-        "data-focus": `quantity ${name}`,
-        ...(name === own.quantity && { "aria-current": "true" }),
-      },
-      QUANTITIES[name][0],
-      ...(name in others
-        ? [make("span", { className: "tab-number" }, compact(Number(others[name]), 7))]
-        : []),
-    ),
-  );
-  return make("nav", { className: "tabs", "aria-label": "Quantity" }, ...tabs);
+function makeQuantities({ link: own, quantities, others }, state) {
+  const names = isCompared(state) ? [...quantities, "difference"] : quantities;
+  return makeTabs(names, own.quantity, (name) => [
+    NAMES[name],
+    ...(name in others
+      ? [make("span", { className: "tab-number" }, compact(Number(others[name]), 7))]
+      : []),
+  ]);
 }
 
 /** Links to the same number one training step before and after. */

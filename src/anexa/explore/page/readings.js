@@ -2,8 +2,9 @@
 // said instead.
 
 import { make } from "./dom.js";
-import { compact, exact, tokenText } from "./format.js";
+import { compact, exact, percent, tokenText } from "./format.js";
 import { link } from "./state.js";
+import { makeWideTable } from "./wide_table.js";
 
 /**
  * A reading of the text.
@@ -67,17 +68,17 @@ export function makeTokens(first, second) {
       ...tokens.map((token, i) => guessCell(token, t, sides[i], tokens[1 - i])),
     ),
   );
-  const table = make(
-    "table",
-    { className: "readings" },
-    make("caption", {}, "Each token, its loss, and the token that the model found likeliest there"),
-    make("thead", {}, make("tr", {}, ...heads.map((text) => make("th", { scope: "col" }, text)))),
-    make("tbody", {}, ...body),
-  );
+  const caption = "Each token, its loss, and the token that the model found likeliest there";
   const note = isSame
     ? []
     : [make("p", { className: "hint" }, `The texts differ from token ${same} on: losses are compared up to there.`)];
-  return make("div", {}, ...note, make("div", { className: "wide-table", tabIndex: 0 }, table));
+  return make(
+    "div",
+    {},
+    make("p", { className: "hint" }, `${caption}.`),
+    ...note,
+    makeWideTable(caption, heads, body, "readings"),
+  );
 }
 
 /**
@@ -130,9 +131,9 @@ function guessCell(token, t, side, other) {
   const best = token?.candidates?.[0];
   if (!best) return make("td");
   const isChanged = other?.candidates?.[0] && other.candidates[0].id !== best.id;
-  const text = `${tokenText(best)} ${compact(100 * best.probability, 4)} %`;
-  const live = `likeliest ${side.name} ${tokenText(best)}, probability ${exact(best.probability)}`;
-  const anchor = probabilityLink(best.id, t, side, text, live, exact(best.probability));
+  const text = `${tokenText(best)} ${percent(Number(best.probability))} %`;
+  const live = `likeliest ${side.name} ${tokenText(best)}, probability ${exact(Number(best.probability))}`;
+  const anchor = probabilityLink(best.id, t, side, text, live, exact(Number(best.probability)));
   return make("td", { className: isChanged ? "changed" : "" }, anchor, ...(isChanged ? [" ≠"] : []));
 }
 

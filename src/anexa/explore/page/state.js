@@ -16,7 +16,7 @@
  */
 
 /** Keys that say what is computed; the others say what of it is shown. */
-export const SCENE_KEYS = ["folder", "step", "text", "chat", "batch", "edit"];
+const SCENE_KEYS = ["folder", "step", "text", "chat", "batch", "edit"];
 
 /** Keys that say what a difference is taken from. */
 export const VERSUS_KEYS = ["versus_folder", "versus_step", "versus_unedited"];
@@ -82,6 +82,19 @@ export function go(patch, replace = false) {
 export function onChange(listener) {
   window.addEventListener("hashchange", listener);
 }
+
+/**
+ * The part of a state that says what a difference is taken from.
+ * @param {State} [from]
+ */
+export const versus = (from = state()) =>
+  Object.fromEntries(VERSUS_KEYS.map((key) => [key, from[key]]));
+
+/**
+ * Whether a state says what a difference is taken from.
+ * @param {State} [from]
+ */
+export const isCompared = (from = state()) => VERSUS_KEYS.some((key) => from[key] !== undefined);
 
 /**
  * The part of a state that says what is computed.

@@ -29,16 +29,12 @@ export async function show(root, state, info, signal) {
   const first = { name: "before", reading: before, patch: { edit: undefined } };
   const second = after && { name: "after", reading: after, patch: {} };
   root.append(
-    makePath([make("a", { href: link({ view: "map" }), "data-focus": "up" }, "Map"), "Switches"]),
+    makePath(["Switches"]),
+    make("h2", {}, "Switches"),
     make(
-      "div",
-      { className: "title" },
-      make("h2", {}, "Switches"),
-      make(
-        "p",
-        { className: "hint" },
-        "Turn a part of the model off, or set one number, and see what changes. A switch edits the weights: a part that is off counts as zero.",
-      ),
+      "p",
+      { className: "lead" },
+      "Turn a part of the model off, or set one number, and see what changes. A switch edits the weights: a part that is off counts as zero.",
     ),
     makeSwitches(edits, state, info, map, number),
     ...(second ? makeOutcome(first, second, state, info) : makeNothing(first)),
@@ -180,7 +176,7 @@ function makeNothing(first) {
 
 function makeOutcome(first, second, state, info) {
   const href = link({ view: "map", quantity: "difference", versus_unedited: "1", tensor: undefined, index: undefined, lead: undefined });
-  const section = (title, ...children) => make("section", {}, make("h2", {}, title), ...children);
+  const section = (title, ...children) => make("section", {}, make("h3", {}, title), ...children);
   return [
     section(
       "Before and after",

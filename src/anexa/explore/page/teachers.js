@@ -3,9 +3,9 @@
 import { makeChart, markStep } from "./chart.js";
 import { make } from "./dom.js";
 import { count, exact } from "./format.js";
-import { onKeys } from "./keys.js";
+import { listen } from "./keys.js";
 import { makePath } from "./path.js";
-import { go, link } from "./state.js";
+import { link } from "./state.js";
 import { makePanel, taskOf } from "./tasks.js";
 import { makeWithout } from "./without.js";
 
@@ -19,12 +19,8 @@ const FEW = 5; // rows of a table until all are asked for
  * @param {AbortSignal} signal
  */
 export async function show(root, state, info, signal) {
-  onKeys((key) => {
-    if (key === "Backspace") go({ view: "map" });
-    return key === "Backspace";
-  }, signal);
-  const map = make("a", { href: link({ view: "map" }), "data-focus": "up" }, "Map");
-  root.append(makePath([map, make("span", { "aria-current": "location" }, "Teachers")]));
+  listen(root, signal);
+  root.append(makePath(["Teachers"]));
   const text = state.text ?? state.chat;
   if (!info.steps || text === undefined) {
     const reason = info.steps ? "type a text above: a training batch has no teachers of its own" : info.no_steps;

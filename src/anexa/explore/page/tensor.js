@@ -5,20 +5,11 @@ import { make } from "./dom.js";
 import { exact, shapeText, tokenText } from "./format.js";
 import { Grid } from "./grid.js";
 import { makePath } from "./path.js";
-import { VERSUS_KEYS, go, link, scene } from "./state.js";
+import { NAMES, makeTabs } from "./quantities.js";
+import { go, isCompared, link, scene, versus } from "./state.js";
 import { Tiles } from "./tiles.js";
 
 const TOKEN_AXES = ["token", "query", "key"];
-const NAMES = {
-  value: "value",
-  gradient: "gradient",
-  change: "last change",
-  m: "mean m",
-  v: "mean square v",
-  clipped: "clipped gradient",
-  update: "update",
-  difference: "difference",
-};
 
 /**
  * Show the tensor of the address.
@@ -57,8 +48,7 @@ export async function show(root, state, info, signal) {
 
 /** The quantities that the numbers of a tensor have in this scene. */
 function quantitiesOf({ quantities }, state) {
-  const isCompared = VERSUS_KEYS.some((key) => state[key] !== undefined);
-  return isCompared ? [...quantities, "difference"] : quantities;
+  return isCompared(state) ? [...quantities, "difference"] : quantities;
 }
 
 const numbers = (text) => (text ? `${text}`.split(",").map(Number) : []);
@@ -174,10 +164,9 @@ function keep(index) {
 
 /** @returns {Promise<any>} a window as `tiles.js` describes it */
 async function fetchWindow({ entry, state, kind, place }, area, signal) {
-  const versus = Object.fromEntries(VERSUS_KEYS.map((key) => [key, state[key]]));
   const parameters = {
     ...scene(state),
-    ...(kind === "difference" ? versus : {}),
+    ...(kind === "difference" ? versus(state) : {}),
     tensor: entry.name,
     quantity: kind,
     lead: place.lead.length ? place.lead.join(",") : undefined,
@@ -191,14 +180,7 @@ async function fetchWindow({ entry, state, kind, place }, area, signal) {
 
 /** Where am I: map, layer, tensor, place. */
 function whereAmI({ name, layer }, labels, { lead }) {
-  const up = { href: link({ view: "map", tensor: undefined, index: undefined, lead: undefined }) };
-  const parts = [
-    make("a", { ...up, "data-focus": "up" }, "Map"),
-    ...(layer ? [make("span", {}, layer)] : []),
-    make("span", { "aria-current": "location" }, name),
-    ...lead.map((i, axis) => make("span", {}, labels.words(axis, i))),
-  ];
-  return makePath(parts);
+  return makePath([...(layer ? [layer] : []), name, ...lead.map((i, axis) => labels.words(axis, i))]);
 }
 
 function makeTitle({ name, title, equation, gradient, kind }, quantity) {
@@ -207,7 +189,7 @@ function makeTitle({ name, title, equation, gradient, kind }, quantity) {
   return make(
     "div",
     { className: "title" },
-    make("h2", {}, name),
+    make("h2", { className: "number-name" }, name),
     make(
       "p",
       { className: "equation" },
@@ -216,21 +198,6 @@ function makeTitle({ name, title, equation, gradient, kind }, quantity) {
       text,
     ),
   );
-}
-
-function makeTabs(quantities, quantity) {
-  const tabs = quantities.map((name) =>
-    make(
-      "a",
-      {
-        href: link({ quantity: name === "value" ? undefined : name }),
-        "data-focus": `quantity ${name}`,
-        ...(name === quantity && { "aria-current": "true" }),
-      },
-      NAMES[name] ?? name,
-    ),
-  );
-  return make("nav", { className: "tabs", "aria-label": "Quantity" }, ...tabs);
 }
 
 function makeSelector({ shape }, axis, { lead }, labels) {

@@ -3,10 +3,11 @@
 import { get } from "./api.js";
 import { inside, makeAttention } from "./attention.js";
 import { make } from "./dom.js";
-import { exact, rounded, tokenText } from "./format.js";
+import { exact, probability, rounded, tokenText } from "./format.js";
 import { moveFocus, onKeys, sayFocused } from "./keys.js";
 import { makePath } from "./path.js";
 import { go, link, scene } from "./state.js";
+import { makeWideTable } from "./wide_table.js";
 
 const DIGITS = 3; // of probabilities and losses in tables
 
@@ -23,9 +24,8 @@ export async function show(root, state, info, signal) {
   const reading = await get("text", { ...scene(state), sequence }, signal);
   root.append(
     makePath([
-      make("a", { href: link({ view: "map" }), "data-focus": "up" }, info.name),
       ...(state.step === undefined ? [] : [`step ${state.step}`]),
-      make("span", { "aria-current": "location" }, "Text"),
+      "Text",
     ]),
     ...makeSequences(map.tokens, sequence),
     ...makeReading(reading, sequence),
@@ -82,10 +82,10 @@ function makeReading({ tokens, loss }, sequence) {
   const mean = link({ view: "number", tensor: "loss", index: "", quantity: undefined, lead: undefined });
   const head = ["", "token", "loss", "its p", "rank", "what the model would have said, with p"];
   return [
-    make("h2", { className: "text-head" }, "What it would have said"),
+    make("h2", {}, "What it would have said"),
     make(
       "p",
-      { className: "text-words" },
+      { className: "lead" },
       "The model reads from left to right and guesses each token from those before it. The stronger ",
       "the tint, the larger the loss of a token: −log p, where p is the probability that the model ",
       "gave to it. Rank 1: it was the first guess.",
@@ -99,7 +99,7 @@ function makeReading({ tokens, loss }, sequence) {
       ` ${rounded(largest, DIGITS)} · mean `,
       make("a", { href: mean, title: exact(Number(loss)), "data-focus": "loss" }, rounded(Number(loss), 6)),
     ),
-    makeTable("Tokens, with their loss and the likeliest tokens", head, rows),
+    makeWideTable("Tokens, with their loss and the likeliest tokens", head, rows),
   ];
 }
 
@@ -129,7 +129,7 @@ function makeRow(token, place, largest, sequence) {
         "data-live": words,
       },
       make("span", { className: "piece" }, tokenText(candidate)),
-      ` ${rounded(share, DIGITS)}`,
+      ` ${probability(share, DIGITS)}`,
     );
   });
   return make(
@@ -141,7 +141,7 @@ function makeRow(token, place, largest, sequence) {
     make(
       "td",
       {},
-      make("a", { href, title: exact(p), "data-live": live, "data-focus": `token ${place}` }, rounded(p, DIGITS)),
+      make("a", { href, title: exact(p), "data-live": live, "data-focus": `token ${place}` }, probability(p, DIGITS)),
     ),
     make("td", {}, `${token.rank}`),
     make("td", { className: "guesses" }, ...guesses),
@@ -163,7 +163,7 @@ function makeLens({ tokens }) {
           title: `likeliest: ${tokenText(best)} ${exact(Number(best.probability))}; ${tokenText(token)} has ${exact(p)}`,
         },
         make("span", { className: "piece" }, tokenText(best)),
-        ` ${rounded(p, DIGITS)}`,
+        ` ${probability(p, DIGITS)}`,
       );
       tint(cell, p, 1);
       return cell;
@@ -172,31 +172,16 @@ function makeLens({ tokens }) {
     return make("tr", {}, make("th", { scope: "row" }, `${token.place} `, came), ...cells);
   });
   return [
-    make("h2", { className: "text-head" }, "What each layer would have said"),
+    make("h2", {}, "What each layer would have said"),
     make(
       "p",
-      { className: "text-words" },
+      { className: "lead" },
       "The logit lens: the residual stream after the embeddings and after each layer goes straight to ",
       "the output head. A cell shows the likeliest token there, and the probability of the token that ",
       "came (the row). The last column is the model itself. Layers are numbered from 0.",
     ),
-    makeTable("The logit lens", ["token that came", ...layers], rows),
+    makeWideTable("The logit lens", ["token that came", ...layers], rows),
   ];
-}
-
-function makeTable(caption, head, rows) {
-  const cells = head.map((text) => make("th", { scope: "col" }, text));
-  return make(
-    "div",
-    { className: "text-table" },
-    make(
-      "table",
-      {},
-      make("caption", { className: "visually-hidden" }, caption),
-      make("thead", {}, make("tr", {}, ...cells)),
-      make("tbody", {}, ...rows),
-    ),
-  );
 }
 
 /** Tint an element: `amount` of `most`. */

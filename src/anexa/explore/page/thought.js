@@ -20,16 +20,12 @@ const EXAMPLE = "12+34";
  */
 export async function show(root, state, info, signal) {
   root.append(
-    makePath([make("a", { href: link({ view: "map" }), "data-focus": "up" }, "Map"), "Thought"]),
+    makePath(["Thought"]),
+    make("h2", {}, "Thought"),
     make(
-      "div",
-      { className: "title" },
-      make("h2", {}, "Thought"),
-      make(
-        "p",
-        { className: "hint" },
-        "Before its answer, the model writes its calculation down in small facts. Choose a fact to see where its digits come from, and which heads of attention look there.",
-      ),
+      "p",
+      { className: "lead" },
+      "Before its answer, the model writes its calculation down in small facts. Choose a fact to see where its digits come from, and which heads of attention look there.",
     ),
   );
   listen(root, signal);

@@ -3,11 +3,11 @@
 import { get } from "./api.js";
 import { make } from "./dom.js";
 import { count, exact } from "./format.js";
-import { onKeys } from "./keys.js";
+import { listen } from "./keys.js";
 import { makeLife } from "./life.js";
 import { makePath } from "./path.js";
 import { Scrubber } from "./scrubber.js";
-import { go, link } from "./state.js";
+import { link } from "./state.js";
 import { makePanel, taskOf } from "./tasks.js";
 import { makeFollowing, makeTextCurve } from "./teachers.js";
 
@@ -57,11 +57,7 @@ function place(footer, first) {
  * @param {AbortSignal} signal
  */
 export async function show(root, state, info, signal) {
-  const up = state.tensor ? { view: "number" } : { view: "map" };
-  onKeys((key) => {
-    if (key === "Backspace") go(up);
-    return key === "Backspace";
-  }, signal);
+  listen(root, signal);
   root.append(whereAmI(state), make("h2", {}, "The run, step by step"));
   if (!info.steps) {
     root.append(make("p", {}, `There is no time to go back to: ${info.no_steps}.`));
@@ -83,13 +79,11 @@ export async function show(root, state, info, signal) {
 }
 
 function whereAmI(state) {
-  const map = link({ view: "map", tensor: undefined, index: undefined });
   return makePath([
-    make("a", { href: map, "data-focus": "up" }, "Map"),
     ...(state.tensor
-      ? [make("a", { href: link({ view: "number" }) }, `${state.tensor}[${state.index ?? ""}]`)]
+      ? [make("a", { href: link({ view: "number" }), "data-focus": "up" }, `${state.tensor}[${state.index ?? ""}]`)]
       : []),
-    make("span", { "aria-current": "location" }, "Time"),
+    "Time",
   ]);
 }
 

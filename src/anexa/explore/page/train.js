@@ -4,9 +4,10 @@ import { get } from "./api.js";
 import { makeChart } from "./chart.js";
 import { make } from "./dom.js";
 import { count } from "./format.js";
+import { listen } from "./keys.js";
 import { makePath } from "./path.js";
 import { lossSeries } from "./scrubber.js";
-import { link, state } from "./state.js";
+import { state } from "./state.js";
 import { Task } from "./tasks.js";
 
 /** What the training has reported so far. */
@@ -35,10 +36,10 @@ let training = new Training();
  */
 export async function show(root, _state, _info, signal) {
   const { command, steps } = await get("trial", {}, signal);
-  const map = make("a", { href: link({ view: "map" }), "data-focus": "up" }, "Map");
   const body = make("div", { className: "part" });
+  listen(root, signal);
   root.append(
-    makePath([map, make("span", { "aria-current": "location" }, "Train")]),
+    makePath(["Train"]),
     make("h2", {}, "Train a names model here"),
     make(
       "p",
