@@ -104,7 +104,7 @@ def test_page_without_the_token_says_what_to_do(browser: Any, explorer: Explorer
         ).wait_for()
 
 
-@pytest.mark.parametrize("view", ["map", "tensor", "number", "text", "time", "switches"])
+@pytest.mark.parametrize("view", ["map", "tensor", "number", "text", "time", "switches", "compare"])
 def test_view_fits_into_a_phone(explore_page: Any, view: str) -> None:
     explore_page.set_viewport_size({"width": 360, "height": 640})
     go(explore_page, f"#/{view}?text=anna&tensor=logits&index=0,1,2")

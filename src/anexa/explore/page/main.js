@@ -127,7 +127,7 @@ function replaceView(root) {
 function report(error) {
   if (error.name === "AbortError") return;
   const unknown = error.status === 401;
-  setStatus(unknown ? "Open the address that anexa explore has printed: it has the key." : error.message);
+  setStatus(unknown ? "Open the address that anexa explore has printed: it contains the token." : error.message);
 }
 
 function setStatus(text) {

@@ -87,7 +87,7 @@ function product({ to, value, factor, factor_to: factorTo }, { inner, shift, cen
  */
 export function makeTerms(number) {
   const { terms, num_terms: total } = number;
-  if (!total) return [make("p", { className: "hint" }, "It is a sum without terms: nothing leads to it.")];
+  if (!total) return [make("p", { className: "hint" }, "No number leads to this one: its sum has no terms.")];
   const largest = Math.max(...terms.map((term) => Math.abs(Number(term.contribution)) || 0));
   const listed = terms.length < total ? `, of which the largest ${count(terms.length)} are listed` : "";
   const list = make(

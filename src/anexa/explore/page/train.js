@@ -44,7 +44,7 @@ export async function show(root, _state, _info, signal) {
     make(
       "p",
       { className: "lead" },
-      `A small model learns to write first names: ${count(steps)} steps, one name each, in some seconds. `,
+      `A small model learns to write first names: ${count(steps)} steps, one name each, in a few seconds. `,
       "Every point of the curve is the loss of one name before the model learned from it. ",
       "All steps are kept, so you can go back to each of them.",
     ),
