@@ -19,7 +19,8 @@ from anexa.explore.app import line
 from anexa.explore.number import MAX_TERMS, explain_number
 from anexa.explore.number_view import Link, Number
 from anexa.explore.overview import describe_map
-from anexa.explore.quantities import QuantityName, quantities_of, read_tensor, stored
+from anexa.explore.quantities import QuantityName, quantities_of, read_tensor
+from anexa.explore.replay import as_array
 from anexa.explore.rule import Index
 from anexa.explore.scene import Scene
 from anexa.explore.session import Session, hurry
@@ -212,7 +213,7 @@ def test_weights_of_a_step_are_those_of_the_run(session: Session, folder: int) -
         for name, weight in frame.weights.items():
             [index] = elements(weight.shape, rng)
             number = explained(session, scene(folder, step), name, index)
-            assert number.value == stored(weight)[index]
+            assert number.value == as_array(weight)[index]
             assert number.dtype == "float32"
             if not step:
                 assert number.note.startswith("An initial weight")

@@ -205,7 +205,7 @@ def _add_views(app: FastAPI, session: Session) -> None:
 def _add_jobs(app: FastAPI, session: Session) -> None:
     """Add the routes that take seconds: lines of JSON with progress, then with the result."""
 
-    def stream(job: jobs.Job) -> Response:
+    def stream(job: jobs.JobRequest) -> Response:
         lines = run_job(job.run(session), session.lock if job.computes else nullcontext())
         return JobResponse(lines)
 

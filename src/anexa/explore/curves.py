@@ -16,8 +16,8 @@ LEAST = 4.0  # the curve is shown from −4 to 4 at least
 
 
 @dataclass(frozen=True)
-class Curve:
-    """A function of one number.
+class SampledCurve:
+    """A function of one number, sampled.
 
     Attributes:
         name: name of the function.
@@ -36,7 +36,7 @@ class Curve:
     slope: float
 
 
-def curve_of(rule: Rule, index: Index) -> Curve | None:
+def curve_of(rule: Rule, index: Index) -> SampledCurve | None:
     """Sample the curve on which an element of the output of a rule is.
 
     Of SwiGLU, y = b a σ(a), it is the curve over the gate a, for the b of the element.
@@ -54,7 +54,7 @@ def curve_of(rule: Rule, index: Index) -> Curve | None:
 
 def _sample(
     rule: Rule, index: Index, symbol: str, function: Callable[[Array], Array]
-) -> Curve | None:
+) -> SampledCurve | None:
     x, y = float(rule.inputs[0][index]), float(rule.output[index])
     if not (math.isfinite(x) and math.isfinite(y)):
         return None
@@ -62,6 +62,6 @@ def _sample(
     grid = np.linspace(-width, width, NUM_POINTS)
     _, slopes = rule.slopes(0, index)
     name = type(rule).__name__
-    return Curve(
+    return SampledCurve(
         name, symbol, tuple(grid.tolist()), tuple(function(grid).tolist()), (x, y), float(slopes[0])
     )

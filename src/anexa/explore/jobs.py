@@ -1,4 +1,4 @@
-"""The jobs of the page, which take seconds: a request each, whose `run` computes the result."""
+"""The jobs of the page, which take seconds: for each a request, whose `run` computes the result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from anexa.engines import Batch
 from anexa.errors import UsageError
-from anexa.explore.replay import Replay
+from anexa.explore.replay import Replay, scaled
 from anexa.explore.scene import InputKind, Scene
 from anexa.explore.session import Session
 from anexa.explore.switches import parse_edit
@@ -25,11 +25,11 @@ MAX_TOKENS = 200  # of each of them
 MAX_ROWS = 50  # steps or documents of a ledger that are named, of each kind
 PREPARED = 0.5  # progress of a job when the steps up to its own are repeated
 
-Result = Generator[Any, None, Any]  # yields its progress, from 0 to 1; closing it cancels the job
+JobRun = Generator[Any, None, Any]  # yields its progress, from 0 to 1; closing it cancels the job
 
 
-class Job(BaseModel):
-    """What every job is asked about.
+class JobRequest(BaseModel):
+    """A request for a job: the fields that all jobs have.
 
     Attributes:
         folder: id of an open folder.
@@ -43,7 +43,7 @@ class Job(BaseModel):
     edit: list[str] = []
 
     @abstractmethod
-    def run(self, session: Session) -> Result:
+    def run(self, session: Session) -> JobRun:
         """Run the job.
 
         Raises:
@@ -61,8 +61,7 @@ class Job(BaseModel):
         """
         if self.step is None:
             return 0.0
-        for progress in session.folder(self.folder).run.state(self.step):
-            yield PREPARED * progress
+        yield from scaled(session.folder(self.folder).run.state(self.step), PREPARED)
         return PREPARED
 
     def model(self, session: Session, edits: list[str]) -> LanguageModel:
@@ -71,17 +70,17 @@ class Job(BaseModel):
         return session.folder(self.folder).language_model(session.weights(scene))
 
 
-class ReplaySteps(Job):
+class ReplaySteps(JobRequest):
     """Repeat the steps of a run up to `step`, and keep the weights at hand."""
 
-    def run(self, session: Session) -> Result:
+    def run(self, session: Session) -> JobRun:
         """Repeat the steps; there is no result."""
         if self.step is None:
             raise UsageError("a replay needs the step to repeat")
         yield from session.folder(self.folder).run.state(self.step)
 
 
-class Life(Job):
+class Life(JobRequest):
     """Follow one element of a weight through steps.
 
     Attributes:
@@ -96,14 +95,14 @@ class Life(Job):
     first: int
     last: int
 
-    def run(self, session: Session) -> Result:
+    def run(self, session: Session) -> JobRun:
         """Return the points of its life."""
         run = session.folder(self.folder).run
         points = yield from run.life(self.tensor, tuple(self.index), self.first, self.last)
         return {"points": [asdict(point) for point in points]}
 
 
-class Write(Job):
+class Write(JobRequest):
     """Write texts without the switches and with them, from the same random numbers.
 
     Attributes:
@@ -118,7 +117,7 @@ class Write(Job):
     temperature: float | None = Field(default=None, ge=0, le=100)
     seed: int = Field(default=42, ge=0, lt=2**63)
 
-    def run(self, session: Session) -> Result:
+    def run(self, session: Session) -> JobRun:
         """Return the texts `before` and `after`; without switches they are the same."""
         begin = yield from self.prepare(session)
         models = {"before": self.model(session, [])}
@@ -134,7 +133,7 @@ class Write(Job):
         return {"after": texts["before"]} | texts
 
 
-class Think(Job):
+class Think(JobRequest):
     """Read the thought of a thinking model about a question.
 
     Attributes:
@@ -143,7 +142,7 @@ class Think(Job):
 
     question: str
 
-    def run(self, session: Session) -> Result:
+    def run(self, session: Session) -> JobRun:
         """Return the thought, as `read_thought` describes it."""
         yield from self.prepare(session)
         edits = [parse_edit(edit) for edit in self.edit]
@@ -151,8 +150,8 @@ class Think(Job):
         return asdict(view)
 
 
-class Taught(Job):
-    """What every job is asked that follows the loss of a text along the run.
+class Taught(JobRequest):
+    """A request for a job that follows the loss of a text along the run.
 
     Attributes:
         text: the text; or
@@ -188,7 +187,7 @@ class Taught(Job):
 class Teachers(Taught):
     """Tell which steps and documents of the run changed the loss of a text, and by how much."""
 
-    def run(self, session: Session) -> Result:
+    def run(self, session: Session) -> JobRun:
         """Return the ledger: all changes, with the documents of those that matter most."""
         run = session.folder(self.folder).run
         found = yield from ledger(run, self.batch(session), *self.moments(run))
@@ -216,7 +215,7 @@ class Without(Taught):
 
     skipped: int
 
-    def run(self, session: Session) -> Result:
+    def run(self, session: Session) -> JobRun:
         """Return the losses along the run and without the step."""
         run = session.folder(self.folder).run
         _, last = self.moments(run)
@@ -226,7 +225,7 @@ class Without(Taught):
 class Edited(Taught):
     """Train again with the switches held from a step on, and compare the losses of a text."""
 
-    def run(self, session: Session) -> Result:
+    def run(self, session: Session) -> JobRun:
         """Return the losses along the run and with the switches."""
         if not self.edit:
             raise UsageError("a training with switches needs a switch: set one")
@@ -236,12 +235,12 @@ class Edited(Taught):
         return asdict((yield from edited(run, edits, first, last, self.batch(session))))
 
 
-class Train(Job):
+class Train(JobRequest):
     """Train a small model on the names that come with Anexa, and open it."""
 
     computes: ClassVar[bool] = False
 
-    def run(self, session: Session) -> Result:
+    def run(self, session: Session) -> JobRun:
         """Yield the records of the steps so far; return the id of the folder."""
         folder = yield from train_trial_run(session.new_path())
         with session.lock:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from anexa.errors import UsageError
 from anexa.explore.code import CodeLines, source_of
-from anexa.explore.curves import Curve, curve_of
+from anexa.explore.curves import SampledCurve, curve_of
 from anexa.explore.number_view import Link, LinkedTerm, Number
 from anexa.explore.places import Places
 from anexa.explore.quantities import (
@@ -20,9 +20,9 @@ from anexa.explore.quantities import (
     check_quantity,
     element_of_run,
     quantities_of,
-    stored,
     update_of,
 )
+from anexa.explore.replay import as_array
 from anexa.explore.rule import Index
 from anexa.explore.scene import Scene
 from anexa.explore.session import Session, hurry
@@ -93,7 +93,7 @@ class _Explainer:
             note = "A weight: it comes from training. Choose a step to see what made it."
         else:
             note = f"A weight: it comes from training, but {self._folder.no_steps}."
-        dtype = stored(self._folder.model.weights[self._tensor]).dtype.name
+        dtype = as_array(self._folder.model.weights[self._tensor]).dtype.name
         return replace(self._plain("value", self._explained.value, note), dtype=dtype)
 
     def gradient(self) -> Number:
@@ -182,7 +182,7 @@ class _Explainer:
             mean, std, seed = parameter.mean, parameter.std, run.config.run.seed
             drawn = f"drawn from N({mean:g}, {std:g}²) with seed {seed}"
             note = f"An initial weight, {drawn if std else 'a constant'}."
-        dtype = stored(hurry(run.state(step)).weights[self._tensor]).dtype.name
+        dtype = as_array(hurry(run.state(step)).weights[self._tensor]).dtype.name
         return replace(self._plain(quantity, value, note), dtype=dtype)
 
     def _plain(self, quantity: QuantityName, value: float, note: str) -> Number:
@@ -206,7 +206,7 @@ class _Explainer:
         found: Explanation,
         code: CodeLines | None,
         step: int | None = None,
-        curve: Curve | None = None,
+        curve: SampledCurve | None = None,
     ) -> Number:
         """Make a number of an explanation."""
         is_before = quantity != "update"  # an update is computed from the moments after the step
@@ -277,7 +277,7 @@ class _Explainer:
         if self._is_weight and self._scene.step is not None:
             moments = hurry(self._folder.run.state(self._scene.step)).moments
             kept = {name: moments.get(f"{name}.{self._tensor}") for name in MOMENTS}
-            others |= {name: float(stored(x)[self._index]) for name, x in kept.items() if x}
+            others |= {name: float(as_array(x)[self._index]) for name, x in kept.items() if x}
         return others
 
 

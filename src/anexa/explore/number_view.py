@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from anexa.explore.code import CodeLines
-from anexa.explore.curves import Curve
+from anexa.explore.curves import SampledCurve
 from anexa.explore.quantities import QuantityName
 from anexa.explore.rule import Index
 
@@ -98,7 +98,7 @@ class Number:
     code: CodeLines | None = None
     uses: tuple[Link, ...] = ()
     num_uses: int = 0
-    curve: Curve | None = None
+    curve: SampledCurve | None = None
     singular_values: tuple[tuple[float, ...], ...] = ()
     others: dict[str, float] = field(default_factory=dict)
 

@@ -10,11 +10,11 @@ import numpy as np
 import safetensors.numpy
 
 from anexa.errors import UsageError, one_line
+from anexa.explore.replay import as_array
 from anexa.explore.rule import Array, Index
 from anexa.explore.scene import Scene
 from anexa.explore.session import OpenFolder, Session, hurry
 from anexa.explore.updates import Update, muon_step
-from anexa.model.weights import Weight
 
 QuantityName: TypeAlias = Literal[
     "value", "gradient", "change", "difference", "m", "v", "clipped", "update"
@@ -118,10 +118,10 @@ def _read_of_run(folder: OpenFolder, step: int, name: str, quantity: QuantityNam
     """Read a quantity of a run's weight after a step, in the precision of the run."""
     run = folder.run
     if quantity == "change":
-        before = stored(hurry(run.state(step - 1)).weights[name]).astype(np.float64)
-        return stored(hurry(run.state(step)).weights[name]) - before
+        before = as_array(hurry(run.state(step - 1)).weights[name]).astype(np.float64)
+        return as_array(hurry(run.state(step)).weights[name]) - before
     if quantity in MOMENTS:
-        return stored(hurry(run.state(step)).moments[f"{quantity}.{name}"])
+        return as_array(hurry(run.state(step)).moments[f"{quantity}.{name}"])
     update = update_of(folder, step, name)
     fused = update.optimizer.muon_weights(folder.config).get(name, 0)
     if fused:
@@ -137,7 +137,7 @@ def element_of_run(
     """Read an element of a run's weight, or of its "m" or "v", after a step."""
     frame = hurry(folder.run.state(step))
     kept = frame.weights[name] if quantity == "value" else frame.moments[f"{quantity}.{name}"]
-    return float(stored(kept)[index])
+    return float(as_array(kept)[index])
 
 
 def update_of(folder: OpenFolder, step: int, name: str) -> Update:
@@ -148,12 +148,6 @@ def update_of(folder: OpenFolder, step: int, name: str) -> Update:
         ReplayNeeded: if repeating the steps before it takes long.
     """
     return hurry(folder.run.update(step, name))
-
-
-def stored(weight: Weight) -> Array:
-    """Return a weight as an array in its own precision."""
-    found: Array = np.frombuffer(weight.data, weight.data.typecode).reshape(weight.shape)
-    return found
 
 
 def subtract_tensor(here: Array, there: Array) -> Array:

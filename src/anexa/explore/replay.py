@@ -144,7 +144,7 @@ class Replay:
         frame = self._nearest(step)
         if frame.step == step:
             return frame
-        engine, start = self._open(frame), frame.step
+        engine, start = self.open_engine(frame), frame.step
         for number in range(start + 1, step + 1):
             self.advance(engine, number)
             if number == step or number % CACHE_INTERVAL == 0:
@@ -154,8 +154,18 @@ class Replay:
 
     def engine(self, step: int) -> Job[Engine]:
         """Return an engine of its own for the caller, as it was after a step; errors of `state`."""
-        frame = yield from self.state(step)
-        return self._open(frame)
+        return self.open_engine((yield from self.state(step)))
+
+    def open_engine(self, frame: Frame) -> Engine:
+        """Open the engine of the run with weights and moments, which need not be those of the run.
+
+        Args:
+            frame: the weights and moments; no moments before the first step.
+        """
+        engine = open_run_engine(self.config, self.model_config, frame.weights, self._device_config)
+        if frame.moments:
+            engine.resume(frame.moments, frame.step)
+        return engine
 
     def advance(self, engine: Engine, step: int) -> None:
         """Repeat a step with an engine that is at the step before.
@@ -222,10 +232,10 @@ class Replay:
         self._check_name(name)
         self._check(first)
         self._check(last, first)
-        frame = yield from _scaled(self.state(max(first - 1, self.first_step)), 0.1)
+        frame = yield from scaled(self.state(max(first - 1, self.first_step)), 0.1)
         _check_index(name, frame.weights[name].shape, index)
         points = [] if frame.step < first else [_life_point(frame, name, index, None)]
-        engine, start = self._open(frame), frame.step
+        engine, start = self.open_engine(frame), frame.step
         for step in range(start + 1, last + 1):
             gradient = None
             if not self.config.optimizer.dropout:
@@ -287,12 +297,6 @@ class Replay:
         self._add_to_cache(frame)
         return frame
 
-    def _open(self, frame: Frame) -> Engine:
-        engine = open_run_engine(self.config, self.model_config, frame.weights, self._device_config)
-        if frame.moments:
-            engine.resume(frame.moments, frame.step)
-        return engine
-
     def _remember(self, step: int, engine: Engine) -> Frame:
         frame = Frame(step, engine.weights(), engine.optimizer_state())
         self._add_to_cache(frame)
@@ -313,8 +317,8 @@ def as_array(weight: Weight) -> Array:
     return np.frombuffer(weight.data, weight.data.typecode).reshape(weight.shape)
 
 
-def _scaled(job: Job[Result], share: float) -> Job[Result]:
-    """Do a job that is the first part of another one: its progress goes from 0 to `share`."""
+def scaled(job: Job[Result], share: float) -> Job[Result]:
+    """Run a job as the first part of a longer one: its progress goes from 0 to `share`."""
     try:
         while True:
             yield share * next(job)

@@ -14,12 +14,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from anexa.engines import Batch, Engine, select_device
+from anexa.engines import Batch, Engine
 from anexa.errors import AnexaError
-from anexa.explore.replay import Job, Replay, Result
+from anexa.explore.replay import Job, Replay, scaled
 from anexa.explore.shares import ShareAccount, Shares, to_units
 from anexa.explore.switches import Edit, apply_edits, find_target
-from anexa.training.build import open_run_engine
+from anexa.training.history import Frame
 
 START = 0.1  # part of the progress until the first step
 
@@ -126,7 +126,7 @@ def ledger(replay: Replay, batch: Batch, first: int, last: int) -> Job[Ledger]:
     """
     _check(replay, first, last)
     unshared = _obstacle(replay)
-    engine = yield from _start(replay.engine(first))
+    engine = yield from scaled(replay.engine(first), START)
     account = None if unshared else ShareAccount(replay.config.optimizer, engine, batch)
     losses = [to_units(engine.loss(batch))]
     entries: list[Entry] = []
@@ -176,7 +176,7 @@ def without(replay: Replay, skipped: int, batch: Batch, last: int) -> Job[Counte
             f"the run in {replay.folder} has dropout, which would drop other activations in all "
             f"later steps: what follows from step {skipped} alone cannot be shown"
         )
-    engine = yield from _start(replay.engine(skipped - 1))
+    engine = yield from scaled(replay.engine(skipped - 1), START)
     other = _copy(replay, engine, skipped - 1)
     losses = [engine.loss(batch)]
     others = [other.loss(batch)]
@@ -217,7 +217,7 @@ def edited(
     switches = list(edits)
     for edit in switches:
         find_target(replay.model_config, edit)
-    engine = yield from _start(replay.engine(first))
+    engine = yield from scaled(replay.engine(first), START)
     other = _copy(replay, engine, first, switches)
     losses, others = [engine.loss(batch)], [other.loss(batch)]
     for step in range(first + 1, last + 1):
@@ -263,12 +263,7 @@ def _compare(first: int, losses: list[float], others: list[float]) -> Counterfac
 def _copy(replay: Replay, engine: Engine, step: int, edits: Iterable[Edit] = ()) -> Engine:
     """Open an engine with the same moments, after `step` steps, and with edited weights."""
     weights = apply_edits(replay.model_config, engine.weights(), edits)
-    config, moments = replay.config, engine.optimizer_state()
-    device = select_device(config.device.engine, replay.model_config, config.device)
-    opened = open_run_engine(config, replay.model_config, weights, device)
-    if moments:
-        opened.resume(moments, step)
-    return opened
+    return replay.open_engine(Frame(step, weights, engine.optimizer_state()))
 
 
 def _check(replay: Replay, first: int, last: int) -> None:
@@ -277,17 +272,6 @@ def _check(replay: Replay, first: int, last: int) -> None:
         raise AnexaError(f"the last step must be after step {first}, and {last} is not")
     replay.record(first + 1)
     replay.record(last)
-
-
-def _start(job: Job[Result]) -> Job[Result]:
-    """Run a job as the first part of a longer one."""
-    while True:
-        try:
-            progress = next(job)
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
-        yield START * progress
 
 
 def _progress(step: int, first: int, last: int) -> float:
