@@ -15,9 +15,10 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from anexa.engines import open_engine
-from anexa.explore.app import create_app, run_job
+from anexa.explore.app import create_app
 from anexa.explore.jobs import ReplaySteps
 from anexa.explore.replay import Replay
+from anexa.explore.responses import run_job
 from anexa.explore.scene import text_batch
 from anexa.explore.session import Session
 from anexa.explore.teachers import ledger

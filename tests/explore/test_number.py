@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from anexa.errors import AnexaError
-from anexa.explore.app import line
 from anexa.explore.number import MAX_TERMS, explain_number
 from anexa.explore.number_view import Link, Number
 from anexa.explore.overview import describe_map
 from anexa.explore.quantities import QuantityName, quantities_of, read_tensor
 from anexa.explore.replay import as_array
+from anexa.explore.responses import line
 from anexa.explore.rule import Index
 from anexa.explore.scene import Scene
 from anexa.explore.session import Session, hurry

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Generator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Query
-from fastapi.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from fastapi.responses import Response
 
 from anexa import __version__
-from anexa.errors import AnexaError, UsageError
+from anexa.errors import UsageError
 from anexa.explore import jobs
 from anexa.explore.differences import compare, subtract
 from anexa.explore.number import explain_number
 from anexa.explore.overview import describe_folder, describe_map, thumbnails
 from anexa.explore.places import tokens_of
-from anexa.explore.quantities import QuantityName, encode_tensors, read_tensor
+from anexa.explore.quantities import QuantityName, read_tensor
 from anexa.explore.reading import read_text
+from anexa.explore.responses import JobResponse, run_job, tensors_response, to_json
 from anexa.explore.scene import InputKind, Scene
 from anexa.explore.session import ReplayNeeded, Session
 from anexa.explore.trial_run import COMMAND, STEPS
@@ -242,54 +239,6 @@ def _add_jobs(app: FastAPI, session: Session) -> None:
         return stream(job)
 
 
-class JobResponse(StreamingResponse):
-    """Lines of JSON from a job, which ends with its request.
-
-    Args:
-        lines: the lines; closed at the end, also when the client disconnects before.
-    """
-
-    def __init__(self, lines: Generator[str, None, None]) -> None:
-        super().__init__(lines, media_type="application/x-ndjson")
-        self._lines = lines
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the lines."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            # The exception that cancels a response keeps its frames, and with them the lines.
-            self._lines.close()
-
-
-def run_job(
-    job: Generator[Any, None, Any], lock: AbstractContextManager[object]
-) -> Generator[str, None, None]:
-    """Run a job, and yield its progress and its result as lines of JSON.
-
-    Closing the iterator, which happens when the client disconnects, cancels the job.
-
-    Args:
-        job: yields its progress, and returns its result.
-        lock: held while the job computes; it is free between two reports, so that the page stays
-            usable.
-    """
-    try:
-        while True:
-            # Nothing is yielded with the lock held: another thread may go on with this generator.
-            try:
-                with lock:
-                    progress = next(job)
-            except StopIteration as end:
-                yield line({"result": end.value})
-                return
-            yield line({"progress": progress})
-    except AnexaError as error:
-        yield line({"error": str(error)})
-    finally:
-        job.close()
-
-
 def parse_index(text: str) -> tuple[int, ...]:
     """Parse an index such as 0,3,5; empty for a scalar.
 
@@ -300,28 +249,3 @@ def parse_index(text: str) -> tuple[int, ...]:
     if not all(part.isdecimal() and len(part) < 10 for part in parts):
         raise UsageError(f"{text[:40]!r} is no index: write it as 0,3,5")
     return tuple(map(int, parts))
-
-
-def to_json(content: Any) -> Response:
-    """Make a JSON response."""
-    return Response(line(content), media_type="application/json")
-
-
-def line(content: Any) -> str:
-    """Write JSON in one line; NaN and the infinities, which JSON lacks, as strings."""
-    return json.dumps(_finite(content), ensure_ascii=False) + "\n"
-
-
-def _finite(content: Any) -> Any:
-    if isinstance(content, dict):
-        return {key: _finite(value) for key, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [_finite(value) for value in content]
-    if isinstance(content, float) and not math.isfinite(content):
-        return "NaN" if math.isnan(content) else "Infinity" if content > 0 else "-Infinity"
-    return content
-
-
-def tensors_response(tensors: dict[str, Any], about: dict[str, Any]) -> Response:
-    """Make a response with tensors, as a safetensors file."""
-    return Response(encode_tensors(tensors, about), media_type="application/octet-stream")

@@ -1,0 +1,88 @@
+"""Responses of the glass box: JSON, tensors, and the lines of a job."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Generator
+from contextlib import AbstractContextManager
+from typing import Any
+
+from fastapi.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from anexa.errors import AnexaError
+from anexa.explore.quantities import encode_tensors
+
+
+def to_json(content: Any) -> Response:
+    """Make a JSON response."""
+    return Response(line(content), media_type="application/json")
+
+
+def line(content: Any) -> str:
+    """Write JSON in one line; NaN and the infinities, which JSON lacks, as strings."""
+    return json.dumps(_finite(content), ensure_ascii=False) + "\n"
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return "NaN" if math.isnan(content) else "Infinity" if content > 0 else "-Infinity"
+    return content
+
+
+def tensors_response(tensors: dict[str, Any], about: dict[str, Any]) -> Response:
+    """Make a response with tensors, as a safetensors file."""
+    return Response(encode_tensors(tensors, about), media_type="application/octet-stream")
+
+
+class JobResponse(StreamingResponse):
+    """Lines of JSON from a job, which ends with its request.
+
+    Args:
+        lines: the lines; closed at the end, also when the client disconnects before.
+    """
+
+    def __init__(self, lines: Generator[str, None, None]) -> None:
+        super().__init__(lines, media_type="application/x-ndjson")
+        self._lines = lines
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the lines."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            # The exception that cancels a response keeps its frames, and with them the lines.
+            self._lines.close()
+
+
+def run_job(
+    job: Generator[Any, None, Any], lock: AbstractContextManager[object]
+) -> Generator[str, None, None]:
+    """Run a job, and yield its progress and its result as lines of JSON.
+
+    Closing the iterator, which happens when the client disconnects, cancels the job.
+
+    Args:
+        job: yields its progress, and returns its result.
+        lock: held while the job computes; it is free between two reports, so that the page stays
+            usable.
+    """
+    try:
+        while True:
+            # Nothing is yielded with the lock held: another thread may go on with this generator.
+            try:
+                with lock:
+                    progress = next(job)
+            except StopIteration as end:
+                yield line({"result": end.value})
+                return
+            yield line({"progress": progress})
+    except AnexaError as error:
+        yield line({"error": str(error)})
+    finally:
+        job.close()
