@@ -184,7 +184,7 @@ function tableOf(label, series) {
   const heads = ["step", ...series.map(({ name }) => name)].map((name) => make("th", { scope: "col" }, name));
   return make(
     "div",
-    { className: "grid-table", tabIndex: 0 },
+    { className: "grid-table", tabIndex: 0, role: "region", "aria-label": label },
     make(
       "table",
       {},

@@ -164,7 +164,20 @@ function makeRow({ name, kind, norm, relative, largest, index, obstacle }, most)
     make("td", {}, kind),
     make("td", { title: exact(share) }, bar, compact(share)),
     make("td", { title: exact(Number(norm)) }, compact(Number(norm))),
-    make("td", {}, make("a", { href: number, title: exact(Number(largest)), "data-focus": `largest ${name}`, "data-live": element }, compact(Number(largest)))),
+    make(
+      "td",
+      {},
+      make(
+        "a",
+        {
+          href: number,
+          title: exact(Number(largest)),
+          "data-focus": `largest ${name}`,
+          "data-live": element,
+        },
+        compact(Number(largest)),
+      ),
+    ),
     make("td", {}, index.length ? `[${index.join(", ")}]` : ""),
   );
 }

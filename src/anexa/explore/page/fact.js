@@ -143,7 +143,12 @@ function makeWithout(view, number, state) {
     );
   });
   return [
-    make("p", { className: "hint" }, `The same tokens are read with one head off; with all heads the loss is ${compact(fact.loss)}. The answer is what the model then writes; the heads strongest for this fact are bold.`),
+    make(
+      "p",
+      { className: "hint" },
+      `The same tokens are read with one head off; with all heads the loss is ${compact(fact.loss)}. `,
+      "The answer is what the model then writes; the heads strongest for this fact are bold.",
+    ),
     makeWideTable("The model without a head", ["head", "loss of the fact", "answer", ""], rows),
   ];
 }

@@ -127,7 +127,15 @@ function makeHeads(edits, { config }, toggle) {
 /** A form with whole numbers. */
 function makeForm(title, fields, act) {
   const inputs = fields.map(([name, value]) =>
-    make("input", { type: "number", min: "0", step: "1", required: true, value: `${value}`, "aria-label": name, "data-focus": `${title} ${name}` }),
+    make("input", {
+      type: "number",
+      min: "0",
+      step: "1",
+      required: true,
+      value: `${value}`,
+      "aria-label": name,
+      "data-focus": `${title} ${name}`,
+    }),
   );
   const labels = inputs.map((input, i) => make("label", {}, `${fields[i][0]} `, input));
   const form = make("form", {}, ...labels, make("button", { type: "submit", className: "plain" }, "Turn off"));
@@ -141,10 +149,29 @@ function makeForm(title, fields, act) {
 /** The form that sets one number of a weight. */
 function makeSet(map, state, number, act) {
   const names = weightNames(map);
-  const select = make("select", { "aria-label": "weight", "data-focus": "set tensor" }, ...names.map((name) => make("option", { value: name }, name)));
+  const options = names.map((name) => make("option", { value: name }, name));
+  const select = make("select", { "aria-label": "weight", "data-focus": "set tensor" }, ...options);
   if (names.includes(state.tensor)) select.value = state.tensor;
-  const index = make("input", { type: "text", required: true, size: 7, pattern: "\\s*\\d+(\\s*,\\s*\\d+)*\\s*", title: "such as 0,3", value: names.includes(state.tensor) ? (state.index ?? "") : "", placeholder: "0,3", "aria-label": "index", "data-focus": "set index" });
-  const value = make("input", { type: "text", required: true, size: 10, inputMode: "decimal", value: number ? weightText(Number(number.value)) : "", "aria-label": "number", "data-focus": "set number" });
+  const index = make("input", {
+    type: "text",
+    required: true,
+    size: 7,
+    pattern: "\\s*\\d+(\\s*,\\s*\\d+)*\\s*",
+    title: "such as 0,3",
+    value: names.includes(state.tensor) ? (state.index ?? "") : "",
+    placeholder: "0,3",
+    "aria-label": "index",
+    "data-focus": "set index",
+  });
+  const value = make("input", {
+    type: "text",
+    required: true,
+    size: 10,
+    inputMode: "decimal",
+    value: number ? weightText(Number(number.value)) : "",
+    "aria-label": "number",
+    "data-focus": "set number",
+  });
   const form = make(
     "form",
     {},
@@ -159,8 +186,15 @@ function makeSet(map, state, number, act) {
     act(name, `${name}${value.value.trim().replace("−", "-")}`);
   });
   const target = { view: "number", tensor: state.tensor, index: state.index, quantity: undefined, edit: undefined };
-  const now = number ? ["Without switches it is ", make("a", { href: link(target), "data-focus": "set now" }, weightText(Number(number.value))), "."] : [];
-  return make("fieldset", {}, make("legend", {}, "Set one number of a weight"), form, make("p", { className: "hint" }, ...now));
+  const now = () =>
+    make("a", { href: link(target), "data-focus": "set now" }, weightText(Number(number.value)));
+  return make(
+    "fieldset",
+    {},
+    make("legend", {}, "Set one number of a weight"),
+    form,
+    make("p", { className: "hint" }, ...(number ? ["Without switches it is ", now(), "."] : [])),
+  );
 }
 
 // What they change
@@ -175,7 +209,8 @@ function makeNothing(first) {
 }
 
 function makeOutcome(first, second, state, info) {
-  const href = link({ view: "map", quantity: "difference", versus_unedited: "1", tensor: undefined, index: undefined, lead: undefined });
+  const none = { tensor: undefined, index: undefined, lead: undefined };
+  const href = link({ view: "map", quantity: "difference", versus_unedited: "1", ...none });
   const section = (title, ...children) => make("section", {}, make("h3", {}, title), ...children);
   return [
     section(

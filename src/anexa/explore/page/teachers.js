@@ -7,6 +7,7 @@ import { listen } from "./keys.js";
 import { makePath } from "./path.js";
 import { link } from "./state.js";
 import { makePanel, taskOf } from "./tasks.js";
+import { makeWideTable } from "./wide_table.js";
 import { makeWithout } from "./without.js";
 
 const FEW = 5; // rows of a table until all are asked for
@@ -191,12 +192,10 @@ function makeTable(title, names, rows) {
     section.append(make("p", { className: "hint" }, "There are none."));
     return section;
   }
-  const heads = names.map((name) => make("th", { scope: "col" }, name));
   const body = rows.map((cells, i) =>
     make("tr", { hidden: i >= FEW }, ...cells.map((cell) => make("td", {}, cell))),
   );
-  const table = make("table", {}, make("caption", { className: "visually-hidden" }, title), make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...body));
-  section.append(make("div", { className: "wide-table", tabIndex: 0, role: "region", "aria-label": title }, table));
+  section.append(makeWideTable(title, names, body));
   if (rows.length > FEW) {
     const more = make("button", { type: "button", className: "quiet" }, `Show ${rows.length}`);
     more.addEventListener("click", () => {
