@@ -131,14 +131,14 @@ def test_switches_change_what_is_written(client: TestClient) -> None:
 def test_write_repeats_the_steps_that_it_needs(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("anexa.explore.session.PATIENCE", 0)
+    monkeypatch.setattr("anexa.explore.session.MAX_WAIT", 0)
     assert result_of(messages(client, "write", step=LAST - 1, count=1))["before"]
 
 
 def test_views_ask_for_a_replay_which_a_job_does(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("anexa.explore.session.PATIENCE", 0)
+    monkeypatch.setattr("anexa.explore.session.MAX_WAIT", 0)
     query: dict[str, Any] = {"text": "emma", "step": 63}  # 64 steps between key frames
     refused = client.get("/api/map", params=query)
     assert refused.status_code == 409

@@ -27,7 +27,7 @@ from anexa.model.weights import Weights
 
 CACHE_BYTES = 300_000_000  # of traces; one of 512 tokens of the bundled model has 200 MB
 NOT_KEPT = "the steps of the bundled model were not kept: train a model to see its steps"
-PATIENCE = 0.5  # seconds of replay that a request waits for
+MAX_WAIT = 0.5  # seconds of replay that a request waits for
 
 Value = TypeVar("Value")
 Result = TypeVar("Result")
@@ -109,7 +109,7 @@ class OpenFolder:
 
         Raises:
             AnexaError: if there is no such step.
-            ReplayNeeded: if repeating it takes longer than `PATIENCE`.
+            ReplayNeeded: if repeating it takes longer than `MAX_WAIT`.
         """
         return self.model.weights if step is None else hurry(self.run.state(step)).weights
 
@@ -200,9 +200,9 @@ def hurry(job: Generator[Any, None, Result]) -> Result:
     """Run a job to its end, unless it takes long.
 
     Raises:
-        ReplayNeeded: if it takes longer than `PATIENCE`.
+        ReplayNeeded: if it takes longer than `MAX_WAIT`.
     """
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + MAX_WAIT
     try:
         while True:
             next(job)
