@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from anexa.engines import open_engine
 from anexa.explore.app import create_app
 from anexa.explore.jobs import ReplaySteps
 from anexa.explore.replay import Replay
-from anexa.explore.responses import run_job
+from anexa.explore.responses import JobLines, run_job
 from anexa.explore.scene import text_batch
 from anexa.explore.session import Session
 from anexa.explore.teachers import ledger
@@ -203,10 +203,40 @@ def test_documents_of_a_step(client: TestClient, names_model: Path) -> None:
 
 def test_lock_is_free_whenever_a_line_is_sent(session: Session) -> None:
     lock = threading.Lock()
-    for _ in run_job(ReplaySteps(step=63).run(session), lock):
+    for _ in run_job(ReplaySteps(step=63).run(session), lock, session.closing):
         # Another thread may compute a view, or go on with the job.
         assert lock.acquire(blocking=False)
         lock.release()
+
+
+def test_job_ends_when_the_server_shuts_down(session: Session) -> None:
+    lines = run_job(ReplaySteps(step=63).run(session), session.lock, session.closing)
+    next(lines)
+    session.shut_down()
+    assert [json.loads(line).keys() for line in lines] == [{"error"}]
+
+
+def test_job_that_is_computing_is_canceled_after_its_line() -> None:
+    computing, go_on, ended = threading.Event(), threading.Event(), []
+
+    def lines() -> Generator[str, None, None]:
+        try:
+            computing.set()
+            go_on.wait()
+            yield "a line"
+        finally:
+            ended.append(True)
+
+    job = JobLines(lines())
+    reader = threading.Thread(target=next, args=(job,))
+    closer = threading.Thread(target=job.close)
+    reader.start()
+    computing.wait()
+    closer.start()
+    go_on.set()
+    for thread in (reader, closer):
+        thread.join()
+    assert ended
 
 
 def test_closed_job_is_canceled() -> None:
@@ -219,7 +249,7 @@ def test_closed_job_is_canceled() -> None:
         finally:
             ended.append(True)
 
-    lines = run_job(job(), threading.Lock())  # type: ignore[arg-type]
+    lines = run_job(job(), threading.Lock(), threading.Event())  # type: ignore[arg-type]
     next(lines)
     lines.close()
     assert ended
@@ -285,3 +315,5 @@ def test_no_training_outlives_its_request(own_explorer: Explorer, ends: str) -> 
         assert own_explorer.get("folders")["folders"][1:] == []
     else:
         assert own_explorer.process.wait(timeout=30) == 0
+        assert own_explorer.process.stderr
+        assert own_explorer.process.stderr.read() == ""

@@ -203,7 +203,8 @@ def _add_jobs(app: FastAPI, session: Session) -> None:
     """Add the routes that take seconds: lines of JSON with progress, then with the result."""
 
     def stream(job: jobs.JobRequest) -> Response:
-        lines = run_job(job.run(session), session.lock if job.computes else nullcontext())
+        lock = session.lock if job.computes else nullcontext()
+        lines = run_job(job.run(session), lock, session.closing)
         return JobResponse(lines)
 
     @app.post("/api/replay")

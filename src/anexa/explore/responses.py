@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections.abc import Generator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -40,6 +41,29 @@ def tensors_response(tensors: dict[str, Any], about: dict[str, Any]) -> Response
     return Response(encode_tensors(tensors, about), media_type="application/octet-stream")
 
 
+class JobLines:
+    """The lines of a job, which may be closed while another thread computes the next of them.
+
+    Args:
+        lines: the lines.
+    """
+
+    def __init__(self, lines: Generator[str, None, None]) -> None:
+        self._lines, self._lock = lines, threading.Lock()
+
+    def __iter__(self) -> JobLines:
+        return self
+
+    def __next__(self) -> str:
+        with self._lock:
+            return next(self._lines)
+
+    def close(self) -> None:
+        """Cancel the job, after the line that is being computed."""
+        with self._lock:
+            self._lines.close()
+
+
 class JobResponse(StreamingResponse):
     """Lines of JSON from a job, which ends with its request.
 
@@ -48,8 +72,8 @@ class JobResponse(StreamingResponse):
     """
 
     def __init__(self, lines: Generator[str, None, None]) -> None:
-        super().__init__(lines, media_type="application/x-ndjson")
-        self._lines = lines
+        self._lines = JobLines(lines)
+        super().__init__(self._lines, media_type="application/x-ndjson")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the lines."""
@@ -61,7 +85,9 @@ class JobResponse(StreamingResponse):
 
 
 def run_job(
-    job: Generator[Any, None, Any], lock: AbstractContextManager[object]
+    job: Generator[Any, None, Any],
+    lock: AbstractContextManager[object],
+    closing: threading.Event,
 ) -> Generator[str, None, None]:
     """Run a job, and yield its progress and its result as lines of JSON.
 
@@ -71,9 +97,10 @@ def run_job(
         job: yields its progress, and returns its result.
         lock: held while the job computes; it is free between two reports, so that the page stays
             usable.
+        closing: set when the server shuts down: the job ends without a result.
     """
     try:
-        while True:
+        while not closing.is_set():
             # Nothing is yielded with the lock held: another thread may go on with this generator.
             try:
                 with lock:
@@ -82,6 +109,7 @@ def run_job(
                 yield line({"result": end.value})
                 return
             yield line({"progress": progress})
+        yield line({"error": "anexa explore was stopped: start it again"})
     except AnexaError as error:
         yield line({"error": str(error)})
     finally:

@@ -37,7 +37,9 @@ def run(paths: Sequence[Path | None], port: int, show: Callable[[str], None] = p
     token = secrets.token_urlsafe(16)
     with tempfile.TemporaryDirectory(prefix="anexa-") as scratch, listen(HOST, port) as listener:
         session = Session(paths, Path(scratch))
-        server = Server(create_app(session, token, HOSTS), show=show)
+        server = Server(
+            create_app(session, token, HOSTS), get_workers=lambda: (session,), show=show
+        )
         listener.listen()  # a browser that is faster than the server waits
         show(f"the glass box is at {address_of(HOST, listener)}/#token={token}")
         threading.Thread(target=_prepare, args=(session,), daemon=True).start()

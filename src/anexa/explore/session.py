@@ -142,14 +142,25 @@ class Session:
     Attributes:
         folders: the open folders; their index is their id.
         lock: held while something is computed; the parts of a session are not safe for threads.
+        closing: set when the server shuts down; jobs end then.
     """
 
     def __init__(self, paths: Sequence[Path | None], scratch: Path) -> None:
         self.folders = [OpenFolder(path) for path in paths]
         self.lock = threading.RLock()
+        self.closing = threading.Event()
         self._scratch = scratch
         self._numbers = itertools.count(1)  # of the models that are trained on the page
         self._traces: Cache[Trace] = Cache(CACHE_BYTES, trace_bytes)
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to wait for at the end: jobs are canceled."""
+        return True
+
+    def shut_down(self) -> None:
+        """End the jobs."""
+        self.closing.set()
 
     def new_path(self) -> Path:
         """Return the path of a model folder that can be written, and is removed at the end."""

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, one_line
 from anexa.training.history import read_records
 from anexa.training.metrics import METRICS, read_metrics
 from anexa.training.presets import PRESETS
@@ -60,5 +60,7 @@ def train_trial_run(folder: Path) -> Generator[dict[str, Any], None, Path]:
         assert process.stderr
         complaint = process.stderr.read().decode(errors="replace").strip()
         if process.returncode:
-            raise AnexaError(f"the training failed: {complaint or process.returncode}")
+            # A signal ends an interpreter that is still starting with a traceback.
+            reason = complaint.splitlines()[-1] if complaint else f"status {process.returncode}"
+            raise AnexaError(f"the training failed: {one_line(reason)}")
     return folder

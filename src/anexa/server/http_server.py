@@ -10,6 +10,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import uvicorn
 from fastapi import FastAPI
@@ -21,7 +22,6 @@ from anexa.process import discard_lost_output, stop_signals
 from anexa.server.errors import APIError
 from anexa.server.limits import MAX_HEADER_BYTES
 from anexa.server.protection import refuse
-from anexa.server.worker import Worker
 
 MAX_CONNECTIONS = 1000
 IDLE_TIMEOUT = 10.0  # seconds for the headers of a request, and between two requests
@@ -123,6 +123,17 @@ async def refuse_connection(_scope: Scope, _receive: Receive, send: Send) -> Non
     await refuse(send, APIError(message, status=503))
 
 
+class Stoppable(Protocol):
+    """What computes for requests, such as a `Worker`."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is computed."""
+
+    def shut_down(self) -> None:
+        """End what is computed."""
+
+
 class Server(uvicorn.Server):
     """Uvicorn's server, which lets running requests finish before it shuts down.
 
@@ -132,7 +143,7 @@ class Server(uvicorn.Server):
     Args:
         app: the application.
         grace: seconds for running requests to finish.
-        get_workers: returns the workers of the loaded models.
+        get_workers: returns what computes, such as the workers of the loaded models.
         show: called with a line for the user if there are running requests to wait for.
     """
 
@@ -140,7 +151,7 @@ class Server(uvicorn.Server):
         self,
         app: FastAPI,
         grace: float = 0.0,
-        get_workers: Callable[[], Sequence[Worker]] = tuple,
+        get_workers: Callable[[], Sequence[Stoppable]] = tuple,
         show: Callable[[str], None] = print,
     ) -> None:
         config = uvicorn.Config(
