@@ -362,3 +362,15 @@ def test_a_frame_of_another_run_is_refused(key: str, copy: Path) -> None:
     write_tensors(path, tensors, {"frame": json.dumps(content)})
     with pytest.raises(AnexaError, match="is damaged: it does not fit the run"):
         done(Replay(copy).state(STEPS))
+
+
+def test_key_frame_that_is_gone_is_not_replaced_by_a_later_one(copy: Path) -> None:
+    replay = Replay(copy)
+    frame_path(copy, 0).unlink()
+    with pytest.raises(AnexaError, match=r"up to step 5 .* are gone"):
+        done(replay.state(5))
+    assert done(replay.state(MIN_INTERVAL + 1)).step == MIN_INTERVAL + 1
+    shutil.rmtree(copy)
+    assert done(replay.state(MIN_INTERVAL + 1)).step == MIN_INTERVAL + 1  # in memory
+    with pytest.raises(AnexaError, match=r"up to step 0 .* are gone"):
+        done(replay.state(0))

@@ -6,7 +6,6 @@ repeated step is the one that was.
 
 from __future__ import annotations
 
-import bisect
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import numpy as np
 
 from anexa.data.batches import TokenSequence
 from anexa.engines import Batch, Engine, select_device
-from anexa.errors import AnexaError, one_line
+from anexa.errors import AnexaError, one_line, short_repr
 from anexa.explore.rule import Array, Index
 from anexa.explore.updates import Update
 from anexa.model.folder import ModelFolder
@@ -277,13 +276,17 @@ class Replay:
     def _nearest(self, step: int) -> Frame:
         """Return the last state up to a step that is in the cache or on the disk."""
         self._check(step)
-        steps = frame_steps(self.folder)
-        on_disk = steps[bisect.bisect_right(steps, step) - 1]
+        on_disk = max((n for n in frame_steps(self.folder) if n <= step), default=-1)
         with self._lock:
             cached = max((number for number in self._cache if number <= step), default=-1)
-            if cached >= on_disk:
+            if cached >= max(on_disk, 0):
                 self._cache.move_to_end(cached)
                 return self._cache[cached]
+        if on_disk < self.first_step:
+            raise AnexaError(
+                f"the key frames up to step {step} in {self.folder / HISTORY} are gone: restore "
+                "them, and open the folder again"
+            )
         frame = read_frame(self.folder, on_disk)
         path = frame_path(self.folder, on_disk)
         weights = validate_weights(frame.weights, self.model_config, path)
@@ -354,9 +357,9 @@ def _read_history(folder: Path) -> tuple[Sequence[StepRecord], int]:
 
 def _check_index(name: str, shape: tuple[int, ...], index: Index) -> None:
     if len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape)):
-        given = ", ".join(map(str, index))
+        given = short_repr(list(index))
         sizes = " x ".join(map(str, shape))
-        raise AnexaError(f"{one_line(name)} has no element [{given}]: its shape is {sizes}")
+        raise AnexaError(f"{one_line(name)} has no element {given}: its shape is {sizes}")
 
 
 def _life_point(frame: Frame, name: str, index: Index, gradient: float | None) -> LifePoint:
