@@ -93,6 +93,12 @@ def test_change_of_a_weight_is_the_difference_of_two_steps(explorer: Explorer) -
         ("window", {"text": "anna", "tensor": "logits", "lead": "0", "top": -1}, "at row -1"),
         ("window", {"text": "anna", "tensor": "logits", "lead": "0", "height": 9999}, "height"),
         ("number", {"text": "anna", "tensor": "logits", "index": "0,1"}, "no element (0, 1)"),
+        ("number", {"text": "anna", "tensor": "x" * 5000}, "there is no tensor 'xxx"),
+        ("number", {"text": "anna", "tensor": "logits", "index": "0," * 999 + "0"}, "no element"),
+        ("window", {"text": "anna", "tensor": "logits", "lead": "0," * 999 + "0"}, "no index"),
+        ("map", {"text": "anna", "edit": f"set:{'x' * 5000}[0]=1"}, "no weight 'xxx"),
+        ("map", {"text": "anna", "edit": f"set:lm_head.weight[{'0,' * 999}0]=1"}, "has the shape"),
+        ("map", {"text": "anna", "folder": "1" * 5000}, "folder must be an integer, not a string"),
         ("number", {"text": "anna", "tensor": "logits", "index": "0,1,x"}, "index"),
         ("number", {"text": "anna", "tensor": "logits", "index": "0,1,999"}, "no element"),
         (
@@ -112,6 +118,7 @@ def test_bad_input_is_refused_in_a_sentence(
     assert sentence in found
     assert "\n" not in found
     assert "internal error" not in found
+    assert len(found) < 500
 
 
 def test_only_the_holder_of_the_token_is_answered(explorer: Explorer) -> None:
@@ -139,6 +146,16 @@ def test_damaged_record_is_said(names_model: Path, tmp_path: Path) -> None:
         assert found["steps"] is None
         assert "line 6" in found["no_steps"]
         assert damaged.get("map", text="anna")["loss"] > 0  # the model itself can be seen
+
+
+def test_folder_removed_while_it_is_open_is_said(names_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "removed"
+    shutil.copytree(names_model, folder)
+    with exploring(folder, cwd=tmp_path) as removed:
+        shutil.rmtree(folder)
+        assert "are gone" in removed.error("map", text="anna", step=5)
+        assert "are gone" in removed.job("replay", step=5)
+        assert removed.get("map", text="anna")["loss"] > 0  # the weights are in memory
 
 
 def test_command_refuses_what_is_no_model(tmp_path: Path) -> None:

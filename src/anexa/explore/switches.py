@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, cast
 
 import numpy as np
 
-from anexa.errors import UsageError, short_repr
+from anexa.errors import UsageError, one_line, short_repr
 from anexa.graph.model_graph import record_operations
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
@@ -161,12 +161,13 @@ def _position(config: ModelConfig, edit: Edit) -> Target:
 
 def _weight(config: ModelConfig, edit: Edit) -> Target:
     parameters = architecture(config).parameters(config)
+    given = one_line(str(edit))
     if edit.tensor not in parameters:
-        raise UsageError(f"{edit}: this model has no weight {short_repr(edit.tensor)}")
+        raise UsageError(f"{given}: this model has no weight {short_repr(edit.tensor)}")
     shape = parameters[edit.tensor].shape
     if len(edit.place) != len(shape) or any(i >= n for i, n in zip(edit.place, shape)):
         raise UsageError(
-            f"{edit}: {edit.tensor} has the shape {list(shape)}, and indices count from 0"
+            f"{given}: {edit.tensor} has the shape {list(shape)}, and indices count from 0"
         )
     return Target(edit.tensor, edit.place, edit.number)
 

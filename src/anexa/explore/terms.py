@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, short_repr
 from anexa.explore.rule import Array, Elements, Index, Sum, pick
 from anexa.explore.trace import Node, Trace
 
@@ -202,7 +202,7 @@ def _sorted(terms: Iterable[Term]) -> tuple[Term, ...]:
 
 def _check(tensors: dict[str, Array], tensor: str, index: Index) -> None:
     if tensor not in tensors:
-        raise AnexaError(f"there is no tensor {tensor!r} in this computation")
+        raise AnexaError(f"there is no tensor {short_repr(tensor)} in this computation")
     shape = tensors[tensor].shape
     if len(index) != len(shape) or any(not 0 <= i < n for i, n in zip(index, shape)):
-        raise AnexaError(f"{tensor} has the shape {shape}: it has no element {index}")
+        raise AnexaError(f"{tensor} has the shape {shape}: it has no element {short_repr(index)}")

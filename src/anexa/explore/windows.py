@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from anexa.errors import UsageError
+from anexa.errors import UsageError, short_repr
 from anexa.explore.rule import Array, Index
 
 
@@ -26,7 +26,8 @@ def matrix(tensor: Array, lead: Index) -> Array:
     axes = tensor.shape[:-2]
     if len(lead) != len(axes) or any(not 0 <= i < n for i, n in zip(lead, axes)):
         raise UsageError(
-            f"the leading axes of this tensor have the sizes {list(axes)}: {list(lead)} is no index"
+            f"the leading axes of this tensor have the sizes {list(axes)}: "
+            f"{short_repr(list(lead))} is no index"
         )
     return np.atleast_2d(tensor[lead])
 

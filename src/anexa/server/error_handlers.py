@@ -24,6 +24,8 @@ TYPES = {
     "float_type": KINDS[float],
     "bool_type": "true or false",
     "int_parsing": KINDS[int],
+    "int_parsing_size": KINDS[int],
+    "int_from_float": KINDS[int],
     "float_parsing": KINDS[float],
     "bool_parsing": "true or false",
     "list_type": "a list",
