@@ -44,11 +44,12 @@ def page(browser: Any, run: Path) -> Iterator[Any]:
         yield page
 
 
-def picture(page: Any, name: str, height: int = 900) -> None:
+def picture(page: Any, name: str, height: int = 900, scroll: int = 0) -> None:
     """Take a picture of the page, if pictures are asked for."""
     if folder := os.environ.get("ANEXA_PICTURES"):
         page.set_viewport_size({"width": 1100, "height": height})
         page.mouse.move(0, 0)
+        page.evaluate(f"scrollTo(0, {scroll})")
         page.screenshot(path=Path(folder) / f"explore-{name}.png")
 
 
@@ -72,8 +73,7 @@ def test_which_letter_does_head_2_look_at_in_karia(page: Any, run: Path) -> None
         key = int(np.argmax(shares[query]))
         assert f"looks at token {key} " in told
         assert number(told.rpartition(" ")[2]) == shares[query, key]
-    page.get_by_role("table", name="Attention of head 2").scroll_into_view_if_needed()
-    picture(page, "text")
+    picture(page, "text", scroll=520)
 
 
 def test_why_is_this_weight_what_it_is_at_step_500(page: Any, run: Path) -> None:
