@@ -8,9 +8,11 @@ from pathlib import Path
 import httpx2 as httpx
 import numpy as np
 import pytest
+from fastapi import FastAPI
 
 from anexa.engines import open_engine
 from anexa.model.loading import load_model
+from anexa.server.http_server import Server
 from tests.cli.process import anexa
 from tests.explore.explorer import Explorer, exploring
 from tests.server.process import PLAIN
@@ -169,3 +171,8 @@ def test_command_refuses_what_is_no_model(tmp_path: Path) -> None:
         assert result.returncode
         assert words in result.stderr
         assert result.stderr.count("\n") == 1
+
+
+def test_server_needs_no_stdout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)  # as Python does for a closed one
+    Server(FastAPI())

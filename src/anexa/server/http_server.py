@@ -161,6 +161,7 @@ class Server(uvicorn.Server):
             loop="asyncio",
             log_level="warning",
             access_log=False,
+            use_colors=False,  # uvicorn would ask stdout, which may be closed
             server_header=False,
             timeout_keep_alive=round(IDLE_TIMEOUT),
             timeout_graceful_shutdown=math.ceil(grace + FORCED_EXIT_DELAY),
