@@ -45,6 +45,7 @@ OPTIONS = {
     "runs": ["--json"],
     "compare": ["--out", "--json"],
     "verify": ["--json"],
+    "explore": ["--port"],
     "graph": ["--format", "--out"],
     "corpora": ["--json"],
 }
@@ -60,6 +61,7 @@ def test_help_names_every_command(tmp_path: Path) -> None:
         "chat",
         "generate",
         "serve",
+        "explore",
         "eval",
         "export",
         "publish",
