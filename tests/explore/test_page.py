@@ -12,7 +12,7 @@ import pytest
 from anexa.engines import open_engine
 from anexa.model.loading import load_model
 from tests.explore.explorer import Explorer
-from tests.server.browser import opened
+from tests.server.browser import opened, sync_api
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
@@ -81,7 +81,7 @@ def test_address_is_the_view(browser: Any, explorer: Explorer, explore_page: Any
     with opened(browser, explorer.start) as other:
         other.locator("#view > .view").wait_for()
         go(other, f"#{address}")
-        assert other.locator("#view").inner_text() == told
+        sync_api.expect(other.locator("#view")).to_have_text(told, use_inner_text=True)
 
 
 def test_unknown_character_is_one_sentence(explore_page: Any) -> None:
@@ -130,7 +130,8 @@ def test_saved_file_shows_the_same_without_a_network(
     page.on("request", lambda request: requests.append(request.url))
     page.goto(path.as_uri())
     page.locator("#view > .view").wait_for()
-    assert page.locator("#view").inner_text() == explore_page.locator("#view").inner_text()
+    told = explore_page.locator("#view").inner_text()
+    sync_api.expect(page.locator("#view")).to_have_text(told, use_inner_text=True)
     assert not page.get_by_role("button", name="Save this view").is_visible()
     assert all(url.startswith(("file:", "data:")) for url in requests)
     context.close()

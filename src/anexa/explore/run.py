@@ -47,6 +47,13 @@ def run(paths: Sequence[Path | None], port: int, show: Callable[[str], None] = p
 
 
 def _prepare(session: Session) -> None:
-    """Compute what the page shows first, while the browser is opened."""
-    with suppress(AnexaError), session.lock:  # the page asks again, and shows the error
-        session.trace(example_scene(session.folder(0), 0))
+    """Compute what the page shows first, and load the engines of the runs."""
+    with suppress(AnexaError):  # the page asks again, and shows the error
+        with session.lock:
+            session.trace(example_scene(session.folder(0), 0))
+        for folder in session.folders:
+            if folder.replay:
+                for _ in folder.replay.state(
+                    min(folder.replay.first_step + 1, folder.replay.last_step)
+                ):
+                    pass

@@ -42,9 +42,9 @@ export async function get(path, parameters = {}, signal = undefined) {
   const where = address(path, parameters);
   if (isSaved) return found(where);
   const response = await patient(where, parameters, signal);
-  const answer = await response.json();
-  remember(where, answer);
-  return answer;
+  const text = await response.text();
+  remember(where, text);
+  return JSON.parse(text);
 }
 
 /**
@@ -59,7 +59,7 @@ export async function getTensors(path, parameters = {}, signal = undefined) {
   if (isSaved) return parseTensors(Uint8Array.from(atob(found(where)), (c) => c.charCodeAt(0)).buffer);
   const response = await patient(where, parameters, signal);
   const content = await response.arrayBuffer();
-  remember(where, encode(content));
+  remember(where, content);
   return parseTensors(content);
 }
 
@@ -68,15 +68,6 @@ function found(where) {
   const answer = recall(where);
   if (answer !== undefined) return answer;
   throw new ServerError("This is not in the saved file: open the model with anexa explore.", 0);
-}
-
-function encode(content) {
-  const bytes = new Uint8Array(content);
-  let text = "";
-  for (let i = 0; i < bytes.length; i += 8192) {
-    text += String.fromCharCode(...bytes.subarray(i, i + 8192));
-  }
-  return btoa(text);
 }
 
 /** Request an answer; if steps have to be repeated first, wait for them and show the progress. */
@@ -118,7 +109,7 @@ export async function job(name, body, onProgress = () => {}, signal = undefined)
   for await (const message of lines(response)) {
     if ("error" in message) throw new ServerError(message.error, 400);
     if ("result" in message) {
-      remember(where, message.result);
+      remember(where, JSON.stringify(message.result));
       return message.result;
     }
     onProgress(message.progress);

@@ -96,8 +96,8 @@ async function show() {
     if (!info) throw new Error(`There is no folder ${state().folder}.`);
     complete();
     showFrame(info);
-    const [view, { showTime }] = await Promise.all([VIEWS[state().view][1](), import("./time.js")]);
-    showTime(byId("time"), state(), info).catch(report);
+    const view = await VIEWS[state().view][1]();
+    showCurve(info).catch(report); // the view does not wait for it
     await view.show(root, state(), info, signal);
     if (signal.aborted) return;
     root.dataset.view = state().view;
@@ -121,6 +121,12 @@ function replaceView(root) {
     byId("view").focus({ preventScroll: true });
     window.scrollTo(0, 0);
   }
+}
+
+/** Show the loss curve below the view. */
+async function showCurve(info) {
+  const { showTime } = await import("./time.js");
+  await showTime(byId("time"), state(), info);
 }
 
 /** Show an error where the view would be. */

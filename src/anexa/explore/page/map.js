@@ -12,6 +12,7 @@ import { draw } from "./tiles.js";
 
 const TABS = { value: "Values", gradient: "Gradients", difference: "Differences" };
 const SIDE = 96; // of a thumbnail, in CSS pixels
+const MARGIN = "400px"; // around the window, within which thumbnails are drawn
 const closed = new Set(); // layers that the user has folded
 const opened = new Set(); // layers that the user has unfolded
 
@@ -194,11 +195,22 @@ const breakable = (name) => name.split(/(?<=[._])/).flatMap((part) => [part, mak
 /** Draws thumbnails, and draws them again when the color scheme changes. */
 class Painter {
   #pictures;
-  #drawn = [];
+  #drawn = new Map(); // names by canvas
+  #observer = new IntersectionObserver((entries) => this.#onSeen(entries), { rootMargin: MARGIN });
 
   /** @param {import("./safetensors.js").Tensors} pictures */
   constructor(pictures) {
     this.#pictures = pictures;
+  }
+
+  /** Draw the thumbnails that have come near the window: a map has hundreds. */
+  #onSeen(entries) {
+    for (const { target, isIntersecting } of entries) {
+      if (!isIntersecting) continue;
+      this.#observer.unobserve(target);
+      this.#drawn.set(target, target.dataset.tensor);
+      this.#paint(target, target.dataset.tensor);
+    }
   }
 
   /** Make the canvas of a tensor that fits into a square of `side` CSS pixels. */
@@ -207,12 +219,11 @@ class Painter {
     if (!extreme) return make("span", { className: "absent" }, "none");
     const [height, width] = [extreme.shape.at(-2) ?? 1, extreme.shape.at(-1) ?? 1];
     const zoom = Math.max(1, Math.floor(side / Math.max(height, width, side / 16)));
-    const canvas = make("canvas", { className: "thumbnail", width, height });
+    const canvas = make("canvas", { className: "thumbnail", width, height, "data-tensor": name });
     const tall = Math.max(zoom, Math.min(4 * zoom, Math.floor(side / 8 / height))); // thin ones
     canvas.style.width = `${width * zoom}px`;
     canvas.style.height = `${height * tall}px`;
-    this.#drawn.push({ canvas, name });
-    this.#paint(canvas, name);
+    this.#observer.observe(canvas);
     return canvas;
   }
 
@@ -223,9 +234,9 @@ class Painter {
     canvas.getContext("2d").drawImage(draw(extreme.data, canvas.width, canvas.height, scale), 0, 0);
   }
 
-  /** Draw all thumbnails again. */
+  /** Draw again what is drawn. */
   all() {
-    for (const { canvas, name } of this.#drawn) this.#paint(canvas, name);
+    for (const [canvas, name] of this.#drawn) this.#paint(canvas, name);
   }
 
   /** The largest magnitude of a tensor, as text. */
