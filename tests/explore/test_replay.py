@@ -21,14 +21,8 @@ from anexa.explore.updates import muon_step
 from anexa.model.tensors import read_tensors, write_tensors
 from anexa.model.weights import Weights
 from anexa.training import RunOptions, Trainer, build_trainer, resume_trainer
-from anexa.training.history import (
-    HISTORY,
-    MIN_INTERVAL,
-    RECORDS,
-    frame_path,
-    frame_steps,
-    hash_weights,
-)
+from anexa.training.history import HISTORY, RECORDS, frame_path, frame_steps, hash_weights
+from anexa.training.recording import MIN_INTERVAL
 from tests.training.runs import each_engine, finish, settings, stop_after, write_names
 
 SMALL: dict[str, Any] = {"n_embd": 4, "n_head": 2, "block_size": 8, "batch_size": 2}

@@ -20,18 +20,15 @@ from anexa.training import Callback, RunOptions, StepResult, Trainer, build_trai
 from anexa.training.checkpoint import CHECKPOINT, read_checkpoint
 from anexa.training.history import (
     HISTORY,
-    MIN_INTERVAL,
     RECORDS,
-    frame_interval,
     frame_path,
     frame_steps,
     hash_weights,
-    make_history,
-    parse_size,
     read_budget,
     read_frame,
     read_records,
 )
+from anexa.training.recording import MIN_INTERVAL, frame_interval, make_history, parse_size
 from tests.training.runs import each_engine, finish, settings, stop_after, weights_file
 
 SMALL: dict[str, Any] = {"n_embd": 8, "n_head": 2, "block_size": 8, "batch_size": 2}

@@ -77,7 +77,7 @@ def train(
         resume_trainer,
     )
     from anexa.training.config_file import read_options
-    from anexa.training.history import parse_size
+    from anexa.training.recording import parse_size
 
     budget = None if keep_steps is None else parse_size(keep_steps)
     if config:

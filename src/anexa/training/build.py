@@ -46,9 +46,10 @@ from anexa.training.corpus import (
     tokenizer_source,
 )
 from anexa.training.distributed import DistributedContext
-from anexa.training.history import make_history, read_budget
+from anexa.training.history import read_budget
 from anexa.training.lock import check_not_running
 from anexa.training.presets import usual_preset
+from anexa.training.recording import make_history
 from anexa.training.schedule import Clock
 from anexa.training.trainer import Trainer
 

@@ -1,0 +1,217 @@
+"""Recording of the history of a run while it is trained: `--keep-steps`."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from math import prod
+from pathlib import Path
+
+from anexa.engines import OptimizerConfig
+from anexa.errors import AnexaError, AnexaWarning, UsageError, short_repr
+from anexa.files import write_atomic
+from anexa.model.architectures import architecture
+from anexa.model.config import ModelConfig
+from anexa.model.weights import Weights, num_parameters
+from anexa.training.history import (
+    HISTORY,
+    RECORDS,
+    Frame,
+    StepRecord,
+    encode_record,
+    frame_path,
+    frame_steps,
+    hash_weights,
+    read_records,
+    write_frame,
+)
+from anexa.training.trainer import Callback, StepResult, Trainer
+
+SMALL_MODEL = 10_000  # parameters up to which every run keeps a history
+SMALL_BUDGET = 16_000_000  # bytes of its key frames
+MIN_FRAMES = 2
+MIN_INTERVAL = 64  # steps between key frames: 0.2 s of a small model, with PyTorch
+HELD_SIZE = 1_000_000  # bytes of weights that wait for their hash
+HEADER = 128  # bytes of a tensor in the header of a file, about
+UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([A-Z]*)")
+
+
+class HistoryCallback(Callback):
+    """Writes `training/history`: a record of each step, and key frames within a budget.
+
+    The distance of the frames is a power of two of steps, counted from the first frame. When there
+    would be too many frames, every second one is removed: a run of unknown length keeps between
+    half the budget and all of it. Must come before `CheckpointCallback`, so that the records are
+    never behind the checkpoint.
+
+    Args:
+        budget: maximum bytes of the key frames on the disk.
+        max_frames: number of key frames that fit into the budget.
+    """
+
+    def __init__(self, budget: int, max_frames: int) -> None:
+        self._budget, self._max_frames = budget, max_frames
+        self._first = 0  # step of the first frame
+        self._folder = Path()
+        self._lines: list[bytes] = []
+        self._held: list[tuple[StepResult, Weights]] = []  # steps without a line yet
+        self._max_held = 1
+
+    def on_start(self, trainer: Trainer) -> None:
+        """Remove the records and frames of steps that are repeated, or write the first frame."""
+        self._folder, done = trainer.folder, trainer.state.step
+        first = _rewind(trainer.folder, done) if trainer.context.is_main_process else None
+        # Hashed together, which takes half as long as one by one, each after a step.
+        self._max_held = max(1, HELD_SIZE // (8 * num_parameters(trainer.model_config)))
+        [known] = trainer.context.broadcast(-1 if first is None else first)
+        self._first = done if known < 0 else int(known)
+        if known < 0:
+            self._add_frame(trainer, trainer.engine.weights())
+
+    def on_step(self, trainer: Trainer, result: StepResult) -> None:
+        """Record the step, and write a frame if one is due."""
+        # In every process, because the weights may be sharded.
+        weights = trainer.engine.weights()
+        if trainer.context.is_main_process:
+            self._held.append((result, weights))
+            if len(self._held) >= self._max_held:
+                self._record_held()
+        passed = result.number - self._first
+        is_due = passed % frame_interval(passed, self._max_frames) == 0
+        if is_due or result.evaluation:
+            self._flush()
+        if is_due:
+            self._add_frame(trainer, weights)
+
+    def on_end(self, trainer: Trainer) -> None:  # noqa: ARG002
+        """Write the last records."""
+        self._flush()
+
+    def close(self) -> None:
+        """Write the last records, also after an error."""
+        self._flush()
+
+    def _record_held(self) -> None:
+        held, self._held = self._held, []
+        for result, weights in held:
+            rate, loss, norm = result.learning_rate, result.loss, result.gradient_norm
+            record = StepRecord(result.number, rate, loss, norm, hash_weights(weights))
+            self._lines.append(encode_record(record))
+
+    def _flush(self) -> None:
+        """Append the records since the previous call to the file."""
+        self._record_held()
+        lines, self._lines = self._lines, []
+        if not lines:
+            return
+        path = self._folder / HISTORY / RECORDS
+        try:
+            with path.open("ab") as file:
+                file.write(b"".join(lines))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise AnexaError(f"cannot write {path}: {error.strerror}") from error
+
+    def _add_frame(self, trainer: Trainer, weights: Weights) -> None:
+        frame = Frame(trainer.state.step, weights, trainer.engine.optimizer_state())
+        if not trainer.context.is_main_process:
+            return
+        interval = frame_interval(frame.step - self._first, self._max_frames)
+        for step in frame_steps(trainer.folder):
+            if (step - self._first) % interval:
+                frame_path(trainer.folder, step).unlink()
+        write_frame(trainer.folder, frame, self._budget)
+
+
+def make_history(
+    config: ModelConfig, optimizer: OptimizerConfig, dtype: str, budget: int | None
+) -> list[HistoryCallback]:
+    """Make the callback that keeps the history of a run; an empty list if the run keeps none.
+
+    Args:
+        config: configuration of the model.
+        optimizer: the optimizer.
+        dtype: precision of the weights, "float32" or "float64".
+        budget: maximum bytes of the key frames; 0: no history; None: `SMALL_BUDGET` for a model of
+            at most `SMALL_MODEL` parameters, and no history for a larger one.
+
+    Raises:
+        UsageError: if the budget is too small for two key frames.
+    """
+    if budget is None:
+        budget = SMALL_BUDGET if num_parameters(config) <= SMALL_MODEL else 0
+    if not budget:
+        return []
+    parameters = architecture(config).parameters(config).values()
+    shapes = [*(p.shape for p in parameters), *optimizer.state_shapes(config).values()]
+    itemsize = 8 if dtype == "float64" else 4
+    frame_size = sum(itemsize * prod(shape) + HEADER for shape in shapes)
+    if budget < MIN_FRAMES * frame_size:
+        megabytes = -(-MIN_FRAMES * frame_size // 10**6)
+        raise UsageError(
+            f"--keep-steps {budget:,} bytes is too small for {MIN_FRAMES} key frames of this "
+            f"model: give at least {megabytes}MB, or 0 to keep none"
+        )
+    return [HistoryCallback(budget, budget // frame_size)]
+
+
+def parse_size(text: str) -> int:
+    """Parse a size on the disk, such as 200MB, 1.5 GB or 0; returns bytes.
+
+    Raises:
+        UsageError: if it is not a number with a unit from bytes to TB.
+    """
+    found = SIZE.fullmatch(text.strip().upper())
+    if not found or found[2] not in UNITS:
+        raise UsageError(
+            f"--keep-steps must be a size on the disk such as 200MB or 1.5GB, or 0, not "
+            f"{short_repr(text)}"
+        )
+    return int(float(found[1]) * UNITS[found[2]])
+
+
+def frame_interval(steps: int, max_frames: int) -> int:
+    """Return the distance of at most `max_frames` frames within the first `steps` steps."""
+    interval = MIN_INTERVAL
+    while steps // interval + 1 > max_frames:
+        interval *= 2
+    return interval
+
+
+def _rewind(folder: Path, done: int) -> int | None:
+    """Remove the records and frames of steps after the checkpoint, which a resumed run repeats.
+
+    Records that end before the checkpoint are of a run that went on without a history: they are
+    removed too, because no key frame leads from them to the checkpoint.
+
+    Args:
+        folder: model folder, with the folder `training` in it.
+        done: step of the checkpoint.
+
+    Returns:
+        The step of the first frame; None if the history begins with this step.
+    """
+    records, frames = read_records(folder), frame_steps(folder)
+    kept = [record for record in records if record.step <= done]
+    last = kept[-1].step if kept else min(frames, default=-1)
+    is_current = bool(frames) and frames[0] <= done == last
+    if kept and not is_current:
+        warnings.warn(
+            f"the history in {folder / HISTORY} ends with step {last} of {done}, or lacks its key "
+            f"frames: it begins again with step {done}",
+            AnexaWarning,
+            stacklevel=2,
+        )
+    try:
+        (folder / HISTORY).mkdir(exist_ok=True)
+        records = kept if is_current else []
+        write_atomic(folder / HISTORY / RECORDS, b"".join(map(encode_record, records)))
+        for step in frames:
+            if step > done or not is_current:
+                frame_path(folder, step).unlink()
+    except OSError as error:
+        raise AnexaError(f"cannot write {folder / HISTORY}: {error.strerror}") from error
+    return frames[0] if is_current else None
