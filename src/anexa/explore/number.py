@@ -27,7 +27,7 @@ from anexa.explore.rule import Index
 from anexa.explore.scene import Scene
 from anexa.explore.session import Session, hurry
 from anexa.explore.step_number import constants_of, explain_step, singular_values, step_source
-from anexa.explore.terms import Explanation, Reference, add_up, explain, explain_gradient
+from anexa.explore.terms import Explanation, Reference, Term, add_up, explain, explain_gradient
 from anexa.model.architectures import architecture
 
 MAX_TERMS = 200  # listed terms of a number; the sum of all others is given
@@ -218,7 +218,7 @@ class _Explainer:
                 term.value,
                 term.factor,
                 term.contribution,
-                self._link(term.factor_source, step) if term.factor_source else None,
+                self._factor_link(term, step),
             )
             for term in found.terms[:MAX_TERMS]
         ]
@@ -237,6 +237,17 @@ class _Explainer:
             code=code,
             curve=curve,
         )
+
+    def _factor_link(self, term: Term, step: int | None) -> Link | None:
+        """Make the link to the number that a factor is, or that it is computed from."""
+        reference = term.factor_source
+        if reference is None:
+            return None
+        link = self._link(reference, step)
+        is_gradient = reference.quantity == "gradient"
+        tensors = self._trace.grads if is_gradient else self._trace.values
+        is_own = step is None and tensors[reference.tensor][reference.index] == term.factor
+        return link if is_own else replace(link, label=f"from {link.label}")
 
     def _link(self, reference: Reference, step: int | None = None, is_before: bool = False) -> Link:
         """Make the link to a number.

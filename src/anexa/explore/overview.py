@@ -96,7 +96,7 @@ def _describe_tensor(folder: OpenFolder, trace: Trace, name: str) -> dict[str, A
         "axes": axes_of(folder.config, trace, name),
         "title": rule.__name__.lower() if rule else "",
         "summary": (rule.__doc__ or "").partition("\n")[0] if rule else "",
-        "equation": rule.equation if rule else "",
+        "equation": node.rule.equation if node else "",
         "gradient": rule.gradient if rule else "",
         "inputs": node.sources if node else (),
         "layer": layer[0] if layer else "",

@@ -82,7 +82,7 @@ class Rule:
             include the way through them.
     """
 
-    equation: ClassVar[str] = ""
+    equation: str = ""  # of a rule with several forms: that of this application
     gradient: ClassVar[str] = ""
 
     def __init__(

@@ -89,8 +89,15 @@ class Add(Rule):
 class Linear(Rule):
     """A row of x times a row of the weight matrix."""
 
-    equation = "y[o] = Σ x[c] W[o, c] + b[o]"
+    equation = "y[o] = Σ x[c] W[o, c]"
     gradient = "dx[c] = Σ g[o] W[o, c],  dW[o, c] = Σ g[t, o] x[t, c],  db[o] = Σ g[t, o]"
+
+    def __init__(
+        self, inputs: Sequence[Array], output: Array, auxiliaries: Sequence[Array] = ()
+    ) -> None:
+        super().__init__(inputs, output, auxiliaries)
+        if len(inputs) > 2:
+            self.equation += " + b[o]"
 
     def terms(self, index: Index) -> Sum:
         b, t, o = index
@@ -131,13 +138,15 @@ class Mean(Rule):
 class Deviation(Rule):
     """The standard deviation of a row, σ, or without a mean its root mean square, ρ."""
 
-    equation = "σ = √(Σ (x[c] − μ)² / C + ε)"
+    equation = "ρ = √(Σ x[c]² / C + ε)"
 
     def __init__(
         self, inputs: Sequence[Array], output: Array, eps: float, auxiliaries: Sequence[Array] = ()
     ) -> None:
         super().__init__(inputs, output, auxiliaries)
         self.eps = eps
+        if auxiliaries:
+            self.equation = "σ = √(Σ (x[c] − μ)² / C + ε)"
 
     def terms(self, index: Index) -> Sum:
         width = self.inputs[0].shape[-1]
@@ -155,7 +164,7 @@ class Norm(Rule):
     the mean, −γ[j] / (C σ), and through the deviation, −γ[j] n[i] n[j] / (C σ).
     """
 
-    equation = "y[c] = γ[c] (x[c] − μ) / σ + β[c]"
+    equation = "y[c] = x[c] / ρ"
     gradient = "dx[i] = Σ g[j] γ[j] ((i = j) − 1/C − n[i] n[j] / C) / σ,  dγ = Σ g n,  dβ = Σ g"
 
     def __init__(
@@ -163,6 +172,10 @@ class Norm(Rule):
     ) -> None:
         super().__init__(inputs, output, auxiliaries)
         self.centered = len(auxiliaries) == 2
+        if len(inputs) > 1:
+            self.equation = "y[c] = γ[c] x[c] / ρ"
+        if self.centered:
+            self.equation = "y[c] = γ[c] (x[c] − μ) / σ + β[c]"
         mean_BT = auxiliaries[1] if self.centered else np.zeros(inputs[0].shape[:2])
         self.n_BTC = (inputs[0] - mean_BT[..., None]) / auxiliaries[0][..., None]
         self.gain_C = inputs[1] if len(inputs) > 1 else np.ones(inputs[0].shape[-1])

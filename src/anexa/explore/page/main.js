@@ -48,7 +48,8 @@ function showFrame(info) {
   byId("kind").value = kind;
   byId("kind").options[1].disabled = !info.chat;
   byId("kind").options[2].disabled = !info.steps;
-  byId("text").value = now.chat ?? now.text ?? "";
+  const batch = `the batch of training step ${Number(now.step ?? 0) + 1}`;
+  byId("text").value = kind === "batch" ? batch : (now.chat ?? now.text ?? "");
   byId("text").disabled = kind === "batch";
   const items = viewsOf(info).map((name) => {
     const item = document.createElement("a");
@@ -61,7 +62,8 @@ function showFrame(info) {
   byId("views").replaceChildren(...items);
   byId("home").href = link({ view: "map" });
   showEdits(now.edit ?? []);
-  document.title = `${[now.tensor, VIEWS[now.view][0]].filter(Boolean).join(" · ")} · ${info.name} · Anexa`;
+  const tensor = ["tensor", "number"].includes(now.view) ? now.tensor : undefined;
+  document.title = `${[tensor, VIEWS[now.view][0]].filter(Boolean).join(" · ")} · ${info.name} · Anexa`;
 }
 
 /** List the switches that are set, each with a button that takes it back. */
@@ -151,7 +153,9 @@ byId("folder").addEventListener("change", () => {
 });
 
 byId("kind").addEventListener("change", () => {
-  byId("text").disabled = byId("kind").value === "batch";
+  const isBatch = byId("kind").value === "batch";
+  if (byId("text").disabled && !isBatch) byId("text").value = current().example.text ?? "";
+  byId("text").disabled = isBatch;
 });
 
 byId("input").addEventListener("submit", (event) => {
@@ -162,6 +166,7 @@ byId("input").addEventListener("submit", (event) => {
 });
 
 byId("save").hidden = isSaved;
+byId("saved-note").hidden = !isSaved;
 byId("save").addEventListener("click", async () => {
   const { save } = await import("./save.js");
   await save().catch(report);

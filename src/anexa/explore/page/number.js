@@ -60,7 +60,13 @@ function inWords({ link: own, places, value, others }) {
 /** The step, the tensor, and the place on each of its axes. */
 function whereAmI({ link: own, places }, state) {
   const up = make("a", { href: upward(own), "data-focus": "up" }, own.tensor);
-  return [...(state.step === undefined ? [] : [`step ${state.step}`]), up, ...places];
+  return [...momentOf(state), up, ...places];
+}
+
+/** The step of the weights, and what the model reads if it is a training batch. */
+function momentOf({ step, batch }) {
+  if (step === undefined) return [];
+  return batch ? [`step ${step}`, `the batch of step ${Number(step) + 1}`] : [`step ${step}`];
 }
 
 const upward = ({ index }) => link({ view: "tensor", index: index.join(","), lead: undefined });
@@ -76,7 +82,7 @@ function makeTitle(number) {
   return make(
     "div",
     { className: "title" },
-    make("h2", { className: "number-name" }, name),
+    make("h2", { className: "number-name" }, own.quantity === "value" ? name : `${NAMES[own.quantity]} of ${name}`),
     make(
       "p",
       { className: "number-value" },

@@ -136,7 +136,7 @@ function makeTeachers(title, teachers) {
     makeStepLinks(steps),
     exact(change),
   ]);
-  return makeTable(title, ["", "document", "its steps", "share of the change"], rows);
+  return makeTable(title, ["", "document", "trained in step", "share of the change"], rows);
 }
 
 function makeSteps(title, entries, asked, info) {

@@ -135,13 +135,21 @@ function makeTerm({ to, value, factor, contribution, factor_to: factorTo }, larg
     { className: "term" },
     make("span", { className: "term-bar", "aria-hidden": "true" }, fill),
     make("span", { className: "amount", title: exact(amount) }, rounded(amount, LISTED)),
-    make("span", { className: "times" }, number.inner ? innerName(number.inner) : "="),
-    source,
+    make("span", { className: "times" }, "="),
+    inside(source, number),
     ...times,
   );
 }
 
-const innerName = (inner) => (inner === "exp" ? "e^" : "square of");
+/** A value within the inner function of the sum: e^(x − shift) or (x − center)². */
+function inside(source, { inner, shift, center }) {
+  if (!inner) return source;
+  const by = Number(inner === "exp" ? shift : center);
+  const sign = by < 0 ? "+" : "−";
+  const [before, after] = inner === "exp" ? ["e^(", ")"] : ["(", ")²"];
+  const from = by ? ` ${sign} ${rounded(Math.abs(by), WRITTEN)}` : "";
+  return make("span", { className: "inside" }, before, source, `${from}${after}`);
+}
 
 /** A number with its name below, as a link if it can be shown. */
 function linked(to, x, label, properties) {

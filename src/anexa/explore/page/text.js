@@ -163,7 +163,8 @@ function makeLens({ tokens }) {
           title: `likeliest: ${tokenText(best)} ${exact(Number(best.probability))}; ${tokenText(token)} has ${exact(p)}`,
         },
         make("span", { className: "piece" }, tokenText(best)),
-        ` ${probability(p, DIGITS)}`,
+        ` ${probability(Number(best.probability), DIGITS)}`,
+        ...(best.id === token.id ? [] : [`, ${tokenText(token)} ${probability(p, DIGITS)}`]),
       );
       tint(cell, p, 1);
       return cell;
@@ -177,8 +178,8 @@ function makeLens({ tokens }) {
       "p",
       { className: "lead" },
       "The logit lens: the residual stream after the embeddings and after each layer goes straight to ",
-      "the output head. A cell shows the likeliest token there, and the probability of the token that ",
-      "came (the row). The last column is the model itself. Layers are numbered from 0.",
+      "the output head. A cell shows the likeliest token there with its probability and, if another ",
+      "one came (the row), that of the token that came. The last column is the model itself. Layers are numbered from 0.",
     ),
     makeWideTable("The logit lens", ["token that came", ...layers], rows),
   ];
