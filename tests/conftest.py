@@ -10,7 +10,9 @@ import signal
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -56,3 +58,12 @@ def names_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def parrot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a chat model whose answers are known; nobody writes into it."""
     return write_parrot(tmp_path_factory.mktemp("chat") / "parrot")
+
+
+@pytest.fixture(scope="module")  # not "session": Playwright runs an event loop in this thread
+def browser() -> Iterator[Any]:
+    """Chromium."""
+    from tests.server.browser import chromium
+
+    with chromium() as browser:
+        yield browser

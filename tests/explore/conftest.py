@@ -21,15 +21,6 @@ def explorer(names_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield running
 
 
-@pytest.fixture(scope="module")  # not "session": Playwright runs an event loop in this thread
-def browser() -> Iterator[Any]:
-    """Chromium."""
-    from tests.server.browser import chromium
-
-    with chromium() as browser:
-        yield browser
-
-
 @pytest.fixture
 def explore_page(browser: Any, explorer: Explorer) -> Iterator[Any]:
     """The page at the map of the names run."""

@@ -18,15 +18,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         yield running
 
 
-@pytest.fixture(scope="module")  # not "session": Playwright runs an event loop in this thread
-def browser() -> Iterator[Any]:
-    """Chromium."""
-    from tests.server.browser import chromium
-
-    with chromium() as browser:
-        yield browser
-
-
 @pytest.fixture
 def page(browser: Any, server: ServerProcess) -> Iterator[Any]:
     """The page of the bundled model."""

@@ -78,7 +78,7 @@ def scene_of(
 
 @dataclass(frozen=True)
 class Versus:
-    """What a scene is compared with; the fields that are given replace those of the scene.
+    """The scene that another one is compared with: each field that is not None replaces its own.
 
     Attributes:
         versus_folder: id of another folder.

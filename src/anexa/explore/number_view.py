@@ -1,4 +1,4 @@
-"""What is shown of one number: its value, its equation, its terms, and links to other numbers."""
+"""The view of one number: its value, its equation, its terms, and links to other numbers."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Number:
         inner: function of the value of each term, as in `Explanation`.
         outer: outer function, as in `Explanation`.
         shift: constant outside of it.
-        center: what the inner function "square" subtracts.
+        center: the mean that the inner function "square" subtracts.
         constants: further numbers of the equation, by symbol.
         rebuilt: the number, computed from all terms; None if there are none.
         dtype: precision in which the number was computed.

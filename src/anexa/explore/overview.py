@@ -1,4 +1,4 @@
-"""What the page shows first: the open folders, and the map of all tensors of a scene."""
+"""The first view of the page: the open folders, and the map of all tensors of a scene."""
 
 from __future__ import annotations
 

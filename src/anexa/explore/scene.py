@@ -17,7 +17,7 @@ InputKind: TypeAlias = Literal["text", "chat", "batch"]
 
 @dataclass(frozen=True)
 class Scene:
-    """What is computed.
+    """A computation: the weights of a moment, an input, and switches.
 
     Attributes:
         folder: index of an opened model folder.

@@ -54,7 +54,7 @@ class Shares:
         documents: the share of the gradient of each document of the step.
         momentum: the share of the gradients of earlier steps.
         decay: the share of weight decay.
-        rest: what remains: the curvature of the loss that two gradients do not show, and rounding.
+        rest: the rest: curvature of the loss that two gradients do not show, and rounding.
     """
 
     documents: tuple[float, ...]
