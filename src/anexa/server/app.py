@@ -28,6 +28,7 @@ from anexa.server.error_handlers import add_error_handlers
 from anexa.server.metrics import Metrics
 from anexa.server.pages import add_files, page_files
 from anexa.server.protection import Protection
+from anexa.server.served_models import ServedModel
 from anexa.server.worker import Worker
 from anexa.thinking.checker import check
 
@@ -117,7 +118,7 @@ async def _load(
             on_loaded(AnexaError(message))
             return
         model.name = name
-        served[name] = api.ServedModel(model, worker, int(time.time()))
+        served[name] = ServedModel(model, worker, int(time.time()))
     app.state.served = served
     on_loaded(None)
 
@@ -141,7 +142,9 @@ def _add_other_routes(app: FastAPI) -> None:
     unhealthy = {"model": schemas.Unhealthy, "description": "A model is loading or has failed."}
 
     @app.get(
-        "/health", response_model=schemas.Health, responses={**api.ERROR_RESPONSES, 503: unhealthy}
+        "/health",
+        response_model=schemas.Health,
+        responses={**schemas.ERROR_RESPONSES, 503: unhealthy},
     )
     async def health() -> Response:
         """Report whether all models are loaded and running."""
@@ -156,7 +159,7 @@ def _add_other_routes(app: FastAPI) -> None:
 
     # Not PlainTextResponse: FastAPI would describe the errors of the route as plain text too.
     @app.get(
-        "/metrics", response_class=Response, responses={**api.ERROR_RESPONSES, 200: exposition}
+        "/metrics", response_class=Response, responses={**schemas.ERROR_RESPONSES, 200: exposition}
     )
     async def metrics() -> Response:
         """Report the metrics for Prometheus."""
@@ -168,7 +171,7 @@ def _add_other_routes(app: FastAPI) -> None:
             generate_latest(app.state.metrics.registry), media_type="text/plain; version=0.0.4"
         )
 
-    @app.post("/check", responses=api.ERROR_RESPONSES)
+    @app.post("/check", responses=schemas.ERROR_RESPONSES)
     async def check_thought(body: schemas.CheckRequest) -> schemas.CheckedThought:
         """Check each step of a thought about arithmetic."""
         report = await asyncio.to_thread(check, body.question, body.thought, body.answer)

@@ -153,6 +153,12 @@ class ErrorResponse(ResponseModel):
     error: ErrorObject
 
 
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorResponse, "description": "The request is wrong or not allowed."},
+    "5XX": {"model": ErrorResponse, "description": "The server cannot answer."},
+}
+
+
 class Model(ResponseModel):
     """A served model, its limits, and the sampling parameters used by default."""
 

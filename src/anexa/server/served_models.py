@@ -1,0 +1,74 @@
+"""The served models, and how a request finds its model by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import fastapi
+
+from anexa.generation import LanguageModel
+from anexa.server import schemas
+from anexa.server.errors import APIError
+from anexa.server.limits import MAX_COMPLETION_TOKENS
+from anexa.server.worker import Worker
+
+DEFAULT_TOP_P, DEFAULT_TOP_K = 1.0, None  # any token may be drawn
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A loaded model, and the worker that runs it.
+
+    Attributes:
+        model: the model.
+        worker: thread that generates its sequences.
+        created: time when the model was loaded, in seconds since 1970.
+    """
+
+    model: LanguageModel
+    worker: Worker
+    created: int
+
+    @property
+    def block_size(self) -> int:
+        """Context length in tokens."""
+        return self.model.engine.config.block_size
+
+    def to_schema(self) -> schemas.Model:
+        """Describe the model as `GET /v1/models` does."""
+        supports_chat = self.model.chat_template is not None
+        return schemas.Model(
+            id=self.model.name,
+            object="model",
+            created=self.created,
+            owned_by="anexa",
+            max_model_len=self.block_size,
+            supports_chat=supports_chat,
+            max_tokens=self.block_size if supports_chat else MAX_COMPLETION_TOKENS,
+            temperature=self.model.temperature,
+            top_p=DEFAULT_TOP_P,
+            top_k=DEFAULT_TOP_K,
+        )
+
+
+def served_models(http_request: fastapi.Request) -> dict[str, ServedModel]:
+    """Return all served models by name, in the order of the command line."""
+    served: dict[str, ServedModel] = http_request.app.state.served
+    if not served:
+        raise APIError("the model is being loaded: try again in a second", status=503)
+    return served
+
+
+def served_model(http_request: fastapi.Request, name: str | None) -> ServedModel:
+    """Return the served model with a name; the first one if the name is None."""
+    served = served_models(http_request)
+    if name is None:
+        return next(iter(served.values()))
+    if name not in served:
+        raise APIError(
+            f"there is no model {name[:100]!r}: choose one of {', '.join(served)}",
+            "model",
+            status=404,
+            code="model_not_found",
+        )
+    return served[name]

@@ -1,0 +1,77 @@
+"""From the body of an HTTP request to the worker: requests, their submission, and the response."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import fastapi
+from fastapi.responses import Response
+
+from anexa.errors import AnexaError
+from anexa.generation import Sampler, SamplingParams, TextStream
+from anexa.generation.text_stream import PromptTooLongError
+from anexa.server.errors import APIError
+from anexa.server.request import Request
+from anexa.server.responder import Responder
+from anexa.server.schemas import GenerationRequest
+from anexa.server.served_models import DEFAULT_TOP_K, DEFAULT_TOP_P, ServedModel
+from anexa.server.streaming import EventStream, whole_response
+from anexa.server.worker import Worker
+
+
+@contextmanager
+def errors_of_field(field: str) -> Iterator[None]:
+    """Convert errors to `APIError` errors about a field of the request body."""
+    try:
+        yield
+    except AnexaError as error:
+        code = "context_length_exceeded" if isinstance(error, PromptTooLongError) else None
+        raise APIError(str(error), field, code=code) from error
+
+
+def build_requests(
+    served: ServedModel,
+    texts: Sequence[TextStream],
+    body: GenerationRequest,
+    *,
+    is_chat: bool,
+    num_logprobs: int | None,
+) -> list[Request]:
+    """Make one request per text. Their seeds count up from the body's seed, or a random one."""
+    seed = random.getrandbits(32) if body.seed is None else body.seed % 2**64
+    temperature = served.model.temperature if body.temperature is None else body.temperature
+    top_k = body.top_k if body.top_k and body.top_k > 0 else DEFAULT_TOP_K
+    top_p = DEFAULT_TOP_P if body.top_p is None else body.top_p
+    return [
+        Request(
+            text,
+            Sampler(SamplingParams(temperature, top_k, top_p, (seed + index) % 2**64)),
+            is_chat=is_chat,
+            num_logprobs=num_logprobs,
+        )
+        for index, text in enumerate(texts)
+    ]
+
+
+async def respond(
+    http_request: fastapi.Request, worker: Worker, responder: Responder, *, stream: bool
+) -> Response:
+    """Submit the requests, and respond with their outputs."""
+    requests = responder.requests
+    if len(requests) > worker.max_requests:
+        raise APIError(
+            f"the request asks for {len(requests)} choices: this server runs and queues at most "
+            f"{worker.max_requests}",
+            "n",
+        )
+    if http_request.app.state.log_prompts:
+        for request in requests:
+            print(json.dumps({"prompt": request.text.prompt.text}), file=sys.stderr, flush=True)
+    worker.submit(requests)
+    if stream:
+        return EventStream(worker, responder)
+    return await whole_response(http_request, worker, responder)
