@@ -147,6 +147,26 @@ def test_folder_without_steps_says_why(explore_page: Any, explorer: Explorer) ->
     explore_page.locator("#time", has_text=reason).wait_for()
 
 
+def test_steps_that_come_late_are_not_shown_for_another_folder(
+    explore_page: Any, explorer: Explorer
+) -> None:
+    reason = explorer.get("folders")["folders"][1]["no_steps"]
+    held: list[Any] = []
+    explore_page.route("**/api/steps?*", lambda route: held.append(route))
+    with explore_page.expect_request("**/api/steps?*"):
+        explore_page.reload()
+    explore_page.locator("#view > .view").wait_for()
+    go(explore_page, "#/map?folder=1")
+    explore_page.locator("#time", has_text=reason).wait_for()
+    with explore_page.expect_request_finished(lambda request: "/api/steps?" in request.url):
+        held[0].continue_()
+    explore_page.evaluate("fetch('/').then((response) => response.text())")  # comes later still
+    assert explore_page.locator("#time").inner_text() == reason
+    go(explore_page, "#/map?folder=0")
+    slider(explore_page).wait_for()
+    assert len(held) == 1  # the steps that came late are kept
+
+
 def test_narrow_screen(explore_page: Any) -> None:
     explore_page.set_viewport_size({"width": 360, "height": 700})
     go(explore_page, "#/time?text=emma&step=42")

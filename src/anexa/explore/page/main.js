@@ -94,12 +94,14 @@ async function show() {
   try {
     if (!(state().view in VIEWS)) throw new Error(`There is no view ${state().view}.`);
     if (!folders.length) folders = (await get("folders")).folders;
+    if (signal.aborted) return;
     const info = current();
     if (!info) throw new Error(`There is no folder ${state().folder}.`);
     complete();
     showFrame(info);
     const view = await VIEWS[state().view][1]();
-    showCurve(info).catch(report); // the view does not wait for it
+    if (signal.aborted) return;
+    showCurve(info, signal).catch((error) => signal.aborted || report(error)); // nothing waits for it
     await view.show(root, state(), info, signal);
     if (signal.aborted) return;
     root.dataset.view = state().view;
@@ -126,9 +128,9 @@ function replaceView(root) {
 }
 
 /** Show the loss curve below the view. */
-async function showCurve(info) {
+async function showCurve(info, signal) {
   const { showTime } = await import("./time.js");
-  await showTime(byId("time"), state(), info);
+  if (!signal.aborted) await showTime(byId("time"), state(), info, signal);
 }
 
 /** Show an error where the view would be. */

@@ -14,7 +14,7 @@ import { makeFollowing, makeTextCurve } from "./teachers.js";
 const NUM_TEXTS = 6; // that the model writes at a step
 const SMALL = 100_000; // parameters up to which it writes without being asked
 
-/** The scrubbers by folder. @type {Map<number, Scrubber>} */
+/** The scrubbers by folder. @type {Map<number, Promise<Scrubber>>} */
 const scrubbers = new Map();
 
 /**
@@ -22,8 +22,9 @@ const scrubbers = new Map();
  * @param {HTMLElement} footer
  * @param {import("./state.js").State} state
  * @param {any} info the folder
+ * @param {AbortSignal} signal - aborted when another address is shown
  */
-export async function showTime(footer, state, info) {
+export async function showTime(footer, state, info, signal) {
   const isTime = state.view === "time";
   // The view Time says itself why there are no steps, and the view Train is about another model.
   footer.hidden = state.view === "train" || (isTime && !info.steps);
@@ -33,11 +34,24 @@ export async function showTime(footer, state, info) {
     footer.replaceChildren(make("p", { className: "hint" }, info.no_steps));
     return;
   }
-  const known = scrubbers.get(info.id);
-  const scrubber = known ?? new Scrubber(info, (await get("steps", { folder: info.id })).records);
-  scrubbers.set(info.id, scrubber);
+  const scrubber = await scrubberOf(info);
+  if (signal.aborted) return; // the footer belongs to another address
   if (scrubber.element.parentElement !== footer) footer.replaceChildren(scrubber.element);
   scrubber.update();
+}
+
+/**
+ * The scrubber of a folder; its steps are loaded once.
+ * @param {any} info the folder
+ * @returns {Promise<Scrubber>}
+ */
+function scrubberOf(info) {
+  const loading =
+    scrubbers.get(info.id) ??
+    get("steps", { folder: info.id }).then(({ records }) => new Scrubber(info, records));
+  scrubbers.set(info.id, loading);
+  loading.catch(() => scrubbers.delete(info.id)); // so that the next view tries again
+  return loading;
 }
 
 /** Put the curve before the view or after it; it stays where it is while its handle moves. */
