@@ -26,6 +26,7 @@ from anexa.server.completions import CompletionChunk
 from anexa.server.config import ServerConfig
 from anexa.server.error_handlers import add_error_handlers
 from anexa.server.metrics import Metrics
+from anexa.server.middleware import REQUEST_ID, HeadRequests, RequestIds
 from anexa.server.pages import add_files, page_files
 from anexa.server.protection import Protection
 from anexa.server.served_models import ServedModel
@@ -83,6 +84,7 @@ def create_app(config: ServerConfig, on_loaded: Callable[[AnexaError | None], No
     add_error_handlers(app, "see /docs")
     add_files(app, files)
     _add_other_routes(app)
+    app.add_middleware(HeadRequests)
     app.add_middleware(
         Protection,
         hosts=config.hosts,
@@ -97,7 +99,9 @@ def create_app(config: ServerConfig, on_loaded: Callable[[AnexaError | None], No
             allow_origins=list(config.origins),
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
+            expose_headers=[REQUEST_ID],
         )
+    app.add_middleware(RequestIds)
     return app
 
 

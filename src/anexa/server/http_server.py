@@ -21,6 +21,7 @@ from anexa.errors import AnexaError
 from anexa.process import discard_lost_output, stop_signals
 from anexa.server.errors import APIError
 from anexa.server.limits import MAX_HEADER_BYTES
+from anexa.server.middleware import RequestIds
 from anexa.server.protection import refuse
 
 MAX_CONNECTIONS = 1000
@@ -66,7 +67,7 @@ class Connection(H11Protocol):
         """Start to wait for a request."""
         super().connection_made(transport)
         if len(self.connections) > MAX_CONNECTIONS:
-            self.app = refuse_connection
+            self.app = RequestIds(refuse_connection)
         self._restart_idle_timer()
 
     def on_response_complete(self) -> None:
