@@ -105,8 +105,8 @@ def test_invalid_input_is_reported_and_changes_nothing(names_model: Path) -> Non
         "/max-tokens 0": "max_tokens must be at least 1, not 0",
         "/max-tokens -1": "max_tokens must be at least 1, not -1",
         "Ab9": "this model has never seen 'A', '9': leave it out of the prompt",
-        "a"
-        * 17: "the prompt has 18 tokens, but the context of the model has 16: shorten the prompt",
+        "a" * 17: "This model's maximum context length is 16 tokens. However, the prompt has 18 "
+        "tokens: shorten it",
     }
     answers = chat(names_model, *wrong, "/seed 42")
     assert answers[:-1] == [f"{sentence}\n" for sentence in wrong.values()]

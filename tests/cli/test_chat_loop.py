@@ -115,14 +115,13 @@ def test_help_lists_the_commands(parrot: Path) -> None:
 
 
 def test_unanswerable_lines_are_reported_and_forgotten(parrot: Path) -> None:
-    shorten = "tokens, but the context of the model has 160: shorten the prompt\n"
+    context = "This model's maximum context length is 160 tokens. However, the prompt has"
     wrong = {
         "": "there is nothing to answer: ask something\n",
         " \t ": "there is nothing to answer: ask something\n",
-        "9" * 300: f"the prompt has 302 {shorten}",
-        f"{'9' * 80}*{'8' * 80}": f"the prompt has 163 {shorten}",
-        "word " * 1000: "the prompt has 5,020 characters, but the context of the model has only "
-        "160 tokens: shorten the prompt\n",
+        "9" * 300: f"{context} 302 tokens: shorten it\n",
+        f"{'9' * 80}*{'8' * 80}": f"{context} 163 tokens: shorten it\n",
+        "word " * 1000: f"{context} 5,020 characters: shorten it\n",
         "/think": "/think is one of on, off, hide, not ''\n",
         "/think aloud": "/think is one of on, off, hide, not 'aloud'\n",
         "/thinkon": "there is no command /thinkon: /help lists them\n",
@@ -160,7 +159,7 @@ def test_an_answer_ends_where_the_context_does(untrained: Path) -> None:
     [cut] = chat(untrained, "9" * 500)
     assert cut.endswith(" was cut off after 10 tokens: allow more, or ask for less)\n\n")
     [too_long] = chat(untrained, "9" * 511)
-    assert too_long.startswith("the prompt has 513 tokens, but the context of the model has 512")
+    assert "maximum context length is 512 tokens. However, the prompt has 513 tokens" in too_long
 
 
 def test_a_check_mark_needs_a_question_that_the_checker_understands() -> None:

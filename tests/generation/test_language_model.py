@@ -189,7 +189,7 @@ def test_an_answer_ends_with_the_context(parrot: Path) -> None:
             assert read + answer.num_tokens < block_size
     messages = [{"role": "user", "content": "x" * block_size}]
     with pytest.raises(
-        AnexaError, match="prompt has 162 tokens, but the context of the model has 160"
+        AnexaError, match=r"length is 160 tokens. However, the prompt has 162 tokens"
     ):
         model.chat(messages)
 

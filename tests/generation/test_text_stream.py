@@ -171,7 +171,7 @@ def test_one_stop_string_is_not_a_list_of_characters() -> None:
 
 
 def test_a_prompt_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(AnexaError, match="prompt has 9 tokens, but the context of the model has 8"):
+    with pytest.raises(AnexaError, match=r"length is 8 tokens. However, the prompt has 9 tokens"):
         complete(prompt="a" * (BLOCK_SIZE + 1))
 
 
@@ -188,6 +188,6 @@ def test_a_text_that_cannot_fit_is_refused_before_it_is_tokenized(
     monkeypatch.setattr(Tokenizer, "encode_prompt", None)  # nobody is to call it
     with pytest.raises(
         AnexaError,
-        match="the prompt has 1,000,000 characters, but the context of the model has only 16",
+        match=r"length is 16 tokens. However, the prompt has 1,000,000 characters",
     ):
         Prompt(LETTERS, 16, "a" * 1_000_000)

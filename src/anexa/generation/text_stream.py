@@ -49,8 +49,7 @@ class Prompt:
             self.text = tokenizer.decode(self.ids)
         if len(self.ids) > block_size:
             raise PromptTooLongError(
-                f"the prompt has {len(self.ids)} tokens, but the context of the model has "
-                f"{block_size}: shorten the prompt"
+                context_exceeded(block_size, f"the prompt has {len(self.ids):,} tokens")
             )
 
 
@@ -62,9 +61,21 @@ def check_length(num_characters: int, tokenizer: Tokenizer, block_size: int) -> 
     """
     if num_characters > block_size * tokenizer.max_token_length:
         raise PromptTooLongError(
-            f"the prompt has {num_characters:,} characters, but the context of the model has only "
-            f"{block_size:,} tokens: shorten the prompt"
+            context_exceeded(block_size, f"the prompt has {num_characters:,} characters")
         )
+
+
+def context_exceeded(block_size: int, what: str) -> str:
+    """Say that something is too long for the context, in the words by which clients know it.
+
+    OpenAI's API and vLLM begin the message so, and client libraries such as litellm search for it.
+
+    Args:
+        block_size: context length in tokens.
+        what: what is too long, as a clause.
+    """
+    length = f"This model's maximum context length is {block_size} tokens"
+    return f"{length}. However, {what}: shorten it"
 
 
 class TextStream:

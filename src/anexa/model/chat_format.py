@@ -23,8 +23,8 @@ CHAT_TOKENS = (USER, ASSISTANT, THINK, END_THINK)
 Message = Mapping[str, Any]
 """A turn of a conversation: its "role" ("user", "assistant" or "system") and its "content".
 
-As in OpenAI's API, a content may also be a list of parts, each `{"type": "text", "text": …}`, and
-"developer" is another name of "system".
+As in OpenAI's API, a content may also be a list of parts, each `{"type": "text", "text": …}` or
+`{"type": "refusal", "refusal": …}`, and "developer" is another name of "system".
 """
 
 # System messages are skipped: the model was not trained on them, but many clients send them. The
@@ -95,8 +95,9 @@ def _text_of(content: object) -> str | None:
     """Return the content of a message as one text; None if it is no text."""
     if not isinstance(content, list | tuple):
         return content if isinstance(content, str) else None
-    parts = [part for part in content if isinstance(part, Mapping) and part.get("type") == "text"]
-    texts = [text for part in parts if isinstance(text := part.get("text"), str)]
+    parts = [part for part in content if isinstance(part, Mapping)]
+    named = [part.get(part["type"]) for part in parts if part.get("type") in ("text", "refusal")]
+    texts = [text for text in named if isinstance(text, str)]
     return "".join(texts) if len(texts) == len(content) else None
 
 

@@ -10,7 +10,7 @@ from anexa.generation import Prompt, TextStream
 from anexa.server import chat_completions, completions, schemas
 from anexa.server.errors import APIError
 from anexa.server.limits import MAX_CHOICES, MAX_COMPLETION_TOKENS
-from anexa.server.served_models import served_model, served_models
+from anexa.server.served_models import named_model, served_model, served_models
 from anexa.server.submission import build_requests, errors_of_field, respond
 
 DEFAULT_COMPLETION_TOKENS = 16  # as in OpenAI's API
@@ -28,7 +28,7 @@ async def list_models(http_request: fastapi.Request) -> schemas.ModelList:
 @router.get("/models/{name:path}")
 async def get_model(http_request: fastapi.Request, name: str) -> schemas.Model:
     """Describe a served model."""
-    return served_model(http_request, name).to_schema()
+    return named_model(http_request, name).to_schema()
 
 
 @router.post(
@@ -42,6 +42,8 @@ async def create_completion(
     """Continue one or several prompts."""
     served = served_model(http_request, body.model)
     max_tokens = body.max_tokens or DEFAULT_COMPLETION_TOKENS
+    if max_tokens == schemas.UNLIMITED:
+        max_tokens = MAX_COMPLETION_TOKENS
     if max_tokens > MAX_COMPLETION_TOKENS:
         raise APIError(f"max_tokens must be at most {MAX_COMPLETION_TOKENS:,}", "max_tokens")
     if not body.prompts:
@@ -85,8 +87,7 @@ async def create_chat_completion(
     with errors_of_field("messages"):
         rendered = model.render_prompt(messages, thinking=body.thinking)
         prompt = Prompt(model.tokenizer, served.block_size, rendered)
-    allowed = body.max_completion_tokens or body.max_tokens
-    max_tokens = model.answer_tokens(len(prompt.ids), allowed)
+    max_tokens = model.answer_tokens(len(prompt.ids), body.max_answer_tokens)
     texts = [
         TextStream(model.tokenizer, prompt, max_tokens=max_tokens, stop=body.stop or ())
         for _ in range(body.n or 1)

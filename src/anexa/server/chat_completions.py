@@ -22,14 +22,25 @@ class TextPart(schemas.RequestModel):
     text: Text
 
 
-TextParts = Annotated[list[TextPart], Field(fail_fast=True), max_entries(limits.MAX_MESSAGES)]
+class RefusalPart(schemas.RequestModel):
+    """Part of the content of an assistant's message in which it declined to answer."""
+
+    type: Literal["refusal"]
+    refusal: Text
+
+
+Part = Annotated[TextPart | RefusalPart, Field(discriminator="type")]
+Parts = Annotated[list[Part], Field(fail_fast=True), max_entries(limits.MAX_MESSAGES)]
 
 
 class Message(schemas.RequestModel):
     """Message of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | TextParts | None = None
+    content: Text | Parts | None = None
+
+
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
 class TemplateOptions(schemas.RequestModel):
@@ -57,10 +68,16 @@ class ChatCompletionRequest(schemas.GenerationRequest):
     top_logprobs: Annotated[int, Field(ge=0, le=limits.MAX_LOGPROBS)] | None = Field(
         None, description="number of most likely tokens to report at each position"
     )
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = Field(
+    reasoning_effort: ReasoningEffort | None = Field(
         None, description='"none": the model answers without thinking'
     )
     chat_template_kwargs: TemplateOptions | None = None
+
+    @property
+    def max_answer_tokens(self) -> int | None:
+        """Maximum number of generated tokens; None means as many as the context has room for."""
+        count = self.max_completion_tokens or self.max_tokens
+        return None if count == schemas.UNLIMITED else count
 
     @property
     def thinking(self) -> bool:

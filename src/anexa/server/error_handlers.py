@@ -38,6 +38,8 @@ BOUND_NAMES = {
     "less_than": "lt",
     "less_than_equal": "le",
 }
+UNION_TAGS = ("union_tag_invalid", "union_tag_not_found")  # of the field with an object's type
+QUOTE = "'"  # around the names in pydantic's messages
 ErrorDetails = Mapping[str, Any]  # an error as pydantic describes it
 Path = tuple[str | int, ...]  # field names and list indices
 
@@ -87,6 +89,8 @@ def _path(error: ErrorDetails, body: object) -> tuple[Path, int | None]:
             value = value[part]
         elif union_at is None:
             union_at = position
+    if error["type"] in UNION_TAGS:
+        path.append(error["ctx"]["discriminator"].strip(QUOTE))
     return tuple(path), union_at
 
 
@@ -97,7 +101,10 @@ def _condition(errors: Sequence[ErrorDetails]) -> str:
     if kind in TYPES:
         *types, last = dict.fromkeys(TYPES[error["type"]] for error in errors)
         return f"must be {', '.join(types)}{' or ' if types else ''}{last}, not {_shown(value)}"
-    if kind == "missing":
+    if kind == "union_tag_invalid":
+        expected = context["expected_tags"].replace(QUOTE, '"').replace(", ", " or ")
+        return f"must be {expected}, not {_shown(value[context['discriminator'].strip(QUOTE)])}"
+    if kind in ("missing", "union_tag_not_found"):
         return "is missing"
     if kind == "literal_error":
         expected = context["expected"].replace("'", '"')

@@ -11,19 +11,51 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi.responses import Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+    model_validator,
+)
 from pydantic.json_schema import models_json_schema
 from pydantic_core import PydanticCustomError
 
-from anexa.generation.sampling import RANGES
+from anexa.generation.sampling import MAX_COUNT, RANGES
 from anexa.generation.text_stream import FinishReason
 from anexa.server import limits
 
+MAX_EXACT_FLOAT = 2**53  # below it every whole number is exact as a float
+UNLIMITED = -1  # as `max_tokens`, as in llama.cpp and Ollama: as many as the server allows
+
 
 class RequestModel(BaseModel):
-    """A JSON object in a request body."""
+    """A JSON object in a request body.
+
+    A whole number may be written as 16 or 16.0, between which JSON does not distinguish: some
+    clients send all numbers as floats.
+    """
 
     model_config = ConfigDict(strict=True, extra="ignore", protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_whole_floats(cls, data: object) -> object:
+        if not isinstance(data, dict):
+            return data
+        return {name: _whole_floats_as_integers(value) for name, value in data.items()}
+
+
+def _whole_floats_as_integers(value: object) -> object:
+    """Convert a whole number, or those in a list; objects are `RequestModel`s of their own."""
+    if isinstance(value, list):
+        return [_whole_floats_as_integers(entry) for entry in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < MAX_EXACT_FLOAT:
+        return int(value)
+    return value
 
 
 class ResponseModel(BaseModel):
@@ -83,7 +115,26 @@ def range_field(name: str, **others: float) -> Any:
     return Field(**constraints)
 
 
-TokenCount = Annotated[int, range_field("max_tokens")]
+def _or_unlimited(value: object, validate: ValidatorFunctionWrapHandler) -> int:
+    """Accept `UNLIMITED`, and otherwise a number in the range of the field."""
+    is_unlimited = isinstance(value, int) and value == UNLIMITED
+    count: int = UNLIMITED if is_unlimited else validate(value)
+    return count
+
+
+TokenCount = Annotated[
+    int,
+    range_field("max_tokens"),
+    WrapValidator(_or_unlimited),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": MAX_COUNT},
+                {"const": UNLIMITED, "description": "as many as the server allows"},
+            ]
+        }
+    ),
+]
 
 
 class StreamOptions(RequestModel):

@@ -60,10 +60,28 @@ def served_models(http_request: fastapi.Request) -> dict[str, ServedModel]:
 
 
 def served_model(http_request: fastapi.Request, name: str | None) -> ServedModel:
-    """Return the served model with a name; the first one if the name is None."""
+    """Return the served model with a name, for a request that is to be answered by it.
+
+    A single served model answers under any name, as in llama.cpp's server: many programs have a
+    name such as "gpt-4o" written into them. Of several models, the first one answers a request
+    without a name.
+
+    Raises:
+        APIError: if there are several models, and none of that name.
+    """
     served = served_models(http_request)
-    if name is None:
+    if name is None or len(served) == 1:
         return next(iter(served.values()))
+    return named_model(http_request, name)
+
+
+def named_model(http_request: fastapi.Request, name: str) -> ServedModel:
+    """Return the served model with exactly this name.
+
+    Raises:
+        APIError: if there is none.
+    """
+    served = served_models(http_request)
     if name not in served:
         raise APIError(
             f"there is no model {name[:100]!r}: choose one of {', '.join(served)}",
