@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
-from anexa.engines.protocol import BatchKVCache, KVCache, Logits
+from anexa.engines.protocol import BatchKVCache, KVBlock, KVCache, Logits
 from anexa.model.config import ModelConfig
 
 StartPosition: TypeAlias = int | tuple[int, ...]
@@ -53,6 +53,14 @@ class LayerKVCache:
         self.values_BHSD[:, :, self.length : end] = v_BHTD
         self.length = end
         return self.keys_BHSD[:, :, :end], self.values_BHSD[:, :, :end]
+
+    def copy(self, start: int, end: int) -> tuple[Any, Any]:
+        """Copy the keys and values of the tokens from `start` up to `end`."""
+        keys, values = (
+            self._concatenate((buffer[:, :, start:end],), 2)
+            for buffer in (self.keys_BHSD, self.values_BHSD)
+        )
+        return keys, values
 
     def truncate(self, length: int) -> None:
         """Remove all tokens after the first `length`."""
@@ -110,10 +118,14 @@ class ArrayDecoder(ABC):
         """Make an array of the engine from an array of NumPy."""
 
     @abstractmethod
-    def _last_logits(
+    def _to_numpy(self, x: Any) -> npt.NDArray[Any]:
+        """Make an array of NumPy from an array of the engine."""
+
+    @abstractmethod
+    def _cached_logits(
         self, tokens_BT: Any, start: StartPosition, kv_cache: Sequence[LayerCache], in_batch: bool
-    ) -> Logits:
-        """Compute the logits after the last token, (B, V); `in_batch`: of several sequences."""
+    ) -> Any:
+        """Compute the logits after each token, (B, T, V); `in_batch`: of several sequences."""
 
     def new_kv_cache(self) -> KVCache:
         with self._inference():
@@ -121,11 +133,30 @@ class ArrayDecoder(ABC):
             return KVCache([LayerKVCache(*layer, self._concatenate) for layer in layers])
 
     def next_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[float]:
+        return cast("Sequence[float]", self._append(tokens, cache, slice(-1, None))[0])
+
+    def prompt_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[Sequence[float]]:
+        return cast("Sequence[Sequence[float]]", self._append(tokens, cache, slice(None)))
+
+    def _append(self, tokens: Sequence[int], cache: KVCache, wanted: slice) -> Logits:
+        """Append tokens to a cache; the logits after the wanted ones, (T, V)."""
         with self._inference():
             tokens_BT = self._from_numpy(np.array([tokens], np.int64))
-            logits_BV = self._last_logits(tokens_BT, cache.length, cache.layers, False)
+            logits_BTV = self._cached_logits(tokens_BT, cache.length, cache.layers, False)
+            logits_TV = self._to_numpy(logits_BTV[0, wanted])
         cache.length += len(tokens)
-        return cast("Sequence[float]", logits_BV[0])
+        return logits_TV
+
+    def copy_block(self, cache: KVCache, start: int, end: int) -> KVBlock:
+        with self._inference():
+            layers = [layer.copy(start, end) for layer in cache.layers]
+        return KVBlock(layers, end - start, sum(x.nbytes for layer in layers for x in layer))
+
+    def append_block(self, cache: KVCache, block: KVBlock) -> None:
+        with self._inference():
+            for layer, (keys, values) in zip(cache.layers, block.layers):
+                layer.append(keys, values)
+        cache.length += block.length
 
     def new_batch_cache(self, max_num_seqs: int) -> BatchKVCache:
         num_positions = round_up_to_block(self.config.block_size)
@@ -164,7 +195,8 @@ class ArrayDecoder(ABC):
             step = [self._from_numpy(x) for x in (np.arange(len(tokens)), starts, mask_B11S)]
             layers = [LayerDecodeCache(buffers, *step) for buffers in batch_cache.layers]
             tokens_BT = self._from_numpy(np.array(tokens, np.int64)[:, None])
-            logits_BV = self._last_logits(tokens_BT, tuple(lengths), layers, True)
+            logits_BTV = self._cached_logits(tokens_BT, tuple(lengths), layers, True)
+            logits_BV = self._to_numpy(logits_BTV[:, -1])
         batch_cache.lengths = [length + 1 for length in lengths]
         return logits_BV
 

@@ -47,6 +47,10 @@ class NestedLayerKVCache:
         self.values_SC += v_TC
         return self.keys_SC, self.values_SC
 
+    def copy(self, start: int, end: int) -> tuple[list[Any], list[Any]]:
+        """Copy the keys and values of the tokens from `start` up to `end`."""
+        return self.keys_SC[start:end], self.values_SC[start:end]  # rows are never changed
+
     def truncate(self, length: int) -> None:
         """Remove all tokens after the first `length`."""
         del self.keys_SC[length:], self.values_SC[length:]

@@ -17,7 +17,7 @@ from anexa.engines.operations import numpy_decode
 from anexa.engines.operations.arrays import Array, Tokens
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.numpy import NumpyOptimizer
-from anexa.engines.protocol import Batch, Logits, TrainStepOutput
+from anexa.engines.protocol import Batch, TrainStepOutput
 from anexa.engines.tape import Tape, operations_of
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
@@ -105,16 +105,15 @@ class NumpyEngine(ArrayDecoder):
     def resume(self, state: Weights, step: int) -> None:
         self._optimizer.resume({key: self._array(weight) for key, weight in state.items()}, step)
 
-    def _last_logits(
+    def _cached_logits(
         self,
         tokens_BT: Tokens,
         start: StartPosition,
         kv_cache: Sequence[LayerCache],
         in_batch: bool,
-    ) -> Logits:
+    ) -> Array:
         tape = (DecodeTape if in_batch else ArrayTape)(recording=False)
-        logits_BTV = self._forward(tape.ops, self.config, self._weights, tokens_BT, start, kv_cache)
-        return logits_BTV[:, -1]
+        return self._forward(tape.ops, self.config, self._weights, tokens_BT, start, kv_cache)
 
     def _inference(self) -> AbstractContextManager[object]:
         return _quietly()
@@ -123,6 +122,9 @@ class NumpyEngine(ArrayDecoder):
         return np.zeros(shape, self.dtype)
 
     def _from_numpy(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return x
+
+    def _to_numpy(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return x
 
     def _backward(self, batch: Batch) -> tuple[float, dict[str, Array]]:

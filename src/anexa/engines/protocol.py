@@ -109,6 +109,21 @@ class KVCache:
 
 
 @dataclass
+class KVBlock:
+    """A copy of the keys and values of some tokens of one sequence.
+
+    Attributes:
+        layers: keys and values of each layer, of the engine's own type.
+        length: number of tokens.
+        num_bytes: memory that the block takes, in bytes; approximate in plain Python.
+    """
+
+    layers: list[tuple[Any, Any]]
+    length: int
+    num_bytes: int
+
+
+@dataclass
 class BatchKVCache:
     """The keys and values of several sequences, each with a length of its own.
 
@@ -187,6 +202,29 @@ class Engine(Protocol):
             MemoryError: if the memory is too small; `KVCache.truncate` repairs the cache.
         """
 
+    def prompt_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[Sequence[float]]:
+        """Append T ≥ 1 tokens as `next_logits` does; the logits after each of them, (T, V).
+
+        The last row has the bits of `next_logits`.
+
+        Raises:
+            MemoryError: as `next_logits`.
+        """
+
+    def copy_block(self, cache: KVCache, start: int, end: int) -> KVBlock:
+        """Copy the keys and values of the tokens from `start` up to `end`.
+
+        Raises:
+            MemoryError: if the memory is too small.
+        """
+
+    def append_block(self, cache: KVCache, block: KVBlock) -> None:
+        """Append a block's tokens to a cache, which is then as if it had computed them.
+
+        Raises:
+            MemoryError: as `next_logits`.
+        """
+
     def weights(self) -> Weights:
         """Copy the weights, in the engine's precision."""
 
@@ -217,6 +255,15 @@ class BatchEngine(Protocol):
 
     def next_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[float]:
         """Append tokens to the cache of one sequence, as `Engine` does: logits (V,)."""
+
+    def prompt_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[Sequence[float]]:
+        """Append tokens to the cache of one sequence, as `Engine` does: logits (T, V)."""
+
+    def copy_block(self, cache: KVCache, start: int, end: int) -> KVBlock:
+        """Copy a part of the cache of one sequence, as `Engine` does."""
+
+    def append_block(self, cache: KVCache, block: KVBlock) -> None:
+        """Append a block to the cache of one sequence, as `Engine` does."""
 
     def new_batch_cache(self, max_num_seqs: int) -> BatchKVCache:
         """Create an empty cache for at most `max_num_seqs` sequences.

@@ -9,10 +9,12 @@ from typing import Any
 from anexa.engines.nested import NestedLayerKVCache, to_weight
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.lists import ListsOptimizer, Numbers
-from anexa.engines.protocol import Batch, KVCache, TrainStepOutput
+from anexa.engines.protocol import Batch, KVBlock, KVCache, TrainStepOutput
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
+
+NUMBER_BYTES = 104  # memory of a `Value` in a list; a float takes a third of that
 
 
 class PurePythonEngine(ABC):
@@ -69,9 +71,22 @@ class PurePythonEngine(ABC):
         return KVCache([NestedLayerKVCache() for _ in range(self.config.n_layer)])
 
     def next_logits(self, tokens: Sequence[int], cache: KVCache) -> list[float]:
+        return self.prompt_logits(tokens, cache)[-1]
+
+    def prompt_logits(self, tokens: Sequence[int], cache: KVCache) -> list[list[float]]:
         logits_TV = self._logits(tokens, cache.length, cache.layers)
         cache.length += len(tokens)
-        return logits_TV[-1]
+        return logits_TV
+
+    def copy_block(self, cache: KVCache, start: int, end: int) -> KVBlock:
+        layers = [layer.copy(start, end) for layer in cache.layers]
+        num_numbers = sum(len(row) for layer in layers for rows in layer for row in rows)
+        return KVBlock(layers, end - start, num_numbers * NUMBER_BYTES)
+
+    def append_block(self, cache: KVCache, block: KVBlock) -> None:
+        for layer, (keys, values) in zip(cache.layers, block.layers):
+            layer.append(keys, values)
+        cache.length += block.length
 
     def weights(self) -> Weights:
         return self._as_weights(self._numbers)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from anexa.engines.protocol import BatchEngine, BatchKVCache, Engine, KVCache, Logits
+from anexa.engines.protocol import BatchEngine, BatchKVCache, Engine, KVBlock, KVCache, Logits
 
 
 class SequentialEngine:
@@ -30,6 +30,18 @@ class SequentialEngine:
     def next_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[float]:
         """Append tokens to the cache of one sequence; return the logits of the next token, (V,)."""
         return self._engine.next_logits(tokens, cache)
+
+    def prompt_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[Sequence[float]]:
+        """Append tokens to the cache of one sequence; return the logits after each, (T, V)."""
+        return self._engine.prompt_logits(tokens, cache)
+
+    def copy_block(self, cache: KVCache, start: int, end: int) -> KVBlock:
+        """Copy the keys and values of the tokens from `start` up to `end`."""
+        return self._engine.copy_block(cache, start, end)
+
+    def append_block(self, cache: KVCache, block: KVBlock) -> None:
+        """Append a block's tokens to the cache of one sequence."""
+        self._engine.append_block(cache, block)
 
     def new_batch_cache(self, max_num_seqs: int) -> BatchKVCache:  # noqa: ARG002 (it grows as needed)
         """Create an empty batch cache, whose `layers` will hold one `KVCache` per sequence."""

@@ -26,7 +26,7 @@ from anexa.engines.operations.torch import TorchOperations
 from anexa.engines.operations.torch_decode import TorchDecodeOperations
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.torch import TorchOptimizer
-from anexa.engines.protocol import Batch, Logits, TrainStepOutput
+from anexa.engines.protocol import Batch, TrainStepOutput
 from anexa.errors import AnexaError
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
@@ -273,16 +273,15 @@ class TorchEngine(ArrayDecoder):
         size = max(1, self._tokens_per_micro_batch // length)
         return min(size, self._device_config.micro_batch or size)
 
-    def _last_logits(
+    def _cached_logits(
         self,
         tokens_BT: Tensor,
         start: StartPosition,
         kv_cache: Sequence[LayerCache],
         in_batch: bool,
-    ) -> Logits:
+    ) -> Tensor:
         ops = TorchDecodeOperations() if in_batch and self._kind == "cpu" else None
-        logits_BTV = self._network(tokens_BT, start=start, kv_cache=kv_cache, ops=ops)
-        return cast("Logits", logits_BTV[:, -1].cpu().numpy())
+        return cast(Tensor, self._network(tokens_BT, start=start, kv_cache=kv_cache, ops=ops))
 
     @contextmanager
     def _inference(self) -> Iterator[None]:
@@ -304,6 +303,9 @@ class TorchEngine(ArrayDecoder):
 
     def _from_numpy(self, x: npt.NDArray[Any]) -> Tensor:
         return torch.from_numpy(x).to(self._device_config.device)
+
+    def _to_numpy(self, x: Tensor) -> npt.NDArray[Any]:
+        return cast("npt.NDArray[Any]", x.cpu().numpy())
 
     def _tensor(self, weight: Weight) -> Tensor:
         """Copy a weight to the device, in the engine's precision."""

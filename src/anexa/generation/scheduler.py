@@ -10,6 +10,8 @@ import numpy as np
 from anexa.engines import BatchEngine, Engine, KVCache, Logits
 from anexa.engines.sequential import as_batch_engine
 from anexa.errors import AnexaError
+from anexa.generation.logprobs import TokenLogprob, prompt_logprobs
+from anexa.generation.prefix_cache import PrefixCache
 from anexa.generation.sampling import Sampler, non_finite_logits, sample_batch
 from anexa.generation.window import window_start
 
@@ -27,22 +29,40 @@ class Sequence:
     Args:
         prompt_ids: token ids of the prompt, at least one.
         sampler: sampling parameters and random state of the request.
+        num_prompt_logprobs: number of most likely tokens to report at each position of the prompt;
+            None: no log probabilities of the prompt.
 
     Attributes:
         tokens: token ids of the prompt and the generated tokens.
         num_prompt_tokens: number of tokens in the prompt.
         sampler: sampling parameters and random state.
+        num_prompt_logprobs: number of most likely tokens to report at each position of the prompt.
+        prompt_logprobs: log probabilities of the prompt's tokens but the first, after prefill.
+        num_cached_tokens: number of prompt tokens whose keys and values were reused.
         window_start: index of the first token in the sliding window; 0 while the sequence fits into
             the context.
         kv_cache: keys and values from `window_start` on, during prefill; None before, and after the
             sequence was added to the batch cache.
     """
 
-    def __init__(self, prompt_ids: abc.Sequence[int], sampler: Sampler) -> None:
+    def __init__(
+        self,
+        prompt_ids: abc.Sequence[int],
+        sampler: Sampler,
+        num_prompt_logprobs: int | None = None,
+    ) -> None:
         self.tokens, self.sampler = list(prompt_ids), sampler
         self.num_prompt_tokens = len(self.tokens)
+        self.num_prompt_logprobs = num_prompt_logprobs
+        self.prompt_logprobs: list[TokenLogprob] = []
+        self.num_cached_tokens = 0
         self.window_start = 0
         self.kv_cache: KVCache | None = None
+
+    @property
+    def in_prompt(self) -> bool:
+        """Whether no token has been generated yet, and the prompt fits into the context."""
+        return len(self.tokens) == self.num_prompt_tokens and self.window_start == 0
 
 
 class StepOutput(NamedTuple):
@@ -68,19 +88,28 @@ class BatchScheduler:
     runs until all are done. The logits of a sequence are bit-identical to those that it has alone:
     prompts are prefilled one by one, in chunks of fixed size, and decoding is batch-invariant.
 
-    If prefill runs out of memory, the sequence waits until another one is done. If decoding does,
-    the half of the running sequences with the fewest tokens ends with an `OutOfMemoryError`, and
-    the maximum number of running sequences is lowered until all of them are done.
+    If memory runs out, the kept prefixes are released first. If prefill then still runs out of
+    memory, the sequence waits until another one is done. If decoding does, the half of the running
+    sequences with the fewest tokens ends with an `OutOfMemoryError`, and the maximum number of
+    running sequences is lowered until all of them are done.
 
     Args:
         engine: engine with the model's weights; one that cannot batch computes the sequences one
             by one.
         max_num_seqs: maximum number of running sequences; further ones wait. PyTorch allocates the
             memory for their keys and values at once.
+        prefix_cache_bytes: maximum memory of the keys and values of prompts that are kept for
+            later prompts with the same beginning; 0: none.
     """
 
-    def __init__(self, engine: Engine | BatchEngine, max_num_seqs: int = 32) -> None:
+    def __init__(
+        self,
+        engine: Engine | BatchEngine,
+        max_num_seqs: int = 32,
+        prefix_cache_bytes: int = 0,
+    ) -> None:
         self._engine = as_batch_engine(engine)
+        self._prefix_cache = PrefixCache(self._engine, PREFILL_CHUNK, prefix_cache_bytes)
         self._batch_cache = self._engine.new_batch_cache(max_num_seqs)
         self._max_num_seqs = self._max_running = max_num_seqs
         self._waiting: deque[Sequence] = deque()
@@ -97,9 +126,17 @@ class BatchScheduler:
         """Number of sequences that wait until a running one is removed."""
         return len(self._waiting)
 
-    def add(self, prompt_ids: abc.Sequence[int], sampler: Sampler) -> Sequence:
-        """Queue a prompt of at least one token; it generates tokens until it is removed."""
-        sequence = Sequence(prompt_ids, sampler)
+    def add(
+        self,
+        prompt_ids: abc.Sequence[int],
+        sampler: Sampler,
+        num_prompt_logprobs: int | None = None,
+    ) -> Sequence:
+        """Queue a prompt of at least one token; it generates tokens until it is removed.
+
+        Arguments are those of `Sequence`.
+        """
+        sequence = Sequence(prompt_ids, sampler, num_prompt_logprobs)
         self._waiting.append(sequence)
         return sequence
 
@@ -118,6 +155,7 @@ class BatchScheduler:
         """
         if not self.num_running:
             self._max_running = self._max_num_seqs
+            self._prefix_cache.resume()
         while self._waiting and self.num_running < self._max_running:
             self._prefilling.append(self._waiting.popleft())
         return self._decode() + self._prefill()
@@ -131,6 +169,8 @@ class BatchScheduler:
         try:
             logits_BV = self._engine.batch_next_logits(last_tokens, self._batch_cache)
         except MemoryError as error:
+            if self._prefix_cache.suspend():
+                return self._decode()
             return [self._fail(sequence, error) for sequence in self._evict()]
         except Exception as error:  # of any kind: it fails the sequences of this step, no others
             return [self._fail(sequence, error) for sequence in sequences]
@@ -156,11 +196,14 @@ class BatchScheduler:
                 begin = sequence.window_start + kv_cache.length
                 chunk = sequence.tokens[begin : begin + PREFILL_CHUNK]
                 num_tokens += len(chunk)
-                logits_V = self._engine.next_logits(chunk, kv_cache)
+                logits_V = self._compute_chunk(sequence, begin, chunk, kv_cache)
                 if begin + len(chunk) < len(sequence.tokens):
                     continue
                 self._engine.add_sequence(self._batch_cache, kv_cache)
             except MemoryError as error:
+                if self._prefix_cache.suspend():
+                    sequence.kv_cache = None
+                    continue
                 if self.num_running == 1:
                     return [*outputs, self._fail(sequence, error)]
                 self._max_running = self.num_running - 1  # retried when another one is done
@@ -179,8 +222,31 @@ class BatchScheduler:
         if sequence.kv_cache is None:
             block_size = self._engine.config.block_size
             sequence.window_start = window_start(len(sequence.tokens), block_size)
-            sequence.kv_cache = self._engine.new_kv_cache()
+            kv_cache = self._engine.new_kv_cache()
+            if sequence.in_prompt:
+                sequence.prompt_logprobs.clear()
+                if sequence.num_prompt_logprobs is None:  # else all positions are computed
+                    self._prefix_cache.restore(sequence.tokens, kv_cache)
+                sequence.num_cached_tokens = kv_cache.length
+            sequence.kv_cache = kv_cache
         return sequence.kv_cache
+
+    def _compute_chunk(
+        self, sequence: Sequence, begin: int, chunk: list[int], kv_cache: KVCache
+    ) -> abc.Sequence[float]:
+        """Append a chunk to the cache of a sequence; return the logits of the next token, (V,)."""
+        if sequence.num_prompt_logprobs is None or not sequence.in_prompt:
+            logits_V = self._engine.next_logits(chunk, kv_cache)
+        else:
+            logits_TV = self._engine.prompt_logits(chunk, kv_cache)
+            following = sequence.tokens[begin + 1 : begin + len(chunk) + 1]
+            sequence.prompt_logprobs += prompt_logprobs(
+                logits_TV, following, sequence.num_prompt_logprobs
+            )
+            logits_V = logits_TV[-1]
+        if len(chunk) == PREFILL_CHUNK and sequence.in_prompt:
+            self._prefix_cache.store(sequence.tokens, kv_cache)
+        return logits_V
 
     def _sample(self, sequences: list[Sequence], logits_BV: Logits) -> list[StepOutput]:
         """Sample the next token of each sequence, and append it."""

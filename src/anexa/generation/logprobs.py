@@ -1,0 +1,70 @@
+"""Log probabilities of tokens, of generated ones and of those of a prompt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from anexa.generation.sampling import non_finite_logits
+
+
+class TokenLogprob(NamedTuple):
+    """Log probability of a token, and of the most likely tokens at its position.
+
+    Attributes:
+        token: token id.
+        logprob: natural logarithm of the token's probability at temperature 1.
+        rank: 1 plus the number of tokens that are more likely.
+        top: ids and log probabilities of the most likely tokens, in descending order.
+        offset: index in the text of the character that the token begins in; 0 while there is no
+            text.
+    """
+
+    token: int
+    logprob: float
+    rank: int
+    top: Sequence[tuple[int, float]]
+    offset: int = 0
+
+
+def token_logprob(
+    logits: Sequence[float], token: int, num_top: int, offset: int = 0
+) -> TokenLogprob:
+    """Compute the log probabilities of a token and of the `num_top` most likely tokens.
+
+    Args:
+        logits: logits of the position, shape (V,).
+        token: id of the token at the position.
+        num_top: number of most likely tokens; equally likely tokens are in the order of their ids.
+        offset: index in the text of the character that the token begins in.
+    """
+    z = np.asarray(logits, np.float64)
+    z = z - z.max() - math.log(np.exp(z - z.max()).sum())
+    some = np.argpartition(-z, min(num_top, len(z) - 1))[:num_top]
+    top = some[np.argsort(-z[some], kind="stable")].tolist()
+    rank = 1 + int(np.count_nonzero(z > z[token]))
+    return TokenLogprob(token, float(z[token]), rank, tuple((n, float(z[n])) for n in top), offset)
+
+
+def prompt_logprobs(
+    logits_TV: Sequence[Sequence[float]], next_tokens: Sequence[int], num_top: int
+) -> list[TokenLogprob]:
+    """Compute the log probabilities of the tokens of a prompt, row by row.
+
+    Args:
+        logits_TV: logits after each of T tokens.
+        next_tokens: ids of the tokens that follow them; fewer than T at the end of a prompt.
+        num_top: number of most likely tokens at each position.
+
+    Raises:
+        AnexaError: if a logit is infinite or not a number.
+    """
+    logprobs = []
+    for logits_V, token in zip(logits_TV, next_tokens):
+        if not np.isfinite(logits_V).all():
+            raise non_finite_logits()
+        logprobs.append(token_logprob(logits_V, token, num_top))
+    return logprobs
