@@ -76,14 +76,14 @@ def test_answer_is_shown_while_generated_and_can_be_stopped(page: Any, tmp_path:
         assert steps.inner_text().startswith(early)
         assert page.evaluate("window.first.isConnected"), "existing elements are kept"
         page.keyboard.press("Escape")
-        page.locator(".error", has_text="Stopped.").wait_for()
+        page.locator(".error", has_text="You stopped it here.").wait_for()
         wait_until(lambda: server.metric("num_requests_running") == 0, seconds=5)
         assert page.get_by_role("button", name="Send", exact=True).is_visible()
         page.get_by_role("button", name="Regenerate").click()
         steps.filter(has_text="9876").wait_for()
         assert page.locator(".turn").count() == 2
         page.get_by_role("button", name="Stop").click()
-        page.locator(".error", has_text="Stopped.").wait_for()
+        page.locator(".error", has_text="You stopped it here.").wait_for()
 
 
 def test_wrong_step_is_marked(browser: Any, parrot: Path, tmp_path: Path) -> None:

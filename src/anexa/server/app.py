@@ -25,6 +25,7 @@ from anexa.server.chat_completions import ChatCompletionChunk
 from anexa.server.completions import CompletionChunk
 from anexa.server.config import ServerConfig
 from anexa.server.error_handlers import add_error_handlers
+from anexa.server.introduction import introduce
 from anexa.server.metrics import Metrics
 from anexa.server.middleware import REQUEST_ID, HeadRequests, RequestIds
 from anexa.server.pages import add_files, page_files
@@ -112,6 +113,7 @@ async def _load(
     for name, folder in config.models.items():
         try:
             model = await _in_thread(partial(LanguageModel.open, folder, config.engine))
+            introduction = introduce(model)
             worker = Worker(model.engine, config, name, app.state.metrics)
         except AnexaError as error:
             on_loaded(error)
@@ -122,7 +124,7 @@ async def _load(
             on_loaded(AnexaError(message))
             return
         model.name = name
-        served[name] = ServedModel(model, worker, int(time.time()))
+        served[name] = ServedModel(model, worker, int(time.time()), introduction)
     app.state.served = served
     on_loaded(None)
 
@@ -182,7 +184,14 @@ def _add_other_routes(app: FastAPI) -> None:
         return schemas.CheckedThought(
             lines=[
                 schemas.CheckedLine(
-                    text=line.text, true=line.true, error=line.error, parsed=bool(line.operation)
+                    text=line.text,
+                    true=line.true,
+                    error=line.error,
+                    parsed=bool(line.operation),
+                    facts=[
+                        schemas.CheckedFact(text=fact.text, true=fact.true, fits=fact.fits)
+                        for fact in line.facts
+                    ],
                 )
                 for line in report.lines
             ],

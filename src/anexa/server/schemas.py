@@ -27,6 +27,7 @@ from pydantic_core import PydanticCustomError
 from anexa.generation.sampling import MAX_COUNT, RANGES
 from anexa.generation.text_stream import FinishReason
 from anexa.server import limits
+from anexa.server.introduction import Task
 
 MAX_EXACT_FLOAT = 2**53  # below it every whole number is exact as a float
 UNLIMITED = -1  # as `max_tokens`, as in llama.cpp and Ollama: as many as the server allows
@@ -223,6 +224,12 @@ class Model(ResponseModel):
     temperature: float
     top_p: float
     top_k: int | None
+    architecture: str = Field(description="architecture, such as `llama`")
+    num_parameters: int
+    engine: str = Field(description="engine that computes the model, such as `numpy`")
+    task: Task = Field(description="what the model was trained for; `text` is a base model")
+    description: str = Field(description="what the model can do, in whole sentences")
+    examples: list[str] = Field(description="prompts to try")
 
 
 class ModelList(ResponseModel):
@@ -275,6 +282,14 @@ class ChunkChoice(ResponseModel):
     finish_reason: FinishReason | None
 
 
+class CheckedFact(ResponseModel):
+    """Result of checking the equation of one column."""
+
+    text: str
+    true: bool
+    fits: bool = Field(description="whether its digits are those of the column and its carry")
+
+
 class CheckedLine(ResponseModel):
     """Result of checking one line of a thought."""
 
@@ -282,6 +297,7 @@ class CheckedLine(ResponseModel):
     true: bool
     error: str | None = Field(description="the first error of the line, as a sentence")
     parsed: bool = Field(description="whether the line has the format of a step")
+    facts: list[CheckedFact] = Field(description="the equations of the columns, units first")
 
 
 class CheckedThought(ResponseModel):

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import fastapi
 
 from anexa.generation import LanguageModel
+from anexa.model.weights import num_parameters
 from anexa.server import schemas
 from anexa.server.errors import APIError
+from anexa.server.introduction import Introduction
 from anexa.server.limits import MAX_COMPLETION_TOKENS
 from anexa.server.worker import Worker
 
@@ -23,11 +25,13 @@ class ServedModel:
         model: the model.
         worker: thread that generates its sequences.
         created: time when the model was loaded, in seconds since 1970.
+        introduction: what the model can do, for the page.
     """
 
     model: LanguageModel
     worker: Worker
     created: int
+    introduction: Introduction
 
     @property
     def block_size(self) -> int:
@@ -37,6 +41,7 @@ class ServedModel:
     def to_schema(self) -> schemas.Model:
         """Describe the model as `GET /v1/models` does."""
         supports_chat = self.model.chat_template is not None
+        config = self.model.engine.config
         return schemas.Model(
             id=self.model.name,
             object="model",
@@ -48,6 +53,12 @@ class ServedModel:
             temperature=self.model.temperature,
             top_p=DEFAULT_TOP_P,
             top_k=DEFAULT_TOP_K,
+            architecture=config.model_type,
+            num_parameters=num_parameters(config),
+            engine=self.model.engine.name,
+            task=self.introduction.task,
+            description=self.introduction.description,
+            examples=list(self.introduction.examples),
         )
 
 

@@ -27,7 +27,25 @@ export async function request(path, key, body, signal) {
   throw new ServerError(message, response.status, error?.code);
 }
 
-/** List the served models. */
+/**
+ * A served model.
+ * @typedef {object} Model
+ * @property {string} id
+ * @property {number} max_model_len context length in tokens
+ * @property {boolean} supports_chat
+ * @property {"arithmetic" | "chat" | "text"} task
+ * @property {string} description what the model can do
+ * @property {string[]} examples prompts to try
+ * @property {string} architecture
+ * @property {number} num_parameters
+ * @property {string} engine
+ * @property {number} max_tokens maximum number of generated tokens
+ * @property {number} temperature
+ * @property {number} top_p
+ * @property {number | null} top_k
+ */
+
+/** List the served models. @returns {Promise<Model[]>} */
 export async function listModels(key) {
   const response = await request("/v1/models", key);
   return (await response.json()).data;

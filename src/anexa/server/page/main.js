@@ -1,180 +1,71 @@
-// The chat page: sends messages, shows answers as they are generated, and saves the conversation.
+// The page: chooses the view of the model, and connects it to the buttons and the settings.
 
-import { CONNECTION_LOST, ServerError, checkThought, listModels, stream } from "./api.js";
+import { listModels } from "./api.js";
+import { Conversation } from "./conversation.js";
+import { byId } from "./dom.js";
+import { messageOf } from "./generation.js";
+import { Notebook } from "./notebook.js";
 import {
-  adaptSettings, fillSettings, keepSettings, resetSettings, samplingFields, settings,
+  adaptSettings, fillSettings, keepSettings, resetSettings, settings,
 } from "./settings.js";
-import { exportTurns, loadTurns, saveTurns } from "./store.js";
-import { describeCheck, renderTurn, updateTurn } from "./turns.js";
+import { fillWelcome } from "./welcome.js";
 
-const byId = (id) => document.getElementById(id);
-const RENDER_INTERVAL = 30; // milliseconds between two updates of an answer
+const PLACEHOLDERS = { arithmetic: "Type a calculation …", chat: "Type a message …" };
 
+const conversation = new Conversation(byId("turns"), () => refresh());
+const notebook = new Notebook(byId("notebook"), () => refresh());
+let view = conversation; // or the notebook, for a base model
 let models = [];
-let turns = loadTurns();
-let running = null; // AbortController of the answer that is being generated
+let wasRunning = false;
 
 const currentModel = () => models.find((model) => model.id === byId("model").value) ?? models[0];
 
-// The conversation
-
-function render() {
-  const items = turns.map((turn, index) => {
-    const isWriting = running && index === turns.length - 1;
-    return renderTurn(turn, running ? {} : actions(index), isWriting);
-  });
-  byId("turns").replaceChildren(...items);
-  byId("welcome").hidden = turns.length > 0;
-  byId("send").hidden = Boolean(running);
-  byId("stop").hidden = !running;
-  byId("new").disabled = Boolean(running) || !turns.length;
-  byId("export").disabled = !turns.length;
+/** Show the state of the view in the buttons, the gauge and the live region. */
+function refresh() {
+  const isRunning = Boolean(view.running);
+  const model = currentModel();
+  byId("welcome").hidden = !model || !view.isEmpty;
+  byId("send").hidden = isRunning;
+  byId("stop").hidden = !isRunning;
+  byId("new").disabled = isRunning || view.isEmpty;
+  byId("export").disabled = view.isEmpty;
+  byId("undo").disabled = isRunning || !notebook.canUndo;
+  byId("retry").disabled = isRunning || !notebook.canRetry;
+  byId("model").disabled = isRunning;
+  if (!isRunning && view.speed) byId("speed").textContent = `${Math.round(view.speed)} tokens/s`;
+  if (model) showContext(view.usage, model.max_model_len);
+  if (isRunning && !wasRunning) setStatus("");
+  if (!isRunning && wasRunning) finish();
+  wasRunning = isRunning;
 }
 
-function updateLastTurn() {
-  const follow = isScrolledToEnd();
-  updateTurn(byId("turns").lastElementChild, turns.at(-1));
-  if (follow) scrollToEnd();
+/** Announce a generated text to screen readers; whoever has gone elsewhere keeps the focus. */
+function finish() {
+  byId("announcement").textContent = view.announcement;
+  const { activeElement } = document;
+  if (activeElement === document.body || !activeElement.checkVisibility()) input().focus();
 }
 
-const isScrolledToEnd = () => {
-  const { scrollHeight, scrollTop, clientHeight } = byId("conversation");
-  return scrollHeight - scrollTop - clientHeight < 80; // pixels
-};
-
-function scrollToEnd() {
-  byId("conversation").scrollTop = byId("conversation").scrollHeight;
+/**
+ * Show how much of the context a text takes.
+ * @param {number | null} tokens tokens of the text; null if they are not known
+ * @param {number} size tokens of the context
+ */
+function showContext(tokens, size) {
+  byId("context").value = Math.min(1, (tokens ?? 0) / size);
+  byId("context-label").textContent =
+    tokens > size
+      ? `Context: last ${size} of ${tokens}`
+      : `Context ${tokens ?? "–"} of ${size}`;
 }
-
-/** Actions of the buttons of a turn. */
-function actions(index) {
-  if (turns[index].role === "user") {
-    return { resend: (content) => send(content, turns.slice(0, index)), cancel: render };
-  }
-  const question = turns[index - 1];
-  const isLast = index === turns.length - 1;
-  return {
-    regenerate: isLast && question ? () => send(question.content, turns.slice(0, -2)) : null,
-  };
-}
-
-/** Path and body of the request for an answer. */
-function request(previous, content) {
-  const fields = { model: currentModel().id, ...samplingFields(currentModel()) };
-  if (!currentModel().supports_chat) return ["/v1/completions", { ...fields, prompt: content }];
-  // Questions without a complete answer stay on the page, but are not part of the conversation.
-  const answered = previous.filter((turn, index) => {
-    const answer = turn.role === "user" ? previous[index + 1] : turn;
-    return answer && !answer.error && !answer.isCompletion;
-  });
-  const messages = [...answered, { role: "user", content }].map(({ role, content }) => ({
-    role,
-    content,
-  }));
-  const chat_template_kwargs = { enable_thinking: settings.thinking ?? true };
-  return ["/v1/chat/completions", { ...fields, messages, chat_template_kwargs }];
-}
-
-/** Send a message, and show the answer as it is generated. */
-async function send(content, previous = turns) {
-  if (running || !models.length) return;
-  const [path, body] = request(previous, content);
-  const isCompletion = !currentModel().supports_chat;
-  const turn = { role: "assistant", content: "", reasoning: "", isCompletion };
-  turns = [...previous, { role: "user", content }, turn];
-  running = new AbortController();
-  setStatus("");
-  // Saved with an error, in case the page is closed before the answer is complete.
-  saveTurns([...turns.slice(0, -1), { ...turn, error: CONNECTION_LOST }]);
-  render();
-  scrollToEnd();
-  const receiver = new AnswerReceiver(turn);
-  try {
-    for await (const chunk of stream(path, settings.key, body, running.signal)) {
-      receiver.receive(chunk);
-    }
-  } catch (error) {
-    turn.error = error.name === "AbortError" ? "Stopped." : messageOf(error);
-  }
-  receiver.finish();
-  if (turn.reasoning && turn.content && !turn.error) await checkTurn(content, turn);
-  running = null;
-  saveTurns(turns);
-  render();
-  scrollToEnd();
-  const announced = [turn.content, turn.error, describeCheck(turn)];
-  byId("announcement").textContent = announced.filter(Boolean).join(". ");
-  byId("prompt").focus();
-}
-
-/** Adds the chunks of a stream to a turn, and measures how long they take. */
-class AnswerReceiver {
-  constructor(turn) {
-    this.turn = turn;
-    this.started = performance.now();
-    this.nextRender = 0;
-  }
-
-  receive(chunk) {
-    const choice = chunk.choices[0];
-    const now = performance.now();
-    if (choice) {
-      const { content, reasoning } = choice.delta ?? { content: choice.text };
-      if (reasoning) this.turn.reasoning += reasoning;
-      if (content && this.turn.reasoning) this.endThinking(now);
-      if (content) this.turn.content += content;
-      if (choice.delta && choice.finish_reason === "length") this.turn.error = cutOff(this.turn);
-    }
-    if (chunk.usage) {
-      const seconds = (now - this.started) / 1000;
-      const tokensPerSecond = chunk.usage.completion_tokens / seconds;
-      byId("speed").textContent = `${Math.round(tokensPerSecond)} tokens/s`;
-      this.turn.totalTokens = chunk.usage.total_tokens;
-      showContext();
-    }
-    if (now > this.nextRender) {
-      this.nextRender = now + RENDER_INTERVAL;
-      updateLastTurn();
-    }
-  }
-
-  endThinking(now) {
-    this.turn.thinkingSeconds ??= (now - this.started) / 1000;
-  }
-
-  finish() {
-    if (this.turn.reasoning) this.endThinking(performance.now());
-  }
-}
-
-const cutOff = (turn) => {
-  const part = turn.content || !turn.reasoning ? "answer" : "thought";
-  return `The ${part} was cut off at the maximum number of tokens.`;
-};
-
-async function checkTurn(question, turn) {
-  try {
-    turn.check = await checkThought(settings.key, question, turn.reasoning, turn.content);
-  } catch {
-    // Without a result the thought is shown without marks.
-  }
-}
-
-// Status, models and settings
-
-const messageOf = (error) => (error instanceof ServerError ? error.message : `${error}`);
 
 function setStatus(text) {
   byId("status").textContent = text;
 }
 
-/** Show how many tokens of the context the conversation takes, up to the last answer. */
-function showContext() {
-  const size = currentModel().max_model_len;
-  const tokens = turns.at(-1)?.totalTokens ?? 0;
-  byId("context").value = Math.min(1, tokens / size);
-  byId("context-label").textContent = `Context ${tokens} of ${size}`;
-}
+const input = () => (view === notebook ? notebook.area : byId("prompt"));
+
+// Models and settings
 
 /** Load the list of models; try again every second while the server is unavailable. */
 async function connect() {
@@ -201,13 +92,18 @@ function askForKey() {
 }
 
 function showModel() {
-  const supportsChat = currentModel().supports_chat;
-  byId("welcome").textContent = supportsChat
-    ? "Ask for a calculation, such as 347*86, and watch the model work it out. Every step is checked."
-    : "Type the beginning of a text, and the model continues it.";
-  byId("prompt").placeholder = supportsChat ? "347*86" : "Once upon a time";
-  showContext();
-  adaptSettings(currentModel());
+  const model = currentModel();
+  const isChat = model.supports_chat;
+  view = isChat ? conversation : notebook;
+  for (const node of document.querySelectorAll(".of-chat")) node.hidden = !isChat;
+  for (const node of document.querySelectorAll(".of-text")) node.hidden = isChat;
+  byId("conversation").setAttribute("aria-label", isChat ? "Conversation" : "Notebook");
+  byId("send").textContent = isChat ? "Send" : "Continue";
+  byId("prompt").placeholder = PLACEHOLDERS[model.task] ?? "";
+  fillWelcome(byId("welcome"), model, (text) => view.start(text));
+  adaptSettings(model);
+  view.show(model);
+  if (document.activeElement === document.body) input().focus();
   if (!byId("settings").checkValidity()) openSettings(true); // to show which values are invalid
 }
 
@@ -216,35 +112,40 @@ function openSettings(open) {
   byId("open-settings").setAttribute("aria-expanded", String(open));
 }
 
+function submit() {
+  if (view.running) return;
+  if (view === notebook) return notebook.submit();
+  const content = byId("prompt").value;
+  if (!content.trim()) return;
+  if (!models.length) return connect(); // the message stays in its field
+  byId("prompt").value = "";
+  view.start(content);
+}
+
 byId("ask").addEventListener("submit", (event) => {
   event.preventDefault();
-  const content = byId("prompt").value;
-  if (!content.trim() || running) return;
-  if (!models.length) {
-    connect(); // the message stays in its field
-    return;
-  }
-  byId("prompt").value = "";
-  send(content);
+  submit();
 });
 byId("prompt").addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
-  byId("ask").requestSubmit();
+  submit();
+});
+notebook.area.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submit();
 });
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") running?.abort();
+  if (event.key === "Escape") view.stop();
 });
-byId("stop").addEventListener("click", () => running?.abort());
+byId("stop").addEventListener("click", () => view.stop());
+byId("undo").addEventListener("click", () => notebook.undo());
+byId("retry").addEventListener("click", () => notebook.retry());
 byId("new").addEventListener("click", () => {
-  turns = [];
-  saveTurns(turns);
+  view.clear();
   setStatus("");
-  if (models.length) showContext();
-  render();
-  byId("prompt").focus();
+  input().focus();
 });
-byId("export").addEventListener("click", () => exportTurns(turns, currentModel()?.id));
+byId("export").addEventListener("click", () => view.export());
 byId("open-settings").addEventListener("click", () => openSettings(byId("settings").hidden));
 byId("settings").addEventListener("change", (event) => {
   keepSettings();
@@ -259,6 +160,6 @@ byId("model").addEventListener("change", () => {
   showModel();
 });
 
-render();
 fillSettings();
+refresh();
 connect();

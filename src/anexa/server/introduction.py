@@ -1,0 +1,121 @@
+"""How a served model is introduced on an empty page: what it can do, and texts to try."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+from anexa.errors import AnexaError
+from anexa.generation import LanguageModel
+from anexa.generation.language_model import BUNDLED
+from anexa.model.loading import open_model
+from anexa.thinking.problems import MAX_DIGITS, MAX_FACTOR_DIGITS
+
+Task = Literal["arithmetic", "chat", "text"]
+
+NUM_EXAMPLES = 3
+_MAX_CARD_LENGTH, _MAX_EXAMPLE_LENGTH = 100_000, 200  # characters
+_SUMS = (
+    "347*86",
+    "What is 5003 minus 478?",
+    "A box holds 12 pens. Ada fills 3 boxes and has 5 pens more. How many pens are there?",
+)
+_CHATS = ("Hello!", "Who are you?", "Tell me a short story.")
+# The first ones that a model can read are shown; one of names knows lowercase letters only.
+_BEGINNINGS = ("Once upon a time", "It was a cold", "I have never", "The ", "I ", "ma", "jo", "el")
+
+
+@dataclass(frozen=True)
+class Introduction:
+    """What a page can say about a model.
+
+    Attributes:
+        task: "arithmetic" for a chat model trained on Anexa's arithmetic, "chat" for any other, and
+            "text" for a base model.
+        description: what the model can do, in whole sentences.
+        examples: prompts to try.
+    """
+
+    task: Task
+    description: str
+    examples: tuple[str, ...]
+
+
+def introduce(model: LanguageModel) -> Introduction:
+    """Introduce a model by its chat template and its model card."""
+    card = _card(model)
+    corpora = _listed(card, "datasets")
+    trained_on = f" It was trained on {', '.join(corpora)}." if corpora else ""
+    examples = tuple(_listed(card, "widget")[:NUM_EXAMPLES])  # as the Hub calls them
+    if model.chat_template is None:
+        return Introduction(
+            "text",
+            f"This model continues a text, and was not trained to answer questions.{trained_on}",
+            examples or _readable(_BEGINNINGS, model),
+        )
+    if corpora == ["arithmetic"]:
+        return Introduction(
+            "arithmetic",
+            f"This model works out sums and differences of up to {MAX_DIGITS} digits, products of "
+            f"up to {MAX_FACTOR_DIGITS} by {MAX_FACTOR_DIGITS}, and short stories about them, step "
+            "by step as on paper. Every step is checked.",
+            examples or _SUMS,
+        )
+    return Introduction("chat", f"This model answers messages.{trained_on}", examples or _CHATS)
+
+
+def _card(model: LanguageModel) -> str:
+    try:
+        return open_model(BUNDLED if model.folder is None else model.folder).card
+    except AnexaError:  # not UTF-8: the model can be served all the same
+        return ""
+
+
+def _readable(texts: Iterable[str], model: LanguageModel) -> tuple[str, ...]:
+    """Choose the first texts that the model knows all characters of, at most half its context."""
+    return tuple(islice((text for text in texts if _fits(text, model)), NUM_EXAMPLES))
+
+
+def _fits(text: str, model: LanguageModel) -> bool:
+    try:
+        num_tokens = len(model.tokenizer.encode_prompt(text))
+    except AnexaError:  # a character that it has never seen
+        return False
+    return num_tokens <= model.engine.config.block_size // 2
+
+
+def _listed(card: str, key: str) -> list[str]:
+    """Read a list of strings, or of objects with a `text`, from the header of a model card.
+
+    The list is in JSON, as `anexa train` writes it, or has an item on each line, as the Hub's
+    library does; any other YAML is left out.
+    """
+    header = re.match(r"---\n(.*?)\n---(?:\n|$)", card[:_MAX_CARD_LENGTH], re.DOTALL)
+    found = header and re.search(rf"^{key}:(.*(?:\n *- .*)*)", header[1], re.MULTILINE)
+    if not found:
+        return []
+    text = found[1].strip()
+    items = _parsed(text) if text.startswith("[") else map(_item, text.splitlines())
+    return [
+        item for item in items if isinstance(item, str) and 0 < len(item) <= _MAX_EXAMPLE_LENGTH
+    ]
+
+
+def _parsed(text: str) -> list[object]:
+    try:
+        items: list[object] = json.loads(text)
+    except ValueError:
+        return []
+    return [item.get("text") if isinstance(item, dict) else item for item in items]
+
+
+def _item(line: str) -> object:
+    """Read `- value` or `- text: value`."""
+    value = re.sub(r"^ *- *(text: *)?", "", line).strip()
+    if value.startswith('"'):
+        return next(iter(_parsed(f"[{value}]")), None)
+    return value.strip("'")
