@@ -164,6 +164,21 @@ def test_automodel_computes_the_same_logits(tmp_path: Path, changes: dict[str, A
 
 
 @needs_torch
+@pytest.mark.parametrize("changes", [one for one in THEIRS if one.id != "microgpt"])
+def test_automodel_computes_the_same_hidden_states(tmp_path: Path, changes: dict[str, Any]) -> None:
+    import torch
+
+    model = random_folder(tmp_path / "model", changes)
+    with torch.no_grad():
+        theirs = automodel(tmp_path / "model").eval()
+        states = theirs(torch.tensor([TOKENS]), output_hidden_states=True).hidden_states[-1][0]
+    for name in ("torch", "numpy"):
+        engine = open_engine(name, model.config, model.weights)
+        ours = torch.tensor(engine.hidden_states(TOKENS))
+        torch.testing.assert_close(ours, states, rtol=0, atol=1e-5)
+
+
+@needs_torch
 @pytest.mark.parametrize("changes", THEIRS)
 def test_automodel_accepts_the_output_of_autotokenizer(
     tmp_path: Path, changes: dict[str, Any]

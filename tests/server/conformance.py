@@ -7,12 +7,13 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel
 
-from anexa.server import chat_completions, completions, schemas
+from anexa.server import chat_completions, completions, embeddings, schemas
 
 MODELS: dict[str, type[BaseModel]] = {
     "/v1/models": schemas.ModelList,
     "/v1/completions": completions.Completion,
     "/v1/chat/completions": chat_completions.ChatCompletion,
+    "/v1/embeddings": embeddings.EmbeddingList,
     "/check": schemas.CheckedThought,
     "/health": schemas.Health,
 }

@@ -47,7 +47,8 @@ def test_all_but_public_routes_need_the_api_key(locked: ServerProcess) -> None:
         "/docs",
         "/health",
     }
-    closed = {"/v1/models", "/v1/completions", "/metrics", "/check", "/openapi.json"}
+    closed = {f"/v1/{name}" for name in ("models", "completions", "embeddings")}
+    closed |= {"/metrics", "/check", "/openapi.json"}
     assert closed <= {path for _, path in routes()} - open_
     with_key = {"Authorization": f"Bearer {KEY}"}
     for method, path in routes():

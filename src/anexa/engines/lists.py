@@ -7,6 +7,7 @@ from typing import Any
 
 from anexa.engines.nested import flatten, nest
 from anexa.engines.operations import lists as operations
+from anexa.engines.operations.headless import HeadlessOperations
 from anexa.engines.operations.matrices import Nested, add
 from anexa.engines.optimizers.lists import Numbers
 from anexa.engines.protocol import Batch
@@ -34,6 +35,11 @@ class ListsEngine(PurePythonEngine):
         tape = ListsTape(recording)
         logits_TV = self._forward(tape.ops, self.config, self._nested, inputs)
         return tape, tape.ops.cross_entropy(logits_TV, targets, loss_denominator)
+
+    def hidden_states(self, tokens: Sequence[int]) -> list[list[float]]:
+        ops = HeadlessOperations(ListsTape(recording=False).ops, self._nested[self._head]).ops
+        x_TC: list[list[float]] = self._forward(ops, self.config, self._nested, tokens)
+        return x_TC
 
     def loss(self, batch: Batch) -> float:
         loss = 0.0

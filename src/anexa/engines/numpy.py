@@ -15,6 +15,7 @@ from anexa.engines.kv_cache import ArrayDecoder, LayerCache, StartPosition
 from anexa.engines.operations import numpy as operations
 from anexa.engines.operations import numpy_decode
 from anexa.engines.operations.arrays import Array, Tokens
+from anexa.engines.operations.headless import HeadlessOperations
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.numpy import NumpyOptimizer
 from anexa.engines.protocol import Batch, TrainStepOutput
@@ -81,6 +82,13 @@ class NumpyEngine(ArrayDecoder):
         tokens_BT = np.array([tokens], np.int64)
         logits_BTV = self._forward(tape.ops, self.config, self._weights, tokens_BT)
         return cast("list[list[float]]", logits_BTV[0].tolist())
+
+    @_quietly()
+    def hidden_states(self, tokens: Sequence[int]) -> list[list[float]]:
+        head_VC = self._weights[architecture(self.config).head(self.config)]
+        ops = HeadlessOperations(ArrayTape(recording=False).ops, head_VC).ops
+        x_BTC = self._forward(ops, self.config, self._weights, np.array([tokens], np.int64))
+        return cast("list[list[float]]", x_BTC[0].tolist())
 
     @_quietly()
     def loss(self, batch: Batch) -> float:

@@ -170,6 +170,15 @@ class Engine(Protocol):
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
         """Compute the logits of the token after each of T tokens, (T, V), without a cache."""
 
+    def hidden_states(self, tokens: Sequence[int]) -> list[list[float]]:
+        """Compute the last hidden states of T ≥ 1 tokens, (T, C), without a cache.
+
+        They are the input of the output head: after the last norm, where the model has one.
+
+        Raises:
+            MemoryError: if the memory is too small.
+        """
+
     def loss(self, batch: Batch) -> float:
         """Compute the mean of −log p(target) over the targets of a batch, in nats a token.
 

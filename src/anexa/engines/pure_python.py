@@ -33,6 +33,7 @@ class PurePythonEngine(ABC):
         self.config = config
         self._forward = architecture(config).forward
         self._optimizer = ListsOptimizer(optimizer, config)
+        self._head = architecture(config).head(config)
         self._shapes = {name: weight.shape for name, weight in weights.items()}
         self._set_numbers({name: list(weight.data) for name, weight in weights.items()})
 
@@ -46,6 +47,9 @@ class PurePythonEngine(ABC):
         self, tokens: Sequence[int], start: int = 0, kv_cache: Sequence[Any] | None = None
     ) -> list[list[float]]:
         """Compute the logits after each token, (T, V); the arguments are those of `Forward`."""
+
+    @abstractmethod
+    def hidden_states(self, tokens: Sequence[int]) -> list[list[float]]: ...
 
     @abstractmethod
     def loss(self, batch: Batch) -> float: ...

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from anexa.engines.nested import nest
+from anexa.engines.operations.headless import HeadlessOperations
 from anexa.engines.operations.scalar import ScalarOperations, total
 from anexa.engines.optimizers.lists import Numbers
 from anexa.engines.protocol import Batch
@@ -25,6 +26,11 @@ class ScalarEngine(PurePythonEngine):
             logits_TV = self._forward(ops, self.config, self._nested, inputs)
             losses.append(ops.cross_entropy(logits_TV, targets, loss_denominator))
         return total(losses)
+
+    def hidden_states(self, tokens: Sequence[int]) -> list[list[float]]:
+        ops = HeadlessOperations(ScalarOperations(recording=False), self._nested[self._head]).ops
+        x_TC = self._forward(ops, self.config, self._nested, tokens)
+        return [[x.data for x in row] for row in x_TC]
 
     def loss(self, batch: Batch) -> float:
         return self.graph(batch, recording=False).data

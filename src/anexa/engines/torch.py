@@ -22,6 +22,7 @@ from anexa.engines.device import (
     set_num_threads,
 )
 from anexa.engines.kv_cache import ArrayDecoder, LayerCache, StartPosition
+from anexa.engines.operations.headless import HeadlessOperations
 from anexa.engines.operations.torch import TorchOperations
 from anexa.engines.operations.torch_decode import TorchDecodeOperations
 from anexa.engines.optimizers import OptimizerConfig
@@ -30,6 +31,7 @@ from anexa.engines.protocol import Batch, TrainStepOutput
 from anexa.errors import AnexaError
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
+from anexa.model.operations import Operations
 from anexa.model.weights import Weight, Weights
 
 Result = TypeVar("Result")
@@ -66,7 +68,7 @@ class Network(nn.Module):
         dropout: float = 0.0,
         start: StartPosition = 0,
         kv_cache: Sequence[Any] | None = None,
-        ops: TorchOperations | None = None,
+        ops: Operations[Tensor] | None = None,
     ) -> Tensor:
         """Compute the logits, or with targets the loss.
 
@@ -140,6 +142,13 @@ class TorchEngine(ArrayDecoder):
         with torch.inference_mode():
             logits_BTV = self._network(self._from_numpy(np.array([tokens], np.int64)))
             return cast("list[list[float]]", logits_BTV[0].tolist())
+
+    def hidden_states(self, tokens: Sequence[int]) -> list[list[float]]:
+        head_VC = self._network.weights()[architecture(self.config).head(self.config)]
+        ops = HeadlessOperations(TorchOperations(), head_VC).ops
+        with self._inference():
+            x_BTC = self._network(self._from_numpy(np.array([tokens], np.int64)), ops=ops)
+            return cast("list[list[float]]", x_BTC[0].tolist())
 
     def loss(self, batch: Batch) -> float:
         def work() -> float:

@@ -9,11 +9,10 @@ from typing import Any
 
 from anexa.errors import AnexaError, one_line
 from anexa.model.architectures import architecture
+from anexa.model.architectures.base import HEAD
 from anexa.model.config import ModelConfig
 from anexa.model.tensors import read_tensors
 from anexa.model.weights import Weight, Weights
-
-HEAD = "lm_head.weight"
 
 # Allowed names of shards: files in the folder itself, with a name that is valid everywhere.
 _SHARD = re.compile(r"\w[\w.-]{0,200}\.safetensors", re.ASCII)

@@ -20,6 +20,17 @@ SeveralTokenIds = Annotated[
 ]
 
 
+def as_list(
+    prompts: str | list[str] | list[int] | list[list[int]],
+) -> list[str] | list[list[int]]:
+    """Make a list of one or several prompts, each a text or token ids."""
+    if isinstance(prompts, str):
+        return [prompts]
+    if prompts and isinstance(prompts[0], int):
+        return [prompts]  # type: ignore[list-item]
+    return prompts  # type: ignore[return-value]
+
+
 class CompletionRequest(schemas.GenerationRequest):
     """Body of `POST /v1/completions`: prompts to continue."""
 
@@ -37,11 +48,7 @@ class CompletionRequest(schemas.GenerationRequest):
     @property
     def prompts(self) -> list[str] | list[list[int]]:
         """The prompts as a list, each a text or token ids."""
-        if isinstance(self.prompt, str):
-            return [self.prompt]
-        if self.prompt and isinstance(self.prompt[0], int):
-            return [self.prompt]
-        return self.prompt  # type: ignore[return-value]
+        return as_list(self.prompt)
 
 
 class Logprobs(schemas.ResponseModel):

@@ -106,6 +106,8 @@ def _condition(errors: Sequence[ErrorDetails]) -> str:
         return f"must be {expected}, not {_shown(value[context['discriminator'].strip(QUOTE)])}"
     if kind in ("missing", "union_tag_not_found"):
         return "is missing"
+    if kind == "unsupported":
+        return "is not supported: leave it out"
     if kind == "literal_error":
         expected = context["expected"].replace("'", '"')
         return f"must be {expected}, not {_shown(value)}"

@@ -7,6 +7,7 @@ MAX_HEADER_BYTES = 16 * 1024  # all names and values of the headers together
 MAX_TEXT_CHARS = 200_000  # characters of one prompt or one message
 MAX_PROMPT_TOKENS = 10_000  # entries of a prompt that is given as token ids
 MAX_MESSAGES = 200
+MAX_EMBEDDINGS = 2048  # texts of one request for embeddings, as in OpenAI's API
 MAX_CHOICES = 16  # number of prompts times `n`
 MAX_STOP_STRINGS = 16
 MAX_STOP_CHARS = 200  # characters of one stop string

@@ -87,6 +87,11 @@ class ModelMetrics:
             self.count_finished(output.finish_reason)
             self._request_latency.observe(output.token_times[-1] - request.arrival_time)
 
+    def count_job(self, num_tokens: int) -> None:
+        """Count a finished job, and the tokens that it has processed."""
+        self._prompt_tokens.inc(num_tokens)
+        self.count_finished("stop")
+
     def count_finished(self, reason: str) -> None:
         """Count a finished request: "stop", "length", or "abort" for a canceled one."""
         self._request_success.labels(self._name, reason).inc()

@@ -36,16 +36,20 @@ async def whole_response(
         return [await request.whole_output() for request in responder.requests]
 
     try:
-        outputs = await _unless_disconnected(http_request, whole_outputs())
+        outputs = await unless_disconnected(http_request, whole_outputs())
     finally:
         worker.cancel(responder.requests)
     return json_response(responder.response(outputs))
 
 
-async def _unless_disconnected(
+async def unless_disconnected(
     http_request: fastapi.Request, awaitable: Awaitable[Result]
 ) -> Result:
-    """Return the result of an awaitable, which is canceled if the client disconnects."""
+    """Return the result of an awaitable, which is canceled if the client disconnects.
+
+    Raises:
+        APIError: if the client disconnects.
+    """
 
     async def disconnected() -> None:
         while (await http_request.receive())["type"] != "http.disconnect":

@@ -9,15 +9,18 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from anexa.engines import Engine
 from anexa.generation.scheduler import BatchScheduler, StepOutput
 from anexa.generation.scheduler import Sequence as ScheduledSequence
 from anexa.server.config import ServerConfig
 from anexa.server.errors import APIError
+from anexa.server.job import Job
 from anexa.server.metrics import Metrics
 from anexa.server.request import Request, RequestOutput
+
+Result = TypeVar("Result")
 
 _log = logging.getLogger(__name__)
 
@@ -48,8 +51,10 @@ class Worker:
         self._metrics = metrics.for_model(name)
         self.scheduler = BatchScheduler(engine, config.max_num_seqs)
         self.failed = False
-        self._open: dict[Request, asyncio.TimerHandle] = {}  # unfinished requests: their timeouts
-        self._commands: queue.SimpleQueue[tuple[Request, bool] | None] = queue.SimpleQueue()
+        # Unfinished requests and jobs, with their timeouts.
+        self._open: dict[Request | Job[Any], asyncio.TimerHandle] = {}
+        self._commands: queue.SimpleQueue[tuple[Request | Job[Any], bool] | None]
+        self._commands = queue.SimpleQueue()
         # Used by the thread only:
         self._scheduled: dict[ScheduledSequence, Request] = {}
         self._unsent: dict[Request, RequestOutput] = {}
@@ -68,7 +73,27 @@ class Worker:
         """Whether all requests are finished."""
         return not self._open
 
-    def submit(self, requests: Sequence[Request]) -> None:
+    async def compute(
+        self, functions: Sequence[Callable[[], Result]], num_tokens: int
+    ) -> list[Result]:
+        """Call functions in the worker's thread, each between two steps of the scheduler.
+
+        Args:
+            functions: the functions, at least one; a long one delays the sequences that are being
+                generated.
+            num_tokens: number of tokens that they process, for the metrics.
+
+        Raises:
+            APIError: as `submit`, or if a function fails or all take too long.
+        """
+        job = Job(functions, num_tokens)
+        self.submit([job])
+        try:
+            return await job.results
+        finally:
+            self.cancel([job])
+
+    def submit(self, requests: Sequence[Request | Job[Any]]) -> None:
         """Queue requests: all of them or, if an error is raised, none.
 
         Raises:
@@ -89,7 +114,7 @@ class Worker:
             )
             self._commands.put((request, True))
 
-    def cancel(self, requests: Iterable[Request]) -> None:
+    def cancel(self, requests: Iterable[Request | Job[Any]]) -> None:
         """Remove requests from the scheduler; finished requests are left alone."""
         for request in requests:
             if request in self._open:
@@ -108,11 +133,11 @@ class Worker:
         self._commands.put(None)
         await asyncio.to_thread(self._thread.join, STOP_TIMEOUT)
 
-    def _abort(self, request: Request, error: APIError) -> None:
+    def _abort(self, request: Request | Job[Any], error: APIError) -> None:
         self.cancel([request])
         request.publish(RequestOutput(error=error))
 
-    def _time_out(self, request: Request) -> None:
+    def _time_out(self, request: Request | Job[Any]) -> None:
         message = f"the request took longer than {self._config.request_timeout_seconds:g} seconds"
         self._abort(request, APIError(message, status=504, code="timeout"))
 
@@ -125,6 +150,17 @@ class Worker:
             if output.finished:
                 self._open.pop(request).cancel()
             request.publish(output)
+
+    def _continue(self, job: Job[Any]) -> None:
+        """Queue the next function of a job, or set its results; called in the event loop."""
+        if job not in self._open:  # canceled
+            return
+        if job.finished:
+            self._open.pop(job).cancel()
+            self._metrics.count_job(job.num_tokens)
+            job.finish()
+        else:
+            self._commands.put((job, True))
 
     def _fail(self, reason: str) -> None:
         """End all requests after the thread has ended; called in the event loop."""
@@ -150,7 +186,11 @@ class Worker:
             if command is None:
                 return False
             request, is_new = command
-            if is_new:
+            if isinstance(request, Job):
+                if is_new:
+                    request.run()
+                    self._call_in_loop(self._continue, request)
+            elif is_new:
                 sequence = self.scheduler.add(request.text.prompt.ids, request.sampler)
                 request.sequence, self._scheduled[sequence] = sequence, request
             else:

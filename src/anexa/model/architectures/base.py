@@ -13,6 +13,8 @@ from anexa.errors import AnexaError, short_repr
 from anexa.model.config import ModelConfig
 from anexa.model.operations import Operations, Tensor
 
+HEAD = "lm_head.weight"  # name of an output head that is not tied
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -124,6 +126,10 @@ class Architecture:
             return {}
         name = f"{self.module}.py"
         return {name: (importlib.resources.files(__package__) / name).read_bytes()}
+
+    def head(self, config: ModelConfig) -> str:
+        """Return the name of the output head: the embedding table if it is tied."""
+        return self.embedding if config.tie_word_embeddings else HEAD
 
     def full_name(self, name: str) -> str:
         """Return the name in `parameters` of a weight in a file, other than the head."""

@@ -1,0 +1,67 @@
+"""Computations in the worker's thread that generate no text, such as embeddings."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from anexa.errors import AnexaError
+from anexa.server.errors import APIError
+from anexa.server.request import RequestOutput
+
+Result = TypeVar("Result")
+
+
+class Job(Generic[Result]):
+    """Functions that the worker calls one by one, with steps of its scheduler between them.
+
+    Args:
+        functions: the functions, at least one.
+        num_tokens: number of tokens that they process, for the metrics.
+
+    Attributes:
+        num_tokens: number of tokens that they process.
+        results: their results, awaited in the event loop.
+    """
+
+    def __init__(self, functions: Sequence[Callable[[], Result]], num_tokens: int) -> None:
+        self._functions, self.num_tokens = functions, num_tokens
+        self.results: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
+        self._so_far: list[Result] = []
+        self._error: APIError | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether no function is left to be called."""
+        return self._error is not None or len(self._so_far) == len(self._functions)
+
+    def run(self) -> None:
+        """Call the next function; called in the worker's thread."""
+        if self.results.done():  # the job was canceled
+            return
+        try:
+            self._so_far.append(self._functions[len(self._so_far)]())
+        except Exception as error:  # of any kind: it ends this job, and no others
+            self._error = _as_api_error(error)
+
+    def finish(self) -> None:
+        """Set the results of a finished job; called in the event loop."""
+        if self._error:
+            self.results.set_exception(self._error)
+        else:
+            self.results.set_result(self._so_far)
+
+    def publish(self, output: RequestOutput) -> None:
+        """End an unfinished job with the error of an output; called in the event loop."""
+        if output.error and not self.results.done():
+            self.results.set_exception(output.error)
+
+
+def _as_api_error(error: Exception) -> APIError:
+    if isinstance(error, MemoryError):
+        message = "there is not enough memory at the moment: try again in a second"
+        return APIError(message, status=503, code="overloaded")
+    if isinstance(error, AnexaError):
+        return APIError(str(error), status=500)
+    return APIError(f"internal error ({type(error).__name__})", status=500)
