@@ -38,8 +38,12 @@ def test_plain_text_reports_start_evaluations_and_end(names: Path) -> None:
     )
     evaluations = [line for line in lines if "validation" in line and line[3] == "%"]
     assert [line[:4] for line in evaluations] == [f"{share:3}%" for share in range(10, 101, 10)]
-    assert re.fullmatch(r"done: 20 steps, \d+ tokens in 0:\d\d, validation loss .*", lines[-2])
-    assert lines[-1] == f"talk to it:    anexa chat {Path('models', 'names-microgpt')}"
+    assert re.fullmatch(r"done: 20 steps, \d+ tokens in 0:\d\d, validation loss .*", lines[-3])
+    folder = Path("models", "names-microgpt")
+    assert lines[-2:] == [
+        f"talk to it:    anexa chat {folder}",
+        f"look inside:   anexa explore {folder}",
+    ]
     assert load_model(names.parent / "models" / "names-microgpt")
 
 

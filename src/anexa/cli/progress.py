@@ -53,7 +53,7 @@ class ProgressReporter(Callback):
             self._print_sample(result.sample or "")
 
     def on_end(self, trainer: Trainer) -> None:
-        """Print the result of the run, and the next command."""
+        """Print the result of the run, and the next commands."""
         for line in closing(trainer):
             self._print(line)
 
@@ -261,6 +261,7 @@ def closing(trainer: Trainer) -> list[str]:
         f"{_duration(state.seconds)}, "
         f"validation loss {loss:.4f}{kept}",
         f"talk to it:    anexa chat {folder}",
+        f"look inside:   anexa explore {folder}",
     ]
 
 
