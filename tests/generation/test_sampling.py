@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from anexa.errors import AnexaError, UsageError
 from anexa.generation import Sampler, SamplingParams, probabilities
-from anexa.generation.sampling import sample_batch
+from anexa.generation.sampling import Tokens, sample_batch
 
 FIVE_THREE_TWO = [math.log(0.5), math.log(0.3), math.log(0.2)]
 
@@ -294,7 +294,7 @@ def test_draws_in_a_batch_equal_those_alone(
     together, alone = [Sampler(how) for how in params], [Sampler(how) for how in params]
     logits_BV = np.array([logits for logits, _ in batch])
     for _ in range(5):
-        tokens = sample_batch(logits_BV, together)
+        tokens = sample_batch(logits_BV, together, [Tokens((), 0)] * len(together))
         assert tokens == [s.sample(logits) for s, (logits, _) in zip(alone, batch)]
 
 
@@ -302,10 +302,11 @@ def test_draws_in_a_batch_equal_those_alone(
 def test_non_finite_logits_affect_only_their_own_sequence(temperature: float) -> None:
     params = SamplingParams(temperature, seed=3)
     good = [0.1, 0.5, 0.3]
-    tokens = sample_batch(
-        np.array([good, [1.0, math.nan, 2.0], good]), [Sampler(params) for _ in range(3)]
-    )
-    assert tokens == [Sampler(params).sample(good), None, Sampler(params).sample(good)]
+    logits_BV = np.array([good, [1.0, math.nan, 2.0], good])
+    samplers = [Sampler(params) for _ in logits_BV]
+    first, error, last = sample_batch(logits_BV, samplers, [Tokens((), 0)] * len(samplers))
+    assert first == last == Sampler(params).sample(good)
+    assert isinstance(error, AnexaError)
 
 
 @pytest.mark.parametrize(

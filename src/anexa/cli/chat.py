@@ -74,8 +74,7 @@ class CompletionLoop(PromptLoop):
     def __init__(
         self, model: LanguageModel, params: SamplingParams, max_tokens: int | None = None
     ) -> None:
-        super().__init__(params, MAX_TOKENS if max_tokens is None else max_tokens)
-        self._model = model
+        super().__init__(model, params, MAX_TOKENS if max_tokens is None else max_tokens)
 
     def respond(self, prompt: str) -> None:
         """Print the prompt and its continuation."""

@@ -44,8 +44,7 @@ class ChatLoop(PromptLoop):
         max_tokens: int | None = None,
         think: str = "on",
     ) -> None:
-        super().__init__(params, max_tokens)
-        self._model = model
+        super().__init__(model, params, max_tokens)
         self._think = think
         self._messages: list[dict[str, str]] = []
 

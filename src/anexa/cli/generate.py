@@ -43,14 +43,14 @@ def generate(
     """Generate texts that continue a prompt, or with a chat model answers to it."""
     import json
 
-    from anexa.generation import LanguageModel, Sampler
-    from anexa.generation.sampling import RANGES
+    from anexa.generation import LanguageModel
+    from anexa.generation.sampling_params import RANGES
     from anexa.names import decoded, portable
 
     RANGES["n"].check("n", n)
     prompt, stops = decoded(prompt), [decoded(text) for text in stop or ()]
     model = LanguageModel.open(folder, engine)
-    sampler = Sampler(model.sampling_params(temperature, top_k=top_k, top_p=top_p, seed=seed))
+    sampler = model.sampler(model.sampling_params(temperature, top_k=top_k, top_p=top_p, seed=seed))
     messages = [{"role": "user", "content": prompt}]
     if model.chat_template is None and not think:
         raise UsageError(f"--no-think has no effect: {model.name} continues texts, leave it out")

@@ -15,7 +15,7 @@ from anexa.errors import AnexaError
 Number = TypeVar("Number", int, float)
 
 if TYPE_CHECKING:
-    from anexa.generation import SamplingParams
+    from anexa.generation import LanguageModel, SamplingParams
 
 HELP = """\
 /temperature T   divide the logits by T; 0: always the likeliest token
@@ -32,6 +32,7 @@ class PromptLoop(ABC):
     """A prompt loop, and the sampling settings that its commands change.
 
     Args:
+        model: model that responds.
         params: sampling parameters at the start.
         max_tokens: maximum number of tokens in a response; None means no limit.
 
@@ -42,7 +43,10 @@ class PromptLoop(ABC):
     opening: str
     help = ""
 
-    def __init__(self, params: SamplingParams, max_tokens: int | None) -> None:
+    def __init__(
+        self, model: LanguageModel, params: SamplingParams, max_tokens: int | None
+    ) -> None:
+        self._model = model
         self._max_tokens = None if max_tokens is None else _checked(max_tokens)
         self._at_start = (params, max_tokens)
         self._set(params)
@@ -104,14 +108,12 @@ class PromptLoop(ABC):
 
     def _set(self, params: SamplingParams) -> None:
         """Change the sampling parameters, and restart the random draws from their seed."""
-        from anexa.generation import Sampler
-
         self._params = params
-        self._sampler = Sampler(params)
+        self._sampler = self._model.sampler(params)
 
 
 def _checked(max_tokens: int) -> int:
-    from anexa.generation.sampling import RANGES
+    from anexa.generation.sampling_params import RANGES
 
     RANGES["max_tokens"].check("max_tokens", max_tokens)
     return max_tokens

@@ -3,7 +3,8 @@
 from anexa.generation.chat import AnswerPiece, ChatAnswer
 from anexa.generation.language_model import LanguageModel
 from anexa.generation.offline import generate_batch, generate_tokens
-from anexa.generation.sampling import GREEDY, Sampler, SamplingParams, probabilities
+from anexa.generation.sampling import Constraint, Sampler, probabilities
+from anexa.generation.sampling_params import GREEDY, SamplingParams
 from anexa.generation.scheduler import BatchScheduler, OutOfMemoryError, StepOutput
 from anexa.generation.text_stream import Prompt, TextStream, stream_text
 from anexa.generation.window import window_start
@@ -13,6 +14,7 @@ __all__ = [
     "AnswerPiece",
     "BatchScheduler",
     "ChatAnswer",
+    "Constraint",
     "LanguageModel",
     "OutOfMemoryError",
     "Prompt",

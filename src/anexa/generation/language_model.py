@@ -11,7 +11,8 @@ from typing import Any
 from anexa.engines import Engine, open_engine
 from anexa.errors import AnexaError, UsageError
 from anexa.generation.chat import ChatAnswer
-from anexa.generation.sampling import RANGES, Sampler, SamplingParams
+from anexa.generation.sampling import Constraint, Sampler
+from anexa.generation.sampling_params import RANGES, SamplingParams
 from anexa.generation.text_stream import TextStream, check_length, stream_text
 from anexa.model.chat_format import (
     CHAT_TEMPLATE,
@@ -33,7 +34,7 @@ class LanguageModel:
     """A model with its tokenizer and engine, for text generation and chat.
 
     Methods that take `**sampling` accept the fields of `SamplingParams`: `temperature` (default:
-    the model's own), `top_k`, `top_p` and `seed`.
+    the model's own), `top_k`, `top_p`, `seed`, `repetition_penalty` and so on.
 
     Args:
         name: name of the model in messages and in the server's API.
@@ -109,7 +110,7 @@ class LanguageModel:
 
         Arguments and errors are those of `generate`.
         """
-        sampler = Sampler(self.sampling_params(**sampling))
+        sampler = self.sampler(self.sampling_params(**sampling))
         return iter(self.complete(prompt, sampler, max_tokens=max_tokens, stop=stop))
 
     def complete(
@@ -163,7 +164,7 @@ class LanguageModel:
             AnexaError: if the model has no chat template or cannot read the messages.
             UsageError: if a sampling parameter is unknown or out of range.
         """
-        sampler = Sampler(self.sampling_params(**sampling))
+        sampler = self.sampler(self.sampling_params(**sampling))
         answer = self.answer(messages, sampler, thinking=thinking, max_tokens=max_tokens, stop=stop)
         return answer.finish()
 
@@ -269,3 +270,16 @@ class LanguageModel:
                 f"{', '.join(_SAMPLING_PARAMS)}"
             )
         return SamplingParams(self.temperature if temperature is None else temperature, **sampling)
+
+    def sampler(self, params: SamplingParams, constraint: Constraint | None = None) -> Sampler:
+        """Make a sampler for one sequence of this model.
+
+        Args:
+            params: sampling parameters.
+            constraint: rule about the generated tokens; None means that all are allowed.
+
+        Raises:
+            UsageError: if a token id in the parameters is not in the vocabulary.
+        """
+        params.check_token_ids(self.tokenizer.vocab_size)
+        return Sampler(params, constraint, self.tokenizer.eos_token_ids)

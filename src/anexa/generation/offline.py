@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from anexa.engines import Engine
 from anexa.engines.sequential import SequentialEngine
 from anexa.generation import scheduler
-from anexa.generation.sampling import GREEDY, Sampler, SamplingParams
+from anexa.generation.sampling import Sampler
+from anexa.generation.sampling_params import GREEDY, SamplingParams
 from anexa.generation.scheduler import BatchScheduler
 
 MAX_NUM_SEQS = 64  # maximum batch size: a larger one needs more memory and is not faster

@@ -1,58 +1,54 @@
-"""Sampling of tokens from logits: greedy, or by temperature, top-k and top-p; for all engines."""
+"""Sampling of tokens from logits, for all engines.
+
+The order is that of transformers: bias, repetition penalty, frequency and presence penalties,
+tokens that are not allowed; then temperature, top-k, top-p and min-p.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from anexa.errors import AnexaError
-from anexa.ranges import Range
-
-Floats = npt.NDArray[np.float64]
-
-MAX_COUNT = 10**9  # of tokens, more than any model generates or has
-RANGES = {
-    "temperature": Range(float, ge=0),
-    "top_k": Range(int, ge=1, le=MAX_COUNT),
-    "top_p": Range(float, gt=0, le=1),
-    "seed": Range(int, ge=0, lt=2**64),  # Python's generator takes -1 for 1
-    "max_tokens": Range(int, ge=1, le=MAX_COUNT),
-    "n": Range(int, ge=1),
-}
+from anexa.generation import logits_processors
+from anexa.generation.logits_processors import Floats
+from anexa.generation.sampling_params import SamplingParams
 
 
-@dataclass(frozen=True)
-class SamplingParams:
-    """Parameters that say how the next token of a sequence is chosen; `RANGES` has their ranges.
+class Constraint(Protocol):
+    """A rule about the tokens of one sequence, such as that they are a JSON object.
 
-    Attributes:
-        temperature: number that logits are divided by; 0 means greedy decoding: always the
-            likeliest token.
-        top_k: sample from the k likeliest tokens only; None means from all.
-        top_p: sample from the fewest likeliest tokens whose probabilities add up to at least this
-            number, above 0 and at most 1; 1 means from all.
-        seed: seed of the sequence's random state.
-
-    Raises:
-        UsageError: if a value is not in its range.
+    An `AnexaError` raised by a method ends the sequence, and no other.
     """
 
-    temperature: float = 0.8
-    top_k: int | None = None
-    top_p: float = 1.0
-    seed: int = 42
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Return which tokens are allowed next, shape (V,); at least one is."""
 
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not (name == "top_k" and value is None):
-                RANGES[name].check(name, value)
+    def advance(self, token: int) -> None:
+        """Append a generated token to the sequence."""
 
 
-GREEDY = SamplingParams(temperature=0.0)
+class TokenHistory(Protocol):
+    """The tokens of a sequence so far."""
+
+    @property
+    def tokens(self) -> Sequence[int]:
+        """Token ids of the prompt and the generated tokens."""
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        """Number of tokens in the prompt."""
+
+
+class Tokens(NamedTuple):
+    """A `TokenHistory` by itself."""
+
+    tokens: Sequence[int]
+    num_prompt_tokens: int
 
 
 class Sampler:
@@ -60,49 +56,108 @@ class Sampler:
 
     Args:
         params: sampling parameters; their seed initializes the random state.
+        constraint: rule about the generated tokens; None means that all are allowed.
+        eos_token_ids: ids of the model's end-of-sequence tokens, which `min_tokens` forbids.
 
     Attributes:
         params: sampling parameters.
         rng: random state; every token that is not chosen greedily draws one number.
+        constraint: rule about the generated tokens; None means that all are allowed.
+        changes_logits: whether `process` changes the logits.
     """
 
-    def __init__(self, params: SamplingParams) -> None:
-        self.params = params
+    def __init__(
+        self,
+        params: SamplingParams,
+        constraint: Constraint | None = None,
+        eos_token_ids: Collection[int] = (),
+    ) -> None:
+        self.params, self.constraint = params, constraint
         self.rng = random.Random(int(params.seed))
+        self.changes_logits = params.changes_logits or constraint is not None
+        self._end_token_ids = params.end_token_ids(eos_token_ids)
 
-    def sample(self, logits_V: Sequence[float]) -> int:
+    def sample(
+        self, logits_V: Sequence[float], tokens: Sequence[int] = (), num_prompt_tokens: int = 0
+    ) -> int:
         """Choose the next token.
 
         Args:
             logits_V: V logits.
+            tokens: token ids of the prompt and the generated tokens.
+            num_prompt_tokens: number of tokens in the prompt.
 
         Raises:
             AnexaError: if a logit is infinite or not a number.
         """
-        (token,) = sample_batch(np.asarray(logits_V)[None], [self])
-        if token is None:
-            raise non_finite_logits()
+        sequence = Tokens(tokens, num_prompt_tokens)
+        (token,) = sample_batch(np.asarray(logits_V)[None], [self], [sequence])
+        if isinstance(token, AnexaError):
+            raise token
         return token
+
+    def process(self, logits_V: Floats, sequence: TokenHistory) -> Floats:
+        """Apply bias, penalties, `min_tokens` and the constraint.
+
+        Args:
+            logits_V: finite logits, shape (V,).
+            sequence: tokens so far.
+
+        Returns:
+            Logits, shape (V,); −∞ for a token that is not allowed.
+        """
+        params, z_V = self.params, logits_V.copy()
+        generated = sequence.tokens[sequence.num_prompt_tokens :]
+        with np.errstate(over="ignore"):
+            if params.logit_bias:
+                logits_processors.add_bias(z_V, params.logit_bias)
+            if params.repetition_penalty != 1:
+                logits_processors.penalize_repetition(
+                    z_V, sequence.tokens, params.repetition_penalty
+                )
+            if params.frequency_penalty or params.presence_penalty:
+                logits_processors.penalize_frequency(
+                    z_V, generated, params.frequency_penalty, params.presence_penalty
+                )
+        np.nan_to_num(z_V, copy=False)  # an infinite logit becomes the largest number
+        forbidden = self._end_token_ids if len(generated) < params.min_tokens else ()
+        if forbidden or self.constraint:
+            mask_V = self.constraint.mask() if self.constraint else None
+            logits_processors.allow_only(z_V, mask_V, forbidden)
+        return z_V
 
 
 def sample_batch(
-    logits_BV: npt.NDArray[np.floating], samplers: Sequence[Sampler]
-) -> list[int | None]:
-    """Choose the next token of each of B sequences.
+    logits_BV: npt.NDArray[np.floating],
+    samplers: Sequence[Sampler],
+    sequences: Sequence[TokenHistory],
+) -> list[int | AnexaError]:
+    """Choose the next token of each of B sequences, and append it to their constraints.
 
-    A token depends on the logits and the random state of its own sequence alone.
+    A token depends on the logits, the tokens and the random state of its own sequence alone.
 
     Args:
         logits_BV: logits, shape (B, V).
         samplers: B samplers, one per sequence.
+        sequences: tokens of the B sequences so far.
 
     Returns:
-        B token ids; None for a sequence with a logit that is infinite or not a number.
+        B token ids; instead of an id the error, if a logit of the sequence is infinite or not a
+        number, or if its constraint fails.
     """
     z_BV = np.asarray(logits_BV, np.float64)
     finite_B = np.asarray(np.isfinite(z_BV).all(axis=-1)).tolist()
+    errors = {b: non_finite_logits() for b, finite in enumerate(finite_B) if not finite}
+    changed = [b for b, s in enumerate(samplers) if s.changes_logits and b not in errors]
+    if changed:
+        z_BV = z_BV.copy()
+    for b in changed:
+        try:
+            z_BV[b] = samplers[b].process(z_BV[b], sequences[b])
+        except AnexaError as error:
+            errors[b] = error
     tokens: list[int] = z_BV.argmax(axis=-1).tolist()
-    sampled = [b for b, s in enumerate(samplers) if finite_B[b] and s.params.temperature > 0]
+    sampled = [b for b, s in enumerate(samplers) if s.params.temperature > 0 and b not in errors]
     if sampled:
         p_BV = probabilities(z_BV[sampled], [samplers[b].params for b in sampled])
         for b, cumulative_V in zip(sampled, p_BV.cumsum(axis=-1)):
@@ -110,17 +165,24 @@ def sample_batch(
             # the last token with a probability above 0.
             draw = samplers[b].rng.random() * cumulative_V[-1]
             tokens[b] = int(cumulative_V.searchsorted(draw, side="right"))
-    return [token if finite else None for token, finite in zip(tokens, finite_B)]
+    for b in changed:
+        constraint = samplers[b].constraint
+        if constraint and b not in errors:
+            try:
+                constraint.advance(tokens[b])
+            except AnexaError as error:
+                errors[b] = error
+    return [errors.get(b, token) for b, token in enumerate(tokens)]
 
 
 def probabilities(logits_BV: npt.NDArray[np.floating], params: Sequence[SamplingParams]) -> Floats:
     """Compute the probability with which each token is sampled.
 
-    Applies temperature, then top-k, then top-p, in this order, as in transformers. Of tokens with
-    equal logits, the one with the lower id is kept first.
+    Applies temperature, then top-k, then top-p, then min-p, in this order, as in transformers. Of
+    tokens with equal logits, the one with the lower id is kept first.
 
     Args:
-        logits_BV: finite logits, shape (B, V).
+        logits_BV: logits, shape (B, V): finite, or −∞ for a token that is not allowed.
         params: B sampling parameters, one per sequence.
 
     Returns:
@@ -142,6 +204,8 @@ def probabilities(logits_BV: npt.NDArray[np.floating], params: Sequence[Sampling
             kept = p_V[order]
             p_V[:] = 0.0
             p_V[order] = kept
+        if param.min_p > 0:
+            p_V[p_V < param.min_p * p_V.max()] = 0.0
     p_BV /= p_BV.sum(axis=-1, keepdims=True)
     return p_BV
 

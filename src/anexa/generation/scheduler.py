@@ -12,7 +12,7 @@ from anexa.engines.sequential import as_batch_engine
 from anexa.errors import AnexaError
 from anexa.generation.logprobs import TokenLogprob, prompt_logprobs
 from anexa.generation.prefix_cache import PrefixCache
-from anexa.generation.sampling import Sampler, non_finite_logits, sample_batch
+from anexa.generation.sampling import Sampler, sample_batch
 from anexa.generation.window import window_start
 
 PREFILL_CHUNK = 64  # prompt tokens prefilled at once, so that a long prompt does not stall others
@@ -251,10 +251,11 @@ class BatchScheduler:
     def _sample(self, sequences: list[Sequence], logits_BV: Logits) -> list[StepOutput]:
         """Sample the next token of each sequence, and append it."""
         outputs = []
-        tokens = sample_batch(logits_BV, [sequence.sampler for sequence in sequences])
+        samplers = [sequence.sampler for sequence in sequences]
+        tokens = sample_batch(logits_BV, samplers, sequences)
         for sequence, token, logits_V in zip(sequences, tokens, logits_BV):
-            if token is None:
-                outputs.append(self._fail(sequence, non_finite_logits()))
+            if isinstance(token, AnexaError):
+                outputs.append(self._fail(sequence, token))
             else:
                 sequence.tokens.append(token)
                 outputs.append(StepOutput(sequence, token, logits_V))

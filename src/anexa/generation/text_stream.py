@@ -8,7 +8,8 @@ from typing import Literal, TypeAlias
 from anexa.engines import Engine
 from anexa.errors import AnexaError, UsageError, short_repr
 from anexa.generation.offline import generate_tokens
-from anexa.generation.sampling import RANGES, Sampler
+from anexa.generation.sampling import Sampler
+from anexa.generation.sampling_params import GREEDY, RANGES, SamplingParams
 from anexa.model.tokenizer import Tokenizer
 
 FinishReason: TypeAlias = Literal["stop", "length"]
@@ -89,6 +90,7 @@ class TextStream:
         prompt: prompt that is continued.
         max_tokens: maximum number of tokens to generate.
         stop: string that ends the text, or several; they are not part of it.
+        params: sampling parameters: which tokens end the text, and how many must precede its end.
         tokens: iterator of generated tokens, for iterating over the stream.
 
     Attributes:
@@ -102,7 +104,7 @@ class TextStream:
             (max_tokens), or None while the text is unfinished.
 
     Raises:
-        UsageError: if max_tokens is out of range or a stop string is empty.
+        UsageError: if max_tokens is out of range or below `min_tokens`, or a stop string is empty.
     """
 
     def __init__(
@@ -112,16 +114,23 @@ class TextStream:
         *,
         max_tokens: int = 200,
         stop: str | Sequence[str] = (),
+        params: SamplingParams = GREEDY,
         tokens: Iterable[int] = (),
     ) -> None:
         RANGES["max_tokens"].check("max_tokens", max_tokens)
+        if params.min_tokens > max_tokens:
+            raise UsageError(
+                f"min_tokens must be at most max_tokens, which is {max_tokens:,}, not "
+                f"{params.min_tokens:,}"
+            )
         stop = check_stop(stop)
         self.prompt = prompt
         self.text = ""
         self.num_tokens = self.offset = 0
         self.is_cut = False
         self.finish_reason: FinishReason | None = None
-        self._eos_tokens = tokenizer.eos_token_ids
+        self._end_token_ids = params.end_token_ids(tokenizer.eos_token_ids)
+        self._min_tokens = params.min_tokens
         self._detokenizer = tokenizer.detokenizer(prompt.ids)
         self._max_tokens, self._stop, self._tokens = max_tokens, stop, iter(tokens)
         self._held = ""  # end of the text that may be the beginning of a stop string
@@ -135,7 +144,7 @@ class TextStream:
 
     def add(self, token: int) -> str:
         """Add the next token; returns the new text that later tokens cannot change, maybe ""."""
-        reason: FinishReason | None = "stop" if token in self._eos_tokens else None
+        reason: FinishReason | None = "stop" if token in self._end_token_ids else None
         if not reason:
             self.num_tokens += 1
             self._held += self._detokenizer.add(token)
@@ -144,7 +153,7 @@ class TextStream:
         if reason:
             self._held += self._detokenizer.flush()
         found = [at for at in map(self._held.find, self._stop) if at >= 0]
-        if found:
+        if found and self.num_tokens > self._min_tokens:
             self._held, reason, self.is_cut = self._held[: min(found)], "stop", True
         kept = 0 if reason else stop_prefix_length(self._held, self._stop)
         piece = self._held[: len(self._held) - kept]
@@ -194,7 +203,14 @@ def stream_text(
     """
     checked = Prompt(tokenizer, engine.config.block_size, prompt)
     tokens = generate_tokens(engine, checked.ids, sampler)
-    return TextStream(tokenizer, checked, max_tokens=max_tokens, stop=stop, tokens=tokens)
+    return TextStream(
+        tokenizer,
+        checked,
+        max_tokens=max_tokens,
+        stop=stop,
+        params=sampler.params,
+        tokens=tokens,
+    )
 
 
 def stop_prefix_length(text: str, stop: Sequence[str]) -> int:

@@ -11,7 +11,7 @@ from anexa.server import chat_completions, completions, schemas
 from anexa.server.errors import APIError
 from anexa.server.limits import MAX_CHOICES, MAX_COMPLETION_TOKENS
 from anexa.server.served_models import named_model, served_model, served_models
-from anexa.server.submission import build_requests, errors_of_field, respond
+from anexa.server.submission import build_requests, errors_of_field, respond, sampling_params
 
 DEFAULT_COMPLETION_TOKENS = 16  # as in OpenAI's API
 
@@ -58,12 +58,13 @@ async def create_completion(
     tokenizer = served.model.tokenizer
     with errors_of_field("prompt"):
         prompts = [Prompt(tokenizer, served.block_size, prompt) for prompt in body.prompts]
+    params = sampling_params(served, body)
     texts = [
-        TextStream(tokenizer, prompt, max_tokens=max_tokens, stop=body.stop or ())
+        TextStream(tokenizer, prompt, max_tokens=max_tokens, stop=body.stop or (), params=params)
         for prompt in prompts
         for _ in range(n)
     ]
-    requests = build_requests(served, texts, body, is_chat=False, num_logprobs=body.logprobs)
+    requests = build_requests(served, texts, params, is_chat=False, num_logprobs=body.logprobs)
     responder = completions.CompletionResponder(body, requests, served.model.name, tokenizer)
     return await respond(http_request, served.worker, responder, stream=bool(body.stream))
 
@@ -88,12 +89,15 @@ async def create_chat_completion(
         rendered = model.render_prompt(messages, thinking=body.thinking)
         prompt = Prompt(model.tokenizer, served.block_size, rendered)
     max_tokens = model.answer_tokens(len(prompt.ids), body.max_answer_tokens)
+    params = sampling_params(served, body)
     texts = [
-        TextStream(model.tokenizer, prompt, max_tokens=max_tokens, stop=body.stop or ())
+        TextStream(
+            model.tokenizer, prompt, max_tokens=max_tokens, stop=body.stop or (), params=params
+        )
         for _ in range(body.n or 1)
     ]
     num_logprobs = (body.top_logprobs or 0) if body.logprobs else None
-    requests = build_requests(served, texts, body, is_chat=True, num_logprobs=num_logprobs)
+    requests = build_requests(served, texts, params, is_chat=True, num_logprobs=num_logprobs)
     responder = chat_completions.ChatCompletionResponder(
         body, requests, model.name, model.tokenizer
     )

@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic.json_schema import models_json_schema
 from pydantic_core import PydanticCustomError
 
-from anexa.generation.sampling import MAX_COUNT, RANGES
+from anexa.generation.sampling_params import MAX_COUNT, RANGES
 from anexa.generation.text_stream import FinishReason
 from anexa.server import limits
 from anexa.server.introduction import Task

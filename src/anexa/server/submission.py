@@ -7,12 +7,13 @@ import random
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import fastapi
 from fastapi.responses import Response
 
 from anexa.errors import AnexaError
-from anexa.generation import Sampler, SamplingParams, TextStream
+from anexa.generation import SamplingParams, TextStream
 from anexa.generation.text_stream import PromptTooLongError
 from anexa.server.errors import APIError
 from anexa.server.request import Request
@@ -33,23 +34,29 @@ def errors_of_field(field: str) -> Iterator[None]:
         raise APIError(str(error), field, code=code) from error
 
 
+def sampling_params(served: ServedModel, body: GenerationRequest) -> SamplingParams:
+    """Return the sampling parameters of a request body; the seed is random if it has none."""
+    return SamplingParams(
+        temperature=served.model.temperature if body.temperature is None else body.temperature,
+        top_k=body.top_k if body.top_k and body.top_k > 0 else DEFAULT_TOP_K,
+        top_p=DEFAULT_TOP_P if body.top_p is None else body.top_p,
+        seed=random.getrandbits(32) if body.seed is None else body.seed % 2**64,
+    )
+
+
 def build_requests(
     served: ServedModel,
     texts: Sequence[TextStream],
-    body: GenerationRequest,
+    params: SamplingParams,
     *,
     is_chat: bool,
     num_logprobs: int | None,
 ) -> list[Request]:
-    """Make one request per text. Their seeds count up from the body's seed, or a random one."""
-    seed = random.getrandbits(32) if body.seed is None else body.seed % 2**64
-    temperature = served.model.temperature if body.temperature is None else body.temperature
-    top_k = body.top_k if body.top_k and body.top_k > 0 else DEFAULT_TOP_K
-    top_p = DEFAULT_TOP_P if body.top_p is None else body.top_p
+    """Make one request per text; their seeds count up from the seed of the parameters."""
     return [
         Request(
             text,
-            Sampler(SamplingParams(temperature, top_k, top_p, (seed + index) % 2**64)),
+            served.model.sampler(replace(params, seed=(params.seed + index) % 2**64)),
             is_chat=is_chat,
             num_logprobs=num_logprobs,
         )

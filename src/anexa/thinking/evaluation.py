@@ -18,7 +18,7 @@ from anexa.engines.device import available_cpus
 from anexa.errors import AnexaError
 from anexa.generation.language_model import LanguageModel
 from anexa.generation.offline import generate_batch
-from anexa.generation.sampling import RANGES
+from anexa.generation.sampling_params import RANGES
 from anexa.model.chat_format import END_THINK, THINK, split_answer
 from anexa.ranges import Range
 from anexa.thinking.checker import check, recompute

@@ -18,7 +18,7 @@ import numpy as np
 from anexa.engines import Batch, Engine
 from anexa.errors import AnexaError, AnexaWarning
 from anexa.generation import SamplingParams, generate_batch
-from anexa.generation.sampling import RANGES
+from anexa.generation.sampling_params import RANGES
 from anexa.model.chat_format import render_question, split_answer
 from anexa.model.model import Model
 from anexa.model.weights import Weights
