@@ -146,20 +146,25 @@ class StreamOptions(RequestModel):
     )
 
 
-class GenerationRequest(RequestModel):
-    """Fields that both completion routes take; omitted fields have the model's defaults."""
+class SamplingFields(RequestModel):
+    """How tokens are sampled; omitted fields have the model's defaults."""
 
-    model: str | None = Field(None, description="served model name; the first model by default")
     temperature: Annotated[float, range_field("temperature", le=2)] | None = None
     top_p: Annotated[float, range_field("top_p")] | None = None
     top_k: Annotated[int, range_field("top_k", ge=-1)] | None = Field(
         None, description="-1 or 0: no limit"
     )
     seed: Annotated[int, range_field("seed", ge=-(2**63))] | None = None
+    stop: StopString | StopStrings | None = None
+
+
+class GenerationRequest(SamplingFields):
+    """Fields that both completion routes take; omitted fields have the model's defaults."""
+
+    model: str | None = Field(None, description="served model name; the first model by default")
     n: Annotated[int, range_field("n", le=limits.MAX_CHOICES)] | None = Field(
         None, description="number of choices for each prompt"
     )
-    stop: StopString | StopStrings | None = None
     max_tokens: TokenCount | None = Field(
         None, description="maximum number of generated tokens of a choice"
     )

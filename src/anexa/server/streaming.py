@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -13,12 +13,14 @@ from starlette.types import Receive, Scope, Send
 
 from anexa.errors import AnexaError
 from anexa.server.errors import APIError
-from anexa.server.request import RequestOutput
+from anexa.server.request import Request, RequestOutput
 from anexa.server.responder import Responder
 from anexa.server.schemas import ResponseModel, json_response
 from anexa.server.worker import Worker
 
 Result = TypeVar("Result")
+
+EVENT_STREAM = "text/event-stream"
 
 
 async def whole_response(
@@ -26,20 +28,31 @@ async def whole_response(
 ) -> Response:
     """Wait until all requests are finished, and build the response.
 
+    Raises:
+        APIError: if a request fails, or the client disconnects.
+    """
+    outputs = await whole_outputs(http_request, worker, responder.requests)
+    return json_response(responder.response(outputs))
+
+
+async def whole_outputs(
+    http_request: fastapi.Request, worker: Worker, requests: Sequence[Request]
+) -> list[RequestOutput]:
+    """Wait until all requests are finished, and return the whole output of each.
+
     If a request fails or the client disconnects, all requests are canceled.
 
     Raises:
         APIError: if a request fails, or the client disconnects.
     """
 
-    async def whole_outputs() -> list[RequestOutput]:
-        return [await request.whole_output() for request in responder.requests]
+    async def outputs() -> list[RequestOutput]:
+        return [await request.whole_output() for request in requests]
 
     try:
-        outputs = await unless_disconnected(http_request, whole_outputs())
+        return await unless_disconnected(http_request, outputs())
     finally:
-        worker.cancel(responder.requests)
-    return json_response(responder.response(outputs))
+        worker.cancel(requests)
 
 
 async def unless_disconnected(
@@ -68,21 +81,34 @@ async def unless_disconnected(
                 await task
 
 
-class EventStream(StreamingResponse):
-    """A stream of server-sent events; its requests are canceled when it ends, however it ends."""
+class RequestStream(StreamingResponse):
+    """A streamed response; its requests are canceled when it ends, however it ends.
 
-    def __init__(self, worker: Worker, responder: Responder) -> None:
-        self._worker, self._responder, self._events = worker, responder, events(responder)
+    Args:
+        worker: worker that runs the requests.
+        requests: the requests.
+        content: the body of the response, made from the outputs of the requests.
+        media_type: type of the body.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        requests: Sequence[Request],
+        content: AsyncGenerator[bytes],
+        media_type: str,
+    ) -> None:
+        self._worker, self._requests, self._content = worker, requests, content
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        super().__init__(self._events, media_type="text/event-stream", headers=headers)
+        super().__init__(content, media_type=media_type, headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the events."""
+        """Send the body."""
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._worker.cancel(self._responder.requests)
-            await self._events.aclose()
+            self._worker.cancel(self._requests)
+            await self._content.aclose()
 
 
 async def events(responder: Responder) -> AsyncGenerator[bytes]:

@@ -18,9 +18,9 @@ from anexa.generation.text_stream import PromptTooLongError
 from anexa.server.errors import APIError
 from anexa.server.request import Request
 from anexa.server.responder import Responder
-from anexa.server.schemas import GenerationRequest
+from anexa.server.schemas import SamplingFields
 from anexa.server.served_models import DEFAULT_TOP_K, DEFAULT_TOP_P, ServedModel
-from anexa.server.streaming import EventStream, whole_response
+from anexa.server.streaming import EVENT_STREAM, RequestStream, events, whole_response
 from anexa.server.worker import Worker
 
 
@@ -34,7 +34,7 @@ def errors_of_field(field: str) -> Iterator[None]:
         raise APIError(str(error), field, code=code) from error
 
 
-def sampling_params(served: ServedModel, body: GenerationRequest) -> SamplingParams:
+def sampling_params(served: ServedModel, body: SamplingFields) -> SamplingParams:
     """Return the sampling parameters of a request body; the seed is random if it has none."""
     return SamplingParams(
         temperature=served.model.temperature if body.temperature is None else body.temperature,
@@ -64,11 +64,12 @@ def build_requests(
     ]
 
 
-async def respond(
-    http_request: fastapi.Request, worker: Worker, responder: Responder, *, stream: bool
-) -> Response:
-    """Submit the requests, and respond with their outputs."""
-    requests = responder.requests
+def submit(http_request: fastapi.Request, worker: Worker, requests: Sequence[Request]) -> None:
+    """Queue the requests of an HTTP request, and log their prompts if the server is asked to.
+
+    Raises:
+        APIError: if there are more than the server can queue, or at the moment too many.
+    """
     if len(requests) > worker.max_requests:
         raise APIError(
             f"the request asks for {len(requests)} choices: this server runs and queues at most "
@@ -79,6 +80,13 @@ async def respond(
         for request in requests:
             print(json.dumps({"prompt": request.text.prompt.text}), file=sys.stderr, flush=True)
     worker.submit(requests)
+
+
+async def respond(
+    http_request: fastapi.Request, worker: Worker, responder: Responder, *, stream: bool
+) -> Response:
+    """Submit the requests, and respond with their outputs."""
+    submit(http_request, worker, responder.requests)
     if stream:
-        return EventStream(worker, responder)
+        return RequestStream(worker, responder.requests, events(responder), EVENT_STREAM)
     return await whole_response(http_request, worker, responder)
