@@ -7,13 +7,16 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel
 
-from anexa.server import chat_completions, completions, embeddings, schemas
+from anexa.server import chat_completions, completions, embeddings, schemas, tokenization
 
 MODELS: dict[str, type[BaseModel]] = {
     "/v1/models": schemas.ModelList,
     "/v1/completions": completions.Completion,
     "/v1/chat/completions": chat_completions.ChatCompletion,
     "/v1/embeddings": embeddings.EmbeddingList,
+    "/tokenize": tokenization.TokenizeResponse,
+    "/detokenize": tokenization.DetokenizeResponse,
+    "/tokenizer_info": tokenization.TokenizerInfo,
     "/check": schemas.CheckedThought,
     "/health": schemas.Health,
 }

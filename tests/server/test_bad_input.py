@@ -100,6 +100,10 @@ def test_wrong_field_of_chat_request_is_named_in_error(
         ("prompt", {"a": 1}),
         ("logprobs", 21),
         ("logprobs", True),
+        ("prompt_logprobs", 21),
+        ("prompt_logprobs", -1),
+        ("prompt_logprobs", "1"),
+        ("max_tokens", -2),
         ("echo", "no"),
     ],
 )

@@ -59,7 +59,7 @@ def check(tokenizer: Tokenizer, text: str, echo: bool = False) -> dict[str, Any]
     [choice] = response.model_dump()["choices"]
     written, logprobs = choice["text"], choice["logprobs"]
     assert written.replace("a" * echo, "", 1).strip() == text
-    before, expected = b"a" * echo, []
+    before, expected = b"a" * echo, [0] * echo
     for token in ids:
         expected.append(len(before.decode(errors="ignore")))  # without an incomplete character
         before += tokenizer.token_bytes(token)
@@ -76,9 +76,13 @@ def check(tokenizer: Tokenizer, text: str, echo: bool = False) -> dict[str, Any]
 @pytest.mark.parametrize("echo", [False, True])
 def test_offsets_are_of_characters(echo: bool) -> None:
     logprobs = check(BYTES, FRENCH, echo)
-    assert logprobs["text_offset"][:3] == [echo, echo, echo + 1]  # the two bytes of à, a space
+    assert logprobs["text_offset"][echo : echo + 3] == [
+        echo,
+        echo,
+        echo + 1,
+    ]  # the two bytes of à, a space
     assert logprobs["text_offset"][-1] == echo + len(FRENCH) - 1
-    assert logprobs["tokens"][0] == "bytes:\\xc3"
+    assert logprobs["tokens"][echo] == "bytes:\\xc3"
 
 
 def test_offsets_with_tokens_of_bytes_and_of_words() -> None:

@@ -143,7 +143,7 @@ def test_echoed_stream_equals_echoed_completion(client: Any) -> None:
     choices = [chunk.choices[0] for chunk in chunks]
     assert choices[0].text == "12+"
     assert "".join(choice.text for choice in choices) == whole.text
-    assert whole.logprobs.text_offset == [3, 4, 5, 6, 7, 8]
+    assert whole.logprobs.text_offset == [0, 1, 2, 3, 4, 5, 6, 7, 8]
     logprobs = [choice.logprobs for choice in choices if choice.logprobs]
     assert [
         offset for some in logprobs for offset in some.text_offset

@@ -51,6 +51,13 @@ def serve(
     max_queue: Annotated[
         int, typer.Option(help="Maximum number of queued requests, for each model.")
     ] = 128,
+    prefix_cache: Annotated[
+        int,
+        typer.Option(
+            help="Memory for the beginnings of prompts, which later prompts with the same "
+            "beginning reuse, in MB for each model; 0 for none."
+        ),
+    ] = 64,
     timeout: Annotated[
         float, typer.Option(help="Seconds after which an unfinished request is ended.")
     ] = 300,
@@ -81,6 +88,7 @@ def serve(
         api_key=api_key,
         max_num_seqs=max_num_seqs,
         max_queued_requests=max_queue,
+        prefix_cache_mb=prefix_cache,
         request_timeout_seconds=timeout,
         log_prompts=log_prompts,
     )

@@ -53,6 +53,14 @@ class Prompt:
                 context_exceeded(block_size, f"the prompt has {len(self.ids):,} tokens")
             )
 
+    def offsets(self, tokenizer: Tokenizer) -> list[int]:
+        """Return for each token the index in the text of the character that it begins in."""
+        detokenizer, offsets = tokenizer.detokenizer(), list[int]()
+        for token in self.ids:
+            detokenizer.add(token)
+            offsets.append(min(detokenizer.offset, len(self.text)))
+        return offsets
+
 
 def check_length(num_characters: int, tokenizer: Tokenizer, block_size: int) -> None:
     """Refuse a text that cannot fit into the context, before it is tokenized.
@@ -88,7 +96,7 @@ class TextStream:
     Args:
         tokenizer: tokenizer of the model.
         prompt: prompt that is continued.
-        max_tokens: maximum number of tokens to generate.
+        max_tokens: maximum number of tokens to generate; 0 if only the prompt is of interest.
         stop: string that ends the text, or several; they are not part of it.
         params: sampling parameters: which tokens end the text, and how many must precede its end.
         tokens: iterator of generated tokens, for iterating over the stream.
@@ -104,7 +112,7 @@ class TextStream:
             (max_tokens), or None while the text is unfinished.
 
     Raises:
-        UsageError: if max_tokens is out of range or below `min_tokens`, or a stop string is empty.
+        UsageError: if max_tokens is below `min_tokens`, or a stop string is empty.
     """
 
     def __init__(
@@ -117,7 +125,6 @@ class TextStream:
         params: SamplingParams = GREEDY,
         tokens: Iterable[int] = (),
     ) -> None:
-        RANGES["max_tokens"].check("max_tokens", max_tokens)
         if params.min_tokens > max_tokens:
             raise UsageError(
                 f"min_tokens must be at most max_tokens, which is {max_tokens:,}, not "
@@ -144,6 +151,9 @@ class TextStream:
 
     def add(self, token: int) -> str:
         """Add the next token; returns the new text that later tokens cannot change, maybe ""."""
+        if self._max_tokens == 0:
+            self.finish_reason = "length"
+            return ""
         reason: FinishReason | None = "stop" if token in self._end_token_ids else None
         if not reason:
             self.num_tokens += 1
@@ -201,6 +211,7 @@ def stream_text(
         AnexaError: if the prompt is too long, or has characters that the model does not know.
         UsageError: if max_tokens is out of range or a stop string is empty.
     """
+    RANGES["max_tokens"].check("max_tokens", max_tokens)
     checked = Prompt(tokenizer, engine.config.block_size, prompt)
     tokens = generate_tokens(engine, checked.ids, sampler)
     return TextStream(

@@ -241,10 +241,10 @@ class Tokenizer:
         ids = (self.token_to_id(f"<0x{byte:02X}>") for byte in range(256))
         return frozenset(token_id for token_id in ids if token_id is not None)
 
-    def encode(self, text: str) -> list[int]:
-        """Encode a text, without BOS or EOS."""
+    def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
+        """Encode a text; without BOS or EOS, unless they are to be added as the tokenizer does."""
         with _tokenizers_errors():
-            ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
+            ids: list[int] = self._backend.encode(text, add_special_tokens=add_special_tokens).ids
         return ids
 
     def encode_batch(self, texts: Sequence[str]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
@@ -308,7 +308,12 @@ class Tokenizer:
         return max(map(len, self._backend.get_vocab()))
 
     def unknown_characters(self, text: str) -> list[str]:
-        """List the different characters of a text that the vocabulary cannot encode."""
+        """List the different characters of a text that the vocabulary cannot encode.
+
+        Those of added tokens are not among them, as such a token is encoded as a whole.
+        """
+        for token in self.added_tokens:
+            text = text.replace(token, "")
         return [character for character in dict.fromkeys(text) if self._is_unknown(character)]
 
     def count_unknown(self, texts: Iterable[str]) -> tuple[dict[str, int], int]:
@@ -332,13 +337,13 @@ class Tokenizer:
         ids = self.encode(character)  # empty if the tokenizer has no UNK token
         return self._unk_id in ids or not (ids or character.isspace())
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """Decode ids to text, without special tokens.
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        """Decode ids to text, without special tokens unless they are to be written as their names.
 
         Ids that only the model has (vocabularies are often padded) decode to nothing.
         """
         with _tokenizers_errors():
-            text: str = self._backend.decode(list(ids), skip_special_tokens=True)
+            text: str = self._backend.decode(list(ids), skip_special_tokens=skip_special_tokens)
         return text
 
     def token_bytes(self, token: int) -> bytes:

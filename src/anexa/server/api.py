@@ -11,7 +11,13 @@ from anexa.server import chat_completions, completions, schemas
 from anexa.server.errors import APIError
 from anexa.server.limits import MAX_CHOICES, MAX_COMPLETION_TOKENS
 from anexa.server.served_models import named_model, served_model, served_models
-from anexa.server.submission import build_requests, errors_of_field, respond, sampling_params
+from anexa.server.submission import (
+    build_requests,
+    errors_of_field,
+    refuse_streamed_prompt_logprobs,
+    respond,
+    sampling_params,
+)
 
 DEFAULT_COMPLETION_TOKENS = 16  # as in OpenAI's API
 
@@ -41,7 +47,8 @@ async def create_completion(
 ) -> Response:
     """Continue one or several prompts."""
     served = served_model(http_request, body.model)
-    max_tokens = body.max_tokens or DEFAULT_COMPLETION_TOKENS
+    refuse_streamed_prompt_logprobs(body)
+    max_tokens = DEFAULT_COMPLETION_TOKENS if body.max_tokens is None else body.max_tokens
     if max_tokens == schemas.UNLIMITED:
         max_tokens = MAX_COMPLETION_TOKENS
     if max_tokens > MAX_COMPLETION_TOKENS:
@@ -64,7 +71,14 @@ async def create_completion(
         for prompt in prompts
         for _ in range(n)
     ]
-    requests = build_requests(served, texts, params, is_chat=False, num_logprobs=body.logprobs)
+    requests = build_requests(
+        served,
+        texts,
+        params,
+        is_chat=False,
+        num_logprobs=body.logprobs,
+        num_prompt_logprobs=body.num_prompt_logprobs,
+    )
     responder = completions.CompletionResponder(body, requests, served.model.name, tokenizer)
     return await respond(http_request, served.worker, responder, stream=bool(body.stream))
 
@@ -79,6 +93,7 @@ async def create_chat_completion(
 ) -> Response:
     """Answer a conversation."""
     served = served_model(http_request, body.model)
+    refuse_streamed_prompt_logprobs(body)
     model = served.model
     if model.chat_template is None:
         raise APIError(f"{model.name} has no chat template: use /v1/completions", "model")
@@ -97,7 +112,14 @@ async def create_chat_completion(
         for _ in range(body.n or 1)
     ]
     num_logprobs = (body.top_logprobs or 0) if body.logprobs else None
-    requests = build_requests(served, texts, params, is_chat=True, num_logprobs=num_logprobs)
+    requests = build_requests(
+        served,
+        texts,
+        params,
+        is_chat=True,
+        num_logprobs=num_logprobs,
+        num_prompt_logprobs=body.prompt_logprobs,
+    )
     responder = chat_completions.ChatCompletionResponder(
         body, requests, model.name, model.tokenizer
     )

@@ -7,8 +7,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from anexa.generation.logprobs import TokenLogprob
+from anexa.model.tokenizer import Tokenizer
 from anexa.server import limits, schemas
-from anexa.server.request import RequestOutput, TokenLogprob
+from anexa.server.request import Request, RequestOutput
 from anexa.server.responder import Fields, Responder
 from anexa.server.schemas import Text, TokenCount, max_entries
 
@@ -130,6 +132,7 @@ class ChatCompletion(schemas.Completions):
 
     object: Literal["chat.completion"]
     choices: list[ChatCompletionChoice]
+    prompt_logprobs: schemas.PromptLogprobs | None = None
 
 
 class ChoiceDelta(schemas.ResponseModel):
@@ -163,6 +166,22 @@ class ChatCompletionResponder(Responder):
     response_model, choice_model = ChatCompletion, ChatCompletionChoice
     chunk_model, chunk_choice_model = ChatCompletionChunk, ChatCompletionChunkChoice
     last_part: ClassVar[Fields] = {"delta": ChoiceDelta()}
+
+    def __init__(
+        self,
+        body: ChatCompletionRequest,
+        requests: Sequence[Request],
+        model: str,
+        tokenizer: Tokenizer,
+    ) -> None:
+        super().__init__(body, requests, model, tokenizer)
+        self._num_prompt_logprobs = body.prompt_logprobs
+
+    def response_fields(self) -> Fields:
+        """The log probabilities of the prompt, if the request asks for them."""
+        if self._num_prompt_logprobs is None:
+            return {}
+        return {"prompt_logprobs": self.prompt_logprobs(0, self._num_prompt_logprobs)}
 
     def content(self, index: int, output: RequestOutput) -> Fields:
         """The message, with its reasoning and its content."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from anexa.generation.logprobs import TokenLogprob
 from anexa.model.tokenizer import Tokenizer
 from anexa.server import limits, schemas
-from anexa.server.request import Request, RequestOutput, TokenLogprob
+from anexa.server.request import Request, RequestOutput
 from anexa.server.responder import Fields, Responder
 from anexa.server.schemas import Text, max_entries
 
@@ -42,7 +43,14 @@ class CompletionRequest(schemas.GenerationRequest):
     prompt: Text | Texts | TokenIds | SeveralTokenIds = ""
     echo: bool | None = Field(None, description="whether the text begins with the prompt")
     logprobs: Annotated[int, Field(ge=0, le=limits.MAX_LOGPROBS)] | None = Field(
-        None, description="number of most likely tokens to report at each position"
+        None,
+        description=(
+            "number of most likely tokens to report at each position; with echo at those of the "
+            "prompt too"
+        ),
+    )
+    max_tokens: schemas.TokenCountOrNone | None = Field(
+        None, description="maximum number of generated tokens of a choice; 0: none"
     )
 
     @property
@@ -50,17 +58,24 @@ class CompletionRequest(schemas.GenerationRequest):
         """The prompts as a list, each a text or token ids."""
         return as_list(self.prompt)
 
+    @property
+    def num_prompt_logprobs(self) -> int | None:
+        """Number of tokens to report at each position of the prompt; None: no log probabilities."""
+        asked = [self.prompt_logprobs, self.logprobs if self.echo else None]
+        return max((number for number in asked if number is not None), default=None)
+
 
 class Logprobs(schemas.ResponseModel):
     """Log probabilities of the tokens of a text.
 
     An offset is the index in the text of the character that the token begins in; tokens that are
-    parts of the same character have the same offset.
+    parts of the same character have the same offset. The first token of an echoed prompt follows
+    none, so it has no log probability.
     """
 
     tokens: list[str]
-    token_logprobs: list[float]
-    top_logprobs: list[dict[str, float]]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None]
     text_offset: list[int]
 
 
@@ -69,6 +84,7 @@ class CompletionChoice(schemas.Choice):
 
     text: str
     logprobs: Logprobs | None
+    prompt_logprobs: schemas.PromptLogprobs | None = None
 
 
 class Completion(schemas.Completions):
@@ -104,29 +120,72 @@ class CompletionResponder(Responder):
         self, body: CompletionRequest, requests: Sequence[Request], model: str, tokenizer: Tokenizer
     ) -> None:
         super().__init__(body, requests, model, tokenizer)
-        self._echo = bool(body.echo)
+        self._echo, self._num_logprobs = bool(body.echo), body.logprobs
+        self._num_prompt_logprobs = body.prompt_logprobs
         self._echoes = [request.text.prompt.text if body.echo else "" for request in requests]
+        # Choices whose prompt is yet to be sent, together with its log probabilities.
+        scored = body.echo and body.logprobs is not None
+        self._unsent_echoes = {*range(len(requests))} if scored else set[int]()
 
     def content(self, index: int, output: RequestOutput) -> Fields:
         """The text, after its prompt if the request asks for an echo."""
-        return {"text": self._echoes[index] + output.text}
+        fields: Fields = {"text": self._echoes[index] + output.text}
+        if self._num_prompt_logprobs is not None:
+            fields["prompt_logprobs"] = self.prompt_logprobs(index, self._num_prompt_logprobs)
+        return fields
 
     def first_part(self, index: int) -> Fields | None:
-        """The prompt, if the request asks for an echo."""
-        return {"text": self._echoes[index]} if self._echo else None
+        """The prompt, if the request asks for an echo without log probabilities."""
+        return {"text": self._echoes[index]} if self._echo and not self._unsent_echoes else None
+
+    def chunks(self, index: int, output: RequestOutput) -> Iterator[schemas.Chunk]:
+        """The chunks of an output; before the first, the prompt and its log probabilities."""
+        if index in self._unsent_echoes:
+            self._unsent_echoes.remove(index)
+            yield self._chunk(index, {"text": self._echoes[index]}, self._echo_logprobs(index))
+        yield from super().chunks(index, output)
 
     def parts(self, output: RequestOutput) -> list[Fields]:
         """The text, if there is any."""
         return [{"text": output.text}] if output.text else []
 
+    def whole_logprobs(self, index: int, output: RequestOutput) -> Logprobs:
+        """Log probabilities of the whole text, an echoed prompt included."""
+        logprobs = self.logprobs(index, output.logprobs)
+        if not self._echo:
+            return logprobs
+        echoed = self._echo_logprobs(index)
+        names = Logprobs.model_fields
+        return Logprobs(**{name: getattr(echoed, name) + getattr(logprobs, name) for name in names})
+
     def logprobs(self, index: int, logprobs: Sequence[TokenLogprob]) -> Logprobs:
         """Log probabilities as four lists."""
         start = len(self._echoes[index])
-        # Of several tokens with the same text, the most likely one stays.
-        top = [[(self.token_text(token), p) for token, p in one.top] for one in logprobs]
         return Logprobs(
             tokens=[self.token_text(one.token) for one in logprobs],
             token_logprobs=[one.logprob for one in logprobs],
-            top_logprobs=[{**dict(pairs), **dict(reversed(pairs))} for pairs in top],
+            top_logprobs=[self._top(one) for one in logprobs],
             text_offset=[start + one.offset for one in logprobs],
         )
+
+    def _echo_logprobs(self, index: int) -> Logprobs:
+        """Log probabilities of the prompt's tokens; the first token has none."""
+        request = self.requests[index]
+        logprobs, prompt = request.prompt_logprobs, request.text.prompt
+        return Logprobs(
+            tokens=[self.token_text(token) for token in prompt.ids],
+            token_logprobs=[None, *(one.logprob for one in logprobs)],
+            top_logprobs=[None, *(self._top(one) for one in logprobs)],
+            text_offset=prompt.offsets(self.tokenizer),
+        )
+
+    def _top(self, logprob: TokenLogprob) -> dict[str, float]:
+        """The most likely tokens, and the token itself if it is not one of them.
+
+        Of several tokens with the same text, the most likely one stays.
+        """
+        likely = logprob.top[: self._num_logprobs]
+        top: dict[str, float] = {}
+        for token, p in (*likely, (logprob.token, logprob.logprob)):
+            top.setdefault(self.token_text(token), p)
+        return top

@@ -13,6 +13,7 @@ from anexa.ranges import Range
 _RANGES = {
     "max_num_seqs": ("--max-num-seqs", Range(int, ge=1)),
     "max_queued_requests": ("--max-queue", Range(int, ge=0)),
+    "prefix_cache_mb": ("--prefix-cache", Range(int, ge=0)),
     "request_timeout_seconds": ("--timeout", Range(float, ge=1)),
 }
 
@@ -33,6 +34,8 @@ class ServerConfig:
         api_key: API key that clients must send; None if the server needs no key.
         max_num_seqs: maximum number of sequences generated at the same time, for each model.
         max_queued_requests: maximum number of queued requests, for each model.
+        prefix_cache_mb: maximum memory of the keys and values of prompts that are kept for later
+            prompts with the same beginning, in megabytes (10⁶ bytes) for each model; 0: none.
         request_timeout_seconds: seconds after which an unfinished request ends with an error.
         log_prompts: whether to write each prompt to standard error.
 
@@ -49,6 +52,7 @@ class ServerConfig:
     api_key: str | None = None
     max_num_seqs: int = 32
     max_queued_requests: int = 128
+    prefix_cache_mb: int = 64
     request_timeout_seconds: float = 300.0
     log_prompts: bool = False
 

@@ -35,6 +35,12 @@ class Metrics:
         )
         self.num_waiting = gauge("num_requests_waiting", "Number of queued requests.")
         self.prompt_tokens = counter("prompt_tokens", "Number of prompt tokens processed.")
+        self.prefix_cache_queries = counter(
+            "prefix_cache_queries", "Number of prompt tokens looked up in the prefix cache."
+        )
+        self.prefix_cache_hits = counter(
+            "prefix_cache_hits", "Number of prompt tokens whose keys and values were reused."
+        )
         self.generation_tokens = counter("generation_tokens", "Number of tokens generated.")
         self.request_success = counter(
             "request_success", "Number of finished requests.", ("finished_reason",)
@@ -66,6 +72,8 @@ class ModelMetrics:
         self._name, self._request_success = name, metrics.request_success
         # Looking up a label takes longer than counting, so each is looked up once.
         self._prompt_tokens = metrics.prompt_tokens.labels(name)
+        self._prefix_cache_queries = metrics.prefix_cache_queries.labels(name)
+        self._prefix_cache_hits = metrics.prefix_cache_hits.labels(name)
         self._generation_tokens = metrics.generation_tokens.labels(name)
         self._time_to_first_token = metrics.time_to_first_token.labels(name)
         self._inter_token_latency = metrics.inter_token_latency.labels(name)
@@ -78,7 +86,11 @@ class ModelMetrics:
         self._generation_tokens.inc(output.num_tokens)
         for token_time in output.token_times:
             if request.last_token_time is None:
-                self._prompt_tokens.inc(len(request.text.prompt.ids))
+                num_prompt_tokens = len(request.text.prompt.ids)
+                self._prompt_tokens.inc(num_prompt_tokens)
+                if request.num_prompt_logprobs is None:  # else all positions are computed
+                    self._prefix_cache_queries.inc(num_prompt_tokens)
+                    self._prefix_cache_hits.inc(request.num_cached_tokens)
                 self._time_to_first_token.observe(token_time - request.arrival_time)
             else:
                 self._inter_token_latency.observe(token_time - request.last_token_time)

@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
-
-import numpy as np
 
 from anexa.generation import ChatAnswer, Sampler, TextStream
+from anexa.generation.logprobs import TokenLogprob, token_logprob
 from anexa.generation.scheduler import OutOfMemoryError, StepOutput
 from anexa.generation.scheduler import Sequence as ScheduledSequence
 from anexa.generation.text_stream import FinishReason
 from anexa.server.errors import APIError
-
-
-class TokenLogprob(NamedTuple):
-    """Log probability of a generated token, and of the most likely tokens at its position.
-
-    Attributes:
-        token: token id.
-        logprob: natural logarithm of the token's probability at temperature 1.
-        top: ids and log probabilities of the most likely tokens, in descending order.
-        offset: index in the text of the character that the token begins in.
-    """
-
-    token: int
-    logprob: float
-    top: Sequence[tuple[int, float]]
-    offset: int
 
 
 @dataclass
@@ -87,8 +68,13 @@ class Request:
         is_chat: whether to separate the reasoning of a chat answer from its content.
         num_logprobs: number of most likely tokens to report at each position; None: no log
             probabilities.
+        num_prompt_logprobs: as `num_logprobs`, at each position of the prompt.
 
     Attributes:
+        prompt_logprobs: log probabilities of the prompt's tokens but the first; empty before the
+            first output.
+        num_cached_tokens: number of prompt tokens whose keys and values were reused; 0 before the
+            first output.
         sequence: the sequence in the scheduler; None while the request is not scheduled.
         arrival_time: `time.monotonic()` of the request's creation.
         last_token_time: `time.monotonic()` of the last token that the metrics have counted; None
@@ -96,9 +82,18 @@ class Request:
     """
 
     def __init__(
-        self, text: TextStream, sampler: Sampler, *, is_chat: bool, num_logprobs: int | None = None
+        self,
+        text: TextStream,
+        sampler: Sampler,
+        *,
+        is_chat: bool,
+        num_logprobs: int | None = None,
+        num_prompt_logprobs: int | None = None,
     ) -> None:
         self.text, self.sampler, self.num_logprobs = text, sampler, num_logprobs
+        self.num_prompt_logprobs = num_prompt_logprobs
+        self.prompt_logprobs: list[TokenLogprob] = []
+        self.num_cached_tokens = 0
         self.answer = ChatAnswer(text) if is_chat else None
         self.sequence: ScheduledSequence | None = None
         self.arrival_time = time.monotonic()
@@ -114,6 +109,8 @@ class Request:
             status, code = (503, "overloaded") if overloaded else (500, None)
             output.error = APIError(str(step.error), status=status, code=code)
             return
+        self.prompt_logprobs = step.sequence.prompt_logprobs
+        self.num_cached_tokens = step.sequence.num_cached_tokens
         num_tokens = self.text.num_tokens
         piece = self.text.add(step.token)
         if self.answer is None:
@@ -124,17 +121,24 @@ class Request:
                     output.reasoning += part.text
                 else:
                     output.text += part.text
-        if self.text.num_tokens > num_tokens:  # else the token only ends the sequence
-            output.num_tokens += 1
-            if self.num_logprobs is not None:
-                self._held_logprobs.append(
-                    token_logprob(step.logits, step.token, self.num_logprobs, self.text.offset)
-                )
+        is_counted = self.text.num_tokens > num_tokens  # else the token only ends the sequence
+        output.num_tokens += is_counted
+        if self.num_logprobs is not None and (is_counted or self._reports_end):
+            offset = self.text.offset if is_counted else len(self.text.text)
+            self._held_logprobs.append(
+                token_logprob(step.logits, step.token, self.num_logprobs, offset)
+            )
         self._release_logprobs(output)
         output.token_times.append(time.monotonic())
         output.is_first |= not self._has_text and bool(output.text or output.reasoning)
         self._has_text |= output.is_first
         output.finish_reason = self.text.finish_reason
+
+    @property
+    def _reports_end(self) -> bool:
+        """Whether the last token has ended a completion, which reports this token as well."""
+        text = self.text
+        return self.answer is None and text.finish_reason == "stop" and not text.is_cut
 
     def _release_logprobs(self, output: RequestOutput) -> None:
         """Report the tokens that begin in the text so far; those of a stop string never are."""
@@ -170,19 +174,3 @@ class Request:
         if whole.error:
             raise whole.error
         return whole
-
-
-def token_logprob(logits: Sequence[float], token: int, num_top: int, offset: int) -> TokenLogprob:
-    """Compute the log probabilities of a token and of the `num_top` most likely tokens.
-
-    Args:
-        logits: logits of the position, shape (V,).
-        token: id of the generated token.
-        num_top: number of most likely tokens; equally likely tokens are in the order of their ids.
-        offset: index in the text of the character that the token begins in.
-    """
-    z = np.asarray(logits, np.float64)
-    z = z - z.max() - math.log(np.exp(z - z.max()).sum())
-    some = np.argpartition(-z, min(num_top, len(z) - 1))[:num_top]
-    top = some[np.argsort(-z[some], kind="stable")].tolist()
-    return TokenLogprob(token, float(z[token]), tuple((n, float(z[n])) for n in top), offset)

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, TypeAlias
 from uuid import uuid4
 
+from anexa.generation.logprobs import TokenLogprob
 from anexa.generation.text_stream import FinishReason
 from anexa.model.tokenizer import Tokenizer
 from anexa.server import schemas
-from anexa.server.request import Request, RequestOutput, TokenLogprob
+from anexa.server.request import Request, RequestOutput
 from anexa.server.schemas import GenerationRequest
 
 Fields: TypeAlias = dict[str, Any]
@@ -58,6 +59,10 @@ class Responder(ABC):
     def content(self, index: int, output: RequestOutput) -> Fields:
         """Return the fields of a choice with a whole output's text."""
 
+    def response_fields(self) -> Fields:
+        """Return further fields of the whole response."""
+        return {}
+
     @abstractmethod
     def first_part(self, index: int) -> Fields | None:
         """Return the fields of the chunk before a choice's output; None if there is none."""
@@ -70,15 +75,40 @@ class Responder(ABC):
     def logprobs(self, index: int, logprobs: Sequence[TokenLogprob]) -> schemas.ResponseModel:
         """Return the log probabilities of the next tokens of a choice as a response object."""
 
+    def whole_logprobs(self, index: int, output: RequestOutput) -> schemas.ResponseModel:
+        """Return the log probabilities of a whole output as a response object."""
+        return self.logprobs(index, output.logprobs)
+
+    def prompt_logprobs(self, index: int, num_top: int) -> schemas.PromptLogprobs:
+        """Return the log probabilities of the prompt of a choice; its first token has none.
+
+        Args:
+            index: index of the choice.
+            num_top: number of most likely tokens to report at each position.
+        """
+        positions: schemas.PromptLogprobs = [None]
+        for one in self.requests[index].prompt_logprobs:
+            ranked = [(one.token, one.logprob, one.rank)]
+            ranked += [(token, p, rank) for rank, (token, p) in enumerate(one.top[:num_top], 1)]
+            positions.append(
+                {
+                    token: schemas.PromptLogprob(
+                        logprob=p, rank=rank, decoded_token=self.token_text(token)
+                    )
+                    for token, p, rank in ranked
+                }
+            )
+        return positions
+
     def response(self, outputs: Sequence[RequestOutput]) -> schemas.Completions:
         """Build the whole response from the whole output of each request."""
         choices = []
         for index, output in enumerate(outputs):
             has_logprobs = self.requests[index].num_logprobs is not None
-            logprobs = self.logprobs(index, output.logprobs) if has_logprobs else None
+            logprobs = self.whole_logprobs(index, output) if has_logprobs else None
             part = self.content(index, output)
             choices.append(_build(self.choice_model, index, part, logprobs, output.finish_reason))
-        fields = {**self._head, "choices": choices}
+        fields = {**self._head, "choices": choices, **self.response_fields()}
         return self.response_model(**fields, usage=self._usage())
 
     def first_chunk(self, index: int) -> schemas.Chunk | None:
@@ -106,10 +136,15 @@ class Responder(ABC):
 
     def _usage(self) -> schemas.CompletionUsage:
         """Token usage of all choices; each prompt counts once."""
-        prompts = sum(len(request.text.prompt.ids) for request in self.requests[:: self._n])
+        first_choices = self.requests[:: self._n]
+        prompts = sum(len(request.text.prompt.ids) for request in first_choices)
+        cached = sum(request.num_cached_tokens for request in first_choices)
         generated = sum(request.text.num_tokens for request in self.requests)
         return schemas.CompletionUsage(
-            prompt_tokens=prompts, completion_tokens=generated, total_tokens=prompts + generated
+            prompt_tokens=prompts,
+            prompt_tokens_details=schemas.PromptTokensDetails(cached_tokens=cached),
+            completion_tokens=generated,
+            total_tokens=prompts + generated,
         )
 
     def token_text(self, token: int) -> str:

@@ -123,18 +123,17 @@ def _or_unlimited(value: object, validate: ValidatorFunctionWrapHandler) -> int:
     return count
 
 
+def _count_schema(minimum: int) -> WithJsonSchema:
+    count = {"type": "integer", "minimum": minimum, "maximum": MAX_COUNT}
+    unlimited = {"const": UNLIMITED, "description": "as many as the server allows"}
+    return WithJsonSchema({"anyOf": [count, unlimited]})
+
+
 TokenCount = Annotated[
-    int,
-    range_field("max_tokens"),
-    WrapValidator(_or_unlimited),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "integer", "minimum": 1, "maximum": MAX_COUNT},
-                {"const": UNLIMITED, "description": "as many as the server allows"},
-            ]
-        }
-    ),
+    int, range_field("max_tokens"), WrapValidator(_or_unlimited), _count_schema(1)
+]
+TokenCountOrNone = Annotated[
+    int, range_field("max_tokens", ge=0), WrapValidator(_or_unlimited), _count_schema(0)
 ]
 
 
@@ -170,6 +169,9 @@ class GenerationRequest(SamplingFields):
     )
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    prompt_logprobs: Annotated[int, Field(ge=0, le=limits.MAX_LOGPROBS)] | None = Field(
+        None, description="number of most likely tokens to report at each position of the prompt"
+    )
 
     @property
     def include_usage(self) -> bool:
@@ -244,10 +246,29 @@ class ModelList(ResponseModel):
     data: list[Model]
 
 
+class PromptLogprob(ResponseModel):
+    """Log probability of a token at a position of the prompt, as vLLM reports it."""
+
+    logprob: float
+    rank: int = Field(description="1 for the most likely token of the position")
+    decoded_token: str
+
+
+PromptLogprobs = list[dict[int, PromptLogprob] | None]
+"""For each token of a prompt its own log probability and those of the most likely tokens, by id."""
+
+
+class PromptTokensDetails(ResponseModel):
+    """What is known about the tokens of the prompts."""
+
+    cached_tokens: int = Field(description="tokens whose keys and values were reused")
+
+
 class CompletionUsage(ResponseModel):
     """Token counts of a request; each prompt counts once, however many choices continue it."""
 
     prompt_tokens: int
+    prompt_tokens_details: PromptTokensDetails
     completion_tokens: int
     total_tokens: int
 

@@ -18,7 +18,7 @@ from anexa.generation.text_stream import PromptTooLongError
 from anexa.server.errors import APIError
 from anexa.server.request import Request
 from anexa.server.responder import Responder
-from anexa.server.schemas import SamplingFields
+from anexa.server.schemas import GenerationRequest, SamplingFields
 from anexa.server.served_models import DEFAULT_TOP_K, DEFAULT_TOP_P, ServedModel
 from anexa.server.streaming import EVENT_STREAM, RequestStream, events, whole_response
 from anexa.server.worker import Worker
@@ -44,6 +44,18 @@ def sampling_params(served: ServedModel, body: SamplingFields) -> SamplingParams
     )
 
 
+def refuse_streamed_prompt_logprobs(body: GenerationRequest) -> None:
+    """Refuse `prompt_logprobs` in a stream, whose chunks have no place for them, as vLLM does.
+
+    Raises:
+        APIError: if the body asks for both.
+    """
+    if body.stream and body.prompt_logprobs is not None:
+        raise APIError(
+            "prompt_logprobs are not available in a stream: set stream to false", "prompt_logprobs"
+        )
+
+
 def build_requests(
     served: ServedModel,
     texts: Sequence[TextStream],
@@ -51,6 +63,7 @@ def build_requests(
     *,
     is_chat: bool,
     num_logprobs: int | None,
+    num_prompt_logprobs: int | None = None,
 ) -> list[Request]:
     """Make one request per text; their seeds count up from the seed of the parameters."""
     return [
@@ -59,6 +72,7 @@ def build_requests(
             served.model.sampler(replace(params, seed=(params.seed + index) % 2**64)),
             is_chat=is_chat,
             num_logprobs=num_logprobs,
+            num_prompt_logprobs=num_prompt_logprobs,
         )
         for index, text in enumerate(texts)
     ]

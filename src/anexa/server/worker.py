@@ -49,7 +49,7 @@ class Worker:
     def __init__(self, engine: Engine, config: ServerConfig, name: str, metrics: Metrics) -> None:
         self._engine, self._config, self._name = engine, config, name
         self._metrics = metrics.for_model(name)
-        self.scheduler = BatchScheduler(engine, config.max_num_seqs)
+        self.scheduler = self._new_scheduler()
         self.failed = False
         # Unfinished requests and jobs, with their timeouts.
         self._open: dict[Request | Job[Any], asyncio.TimerHandle] = {}
@@ -133,6 +133,10 @@ class Worker:
         self._commands.put(None)
         await asyncio.to_thread(self._thread.join, STOP_TIMEOUT)
 
+    def _new_scheduler(self) -> BatchScheduler:
+        config = self._config
+        return BatchScheduler(self._engine, config.max_num_seqs, 10**6 * config.prefix_cache_mb)
+
     def _abort(self, request: Request | Job[Any], error: APIError) -> None:
         self.cancel([request])
         request.publish(RequestOutput(error=error))
@@ -191,7 +195,9 @@ class Worker:
                     request.run()
                     self._call_in_loop(self._continue, request)
             elif is_new:
-                sequence = self.scheduler.add(request.text.prompt.ids, request.sampler)
+                sequence = self.scheduler.add(
+                    request.text.prompt.ids, request.sampler, request.num_prompt_logprobs
+                )
                 request.sequence, self._scheduled[sequence] = sequence, request
             else:
                 self._remove(request)
@@ -213,7 +219,7 @@ class Worker:
                 self._unsent[request] = RequestOutput(error=_internal_error(error))
             self._scheduled.clear()
             del self.scheduler  # first, as the new one may need its memory
-            self.scheduler = BatchScheduler(self._engine, self._config.max_num_seqs)
+            self.scheduler = self._new_scheduler()
         else:
             for step in steps:
                 self._process(self._scheduled[step.sequence], step)

@@ -1,0 +1,143 @@
+"""Routes of the tokenizer, as in vLLM: `/tokenize`, `/detokenize` and `/tokenizer_info`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import fastapi
+from fastapi import APIRouter
+from pydantic import Field
+
+from anexa.errors import AnexaError
+from anexa.generation.text_stream import check_length
+from anexa.server import limits, schemas
+from anexa.server.chat_completions import Message, TemplateOptions
+from anexa.server.completions import TokenIds
+from anexa.server.errors import APIError
+from anexa.server.schemas import Text, max_entries
+from anexa.server.served_models import ServedModel, served_model
+from anexa.server.submission import errors_of_field
+
+router = APIRouter(responses=schemas.ERROR_RESPONSES)
+
+Messages = Annotated[list[Message], Field(min_length=1), max_entries(limits.MAX_MESSAGES)]
+
+
+class TokenizeRequest(schemas.RequestModel):
+    """Body of `POST /tokenize`: a text, or a conversation to render as a prompt."""
+
+    model_config = schemas.examples(
+        {"prompt": "12+34=", "return_token_strs": True},
+        {"messages": [{"role": "user", "content": "347*86"}]},
+    )
+
+    model: str | None = Field(None, description="served model name; the first model by default")
+    prompt: Text | None = None
+    messages: Messages | None = None
+    add_special_tokens: bool | None = Field(
+        None,
+        description=(
+            "whether to add the tokens that the tokenizer puts around a text; true by default for "
+            "a prompt, and false for messages, whose chat template writes them"
+        ),
+    )
+    add_generation_prompt: bool | None = Field(
+        None, description="must be true: the conversation is rendered as the prompt of an answer"
+    )
+    chat_template_kwargs: TemplateOptions | None = None
+    return_token_strs: bool | None = None
+
+
+class TokenizeResponse(schemas.ResponseModel):
+    """The ids of the tokens of a text, and the tokens themselves if the request asks for them."""
+
+    count: int
+    max_model_len: int = Field(description="context length in tokens")
+    tokens: list[int]
+    token_strs: list[str] | None = None
+
+
+class DetokenizeRequest(schemas.RequestModel):
+    """Body of `POST /detokenize`: token ids."""
+
+    model_config = schemas.examples({"tokens": [1, 2, 3]})
+
+    model: str | None = Field(None, description="served model name; the first model by default")
+    tokens: TokenIds
+
+
+class DetokenizeResponse(schemas.ResponseModel):
+    """The text of token ids, with the names of special tokens."""
+
+    prompt: str
+
+
+class TokenizerInfo(schemas.ResponseModel):
+    """The content of `tokenizer_config.json`, and the chat template."""
+
+    tokenizer_class: str
+    bos_token: str | None = None
+    eos_token: str | None = None
+    unk_token: str | None = None
+    pad_token: str | None = None
+    model_max_length: int
+    clean_up_tokenization_spaces: bool
+    model_input_names: list[str]
+    chat_template: str | None = None
+
+
+@router.post("/tokenize")
+async def tokenize(http_request: fastapi.Request, body: TokenizeRequest) -> TokenizeResponse:
+    """Encode a text, or a conversation, as token ids."""
+    served = served_model(http_request, body.model)
+    tokenizer = served.model.tokenizer
+    if (body.prompt is None) == (body.messages is None):
+        raise APIError("either prompt or messages must be given", "prompt")
+    if body.prompt is not None:
+        text, add_special_tokens = body.prompt, body.add_special_tokens is not False
+        with errors_of_field("prompt"):
+            check_length(len(text), tokenizer, served.block_size)
+    else:
+        text, add_special_tokens = _rendered(served, body), bool(body.add_special_tokens)
+    if unknown := tokenizer.unknown_characters(text):
+        raise APIError(f"this model has never seen {unknown[0]!r}: leave it out", "prompt")
+    ids = tokenizer.encode(text, add_special_tokens=add_special_tokens)
+    fields = {"count": len(ids), "max_model_len": served.block_size, "tokens": ids}
+    if body.return_token_strs:
+        fields["token_strs"] = [tokenizer.id_to_token(token) or "" for token in ids]
+    return TokenizeResponse.model_validate(fields)
+
+
+def _rendered(served: ServedModel, body: TokenizeRequest) -> str:
+    """Render the messages of a body as the prompt of an answer."""
+    model, options = served.model, body.chat_template_kwargs
+    if model.chat_template is None:
+        raise APIError(f"{model.name} has no chat template: give a prompt", "messages")
+    if body.add_generation_prompt is False:
+        raise APIError("add_generation_prompt must be true", "add_generation_prompt")
+    thinking = options is None or options.enable_thinking is not False
+    with errors_of_field("messages"):
+        return model.render_prompt(
+            [message.model_dump() for message in body.messages or ()], thinking=thinking
+        )
+
+
+@router.post("/detokenize")
+async def detokenize(http_request: fastapi.Request, body: DetokenizeRequest) -> DetokenizeResponse:
+    """Decode token ids to text."""
+    served = served_model(http_request, body.model)
+    tokenizer = served.model.tokenizer
+    with errors_of_field("tokens"):
+        if not all(0 <= token < tokenizer.vocab_size for token in body.tokens):
+            raise AnexaError(f"token ids go from 0 to {tokenizer.vocab_size - 1}")
+        return DetokenizeResponse(prompt=tokenizer.decode(body.tokens, skip_special_tokens=False))
+
+
+@router.get("/tokenizer_info", response_model_exclude_unset=True)
+async def tokenizer_info(http_request: fastapi.Request, model: str | None = None) -> TokenizerInfo:
+    """Describe the tokenizer of a model."""
+    served = served_model(http_request, model)
+    fields = served.model.tokenizer.to_config(served.block_size)
+    if served.model.chat_template is not None:
+        fields["chat_template"] = served.model.chat_template
+    return TokenizerInfo.model_validate(fields)
