@@ -1,0 +1,181 @@
+"""Grammars: the sets of texts that a model may generate, checked and bounded before compilation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from anexa.errors import UsageError, short_repr
+
+MAX_GRAMMAR_CHARS = 2**16  # of an expression, of rules, of a schema as JSON, of all choices
+MAX_GRAMMAR_CHOICES = 1000
+MAX_SCHEMA_DEPTH = 64  # levels of lists and objects
+
+GrammarKind: TypeAlias = Literal["regex", "choice", "json_schema", "grammar"]
+
+# White space in JSON is bounded, as a model that is at a loss writes blanks without end.
+_SCHEMA_OPTIONS = {
+    "item_separator": ",",
+    "key_separator": ":",
+    "whitespace_flexible": True,
+    "whitespace_pattern": " ?",
+    "coerce_one_of": False,  # or else texts that match two alternatives of `oneOf` are generated
+    "lenient": False,  # keywords that llguidance does not implement are errors
+}
+_JSON_CHARACTERS = '{}[]":,'
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """A set of texts, not compiled yet.
+
+    Attributes:
+        kind: the form in which the set is given.
+        name: what messages call it, such as a field of a request.
+        text: regular expression of "regex" and "choice", schema as JSON of "json_schema", rules of
+            "grammar".
+        characters: characters without which a vocabulary cannot express the texts.
+    """
+
+    kind: GrammarKind
+    name: str
+    text: str
+    characters: str = ""
+
+    @classmethod
+    def regex(cls, pattern: str, name: str = "regex") -> Grammar:
+        """Return the set of texts that a regular expression matches from beginning to end.
+
+        Raises:
+            UsageError: if the expression is not a string, or too long.
+        """
+        return cls("regex", name, _checked(name, pattern))
+
+    @classmethod
+    def choice(cls, choices: Sequence[str], name: str = "choice") -> Grammar:
+        """Return a set of listed texts.
+
+        Raises:
+            UsageError: if there is none, there are too many, or one is not a string or empty.
+        """
+        if not isinstance(choices, Sequence) or isinstance(choices, str) or not choices:
+            raise UsageError(f"{name} must be a list of strings, not {short_repr(choices)}")
+        if not all(isinstance(choice, str) and choice for choice in choices):
+            raise UsageError(f"{name} must be a list of strings that are not empty")
+        if len(choices) > MAX_GRAMMAR_CHOICES:
+            raise UsageError(
+                f"{name} must have at most {MAX_GRAMMAR_CHOICES:,} entries, not {len(choices):,}"
+            )
+        characters = _checked(name, "".join(choices))
+        pattern = "|".join("".join(map(escape, choice)) for choice in choices)
+        return cls("choice", name, pattern, characters)
+
+    @classmethod
+    def json_schema(cls, schema: object, name: str = "json_schema") -> Grammar:
+        """Return the set of JSON texts that a JSON schema describes.
+
+        Args:
+            schema: schema as an object, or as a string of JSON.
+
+        Raises:
+            UsageError: if the schema is not an object, too long, or nested too deep.
+        """
+        if isinstance(schema, str):
+            try:
+                schema = json.loads(_checked(name, schema))
+            except (ValueError, RecursionError) as error:
+                raise UsageError(f"{name} is not JSON ({short_repr(error)})") from error
+        if not isinstance(schema, dict):
+            raise UsageError(f"{name} must be an object, not {short_repr(schema)}")
+        if any(depth > MAX_SCHEMA_DEPTH for depth, _ in _walk(schema)):
+            raise UsageError(f"{name} must not nest deeper than {MAX_SCHEMA_DEPTH} levels")
+        try:
+            text = json.dumps({**schema, "x-guidance": _SCHEMA_OPTIONS}, allow_nan=False)
+        except (TypeError, ValueError) as error:  # a value that JSON does not have
+            raise UsageError(f"{name} is not JSON ({short_repr(error)})") from error
+        return cls(
+            "json_schema",
+            name,
+            _checked(name, text),
+            "".join(dict.fromkeys(_JSON_CHARACTERS + _literals(schema))),
+        )
+
+    @classmethod
+    def rules(cls, text: str, name: str = "grammar") -> Grammar:
+        """Return the set of texts of a grammar, written as for Lark or as llama.cpp's GBNF.
+
+        Raises:
+            UsageError: if the grammar is not a string, or too long.
+        """
+        return cls("grammar", name, _checked(name, text))
+
+
+def grammar_of(
+    *,
+    regex: str | None = None,
+    choice: Sequence[str] | None = None,
+    json_schema: object = None,
+    grammar: str | None = None,
+) -> Grammar | None:
+    """Return the grammar that one of the arguments gives; None if all of them are None.
+
+    Raises:
+        UsageError: if there are several, or the one is not valid.
+    """
+    given = [
+        make
+        for value, make in (
+            (regex, lambda: Grammar.regex(regex or "")),
+            (choice, lambda: Grammar.choice(choice or ())),
+            (json_schema, lambda: Grammar.json_schema(json_schema)),
+            (grammar, lambda: Grammar.rules(grammar or "")),
+        )
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise UsageError("regex, choice, json_schema and grammar exclude each other: give one")
+    return given[0]() if given else None
+
+
+def escape(character: str) -> str:
+    """Return a regular expression that matches a character."""
+    is_plain = character.isascii() and character.isalnum()
+    return character if is_plain else f"\\x{{{ord(character):X}}}"
+
+
+def _checked(name: str, text: object) -> str:
+    if not isinstance(text, str):
+        raise UsageError(f"{name} must be a string, not {short_repr(text)}")
+    if len(text) > MAX_GRAMMAR_CHARS:
+        raise UsageError(
+            f"{name} must have at most {MAX_GRAMMAR_CHARS:,} characters, not {len(text):,}"
+        )
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise UsageError(f"{name} contains an unpaired surrogate, which is not a character")
+    return text
+
+
+def _walk(value: Any) -> Iterator[tuple[int, Any]]:
+    """Yield all values in a value, with their depths; not by recursion, which has a limit."""
+    stack = [(0, value)]
+    while stack:
+        depth, value = stack.pop()
+        yield depth, value
+        inner = value.values() if isinstance(value, dict) else value
+        if isinstance(value, dict | list):
+            stack += [(depth + 1, one) for one in inner]
+
+
+def _literals(schema: dict[str, Any]) -> str:
+    """Return the texts that a schema asks for literally: names of properties, and constants."""
+    texts: list[str] = []
+    for _, value in _walk(schema):
+        if isinstance(value, dict):
+            properties = value.get("properties")
+            texts += properties if isinstance(properties, dict) else ()
+            constants = value.get("enum")
+            for one in [*(constants if isinstance(constants, list) else ()), value.get("const")]:
+                texts += [text for _, text in _walk(one) if isinstance(text, str)]
+    return "".join(texts)
