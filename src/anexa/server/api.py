@@ -55,22 +55,19 @@ async def create_completion(
         raise APIError(f"max_tokens must be at most {MAX_COMPLETION_TOKENS:,}", "max_tokens")
     if not body.prompts:
         raise APIError("prompt must not be an empty list", "prompt")
-    n = body.n or 1
-    num_choices = len(body.prompts) * n
-    if num_choices > MAX_CHOICES:
-        raise APIError(
-            f"the number of prompts times n is {num_choices}: it must be at most {MAX_CHOICES}",
-            "n",
-        )
+    _check_number_of_sequences(body)
     tokenizer = served.model.tokenizer
     with errors_of_field("prompt"):
         prompts = [Prompt(tokenizer, served.block_size, prompt) for prompt in body.prompts]
     params = sampling_params(served, body)
-    texts = [
-        TextStream(tokenizer, prompt, max_tokens=max_tokens, stop=body.stop or (), params=params)
-        for prompt in prompts
-        for _ in range(n)
-    ]
+    with errors_of_field("min_tokens"):
+        texts = [
+            TextStream(
+                tokenizer, prompt, max_tokens=max_tokens, stop=body.stop or (), params=params
+            )
+            for prompt in prompts
+            for _ in range(body.sequences_per_prompt)
+        ]
     requests = build_requests(
         served,
         texts,
@@ -78,9 +75,29 @@ async def create_completion(
         is_chat=False,
         num_logprobs=body.logprobs,
         num_prompt_logprobs=body.num_prompt_logprobs,
+        is_ranked=body.sequences_per_prompt > (body.n or 1),
     )
     responder = completions.CompletionResponder(body, requests, served.model.name, tokenizer)
     return await respond(http_request, served.worker, responder, stream=bool(body.stream))
+
+
+def _check_number_of_sequences(body: completions.CompletionRequest) -> None:
+    """Check `n` and `best_of`.
+
+    Raises:
+        APIError: if they ask for too many sequences, or contradict each other.
+    """
+    n, count = body.n or 1, body.sequences_per_prompt
+    if count < n:
+        raise APIError(f"best_of must be at least n, which is {n}, not {count}", "best_of")
+    if count > n and body.stream:
+        raise APIError("best_of must not be above n in a stream: set stream to false", "best_of")
+    total, field = len(body.prompts) * count, "n" if body.best_of is None else "best_of"
+    if total > MAX_CHOICES:
+        raise APIError(
+            f"the number of prompts times {field} is {total}: it must be at most {MAX_CHOICES}",
+            field,
+        )
 
 
 @router.post(
@@ -105,12 +122,13 @@ async def create_chat_completion(
         prompt = Prompt(model.tokenizer, served.block_size, rendered)
     max_tokens = model.answer_tokens(len(prompt.ids), body.max_answer_tokens)
     params = sampling_params(served, body)
-    texts = [
-        TextStream(
-            model.tokenizer, prompt, max_tokens=max_tokens, stop=body.stop or (), params=params
-        )
-        for _ in range(body.n or 1)
-    ]
+    with errors_of_field("min_tokens"):
+        texts = [
+            TextStream(
+                model.tokenizer, prompt, max_tokens=max_tokens, stop=body.stop or (), params=params
+            )
+            for _ in range(body.n or 1)
+        ]
     num_logprobs = (body.top_logprobs or 0) if body.logprobs else None
     requests = build_requests(
         served,

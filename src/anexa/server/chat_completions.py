@@ -13,6 +13,7 @@ from anexa.server import limits, schemas
 from anexa.server.request import Request, RequestOutput
 from anexa.server.responder import Fields, Responder
 from anexa.server.schemas import Text, TokenCount, max_entries
+from anexa.server.unsupported_fields import UnsupportedChat
 
 _QUESTION = [{"role": "user", "content": "347*86"}]
 
@@ -51,7 +52,7 @@ class TemplateOptions(schemas.RequestModel):
     enable_thinking: bool | None = None
 
 
-class ChatCompletionRequest(schemas.GenerationRequest):
+class ChatCompletionRequest(schemas.GenerationRequest, UnsupportedChat):
     """Body of `POST /v1/chat/completions`: a conversation that ends with a user's message."""
 
     model_config = schemas.examples(

@@ -13,6 +13,7 @@ from anexa.server import limits, schemas
 from anexa.server.request import Request, RequestOutput
 from anexa.server.responder import Fields, Responder
 from anexa.server.schemas import Text, max_entries
+from anexa.server.unsupported_fields import UnsupportedCompletion
 
 Texts = Annotated[list[Text], Field(fail_fast=True), max_entries(limits.MAX_CHOICES, str)]
 TokenIds = Annotated[list[int], Field(fail_fast=True), max_entries(limits.MAX_PROMPT_TOKENS, int)]
@@ -32,7 +33,7 @@ def as_list(
     return prompts  # type: ignore[return-value]
 
 
-class CompletionRequest(schemas.GenerationRequest):
+class CompletionRequest(schemas.GenerationRequest, UnsupportedCompletion):
     """Body of `POST /v1/completions`: prompts to continue."""
 
     model_config = schemas.examples(
@@ -52,6 +53,16 @@ class CompletionRequest(schemas.GenerationRequest):
     max_tokens: schemas.TokenCountOrNone | None = Field(
         None, description="maximum number of generated tokens of a choice; 0: none"
     )
+    best_of: Annotated[int, schemas.range_field("n", le=limits.MAX_CHOICES)] | None = Field(
+        None,
+        description="number of texts that are generated for each prompt; the n with the highest "
+        "mean log probability of a token are the choices",
+    )
+
+    @property
+    def sequences_per_prompt(self) -> int:
+        """Number of sequences that are generated for each prompt."""
+        return self.best_of or self.n or 1
 
     @property
     def prompts(self) -> list[str] | list[list[int]]:

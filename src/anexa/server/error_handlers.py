@@ -29,6 +29,7 @@ TYPES = {
     "float_parsing": KINDS[float],
     "bool_parsing": "true or false",
     "list_type": "a list",
+    "dict_type": "an object",
     "model_type": "an object",
     "model_attributes_type": "an object",
 }
@@ -106,6 +107,8 @@ def _condition(errors: Sequence[ErrorDetails]) -> str:
         return f"must be {expected}, not {_shown(value[context['discriminator'].strip(QUOTE)])}"
     if kind in ("missing", "union_tag_not_found"):
         return "is missing"
+    if kind == "string_pattern_mismatch":
+        return "is not a token id"
     if kind == "unsupported":
         return "is not supported: leave it out"
     if kind == "literal_error":

@@ -11,5 +11,6 @@ MAX_EMBEDDINGS = 2048  # texts of one request for embeddings, as in OpenAI's API
 MAX_CHOICES = 16  # number of prompts times `n`
 MAX_STOP_STRINGS = 16
 MAX_STOP_CHARS = 200  # characters of one stop string
+MAX_TOKEN_IDS = 10_000  # entries of `logit_bias` and of `stop_token_ids`
 MAX_LOGPROBS = 20  # most likely tokens reported at each position
 MAX_COMPLETION_TOKENS = 4096  # generated tokens of one choice of /v1/completions

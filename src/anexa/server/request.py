@@ -69,12 +69,15 @@ class Request:
         num_logprobs: number of most likely tokens to report at each position; None: no log
             probabilities.
         num_prompt_logprobs: as `num_logprobs`, at each position of the prompt.
+        is_ranked: whether to compute `mean_logprob`.
 
     Attributes:
         prompt_logprobs: log probabilities of the prompt's tokens but the first; empty before the
             first output.
         num_cached_tokens: number of prompt tokens whose keys and values were reused; 0 before the
             first output.
+        mean_logprob: mean log probability of the sampled tokens, including one that ends the
+            sequence; 0 before the first, and if `is_ranked` is false.
         sequence: the sequence in the scheduler; None while the request is not scheduled.
         arrival_time: `time.monotonic()` of the request's creation.
         last_token_time: `time.monotonic()` of the last token that the metrics have counted; None
@@ -89,6 +92,7 @@ class Request:
         is_chat: bool,
         num_logprobs: int | None = None,
         num_prompt_logprobs: int | None = None,
+        is_ranked: bool = False,
     ) -> None:
         self.text, self.sampler, self.num_logprobs = text, sampler, num_logprobs
         self.num_prompt_logprobs = num_prompt_logprobs
@@ -98,6 +102,8 @@ class Request:
         self.sequence: ScheduledSequence | None = None
         self.arrival_time = time.monotonic()
         self.last_token_time: float | None = None
+        self._is_ranked, self.mean_logprob = is_ranked, 0.0
+        self._num_sampled = 0
         self._has_text = False  # used by the thread only
         self._held_logprobs: list[TokenLogprob] = []  # of tokens whose text is not certain
         self._published, self._is_published = RequestOutput(), asyncio.Event()
@@ -128,6 +134,10 @@ class Request:
             self._held_logprobs.append(
                 token_logprob(step.logits, step.token, self.num_logprobs, offset)
             )
+        if self._is_ranked:
+            _, logprob, *_ = token_logprob(step.logits, step.token, 0, 0)
+            self._num_sampled += 1
+            self.mean_logprob += (logprob - self.mean_logprob) / self._num_sampled
         self._release_logprobs(output)
         output.token_times.append(time.monotonic())
         output.is_first |= not self._has_text and bool(output.text or output.reasoning)

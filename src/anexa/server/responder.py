@@ -44,6 +44,7 @@ class Responder(ABC):
         self, body: GenerationRequest, requests: Sequence[Request], model: str, tokenizer: Tokenizer
     ) -> None:
         self.requests, self.tokenizer, self._n = requests, tokenizer, body.n or 1
+        self._per_prompt = body.sequences_per_prompt
         self.include_usage = body.include_usage
         head = {
             "id": f"{self.id_prefix}-{uuid4().hex}",
@@ -103,13 +104,23 @@ class Responder(ABC):
     def response(self, outputs: Sequence[RequestOutput]) -> schemas.Completions:
         """Build the whole response from the whole output of each request."""
         choices = []
-        for index, output in enumerate(outputs):
+        for place, index in enumerate(self._chosen()):
+            output = outputs[index]
             has_logprobs = self.requests[index].num_logprobs is not None
             logprobs = self.whole_logprobs(index, output) if has_logprobs else None
             part = self.content(index, output)
-            choices.append(_build(self.choice_model, index, part, logprobs, output.finish_reason))
+            choices.append(_build(self.choice_model, place, part, logprobs, output.finish_reason))
         fields = {**self._head, "choices": choices, **self.response_fields()}
         return self.response_model(**fields, usage=self._usage())
+
+    def _chosen(self) -> list[int]:
+        """Indices of the requests whose outputs are the choices: the n best of each prompt."""
+        chosen: list[int] = []
+        for first in range(0, len(self.requests), self._per_prompt):
+            group = range(first, first + self._per_prompt)
+            best_first = sorted(group, key=lambda index: -self.requests[index].mean_logprob)
+            chosen += best_first[: self._n]
+        return chosen
 
     def first_chunk(self, index: int) -> schemas.Chunk | None:
         """Build the chunk that precedes the output of a choice; None if there is none."""
@@ -136,7 +147,7 @@ class Responder(ABC):
 
     def _usage(self) -> schemas.CompletionUsage:
         """Token usage of all choices; each prompt counts once."""
-        first_choices = self.requests[:: self._n]
+        first_choices = self.requests[:: self._per_prompt]
         prompts = sum(len(request.text.prompt.ids) for request in first_choices)
         cached = sum(request.num_cached_tokens for request in first_choices)
         generated = sum(request.text.num_tokens for request in self.requests)

@@ -24,12 +24,14 @@ from pydantic import (
 from pydantic.json_schema import models_json_schema
 from pydantic_core import PydanticCustomError
 
-from anexa.generation.sampling_params import MAX_COUNT, RANGES
+from anexa.generation.sampling_params import BIAS, MAX_COUNT, RANGES
 from anexa.generation.text_stream import FinishReason
 from anexa.server import limits
 from anexa.server.introduction import Task
+from anexa.server.unsupported_fields import UnsupportedSampling
 
 MAX_EXACT_FLOAT = 2**53  # below it every whole number is exact as a float
+TOKEN_ID_KEY = r"^[0-9]{1,9}$"  # JSON has no numbers as keys
 UNLIMITED = -1  # as `max_tokens`, as in llama.cpp and Ollama: as many as the server allows
 
 
@@ -83,7 +85,7 @@ def json_response(
 
 
 def max_entries(count: int, entry_type: type = object) -> BeforeValidator:
-    """Limit the length of a list, checked before its entries are validated.
+    """Limit the length of a list or an object, checked before its entries are validated.
 
     Args:
         count: maximum number of entries.
@@ -91,7 +93,8 @@ def max_entries(count: int, entry_type: type = object) -> BeforeValidator:
     """
 
     def check(value: object) -> object:
-        if isinstance(value, list) and len(value) > count and isinstance(value[0], entry_type):
+        is_long = isinstance(value, list | dict) and len(value) > count
+        if is_long and isinstance(next(iter(value)), entry_type):  # type: ignore[call-overload]
             raise PydanticCustomError("too_long", "too long", {"max_length": count})
         return value
 
@@ -137,6 +140,11 @@ TokenCountOrNone = Annotated[
 ]
 
 
+TokenId = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+TokenIdKey = Annotated[str, Field(pattern=TOKEN_ID_KEY)]
+Bias = Annotated[float, Field(**BIAS.bounds, allow_inf_nan=False)]
+
+
 class StreamOptions(RequestModel):
     """Options of a stream."""
 
@@ -155,9 +163,28 @@ class SamplingFields(RequestModel):
     )
     seed: Annotated[int, range_field("seed", ge=-(2**63))] | None = None
     stop: StopString | StopStrings | None = None
+    min_p: Annotated[float, range_field("min_p")] | None = None
+    repetition_penalty: Annotated[float, range_field("repetition_penalty")] | None = None
+    repeat_penalty: Annotated[float, range_field("repetition_penalty")] | None = Field(
+        None, description="llama.cpp's name of repetition_penalty"
+    )
+    frequency_penalty: Annotated[float, range_field("frequency_penalty")] | None = None
+    presence_penalty: Annotated[float, range_field("presence_penalty")] | None = None
+    logit_bias: Annotated[dict[TokenIdKey, Bias], max_entries(limits.MAX_TOKEN_IDS)] | None = Field(
+        None, description="number that is added to the logit of a token, by token id"
+    )
+    min_tokens: Annotated[int, range_field("min_tokens")] | None = Field(
+        None, description="number of tokens before which a text does not end"
+    )
+    ignore_eos: bool | None = Field(
+        None, description="whether the model's end-of-sequence tokens do not end a text"
+    )
+    stop_token_ids: (
+        Annotated[list[TokenId], Field(fail_fast=True), max_entries(limits.MAX_TOKEN_IDS)] | None
+    ) = Field(None, description="tokens that end a text, and are not part of it")
 
 
-class GenerationRequest(SamplingFields):
+class GenerationRequest(SamplingFields, UnsupportedSampling):
     """Fields that both completion routes take; omitted fields have the model's defaults."""
 
     model: str | None = Field(None, description="served model name; the first model by default")
@@ -172,6 +199,11 @@ class GenerationRequest(SamplingFields):
     prompt_logprobs: Annotated[int, Field(ge=0, le=limits.MAX_LOGPROBS)] | None = Field(
         None, description="number of most likely tokens to report at each position of the prompt"
     )
+
+    @property
+    def sequences_per_prompt(self) -> int:
+        """Number of sequences that are generated for each prompt."""
+        return self.n or 1
 
     @property
     def include_usage(self) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import fastapi
 from fastapi.responses import Response
 
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, UsageError
 from anexa.generation import SamplingParams, TextStream
 from anexa.generation.text_stream import PromptTooLongError
 from anexa.server.errors import APIError
@@ -35,13 +35,36 @@ def errors_of_field(field: str) -> Iterator[None]:
 
 
 def sampling_params(served: ServedModel, body: SamplingFields) -> SamplingParams:
-    """Return the sampling parameters of a request body; the seed is random if it has none."""
-    return SamplingParams(
+    """Return the sampling parameters of a request body; the seed is random if it has none.
+
+    Raises:
+        APIError: if a token id is not in the vocabulary, or two fields contradict each other.
+    """
+    penalties = {body.repetition_penalty, body.repeat_penalty} - {None}
+    if len(penalties) > 1:
+        raise APIError(
+            "repeat_penalty and repetition_penalty are the same parameter: leave one out",
+            "repeat_penalty",
+        )
+    params = SamplingParams(
         temperature=served.model.temperature if body.temperature is None else body.temperature,
         top_k=body.top_k if body.top_k and body.top_k > 0 else DEFAULT_TOP_K,
         top_p=DEFAULT_TOP_P if body.top_p is None else body.top_p,
         seed=random.getrandbits(32) if body.seed is None else body.seed % 2**64,
+        min_p=body.min_p or 0.0,
+        repetition_penalty=body.repetition_penalty or body.repeat_penalty or 1.0,
+        frequency_penalty=body.frequency_penalty or 0.0,
+        presence_penalty=body.presence_penalty or 0.0,
+        logit_bias={int(token): bias for token, bias in (body.logit_bias or {}).items()},
+        min_tokens=body.min_tokens or 0,
+        ignore_eos=body.ignore_eos or False,
+        stop_token_ids=body.stop_token_ids or (),
     )
+    try:
+        params.check_token_ids(served.model.tokenizer.vocab_size)
+    except UsageError as error:
+        raise APIError(str(error), str(error).split()[0]) from error
+    return params
 
 
 def refuse_streamed_prompt_logprobs(body: GenerationRequest) -> None:
@@ -64,6 +87,7 @@ def build_requests(
     is_chat: bool,
     num_logprobs: int | None,
     num_prompt_logprobs: int | None = None,
+    is_ranked: bool = False,
 ) -> list[Request]:
     """Make one request per text; their seeds count up from the seed of the parameters."""
     return [
@@ -73,6 +97,7 @@ def build_requests(
             is_chat=is_chat,
             num_logprobs=num_logprobs,
             num_prompt_logprobs=num_prompt_logprobs,
+            is_ranked=is_ranked,
         )
         for index, text in enumerate(texts)
     ]

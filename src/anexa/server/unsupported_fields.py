@@ -1,0 +1,71 @@
+"""Fields of OpenAI's API, vLLM and llama.cpp that are refused by name if they ask for something.
+
+`docs/serve.md` lists them. A null, and the value with which the other server does nothing, pass.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel
+
+from anexa.server.unsupported import Neutral, Unsupported
+
+Null = Annotated[Unsupported, Neutral()]
+False_ = Annotated[Unsupported, Neutral(False)]
+Zero = Annotated[Unsupported, Neutral(0)]
+One = Annotated[Unsupported, Neutral(1)]
+EmptyList = Annotated[Unsupported, Neutral([])]
+
+
+class UnsupportedSampling(BaseModel):
+    """Unsupported fields of both completion routes, from vLLM, llama.cpp and transformers."""
+
+    allowed_token_ids: Null = None
+    bad_words: EmptyList = None
+    dry_multiplier: Zero = None
+    dynatemp_range: Zero = None
+    include_stop_str_in_output: False_ = None
+    length_penalty: One = None
+    logits_processors: EmptyList = None
+    lora: EmptyList = None
+    mirostat: Zero = None
+    n_probs: Zero = None
+    no_repeat_ngram_size: Zero = None
+    num_beams: One = None
+    prompt_embeds: Null = None
+    repeat_last_n: Annotated[Unsupported, Neutral(-1)] = None
+    return_token_ids: False_ = None
+    return_tokens_as_token_ids: False_ = None
+    samplers: EmptyList = None
+    skip_special_tokens: Annotated[Unsupported, Neutral(True)] = None
+    tfs_z: One = None
+    top_n_sigma: Annotated[Unsupported, Neutral(-1)] = None
+    truncate_prompt_tokens: Null = None
+    typical_p: One = None
+    use_beam_search: False_ = None
+    xtc_probability: Zero = None
+
+
+class UnsupportedChat(BaseModel):
+    """Unsupported fields of `POST /v1/chat/completions`."""
+
+    audio: Null = None
+    chat_template: Null = None
+    documents: EmptyList = None
+    function_call: Annotated[Unsupported, Neutral("none", "auto")] = None
+    functions: EmptyList = None
+    modalities: Annotated[Unsupported, Neutral(["text"])] = None
+    moderation: Null = None
+    response_format: Annotated[Unsupported, Neutral({"type": "text"})] = None
+    store: False_ = None
+    tool_choice: Annotated[Unsupported, Neutral("none", "auto")] = None
+    tools: EmptyList = None
+    verbosity: Annotated[Unsupported, Neutral("medium")] = None
+    web_search_options: Null = None
+
+
+class UnsupportedCompletion(BaseModel):
+    """Unsupported fields of `POST /v1/completions`."""
+
+    suffix: Annotated[Unsupported, Neutral("")] = None
