@@ -31,7 +31,7 @@ export function button(text, label, action) {
   return node;
 }
 
-const sameEnd = 80; // pixels
+const END = 24; // pixels within which a scroller counts as scrolled to its end
 
 /**
  * Change the content of a scroller; if its end was in view, the end stays in view.
@@ -40,7 +40,7 @@ const sameEnd = 80; // pixels
  */
 export function following(scroller, change) {
   const { scrollHeight, scrollTop, clientHeight } = scroller;
-  const atEnd = scrollHeight - scrollTop - clientHeight < sameEnd;
+  const atEnd = scrollHeight - scrollTop - clientHeight < END;
   change();
   if (atEnd) scrollToEnd(scroller);
 }

@@ -15,13 +15,15 @@ export function verdictOf(turn) {
   const result = turn.check;
   if (!result?.lines.some((line) => line.parsed)) return null;
   const count = result.lines.length;
-  const steps = count === 1 ? "the one step is true" : `all ${count} steps are true`;
+  const [steps, lead] =
+    count === 1 ? ["the one step is true", "does"] : [`all ${count} steps are true`, "do"];
   if (result.all_true && result.question_parsed) return { kind: "right", text: `✓ ${steps}` };
   if (result.all_true) {
     return { kind: "unknown", text: `${steps}; whether they answer the question was not checked` };
   }
   const areTrue = result.lines.every((line) => line.true);
-  return { kind: "wrong", text: `✗ ${areTrue ? `${steps}, but ` : ""}${result.first_error}` };
+  const but = `${steps}, but ${lead} not lead from the question to the answer: `;
+  return { kind: "wrong", text: `✗ ${areTrue ? but : ""}${result.first_error}` };
 }
 
 /**
@@ -77,9 +79,11 @@ function setLine(item, line) {
 
 function setMark(item, line, checked) {
   if (!checked?.parsed) return;
-  item.dataset.mark = checked.true ? "✓" : "✗";
-  item.className = checked.true ? "true" : "wrong";
-  const said = checked.true ? "true" : checked.error;
+  // A true step with a number from nowhere proves nothing.
+  const [mark, className] = !checked.true ? ["✗", "wrong"] : checked.error ? ["?", ""] : ["✓", "true"];
+  item.dataset.mark = mark;
+  item.className = className;
+  item.title = checked.error ?? "";
+  const said = checked.error ?? "true";
   if (!item.querySelector(".facts")) item.setAttribute("aria-label", `${line}: ${said}`);
-  if (!checked.true) item.title = checked.error;
 }
