@@ -94,12 +94,14 @@ def _listed(card: str, key: str) -> list[str]:
     The list is in JSON, as `anexa train` writes it, or has an item on each line, as the Hub's
     library does; any other YAML is left out.
     """
-    header = re.match(r"---\n(.*?)\n---(?:\n|$)", card[:_MAX_CARD_LENGTH], re.DOTALL)
+    card = card[:_MAX_CARD_LENGTH].replace("\r\n", "\n")
+    header = re.match(r"---\n(.*?)\n---(?:\n|$)", card, re.DOTALL)
     found = header and re.search(rf"^{key}:(.*(?:\n *- .*)*)", header[1], re.MULTILINE)
     if not found:
         return []
     text = found[1].strip()
-    items = _parsed(text) if text.startswith("[") else map(_item, text.splitlines())
+    lines = re.findall(r"^ *- *(.*)", text, re.MULTILINE)
+    items = _parsed(text) if text.startswith("[") else map(_item, lines)
     return [
         item for item in items if isinstance(item, str) and 0 < len(item) <= _MAX_EXAMPLE_LENGTH
     ]
@@ -108,14 +110,14 @@ def _listed(card: str, key: str) -> list[str]:
 def _parsed(text: str) -> list[object]:
     try:
         items: list[object] = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     return [item.get("text") if isinstance(item, dict) else item for item in items]
 
 
-def _item(line: str) -> object:
-    """Read `- value` or `- text: value`."""
-    value = re.sub(r"^ *- *(text: *)?", "", line).strip()
+def _item(value: str) -> object:
+    """Read `value` or `text: value`, the value in quotation marks or not."""
+    value = value.removeprefix("text:").strip()
     if value.startswith('"'):
         return next(iter(_parsed(f"[{value}]")), None)
     return value.strip("'")
