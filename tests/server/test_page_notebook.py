@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,6 @@ def test_text_is_continued_and_undone(notebook: Any) -> None:
     assert whole.startswith("an")
     assert whole != "an"
     assert shaded(page) == [whole[2:]]
-    assert page.get_by_label("Context").get_attribute("value") != "0"
     page.get_by_text("The model ends the text here.").wait_for()
     assert page.locator("#announcement").inner_text() == whole[2:]
     # What the user types after it is the user's, and undone first.
@@ -77,6 +77,19 @@ def test_text_is_continued_and_undone(notebook: Any) -> None:
     assert text.input_value() == "an"
     assert shaded(page) == []
     assert undo.is_disabled()
+
+
+def test_text_may_be_longer_than_the_context(notebook: Any) -> None:
+    """The model sees its end, and the gauge says so; the context has 16 tokens."""
+    page, gauge = notebook, notebook.locator("#context-label")
+    page.get_by_label("Your text").fill("anna" * 3)
+    gauge.filter(has_text=re.compile("^Context 13 of 16$")).wait_for()  # the first one is the BOS
+    page.get_by_label("Your text").fill("anna" * 7)
+    gauge.filter(has_text=re.compile("^Context: last 16 of 29$")).wait_for()
+    with page.expect_request("**/v1/completions") as asked:
+        assert continued(page).startswith("anna" * 7)
+    assert len(asked.value.post_data_json["prompt"]) == 16
+    assert page.locator(".note.error").count() == 0
 
 
 def test_cleared_text_can_be_brought_back(notebook: Any) -> None:

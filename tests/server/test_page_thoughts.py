@@ -137,8 +137,8 @@ def test_true_steps_that_prove_nothing_are_not_green(page: Any) -> None:
 
 def test_empty_page_invites(page: Any) -> None:
     """Its examples are answered at a click; it says how large the model is, and where it runs."""
-    assert "804,608 parameters" in page.locator(".facts").inner_text()
-    assert "runs on this computer" in page.locator(".facts").inner_text()
+    assert "804,608 parameters" in page.locator(".size").inner_text()
+    assert "runs on this computer" in page.locator(".size").inner_text()
     examples = page.locator(".examples button")
     assert examples.count() == 3
     for index, answer in enumerate(("29842", "4525", "41")):

@@ -13,7 +13,8 @@ from tests.server.test_bad_input import error_of
 
 def test_text_becomes_token_ids_and_text_again(server: ServerProcess) -> None:
     model = anexa.load()
-    for text in ("12+34=46", "", "<|endoftext|>7", "347*86" * 9):
+    longer_than_context = "347*86" * 100
+    for text in ("12+34=46", "", "<|endoftext|>7", longer_than_context):
         body = {"prompt": text, "return_token_strs": True}
         for more in ({}, {"add_special_tokens": True}, {"add_special_tokens": False}):
             tokenized = server.post("/tokenize", {**body, **more}).json()
@@ -52,7 +53,6 @@ def test_tokenizer_info_is_the_tokenizer_config(server: ServerProcess) -> None:
         ("/tokenize", {"prompt": "1", "messages": MESSAGES}, "prompt", "either prompt or messages"),
         ("/tokenize", {"prompt": 3}, "prompt", "must be a string"),
         ("/tokenize", {"prompt": "é"}, "prompt", "has never seen 'é'"),
-        ("/tokenize", {"prompt": "1" * 150_000}, "prompt", "maximum context length is"),
         ("/tokenize", {"prompt": "1" * 200_001}, "prompt", "200,000"),
         ("/tokenize", {"messages": []}, "messages", "must not be empty"),
         ("/tokenize", {"messages": [{"role": "user", "content": ""}]}, "messages", "nothing"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 import fastapi
@@ -9,7 +10,6 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from anexa.errors import AnexaError
-from anexa.generation.text_stream import check_length
 from anexa.server import limits, schemas
 from anexa.server.chat_completions import Message, TemplateOptions
 from anexa.server.completions import TokenIds
@@ -95,13 +95,12 @@ async def tokenize(http_request: fastapi.Request, body: TokenizeRequest) -> Toke
         raise APIError("either prompt or messages must be given", "prompt")
     if body.prompt is not None:
         text, add_special_tokens = body.prompt, body.add_special_tokens is not False
-        with errors_of_field("prompt"):
-            check_length(len(text), tokenizer, served.block_size)
     else:
         text, add_special_tokens = _rendered(served, body), bool(body.add_special_tokens)
     if unknown := tokenizer.unknown_characters(text):
         raise APIError(f"this model has never seen {unknown[0]!r}: leave it out", "prompt")
-    ids = tokenizer.encode(text, add_special_tokens=add_special_tokens)
+    # It may be longer than the context: how long it is, is what is asked.
+    ids = await asyncio.to_thread(tokenizer.encode, text, add_special_tokens=add_special_tokens)
     fields = {"count": len(ids), "max_model_len": served.block_size, "tokens": ids}
     if body.return_token_strs:
         fields["token_strs"] = [tokenizer.id_to_token(token) or "" for token in ids]

@@ -56,6 +56,17 @@ export async function loadOpenapi(key) {
   return (await request("/openapi.json", key)).json();
 }
 
+/**
+ * Encode a text as token ids.
+ * @param {string | undefined} key
+ * @param {string} model name of the model
+ * @param {string} prompt
+ * @returns {Promise<number[]>}
+ */
+export async function tokenize(key, model, prompt) {
+  return (await (await request("/tokenize", key, { model, prompt })).json()).tokens;
+}
+
 /** Check each line of a thought about arithmetic. */
 export async function checkThought(key, question, thought, answer) {
   const signal = AbortSignal.timeout(5000); // milliseconds

@@ -1,5 +1,6 @@
 // The view of a base model: one text, which the user and the model write in turns.
 
+import { ServerError, tokenize } from "./api.js";
 import { EMPTY, edit, extend, parts } from "./draft.js";
 import { element, following, scrollToEnd } from "./dom.js";
 import { generate, paced } from "./generation.js";
@@ -7,6 +8,7 @@ import { samplingFields, settings } from "./settings.js";
 import { download, loadDraft, saveDraft } from "./store.js";
 
 const MAX_PAST = 50; // continuations that can be undone
+const COUNT_DELAY = 300; // milliseconds after the last change of a text, until its tokens are counted
 
 /** The view of a base model. */
 export class Notebook {
@@ -34,6 +36,7 @@ export class Notebook {
   show(model) {
     this.model = model;
     this.past = [];
+    this.usage = null;
     this.set(loadDraft(model.id) ?? EMPTY);
   }
 
@@ -102,9 +105,7 @@ export class Notebook {
     this.speed = result.usage && result.usage.completion_tokens / result.seconds;
     this.announcement = this.draft.text.slice(before.text.length);
     this.set(this.draft);
-    this.usage = result.usage?.total_tokens ?? null;
     this.say(result.error ?? ending(result, this.announcement), Boolean(result.error));
-    this.onChange();
   }
 
   /** Generate the continuation of a draft into the text. */
@@ -113,13 +114,42 @@ export class Notebook {
     const update = paced(() => this.set(extend(before, continuation)));
     const { signal } = this.running;
     const fields = { model: this.model.id, ...samplingFields(this.model) };
-    const body = { ...fields, prompt: before.text };
+    const body = { ...fields, prompt: await this.prompt(before.text) };
     const result = await generate("/v1/completions", settings.key, body, signal, (piece) => {
       continuation += piece.content;
       update();
     });
     this.draft = extend(before, continuation);
     return result;
+  }
+
+  /** The prompt of a text: the text, or its last tokens if it is longer than the context. */
+  async prompt(text) {
+    const tokens = await this.tokenize(text);
+    const size = this.model.max_model_len;
+    return tokens?.length > size ? tokens.slice(-size) : text;
+  }
+
+  /** Encode a text; null if the server refuses it, which it will explain when it is to continue. */
+  async tokenize(text) {
+    try {
+      return await tokenize(settings.key, this.model.id, text);
+    } catch (error) {
+      if (error instanceof ServerError) return null;
+      throw error;
+    }
+  }
+
+  /** Count the tokens of the text, when it has not changed for a moment. */
+  count() {
+    clearTimeout(this.counting);
+    const { model, draft } = this;
+    this.counting = setTimeout(async () => {
+      const tokens = draft.text ? await this.tokenize(draft.text) : [];
+      if (this.model !== model || this.draft.text !== draft.text) return;
+      this.usage = tokens?.length ?? null;
+      this.onChange();
+    }, COUNT_DELAY);
   }
 
   remember(before, after, isContinuation) {
@@ -137,10 +167,10 @@ export class Notebook {
       // A line break at the end of a text takes no room, but in a textarea it does.
       this.shading.replaceChildren(...shown, "\u200b");
     });
-    this.usage = draft.text ? null : 0;
     this.say("");
     saveDraft(this.model.id, draft);
     this.onChange();
+    if (!this.running) this.count();
   }
 
   say(text, isError = false) {

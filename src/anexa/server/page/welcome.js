@@ -24,14 +24,14 @@ export function fillWelcome(section, model, start) {
     element("h2", { text: TITLES[model.task] }),
     element("p", { text: model.description }),
     list,
-    element("p", { className: "facts", text: facts(model) }),
+    element("p", { className: "size", text: size(model) }),
   );
 }
 
 /** Size of a model, and where it runs. */
-function facts({ id, architecture, num_parameters, max_model_len, engine }) {
-  const size = `${count(num_parameters)} parameters and a context of ${count(max_model_len)} tokens`;
-  return `${id}, a ${architecture} model with ${size}, runs ${place()} with the ${engine} engine.`;
+function size({ id, architecture, num_parameters, max_model_len, engine }) {
+  const numbers = `${count(num_parameters)} parameters and a context of ${count(max_model_len)} tokens`;
+  return `${id}, a ${architecture} model with ${numbers}, runs ${place()} with the ${engine} engine.`;
 }
 
 /**
