@@ -149,12 +149,28 @@ def test_answers_by_hand(
         assert answer.finish().content == content  # it is written once
 
 
-def test_a_stop_string_ends_a_thought_too() -> None:
-    answer = answer_of(list("<think>abc</think>d"), stop=["b"]).finish()
-    assert (answer.reasoning, answer.content, answer.finish_reason) == ("a", "", "stop")
-    assert answer.incomplete_reason == "the thought did not end, so there is no answer"
-    answer = answer_of(list("<think>ab</think>cd"), stop=["d"]).finish()
-    assert (answer.reasoning, answer.content, answer.incomplete_reason) == ("ab", "c", None)
+def test_a_stop_string_ends_what_is_said_not_the_thought() -> None:
+    answer = answer_of(list("<think>abc</think>dbe"), stop=["b"]).finish()
+    assert (answer.reasoning, answer.content, answer.finish_reason) == ("abc", "d", "stop")
+    assert answer.incomplete_reason is None
+    tags = answer_of(list("<think>a</think>b"), stop=["think", ">", "a<", "/"]).finish()
+    assert (tags.reasoning, tags.content) == ("a", "b")
+
+
+@given(cut_texts(), st.text("abc\n/think>", min_size=1, max_size=3))
+def test_stop_strings_are_found_in_the_content_alone(words: list[str], stop: str) -> None:
+    text = "".join(words)
+    is_content = []  # of each character
+    for part in re.split("(</?think>)", text):
+        inside = text[: len(is_content)].rfind(THINK) > text[: len(is_content)].rfind(END_THINK)
+        is_content += [not inside and part not in (THINK, END_THINK)] * len(part)
+    ends = [
+        at
+        for at in range(len(text))
+        if text.startswith(stop, at) and all(is_content[at : at + len(stop)])
+    ]
+    answer = answer_of(words, stop=[stop]).finish()
+    assert (answer.reasoning, answer.content) == whole(text[: min(ends, default=None)])[:2]
 
 
 # A model that was trained to answer

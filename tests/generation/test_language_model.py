@@ -218,12 +218,11 @@ def test_what_a_foreign_chat_model_cannot_read_is_refused(unknown: str, parrot: 
 @pytest.mark.parametrize(
     ("messages", "words"),
     [
-        ([], "the last message of a conversation must be the user's"),
+        ([], "a conversation needs a message of the user"),
         ([{"role": "user", "content": " \u200b\n"}], "there is nothing to answer: ask something"),
         ([{"role": "user", "content": "＜think＞"}], "message 1 contains <think>, which is"),
-        ([*QUESTION, {"role": "assistant", "content": "a"}], "must be the user's"),
-        ([{"role": "system", "content": "a"}], "must be the user's"),
-        ([*QUESTION, {"role": "assistant"}, {"role": "system", "content": "a"}], "the user's"),
+        ([{"role": "assistant", "content": ""}], "a conversation needs a message of the user"),
+        ([{"role": "system", "content": "a"}], "a conversation needs a message of the user"),
         ("riddle", "a conversation is a list of messages, such as"),
         (["riddle"], "a conversation is a list of messages, such as"),
         ([{"role": "user"}], "message 1 needs a role and a content: strings, or"),
@@ -290,3 +289,50 @@ def test_earlier_answers_may_contain_their_reasoning(parrot: Path) -> None:
     ]
     prompt = anexa.load(parrot, engine="numpy").render_prompt(turns)
     assert prompt == f"{USER}riddle{ASSISTANT}y{END_OF_TEXT}{USER}riddle{ASSISTANT}"
+
+
+# A last message that the model continues
+
+
+@pytest.mark.parametrize(
+    ("question", "begun", "rest"),
+    [
+        ("riddle", {"reasoning_content": "hm\nhm", "content": "4"}, (None, "2")),
+        ("riddle", {"reasoning": "hm\nhm", "content": "4"}, (None, "2")),
+        ("riddle", {"content": "<think>hm\nhm</think>4"}, (None, "2")),
+        ("riddle", {"reasoning_content": "hm\n", "content": ""}, ("hm", "42")),
+        ("riddle", {"reasoning_content": "hm\n"}, ("hm", "42")),
+        ("riddle", {"content": "<think>hm"}, ("\nhm", "42")),
+        ("riddle", {"content": "no i"}, (None, "dea")),
+        ("riddle", {"content": ""}, ("hm\nhm", "42")),
+        ("riddle", {"content": None}, ("hm\nhm", "42")),
+        ("2+3", {"content": [{"type": "text", "text": "<think>2+3:2"}]}, ("+3+0=05:5", "5")),
+    ],
+)
+def test_last_message_of_the_assistant_is_continued(
+    question: str, begun: dict[str, Any], rest: tuple[str | None, str], parrot: Path
+) -> None:
+    model = anexa.load(parrot, engine="numpy")
+    messages = [{"role": "user", "content": question}, {"role": "assistant", **begun}]
+    answer = model.chat(messages)
+    assert (answer.reasoning, answer.content) == rest
+    assert answer.incomplete_reason is None
+
+
+def test_continued_thought_is_not_searched_for_stop_strings(parrot: Path) -> None:
+    model = anexa.load(parrot, engine="numpy")
+    begun = {"role": "assistant", "reasoning_content": "h"}
+    answer = model.chat([{"role": "user", "content": "riddle"}, begun], stop=["m", "2"])
+    assert (answer.reasoning, answer.content) == ("m\nhm", "4")
+
+
+def test_end_of_the_prompt_can_be_chosen(parrot: Path) -> None:
+    model = anexa.load(parrot, engine="numpy")
+    said = [*QUESTION, {"role": "assistant", "content": "4"}]
+    ended = f"<|user|>{QUESTION[0]['content']}<|assistant|>4<|endoftext|>"
+    assert model.render_prompt(said, end="nothing") == ended
+    assert model.render_prompt(said, end="answer") == f"{ended}<|assistant|>"
+    assert model.render_prompt(said) == model.render_prompt(said, end="message")
+    begun = [{"role": "user", "content": "2+"}]
+    assert model.render_prompt(begun, end="message") == "<|user|>2+"
+    assert model.render_prompt(begun, end="nothing") == "<|user|>2+"

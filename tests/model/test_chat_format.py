@@ -24,6 +24,7 @@ from anexa.model.chat_format import (
     THINK,
     USER,
     Message,
+    render_continuation,
     render_messages,
 )
 from anexa.model.chat_template import render_template
@@ -376,3 +377,38 @@ def test_foreign_templates_give_the_text_of_transformers(theirs: Any, template: 
                 enable_thinking=thinking,
             )
             assert render_messages(template, messages, thinking=thinking) == text
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}"
+        "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
+        "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} "
+        "[/INST]{% else %} {{ m.content | trim }}{{ eos_token }}{% endif %}{% endfor %}",
+        "{% for m in messages %}{{ m.role }}: {{ m.content.split('</think>')[-1].lstrip('\n') }}"
+        "{{ eos_token }}{% endfor %}",
+    ],
+)
+def test_continued_message_ends_where_that_of_transformers_does(theirs: Any, template: str) -> None:
+    questions = [user("1+1"), assistant("2"), user("2+2")]
+    for begun in ("4", "four, 4 and {{ 4 }}", "2", "<b>", "a\nb"):
+        messages = [*questions, assistant(begun)]
+        text = theirs.apply_chat_template(
+            messages, chat_template=template, tokenize=False, continue_final_message=True
+        )
+        assert render_continuation(template, messages) == text
+
+
+def test_continuation_needs_a_template_that_shows_the_last_message() -> None:
+    for template in ("{{ messages[0].content }}", "{{ messages[-1].role }}"):
+        with pytest.raises(AnexaError, match="does not show the end of the last message"):
+            render_continuation(template, [user("1+1"), assistant("2")])
+
+
+def test_prompt_that_opens_a_thought_is_known_to() -> None:
+    """Such as those of DeepSeek-R1, whose answers have only the closing tag."""
+    opening = "{{ messages[0].content }}{% if add_generation_prompt %}<think>\n{% endif %}"
+    assert render_messages(opening, [user("1")]).in_thought
+    assert not render_messages(opening, [user("<think>")], add_generation_prompt=False).in_thought
+    assert not render_messages(CHAT_TEMPLATE, [user("1")], thinking=False).in_thought

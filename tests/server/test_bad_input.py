@@ -124,7 +124,7 @@ def body_with_message(content: object, role: object = "user") -> dict[str, objec
 IMAGE = {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}
 SURROGATE = "contains an unpaired surrogate, which is not a character"
 TOO_LONG = "This model's maximum context length is 512 tokens. However, the prompt has"
-ENDS = "the last message of a conversation must be the user's"
+EMPTY = "a conversation needs a message of the user"
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,28 @@ ENDS = "the last message of a conversation must be the user's"
             "messages.0.content.1.type",
             'must be "text" or "refusal", not "image_url"',
         ),
-        (body_with_message("1+1", "assistant"), "messages", ENDS),
+        (body_with_message("", "assistant"), "messages", EMPTY),
+        (body_with_message("1+1", "system"), "messages", EMPTY),
+        (
+            {"messages": MESSAGES, "continue_final_message": True, "add_generation_prompt": True},
+            "continue_final_message",
+            "continue_final_message and add_generation_prompt must not both be true",
+        ),
+        (
+            {"messages": MESSAGES, "continue_final_message": 1},
+            "continue_final_message",
+            "must be true or false, not 1",
+        ),
+        (
+            {"messages": MESSAGES, "add_generation_prompt": "no"},
+            "add_generation_prompt",
+            'must be true or false, not "no"',
+        ),
+        (
+            {"messages": [{"role": "assistant", "content": "1", "reasoning": 7}]},
+            "messages.0.reasoning",
+            "must be a string, not 7",
+        ),
         (
             body_with_message("1" * 500 + "+" + "1" * 99),
             "messages",

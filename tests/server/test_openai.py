@@ -15,6 +15,8 @@ from tests.server.process import MESSAGES, THOUGHT, ServerProcess, serving, wait
 
 pytestmark = pytest.mark.alone
 
+GREEDY: dict[str, Any] = {"temperature": 0, "max_tokens": 99}
+
 openai = pytest.importorskip("openai", reason="OpenAI's client is not installed")
 
 
@@ -109,9 +111,16 @@ def test_stop_strings_and_max_tokens(client: Any) -> None:
     cut = client.chat.completions.create(max_completion_tokens=5, **asked)
     assert (cut.choices[0].finish_reason, cut.usage.completion_tokens) == ("length", 5)
     assert cut.choices[0].message.reasoning == "347*"
-    stopped = client.chat.completions.create(stop=["=42", "never"], **asked)
+    stopped = client.chat.completions.create(stop=["42", "never"], **asked)
     assert stopped.choices[0].finish_reason == "stop"
-    assert stopped.choices[0].message.reasoning == "347*6:7*6+0"
+    assert stopped.choices[0].message.reasoning == THOUGHT, "thoughts are not searched"
+    assert stopped.choices[0].message.content == "298"
+    streamed = client.chat.completions.create(stop="42", stream=True, **asked)
+    assert "".join(c.choices[0].delta.content or "" for c in streamed) == "298"
+    text = client.completions.create(
+        model="anexa", prompt="<|user|>347*86<|assistant|>", stop="=42", **GREEDY
+    )
+    assert text.choices[0].text == "<think>347*6:7*6+0", "a completion is text, tags included"
 
 
 def test_log_probabilities(client: Any) -> None:

@@ -7,10 +7,17 @@ from typing import Any
 
 import pytest
 
-from tests.server.process import MESSAGES, ServerProcess, serving
+from tests.server.process import (
+    MESSAGES,
+    THOUGHT,
+    ServerProcess,
+    reasoning_and_content,
+    serving,
+    streamed,
+)
 from tests.server.test_bad_input import error_of
 
-TEXT = "/v1/completions"
+TEXT, END = "/v1/completions", "."  # one token ends a turn
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +131,25 @@ def test_one_of_several_models_is_chosen_by_its_exact_name(
             message, param = error_of(server.post(path, body), 404)
             assert message == f"there is no model 'gpt-4o': choose one of {', '.join(names)}"
             assert param == "model"
+
+
+def test_last_message_of_the_assistant_is_continued(server: ServerProcess) -> None:
+    """By default, as llama.cpp does; vLLM's fields choose otherwise."""
+    begun = {"role": "assistant", "reasoning_content": THOUGHT, "content": "29"}
+
+    def answer(**fields: object) -> dict[str, Any]:
+        body = server.chat(messages=[*MESSAGES, begun], temperature=0, **fields).json()
+        message: dict[str, Any] = body["choices"][0]["message"]
+        return message
+
+    continued = answer()
+    assert (continued["content"], continued["reasoning"]) == ("842", None)
+    assert answer(continue_final_message=True, add_generation_prompt=False) == continued
+    stream = streamed(server, [*MESSAGES, begun])
+    assert reasoning_and_content(stream) == ("", "842")
+    anew = answer(add_generation_prompt=True)
+    assert anew == answer(continue_final_message=False)
+    assert anew["content"] != "842"
+    body = server.chat(messages=[*MESSAGES, begun], add_generation_prompt=False).json()
+    tokens = len(f"<347*86<29{END}")
+    assert body["usage"]["prompt_tokens"] == tokens, "what follows is the model's own turn"

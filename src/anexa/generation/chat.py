@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from anexa.generation.text_stream import FinishReason, TextStream, stop_prefix_length
+from anexa.generation.stop_strings import AnswerStopStrings, stop_prefix_length
+from anexa.generation.text_stream import FinishReason, TextStream
 from anexa.model.chat_format import END_THINK, THINK
 from anexa.names import counted
 
@@ -20,24 +21,26 @@ class AnswerPiece(NamedTuple):
 class ChatAnswer:
     """The answer of a chat model. Iterating over it generates the answer.
 
-    Text between `<think>` and `</think>` is reasoning, all other text is content.
+    Text between `<think>` and `</think>` is reasoning, all other text is content; the prompt may
+    end within a thought. Stop strings end the content: they are not searched for in the reasoning.
 
     Args:
-        text: text of the answer, `<think>` and `</think>` included.
+        text: text of the answer, `<think>` and `</think>` included; nothing is generated yet.
 
     Attributes:
         reasoning: reasoning so far; None if there is no `<think>`.
         content: content so far.
-        num_think_tags: number of `<think>` tags so far.
+        num_think_tags: number of `<think>` tags so far, that of the prompt included.
         is_thinking: whether a `<think>` is not closed yet.
     """
 
     def __init__(self, text: TextStream) -> None:
         self._text, self._held = text, ""
-        self.reasoning: str | None = None
+        self.is_thinking = text.prompt.in_thought
+        self.reasoning: str | None = "" if self.is_thinking else None
         self.content = ""
-        self.num_think_tags = 0
-        self.is_thinking = False
+        self.num_think_tags = int(self.is_thinking)
+        text.stop = AnswerStopStrings(text.stop.strings, in_thought=self.is_thinking)
 
     def __repr__(self) -> str:
         return (

@@ -17,7 +17,10 @@ from anexa.generation.text_stream import TextStream, check_length, stream_text
 from anexa.model.chat_format import (
     CHAT_TEMPLATE,
     Message,
+    PromptEnd,
+    is_begun,
     normalize_messages,
+    render_continuation,
     render_messages,
 )
 from anexa.model.loading import load_model, model_name
@@ -150,11 +153,13 @@ class LanguageModel:
         """Generate the answer to a conversation.
 
         Args:
-            messages: messages so far, each with a "role" and a "content"; the last one the user's.
+            messages: messages so far, each with a "role" and a "content". If the last one is the
+                assistant's, the model continues it.
             thinking: whether the model may reason before it answers.
             max_tokens: maximum number of tokens of reasoning and answer together; None means as
                 many as the context has room for, which is the limit in any case.
-            stop: string that ends the reasoning or the answer, or several; they are no part of it.
+            stop: string that ends the answer, or several; they are no part of it. The reasoning is
+                not searched for them.
             sampling: fields of `SamplingParams`.
 
         Returns:
@@ -211,19 +216,26 @@ class LanguageModel:
         return len(self.tokenizer.encode_prompt(self.render_prompt(messages)))
 
     def render_prompt(
-        self, messages: Sequence[Message], *, thinking: bool = True
+        self,
+        messages: Sequence[Message],
+        *,
+        thinking: bool = True,
+        end: PromptEnd | None = None,
     ) -> RenderedPrompt:
         """Render a conversation with the chat template, as the prompt of the next answer.
 
         The messages to one of Anexa's own chat models are normalized (`normalize_question`).
 
         Args:
-            messages: messages so far, each with a "role" and a "content"; the last one the user's.
+            messages: messages so far, each with a "role" and a "content".
             thinking: whether the model may reason; if not, the prompt ends in an empty thought.
+            end: what the prompt ends with: the beginning of a new answer, the last message, which
+                the model continues, or just the messages. None: the last message is continued if it
+                is the assistant's, and otherwise answered.
 
         Raises:
-            AnexaError: if the model has no chat template, a message is malformed, the last message
-                is not the user's, or a message contains a special token of the template.
+            AnexaError: if the model has no chat template, a message is malformed, there is no
+                message, or a message contains a special token of the template.
             UsageError: if the last message is empty.
         """
         if self.chat_template is None:
@@ -236,6 +248,8 @@ class LanguageModel:
             raise AnexaError(
                 'a conversation is a list of messages, such as [{"role": "user", "content": "7*8"}]'
             )
+        if messages and end is None and messages[-1].get("role") == "assistant":
+            end = "message"
         messages = normalize_messages(self.chat_template, messages)
         bos, eos = self.tokenizer.bos_eos
         template = self.chat_template + bos + eos
@@ -250,13 +264,24 @@ class LanguageModel:
                     )
         if self.chat_template == CHAT_TEMPLATE:  # which skips system messages
             messages = [message for message in messages if message["role"] != "system"]
-        if not messages or messages[-1]["role"] == "assistant":
-            raise AnexaError("the last message of a conversation must be the user's")
-        if not messages[-1]["content"].strip():
+        if end == "message" and messages and not is_begun(messages[-1]):
+            end, messages = "answer", messages[:-1]  # there is nothing to continue
+        if not messages:
+            raise AnexaError("a conversation needs a message of the user")
+        if messages[-1]["role"] != "assistant" and not messages[-1]["content"].strip():
             raise UsageError("there is nothing to answer: ask something")
         num_characters = sum(len(message["content"]) for message in messages)
         check_length(num_characters, self.tokenizer, self.engine.config.block_size)
-        return render_messages(self.chat_template, messages, thinking=thinking, bos=bos, eos=eos)
+        if end == "message":
+            return render_continuation(self.chat_template, messages, bos=bos, eos=eos)
+        return render_messages(
+            self.chat_template,
+            messages,
+            thinking=thinking,
+            bos=bos,
+            eos=eos,
+            add_generation_prompt=end != "nothing",
+        )
 
     def sampling_params(self, temperature: float | None = None, **sampling: Any) -> SamplingParams:
         """Build sampling parameters with the model's own temperature as the default.

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, TypeAlias
 
 from anexa.engines import Engine
-from anexa.errors import AnexaError, UsageError, short_repr
+from anexa.errors import AnexaError, UsageError
 from anexa.generation.offline import generate_tokens
 from anexa.generation.sampling import Sampler
 from anexa.generation.sampling_params import GREEDY, RANGES, SamplingParams
-from anexa.model.tokenizer import Tokenizer
+from anexa.generation.stop_strings import StopStrings
+from anexa.model.tokenizer import RenderedPrompt, Tokenizer
 
 FinishReason: TypeAlias = Literal["stop", "length"]
 
@@ -30,6 +31,7 @@ class Prompt:
     Attributes:
         text: text of the prompt.
         ids: token ids of the prompt, at least one.
+        in_thought: whether the prompt of a chat answer ends within a thought.
 
     Raises:
         AnexaError: if the text has characters that the model does not know, or an id is not in the
@@ -38,6 +40,7 @@ class Prompt:
     """
 
     def __init__(self, tokenizer: Tokenizer, block_size: int, prompt: str | Sequence[int]) -> None:
+        self.in_thought = isinstance(prompt, RenderedPrompt) and prompt.in_thought
         if isinstance(prompt, str):
             check_length(len(prompt), tokenizer, block_size)
             self.text, self.ids = prompt, tokenizer.encode_prompt(prompt)
@@ -103,6 +106,7 @@ class TextStream:
 
     Attributes:
         prompt: prompt that is continued.
+        stop: the stop strings, and where they are searched for.
         text: text so far, without the prompt.
         num_tokens: tokens so far, without the one that ended the text.
         offset: index in the text of the character that the last token begins in; the text may end
@@ -130,7 +134,6 @@ class TextStream:
                 f"min_tokens must be at most max_tokens, which is {max_tokens:,}, not "
                 f"{params.min_tokens:,}"
             )
-        stop = check_stop(stop)
         self.prompt = prompt
         self.text = ""
         self.num_tokens = self.offset = 0
@@ -139,7 +142,8 @@ class TextStream:
         self._end_token_ids = params.end_token_ids(tokenizer.eos_token_ids)
         self._min_tokens = params.min_tokens
         self._detokenizer = tokenizer.detokenizer(prompt.ids)
-        self._max_tokens, self._stop, self._tokens = max_tokens, stop, iter(tokens)
+        self.stop = StopStrings(stop)
+        self._max_tokens, self._tokens = max_tokens, iter(tokens)
         self._held = ""  # end of the text that may be the beginning of a stop string
 
     def __iter__(self) -> Iterator[str]:
@@ -162,29 +166,16 @@ class TextStream:
             reason = "length" if self.num_tokens == self._max_tokens else None
         if reason:
             self._held += self._detokenizer.flush()
-        found = [at for at in map(self._held.find, self._stop) if at >= 0]
-        if found and self.num_tokens > self._min_tokens:
-            self._held, reason, self.is_cut = self._held[: min(found)], "stop", True
-        kept = 0 if reason else stop_prefix_length(self._held, self._stop)
+        end = self.stop.find(self._held, is_last=reason is not None)
+        if end is not None and self.num_tokens > self._min_tokens:
+            self._held, reason, self.is_cut = self._held[:end], "stop", True
+        kept = 0 if reason else self.stop.num_held(self._held)
         piece = self._held[: len(self._held) - kept]
         self._held = self._held[len(piece) :]
+        self.stop.release(piece)
         self.text += piece
         self.finish_reason = reason
         return piece
-
-
-def check_stop(stop: str | Sequence[str]) -> tuple[str, ...]:
-    """Return stop strings as a tuple.
-
-    Raises:
-        UsageError: if there is anything but strings, or an empty one.
-    """
-    stop = (stop,) if isinstance(stop, str) else stop
-    if not isinstance(stop, Sequence) or not all(isinstance(text, str) for text in stop):
-        raise UsageError(f"stop must be a string or a list, not {short_repr(stop)}")
-    if "" in stop:
-        raise UsageError("stop must not be empty")
-    return tuple(stop)
 
 
 def stream_text(
@@ -222,15 +213,3 @@ def stream_text(
         params=sampler.params,
         tokens=tokens,
     )
-
-
-def stop_prefix_length(text: str, stop: Sequence[str]) -> int:
-    """Return the length of the longest end of a text that is the beginning of a stop string."""
-    longest = 0
-    for word in stop:
-        at = text.find(word[0], max(0, len(text) - len(word) + 1))
-        while at >= 0 and not word.startswith(text[at:]):
-            at = text.find(word[0], at + 1)
-        if at >= 0:
-            longest = max(longest, len(text) - at)
-    return longest

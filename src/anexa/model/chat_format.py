@@ -9,7 +9,7 @@ Each tag is one token. As in Qwen3, thoughts of earlier turns are removed from t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from anexa.errors import AnexaError
 from anexa.model.chat_template import render_template
@@ -20,12 +20,18 @@ USER, ASSISTANT = "<|user|>", "<|assistant|>"
 THINK, END_THINK = "<think>", "</think>"
 CHAT_TOKENS = (USER, ASSISTANT, THINK, END_THINK)
 
+_END_OF_MESSAGE = "\ue000end of message\ue001"  # private characters, which no text has
+
 Message = Mapping[str, Any]
 """A turn of a conversation: its "role" ("user", "assistant" or "system") and its "content".
 
 As in OpenAI's API, a content may also be a list of parts, each `{"type": "text", "text": …}` or
-`{"type": "refusal", "refusal": …}`, and "developer" is another name of "system".
+`{"type": "refusal", "refusal": …}`, and "developer" is another name of "system". An assistant's
+message may also have a "reasoning_content".
 """
+
+PromptEnd: TypeAlias = Literal["answer", "message", "nothing"]
+"""What a prompt ends with: the beginning of a new answer, the last message unended, or neither."""
 
 # System messages are skipped: the model was not trained on them, but many clients send them. The
 # `generation` tags have no dashes, which @huggingface/jinja does not support before version 0.5.8.
@@ -68,8 +74,10 @@ CHAT_TEMPLATE = f"""\
 def normalize_messages(template: str, messages: Sequence[Message]) -> list[dict[str, str]]:
     """Convert messages to the form for chat templates: a role, and one text as content.
 
-    For `CHAT_TEMPLATE`, the text is also normalized by `normalize_question`. The content of an
-    assistant's message may be None, which means an empty text.
+    For `CHAT_TEMPLATE`, the text is also normalized by `normalize_question`, except that of a last
+    message of the assistant, which the model may have to continue. The content of an assistant's
+    message may be None, which means an empty text; its "reasoning" is another name of
+    "reasoning_content".
 
     Raises:
         AnexaError: if a role or a content is not text.
@@ -84,11 +92,19 @@ def normalize_messages(template: str, messages: Sequence[Message]) -> list[dict[
                 f"message {number} needs a role and a content: strings, or as the content a list "
                 'of text parts such as {"type": "text", "text": "7*8"}'
             )
-        if template == CHAT_TEMPLATE:
+        is_last_answer = role == "assistant" and number == len(messages)
+        if template == CHAT_TEMPLATE and not is_last_answer:
             content = normalize_question(content)
+        reasoning = message.get("reasoning_content") or message.get("reasoning")
+        more = {"reasoning_content": reasoning} if isinstance(reasoning, str) else {}
         role = "system" if role == "developer" else role
-        normalized.append({**message, "role": role, "content": content})
+        normalized.append({**message, **more, "role": role, "content": content})
     return normalized
+
+
+def is_begun(message: Message) -> bool:
+    """Whether a normalized message has a content or a reasoning that can be continued."""
+    return bool(message["content"] or message.get("reasoning_content"))
 
 
 def _text_of(content: object) -> str | None:
@@ -108,31 +124,69 @@ def render_messages(
     thinking: bool = True,
     bos: str = END_OF_TEXT,
     eos: str = END_OF_TEXT,
+    add_generation_prompt: bool = True,
 ) -> RenderedPrompt:
     """Render a conversation as the prompt for the assistant's next turn.
 
     Args:
         template: chat template; it can only read the other arguments.
-        messages: messages so far, the last one from the user.
+        messages: messages so far.
         thinking: whether the assistant may think before it answers (`enable_thinking`).
         bos: BOS token.
         eos: EOS token.
+        add_generation_prompt: whether the prompt ends with the beginning of the assistant's turn.
 
     Raises:
         AnexaError: if the template is invalid, or refuses these messages.
     """
-    return RenderedPrompt(
-        render_template(
-            template,
-            messages=[dict(message) for message in messages],  # copies, which it may change
-            tools=None,
-            documents=None,
-            add_generation_prompt=True,
-            enable_thinking=thinking,
-            bos_token=bos,
-            eos_token=eos,
-        )
+    text = render_template(
+        template,
+        messages=[dict(message) for message in messages],  # copies, which it may change
+        tools=None,
+        documents=None,
+        add_generation_prompt=add_generation_prompt,
+        enable_thinking=thinking,
+        bos_token=bos,
+        eos_token=eos,
     )
+    return RenderedPrompt(text, add_generation_prompt and text.rstrip().endswith(THINK))
+
+
+def render_continuation(
+    template: str, messages: Sequence[Message], *, bos: str = END_OF_TEXT, eos: str = END_OF_TEXT
+) -> RenderedPrompt:
+    """Render a conversation as the prompt for the rest of its last message.
+
+    The prompt ends where the content of the last message does; without a content, where its
+    reasoning does, which is then continued. A content may begin with its thought, in tags.
+
+    Args:
+        template: chat template; it can only read the other arguments.
+        messages: messages so far; the last one has a content, or a reasoning.
+        bos: BOS token.
+        eos: EOS token.
+
+    Raises:
+        AnexaError: if the template is invalid, refuses these messages, or leaves out the last one.
+    """
+    *previous, last = messages
+    content, reasoning = last["content"], last.get("reasoning_content") or ""
+    in_thought = not content or content.rfind(THINK) > content.rfind(END_THINK)
+    if template == CHAT_TEMPLATE and last["role"] == "assistant":
+        # The template leaves thoughts out, but the model has learned to give results after one.
+        has_thought = content.startswith(THINK)
+        thought = "" if has_thought else f"{THINK}{reasoning}{END_THINK if content else ''}"
+        prompt = render_messages(template, previous, bos=bos, eos=eos)
+        return RenderedPrompt(prompt + thought + content, in_thought)
+    name, text = ("content", content) if content else ("reasoning_content", reasoning)
+    ending_in_mark = {**last, name: text + _END_OF_MESSAGE}
+    prompt = render_messages(
+        template, [*previous, ending_in_mark], bos=bos, eos=eos, add_generation_prompt=False
+    )
+    before, mark, _ = prompt.rpartition(_END_OF_MESSAGE)
+    if not mark:
+        raise AnexaError("the chat template does not show the end of the last message")
+    return RenderedPrompt(before, in_thought)
 
 
 def render_question(template: str, question: str, *, thinking: bool = True) -> str:

@@ -28,9 +28,19 @@ LONE_SURROGATE = "\ud800"  # half of a UTF-16 pair, which occurs in no text
 
 
 class RenderedPrompt(str):
-    """A prompt rendered by a chat template, which writes BOS itself where the model needs it."""
+    """A prompt rendered by a chat template, which writes BOS itself where the model needs it.
 
-    __slots__ = ()
+    Attributes:
+        in_thought: whether the prompt ends within a thought, which the model continues.
+    """
+
+    in_thought: bool
+
+    def __new__(cls, text: str, in_thought: bool = False) -> RenderedPrompt:
+        """Make a prompt from its text."""
+        prompt = super().__new__(cls, text)
+        prompt.in_thought = in_thought
+        return prompt
 
 
 class Tokenizer:

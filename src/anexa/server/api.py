@@ -116,9 +116,10 @@ async def create_chat_completion(
         raise APIError(f"{model.name} has no chat template: use /v1/completions", "model")
     if body.top_logprobs and not body.logprobs:
         raise APIError("top_logprobs needs logprobs to be true", "top_logprobs")
-    messages = [message.model_dump() for message in body.messages]
+    messages = [message.model_dump(exclude_none=True) for message in body.messages]
+    end = body.prompt_end
     with errors_of_field("messages"):
-        rendered = model.render_prompt(messages, thinking=body.thinking)
+        rendered = model.render_prompt(messages, thinking=body.thinking, end=end)
         prompt = Prompt(model.tokenizer, served.block_size, rendered)
     max_tokens = model.answer_tokens(len(prompt.ids), body.max_answer_tokens)
     params = sampling_params(served, body)

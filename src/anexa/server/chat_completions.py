@@ -8,8 +8,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from anexa.generation.logprobs import TokenLogprob
+from anexa.model.chat_format import PromptEnd
 from anexa.model.tokenizer import Tokenizer
 from anexa.server import limits, schemas
+from anexa.server.errors import APIError
 from anexa.server.request import Request, RequestOutput
 from anexa.server.responder import Fields, Responder
 from anexa.server.schemas import Text, TokenCount, max_entries
@@ -41,6 +43,8 @@ class Message(schemas.RequestModel):
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Text | Parts | None = None
+    reasoning_content: Text | None = Field(None, description="thought of the assistant")
+    reasoning: Text | None = Field(None, description="another name of reasoning_content")
 
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -53,7 +57,7 @@ class TemplateOptions(schemas.RequestModel):
 
 
 class ChatCompletionRequest(schemas.GenerationRequest, UnsupportedChat):
-    """Body of `POST /v1/chat/completions`: a conversation that ends with a user's message."""
+    """Body of `POST /v1/chat/completions`: a conversation to answer, or to continue."""
 
     model_config = schemas.examples(
         {"messages": _QUESTION, "temperature": 0},
@@ -75,12 +79,38 @@ class ChatCompletionRequest(schemas.GenerationRequest, UnsupportedChat):
         None, description='"none": the model answers without thinking'
     )
     chat_template_kwargs: TemplateOptions | None = None
+    continue_final_message: bool | None = Field(
+        None,
+        description="whether to continue the last message; by default if it is the assistant's",
+    )
+    add_generation_prompt: bool | None = Field(
+        None, description="whether to begin a new answer; by default if no message is continued"
+    )
 
     @property
     def max_answer_tokens(self) -> int | None:
         """Maximum number of generated tokens; None means as many as the context has room for."""
         count = self.max_completion_tokens or self.max_tokens
         return None if count == schemas.UNLIMITED else count
+
+    @property
+    def prompt_end(self) -> PromptEnd | None:
+        """What the prompt ends with; None: what suits the last message.
+
+        Raises:
+            APIError: if the request asks for two endings.
+        """
+        if self.continue_final_message and self.add_generation_prompt:
+            raise APIError(
+                "continue_final_message and add_generation_prompt must not both be true",
+                "continue_final_message",
+            )
+        if self.continue_final_message:
+            return "message"
+        if self.add_generation_prompt is False:
+            return "nothing"
+        is_new = self.add_generation_prompt or self.continue_final_message is False
+        return "answer" if is_new else None
 
     @property
     def thinking(self) -> bool:

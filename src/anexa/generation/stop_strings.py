@@ -1,0 +1,105 @@
+"""Stop strings: where they are searched for in a text that is being generated."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from anexa.errors import UsageError, short_repr
+from anexa.model.chat_format import END_THINK, THINK
+
+_TAG = re.compile(f"({re.escape(THINK)}|{re.escape(END_THINK)})")
+_HIDDEN = "\ud800"  # half of a UTF-16 pair: it occurs in no text and in no stop string
+
+
+class StopStrings:
+    """Stop strings that end a text wherever they occur in it.
+
+    The text is searched in parts: what is held back is searched again with the text that follows.
+
+    Args:
+        stop: string that ends the text, or several.
+
+    Attributes:
+        strings: the stop strings.
+
+    Raises:
+        UsageError: if there is anything but strings, or an empty one.
+    """
+
+    def __init__(self, stop: str | Sequence[str] = ()) -> None:
+        stop = (stop,) if isinstance(stop, str) else stop
+        if not isinstance(stop, Sequence) or not all(isinstance(text, str) for text in stop):
+            raise UsageError(f"stop must be a string or a list, not {short_repr(stop)}")
+        if "" in stop:
+            raise UsageError("stop must not be empty")
+        self.strings = tuple(stop)
+
+    def find(self, text: str, *, is_last: bool) -> int | None:  # noqa: ARG002 (a subclass uses it)
+        """Return the index of the first stop string; None if there is none.
+
+        Args:
+            text: text that is held back.
+            is_last: whether no text follows.
+        """
+        return min((at for at in map(text.find, self.strings) if at >= 0), default=None)
+
+    def num_held(self, text: str) -> int:
+        """Return the length of the end of a text that may be the beginning of a stop string."""
+        return stop_prefix_length(text, self.strings)
+
+    def release(self, text: str) -> None:
+        """Note the text that is no longer held back."""
+
+
+class AnswerStopStrings(StopStrings):
+    """Stop strings that end a chat answer: thoughts and their tags are not searched.
+
+    Args:
+        stop: string that ends the answer, or several.
+        in_thought: whether the text begins within a thought.
+    """
+
+    def __init__(self, stop: str | Sequence[str] = (), *, in_thought: bool = False) -> None:
+        super().__init__(stop)
+        self._in_thought = in_thought  # at the beginning of the text that is held back
+
+    def find(self, text: str, *, is_last: bool) -> int | None:
+        """Return the index of the first stop string outside of thoughts and tags."""
+        tag = 0 if is_last else stop_prefix_length(text, (THINK, END_THINK))
+        hidden = self._hide_thoughts(text[: len(text) - tag])
+        return super().find(hidden, is_last=is_last)
+
+    def num_held(self, text: str) -> int:
+        """Return the length of the end that may be the beginning of a stop string or of a tag."""
+        if not self.strings:
+            return 0
+        tag = stop_prefix_length(text, (THINK, END_THINK))
+        return max(tag, super().num_held(self._hide_thoughts(text)))
+
+    def release(self, text: str) -> None:
+        """Note whether the released text ends within a thought."""
+        tags = _TAG.findall(text)
+        if tags:
+            self._in_thought = tags[-1] == THINK
+
+    def _hide_thoughts(self, text: str) -> str:
+        """Replace thoughts and tags by as many characters that are in no stop string."""
+        parts, in_thought = [], self._in_thought
+        for part in _TAG.split(text):
+            is_tag = part in (THINK, END_THINK)
+            in_thought = part == THINK if is_tag else in_thought
+            parts.append(_HIDDEN * len(part) if is_tag or in_thought else part)
+        return "".join(parts)
+
+
+def stop_prefix_length(text: str, stop: Sequence[str]) -> int:
+    """Return the length of the longest end of a text that is the beginning of a stop string."""
+    longest = 0
+    for word in stop:
+        at = text.find(word[0], max(0, len(text) - len(word) + 1))
+        while at >= 0 and not word.startswith(text[at:]):
+            at = text.find(word[0], at + 1)
+        if at >= 0:
+            longest = max(longest, len(text) - at)
+    return longest
