@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel
 
-from anexa.server import chat_completions, completions, embeddings, schemas, tokenization
+from anexa.server import (
+    chat_completions,
+    completions,
+    embeddings,
+    ollama_schemas,
+    schemas,
+    tokenization,
+)
 
 MODELS: dict[str, type[BaseModel]] = {
     "/v1/models": schemas.ModelList,
@@ -17,6 +25,11 @@ MODELS: dict[str, type[BaseModel]] = {
     "/tokenize": tokenization.TokenizeResponse,
     "/detokenize": tokenization.DetokenizeResponse,
     "/tokenizer_info": tokenization.TokenizerInfo,
+    "/api/chat": ollama_schemas.ChatResponse,
+    "/api/generate": ollama_schemas.GenerateResponse,
+    "/api/tags": ollama_schemas.TagList,
+    "/api/show": ollama_schemas.ShowResponse,
+    "/api/version": ollama_schemas.Version,
     "/check": schemas.CheckedThought,
     "/health": schemas.Health,
 }
@@ -42,11 +55,20 @@ def check_conformance(response: Any) -> None:
             CHUNKS[path].model_validate_json(event.removeprefix("data: "))
         if last != "data: [DONE]":
             schemas.ErrorResponse.model_validate_json(last.removeprefix("data: "))
+    elif kind == "application/x-ndjson":
+        response.read()
+        *lines, last = response.text.splitlines()
+        for line in lines:
+            MODELS[path].model_validate_json(line)
+        is_error = json.loads(last).keys() == {"error"}
+        (ollama_schemas.OllamaError if is_error else MODELS[path]).model_validate_json(last)
     elif kind == "application/json":
         response.read()
         model = MODELS.get(path, schemas.Model if path.startswith("/v1/models/") else None)
         if response.status_code >= 400:
             loading = path == "/health" and response.status_code == 503
             model = schemas.Unhealthy if loading else schemas.ErrorResponse
+            if path.startswith("/api/") and isinstance(response.json().get("error"), str):
+                model = ollama_schemas.OllamaError
         if model:
             model.model_validate_json(response.content)

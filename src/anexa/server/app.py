@@ -20,7 +20,7 @@ from starlette.middleware.cors import CORSMiddleware
 from anexa import __version__
 from anexa.errors import AnexaError
 from anexa.generation import LanguageModel
-from anexa.server import api, embeddings, schemas, tokenization
+from anexa.server import api, embeddings, ollama, ollama_models, schemas, tokenization
 from anexa.server.chat_completions import ChatCompletionChunk
 from anexa.server.completions import CompletionChunk
 from anexa.server.config import ServerConfig
@@ -84,6 +84,8 @@ def create_app(config: ServerConfig, on_loaded: Callable[[AnexaError | None], No
     app.include_router(api.router)
     app.include_router(embeddings.router)
     app.include_router(tokenization.router)
+    app.include_router(ollama.router)
+    app.include_router(ollama_models.router)
     add_error_handlers(app, "see /docs")
     add_files(app, files)
     _add_other_routes(app)

@@ -109,7 +109,7 @@ def _condition(errors: Sequence[ErrorDetails]) -> str:
         return "is missing"
     if kind == "string_pattern_mismatch":
         return "is not a token id"
-    if kind == "unsupported":
+    if kind in ("unsupported", "extra_forbidden"):
         return "is not supported: leave it out"
     if kind == "literal_error":
         expected = context["expected"].replace("'", '"')
@@ -146,6 +146,19 @@ def _shown(value: object) -> str:
     return one_line(json.dumps(value, ensure_ascii=False))
 
 
+def invalid_request(error: RequestValidationError) -> APIError:
+    """Convert FastAPI's error about a request to one of the API."""
+    first = error.errors()[0]
+    if first["loc"][0] == "query":
+        name = str(first["loc"][1])
+        return APIError(f"{name} {_condition([first])}", name)
+    if first["type"] == "json_invalid":
+        return APIError(f"{BODY} is not JSON, from character {first['loc'][1] + 1} on")
+    if isinstance(error.body, bytes):  # FastAPI parses a body only if its type is JSON
+        return APIError(f"{BODY} must be JSON, and say so: Content-Type: application/json")
+    return APIError(*describe(error.errors(), error.body))
+
+
 def add_error_handlers(app: FastAPI, advice: str) -> None:
     """Make an application report all errors in the form of OpenAI's API.
 
@@ -156,17 +169,7 @@ def add_error_handlers(app: FastAPI, advice: str) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid_body(_request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        if first["loc"][0] == "query":
-            name = str(first["loc"][1])
-            return APIError(f"{name} {_condition([first])}", name).response()
-        if first["type"] == "json_invalid":
-            message = f"{BODY} is not JSON, from character {first['loc'][1] + 1} on"
-            return APIError(message).response()
-        if isinstance(error.body, bytes):  # FastAPI parses a body only if its type is JSON
-            message = f"{BODY} must be JSON, and say so: Content-Type: application/json"
-            return APIError(message).response()
-        return APIError(*describe(error.errors(), error.body)).response()
+        return invalid_request(error).response()
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:

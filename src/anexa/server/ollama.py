@@ -1,0 +1,260 @@
+"""Routes of Ollama's API that generate text: `POST /api/generate` and `POST /api/chat`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from datetime import datetime, timezone
+from typing import Any, TypeAlias
+
+import fastapi
+from fastapi import APIRouter
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+
+from anexa.errors import AnexaError
+from anexa.generation import Prompt, TextStream
+from anexa.model.chat_format import THINK, Message
+from anexa.server import schemas
+from anexa.server.error_handlers import invalid_request
+from anexa.server.errors import HEADERS, APIError
+from anexa.server.limits import MAX_COMPLETION_TOKENS
+from anexa.server.ollama_schemas import (
+    Answer,
+    AnswerRequest,
+    ChatRequest,
+    ChatResponse,
+    GenerateRequest,
+    GenerateResponse,
+    OllamaError,
+    Options,
+    ResponseMessage,
+)
+from anexa.server.request import Request, RequestOutput
+from anexa.server.responder import Fields
+from anexa.server.schemas import json_response
+from anexa.server.served_models import ServedModel, served_model, served_models
+from anexa.server.streaming import RequestStream, whole_outputs
+from anexa.server.submission import build_requests, errors_of_field, sampling_params, submit
+
+NDJSON = "application/x-ndjson"
+LATEST = ":latest"  # the tag that Ollama gives a model without one
+NANOSECONDS = 1_000_000_000
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
+    # Errors of the whole server, such as a wrong key, are those of OpenAI's API.
+    status: {**about, "model": OllamaError | schemas.ErrorResponse}
+    for status, about in schemas.ERROR_RESPONSES.items()
+}
+
+Handler: TypeAlias = Callable[[fastapi.Request], Coroutine[Any, Any, Response]]
+PartOf: TypeAlias = Callable[[str, str | None], Fields]
+"""Makes the fields of a line from new text and from new reasoning."""
+
+
+class OllamaRoute(APIRoute):
+    """A route that reports its errors in the form of Ollama's API."""
+
+    def get_route_handler(self) -> Handler:
+        """Return the function that answers a request."""
+        handler = super().get_route_handler()
+
+        async def handle(http_request: fastapi.Request) -> Response:
+            try:
+                return await handler(http_request)
+            except RequestValidationError as invalid:
+                error = invalid_request(invalid)
+            except APIError as refusal:
+                error = refusal
+            except AnexaError as other:
+                error = APIError(str(other))
+            body = OllamaError(error=str(error))
+            return json_response(body, error.status, HEADERS.get(error.status))
+
+        return handle
+
+
+router = APIRouter(prefix="/api", route_class=OllamaRoute, responses=ERROR_RESPONSES)
+
+
+def describe_lines(line: type[Answer]) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI description of a response that is a stream unless `stream` is false."""
+    schema = {"$ref": f"#/components/schemas/{line.__name__}"}
+    return {
+        200: {
+            "description": "The whole response if `stream` is false, else a stream of lines.",
+            "content": {NDJSON: {"schema": schema}},
+        }
+    }
+
+
+@router.post(
+    "/generate", response_model=GenerateResponse, responses=describe_lines(GenerateResponse)
+)
+async def generate(http_request: fastapi.Request, body: GenerateRequest) -> Response:
+    """Answer a prompt; continue it if `raw` is true or the model has no chat template."""
+    served = find_model(http_request, body.model)
+
+    def part(text: str, reasoning: str | None) -> Fields:
+        return {"response": text} | ({} if reasoning is None else {"thinking": reasoning})
+
+    if not body.prompt:
+        return _loaded(served, body, GenerateResponse, part)
+    if body.raw and body.system:
+        raise APIError("raw mode does not support system: leave one of them out", "system")
+    if body.raw or served.model.chat_template is None:
+        if body.system:
+            raise APIError(f"{served.model.name} has no chat template for system", "system")
+        request = _continuation(served, body)
+    else:
+        system = [{"role": "system", "content": body.system}] if body.system else []
+        messages = [*system, {"role": "user", "content": body.prompt}]
+        request = _answer(served, body, messages, "prompt")
+    return await _respond(http_request, served, body, request, GenerateResponse, part)
+
+
+@router.post("/chat", response_model=ChatResponse, responses=describe_lines(ChatResponse))
+async def chat(http_request: fastapi.Request, body: ChatRequest) -> Response:
+    """Answer a conversation."""
+    served = find_model(http_request, body.model)
+
+    def part(text: str, reasoning: str | None) -> Fields:
+        thinking = {} if reasoning is None else {"thinking": reasoning}
+        return {"message": ResponseMessage(role="assistant", content=text, **thinking)}
+
+    if not body.messages:
+        return _loaded(served, body, ChatResponse, part)
+    if served.model.chat_template is None:
+        raise APIError(f"{served.model.name} has no chat template: use /api/generate", "model")
+    messages = [{"role": one.role, "content": one.content or ""} for one in body.messages]
+    request = _answer(served, body, messages, "messages")
+    return await _respond(http_request, served, body, request, ChatResponse, part)
+
+
+def find_model(http_request: fastapi.Request, name: str | None) -> ServedModel:
+    """Return the served model with a name, which may have the tag `latest`.
+
+    Raises:
+        APIError: if there are several models, and none of that name.
+    """
+    if name is not None and name not in served_models(http_request):
+        name = name.removesuffix(LATEST)
+    return served_model(http_request, name)
+
+
+def supports_thinking(served: ServedModel) -> bool:
+    """Whether the model thinks before it answers."""
+    template = served.model.chat_template or ""
+    return THINK in template or "enable_thinking" in template
+
+
+def timestamp(seconds: float | None = None) -> str:
+    """Write a time in seconds since 1970 as Ollama does, such as 2026-11-29T12:00:00.123456Z."""
+    now = datetime.now(timezone.utc)
+    time = now if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
+    return f"{time:%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
+def _continuation(served: ServedModel, body: GenerateRequest) -> Request:
+    """Build the request that continues a prompt as it is."""
+    if body.think:
+        raise _cannot_think(served)
+    with errors_of_field("prompt"):
+        prompt = Prompt(served.model.tokenizer, served.block_size, body.prompt)
+    room = max(1, served.block_size - len(prompt.ids))
+    max_tokens = body.max_tokens or min(room, MAX_COMPLETION_TOKENS)
+    if max_tokens > MAX_COMPLETION_TOKENS:
+        field = "options.num_predict"
+        raise APIError(f"{field} must be at most {MAX_COMPLETION_TOKENS:,}", field)
+    return _request(served, body, prompt, max_tokens, is_chat=False)
+
+
+def _answer(
+    served: ServedModel, body: AnswerRequest, messages: Sequence[Message], field: str
+) -> Request:
+    """Build the request that answers a conversation; `field` is where it stands in the body."""
+    model = served.model
+    if body.think and not supports_thinking(served):
+        raise _cannot_think(served)
+    with errors_of_field(field):
+        rendered = model.render_prompt(messages, thinking=body.thinking)
+        prompt = Prompt(model.tokenizer, served.block_size, rendered)
+    max_tokens = model.answer_tokens(len(prompt.ids), body.max_tokens)
+    return _request(served, body, prompt, max_tokens, is_chat=True)
+
+
+def _request(
+    served: ServedModel, body: AnswerRequest, prompt: Prompt, max_tokens: int, *, is_chat: bool
+) -> Request:
+    options = body.options or Options()
+    params, stop = sampling_params(served, options), options.stop or ()
+    tokenizer = served.model.tokenizer
+    text = TextStream(tokenizer, prompt, max_tokens=max_tokens, stop=stop, params=params)
+    [request] = build_requests(served, [text], params, is_chat=is_chat, num_logprobs=None)
+    return request
+
+
+def _cannot_think(served: ServedModel) -> APIError:
+    return APIError(f'"{served.model.name}" does not support thinking', "think")
+
+
+def _loaded(
+    served: ServedModel, body: AnswerRequest, response_model: type[Answer], part: PartOf
+) -> Response:
+    """Answer a request without a prompt, by which a program has a model loaded."""
+    head = {"model": body.model or served.model.name, "created_at": timestamp()}
+    fields = {**head, **part("", None), "done": True, "done_reason": "load"}
+    return json_response(response_model(**fields))
+
+
+async def _respond(
+    http_request: fastapi.Request,
+    served: ServedModel,
+    body: AnswerRequest,
+    request: Request,
+    response_model: type[Answer],
+    part: PartOf,
+) -> Response:
+    """Submit a request, and respond with its output."""
+    model = body.model or served.model.name
+    worker = served.worker
+
+    def line(text: str, reasoning: str | None, **fields: Any) -> Answer:
+        head = {"model": model, "created_at": timestamp(), **part(text, reasoning)}
+        return response_model(**head, **({"done": False} | fields))
+
+    async def lines() -> AsyncGenerator[bytes]:
+        token_times: list[float] = []
+        async for output in request:
+            token_times += output.token_times
+            if output.error:
+                yield OllamaError(error=str(output.error)).to_json() + b"\n"
+                return
+            if output.reasoning:
+                yield line("", output.reasoning).to_json() + b"\n"
+            if output.text:
+                yield line(output.text, None).to_json() + b"\n"
+            if output.finish_reason:
+                last = RequestOutput(token_times=token_times, finish_reason=output.finish_reason)
+                yield line("", None, **_statistics(request, last)).to_json() + b"\n"
+
+    submit(http_request, worker, [request])
+    if body.stream is not False:
+        return RequestStream(worker, [request], lines(), NDJSON)
+    [output] = await whole_outputs(http_request, worker, [request])
+    statistics = _statistics(request, output)
+    return json_response(line(output.text, output.reasoning or None, **statistics))
+
+
+def _statistics(request: Request, output: RequestOutput) -> Fields:
+    """Fields of the end of a response: why it ended, durations and counts."""
+    first, last = output.token_times[0], output.token_times[-1]
+    return {
+        "done": True,
+        "done_reason": output.finish_reason,
+        "total_duration": round((last - request.arrival_time) * NANOSECONDS),
+        "load_duration": 0,
+        "prompt_eval_count": len(request.text.prompt.ids),
+        "prompt_eval_duration": round((first - request.arrival_time) * NANOSECONDS),
+        "eval_count": request.text.num_tokens,
+        "eval_duration": round((last - first) * NANOSECONDS),
+    }

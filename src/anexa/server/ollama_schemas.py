@@ -1,0 +1,222 @@
+"""JSON objects of Ollama's API: the bodies of requests, and the responses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from anexa.server import limits, schemas
+from anexa.server.schemas import Text, max_entries
+from anexa.server.unsupported import Neutral, Unsupported
+
+_CHAT = [{"role": "user", "content": "347*86"}]
+
+
+class Options(schemas.SamplingFields):
+    """How tokens are sampled, under Ollama's names; an option that is not listed is refused.
+
+    Without effect are the options that say how the model is to be run: this server has loaded it.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    num_predict: Annotated[int, Field(ge=-2, le=10**9)] | None = Field(
+        None, description="maximum number of generated tokens; up to 0: as the context has room for"
+    )
+    repeat_last_n: Annotated[Unsupported, Neutral(-1)] = None  # penalties see the whole text
+    typical_p: Annotated[Unsupported, Neutral(1)] = None
+    tfs_z: Annotated[Unsupported, Neutral(1)] = None
+    mirostat: Annotated[Unsupported, Neutral(0)] = None
+    penalize_newline: Annotated[Unsupported, Neutral(True)] = None
+    num_ctx: object = Field(None, description="without effect")
+    num_keep: object = Field(None, description="without effect")
+    num_batch: object = Field(None, description="without effect")
+    num_gpu: object = Field(None, description="without effect")
+    num_thread: object = Field(None, description="without effect")
+    main_gpu: object = Field(None, description="without effect")
+    numa: object = Field(None, description="without effect")
+    low_vram: object = Field(None, description="without effect")
+    f16_kv: object = Field(None, description="without effect")
+    use_mmap: object = Field(None, description="without effect")
+    use_mlock: object = Field(None, description="without effect")
+    mirostat_tau: object = Field(None, description="without effect, as mirostat is off")
+    mirostat_eta: object = Field(None, description="without effect, as mirostat is off")
+
+
+class ModelRequest(schemas.RequestModel):
+    """Body that names a model."""
+
+    model: str | None = Field(
+        None, description="served model name, with or without `:latest`; the first one by default"
+    )
+
+
+class AnswerRequest(ModelRequest):
+    """Fields of `POST /api/generate` and `POST /api/chat`."""
+
+    stream: bool | None = Field(None, description="true by default")
+    think: bool | Literal["low", "medium", "high", "max"] | None = Field(
+        None, description="false: the model answers without thinking"
+    )
+    options: Options | None = None
+    keep_alive: object = Field(None, description="without effect: models stay loaded")
+    truncate: object = Field(None, description="without effect: a prompt is refused, never cut")
+    shift: object = Field(None, description="without effect: a text ends where the context does")
+    format: Annotated[Unsupported, Neutral("")] = None
+    logprobs: Annotated[Unsupported, Neutral(False)] = None
+    top_logprobs: Annotated[Unsupported, Neutral(0)] = None
+
+    @property
+    def thinking(self) -> bool:
+        """Whether the model may think before it answers."""
+        return self.think is not False
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Maximum number of generated tokens; None means as many as the context has room for."""
+        count = self.options and self.options.num_predict
+        return count if count and count > 0 else None
+
+
+class GenerateRequest(AnswerRequest):
+    """Body of `POST /api/generate`: a prompt."""
+
+    model_config = schemas.examples(
+        {"prompt": "347*86", "stream": False, "options": {"temperature": 0}},
+        {"prompt": "12+34=", "raw": True, "options": {"num_predict": 8}},
+    )
+
+    prompt: Text = ""
+    system: Text | None = None
+    raw: bool | None = Field(None, description="whether the prompt is continued as it is")
+    suffix: Annotated[Unsupported, Neutral("")] = None
+    template: Annotated[Unsupported, Neutral("")] = None
+    context: Annotated[Unsupported, Neutral([])] = None
+    images: Annotated[Unsupported, Neutral([])] = None
+
+
+class Message(schemas.RequestModel):
+    """Message of a conversation."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: Text | None = None
+    thinking: object = Field(None, description="without effect: thoughts are not given back")
+    images: Annotated[Unsupported, Neutral([])] = None
+    tool_calls: Annotated[Unsupported, Neutral([])] = None
+
+
+class ChatRequest(AnswerRequest):
+    """Body of `POST /api/chat`: a conversation."""
+
+    model_config = schemas.examples(
+        {"messages": _CHAT, "options": {"temperature": 0}}, {"messages": _CHAT, "stream": False}
+    )
+
+    messages: Annotated[list[Message], Field(fail_fast=True), max_entries(limits.MAX_MESSAGES)] = []  # noqa: RUF012 (pydantic copies it)
+    tools: Annotated[Unsupported, Neutral([])] = None
+
+
+class ShowRequest(ModelRequest):
+    """Body of `POST /api/show`."""
+
+    model_config = schemas.examples({"model": "anexa"})
+
+    name: str | None = Field(None, description="older name of model")
+    system: Annotated[Unsupported, Neutral("")] = None
+    template: Annotated[Unsupported, Neutral("")] = None
+    options: Annotated[Unsupported, Neutral({})] = None
+    verbose: Annotated[Unsupported, Neutral(False)] = None
+
+
+class OllamaError(schemas.ResponseModel):
+    """Body of an error: one sentence."""
+
+    error: str
+
+
+class Answer(schemas.ResponseModel):
+    """Fields of a response, whole or a line of a stream; the counts are on its last line.
+
+    Durations are in nanoseconds: of the whole request, of the prompt until its first token (waiting
+    included), and of the tokens after it. Nothing is loaded for a request.
+    """
+
+    model: str
+    created_at: str
+    done: bool
+    done_reason: Literal["stop", "length", "load"] | None = None
+    total_duration: int | None = None
+    load_duration: Literal[0] | None = None
+    prompt_eval_count: int | None = None
+    prompt_eval_duration: int | None = None
+    eval_count: int | None = None
+    eval_duration: int | None = None
+
+
+class GenerateResponse(Answer):
+    """Response of `POST /api/generate`, or a line of it."""
+
+    response: str
+    thinking: str | None = None
+
+
+class ResponseMessage(schemas.ResponseModel):
+    """The answer to a conversation, or a part of it."""
+
+    role: Literal["assistant"]
+    content: str
+    thinking: str | None = None
+
+
+class ChatResponse(Answer):
+    """Response of `POST /api/chat`, or a line of it."""
+
+    message: ResponseMessage
+
+
+class Details(schemas.ResponseModel):
+    """Size and format of a model."""
+
+    parent_model: Literal[""]
+    format: Literal["safetensors"]
+    family: str
+    families: list[str]
+    parameter_size: str
+    quantization_level: Literal["F32", "F64"]
+
+
+class TaggedModel(schemas.ResponseModel):
+    """A served model."""
+
+    name: str
+    model: str
+    modified_at: str = Field(description="time when the model was loaded")
+    size: int = Field(description="size of the weights in bytes")
+    digest: str = Field(description="SHA-256 of the weights")
+    details: Details
+
+
+class TagList(schemas.ResponseModel):
+    """Response of `GET /api/tags`."""
+
+    models: list[TaggedModel]
+
+
+class ShowResponse(schemas.ResponseModel):
+    """Response of `POST /api/show`."""
+
+    modelfile: str
+    parameters: str = Field(description="default sampling parameters")
+    template: str = Field(description="chat template, in Jinja")
+    details: Details
+    model_info: Mapping[str, Any]
+    capabilities: list[Literal["completion", "thinking"]]
+    modified_at: str
+
+
+class Version(schemas.ResponseModel):
+    """Response of `GET /api/version`."""
+
+    version: str
