@@ -207,12 +207,12 @@ def test_a_thought_is_free_but_cannot_end_the_text() -> None:
     assert think is not None
     assert end_think is not None
     [a, b] = tokenizer.encode("ab")
-    constraint = vocabulary.compile(Grammar.regex("a"), thinking=True, prompt="question")
+    constraint = vocabulary.compile(Grammar.regex("a"), thinking=True)
     assert constraint.mask().nonzero()[0].tolist() == [a, think]
     at_once = constraint.copy()
     at_once.advance(a)
     assert at_once.mask().nonzero()[0].tolist() == [tokenizer.eot_token], "no thought later on"
-    inside = vocabulary.compile(Grammar.regex("a"), thinking=True, prompt="question<think>\n")
+    inside = vocabulary.compile(Grammar.regex("a"), thinking=True, in_thought=True)
     for thinking, tokens in ((constraint, [think, b, b]), (inside, [b])):
         for token in tokens:
             thinking.advance(token)
@@ -221,7 +221,7 @@ def test_a_thought_is_free_but_cannot_end_the_text() -> None:
         assert not free[tokenizer.eot_token]
         thinking.advance(end_think)
         assert thinking.mask().nonzero()[0].tolist() == [a]
-    constraint = vocabulary.compile(Grammar.regex("a"), prompt="question<think>")
+    constraint = vocabulary.compile(Grammar.regex("a"))
     assert constraint.mask().nonzero()[0].tolist() == [a], "with thinking off, at once"
 
 

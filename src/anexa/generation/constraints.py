@@ -14,7 +14,6 @@ from concurrent.futures import Future
 from contextlib import suppress
 from functools import cached_property, partial
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -143,14 +142,14 @@ class GrammarVocabulary:
         self._lock = threading.Lock()
 
     def compile(
-        self, grammar: Grammar, *, thinking: bool = False, prompt: str = ""
+        self, grammar: Grammar, *, thinking: bool = False, in_thought: bool = False
     ) -> GrammarConstraint:
         """Compile a grammar; takes up to a second.
 
         Args:
             grammar: the texts that may be generated.
             thinking: whether the text may begin with a thought.
-            prompt: text before the sequence, which may end within a thought.
+            in_thought: whether the prompt ends within a thought, which goes on.
 
         Raises:
             UsageError: if the grammar is not valid, takes too much work, or has no text that the
@@ -160,10 +159,12 @@ class GrammarVocabulary:
         if not self._tokenizer.eos_token_ids:
             raise AnexaError("this model has no token that ends a text, which a grammar needs")
         matcher = _with_large_stack(partial(self._compile, grammar))
-        has_thought = thinking and self.think_id is not None and self.end_think_id is not None
-        is_thinking = has_thought and prompt.rstrip().endswith(THINK)
+        has_tags = self.think_id is not None and self.end_think_id is not None
         return GrammarConstraint(
-            self, matcher, may_think=has_thought and not is_thinking, is_thinking=is_thinking
+            self,
+            matcher,
+            may_think=has_tags and thinking and not in_thought,
+            is_thinking=has_tags and in_thought,
         )
 
     def _compile(self, grammar: Grammar) -> llguidance.LLMatcher:
@@ -176,7 +177,9 @@ class GrammarVocabulary:
                 listed = ", ".join(map(repr, unknown[:5])) + (", …" if len(unknown) > 5 else "")
                 raise UsageError(f"{grammar.name} needs {listed}, which this model has never seen")
         limits = ll.LLParserLimits(**_LIMITS)
-        matcher = ll.LLMatcher(ll_tokenizer, self._source(grammar), log_level=0, limits=limits)
+        matcher: llguidance.LLMatcher = ll.LLMatcher(
+            ll_tokenizer, self._source(grammar), log_level=0, limits=limits
+        )
         if matcher.is_error():
             raise UsageError(f"{grammar.name} is not valid: {_reason(matcher.get_error())}")
         try:
@@ -208,12 +211,12 @@ class GrammarVocabulary:
             return f'{{"grammars": [{{"json_schema": {grammar.text}}}]}}'
         if grammar.kind == "grammar":
             try:
-                return ll.grammar_from("grammar", grammar.text)
+                return str(ll.grammar_from("grammar", grammar.text))
             except Exception as error:  # of the conversion from GBNF
                 raise UsageError(f"{grammar.name} is not valid: {one_line(str(error))}") from error
         pattern = ll.regex_to_lark(grammar.text, use_ascii="dw")  # as in JavaScript
         known = "" if self._alphabet is None else f" & /{self._alphabet}/"
-        return ll.LLMatcher.grammar_from_lark(f"start: TEXT\nTEXT: /{pattern}/{known}\n")
+        return str(ll.LLMatcher.grammar_from_lark(f"start: TEXT\nTEXT: /{pattern}/{known}\n"))
 
     @cached_property
     def _alphabet(self) -> str | None:
@@ -228,7 +231,8 @@ class GrammarVocabulary:
     def _ll_tokenizer(self) -> llguidance.LLTokenizer:
         wrapper = _import_llguidance().TokenizerWrapper(_TokenizerAdapter(self._tokenizer))
         eos = list(self._tokenizer.eos_token_ids)
-        return _import_llguidance().LLTokenizer(wrapper, eos_token=eos)
+        made: llguidance.LLTokenizer = _import_llguidance().LLTokenizer(wrapper, eos_token=eos)
+        return made
 
 
 class _TokenizerAdapter:
@@ -274,7 +278,7 @@ class _TokenizerAdapter:
         return ids
 
 
-def _import_llguidance() -> ModuleType:
+def _import_llguidance() -> Any:
     """Import llguidance, which is optional.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from anexa.errors import UsageError, short_repr
 
@@ -14,6 +14,7 @@ MAX_GRAMMAR_CHOICES = 1000
 MAX_SCHEMA_DEPTH = 64  # levels of lists and objects
 
 GrammarKind: TypeAlias = Literal["regex", "choice", "json_schema", "grammar"]
+GRAMMAR_KINDS: tuple[GrammarKind, ...] = get_args(GrammarKind)
 
 # White space in JSON is bounded, as a model that is at a loss writes blanks without end.
 _SCHEMA_OPTIONS = {

@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib.resources
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from anexa.engines import Engine, open_engine
 from anexa.errors import AnexaError, UsageError
 from anexa.generation.chat import ChatAnswer
+from anexa.generation.constraints import GrammarConstraint, GrammarVocabulary
+from anexa.generation.grammars import GRAMMAR_KINDS, Grammar, grammar_of
 from anexa.generation.sampling import Constraint, Sampler
 from anexa.generation.sampling_params import RANGES, SamplingParams
 from anexa.generation.text_stream import TextStream, check_length, stream_text
@@ -37,7 +40,9 @@ class LanguageModel:
     """A model with its tokenizer and engine, for text generation and chat.
 
     Methods that take `**sampling` accept the fields of `SamplingParams`: `temperature` (default:
-    the model's own), `top_k`, `top_p`, `seed`, `repetition_penalty` and so on.
+    the model's own), `top_k`, `top_p`, `seed`, `repetition_penalty` and so on. They also accept
+    one of `regex`, `choice`, `json_schema` and `grammar` (see `Grammar`), which says what may be
+    generated; a thought is not restricted.
 
     Args:
         name: name of the model in messages and in the server's API.
@@ -113,7 +118,7 @@ class LanguageModel:
 
         Arguments and errors are those of `generate`.
         """
-        sampler = self.sampler(self.sampling_params(**sampling))
+        sampler = self._sampler_of(sampling)
         return iter(self.complete(prompt, sampler, max_tokens=max_tokens, stop=stop))
 
     def complete(
@@ -169,7 +174,7 @@ class LanguageModel:
             AnexaError: if the model has no chat template or cannot read the messages.
             UsageError: if a sampling parameter is unknown or out of range.
         """
-        sampler = self.sampler(self.sampling_params(**sampling))
+        sampler = self._sampler_of(sampling, thinking)
         answer = self.answer(messages, sampler, thinking=thinking, max_tokens=max_tokens, stop=stop)
         return answer.finish()
 
@@ -296,6 +301,32 @@ class LanguageModel:
             )
         return SamplingParams(self.temperature if temperature is None else temperature, **sampling)
 
+    @cached_property
+    def _grammar_vocabulary(self) -> GrammarVocabulary:
+        return GrammarVocabulary(self.tokenizer, self.engine.config.vocab_size)
+
+    def constraint(
+        self, grammar: Grammar, *, thinking: bool = False, in_thought: bool = False
+    ) -> GrammarConstraint:
+        """Compile a grammar for this model; takes up to a second or two.
+
+        Args:
+            grammar: the texts that may be generated.
+            thinking: whether the model may think first, which is not restricted.
+            in_thought: whether the prompt ends within a thought, which goes on.
+
+        Raises:
+            UsageError: if the grammar is not valid, or the model cannot generate a text of it.
+            AnexaError: if llguidance is not installed, or no token of the model ends a text.
+        """
+        return self._grammar_vocabulary.compile(grammar, thinking=thinking, in_thought=in_thought)
+
+    def _sampler_of(self, sampling: dict[str, Any], thinking: bool = False) -> Sampler:
+        """Make a sampler from the `**sampling` of a method."""
+        grammar = grammar_of(**{name: sampling.pop(name, None) for name in GRAMMAR_KINDS})
+        constraint = grammar and self.constraint(grammar, thinking=thinking)
+        return self.sampler(self.sampling_params(**sampling), constraint)
+
     def sampler(self, params: SamplingParams, constraint: Constraint | None = None) -> Sampler:
         """Make a sampler for one sequence of this model.
 
@@ -304,7 +335,10 @@ class LanguageModel:
             constraint: rule about the generated tokens; None means that all are allowed.
 
         Raises:
-            UsageError: if a token id in the parameters is not in the vocabulary.
+            UsageError: if a token id in the parameters is not in the vocabulary, or the
+                constraint could not end the text.
         """
         params.check_token_ids(self.tokenizer.vocab_size)
+        if constraint and params.ignore_eos:
+            raise UsageError("ignore_eos and a grammar exclude each other: leave one out")
         return Sampler(params, constraint, self.tokenizer.eos_token_ids)

@@ -11,6 +11,7 @@ from anexa.server import chat_completions, completions, schemas
 from anexa.server.errors import APIError
 from anexa.server.limits import MAX_CHOICES, MAX_COMPLETION_TOKENS
 from anexa.server.served_models import named_model, served_model, served_models
+from anexa.server.structured_outputs import compile_grammar, requested_grammar
 from anexa.server.submission import (
     build_requests,
     errors_of_field,
@@ -68,6 +69,8 @@ async def create_completion(
             for prompt in prompts
             for _ in range(body.sequences_per_prompt)
         ]
+    grammar = requested_grammar(body)
+    constraint = await compile_grammar(http_request, served.model, grammar, params)
     requests = build_requests(
         served,
         texts,
@@ -76,6 +79,7 @@ async def create_completion(
         num_logprobs=body.logprobs,
         num_prompt_logprobs=body.num_prompt_logprobs,
         is_ranked=body.sequences_per_prompt > (body.n or 1),
+        constraint=constraint,
     )
     responder = completions.CompletionResponder(body, requests, served.model.name, tokenizer)
     return await respond(http_request, served.worker, responder, stream=bool(body.stream))
@@ -130,6 +134,15 @@ async def create_chat_completion(
             )
             for _ in range(body.n or 1)
         ]
+    grammar = requested_grammar(body)
+    constraint = await compile_grammar(
+        http_request,
+        model,
+        grammar,
+        params,
+        thinking=body.thinking,
+        in_thought=prompt.in_thought,
+    )
     num_logprobs = (body.top_logprobs or 0) if body.logprobs else None
     requests = build_requests(
         served,
@@ -138,6 +151,7 @@ async def create_chat_completion(
         is_chat=True,
         num_logprobs=num_logprobs,
         num_prompt_logprobs=body.prompt_logprobs,
+        constraint=constraint,
     )
     responder = chat_completions.ChatCompletionResponder(
         body, requests, model.name, model.tokenizer

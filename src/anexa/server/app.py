@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar
@@ -65,6 +65,7 @@ def create_app(config: ServerConfig, on_loaded: Callable[[AnexaError | None], No
         loading = asyncio.create_task(_load(app, config, on_loaded))
         yield
         loading.cancel()
+        app.state.grammar_compiler.shutdown(wait=False, cancel_futures=True)
         for served in app.state.served.values():
             await served.worker.stop()
 
@@ -79,6 +80,7 @@ def create_app(config: ServerConfig, on_loaded: Callable[[AnexaError | None], No
     )
     app.state.served, app.state.metrics = {}, Metrics()
     app.state.log_prompts = config.log_prompts
+    app.state.grammar_compiler = ThreadPoolExecutor(1, "anexa-grammars")  # one grammar at a time
     files = page_files("anexa.server", "/page/")
     files |= {"/": files["/page/index.html"], "/docs": files["/page/docs.html"]}
     app.include_router(api.router)

@@ -15,6 +15,7 @@ from anexa.server.errors import APIError
 from anexa.server.request import Request, RequestOutput
 from anexa.server.responder import Fields, Responder
 from anexa.server.schemas import Text, TokenCount, max_entries
+from anexa.server.structured_outputs import StructuredFields
 from anexa.server.unsupported_fields import UnsupportedChat
 
 _QUESTION = [{"role": "user", "content": "347*86"}]
@@ -56,7 +57,7 @@ class TemplateOptions(schemas.RequestModel):
     enable_thinking: bool | None = None
 
 
-class ChatCompletionRequest(schemas.GenerationRequest, UnsupportedChat):
+class ChatCompletionRequest(schemas.GenerationRequest, StructuredFields, UnsupportedChat):
     """Body of `POST /v1/chat/completions`: a conversation to answer, or to continue."""
 
     model_config = schemas.examples(

@@ -13,6 +13,7 @@ from anexa.server import limits, schemas
 from anexa.server.request import Request, RequestOutput
 from anexa.server.responder import Fields, Responder
 from anexa.server.schemas import Text, max_entries
+from anexa.server.structured_outputs import StructuredFields
 from anexa.server.unsupported_fields import UnsupportedCompletion
 
 Texts = Annotated[list[Text], Field(fail_fast=True), max_entries(limits.MAX_CHOICES, str)]
@@ -33,7 +34,7 @@ def as_list(
     return prompts  # type: ignore[return-value]
 
 
-class CompletionRequest(schemas.GenerationRequest, UnsupportedCompletion):
+class CompletionRequest(schemas.GenerationRequest, StructuredFields, UnsupportedCompletion):
     """Body of `POST /v1/completions`: prompts to continue."""
 
     model_config = schemas.examples(

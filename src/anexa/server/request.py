@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from anexa.generation import ChatAnswer, Sampler, TextStream
+from anexa.generation.constraints import ConstraintError
 from anexa.generation.logprobs import TokenLogprob, token_logprob
 from anexa.generation.scheduler import OutOfMemoryError, StepOutput
 from anexa.generation.scheduler import Sequence as ScheduledSequence
@@ -111,8 +112,11 @@ class Request:
     def process(self, step: StepOutput, output: RequestOutput) -> None:
         """Add the result of a scheduler step to an output; called in the worker's thread."""
         if step.error:
-            overloaded = isinstance(step.error, OutOfMemoryError)
-            status, code = (503, "overloaded") if overloaded else (500, None)
+            status, code = 500, None
+            if isinstance(step.error, OutOfMemoryError):
+                status, code = 503, "overloaded"
+            elif isinstance(step.error, ConstraintError):
+                status = 400
             output.error = APIError(str(step.error), status=status, code=code)
             return
         self.prompt_logprobs = step.sequence.prompt_logprobs

@@ -14,6 +14,7 @@ from fastapi.responses import Response
 
 from anexa.errors import AnexaError, UsageError
 from anexa.generation import SamplingParams, TextStream
+from anexa.generation.constraints import GrammarConstraint
 from anexa.generation.text_stream import PromptTooLongError
 from anexa.server.errors import APIError
 from anexa.server.request import Request
@@ -88,12 +89,16 @@ def build_requests(
     num_logprobs: int | None,
     num_prompt_logprobs: int | None = None,
     is_ranked: bool = False,
+    constraint: GrammarConstraint | None = None,
 ) -> list[Request]:
     """Make one request per text; their seeds count up from the seed of the parameters."""
     return [
         Request(
             text,
-            served.model.sampler(replace(params, seed=(params.seed + index) % 2**64)),
+            served.model.sampler(
+                replace(params, seed=(params.seed + index) % 2**64),
+                constraint and constraint.copy(),
+            ),
             is_chat=is_chat,
             num_logprobs=num_logprobs,
             num_prompt_logprobs=num_prompt_logprobs,

@@ -57,7 +57,6 @@ class UnsupportedChat(BaseModel):
     functions: EmptyList = None
     modalities: Annotated[Unsupported, Neutral(["text"])] = None
     moderation: Null = None
-    response_format: Annotated[Unsupported, Neutral({"type": "text"})] = None
     store: False_ = None
     tool_choice: Annotated[Unsupported, Neutral("none", "auto")] = None
     tools: EmptyList = None
