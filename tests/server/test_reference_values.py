@@ -153,3 +153,48 @@ def test_last_message_of_the_assistant_is_continued(server: ServerProcess) -> No
     body = server.chat(messages=[*MESSAGES, begun], add_generation_prompt=False).json()
     tokens = len(f"<347*86<29{END}")
     assert body["usage"]["prompt_tokens"] == tokens, "what follows is the model's own turn"
+
+
+# A conversation that outgrows the context
+
+
+def test_oldest_turns_are_dropped_if_the_request_says_so(server: ServerProcess) -> None:
+    turn = [{"role": "user", "content": "12+30"}, {"role": "assistant", "content": "42"}]
+    messages = [*turn * 60, *MESSAGES]
+    for fields in ({}, {"truncation": None}, {"truncation": "disabled"}):
+        message, param = error_of(server.chat(messages=messages, **fields))
+        assert "maximum context length is 512 tokens" in message
+        assert param == "messages"
+    body = server.chat(messages=messages, truncation="auto", temperature=0).json()
+    dropped = body["dropped_turns"]
+    assert 0 < dropped < 60
+    kept = server.chat(messages=messages[2 * dropped :], temperature=0).json()
+    assert "dropped_turns" not in kept
+    for name in ("usage", "choices"):
+        assert body[name] == kept[name], "the answer is that to the turns that are left"
+    stream = streamed(server, messages, truncation="auto")
+    assert reasoning_and_content(stream) == (THOUGHT, "29842")
+    assert f'"dropped_turns":{dropped}}}' in stream
+    assert server.chat(truncation="auto").json()["dropped_turns"] == 0
+
+
+def test_answer_that_may_be_short_leaves_more_room(server: ServerProcess) -> None:
+    turn = [{"role": "user", "content": "12+30"}, {"role": "assistant", "content": "42"}]
+    asked = {"messages": [*turn * 60, *MESSAGES], "truncation": "auto"}
+    short = server.chat(**asked, max_tokens=5).json()
+    assert short["dropped_turns"] < server.chat(**asked).json()["dropped_turns"]
+    assert short["usage"]["prompt_tokens"] + 5 <= 512
+
+
+@pytest.mark.parametrize("value", ["on", True, 1, {"type": "auto"}])
+def test_other_truncations_are_refused(server: ServerProcess, value: object) -> None:
+    message, param = error_of(server.chat(truncation=value))
+    assert message.startswith('truncation must be "auto" or "disabled", not ')
+    assert param == "truncation"
+
+
+def test_last_question_is_never_cut(server: ServerProcess) -> None:
+    messages = [*MESSAGES, {"role": "user", "content": "1+" * 400}]
+    message, param = error_of(server.chat(messages=messages, truncation="auto"))
+    assert "maximum context length is 512 tokens. However, the prompt has 802 tokens" in message
+    assert param == "messages"

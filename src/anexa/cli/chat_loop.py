@@ -13,6 +13,7 @@ from anexa.errors import AnexaError
 
 if TYPE_CHECKING:
     from anexa.generation import ChatAnswer, LanguageModel, SamplingParams
+    from anexa.model.chat_format import Message
 
 HELP = """\
 /think on        think, and show the reasoning
@@ -46,14 +47,21 @@ class ChatLoop(PromptLoop):
     ) -> None:
         super().__init__(model, params, max_tokens)
         self._think = think
-        self._messages: list[dict[str, str]] = []
+        self._messages: list[Message] = []
 
     def respond(self, prompt: str) -> None:
         """Print the reasoning and the answer, and the checker's verdict on them."""
-        messages = self._fit([*self._messages, {"role": "user", "content": prompt}])
-        answer = self._model.answer(
-            messages, self._sampler, thinking=self._think != "off", max_tokens=self._max_tokens
+        thinking = self._think != "off"
+        messages, num_dropped = self._model.truncate(
+            [*self._messages, {"role": "user", "content": prompt}],
+            self._max_tokens,
+            thinking=thinking,
         )
+        answer = self._model.answer(
+            messages, self._sampler, thinking=thinking, max_tokens=self._max_tokens
+        )
+        if num_dropped:
+            echo(dropped(num_dropped))
         print_answer(answer, show_reasoning=self._think == "on")
         if answer.incomplete_reason:
             echo(f"({answer.incomplete_reason})")
@@ -76,12 +84,15 @@ class ChatLoop(PromptLoop):
             return "a new conversation"
         return super().command(text)
 
-    def _fit(self, messages: list[dict[str, str]]) -> list[dict[str, str]]:
-        """Drop the oldest turns until the context has room for the conversation and an answer."""
-        room = self._model.engine.config.block_size - self._model.max_new_tokens
-        while len(messages) > 1 and self._model.num_prompt_tokens(messages) > room:
-            messages = messages[2:]
-        return messages
+
+def dropped(num_turns: int) -> str:
+    """Say how many of the oldest turns the model no longer knows."""
+    were = (
+        "turn no longer fits into the context and was"
+        if num_turns == 1
+        else ("turns no longer fit into the context and were")
+    )
+    return f"({num_turns} earlier {were} dropped)"
 
 
 def print_answer(answer: ChatAnswer, *, show_reasoning: bool = True) -> None:

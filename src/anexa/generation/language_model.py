@@ -16,7 +16,8 @@ from anexa.generation.constraints import GrammarConstraint, GrammarVocabulary
 from anexa.generation.grammars import GRAMMAR_KINDS, Grammar, grammar_of
 from anexa.generation.sampling import Constraint, Sampler
 from anexa.generation.sampling_params import RANGES, SamplingParams
-from anexa.generation.text_stream import TextStream, check_length, stream_text
+from anexa.generation.text_stream import PromptTooLongError, TextStream, check_length, stream_text
+from anexa.generation.truncation import TruncatedConversation, drop_oldest_turns
 from anexa.model.chat_format import (
     CHAT_TEMPLATE,
     Message,
@@ -212,13 +213,54 @@ class LanguageModel:
         RANGES["max_tokens"].check("max_tokens", max_tokens)
         return min(max_tokens, room)
 
-    def num_prompt_tokens(self, messages: Sequence[Message]) -> int:
-        """Count the tokens of a conversation rendered as a prompt.
+    def num_prompt_tokens(
+        self,
+        messages: Sequence[Message],
+        *,
+        thinking: bool = True,
+        end: PromptEnd | None = None,
+    ) -> int:
+        """Count the tokens of a conversation rendered as a prompt by `render_prompt`.
+
+        Raises:
+            AnexaError: if the model has no chat template or cannot read the messages.
+            PromptTooLongError: if a quick look at the messages shows that they exceed the context.
+        """
+        prompt = self.render_prompt(messages, thinking=thinking, end=end)
+        return len(self.tokenizer.encode_prompt(prompt))
+
+    def truncate(
+        self,
+        messages: Sequence[Message],
+        max_tokens: int | None = None,
+        *,
+        thinking: bool = True,
+        end: PromptEnd | None = None,
+    ) -> TruncatedConversation:
+        """Drop the oldest turns until the context has room for the conversation and an answer.
+
+        The system message and the last turn are kept, even if they leave less room than that.
+
+        Args:
+            messages: messages so far, each with a "role" and a "content".
+            max_tokens: number of tokens that the answer may have; None or more than
+                `max_new_tokens`: room for `max_new_tokens`.
+            thinking: whether the model may reason.
+            end: what the prompt ends with; see `render_prompt`.
 
         Raises:
             AnexaError: if the model has no chat template or cannot read the messages.
         """
-        return len(self.tokenizer.encode_prompt(self.render_prompt(messages)))
+        room_for_answer = min(max_tokens or self.max_new_tokens, self.max_new_tokens)
+        room = self.engine.config.block_size - room_for_answer
+
+        def fits(some: Sequence[Message]) -> bool:
+            try:
+                return self.num_prompt_tokens(some, thinking=thinking, end=end) <= room
+            except PromptTooLongError:
+                return False
+
+        return drop_oldest_turns(messages, fits)
 
     def render_prompt(
         self,

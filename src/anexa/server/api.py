@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from anexa.generation import Prompt, TextStream
+from anexa.model.chat_format import Message
 from anexa.server import chat_completions, completions, schemas
 from anexa.server.errors import APIError
 from anexa.server.limits import MAX_CHOICES, MAX_COMPLETION_TOKENS
@@ -120,10 +121,14 @@ async def create_chat_completion(
         raise APIError(f"{model.name} has no chat template: use /v1/completions", "model")
     if body.top_logprobs and not body.logprobs:
         raise APIError("top_logprobs needs logprobs to be true", "top_logprobs")
-    messages = [message.model_dump(exclude_none=True) for message in body.messages]
-    end = body.prompt_end
+    messages: list[Message] = [message.model_dump(exclude_none=True) for message in body.messages]
+    thinking, end, dropped_turns = body.thinking, body.prompt_end, 0
     with errors_of_field("messages"):
-        rendered = model.render_prompt(messages, thinking=body.thinking, end=end)
+        if body.truncation == "auto":
+            messages, dropped_turns = model.truncate(
+                messages, body.max_answer_tokens, thinking=thinking, end=end
+            )
+        rendered = model.render_prompt(messages, thinking=thinking, end=end)
         prompt = Prompt(model.tokenizer, served.block_size, rendered)
     max_tokens = model.answer_tokens(len(prompt.ids), body.max_answer_tokens)
     params = sampling_params(served, body)
@@ -154,6 +159,6 @@ async def create_chat_completion(
         constraint=constraint,
     )
     responder = chat_completions.ChatCompletionResponder(
-        body, requests, model.name, model.tokenizer
+        body, requests, model.name, model.tokenizer, dropped_turns
     )
     return await respond(http_request, served.worker, responder, stream=bool(body.stream))

@@ -18,6 +18,7 @@ from anexa.server.schemas import Text, TokenCount, max_entries
 from anexa.server.structured_outputs import StructuredFields
 from anexa.server.unsupported_fields import UnsupportedChat
 
+_DROPPED = 'number of turns that did not fit into the context, if truncation is "auto"'
 _QUESTION = [{"role": "user", "content": "347*86"}]
 
 
@@ -80,6 +81,10 @@ class ChatCompletionRequest(schemas.GenerationRequest, StructuredFields, Unsuppo
         None, description='"none": the model answers without thinking'
     )
     chat_template_kwargs: TemplateOptions | None = None
+    truncation: Literal["auto", "disabled"] | None = Field(
+        None,
+        description='"auto": the oldest turns are dropped until the conversation fits',
+    )
     continue_final_message: bool | None = Field(
         None,
         description="whether to continue the last message; by default if it is the assistant's",
@@ -165,6 +170,7 @@ class ChatCompletion(schemas.Completions):
     object: Literal["chat.completion"]
     choices: list[ChatCompletionChoice]
     prompt_logprobs: schemas.PromptLogprobs | None = None
+    dropped_turns: int | None = Field(None, description=_DROPPED)
 
 
 class ChoiceDelta(schemas.ResponseModel):
@@ -188,10 +194,19 @@ class ChatCompletionChunk(schemas.Chunk):
 
     object: Literal["chat.completion.chunk"]
     choices: list[ChatCompletionChunkChoice]
+    dropped_turns: int | None = Field(None, description=_DROPPED)
 
 
 class ChatCompletionResponder(Responder):
-    """Builds the responses to a `ChatCompletionRequest`."""
+    """Builds the responses to a `ChatCompletionRequest`.
+
+    Args:
+        body: body of the HTTP request.
+        requests: one request for each choice, in the order of the choices.
+        model: served model name.
+        tokenizer: tokenizer of the model.
+        dropped_turns: number of turns that were dropped from the conversation.
+    """
 
     id_prefix = "chatcmpl"
     response_object, chunk_object = "chat.completion", "chat.completion.chunk"
@@ -205,8 +220,11 @@ class ChatCompletionResponder(Responder):
         requests: Sequence[Request],
         model: str,
         tokenizer: Tokenizer,
+        dropped_turns: int,
     ) -> None:
         super().__init__(body, requests, model, tokenizer)
+        if body.truncation == "auto":
+            self._head["dropped_turns"] = self._chunk_head["dropped_turns"] = dropped_turns
         self._num_prompt_logprobs = body.prompt_logprobs
 
     def response_fields(self) -> Fields:

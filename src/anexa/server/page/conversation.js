@@ -103,6 +103,7 @@ export class Conversation {
       model: this.model.id,
       ...samplingFields(this.model),
       messages,
+      truncation: "auto", // the oldest turns are dropped when the context is full
       chat_template_kwargs: { enable_thinking: settings.thinking ?? true },
     };
   }
@@ -122,6 +123,7 @@ export class Conversation {
     });
     if (turn.reasoning) endThinking();
     turn.error = result.error ?? (result.finishReason === "length" ? cutOff(turn) : undefined);
+    turn.droppedTurns = result.droppedTurns;
     turn.totalTokens = result.usage?.total_tokens;
     return result.usage && result.usage.completion_tokens / result.seconds;
   }

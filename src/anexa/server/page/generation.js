@@ -10,6 +10,7 @@ const RENDER_INTERVAL = 30; // milliseconds between two updates of a text
  * @property {string | null} error why the text is incomplete, as a sentence
  * @property {string | null} finishReason
  * @property {{completion_tokens: number, total_tokens: number} | null} usage
+ * @property {number} droppedTurns turns of the conversation that did not fit into the context
  * @property {number} seconds
  */
 
@@ -24,11 +25,12 @@ const RENDER_INTERVAL = 30; // milliseconds between two updates of a text
  */
 export async function generate(path, key, body, signal, receive) {
   const started = performance.now();
-  const result = { error: null, finishReason: null, usage: null, seconds: 0 };
+  const result = { error: null, finishReason: null, usage: null, droppedTurns: 0, seconds: 0 };
   try {
     for await (const chunk of stream(path, key, body, signal)) {
       const choice = chunk.choices[0];
       result.usage = chunk.usage ?? result.usage;
+      result.droppedTurns = chunk.dropped_turns ?? result.droppedTurns;
       if (!choice) continue;
       const { content, reasoning } = choice.delta ?? { content: choice.text };
       result.finishReason = choice.finish_reason ?? result.finishReason;

@@ -14,6 +14,7 @@ const SETTINGS = "anexa.settings";
  * @property {number} [thinkingSeconds]
  * @property {number} [totalTokens] tokens of the conversation up to the end of this answer
  * @property {object} [check] response of POST /check
+ * @property {number} [droppedTurns] turns that were dropped, as the context was full
  * @property {string} [error] why the answer is incomplete
  * @property {boolean} [open] whether the thought is shown
  * @property {boolean} [columns] whether the thought is shown as column arithmetic

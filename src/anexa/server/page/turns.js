@@ -36,10 +36,18 @@ export function updateTurn(item, turn) {
   if (turn.error && !item.querySelector(".error")) {
     tools.before(element("p", { className: "error", text: turn.error }));
   }
+  if (turn.droppedTurns && !item.querySelector(".dropped")) {
+    tools.append(element("span", { className: "dropped", text: droppedNote(turn.droppedTurns) }));
+  }
   const verdict = verdictOf(turn);
   if (verdict && !item.querySelector(".verdict")) {
     tools.append(element("span", { className: `verdict ${verdict.kind}`, text: verdict.text }));
   }
+}
+
+function droppedNote(count) {
+  const turns = count === 1 ? "1 earlier turn" : `${count} earlier turns`;
+  return `The context is full: the model has forgotten ${turns}.`;
 }
 
 const speaker = (name) => element("span", { className: "visually-hidden", text: `${name}:` });
