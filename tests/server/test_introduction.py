@@ -55,6 +55,7 @@ def test_base_model_has_examples_that_it_can_read(names_model: Path) -> None:
         (b'---\nwidget: [{"text": 7}, null, [], {"src": "a.png"}]\n---\n', None),
         (b'---\nwidget: ["' + b"a" * 201 + b'"]\n---\n', None),
         (b"---\nwidget: " + b"[" * 50_000 + b"\n---\n", None),
+        (b'---\ndatasets: ["names"]\n---\n', ("ma", "el")),
         (b'# no header\n---\nwidget: ["an"]\n---\n', None),
         (b"\xff\xfe not UTF-8", None),
         (b"", None),

@@ -25,6 +25,14 @@ _SUMS = (
     "A box holds 12 pens. Ada fills 3 boxes and has 5 pens more. How many pens are there?",
 )
 _CHATS = ("Hello!", "Who are you?", "Tell me a short story.")
+# Beginnings of texts, by the corpus that a model was trained on.
+_BEGINNINGS_OF = {
+    "firstnames": ("ma", "jo", "el"),
+    "names": ("ma", "jo", "el"),
+    "python-docs": ("The function returns", "If the argument is None,", "class Point:"),
+    "shakespeare": ("ROMEO:", "To be, or not to be", "My lord,"),
+    "sherlock": ("My dear Watson,", "It was a cold morning", "“I have no doubt,” said Holmes,"),
+}
 # The first ones that a model can read are shown; one of names knows lowercase letters only.
 _BEGINNINGS = ("Once upon a time", "It was a cold", "I have never", "The ", "I ", "ma", "jo", "el")
 
@@ -52,10 +60,11 @@ def introduce(model: LanguageModel) -> Introduction:
     trained_on = f" It was trained on {', '.join(corpora)}." if corpora else ""
     examples = tuple(_listed(card, "widget")[:NUM_EXAMPLES])  # as the Hub calls them
     if model.chat_template is None:
+        beginnings = _BEGINNINGS_OF.get(corpora[0], ()) if len(corpora) == 1 else ()
         return Introduction(
             "text",
             f"This model continues a text, and was not trained to answer questions.{trained_on}",
-            examples or _readable(_BEGINNINGS, model),
+            examples or _readable([*beginnings, *_BEGINNINGS], model),
         )
     if corpora == ["arithmetic"]:
         return Introduction(
@@ -77,7 +86,8 @@ def _card(model: LanguageModel) -> str:
 
 def _readable(texts: Iterable[str], model: LanguageModel) -> tuple[str, ...]:
     """Choose the first texts that the model knows all characters of, at most half its context."""
-    return tuple(islice((text for text in texts if _fits(text, model)), NUM_EXAMPLES))
+    readable = (text for text in dict.fromkeys(texts) if _fits(text, model))
+    return tuple(islice(readable, NUM_EXAMPLES))
 
 
 def _fits(text: str, model: LanguageModel) -> bool:
