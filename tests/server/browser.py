@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,3 +54,10 @@ def ask(page: Any, text: str) -> None:
 def answered(page: Any, count: int = 1) -> None:
     """Wait until `count` answers have been checked."""
     page.locator(".verdict").nth(count - 1).wait_for(timeout=60_000)
+
+
+def picture(page: Any, name: str) -> None:
+    """Take a picture of the page for the docs, if ANEXA_PICTURES is a folder for them."""
+    if folder := os.environ.get("ANEXA_PICTURES"):
+        page.mouse.move(0, 0)
+        page.screenshot(path=Path(folder) / f"{name}.png")

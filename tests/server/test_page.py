@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.server.browser import answered, ask, opened
+from tests.server.browser import answered, ask, opened, picture
 from tests.server.doors import QUESTIONS
 from tests.server.process import THOUGHT, ServerProcess, serving, wait_until
 
@@ -19,7 +18,7 @@ CONNECTION_LOST = "The connection was lost: the answer is incomplete."
 
 
 def test_conversation_is_shown_saved_and_exported(page: Any) -> None:
-    """Set ANEXA_SCREENSHOT=docs/pictures/page.png to make the picture of README.md."""
+    """Set ANEXA_PICTURES=docs/pictures to make the picture of README.md."""
     ask(page, "347*86")
     answered(page)
     assert page.locator(".user .content").all_inner_texts() == ["347*86"]
@@ -36,8 +35,7 @@ def test_conversation_is_shown_saved_and_exported(page: Any) -> None:
     assert page.locator("#context-label").inner_text() == "Context 155 of 512"
     ask(page, "What is 478 minus 5003?")
     answered(page, 2)
-    if picture := os.environ.get("ANEXA_SCREENSHOT"):
-        page.screenshot(path=picture)
+    picture(page, "page")
     page.get_by_role("button", name="Copy the answer").first.click()
     page.get_by_text("Copied").wait_for()
     assert page.evaluate("navigator.clipboard.readText()") == "29842"

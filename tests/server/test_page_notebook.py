@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.browser import opened
+from tests.server.browser import opened, picture
 from tests.server.process import ServerProcess, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
@@ -77,6 +78,34 @@ def test_text_is_continued_and_undone(notebook: Any) -> None:
     assert text.input_value() == "an"
     assert shaded(page) == []
     assert undo.is_disabled()
+
+
+def test_what_it_looks_like(browser: Any, names_model: Path, tmp_path: Path) -> None:
+    """The user, the model and the user again.
+
+    Set ANEXA_PICTURES=docs/pictures and ANEXA_PICTURE_MODEL to the folder of a larger model, such
+    as that of `anexa train`, to make the picture of docs/serve.md.
+    """
+    folder = os.environ.get("ANEXA_PICTURE_MODEL")
+    beginning, more = ("The function returns", "\n\nIf it is None,") if folder else ("an", "el")
+    with (
+        serving(folder or names_model, cwd=tmp_path) as server,
+        opened(browser, server.address) as page,
+    ):
+        page.set_viewport_size({"width": 900, "height": 600})
+        page.get_by_role("button", name="Settings").click()
+        page.get_by_label("Seed").fill("1")
+        page.get_by_label("Max tokens").fill("150")
+        page.get_by_role("button", name="Settings").click()
+        page.get_by_label("Your text").fill(beginning)
+        text = continued(page)
+        page.get_by_label("Your text").press("Control+End")
+        page.keyboard.type(more)
+        whole = continued(page)
+        page.locator("#context-label", has_text=re.compile(r"[1-9][0-9]* of")).wait_for()
+        assert shaded(page)[0] == text[len(beginning) :]
+        assert whole.startswith(text + more)
+        picture(page, "page-notebook")
 
 
 def test_text_may_be_longer_than_the_context(notebook: Any) -> None:

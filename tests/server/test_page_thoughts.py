@@ -11,7 +11,7 @@ import pytest
 
 from anexa.thinking.problems import MAX_DIGITS, MAX_FACTOR_DIGITS
 from anexa.thinking.thoughts import Step, steps_of
-from tests.server.browser import answered, ask
+from tests.server.browser import answered, ask, picture
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
@@ -93,6 +93,7 @@ def test_thought_is_shown_as_columns_at_a_click(page: Any) -> None:
         "3 × 6 + 2 = 20: write 20",
         "so 347 × 6 = 2082",
     ]
+    picture(page, "page-columns")
     toggle.click()
     assert page.locator(".paper-sum").count() == 0
 
