@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Union
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from anexa.server import (
     chat_completions,
     completions,
     embeddings,
     ollama_schemas,
+    responses_schemas,
     schemas,
     tokenization,
 )
@@ -25,6 +26,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "/tokenize": tokenization.TokenizeResponse,
     "/detokenize": tokenization.DetokenizeResponse,
     "/tokenizer_info": tokenization.TokenizerInfo,
+    "/v1/responses": responses_schemas.ResponseObject,
     "/api/chat": ollama_schemas.ChatResponse,
     "/api/generate": ollama_schemas.GenerateResponse,
     "/api/tags": ollama_schemas.TagList,
@@ -37,6 +39,7 @@ CHUNKS: dict[str, type[BaseModel]] = {
     "/v1/completions": completions.CompletionChunk,
     "/v1/chat/completions": chat_completions.ChatCompletionChunk,
 }
+EVENT: TypeAdapter[responses_schemas.Event] = TypeAdapter(Union[responses_schemas.EVENTS])  # noqa: UP007 (of a tuple)
 
 
 def check_conformance(response: Any) -> None:
@@ -51,6 +54,12 @@ def check_conformance(response: Any) -> None:
         response.read()
         *events, last, rest = response.text.split("\n\n")
         assert rest == ""
+        if path == "/v1/responses":
+            for number, event in enumerate([*events, last]):
+                name, data = event.split("\ndata: ")
+                parsed = EVENT.validate_json(data)
+                assert (name, parsed.sequence_number) == (f"event: {parsed.type}", number)
+            return
         for event in events:
             CHUNKS[path].model_validate_json(event.removeprefix("data: "))
         if last != "data: [DONE]":

@@ -284,7 +284,7 @@ def test_error_message_for_body_without_fields(
     assert error_of(response) == (words, None)
 
 
-@pytest.mark.parametrize("path", [CHAT, TEXT, "/v1/embeddings", "/check"])
+@pytest.mark.parametrize("path", [CHAT, TEXT, "/v1/embeddings", "/v1/responses", "/check"])
 @pytest.mark.parametrize(
     "body",
     [

@@ -47,7 +47,7 @@ def test_all_but_public_routes_need_the_api_key(locked: ServerProcess) -> None:
         "/docs",
         "/health",
     }
-    closed = {f"/v1/{name}" for name in ("models", "completions", "embeddings")}
+    closed = {f"/v1/{name}" for name in ("models", "completions", "embeddings", "responses")}
     closed |= {f"/api/{name}" for name in ("chat", "generate", "tags", "show", "version")}
     closed |= {"/metrics", "/check", "/openapi.json"}
     assert closed <= {path for _, path in routes()} - open_

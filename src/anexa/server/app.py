@@ -20,7 +20,16 @@ from starlette.middleware.cors import CORSMiddleware
 from anexa import __version__
 from anexa.errors import AnexaError
 from anexa.generation import LanguageModel
-from anexa.server import api, embeddings, ollama, ollama_models, schemas, tokenization
+from anexa.server import (
+    api,
+    embeddings,
+    ollama,
+    ollama_models,
+    responses,
+    responses_schemas,
+    schemas,
+    tokenization,
+)
 from anexa.server.chat_completions import ChatCompletionChunk
 from anexa.server.completions import CompletionChunk
 from anexa.server.config import ServerConfig
@@ -47,7 +56,7 @@ class Application(FastAPI):
         """Describe the API; FastAPI caches the description."""
         description = super().openapi()
         description["components"]["schemas"] |= schemas.chunk_schemas(
-            CompletionChunk, ChatCompletionChunk
+            CompletionChunk, ChatCompletionChunk, *responses_schemas.EVENTS
         )
         return description
 
@@ -85,6 +94,7 @@ def create_app(config: ServerConfig, on_loaded: Callable[[AnexaError | None], No
     files |= {"/": files["/page/index.html"], "/docs": files["/page/docs.html"]}
     app.include_router(api.router)
     app.include_router(embeddings.router)
+    app.include_router(responses.router)
     app.include_router(tokenization.router)
     app.include_router(ollama.router)
     app.include_router(ollama_models.router)

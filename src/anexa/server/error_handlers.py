@@ -66,13 +66,22 @@ def describe(errors: Sequence[ErrorDetails], body: object) -> tuple[str, str | N
         first_errors: dict[object, ErrorDetails] = {}  # of each type in the union
         for error in errors:
             if len(error["loc"]) > union_at and error["loc"][:union_at] == first["loc"][:union_at]:
-                first_errors.setdefault(error["loc"][union_at], error)
+                kind = error["loc"][union_at]
+                if kind not in first_errors or _is_within(error, first_errors[kind], body):
+                    first_errors[kind] = error
         meant = [error for error in first_errors.values() if error["type"] not in TYPES]
         meant = meant or [*first_errors.values()]
         path = max(_path(error, body)[0] for error in meant)
         meant = [error for error in meant if _path(error, body)[0] == path]
     field = ".".join(map(str, path))[:200]
     return f"{field or BODY} {_condition(meant)}", field or None
+
+
+def _is_within(error: ErrorDetails, other: ErrorDetails, body: object) -> bool:
+    """Whether an error is within a value that also has a wrong type: of a union in the union."""
+    path, _ = _path(error, body)
+    outer, _ = _path(other, body)
+    return other["type"] in TYPES and len(path) > len(outer) and path[: len(outer)] == outer
 
 
 def _path(error: ErrorDetails, body: object) -> tuple[Path, int | None]:

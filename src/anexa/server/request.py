@@ -75,6 +75,8 @@ class Request:
     Attributes:
         prompt_logprobs: log probabilities of the prompt's tokens but the first; empty before the
             first output.
+        num_reasoning_tokens: number of generated tokens of the thought of a chat answer, with the
+            tag that ends it.
         num_cached_tokens: number of prompt tokens whose keys and values were reused; 0 before the
             first output.
         mean_logprob: mean log probability of the sampled tokens, including one that ends the
@@ -98,7 +100,7 @@ class Request:
         self.text, self.sampler, self.num_logprobs = text, sampler, num_logprobs
         self.num_prompt_logprobs = num_prompt_logprobs
         self.prompt_logprobs: list[TokenLogprob] = []
-        self.num_cached_tokens = 0
+        self.num_cached_tokens = self.num_reasoning_tokens = 0
         self.answer = ChatAnswer(text) if is_chat else None
         self.sequence: ScheduledSequence | None = None
         self.arrival_time = time.monotonic()
@@ -122,6 +124,7 @@ class Request:
         self.prompt_logprobs = step.sequence.prompt_logprobs
         self.num_cached_tokens = step.sequence.num_cached_tokens
         num_tokens = self.text.num_tokens
+        is_thinking = self.answer is not None and self.answer.is_thinking
         piece = self.text.add(step.token)
         if self.answer is None:
             output.text += piece
@@ -133,6 +136,7 @@ class Request:
                     output.text += part.text
         is_counted = self.text.num_tokens > num_tokens  # else the token only ends the sequence
         output.num_tokens += is_counted
+        self.num_reasoning_tokens += is_counted and is_thinking
         if self.num_logprobs is not None and (is_counted or self._reports_end):
             offset = self.text.offset if is_counted else len(self.text.text)
             self._held_logprobs.append(
