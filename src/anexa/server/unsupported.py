@@ -13,10 +13,13 @@ class Neutral:
 
     Args:
         values: values besides null that ask for nothing, such as False or an empty list.
+
+    Attributes:
+        values: values that ask for nothing, null included.
     """
 
     def __init__(self, *values: object) -> None:
-        self._values = [None, *values]
+        self.values = [None, *values]
 
     def __get_pydantic_core_schema__(
         self, _source: Any, _handler: GetCoreSchemaHandler
@@ -26,10 +29,10 @@ class Neutral:
     def __get_pydantic_json_schema__(
         self, _schema: CoreSchema, _handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        return {"enum": self._values, "description": "not supported"}
+        return {"enum": self.values, "description": "not supported"}
 
     def _check(self, value: object) -> object:
-        if any(type(value) is type(one) and value == one for one in self._values):
+        if any(type(value) is type(one) and value == one for one in self.values):
             return value
         raise PydanticCustomError("unsupported", "not supported")
 

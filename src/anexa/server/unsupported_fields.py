@@ -25,7 +25,9 @@ class UnsupportedSampling(BaseModel):
     bad_words: EmptyList = None
     dry_multiplier: Zero = None
     dynatemp_range: Zero = None
+    grammar: Null = None
     include_stop_str_in_output: False_ = None
+    json_schema: Null = None
     length_penalty: One = None
     logits_processors: EmptyList = None
     lora: EmptyList = None
@@ -51,8 +53,10 @@ class UnsupportedChat(BaseModel):
     """Unsupported fields of `POST /v1/chat/completions`."""
 
     audio: Null = None
+    best_of: One = None
     chat_template: Null = None
     documents: EmptyList = None
+    echo: False_ = None
     function_call: Annotated[Unsupported, Neutral("none", "auto")] = None
     functions: EmptyList = None
     modalities: Annotated[Unsupported, Neutral(["text"])] = None
@@ -67,4 +71,5 @@ class UnsupportedChat(BaseModel):
 class UnsupportedCompletion(BaseModel):
     """Unsupported fields of `POST /v1/completions`."""
 
+    max_completion_tokens: Null = None
     suffix: Annotated[Unsupported, Neutral("")] = None
