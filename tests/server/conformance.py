@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Union
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, TypeAdapter
@@ -39,7 +39,13 @@ CHUNKS: dict[str, type[BaseModel]] = {
     "/v1/completions": completions.CompletionChunk,
     "/v1/chat/completions": chat_completions.ChatCompletionChunk,
 }
-EVENT: TypeAdapter[responses_schemas.Event] = TypeAdapter(Union[responses_schemas.EVENTS])  # noqa: UP007 (of a tuple)
+EVENT: TypeAdapter[Any] = TypeAdapter(
+    responses_schemas.ResponseEvent
+    | responses_schemas.ItemEvent
+    | responses_schemas.PartEvent
+    | responses_schemas.DeltaEvent
+    | responses_schemas.TextEvent
+)
 
 
 def check_conformance(response: Any) -> None:

@@ -1,7 +1,8 @@
 """Clients by others against a real server; each is a program in `tests/server/clients`.
 
 They need other versions of packages than this project, so they run in an environment of their own,
-which `.ci/run` makes. ANEXA_TEST_CLIENTS is its Python.
+which `.ci/run` makes. ANEXA_TEST_CLIENTS is its Python. Those for Node.js are in the folder
+ANEXA_TEST_NODE.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tests.conftest import ROOT
 from tests.server.process import ServerProcess, serving
 
 PROGRAMS = sorted((ROOT / "tests/server/clients").glob("*_client.py"))
+NODE_PROGRAMS = sorted((ROOT / "tests/server/clients").glob("*_client.mjs"))
 ROW = re.compile(r"^\| \[(?P<package>[^]]+)\]\([^)]*\) \| (?P<version>[0-9][^ ]*) \|", re.MULTILINE)
 
 
@@ -60,6 +62,24 @@ def test_client_by_others(two_models: ServerProcess, python: str, program: Path)
     result = subprocess.run(
         [python, "-m", module, two_models.address, "sums"],
         cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", NODE_PROGRAMS, ids=lambda path: path.stem)
+def test_client_for_node(two_models: ServerProcess, tmp_path: Path, program: Path) -> None:
+    packages, node = os.environ.get("ANEXA_TEST_NODE"), shutil.which("node")
+    if not packages or not node:
+        pytest.skip("the clients need Node.js and their packages: ANEXA_TEST_NODE is not set")
+    # Node.js looks for packages beside a program, and in the folders above it.
+    (tmp_path / "node_modules").symlink_to(Path(packages) / "node_modules")
+    result = subprocess.run(
+        [node, shutil.copy(program, tmp_path), two_models.address, "sums"],
         capture_output=True,
         encoding="utf-8",
         timeout=300,

@@ -74,7 +74,7 @@ def test_raw_prompt_is_continued(server: ServerProcess) -> None:
 
 
 def test_options_are_honored(server: ServerProcess) -> None:
-    options = {**GREEDY, "num_predict": 5}
+    options: dict[str, float] = {**GREEDY, "num_predict": 5}
     body = server.post(CHAT, {"messages": MESSAGES, "options": options, "stream": False}).json()
     assert (body["eval_count"], body["done_reason"]) == (5, "length")
     for count in (-2, -1, 0):

@@ -140,7 +140,10 @@ def test_items_follow_the_kinds_of_text(parts: list[tuple[str, str]], items: lis
     tokenizer, params = letters(), SamplingParams()
     text = TextStream(tokenizer, Prompt(tokenizer, 8, "a"))
     builder = ResponseBuilder(
-        ResponsesRequest(input="a"), _request(text, params), params, model="letters"
+        ResponsesRequest.model_validate({"input": "a"}),
+        _request(text, params),
+        params,
+        model="letters",
     )
     given = [*builder.begin()]
     for output in outputs(*parts, finish_reason="stop"):

@@ -29,4 +29,5 @@ def embed(engine: Engine, tokens: Sequence[int]) -> npt.NDArray[np.float32]:
     norm = np.linalg.norm(mean_C)
     if not np.isfinite(norm):
         raise non_finite_logits()
-    return (mean_C / (norm or 1.0)).astype(np.float32)
+    embedding_C: npt.NDArray[np.float32] = (mean_C / (norm or 1.0)).astype(np.float32)
+    return embedding_C

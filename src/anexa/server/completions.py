@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, cast
 
 from pydantic import Field
 
@@ -30,8 +30,8 @@ def as_list(
     if isinstance(prompts, str):
         return [prompts]
     if prompts and isinstance(prompts[0], int):
-        return [prompts]  # type: ignore[list-item]
-    return prompts  # type: ignore[return-value]
+        return cast("list[list[int]]", [prompts])
+    return cast("list[str] | list[list[int]]", prompts)
 
 
 class CompletionRequest(schemas.GenerationRequest, StructuredFields, UnsupportedCompletion):

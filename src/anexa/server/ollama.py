@@ -185,7 +185,7 @@ def _answer(
 def _request(
     served: ServedModel, body: AnswerRequest, prompt: Prompt, max_tokens: int, *, is_chat: bool
 ) -> Request:
-    options = body.options or Options()
+    options = body.options or Options.model_validate({})
     params, stop = sampling_params(served, options), options.stop or ()
     tokenizer = served.model.tokenizer
     text = TextStream(tokenizer, prompt, max_tokens=max_tokens, stop=stop, params=params)
