@@ -73,13 +73,14 @@ def test_client_by_others(two_models: ServerProcess, python: str, program: Path)
 @pytest.mark.slow
 @pytest.mark.parametrize("program", NODE_PROGRAMS, ids=lambda path: path.stem)
 def test_client_for_node(two_models: ServerProcess, tmp_path: Path, program: Path) -> None:
-    packages, node = os.environ.get("ANEXA_TEST_NODE"), shutil.which("node")
-    if not packages or not node:
+    folder = os.environ.get("ANEXA_TEST_NODE")
+    if not folder:
         pytest.skip("the clients need Node.js and their packages: ANEXA_TEST_NODE is not set")
     # Node.js looks for packages beside a program, and in the folders above it.
-    (tmp_path / "node_modules").symlink_to(Path(packages) / "node_modules")
+    packages = tmp_path / "node_modules"
+    packages.symlink_to(Path(folder) / "node_modules")
     result = subprocess.run(
-        [node, shutil.copy(program, tmp_path), two_models.address, "sums"],
+        [packages / ".bin/node", shutil.copy(program, tmp_path), two_models.address, "sums"],
         capture_output=True,
         encoding="utf-8",
         timeout=300,
