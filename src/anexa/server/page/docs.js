@@ -13,11 +13,13 @@ function element(tag, text, ...children) {
 let schemas = {};
 
 const refName = (schema) => schema.$ref?.split("/").at(-1);
+// Two schemas of one name have their module before it: anexa__server__chat_completions__Message.
+const shortName = (name) => name.split("__").at(-1);
 const resolve = (schema) => schemas[refName(schema)] ?? schema;
 
 /** Describe the values that a schema allows. */
 function describe(schema) {
-  if (schema.$ref) return refName(schema);
+  if (schema.$ref) return shortName(refName(schema));
   const types = schema.anyOf ?? schema.oneOf;
   if (types) return types.map(describe).join(" or ");
   if (schema.enum) return schema.enum.map((value) => JSON.stringify(value)).join(" or ");
@@ -70,7 +72,7 @@ function route(path, method, operation) {
   }
   for (const [name, schema] of body ? referenced(body) : []) {
     if (!schema.properties) continue;
-    if (name !== refName(body)) parts.push(element("p", `${name}:`));
+    if (name !== refName(body)) parts.push(element("p", `${shortName(name)}:`));
     parts.push(table(resolve(schema)));
   }
   return element("section", "", ...parts);
