@@ -80,6 +80,23 @@ def test_chat_can_be_read_and_clicked(page: Any, scheme: str, size: dict[str, in
     check_appearance(page)
 
 
+@pytest.mark.parametrize("size", [{"width": 1100, "height": 800}, PHONE], ids=["desktop", "phone"])
+def test_text_stays_in_place_from_its_first_letter(
+    browser: Any, base: ServerProcess, size: dict[str, int]
+) -> None:
+    with opened(browser, base.address) as page:
+        page.set_viewport_size(size)
+        page.get_by_text("Begin a text").wait_for()
+        watched = ["#notebook textarea", "#undo", "#retry", "#measurements", "meter"]
+        page.evaluate(WATCH, watched)
+        page.keyboard.type("an")
+        page.keyboard.press("Control+Enter")
+        page.locator(".note:not(:empty)").wait_for()
+        places = page.evaluate("Object.entries(window.places).map(([one, all]) => [one, [...all]])")
+        assert [name for name, seen in places] == watched
+        assert [(name, seen) for name, seen in places if len(seen) != 1] == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [{"width": 1100, "height": 800}, PHONE], ids=["desktop", "phone"])
 def test_notebook_can_be_read_and_clicked(

@@ -2,6 +2,8 @@
 
 import { ServerError, stream } from "./api.js";
 
+export const STOPPED = "You stopped it here.";
+
 const RENDER_INTERVAL = 30; // milliseconds between two updates of a text
 
 /**
@@ -37,7 +39,7 @@ export async function generate(path, key, body, signal, receive) {
       receive({ content: content ?? "", reasoning: reasoning ?? "" });
     }
   } catch (error) {
-    result.error = error.name === "AbortError" ? "You stopped it here." : messageOf(error);
+    result.error = error.name === "AbortError" ? STOPPED : messageOf(error);
   }
   result.seconds = (performance.now() - started) / 1000;
   return result;

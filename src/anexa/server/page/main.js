@@ -2,7 +2,7 @@
 
 import { listModels } from "./api.js";
 import { Conversation } from "./conversation.js";
-import { byId } from "./dom.js";
+import { byId, following } from "./dom.js";
 import { messageOf } from "./generation.js";
 import { Notebook } from "./notebook.js";
 import {
@@ -108,7 +108,7 @@ function showModel() {
 }
 
 function openSettings(open) {
-  byId("settings").hidden = !open;
+  following(byId("conversation"), () => (byId("settings").hidden = !open));
   byId("open-settings").setAttribute("aria-expanded", String(open));
 }
 

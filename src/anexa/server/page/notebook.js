@@ -3,7 +3,7 @@
 import { ServerError, tokenize } from "./api.js";
 import { EMPTY, edit, extend, parts } from "./draft.js";
 import { element, following, scrollToEnd } from "./dom.js";
-import { generate, paced } from "./generation.js";
+import { STOPPED, generate, paced } from "./generation.js";
 import { samplingFields, settings } from "./settings.js";
 import { download, loadDraft, saveDraft } from "./store.js";
 
@@ -105,7 +105,7 @@ export class Notebook {
     this.speed = result.usage && result.usage.completion_tokens / result.seconds;
     this.announcement = this.draft.text.slice(before.text.length);
     this.set(this.draft);
-    this.say(result.error ?? ending(result, this.announcement), Boolean(result.error));
+    this.say(result.error ?? ending(result, this.announcement), ![null, STOPPED].includes(result.error));
   }
 
   /** Generate the continuation of a draft into the text. */

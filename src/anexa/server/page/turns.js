@@ -1,6 +1,7 @@
 // One turn of the conversation as HTML.
 
 import { button, element } from "./dom.js";
+import { STOPPED } from "./generation.js";
 import { hasColumns, renderThought, updateThought, verdictOf } from "./thought.js";
 
 /**
@@ -34,10 +35,11 @@ export function updateTurn(item, turn) {
   const tools = item.querySelector(".tools");
   tools.querySelector(".columns").hidden = !hasColumns(turn);
   if (turn.error && !item.querySelector(".error")) {
-    tools.before(element("p", { className: "error", text: turn.error }));
+    const className = turn.error === STOPPED ? "error stopped" : "error";
+    tools.before(element("p", { className, text: turn.error }));
   }
   if (turn.droppedTurns && !item.querySelector(".dropped")) {
-    tools.append(element("span", { className: "dropped", text: droppedNote(turn.droppedTurns) }));
+    item.append(element("p", { className: "dropped", text: droppedNote(turn.droppedTurns) }));
   }
   const verdict = verdictOf(turn);
   if (verdict && !item.querySelector(".verdict")) {
