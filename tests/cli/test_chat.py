@@ -98,7 +98,7 @@ def test_invalid_input_is_reported_and_changes_nothing(names_model: Path) -> Non
         "/temperature nan": "temperature must be a finite number, not nan",
         "/top-k 0": "top_k must be at least 1, not 0",
         "/top-k 2.5": "/top-k needs a number, not '2.5'",
-        "/top-p 0": "top_p must be above 0, not 0.0",
+        "/top-p -1": "top_p must be at least 0, not -1.0",
         "/top-p 2": "top_p must be at most 1, not 2.0",
         "/seed x": "/seed needs a number, not 'x'",
         "/max-tokens many": "/max-tokens needs a number, not 'many'",

@@ -235,7 +235,7 @@ CHANGED = "the corpus names.txt has changed since this run was started (its SHA-
             2,
             "temperature must be a finite number, not nan",
         ),
-        (f"{GENERATE} --top-p 0", nothing, 2, "top_p must be above 0, not 0.0"),
+        (f"{GENERATE} --top-p -0.1", nothing, 2, "top_p must be at least 0, not -0.1"),
         (f"{GENERATE} --top-p 1.5", nothing, 2, "top_p must be at most 1, not 1.5"),
         (f"{GENERATE} --top-k 0", nothing, 2, "top_k must be at least 1, not 0"),
         (f"{GENERATE} --max-tokens 0", nothing, 2, "max_tokens must be at least 1, not 0"),

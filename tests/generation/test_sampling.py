@@ -52,6 +52,8 @@ def one_row(logits: Sequence[float], params: SamplingParams) -> npt.NDArray[np.f
         ({"top_p": 0.55}, [0.625, 0.375, 0]),
         ({"top_p": 0.45}, [1, 0, 0]),
         ({"top_p": 1e-12}, [1, 0, 0]),
+        ({"top_p": 0.0}, [1, 0, 0]),
+        ({"top_k": 2, "top_p": 0}, [1, 0, 0]),
         ({"temperature": 1e9, "top_k": 1, "top_p": 0.5}, [1, 0, 0]),
         # top-p counts the mass of what top-k has left: 0.5 / 0.8 is 0.625
         ({"top_k": 2, "top_p": 0.6}, [1, 0, 0]),
@@ -114,7 +116,7 @@ def test_extreme_temperatures_give_probabilities(temperature: float, scale: floa
         ({"temperature": math.inf}, "temperature must be a finite number, not inf"),
         ({"top_k": 0}, "top_k must be at least 1, not 0"),
         ({"top_k": -1}, "top_k must be at least 1, not -1"),
-        ({"top_p": 0.0}, "top_p must be above 0, not 0"),
+        ({"top_p": -0.1}, "top_p must be at least 0, not -0.1"),
         ({"top_p": 1.5}, "top_p must be at most 1, not 1.5"),
         ({"temperature": 10**400}, "temperature must be a finite number, not "),
         ({"temperature": "0.5"}, "temperature must be a number, not '0.5'"),

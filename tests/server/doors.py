@@ -34,7 +34,7 @@ QUESTIONS = {
 # Values that are refused: name, value and sentence.
 REFUSED = [
     ("temperature", -0.5, "temperature must be at least 0, not -0.5"),
-    ("top_p", 0.0, "top_p must be above 0, not 0.0"),
+    ("top_p", -0.5, "top_p must be at least 0, not -0.5"),
     ("top_p", 1.5, "top_p must be at most 1, not 1.5"),
     ("top_k", 10**12, "top_k must be at most 1,000,000,000, not 1000000000000"),
     ("seed", 2**64, f"seed must be below {2**64:,}, not {2**64}"),

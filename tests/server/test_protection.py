@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +107,6 @@ def test_pages_of_other_origins_are_refused(server: ServerProcess, locked: Serve
     assert asked(server, "http://[x").status_code == 403
     own = asked(server, server.address)
     assert own.status_code == 200
-    assert "access-control-allow-origin" not in own.headers
     assert asked(locked, "https://evil.test").status_code == 403
     partner = asked(locked, "https://partner.test")
     assert partner.status_code == 200
@@ -119,6 +120,101 @@ def test_pages_of_other_origins_are_refused(server: ServerProcess, locked: Serve
         headers={"Origin": "https://partner.test", "Access-Control-Request-Method": "POST"},
     )
     assert preflight.status_code == 200
+
+
+LOCAL = ["http://localhost", "http://localhost:3000", "http://127.0.0.1:5173", "http://127.0.0.1"]
+NOT_LOCAL = [
+    "null",  # of files, and of sandboxed frames
+    "file://",
+    "http://localhost.evil.test",
+    "http://127.0.0.1.evil.test:3000",
+    "http://localhost:3000.evil.test",
+    "http://localhost:3000@evil.test",
+    "http://evil.test/http://localhost:3000",
+    "http://evil.test#localhost",
+    "http://localhost:",
+    "http://localhost:123456",
+    "http://localhost:3000/",
+    "http://localhost\uff1a3000".encode().decode("latin-1"),
+    "http://127.0.0.2:3000",
+    "http://127.1:3000",
+    "http://0.0.0.0:3000",
+    "http://192.168.1.5:3000",
+    "https://localhost.test",
+    "chrome-extension://localhost",
+]
+
+
+@pytest.mark.parametrize("origin", LOCAL)
+def test_pages_of_this_computer_may_use_a_server_without_key(
+    server: ServerProcess, locked: ServerProcess, origin: str
+) -> None:
+    answer = server.get("/v1/models", headers={"Origin": origin})
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == origin
+    assert "access-control-allow-credentials" not in answer.headers
+    preflight = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    assert httpx.options(f"{server.address}/v1/completions", headers=preflight).status_code == 200
+    # Errors can be read too.
+    wrong = server.post("/v1/completions", {"prompt": 7}, headers={"Origin": origin})
+    assert (wrong.status_code, wrong.headers["access-control-allow-origin"]) == (400, origin)
+    # With a key, only origins that were allowed by name.
+    headers = {"Origin": origin, "Authorization": f"Bearer {KEY}"}
+    refused = locked.get("/v1/models", headers=headers)
+    assert refused.status_code == 403
+    assert "access-control-allow-origin" not in refused.headers
+
+
+@pytest.mark.parametrize("origin", NOT_LOCAL)
+def test_pages_that_only_look_local_are_refused(server: ServerProcess, origin: str) -> None:
+    headers = {"Origin": origin.encode("latin-1")}
+    refused = server.get("/v1/models", headers=headers)
+    assert refused.status_code == 403
+    assert "access-control-allow-origin" not in refused.headers
+    asked = {**headers, "Access-Control-Request-Method": "POST"}
+    preflight = httpx.options(f"{server.address}/v1/completions", headers=asked)
+    assert "access-control-allow-origin" not in preflight.headers
+
+
+def test_dns_rebinding_is_refused_whatever_the_origin(server: ServerProcess) -> None:
+    """A site that has made its name point to this computer sends that name as the host."""
+    for origin in (*LOCAL, "http://evil.test"):
+        headers = {"Host": "evil.test", "Origin": origin}
+        assert server.get("/v1/models", headers=headers).status_code == 400
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_local_page_in_a_browser_uses_the_server(browser: Any, server: ServerProcess) -> None:
+    with HTTPServer(("127.0.0.1", 0), Page) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        page = browser.new_page()
+        page.goto(f"http://localhost:{other.server_port}/")
+        status = page.evaluate(
+            """async (address) => {
+                const headers = { "Content-Type": "application/json" };
+                const body = JSON.stringify({ prompt: "1+1", max_tokens: 1 });
+                const options = { method: "POST", headers, body };
+                const response = await fetch(`${address}/v1/completions`, options);
+                return [response.status, (await response.json()).object];
+            }""",
+            server.address,
+        )
+        page.close()
+        other.shutdown()
+    assert status == [200, "text_completion"]
+
+
+class Page(BaseHTTPRequestHandler):
+    """An empty page."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Be quiet."""
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ def greedy(server: ServerProcess) -> dict[str, Any]:
     "fields",
     [
         {"reasoning_effort": "max"},
+        {"temperature": 1, "top_p": 0},
         {"max_tokens": -1},
         {"max_completion_tokens": -1, "max_tokens": 3},
         {"max_completion_tokens": -1.0},
@@ -41,7 +42,7 @@ def greedy(server: ServerProcess) -> dict[str, Any]:
 def test_values_of_chat_requests(
     server: ServerProcess, greedy: dict[str, Any], fields: dict[str, object]
 ) -> None:
-    answer = server.chat(temperature=0, **fields).json()["choices"][0]
+    answer = server.chat(**{"temperature": 0, **fields}).json()["choices"][0]
     assert answer["message"] == greedy
     assert answer["finish_reason"] == "stop"
 

@@ -200,7 +200,9 @@ def probabilities(logits_BV: npt.NDArray[np.floating], params: Sequence[Sampling
         elif param.top_k is not None or param.top_p < 1:
             order = np.argsort(-p_V, kind="stable")[: param.top_k]
             likelier = np.cumsum(p_V[order]) - p_V[order]  # total probability of likelier tokens
-            order = order[likelier < param.top_p * p_V[order].sum()]
+            is_kept = likelier < param.top_p * p_V[order].sum()
+            is_kept[0] = True  # even if top_p is 0
+            order = order[is_kept]
             kept = p_V[order]
             p_V[:] = 0.0
             p_V[order] = kept

@@ -12,7 +12,7 @@ MAX_COUNT = 10**9  # of tokens, more than any model generates or has
 RANGES = {
     "temperature": Range(float, ge=0),
     "top_k": Range(int, ge=1, le=MAX_COUNT),
-    "top_p": Range(float, gt=0, le=1),
+    "top_p": Range(float, ge=0, le=1),
     "seed": Range(int, ge=0, lt=2**64),  # Python's generator takes -1 for 1
     "min_p": Range(float, ge=0, le=1),
     "repetition_penalty": Range(float, gt=0),
@@ -35,7 +35,7 @@ class SamplingParams:
             likeliest token.
         top_k: sample from the k likeliest tokens only; None means from all.
         top_p: sample from the fewest likeliest tokens whose probabilities add up to at least this
-            number, above 0 and at most 1; 1 means from all.
+            number; 1 means from all, 0 from the likeliest alone.
         seed: seed of the sequence's random state.
         min_p: sample from the tokens that are at least this number times as probable as the
             likeliest token; 0 means from all.

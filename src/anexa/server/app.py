@@ -38,7 +38,7 @@ from anexa.server.introduction import introduce
 from anexa.server.metrics import Metrics
 from anexa.server.middleware import REQUEST_ID, HeadRequests, RequestIds
 from anexa.server.pages import add_files, page_files
-from anexa.server.protection import Protection
+from anexa.server.protection import LOCAL_ORIGIN, Protection
 from anexa.server.served_models import ServedModel
 from anexa.server.worker import Worker
 from anexa.thinking.checker import check
@@ -110,10 +110,12 @@ def create_app(config: ServerConfig, on_loaded: Callable[[AnexaError | None], No
         api_key=config.api_key,
         public_paths=files,
     )
-    if config.origins:  # outside of `Protection`, so that these pages can read its errors too
+    if config.origins or not config.api_key:
+        # Outside of `Protection`, so that these pages can read its errors too.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(config.origins),
+            allow_origin_regex=None if config.api_key else LOCAL_ORIGIN.pattern,
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
             expose_headers=[REQUEST_ID],

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import re
 from collections.abc import Collection
 from contextlib import suppress
 from ipaddress import ip_address
@@ -32,6 +33,9 @@ CONTENT_SECURITY_POLICY = (
     "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
+# Pages that programs of this computer serve. A browser takes the origin of a page from the address
+# that it has loaded, and both names are this computer in every network.
+LOCAL_ORIGIN = re.compile(r"http://(localhost|127\.0\.0\.1)(:[0-9]{1,5})?")
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -51,7 +55,8 @@ class Protection:
             to an attacker who has made it point to this server (DNS rebinding).
         any_address: whether the `Host` header may also name any IP address, where no DNS is used.
         origins: origins of web pages of other sites that may call the API.
-        api_key: API key that clients must send; None if the server needs no key.
+        api_key: API key that clients must send; None if the server needs no key, which pages of
+            `LOCAL_ORIGIN` may then call too.
         public_paths: paths that need no key: the files of the web pages.
     """
 
@@ -114,6 +119,11 @@ class Protection:
             _log.error("%s: %s: %s", scope["path"], type(error).__name__, error)
             body.refusal = APIError(f"internal error ({type(error).__name__})", status=500)
 
+    def _may_call(self, origin: str, host: str) -> bool:
+        """Whether pages of an origin may call the API: the server's own, local, or allowed ones."""
+        is_local = self._api_key is None and LOCAL_ORIGIN.fullmatch(origin) is not None
+        return is_local or origin in self._origins or origin.partition("://")[2] == host
+
     def _refusal(self, path: str, headers: Headers) -> APIError | None:
         """Return the error of a refused request; None if it is allowed."""
         hosts = headers.getlist("host")
@@ -121,7 +131,7 @@ class Protection:
         if name not in self._hosts and not (self._any_address and _is_address(name)):
             return APIError("this server is not known by that name: see anexa serve --allow-host")
         origin = headers.get("origin")
-        if origin and origin not in self._origins and origin.partition("://")[2] != hosts[0]:
+        if origin and not self._may_call(origin, hosts[0]):
             message = "pages of other sites may not use this server: see --allow-origin"
             return APIError(message, status=403)
         if self._api_key is not None and path not in self._public_paths:
