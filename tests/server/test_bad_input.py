@@ -312,8 +312,8 @@ EMPTY = "a conversation needs a message of the user"
         (
             body_with_message("1", "tool"),
             "messages",
-            "the chat template cannot be used for this: the roles are user, assistant and system, "
-            "not tool",
+            "message 1 is about a tool call, which the chat template of anexa has no form for: "
+            "leave it out",
         ),
         ({"messages": MESSAGES, "top_logprobs": 2}, "top_logprobs", "needs logprobs to be true"),
         (

@@ -82,13 +82,14 @@ def test_without_thinking_the_grammar_begins_at_once(server: ServerProcess) -> N
 
 
 def test_fields_that_ask_for_nothing_pass(server: ServerProcess) -> None:
-    for fields in (
+    nothing: list[dict[str, Any]] = [
         {"response_format": None},
         {"response_format": {"type": "text"}},
         {"structured_outputs": {}},
         {"structured_outputs": {"regex": None, "json_object": False}},
         {"guided_json": None, "guided_whitespace_pattern": None},
-    ):
+    ]
+    for fields in nothing:
         body = server.chat(messages=QUESTION, temperature=0, **fields).json()
         assert body["choices"][0]["message"]["content"] == "42"
 

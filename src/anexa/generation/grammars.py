@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -125,19 +125,16 @@ def grammar_of(
     Raises:
         UsageError: if there are several, or the one is not valid.
     """
-    given = [
-        make
-        for value, make in (
-            (regex, lambda: Grammar.regex(regex or "")),
-            (choice, lambda: Grammar.choice(choice or ())),
-            (json_schema, lambda: Grammar.json_schema(json_schema)),
-            (grammar, lambda: Grammar.rules(grammar or "")),
-        )
-        if value is not None
+    makers: list[tuple[Any, Callable[[Any], Grammar]]] = [
+        (regex, Grammar.regex),
+        (choice, Grammar.choice),
+        (json_schema, Grammar.json_schema),
+        (grammar, Grammar.rules),
     ]
+    given = [(make, value) for value, make in makers if value is not None]
     if len(given) > 1:
         raise UsageError("regex, choice, json_schema and grammar exclude each other: give one")
-    return given[0]() if given else None
+    return next((make(value) for make, value in given), None)
 
 
 def escape(character: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import cached_property
@@ -22,6 +23,7 @@ from anexa.model.chat_format import (
     CHAT_TEMPLATE,
     Message,
     PromptEnd,
+    Tool,
     is_begun,
     normalize_messages,
     render_continuation,
@@ -89,6 +91,11 @@ class LanguageModel:
         model = load_model(BUNDLED if folder is None else folder)
         name = "anexa" if folder is None else model_name(folder)
         return cls(name, model, open_engine(engine, model.config, model.weights), folder)
+
+    @property
+    def knows_tools(self) -> bool:
+        """Whether the chat template shows tools to the model."""
+        return self.chat_template is not None and "tools" in self.chat_template
 
     def generate(self, prompt: str = "", *, max_tokens: int = 200, **sampling: Any) -> str:
         """Generate the text that continues a prompt.
@@ -219,6 +226,7 @@ class LanguageModel:
         *,
         thinking: bool = True,
         end: PromptEnd | None = None,
+        tools: Sequence[Tool] = (),
     ) -> int:
         """Count the tokens of a conversation rendered as a prompt by `render_prompt`.
 
@@ -226,7 +234,7 @@ class LanguageModel:
             AnexaError: if the model has no chat template or cannot read the messages.
             PromptTooLongError: if a quick look at the messages shows that they exceed the context.
         """
-        prompt = self.render_prompt(messages, thinking=thinking, end=end)
+        prompt = self.render_prompt(messages, thinking=thinking, end=end, tools=tools)
         return len(self.tokenizer.encode_prompt(prompt))
 
     def truncate(
@@ -236,6 +244,7 @@ class LanguageModel:
         *,
         thinking: bool = True,
         end: PromptEnd | None = None,
+        tools: Sequence[Tool] = (),
     ) -> TruncatedConversation:
         """Drop the oldest turns until the context has room for the conversation and an answer.
 
@@ -247,6 +256,7 @@ class LanguageModel:
                 `max_new_tokens`: room for `max_new_tokens`.
             thinking: whether the model may reason.
             end: what the prompt ends with; see `render_prompt`.
+            tools: functions that the model may call.
 
         Raises:
             AnexaError: if the model has no chat template or cannot read the messages.
@@ -256,9 +266,10 @@ class LanguageModel:
 
         def fits(some: Sequence[Message]) -> bool:
             try:
-                return self.num_prompt_tokens(some, thinking=thinking, end=end) <= room
+                count = self.num_prompt_tokens(some, thinking=thinking, end=end, tools=tools)
             except PromptTooLongError:
                 return False
+            return count <= room
 
         return drop_oldest_turns(messages, fits)
 
@@ -268,6 +279,7 @@ class LanguageModel:
         *,
         thinking: bool = True,
         end: PromptEnd | None = None,
+        tools: Sequence[Tool] = (),
     ) -> RenderedPrompt:
         """Render a conversation with the chat template, as the prompt of the next answer.
 
@@ -279,10 +291,13 @@ class LanguageModel:
             end: what the prompt ends with: the beginning of a new answer, the last message, which
                 the model continues, or just the messages. None: the last message is continued if it
                 is the assistant's, and otherwise answered.
+            tools: functions that the model may call, in OpenAI's format, for a template that
+                `knows_tools`.
 
         Raises:
             AnexaError: if the model has no chat template, a message is malformed, there is no
-                message, or a message contains a special token of the template.
+                message, a message or a tool contains a special token of the template, or a message
+                is about a tool call and the template does not know tools.
             UsageError: if the last message is empty.
         """
         if self.chat_template is None:
@@ -300,15 +315,24 @@ class LanguageModel:
         messages = normalize_messages(self.chat_template, messages)
         bos, eos = self.tokenizer.bos_eos
         template = self.chat_template + bos + eos
-        for number, message in enumerate(messages, 1):
-            if message["role"] == "assistant":
-                continue
+        texts = {
+            f"message {number}": message["content"]
+            for number, message in enumerate(messages, 1)
+            if message["role"] != "assistant"
+        }
+        texts |= {f"tool {number}": json.dumps(tool) for number, tool in enumerate(tools, 1)}
+        for name, text in texts.items():
             for mark in self.tokenizer.added_tokens:
-                if mark in template and mark in message["content"]:
+                if mark in template and mark in text:
                     raise AnexaError(
-                        f"message {number} contains {mark}, which is a special token of the model: "
-                        "remove it"
+                        f"{name} contains {mark}, which is a special token of the model: remove it"
                     )
+        for number, message in enumerate(messages, 1):
+            if not self.knows_tools and (message["role"] == "tool" or message.get("tool_calls")):
+                raise AnexaError(
+                    f"message {number} is about a tool call, which the chat template of "
+                    f"{self.name} has no form for: leave it out"
+                )
         if self.chat_template == CHAT_TEMPLATE:  # which skips system messages
             messages = [message for message in messages if message["role"] != "system"]
         if end == "message" and messages and not is_begun(messages[-1]):
@@ -320,7 +344,7 @@ class LanguageModel:
         num_characters = sum(len(message["content"]) for message in messages)
         check_length(num_characters, self.tokenizer, self.engine.config.block_size)
         if end == "message":
-            return render_continuation(self.chat_template, messages, bos=bos, eos=eos)
+            return render_continuation(self.chat_template, messages, bos=bos, eos=eos, tools=tools)
         return render_messages(
             self.chat_template,
             messages,
@@ -328,6 +352,7 @@ class LanguageModel:
             bos=bos,
             eos=eos,
             add_generation_prompt=end != "nothing",
+            tools=tools,
         )
 
     def sampling_params(self, temperature: float | None = None, **sampling: Any) -> SamplingParams:
@@ -366,7 +391,7 @@ class LanguageModel:
     def _sampler_of(self, sampling: dict[str, Any], thinking: bool = False) -> Sampler:
         """Make a sampler from the `**sampling` of a method."""
         grammar = grammar_of(**{name: sampling.pop(name, None) for name in GRAMMAR_KINDS})
-        constraint = grammar and self.constraint(grammar, thinking=thinking)
+        constraint = self.constraint(grammar, thinking=thinking) if grammar else None
         return self.sampler(self.sampling_params(**sampling), constraint)
 
     def sampler(self, params: SamplingParams, constraint: Constraint | None = None) -> Sampler:

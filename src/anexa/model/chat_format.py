@@ -30,6 +30,9 @@ As in OpenAI's API, a content may also be a list of parts, each `{"type": "text"
 message may also have a "reasoning_content".
 """
 
+Tool: TypeAlias = Mapping[str, Any]
+"""A function that the model may call, in OpenAI's format: `{"type": "function", "function": …}`."""
+
 PromptEnd: TypeAlias = Literal["answer", "message", "nothing"]
 """What a prompt ends with: the beginning of a new answer, the last message unended, or neither."""
 
@@ -125,6 +128,7 @@ def render_messages(
     bos: str = END_OF_TEXT,
     eos: str = END_OF_TEXT,
     add_generation_prompt: bool = True,
+    tools: Sequence[Tool] = (),
 ) -> RenderedPrompt:
     """Render a conversation as the prompt for the assistant's next turn.
 
@@ -135,6 +139,7 @@ def render_messages(
         bos: BOS token.
         eos: EOS token.
         add_generation_prompt: whether the prompt ends with the beginning of the assistant's turn.
+        tools: functions that the model may call.
 
     Raises:
         AnexaError: if the template is invalid, or refuses these messages.
@@ -142,7 +147,7 @@ def render_messages(
     text = render_template(
         template,
         messages=[dict(message) for message in messages],  # copies, which it may change
-        tools=None,
+        tools=[dict(tool) for tool in tools] or None,
         documents=None,
         add_generation_prompt=add_generation_prompt,
         enable_thinking=thinking,
@@ -153,7 +158,12 @@ def render_messages(
 
 
 def render_continuation(
-    template: str, messages: Sequence[Message], *, bos: str = END_OF_TEXT, eos: str = END_OF_TEXT
+    template: str,
+    messages: Sequence[Message],
+    *,
+    bos: str = END_OF_TEXT,
+    eos: str = END_OF_TEXT,
+    tools: Sequence[Tool] = (),
 ) -> RenderedPrompt:
     """Render a conversation as the prompt for the rest of its last message.
 
@@ -165,6 +175,7 @@ def render_continuation(
         messages: messages so far; the last one has a content, or a reasoning.
         bos: BOS token.
         eos: EOS token.
+        tools: functions that the model may call.
 
     Raises:
         AnexaError: if the template is invalid, refuses these messages, or leaves out the last one.
@@ -181,7 +192,12 @@ def render_continuation(
     name, text = ("content", content) if content else ("reasoning_content", reasoning)
     ending_in_mark = {**last, name: text + _END_OF_MESSAGE}
     prompt = render_messages(
-        template, [*previous, ending_in_mark], bos=bos, eos=eos, add_generation_prompt=False
+        template,
+        [*previous, ending_in_mark],
+        bos=bos,
+        eos=eos,
+        add_generation_prompt=False,
+        tools=tools,
     )
     before, mark, _ = prompt.rpartition(_END_OF_MESSAGE)
     if not mark:

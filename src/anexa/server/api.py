@@ -20,6 +20,7 @@ from anexa.server.submission import (
     respond,
     sampling_params,
 )
+from anexa.server.tools import answer_grammar, tool_use, with_parsed_arguments
 
 DEFAULT_COMPLETION_TOKENS = 16  # as in OpenAI's API
 
@@ -121,14 +122,18 @@ async def create_chat_completion(
         raise APIError(f"{model.name} has no chat template: use /v1/completions", "model")
     if body.top_logprobs and not body.logprobs:
         raise APIError("top_logprobs needs logprobs to be true", "top_logprobs")
-    messages: list[Message] = [message.model_dump(exclude_none=True) for message in body.messages]
+    messages: list[Message] = with_parsed_arguments(
+        [message.model_dump(exclude_none=True) for message in body.messages]
+    )
+    use = tool_use(body, model)
+    grammar = answer_grammar(body, use)
     thinking, end, dropped_turns = body.thinking, body.prompt_end, 0
     with errors_of_field("messages"):
         if body.truncation == "auto":
             messages, dropped_turns = model.truncate(
-                messages, body.max_answer_tokens, thinking=thinking, end=end
+                messages, body.max_answer_tokens, thinking=thinking, end=end, tools=use.rendered
             )
-        rendered = model.render_prompt(messages, thinking=thinking, end=end)
+        rendered = model.render_prompt(messages, thinking=thinking, end=end, tools=use.rendered)
         prompt = Prompt(model.tokenizer, served.block_size, rendered)
     max_tokens = model.answer_tokens(len(prompt.ids), body.max_answer_tokens)
     params = sampling_params(served, body)
@@ -139,7 +144,6 @@ async def create_chat_completion(
             )
             for _ in range(body.n or 1)
         ]
-    grammar = requested_grammar(body)
     constraint = await compile_grammar(
         http_request,
         model,
@@ -159,6 +163,6 @@ async def create_chat_completion(
         constraint=constraint,
     )
     responder = chat_completions.ChatCompletionResponder(
-        body, requests, model.name, model.tokenizer, dropped_turns
+        body, requests, model.name, model.tokenizer, dropped_turns, use.new_parser
     )
     return await respond(http_request, served.worker, responder, stream=bool(body.stream))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -16,6 +16,15 @@ from anexa.server.request import Request, RequestOutput
 from anexa.server.responder import Fields, Responder
 from anexa.server.schemas import Text, TokenCount, max_entries
 from anexa.server.structured_outputs import StructuredFields
+from anexa.server.tool_calls import (
+    CallPart,
+    DeltaToolCall,
+    MessageToolCall,
+    ToolCallParser,
+    delta_call,
+    message_call,
+)
+from anexa.server.tools import ToolCall, ToolFields
 from anexa.server.unsupported_fields import UnsupportedChat
 
 _DROPPED = 'number of turns that did not fit into the context, if truncation is "auto"'
@@ -47,6 +56,11 @@ class Message(schemas.RequestModel):
     content: Text | Parts | None = None
     reasoning_content: Text | None = Field(None, description="thought of the assistant")
     reasoning: Text | None = Field(None, description="another name of reasoning_content")
+    name: str | None = None
+    tool_calls: (
+        Annotated[list[ToolCall], Field(fail_fast=True), max_entries(limits.MAX_TOOLS)] | None
+    ) = Field(None, description="calls of the assistant")
+    tool_call_id: str | None = Field(None, description="call that the message is the result of")
 
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -58,7 +72,9 @@ class TemplateOptions(schemas.RequestModel):
     enable_thinking: bool | None = None
 
 
-class ChatCompletionRequest(schemas.GenerationRequest, StructuredFields, UnsupportedChat):
+class ChatCompletionRequest(
+    schemas.GenerationRequest, StructuredFields, ToolFields, UnsupportedChat
+):
     """Body of `POST /v1/chat/completions`: a conversation to answer, or to continue."""
 
     model_config = schemas.examples(
@@ -148,18 +164,27 @@ class ChoiceLogprobs(schemas.ResponseModel):
 
 
 class ChatCompletionMessage(schemas.ResponseModel):
-    """An answer; its reasoning stands under the names that vLLM and DeepSeek's API give it."""
+    """An answer; its reasoning stands under the names that vLLM and DeepSeek's API give it.
+
+    The content is null if the answer only consists of tool calls; those are left out if there are
+    none.
+    """
 
     role: Literal["assistant"]
-    content: str
+    content: str | None
     refusal: None
     reasoning_content: str | None
     reasoning: str | None
+    tool_calls: list[MessageToolCall] = Field([])
+
+
+ChatFinishReason = Literal["stop", "length", "tool_calls"]
 
 
 class ChatCompletionChoice(schemas.Choice):
     """One answer to the conversation."""
 
+    finish_reason: ChatFinishReason
     message: ChatCompletionMessage
     logprobs: ChoiceLogprobs | None
 
@@ -174,17 +199,22 @@ class ChatCompletion(schemas.Completions):
 
 
 class ChoiceDelta(schemas.ResponseModel):
-    """The next part of an answer: its role, then reasoning, then content; empty at the end."""
+    """The next part of an answer: its role, then reasoning, then content or tool calls.
+
+    It is empty at the end.
+    """
 
     role: Literal["assistant"] = "assistant"
     content: str = ""
     reasoning_content: str = ""
     reasoning: str = ""
+    tool_calls: list[DeltaToolCall] = Field([])
 
 
 class ChatCompletionChunkChoice(schemas.ChunkChoice):
     """The next part of one answer."""
 
+    finish_reason: ChatFinishReason | None
     delta: ChoiceDelta
     logprobs: ChoiceLogprobs | None
 
@@ -206,6 +236,7 @@ class ChatCompletionResponder(Responder):
         model: served model name.
         tokenizer: tokenizer of the model.
         dropped_turns: number of turns that were dropped from the conversation.
+        new_parser: makes a parser of the tool calls in one answer; None if there can be none.
     """
 
     id_prefix = "chatcmpl"
@@ -220,9 +251,11 @@ class ChatCompletionResponder(Responder):
         requests: Sequence[Request],
         model: str,
         tokenizer: Tokenizer,
-        dropped_turns: int,
+        dropped_turns: int = 0,
+        new_parser: Callable[[], ToolCallParser] | None = None,
     ) -> None:
         super().__init__(body, requests, model, tokenizer)
+        self._parsers = [new_parser() if new_parser else None for _ in requests]
         if body.truncation == "auto":
             self._head["dropped_turns"] = self._chunk_head["dropped_turns"] = dropped_turns
         self._num_prompt_logprobs = body.prompt_logprobs
@@ -234,29 +267,49 @@ class ChatCompletionResponder(Responder):
         return {"prompt_logprobs": self.prompt_logprobs(0, self._num_prompt_logprobs)}
 
     def content(self, index: int, output: RequestOutput) -> Fields:
-        """The message, with its reasoning and its content."""
+        """The message, with its reasoning, its content and its tool calls."""
         answer = self.requests[index].answer
         assert answer
+        found = self._parse(index, output)
+        content = "".join(part for part in found if isinstance(part, str))
+        calls = [message_call(part) for part in found if not isinstance(part, str)]
         message = ChatCompletionMessage(
             role="assistant",
-            content=output.text,
+            content=content if content or not calls else None,
             refusal=None,
             reasoning_content=answer.reasoning,
             reasoning=answer.reasoning,
+            **({"tool_calls": calls} if calls else {}),
         )
         return {"message": message}
+
+    def _parse(self, index: int, output: RequestOutput) -> list[str | CallPart]:
+        """Separate the tool calls in a part of an answer from its content."""
+        parser = self._parsers[index]
+        if parser:
+            return [*parser.add(output.text, finished=output.finished)]
+        return [output.text] if output.text else []
+
+    def finish_reason(self, index: int, output: RequestOutput) -> str | None:
+        """Why an answer ended: also "tool_calls"."""
+        parser = self._parsers[index]
+        is_call = output.finish_reason == "stop" and parser is not None and parser.num_calls > 0
+        return "tool_calls" if is_call else output.finish_reason
 
     def first_part(self, index: int) -> Fields:  # noqa: ARG002 (all choices begin alike)
         """The role."""
         return {"delta": ChoiceDelta(role="assistant", content="")}
 
-    def parts(self, output: RequestOutput) -> list[Fields]:
-        """The reasoning, and the content."""
+    def parts(self, index: int, output: RequestOutput) -> list[Fields]:
+        """The reasoning, the content, and the tool calls."""
         deltas = []
         if text := output.reasoning:
             deltas.append(ChoiceDelta(reasoning_content=text, reasoning=text))
-        if output.text:
-            deltas.append(ChoiceDelta(content=output.text))
+        for part in self._parse(index, output):
+            if isinstance(part, str):
+                deltas.append(ChoiceDelta(content=part))
+            else:
+                deltas.append(ChoiceDelta(tool_calls=[delta_call(part)]))
         return [{"delta": delta} for delta in deltas]
 
     def logprobs(self, index: int, logprobs: Sequence[TokenLogprob]) -> ChoiceLogprobs:  # noqa: ARG002

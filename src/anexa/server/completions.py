@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, cast
 from pydantic import Field
 
 from anexa.generation.logprobs import TokenLogprob
+from anexa.generation.text_stream import FinishReason
 from anexa.model.tokenizer import Tokenizer
 from anexa.server import limits, schemas
 from anexa.server.request import Request, RequestOutput
@@ -94,6 +95,7 @@ class Logprobs(schemas.ResponseModel):
 class CompletionChoice(schemas.Choice):
     """A text that continues a prompt."""
 
+    finish_reason: FinishReason
     text: str
     logprobs: Logprobs | None
     prompt_logprobs: schemas.PromptLogprobs | None = None
@@ -107,8 +109,9 @@ class Completion(schemas.Completions):
 
 
 class CompletionChunkChoice(schemas.ChunkChoice):
-    """The next part of a text that continues a prompt."""
+    """The next part of a text that continues a prompt; the last one has a finish reason."""
 
+    finish_reason: FinishReason | None
     text: str
     logprobs: Logprobs | None
 
@@ -157,7 +160,7 @@ class CompletionResponder(Responder):
             yield self._chunk(index, {"text": self._echoes[index]}, self._echo_logprobs(index))
         yield from super().chunks(index, output)
 
-    def parts(self, output: RequestOutput) -> list[Fields]:
+    def parts(self, index: int, output: RequestOutput) -> list[Fields]:  # noqa: ARG002
         """The text, if there is any."""
         return [{"text": output.text}] if output.text else []
 

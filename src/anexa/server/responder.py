@@ -9,7 +9,6 @@ from typing import Any, ClassVar, TypeAlias
 from uuid import uuid4
 
 from anexa.generation.logprobs import TokenLogprob
-from anexa.generation.text_stream import FinishReason
 from anexa.model.tokenizer import Tokenizer
 from anexa.server import schemas
 from anexa.server.request import Request, RequestOutput
@@ -69,8 +68,12 @@ class Responder(ABC):
         """Return the fields of the chunk before a choice's output; None if there is none."""
 
     @abstractmethod
-    def parts(self, output: RequestOutput) -> list[Fields]:
+    def parts(self, index: int, output: RequestOutput) -> list[Fields]:
         """Return the fields of the chunks with an output's text: one for each kind of text."""
+
+    def finish_reason(self, index: int, output: RequestOutput) -> str | None:  # noqa: ARG002
+        """Return why a choice ended; None while it continues."""
+        return output.finish_reason
 
     @abstractmethod
     def logprobs(self, index: int, logprobs: Sequence[TokenLogprob]) -> schemas.ResponseModel:
@@ -109,7 +112,9 @@ class Responder(ABC):
             has_logprobs = self.requests[index].num_logprobs is not None
             logprobs = self.whole_logprobs(index, output) if has_logprobs else None
             part = self.content(index, output)
-            choices.append(_build(self.choice_model, place, part, logprobs, output.finish_reason))
+            choices.append(
+                _build(self.choice_model, place, part, logprobs, self.finish_reason(index, output))
+            )
         fields = {**self._head, "choices": choices, **self.response_fields()}
         return self.response_model(**fields, usage=self._usage())
 
@@ -130,11 +135,11 @@ class Responder(ABC):
     def chunks(self, index: int, output: RequestOutput) -> Iterator[schemas.Chunk]:
         """Build the chunks of an output: one for each kind of text, and one for the end."""
         logprobs = self.logprobs(index, output.logprobs) if output.logprobs else None
-        for part in self.parts(output):
+        for part in self.parts(index, output):
             yield self._chunk(index, part, logprobs)
             logprobs = None
         if output.finish_reason:
-            yield self._chunk(index, self.last_part, logprobs, output.finish_reason)
+            yield self._chunk(index, self.last_part, logprobs, self.finish_reason(index, output))
 
     def usage_chunk(self) -> schemas.Chunk:
         """Build the last chunk, which has no choices and reports the token usage."""
@@ -175,7 +180,7 @@ def _build(
     index: int,
     part: Fields,
     logprobs: schemas.ResponseModel | None = None,
-    finish_reason: FinishReason | None = None,
+    finish_reason: str | None = None,
 ) -> Any:
     """Build a choice."""
     return model(**part, index=index, logprobs=logprobs, finish_reason=finish_reason)

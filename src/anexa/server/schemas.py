@@ -25,7 +25,6 @@ from pydantic.json_schema import models_json_schema
 from pydantic_core import PydanticCustomError
 
 from anexa.generation.sampling_params import BIAS, MAX_COUNT, RANGES
-from anexa.generation.text_stream import FinishReason
 from anexa.server import limits
 from anexa.server.introduction import Task
 from anexa.server.unsupported_fields import UnsupportedSampling
@@ -330,14 +329,12 @@ class Choice(ResponseModel):
     """Fields of a choice of a whole response."""
 
     index: int
-    finish_reason: FinishReason
 
 
 class ChunkChoice(ResponseModel):
-    """Fields of a choice of a chunk; the last chunk of a choice has a finish reason."""
+    """Fields of a choice of a chunk."""
 
     index: int
-    finish_reason: FinishReason | None
 
 
 class CheckedFact(ResponseModel):

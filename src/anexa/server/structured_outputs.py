@@ -14,6 +14,7 @@ from pydantic import Field
 from anexa.generation import LanguageModel, SamplingParams
 from anexa.generation.constraints import GrammarConstraint
 from anexa.generation.grammars import MAX_GRAMMAR_CHARS, MAX_GRAMMAR_CHOICES, Grammar
+from anexa.server import limits
 from anexa.server.errors import APIError
 from anexa.server.schemas import RequestModel, max_entries
 from anexa.server.streaming import unless_disconnected
@@ -33,7 +34,7 @@ Schema = dict[str, Any]
 class JSONSchemaFormat(RequestModel):
     """A JSON schema, and its name; the schema is always kept to, with `strict` or without."""
 
-    name: Annotated[str, Field(min_length=1, max_length=64)]
+    name: Annotated[str, Field(min_length=1, max_length=limits.MAX_NAME_CHARS)]
     description: str | None = None
     json_schema: Schema = Field(alias="schema")
     strict: bool | None = None

@@ -62,8 +62,6 @@ class UnsupportedChat(BaseModel):
     modalities: Annotated[Unsupported, Neutral(["text"])] = None
     moderation: Null = None
     store: False_ = None
-    tool_choice: Annotated[Unsupported, Neutral("none", "auto")] = None
-    tools: EmptyList = None
     verbosity: Annotated[Unsupported, Neutral("medium")] = None
     web_search_options: Null = None
 

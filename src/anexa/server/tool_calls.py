@@ -1,0 +1,220 @@
+"""Tool calls in generated text: parsers that separate them from the content as it arrives."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+from uuid import uuid4
+
+from anexa.generation.stop_strings import stop_prefix_length
+from anexa.server import schemas
+
+TOOL_CALL, END_TOOL_CALL = "<tool_call>", "</tool_call>"  # of Hermes and Qwen
+PYTHON_TAG = "<|python_tag|>"  # of Llama 3
+
+
+class CallPart(NamedTuple):
+    """Part of a tool call.
+
+    Attributes:
+        index: number of the call in the answer, from 0.
+        name: name of the function; None if the call has begun in an earlier part.
+        arguments: the next part of the arguments as JSON.
+    """
+
+    index: int
+    name: str | None
+    arguments: str
+
+
+class ToolCallParser(ABC):
+    """Parser of the content of one answer, which arrives in pieces.
+
+    Args:
+        allows_several: whether calls after the first are reported, or left out.
+
+    Attributes:
+        num_calls: number of calls so far.
+    """
+
+    def __init__(self, *, allows_several: bool = True) -> None:
+        self.num_calls, self._allows_several = 0, allows_several
+
+    @abstractmethod
+    def add(self, text: str, *, finished: bool) -> Iterator[str | CallPart]:
+        """Parse the next piece; yields content and parts of calls.
+
+        Args:
+            text: the piece.
+            finished: whether it is the last one.
+        """
+
+    def _call(self, name: str, arguments: str) -> Iterator[CallPart]:
+        if self._allows_several or not self.num_calls:
+            self.num_calls += 1
+            yield CallPart(self.num_calls - 1, name, arguments)
+
+
+class NamedCallParser(ToolCallParser):
+    """Parser of an answer that consists of the arguments of one function.
+
+    Args:
+        name: name of the function.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def add(self, text: str, *, finished: bool) -> Iterator[str | CallPart]:  # noqa: ARG002
+        """Yield the piece as a part of the arguments."""
+        if text and self.num_calls:
+            yield CallPart(0, None, text)
+        elif text:
+            yield from self._call(self._name, text)
+
+
+class JSONCallParser(ToolCallParser):
+    """Parser of an answer that is a call as JSON, or several with `;` between, as in Llama 3.
+
+    An answer that does not begin as JSON is content.
+    """
+
+    _text: str | None = ""  # what was held back; None: the answer is content
+
+    def add(self, text: str, *, finished: bool) -> Iterator[str | CallPart]:
+        """Hold back what may be a call until the end of the answer."""
+        if self._text is None:
+            if text:
+                yield text
+            return
+        self._text += text
+        begun = self._text.lstrip()
+        if not finished and (begun.startswith(("{", PYTHON_TAG)) or PYTHON_TAG.startswith(begun)):
+            return
+        held, self._text = self._text, None
+        calls = parse_calls(begun.removeprefix(PYTHON_TAG)) if finished else []
+        if held and not calls:
+            yield held
+        for name, arguments in calls:
+            yield from self._call(name, arguments)
+
+
+class TaggedCallParser(ToolCallParser):
+    """Parser of an answer with calls between `<tool_call>` and `</tool_call>`, as in Qwen.
+
+    What stands between the tags and is no call is content.
+    """
+
+    _held = ""
+
+    def add(self, text: str, *, finished: bool) -> Iterator[str | CallPart]:
+        """Yield what cannot be the beginning of a call, and calls that are complete."""
+        rest = self._held + text
+        while rest:
+            at = rest.find(TOOL_CALL)
+            if at < 0:
+                break
+            inside, end, after = rest[at + len(TOOL_CALL) :].partition(END_TOOL_CALL)
+            if not end and not finished:
+                break
+            if content := self._content(rest[:at]):
+                yield content
+            calls = parse_calls(inside)
+            for name, arguments in calls:
+                yield from self._call(name, arguments)
+            if not calls:
+                yield rest[at : len(rest) - len(after)]
+            rest = after
+        at = rest.find(TOOL_CALL)
+        if at < 0:
+            at = len(rest) if finished else len(rest) - stop_prefix_length(rest, (TOOL_CALL,))
+        content, self._held = rest[:at], rest[at:]
+        if not finished and not content.strip():  # space before a call is no content
+            content, self._held = "", rest
+        if content := self._content(content):
+            yield content
+
+    def _content(self, text: str) -> str:
+        """Return text outside of calls, without the space between them."""
+        return text if text.strip() or not self.num_calls else ""
+
+
+def parse_calls(text: str) -> list[tuple[str, str]]:
+    """Parse JSON objects with a name and arguments (or "parameters").
+
+    Args:
+        text: one object, or several with `;` between them.
+
+    Returns:
+        Names, and arguments as JSON; nothing if the text is anything else.
+    """
+    decoder, calls, rest = json.JSONDecoder(), [], text.strip()
+    while rest:
+        try:
+            call, end = decoder.raw_decode(rest)
+        except (ValueError, RecursionError):
+            return []
+        name = call.get("name") if isinstance(call, dict) else None
+        if not isinstance(name, str):
+            return []
+        arguments = call.get("arguments", call.get("parameters", {}))
+        if not isinstance(arguments, dict):
+            return []
+        calls.append((name, json.dumps(arguments, ensure_ascii=False)))
+        rest = rest[end:].lstrip().removeprefix(";").lstrip()
+    return calls
+
+
+# In responses
+
+
+class MessageFunctionCall(schemas.ResponseModel):
+    """A function that the model calls, and its arguments as JSON."""
+
+    name: str
+    arguments: str
+
+
+class MessageToolCall(schemas.ResponseModel):
+    """A tool call."""
+
+    id: str
+    type: Literal["function"]
+    function: MessageFunctionCall
+
+
+class DeltaFunctionCall(schemas.ResponseModel):
+    """Name of a called function, in the first part of a call, and a part of its arguments."""
+
+    name: str = ""
+    arguments: str
+
+
+class DeltaToolCall(schemas.ResponseModel):
+    """Part of a tool call; the first part has its id."""
+
+    index: int
+    id: str = ""
+    type: Literal["function"] = "function"
+    function: DeltaFunctionCall
+
+
+def message_call(part: CallPart) -> MessageToolCall:
+    """Return a whole tool call as an object of a message."""
+    function = MessageFunctionCall(name=part.name or "", arguments=part.arguments)
+    return MessageToolCall(id=_new_id(), type="function", function=function)
+
+
+def delta_call(part: CallPart) -> DeltaToolCall:
+    """Return a part of a tool call as an object of a chunk."""
+    if part.name is None:
+        return DeltaToolCall(index=part.index, function=DeltaFunctionCall(arguments=part.arguments))
+    function = DeltaFunctionCall(name=part.name, arguments=part.arguments)
+    return DeltaToolCall(index=part.index, id=_new_id(), type="function", function=function)
+
+
+def _new_id() -> str:
+    return f"call_{uuid4().hex[:24]}"

@@ -1,0 +1,236 @@
+"""Tools of a chat request: their fields, and what they ask of the prompt and of the answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from anexa.generation import LanguageModel
+from anexa.generation.grammars import Grammar
+from anexa.server import limits
+from anexa.server.errors import APIError
+from anexa.server.schemas import RequestModel, Text, max_entries
+from anexa.server.structured_outputs import Schema, StructuredFields, requested_grammar
+from anexa.server.submission import errors_of_field
+from anexa.server.tool_calls import (
+    PYTHON_TAG,
+    TOOL_CALL,
+    JSONCallParser,
+    NamedCallParser,
+    TaggedCallParser,
+    ToolCallParser,
+)
+
+NO_ARGUMENTS: Schema = {"type": "object", "properties": {}, "additionalProperties": False}
+
+FunctionName = Annotated[str, Field(min_length=1, max_length=limits.MAX_NAME_CHARS)]
+
+
+class FunctionDefinition(RequestModel):
+    """A function that the model may call; without parameters, it has no arguments."""
+
+    name: FunctionName
+    description: Text | None = None
+    parameters: Schema | None = None
+    strict: bool | None = None
+
+
+class Tool(RequestModel):
+    """A tool: there are only functions."""
+
+    type: Literal["function"]
+    function: FunctionDefinition
+
+
+class FunctionChoice(RequestModel):
+    """Name of a function."""
+
+    name: FunctionName
+
+
+class ToolChoice(RequestModel):
+    """The tool that the model has to call."""
+
+    type: Literal["function"]
+    function: FunctionChoice
+
+
+class FunctionCall(RequestModel):
+    """A function that the model called, and its arguments as JSON."""
+
+    name: FunctionName
+    arguments: Text
+
+
+class ToolCall(RequestModel):
+    """A tool call in an earlier answer."""
+
+    id: str | None = None
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+class ToolFields(RequestModel):
+    """Fields about tools; without `tools`, the others ask for nothing."""
+
+    tools: Annotated[list[Tool], Field(fail_fast=True), max_entries(limits.MAX_TOOLS)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
+    parallel_tool_calls: bool | None = Field(
+        None, description="whether an answer may have several calls; true by default"
+    )
+
+
+@dataclass(frozen=True)
+class ToolUse:
+    """What the tools of a request ask for.
+
+    Attributes:
+        rendered: tools that the chat template shows to the model.
+        grammar: the texts of a call, if the model has to make one.
+        new_parser: makes a parser of the calls in one answer; None if there can be none.
+    """
+
+    rendered: Sequence[dict[str, Any]] = ()
+    grammar: Grammar | None = None
+    new_parser: Callable[[], ToolCallParser] | None = None
+
+
+def tool_use(body: ToolFields, model: LanguageModel) -> ToolUse:
+    """Return what the tools of a request ask for.
+
+    Raises:
+        APIError: if `tool_choice` names no tool, or the parameters of a tool are not valid.
+    """
+    tools, choice = body.tools or [], body.tool_choice or "auto"
+    _check_names(tools)
+    if not tools and (choice == "required" or isinstance(choice, ToolChoice)):
+        raise APIError("tool_choice needs tools to choose from", "tool_choice")
+    if not tools or choice == "none":
+        return ToolUse()
+    rendered = [tool.model_dump(exclude_none=True) for tool in tools] if model.knows_tools else []
+    if choice == "auto":
+        return ToolUse(rendered, None, _parser_of(model, body.parallel_tool_calls is not False))
+    for number, tool in enumerate(tools):
+        name = f"tools.{number}.function.parameters"
+        with errors_of_field(name):
+            Grammar.json_schema(_parameters(tool.function), name)
+    if choice == "required":
+        with errors_of_field("tools"):
+            grammar = Grammar.json_schema(_call_schema(tools), "tools")
+        return ToolUse(rendered, grammar, JSONCallParser)
+    function = _named(tools, choice.function.name)
+    with errors_of_field("tools"):
+        grammar = Grammar.json_schema(_parameters(function), "tools")
+    return ToolUse(rendered, grammar, partial(NamedCallParser, function.name))
+
+
+def answer_grammar(body: StructuredFields, use: ToolUse) -> Grammar | None:
+    """Return the grammar of an answer: of the call that it has to be, or as the request asks.
+
+    Raises:
+        APIError: if the request asks for a call and for another grammar.
+    """
+    grammar = requested_grammar(body)
+    if grammar and use.grammar:
+        raise APIError(
+            f"tool_choice and {grammar.name} exclude each other: leave one out", "tool_choice"
+        )
+    return grammar or use.grammar
+
+
+def _check_names(tools: Sequence[Tool]) -> None:
+    """Check that no two tools have the same name.
+
+    Raises:
+        APIError: if two have.
+    """
+    names: set[str] = set()
+    for number, tool in enumerate(tools):
+        if tool.function.name in names:
+            name = f"tools.{number}.function.name"
+            raise APIError(f"{name} is also the name of an earlier tool", name)
+        names.add(tool.function.name)
+
+
+def _named(tools: Sequence[Tool], name: str) -> FunctionDefinition:
+    for tool in tools:
+        if tool.function.name == name:
+            return tool.function
+    names = ", ".join(tool.function.name for tool in tools[:10])
+    raise APIError(
+        f"tool_choice.function.name must be one of the tools, {names}, not {name!r}",
+        "tool_choice.function.name",
+    )
+
+
+def _parser_of(model: LanguageModel, allows_several: bool) -> Callable[[], ToolCallParser] | None:
+    """Return the parser for the calls of a model, by what its chat template says about them."""
+    template = (model.chat_template or "") if model.knows_tools else ""
+    if TOOL_CALL in template:
+        return partial(TaggedCallParser, allows_several=allows_several)
+    if PYTHON_TAG in template or '"parameters"' in template:
+        return partial(JSONCallParser, allows_several=allows_several)
+    return None
+
+
+def _parameters(function: FunctionDefinition) -> Schema:
+    return NO_ARGUMENTS if function.parameters is None else function.parameters
+
+
+def _call_schema(tools: Sequence[Tool]) -> Schema:
+    """Return the schema of a call of any of the tools, as JSON with its name and arguments."""
+    calls = []
+    for number, tool in enumerate(tools):
+        parameters = _with_references(
+            _parameters(tool.function), f"#/anyOf/{number}/properties/arguments"
+        )
+        calls.append(
+            {
+                "type": "object",
+                "properties": {"name": {"const": tool.function.name}, "arguments": parameters},
+                "required": ["name", "arguments"],
+                "additionalProperties": False,
+            }
+        )
+    return {"anyOf": calls}
+
+
+def _with_references(schema: Schema, place: str) -> Schema:
+    """Return a schema whose references within itself are right at another place of a schema."""
+    replaced: Schema = json.loads(
+        json.dumps(schema),
+        object_hook=lambda part: {
+            key: place + value[1:]
+            if key == "$ref" and isinstance(value, str) and value.startswith("#")
+            else value
+            for key, value in part.items()
+        },
+    )
+    return replaced
+
+
+def with_parsed_arguments(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return messages with the arguments of tool calls as objects, as chat templates read them.
+
+    Raises:
+        APIError: if arguments are not a JSON object.
+    """
+    parsed = []
+    for number, message in enumerate(messages):
+        calls = []
+        for place, call in enumerate(message.get("tool_calls") or ()):
+            name = f"messages.{number}.tool_calls.{place}.function.arguments"
+            try:
+                arguments = json.loads(call["function"]["arguments"] or "{}")
+            except (ValueError, RecursionError):
+                arguments = None
+            if not isinstance(arguments, dict):
+                raise APIError(f"{name} must be a JSON object as a string", name)
+            calls.append({**call, "function": {**call["function"], "arguments": arguments}})
+        parsed.append({**message, "tool_calls": calls} if calls else message)
+    return parsed
