@@ -89,7 +89,7 @@ def test_messages_are_remembered_until_a_new_conversation(parrot: Path) -> None:
 
 def test_a_long_conversation_drops_its_oldest_turns(parrot: Path) -> None:
     *hellos, again = chat(parrot, *["hello"] * 40, "again")
-    note = "(1 earlier turn no longer fits into the context and was dropped)\n"
+    note = "(1 earlier turn was dropped, to leave room for the answer)\n"
     answer = f"{AFTER_HELLO['hello']}\n\n"
     kept = hellos.index(note + answer)
     assert 0 < kept < 10

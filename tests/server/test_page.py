@@ -60,6 +60,19 @@ def test_conversation_is_shown_saved_and_exported(page: Any) -> None:
     assert page.locator(".turn").count() == 0
 
 
+def test_page_says_how_many_turns_were_dropped(page: Any) -> None:
+    """The longest answers of the bundled model take nearly the whole context."""
+    for number, question in enumerate(("1234+4321", "2345+5432", "3456+6543"), 1):
+        ask(page, question)
+        answered(page, number)
+    notes = page.locator(".dropped")
+    said = "dropped, to leave room for the answer"
+    assert notes.all_inner_texts() == [f"1 earlier turn was {said}", f"2 earlier turns were {said}"]
+    page.reload()
+    answered(page, 3)
+    assert notes.count() == 2, "the notes are saved"
+
+
 def test_answer_is_shown_while_generated_and_can_be_stopped(page: Any, tmp_path: Path) -> None:
     """With an engine that would need a minute for the whole answer."""
     with serving("--engine", "lists", cwd=tmp_path) as server:

@@ -86,13 +86,9 @@ class ChatLoop(PromptLoop):
 
 
 def dropped(num_turns: int) -> str:
-    """Say how many of the oldest turns the model no longer knows."""
-    were = (
-        "turn no longer fits into the context and was"
-        if num_turns == 1
-        else ("turns no longer fit into the context and were")
-    )
-    return f"({num_turns} earlier {were} dropped)"
+    """Say how many of the oldest turns the model does not see."""
+    turns = "turn was" if num_turns == 1 else "turns were"
+    return f"({num_turns} earlier {turns} dropped, to leave room for the answer)"
 
 
 def print_answer(answer: ChatAnswer, *, show_reasoning: bool = True) -> None:

@@ -48,8 +48,8 @@ export function updateTurn(item, turn) {
 }
 
 function droppedNote(count) {
-  const turns = count === 1 ? "1 earlier turn" : `${count} earlier turns`;
-  return `The context is full: the model has forgotten ${turns}.`;
+  const turns = count === 1 ? "1 earlier turn was" : `${count} earlier turns were`;
+  return `${turns} dropped, to leave room for the answer`;
 }
 
 const speaker = (name) => element("span", { className: "visually-hidden", text: `${name}:` });
