@@ -81,9 +81,20 @@ def test_reset_restores_the_settings_of_the_command_line(names_model: Path) -> N
     assert given not in answers[:-1]
 
 
+def test_penalties_are_settings(names_model: Path) -> None:
+    options = ("--repetition-penalty", "1.5", "--temperature", "0")
+    commands = ("/min-p 0.1", "/frequency-penalty 0.5", "/min-p off", "/repetition-penalty off")
+    given = "temperature 0, top-k off, top-p off, repetition-penalty 1.5, seed 42, max-tokens 200\n"
+    answers = chat(names_model, *commands, "/reset", options=options)
+    assert answers[3] == given.replace("repetition-penalty 1.5", "frequency-penalty 0.5")
+    assert answers[4] == given
+
+
 def test_help_lists_the_commands(names_model: Path) -> None:
     [answer] = chat(names_model, "/help")
-    for name in ("temperature", "top-k", "top-p", "seed", "max-tokens", "reset", "help"):
+    sampling = ("temperature", "top-k", "top-p", "min-p", "seed", "max-tokens")
+    penalties = ("repetition-penalty", "frequency-penalty", "presence-penalty")
+    for name in (*sampling, *penalties, "reset", "help"):
         assert f"/{name}" in answer
     assert "quit" in answer
 
@@ -100,6 +111,10 @@ def test_invalid_input_is_reported_and_changes_nothing(names_model: Path) -> Non
         "/top-k 2.5": "/top-k needs a number, not '2.5'",
         "/top-p -1": "top_p must be at least 0, not -1.0",
         "/top-p 2": "top_p must be at most 1, not 2.0",
+        "/min-p 2": "min_p must be at most 1, not 2.0",
+        "/repetition-penalty 0": "repetition_penalty must be above 0, not 0.0",
+        "/frequency-penalty much": "/frequency-penalty needs a number, not 'much'",
+        "/presence-penalty -3": "presence_penalty must be at least -2, not -3.0",
         "/seed x": "/seed needs a number, not 'x'",
         "/max-tokens many": "/max-tokens needs a number, not 'many'",
         "/max-tokens 0": "max_tokens must be at least 1, not 0",

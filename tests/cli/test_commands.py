@@ -19,7 +19,10 @@ from anexa.model.architectures import ARCHITECTURES
 from tests.cli.process import anexa, environment
 from tests.slowness import slowness
 
-SAMPLING = ["--temperature", "--top-k", "--top-p", "--max-tokens", "--seed", "--engine"]
+SAMPLING = [
+    *("--temperature", "--top-k", "--top-p", "--min-p", "--repetition-penalty"),
+    *("--frequency-penalty", "--presence-penalty", "--max-tokens", "--seed", "--engine"),
+]
 OPTIONS = {
     "train": [
         "--preset",
@@ -36,7 +39,11 @@ OPTIONS = {
         "--json",
     ],
     "chat": SAMPLING,
-    "generate": [*SAMPLING, "--prompt", "--n", "--stop", "--json"],
+    "generate": [
+        *SAMPLING,
+        *("--prompt", "--n", "--logit-bias", "--min-tokens", "--ignore-eos"),
+        *("--stop", "--stop-token-id", "--json"),
+    ],
     "reinforce": ["--steps", "--samples", "--learning-rate", "--out", "--seed", "--json"],
     "serve": ["--host", "--port", "--api-key", "--allow-host", "--allow-origin", "--max-num-seqs"],
     "eval": ["--problems", "--task", "--seed", "--engine", "--processes", "--json"],

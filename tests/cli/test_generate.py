@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from anexa import load
 from tests.cli.process import ANEXA, anexa, environment
 
 
@@ -68,6 +69,33 @@ def test_sampling_options_are_applied(text_model: Path, tmp_path: Path) -> None:
         for i, option in enumerate(options)
     }
     assert len(texts) == 1
+
+
+def test_options_are_those_of_python(text_model: Path, tmp_path: Path) -> None:
+    options = {
+        "--min-p": "0.2",
+        "--repetition-penalty": "1.3",
+        "--frequency-penalty": "0.4",
+        "--presence-penalty": "-0.3",
+        "--logit-bias": "3=-2.5",
+        "--stop-token-id": "7",
+        "--min-tokens": "12",
+        "--temperature": "1",
+    }
+    arguments = [str(text_model), *(word for pair in options.items() for word in pair)]
+    [sample] = samples(*arguments, "--ignore-eos", cwd=tmp_path)["samples"]
+    expected = load(text_model).generate(
+        min_p=0.2,
+        repetition_penalty=1.3,
+        frequency_penalty=0.4,
+        presence_penalty=-0.3,
+        logit_bias={3: -2.5},
+        stop_token_ids=[7],
+        min_tokens=12,
+        ignore_eos=True,
+        temperature=1,
+    )
+    assert sample["text"] == expected
 
 
 # Models that answer

@@ -44,13 +44,17 @@ def test_settings_are_sent_and_saved(page: Any) -> None:
     page.get_by_label("Temperature").fill("0.55")
     page.get_by_label("Seed").fill("7")
     page.get_by_label("Max tokens").fill("9")
+    page.get_by_label("Repetition penalty").fill("1.3")
+    page.get_by_label("Presence penalty").fill("-0.5")
     page.get_by_label("Think first").uncheck()
     ask(page, "12+30")
     page.locator(".assistant .tools").wait_for()
     assert asked[0]["temperature"] == 0.55
     assert (asked[0]["seed"], asked[0]["max_tokens"]) == (7, 9)
     assert asked[0]["chat_template_kwargs"] == {"enable_thinking": False}
+    assert (asked[0]["repetition_penalty"], asked[0]["presence_penalty"]) == (1.3, -0.5)
     assert "top_k" not in asked[0]
+    assert "min_p" not in asked[0]
     assert page.locator(".thought").count() == 0
     page.reload()
     page.get_by_role("button", name="Settings").click()
@@ -73,6 +77,8 @@ def test_settings_are_sent_and_saved(page: Any) -> None:
         ("Temperature", "-1", "Temperature must be a number from 0 to 2;"),
         ("Temperature", "1e", "Temperature must be a number from 0 to 2;"),
         ("Top-p", "0", "Top-p must be a number from 0.01 to 1;"),
+        ("Repetition penalty", "0", "Repetition penalty must be a number from 0.01 to 100;"),
+        ("Frequency penalty", "3", "Frequency penalty must be a number from -2 to 2;"),
         ("Top-k", "1.5", "Top-k must be a whole number from 1 to 1,000,000,000;"),
         ("Seed", "-3", "Seed must be a whole number from 0 to 9,007,199,254,740,991;"),
         ("Max tokens", "513", "Max tokens must be a whole number from 1 to 512;"),
@@ -108,7 +114,9 @@ def test_settings_and_conversation_with_two_models(browser: Any, two: ServerProc
     with opened(browser, two.address) as page:
         page.get_by_text("Ask something").wait_for()
         page.get_by_role("button", name="Settings").click()
-        usual = {"Temperature": "0", "Top-p": "1", "Top-k": "all", "Seed": "random"}
+        usual = {"Temperature": "0", "Top-p": "1", "Top-k": "all", "Min-p": "0"}
+        usual |= {f"{kind} penalty": "0" for kind in ("Frequency", "Presence")}
+        usual |= {"Repetition penalty": "1", "Seed": "random"}
         assert placeholders(page) == {**usual, "Max tokens": "160"}
         ask(page, "hello")
         page.locator(".assistant .content", has_text="I work out sums.").wait_for()

@@ -23,6 +23,10 @@ def chat(
     temperature: common.Temperature = None,
     top_k: common.TopK = None,
     top_p: common.TopP = 1.0,
+    min_p: common.MinP = 0.0,
+    repetition_penalty: common.RepetitionPenalty = 1.0,
+    frequency_penalty: common.FrequencyPenalty = 0.0,
+    presence_penalty: common.PresencePenalty = 0.0,
     max_tokens: common.MaxTokens = None,
     seed: common.SamplingSeed = 42,
     think: Annotated[
@@ -34,7 +38,16 @@ def chat(
     from anexa.generation import LanguageModel
 
     model = LanguageModel.open(folder, engine)
-    params = model.sampling_params(temperature, top_k=top_k, top_p=top_p, seed=seed)
+    params = model.sampling_params(
+        temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        frequency_penalty=frequency_penalty,
+        presence_penalty=presence_penalty,
+    )
     if model.chat_template is None and think != "on":
         raise UsageError(f"--think has no effect: {model.name} continues texts, leave it out")
     run_prompt_loop(model, params, max_tokens, think)

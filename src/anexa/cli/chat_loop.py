@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from anexa.model.chat_format import Message
 
 HELP = """\
-/think on        think, and show the reasoning
-/think hide      think, and show the answer alone
-/think off       answer without thinking
-/new             start a new conversation
+/think on              think, and show the reasoning
+/think hide            think, and show the answer alone
+/think off             answer without thinking
+/new                   start a new conversation
 """
 THINK_MODES = ("on", "off", "hide")
 

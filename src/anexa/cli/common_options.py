@@ -26,6 +26,27 @@ TopK = Annotated[
 TopP = Annotated[
     float, typer.Option(help="Sample from the likeliest tokens with this total probability.")
 ]
+MinP = Annotated[
+    float,
+    typer.Option(
+        help="Sample from the tokens that are at least this number times as probable as the "
+        "likeliest."
+    ),
+]
+RepetitionPenalty = Annotated[
+    float,
+    typer.Option(
+        help="Make tokens of the prompt and the text less likely: divide positive logits by this "
+        "number, multiply negative ones. 1: no penalty."
+    ),
+]
+FrequencyPenalty = Annotated[
+    float,
+    typer.Option(help="Number subtracted from a token's logit for each time it was generated."),
+]
+PresencePenalty = Annotated[
+    float, typer.Option(help="Number subtracted once from the logit of each generated token.")
+]
 MaxTokens = Annotated[
     int | None,
     typer.Option(

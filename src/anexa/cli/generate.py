@@ -9,7 +9,7 @@ import typer
 from anexa.cli import common_options as common
 from anexa.cli.chat import MAX_TOKENS
 from anexa.cli.output import echo, written
-from anexa.errors import UsageError
+from anexa.errors import UsageError, short_repr
 
 if TYPE_CHECKING:
     from anexa.generation import ChatAnswer, TextStream
@@ -29,9 +29,30 @@ def generate(
     temperature: common.Temperature = None,
     top_k: common.TopK = None,
     top_p: common.TopP = 1.0,
+    min_p: common.MinP = 0.0,
+    repetition_penalty: common.RepetitionPenalty = 1.0,
+    frequency_penalty: common.FrequencyPenalty = 0.0,
+    presence_penalty: common.PresencePenalty = 0.0,
+    logit_bias: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID=NUMBER",
+            help="Number from -100 to 100 added to the logit of a token, such as 12=-5; may be "
+            "repeated.",
+        ),
+    ] = None,
     max_tokens: common.MaxTokens = None,
+    min_tokens: Annotated[
+        int, typer.Option(help="Number of tokens before which a text does not end.")
+    ] = 0,
+    ignore_eos: Annotated[
+        bool, typer.Option("--ignore-eos", help="Continue after the end-of-sequence token.")
+    ] = False,
     stop: Annotated[
         list[str] | None, typer.Option(help="String that ends a text; may be repeated.")
+    ] = None,
+    stop_token_id: Annotated[
+        list[int] | None, typer.Option(help="Token id that ends a text; may be repeated.")
     ] = None,
     think: Annotated[
         bool, typer.Option(help="Let a reasoning model think before it answers.")
@@ -50,7 +71,21 @@ def generate(
     RANGES["n"].check("n", n)
     prompt, stops = decoded(prompt), [decoded(text) for text in stop or ()]
     model = LanguageModel.open(folder, engine)
-    sampler = model.sampler(model.sampling_params(temperature, top_k=top_k, top_p=top_p, seed=seed))
+    params = model.sampling_params(
+        temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        frequency_penalty=frequency_penalty,
+        presence_penalty=presence_penalty,
+        logit_bias=dict(map(_bias, logit_bias or ())),
+        min_tokens=min_tokens,
+        ignore_eos=ignore_eos,
+        stop_token_ids=stop_token_id or (),
+    )
+    sampler = model.sampler(params)
     messages = [{"role": "user", "content": prompt}]
     if model.chat_template is None and not think:
         raise UsageError(f"--no-think has no effect: {model.name} continues texts, leave it out")
@@ -78,6 +113,19 @@ def generate(
         "samples": samples,
     }
     echo(json.dumps(report, indent=2))
+
+
+def _bias(option: str) -> tuple[int, float]:
+    """Parse a token id and the number that is added to its logit, such as "12=-5".
+
+    Raises:
+        UsageError: if the option does not have this form.
+    """
+    token, _, bias = option.partition("=")
+    try:
+        return int(token), float(bias)
+    except ValueError:
+        raise UsageError(f"--logit-bias must be ID=NUMBER, not {short_repr(option)}") from None
 
 
 def _finish_text(text: TextStream, *, show: bool) -> dict[str, Any]:

@@ -18,14 +18,27 @@ if TYPE_CHECKING:
     from anexa.generation import LanguageModel, SamplingParams
 
 HELP = """\
-/temperature T   divide the logits by T; 0: always the likeliest token
-/top-k K         sample from the K likeliest tokens; off: from all
-/top-p P         sample from the likeliest tokens with total probability P; off: from all
-/seed S          restart the random draws from seed S
-/max-tokens N    maximum number of tokens in a response
-/reset           restore all settings and the seed of the start
-/help            show this list
-quit             leave, as Ctrl-C and Ctrl-D do"""
+/temperature T         divide the logits by T; 0: always the likeliest token
+/top-k K               sample from the K likeliest tokens; off: from all
+/top-p P               sample from the likeliest tokens with total probability P; off: from all
+/min-p P               sample from tokens at least P times as probable as the likeliest; off: all
+/repetition-penalty R  divide positive logits of tokens seen before by R; off: no penalty
+/frequency-penalty F   subtract F from a logit each time the token was generated; off: no penalty
+/presence-penalty F    subtract F once from the logit of each such token; off: no penalty
+/seed S                restart the random draws from seed S
+/max-tokens N          maximum number of tokens in a response
+/reset                 restore all settings and the seed of the start
+/help                  show this list
+quit                   leave, as Ctrl-C and Ctrl-D do"""
+# Sampling parameters that a command sets: the type of the value, and the value for "off".
+COMMANDS: dict[str, tuple[type[int] | type[float], float | None]] = {
+    "top-k": (int, None),
+    "top-p": (float, 1.0),
+    "min-p": (float, 0.0),
+    "repetition-penalty": (float, 1.0),
+    "frequency-penalty": (float, 0.0),
+    "presence-penalty": (float, 0.0),
+}
 
 
 class PromptLoop(ABC):
@@ -87,29 +100,38 @@ class PromptLoop(ABC):
             self._set(params)
         elif name == "temperature":
             self._set(replace(self._params, temperature=_number(float, name, value)))
-        elif name == "top-k":
-            top_k = None if value == "off" else _number(int, name, value)
-            self._set(replace(self._params, top_k=top_k))
-        elif name == "top-p":
-            top_p = 1.0 if value == "off" else _number(float, name, value)
-            self._set(replace(self._params, top_p=top_p))
+        elif name in COMMANDS:
+            kind, off = COMMANDS[name]
+            number = off if value == "off" else _number(kind, name, value)
+            self._set(replace(self._params, **{_field(name): number}))
         elif name == "seed":
             self._set(replace(self._params, seed=_number(int, name, value)))
         elif name == "max-tokens":
             self._max_tokens = _checked(_number(int, name, value))
         else:
             raise AnexaError(f"there is no command /{name}: /help lists them")
-        p = self._params
-        return (
-            f"temperature {p.temperature:g}, top-k {p.top_k or 'off'}, "
-            f"top-p {p.top_p if p.top_p < 1 else 'off'}, seed {p.seed}, "
-            f"max-tokens {self._max_tokens or 'off'}"
-        )
+        return self._settings()
+
+    def _settings(self) -> str:
+        """List the settings; of the parameters after top-p those that are not off."""
+        shown = [f"temperature {self._params.temperature:g}"]
+        for name, (_, off) in COMMANDS.items():
+            value = getattr(self._params, _field(name))
+            if value != off:
+                shown.append(f"{name} {value}")
+            elif name in ("top-k", "top-p"):
+                shown.append(f"{name} off")
+        shown += [f"seed {self._params.seed}", f"max-tokens {self._max_tokens or 'off'}"]
+        return ", ".join(shown)
 
     def _set(self, params: SamplingParams) -> None:
         """Change the sampling parameters, and restart the random draws from their seed."""
         self._params = params
         self._sampler = self._model.sampler(params)
+
+
+def _field(command: str) -> str:
+    return command.replace("-", "_")
 
 
 def _checked(max_tokens: int) -> int:

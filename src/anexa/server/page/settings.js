@@ -3,7 +3,11 @@
 import { loadSettings, saveSettings } from "./store.js";
 
 const byId = (id) => document.getElementById(id);
-const NUMBERS = ["temperature", "top_p", "top_k", "seed", "max_tokens"];
+const NUMBERS = [
+  "temperature", "top_p", "top_k", "min_p",
+  "repetition_penalty", "frequency_penalty", "presence_penalty",
+  "seed", "max_tokens",
+];
 const COMPLETION_TOKENS = 200; // default of this page; the API's default of 16 is too short to read
 
 export let settings = loadSettings();
