@@ -199,3 +199,14 @@ def test_last_question_is_never_cut(server: ServerProcess) -> None:
     message, param = error_of(server.chat(messages=messages, truncation="auto"))
     assert "maximum context length is 512 tokens. However, the prompt has 802 tokens" in message
     assert param == "messages"
+
+
+def test_long_history_is_truncated_quickly(server: ServerProcess) -> None:
+    """Rendering it once for each turn would block the event loop."""
+    history = [{"role": role, "content": "7+" * 2400} for role in ("user", "assistant")] * 99
+    with server.cpu_time_below(2):
+        body = server.chat(
+            messages=[*history, *MESSAGES], truncation="auto", temperature=0, max_tokens=5
+        ).json()
+    assert body["dropped_turns"] == 99
+    assert body["usage"]["prompt_tokens"] == len("<347*86<")
