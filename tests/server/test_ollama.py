@@ -13,6 +13,7 @@ import anexa
 from anexa.model.weights import num_parameters
 from tests.server.process import LONG, MESSAGES, THOUGHT, ServerProcess, wait_until
 from tests.server.test_bad_input import JSON_TYPE, SURROGATE, TOO_LONG
+from tests.server.test_responses import SCHEMA
 
 CHAT, GENERATE = "/api/chat", "/api/generate"
 GREEDY = {"temperature": 0}
@@ -93,6 +94,30 @@ def test_options_are_honored(server: ServerProcess) -> None:
     assert "1" not in stopped.json()["response"]
 
 
+def test_format_is_kept_to(server: ServerProcess) -> None:
+    pytest.importorskip("llguidance", reason="llguidance is not installed")
+    integer = {"type": "integer"}
+    body = ask(server, CHAT, messages=MESSAGES, format=SCHEMA, stream=False).json()
+    assert isinstance(json.loads(body["message"]["content"])["result"], int)
+    assert body["message"]["thinking"] == THOUGHT
+    body = ask(server, GENERATE, prompt="347*86", think=False, format="json", stream=False).json()
+    assert body["response"].startswith("{")
+    body = ask(server, GENERATE, prompt="12+", raw=True, format=integer, stream=False).json()
+    assert body["response"].strip("-").isdigit()
+
+
+def test_oldest_turns_are_dropped_if_asked_for(server: ServerProcess) -> None:
+    turn = [{"role": "user", "content": "12+30"}, {"role": "assistant", "content": "42"}]
+    messages = [*turn * 60, *MESSAGES]
+    body = ask(server, CHAT, messages=messages, truncate=True, stream=False).json()
+    assert 0 < body["dropped_turns"] < 60
+    assert body["message"]["content"] == "29842"
+    *_, last = lines(ask(server, CHAT, messages=messages, truncate=True))
+    assert last["dropped_turns"] == body["dropped_turns"]
+    response = ask(server, CHAT, messages=messages)
+    assert (response.status_code, "maximum context length" in response.text) == (400, True)
+
+
 def test_request_without_a_prompt_loads_the_model(server: ServerProcess) -> None:
     for path in (CHAT, GENERATE):
         body = server.post(path, {"model": "anexa", "keep_alive": "5m"}).json()
@@ -130,6 +155,9 @@ def test_models_are_described(server: ServerProcess) -> None:
             {"messages": [{"role": "user", "content": "\ud800"}]},
             "messages.0.content " + SURROGATE,
         ),
+        (CHAT, {"messages": MESSAGES, "format": 7}, "format must be a string or an object, not 7"),
+        (CHAT, {"messages": MESSAGES, "format": "xml"}, 'format must be "json" or a JSON schema'),
+        (CHAT, {"messages": MESSAGES, "truncate": 1}, "truncate must be true or false, not 1"),
         (CHAT, {"messages": MESSAGES, "tools": [{}]}, f"tools {UNSUPPORTED}"),
         (CHAT, {"messages": MESSAGES, "logprobs": True}, f"logprobs {UNSUPPORTED}"),
         (CHAT, {"messages": MESSAGES, "stream": "no"}, 'stream must be true or false, not "no"'),

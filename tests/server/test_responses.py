@@ -20,6 +20,12 @@ from tests.server.test_bad_input import JSON_TYPE, SURROGATE, TOO_LONG, error_of
 
 PATH = "/v1/responses"
 ITEM = 'is not valid (the type of an item is "message" or "reasoning")'
+SCHEMA = {
+    "type": "object",
+    "properties": {"result": {"type": "integer"}},
+    "required": ["result"],
+    "additionalProperties": False,
+}
 UNSUPPORTED = "is not supported: leave it out"
 
 
@@ -119,6 +125,33 @@ def test_response_that_is_cut_is_incomplete(server: ServerProcess, stream: bool)
     )
     assert [item["status"] for item in body["output"]] == ["incomplete"]
     assert body["usage"]["output_tokens"] == 9
+
+
+def test_text_has_the_format_that_is_asked_for(server: ServerProcess) -> None:
+    pytest.importorskip("llguidance", reason="llguidance is not installed")
+    asked = {"type": "json_schema", "name": "result", "schema": SCHEMA, "strict": True}
+    body = respond(server, input="12+30", text={"format": asked})
+    thought, text = texts(body)
+    assert (thought, json.loads(text)["result"] is not None) == ("12+30:2+0+0=02,1+3+0=04:42", True)
+    assert body["text"]["format"] == asked
+    given = server.post(
+        PATH, {"input": "12+30", "temperature": 0, "text": {"format": asked}, "stream": True}
+    )
+    assert texts(events(given)[-1]["response"]) == [thought, text]
+    body = respond(server, reasoning={"effort": "none"}, text={"format": {"type": "json_object"}})
+    assert texts(body)[0].startswith("{")
+
+
+def test_oldest_turns_are_dropped_if_asked_for(server: ServerProcess) -> None:
+    turn = [{"role": "user", "content": "12+30"}, {"role": "assistant", "content": "42"}]
+    messages = [*turn * 60, *MESSAGES]
+    body = respond(server, input=messages, truncation="auto")
+    dropped = body["dropped_turns"]
+    assert 0 < dropped < 60
+    kept = respond(server, input=messages[2 * dropped :])
+    assert texts(body) == texts(kept)
+    assert body["usage"]["input_tokens"] == kept["usage"]["input_tokens"]
+    assert "dropped_turns" not in kept
 
 
 def outputs(*parts: tuple[str, str], **end: Any) -> Iterator[RequestOutput]:
@@ -223,7 +256,28 @@ def test_every_field_of_openai_is_known() -> None:
         ({"reasoning": {"summary": "auto"}}, "reasoning.summary", UNSUPPORTED),
         ({"metadata": {"a": 1}}, "metadata.a", "must be a string, not 1"),
         ({"stream": 1}, "stream", "must be true or false, not 1"),
-        ({"text": {"format": {"type": "json_object"}}}, "text.format", UNSUPPORTED),
+        ({"text": {"format": "json"}}, "text.format", 'must be an object, not "json"'),
+        (
+            {"text": {"format": {"type": "xml"}}},
+            "text.format.type",
+            'must be "text", "json_object" or "json_schema", not "xml"',
+        ),
+        (
+            {"text": {"format": {"type": "json_schema", "name": "a"}}},
+            "text.format.schema",
+            "is missing",
+        ),
+        (
+            {"text": {"format": {"type": "json_schema", "schema": {}}}},
+            "text.format.name",
+            "is missing",
+        ),
+        (
+            {"text": {"format": {"type": "json_schema", "name": "a", "schema": []}}},
+            "text.format.schema",
+            "must be an object, not a list",
+        ),
+        ({"guided_regex": "a"}, "guided_regex", UNSUPPORTED),
         ({"text": {"verbosity": "low"}}, "text.verbosity", UNSUPPORTED),
         ({"store": True}, "store", UNSUPPORTED),
         ({"background": True}, "background", UNSUPPORTED),
@@ -232,7 +286,7 @@ def test_every_field_of_openai_is_known() -> None:
         ({"include": ["reasoning.encrypted_content"]}, "include", UNSUPPORTED),
         ({"tools": [{"type": "web_search"}]}, "tools", UNSUPPORTED),
         ({"tool_choice": "required"}, "tool_choice", UNSUPPORTED),
-        ({"truncation": "auto"}, "truncation", UNSUPPORTED),
+        ({"truncation": "on"}, "truncation", 'must be "auto" or "disabled", not "on"'),
         ({"top_logprobs": 2}, "top_logprobs", UNSUPPORTED),
         ({"max_tokens": 5}, "max_tokens", UNSUPPORTED),
     ],

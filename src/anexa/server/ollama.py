@@ -13,9 +13,10 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
 from anexa.errors import AnexaError
-from anexa.generation import Prompt, TextStream
+from anexa.generation import Prompt
 from anexa.model.chat_format import THINK, Message
 from anexa.server import schemas
+from anexa.server.answering import conversation_prompt, single_request, truncate
 from anexa.server.error_handlers import invalid_request
 from anexa.server.errors import HEADERS, APIError
 from anexa.server.limits import MAX_COMPLETION_TOKENS
@@ -27,7 +28,6 @@ from anexa.server.ollama_schemas import (
     GenerateRequest,
     GenerateResponse,
     OllamaError,
-    Options,
     ResponseMessage,
 )
 from anexa.server.request import Request, RequestOutput
@@ -35,7 +35,7 @@ from anexa.server.responder import Fields
 from anexa.server.schemas import json_response
 from anexa.server.served_models import ServedModel, served_model, served_models
 from anexa.server.streaming import RequestStream, whole_outputs
-from anexa.server.submission import build_requests, errors_of_field, sampling_params, submit
+from anexa.server.submission import errors_of_field, submit
 
 NDJSON = "application/x-ndjson"
 LATEST = ":latest"  # the tag that Ollama gives a model without one
@@ -104,11 +104,11 @@ async def generate(http_request: fastapi.Request, body: GenerateRequest) -> Resp
     if body.raw or served.model.chat_template is None:
         if body.system:
             raise APIError(f"{served.model.name} has no chat template for system", "system")
-        request = _continuation(served, body)
+        request = await _continuation(http_request, served, body)
     else:
         system = [{"role": "system", "content": body.system}] if body.system else []
         messages = [*system, {"role": "user", "content": body.prompt}]
-        request = _answer(served, body, messages, "prompt")
+        request = await _answer(http_request, served, body, messages, "prompt")
     return await _respond(http_request, served, body, request, GenerateResponse, part)
 
 
@@ -123,11 +123,15 @@ async def chat(http_request: fastapi.Request, body: ChatRequest) -> Response:
 
     if not body.messages:
         return _loaded(served, body, ChatResponse, part)
-    if served.model.chat_template is None:
-        raise APIError(f"{served.model.name} has no chat template: use /api/generate", "model")
+    messages: Sequence[Message]
     messages = [{"role": one.role, "content": one.content or ""} for one in body.messages]
-    request = _answer(served, body, messages, "messages")
-    return await _respond(http_request, served, body, request, ChatResponse, part)
+    end: Fields = {}
+    if body.truncate:
+        messages, end["dropped_turns"] = truncate(
+            served, messages, body.max_tokens, thinking=body.thinking, field="messages"
+        )
+    request = await _answer(http_request, served, body, messages, "messages")
+    return await _respond(http_request, served, body, request, ChatResponse, part, end)
 
 
 def find_model(http_request: fastapi.Request, name: str | None) -> ServedModel:
@@ -154,7 +158,9 @@ def timestamp(seconds: float | None = None) -> str:
     return f"{time:%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
-def _continuation(served: ServedModel, body: GenerateRequest) -> Request:
+async def _continuation(
+    http_request: fastapi.Request, served: ServedModel, body: GenerateRequest
+) -> Request:
     """Build the request that continues a prompt as it is."""
     if body.think:
         raise _cannot_think(served)
@@ -165,31 +171,39 @@ def _continuation(served: ServedModel, body: GenerateRequest) -> Request:
     if max_tokens > MAX_COMPLETION_TOKENS:
         field = "options.num_predict"
         raise APIError(f"{field} must be at most {MAX_COMPLETION_TOKENS:,}", field)
-    return _request(served, body, prompt, max_tokens, is_chat=False)
+    request, _ = await single_request(
+        http_request,
+        served,
+        prompt,
+        body.sampling,
+        max_tokens=max_tokens,
+        is_chat=False,
+        grammar=body.grammar,
+    )
+    return request
 
 
-def _answer(
-    served: ServedModel, body: AnswerRequest, messages: Sequence[Message], field: str
+async def _answer(
+    http_request: fastapi.Request,
+    served: ServedModel,
+    body: AnswerRequest,
+    messages: Sequence[Message],
+    field: str,
 ) -> Request:
     """Build the request that answers a conversation; `field` is where it stands in the body."""
-    model = served.model
+    prompt = conversation_prompt(served, messages, thinking=body.thinking, field=field)
     if body.think and not supports_thinking(served):
         raise _cannot_think(served)
-    with errors_of_field(field):
-        rendered = model.render_prompt(messages, thinking=body.thinking)
-        prompt = Prompt(model.tokenizer, served.block_size, rendered)
-    max_tokens = model.answer_tokens(len(prompt.ids), body.max_tokens)
-    return _request(served, body, prompt, max_tokens, is_chat=True)
-
-
-def _request(
-    served: ServedModel, body: AnswerRequest, prompt: Prompt, max_tokens: int, *, is_chat: bool
-) -> Request:
-    options = body.options or Options.model_validate({})
-    params, stop = sampling_params(served, options), options.stop or ()
-    tokenizer = served.model.tokenizer
-    text = TextStream(tokenizer, prompt, max_tokens=max_tokens, stop=stop, params=params)
-    [request] = build_requests(served, [text], params, is_chat=is_chat, num_logprobs=None)
+    request, _ = await single_request(
+        http_request,
+        served,
+        prompt,
+        body.sampling,
+        max_tokens=served.model.answer_tokens(len(prompt.ids), body.max_tokens),
+        is_chat=True,
+        thinking=body.thinking,
+        grammar=body.grammar,
+    )
     return request
 
 
@@ -213,8 +227,9 @@ async def _respond(
     request: Request,
     response_model: type[Answer],
     part: PartOf,
+    end: Fields | None = None,
 ) -> Response:
-    """Submit a request, and respond with its output."""
+    """Submit a request, and respond with its output; `end`: further fields at the end."""
     model = body.model or served.model.name
     worker = served.worker
 
@@ -235,13 +250,13 @@ async def _respond(
                 yield line(output.text, None).to_json() + b"\n"
             if output.finish_reason:
                 last = RequestOutput(token_times=token_times, finish_reason=output.finish_reason)
-                yield line("", None, **_statistics(request, last)).to_json() + b"\n"
+                yield line("", None, **_statistics(request, last), **(end or {})).to_json() + b"\n"
 
     submit(http_request, worker, [request])
     if body.stream is not False:
         return RequestStream(worker, [request], lines(), NDJSON)
     [output] = await whole_outputs(http_request, worker, [request])
-    statistics = _statistics(request, output)
+    statistics = _statistics(request, output) | (end or {})
     return json_response(line(output.text, output.reasoning or None, **statistics))
 
 

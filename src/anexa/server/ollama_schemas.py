@@ -7,8 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from anexa.generation.grammars import Grammar
 from anexa.server import limits, schemas
+from anexa.server.errors import APIError
 from anexa.server.schemas import Text, max_entries
+from anexa.server.structured_outputs import JSON_OBJECT
 from anexa.server.unsupported import Neutral, Unsupported
 
 _CHAT = [{"role": "user", "content": "347*86"}]
@@ -62,9 +65,13 @@ class AnswerRequest(ModelRequest):
     )
     options: Options | None = None
     keep_alive: object = Field(None, description="without effect: models stay loaded")
-    truncate: object = Field(None, description="without effect: a prompt is refused, never cut")
+    truncate: bool | None = Field(
+        None, description="whether the oldest turns of a conversation that is too long are dropped"
+    )
     shift: object = Field(None, description="without effect: a text ends where the context does")
-    format: Annotated[Unsupported, Neutral("")] = None
+    format: str | dict[str, Any] | None = Field(
+        None, description='"json" for a JSON object, or a JSON schema'
+    )
     logprobs: Annotated[Unsupported, Neutral(False)] = None
     top_logprobs: Annotated[Unsupported, Neutral(0)] = None
 
@@ -72,6 +79,27 @@ class AnswerRequest(ModelRequest):
     def thinking(self) -> bool:
         """Whether the model may think before it answers."""
         return self.think is not False
+
+    @property
+    def sampling(self) -> Options:
+        """How tokens are sampled."""
+        return self.options or Options.model_validate({})
+
+    @property
+    def grammar(self) -> Grammar | None:
+        """The texts that may be generated; None: all.
+
+        Raises:
+            APIError: if the format is unknown.
+            UsageError: if the schema is not valid.
+        """
+        if self.format is None or self.format == "":
+            return None
+        if self.format == "json":
+            return Grammar.json_schema(JSON_OBJECT, "format")
+        if isinstance(self.format, str):
+            raise APIError('format must be "json" or a JSON schema', "format")
+        return Grammar.json_schema(self.format, "format")
 
     @property
     def max_tokens(self) -> int | None:
@@ -153,6 +181,9 @@ class Answer(schemas.ResponseModel):
     prompt_eval_duration: int | None = None
     eval_count: int | None = None
     eval_duration: int | None = None
+    dropped_turns: int | None = Field(
+        None, description="number of turns that were dropped, if the request allows it"
+    )
 
 
 class GenerateResponse(Answer):

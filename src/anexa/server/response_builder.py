@@ -33,7 +33,6 @@ from anexa.server.responses_schemas import (
     ResponseStatus,
     ResponseUsage,
     TextEvent,
-    TextFormat,
     TextSettings,
 )
 
@@ -83,13 +82,24 @@ class ResponseBuilder:
         request: request of the sequence.
         params: sampling parameters of the sequence.
         model: served model name.
+        dropped_turns: number of turns that were dropped from the conversation; None if none may be.
     """
 
     def __init__(
-        self, body: ResponsesRequest, request: Request, params: SamplingParams, model: str
+        self,
+        body: ResponsesRequest,
+        request: Request,
+        params: SamplingParams,
+        model: str,
+        dropped_turns: int | None = None,
     ) -> None:
+        self._dropped = {} if dropped_turns is None else {"dropped_turns": dropped_turns}
         self._body, self._request, self._params, self._model = body, request, params, model
         self._id, self._created_at = f"resp_{uuid4().hex}", int(time.time())
+        format_options = body.text and body.text.format
+        self._format: dict[str, Any] = {"type": "text"}
+        if format_options:
+            self._format = format_options.model_dump(by_alias=True, exclude_none=True)
         self._output: list[OutputItem] = []
         self._open: OpenItem | None = None
         self._num_events = 0
@@ -143,11 +153,12 @@ class ResponseBuilder:
             ),
             store=False,
             temperature=params.temperature,
-            text=TextSettings(format=TextFormat(type="text")),
+            text=TextSettings(format=self._format),
             tool_choice="auto",
             tools=[],
             top_p=params.top_p,
-            truncation="disabled",
+            truncation=body.truncation or "disabled",
+            **self._dropped,
             usage=None if status == "in_progress" else self._usage(),
         )
 

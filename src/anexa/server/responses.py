@@ -8,8 +8,9 @@ import fastapi
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from anexa.generation import Prompt, SamplingParams, TextStream
+from anexa.generation.grammars import Grammar
 from anexa.server import schemas
+from anexa.server.answering import conversation_prompt, single_request, truncate
 from anexa.server.errors import APIError
 from anexa.server.request import Request
 from anexa.server.response_builder import ResponseBuilder
@@ -20,9 +21,10 @@ from anexa.server.responses_schemas import (
     ResponseObject,
     ResponsesRequest,
 )
-from anexa.server.served_models import ServedModel, served_model
+from anexa.server.served_models import served_model
 from anexa.server.streaming import EVENT_STREAM, RequestStream, whole_outputs
-from anexa.server.submission import build_requests, errors_of_field, sampling_params, submit
+from anexa.server.structured_outputs import JSON_OBJECT
+from anexa.server.submission import errors_of_field, submit
 
 router = APIRouter(prefix="/v1", responses=schemas.ERROR_RESPONSES)
 
@@ -33,9 +35,24 @@ router = APIRouter(prefix="/v1", responses=schemas.ERROR_RESPONSES)
 async def create_response(http_request: fastapi.Request, body: ResponsesRequest) -> Response:
     """Answer a conversation."""
     served = served_model(http_request, body.model)
-    worker, params = served.worker, sampling_params(served, body)
-    request = _request(served, body, params)
-    builder = ResponseBuilder(body, request, params, served.model.name)
+    worker, messages, dropped_turns = served.worker, body.conversation_messages, None
+    allowed = None if body.max_output_tokens == schemas.UNLIMITED else body.max_output_tokens
+    if body.truncation == "auto":
+        messages, dropped_turns = truncate(
+            served, messages, allowed, thinking=body.thinking, field="input"
+        )
+    prompt = conversation_prompt(served, messages, thinking=body.thinking, field="input")
+    request, params = await single_request(
+        http_request,
+        served,
+        prompt,
+        body,
+        max_tokens=served.model.answer_tokens(len(prompt.ids), allowed),
+        is_chat=True,
+        thinking=body.thinking,
+        grammar=_grammar(body),
+    )
+    builder = ResponseBuilder(body, request, params, served.model.name, dropped_turns)
     submit(http_request, worker, [request])
     if body.stream:
         return RequestStream(worker, [request], _events(request, builder), EVENT_STREAM)
@@ -45,23 +62,18 @@ async def create_response(http_request: fastapi.Request, body: ResponsesRequest)
     return schemas.json_response(last.response)
 
 
-def _request(served: ServedModel, body: ResponsesRequest, params: SamplingParams) -> Request:
-    """Build the request that answers the conversation of a body."""
-    model = served.model
-    if model.chat_template is None:
-        raise APIError(f"{model.name} has no chat template: use /v1/completions", "model")
-    with errors_of_field("input"):
-        rendered = model.render_prompt(body.conversation_messages, thinking=body.thinking)
-        prompt = Prompt(model.tokenizer, served.block_size, rendered)
-    allowed = body.max_output_tokens
-    max_tokens = model.answer_tokens(
-        len(prompt.ids), None if allowed == schemas.UNLIMITED else allowed
-    )
-    stop = body.stop or ()
-    with errors_of_field("min_tokens"):
-        text = TextStream(model.tokenizer, prompt, max_tokens=max_tokens, stop=stop, params=params)
-    [request] = build_requests(served, [text], params, is_chat=True, num_logprobs=None)
-    return request
+def _grammar(body: ResponsesRequest) -> Grammar | None:
+    """Return the grammar of the text that a body asks for; None if every text is allowed."""
+    wanted = body.text and body.text.format
+    if not wanted or wanted.type == "text":
+        return None
+    if wanted.type == "json_object":
+        return Grammar.json_schema(JSON_OBJECT, "text.format")
+    if wanted.name is None or wanted.json_schema is None:
+        field = f"text.format.{'name' if wanted.name is None else 'schema'}"
+        raise APIError(f"{field} is missing", field)
+    with errors_of_field("text.format.schema"):
+        return Grammar.json_schema(wanted.json_schema, "text.format.schema")
 
 
 async def _events(request: Request, builder: ResponseBuilder) -> AsyncGenerator[bytes]:

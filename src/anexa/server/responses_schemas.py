@@ -83,10 +83,20 @@ class Reasoning(schemas.RequestModel):
     context: Annotated[Unsupported, Neutral("auto", "current_turn")] = None
 
 
-class TextOptions(schemas.RequestModel):
-    """Format of the text."""
+class FormatOptions(schemas.RequestModel):
+    """Format of the text: any text, a JSON object, or JSON of a schema, which is always kept to."""
 
-    format: Annotated[Unsupported, Neutral({"type": "text"})] = None
+    type: Literal["text", "json_object", "json_schema"]
+    name: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    description: str | None = None
+    json_schema: dict[str, Any] | None = Field(None, alias="schema")
+    strict: bool | None = None
+
+
+class TextOptions(schemas.RequestModel):
+    """Options of the text."""
+
+    format: FormatOptions | None = None
     verbosity: Annotated[Unsupported, Neutral("medium")] = None
 
 
@@ -112,6 +122,9 @@ class ResponsesRequest(schemas.SamplingFields, UnsupportedSampling):
     )
     reasoning: Reasoning | None = None
     text: TextOptions | None = None
+    truncation: Literal["auto", "disabled"] | None = Field(
+        None, description='"auto": the oldest turns of a conversation that is too long are dropped'
+    )
     metadata: dict[str, str] | None = Field(None, description="is given back in the response")
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -120,6 +133,11 @@ class ResponsesRequest(schemas.SamplingFields, UnsupportedSampling):
     background: False_ = None
     background_options: Null = None
     context_management: EmptyList = None
+    guided_json: Null = None
+    guided_regex: Null = None
+    guided_choice: Null = None
+    guided_grammar: Null = None
+    structured_outputs: Null = None
     conversation: Null = None
     image: Null = None
     include: EmptyList = None
@@ -135,7 +153,6 @@ class ResponsesRequest(schemas.SamplingFields, UnsupportedSampling):
     tool_choice: Annotated[Unsupported, Neutral("none", "auto")] = None
     tools: EmptyList = None
     top_logprobs: Zero = None
-    truncation: Annotated[Unsupported, Neutral("disabled")] = None
 
     parallel_tool_calls: object = WITHOUT_EFFECT
     prompt_cache_key: object = WITHOUT_EFFECT
@@ -249,16 +266,10 @@ class ReasoningSettings(schemas.ResponseModel):
     summary: None
 
 
-class TextFormat(schemas.ResponseModel):
-    """Format of the text."""
-
-    type: Literal["text"]
-
-
 class TextSettings(schemas.ResponseModel):
     """Settings of the text."""
 
-    format: TextFormat
+    format: dict[str, Any] = Field(description="as in the request")
 
 
 class ResponseObject(schemas.ResponseModel):
@@ -286,7 +297,10 @@ class ResponseObject(schemas.ResponseModel):
     tool_choice: Literal["auto"]
     tools: list[None]
     top_p: float
-    truncation: Literal["disabled"]
+    truncation: Literal["auto", "disabled"]
+    dropped_turns: int | None = Field(
+        None, description="number of turns that were dropped, if truncation is auto"
+    )
     usage: ResponseUsage | None
 
 
