@@ -111,6 +111,8 @@ def test_wrong_step_is_marked(browser: Any, parrot: Path, tmp_path: Path) -> Non
         assert error.endswith(step.get_attribute("title"))
         assert step.get_attribute("aria-label") == f"2+4:2+4+0=07:7: {step.get_attribute('title')}"
         assert page.locator("#announcement").inner_text() == f"7. ✗ {error}"
+        page.get_by_role("button", name="Show as column arithmetic").click()
+        assert page.locator(".facts .wrong").all_inner_texts() == ["2 + 4 = 7: write 7"]
 
 
 def test_answer_can_be_regenerated(page: Any) -> None:

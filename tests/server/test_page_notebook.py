@@ -164,6 +164,27 @@ def test_messages_of_the_notebook_are_sentences(notebook: Any) -> None:
     assert notebook.locator(".note").inner_text() == ""
 
 
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "{broken",
+        "null",
+        "[]",
+        '"text"',
+        '{"model": null}',
+        '{"model": []}',
+        '{"model": {"text": 7}}',
+        '{"model": {"text": "a"}}',
+        '{"model": {"text": "a", "generated": [7, null]}}',
+    ],
+)
+def test_damaged_storage_is_an_empty_page(notebook: Any, stored: str) -> None:
+    notebook.evaluate("stored => { localStorage['anexa.notebook'] = stored; }", stored)
+    notebook.reload()
+    notebook.get_by_text("Begin a text").wait_for()
+    assert notebook.get_by_label("Your text").input_value() == ""
+
+
 def edits(rng: random.Random) -> tuple[str, list[list[int]], str, str]:
     """A text of different characters with generated ranges, and an edit: the owners before, after.
 

@@ -84,7 +84,7 @@ export function renderColumns(line, checked) {
   const zeros = step.operation === "*" ? step.right.slice(1) : "";
   if (zeros) list.append(element("li", { text: `${step.right} ends in ${zeros}: write ${zeros}` }));
   step.facts.forEach((_, index) => {
-    const fact = checked?.facts[index];
+    const fact = checked?.facts?.[index];
     const className = fact && !(fact.true && fact.fits) ? "wrong" : "";
     list.append(element("li", { className, text: explain(step, index) }));
   });

@@ -99,6 +99,7 @@ function showModel() {
   for (const node of document.querySelectorAll(".of-text")) node.hidden = isChat;
   byId("conversation").setAttribute("aria-label", isChat ? "Conversation" : "Notebook");
   byId("send").textContent = isChat ? "Send" : "Continue";
+  byId("send").title = isChat ? "Enter" : "Ctrl+Enter";
   byId("prompt").placeholder = PLACEHOLDERS[model.task] ?? "";
   fillWelcome(byId("welcome"), model, (text) => view.start(text));
   adaptSettings(model);

@@ -53,8 +53,11 @@ export const saveTurns = (turns) => write(CONVERSATION, turns);
  */
 export const loadDraft = (model) => {
   const draft = read(NOTEBOOK, {})[model];
-  return isObject(draft) && typeof draft.text === "string" ? draft : null;
+  return isObject(draft) && typeof draft.text === "string" && areRanges(draft.generated) ? draft : null;
 };
+const areRanges = (ranges) =>
+  Array.isArray(ranges) && ranges.every((range) => Array.isArray(range) && range.length === 2);
+
 /**
  * @param {string} model name of the model
  * @param {import("./draft.js").Draft} draft
@@ -64,10 +67,12 @@ export const saveDraft = (model, draft) => {
   write(NOTEBOOK, { ...(isObject(drafts) ? drafts : {}), [model]: draft });
 };
 
+/** @returns {Record<string, unknown>} */
 export const loadSettings = () => {
   const settings = read(SETTINGS, {});
   return isObject(settings) ? settings : {};
 };
+/** @param {Record<string, unknown>} settings */
 export const saveSettings = (settings) => write(SETTINGS, settings);
 
 /**
