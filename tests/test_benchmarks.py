@@ -85,6 +85,14 @@ def test_serve_load_prints_all_ratios() -> None:
         assert words in result.stdout
 
 
+@pytest.mark.slow
+def test_conversation_prints_every_turn() -> None:
+    result = benchmark("conversation.py", "--turns", "2", "--rounds", "1")
+    assert result.returncode == 0, result.stderr
+    rows = re.findall(r"^ +(\d) +(\d+) +(\d+) .*\d$", result.stdout, re.MULTILINE)
+    assert rows == [("1", "200", "0"), ("2", "400", "192")]
+
+
 @needs_torch
 @pytest.mark.slow
 def test_time_to_loss_prints_the_ratio(corpus: Path) -> None:
