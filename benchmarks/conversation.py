@@ -41,7 +41,7 @@ def write_random_model(folder: Path, num_tokens: int) -> ModelConfig:
     """Write a model with random weights whose context has room for a conversation."""
     tokenizer = Tokenizer.from_characters(["".join(map(chr, range(32, 127)))], adds_bos=False)
     block_size = num_tokens + 64
-    config = ModelConfig("llama", tokenizer.vocab_size, block_size, n_embd=256, n_head=8, n_layer=6)
+    config = ModelConfig("llama", tokenizer.vocab_size, block_size, n_embd=128, n_head=4, n_layer=4)
     model = Model(config, initial_weights(config, random.Random(0)), tokenizer)
     folder.mkdir()
     write_model(folder, model, "random weights")

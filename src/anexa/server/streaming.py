@@ -32,7 +32,8 @@ async def whole_response(
         APIError: if a request fails, or the client disconnects.
     """
     outputs = await whole_outputs(http_request, worker, responder.requests)
-    return json_response(responder.response(outputs))
+    # In a thread, because the log probabilities of many prompts take a second.
+    return await asyncio.to_thread(lambda: json_response(responder.response(outputs)))
 
 
 async def whole_outputs(
