@@ -21,6 +21,7 @@ from tests.conftest import ROOT
 from tests.server.process import ServerProcess, serving
 
 PROGRAMS = sorted((ROOT / "tests/server/clients").glob("*_client.py"))
+STRUCTURED = sorted((ROOT / "tests/server/clients").glob("*_structured.py"))
 NODE_PROGRAMS = sorted((ROOT / "tests/server/clients").glob("*_client.mjs"))
 ROW = re.compile(r"^\| \[(?P<package>[^]]+)\]\([^)]*\) \| (?P<version>[0-9][^ ]*) \|", re.MULTILINE)
 
@@ -56,7 +57,7 @@ def two_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProce
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("program", PROGRAMS + STRUCTURED, ids=lambda path: path.stem)
 def test_client_by_others(two_models: ServerProcess, python: str, program: Path) -> None:
     module = f"tests.server.clients.{program.stem}"
     result = subprocess.run(
