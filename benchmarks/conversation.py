@@ -85,7 +85,7 @@ def main() -> None:
         servers = [serve(stack, folder, engine, "--prefix-cache=0"), serve(stack, folder, engine)]
         found: list[list[list[tuple[float, int]]]] = [[[], []] for _ in range(options.turns)]
         for number in range(-1, options.rounds):  # round -1 is the warm-up
-            rng = random.Random(number)
+            rng = random.Random(number + 1)
             ids = rng.choices(range(config.vocab_size), k=TURN_TOKENS * options.turns)
             for turn in range(options.turns):
                 for side, address in enumerate(servers):
