@@ -123,6 +123,8 @@ def test_docs_page_can_be_read(page: Any, server: ServerProcess, scheme: str) ->
     page.goto(f"{server.address}/docs")
     page.get_by_role("heading", name="POST /v1/chat/completions").wait_for()
     check_appearance(page)
+    page.set_viewport_size(PHONE)
+    check_appearance(page)
 
 
 def test_controls_have_the_color_of_the_page(page: Any) -> None:

@@ -109,7 +109,9 @@ function showModel() {
 }
 
 function openSettings(open) {
-  following(byId("conversation"), () => (byId("settings").hidden = !open));
+  const show = () => (byId("settings").hidden = !open);
+  if (view.isEmpty) show();
+  else following(byId("conversation"), show);
   byId("open-settings").setAttribute("aria-expanded", String(open));
 }
 
