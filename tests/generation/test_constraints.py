@@ -28,6 +28,7 @@ from anexa.model.tokenizer import Tokenizer
 
 pytest.importorskip("llguidance", reason="llguidance is not installed")
 
+from anexa.generation import constraints
 from anexa.generation.constraints import GrammarConstraint, GrammarVocabulary
 
 PRINTABLE = "".join(map(chr, range(32, 127))) + "\n"
@@ -359,6 +360,26 @@ def test_the_work_for_a_mask_is_bounded() -> None:
 
     with pytest.raises(AnexaError, match="too complex"):
         write()
+
+
+def test_the_work_for_all_choices_of_a_request_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer, vocabulary = VOCABULARIES["byte level"]
+    first = vocabulary.compile(Grammar.rules('start: a\na: a a | a "x" a | "x"'))
+    several, [x] = [first, first.copy(), first.copy()], tokenizer.encode("x")
+    monkeypatch.setattr(constraints, "WORK_SECONDS", 0.005)
+    monkeypatch.setattr(constraints, "WORK_SECONDS_PER_TOKEN", 0.0)
+
+    def write() -> None:
+        for _ in range(200):
+            for constraint in several:
+                assert constraint.mask()[x]
+                constraint.advance(x)
+
+    with pytest.raises(AnexaError, match="too complex"):
+        write()
+    for constraint in several:
+        with pytest.raises(AnexaError, match="too complex"):
+            constraint.mask()
 
 
 def test_one_grammar_at_a_time() -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -40,7 +40,9 @@ _LIMITS = {
     "max_grammar_size": 100_000,
     "verbose_errors": False,
 }
-MAX_MASK_SECONDS = 0.05  # CPU time of one mask, which other sequences in the batch wait for
+MAX_MASK_SECONDS = 0.05  # CPU time of the first mask
+# CPU time for all tokens of a request, which the other sequences in the batch wait for.
+WORK_SECONDS, WORK_SECONDS_PER_TOKEN = 1.0, 0.002
 # llguidance compiles rules and references by recursion. The longest chain of them that fits into
 # `MAX_GRAMMAR_CHARS` needs less than half of this, of which memory is used only as far as needed.
 _STACK_BYTES = 2**27
@@ -69,6 +71,7 @@ class GrammarConstraint:
     Args:
         vocabulary: vocabulary of the model.
         matcher: matcher at the beginning of the text.
+        work: work for this sequence and its copies together.
         may_think: whether the text may begin with a thought.
         is_thinking: whether the prompt ends within a thought.
     """
@@ -77,11 +80,12 @@ class GrammarConstraint:
         self,
         vocabulary: GrammarVocabulary,
         matcher: llguidance.LLMatcher,
+        work: Work,
         *,
         may_think: bool = False,
         is_thinking: bool = False,
     ) -> None:
-        self._vocabulary, self._matcher = vocabulary, matcher
+        self._vocabulary, self._matcher, self._work = vocabulary, matcher, work
         self._may_think, self._is_thinking = may_think, is_thinking
 
     def copy(self) -> GrammarConstraint:
@@ -89,6 +93,7 @@ class GrammarConstraint:
         return GrammarConstraint(
             self._vocabulary,
             self._matcher.deep_copy(),
+            self._work,
             may_think=self._may_think,
             is_thinking=self._is_thinking,
         )
@@ -101,7 +106,10 @@ class GrammarConstraint:
         """
         if self._is_thinking:
             return self._vocabulary.thought_mask
-        bits = np.frombuffer(_bitmask(self._matcher), np.uint8)
+        with self._work.measured():
+            bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
+        if self._matcher.is_error():
+            raise _matcher_error(self._matcher)
         mask = self._vocabulary.padded(np.unpackbits(bits, bitorder="little"))
         if self._may_think:
             mask[self._vocabulary.think_id] = True
@@ -119,8 +127,31 @@ class GrammarConstraint:
             self._may_think, self._is_thinking = False, True
         else:
             self._may_think = False
-            if not self._matcher.consume_token(token):
+            with self._work.measured():
+                is_allowed = self._matcher.consume_token(token)
+            if not is_allowed:
                 raise _matcher_error(self._matcher)
+
+
+class Work:
+    """CPU time that the constraints of one request have taken, in the thread of the scheduler."""
+
+    def __init__(self) -> None:
+        self._seconds, self._num_parts = 0.0, 0
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Add the time of the block, which is one of two parts of the work for a token.
+
+        Raises:
+            ConstraintError: if this is more than the tokens so far may take.
+        """
+        started = time.thread_time()
+        yield
+        self._seconds += time.thread_time() - started
+        self._num_parts += 1
+        if self._seconds > WORK_SECONDS + WORK_SECONDS_PER_TOKEN * self._num_parts / 2:
+            raise ConstraintError(_TOO_COMPLEX, is_too_complex=True)
 
 
 class GrammarVocabulary:
@@ -163,6 +194,7 @@ class GrammarVocabulary:
         return GrammarConstraint(
             self,
             matcher,
+            Work(),
             may_think=has_tags and thinking and not in_thought,
             is_thinking=has_tags and in_thought,
         )
@@ -183,7 +215,7 @@ class GrammarVocabulary:
         if matcher.is_error():
             raise UsageError(f"{grammar.name} is not valid: {_reason(matcher.get_error())}")
         try:
-            _bitmask(matcher)
+            _check_first_mask(matcher)
         except ConstraintError as error:
             if error.is_too_complex:
                 raise UsageError(f"{grammar.name} is too complex: make it simpler") from error
@@ -310,19 +342,18 @@ def _with_large_stack(function: Callable[[], Result]) -> Result:
     return future.result()
 
 
-def _bitmask(matcher: llguidance.LLMatcher) -> bytes:
-    """Compute which tokens may follow, as bits.
+def _check_first_mask(matcher: llguidance.LLMatcher) -> None:
+    """Check that a text can begin.
 
     Raises:
-        ConstraintError: if there is none, or finding them takes too much work.
+        ConstraintError: if it cannot, or this takes too much work.
     """
     started = time.thread_time()
-    bits = matcher.compute_bitmask()
+    matcher.compute_bitmask()
     if matcher.is_error():
         raise _matcher_error(matcher)
     if time.thread_time() - started > MAX_MASK_SECONDS:
         raise ConstraintError(_TOO_COMPLEX, is_too_complex=True)
-    return bits
 
 
 def _matcher_error(matcher: llguidance.LLMatcher) -> ConstraintError:
