@@ -60,6 +60,29 @@ def test_keep_steps_prints_the_ratio() -> None:
 
 @needs_torch
 @pytest.mark.slow
+def test_repetition_prints_a_row_for_each_setting(corpus: Path, tmp_path: Path) -> None:
+    train = [
+        sys.executable,
+        "-m",
+        "anexa",
+        "train",
+        corpus,
+        "--steps",
+        "2",
+        "--out",
+        tmp_path / "a",
+    ]
+    subprocess.run([*map(str, train)], env=environment(), check=True, capture_output=True)
+    result = benchmark("repetition.py", tmp_path / "a", corpus, "--prompts", "2", "--tokens", "20")
+    assert result.returncode == 0, result.stderr
+    rows = re.findall(r"^ +([\d.]+)% +(-?[\d.]*)  (.+)$", result.stdout, re.MULTILINE)
+    assert [name for *_, name in rows][:2] == ["the text itself", "temperature 0"]
+    assert len(rows) == 10
+    assert all(0 <= float(share) <= 100 for share, *_ in rows)
+
+
+@needs_torch
+@pytest.mark.slow
 def test_train_speed_prints_ratios_to_stock(corpus: Path) -> None:
     arguments = ["--sizes", "2x8", "--rounds", "2", "--steps", "2", "--threads", "1"]
     result = benchmark("train_speed.py", "--corpus", corpus, *arguments)
