@@ -6,9 +6,11 @@ import json
 import random
 import re
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +18,10 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, pre_tokenizers
 from tokenizers import models as backends
 
+import anexa
+from anexa.engines import open_engine
 from anexa.errors import AnexaError, UsageError
+from anexa.generation import BatchScheduler, Sampler, SamplingParams
 from anexa.generation.grammars import (
     MAX_GRAMMAR_CHARS,
     MAX_GRAMMAR_CHOICES,
@@ -24,7 +29,9 @@ from anexa.generation.grammars import (
     Grammar,
     grammar_of,
 )
+from anexa.model.config import ModelConfig
 from anexa.model.tokenizer import Tokenizer
+from anexa.model.weights import initial_weights
 
 pytest.importorskip("llguidance", reason="llguidance is not installed")
 
@@ -405,3 +412,63 @@ def test_without_llguidance_the_package_is_named(monkeypatch: pytest.MonkeyPatch
     _, vocabulary = VOCABULARIES["characters"]
     with pytest.raises(AnexaError, match=r"pip install 'anexa\[structured\]'"):
         vocabulary.compile(Grammar.regex("a"))
+
+
+def test_grammars_in_python() -> None:
+    model = anexa.load()
+    question = [{"role": "user", "content": "12+30"}]
+    answer = model.chat(question, temperature=0, regex="[0-9]+")
+    assert (answer.content, answer.finish_reason) == ("42", "stop")
+    assert answer.reasoning == "12+30:2+0+0=02,1+3+0=04:42"
+    at_once = model.chat(question, thinking=False, choice=["yes", "no"])
+    assert at_once.content in ("yes", "no")
+    assert at_once.reasoning is None
+    assert re.fullmatch("(ab)+", model.generate("1", grammar='start: "ab"+', max_tokens=500))
+    text = "".join(model.stream("1", json_schema={"type": "boolean"}))
+    assert text in ("true", "false")
+    with pytest.raises(UsageError, match="exclude each other"):
+        model.generate("1", regex="a", choice=["b"])
+    with pytest.raises(UsageError, match="ignore_eos and a grammar exclude each other"):
+        model.generate("1", regex="a", ignore_eos=True)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.5])
+def test_alone_as_in_company(temperature: float) -> None:
+    """The tokens of a constrained sequence do not depend on the others in its batch."""
+    tokenizer, vocabulary = VOCABULARIES["byte level"]
+    config = ModelConfig(
+        "llama", vocabulary.padded(np.ones(0)).size, block_size=64, n_embd=16, n_head=2, n_layer=1
+    )
+    engine = open_engine("numpy", config, initial_weights(config, random.Random(1)))
+    grammars = [
+        Grammar.json_schema({"type": "array", "items": {"enum": ["a", 1]}, "maxItems": 3}),
+        Grammar.regex("(yes|no)( maybe)?"),
+        None,
+    ]
+    prompt = tokenizer.encode("hello")
+
+    def sampler(number: int) -> Sampler:
+        grammar = grammars[number % 3]
+        constraint = vocabulary.compile(grammar) if grammar else None
+        return Sampler(SamplingParams(temperature, seed=number), constraint)
+
+    def generate(numbers: Sequence[int]) -> list[list[int]]:
+        scheduler = BatchScheduler(engine, len(numbers))
+        sequences = [scheduler.add(prompt, sampler(number)) for number in numbers]
+        generated: list[list[int]] = [[] for _ in numbers]
+        while scheduler.num_running or scheduler.num_waiting:
+            for step in scheduler.step():
+                assert step.error is None
+                place = sequences.index(step.sequence)
+                generated[place].append(step.token)
+                if step.token in tokenizer.eos_token_ids or len(generated[place]) == 40:
+                    scheduler.remove(step.sequence)
+        return generated
+
+    numbers = range(9)
+    together = generate(numbers)
+    assert together == [generate([number])[0] for number in numbers]
+    for number in (1, 4, 7):
+        *ids, last = together[number]
+        assert last in tokenizer.eos_token_ids
+        assert re.fullmatch("(yes|no)( maybe)?", tokenizer.decode(ids))

@@ -25,16 +25,17 @@ ARGUMENTS = '{"a": 1, "b": "<tool_call>"}'
 
 def parsed(parser: ToolCallParser, pieces: list[str]) -> tuple[str, Calls]:
     """Content and calls of an answer that comes in pieces."""
-    content, calls = "", []
+    content = ""
+    calls: Calls = []
     for number, piece in enumerate(pieces, 1):
         for part in parser.add(piece, finished=number == len(pieces)):
             if isinstance(part, str):
                 content += part
             elif part.name is not None:
-                assert part.index == len(calls)
+                assert part.number == len(calls)
                 calls.append((part.name, part.arguments))
             else:
-                calls[part.index] = (calls[part.index][0], calls[part.index][1] + part.arguments)
+                calls[part.number] = (calls[part.number][0], calls[part.number][1] + part.arguments)
     assert parser.num_calls == len(calls)
     return content, calls
 

@@ -128,7 +128,13 @@ def test_a_stream_has_the_same_call(tooled: ServerProcess, choice: Any) -> None:
 
 
 def test_no_call_has_to_be_made(tooled: ServerProcess, server: ServerProcess) -> None:
-    for fields in ({}, {"tool_choice": "auto"}, {"tool_choice": "none"}, {"tool_choice": None}):
+    free: list[dict[str, Any]] = [
+        {},
+        {"tool_choice": "auto"},
+        {"tool_choice": "none"},
+        {"tool_choice": None},
+    ]
+    for fields in free:
         [choice] = call_of(tooled, **fields, seed=1, max_tokens=20)
         assert choice["finish_reason"] in ("stop", "length")
         assert choice["message"]["content"]
@@ -136,7 +142,8 @@ def test_no_call_has_to_be_made(tooled: ServerProcess, server: ServerProcess) ->
     assert plain["message"]["content"] == "2", "a template without tools: plain text"
     [call] = call_of(server, tool_choice=NAMED, reasoning_effort="none")
     check_call(call)
-    for fields in ({"tools": []}, {"tools": None, "tool_choice": "auto"}):
+    nothing: list[dict[str, Any]] = [{"tools": []}, {"tools": None, "tool_choice": "auto"}]
+    for fields in nothing:
         [choice] = call_of(server, temperature=0, **fields)
         assert choice["message"]["content"] == "2"
 
@@ -229,7 +236,8 @@ def answer_of(text: str, body: ChatCompletionRequest, use: ToolUse) -> tuple[Any
     stream = TextStream(BYTES, Prompt(BYTES, 64, "a"), max_tokens=200)
     sampler = Sampler(SamplingParams())
     request = Request(stream, sampler, is_chat=True)
-    sequence, whole, chunks = ScheduledSequence([0], sampler), RequestOutput(), []
+    sequence, whole = ScheduledSequence([0], sampler), RequestOutput()
+    chunks: list[Any] = []
     streaming = ChatCompletionResponder(body, [request], "m", BYTES, 0, use.new_parser)
     for token in [*BYTES.encode(text), BYTES.eot_token]:
         output = RequestOutput()

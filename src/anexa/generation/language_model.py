@@ -182,7 +182,8 @@ class LanguageModel:
             AnexaError: if the model has no chat template or cannot read the messages.
             UsageError: if a sampling parameter is unknown or out of range.
         """
-        sampler = self._sampler_of(sampling, thinking)
+        in_thought = self.render_prompt(messages, thinking=thinking).in_thought
+        sampler = self._sampler_of(sampling, thinking, in_thought)
         answer = self.answer(messages, sampler, thinking=thinking, max_tokens=max_tokens, stop=stop)
         return answer.finish()
 
@@ -388,10 +389,14 @@ class LanguageModel:
         """
         return self._grammar_vocabulary.compile(grammar, thinking=thinking, in_thought=in_thought)
 
-    def _sampler_of(self, sampling: dict[str, Any], thinking: bool = False) -> Sampler:
-        """Make a sampler from the `**sampling` of a method."""
+    def _sampler_of(
+        self, sampling: dict[str, Any], thinking: bool = False, in_thought: bool = False
+    ) -> Sampler:
+        """Make a sampler from the `**sampling` of a method; see `constraint`."""
         grammar = grammar_of(**{name: sampling.pop(name, None) for name in GRAMMAR_KINDS})
-        constraint = self.constraint(grammar, thinking=thinking) if grammar else None
+        constraint = (
+            self.constraint(grammar, thinking=thinking, in_thought=in_thought) if grammar else None
+        )
         return self.sampler(self.sampling_params(**sampling), constraint)
 
     def sampler(self, params: SamplingParams, constraint: Constraint | None = None) -> Sampler:

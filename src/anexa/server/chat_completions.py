@@ -175,7 +175,7 @@ class ChatCompletionMessage(schemas.ResponseModel):
     refusal: None
     reasoning_content: str | None
     reasoning: str | None
-    tool_calls: list[MessageToolCall] = Field([])
+    tool_calls: list[MessageToolCall] = Field(default_factory=list)
 
 
 ChatFinishReason = Literal["stop", "length", "tool_calls"]
@@ -208,7 +208,7 @@ class ChoiceDelta(schemas.ResponseModel):
     content: str = ""
     reasoning_content: str = ""
     reasoning: str = ""
-    tool_calls: list[DeltaToolCall] = Field([])
+    tool_calls: list[DeltaToolCall] = Field(default_factory=list)
 
 
 class ChatCompletionChunkChoice(schemas.ChunkChoice):

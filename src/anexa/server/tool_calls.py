@@ -19,12 +19,12 @@ class CallPart(NamedTuple):
     """Part of a tool call.
 
     Attributes:
-        index: number of the call in the answer, from 0.
+        number: number of the call in the answer, from 0.
         name: name of the function; None if the call has begun in an earlier part.
         arguments: the next part of the arguments as JSON.
     """
 
-    index: int
+    number: int
     name: str | None
     arguments: str
 
@@ -211,9 +211,11 @@ def message_call(part: CallPart) -> MessageToolCall:
 def delta_call(part: CallPart) -> DeltaToolCall:
     """Return a part of a tool call as an object of a chunk."""
     if part.name is None:
-        return DeltaToolCall(index=part.index, function=DeltaFunctionCall(arguments=part.arguments))
+        return DeltaToolCall(
+            index=part.number, function=DeltaFunctionCall(arguments=part.arguments)
+        )
     function = DeltaFunctionCall(name=part.name, arguments=part.arguments)
-    return DeltaToolCall(index=part.index, id=_new_id(), type="function", function=function)
+    return DeltaToolCall(index=part.number, id=_new_id(), type="function", function=function)
 
 
 def _new_id() -> str:
