@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -59,9 +60,22 @@ def anexa(
     timeout: float = 120,
     errors: str = "strict",
 ) -> subprocess.CompletedProcess[str]:
-    """Run `anexa` to its end; see `run`."""
+    """Run `anexa` to its end; see `run`.
+
+    On Linux, a worker of pytest-xdist forks it from a process that has the imports of all commands.
+    """
     command = [*ANEXA, *map(str, arguments)]
-    return run(command, cwd=cwd, text=text, timeout=timeout, errors=errors)
+    if sys.platform != "linux" or "PYTEST_XDIST_WORKER" not in os.environ:
+        return run(command, cwd=cwd, text=text, timeout=timeout, errors=errors)
+    from tests.cli.forking import run_forked  # Windows has no fork
+
+    stdin = text.encode("utf-8", errors)
+    done = run_forked(command[len(ANEXA) :], cwd, environment(), stdin, timeout)
+    streams = (
+        io.TextIOWrapper(io.BytesIO(stream), "utf-8", errors).read()
+        for stream in (done.stdout, done.stderr)
+    )
+    return subprocess.CompletedProcess(command, done.returncode, *streams)
 
 
 def start(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:

@@ -56,7 +56,7 @@ def train(place: Path, *options: str, out: str = "a model") -> Sequence[str]:
 
 
 def test_the_end_of_a_training_is_that_of_the_folder(place: Path) -> None:
-    done, advice = train(place, "--steps", "200")[-2:]
+    done, advice, _ = train(place, "--steps", "200")[-3:]
     folder = place / "a model"
     state = read_checkpoint(folder).state
     found = re.fullmatch(
