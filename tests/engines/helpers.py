@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import random
 from array import array
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
+from math import hypot
 
+import numpy as np
 import pytest
 from hypothesis import strategies as st
 
 from anexa.engines import Batch
-from anexa.model.architectures import ARCHITECTURES
+from anexa.model.architectures import ARCHITECTURES, architecture
 from anexa.model.config import ModelConfig
-from anexa.model.weights import Weight, Weights, initial_weights
+from anexa.model.weights import Weight, Weights
 
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
 
@@ -48,11 +49,12 @@ BATCHES = [
 
 def random_weights(config: ModelConfig, seed: int, std: float = 0.3) -> Weights:
     """Random weights, gains and biases too: none is 1 or 0 as before training."""
-    rng = random.Random(seed)
-    return {
-        name: Weight(weight.shape, array("d", (w + rng.gauss(0, std) for w in weight.data)))
-        for name, weight in initial_weights(config, rng).items()
-    }
+    rng = np.random.default_rng(seed)
+    weights = {}
+    for name, parameter in architecture(config).parameters(config).items():
+        values = rng.normal(parameter.mean, hypot(parameter.std, std), parameter.shape)
+        weights[name] = Weight(parameter.shape, array("d", values.tobytes()))
+    return weights
 
 
 @st.composite

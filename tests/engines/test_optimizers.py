@@ -30,7 +30,7 @@ OTHERS = [param for param in FLOAT64 if param.id != "scalar"]
 EXACT = DeviceConfig(dtype="float64")
 
 # Some of the batches have gradients that are longer than this together, some shorter ones.
-CLIP = 2.25
+CLIP = 2.5
 RATES = [0.01, 0.02, 0.005, 0.0, 0.015]
 ADAMW = OptimizerConfig(0.8, 0.97, 1e-7, weight_decay=0.5, max_grad_norm=CLIP)
 MUON = OptimizerConfig(0.8, 0.97, 1e-7, weight_decay=0.5, max_grad_norm=CLIP, name="muon")
