@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import anexa
-from anexa.generation import SamplingParams, generate_batch
+from anexa.generation import LanguageModel, SamplingParams, generate_batch
 from anexa.generation.logprobs import token_logprob
 
 PROMPT_TOKENS = 16
@@ -46,7 +46,7 @@ def repeated_share(texts: Sequence[Sequence[int]]) -> float:
 
 
 def mean_logprob(
-    model: anexa.LanguageModel, prompts: Sequence[Sequence[int]], texts: Sequence[Sequence[int]]
+    model: LanguageModel, prompts: Sequence[Sequence[int]], texts: Sequence[Sequence[int]]
 ) -> float:
     """Compute the mean log probability of the generated tokens."""
     found = []

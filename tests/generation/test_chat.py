@@ -160,7 +160,7 @@ def test_a_stop_string_ends_what_is_said_not_the_thought() -> None:
 @given(cut_texts(), st.text("abc\n/think>", min_size=1, max_size=3))
 def test_stop_strings_are_found_in_the_content_alone(words: list[str], stop: str) -> None:
     text = "".join(words)
-    is_content = []  # of each character
+    is_content: list[bool] = []  # of each character
     for part in re.split("(</?think>)", text):
         inside = text[: len(is_content)].rfind(THINK) > text[: len(is_content)].rfind(END_THINK)
         is_content += [not inside and part not in (THINK, END_THINK)] * len(part)

@@ -68,7 +68,8 @@ def sampled_probabilities(
     logits_V: npt.NDArray[np.float64], params: SamplingParams, sequence: Tokens
 ) -> npt.NDArray[np.float64]:
     processed_V = Sampler(params, None, [EOS]).process(logits_V, sequence)
-    return probabilities(processed_V[None], [params])[0]
+    p_V: npt.NDArray[np.float64] = probabilities(processed_V[None], [params])[0]
+    return p_V
 
 
 @needs_torch

@@ -42,8 +42,7 @@ _engines: dict[tuple[str, str], Engine] = {}
 
 def engine_of(name: str, model_type: str) -> Any:
     if (name, model_type) not in _engines:
-        sizes = {"block_size": BLOCK_SIZE, "n_embd": 16, "n_head": 4, "n_layer": 2}
-        config = ModelConfig(model_type, VOCABULARY, **sizes)
+        config = ModelConfig(model_type, VOCABULARY, BLOCK_SIZE, n_embd=16, n_head=4, n_layer=2)
         _engines[name, model_type] = open_engine(name, config, random_weights(config, seed=2))
     return _engines[name, model_type]
 

@@ -11,6 +11,7 @@ import pytest
 
 from anexa.server.chat_completions import ChatCompletionRequest
 from anexa.server.completions import CompletionRequest
+from anexa.server.schemas import GenerationRequest
 from anexa.server.unsupported import Neutral
 from tests.server.process import MESSAGES, ServerProcess
 from tests.server.test_bad_input import error_of
@@ -26,7 +27,10 @@ ROW = re.compile(
 )
 Row = tuple[str, str, str]  # field, route, status
 
-MODELS = {"chat": ChatCompletionRequest, "completions": CompletionRequest}
+MODELS: dict[str, type[GenerationRequest]] = {
+    "chat": ChatCompletionRequest,
+    "completions": CompletionRequest,
+}
 PATHS = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
 BODIES: dict[str, dict[str, Any]] = {
     "chat": {"messages": MESSAGES, "temperature": 0, "max_tokens": 9},
@@ -95,10 +99,11 @@ def test_table_has_the_fields_of_openai() -> None:
 
     listed = of_routes(OPENAI, "honored", "refused", "without effect")
     listed.remove(("completions", "response_format"))  # which vLLM's have
-    for route, params in [
-        ("chat", chat.CompletionCreateParamsStreaming),
-        ("completions", completions.CompletionCreateParamsStreaming),
-    ]:
+    schemas: dict[str, Any] = {
+        "chat": chat.CompletionCreateParamsStreaming,
+        "completions": completions.CompletionCreateParamsStreaming,
+    }
+    for route, params in schemas.items():
         expected = params.__required_keys__ | params.__optional_keys__
         assert {field for of_route, field in listed if of_route == route} == expected
 

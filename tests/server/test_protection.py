@@ -167,7 +167,7 @@ def test_pages_of_this_computer_may_use_a_server_without_key(
 
 @pytest.mark.parametrize("origin", NOT_LOCAL)
 def test_pages_that_only_look_local_are_refused(server: ServerProcess, origin: str) -> None:
-    headers = {"Origin": origin.encode("latin-1")}
+    headers: dict[str, Any] = {"Origin": origin.encode("latin-1")}
     refused = server.get("/v1/models", headers=headers)
     assert refused.status_code == 403
     assert "access-control-allow-origin" not in refused.headers

@@ -7,7 +7,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from anexa.cli.output import echo
 from anexa.errors import AnexaError
@@ -102,7 +102,7 @@ class PromptLoop(ABC):
             self._set(replace(self._params, temperature=_number(float, name, value)))
         elif name in COMMANDS:
             kind, off = COMMANDS[name]
-            number = off if value == "off" else _number(kind, name, value)
+            number: Any = off if value == "off" else _number(kind, name, value)
             self._set(replace(self._params, **{_field(name): number}))
         elif name == "seed":
             self._set(replace(self._params, seed=_number(int, name, value)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import fastapi
 from fastapi import APIRouter
 from fastapi.responses import Response
@@ -122,7 +124,7 @@ async def create_chat_completion(
         raise APIError(f"{model.name} has no chat template: use /v1/completions", "model")
     if body.top_logprobs and not body.logprobs:
         raise APIError("top_logprobs needs logprobs to be true", "top_logprobs")
-    messages: list[Message] = with_parsed_arguments(
+    messages: Sequence[Message] = with_parsed_arguments(
         [message.model_dump(exclude_none=True) for message in body.messages]
     )
     use = tool_use(body, model)

@@ -35,7 +35,8 @@ router = APIRouter(prefix="/v1", responses=schemas.ERROR_RESPONSES)
 async def create_response(http_request: fastapi.Request, body: ResponsesRequest) -> Response:
     """Answer a conversation."""
     served = served_model(http_request, body.model)
-    worker, messages, dropped_turns = served.worker, body.conversation_messages, None
+    worker, messages = served.worker, body.conversation_messages
+    dropped_turns: int | None = None
     allowed = None if body.max_output_tokens == schemas.UNLIMITED else body.max_output_tokens
     if body.truncation == "auto":
         messages, dropped_turns = truncate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, Tag
@@ -163,7 +164,7 @@ class ResponsesRequest(schemas.SamplingFields, UnsupportedSampling):
     user: object = WITHOUT_EFFECT
 
     @property
-    def conversation_messages(self) -> list[Message]:
+    def conversation_messages(self) -> Sequence[Message]:
         """The instructions and the input as messages, without thoughts."""
         messages: list[Message] = []
         if self.instructions:

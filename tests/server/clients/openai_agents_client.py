@@ -29,7 +29,7 @@ async def main() -> None:
     streamed = agents.Runner.run_streamed(agent(MODEL), QUESTION)
     text = ""
     async for event in streamed.stream_events():
-        data = getattr(event, "data", None)
+        data: Any = getattr(event, "data", None)
         if getattr(data, "type", "") == "response.output_text.delta":
             text += data.delta
     assert text == streamed.final_output == ANSWER
