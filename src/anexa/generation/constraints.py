@@ -42,7 +42,7 @@ _LIMITS = {
 }
 MAX_MASK_SECONDS = 0.05  # CPU time of the first mask
 # CPU time for all tokens of a request, which the other sequences in the batch wait for.
-WORK_SECONDS, WORK_SECONDS_PER_TOKEN = 1.0, 0.002
+WORK_SECONDS, WORK_SECONDS_PER_TOKEN = 1.0, 0.0005
 # llguidance compiles rules and references by recursion. The longest chain of them that fits into
 # `MAX_GRAMMAR_CHARS` needs less than half of this, of which memory is used only as far as needed.
 _STACK_BYTES = 2**27
