@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,7 +35,8 @@ from anexa.model.weights import initial_weights
 pytest.importorskip("llguidance", reason="llguidance is not installed")
 
 from anexa.generation import constraints
-from anexa.generation.constraints import GrammarConstraint, GrammarVocabulary
+from anexa.generation.constraints import GrammarConstraint
+from anexa.generation.grammar_compiler import GrammarCompiler
 
 PRINTABLE = "".join(map(chr, range(32, 127))) + "\n"
 TAGS = ["<think>", "</think>"]
@@ -70,8 +70,8 @@ def characters(text: str = PRINTABLE) -> Tokenizer:
     return Tokenizer.from_characters([text], adds_bos=False, added_tokens=TAGS)
 
 
-VOCABULARIES = {
-    name: (tokenizer, GrammarVocabulary(tokenizer, tokenizer.vocab_size + 3))
+COMPILERS = {
+    name: (tokenizer, GrammarCompiler(tokenizer, tokenizer.vocab_size + 3))
     for name, tokenizer in (
         ("characters", characters()),
         ("byte level", byte_level()),
@@ -98,8 +98,8 @@ def finish(
 
 
 def written(name: str, grammar: Grammar, seed: int = 1) -> str | None:
-    tokenizer, vocabulary = VOCABULARIES[name]
-    return finish(tokenizer, vocabulary.compile(grammar), random.Random(seed))
+    tokenizer, compiler = COMPILERS[name]
+    return finish(tokenizer, compiler.compile(grammar), random.Random(seed))
 
 
 ATOMS = st.sampled_from(["a", "b", "[a-c]", "\\d", "x", " ", "[^a]", "yes", "\\."])
@@ -145,7 +145,7 @@ SCHEMAS: Any = st.recursive(
     ),
     max_leaves=5,
 )
-NAMES = st.sampled_from([*VOCABULARIES])
+NAMES = st.sampled_from([*COMPILERS])
 SEEDS = st.integers(0, 2**32)
 
 
@@ -173,7 +173,7 @@ def test_texts_conform_to_a_schema(name: str, schema: dict[str, Any], seed: int)
         validator.validate(schema, json.loads(text))
 
 
-@pytest.mark.parametrize("name", VOCABULARIES)
+@pytest.mark.parametrize("name", COMPILERS)
 @pytest.mark.parametrize(
     "rules",
     [
@@ -190,15 +190,15 @@ def test_texts_follow_rules(name: str, rules: str) -> None:
 
 def test_every_choice_can_be_generated() -> None:
     choices = ["a", "ab", "abc", "b", "yes", 'é"\\', "\x7f\n日本"]
-    tokenizer, vocabulary = VOCABULARIES["byte level"]
-    constraint, rng = vocabulary.compile(Grammar.choice(choices)), random.Random(1)
+    tokenizer, compiler = COMPILERS["byte level"]
+    constraint, rng = compiler.compile(Grammar.choice(choices)), random.Random(1)
     found = {finish(tokenizer, constraint.copy(), rng) for _ in range(300)}
     assert found == {*choices}
 
 
 def test_eos_is_allowed_exactly_where_the_text_may_end() -> None:
-    tokenizer, vocabulary = VOCABULARIES["characters"]
-    constraint = vocabulary.compile(Grammar.regex("ab?"))
+    tokenizer, compiler = COMPILERS["characters"]
+    constraint = compiler.compile(Grammar.regex("ab?"))
     copy = constraint.copy()
     ids = tokenizer.encode("ab")
     assert constraint.mask().nonzero()[0].tolist() == [ids[0]]
@@ -210,17 +210,17 @@ def test_eos_is_allowed_exactly_where_the_text_may_end() -> None:
 
 
 def test_a_thought_is_free_but_cannot_end_the_text() -> None:
-    tokenizer, vocabulary = VOCABULARIES["characters"]
+    tokenizer, compiler = COMPILERS["characters"]
     think, end_think = map(tokenizer.token_to_id, TAGS)
     assert think is not None
     assert end_think is not None
     [a, b] = tokenizer.encode("ab")
-    constraint = vocabulary.compile(Grammar.regex("a"), thinking=True)
+    constraint = compiler.compile(Grammar.regex("a"), thinking=True)
     assert constraint.mask().nonzero()[0].tolist() == [a, think]
     at_once = constraint.copy()
     at_once.advance(a)
     assert at_once.mask().nonzero()[0].tolist() == [tokenizer.eot_token], "no thought later on"
-    inside = vocabulary.compile(Grammar.regex("a"), thinking=True, in_thought=True)
+    inside = compiler.compile(Grammar.regex("a"), thinking=True, in_thought=True)
     for thinking, tokens in ((constraint, [think, b, b]), (inside, [b])):
         for token in tokens:
             thinking.advance(token)
@@ -229,24 +229,24 @@ def test_a_thought_is_free_but_cannot_end_the_text() -> None:
         assert not free[tokenizer.eot_token]
         thinking.advance(end_think)
         assert thinking.mask().nonzero()[0].tolist() == [a]
-    constraint = vocabulary.compile(Grammar.regex("a"))
+    constraint = compiler.compile(Grammar.regex("a"))
     assert constraint.mask().nonzero()[0].tolist() == [a], "with thinking off, at once"
 
 
 def test_tags_are_not_part_of_a_text() -> None:
-    _, vocabulary = VOCABULARIES["characters"]
-    mask = vocabulary.compile(Grammar.regex(".*")).mask()
-    tokenizer = VOCABULARIES["characters"][0]
+    _, compiler = COMPILERS["characters"]
+    mask = compiler.compile(Grammar.regex(".*")).mask()
+    tokenizer = COMPILERS["characters"][0]
     for tag in TAGS:
         assert not mask[tokenizer.token_to_id(tag)]
 
 
 def test_only_characters_of_the_vocabulary_are_used() -> None:
     tokenizer = characters("0123456789+-")
-    vocabulary = GrammarVocabulary(tokenizer, tokenizer.vocab_size)
+    compiler = GrammarCompiler(tokenizer, tokenizer.vocab_size)
     for seed in range(20):
         text = finish(
-            tokenizer, vocabulary.compile(Grammar.regex("1(a|2x?)|q.")), random.Random(seed)
+            tokenizer, compiler.compile(Grammar.regex("1(a|2x?)|q.")), random.Random(seed)
         )
         assert text == "12"
     refused = {
@@ -260,9 +260,9 @@ def test_only_characters_of_the_vocabulary_are_used() -> None:
     }
     for grammar, sentence in refused.items():
         with pytest.raises(UsageError) as error:
-            vocabulary.compile(grammar)
+            compiler.compile(grammar)
         assert str(error.value) == sentence
-    constraint = vocabulary.compile(Grammar.rules('start: "1" x\nx: "a" | "b"'))
+    constraint = compiler.compile(Grammar.rules('start: "1" x\nx: "a" | "b"'))
     constraint.advance(tokenizer.encode("1")[0])
     with pytest.raises(AnexaError, match="the grammar needs a character here that this model"):
         constraint.mask()
@@ -315,17 +315,17 @@ WRONG = [
 
 @pytest.mark.parametrize(("make", "words"), WRONG, ids=[str(i) for i in range(len(WRONG))])
 def test_what_is_wrong_is_said_in_a_sentence(make: Any, words: str) -> None:
-    _, vocabulary = VOCABULARIES["byte level"]
+    _, compiler = COMPILERS["byte level"]
     with pytest.raises(UsageError, match=words) as error:
-        vocabulary.compile(make())
+        compiler.compile(make())
     message = str(error.value)
     assert len(message) < 300
     assert message.isprintable()
 
 
 def test_a_schema_may_be_as_deep_as_allowed() -> None:
-    _, vocabulary = VOCABULARIES["byte level"]
-    vocabulary.compile(Grammar.json_schema(nested(MAX_SCHEMA_DEPTH)))
+    _, compiler = COMPILERS["byte level"]
+    compiler.compile(Grammar.json_schema(nested(MAX_SCHEMA_DEPTH)))
 
 
 def chains() -> list[Grammar]:
@@ -347,18 +347,18 @@ def chains() -> list[Grammar]:
 
 @pytest.mark.parametrize("number", [0, 1, pytest.param(2, marks=pytest.mark.slow)])
 def test_long_chains_do_not_overflow_the_stack(number: int) -> None:
-    _, vocabulary = VOCABULARIES["byte level"]
+    _, compiler = COMPILERS["byte level"]
     grammar = chains()[number]
     assert len(grammar.text) > 0.85 * MAX_GRAMMAR_CHARS
     with suppress(UsageError):  # that it is too complex
-        vocabulary.compile(grammar).mask()
+        compiler.compile(grammar).mask()
 
 
 def test_the_work_for_a_mask_is_bounded() -> None:
-    tokenizer, vocabulary = VOCABULARIES["byte level"]
+    tokenizer, compiler = COMPILERS["byte level"]
     rules = [f'x{i}: "x{i}"' for i in range(2500)]
     start = "start: " + " | ".join(f"x{i}" for i in range(2500))
-    constraint = vocabulary.compile(Grammar.rules("\n".join([start, *rules])))
+    constraint = compiler.compile(Grammar.rules("\n".join([start, *rules])))
 
     def write() -> None:
         for token in tokenizer.encode("x123"):
@@ -370,8 +370,8 @@ def test_the_work_for_a_mask_is_bounded() -> None:
 
 
 def test_the_work_for_all_choices_of_a_request_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    tokenizer, vocabulary = VOCABULARIES["byte level"]
-    first = vocabulary.compile(Grammar.rules('start: a\na: a a | a "x" a | "x"'))
+    tokenizer, compiler = COMPILERS["byte level"]
+    first = compiler.compile(Grammar.rules('start: a\na: a a | a "x" a | "x"'))
     several, [x] = [first, first.copy(), first.copy()], tokenizer.encode("x")
     monkeypatch.setattr(constraints, "WORK_SECONDS", 0.005)
     monkeypatch.setattr(constraints, "WORK_SECONDS_PER_TOKEN", 0.0)
@@ -404,14 +404,14 @@ def test_one_grammar_at_a_time() -> None:
 def test_a_vocabulary_without_an_end_is_refused() -> None:
     backend = Backend(backends.BPE(vocab={"a": 0}, merges=[]))
     with pytest.raises(AnexaError, match="no token that ends a text"):
-        GrammarVocabulary(Tokenizer(backend), 1).compile(Grammar.regex("a"))
+        GrammarCompiler(Tokenizer(backend), 1).compile(Grammar.regex("a"))
 
 
 def test_without_llguidance_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "llguidance", None)
-    _, vocabulary = VOCABULARIES["characters"]
+    _, compiler = COMPILERS["characters"]
     with pytest.raises(AnexaError, match=r"pip install 'anexa\[structured\]'"):
-        vocabulary.compile(Grammar.regex("a"))
+        compiler.compile(Grammar.regex("a"))
 
 
 def test_grammars_in_python() -> None:
@@ -435,9 +435,9 @@ def test_grammars_in_python() -> None:
 @pytest.mark.parametrize("temperature", [0.0, 1.5])
 def test_alone_as_in_company(temperature: float) -> None:
     """The tokens of a constrained sequence do not depend on the others in its batch."""
-    tokenizer, vocabulary = VOCABULARIES["byte level"]
+    tokenizer, compiler = COMPILERS["byte level"]
     config = ModelConfig(
-        "llama", vocabulary.padded(np.ones(0)).size, block_size=64, n_embd=16, n_head=2, n_layer=1
+        "llama", tokenizer.vocab_size + 3, block_size=64, n_embd=16, n_head=2, n_layer=1
     )
     engine = open_engine("numpy", config, initial_weights(config, random.Random(1)))
     grammars = [
@@ -449,7 +449,7 @@ def test_alone_as_in_company(temperature: float) -> None:
 
     def sampler(number: int) -> Sampler:
         grammar = grammars[number % 3]
-        constraint = vocabulary.compile(grammar) if grammar else None
+        constraint = compiler.compile(grammar) if grammar else None
         return Sampler(SamplingParams(temperature, seed=number), constraint)
 
     def generate(numbers: Sequence[int]) -> list[list[int]]:

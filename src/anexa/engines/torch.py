@@ -314,7 +314,7 @@ class TorchEngine(ArrayDecoder):
         return torch.from_numpy(x).to(self._device_config.device)
 
     def _to_numpy(self, x: Tensor) -> npt.NDArray[Any]:
-        return cast("npt.NDArray[Any]", x.cpu().numpy())
+        return x.cpu().numpy()
 
     def _tensor(self, weight: Weight) -> Tensor:
         """Copy a weight to the device, in the engine's precision."""

@@ -13,7 +13,8 @@ from typing import Any
 from anexa.engines import Engine, open_engine
 from anexa.errors import AnexaError, UsageError
 from anexa.generation.chat import ChatAnswer
-from anexa.generation.constraints import GrammarConstraint, GrammarVocabulary
+from anexa.generation.constraints import GrammarConstraint
+from anexa.generation.grammar_compiler import GrammarCompiler
 from anexa.generation.grammars import GRAMMAR_KINDS, Grammar, grammar_of
 from anexa.generation.sampling import Constraint, Sampler
 from anexa.generation.sampling_params import RANGES, SamplingParams
@@ -370,8 +371,8 @@ class LanguageModel:
         return SamplingParams(self.temperature if temperature is None else temperature, **sampling)
 
     @cached_property
-    def _grammar_vocabulary(self) -> GrammarVocabulary:
-        return GrammarVocabulary(self.tokenizer, self.engine.config.vocab_size)
+    def _grammar_compiler(self) -> GrammarCompiler:
+        return GrammarCompiler(self.tokenizer, self.engine.config.vocab_size)
 
     def constraint(
         self, grammar: Grammar, *, thinking: bool = False, in_thought: bool = False
@@ -387,7 +388,7 @@ class LanguageModel:
             UsageError: if the grammar is not valid, or the model cannot generate a text of it.
             AnexaError: if llguidance is not installed, or no token of the model ends a text.
         """
-        return self._grammar_vocabulary.compile(grammar, thinking=thinking, in_thought=in_thought)
+        return self._grammar_compiler.compile(grammar, thinking=thinking, in_thought=in_thought)
 
     def _sampler_of(
         self, sampling: dict[str, Any], thinking: bool = False, in_thought: bool = False
