@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
@@ -13,23 +12,15 @@ from typing import Any
 from anexa.engines import Engine, open_engine
 from anexa.errors import AnexaError, UsageError
 from anexa.generation.chat import ChatAnswer
+from anexa.generation.chat_prompt import knows_tools, render_chat_prompt
 from anexa.generation.constraints import GrammarConstraint
 from anexa.generation.grammar_compiler import GrammarCompiler
 from anexa.generation.grammars import GRAMMAR_KINDS, Grammar, grammar_of
 from anexa.generation.sampling import Constraint, Sampler
 from anexa.generation.sampling_params import RANGES, SamplingParams
-from anexa.generation.text_stream import PromptTooLongError, TextStream, check_length, stream_text
+from anexa.generation.text_stream import PromptTooLongError, TextStream, stream_text
 from anexa.generation.truncation import TruncatedConversation, drop_oldest_turns
-from anexa.model.chat_format import (
-    CHAT_TEMPLATE,
-    Message,
-    PromptEnd,
-    Tool,
-    is_begun,
-    normalize_messages,
-    render_continuation,
-    render_messages,
-)
+from anexa.model.chat_format import Message, PromptEnd, Tool
 from anexa.model.loading import load_model, model_name
 from anexa.model.model import Model
 from anexa.model.tokenizer import RenderedPrompt
@@ -96,7 +87,7 @@ class LanguageModel:
     @property
     def knows_tools(self) -> bool:
         """Whether the chat template shows tools to the model."""
-        return self.chat_template is not None and "tools" in self.chat_template
+        return self.chat_template is not None and knows_tools(self.chat_template)
 
     def generate(self, prompt: str = "", *, max_tokens: int = 200, **sampling: Any) -> str:
         """Generate the text that continues a prompt.
@@ -306,54 +297,14 @@ class LanguageModel:
             raise AnexaError(
                 f"{self.name} has no chat template, so it cannot answer: use generate instead"
             )
-        if isinstance(messages, str) or not all(
-            isinstance(message, Mapping) for message in messages
-        ):
-            raise AnexaError(
-                'a conversation is a list of messages, such as [{"role": "user", "content": "7*8"}]'
-            )
-        if messages and end is None and messages[-1].get("role") == "assistant":
-            end = "message"
-        messages = normalize_messages(self.chat_template, messages)
-        bos, eos = self.tokenizer.bos_eos
-        template = self.chat_template + bos + eos
-        texts = {
-            f"message {number}": message["content"]
-            for number, message in enumerate(messages, 1)
-            if message["role"] != "assistant"
-        }
-        texts |= {f"tool {number}": json.dumps(tool) for number, tool in enumerate(tools, 1)}
-        for name, text in texts.items():
-            for mark in self.tokenizer.added_tokens:
-                if mark in template and mark in text:
-                    raise AnexaError(
-                        f"{name} contains {mark}, which is a special token of the model: remove it"
-                    )
-        for number, message in enumerate(messages, 1):
-            if not self.knows_tools and (message["role"] == "tool" or message.get("tool_calls")):
-                raise AnexaError(
-                    f"message {number} is about a tool call, which the chat template of "
-                    f"{self.name} has no form for: leave it out"
-                )
-        if self.chat_template == CHAT_TEMPLATE:  # which skips system messages
-            messages = [message for message in messages if message["role"] != "system"]
-        if end == "message" and messages and not is_begun(messages[-1]):
-            end, messages = "answer", messages[:-1]  # there is nothing to continue
-        if not messages:
-            raise AnexaError("a conversation needs a message of the user")
-        if messages[-1]["role"] != "assistant" and not messages[-1]["content"].strip():
-            raise UsageError("there is nothing to answer: ask something")
-        num_characters = sum(len(message["content"]) for message in messages)
-        check_length(num_characters, self.tokenizer, self.engine.config.block_size)
-        if end == "message":
-            return render_continuation(self.chat_template, messages, bos=bos, eos=eos, tools=tools)
-        return render_messages(
+        return render_chat_prompt(
             self.chat_template,
+            self.tokenizer,
+            self.engine.config.block_size,
             messages,
+            name=self.name,
             thinking=thinking,
-            bos=bos,
-            eos=eos,
-            add_generation_prompt=end != "nothing",
+            end=end,
             tools=tools,
         )
 

@@ -1,0 +1,125 @@
+"""Rendering of a conversation as a prompt, after checks of its messages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from anexa.errors import AnexaError, UsageError
+from anexa.generation.text_stream import check_length
+from anexa.model.chat_format import (
+    CHAT_TEMPLATE,
+    Message,
+    PromptEnd,
+    Tool,
+    is_begun,
+    normalize_messages,
+    render_continuation,
+    render_messages,
+)
+from anexa.model.tokenizer import RenderedPrompt, Tokenizer
+
+
+def knows_tools(chat_template: str) -> bool:
+    """Return whether a chat template shows tools to the model."""
+    return "tools" in chat_template
+
+
+def render_chat_prompt(
+    chat_template: str,
+    tokenizer: Tokenizer,
+    block_size: int,
+    messages: Sequence[Message],
+    *,
+    name: str,
+    thinking: bool,
+    end: PromptEnd | None,
+    tools: Sequence[Tool],
+) -> RenderedPrompt:
+    """Render a conversation with a chat template.
+
+    Args:
+        chat_template: Jinja template of the model.
+        tokenizer: tokenizer of the model.
+        block_size: context length in tokens.
+        messages: messages so far, each with a "role" and a "content".
+        name: name of the model, for messages.
+        thinking: whether the model may reason.
+        end: what the prompt ends with; see `LanguageModel.render_prompt`.
+        tools: functions that the model may call.
+
+    Raises:
+        AnexaError: if a message is malformed, there is no message, a message or a tool contains a
+            special token of the template, or a message is about a tool call and the template does
+            not know tools.
+        PromptTooLongError: if a quick look at the messages shows that they exceed the context.
+        UsageError: if the last message is empty.
+    """
+    if isinstance(messages, str) or not all(isinstance(message, Mapping) for message in messages):
+        raise AnexaError(
+            'a conversation is a list of messages, such as [{"role": "user", "content": "7*8"}]'
+        )
+    if messages and end is None and messages[-1].get("role") == "assistant":
+        end = "message"
+    messages = normalize_messages(chat_template, messages)
+    bos, eos = tokenizer.bos_eos
+    marks = [mark for mark in tokenizer.added_tokens if mark in chat_template + bos + eos]
+    _check_special_tokens(messages, tools, marks)
+    if not knows_tools(chat_template):
+        _check_no_tool_calls(messages, name)
+    if chat_template == CHAT_TEMPLATE:  # which skips system messages
+        messages = [message for message in messages if message["role"] != "system"]
+    if end == "message" and messages and not is_begun(messages[-1]):
+        end, messages = "answer", messages[:-1]  # there is nothing to continue
+    if not messages:
+        raise AnexaError("a conversation needs a message of the user")
+    if messages[-1]["role"] != "assistant" and not messages[-1]["content"].strip():
+        raise UsageError("there is nothing to answer: ask something")
+    check_length(sum(len(message["content"]) for message in messages), tokenizer, block_size)
+    if end == "message":
+        return render_continuation(chat_template, messages, bos=bos, eos=eos, tools=tools)
+    return render_messages(
+        chat_template,
+        messages,
+        thinking=thinking,
+        bos=bos,
+        eos=eos,
+        add_generation_prompt=end != "nothing",
+        tools=tools,
+    )
+
+
+def _check_special_tokens(
+    messages: Sequence[Message], tools: Sequence[Tool], marks: Sequence[str]
+) -> None:
+    """Check that texts of others cannot be taken for a part of the template.
+
+    Raises:
+        AnexaError: if a message, but for those of the assistant, or a tool contains a mark.
+    """
+    texts = {
+        f"message {number}": message["content"]
+        for number, message in enumerate(messages, 1)
+        if message["role"] != "assistant"
+    }
+    texts |= {f"tool {number}": json.dumps(tool) for number, tool in enumerate(tools, 1)}
+    for name, text in texts.items():
+        for mark in marks:
+            if mark in text:
+                raise AnexaError(
+                    f"{name} contains {mark}, which is a special token of the model: remove it"
+                )
+
+
+def _check_no_tool_calls(messages: Sequence[Message], model: str) -> None:
+    """Check that no message needs a template that knows tools.
+
+    Raises:
+        AnexaError: if one does.
+    """
+    for number, message in enumerate(messages, 1):
+        if message["role"] == "tool" or message.get("tool_calls"):
+            raise AnexaError(
+                f"message {number} is about a tool call, which the chat template of {model} has "
+                "no form for: leave it out"
+            )
