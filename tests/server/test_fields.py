@@ -11,7 +11,7 @@ import pytest
 
 from anexa.server.chat_completions import ChatCompletionRequest
 from anexa.server.completions import CompletionRequest
-from anexa.server.schemas import GenerationRequest
+from anexa.server.generation_fields import GenerationRequest
 from anexa.server.unsupported import Neutral
 from tests.server.process import MESSAGES, ServerProcess
 from tests.server.test_bad_input import error_of

@@ -13,7 +13,7 @@ import pytest
 from anexa.generation import Prompt, SamplingParams, TextStream
 from anexa.server.request import Request, RequestOutput
 from anexa.server.response_builder import ResponseBuilder
-from anexa.server.responses_schemas import ResponsesRequest
+from anexa.server.responses_request import ResponsesRequest
 from tests.generation.models import letters
 from tests.server.process import LONG, MESSAGES, THOUGHT, ServerProcess, wait_until
 from tests.server.test_bad_input import JSON_TYPE, SURROGATE, TOO_LONG, error_of

@@ -10,8 +10,8 @@ from anexa.generation import Prompt, SamplingParams, TextStream
 from anexa.generation.grammars import Grammar
 from anexa.model.chat_format import Message
 from anexa.server.errors import APIError
+from anexa.server.generation_fields import SamplingFields
 from anexa.server.request import Request
-from anexa.server.schemas import SamplingFields
 from anexa.server.served_models import ServedModel
 from anexa.server.structured_outputs import compile_grammar
 from anexa.server.submission import build_requests, errors_of_field, sampling_params

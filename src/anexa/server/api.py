@@ -12,7 +12,9 @@ from anexa.generation import Prompt, TextStream
 from anexa.model.chat_format import Message
 from anexa.server import chat_completions, completions, schemas
 from anexa.server.errors import APIError
+from anexa.server.generation_fields import UNLIMITED
 from anexa.server.limits import MAX_CHOICES, MAX_COMPLETION_TOKENS
+from anexa.server.openapi import describe_stream
 from anexa.server.served_models import named_model, served_model, served_models
 from anexa.server.structured_outputs import compile_grammar, requested_grammar
 from anexa.server.submission import (
@@ -45,7 +47,7 @@ async def get_model(http_request: fastapi.Request, name: str) -> schemas.Model:
 @router.post(
     "/completions",
     response_model=completions.Completion,
-    responses=schemas.describe_stream(completions.CompletionChunk),
+    responses=describe_stream(completions.CompletionChunk),
 )
 async def create_completion(
     http_request: fastapi.Request, body: completions.CompletionRequest
@@ -54,7 +56,7 @@ async def create_completion(
     served = served_model(http_request, body.model)
     refuse_streamed_prompt_logprobs(body)
     max_tokens = DEFAULT_COMPLETION_TOKENS if body.max_tokens is None else body.max_tokens
-    if max_tokens == schemas.UNLIMITED:
+    if max_tokens == UNLIMITED:
         max_tokens = MAX_COMPLETION_TOKENS
     if max_tokens > MAX_COMPLETION_TOKENS:
         raise APIError(f"max_tokens must be at most {MAX_COMPLETION_TOKENS:,}", "max_tokens")
@@ -111,7 +113,7 @@ def _check_number_of_sequences(body: completions.CompletionRequest) -> None:
 @router.post(
     "/chat/completions",
     response_model=chat_completions.ChatCompletion,
-    responses=schemas.describe_stream(chat_completions.ChatCompletionChunk),
+    responses=describe_stream(chat_completions.ChatCompletionChunk),
 )
 async def create_chat_completion(
     http_request: fastapi.Request, body: chat_completions.ChatCompletionRequest

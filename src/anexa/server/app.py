@@ -37,6 +37,7 @@ from anexa.server.error_handlers import add_error_handlers
 from anexa.server.introduction import introduce
 from anexa.server.metrics import Metrics
 from anexa.server.middleware import REQUEST_ID, HeadRequests, RequestIds
+from anexa.server.openapi import chunk_schemas
 from anexa.server.pages import add_files, page_files
 from anexa.server.protection import LOCAL_ORIGIN, Protection
 from anexa.server.served_models import ServedModel
@@ -55,7 +56,7 @@ class Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """Describe the API; FastAPI caches the description."""
         description = super().openapi()
-        description["components"]["schemas"] |= schemas.chunk_schemas(
+        description["components"]["schemas"] |= chunk_schemas(
             CompletionChunk, ChatCompletionChunk, *responses_schemas.EVENTS
         )
         return description

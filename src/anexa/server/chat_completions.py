@@ -12,9 +12,10 @@ from anexa.model.chat_format import PromptEnd
 from anexa.model.tokenizer import Tokenizer
 from anexa.server import limits, schemas
 from anexa.server.errors import APIError
+from anexa.server.generation_fields import UNLIMITED, GenerationRequest, TokenCount
 from anexa.server.request import Request, RequestOutput
 from anexa.server.responder import Fields, Responder
-from anexa.server.schemas import Text, TokenCount, max_entries
+from anexa.server.schemas import Text, max_entries
 from anexa.server.structured_outputs import StructuredFields
 from anexa.server.tool_calls import (
     CallPart,
@@ -72,9 +73,7 @@ class TemplateOptions(schemas.RequestModel):
     enable_thinking: bool | None = None
 
 
-class ChatCompletionRequest(
-    schemas.GenerationRequest, StructuredFields, ToolFields, UnsupportedChat
-):
+class ChatCompletionRequest(GenerationRequest, StructuredFields, ToolFields, UnsupportedChat):
     """Body of `POST /v1/chat/completions`: a conversation to answer, or to continue."""
 
     model_config = schemas.examples(
@@ -113,7 +112,7 @@ class ChatCompletionRequest(
     def max_answer_tokens(self) -> int | None:
         """Maximum number of generated tokens; None means as many as the context has room for."""
         count = self.max_completion_tokens or self.max_tokens
-        return None if count == schemas.UNLIMITED else count
+        return None if count == UNLIMITED else count
 
     @property
     def prompt_end(self) -> PromptEnd | None:

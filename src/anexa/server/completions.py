@@ -11,6 +11,7 @@ from anexa.generation.logprobs import TokenLogprob
 from anexa.generation.text_stream import FinishReason
 from anexa.model.tokenizer import Tokenizer
 from anexa.server import limits, schemas
+from anexa.server.generation_fields import GenerationRequest, TokenCountOrZero, range_field
 from anexa.server.request import Request, RequestOutput
 from anexa.server.responder import Fields, Responder
 from anexa.server.schemas import Text, max_entries
@@ -35,7 +36,7 @@ def as_list(
     return cast("list[str] | list[list[int]]", prompts)
 
 
-class CompletionRequest(schemas.GenerationRequest, StructuredFields, UnsupportedCompletion):
+class CompletionRequest(GenerationRequest, StructuredFields, UnsupportedCompletion):
     """Body of `POST /v1/completions`: prompts to continue."""
 
     model_config = schemas.examples(
@@ -52,10 +53,10 @@ class CompletionRequest(schemas.GenerationRequest, StructuredFields, Unsupported
             "prompt too"
         ),
     )
-    max_tokens: schemas.TokenCountOrNone | None = Field(
+    max_tokens: TokenCountOrZero | None = Field(
         None, description="maximum number of generated tokens of a choice; 0: none"
     )
-    best_of: Annotated[int, schemas.range_field("n", le=limits.MAX_CHOICES)] | None = Field(
+    best_of: Annotated[int, range_field("n", le=limits.MAX_CHOICES)] | None = Field(
         None,
         description="number of texts that are generated for each prompt; the n with the highest "
         "mean log probability of a token are the choices",

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 from anexa.generation.grammars import Grammar
 from anexa.server import limits, schemas
 from anexa.server.errors import APIError
+from anexa.server.generation_fields import SamplingFields
 from anexa.server.schemas import Text, max_entries
 from anexa.server.structured_outputs import JSON_OBJECT
 from anexa.server.unsupported import Neutral, Unsupported
@@ -17,7 +18,7 @@ from anexa.server.unsupported import Neutral, Unsupported
 _CHAT = [{"role": "user", "content": "347*86"}]
 
 
-class Options(schemas.SamplingFields):
+class Options(SamplingFields):
     """How tokens are sampled, under Ollama's names; an option that is not listed is refused.
 
     Without effect are the options that say how the model is to be run: this server has loaded it.

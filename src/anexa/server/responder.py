@@ -11,8 +11,8 @@ from uuid import uuid4
 from anexa.generation.logprobs import TokenLogprob
 from anexa.model.tokenizer import Tokenizer
 from anexa.server import schemas
+from anexa.server.generation_fields import GenerationRequest
 from anexa.server.request import Request, RequestOutput
-from anexa.server.schemas import GenerationRequest
 
 Fields: TypeAlias = dict[str, Any]
 """Values for some fields of a response model, by field name."""

@@ -10,6 +10,7 @@ from uuid import uuid4
 from anexa.generation import SamplingParams
 from anexa.server.errors import APIError
 from anexa.server.request import Request, RequestOutput
+from anexa.server.responses_request import ResponsesRequest
 from anexa.server.responses_schemas import (
     ContentEvent,
     DeltaEvent,
@@ -29,7 +30,6 @@ from anexa.server.responses_schemas import (
     ResponseError,
     ResponseEvent,
     ResponseObject,
-    ResponsesRequest,
     ResponseStatus,
     ResponseUsage,
     TextEvent,

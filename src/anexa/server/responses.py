@@ -12,14 +12,16 @@ from anexa.generation.grammars import Grammar
 from anexa.server import schemas
 from anexa.server.answering import conversation_prompt, single_request, truncate
 from anexa.server.errors import APIError
+from anexa.server.generation_fields import UNLIMITED
+from anexa.server.openapi import describe_events
 from anexa.server.request import Request
 from anexa.server.response_builder import ResponseBuilder
+from anexa.server.responses_request import ResponsesRequest
 from anexa.server.responses_schemas import (
     EVENTS,
     Event,
     ResponseEvent,
     ResponseObject,
-    ResponsesRequest,
 )
 from anexa.server.served_models import served_model
 from anexa.server.streaming import EVENT_STREAM, RequestStream, whole_outputs
@@ -29,15 +31,13 @@ from anexa.server.submission import errors_of_field, submit
 router = APIRouter(prefix="/v1", responses=schemas.ERROR_RESPONSES)
 
 
-@router.post(
-    "/responses", response_model=ResponseObject, responses=schemas.describe_events(*EVENTS)
-)
+@router.post("/responses", response_model=ResponseObject, responses=describe_events(*EVENTS))
 async def create_response(http_request: fastapi.Request, body: ResponsesRequest) -> Response:
     """Answer a conversation."""
     served = served_model(http_request, body.model)
     worker, messages = served.worker, body.conversation_messages
     dropped_turns: int | None = None
-    allowed = None if body.max_output_tokens == schemas.UNLIMITED else body.max_output_tokens
+    allowed = None if body.max_output_tokens == UNLIMITED else body.max_output_tokens
     if body.truncation == "auto":
         messages, dropped_turns = truncate(
             served, messages, allowed, thinking=body.thinking, field="input"

@@ -1,6 +1,7 @@
 """JSON objects of requests and responses that several routes share.
 
-The models of the completion routes are in `completions` and `chat_completions`. Models are named
+The fields of the requests that generate text are in `generation_fields`, and the other models of
+the completion routes in `completions` and `chat_completions`. Models are named
 as in OpenAI's Python library. Unknown fields of a request are ignored, because many programs send
 fields of other servers; wrong values are refused by field name (`error_handlers`).
 """
@@ -16,22 +17,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidatorFunctionWrapHandler,
-    WithJsonSchema,
-    WrapValidator,
     model_validator,
 )
-from pydantic.json_schema import models_json_schema
 from pydantic_core import PydanticCustomError
 
-from anexa.generation.sampling_params import BIAS, MAX_COUNT, RANGES
 from anexa.server import limits
 from anexa.server.introduction import Task
-from anexa.server.unsupported_fields import UnsupportedSampling
 
 MAX_EXACT_FLOAT = 2**53  # below it every whole number is exact as a float
-TOKEN_ID_KEY = r"^[0-9]{1,9}$"  # JSON has no numbers as keys
-UNLIMITED = -1  # as `max_tokens`, as in llama.cpp and Ollama: as many as the server allows
 
 
 class RequestModel(BaseModel):
@@ -106,108 +99,6 @@ def examples(*bodies: dict[str, Any]) -> ConfigDict:
 
 
 Text = Annotated[str, Field(max_length=limits.MAX_TEXT_CHARS)]
-StopString = Annotated[str, Field(min_length=1, max_length=limits.MAX_STOP_CHARS)]
-StopStrings = Annotated[list[StopString], max_entries(limits.MAX_STOP_STRINGS)]
-
-
-def range_field(name: str, **others: float) -> Any:
-    """Field of the numbers in a range of `RANGES`, with other bounds where the API has its own."""
-    constraints: dict[str, Any] = RANGES[name].bounds | others
-    if RANGES[name].kind is float:
-        constraints["allow_inf_nan"] = False
-    return Field(**constraints)
-
-
-def _or_unlimited(value: object, validate: ValidatorFunctionWrapHandler) -> int:
-    """Accept `UNLIMITED`, and otherwise a number in the range of the field."""
-    is_unlimited = isinstance(value, int) and value == UNLIMITED
-    count: int = UNLIMITED if is_unlimited else validate(value)
-    return count
-
-
-def _count_schema(minimum: int) -> WithJsonSchema:
-    count = {"type": "integer", "minimum": minimum, "maximum": MAX_COUNT}
-    unlimited = {"const": UNLIMITED, "description": "as many as the server allows"}
-    return WithJsonSchema({"anyOf": [count, unlimited]})
-
-
-TokenCount = Annotated[
-    int, range_field("max_tokens"), WrapValidator(_or_unlimited), _count_schema(1)
-]
-TokenCountOrNone = Annotated[
-    int, range_field("max_tokens", ge=0), WrapValidator(_or_unlimited), _count_schema(0)
-]
-
-
-TokenId = Annotated[int, Field(ge=0, le=MAX_COUNT)]
-TokenIdKey = Annotated[str, Field(pattern=TOKEN_ID_KEY)]
-Bias = Annotated[float, Field(**BIAS.bounds, allow_inf_nan=False)]
-
-
-class StreamOptions(RequestModel):
-    """Options of a stream."""
-
-    include_usage: bool | None = Field(
-        None, description="whether the last chunk reports the token usage"
-    )
-
-
-class SamplingFields(RequestModel):
-    """How tokens are sampled; omitted fields have the model's defaults."""
-
-    temperature: Annotated[float, range_field("temperature", le=2)] | None = None
-    top_p: Annotated[float, range_field("top_p")] | None = None
-    top_k: Annotated[int, range_field("top_k", ge=-1)] | None = Field(
-        None, description="-1 or 0: no limit"
-    )
-    seed: Annotated[int, range_field("seed", ge=-(2**63))] | None = None
-    stop: StopString | StopStrings | None = None
-    min_p: Annotated[float, range_field("min_p")] | None = None
-    repetition_penalty: Annotated[float, range_field("repetition_penalty")] | None = None
-    repeat_penalty: Annotated[float, range_field("repetition_penalty")] | None = Field(
-        None, description="llama.cpp's name of repetition_penalty"
-    )
-    frequency_penalty: Annotated[float, range_field("frequency_penalty")] | None = None
-    presence_penalty: Annotated[float, range_field("presence_penalty")] | None = None
-    logit_bias: Annotated[dict[TokenIdKey, Bias], max_entries(limits.MAX_TOKEN_IDS)] | None = Field(
-        None, description="number that is added to the logit of a token, by token id"
-    )
-    min_tokens: Annotated[int, range_field("min_tokens")] | None = Field(
-        None, description="number of tokens before which a text does not end"
-    )
-    ignore_eos: bool | None = Field(
-        None, description="whether the model's end-of-sequence tokens do not end a text"
-    )
-    stop_token_ids: (
-        Annotated[list[TokenId], Field(fail_fast=True), max_entries(limits.MAX_TOKEN_IDS)] | None
-    ) = Field(None, description="tokens that end a text, and are not part of it")
-
-
-class GenerationRequest(SamplingFields, UnsupportedSampling):
-    """Fields that both completion routes take; omitted fields have the model's defaults."""
-
-    model: str | None = Field(None, description="served model name; the first model by default")
-    n: Annotated[int, range_field("n", le=limits.MAX_CHOICES)] | None = Field(
-        None, description="number of choices for each prompt"
-    )
-    max_tokens: TokenCount | None = Field(
-        None, description="maximum number of generated tokens of a choice"
-    )
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    prompt_logprobs: Annotated[int, Field(ge=0, le=limits.MAX_LOGPROBS)] | None = Field(
-        None, description="number of most likely tokens to report at each position of the prompt"
-    )
-
-    @property
-    def sequences_per_prompt(self) -> int:
-        """Number of sequences that are generated for each prompt."""
-        return self.n or 1
-
-    @property
-    def include_usage(self) -> bool:
-        """Whether the stream ends with a chunk that reports the token usage."""
-        return bool(self.stream_options and self.stream_options.include_usage)
 
 
 class CheckRequest(RequestModel):
@@ -374,57 +265,3 @@ class Unhealthy(ResponseModel):
     """Response of `GET /health` while a model is loading, or after one has failed."""
 
     status: Literal["loading", "failed"]
-
-
-# OpenAPI descriptions of streams, which FastAPI does not generate from response models
-
-_REF = "#/components/schemas/{model}"
-
-
-def describe_stream(chunk: type[Chunk]) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI description of a response that is a stream if `stream` is true."""
-    data = _json_of(chunk, ErrorResponse)
-    return _describe(
-        "A server-sent event: a chunk, an error that ends the stream, or `[DONE]`.",
-        {"data": {"anyOf": [data, {"const": "[DONE]"}]}},
-    )
-
-
-def describe_events(*events: type[ResponseModel]) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI description of a response that is, if `stream` is true, named events."""
-    return _describe(
-        "A server-sent event with the name of its type.",
-        {"event": {"type": "string"}, "data": _json_of(*events)},
-    )
-
-
-def _json_of(*models: type[ResponseModel]) -> dict[str, Any]:
-    """Describe a string with one of these objects as JSON."""
-    references = [{"$ref": _REF.format(model=model.__name__)} for model in models]
-    return {
-        "type": "string",
-        "contentMediaType": "application/json",
-        "contentSchema": {"anyOf": references},
-    }
-
-
-def _describe(description: str, properties: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
-    event = {
-        "type": "object",
-        "description": description,
-        "properties": properties,
-        "required": [*properties],
-    }
-    return {
-        200: {
-            "description": "The whole response, or a stream of events if `stream` is true.",
-            "content": {"text/event-stream": {"schema": event}},
-        }
-    }
-
-
-def chunk_schemas(*chunks: type[ResponseModel]) -> dict[str, Any]:
-    """Return the JSON schemas of chunks or events and of the objects in them, by name."""
-    _, found = models_json_schema([(chunk, "serialization") for chunk in chunks], ref_template=_REF)
-    schemas: dict[str, Any] = found["$defs"]
-    return schemas

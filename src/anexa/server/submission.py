@@ -17,9 +17,9 @@ from anexa.generation import SamplingParams, TextStream
 from anexa.generation.constraints import GrammarConstraint
 from anexa.generation.text_stream import PromptTooLongError
 from anexa.server.errors import APIError
+from anexa.server.generation_fields import GenerationRequest, SamplingFields
 from anexa.server.request import Request
 from anexa.server.responder import Responder
-from anexa.server.schemas import GenerationRequest, SamplingFields
 from anexa.server.served_models import DEFAULT_TOP_K, DEFAULT_TOP_P, ServedModel
 from anexa.server.streaming import EVENT_STREAM, RequestStream, events, whole_response
 from anexa.server.worker import Worker
