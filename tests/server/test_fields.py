@@ -1,4 +1,4 @@
-"""The tables of request fields in docs/serve.md are true."""
+"""The tables of request fields in docs/api.md are true."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from anexa.server.unsupported import Neutral
 from tests.server.process import MESSAGES, ServerProcess
 from tests.server.test_bad_input import error_of
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "serve.md"
-SECTION = DOCS.read_text(encoding="utf-8").split("\n### Fields of a request\n")[1].split("\n#")[0]
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "api.md"
+SECTION = DOCS.read_text(encoding="utf-8").split("\n## Fields of a request\n")[1].split("\n## ")[0]
 OPENAI, OTHERS, LIST = re.split(
     r"\nFields of vLLM and llama\.cpp:\n|\nA field with which ", SECTION
 )

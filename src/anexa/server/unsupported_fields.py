@@ -1,6 +1,6 @@
 """Fields of OpenAI's API, vLLM and llama.cpp that are refused by name if they ask for something.
 
-`docs/serve.md` lists them. A null, and the value with which the other server does nothing, pass.
+`docs/api.md` lists them. A null, and the value with which the other server does nothing, pass.
 """
 
 from __future__ import annotations
