@@ -377,6 +377,26 @@ def test_malformed_body_is_refused(server: ServerProcess, path: str, body: bytes
     error_of(server.post(path, content=body, headers=JSON_TYPE))
 
 
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        (CHAT, "messages"),
+        (TEXT, "prompt"),
+        ("/v1/embeddings", "input"),
+        ("/v1/responses", "input"),
+        ("/tokenize", "prompt"),
+        ("/detokenize", "tokens"),
+    ],
+)
+@pytest.mark.parametrize("depth", [3, 500, 900])
+def test_nested_lists_are_refused(
+    server: ServerProcess, path: str, field: str, depth: int
+) -> None:
+    body = f'{{"{field}": {"[" * depth}1{"]" * depth}}}'
+    message, _ = error_of(server.post(path, content=body, headers=JSON_TYPE))
+    assert message.startswith(field)
+
+
 @pytest.mark.parametrize("path", [CHAT, TEXT])
 def test_body_without_json_content_type_is_refused(server: ServerProcess, path: str) -> None:
     """Web pages of other sites can send plain text without a CORS preflight, but not JSON."""

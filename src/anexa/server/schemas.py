@@ -44,10 +44,15 @@ class RequestModel(BaseModel):
         return {name: _whole_floats_as_integers(value) for name, value in data.items()}
 
 
-def _whole_floats_as_integers(value: object) -> object:
-    """Convert a whole number, or those in a list; objects are `RequestModel`s of their own."""
-    if isinstance(value, list):
-        return [_whole_floats_as_integers(entry) for entry in value]
+def _whole_floats_as_integers(value: object, depth: int = 2) -> object:
+    """Convert a whole number, or those in a list; objects are `RequestModel`s of their own.
+
+    Args:
+        value: value of a field.
+        depth: levels of lists; no field has more than the two of a list of prompts as token ids.
+    """
+    if isinstance(value, list) and depth:
+        return [_whole_floats_as_integers(entry, depth - 1) for entry in value]
     if isinstance(value, float) and value.is_integer() and abs(value) < MAX_EXACT_FLOAT:
         return int(value)
     return value
