@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -106,12 +108,28 @@ def test_bad_input_is_refused_by_field(
 
 
 def test_embeddings_of_a_client_that_disconnects_are_not_computed(server: ServerProcess) -> None:
-    where = urlsplit(server.address)
-    body = json.dumps({"input": ["1+" * 200] * 2000}).encode()
-    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     before = server.metric("prompt_tokens_total"), server.metric("request_success_total")
-    with socket.create_connection((where.hostname or "", where.port or 0)) as connection:
-        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    with _asking(server, ["1+" * 200] * 2000):
         assert server.post(PATH, {"input": "1"}).status_code == 200, "between two of these texts"
     wait_until(lambda: server.metric("request_success_total") == before[1] + 2)  # one aborted
     assert server.metric("prompt_tokens_total") < before[0] + 10
+
+
+def test_embeddings_of_several_clients_do_not_stall_a_completion(server: ServerProcess) -> None:
+    before = server.metric("prompt_tokens_total"), server.metric("request_success_total")
+    with _asking(server, ["1+" * 200] * 200), _asking(server, ["1+" * 200] * 200):
+        body = {"prompt": "1", "max_tokens": 8, "ignore_eos": True}
+        assert server.post("/v1/completions", body).status_code == 200, "between two of these texts"
+    wait_until(lambda: server.metric("request_success_total") == before[1] + 3)  # two aborted
+    assert server.metric("prompt_tokens_total") < before[0] + 10
+
+
+@contextmanager
+def _asking(server: ServerProcess, texts: list[str]) -> Iterator[None]:
+    """Ask for the embeddings of texts by a client that disconnects at the end of the block."""
+    where = urlsplit(server.address)
+    body = json.dumps({"input": texts}).encode()
+    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    with socket.create_connection((where.hostname or "", where.port or 0)) as connection:
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        yield

@@ -7,6 +7,7 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -57,6 +58,7 @@ class Worker:
         self._commands = queue.SimpleQueue()
         # Used by the thread only:
         self._scheduled: dict[ScheduledSequence, Request] = {}
+        self._jobs: deque[Job[Any]] = deque()
         self._unsent: dict[Request, RequestOutput] = {}
         self._last_published = 0.0
         self._loop = asyncio.get_running_loop()
@@ -179,21 +181,23 @@ class Worker:
     def _run(self) -> None:
         try:
             while self._execute_commands():
-                self._step()
+                if self._jobs:
+                    self._run_job(self._jobs.popleft())
+                if self._scheduled:
+                    self._step()
         except Exception as error:  # of any kind: no client may wait for a thread that has ended
             self._call_in_loop(self._fail, str(error) or type(error).__name__)
 
     def _execute_commands(self) -> bool:
         """Add and remove requests, waiting for one if there is none; False to end the thread."""
-        while not self._scheduled or not self._commands.empty():
+        while not (self._scheduled or self._jobs) or not self._commands.empty():
             command = self._commands.get()
             if command is None:
                 return False
             request, is_new = command
             if isinstance(request, Job):
                 if is_new:
-                    request.run()
-                    self._call_in_loop(self._continue, request)
+                    self._jobs.append(request)
             elif is_new:
                 sequence = self.scheduler.add(
                     request.text.prompt.ids, request.sampler, request.num_prompt_logprobs
@@ -202,6 +206,11 @@ class Worker:
             else:
                 self._remove(request)
         return True
+
+    def _run_job(self, job: Job[Any]) -> None:
+        """Call the next function of a job: one between two steps, however many jobs there are."""
+        job.run()
+        self._call_in_loop(self._continue, job)
 
     def _remove(self, request: Request) -> None:
         if request.sequence is not None:
