@@ -233,6 +233,17 @@ def test_a_thought_is_free_but_cannot_end_the_text() -> None:
     assert constraint.mask().nonzero()[0].tolist() == [a], "with thinking off, at once"
 
 
+def test_a_model_whose_tags_are_not_in_its_texts_keeps_to_the_grammar_at_once() -> None:
+    """Nobody could tell its thought from its answer."""
+    content = json.loads(characters().to_json())
+    for token in content["added_tokens"]:
+        token["special"] = True
+    tokenizer = Tokenizer.from_json(json.dumps(content))
+    compiler = GrammarCompiler(tokenizer, tokenizer.vocab_size)
+    constraint = compiler.compile(Grammar.regex("a"), thinking=True)
+    assert constraint.mask().nonzero()[0].tolist() == tokenizer.encode("a")
+
+
 def test_tags_are_not_part_of_a_text() -> None:
     _, compiler = COMPILERS["characters"]
     mask = compiler.compile(Grammar.regex(".*")).mask()

@@ -389,9 +389,7 @@ def test_malformed_body_is_refused(server: ServerProcess, path: str, body: bytes
     ],
 )
 @pytest.mark.parametrize("depth", [3, 500, 900])
-def test_nested_lists_are_refused(
-    server: ServerProcess, path: str, field: str, depth: int
-) -> None:
+def test_nested_lists_are_refused(server: ServerProcess, path: str, field: str, depth: int) -> None:
     body = f'{{"{field}": {"[" * depth}1{"]" * depth}}}'
     message, _ = error_of(server.post(path, content=body, headers=JSON_TYPE))
     assert message.startswith(field)

@@ -45,19 +45,24 @@ class Vocabulary:
         vocab_size: number of logits, V; at least the tokenizer's.
 
     Attributes:
-        think_id: id of `<think>`; None if it is not one token.
-        end_think_id: id of `</think>`; None if it is not one token.
+        think_id: id of `<think>`; None if it is not one token, or special and thus not in texts.
+        end_think_id: id of `</think>`; None under the same conditions.
     """
 
     def __init__(self, tokenizer: Tokenizer, vocab_size: int) -> None:
         self._tokenizer, self._vocab_size = tokenizer, vocab_size
-        self.think_id = tokenizer.token_to_id(THINK)
-        self.end_think_id = tokenizer.token_to_id(END_THINK)
+        self.think_id, self.end_think_id = self._tag_id(THINK), self._tag_id(END_THINK)
 
     @property
     def has_thoughts(self) -> bool:
-        """Whether both tags of a thought are single tokens."""
+        """Whether both tags of a thought are single tokens, and seen in texts."""
         return self.think_id is not None and self.end_think_id is not None
+
+    def _tag_id(self, tag: str) -> int | None:
+        """Id of a tag that is seen in a text, by which a thought is told from what follows it."""
+        token = self._tokenizer.token_to_id(tag)
+        is_seen = token is not None and self._tokenizer.token_bytes(token) == tag.encode()
+        return token if is_seen else None
 
     @cached_property
     def thought_mask(self) -> Mask:
