@@ -155,6 +155,7 @@ def test_models_are_described(server: ServerProcess) -> None:
             {"messages": [{"role": "user", "content": "\ud800"}]},
             "messages.0.content " + SURROGATE,
         ),
+        (CHAT, {"messages": MESSAGES, "model": "\ud800"}, "model " + SURROGATE),
         (CHAT, {"messages": MESSAGES, "format": 7}, "format must be a string or an object, not 7"),
         (CHAT, {"messages": MESSAGES, "format": "xml"}, 'format must be "json" or a JSON schema'),
         (CHAT, {"messages": MESSAGES, "truncate": 1}, "truncate must be true or false, not 1"),

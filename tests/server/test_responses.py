@@ -224,6 +224,12 @@ def test_every_field_of_openai_is_known() -> None:
         ({"input": []}, "input", "must not be empty"),
         ({"input": " "}, "input", "there is nothing to answer: ask something"),
         ({"input": "\ud800"}, "input", SURROGATE),
+        ({"metadata": {"a": "\ud800"}}, "metadata.a", SURROGATE),
+        (
+            {"text": {"format": {"type": "text", "description": "\ud800"}}},
+            "text.format.description",
+            SURROGATE,
+        ),
         ({"input": "1" * 600}, "input", f"{TOO_LONG} 602 tokens: shorten it"),
         (
             {"input": [{"type": "function_call", "name": "f"}]},
@@ -298,6 +304,14 @@ def test_bad_input_is_refused_by_field(
     message, field = error_of(server.post(PATH, content=body, headers=JSON_TYPE))
     assert field == param
     assert message in (words, f"{param} {words}")
+
+
+def test_a_schema_is_repeated_only_where_it_is_used(server: ServerProcess) -> None:
+    for kind in ("text", "json_object"):
+        form = {"type": kind, "name": "a", "schema": {"title": "\ud800"}}
+        body = json.dumps({"input": "1+1", "text": {"format": form}, "max_output_tokens": 1})
+        response = server.post(PATH, content=body, headers=JSON_TYPE)
+        assert response.json()["text"]["format"] == {"type": kind}
 
 
 @pytest.mark.parametrize("stream", [False, True])

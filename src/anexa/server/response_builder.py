@@ -98,7 +98,9 @@ class ResponseBuilder:
         self._id, self._created_at = f"resp_{uuid4().hex}", int(time.time())
         format_options = body.text and body.text.format
         self._format: dict[str, Any] = {"type": "text"}
-        if format_options:
+        if format_options and format_options.type == "json_object":
+            self._format = {"type": "json_object"}
+        elif format_options and format_options.type == "json_schema":
             self._format = format_options.model_dump(by_alias=True, exclude_none=True)
         self._output: list[OutputItem] = []
         self._open: OpenItem | None = None

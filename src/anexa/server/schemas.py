@@ -34,7 +34,13 @@ class RequestModel(BaseModel):
     clients send all numbers as floats.
     """
 
-    model_config = ConfigDict(strict=True, extra="ignore", protected_namespaces=())
+    model_config = ConfigDict(
+        strict=True,
+        extra="ignore",
+        protected_namespaces=(),
+        # pydantic looks for unpaired surrogates, which no response can repeat, in limited strings.
+        str_max_length=limits.MAX_TEXT_CHARS,
+    )
 
     @model_validator(mode="before")
     @classmethod
