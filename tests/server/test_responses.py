@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from anexa.generation import Prompt, SamplingParams, TextStream
+from anexa.generation import Prompt, Sampler, SamplingParams, TextStream
 from anexa.server.request import Request, RequestOutput
 from anexa.server.response_builder import ResponseBuilder
 from anexa.server.responses_request import ResponsesRequest
@@ -170,12 +170,10 @@ def outputs(*parts: tuple[str, str], **end: Any) -> Iterator[RequestOutput]:
     ],
 )
 def test_items_follow_the_kinds_of_text(parts: list[tuple[str, str]], items: list[str]) -> None:
-    tokenizer, params = letters(), SamplingParams()
-    text = TextStream(tokenizer, Prompt(tokenizer, 8, "a"))
+    text = TextStream(letters(), Prompt(letters(), 8, "a"))
     builder = ResponseBuilder(
         ResponsesRequest.model_validate({"input": "a"}),
-        _request(text, params),
-        params,
+        Request(text, Sampler(SamplingParams()), is_chat=True),
         model="letters",
     )
     given = [*builder.begin()]
@@ -187,12 +185,6 @@ def test_items_follow_the_kinds_of_text(parts: list[tuple[str, str]], items: lis
     assert [item.type for item in last.response.output] == items
     whole = "".join(reasoning + text for reasoning, text in parts)
     assert "".join(item.content[0].text for item in last.response.output) == whole
-
-
-def _request(text: TextStream, params: SamplingParams) -> Request:
-    from anexa.generation import Sampler
-
-    return Request(text, Sampler(params), is_chat=True)
 
 
 def test_openai_client_reads_responses(server: ServerProcess) -> None:

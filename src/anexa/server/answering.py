@@ -1,84 +1,127 @@
-"""Builds the request for a single answer, for the routes that give one: Responses and Ollama's."""
+"""From the fields of a request body to prompts and requests, for all routes that generate text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import fastapi
 
-from anexa.generation import Prompt, SamplingParams, TextStream
+from anexa.generation import Prompt, TextStream
 from anexa.generation.grammars import Grammar
-from anexa.model.chat_format import Message
+from anexa.model.chat_format import Message, PromptEnd, Tool
 from anexa.server.errors import APIError
 from anexa.server.generation_fields import SamplingFields
 from anexa.server.request import Request
 from anexa.server.served_models import ServedModel
 from anexa.server.structured_outputs import compile_grammar
-from anexa.server.submission import build_requests, errors_of_field, sampling_params
+from anexa.server.submission import errors_of_field, sampling_params
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A conversation to answer, and how it is rendered as a prompt.
+
+    Attributes:
+        messages: messages so far.
+        field: field of the request body that the messages are in, for errors.
+        thinking: whether the model may think before it answers.
+        end: what the prompt ends with; see `LanguageModel.render_prompt`.
+        tools: functions that the model may call.
+    """
+
+    messages: Sequence[Message]
+    field: str
+    thinking: bool
+    end: PromptEnd | None = None
+    tools: Sequence[Tool] = ()
 
 
 def truncate(
-    served: ServedModel,
-    messages: Sequence[Message],
-    max_tokens: int | None,
-    *,
-    thinking: bool,
-    field: str,
-) -> tuple[Sequence[Message], int]:
+    served: ServedModel, conversation: Conversation, max_tokens: int | None
+) -> tuple[Conversation, int]:
     """Drop the oldest turns of a conversation until the context has room for an answer.
 
+    Args:
+        served: model that answers.
+        conversation: the conversation.
+        max_tokens: number of tokens that the answer may have; see `LanguageModel.truncate`.
+
     Returns:
-        The messages that are left, and the number of turns that were dropped.
-
-    Raises:
-        APIError: if the model cannot read the messages.
-    """
-    with errors_of_field(field):
-        messages, dropped_turns = served.model.truncate(messages, max_tokens, thinking=thinking)
-    return messages, dropped_turns
-
-
-def conversation_prompt(
-    served: ServedModel, messages: Sequence[Message], *, thinking: bool, field: str
-) -> Prompt:
-    """Render a conversation, which stands in a field of the request body.
+        The rest of the conversation, and the number of turns that were dropped.
 
     Raises:
         APIError: if the model has no chat template, or cannot read the messages.
     """
+    _check_chat(served)
+    with errors_of_field(conversation.field):
+        messages, num_dropped = served.model.truncate(
+            conversation.messages,
+            max_tokens,
+            thinking=conversation.thinking,
+            end=conversation.end,
+            tools=conversation.tools,
+        )
+    return replace(conversation, messages=messages), num_dropped
+
+
+def conversation_prompt(served: ServedModel, conversation: Conversation) -> Prompt:
+    """Render a conversation with the chat template of a model.
+
+    Raises:
+        APIError: if the model has no chat template, or cannot read the messages.
+    """
+    _check_chat(served)
     model = served.model
-    if model.chat_template is None:
-        raise APIError(f"{model.name} has no chat template: it continues texts only", "model")
-    with errors_of_field(field):
-        rendered = model.render_prompt(messages, thinking=thinking)
+    with errors_of_field(conversation.field):
+        rendered = model.render_prompt(
+            conversation.messages,
+            thinking=conversation.thinking,
+            end=conversation.end,
+            tools=conversation.tools,
+        )
         return Prompt(model.tokenizer, served.block_size, rendered)
 
 
-async def single_request(
+def _check_chat(served: ServedModel) -> None:
+    if served.model.chat_template is None:
+        raise APIError(
+            f"{served.model.name} has no chat template, so it only continues texts: use "
+            "/v1/completions",
+            "model",
+        )
+
+
+async def build_requests(
     http_request: fastapi.Request,
     served: ServedModel,
-    prompt: Prompt,
+    prompts: Sequence[Prompt],
     sampling: SamplingFields,
     *,
     max_tokens: int,
     is_chat: bool,
+    sequences_per_prompt: int = 1,
     thinking: bool = False,
     grammar: Grammar | None = None,
-) -> tuple[Request, SamplingParams]:
-    """Build the request for the text after a prompt; its grammar is compiled.
+    num_logprobs: int | None = None,
+    num_prompt_logprobs: int | None = None,
+    is_ranked: bool = False,
+) -> list[Request]:
+    """Build the requests for the texts after prompts; their seeds count up from the body's.
 
     Args:
         http_request: request of the client.
-        served: model that generates the text.
-        prompt: prompt, in the chat template if it is of a conversation.
+        served: model that generates the texts.
+        prompts: prompts, at least one; in the chat template if they are conversations.
         sampling: how tokens are sampled.
-        max_tokens: maximum number of tokens to generate.
+        max_tokens: maximum number of tokens to generate for each text.
         is_chat: whether to separate the reasoning of a chat answer from its content.
+        sequences_per_prompt: number of texts for each prompt.
         thinking: whether the model may think first, without the grammar.
         grammar: the texts that may be generated; None: all.
-
-    Returns:
-        The request, and its sampling parameters.
+        num_logprobs: see `Request`.
+        num_prompt_logprobs: see `Request`.
+        is_ranked: see `Request`.
 
     Raises:
         APIError: if a field is wrong, or the client disconnects.
@@ -86,11 +129,25 @@ async def single_request(
     model, params = served.model, sampling_params(served, sampling)
     stop = sampling.stop or ()
     with errors_of_field("min_tokens"):
-        text = TextStream(model.tokenizer, prompt, max_tokens=max_tokens, stop=stop, params=params)
+        texts = [
+            TextStream(model.tokenizer, prompt, max_tokens=max_tokens, stop=stop, params=params)
+            for prompt in prompts
+            for _ in range(sequences_per_prompt)
+        ]
     constraint = await compile_grammar(
-        http_request, model, grammar, params, thinking=thinking, in_thought=prompt.in_thought
+        http_request, model, grammar, params, thinking=thinking, in_thought=prompts[0].in_thought
     )
-    [request] = build_requests(
-        served, [text], params, is_chat=is_chat, num_logprobs=None, constraint=constraint
-    )
-    return request, params
+    return [
+        Request(
+            text,
+            model.sampler(
+                replace(params, seed=(params.seed + index) % 2**64),
+                constraint and constraint.copy(),
+            ),
+            is_chat=is_chat,
+            num_logprobs=num_logprobs,
+            num_prompt_logprobs=num_prompt_logprobs,
+            is_ranked=is_ranked,
+        )
+        for index, text in enumerate(texts)
+    ]

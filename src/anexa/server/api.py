@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import fastapi
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from anexa.generation import Prompt, TextStream
-from anexa.model.chat_format import Message
+from anexa.generation import Prompt
 from anexa.server import chat_completions, completions, schemas
+from anexa.server.answering import Conversation, build_requests, conversation_prompt, truncate
 from anexa.server.errors import APIError
 from anexa.server.generation_fields import UNLIMITED
 from anexa.server.limits import MAX_CHOICES, MAX_COMPLETION_TOKENS
 from anexa.server.openapi import describe_stream
 from anexa.server.served_models import named_model, served_model, served_models
-from anexa.server.structured_outputs import compile_grammar, requested_grammar
+from anexa.server.structured_outputs import requested_grammar
 from anexa.server.submission import (
-    build_requests,
     errors_of_field,
     refuse_streamed_prompt_logprobs,
     respond,
-    sampling_params,
 )
 from anexa.server.tools import answer_grammar, tool_use, with_parsed_arguments
 
@@ -66,26 +62,18 @@ async def create_completion(
     tokenizer = served.model.tokenizer
     with errors_of_field("prompt"):
         prompts = [Prompt(tokenizer, served.block_size, prompt) for prompt in body.prompts]
-    params = sampling_params(served, body)
-    with errors_of_field("min_tokens"):
-        texts = [
-            TextStream(
-                tokenizer, prompt, max_tokens=max_tokens, stop=body.stop or (), params=params
-            )
-            for prompt in prompts
-            for _ in range(body.sequences_per_prompt)
-        ]
-    grammar = requested_grammar(body)
-    constraint = await compile_grammar(http_request, served.model, grammar, params)
-    requests = build_requests(
+    requests = await build_requests(
+        http_request,
         served,
-        texts,
-        params,
+        prompts,
+        body,
+        max_tokens=max_tokens,
         is_chat=False,
+        sequences_per_prompt=body.sequences_per_prompt,
+        grammar=requested_grammar(body),
         num_logprobs=body.logprobs,
         num_prompt_logprobs=body.num_prompt_logprobs,
         is_ranked=body.sequences_per_prompt > (body.n or 1),
-        constraint=constraint,
     )
     responder = completions.CompletionResponder(body, requests, served.model.name, tokenizer)
     return await respond(http_request, served.worker, responder, stream=bool(body.stream))
@@ -122,49 +110,30 @@ async def create_chat_completion(
     served = served_model(http_request, body.model)
     refuse_streamed_prompt_logprobs(body)
     model = served.model
-    if model.chat_template is None:
-        raise APIError(f"{model.name} has no chat template: use /v1/completions", "model")
     if body.top_logprobs and not body.logprobs:
         raise APIError("top_logprobs needs logprobs to be true", "top_logprobs")
-    messages: Sequence[Message] = with_parsed_arguments(
+    messages = with_parsed_arguments(
         [message.model_dump(exclude_none=True) for message in body.messages]
     )
     use = tool_use(body, model)
     grammar = answer_grammar(body, use)
-    thinking, end, dropped_turns = body.thinking, body.prompt_end, 0
-    with errors_of_field("messages"):
-        if body.truncation == "auto":
-            messages, dropped_turns = model.truncate(
-                messages, body.max_answer_tokens, thinking=thinking, end=end, tools=use.rendered
-            )
-        rendered = model.render_prompt(messages, thinking=thinking, end=end, tools=use.rendered)
-        prompt = Prompt(model.tokenizer, served.block_size, rendered)
-    max_tokens = model.answer_tokens(len(prompt.ids), body.max_answer_tokens)
-    params = sampling_params(served, body)
-    with errors_of_field("min_tokens"):
-        texts = [
-            TextStream(
-                model.tokenizer, prompt, max_tokens=max_tokens, stop=body.stop or (), params=params
-            )
-            for _ in range(body.n or 1)
-        ]
-    constraint = await compile_grammar(
+    conversation = Conversation(messages, "messages", body.thinking, body.prompt_end, use.rendered)
+    dropped_turns = 0
+    if body.truncation == "auto":
+        conversation, dropped_turns = truncate(served, conversation, body.max_answer_tokens)
+    prompt = conversation_prompt(served, conversation)
+    requests = await build_requests(
         http_request,
-        model,
-        grammar,
-        params,
-        thinking=body.thinking,
-        in_thought=prompt.in_thought,
-    )
-    num_logprobs = (body.top_logprobs or 0) if body.logprobs else None
-    requests = build_requests(
         served,
-        texts,
-        params,
+        [prompt],
+        body,
+        max_tokens=model.answer_tokens(len(prompt.ids), body.max_answer_tokens),
         is_chat=True,
-        num_logprobs=num_logprobs,
+        sequences_per_prompt=body.n or 1,
+        thinking=body.thinking,
+        grammar=grammar,
+        num_logprobs=(body.top_logprobs or 0) if body.logprobs else None,
         num_prompt_logprobs=body.prompt_logprobs,
-        constraint=constraint,
     )
     responder = chat_completions.ChatCompletionResponder(
         body, requests, model.name, model.tokenizer, dropped_turns, use.new_parser

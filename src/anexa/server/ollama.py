@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from datetime import datetime, timezone
 from typing import Any, TypeAlias
 
@@ -14,9 +14,9 @@ from fastapi.routing import APIRoute
 
 from anexa.errors import AnexaError
 from anexa.generation import Prompt
-from anexa.model.chat_format import THINK, Message
+from anexa.model.chat_format import THINK
 from anexa.server import schemas
-from anexa.server.answering import conversation_prompt, single_request, truncate
+from anexa.server.answering import Conversation, build_requests, conversation_prompt, truncate
 from anexa.server.error_handlers import invalid_request
 from anexa.server.errors import HEADERS, APIError
 from anexa.server.limits import MAX_COMPLETION_TOKENS
@@ -108,7 +108,8 @@ async def generate(http_request: fastapi.Request, body: GenerateRequest) -> Resp
     else:
         system = [{"role": "system", "content": body.system}] if body.system else []
         messages = [*system, {"role": "user", "content": body.prompt}]
-        request = await _answer(http_request, served, body, messages, "prompt")
+        conversation = Conversation(messages, "prompt", body.thinking)
+        request = await _answer(http_request, served, body, conversation)
     return await _respond(http_request, served, body, request, GenerateResponse, part)
 
 
@@ -123,14 +124,12 @@ async def chat(http_request: fastapi.Request, body: ChatRequest) -> Response:
 
     if not body.messages:
         return _loaded(served, body, ChatResponse, part)
-    messages: Sequence[Message]
     messages = [{"role": one.role, "content": one.content or ""} for one in body.messages]
+    conversation = Conversation(messages, "messages", body.thinking)
     end: Fields = {}
     if body.truncate:
-        messages, end["dropped_turns"] = truncate(
-            served, messages, body.max_tokens, thinking=body.thinking, field="messages"
-        )
-    request = await _answer(http_request, served, body, messages, "messages")
+        conversation, end["dropped_turns"] = truncate(served, conversation, body.max_tokens)
+    request = await _answer(http_request, served, body, conversation)
     return await _respond(http_request, served, body, request, ChatResponse, part, end)
 
 
@@ -171,10 +170,10 @@ async def _continuation(
     if max_tokens > MAX_COMPLETION_TOKENS:
         field = "options.num_predict"
         raise APIError(f"{field} must be at most {MAX_COMPLETION_TOKENS:,}", field)
-    request, _ = await single_request(
+    [request] = await build_requests(
         http_request,
         served,
-        prompt,
+        [prompt],
         body.sampling,
         max_tokens=max_tokens,
         is_chat=False,
@@ -187,17 +186,16 @@ async def _answer(
     http_request: fastapi.Request,
     served: ServedModel,
     body: AnswerRequest,
-    messages: Sequence[Message],
-    field: str,
+    conversation: Conversation,
 ) -> Request:
-    """Build the request that answers a conversation; `field` is where it stands in the body."""
-    prompt = conversation_prompt(served, messages, thinking=body.thinking, field=field)
+    """Build the request that answers a conversation."""
+    prompt = conversation_prompt(served, conversation)
     if body.think and not supports_thinking(served):
         raise _cannot_think(served)
-    request, _ = await single_request(
+    [request] = await build_requests(
         http_request,
         served,
-        prompt,
+        [prompt],
         body.sampling,
         max_tokens=served.model.answer_tokens(len(prompt.ids), body.max_tokens),
         is_chat=True,

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any, Literal, TypeVar
 from uuid import uuid4
 
-from anexa.generation import SamplingParams
 from anexa.server.errors import APIError
 from anexa.server.request import Request, RequestOutput
 from anexa.server.responses_request import ResponsesRequest
@@ -80,7 +79,6 @@ class ResponseBuilder:
     Args:
         body: body of the HTTP request.
         request: request of the sequence.
-        params: sampling parameters of the sequence.
         model: served model name.
         dropped_turns: number of turns that were dropped from the conversation; None if none may be.
     """
@@ -89,12 +87,11 @@ class ResponseBuilder:
         self,
         body: ResponsesRequest,
         request: Request,
-        params: SamplingParams,
         model: str,
         dropped_turns: int | None = None,
     ) -> None:
         self._dropped = {} if dropped_turns is None else {"dropped_turns": dropped_turns}
-        self._body, self._request, self._params, self._model = body, request, params, model
+        self._body, self._request, self._model = body, request, model
         self._id, self._created_at = f"resp_{uuid4().hex}", int(time.time())
         format_options = body.text and body.text.format
         self._format: dict[str, Any] = {"type": "text"}
@@ -132,7 +129,7 @@ class ResponseBuilder:
 
     def _response(self, status: ResponseStatus, error: APIError | None) -> ResponseObject:
         """Build the response with the items that are complete."""
-        body, params = self._body, self._params
+        body, params = self._body, self._request.sampler.params
         incomplete = IncompleteDetails(reason="max_output_tokens")
         return ResponseObject(
             id=self._id,

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 
 from anexa.generation.grammars import Grammar
 from anexa.server import schemas
-from anexa.server.answering import conversation_prompt, single_request, truncate
+from anexa.server.answering import Conversation, build_requests, conversation_prompt, truncate
 from anexa.server.errors import APIError
 from anexa.server.generation_fields import UNLIMITED
 from anexa.server.openapi import describe_events
@@ -35,29 +35,27 @@ router = APIRouter(prefix="/v1", responses=schemas.ERROR_RESPONSES)
 async def create_response(http_request: fastapi.Request, body: ResponsesRequest) -> Response:
     """Answer a conversation."""
     served = served_model(http_request, body.model)
-    worker, messages = served.worker, body.conversation_messages
+    conversation = Conversation(body.conversation_messages, "input", body.thinking)
     dropped_turns: int | None = None
     allowed = None if body.max_output_tokens == UNLIMITED else body.max_output_tokens
     if body.truncation == "auto":
-        messages, dropped_turns = truncate(
-            served, messages, allowed, thinking=body.thinking, field="input"
-        )
-    prompt = conversation_prompt(served, messages, thinking=body.thinking, field="input")
-    request, params = await single_request(
+        conversation, dropped_turns = truncate(served, conversation, allowed)
+    prompt = conversation_prompt(served, conversation)
+    [request] = await build_requests(
         http_request,
         served,
-        prompt,
+        [prompt],
         body,
         max_tokens=served.model.answer_tokens(len(prompt.ids), allowed),
         is_chat=True,
         thinking=body.thinking,
         grammar=_grammar(body),
     )
-    builder = ResponseBuilder(body, request, params, served.model.name, dropped_turns)
-    submit(http_request, worker, [request])
+    builder = ResponseBuilder(body, request, served.model.name, dropped_turns)
+    submit(http_request, served.worker, [request])
     if body.stream:
-        return RequestStream(worker, [request], _events(request, builder), EVENT_STREAM)
-    [output] = await whole_outputs(http_request, worker, [request])
+        return RequestStream(served.worker, [request], _events(request, builder), EVENT_STREAM)
+    [output] = await whole_outputs(http_request, served.worker, [request])
     *_, last = builder.add(output)
     assert isinstance(last, ResponseEvent)
     return schemas.json_response(last.response)

@@ -1,4 +1,4 @@
-"""From the body of an HTTP request to the worker: requests, their submission, and the response."""
+"""Sampling parameters of a request body, the submission of requests, and the response."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import random
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 import fastapi
 from fastapi.responses import Response
 
 from anexa.errors import AnexaError, UsageError
-from anexa.generation import SamplingParams, TextStream
-from anexa.generation.constraints import GrammarConstraint
+from anexa.generation import SamplingParams
 from anexa.generation.text_stream import PromptTooLongError
 from anexa.server.errors import APIError
 from anexa.server.generation_fields import GenerationRequest, SamplingFields
@@ -78,34 +76,6 @@ def refuse_streamed_prompt_logprobs(body: GenerationRequest) -> None:
         raise APIError(
             "prompt_logprobs are not available in a stream: set stream to false", "prompt_logprobs"
         )
-
-
-def build_requests(
-    served: ServedModel,
-    texts: Sequence[TextStream],
-    params: SamplingParams,
-    *,
-    is_chat: bool,
-    num_logprobs: int | None,
-    num_prompt_logprobs: int | None = None,
-    is_ranked: bool = False,
-    constraint: GrammarConstraint | None = None,
-) -> list[Request]:
-    """Make one request per text; their seeds count up from the seed of the parameters."""
-    return [
-        Request(
-            text,
-            served.model.sampler(
-                replace(params, seed=(params.seed + index) % 2**64),
-                constraint and constraint.copy(),
-            ),
-            is_chat=is_chat,
-            num_logprobs=num_logprobs,
-            num_prompt_logprobs=num_prompt_logprobs,
-            is_ranked=is_ranked,
-        )
-        for index, text in enumerate(texts)
-    ]
 
 
 def submit(http_request: fastapi.Request, worker: Worker, requests: Sequence[Request]) -> None:
