@@ -39,6 +39,23 @@ def test_conversation_is_tokenized_as_its_prompt(server: ServerProcess, thinking
     assert usage["prompt_tokens"] == len(tokens)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"add_generation_prompt": True},
+        {"add_generation_prompt": False},
+        {"continue_final_message": True, "add_generation_prompt": False},
+        {"continue_final_message": False},
+    ],
+)
+def test_end_of_a_prompt_is_that_of_a_chat(server: ServerProcess, fields: dict[str, bool]) -> None:
+    messages = [*MESSAGES, {"role": "assistant", "content": "29"}]
+    tokens = server.post("/tokenize", {"messages": messages, **fields}).json()["tokens"]
+    usage = server.chat(messages=messages, **fields, max_tokens=1).json()["usage"]
+    assert usage["prompt_tokens"] == len(tokens)
+
+
 def test_tokenizer_info_is_the_tokenizer_config(server: ServerProcess) -> None:
     model = anexa.load()
     info = server.get("/tokenizer_info?model=anexa").json()
@@ -58,10 +75,11 @@ def test_tokenizer_info_is_the_tokenizer_config(server: ServerProcess) -> None:
         ("/tokenize", {"messages": [{"role": "user", "content": ""}]}, "messages", "nothing"),
         (
             "/tokenize",
-            {"messages": MESSAGES, "add_generation_prompt": False},
-            "add_generation_prompt",
-            "must be true",
+            {"messages": MESSAGES, "continue_final_message": True, "add_generation_prompt": True},
+            "continue_final_message",
+            "must not both be true",
         ),
+        ("/tokenize", {"messages": MESSAGES, "chat_template": "?"}, "chat_template", "supported"),
         ("/detokenize", {}, "tokens", "is missing"),
         ("/detokenize", {"tokens": "1"}, "tokens", "must be a list"),
         ("/detokenize", {"tokens": [1, "2"]}, "tokens.1", "must be an integer"),

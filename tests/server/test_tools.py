@@ -276,3 +276,20 @@ def test_calls_in_a_free_answer_are_found(template: str, answer: str, content: s
     assert choice["message"]["content"] == answer
     assert choice["finish_reason"] == "stop"
     assert "tool_calls" not in choice["message"]
+
+
+def test_tools_are_tokenized_as_in_a_chat(tooled: ServerProcess) -> None:
+    function = {"name": "add", "arguments": '{"a": 1, "b": "x"}'}
+    messages = [
+        USER,
+        {
+            "role": "assistant",
+            "tool_calls": [{"id": "1", "type": "function", "function": function}],
+        },
+        {"role": "tool", "tool_call_id": "1", "content": "2"},
+    ]
+    for more in ({"tools": TOOLS}, {}):
+        body = {"messages": messages, **more}
+        tokens = tooled.post("/tokenize", body).json()["tokens"]
+        answer = tooled.post("/v1/chat/completions", {**body, "max_tokens": 1}).json()
+        assert answer["usage"]["prompt_tokens"] == len(tokens)

@@ -10,6 +10,7 @@ import fastapi
 from anexa.generation import Prompt, TextStream
 from anexa.generation.grammars import Grammar
 from anexa.model.chat_format import Message, PromptEnd, Tool
+from anexa.model.tokenizer import RenderedPrompt
 from anexa.server.errors import APIError
 from anexa.server.generation_fields import SamplingFields
 from anexa.server.request import Request
@@ -65,22 +66,31 @@ def truncate(
     return replace(conversation, messages=messages), num_dropped
 
 
-def conversation_prompt(served: ServedModel, conversation: Conversation) -> Prompt:
+def render(served: ServedModel, conversation: Conversation) -> RenderedPrompt:
     """Render a conversation with the chat template of a model.
 
     Raises:
         APIError: if the model has no chat template, or cannot read the messages.
     """
     _check_chat(served)
-    model = served.model
     with errors_of_field(conversation.field):
-        rendered = model.render_prompt(
+        return served.model.render_prompt(
             conversation.messages,
             thinking=conversation.thinking,
             end=conversation.end,
             tools=conversation.tools,
         )
-        return Prompt(model.tokenizer, served.block_size, rendered)
+
+
+def conversation_prompt(served: ServedModel, conversation: Conversation) -> Prompt:
+    """Return a conversation as the prompt of an answer.
+
+    Raises:
+        APIError: as `render`, and if the conversation is longer than the context.
+    """
+    rendered = render(served, conversation)
+    with errors_of_field(conversation.field):
+        return Prompt(served.model.tokenizer, served.block_size, rendered)
 
 
 def _check_chat(served: ServedModel) -> None:

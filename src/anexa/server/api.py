@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from anexa.generation import Prompt
 from anexa.server import chat_completions, completions, schemas
 from anexa.server.answering import Conversation, build_requests, conversation_prompt, truncate
+from anexa.server.chat_messages import template_messages
 from anexa.server.errors import APIError
 from anexa.server.generation_fields import UNLIMITED
 from anexa.server.limits import MAX_CHOICES, MAX_COMPLETION_TOKENS
@@ -20,7 +21,7 @@ from anexa.server.submission import (
     refuse_streamed_prompt_logprobs,
     respond,
 )
-from anexa.server.tools import answer_grammar, tool_use, with_parsed_arguments
+from anexa.server.tools import answer_grammar, tool_use
 
 DEFAULT_COMPLETION_TOKENS = 16  # as in OpenAI's API
 
@@ -112,9 +113,7 @@ async def create_chat_completion(
     model = served.model
     if body.top_logprobs and not body.logprobs:
         raise APIError("top_logprobs needs logprobs to be true", "top_logprobs")
-    messages = with_parsed_arguments(
-        [message.model_dump(exclude_none=True) for message in body.messages]
-    )
+    messages = template_messages(body.messages)
     use = tool_use(body, model)
     grammar = answer_grammar(body, use)
     conversation = Conversation(messages, "messages", body.thinking, body.prompt_end, use.rendered)

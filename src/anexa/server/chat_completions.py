@@ -8,14 +8,17 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from anexa.generation.logprobs import TokenLogprob
-from anexa.model.chat_format import PromptEnd
 from anexa.model.tokenizer import Tokenizer
 from anexa.server import limits, schemas
-from anexa.server.errors import APIError
+from anexa.server.chat_messages import (
+    Message,
+    ReasoningEffort,
+    TemplateFields,
+)
 from anexa.server.generation_fields import UNLIMITED, GenerationRequest, TokenCount
 from anexa.server.request import Request, RequestOutput
 from anexa.server.responder import Fields, Responder
-from anexa.server.schemas import Text, max_entries
+from anexa.server.schemas import max_entries
 from anexa.server.structured_outputs import StructuredFields
 from anexa.server.tool_calls import (
     CallPart,
@@ -25,55 +28,16 @@ from anexa.server.tool_calls import (
     delta_call,
     message_call,
 )
-from anexa.server.tools import ToolCall, ToolFields
+from anexa.server.tools import ToolFields
 from anexa.server.unsupported_fields import UnsupportedChat
 
 _DROPPED = 'number of turns that did not fit into the context, if truncation is "auto"'
 _QUESTION = [{"role": "user", "content": "347*86"}]
 
 
-class TextPart(schemas.RequestModel):
-    """Part of a message's content."""
-
-    type: Literal["text"]
-    text: Text
-
-
-class RefusalPart(schemas.RequestModel):
-    """Part of the content of an assistant's message in which it declined to answer."""
-
-    type: Literal["refusal"]
-    refusal: Text
-
-
-Part = Annotated[TextPart | RefusalPart, Field(discriminator="type")]
-Parts = Annotated[list[Part], Field(fail_fast=True), max_entries(limits.MAX_MESSAGES)]
-
-
-class Message(schemas.RequestModel):
-    """Message of a conversation."""
-
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | Parts | None = None
-    reasoning_content: Text | None = Field(None, description="thought of the assistant")
-    reasoning: Text | None = Field(None, description="another name of reasoning_content")
-    name: str | None = None
-    tool_calls: (
-        Annotated[list[ToolCall], Field(fail_fast=True), max_entries(limits.MAX_TOOLS)] | None
-    ) = Field(None, description="calls of the assistant")
-    tool_call_id: str | None = Field(None, description="call that the message is the result of")
-
-
-ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-
-
-class TemplateOptions(schemas.RequestModel):
-    """Arguments of the chat template."""
-
-    enable_thinking: bool | None = None
-
-
-class ChatCompletionRequest(GenerationRequest, StructuredFields, ToolFields, UnsupportedChat):
+class ChatCompletionRequest(
+    TemplateFields, GenerationRequest, StructuredFields, ToolFields, UnsupportedChat
+):
     """Body of `POST /v1/chat/completions`: a conversation to answer, or to continue."""
 
     model_config = schemas.examples(
@@ -95,17 +59,9 @@ class ChatCompletionRequest(GenerationRequest, StructuredFields, ToolFields, Uns
     reasoning_effort: ReasoningEffort | None = Field(
         None, description='"none": the model answers without thinking'
     )
-    chat_template_kwargs: TemplateOptions | None = None
     truncation: Literal["auto", "disabled"] | None = Field(
         None,
         description='"auto": the oldest turns are dropped until the conversation fits',
-    )
-    continue_final_message: bool | None = Field(
-        None,
-        description="whether to continue the last message; by default if it is the assistant's",
-    )
-    add_generation_prompt: bool | None = Field(
-        None, description="whether to begin a new answer; by default if no message is continued"
     )
 
     @property
@@ -115,30 +71,9 @@ class ChatCompletionRequest(GenerationRequest, StructuredFields, ToolFields, Uns
         return None if count == UNLIMITED else count
 
     @property
-    def prompt_end(self) -> PromptEnd | None:
-        """What the prompt ends with; None: what suits the last message.
-
-        Raises:
-            APIError: if the request asks for two endings.
-        """
-        if self.continue_final_message and self.add_generation_prompt:
-            raise APIError(
-                "continue_final_message and add_generation_prompt must not both be true",
-                "continue_final_message",
-            )
-        if self.continue_final_message:
-            return "message"
-        if self.add_generation_prompt is False:
-            return "nothing"
-        is_new = self.add_generation_prompt or self.continue_final_message is False
-        return "answer" if is_new else None
-
-    @property
     def thinking(self) -> bool:
         """Whether the model may think before it answers; true by default."""
-        options = self.chat_template_kwargs
-        is_disabled = options is not None and options.enable_thinking is False
-        return not is_disabled and self.reasoning_effort != "none"
+        return super().thinking and self.reasoning_effort != "none"
 
 
 class TopLogprob(schemas.ResponseModel):

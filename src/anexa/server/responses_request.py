@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag
 
 from anexa.model.chat_format import Message
 from anexa.server import limits, schemas
-from anexa.server.chat_completions import ReasoningEffort, RefusalPart
+from anexa.server.chat_messages import ReasoningEffort, RefusalPart
 from anexa.server.generation_fields import SamplingFields, TokenCount
 from anexa.server.schemas import Text, max_entries
 from anexa.server.unsupported import Neutral, Unsupported

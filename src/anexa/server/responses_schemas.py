@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 from pydantic import Field
 
 from anexa.server import schemas
-from anexa.server.chat_completions import ReasoningEffort
+from anexa.server.chat_messages import ReasoningEffort
 
 ItemStatus: TypeAlias = Literal["in_progress", "completed", "incomplete"]
 ResponseStatus: TypeAlias = Literal["in_progress", "completed", "incomplete", "failed"]

@@ -11,19 +11,22 @@ from pydantic import Field
 
 from anexa.errors import AnexaError
 from anexa.server import limits, schemas
-from anexa.server.chat_completions import Message, TemplateOptions
+from anexa.server.answering import Conversation, render
+from anexa.server.chat_messages import Message, TemplateFields, template_messages
 from anexa.server.completions import TokenIds
 from anexa.server.errors import APIError
 from anexa.server.schemas import Text, max_entries
 from anexa.server.served_models import ServedModel, served_model
 from anexa.server.submission import errors_of_field
+from anexa.server.tools import Tools, rendered_tools
+from anexa.server.unsupported_fields import Null
 
 router = APIRouter(responses=schemas.ERROR_RESPONSES)
 
 Messages = Annotated[list[Message], Field(min_length=1), max_entries(limits.MAX_MESSAGES)]
 
 
-class TokenizeRequest(schemas.RequestModel):
+class TokenizeRequest(TemplateFields):
     """Body of `POST /tokenize`: a text, or a conversation to render as a prompt."""
 
     model_config = schemas.examples(
@@ -41,10 +44,8 @@ class TokenizeRequest(schemas.RequestModel):
             "a prompt, and false for messages, whose chat template writes them"
         ),
     )
-    add_generation_prompt: bool | None = Field(
-        None, description="must be true: the conversation is rendered as the prompt of an answer"
-    )
-    chat_template_kwargs: TemplateOptions | None = None
+    tools: Tools | None = Field(None, description="tools of the conversation")
+    chat_template: Null = None
     return_token_strs: bool | None = None
 
 
@@ -94,11 +95,13 @@ async def tokenize(http_request: fastapi.Request, body: TokenizeRequest) -> Toke
     if (body.prompt is None) == (body.messages is None):
         raise APIError("either prompt or messages must be given", "prompt")
     if body.prompt is not None:
-        text, add_special_tokens = body.prompt, body.add_special_tokens is not False
+        field, text = "prompt", body.prompt
+        add_special_tokens = body.add_special_tokens is not False
     else:
-        text, add_special_tokens = _rendered(served, body), bool(body.add_special_tokens)
+        field, text = "messages", _rendered(served, body)
+        add_special_tokens = bool(body.add_special_tokens)
     if unknown := tokenizer.unknown_characters(text):
-        raise APIError(f"this model has never seen {unknown[0]!r}: leave it out", "prompt")
+        raise APIError(f"this model has never seen {unknown[0]!r}: leave it out", field)
     # It may be longer than the context: how long it is, is what is asked.
     ids = await asyncio.to_thread(tokenizer.encode, text, add_special_tokens=add_special_tokens)
     fields = {"count": len(ids), "max_model_len": served.block_size, "tokens": ids}
@@ -109,16 +112,10 @@ async def tokenize(http_request: fastapi.Request, body: TokenizeRequest) -> Toke
 
 def _rendered(served: ServedModel, body: TokenizeRequest) -> str:
     """Render the messages of a body as the prompt of an answer."""
-    model, options = served.model, body.chat_template_kwargs
-    if model.chat_template is None:
-        raise APIError(f"{model.name} has no chat template: give a prompt", "messages")
-    if body.add_generation_prompt is False:
-        raise APIError("add_generation_prompt must be true", "add_generation_prompt")
-    thinking = options is None or options.enable_thinking is not False
-    with errors_of_field("messages"):
-        return model.render_prompt(
-            [message.model_dump() for message in body.messages or ()], thinking=thinking
-        )
+    messages = template_messages(body.messages or ())
+    tools = rendered_tools(body.tools or (), served.model)
+    conversation = Conversation(messages, "messages", body.thinking, body.prompt_end, tools)
+    return render(served, conversation)
 
 
 @router.post("/detokenize")

@@ -47,6 +47,9 @@ class Tool(RequestModel):
     function: FunctionDefinition
 
 
+Tools = Annotated[list[Tool], Field(fail_fast=True), max_entries(limits.MAX_TOOLS)]
+
+
 class FunctionChoice(RequestModel):
     """Name of a function."""
 
@@ -78,7 +81,7 @@ class ToolCall(RequestModel):
 class ToolFields(RequestModel):
     """Fields about tools; without `tools`, the others ask for nothing."""
 
-    tools: Annotated[list[Tool], Field(fail_fast=True), max_entries(limits.MAX_TOOLS)] | None = None
+    tools: Tools | None = None
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
     parallel_tool_calls: bool | None = Field(
         None, description="whether an answer may have several calls; true by default"
@@ -112,7 +115,7 @@ def tool_use(body: ToolFields, model: LanguageModel) -> ToolUse:
         raise APIError("tool_choice needs tools to choose from", "tool_choice")
     if not tools or choice == "none":
         return ToolUse()
-    rendered = [tool.model_dump(exclude_none=True) for tool in tools] if model.knows_tools else []
+    rendered = rendered_tools(tools, model)
     if choice == "auto":
         return ToolUse(rendered, None, _parser_of(model, body.parallel_tool_calls is not False))
     for number, tool in enumerate(tools):
@@ -127,6 +130,11 @@ def tool_use(body: ToolFields, model: LanguageModel) -> ToolUse:
     with errors_of_field("tools"):
         grammar = Grammar.json_schema(_parameters(function), "tools")
     return ToolUse(rendered, grammar, partial(NamedCallParser, function.name))
+
+
+def rendered_tools(tools: Sequence[Tool], model: LanguageModel) -> Sequence[dict[str, Any]]:
+    """Return the tools that the chat template shows to the model, in OpenAI's format."""
+    return [tool.model_dump(exclude_none=True) for tool in tools] if model.knows_tools else []
 
 
 def answer_grammar(body: StructuredFields, use: ToolUse) -> Grammar | None:

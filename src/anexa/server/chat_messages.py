@@ -1,0 +1,101 @@
+"""Messages of a conversation in a request body, and the fields that say how they are rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from anexa.model.chat_format import PromptEnd
+from anexa.server import limits, schemas
+from anexa.server.errors import APIError
+from anexa.server.schemas import Text, max_entries
+from anexa.server.tools import ToolCall, with_parsed_arguments
+
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+
+class TextPart(schemas.RequestModel):
+    """Part of a message's content."""
+
+    type: Literal["text"]
+    text: Text
+
+
+class RefusalPart(schemas.RequestModel):
+    """Part of the content of an assistant's message in which it declined to answer."""
+
+    type: Literal["refusal"]
+    refusal: Text
+
+
+Part = Annotated[TextPart | RefusalPart, Field(discriminator="type")]
+Parts = Annotated[list[Part], Field(fail_fast=True), max_entries(limits.MAX_MESSAGES)]
+
+
+class Message(schemas.RequestModel):
+    """Message of a conversation."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Text | Parts | None = None
+    reasoning_content: Text | None = Field(None, description="thought of the assistant")
+    reasoning: Text | None = Field(None, description="another name of reasoning_content")
+    name: str | None = None
+    tool_calls: (
+        Annotated[list[ToolCall], Field(fail_fast=True), max_entries(limits.MAX_TOOLS)] | None
+    ) = Field(None, description="calls of the assistant")
+    tool_call_id: str | None = Field(None, description="call that the message is the result of")
+
+
+class TemplateOptions(schemas.RequestModel):
+    """Arguments of the chat template."""
+
+    enable_thinking: bool | None = None
+
+
+class TemplateFields(schemas.RequestModel):
+    """How a conversation is rendered as a prompt."""
+
+    chat_template_kwargs: TemplateOptions | None = None
+    continue_final_message: bool | None = Field(
+        None,
+        description="whether to continue the last message; by default if it is the assistant's",
+    )
+    add_generation_prompt: bool | None = Field(
+        None, description="whether to begin a new answer; by default if no message is continued"
+    )
+
+    @property
+    def prompt_end(self) -> PromptEnd | None:
+        """What the prompt ends with; None: what suits the last message.
+
+        Raises:
+            APIError: if the request asks for two endings.
+        """
+        if self.continue_final_message and self.add_generation_prompt:
+            raise APIError(
+                "continue_final_message and add_generation_prompt must not both be true",
+                "continue_final_message",
+            )
+        if self.continue_final_message:
+            return "message"
+        if self.add_generation_prompt is False:
+            return "nothing"
+        is_new = self.add_generation_prompt or self.continue_final_message is False
+        return "answer" if is_new else None
+
+    @property
+    def thinking(self) -> bool:
+        """Whether the model may think before it answers; true by default."""
+        options = self.chat_template_kwargs
+        return options is None or options.enable_thinking is not False
+
+
+def template_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Return messages of a request as chat templates read them.
+
+    Raises:
+        APIError: if the arguments of a tool call are not a JSON object.
+    """
+    return with_parsed_arguments([message.model_dump(exclude_none=True) for message in messages])
