@@ -18,6 +18,7 @@ from tests.server.process import ServerProcess, wait_until
 from tests.server.test_bad_input import SURROGATE, TOO_LONG, error_of
 
 PATH = "/v1/embeddings"
+UNSUPPORTED = "is not supported: leave it out"
 TEXTS = ["12+34=46", "7", "1*2*3"]
 
 
@@ -82,17 +83,15 @@ def test_openai_client_reads_embeddings(server: ServerProcess) -> None:
             "encoding_format",
             'must be "float" or "base64", not "int8"',
         ),
+        ({"input": "1", "normalize": False}, "normalize", UNSUPPORTED),
+        ({"input": "1", "add_special_tokens": False}, "add_special_tokens", UNSUPPORTED),
+        ({"input": "1", "truncate_prompt_tokens": 5}, "truncate_prompt_tokens", UNSUPPORTED),
         ({"input": "1", "dimensions": 0}, "dimensions", "must be at least 1, not 0"),
         ({"input": "1", "dimensions": "128"}, "dimensions", 'must be an integer, not "128"'),
         (
             {"input": "1", "dimensions": 10**30},
             "dimensions",
             "must be 128, the width of the model, or left out",
-        ),
-        (
-            {"input": "1", "truncate_prompt_tokens": 5},
-            "truncate_prompt_tokens",
-            "is not supported: leave it out",
         ),
     ],
 )

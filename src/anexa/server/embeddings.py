@@ -24,7 +24,7 @@ from anexa.server.schemas import max_entries
 from anexa.server.served_models import ServedModel, served_model
 from anexa.server.streaming import unless_disconnected
 from anexa.server.submission import errors_of_field
-from anexa.server.unsupported import Neutral, Unsupported
+from anexa.server.unsupported_fields import Null, True_
 
 router = APIRouter(prefix="/v1", responses=schemas.ERROR_RESPONSES)
 
@@ -50,8 +50,10 @@ class EmbeddingRequest(schemas.RequestModel):
     dimensions: Annotated[int, Field(ge=1)] | None = Field(
         None, description="must be the width of the model, which it is by default"
     )
-    truncate_prompt_tokens: Annotated[Unsupported, Neutral()] = None
-    messages: Annotated[Unsupported, Neutral()] = None
+    add_special_tokens: True_ = None
+    messages: Null = None
+    normalize: True_ = None
+    truncate_prompt_tokens: Null = None
 
 
 class Embedding(schemas.ResponseModel):

@@ -13,6 +13,7 @@ from anexa.server.unsupported import Neutral, Unsupported
 
 Null = Annotated[Unsupported, Neutral()]
 False_ = Annotated[Unsupported, Neutral(False)]
+True_ = Annotated[Unsupported, Neutral(True)]
 Zero = Annotated[Unsupported, Neutral(0)]
 One = Annotated[Unsupported, Neutral(1)]
 EmptyList = Annotated[Unsupported, Neutral([])]
@@ -23,6 +24,8 @@ class UnsupportedSampling(BaseModel):
 
     allowed_token_ids: Null = None
     bad_words: EmptyList = None
+    cache_salt: Null = None
+    do_sample: True_ = None
     dry_multiplier: Zero = None
     dynatemp_range: Zero = None
     grammar: Null = None
@@ -31,16 +34,24 @@ class UnsupportedSampling(BaseModel):
     length_penalty: One = None
     logits_processors: EmptyList = None
     lora: EmptyList = None
+    max_new_tokens: Null = None
+    min_keep: Zero = None
     mirostat: Zero = None
+    n_indent: Zero = None
+    n_predict: Null = None
     n_probs: Zero = None
     no_repeat_ngram_size: Zero = None
     num_beams: One = None
+    num_return_sequences: One = None
+    post_sampling_probs: False_ = None
     prompt_embeds: Null = None
     repeat_last_n: Annotated[Unsupported, Neutral(-1)] = None
+    response_fields: EmptyList = None
     return_token_ids: False_ = None
     return_tokens_as_token_ids: False_ = None
     samplers: EmptyList = None
-    skip_special_tokens: Annotated[Unsupported, Neutral(True)] = None
+    skip_special_tokens: True_ = None
+    t_max_predict_ms: Annotated[Unsupported, Neutral(-1, 0)] = None
     tfs_z: One = None
     top_n_sigma: Annotated[Unsupported, Neutral(-1)] = None
     truncate_prompt_tokens: Null = None
@@ -52,6 +63,7 @@ class UnsupportedSampling(BaseModel):
 class UnsupportedChat(BaseModel):
     """Unsupported fields of `POST /v1/chat/completions`."""
 
+    add_special_tokens: False_ = None  # which the template writes
     audio: Null = None
     best_of: One = None
     chat_template: Null = None
@@ -59,8 +71,10 @@ class UnsupportedChat(BaseModel):
     echo: False_ = None
     function_call: Annotated[Unsupported, Neutral("none", "auto")] = None
     functions: EmptyList = None
+    include_reasoning: True_ = None
     modalities: Annotated[Unsupported, Neutral(["text"])] = None
     moderation: Null = None
+    reasoning_format: Annotated[Unsupported, Neutral("auto", "deepseek")] = None
     store: False_ = None
     verbosity: Annotated[Unsupported, Neutral("medium")] = None
     web_search_options: Null = None
@@ -69,5 +83,6 @@ class UnsupportedChat(BaseModel):
 class UnsupportedCompletion(BaseModel):
     """Unsupported fields of `POST /v1/completions`."""
 
+    add_special_tokens: True_ = None
     max_completion_tokens: Null = None
     suffix: Annotated[Unsupported, Neutral("")] = None
