@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from anexa.server.chat_completions import ChatCompletionRequest
 from anexa.server.completions import CompletionRequest
 from anexa.server.generation_fields import GenerationRequest
+from anexa.server.ollama_schemas import ChatRequest, GenerateRequest, Message, Options
+from anexa.server.responses_request import ResponsesRequest
 from anexa.server.unsupported import Neutral
 from tests.server.process import MESSAGES, ServerProcess
 from tests.server.test_bad_input import error_of
@@ -166,3 +169,25 @@ def test_values_that_ask_for_nothing_change_nothing(
         fields = {name: neutral.values[last] for name, neutral in neutral_fields(route)}
         response = server.post(PATHS[route], {**BODIES[route], **fields})
         assert response.json()["choices"] == answers[route]
+
+
+@pytest.mark.parametrize(
+    ("heading", "models"),
+    [
+        ("Responses", [ResponsesRequest]),
+        ("Ollama's API", [ChatRequest, GenerateRequest, Message, Options]),
+    ],
+)
+def test_docs_of_other_apis_list_the_fields_without_effect(
+    heading: str, models: list[type[BaseModel]]
+) -> None:
+    section = DOCS.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \| without effect \|", section, re.MULTILINE)
+    listed = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    expected = {
+        name
+        for model in models
+        for name, field in model.model_fields.items()
+        if (field.description or "").startswith("without effect")
+    }
+    assert listed - {"input", "options", "reasoning"} == expected
