@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from traceback import walk_tb
 from typing import Any
 
 import pytest
@@ -378,6 +379,19 @@ def test_the_work_for_a_mask_is_bounded() -> None:
 
     with pytest.raises(AnexaError, match="too complex"):
         write()
+
+
+def test_an_error_does_not_hold_the_memory_of_its_grammar() -> None:
+    _, compiler = COMPILERS["byte level"]
+    for grammar in (Grammar.regex("a{100000}"), Grammar.regex("[^\\s\\S]"), Grammar.regex("(")):
+        with pytest.raises(UsageError) as raised:
+            compiler.compile(grammar)
+        error: BaseException | None = raised.value
+        while error is not None:
+            for frame, _ in walk_tb(error.__traceback__):
+                kinds = {type(value).__name__ for value in frame.f_locals.values()}
+                assert "LLMatcher" not in kinds
+            error = error.__cause__
 
 
 def test_the_work_for_all_choices_of_a_request_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -209,6 +210,7 @@ def _with_large_stack(function: Callable[[], Result]) -> Result:
         try:
             future.set_result(function())
         except Exception as error:  # raised below
+            _release_locals(error)
             future.set_exception(error)
 
     thread = threading.Thread(target=run, name="anexa-grammar", daemon=True)
@@ -219,6 +221,16 @@ def _with_large_stack(function: Callable[[], Result]) -> Result:
         finally:
             threading.stack_size(before)
     return future.result()
+
+
+def _release_locals(error: BaseException | None) -> None:
+    """Release what the functions that an error has ended still hold: a grammar may be 100 MB large.
+
+    Or else it is freed when the garbage collector finds the error, much later.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__
 
 
 def _check_first_mask(matcher: llguidance.LLMatcher) -> None:
