@@ -235,13 +235,13 @@ def answer_of(text: str, body: ChatCompletionRequest, use: ToolUse) -> tuple[Any
     """Response and stream of a model that generates this text."""
     stream = TextStream(BYTES, Prompt(BYTES, 64, "a"), max_tokens=200)
     sampler = Sampler(SamplingParams())
-    request = Request(stream, sampler, is_chat=True)
+    request = Request(stream, sampler, is_chat=True, num_logprobs=0)
     sequence, whole = ScheduledSequence([0], sampler), RequestOutput()
     chunks: list[Any] = []
     streaming = ChatCompletionResponder(body, [request], "m", BYTES, 0, use.new_parser)
     for token in [*BYTES.encode(text), BYTES.eot_token]:
         output = RequestOutput()
-        request.process(StepOutput(sequence, token, []), output)
+        request.process(StepOutput(sequence, token, [0.0] * BYTES.vocab_size), output)
         chunks += streaming.chunks(0, output)
         whole.merge(output)
     responder = ChatCompletionResponder(body, [request], "m", BYTES, 0, use.new_parser)
@@ -271,6 +271,10 @@ def test_calls_in_a_free_answer_are_found(template: str, answer: str, content: s
     streamed = [call for chunk in chunks for call in chunk["delta"].get("tool_calls", ())]
     assert [call["function"] for call in streamed] == [call["function"]]
     assert "".join(chunk["delta"].get("content", "") for chunk in chunks) == (content or "")
+    given = [chunk["logprobs"] for chunk in chunks if chunk.get("logprobs")]
+    logprobs = [one for logprobs in given for one in logprobs["content"]]
+    assert logprobs == choice["logprobs"]["content"]
+    assert "".join(one["token"] for one in choice["logprobs"]["content"]) == answer
     body = ChatCompletionRequest.model_validate({**asked, "tool_choice": "none"})
     choice, _ = answer_of(answer, body, tool_use(body, model))
     assert choice["message"]["content"] == answer

@@ -54,6 +54,7 @@ class Responder(ABC):
         self._chunk_head: Fields = {**head, "object": self.chunk_object}
         if self.include_usage:
             self._chunk_head["usage"] = None
+        self._held_logprobs: list[list[TokenLogprob]] = [[] for _ in requests]
 
     @abstractmethod
     def content(self, index: int, output: RequestOutput) -> Fields:
@@ -133,9 +134,16 @@ class Responder(ABC):
         return self._chunk(index, part) if part else None
 
     def chunks(self, index: int, output: RequestOutput) -> Iterator[schemas.Chunk]:
-        """Build the chunks of an output: one for each kind of text, and one for the end."""
-        logprobs = self.logprobs(index, output.logprobs) if output.logprobs else None
-        for part in self.parts(index, output):
+        """Build the chunks of an output: one for each kind of text, and one for the end.
+
+        Log probabilities of text that is held back are in the next chunk.
+        """
+        parts = self.parts(index, output)
+        given = self._held_logprobs[index] + output.logprobs
+        is_held = not parts and not output.finish_reason
+        self._held_logprobs[index] = given if is_held else []
+        logprobs = self.logprobs(index, given) if given and not is_held else None
+        for part in parts:
             yield self._chunk(index, part, logprobs)
             logprobs = None
         if output.finish_reason:
