@@ -26,3 +26,11 @@ def page(browser: Any, server: ServerProcess) -> Iterator[Any]:
     with opened(browser, server.address) as page:
         page.get_by_text("Ask for a calculation").wait_for()
         yield page
+
+
+@pytest.fixture
+def lives(server: ServerProcess) -> Iterator[None]:
+    """Check after each test that the server still responds."""
+    yield
+    assert server.get("/health").status_code == 200
+    assert server.process.poll() is None

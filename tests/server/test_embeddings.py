@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import anexa
+from tests.server.errors import SURROGATE, TOO_LONG, error_of
 from tests.server.process import ServerProcess, wait_until
-from tests.server.test_bad_input import SURROGATE, TOO_LONG, error_of
 
 PATH = "/v1/embeddings"
 UNSUPPORTED = "is not supported: leave it out"

@@ -16,8 +16,8 @@ from anexa.server.generation_fields import GenerationRequest
 from anexa.server.ollama_schemas import ChatRequest, GenerateRequest, Message, Options
 from anexa.server.responses_request import ResponsesRequest
 from anexa.server.unsupported import Neutral
+from tests.server.errors import error_of
 from tests.server.process import MESSAGES, ServerProcess
-from tests.server.test_bad_input import error_of
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 SECTION = DOCS.read_text(encoding="utf-8").split("\n## Fields of a request\n")[1].split("\n## ")[0]

@@ -11,8 +11,8 @@ import pytest
 
 import anexa
 from anexa.model.weights import num_parameters
+from tests.server.errors import JSON_TYPE, SURROGATE, TOO_LONG
 from tests.server.process import LONG, MESSAGES, THOUGHT, ServerProcess, wait_until
-from tests.server.test_bad_input import JSON_TYPE, SURROGATE, TOO_LONG
 from tests.server.test_responses import SCHEMA
 
 CHAT, GENERATE = "/api/chat", "/api/generate"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.server.errors import error_of
 from tests.server.process import (
     MESSAGES,
     THOUGHT,
@@ -15,7 +16,6 @@ from tests.server.process import (
     serving,
     streamed,
 )
-from tests.server.test_bad_input import error_of
 
 TEXT, END = "/v1/completions", "."  # one token ends a turn
 

@@ -15,8 +15,8 @@ from anexa.server.request import Request, RequestOutput
 from anexa.server.response_builder import ResponseBuilder
 from anexa.server.responses_request import ResponsesRequest
 from tests.generation.models import letters
+from tests.server.errors import JSON_TYPE, SURROGATE, TOO_LONG, error_of
 from tests.server.process import LONG, MESSAGES, THOUGHT, ServerProcess, wait_until
-from tests.server.test_bad_input import JSON_TYPE, SURROGATE, TOO_LONG, error_of
 
 PATH = "/v1/responses"
 ITEM = 'is not valid (the type of an item is "message" or "reasoning")'

@@ -11,8 +11,8 @@ import pytest
 
 import anexa
 from anexa.generation import LanguageModel
+from tests.server.errors import error_of
 from tests.server.process import MESSAGES, ServerProcess
-from tests.server.test_bad_input import error_of
 
 PATH = "/v1/completions"
 TEXTS = ["12+34=46", "7", "347*86"]

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import anexa
+from tests.server.errors import error_of
 from tests.server.process import MESSAGES, ServerProcess
-from tests.server.test_bad_input import error_of
 
 
 def test_text_becomes_token_ids_and_text_again(server: ServerProcess) -> None:
