@@ -36,7 +36,10 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         AnexaError: if it is not an address of this computer, or the port is taken.
     """
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio sends small packets at once (TCP_NODELAY) only if the socket names its protocol. If it
+    # does not, a response on a kept-alive connection waits 40 ms for the client's acknowledgment.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if sys.platform != "win32":  # where the option lets two servers listen on the same port
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -1,0 +1,42 @@
+"""The HTTP server under the applications."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from anexa.server.http_server import listen
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_small_packets_are_sent_at_once(host: str) -> None:
+    """Else a response on a kept-alive connection takes 40 ms more: Nagle's algorithm."""
+
+    async def option_of_connection() -> int:
+        option: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connection = writer.get_extra_info("socket")
+            option.set_result(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        listener = listen(host, 0)
+        async with await asyncio.start_server(accept, sock=listener):
+            _, writer = await asyncio.open_connection(*listener.getsockname()[:2])
+            writer.close()
+            return await option
+
+    if host == "::1" and not _has_ipv6():
+        pytest.skip("this computer has no IPv6")
+    assert asyncio.run(option_of_connection())
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
