@@ -63,16 +63,23 @@ def broken_references(page: Path) -> list[str]:
     prose = BLOCK.sub("", read(page))
     broken = []
     for link in (match[1] or match[2] for match in LINK.finditer(prose)):
-        target = unquote(link.partition("#")[0])
-        if re.match(r"[a-z][a-z0-9+.-]*:", target) or not target:
+        target, _, heading = unquote(link).partition("#")
+        if re.match(r"[a-z][a-z0-9+.-]*:", target):
             continue
         base = ROOT if target.startswith("/") else page.parent
-        if not (base / target.lstrip("/")).exists():
+        path = base / target.lstrip("/") if target else page
+        if not path.exists() or (heading and heading not in headings(path)):
             broken.append(link)
-    for path in CODE.findall(prose):
-        if REPOSITORY_PATH.fullmatch(path) and not (ROOT / path).exists():
-            broken.append(path)
+    for code in CODE.findall(prose):
+        if REPOSITORY_PATH.fullmatch(code) and not (ROOT / code).exists():
+            broken.append(code)
     return broken
+
+
+def headings(page: Path) -> set[str]:
+    """The names by which links on GitHub lead to the headings of a page."""
+    titles = re.findall(r"^#+ (.*)$", BLOCK.sub("", read(page)), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def name(page: Path) -> str:
@@ -130,10 +137,11 @@ def test_examples_of_a_package_that_is_absent_are_left_out(
 
 
 def test_broken_references_are_found(tmp_path: Path) -> None:
-    (tmp_path / "there.md").touch()
+    (tmp_path / "there.md").write_text("# The `a` part's name\n", encoding="utf-8")
     page = tmp_path / "page.md"
     page.write_text(
-        "[a](there.md) [b](there.md#part) [c](#part) [d](https://example.org) [e](gone.md)\n"
+        "# Here\n[a](there.md) [b](there.md#the-a-parts-name) [c](#here) [d](https://example.org)\n"
+        "[e](gone.md) [j](there.md#part) [k](#part)\n"
         '![f](gone.png "title") <img src="gone.svg"> [g](/docs/gone.md) [h](/microgpt.py)\n'
         "`src/anexa/model/` `src/anexa/gone.py` `microgpt.py` `docs/*.md` `README.md`\n"
         "```text\n[i](gone.md) `src/anexa/gone.py`\n```\n",
@@ -141,6 +149,8 @@ def test_broken_references_are_found(tmp_path: Path) -> None:
     )
     assert broken_references(page) == [
         "gone.md",
+        "there.md#part",
+        "#part",
         "gone.png",
         "gone.svg",
         "/docs/gone.md",
