@@ -3,9 +3,10 @@
     python benchmarks/repetition.py FOLDER TEXT [--prompts 32] [--tokens 200]
 
 Continues prompts from a text (its passages at regular distances, 16 tokens each) by a model that
-continues texts, once for each setting. Prints the share of repeated 4-grams (those that occurred
-earlier in the same continuation) and the mean log probability of a token to the model at
-temperature 1; and the share in the text itself, in passages as long as the continuations.
+continues texts, once for each setting. A continuation ends at the latest where the context does.
+Prints the share of repeated 4-grams (those that occurred earlier in the same continuation) and the
+mean log probability of a token to the model at temperature 1; and the share in the text itself, in
+passages as long as the continuations.
 """
 
 from __future__ import annotations
@@ -55,8 +56,7 @@ def mean_logprob(
         logits = model.engine.next_logits(prompt, kv_cache)
         for token in text:
             found.append(token_logprob(logits, token, 0).logprob)
-            if kv_cache.length < model.engine.config.block_size:
-                logits = model.engine.next_logits([token], kv_cache)
+            logits = model.engine.next_logits([token], kv_cache)
     return sum(found) / len(found)
 
 
@@ -69,19 +69,18 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=200, help="tokens of a text (default: 200)")
     options = parser.parse_args()
     model = anexa.load(options.folder)
+    length = min(options.tokens, model.engine.config.block_size - PROMPT_TOKENS)
     tokens = model.tokenizer.encode(options.text.read_text(encoding="utf-8"))
-    distance = max(1, (len(tokens) - options.tokens) // options.prompts)
-    starts = range(0, len(tokens) - options.tokens, distance)[: options.prompts]
+    distance = max(1, (len(tokens) - length) // options.prompts)
+    starts = range(0, len(tokens) - length, distance)[: options.prompts]
     prompts = [tokens[start : start + PROMPT_TOKENS] for start in starts]
-    print(f"{date.today()}  {platform.machine()}  {options.folder}")
+    print(f"{date.today()}  {platform.machine()}  {options.folder}  texts of {length} tokens")
     print(f"{'repeated 4-grams':>16}{'log probability':>17}  setting")
-    passages = [tokens[start : start + options.tokens] for start in starts]
+    passages = [tokens[start : start + length] for start in starts]
     print(f"{repeated_share(passages):16.1%}{'':17}  the text itself")
     for setting in SETTINGS:
         params = [SamplingParams(seed=seed, **setting) for seed in range(len(prompts))]
-        texts = generate_batch(
-            model.engine, prompts, model.tokenizer.eot_token, params, options.tokens
-        )
+        texts = generate_batch(model.engine, prompts, model.tokenizer.eot_token, params, length)
         named = ", ".join(f"{name} {value:g}" for name, value in setting.items())
         logprob = mean_logprob(model, prompts, texts)
         print(f"{repeated_share(texts):16.1%}{logprob:17.2f}  {named}", flush=True)

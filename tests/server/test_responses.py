@@ -299,6 +299,7 @@ def test_bad_input_is_refused_by_field(
 
 
 def test_a_schema_is_repeated_only_where_it_is_used(server: ServerProcess) -> None:
+    pytest.importorskip("llguidance", reason="llguidance is not installed")
     for kind in ("text", "json_object"):
         form = {"type": kind, "name": "a", "schema": {"title": "\ud800"}}
         body = json.dumps({"input": "1+1", "text": {"format": form}, "max_output_tokens": 1})

@@ -143,7 +143,9 @@ class ChatRequest(AnswerRequest):
         {"messages": _CHAT, "options": {"temperature": 0}}, {"messages": _CHAT, "stream": False}
     )
 
-    messages: Annotated[list[Message], Field(fail_fast=True), max_entries(limits.MAX_MESSAGES)] = []  # noqa: RUF012 (pydantic copies it)
+    messages: Annotated[list[Message], Field(fail_fast=True), max_entries(limits.MAX_MESSAGES)] = (
+        Field(default_factory=list)
+    )
     tools: Annotated[Unsupported, Neutral([])] = None
 
 
