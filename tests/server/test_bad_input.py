@@ -295,6 +295,11 @@ EMPTY = "a conversation needs a message of the user"
             "chat_template_kwargs.enable_thinking",
             'must be true or false, not "no"',
         ),
+        (
+            {"messages": MESSAGES, "chat_template_kwargs": {"thinking": True}},
+            "chat_template_kwargs.thinking",
+            "is not supported: leave it out",
+        ),
     ],
 )
 def test_error_message_is_one_sentence_about_the_field(

@@ -27,6 +27,10 @@ QUESTION = [{"role": "user", "content": "12+30"}]
 # A field with a grammar, and an expression of the texts of the grammar.
 GRAMMARS: list[tuple[dict[str, Any], str]] = [
     ({"response_format": FORMAT}, r'\{ ?"result" ?: ?-?\d+ ?, ?"sure" ?: ?(true|false) ?\}'),
+    (
+        {"response_format": {"type": "json_object", "schema": SCHEMA}},
+        r'\{ ?"result" ?: ?-?\d+ ?, ?"sure" ?: ?(true|false) ?\}',
+    ),
     ({"guided_json": SCHEMA}, r'\{ ?"result" ?: ?-?\d+ ?, ?"sure" ?: ?(true|false) ?\}'),
     ({"guided_json": json.dumps({"type": "integer"})}, r"-?\d+"),
     ({"guided_regex": r"4\d|5\d"}, r"[45]\d"),
@@ -135,6 +139,16 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
         {"structured_outputs": {"structural_tag": "x"}},
         "structured_outputs.structural_tag",
         "is not supported",
+    ),
+    (
+        {"structured_outputs": {"regexp": "a"}},
+        "structured_outputs.regexp",
+        "is not supported",
+    ),
+    (
+        {"response_format": {"type": "json_object", "schema": {"not": {}}}},
+        "response_format.schema",
+        "is not valid",
     ),
     (
         {"guided_regex": "a", "guided_choice": ["a"]},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from anexa.model.chat_format import PromptEnd
 from anexa.server import limits, schemas
@@ -49,7 +49,9 @@ class Message(schemas.RequestModel):
 
 
 class TemplateOptions(schemas.RequestModel):
-    """Arguments of the chat template."""
+    """Arguments of the chat template; one that is not listed is refused."""
+
+    model_config = ConfigDict(extra="forbid")
 
     enable_thinking: bool | None = None
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 import fastapi
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from anexa.generation import LanguageModel, SamplingParams
 from anexa.generation.constraints import GrammarConstraint
@@ -45,10 +45,15 @@ class ResponseFormat(RequestModel):
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JSONSchemaFormat | None = None
+    object_schema: Schema | None = Field(
+        None, alias="schema", description="schema of a json_object, as in llama.cpp"
+    )
 
 
 class StructuredOutputs(RequestModel):
-    """The texts that vLLM's `structured_outputs` allows."""
+    """The texts that vLLM's `structured_outputs` allows; a field that is not listed is refused."""
+
+    model_config = ConfigDict(extra="forbid")
 
     json_schema: Schema | GrammarText | None = Field(None, alias="json")
     regex: GrammarText | None = None
@@ -91,7 +96,9 @@ def requested_grammar(body: StructuredFields) -> Grammar | None:
 def _grammars(body: StructuredFields) -> Iterator[tuple[str, Callable[[str], Grammar]]]:
     """Yield each field with a grammar: its name, and a function that makes the grammar."""
     if (wanted := body.response_format) and wanted.type != "text":
-        if wanted.type == "json_object":
+        if wanted.type == "json_object" and wanted.object_schema is not None:
+            yield "response_format.schema", partial(Grammar.json_schema, wanted.object_schema)
+        elif wanted.type == "json_object":
             yield "response_format", partial(Grammar.json_schema, JSON_OBJECT)
         elif wanted.json_schema is None:
             raise APIError("response_format.json_schema is missing", "response_format.json_schema")
