@@ -119,7 +119,7 @@ def test_invalid_input_is_reported_and_changes_nothing(names_model: Path) -> Non
         "/max-tokens many": "/max-tokens needs a number, not 'many'",
         "/max-tokens 0": "max_tokens must be at least 1, not 0",
         "/max-tokens -1": "max_tokens must be at least 1, not -1",
-        "Ab9": "this model has never seen 'A', '9': leave it out of the prompt",
+        "Ab9": "this model has never seen 'A', '9': leave them out of the prompt",
         "a" * 17: "This model's maximum context length is 16 tokens. However, the prompt has 18 "
         "tokens: shorten it",
     }

@@ -301,7 +301,7 @@ def test_bad_input_is_one_sentence(
         ("generate model -n 0", "n must be at least 1, not 0"),
         ("generate model --seed 1.5", "--seed"),
         ("chat a b", "unexpected extra argument"),
-        ("chat model --think aloud", "--think"),
+        ("chat model --think aloud", "for '--think': 'aloud' is not one of"),
         ("chat model --top-k few", "--top-k"),
         ("corpora --xml", "No such option"),
     ],

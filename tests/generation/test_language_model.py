@@ -225,7 +225,7 @@ def test_what_a_foreign_chat_model_cannot_read_is_refused(unknown: str, parrot: 
         ([{"role": "system", "content": "a"}], "a conversation needs a message of the user"),
         ("riddle", "a conversation is a list of messages, such as"),
         (["riddle"], "a conversation is a list of messages, such as"),
-        ([{"role": "user"}], "message 1 needs a role and a content: strings, or"),
+        ([{"role": "user"}], "message 1 needs a role and a content, which is a string or"),
         ([{"content": "riddle"}], "message 1 needs a role and a content"),
         ([{"role": "user", "content": None}], "message 1 needs a role and a content"),
         ([{"role": "user", "content": [{"type": "text"}]}], "message 1 needs a role and a content"),

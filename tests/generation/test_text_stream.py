@@ -176,7 +176,7 @@ def test_a_prompt_that_does_not_fit_is_refused() -> None:
 
 
 def test_unknown_characters_are_refused_by_name() -> None:
-    with pytest.raises(AnexaError, match=r"never seen 'z', 'é', '\\n': leave it out"):
+    with pytest.raises(AnexaError, match=r"never seen 'z', 'é', '\\n': leave them out"):
         complete(prompt="azbé\nz")
     with pytest.raises(AnexaError, match=r"'1', '2', '3', '4', '5', …: leave"):
         complete(prompt="1234567")

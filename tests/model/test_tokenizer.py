@@ -73,9 +73,9 @@ def test_unknown_characters_encode_to_end_of_text(tokenizer: Tokenizer, text: st
 
 
 def test_error_lists_at_most_five_unknown_characters() -> None:
-    with pytest.raises(AnexaError, match="has never seen 'Q', '你': leave it out"):
+    with pytest.raises(AnexaError, match="has never seen 'Q', '你': leave them out"):
         TEXT.encode_prompt("aQ你aQ")
-    with pytest.raises(AnexaError, match="'1', '3', '4', '5', '6', …: leave it out"):
+    with pytest.raises(AnexaError, match="'1', '3', '4', '5', '6', …: leave them out"):
         TEXT.encode_prompt("123456789")
 
 

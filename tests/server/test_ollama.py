@@ -42,6 +42,17 @@ def test_chat_is_streamed_by_default(server: ServerProcess) -> None:
     assert (last["done"], last["done_reason"]) == (True, "stop")
 
 
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", None])
+def test_body_is_json_whatever_its_type(server: ServerProcess, kind: str | None) -> None:
+    """As in Ollama, whose documentation calls curl without a type."""
+    headers = {} if kind is None else {"Content-Type": kind}
+    body = json.dumps({"model": "anexa", "prompt": "347*86", "stream": False, "options": GREEDY})
+    response = server.post(GENERATE, content=body, headers=headers)
+    assert response.json()["response"] == "29842"
+    headers["Origin"] = "https://a.example"
+    assert server.post(GENERATE, content=body, headers=headers).status_code == 403
+
+
 def test_whole_answer_has_counts_and_durations(server: ServerProcess) -> None:
     body = ask(server, CHAT, messages=MESSAGES, stream=False).json()
     assert body["message"] == {"role": "assistant", "content": "29842", "thinking": THOUGHT}

@@ -54,6 +54,7 @@ def test_response_has_a_thought_and_a_message(server: ServerProcess) -> None:
     # All but <think> and the answer.
     expected = usage["output_tokens"] - len("29842") - 1
     assert usage["output_tokens_details"]["reasoning_tokens"] == expected
+    assert chat["completion_tokens_details"]["reasoning_tokens"] == expected
 
 
 def test_input_has_many_forms(server: ServerProcess) -> None:

@@ -89,7 +89,6 @@ def test_fields_that_ask_for_nothing_pass(server: ServerProcess) -> None:
     nothing: list[dict[str, Any]] = [
         {"response_format": None},
         {"response_format": {"type": "text"}},
-        {"structured_outputs": {}},
         {"structured_outputs": {"regex": None, "json_object": False}},
         {"guided_json": None, "guided_whitespace_pattern": None},
     ]
@@ -100,6 +99,8 @@ def test_fields_that_ask_for_nothing_pass(server: ServerProcess) -> None:
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"response_format": "json"}, "response_format", "must be an object"),
+    ({"structured_outputs": {}}, "structured_outputs", "needs json, regex, choice, grammar or"),
+    ({"structured_outputs": {"rgex": "a"}}, "structured_outputs", "needs json, regex,"),
     ({"response_format": {}}, "response_format.type", "is missing"),
     ({"response_format": {"type": "xml"}}, "response_format.type", "must be"),
     (

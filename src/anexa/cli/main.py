@@ -131,6 +131,7 @@ def _explain(error: Exception) -> tuple[str, int]:
         return str(error), error.exit_status
     if hasattr(error, "format_message"):  # an error of the option parser
         message = " ".join(error.format_message().split()).rstrip(".")
+        message = message.replace(": Value error, ", ": ")  # by pydantic, which typer uses
         return f"{message[:1].lower()}{message[1:]} (see --help)", 2
     if isinstance(error, MemoryError):
         return (

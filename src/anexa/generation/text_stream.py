@@ -46,10 +46,9 @@ class Prompt:
             self.text, self.ids = prompt, tokenizer.encode_prompt(prompt)
         else:
             self.ids = list(prompt)
-            if not self.ids or not all(0 <= token < tokenizer.vocab_size for token in self.ids):
-                raise AnexaError(
-                    f"a prompt of token ids needs one or more, from 0 to {tokenizer.vocab_size - 1}"
-                )
+            if not self.ids:
+                raise AnexaError("a prompt of token ids needs at least one")
+            tokenizer.check_ids(self.ids)
             self.text = tokenizer.decode(self.ids)
         if len(self.ids) > block_size:
             raise PromptTooLongError(

@@ -92,8 +92,8 @@ def normalize_messages(template: str, messages: Sequence[Message]) -> list[dict[
             content = ""
         if not isinstance(role, str) or content is None:
             raise AnexaError(
-                f"message {number} needs a role and a content: strings, or as the content a list "
-                'of text parts such as {"type": "text", "text": "7*8"}'
+                f"message {number} needs a role and a content, which is a string or a list of text "
+                'parts such as {"type": "text", "text": "7*8"}'
             )
         is_last_answer = role == "assistant" and number == len(messages)
         if template == CHAT_TEMPLATE and not is_last_answer:

@@ -302,7 +302,8 @@ class Tokenizer:
         unknown = self.unknown_characters(text)
         if unknown:
             listed = ", ".join(map(repr, unknown[:5])) + (", …" if len(unknown) > 5 else "")
-            raise AnexaError(f"this model has never seen {listed}: leave it out of the prompt")
+            them = "them" if len(unknown) > 1 else "it"
+            raise AnexaError(f"this model has never seen {listed}: leave {them} out of the prompt")
         with _tokenizers_errors():
             add_bos = not isinstance(text, RenderedPrompt)
             ids: list[int] = self._backend.encode(text, add_special_tokens=add_bos).ids
@@ -346,6 +347,19 @@ class Tokenizer:
             return True
         ids = self.encode(character)  # empty if the tokenizer has no UNK token
         return self._unk_id in ids or not (ids or character.isspace())
+
+    def check_ids(self, ids: Iterable[int]) -> None:
+        """Check that all token ids are in the vocabulary.
+
+        Raises:
+            AnexaError: if one is not.
+        """
+        for token in ids:
+            if not 0 <= token < self.vocab_size:
+                raise AnexaError(
+                    f"there is no token id {short_repr(token)}: the ids of this model are "
+                    f"0 to {self.vocab_size - 1:,}"
+                )
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """Decode ids to text, without special tokens unless they are to be written as their names.

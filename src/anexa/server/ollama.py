@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
+from starlette.datastructures import MutableHeaders
 
 from anexa.errors import AnexaError
 from anexa.generation import Prompt
@@ -52,13 +53,18 @@ PartOf: TypeAlias = Callable[[str, str | None], Fields]
 
 
 class OllamaRoute(APIRoute):
-    """A route that reports its errors in the form of Ollama's API."""
+    """A route of Ollama's API: any body is read as JSON, and errors have the form of that API.
+
+    The documentation of Ollama calls it with curl, which says that a body is a form. That other
+    sites cannot use the routes does not depend on the type: `Protection` checks the origin.
+    """
 
     def get_route_handler(self) -> Handler:
         """Return the function that answers a request."""
         handler = super().get_route_handler()
 
         async def handle(http_request: fastapi.Request) -> Response:
+            MutableHeaders(scope=http_request.scope)["Content-Type"] = "application/json"
             try:
                 return await handler(http_request)
             except RequestValidationError as invalid:

@@ -168,6 +168,9 @@ class Responder(ABC):
             prompt_tokens=prompts,
             prompt_tokens_details=schemas.PromptTokensDetails(cached_tokens=cached),
             completion_tokens=generated,
+            completion_tokens_details=schemas.CompletionTokensDetails(
+                reasoning_tokens=sum(request.num_reasoning_tokens for request in self.requests)
+            ),
             total_tokens=prompts + generated,
         )
 

@@ -197,12 +197,19 @@ class PromptTokensDetails(ResponseModel):
     cached_tokens: int = Field(description="tokens whose keys and values were reused")
 
 
+class CompletionTokensDetails(ResponseModel):
+    """What is known about the generated tokens."""
+
+    reasoning_tokens: int = Field(description="tokens of thoughts, with the tags that end them")
+
+
 class CompletionUsage(ResponseModel):
     """Token counts of a request; each prompt counts once, however many choices continue it."""
 
     prompt_tokens: int
     prompt_tokens_details: PromptTokensDetails
     completion_tokens: int
+    completion_tokens_details: CompletionTokensDetails
     total_tokens: int
 
 

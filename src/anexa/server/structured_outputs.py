@@ -112,6 +112,11 @@ def _grammars(body: StructuredFields) -> Iterator[tuple[str, Callable[[str], Gra
         "guided_grammar": body.guided_grammar,
     }
     if outputs := body.structured_outputs:
+        if all(value is None for _, value in outputs):
+            raise APIError(
+                "structured_outputs needs json, regex, choice, grammar or json_object",
+                "structured_outputs",
+            )
         fields |= {
             "structured_outputs.json": outputs.json_schema,
             "structured_outputs.regex": outputs.regex,

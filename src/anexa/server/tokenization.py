@@ -9,7 +9,6 @@ import fastapi
 from fastapi import APIRouter
 from pydantic import Field
 
-from anexa.errors import AnexaError
 from anexa.server import limits, schemas
 from anexa.server.answering import Conversation, render
 from anexa.server.chat_messages import Message, TemplateFields, template_messages
@@ -124,8 +123,7 @@ async def detokenize(http_request: fastapi.Request, body: DetokenizeRequest) -> 
     served = served_model(http_request, body.model)
     tokenizer = served.model.tokenizer
     with errors_of_field("tokens"):
-        if not all(0 <= token < tokenizer.vocab_size for token in body.tokens):
-            raise AnexaError(f"token ids go from 0 to {tokenizer.vocab_size - 1}")
+        tokenizer.check_ids(body.tokens)
         return DetokenizeResponse(prompt=tokenizer.decode(body.tokens, skip_special_tokens=False))
 
 
