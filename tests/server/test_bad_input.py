@@ -300,6 +300,16 @@ EMPTY = "a conversation needs a message of the user"
             'must be true or false, not "no"',
         ),
         (
+            {"messages": [{"role": "assistant", "function_call": {"name": "f"}}, *MESSAGES]},
+            "messages.0.function_call",
+            "is not supported: leave it out",
+        ),
+        (
+            {"messages": MESSAGES, "stream_options": {"continuous_usage_stats": True}},
+            "stream_options.continuous_usage_stats",
+            "is not supported: leave it out",
+        ),
+        (
             {"messages": MESSAGES, "chat_template_kwargs": {"thinking": True}},
             "chat_template_kwargs.thinking",
             "is not supported: leave it out",

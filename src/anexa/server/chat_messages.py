@@ -12,6 +12,7 @@ from anexa.server import limits, schemas
 from anexa.server.errors import APIError
 from anexa.server.schemas import Text, max_entries
 from anexa.server.tools import ToolCall, with_parsed_arguments
+from anexa.server.unsupported_fields import Null
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
@@ -46,6 +47,8 @@ class Message(schemas.RequestModel):
         Annotated[list[ToolCall], Field(fail_fast=True), max_entries(limits.MAX_TOOLS)] | None
     ) = Field(None, description="calls of the assistant")
     tool_call_id: str | None = Field(None, description="call that the message is the result of")
+    audio: Null = None
+    function_call: Null = None
 
 
 class TemplateOptions(schemas.RequestModel):

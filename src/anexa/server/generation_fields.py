@@ -9,7 +9,7 @@ from pydantic import Field, ValidatorFunctionWrapHandler, WithJsonSchema, WrapVa
 from anexa.generation.sampling_params import BIAS, MAX_COUNT, RANGES
 from anexa.server import limits
 from anexa.server.schemas import RequestModel, max_entries
-from anexa.server.unsupported_fields import UnsupportedSampling
+from anexa.server.unsupported_fields import False_, UnsupportedSampling
 
 TOKEN_ID_KEY = r"^[0-9]{1,9}$"  # JSON has no numbers as keys
 UNLIMITED = -1  # as `max_tokens`, as in llama.cpp and Ollama: as many as the server allows
@@ -58,6 +58,7 @@ class StreamOptions(RequestModel):
     include_usage: bool | None = Field(
         None, description="whether the last chunk reports the token usage"
     )
+    continuous_usage_stats: False_ = None
 
 
 class SamplingFields(RequestModel):
