@@ -232,6 +232,9 @@ def test_docs_page_describes_the_api_and_loads_nothing_from_other_sites(
     text = page.locator("main").inner_text()
     for words in ("temperature\tnumber at least 0 at most 2 or null", "messages\tlist of Message"):
         assert words in text
+    assert "string of 1 to 65,536 characters" in text
+    table = page.locator("table").first.inner_text()  # of completions
+    assert table.index("\nprompt\t") < table.index("\nsuffix\t")
     assert all(url.startswith(server.address) for url in asked)
 
 

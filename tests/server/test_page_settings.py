@@ -177,3 +177,8 @@ def test_page_asks_for_api_key(browser: Any, tmp_path: Path) -> None:
         page.get_by_role("button", name="Regenerate").click()
         page.locator(".verdict", has_text="true").wait_for()
         assert KEY not in page.content()
+        page.goto(f"{server.address}/docs")
+        page.get_by_role("heading", name="POST /v1/responses").wait_for()
+        page.evaluate("localStorage.clear()")
+        page.reload()
+        page.get_by_text("Enter the API key in the settings at /.").wait_for()

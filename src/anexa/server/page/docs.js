@@ -17,6 +17,15 @@ const refName = (schema) => schema.$ref?.split("/").at(-1);
 const shortName = (name) => name.split("__").at(-1);
 const resolve = (schema) => schemas[refName(schema)] ?? schema;
 
+/** Say how many characters or entries a value has, such as "of 1 to 64 characters". */
+function size(least, most, unit) {
+  if (!least && most === undefined) return "";
+  const shown = (number) => number.toLocaleString("en");
+  if (!least) return ` of at most ${shown(most)} ${unit}`;
+  if (most !== undefined) return ` of ${shown(least)} to ${shown(most)} ${unit}`;
+  return least === 1 ? ", not empty" : ` of at least ${shown(least)} ${unit}`;
+}
+
 /** Describe the values that a schema allows. */
 function describe(schema) {
   if (schema.$ref) return shortName(refName(schema));
@@ -26,18 +35,24 @@ function describe(schema) {
   if (schema.const !== undefined) return JSON.stringify(schema.const);
   const keywords = [
     ["minimum", "at least"], ["exclusiveMinimum", "above"], ["maximum", "at most"],
-    ["exclusiveMaximum", "below"], ["minLength", "of at least"], ["maxLength", "of at most"],
-    ["minItems", "of at least"], ["maxItems", "of at most"],
+    ["exclusiveMaximum", "below"],
   ];
   const limits = keywords
     .filter(([name]) => schema[name] !== undefined)
     .map(([name, words]) => `${words} ${schema[name].toLocaleString("en")}`);
   const type = schema.type === "array" ? `list of ${describe(schema.items ?? {})}` : schema.type;
-  return [type ?? "anything", ...limits].join(" ");
+  return [type ?? "anything", ...limits].join(" ") +
+    size(schema.minLength, schema.maxLength, "characters") +
+    size(schema.minItems, schema.maxItems, "entries");
 }
 
+const isRefused = (field) => field.description === "not supported";
+
+/** Describe the fields of a schema; those that are refused come last. */
 function table(schema) {
-  const rows = Object.entries(schema.properties ?? {}).map(([name, field]) => {
+  const fields = Object.entries(schema.properties ?? {});
+  fields.sort(([, one], [, other]) => isRefused(one) - isRefused(other));
+  const rows = fields.map(([name, field]) => {
     const notes = [schema.required?.includes(name) && "required", field.description];
     return element(
       "tr",
@@ -86,5 +101,6 @@ try {
   );
   document.getElementById("routes").append(...routes);
 } catch (error) {
-  document.getElementById("error").textContent = error.message;
+  const message = error.status === 401 ? "Enter the API key in the settings at /." : error.message;
+  document.getElementById("error").textContent = message;
 }
