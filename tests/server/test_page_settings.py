@@ -118,11 +118,13 @@ def test_settings_and_conversation_with_two_models(browser: Any, two: ServerProc
         usual |= {f"{kind} penalty": "0" for kind in ("Frequency", "Presence")}
         usual |= {"Repetition penalty": "1", "Seed": "random"}
         assert placeholders(page) == {**usual, "Max tokens": "160"}
+        assert page.get_by_label("Think first").is_visible()
         ask(page, "hello")
         page.locator(".assistant .content", has_text="I work out sums.").wait_for()
         # The other one continues texts, which are no part of the conversation.
         page.get_by_label("Model").select_option("model")
         assert placeholders(page) == {**usual, "Temperature": "0.8", "Max tokens": "200"}
+        assert not page.get_by_label("Think first").is_visible()
         page.get_by_label("Max tokens").fill("4096")
         page.get_by_label("Your text").fill("em")
         with page.expect_request("**/v1/completions") as asked:

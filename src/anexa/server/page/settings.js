@@ -34,6 +34,7 @@ export function adaptSettings(model) {
   byId("temperature").placeholder = model.temperature;
   byId("top_p").placeholder = model.top_p;
   byId("top_k").placeholder = model.top_k ?? "all";
+  byId("thinking").parentElement.hidden = !model.supports_chat;
   readSettings();
 }
 
