@@ -100,7 +100,8 @@ def test_fields_that_ask_for_nothing_pass(server: ServerProcess) -> None:
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"response_format": "json"}, "response_format", "must be an object"),
     ({"structured_outputs": {}}, "structured_outputs", "needs json, regex, choice, grammar or"),
-    ({"structured_outputs": {"rgex": "a"}}, "structured_outputs", "needs json, regex,"),
+    ({"structured_outputs": {"regex": None}}, "structured_outputs", "needs json, regex,"),
+    ({"structured_outputs": {"rgex": "a"}}, "structured_outputs.rgex", "is not supported"),
     ({"response_format": {}}, "response_format.type", "is missing"),
     ({"response_format": {"type": "xml"}}, "response_format.type", "must be"),
     (
