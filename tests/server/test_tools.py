@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import select
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -229,6 +232,27 @@ def test_calls_in_the_history_need_a_template_that_knows_them(
     error = server.chat(messages=[USER, {"role": "tool", "content": "2"}, USER]).json()["error"]
     assert error["param"] == "messages"
     assert error["message"].startswith("message 2 is about a tool call")
+
+
+def test_long_tools_do_not_stall_others(tooled: ServerProcess) -> None:
+    properties = {f"a{number}": {"type": "integer"} for number in range(200)}
+    function = {"parameters": {"type": "object", "properties": properties}}
+    tools = [
+        {"type": "function", "function": {"name": f"f{number}", **function}}
+        for number in range(120)
+    ]
+    turns = [USER, {"role": "assistant", "content": "2"}] * 50
+    body = {"messages": [*turns, USER], "tools": tools, "truncation": "auto"}
+    where = urlsplit(tooled.address)
+    with socket.create_connection((where.hostname or "", where.port or 0)) as connection:
+        content = json.dumps(body).encode()
+        head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+        connection.sendall(head.encode() + content)
+        for _ in range(2):
+            assert tooled.get("/health").status_code == 200
+        assert not select.select([connection], [], [], 0)[0], "the prompt is still being rendered"
+        assert connection.recv(12) == b"HTTP/1.1 400", "it is too long"
 
 
 def answer_of(text: str, body: ChatCompletionRequest, use: ToolUse) -> tuple[Any, list[Any]]:

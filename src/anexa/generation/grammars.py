@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal, TypeAlias, get_args
 
 from anexa.errors import UsageError, short_repr
@@ -90,7 +91,10 @@ class Grammar:
                 raise UsageError(f"{name} is not JSON ({short_repr(error)})") from error
         if not isinstance(schema, dict):
             raise UsageError(f"{name} must be an object, not {short_repr(schema)}")
-        if any(depth > MAX_SCHEMA_DEPTH for depth, _ in _walk(schema)):
+        depths = [depth for depth, _ in islice(_walk(schema), MAX_GRAMMAR_CHARS + 1)]
+        if len(depths) > MAX_GRAMMAR_CHARS:  # each value is at least one character
+            raise UsageError(f"{name} must have at most {MAX_GRAMMAR_CHARS:,} characters")
+        if max(depths) > MAX_SCHEMA_DEPTH:
             raise UsageError(f"{name} must not nest deeper than {MAX_SCHEMA_DEPTH} levels")
         try:
             text = json.dumps({**schema, "x-guidance": _SCHEMA_OPTIONS}, allow_nan=False)

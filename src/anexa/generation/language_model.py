@@ -18,7 +18,12 @@ from anexa.generation.grammar_compiler import GrammarCompiler
 from anexa.generation.grammars import GRAMMAR_KINDS, Grammar, grammar_of
 from anexa.generation.sampling import Constraint, Sampler
 from anexa.generation.sampling_params import RANGES, SamplingParams
-from anexa.generation.text_stream import PromptTooLongError, TextStream, stream_text
+from anexa.generation.text_stream import (
+    PromptTooLongError,
+    TextStream,
+    check_length,
+    stream_text,
+)
 from anexa.generation.truncation import TruncatedConversation, drop_oldest_turns
 from anexa.model.chat_format import Message, PromptEnd, Tool
 from anexa.model.loading import load_model, model_name
@@ -225,9 +230,10 @@ class LanguageModel:
 
         Raises:
             AnexaError: if the model has no chat template or cannot read the messages.
-            PromptTooLongError: if a quick look at the messages shows that they exceed the context.
+            PromptTooLongError: if the number of characters shows that they exceed the context.
         """
         prompt = self.render_prompt(messages, thinking=thinking, end=end, tools=tools)
+        check_length(len(prompt), self.tokenizer, self.engine.config.block_size)
         return len(self.tokenizer.encode_prompt(prompt))
 
     def truncate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -38,10 +39,12 @@ class Conversation:
     tools: Sequence[Tool] = ()
 
 
-def truncate(
+async def truncate(
     served: ServedModel, conversation: Conversation, max_tokens: int | None
 ) -> tuple[Conversation, int]:
     """Drop the oldest turns of a conversation until the context has room for an answer.
+
+    A chat template may work for a second on long tools, so it runs in a thread, as in `render`.
 
     Args:
         served: model that answers.
@@ -56,7 +59,8 @@ def truncate(
     """
     _check_chat(served)
     with errors_of_field(conversation.field):
-        messages, num_dropped = served.model.truncate(
+        messages, num_dropped = await asyncio.to_thread(
+            served.model.truncate,
             conversation.messages,
             max_tokens,
             thinking=conversation.thinking,
@@ -66,7 +70,7 @@ def truncate(
     return replace(conversation, messages=messages), num_dropped
 
 
-def render(served: ServedModel, conversation: Conversation) -> RenderedPrompt:
+async def render(served: ServedModel, conversation: Conversation) -> RenderedPrompt:
     """Render a conversation with the chat template of a model.
 
     Raises:
@@ -74,7 +78,8 @@ def render(served: ServedModel, conversation: Conversation) -> RenderedPrompt:
     """
     _check_chat(served)
     with errors_of_field(conversation.field):
-        return served.model.render_prompt(
+        return await asyncio.to_thread(
+            served.model.render_prompt,
             conversation.messages,
             thinking=conversation.thinking,
             end=conversation.end,
@@ -82,13 +87,13 @@ def render(served: ServedModel, conversation: Conversation) -> RenderedPrompt:
         )
 
 
-def conversation_prompt(served: ServedModel, conversation: Conversation) -> Prompt:
+async def conversation_prompt(served: ServedModel, conversation: Conversation) -> Prompt:
     """Return a conversation as the prompt of an answer.
 
     Raises:
         APIError: as `render`, and if the conversation is longer than the context.
     """
-    rendered = render(served, conversation)
+    rendered = await render(served, conversation)
     with errors_of_field(conversation.field):
         return Prompt(served.model.tokenizer, served.block_size, rendered)
 

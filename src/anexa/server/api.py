@@ -119,8 +119,8 @@ async def create_chat_completion(
     conversation = Conversation(messages, "messages", body.thinking, body.prompt_end, use.rendered)
     dropped_turns = 0
     if body.truncation == "auto":
-        conversation, dropped_turns = truncate(served, conversation, body.max_answer_tokens)
-    prompt = conversation_prompt(served, conversation)
+        conversation, dropped_turns = await truncate(served, conversation, body.max_answer_tokens)
+    prompt = await conversation_prompt(served, conversation)
     requests = await build_requests(
         http_request,
         served,

@@ -134,7 +134,7 @@ async def chat(http_request: fastapi.Request, body: ChatRequest) -> Response:
     conversation = Conversation(messages, "messages", body.thinking)
     end: Fields = {}
     if body.truncate:
-        conversation, end["dropped_turns"] = truncate(served, conversation, body.max_tokens)
+        conversation, end["dropped_turns"] = await truncate(served, conversation, body.max_tokens)
     request = await _answer(http_request, served, body, conversation)
     return await _respond(http_request, served, body, request, ChatResponse, part, end)
 
@@ -195,7 +195,7 @@ async def _answer(
     conversation: Conversation,
 ) -> Request:
     """Build the request that answers a conversation."""
-    prompt = conversation_prompt(served, conversation)
+    prompt = await conversation_prompt(served, conversation)
     if body.think and not supports_thinking(served):
         raise _cannot_think(served)
     [request] = await build_requests(

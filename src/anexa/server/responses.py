@@ -39,8 +39,8 @@ async def create_response(http_request: fastapi.Request, body: ResponsesRequest)
     dropped_turns: int | None = None
     allowed = None if body.max_output_tokens == UNLIMITED else body.max_output_tokens
     if body.truncation == "auto":
-        conversation, dropped_turns = truncate(served, conversation, allowed)
-    prompt = conversation_prompt(served, conversation)
+        conversation, dropped_turns = await truncate(served, conversation, allowed)
+    prompt = await conversation_prompt(served, conversation)
     [request] = await build_requests(
         http_request,
         served,

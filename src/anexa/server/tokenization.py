@@ -97,7 +97,7 @@ async def tokenize(http_request: fastapi.Request, body: TokenizeRequest) -> Toke
         field, text = "prompt", body.prompt
         add_special_tokens = body.add_special_tokens is not False
     else:
-        field, text = "messages", _rendered(served, body)
+        field, text = "messages", await _rendered(served, body)
         add_special_tokens = bool(body.add_special_tokens)
     if unknown := tokenizer.unknown_characters(text):
         raise APIError(f"this model has never seen {unknown[0]!r}: leave it out", field)
@@ -109,12 +109,12 @@ async def tokenize(http_request: fastapi.Request, body: TokenizeRequest) -> Toke
     return TokenizeResponse.model_validate(fields)
 
 
-def _rendered(served: ServedModel, body: TokenizeRequest) -> str:
+async def _rendered(served: ServedModel, body: TokenizeRequest) -> str:
     """Render the messages of a body as the prompt of an answer."""
     messages = template_messages(body.messages or ())
     tools = rendered_tools(body.tools or (), served.model)
     conversation = Conversation(messages, "messages", body.thinking, body.prompt_end, tools)
-    return render(served, conversation)
+    return await render(served, conversation)
 
 
 @router.post("/detokenize")
