@@ -60,9 +60,12 @@ def two_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProce
 @pytest.mark.parametrize("program", PROGRAMS + STRUCTURED, ids=lambda path: path.stem)
 def test_client_by_others(two_models: ServerProcess, python: str, program: Path) -> None:
     module = f"tests.server.clients.{program.stem}"
+    environment = dict(os.environ)
+    environment.pop("HF_HUB_OFFLINE", None)  # set by other tests; then no server may be called
     result = subprocess.run(
         [python, "-m", module, two_models.address, "sums"],
         cwd=ROOT,
+        env=environment,
         capture_output=True,
         encoding="utf-8",
         timeout=300,
