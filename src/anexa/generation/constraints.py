@@ -59,7 +59,7 @@ class Vocabulary:
         return self.think_id is not None and self.end_think_id is not None
 
     def _tag_id(self, tag: str) -> int | None:
-        """Id of a tag that is seen in a text, by which a thought is told from what follows it."""
+        """Id of a tag of a thought; None if the tag does not appear in decoded texts."""
         token = self._tokenizer.token_to_id(tag)
         is_seen = token is not None and self._tokenizer.token_bytes(token) == tag.encode()
         return token if is_seen else None

@@ -254,7 +254,7 @@ class LanguageModel:
             max_tokens: number of tokens that the answer may have; None or more than
                 `max_new_tokens`: room for `max_new_tokens`.
             thinking: whether the model may reason.
-            end: what the prompt ends with; see `render_prompt`.
+            end: form of the end of the prompt; see `render_prompt`.
             tools: functions that the model may call.
 
         Raises:
@@ -287,8 +287,8 @@ class LanguageModel:
         Args:
             messages: messages so far, each with a "role" and a "content".
             thinking: whether the model may reason; if not, the prompt ends in an empty thought.
-            end: what the prompt ends with: the beginning of a new answer, the last message, which
-                the model continues, or just the messages. None: the last message is continued if it
+            end: end of the prompt: the beginning of a new answer, the last message, which the
+                model continues, or just the messages. None: the last message is continued if it
                 is the assistant's, and otherwise answered.
             tools: functions that the model may call, in OpenAI's format, for a template that
                 `knows_tools`.

@@ -34,7 +34,7 @@ Tool: TypeAlias = Mapping[str, Any]
 """A function that the model may call, in OpenAI's format: `{"type": "function", "function": …}`."""
 
 PromptEnd: TypeAlias = Literal["answer", "message", "nothing"]
-"""What a prompt ends with: the beginning of a new answer, the last message unended, or neither."""
+"""The end of a prompt: the beginning of a new answer, the last message unended, or neither."""
 
 # System messages are skipped: the model was not trained on them, but many clients send them. The
 # `generation` tags have no dashes, which @huggingface/jinja does not support before version 0.5.8.

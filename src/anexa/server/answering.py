@@ -28,7 +28,7 @@ class Conversation:
         messages: messages so far.
         field: field of the request body that the messages are in, for errors.
         thinking: whether the model may think before it answers.
-        end: what the prompt ends with; see `LanguageModel.render_prompt`.
+        end: form of the end of the prompt; see `LanguageModel.render_prompt`.
         tools: functions that the model may call.
     """
 
