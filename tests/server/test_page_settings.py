@@ -76,7 +76,7 @@ def test_settings_are_sent_and_saved(page: Any) -> None:
         ("Temperature", "2.5", "Temperature must be a number from 0 to 2;"),
         ("Temperature", "-1", "Temperature must be a number from 0 to 2;"),
         ("Temperature", "1e", "Temperature must be a number from 0 to 2;"),
-        ("Top-p", "0", "Top-p must be a number from 0.01 to 1;"),
+        ("Top-p", "-1", "Top-p must be a number from 0 to 1;"),
         ("Repetition penalty", "0", "Repetition penalty must be a number from 0.01 to 100;"),
         ("Frequency penalty", "3", "Frequency penalty must be a number from -2 to 2;"),
         ("Top-k", "1.5", "Top-k must be a whole number from 1 to 1,000,000,000;"),
