@@ -35,7 +35,7 @@ class Grammar:
 
     Attributes:
         kind: the form in which the set is given.
-        name: what messages call it, such as a field of a request.
+        name: name of the grammar in messages, such as a field of a request.
         text: regular expression of "regex" and "choice", schema as JSON of "json_schema", rules of
             "grammar".
         characters: characters without which a vocabulary cannot express the texts.

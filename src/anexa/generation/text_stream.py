@@ -83,7 +83,7 @@ def context_exceeded(block_size: int, what: str) -> str:
 
     Args:
         block_size: context length in tokens.
-        what: what is too long, as a clause.
+        what: clause about the length, such as "the prompt has 600 tokens".
     """
     length = f"This model's maximum context length is {block_size} tokens"
     return f"{length}. However, {what}: shorten it"

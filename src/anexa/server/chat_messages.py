@@ -73,7 +73,7 @@ class TemplateFields(schemas.RequestModel):
 
     @property
     def prompt_end(self) -> PromptEnd | None:
-        """What the prompt ends with; None: what suits the last message.
+        """End of the prompt; None: the end that suits the last message.
 
         Raises:
             APIError: if the request asks for two endings.

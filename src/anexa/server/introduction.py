@@ -39,12 +39,12 @@ _BEGINNINGS = ("Once upon a time", "It was a cold", "I have never", "The ", "I "
 
 @dataclass(frozen=True)
 class Introduction:
-    """What a page can say about a model.
+    """Description of a model for the page.
 
     Attributes:
         task: "arithmetic" for a chat model trained on Anexa's arithmetic, "chat" for any other, and
             "text" for a base model.
-        description: what the model can do, in whole sentences.
+        description: sentences about the abilities of the model.
         examples: prompts to try.
     """
 

@@ -192,13 +192,13 @@ PromptLogprobs = list[dict[int, PromptLogprob] | None]
 
 
 class PromptTokensDetails(ResponseModel):
-    """What is known about the tokens of the prompts."""
+    """Details of the token count of the prompts."""
 
     cached_tokens: int = Field(description="tokens whose keys and values were reused")
 
 
 class CompletionTokensDetails(ResponseModel):
-    """What is known about the generated tokens."""
+    """Details of the token count of the generated texts."""
 
     reasoning_tokens: int = Field(description="tokens of thoughts, with the tags that end them")
 

@@ -25,7 +25,7 @@ class ServedModel:
         model: the model.
         worker: thread that generates its sequences.
         created: time when the model was loaded, in seconds since 1970.
-        introduction: what the model can do, for the page.
+        introduction: description and examples of the model, for the page.
     """
 
     model: LanguageModel
