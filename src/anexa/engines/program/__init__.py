@@ -1,0 +1,10 @@
+"""The compiler of the numba engine: from a function over named operations to machine code.
+
+1. `operations`: operations that take notes. An architecture's forward function that is run with
+   them becomes a `program`: a flat list of instructions on arrays. The rules of the tape append the
+   instructions of the gradients.
+2. `memory`: arrays that are not needed at the same time share memory.
+3. `writer`: writes the program as the source of one function, with a copy of each kernel
+   (`kernels`) for the sizes that the program needs (`specialize`).
+4. `build`: Numba compiles the source. Kernels compute with `vectors`.
+"""

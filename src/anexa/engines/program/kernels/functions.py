@@ -1,0 +1,62 @@
+"""Functions of vectors that kernels call; `p` points to numbers of the program's precision."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from anexa.engines.program.kernels.language import FLOAT64, LANES, Pointer, VectorLike
+
+if TYPE_CHECKING:
+    from anexa.engines.program.vectors import (
+        fma,
+        full,
+        maximum,
+        minimum,
+        power_of_two,
+        round_even,
+    )
+
+
+def exp(p: Pointer, x: VectorLike) -> VectorLike:
+    """e^x = 2^n e^r with n = round(x / log 2), so that |r| ≤ log 2 / 2.
+
+    e^r is its Taylor polynomial, up to the term that is below the precision. x is clipped to where
+    2^n is neither 0 nor infinite.
+    """
+    if FLOAT64:
+        x = minimum(maximum(x, full(p, -708.0, LANES)), full(p, 709.0, LANES))
+    else:
+        x = minimum(maximum(x, full(p, -87.0, LANES)), full(p, 88.0, LANES))
+    n = round_even(x * full(p, 1.4426950408889634, LANES))
+    # log 2 in two parts; the first has few digits, so that n times it is exact
+    r = fma(n, full(p, -0.693145751953125, LANES), x)
+    r = fma(n, full(p, -1.428606820309417e-06, LANES), r)
+    y = full(p, 1 / 5040, LANES)
+    if FLOAT64:
+        y = full(p, 1 / 6227020800, LANES)
+        y = fma(y, r, full(p, 1 / 479001600, LANES))
+        y = fma(y, r, full(p, 1 / 39916800, LANES))
+        y = fma(y, r, full(p, 1 / 3628800, LANES))
+        y = fma(y, r, full(p, 1 / 362880, LANES))
+        y = fma(y, r, full(p, 1 / 40320, LANES))
+        y = fma(y, r, full(p, 1 / 5040, LANES))
+    y = fma(y, r, full(p, 1 / 720, LANES))
+    y = fma(y, r, full(p, 1 / 120, LANES))
+    y = fma(y, r, full(p, 1 / 24, LANES))
+    y = fma(y, r, full(p, 1 / 6, LANES))
+    y = fma(y, r, full(p, 1 / 2, LANES))
+    y = fma(y, r, full(p, 1, LANES))
+    y = fma(y, r, full(p, 1, LANES))
+    return y * power_of_two(n)
+
+
+def sigmoid(p: Pointer, x: VectorLike) -> VectorLike:
+    """1 / (1 + e^−x)."""
+    one = full(p, 1, LANES)
+    return one / (one + exp(p, full(p, 0, LANES) - x))
+
+
+def gelu_sigmoid(p: Pointer, x: VectorLike) -> VectorLike:
+    """(1 + tanh u) / 2 = σ(2 u) with u = √(2/π) (x + 0.044715 x³)."""
+    cubic = fma(x * x, full(p, 0.044715, LANES), full(p, 1, LANES))
+    return sigmoid(p, x * cubic * full(p, 1.5957691216057308, LANES))  # 2 √(2/π)

@@ -1,0 +1,29 @@
+"""Names that kernels use beside the vectors: constants of the writer, and its loop over columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+Pointer: TypeAlias = Any
+"""Address of the first number of an array, in compiled code."""
+
+VectorLike: TypeAlias = Any
+"""`anexa.engines.program.vectors.Vector`, in compiled code."""
+
+LANES = 16  # numbers that kernels compute side by side, unless they say otherwise
+FLOAT64 = False  # whether the program computes in float64; the writer puts the value in its place
+
+
+def pointer(address: int) -> Pointer:
+    """Return the pointer to numbers of the program's precision at an address in bytes."""
+    raise NotImplementedError  # it exists in compiled code only
+
+
+def tiles(width: int, lanes: int) -> Iterator[tuple[int, int]]:
+    """Yield the first column of each group of columns, and how many columns it has.
+
+    The writer writes it as a loop over the full groups, and the last group once more behind it.
+    """
+    for column in range(0, width, lanes):
+        yield column, min(lanes, width - column)

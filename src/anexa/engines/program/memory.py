@@ -1,0 +1,88 @@
+"""The memory of a program: arrays that are not needed at the same time share it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import prod
+
+from anexa.engines.program.program import Program, Value
+
+ALIGNMENT = 16  # numbers; a row of 16 float32 is a line of the processor's cache
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an array lies in the memory of a program.
+
+    Attributes:
+        offset: its first number, in numbers; of an array with a row for each token: times the
+            number of rows that the memory has room for.
+        has_rows: whether it has a row for each token.
+    """
+
+    offset: int
+    has_rows: bool
+
+
+@dataclass
+class MemoryPlan:
+    """The places of all arrays that a program computes.
+
+    The memory begins with arrays of fixed size; behind them are those with a row for each token.
+
+    Attributes:
+        places: place of each array, by its `id`.
+        fixed_size: size of the first part, in numbers.
+        row_size: size of the second part, in numbers for each row.
+        unshared: size that all arrays would take without sharing, (fixed, for each row).
+    """
+
+    places: dict[int, Place] = field(default_factory=dict)
+    fixed_size: int = 0
+    row_size: int = 0
+    unshared: tuple[int, int] = (0, 0)
+
+    def size(self, rows: int) -> int:
+        """Return the size of the memory for a number of rows, in numbers."""
+        return self.fixed_size + rows * self.row_size
+
+
+def plan_memory(program: Program, pinned: Sequence[Value] = ()) -> MemoryPlan:
+    """Give every computed array a place, first fit, in the order in which they are written.
+
+    Args:
+        program: the program.
+        pinned: computed arrays that lie elsewhere and get no place.
+    """
+    last_use: dict[int, int] = {}
+    first_use: dict[int, tuple[int, Value]] = {}
+    elsewhere = {id(value) for value in pinned}
+    for index, instruction in enumerate(program.instructions):
+        for value in (*instruction.reads, *instruction.outputs):
+            root = value.root
+            if root.kind == "computed" and id(root) not in elsewhere:
+                first_use.setdefault(id(root), (index, root))
+                last_use[id(root)] = index
+    for result in program.results.values():
+        last_use[id(result.root)] = len(program.instructions)
+    plan = MemoryPlan()
+    taken: dict[bool, list[tuple[int, int, int]]] = {True: [], False: []}  # offset, end, last use
+    sizes = {True: 0, False: 0}
+    totals = {True: 0, False: 0}
+    for key, (index, value) in first_use.items():
+        numbers = value.width if value.has_rows else prod(int(size) for size in value.shape)
+        size = -(-numbers // ALIGNMENT) * ALIGNMENT
+        living = sorted(space for space in taken[value.has_rows] if space[2] >= index)
+        offset = 0
+        for begin, end, _ in living:
+            if offset + size <= begin:
+                break
+            offset = max(offset, end)
+        taken[value.has_rows] = [*living, (offset, offset + size, last_use[key])]
+        plan.places[key] = Place(offset, value.has_rows)
+        sizes[value.has_rows] = max(sizes[value.has_rows], offset + size)
+        totals[value.has_rows] += size
+    plan.fixed_size, plan.row_size = sizes[False], sizes[True]
+    plan.unshared = totals[False], totals[True]
+    return plan

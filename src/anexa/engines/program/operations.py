@@ -1,0 +1,247 @@
+"""The operations that take notes: each appends instructions to a program and computes nothing.
+
+An architecture's forward function that is run with these operations becomes a program. `backward`
+appends the instructions of the gradient, so that the rules of the tape give the program of a
+training step. The equations are in the docstrings of the kernels.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from anexa.engines.program.program import ROWS, Value
+from anexa.engines.tape import Operation, Tape, operations_of
+
+TILE = 32  # outputs of a product that are computed side by side, if there are as many
+
+
+def tile_width(n_out: int) -> int:
+    """Return how many outputs of a product are computed side by side.
+
+    The last tile is filled up with zeros: half a tile is used where it leaves fewer of them.
+    """
+    return TILE if -(-n_out // (TILE // 2)) % 2 == 0 else TILE // 2
+
+
+class Embedding(Operation[Value], name="embedding"):
+    """Rows of a table, by token; the gradient adds up rows by token."""
+
+    def forward(self, table_VC: Value, /, tokens_T: Value) -> Value:
+        self.table_VC, self.tokens_T = table_VC, tokens_T
+        vocab, width = table_VC.shape
+        program = table_VC.program
+        (y_TC,) = program.emit("embedding", (table_VC, tokens_T), (ROWS, width), count=int(vocab))
+        return y_TC
+
+    def backward(self, g_TC: Value) -> tuple[Value]:
+        shape = self.table_VC.shape
+        return g_TC.program.emit("embedding_gradient", (g_TC, self.tokens_T), shape)  # type: ignore[return-value]
+
+
+class Positions(Operation[Value], name="positions"):
+    """Adds rows of a table, by position."""
+
+    def forward(self, x_TC: Value, table_SC: Value, /, start: Value) -> Value:
+        self.lookup = Embedding()
+        return Add().forward(x_TC, self.lookup.forward(table_SC, tokens_T=start))
+
+    def backward(self, g_TC: Value) -> tuple[Value, Value]:
+        return g_TC, *self.lookup.backward(g_TC)
+
+
+class Add(Operation[Value], name="add"):
+    """Adds two arrays of one shape."""
+
+    def forward(self, x: Value, y: Value, /) -> Value:
+        return x.program.emit("add", (x, y), x.shape)[0]
+
+    def backward(self, g: Value) -> tuple[Value, Value]:
+        return g, g
+
+
+class Transpose(Operation[Value], name="transpose"):
+    """Swaps rows and columns."""
+
+    def forward(self, w: Value, /) -> Value:
+        return w.program.emit("transpose", (w,), w.shape[::-1])[0]
+
+    def backward(self, g: Value) -> tuple[Value]:
+        return (self.forward(g),)
+
+
+class Linear(Operation[Value], name="linear"):
+    """A product with a weight, which is packed in tiles first."""
+
+    def forward(self, x_TC: Value, weight_OC: Value, bias_O: Value | None = None, /) -> Value:
+        self.x_TC, self.weight_OC, self.has_bias = x_TC, weight_OC, bias_O is not None
+        return self.product(x_TC, weight_OC, bias_O)
+
+    def product(self, x_TC: Value, weight_OC: Value, bias_O: Value | None) -> Value:
+        """Append the product x Wᵀ + b."""
+        program, (n_out, n_in) = x_TC.program, weight_OC.shape
+        tile = tile_width(int(n_out))
+        packed_shape = -(-int(n_out) // tile), n_in, tile
+        (packed_OC,) = program.emit("pack", (weight_OC,), packed_shape, tile=tile)
+        inputs = x_TC, packed_OC, bias_O, None
+        return program.emit("product", inputs, (ROWS, n_out), tile=tile)[0]
+
+    def backward(self, g_TO: Value) -> tuple[Value, ...]:
+        program = g_TO.program
+        transposed_CO = Transpose().forward(self.weight_OC)
+        dx_TC = self.product(g_TO, transposed_CO, None)
+        (d_weight_OC,) = program.emit("outer", (g_TO, self.x_TC), self.weight_OC.shape)
+        if not self.has_bias:
+            return dx_TC, d_weight_OC
+        return dx_TC, d_weight_OC, *program.emit("column_sum", (g_TO,), (g_TO.width,))
+
+
+class Split(Operation[Value], name="split"):
+    """Ranges of columns: no instruction."""
+
+    def forward(self, x_TC: Value, /, parts: int) -> tuple[Value, ...]:
+        width = x_TC.width // parts
+        return tuple(x_TC.columns(i * width, width) for i in range(parts))
+
+    def backward(self, *grads: Value) -> tuple[Value]:
+        program = grads[0].program
+        whole = program.computed((ROWS, sum(g.width for g in grads)))
+        column = 0
+        for g in grads:
+            part = whole.columns(column, g.width)
+            program.emit_into("copy", (g,), part)
+            column += g.width
+        return (whole,)
+
+
+class LayerNorm(Operation[Value], name="layer_norm"):
+    """Normalization to mean 0 and variance 1."""
+
+    def forward(self, x_TC: Value, gain_C: Value, bias_C: Value, /, eps: float) -> Value:
+        shapes = x_TC.shape, (ROWS, 1), (ROWS, 1)
+        y_TC, self.mean_T1, self.sigma_T1 = x_TC.program.emit(
+            "layer_norm", (x_TC, gain_C, bias_C), *shapes, eps=eps
+        )
+        self.x_TC, self.gain_C = x_TC, gain_C
+        return y_TC
+
+    def backward(self, g_TC: Value) -> tuple[Value, Value, Value]:
+        emit, statistics = g_TC.program.emit, (self.mean_T1, self.sigma_T1)
+        inputs = g_TC, self.x_TC, self.gain_C, *statistics
+        (dx_TC,) = emit("layer_norm_gradient", inputs, self.x_TC.shape)
+        (d_gain_C,) = emit(
+            "layer_norm_gain_gradient", (g_TC, self.x_TC, *statistics), self.gain_C.shape
+        )
+        return dx_TC, d_gain_C, emit("column_sum", (g_TC,), self.gain_C.shape)[0]
+
+
+class RMSNorm(Operation[Value], name="rms_norm"):
+    """Normalization to a root mean square of 1."""
+
+    def forward(self, x_TC: Value, gain_C: Value | None, /, eps: float) -> Value:
+        self.x_TC, self.gain_C = x_TC, gain_C
+        y_TC, self.rho_T1 = x_TC.program.emit(
+            "rms_norm", (x_TC, gain_C), x_TC.shape, (ROWS, 1), eps=eps
+        )
+        return y_TC
+
+    def backward(self, g_TC: Value) -> tuple[Value, ...]:
+        emit, (x_TC, gain_C, rho_T1) = g_TC.program.emit, (self.x_TC, self.gain_C, self.rho_T1)
+        (dx_TC,) = emit("rms_norm_gradient", (g_TC, x_TC, gain_C, rho_T1), x_TC.shape)
+        if gain_C is None:
+            return (dx_TC,)
+        return dx_TC, *emit("rms_norm_gain_gradient", (g_TC, x_TC, rho_T1), gain_C.shape)
+
+
+class Rotary(Operation[Value], name="rotary"):
+    """Rotation of pairs of columns by position."""
+
+    def forward(self, x_TC: Value, /, head_dim: int, start: Value, theta: float) -> Value:  # noqa: ARG002
+        self.head_dim, self.start = head_dim, start
+        return self.rotate(x_TC, 1)
+
+    def rotate(self, x_TC: Value, sign: int) -> Value:
+        """Append the rotation, forwards or backwards."""
+        program = x_TC.program
+        tables = [program.table(name, (0, self.head_dim // 2)) for name in ("cos", "sin")]
+        inputs = x_TC, *tables, self.start
+        return program.emit("rotary", inputs, x_TC.shape, head_dim=self.head_dim, sign=sign)[0]
+
+    def backward(self, g_TC: Value) -> tuple[Value]:
+        return (self.rotate(g_TC, -1),)
+
+
+class Attention(Operation[Value], name="attention"):
+    """Causal attention: over the cache of each row, or within each sequence of a batch."""
+
+    def forward(
+        self, q_TC: Value, k_TC: Value, v_TC: Value, /, n_head: int, kv_cache: int | None
+    ) -> Value:
+        program, head_dim = q_TC.program, q_TC.width // n_head
+        if kv_cache is None:
+            self.inputs, self.head_dim = (q_TC, k_TC, v_TC), head_dim
+            self.y_TC, self.lse_TH = program.emit(
+                "attention", self.inputs, q_TC.shape, (ROWS, n_head), head_dim=head_dim
+            )
+            return self.y_TC
+        caches, positions = program.input("caches", (ROWS,)), program.input("positions", (ROWS,))
+        settings = {"head_dim": head_dim, "layer": kv_cache}
+        program.emit("append_to_cache", (k_TC, v_TC, caches, positions), **settings)
+        inputs = q_TC, caches, positions
+        kv_width = k_TC.width
+        return program.emit("attend", inputs, q_TC.shape, kv_width=kv_width, **settings)[0]
+
+    def backward(self, g_TC: Value) -> tuple[Value, ...]:
+        shapes = [value.shape for value in self.inputs]
+        inputs = g_TC, *self.inputs, self.y_TC, self.lse_TH
+        return g_TC.program.emit("attention_gradient", inputs, *shapes, head_dim=self.head_dim)
+
+
+class ReLU(Operation[Value], name="relu"):
+    """max(0, x)."""
+
+    def forward(self, x_TC: Value, /) -> Value:
+        self.x_TC = x_TC
+        return x_TC.program.emit("relu", (x_TC,), x_TC.shape)[0]
+
+    def backward(self, g_TC: Value) -> tuple[Value, ...]:
+        return g_TC.program.emit("relu_gradient", (g_TC, self.x_TC), g_TC.shape)
+
+
+class GELU(Operation[Value], name="gelu"):
+    """x Φ(x), with the tanh approximation of Φ."""
+
+    def forward(self, x_TC: Value, /) -> Value:
+        self.x_TC = x_TC
+        return x_TC.program.emit("gelu", (x_TC,), x_TC.shape)[0]
+
+    def backward(self, g_TC: Value) -> tuple[Value, ...]:
+        return g_TC.program.emit("gelu_gradient", (g_TC, self.x_TC), g_TC.shape)
+
+
+class SwiGLU(Operation[Value], name="swiglu"):
+    """a σ(a) b."""
+
+    def forward(self, gate_TC: Value, up_TC: Value, /) -> Value:
+        self.inputs = gate_TC, up_TC
+        return gate_TC.program.emit("swiglu", self.inputs, gate_TC.shape)[0]
+
+    def backward(self, g_TC: Value) -> tuple[Value, ...]:
+        shape = g_TC.shape
+        return g_TC.program.emit("swiglu_gradient", (g_TC, *self.inputs), shape, shape)
+
+
+class CrossEntropy(Operation[Value], name="cross_entropy"):
+    """The loss, and the gradient of the logits."""
+
+    def forward(self, logits_TV: Value, /, targets_T: Value, loss_denominator: Value) -> Value:
+        self.inputs = logits_TV, targets_T, loss_denominator
+        loss, self.lse_T1 = logits_TV.program.emit("cross_entropy", self.inputs, (1,), (ROWS, 1))
+        return loss
+
+    def backward(self, g: Value) -> tuple[Value, ...]:  # noqa: ARG002  (the loss is the last: g is 1)
+        program, shape = self.lse_T1.program, self.inputs[0].shape
+        return program.emit("cross_entropy_gradient", (*self.inputs, self.lse_T1), shape)
+
+
+class NoteTape(Tape[Value], operations=operations_of(sys.modules[__name__])):
+    """A tape of operations that take notes."""

@@ -1,0 +1,179 @@
+"""A program: the flat list of instructions that a function over named operations becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+Kind: TypeAlias = Literal["weight", "table", "input", "computed"]
+Size: TypeAlias = int | Literal["N"]
+
+ROWS: Literal["N"] = "N"  # number of rows: the tokens of all sequences together
+
+
+@dataclass(eq=False)
+class Value:
+    """An array that instructions read or write; rows of tokens are known as N until a call.
+
+    Attributes:
+        program: the program that the array belongs to.
+        shape: its sizes, (N, C) for activations.
+        kind: weight; table (constants of the model); input of a call; or computed.
+        name: name of a weight, table or input; of a computed array its number.
+        base: the array of which this one is a range of columns; None: it is an array of its own.
+        column: index of its first column in `base`.
+    """
+
+    program: Program = field(repr=False)
+    shape: tuple[Size, ...]
+    kind: Kind
+    name: str
+    base: Value | None = None
+    column: int = 0
+
+    @property
+    def width(self) -> int:
+        """Number of columns: the last size."""
+        return 1 if self.shape == (ROWS,) else int(self.shape[-1])
+
+    @property
+    def root(self) -> Value:
+        """The array that holds the numbers: itself, or that of which it is a range of columns."""
+        return self if self.base is None else self.base.root
+
+    @property
+    def first_column(self) -> int:
+        """Index of the first column in `root`."""
+        return 0 if self.base is None else self.column + self.base.first_column
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether there is a row for each token."""
+        return self.shape[:1] == (ROWS,)
+
+    def columns(self, column: int, width: int) -> Value:
+        """Return `width` columns from `column` on, without a copy."""
+        return Value(self.program, (*self.shape[:-1], width), "computed", "", self, column)
+
+    def __str__(self) -> str:
+        if self.base is None:
+            return self.name
+        return f"{self.root}[{self.first_column}:{self.first_column + self.width}]"
+
+
+@dataclass(eq=False)
+class Instruction:
+    """One kernel applied to arrays.
+
+    Attributes:
+        kernel: name of a function in `anexa.engines.program.kernels`.
+        inputs: arrays that it reads; None for an optional one that is absent.
+        outputs: arrays that it writes.
+        settings: its constants.
+        only_wanted: whether it computes only the rows whose results are wanted.
+    """
+
+    kernel: str
+    inputs: tuple[Value | None, ...]
+    outputs: tuple[Value, ...]
+    settings: dict[str, int | float] = field(default_factory=dict)
+    only_wanted: bool = False
+
+    @property
+    def reads(self) -> list[Value]:
+        """The arrays that it reads."""
+        return [value for value in self.inputs if value is not None]
+
+    def __str__(self) -> str:
+        outputs = ", ".join(f"{value} {shape_text(value.shape)}" for value in self.outputs)
+        inputs = [str(value) for value in self.inputs if value is not None]
+        inputs += [f"{name}={number:g}" for name, number in self.settings.items()]
+        return f"{outputs}{' = ' if outputs else ''}{self.kernel}({', '.join(inputs)})"
+
+
+@dataclass
+class Program:
+    """Instructions, and the arrays that a call is made for.
+
+    Attributes:
+        instructions: instructions in the order of execution.
+        results: arrays by name that are wanted after a call; they keep their memory to its end.
+    """
+
+    instructions: list[Instruction] = field(default_factory=list)
+    results: dict[str, Value] = field(default_factory=dict)
+    _count: int = 0
+
+    def weight(self, name: str, shape: Sequence[int]) -> Value:
+        """Make the array of a weight."""
+        return Value(self, tuple(shape), "weight", name)
+
+    def table(self, name: str, shape: Sequence[int]) -> Value:
+        """Make an array of constants, which the engine computes once."""
+        return Value(self, tuple(shape), "table", name)
+
+    def input(self, name: str, shape: Sequence[Size]) -> Value:
+        """Make an array that the caller passes."""
+        return Value(self, tuple(shape), "input", name)
+
+    def computed(self, shape: Sequence[Size]) -> Value:
+        """Make an array that an instruction will write."""
+        self._count += 1
+        return Value(self, tuple(shape), "computed", f"%{self._count}")
+
+    def emit(
+        self,
+        kernel: str,
+        inputs: Sequence[Value | None],
+        *shapes: Sequence[Size],
+        **settings: int | float,
+    ) -> tuple[Value, ...]:
+        """Append an instruction.
+
+        Args:
+            kernel: name of the kernel.
+            inputs: arrays that it reads.
+            shapes: shape of each array that it writes.
+            settings: its constants.
+
+        Returns:
+            The arrays that it writes.
+        """
+        outputs = tuple(self.computed(shape) for shape in shapes)
+        self.instructions.append(Instruction(kernel, tuple(inputs), outputs, settings))
+        return outputs
+
+    def emit_into(self, kernel: str, inputs: Sequence[Value | None], output: Value) -> None:
+        """Append an instruction that writes an array, or a range of its columns."""
+        self.instructions.append(Instruction(kernel, tuple(inputs), (output,)))
+
+    def producers(self) -> dict[int, Instruction]:
+        """Return the instruction that writes each array, by the `id` of the array."""
+        return {
+            id(output.root): instruction
+            for instruction in self.instructions
+            for output in instruction.outputs
+        }
+
+    def consumers(self) -> dict[int, list[Instruction]]:
+        """Return the instructions that read each array, by the `id` of the array."""
+        found: dict[int, list[Instruction]] = {}
+        for instruction in self.instructions:
+            for value in instruction.reads:
+                readers = found.setdefault(id(value.root), [])
+                if instruction not in readers:
+                    readers.append(instruction)
+        return found
+
+    def listing(self) -> Iterator[str]:
+        """Yield the program as text, an instruction a line."""
+        for instruction in self.instructions:
+            yield str(instruction)
+        for name, value in self.results.items():
+            yield f"return {value} as {name}"
+
+
+def shape_text(shape: Sequence[Any]) -> str:
+    """Write a shape, as in "(N, 128)"."""
+    return f"({', '.join(map(str, shape))})"

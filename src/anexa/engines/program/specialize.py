@@ -1,0 +1,121 @@
+"""Copies of kernels in which constants stand in place of their names."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import operator
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from functools import cache
+from types import FunctionType
+from typing import Any
+
+FOLDED: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+}
+
+
+@cache
+def parsed(function: FunctionType) -> ast.FunctionDef:
+    """Parse the source of a function."""
+    (definition,) = ast.parse(inspect.getsource(function)).body
+    assert isinstance(definition, ast.FunctionDef)
+    return definition
+
+
+def parameters(function: FunctionType) -> tuple[list[str], list[str]]:
+    """Return the names of a kernel's arrays, and of its constants."""
+    arguments = parsed(function).args
+    names = [argument.arg for argument in arguments.args]
+    return names, [argument.arg for argument in arguments.kwonlyargs]
+
+
+def specialize(
+    function: FunctionType, name: str, constants: Mapping[str, int | float], absent: set[str]
+) -> str:
+    """Write the source of a kernel for given constants.
+
+    Args:
+        function: the kernel.
+        name: the name that the copy gets.
+        constants: value of each constant.
+        absent: arrays that are not passed.
+    """
+    copy = deepcopy(parsed(function))
+    body = _Constants(constants).block(copy.body)
+    if isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+        text = str(body[0].value.value).strip().partition("\n")[0]
+        body[0] = ast.Expr(ast.Constant(text))
+    arrays = [ast.arg(a.arg) for a in copy.args.args if a.arg not in absent]
+    copy.args = ast.arguments([], arrays, None, [], [], None, [])
+    copy.name, copy.body, copy.returns = name, body, None
+    return ast.unparse(ast.fix_missing_locations(copy))
+
+
+class _Constants(ast.NodeTransformer):
+    """Puts constants in place of names, computes with them, and leaves out what they exclude."""
+
+    def __init__(self, constants: Mapping[str, int | float]) -> None:
+        self._constants = constants
+
+    def block(self, statements: list[ast.stmt]) -> list[ast.stmt]:
+        """Transform the statements of a block."""
+        found: list[ast.stmt] = []
+        for statement in statements:
+            result = self.visit(deepcopy(statement))
+            found += result if isinstance(result, list) else [result]
+        return found
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if isinstance(node.ctx, ast.Load) and node.id in self._constants:
+            return ast.Constant(self._constants[node.id])
+        return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        self.generic_visit(node)
+        fold = FOLDED.get(type(node.op))
+        if fold and isinstance(node.left, ast.Constant) and isinstance(node.right, ast.Constant):
+            return ast.Constant(fold(node.left.value, node.right.value))
+        return node
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
+        self.generic_visit(node)
+        if isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
+            return ast.Constant(-node.operand.value)  # type: ignore[operator]
+        return node
+
+    def visit_If(self, node: ast.If) -> ast.stmt | list[ast.stmt]:
+        test = self.visit(node.test)
+        if isinstance(test, ast.Constant):
+            return self.block(node.body if test.value else node.orelse)
+        return ast.If(test, self.block(node.body), self.block(node.orelse))
+
+    def visit_For(self, node: ast.For) -> ast.stmt | list[ast.stmt]:
+        iterated = self.visit(node.iter)
+        assert isinstance(iterated, ast.Call)
+        assert isinstance(iterated.func, ast.Name)
+        if iterated.func.id != "tiles":
+            return ast.For(node.target, iterated, self.block(node.body), [])
+        width, lanes = (argument.value for argument in iterated.args)  # type: ignore[attr-defined]
+        assert isinstance(node.target, ast.Tuple)
+        column, count = (name.id for name in node.target.elts)  # type: ignore[attr-defined]
+        found: list[ast.stmt] = []
+        full, rest = width // lanes * lanes, width % lanes
+        if full > lanes:
+            every = ast.Call(
+                ast.Name("range", ast.Load()), [ast.Constant(n) for n in (0, full, lanes)], []
+            )
+            body = _Constants({**self._constants, count: lanes}).block(node.body)
+            found.append(ast.For(ast.Name(column, ast.Store()), every, body, []))
+        elif full:
+            found += _Constants({**self._constants, count: lanes, column: 0}).block(node.body)
+        if rest:
+            last = {**self._constants, count: rest, column: full}
+            found += _Constants(last).block(node.body)
+        return found

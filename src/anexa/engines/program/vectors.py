@@ -1,0 +1,301 @@
+"""Vectors of numbers in code for Numba: what a kernel computes with.
+
+A `Vector` is a value of LLVM's vector type: it lives in registers, however many of them the
+processor needs for its lanes. So a kernel says itself what is computed side by side, and in which
+order numbers are added up; nothing is left to the vectorizer of the compiler, and a row has the
+same bits whatever rows are beside it.
+
+The functions are intrinsics: they can be called in compiled code only. `p` is a pointer to numbers,
+offsets and counts are in numbers, and `LANES` and `count` are constants in the source.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
+
+INT32 = ir.IntType(32)
+
+
+class Vector(types.Type):
+    """Type of a vector.
+
+    Args:
+        dtype: type of its numbers, float32 or float64.
+        lanes: how many numbers it holds.
+    """
+
+    def __init__(self, dtype: types.Float, lanes: int) -> None:
+        self.dtype, self.lanes = dtype, lanes
+        super().__init__(name=f"Vector({dtype}, {lanes})")
+
+
+@register_model(Vector)
+class VectorModel(models.PrimitiveModel):
+    """Says how a vector is represented: as LLVM's vector of the same lanes."""
+
+    def __init__(self, manager: Any, vector: Vector) -> None:
+        number = manager.lookup(vector.dtype).get_value_type()
+        super().__init__(manager, vector, ir.VectorType(number, vector.lanes))
+
+
+def _address(context: Any, builder: Any, pointer: Any, offset: Any, vector: Vector) -> Any:
+    address = builder.gep(pointer, [offset])
+    return builder.bitcast(address, context.get_value_type(vector).as_pointer())
+
+
+def _alignment(context: Any, vector: Vector) -> int:
+    return int(context.get_abi_sizeof(context.get_value_type(vector.dtype)))
+
+
+def _lane_numbers(numbers: list[int | None]) -> ir.Constant:
+    elements = [ir.Constant(INT32, ir.Undefined if n is None else n) for n in numbers]
+    return ir.Constant(ir.VectorType(INT32, len(numbers)), elements)
+
+
+def _call(builder: Any, name: str, vector: Vector, llvm_type: Any, args: list[Any]) -> Any:
+    """Call an intrinsic of LLVM that computes lane by lane."""
+    full_name = f"llvm.{name}.v{vector.lanes}f{vector.dtype.bitwidth}"
+    function_type = ir.FunctionType(llvm_type, [llvm_type] * len(args))
+    function = cgutils.get_or_insert_function(builder.module, function_type, full_name)
+    return builder.call(function, args)
+
+
+@intrinsic(prefer_literal=True)
+def load(_typing: Any, p: Any, offset: Any, count: Any, LANES: Any) -> Any:
+    """Read `count` numbers; the other lanes are 0."""
+    whole = Vector(p.dtype, LANES.literal_value)
+    part = Vector(p.dtype, count.literal_value)
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        address = _address(context, builder, args[0], args[1], part)
+        loaded = builder.load(address, align=_alignment(context, part))
+        if part.lanes == whole.lanes:
+            return loaded
+        zeros = ir.Constant(context.get_value_type(part), None)
+        numbers: list[int | None] = [min(i, part.lanes) for i in range(whole.lanes)]
+        return builder.shuffle_vector(loaded, zeros, _lane_numbers(numbers))
+
+    return whole(p, types.int64, count, LANES), generate
+
+
+@intrinsic(prefer_literal=True)
+def store(_typing: Any, p: Any, offset: Any, vector: Any, count: Any) -> Any:
+    """Write the first `count` lanes of a vector."""
+    part = Vector(p.dtype, count.literal_value)
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        value = args[2]
+        if part.lanes != vector.lanes:
+            unused = ir.Constant(context.get_value_type(vector), ir.Undefined)
+            value = builder.shuffle_vector(value, unused, _lane_numbers([*range(part.lanes)]))
+        address = _address(context, builder, args[0], args[1], part)
+        builder.store(value, address, align=_alignment(context, part))
+        return context.get_dummy_value()
+
+    return types.void(p, types.int64, vector, count), generate
+
+
+@intrinsic(prefer_literal=True)
+def full(_typing: Any, p: Any, number: Any, LANES: Any) -> Any:
+    """Return the number in all lanes, in the precision of the numbers at `p`."""
+    vector = Vector(p.dtype, LANES.literal_value)
+    plain = types.unliteral(number)
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        llvm_type = context.get_value_type(vector)
+        value = context.cast(builder, args[1], plain, p.dtype)
+        undefined = ir.Constant(llvm_type, ir.Undefined)
+        first = builder.insert_element(undefined, value, ir.Constant(INT32, 0))
+        return builder.shuffle_vector(first, undefined, _lane_numbers([0] * vector.lanes))
+
+    return vector(p, plain, LANES), generate
+
+
+@intrinsic
+def fma(_typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """Return a b + c, lane by lane, rounded once where the processor can."""
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return _call(builder, "fmuladd", a, context.get_value_type(a), args)
+
+    return a(a, b, c), generate
+
+
+@intrinsic
+def square_roots(_typing: Any, a: Any) -> Any:
+    """Return √a, lane by lane."""
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return _call(builder, "sqrt", a, context.get_value_type(a), args)
+
+    return a(a), generate
+
+
+@intrinsic
+def round_even(_typing: Any, a: Any) -> Any:
+    """Round to the nearest whole number, lane by lane; halves to the even one."""
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return _call(builder, "rint", a, context.get_value_type(a), args)
+
+    return a(a), generate
+
+
+@intrinsic
+def maximum(_typing: Any, a: Any, b: Any) -> Any:
+    """Return the larger number, lane by lane; NaN where `a` is NaN."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", args[1], args[0]), args[1], args[0])
+
+    return a(a, b), generate
+
+
+@intrinsic
+def minimum(_typing: Any, a: Any, b: Any) -> Any:
+    """Return the smaller number, lane by lane; NaN where `a` is NaN."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.select(builder.fcmp_ordered("<", args[1], args[0]), args[1], args[0])
+
+    return a(a, b), generate
+
+
+@intrinsic
+def where_positive(_typing: Any, a: Any, b: Any) -> Any:
+    """Return `b` in the lanes where a > 0, else 0."""
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        zeros = ir.Constant(context.get_value_type(a), None)
+        return builder.select(builder.fcmp_ordered(">", args[0], zeros), args[1], zeros)
+
+    return a(a, b), generate
+
+
+@intrinsic
+def first_lanes(_typing: Any, a: Any, count: Any, b: Any) -> Any:
+    """Return `a` in the lanes before lane `count`, and `b` in the others."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        lane_type = ir.IntType(64)
+        lanes = ir.Constant(ir.VectorType(lane_type, a.lanes), [*range(a.lanes)])
+        undefined = ir.Constant(lanes.type, ir.Undefined)
+        first = builder.insert_element(undefined, args[1], ir.Constant(INT32, 0))
+        counts = builder.shuffle_vector(first, undefined, _lane_numbers([0] * a.lanes))
+        return builder.select(builder.icmp_signed("<", lanes, counts), args[0], args[2])
+
+    return a(a, types.int64, b), generate
+
+
+@intrinsic
+def power_of_two(_typing: Any, a: Any) -> Any:
+    """Return 2^a, lane by lane, for whole numbers whose result is neither 0 nor infinite."""
+    mantissa, bias = (23, 127) if a.dtype.bitwidth == 32 else (52, 1023)
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        integers = ir.VectorType(ir.IntType(a.dtype.bitwidth), a.lanes)
+        exponent = builder.add(
+            builder.fptosi(args[0], integers), ir.Constant(integers, [bias] * a.lanes)
+        )
+        bits = builder.shl(exponent, ir.Constant(integers, [mantissa] * a.lanes))
+        return builder.bitcast(bits, context.get_value_type(a))
+
+    return a(a), generate
+
+
+def _reduce(join: Callable[[Any, Any, Any], Any]) -> Any:
+    """Make an intrinsic that joins the halves of a vector until one number is left."""
+
+    @intrinsic
+    def reduce(_typing: Any, a: Any) -> Any:
+        def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            value, lanes = args[0], a.lanes
+            while lanes > 1:
+                assert lanes % 2 == 0, "the lanes of a sum are a power of two"
+                lanes //= 2
+                undefined = ir.Constant(value.type, ir.Undefined)
+                low = builder.shuffle_vector(value, undefined, _lane_numbers([*range(lanes)]))
+                high = builder.shuffle_vector(
+                    value, undefined, _lane_numbers([*range(lanes, 2 * lanes)])
+                )
+                value = join(builder, low, high)
+            return builder.extract_element(value, ir.Constant(INT32, 0))
+
+        return a.dtype(a), generate
+
+    return reduce
+
+
+total = _reduce(lambda builder, low, high: builder.fadd(low, high))
+largest = _reduce(
+    lambda builder, low, high: builder.select(builder.fcmp_unordered(">", high, low), high, low)
+)
+
+
+@intrinsic
+def at(_typing: Any, p: Any, offset: Any) -> Any:
+    """Return the pointer to the number `offset` numbers after that at `p`."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.gep(args[0], [args[1]])
+
+    return p(p, types.int64), generate
+
+
+def pointer_to(dtype: types.Type) -> Any:
+    """Make the intrinsic that turns an address in bytes into a pointer to numbers of `dtype`."""
+
+    @intrinsic
+    def pointer(_typing: Any, address: Any) -> Any:
+        result = types.CPointer(dtype)
+
+        def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            return builder.inttoptr(args[0], context.get_value_type(result))
+
+        return result(types.int64), generate
+
+    return pointer
+
+
+@intrinsic
+def keep_separate(_typing: Any) -> Any:
+    """Have the calling function compiled once, and not copied into each of its callers."""
+
+    def generate(context: Any, builder: Any, _signature: Any, _args: Any) -> Any:
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+class _OfTwoVectors(AbstractTemplate):
+    """Says of an operator that two vectors of one type give another one."""
+
+    def generic(self, args: Any, _keywords: Any) -> Any:
+        """Return the signature, or None if the arguments are no such vectors."""
+        if len(args) == 2 and isinstance(args[0], Vector) and args[0] == args[1]:
+            return signature(args[0], *args)
+        return None
+
+
+def _define_operator(python_operator: Callable[..., Any], name: str) -> None:
+    """Have an operator of Python call an instruction of LLVM for vectors."""
+    infer_global(python_operator)(type(f"Vector_{name}", (_OfTwoVectors,), {}))
+
+    @lower_builtin(python_operator, Vector, Vector)
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return getattr(builder, name)(*args)
+
+
+_define_operator(operator.add, "fadd")
+_define_operator(operator.sub, "fsub")
+_define_operator(operator.mul, "fmul")
+_define_operator(operator.truediv, "fdiv")
