@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-Kind: TypeAlias = Literal["weight", "table", "input", "computed"]
+Kind: TypeAlias = Literal["weight", "table", "input", "prepared", "computed"]
 Size: TypeAlias = int | Literal["N"]
 
 ROWS: Literal["N"] = "N"  # number of rows: the tokens of all sequences together
@@ -19,7 +19,8 @@ class Value:
     Attributes:
         program: the program that the array belongs to.
         shape: its sizes, (N, C) for activations.
-        kind: weight; table (constants of the model); input of a call; or computed.
+        kind: weight; table (constants of the model); input of a call; prepared (computed once from
+            weights); or computed.
         name: name of a weight, table or input; of a computed array its number.
         base: the array of which this one is a range of columns; None: it is an array of its own.
         column: index of its first column in `base`.

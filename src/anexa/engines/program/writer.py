@@ -78,7 +78,8 @@ class Writer:
     Args:
         program: the program.
         plan: its memory.
-        offsets: offset of each weight in the vector of all weights, in numbers.
+        offsets: offset of each weight in the vector of all weights, and of each prepared array in
+            that of prepared arrays, by name, in numbers.
         constants: constants that all kernels may use.
         dtype: "float32" or "float64".
         title: what the program computes, for the first line.
@@ -101,7 +102,9 @@ class Writer:
         self._copies: dict[tuple[object, ...], str] = {}  # their names, by kernel and constants
         self._pointers: dict[str, str] = {}  # expression by name
         self._gradients = {
-            id(value.root): name for name, value in program.results.items() if name in offsets
+            id(value.root): name
+            for name, value in program.results.items()
+            if name in offsets and value.root.kind == "computed"
         }
 
     def write(self) -> Source:
@@ -174,10 +177,11 @@ class Writer:
         stride = root.width
         if root.kind in ("input", "table"):
             name = self._pointer_to_word(root.name)
-        elif root.kind == "weight":
-            self._pointer_to_word("weights")
+        elif root.kind in ("weight", "prepared"):
+            vector = "weights" if root.kind == "weight" else "prepared"
+            self._pointer_to_word(vector)
             name = _identifier(root.name)
-            self._pointers[name] = f"at(weights, {self._offsets[root.name]})"
+            self._pointers[name] = f"at({vector}, {self._offsets[root.name]})"
         elif id(root) in self._gradients:
             self._pointer_to_word("gradients")
             name = "d_" + _identifier(self._gradients[id(root)])
@@ -185,7 +189,7 @@ class Writer:
         else:
             place = self._plan.places[id(root)]
             self._pointer_to_word("memory")
-            name = "v" + root.name.removeprefix("%")
+            name = _identifier(root.name)
             offset = str(place.offset)
             if place.has_rows:
                 offset = f"{self._plan.fixed_size} + {place.offset} * capacity"
@@ -215,7 +219,7 @@ def _sizes(name: str, value: Value | None) -> dict[str, int]:
 
 
 def _identifier(name: str) -> str:
-    return name.replace(".", "_")
+    return name.replace(".", "_").replace("%", "v")
 
 
 def weight_offsets(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:

@@ -1,0 +1,146 @@
+"""Rung 4: the function written out as one program, and compiled by Numba."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from functools import cached_property
+from typing import cast
+
+import numpy as np
+
+from anexa.engines.optimizers import OptimizerConfig
+from anexa.engines.program.inference import MAX_ROWS, Inference
+from anexa.engines.program.runner import Array, aligned
+from anexa.engines.program.sequence_cache import SequenceCache
+from anexa.engines.program.writer import weight_offsets
+from anexa.engines.protocol import BatchKVCache, KVBlock, KVCache, Logits
+from anexa.model.config import ModelConfig
+from anexa.model.weights import Weight, Weights
+
+
+class NumbaEngine:
+    """Implements `Engine` and `BatchEngine` on a compiled program, in float32 or float64.
+
+    The numbers of a sequence do not depend on the other sequences in the batch, because no loop
+    does: every sum is added up in the order in which its kernel is written.
+
+    Args:
+        config: the architecture and its sizes.
+        weights: the weights by name.
+        optimizer: the optimizer and its settings.
+        dtype: "float32" or "float64".
+    """
+
+    name = "numba"
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: Weights,
+        optimizer: OptimizerConfig,  # noqa: ARG002
+        dtype: str = "float32",
+    ) -> None:
+        self.config, self.dtype = config, dtype
+        self._shapes = {name: weight.shape for name, weight in weights.items()}
+        self._weights = aligned(sum(len(weight.data) for weight in weights.values()), dtype)
+        for name, view in self._views(self._weights).items():
+            view[...] = np.asarray(weights[name].data).reshape(view.shape)
+
+    def logits(self, tokens: Sequence[int]) -> list[list[float]]:
+        logits_TV = self.prompt_logits(tokens, self.new_kv_cache())
+        return cast("list[list[float]]", np.asarray(logits_TV).tolist())
+
+    def hidden_states(self, tokens: Sequence[int]) -> list[list[float]]:
+        states_TC = self._append(self._headless, tokens, self.new_kv_cache(), 0)
+        return cast("list[list[float]]", states_TC.tolist())
+
+    def new_kv_cache(self) -> KVCache:
+        return KVCache([SequenceCache(self.config, self.dtype, num_blocks=4)])
+
+    def next_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[float]:
+        logits_1V = self._append(self._inference, tokens, cache, len(tokens) - 1)
+        return cast("Sequence[float]", logits_1V[0])
+
+    def prompt_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[Sequence[float]]:
+        return cast("Sequence[Sequence[float]]", self._append(self._inference, tokens, cache, 0))
+
+    def copy_block(self, cache: KVCache, start: int, end: int) -> KVBlock:
+        keys, values = cache.layers[0].copy_tokens(start, end)
+        return KVBlock([(keys, values)], end - start, keys.nbytes + values.nbytes)
+
+    def append_block(self, cache: KVCache, block: KVBlock) -> None:
+        cache.layers[0].append_tokens(*block.layers[0])
+        cache.length += block.length
+
+    def new_batch_cache(self, max_num_seqs: int) -> BatchKVCache:  # noqa: ARG002 (it grows as needed)
+        return BatchKVCache([])
+
+    def add_sequence(self, batch_cache: BatchKVCache, cache: KVCache) -> None:
+        batch_cache.layers.append(cache.layers[0].copy())
+        batch_cache.lengths.append(cache.length)
+
+    def remove_sequence(self, batch_cache: BatchKVCache, index: int) -> None:
+        for column in (batch_cache.layers, batch_cache.lengths):
+            column[index] = column[-1]
+            column.pop()
+
+    def batch_next_logits(self, tokens: Sequence[int], batch_cache: BatchKVCache) -> Logits:
+        caches: list[SequenceCache] = batch_cache.layers
+        lengths = batch_cache.lengths
+        for cache, length in zip(caches, lengths):
+            cache.reserve(length + 1)
+        addresses = [cache.address for cache in caches]
+        logits = []
+        for begin in range(0, len(tokens), MAX_ROWS):
+            part = slice(begin, begin + MAX_ROWS)
+            rows = self._inference.run(tokens[part], lengths[part], addresses[part])
+            logits.append(rows.copy())
+        for cache in caches:
+            cache.length += 1
+        batch_cache.lengths = [length + 1 for length in lengths]
+        return logits[0] if len(logits) == 1 else np.concatenate(logits)
+
+    def weights(self) -> Weights:
+        return {
+            name: Weight(x.shape, array("f" if self.dtype == "float32" else "d", x.tobytes()))
+            for name, x in self._views(self._weights).items()
+        }
+
+    @cached_property
+    def _inference(self) -> Inference:
+        inference = Inference(self.config, self.dtype, self._weights)
+        inference.prepare()
+        return inference
+
+    @cached_property
+    def _headless(self) -> Inference:
+        inference = Inference(self.config, self.dtype, self._weights, headless=True)
+        inference.prepare()
+        return inference
+
+    def _append(
+        self, inference: Inference, tokens: Sequence[int], kv_cache: KVCache, first_wanted: int
+    ) -> Array:
+        """Append tokens to a cache; the results of the tokens from `first_wanted` on."""
+        cache: SequenceCache = kv_cache.layers[0]
+        start = kv_cache.length
+        cache.reserve(start + len(tokens))
+        address, results = cache.address, []
+        for begin in range(0, len(tokens), MAX_ROWS):
+            part = tokens[begin : begin + MAX_ROWS]
+            rows = range(start + begin, start + begin + len(part))
+            wanted = min(max(first_wanted - begin, 0), len(part) - 1)
+            found = inference.run(part, rows, [address] * len(part), wanted)
+            if begin + len(part) > first_wanted:
+                results.append(found.copy())
+        kv_cache.length = cache.length = start + len(tokens)
+        return results[0] if len(results) == 1 else np.concatenate(results)
+
+    def _views(self, vector: Array) -> dict[str, Array]:
+        """View the parts of a vector as arrays by the name of their weight."""
+        offsets = weight_offsets(self._shapes)
+        return {
+            name: vector[begin : begin + int(np.prod(shape))].reshape(shape)
+            for (name, shape), begin in zip(self._shapes.items(), offsets.values())
+        }

@@ -1,0 +1,88 @@
+"""Calls of a compiled program: its memory, and the words of its frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from anexa.engines.program.build import CompiledStep
+from anexa.engines.program.memory import MemoryPlan
+from anexa.engines.program.writer import Source
+
+ALIGNMENT = 64  # bytes; a line of the processor's cache
+
+Array = npt.NDArray[Any]
+
+
+def aligned(size: int, dtype: str) -> Array:
+    """Make an array of `size` numbers that begins at a line of the processor's cache."""
+    itemsize = np.dtype(dtype).itemsize
+    raw = np.zeros(size + ALIGNMENT // itemsize, dtype)
+    shift = -raw.ctypes.data % ALIGNMENT // itemsize
+    return raw[shift : shift + size]
+
+
+class Runner:
+    """One place to run a compiled program in: threads need one each.
+
+    Args:
+        source: the source of the program.
+        step: its machine code.
+        plan: its memory.
+        dtype: precision of its numbers.
+        arrays: arrays by the name of their word that are the same in every call.
+
+    Attributes:
+        frame: the words of the next call.
+        slots: index of each word by its name.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        step: CompiledStep,
+        plan: MemoryPlan,
+        dtype: str,
+        arrays: dict[str, Array],
+    ) -> None:
+        self._step, self._plan, self._dtype = step, plan, dtype
+        self._arrays = arrays  # they must outlive the addresses
+        self.slots = source.frame.slots
+        self.frame = np.zeros(len(self.slots), np.int64)
+        self._address = self.frame.ctypes.data
+        for name, array in arrays.items():
+            self.set_word(name, array.ctypes.data)
+        self.capacity = 0
+        self._memory = aligned(0, dtype)
+
+    def set_word(self, name: str, value: int) -> None:
+        """Set a word, if the program reads it."""
+        if name in self.slots:
+            self.frame[self.slots[name]] = value
+
+    def reserve(self, rows: int) -> None:
+        """Make room for so many rows.
+
+        Raises:
+            MemoryError: if the memory is too small; then nothing has changed.
+        """
+        if rows > self.capacity:
+            self._memory = aligned(self._plan.size(rows), self._dtype)
+            self.capacity = rows
+            self.set_word("capacity", rows)
+            self.set_word("memory", self._memory.ctypes.data)
+
+    def run(self, rows: int, first_wanted: int = 0) -> None:
+        """Execute the program once."""
+        self.frame[0], self.frame[1] = rows, first_wanted
+        self._step.call(self._address)
+
+    def result(self, value: Any) -> Array:
+        """Return the memory of a result, (capacity, width) or flat; the next call changes it."""
+        place = self._plan.places[id(value.root)]
+        if not place.has_rows:
+            return self._memory[place.offset :]
+        begin = self._plan.fixed_size + place.offset * self.capacity
+        return self._memory[begin : begin + self.capacity * value.width].reshape(-1, value.width)
