@@ -28,6 +28,8 @@ def hoist(program: Program) -> tuple[Program, dict[str, int]]:
             continue
         preparation.instructions.append(instruction)
         for output in instruction.outputs:
+            if output.root.kind == "prepared":  # an instruction before has written a part of it
+                continue
             output.root.kind = "prepared"
             offsets[output.root.name] = end
             size = prod(int(size) for size in output.root.shape)

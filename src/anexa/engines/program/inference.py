@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from anexa.engines.program.build import CompiledStep
+from anexa.engines.program.fusion import fuse
 from anexa.engines.program.hoisting import hoist, narrow
 from anexa.engines.program.memory import plan_memory
 from anexa.engines.program.runner import Array, Runner, aligned
@@ -34,6 +35,7 @@ class Inference:
         self, config: ModelConfig, dtype: str, weights: Array, *, headless: bool = False
     ) -> None:
         program = inference_program(config, headless=headless)
+        fuse(program)
         narrow(program)
         preparation, prepared = hoist(program)
         parameters = architecture(config).parameters(config)

@@ -57,6 +57,10 @@ class Value:
         """Return `width` columns from `column` on, without a copy."""
         return Value(self.program, (*self.shape[:-1], width), "computed", "", self, column)
 
+    def move_into(self, base: Value, column: int) -> None:
+        """Make this array a range of columns of another one: whoever reads or writes it follows."""
+        self.base, self.column = base, column
+
     def __str__(self) -> str:
         if self.base is None:
             return self.name

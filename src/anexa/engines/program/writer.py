@@ -42,6 +42,12 @@ def kernels() -> dict[str, FunctionType]:
     }
 
 
+def array_names(kernel: str) -> list[str]:
+    """Return the names of a kernel's arrays: what it reads, then what it writes."""
+    names, _ = parameters(kernels()[kernel])
+    return [name for name in names if name not in (SCRATCH, "rows")]
+
+
 @dataclass
 class Frame:
     """The words of a call, each an int64: numbers, and addresses of arrays.
@@ -134,7 +140,7 @@ class Writer:
         function = kernels()[instruction.kernel]
         names, constant_names = parameters(function)
         values: dict[str, Value | None] = {}
-        arrays = [name for name in names if name not in (SCRATCH, "rows")]
+        arrays = array_names(instruction.kernel)
         outputs: list[Value | None] = list(instruction.outputs)
         for name, value in zip(arrays, [*instruction.inputs, *outputs], strict=True):
             values[name] = value

@@ -18,27 +18,57 @@ def transpose(w: Pointer, y: Pointer, *, y_rows: int, y_width: int) -> None:
             y[i * y_width + j] = w[j * y_rows + i]
 
 
-def pack(w: Pointer, y: Pointer, *, w_rows: int, w_width: int, tile: int) -> None:
+def pack(
+    w: Pointer,
+    y: Pointer,
+    *,
+    w_rows: int,
+    w_width: int,
+    tile: int,
+    n_in: int,
+    first: int,
+    column: int,
+) -> None:
     """Copy a weight (O, C) into tiles of `tile` outputs, (O / tile, C, tile); missing outputs: 0.
 
-    A product reads a packed weight from its first number to its last.
+    A product reads a packed weight from its first number to its last. Several weights are packed
+    side by side, in order: this one becomes outputs from `first` on, of inputs from `column` on.
     """
     keep_separate()
-    for first, count in tiles(w_rows, tile):
+    for o in range(first, first + w_rows):
+        row = at(y, (o // tile * n_in + column) * tile + o % tile)
         for c in range(w_width):
-            for lane in range(count):
-                y[first * w_width + c * tile + lane] = w[(first + lane) * w_width + c]
-            for lane in range(count, tile):
-                y[first * w_width + c * tile + lane] = 0
+            row[c * tile] = w[(o - first) * w_width + c]
+    for o in range(first + w_rows, (first + w_rows + tile - 1) // tile * tile):
+        row = at(y, (o // tile * n_in + column) * tile + o % tile)
+        for c in range(w_width):
+            row[c * tile] = 0
 
 
-def pack_columns(w: Pointer, y: Pointer, *, w_rows: int, w_width: int, tile: int) -> None:
+def pack_columns(
+    w: Pointer,
+    y: Pointer,
+    *,
+    w_rows: int,
+    w_width: int,
+    tile: int,
+    n_in: int,
+    first: int,
+    column: int,
+) -> None:
     """Pack the transpose of a weight (C, O), as `pack` does."""
     keep_separate()
-    for first, count in tiles(w_width, tile):
-        for c in range(w_rows):
-            numbers = load(w, c * w_width + first, count, tile)
-            store(y, first * w_rows + c * tile, numbers, tile)
+    for c in range(w_rows):
+        out = at(y, (column + c) * tile)
+        if first % tile:
+            for o in range(first, first + w_width):
+                out[o // tile * n_in * tile + o % tile] = w[c * w_width + o - first]
+            for o in range(first + w_width, (first + w_width + tile - 1) // tile * tile):
+                out[o // tile * n_in * tile + o % tile] = 0
+        else:
+            for o, count in tiles(w_width, tile):
+                numbers = load(w, c * w_width + o, count, tile)
+                store(out, (first + o) * n_in, numbers, tile)
 
 
 def product(

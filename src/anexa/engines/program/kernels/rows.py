@@ -72,9 +72,13 @@ def add(
             store(z, t * z_stride + c, sum_c, count)
 
 
-def copy(x: Pointer, y: Pointer, rows: int, *, x_width: int, x_stride: int, y_stride: int) -> None:
-    """y = x."""
+def copy(
+    x: Pointer, y: Pointer, rows: int, *, x_rows: int, x_width: int, x_stride: int, y_stride: int
+) -> None:
+    """y = x; of arrays without a row for each token, `x_rows` are counted beforehand."""
     keep_separate()
+    if x_rows:
+        rows = x_rows
     for t in range(rows):
         for c, count in tiles(x_width, LANES):
             store(y, t * y_stride + c, load(x, t * x_stride + c, count, LANES), count)

@@ -1,0 +1,268 @@
+"""Fusion: rules that rewrite a program so that it computes the same in fewer, larger instructions.
+
+A rule is a function that looks for one place in a program where it applies, rewrites the program
+there, and returns whether it found a place. It changes instructions and arrays as it likes: that
+an instruction is no longer needed, it need not say, as `unused` removes those. To add a rule, write
+such a function and append it to `RULES`. What it can use:
+
+- `pairs(program, "transpose", "pack")`: an instruction, and the one that reads what it writes;
+- `only_reader(program, value)`: the instruction that reads an array, if no other one does;
+- `program.producers()`, `program.consumers()`: who writes and who reads each array;
+- `value.move_into(whole, column)`: the array becomes columns of another one, in all instructions;
+- `may_be_columns(program, value)`: whether all kernels that use an array can bear that.
+
+Every array is written by one instruction, or in parts by several in a row, before it is read. So
+an instruction may be moved to a later place, if it still comes before those that read its outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeAlias
+
+from anexa.engines.program.operations import tile_width
+from anexa.engines.program.program import ROWS, Instruction, Program, Value
+from anexa.engines.program.specialize import parameters
+from anexa.engines.program.writer import array_names, kernels
+
+Rule: TypeAlias = Callable[[Program], bool]
+"""Rewrites one place of a program; returns whether there was one."""
+
+
+def pairs(program: Program, first: str, second: str) -> Iterator[tuple[Instruction, Instruction]]:
+    """Yield instructions of two kernels of which the second reads a whole output of the first."""
+    producers = program.producers()
+    for instruction in program.instructions:
+        if instruction.kernel == second:
+            for value in instruction.reads:
+                producer = producers.get(id(value))
+                if producer is not None and producer.kernel == first:
+                    yield producer, instruction
+
+
+def only_reader(program: Program, value: Value) -> Instruction | None:
+    """Return the only instruction that reads an array; None for several, and for a result."""
+    readers = program.consumers().get(id(value.root), [])
+    return readers[0] if len(readers) == 1 and not is_result(program, value) else None
+
+
+def is_result(program: Program, value: Value) -> bool:
+    """Return whether the array, or the one that it is a part of, is wanted after a call."""
+    return any(result.root is value.root for result in program.results.values())
+
+
+def may_be_columns(program: Program, value: Value) -> bool:
+    """Return whether a computed array may become a range of columns of another array.
+
+    That is so if each kernel that uses the array knows how far its rows are apart.
+    """
+    if value.kind != "computed" or value.base is not None or is_result(program, value):
+        return False
+    for instruction in program.instructions:
+        names, constants = (
+            array_names(instruction.kernel),
+            parameters(kernels()[instruction.kernel])[1],
+        )
+        for name, used in zip(names, (*instruction.inputs, *instruction.outputs), strict=True):
+            if used is not None and used.root is value and f"{name}_stride" not in constants:
+                return False
+    return True
+
+
+def remove(program: Program, instructions: Iterable[Instruction]) -> bool:
+    """Remove instructions; return True, as rules do."""
+    for instruction in [*instructions]:
+        program.instructions.remove(instruction)
+    return True
+
+
+def unused(program: Program) -> bool:
+    """Remove an instruction whose outputs nobody reads."""
+    consumers = program.consumers()
+    for instruction in program.instructions:
+        outputs = instruction.outputs
+        if outputs and not any(id(v.root) in consumers or is_result(program, v) for v in outputs):
+            return remove(program, [instruction])
+    return False
+
+
+def pack_transposed(program: Program) -> bool:
+    """pack(transpose(w)) = pack_columns(w): packing reads the weight in either order."""
+    for transpose, pack in pairs(program, "transpose", "pack"):
+        pack.kernel, pack.inputs = "pack_columns", transpose.inputs
+        return True
+    return False
+
+
+def transposed_twice(program: Program) -> bool:
+    """transpose(transpose(w)) = w, in whatever reads it: dx needs the weight as GPT-2 stores it."""
+    for first, second in pairs(program, "transpose", "transpose"):
+        (w,), (same,) = first.reads, second.outputs
+        if not is_result(program, same):
+            for instruction in program.instructions:
+                instruction.inputs = tuple(w if v is same else v for v in instruction.inputs)
+            return remove(program, [second])
+    return False
+
+
+def transposed_outer(program: Program) -> bool:
+    """transpose(outer(g, x)) = outer(x, g): the gradient of a weight that is stored transposed."""
+    for outer, transpose in pairs(program, "outer", "transpose"):
+        transpose.kernel, transpose.inputs = "outer", outer.inputs[::-1]
+        return True
+    return False
+
+
+def residual(program: Program) -> bool:
+    """add(x, product(...)): the product adds x to its sums while they are in registers."""
+    producers = program.producers()
+    for add in program.instructions:
+        if add.kernel != "add":
+            continue
+        for value, other in (add.inputs[::-1], add.inputs):
+            assert value is not None
+            product = producers.get(id(value))
+            if (
+                product is not None
+                and product.kernel == "product"
+                and product.inputs[3] is None
+                and only_reader(program, value) is add
+                and value is not other
+            ):
+                add.kernel, add.settings = "product", product.settings
+                add.inputs = (*product.inputs[:3], other)
+                return True
+    return False
+
+
+def products_of_one_input(program: Program) -> bool:
+    """Products of one array (q, k, v; gate and up): one product, with the weights side by side."""
+    by_input: dict[int, list[Instruction]] = {}
+    for instruction in program.instructions:
+        if instruction.kernel == "product" and instruction.inputs[3] is None:
+            by_input.setdefault(id(instruction.inputs[0]), []).append(instruction)
+    for products in by_input.values():
+        biases = [product.inputs[2] for product in products]
+        if (
+            len(products) > 1
+            and len({bias is None for bias in biases}) == 1
+            and all(may_be_columns(program, product.outputs[0]) for product in products)
+        ):
+            _join_products(program, products)
+            return True
+    return False
+
+
+def _join_products(program: Program, products: Sequence[Instruction]) -> None:
+    """Replace products of one input by a single one, at the place of the first."""
+    x, packed, bias, _ = products[0].inputs
+    assert packed is not None
+    n_in, n_out = int(packed.shape[1]), sum(product.outputs[0].width for product in products)
+    tile = tile_width(n_out)
+    packed, y = program.computed((-(-n_out // tile), n_in, tile)), program.computed((ROWS, n_out))
+    if bias is not None:
+        bias = program.computed((n_out,))
+    new, first = [], 0
+    for product in products:
+        value, part_of_bias = product.outputs[0], product.inputs[2]
+        new += _packed_parts(program, product, packed, first=first)
+        if bias is not None:
+            new.append(Instruction("copy", (part_of_bias,), (bias.columns(first, value.width),)))
+        value.move_into(y, first)
+        first += value.width
+    new.append(Instruction("product", (x, packed, bias, None), (y,), {"tile": tile}))
+    place = program.instructions.index(products[0])
+    program.instructions[place:place] = new
+    remove(program, products)
+
+
+def sums_of_products(program: Program) -> bool:
+    """product(g, w) + product(h, v): one product of g and h side by side, as of dq, dk and dv."""
+    producers = program.producers()
+    for last in program.instructions:
+        chain = [last]
+        while chain[0].kernel == "product" and (before := chain[0].inputs[3]) is not None:
+            product = producers.get(id(before))
+            if (
+                product is None
+                or product.kernel != "product"
+                or product.inputs[2] is not None
+                or only_reader(program, before) is None
+            ):
+                break
+            chain.insert(0, product)
+        inputs = [product.inputs[0] for product in chain]
+        if (
+            len(chain) > 1
+            and len({id(value) for value in inputs}) == len(inputs)
+            and all(value is not None and may_be_columns(program, value) for value in inputs)
+        ):
+            _join_sum(program, chain)
+            return True
+    return False
+
+
+def _join_sum(program: Program, chain: Sequence[Instruction]) -> None:
+    """Replace products whose sum is wanted by a single one, at the place of the last."""
+    last, inputs = chain[-1], [product.inputs[0] for product in chain]
+    n_in, (y,) = sum(value.width for value in inputs if value), last.outputs
+    tile = int(last.settings["tile"])
+    packed, x = program.computed((-(-y.width // tile), n_in, tile)), program.computed((ROWS, n_in))
+    new, column = [], 0
+    for product, value in zip(chain, inputs, strict=True):
+        assert value is not None
+        new += _packed_parts(program, product, packed, column=column)
+        value.move_into(x, column)
+        column += value.width
+    last.inputs = (x, packed, last.inputs[2], chain[0].inputs[3])
+    place = program.instructions.index(last)
+    program.instructions[place:place] = new
+    remove(program, chain[:-1])
+
+
+def _packed_parts(
+    program: Program, product: Instruction, packed: Value, first: int = 0, column: int = 0
+) -> list[Instruction]:
+    """Return instructions that pack the weight of a product into a part of a larger one."""
+    _, n_in, tile = map(int, packed.shape)
+    parts = []
+    for pack in program.instructions:
+        if product.inputs[1] in pack.outputs:
+            settings = {
+                "tile": tile,
+                "n_in": n_in,
+                "first": pack.settings["first"] + first,
+                "column": pack.settings["column"] + column,
+            }
+            parts.append(Instruction(pack.kernel, pack.inputs, (packed,), settings))
+    return parts
+
+
+def copies(program: Program) -> bool:
+    """copy(x) into columns of another array: x is written there in the first place."""
+    for copy in program.instructions:
+        if copy.kernel != "copy":
+            continue
+        (value,), (part,) = copy.reads, copy.outputs
+        if part.base is not None and value.has_rows and may_be_columns(program, value):
+            value.move_into(part.base, part.column)
+            return remove(program, [copy])
+    return False
+
+
+RULES: list[Rule] = [
+    unused,
+    transposed_twice,
+    pack_transposed,
+    transposed_outer,
+    copies,
+    residual,
+    products_of_one_input,
+    sums_of_products,
+]
+
+
+def fuse(program: Program, rules: Sequence[Rule] = RULES) -> None:
+    """Apply rules to a program, in place, until none finds a place any more."""
+    while any(rule(program) for rule in rules):
+        pass
