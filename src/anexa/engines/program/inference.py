@@ -51,7 +51,7 @@ class Inference:
         for part, title in ((preparation, "preparation of weights"), (program, "inference")):
             plan = plan_memory(part)
             source = Writer(part, plan, offsets, constants, dtype, title).write()
-            runners.append(Runner(source, CompiledStep(source.text), plan, dtype, arrays))
+            runners.append(Runner(source, CompiledStep(source), plan, dtype, arrays))
         self._preparation, self._runner = runners
         self._result = next(iter(program.results.values()))
         self._inputs = np.zeros((3, MAX_ROWS), np.int64)  # tokens, positions, caches

@@ -36,23 +36,21 @@ def parameters(function: FunctionType) -> tuple[list[str], list[str]]:
     return names, [argument.arg for argument in arguments.kwonlyargs]
 
 
-def specialize(
-    function: FunctionType, name: str, constants: Mapping[str, int | float], absent: set[str]
-) -> str:
-    """Write the source of a kernel for given constants.
+def specialize(function: FunctionType, name: str, constants: Mapping[str, int | float]) -> str:
+    """Write the source of a kernel for given constants; its other settings become arguments.
 
     Args:
         function: the kernel.
         name: the name that the copy gets.
         constants: value of each constant.
-        absent: arrays that are not passed.
     """
     copy = deepcopy(parsed(function))
     body = _Constants(constants).block(copy.body)
     if isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
         text = str(body[0].value.value).strip().partition("\n")[0]
         body[0] = ast.Expr(ast.Constant(text))
-    arrays = [ast.arg(a.arg) for a in copy.args.args if a.arg not in absent]
+    arrays = [ast.arg(a.arg) for a in copy.args.args]
+    arrays += [ast.arg(a.arg) for a in copy.args.kwonlyargs if a.arg not in constants]
     copy.args = ast.arguments([], arrays, None, [], [], None, [])
     copy.name, copy.body, copy.returns = name, body, None
     return ast.unparse(ast.fix_missing_locations(copy))
@@ -102,9 +100,13 @@ class _Constants(ast.NodeTransformer):
         assert isinstance(iterated.func, ast.Name)
         if iterated.func.id != "tiles":
             return ast.For(node.target, iterated, self.block(node.body), [])
-        width, lanes = (argument.value for argument in iterated.args)  # type: ignore[attr-defined]
+        width, lanes = iterated.args
+        assert isinstance(lanes, ast.Constant)
         assert isinstance(node.target, ast.Tuple)
         column, count = (name.id for name in node.target.elts)  # type: ignore[attr-defined]
+        if not isinstance(width, ast.Constant):
+            return self._loop(node, width, lanes.value, column, count)
+        width, lanes = width.value, lanes.value
         found: list[ast.stmt] = []
         full, rest = width // lanes * lanes, width % lanes
         if full > lanes:
@@ -119,3 +121,18 @@ class _Constants(ast.NodeTransformer):
             last = {**self._constants, count: rest, column: full}
             found += _Constants(last).block(node.body)
         return found
+
+    def _loop(
+        self, node: ast.For, width: ast.expr, lanes: int, column: str, count: str
+    ) -> list[ast.stmt]:
+        """Write a loop over groups of columns whose number is known in a call only."""
+        text = ast.unparse(width)
+        (every, rest) = ast.parse(
+            f"for {column} in range(0, ({text}) - {lanes - 1}, {lanes}):\n    pass\n"
+            f"if ({text}) % {lanes} > 0:\n"
+            f"    {column} = ({text}) - ({text}) % {lanes}\n"
+            f"    {count} = ({text}) % {lanes}\n"
+        ).body
+        every.body = _Constants({**self._constants, count: lanes}).block(node.body)
+        rest.body += self.block(node.body)
+        return [every, rest]

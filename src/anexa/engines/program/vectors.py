@@ -62,7 +62,7 @@ def _lane_numbers(numbers: list[int | None]) -> ir.Constant:
 
 def _call(builder: Any, name: str, vector: Vector, llvm_type: Any, args: list[Any]) -> Any:
     """Call an intrinsic of LLVM that computes lane by lane."""
-    full_name = f"llvm.{name}.v{vector.lanes}f{vector.dtype.bitwidth}"
+    full_name = f"llvm.{name}.{_suffix(vector)}"
     function_type = ir.FunctionType(llvm_type, [llvm_type] * len(args))
     function = cgutils.get_or_insert_function(builder.module, function_type, full_name)
     return builder.call(function, args)
@@ -71,36 +71,64 @@ def _call(builder: Any, name: str, vector: Vector, llvm_type: Any, args: list[An
 @intrinsic(prefer_literal=True)
 def load(_typing: Any, p: Any, offset: Any, count: Any, LANES: Any) -> Any:
     """Read `count` numbers; the other lanes are 0."""
-    whole = Vector(p.dtype, LANES.literal_value)
-    part = Vector(p.dtype, count.literal_value)
+    vector = Vector(p.dtype, LANES.literal_value)
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        address = _address(context, builder, args[0], args[1], part)
-        loaded = builder.load(address, align=_alignment(context, part))
-        if part.lanes == whole.lanes:
-            return loaded
-        zeros = ir.Constant(context.get_value_type(part), None)
-        numbers: list[int | None] = [min(i, part.lanes) for i in range(whole.lanes)]
-        return builder.shuffle_vector(loaded, zeros, _lane_numbers(numbers))
+        address = _address(context, builder, args[0], args[1], vector)
+        if _is_all(count, vector):
+            return builder.load(address, align=_alignment(context, vector))
+        zeros = ir.Constant(context.get_value_type(vector), None)
+        mask = _first(builder, args[2], vector.lanes)
+        alignment = ir.Constant(INT32, _alignment(context, vector))
+        function_type = ir.FunctionType(zeros.type, [address.type, INT32, mask.type, zeros.type])
+        function = cgutils.get_or_insert_function(
+            builder.module, function_type, f"llvm.masked.load.{_suffix(vector)}.p0"
+        )
+        return builder.call(function, [address, alignment, mask, zeros])
 
-    return whole(p, types.int64, count, LANES), generate
+    return vector(p, types.int64, count, LANES), generate
 
 
 @intrinsic(prefer_literal=True)
 def store(_typing: Any, p: Any, offset: Any, vector: Any, count: Any) -> Any:
     """Write the first `count` lanes of a vector."""
-    part = Vector(p.dtype, count.literal_value)
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        value = args[2]
-        if part.lanes != vector.lanes:
-            unused = ir.Constant(context.get_value_type(vector), ir.Undefined)
-            value = builder.shuffle_vector(value, unused, _lane_numbers([*range(part.lanes)]))
-        address = _address(context, builder, args[0], args[1], part)
-        builder.store(value, address, align=_alignment(context, part))
+        address = _address(context, builder, args[0], args[1], vector)
+        if _is_all(count, vector):
+            builder.store(args[2], address, align=_alignment(context, vector))
+            return context.get_dummy_value()
+        mask = _first(builder, args[3], vector.lanes)
+        alignment = ir.Constant(INT32, _alignment(context, vector))
+        function_type = ir.FunctionType(
+            ir.VoidType(), [args[2].type, address.type, INT32, mask.type]
+        )
+        function = cgutils.get_or_insert_function(
+            builder.module, function_type, f"llvm.masked.store.{_suffix(vector)}.p0"
+        )
+        builder.call(function, [args[2], address, alignment, mask])
         return context.get_dummy_value()
 
     return types.void(p, types.int64, vector, count), generate
+
+
+def _is_all(count: Any, vector: Vector) -> bool:
+    """Whether a count is known when the code is compiled, as that of all lanes."""
+    return isinstance(count, types.Literal) and count.literal_value == vector.lanes
+
+
+def _suffix(vector: Vector) -> str:
+    """Return how LLVM's intrinsics call the type of a vector."""
+    return f"v{vector.lanes}f{vector.dtype.bitwidth}"
+
+
+def _first(builder: Any, count: Any, lanes: int) -> Any:
+    """Make a mask of the lanes before lane `count`."""
+    numbers = ir.Constant(ir.VectorType(ir.IntType(64), lanes), [*range(lanes)])
+    undefined = ir.Constant(numbers.type, ir.Undefined)
+    first = builder.insert_element(undefined, count, ir.Constant(INT32, 0))
+    counts = builder.shuffle_vector(first, undefined, _lane_numbers([0] * lanes))
+    return builder.icmp_signed("<", numbers, counts)
 
 
 @intrinsic(prefer_literal=True)
@@ -185,12 +213,7 @@ def first_lanes(_typing: Any, a: Any, count: Any, b: Any) -> Any:
     """Return `a` in the lanes before lane `count`, and `b` in the others."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        lane_type = ir.IntType(64)
-        lanes = ir.Constant(ir.VectorType(lane_type, a.lanes), [*range(a.lanes)])
-        undefined = ir.Constant(lanes.type, ir.Undefined)
-        first = builder.insert_element(undefined, args[1], ir.Constant(INT32, 0))
-        counts = builder.shuffle_vector(first, undefined, _lane_numbers([0] * a.lanes))
-        return builder.select(builder.icmp_signed("<", lanes, counts), args[0], args[2])
+        return builder.select(_first(builder, args[1], a.lanes), args[0], args[2])
 
     return a(a, types.int64, b), generate
 

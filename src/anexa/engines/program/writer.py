@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from math import prod
@@ -15,20 +15,11 @@ from anexa.engines.program.program import Instruction, Program, Value
 from anexa.engines.program.specialize import parameters, specialize
 
 KERNEL_MODULES = (products, rows, attention)
+FLOATS = ("eps",)  # settings that are float64
 INTEGERS = ("tokens", "positions", "caches", "targets")  # inputs that are int64
 SCRATCH = "scratch"  # argument of kernels that need memory of their own
 
-HEADER = '''"""Written by Anexa: {title}."""
-
-from math import log, sqrt
-
-from numba import {dtype}, int64, njit
-
-from anexa.engines.program.vectors import *
-
-kernel = njit(error_model="numpy", boundscheck=False)
-pointer, integers = pointer_to({dtype}), pointer_to(int64)
-'''
+HEADER = '''"""Written by Anexa: {title}."""'''
 
 
 @cache
@@ -66,16 +57,63 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class KernelSource:
+    """The source of a kernel for one precision and tile; sizes are arguments of it.
+
+    Attributes:
+        name: name of the function.
+        text: the function, and the functions that it calls.
+        arguments: type of each argument: numbers, doubles or integers (pointers), int64, float64.
+    """
+
+    name: str
+    text: str
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Source:
     """The source of a program.
 
     Attributes:
-        text: a Python module with the function `step(frame)`.
+        text: the function `step(frame)`, which calls kernels.
         frame: the words that `step` reads from `frame`.
+        kernels: the kernels that it calls.
+        dtype: precision of its numbers, "float32" or "float64".
     """
 
     text: str
     frame: Frame
+    kernels: tuple[KernelSource, ...]
+    dtype: str
+
+
+@cache
+def kernel_source(kernel: str, dtype: str, tile: int | None) -> KernelSource:
+    """Write a kernel for one precision, and for one width of tiles if it computes in tiles."""
+    constants: dict[str, int | float] = {"LANES": LANES, "FLOAT64": dtype == "float64"}
+    name = kernel
+    if tile:
+        name, constants["tile"] = f"{kernel}_{tile}", tile
+    definition = specialize(kernels()[kernel], name, constants)
+    called: list[str] = []
+    for helper, function in reversed(vars(functions).items()):
+        is_ours = isinstance(function, FunctionType) and function.__module__ == functions.__name__
+        if is_ours and any(f"{helper}(" in text for text in (definition, *called)):
+            called.append("@inlined\n" + specialize(function, helper, constants))
+    arrays, settings = parameters(kernels()[kernel])
+    types = [argument_type(name) for name in arrays]
+    types += [
+        "float64" if name in FLOATS else "int64" for name in settings if name not in constants
+    ]
+    return KernelSource(name, "\n\n".join([*reversed(called), definition]), tuple(types))
+
+
+def argument_type(name: str) -> str:
+    """Return the type of a kernel's array, or number of rows, by its name."""
+    if name == "rows":
+        return "int64"
+    return "integers" if name in INTEGERS else "numbers"
 
 
 class Writer:
@@ -86,7 +124,7 @@ class Writer:
         plan: its memory.
         offsets: offset of each weight in the vector of all weights, and of each prepared array in
             that of prepared arrays, by name, in numbers.
-        constants: constants that all kernels may use.
+        constants: settings that all instructions share.
         dtype: "float32" or "float64".
         title: what the program computes, for the first line.
     """
@@ -101,11 +139,9 @@ class Writer:
         title: str,
     ) -> None:
         self._program, self._plan, self._offsets = program, plan, offsets
-        self._constants = {"LANES": LANES, "FLOAT64": dtype == "float64", **constants}
-        self._dtype, self._title = dtype, title
+        self._constants, self._dtype, self._title = constants, dtype, title
         self._frame = Frame()
-        self._definitions: list[str] = []  # sources of the copies of kernels
-        self._copies: dict[tuple[object, ...], str] = {}  # their names, by kernel and constants
+        self._kernels: dict[str, KernelSource] = {}
         self._pointers: dict[str, str] = {}  # expression by name
         self._gradients = {
             id(value.root): name
@@ -122,36 +158,23 @@ class Writer:
             *calls,
         ]
         step = "def step(frame):\n" + "".join(f"    {line}\n" for line in body)
-        parts = [
-            HEADER.format(title=self._title, dtype=self._dtype),
-            *self._functions(),
-            *self._definitions,
-            step,
-        ]
-        return Source("\n\n".join(part.rstrip("\n") + "\n" for part in parts), self._frame)
-
-    def _functions(self) -> Iterator[str]:
-        for name, function in vars(functions).items():
-            if isinstance(function, FunctionType) and function.__module__ == functions.__name__:
-                yield "@kernel\n" + specialize(function, name, self._constants, set())
+        text = HEADER.format(title=self._title) + "\n\n\n" + step
+        return Source(text, self._frame, tuple(self._kernels.values()), self._dtype)
 
     def _call(self, instruction: Instruction) -> str:
         """Write the call of an instruction's kernel."""
-        function = kernels()[instruction.kernel]
-        names, constant_names = parameters(function)
-        values: dict[str, Value | None] = {}
+        names, setting_names = parameters(kernels()[instruction.kernel])
         arrays = array_names(instruction.kernel)
-        outputs: list[Value | None] = list(instruction.outputs)
-        for name, value in zip(arrays, [*instruction.inputs, *outputs], strict=True):
-            values[name] = value
-        known = {**self._constants, **instruction.settings}
+        passed = [*instruction.inputs, *instruction.outputs]
+        values = dict(zip(arrays, passed, strict=True))
+        settings = {**self._constants, **instruction.settings}
         for name, value in values.items():
-            known |= _sizes(name, value)
-        constants = {name: known[name] for name in (*constant_names, *self._constants)}
-        absent = {name for name, value in values.items() if value is None}
-        copy = self._copy(instruction.kernel, function, constants, absent)
-        arguments = []
+            settings |= _sizes(name, value)
+        tile = int(settings["tile"]) if "tile" in setting_names else None
+        kernel = kernel_source(instruction.kernel, self._dtype, tile)
+        self._kernels[kernel.name] = kernel
         wanted = instruction.only_wanted
+        arguments: list[str] = []
         for name in names:
             if name == "rows":
                 arguments.append("rows - first_wanted" if wanted else "rows")
@@ -159,23 +182,10 @@ class Writer:
                 arguments.append(self._pointer_to_word(SCRATCH))
             elif (value := values[name]) is not None:
                 arguments.append(self._pointer(value, wanted))
-        return f"{copy}({', '.join(arguments)})"
-
-    def _copy(
-        self,
-        kernel: str,
-        function: FunctionType,
-        constants: Mapping[str, int | float],
-        absent: set[str],
-    ) -> str:
-        """Return the name of the copy of a kernel with these constants, which is made once."""
-        key = kernel, tuple(constants.values()), frozenset(absent)
-        if key not in self._copies:
-            number = sum(kernel == other for other, *_ in self._copies) + 1
-            name = kernel if number == 1 else f"{kernel}_{number}"
-            self._copies[key] = name
-            self._definitions.append("@kernel\n" + specialize(function, name, constants, absent))
-        return self._copies[key]
+            else:  # absent: its width is 0, and it is not read
+                arguments.append(arguments[0])
+        arguments += [str(settings[name]) for name in setting_names if name != "tile"]
+        return f"{kernel.name}({', '.join(arguments)})"
 
     def _pointer(self, value: Value, wanted: bool) -> str:
         """Write the pointer to an array, or to its first row that is wanted."""
@@ -207,8 +217,7 @@ class Writer:
 
     def _pointer_to_word(self, name: str) -> str:
         """Write the pointer that a word of the frame holds."""
-        kind = "integers" if name in INTEGERS else "pointer"
-        self._pointers.setdefault(name, f"{kind}(frame[{self._frame.slot(name)}])")
+        self._pointers.setdefault(name, f"{argument_type(name)}(frame[{self._frame.slot(name)}])")
         return name
 
 

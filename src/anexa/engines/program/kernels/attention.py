@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from anexa.engines.program.kernels.functions import exp
-from anexa.engines.program.kernels.language import LANES, Pointer, pointer, tiles
+from anexa.engines.program.kernels.language import LANES, Pointer, numbers, tiles
 
 if TYPE_CHECKING:
     from math import sqrt
@@ -47,7 +47,7 @@ def append_to_cache(
     keep_separate()
     for t in range(rows):
         block, lane = positions[t] // LANES, positions[t] % LANES
-        keys = at(pointer(caches[t]), (block * n_layer + layer) * 2 * k_width * LANES)
+        keys = at(numbers(caches[t]), (block * n_layer + layer) * 2 * k_width * LANES)
         values = at(keys, k_width * LANES)
         for h in range(k_width // head_dim):
             for d in range(head_dim):
@@ -79,7 +79,7 @@ def attend(
     zeros = full(q, 0, LANES)
     for t in range(rows):
         length = positions[t] + 1
-        cache = at(pointer(caches[t]), layer * 2 * kv_width * LANES)
+        cache = at(numbers(caches[t]), layer * 2 * kv_width * LANES)
         for h in range(q_width // head_dim):
             q_D = at(q, t * q_stride + h * head_dim)
             keys = at(cache, h // group * head_dim * LANES)

@@ -15,7 +15,7 @@ LANES = 16  # numbers that kernels compute side by side, unless they say otherwi
 FLOAT64 = False  # whether the program computes in float64; the writer puts the value in its place
 
 
-def pointer(address: int) -> Pointer:
+def numbers(address: int) -> Pointer:
     """Return the pointer to numbers of the program's precision at an address in bytes."""
     raise NotImplementedError  # it exists in compiled code only
 
