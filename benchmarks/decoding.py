@@ -24,12 +24,13 @@ from datetime import date
 
 import torch
 
-from anexa.engines import BatchEngine, open_engine
+from anexa.engines import BatchEngine, Engine, open_engine
 from anexa.model.config import ModelConfig
 from anexa.model.weights import initial_weights, num_parameters
 
 # n_embd, n_head, n_layer
 SIZES = [(128, 4, 4), (192, 6, 6), (256, 8, 6), (384, 6, 6), (512, 8, 8)]
+CONTEXT = 512  # tokens
 PROMPT = [1] * 256
 SECONDS = 0.3  # duration of one measurement
 
@@ -44,27 +45,39 @@ def per_second(step: Callable[[], None], tokens: int) -> float:
     return tokens * steps / passed
 
 
-def speeds(engine: BatchEngine, batch_size: int) -> Sequence[float]:
-    """Measure tokens per second of a single sequence, a batch of 1, and one of `batch_size`."""
+def decode_single(engine: Engine | BatchEngine) -> Callable[[], None]:
+    """Prefill a sequence; returns a decoding step of it, always at the same position."""
+    cache = engine.new_kv_cache()
+    engine.next_logits(PROMPT, cache)
 
-    def decode_single() -> None:
-        cache.length = len(PROMPT)
-        for layer in cache.layers:
-            layer.length = len(PROMPT)
+    def step() -> None:
+        cache.truncate(len(PROMPT))
         engine.next_logits([2], cache)
 
-    def decode_batch() -> None:
-        batch_cache.lengths = [len(PROMPT)] * len(batch_cache.lengths)
-        engine.batch_next_logits([2] * len(batch_cache.lengths), batch_cache)
+    return step
 
+
+def decode_batch(engine: BatchEngine, batch_size: int) -> Callable[[], None]:
+    """Prefill a batch of sequences; returns a decoding step of it, always at the same position."""
     cache, batch_cache = engine.new_kv_cache(), engine.new_batch_cache(batch_size)
     engine.next_logits(PROMPT, cache)
-    engine.add_sequence(batch_cache, cache)
-    found = [per_second(decode_single, 1), per_second(decode_batch, 1)]
-    cache.length = len(PROMPT)
-    for _ in range(batch_size - 1):
+    for _ in range(batch_size):
         engine.add_sequence(batch_cache, cache)
-    return [*found, per_second(decode_batch, batch_size)]
+
+    def step() -> None:
+        batch_cache.lengths = [len(PROMPT)] * batch_size
+        engine.batch_next_logits([2] * batch_size, batch_cache)
+
+    return step
+
+
+def speeds(engine: BatchEngine, batch_size: int) -> Sequence[float]:
+    """Measure tokens per second of a single sequence, a batch of 1, and one of `batch_size`."""
+    return [
+        per_second(decode_single(engine), 1),
+        per_second(decode_batch(engine, 1), 1),
+        per_second(decode_batch(engine, batch_size), batch_size),
+    ]
 
 
 def main() -> None:
@@ -78,7 +91,7 @@ def main() -> None:
     print(f"{'parameters':10}{'numpy: single':>15}{'batch 1':>10}{batch:>10}", end="")
     print(f"{'torch: single':>15}{'batch 1':>10}{batch:>10}")
     for width, heads, layers in SIZES:
-        config = ModelConfig("llama", 256, 512, width, heads, layers)
+        config = ModelConfig("llama", 256, CONTEXT, width, heads, layers)
         weights = initial_weights(config, random.Random(0))
         rounds: dict[str, list[Sequence[float]]] = {"numpy": [], "torch": []}
         for _ in range(options.rounds):

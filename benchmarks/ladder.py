@@ -30,7 +30,7 @@ from itertools import cycle
 from pathlib import Path
 
 import microgpt
-from anexa.engines import ENGINES, Batch, OptimizerConfig, open_engine
+from anexa.engines import ENGINES, Batch, DeviceConfig, Engine, OptimizerConfig, open_engine
 from anexa.model.weights import Weight
 from anexa.training.config import preset_config
 from microgpt import Value
@@ -78,9 +78,10 @@ def single_file(docs: list[str], plain: bool) -> Iterator[float]:
         yield loss
 
 
-def engine_steps(name: str, docs: list[str], repeat: int) -> Iterator[float]:
-    """Train with an engine from the same weights, on batches of `repeat` copies of a document."""
-    model = microgpt.Model(docs, random.Random(42))
+def names_engine(
+    name: str, model: microgpt.Model, dtype: str = "float32"
+) -> tuple[Engine, Callable[[str], list[int]]]:
+    """Open an engine with the weights of a model; returns also what encodes a document."""
     weights = {
         f"{key.replace('layer0', 'layers.0')}.weight": Weight(
             (len(matrix), len(matrix[0])), array("d", [v.data for row in matrix for v in row])
@@ -88,11 +89,22 @@ def engine_steps(name: str, docs: list[str], repeat: int) -> Iterator[float]:
         for key, matrix in model.weights.items()
     }
     config = preset_config("microgpt").model.to_config(len(model.chars) + 1)
-    engine = open_engine(name, config, weights, optimizer=OptimizerConfig(0.85, 0.99))
+    device = DeviceConfig("cpu", "float64" if name in ("scalar", "lists") else dtype)
+    optimizer = OptimizerConfig(0.85, 0.99)
+    engine = open_engine(name, config, weights, device_config=device, optimizer=optimizer)
     index = {char: i for i, char in enumerate(model.chars)}
+
+    def encode(doc: str) -> list[int]:
+        return [model.bos, *map(index.__getitem__, doc), model.bos][:17]
+
+    return engine, encode
+
+
+def engine_steps(name: str, docs: list[str], repeat: int) -> Iterator[float]:
+    """Train with an engine from the same weights, on batches of `repeat` copies of a document."""
+    engine, encode = names_engine(name, microgpt.Model(docs, random.Random(42)))
     for doc in cycle(docs[DOCUMENTS]):
-        row = [model.bos, *map(index.__getitem__, doc), model.bos][:17]
-        yield engine.train_step(Batch.from_sequences([row] * repeat), 0.01).loss
+        yield engine.train_step(Batch.from_sequences([encode(doc)] * repeat), 0.01).loss
 
 
 def original(file: Path) -> Callable[[], float]:

@@ -25,7 +25,6 @@ import re
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -35,13 +34,13 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import torch
+from llama_cpp_sides import Completions
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from anexa.generation import LanguageModel, Prompt, Sampler, SamplingParams, TextStream
 from anexa.generation.language_model import BUNDLED
 from anexa.generation.scheduler import BatchScheduler
 from anexa.model.chat_format import render_question
-from anexa.model.loading import load_model
 
 
 class Round(NamedTuple):
@@ -162,30 +161,6 @@ class Generate:
         return Round(tokens / (time.perf_counter() - begun))
 
 
-class LlamaCpp:
-    """llama-cpp-python on the same model in F32, with one thread and one request at a time."""
-
-    def __init__(self, folder: Path, file: Path) -> None:
-        import llama_cpp
-
-        from anexa.hub.gguf import write_gguf
-
-        model = load_model(folder)
-        assert model.chat_template
-        self._template, size = model.chat_template, model.config.block_size
-        write_gguf(file, model, "bench")
-        self._llama = llama_cpp.Llama(str(file), n_ctx=size, n_threads=1, verbose=False)
-
-    def __call__(self, asked: Sequence[str]) -> Round:
-        """Answer one request after another."""
-        begun, tokens = time.perf_counter(), 0
-        for question in asked:
-            prompt = render_question(self._template, question)
-            said: Any = self._llama.create_completion(prompt, max_tokens=490, temperature=0)
-            tokens += said["usage"]["completion_tokens"]
-        return Round(tokens / (time.perf_counter() - begun))
-
-
 def main() -> None:
     """Measure all sides, and print the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
@@ -200,7 +175,6 @@ def main() -> None:
     folder = options.folder.resolve()
     torch.set_num_threads(1)
     generate, model = Generate(folder), LanguageModel.open(folder, options.engine)
-    aside = tempfile.TemporaryDirectory()
     engine = model.engine.name
     server = subprocess.Popen(
         [sys.executable, "-m", "anexa", "serve", folder, "--port=0", f"--engine={engine}"],
@@ -222,8 +196,8 @@ def main() -> None:
         sides["transformers, batch 1"] = lambda seed: generate(questions(1, seed), 1)
         sides[f"transformers, batch {many}"] = lambda seed: generate(questions(many, seed), many)
         if find_spec("llama_cpp"):
-            llama = LlamaCpp(folder, Path(aside.name) / "model.gguf")
-            sides["llama-cpp-python, batch 1"] = lambda seed: llama(questions(1, seed))
+            complete = Completions(folder)
+            sides["llama-cpp-python, batch 1"] = lambda seed: Round(complete(questions(1, seed)))
         rounds: dict[str, list[Round]] = {name: [] for name in sides}
         for number in range(-1, options.rounds):  # round -1 is the warm-up
             for name, side in sides.items():
@@ -233,7 +207,6 @@ def main() -> None:
     finally:
         server.terminate()
         server.wait()
-        aside.cleanup()
     speeds = {name: statistics.median(r.speed for r in done) for name, done in rounds.items()}
     print(
         f"{date.today()}  {platform.processor() or platform.machine()}  torch {torch.__version__}  "

@@ -19,18 +19,17 @@ matrix products on the same threads, measured between the rounds (bf16 can excee
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import torch
+from in_turn import Side, answer_requests, measured_in_turn, opened, seconds_each
 from stock import StockTraining
 
 from anexa.data import read_corpus
@@ -66,43 +65,12 @@ def anexa_steps(settings: TrainConfig) -> Iterator[object]:
         yield from build_trainer(settings, Path(folder) / "model")
 
 
-def run_side(side: str, settings: TrainConfig) -> None:
-    """Run as the process of a side: read a number of steps, execute them, print the seconds."""
+def prepare(side: str, settings: TrainConfig) -> Callable[[int], float]:
+    """Warm a side up; returns what measures the seconds of one of its steps."""
     steps = stock_steps(settings) if side == "stock" else anexa_steps(settings)
     for _ in range(WARM_UP):
         next(steps)
-    for line in sys.stdin:
-        began = time.perf_counter()
-        for _ in range(int(line)):
-            next(steps)
-        print(time.perf_counter() - began, flush=True)
-
-
-class Side:
-    """Handle on the process of a side."""
-
-    def __init__(self, arguments: list[str], threads: int) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, *arguments],
-            env=os.environ | {"OMP_NUM_THREADS": str(threads)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            encoding="utf-8",
-        )
-
-    def seconds(self, steps: int) -> float:
-        """Measure the seconds that `steps` steps take."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(steps, file=self._process.stdin, flush=True)
-        answer = self._process.stdout.readline()
-        if not answer:  # the process has failed, and printed its error
-            sys.exit(self._process.wait())
-        return float(answer)
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.communicate()
+    return partial(seconds_each, partial(next, steps))
 
 
 def compare(size: str, options: argparse.Namespace) -> None:
@@ -111,21 +79,17 @@ def compare(size: str, options: argparse.Namespace) -> None:
     vocab_size = make_tokenizer("char", documents).vocab_size
     settings = anexa_settings(options.corpus, size, "anexa, defaults")
     flops = flops_per_token(settings.model.to_config(vocab_size))
-    tokens = settings.run.batch_size * settings.model.block_size * options.steps
-    same = ["--corpus", options.corpus, "--sizes", size]
-    sides: dict[str, Side] = {}
+    tokens = settings.run.batch_size * settings.model.block_size
+    same = [__file__, "--corpus", options.corpus, "--sizes", size, "--side"]
+    sides = {name: Side([*same, name], options.threads) for name in SIDES}
     peak, speeds = 0.0, {name: list[float]() for name in SIDES}
-    try:
-        for name in SIDES:
-            sides[name] = Side([*same, "--side", name], options.threads)
-            sides[name].seconds(1)  # waits until it has started
+    with opened(sides) as (ready, reasons):
+        if reasons:
+            sys.exit("\n".join(f"{name}: {reason}" for name, reason in reasons.items()))
         for _ in range(options.rounds):
-            for name, side in sides.items():
-                speeds[name].append(tokens / side.seconds(options.steps))
+            for name, seconds in measured_in_turn(ready, options.steps, rounds=1).items():
+                speeds[name].append(tokens / seconds[0])
             peak = max(peak, measure_peak_flops("torch", DeviceConfig()) or 0.0)
-    finally:
-        for side in sides.values():
-            side.close()
     print(f"\n{size}: {settings.run.batch_size} sequences of {settings.model.block_size} tokens")
     print(f"{'':22}{'tokens/s':>17}{'speedup':>13}{'MFU':>15}")
     for name, mine in speeds.items():
@@ -163,7 +127,8 @@ def main() -> None:
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)  # for subprocesses
     options = parser.parse_args()
     if options.side:
-        run_side(options.side, anexa_settings(options.corpus, options.sizes[0], options.side))
+        settings = anexa_settings(options.corpus, options.sizes[0], options.side)
+        answer_requests(partial(prepare, options.side, settings))
         return
     torch.set_num_threads(options.threads)
     print(

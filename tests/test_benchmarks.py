@@ -108,6 +108,70 @@ def test_serve_load_prints_all_ratios() -> None:
         assert words in result.stdout
 
 
+@needs_torch
+@pytest.mark.slow
+def test_compiled_prints_ratios_and_goals(tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("emma\nolivia\nava\nisabella\n", encoding="utf-8")
+    port = tmp_path / "port.py"
+    port.write_text("print('training per step   12.5 us')", encoding="utf-8")
+    result = benchmark(
+        "compiled.py", "loop", "names", "--engine", "torch", "--corpus", names, "--rounds", "1",
+        "--port", f"ours={sys.executable} {port}", "--port", f"silent={sys.executable} -c pass",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    rows = re.findall(r"^  (\S.*?) +([\d.,]+) (?:tokens/s|us)(.*)$", result.stdout, re.MULTILINE)
+    shown = {name: (float(figure.replace(",", "")), more) for name, figure, more in rows}
+    assert {"torch", "numpy", "torch, from text", "numpy, from text", "ours"} <= set(shown)
+    assert all(figure > 0 for figure, _ in shown.values())
+    ratio = r"torch is ([\d.]+) times as fast \(\1 to \1\)"
+    assert all(re.search(ratio, more) for name, (_, more) in shown.items() if name != "torch")
+    assert shown["ours"][0] == 12.5
+    assert shown["ours"][1].endswith(", goal 1")
+    assert re.search("silent +left out: .* does not print its microseconds", result.stdout)
+
+
+@pytest.mark.slow
+def test_compiled_says_what_an_engine_lacks() -> None:
+    result = benchmark("compiled.py", "loop", "--engine", "gone", "--rounds", "1")
+    assert result.returncode == 0, result.stderr
+    assert re.search("^  gone +left out: there is no engine 'gone'", result.stdout, re.MULTILINE)
+    assert re.search("^  numpy +[\\d,]+ tokens/s$", result.stdout, re.MULTILINE)
+    result = benchmark("compiled.py", "gone")
+    assert result.returncode == 2
+    assert "there is no row 'gone'" in result.stderr
+
+
+@pytest.mark.slow
+def test_original_numbers_agree(tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("emma\nolivia\nava\nisabella\n", encoding="utf-8")
+    result = benchmark(
+        "original_numbers.py", "--engine", "numpy", "--steps", "5", "--corpus", names
+    )
+    assert result.returncode == 0, result.stderr
+    assert "losses equal to 4 decimals: 5," in result.stdout
+    assert "names equal: 20 of 20" in result.stdout
+
+
+@needs_torch
+@pytest.mark.slow
+def test_engine_sizes_names_the_fastest() -> None:
+    arguments = ["--engines", "numpy", "torch", "--sizes", "32x1", "--rounds", "1"]
+    result = benchmark("engine_sizes.py", *arguments)
+    assert result.returncode == 0, result.stderr
+    rows = re.findall(
+        r"^32x1 +0.0M  ([a-z-]+) +([\d,]+) +([\d,]+)   (\w+): ([\d.]+) x (\w+)$",
+        result.stdout,
+        re.MULTILINE,
+    )
+    assert [row[0] for row in rows] == ["single", "batch", "train", "train-batch"]
+    for _, numpy, torch, fastest, ratio, _ in rows:
+        faster = float(numpy.replace(",", "")) >= float(torch.replace(",", ""))
+        assert fastest == ("numpy" if faster else "torch")
+        assert float(ratio) >= 1
+
+
 @pytest.mark.slow
 def test_conversation_prints_every_turn() -> None:
     result = benchmark("conversation.py", "--turns", "2", "--rounds", "1")
