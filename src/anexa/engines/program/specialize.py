@@ -30,7 +30,7 @@ def parsed(function: FunctionType) -> ast.FunctionDef:
 
 
 def parameters(function: FunctionType) -> tuple[list[str], list[str]]:
-    """Return the names of a kernel's arrays, and of its constants."""
+    """Return the names of a kernel's arrays and of its settings."""
     arguments = parsed(function).args
     names = [argument.arg for argument in arguments.args]
     return names, [argument.arg for argument in arguments.kwonlyargs]
@@ -85,7 +85,7 @@ class _Constants(ast.NodeTransformer):
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
         self.generic_visit(node)
         if isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
-            return ast.Constant(-node.operand.value)  # type: ignore[operator]
+            return ast.Constant(-node.operand.value)  # type: ignore[operator]  # it is a number
         return node
 
     def visit_If(self, node: ast.If) -> ast.stmt | list[ast.stmt]:
@@ -98,41 +98,22 @@ class _Constants(ast.NodeTransformer):
         iterated = self.visit(node.iter)
         assert isinstance(iterated, ast.Call)
         assert isinstance(iterated.func, ast.Name)
-        if iterated.func.id != "tiles":
-            return ast.For(node.target, iterated, self.block(node.body), [])
-        width, lanes = iterated.args
-        assert isinstance(lanes, ast.Constant)
-        assert isinstance(node.target, ast.Tuple)
-        column, count = (name.id for name in node.target.elts)  # type: ignore[attr-defined]
-        if not isinstance(width, ast.Constant):
-            return self._loop(node, width, lanes.value, column, count)
-        width, lanes = width.value, lanes.value
-        found: list[ast.stmt] = []
-        full, rest = width // lanes * lanes, width % lanes
-        if full > lanes:
-            every = ast.Call(
-                ast.Name("range", ast.Load()), [ast.Constant(n) for n in (0, full, lanes)], []
-            )
-            body = _Constants({**self._constants, count: lanes}).block(node.body)
-            found.append(ast.For(ast.Name(column, ast.Store()), every, body, []))
-        elif full:
-            found += _Constants({**self._constants, count: lanes, column: 0}).block(node.body)
-        if rest:
-            last = {**self._constants, count: rest, column: full}
-            found += _Constants(last).block(node.body)
-        return found
+        if iterated.func.id == "tiles":
+            return self._full_and_last(node, *map(ast.unparse, iterated.args))
+        return ast.For(node.target, iterated, self.block(node.body), [])
 
-    def _loop(
-        self, node: ast.For, width: ast.expr, lanes: int, column: str, count: str
-    ) -> list[ast.stmt]:
-        """Write a loop over groups of columns whose number is known in a call only."""
-        text = ast.unparse(width)
-        (every, rest) = ast.parse(
-            f"for {column} in range(0, ({text}) - {lanes - 1}, {lanes}):\n    pass\n"
-            f"if ({text}) % {lanes} > 0:\n"
-            f"    {column} = ({text}) - ({text}) % {lanes}\n"
-            f"    {count} = ({text}) % {lanes}\n"
+    def _full_and_last(self, node: ast.For, width: str, lanes: str) -> list[ast.stmt]:
+        """Write a loop over the full groups of columns, and its body once more for the last."""
+        assert isinstance(node.target, ast.Tuple)
+        column, count = map(ast.unparse, node.target.elts)
+        loop, last = ast.parse(
+            f"for {column} in range(0, {width} - {int(lanes) - 1}, {lanes}):\n    pass\n"
+            f"if ({width}) % {lanes} > 0:\n"
+            f"    {column} = {width} - ({width}) % {lanes}\n"
+            f"    {count} = ({width}) % {lanes}\n"
         ).body
-        every.body = _Constants({**self._constants, count: lanes}).block(node.body)
-        rest.body += self.block(node.body)
-        return [every, rest]
+        assert isinstance(loop, ast.For)
+        assert isinstance(last, ast.If)
+        loop.body = _Constants({**self._constants, count: int(lanes)}).block(node.body)
+        last.body += self.block(node.body)
+        return [loop, last]
