@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 # Before NumPy and PyTorch are there: one thread for each worker, and for each process that a test
 # starts. Products this small only wait for a second one, and on busy cores for long.
@@ -21,6 +22,11 @@ from anexa.training import build_trainer
 from tests.generation.parrot import write_parrot
 from tests.training.runs import finish, write_names
 from tests.training.runs import settings as run_settings
+
+# Bytecode is kept, even if PYTHONDONTWRITEBYTECODE is set: else every worker would rewrite the
+# assertions of all modules, and every process that a test starts would compile the package.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("anexa", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -12,67 +12,59 @@ import os
 import runpy
 import subprocess
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.forkserver import ensure_running
-from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 _context = get_context("forkserver")
 _context.set_forkserver_preload(["tests.cli.imports"])
 
 
-def run_forked(
-    arguments: Sequence[str], cwd: Path, env: dict[str, str], text: bytes, timeout: float
-) -> subprocess.CompletedProcess[bytes]:
-    """Run a command to its end.
+class ForkedProcess(subprocess.Popen[str]):
+    """A process of `anexa` that is forked; otherwise as `subprocess.Popen`."""
 
-    Args:
-        arguments: arguments of `anexa`.
-        cwd: working directory.
-        env: environment.
-        text: bytes of its standard input.
-        timeout: seconds after which it is killed.
+    def _execute_child(
+        self,
+        args: list[str],
+        executable: Any,  # noqa: ARG002
+        preexec_fn: Any,  # noqa: ARG002
+        close_fds: Any,  # noqa: ARG002
+        pass_fds: Any,  # noqa: ARG002
+        cwd: Any,
+        env: Any,
+        startupinfo: Any,  # noqa: ARG002
+        creationflags: Any,  # noqa: ARG002
+        shell: Any,  # noqa: ARG002
+        *descriptors: Any,
+    ) -> None:
+        """Fork the process with both ends of its pipes, or -1: input, output, errors."""
+        with patch.dict(os.environ, env, clear=True):
+            ensure_running()
+        ends = (descriptors[0], descriptors[3], descriptors[5])
+        streams = [Connection(os.dup(end)) for end in ends]
+        self._fork = _context.Process(target=_be, args=(args, os.fspath(cwd), env, streams))
+        self._fork.start()
+        for stream in streams:
+            stream.close()
+        assert self._fork.pid
+        self.pid = self._fork.pid
+        self._close_pipe_fds(*descriptors[:6])  # type: ignore[attr-defined]
 
-    Returns:
-        Exit status, standard output and standard error.
+    def poll(self) -> int | None:
+        self.returncode: int | Any = self._fork.exitcode
+        return self.returncode
 
-    Raises:
-        subprocess.TimeoutExpired: if it was killed.
-    """
-    with patch.dict(os.environ, env, clear=True):
-        ensure_running()
-    command = ["anexa", *arguments]
-    (stdin, inputs), (outputs, stdout), (errors, stderr) = (
-        _context.Pipe(duplex=False) for _ in range(3)
-    )
-    process = _context.Process(target=_be, args=(command, cwd, env, [stdin, stdout, stderr]))
-    process.start()
-    for end in (stdin, stdout, stderr):
-        end.close()
-    with ThreadPoolExecutor(3) as pool:
-        pool.submit(_write, inputs, text)
-        streams = [pool.submit(_read, outputs), pool.submit(_read, errors)]
-        process.join(timeout)
-        if process.exitcode is None:
-            process.kill()
-            raise subprocess.TimeoutExpired(command, timeout)
-    return subprocess.CompletedProcess(command, process.exitcode, *(s.result() for s in streams))
-
-
-def _write(end: Connection, text: bytes) -> None:
-    with end, open(end.fileno(), "wb", buffering=0, closefd=False) as file:
-        file.write(text)
-
-
-def _read(end: Connection) -> bytes:
-    with end, open(end.fileno(), "rb", closefd=False) as file:
-        return file.read()
+    def wait(self, timeout: float | None = None) -> int:
+        self._fork.join(timeout)
+        if self.poll() is None:
+            assert timeout is not None
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        return self.returncode
 
 
-def _be(command: list[str], cwd: Path, env: dict[str, str], streams: list[Connection]) -> None:
+def _be(command: list[str], cwd: str, env: dict[str, str], streams: list[Connection]) -> None:
     """Be the command, in the fork."""
     for descriptor, stream in enumerate(streams):
         os.dup2(stream.fileno(), descriptor)
@@ -83,7 +75,7 @@ def _be(command: list[str], cwd: Path, env: dict[str, str], streams: list[Connec
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
-    sys.argv, sys.path[0] = command, str(cwd)  # as `python -m` has it
+    sys.argv, sys.path[0] = ["anexa", *command[3:]], cwd  # as `python -m` has it
     try:
         runpy.run_module("anexa", run_name="__main__", alter_sys=True)
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import subprocess
@@ -38,19 +37,25 @@ def run(
     text: str = "",
     timeout: float = 120,
     errors: str = "strict",
+    kind: type[subprocess.Popen[str]] = subprocess.Popen,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; `errors` says how its input `text` is encoded."""
-    return subprocess.run(
+    with kind(
         command,
         cwd=cwd,
         env=environment(),
-        input=text,
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         encoding="utf-8",
         errors=errors,
-        timeout=timeout,
-        check=False,
-    )
+    ) as process:
+        try:
+            stdout, stderr = process.communicate(text, timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
 
 def anexa(
@@ -60,27 +65,14 @@ def anexa(
     timeout: float = 120,
     errors: str = "strict",
 ) -> subprocess.CompletedProcess[str]:
-    """Run `anexa` to its end; see `run`.
-
-    On Linux, a worker of pytest-xdist forks it from a process that has the imports of all commands.
-    """
+    """Run `anexa` to its end; see `run`."""
     command = [*ANEXA, *map(str, arguments)]
-    if sys.platform != "linux" or "PYTEST_XDIST_WORKER" not in os.environ:
-        return run(command, cwd=cwd, text=text, timeout=timeout, errors=errors)
-    from tests.cli.forking import run_forked  # Windows has no fork
-
-    stdin = text.encode("utf-8", errors)
-    done = run_forked(command[len(ANEXA) :], cwd, environment(), stdin, timeout)
-    streams = (
-        io.TextIOWrapper(io.BytesIO(stream), "utf-8", errors).read()
-        for stream in (done.stdout, done.stderr)
-    )
-    return subprocess.CompletedProcess(command, done.returncode, *streams)
+    return run(command, cwd=cwd, text=text, timeout=timeout, errors=errors, kind=_kind())
 
 
 def start(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
     """Start `anexa`; the caller must end the process."""
-    return subprocess.Popen(
+    return _kind()(
         [*ANEXA, *map(str, arguments)],
         cwd=cwd,
         env=environment(),
@@ -89,6 +81,18 @@ def start(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         encoding="utf-8",
     )
+
+
+def _kind() -> type[subprocess.Popen[str]]:
+    """Return the class of a process of `anexa`.
+
+    On Linux, a worker of pytest-xdist forks it from a process that has the imports of all commands.
+    """
+    if sys.platform != "linux" or "PYTEST_XDIST_WORKER" not in os.environ:
+        return subprocess.Popen
+    from tests.cli.forking import ForkedProcess  # Windows has no fork
+
+    return ForkedProcess
 
 
 def lines_until(process: subprocess.Popen[str], fragment: str) -> list[str]:

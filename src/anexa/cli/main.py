@@ -81,6 +81,9 @@ def anexa(
         echo(context.get_help())
 
 
+program = typer.main.get_command(app)
+
+
 def main() -> None:
     """Run the program; an error is one sentence, with exit status 2 for usage and 1 otherwise."""
     debug = "--debug" in sys.argv
@@ -92,7 +95,7 @@ def main() -> None:
         if not os.environ.get(name, "").strip("0"):
             os.environ.pop(name, None)
     try:
-        sys.exit(app(arguments, standalone_mode=False) or 0)
+        sys.exit(program(arguments, standalone_mode=False) or 0)
     except BrokenPipeError:  # the reader of our output has gone: nobody can see a message
         discard_lost_output()
         sys.exit(1)
