@@ -110,7 +110,7 @@ def test_the_advice_of_a_finished_run_lengthens_it(place: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals between processes")
 @pytest.mark.parametrize("mark", ["seed 42", " 20% · "])
 def test_the_advice_of_a_stopped_run_resumes_it(mark: str, place: Path) -> None:
-    arguments = ["names.txt", *QUICK, "--steps", "3000", "--out", "a model"]
+    arguments = ["names.txt", *QUICK, "--steps", "1000", "--out", "a model"]
     with start("train", *arguments, cwd=place) as process:
         lines_until(process, mark)
         process.send_signal(signal.SIGINT)

@@ -120,10 +120,10 @@ def test_mistake_in_a_config_file_is_one_sentence(names: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def weights_after_2000_steps(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def weights_after_1000_steps(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The weights file of an uninterrupted run."""
     names = write_names(tmp_path_factory.mktemp("whole"))
-    arguments = ["names.txt", *QUICK, "--steps", "2000", "--out", "whole", "--no-chat"]
+    arguments = ["names.txt", *QUICK, "--steps", "1000", "--out", "whole", "--no-chat"]
     assert anexa("train", *arguments, cwd=names.parent).returncode == 0
     return weights_file(names.parent / "whole")
 
@@ -131,25 +131,25 @@ def weights_after_2000_steps(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals between processes")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_stops_and_saves_the_run(
-    name: str, names: Path, weights_after_2000_steps: bytes
+    name: str, names: Path, weights_after_1000_steps: bytes
 ) -> None:
     number = signal.Signals[name]
-    arguments = ["names.txt", *QUICK, "--steps", "2000", "--out", "m"]
+    arguments = ["names.txt", *QUICK, "--steps", "1000", "--out", "m"]
     with start("train", *arguments, cwd=names.parent) as process:
-        lines_until(process, " 10% · step 200 ")
+        lines_until(process, " 10% · step 100 ")
         process.send_signal(number)
         stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == 128 + number
     assert stderr == ""
     [stopped, next_command] = stdout.splitlines()[-2:]
     [step] = re.findall(r"^stopped after step ([\d,]+) and saved$", stopped)
-    assert 200 <= int(step.replace(",", "")) < 2000
+    assert 100 <= int(step.replace(",", "")) < 1000
     program, *arguments = next_command.removeprefix("resume it:").split()
     assert (program, arguments) == ("anexa", ["train", "--resume", "m"])
     result = anexa(*arguments, cwd=names.parent)
     assert result.returncode == 0
     assert f"resuming after step {step}\n" in result.stdout
-    assert weights_file(names.parent / "m") == weights_after_2000_steps
+    assert weights_file(names.parent / "m") == weights_after_1000_steps
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals between processes")
