@@ -71,12 +71,7 @@ class NumpyOptimizer:
         return update
 
     def _muon(self, name: str, g: Array) -> Array:
-        momentum, m = self._optimizer.momentum, self._m[name]
-        m += (1 - momentum) * (g - m)
-        nesterov = momentum * m + (1 - momentum) * g
-        matrices = np.split(nesterov, self._num_fused[name], axis=1)
-        scale = muon_scale(*matrices[0].shape)
-        return scale * np.concatenate([orthogonalize(x) for x in matrices], axis=1)
+        return muon_update(self._m[name], g, self._optimizer.momentum, self._num_fused[name])
 
     def _vector(self, arrays: dict[str, Array]) -> Array:
         """Concatenate the arrays of the weights that AdamW updates."""
@@ -88,6 +83,22 @@ class NumpyOptimizer:
         ends = np.cumsum([self._weights[name].size for name in self._adam_names])
         pieces = np.split(vector, ends[:-1])
         return {name: x.reshape(shape) for (name, shape), x in zip(shapes.items(), pieces)}
+
+
+def muon_update(m: Array, g: Array, momentum: float, num_fused: int) -> Array:
+    """Compute Muon's update of a weight, without the learning rate.
+
+    Args:
+        m: mean of gradients, which is changed.
+        g: gradient.
+        momentum: decay μ of the mean.
+        num_fused: number of matrices fused in the weight.
+    """
+    m += (1 - momentum) * (g - m)
+    nesterov = momentum * m + (1 - momentum) * g
+    matrices = np.split(nesterov, num_fused, axis=1)
+    scale = muon_scale(*matrices[0].shape)
+    return scale * np.concatenate([orthogonalize(x) for x in matrices], axis=1)
 
 
 def orthogonalize(x: Array) -> Array:

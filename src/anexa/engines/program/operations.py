@@ -23,6 +23,11 @@ def tile_width(n_out: int) -> int:
     return TILE if -(-n_out // (TILE // 2)) % 2 == 0 else TILE // 2
 
 
+def head_tile(head_dim: int) -> int:
+    """Return how many columns of a head are computed side by side in training: 4, 8 or 16."""
+    return 4 if head_dim <= 4 else 8 if head_dim <= 8 else 16
+
+
 class Embedding(Operation[Value], name="embedding"):
     """Rows of a table, by token; the gradient adds up rows by token."""
 
@@ -126,13 +131,9 @@ class LayerNorm(Operation[Value], name="layer_norm"):
         return y_TC
 
     def backward(self, g_TC: Value) -> tuple[Value, Value, Value]:
-        emit, statistics = g_TC.program.emit, (self.mean_T1, self.sigma_T1)
-        inputs = g_TC, self.x_TC, self.gain_C, *statistics
-        (dx_TC,) = emit("layer_norm_gradient", inputs, self.x_TC.shape)
-        (d_gain_C,) = emit(
-            "layer_norm_gain_gradient", (g_TC, self.x_TC, *statistics), self.gain_C.shape
-        )
-        return dx_TC, d_gain_C, emit("column_sum", (g_TC,), self.gain_C.shape)[0]
+        inputs = g_TC, self.x_TC, self.gain_C, self.mean_T1, self.sigma_T1
+        shapes = self.x_TC.shape, self.gain_C.shape, self.gain_C.shape
+        return g_TC.program.emit("layer_norm_gradient", inputs, *shapes)  # type: ignore[return-value]
 
 
 class RMSNorm(Operation[Value], name="rms_norm"):
@@ -147,10 +148,10 @@ class RMSNorm(Operation[Value], name="rms_norm"):
 
     def backward(self, g_TC: Value) -> tuple[Value, ...]:
         emit, (x_TC, gain_C, rho_T1) = g_TC.program.emit, (self.x_TC, self.gain_C, self.rho_T1)
-        (dx_TC,) = emit("rms_norm_gradient", (g_TC, x_TC, gain_C, rho_T1), x_TC.shape)
         if gain_C is None:
-            return (dx_TC,)
-        return dx_TC, *emit("rms_norm_gain_gradient", (g_TC, x_TC, rho_T1), gain_C.shape)
+            return emit("rms_norm_gradient_without_gain", (g_TC, x_TC, rho_T1), x_TC.shape)
+        inputs = g_TC, x_TC, gain_C, rho_T1
+        return emit("rms_norm_gradient", inputs, x_TC.shape, gain_C.shape)
 
 
 class Rotary(Operation[Value], name="rotary"):
@@ -179,9 +180,10 @@ class Attention(Operation[Value], name="attention"):
     ) -> Value:
         program, head_dim = q_TC.program, q_TC.width // n_head
         if kv_cache is None:
-            self.inputs, self.head_dim = (q_TC, k_TC, v_TC), head_dim
+            self.inputs = q_TC, k_TC, v_TC
+            self.settings = {"head_dim": head_dim, "tile": head_tile(head_dim)}
             self.y_TC, self.lse_TH = program.emit(
-                "attention", self.inputs, q_TC.shape, (ROWS, n_head), head_dim=head_dim
+                "attention", self.inputs, q_TC.shape, (ROWS, n_head), **self.settings
             )
             return self.y_TC
         caches, positions = program.input("caches", (ROWS,)), program.input("positions", (ROWS,))
@@ -194,7 +196,7 @@ class Attention(Operation[Value], name="attention"):
     def backward(self, g_TC: Value) -> tuple[Value, ...]:
         shapes = [value.shape for value in self.inputs]
         inputs = g_TC, *self.inputs, self.y_TC, self.lse_TH
-        return g_TC.program.emit("attention_gradient", inputs, *shapes, head_dim=self.head_dim)
+        return g_TC.program.emit("attention_gradient", inputs, *shapes, **self.settings)
 
 
 class ReLU(Operation[Value], name="relu"):

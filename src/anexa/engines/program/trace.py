@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from anexa.engines.operations.headless import HeadlessOperations
 from anexa.engines.program.operations import NoteTape
-from anexa.engines.program.program import ROWS, Program
+from anexa.engines.program.program import ROWS, Program, Value
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 
@@ -35,3 +37,63 @@ def inference_program(config: ModelConfig, *, headless: bool = False) -> Program
     layers = range(config.n_layer)
     program.results[name] = its.forward(ops, config, weights, tokens, positions, layers)
     return program
+
+
+def loss_program(config: ModelConfig) -> Program:
+    """Make the program that computes the loss of a batch.
+
+    A row is a token of a batch of sequences, each of `length` tokens. Inputs are for each row
+    `tokens`, `positions` and `targets`, and for each sequence its weight, `sequence_weights`.
+
+    Returns:
+        A program with the result "loss", (1,).
+    """
+    program, tape = Program(), NoteTape(recording=False)
+    program.results["loss"], _ = _note_loss(program, tape, config)
+    return program
+
+
+def training_program(config: ModelConfig) -> Program:
+    """Make the program of a training step: loss, gradients, their norm, and AdamW.
+
+    Inputs beside those of `loss_program` are the vectors of all weights, `weights`, of their
+    gradients, `gradients`, and of their moments, `m` and `v`; `segments`, the ranges of weights
+    that AdamW updates; and `scalars`: see the kernel `adamw`.
+
+    Returns:
+        A program with the results "loss", (1,), and "norm", (1,): the norm of all gradients
+        together; and the gradient of each weight as a result with the name of the weight.
+    """
+    program, tape = Program(), NoteTape()
+    program.results["loss"], weights = _note_loss(program, tape, config)
+    gradients = tape.backward(program.results["loss"], one=program.results["loss"])
+    for name, weight in weights.items():
+        gradient = gradients[id(weight)]
+        owned = gradient.base is None and gradient.kind == "computed"
+        if not owned or gradient in program.results.values():
+            gradient, given = program.computed(weight.shape), gradient
+            program.emit_into("copy", (given,), gradient)
+        program.results[name] = gradient
+    size = sum(prod(weight.shape) for weight in weights.values())
+    names = "weights", "gradients", "m", "v", "segments", "scalars"
+    inputs = [program.input(name, (size,)) for name in names]
+    (program.results["norm"],) = program.emit("gradient_norm", inputs[1:2], (1,))
+    program.emit("adamw", (*inputs, program.results["norm"]))
+    return program
+
+
+def _note_loss(
+    program: Program, tape: NoteTape, config: ModelConfig
+) -> tuple[Value, dict[str, Value]]:
+    """Append the loss of a batch; returns it, and the weights by name."""
+    its = architecture(config)
+    weights = {
+        name: program.weight(name, parameter.shape)
+        for name, parameter in its.parameters(config).items()
+    }
+    rows = [program.input(name, (ROWS,)) for name in ("tokens", "positions", "targets")]
+    tokens, positions, targets = rows
+    sequence_weights = program.input("sequence_weights", (1,))
+    (denominators,) = program.emit("loss_denominators", (targets, sequence_weights), (ROWS,))
+    logits = its.forward(tape.ops, config, weights, tokens, positions)
+    return tape.ops.cross_entropy(logits, targets, denominators), weights

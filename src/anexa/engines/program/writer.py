@@ -8,15 +8,26 @@ from functools import cache
 from math import prod
 from types import FunctionType
 
-from anexa.engines.program.kernels import attention, functions, products, rows
-from anexa.engines.program.kernels.language import LANES
+from anexa.engines.program.kernels import (
+    attention,
+    batch_attention,
+    functions,
+    losses,
+    optimizer,
+    products,
+    row_gradients,
+    rows,
+)
+from anexa.engines.program.kernels.language import IGNORE_INDEX, LANES
 from anexa.engines.program.memory import MemoryPlan
 from anexa.engines.program.program import Instruction, Program, Value
 from anexa.engines.program.specialize import parameters, specialize
 
-KERNEL_MODULES = (products, rows, attention)
+KERNEL_MODULES = (products, rows, attention, batch_attention, row_gradients, losses, optimizer)
 FLOATS = ("eps",)  # settings that are float64
-INTEGERS = ("tokens", "positions", "caches", "targets")  # inputs that are int64
+INTEGERS = ("tokens", "positions", "caches", "targets", "segments")  # inputs that are int64
+DOUBLES = ("sequence_weights", "scalars")  # inputs that are float64 in every program
+NUMBERS = ("length",)  # arguments of kernels that are words of the frame themselves
 SCRATCH = "scratch"  # argument of kernels that need memory of their own
 
 HEADER = '''"""Written by Anexa: {title}."""'''
@@ -36,7 +47,7 @@ def kernels() -> dict[str, FunctionType]:
 def array_names(kernel: str) -> list[str]:
     """Return the names of a kernel's arrays: what it reads, then what it writes."""
     names, _ = parameters(kernels()[kernel])
-    return [name for name in names if name not in (SCRATCH, "rows")]
+    return [name for name in names if name not in (SCRATCH, "rows", *NUMBERS)]
 
 
 @dataclass
@@ -91,7 +102,11 @@ class Source:
 @cache
 def kernel_source(kernel: str, dtype: str, tile: int | None) -> KernelSource:
     """Write a kernel for one precision, and for one width of tiles if it computes in tiles."""
-    constants: dict[str, int | float] = {"LANES": LANES, "FLOAT64": dtype == "float64"}
+    constants: dict[str, int | float] = {
+        "LANES": LANES,
+        "FLOAT64": dtype == "float64",
+        "IGNORE_INDEX": IGNORE_INDEX,
+    }
     name = kernel
     if tile:
         name, constants["tile"] = f"{kernel}_{tile}", tile
@@ -110,10 +125,12 @@ def kernel_source(kernel: str, dtype: str, tile: int | None) -> KernelSource:
 
 
 def argument_type(name: str) -> str:
-    """Return the type of a kernel's array, or number of rows, by its name."""
-    if name == "rows":
+    """Return the type of a kernel's array, or number, by its name."""
+    if name in ("rows", *NUMBERS):
         return "int64"
-    return "integers" if name in INTEGERS else "numbers"
+    if name in INTEGERS:
+        return "integers"
+    return "doubles" if name in DOUBLES else "numbers"
 
 
 class Writer:
@@ -178,6 +195,8 @@ class Writer:
         for name in names:
             if name == "rows":
                 arguments.append("rows - first_wanted" if wanted else "rows")
+            elif name in NUMBERS:
+                arguments.append(f"frame[{self._frame.slot(name)}]")
             elif name == SCRATCH:
                 arguments.append(self._pointer_to_word(SCRATCH))
             elif (value := values[name]) is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
+from anexa.engines.protocol import IGNORE_INDEX as IGNORE_INDEX  # a constant of the writer
+
 Pointer: TypeAlias = Any
 """Address of the first number of an array, in compiled code."""
 

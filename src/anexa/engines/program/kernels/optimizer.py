@@ -1,0 +1,90 @@
+"""Kernels of the optimizer, on the vector of all weights: `OptimizerConfig` has the equations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from anexa.engines.program.kernels.language import LANES, Pointer
+
+if TYPE_CHECKING:
+    from math import sqrt
+
+    from anexa.engines.program.vectors import (
+        fma,
+        full,
+        keep_separate,
+        load,
+        square_roots,
+        store,
+        total,
+    )
+
+
+def gradient_norm(gradients: Pointer, norm: Pointer, *, gradients_width: int) -> None:
+    """norm = √(Σ g²): float64 adds up the sums of blocks of 4096 numbers."""
+    keep_separate()
+    squares = 0.0
+    for begin in range(0, gradients_width, 4096):
+        end = min(begin + 4096, gradients_width)
+        whole = end - (end - begin) % (4 * LANES)
+        s0 = full(gradients, 0, LANES)
+        s1 = s0
+        s2 = s0
+        s3 = s0
+        for i in range(begin, whole, 4 * LANES):
+            g0, g1 = load(gradients, i, LANES, LANES), load(gradients, i + LANES, LANES, LANES)
+            g2 = load(gradients, i + 2 * LANES, LANES, LANES)
+            g3 = load(gradients, i + 3 * LANES, LANES, LANES)
+            s0 = fma(g0, g0, s0)
+            s1 = fma(g1, g1, s1)
+            s2 = fma(g2, g2, s2)
+            s3 = fma(g3, g3, s3)
+        squares += total((s0 + s1) + (s2 + s3))
+        for i in range(whole, end):
+            squares += gradients[i] * gradients[i]
+    norm[0] = sqrt(squares)
+
+
+def adamw(
+    weights: Pointer,
+    gradients: Pointer,
+    m: Pointer,
+    v: Pointer,
+    segments: Pointer,
+    scalars: Pointer,
+    norm: Pointer,
+) -> None:
+    """Update segments of the weights, and their moments.
+
+    `segments`: the number of segments; then of each its first number, its end, and whether its
+    weights decay. `scalars`: r, 1−β₁, 1−β₂, ε, 1−β₁ᵗ, 1−β₂ᵗ, factor of decay, maximum norm, and the
+    number that is added to the norm. A norm that is NaN clips nothing, so that the NaN stays
+    visible in the weights.
+    """
+    keep_separate()
+    factor = 1.0
+    if scalars[7] > 0 and scalars[7] < norm[0] + scalars[8]:
+        factor = scalars[7] / (norm[0] + scalars[8])
+    scale, eps = full(m, factor, LANES), full(m, scalars[3], LANES)
+    m_rate, v_rate = full(m, scalars[1], LANES), full(m, scalars[2], LANES)
+    step, v_scale = full(m, scalars[0] / scalars[4], LANES), full(m, 1 / scalars[5], LANES)
+    for segment in range(segments[0]):
+        begin, end = segments[1 + 3 * segment], segments[2 + 3 * segment]
+        decay = scalars[6] if segments[3 + 3 * segment] else 1.0
+        kept = full(m, decay, LANES)
+        whole = end - (end - begin) % LANES
+        for i in range(begin, whole, LANES):
+            g_i = load(gradients, i, LANES, LANES) * scale
+            m_i, v_i = load(m, i, LANES, LANES), load(v, i, LANES, LANES)
+            m_i = fma(m_rate, g_i - m_i, m_i)
+            v_i = fma(v_rate, g_i * g_i - v_i, v_i)
+            store(m, i, m_i, LANES)
+            store(v, i, v_i, LANES)
+            change = step * m_i / (square_roots(v_i * v_scale) + eps)
+            store(weights, i, load(weights, i, LANES, LANES) * kept - change, LANES)
+        for i in range(whole, end):
+            g = gradients[i] * factor
+            m[i] += scalars[1] * (g - m[i])
+            v[i] += scalars[2] * (g * g - v[i])
+            change_i = scalars[0] / scalars[4] * m[i] / (sqrt(v[i] / scalars[5]) + scalars[3])
+            weights[i] = weights[i] * decay - change_i

@@ -1,0 +1,218 @@
+"""Training with compiled programs: loss, gradients, and steps of the optimizer."""
+
+from __future__ import annotations
+
+from array import array
+from functools import cached_property
+from math import prod
+
+import numpy as np
+
+from anexa.engines.optimizers import CLIP_EPS, OptimizerConfig
+from anexa.engines.optimizers.numpy import muon_update
+from anexa.engines.program.build import CompiledStep
+from anexa.engines.program.fusion import fuse
+from anexa.engines.program.inference import rotary_tables
+from anexa.engines.program.kernels.language import LANES
+from anexa.engines.program.memory import plan_memory
+from anexa.engines.program.program import Program
+from anexa.engines.program.runner import Array, Runner, aligned
+from anexa.engines.program.trace import loss_program, training_program
+from anexa.engines.program.writer import Writer, weight_offsets
+from anexa.engines.protocol import Batch, TrainStepOutput
+from anexa.model.architectures import architecture
+from anexa.model.config import ModelConfig
+from anexa.model.weights import Weights
+
+
+class BatchRunner:
+    """Runs a program whose rows are the tokens of a batch.
+
+    Args:
+        program: the program; its gradients are written into the array "gradients".
+        config: the architecture and its sizes.
+        dtype: "float32" or "float64".
+        title: what the program computes, for the first line of its source.
+        arrays: arrays by the name of their word: "weights", and what else the program asks for.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        config: ModelConfig,
+        dtype: str,
+        title: str,
+        arrays: dict[str, Array],
+    ) -> None:
+        shapes = weight_shapes(config)
+        gradients = [value for name, value in program.results.items() if name in shapes]
+        fuse(program)
+        plan = plan_memory(program, gradients)
+        offsets, constants = weight_offsets(shapes), {"n_layer": config.n_layer}
+        source = Writer(program, plan, offsets, constants, dtype, title).write()
+        padded = -(-config.block_size // LANES) * LANES
+        scratch = aligned((2 * config.head_dim + 8) * padded, dtype)
+        arrays = arrays | rotary_tables(config, dtype) | {"scratch": scratch}
+        self._runner = Runner(source, CompiledStep(source), plan, dtype, arrays)
+        self._results = program.results
+        self._frame = memoryview(self._runner.frame)
+        words = "length", "tokens", "targets", "sequence_weights"
+        self._words = [self._runner.slots[name] for name in words]
+        self._context, self._shape = config.block_size, (0, 0)
+
+    def run(self, batch: Batch) -> None:
+        """Execute the program for a batch.
+
+        Raises:
+            MemoryError: if the memory is too small.
+        """
+        shape = batch.shape
+        if shape != self._shape:
+            self._reshape(shape)
+        frame, weights = self._frame, batch.sequence_weights
+        length, tokens, targets, sequence_weights = self._words
+        frame[length] = shape[1]
+        frame[tokens] = batch.inputs.buffer_info()[0]
+        frame[targets] = batch.targets.buffer_info()[0]
+        frame[sequence_weights] = (weights or self._ones).buffer_info()[0]
+        self._runner.run(shape[0] * shape[1])
+
+    def set_array(self, name: str, numbers: array[int]) -> None:
+        """Set the word of an array, which must live as long as the program runs."""
+        self._runner.set_word(name, numbers.buffer_info()[0])
+
+    def result(self, name: str) -> float:
+        """Return a result that is one number."""
+        return float(self._runner.result(self._results[name])[0])
+
+    def _reshape(self, shape: tuple[int, int]) -> None:
+        """Prepare for batches of another shape, (B, T)."""
+        num_sequences, length = shape
+        self._runner.reserve(num_sequences * length)
+        if num_sequences != self._shape[0] or num_sequences > 1:
+            rows = self._context if num_sequences == 1 else length
+            self._positions = array("q", range(rows)) * num_sequences
+            self._ones = array("d", [1.0]) * num_sequences
+            self.set_array("positions", self._positions)
+        self._shape = shape
+
+
+class TrainingStep:
+    """Loss, gradients and training steps of a model, on one vector of all its weights.
+
+    The programs are compiled when they are first needed.
+
+    Args:
+        config: the architecture and its sizes.
+        dtype: "float32" or "float64".
+        weights: all weights as one vector, in the order of the architecture; steps change it.
+        optimizer: the optimizer and its settings.
+    """
+
+    def __init__(
+        self, config: ModelConfig, dtype: str, weights: Array, optimizer: OptimizerConfig
+    ) -> None:
+        self._config, self._dtype, self._optimizer = config, dtype, optimizer
+        self._shapes, self._num_fused = weight_shapes(config), optimizer.muon_weights(config)
+        names = "gradients", "m", "v"
+        moments = {name: aligned(len(weights), dtype) for name in names}
+        self._vectors = {"weights": weights, **moments}
+        self._weights, self._gradients, self._m, self._v = map(self._views, self._vectors.values())
+        self._segments = segments(self._shapes, self._num_fused)
+        self._no_segments = array("q", [0])
+        rates = 1 - optimizer.beta1, 1 - optimizer.beta2, optimizer.eps
+        self._scalars = np.array([0, *rates, 1, 1, 1, optimizer.max_grad_norm, CLIP_EPS])
+        self._rates = memoryview(self._scalars)
+        self._step = 0
+
+    def loss(self, batch: Batch) -> float:
+        """Compute the loss of a batch."""
+        self._loss_runner.run(batch)
+        return self._loss_runner.result("loss")
+
+    def gradients(self, batch: Batch) -> tuple[float, dict[str, Array]]:
+        """Compute the loss of a batch and its gradients, arrays that the next call changes."""
+        runner = self._runner
+        runner.set_array("segments", self._no_segments)
+        runner.run(batch)
+        runner.set_array("segments", self._segments)
+        return runner.result("loss"), self._gradients
+
+    def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
+        """Update the weights by one step of the optimizer."""
+        optimizer, runner, rates = self._optimizer, self._runner, self._rates
+        rates[0] = learning_rate
+        rates[4], rates[5] = optimizer.bias_corrections(self._step + 1)
+        rates[6] = 1 - learning_rate * optimizer.weight_decay
+        runner.run(batch)
+        self._step += 1
+        output = TrainStepOutput(runner.result("loss"), runner.result("norm"))
+        if self._num_fused:
+            self._muon_step(output.gradient_norm, learning_rate)
+        return output
+
+    def state(self) -> dict[str, Array]:
+        """Return the moments, named as in `Engine.optimizer_state`; empty before the first step."""
+        return self._named_moments() if self._step else {}
+
+    def resume(self, state: Weights, step: int) -> None:
+        """Restore the moments that `state` returned after `step` steps."""
+        self._step = step
+        for name, moment in self._named_moments().items():
+            moment[...] = np.asarray(state[name].data).reshape(moment.shape)
+
+    def _muon_step(self, norm: float, learning_rate: float) -> None:
+        optimizer = self._optimizer
+        factor = optimizer.clip_factor(norm)
+        for name, num_fused in self._num_fused.items():
+            gradient, w = factor * self._gradients[name], self._weights[name]
+            w *= optimizer.decay_factor(w.shape, learning_rate)
+            w -= learning_rate * muon_update(self._m[name], gradient, optimizer.momentum, num_fused)
+
+    def _named_moments(self) -> dict[str, Array]:
+        v = {f"v.{name}": x for name, x in self._v.items() if name not in self._num_fused}
+        return {f"m.{name}": x for name, x in self._m.items()} | v
+
+    def _views(self, vector: Array) -> dict[str, Array]:
+        """View the parts of a vector as arrays by the name of their weight."""
+        offsets = weight_offsets(self._shapes)
+        return {
+            name: vector[offsets[name] : offsets[name] + prod(shape)].reshape(shape)
+            for name, shape in self._shapes.items()
+        }
+
+    @cached_property
+    def _runner(self) -> BatchRunner:
+        program, arrays = training_program(self._config), self._vectors
+        arrays = arrays | {"scalars": self._scalars}
+        runner = BatchRunner(program, self._config, self._dtype, "training step", arrays)
+        runner.set_array("segments", self._segments)
+        return runner
+
+    @cached_property
+    def _loss_runner(self) -> BatchRunner:
+        arrays = {"weights": self._vectors["weights"]}
+        return BatchRunner(loss_program(self._config), self._config, self._dtype, "loss", arrays)
+
+
+def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the weights of a model, by name."""
+    parameters = architecture(config).parameters(config)
+    return {name: parameter.shape for name, parameter in parameters.items()}
+
+
+def segments(shapes: dict[str, tuple[int, ...]], by_muon: dict[str, int]) -> array[int]:
+    """List the ranges of the vector of weights that AdamW updates, for the kernel `adamw`.
+
+    Neighbors of one kind are joined: matrices, whose weights decay, and vectors.
+    """
+    found: list[tuple[int, int, bool]] = []
+    for name, begin in weight_offsets(shapes).items():
+        end, decays = begin + prod(shapes[name]), len(shapes[name]) == 2
+        if name in by_muon:
+            continue
+        if found and found[-1][1:] == (begin, decays):
+            found[-1] = found[-1][0], end, decays
+        else:
+            found.append((begin, end, decays))
+    return array("q", [len(found), *(number for segment in found for number in segment)])
