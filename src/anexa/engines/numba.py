@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from functools import cached_property
 from typing import cast
 
 import numpy as np
@@ -13,8 +12,15 @@ from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.program.inference import MAX_ROWS, Inference
 from anexa.engines.program.runner import Array, aligned
 from anexa.engines.program.sequence_cache import SequenceCache
-from anexa.engines.program.writer import weight_offsets
-from anexa.engines.protocol import BatchKVCache, KVBlock, KVCache, Logits
+from anexa.engines.program.training import TrainingStep
+from anexa.engines.protocol import (
+    Batch,
+    BatchKVCache,
+    KVBlock,
+    KVCache,
+    Logits,
+    TrainStepOutput,
+)
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight, Weights
 
@@ -38,14 +44,16 @@ class NumbaEngine:
         self,
         config: ModelConfig,
         weights: Weights,
-        optimizer: OptimizerConfig,  # noqa: ARG002
+        optimizer: OptimizerConfig,
         dtype: str = "float32",
     ) -> None:
         self.config, self.dtype = config, dtype
-        self._shapes = {name: weight.shape for name, weight in weights.items()}
         self._weights = aligned(sum(len(weight.data) for weight in weights.values()), dtype)
-        for name, view in self._views(self._weights).items():
+        self._training = TrainingStep(config, dtype, self._weights, optimizer)
+        for name, view in self._training.weights.items():
             view[...] = np.asarray(weights[name].data).reshape(view.shape)
+        self._programs: dict[bool, Inference] = {}  # by whether they leave out the head
+        self._prepared: set[bool] = set()  # those that were prepared for the present weights
 
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
         logits_TV = self.prompt_logits(tokens, self.new_kv_cache())
@@ -54,6 +62,23 @@ class NumbaEngine:
     def hidden_states(self, tokens: Sequence[int]) -> list[list[float]]:
         states_TC = self._append(self._headless, tokens, self.new_kv_cache(), 0)
         return cast("list[list[float]]", states_TC.tolist())
+
+    def loss(self, batch: Batch) -> float:
+        return self._training.loss(batch)
+
+    def gradients(self, batch: Batch) -> tuple[float, Weights]:
+        loss, gradients = self._training.gradients(batch)
+        return loss, _as_weights(gradients)
+
+    def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
+        self._prepared.clear()
+        return self._training.train_step(batch, learning_rate)
+
+    def optimizer_state(self) -> Weights:
+        return _as_weights(self._training.state())
+
+    def resume(self, state: Weights, step: int) -> None:
+        self._training.resume(state, step)
 
     def new_kv_cache(self) -> KVCache:
         return KVCache([SequenceCache(self.config, self.dtype, num_blocks=4)])
@@ -102,22 +127,25 @@ class NumbaEngine:
         return logits[0] if len(logits) == 1 else np.concatenate(logits)
 
     def weights(self) -> Weights:
-        return {
-            name: Weight(x.shape, array("f" if self.dtype == "float32" else "d", x.tobytes()))
-            for name, x in self._views(self._weights).items()
-        }
+        return _as_weights(self._training.weights)
 
-    @cached_property
+    @property
     def _inference(self) -> Inference:
-        inference = Inference(self.config, self.dtype, self._weights)
-        inference.prepare()
-        return inference
+        return self._inference_program(headless=False)
 
-    @cached_property
+    @property
     def _headless(self) -> Inference:
-        inference = Inference(self.config, self.dtype, self._weights, headless=True)
-        inference.prepare()
-        return inference
+        return self._inference_program(headless=True)
+
+    def _inference_program(self, *, headless: bool) -> Inference:
+        """Return a program that is prepared for the present weights."""
+        if headless not in self._programs:
+            inference = Inference(self.config, self.dtype, self._weights, headless=headless)
+            self._programs[headless] = inference
+        if headless not in self._prepared:
+            self._programs[headless].prepare()
+            self._prepared.add(headless)
+        return self._programs[headless]
 
     def _append(
         self, inference: Inference, tokens: Sequence[int], kv_cache: KVCache, first_wanted: int
@@ -137,10 +165,10 @@ class NumbaEngine:
         kv_cache.length = cache.length = start + len(tokens)
         return results[0] if len(results) == 1 else np.concatenate(results)
 
-    def _views(self, vector: Array) -> dict[str, Array]:
-        """View the parts of a vector as arrays by the name of their weight."""
-        offsets = weight_offsets(self._shapes)
-        return {
-            name: vector[begin : begin + int(np.prod(shape))].reshape(shape)
-            for (name, shape), begin in zip(self._shapes.items(), offsets.values())
-        }
+
+def _as_weights(arrays: dict[str, Array]) -> Weights:
+    """Copy arrays into `Weight`s."""
+    return {
+        name: Weight(x.shape, array("f" if x.dtype == np.float32 else "d", x.tobytes()))
+        for name, x in arrays.items()
+    }

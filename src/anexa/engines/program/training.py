@@ -107,6 +107,9 @@ class TrainingStep:
         dtype: "float32" or "float64".
         weights: all weights as one vector, in the order of the architecture; steps change it.
         optimizer: the optimizer and its settings.
+
+    Attributes:
+        weights: views of the vector of weights, by the name of the weight.
     """
 
     def __init__(
@@ -117,7 +120,7 @@ class TrainingStep:
         names = "gradients", "m", "v"
         moments = {name: aligned(len(weights), dtype) for name in names}
         self._vectors = {"weights": weights, **moments}
-        self._weights, self._gradients, self._m, self._v = map(self._views, self._vectors.values())
+        self.weights, self._gradients, self._m, self._v = map(self._views, self._vectors.values())
         self._segments = segments(self._shapes, self._num_fused)
         self._no_segments = array("q", [0])
         rates = 1 - optimizer.beta1, 1 - optimizer.beta2, optimizer.eps
@@ -165,7 +168,7 @@ class TrainingStep:
         optimizer = self._optimizer
         factor = optimizer.clip_factor(norm)
         for name, num_fused in self._num_fused.items():
-            gradient, w = factor * self._gradients[name], self._weights[name]
+            gradient, w = factor * self._gradients[name], self.weights[name]
             w *= optimizer.decay_factor(w.shape, learning_rate)
             w -= learning_rate * muon_update(self._m[name], gradient, optimizer.momentum, num_fused)
 
