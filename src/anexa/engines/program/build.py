@@ -81,9 +81,16 @@ def _names(dtype: str) -> dict[str, Any]:
 
     from numba import njit
 
-    from anexa.engines.program import vectors
+    from anexa.engines.program import blocks, vectors
 
-    return {**vars(vectors), **_pointers(dtype), "log": log, "sqrt": sqrt, "inlined": njit}
+    return {
+        **vars(blocks),
+        **vars(vectors),
+        **_pointers(dtype),
+        "log": log,
+        "sqrt": sqrt,
+        "inlined": njit,
+    }
 
 
 def _defined(text: str, name: str, namespace: dict[str, Any]) -> Any:

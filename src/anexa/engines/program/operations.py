@@ -18,9 +18,10 @@ TILE = 32  # outputs of a product that are computed side by side, if there are a
 def tile_width(n_out: int) -> int:
     """Return how many outputs of a product are computed side by side.
 
-    The last tile is filled up with zeros: half a tile is used where it leaves fewer of them.
+    The last tile is filled up with zeros: half a tile is used where it leaves far fewer of them.
     """
-    return TILE if -(-n_out // (TILE // 2)) % 2 == 0 else TILE // 2
+    whole, half = (-(-n_out // width) * width for width in (TILE, TILE // 2))
+    return TILE if whole <= 1.1 * half else TILE // 2
 
 
 def head_tile(head_dim: int) -> int:

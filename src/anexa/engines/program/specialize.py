@@ -88,6 +88,12 @@ class _Constants(ast.NodeTransformer):
             return ast.Constant(-node.operand.value)  # type: ignore[operator]  # it is a number
         return node
 
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        numbers = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
+        is_min = isinstance(node.func, ast.Name) and node.func.id == "min"
+        return ast.Constant(min(numbers)) if is_min and len(numbers) == len(node.args) else node  # type: ignore[type-var]
+
     def visit_If(self, node: ast.If) -> ast.stmt | list[ast.stmt]:
         test = self.visit(node.test)
         if isinstance(test, ast.Constant):
@@ -98,6 +104,8 @@ class _Constants(ast.NodeTransformer):
         iterated = self.visit(node.iter)
         assert isinstance(iterated, ast.Call)
         assert isinstance(iterated.func, ast.Name)
+        if iterated.func.id == "row_blocks":
+            return self._row_blocks(node, *map(ast.unparse, iterated.args))
         if iterated.func.id == "tiles":
             return self._full_and_last(node, *map(ast.unparse, iterated.args))
         return ast.For(node.target, iterated, self.block(node.body), [])
@@ -117,3 +125,21 @@ class _Constants(ast.NodeTransformer):
         loop.body = _Constants({**self._constants, count: int(lanes)}).block(node.body)
         last.body += self.block(node.body)
         return [loop, last]
+
+    def _row_blocks(self, node: ast.For, rows: str) -> ast.stmt:
+        """Write a loop over blocks of rows, once for each size of a block."""
+        assert isinstance(node.target, ast.Tuple)
+        row, size = map(ast.unparse, node.target.elts)
+        choice: list[ast.stmt] = []
+        for number in (2, self._constants["BLOCK_ROWS"]):
+            (case,) = ast.parse(
+                f"if {rows} >= {number}:\n"
+                f"    for {row} in range(0, {rows}, {number}):\n"
+                f"        {row} = min({row}, {rows} - {number})\n"
+            ).body
+            assert isinstance(case, ast.If)
+            assert isinstance(case.body[0], ast.For)
+            case.body[0].body += _Constants({**self._constants, size: number}).block(node.body)
+            case.orelse = choice
+            choice = [case]
+        return choice[0]

@@ -46,7 +46,8 @@ class VectorModel(models.PrimitiveModel):
         super().__init__(manager, vector, ir.VectorType(number, vector.lanes))
 
 
-def _address(context: Any, builder: Any, pointer: Any, offset: Any, vector: Vector) -> Any:
+def address_of(context: Any, builder: Any, pointer: Any, offset: Any, vector: Vector) -> Any:
+    """Generate the address of the vector that begins `offset` numbers after that at a pointer."""
     address = builder.gep(pointer, [offset])
     return builder.bitcast(address, context.get_value_type(vector).as_pointer())
 
@@ -60,12 +61,50 @@ def _lane_numbers(numbers: list[int | None]) -> ir.Constant:
     return ir.Constant(ir.VectorType(INT32, len(numbers)), elements)
 
 
-def _call(builder: Any, name: str, vector: Vector, llvm_type: Any, args: list[Any]) -> Any:
+def call_llvm(builder: Any, name: str, vector: Vector, llvm_type: Any, args: list[Any]) -> Any:
     """Call an intrinsic of LLVM that computes lane by lane."""
     full_name = f"llvm.{name}.{_suffix(vector)}"
     function_type = ir.FunctionType(llvm_type, [llvm_type] * len(args))
     function = cgutils.get_or_insert_function(builder.module, function_type, full_name)
     return builder.call(function, args)
+
+
+def generate_load(
+    context: Any, builder: Any, address: Any, vector: Vector, count: Any, count_type: Any
+) -> Any:
+    """Generate the reading of the first `count` lanes of a vector; the others are 0."""
+    if _is_all(count_type, vector):
+        return builder.load(address, align=_alignment(context, vector))
+    zeros = ir.Constant(context.get_value_type(vector), None)
+    mask = _first(builder, count, vector.lanes)
+    alignment = ir.Constant(INT32, _alignment(context, vector))
+    function_type = ir.FunctionType(zeros.type, [address.type, INT32, mask.type, zeros.type])
+    function = cgutils.get_or_insert_function(
+        builder.module, function_type, f"llvm.masked.load.{_suffix(vector)}.p0"
+    )
+    return builder.call(function, [address, alignment, mask, zeros])
+
+
+def generate_store(
+    context: Any,
+    builder: Any,
+    value: Any,
+    address: Any,
+    vector: Vector,
+    count: Any,
+    count_type: Any,
+) -> None:
+    """Generate the writing of the first `count` lanes of a vector."""
+    if _is_all(count_type, vector):
+        builder.store(value, address, align=_alignment(context, vector))
+        return
+    mask = _first(builder, count, vector.lanes)
+    alignment = ir.Constant(INT32, _alignment(context, vector))
+    function_type = ir.FunctionType(ir.VoidType(), [value.type, address.type, INT32, mask.type])
+    function = cgutils.get_or_insert_function(
+        builder.module, function_type, f"llvm.masked.store.{_suffix(vector)}.p0"
+    )
+    builder.call(function, [value, address, alignment, mask])
 
 
 @intrinsic(prefer_literal=True)
@@ -74,17 +113,8 @@ def load(_typing: Any, p: Any, offset: Any, count: Any, LANES: Any) -> Any:
     vector = Vector(p.dtype, LANES.literal_value)
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        address = _address(context, builder, args[0], args[1], vector)
-        if _is_all(count, vector):
-            return builder.load(address, align=_alignment(context, vector))
-        zeros = ir.Constant(context.get_value_type(vector), None)
-        mask = _first(builder, args[2], vector.lanes)
-        alignment = ir.Constant(INT32, _alignment(context, vector))
-        function_type = ir.FunctionType(zeros.type, [address.type, INT32, mask.type, zeros.type])
-        function = cgutils.get_or_insert_function(
-            builder.module, function_type, f"llvm.masked.load.{_suffix(vector)}.p0"
-        )
-        return builder.call(function, [address, alignment, mask, zeros])
+        address = address_of(context, builder, args[0], args[1], vector)
+        return generate_load(context, builder, address, vector, args[2], count)
 
     return vector(p, types.int64, count, LANES), generate
 
@@ -94,19 +124,8 @@ def store(_typing: Any, p: Any, offset: Any, vector: Any, count: Any) -> Any:
     """Write the first `count` lanes of a vector."""
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        address = _address(context, builder, args[0], args[1], vector)
-        if _is_all(count, vector):
-            builder.store(args[2], address, align=_alignment(context, vector))
-            return context.get_dummy_value()
-        mask = _first(builder, args[3], vector.lanes)
-        alignment = ir.Constant(INT32, _alignment(context, vector))
-        function_type = ir.FunctionType(
-            ir.VoidType(), [args[2].type, address.type, INT32, mask.type]
-        )
-        function = cgutils.get_or_insert_function(
-            builder.module, function_type, f"llvm.masked.store.{_suffix(vector)}.p0"
-        )
-        builder.call(function, [args[2], address, alignment, mask])
+        address = address_of(context, builder, args[0], args[1], vector)
+        generate_store(context, builder, args[2], address, vector, args[3], count)
         return context.get_dummy_value()
 
     return types.void(p, types.int64, vector, count), generate
@@ -131,6 +150,13 @@ def _first(builder: Any, count: Any, lanes: int) -> Any:
     return builder.icmp_signed("<", numbers, counts)
 
 
+def in_all_lanes(builder: Any, number: Any, llvm_type: Any) -> Any:
+    """Generate a vector of the same number in all lanes."""
+    undefined = ir.Constant(llvm_type, ir.Undefined)
+    first = builder.insert_element(undefined, number, ir.Constant(INT32, 0))
+    return builder.shuffle_vector(first, undefined, _lane_numbers([0] * llvm_type.count))
+
+
 @intrinsic(prefer_literal=True)
 def full(_typing: Any, p: Any, number: Any, LANES: Any) -> Any:
     """Return the number in all lanes, in the precision of the numbers at `p`."""
@@ -138,11 +164,8 @@ def full(_typing: Any, p: Any, number: Any, LANES: Any) -> Any:
     plain = types.unliteral(number)
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        llvm_type = context.get_value_type(vector)
         value = context.cast(builder, args[1], plain, p.dtype)
-        undefined = ir.Constant(llvm_type, ir.Undefined)
-        first = builder.insert_element(undefined, value, ir.Constant(INT32, 0))
-        return builder.shuffle_vector(first, undefined, _lane_numbers([0] * vector.lanes))
+        return in_all_lanes(builder, value, context.get_value_type(vector))
 
     return vector(p, plain, LANES), generate
 
@@ -152,7 +175,7 @@ def fma(_typing: Any, a: Any, b: Any, c: Any) -> Any:
     """Return a b + c, lane by lane, rounded once where the processor can."""
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return _call(builder, "fmuladd", a, context.get_value_type(a), args)
+        return call_llvm(builder, "fmuladd", a, context.get_value_type(a), args)
 
     return a(a, b, c), generate
 
@@ -162,7 +185,7 @@ def square_roots(_typing: Any, a: Any) -> Any:
     """Return √a, lane by lane."""
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return _call(builder, "sqrt", a, context.get_value_type(a), args)
+        return call_llvm(builder, "sqrt", a, context.get_value_type(a), args)
 
     return a(a), generate
 
@@ -172,7 +195,7 @@ def round_even(_typing: Any, a: Any) -> Any:
     """Round to the nearest whole number, lane by lane; halves to the even one."""
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return _call(builder, "rint", a, context.get_value_type(a), args)
+        return call_llvm(builder, "rint", a, context.get_value_type(a), args)
 
     return a(a), generate
 

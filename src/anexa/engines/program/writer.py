@@ -20,6 +20,7 @@ from anexa.engines.program.kernels import (
 )
 from anexa.engines.program.kernels.language import IGNORE_INDEX, LANES
 from anexa.engines.program.memory import MemoryPlan
+from anexa.engines.program.processor import block_sizes
 from anexa.engines.program.program import Instruction, Program, Value
 from anexa.engines.program.specialize import parameters, specialize
 
@@ -106,6 +107,7 @@ def kernel_source(kernel: str, dtype: str, tile: int | None) -> KernelSource:
         "LANES": LANES,
         "FLOAT64": dtype == "float64",
         "IGNORE_INDEX": IGNORE_INDEX,
+        **block_sizes(dtype),
     }
     name = kernel
     if tile:

@@ -10,11 +10,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from anexa.engines.program.kernels.functions import exp
-from anexa.engines.program.kernels.language import LANES, Pointer, numbers, tiles
+from anexa.engines.program.kernels.language import (
+    LANES,
+    WIDTH,
+    Pointer,
+    numbers,
+    row_blocks,
+    tiles,
+)
 
 if TYPE_CHECKING:
     from math import sqrt
 
+    from anexa.engines.program.blocks import add_scaled_rows, repeat, row_of, store_rows
     from anexa.engines.program.vectors import (
         at,
         first_lanes,
@@ -71,7 +79,10 @@ def attend(
     layer: int,
     n_layer: int,
 ) -> None:
-    """y = P V with P = softmax(q Kᵀ / √D), over the tokens up to the row's own position."""
+    """y = P V with P = softmax(q Kᵀ / √D), over the tokens up to the row's own position.
+
+    Every sum is added up in an order that depends on nothing but that position.
+    """
     keep_separate()
     group = q_width // kv_width
     step = n_layer * 2 * kv_width * LANES
@@ -79,33 +90,46 @@ def attend(
     zeros = full(q, 0, LANES)
     for t in range(rows):
         length = positions[t] + 1
+        last = (length - 1) // LANES * LANES  # first token of the last block
         cache = at(numbers(caches[t]), layer * 2 * kv_width * LANES)
         for h in range(q_width // head_dim):
             q_D = at(q, t * q_stride + h * head_dim)
             keys = at(cache, h // group * head_dim * LANES)
             values = at(keys, kv_width * LANES)
-            top = full(q, -3e38, LANES)
-            for s in range(0, length, LANES):
-                block = at(keys, s // LANES * step)
-                scores = zeros
+            for b, ROWS in row_blocks(last // LANES + 1):
+                scores = repeat(zeros, ROWS)
                 for d in range(head_dim):
-                    scores = fma(
-                        full(q, q_D[d], LANES), load(block, d * LANES, LANES, LANES), scores
-                    )
-                scores = scores * scale
-                store(scratch, s, scores, LANES)
-                top = maximum(top, first_lanes(scores, length - s, top))
+                    keys_d = at(keys, b * step + d * LANES)
+                    scores = add_scaled_rows(scores, at(q_D, d), 0, keys_d, step, LANES)
+                store_rows(at(scratch, b * LANES), LANES, scores, LANES)
+            if last == 0:
+                score = zeros
+                for d in range(head_dim):
+                    score = fma(full(q, q_D[d], LANES), load(keys, d * LANES, LANES, LANES), score)
+                store(scratch, 0, score, LANES)
+            top = full(q, -3e38, LANES)
+            for s in range(0, last, LANES):
+                top = maximum(top, load(scratch, s, LANES, LANES))
+            top = maximum(top, first_lanes(load(scratch, last, LANES, LANES), length - last, top))
             top = full(q, largest(top), LANES)
             sums = zeros
-            for s in range(0, length, LANES):
-                exps = exp(q, load(scratch, s, LANES, LANES) - top)
-                exps = first_lanes(exps, length - s, zeros)
+            for s in range(0, last, LANES):
+                exps = exp(q, (load(scratch, s, LANES, LANES) - top) * scale)
                 store(scratch, s, exps, LANES)
                 sums = sums + exps
-            scaled = full(q, 1 / total(sums), LANES)
-            for c, count in tiles(head_dim, LANES):
-                y_c = zeros
-                for s in range(length):
-                    v_s = load(values, s // LANES * step + s % LANES * head_dim + c, count, LANES)
-                    y_c = fma(full(q, scratch[s], LANES), v_s, y_c)
-                store(y, t * y_stride + h * head_dim + c, y_c * scaled, count)
+            exps = exp(q, (load(scratch, last, LANES, LANES) - top) * scale)
+            store(scratch, last, exps, LANES)
+            sums = sums + first_lanes(exps, length - last, zeros)
+            share = full(q, 1 / total(sums), WIDTH)
+            for c, count in tiles(head_dim, WIDTH):
+                y_c = full(q, 0, WIDTH)
+                four = repeat(y_c, 4)  # sums of every fourth token
+                for s in range(0, length - 3, 4):
+                    v_s = at(values, s // LANES * step + s % LANES * head_dim + c)
+                    four = add_scaled_rows(four, at(scratch, s), 1, v_s, head_dim, count)
+                for s in range(length // 4 * 4, length):
+                    v_s = load(values, s // LANES * step + s % LANES * head_dim + c, count, WIDTH)
+                    y_c = fma(full(q, scratch[s], WIDTH), v_s, y_c)
+                y_c = y_c + (row_of(four, 0) + row_of(four, 1))
+                y_c = y_c + (row_of(four, 2) + row_of(four, 3))
+                store(y, t * y_stride + h * head_dim + c, y_c * share, count)

@@ -14,6 +14,8 @@ VectorLike: TypeAlias = Any
 """`anexa.engines.program.vectors.Vector`, in compiled code."""
 
 LANES = 16  # numbers that kernels compute side by side, unless they say otherwise
+WIDTH = 32  # columns of a block of sums; it depends on the processor, as BLOCK_ROWS does
+BLOCK_ROWS = 8  # rows of a block of sums
 FLOAT64 = False  # whether the program computes in float64; the writer puts the value in its place
 
 
@@ -29,3 +31,16 @@ def tiles(width: int, lanes: int) -> Iterator[tuple[int, int]]:
     """
     for column in range(0, width, lanes):
         yield column, min(lanes, width - column)
+
+
+def row_blocks(rows: int) -> Iterator[tuple[int, int]]:
+    """Yield the first row of each block of rows, and how many rows it has: a constant, 2 or more.
+
+    The blocks cover all rows. The last one may cover rows once more that are in the one before: a
+    kernel computes the same for them again.
+    """
+    for size in (BLOCK_ROWS, 2):
+        if rows >= size:
+            for row in range(0, rows, size):
+                yield min(row, rows - size), size
+            break

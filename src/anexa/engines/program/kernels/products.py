@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from anexa.engines.program.kernels.language import LANES, Pointer, tiles
+from anexa.engines.program.kernels.language import LANES, WIDTH, Pointer, row_blocks, tiles
 
 if TYPE_CHECKING:
+    from anexa.engines.program.blocks import (
+        add_outer,
+        add_rows,
+        add_scaled_rows,
+        repeat,
+        store_rows,
+    )
     from anexa.engines.program.vectors import at, fma, full, keep_separate, load, store
 
 
@@ -88,82 +95,48 @@ def product(
     y_stride: int,
     tile: int,
 ) -> None:
-    """y = x Wᵀ + b + residual: four rows at once; each output adds its terms up in order."""
+    """y = x Wᵀ + b + residual; each output adds its terms up in order, whatever is beside it."""
     keep_separate()
-    for first, count in tiles(y_width, tile):
-        w = at(packed, first * x_width)
-        if bias_width:
-            b = load(bias, first, count, tile)
-        else:
-            b = full(x, 0, tile)
-        for t in range(0, rows - 3, 4):
-            x0, x1 = at(x, t * x_stride), at(x, (t + 1) * x_stride)
-            x2, x3 = at(x, (t + 2) * x_stride), at(x, (t + 3) * x_stride)
-            y0 = b
-            y1 = b
-            y2 = b
-            y3 = b
-            for c in range(x_width):
-                w_c = load(w, c * tile, tile, tile)
-                y0 = fma(full(x, x0[c], tile), w_c, y0)
-                y1 = fma(full(x, x1[c], tile), w_c, y1)
-                y2 = fma(full(x, x2[c], tile), w_c, y2)
-                y3 = fma(full(x, x3[c], tile), w_c, y3)
-            if residual_width:
-                r = at(residual, t * residual_stride + first)
-                y0 = y0 + load(r, 0, count, tile)
-                y1 = y1 + load(r, residual_stride, count, tile)
-                y2 = y2 + load(r, 2 * residual_stride, count, tile)
-                y3 = y3 + load(r, 3 * residual_stride, count, tile)
-            out = at(y, t * y_stride + first)
-            store(out, 0, y0, count)
-            store(out, y_stride, y1, count)
-            store(out, 2 * y_stride, y2, count)
-            store(out, 3 * y_stride, y3, count)
-    for t in range(rows - rows % 4, rows):
-        x0 = at(x, t * x_stride)
+    zeros = full(x, 0, tile)
+    if rows == 1:
         # Four tiles at once, so that the processor need not wait for the sum before.
         for first in range(0, y_width - 4 * tile + 1, 4 * tile):
             w = at(packed, first * x_width)
+            sums = repeat(zeros, 4)
             if bias_width:
-                y0 = load(bias, first, tile, tile)
-                y1 = load(bias, first + tile, tile, tile)
-                y2 = load(bias, first + 2 * tile, tile, tile)
-                y3 = load(bias, first + 3 * tile, tile, tile)
-            else:
-                y0 = full(x, 0, tile)
-                y1 = y0
-                y2 = y0
-                y3 = y0
+                sums = add_rows(sums, at(bias, first), tile, tile)
             for c in range(x_width):
-                x_c = full(x, x0[c], tile)
-                y0 = fma(x_c, load(w, c * tile, tile, tile), y0)
-                y1 = fma(x_c, load(w, (x_width + c) * tile, tile, tile), y1)
-                y2 = fma(x_c, load(w, (2 * x_width + c) * tile, tile, tile), y2)
-                y3 = fma(x_c, load(w, (3 * x_width + c) * tile, tile, tile), y3)
+                sums = add_scaled_rows(sums, at(x, c), 0, at(w, c * tile), x_width * tile, tile)
+            if residual_width:
+                sums = add_rows(sums, at(residual, first), tile, tile)
+            store_rows(at(y, first), tile, sums, tile)
+        for further, count in tiles(y_width % (4 * tile), tile):
+            first = y_width // (4 * tile) * (4 * tile) + further
+            w = at(packed, first * x_width)
+            total = zeros
+            if bias_width:
+                total = total + load(bias, first, count, tile)
+            for c in range(x_width):
+                total = fma(full(x, x[c], tile), load(w, c * tile, tile, tile), total)
+            if residual_width:
+                total = total + load(residual, first, count, tile)
+            store(y, first, total, count)
+        return
+    for first, count in tiles(y_width, min(tile, WIDTH)):
+        w = at(packed, first // tile * tile * x_width + first % tile)
+        start = full(x, 0, min(tile, WIDTH))
+        if bias_width:
+            start = start + load(bias, first, count, min(tile, WIDTH))
+        for t, ROWS in row_blocks(rows):
+            x_t = at(x, t * x_stride)
+            sums = repeat(start, ROWS)
+            for c in range(x_width):
+                w_c = load(w, c * tile, min(tile, WIDTH), min(tile, WIDTH))
+                sums = add_outer(sums, at(x_t, c), x_stride, w_c)
             if residual_width:
                 r = at(residual, t * residual_stride + first)
-                y0 = y0 + load(r, 0, tile, tile)
-                y1 = y1 + load(r, tile, tile, tile)
-                y2 = y2 + load(r, 2 * tile, tile, tile)
-                y3 = y3 + load(r, 3 * tile, tile, tile)
-            out = at(y, t * y_stride + first)
-            store(out, 0, y0, tile)
-            store(out, tile, y1, tile)
-            store(out, 2 * tile, y2, tile)
-            store(out, 3 * tile, y3, tile)
-        for further, count in tiles(y_width % (4 * tile), tile):
-            first = y_width - y_width % (4 * tile) + further
-            w = at(packed, first * x_width)
-            if bias_width:
-                y0 = load(bias, first, count, tile)
-            else:
-                y0 = full(x, 0, tile)
-            for c in range(x_width):
-                y0 = fma(full(x, x0[c], tile), load(w, c * tile, tile, tile), y0)
-            if residual_width:
-                y0 = y0 + load(residual, t * residual_stride + first, count, tile)
-            store(y, t * y_stride + first, y0, count)
+                sums = add_rows(sums, r, residual_stride, count)
+            store_rows(at(y, t * y_stride + first), y_stride, sums, count)
 
 
 def outer(

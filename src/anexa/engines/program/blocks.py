@@ -1,0 +1,153 @@
+"""Blocks of vectors in code for Numba: several sums at once, so that none waits for the others.
+
+A processor begins an addition long before the one before it is done, if it does not need its
+result. A `Block` holds vectors that are summed up independently of each other: the outputs of
+several rows, or parts of one long sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, models, register_model
+
+from anexa.engines.program.vectors import (
+    Vector,
+    address_of,
+    call_llvm,
+    generate_load,
+    generate_store,
+    in_all_lanes,
+)
+
+
+class Block(types.Type):
+    """Type of a block.
+
+    Args:
+        vector: type of each vector.
+        rows: number of vectors.
+    """
+
+    def __init__(self, vector: Vector, rows: int) -> None:
+        self.vector, self.rows = vector, rows
+        super().__init__(name=f"Block({vector.name}, {rows})")
+
+
+@register_model(Block)
+class BlockModel(models.PrimitiveModel):
+    """Says how a block is represented: as LLVM's array of vectors, which LLVM takes apart."""
+
+    def __init__(self, manager: Any, block: Block) -> None:
+        vector = manager.lookup(block.vector).get_value_type()
+        super().__init__(manager, block, ir.ArrayType(vector, block.rows))
+
+
+def _map_rows(builder: Any, block: Any, value: Any, change: Callable[[Any, Any], Any]) -> Any:
+    """Generate a block whose row i is `change(i, row)`; i is a constant of LLVM."""
+    for i in range(block.rows):
+        row = builder.extract_value(value, i)
+        changed = change(ir.Constant(ir.IntType(64), i), row)
+        value = builder.insert_value(value, changed, i)
+    return value
+
+
+@intrinsic(prefer_literal=True)
+def repeat(_typing: Any, vector: Any, ROWS: Any) -> Any:
+    """Return a block of ROWS times the same vector."""
+    block = Block(vector, ROWS.literal_value)
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        undefined = ir.Constant(context.get_value_type(block), ir.Undefined)
+        return _map_rows(builder, block, undefined, lambda _i, _row: args[0])
+
+    return block(vector, ROWS), generate
+
+
+@intrinsic(prefer_literal=True)
+def row_of(_typing: Any, block: Any, i: Any) -> Any:
+    """Return vector `i` of a block; `i` is a constant."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.extract_value(args[0], i.literal_value)
+
+    return block.vector(block, i), generate
+
+
+@intrinsic
+def add_outer(_typing: Any, block: Any, p: Any, stride: Any, vector: Any) -> Any:
+    """Return the block with p[i · stride] · vector added to each row i."""
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        value, pointer, step, factor = args
+        llvm_type = context.get_value_type(vector)
+
+        def added(i: Any, row: Any) -> Any:
+            number = builder.load(builder.gep(pointer, [builder.mul(step, i)]))
+            terms = [in_all_lanes(builder, number, llvm_type), factor, row]
+            return call_llvm(builder, "fmuladd", vector, llvm_type, terms)
+
+        return _map_rows(builder, block, value, added)
+
+    return block(block, p, types.int64, vector), generate
+
+
+@intrinsic(prefer_literal=True)
+def add_scaled_rows(
+    _typing: Any, block: Any, factors: Any, factor_stride: Any, p: Any, stride: Any, count: Any
+) -> Any:
+    """Return the block with factors[i · factor_stride] · p[i · stride : + count] added to row i."""
+    vector = block.vector
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        value, factor_pointer, factor_step, pointer, step, lanes = args
+        llvm_type = context.get_value_type(vector)
+
+        def added(i: Any, row: Any) -> Any:
+            address = builder.gep(factor_pointer, [builder.mul(factor_step, i)])
+            factor = in_all_lanes(builder, builder.load(address), llvm_type)
+            row_address = address_of(context, builder, pointer, builder.mul(step, i), vector)
+            numbers = generate_load(context, builder, row_address, vector, lanes, count)
+            return call_llvm(builder, "fmuladd", vector, llvm_type, [factor, numbers, row])
+
+        return _map_rows(builder, block, value, added)
+
+    return block(block, factors, types.int64, p, types.int64, count), generate
+
+
+@intrinsic(prefer_literal=True)
+def add_rows(_typing: Any, block: Any, p: Any, stride: Any, count: Any) -> Any:
+    """Return the block with p[i · stride : + count] added to each row i."""
+    vector = block.vector
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        value, pointer, step, lanes = args
+
+        def added(i: Any, row: Any) -> Any:
+            address = address_of(context, builder, pointer, builder.mul(step, i), vector)
+            loaded = generate_load(context, builder, address, vector, lanes, count)
+            return builder.fadd(row, loaded)
+
+        return _map_rows(builder, block, value, added)
+
+    return block(block, p, types.int64, count), generate
+
+
+@intrinsic(prefer_literal=True)
+def store_rows(_typing: Any, p: Any, stride: Any, block: Any, count: Any) -> Any:
+    """Write the first `count` lanes of each row i to p[i · stride:]."""
+    vector = block.vector
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        pointer, step, value, lanes = args
+        for i in range(block.rows):
+            offset = builder.mul(step, ir.Constant(step.type, i))
+            address = address_of(context, builder, pointer, offset, vector)
+            row = builder.extract_value(value, i)
+            generate_store(context, builder, row, address, vector, lanes, count)
+        return context.get_dummy_value()
+
+    return types.void(p, types.int64, block, count), generate

@@ -1,0 +1,38 @@
+"""What kernels need to know of the processor: how much it computes at once."""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+
+
+@cache
+def register_bytes() -> int:
+    """Return the size of a vector register, of the processor that Numba compiles for."""
+    features = _features()
+    if "+avx512f" in features:
+        return 64
+    return 32 if "+avx" in features else 16
+
+
+def block_sizes(dtype: str) -> dict[str, int]:
+    """Return how large a block of sums is that stays in registers.
+
+    Its sums must be enough for the processor to have one to work on while others are not done (two
+    additions begin at a time, and one takes four), and leave registers for what is added.
+
+    Returns:
+        `WIDTH`, the columns of a block: two registers; `BLOCK_ROWS`, its rows.
+    """
+    has_32_registers = register_bytes() == 64 or platform.machine().lower() in ("arm64", "aarch64")
+    itemsize = 4 if dtype == "float32" else 8
+    return {"WIDTH": 2 * register_bytes() // itemsize, "BLOCK_ROWS": 8 if has_32_registers else 4}
+
+
+def _features() -> set[str]:
+    from llvmlite.binding import get_host_cpu_features
+    from numba.core import config
+
+    if config.CPU_FEATURES is not None:
+        return set(config.CPU_FEATURES.split(","))
+    return set(get_host_cpu_features().flatten().split(","))
