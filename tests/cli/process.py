@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -93,6 +94,13 @@ def _kind() -> type[subprocess.Popen[str]]:
     from tests.cli.forking import ForkedProcess  # Windows has no fork
 
     return ForkedProcess
+
+
+def closed_port() -> int:
+    """Return a port on which nobody listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def lines_until(process: subprocess.Popen[str], fragment: str) -> list[str]:

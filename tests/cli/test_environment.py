@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -17,7 +16,16 @@ import pytest
 from anexa.errors import AnexaError
 from anexa.training import init_distributed, read_config
 from anexa.training.checkpoint import CHECKPOINT, read_checkpoint
-from tests.cli.process import ANEXA, TRAIN, anexa, environment, one_sentence, posix, start
+from tests.cli.process import (
+    ANEXA,
+    TRAIN,
+    anexa,
+    closed_port,
+    environment,
+    one_sentence,
+    posix,
+    start,
+)
 from tests.training.runs import write_names
 
 LONG = (
@@ -30,13 +38,6 @@ needs_torch = pytest.mark.skipif(not find_spec("torch"), reason="PyTorch is not 
 def place(tmp_path: Path) -> Path:
     write_names(tmp_path)
     return tmp_path
-
-
-def closed_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 # ------------------------------------------------------------------ the variables of torchrun

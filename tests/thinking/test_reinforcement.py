@@ -56,7 +56,7 @@ def test_rewarded_answers_become_more_likely() -> None:
     """Answers that begin with a digit are rewarded, which a model learns within a few steps."""
     naive = model(96)
     plan = ReinforcementConfig(
-        steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=2
+        steps=50, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=2
     )
     engine = engine_of(naive)
     reinforcement = Reinforcement(naive, engine, plan, begins_with_a_digit)
@@ -92,8 +92,8 @@ def test_a_stopped_run_keeps_the_best_weights() -> None:
     rounds = []
     for done in reinforcement:
         rounds.append(done)
-        reinforcement.stopping = done.step == 30
-    assert rounds[-1].step == 31
+        reinforcement.stopping = done.step == 10
+    assert rounds[-1].step == 11
     assert rounds[-1].accuracy is not None
     assert (reinforcement.best is not None) == (rounds[-1].accuracy > (rounds[0].accuracy or 0))
 

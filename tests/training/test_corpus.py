@@ -259,7 +259,7 @@ print(peak - before)
 @pytest.mark.parametrize(
     ("spec", "layout", "size"),
     [
-        ("char", "text", 160),
+        ("char", "text", 128),
         pytest.param("char", "text", 2048, marks=pytest.mark.slow),
         pytest.param("char", "lines", 320, marks=pytest.mark.slow),
         pytest.param("bpe:4096", "text", 320, marks=pytest.mark.slow),

@@ -37,7 +37,7 @@ def begin(folder: Path, steps: int) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize(
-    ("kills", "steps"), [(4, 1000), pytest.param(25, 6000, marks=pytest.mark.slow)]
+    ("kills", "steps"), [(4, 400), pytest.param(25, 6000, marks=pytest.mark.slow)]
 )
 def test_a_killed_run_can_be_resumed(kills: int, steps: int, tmp_path: Path) -> None:
     rng = random.Random(kills)
@@ -79,7 +79,7 @@ def test_a_model_in_training_can_be_opened_at_any_time(tmp_path: Path) -> None:
     write_names(tmp_path)
     folder = tmp_path / "m"
     versions = set()
-    with begin(folder, 800) as process:
+    with begin(folder, 400) as process:
         while process.poll() is None:
             if opens_or_is_not_there(folder):
                 versions.add(weights_file(folder))

@@ -18,7 +18,7 @@ from anexa.model.loading import load_model
 from anexa.training import build_trainer
 from anexa.training.checkpoint import read_checkpoint
 from anexa.training.metrics import read_metrics
-from tests.cli.process import anexa, environment, listing
+from tests.cli.process import anexa, closed_port, environment, listing, start
 from tests.engines.helpers import assert_close
 from tests.training.runs import settings, write_names
 
@@ -113,13 +113,17 @@ def test_a_run_of_two_processes_is_resumed_by_one_or_two(
     assert one[-1] == pytest.approx(whole_losses[-1], rel=0.05)
 
 
-def test_indivisible_batch_size_is_refused(tmp_path: Path) -> None:
+def test_indivisible_batch_size_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_names(tmp_path)
-    command = [*TORCHRUN, "-m", "anexa", "train", *RUN, "--batch-size=5", "--out=m"]
-    result = subprocess.run(
-        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
-    )
-    assert "--batch-size 5 cannot be divided by 2 processes" in result.stderr
+    for name, value in (("WORLD_SIZE", "2"), ("MASTER_ADDR", "127.0.0.1")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MASTER_PORT", str(closed_port()))
+    processes = []
+    for rank in "01":
+        monkeypatch.setenv("RANK", rank)
+        processes.append(start("train", *RUN, "--batch-size=5", "--out=m", cwd=tmp_path))
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert any("--batch-size 5 cannot be divided by 2 processes" in error for error in errors)
     assert not (tmp_path / "m").exists()
 
 

@@ -19,6 +19,7 @@ THINGS = (
     "lamps leaves marbles nuts oranges pages pears pencils pens plates shells spoons stamps stars "
     "stickers stones tickets toys"
 ).split()
+LIMITS = (10, 100, 100, 1000, 1000, 1000)  # numbers of a story are below one of them
 
 
 @dataclass(frozen=True)
@@ -159,17 +160,28 @@ def _split_of_name(template: int, name: str) -> Split:
     return split_at(f"story {template} {name}", test=0.1)
 
 
+def _below(rng: random.Random, limit: int) -> int:
+    """Draw `rng.randrange(limit)`, in half the time: a held-out story takes hundreds of draws."""
+    bits = limit.bit_length()
+    number = rng.getrandbits(bits)
+    while number >= limit:
+        number = rng.getrandbits(bits)
+    return number
+
+
 def draw_story(rng: random.Random, split: Split) -> Story:
     """Draw a story without negative values; in a held-out one, numbers and name are held out."""
     while True:
-        number = rng.randrange(len(TEMPLATES))
+        number = _below(rng, len(TEMPLATES))
         template = TEMPLATES[number]
-        a, b, c = (rng.randrange(2, 10 ** rng.choice((1, 2, 2, 3, 3, 3))) for _ in range(3))
+        a = 2 + _below(rng, LIMITS[_below(rng, len(LIMITS))] - 2)
+        b = 2 + _below(rng, LIMITS[_below(rng, len(LIMITS))] - 2)
+        c = 2 + _below(rng, LIMITS[_below(rng, len(LIMITS))] - 2)
         if template.first == "*":
-            b = rng.randrange(2, 10)
+            b = 2 + _below(rng, 8)
         if template.second == "*":
-            c = rng.randrange(2, 10)
-        name, things = rng.choice(NAMES), rng.choice(THINGS)
+            c = 2 + _below(rng, 8)
+        name, things = NAMES[_below(rng, len(NAMES))], THINGS[_below(rng, len(THINGS))]
         if _split_of_name(number, name) != split:  # most held-out draws end here: it is cached
             continue
         story = Story(number, name, things, (a, b, c))
