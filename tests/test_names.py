@@ -25,7 +25,7 @@ from anexa.names import (
     shell_word,
     shown,
 )
-from tests.cli.process import ANEXA, environment, posix
+from tests.cli.process import ANEXA, environment, posix, process_class
 
 CAFE = os.fsdecode(b"caf\xe9")
 ASCII = environment(LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
@@ -101,13 +101,16 @@ def anexa(
     *arguments: str | bytes, cwd: Path, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[bytes]:
     """Run `anexa` to its end, without an error."""
-    env = env or environment()
-    result = subprocess.run([*ANEXA, *arguments], cwd=cwd, env=env, capture_output=True)
-    assert (result.returncode, result.stderr) == (0, b""), result
-    return result
+    kind = process_class() if env is None else subprocess.Popen
+    command = [*ANEXA, *arguments]
+    pipe = subprocess.PIPE
+    with kind(command, cwd=cwd, env=env or environment(), stdout=pipe, stderr=pipe) as process:
+        stdout, stderr = process.communicate()
+    assert (process.returncode, stderr) == (0, b""), stdout
+    return subprocess.CompletedProcess(command, 0, stdout, stderr)
 
 
-def train(corpus: bytes, out: bytes, cwd: Path, env: dict[str, str]) -> bytes:
+def train(corpus: bytes, out: bytes, cwd: Path, env: dict[str, str] | None = None) -> bytes:
     options = "--preset microgpt --engine numpy --steps 3 --evaluations 1 --no-chat --out"
     (cwd / os.fsdecode(corpus)).write_text("anna\nbob\nclara\n" * 20, encoding="utf-8")
     return anexa("train", corpus, *options.split(), out, cwd=cwd, env=env).stdout
@@ -116,7 +119,7 @@ def train(corpus: bytes, out: bytes, cwd: Path, env: dict[str, str]) -> bytes:
 @posix
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has only names in UTF-8")
 def test_name_that_is_not_utf_8_works_everywhere(tmp_path: Path) -> None:
-    said = train(b"caf\xe9.txt", b"m\xe9", tmp_path, environment())
+    said = train(b"caf\xe9.txt", b"m\xe9", tmp_path)
     assert rb"corpus caf\xe9.txt" in said
     assert rb"anexa chat $'m\351'" in said
     folder = tmp_path / os.fsdecode(b"m\xe9")
@@ -149,7 +152,7 @@ def test_accented_names_work_where_the_locale_knows_only_ascii(tmp_path: Path) -
     assert (run["folder"], run["corpus"]) == ("mé/né", "café.txt")
     # What was stored where the locale is UTF-8 can be opened here, and the other way round.
     config = "mé/né/training/config.toml"
-    for env, out in ((ASCII, "one"), (environment(), "two")):
+    for env, out in ((ASCII, "one"), (None, "two")):
         anexa("train", "--config", config, "--no-chat", "--out", out, cwd=tmp_path, env=env)
     refused = subprocess.run(
         [*ANEXA, "generate", accented, "--prompt", "é"],

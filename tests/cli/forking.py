@@ -22,12 +22,12 @@ _context = get_context("forkserver")
 _context.set_forkserver_preload(["tests.cli.imports"])
 
 
-class ForkedProcess(subprocess.Popen[str]):
+class ForkedProcess(subprocess.Popen[Any]):
     """A process of `anexa` that is forked; otherwise as `subprocess.Popen`."""
 
     def _execute_child(
         self,
-        args: list[str],
+        args: list[str | bytes],
         executable: Any,  # noqa: ARG002
         preexec_fn: Any,  # noqa: ARG002
         close_fds: Any,  # noqa: ARG002
@@ -39,11 +39,16 @@ class ForkedProcess(subprocess.Popen[str]):
         shell: Any,  # noqa: ARG002
         *descriptors: Any,
     ) -> None:
-        """Fork the process with both ends of its pipes, or -1: input, output, errors."""
+        """Fork the process with both ends of its pipes, or -1: input, output, errors.
+
+        Where there is no pipe, it has a stream of this process.
+        """
         with patch.dict(os.environ, env, clear=True):
             ensure_running()
         ends = (descriptors[0], descriptors[3], descriptors[5])
-        streams = [Connection(os.dup(end)) for end in ends]
+        streams = [
+            Connection(os.dup(number if end == -1 else end)) for number, end in enumerate(ends)
+        ]
         self._fork = _context.Process(target=_be, args=(args, os.fspath(cwd), env, streams))
         self._fork.start()
         for stream in streams:
@@ -64,7 +69,9 @@ class ForkedProcess(subprocess.Popen[str]):
         return self.returncode
 
 
-def _be(command: list[str], cwd: str, env: dict[str, str], streams: list[Connection]) -> None:
+def _be(
+    command: list[str | bytes], cwd: str, env: dict[str, str], streams: list[Connection]
+) -> None:
     """Be the command, in the fork."""
     for descriptor, stream in enumerate(streams):
         os.dup2(stream.fileno(), descriptor)
@@ -75,7 +82,7 @@ def _be(command: list[str], cwd: str, env: dict[str, str], streams: list[Connect
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
-    sys.argv, sys.path[0] = ["anexa", *command[3:]], cwd  # as `python -m` has it
+    sys.argv, sys.path[0] = ["anexa", *map(os.fsdecode, command[3:])], cwd  # as `python -m` has it
     try:
         runpy.run_module("anexa", run_name="__main__", alter_sys=True)
     finally:

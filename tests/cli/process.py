@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,7 @@ def run(
     text: str = "",
     timeout: float = 120,
     errors: str = "strict",
-    kind: type[subprocess.Popen[str]] = subprocess.Popen,
+    kind: type[subprocess.Popen[Any]] = subprocess.Popen,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; `errors` says how its input `text` is encoded."""
     with kind(
@@ -68,12 +69,12 @@ def anexa(
 ) -> subprocess.CompletedProcess[str]:
     """Run `anexa` to its end; see `run`."""
     command = [*ANEXA, *map(str, arguments)]
-    return run(command, cwd=cwd, text=text, timeout=timeout, errors=errors, kind=_kind())
+    return run(command, cwd=cwd, text=text, timeout=timeout, errors=errors, kind=process_class())
 
 
 def start(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
     """Start `anexa`; the caller must end the process."""
-    return _kind()(
+    return process_class()(
         [*ANEXA, *map(str, arguments)],
         cwd=cwd,
         env=environment(),
@@ -84,8 +85,8 @@ def start(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
     )
 
 
-def _kind() -> type[subprocess.Popen[str]]:
-    """Return the class of a process of `anexa`.
+def process_class() -> type[subprocess.Popen[Any]]:
+    """Return the class of a process of `anexa`, whose command begins as `ANEXA`.
 
     On Linux, a worker of pytest-xdist forks it from a process that has the imports of all commands.
     """

@@ -88,11 +88,11 @@ def elements(shape: tuple[int, ...], rng: random.Random, count: int = 1) -> list
 
 
 def numbers(session: Session, where: Scene, rng: random.Random) -> Iterator[Number]:
-    """A number of up to three quantities of every tensor of a scene."""
+    """A number of up to two quantities of every tensor of a scene."""
     trace = session.trace(where)
     for name in names(session, where):
         quantities = quantities_of(session, where, name)
-        for quantity in rng.sample(quantities, min(3, len(quantities))):
+        for quantity in rng.sample(quantities, min(2, len(quantities))):
             [index] = elements(trace.values[name].shape, rng)
             yield explained(session, where, name, index, quantity)
 

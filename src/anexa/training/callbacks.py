@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from anexa.engines.peak import measure_peak_flops
 from anexa.errors import AnexaError
 from anexa.files import write_atomic
@@ -15,6 +17,7 @@ from anexa.training.metrics import MetricsAccumulator, MetricsLog, Sample
 from anexa.training.trainer import Callback, StepResult, Trainer
 
 SAMPLE_TOKENS = 100
+_peak_flops = cache(measure_peak_flops)  # measured once for all runs of a process
 
 
 class MetricsCallback(Callback):
@@ -31,7 +34,7 @@ class MetricsCallback(Callback):
 
     def on_start(self, trainer: Trainer) -> None:
         """Open the log, and remove its records of steps after the checkpoint."""
-        peak = measure_peak_flops(trainer.config.device.engine, trainer.device_config)
+        peak = _peak_flops(trainer.config.device.engine, trainer.device_config)
         self._accumulator = MetricsAccumulator(
             trainer.model_config, trainer.state, trainer.clock, peak, trainer.context.world_size
         )
