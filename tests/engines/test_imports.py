@@ -17,8 +17,9 @@ import microgpt
 PACKAGE = Path(anexa.__file__).resolve().parent
 
 # What the modules of each package may import, besides the package itself.
-BASE = {"errors", "files", "formats", "names", "process", "ranges"}
+BASE = {"cache", "errors", "files", "formats", "names", "process", "ranges"}
 ALLOWED: dict[str, set[str]] = {
+    "cache": set(),
     "errors": set(),
     "files": {"errors"},
     "formats": {"errors"},

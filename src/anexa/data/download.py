@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from anexa.cache import cache_folder
 from anexa.data.registry import CorpusInfo, without_network
 from anexa.errors import AnexaError, one_line
 
@@ -50,15 +51,6 @@ class _Meter:
 
     def close(self) -> None:
         """Do nothing: there is nothing to close."""
-
-
-def cache_folder() -> Path:
-    """Return the cache folder: `$ANEXA_CACHE`, or else the user's cache directory."""
-    if chosen := os.environ.get("ANEXA_CACHE"):
-        return Path(chosen).absolute()
-    import pooch  # type: ignore[import-untyped]
-
-    return Path(pooch.os_cache("anexa")).absolute()
 
 
 def fetch(corpus: CorpusInfo, progress: Progress | None = None) -> Path:

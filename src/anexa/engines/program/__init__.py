@@ -6,5 +6,6 @@
 2. `memory`: arrays that are not needed at the same time share memory.
 3. `writer`: writes the program as the source of one function, with a copy of each kernel
    (`kernels`) for the sizes that the program needs (`specialize`).
-4. `build`: Numba compiles the source. Kernels compute with `vectors`.
+4. `build`: loads machine code from the cache (`code_cache`), or has it compiled (`compilation`) in a
+   process of its own (`compiler`), by Numba and LLVM. Kernels compute with `vectors`.
 """

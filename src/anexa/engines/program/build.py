@@ -1,101 +1,104 @@
-"""Compilation of a program: of its kernels, and of the function that calls them."""
+"""Machine code of programs: loaded from the cache, or compiled in processes of their own.
+
+Numba takes seconds to compile kernels, and half a second to be imported. So the code that it makes
+is kept as object files, which LLVM's linker loads without Numba.
+"""
 
 from __future__ import annotations
 
 import ctypes
-import linecache
-from collections.abc import Callable
-from functools import cache
-from typing import Any
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache, cached_property
+from itertools import count
+from typing import Any, cast
 
-from anexa.engines.program.writer import KernelSource, Source
+from anexa.engines.program import code_cache
+from anexa.engines.program.compilation import Compilation
+from anexa.engines.program.processor import processor
+from anexa.engines.program.units import STEP, units_of
+from anexa.engines.program.writer import Source
+from anexa.errors import AnexaError
+
+_numbers = count()  # for names of libraries, which the linker wants to be different
 
 
 class CompiledStep:
     """The function of a program in machine code.
 
-    A kernel is compiled once for all programs: its sizes are arguments. The function calls it by
-    its address, so that it is not compiled again with each function.
+    A kernel is compiled once for all programs: its sizes are arguments. What is not in the cache
+    begins to be compiled at once, and is waited for at the first call: so several programs are
+    compiled side by side.
 
     Args:
         source: the source of the program.
     """
 
     def __init__(self, source: Source) -> None:
-        from llvmlite import binding
-        from numba import cfunc, types
+        self._units = [*units_of(source)]
+        self._compilation = Compilation(self._units)
 
-        namespace = _names(source.dtype)
-        for kernel in source.kernels:
-            symbol = f"anexa_{source.dtype}_{kernel.name}"
-            binding.add_symbol(symbol, _compiled_kernel(kernel, source.dtype).address)
-            namespace[kernel.name] = types.ExternalFunction(
-                symbol, _signature(kernel, source.dtype)
-            )
-        function = _defined(source.text, "step", namespace)
-        self._compiled: Any = cfunc(types.void(types.CPointer(types.int64)))(function)
-        self.call: Callable[[int], None] = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(
-            self._compiled.address
-        )
+    @cached_property
+    def call(self) -> Callable[[int], None]:
+        """Executes the program with the frame at an address.
+
+        Raises:
+            AnexaError: if the program cannot be compiled.
+        """
+        try:
+            library = load(self._compilation.result())
+        except RuntimeError:  # by the linker: what the cache had is not what it says it is
+            try:
+                library = load(Compilation(self._units, anew=True).result())
+            except RuntimeError as error:
+                raise AnexaError(
+                    f"the compiled model cannot be loaded ({error}): choose another --engine"
+                ) from error
+        function: Any = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library[STEP])
+        function.library = library  # it keeps the code in memory
+        return cast("Callable[[int], None]", function)
+
+
+def is_cached(source: Source) -> bool:
+    """Whether the machine code of a program is in the cache."""
+    return all(code_cache.read(code_cache.path(unit.key)) for unit in units_of(source))
+
+
+def load(codes: Sequence[bytes]) -> Any:
+    """Load object files, one of them with the function of a program, into this process.
+
+    Returns:
+        The library: addresses of functions by name. The code is there as long as it is.
+
+    Raises:
+        RuntimeError: if one is damaged, or needs a function that does not exist in this process.
+    """
+    import llvmlite.binding as llvm
+
+    builder = llvm.JITLibraryBuilder().add_current_process().export_symbol(STEP)
+    for code in codes:
+        builder.add_object_img(code)
+    return builder.link(_linker(), f"program {next(_numbers)}")
 
 
 @cache
-def _compiled_kernel(kernel: KernelSource, dtype: str) -> Any:
-    """Compile a kernel; the result keeps the code alive."""
-    from numba import cfunc
+def _linker() -> Any:
+    import llvmlite.binding as llvm
 
-    function = _defined(kernel.text, kernel.name, _names(dtype))
-    return cfunc(_signature(kernel, dtype))(function)
-
-
-def _signature(kernel: KernelSource, dtype: str) -> Any:
-    """Return Numba's signature of a kernel."""
-    from numba import types
-
-    known = {
-        "numbers": types.CPointer(getattr(types, dtype)),
-        "doubles": types.CPointer(types.float64),
-        "integers": types.CPointer(types.int64),
-        "int64": types.int64,
-        "float64": types.float64,
-    }
-    return types.void(*(known[argument] for argument in kernel.arguments))
+    # LLVM's newer linker has no stable support of Windows yet; the older one may place constants
+    # too far from the code.
+    newer = sys.platform != "win32"
+    return llvm.create_lljit_compiler(target_machine(), use_jit_link=newer, suppress_errors=True)
 
 
-@cache
-def _pointers(dtype: str) -> dict[str, Any]:
-    from numba import types
+def target_machine() -> Any:
+    """Return LLVM's description of this processor, for code that can lie anywhere in memory."""
+    import llvmlite.binding as llvm
 
-    from anexa.engines.program.vectors import pointer_to
-
-    return {
-        "numbers": pointer_to(getattr(types, dtype)),
-        "doubles": pointer_to(types.float64),
-        "integers": pointer_to(types.int64),
-    }
-
-
-def _names(dtype: str) -> dict[str, Any]:
-    """Return what the code of kernels and programs refers to."""
-    from math import log, sqrt
-
-    from numba import njit
-
-    from anexa.engines.program import blocks, vectors
-
-    return {
-        **vars(blocks),
-        **vars(vectors),
-        **_pointers(dtype),
-        "log": log,
-        "sqrt": sqrt,
-        "inlined": njit,
-    }
-
-
-def _defined(text: str, name: str, namespace: dict[str, Any]) -> Any:
-    """Execute the definition of a function."""
-    file = f"<{name}>"
-    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-    exec(compile(text, file, "exec"), namespace)
-    return namespace[name]
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    name, features = processor()
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    # Small: code and constants of an object file lie side by side, so distances are short.
+    options = {"opt": 3, "reloc": "pic", "codemodel": "small"}
+    return target.create_target_machine(cpu=name, features=features, **options)

@@ -1,15 +1,29 @@
-"""What kernels need to know of the processor: how much it computes at once."""
+"""The processor that programs are compiled for, and how much it computes at once."""
 
 from __future__ import annotations
 
+import os
 import platform
 from functools import cache
 
 
 @cache
+def processor() -> tuple[str, str]:
+    """Return the name and the features of the processor, as LLVM calls them.
+
+    The environment variables NUMBA_CPU_NAME and NUMBA_CPU_FEATURES choose others.
+    """
+    from llvmlite.binding import get_host_cpu_features, get_host_cpu_name
+
+    name = os.environ.get("NUMBA_CPU_NAME") or get_host_cpu_name()
+    features = os.environ.get("NUMBA_CPU_FEATURES")
+    return name, get_host_cpu_features().flatten() if features is None else features
+
+
+@cache
 def register_bytes() -> int:
-    """Return the size of a vector register, of the processor that Numba compiles for."""
-    features = _features()
+    """Return the size of a vector register."""
+    features = processor()[1].split(",")
     if "+avx512f" in features:
         return 64
     return 32 if "+avx" in features else 16
@@ -27,12 +41,3 @@ def block_sizes(dtype: str) -> dict[str, int]:
     has_32_registers = register_bytes() == 64 or platform.machine().lower() in ("arm64", "aarch64")
     itemsize = 4 if dtype == "float32" else 8
     return {"WIDTH": 2 * register_bytes() // itemsize, "BLOCK_ROWS": 8 if has_32_registers else 4}
-
-
-def _features() -> set[str]:
-    from llvmlite.binding import get_host_cpu_features
-    from numba.core import config
-
-    if config.CPU_FEATURES is not None:
-        return set(config.CPU_FEATURES.split(","))
-    return set(get_host_cpu_features().flatten().split(","))

@@ -1,0 +1,71 @@
+"""The cache of machine code: a file for each kernel and program, which is whole or not used."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+
+from anexa.cache import cache_folder
+from anexa.files import remove_leftovers, write_atomic
+
+MAX_FILES = 512  # of some 10 kB each; the file that has not been used for longest goes first
+LEFTOVER_AGE = 3600.0  # seconds after which a temporary file belongs to a process that was killed
+
+
+def path(key: str) -> Path:
+    """Return the path of the machine code with a key."""
+    return cache_folder() / "programs" / f"{key}.code"
+
+
+def read(path: Path) -> bytes | None:
+    """Read machine code.
+
+    Returns:
+        The code; None if there is no file, it cannot be read, is damaged, or has another key.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None  # it is compiled anew
+    checksum, code = content[:32], content[32:]
+    if checksum != _checksum(path, code):
+        return None
+    with suppress(OSError):  # the folder may be read-only
+        os.utime(path)
+    return code
+
+
+def write(path: Path, code: bytes) -> None:
+    """Write machine code, and remove what has not been used for longest.
+
+    Raises:
+        AnexaError: if it cannot be written.
+    """
+    write_atomic(path, _checksum(path, code) + code)
+    remove_leftovers(path.parent, LEFTOVER_AGE)
+    used = {}
+    for file in path.parent.glob("*.code"):
+        with suppress(OSError):  # another process has removed it
+            used[file] = file.stat().st_mtime
+    for file in sorted(used, key=used.__getitem__)[:-MAX_FILES]:
+        with suppress(OSError):  # another process reads it, or has removed it
+            file.unlink()
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder, unless it exists, and a file in it.
+
+    Raises:
+        OSError: if one of them cannot be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def _checksum(path: Path, code: bytes) -> bytes:
+    """Hash the code with the key in its name, so that a file that was renamed is not used."""
+    return sha256(path.stem.encode() + b"\0" + code).digest()

@@ -1,0 +1,110 @@
+"""Compilations in processes of their own, which neither delay nor change this one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from anexa.cache import VARIABLE
+from anexa.engines.program import code_cache
+from anexa.engines.program.units import STEP, Unit
+from anexa.errors import AnexaError, AnexaWarning, one_line
+
+# Numba only translates to LLVM's language; optimization follows once, with LLVM's own tools.
+SETTINGS = {"NUMBA_OPT": "0", "NUMBA_LOOP_VECTORIZE": "0", "NUMBA_SLP_VECTORIZE": "0"}
+PROCESSES = 2  # a process more costs half a second for the import of Numba
+
+
+class Compilation:
+    """The compilation, which has begun, of what is not in the cache.
+
+    If the cache cannot be written, the machine code goes to a temporary folder, which is said.
+
+    Args:
+        units: what is needed.
+        anew: compile all of it.
+    """
+
+    def __init__(self, units: Sequence[Unit], *, anew: bool = False) -> None:
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._paths = [code_cache.path(unit.key) for unit in units]
+        found = [None if anew else code_cache.read(path) for path in self._paths]
+        missing = [index for index, code in enumerate(found) if code is None]
+        self._found, self._processes = found, list[subprocess.Popen[bytes]]()
+        if not missing:
+            return
+        if any(units[index].symbol != STEP for index in missing):  # else it takes a second
+            _say("compiling the model for this processor, once: about 10 seconds")
+        self._check_folder()
+        work = [(units[index], self._paths[index]) for index in missing]
+        work.sort(key=lambda item: len(item[0].source.text))  # the longest take the longest
+        for first in range(min(PROCESSES, len(work))):
+            self._processes.append(start(work[first::PROCESSES], subprocess.PIPE))
+
+    def _check_folder(self) -> None:
+        folder = self._paths[0].parent
+        try:
+            code_cache.check_writable(folder)
+        except OSError as error:
+            _say(
+                f"the compiled model is not kept, as {folder} cannot be written "
+                f"({error.strerror or error}): set the environment variable {VARIABLE} to a "
+                "writable folder"
+            )
+            self._folder = tempfile.TemporaryDirectory(prefix="anexa-")
+            self._paths = [Path(self._folder.name) / path.name for path in self._paths]
+
+    def result(self) -> list[bytes]:
+        """Wait for the machine code.
+
+        Raises:
+            AnexaError: if the compilation fails.
+        """
+        complaints = [
+            process.communicate()[1].decode(errors="replace") for process in self._processes
+        ]
+        codes = [code or code_cache.read(path) for code, path in zip(self._found, self._paths)]
+        if self._folder:
+            self._folder.cleanup()
+        found = [code for code in codes if code is not None]
+        if len(found) < len(codes):
+            lines = "".join(complaints).strip().splitlines()
+            reason = lines[-1] if lines else "its process was ended"
+            raise AnexaError(
+                f"Numba could not compile the model ({one_line(reason)}): choose another --engine"
+            )
+        return found
+
+
+def start(work: Sequence[tuple[Unit, Path]], errors: int) -> subprocess.Popen[bytes]:
+    """Start a process that compiles.
+
+    Args:
+        work: what it compiles, and the files that get the machine code.
+        errors: where its error messages go, as `subprocess.Popen` wants it.
+    """
+    kept = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
+    env = {n: x for n, x in os.environ.items() if n in kept or not n.startswith("NUMBA_")}
+    with tempfile.TemporaryFile() as order:
+        order.write(json.dumps([[asdict(unit), str(path)] for unit, path in work]).encode())
+        order.seek(0)
+        return subprocess.Popen(
+            [sys.executable, "-m", "anexa.engines.program.compiler"],
+            stdin=order,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            # Python looks for modules in the current folder first, and finds ours in this one.
+            cwd=Path(__file__).parents[3],
+            env=env | SETTINGS,
+        )
+
+
+def _say(sentence: str) -> None:
+    warnings.warn(sentence, AnexaWarning, stacklevel=4)

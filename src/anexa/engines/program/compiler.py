@@ -1,0 +1,165 @@
+"""The process that compiles: `python -m anexa.engines.program.compiler`.
+
+Numba turns the source into LLVM's language; LLVM optimizes it, and makes an object file of it. The
+standard input says what to compile, as JSON: [[unit, path], …].
+"""
+
+from __future__ import annotations
+
+import json
+import linecache
+import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from anexa.engines.program import code_cache
+from anexa.engines.program.build import target_machine
+from anexa.engines.program.units import Unit, symbol_of
+from anexa.engines.program.writer import KernelSource
+from anexa.errors import one_line
+
+# Functions that compiled code may call, beside kernels: those of C, which every process has.
+CALLABLE = {
+    *(name + suffix for name in ("sqrt", "log", "exp", "pow", "fma") for suffix in ("", "f")),
+    *("memcpy", "memmove", "memset"),
+}
+LLVM_TYPES = {"int64": "i64", "float64": "double"}  # all others are pointers
+
+
+def compile_unit(unit: Unit) -> bytes:
+    """Compile a unit to an object file.
+
+    Raises:
+        RuntimeError: if the code needs a function that another process may not have.
+    """
+    module = lower(unit)
+    for item in (*module.functions, *module.global_variables):
+        if not item.is_declaration and item.name != unit.symbol:
+            item.linkage = "internal"  # so that it disappears where it is not used
+    machine = target_machine()
+    optimize(module, machine)
+    items = (*module.functions, *module.global_variables)
+    needed = {item.name for item in items if item.is_declaration} - CALLABLE
+    needed -= {symbol_of(name, unit.dtype) for name, _ in unit.calls}
+    foreign = sorted(name for name in needed if not name.startswith("llvm."))
+    if foreign:
+        raise RuntimeError(f"{unit.source.name} needs {', '.join(foreign)}")
+    return bytes(machine.emit_object(module))
+
+
+def lower(unit: Unit) -> Any:
+    """Have Numba turn a unit into a module of LLVM, with a function of the unit's symbol."""
+    import llvmlite.binding as llvm
+    from numba import njit, types
+
+    namespace = dict(names(unit.dtype))
+    for name, arguments in unit.calls:
+        symbol = symbol_of(name, unit.dtype)
+        llvm.add_symbol(symbol, 1)  # Numba wants an address, and nobody calls it here
+        called = types.void(*signature(arguments, unit.dtype))
+        namespace[name] = types.ExternalFunction(symbol, called)
+    text, name = unit.source.text, unit.source.name
+    file = f"<{name}>"
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    exec(compile(text, file, "exec"), namespace)
+    arguments = signature(unit.source.arguments, unit.dtype)
+    function = njit(error_model="numpy")(namespace[name])
+    function.compile(arguments)
+    compiled = function.overloads[arguments]
+    module = llvm.parse_assembly(compiled.library.get_llvm_str())
+    module.link_in(llvm.parse_assembly(entry(unit, compiled.fndesc.llvm_func_name)))
+    return module
+
+
+def entry(unit: Unit, name: str) -> str:
+    """Write the function of a unit's symbol: it calls Numba's function by Numba's convention.
+
+    There, places for the result and for an exception come first, and a status is returned.
+    """
+    kinds = [LLVM_TYPES.get(argument, "ptr") for argument in unit.source.arguments]
+    parameters = [f"{kind} %{i}" for i, kind in enumerate(kinds)]
+    passed = ", ".join(["ptr %result", "ptr %exception", *parameters])
+    return f"""
+        declare i32 @"{name}"({", ".join(["ptr", "ptr", *kinds])})
+        define void @{unit.symbol}({", ".join(parameters)}) {{
+            %result = alloca ptr
+            %exception = alloca ptr
+            %status = call i32 @"{name}"({passed})
+            ret void
+        }}
+    """
+
+
+def optimize(module: Any, machine: Any) -> None:
+    """Optimize a module of LLVM; kernels say themselves what is computed side by side."""
+    import llvmlite.binding as llvm
+
+    options = llvm.create_pipeline_tuning_options(3)
+    options.loop_vectorization = options.slp_vectorization = False
+    passes = llvm.create_pass_builder(machine, options)
+    passes.getModulePassManager().run(module, passes)
+
+
+def signature(arguments: tuple[str, ...], dtype: str) -> tuple[Any, ...]:
+    """Return Numba's types of arguments."""
+    from numba import types
+
+    known = {
+        "numbers": types.CPointer(getattr(types, dtype)),
+        "doubles": types.CPointer(types.float64),
+        "integers": types.CPointer(types.int64),
+        "int64": types.int64,
+        "float64": types.float64,
+    }
+    return tuple(known[argument] for argument in arguments)
+
+
+@cache
+def names(dtype: str) -> Mapping[str, Any]:
+    """Return what the code of kernels and programs refers to."""
+    from math import log, sqrt
+
+    from numba import njit, types
+
+    from anexa.engines.program import blocks, vectors
+
+    return {
+        **vars(blocks),
+        **vars(vectors),
+        "numbers": vectors.pointer_to(getattr(types, dtype)),
+        "doubles": vectors.pointer_to(types.float64),
+        "integers": vectors.pointer_to(types.int64),
+        "log": log,
+        "sqrt": sqrt,
+        "inlined": njit,
+    }
+
+
+def read_unit(fields: dict[str, Any]) -> Unit:
+    """Make a unit of its fields in JSON."""
+    source = fields["source"]
+    return Unit(
+        fields["symbol"],
+        KernelSource(source["name"], source["text"], tuple(source["arguments"])),
+        fields["dtype"],
+        tuple((name, tuple(arguments)) for name, arguments in fields["calls"]),
+    )
+
+
+def main() -> None:
+    """Compile what the standard input says.
+
+    Raises:
+        SystemExit: if it cannot be compiled or written, with one line that says why.
+    """
+    try:
+        for fields, path in json.load(sys.stdin.buffer):
+            code_cache.write(Path(path), compile_unit(read_unit(fields)))
+    except Exception as error:
+        raise SystemExit(one_line(f"{type(error).__name__}: {error}")) from error
+
+
+if __name__ == "__main__":
+    main()
