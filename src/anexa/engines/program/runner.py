@@ -50,8 +50,8 @@ class Runner:
         self._step, self._plan, self._dtype = step, plan, dtype
         self._arrays = arrays  # they must outlive the addresses
         self.slots = source.frame.slots
-        self.frame = np.zeros(len(self.slots), np.int64)
-        self._address = self.frame.ctypes.data
+        words = np.zeros(len(self.slots), np.int64)
+        self.frame, self._address = memoryview(words), words.ctypes.data  # a view is set faster
         for name, array in arrays.items():
             self.set_word(name, array.ctypes.data)
         self.capacity = 0
@@ -76,7 +76,8 @@ class Runner:
 
     def run(self, rows: int, first_wanted: int = 0) -> None:
         """Execute the program once."""
-        self.frame[0], self.frame[1] = rows, first_wanted
+        frame = self.frame
+        frame[0], frame[1] = rows, first_wanted
         self._step.call(self._address)
 
     def result(self, value: Any) -> Array:

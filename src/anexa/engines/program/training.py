@@ -54,8 +54,10 @@ class BatchRunner:
         scratch = aligned((2 * config.head_dim + 8) * padded, dtype)
         arrays = arrays | rotary_tables(config, dtype) | {"scratch": scratch}
         self._runner = Runner(source, CompiledStep(source), plan, dtype, arrays)
-        self._results = program.results
-        self._frame = memoryview(self._runner.frame)
+        self._results = {
+            name: value for name, value in program.results.items() if name not in shapes
+        }
+        self._frame = self._runner.frame
         words = "length", "tokens", "targets", "sequence_weights"
         self._words = [self._runner.slots[name] for name in words]
         self._context, self._shape = config.block_size, (0, 0)
@@ -82,13 +84,19 @@ class BatchRunner:
         self._runner.set_word(name, numbers.buffer_info()[0])
 
     def result(self, name: str) -> float:
-        """Return a result that is one number."""
-        return float(self._runner.result(self._results[name])[0])
+        """Return a result that is one number, "loss" or "norm"."""
+        return self._numbers[name][0]
 
     def _reshape(self, shape: tuple[int, int]) -> None:
         """Prepare for batches of another shape, (B, T)."""
         num_sequences, length = shape
-        self._runner.reserve(num_sequences * length)
+        if num_sequences * length > self._runner.capacity:
+            longest = self._context if num_sequences == 1 else length
+            self._runner.reserve(num_sequences * longest)
+            self._numbers = {
+                name: memoryview(self._runner.result(value)[:1])
+                for name, value in self._results.items()
+            }
         if num_sequences != self._shape[0] or num_sequences > 1:
             rows = self._context if num_sequences == 1 else length
             self._positions = array("q", range(rows)) * num_sequences
