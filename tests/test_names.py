@@ -101,13 +101,21 @@ def anexa(
     *arguments: str | bytes, cwd: Path, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[bytes]:
     """Run `anexa` to its end, without an error."""
+    result = executed(*arguments, cwd=cwd, env=env)
+    assert (result.returncode, result.stderr) == (0, b""), result
+    return result
+
+
+def executed(
+    *arguments: str | bytes, cwd: Path, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run `anexa` to its end."""
     kind = process_class() if env is None else subprocess.Popen
     command = [*ANEXA, *arguments]
     pipe = subprocess.PIPE
     with kind(command, cwd=cwd, env=env or environment(), stdout=pipe, stderr=pipe) as process:
         stdout, stderr = process.communicate()
-    assert (process.returncode, stderr) == (0, b""), stdout
-    return subprocess.CompletedProcess(command, 0, stdout, stderr)
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
 
 def train(corpus: bytes, out: bytes, cwd: Path, env: dict[str, str] | None = None) -> bytes:
@@ -154,12 +162,7 @@ def test_accented_names_work_where_the_locale_knows_only_ascii(tmp_path: Path) -
     config = "mé/né/training/config.toml"
     for env, out in ((ASCII, "one"), (None, "two")):
         anexa("train", "--config", config, "--no-chat", "--out", out, cwd=tmp_path, env=env)
-    refused = subprocess.run(
-        [*ANEXA, "generate", accented, "--prompt", "é"],
-        cwd=tmp_path,
-        env=ASCII,
-        capture_output=True,
-    )
+    refused = executed("generate", accented, "--prompt", "é", cwd=tmp_path, env=ASCII)
     assert (
         refused.stderr == rb"anexa: this model has never seen '\xe9': leave it out of the prompt"
         b"\n"
@@ -168,9 +171,7 @@ def test_accented_names_work_where_the_locale_knows_only_ascii(tmp_path: Path) -
 
 @posix
 def test_control_characters_in_a_name_stay_out_of_the_message(tmp_path: Path) -> None:
-    result = subprocess.run(
-        [*ANEXA, "generate", "no\n\x1b[31m[bold]"], cwd=tmp_path, capture_output=True
-    )
+    result = executed("generate", "no\n\x1b[31m[bold]", cwd=tmp_path)
     assert result.stderr == (
         rb"anexa: no\n\x1b[31m[bold] is not a model folder: there is no such folder" b"\n"
     )
@@ -179,9 +180,7 @@ def test_control_characters_in_a_name_stay_out_of_the_message(tmp_path: Path) ->
 @pytest.mark.parametrize("command", ["train", "train names.txt --tokenizer", "graph a --format"])
 @posix
 def test_missing_name_that_is_not_utf_8_is_shown_by_its_bytes(tmp_path: Path, command: str) -> None:
-    result = subprocess.run(
-        [*ANEXA, *command.split(), b"caf\xe9`"], cwd=tmp_path, capture_output=True
-    )
+    result = executed(*command.split(), b"caf\xe9`", cwd=tmp_path)
     assert b" '" + rb"caf\xe9`': " in result.stderr
 
 

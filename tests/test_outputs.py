@@ -16,12 +16,13 @@ import pytest
 from anexa.cli.graph import graph
 from anexa.errors import AnexaError, UsageError
 from anexa.files import atomic_path, check_output, write_atomic, write_folder
-from tests.cli.process import ANEXA, environment, posix
+from tests.cli.process import ANEXA, environment, posix, process_class
 from tests.cli.test_files import run_unprivileged
 
 pytestmark = posix
 
 DATA = b"digraph {}\n" * 20_000  # more than a pipe holds
+CAPTURED = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
 EXISTS = r"exists already: choose another --out, or replace it with --force"
 
 
@@ -179,11 +180,14 @@ def test_read_only_file_and_locked_folder_are_refused(tmp_path: Path) -> None:
 
 def draw(out: str, cwd: Path, *options: str, **streams: Any) -> subprocess.CompletedProcess[bytes]:
     command = [*ANEXA, "graph", "a*b", "a=1", "b=2", "--format", "dot", "--out", out, *options]
-    return subprocess.run(command, cwd=cwd, env=environment(), check=False, **streams)
+    kind = process_class() if streams in ({}, CAPTURED) else subprocess.Popen
+    with kind(command, cwd=cwd, env=environment(), **streams) as process:
+        stdout, stderr = process.communicate()
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
 
 def test_minus_is_the_standard_output(tmp_path: Path) -> None:
-    outputs = [draw(out, tmp_path, capture_output=True) for out in ("-", "/dev/stdout")]
+    outputs = [draw(out, tmp_path, **CAPTURED) for out in ("-", "/dev/stdout")]
     assert draw("file", tmp_path).returncode == 0
     assert {output.stdout for output in outputs} == {(tmp_path / "file").read_bytes()}
     assert {output.stderr for output in outputs} == {b""}
@@ -205,7 +209,7 @@ def test_open_file_is_written_where_it_stands(tmp_path: Path) -> None:
 
 def test_graph_replaces_a_file_only_with_force(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"mine")
-    refused = draw("file", tmp_path, capture_output=True)
+    refused = draw("file", tmp_path, **CAPTURED)
     assert (refused.returncode, (tmp_path / "file").read_bytes()) == (1, b"mine")
     assert b"file exists already: choose another --out, or replace it with --force" in (
         refused.stderr
