@@ -6,10 +6,9 @@ import ast
 import inspect
 import operator
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from functools import cache
 from types import FunctionType
-from typing import Any
+from typing import Any, cast
 
 FOLDED: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -29,6 +28,7 @@ def parsed(function: FunctionType) -> ast.FunctionDef:
     return definition
 
 
+@cache
 def parameters(function: FunctionType) -> tuple[list[str], list[str]]:
     """Return the names of a kernel's arrays and of its settings."""
     arguments = parsed(function).args
@@ -44,20 +44,22 @@ def specialize(function: FunctionType, name: str, constants: Mapping[str, int | 
         name: the name that the copy gets.
         constants: value of each constant.
     """
-    copy = deepcopy(parsed(function))
-    body = _Constants(constants).block(copy.body)
+    definition = parsed(function)
+    body = _Constants(constants).block(definition.body)
     if isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
         text = str(body[0].value.value).strip().partition("\n")[0]
         body[0] = ast.Expr(ast.Constant(text))
-    arrays = [ast.arg(a.arg) for a in copy.args.args]
-    arrays += [ast.arg(a.arg) for a in copy.args.kwonlyargs if a.arg not in constants]
-    copy.args = ast.arguments([], arrays, None, [], [], None, [])
-    copy.name, copy.body, copy.returns = name, body, None
-    return ast.unparse(ast.fix_missing_locations(copy))
+    arrays = [ast.arg(a.arg) for a in definition.args.args]
+    arrays += [ast.arg(a.arg) for a in definition.args.kwonlyargs if a.arg not in constants]
+    arguments = ast.arguments([], arrays, None, [], [], None, [])
+    return ast.unparse(ast.fix_missing_locations(ast.FunctionDef(name, arguments, body, [])))
 
 
-class _Constants(ast.NodeTransformer):
-    """Puts constants in place of names, computes with them, and leaves out what they exclude."""
+class _Constants(ast.NodeVisitor):
+    """Puts constants in place of names, computes with them, and leaves out what they exclude.
+
+    A node is not changed: what is transformed is new, or shared if it stays the same.
+    """
 
     def __init__(self, constants: Mapping[str, int | float]) -> None:
         self._constants = constants
@@ -66,30 +68,41 @@ class _Constants(ast.NodeTransformer):
         """Transform the statements of a block."""
         found: list[ast.stmt] = []
         for statement in statements:
-            result = self.visit(deepcopy(statement))
+            result = self.visit(statement)
             found += result if isinstance(result, list) else [result]
         return found
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        if not node._fields:  # such as an operator
+            return node
+        fields = {}
+        for name, value in ast.iter_fields(node):
+            if isinstance(value, list):
+                fields[name] = [self.visit(x) if isinstance(x, ast.AST) else x for x in value]
+            else:
+                fields[name] = self.visit(value) if isinstance(value, ast.AST) else value
+        return type(node)(**fields)
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         if isinstance(node.ctx, ast.Load) and node.id in self._constants:
             return ast.Constant(self._constants[node.id])
         return node
 
-    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
-        self.generic_visit(node)
+    def visit_BinOp(self, old: ast.BinOp) -> ast.expr:
+        node = cast("ast.BinOp", self.generic_visit(old))
         fold = FOLDED.get(type(node.op))
         if fold and isinstance(node.left, ast.Constant) and isinstance(node.right, ast.Constant):
             return ast.Constant(fold(node.left.value, node.right.value))
         return node
 
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
-        self.generic_visit(node)
+    def visit_UnaryOp(self, old: ast.UnaryOp) -> ast.expr:
+        node = cast("ast.UnaryOp", self.generic_visit(old))
         if isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
             return ast.Constant(-node.operand.value)  # type: ignore[operator]  # it is a number
         return node
 
-    def visit_Call(self, node: ast.Call) -> ast.expr:
-        self.generic_visit(node)
+    def visit_Call(self, old: ast.Call) -> ast.expr:
+        node = cast("ast.Call", self.generic_visit(old))
         numbers = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
         is_min = isinstance(node.func, ast.Name) and node.func.id == "min"
         return ast.Constant(min(numbers)) if is_min and len(numbers) == len(node.args) else node  # type: ignore[type-var]
