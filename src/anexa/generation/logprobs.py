@@ -1,4 +1,4 @@
-"""Log probabilities of tokens, of generated ones and of those of a prompt."""
+"""Log probabilities of the tokens of a generated text or of a prompt."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class TokenLogprob(NamedTuple):
         token: token id.
         logprob: natural logarithm of the token's probability at temperature 1.
         rank: 1 plus the number of tokens that are more likely.
-        top: ids and log probabilities of the most likely tokens, in descending order.
-        offset: index in the text of the character that the token begins in; 0 while there is no
-            text.
+        top: ids and log probabilities of the most likely tokens, the most likely one first.
+        offset: index, in the text, of the character that the token begins in; 0 for a token of a
+            prompt.
     """
 
     token: int
@@ -36,15 +36,17 @@ def token_logprob(
     """Compute the log probabilities of a token and of the `num_top` most likely tokens.
 
     Args:
-        logits: logits of the position, shape (V,).
+        logits: logits of the position that the token stands at, shape (V,).
         token: id of the token at the position.
-        num_top: number of most likely tokens; equally likely tokens are in the order of their ids.
-        offset: index in the text of the character that the token begins in.
+        num_top: number of most likely tokens; of equally likely tokens, those with lower ids are
+            chosen, and come first.
+        offset: index, in the text, of the character that the token begins in.
     """
     z = np.asarray(logits, np.float64)
     z = z - z.max() - math.log(np.exp(z - z.max()).sum())
-    some = np.argpartition(-z, min(num_top, len(z) - 1))[:num_top]
-    top = some[np.argsort(-z[some], kind="stable")].tolist()
+    rest = min(max(0, len(z) - num_top), len(z) - 1)
+    likely = np.flatnonzero(z >= np.partition(z, rest)[rest])  # with ties, more than `num_top`
+    top = likely[np.argsort(-z[likely], kind="stable")][:num_top].tolist()
     rank = 1 + int(np.count_nonzero(z > z[token]))
     return TokenLogprob(token, float(z[token]), rank, tuple((n, float(z[n])) for n in top), offset)
 
@@ -52,11 +54,11 @@ def token_logprob(
 def prompt_logprobs(
     logits_TV: Sequence[Sequence[float]], next_tokens: Sequence[int], num_top: int
 ) -> list[TokenLogprob]:
-    """Compute the log probabilities of the tokens of a prompt, row by row.
+    """Compute the log probability of each token of a prompt, given the tokens before it.
 
     Args:
-        logits_TV: logits after each of T tokens.
-        next_tokens: ids of the tokens that follow them; fewer than T at the end of a prompt.
+        logits_TV: logits of the next token after each of T tokens.
+        next_tokens: ids of the T next tokens, or T − 1 if the prompt ends with the last of the T.
         num_top: number of most likely tokens at each position.
 
     Raises:
