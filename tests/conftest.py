@@ -7,8 +7,8 @@ import os
 import signal
 import sys
 
-# Before NumPy and PyTorch are there: one thread for each worker, and for each process that a test
-# starts. Products this small only wait for a second one, and on busy cores for long.
+# Before NumPy and PyTorch are imported: one thread for each pytest worker and each process that a
+# test starts. For matrices this small a second thread only makes the first one wait.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -29,7 +29,7 @@ from tests.training.runs import settings as run_settings
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# How long an example takes says more about the machine than about the code.
+# No deadline: the time of an example depends on the machine.
 settings.register_profile("anexa", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("anexa")
 
@@ -50,9 +50,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def stored_corpora() -> Path:
-    """Folder with names.txt, tinyshakespeare.txt and sherlock.txt; skips if it does not exist.
+    """Folder with names.txt, tinyshakespeare.txt and sherlock.txt; skips the test without it.
 
-    Set ANEXA_TEST_CORPORA to yours.
+    The folder is $ANEXA_TEST_CORPORA.
     """
     folder = Path(os.environ.get("ANEXA_TEST_CORPORA", ROOT.parent / "shared" / "data"))
     if not (folder / "names.txt").exists():
@@ -62,7 +62,7 @@ def stored_corpora() -> Path:
 
 @pytest.fixture(scope="session")
 def names_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of names, each a document: what it writes is short."""
+    """Folder of a model trained on names, one a document, which generates short texts."""
     folder = tmp_path_factory.mktemp("names")
     corpus = write_names(folder)
     return finish(build_trainer(run_settings(corpus, steps=300), folder / "model")).folder
@@ -70,13 +70,13 @@ def names_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def parrot(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a chat model whose answers are known; nobody writes into it."""
+    """Folder of a chat model with known answers; tests must not write into it."""
     return write_parrot(tmp_path_factory.mktemp("chat") / "parrot")
 
 
 @pytest.fixture(scope="module")  # not "session": Playwright runs an event loop in this thread
 def browser() -> Iterator[Any]:
-    """Chromium."""
+    """Chromium, controlled by Playwright."""
     from tests.server.browser import chromium
 
     with chromium() as browser:

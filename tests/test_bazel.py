@@ -30,9 +30,9 @@ def test_bazel_tests_and_trains(tmp_path: Path) -> None:
     network = {} if version and int(version[1]) >= 7 else OFFLINE
 
     def bazel(command: str, *arguments: str, cwd: Path = ROOT) -> str:
-        apart = ("--batch", "--nohome_rc", f"--output_user_root={tmp_path / 'bazel'}")
+        options = ("--batch", "--nohome_rc", f"--output_user_root={tmp_path / 'bazel'}")
         no_links = "--symlink_prefix=/"
-        return run("bazel", *apart, command, no_links, *arguments, cwd=cwd, **network)
+        return run("bazel", *options, command, no_links, *arguments, cwd=cwd, **network)
 
     assert re.search(r"^//:stdlib_test +PASSED", bazel("test", "//..."), flags=re.MULTILINE)
 

@@ -14,7 +14,7 @@ from anexa.data import read_corpus
 from anexa.errors import AnexaError
 from anexa.formats import recognize, recognize_markup
 from anexa.model.loading import load_model
-from anexa.training.corpus import check_tokenizer, make_tokenizer
+from anexa.training.corpus import check_tokenizer_spec, make_tokenizer
 from tests.cli.process import anexa, one_sentence
 from tests.data.helpers import documents
 
@@ -80,7 +80,7 @@ def test_names_on_the_hub_and_web_addresses_are_recognized(
 ) -> None:
     monkeypatch.chdir(place)
     clause = "hf download openai-community/gpt2 --local-dir gpt2"
-    for door in (lambda name: load_model(Path(name)), check_tokenizer):
+    for door in (lambda name: load_model(Path(name)), check_tokenizer_spec):
         with pytest.raises(AnexaError, match=clause):
             door("openai-community/gpt2")
         with pytest.raises(AnexaError, match="it is a web address: download it first"):
@@ -95,7 +95,7 @@ def test_names_on_the_hub_and_web_addresses_are_recognized(
 
 def test_empty_tokenizer_is_named_as_what_it_is() -> None:
     with pytest.raises(AnexaError, match="there is no tokenizer '': --tokenizer is char, bpe:4096"):
-        check_tokenizer("")
+        check_tokenizer_spec("")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import microgpt
-from anexa.data.reading import decoded, grouped
+from anexa.data.reading import decode_chunks, split_documents
 from anexa.errors import AnexaError
 from tests.cli.process import posix
 
@@ -244,9 +244,9 @@ def test_training_learns_and_inference_repeats_itself() -> None:
     model = microgpt.Model(["ab"], random.Random(3))
     losses = list(microgpt.train(model, ["ab"], steps=40))
     assert losses[-1] < 0.2 < losses[0]
-    rng, again = random.Random(9), random.Random(9)
+    rng, same_rng = random.Random(9), random.Random(9)
     first = [microgpt.inference(model, rng) for _ in range(5)]
-    assert first == [microgpt.inference(model, again) for _ in range(5)]
+    assert first == [microgpt.inference(model, same_rng) for _ in range(5)]
     assert first.count("ab") >= 4
 
 
@@ -385,7 +385,9 @@ def test_it_reads_a_text_as_the_engines_do(text: str, tmp_path: Path) -> None:
     path = tmp_path / "names.txt"
     path.write_bytes(text.encode())
     with path.open("rb") as file:
-        documents = [d for group in grouped(decoded(file, "it"), "lines") for d in group]
+        documents = [
+            d for group in split_documents(decode_chunks(file, "it"), "lines") for d in group
+        ]
     assert microgpt.read_docs(path) == documents == TEXTS[text]
 
 
@@ -394,7 +396,7 @@ def test_it_refuses_what_the_engines_refuse(content: bytes, tmp_path: Path) -> N
     path = tmp_path / "names.txt"
     path.write_bytes(content)
     with path.open("rb") as file, pytest.raises(AnexaError):
-        list(decoded(file, "it"))
+        list(decode_chunks(file, "it"))
     assert "cannot use names.txt: " in refused(microgpt_py(tmp_path, "--steps", "1"))
 
 

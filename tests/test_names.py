@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anexa.cli.output import written
+from anexa.cli.output import escape_controls
 from anexa.names import (
     ESCAPE,
     code_span,
     counted,
-    decoded,
+    decode_argument,
     markdown,
     native,
     portable,
@@ -62,7 +62,7 @@ def test_how_names_are_stored() -> None:
 )
 def test_what_is_shown_is_one_line(text: str, line: str) -> None:
     assert shown(text) == line
-    assert decoded("caf\udcc3\udca9 \udce9") == "café \udce9"
+    assert decode_argument("caf\udcc3\udca9 \udce9") == "café \udce9"
 
 
 @posix
@@ -197,9 +197,9 @@ def test_terminal_does_not_obey_what_a_model_writes(monkeypatch: pytest.MonkeyPa
     leader, follower = pty.openpty()
     with os.fdopen(follower, "w") as terminal, io.StringIO() as pipe:
         monkeypatch.setattr("sys.stdout", terminal)
-        assert written("a\x1b]52;c;\x07\r\tb\nc\x9b") == "a\\x1b]52;c;\\x07\\r\tb\nc\\x9b"
+        assert escape_controls("a\x1b]52;c;\x07\r\tb\nc\x9b") == "a\\x1b]52;c;\\x07\\r\tb\nc\\x9b"
         monkeypatch.setattr("sys.stdout", pipe)
-        assert written("a\x1b[1m") == "a\x1b[1m"
+        assert escape_controls("a\x1b[1m") == "a\x1b[1m"
     os.close(leader)
 
 

@@ -108,7 +108,7 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     """Context manager of a temporary folder in `parent`, removed at the end unless renamed.
 
     Raises:
-        OSError: if it cannot be made.
+        OSError: if the folder cannot be created.
     """
     folder = Path(tempfile.mkdtemp(dir=parent, prefix=TEMPORARY_PREFIX))
     try:
@@ -171,7 +171,7 @@ def take_name(folder: Path, path: Path) -> bool:
     """Rename a folder that is not empty; returns False if `path` is not free.
 
     Raises:
-        OSError: if it cannot be renamed.
+        OSError: if the folder cannot be renamed.
     """
     if os.path.lexists(path):  # an empty folder would be replaced
         return False
@@ -295,7 +295,7 @@ def write_json(path: Path, value: Any) -> None:
     """Write JSON, indented by two spaces as in Hugging Face's files.
 
     Raises:
-        AnexaError: if it cannot be written.
+        AnexaError: if the file cannot be written.
     """
     write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
@@ -342,7 +342,7 @@ def read_bytes(path: Path) -> bytes:
     """Read a file.
 
     Raises:
-        AnexaError: if it does not exist or cannot be read.
+        AnexaError: if the file does not exist or cannot be read.
     """
     with open_binary(path) as file:
         return file.read()
@@ -352,7 +352,7 @@ def read_text(path: Path) -> str:
     """Read a file as UTF-8; other bytes become U+FFFD.
 
     Raises:
-        AnexaError: if it does not exist or cannot be read.
+        AnexaError: if the file does not exist or cannot be read.
     """
     return read_bytes(path).decode("utf-8", errors="replace")
 
@@ -361,7 +361,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read the object in a JSON file.
 
     Raises:
-        AnexaError: if it cannot be read, is not JSON, or not an object.
+        AnexaError: if the file cannot be read, is not JSON, or is not an object.
     """
     try:
         value = json.loads(read_bytes(path))

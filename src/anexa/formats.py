@@ -31,14 +31,14 @@ REPOSITORY = re.compile(r"\w[\w.-]*/[\w.-]*\w", re.ASCII)  # USER/NAME on the Hu
 NUM_LINES = 20  # lines from which tables and JSON lines are recognized
 
 
-def recognize(given: str | Path, what: str = "") -> str | None:
+def recognize(argument: str | Path, what: str = "") -> str | None:
     """Return a clause about a path or name that cannot be opened; None if nothing is detected.
 
     Args:
-        given: path or name from the user.
+        argument: path or name from the user.
         what: additional option of `hf download` for a repository that is not a model.
     """
-    path, text = Path(given), str(given)
+    path, text = Path(argument), str(argument)
     if URL.match(text):
         return "it is a web address: download it first"
     try:

@@ -43,7 +43,7 @@ def native(text: str) -> str:
     return os.fsdecode(text.encode())
 
 
-def decoded(argument: str) -> str:
+def decode_argument(argument: str) -> str:
     """Decode a command line argument as UTF-8, even if the locale's encoding is ASCII."""
     return UNDECODED.sub(lambda run: _bytes(run).decode(errors="surrogateescape"), argument)
 
@@ -55,13 +55,13 @@ def shown(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    r"""Quote what a user has given, for a message: `'caf\xe9.txt'`."""
+    r"""Quote a text from the user, for a message: `'caf\xe9.txt'`."""
     return f"'{shown(text)}'"
 
 
 def shell_word(name: str) -> str:
     r"""Quote a name for a command to be copied: `$'caf\351.txt'` if it cannot be shown."""
-    text = decoded(name)
+    text = decode_argument(name)
 
     def is_plain(text: str) -> bool:
         return text.isprintable() and (text.isascii() or sys.getfilesystemencoding() == "utf-8")

@@ -26,7 +26,7 @@ def stop_signals() -> list[signal.Signals]:
 
 
 def discard_lost_output() -> None:
-    """Discard what is still printed, if the terminal or the reader of the output has gone."""
+    """Discard further output, because its terminal is closed or its pipe has no reader."""
     for descriptor in (1, 2):
         try:
             os.write(descriptor, b"")
@@ -38,7 +38,7 @@ def discard_lost_output() -> None:
 
 @contextmanager
 def announced(sentence: str) -> Iterator[None]:
-    """Warn what is waited for, if it takes longer than `PATIENCE`."""
+    """Context manager that shows a sentence as a warning if its block exceeds `PATIENCE`."""
     timer = threading.Timer(PATIENCE, warnings.warn, (sentence, AnexaWarning))
     timer.daemon = True
     timer.start()

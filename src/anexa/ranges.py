@@ -13,7 +13,7 @@ from numbers import Integral, Real
 
 from anexa.errors import UsageError, short_repr
 
-KINDS = {int: "an integer", float: "a number"}
+TYPE_NAMES = {int: "an integer", float: "a number"}
 BOUNDS = {
     "gt": (operator.gt, "above"),
     "ge": (operator.ge, "at least"),
@@ -53,7 +53,7 @@ class Range:
         """
         number = Integral if self.kind is int else Real
         if not isinstance(value, number) or isinstance(value, bool):
-            raise UsageError(f"{name} must be {KINDS[self.kind]}, not {short_repr(value)}")
+            raise UsageError(f"{name} must be {TYPE_NAMES[self.kind]}, not {short_repr(value)}")
         if self.kind is float and not _is_finite(value):
             raise UsageError(f"{name} must be a finite number, not {short_repr(value)}")
         for bound_name, bound in self.bounds.items():

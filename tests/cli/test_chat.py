@@ -61,10 +61,10 @@ def test_commands_change_the_settings(names_model: Path) -> None:
 def test_commands_change_the_responses(text_model: Path) -> None:
     options = ("--max-tokens", "40")
     asked = ["the", "the", "/seed 42", "the", "/reset", "the", "/top-k 1", "the", "the"]
-    first, second, _, again, _, reset, _, greedy, greedy_again = chat(
+    first, second, _, repeated, _, reset, _, greedy, greedy_again = chat(
         text_model, *asked, options=options
     )
-    assert first == again == reset
+    assert first == repeated == reset
     assert first != second
     assert greedy == greedy_again
     [_, one] = chat(text_model, "/max-tokens 1", "the", options=options)

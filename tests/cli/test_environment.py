@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from anexa.errors import AnexaError
-from anexa.training import init_distributed, read_config
+from anexa.training import init_distributed, read_train_config
 from anexa.training.checkpoint import CHECKPOINT, read_checkpoint
 from tests.cli.process import (
     ANEXA,
@@ -251,7 +251,7 @@ def test_a_missing_compiler_is_said_once(place: Path) -> None:
     )
     assert result.returncode == 0
     assert "training goes on without torch.compile: " in one_sentence(result)
-    assert not read_config(place / "new").device.compile
+    assert not read_train_config(place / "new").device.compile
 
 
 @needs_torch

@@ -22,11 +22,11 @@ def test_eval_prints_a_table(tmp_path: Path) -> None:
 
 
 def test_eval_prints_json(tmp_path: Path) -> None:
-    first, again, other = (
+    first, repeated, other = (
         json.loads(anexa("eval", *FEW, "--json", *options, cwd=tmp_path).stdout)
         for options in (ONE, [*ONE, "--processes", "1"], ["--seed", "2"])
     )
-    assert first == again
+    assert first == repeated
     assert first != other
     assert (first["model"], first["engine"], first["seed"]) == ("anexa", "numpy", 1)
     assert [row["task"] for row in first["tasks"]] == ["+ 3", "2x2"]

@@ -133,7 +133,11 @@ def test_folder_without_write_permission(command: str, place: Path) -> None:
     [
         ("export model", 2, "nothing says what to write: choose --to gguf or --to json or --to"),
         ("export model --to onnx", 2, "there is no format 'onnx': choose --to gguf or"),
-        ("export model --to json --precision f16", 2, "--precision is of GGUF files: leave it out"),
+        (
+            "export model --to json --precision f16",
+            2,
+            "--precision applies to GGUF files only: leave it out",
+        ),
         ("export model --to folder --force", 2, "--force replaces files, never a folder"),
         ("export model --to folder --out names.txt", 1, "names.txt exists already"),
         ("export model --to folder", 1, "model exists already: choose another folder"),

@@ -98,7 +98,7 @@ def test_options_are_those_of_python(text_model: Path, tmp_path: Path) -> None:
     assert sample["text"] == expected
 
 
-# Models that answer
+# Chat models
 
 
 def test_json_of_an_answer_has_reasoning_and_content(parrot: Path, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_unanswerable_questions_are_one_sentence(
         assert result.stderr == f"anexa: {sentence}\n"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such thing as a broken pipe")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no broken pipes")
 def test_a_closed_pipe_prints_no_error(text_model: Path, tmp_path: Path) -> None:
     arguments = ["generate", str(text_model), "--engine", "numpy", "--max-tokens", "1000000"]
     with subprocess.Popen(
@@ -210,7 +210,7 @@ def test_a_closed_pipe_prints_no_error(text_model: Path, tmp_path: Path) -> None
 
 
 def test_an_output_encoding_without_the_characters_is_no_error(tmp_path: Path) -> None:
-    # On Windows, what goes into a file or a pipe is often encoded so.
+    # The usual encoding of files and pipes on Windows.
     windows = environment(PYTHONUTF8="0", PYTHONIOENCODING="cp1252")
     (tmp_path / "names.txt").write_text("анна\nнина\nинна\n" * 9, encoding="utf-8")
     options = ["--preset", "microgpt", "--engine", "numpy", "--steps", "10"]

@@ -100,9 +100,9 @@ def test_the_advice_of_a_finished_run_lengthens_it(place: Path) -> None:
     card = (place / "a model" / "README.md").read_text("utf-8")
     commands = re.findall("^anexa train .*$", card, re.MULTILINE)
     for command in commands:
-        again = shlex.split(command.replace("FOLDER", "again"))[1:]
-        out = [] if "--resume" in again else ["--out", "again"]
-        assert anexa(*again, *out, "--no-chat", cwd=place).returncode == 0
+        repeated = shlex.split(command.replace("FOLDER", "again"))[1:]
+        out = [] if "--resume" in repeated else ["--out", "again"]
+        assert anexa(*repeated, *out, "--no-chat", cwd=place).returncode == 0
     weights = [(place / name / "model.safetensors").read_bytes() for name in ("a model", "again")]
     assert weights[0] == weights[1]
 
@@ -119,10 +119,10 @@ def test_the_advice_of_a_stopped_run_resumes_it(mark: str, place: Path) -> None:
     assert found
     step, loss = read_checkpoint(place / "a model").state.kept
     assert found[1] == f"{step:,}"
-    told = (
+    expected = (
         "not evaluated yet" if loss is None else f"validation loss {loss_of(place / 'a model'):.4f}"
     )
-    assert found[2] == told
+    assert found[2] == expected
     assert anexa(*advised(output), cwd=place).returncode == 0
     assert read_checkpoint(place / "a model").state.progress == 1
 

@@ -111,12 +111,12 @@ def test_damaged_folders_have_a_row(place: Path) -> None:
     states = {Path(model).name: row[-1] for model, row in cells(table).items()}
     wrong = dict.fromkeys("abce", "cannot be used")
     assert states == {"model": "state", **wrong, "d": "not trained here"}
-    told = sentences.splitlines()
-    assert len(told) == 4
-    assert "config.json is damaged" in told[0]
-    assert "it has no config.json" in told[1]
-    assert "state.safetensors is damaged" in told[2]
-    assert "'bert'" in told[3]
+    lines = sentences.splitlines()
+    assert len(lines) == 4
+    assert "config.json is damaged" in lines[0]
+    assert "it has no config.json" in lines[1]
+    assert "state.safetensors is damaged" in lines[2]
+    assert "'bert'" in lines[3]
 
 
 @pytest.mark.parametrize(
@@ -202,10 +202,10 @@ def test_compare_plots_the_losses(place: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        ("models/a", 2, "a comparison is of two model folders or more: name another one"),
+        ("models/a", 2, "a comparison needs two or more model folders: name another one"),
         ("models/a nowhere", 1, "nowhere is not a model folder: there is no such folder"),
         ("models/a models", 1, "models is not a model folder: it has no config.json"),
-        ("models/a elsewhere", 1, "elsewhere holds no training to compare: it was made elsewhere"),
+        ("models/a elsewhere", 1, "elsewhere cannot be compared: it has no metrics of a training"),
         ("models/a bare --out a.png", 1, "bare holds no metrics of a training: it has no "),
         (
             "models/a models/b --out a.txt",

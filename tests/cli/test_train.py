@@ -10,7 +10,7 @@ import pytest
 
 from anexa.model.loading import load_model
 from anexa.training import build_trainer
-from anexa.training.checkpoint import read_checkpoint, read_config
+from anexa.training.checkpoint import read_checkpoint, read_train_config
 from anexa.training.config_file import CONFIG
 from anexa.training.loss_plot import PICTURE, can_draw
 from anexa.training.metrics import read_metrics
@@ -51,9 +51,9 @@ def test_samples_are_logged_and_losses_plotted(names: Path) -> None:
     arguments = ["names.txt", *QUICK, "--steps", "20", "--out", "m", "--json"]
     result = anexa("train", *arguments, cwd=names.parent)
     assert (result.returncode, result.stderr) == (0, "")
-    told = [json.loads(line) for line in result.stdout.splitlines()]
+    events = [json.loads(line) for line in result.stdout.splitlines()]
     records, samples = read_metrics(names.parent / "m")
-    written = [(event["step"], event["sample"]) for event in told if "sample" in event]
+    written = [(event["step"], event["sample"]) for event in events if "sample" in event]
     assert [(sample.step, sample.text) for sample in samples] == written
     assert [s for s, _ in written] == [r.step for r in records if r.validation_loss is not None]
     if can_draw():
@@ -108,7 +108,7 @@ def test_the_configuration_in_its_folder_repeats_a_run(names: Path) -> None:
     a, b, c = (names.parent / name for name in "abc")
     assert weights_file(a) == weights_file(b) != weights_file(c)
     assert (a / CONFIG).read_bytes() == (b / CONFIG).read_bytes()
-    assert read_config(c) == read_config(a).replace(seed=7)
+    assert read_train_config(c) == read_train_config(a).replace(seed=7)
 
 
 def test_mistake_in_a_config_file_is_one_sentence(names: Path) -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from anexa.data import Documents, Layout
-from anexa.data.reading import decoded
+from anexa.data.reading import decode_chunks
 from anexa.data.tokens import Array
 
 
 def documents(layout: Layout, text: str, name: str = "x") -> Documents:
     """Make a corpus as if read from a file with this text."""
     data = text.encode("utf-8")
-    return Documents.scan(name, layout, lambda: decoded(io.BytesIO(data), name))
+    return Documents.scan(name, layout, lambda: decode_chunks(io.BytesIO(data), name))
 
 
 def texts(corpus: Documents) -> list[str]:
@@ -25,11 +25,11 @@ def texts(corpus: Documents) -> list[str]:
     return pieces if corpus.layout == "lines" else ["".join(pieces)]
 
 
-def framed(texts: Sequence[Sequence[int]], boundary: int) -> tuple[Array, Array, Array]:
+def framed(texts: Sequence[Sequence[int]], eot_token: int) -> tuple[Array, Array, Array]:
     """Tokenize documents for `DocumentDataset`: ids, boundaries, document indices."""
-    ids, boundaries = [boundary], [0]
+    ids, boundaries = [eot_token], [0]
     for text in texts:
-        ids += [*text, boundary]
+        ids += [*text, eot_token]
         boundaries.append(len(ids) - 1)
     return np.array(ids), np.array(boundaries), np.arange(len(texts))
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from anexa.data import batches
 from anexa.data.batches import Dataset, DocumentDataset, TokenWindows, split
-from anexa.data.tokens import Tokens
+from anexa.data.tokens import TokenizedCorpus
 from anexa.errors import AnexaError, UsageError
 from tests.data.helpers import framed
 
@@ -146,9 +146,9 @@ def test_a_batch_depends_on_seed_and_step_alone(
 
     source = rows()
     once = [listed(source.batch(*request)) for request in asked]
-    again = [listed(source.batch(*request)) for request in reversed(asked)]
+    repeated = [listed(source.batch(*request)) for request in reversed(asked)]
     fresh = [listed(rows().batch(*request)) for request in asked]
-    assert once == again[::-1] == fresh
+    assert once == repeated[::-1] == fresh
 
 
 def test_other_seeds_and_steps_give_other_batches() -> None:
@@ -208,13 +208,13 @@ def predicted(source: Dataset) -> list[int]:
     return [token for row in rows_of(source) for token in row[1:]]
 
 
-def as_tokens(texts: list[list[int]]) -> Tokens:
+def as_tokens(texts: list[list[int]]) -> TokenizedCorpus:
     ids, boundaries, _ = framed(texts, END_OF_TEXT)
-    return Tokens("x", "lines", ids, boundaries)
+    return TokenizedCorpus("x", "lines", ids, boundaries)
 
 
-def running(n: int) -> Tokens:
-    return Tokens("x", "text", np.array([END_OF_TEXT, *range(n)]), np.zeros(1, np.int64))
+def running(n: int) -> TokenizedCorpus:
+    return TokenizedCorpus("x", "text", np.array([END_OF_TEXT, *range(n)]), np.zeros(1, np.int64))
 
 
 @given(st.integers(2, 200), fractions, seeds, lengths)
@@ -285,10 +285,10 @@ def test_very_many_documents_are_shuffled_by_numpy(monkeypatch: pytest.MonkeyPat
     training, validation = split(as_tokens(texts), 3, seed=1)
     both = Counter(predicted(training)) + Counter(predicted(validation))
     assert both == Counter(t for text in texts for t in [*text, END_OF_TEXT])
-    again, _ = split(as_tokens(texts), 3, seed=1)
+    repeated, _ = split(as_tokens(texts), 3, seed=1)
     n = training.per_epoch
     assert n > 50
-    assert [again.batch(i, 1) for i in range(n)] == [training.batch(i, 1) for i in range(n)]
+    assert [repeated.batch(i, 1) for i in range(n)] == [training.batch(i, 1) for i in range(n)]
     assert sorted(map(list, training.batch(0, n))) == sorted(rows_of(training))
     assert listed(training.batch(0, n)) != listed(training.batch(1, n))
     # Written down, since what is drawn must not depend on the version of NumPy.

@@ -307,13 +307,13 @@ def test_the_layout_is_seen_in_the_first_lines(tmp_path: Path) -> None:
 
 def test_progress_is_reported_in_bytes(tmp_path: Path) -> None:
     corpus = read_corpus(write(tmp_path / "x.txt", PROSE * 8000), "text")
-    told: list[tuple[int, int | None]] = []
-    for _ in corpus.groups(lambda done, total: told.append((done, total))):
+    progress: list[tuple[int, int | None]] = []
+    for _ in corpus.groups(lambda done, total: progress.append((done, total))):
         pass
-    assert len(told) > 2
-    assert told == sorted(told)
-    assert told[-1] == (len(PROSE) * 8000, len(PROSE) * 8000)
-    assert {total for _, total in told} == {corpus.size}
+    assert len(progress) > 2
+    assert progress == sorted(progress)
+    assert progress[-1] == (len(PROSE) * 8000, len(PROSE) * 8000)
+    assert {total for _, total in progress} == {corpus.size}
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")

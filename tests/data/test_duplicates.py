@@ -11,8 +11,8 @@ import pytest
 
 from anexa.data import duplicates
 from anexa.data.batches import Dataset, DocumentDataset, TokenWindows, split
-from anexa.data.duplicates import KNOWN, separate
-from anexa.data.tokens import Tokens
+from anexa.data.duplicates import KNOWN, deduplicate
+from anexa.data.tokens import TokenizedCorpus
 from tests.data.helpers import framed
 
 END = -1
@@ -21,8 +21,8 @@ END = -1
 def parts(texts: list[list[int]], seed: int = 1) -> tuple[tuple[Dataset, Dataset], ...]:
     """Split documents, without and with a look at duplicates."""
     ids, boundaries, _ = framed(texts, END)
-    whole = split(Tokens("x", "lines", ids, boundaries), 100, seed)
-    return whole, separate(*whole)
+    whole = split(TokenizedCorpus("x", "lines", ids, boundaries), 100, seed)
+    return whole, deduplicate(*whole)
 
 
 def listed(source: Dataset) -> list[tuple[int, ...]]:
@@ -31,7 +31,7 @@ def listed(source: Dataset) -> list[tuple[int, ...]]:
 
 def running(tokens: Sequence[int], length: int = 32) -> tuple[Dataset, Dataset]:
     ids = np.array([0, *tokens])
-    return separate(*split(Tokens("x", "text", ids, np.zeros(1, np.int64)), length, 1))
+    return deduplicate(*split(TokenizedCorpus("x", "text", ids, np.zeros(1, np.int64)), length, 1))
 
 
 def test_documents_that_are_trained_on_are_left_out_of_the_validation() -> None:

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from anexa.data import Layout, reading
-from anexa.data.reading import decoded, grouped
+from anexa.data.reading import decode_chunks, split_documents
 from anexa.errors import AnexaError
 
 characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
@@ -28,7 +28,7 @@ def plain(data: bytes) -> str:
 def chunked(data: bytes, size: int) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "CHUNK_SIZE", size)
-        return "".join(decoded(io.BytesIO(data), "x"))
+        return "".join(decode_chunks(io.BytesIO(data), "x"))
 
 
 @given(texts, sizes)
@@ -70,7 +70,7 @@ def cut_up(text: str, layout: Layout, cuts: list[int], piece: int) -> list[str]:
     chunks = [text[a:b] for a, b in pairwise(ends)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "MAX_PIECE", piece)
-        return [piece for group in grouped(chunks, layout) for piece in group]
+        return [piece for group in split_documents(chunks, layout) for piece in group]
 
 
 @given(texts, st.lists(st.integers(0, 60)))

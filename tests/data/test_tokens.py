@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anexa.data import Documents, Layout, reading, tokens
-from anexa.data.tokens import Array, Tokens, tokenize
+from anexa.data.tokens import Array, TokenizedCorpus, tokenize
 from anexa.errors import AnexaError
 from anexa.files import TEMPORARY_PREFIX
 from tests.data.helpers import documents
@@ -57,7 +57,7 @@ def folders(cache: Path) -> list[Path]:
     return sorted(cache.iterdir()) if cache.exists() else []
 
 
-def same(one: Tokens, other: Tokens) -> bool:
+def same(one: TokenizedCorpus, other: TokenizedCorpus) -> bool:
     return (
         one.layout == other.layout
         and one.ids.dtype == other.ids.dtype
@@ -153,8 +153,8 @@ def test_damaged_cache_files_are_rewritten(name: str, damage: str, cache: Path) 
     else:
         data = path.read_bytes()
         path.write_bytes(data[:-1] if damage == "cut" else data + b"\0")
-    again = tokenize(NAMES, CodePoints())
-    assert [again.ids.tolist(), again.boundaries.tolist()] == whole
+    repeated = tokenize(NAMES, CodePoints())
+    assert [repeated.ids.tolist(), repeated.boundaries.tolist()] == whole
     assert folders(cache) == [folder]
 
 
@@ -214,9 +214,9 @@ def test_a_corpus_that_changes_during_encoding_is_an_error(cache: Path) -> None:
 
 @pytest.mark.usefixtures("large")
 def test_progress_ends_with_all_bytes() -> None:
-    told: list[tuple[int, int | None]] = []
-    tokenize(TEXT, CodePoints(), lambda done, total: told.append((done, total)))
-    assert told[-1] == (TEXT.size, TEXT.size)
-    told.clear()
-    tokenize(TEXT, CodePoints(), lambda done, total: told.append((done, total)))
-    assert not told
+    progress: list[tuple[int, int | None]] = []
+    tokenize(TEXT, CodePoints(), lambda done, total: progress.append((done, total)))
+    assert progress[-1] == (TEXT.size, TEXT.size)
+    progress.clear()
+    tokenize(TEXT, CodePoints(), lambda done, total: progress.append((done, total)))
+    assert not progress

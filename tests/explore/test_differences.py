@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from anexa.errors import AnexaError
-from anexa.explore.differences import compare, measure, subtract
+from anexa.explore.differences import compare_scenes, measure, subtract_tensors
 from anexa.explore.number import explain_number
 from anexa.explore.quantities import read_tensor
 from anexa.explore.rule import Index
@@ -32,7 +32,7 @@ def session(names_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Sess
 
 
 def test_a_copy_differs_in_nothing(session: Session) -> None:
-    found = compare(session, ANNA, Scene(1, text="anna"))
+    found = compare_scenes(session, ANNA, Scene(1, text="anna"))
     assert found.notes == ()
     assert {one.name for one in found.tensors} == session.trace(ANNA).values.keys()
     for one in found.tensors:
@@ -41,9 +41,9 @@ def test_a_copy_differs_in_nothing(session: Session) -> None:
 
 def test_figures_are_those_of_the_subtracted_arrays(session: Session) -> None:
     edited = Scene(text="anna", edits=(SET, "head:0.1"))
-    found = compare(session, edited, ANNA)
+    found = compare_scenes(session, edited, ANNA)
     here, there = session.trace(edited).values, session.trace(ANNA).values
-    pictures = subtract(session.trace(edited), session.trace(ANNA))
+    pictures = subtract_tensors(session.trace(edited), session.trace(ANNA))
     for one in found.tensors:
         is_mask = np.isinf(here[one.name]) & np.isinf(there[one.name])
         wanted = np.where(is_mask, 0, here[one.name]) - np.where(is_mask, 0, there[one.name])
@@ -66,12 +66,12 @@ def test_figures_are_those_of_the_subtracted_arrays(session: Session) -> None:
 def test_steps_of_a_run_differ_in_every_weight(session: Session) -> None:
     for _ in session.folder(0).run.state(10):
         pass
-    found = compare(session, ANNA, Scene(step=10, text="anna"))
+    found = compare_scenes(session, ANNA, Scene(step=10, text="anna"))
     assert all(one.norm for one in found.tensors if one.kind == "weight")
 
 
 def test_other_architectures_and_vocabularies_are_said(session: Session) -> None:
-    found = compare(session, Scene(2, text="anna"), ANNA)
+    found = compare_scenes(session, Scene(2, text="anna"), ANNA)
     assert any("llama here and microgpt there" in note for note in found.notes)
     assert any("vocabularies differ" in note for note in found.notes)
     assert any("are not in this model" in note for note in found.notes)
@@ -83,7 +83,7 @@ def test_other_architectures_and_vocabularies_are_said(session: Session) -> None
 
 
 def test_other_tokens_leave_only_the_weights(session: Session) -> None:
-    found = compare(session, ANNA, Scene(text="nina"))
+    found = compare_scenes(session, ANNA, Scene(text="nina"))
     assert found.notes == ("The models read other tokens: only weights are compared.",)
     for one in found.tensors:
         assert (one.norm is None) == (one.kind == "activation")
@@ -114,4 +114,6 @@ def test_windows_and_numbers_have_the_same_difference(session: Session, index: I
 
 def test_a_scene_that_cannot_be_computed_is_refused(session: Session) -> None:
     with pytest.raises(AnexaError, match="chat template"):
-        compare(session, Scene(2, kind="chat", text="1+2"), Scene(0, kind="chat", text="1+2"))
+        compare_scenes(
+            session, Scene(2, kind="chat", text="1+2"), Scene(0, kind="chat", text="1+2")
+        )

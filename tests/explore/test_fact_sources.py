@@ -15,7 +15,10 @@ from anexa.thinking.tasks import distinct_problems, task_names
 BETWEEN = "<|assistant|><think>"
 
 
-def located(question: str, thought: str, answer: str) -> tuple[Report, list[LinePlace], str]:
+def check_and_locate(
+    question: str, thought: str, answer: str
+) -> tuple[Report, list[LinePlace], str]:
+    """Check a thought; return the report, the locations of its lines, and the rendered text."""
     text = f"<|user|>{question}{BETWEEN}{thought}</think>"
     report = check(question, thought, answer)
     numbers = locate_numbers(question, len("<|user|>"))
@@ -31,7 +34,7 @@ def test_each_digit_has_a_source_with_the_same_digit(task: str) -> None:
     for problem in distinct_problems(task, 10, random.Random(1)):
         if not problem.thought:
             continue
-        report, places, text = located(problem.question, problem.thought, problem.answer)
+        report, places, text = check_and_locate(problem.question, problem.thought, problem.answer)
         assert report.all_true
         for line, place in zip(report.lines, places, strict=True):
             assert cut(text, place.span) == line.text
@@ -57,7 +60,7 @@ def test_each_digit_has_a_source_with_the_same_digit(task: str) -> None:
 
 
 def test_sources_of_a_product() -> None:
-    _, places, text = located("347*86", "347*80:7*8+0=56,4*8+5=37,3*8+3=27:27760", "27760")
+    _, places, text = check_and_locate("347*86", "347*80:7*8+0=56,4*8+5=37,3*8+3=27:27760", "27760")
     question, line = text.index("347*86"), text.index("347*80")
     first, second, carry = places[0].facts[1].sources
     assert (first.place, second.place, carry.place) == (0, 2, 4)
@@ -68,7 +71,7 @@ def test_sources_of_a_product() -> None:
 
 
 def test_zeros_in_front_have_no_origin() -> None:
-    _, places, text = located("478-5003", "0478?5003:0<5:<", "")
+    _, places, text = check_and_locate("478-5003", "0478?5003:0<5:<", "")
     (fact,) = places[0].facts
     line = text.index("0478?")
     assert fact.sources[0].spans == ((line, line + 1),)
@@ -97,7 +100,7 @@ def test_any_thought_is_located(
     for at, new in changes:
         thought = thought[:at] + new + thought[at + 1 :]
     thought = thought.strip("\n")
-    report, places, text = located(question, thought, "29842")
+    report, places, text = check_and_locate(question, thought, "29842")
     assert len(places) == len(report.lines)
     for line, place in zip(report.lines, places):
         assert cut(text, place.span) == line.text

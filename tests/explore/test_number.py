@@ -404,7 +404,7 @@ def test_dropout_leaves_no_gradients(tmp_path: Path) -> None:
         (scene(MICROGPT), "nope", (0,), "value", "there is no tensor 'nope'"),
         (scene(MICROGPT), "logits", (0, 0), "value", "it has no element (0, 0)"),
         (scene(MICROGPT), "logits", (0, 0, 99), "gradient", "it has no element (0, 0, 99)"),
-        (scene(MICROGPT), "logits", (0, 0, 0), "m", "logits has no m: only a weight of a run"),
+        (scene(MICROGPT), "logits", (0, 0, 0), "m", "logits has no m: only the weights of a run"),
         (scene(MICROGPT, 2), "loss.log_sum", (0, 0), "gradient", "without a gradient"),
         (scene(MICROGPT), "wte.weight", (0, 0), "m", "has no m without a step: choose one"),
         (scene(MICROGPT, 0), "wte.weight", (0, 0), "change", "at step 0, with which the history"),
@@ -451,5 +451,5 @@ def test_differences_need_the_same_shape(
         lambda: explained(session, here, tensor, index, "difference", there),
         lambda: read_tensor(session, here, tensor, "difference", there),
     ):
-        with pytest.raises(AnexaError, match="another shape where it is compared with"):
+        with pytest.raises(AnexaError, match="another shape in the scene to compare with"):
             ask()

@@ -76,12 +76,12 @@ def test_keyboard_leads_from_the_map_to_a_number_and_back(explore_page: Any) -> 
 
 def test_address_is_the_view(browser: Any, explorer: Explorer, explore_page: Any) -> None:
     go(explore_page, "#/tensor?text=nina&step=200&tensor=lm_head.weight&quantity=m")
-    told = explore_page.locator("#view").inner_text()
+    text = explore_page.locator("#view").inner_text()
     address = explore_page.url.partition("#")[2]
     with opened(browser, explorer.start) as other:
         other.locator("#view > .view").wait_for()
         go(other, f"#{address}")
-        sync_api.expect(other.locator("#view")).to_have_text(told, use_inner_text=True)
+        sync_api.expect(other.locator("#view")).to_have_text(text, use_inner_text=True)
 
 
 def test_unknown_character_is_one_sentence(explore_page: Any) -> None:
@@ -130,8 +130,8 @@ def test_saved_file_shows_the_same_without_a_network(
     page.on("request", lambda request: requests.append(request.url))
     page.goto(path.as_uri())
     page.locator("#view > .view").wait_for()
-    told = explore_page.locator("#view").inner_text()
-    sync_api.expect(page.locator("#view")).to_have_text(told, use_inner_text=True)
+    text = explore_page.locator("#view").inner_text()
+    sync_api.expect(page.locator("#view")).to_have_text(text, use_inner_text=True)
     assert not page.get_by_role("button", name="Save this view").is_visible()
     assert all(url.startswith(("file:", "data:")) for url in requests)
     context.close()

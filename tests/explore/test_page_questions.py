@@ -69,10 +69,10 @@ def test_which_letter_does_head_2_look_at_in_karia(page: Any, run: Path) -> None
     assert rows.count() == len(ids)
     for query in range(len(ids)):
         strongest = rows.nth(query).locator("td.strongest a")
-        told = strongest.get_attribute("title")
+        title = strongest.get_attribute("title")
         key = int(np.argmax(shares[query]))
-        assert f"looks at token {key} " in told
-        assert number(told.rpartition(" ")[2]) == shares[query, key]
+        assert f"looks at token {key} " in title
+        assert number(title.rpartition(" ")[2]) == shares[query, key]
     picture(page, "text", scroll=520)
 
 

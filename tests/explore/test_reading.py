@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anexa.engines import Batch, DeviceConfig, open_engine
-from anexa.explore.reading import is_special, lens, read_text, token_text
+from anexa.explore.reading import is_special, lens, read_sequence, token_text
 from anexa.explore.trace import LOGITS, LOSS, trace_batch
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
@@ -35,7 +35,7 @@ def test_losses_of_the_tokens_add_up_to_the_loss(
     tokens = [
         token
         for sequence in range(batch.shape[0])
-        for token in read_text(trace, TOKENIZER, 3, sequence).tokens
+        for token in read_sequence(trace, TOKENIZER, 3, sequence).tokens
     ]
     losses = [token.loss for token in tokens if token.loss is not None]
     assert len(losses) == batch.num_targets
@@ -49,7 +49,7 @@ def test_losses_of_the_tokens_add_up_to_the_loss(
 def test_predictions_are_those_of_the_scalar_engine(model_type: str) -> None:
     config = CONFIGS[model_type]
     weights = random_weights(config, seed=1)
-    reading = read_text(trace_batch(config, weights, BATCH), TOKENIZER, top=3)
+    reading = read_sequence(trace_batch(config, weights, BATCH), TOKENIZER, top=3)
     ids = [token.id for token in reading.tokens]
     assert ids == [1, 2, 3, 2, 1, 5]
     assert [token.text for token in reading.tokens] == [*"bcdcbf"]
@@ -84,7 +84,7 @@ def test_a_layer_of_the_lens_is_a_model_of_fewer_layers(model_type: str) -> None
     trace = trace_batch(config, weights, BATCH)
     fewer = replace(config, n_layer=1)
     engine = open_engine("lists", fewer, weights, device_config=FLOAT64)
-    ids = [token.id for token in read_text(trace, TOKENIZER).tokens]
+    ids = [token.id for token in read_sequence(trace, TOKENIZER).tokens]
     expected = engine.logits(ids[:-1])
     np.testing.assert_allclose(list(lens(trace))[1][0], expected, rtol=1e-12, atol=1e-12)
 
@@ -104,7 +104,7 @@ def test_the_lens_of_the_embeddings_has_no_layer() -> None:
 def test_each_token_has_a_lens_that_ends_in_its_prediction(model_type: str) -> None:
     config = CONFIGS[model_type]
     trace = trace_batch(config, random_weights(config, seed=1), BATCH)
-    first, *tokens = read_text(trace, TOKENIZER).tokens
+    first, *tokens = read_sequence(trace, TOKENIZER).tokens
     assert first.lens == first.candidates == ()
     assert first.loss is first.probability is first.rank is None
     early = next(lens(trace))[0]
@@ -123,9 +123,9 @@ def test_a_prompt_is_predicted_but_has_no_loss() -> None:
     config = CONFIGS["llama"]
     weights = random_weights(config, seed=1)
     sequence = [1, 2, 3, 2, 1, 5]
-    whole = read_text(trace_batch(config, weights, Batch.from_sequences([sequence])), TOKENIZER)
+    whole = read_sequence(trace_batch(config, weights, Batch.from_sequences([sequence])), TOKENIZER)
     batch = Batch.from_sequences([sequence, [1, 2]], num_prompt_tokens=[4, 1])
-    found = read_text(trace_batch(config, weights, batch), TOKENIZER)
+    found = read_sequence(trace_batch(config, weights, batch), TOKENIZER)
     assert [token.id for token in found.tokens] == sequence
     assert [token.loss is None for token in found.tokens] == [True] * 4 + [False] * 2
     for token, other in zip(found.tokens[1:], whole.tokens[1:]):

@@ -16,7 +16,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from anexa.errors import AnexaError
-from anexa.explore.replay import Job, Replay, Result, as_array
+from anexa.explore.replay import JobGenerator, Replay, Result, as_array
 from anexa.explore.updates import muon_step
 from anexa.model.tensors import read_tensors, write_tensors
 from anexa.model.weights import Weights
@@ -30,7 +30,7 @@ STEPS = MIN_INTERVAL + 12  # with key frames after 0 and `MIN_INTERVAL` steps
 
 
 @dataclass(frozen=True)
-class Run:
+class RecordedRun:
     """A run, and the weights and moments after each of its steps."""
 
     folder: Path
@@ -46,22 +46,22 @@ def record_states(trainer: Trainer) -> list[tuple[Weights, Weights]]:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(tmp_path_factory: pytest.TempPathFactory) -> RecordedRun:
     folder = tmp_path_factory.mktemp("replay")
     corpus = write_names(folder)
     wanted = settings(corpus, steps=STEPS, weight_decay=0.1, grad_clip=1.0, **SMALL)
     trainer = build_trainer(wanted, folder / "m")
     states = record_states(trainer)
-    return Run(trainer.folder, corpus, states)
+    return RecordedRun(trainer.folder, corpus, states)
 
 
 @pytest.fixture
-def copy(run: Run, tmp_path: Path) -> Path:
+def copy(run: RecordedRun, tmp_path: Path) -> Path:
     """A copy of the run that may be damaged."""
     return Path(shutil.copytree(run.folder, tmp_path / "copy"))
 
 
-def done(job: Job[Result]) -> Result:
+def done(job: JobGenerator[Result]) -> Result:
     """The result of a job, whose progress never decreases and ends with 1."""
     progress = [0.0]
     try:
@@ -84,7 +84,9 @@ def is_state(replay: Replay, step: int, wanted: tuple[Weights, Weights]) -> bool
     visited=st.lists(st.integers(0, STEPS), min_size=1, max_size=4),
     cache_size=st.sampled_from([0, 20_000, 10**9]),
 )
-def test_any_step_is_the_same_from_anywhere(run: Run, visited: list[int], cache_size: int) -> None:
+def test_any_step_is_the_same_from_anywhere(
+    run: RecordedRun, visited: list[int], cache_size: int
+) -> None:
     replay = Replay(run.folder, cache_size)
     for step in visited:
         assert is_state(replay, step, run.states[step])
@@ -93,7 +95,7 @@ def test_any_step_is_the_same_from_anywhere(run: Run, visited: list[int], cache_
 
 
 @each_engine
-def test_every_engine_repeats_its_steps(engine: str, run: Run, tmp_path: Path) -> None:
+def test_every_engine_repeats_its_steps(engine: str, run: RecordedRun, tmp_path: Path) -> None:
     wanted = settings(run.corpus, engine=engine, steps=5, **SMALL)
     trainer = build_trainer(wanted, tmp_path / "m")
     states = record_states(trainer)
@@ -103,7 +105,7 @@ def test_every_engine_repeats_its_steps(engine: str, run: Run, tmp_path: Path) -
         assert is_state(replay, step, states[step])
 
 
-def test_a_stopped_and_a_killed_run_are_repeated(run: Run, tmp_path: Path) -> None:
+def test_a_stopped_and_a_killed_run_are_repeated(run: RecordedRun, tmp_path: Path) -> None:
     wanted = settings(run.corpus, steps=20, evaluations=4, **SMALL)
     states = record_states(build_trainer(wanted, tmp_path / "whole"))
     stopped = build_trainer(wanted, tmp_path / "stopped")
@@ -119,7 +121,7 @@ def test_a_stopped_and_a_killed_run_are_repeated(run: Run, tmp_path: Path) -> No
         assert all(is_state(replay, step, states[step]) for step in (20, 3, 8, 13, 11))
 
 
-def test_a_history_that_begins_later(run: Run, tmp_path: Path) -> None:
+def test_a_history_that_begins_later(run: RecordedRun, tmp_path: Path) -> None:
     wanted = settings(run.corpus, steps=9, **SMALL)
     states = record_states(build_trainer(wanted, tmp_path / "whole"))
     stop_after(build_trainer(wanted, tmp_path / "m", RunOptions(keep_steps=0)), 4)
@@ -132,7 +134,7 @@ def test_a_history_that_begins_later(run: Run, tmp_path: Path) -> None:
     assert len(replay.documents(1)) == 2, "the data of every step is known"
 
 
-def test_batches_are_those_of_the_run(run: Run) -> None:
+def test_batches_are_those_of_the_run(run: RecordedRun) -> None:
     replay = Replay(run.folder)
     names = set(run.corpus.read_text(encoding="utf-8").split())
     engine = done(replay.engine(0))
@@ -142,7 +144,7 @@ def test_batches_are_those_of_the_run(run: Run) -> None:
         replay.advance(engine, step)
 
 
-def test_engines_are_independent(run: Run) -> None:
+def test_engines_are_independent(run: RecordedRun) -> None:
     replay = Replay(run.folder)
     engine = done(replay.engine(10))
     engine.train_step(replay.batch(1), 1.0)
@@ -150,7 +152,7 @@ def test_engines_are_independent(run: Run) -> None:
 
 
 @pytest.mark.parametrize("engine", ["scalar", "lists", "numpy"])
-def test_an_update_rebuilds_every_weight(engine: str, run: Run, tmp_path: Path) -> None:
+def test_an_update_rebuilds_every_weight(engine: str, run: RecordedRun, tmp_path: Path) -> None:
     wanted = settings(run.corpus, engine=engine, steps=3, weight_decay=0.1, grad_clip=0.5, **SMALL)
     replay = Replay(finish(build_trainer(wanted, tmp_path / "m")).folder)
     for step in (1, 3):
@@ -166,7 +168,7 @@ def test_an_update_rebuilds_every_weight(engine: str, run: Run, tmp_path: Path) 
 
 @examples(max_examples=5)
 @given(data=st.data())
-def test_a_life_is_that_of_the_states(run: Run, data: st.DataObject) -> None:
+def test_a_life_is_that_of_the_states(run: RecordedRun, data: st.DataObject) -> None:
     replay = Replay(run.folder)
     first = data.draw(st.integers(0, STEPS - 10))
     last = data.draw(st.integers(first, first + 10))
@@ -185,7 +187,7 @@ def test_a_life_is_that_of_the_states(run: Run, data: st.DataObject) -> None:
         assert point.gradient == as_array(done(replay.gradients(point.step))[name])[index]
 
 
-def test_a_step_of_muon_has_one_mean(run: Run, tmp_path: Path) -> None:
+def test_a_step_of_muon_has_one_mean(run: RecordedRun, tmp_path: Path) -> None:
     wanted = settings(run.corpus, steps=4, optimizer="muon", **SMALL)
     trainer = build_trainer(wanted, tmp_path / "m")
     states = record_states(trainer)
@@ -200,7 +202,7 @@ def test_a_step_of_muon_has_one_mean(run: Run, tmp_path: Path) -> None:
         assert (point.v, point.m is None) == (None, False)
 
 
-def test_dropout_has_no_gradients_to_show(run: Run, tmp_path: Path) -> None:
+def test_dropout_has_no_gradients_to_show(run: RecordedRun, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     wanted = settings(run.corpus, engine="torch", steps=3, dropout=0.5, **SMALL)
     trainer = build_trainer(wanted, tmp_path / "m")
@@ -213,7 +215,7 @@ def test_dropout_has_no_gradients_to_show(run: Run, tmp_path: Path) -> None:
     assert [point.gradient for point in done(replay.life(name, (0, 0), 1, 3))] == [None] * 3
 
 
-def test_steps_and_weights_that_do_not_exist(run: Run) -> None:
+def test_steps_and_weights_that_do_not_exist(run: RecordedRun) -> None:
     replay = Replay(run.folder)
     [name, *_] = run.states[0][0]
     for refused in (
@@ -308,7 +310,7 @@ def remove_corpus(folder: Path) -> None:
     ],
 )
 def test_a_folder_without_steps_is_refused(
-    damage: Callable[[Path], None], said: str, run: Run, tmp_path: Path
+    damage: Callable[[Path], None], said: str, run: RecordedRun, tmp_path: Path
 ) -> None:
     corpus = write_names(tmp_path)
     trainer = finish(build_trainer(settings(corpus, steps=10, **SMALL), tmp_path / "m"))
@@ -321,12 +323,12 @@ def test_a_folder_without_steps_is_refused(
     assert "\n" not in str(error.value)
 
 
-def test_a_missing_frame_is_bridged(run: Run, copy: Path) -> None:
+def test_a_missing_frame_is_bridged(run: RecordedRun, copy: Path) -> None:
     frame_path(copy, MIN_INTERVAL).unlink()
     assert is_state(Replay(copy), MIN_INTERVAL + 2, run.states[MIN_INTERVAL + 2])
 
 
-def test_without_the_first_frame_steps_begin_with_the_next(run: Run, copy: Path) -> None:
+def test_without_the_first_frame_steps_begin_with_the_next(run: RecordedRun, copy: Path) -> None:
     frame_path(copy, 0).unlink()
     replay = Replay(copy)
     assert (replay.first_step, replay.last_step) == (MIN_INTERVAL, STEPS)

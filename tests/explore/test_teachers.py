@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from anexa.engines import Batch, DeviceConfig, Engine, open_engine
 from anexa.engines.numpy import NumpyEngine
 from anexa.errors import AnexaError, UsageError
-from anexa.explore.replay import Job, Replay, Result, as_array
+from anexa.explore.replay import JobGenerator, Replay, Result, as_array
 from anexa.explore.rule import Array
 from anexa.explore.shares import UNIT, to_units
 from anexa.explore.switches import parse_edit
@@ -35,7 +35,7 @@ TINY: dict[str, Any] = {"n_embd": 8, "n_head": 2, "block_size": 8, "steps": STEP
 SPLIT = {"batch_size": 3, "dtype": "float64", "weight_decay": 0.5, "grad_clip": 1.5}
 
 
-def run(job: Job[Result]) -> Result:
+def run(job: JobGenerator[Result]) -> Result:
     """Run a job to its end; its progress rises from 0 to 1."""
     seen = [0.0]
     while True:

@@ -12,7 +12,7 @@ from anexa.engines import DeviceConfig, OptimizerConfig, open_engine
 from anexa.engines.optimizers.lists import orthogonalize
 from anexa.explore.rule import Array
 from anexa.explore.terms import Quantity
-from anexa.explore.updates import Update, explain_update, newton_schulz
+from anexa.explore.updates import WeightUpdate, explain_update, newton_schulz
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight, Weights
 from tests.engines.helpers import BATCHES, EVERY_ENGINE, random_weights
@@ -47,7 +47,7 @@ def test_every_weight_after_a_step_is_rebuilt(name: str, dtype: str) -> None:
         after = arrays(engine.weights())
         for key, weight in before.items():
             m, v = moments.get(f"m.{key}"), moments.get(f"v.{key}")
-            update = Update(key, OPTIMIZER, step, rate, norm, weight, grads[key], m, v)
+            update = WeightUpdate(key, OPTIMIZER, step, rate, norm, weight, grads[key], m, v)
             for index in np.ndindex(weight.shape):
                 new = update.numbers(index, name in ("numpy", "torch"))["new"]
                 if name == "torch":
@@ -60,7 +60,7 @@ def test_every_weight_after_a_step_is_rebuilt(name: str, dtype: str) -> None:
 def test_terms_of_a_step_add_up(quantity: Quantity) -> None:
     rng = np.random.default_rng(0)
     w, g, m, v = rng.normal(size=(4, 3, 5))
-    step = Update("w", OPTIMIZER, 7, 0.01, 4.0, w, g, m, v * v)
+    step = WeightUpdate("w", OPTIMIZER, 7, 0.01, 4.0, w, g, m, v * v)
     for first in (step, replace(step, step=1, m=None, v=None)):
         for index in np.ndindex(w.shape):
             found = explain_update(first, index, quantity)

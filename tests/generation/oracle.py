@@ -48,7 +48,7 @@ class Oracle:
             return [math.nan] * TOKENIZER.vocab_size
         return logits
 
-    def new_batch_cache(self, most: int) -> BatchKVCache:  # noqa: ARG002 (there is room for all)
+    def new_batch_cache(self, max_num_seqs: int) -> BatchKVCache:  # noqa: ARG002 (there is room for all)
         return BatchKVCache([])
 
     def add_sequence(self, rows: BatchKVCache, cache: KVCache) -> None:

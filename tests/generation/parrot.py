@@ -15,7 +15,7 @@ from anexa.model.weights import initial_weights
 from anexa.thinking.examples import ALPHABET
 from anexa.thinking.problems import problem
 
-# What is asked, and what is written then, thoughts and their marks included.
+# The answer to each question, with the thought and its tags.
 KNOWN = {
     "2+3": "<think>2+3:2+3+0=05:5</think>5",
     "21*12": f"<think>{problem('*', 21, 12).thought}</think>252",
@@ -28,12 +28,12 @@ KNOWN = {
     "riddle": "<think>hm\nhm</think>42",
     "again": "What?",
 }
-DIRECT = {"2+3": "5", "riddle": "no idea"}  # where no thought is wanted
+DIRECT = {"2+3": "5", "riddle": "no idea"}  # answers without thinking
 AFTER_HELLO = {"again": "hello again", "hello": KNOWN["hello"]}
 
 
 def write_parrot(folder: Path) -> Path:
-    """Train the model and write its folder."""
+    """Train the model, write its folder, and return the folder."""
     tokenizer = Tokenizer.from_characters([ALPHABET], adds_bos=False, added_tokens=CHAT_TOKENS)
     config = ModelConfig(
         "llama", tokenizer.vocab_size, block_size=160, n_embd=32, n_head=2, n_layer=2
@@ -62,7 +62,7 @@ def write_parrot(folder: Path) -> Path:
         loss, _ = engine.train_step(batch, 0.03 * (1 - step / 150))
         if loss < 0.002:
             break
-    assert loss < 0.01, "it has not learned them"
+    assert loss < 0.01, "the model has not learned the answers"
     model = Model(config, engine.weights(), tokenizer, CHAT_TEMPLATE, temperature=0.0)
     create_folder(folder, model, "")
     return folder

@@ -26,7 +26,7 @@ from anexa.generation import (
     generate_tokens,
     probabilities,
 )
-from anexa.generation.sampling import Tokens, sample_batch
+from anexa.generation.sampling import SequenceTokens, sample_batch
 from anexa.generation.scheduler import BatchScheduler
 from tests.engines.helpers import needs_torch
 from tests.generation.models import engine_of, letters
@@ -34,7 +34,7 @@ from tests.generation.models import engine_of, letters
 V, EOS = 12, 11
 token_ids = st.integers(0, V - 1)
 sequences = st.builds(
-    lambda prompt, generated: Tokens([*prompt, *generated], len(prompt)),
+    lambda prompt, generated: SequenceTokens([*prompt, *generated], len(prompt)),
     st.lists(token_ids, min_size=1, max_size=9),
     st.lists(token_ids, max_size=9),
 )
@@ -65,7 +65,7 @@ def random_logits(seed: int) -> npt.NDArray[np.float64]:
 
 
 def sampled_probabilities(
-    logits_V: npt.NDArray[np.float64], params: SamplingParams, sequence: Tokens
+    logits_V: npt.NDArray[np.float64], params: SamplingParams, sequence: SequenceTokens
 ) -> npt.NDArray[np.float64]:
     processed_V = Sampler(params, None, [EOS]).process(logits_V, sequence)
     p_V: npt.NDArray[np.float64] = probabilities(processed_V[None], [params])[0]
@@ -76,7 +76,7 @@ def sampled_probabilities(
 @given(st.integers(0, 2**32), all_params, sequences)
 @settings(max_examples=40)
 def test_probabilities_equal_those_of_transformers(
-    seed: int, params: SamplingParams, sequence: Tokens
+    seed: int, params: SamplingParams, sequence: SequenceTokens
 ) -> None:
     """transformers has no frequency and presence penalties."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -110,7 +110,7 @@ def test_probabilities_equal_those_of_transformers(
 
 @given(st.integers(0, 2**32), penalties, penalties, sequences)
 def test_frequency_and_presence_count_generated_tokens(
-    seed: int, frequency: float, presence: float, sequence: Tokens
+    seed: int, frequency: float, presence: float, sequence: SequenceTokens
 ) -> None:
     """OpenAI's and vLLM's definition, token by token; the prompt does not count."""
     params = SamplingParams(frequency_penalty=frequency, presence_penalty=presence)
@@ -126,13 +126,13 @@ def test_frequency_and_presence_count_generated_tokens(
 def test_repetition_penalty_counts_prompt_and_generated_tokens() -> None:
     params = SamplingParams(repetition_penalty=2.0)
     logits_V = np.array([3.0, -3.0, 5.0, -5.0])
-    processed_V = Sampler(params).process(logits_V, Tokens([0, 0, 1], 1))
+    processed_V = Sampler(params).process(logits_V, SequenceTokens([0, 0, 1], 1))
     assert processed_V.tolist() == [1.5, -6.0, 5.0, -5.0]
 
 
 @given(st.integers(0, 2**32), all_params, sequences)
 def test_processing_leaves_the_logits_of_the_engine_as_they_are(
-    seed: int, params: SamplingParams, sequence: Tokens
+    seed: int, params: SamplingParams, sequence: SequenceTokens
 ) -> None:
     """Log probabilities are those of the engine's logits."""
     logits_BV = random_logits(seed)[None]
@@ -155,7 +155,7 @@ def test_extreme_penalties_sample_a_token(penalty: float, scale: float, temperat
 
 @given(st.integers(0, 2**32), all_params, sequences)
 def test_no_token_ends_the_text_before_min_tokens(
-    seed: int, params: SamplingParams, sequence: Tokens
+    seed: int, params: SamplingParams, sequence: SequenceTokens
 ) -> None:
     ends = {*params.stop_token_ids} | (set() if params.ignore_eos else {EOS})
     p_V = sampled_probabilities(random_logits(seed), params, sequence)

@@ -91,16 +91,16 @@ def run(
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 @given(
     asked=st.lists(ASKED, min_size=2, max_size=4),
-    most=st.integers(1, 4),
+    max_num_seqs=st.integers(1, 4),
     max_bytes=st.sampled_from([50_000, 10**9]),  # two or three chunks, or all of them
 )
 @settings(max_examples=8)
 def test_reuse_changes_no_bit(
-    name: str, model_type: str, asked: list[Asked], most: int, max_bytes: int
+    name: str, model_type: str, asked: list[Asked], max_num_seqs: int, max_bytes: int
 ) -> None:
     """Alone, in company, with reuse and without: the same tokens, logits and log probabilities."""
     engine = engine_of(name, model_type)
-    together = run(BatchScheduler(engine, most, max_bytes), asked)
+    together = run(BatchScheduler(engine, max_num_seqs, max_bytes), asked)
     for one, (sequence, written) in zip(asked, together, strict=True):
         [(alone, expected)] = run(BatchScheduler(engine, 1), [(*one[:4], 0)])
         assert written == expected
@@ -216,8 +216,8 @@ def test_kept_chunks_make_room_when_memory_runs_out(monkeypatch: pytest.MonkeyPa
         return read(*arguments)
 
     monkeypatch.setattr(engine, "batch_next_logits", fail_once)
-    again = run(scheduler, asked)
-    assert [written for _, written in again] == [written for _, written in short]
+    repeated = run(scheduler, asked)
+    assert [written for _, written in repeated] == [written for _, written in short]
     [(sequence, _)] = run(scheduler, asked[:1])
     assert sequence.num_cached_tokens == 0, "what was kept has made room"
 

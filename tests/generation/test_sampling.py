@@ -17,17 +17,21 @@ from hypothesis import strategies as st
 
 from anexa.errors import AnexaError, UsageError
 from anexa.generation import Sampler, SamplingParams, probabilities
-from anexa.generation.sampling import Tokens, sample_batch
+from anexa.generation.sampling import SequenceTokens, sample_batch
 
 FIVE_THREE_TWO = [math.log(0.5), math.log(0.3), math.log(0.2)]
 
 
-def p(logits: Sequence[float], temperature: float = 1.0, **how: float) -> list[float]:
-    params = SamplingParams(temperature, **how)  # type: ignore[arg-type]
+def token_probabilities(
+    logits: Sequence[float], temperature: float = 1.0, **options: float
+) -> list[float]:
+    """Compute the probability with which each token is sampled."""
+    params = SamplingParams(temperature, **options)  # type: ignore[arg-type]
     return [float(x) for x in one_row(logits, params)]
 
 
 def one_row(logits: Sequence[float], params: SamplingParams) -> npt.NDArray[np.float64]:
+    """Compute the sampling probabilities of a batch of one sequence, shape (V,)."""
     return probabilities(np.array([logits]), [params]).ravel()
 
 
@@ -35,7 +39,7 @@ def one_row(logits: Sequence[float], params: SamplingParams) -> npt.NDArray[np.f
 
 
 @pytest.mark.parametrize(
-    ("how", "expected"),
+    ("options", "expected"),
     [
         ({}, [0.5, 0.3, 0.2]),
         # p² / Σ p², with Σ p² = 0.38
@@ -55,23 +59,23 @@ def one_row(logits: Sequence[float], params: SamplingParams) -> npt.NDArray[np.f
         ({"top_p": 0.0}, [1, 0, 0]),
         ({"top_k": 2, "top_p": 0}, [1, 0, 0]),
         ({"temperature": 1e9, "top_k": 1, "top_p": 0.5}, [1, 0, 0]),
-        # top-p counts the mass of what top-k has left: 0.5 / 0.8 is 0.625
+        # top-p applies to the probabilities after top-k: 0.5 / 0.8 is 0.625
         ({"top_k": 2, "top_p": 0.6}, [1, 0, 0]),
         ({"top_k": 2, "top_p": 0.65}, [0.625, 0.375, 0]),
-        # and of what the temperature has made of it: 25 / 38 is 0.658
+        # and after the temperature: 25 / 38 is 0.658
         ({"temperature": 0.5, "top_p": 0.6}, [1, 0, 0]),
         ({"temperature": 0.5, "top_p": 0.7}, [25 / 34, 9 / 34, 0]),
         ({"temperature": 0.5, "top_k": 2, "top_p": 0.73}, [1, 0, 0]),  # 25 / 34 is 0.735
     ],
 )
-def test_probabilities_by_hand(how: dict[str, float], expected: list[float]) -> None:
-    assert p(FIVE_THREE_TWO, **how) == pytest.approx(expected)
-    # The place of a token in the vocabulary means nothing.
-    assert p(FIVE_THREE_TWO[::-1], **how) == pytest.approx(expected[::-1])
+def test_probabilities_by_hand(options: dict[str, float], expected: list[float]) -> None:
+    assert token_probabilities(FIVE_THREE_TWO, **options) == pytest.approx(expected)
+    # The id of a token does not matter.
+    assert token_probabilities(FIVE_THREE_TWO[::-1], **options) == pytest.approx(expected[::-1])
 
 
 @pytest.mark.parametrize(
-    ("how", "expected"),
+    ("options", "expected"),
     [
         ({"temperature": 0}, [0, 1, 0, 0]),
         ({"top_k": 1}, [0, 1, 0, 0]),
@@ -81,9 +85,9 @@ def test_probabilities_by_hand(how: dict[str, float], expected: list[float]) -> 
     ],
 )
 def test_of_equal_logits_the_lower_id_is_likelier(
-    how: dict[str, float], expected: list[float]
+    options: dict[str, float], expected: list[float]
 ) -> None:
-    assert p([0.0, 3.0, 3.0, 3.0], **how) == pytest.approx(expected)
+    assert token_probabilities([0.0, 3.0, 3.0, 3.0], **options) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -99,7 +103,7 @@ def test_extreme_temperatures_give_probabilities(temperature: float, scale: floa
     logits = [-scale, scale, 0.0]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        ps = p(logits, temperature)
+        ps = token_probabilities(logits, temperature)
     assert sum(ps) == pytest.approx(1)
     ratio = scale / temperature
     if ratio > 1e3:
@@ -109,7 +113,7 @@ def test_extreme_temperatures_give_probabilities(temperature: float, scale: floa
 
 
 @pytest.mark.parametrize(
-    ("how", "sentence"),
+    ("options", "sentence"),
     [
         ({"temperature": -0.1}, "temperature must be at least 0, not -0.1"),
         ({"temperature": math.nan}, "temperature must be a finite number, not nan"),
@@ -134,9 +138,9 @@ def test_extreme_temperatures_give_probabilities(temperature: float, scale: floa
         ({"top_p": math.nan}, "top_p must be a finite number, not nan"),
     ],
 )
-def test_values_out_of_range_are_refused(how: dict[str, Any], sentence: str) -> None:
+def test_values_out_of_range_are_refused(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        SamplingParams(**how)
+        SamplingParams(**options)
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
@@ -148,8 +152,10 @@ def test_numbers_of_numpy_are_numbers() -> None:
 
 
 def test_top_p_takes_no_token_beyond_the_mass() -> None:
-    assert p([3.0, 3.0], top_p=0.5) == [1, 0]
-    assert p([3.0, 3.0, 3.0, 3.0], top_p=0.75) == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0])
+    assert token_probabilities([3.0, 3.0], top_p=0.5) == [1, 0]
+    assert token_probabilities([3.0, 3.0, 3.0, 3.0], top_p=0.75) == pytest.approx(
+        [1 / 3, 1 / 3, 1 / 3, 0]
+    )
 
 
 # Whatever the logits
@@ -237,10 +243,10 @@ def test_probabilities_equal_those_of_transformers() -> None:
 # Draws
 
 
-@pytest.mark.parametrize("how", [{}, {"top_k": 3}, {"top_p": 0.8}, {"temperature": 2.0}])
-def test_draws_are_as_frequent_as_they_are_probable(how: dict[str, float]) -> None:
+@pytest.mark.parametrize("options", [{}, {"top_k": 3}, {"top_p": 0.8}, {"temperature": 2.0}])
+def test_draws_are_as_frequent_as_they_are_probable(options: dict[str, float]) -> None:
     logits = [0.3, -1.0, 1.7, 0.9, -0.2, 1.1]
-    sampling = SamplingParams(**{"temperature": 1.0, "seed": 5, **how})  # type: ignore[arg-type]
+    sampling = SamplingParams(**{"temperature": 1.0, "seed": 5, **options})  # type: ignore[arg-type]
     sampler = Sampler(sampling)
     n = 20_000
     counts = Counter(sampler.sample(logits) for _ in range(n))
@@ -283,20 +289,21 @@ rows = st.integers(1, 12).flatmap(
 def test_probabilities_in_a_batch_equal_those_alone(
     batch: list[tuple[list[float], SamplingParams]],
 ) -> None:
-    together = probabilities(np.array([logits for logits, _ in batch]), [how for _, how in batch])
-    for row, (logits, params) in zip(together, batch):
-        assert row.tobytes() == one_row(logits, params).tobytes()
+    logits_BV, params = np.array([logits for logits, _ in batch]), [one for _, one in batch]
+    together = probabilities(logits_BV, params)
+    for row, logits_V, one in zip(together, logits_BV, params):
+        assert row.tobytes() == one_row(logits_V, one).tobytes()
 
 
 @given(rows, st.integers(0, 9))
 def test_draws_in_a_batch_equal_those_alone(
     batch: list[tuple[list[float], SamplingParams]], seed: int
 ) -> None:
-    params = [replace(how, seed=seed + number) for number, (_, how) in enumerate(batch)]
-    together, alone = [Sampler(how) for how in params], [Sampler(how) for how in params]
+    params = [replace(one, seed=seed + number) for number, (_, one) in enumerate(batch)]
+    together, alone = ([Sampler(one) for one in params] for _ in range(2))
     logits_BV = np.array([logits for logits, _ in batch])
     for _ in range(5):
-        tokens = sample_batch(logits_BV, together, [Tokens((), 0)] * len(together))
+        tokens = sample_batch(logits_BV, together, [SequenceTokens((), 0)] * len(together))
         assert tokens == [s.sample(logits) for s, (logits, _) in zip(alone, batch)]
 
 
@@ -306,13 +313,13 @@ def test_non_finite_logits_affect_only_their_own_sequence(temperature: float) ->
     good = [0.1, 0.5, 0.3]
     logits_BV = np.array([good, [1.0, math.nan, 2.0], good])
     samplers = [Sampler(params) for _ in logits_BV]
-    first, error, last = sample_batch(logits_BV, samplers, [Tokens((), 0)] * len(samplers))
+    first, error, last = sample_batch(logits_BV, samplers, [SequenceTokens((), 0)] * len(samplers))
     assert first == last == Sampler(params).sample(good)
     assert isinstance(error, AnexaError)
 
 
 @pytest.mark.parametrize(
-    ("how", "expected"),
+    ("options", "expected"),
     [
         ({"temperature": 0.8}, [27, 1, 11, 9, 29, 28, 37, 2, 18, 1, 9, 20]),
         (
@@ -329,8 +336,8 @@ def test_non_finite_logits_affect_only_their_own_sequence(temperature: float) ->
         ),
     ],
 )
-def test_draws_of_a_seed_are_those_recorded(how: dict[str, float], expected: list[int]) -> None:
-    """Recorded on 2026-11-28, when each token was sampled by itself."""
-    sampler = Sampler(SamplingParams(**how))  # type: ignore[arg-type]
+def test_draws_of_a_seed_are_those_recorded(options: dict[str, float], expected: list[int]) -> None:
+    """Tokens recorded on 2026-11-28, before sampling was done in batches."""
+    sampler = Sampler(SamplingParams(**options))  # type: ignore[arg-type]
     logits = [math.sin(7 * i) for i in range(40)]
     assert [sampler.sample(logits) for _ in expected] == expected

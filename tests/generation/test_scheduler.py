@@ -44,9 +44,9 @@ def engine_of(name: str, model_type: str) -> Any:
     return _engines[name, model_type]
 
 
-def written(engine: Engine, asked: Sequence[Asked], most: int) -> list[list[int]]:
-    """The tokens of each request, with at most `most` running at a time."""
-    scheduler, texts = BatchScheduler(engine, most), [list[int]() for _ in asked]
+def written(engine: Engine, asked: Sequence[Asked], max_num_seqs: int) -> list[list[int]]:
+    """The tokens of each request, with at most `max_num_seqs` running at a time."""
+    scheduler, texts = BatchScheduler(engine, max_num_seqs), [list[int]() for _ in asked]
     inside: dict[scheduling.Sequence, int] = {}
     step = 0
     while step < 10 or inside:
@@ -63,7 +63,7 @@ def written(engine: Engine, asked: Sequence[Asked], most: int) -> list[list[int]
             if len(texts[inside[sequence]]) == asked[inside[sequence]][1]:
                 scheduler.remove(sequence)
                 del inside[sequence]
-        assert scheduler.num_running <= most
+        assert scheduler.num_running <= max_num_seqs
         assert scheduler.num_running + scheduler.num_waiting == len(inside)
         step += 1
     return texts
@@ -71,14 +71,14 @@ def written(engine: Engine, asked: Sequence[Asked], most: int) -> list[list[int]
 
 @pytest.mark.parametrize("name", ["numpy", pytest.param("torch", marks=needs_torch)])
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
-@given(asked=st.lists(ASKED, min_size=1, max_size=7), most=st.integers(1, 7))
+@given(asked=st.lists(ASKED, min_size=1, max_size=7), max_num_seqs=st.integers(1, 7))
 @settings(max_examples=25)
 def test_tokens_do_not_depend_on_other_sequences(
-    name: str, model_type: str, asked: list[Asked], most: int
+    name: str, model_type: str, asked: list[Asked], max_num_seqs: int
 ) -> None:
     """Whichever sequences are in the batch, and whenever they are added and removed."""
     engine = engine_of(name, model_type)
-    together = written(engine, asked, most)
+    together = written(engine, asked, max_num_seqs)
     for number, (prompt, tokens, sampling, comes, goes) in enumerate(asked):
         if goes is None or goes < comes:
             assert len(together[number]) == tokens
@@ -216,9 +216,9 @@ def test_out_of_memory_ends_the_shortest_half_and_runs_fewer(
     sequences = [scheduler.add([n], Sampler(SamplingParams(seed=n))) for n in range(7)]
     scheduler.step()
     monkeypatch.setattr(engine, "batch_next_logits", narrow)
-    lost = {one.sequence: one.error for one in scheduler.step() if one.error}
-    assert list(lost) == sequences[2:5]
-    assert {type(error) for error in lost.values()} == {OutOfMemoryError}
+    failed = {one.sequence: one.error for one in scheduler.step() if one.error}
+    assert list(failed) == sequences[2:5]
+    assert {type(error) for error in failed.values()} == {OutOfMemoryError}
     assert (scheduler.num_running, scheduler.num_waiting) == (2, 2)
     assert [one.sequence for one in scheduler.step()] == sequences[:2]
     scheduler.remove(sequences[0])
@@ -250,8 +250,8 @@ def test_sequences_that_outlive_a_lack_of_memory_are_unchanged(
         return read(tokens, cache)
 
     monkeypatch.setattr(engine, "next_logits", fail_at_third)
-    lost = [output.sequence for output in scheduler.step() if output.error]
-    assert lost == sequences[2:]
+    failed = [output.sequence for output in scheduler.step() if output.error]
+    assert failed == sequences[2:]
     while len(sequences[0].tokens) < 30:
         scheduler.step()
     for number, sequence in enumerate(sequences[:2]):

@@ -77,11 +77,13 @@ def test_card_sets_trust_remote_code_only_where_needed() -> None:
     assert "trust_remote_code" not in published("")
 
 
-@pytest.mark.parametrize(("its_own", "most"), [(None, SAMPLE_TOKENS), (7, 7), (900, SAMPLE_TOKENS)])
+@pytest.mark.parametrize(
+    ("own_limit", "expected"), [(None, SAMPLE_TOKENS), (7, 7), (900, SAMPLE_TOKENS)]
+)
 def test_the_sample_of_a_chat_model_has_an_end(
-    its_own: int | None, most: int, monkeypatch: pytest.MonkeyPatch
+    own_limit: int | None, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wide = replace(model({"block_size": 1000}, MARKED), max_new_tokens=its_own)
+    wide = replace(model({"block_size": 1000}, MARKED), max_new_tokens=own_limit)
     engine = open_engine("lists", wide.config, wide.weights)
     chatting = LanguageModel("letters", wide, engine)
     asked = []
@@ -92,4 +94,4 @@ def test_the_sample_of_a_chat_model_has_an_end(
 
     monkeypatch.setattr(chatting, "chat", chat)
     assert _sample(chatting) is None
-    assert asked == [most]
+    assert asked == [expected]

@@ -205,16 +205,16 @@ def test_metadata_of_a_llama(tmp_path: Path) -> None:
     assert "{% generation" not in template, "llama-cpp-python and others do not know the tag"
     tokens = fields["tokenizer.ggml.tokens"]
     types = fields["tokenizer.ggml.token_type"]
-    boundary = MARKED.eot_token
+    eot_token = MARKED.eot_token
     marks = ["<|user|>", "<|assistant|>", "<think>", "</think>"]
-    padding = [f"[PAD{boundary + 5 + i}]" for i in range(3)]
-    assert tokens[boundary:] == [END_OF_TEXT, *marks, *padding]
-    assert types[boundary:] == [TokenType.CONTROL] + 4 * [TokenType.USER_DEFINED] + 3 * [
+    padding = [f"[PAD{eot_token + 5 + i}]" for i in range(3)]
+    assert tokens[eot_token:] == [END_OF_TEXT, *marks, *padding]
+    assert types[eot_token:] == [TokenType.CONTROL] + 4 * [TokenType.USER_DEFINED] + 3 * [
         TokenType.UNUSED
     ]
-    assert {*types[:boundary]} == {TokenType.NORMAL}
+    assert {*types[:eot_token]} == {TokenType.NORMAL}
     assert fields["tokenizer.ggml.bos_token_id"] == fields["tokenizer.ggml.eos_token_id"]
-    assert fields["tokenizer.ggml.eos_token_id"] == boundary
+    assert fields["tokenizer.ggml.eos_token_id"] == eot_token
 
 
 def test_documents_begin_with_bos(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import pytest
 
 
 @pytest.fixture
-def modules_apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the copy that transformers makes of a folder's code out of the user's cache."""
+def temporary_module_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let transformers copy the code of model folders to a temporary folder, not to its cache."""
     with pytest.MonkeyPatch.context() as patch:
         place = str(tmp_path_factory.mktemp("modules"))
         for module in ("utils", "dynamic_module_utils"):

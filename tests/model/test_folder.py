@@ -43,21 +43,21 @@ def test_written_model_equals_loaded_model(tmp_path: Path, model_type: str, adds
     """The precision of the file is float32."""
     model = small_model(model_type, adds_bos)
     create_folder(tmp_path / "new" / "model", model, "# A card: é\n")
-    again = load_model(tmp_path / "new" / "model")
-    assert again.config == model.config == open_model(tmp_path / "new" / "model").config
-    assert again.tokenizer.to_json() == model.tokenizer.to_json()
+    reloaded = load_model(tmp_path / "new" / "model")
+    assert reloaded.config == model.config == open_model(tmp_path / "new" / "model").config
+    assert reloaded.tokenizer.to_json() == model.tokenizer.to_json()
     rounded = {name: Weight(w.shape, array("f", w.data)) for name, w in model.weights.items()}
-    assert again.weights == rounded
+    assert reloaded.weights == rounded
     assert (tmp_path / "new" / "model" / "README.md").read_text("utf-8") == "# A card: é\n"
 
 
 def test_folder_has_the_files_of_a_hugging_face_repository(folder: Path) -> None:
     others = {"README.md", "generation_config.json", "tokenizer_config.json"}
     assert set(names(folder)) == others | set(FILES)
-    boundary = MODEL.tokenizer.eot_token
+    eot_token = MODEL.tokenizer.eot_token
     for name in ("config.json", "generation_config.json"):
         content = json.loads((folder / name).read_text("utf-8"))
-        assert (content["bos_token_id"], content["eos_token_id"]) == (boundary, boundary)
+        assert (content["bos_token_id"], content["eos_token_id"]) == (eot_token, eot_token)
     with safetensors.safe_open(folder / "model.safetensors", "np") as file:
         assert file.metadata() == {"format": "pt"}, "transformers asks for it"
         assert "wte.weight" in {*file.keys()}, "mlx-lm opens no names with a prefix"
@@ -139,10 +139,10 @@ def test_weights_are_replaced_in_float32(folder: Path) -> None:
         for name, w in MODEL.weights.items()
     }
     write_weights(folder, doubled)
-    again = load_model(folder).weights
-    assert {w.data.typecode for w in again.values()} == {"f"}
+    reloaded = load_model(folder).weights
+    assert {w.data.typecode for w in reloaded.values()} == {"f"}
     for name, weight in doubled.items():
-        assert list(again[name].data) == pytest.approx(list(weight.data), rel=1e-6)
+        assert list(reloaded[name].data) == pytest.approx(list(weight.data), rel=1e-6)
 
 
 def test_tensors_keep_their_precision_and_metadata(tmp_path: Path) -> None:
@@ -152,9 +152,9 @@ def test_tensors_keep_their_precision_and_metadata(tmp_path: Path) -> None:
         "scalar": Weight((1,), array("d", [7])),
     }
     write_tensors(tmp_path / "a.safetensors", weights, {"step": "7", "ü": "é"})
-    again, metadata = read_tensors(tmp_path / "a.safetensors")
-    assert again == weights
-    assert {w.data.typecode for w in again.values()} == {"d", "f"}
+    reloaded, metadata = read_tensors(tmp_path / "a.safetensors")
+    assert reloaded == weights
+    assert {w.data.typecode for w in reloaded.values()} == {"d", "f"}
     assert metadata == {"step": "7", "ü": "é"}
 
 

@@ -165,10 +165,10 @@ def test_rewritten_folder_equals_the_original(tmp_path: Path) -> None:
     write_folder(tmp_path / "theirs", **LLAMA3, dtype="bfloat16")
     model = load_model(tmp_path / "theirs")
     create_folder(tmp_path / "ours", model, "")
-    again = load_model(tmp_path / "ours")
-    assert (again.config, again.weights) == (model.config, model.weights)
-    assert again.tokenizer.to_json() == model.tokenizer.to_json()
-    assert (again.tokenizer.bos_token_id, again.tokenizer.eos_token_ids) == (
+    reloaded = load_model(tmp_path / "ours")
+    assert (reloaded.config, reloaded.weights) == (model.config, model.weights)
+    assert reloaded.tokenizer.to_json() == model.tokenizer.to_json()
+    assert (reloaded.tokenizer.bos_token_id, reloaded.tokenizer.eos_token_ids) == (
         model.tokenizer.bos_token_id,
         model.tokenizer.eos_token_ids,
     )

@@ -60,10 +60,10 @@ def test_written_model_equals_loaded_model(tmp_path: Path, model_type: str, chat
     model = load_model(tmp_path / "model")  # in float32
     write_model_json(tmp_path / "model.json", model, "# Ä card\n")
     source = open_model(tmp_path / "model.json")
-    again, card = source.load(), source.card
-    assert again.tokenizer.to_json() == model.tokenizer.to_json()
-    assert replace(again, tokenizer=model.tokenizer) == model
-    assert [*again.weights] == [*model.weights], "in the same order"
+    reloaded, card = source.load(), source.card
+    assert reloaded.tokenizer.to_json() == model.tokenizer.to_json()
+    assert replace(reloaded, tokenizer=model.tokenizer) == model
+    assert [*reloaded.weights] == [*model.weights], "in the same order"
     assert card == "# Ä card\n"
 
 
@@ -85,9 +85,12 @@ def test_special_tokens_survive_the_round_trip(tmp_path: Path) -> None:
     """A foreign `tokenizer.json` does not name them."""
     model = small_model(tokenizer=OTHERS)
     write_model_json(tmp_path / "m.json", model)
-    again = load_model(tmp_path / "m.json").tokenizer
-    assert (again.bos_token_id, again.eos_token_ids) == (OTHERS.bos_token_id, OTHERS.eos_token_ids)
-    assert again.encode_prompt("a") == OTHERS.encode_prompt("a")
+    reloaded = load_model(tmp_path / "m.json").tokenizer
+    assert (reloaded.bos_token_id, reloaded.eos_token_ids) == (
+        OTHERS.bos_token_id,
+        OTHERS.eos_token_ids,
+    )
+    assert reloaded.encode_prompt("a") == OTHERS.encode_prompt("a")
 
 
 EDGES = [
@@ -104,9 +107,9 @@ def there_and_back(path: Path, values: list[float]) -> tuple[list[int], list[int
     data.extend([0.0] * (len(weight.data) - len(data)))
     model.weights["wte.weight"] = Weight(weight.shape, data)
     write_model_json(path, model)
-    again = load_model(path).weights["wte.weight"].data
+    reloaded = load_model(path).weights["wte.weight"].data
     rows = json.loads(path.read_text("utf-8"), parse_float=str)["weights"]["wte.weight"]
-    return [*map(bits, data)], [*map(bits, again)], [number for row in rows for number in row]
+    return [*map(bits, data)], [*map(bits, reloaded)], [number for row in rows for number in row]
 
 
 @pytest.mark.parametrize("value", EDGES)

@@ -14,7 +14,7 @@ from anexa.model.loading import load_model
 from tests.model.foreign import automodel, random_folder, transformers
 
 torch: Any = pytest.importorskip("torch", reason="PyTorch is not installed")
-pytestmark = pytest.mark.usefixtures("modules_apart")
+pytestmark = pytest.mark.usefixtures("temporary_module_cache")
 
 TOKENS = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3]
 GREEDY: dict[str, Any] = {

@@ -80,10 +80,10 @@ def test_error_lists_at_most_five_unknown_characters() -> None:
 
 
 def test_prompt_begins_with_bos_if_adds_bos() -> None:
-    boundary = DOCUMENTS.eot_token
+    eot_token = DOCUMENTS.eot_token
     assert DOCUMENTS.adds_bos
-    assert DOCUMENTS.encode_prompt("") == [boundary]
-    assert DOCUMENTS.encode_prompt("af") == [boundary, *DOCUMENTS.encode("af")]
+    assert DOCUMENTS.encode_prompt("") == [eot_token]
+    assert DOCUMENTS.encode_prompt("af") == [eot_token, *DOCUMENTS.encode("af")]
 
 
 def test_prompt_has_no_bos_unless_adds_bos() -> None:
@@ -108,9 +108,9 @@ def streamed(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
 
 def test_special_tokens_are_not_decoded() -> None:
     for tokenizer in (TEXT, DOCUMENTS, BYTES):
-        boundary, ids = tokenizer.eot_token, tokenizer.encode("af")
-        assert tokenizer.decode([boundary, *ids, boundary, boundary]) == "af"
-        assert "".join(streamed(tokenizer, [boundary, *ids, boundary, boundary])) == "af"
+        eot_token, ids = tokenizer.eot_token, tokenizer.encode("af")
+        assert tokenizer.decode([eot_token, *ids, eot_token, eot_token]) == "af"
+        assert "".join(streamed(tokenizer, [eot_token, *ids, eot_token, eot_token])) == "af"
 
 
 # ------------------------------------------------------------------ trained on bytes
@@ -143,8 +143,8 @@ def test_frequent_pairs_are_merged() -> None:
 
 def test_bpe_training_is_deterministic() -> None:
     corpus = ["the cat sat on the mat and the rat sat on the cat " * 3, "日本 " * 9]
-    once, again = (Tokenizer.train_bpe(corpus, 290, adds_bos=True) for _ in range(2))
-    assert once.to_json() == again.to_json()
+    once, repeated = (Tokenizer.train_bpe(corpus, 290, adds_bos=True) for _ in range(2))
+    assert once.to_json() == repeated.to_json()
 
 
 def test_with_bos() -> None:
@@ -258,14 +258,14 @@ def test_incomplete_character_at_the_end_equals_decode() -> None:
 @pytest.mark.parametrize("tokenizer", ALL)
 def test_tokenizer_json_round_trip(tokenizer: Tokenizer) -> None:
     text = tokenizer.to_json()
-    again = Tokenizer.from_json(text)
-    assert again.to_json() == text
+    repeated = Tokenizer.from_json(text)
+    assert repeated.to_json() == text
     attributes = ("eot_token", "vocab_size", "adds_bos")
     for name in attributes:
-        assert getattr(again, name) == getattr(tokenizer, name)
+        assert getattr(repeated, name) == getattr(tokenizer, name)
     for sample in ("", "af é😀\n", CORPUS):
-        assert again.encode(sample) == tokenizer.encode(sample)
-        assert again.encode_prompt(sample) == tokenizer.encode_prompt(sample)
+        assert repeated.encode(sample) == tokenizer.encode(sample)
+        assert repeated.encode_prompt(sample) == tokenizer.encode_prompt(sample)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from tests.model.helpers import CORPUS, byte_tokenizer, small_model
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read as transformers loads
 transformers: Any = pytest.importorskip("transformers", reason="transformers is not installed")
 
-pytestmark = pytest.mark.usefixtures("modules_apart")
+pytestmark = pytest.mark.usefixtures("temporary_module_cache")
 
 SAMPLES = [
     "\n",

@@ -79,7 +79,7 @@ def check_conformance(response: Any) -> None:
         (ollama_schemas.OllamaError if is_error else MODELS[path]).model_validate_json(last)
     elif kind == "application/json":
         response.read()
-        model = MODELS.get(path, schemas.Model if path.startswith("/v1/models/") else None)
+        model = MODELS.get(path, schemas.ModelInfo if path.startswith("/v1/models/") else None)
         if response.status_code >= 400:
             loading = path == "/health" and response.status_code == 503
             model = schemas.Unhealthy if loading else schemas.ErrorResponse

@@ -290,7 +290,7 @@ EMPTY = "a conversation needs a message of the user"
         (
             body_with_message("1", "tool"),
             "messages",
-            "message 1 is about a tool call, which the chat template of anexa has no form for: "
+            "message 1 is about a tool call, which the chat template of anexa cannot render: "
             "leave it out",
         ),
         ({"messages": MESSAGES, "top_logprobs": 2}, "top_logprobs", "needs logprobs to be true"),

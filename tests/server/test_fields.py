@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from anexa.server.chat_completions import ChatCompletionRequest
 from anexa.server.completions import CompletionRequest
 from anexa.server.generation_fields import GenerationRequest
-from anexa.server.ollama_schemas import ChatRequest, GenerateRequest, Message, Options
+from anexa.server.ollama_schemas import ChatRequest, GenerateRequest, OllamaMessage, Options
 from anexa.server.responses_request import ResponsesRequest
 from anexa.server.unsupported import Neutral
 from tests.server.errors import error_of
@@ -175,7 +175,7 @@ def test_values_that_ask_for_nothing_change_nothing(
     ("heading", "models"),
     [
         ("Responses", [ResponsesRequest]),
-        ("Ollama's API", [ChatRequest, GenerateRequest, Message, Options]),
+        ("Ollama's API", [ChatRequest, GenerateRequest, OllamaMessage, Options]),
     ],
 )
 def test_docs_of_other_apis_list_the_fields_without_effect(

@@ -164,16 +164,16 @@ def test_idle_connection_is_closed_and_busy_one_is_not(tmp_path: Path) -> None:
         where = urlsplit(server.address)
         address = (where.hostname or "", where.port or 0)
         begun = time.monotonic()
-        silent, halfway, again, asking = (socket.create_connection(address) for _ in range(4))
+        silent, halfway, idle, asking = (socket.create_connection(address) for _ in range(4))
         halfway.sendall(b"GET /health HTTP/1.1\r\nHost: loc")
-        again.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert b"200 OK" in again.recv(4096)
-        again.sendall(b"GET /health HTTP/1.1\r\n")
+        idle.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b"200 OK" in idle.recv(4096)
+        idle.sendall(b"GET /health HTTP/1.1\r\n")
         body = json.dumps({"messages": LONG, "stream": True, "temperature": 0}).encode()
         head = f"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
         asking.sendall(b"POST /v1/chat/completions HTTP/1.1\r\n" + head.encode() + b"\r\n\r\n")
         asking.sendall(body)
-        for connection in (silent, halfway, again):
+        for connection in (silent, halfway, idle):
             connection.settimeout(30)
             while connection.recv(4096):
                 pass  # until the server closes it
@@ -183,7 +183,7 @@ def test_idle_connection_is_closed_and_busy_one_is_not(tmp_path: Path) -> None:
         while asking.recv(2**16) and time.monotonic() - begun < 20:
             pass
         assert time.monotonic() - begun >= 20, "it is being answered still"
-        for connection in (silent, halfway, again, asking):
+        for connection in (silent, halfway, idle, asking):
             connection.close()
 
 

@@ -31,7 +31,7 @@ def llama_tokenizer() -> Tokenizer:
 def outputs(
     tokenizer: Tokenizer, ids: Sequence[int], stop: Sequence[str] = ()
 ) -> tuple[Request, list[RequestOutput]]:
-    """Generate these ids; returns an output with text for each chunk of a stream."""
+    """Process token ids as if they were generated; returns the outputs with text, in order."""
     text = TextStream(tokenizer, Prompt(tokenizer, 64, "a"), max_tokens=len(ids), stop=stop)
     sampler = Sampler(SamplingParams())
     request = Request(text, sampler, is_chat=False, num_logprobs=2)
@@ -47,8 +47,8 @@ def outputs(
     return request, chunks
 
 
-def check(tokenizer: Tokenizer, text: str, echo: bool = False) -> dict[str, Any]:
-    """Compare the offsets of a text's tokens with what the bytes before them spell."""
+def check_offsets(tokenizer: Tokenizer, text: str, echo: bool = False) -> dict[str, Any]:
+    """Compare the offsets of the tokens of a text with the lengths of the texts before them."""
     ids = tokenizer.encode(text)
     request, chunks = outputs(tokenizer, ids)
     body = CompletionRequest.model_validate({"prompt": "a", "echo": echo, "logprobs": 2})
@@ -75,7 +75,7 @@ def check(tokenizer: Tokenizer, text: str, echo: bool = False) -> dict[str, Any]
 
 @pytest.mark.parametrize("echo", [False, True])
 def test_offsets_are_of_characters(echo: bool) -> None:
-    logprobs = check(BYTES, FRENCH, echo)
+    logprobs = check_offsets(BYTES, FRENCH, echo)
     assert logprobs["text_offset"][echo : echo + 3] == [
         echo,
         echo,
@@ -87,13 +87,13 @@ def test_offsets_are_of_characters(echo: bool) -> None:
 
 def test_offsets_with_tokens_of_bytes_and_of_words() -> None:
     llama = llama_tokenizer()
-    check(llama, "The line caf\u00e9 \U0001f600 b")
+    check_offsets(llama, "The line caf\u00e9 \U0001f600 b")
     assert llama.token_bytes(3 + 0xE9) == b"\xe9"
     assert b"".join(map(llama.token_bytes, llama.encode("caf"))) == b" caf"
 
 
 def test_offset_after_an_incomplete_character() -> None:
-    """A byte that begins no character becomes one of its own when the next token is known."""
+    """A byte that begins no character becomes U+FFFD as soon as the next token is known."""
     first, *_ = BYTES.encode("é")
     [letter] = BYTES.encode("l")
     request, chunks = outputs(BYTES, [first, letter, first, first])

@@ -93,8 +93,8 @@ def test_completions_of_several_prompts(client: Any) -> None:
     texts = client.completions.create(prompt=["12+", "34*"], n=2, seed=3, **asked)
     assert texts.object == "text_completion"
     assert [choice.index for choice in texts.choices] == [0, 1, 2, 3]
-    again = client.completions.create(prompt=["12+", "34*"], n=2, seed=3, **asked)
-    assert [c.text for c in again.choices] == [c.text for c in texts.choices]
+    repeated = client.completions.create(prompt=["12+", "34*"], n=2, seed=3, **asked)
+    assert [c.text for c in repeated.choices] == [c.text for c in texts.choices]
     other = client.completions.create(prompt=["12+", "34*"], n=2, seed=4, **asked)
     assert [c.text for c in other.choices] != [c.text for c in texts.choices]
     # Without a seed, texts are random.

@@ -230,7 +230,10 @@ def test_docs_page_describes_the_api_and_loads_nothing_from_other_sites(
     page.goto(f"{server.address}/docs")
     page.get_by_role("heading", name="POST /v1/chat/completions").wait_for()
     text = page.locator("main").inner_text()
-    for words in ("temperature\tnumber at least 0 at most 2 or null", "messages\tlist of Message"):
+    for words in (
+        "temperature\tnumber at least 0 at most 2 or null",
+        "messages\tlist of ChatMessage",
+    ):
         assert words in text
     assert "string of 1 to 65,536 characters" in text
     table = page.locator("table").first.inner_text()  # of completions

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from anexa.thinking.problems import MAX_DIGITS, MAX_FACTOR_DIGITS
-from anexa.thinking.thoughts import Step, steps_of
+from anexa.thinking.thoughts import ThoughtStep, steps_of
 from tests.server.browser import answered, ask, picture
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
@@ -24,7 +24,7 @@ CARRY = {
 }
 
 
-def drawn_steps(rng: random.Random) -> list[Step]:
+def drawn_steps(rng: random.Random) -> list[ThoughtStep]:
     """The steps of a random problem."""
     operation = rng.choice("+-*")
     digits = MAX_FACTOR_DIGITS if operation == "*" else MAX_DIGITS

@@ -195,8 +195,8 @@ def test_openai_client_reads_responses(server: ServerProcess) -> None:
         response = client.responses.create(**asked)
         assert response.output_text == "29842"
         assert response.output[0].content[0].text == THOUGHT
-        again = [*MESSAGES, *response.output, *MESSAGES]
-        assert client.responses.create(**{**asked, "input": again}).output_text == "29842"
+        messages = [*MESSAGES, *response.output, *MESSAGES]
+        assert client.responses.create(**{**asked, "input": messages}).output_text == "29842"
         streamed = [*client.responses.create(**asked, stream=True)]
         assert streamed[-1].response.output_text == "29842"
         with client.responses.stream(**asked) as stream:

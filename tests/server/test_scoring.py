@@ -168,8 +168,8 @@ def test_tokens_of_an_earlier_prompt_are_reused(server: ServerProcess) -> None:
     assert second["usage"]["prompt_tokens_details"]["cached_tokens"] == 64
     after = [server.metric(name) for name in names]
     assert [b - a for a, b in zip(before, after)] == [3 * (len(begin) + 1), 2 * 64]
-    again = server.post(PATH, {"prompt": begin + "1", **asked}).json()
-    assert again["choices"] == first["choices"]
+    repeated = server.post(PATH, {"prompt": begin + "1", **asked}).json()
+    assert repeated["choices"] == first["choices"]
     scored_ = server.post(PATH, {"prompt": begin + "1", **asked, "prompt_logprobs": 0}).json()
     assert scored_["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
     assert scored_["choices"][0]["text"] == first["choices"][0]["text"]

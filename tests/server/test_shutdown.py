@@ -92,12 +92,12 @@ def test_stream_cut_off_by_shutdown_ends_with_error(tmp_path: Path) -> None:
 
 
 def outcome(server: ServerProcess) -> str:
-    """Status and error message of a request that would take a minute."""
+    """Send a request that would take a minute; return the status and error of the response."""
     response = server.chat(messages=LONG, temperature=0)
     return f"{response.status_code} {response.json()['error']['message']}"
 
 
 def quiet(server: ServerProcess) -> bool:
-    """Whether a server that has ended wrote nothing to standard error."""
+    """Return whether a server that has ended wrote nothing to standard error."""
     assert server.process.stderr
     return server.process.stderr.read() == ""

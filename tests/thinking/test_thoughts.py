@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.thinking.problems import MAX_DIGITS, MAX_FACTOR_DIGITS
-from anexa.thinking.thoughts import Step, add, compare, multiply, scale, steps_of, subtract
+from anexa.thinking.thoughts import ThoughtStep, add, compare, multiply, scale, steps_of, subtract
 
 numbers = st.integers(0, 10**MAX_DIGITS - 1)
 factors = st.integers(0, 10**MAX_FACTOR_DIGITS - 1)
@@ -30,7 +30,7 @@ factors = st.integers(0, 10**MAX_FACTOR_DIGITS - 1)
         (scale(0, 0), "0*0:0*0+0=00:0"),
     ],
 )
-def test_lines_are_written_out(made: Step, line: str) -> None:
+def test_lines_are_written_out(made: ThoughtStep, line: str) -> None:
     value = line.split(":")[-1]
     assert made.text == line
     assert made.value == ({"<": -1, "=": 0, ">": 1}[value] if value in "<=>" else int(value))

@@ -1,4 +1,4 @@
-"""From a corpus to sequences, with each kind of tokenizer, and in little memory."""
+"""Encoding of a corpus as datasets, with each kind of tokenizer, and its memory."""
 
 from __future__ import annotations
 
@@ -218,10 +218,9 @@ def test_changed_corpus_is_refused() -> None:
 
 # In little memory
 
-# The pages of a mapped file count as a process's memory as long as the system has no better use
-# for them, and it takes them away when it has. What a process cannot do without is RssAnon. There
-# is no record of its peak, so a thread looks at it all the time.
-FRUGAL = """
+# The pages of a memory-mapped file are not counted, as the system can reclaim them. RssAnon is the
+# memory that a process needs; Linux does not record its peak, so a thread samples it.
+MEASURE_PEAK = """
 import sys, threading, time
 
 def held():
@@ -255,7 +254,7 @@ print(peak - before)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what of a process is its own")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has RssAnon")
 @pytest.mark.parametrize(
     ("spec", "layout", "size"),
     [
@@ -268,7 +267,7 @@ print(peak - before)
 def test_a_large_text_is_trained_on_in_little_memory(
     spec: str, layout: Layout, size: int, tmp_path: Path
 ) -> None:
-    """2 GiB of text are trained on in under 1 GiB of memory, and less text in less."""
+    """The peak memory is below half the size of the text."""
     source = texts(read_corpus("python-docs"))[0]
     lines = [line for line in source.split("\n") if layout == "text" or len(line) > 40]
     block = ("\n".join(lines) + "\n").encode("utf-8")
@@ -277,7 +276,7 @@ def test_a_large_text_is_trained_on_in_little_memory(
         for i in range(size * 2**20 // len(block)):
             file.write(b"%d\n" % i + block)
     process = subprocess.run(
-        [sys.executable, "-c", FRUGAL, str(path), spec, layout],
+        [sys.executable, "-c", MEASURE_PEAK, str(path), spec, layout],
         env=os.environ | {"ANEXA_CACHE": str(tmp_path / "cache")},
         capture_output=True,
         encoding="utf-8",

@@ -52,9 +52,9 @@ def test_a_second_process_is_refused(folder: Path) -> None:
     assert not is_running(folder)
     with holder(folder) as process:
         assert is_running(folder)
-        with pytest.raises(AnexaError) as told:
+        with pytest.raises(AnexaError) as caught:
             Lock(folder).acquire()
-        assert str(told.value).startswith(f"the training in {folder} is already running: ")
+        assert str(caught.value).startswith(f"the training in {folder} is already running: ")
         assert is_running(folder)
         process.communicate()
     assert not is_running(folder)

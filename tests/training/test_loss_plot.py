@@ -27,7 +27,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 class Drawing:
     """Elements of a plot in an SVG file."""
 
-    def __init__(self, runs: Sequence[picture.Run], folder: Path) -> None:
+    def __init__(self, runs: Sequence[picture.PlottedRun], folder: Path) -> None:
         path = folder / "losses.svg"
         draw_losses(runs, path)
         root = ET.parse(path).getroot()

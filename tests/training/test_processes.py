@@ -71,12 +71,12 @@ def test_two_processes_give_the_losses_of_one(options: list[str], tmp_path: Path
     write_names(tmp_path)
     arguments = [*RUN, *options, "--steps=20"]
     assert anexa("train", *arguments, "--out=one", cwd=tmp_path).returncode == 0
-    told = torchrun(*arguments, "--out=two", cwd=tmp_path)
+    output = torchrun(*arguments, "--out=two", cwd=tmp_path)
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-6)
     one, two = (load_model(tmp_path / folder).weights for folder in ("one", "two"))
     assert_close(two, one, bound=1e-4)
-    assert told.count("parameters") == told.count("done: 20 steps") == 1, "one process speaks"
-    assert "2 processes" in told
+    assert output.count("parameters") == output.count("done: 20 steps") == 1, "one process speaks"
+    assert "2 processes" in output
     parts = [path for path in (tmp_path / "two").rglob("*") if ".anexa-" in path.name]
     assert parts == []
 
@@ -203,10 +203,10 @@ def test_a_killed_worker_is_restarted_and_resumes(tmp_path: Path) -> None:
     ) as process:
         wait_for_step(m, 60)
         os.kill(max(workers(process.pid)), signal.SIGKILL)
-        told = process.communicate(timeout=240)[0]
+        output = process.communicate(timeout=240)[0]
     assert process.returncode == 0
-    assert "resuming after step" in told
-    assert "done: 600 steps" in told
+    assert "resuming after step" in output
+    assert "done: 600 steps" in output
     assert load_model(m).weights == load_model(tmp_path / "whole").weights
     assert [path.name for path in sorted(m.parent.iterdir())] == ["names", "names-2"]
 

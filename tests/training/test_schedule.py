@@ -195,14 +195,14 @@ def test_compilation_does_not_count_as_progress(watch: Watch) -> None:
         watch.now += 1
         clock.end_step()
     assert clock.progress(76) == pytest.approx(0.5)
-    again = Clock(
+    resumed = Clock(
         None, 3.0, seconds=clock.seconds, compile_seconds=clock.compile_seconds, compiles=True
     )
-    assert again.progress(76) == pytest.approx(0.5)
+    assert resumed.progress(76) == pytest.approx(0.5)
     watch.now += 15  # it compiles again
-    again.end_step()
-    assert again.compile_seconds == pytest.approx(45)
-    assert again.progress(77) == pytest.approx(75 / 135)
+    resumed.end_step()
+    assert resumed.compile_seconds == pytest.approx(45)
+    assert resumed.progress(77) == pytest.approx(75 / 135)
 
 
 def test_compilation_does_not_count_in_the_step_time(watch: Watch) -> None:

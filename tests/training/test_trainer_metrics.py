@@ -101,12 +101,12 @@ def test_stopping_and_resuming_changes_no_record(names: Path, tmp_path: Path) ->
     whole = finish(build_trainer(wanted, tmp_path / "whole"))
     stop_after(build_trainer(wanted, tmp_path / "m"), 131)
     resumed = finish(resume_trainer(tmp_path / "m"))
-    told = [
+    sequences = [
         [(r.step, r.loss, r.learning_rate, r.gradient_norm) for r in read_metrics(run.folder)[0]]
         for run in (whole, resumed)
     ]
-    assert told[0] == told[1]
-    assert len(told[0]) == 500
+    assert sequences[0] == sequences[1]
+    assert len(sequences[0]) == 500
 
 
 def test_evaluations_are_logged_before_the_checkpoint_is_saved(names: Path, tmp_path: Path) -> None:

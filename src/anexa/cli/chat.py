@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from anexa.cli import common_options as common
-from anexa.cli.output import echo, written
+from anexa.cli.output import echo, escape_controls
 from anexa.cli.prompt_loop import PromptLoop
 from anexa.errors import UsageError
 
@@ -31,7 +31,10 @@ def chat(
     seed: common.SamplingSeed = 42,
     think: Annotated[
         Literal["on", "off", "hide"],
-        typer.Option(help="Let a reasoning model think and show it, not think, or hide it."),
+        typer.Option(
+            help="Whether a reasoning model thinks before it answers; hide: it thinks, and the "
+            "thought is not shown."
+        ),
     ] = "on",
 ) -> None:
     """Talk to a model: a chat model answers, any other continues what you type."""
@@ -60,10 +63,11 @@ def run_prompt_loop(
 
     Args:
         model: model to talk to.
-        params: sampling parameters at the start.
-        max_tokens: maximum number of tokens in a response; None means 200, or for a chat model what
-            the context has room for.
-        think: "on", "off" or "hide": whether a reasoning model thinks, and whether it is shown.
+        params: initial sampling parameters, which slash commands change.
+        max_tokens: maximum number of tokens in a response; None means 200, or for a chat model as
+            many as the context has room for.
+        think: whether a reasoning model thinks before it answers: "on", "off", or "hide", which
+            lets it think without showing the thought.
     """
     from anexa.cli.chat_loop import ChatLoop
 
@@ -78,7 +82,7 @@ class CompletionLoop(PromptLoop):
 
     Args:
         model: model that continues texts.
-        params: sampling parameters at the start.
+        params: initial sampling parameters, which slash commands change.
         max_tokens: maximum number of tokens in a continuation; None means 200.
     """
 
@@ -95,5 +99,5 @@ class CompletionLoop(PromptLoop):
         continuation = self._model.complete(prompt, self._sampler, max_tokens=max_tokens)
         echo(f"Response: {prompt}", nl=False)
         for piece in continuation:
-            echo(written(piece), nl=False)
+            echo(escape_controls(piece), nl=False)
         echo("\n")

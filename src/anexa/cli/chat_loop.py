@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from anexa.cli.output import echo, written
+from anexa.cli.output import echo, escape_controls
 from anexa.cli.prompt_loop import PromptLoop
 from anexa.errors import AnexaError
 
@@ -98,7 +98,7 @@ def print_answer(answer: ChatAnswer, *, show_reasoning: bool = True) -> None:
         for piece in answer:
             if piece.is_reasoning and not show_reasoning:
                 continue
-            text = written(piece.text)
+            text = escape_controls(piece.text)
             if piece.is_reasoning != in_reasoning:
                 in_reasoning = piece.is_reasoning
                 text = ("│ " if in_reasoning else "") + text.lstrip("\n")

@@ -37,11 +37,11 @@ def compare(
         check_suffix(out)
         check_output(out, replace=force)
     if len(folders) < 2:
-        raise UsageError("a comparison is of two model folders or more: name another one")
+        raise UsageError("a comparison needs two or more model folders: name another one")
     runs = [summarize(folder) for folder in folders]
     for run in runs:
         if run.state is None:
-            raise AnexaError(f"{run.folder} holds no training to compare: it was made elsewhere")
+            raise AnexaError(f"{run.folder} cannot be compared: it has no metrics of a training")
     names = [folder.name for folder in folders]
     if len(set(names)) < len(names) or "" in names:
         names = [str(folder) for folder in folders]

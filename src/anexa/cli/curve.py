@@ -80,7 +80,7 @@ class LossCurve:
         self._steps_each = 1
         self._sum, self._count = 0.0, 0  # of the current mean
         self._steps = 0
-        self._marks: list[tuple[int, float]] = []
+        self._markers: list[tuple[int, float]] = []
 
     def add(self, loss: float) -> None:
         """Append a loss to show after a step; `LiveReporter` passes the moving average."""
@@ -96,7 +96,7 @@ class LossCurve:
 
     def mark(self, loss: float) -> None:
         """Mark a validation loss, measured after the steps so far."""
-        self._marks.append((self._steps, loss))
+        self._markers.append((self._steps, loss))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         values = [value for value in self._means if math.isfinite(value)]
@@ -106,19 +106,19 @@ class LossCurve:
         room = options.max_width >= MIN_WIDTH and console.height >= MIN_HEIGHT
         if len(values) < 2 or not (dots and room):
             return
-        marks = [(step, loss) for step, loss in self._marks if math.isfinite(loss)]
-        losses = [*values, *(loss for _, loss in marks)]
+        markers = [(step, loss) for step, loss in self._markers if math.isfinite(loss)]
+        losses = [*values, *(loss for _, loss in markers)]
         low, high = min(losses), max(losses)
         names = [f"{high:.2f}", *[""] * (HEIGHT - 2), f"{low:.2f}"]
         margin = max(map(len, names))
         width = options.max_width - margin - 2
         lines = [Text(line, "cyan") for line in curve(values, width, HEIGHT, (low, high))]
-        for step, loss in marks:
+        for step, loss in markers:
             x = min(width - 1, step * width // self._steps)
             y = row(loss, low, high, HEIGHT)
             lines[y] = Text.assemble(lines[y][:x], (MARK, "bold yellow"), lines[y][x + 1 :])
         key = f"{MARK} validation"
-        if marks and set(lines[0].plain[-len(key) :]) == {chr(BRAILLE)}:
+        if markers and set(lines[0].plain[-len(key) :]) == {chr(BRAILLE)}:
             lines[0] = Text.assemble(lines[0][: -len(key)], (key, "yellow"))
         for name, line in zip(names, lines):
             yield Text.assemble(

@@ -52,7 +52,7 @@ def export(
         what = f"there is no format {to!r}" if to else "nothing says what to write"
         raise UsageError(f"{what}: choose --to {' or --to '.join(SUFFIXES)}")
     if precision is not None and to != "gguf":
-        raise UsageError(f"--precision is of GGUF files: leave it out with --to {to}")
+        raise UsageError(f"--precision applies to GGUF files only: leave it out with --to {to}")
     if force and to == "folder":
         raise UsageError("--force replaces files, never a folder: choose another --out")
     name = "anexa" if folder is None else model_name(folder)

@@ -1,4 +1,4 @@
-"""`anexa generate`: print texts or answers of a model, to read or as JSON."""
+"""`anexa generate`: print generated texts or answers, as plain text or as JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from anexa.cli import common_options as common
 from anexa.cli.chat import MAX_TOKENS
-from anexa.cli.output import echo, written
+from anexa.cli.output import echo, escape_controls
 from anexa.errors import UsageError, short_repr
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ def generate(
         ),
     ] = None,
     max_tokens: common.MaxTokens = None,
-    min_tokens: Annotated[
-        int, typer.Option(help="Number of tokens before which a text does not end.")
-    ] = 0,
+    min_tokens: Annotated[int, typer.Option(help="Minimum number of tokens in a text.")] = 0,
     ignore_eos: Annotated[
         bool, typer.Option("--ignore-eos", help="Continue after the end-of-sequence token.")
     ] = False,
@@ -61,15 +59,15 @@ def generate(
     engine: common.EngineName = "auto",
     as_json: common.AsJson = False,
 ) -> None:
-    """Generate texts that continue a prompt, or with a chat model answers to it."""
+    """Generate texts that continue a prompt; a chat model answers the prompt instead."""
     import json
 
     from anexa.generation import LanguageModel
     from anexa.generation.sampling_params import RANGES
-    from anexa.names import decoded, portable
+    from anexa.names import decode_argument, portable
 
     RANGES["n"].check("n", n)
-    prompt, stops = decoded(prompt), [decoded(text) for text in stop or ()]
+    prompt, stops = decode_argument(prompt), [decode_argument(text) for text in stop or ()]
     model = LanguageModel.open(folder, engine)
     params = model.sampling_params(
         temperature,
@@ -129,19 +127,19 @@ def _bias(option: str) -> tuple[int, float]:
 
 
 def _finish_text(text: TextStream, *, show: bool) -> dict[str, Any]:
-    """Generate a continuation, print it with its prompt if wanted, and return it for JSON."""
+    """Generate a text, print it after its prompt if `show` is true, and return it for JSON."""
     if show:
-        echo(written(text.prompt.text), nl=False)
+        echo(escape_controls(text.prompt.text), nl=False)
     for piece in text:
         if show:
-            echo(written(piece), nl=False)
+            echo(escape_controls(piece), nl=False)
     if show:
         echo()
     return {"text": text.text, "tokens": text.num_tokens, "finish_reason": text.finish_reason}
 
 
 def _finish_answer(answer: ChatAnswer, *, show: bool) -> dict[str, Any]:
-    """Generate an answer, print it if wanted, and return it for JSON."""
+    """Generate an answer, print it if `show` is true, and return it for JSON."""
     from anexa.cli.chat_loop import print_answer
 
     if show:

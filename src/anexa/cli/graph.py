@@ -56,7 +56,7 @@ def graph(
     from anexa.files import check_output, is_stdout, write_atomic
     from anexa.graph.drawing import to_dot, to_mermaid
     from anexa.graph.svg import to_svg
-    from anexa.names import decoded, quoted, shown
+    from anexa.names import decode_argument, quoted, shown
 
     if out is not None:
         check_output(out, replace=force)
@@ -89,8 +89,8 @@ def graph(
         from anexa.graph.expression import parse, read_values
         from anexa.graph.value_graph import value_graph
 
-        what = decoded(what)
-        root, names = parse(what, read_values([decoded(value) for value in values or []]))
+        what = decode_argument(what)
+        root, names = parse(what, read_values([decode_argument(value) for value in values or []]))
         drawing = value_graph(root, names, title=f"{what.strip()} = {format_number(root.data)}")
 
     text = writers[format_](drawing)

@@ -26,7 +26,7 @@ def with_config_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the argument CORPUS and an option for each field of `TrainConfig`.
 
     Args:
-        command: function that receives the given values by option name as `**given`; its other
+        command: function that receives the options that the user sets as `**overrides`; its other
             parameters follow the generated ones, with their own annotations.
     """
     signature = inspect.signature(command, eval_str=True)

@@ -16,7 +16,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tabs and ends 
 
 
 def set_up_streams() -> None:
-    """Make standard output escape what it cannot encode, and standard input read UTF-8.
+    """Make output streams escape characters that they cannot encode, and standard input read UTF-8.
 
     Generated text and file names may have characters that the encoding of the terminal lacks.
     """
@@ -33,12 +33,18 @@ def set_up_streams() -> None:
 
 
 def echo(text: str = "", *, nl: bool = True, err: bool = False) -> None:
-    """Print to standard output or error; Typer's own `echo` would bypass the stream for ASCII."""
+    """Print to standard output or error, through the streams that `set_up_streams` configures.
+
+    Without a `file`, `typer.echo` replaces a stream whose encoding is ASCII by its own.
+    """
     typer.echo(text, file=sys.stderr if err else sys.stdout, nl=nl)
 
 
-def written(text: str) -> str:
-    """Return what a model has written, to print: a terminal must not obey characters in it."""
+def escape_controls(text: str) -> str:
+    """Escape control characters in generated text, if it is printed to a terminal.
+
+    A terminal would obey them: clear the screen, or set the clipboard.
+    """
     if sys.stdout is None or not sys.stdout.isatty():
         return text
     return CONTROL.sub(lambda found: shown(found[0]), text)

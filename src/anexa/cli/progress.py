@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColum
 from rich.text import Text
 
 from anexa.cli.curve import LossCurve
-from anexa.cli.output import echo, written
+from anexa.cli.output import echo, escape_controls
 from anexa.model.weights import num_parameters
 from anexa.names import counted, portable, shell_path
 from anexa.training import Callback, StepResult, Trainer
@@ -125,7 +125,7 @@ class LiveReporter(ProgressReporter):
         self._bar.update(self._task, description=description, completed=completed or 0, total=total)
 
     def _print_sample(self, sample: str) -> None:
-        self._console.print(Text(written(sample), style="dim"))
+        self._console.print(Text(escape_controls(sample), style="dim"))
 
     def _print(self, text: str) -> None:
         self._console.print(Text(text), soft_wrap=True)

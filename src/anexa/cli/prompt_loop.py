@@ -113,7 +113,7 @@ class PromptLoop(ABC):
         return self._settings()
 
     def _settings(self) -> str:
-        """List the settings; of the parameters after top-p those that are not off."""
+        """Return the settings as text; parameters after top-p are listed only if in use."""
         shown = [f"temperature {self._params.temperature:g}"]
         for name, (_, off) in COMMANDS.items():
             value = getattr(self._params, _field(name))
@@ -155,7 +155,7 @@ def at_terminal() -> bool:
 
 
 def _lines() -> Iterator[str]:
-    """Yield the lines that the user types, or those of a pipe."""
+    """Yield the lines of standard input: typed by the user, or from a pipe."""
     if sys.stdin is None:  # the parent process has closed it
         return
     if not at_terminal():

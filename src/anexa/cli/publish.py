@@ -86,7 +86,7 @@ def publish(
 
 
 def _sample(model: LanguageModel) -> str | None:
-    """Let the model write a text for its card; None if it cannot answer the example question."""
+    """Generate a sample for the model card; None if the model cannot answer the question."""
     from anexa.errors import AnexaError
     from anexa.model.chat_format import CHAT_TEMPLATE
 

@@ -78,7 +78,7 @@ def _is_model(folder: Path) -> bool:
 
 
 def _summary(folder: Path) -> Summary | str:
-    """Summarize a model; a sentence about the error if it cannot be read."""
+    """Summarize a model; return a sentence about the error if the model cannot be read."""
     from anexa.training.summary import summarize
 
     try:

@@ -12,7 +12,7 @@ from typing import Protocol
 from anexa.process import discard_lost_output, stop_signals
 
 
-class Stoppable(Protocol):
+class StoppableRun(Protocol):
     """A run that ends after its current step once `stopping` is True."""
 
     stopping: bool
@@ -31,7 +31,7 @@ def _exit(number: int, _frame: FrameType | None) -> None:
 
 
 @contextmanager
-def stop_on_signals(run: Stoppable) -> Iterator[list[int]]:
+def stop_on_signals(run: StoppableRun) -> Iterator[list[int]]:
     """Stop a run at the signals that ask to end; yields the list of received signals."""
     received: list[int] = []
 

@@ -57,10 +57,10 @@ def train(
     as_json: Annotated[
         bool, Option("--json", help="Print progress as JSON, an object a line.")
     ] = False,
-    **given: Any,
+    **overrides: Any,
 ) -> None:
     """Train a model on a text, showing its progress, then chat with it."""
-    options = {"batch_tokens": batch_tokens, **given}
+    options = {"batch_tokens": batch_tokens, **overrides}
     options = {name: value for name, value in options.items() if value is not None}
     from anexa.cli.progress import JsonReporter, LiveReporter, NullReporter, ProgressReporter
     from anexa.cli.signals import stop_on_signals
@@ -73,7 +73,7 @@ def train(
         destroy_distributed,
         init_distributed,
         peer_errors,
-        read_config,
+        read_train_config,
         resume_trainer,
     )
     from anexa.training.config_file import read_options
@@ -84,7 +84,7 @@ def train(
         options = read_options(config, options)
     if resume and out:
         raise UsageError("--resume writes to the folder of the run: leave out --out")
-    asked = read_config(resume).device if resume else None
+    asked = read_train_config(resume).device if resume else None
     context = init_distributed(
         asked.engine if asked else options.get("engine", "auto"),
         options.get("device", asked.device if asked else "auto"),

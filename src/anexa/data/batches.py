@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from anexa.data.tokens import Array, Tokens
+from anexa.data.tokens import Array, TokenizedCorpus
 from anexa.errors import AnexaError, UsageError
 
 TokenSequence = Sequence[int]
@@ -132,7 +132,9 @@ class TokenWindows(TextDataset):
     def sample(self, size: int) -> list[TokenSequence]:
         """See `Dataset`."""
         starts = self.starts
-        return [self._sequence(start) for start in starts[spread(len(starts), size)].tolist()]
+        return [
+            self._sequence(start) for start in starts[evenly_spaced(len(starts), size)].tolist()
+        ]
 
     def _sequence(self, start: int) -> TokenSequence:
         return _copy(self.tokens[start : start + self.length + 1])
@@ -207,7 +209,7 @@ class DocumentDataset(TextDataset):
 
     def sample(self, size: int) -> list[TokenSequence]:
         """See `Dataset`."""
-        return [self._sequence(i) for i in spread(self.per_epoch, size)]
+        return [self._sequence(i) for i in evenly_spaced(self.per_epoch, size)]
 
     def _shuffled_number(self, number: int) -> int:
         """Map the n-th sequence drawn since the start of training to its index in the dataset."""
@@ -226,7 +228,9 @@ class DocumentDataset(TextDataset):
         return _copy(self.tokens[start : min(start + self.length, end) + 1])
 
 
-def split(tokens: Tokens, length: int, seed: int, fraction: float = 0.1) -> tuple[Dataset, Dataset]:
+def split(
+    tokens: TokenizedCorpus, length: int, seed: int, fraction: float = 0.1
+) -> tuple[Dataset, Dataset]:
     """Split a corpus into a training and a validation dataset.
 
     With the layout "lines", a random `fraction` of the documents is for validation: at least one,
@@ -304,7 +308,7 @@ def _shuffled(n: int, seed: int | str) -> Array:
 
 
 def _described(dataset: Described, note: str, claim: str) -> Described:
-    """Add a note to a dataset, and replace its claim; empty ones change nothing."""
+    """Return a dataset with an additional note and another claim; empty strings change nothing."""
     dataset.notes += (note,) if note else ()
     if claim:
         dataset.claim, dataset.notes = claim, (*dataset.notes, claim)
@@ -316,7 +320,7 @@ def _copy(tokens: Array) -> TokenSequence:
     return array("q", tokens.astype(np.int64).tobytes())
 
 
-def spread(count: int, size: int) -> list[int]:
+def evenly_spaced(count: int, size: int) -> list[int]:
     """Return at most `size` evenly spaced indices below `count`."""
     size = min(count, size)
     return [i * count // size for i in range(size)]

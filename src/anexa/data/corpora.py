@@ -16,7 +16,7 @@ from typing import BinaryIO, Literal
 
 from anexa.data.download import Progress, fetch
 from anexa.data.gutenberg import strip_gutenberg
-from anexa.data.reading import decoded, grouped
+from anexa.data.reading import decode_chunks, split_documents
 from anexa.data.registry import CORPORA, CorpusInfo, Layout
 from anexa.errors import AnexaError, UsageError
 from anexa.formats import recognize, recognize_markup
@@ -78,14 +78,14 @@ class Documents:
         if layout == "auto":
             layout = guess_layout(_head(source))
         fingerprint = _Fingerprint(layout)
-        is_blank, lost = True, _LeftOut()
-        for texts in grouped(lost.watch(source()), layout):
+        is_blank, left_out = True, _LeftOut()
+        for texts in split_documents(left_out.watch(source()), layout):
             fingerprint.update(texts)
-            lost.keep(texts)
+            left_out.keep(texts)
             is_blank = is_blank and all(map(str.isspace, texts))
         if is_blank:
             raise AnexaError(f"{name} contains no text: give a corpus with at least one document")
-        notes = lost.notes() if layout == "lines" else ()
+        notes = left_out.notes() if layout == "lines" else ()
         return cls(name, layout, fingerprint.size, fingerprint.sha256, source, notes)
 
     def groups(self, progress: Progress | None = None) -> Iterator[list[str]]:
@@ -98,7 +98,7 @@ class Documents:
             AnexaError: at the end, if the text has changed since it was scanned.
         """
         fingerprint = _Fingerprint(self.layout)
-        for texts in grouped(self.source(), self.layout):
+        for texts in split_documents(self.source(), self.layout):
             fingerprint.update(texts)
             yield texts
             if progress is not None:
@@ -282,23 +282,23 @@ def _standard_input(name: str) -> Source:
 
 
 def _in_memory(data: bytes, where: str) -> Source:
-    return lambda: decoded(io.BytesIO(data), where)
+    return lambda: decode_chunks(io.BytesIO(data), where)
 
 
 def _piped(file: BinaryIO, where: str) -> Source:
-    """Keep in memory what can be read only once: the text of a pipe, of a terminal, of a device.
+    """Read a text that can be read only once, from a pipe, terminal or device, into memory.
 
     Raises:
         AnexaError: if it is not text, at the first byte that shows it, or has no end.
     """
     recorder = _Recorder(file, where)
-    for _ in decoded(recorder, where):
+    for _ in decode_chunks(recorder, where):
         pass
     return _in_memory(recorder.data.getvalue(), where)
 
 
 class _Recorder:
-    """Reader that keeps what it reads."""
+    """Reader that keeps a copy of all bytes that it reads."""
 
     def __init__(self, file: BinaryIO, where: str) -> None:
         self._file, self._where = file, where
@@ -322,7 +322,7 @@ def _file(spec: str) -> Source:
 
     def source() -> Iterator[str]:
         with _file_errors(spec), path.open("rb") as file:
-            yield from decoded(file, spec)
+            yield from decode_chunks(file, spec)
 
     with _file_errors(spec):
         if not spec:

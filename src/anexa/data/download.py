@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from anexa.cache import cache_folder
-from anexa.data.registry import CorpusInfo, without_network
+from anexa.data.registry import CorpusInfo, offline_corpora
 from anexa.errors import AnexaError, one_line
 
 Progress = Callable[[int, "int | None"], None]
@@ -86,7 +86,7 @@ def fetch(corpus: CorpusInfo, progress: Progress | None = None) -> Path:
                     raise AnexaError(
                         f"corpus {corpus.name} could not be downloaded from {corpus.source}: "
                         f"{failure}; save the file as {path} yourself, or train on "
-                        f"{without_network()}, which need no network"
+                        f"{offline_corpora()}, which need no network"
                     ) from failure
                 time.sleep(delay)
     except OSError as error:

@@ -1,7 +1,7 @@
 """Deduplication of the validation data against the training data (contamination check).
 
-Duplicates are removed from the validation data only, if enough of it is left: so the batches of a
-run do not depend on a few duplicates.
+Duplicates are removed from the validation data only, if enough of it is left, so that a few
+duplicates do not change the training batches.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from anexa.data.batches import Dataset, DocumentDataset, TokenWindows, spread
+from anexa.data.batches import Dataset, DocumentDataset, TokenWindows, evenly_spaced
 from anexa.data.tokens import Array
 
 # Length in tokens of the n-grams that are compared in running text. With a character tokenizer
@@ -29,21 +29,21 @@ KNOWN = (
 )
 
 
-def separate(training: Dataset, validation: Dataset) -> tuple[Dataset, Dataset]:
-    """Remove sequences from the validation dataset that are in the training dataset, too.
+def deduplicate(training: Dataset, validation: Dataset) -> tuple[Dataset, Dataset]:
+    """Remove from the validation dataset the sequences that are in the training dataset too.
 
-    If these are most of the validation documents, the split is changed instead: all copies of a
-    document move to the same side. If they are all of the validation text, it is kept, and its
-    `claim` says so.
+    If most of the validation documents are duplicates, the split is changed instead: all copies of
+    a document move to the same dataset. If the whole validation text is duplicated, it is kept, and
+    the dataset's `claim` says what its loss then measures.
     """
     if isinstance(training, DocumentDataset) and isinstance(validation, DocumentDataset):
-        return _separate_documents(training, validation)
+        return _deduplicate_documents(training, validation)
     if isinstance(training, TokenWindows) and isinstance(validation, TokenWindows):
-        return training, _separate_windows(training, validation)
+        return training, _deduplicate_windows(training, validation)
     return training, validation
 
 
-def _separate_documents(
+def _deduplicate_documents(
     training: DocumentDataset, validation: DocumentDataset
 ) -> tuple[DocumentDataset, DocumentDataset]:
     ours = np.concatenate(list(_document_hashes(validation)))
@@ -107,14 +107,14 @@ def _document_hashes(dataset: DocumentDataset) -> Iterator[npt.NDArray[np.uint64
         yield np.frombuffer(b"".join(digests), np.uint64)
 
 
-def _separate_windows(training: TokenWindows, validation: TokenWindows) -> TokenWindows:
-    """Remove windows of which more than half is in the training text.
+def _deduplicate_windows(training: TokenWindows, validation: TokenWindows) -> TokenWindows:
+    """Remove validation windows of which more than half is in the training text.
 
-    At most `MAX_WINDOWS` windows are checked. If some of them are duplicates, only the others that
-    were checked remain in the dataset.
+    At most `MAX_WINDOWS` windows are checked. If some are duplicates, the dataset keeps only the
+    checked windows that are not.
     """
     starts, length = (
-        validation.starts[spread(len(validation.starts), MAX_WINDOWS)],
+        validation.starts[evenly_spaced(len(validation.starts), MAX_WINDOWS)],
         validation.length,
     )
     ends = starts + length + GRAM - 1
@@ -146,7 +146,7 @@ def _separate_windows(training: TokenWindows, validation: TokenWindows) -> Token
 
 
 def _hashes(tokens: Array) -> npt.NDArray[np.uint64]:
-    """Return the hashes of a sample of the n-grams (of `GRAM` tokens), chosen by their hash.
+    """Return the hashes of a sample of the n-grams of `GRAM` tokens; the hash decides which.
 
     The hash is a polynomial in the tokens (Karp and Rabin, 1987), modulo 2 ** 64.
     """

@@ -16,14 +16,14 @@ MAX_PIECE = 2**16  # characters of a piece of running text
 
 
 class Reader(Protocol):
-    """The part of a binary file that `decoded` uses."""
+    """Protocol of a binary file that `decode_chunks` can read."""
 
     def read(self, size: int, /) -> bytes:
-        """Read at most `size` bytes; none at the end of the file."""
+        """Read at most `size` bytes; the result is empty at the end of the file."""
 
 
-def decoded(file: Reader, where: str) -> Iterator[str]:
-    """Decode a file chunk by chunk: UTF-8, line ends as "\\n", without a byte order mark.
+def decode_chunks(file: Reader, where: str) -> Iterator[str]:
+    """Decode a UTF-8 file chunk by chunk, with line ends as "\\n" and without a byte order mark.
 
     Args:
         file: the file, opened for reading bytes.
@@ -59,12 +59,12 @@ def decoded(file: Reader, where: str) -> Iterator[str]:
         yield line_ends.decode(text, final=not data)
 
 
-def grouped(chunks: Iterable[str], layout: Layout) -> Iterator[list[str]]:
-    """Split a text into documents or pieces; yields one list for about every chunk.
+def split_documents(chunks: Iterable[str], layout: Layout) -> Iterator[list[str]]:
+    """Split a text into documents or pieces, and yield them in lists of about a chunk each.
 
     With the layout "lines", each line that is not empty is a document, stripped. With "text", the
-    pieces concatenated are the whole text; a piece ends after a line if possible, else before a
-    space, else anywhere. How the text is cut into chunks does not change the pieces.
+    concatenated pieces are the whole text; a piece ends after a line if possible, else before a
+    space, else anywhere. The chunk boundaries do not change the pieces.
 
     Args:
         chunks: the text in chunks of any length.

@@ -14,7 +14,7 @@ class CorpusInfo:
 
     Attributes:
         name: name for `anexa train NAME`.
-        summary: one line for `anexa corpora`.
+        summary: one line of description, shown by `anexa corpora`.
         layout: "lines", one document a line, or "text", running text.
         size: approximate size in bytes; 0 for a generated corpus.
         source: URL of the download; None if the corpus is available offline.
@@ -91,7 +91,7 @@ CORPORA: dict[str, CorpusInfo] = {
 }
 
 
-def without_network() -> str:
-    """List the texts that need no download, for error messages."""
+def offline_corpora() -> str:
+    """Name the text corpora that need no download, for error messages."""
     texts = (corpus for corpus in CORPORA.values() if not corpus.generated)
     return " or ".join(corpus.name for corpus in texts if corpus.source is None)

@@ -43,7 +43,7 @@ class Encoder(Protocol):
 
 
 @dataclass(frozen=True)
-class Tokens:
+class TokenizedCorpus:
     """A tokenized corpus.
 
     Attributes:
@@ -61,7 +61,9 @@ class Tokens:
     boundaries: Array
 
 
-def tokenize(documents: Documents, encoder: Encoder, progress: Progress | None = None) -> Tokens:
+def tokenize(
+    documents: Documents, encoder: Encoder, progress: Progress | None = None
+) -> TokenizedCorpus:
     """Encode a corpus.
 
     The tokens of a large corpus are cached on disk and memory-mapped, read-only; it is never in
@@ -79,7 +81,7 @@ def tokenize(documents: Documents, encoder: Encoder, progress: Progress | None =
     blocks = _blocks(documents, encoder, dtype, progress)
     if documents.size <= LARGE:
         ids, boundaries = (np.concatenate(arrays) for arrays in zip(*blocks))
-        return Tokens(documents.name, documents.layout, ids, boundaries)
+        return TokenizedCorpus(documents.name, documents.layout, ids, boundaries)
     key = hashlib.sha256(f"1 {documents.sha256} {encoder.to_json()}".encode()).hexdigest()
     folder = cache_folder() / "tokens" / key[:32]
     try:
@@ -96,7 +98,9 @@ def tokenize(documents: Documents, encoder: Encoder, progress: Progress | None =
             "set the environment variable ANEXA_CACHE to another folder"
         ) from error
     # Slicing a memmap is slow; slicing a plain array view of it is not.
-    return Tokens(documents.name, documents.layout, np.asarray(ids), np.asarray(boundaries))
+    return TokenizedCorpus(
+        documents.name, documents.layout, np.asarray(ids), np.asarray(boundaries)
+    )
 
 
 def _blocks(

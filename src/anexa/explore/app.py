@@ -12,17 +12,17 @@ from fastapi.responses import Response
 from anexa import __version__
 from anexa.errors import UsageError
 from anexa.explore import jobs
-from anexa.explore.differences import compare, subtract
+from anexa.explore.differences import compare_scenes, subtract_tensors
 from anexa.explore.number import explain_number
 from anexa.explore.overview import describe_folder, describe_map, thumbnails
 from anexa.explore.places import tokens_of
 from anexa.explore.quantities import QuantityName, read_tensor
-from anexa.explore.reading import read_text
+from anexa.explore.reading import read_sequence
 from anexa.explore.responses import JobResponse, run_job, tensors_response, to_json
 from anexa.explore.scene import InputKind, Scene
 from anexa.explore.session import ReplayNeeded, Session
 from anexa.explore.trial_run import COMMAND, STEPS
-from anexa.explore.windows import last_level, window
+from anexa.explore.windows import window
 from anexa.server.error_handlers import add_error_handlers
 from anexa.server.errors import APIError
 from anexa.server.pages import add_files, page_files
@@ -68,7 +68,7 @@ def scene_of(
     """Read the scene in the query of a request.
 
     Raises:
-        UsageError: if there is not exactly one input.
+        UsageError: if the query does not have exactly one of `text`, `chat` and `batch`.
     """
     if (text is not None) + (chat is not None) + batch != 1:
         raise UsageError("a scene has one input: a text, a question for a chat, or a batch")
@@ -78,11 +78,11 @@ def scene_of(
 
 @dataclass(frozen=True)
 class Versus:
-    """The scene that another one is compared with: each field that is not None replaces its own.
+    """Scene to compare another scene with: a copy of that scene, changed by these fields.
 
     Attributes:
-        versus_folder: id of another folder.
-        versus_step: another step; −1: the weights in the folder.
+        versus_folder: id of another folder; None means the same folder.
+        versus_step: another step; −1 means the weights in the folder, None the same step.
         versus_unedited: whether to leave out the switches.
     """
 
@@ -125,16 +125,16 @@ def _add_views(app: FastAPI, session: Session) -> None:
         with session.lock:
             trace = session.trace(scene)
             if quantity == "difference":
-                tensors = subtract(trace, session.trace(versus.scene(scene)))
+                tensors = subtract_tensors(trace, session.trace(versus.scene(scene)))
             else:
                 tensors = trace.values if quantity == "value" else trace.grads
             found = thumbnails(tensors)
-        return tensors_response(found, {})
+        return tensors_response(found)
 
     @app.get("/api/differences")
     def differences_view(scene: InScene, versus: InVersus) -> Response:
         with session.lock:
-            found = compare(session, scene, versus.scene(scene))
+            found = compare_scenes(session, scene, versus.scene(scene))
         return to_json(asdict(found))
 
     @app.get("/api/window")
@@ -153,8 +153,7 @@ def _add_views(app: FastAPI, session: Session) -> None:
         with session.lock:
             whole = read_tensor(session, scene, tensor, quantity, versus.scene(scene))
             found = window(whole, parse_index(lead), level, top, left, height, width)
-            about = {"shape": whole.shape, "last_level": last_level(whole)}
-        return tensors_response(found, about)
+        return tensors_response(found)
 
     @app.get("/api/number")
     def number_view(
@@ -173,7 +172,7 @@ def _add_views(app: FastAPI, session: Session) -> None:
     def text_view(scene: InScene, sequence: int = 0) -> Response:
         with session.lock:
             folder = session.folder(scene.folder)
-            found = read_text(session.trace(scene), folder.tokenizer, sequence=sequence)
+            found = read_sequence(session.trace(scene), folder.tokenizer, sequence=sequence)
         return to_json(asdict(found))
 
     @app.get("/api/vocabulary")
@@ -244,7 +243,7 @@ def parse_index(text: str) -> tuple[int, ...]:
     """Parse an index such as 0,3,5; empty for a scalar.
 
     Raises:
-        UsageError: if it is not a list of numbers.
+        UsageError: if the text is not a list of numbers.
     """
     parts = [part.strip() for part in text.split(",")] if text.strip() else []
     if not all(part.isdecimal() and len(part) < 10 for part in parts):

@@ -38,7 +38,7 @@ class Rotary(Rule):
         self.cos, self.sin, self.half = cos, sin, cos.shape[-1]
 
     def pair(self, index: Index) -> tuple[Indices, Array, Array]:
-        """Return the two columns of a point, the own one first; cos α, and ±sin α of the other."""
+        """Return the two columns of a point, that of `index` first, then cos α and ±sin α."""
         b, t, c = index
         i = c % (2 * self.half)
         other = c + self.half if i < self.half else c - self.half
@@ -133,7 +133,7 @@ class Softmax(Rule):
 
 
 class Mix(Rule):
-    """The values of the earlier tokens, each times the attention that it gets, in one head.
+    """The sum of the values of earlier tokens, weighted by the attention of one head.
 
     The inputs are the attention pattern P and the values v.
     """

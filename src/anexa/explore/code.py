@@ -31,7 +31,7 @@ class CodeLines:
     text: str
 
 
-SAME: dict[type[Rule], AnyOperation] = {
+OPERATIONS: dict[type[Rule], AnyOperation] = {
     rules.Embedding: operations.Embedding,
     rules.Positions: operations.Positions,
     rules.Add: operations.Add,
@@ -58,19 +58,19 @@ def operation_of(rule: Rule) -> AnyOperation:
     if isinstance(rule, (attention_rules.LogSumExp, attention_rules.Softmax)):
         scores = rule.inputs[0]  # (B, H, T, S), or logits, (B, T, V)
         return operations.Attention if scores.ndim == 4 else operations.CrossEntropy
-    return SAME[type(rule)]
+    return OPERATIONS[type(rule)]
 
 
 def source_of(
-    of: Rule | AnyOperation, direction: Literal["forward", "backward"] = "forward"
+    source: Rule | AnyOperation, direction: Literal["forward", "backward"] = "forward"
 ) -> CodeLines:
     """Return the code of an operation.
 
     Args:
-        of: the operation, or a rule: the operation that computes its output.
+        source: the operation, or a rule: the operation that computes its output.
         direction: "backward" for the gradients of the inputs.
     """
-    operation = operation_of(of) if isinstance(of, Rule) else of
+    operation = operation_of(source) if isinstance(source, Rule) else source
     return _lines(getattr(operation, direction))
 
 

@@ -1,4 +1,4 @@
-"""The curve of a function of one number, with the point on it: GELU, ReLU and SwiGLU."""
+"""Sampled curves of activation functions (GELU, ReLU, SwiGLU), with the number that is shown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEAST = 4.0  # the curve is shown from −4 to 4 at least
 
 @dataclass(frozen=True)
 class SampledCurve:
-    """A function of one number, sampled.
+    """Sampled curve of a function of one variable.
 
     Attributes:
         name: name of the function.
@@ -37,12 +37,12 @@ class SampledCurve:
 
 
 def curve_of(rule: Rule, index: Index) -> SampledCurve | None:
-    """Sample the curve on which an element of the output of a rule is.
+    """Sample the activation function whose output an element is.
 
-    Of SwiGLU, y = b a σ(a), it is the curve over the gate a, for the b of the element.
+    For SwiGLU, y = b a σ(a), the curve is a function of the gate a, with the b of the element.
 
     Returns:
-        The curve; None if the output is not a function of one number, or is not finite.
+        The curve; None if the rule is no activation function, or the output is not finite.
     """
     if isinstance(rule, rules.Curve):
         return _sample(rule, index, "x", lambda x: x * rule.factor(x))

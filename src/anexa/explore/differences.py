@@ -1,4 +1,4 @@
-"""Two scenes compared tensor by tensor: how far apart they are, and what cannot be compared."""
+"""Comparison of two scenes, tensor by tensor."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from anexa.names import counted
 
 @dataclass(frozen=True)
 class Difference:
-    """The difference of a tensor between two scenes: here minus there.
+    """Size of the difference of a tensor between two scenes, here minus there.
 
     Attributes:
         name: name of the tensor.
         kind: "weight" or "activation".
         norm: Euclidean norm of the difference; None if the tensors cannot be compared.
-        relative: `norm` divided by the norm of the finite elements there; infinite if only that is
-            0. None as `norm`.
-        largest: element of the difference of the largest magnitude; a NaN counts as larger than
-            any number. None as `norm`.
-        index: index of this element.
-        obstacle: why the tensors cannot be compared, as a sentence; empty if they can.
+        relative: `norm` divided by the norm of the finite elements there; infinite if only the
+            latter is 0. None if the tensors cannot be compared.
+        largest: element of the difference with the largest magnitude; NaN counts as larger than any
+            number. None if the tensors cannot be compared.
+        index: index of `largest`.
+        obstacle: a sentence that says why the tensors cannot be compared; empty if they can.
     """
 
     name: str
@@ -43,26 +43,26 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """All tensors of a scene compared with those of another.
+class SceneComparison:
+    """Comparison of all tensors of two scenes.
 
     Attributes:
-        notes: sentences about what the scenes do not share.
-        tensors: the tensors, those with the largest relative difference first, and last those that
-            cannot be compared.
+        notes: sentences about other differences of the scenes, such as other tokens.
+        tensors: differences of the tensors, by decreasing relative difference; tensors that cannot
+            be compared are last.
     """
 
     notes: tuple[str, ...]
     tensors: tuple[Difference, ...]
 
 
-def compare(session: Session, scene: Scene, versus: Scene) -> Comparison:
+def compare_scenes(session: Session, scene: Scene, versus: Scene) -> SceneComparison:
     """Compare all tensors of two scenes.
 
     Args:
         session: the open folders.
-        scene: the scene here.
-        versus: the scene that it is compared with.
+        scene: scene "here".
+        versus: scene "there".
 
     Raises:
         AnexaError: if one of the scenes cannot be computed.
@@ -88,10 +88,10 @@ def compare(session: Session, scene: Scene, versus: Scene) -> Comparison:
     missing = len(there.values.keys() - here.values.keys())
     if missing:
         notes.append(f"{counted(missing, 'tensor')} there {_are(missing)} not in this model.")
-    return Comparison(tuple(notes), tuple(sorted(found, key=_order)))
+    return SceneComparison(tuple(notes), tuple(sorted(found, key=_order)))
 
 
-def subtract(here: Trace, there: Trace) -> dict[str, Array]:
+def subtract_tensors(here: Trace, there: Trace) -> dict[str, Array]:
     """Subtract the tensors of `there` from those of `here` that have the same name and shape."""
     return {
         name: subtract_tensor(tensor, there.values[name])

@@ -1,6 +1,6 @@
-"""Where the digits of a thought come from: the facts of its lines, and the sources of each.
+"""Locates the facts of a thought and the sources of their digits: where each digit was copied from.
 
-All places are offsets in one text that contains the question and, after it, the thought.
+All locations are offsets in one text that contains the question and, after it, the thought.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from anexa.thinking.questions import MAX_DIGITS_READ
 from anexa.thinking.sources import Operand
 
 Span: TypeAlias = tuple[int, int]
-"""A part of a text: the offset of its first character, and the offset after its last one."""
+"""Part of a text: offset of its first character, and offset after its last character."""
 
 DIGITS = re.compile("[0-9]+")
 # The offsets in a fact of the digits of both operands, of the carry that it takes from the fact
@@ -26,13 +26,13 @@ COLUMNS = {"+": (0, 2, 4, 6), "*": (0, 2, 4, 6), "-": (1, 3, 5, 0), "?": (0, 2, 
 
 @dataclass(frozen=True)
 class OperandPlace:
-    """An operand of a line, and where its number stands before.
+    """Location of an operand of a line, and of the number that it was copied from.
 
     Attributes:
-        operand: the operand, as the checker read it.
-        span: the operand in the expression of the line.
-        origin: the number of the question, the one digit of such a number, or the value of the
-            earlier line; None if it comes from nowhere.
+        operand: operand, as the checker read it.
+        span: location of the operand in the expression of the line.
+        origin: location of its source: a number of the question, one digit of such a number, or
+            the value of an earlier line; None if the operand has no source.
     """
 
     operand: Operand
@@ -42,13 +42,14 @@ class OperandPlace:
 
 @dataclass(frozen=True)
 class DigitSource:
-    """A digit of a fact that is no result, and where it stands before.
+    """A digit of a fact that is not a part of its result, and where the digit was copied from.
 
     Attributes:
         role: "first" or "second" for the digit of an operand, "carry" for the carry or the borrow.
         place: offset of the digit in the fact.
-        spans: the digit in the expression and the digit it was copied from, which zeros in front of
-            a number do not have; of a carry, the digit of the fact before.
+        spans: locations of its sources. For a digit of an operand: in the expression of the line,
+            and in the operand's own source, which a leading zero does not have. For a carry: in
+            the previous fact.
     """
 
     role: str
@@ -58,13 +59,13 @@ class DigitSource:
 
 @dataclass(frozen=True)
 class FactPlace:
-    """A fact of a line and the sources of its digits.
+    """Location of a fact of a line, and the sources of its digits.
 
     Attributes:
         line: index of the line.
         column: index of the fact in its line.
-        span: the fact.
-        sources: the sources of its digits; empty if the fact cannot be parsed.
+        span: location of the fact.
+        sources: sources of its digits; empty if the fact cannot be parsed.
     """
 
     line: int
@@ -75,13 +76,13 @@ class FactPlace:
 
 @dataclass(frozen=True)
 class LinePlace:
-    """A line of a thought.
+    """Location of a line of a thought, and of its parts.
 
     Attributes:
-        span: the line.
-        operands: the operands; empty if the line cannot be parsed.
-        facts: the facts.
-        value: the value; None for a comparison, or if the line cannot be parsed.
+        span: location of the line.
+        operands: locations of the operands; empty if the line cannot be parsed.
+        facts: locations of the facts.
+        value: location of the value; None for a comparison, or if the line cannot be parsed.
     """
 
     span: Span
@@ -94,9 +95,9 @@ def locate(report: Report, numbers: list[Span], text: str, start: int) -> list[L
     """Locate the facts of a checked thought and their sources.
 
     Args:
-        report: the result of checking the thought.
-        numbers: the numbers of the question, as `locate_numbers` finds them.
-        text: a text that contains the question and the thought.
+        report: result of checking the thought.
+        numbers: locations of the numbers of the question, from `locate_numbers`.
+        text: text that contains the question and the thought.
         start: offset of the first line of the thought.
     """
     places: list[LinePlace] = []
@@ -129,7 +130,7 @@ def locate_numbers(question: str, start: int) -> list[Span]:
 def _operands(
     line: Line, start: int, numbers: list[Span], places: list[LinePlace], text: str
 ) -> tuple[OperandPlace, ...]:
-    """Locate the operands of a line; `places` are those of the lines before."""
+    """Locate the operands of a line; `places` has the locations of the earlier lines."""
     spans = [
         (start + match.start(), start + match.end())
         for match in DIGITS.finditer(line.text.split(":")[0])

@@ -1,4 +1,4 @@
-"""The jobs of the page, which take seconds: for each a request, whose `run` computes the result."""
+"""Jobs of the page, which are computations that take seconds: requests, and their results."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ JobRun = Generator[Any, None, Any]  # yields its progress, from 0 to 1; closing 
 
 
 class JobRequest(BaseModel):
-    """A request for a job: the fields that all jobs have.
+    """Request for a job; base class with the fields of all jobs.
 
     Attributes:
         folder: id of an open folder.
-        step: step after which the weights are taken; None: the weights in the folder.
-        edit: switches.
+        step: number of training steps after which the weights are taken; None means the weights
+            in the folder.
+        edit: switches, as `anexa.explore.switches.parse_edit` reads them.
     """
 
     computes: ClassVar[bool] = True  # whether the session must be locked while the job runs
@@ -47,17 +48,17 @@ class JobRequest(BaseModel):
         """Run the job.
 
         Raises:
-            AnexaError: if it cannot be done.
+            AnexaError: if the request is not valid for the model or its run.
         """
 
     def prepare(self, session: Session) -> Generator[float, None, float]:
-        """Repeat the steps up to the job's, if it has one, so that its weights are at hand.
+        """Repeat the steps of the run up to `step`, if the request names one, to get the weights.
 
         Yields:
             The progress of the job.
 
         Returns:
-            The progress at which its own work begins; the generator's return value.
+            The progress at which the work of the job itself begins.
         """
         if self.step is None:
             return 0.0
@@ -65,13 +66,13 @@ class JobRequest(BaseModel):
         return PREPARED
 
     def model(self, session: Session, edits: list[str]) -> LanguageModel:
-        """Make a model that writes with the weights of the job's step and some switches."""
+        """Make a model that generates text with the weights after `step` and with switches."""
         scene = Scene(self.folder, self.step, edits=tuple(edits))
         return session.folder(self.folder).language_model(session.weights(scene))
 
 
 class ReplaySteps(JobRequest):
-    """Repeat the steps of a run up to `step`, and keep the weights at hand."""
+    """Request to repeat the steps of a run up to `step`, whose weights are then in the cache."""
 
     def run(self, session: Session) -> JobRun:
         """Repeat the steps; there is no result."""
@@ -81,7 +82,7 @@ class ReplaySteps(JobRequest):
 
 
 class Life(JobRequest):
-    """Follow one element of a weight through steps.
+    """Request for the values of one element of a weight after each of several steps.
 
     Attributes:
         tensor: name of the weight.
@@ -96,20 +97,20 @@ class Life(JobRequest):
     last: int
 
     def run(self, session: Session) -> JobRun:
-        """Return the points of its life."""
+        """Return a point for each step."""
         run = session.folder(self.folder).run
         points = yield from run.life(self.tensor, tuple(self.index), self.first, self.last)
         return {"points": [asdict(point) for point in points]}
 
 
 class Write(JobRequest):
-    """Write texts without the switches and with them, from the same random numbers.
+    """Request for generated texts without the switches and with them, from the same random numbers.
 
     Attributes:
-        prompt: beginning of the texts.
+        prompt: prompt that the texts continue.
         count: number of texts.
-        temperature: number that logits are divided by; None: the model's own.
-        seed: random seed of the first text; each further text has the next.
+        temperature: sampling temperature; None means the model's own.
+        seed: random seed of the first text; the seed of each further text is 1 higher.
     """
 
     prompt: str = ""
@@ -118,7 +119,7 @@ class Write(JobRequest):
     seed: int = Field(default=42, ge=0, lt=2**63)
 
     def run(self, session: Session) -> JobRun:
-        """Return the texts `before` and `after`; without switches they are the same."""
+        """Return the texts without switches, `before`, and with them, `after`."""
         begin = yield from self.prepare(session)
         models = {"before": self.model(session, [])}
         if self.edit:
@@ -134,7 +135,7 @@ class Write(JobRequest):
 
 
 class Think(JobRequest):
-    """Read the thought of a thinking model about a question.
+    """Request for an analysis of the thought of a thinking model about a question.
 
     Attributes:
         question: the question.
@@ -151,13 +152,14 @@ class Think(JobRequest):
 
 
 class Taught(JobRequest):
-    """A request for a job that follows the loss of a text along the run.
+    """Request for a job that follows the loss of a text along the run; has `text` or `chat`.
 
     Attributes:
-        text: the text; or
-        chat: a question, with the answer that the model in the folder writes.
-        first: moment to begin at: number of completed steps; None: the first.
-        last: last step; None: that of the run.
+        text: the text.
+        chat: question; the text is then the question with the answer of the model in the folder.
+        first: number of completed steps at which the job begins; None means the first in the
+            history.
+        last: last step; None means the last step of the run.
     """
 
     text: str | None = None
@@ -169,28 +171,30 @@ class Taught(JobRequest):
         """Make the batch of the text.
 
         Raises:
-            AnexaError: if the model cannot read it.
+            AnexaError: if the model cannot read the text.
         """
         inputs: tuple[tuple[InputKind, str | None], ...] = ("text", self.text), ("chat", self.chat)
         given = [(kind, text) for kind, text in inputs if text is not None]
         if len(given) != 1:
-            raise UsageError("give a text, or a question for a chat: its loss is followed")
+            raise UsageError(
+                "this job needs a text or a chat question, whose loss it follows: give one of them"
+            )
         folder, [(kind, text)] = session.folder(self.folder), given
         return folder.batch(Scene(self.folder, None, kind, text), folder.model.weights)
 
-    def moments(self, run: Replay) -> tuple[int, int]:
-        """Return the first moment and the last step."""
+    def step_range(self, run: Replay) -> tuple[int, int]:
+        """Return `first` and `last`, or their defaults for a run."""
         first = run.first_step if self.first is None else self.first
         return first, run.last_step if self.last is None else self.last
 
 
 class Teachers(Taught):
-    """Tell which steps and documents of the run changed the loss of a text, and by how much."""
+    """Request for the changes of the loss of a text by each step and document of the run."""
 
     def run(self, session: Session) -> JobRun:
-        """Return the ledger: all changes, with the documents of those that matter most."""
+        """Return the ledger: the change by each step, with documents for the largest changes."""
         run = session.folder(self.folder).run
-        found = yield from ledger(run, self.batch(session), *self.moments(run))
+        found = yield from ledger(run, self.batch(session), *self.step_range(run))
         entries = sorted(found.entries, key=lambda entry: entry.change)
         kept = {"first", "last", "loss", "total", "earlier", "decay", "rest", "unshared"}
         return {
@@ -207,10 +211,10 @@ class Teachers(Taught):
 
 
 class Without(Taught):
-    """Train again without a step, and compare the losses of a text with those of the run.
+    """Request to train again without a step, and to compare the losses of a text.
 
     Attributes:
-        skipped: number of the step.
+        skipped: number of the step that is left out.
     """
 
     skipped: int
@@ -218,12 +222,12 @@ class Without(Taught):
     def run(self, session: Session) -> JobRun:
         """Return the losses along the run and without the step."""
         run = session.folder(self.folder).run
-        _, last = self.moments(run)
+        _, last = self.step_range(run)
         return asdict((yield from without(run, self.skipped, self.batch(session), last)))
 
 
 class Edited(Taught):
-    """Train again with the switches held from a step on, and compare the losses of a text."""
+    """Request to train again with switches from a step on, and to compare the losses of a text."""
 
     def run(self, session: Session) -> JobRun:
         """Return the losses along the run and with the switches."""
@@ -231,17 +235,17 @@ class Edited(Taught):
             raise UsageError("a training with switches needs a switch: set one")
         edits = [parse_edit(edit) for edit in self.edit]
         run = session.folder(self.folder).run
-        first, last = self.moments(run)
+        first, last = self.step_range(run)
         return asdict((yield from edited(run, edits, first, last, self.batch(session))))
 
 
 class Train(JobRequest):
-    """Train a small model on the names that come with Anexa, and open it."""
+    """Request to train a small model on the bundled list of names, and to open it."""
 
     computes: ClassVar[bool] = False
 
     def run(self, session: Session) -> JobRun:
-        """Yield the records of the steps so far; return the id of the folder."""
+        """Yield records of the steps as they are taken; return the id of the new folder."""
         folder = yield from train_trial_run(session.new_path())
         with session.lock:
             return {"folder": session.open(folder)}

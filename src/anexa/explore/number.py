@@ -1,4 +1,4 @@
-"""One number of a scene: its value, its equation, its terms, and where each of them can be seen.
+"""Explanation of one number of a scene: its value, equation and terms, with links to the terms.
 
 A number is of one of three kinds. Activations and gradients belong to the scene's own
 computation. The weights of a run, and the optimizer's moments, belong to the step that led to them
@@ -40,14 +40,14 @@ def explain_number(
 
     Args:
         session: the open folders.
-        scene: the scene.
-        tensor: name of a tensor.
+        scene: scene of the number.
+        tensor: name of the tensor.
         index: index of the element.
-        quantity: kind of number.
+        quantity: quantity of the element.
         versus: scene that a "difference" subtracts.
 
     Raises:
-        AnexaError: if there is no such number.
+        AnexaError: if the scene has no such tensor, or the element no such quantity.
     """
     explainer = _Explainer(session, scene, tensor, index)
     if quantity == "difference":
@@ -70,7 +70,7 @@ class _Explainer:
         index: index of the element.
 
     Attributes:
-        comes_from_a_step: whether the value is that of a run's weight after a step.
+        comes_from_a_step: whether the element is a weight of a run, as it was after a step.
     """
 
     def __init__(self, session: Session, scene: Scene, tensor: str, index: Index) -> None:
@@ -82,7 +82,7 @@ class _Explainer:
         self.comes_from_a_step = self._is_weight and scene.step is not None and not scene.edits
 
     def value_of_scene(self) -> Number:
-        """Explain an activation, or say where a weight comes from."""
+        """Explain an activation by its operation, or a weight by the step that led to it."""
         if not self._is_weight:
             rule = self._trace.nodes[self._tensor].rule
             curve = curve_of(rule, self._index)
@@ -106,7 +106,7 @@ class _Explainer:
         return self._number("gradient", found, code, curve=curve)
 
     def of_step(self, quantity: QuantityName) -> Number:
-        """Explain a number of a run's weight by the step that led to it."""
+        """Explain a quantity of a weight of a run by the optimizer step that led to it."""
         run, step = self._folder.run, self._scene.step
         assert step is not None
         if quantity == "change":
@@ -128,11 +128,11 @@ class _Explainer:
         )
 
     def difference(self, versus: Scene) -> Number:
-        """Explain the difference of a value between two scenes."""
+        """Explain the difference of a value between the scene and another one."""
         tensor, scene = self._tensor, self._scene
         other = self._session.trace(versus).values.get(tensor)
         if other is None or other.shape != self._trace.values[tensor].shape:
-            raise UsageError(f"{tensor} has another shape where it is compared with")
+            raise UsageError(f"{tensor} has another shape in the scene to compare with")
         there = Link(
             tensor,
             self._index,
@@ -170,7 +170,7 @@ class _Explainer:
         return replace(found, num_terms=2, rebuilt=difference)
 
     def _kept(self, quantity: QuantityName, step: int) -> Number:
-        """Return a number of a step whose origin is not known."""
+        """Return a weight or moment with a note that says why its origin is not known."""
         run, config = self._folder.run, self._folder.config
         value = element_of_run(self._folder, step, self._tensor, self._index, quantity)
         if step > run.first_step:
@@ -180,19 +180,19 @@ class _Explainer:
         else:
             parameter = architecture(config).parameters(config)[self._tensor]
             mean, std, seed = parameter.mean, parameter.std, run.config.run.seed
-            drawn = f"drawn from N({mean:g}, {std:g}²) with seed {seed}"
-            note = f"An initial weight, {drawn if std else 'a constant'}."
+            source = f"drawn from N({mean:g}, {std:g}²) with seed {seed}"
+            note = f"An initial weight, {source if std else 'a constant'}."
         dtype = as_array(hurry(run.state(step)).weights[self._tensor]).dtype.name
         return replace(self._plain(quantity, value, note), dtype=dtype)
 
     def _plain(self, quantity: QuantityName, value: float, note: str) -> Number:
-        """Make a number without an explanation."""
+        """Build the view of a number without an explanation."""
         link = replace(self._link(Reference(self._tensor, self._index)), quantity=quantity)
         uses, num_uses = self._uses()
         return Number(
             link,
             value,
-            tuple(self._places.of(self._tensor, self._index)),
+            tuple(self._places.names(self._tensor, self._index)),
             quantities_of(self._session, self._scene, self._tensor),
             note=note,
             uses=uses,
@@ -208,7 +208,7 @@ class _Explainer:
         step: int | None = None,
         curve: SampledCurve | None = None,
     ) -> Number:
-        """Make a number of an explanation."""
+        """Build the view of a number from its explanation."""
         is_before = quantity != "update"  # an update is computed from the moments after the step
         terms = [
             LinkedTerm(
@@ -239,7 +239,7 @@ class _Explainer:
         )
 
     def _factor_link(self, term: Term, step: int | None) -> Link | None:
-        """Make the link to the number that a factor is, or that it is computed from."""
+        """Build the link to the number that a factor is equal to, or computed from."""
         reference = term.factor_source
         if reference is None:
             return None
@@ -250,12 +250,12 @@ class _Explainer:
         return link if is_own else replace(link, label=f"from {link.label}")
 
     def _link(self, reference: Reference, step: int | None = None, is_before: bool = False) -> Link:
-        """Make the link to a number.
+        """Build the link to a number.
 
         Args:
-            reference: the number.
-            step: the training step that the number belongs to; None: it belongs to the scene.
-            is_before: whether a weight or a moment is the one before the step.
+            reference: reference to the number.
+            step: training step that the number belongs to; None if it belongs to the scene.
+            is_before: whether a weight or a moment is meant as it was before the step.
         """
         tensor, index, quantity = reference.tensor, reference.index, reference.quantity
         if step is None:
@@ -272,7 +272,7 @@ class _Explainer:
         return Link(tensor, index, shown, label, step=at, unedited=True)
 
     def _uses(self) -> tuple[tuple[Link, ...], int]:
-        """Link to the first outputs that the element is used in directly, and count all."""
+        """Return links to the first numbers computed from the element, and the number of all."""
         found, count = list[Link](), 0
         for node, position in self._trace.consumers[self._tensor]:
             indices, _ = node.rule.slopes(position, self._index)

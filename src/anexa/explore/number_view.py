@@ -13,15 +13,16 @@ from anexa.explore.rule import Index
 
 @dataclass(frozen=True)
 class Link:
-    """A number that can be shown: a change of the page's address.
+    """Link to the view of a number: the fields of the page's address that change.
 
     Attributes:
         tensor: name of the tensor.
         index: index of the element.
-        quantity: kind of number.
-        label: the number in words.
-        folder: id of its folder; None: that of the present scene.
-        step: step of the scene; None: that of the present scene; −1: the weights in the folder.
+        quantity: quantity of the element.
+        label: name of the number.
+        folder: id of the folder; None means that of the current scene.
+        step: step of the scene; None means that of the current scene, −1 the weights in the
+            folder.
         batch: whether the input is the training batch of the step after `step`.
         unedited: whether the switches are left out.
     """
@@ -49,33 +50,33 @@ class LinkedTerm:
 
 @dataclass(frozen=True)
 class Number:
-    """A number, and where it comes from.
+    """View of a number: its value and its explanation.
 
     Attributes:
-        link: the number itself.
-        value: its value.
-        places: the place on each axis, in words.
+        link: link to this view.
+        value: the number.
+        places: name of the index on each axis, from `Places.names`.
         quantities: all quantities that the element has in the scene.
         equation: the equation in symbols; empty if there are no terms.
-        note: a sentence: where a number without terms comes from.
+        note: a sentence about the origin of a number without terms.
         terms: the largest terms.
         num_terms: number of all terms.
         rest: sum of the terms that are not listed.
         offset: constant inside the outer function.
         inner: function of the value of each term, as in `Explanation`.
         outer: outer function, as in `Explanation`.
-        shift: constant outside of it.
+        shift: constant that is added to the outer function.
         center: the mean that the inner function "square" subtracts.
-        constants: further numbers of the equation, by symbol.
-        rebuilt: the number, computed from all terms; None if there are none.
+        constants: numbers of the equation that are not terms, by symbol.
+        rebuilt: the number, recomputed from all terms; None if it has no terms.
         dtype: precision in which the number was computed.
-        code: lines that compute it.
-        uses: numbers that are computed from it directly, the first ones.
+        code: lines of code that compute the number.
+        uses: links to the first numbers that are computed from it directly.
         num_uses: number of all numbers that are computed from it directly.
-        curve: curve of the function of one number that it is on.
+        curve: curve of the activation function whose output the number is; None for others.
         singular_values: of a weight that Muon updates: the singular values before each iteration
             and after the last one, the largest first.
-        others: values of the element's other quantities, as far as they are at hand.
+        others: values of the element's other quantities that are known without computation.
     """
 
     link: Link

@@ -1,14 +1,16 @@
-"""Names of the axes of tensors, and of the places on them: token 3 "r", channel 5."""
+"""Names for the axes of tensors and for indices on them, such as `token 3 "r"` or `channel 5`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from anexa.explore.reading import is_special, token_text
 from anexa.explore.rule import Index
 from anexa.explore.session import OpenFolder, token_ids
 from anexa.explore.trace import LOGITS, Trace
+from anexa.graph.model_graph import record_operations
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.tokenizer import Tokenizer
@@ -35,44 +37,53 @@ ACTIVATIONS: dict[int, tuple[Axis, ...]] = {
 
 
 def axes_of(config: ModelConfig, trace: Trace, name: str) -> tuple[Axis, ...]:
-    """Name the axes of a tensor of a trace."""
-    axes = trace.values[name].ndim
+    """Return the name of each axis of a tensor in a trace."""
+    num_axes = trace.values[name].ndim
     if name in trace.nodes and not name.endswith(".T"):
         if name == LOGITS or name.endswith(".probabilities"):
             return "sequence", "token", "vocabulary"
         if name.endswith("attention.log_sum"):
             return "sequence", "head", "token"
-        return ACTIVATIONS[axes]
-    own = weight_axes(config, name.removesuffix(".T"), axes)
+        return ACTIVATIONS[num_axes]
+    own = weight_axes(config, name.removesuffix(".T"), num_axes)
     return own[::-1] if name.endswith(".T") else own
 
 
-def weight_axes(config: ModelConfig, name: str, axes: int) -> tuple[Axis, ...]:
-    """Name the axes of a weight."""
-    kind = architecture(config)
-    if axes == 1:
+def weight_axes(config: ModelConfig, name: str, num_axes: int) -> tuple[Axis, ...]:
+    """Return the name of each axis of a weight with `num_axes` axes."""
+    own = architecture(config)
+    if num_axes == 1:
         return ("channel",)
-    if name == kind.positions:
+    if name == own.positions:
         return "position", "channel"
-    if name in (kind.embedding, "lm_head.weight"):
+    if name in (own.embedding, own.head(config)):
         return "vocabulary", "channel"
-    return ("input", "output") if config.model_type == "gpt2" else ("output", "input")
+    return ("input", "output") if name in _transposed_weights(config) else ("output", "input")
+
+
+@lru_cache(maxsize=8)
+def _transposed_weights(config: ModelConfig) -> frozenset[str]:
+    """Return the names of the weights that are stored (in, out), and transposed for `linear`."""
+    weights = (weight for step in record_operations(config) for weight in step.weights)
+    return frozenset(name for name, remark in weights if "transposed" in remark)
 
 
 class Places:
-    """Names the places of tensors of one trace.
+    """Names the indices of elements, for the tensors of one trace.
 
     Args:
-        folder: the model folder.
-        trace: the trace.
+        folder: folder of the model, whose tokenizer names tokens.
+        trace: trace that the tensors belong to.
     """
 
     def __init__(self, folder: OpenFolder, trace: Trace) -> None:
         self._config, self._tokenizer, self._trace = folder.config, folder.tokenizer, trace
         self._ids = token_ids(trace.batch)
 
-    def of(self, name: str, index: Index) -> list[str]:
-        """Name the places of an element, one for each axis; an axis of a single sequence has none.
+    def names(self, name: str, index: Index) -> list[str]:
+        """Return a name for each index of an element: `token 3 "r"`, `channel 5`.
+
+        The sequence is not named if the batch has only one.
 
         Args:
             name: name of the tensor.
@@ -87,8 +98,8 @@ class Places:
         ]
 
     def label(self, name: str, index: Index) -> str:
-        """Name an element in one line: `h.0.gelu · token 3 "r" · channel 5`."""
-        return " · ".join([name, *self.of(name, index)])
+        """Return the name of an element in one line: `h.0.gelu · token 3 "r" · channel 5`."""
+        return " · ".join([name, *self.names(name, index)])
 
     def _place(self, axis: Axis, i: int, sequence: int) -> str:
         if axis in ("token", "query", "key"):

@@ -1,10 +1,9 @@
-"""The quantities of a tensor in a scene, and the file that carries them to the page."""
+"""The quantities of a tensor in a scene: value, gradient, moments, update, and differences."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import safetensors.numpy
@@ -14,7 +13,7 @@ from anexa.explore.replay import as_array
 from anexa.explore.rule import Array, Index
 from anexa.explore.scene import Scene
 from anexa.explore.session import OpenFolder, Session, hurry
-from anexa.explore.updates import Update, muon_step
+from anexa.explore.updates import WeightUpdate, muon_step
 
 QuantityName: TypeAlias = Literal[
     "value", "gradient", "change", "difference", "m", "v", "clipped", "update"
@@ -23,12 +22,12 @@ MOMENTS: tuple[QuantityName, ...] = ("m", "v")  # what the optimizer keeps of ea
 
 
 def quantities_of(session: Session, scene: Scene, name: str) -> tuple[QuantityName, ...]:
-    """List the quantities that the elements of a tensor have; "difference" is not among them.
+    """List the quantities that are known for a tensor, apart from "difference".
 
     Args:
         session: the open folders.
-        scene: the scene.
-        name: name of a tensor of the scene.
+        scene: scene of the tensor.
+        name: name of the tensor.
     """
     folder, trace = session.folder(scene.folder), session.trace(scene)
     found: list[QuantityName] = ["value"]
@@ -48,16 +47,16 @@ def quantities_of(session: Session, scene: Scene, name: str) -> tuple[QuantityNa
 
 
 def check_quantity(session: Session, scene: Scene, name: str, quantity: QuantityName) -> None:
-    """Check that the elements of a tensor have a quantity.
+    """Refuse a quantity that is not known for a tensor; the message says why.
 
     Args:
         session: the open folders.
-        scene: the scene.
-        name: name of a tensor of the scene.
+        scene: scene of the tensor.
+        name: name of the tensor.
         quantity: the quantity; not "difference".
 
     Raises:
-        UsageError: if they have not.
+        UsageError: if the quantity is not known.
     """
     if quantity in quantities_of(session, scene, name):
         return
@@ -66,7 +65,7 @@ def check_quantity(session: Session, scene: Scene, name: str, quantity: Quantity
     if quantity == "gradient":
         raise UsageError(f"{name} is an intermediate result without a gradient")
     if name in session.trace(scene).nodes:
-        raise UsageError(f"{what}: only a weight of a run at a step has one")
+        raise UsageError(f"{what}: only the weights of a run after a step have one")
     if folder.replay is None:
         raise UsageError(f"{what}: {folder.no_steps}")
     if step is None:
@@ -83,16 +82,17 @@ def check_quantity(session: Session, scene: Scene, name: str, quantity: Quantity
 def read_tensor(
     session: Session, scene: Scene, name: str, quantity: QuantityName, versus: Scene
 ) -> Array:
-    """Read a tensor.
+    """Return a quantity of all elements of a tensor.
 
     Args:
         session: the open folders.
-        scene: the scene.
+        scene: scene of the tensor.
         name: name of the tensor.
-        quantity: kind of numbers. "change": of a run's weight by the step that led to the scene;
-            "difference": here minus in `versus`; "m" and "v": the optimizer's moments after the
-            step; "clipped" gradient and "update": of the step.
-        versus: scene that a "difference" subtracts.
+        quantity: the quantity. Of an optimizer step that led to the scene's weights: "change",
+            the weights after the step minus those before it; "clipped", the gradient after
+            clipping; "m" and "v", the moments after the step; "update", the step's update.
+            "difference": the value in `scene` minus the value in `versus`.
+        versus: scene whose values a "difference" subtracts.
 
     Raises:
         AnexaError: if the scene has no such tensor, or the tensor no such quantity.
@@ -103,7 +103,7 @@ def read_tensor(
     if quantity == "difference":
         other = session.trace(versus).values.get(name)
         if other is None or other.shape != trace.values[name].shape:
-            raise UsageError(f"{name} has another shape where it is compared with")
+            raise UsageError(f"{name} has another shape in the scene to compare with")
         return subtract_tensor(trace.values[name], other)
     check_quantity(session, scene, name, quantity)
     if quantity == "value":
@@ -115,7 +115,7 @@ def read_tensor(
 
 
 def _read_of_run(folder: OpenFolder, step: int, name: str, quantity: QuantityName) -> Array:
-    """Read a quantity of a run's weight after a step, in the precision of the run."""
+    """Return a quantity of a weight of a run after a step, in the precision of the run."""
     run = folder.run
     if quantity == "change":
         before = as_array(hurry(run.state(step - 1)).weights[name]).astype(np.float64)
@@ -134,36 +134,31 @@ def _read_of_run(folder: OpenFolder, step: int, name: str, quantity: QuantityNam
 def element_of_run(
     folder: OpenFolder, step: int, name: str, index: Index, quantity: QuantityName = "value"
 ) -> float:
-    """Read an element of a run's weight, or of its "m" or "v", after a step."""
+    """Return an element of a weight of a run, or of its moments "m" or "v", after a step."""
     frame = hurry(folder.run.state(step))
     kept = frame.weights[name] if quantity == "value" else frame.moments[f"{quantity}.{name}"]
     return float(as_array(kept)[index])
 
 
-def update_of(folder: OpenFolder, step: int, name: str) -> Update:
-    """Return the step of the optimizer for one weight of a run.
+def update_of(folder: OpenFolder, step: int, name: str) -> WeightUpdate:
+    """Return the update of one weight by an optimizer step of a run.
 
     Raises:
-        AnexaError: if there is none.
-        ReplayNeeded: if repeating the steps before it takes long.
+        AnexaError: if the run has no such step.
+        ReplayNeeded: if repeating the earlier steps takes long.
     """
     return hurry(folder.run.update(step, name))
 
 
 def subtract_tensor(here: Array, there: Array) -> Array:
-    """Subtract `there` from `here`; what is equal differs by 0, also infinities such as masks."""
+    """Return `here` − `there`; equal elements differ by 0, also infinite ones, such as masks."""
     difference = np.zeros_like(here)
     with np.errstate(invalid="ignore", over="ignore"):
         np.subtract(here, there, out=difference, where=here != there)
     return difference
 
 
-def encode_tensors(tensors: Mapping[str, Array], about: Mapping[str, Any]) -> bytes:
-    """Write tensors as the content of a safetensors file.
-
-    Args:
-        tensors: the tensors by name.
-        about: further facts for the page, as JSON in the metadata's field "about".
-    """
+def encode_tensors(tensors: Mapping[str, Array]) -> bytes:
+    """Return the content of a safetensors file with tensors, by their names."""
     arrays = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    return safetensors.numpy.save(arrays, {"about": json.dumps(about)})
+    return safetensors.numpy.save(arrays)

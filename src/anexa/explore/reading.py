@@ -16,19 +16,19 @@ from anexa.errors import UsageError
 from anexa.explore import rules
 from anexa.explore.code import operation_of
 from anexa.explore.rule import Array
-from anexa.explore.trace import LOGITS, LOSS, Node, Trace
+from anexa.explore.trace import LOGITS, LOSS, Trace, TraceNode
 from anexa.model.tokenizer import Tokenizer
 from anexa.names import counted, shown
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A token that could stand at a place.
+    """A candidate for the next token at a position.
 
     Attributes:
         id: token id.
         text: text of the token, as in `token_text`.
-        probability: its probability there.
+        probability: probability of the token at the position.
     """
 
     id: int
@@ -76,7 +76,7 @@ class Reading:
     loss: float
 
 
-def read_text(trace: Trace, tokenizer: Tokenizer, top: int = 5, sequence: int = 0) -> Reading:
+def read_sequence(trace: Trace, tokenizer: Tokenizer, top: int = 5, sequence: int = 0) -> Reading:
     """Read a sequence of a batch.
 
     Args:
@@ -136,7 +136,7 @@ def lens(trace: Trace) -> Iterator[Array]:
     Yields:
         Logits, (B, T, V); those after the last layer are the model's own.
     """
-    head: list[Node] = []
+    head: list[TraceNode] = []
     name = LOGITS
     while not isinstance(trace.nodes[name].rule, rules.Add):
         head.insert(0, trace.nodes[name])
@@ -170,7 +170,7 @@ def is_special(tokenizer: Tokenizer, token_id: int) -> bool:
     return name in tokenizer.added_tokens or not tokenizer.token_bytes(token_id)
 
 
-def _apply(trace: Trace, node: Node, x_BTC: Array) -> Array:
+def _apply(trace: Trace, node: TraceNode, x_BTC: Array) -> Array:
     """Apply the operation of a node to another input, with the same weights."""
     settings = {}
     if isinstance(node.rule, rules.Norm):

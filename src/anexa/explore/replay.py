@@ -1,7 +1,7 @@
-"""Repetition of the steps of a run: its weights and moments after any step, to the bit.
+"""Replay of the steps of a run: weights and moments after any step, equal to the last bit.
 
-A step is repeated from the nearest key frame before it; the hash in its record proves that the
-repeated step is the one that was.
+A step is repeated from the nearest key frame before it. The hash in its record proves that the
+repeated step gives the same weights as the original one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from anexa.data.batches import TokenSequence
 from anexa.engines import Batch, Engine, select_device
 from anexa.errors import AnexaError, one_line, short_repr
 from anexa.explore.rule import Array, Index
-from anexa.explore.updates import Update
+from anexa.explore.updates import WeightUpdate
 from anexa.model.folder import ModelFolder
 from anexa.model.model import validate_weights
 from anexa.model.weights import Weight, Weights
@@ -45,20 +45,21 @@ CACHE_SIZE = 256_000_000  # bytes of repeated steps that are kept in memory
 CACHE_INTERVAL = 8  # steps between them: a copy of a small model takes a fifth of a step's time
 
 Result = TypeVar("Result")
-Job = Generator[float, None, Result]  # yields its progress from 0 to 1; closing it cancels it
+# Yields the progress of a job, from 0 to 1; closing the generator cancels the job.
+JobGenerator = Generator[float, None, Result]
 
 
 @dataclass(frozen=True)
 class LifePoint:
-    """One element of a weight at a step of its run.
+    """One element of a weight after a step of a run.
 
     Attributes:
         step: number of completed steps.
         value: the element after the step.
         gradient: dL/d(element) that the step used, before clipping; None before the first step,
             and in a run with dropout.
-        m: mean of its gradients after the step; None before the first step.
-        v: mean of its squared gradients; None also if Muon updates the weight.
+        m: optimizer's mean of the gradients after the step; None before the first step.
+        v: optimizer's mean of the squared gradients; None also if Muon updates the weight.
     """
 
     step: int
@@ -69,11 +70,11 @@ class LifePoint:
 
 
 class Replay:
-    """The steps of a run, repeated by its own engine. Several threads may use it at once.
+    """Repeats the steps of a run by the engine of the run. Threads may share an instance.
 
     Args:
         folder: model folder with a history; nothing is written to it.
-        cache_size: maximum bytes of repeated steps that are kept in memory.
+        cache_size: maximum size of the repeated steps that are kept in memory, in bytes.
 
     Attributes:
         folder: the folder.
@@ -83,7 +84,7 @@ class Replay:
         records: the records of all steps, in order.
         first_step: first step that can be shown, that of the first key frame.
         last_step: last step that can be shown.
-        incremental: how the engine rounds moments; see `Update.numbers`.
+        incremental: how the engine rounds moments; see `WeightUpdate.numbers`.
         dtype: precision of the weights and moments, "float32" or "float64".
 
     Raises:
@@ -125,16 +126,20 @@ class Replay:
         """Return the training batch of a step, from 1.
 
         Raises:
-            AnexaError: if there is no such step: the run has not come to it, or it is below 1.
+            AnexaError: if the step is below 1 or the run has not reached it.
         """
         return to_batch(self._training, self._sequences(step))
 
     def documents(self, step: int) -> list[str]:
-        """Return the sequences of a step as text, without special tokens; errors as in `batch`."""
+        """Return the texts of the sequences of a step, without special tokens.
+
+        Raises:
+            AnexaError: in the cases of `batch`.
+        """
         return [self.tokenizer.decode(ids) for ids in self._sequences(step)]
 
-    def state(self, step: int) -> Job[Frame]:
-        """Return the weights and moments after a step; 0: the initial weights.
+    def state(self, step: int) -> JobGenerator[Frame]:
+        """Compute the weights and moments after a step; after step 0, the initial weights.
 
         Raises:
             AnexaError: if there is no such step in the history, a key frame is damaged, or this
@@ -151,15 +156,19 @@ class Replay:
             yield (number - start) / (step - start)
         return frame
 
-    def engine(self, step: int) -> Job[Engine]:
-        """Return an engine of its own for the caller, as it was after a step; errors of `state`."""
+    def engine(self, step: int) -> JobGenerator[Engine]:
+        """Open a new engine with the weights and moments after a step.
+
+        Raises:
+            AnexaError: in the cases of `state`.
+        """
         return self.open_engine((yield from self.state(step)))
 
     def open_engine(self, frame: Frame) -> Engine:
-        """Open the engine of the run with weights and moments, which need not be those of the run.
+        """Open a new engine, configured as in the run, with any weights and moments.
 
         Args:
-            frame: the weights and moments; no moments before the first step.
+            frame: weights and moments; no moments before the first step.
         """
         engine = open_run_engine(self.config, self.model_config, frame.weights, self._device_config)
         if frame.moments:
@@ -167,7 +176,7 @@ class Replay:
         return engine
 
     def advance(self, engine: Engine, step: int) -> None:
-        """Repeat a step with an engine that is at the step before.
+        """Take a step of the run with an engine whose state is that before the step.
 
         Raises:
             AnexaError: if there is no such step in the history, or the weights after it are not
@@ -181,8 +190,8 @@ class Replay:
                 "this machine or this version of a package computes other bits than the run did"
             )
 
-    def gradients(self, step: int) -> Job[Weights]:
-        """Return the gradients that a step used, before clipping, from step `first_step` + 1.
+    def gradients(self, step: int) -> JobGenerator[Weights]:
+        """Compute the gradients of a step after `first_step`, before clipping.
 
         Raises:
             AnexaError: if the run has dropout, and in the cases of `state`.
@@ -190,12 +199,12 @@ class Replay:
         engine = yield from self._engine_before(step)
         return engine.gradients(self.batch(step))[1]
 
-    def update(self, step: int, name: str) -> Job[Update]:
-        """Return a step of the optimizer for one weight, before and after.
+    def update(self, step: int, name: str) -> JobGenerator[WeightUpdate]:
+        """Compute the update of one weight by a step: its state before the step, and the gradient.
 
-        With AdamW, pass it `incremental=replay.incremental`: the engines numpy, lists and scalar
-        give the weight after the step to the bit. PyTorch fuses a multiplication and an addition,
-        so its weight may differ in the last bits, as may a weight that Muon updates.
+        Pass its methods `incremental=replay.incremental`. With AdamW and the engines numpy, lists
+        and scalar they give the weight after the step to the last bit. With PyTorch, which fuses a
+        multiplication and an addition, and with Muon, the last bits may differ.
 
         Raises:
             AnexaError: if there is no such weight, and in the cases of `gradients`.
@@ -204,7 +213,7 @@ class Replay:
         engine = yield from self._engine_before(step)
         record, moments = self.record(step), engine.optimizer_state()
         m, v = (moments.get(f"{moment}.{name}") for moment in "mv")
-        return Update(
+        return WeightUpdate(
             name,
             self.config.optimizer,
             step,
@@ -216,8 +225,8 @@ class Replay:
             None if v is None else as_array(v),
         )
 
-    def life(self, name: str, index: Index, first: int, last: int) -> Job[list[LifePoint]]:
-        """Return one element of a weight after each of the steps `first` to `last`.
+    def life(self, name: str, index: Index, first: int, last: int) -> JobGenerator[list[LifePoint]]:
+        """Compute the value, gradient and moments of one element of a weight after several steps.
 
         Args:
             name: name of the weight.
@@ -246,7 +255,7 @@ class Replay:
             yield 1 - 0.9 * (last - step) / (last - start)
         return points
 
-    def _engine_before(self, step: int) -> Job[Engine]:
+    def _engine_before(self, step: int) -> JobGenerator[Engine]:
         """Return an engine that can compute the gradients that a step used."""
         self._check(step, self.first_step + 1)
         if self.config.optimizer.dropout:
@@ -320,11 +329,11 @@ def as_array(weight: Weight) -> Array:
     return np.frombuffer(weight.data, weight.data.typecode).reshape(weight.shape)
 
 
-def scaled(job: Job[Result], share: float) -> Job[Result]:
-    """Run a job as the first part of a longer one: its progress goes from 0 to `share`."""
+def scaled(job: JobGenerator[Result], fraction: float) -> JobGenerator[Result]:
+    """Run a job as the first part of a longer job: scale its progress to 0 … `fraction`."""
     try:
         while True:
-            yield share * next(job)
+            yield fraction * next(job)
     except StopIteration as end:
         result: Result = end.value
         return result

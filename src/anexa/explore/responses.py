@@ -36,9 +36,9 @@ def _finite(content: Any) -> Any:
     return content
 
 
-def tensors_response(tensors: dict[str, Any], about: dict[str, Any]) -> Response:
+def tensors_response(tensors: dict[str, Any]) -> Response:
     """Make a response with tensors, as a safetensors file."""
-    return Response(encode_tensors(tensors, about), media_type="application/octet-stream")
+    return Response(encode_tensors(tensors), media_type="application/octet-stream")
 
 
 class JobLines:

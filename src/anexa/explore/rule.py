@@ -1,8 +1,8 @@
-"""The base of all rules: how an operation computes one number, and the slopes that lead to it.
+"""Base class of all rules, which explain single elements of the output of an operation.
 
 A `Rule` belongs to one application of an operation. `terms` writes an element of the output as a
-sum, and `slopes` lists the partial derivatives that lead from one element of an input to the
-output; the chain rule over the slopes gives every gradient.
+sum over elements of the inputs; `slopes` lists the partial derivatives of the output with respect
+to one element of an input. The chain rule over the slopes gives every gradient.
 
 Indices are arrays of shape (N, axes): one row for each of N elements. Suffixes of names are those
 of `anexa.model.operations`; tensors have the axis B of the batch in front.
@@ -24,11 +24,11 @@ Index: TypeAlias = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Elements:
-    """N elements of one input of a rule.
+    """N elements of one input tensor of a rule.
 
     Attributes:
-        source: position of the tensor among the rule's inputs, then its auxiliaries.
-        indices: their indices, (N, axes).
+        source: number of the tensor among the rule's inputs, followed by its auxiliaries.
+        indices: indices of the elements, shape (N, axes).
     """
 
     source: int
@@ -37,13 +37,13 @@ class Elements:
 
 @dataclass(frozen=True)
 class Terms:
-    """N terms of a sum: element times factor each.
+    """N terms of a sum; each term is an element of an input times a factor.
 
     Attributes:
-        elements: the elements.
-        factors: the factors, (N,).
-        factor_elements: the elements that the factors are, or are computed from; None if the
-            factors are constants.
+        elements: the N elements.
+        factors: the N factors, shape (N,).
+        factor_elements: N elements that the factors are equal to, or computed from, one for each
+            factor; None if the factors are constants.
     """
 
     elements: Elements
@@ -56,11 +56,11 @@ class Sum:
     """An element of an output: shift + outer(offset + Σ factor · inner(element)).
 
     Attributes:
-        terms: the terms.
+        terms: the terms in the sum.
         offset: constant inside the outer function.
         inner: function of the elements: the identity, e^(x − shift), or (x − `center`)².
         outer: function of the sum.
-        shift: constant outside of the outer function.
+        shift: constant that is added to the outer function.
         center: the mean that "square" subtracts.
     """
 
@@ -73,16 +73,20 @@ class Sum:
 
 
 class Rule:
-    """One application of an operation: the base of all rules.
+    """Explanation of one application of an operation; base class of all rules.
 
     Args:
-        inputs: the differentiable inputs.
-        output: the output.
-        auxiliaries: intermediate results that `terms` may refer to; the slopes of the inputs
-            include the way through them.
+        inputs: differentiable input tensors.
+        output: output tensor.
+        auxiliaries: intermediate results that `terms` may refer to. They are not inputs: the
+            slopes of an input include its effect through them.
+
+    Attributes:
+        equation: equation of the output, in symbols.
+        gradient: equation of the gradient of an input, in symbols.
     """
 
-    equation: str = ""  # of a rule with several forms: that of this application
+    equation: str = ""
     gradient: ClassVar[str] = ""
 
     def __init__(
@@ -98,39 +102,42 @@ class Rule:
         """List the output elements that depend on an input element, and ∂output/∂input of each.
 
         Args:
-            source: position of the tensor among the inputs.
+            source: number of the tensor among the inputs.
             index: index of the element.
 
         Returns:
-            The indices, (N, axes of the output), and the derivatives, (N,).
+            The indices of N output elements, shape (N, axes of the output), and the derivatives,
+            shape (N,).
         """
         raise NotImplementedError
 
     def slope_elements(self, source: int, index: Index) -> Elements | None:  # noqa: ARG002
-        """List the elements that the slopes are, or are computed from; None if it is not one each.
+        """List the element that each slope is equal to, or computed from.
+
+        None if the slopes are constants, or a slope is computed from several elements.
 
         Args:
-            source: position of the tensor among the inputs.
+            source: number of the tensor among the inputs.
             index: index of the element.
         """
         return None
 
 
 def rows(*axes: Any) -> Indices:
-    """Stack index arrays into rows, (N, axes); single numbers are repeated."""
+    """Stack one index array for each axis, to shape (N, axes); a single number is repeated."""
     return np.stack(np.broadcast_arrays(*(np.atleast_1d(axis) for axis in axes)), axis=-1).astype(
         np.intp
     )
 
 
 def pick(tensor: Array, indices: Indices) -> Array:
-    """Read the elements at N indices, (N,)."""
+    """Return the elements of a tensor at N indices, shape (N,)."""
     found: Array = np.broadcast_to(tensor[tuple(indices.T)], len(indices))  # a scalar has no axes
     return found
 
 
 def every(*sizes: int) -> tuple[Indices, ...]:
-    """List all indices of axes of these sizes, one flat array for each axis."""
+    """Return the indices of all elements of a tensor, a flat array for each axis."""
     return tuple(np.indices(sizes).reshape(len(sizes), -1))
 
 

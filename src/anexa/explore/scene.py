@@ -1,4 +1,4 @@
-"""A scene: what the glass box computes, that is, weights of a moment, an input, and switches."""
+"""A scene: what the glass box computes, that is, weights after a step, an input, and switches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ InputKind: TypeAlias = Literal["text", "chat", "batch"]
 
 @dataclass(frozen=True)
 class Scene:
-    """A computation: the weights of a moment, an input, and switches.
+    """A computation: the weights of a model after a training step, an input, and switches.
 
     Attributes:
         folder: index of an opened model folder.
@@ -42,7 +42,7 @@ class Scene:
 
 
 def encode_text(tokenizer: Tokenizer, text: str, block_size: int) -> list[int]:
-    """Encode a text as training would see it: of a corpus of documents, between end-of-text tokens.
+    """Encode a text as in training; in a corpus of documents, between end-of-text tokens.
 
     Returns:
         At least two token ids, of which all but the first are predicted.
@@ -69,13 +69,13 @@ def text_batch(tokenizer: Tokenizer, text: str, block_size: int) -> Batch:
     """Make the batch of one text, in which each token but the first is predicted.
 
     Raises:
-        AnexaError: as `encode_text`.
+        AnexaError: in the cases of `encode_text`.
     """
     return Batch.from_sequences([encode_text(tokenizer, text, block_size)])
 
 
 def chat_batch(model: LanguageModel, question: str) -> Batch:
-    """Make the batch of a question and the answer that the model writes; only it is predicted.
+    """Make the batch of a question and the model's own answer, in which the answer is predicted.
 
     Raises:
         AnexaError: if the model is not a chat model, or cannot read the question.

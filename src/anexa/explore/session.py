@@ -1,4 +1,4 @@
-"""The model folders that are open in the glass box, and what was computed of them last."""
+"""Session of the glass box: the open model folders, and a cache of what was computed last."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ Result = TypeVar("Result")
 
 
 class ReplayNeeded(AnexaError):
-    """Raised when a step takes longer to repeat than a request should wait.
+    """Raised when repeating a step takes longer than a request should wait.
 
-    What was repeated so far is kept, so another attempt goes on from there.
+    The steps repeated so far are kept, so that the next attempt continues from them.
     """
 
 
-class Cache(Generic[Value]):
-    """The most recently used values, up to a number of bytes.
+class LRUCache(Generic[Value]):
+    """Cache of the most recently used values, limited in bytes.
 
     Args:
-        max_bytes: bytes of all values together; the last one stays, however large it is.
-        size: computes the bytes of a value.
+        max_bytes: maximum size of all values together; the latest value is kept at any size.
+        size: function that returns the size of a value in bytes.
     """
 
     def __init__(self, max_bytes: int, size: Callable[[Value], int]) -> None:
@@ -65,20 +65,20 @@ class Cache(Generic[Value]):
 
 
 class OpenFolder:
-    """A model folder, and the steps of its run if it keeps them.
+    """An open model folder, and the steps of its training run if they can be repeated.
 
     Args:
-        path: model folder, or JSON file; None: the bundled model.
+        path: model folder, or JSON file; None means the bundled model.
 
     Attributes:
         path: the folder.
-        name: its name.
-        model: its model.
-        replay: its run; None if it keeps no steps.
-        no_steps: why it keeps no steps, as a sentence; empty if it does.
+        name: name of the model.
+        model: model in the folder.
+        replay: replay of the run; None if the steps cannot be repeated.
+        no_steps: a sentence that says why the steps cannot be repeated; empty if they can.
 
     Raises:
-        AnexaError: if there is no model.
+        AnexaError: if the folder contains no model.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -95,21 +95,24 @@ class OpenFolder:
 
     @property
     def run(self) -> Replay:
-        """The run of the folder.
+        """Replay of the folder's run.
 
         Raises:
-            AnexaError: if it keeps no steps.
+            AnexaError: if the steps of the run cannot be repeated.
         """
         if self.replay is None:
             raise AnexaError(self.no_steps)
         return self.replay
 
     def weights(self, step: int | None) -> Weights:
-        """Return the weights of a moment.
+        """Return the weights after a step of the run.
+
+        Args:
+            step: number of completed steps; None means the weights in the folder.
 
         Raises:
-            AnexaError: if there is no such step.
-            ReplayNeeded: if repeating it takes longer than `MAX_WAIT`.
+            AnexaError: if the run has no such step.
+            ReplayNeeded: if repeating the step takes longer than `MAX_WAIT`.
         """
         return self.model.weights if step is None else hurry(self.run.state(step)).weights
 
@@ -121,7 +124,7 @@ class OpenFolder:
         """Make the batch of a scene.
 
         Raises:
-            AnexaError: if the model cannot see this text, or there is no such training batch.
+            AnexaError: if the model cannot read the text, or there is no such training batch.
         """
         if scene.kind == "batch":
             if scene.step is None:
@@ -140,9 +143,9 @@ class Session:
         scratch: folder for models that are trained on the page.
 
     Attributes:
-        folders: the open folders; their index is their id.
-        lock: held while something is computed; the parts of a session are not safe for threads.
-        closing: set when the server shuts down; jobs end then.
+        folders: open folders; the index of a folder is its id.
+        lock: lock to hold during computations: sessions are not safe for concurrent use by threads.
+        closing: event that is set when the server shuts down, and ends all jobs.
     """
 
     def __init__(self, paths: Sequence[Path | None], scratch: Path) -> None:
@@ -151,11 +154,11 @@ class Session:
         self.closing = threading.Event()
         self._scratch = scratch
         self._numbers = itertools.count(1)  # of the models that are trained on the page
-        self._traces: Cache[Trace] = Cache(CACHE_BYTES, trace_bytes)
+        self._traces: LRUCache[Trace] = LRUCache(CACHE_BYTES, trace_bytes)
 
     @property
     def idle(self) -> bool:
-        """Whether there is nothing to wait for at the end: jobs are canceled."""
+        """True: the server need not wait for jobs before it shuts down, as it cancels them."""
         return True
 
     def shut_down(self) -> None:
@@ -163,23 +166,23 @@ class Session:
         self.closing.set()
 
     def new_path(self) -> Path:
-        """Return the path of a model folder that can be written, and is removed at the end."""
+        """Return the path for a new model folder, which is removed when the session ends."""
         return self._scratch / f"names-{next(self._numbers)}"
 
     def open(self, path: Path) -> int:
         """Open another folder, and return its id.
 
         Raises:
-            AnexaError: if there is no model.
+            AnexaError: if the folder contains no model.
         """
         self.folders.append(OpenFolder(path))
         return len(self.folders) - 1
 
     def folder(self, number: int) -> OpenFolder:
-        """Return an open folder.
+        """Return the open folder with an id.
 
         Raises:
-            UsageError: if there is none of this number.
+            UsageError: if no open folder has this id.
         """
         if not 0 <= number < len(self.folders):
             raise UsageError(f"there is no folder {number}: {len(self.folders)} are open")
@@ -192,7 +195,7 @@ class Session:
         return apply_edits(folder.config, folder.weights(scene.step), edits)
 
     def trace(self, scene: Scene) -> Trace:
-        """Compute a scene, or take it from the cache."""
+        """Return the trace of a scene, from the cache if it was computed recently."""
 
         def compute() -> Trace:
             folder, weights = self.folder(scene.folder), self.weights(scene)
@@ -202,16 +205,16 @@ class Session:
 
 
 def trace_bytes(trace: Trace) -> int:
-    """Return the bytes of all tensors and gradients of a trace."""
+    """Return the size of all tensors and gradients of a trace, in bytes."""
     arrays: list[Array] = [*trace.values.values(), *trace.grads.values()]
     return sum(array.nbytes for array in arrays)
 
 
 def hurry(job: Generator[Any, None, Result]) -> Result:
-    """Run a job to its end, unless it takes long.
+    """Run a job and return its result, if it finishes within `MAX_WAIT`.
 
     Raises:
-        ReplayNeeded: if it takes longer than `MAX_WAIT`.
+        ReplayNeeded: if the job takes longer.
     """
     deadline = time.monotonic() + MAX_WAIT
     try:
@@ -226,7 +229,7 @@ def hurry(job: Generator[Any, None, Result]) -> Result:
 
 
 def token_ids(batch: Batch) -> list[list[int]]:
-    """Return the tokens of each sequence of a batch: its inputs, and last the final target."""
+    """Return the token ids of each sequence of a batch: the inputs and the final target."""
     inputs = np.reshape(batch.inputs, batch.shape)
     targets = np.reshape(batch.targets, batch.shape)
     found = []

@@ -48,7 +48,7 @@ MAX_BYTES = 200_000_000  # of the gradients of documents that are still in m
 
 @dataclass(frozen=True)
 class Shares:
-    """The addends of a change of the loss of a text, in nats a token.
+    """Change of the loss of a text by a step, as a sum of four kinds of addends, in nats a token.
 
     Attributes:
         documents: the share of the gradient of each document of the step.
@@ -64,14 +64,14 @@ class Shares:
 
 
 @dataclass(frozen=True)
-class Point:
-    """A moment of a run; the vectors have all P weights, one after the other.
+class Snapshot:
+    """State of a run after a step; each vector concatenates the values of all P parameters.
 
     Attributes:
-        weights: the weights, (P,).
-        gradient: the gradient of the loss of the text, (P,).
+        weights: weights, (P,).
+        gradient: gradient of the loss of the text, (P,).
         m: the optimizer's mean of gradients, (P,).
-        v: its mean of squared gradients, (P,).
+        v: the optimizer's mean of squared gradients, (P,).
     """
 
     weights: Vector
@@ -81,15 +81,17 @@ class Point:
 
 
 class ShareAccount:
-    """Splits the changes of consecutive steps of AdamW, which its owner takes with an engine.
+    """Splits the loss change of each of several consecutive AdamW steps into shares.
+
+    The caller takes the steps with the engine: for each, `prepare`, the step, then `split`.
 
     Args:
-        optimizer: settings of the optimizer.
-        engine: the engine, before the first step.
-        text: the text whose loss changes.
+        optimizer: configuration of the optimizer.
+        engine: engine before the first step.
+        text: batch of the text whose loss is followed.
 
     Attributes:
-        taught: the sum of the shares of each document, by its text, in all steps so far.
+        taught: sum of the shares of each document in all steps so far, by the text of the document.
     """
 
     def __init__(self, optimizer: OptimizerConfig, engine: Engine, text: Batch) -> None:
@@ -97,30 +99,30 @@ class ShareAccount:
         self._optimizer, self._engine, self._text = optimizer, engine, text
         weights = engine.weights()
         self._shapes = [weights[name].shape for name in sorted(weights)]
-        self._point = read_point(engine, text)
+        self._point = read_snapshot(engine, text)
         self._gradients: Vector | None = None  # of the documents of the next step, (D, P)
         # The documents in m, the last step first: their texts, and what they added to m, (D, P).
         self._recent: deque[tuple[Sequence[str], Vector]] = deque()
 
     def prepare(self, batch: Batch) -> None:
-        """Compute what the split of a step needs of the weights before it.
+        """Compute the documents' gradients for the next step; must be called before the step.
 
         Args:
-            batch: the batch of the step.
+            batch: batch of the step.
         """
         # A single document added to m what the step added to it: its gradient is not needed.
         self._gradients = document_gradients(self._engine, batch) if batch.shape[0] > 1 else None
 
     def split(self, change: float, documents: Sequence[str], record: StepRecord) -> Shares:
-        """Split the change of a step that the engine has taken since `prepare`.
+        """Split the loss change of the step that the engine has taken since `prepare`.
 
         Args:
-            change: how much the step changed the loss of the text, a multiple of `UNIT`.
-            documents: the D documents of the step, as texts.
-            record: the record of the step.
+            change: change of the loss of the text by the step, a multiple of `UNIT`.
+            documents: texts of the D documents of the step.
+            record: record of the step.
         """
         config, rate = self._optimizer, record.learning_rate
-        before, after = self._point, read_point(self._engine, self._text)
+        before, after = self._point, read_snapshot(self._engine, self._text)
         self._point = after
         if self._gradients is None:
             added = (after.m - config.beta1 * before.m)[None]
@@ -139,12 +141,12 @@ class ShareAccount:
 
     def _remember(self, documents: Sequence[str], added: Vector) -> None:
         self._recent.appendleft((documents, added))
-        most = max(1, MAX_BYTES // added.nbytes)
-        while len(self._recent) > most or self._is_forgotten(len(self._recent) - 1):
+        max_steps = max(1, MAX_BYTES // added.nbytes)
+        while len(self._recent) > max_steps or self._is_forgotten(len(self._recent) - 1):
             self._recent.pop()
 
     def _distribute(self, slope: Vector) -> list[float]:
-        """Give each document in m its share of a step; return those of the step's own."""
+        """Add each document's share of a step to `taught`; return those of the step's documents."""
         own: list[float] = []
         for age, (documents, added) in enumerate(self._recent):
             shares = (self._optimizer.beta1**age * (added @ slope)).tolist()
@@ -163,12 +165,12 @@ class ShareAccount:
 
 
 def to_units(number: float) -> float:
-    """Round a number of nats to a multiple of `UNIT`; infinities and NaN stay."""
+    """Round a number of nats to a multiple of `UNIT`, unless it is infinite or NaN."""
     return round(number / UNIT) * UNIT if math.isfinite(number) else number
 
 
 def document_gradients(engine: Engine, batch: Batch) -> Vector:
-    """Compute the part of each of D documents in the gradient of a batch, (D, P)."""
+    """Compute the terms of D documents in the gradient of a batch, shape (D, P)."""
     length, found = batch.shape[1], []
     for start in range(0, len(batch.inputs), length):
         row = slice(start, start + length)
@@ -179,15 +181,15 @@ def document_gradients(engine: Engine, batch: Batch) -> Vector:
     return np.array(found)
 
 
-def read_point(engine: Engine, batch: Batch) -> Point:
-    """Read the moment that an engine is at, and compute the gradient of a text there."""
+def read_snapshot(engine: Engine, batch: Batch) -> Snapshot:
+    """Copy the weights and moments of an engine, and compute the gradient of a text."""
     gradient, state = flatten(engine.gradients(batch)[1]), engine.optimizer_state()
     nothing = np.zeros_like(gradient)  # there are no moments before the first step
     m, v = (flatten(state, prefix) if state else nothing for prefix in ("m.", "v."))
-    return Point(flatten(engine.weights()), gradient, m, v)
+    return Snapshot(flatten(engine.weights()), gradient, m, v)
 
 
 def flatten(tensors: Weights, prefix: str = "") -> Vector:
-    """Put the tensors whose names have a prefix one after the other, in the order of names."""
+    """Concatenate the tensors whose names have a prefix, in the order of the names."""
     chosen = [as_array(tensors[name]) for name in sorted(tensors) if name.startswith(prefix)]
     return np.concatenate([tensor.ravel() for tensor in chosen]).astype(np.float64)

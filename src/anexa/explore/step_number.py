@@ -6,7 +6,7 @@ from anexa.explore.code import CodeLines, muon_source, update_source
 from anexa.explore.quantities import QuantityName
 from anexa.explore.rule import Index
 from anexa.explore.terms import Explanation, Quantity
-from anexa.explore.updates import Update, explain_muon, explain_update, muon_step
+from anexa.explore.updates import WeightUpdate, explain_muon, explain_update, muon_step
 
 NAMES: dict[QuantityName, Quantity] = {
     "value": "new",
@@ -18,7 +18,7 @@ NAMES: dict[QuantityName, Quantity] = {
 
 
 def explain_step(
-    update: Update, index: Index, quantity: QuantityName, num_fused: int, incremental: bool
+    update: WeightUpdate, index: Index, quantity: QuantityName, num_fused: int, incremental: bool
 ) -> Explanation:
     """Explain a number of a step.
 
@@ -27,7 +27,7 @@ def explain_step(
         index: index of the element.
         quantity: "value" (after the step), "m", "v", "clipped" or "update".
         num_fused: number of matrices that Muon finds in the weight; 0 for AdamW.
-        incremental: as in `Update.tensors`.
+        incremental: as in `WeightUpdate.tensors`.
     """
     if num_fused:
         return explain_muon(update, index, NAMES[quantity], num_fused)
@@ -40,7 +40,7 @@ def step_source(quantity: QuantityName, num_fused: int) -> CodeLines:
 
 
 def constants_of(
-    update: Update, index: Index, quantity: QuantityName, num_fused: int, incremental: bool
+    update: WeightUpdate, index: Index, quantity: QuantityName, num_fused: int, incremental: bool
 ) -> dict[str, float]:
     """Return the numbers in the equation of a step that are no terms, by symbol.
 
@@ -62,7 +62,9 @@ def constants_of(
     return {"v'": v, "β₁": config.beta1, "β₂": config.beta2, "t": update.step, "ε": config.eps}
 
 
-def singular_values(update: Update, index: Index, num_fused: int) -> tuple[tuple[float, ...], ...]:
+def singular_values(
+    update: WeightUpdate, index: Index, num_fused: int
+) -> tuple[tuple[float, ...], ...]:
     """List the singular values along Muon's iterations; empty for AdamW.
 
     Arguments as in `explain_step`; the index chooses one of the fused matrices.

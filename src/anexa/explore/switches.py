@@ -23,7 +23,7 @@ FORMS = {
     "position": re.compile(rf"({NUMBER})"),
     "set": re.compile(rf"([\w.]+)\[({NUMBER}(?:,{NUMBER})*)\]=([-+.\w]+)"),
 }
-Kind: TypeAlias = Literal["head", "neuron", "position", "set"]
+EditKind: TypeAlias = Literal["head", "neuron", "position", "set"]
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -43,7 +43,7 @@ class Edit:
         number: its new value.
     """
 
-    kind: Kind
+    kind: EditKind
     place: tuple[int, ...]
     tensor: str = ""
     number: float = 0.0
@@ -85,7 +85,7 @@ def parse_edit(text: str) -> Edit:
     if kind == "set":
         name, index, number = match.groups()
         return Edit("set", tuple(map(int, index.split(","))), name, _parse_number(number, text))
-    return Edit(cast("Kind", kind), tuple(map(int, match.groups())))
+    return Edit(cast("EditKind", kind), tuple(map(int, match.groups())))
 
 
 def find_target(config: ModelConfig, edit: Edit) -> Target:
@@ -153,7 +153,7 @@ def _position(config: ModelConfig, edit: Edit) -> Target:
     if table is None:
         raise UsageError(
             f"{edit}: a {config.model_type} model has no table of positions to switch off; it "
-            "turns queries and keys by their position instead"
+            "rotates queries and keys by their position instead"
         )
     _check(edit, "position", edit.place[0], config.block_size)
     return Target(table, (edit.place[0], slice(None)))
@@ -177,13 +177,13 @@ def _check(edit: Edit, noun: str, number: int, count: int) -> None:
         raise UsageError(f"{edit}: this model has the {noun}s 0 to {count - 1}")
 
 
-def _parse_number(text: str, whole: str) -> float:
+def _parse_number(text: str, edit: str) -> float:
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if not abs(number) <= FLOAT32_MAX:  # a NaN is refused too
         raise UsageError(
-            f"{short_repr(whole)}: {short_repr(text)} is no number that a weight can have"
+            f"{short_repr(edit)}: {short_repr(text)} is no number that a weight can have"
         )
     return number

@@ -1,11 +1,12 @@
-"""Which steps and documents of a run taught it a text, and trainings that went another way.
+"""Changes of the loss of a text by the steps and documents of a run, and counterfactual runs.
 
-All is computed by the engine of the run, in its precision.
+Everything is computed by the engine of the run, in the precision of the run.
 
-A ledger tells what moved the loss of a text in the run that was, not what the loss would be without
-a document: `without` tells that. For some steps the two agree, and then they do not, because later
-steps make up for a missing one. In a run of 1,000 steps on names, for 25 steps after step 200, the
-correlation of the two is 0.97 over 3 further steps, 0.86 over 10, 0.40 over 50 and 0 over 150.
+A ledger says what changed the loss of a text in the run as it was, not what the loss would be
+without a document: `without` computes that. The two agree for some steps and then diverge, because
+later steps make up for a missing one. In a run of 1,000 steps on names, for 25 steps after step
+200, the correlation of the two is 0.97 over 3 further steps, 0.86 over 10, 0.40 over 50 and 0 over
+150.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 
 from anexa.engines import Batch, Engine
 from anexa.errors import AnexaError
-from anexa.explore.replay import Job, Replay, scaled
+from anexa.explore.replay import JobGenerator, Replay, scaled
 from anexa.explore.shares import ShareAccount, Shares, to_units
 from anexa.explore.switches import Edit, apply_edits, find_target
 from anexa.training.history import Frame
@@ -26,17 +27,18 @@ START = 0.1  # part of the progress until the first step
 
 @dataclass(frozen=True)
 class Entry:
-    """What a step did to the loss of a text, in nats a token.
+    """Change of the loss of a text by one step, in nats a token.
 
-    With one document a step, the change is still not that of the document alone: most of the step
-    is momentum, the gradients of earlier documents. `shares` tells them apart.
+    Even with one document a step, the change is not due to this document alone: most of the step
+    is momentum, the gradients of earlier documents. `shares` separates them.
 
     Attributes:
         step: number of the step.
-        loss: the loss after the step.
-        change: the loss after it minus that before it; negative: the step taught the text.
-        documents: the documents of the step.
-        shares: the addends of the change, whose sum it is exactly; None as in `Ledger.unshared`.
+        loss: loss after the step.
+        change: loss after the step minus the loss before it; negative if the step taught the text.
+        documents: texts of the documents of the step.
+        shares: the change as a sum, which is exact; None if the changes cannot be split (see
+            `Ledger.unshared`).
     """
 
     step: int
@@ -48,13 +50,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Teacher:
-    """What a document did to the loss of a text.
+    """Change of the loss of a text by one document.
 
     Attributes:
-        document: the document.
-        steps: the steps that had it, several in several epochs.
-        change: the sum of its shares, in these steps and, by momentum, in later ones; in nats a
-            token.
+        document: text of the document.
+        steps: steps whose batches had the document; one or more in each epoch.
+        change: sum of the document's shares in these steps and, by momentum, in later steps, in
+            nats a token.
     """
 
     document: str
@@ -64,22 +66,22 @@ class Teacher:
 
 @dataclass(frozen=True)
 class Ledger:
-    """How the loss of a text changed from step to step, in nats a token; all sums are exact.
+    """Changes of the loss of a text from step to step, in nats a token; all sums are exact.
 
     Attributes:
-        first: the moment before the first entry: the number of completed steps.
-        last: the moment after the last entry.
-        loss: the loss at the first moment.
-        total: the loss at the last moment minus that at the first: the sum of all changes.
-        entries: the steps.
-        teachers: the documents, the one that lowered the loss most first. The sum of their changes
-            is `total` − `earlier` − `decay` − `rest`.
-        earlier: the share of momentum that is of no teacher: the gradients of steps before the
-            first entry, and what little is left of others after many steps.
-        decay: the share of weight decay.
-        rest: the sum of the rests of all entries.
-        unshared: why the changes cannot be split, in one sentence; empty if they are. Without
-            shares there are no teachers, and the three sums are 0.
+        first: number of completed steps before the first entry.
+        last: number of completed steps after the last entry.
+        loss: loss before the first entry.
+        total: loss after the last entry minus `loss`, which is the sum of all changes.
+        entries: an entry for each step.
+        teachers: the documents, sorted by change: the one that lowered the loss most is the first.
+            The sum of their changes is `total` − `earlier` − `decay` − `rest`.
+        earlier: share of momentum that belongs to no teacher: gradients of steps before the first
+            entry, and gradients so old that they are no longer followed.
+        decay: share of weight decay.
+        rest: sum of the rests of all entries.
+        unshared: a sentence that says why the changes cannot be split into shares; empty if they
+            can. Without shares there are no teachers, and `earlier`, `decay` and `rest` are 0.
     """
 
     first: int
@@ -96,13 +98,13 @@ class Ledger:
 
 @dataclass(frozen=True)
 class Counterfactual:
-    """The loss of a text along the training that was, and along another, in nats a token.
+    """Losses of a text along a run and along a changed repetition of it, in nats a token.
 
     Attributes:
-        steps: the moments of the losses: the number of completed steps.
-        losses: the losses along the training that was.
-        other: the losses along the other training.
-        difference: the last loss of the other training minus that of the run.
+        steps: number of completed steps at each loss.
+        losses: losses along the run.
+        other: losses along the changed repetition.
+        difference: last loss of the changed repetition minus the last loss of the run.
     """
 
     steps: tuple[int, ...]
@@ -111,18 +113,17 @@ class Counterfactual:
     difference: float
 
 
-def ledger(replay: Replay, batch: Batch, first: int, last: int) -> Job[Ledger]:
-    """Tell how much each step of a run changed the loss of a text, and which documents taught it.
+def ledger(replay: Replay, batch: Batch, first: int, last: int) -> JobGenerator[Ledger]:
+    """Compute the change of the loss of a text by each step of a run, and the documents' shares.
 
     Args:
-        replay: the run.
-        batch: the text.
-        first: the moment before the first step of the ledger: the number of completed steps.
-        last: the moment after its last step.
+        replay: replay of the run.
+        batch: batch of the text.
+        first: number of completed steps before the first step of the ledger.
+        last: last step of the ledger.
 
     Raises:
-        AnexaError: if the last moment is not after the first, and in the cases of
-            `Replay.state`.
+        AnexaError: if `last` is not after `first`, and in the cases of `Replay.state`.
     """
     _check(replay, first, last)
     unshared = _obstacle(replay)
@@ -151,30 +152,29 @@ def ledger(replay: Replay, batch: Batch, first: int, last: int) -> Job[Ledger]:
     )
 
 
-def without(replay: Replay, skipped: int, batch: Batch, last: int) -> Job[Counterfactual]:
-    """Train again without a step, and compare the losses of a text with those of the run.
+def without(replay: Replay, skipped: int, batch: Batch, last: int) -> JobGenerator[Counterfactual]:
+    """Repeat a run without one of its steps, and compare the losses of a text with the run's.
 
-    The step is not taken: the weights and the moments stay, and the optimizer does not count it.
-    All later steps have the data and the learning rates that they had in the run.
+    The step is skipped: weights and moments stay the same, and the optimizer does not count it.
+    All later steps have the same batches and learning rates as in the run.
 
     Args:
-        replay: the run.
-        skipped: number of the step.
-        batch: the text.
-        last: the last step to take again; `skipped` or a later one.
+        replay: replay of the run.
+        skipped: number of the skipped step.
+        batch: batch of the text.
+        last: last step to repeat, at least `skipped`.
 
     Returns:
-        The losses from the moment before the step to that after the last.
+        The losses from before the skipped step to after the last step.
 
     Raises:
-        AnexaError: if there is no such step, the run has dropout, and in the cases of
-            `Replay.state`.
+        AnexaError: if the run has no such step or has dropout, and in the cases of `Replay.state`.
     """
     _check(replay, skipped - 1, last)
     if replay.config.optimizer.dropout:
         raise AnexaError(
             f"the run in {replay.folder} has dropout, which would drop other activations in all "
-            f"later steps: what follows from step {skipped} alone cannot be shown"
+            f"later steps: the effect of step {skipped} alone cannot be shown"
         )
     engine = yield from scaled(replay.engine(skipped - 1), START)
     other = _copy(replay, engine, skipped - 1)
@@ -192,26 +192,25 @@ def without(replay: Replay, skipped: int, batch: Batch, last: int) -> Job[Counte
 
 def edited(
     replay: Replay, edits: Iterable[Edit], first: int, last: int, batch: Batch
-) -> Job[Counterfactual]:
-    """Train again with parts of the model switched off, and compare the losses of a text.
+) -> JobGenerator[Counterfactual]:
+    """Repeat a run with edited weights, and compare the losses of a text with the run's.
 
-    The edits are applied to the weights at the first moment, and again after each step: a head
-    that is switched off stays off. Its gradients still count in the optimizer, for clipping too.
+    The edits are applied before the first step and again after each step, so that a head that is
+    switched off stays off. Its gradients still count in the optimizer, also for clipping.
 
     Args:
-        replay: the run.
-        edits: the edits.
-        first: the moment to start at: the number of completed steps.
-        last: the last moment.
-        batch: the text.
+        replay: replay of the run.
+        edits: edits of the weights.
+        first: number of completed steps to begin at.
+        last: last step to repeat.
+        batch: batch of the text.
 
     Returns:
-        The losses from the first moment to the last.
+        The losses after each of the steps `first` to `last`.
 
     Raises:
         UsageError: if the model has no such head, neuron, position or weight.
-        AnexaError: if the last moment is not after the first, and in the cases of
-            `Replay.state`.
+        AnexaError: if `last` is not after `first`, and in the cases of `Replay.state`.
     """
     _check(replay, first, last)
     switches = list(edits)
@@ -267,7 +266,7 @@ def _copy(replay: Replay, engine: Engine, step: int, edits: Iterable[Edit] = ())
 
 
 def _check(replay: Replay, first: int, last: int) -> None:
-    """Refuse moments that the run does not have, before any step is repeated."""
+    """Refuse steps that the run does not have, before any step is repeated."""
     if first >= last:
         raise AnexaError(f"the last step must be after step {first}, and {last} is not")
     replay.record(first + 1)

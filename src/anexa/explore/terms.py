@@ -1,4 +1,4 @@
-"""The provenance of one number: its equation, its terms by size, and where each comes from."""
+"""Explanation of one number: its equation, and the terms that it is computed from."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import numpy as np
 
 from anexa.errors import AnexaError, short_repr
 from anexa.explore.rule import Array, Elements, Index, Sum, pick
-from anexa.explore.trace import Node, Trace
+from anexa.explore.trace import Trace, TraceNode
 
 Quantity: TypeAlias = Literal["value", "gradient", "clipped", "m", "v", "update", "new"]
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A number that has a name.
+    """Reference to a number: to an element of a tensor, or to a quantity of that element.
 
     Attributes:
         tensor: name of a tensor.
         index: index of an element.
-        quantity: kind of number. "value" and "gradient" (dL/d(element)) belong to a
-            computation; the others to a step of the optimizer: "clipped" gradient, "m" and "v"
-            (its means), "update" and the "new" value.
+        quantity: "value" of the element, or its "gradient", dL/d(element). Of an optimizer step:
+            "clipped", the gradient after clipping; "m" and "v", the moments; "update"; "new", the
+            value after the step.
     """
 
     tensor: str
@@ -38,11 +38,12 @@ class Term:
     """One term of a sum.
 
     Attributes:
-        source: the number in it.
-        value: the value of that number.
-        factor: what it is multiplied by; for a gradient the slope ∂(output)/∂(number).
-        contribution: the term itself.
-        factor_source: the number that the factor is, or is computed from; None for a constant.
+        source: reference to the number in the term.
+        value: value of that number.
+        factor: factor of the number; for a gradient the slope ∂(output)/∂(number).
+        contribution: value of the term.
+        factor_source: reference to the number that the factor is equal to, or computed from; None
+            if the factor is a constant.
     """
 
     source: Reference
@@ -56,17 +57,17 @@ class Term:
 class Explanation:
     """A number as a function of a sum: value = shift + outer(offset + Σ contribution).
 
-    A contribution is factor · inner(value of the term).
+    The contribution of a term is factor · inner(value).
 
     Attributes:
-        target: the number.
-        value: its value, as the engine computed it.
+        target: reference to the number.
+        value: the number, as the engine computed it.
         equation: the equation in symbols.
         terms: the terms, the largest first.
         offset: constant inside the outer function.
         inner: "exp", e^(x − shift); "square", (x − center)²; empty: the value itself.
         outer: "exp", "log" or "sqrt"; empty: the sum itself.
-        shift: constant outside of the outer function.
+        shift: constant that is added to the outer function.
         center: the mean that "square" subtracts.
     """
 
@@ -82,7 +83,7 @@ class Explanation:
 
     @property
     def rebuilt(self) -> float:
-        """The number computed from the terms; not finite if they are not."""
+        """The number recomputed from the terms; infinite or NaN if a term is."""
         total = add_up((self.offset, *(term.contribution for term in self.terms)))
         with np.errstate(all="ignore"):
             return float(self.shift + OUTER[self.outer](total))
@@ -97,7 +98,7 @@ OUTER: dict[str, Callable[[float], float]] = {
 
 
 def add_up(numbers: Iterable[float]) -> float:
-    """Add numbers without rounding in between; the sum of ∞ and −∞ is NaN."""
+    """Return the sum of numbers, rounded only once; the sum of ∞ and −∞ is NaN."""
     listed = list(numbers)
     return math.fsum(listed) if all(map(math.isfinite, listed)) else sum(listed)
 
@@ -158,7 +159,7 @@ def explain_gradient(trace: Trace, tensor: str, index: Index) -> Explanation:
     return Explanation(target, value, "; ".join(equations), _sorted(terms))
 
 
-def _forward_terms(trace: Trace, node: Node, found: Sum) -> Iterator[Term]:
+def _forward_terms(trace: Trace, node: TraceNode, found: Sum) -> Iterator[Term]:
     names = node.sources
     for terms in found.terms:
         tensor = names[terms.elements.source]

@@ -24,13 +24,13 @@ class ThoughtToken:
 
 @dataclass(frozen=True)
 class OperandView:
-    """An operand of a line, and where its number stands before.
+    """An operand of a line, and the tokens that it was copied from.
 
     Attributes:
         number: the operand.
         source: "question", "part" (one digit of a number of the question), "line" or "nowhere".
-        tokens: tokens of the operand: the first one, and the one after the last.
-        origin: tokens of its source; None for "nowhere".
+        tokens: tokens of the operand: index of the first, and index after the last.
+        origin: tokens of its source, in the same form; None for "nowhere".
     """
 
     number: int
@@ -45,10 +45,10 @@ class LineView:
 
     Attributes:
         text: the line.
-        tokens: its tokens: the first one, and the one after the last.
-        true: whether the checker finds it true.
-        error: the first mistake, as a sentence; None if there is none.
-        operands: the operands of its expression.
+        tokens: tokens of the line: index of the first, and index after the last.
+        true: whether the checker found the line true.
+        error: a sentence about the first mistake; None if the line is true.
+        operands: operands of the expression.
     """
 
     text: str
@@ -60,12 +60,12 @@ class LineView:
 
 @dataclass(frozen=True)
 class SourceView:
-    """A digit of a fact and the tokens where it stands before.
+    """A digit of a fact, and the earlier tokens that it was copied from.
 
     Attributes:
         role: "first" or "second" for the digit of an operand, "carry" for the carry or the borrow.
         token: index of the token of the digit.
-        places: indices of the tokens where it stands before.
+        places: indices of the tokens that it was copied from.
     """
 
     role: str
@@ -80,9 +80,9 @@ class HeadMass:
     Attributes:
         layer: index of the layer.
         head: index of the head.
-        mass: from 0 to 1: the attention from where a digit of the fact is predicted to the places
-            where it stands before, on average over its digits that have a source.
-        masses: this attention for each source of the fact.
+        mass: attention, from 0 to 1, that the token before a digit of the fact pays to the tokens
+            that the digit was copied from; mean over the digits that have a source.
+        masses: the same attention for each source of the fact.
     """
 
     layer: int
@@ -93,14 +93,14 @@ class HeadMass:
 
 @dataclass(frozen=True)
 class FactView:
-    """A fact, its sources, and the heads that look at them.
+    """A fact, its sources, and the heads that attend to them.
 
     Attributes:
         line: index of the line.
         text: the equation.
-        tokens: its tokens: the first one, and the one after the last.
+        tokens: tokens of the fact: index of the first, and index after the last.
         true: whether the equation holds.
-        fits: whether its digits are those of the column, and its carry that of the column before.
+        fits: whether the fact has the digits of its column and the carry of the previous column.
         sources: the digits that have a source; empty if the fact cannot be parsed.
         loss: sum of −log p of its tokens, in nats.
         heads: all heads, the one with the largest mass first; empty if there are no sources.
@@ -118,15 +118,15 @@ class FactView:
 
 @dataclass(frozen=True)
 class HeadOff:
-    """The model without a head.
+    """The thought of the model with one head switched off.
 
     Attributes:
         edit: the switch, as `parse_edit` reads it.
         layer: index of the layer.
         head: index of the head.
-        losses: the loss of each fact, as `FactView.loss`, when the tokens stay the same.
-        written: the thought and the answer that the model writes without the head; None: it was not
-            asked.
+        losses: loss of each fact without the head, as in `FactView.loss`, for the same tokens.
+        written: thought and answer that the model generates without the head; None if they were
+            not computed.
     """
 
     edit: str
@@ -142,15 +142,15 @@ class ThoughtView:
 
     Attributes:
         question: the question, as the model reads it.
-        thought: the text between `<think>` and `</think>`; empty if there is none.
-        answer: the text after it.
+        thought: text between `<think>` and `</think>`; empty if the answer has no thought.
+        answer: text after the thought.
         expected: correct answer; None if the phrasing of the question is not known.
-        error: the first mistake, as a sentence; None if there is none.
+        error: a sentence about the first mistake; None if the thought is true.
         tokens: tokens of the prompt and of the answer.
         num_prompt_tokens: number of tokens of the prompt.
         lines: the lines of the thought.
         facts: the facts of all lines.
-        without: the model without each of the strongest heads.
+        without: results with each of the strongest heads switched off.
     """
 
     question: str

@@ -1,4 +1,4 @@
-"""A thought: where each fact comes from, which heads look there, and what happens without them."""
+"""Analysis of a thought: the sources of each fact, the heads that attend to them, their effect."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def read_thought(
 
     Raises:
         AnexaError: if the model has no chat template, or the question is too long.
-        UsageError: if the question is empty, or the model lacks what an edit names.
+        UsageError: if the question is empty, or an edit names a head or weight that does not exist.
     """
     config, tokenizer = model.engine.config, model.tokenizer
     weights = apply_edits(config, model.engine.weights(), edits)
@@ -85,12 +85,12 @@ def read_thought(
         edited = apply_edits(config, weights, [edit])
         engine = NumpyEngine(config, edited, OptimizerConfig(), "float64")
         logits_TV = np.array(engine.logits(written.sequence[:-1]))
-        again = None
+        edited_texts = None
         if len(without) < ANSWERS:
             other = _Written(tokenizer, prompt, _write(config, edited, tokenizer, prompt))
-            again = (_decode(other.thought), _decode(other.answer))
+            edited_texts = (_decode(other.thought), _decode(other.answer))
         fact_losses = tuple(_fact_losses(logits_TV, written, places))
-        without.append(HeadOff(str(edit), layer, head, fact_losses, again))
+        without.append(HeadOff(str(edit), layer, head, fact_losses, edited_texts))
         yield 0.2 + 0.8 * len(without) / len(strongest)
     return ThoughtView(
         question,
@@ -120,7 +120,7 @@ class _Written:
     """A prompt and its answer as one text, with the offset of each token.
 
     The text has one character for each byte (Latin-1), so that tokens may end within a character;
-    tokens without text, such as `<think>`, are in it by their names.
+    tokens without text, such as `<think>`, are represented by their names.
 
     Args:
         tokenizer: tokenizer of the model.
@@ -128,11 +128,11 @@ class _Written:
         answer: token ids of the answer, at least one.
 
     Attributes:
-        sequence: token ids of both.
-        text: the text.
+        sequence: token ids of prompt and answer.
+        text: text of prompt and answer.
         start: offset of the first line of the thought.
-        thought: the thought; empty if there is none.
-        answer: the text after the thought, without the end-of-text token.
+        thought: thought; empty if the answer has no thought.
+        answer: text after the thought, without the end-of-text token.
     """
 
     def __init__(self, tokenizer: Tokenizer, prompt: list[int], answer: list[int]) -> None:
@@ -163,7 +163,7 @@ class _Written:
         return bisect_right(self.ends, offset)
 
     def token_span(self, span: Span) -> Span:
-        """Return the tokens that have a part of a text: the first, and the one after the last."""
+        """Return the tokens of a span: the index of the first, and the index after the last."""
         return self.token_at(span[0]), self.token_at(max(span[1] - 1, span[0])) + 1
 
     def tokens(self, tokenizer: Tokenizer) -> list[ThoughtToken]:

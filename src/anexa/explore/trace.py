@@ -27,7 +27,7 @@ LOGITS = "logits"
 
 
 @dataclass(frozen=True)
-class Node:
+class TraceNode:
     """A tensor and how it was made.
 
     Attributes:
@@ -70,8 +70,8 @@ class Trace:
         self.batch = batch
         self.values: dict[str, Array] = dict(weights)
         self.grads: dict[str, Array] = {}
-        self.nodes: dict[str, Node] = {}
-        self.consumers: dict[str, list[tuple[Node, int]]] = defaultdict(list)
+        self.nodes: dict[str, TraceNode] = {}
+        self.consumers: dict[str, list[tuple[TraceNode, int]]] = defaultdict(list)
 
     def add(
         self,
@@ -82,7 +82,7 @@ class Trace:
         grad: Array | None = None,
     ) -> None:
         """Add the tensor that a rule computed."""
-        node = Node(name, rule, tuple(inputs), tuple(auxiliaries))
+        node = TraceNode(name, rule, tuple(inputs), tuple(auxiliaries))
         self.values[name], self.nodes[name] = rule.output, node
         if grad is not None:
             self.grads[name] = grad
@@ -211,7 +211,7 @@ class _Builder:
         self.found.add(name, rule, sources, [f"{name}.log_sum"], grad)
 
 
-SAME: dict[type[Operation[Any]], type[Rule]] = {
+RULES: dict[type[Operation[Any]], type[Rule]] = {
     operations.Positions: rules.Positions,
     operations.Add: rules.Add,
     operations.Linear: rules.Linear,
@@ -231,7 +231,7 @@ def _simple_rule(operation: Any, x: list[Array], output: Array, part: int) -> Ru
         return rules.Identity(x, output, part * output.shape[-1])
     if isinstance(operation, operations.Rotary):
         return attention_rules.Rotary(x, output, operation.cos[:, 0, 0], operation.sines[:, 0, 1])
-    return SAME[type(operation)](x, output)
+    return RULES[type(operation)](x, output)
 
 
 def _log_sum_exp(x: Array) -> Array:

@@ -23,19 +23,20 @@ from anexa.explore.terms import Explanation, Quantity, Reference, Term
 
 
 @dataclass(frozen=True)
-class Update:
-    """A step of the optimizer for one weight of a model, before and after.
+class WeightUpdate:
+    """The update of one weight by an optimizer step: its state before the step, and its gradient.
 
     Attributes:
         name: name of the weight.
-        optimizer: settings of the optimizer.
+        optimizer: configuration of the optimizer.
         step: number of the step, from 1.
         learning_rate: learning rate of the step.
-        norm: norm of the gradients of all weights together, before clipping.
-        weight: the weight before the step.
-        grad: its gradient, before clipping.
-        m: mean of its gradients before the step; None: no step was taken before.
-        v: mean of its squared gradients before the step; None as in `m`, or with Muon.
+        norm: global gradient norm, before clipping.
+        weight: weight before the step.
+        grad: gradient of the weight, before clipping.
+        m: optimizer's mean of the gradients before the step; None in the first step.
+        v: optimizer's mean of the squared gradients before the step; None in the first step, and if
+            Muon updates the weight.
     """
 
     name: str
@@ -90,7 +91,7 @@ class Update:
 
 
 def explain_update(
-    step: Update, index: Index, quantity: Quantity, incremental: bool = True
+    step: WeightUpdate, index: Index, quantity: Quantity, incremental: bool = True
 ) -> Explanation:
     """Explain a number of a step of AdamW.
 
@@ -98,15 +99,15 @@ def explain_update(
         step: the step.
         index: index of the element.
         quantity: the number: "new", "update", "m", "v" or "clipped".
-        incremental: as in `Update.numbers`.
+        incremental: as in `WeightUpdate.numbers`.
     """
     config, numbers = step.optimizer, step.numbers(index, incremental)
     m_bias, v_bias = config.bias_corrections(step.step)
 
-    def term(of: Quantity, value: Any, factor: float, other: Quantity | None = None) -> Term:
+    def term(part: Quantity, value: Any, factor: float, other: Quantity | None = None) -> Term:
         source = None if other is None else Reference(step.name, index, other)
         product = float(value) * factor
-        return Term(Reference(step.name, index, of), float(value), factor, product, source)
+        return Term(Reference(step.name, index, part), float(value), factor, product, source)
 
     def before(moment: Array | None) -> float:
         return 0.0 if moment is None else float(moment[index])
@@ -211,7 +212,7 @@ class MuonStep:
     new: Array
 
 
-def muon_step(step: Update, num_fused: int) -> MuonStep:
+def muon_step(step: WeightUpdate, num_fused: int) -> MuonStep:
     """Compute a step of Muon.
 
     Args:
@@ -232,7 +233,9 @@ def muon_step(step: Update, num_fused: int) -> MuonStep:
     return MuonStep(clipped, m, nesterov, iterations, update, scale, new)
 
 
-def explain_muon(step: Update, index: Index, quantity: Quantity, num_fused: int) -> Explanation:
+def explain_muon(
+    step: WeightUpdate, index: Index, quantity: Quantity, num_fused: int
+) -> Explanation:
     """Explain a number of a step of Muon.
 
     An element of U depends on the whole matrix: its terms are those of the last iteration,
@@ -247,8 +250,8 @@ def explain_muon(step: Update, index: Index, quantity: Quantity, num_fused: int)
     config, found = step.optimizer, muon_step(step, num_fused)
     i, j = index
 
-    def term(of: Quantity, value: Any, factor: float) -> Term:
-        return Term(Reference(step.name, index, of), float(value), factor, float(value) * factor)
+    def term(part: Quantity, value: Any, factor: float) -> Term:
+        return Term(Reference(step.name, index, part), float(value), factor, float(value) * factor)
 
     if quantity == "clipped":
         value, equation = found.clipped[index], _clipping(config)

@@ -86,7 +86,7 @@ class ChatAnswer:
         yield from self.add("")
 
     def add(self, piece: str) -> Iterator[AnswerPiece]:
-        """Parse the next piece of text; the beginning of a tag is held back until it is complete.
+        """Parse the next piece of text; an incomplete tag is held back until it is complete.
 
         Args:
             piece: new text; "" at the end of the text, to flush what was held back.

@@ -43,16 +43,16 @@ def render_chat_prompt(
         tokenizer: tokenizer of the model.
         block_size: context length in tokens.
         messages: messages so far, each with a "role" and a "content".
-        name: name of the model, for messages.
+        name: name of the model, for error messages.
         thinking: whether the model may reason.
-        end: form of the end of the prompt; see `LanguageModel.render_prompt`.
+        end: what the prompt ends with; see `LanguageModel.render_prompt`.
         tools: functions that the model may call.
 
     Raises:
         AnexaError: if a message is malformed, there is no message, a message or a tool contains a
             special token of the template, or a message is about a tool call and the template does
             not know tools.
-        PromptTooLongError: if a quick look at the messages shows that they exceed the context.
+        PromptTooLongError: if the messages have more characters than the context can hold.
         UsageError: if the last message is empty.
     """
     if isinstance(messages, str) or not all(isinstance(message, Mapping) for message in messages):
@@ -63,8 +63,9 @@ def render_chat_prompt(
         end = "message"
     messages = normalize_messages(chat_template, messages)
     bos, eos = tokenizer.bos_eos
-    marks = [mark for mark in tokenizer.added_tokens if mark in chat_template + bos + eos]
-    _check_special_tokens(messages, tools, marks)
+    template = chat_template + bos + eos
+    special_tokens = [token for token in tokenizer.added_tokens if token in template]
+    _check_special_tokens(messages, tools, special_tokens)
     if not knows_tools(chat_template):
         _check_no_tool_calls(messages, name)
     if chat_template == CHAT_TEMPLATE:  # which skips system messages
@@ -90,12 +91,12 @@ def render_chat_prompt(
 
 
 def _check_special_tokens(
-    messages: Sequence[Message], tools: Sequence[Tool], marks: Sequence[str]
+    messages: Sequence[Message], tools: Sequence[Tool], special_tokens: Sequence[str]
 ) -> None:
-    """Check that texts of others cannot be taken for a part of the template.
+    """Refuse special tokens in messages, which could imitate another role of the conversation.
 
     Raises:
-        AnexaError: if a message, but for those of the assistant, or a tool contains a mark.
+        AnexaError: if a tool, or a message that is not the assistant's, contains a special token.
     """
     texts = {
         f"message {number}": message["content"]
@@ -104,22 +105,22 @@ def _check_special_tokens(
     }
     texts |= {f"tool {number}": json.dumps(tool) for number, tool in enumerate(tools, 1)}
     for name, text in texts.items():
-        for mark in marks:
-            if mark in text:
+        for token in special_tokens:
+            if token in text:
                 raise AnexaError(
-                    f"{name} contains {mark}, which is a special token of the model: remove it"
+                    f"{name} contains {token}, which is a special token of the model: remove it"
                 )
 
 
 def _check_no_tool_calls(messages: Sequence[Message], model: str) -> None:
-    """Check that no message needs a template that knows tools.
+    """Refuse messages about tool calls, for a template that does not know tools.
 
     Raises:
-        AnexaError: if one does.
+        AnexaError: if a message is the result of a tool, or has tool calls.
     """
     for number, message in enumerate(messages, 1):
         if message["role"] == "tool" or message.get("tool_calls"):
             raise AnexaError(
-                f"message {number} is about a tool call, which the chat template of {model} has "
-                "no form for: leave it out"
+                f"message {number} is about a tool call, which the chat template of {model} "
+                "cannot render: leave it out"
             )

@@ -26,7 +26,7 @@ TOO_COMPLEX = "the grammar is too complex for this text: make it simpler"
 
 
 class ConstraintError(AnexaError):
-    """Raised when a text cannot go on under its grammar.
+    """Raised when no token can continue a text under its grammar.
 
     Attributes:
         is_too_complex: whether the next tokens could be found by more work.
@@ -72,7 +72,7 @@ class Vocabulary:
         return mask
 
     def padded(self, mask: npt.NDArray[Any]) -> Mask:
-        """Return a mask of the tokenizer's ids as one of V logits."""
+        """Extend a mask over the tokenizer's ids to the V logits of the model, with False."""
         padded = np.zeros(self._vocab_size, np.bool_)
         length = min(self._tokenizer.vocab_size, len(mask))
         padded[:length] = mask[:length]
@@ -115,10 +115,10 @@ class GrammarConstraint:
         )
 
     def mask(self) -> Mask:
-        """Return which tokens may follow, shape (V,); EOS if the text matches as it is.
+        """Return the mask of allowed next tokens, shape (V,); EOS if the text may end.
 
         Raises:
-            ConstraintError: if there is none, or finding them takes too much work.
+            ConstraintError: if no token is allowed, or the computation takes too much work.
         """
         if self._is_thinking:
             return self._vocabulary.thought_mask
@@ -132,7 +132,7 @@ class GrammarConstraint:
         return mask
 
     def advance(self, token: int) -> None:
-        """Take over the next token.
+        """Append the next token to the text.
 
         Raises:
             ConstraintError: if the token may not follow.
@@ -175,7 +175,7 @@ def matcher_error(matcher: llguidance.LLMatcher) -> ConstraintError:
     if exceeds_limit(matcher.get_error()):
         return ConstraintError(TOO_COMPLEX, is_too_complex=True)
     return ConstraintError(
-        "the text cannot go on: the grammar needs a character here that this model does not have",
+        "the grammar needs a character that is not in the vocabulary of this model",
         is_too_complex=False,
     )
 

@@ -237,7 +237,7 @@ def _check_first_mask(matcher: llguidance.LLMatcher) -> None:
     """Check that a text can begin.
 
     Raises:
-        ConstraintError: if it cannot, or this takes too much work.
+        ConstraintError: if no first token is allowed, or the check takes too much work.
     """
     started = time.thread_time()
     matcher.compute_bitmask()

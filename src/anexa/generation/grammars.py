@@ -60,7 +60,7 @@ class Grammar:
         """Return a set of listed texts.
 
         Raises:
-            UsageError: if there is none, there are too many, or one is not a string or empty.
+            UsageError: if there are no choices or too many, or a choice is empty or not a string.
         """
         if not isinstance(choices, Sequence) or isinstance(choices, str) or not choices:
             raise UsageError(f"{name} must be a list of strings, not {short_repr(choices)}")

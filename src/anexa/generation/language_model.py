@@ -41,11 +41,11 @@ class LanguageModel:
 
     Methods that take `**sampling` accept the fields of `SamplingParams`: `temperature` (default:
     the model's own), `top_k`, `top_p`, `seed`, `repetition_penalty` and so on. They also accept
-    one of `regex`, `choice`, `json_schema` and `grammar` (see `Grammar`), which says what may be
-    generated; a thought is not restricted.
+    one of `regex`, `choice`, `json_schema` and `grammar` (see `Grammar`), which restricts the
+    generated text to a form; a thought is not restricted.
 
     Args:
-        name: name of the model in messages and in the server's API.
+        name: name of the model, for error messages and for the server's API.
         model: contents of the model folder.
         engine: engine with the model's weights.
         folder: folder or file that the model was loaded from; None means the bundled model.
@@ -56,7 +56,7 @@ class LanguageModel:
         engine: engine with the model's weights.
         tokenizer: tokenizer of the model.
         chat_template: Jinja template of a chat model; None if the model only continues texts.
-        temperature: the model's own temperature, from its `generation_config.json`.
+        temperature: default sampling temperature, from `generation_config.json`.
         max_new_tokens: number of tokens that a chat prompt should leave free for the answer.
     """
 
@@ -247,14 +247,14 @@ class LanguageModel:
     ) -> TruncatedConversation:
         """Drop the oldest turns until the context has room for the conversation and an answer.
 
-        The system message and the last turn are kept, even if they leave less room than that.
+        The system message and the last turn are always kept, even if they are too long.
 
         Args:
             messages: messages so far, each with a "role" and a "content".
-            max_tokens: number of tokens that the answer may have; None or more than
-                `max_new_tokens`: room for `max_new_tokens`.
+            max_tokens: number of tokens to leave free for the answer, at most `max_new_tokens`;
+                None means `max_new_tokens`.
             thinking: whether the model may reason.
-            end: form of the end of the prompt; see `render_prompt`.
+            end: what the prompt ends with; see `render_prompt`.
             tools: functions that the model may call.
 
         Raises:
@@ -287,9 +287,9 @@ class LanguageModel:
         Args:
             messages: messages so far, each with a "role" and a "content".
             thinking: whether the model may reason; if not, the prompt ends in an empty thought.
-            end: end of the prompt: the beginning of a new answer, the last message, which the
-                model continues, or just the messages. None: the last message is continued if it
-                is the assistant's, and otherwise answered.
+            end: what the prompt ends with: "answer", the beginning of a new answer; "message", the
+                last message, for the model to continue; "nothing", the end of the last message.
+                None means "message" if the last message is the assistant's, else "answer".
             tools: functions that the model may call, in OpenAI's format, for a template that
                 `knows_tools`.
 
@@ -338,12 +338,12 @@ class LanguageModel:
 
         Args:
             grammar: the texts that may be generated.
-            thinking: whether the model may think first, which is not restricted.
-            in_thought: whether the prompt ends within a thought, which goes on.
+            thinking: whether the model may think first; the thought is not restricted.
+            in_thought: whether the prompt ends within a thought, which the model continues.
 
         Raises:
             UsageError: if the grammar is not valid, or the model cannot generate a text of it.
-            AnexaError: if llguidance is not installed, or no token of the model ends a text.
+            AnexaError: if llguidance is not installed, or the model has no EOS token.
         """
         return self._grammar_compiler.compile(grammar, thinking=thinking, in_thought=in_thought)
 
@@ -365,8 +365,8 @@ class LanguageModel:
             constraint: rule about the generated tokens; None means that all are allowed.
 
         Raises:
-            UsageError: if a token id in the parameters is not in the vocabulary, or the
-                constraint could not end the text.
+            UsageError: if a token id in the parameters is not in the vocabulary, or there is a
+                constraint and `ignore_eos`, with which the text could not end.
         """
         params.check_token_ids(self.tokenizer.vocab_size)
         if constraint and params.ignore_eos:

@@ -15,7 +15,7 @@ MAX_NUM_SEQS = 64  # maximum batch size: a larger one needs more memory and is n
 
 
 def generate_tokens(engine: Engine, prompt_ids: Sequence[int], sampler: Sampler) -> Iterator[int]:
-    """Generate tokens that continue a prompt, until the caller stops iterating.
+    """Yield the tokens that continue a prompt, without end: the caller stops iterating.
 
     Args:
         engine: engine with the model's weights.
@@ -45,7 +45,8 @@ def generate_batch(
 
     Args:
         engine: engine with the model's weights.
-        prompts: token ids of the prompts, at least one token each.
+        prompts: token ids of the prompts, at least one token each. The completion of a prompt that
+            is longer than the context is empty.
         eos_token: id of the end-of-sequence token, which the completions do not include.
         params: sampling parameters, one per prompt; None means greedy decoding.
         max_tokens: maximum number of tokens in a completion; None means no limit. A completion also
@@ -58,7 +59,7 @@ def generate_batch(
         AnexaError: if the model cannot be computed, or a logit is not a number.
     """
     loop = BatchScheduler(engine, min(MAX_NUM_SEQS, len(prompts)))
-    continuations: list[list[int]] = [[] for _ in prompts]
+    completions: list[list[int]] = [[] for _ in prompts]
     running: dict[scheduler.Sequence, int] = {}
     for number, prompt in enumerate(prompts):
         if len(prompt) <= engine.config.block_size:
@@ -69,7 +70,7 @@ def generate_batch(
             if output.error:
                 raise output.error
             number = running[output.sequence]
-            generated = continuations[number]
+            generated = completions[number]
             if output.token != eos_token:
                 generated.append(output.token)
             room = engine.config.block_size + 1 - len(prompts[number])
@@ -77,4 +78,4 @@ def generate_batch(
             if output.token == eos_token or len(generated) == limit:
                 loop.remove(output.sequence)
                 del running[output.sequence]
-    return continuations
+    return completions

@@ -11,7 +11,7 @@ from anexa.engines import BatchEngine, KVBlock, KVCache
 
 
 class PrefixCache:
-    """Keeps the keys and values of the chunks that prefill has computed, least recently used out.
+    """LRU cache of the keys and values of prompt chunks, which prefill of later prompts reuses.
 
     The keys and values of a chunk depend on the tokens up to its end and on nothing else, because
     prefill computes every prompt alone, from its first token on, in chunks of one size. So a chunk
@@ -38,7 +38,7 @@ class PrefixCache:
         self.num_bytes = 0
 
     def restore(self, tokens: Sequence[int], kv_cache: KVCache) -> None:
-        """Append the longest kept beginning of a prompt to its empty cache.
+        """Append the longest cached prefix of a prompt to its empty KV cache.
 
         Raises:
             MemoryError: if the memory is too small.
@@ -49,7 +49,7 @@ class PrefixCache:
         self._touch(found)
 
     def store(self, tokens: Sequence[int], kv_cache: KVCache) -> None:
-        """Keep the last chunk of a cache.
+        """Keep the last chunk of a KV cache.
 
         Args:
             tokens: token ids of the sequence; those in the cache are a multiple of `chunk_size`.

@@ -26,7 +26,7 @@ class Constraint(Protocol):
     """
 
     def mask(self) -> npt.NDArray[np.bool_]:
-        """Return which tokens are allowed next, shape (V,); at least one is."""
+        """Return the mask of allowed next tokens, shape (V,); at least one is allowed."""
 
     def advance(self, token: int) -> None:
         """Append a generated token to the sequence."""
@@ -44,8 +44,8 @@ class TokenHistory(Protocol):
         """Number of tokens in the prompt."""
 
 
-class Tokens(NamedTuple):
-    """A `TokenHistory` by itself."""
+class SequenceTokens(NamedTuple):
+    """Token ids of a sequence that is not in a scheduler; implements `TokenHistory`."""
 
     tokens: Sequence[int]
     num_prompt_tokens: int
@@ -90,7 +90,7 @@ class Sampler:
         Raises:
             AnexaError: if a logit is infinite or not a number.
         """
-        sequence = Tokens(tokens, num_prompt_tokens)
+        sequence = SequenceTokens(tokens, num_prompt_tokens)
         (token,) = sample_batch(np.asarray(logits_V)[None], [self], [sequence])
         if isinstance(token, AnexaError):
             raise token

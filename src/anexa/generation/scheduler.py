@@ -72,7 +72,7 @@ class StepOutput(NamedTuple):
         sequence: the sequence.
         token: id of the new token; -1 if there is an error.
         logits: logits that the token was sampled from, shape (V,); empty if there is an error.
-        error: the error that ended the sequence; None if there is none.
+        error: the error that ended the sequence; None if the step succeeded.
     """
 
     sequence: Sequence

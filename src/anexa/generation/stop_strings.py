@@ -1,4 +1,4 @@
-"""Stop strings: where they are searched for in a text that is being generated."""
+"""Search for stop strings in a text while it is being generated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _HIDDEN = "\ud800"  # half of a UTF-16 pair: it occurs in no text and in no stop
 class StopStrings:
     """Stop strings that end a text wherever they occur in it.
 
-    The text is searched in parts: what is held back is searched again with the text that follows.
+    Text that may be the beginning of a stop string is held back, and searched again together with
+    the text that is generated next.
 
     Args:
         stop: string that ends the text, or several.
@@ -24,7 +25,7 @@ class StopStrings:
         strings: the stop strings.
 
     Raises:
-        UsageError: if there is anything but strings, or an empty one.
+        UsageError: if a stop string is not a string, or is empty.
     """
 
     def __init__(self, stop: str | Sequence[str] = ()) -> None:
@@ -36,28 +37,28 @@ class StopStrings:
         self.strings = tuple(stop)
 
     def find(self, text: str, *, is_last: bool) -> int | None:  # noqa: ARG002 (a subclass uses it)
-        """Return the index of the first stop string; None if there is none.
+        """Return the index of the first stop string in a text; None if the text contains none.
 
         Args:
-            text: text that is held back.
-            is_last: whether no text follows.
+            text: text that has not been released yet.
+            is_last: whether the generated text ends here.
         """
         return min((at for at in map(text.find, self.strings) if at >= 0), default=None)
 
     def num_held(self, text: str) -> int:
-        """Return the length of the end of a text that may be the beginning of a stop string."""
+        """Return the length of the longest suffix of a text that is a prefix of a stop string."""
         return stop_prefix_length(text, self.strings)
 
     def release(self, text: str) -> None:
-        """Note the text that is no longer held back."""
+        """Record that a text is no longer held back, so that it is not searched again."""
 
 
 class AnswerStopStrings(StopStrings):
-    """Stop strings that end a chat answer: thoughts and their tags are not searched.
+    """Stop strings that end a chat answer; thoughts and their tags are not searched.
 
     Args:
         stop: string that ends the answer, or several.
-        in_thought: whether the text begins within a thought.
+        in_thought: whether the generated text begins within a thought.
     """
 
     def __init__(self, stop: str | Sequence[str] = (), *, in_thought: bool = False) -> None:
@@ -67,24 +68,24 @@ class AnswerStopStrings(StopStrings):
     def find(self, text: str, *, is_last: bool) -> int | None:
         """Return the index of the first stop string outside of thoughts and tags."""
         tag = 0 if is_last else stop_prefix_length(text, (THINK, END_THINK))
-        hidden = self._hide_thoughts(text[: len(text) - tag])
-        return super().find(hidden, is_last=is_last)
+        searched = self._hide_thoughts(text[: len(text) - tag])
+        return super().find(searched, is_last=is_last)
 
     def num_held(self, text: str) -> int:
-        """Return the length of the end that may be the beginning of a stop string or of a tag."""
+        """Return the length of the longest suffix that is a prefix of a stop string or of a tag."""
         if not self.strings:
             return 0
         tag = stop_prefix_length(text, (THINK, END_THINK))
         return max(tag, super().num_held(self._hide_thoughts(text)))
 
     def release(self, text: str) -> None:
-        """Note whether the released text ends within a thought."""
+        """Record whether a text that is no longer held back ends within a thought."""
         tags = _TAG.findall(text)
         if tags:
             self._in_thought = tags[-1] == THINK
 
     def _hide_thoughts(self, text: str) -> str:
-        """Replace thoughts and tags by as many characters that are in no stop string."""
+        """Replace each character of thoughts and tags by one that is in no stop string."""
         parts, in_thought = [], self._in_thought
         for part in _TAG.split(text):
             is_tag = part in (THINK, END_THINK)
@@ -94,7 +95,7 @@ class AnswerStopStrings(StopStrings):
 
 
 def stop_prefix_length(text: str, stop: Sequence[str]) -> int:
-    """Return the length of the longest end of a text that is the beginning of a stop string."""
+    """Return the length of the longest suffix of a text that is a prefix of a stop string."""
     longest = 0
     for word in stop:
         at = text.find(word[0], max(0, len(text) - len(word) + 1))

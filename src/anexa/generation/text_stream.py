@@ -143,7 +143,7 @@ class TextStream:
         self._detokenizer = tokenizer.detokenizer(prompt.ids)
         self.stop = StopStrings(stop)
         self._max_tokens, self._tokens = max_tokens, iter(tokens)
-        self._held = ""  # end of the text that may be the beginning of a stop string
+        self._held = ""  # suffix of the text that may be the prefix of a stop string
 
     def __iter__(self) -> Iterator[str]:
         """Yield pieces of text as they are generated; together they are `text`."""

@@ -15,7 +15,7 @@ MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
 MAX_NODES = 150
 MAX_EDGES = 400
 
-Kind = Literal["input", "constant", "operation", "weighted", "output"]
+NodeKind = Literal["input", "constant", "operation", "weighted", "output"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class NodeColors:
     dark_stroke: str
 
 
-KINDS: dict[Kind, NodeColors] = {
+NODE_COLORS: dict[NodeKind, NodeColors] = {
     "input": NodeColors("#ddf4ff", "#54aeff", "#0c2d57", "#388bfd"),
     "constant": NodeColors("#f6f8fa", "#d0d7de", "#161b22", "#484f58"),
     "operation": NodeColors("#ffffff", "#8c959f", "#1c2129", "#8b949e"),
@@ -51,7 +51,7 @@ class Node:
 
     title: str
     details: tuple[str, ...] = ()
-    kind: Kind = "operation"
+    kind: NodeKind = "operation"
     group: tuple[str, ...] = ()
 
 
@@ -142,7 +142,7 @@ def to_mermaid(graph: Graph) -> str:
     for edge in graph.edges:
         label = f'|"{mermaid_text(edge.label)}"|' if edge.label else ""
         lines.append(f"n{edge.source} -->{label} n{edge.target}")
-    for kind, colors in KINDS.items():
+    for kind, colors in NODE_COLORS.items():
         style = f"fill:{colors.fill},stroke:{colors.stroke},color:#1f2328"
         lines.append(f"classDef {kind} {style}")
     return "\n".join(lines) + "\n"
@@ -173,7 +173,7 @@ def to_dot(graph: Graph) -> str:
             lines.append(f'subgraph cluster{stage} {{ label="{dot_text(*group)}"')
         for i in nodes:
             node = graph.nodes[i]
-            colors = KINDS[node.kind]
+            colors = NODE_COLORS[node.kind]
             label = dot_text(node.title, *node.details)
             lines.append(
                 f'n{i} [label="{label}" fillcolor="{colors.fill}" color="{colors.stroke}"]'

@@ -104,7 +104,7 @@ def parse(text: str, values: Mapping[str, float]) -> tuple[Value, dict[Value, st
     unused = [name for name in values if name not in used]
     if unused:
         raise UsageError(
-            f"{', '.join(unused)} is given a value but does not occur in {quoted(text)}"
+            f"{', '.join(unused)} is given a value but does not occur in {quote_part(text)}"
         )
     variables = {name: NamedValue(Value(values[name])) for name in used}
     result = compute(tree, text, variables)
@@ -157,9 +157,9 @@ def syntax_tree(text: str) -> ast.expr:
     try:
         return ast.parse(text, mode="eval").body
     except SyntaxError as error:
-        raise UsageError(f"{quoted(text)} is not an expression: {error.msg}") from None
+        raise UsageError(f"{quote_part(text)} is not an expression: {error.msg}") from None
     except (ValueError, RecursionError, MemoryError):
-        raise UsageError(f"{quoted(text)} is nested too deeply") from None
+        raise UsageError(f"{quote_part(text)} is nested too deeply") from None
 
 
 def operation(
@@ -182,7 +182,7 @@ def operation(
         case ast.Call(func=ast.Attribute(value=value, attr=name), args=[], keywords=[]):
             if name in METHODS:
                 return lambda x: getattr(as_value(x), name)(), [value]
-    raise UsageError(f"{quoted(text, node)} cannot be drawn: {VOCABULARY}")
+    raise UsageError(f"{quote_part(text, node)} cannot be drawn: {VOCABULARY}")
 
 
 def names_in(tree: ast.expr, text: str) -> list[str]:
@@ -196,7 +196,9 @@ def names_in(tree: ast.expr, text: str) -> list[str]:
     while nodes:
         node, depth = nodes.pop()
         if depth > MAX_DEPTH:
-            raise UsageError(f"{quoted(text)} is nested too deeply: {MAX_DEPTH} levels are allowed")
+            raise UsageError(
+                f"{quote_part(text)} is nested too deeply: {MAX_DEPTH} levels are allowed"
+            )
         if isinstance(node, ast.Name) and node.id not in names:
             names.append(node.id)
         _, operands = operation(node, text, {})
@@ -214,7 +216,7 @@ def compute(node: ast.expr, text: str, variables: Mapping[str, NamedValue]) -> N
     function, operands = operation(node, text, variables)
     arguments = [compute(operand, text, variables) for operand in operands]
     if function is operator.pow and isinstance(arguments[1], NamedValue):
-        raise UsageError(f"the exponent in {quoted(text, node)} must be a plain number")
+        raise UsageError(f"the exponent in {quote_part(text, node)} must be a plain number")
     try:
         result = function(*arguments)
         return result if isinstance(result, NamedValue) else check(result)
@@ -227,7 +229,7 @@ def compute(node: ast.expr, text: str, variables: Mapping[str, NamedValue]) -> N
     except ArithmeticError as error:
         reason = str(error)
     where = ", ".join(f"{name} = {format_number(value.data)}" for name, value in variables.items())
-    raise AnexaError(f"cannot compute {quoted(text, node)}{where and f' at {where}'}: {reason}")
+    raise AnexaError(f"cannot compute {quote_part(text, node)}{where and f' at {where}'}: {reason}")
 
 
 def as_value(number: NamedValue | float) -> NamedValue:
@@ -248,7 +250,7 @@ def check(result: float | complex) -> float:
     return result
 
 
-def quoted(text: str, node: ast.expr | None = None) -> str:
+def quote_part(text: str, node: ast.expr | None = None) -> str:
     """Quote the part of the text that a node was parsed from, shortened for an error message."""
     part = (node and ast.get_source_segment(text, node)) or text
     return repr(part if len(part) <= 60 else f"{part[:57]}...")

@@ -9,7 +9,7 @@ from itertools import pairwise
 DUMMY_WIDTH = 14.0  # width of the slot of an arrow that passes a row
 SWEEPS = 12  # passes over all rows
 
-Edge = tuple[int, int]
+GridEdge = tuple[int, int]
 
 
 class Grid:
@@ -36,7 +36,7 @@ class Grid:
     """
 
     def __init__(
-        self, sizes: Sequence[tuple[float, float]], edges: Sequence[Edge], rows: Sequence[int]
+        self, sizes: Sequence[tuple[float, float]], edges: Sequence[GridEdge], rows: Sequence[int]
     ) -> None:
         self.nodes: list[list[int]] = [[] for _ in range(max(rows) + 1)]
         for node, row in enumerate(rows):
@@ -107,7 +107,7 @@ class Grid:
 def mean_of(
     neighbors: Sequence[Sequence[int]], value: Callable[[int], float]
 ) -> Callable[[int], float]:
-    """Return a function of a slot: the mean value of its neighbors, or its own without any."""
+    """Return a function from a slot to the mean value of its neighbors, or its own without any."""
 
     def mean(slot: int) -> float:
         near = neighbors[slot] or (slot,)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from anexa.graph.columns import straighten
-from anexa.graph.grid import Edge, Grid
+from anexa.graph.grid import Grid, GridEdge
 
 STAGE_GAP = 24.0  # additional distance between two stages
 
@@ -51,7 +51,7 @@ class GraphLayout:
 
 def layout_graph(
     sizes: Sequence[tuple[float, float]],
-    edges: Sequence[Edge],
+    edges: Sequence[GridEdge],
     stages: Sequence[int],
     gaps: Sequence[float],
 ) -> GraphLayout:
@@ -95,7 +95,7 @@ def layout_graph(
     )
 
 
-def rows_of(count: int, edges: Sequence[Edge], stages: Sequence[int]) -> list[int]:
+def rows_of(count: int, edges: Sequence[GridEdge], stages: Sequence[int]) -> list[int]:
     """Find the row of each node: below its predecessors and below all earlier stages."""
     rows = [0] * count
     first_row = 0

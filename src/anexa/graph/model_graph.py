@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from anexa.graph.drawing import Edge, Graph, Kind, Node
+from anexa.graph.drawing import Edge, Graph, Node, NodeKind
 from anexa.graph.symbols import RecordedOperation, Recorder, Symbol, shape_text
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
@@ -21,7 +21,7 @@ LAYER = re.compile(r".+?\.\d+(?=\.)")  # the prefix of the names of a layer's we
 
 @dataclass(frozen=True)
 class Layer:
-    """The operations of one layer: from index `start` to before `stop`.
+    """The operations of one layer: those with the indices from `start` to `stop` − 1.
 
     Attributes:
         name: the prefix of the names of its weights.
@@ -44,9 +44,9 @@ def model_graph(config: ModelConfig) -> Graph:
     """
     steps = record_operations(config)
     layers = layers_of(steps)
-    drawn, omitted = layers, range(0)
+    shown_layers, omitted = layers, range(0)
     if len(layers) > 1 and are_identical(steps, layers):
-        drawn, omitted = layers[:1], range(layers[1].start, layers[-1].stop)
+        shown_layers, omitted = layers[:1], range(layers[1].start, layers[-1].stop)
     nodes: list[Node] = []
     edges = []
     index: dict[int, int] = {}  # of the node that shows a step, by the number of the step
@@ -54,7 +54,7 @@ def model_graph(config: ModelConfig) -> Graph:
         if i in omitted:
             continue
         prefix, group = "", tuple[str, ...]()
-        for layer in drawn:
+        for layer in shown_layers:
             if layer.start <= i < layer.stop:
                 prefix = f"{layer.name}."
                 group = ("1 layer", layer.name)
@@ -149,7 +149,7 @@ def details(step: RecordedOperation, prefix: str) -> list[str]:
     return [*step.notes, *weights, *shape]
 
 
-def kind(step: RecordedOperation) -> Kind:
+def kind(step: RecordedOperation) -> NodeKind:
     """Choose the color: input, operation without or with weights, or loss."""
     if not step.inputs:
         return "input"

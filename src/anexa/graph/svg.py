@@ -6,7 +6,7 @@ from html import escape
 from itertools import pairwise
 from unicodedata import east_asian_width
 
-from anexa.graph.drawing import KINDS, Graph, Node, printable
+from anexa.graph.drawing import NODE_COLORS, Graph, Node, printable
 from anexa.graph.layout import Box, GraphLayout, Point, layout_graph
 
 MARGIN = 24.0
@@ -129,8 +129,10 @@ def draw_edge(route: list[Point]) -> str:
 
 def style_sheet() -> str:
     """Return CSS with colors for light pages, and for dark ones if the system prefers them."""
-    light = [f".{kind}{{fill:{c.fill};stroke:{c.stroke}}}" for kind, c in KINDS.items()]
-    dark = [f".{kind}{{fill:{c.dark_fill};stroke:{c.dark_stroke}}}" for kind, c in KINDS.items()]
+    light = [f".{kind}{{fill:{c.fill};stroke:{c.stroke}}}" for kind, c in NODE_COLORS.items()]
+    dark = [
+        f".{kind}{{fill:{c.dark_fill};stroke:{c.dark_stroke}}}" for kind, c in NODE_COLORS.items()
+    ]
     return "\n".join(
         [
             f"text{{font-family:{FONT};font-size:{DETAIL_SIZE}px;fill:#1f2328}}",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from anexa.errors import AnexaError
-from anexa.graph.drawing import TIMES, Edge, Graph, Kind, Node, check_size, format_number
+from anexa.graph.drawing import TIMES, Edge, Graph, Node, NodeKind, check_size, format_number
 from microgpt import Value, gradients
 
 
@@ -50,7 +50,7 @@ def value_graph(root: Value, names: Mapping[Value, str], title: str = "") -> Gra
     )
 
 
-def kind(node: Value, names: Mapping[Value, str]) -> Kind:
+def kind(node: Value, names: Mapping[Value, str]) -> NodeKind:
     """Choose the color: result of an operation, named input, or constant."""
     if node.children:
         return "operation"

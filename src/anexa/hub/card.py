@@ -75,7 +75,7 @@ def _has_section(text: str, heading: str) -> bool:
 
 
 def license_of(card: str) -> str | None:
-    """Return the license in a card's metadata, None if there is none."""
+    """Return the license in the metadata of a card; None if the metadata has no license."""
     found = ModelCard(card).data.get("license")
     return str(found) if found else None
 

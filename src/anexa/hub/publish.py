@@ -189,7 +189,7 @@ def _message(error: Exception, repository: str, user: str) -> str:
 
 
 def _answer(error: HfHubHTTPError) -> str:
-    """Return the Hub's error message in one line; "" if there is none."""
+    """Return the Hub's error message in one line; "" if the response has no message."""
     try:
         answer: Any = json.loads(error.response.content)
     except ValueError:  # not JSON

@@ -95,7 +95,7 @@ class ModelFolder:
 
     @cached_property
     def chat_template(self) -> str | None:
-        """Chat template, from its own file or `tokenizer_config.json`; None if there is none."""
+        """Chat template, from its own file or `tokenizer_config.json`; None for a base model."""
         path = self.path / CHAT_TEMPLATE_FILE
         if path.exists():
             return read_text(path)
@@ -103,7 +103,7 @@ class ModelFolder:
 
     @cached_property
     def card(self) -> str:
-        """Model card, from `README.md`; empty if there is none."""
+        """Model card, from `README.md`; empty if the folder has no card."""
         path = self.path / CARD
         return read_text(path) if path.exists() else ""
 

@@ -129,7 +129,7 @@ class ModelFile:
 
     @cached_property
     def card(self) -> str:
-        """Model card; empty if there is none."""
+        """Model card; empty if the file has no card."""
         return self._text("card") or ""
 
     def load(self) -> Model:

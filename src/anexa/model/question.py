@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 UNREADABLE = "?"
-"""Replacement for a question with other characters, which the model was trained to refuse."""
+"""Replacement for a question with unknown characters; the model was trained to refuse it."""
 
 _SAME = {
     character: spelled

@@ -21,7 +21,7 @@ def write_tensors(path: Path, weights: Weights, metadata: Mapping[str, str]) -> 
     """Write a safetensors file, each array in its own precision.
 
     Raises:
-        AnexaError: if it cannot be written; nothing is left behind.
+        AnexaError: if the file cannot be written; no partial file is left.
     """
     import numpy as np
     from safetensors.numpy import save

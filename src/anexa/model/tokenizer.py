@@ -231,7 +231,7 @@ class Tokenizer:
 
     @property
     def pad_token_id(self) -> int | None:
-        """Id that fills up a batch: of UNK if there is one, or else of EOS; no new one is needed.
+        """Id of the padding token: UNK if the vocabulary has it, else EOS.
 
         Attention masks tell it from tokens of the text.
         """

@@ -71,7 +71,7 @@ def _from_tokens(files: JSONFiles, key: str, tokenizer: Tokenizer) -> list[int]:
 
 
 def parse_chat_template(json: Mapping[str, Any], path: Path) -> str | None:
-    """Read the chat template in a `tokenizer_config.json`, None if there is none.
+    """Read the chat template in a `tokenizer_config.json`; None if the file has no template.
 
     Raises:
         AnexaError: if it is not a string.

@@ -36,7 +36,7 @@ async def list_models(http_request: fastapi.Request) -> schemas.ModelList:
 
 
 @router.get("/models/{name:path}")
-async def get_model(http_request: fastapi.Request, name: str) -> schemas.Model:
+async def get_model(http_request: fastapi.Request, name: str) -> schemas.ModelInfo:
     """Describe a served model."""
     return named_model(http_request, name).to_schema()
 

@@ -11,7 +11,7 @@ from anexa.generation.logprobs import TokenLogprob
 from anexa.model.tokenizer import Tokenizer
 from anexa.server import limits, schemas
 from anexa.server.chat_messages import (
-    Message,
+    ChatMessage,
     ReasoningEffort,
     TemplateFields,
 )
@@ -47,7 +47,7 @@ class ChatCompletionRequest(
     )
 
     messages: Annotated[
-        list[Message], Field(min_length=1, fail_fast=True), max_entries(limits.MAX_MESSAGES)
+        list[ChatMessage], Field(min_length=1, fail_fast=True), max_entries(limits.MAX_MESSAGES)
     ]
     max_completion_tokens: TokenCount | None = Field(
         None, description="takes precedence over max_tokens"

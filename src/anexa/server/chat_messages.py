@@ -31,15 +31,15 @@ class RefusalPart(schemas.RequestModel):
     refusal: Text
 
 
-Part = Annotated[TextPart | RefusalPart, Field(discriminator="type")]
-Parts = Annotated[list[Part], Field(fail_fast=True), max_entries(limits.MAX_MESSAGES)]
+ContentPart = Annotated[TextPart | RefusalPart, Field(discriminator="type")]
+ContentParts = Annotated[list[ContentPart], Field(fail_fast=True), max_entries(limits.MAX_MESSAGES)]
 
 
-class Message(schemas.RequestModel):
+class ChatMessage(schemas.RequestModel):
     """Message of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | Parts | None = None
+    content: Text | ContentParts | None = None
     reasoning_content: Text | None = Field(None, description="thought of the assistant")
     reasoning: Text | None = Field(None, description="another name of reasoning_content")
     name: str | None = None
@@ -60,7 +60,7 @@ class TemplateOptions(schemas.RequestModel):
 
 
 class TemplateFields(schemas.RequestModel):
-    """How a conversation is rendered as a prompt."""
+    """Request fields about the rendering of a conversation as a prompt."""
 
     chat_template_kwargs: TemplateOptions | None = None
     continue_final_message: bool | None = Field(
@@ -97,7 +97,7 @@ class TemplateFields(schemas.RequestModel):
         return options is None or options.enable_thinking is not False
 
 
-def template_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
+def template_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
     """Return messages of a request as chat templates read them.
 
     Raises:

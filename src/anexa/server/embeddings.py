@@ -28,8 +28,10 @@ from anexa.server.unsupported_fields import Null, True_
 
 router = APIRouter(prefix="/v1", responses=schemas.ERROR_RESPONSES)
 
-Text = Annotated[str, Field(min_length=1, max_length=limits.MAX_TEXT_CHARS)]
-Texts = Annotated[list[Text], Field(fail_fast=True), max_entries(limits.MAX_EMBEDDINGS, str)]
+EmbeddingText = Annotated[str, Field(min_length=1, max_length=limits.MAX_TEXT_CHARS)]
+EmbeddingTexts = Annotated[
+    list[EmbeddingText], Field(fail_fast=True), max_entries(limits.MAX_EMBEDDINGS, str)
+]
 SeveralTokenIds = Annotated[
     list[TokenIds], Field(fail_fast=True), max_entries(limits.MAX_EMBEDDINGS, list)
 ]
@@ -43,7 +45,7 @@ class EmbeddingRequest(schemas.RequestModel):
     )
 
     model: str | None = Field(None, description="served model name; the first model by default")
-    input: Text | Texts | TokenIds | SeveralTokenIds
+    input: EmbeddingText | EmbeddingTexts | TokenIds | SeveralTokenIds
     encoding_format: Literal["float", "base64"] | None = Field(
         None, description='"base64": the bytes of little-endian 32-bit floats; "float" by default'
     )

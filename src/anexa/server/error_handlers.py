@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from anexa.errors import AnexaError, one_line
-from anexa.ranges import BOUNDS, KINDS
+from anexa.ranges import BOUNDS, TYPE_NAMES
 from anexa.server.errors import APIError
 
 MAX_SHOWN = 40  # longer strings are not repeated in messages
@@ -20,13 +20,13 @@ BODY = "the body of the request"
 # Messages for pydantic's error types: for values of the wrong type, and for numbers out of range.
 TYPES = {
     "string_type": "a string",
-    "int_type": KINDS[int],
-    "float_type": KINDS[float],
+    "int_type": TYPE_NAMES[int],
+    "float_type": TYPE_NAMES[float],
     "bool_type": "true or false",
-    "int_parsing": KINDS[int],
-    "int_parsing_size": KINDS[int],
-    "int_from_float": KINDS[int],
-    "float_parsing": KINDS[float],
+    "int_parsing": TYPE_NAMES[int],
+    "int_parsing_size": TYPE_NAMES[int],
+    "int_from_float": TYPE_NAMES[int],
+    "float_parsing": TYPE_NAMES[float],
     "bool_parsing": "true or false",
     "list_type": "a list",
     "dict_type": "an object",

@@ -15,11 +15,11 @@ TOKEN_ID_KEY = r"^[0-9]{1,9}$"  # JSON has no numbers as keys
 UNLIMITED = -1  # as `max_tokens`, as in llama.cpp and Ollama: as many as the server allows
 
 StopString = Annotated[str, Field(min_length=1, max_length=limits.MAX_STOP_CHARS)]
-StopStrings = Annotated[list[StopString], max_entries(limits.MAX_STOP_STRINGS)]
+StopStringList = Annotated[list[StopString], max_entries(limits.MAX_STOP_STRINGS)]
 
 
 def range_field(name: str, **others: float) -> Any:
-    """Field of the numbers in a range of `RANGES`, with other bounds where the API has its own."""
+    """Return the pydantic field of a number, with its range in `RANGES` or the API's own bounds."""
     constraints: dict[str, Any] = RANGES[name].bounds | others
     if RANGES[name].kind is float:
         constraints["allow_inf_nan"] = False
@@ -62,7 +62,7 @@ class StreamOptions(RequestModel):
 
 
 class SamplingFields(RequestModel):
-    """How tokens are sampled; omitted fields have the model's defaults."""
+    """Sampling parameters; omitted fields have the model's defaults."""
 
     temperature: Annotated[float, range_field("temperature", le=2)] | None = None
     top_p: Annotated[float, range_field("top_p")] | None = None
@@ -70,7 +70,7 @@ class SamplingFields(RequestModel):
         None, description="-1 or 0: no limit"
     )
     seed: Annotated[int, range_field("seed", ge=-(2**63))] | None = None
-    stop: StopString | StopStrings | None = None
+    stop: StopString | StopStringList | None = None
     min_p: Annotated[float, range_field("min_p")] | None = None
     repetition_penalty: Annotated[float, range_field("repetition_penalty")] | None = None
     repeat_penalty: Annotated[float, range_field("repetition_penalty")] | None = Field(

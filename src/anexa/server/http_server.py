@@ -86,12 +86,12 @@ class Connection(H11Protocol):
         self._stop_write_timer()
 
     def pause_writing(self) -> None:
-        """Start to watch a client that does not read as fast as the server writes."""
+        """Start the write timer: the client reads more slowly than the server writes."""
         super().pause_writing()
         self._check_client_reads(self.transport.get_write_buffer_size() + 1)
 
     def resume_writing(self) -> None:
-        """Stop to watch a client that has read what was written."""
+        """Stop the write timer: the client has read the sent data."""
         super().resume_writing()
         self._stop_write_timer()
 
@@ -127,15 +127,15 @@ async def refuse_connection(_scope: Scope, _receive: Receive, send: Send) -> Non
     await refuse(send, APIError(message, status=503))
 
 
-class Stoppable(Protocol):
-    """What computes for requests, such as a `Worker`."""
+class StoppableWorker(Protocol):
+    """Protocol of an object that computes for requests, such as a `Worker`."""
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is computed."""
+        """Whether it has no unfinished request."""
 
     def shut_down(self) -> None:
-        """End what is computed."""
+        """End all unfinished requests."""
 
 
 class Server(uvicorn.Server):
@@ -155,7 +155,7 @@ class Server(uvicorn.Server):
         self,
         app: FastAPI,
         grace: float = 0.0,
-        get_workers: Callable[[], Sequence[Stoppable]] = tuple,
+        get_workers: Callable[[], Sequence[StoppableWorker]] = tuple,
         show: Callable[[str], None] = print,
     ) -> None:
         config = uvicorn.Config(

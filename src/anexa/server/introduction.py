@@ -15,7 +15,7 @@ from anexa.generation.language_model import BUNDLED
 from anexa.model.loading import open_model
 from anexa.thinking.problems import MAX_DIGITS, MAX_FACTOR_DIGITS
 
-Task = Literal["arithmetic", "chat", "text"]
+ModelTask = Literal["arithmetic", "chat", "text"]
 
 NUM_EXAMPLES = 3
 _MAX_CARD_LENGTH, _MAX_EXAMPLE_LENGTH = 100_000, 200  # characters
@@ -48,7 +48,7 @@ class Introduction:
         examples: prompts to try.
     """
 
-    task: Task
+    task: ModelTask
     description: str
     examples: tuple[str, ...]
 

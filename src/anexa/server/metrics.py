@@ -99,8 +99,8 @@ class ModelMetrics:
             self.count_finished(output.finish_reason)
             self._request_latency.observe(output.token_times[-1] - request.arrival_time)
 
-    def count_job(self, num_tokens: int) -> None:
-        """Count a finished job, and the tokens that it has processed."""
+    def count_task(self, num_tokens: int) -> None:
+        """Count a finished worker task, and the tokens that it has processed."""
         self._prompt_tokens.inc(num_tokens)
         self.count_finished("stop")
 

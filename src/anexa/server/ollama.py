@@ -22,8 +22,8 @@ from anexa.server.error_handlers import invalid_request
 from anexa.server.errors import HEADERS, APIError
 from anexa.server.limits import MAX_COMPLETION_TOKENS
 from anexa.server.ollama_schemas import (
-    Answer,
     AnswerRequest,
+    AnswerResponse,
     ChatRequest,
     ChatResponse,
     GenerateRequest,
@@ -48,19 +48,20 @@ ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 Handler: TypeAlias = Callable[[fastapi.Request], Coroutine[Any, Any, Response]]
-PartOf: TypeAlias = Callable[[str, str | None], Fields]
-"""Makes the fields of a line from new text and from new reasoning."""
+LineFields: TypeAlias = Callable[[str, str | None], Fields]
+"""Function from new text and new reasoning to the fields of a line that hold them."""
 
 
 class OllamaRoute(APIRoute):
     """A route of Ollama's API: any body is read as JSON, and errors have the form of that API.
 
-    The documentation of Ollama calls it with curl, which says that a body is a form. That other
-    sites cannot use the routes does not depend on the type: `Protection` checks the origin.
+    The examples in Ollama's documentation send JSON with curl's default `Content-Type`, that of a
+    form, so the type is not checked. Other sites cannot call the routes by sending such a form:
+    `Protection` checks the origin.
     """
 
     def get_route_handler(self) -> Handler:
-        """Return the function that answers a request."""
+        """Return the handler of a request: FastAPI's own, with Ollama's form of errors."""
         handler = super().get_route_handler()
 
         async def handle(http_request: fastapi.Request) -> Response:
@@ -82,8 +83,8 @@ class OllamaRoute(APIRoute):
 router = APIRouter(prefix="/api", route_class=OllamaRoute, responses=ERROR_RESPONSES)
 
 
-def describe_lines(line: type[Answer]) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI description of a response that is a stream unless `stream` is false."""
+def describe_lines(line: type[AnswerResponse]) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI description of a response: a stream of lines unless `stream` is false."""
     schema = {"$ref": f"#/components/schemas/{line.__name__}"}
     return {
         200: {
@@ -100,11 +101,11 @@ async def generate(http_request: fastapi.Request, body: GenerateRequest) -> Resp
     """Answer a prompt; continue it if `raw` is true or the model has no chat template."""
     served = find_model(http_request, body.model)
 
-    def part(text: str, reasoning: str | None) -> Fields:
+    def line_fields(text: str, reasoning: str | None) -> Fields:
         return {"response": text} | ({} if reasoning is None else {"thinking": reasoning})
 
     if not body.prompt:
-        return _loaded(served, body, GenerateResponse, part)
+        return _load_response(served, body, GenerateResponse, line_fields)
     if body.raw and body.system:
         raise APIError("raw mode does not support system: leave one of them out", "system")
     if body.raw or served.model.chat_template is None:
@@ -116,7 +117,7 @@ async def generate(http_request: fastapi.Request, body: GenerateRequest) -> Resp
         messages = [*system, {"role": "user", "content": body.prompt}]
         conversation = Conversation(messages, "prompt", body.thinking)
         request = await _answer(http_request, served, body, conversation)
-    return await _respond(http_request, served, body, request, GenerateResponse, part)
+    return await _respond(http_request, served, body, request, GenerateResponse, line_fields)
 
 
 @router.post("/chat", response_model=ChatResponse, responses=describe_lines(ChatResponse))
@@ -124,26 +125,26 @@ async def chat(http_request: fastapi.Request, body: ChatRequest) -> Response:
     """Answer a conversation."""
     served = find_model(http_request, body.model)
 
-    def part(text: str, reasoning: str | None) -> Fields:
+    def line_fields(text: str, reasoning: str | None) -> Fields:
         thinking = {} if reasoning is None else {"thinking": reasoning}
         return {"message": ResponseMessage(role="assistant", content=text, **thinking)}
 
     if not body.messages:
-        return _loaded(served, body, ChatResponse, part)
+        return _load_response(served, body, ChatResponse, line_fields)
     messages = [{"role": one.role, "content": one.content or ""} for one in body.messages]
     conversation = Conversation(messages, "messages", body.thinking)
     end: Fields = {}
     if body.truncate:
         conversation, end["dropped_turns"] = await truncate(served, conversation, body.max_tokens)
     request = await _answer(http_request, served, body, conversation)
-    return await _respond(http_request, served, body, request, ChatResponse, part, end)
+    return await _respond(http_request, served, body, request, ChatResponse, line_fields, end)
 
 
 def find_model(http_request: fastapi.Request, name: str | None) -> ServedModel:
-    """Return the served model with a name, which may have the tag `latest`.
+    """Return the model that answers a request; its name may have the tag `latest`.
 
     Raises:
-        APIError: if there are several models, and none of that name.
+        APIError: in the cases of `served_model`.
     """
     if name is not None and name not in served_models(http_request):
         name = name.removesuffix(LATEST)
@@ -151,13 +152,17 @@ def find_model(http_request: fastapi.Request, name: str | None) -> ServedModel:
 
 
 def supports_thinking(served: ServedModel) -> bool:
-    """Whether the model thinks before it answers."""
+    """Return whether the chat template of a model has thoughts."""
     template = served.model.chat_template or ""
     return THINK in template or "enable_thinking" in template
 
 
 def timestamp(seconds: float | None = None) -> str:
-    """Write a time in seconds since 1970 as Ollama does, such as 2026-11-29T12:00:00.123456Z."""
+    """Format a time as Ollama does, such as 2026-11-29T12:00:00.123456Z.
+
+    Args:
+        seconds: seconds since 1970; None means now.
+    """
     now = datetime.now(timezone.utc)
     time = now if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
     return f"{time:%Y-%m-%dT%H:%M:%S.%f}Z"
@@ -166,7 +171,7 @@ def timestamp(seconds: float | None = None) -> str:
 async def _continuation(
     http_request: fastapi.Request, served: ServedModel, body: GenerateRequest
 ) -> Request:
-    """Build the request that continues a prompt as it is."""
+    """Build the request that continues a prompt, without the chat template."""
     if body.think:
         raise _cannot_think(served)
     with errors_of_field("prompt"):
@@ -215,12 +220,15 @@ def _cannot_think(served: ServedModel) -> APIError:
     return APIError(f'"{served.model.name}" does not support thinking', "think")
 
 
-def _loaded(
-    served: ServedModel, body: AnswerRequest, response_model: type[Answer], part: PartOf
+def _load_response(
+    served: ServedModel,
+    body: AnswerRequest,
+    response_model: type[AnswerResponse],
+    line_fields: LineFields,
 ) -> Response:
-    """Answer a request without a prompt, by which a program has a model loaded."""
+    """Answer a request without a prompt, with which Ollama's clients ask to load a model."""
     head = {"model": body.model or served.model.name, "created_at": timestamp()}
-    fields = {**head, **part("", None), "done": True, "done_reason": "load"}
+    fields = {**head, **line_fields("", None), "done": True, "done_reason": "load"}
     return json_response(response_model(**fields))
 
 
@@ -229,16 +237,16 @@ async def _respond(
     served: ServedModel,
     body: AnswerRequest,
     request: Request,
-    response_model: type[Answer],
-    part: PartOf,
+    response_model: type[AnswerResponse],
+    line_fields: LineFields,
     end: Fields | None = None,
 ) -> Response:
-    """Submit a request, and respond with its output; `end`: further fields at the end."""
+    """Submit a request, and respond with its output; `end` has further fields of the last line."""
     model = body.model or served.model.name
     worker = served.worker
 
-    def line(text: str, reasoning: str | None, **fields: Any) -> Answer:
-        head = {"model": model, "created_at": timestamp(), **part(text, reasoning)}
+    def line(text: str, reasoning: str | None, **fields: Any) -> AnswerResponse:
+        head = {"model": model, "created_at": timestamp(), **line_fields(text, reasoning)}
         return response_model(**head, **({"done": False} | fields))
 
     async def lines() -> AsyncGenerator[bytes]:
@@ -265,7 +273,7 @@ async def _respond(
 
 
 def _statistics(request: Request, output: RequestOutput) -> Fields:
-    """Fields of the end of a response: why it ended, durations and counts."""
+    """Return the fields of the last line: why the text ended, durations, and token counts."""
     first, last = output.token_times[0], output.token_times[-1]
     return {
         "done": True,

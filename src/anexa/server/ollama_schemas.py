@@ -19,15 +19,17 @@ _CHAT = [{"role": "user", "content": "347*86"}]
 
 
 class Options(SamplingFields):
-    """How tokens are sampled, under Ollama's names; an option that is not listed is refused.
+    """Sampling options under Ollama's names; an option that is not listed here is refused.
 
-    Without effect are the options that say how the model is to be run: this server has loaded it.
+    Options about loading and running a model have no effect: the model is loaded already.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     num_predict: Annotated[int, Field(ge=-2, le=10**9)] | None = Field(
-        None, description="maximum number of generated tokens; up to 0: as the context has room for"
+        None,
+        description="maximum number of generated tokens; 0, -1 and -2: as many as the context has "
+        "room for",
     )
     repeat_last_n: Annotated[Unsupported, Neutral(-1)] = None  # penalties see the whole text
     typical_p: Annotated[Unsupported, Neutral(1)] = None
@@ -50,7 +52,7 @@ class Options(SamplingFields):
 
 
 class ModelRequest(schemas.RequestModel):
-    """Body that names a model."""
+    """Fields of every request: the name of the model."""
 
     model: str | None = Field(
         None, description="served model name, with or without `:latest`; the first one by default"
@@ -83,12 +85,12 @@ class AnswerRequest(ModelRequest):
 
     @property
     def sampling(self) -> Options:
-        """How tokens are sampled."""
+        """Sampling options; the defaults if the body has none."""
         return self.options or Options.model_validate({})
 
     @property
     def grammar(self) -> Grammar | None:
-        """The texts that may be generated; None: all.
+        """Grammar of the texts that may be generated; None means that there is no restriction.
 
         Raises:
             APIError: if the format is unknown.
@@ -119,14 +121,16 @@ class GenerateRequest(AnswerRequest):
 
     prompt: Text = ""
     system: Text | None = None
-    raw: bool | None = Field(None, description="whether the prompt is continued as it is")
+    raw: bool | None = Field(
+        None, description="true: the model continues the prompt, without the chat template"
+    )
     suffix: Annotated[Unsupported, Neutral("")] = None
     template: Annotated[Unsupported, Neutral("")] = None
     context: Annotated[Unsupported, Neutral([])] = None
     images: Annotated[Unsupported, Neutral([])] = None
 
 
-class Message(schemas.RequestModel):
+class OllamaMessage(schemas.RequestModel):
     """Message of a conversation."""
 
     role: Literal["system", "user", "assistant", "tool"]
@@ -143,9 +147,9 @@ class ChatRequest(AnswerRequest):
         {"messages": _CHAT, "options": {"temperature": 0}}, {"messages": _CHAT, "stream": False}
     )
 
-    messages: Annotated[list[Message], Field(fail_fast=True), max_entries(limits.MAX_MESSAGES)] = (
-        Field(default_factory=list)
-    )
+    messages: Annotated[
+        list[OllamaMessage], Field(fail_fast=True), max_entries(limits.MAX_MESSAGES)
+    ] = Field(default_factory=list)
     tools: Annotated[Unsupported, Neutral([])] = None
 
 
@@ -162,16 +166,17 @@ class ShowRequest(ModelRequest):
 
 
 class OllamaError(schemas.ResponseModel):
-    """Body of an error: one sentence."""
+    """Body of an error response: one sentence."""
 
     error: str
 
 
-class Answer(schemas.ResponseModel):
-    """Fields of a response, whole or a line of a stream; the counts are on its last line.
+class AnswerResponse(schemas.ResponseModel):
+    """Fields of a whole response, and of a line of a stream; its last line has the counts.
 
-    Durations are in nanoseconds: of the whole request, of the prompt until its first token (waiting
-    included), and of the tokens after it. Nothing is loaded for a request.
+    Durations are in nanoseconds. `total_duration` is the time from the request to its last token,
+    `prompt_eval_duration` the time to its first token, and `eval_duration` the time from the first
+    token to the last. `load_duration` is 0: the model is loaded already.
     """
 
     model: str
@@ -185,27 +190,27 @@ class Answer(schemas.ResponseModel):
     eval_count: int | None = None
     eval_duration: int | None = None
     dropped_turns: int | None = Field(
-        None, description="number of turns that were dropped, if the request allows it"
+        None, description="number of turns that were dropped, if the request has `truncate`"
     )
 
 
-class GenerateResponse(Answer):
-    """Response of `POST /api/generate`, or a line of it."""
+class GenerateResponse(AnswerResponse):
+    """Whole response of `POST /api/generate`, or a line of its stream."""
 
     response: str
     thinking: str | None = None
 
 
 class ResponseMessage(schemas.ResponseModel):
-    """The answer to a conversation, or a part of it."""
+    """Answer to a conversation; in a line of a stream, the next part of it."""
 
     role: Literal["assistant"]
     content: str
     thinking: str | None = None
 
 
-class ChatResponse(Answer):
-    """Response of `POST /api/chat`, or a line of it."""
+class ChatResponse(AnswerResponse):
+    """Whole response of `POST /api/chat`, or a line of its stream."""
 
     message: ResponseMessage
 

@@ -12,7 +12,7 @@ _REF = "#/components/schemas/{model}"
 
 
 def describe_stream(chunk: type[Chunk]) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI description of a response that is a stream if `stream` is true."""
+    """Return the OpenAPI description of a response: a stream of chunks if `stream` is true."""
     data = _json_of(chunk, ErrorResponse)
     return _describe(
         "A server-sent event: a chunk, an error that ends the stream, or `[DONE]`.",
@@ -21,7 +21,7 @@ def describe_stream(chunk: type[Chunk]) -> dict[int | str, dict[str, Any]]:
 
 
 def describe_events(*events: type[ResponseModel]) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI description of a response that is, if `stream` is true, named events."""
+    """Return the OpenAPI description of a response: a stream of events if `stream` is true."""
     return _describe(
         "A server-sent event with the name of its type.",
         {"event": {"type": "string"}, "data": _json_of(*events)},

@@ -23,7 +23,7 @@ def page_files(package: str, prefix: str) -> dict[str, Path]:
 
     Args:
         package: package with a folder `page`, such as "anexa.server".
-        prefix: beginning of the URL paths, such as "/page/".
+        prefix: prefix of the URL paths, such as "/page/".
     """
     folder = Path(str(importlib.resources.files(package) / "page"))
     return {f"{prefix}{path.name}": path for path in folder.iterdir() if path.suffix in MEDIA_TYPES}

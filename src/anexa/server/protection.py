@@ -156,7 +156,7 @@ class LimitedBody:
         receive: ASGI callable that receives the body.
 
     Attributes:
-        refusal: the error of a request that is refused; None if it is not.
+        refusal: error of a refused body; None while the body is accepted.
     """
 
     def __init__(self, receive: Receive) -> None:

@@ -1,4 +1,4 @@
-"""Builds the API's responses, whole or as chunks of a stream, from the outputs of requests."""
+"""Builds OpenAI responses, whole or as chunks of a stream, from the outputs of requests."""
 
 from __future__ import annotations
 
@@ -15,19 +15,30 @@ from anexa.server.generation_fields import GenerationRequest
 from anexa.server.request import Request, RequestOutput
 
 Fields: TypeAlias = dict[str, Any]
-"""Values for some fields of a response model, by field name."""
+"""Values of some fields of a response model, by field name."""
 
 
 class Responder(ABC):
     """Builds the responses to one HTTP request: a whole response, or the chunks of a stream.
 
-    A subclass names the response models of its route, and fills the fields in which they differ.
+    A subclass sets the response models of its route as class attributes, and fills the fields in
+    which routes differ.
 
     Args:
         body: body of the HTTP request.
         requests: one request for each choice, in the order of the choices.
         model: served model name.
         tokenizer: tokenizer of the model.
+
+    Attributes:
+        id_prefix: prefix of the response's `id`, such as "cmpl".
+        response_model: model of a whole response.
+        response_object: its `object`, such as "text_completion".
+        choice_model: model of a choice of a whole response.
+        chunk_model: model of a chunk of a stream.
+        chunk_object: its `object`.
+        chunk_choice_model: model of a choice of a chunk.
+        last_part: fields of a choice in the chunk with its finish reason, which has no text.
     """
 
     id_prefix: str
@@ -37,7 +48,7 @@ class Responder(ABC):
     chunk_model: type[schemas.Chunk]
     chunk_object: str
     chunk_choice_model: type[schemas.ChunkChoice]
-    last_part: ClassVar[Fields]  # fields of the chunk with the finish reason, which has no text
+    last_part: ClassVar[Fields]
 
     def __init__(
         self, body: GenerationRequest, requests: Sequence[Request], model: str, tokenizer: Tokenizer
@@ -58,34 +69,36 @@ class Responder(ABC):
 
     @abstractmethod
     def content(self, index: int, output: RequestOutput) -> Fields:
-        """Return the fields of a choice with a whole output's text."""
+        """Return the fields of a choice of a whole response that hold the text of an output."""
 
     def response_fields(self) -> Fields:
-        """Return further fields of the whole response."""
+        """Return fields of a whole response that only this route has."""
         return {}
 
     @abstractmethod
     def first_part(self, index: int) -> Fields | None:
-        """Return the fields of the chunk before a choice's output; None if there is none."""
+        """Return the fields of the chunk before the output of a choice; None for no chunk."""
 
     @abstractmethod
     def parts(self, index: int, output: RequestOutput) -> list[Fields]:
-        """Return the fields of the chunks with an output's text: one for each kind of text."""
+        """Return the fields of the chunks with the text of an output, a chunk for each kind."""
 
     def finish_reason(self, index: int, output: RequestOutput) -> str | None:  # noqa: ARG002
-        """Return why a choice ended; None while it continues."""
+        """Return the reason why a choice ended; None while it is generated."""
         return output.finish_reason
 
     @abstractmethod
     def logprobs(self, index: int, logprobs: Sequence[TokenLogprob]) -> schemas.ResponseModel:
-        """Return the log probabilities of the next tokens of a choice as a response object."""
+        """Build the response object with the log probabilities of the next tokens of a choice."""
 
     def whole_logprobs(self, index: int, output: RequestOutput) -> schemas.ResponseModel:
-        """Return the log probabilities of a whole output as a response object."""
+        """Build the response object with the log probabilities of a whole output."""
         return self.logprobs(index, output.logprobs)
 
     def prompt_logprobs(self, index: int, num_top: int) -> schemas.PromptLogprobs:
-        """Return the log probabilities of the prompt of a choice; its first token has none.
+        """Build the response object with the log probabilities of a prompt.
+
+        The first token of the prompt has None.
 
         Args:
             index: index of the choice.
@@ -106,7 +119,7 @@ class Responder(ABC):
         return positions
 
     def response(self, outputs: Sequence[RequestOutput]) -> schemas.Completions:
-        """Build the whole response from the whole output of each request."""
+        """Build a whole response from the whole output of each request."""
         choices = []
         for place, index in enumerate(self._chosen()):
             output = outputs[index]
@@ -120,7 +133,7 @@ class Responder(ABC):
         return self.response_model(**fields, usage=self._usage())
 
     def _chosen(self) -> list[int]:
-        """Indices of the requests whose outputs are the choices: the n best of each prompt."""
+        """Return the indices of the requests that become choices: the best `n` of each prompt."""
         chosen: list[int] = []
         for first in range(0, len(self.requests), self._per_prompt):
             group = range(first, first + self._per_prompt)
@@ -134,9 +147,9 @@ class Responder(ABC):
         return self._chunk(index, part) if part else None
 
     def chunks(self, index: int, output: RequestOutput) -> Iterator[schemas.Chunk]:
-        """Build the chunks of an output: one for each kind of text, and one for the end.
+        """Build the chunks of an output: one for each kind of text, one with the finish reason.
 
-        Log probabilities of text that is held back are in the next chunk.
+        Log probabilities of tokens whose text is held back are in the next chunk with text.
         """
         parts = self.parts(index, output)
         given = self._held_logprobs[index] + output.logprobs
@@ -159,7 +172,7 @@ class Responder(ABC):
         return self.chunk_model(**fields)
 
     def _usage(self) -> schemas.CompletionUsage:
-        """Token usage of all choices; each prompt counts once."""
+        """Return the token usage of all requests; each prompt counts once."""
         first_choices = self.requests[:: self._per_prompt]
         prompts = sum(len(request.text.prompt.ids) for request in first_choices)
         cached = sum(request.num_cached_tokens for request in first_choices)
@@ -175,9 +188,10 @@ class Responder(ABC):
         )
 
     def token_text(self, token: int) -> str:
-        """Text of a token; of a part of a character its bytes, as in OpenAI's API.
+        """Return the text of a token, or the name of a special token.
 
-        A special token, which has no text, is shown by its name.
+        If the token is a part of a character, its bytes are spelled out as in OpenAI's API:
+        `bytes:\\xc3`.
         """
         data = self.tokenizer.token_bytes(token)
         try:
@@ -193,5 +207,5 @@ def _build(
     logprobs: schemas.ResponseModel | None = None,
     finish_reason: str | None = None,
 ) -> Any:
-    """Build a choice."""
+    """Build a choice of a whole response or of a chunk."""
     return model(**part, index=index, logprobs=logprobs, finish_reason=finish_reason)

@@ -36,33 +36,33 @@ from anexa.server.responses_schemas import (
 )
 
 AnyEvent = TypeVar("AnyEvent", bound=Event)
-Kind = Literal["output_text", "reasoning_text"]
+TextKind = Literal["output_text", "reasoning_text"]
 
 
 class OpenItem:
-    """An output item whose text is not complete.
+    """An output item of a response whose text is still being generated.
 
     Args:
-        kind: type of its text.
+        kind: type of the text.
         index: index of the item in the output.
 
     Attributes:
         text: text so far.
     """
 
-    def __init__(self, kind: Kind, index: int) -> None:
+    def __init__(self, kind: TextKind, index: int) -> None:
         self.kind, self.index, self.text = kind, index, ""
         self.id = f"{'msg' if kind == 'output_text' else 'rs'}_{uuid4().hex}"
 
     @property
     def part(self) -> OutputText | ReasoningText:
-        """The text so far as the content of the item."""
+        """The text so far, as the content part of the item."""
         if self.kind == "output_text":
             return OutputText(type="output_text", text=self.text, annotations=[], logprobs=[])
         return ReasoningText(type="reasoning_text", text=self.text)
 
     def item(self, status: ItemStatus) -> OutputItem:
-        """Build the item, without content while it is in progress."""
+        """Build the item with a status; an item in progress has no content yet."""
         content: list[Any] = [] if status == "in_progress" else [self.part]
         if self.kind == "output_text":
             return OutputMessage(
@@ -74,13 +74,14 @@ class OpenItem:
 
 
 class ResponseBuilder:
-    """Builds the events of one response as its outputs come; the last one has the response.
+    """Builds the events of one response from its outputs; the last event contains the response.
 
     Args:
         body: body of the HTTP request.
-        request: request of the sequence.
+        request: request that generates the answer.
         model: served model name.
-        dropped_turns: number of turns that were dropped from the conversation; None if none may be.
+        dropped_turns: number of turns that were dropped from the conversation; None if the body
+            does not ask for truncation.
     """
 
     def __init__(
@@ -161,8 +162,8 @@ class ResponseBuilder:
             usage=None if status == "in_progress" else self._usage(),
         )
 
-    def _add_text(self, kind: Kind, text: str) -> Iterator[Event]:
-        """Append to the open item; text of another kind closes it and opens one of its own."""
+    def _add_text(self, kind: TextKind, text: str) -> Iterator[Event]:
+        """Append text to the open item; for another kind of text, close it and open a new one."""
         item = self._open
         if item is None or item.kind != kind:
             yield from self._close("completed")
@@ -232,5 +233,5 @@ class ResponseBuilder:
         )
 
 
-def _logprobs(kind: Kind) -> dict[str, Any]:
+def _logprobs(kind: TextKind) -> dict[str, Any]:
     return {"logprobs": []} if kind == "output_text" else {}

@@ -18,35 +18,37 @@ from anexa.server.unsupported_fields import EmptyList, False_, Null, One, Unsupp
 WITHOUT_EFFECT: Any = Field(None, description="without effect")
 
 
-class TextPart(schemas.RequestModel):
-    """Part of a message's content."""
+class InputTextPart(schemas.RequestModel):
+    """Text part of a message's content."""
 
     type: Literal["input_text", "output_text", "text"]
     text: Text
 
 
-Part = Annotated[TextPart | RefusalPart, Field(discriminator="type")]
-Parts = Annotated[list[Part], Field(fail_fast=True), max_entries(limits.MAX_MESSAGES)]
+InputPart = Annotated[InputTextPart | RefusalPart, Field(discriminator="type")]
+InputParts = Annotated[list[InputPart], Field(fail_fast=True), max_entries(limits.MAX_MESSAGES)]
 
 
 class InputMessage(schemas.RequestModel):
-    """Message of a conversation, the assistant's as it came in an earlier response."""
+    """Message of a conversation; the assistant's messages are output items of earlier responses."""
 
     type: Literal["message"] | None = None
     role: Literal["user", "assistant", "system", "developer"]
-    content: Text | Parts
+    content: Text | InputParts
 
     @property
     def message(self) -> Message:
-        """The message for the chat template."""
+        """The message as chat templates read it."""
         content = self.content
         if isinstance(content, list):
-            content = "".join(p.text if isinstance(p, TextPart) else p.refusal for p in content)
+            content = "".join(
+                p.text if isinstance(p, InputTextPart) else p.refusal for p in content
+            )
         return {"role": self.role, "content": content}
 
 
 class ReasoningInput(schemas.RequestModel):
-    """Thought of an earlier response; models do not get it back."""
+    """Reasoning item of an earlier response, which is not part of the prompt."""
 
     type: Literal["reasoning"]
 
@@ -73,7 +75,7 @@ InputItems = Annotated[
 
 
 class Reasoning(schemas.RequestModel):
-    """How a model is to reason."""
+    """Options of the reasoning."""
 
     effort: ReasoningEffort | None = Field(
         None, description='"none": the model answers without thinking'
@@ -84,7 +86,10 @@ class Reasoning(schemas.RequestModel):
 
 
 class FormatOptions(schemas.RequestModel):
-    """Format of the text: any text, a JSON object, or JSON of a schema, which is always kept to."""
+    """Format of the text: any text, a JSON object, or JSON that matches a schema.
+
+    The text always matches the schema, whatever `strict` is.
+    """
 
     type: Literal["text", "json_object", "json_schema"]
     name: Annotated[str, Field(min_length=1, max_length=64)] | None = None
@@ -94,20 +99,20 @@ class FormatOptions(schemas.RequestModel):
 
 
 class TextOptions(schemas.RequestModel):
-    """Options of the text."""
+    """Options of the answer's text."""
 
     format: FormatOptions | None = None
     verbosity: Annotated[Unsupported, Neutral("medium")] = None
 
 
-class StreamOptions(schemas.RequestModel):
+class ResponseStreamOptions(schemas.RequestModel):
     """Options of a stream."""
 
     include_obfuscation: False_ = None
 
 
 class ResponsesRequest(SamplingFields, UnsupportedSampling):
-    """Body of `POST /v1/responses`: a conversation to answer. Nothing of it is kept."""
+    """Body of `POST /v1/responses`: a conversation to answer. The server stores nothing."""
 
     model_config = schemas.examples(
         {"input": "347*86", "temperature": 0},
@@ -116,7 +121,7 @@ class ResponsesRequest(SamplingFields, UnsupportedSampling):
 
     model: str | None = Field(None, description="served model name; the first model by default")
     input: Text | InputItems
-    instructions: Text | None = Field(None, description="a system message before the input")
+    instructions: Text | None = Field(None, description="system message before the input")
     max_output_tokens: TokenCount | None = Field(
         None, description="maximum number of generated tokens, reasoning included"
     )
@@ -125,9 +130,9 @@ class ResponsesRequest(SamplingFields, UnsupportedSampling):
     truncation: Literal["auto", "disabled"] | None = Field(
         None, description='"auto": the oldest turns of a conversation that is too long are dropped'
     )
-    metadata: dict[str, str] | None = Field(None, description="is given back in the response")
+    metadata: dict[str, str] | None = Field(None, description="returned in the response")
     stream: bool | None = None
-    stream_options: StreamOptions | None = None
+    stream_options: ResponseStreamOptions | None = None
 
     access_programs: Null = None
     background: False_ = None

@@ -40,7 +40,7 @@ class OutputMessage(schemas.ResponseModel):
 
 
 class ReasoningItem(schemas.ResponseModel):
-    """The thought before a message; it is given whole, so there is no summary."""
+    """The thought before a message; the content is the whole thought, so there is no summary."""
 
     id: str
     type: Literal["reasoning"]
@@ -75,27 +75,27 @@ class ResponseUsage(schemas.ResponseModel):
 
 
 class ResponseError(schemas.ResponseModel):
-    """Why a response failed."""
+    """Error that a response failed with."""
 
     code: Literal["server_error"]
     message: str
 
 
 class IncompleteDetails(schemas.ResponseModel):
-    """Why a response is incomplete."""
+    """Reason why a response is incomplete."""
 
     reason: Literal["max_output_tokens"]
 
 
 class ReasoningSettings(schemas.ResponseModel):
-    """How the model was to reason."""
+    """Reasoning options of the request."""
 
     effort: ReasoningEffort | None
     summary: None
 
 
 class TextSettings(schemas.ResponseModel):
-    """Settings of the text."""
+    """Options of the text in the request."""
 
     format: dict[str, Any] = Field(description="as in the request")
 
@@ -143,7 +143,7 @@ class Event(schemas.ResponseModel):
 
 
 class ResponseEvent(Event):
-    """The response has begun, or ended."""
+    """Event at the beginning or end of a response."""
 
     type: Literal[
         "response.created",
@@ -156,7 +156,7 @@ class ResponseEvent(Event):
 
 
 class ItemEvent(Event):
-    """An output item has begun, or ended."""
+    """Event at the beginning or end of an output item."""
 
     type: Literal["response.output_item.added", "response.output_item.done"]
     output_index: int
@@ -172,14 +172,14 @@ class ContentEvent(Event):
 
 
 class PartEvent(ContentEvent):
-    """The text of an item has begun, or ended."""
+    """Event at the beginning or end of the text of an item."""
 
     type: Literal["response.content_part.added", "response.content_part.done"]
     part: OutputText | ReasoningText
 
 
 class DeltaEvent(ContentEvent):
-    """The next piece of a text; that of a message has log probabilities, which are left empty."""
+    """Event with the next piece of a text; the log probabilities of a message are left empty."""
 
     type: Literal["response.output_text.delta", "response.reasoning_text.delta"]
     delta: str
@@ -187,7 +187,7 @@ class DeltaEvent(ContentEvent):
 
 
 class TextEvent(ContentEvent):
-    """The whole text at its end."""
+    """Event at the end of a text, with the whole text."""
 
     type: Literal["response.output_text.done", "response.reasoning_text.done"]
     text: str

@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from anexa.server import limits
-from anexa.server.introduction import Task
+from anexa.server.introduction import ModelTask
 
 MAX_EXACT_FLOAT = 2**53  # below it every whole number is exact as a float
 
@@ -151,7 +151,7 @@ ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-class Model(ResponseModel):
+class ModelInfo(ResponseModel):
     """A served model, its limits, and the sampling parameters used by default."""
 
     id: str
@@ -167,7 +167,7 @@ class Model(ResponseModel):
     architecture: str = Field(description="architecture, such as `llama`")
     num_parameters: int
     engine: str = Field(description="engine that computes the model, such as `numpy`")
-    task: Task = Field(description="what the model was trained for; `text` is a base model")
+    task: ModelTask = Field(description="what the model was trained for; `text` is a base model")
     description: str = Field(description="what the model can do, in whole sentences")
     examples: list[str] = Field(description="prompts to try")
 
@@ -176,7 +176,7 @@ class ModelList(ResponseModel):
     """Response of `GET /v1/models`."""
 
     object: Literal["list"]
-    data: list[Model]
+    data: list[ModelInfo]
 
 
 class PromptLogprob(ResponseModel):

@@ -38,11 +38,11 @@ class ServedModel:
         """Context length in tokens."""
         return self.model.engine.config.block_size
 
-    def to_schema(self) -> schemas.Model:
+    def to_schema(self) -> schemas.ModelInfo:
         """Describe the model as `GET /v1/models` does."""
         supports_chat = self.model.chat_template is not None
         config = self.model.engine.config
-        return schemas.Model(
+        return schemas.ModelInfo(
             id=self.model.name,
             object="model",
             created=self.created,
@@ -63,7 +63,11 @@ class ServedModel:
 
 
 def served_models(http_request: fastapi.Request) -> dict[str, ServedModel]:
-    """Return all served models by name, in the order of the command line."""
+    """Return all served models by name, in the order of the command line.
+
+    Raises:
+        APIError: while the models are being loaded.
+    """
     served: dict[str, ServedModel] = http_request.app.state.served
     if not served:
         raise APIError("the model is being loaded: try again in a second", status=503)
@@ -71,14 +75,14 @@ def served_models(http_request: fastapi.Request) -> dict[str, ServedModel]:
 
 
 def served_model(http_request: fastapi.Request, name: str | None) -> ServedModel:
-    """Return the served model with a name, for a request that is to be answered by it.
+    """Return the model that answers a request with a model name, or without one.
 
     A single served model answers under any name, as in llama.cpp's server: many programs have a
     name such as "gpt-4o" written into them. Of several models, the first one answers a request
     without a name.
 
     Raises:
-        APIError: if there are several models, and none of that name.
+        APIError: if there are several models and none has this name, or while they are loaded.
     """
     served = served_models(http_request)
     if name is None or len(served) == 1:
@@ -90,7 +94,7 @@ def named_model(http_request: fastapi.Request, name: str) -> ServedModel:
     """Return the served model with exactly this name.
 
     Raises:
-        APIError: if there is none.
+        APIError: if no model has this name, or while the models are being loaded.
     """
     served = served_models(http_request)
     if name not in served:

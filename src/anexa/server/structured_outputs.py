@@ -51,7 +51,7 @@ class ResponseFormat(RequestModel):
 
 
 class StructuredOutputs(RequestModel):
-    """The texts that vLLM's `structured_outputs` allows; a field that is not listed is refused."""
+    """vLLM's `structured_outputs`: form of the text; a field that is not listed here is refused."""
 
     model_config = ConfigDict(extra="forbid")
 

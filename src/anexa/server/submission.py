@@ -67,10 +67,10 @@ def sampling_params(served: ServedModel, body: SamplingFields) -> SamplingParams
 
 
 def refuse_streamed_prompt_logprobs(body: GenerationRequest) -> None:
-    """Refuse `prompt_logprobs` in a stream, whose chunks have no place for them, as vLLM does.
+    """Refuse `prompt_logprobs` in a stream, as vLLM does: chunks have no field for them.
 
     Raises:
-        APIError: if the body asks for both.
+        APIError: if the body has `stream` and `prompt_logprobs`.
     """
     if body.stream and body.prompt_logprobs is not None:
         raise APIError(

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from anexa.server import limits, schemas
 from anexa.server.answering import Conversation, render
-from anexa.server.chat_messages import Message, TemplateFields, template_messages
+from anexa.server.chat_messages import ChatMessage, TemplateFields, template_messages
 from anexa.server.completions import TokenIds
 from anexa.server.errors import APIError
 from anexa.server.schemas import Text, max_entries
@@ -22,7 +22,7 @@ from anexa.server.unsupported_fields import Null
 
 router = APIRouter(responses=schemas.ERROR_RESPONSES)
 
-Messages = Annotated[list[Message], Field(min_length=1), max_entries(limits.MAX_MESSAGES)]
+Messages = Annotated[list[ChatMessage], Field(min_length=1), max_entries(limits.MAX_MESSAGES)]
 
 
 class TokenizeRequest(TemplateFields):

@@ -1,4 +1,4 @@
-"""Tools of a chat request: their fields, and what they ask of the prompt and of the answer."""
+"""Tools of a chat request: fields, schemas, and the grammar and parser of tool calls."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FunctionName = Annotated[str, Field(min_length=1, max_length=limits.MAX_NAME_CHA
 
 
 class FunctionDefinition(RequestModel):
-    """A function that the model may call; without parameters, it has no arguments."""
+    """A function that the model may call; without `parameters`, it takes no arguments."""
 
     name: FunctionName
     description: Text | None = None
@@ -40,31 +40,31 @@ class FunctionDefinition(RequestModel):
     strict: bool | None = None
 
 
-class Tool(RequestModel):
-    """A tool: there are only functions."""
+class FunctionTool(RequestModel):
+    """A tool; the only type of tools is a function."""
 
     type: Literal["function"]
     function: FunctionDefinition
 
 
-Tools = Annotated[list[Tool], Field(fail_fast=True), max_entries(limits.MAX_TOOLS)]
+Tools = Annotated[list[FunctionTool], Field(fail_fast=True), max_entries(limits.MAX_TOOLS)]
 
 
 class FunctionChoice(RequestModel):
-    """Name of a function."""
+    """The function that the model has to call."""
 
     name: FunctionName
 
 
 class ToolChoice(RequestModel):
-    """The tool that the model has to call."""
+    """Choice of the tool that the model has to call."""
 
     type: Literal["function"]
     function: FunctionChoice
 
 
 class FunctionCall(RequestModel):
-    """A function that the model called, and its arguments as JSON."""
+    """Call of a function in an earlier answer, with its arguments as JSON."""
 
     name: FunctionName
     arguments: Text
@@ -79,7 +79,7 @@ class ToolCall(RequestModel):
 
 
 class ToolFields(RequestModel):
-    """Fields about tools; without `tools`, the others ask for nothing."""
+    """Request fields about tools; without `tools`, the others have no effect."""
 
     tools: Tools | None = None
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
@@ -90,12 +90,13 @@ class ToolFields(RequestModel):
 
 @dataclass(frozen=True)
 class ToolUse:
-    """What the tools of a request ask for.
+    """Effect of the tools of a request on the prompt and on the answer.
 
     Attributes:
-        rendered: tools that the chat template shows to the model.
-        grammar: the texts of a call, if the model has to make one.
-        new_parser: makes a parser of the calls in one answer; None if there can be none.
+        rendered: tools that the chat template shows to the model, in OpenAI's format.
+        grammar: grammar of a tool call, if the answer must be one; None if any text is allowed.
+        new_parser: function that makes a parser of the tool calls in an answer; None if answers
+            are not parsed.
     """
 
     rendered: Sequence[dict[str, Any]] = ()
@@ -104,10 +105,11 @@ class ToolUse:
 
 
 def tool_use(body: ToolFields, model: LanguageModel) -> ToolUse:
-    """Return what the tools of a request ask for.
+    """Determine the effect of the tools of a request.
 
     Raises:
-        APIError: if `tool_choice` names no tool, or the parameters of a tool are not valid.
+        APIError: if `tool_choice` names no tool, two tools have the same name, or the parameters
+            of a tool are not valid.
     """
     tools, choice = body.tools or [], body.tool_choice or "auto"
     _check_names(tools)
@@ -132,16 +134,16 @@ def tool_use(body: ToolFields, model: LanguageModel) -> ToolUse:
     return ToolUse(rendered, grammar, partial(NamedCallParser, function.name))
 
 
-def rendered_tools(tools: Sequence[Tool], model: LanguageModel) -> Sequence[dict[str, Any]]:
+def rendered_tools(tools: Sequence[FunctionTool], model: LanguageModel) -> Sequence[dict[str, Any]]:
     """Return the tools that the chat template shows to the model, in OpenAI's format."""
     return [tool.model_dump(exclude_none=True) for tool in tools] if model.knows_tools else []
 
 
 def answer_grammar(body: StructuredFields, use: ToolUse) -> Grammar | None:
-    """Return the grammar of an answer: of the call that it has to be, or as the request asks.
+    """Return the grammar of an answer: that of a required tool call, or the requested grammar.
 
     Raises:
-        APIError: if the request asks for a call and for another grammar.
+        APIError: if the request requires a tool call and has a grammar too.
     """
     grammar = requested_grammar(body)
     if grammar and use.grammar:
@@ -151,11 +153,11 @@ def answer_grammar(body: StructuredFields, use: ToolUse) -> Grammar | None:
     return grammar or use.grammar
 
 
-def _check_names(tools: Sequence[Tool]) -> None:
-    """Check that no two tools have the same name.
+def _check_names(tools: Sequence[FunctionTool]) -> None:
+    """Check that all tools have different names.
 
     Raises:
-        APIError: if two have.
+        APIError: if two tools have the same name.
     """
     names: set[str] = set()
     for number, tool in enumerate(tools):
@@ -165,7 +167,7 @@ def _check_names(tools: Sequence[Tool]) -> None:
         names.add(tool.function.name)
 
 
-def _named(tools: Sequence[Tool], name: str) -> FunctionDefinition:
+def _named(tools: Sequence[FunctionTool], name: str) -> FunctionDefinition:
     for tool in tools:
         if tool.function.name == name:
             return tool.function
@@ -177,7 +179,7 @@ def _named(tools: Sequence[Tool], name: str) -> FunctionDefinition:
 
 
 def _parser_of(model: LanguageModel, allows_several: bool) -> Callable[[], ToolCallParser] | None:
-    """Return the parser for the calls of a model, by what its chat template says about them."""
+    """Return the parser for the format of tool calls that a chat template describes."""
     template = (model.chat_template or "") if model.knows_tools else ""
     if TOOL_CALL in template:
         return partial(TaggedCallParser, allows_several=allows_several)
@@ -190,8 +192,8 @@ def _parameters(function: FunctionDefinition) -> Schema:
     return NO_ARGUMENTS if function.parameters is None else function.parameters
 
 
-def _call_schema(tools: Sequence[Tool]) -> Schema:
-    """Return the schema of a call of any of the tools, as JSON with its name and arguments."""
+def _call_schema(tools: Sequence[FunctionTool]) -> Schema:
+    """Return the JSON schema of a call of any of the tools, with `name` and `arguments`."""
     calls = []
     for number, tool in enumerate(tools):
         parameters = _with_references(
@@ -209,7 +211,7 @@ def _call_schema(tools: Sequence[Tool]) -> Schema:
 
 
 def _with_references(schema: Schema, place: str) -> Schema:
-    """Return a schema whose references within itself are right at another place of a schema."""
+    """Return a schema to embed in another one, its `$ref`s extended by the path `place`."""
     replaced: Schema = json.loads(
         json.dumps(schema),
         object_hook=lambda part: {
@@ -223,10 +225,10 @@ def _with_references(schema: Schema, place: str) -> Schema:
 
 
 def with_parsed_arguments(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return messages with the arguments of tool calls as objects, as chat templates read them.
+    """Parse the arguments of all tool calls in messages: chat templates read them as objects.
 
     Raises:
-        APIError: if arguments are not a JSON object.
+        APIError: if the arguments of a call are not a JSON object.
     """
     parsed = []
     for number, message in enumerate(messages):

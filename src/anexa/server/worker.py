@@ -17,9 +17,9 @@ from anexa.generation.scheduler import BatchScheduler, StepOutput
 from anexa.generation.scheduler import Sequence as ScheduledSequence
 from anexa.server.config import ServerConfig
 from anexa.server.errors import APIError
-from anexa.server.job import Job
 from anexa.server.metrics import Metrics
 from anexa.server.request import Request, RequestOutput
+from anexa.server.worker_task import WorkerTask
 
 Result = TypeVar("Result")
 
@@ -32,7 +32,7 @@ PUBLISH_INTERVAL = 0.025
 
 
 class Worker:
-    """Runs a model in a thread of its own, and passes its outputs to the event loop.
+    """Runs the scheduler of a model in its own thread, and passes outputs to the event loop.
 
     Public methods must be called in the event loop that was running when the worker was made.
 
@@ -44,7 +44,7 @@ class Worker:
 
     Attributes:
         scheduler: scheduler of the model's sequences.
-        failed: whether the thread has ended because of an error, so that no request is served.
+        failed: whether the thread has ended because of an error; then `submit` refuses requests.
     """
 
     def __init__(self, engine: Engine, config: ServerConfig, name: str, metrics: Metrics) -> None:
@@ -52,13 +52,13 @@ class Worker:
         self._metrics = metrics.for_model(name)
         self.scheduler = self._new_scheduler()
         self.failed = False
-        # Unfinished requests and jobs, with their timeouts.
-        self._open: dict[Request | Job[Any], asyncio.TimerHandle] = {}
-        self._commands: queue.SimpleQueue[tuple[Request | Job[Any], bool] | None]
+        # Unfinished requests and tasks, with their timeouts.
+        self._open: dict[Request | WorkerTask[Any], asyncio.TimerHandle] = {}
+        self._commands: queue.SimpleQueue[tuple[Request | WorkerTask[Any], bool] | None]
         self._commands = queue.SimpleQueue()
         # Used by the thread only:
         self._scheduled: dict[ScheduledSequence, Request] = {}
-        self._jobs: deque[Job[Any]] = deque()
+        self._tasks: deque[WorkerTask[Any]] = deque()
         self._unsent: dict[Request, RequestOutput] = {}
         self._last_published = 0.0
         self._loop = asyncio.get_running_loop()
@@ -81,26 +81,28 @@ class Worker:
         """Call functions in the worker's thread, each between two steps of the scheduler.
 
         Args:
-            functions: the functions, at least one; a long one delays the sequences that are being
-                generated.
-            num_tokens: number of tokens that they process, for the metrics.
+            functions: the functions, at least one. Running sequences wait while a function runs.
+            num_tokens: number of tokens that the functions process, for the metrics.
+
+        Returns:
+            The results of the functions.
 
         Raises:
-            APIError: as `submit`, or if a function fails or all take too long.
+            APIError: in the cases of `submit`, if a function fails, or if the functions take longer
+                than the timeout of a request.
         """
-        job = Job(functions, num_tokens)
-        self.submit([job])
+        task = WorkerTask(functions, num_tokens)
+        self.submit([task])
         try:
-            return await job.results
+            return await task.results
         finally:
-            self.cancel([job])
+            self.cancel([task])
 
-    def submit(self, requests: Sequence[Request | Job[Any]]) -> None:
+    def submit(self, requests: Sequence[Request | WorkerTask[Any]]) -> None:
         """Queue requests: all of them or, if an error is raised, none.
 
         Raises:
-            APIError: if there is not enough room in the queue, or the thread has ended because of
-                an error.
+            APIError: if the queue has too little room, or the thread has ended because of an error.
         """
         if self.failed:
             raise APIError("the model has failed: restart the server", status=500)
@@ -116,8 +118,8 @@ class Worker:
             )
             self._commands.put((request, True))
 
-    def cancel(self, requests: Iterable[Request | Job[Any]]) -> None:
-        """Remove requests from the scheduler; finished requests are left alone."""
+    def cancel(self, requests: Iterable[Request | WorkerTask[Any]]) -> None:
+        """Remove requests from the scheduler; for a finished request, do nothing."""
         for request in requests:
             if request in self._open:
                 self._metrics.count_finished("abort")
@@ -131,7 +133,7 @@ class Worker:
             self._abort(request, APIError(message, status=503, code="shutting_down"))
 
     async def stop(self) -> None:
-        """End the thread; a step that takes longer than `STOP_TIMEOUT` is not waited for."""
+        """End the thread after its current step, for which it waits at most `STOP_TIMEOUT`."""
         self._commands.put(None)
         await asyncio.to_thread(self._thread.join, STOP_TIMEOUT)
 
@@ -139,11 +141,11 @@ class Worker:
         config = self._config
         return BatchScheduler(self._engine, config.max_num_seqs, 10**6 * config.prefix_cache_mb)
 
-    def _abort(self, request: Request | Job[Any], error: APIError) -> None:
+    def _abort(self, request: Request | WorkerTask[Any], error: APIError) -> None:
         self.cancel([request])
         request.publish(RequestOutput(error=error))
 
-    def _time_out(self, request: Request | Job[Any]) -> None:
+    def _time_out(self, request: Request | WorkerTask[Any]) -> None:
         message = f"the request took longer than {self._config.request_timeout_seconds:g} seconds"
         self._abort(request, APIError(message, status=504, code="timeout"))
 
@@ -157,16 +159,16 @@ class Worker:
                 self._open.pop(request).cancel()
             request.publish(output)
 
-    def _continue(self, job: Job[Any]) -> None:
-        """Queue the next function of a job, or set its results; called in the event loop."""
-        if job not in self._open:  # canceled
+    def _continue(self, task: WorkerTask[Any]) -> None:
+        """Queue the next function of a task, or set its results; called in the event loop."""
+        if task not in self._open:  # canceled
             return
-        if job.finished:
-            self._open.pop(job).cancel()
-            self._metrics.count_job(job.num_tokens)
-            job.finish()
+        if task.finished:
+            self._open.pop(task).cancel()
+            self._metrics.count_task(task.num_tokens)
+            task.finish()
         else:
-            self._commands.put((job, True))
+            self._commands.put((task, True))
 
     def _fail(self, reason: str) -> None:
         """End all requests after the thread has ended; called in the event loop."""
@@ -181,8 +183,8 @@ class Worker:
     def _run(self) -> None:
         try:
             while self._execute_commands():
-                if self._jobs:
-                    self._run_job(self._jobs.popleft())
+                if self._tasks:
+                    self._run_task(self._tasks.popleft())
                 if self._scheduled:
                     self._step()
         except Exception as error:  # of any kind: no client may wait for a thread that has ended
@@ -190,14 +192,14 @@ class Worker:
 
     def _execute_commands(self) -> bool:
         """Add and remove requests, waiting for one if there is none; False to end the thread."""
-        while not (self._scheduled or self._jobs) or not self._commands.empty():
+        while not (self._scheduled or self._tasks) or not self._commands.empty():
             command = self._commands.get()
             if command is None:
                 return False
             request, is_new = command
-            if isinstance(request, Job):
+            if isinstance(request, WorkerTask):
                 if is_new:
-                    self._jobs.append(request)
+                    self._tasks.append(request)
             elif is_new:
                 sequence = self.scheduler.add(
                     request.text.prompt.ids, request.sampler, request.num_prompt_logprobs
@@ -207,10 +209,10 @@ class Worker:
                 self._remove(request)
         return True
 
-    def _run_job(self, job: Job[Any]) -> None:
-        """Call the next function of a job: one between two steps, however many jobs there are."""
-        job.run()
-        self._call_in_loop(self._continue, job)
+    def _run_task(self, task: WorkerTask[Any]) -> None:
+        """Call the next function of a task: one between two steps, however many tasks there are."""
+        task.run()
+        self._call_in_loop(self._continue, task)
 
     def _remove(self, request: Request) -> None:
         if request.sequence is not None:

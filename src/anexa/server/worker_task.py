@@ -13,16 +13,16 @@ from anexa.server.request import RequestOutput
 Result = TypeVar("Result")
 
 
-class Job(Generic[Result]):
-    """Functions that the worker calls one by one, with steps of its scheduler between them.
+class WorkerTask(Generic[Result]):
+    """A list of functions that a worker calls one by one, between steps of its scheduler.
 
     Args:
         functions: the functions, at least one.
-        num_tokens: number of tokens that they process, for the metrics.
+        num_tokens: number of tokens that the functions process, for the metrics.
 
     Attributes:
-        num_tokens: number of tokens that they process.
-        results: their results, awaited in the event loop.
+        num_tokens: number of tokens that the functions process.
+        results: future of the results, awaited in the event loop.
     """
 
     def __init__(self, functions: Sequence[Callable[[], Result]], num_tokens: int) -> None:
@@ -38,22 +38,22 @@ class Job(Generic[Result]):
 
     def run(self) -> None:
         """Call the next function; called in the worker's thread."""
-        if self.results.done():  # the job was canceled
+        if self.results.done():  # the task was canceled
             return
         try:
             self._so_far.append(self._functions[len(self._so_far)]())
-        except Exception as error:  # of any kind: it ends this job, and no others
+        except Exception as error:  # of any kind: it ends this task, and no others
             self._error = _as_api_error(error)
 
     def finish(self) -> None:
-        """Set the results of a finished job; called in the event loop."""
+        """Set the results of a finished task; called in the event loop."""
         if self._error:
             self.results.set_exception(self._error)
         else:
             self.results.set_result(self._so_far)
 
     def publish(self, output: RequestOutput) -> None:
-        """End an unfinished job with the error of an output; called in the event loop."""
+        """End an unfinished task with the error of an output; called in the event loop."""
         if output.error and not self.results.done():
             self.results.set_exception(output.error)
 

@@ -187,7 +187,7 @@ def recompute(lines: Sequence[Line], fixed: Mapping[int, int] | None = None) -> 
 
 
 def _unused_comparison(lines: list[Line]) -> str | None:
-    """Return a comparison that no difference of the same operands follows; None if none."""
+    """Return a comparison that is not followed by a difference of its operands; None if all are."""
     for line, after in zip(lines, [*lines[1:], None]):
         if line.operation == "?" and not (
             after and _compares(line, after.operation, after.operands)

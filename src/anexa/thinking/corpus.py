@@ -99,8 +99,8 @@ class ChatDataset:
     def __init__(self, tokenizer: Tokenizer, length: int, examples: Examples) -> None:
         self._tokenizer, self._length, self._examples = tokenizer, length, examples
         self.notes = self._notes()
-        marks = (tokenizer.token_to_id(mark) for mark in (ASSISTANT, END_THINK))
-        self._assistant, self._end_think = (mark for mark in marks if mark is not None)
+        ids = (tokenizer.token_to_id(tag) for tag in (ASSISTANT, END_THINK))
+        self._assistant, self._end_think = (token_id for token_id in ids if token_id is not None)
 
     def _notes(self) -> tuple[str, ...]:
         if self._length >= LONGEST:

@@ -28,7 +28,7 @@ from anexa.thinking.tasks import distinct_problems, task_names
 
 @dataclass(frozen=True)
 class Proportion:
-    """A proportion: `hits` of `count`."""
+    """Proportion of `hits` among `count` trials."""
 
     hits: int
     count: int

@@ -1,6 +1,6 @@
 """Generator of training examples for a thinking model: questions, thoughts, answers, refusals.
 
-It has no end: the examples of a training step are a function of the seed and the step.
+The corpus is endless: the examples of a training step are a function of the seed and the step.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ GROUP_STEPS = 16  # training steps whose examples are drawn together, then batch
 
 @dataclass(frozen=True)
 class Example:
-    """A conversation for training; only its last answer has a loss.
+    """A conversation for training; only its last thought and answer have a loss.
 
     Attributes:
         earlier: question and answer of each earlier turn.
         question: the last question.
-        thought: the thought before the last answer; None if there is none.
+        thought: the thought before the last answer; None for an answer without a thought.
         answer: the last answer.
         direct: whether the prompt tells the assistant not to think.
     """
@@ -55,7 +55,7 @@ class Example:
 
     @cached_property
     def size(self) -> int:
-        """Number of tokens: characters and special tokens."""
+        """Number of tokens, which are characters and special tokens."""
         texts = [text for turn in self.earlier for text in turn]
         texts += [self.question, self.thought or "", self.answer]
         return sum(map(len, texts)) + 3 * len(self.earlier) + 5
@@ -67,7 +67,7 @@ class Examples:
     Args:
         max_tokens: maximum length of an example, in tokens.
         seed: random seed.
-        split: split of the problems.
+        split: split that the problems are drawn from.
     """
 
     def __init__(self, max_tokens: int, seed: int, split: Split = "training") -> None:
@@ -77,7 +77,12 @@ class Examples:
         self._sample: list[Example] = []  # drawn so far: every evaluation asks for the same ones
 
     def batch(self, step: int, tokens: int) -> list[Example]:
-        """Return the examples of a training step, with about `tokens` tokens together."""
+        """Return the examples of a training step.
+
+        Args:
+            step: step number, from 0.
+            tokens: approximate number of tokens of all examples together.
+        """
         number, place = divmod(step, GROUP_STEPS)
         return self._group(number, tokens)[place]
 
@@ -114,7 +119,12 @@ class Examples:
                 return example
 
     def example(self, rng: random.Random, longest: int) -> Example:
-        """Draw an example with a thought of at most about `longest` characters."""
+        """Draw an example.
+
+        Args:
+            rng: random generator.
+            longest: approximate maximum length of the thought, in characters.
+        """
         earlier = []
         if rng.random() < MULTI_TURN_FRACTION:
             for _ in range(rng.randint(1, 2)):
@@ -137,8 +147,8 @@ def draw_any(
 
     Args:
         rng: random generator.
-        longest: maximum length of the thoughts of a task, in characters.
-        split: split of the problem.
+        longest: maximum length of a thought, in characters; tasks with longer ones are left out.
+        split: split that the problem is drawn from.
     """
     tasks, weights = _tasks(longest, held_out=split != "training")
     return draw(rng.choices(tasks, weights)[0], rng, split)
@@ -160,7 +170,7 @@ def longest_thought(task: Task) -> int:
 
 
 def rephrase(problem: Problem, rng: random.Random) -> str:
-    """Phrase a calculation such as 347*86 in other words; other questions stay as they are."""
+    """Phrase a question such as 347*86 in other words; a story stays as it is."""
     sign = next((sign for sign in "+-*" if sign in problem.question), "")
     a, _, b = problem.question.partition(sign) if sign else ("", "", "")
     if not (a.isdigit() and b.isdigit()):

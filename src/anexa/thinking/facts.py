@@ -1,4 +1,4 @@
-"""Parser of facts, the equations of the columns of a line, and of the digits they result in."""
+"""Parser of the facts in a line of a thought: one equation, such as 8+6+0=14, for each column."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ FACTS = {
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """The equation of one column.
+    """A fact: the equation of one column.
 
     Attributes:
         text: the equation.
         true: whether the equation holds.
-        fits: whether its digits are those of the column, and its carry comes from the previous
-            column (0 in the first column).
+        fits: whether the fact has the digits of its column and the carry of the previous column,
+            which is 0 in the first column.
     """
 
     text: str
@@ -44,8 +44,8 @@ def parse_calculation(
         right: the digits of the second operand.
 
     Returns:
-        The facts; the digits of the result, None if a fact cannot be parsed; the first mistake as a
-        sentence, None if there is none.
+        The facts; the digits of the result, or None if a fact cannot be parsed; a sentence about
+        the first mistake, or None if all facts are true and fit.
     """
     columns = list(zip(left[::-1], right[0] * len(left) if operation == "*" else right[::-1]))
     texts = text.split(",", len(columns))
@@ -92,11 +92,11 @@ def parse_comparison(
         text: the facts, separated by commas, leftmost digits first.
         expression: the expression of the line, for error messages.
         left: the digits of the first operand.
-        right: the digits of the second operand, the same number.
+        right: the digits of the second operand, as many as those of the first.
 
     Returns:
-        The facts; the sign of the last one, None if a fact cannot be parsed; the first mistake as a
-        sentence, None if there is none.
+        The facts; the sign of the last fact, or None if a fact cannot be parsed; a sentence about
+        the first mistake, or None if all facts are true and fit.
     """
     # From the left up to and including the first pair of different digits, or to the end.
     alike = next((i for i, (x, y) in enumerate(zip(left, right)) if x != y), len(left) - 1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from anexa.thinking.splits import Split, split_of
 from anexa.thinking.stories import draw_story
-from anexa.thinking.thoughts import Step, steps_of
+from anexa.thinking.thoughts import ThoughtStep, steps_of
 
 MAX_DIGITS = 8  # of an operand of a sum or a difference, in training
 MAX_FACTOR_DIGITS = 4  # of a factor, in training
@@ -90,17 +90,17 @@ def problem(operation: str, a: int, b: int) -> Problem:
     return _problem(f"{a}{operation}{b}", _steps(operation, a, b))
 
 
-def _steps(operation: str, a: int, b: int) -> list[Step]:
+def _steps(operation: str, a: int, b: int) -> list[ThoughtStep]:
     """Write out the steps; in a product, the longer factor comes first."""
     first, second = (b, a) if operation == "*" and len(str(b)) > len(str(a)) else (a, b)
     return steps_of(operation, first, second)
 
 
-def _problem(question: str, steps: list[Step]) -> Problem:
+def _problem(question: str, steps: list[ThoughtStep]) -> Problem:
     return Problem(question, "\n".join(step.text for step in steps), str(steps[-1].value))
 
 
-def _gives_away(step: Step) -> bool:
+def _gives_away(step: ThoughtStep) -> bool:
     """Whether a step is itself a held-out problem, which training would reveal."""
     return step.operation != "?" and split_of(step.operation, step.a, step.b) != "training"
 

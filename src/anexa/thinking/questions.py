@@ -26,7 +26,8 @@ class Question:
 
     Attributes:
         numbers: all numbers in the question, in order.
-        operations: the operations that the question asks for; None if its phrasing is not known.
+        operations: signs of the operations that the question asks for, such as "*" or "*+"; None if
+            the phrasing of the question is not known.
         expected: correct answer; None if the phrasing of the question is not known.
     """
 
@@ -36,7 +37,7 @@ class Question:
 
 
 def analyze(text: str) -> Question:
-    """Parse a question, as the model reads it: a sum, a story, or any text with numbers in it."""
+    """Normalize and parse a question: a calculation, a story, or any text with numbers in it."""
     text = normalize_question(text)
     plain = parse_question(text)
     if plain:
@@ -70,7 +71,11 @@ def parse_question(text: str) -> tuple[str, int, int] | None:
 
 
 def parse_story(text: str) -> Story | None:
-    """Parse a story by `TEMPLATES`, with any names, things and numbers; None for other texts."""
+    """Parse a story of one of the `TEMPLATES`, with any name, things and numbers.
+
+    Returns:
+        The story; None for any other text.
+    """
     if len(text) > _MAX_LENGTH:
         return None
     for number, pattern in enumerate(_STORIES):

@@ -63,7 +63,7 @@ class Sources:
         return self.addend(first), right
 
     def find_unused(self, last: int) -> str | None:
-        """Describe a value, before line `last`, that no later line uses; None if there is none."""
+        """Describe a value before line `last` that no later line uses; None if all are used."""
         for line, value in self._waiting.items():
             if line != last:
                 return f"{value}, the value of line {line + 1},"
@@ -121,7 +121,7 @@ class SingleUseSources(Sources):
         return left, self._part(second, having[0]) if explained else unknown
 
     def find_unused(self, last: int) -> str | None:
-        """Describe an unused number of the question, or an unused value; None if there is none."""
+        """Describe an unused number of the question, or unused value; None if all are used."""
         for number, left in zip(self._numbers, self._left):
             if left == parts_of(number):
                 return f"{number}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from anexa.thinking.splits import Split, split_at
-from anexa.thinking.thoughts import Step, steps_of
+from anexa.thinking.thoughts import ThoughtStep, steps_of
 
 NAMES = (
     "Ada Alan Amir Anna Ben Carl Clara David Dora Elena Emma Erik Eva Finn Grace Hana Hugo Ida "
@@ -136,14 +136,14 @@ class Story:
         return text.format(name=self.name, things=self.things, a=a, b=b, c=c)
 
     @property
-    def first(self) -> list[Step]:
+    def first(self) -> list[ThoughtStep]:
         """The steps of the first operation."""
         operation = TEMPLATES[self.template].first
         a, b, _ = self.numbers
         return steps_of("-", b, a) if operation == "r-" else steps_of(operation, a, b)
 
     @property
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[ThoughtStep]:
         """All steps of the thought that solves the story."""
         first = self.first
         return first + steps_of(TEMPLATES[self.template].second, first[-1].value, self.numbers[2])

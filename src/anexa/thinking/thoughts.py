@@ -24,7 +24,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Step(NamedTuple):
+class ThoughtStep(NamedTuple):
     """One line of a thought, and what it computes.
 
     Attributes:
@@ -42,7 +42,7 @@ class Step(NamedTuple):
     value: int
 
 
-def add(a: int, b: int) -> Step:
+def add(a: int, b: int) -> ThoughtStep:
     """Write out a sum."""
     left, right = _equally_wide(a, b)
     facts, carry = [], 0
@@ -50,10 +50,10 @@ def add(a: int, b: int) -> Step:
         total = int(x) + int(y) + carry
         facts.append(f"{x}+{y}+{carry}={total:02}")
         carry = total // 10
-    return Step(f"{left}+{right}:{','.join(facts)}:{a + b}", "+", a, b, a + b)
+    return ThoughtStep(f"{left}+{right}:{','.join(facts)}:{a + b}", "+", a, b, a + b)
 
 
-def compare(a: int, b: int) -> Step:
+def compare(a: int, b: int) -> ThoughtStep:
     """Write out a comparison."""
     left, right = _equally_wide(a, b)
     facts = []
@@ -62,7 +62,7 @@ def compare(a: int, b: int) -> Step:
         if x != y:
             break
     said = relation(a, b)
-    return Step(f"{left}?{right}:{','.join(facts)}:{said}", "?", a, b, "<=>".index(said) - 1)
+    return ThoughtStep(f"{left}?{right}:{','.join(facts)}:{said}", "?", a, b, "<=>".index(said) - 1)
 
 
 def relation(a: int, b: int) -> str:
@@ -70,7 +70,7 @@ def relation(a: int, b: int) -> str:
     return "<" if a < b else ">" if a > b else "="
 
 
-def subtract(a: int, b: int) -> Step:
+def subtract(a: int, b: int) -> ThoughtStep:
     """Write out a difference, which may be negative."""
     left, right = _equally_wide(max(a, b), min(a, b))
     facts, borrowed = [], 0
@@ -80,10 +80,10 @@ def subtract(a: int, b: int) -> Step:
         borrowed = int(borrows)
     expression, sign = (f"{left}-{right}", "") if a >= b else (f"-({left}-{right})", "-")
     value = str(abs(a - b)).zfill(len(left))
-    return Step(f"{expression}:{','.join(facts)}:{sign}{value}", "-", a, b, a - b)
+    return ThoughtStep(f"{expression}:{','.join(facts)}:{sign}{value}", "-", a, b, a - b)
 
 
-def scale(a: int, digit: int, zeros: int = 0) -> Step:
+def scale(a: int, digit: int, zeros: int = 0) -> ThoughtStep:
     """Write out the product of `a` with a digit that is followed by zeros."""
     facts, carry = [], 0
     for x in reversed(str(a)):
@@ -91,13 +91,13 @@ def scale(a: int, digit: int, zeros: int = 0) -> Step:
         facts.append(f"{x}*{digit}+{carry}={total:02}")
         carry = total // 10
     factor = digit * 10**zeros
-    return Step(f"{a}*{factor}:{','.join(facts)}:{a * factor}", "*", a, factor, a * factor)
+    return ThoughtStep(f"{a}*{factor}:{','.join(facts)}:{a * factor}", "*", a, factor, a * factor)
 
 
-def multiply(a: int, b: int) -> list[Step]:
+def multiply(a: int, b: int) -> list[ThoughtStep]:
     """Write out a product: one line for each nonzero digit of `b`, added to the sum so far."""
     places = [(int(digit), zeros) for zeros, digit in enumerate(reversed(str(b))) if digit != "0"]
-    steps: list[Step] = []
+    steps: list[ThoughtStep] = []
     total = None
     for digit, zeros in places or [(0, 0)]:
         part = scale(a, digit, zeros)
@@ -108,7 +108,7 @@ def multiply(a: int, b: int) -> list[Step]:
     return steps
 
 
-def steps_of(operation: str, a: int, b: int) -> list[Step]:
+def steps_of(operation: str, a: int, b: int) -> list[ThoughtStep]:
     """Write out `a` operation `b`; the value of the last step is the result."""
     if operation == "*":
         return multiply(a, b)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
         resume_trainer,
     )
     from anexa.training.callbacks import LossPlotCallback, SampleCallback
-    from anexa.training.checkpoint import CHECKPOINT, Evaluation, TrainerState, read_config
+    from anexa.training.checkpoint import CHECKPOINT, Evaluation, TrainerState, read_train_config
     from anexa.training.config import TrainConfig
     from anexa.training.distributed import (
         DistributedContext,
@@ -44,7 +44,7 @@ __all__ = [
     "destroy_distributed",
     "init_distributed",
     "peer_errors",
-    "read_config",
+    "read_train_config",
     "resume_trainer",
 ]
 

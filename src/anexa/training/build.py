@@ -38,7 +38,7 @@ from anexa.training.checks import (
 from anexa.training.config import TrainConfig, flag
 from anexa.training.corpus import (
     Corpus,
-    check_tokenizer,
+    check_tokenizer_spec,
     open_corpus,
     reopen_corpus,
     resume_command,
@@ -97,7 +97,7 @@ def build_trainer(
         )
     check_output(folder or free_path(default_folder(config)), folder=True)
     check_possible(config, options.context, options.tensorboard)
-    check_tokenizer(config.data.tokenizer)
+    check_tokenizer_spec(config.data.tokenizer)
     corpus = open_corpus(config.data.corpus, config.data.layout, options.download)
     return build_from_corpus(config, folder, corpus, options)
 
@@ -139,14 +139,14 @@ def build_from_corpus(
 
 def resume_trainer(
     folder: Path,
-    given: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
     options: RunOptions = RunOptions(),
 ) -> Trainer:
     """Restore a run from its last checkpoint.
 
     Args:
         folder: model folder of the run.
-        given: options that the user has given again; they must equal those of the run, except
+        overrides: options that the user gives again; they must equal those of the run, except
             for `anexa.training.config.CHANGEABLE`, a larger length of a finished run, and the
             corpus: the same text may be elsewhere now.
         options: options that change no number.
@@ -158,7 +158,7 @@ def resume_trainer(
     """
     check_not_running(folder)
     checkpoint = read_checkpoint(folder)
-    asked = dict(given or {})
+    asked = dict(overrides or {})
     corpus_spec = asked.pop("corpus", None)
     if "tokenizer" in asked:
         asked["tokenizer"] = tokenizer_source(asked["tokenizer"])

@@ -80,7 +80,7 @@ class CheckpointCallback(Callback):
             self._save(trainer, is_best=trainer.state.best is None)
 
     def _save(self, trainer: Trainer, is_best: bool) -> None:
-        """Write the model, then the checkpoint: if killed in between, steps are repeated."""
+        """Write the model, then the checkpoint; a run killed in between repeats some steps."""
         checkpoint = trainer.checkpoint()
         if not trainer.context.is_main_process:
             return

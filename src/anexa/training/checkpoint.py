@@ -167,7 +167,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         raise damaged(path, error) from error
 
 
-def read_config(folder: Path) -> TrainConfig:
+def read_train_config(folder: Path) -> TrainConfig:
     """Read the configuration of the run in a model folder, without the weights.
 
     Raises:

@@ -210,33 +210,33 @@ class TrainConfig:
                 raise UsageError(f"{given} has no effect: {reason.format(**options)}")
 
     @classmethod
-    def from_options(cls, **given: Any) -> TrainConfig:
+    def from_options(cls, **overrides: Any) -> TrainConfig:
         """Make a configuration from options; other options have the preset's values.
 
         Args:
-            given: values by option name (`OPTIONS`), and `preset`; `batch_tokens`, the number of
-                tokens in an optimizer step, may replace `batch_size`.
+            overrides: values by option name (`OPTIONS`), and `preset`; `batch_tokens`, the
+                number of tokens in an optimizer step, may replace `batch_size`.
 
         Raises:
             UsageError: if there is no such option or preset, or a value is out of range.
         """
-        name = given.pop("preset", None) or usual_preset(given.get("corpus"))
-        config = preset_config(name, given.get("optimizer"))
-        if any(option in given for option in STOPPING):
-            given.setdefault("steps", None)
-        given["engine"] = given.get("engine") or "auto"
-        tokens = given.pop("batch_tokens", None)
+        name = overrides.pop("preset", None) or usual_preset(overrides.get("corpus"))
+        config = preset_config(name, overrides.get("optimizer"))
+        if any(option in overrides for option in STOPPING):
+            overrides.setdefault("steps", None)
+        overrides["engine"] = overrides.get("engine") or "auto"
+        tokens = overrides.pop("batch_tokens", None)
         if tokens is not None:
-            if "batch_size" in given:
+            if "batch_size" in overrides:
                 raise UsageError("--batch-size and --batch-tokens say the same: give one of them")
-            length = given.get("block_size") or config.model.block_size
+            length = overrides.get("block_size") or config.model.block_size
             if tokens < length:
                 raise UsageError(
                     f"--batch-tokens must be at least {length}, the tokens of a sequence, "
                     f"not {tokens}"
                 )
-            given["batch_size"] = tokens // length
-        return config.replace(**given)
+            overrides["batch_size"] = tokens // length
+        return config.replace(**overrides)
 
     @property
     def length(self) -> tuple[str, float]:
@@ -244,19 +244,19 @@ class TrainConfig:
         options = self.options()
         return next((name, options[name]) for name in STOPPING if options[name] is not None)
 
-    def for_resume(self, given: Mapping[str, Any], *, lengthen: bool = False) -> TrainConfig:
+    def for_resume(self, overrides: Mapping[str, Any], *, lengthen: bool = False) -> TrainConfig:
         """Return the configuration of the resumed run: with new values of `CHANGEABLE` options.
 
         Args:
-            given: options that the user has given again.
-            lengthen: whether the run is finished, so that `given` may have a greater length.
+            overrides: options that the user has given again.
+            lengthen: whether the run is finished, so that `overrides` may have a greater length.
 
         Raises:
             UsageError: if another option differs from the run's.
         """
         options = self.options()
         changeable = (*CHANGEABLE, self.length[0]) if lengthen else CHANGEABLE
-        for name, asked in given.items():
+        for name, asked in overrides.items():
             option = "the corpus" if name == "corpus" else flag(name)
             if name == "batch_tokens":
                 raise UsageError(f"a resumed run keeps its own --batch-size: leave {option} out")
@@ -267,7 +267,7 @@ class TrainConfig:
                     f"this run was started with {option} {was}, not {asked}: leave it out to "
                     "resume the run, or start a new one"
                 )
-        return self.replace(**{name: given[name] for name in changeable if name in given})
+        return self.replace(**{name: overrides[name] for name in changeable if name in overrides})
 
     def options(self) -> dict[str, Any]:
         """Return all values by option name, `preset` first."""
@@ -371,11 +371,11 @@ def check_values(options: Mapping[str, Any], label: Callable[[str], str] = flag)
     for name, value in options.items():
         hint = HINTS.get(name, str)
         kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-        kind = next((kind for kind in kinds if kind in KINDS), str)  # a Literal is a string
+        kind = next((kind for kind in kinds if kind in OPTION_TYPES), str)  # a Literal is a string
         # A float option also takes an int within the range of floats, but not a bool.
         whole = kind is float and type(value) is int and abs(value) < sys.float_info.max
         if not (whole or type(value) is kind or (value is None and NoneType in kinds)):
-            raise UsageError(f"{label(name)} must be {KINDS[kind]}, not {short_repr(value)}")
+            raise UsageError(f"{label(name)} must be {OPTION_TYPES[kind]}, not {short_repr(value)}")
     for name, choices in CHOICES.items():
         if name in options and options[name] not in choices:
             raise UsageError(
@@ -441,7 +441,7 @@ OPTIONS: dict[str, tuple[str, str]] = {
 HINTS: dict[str, Any] = {
     name: get_type_hints(SECTIONS[section])[field] for name, (section, field) in OPTIONS.items()
 }
-KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+OPTION_TYPES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 CHOICES: dict[str, tuple[str, ...]] = {
     "preset": tuple(PRESETS),
     "model_type": tuple(ARCHITECTURES),

@@ -45,12 +45,12 @@ def encode_toml(config: TrainConfig, earlier_lengths: Sequence[float] = ()) -> b
     return ("\n".join(lines) + "\n").encode()
 
 
-def read_options(path: Path, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Read options from a TOML file; options in `given` take precedence.
+def read_options(path: Path, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Read options from a TOML file; options in `overrides` take precedence.
 
     Args:
         path: the file; each of its keys is optional.
-        given: values by option name.
+        overrides: values by option name.
 
     Returns:
         Values by option name, as `TrainConfig.from_options` takes them.
@@ -65,7 +65,7 @@ def read_options(path: Path, given: Mapping[str, Any] | None = None) -> dict[str
         raise AnexaError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not TOML: {short_repr(error)}") from error
-    given = dict(given or {})
+    overrides = dict(overrides or {})
     options: dict[str, Any] = {}
     labels: dict[str, str] = {}  # of the options, for messages
     for name, table in value.items():
@@ -85,11 +85,11 @@ def read_options(path: Path, given: Mapping[str, Any] | None = None) -> dict[str
     if sum(option in options for option in STOPPING) > 1:
         raise UsageError(f"{path}: [schedule] may have one of {', '.join(STOPPING)}")
     check_values(options, labels.__getitem__)
-    if any(option in given for option in STOPPING):
+    if any(option in overrides for option in STOPPING):
         options = {name: option for name, option in options.items() if name not in STOPPING}
-    if "batch_tokens" in given:
+    if "batch_tokens" in overrides:
         options.pop("batch_size", None)
-    return options | given
+    return options | overrides
 
 
 def _option(path: Path, section: str, key: str) -> str:

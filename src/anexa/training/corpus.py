@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from anexa.data import CORPORA, Documents, Progress, read_corpus
 from anexa.data.batches import Dataset, split
-from anexa.data.duplicates import separate
+from anexa.data.duplicates import deduplicate
 from anexa.data.tokens import tokenize
 from anexa.errors import AnexaError, AnexaWarning, UsageError
 from anexa.files import read_bytes
@@ -129,20 +129,20 @@ def reopen_corpus(
         AnexaError: if the corpus is gone or has changed.
         UsageError: if `spec` is another text.
     """
-    again = f"give a file with the same text: anexa train FILE --resume {shell_path(folder)}"
+    advice = f"give a file with the same text: anexa train FILE --resume {shell_path(folder)}"
     is_path = data.corpus not in CORPORA and data.corpus != "-"
     if spec is None and is_path and not Path(data.corpus).exists():
-        raise AnexaError(f"the corpus of this run, {data.corpus}, is gone: {again}")
+        raise AnexaError(f"the corpus of this run, {data.corpus}, is gone: {advice}")
     try:
         corpus = open_corpus(spec or data.corpus, data.layout, progress)
     except AnexaError as error:
         if data.corpus != "-" or spec:
             raise
-        raise AnexaError(f"this run read its text from a pipe, but {error}; {again}") from error
+        raise AnexaError(f"this run read its text from a pipe, but {error}; {advice}") from error
     if spec and corpus.sha256 != sha256:
         reopened = can_reopen(data.corpus)
         was = f"the corpus {data.corpus}" if reopened else "a text from a pipe"
-        advice = "leave it out to resume the run" if reopened else again
+        advice = "leave it out to resume the run" if reopened else advice
         raise UsageError(
             f"this run was started with {was}, not {spec}, whose text is another one (its SHA-256 "
             f"is {corpus.sha256[:12]}…, not {sha256[:12]}…): {advice}, or start a new run"
@@ -183,7 +183,7 @@ def make_datasets(
         AnexaError: if the corpus is too short, has changed, or its tokens cannot be cached.
     """
     tokens = tokenize(documents, tokenizer, progress)
-    training, validation = separate(*split(tokens, block_size, seed))
+    training, validation = deduplicate(*split(tokens, block_size, seed))
     training.batch(0, 1)  # raises if the text is too short, before anything is computed
     return training, validation
 
@@ -260,7 +260,7 @@ def make_tokenizer(spec: str, documents: Documents) -> Tokenizer:
         every = -(-documents.size // BPE_SAMPLE)
         texts = chain.from_iterable(islice(documents.groups(), 0, None, every))
         return Tokenizer.train_bpe(texts, vocab_size, adds_bos)
-    check_tokenizer(spec)
+    check_tokenizer_spec(spec)
     path = Path(spec)
     clause = recognize(spec)
     if clause is not None:
@@ -277,7 +277,7 @@ def make_tokenizer(spec: str, documents: Documents) -> Tokenizer:
         raise AnexaError(f"--tokenizer {spec}: {error}") from error
 
 
-def check_tokenizer(spec: str) -> None:
+def check_tokenizer_spec(spec: str) -> None:
     """Check a tokenizer specification without the corpus.
 
     Raises:

@@ -160,13 +160,14 @@ def _meeting_errors(address: tuple[str, int]) -> Iterator[None]:
     except RuntimeError as error:
         reason = one_line(str(error).partition("\n")[0])
         raise AnexaError(
-            f"the processes cannot meet at {address[0]}:{address[1]} (MASTER_ADDR, MASTER_PORT): "
+            f"the processes cannot connect to each other at {address[0]}:{address[1]} "
+            "(MASTER_ADDR, MASTER_PORT): "
             f"{reason}"
         ) from error
 
 
 def _meet(size: int, address: tuple[str, int], is_master: bool, timeout: float) -> Store:
-    """Open the store of all processes, and wait until they have come.
+    """Open the store of all processes, and wait until all have connected.
 
     PyTorch would wait without a word, and no signal could end it.
 
@@ -196,7 +197,7 @@ def _meet(size: int, address: tuple[str, int], is_master: bool, timeout: float) 
         while (arrived := store.add(key, 0)) < size:
             if time.monotonic() > deadline:
                 raise AnexaError(
-                    f"{arrived} of {size} processes (WORLD_SIZE) have come to {where} within "
+                    f"{arrived} of {size} processes (WORLD_SIZE) have connected to {where} within "
                     f"{timeout:g} seconds: start the others, or unset WORLD_SIZE"
                 )
             time.sleep(PAUSE)

@@ -124,7 +124,7 @@ def write_frame(folder: Path, frame: Frame, budget: int) -> None:
         budget: maximum bytes of all key frames, which a resumed run goes on with.
 
     Raises:
-        AnexaError: if it cannot be written.
+        AnexaError: if the file cannot be written.
     """
     tensors = {f"w.{name}": w for name, w in frame.weights.items()} | frame.moments
     content = {"step": frame.step, "budget": budget, "hash": hash_weights(tensors)}
@@ -133,7 +133,7 @@ def write_frame(folder: Path, frame: Frame, budget: int) -> None:
 
 
 def read_records(folder: Path) -> list[StepRecord]:
-    """Read the records of all steps, in order; empty if there are none.
+    """Read the records of all steps, in order; empty if the run has no history.
 
     An incomplete last line, which a running training may be writing, is skipped.
 

@@ -49,7 +49,7 @@ VALIDATION: dict[str, Any] = {
 SAMPLE: dict[str, Any] = {"marker": "^", "markersize": 5, "linestyle": "none"}
 SMOOTH_POINTS = 40  # length of a run / length of the smoothing window
 
-Run = tuple[str, Sequence[MetricsRecord], Sequence[Sample]]
+PlottedRun = tuple[str, Sequence[MetricsRecord], Sequence[Sample]]
 
 
 def can_draw() -> bool:
@@ -66,7 +66,7 @@ class LossPlot:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._drawn = time.monotonic()
+        self._last_drawn = time.monotonic()
 
     def update(self, *, final: bool = False) -> None:
         """Draw the metrics recorded so far, unless the last plot is recent and this is not final.
@@ -74,11 +74,11 @@ class LossPlot:
         Raises:
             AnexaError: if the file cannot be written.
         """
-        due = final or time.monotonic() - self._drawn >= MIN_INTERVAL
+        due = final or time.monotonic() - self._last_drawn >= MIN_INTERVAL
         if due and can_draw() and (self._folder / METRICS).exists():
             run = (self._folder.name, *read_metrics(self._folder))
             draw_losses([run], self._folder / PICTURE)
-            self._drawn = time.monotonic()
+            self._last_drawn = time.monotonic()
 
 
 def check_suffix(path: Path) -> None:
@@ -101,7 +101,7 @@ def check_drawing() -> None:
         raise AnexaError("plots need matplotlib: pip install 'anexa[plot]'")
 
 
-def draw_losses(runs: Sequence[Run], path: Path) -> None:
+def draw_losses(runs: Sequence[PlottedRun], path: Path) -> None:
     """Plot training and validation losses over the steps, with marks at the samples.
 
     Args:
@@ -156,7 +156,7 @@ def _draw_run(
     if count == 1 and any(step for step, _ in measured):
         _label(axes, measured, other)
     # The losses of the first batches may be far above all others: let the axis cut them off.
-    bounds = [float(np.quantile(smooth, share)) for share in (0, 0.995)] if len(smooth) else []
+    bounds = [float(np.quantile(smooth, q)) for q in (0, 0.995)] if len(smooth) else []
     return [*bounds, *(loss for _, loss in measured)]
 
 
@@ -218,7 +218,7 @@ def _finish(axes: Any, bounds: Sequence[float]) -> None:
         axes.set_ylim(low - 2 * room, high + room)
 
 
-def _legend(figure: Any, runs: Sequence[Run]) -> None:
+def _legend(figure: Any, runs: Sequence[PlottedRun]) -> None:
     """Draw the legend outside the axes."""
     from matplotlib.lines import Line2D
 

@@ -1,4 +1,4 @@
-"""Recording of the history of a run while it is trained: `--keep-steps`."""
+"""Recording of the history of a run during the training (`--keep-steps`), to replay its steps."""
 
 from __future__ import annotations
 
@@ -39,15 +39,16 @@ SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([A-Z]*)")
 
 
 class HistoryCallback(Callback):
-    """Writes `training/history`: a record of each step, and key frames within a budget.
+    """Writes `training/history`: a record of each step, and key frames within a budget of bytes.
 
-    The distance of the frames is a power of two of steps, counted from the first frame. When there
-    would be too many frames, every second one is removed: a run of unknown length keeps between
-    half the budget and all of it. Must come before `CheckpointCallback`, so that the records are
+    A key frame has the weights and the optimizer's moments after a step. The interval between key
+    frames is a power of two of steps. When the frames would exceed the budget, every second one is
+    removed and the interval doubles, so a run of unknown length uses at least half of the budget.
+    The callback must come before `CheckpointCallback`, so that the records are
     never behind the checkpoint.
 
     Args:
-        budget: maximum bytes of the key frames on the disk.
+        budget: maximum size of all key frames on the disk, in bytes.
         max_frames: number of key frames that fit into the budget.
     """
 
@@ -60,7 +61,7 @@ class HistoryCallback(Callback):
         self._max_held = 1
 
     def on_start(self, trainer: Trainer) -> None:
-        """Remove the records and frames of steps that are repeated, or write the first frame."""
+        """Remove the history of steps that a resumed run repeats, or write the first key frame."""
         self._folder, done = trainer.folder, trainer.state.step
         first = _rewind(trainer.folder, done) if trainer.context.is_main_process else None
         # Hashed together, which takes half as long as one by one, each after a step.
@@ -71,26 +72,26 @@ class HistoryCallback(Callback):
             self._add_frame(trainer, trainer.engine.weights())
 
     def on_step(self, trainer: Trainer, result: StepResult) -> None:
-        """Record the step, and write a frame if one is due."""
+        """Record the step, and write a key frame if one is due."""
         # In every process, because the weights may be sharded.
         weights = trainer.engine.weights()
         if trainer.context.is_main_process:
             self._held.append((result, weights))
             if len(self._held) >= self._max_held:
                 self._record_held()
-        passed = result.number - self._first
-        is_due = passed % frame_interval(passed, self._max_frames) == 0
+        steps = result.number - self._first
+        is_due = steps % frame_interval(steps, self._max_frames) == 0
         if is_due or result.evaluation:
             self._flush()
         if is_due:
             self._add_frame(trainer, weights)
 
     def on_end(self, trainer: Trainer) -> None:  # noqa: ARG002
-        """Write the last records."""
+        """Write the records that are not in the file yet."""
         self._flush()
 
     def close(self) -> None:
-        """Write the last records, also after an error."""
+        """Write the records that are not in the file yet, also after an error."""
         self._flush()
 
     def _record_held(self) -> None:
@@ -129,14 +130,14 @@ class HistoryCallback(Callback):
 def make_history(
     config: ModelConfig, optimizer: OptimizerConfig, dtype: str, budget: int | None
 ) -> list[HistoryCallback]:
-    """Make the callback that keeps the history of a run; an empty list if the run keeps none.
+    """Make the callback that keeps the history of a run, in a list; empty if it keeps no history.
 
     Args:
         config: configuration of the model.
         optimizer: the optimizer.
         dtype: precision of the weights, "float32" or "float64".
-        budget: maximum bytes of the key frames; 0: no history; None: `SMALL_BUDGET` for a model of
-            at most `SMALL_MODEL` parameters, and no history for a larger one.
+        budget: maximum size of all key frames, in bytes. 0 means no history; None means
+            `SMALL_BUDGET` for a model of at most `SMALL_MODEL` parameters, else no history.
 
     Raises:
         UsageError: if the budget is too small for two key frames.
@@ -159,10 +160,10 @@ def make_history(
 
 
 def parse_size(text: str) -> int:
-    """Parse a size on the disk, such as 200MB, 1.5 GB or 0; returns bytes.
+    """Parse a size on the disk, such as 200MB, 1.5 GB or 0, and return it in bytes.
 
     Raises:
-        UsageError: if it is not a number with a unit from bytes to TB.
+        UsageError: if the text is not a number with a unit from B to TB.
     """
     found = SIZE.fullmatch(text.strip().upper())
     if not found or found[2] not in UNITS:
@@ -174,7 +175,12 @@ def parse_size(text: str) -> int:
 
 
 def frame_interval(steps: int, max_frames: int) -> int:
-    """Return the distance of at most `max_frames` frames within the first `steps` steps."""
+    """Return the smallest interval, in steps, with at most `max_frames` key frames.
+
+    Args:
+        steps: number of steps since the first key frame.
+        max_frames: maximum number of key frames.
+    """
     interval = MIN_INTERVAL
     while steps // interval + 1 > max_frames:
         interval *= 2

@@ -134,18 +134,18 @@ class Clock:
             return 1 / self.steps
         return progress / step if step and progress else FIRST_STEP
 
-    def crossed(self, marks: int, step: int, before: float, after: float) -> bool:
-        """Whether an event that is due `marks` times, evenly over the run, is due after a step.
+    def crossed(self, count: int, step: int, before: float, after: float) -> bool:
+        """Whether an event that is due `count` times, evenly over the run, is due after a step.
 
         Args:
-            marks: number of events over the run; the last one is due at its end.
+            count: number of events over the run; the last one is due at its end.
             step: step number, from 1.
             before: progress before the step.
             after: progress after the step.
         """
         if self.steps is not None:  # in integers, so that no event is lost by rounding
-            return step * marks // self.steps > (step - 1) * marks // self.steps
-        return int(after * marks) > int(before * marks)
+            return step * count // self.steps > (step - 1) * count // self.steps
+        return int(after * count) > int(before * count)
 
     def seconds_left(self, step: int) -> float:
         """Estimate the time to the end of the run."""

@@ -46,7 +46,7 @@ class StepResult:
         seconds_left: estimated time to the end of the run.
         is_record_due: whether a metrics record is due after this step.
         evaluation: the evaluation after this step; None if there was none.
-        sample: text that the model generated after this step; None if there is none.
+        sample: text that the model generated after this step; None if it generated none.
     """
 
     number: int
@@ -94,7 +94,7 @@ class Trainer:
         device_config: device of the engine.
         training: training dataset.
         validation: validation dataset.
-        notes: what of the corpus is left out, replaced or split, a sentence each.
+        notes: sentences for the user about parts of the corpus that are left out or replaced.
         state: progress and losses of the run so far.
         clock: clock of the run.
         context: rank, world size and device of this process.
@@ -102,9 +102,10 @@ class Trainer:
 
     Attributes:
         resumed: whether the run was resumed from a checkpoint.
-        lengthened: whether it was finished, and resumed with a greater length.
+        lengthened: whether the run was finished, and then resumed with a greater length.
         metrics: metrics log; None unless the run is being executed with `MetricsCallback`.
-        stopping: set it to True to end the run after the current step; it can then be resumed.
+        stopping: whether the run ends after the current step; set it to True to stop a run, which
+            can be resumed.
     """
 
     def __init__(
@@ -233,7 +234,7 @@ class Trainer:
         )
 
     def evaluate(self) -> Evaluation:
-        """Measure the validation loss, and append the evaluation to the state."""
+        """Measure the validation loss, and add the evaluation to the state of the run."""
         began = self.clock.seconds
         loss = mean_loss(self.engine, self.validation, self.config.run.batch_size)
         evaluation = self.state.add_evaluation(began, self.context.broadcast(loss)[0])
@@ -242,7 +243,11 @@ class Trainer:
         return evaluation
 
     def check_finite(self, value: float, name: str = "loss") -> None:
-        """Refuse a value that is infinite or NaN.
+        """Check that a loss or gradient norm is finite.
+
+        Args:
+            value: the value to check.
+            name: name of the value, for the error message.
 
         Raises:
             AnexaError: if the value is infinite or NaN.
@@ -255,7 +260,7 @@ class Trainer:
             )
 
     def checkpoint(self) -> Checkpoint:
-        """Take a snapshot of the run; all processes must take part."""
+        """Return the state of the run as a checkpoint; must be called in all processes."""
         self.clock.save(self.state)
         return Checkpoint(
             self.config,

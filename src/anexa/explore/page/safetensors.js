@@ -6,7 +6,6 @@
  * @property {number[]} shape
  * @property {string} dtype F64, F32 or I32
  * @property {Numbers} data row by row
- * @property {Record<string, string>} metadata what the file says about itself
  * @typedef {Map<string, Tensor>} Tensors
  */
 
@@ -21,7 +20,6 @@ const TYPES = { F64: Float64Array, F32: Float32Array, I32: Int32Array };
 export function parseTensors(buffer) {
   const start = 8 + headerSize(buffer);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, start - 8)));
-  const { __metadata__: metadata = {}, ...entries } = header;
   const tensors = new Map();
   for (const [
     name,
@@ -30,11 +28,11 @@ export function parseTensors(buffer) {
       shape,
       data_offsets: [first, end],
     },
-  ] of Object.entries(entries)) {
+  ] of Object.entries(header)) {
     if (!(dtype in TYPES)) throw new Error(`${name} has numbers of the type ${dtype}.`);
     if (start + end > buffer.byteLength) throw new Error(`The numbers of ${name} are cut off.`);
     const data = new TYPES[dtype](buffer.slice(start + first, start + end)); // a copy is aligned
-    tensors.set(name, { shape, dtype, data, metadata });
+    tensors.set(name, { shape, dtype, data });
   }
   return tensors;
 }

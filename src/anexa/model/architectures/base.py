@@ -1,4 +1,4 @@
-"""Description of an architecture: its forward function, weights, and names in other programs."""
+"""Base classes of architectures: forward function, parameters, and formats of other programs."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Parameter:
 
     Attributes:
         shape: shape of the array.
-        std: standard deviation of the normal distribution that the weight starts from; 0: all
-            elements start as `mean`.
+        std: standard deviation of the normal distribution of the initial elements; 0 means that
+            all elements are initialized to `mean`.
         mean: mean of that distribution.
         num_fused: number of matrices that a weight of a block holds side by side (GPT-2's `c_attn`:
             3), which Muon updates separately; 0 for embeddings, the head, gains and biases.
@@ -54,15 +54,16 @@ class Forward(Protocol):
             config: sizes of the model.
             weights: arrays of the engine by Hugging Face's names.
             tokens_T: token ids, as the engine's own type.
-            start: position of the first token; a tuple: the position for each sequence of a batch.
-            kv_cache: the KV cache of each layer, which the new keys and values are appended to;
-                None: no cache.
+            start: position of the first token; for a batch, a tuple with a position for each
+                sequence.
+            kv_cache: KV cache of each layer, to which the new keys and values are appended; None
+                means that there is no cache.
         """
 
 
 @dataclass(frozen=True)
 class GGUFLayout:
-    """How llama.cpp stores an architecture.
+    """Layout of an architecture in GGUF files, which llama.cpp reads.
 
     Attributes:
         name: llama.cpp's name of the architecture, `general.architecture` in the file.
@@ -93,7 +94,7 @@ class Architecture:
         embedding: name of the token embedding table, which is also the head if it is tied.
         positions: name of the table of learned positions; None if there is none.
         fixed: attributes of `ModelConfig` that have the same value in all models of this
-            architecture, with the values (0 as in `ModelConfig`).
+            architecture, with these values; for the meaning of 0 see `ModelConfig`.
         validate: raises AnexaError for sizes that this architecture cannot have.
         example: attributes of the small `ModelConfig` that `anexa verify` runs, where they differ
             from its defaults: options that only this architecture has.
@@ -121,14 +122,14 @@ class Architecture:
     gguf: GGUFLayout | None = None
 
     def code(self) -> dict[str, bytes]:
-        """Return the code files for transformers to write into a model folder, by name."""
+        """Return the Python files that transformers needs in a model folder, by name."""
         if self.module is None:
             return {}
         name = f"{self.module}.py"
         return {name: (importlib.resources.files(__package__) / name).read_bytes()}
 
     def head(self, config: ModelConfig) -> str:
-        """Return the name of the output head: the embedding table if it is tied."""
+        """Return the name of the output head's weight: the embedding table if they are tied."""
         return self.embedding if config.tie_word_embeddings else HEAD
 
     def full_name(self, name: str) -> str:
@@ -137,7 +138,7 @@ class Architecture:
         return prefix + name.removeprefix(self.prefix)
 
     def is_buffer(self, name: str) -> bool:
-        """Whether an array in a file of weights is a buffer, which is ignored."""
+        """Return whether an array in a weight file is a buffer, which loading ignores."""
         short = name.removeprefix(self.prefix)
         return self.buffers is not None and self.buffers.fullmatch(short) is not None
 
@@ -145,13 +146,13 @@ class Architecture:
 def write_config(
     config: ModelConfig, class_name: str, keys: Mapping[str, str], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the part of a `config.json` that all architectures have in common.
+    """Return the keys of a `config.json` that all architectures have in common.
 
     Args:
         config: configuration of the model.
         class_name: transformers' class of the model.
-        keys: maps attributes of `ModelConfig` to the file's keys.
-        settings: keys that change the function, with the one value that the architecture computes.
+        keys: maps attributes of `ModelConfig` to keys of the file.
+        settings: keys that select a variant of the architecture, with the only supported value.
     """
     return {
         "architectures": [class_name],
@@ -165,11 +166,15 @@ def write_config(
 def read_config(
     json: dict[str, Any], keys: Mapping[str, str], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Read the attributes of `ModelConfig` that `write_config` has written.
+    """Return the attributes of `ModelConfig` in a `config.json`; the inverse of `write_config`.
+
+    Args:
+        json: content of the file.
+        keys: maps attributes of `ModelConfig` to keys of the file.
+        settings: keys that select a variant of the architecture, with the only supported value.
 
     Raises:
-        AnexaError: if a key is missing, or a setting asks for a function that the architecture
-            does not compute.
+        AnexaError: if a key is missing, or a setting has another value.
     """
     for key, value in settings.items():
         if json.get(key, value) != value:
@@ -181,7 +186,7 @@ def read_config(
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether a value read from JSON is a number within the range of a float, and not NaN."""
+    """Return whether a value read from JSON is a number, finite as a float."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return False
     return abs(value) <= sys.float_info.max  # false for NaN

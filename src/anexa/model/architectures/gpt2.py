@@ -1,8 +1,8 @@
 """GPT-2 (Radford et al., 2019), with the same weights and logits as transformers' GPT2LMHeadModel.
 
 LayerNorm before each half of a block, GELU in its tanh form, biases, learned positions, and a
-tied output head. The names are those of the weights on the Hub, which transformers writes with
-`transformer.` in front: mlx-lm opens only the former.
+tied output head. Weights have the names of the files on the Hub. transformers writes them with the
+prefix `transformer.`, which mlx-lm does not read.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from anexa.model.operations import Operations, Tensor
 
 
 def parameters(config: ModelConfig) -> dict[str, Parameter]:
-    """Return all weights: matrices are initialized from N(0, 0.02), output projections smaller.
+    """Return all parameters: matrices are initialized from N(0, 0.02²), output projections smaller.
 
     The 2 x n_layer output projections of attention and MLP each add their variance to the residual
-    stream, so it is divided by their number (section 2.3 of the paper). Inside the blocks matrices
-    are stored (in, out), as Hugging Face's Conv1D does.
+    stream, so their variance is divided by 2 x n_layer (section 2.3 of the paper). Inside the
+    blocks matrices have the shape (in, out), as in Hugging Face's Conv1D.
     """
     width, residual_std = config.n_embd, 0.02 / (2 * config.n_layer) ** 0.5
 
@@ -103,7 +103,7 @@ KEYS = {
 
 # transformers' defaults for keys that a file leaves out.
 DEFAULTS = {"n_positions": 1024, "layer_norm_epsilon": 1e-5}
-SAME = ("gelu_new", "gelu_pytorch_tanh")  # two names of the same function
+GELU_NAMES = ("gelu_new", "gelu_pytorch_tanh")  # two names of the same function
 
 # Settings of GPT2Config that change the function, with the one value that this code computes.
 SETTINGS = {
@@ -116,7 +116,7 @@ SETTINGS = {
 
 
 def to_json(config: ModelConfig) -> dict[str, Any]:
-    """Return the content of `config.json` as transformers' GPT2Config writes it."""
+    """Return the content of `config.json`, with the keys of transformers' GPT2Config."""
     return write_config(config, "GPT2LMHeadModel", KEYS, SETTINGS) | {
         "n_ctx": config.block_size,  # `n_positions` for mlx-lm and llama.cpp's converter
         "n_inner": None,
@@ -130,11 +130,11 @@ def from_json(json: dict[str, Any]) -> ModelConfig:
     """Read the configuration in a `config.json`.
 
     Raises:
-        AnexaError: if a key is missing, or asks for a function that this module does not compute.
+        AnexaError: if a key is missing, or has a value that this architecture does not support.
     """
     json = DEFAULTS | json
-    if json.get("activation_function") in SAME:
-        json = json | {"activation_function": SAME[0]}
+    if json.get("activation_function") in GELU_NAMES:
+        json = json | {"activation_function": GELU_NAMES[0]}
     config = ModelConfig(model_type="gpt2", **read_config(json, KEYS, SETTINGS))
     if json.get("n_inner") not in (None, 4 * config.n_embd):
         raise AnexaError(f"n_inner is {short_repr(json['n_inner'])}: only 4 x n_embd is supported")

@@ -24,7 +24,7 @@ from anexa.model.operations import Operations, Tensor
 
 
 def parameters(config: ModelConfig) -> dict[str, Parameter]:
-    """Return all weights: matrices are (out, in) and initialized from N(0, 0.02).
+    """Return all weights: matrices are (out, in) and initialized from N(0, 0.02²).
 
     Output projections are initialized smaller, as in GPT-2.
     """
@@ -130,9 +130,9 @@ def from_json(json: dict[str, Any]) -> ModelConfig:
     """
     json = DEFAULTS | json
     theta = _rope_theta(json)
-    tied = json.get("tie_word_embeddings", False)
-    if not isinstance(tied, bool):
-        raise AnexaError(f"tie_word_embeddings is {short_repr(tied)}: it must be true or false")
+    is_tied = json.get("tie_word_embeddings", False)
+    if not isinstance(is_tied, bool):
+        raise AnexaError(f"tie_word_embeddings is {short_repr(is_tied)}: it must be true or false")
     if json.get("num_key_value_heads") is None:
         json = json | {"num_key_value_heads": json.get("num_attention_heads")}
     described = read_config(json, KEYS, SETTINGS)
@@ -142,7 +142,7 @@ def from_json(json: dict[str, Any]) -> ModelConfig:
                 f"{KEYS[name]} is {short_repr(described[name])}: it must be a number above 0"
             )
     config = ModelConfig(
-        model_type="llama", rope_theta=theta, tie_word_embeddings=tied, **described
+        model_type="llama", rope_theta=theta, tie_word_embeddings=is_tied, **described
     )
     if json.get("head_dim") not in (None, config.head_dim):
         raise AnexaError(

@@ -16,7 +16,7 @@ from anexa.model.operations import Operations, Tensor
 
 
 def parameters(config: ModelConfig) -> dict[str, Parameter]:
-    """Return all weights: matrices are (out, in), and initialized from N(0, 0.08)."""
+    """Return all weights: matrices are (out, in), and initialized from N(0, 0.08²)."""
     width, vocab = config.n_embd, config.vocab_size
 
     def matrix(n_out: int, n_in: int) -> Parameter:

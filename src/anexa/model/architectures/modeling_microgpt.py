@@ -138,7 +138,7 @@ class MicroGPTForCausalLM(PreTrainedModel, GenerationMixin):
         return self.lm_head
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Draw all weights from N(0, 0.08)."""
+        """Draw all weights from N(0, 0.08²)."""
         if isinstance(module, (nn.Linear, nn.Embedding)):
             nn.init.normal_(module.weight, std=0.08)
 
