@@ -10,7 +10,7 @@ class AnexaError(Exception):
 
 
 class AnexaWarning(UserWarning):
-    """Warning for the user: shown without a source line; the command goes on."""
+    """Warning for the user, shown without a source line; the command continues."""
 
 
 class UsageError(AnexaError):

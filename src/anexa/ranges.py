@@ -49,7 +49,7 @@ class Range:
         """Check that a value is in the range.
 
         Raises:
-            UsageError: if it is not; the message begins with `name`.
+            UsageError: if the value is not in the range; the message begins with `name`.
         """
         number = Integral if self.kind is int else Real
         if not isinstance(value, number) or isinstance(value, bool):

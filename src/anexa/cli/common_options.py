@@ -42,7 +42,9 @@ RepetitionPenalty = Annotated[
 ]
 FrequencyPenalty = Annotated[
     float,
-    typer.Option(help="Number subtracted from a token's logit for each time it was generated."),
+    typer.Option(
+        help="Number subtracted from a token's logit for each time that it has been generated."
+    ),
 ]
 PresencePenalty = Annotated[
     float, typer.Option(help="Number subtracted once from the logit of each generated token.")

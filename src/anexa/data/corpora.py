@@ -289,7 +289,7 @@ def _piped(file: BinaryIO, where: str) -> Source:
     """Read a text that can be read only once, from a pipe, terminal or device, into memory.
 
     Raises:
-        AnexaError: if it is not text, at the first byte that shows it, or has no end.
+        AnexaError: if the input is not text, as soon as a byte shows it, or is too long.
     """
     recorder = _Recorder(file, where)
     for _ in decode_chunks(recorder, where):

@@ -27,7 +27,7 @@ STALE = 24 * 3600  # seconds after which a temporary folder is considered abando
 
 
 class Encoder(Protocol):
-    """The part of a tokenizer that encodes a corpus."""
+    """Protocol of a tokenizer for encoding a corpus."""
 
     vocab_size: int
 

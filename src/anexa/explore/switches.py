@@ -73,7 +73,7 @@ def parse_edit(text: str) -> Edit:
     """Parse an edit; `str` is the inverse.
 
     Raises:
-        UsageError: if it is not of one of the four forms.
+        UsageError: if the text has none of the four forms.
     """
     kind, _, rest = text.partition(":")
     match = FORMS[kind].fullmatch(rest) if kind in FORMS else None

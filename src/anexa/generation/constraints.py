@@ -1,4 +1,4 @@
-"""Constrained decoding: at each step, the tokens with which a text can go on under its grammar."""
+"""Constrained decoding: computes at each step which tokens the grammar of a text allows."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ class Work:
         """Add the time of the block, which is one of two parts of the work for a token.
 
         Raises:
-            ConstraintError: if this is more than the tokens so far may take.
+            ConstraintError: if the time exceeds the limit for the tokens so far.
         """
         started = time.thread_time()
         yield
@@ -171,7 +171,7 @@ class Work:
 
 
 def matcher_error(matcher: llguidance.LLMatcher) -> ConstraintError:
-    """Make the error of a matcher that cannot go on."""
+    """Build the error of a matcher that has failed."""
     if exceeds_limit(matcher.get_error()):
         return ConstraintError(TOO_COMPLEX, is_too_complex=True)
     return ConstraintError(

@@ -74,7 +74,7 @@ class GrammarCompiler:
         Args:
             grammar: the texts that may be generated.
             thinking: whether the text may begin with a thought.
-            in_thought: whether the prompt ends within a thought, which goes on.
+            in_thought: whether the prompt ends within a thought, which the model continues.
 
         Raises:
             UsageError: if the grammar is not valid, takes too much work, or has no text that the
@@ -194,7 +194,7 @@ def _import_llguidance() -> Any:
     """Import llguidance, which is optional.
 
     Raises:
-        AnexaError: if it is not installed.
+        AnexaError: if llguidance is not installed.
     """
     try:
         return import_module("llguidance")

@@ -98,7 +98,8 @@ class SamplingParams:
         """Check that all token ids are in the vocabulary.
 
         Raises:
-            UsageError: if one is not; the message begins with the name of its parameter.
+            UsageError: if a token id is not in the vocabulary; the message begins with the name of
+                the parameter.
         """
         for name, token in self._token_ids():
             if token >= vocab_size:

@@ -233,12 +233,12 @@ def compute(node: ast.expr, text: str, variables: Mapping[str, NamedValue]) -> N
 
 
 def as_value(number: NamedValue | float) -> NamedValue:
-    """Make a `Value` of a plain number, which has none of a `Value`'s methods."""
+    """Convert a plain number to a `NamedValue`, for the methods of `Value`."""
     return number if isinstance(number, NamedValue) else NamedValue(Value(number))
 
 
 def check(result: float | complex) -> float:
-    """Return a finite real number as it is.
+    """Check that a result is a finite real number, and return it.
 
     Raises:
         ArithmeticError: if the result is complex, infinite or not a number.

@@ -92,7 +92,7 @@ def check_name(repository: str) -> None:
     """Validate the name of a repository on the Hub.
 
     Raises:
-        UsageError: if it is not a valid USER/NAME.
+        UsageError: if the name is not a valid USER/NAME.
     """
     try:
         validate_repo_id(repository)

@@ -37,7 +37,7 @@ class ModelConfig:
         n_embd: width of the residual stream, C.
         n_head: number of attention heads, each of width n_embd / n_head.
         n_layer: number of transformer blocks.
-        norm_eps: added to the variance in normalizations.
+        norm_eps: number added to the variance in normalizations (ε).
         n_kv_head: number of heads of keys and values, each shared by n_head / n_kv_head query heads
             (grouped-query attention, Ainslie et al., 2023); 0 becomes n_head.
         n_inner: width inside the MLP; 0 becomes 4 x n_embd.
@@ -47,7 +47,7 @@ class ModelConfig:
     An architecture may fix the last four: see `Architecture.fixed`.
 
     Raises:
-        AnexaError: if there is no such architecture, or no model can have these sizes.
+        AnexaError: if the architecture is unknown, or cannot have these sizes.
     """
 
     model_type: str

@@ -13,7 +13,7 @@ REPLACEMENT = "\ufffd"  # character that stands for bytes that are not UTF-8
 
 
 class Decoder(Protocol):
-    """The part of a tokenizer that detokenization needs."""
+    """Protocol of a tokenizer for detokenization."""
 
     @property
     def byte_ids(self) -> frozenset[int]:
@@ -23,7 +23,7 @@ class Decoder(Protocol):
         """Decode ids to text."""
 
     def token_bytes(self, token: int) -> bytes:
-        """Give the UTF-8 bytes of one token."""
+        """Return the UTF-8 bytes of one token."""
 
 
 class Detokenizer(Protocol):

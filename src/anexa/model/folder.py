@@ -173,7 +173,7 @@ def create_folder(folder: Path, model: Model, card: str, *, numbered: bool = Fal
         The number of the name, as `write_folder` returns it.
 
     Raises:
-        AnexaError: if it exists already, or cannot be written.
+        AnexaError: if the folder exists already, or cannot be written.
     """
     return write_folder(folder, lambda new: write_model(new, model, card), numbered=numbered)
 

@@ -80,7 +80,7 @@ def parse_generation_config(json: dict[str, Any], path: Path) -> tuple[float, in
     As in transformers, without `do_sample` decoding is greedy, and a missing temperature is 1.
 
     Raises:
-        AnexaError: if one is not a number in its range.
+        AnexaError: if a value is not a number in its range.
     """
     temperature = json.get("temperature")
     if temperature is None:

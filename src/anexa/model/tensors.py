@@ -76,7 +76,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     """Read the metadata of a safetensors file, without its arrays.
 
     Raises:
-        AnexaError: if it is missing or damaged.
+        AnexaError: if the file is missing or damaged.
     """
     with open_binary(path) as file:
         metadata: dict[str, str] = _read_header(file, path)[0].get("__metadata__", {})

@@ -159,7 +159,7 @@ class Tokenizer:
         """Read the content of a `tokenizer.json`.
 
         Raises:
-            AnexaError: if it is damaged, or its kind is not supported.
+            AnexaError: if the file is damaged, or the type of tokenizer is not supported.
         """
         check_tokenizer(text)
         with _tokenizers_errors():
@@ -352,7 +352,7 @@ class Tokenizer:
         """Check that all token ids are in the vocabulary.
 
         Raises:
-            AnexaError: if one is not.
+            AnexaError: if a token id is not in the vocabulary.
         """
         for token in ids:
             if not 0 <= token < self.vocab_size:
@@ -371,7 +371,7 @@ class Tokenizer:
         return text
 
     def token_bytes(self, token: int) -> bytes:
-        """Give the UTF-8 bytes of one token; a byte-level token may be part of a character."""
+        """Return the UTF-8 bytes of one token; a byte-level token may be part of a character."""
         data = self._token_bytes.get(token)
         if data is None:
             data = self._token_bytes[token] = self._find_bytes(token)

@@ -74,7 +74,7 @@ def parse_chat_template(json: Mapping[str, Any], path: Path) -> str | None:
     """Read the chat template in a `tokenizer_config.json`; None if the file has no template.
 
     Raises:
-        AnexaError: if it is not a string.
+        AnexaError: if the template is not a string.
     """
     template = json.get("chat_template")
     if isinstance(template, list):  # several templates by name

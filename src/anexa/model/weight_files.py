@@ -61,8 +61,8 @@ def shard_files(index: dict[str, Any], path: Path) -> list[Path]:
         path: its path.
 
     Raises:
-        AnexaError: if it has no `weight_map`, a file is missing, or is not a safetensors file
-            beside it.
+        AnexaError: if the index has no `weight_map`, or a file in it is missing or is not a
+            safetensors file in the same folder.
     """
     weight_map = index.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:

@@ -84,7 +84,7 @@ def _check_number_of_sequences(body: completions.CompletionRequest) -> None:
     """Check `n` and `best_of`.
 
     Raises:
-        APIError: if they ask for too many sequences, or contradict each other.
+        APIError: if the fields ask for too many sequences, or contradict each other.
     """
     n, count = body.n or 1, body.sequences_per_prompt
     if count < n:

@@ -28,7 +28,7 @@ SeveralTokenIds = Annotated[
 def as_list(
     prompts: str | list[str] | list[int] | list[list[int]],
 ) -> list[str] | list[list[int]]:
-    """Make a list of one or several prompts, each a text or token ids."""
+    """Return one or several prompts as a list; each prompt is a text or a list of token ids."""
     if isinstance(prompts, str):
         return [prompts]
     if prompts and isinstance(prompts[0], int):
@@ -69,12 +69,15 @@ class CompletionRequest(GenerationRequest, StructuredFields, UnsupportedCompleti
 
     @property
     def prompts(self) -> list[str] | list[list[int]]:
-        """The prompts as a list, each a text or token ids."""
+        """The prompts as a list; each prompt is a text or a list of token ids."""
         return as_list(self.prompt)
 
     @property
     def num_prompt_logprobs(self) -> int | None:
-        """Number of tokens to report at each position of the prompt; None: no log probabilities."""
+        """Number of most likely tokens to report at each position of the prompt.
+
+        None means that log probabilities of the prompt are not reported.
+        """
         asked = [self.prompt_logprobs, self.logprobs if self.echo else None]
         return max((number for number in asked if number is not None), default=None)
 
@@ -84,7 +87,7 @@ class Logprobs(schemas.ResponseModel):
 
     An offset is the index in the text of the character that the token begins in; tokens that are
     parts of the same character have the same offset. The first token of an echoed prompt follows
-    none, so it has no log probability.
+    no other token, so it has no log probability.
     """
 
     tokens: list[str]
@@ -162,7 +165,7 @@ class CompletionResponder(Responder):
         yield from super().chunks(index, output)
 
     def parts(self, index: int, output: RequestOutput) -> list[Fields]:  # noqa: ARG002
-        """The text, if there is any."""
+        """The text of an output, if it is not empty."""
         return [{"text": output.text}] if output.text else []
 
     def whole_logprobs(self, index: int, output: RequestOutput) -> Logprobs:
@@ -198,7 +201,7 @@ class CompletionResponder(Responder):
     def _top(self, logprob: TokenLogprob) -> dict[str, float]:
         """The most likely tokens, and the token itself if it is not one of them.
 
-        Of several tokens with the same text, the most likely one stays.
+        If several tokens have the same text, the dictionary has the most likely one.
         """
         likely = logprob.top[: self._num_logprobs]
         top: dict[str, float] = {}

@@ -34,7 +34,7 @@ def listen(host: str, port: int) -> socket.socket:
     """Listen on an address.
 
     Raises:
-        AnexaError: if it is not an address of this computer, or the port is taken.
+        AnexaError: if `host` is not an address of this computer, or the port is in use.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio sends small packets at once (TCP_NODELAY) only if the socket names its protocol. If it

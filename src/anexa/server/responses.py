@@ -1,4 +1,4 @@
-"""The route `POST /v1/responses`: OpenAI's Responses API, without anything that is kept."""
+"""The route `POST /v1/responses`: OpenAI's Responses API, without stored responses."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ Schema = dict[str, Any]
 
 
 class JSONSchemaFormat(RequestModel):
-    """A JSON schema, and its name; the schema is always kept to, with `strict` or without."""
+    """A JSON schema, and its name. The text always matches the schema, whatever `strict` is."""
 
     name: Annotated[str, Field(min_length=1, max_length=limits.MAX_NAME_CHARS)]
     description: str | None = None
@@ -66,7 +66,7 @@ class StructuredOutputs(RequestModel):
 
 
 class StructuredFields(RequestModel):
-    """Fields that say which texts may be generated, under OpenAI's and vLLM's names."""
+    """Request fields that restrict the generated text, under OpenAI's and vLLM's names."""
 
     response_format: ResponseFormat | None = None
     structured_outputs: StructuredOutputs | None = None
@@ -81,7 +81,7 @@ def requested_grammar(body: StructuredFields) -> Grammar | None:
     """Return the grammar that a request asks for; None if every text is allowed.
 
     Raises:
-        APIError: if there are several grammars, or the one is not valid.
+        APIError: if the body has several grammars, or a grammar that is not valid.
     """
     given = [*_grammars(body)]
     if len(given) > 1:
@@ -147,7 +147,7 @@ async def compile_grammar(
     thinking: bool = False,
     in_thought: bool = False,
 ) -> GrammarConstraint | None:
-    """Compile a grammar, in a thread that compiles one at a time; None remains None.
+    """Compile a grammar, in a thread that compiles one grammar at a time; for None, return None.
 
     If the client disconnects, its grammar leaves the queue.
 
@@ -156,8 +156,8 @@ async def compile_grammar(
         model: model that generates the text.
         grammar: the texts that may be generated.
         params: sampling parameters of the request.
-        thinking: whether the model may think first, without the grammar.
-        in_thought: whether the prompt ends within a thought, which goes on.
+        thinking: whether the model may think first; the thought is not restricted.
+        in_thought: whether the prompt ends within a thought, which the model continues.
 
     Raises:
         APIError: if the grammar is not valid, or the model cannot generate a text of it.

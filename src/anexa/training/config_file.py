@@ -57,7 +57,8 @@ def read_options(path: Path, overrides: Mapping[str, Any] | None = None) -> dict
 
     Raises:
         AnexaError: if the file cannot be read.
-        UsageError: if it is not TOML, or has a table, key or value that `TrainConfig` does not.
+        UsageError: if the file is not TOML, or has a table, key or value that is unknown to
+            `TrainConfig`.
     """
     try:
         value = tomllib.loads(path.read_bytes().decode())

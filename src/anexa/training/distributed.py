@@ -112,7 +112,7 @@ def _text(name: str) -> str:
     """Return a variable that `torchrun` sets.
 
     Raises:
-        UsageError: if it is not set.
+        UsageError: if the variable is not set.
     """
     text = os.environ.get(name)
     if not text:
@@ -129,7 +129,7 @@ def _variable(
     """Return a number that `torchrun` sets.
 
     Raises:
-        UsageError: if it is not set and has no default, or is no number in the range.
+        UsageError: if the variable is not a number in the range, or is not set and has no default.
     """
     if default is not None and not os.environ.get(name):
         return default

@@ -24,7 +24,7 @@ RECORDS = "steps.jsonl"
 
 @dataclass(frozen=True)
 class StepRecord:
-    """What is needed to repeat a step, and to prove that it was the same.
+    """Record of a step: values to repeat the step, and to prove that the result is the same.
 
     Attributes:
         step: number of the step, from 1.
@@ -57,7 +57,7 @@ class Frame:
 
     @property
     def size(self) -> int:
-        """Bytes of all numbers."""
+        """Size of all numbers, in bytes."""
         tensors = (*self.weights.values(), *self.moments.values())
         return sum(len(tensor.data) * tensor.data.itemsize for tensor in tensors)
 
@@ -66,7 +66,7 @@ def read_budget(folder: Path) -> int | None:
     """Read the budget of the history in a model folder; None if there is no history.
 
     Raises:
-        AnexaError: if its newest key frame is damaged.
+        AnexaError: if the newest key frame is damaged.
     """
     steps = frame_steps(folder)
     if not steps:
@@ -76,7 +76,7 @@ def read_budget(folder: Path) -> int | None:
 
 
 def hash_weights(weights: Weights) -> str:
-    """Hash all weights, by name, in their own precision: 16 hexadecimal digits."""
+    """Hash the names and values of all weights to 16 hexadecimal digits."""
     # Not for security. Most processors have instructions for SHA-1: others take twice as long.
     found = hashlib.sha1(usedforsecurity=False)
     for name in sorted(weights):
@@ -99,7 +99,7 @@ def read_frame(folder: Path, step: int) -> Frame:
     """Read a key frame.
 
     Raises:
-        AnexaError: if it is missing or damaged.
+        AnexaError: if the file is missing or damaged.
     """
     path = frame_path(folder, step)
     tensors, metadata = read_tensors(path)
@@ -121,7 +121,7 @@ def write_frame(folder: Path, frame: Frame, budget: int) -> None:
     Args:
         folder: model folder, with the folder of its history.
         frame: the key frame.
-        budget: maximum bytes of all key frames, which a resumed run goes on with.
+        budget: maximum size of all key frames, in bytes; stored for resumed runs.
 
     Raises:
         AnexaError: if the file cannot be written.

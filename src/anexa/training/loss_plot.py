@@ -85,7 +85,7 @@ def check_suffix(path: Path) -> None:
     """Make sure that a path has the suffix of an image format.
 
     Raises:
-        UsageError: if it has another suffix.
+        UsageError: if the path has another suffix.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"a plot must be a {', '.join(SUFFIXES)} file, not {path}")

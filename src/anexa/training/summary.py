@@ -60,7 +60,7 @@ def summarize(folder: Path) -> Summary:
     """Summarize a model folder, whether it was trained here or elsewhere.
 
     Raises:
-        AnexaError: if it is no model folder, or damaged.
+        AnexaError: if the folder is not a model folder, or is damaged.
     """
     model = ModelFolder(folder).config
     sizes: dict[str, Any] = {"model_type": model.model_type, "parameters": num_parameters(model)}
