@@ -84,11 +84,11 @@ def test_two_texts_are_on_two_sides() -> None:
     assert not {*listed(training)} & {*listed(validation)}
 
 
-def test_stretches_of_running_text_are_left_out() -> None:
+def test_windows_of_running_text_are_left_out() -> None:
     rng = random.Random(1)
     fresh = [rng.randrange(50) for _ in range(40_000)]
     held_out = fresh[36_000:]
-    # A stretch from the start, at another offset: half of the validation text.
+    # A window from the start, at another offset: half of the validation text.
     tokens = fresh[:36_000] + fresh[1003:3003] + held_out[:2000]
     assert running(fresh)[1].notes == ()
     _, validation = running(tokens)
@@ -110,7 +110,7 @@ def test_text_that_only_repeats_is_kept_and_said() -> None:
     assert [token for row in validation.sample(10**9) for token in row[1:]] == once
 
 
-def test_a_text_shorter_than_a_stretch_is_kept() -> None:
+def test_a_text_shorter_than_a_window_is_kept() -> None:
     _, validation = running(range(90), 4)
     assert validation.notes == ()
 
@@ -139,7 +139,7 @@ def test_few_of_many_windows_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> N
     _, validation = running(fresh + fresh[:500] + [rng.randrange(50) for _ in range(500)])
     assert isinstance(validation, TokenWindows)
     assert 0 < len(validation.starts) < 10
-    assert " of 10 stretches of 32 tokens" in validation.notes[0]
+    assert " of 10 windows of 32 tokens" in validation.notes[0]
 
 
 def test_the_documents_of_a_dataset_are_hashed_by_their_tokens() -> None:

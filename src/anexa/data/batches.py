@@ -189,7 +189,7 @@ class DocumentDataset(TextDataset):
         return sum(int((counts > 1).sum()) for _, counts in self._sequence_counts())
 
     def _sequence_counts(self) -> Iterator[tuple[int, Array]]:
-        """Yield stretches of `chosen`: where each begins, and the sequences of its documents."""
+        """Yield slices of `chosen`: start index, and number of sequences of each document."""
         for start in range(0, len(self.chosen), COUNTED_DOCUMENTS):
             documents = self.chosen[start : start + COUNTED_DOCUMENTS].astype(np.int64)
             sizes = self.boundaries[documents + 1] - self.boundaries[documents]

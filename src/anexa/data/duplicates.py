@@ -139,7 +139,7 @@ def _deduplicate_windows(training: TokenWindows, validation: TokenWindows) -> To
     if not copies:
         return validation
     note = (
-        f"left out of the validation: {copies:,} of {len(starts):,} stretches of {length} tokens, "
+        f"left out of the validation: {copies:,} of {len(starts):,} windows of {length} tokens, "
         "which are trained on too"
     )
     return validation.select(starts[~is_copy], note)

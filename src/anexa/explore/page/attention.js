@@ -97,7 +97,7 @@ function makeShare(p, head, query, key, { name, sequence, tokens }, ...before) {
     ...before,
     probability(p, DIGITS),
   );
-  anchor.style.setProperty("--share", `${Math.max(0, Math.min(1, p || 0))}`);
+  anchor.style.setProperty("--ratio", `${Math.max(0, Math.min(1, p || 0))}`);
   return anchor;
 }
 

@@ -250,9 +250,9 @@ function fromLab([lightness, a, b]) {
 
 function between(stops, place) {
   const i = Math.min(stops.length - 2, Math.floor(place * (stops.length - 1)));
-  const share = place * (stops.length - 1) - i;
+  const fraction = place * (stops.length - 1) - i;
   const [from, to] = [toLab(stops[i]), toLab(stops[i + 1])];
-  return fromLab(from.map((c, axis) => c + share * (to[axis] - c)));
+  return fromLab(from.map((c, axis) => c + fraction * (to[axis] - c)));
 }
 
 /** @param {number[]} color red, green and blue, 0 to 255 */

@@ -122,7 +122,7 @@ function makeResult(first, second, { notes, tensors }) {
 /** The tensors as a table, those that differ most first. */
 function makeTensors(tensors) {
   const finite = tensors.map(({ relative }) => Number(relative)).filter(Number.isFinite);
-  const most = Math.max(0, ...finite);
+  const maximum = Math.max(0, ...finite);
   const heads = ["tensor", "kind", "relative difference", "norm", "largest", "at"];
   return [
     make(
@@ -133,13 +133,13 @@ function makeTensors(tensors) {
     makeWideTable(
       "The tensors and their differences",
       heads,
-      tensors.map((tensor) => makeRow(tensor, most)),
+      tensors.map((tensor) => makeRow(tensor, maximum)),
       "differences",
     ),
   ];
 }
 
-function makeRow({ name, kind, norm, relative, largest, index, obstacle }, most) {
+function makeRow({ name, kind, norm, relative, largest, index, obstacle }, maximum) {
   const place = { tensor: name, lead: undefined };
   if (obstacle) {
     return make(
@@ -152,17 +152,17 @@ function makeRow({ name, kind, norm, relative, largest, index, obstacle }, most)
   }
   const tensor = link({ ...place, view: "tensor", quantity: "difference", index: index.join(",") });
   const number = link({ ...place, view: "number", quantity: "difference", index: index.join(",") });
-  const share = Number(relative);
+  const ratio = Number(relative);
   const bar = make("span", { className: "bar", "aria-hidden": "true" });
-  bar.style.width = `${most && share > 0 ? 4 * Math.min(1, share / most) : 0}rem`;
-  const live = `${name}, relative difference ${exact(share)}`;
+  bar.style.width = `${maximum && ratio > 0 ? 4 * Math.min(1, ratio / maximum) : 0}rem`;
+  const live = `${name}, relative difference ${exact(ratio)}`;
   const element = `largest difference of ${name}, index ${index.join(", ") || "none"}, difference ${exact(Number(largest))}`;
   return make(
     "tr",
     {},
     make("th", { scope: "row" }, make("a", { href: tensor, "data-focus": `tensor ${name}`, "data-live": live }, name)),
     make("td", {}, kind),
-    make("td", { title: exact(share) }, bar, compact(share)),
+    make("td", { title: exact(ratio) }, bar, compact(ratio)),
     make("td", { title: exact(Number(norm)) }, compact(Number(norm))),
     make(
       "td",

@@ -30,7 +30,7 @@ export function marksOf({ sources }) {
  * Make what is shown of a fact.
  * @param {any} view - the thought
  * @param {number} number - of the fact
- * @param {import("./state.js").State} state
+ * @param {import("./state.js").PageState} state
  * @param {string[]} patterns - names of the attention patterns of the layers, once they are known
  * @returns {HTMLElement[]}
  */

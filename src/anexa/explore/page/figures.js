@@ -63,14 +63,14 @@ export function makeCurve({ name, input, x, y, point, slope }) {
  */
 export function makeSingularValues(rows) {
   const height = 26 * rows.length + 22;
-  const most = Math.max(1.3, ...rows.flat());
-  const across = scale(0, most, 62, WIDTH - 10);
+  const maximum = Math.max(1.3, ...rows.flat());
+  const across = scale(0, maximum, 62, WIDTH - 10);
   const marks = rows.flatMap((values, i) => {
     const y = 26 * i + 16;
     const name = i ? `after ${i}` : "before";
     return [
       draw("text", { x: 0, y: y + 4, class: "tick" }, name),
-      draw("line", { class: "axis", x1: across(0), x2: across(most), y1: y, y2: y }),
+      draw("line", { class: "axis", x1: across(0), x2: across(maximum), y1: y, y2: y }),
       ...values.map((x) => draw("circle", { class: "dot", cx: across(x), cy: y, r: 3 })),
     ];
   });

@@ -16,11 +16,11 @@
 
 /**
  * A tensor with the weights it was computed with.
- * @typedef {{tensor: Entry, weights: Entry[]}} Step
+ * @typedef {{tensor: Entry, weights: Entry[]}} FlowNode
  * A branch, in rows of tensors that are computed side by side, and the tensor of the residual
  * stream at which it ends: where the stream begins, or a sum.
- * @typedef {{rows: Step[][], joint: Step | null}} Part
- * @typedef {{before: Part[], layers: {name: string, parts: Part[]}[], after: Part[]}} Flow
+ * @typedef {{rows: FlowNode[][], joint: FlowNode | null}} FlowSection
+ * @typedef {{before: FlowSection[], layers: {name: string, parts: FlowSection[]}[], after: FlowSection[]}} Flow
  */
 
 /**

@@ -192,7 +192,7 @@ export class Grid {
 
   #move(down, across) {
     const block = 2 ** this.#zoom.level;
-    const limit = (x, most) => Math.max(0, Math.min(most - 1, x));
+    const limit = (x, maximum) => Math.max(0, Math.min(maximum - 1, x));
     const { rows, columns } = this.#options;
     const [row, column] = this.#cursor;
     this.#cursor = [limit(row + down * block, rows), limit(column + across * block, columns)];
@@ -291,8 +291,8 @@ export class Grid {
     const box = this.element.getBoundingClientRect();
     this.hover.textContent = `${this.#where(row, column)}: ${x === undefined ? "…" : exact(x)}`;
     this.hover.hidden = false;
-    const most = box.width - this.hover.offsetWidth;
-    this.hover.style.left = `${Math.max(0, Math.min(most, event.clientX - box.left + 14))}px`;
+    const maximum = box.width - this.hover.offsetWidth;
+    this.hover.style.left = `${Math.max(0, Math.min(maximum, event.clientX - box.left + 14))}px`;
     this.hover.style.top = `${event.clientY - box.top + 18}px`;
   }
 

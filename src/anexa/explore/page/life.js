@@ -15,7 +15,7 @@ const CURVES = [
 
 /**
  * Make the section with the life of the weight of the address.
- * @param {import("./state.js").State} state
+ * @param {import("./state.js").PageState} state
  * @param {any} info the folder
  * @returns {HTMLElement}
  */

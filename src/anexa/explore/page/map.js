@@ -19,7 +19,7 @@ const opened = new Set(); // layers that the user has unfolded
 /**
  * Show the architecture with the numbers of the text.
  * @param {HTMLElement} root
- * @param {import("./state.js").State} state
+ * @param {import("./state.js").PageState} state
  * @param {any} info the folder
  * @param {AbortSignal} signal
  */

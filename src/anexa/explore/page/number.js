@@ -15,7 +15,7 @@ const MOST_USES = 12; // that are listed at first
 /**
  * Show the number of the address.
  * @param {HTMLElement} root
- * @param {import("./state.js").State} state
+ * @param {import("./state.js").PageState} state
  * @param {any} info the folder
  * @param {AbortSignal} signal
  */

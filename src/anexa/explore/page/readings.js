@@ -11,7 +11,7 @@ import { makeWideTable } from "./wide_table.js";
  * @typedef {object} Side
  * @property {string} name - such as "before"
  * @property {any} reading - as /api/text describes it
- * @property {Partial<import("./state.js").State>} patch - leads from the address to its scene
+ * @property {Partial<import("./state.js").PageState>} patch - leads from the address to its scene
  */
 
 const NO_PLACE = { lead: undefined, quantity: undefined };
@@ -49,7 +49,7 @@ export function makeTokens(first, second) {
     tokens,
     change: t < same ? tokens[1].loss - tokens[0].loss : NaN,
   }));
-  const most = Math.max(0, ...rows.map(({ change }) => Math.abs(change) || 0));
+  const maximum = Math.max(0, ...rows.map(({ change }) => Math.abs(change) || 0));
   const sides = [first, second];
   const isSame = rows.every(({ t }) => t < same);
   const heads = [
@@ -64,7 +64,7 @@ export function makeTokens(first, second) {
       {},
       ...(isSame ? tokens.slice(0, 1) : tokens).map((token) => nameCell(token, t)),
       ...tokens.map((token, i) => lossCell(token, t, sides[i])),
-      changeCell(change, most),
+      changeCell(change, maximum),
       ...tokens.map((token, i) => guessCell(token, t, sides[i], tokens[1 - i])),
     ),
   );
@@ -119,10 +119,10 @@ function lossCell(token, t, side) {
   return make("td", {}, probabilityLink(token.id, t, side, compact(token.loss), live, exact(token.loss)));
 }
 
-function changeCell(change, most) {
+function changeCell(change, maximum) {
   if (Number.isNaN(change)) return make("td");
   const bar = make("span", { className: `bar ${signOf(change)}`, "aria-hidden": "true" });
-  bar.style.width = `${most ? (3 * Math.abs(change)) / most : 0}rem`;
+  bar.style.width = `${maximum ? (3 * Math.abs(change)) / maximum : 0}rem`;
   const text = `${change > 0 ? "+" : ""}${compact(change)}`;
   return make("td", { className: "change", title: exact(change) }, bar, text);
 }

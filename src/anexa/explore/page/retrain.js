@@ -7,7 +7,7 @@ import { makeComparison } from "./without.js";
 
 /**
  * Make the part of the switches that trains again with them.
- * @param {import("./state.js").State} state
+ * @param {import("./state.js").PageState} state
  * @param {any} info the folder
  * @returns {HTMLElement}
  */

@@ -1,7 +1,7 @@
 // The address of what is seen: `#/VIEW?key=value…`, so that every view can be sent and bookmarked.
 
 /**
- * @typedef {Object} State
+ * @typedef {Object} PageState
  * @property {string} view - name of the view
  * @property {string} [folder] - id of the model folder; absent: the first one
  * @property {string} [step] - training step of the weights; absent: the model in the folder
@@ -24,7 +24,7 @@ export const VERSUS_KEYS = ["versus_folder", "versus_step", "versus_unedited"];
 /**
  * Parse an address.
  * @param {string} hash
- * @returns {State}
+ * @returns {PageState}
  */
 export function parse(hash) {
   const [path, query = ""] = hash.replace(/^#\/?/, "").split(/\?(.*)/s);
@@ -38,7 +38,7 @@ export function parse(hash) {
 
 /**
  * Write an address.
- * @param {State} wanted
+ * @param {PageState} wanted
  * @returns {string}
  */
 export function write(wanted) {
@@ -51,18 +51,18 @@ export function write(wanted) {
   return `#/${wanted.view}${text && `?${text}`}`;
 }
 
-/** The present state. @returns {State} */
+/** The present state. @returns {PageState} */
 export const state = () => parse(location.hash);
 
 /**
  * The address with some keys changed; an undefined value removes a key.
- * @param {Partial<State>} patch
+ * @param {Partial<PageState>} patch
  */
 export const link = (patch) => write({ ...state(), ...patch });
 
 /**
  * Go to an address with some keys changed.
- * @param {Partial<State>} patch
+ * @param {Partial<PageState>} patch
  * @param {boolean} [replace] - whether the present address is not kept in the history
  */
 export function go(patch, replace = false) {
@@ -85,20 +85,20 @@ export function onChange(listener) {
 
 /**
  * The part of a state that says what a difference is taken from.
- * @param {State} [from]
+ * @param {PageState} [from]
  */
 export const versus = (from = state()) =>
   Object.fromEntries(VERSUS_KEYS.map((key) => [key, from[key]]));
 
 /**
  * Whether a state says what a difference is taken from.
- * @param {State} [from]
+ * @param {PageState} [from]
  */
 export const isCompared = (from = state()) => VERSUS_KEYS.some((key) => from[key] !== undefined);
 
 /**
  * The part of a state that says what is computed.
- * @param {State} [from]
+ * @param {PageState} [from]
  */
 export function scene(from = state()) {
   return Object.fromEntries(SCENE_KEYS.filter((key) => key in from).map((key) => [key, from[key]]));

@@ -13,7 +13,7 @@ import { makeWriting } from "./writing.js";
 /**
  * Show the switches and what they change.
  * @param {HTMLElement} root
- * @param {import("./state.js").State} state
+ * @param {import("./state.js").PageState} state
  * @param {any} info the folder
  * @param {AbortSignal} signal
  */

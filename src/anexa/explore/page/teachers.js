@@ -15,7 +15,7 @@ const FEW = 5; // rows of a table until all are asked for
 /**
  * Show who taught the text of the address.
  * @param {HTMLElement} root
- * @param {import("./state.js").State} state
+ * @param {import("./state.js").PageState} state
  * @param {any} info the folder
  * @param {AbortSignal} signal
  */
@@ -45,7 +45,7 @@ const askedOf = (state, info) => ({ folder: info.id, text: state.text, chat: sta
 
 /**
  * Make the panel that follows the loss of the text through all steps.
- * @param {import("./state.js").State} state
+ * @param {import("./state.js").PageState} state
  * @param {any} info the folder
  * @param {(ledger: any) => Node[]} draw - shows the ledger
  * @returns {HTMLElement}
@@ -59,7 +59,7 @@ export function makeFollowing(state, info, draw) {
 /**
  * Draw the loss of the text after each step.
  * @param {any} ledger
- * @param {import("./state.js").State} state
+ * @param {import("./state.js").PageState} state
  * @returns {HTMLElement}
  */
 export function makeTextCurve({ first, last, loss, steps, losses }, state) {

@@ -14,7 +14,7 @@ const TOKEN_AXES = ["token", "query", "key"];
 /**
  * Show the tensor of the address.
  * @param {HTMLElement} root
- * @param {import("./state.js").State} state
+ * @param {import("./state.js").PageState} state
  * @param {any} info the folder
  * @param {AbortSignal} signal
  */

@@ -115,9 +115,9 @@ const termsText = (total, listed) => {
 
 function makeTerm({ to, value, factor, contribution, factor_to: factorTo }, largest, number) {
   const amount = Number(contribution);
-  const share = largest && Number.isFinite(largest) ? Math.abs(amount) / largest : 0;
+  const ratio = largest && Number.isFinite(largest) ? Math.abs(amount) / largest : 0;
   const fill = make("span", { className: amount < 0 ? "term-fill negative" : "term-fill positive" });
-  fill.style.width = `${50 * Math.min(1, share || 0)}%`;
+  fill.style.width = `${50 * Math.min(1, ratio || 0)}%`;
   const label = to?.label ?? "number";
   const live = `${label}, value ${exact(Number(value))}, contribution ${exact(amount)}`;
   const source = linked(to, Number(value), to?.label, { "data-live": live });
@@ -167,11 +167,11 @@ const breakable = (label) => label.split(/(?<=[._])/).flatMap((part) => [part, m
 /**
  * Hide all but the first items of a list, behind a button that shows them.
  * @param {HTMLElement} list
- * @param {number} most number of items that stay
+ * @param {number} maximum number of items that stay
  * @returns {HTMLElement[]} the list, and the button if there is something to show
  */
-export function shorten(list, most) {
-  const items = /** @type {HTMLElement[]} */ ([...list.children]).slice(most);
+export function shorten(list, maximum) {
+  const items = /** @type {HTMLElement[]} */ ([...list.children]).slice(maximum);
   if (!items.length) return [list];
   for (const item of items) item.hidden = true;
   const button = make("button", { type: "button", className: "quiet" }, `Show all ${count(list.children.length)}`);

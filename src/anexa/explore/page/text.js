@@ -14,7 +14,7 @@ const DIGITS = 3; // of probabilities and losses in tables
 /**
  * Show the text of the address.
  * @param {HTMLElement} root
- * @param {import("./state.js").State & Record<string, string>} state
+ * @param {import("./state.js").PageState & Record<string, string>} state
  * @param {any} info the folder
  * @param {AbortSignal} signal
  */
@@ -118,18 +118,18 @@ function makeRow(token, place, largest, sequence) {
   const live = `token ${place} ${text}${lossText(token)}, probability ${exact(p)}, rank ${token.rank}`;
   const href = probabilityOf(sequence, place, token.id);
   const guesses = token.candidates.map((candidate) => {
-    const share = Number(candidate.probability);
-    const words = `${tokenText(candidate)}, probability ${exact(share)}`;
+    const likelihood = Number(candidate.probability);
+    const words = `${tokenText(candidate)}, probability ${exact(likelihood)}`;
     return make(
       "a",
       {
         className: candidate.id === token.id ? "guess right" : "guess",
         href: probabilityOf(sequence, place, candidate.id),
-        title: exact(share),
+        title: exact(likelihood),
         "data-live": words,
       },
       make("span", { className: "piece" }, tokenText(candidate)),
-      ` ${probability(share, DIGITS)}`,
+      ` ${probability(likelihood, DIGITS)}`,
     );
   });
   return make(
@@ -185,8 +185,8 @@ function makeLens({ tokens }) {
   ];
 }
 
-/** Tint an element: `amount` of `most`. */
-function tint(element, amount, most) {
-  const share = amount === null || !most ? 0 : Number(amount) / most;
-  element.style.setProperty("--share", `${Math.max(0, Math.min(1, share || 0))}`);
+/** Tint an element: `amount` of `maximum`. */
+function tint(element, amount, maximum) {
+  const ratio = amount === null || !maximum ? 0 : Number(amount) / maximum;
+  element.style.setProperty("--ratio", `${Math.max(0, Math.min(1, ratio || 0))}`);
 }

@@ -14,7 +14,7 @@ const EXAMPLE = "12+34";
 /**
  * Show how the model came to its answer.
  * @param {HTMLElement} root
- * @param {import("./state.js").State} state
+ * @param {import("./state.js").PageState} state
  * @param {any} info the folder
  * @param {AbortSignal} signal
  */
@@ -67,7 +67,7 @@ class ThoughtElement {
 
   /**
    * @param {any} view - as /api/thought describes it
-   * @param {import("./state.js").State} state
+   * @param {import("./state.js").PageState} state
    */
   constructor(view, state) {
     this.#view = view;

@@ -20,7 +20,7 @@ const scrubbers = new Map();
 /**
  * Show the loss curve of a folder with the step of the address; large in the view Time.
  * @param {HTMLElement} footer
- * @param {import("./state.js").State} state
+ * @param {import("./state.js").PageState} state
  * @param {any} info the folder
  * @param {AbortSignal} signal - aborted when another address is shown
  */
@@ -66,7 +66,7 @@ function place(footer, first) {
 /**
  * Show what there is at the step of the address.
  * @param {HTMLElement} root
- * @param {import("./state.js").State} state
+ * @param {import("./state.js").PageState} state
  * @param {any} info the folder
  * @param {AbortSignal} signal
  */

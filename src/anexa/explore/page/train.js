@@ -30,7 +30,7 @@ let training = new Training();
 /**
  * Show the training, or the button that starts it.
  * @param {HTMLElement} root
- * @param {import("./state.js").State} _state
+ * @param {import("./state.js").PageState} _state
  * @param {any} _info the folder
  * @param {AbortSignal} signal
  */
@@ -108,9 +108,9 @@ function makeProgress(task, done, steps) {
 
 function makeEnd({ folder }, begin) {
   const time = make("a", { className: "button", href: `#/time?folder=${folder}`, "data-focus": "train" }, "Open the model");
-  const again = make("button", { type: "button", className: "quiet", "data-focus": "again" }, "Train another");
-  again.addEventListener("click", begin);
-  return make("div", { className: "running" }, time, again);
+  const restart = make("button", { type: "button", className: "quiet", "data-focus": "again" }, "Train another");
+  restart.addEventListener("click", begin);
+  return make("div", { className: "running" }, time, restart);
 }
 
 /** What the model wrote at steps of the training. */

@@ -15,7 +15,7 @@ const OUTCOMES = {
 
 /**
  * Make the section about the step that is left out, if the address names one.
- * @param {import("./state.js").State} state
+ * @param {import("./state.js").PageState} state
  * @param {any} info the folder
  * @param {{folder: number, text?: string, chat?: string}} asked the text
  * @returns {HTMLElement[]}

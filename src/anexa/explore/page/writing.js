@@ -9,7 +9,7 @@ import { makePanel, taskOf } from "./tasks.js";
  * random numbers, written when the reader asks for them.
  * @param {import("./readings.js").Side} first
  * @param {import("./readings.js").Side} second
- * @param {import("./state.js").State} state
+ * @param {import("./state.js").PageState} state
  * @returns {HTMLElement}
  */
 export function makeWriting(first, second, state) {

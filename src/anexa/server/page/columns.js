@@ -5,7 +5,7 @@ import { element } from "./dom.js";
 
 /**
  * A step: `expression:facts:value`.
- * @typedef {object} Step
+ * @typedef {object} ThoughtStep
  * @property {string} left first operand
  * @property {"+" | "-" | "*" | "?"} operation "?" is a comparison
  * @property {string} right second operand
@@ -25,7 +25,7 @@ const SIGNS = { "+": "+", "-": "−", "*": "×", "?": "?" };
 /**
  * Parse a line of a thought.
  * @param {string} line
- * @returns {Step | null} null if it has another format
+ * @returns {ThoughtStep | null} null if it has another format
  */
 export function parseStep(line) {
   const match = STEP.exec(line);
@@ -36,7 +36,7 @@ export function parseStep(line) {
 
 /**
  * The equation of a column in words: what is written and what is carried.
- * @param {Step} step
+ * @param {ThoughtStep} step
  * @param {number} index index of the fact
  * @returns {string} the fact as it is if it has another format
  */
@@ -59,7 +59,7 @@ export function explain({ operation, facts }, index) {
 
 /**
  * Carries into the columns of the first operand, leftmost first; a space where nothing is carried.
- * @param {Step} step
+ * @param {ThoughtStep} step
  * @returns {string}
  */
 export function carries({ operation, left, facts }) {
