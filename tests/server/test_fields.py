@@ -22,7 +22,7 @@ from tests.server.process import MESSAGES, ServerProcess
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 SECTION = DOCS.read_text(encoding="utf-8").split("\n## Fields of a request\n")[1].split("\n## ")[0]
 OPENAI, OTHERS, LIST = re.split(
-    r"\nFields of vLLM and llama\.cpp:\n|\nA field with which ", SECTION
+    r"\nFields of vLLM and llama\.cpp:\n|\nThese fields would change ", SECTION
 )
 ROW = re.compile(
     r"^\| `(\w+)` \| (chat|completions|both) \| (honored|refused|without effect) \| .*\|$",

@@ -189,15 +189,15 @@ def opening(trainer: Trainer) -> list[str]:
     config, model, device = trainer.config, trainer.model_config, trainer.device_config
     schedule, steps = config.schedule, trainer.clock.steps
     evaluation = trainer.clock.final_eval_seconds
-    share = 1 - trainer.state.progress  # of the run that is still to come
+    remaining = 1 - trainer.state.progress  # of the run that is still to come
     if steps:
         pauses = min(steps, schedule.evaluations) * evaluation
-        seconds = share * (trainer.step_seconds * steps + pauses)
+        seconds = remaining * (trainer.step_seconds * steps + pauses)
         end = f"{counted(steps, 'step')}, about {_duration(seconds)}"
     else:
         assert schedule.minutes is not None
         seconds = max(0.0, schedule.minutes * 60 - schedule.evaluations * evaluation)
-        expected = max(1, round(share * seconds / trainer.step_seconds))
+        expected = max(1, round(remaining * seconds / trainer.step_seconds))
         end = f"{schedule.minutes:g} min, about {counted(expected, 'step')}"
     if trainer.resumed:
         end += " more" if steps is None else " left"

@@ -151,8 +151,8 @@ def _add_views(app: FastAPI, session: Session) -> None:
         width: Annotated[int, Query(le=MAX_WINDOW)] = MAX_WINDOW,
     ) -> Response:
         with session.lock:
-            whole = read_tensor(session, scene, tensor, quantity, versus.scene(scene))
-            found = window(whole, parse_index(lead), level, top, left, height, width)
+            values = read_tensor(session, scene, tensor, quantity, versus.scene(scene))
+            found = window(values, parse_index(lead), level, top, left, height, width)
         return tensors_response(found)
 
     @app.get("/api/number")

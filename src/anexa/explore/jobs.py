@@ -174,12 +174,12 @@ class Taught(JobRequest):
             AnexaError: if the model cannot read the text.
         """
         inputs: tuple[tuple[InputKind, str | None], ...] = ("text", self.text), ("chat", self.chat)
-        given = [(kind, text) for kind, text in inputs if text is not None]
-        if len(given) != 1:
+        present = [(kind, text) for kind, text in inputs if text is not None]
+        if len(present) != 1:
             raise UsageError(
                 "this job needs a text or a chat question, whose loss it follows: give one of them"
             )
-        folder, [(kind, text)] = session.folder(self.folder), given
+        folder, [(kind, text)] = session.folder(self.folder), present
         return folder.batch(Scene(self.folder, None, kind, text), folder.model.weights)
 
     def step_range(self, run: Replay) -> tuple[int, int]:

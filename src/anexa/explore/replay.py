@@ -366,9 +366,9 @@ def _read_history(folder: Path) -> tuple[Sequence[StepRecord], int]:
 
 def _check_index(name: str, shape: tuple[int, ...], index: Index) -> None:
     if len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape)):
-        given = short_repr(list(index))
+        element = short_repr(list(index))
         sizes = " x ".join(map(str, shape))
-        raise AnexaError(f"{one_line(name)} has no element {given}: its shape is {sizes}")
+        raise AnexaError(f"{one_line(name)} has no element {element}: its shape is {sizes}")
 
 
 def _life_point(frame: Frame, name: str, index: Index, gradient: float | None) -> LifePoint:

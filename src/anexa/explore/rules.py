@@ -235,12 +235,12 @@ class GELU(Curve):
     gradient = "dx = g ((1 + tanh u) / 2 + x (1 − tanh² u) u' / 2)"
 
     def factor(self, x: Array) -> Array:
-        share: Array = (1 + np.tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2
-        return share
+        phi: Array = (1 + np.tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2
+        return phi
 
     def slope(self, x: Array) -> Array:
-        share = self.factor(x)
-        slope: Array = share + 2 * x * share * (1 - share) * sqrt(2 / pi) * (1 + 0.134145 * x * x)
+        phi = self.factor(x)
+        slope: Array = phi + 2 * x * phi * (1 - phi) * sqrt(2 / pi) * (1 + 0.134145 * x * x)
         return slope
 
 

@@ -161,13 +161,13 @@ def _position(config: ModelConfig, edit: Edit) -> Target:
 
 def _weight(config: ModelConfig, edit: Edit) -> Target:
     parameters = architecture(config).parameters(config)
-    given = one_line(str(edit))
+    label = one_line(str(edit))
     if edit.tensor not in parameters:
-        raise UsageError(f"{given}: this model has no weight {short_repr(edit.tensor)}")
+        raise UsageError(f"{label}: this model has no weight {short_repr(edit.tensor)}")
     shape = parameters[edit.tensor].shape
     if len(edit.place) != len(shape) or any(i >= n for i, n in zip(edit.place, shape)):
         raise UsageError(
-            f"{given}: {edit.tensor} has the shape {list(shape)}, and indices count from 0"
+            f"{label}: {edit.tensor} has the shape {list(shape)}, and indices count from 0"
         )
     return Target(edit.tensor, edit.place, edit.number)
 

@@ -58,16 +58,16 @@ def window(
     Raises:
         UsageError: if there is no such matrix or level, or the window lies outside of the matrix.
     """
-    whole = matrix(tensor, lead)
+    numbers = matrix(tensor, lead)
     if not 0 <= level <= last_level(tensor):
         raise UsageError(f"this tensor has the levels 0 to {last_level(tensor)}, not {level}")
-    rows, columns = (-(-n // 2**level) for n in whole.shape)
+    rows, columns = (-(-n // 2**level) for n in numbers.shape)
     if not (0 <= top < rows and 0 <= left < columns and height > 0 and width > 0):
         raise UsageError(
             f"level {level} of this tensor has {rows} rows and {columns} columns: a window of "
             f"{height} x {width} at row {top}, column {left} is not in it"
         )
-    part = whole[
+    part = numbers[
         top << level : min(top + height, rows) << level,
         left << level : min(left + width, columns) << level,
     ]

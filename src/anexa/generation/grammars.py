@@ -135,10 +135,10 @@ def grammar_of(
         (json_schema, Grammar.json_schema),
         (grammar, Grammar.rules),
     ]
-    given = [(make, value) for value, make in makers if value is not None]
-    if len(given) > 1:
+    requested = [(make, value) for value, make in makers if value is not None]
+    if len(requested) > 1:
         raise UsageError("regex, choice, json_schema and grammar exclude each other: give one")
-    return next((make(value) for make, value in given), None)
+    return next((make(value) for make, value in requested), None)
 
 
 def escape(character: str) -> str:

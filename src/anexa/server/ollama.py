@@ -43,8 +43,8 @@ LATEST = ":latest"  # the tag that Ollama gives a model without one
 NANOSECONDS = 1_000_000_000
 ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
     # Errors of the whole server, such as a wrong key, are those of OpenAI's API.
-    status: {**about, "model": OllamaError | schemas.ErrorResponse}
-    for status, about in schemas.ERROR_RESPONSES.items()
+    status: {**description, "model": OllamaError | schemas.ErrorResponse}
+    for status, description in schemas.ERROR_RESPONSES.items()
 }
 
 Handler: TypeAlias = Callable[[fastapi.Request], Coroutine[Any, Any, Response]]

@@ -135,8 +135,8 @@ class Protection:
             message = "pages of other sites may not use this server: see --allow-origin"
             return APIError(message, status=403)
         if self._api_key is not None and path not in self._public_paths:
-            scheme, _, given = headers.get("authorization", "").partition(" ")
-            is_right = hmac.compare_digest(given.strip().encode(), self._api_key.encode())
+            scheme, _, key = headers.get("authorization", "").partition(" ")
+            is_right = hmac.compare_digest(key.strip().encode(), self._api_key.encode())
             if scheme.lower() != "bearer" or not is_right:
                 message = "this server needs its API key: Authorization: Bearer …"
                 return APIError(message, status=401)

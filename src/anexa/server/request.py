@@ -186,9 +186,9 @@ class Request:
         Raises:
             APIError: if the request fails.
         """
-        whole = RequestOutput()
+        total = RequestOutput()
         async for output in self:
-            whole.merge(output)
-        if whole.error:
-            raise whole.error
-        return whole
+            total.merge(output)
+        if total.error:
+            raise total.error
+        return total

@@ -152,10 +152,10 @@ class Responder(ABC):
         Log probabilities of tokens whose text is held back are in the next chunk with text.
         """
         parts = self.parts(index, output)
-        given = self._held_logprobs[index] + output.logprobs
+        unsent = self._held_logprobs[index] + output.logprobs
         is_held = not parts and not output.finish_reason
-        self._held_logprobs[index] = given if is_held else []
-        logprobs = self.logprobs(index, given) if given and not is_held else None
+        self._held_logprobs[index] = unsent if is_held else []
+        logprobs = self.logprobs(index, unsent) if unsent and not is_held else None
         for part in parts:
             yield self._chunk(index, part, logprobs)
             logprobs = None

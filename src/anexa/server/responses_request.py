@@ -175,8 +175,8 @@ class ResponsesRequest(SamplingFields, UnsupportedSampling):
             messages.append({"role": "system", "content": self.instructions})
         if isinstance(self.input, str):
             return [*messages, {"role": "user", "content": self.input}]
-        given = [item.message for item in self.input if isinstance(item, InputMessage)]
-        return messages + given
+        inputs = [item.message for item in self.input if isinstance(item, InputMessage)]
+        return messages + inputs
 
     @property
     def thinking(self) -> bool:

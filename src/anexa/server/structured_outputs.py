@@ -83,11 +83,11 @@ def requested_grammar(body: StructuredFields) -> Grammar | None:
     Raises:
         APIError: if the body has several grammars, or a grammar that is not valid.
     """
-    given = [*_grammars(body)]
-    if len(given) > 1:
-        (first, _), (second, _), *_ = given
+    requested = [*_grammars(body)]
+    if len(requested) > 1:
+        (first, _), (second, _), *_ = requested
         raise APIError(f"{first} and {second} exclude each other: leave one out", second)
-    for name, make in given:
+    for name, make in requested:
         with errors_of_field(name):
             return make(name)
     return None

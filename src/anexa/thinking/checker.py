@@ -97,8 +97,8 @@ class Report:
     def all_true(self) -> bool:
         """Whether every line is true, and the thought as a whole leads from question to answer."""
         true = bool(self.lines) and self.true_steps == self.steps
-        whole = self.provenance and self.complete and self.faithful
-        return true and whole and self.solves_question is not False
+        is_conclusive = self.provenance and self.complete and self.faithful
+        return true and is_conclusive and self.solves_question is not False
 
 
 def check(question: str, thought: str, answer: str) -> Report:

@@ -153,7 +153,7 @@ class Reinforcement:
         problems = [draw_any(self._rng) for _ in range(self._config.problems)]
         repeated = [problem for problem in problems for _ in range(samples)]
         params = [SamplingParams(1.0, seed=self._sampling_rng.getrandbits(63)) for _ in repeated]
-        prompts, texts = self._answers(repeated, params)
+        prompts, texts = self._sample_answers(repeated, params)
         rewards = np.array(self._rewards(repeated, texts), float)
         grouped = rewards.reshape(-1, samples)
         advantages = (grouped - grouped.mean(axis=1, keepdims=True)).ravel()
@@ -172,11 +172,11 @@ class Reinforcement:
 
     def _accuracy(self) -> float:
         """Measure the fraction of held-out problems solved by an entirely true thought."""
-        _, texts = self._answers(self._validation)
+        _, texts = self._sample_answers(self._validation)
         right = self._rewards(self._validation, texts)
         return sum(right) / len(right)
 
-    def _answers(
+    def _sample_answers(
         self, problems: list[Problem], params: list[SamplingParams] | None = None
     ) -> tuple[list[list[int]], list[list[int]]]:
         """Return the prompts of the problems, and the completions of the model."""
@@ -185,8 +185,8 @@ class Reinforcement:
         return prompts, generate_batch(self._engine, prompts, self._tokenizer.eot_token, params)
 
     def _rewards(self, problems: list[Problem], texts: list[list[int]]) -> list[bool]:
-        answers = map(self._tokenizer.decode, texts)
-        return [self._reward(problem, answer) for problem, answer in zip(problems, answers)]
+        decoded = map(self._tokenizer.decode, texts)
+        return [self._reward(problem, answer) for problem, answer in zip(problems, decoded)]
 
 
 def is_true(problem: Problem, answer: str) -> bool:

@@ -37,7 +37,7 @@ def model_card(
         state: state of the run.
         notes: sentences about the corpus that are needed to interpret the losses.
     """
-    about = "".join(f"\n- {note}" for note in notes)
+    listed_notes = "".join(f"\n- {note}" for note in notes)
     losses = "\n".join(
         f"| {e.step:,} | {e.seconds:,.0f} | {_loss(e.train_loss)} | {e.validation_loss:.4f} |"
         for e in state.evaluations
@@ -73,7 +73,7 @@ Trained from scratch on {code_span(corpus)} with Anexa {__version__}:
 | precision | {_precision(config)} |
 
 About the corpus:
-{about}
+{listed_notes}
 
 Losses are in nats a token.
 

@@ -206,8 +206,8 @@ class TrainConfig:
         for name, has_effect, reason in EFFECTS:
             section, field = OPTIONS[name]
             if options[name] != getattr(SECTIONS[section], field) and not has_effect(self):
-                given = flag(name) if options[name] is True else f"{flag(name)} {options[name]}"
-                raise UsageError(f"{given} has no effect: {reason.format(**options)}")
+                argument = flag(name) if options[name] is True else f"{flag(name)} {options[name]}"
+                raise UsageError(f"{argument} has no effect: {reason.format(**options)}")
 
     @classmethod
     def from_options(cls, **overrides: Any) -> TrainConfig:
@@ -373,8 +373,8 @@ def check_values(options: Mapping[str, Any], label: Callable[[str], str] = flag)
         kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
         kind = next((kind for kind in kinds if kind in OPTION_TYPES), str)  # a Literal is a string
         # A float option also takes an int within the range of floats, but not a bool.
-        whole = kind is float and type(value) is int and abs(value) < sys.float_info.max
-        if not (whole or type(value) is kind or (value is None and NoneType in kinds)):
+        is_integer = kind is float and type(value) is int and abs(value) < sys.float_info.max
+        if not (is_integer or type(value) is kind or (value is None and NoneType in kinds)):
             raise UsageError(f"{label(name)} must be {OPTION_TYPES[kind]}, not {short_repr(value)}")
     for name, choices in CHOICES.items():
         if name in options and options[name] not in choices:
