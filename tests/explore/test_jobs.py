@@ -168,7 +168,7 @@ def test_views_ask_for_a_replay_which_a_job_does(
         ("write", {"edit": ["head:0.9"]}, "head"),
         ("write", {"folder": 3}, "there is no folder 3"),
         ("thought", {"question": "1+1"}, "chat"),
-        ("teachers", {}, "give a text"),
+        ("teachers", {}, "needs a text or a chat question"),
         ("teachers", {"text": "¶"}, "¶"),
         ("teachers", {"chat": "1+1"}, "chat"),
         ("teachers", {"text": "emma", "first": 9, "last": 9}, "9"),

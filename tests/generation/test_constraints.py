@@ -276,7 +276,7 @@ def test_only_characters_of_the_vocabulary_are_used() -> None:
         assert str(error.value) == sentence
     constraint = compiler.compile(Grammar.rules('start: "1" x\nx: "a" | "b"'))
     constraint.advance(tokenizer.encode("1")[0])
-    with pytest.raises(AnexaError, match="the grammar needs a character here that this model"):
+    with pytest.raises(AnexaError, match="a character that is not in the vocabulary of this model"):
         constraint.mask()
 
 
