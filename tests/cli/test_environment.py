@@ -239,16 +239,10 @@ def test_waiting_for_a_text_is_said_and_can_be_ended(corpus: str, notice: str, p
 
 @needs_torch
 @posix
-def test_a_missing_compiler_is_said_once(place: Path) -> None:
+def test_a_missing_compiler_is_said_once(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command = TRAIN.replace("numpy", "torch --compile --device cpu --n-embd 4 --no-chat")
-    result = subprocess.run(
-        [*ANEXA, *command.split()],
-        cwd=place,
-        env=environment(PATH=str(place)),
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
+    monkeypatch.setenv("PATH", str(place))
+    result = anexa(*command.split(), cwd=place)
     assert result.returncode == 0
     assert "training goes on without torch.compile: " in one_sentence(result)
     assert not read_train_config(place / "new").device.compile
