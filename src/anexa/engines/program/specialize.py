@@ -144,7 +144,7 @@ class _Constants(ast.NodeVisitor):
         assert isinstance(node.target, ast.Tuple)
         row, size = map(ast.unparse, node.target.elts)
         choice: list[ast.stmt] = []
-        for number in (2, self._constants["BLOCK_ROWS"]):
+        for number in sorted({2, 4, self._constants["BLOCK_ROWS"]}):
             (case,) = ast.parse(
                 f"if {rows} >= {number}:\n"
                 f"    for {row} in range(0, {rows}, {number}):\n"

@@ -58,9 +58,13 @@ def append_to_cache(
         keys = at(numbers(caches[t]), (block * n_layer + layer) * 2 * k_width * LANES)
         values = at(keys, k_width * LANES)
         for h in range(k_width // head_dim):
+            k_D, v_D = at(k, t * k_stride + h * head_dim), at(v, t * v_stride + h * head_dim)
+            keys_h = at(keys, h * head_dim * LANES + lane)
             for d in range(head_dim):
-                keys[(h * head_dim + d) * LANES + lane] = k[t * k_stride + h * head_dim + d]
-                values[(h * LANES + lane) * head_dim + d] = v[t * v_stride + h * head_dim + d]
+                keys_h[d * LANES] = k_D[d]
+            values_h = at(values, (h * LANES + lane) * head_dim)
+            for d, count in tiles(head_dim, LANES):
+                store(values_h, d, load(v_D, d, count, LANES), count)
 
 
 def attend(

@@ -39,7 +39,7 @@ def row_blocks(rows: int) -> Iterator[tuple[int, int]]:
     The blocks cover all rows. The last one may cover rows once more that are in the one before: a
     kernel computes the same for them again.
     """
-    for size in (BLOCK_ROWS, 2):
+    for size in (BLOCK_ROWS, 4, 2):
         if rows >= size:
             for row in range(0, rows, size):
                 yield min(row, rows - size), size
