@@ -19,7 +19,8 @@ from anexa.errors import AnexaError, AnexaWarning, one_line
 
 # Numba only translates to LLVM's language; optimization follows once, with LLVM's own tools.
 SETTINGS = {"NUMBA_OPT": "0", "NUMBA_LOOP_VECTORIZE": "0", "NUMBA_SLP_VECTORIZE": "0"}
-PROCESSES = 2  # a process more costs half a second for the import of Numba
+PROCESSES = 2  # processes for a large program
+SHARE = 8_000  # characters of source for which another process pays: a second of translation
 
 
 class Compilation:
@@ -45,8 +46,10 @@ class Compilation:
         self._check_folder()
         work = [(units[index], self._paths[index]) for index in missing]
         work.sort(key=lambda item: len(item[0].source.text))  # the longest take the longest
-        for first in range(min(PROCESSES, len(work))):
-            self._processes.append(start(work[first::PROCESSES], subprocess.PIPE))
+        characters = sum(len(unit.source.text) for unit, _ in work)
+        processes = min(PROCESSES, 1 + characters // SHARE, len(work))
+        for first in range(processes):
+            self._processes.append(start(work[first::processes], subprocess.PIPE))
 
     def _check_folder(self) -> None:
         folder = self._paths[0].parent

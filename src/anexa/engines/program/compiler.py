@@ -6,6 +6,7 @@ standard input says what to compile, as JSON: [[unit, path], …].
 
 from __future__ import annotations
 
+import gc
 import json
 import linecache
 import sys
@@ -65,7 +66,9 @@ def lower(unit: Unit) -> Any:
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     exec(compile(text, file, "exec"), namespace)
     arguments = signature(unit.source.arguments, unit.dtype)
-    function = njit(error_model="numpy")(namespace[name])
+    # Python does not call it, so it needs none of the functions that Python would call.
+    options = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    function = njit(**options)(namespace[name])
     function.compile(arguments)
     compiled = function.overloads[arguments]
     module = llvm.parse_assembly(compiled.library.get_llvm_str())
@@ -154,6 +157,7 @@ def main() -> None:
     Raises:
         SystemExit: if it cannot be compiled or written, with one line that says why.
     """
+    gc.disable()  # the process is short, and has few objects that it does not need
     try:
         for fields, path in json.load(sys.stdin.buffer):
             code_cache.write(Path(path), compile_unit(read_unit(fields)))
