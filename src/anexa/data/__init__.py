@@ -4,8 +4,9 @@
 as `Documents`, `tokens` encodes them, and `batches` makes training and validation datasets.
 """
 
+from anexa.cache import cache_folder
 from anexa.data.corpora import Documents, corpus_source, guess_layout, read_corpus
-from anexa.data.download import Progress, cache_folder, fetch
+from anexa.data.download import Progress, fetch
 from anexa.data.registry import CORPORA, CorpusInfo, Layout
 
 __all__ = [

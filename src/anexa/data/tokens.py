@@ -14,8 +14,9 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from anexa.cache import cache_folder
 from anexa.data.corpora import Documents
-from anexa.data.download import Progress, cache_folder
+from anexa.data.download import Progress
 from anexa.data.registry import Layout
 from anexa.errors import AnexaError
 from anexa.files import remove_leftovers, take_name, temporary_folder
