@@ -120,7 +120,7 @@ def _download(url: str, path: Path, sha256: str | None, progress: Progress | Non
         _DownloadError: if the download fails.
         OSError: if the file cannot be written.
     """
-    import pooch
+    import pooch  # type: ignore[import-untyped]
     from requests import exceptions  # what pooch downloads with, and lets through
 
     meter = _Meter(progress)
