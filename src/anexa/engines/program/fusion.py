@@ -109,6 +109,7 @@ def transposed_outer(program: Program) -> bool:
     """transpose(outer(g, x)) = outer(x, g): the gradient of a weight that is stored transposed."""
     for outer, transpose in pairs(program, "outer", "transpose"):
         transpose.kernel, transpose.inputs = "outer", outer.inputs[::-1]
+        transpose.settings = {"tile": tile_width(transpose.outputs[0].width)}
         return True
     return False
 

@@ -96,7 +96,8 @@ class Linear(Operation[Value], name="linear"):
         program = g_TO.program
         transposed_CO = Transpose().forward(self.weight_OC)
         dx_TC = self.product(g_TO, transposed_CO, None)
-        (d_weight_OC,) = program.emit("outer", (g_TO, self.x_TC), self.weight_OC.shape)
+        shape, tile = self.weight_OC.shape, tile_width(self.x_TC.width)
+        (d_weight_OC,) = program.emit("outer", (g_TO, self.x_TC), shape, tile=tile)
         if not self.has_bias:
             return dx_TC, d_weight_OC
         return dx_TC, d_weight_OC, *program.emit("column_sum", (g_TO,), (g_TO.width,))

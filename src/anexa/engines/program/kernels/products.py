@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from anexa.engines.program.kernels.language import LANES, WIDTH, Pointer, row_blocks, tiles
+from anexa.engines.program.kernels.language import (
+    BLOCK_ROWS,
+    LANES,
+    WIDTH,
+    Pointer,
+    row_blocks,
+    tiles,
+)
 
 if TYPE_CHECKING:
     from anexa.engines.program.blocks import (
@@ -149,44 +156,31 @@ def outer(
     g_width: int,
     x_stride: int,
     x_width: int,
+    tile: int,
 ) -> None:
-    """dW = gᵀ x: four outputs at once, in blocks of 64 rows."""
+    """dW = gᵀ x, the rows in order; 64 of them at a time, which stay in the processor's cache."""
     keep_separate()
+    zeros = full(x, 0, min(tile, WIDTH))
     for begin in range(0, max(rows, 1), 64):
         end = min(begin + 64, rows)
-        for c, count in tiles(x_width, LANES):
-            for o in range(0, g_width - 3, 4):
+        for c, count in tiles(x_width, min(tile, WIDTH)):
+            for o in range(0, g_width - BLOCK_ROWS + 1, BLOCK_ROWS):
                 out = at(y, o * x_width + c)
-                if begin == 0:
-                    y0 = full(x, 0, LANES)
-                    y1 = y0
-                    y2 = y0
-                    y3 = y0
-                else:
-                    y0 = load(out, 0, count, LANES)
-                    y1 = load(out, x_width, count, LANES)
-                    y2 = load(out, 2 * x_width, count, LANES)
-                    y3 = load(out, 3 * x_width, count, LANES)
+                sums = repeat(zeros, BLOCK_ROWS)
+                if begin > 0:
+                    sums = add_rows(sums, out, x_width, count)
                 for t in range(begin, end):
-                    x_t = load(x, t * x_stride + c, count, LANES)
-                    g_t = at(g, t * g_stride + o)
-                    y0 = fma(full(x, g_t[0], LANES), x_t, y0)
-                    y1 = fma(full(x, g_t[1], LANES), x_t, y1)
-                    y2 = fma(full(x, g_t[2], LANES), x_t, y2)
-                    y3 = fma(full(x, g_t[3], LANES), x_t, y3)
-                store(out, 0, y0, count)
-                store(out, x_width, y1, count)
-                store(out, 2 * x_width, y2, count)
-                store(out, 3 * x_width, y3, count)
-            for o in range(g_width - g_width % 4, g_width):
-                if begin == 0:
-                    y0 = full(x, 0, LANES)
-                else:
-                    y0 = load(y, o * x_width + c, count, LANES)
+                    x_t = load(x, t * x_stride + c, count, min(tile, WIDTH))
+                    sums = add_outer(sums, at(g, t * g_stride + o), 1, x_t)
+                store_rows(out, x_width, sums, count)
+            for o in range(g_width // BLOCK_ROWS * BLOCK_ROWS, g_width):
+                total = zeros
+                if begin > 0:
+                    total = total + load(y, o * x_width + c, count, min(tile, WIDTH))
                 for t in range(begin, end):
-                    x_t = load(x, t * x_stride + c, count, LANES)
-                    y0 = fma(full(x, g[t * g_stride + o], LANES), x_t, y0)
-                store(y, o * x_width + c, y0, count)
+                    x_t = load(x, t * x_stride + c, count, min(tile, WIDTH))
+                    total = fma(full(x, g[t * g_stride + o], min(tile, WIDTH)), x_t, total)
+                store(y, o * x_width + c, total, count)
 
 
 def column_sum(g: Pointer, y: Pointer, rows: int, *, g_stride: int, g_width: int) -> None:
