@@ -1,0 +1,98 @@
+"""Compilation in the background: `python -m anexa.engines.program.background MODEL PRECISION`.
+
+A first answer does not wait for the compiler: until the machine code of a model is in the cache,
+another engine computes, and it goes on for as long as its process lives, so that the numbers of a
+text do not depend on when the compiler was done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from array import array
+from contextlib import suppress
+from dataclasses import asdict
+from hashlib import sha256
+from math import prod
+from pathlib import Path
+
+from anexa.engines.program import code_cache
+from anexa.engines.program.units import environment
+from anexa.model.architectures import architecture
+from anexa.model.config import ModelConfig
+from anexa.model.weights import Weight
+
+PATIENCE = 300.0  # seconds after which a compilation that has not ended was killed
+
+
+def is_compiled(config: ModelConfig, dtype: str) -> bool:
+    """Whether the machine code of a model is in the cache.
+
+    Args:
+        config: the architecture and its sizes.
+        dtype: "float32" or "float64".
+    """
+    return code_cache.read(_mark(config, dtype)) is not None
+
+
+def compile_in_background(config: ModelConfig, dtype: str) -> subprocess.Popen[bytes] | None:
+    """Start a process that compiles a model into the cache, and outlives this one.
+
+    Args:
+        config: the architecture and its sizes.
+        dtype: "float32" or "float64".
+
+    Returns:
+        The process; None if another one is compiling the model, or the cache cannot be written.
+    """
+    mark = _mark(config, dtype)
+    begun = mark.with_suffix(".begun")
+    try:
+        code_cache.check_writable(mark.parent)
+        with suppress(FileNotFoundError):
+            if begun.stat().st_mtime < time.time() - PATIENCE:
+                begun.unlink(missing_ok=True)
+        begun.touch(exist_ok=False)
+    except OSError:  # one of the two reasons for which nothing is done
+        return None
+    fields = json.dumps(asdict(config))
+    return subprocess.Popen(
+        [sys.executable, "-m", "anexa.engines.program.background", fields, dtype],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=Path(__file__).parents[3],  # where Python finds our modules, and no others first
+    )
+
+
+def _mark(config: ModelConfig, dtype: str) -> Path:
+    """Return the path of the file that says that a model is compiled."""
+    key = repr((sorted(asdict(config).items()), dtype, *environment()))
+    return code_cache.path(sha256(key.encode()).hexdigest())
+
+
+def main() -> None:
+    """Compile a model, with weights that are all 0, by computing logits once."""
+    from anexa.engines.numba import NumbaEngine
+    from anexa.engines.optimizers import OptimizerConfig
+
+    if hasattr(os, "nice"):
+        os.nice(10)  # whoever is waiting for an answer goes first
+    config, dtype = ModelConfig(**json.loads(sys.argv[1])), sys.argv[2]
+    mark = _mark(config, dtype)
+    try:
+        weights = {
+            name: Weight(parameter.shape, array("f", bytes(4 * prod(parameter.shape))))
+            for name, parameter in architecture(config).parameters(config).items()
+        }
+        NumbaEngine(config, weights, OptimizerConfig(), dtype).logits([0])
+        code_cache.write(mark, b"compiled")
+    finally:
+        mark.with_suffix(".begun").unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main()

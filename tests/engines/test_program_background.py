@@ -1,0 +1,73 @@
+"""Compilation in the background."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from anexa.model.config import ModelConfig
+
+if not find_spec("numba"):
+    pytest.skip("needs Numba", allow_module_level=True)
+
+from anexa.engines.program.background import PATIENCE, compile_in_background, is_compiled
+
+CONFIG = ModelConfig("microgpt", 11, 8, 4, 1, 1)
+USE = """
+import random, sys, warnings
+warnings.simplefilter("error")  # nothing is compiled any more
+from anexa.engines.numba import NumbaEngine
+from anexa.engines.optimizers import OptimizerConfig
+from anexa.model.config import ModelConfig
+from anexa.model.weights import initial_weights
+config = ModelConfig("microgpt", 11, 8, 4, 1, 1)
+weights = initial_weights(config, random.Random(0))
+print(len(NumbaEngine(config, weights, OptimizerConfig()).logits([1, 2])), "numba" in sys.modules)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_compiles_what_the_engine_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANEXA_CACHE", str(tmp_path))
+    assert not is_compiled(CONFIG, "float32")
+    process = compile_in_background(CONFIG, "float32")
+    assert process
+    assert compile_in_background(CONFIG, "float32") is None  # it is being compiled
+    assert process.wait() == 0
+    assert is_compiled(CONFIG, "float32")
+    assert not is_compiled(CONFIG, "float64")
+    assert not list(tmp_path.rglob("*.begun"))
+    found = subprocess.check_output([sys.executable, "-c", USE], text=True, env=os.environ)
+    assert found.split() == ["2", "False"]
+
+
+def test_a_compilation_that_was_killed_is_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANEXA_CACHE", str(tmp_path))
+    first = compile_in_background(CONFIG, "float32")
+    assert first
+    first.kill()
+    first.wait()
+    assert compile_in_background(CONFIG, "float32") is None
+    (begun,) = tmp_path.rglob("*.begun")
+    os.utime(begun, (begun.stat().st_mtime - 2 * PATIENCE,) * 2)
+    second = compile_in_background(CONFIG, "float32")
+    assert second
+    second.kill()
+    second.wait()
+
+
+@pytest.mark.filterwarnings("error")
+def test_without_a_cache_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("ANEXA_CACHE", str(tmp_path / "file"))
+    assert compile_in_background(CONFIG, "float32") is None
+    assert not is_compiled(CONFIG, "float32")
