@@ -119,8 +119,7 @@ class NumbaEngine:
         logits = []
         for begin in range(0, len(tokens), MAX_ROWS):
             part = slice(begin, begin + MAX_ROWS)
-            rows = self._inference.run(tokens[part], lengths[part], addresses[part])
-            logits.append(rows.copy())
+            logits.append(self._inference.run(tokens[part], lengths[part], addresses[part]))
         for cache in caches:
             cache.length += 1
         batch_cache.lengths = [length + 1 for length in lengths]
@@ -157,11 +156,12 @@ class NumbaEngine:
         address, results = cache.address, []
         for begin in range(0, len(tokens), MAX_ROWS):
             part = tokens[begin : begin + MAX_ROWS]
-            rows = range(start + begin, start + begin + len(part))
-            wanted = min(max(first_wanted - begin, 0), len(part) - 1)
-            found = inference.run(part, rows, [address] * len(part), wanted)
-            if begin + len(part) > first_wanted:
-                results.append(found.copy())
+            positions = range(start + begin, start + begin + len(part))
+            caches = [address] * len(part)
+            wanted = first_wanted - begin
+            results.append(
+                inference.run(part, positions, caches, first_wanted=wanted, one_sequence=True)
+            )
         kv_cache.length = cache.length = start + len(tokens)
         return results[0] if len(results) == 1 else np.concatenate(results)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from threading import Lock
 
 import numpy as np
 
@@ -10,19 +13,64 @@ from anexa.engines.program.build import CompiledStep
 from anexa.engines.program.fusion import fuse
 from anexa.engines.program.hoisting import hoist, narrow
 from anexa.engines.program.memory import plan_memory
-from anexa.engines.program.runner import Array, Runner, aligned
+from anexa.engines.program.program import Program, Value
+from anexa.engines.program.runner import Array, Compiled, Runner, aligned
+from anexa.engines.program.threads import num_threads, run_together
 from anexa.engines.program.trace import inference_program
 from anexa.engines.program.writer import Writer, weight_offsets
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 
 MAX_ROWS = 64  # rows in a call: more would take memory, and gain no speed
+# Work for which a second thread pays, in parameters times rows: about a tenth of a millisecond.
+WORK_OF_A_THREAD = 2_000_000
+
+
+@dataclass(frozen=True)
+class InferenceProgram:
+    """The compiled programs of an architecture with its sizes, for one precision.
+
+    Attributes:
+        preparation: computes what depends on the weights alone.
+        inference: appends tokens to caches.
+        prepared_size: size of what `preparation` computes, in numbers.
+        result: the logits or hidden states of `inference`.
+    """
+
+    preparation: Compiled
+    inference: Compiled
+    prepared_size: int
+    result: Value
+
+
+@cache
+def compile_inference(config: ModelConfig, dtype: str, headless: bool) -> InferenceProgram:
+    """Trace, fuse, write and compile the programs of a model's inference."""
+    program = inference_program(config, headless=headless)
+    fuse(program)
+    narrow(program)
+    preparation, prepared = hoist(program)
+    parameters = architecture(config).parameters(config)
+    offsets = weight_offsets({name: p.shape for name, p in parameters.items()}) | prepared
+
+    def compiled(part: Program, title: str) -> Compiled:
+        plan = plan_memory(part)
+        source = Writer(part, plan, offsets, {"n_layer": config.n_layer}, dtype, title).write()
+        return Compiled(source, CompiledStep(source), plan)
+
+    return InferenceProgram(
+        compiled(preparation, "preparation of weights"),
+        compiled(program, "inference"),
+        prepared[""],
+        next(iter(program.results.values())),
+    )
 
 
 class Inference:
     """Computes logits, or last hidden states, for rows: tokens with the caches of their sequences.
 
-    The result for a row has the same bits, whatever other rows are in a call.
+    The result for a row has the same bits, whatever other rows are in a call, and however many
+    threads share them. Several Python threads may call it.
 
     Args:
         config: the architecture and its sizes.
@@ -34,40 +82,34 @@ class Inference:
     def __init__(
         self, config: ModelConfig, dtype: str, weights: Array, *, headless: bool = False
     ) -> None:
-        program = inference_program(config, headless=headless)
-        fuse(program)
-        narrow(program)
-        preparation, prepared = hoist(program)
-        parameters = architecture(config).parameters(config)
-        offsets = weight_offsets({name: p.shape for name, p in parameters.items()}) | prepared
-        constants = {"n_layer": config.n_layer}
+        program = compile_inference(config, dtype, headless)
+        self._work_of_a_row = len(weights)
+        self._progress = np.zeros(config.n_layer + 1, np.int64)
         arrays = {
             "weights": weights,
-            "prepared": aligned(prepared[""], dtype),
-            "scratch": aligned(-(-config.block_size // MAX_ROWS) * MAX_ROWS, dtype),
+            "prepared": aligned(program.prepared_size, dtype),
+            "progress": self._progress,
             **rotary_tables(config, dtype),
         }
-        runners = []
-        for part, title in ((preparation, "preparation of weights"), (program, "inference")):
-            plan = plan_memory(part)
-            source = Writer(part, plan, offsets, constants, dtype, title).write()
-            runners.append(Runner(source, CompiledStep(source), plan, dtype, arrays))
-        self._preparation, self._runner = runners
-        self._result = next(iter(program.results.values()))
-        self._inputs = np.zeros((3, MAX_ROWS), np.int64)  # tokens, positions, caches
-        for name, array in zip(("tokens", "positions", "caches"), self._inputs):
-            self._runner.set_word(name, array.ctypes.data)
+        self._preparation = Runner(program.preparation, dtype, arrays)
+        self._threads = [
+            _Thread(program, config, dtype, arrays) for _ in range(min(num_threads(), MAX_ROWS))
+        ]
+        self._lock = Lock()
 
     def prepare(self) -> None:
         """Compute what depends on the weights alone: after they have changed."""
-        self._preparation.run(0)
+        with self._lock:
+            self._preparation.run(0)
 
     def run(
         self,
         tokens: Sequence[int],
         positions: Sequence[int],
         caches: Sequence[int],
+        *,
         first_wanted: int = 0,
+        one_sequence: bool = False,
     ) -> Array:
         """Append each row's token to its cache.
 
@@ -76,20 +118,67 @@ class Inference:
             positions: position of each row's token in its sequence.
             caches: address of the cache of each row's sequence.
             first_wanted: index of the first row whose result is wanted.
+            one_sequence: whether the rows are successive tokens of one sequence, which attend to
+                each other; else they are of different ones.
 
         Returns:
-            The results of the rows from `first_wanted` on, (rows, width); the next call changes
-            them.
+            The results of the rows from `first_wanted` on, (rows, width).
 
         Raises:
             MemoryError: if the memory is too small.
         """
         rows = len(tokens)
+        count = min(len(self._threads), rows, rows * self._work_of_a_row // WORK_OF_A_THREAD) or 1
+        bounds = [rows * i // count for i in range(count + 1)]
+        with self._lock:
+            self._progress[:] = 0
+            self._progress[-1] = count if one_sequence else 1
+            parts = []
+            for thread, begin, end in zip(self._threads, bounds, bounds[1:]):
+                part = slice(begin, end)
+                thread.load(tokens[part], positions[part], caches[part], first_wanted - begin)
+                parts.append(thread.run)
+            if count == 1:
+                parts[0]()
+            else:
+                run_together(parts)
+            results = [thread.results() for thread in self._threads[:count]]
+            return np.concatenate(results) if count > 1 else results[0].copy()
+
+
+class _Thread:
+    """The part of a call that one thread computes."""
+
+    def __init__(
+        self, program: InferenceProgram, config: ModelConfig, dtype: str, arrays: dict[str, Array]
+    ) -> None:
+        self._inputs = np.zeros((3, MAX_ROWS), np.int64)
+        own = dict(zip(("tokens", "positions", "caches"), self._inputs))
+        own["scratch"] = aligned(-(-config.block_size // MAX_ROWS) * MAX_ROWS, dtype)
+        self._runner = Runner(program.inference, dtype, arrays | own)
+        self._result, self._rows, self._first = program.result, 0, 0
+
+    def load(
+        self,
+        tokens: Sequence[int],
+        positions: Sequence[int],
+        caches: Sequence[int],
+        first_wanted: int,
+    ) -> None:
+        """Set the rows of the next call."""
+        rows = self._rows = len(tokens)
+        self._first = min(max(first_wanted, 0), rows)
         self._runner.reserve(rows)
         self._inputs[0, :rows], self._inputs[1, :rows] = tokens, positions
         self._inputs[2, :rows] = caches
-        self._runner.run(rows, first_wanted)
-        return self._runner.result(self._result)[first_wanted:rows]
+
+    def run(self) -> None:
+        """Compute the rows."""
+        self._runner.run(self._rows, self._first)
+
+    def results(self) -> Array:
+        """View the results of the wanted rows, which the next call changes."""
+        return self._runner.result(self._result)[self._first : self._rows]
 
 
 def rotary_tables(config: ModelConfig, dtype: str) -> dict[str, Array]:

@@ -191,6 +191,8 @@ class Attention(Operation[Value], name="attention"):
         caches, positions = program.input("caches", (ROWS,)), program.input("positions", (ROWS,))
         settings = {"head_dim": head_dim, "layer": kv_cache}
         program.emit("append_to_cache", (k_TC, v_TC, caches, positions), **settings)
+        progress = program.input("progress", (0,))
+        program.emit("wait_for_rows", (progress,), layer=kv_cache)
         inputs = q_TC, caches, positions
         kv_width = k_TC.width
         return program.emit("attend", inputs, q_TC.shape, kv_width=kv_width, **settings)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,13 +25,26 @@ def aligned(size: int, dtype: str) -> Array:
     return raw[shift : shift + size]
 
 
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled program.
+
+    Attributes:
+        source: its source.
+        step: its machine code.
+        plan: its memory.
+    """
+
+    source: Source
+    step: CompiledStep
+    plan: MemoryPlan
+
+
 class Runner:
     """One place to run a compiled program in: threads need one each.
 
     Args:
-        source: the source of the program.
-        step: its machine code.
-        plan: its memory.
+        program: the program.
         dtype: precision of its numbers.
         arrays: arrays by the name of their word that are the same in every call.
 
@@ -39,19 +53,12 @@ class Runner:
         slots: index of each word by its name.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        step: CompiledStep,
-        plan: MemoryPlan,
-        dtype: str,
-        arrays: dict[str, Array],
-    ) -> None:
-        self._step, self._plan, self._dtype = step, plan, dtype
+    def __init__(self, program: Compiled, dtype: str, arrays: dict[str, Array]) -> None:
+        self._step, self._plan, self._dtype = program.step, program.plan, dtype
         self._arrays = arrays  # they must outlive the addresses
-        self.slots = source.frame.slots
+        self.slots = program.source.frame.slots
         words = np.zeros(len(self.slots), np.int64)
-        self.frame, self._address = memoryview(words), words.ctypes.data  # a view is set faster
+        self.frame, self._address = words.data, words.ctypes.data  # a view is set faster
         for name, array in arrays.items():
             self.set_word(name, array.ctypes.data)
         self.capacity = 0

@@ -74,7 +74,7 @@ def training_program(config: ModelConfig) -> Program:
             gradient, given = program.computed(weight.shape), gradient
             program.emit_into("copy", (given,), gradient)
         program.results[name] = gradient
-    size = sum(prod(weight.shape) for weight in weights.values())
+    size = sum(prod(map(int, weight.shape)) for weight in weights.values())
     names = "weights", "gradients", "m", "v", "segments", "scalars"
     inputs = [program.input(name, (size,)) for name in names]
     (program.results["norm"],) = program.emit("gradient_norm", inputs[1:2], (1,))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, cached_property
 from math import prod
+from typing import cast
 
 import numpy as np
 
@@ -15,8 +18,8 @@ from anexa.engines.program.fusion import fuse
 from anexa.engines.program.inference import rotary_tables
 from anexa.engines.program.kernels.language import LANES
 from anexa.engines.program.memory import plan_memory
-from anexa.engines.program.program import Program
-from anexa.engines.program.runner import Array, Runner, aligned
+from anexa.engines.program.program import Program, Value
+from anexa.engines.program.runner import Array, Compiled, Runner, aligned
 from anexa.engines.program.trace import loss_program, training_program
 from anexa.engines.program.writer import Writer, weight_offsets
 from anexa.engines.protocol import Batch, TrainStepOutput
@@ -25,38 +28,53 @@ from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
 
 
+@dataclass(frozen=True)
+class BatchProgram:
+    """A compiled program whose rows are the tokens of a batch.
+
+    Attributes:
+        compiled: the program; its gradients are written into the array "gradients".
+        results: results that are one number, by name: "loss", and the "norm" of the gradients.
+    """
+
+    compiled: Compiled
+    results: dict[str, Value]
+
+
+@cache
+def compile_batch_program(
+    config: ModelConfig, dtype: str, trace: Callable[[ModelConfig], Program]
+) -> BatchProgram:
+    """Trace, fuse, write and compile `loss_program` or `training_program`."""
+    program, shapes = trace(config), weight_shapes(config)
+    gradients = [value for name, value in program.results.items() if name in shapes]
+    fuse(program)
+    plan = plan_memory(program, gradients)
+    title = trace.__name__.replace("_", " ")
+    offsets, constants = weight_offsets(shapes), {"n_layer": config.n_layer}
+    source = Writer(program, plan, offsets, constants, dtype, title).write()
+    results = {name: value for name, value in program.results.items() if name not in shapes}
+    return BatchProgram(Compiled(source, CompiledStep(source), plan), results)
+
+
 class BatchRunner:
     """Runs a program whose rows are the tokens of a batch.
 
     Args:
-        program: the program; its gradients are written into the array "gradients".
+        program: the program.
         config: the architecture and its sizes.
         dtype: "float32" or "float64".
-        title: what the program computes, for the first line of its source.
         arrays: arrays by the name of their word: "weights", and what else the program asks for.
     """
 
     def __init__(
-        self,
-        program: Program,
-        config: ModelConfig,
-        dtype: str,
-        title: str,
-        arrays: dict[str, Array],
+        self, program: BatchProgram, config: ModelConfig, dtype: str, arrays: dict[str, Array]
     ) -> None:
-        shapes = weight_shapes(config)
-        gradients = [value for name, value in program.results.items() if name in shapes]
-        fuse(program)
-        plan = plan_memory(program, gradients)
-        offsets, constants = weight_offsets(shapes), {"n_layer": config.n_layer}
-        source = Writer(program, plan, offsets, constants, dtype, title).write()
         padded = -(-config.block_size // LANES) * LANES
         scratch = aligned((2 * config.head_dim + 8) * padded, dtype)
         arrays = arrays | rotary_tables(config, dtype) | {"scratch": scratch}
-        self._runner = Runner(source, CompiledStep(source), plan, dtype, arrays)
-        self._results = {
-            name: value for name, value in program.results.items() if name not in shapes
-        }
+        self._runner = Runner(program.compiled, dtype, arrays)
+        self._results = program.results
         self._frame = self._runner.frame
         words = "length", "tokens", "targets", "sequence_weights"
         self._words = [self._runner.slots[name] for name in words]
@@ -94,8 +112,7 @@ class BatchRunner:
             longest = self._context if num_sequences == 1 else length
             self._runner.reserve(num_sequences * longest)
             self._numbers = {
-                name: memoryview(self._runner.result(value)[:1])
-                for name, value in self._results.items()
+                name: self._runner.result(value)[:1].data for name, value in self._results.items()
             }
         if num_sequences != self._shape[0] or num_sequences > 1:
             rows = self._context if num_sequences == 1 else length
@@ -133,7 +150,7 @@ class TrainingStep:
         self._no_segments = array("q", [0])
         rates = 1 - optimizer.beta1, 1 - optimizer.beta2, optimizer.eps
         self._scalars = np.array([0, *rates, 1, 1, 1, optimizer.max_grad_norm, CLIP_EPS])
-        self._rates = memoryview(self._scalars)
+        self._rates = cast("memoryview[float]", self._scalars.data)
         self._step = 0
 
     def loss(self, batch: Batch) -> float:
@@ -194,16 +211,17 @@ class TrainingStep:
 
     @cached_property
     def _runner(self) -> BatchRunner:
-        program, arrays = training_program(self._config), self._vectors
-        arrays = arrays | {"scalars": self._scalars}
-        runner = BatchRunner(program, self._config, self._dtype, "training step", arrays)
+        program = compile_batch_program(self._config, self._dtype, training_program)
+        arrays = self._vectors | {"scalars": self._scalars}
+        runner = BatchRunner(program, self._config, self._dtype, arrays)
         runner.set_array("segments", self._segments)
         return runner
 
     @cached_property
     def _loss_runner(self) -> BatchRunner:
         arrays = {"weights": self._vectors["weights"]}
-        return BatchRunner(loss_program(self._config), self._config, self._dtype, "loss", arrays)
+        program = compile_batch_program(self._config, self._dtype, loss_program)
+        return BatchRunner(program, self._config, self._dtype, arrays)
 
 
 def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:

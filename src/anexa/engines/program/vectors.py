@@ -296,6 +296,27 @@ def at(_typing: Any, p: Any, offset: Any) -> Any:
     return p(p, types.int64), generate
 
 
+@intrinsic
+def count_one(_typing: Any, p: Any, offset: Any) -> Any:
+    """Add 1 to an int64 that threads share."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        address = builder.gep(args[0], [args[1]])
+        return builder.atomic_rmw("add", address, ir.Constant(ir.IntType(64), 1), "seq_cst")
+
+    return types.int64(p, types.int64), generate
+
+
+@intrinsic
+def shared_count(_typing: Any, p: Any, offset: Any) -> Any:
+    """Read an int64 that threads share."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.load_atomic(builder.gep(args[0], [args[1]]), "seq_cst", 8)
+
+    return types.int64(p, types.int64), generate
+
+
 def pointer_to(dtype: types.Type) -> Any:
     """Make the intrinsic that turns an address in bytes into a pointer to numbers of `dtype`."""
 

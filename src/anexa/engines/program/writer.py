@@ -17,6 +17,7 @@ from anexa.engines.program.kernels import (
     products,
     row_gradients,
     rows,
+    threads,
 )
 from anexa.engines.program.kernels.language import IGNORE_INDEX, LANES
 from anexa.engines.program.memory import MemoryPlan
@@ -24,9 +25,19 @@ from anexa.engines.program.processor import block_sizes
 from anexa.engines.program.program import Instruction, Program, Value
 from anexa.engines.program.specialize import parameters, specialize
 
-KERNEL_MODULES = (products, rows, attention, batch_attention, row_gradients, losses, optimizer)
+KERNEL_MODULES = (
+    products,
+    rows,
+    attention,
+    batch_attention,
+    row_gradients,
+    losses,
+    optimizer,
+    threads,
+)
 FLOATS = ("eps",)  # settings that are float64
-INTEGERS = ("tokens", "positions", "caches", "targets", "segments")  # inputs that are int64
+# Inputs that are int64.
+INTEGERS = ("tokens", "positions", "caches", "targets", "segments", "progress")
 DOUBLES = ("sequence_weights", "scalars")  # inputs that are float64 in every program
 NUMBERS = ("length",)  # arguments of kernels that are words of the frame themselves
 SCRATCH = "scratch"  # argument of kernels that need memory of their own

@@ -1,0 +1,21 @@
+"""The kernel with which threads that compute rows of one sequence wait for each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from anexa.engines.program.kernels.language import Pointer
+
+if TYPE_CHECKING:
+    from anexa.engines.program.vectors import count_one, shared_count
+
+
+def wait_for_rows(progress: Pointer, *, layer: int, n_layer: int) -> None:
+    """Wait until all threads of a call have appended their rows of a layer to the caches.
+
+    `progress` has for each layer the number of threads that have, and behind them the number that
+    is waited for.
+    """
+    count_one(progress, layer)
+    while shared_count(progress, layer) < progress[n_layer]:
+        pass

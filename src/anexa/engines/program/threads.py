@@ -1,0 +1,45 @@
+"""Threads that execute parts of a call side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from threading import Barrier
+
+from anexa.engines.device import available_cpus
+
+
+def num_threads() -> int:
+    """Return the number of threads: that of the available CPUs, or less by OMP_NUM_THREADS."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    cpus = available_cpus()
+    return min(cpus, int(asked)) if asked.isdecimal() and int(asked) else cpus
+
+
+def run_together(parts: Sequence[Callable[[], None]]) -> None:
+    """Execute parts at the same time, the first one in this thread; returns when all are done.
+
+    A part may wait for the others, as all of them have a thread.
+    """
+    others = [_helpers(os.getpid()).submit(part) for part in parts[1:]]
+    parts[0]()
+    for other in others:
+        other.result()
+
+
+@cache
+def _helpers(process: int) -> ThreadPoolExecutor:  # noqa: ARG001  (threads do not survive a fork)
+    """Start the threads that help this one.
+
+    Raises:
+        RuntimeError: if the operating system does not allow so many threads.
+    """
+    count = max(1, num_threads() - 1)
+    pool = ThreadPoolExecutor(count, "anexa-compute")
+    together = Barrier(count + 1)
+    for _ in range(count):
+        pool.submit(together.wait)  # a thread is started for each, as none is free
+    together.wait()
+    return pool
