@@ -7,14 +7,13 @@ import os
 import re
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from anexa import __version__
 from anexa.data import CORPORA
-from anexa.engines import ENGINES
+from anexa.engines import installed_engines
 from anexa.model.architectures import ARCHITECTURES
 from tests.cli.process import anexa, environment
 from tests.slowness import slowness
@@ -194,7 +193,7 @@ def test_verify_reports_that_the_engines_agree(tmp_path: Path) -> None:
     assert (result.returncode, result.stderr) == (0, "")
     rows = json.loads(result.stdout)
     assert all(row["agrees"] for row in rows)
-    installed = {name for name in ENGINES if name != "torch" or find_spec("torch")}
+    installed = set(installed_engines())
     assert {row["engine"] for row in rows} == installed
     assert {row["model_type"] for row in rows} == set(ARCHITECTURES)
 

@@ -18,18 +18,27 @@ from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight, Weights
 
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
+needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="Numba is not installed")
+
+BATCH_ENGINES = [
+    pytest.param("numpy", id="numpy"),
+    pytest.param("numba", id="numba", marks=needs_numba),
+    pytest.param("torch", id="torch", marks=needs_torch),
+]
+ALL_ENGINES = ["scalar", "lists", *BATCH_ENGINES]
 
 FLOAT64 = [
     pytest.param("scalar", id="scalar"),
     pytest.param("lists", id="lists"),
-    pytest.param("numpy", id="numpy"),
-    pytest.param("torch", id="torch", marks=needs_torch),
+    *BATCH_ENGINES,
 ]
 EVERY_ENGINE = [
     pytest.param("scalar", "float64", id="scalar"),
     pytest.param("lists", "float64", id="lists"),
     pytest.param("numpy", "float64", id="numpy-float64"),
     pytest.param("numpy", "float32", id="numpy-float32"),
+    pytest.param("numba", "float64", id="numba-float64", marks=needs_numba),
+    pytest.param("numba", "float32", id="numba-float32", marks=needs_numba),
     pytest.param("torch", "float64", id="torch-float64", marks=needs_torch),
     pytest.param("torch", "float32", id="torch-float32", marks=needs_torch),
 ]
@@ -82,10 +91,19 @@ def configs(draw: st.DrawFn) -> ModelConfig:
     )
 
 
+# A model of new sizes takes the numba engine some tenths of a second: it has to compile them.
+FEW_CONFIGS = [
+    ModelConfig("microgpt", 9, 12, 6, 2, 2),
+    ModelConfig("gpt2", 30, 7, 9, 3, 1),
+    ModelConfig("llama", 17, 11, 16, 4, 2, n_kv_head=2, n_inner=7, tie_word_embeddings=False),
+    ModelConfig("llama", 2, 1, 2, 1, 1, n_inner=1),
+]
+
+
 @st.composite
-def models(draw: st.DrawFn) -> tuple[ModelConfig, Weights]:
-    """Small models with random weights."""
-    config = draw(configs())
+def models(draw: st.DrawFn, engine: str = "") -> tuple[ModelConfig, Weights]:
+    """Small models with random weights, of few sizes for an engine that compiles them."""
+    config = draw(st.sampled_from(FEW_CONFIGS) if engine == "numba" else configs())
     return config, random_weights(config, draw(st.integers(0, 2**32 - 1)))
 
 

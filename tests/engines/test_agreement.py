@@ -12,7 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import microgpt
-from anexa.engines import ENGINES, Batch, DeviceConfig, OptimizerConfig, best_engine, open_engine
+from anexa.engines import (
+    Batch,
+    DeviceConfig,
+    OptimizerConfig,
+    best_engine,
+    installed_engines,
+    open_engine,
+)
 from anexa.engines.verification import Comparison, relative_difference, verify
 from anexa.errors import AnexaError, UsageError
 from anexa.model.architectures import ARCHITECTURES
@@ -49,7 +56,7 @@ def test_every_engine_agrees(comparisons: list[Comparison]) -> None:
 def test_verify_covers_every_engine_architecture_and_precision(
     comparisons: list[Comparison],
 ) -> None:
-    installed = [name for name in ENGINES if name != "torch" or find_spec("torch")]
+    installed = installed_engines()
     expected = {
         (model_type, engine, dtype)
         for model_type in ARCHITECTURES
@@ -118,7 +125,7 @@ def test_engine_trains_as_microgpt_does(
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_loss_and_gradients_equal_those_of_scalar(name: str, data: st.DataObject) -> None:
-    config, weights = data.draw(models())
+    config, weights = data.draw(models(name))
     batch = data.draw(batches(config))
     reference = open_engine("scalar", config, weights)
     engine = open_engine(name, config, weights, device_config=EXACT)
@@ -185,7 +192,7 @@ def test_later_tokens_do_not_change_logits(name: str, dtype: str) -> None:
 @given(data=st.data())
 def test_cached_logits_equal_uncached_logits(name: str, dtype: str, data: st.DataObject) -> None:
     """However the prompt is cut into chunks, up to a full context."""
-    config, weights = data.draw(models())
+    config, weights = data.draw(models(name))
     engine = open_engine(name, config, weights, device_config=DeviceConfig(dtype=dtype))
     lengths = data.draw(st.lists(st.integers(1, config.block_size), min_size=1, max_size=6))
     ends = [0, *(end for end in accumulate(lengths) if end <= config.block_size)]
@@ -236,7 +243,7 @@ def test_engine_has_the_requested_name_and_precision(name: str, dtype: str) -> N
 
 
 def test_unknown_engine_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"no engine 'abacus'.*scalar, lists, numpy, torch"):
+    with pytest.raises(UsageError, match=r"no engine 'abacus'.*scalar, lists, numpy, numba, torch"):
         open_engine("abacus", CONFIG, random_weights(CONFIG, seed=1))
 
 

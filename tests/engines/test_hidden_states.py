@@ -18,7 +18,7 @@ EXACT = DeviceConfig(dtype="float64")
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_product_with_the_head_gives_the_logits(name: str, data: st.DataObject) -> None:
-    config, weights = data.draw(models())
+    config, weights = data.draw(models(name))
     token = st.integers(0, config.vocab_size - 1)
     tokens = data.draw(st.lists(token, min_size=1, max_size=config.block_size))
     engine = open_engine(name, config, weights, device_config=EXACT)

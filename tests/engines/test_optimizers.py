@@ -294,7 +294,7 @@ def test_several_steps_equal_those_of_scalar(
 @given(data=st.data())
 def test_muon_equals_that_of_scalar_on_any_small_model(name: str, data: st.DataObject) -> None:
     """The bound is wide: Muon enlarges small singular values and their rounding errors."""
-    sizes, weights = data.draw(models())
+    sizes, weights = data.draw(models(name))
     assume(sizes.n_embd > 1)  # where LayerNorm gives 0, and a gradient is nothing but rounding
     optimizer = OptimizerConfig(
         weight_decay=data.draw(st.sampled_from([0.0, 0.5])),

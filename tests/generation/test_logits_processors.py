@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anexa.engines import ENGINES
 from anexa.errors import AnexaError, UsageError
 from anexa.generation import (
     Constraint,
@@ -28,7 +27,7 @@ from anexa.generation import (
 )
 from anexa.generation.sampling import SequenceTokens, sample_batch
 from anexa.generation.scheduler import BatchScheduler
-from tests.engines.helpers import needs_torch
+from tests.engines.helpers import ALL_ENGINES, needs_torch
 from tests.generation.models import engine_of, letters
 
 V, EOS = 12, 11
@@ -263,12 +262,10 @@ def test_a_constraint_that_fails_ends_its_sequence_alone() -> None:
 # Sequences together
 
 
-@pytest.mark.parametrize("name", [*ENGINES])
+@pytest.mark.parametrize("name", ALL_ENGINES)
 @given(st.lists(all_params, min_size=2, max_size=4))
 @settings(max_examples=3)
 def test_sequences_in_a_batch_equal_those_alone(name: str, batch: list[SamplingParams]) -> None:
-    if name == "torch":
-        pytest.importorskip("torch", reason="PyTorch is not installed")
     engine = engine_of(name, "llama", V)
     scheduler, prompt = BatchScheduler(engine, len(batch)), [1, 2, 1]
     together = [scheduler.add(prompt, Sampler(params, None, [EOS])) for params in batch]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from importlib.util import find_spec
 from itertools import islice
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anexa.engines import ENGINES, Engine, open_engine
+from anexa.engines import Engine, installed_engines, open_engine
 from anexa.engines.sequential import SequentialEngine
 from anexa.errors import AnexaError
 from anexa.generation import (
@@ -107,7 +106,7 @@ def test_all_engines_generate_the_same_text(model_type: str) -> None:
     tokenizer = letters()
     config = config_of(model_type, tokenizer.vocab_size)
     weights = weights_of(config)
-    engines = [name for name in ENGINES if name != "torch" or find_spec("torch")]
+    engines = installed_engines()
     for temperature in (0.0, 1.0):
         texts = set()
         for name in engines:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anexa.engines import ENGINES, Engine, KVBlock, KVCache, open_engine
+from anexa.engines import Engine, KVBlock, KVCache, open_engine
 from anexa.engines.sequential import as_batch_engine
 from anexa.errors import AnexaError
 from anexa.generation import Sampler, SamplingParams
@@ -22,7 +22,7 @@ from anexa.generation.scheduler import PREFILL_CHUNK, BatchScheduler
 from anexa.generation.scheduler import Sequence as Scheduled
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
-from tests.engines.helpers import needs_torch, random_weights
+from tests.engines.helpers import ALL_ENGINES, BATCH_ENGINES, random_weights
 
 VOCABULARY, BLOCK_SIZE = 11, 300
 TEXTS = [[(7 * i * i + 3 * text) % VOCABULARY for i in range(BLOCK_SIZE)] for text in range(2)]
@@ -54,8 +54,6 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def small_engine(name: str) -> Any:
-    if name == "torch":
-        pytest.importorskip("torch", reason="PyTorch is not installed")
     if (name, "small") not in _engines:
         config = ModelConfig("llama", VOCABULARY, block_size=12, n_embd=4, n_head=1, n_layer=1)
         _engines[name, "small"] = open_engine(name, config, random_weights(config, seed=3))
@@ -87,7 +85,7 @@ def run(
     raise AssertionError
 
 
-@pytest.mark.parametrize("name", ["numpy", pytest.param("torch", marks=needs_torch)])
+@pytest.mark.parametrize("name", BATCH_ENGINES)
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 @given(
     asked=st.lists(ASKED, min_size=2, max_size=4),
@@ -109,7 +107,7 @@ def test_reuse_changes_no_bit(
         assert sequence.num_cached_tokens < sequence.num_prompt_tokens
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", ALL_ENGINES)
 @pytest.mark.usefixtures("small_chunks")
 def test_every_engine_reuses_the_chunks_of_earlier_prompts(name: str) -> None:
     engine = small_engine(name)
@@ -130,7 +128,7 @@ def test_every_engine_reuses_the_chunks_of_earlier_prompts(name: str) -> None:
     assert written == expected, "also beyond the context"
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", ALL_ENGINES)
 @pytest.mark.usefixtures("small_chunks")
 def test_prompt_logprobs_are_those_of_the_uncached_logits(name: str) -> None:
     engine = small_engine(name)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anexa.engines import ENGINES, BatchKVCache, Engine, KVCache, Logits, open_engine
+from anexa.engines import BatchKVCache, Engine, KVCache, Logits, open_engine
 from anexa.generation import Sampler, SamplingParams, generate_tokens
 from anexa.generation import scheduler as scheduling
 from anexa.generation.scheduler import (
@@ -22,7 +22,7 @@ from anexa.generation.scheduler import (
 )
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
-from tests.engines.helpers import needs_torch, random_weights
+from tests.engines.helpers import ALL_ENGINES, BATCH_ENGINES, needs_torch, random_weights
 
 VOCABULARY, BLOCK_SIZE = 23, 96
 ASKED = st.tuples(
@@ -69,7 +69,7 @@ def written(engine: Engine, asked: Sequence[Asked], max_num_seqs: int) -> list[l
     return texts
 
 
-@pytest.mark.parametrize("name", ["numpy", pytest.param("torch", marks=needs_torch)])
+@pytest.mark.parametrize("name", BATCH_ENGINES)
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 @given(asked=st.lists(ASKED, min_size=1, max_size=7), max_num_seqs=st.integers(1, 7))
 @settings(max_examples=25)
@@ -90,11 +90,9 @@ def test_tokens_do_not_depend_on_other_sequences(
         assert together[number] == alone
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", ALL_ENGINES)
 def test_every_engine_schedules_what_it_generates_alone(name: str) -> None:
     """Also far beyond the context."""
-    if name == "torch":
-        pytest.importorskip("torch", reason="PyTorch is not installed")
     config = ModelConfig("llama", 7, block_size=12, n_embd=8, n_head=2, n_layer=1)
     engine = open_engine(name, config, random_weights(config, seed=3))
     prompts = [[1, 2, 3], [4], [5, 6, 0, 1, 2, 3, 4, 5, 6, 0, 1, 2]]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from anexa.engines import ENGINES
+from anexa.engines import ENGINES, installed_engines
 from anexa.training import TrainConfig, Trainer
 from anexa.training.checkpoint import read_checkpoint
 from anexa.training.config import preset_config
@@ -25,7 +24,7 @@ each_engine = pytest.mark.parametrize(
         pytest.param(
             name,
             marks=pytest.mark.skipif(
-                name == "torch" and not find_spec("torch"), reason="PyTorch is not installed"
+                name not in installed_engines(), reason="its library is not installed"
             ),
         )
         for name in ENGINES

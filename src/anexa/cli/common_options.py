@@ -11,7 +11,7 @@ ModelPath = Annotated[
     Path | None, typer.Argument(help="Model folder, or JSON file. [default: the bundled model]")
 ]
 EngineName = Annotated[
-    str, typer.Option(help="Engine: scalar, lists, numpy, torch, or auto, which is numpy.")
+    str, typer.Option(help="Engine: scalar, lists, numpy, numba, torch, or auto, which is numpy.")
 ]
 Temperature = Annotated[
     float | None,

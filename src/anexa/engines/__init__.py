@@ -1,4 +1,4 @@
-"""Four engines, which compute the same function from the same weights."""
+"""Five engines, which compute the same function from the same weights."""
 
 from __future__ import annotations
 
@@ -35,11 +35,18 @@ __all__ = [
     "OptimizerConfig",
     "TrainStepOutput",
     "best_engine",
+    "installed_engines",
     "open_engine",
     "select_device",
 ]
 
-ENGINES = ("scalar", "lists", "numpy", "torch")
+ENGINES = ("scalar", "lists", "numpy", "numba", "torch")
+LIBRARIES = {"numba": "numba", "torch": "torch"}  # packages of extras, by engine
+
+
+def installed_engines() -> list[str]:
+    """Return the names of the engines whose libraries are installed."""
+    return [name for name in ENGINES if name not in LIBRARIES or find_spec(LIBRARIES[name])]
 
 
 def best_engine() -> str:
@@ -78,7 +85,7 @@ def open_engine(
     if name not in ENGINES:
         raise UsageError(f"there is no engine {name!r}: choose one of {', '.join(ENGINES)}")
     if device_config is None:
-        dtype = "float32" if name in ("numpy", "torch") else "auto"
+        dtype = "float32" if name in ("numpy", "numba", "torch") else "auto"
         device_config = select_device(name, config, DeviceConfig("cpu", dtype))
     if name != "torch" and optimizer.dropout:
         raise UsageError(f"--dropout needs the torch engine, not {name}")
@@ -94,6 +101,10 @@ def open_engine(
         from anexa.engines.numpy import NumpyEngine
 
         return NumpyEngine(config, weights, optimizer, device_config.dtype)
+    if name == "numba":
+        from anexa.engines.numba import NumbaEngine
+
+        return NumbaEngine(config, weights, optimizer, device_config.dtype)
     from anexa.engines.torch import TorchEngine
 
     return TorchEngine(config, weights, optimizer, device_config, seed)

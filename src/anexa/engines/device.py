@@ -64,7 +64,8 @@ def select_device(engine: str, config: ModelConfig, request: DeviceConfig = AUTO
 
     Raises:
         UsageError: if `device` or `dtype` is unknown, or the engine does not support a choice.
-        AnexaError: if this computer does not have the device, or PyTorch is not installed.
+        AnexaError: if this computer does not have the device, or the library of the engine is not
+            installed.
     """
     device, dtype, compiled = request.device, request.dtype, request.compile
     if dtype not in ("auto", *DTYPES):
@@ -74,9 +75,12 @@ def select_device(engine: str, config: ModelConfig, request: DeviceConfig = AUTO
             raise UsageError(f"--device {device} needs the torch engine: {engine} computes on cpu")
         if compiled:
             raise UsageError(f"--compile needs the torch engine, not {engine}")
-        own = "float32" if engine == "numpy" else "float64"
-        if dtype not in ("auto", own) and (engine != "numpy" or dtype == "bf16"):
+        on_arrays = engine in ("numpy", "numba")
+        own = "float32" if on_arrays else "float64"
+        if dtype not in ("auto", own) and (not on_arrays or dtype == "bf16"):
             raise UsageError(f"the {engine} engine does not compute in {dtype}: leave --dtype out")
+        if engine == "numba" and not find_spec("numba"):
+            raise AnexaError("the numba engine needs Numba: pip install 'anexa[fast]'")
         return _resolved(request, "cpu", own if dtype == "auto" else dtype, False)
     if not find_spec("torch"):
         raise AnexaError("the torch engine needs PyTorch: pip install 'anexa[torch]'")

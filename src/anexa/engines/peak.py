@@ -20,7 +20,7 @@ def measure_peak_flops(engine: str, device_config: DeviceConfig) -> float | None
         Floating-point operations (multiplications and additions) per second; None for scalar and
         lists, which multiply without a library.
     """
-    if engine == "numpy":
+    if engine in ("numpy", "numba"):
         import numpy as np
 
         a = np.ones((768, 768), np.float32)

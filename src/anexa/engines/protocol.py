@@ -246,7 +246,7 @@ class Engine(Protocol):
 
 @runtime_checkable
 class BatchEngine(Protocol):
-    """An engine that decodes several sequences at once: numpy and torch.
+    """An engine that decodes several sequences at once: numpy, numba and torch.
 
     The sequences may have different lengths; each is prefilled alone, into a `KVCache`. On a CPU
     the logits of a sequence are the same to the last bit, whichever sequences are in the batch.

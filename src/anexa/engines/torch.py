@@ -1,4 +1,4 @@
-"""Rung 4: PyTorch tensors, with PyTorch's autograd, on CPU, CUDA and MPS."""
+"""Rung 5: PyTorch tensors, with PyTorch's autograd, on CPU, CUDA and MPS."""
 
 from __future__ import annotations
 

@@ -6,10 +6,9 @@ import random
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from math import inf, isnan
 
-from anexa.engines import Batch, DeviceConfig, OptimizerConfig, open_engine
+from anexa.engines import Batch, DeviceConfig, OptimizerConfig, installed_engines, open_engine
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight, Weights, initial_weights
@@ -78,13 +77,16 @@ def example(model_type: str) -> tuple[ModelConfig, Weights, Batch]:
 
 def verify() -> Iterator[Comparison]:
     """Compare every installed engine with `scalar`, for every architecture and precision."""
-    candidates = [("lists", "float64"), ("numpy", "float64"), ("numpy", "float32")]
-    if find_spec("torch"):
-        candidates += [("torch", "float64"), ("torch", "float32")]
+    candidates = [
+        (name, dtype)
+        for name in installed_engines()
+        for dtype in ("float64", "float32")
+        if dtype == "float64" or name not in ("scalar", "lists")
+    ]
     for model_type in ARCHITECTURES:
         config, weights, batch = example(model_type)
         expected = _Results("scalar", "float64", config, weights, batch)
-        for name, dtype in [("scalar", "float64"), *candidates]:
+        for name, dtype in candidates:
             results = expected
             if name != "scalar":
                 results = _Results(name, dtype, config, weights, batch)
