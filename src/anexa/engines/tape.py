@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import ModuleType
@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Generic, TypeAlias, cast, get_origin
 from anexa.model.operations import Operations, Tensor
 
 
-class Operation(ABC, Generic[Tensor]):
+# Not an ABC: in Python 3.10 the keyword `name` would be taken for a parameter of its metaclass.
+class Operation(Generic[Tensor]):
     """A differentiable operation, as `torch.autograd.Function`: `forward`, and a `backward`.
 
     After `class Linear(Operation[Array], name="linear")`, the class computes the method `linear` of
