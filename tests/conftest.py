@@ -11,6 +11,8 @@ import sys
 # test starts. For matrices this small a second thread only makes the first one wait.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# So that "auto" is always numpy, and no test starts a compilation in the background.
+os.environ["NUMBA_DISABLE_JIT"] = "1"
 
 from collections.abc import Iterator
 from pathlib import Path

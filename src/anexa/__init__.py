@@ -20,9 +20,9 @@ def load(folder: str | PathLike[str] | None = None, *, engine: str = "auto") -> 
     Args:
         folder: folder that `anexa train` wrote, a downloaded repository of the Hugging Face Hub,
             or a JSON file that `anexa export` wrote; None means the bundled model.
-        engine: "scalar", "lists", "numpy", "numba", "torch", or "auto", which is always NumPy on
-            the CPU in float32: at these sizes it generates faster than PyTorch (docs/serve.md),
-            and it is installed with Anexa.
+        engine: "scalar", "lists", "numpy", "numba", "torch", or "auto": numba if it is
+            installed and has compiled a model of these sizes before, else numpy; both on the CPU
+            in float32, where they generate faster than PyTorch (docs/serve.md).
 
     Raises:
         anexa.errors.AnexaError: if the folder is not a model folder, or is damaged.

@@ -226,9 +226,11 @@ def test_caches_are_independent(name: str, dtype: str) -> None:
 # ------------------------------------------------------------------ opening an engine
 
 
-def test_auto_is_the_fastest_installed_engine() -> None:
-    """NumPy for generation, PyTorch for training."""
+def test_auto_is_numpy_where_nothing_may_be_compiled() -> None:
     assert open_engine("auto", CONFIG, random_weights(CONFIG, seed=1)).name == "numpy"
+
+
+def test_training_takes_pytorch_if_it_is_installed() -> None:
     assert best_engine() == ("torch" if find_spec("torch") else "numpy")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from anexa.model.config import ModelConfig
 if not find_spec("numba"):
     pytest.skip("needs Numba", allow_module_level=True)
 
+from anexa.engines import NUMBA_MAX_PARAMETERS, generation_engine
+from anexa.engines.program import background, code_cache
 from anexa.engines.program.background import PATIENCE, compile_in_background, is_compiled
 
 CONFIG = ModelConfig("microgpt", 11, 8, 4, 1, 1)
@@ -44,6 +47,8 @@ def test_a_process_compiles_what_the_engine_needs(
     assert is_compiled(CONFIG, "float32")
     assert not is_compiled(CONFIG, "float64")
     assert not list(tmp_path.rglob("*.begun"))
+    monkeypatch.delenv("NUMBA_DISABLE_JIT")
+    assert generation_engine(CONFIG) == "numba"
     found = subprocess.check_output([sys.executable, "-c", USE], text=True, env=os.environ)
     assert found.split() == ["2", "False"]
 
@@ -71,3 +76,20 @@ def test_without_a_cache_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("ANEXA_CACHE", str(tmp_path / "file"))
     assert compile_in_background(CONFIG, "float32") is None
     assert not is_compiled(CONFIG, "float32")
+
+
+def test_auto_takes_what_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NUMBA_DISABLE_JIT")
+    monkeypatch.setenv("ANEXA_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache").write_bytes(b"")  # where nothing can be compiled
+    assert generation_engine(CONFIG) == "numpy"
+    (tmp_path / "cache").unlink()
+    large = replace(CONFIG, vocab_size=NUMBA_MAX_PARAMETERS)
+    for config in (CONFIG, large):
+        mark = background._mark(config, "float32")
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        code_cache.write(mark, b"compiled")
+    assert generation_engine(CONFIG) == "numba"
+    assert generation_engine(large) == "numpy"
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    assert generation_engine(CONFIG) == "numpy"

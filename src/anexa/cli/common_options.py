@@ -11,7 +11,11 @@ ModelPath = Annotated[
     Path | None, typer.Argument(help="Model folder, or JSON file. [default: the bundled model]")
 ]
 EngineName = Annotated[
-    str, typer.Option(help="Engine: scalar, lists, numpy, numba, torch, or auto, which is numpy.")
+    str,
+    typer.Option(
+        help="Engine: scalar, lists, numpy, numba, torch, or auto, which is numba once it has "
+        "compiled the model, and numpy before."
+    ),
 ]
 Temperature = Annotated[
     float | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 
 from anexa.engines.device import DeviceConfig, select_device
@@ -19,7 +20,7 @@ from anexa.engines.protocol import (
 )
 from anexa.errors import UsageError
 from anexa.model.config import ModelConfig
-from anexa.model.weights import Weights
+from anexa.model.weights import Weights, num_parameters
 
 __all__ = [
     "ENGINES",
@@ -35,6 +36,7 @@ __all__ = [
     "OptimizerConfig",
     "TrainStepOutput",
     "best_engine",
+    "generation_engine",
     "installed_engines",
     "open_engine",
     "select_device",
@@ -42,6 +44,9 @@ __all__ = [
 
 ENGINES = ("scalar", "lists", "numpy", "numba", "torch")
 LIBRARIES = {"numba": "numba", "torch": "torch"}  # packages of extras, by engine
+
+# Largest model for which "auto" takes numba to generate.
+NUMBA_MAX_PARAMETERS = 30_000_000
 
 
 def installed_engines() -> list[str]:
@@ -52,6 +57,25 @@ def installed_engines() -> list[str]:
 def best_engine() -> str:
     """Return the name of the fastest engine for training whose library is installed."""
     return "torch" if find_spec("torch") else "numpy"
+
+
+def generation_engine(config: ModelConfig) -> str:
+    """Return the name of the engine that "auto" means for generation: numba or numpy.
+
+    It is numba if it is installed, faster for a model of this size, and the model's machine code is
+    in the cache; else numpy, while a process in the background compiles for the next time. So no
+    answer waits for a compiler. NUMBA_DISABLE_JIT, Numba's own variable, switches this off.
+    """
+    if not find_spec("numba") or os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        return "numpy"
+    if num_parameters(config) > NUMBA_MAX_PARAMETERS:
+        return "numpy"
+    from anexa.engines.program.background import compile_in_background, is_compiled
+
+    if is_compiled(config, "float32"):
+        return "numba"
+    compile_in_background(config, "float32")
+    return "numpy"
 
 
 def open_engine(
@@ -66,8 +90,7 @@ def open_engine(
     """Create an engine.
 
     Args:
-        name: one of `ENGINES`, or "auto": numpy, which generates fastest on a CPU, because it does
-            the least work around each matrix product (docs/serve.md).
+        name: one of `ENGINES`, or "auto": see `generation_engine`.
         config: the architecture and its sizes.
         weights: the weights by name, in the shapes of the architecture; the engine copies them.
         device_config: device and precision, as `select_device` returns them; default: the CPU, in
@@ -81,7 +104,7 @@ def open_engine(
         AnexaError: if the library of the engine is not installed, or the memory is too small.
     """
     optimizer = optimizer or OptimizerConfig()
-    name = "numpy" if name == "auto" else name
+    name = generation_engine(config) if name == "auto" else name
     if name not in ENGINES:
         raise UsageError(f"there is no engine {name!r}: choose one of {', '.join(ENGINES)}")
     if device_config is None:
