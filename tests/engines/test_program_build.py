@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -246,6 +247,16 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
     code_cache.read(paths[-1])
     code_cache.write(tmp_path / "new.code", b"code")
     assert {*tmp_path.iterdir()} == {*paths[:-2], paths[-1], tmp_path / "new.code"}
+
+
+@pytest.mark.slow
+def test_several_threads_may_wait_for_the_compiler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANEXA_CACHE", str(tmp_path))
+    step = CompiledStep(program())
+    with ThreadPoolExecutor(4) as pool:
+        assert [*pool.map(check, [step] * 4)] == [None] * 4
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property
 from itertools import count
+from threading import Lock
 from typing import Any, cast
 
 from anexa.engines.program import code_cache
@@ -37,14 +38,22 @@ class CompiledStep:
     def __init__(self, source: Source) -> None:
         self._units = [*units_of(source)]
         self._compilation = Compilation(self._units)
+        self._function: Callable[[int], None] | None = None
+        self._lock = Lock()
 
     @cached_property
     def call(self) -> Callable[[int], None]:
-        """Executes the program with the frame at an address.
+        """Executes the program with the frame at an address; several threads may ask for it.
 
         Raises:
             AnexaError: if the program cannot be compiled.
         """
+        with self._lock:
+            if self._function is None:
+                self._function = self._load()
+            return self._function
+
+    def _load(self) -> Callable[[int], None]:
         try:
             library = load(self._compilation.result())
         except RuntimeError:  # by the linker: what the cache had is not what it says it is
