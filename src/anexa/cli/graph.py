@@ -1,4 +1,4 @@
-"""`anexa graph`: draw the graph of an expression or the architecture of a model."""
+"""`anexa graph`: draw an expression or the architecture of a model, or print its program."""
 
 from __future__ import annotations
 
@@ -42,24 +42,89 @@ def graph(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="File to write: .svg, .mmd or .dot; - is the standard output. "
-            "[default: print to the terminal]",
+            help="File to write: .svg, .mmd or .dot, or of any name with --program; - is the "
+            "standard output. [default: print to the terminal]",
+            show_default=False,
+        ),
+    ] = None,
+    program: Annotated[
+        bool,
+        typer.Option(
+            "--program",
+            help="Print the program that the numba engine compiles for a model folder, after each "
+            "pass of the compiler. Numba need not be installed.",
+        ),
+    ] = False,
+    training: Annotated[
+        bool,
+        typer.Option(
+            "--training", help="With --program: the program of a training step, not of inference."
+        ),
+    ] = False,
+    kernel: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="With --program: print the source of this kernel only.",
             show_default=False,
         ),
     ] = None,
     force: common.Force = False,
 ) -> None:
-    """Draw the graph of an expression with every gradient in it, or a model's architecture."""
-    from os.path import isdir, isfile
-
+    """Draw an expression with every gradient in it, or a model; or print a model's program."""
     from anexa.errors import UsageError
     from anexa.files import check_output, is_stdout, write_atomic
-    from anexa.graph.drawing import to_dot, to_mermaid
-    from anexa.graph.svg import to_svg
-    from anexa.names import decode_argument, quoted, shown
+    from anexa.names import shown
 
+    for option, given in (("--training", training), ("--kernel", kernel is not None)):
+        if given and not program:
+            raise UsageError(f"{option} is an option of --program: give both, or none")
+    if program and format_ is not None:
+        raise UsageError(f"--program prints text, not a drawing: leave --format {format_} out")
     if out is not None:
         check_output(out, replace=force)
+    if program:
+        text = _program(what, values or [], kernel, training=training)
+    else:
+        text = _drawing(what, values or [], format_, out)
+    if out is None:
+        echo(text, nl=False)
+        return
+    write_atomic(out, text.encode("utf-8"), replace=force)
+    if not is_stdout(out):
+        echo(f"wrote {shown(str(out))}")
+
+
+def _program(what: str, values: list[str], kernel: str | None, *, training: bool) -> str:
+    """Return the program of a model folder, or the source of one of its kernels."""
+    from anexa.engines.program.describe import describe_inference, describe_training_step
+    from anexa.errors import UsageError
+    from anexa.model.loading import open_model
+    from anexa.names import quoted
+
+    if not _is_model(what):
+        raise UsageError(f"--program needs a model folder, and {quoted(what)} is none")
+    _refuse_values(what, values)
+    describe = describe_training_step if training else describe_inference
+    description = describe(open_model(Path(what)).config, "float32")
+    if kernel is None:
+        return description.text
+    if kernel not in description.kernels:
+        raise UsageError(
+            f"the program has no kernel {quoted(kernel)}: "
+            f"choose one of {', '.join(description.kernels)}"
+        )
+    return description.kernels[kernel] + "\n"
+
+
+def _drawing(what: str, values: list[str], format_: str | None, out: Path | None) -> str:
+    """Return the drawing of an expression or a model in a format."""
+    from anexa.errors import UsageError
+    from anexa.files import is_stdout
+    from anexa.graph.drawing import to_dot, to_mermaid
+    from anexa.graph.svg import to_svg
+    from anexa.names import decode_argument, quoted
+
     writers = {"svg": to_svg, "mermaid": to_mermaid, "dot": to_dot}
     if format_ is None and out is not None and not is_stdout(out):
         format_ = SUFFIXES.get(out.suffix.lower())
@@ -74,12 +139,8 @@ def graph(
             f"there is no format {quoted(format_)}: choose one of {', '.join(writers)}"
         )
 
-    # Path.is_dir raises an error for a "name" as long as an expression
-    if isdir(what) or (what.lower().endswith(".json") and isfile(what)):  # noqa: PTH112, PTH113
-        if values:
-            raise UsageError(
-                f"{what} is a model folder, which has no variables: leave {values[0]} out"
-            )
+    if _is_model(what):
+        _refuse_values(what, values)
         from anexa.graph.model_graph import model_graph
         from anexa.model.loading import open_model
 
@@ -90,13 +151,21 @@ def graph(
         from anexa.graph.value_graph import value_graph
 
         what = decode_argument(what)
-        root, names = parse(what, read_values([decode_argument(value) for value in values or []]))
+        root, names = parse(what, read_values([decode_argument(value) for value in values]))
         drawing = value_graph(root, names, title=f"{what.strip()} = {format_number(root.data)}")
+    return writers[format_](drawing)
 
-    text = writers[format_](drawing)
-    if out is None:
-        echo(text, nl=False)
-        return
-    write_atomic(out, text.encode("utf-8"), replace=force)
-    if not is_stdout(out):
-        echo(f"wrote {shown(str(out))}")
+
+def _is_model(what: str) -> bool:
+    """Whether an argument is the path of a model folder or of its config.json."""
+    from os.path import isdir, isfile
+
+    # Path.is_dir raises an error for a "name" as long as an expression
+    return isdir(what) or (what.lower().endswith(".json") and isfile(what))  # noqa: PTH112, PTH113
+
+
+def _refuse_values(what: str, values: list[str]) -> None:
+    from anexa.errors import UsageError
+
+    if values:
+        raise UsageError(f"{what} is a model folder, which has no variables: leave {values[0]} out")

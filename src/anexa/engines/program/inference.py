@@ -10,15 +10,10 @@ from threading import Lock
 import numpy as np
 
 from anexa.engines.program.build import CompiledStep
-from anexa.engines.program.fusion import fuse
-from anexa.engines.program.hoisting import hoist, narrow
-from anexa.engines.program.memory import plan_memory
-from anexa.engines.program.program import Program, Value
+from anexa.engines.program.passes import WrittenProgram, write_inference
+from anexa.engines.program.program import Value
 from anexa.engines.program.runner import Array, Compiled, Runner, aligned
 from anexa.engines.program.threads import num_threads, run_together
-from anexa.engines.program.trace import inference_program
-from anexa.engines.program.writer import Writer, weight_offsets
-from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 
 MAX_ROWS = 64  # rows in a call: more would take memory, and gain no speed
@@ -45,24 +40,17 @@ class InferenceProgram:
 
 @cache
 def compile_inference(config: ModelConfig, dtype: str, headless: bool) -> InferenceProgram:
-    """Trace, fuse, write and compile the programs of a model's inference."""
-    program = inference_program(config, headless=headless)
-    fuse(program)
-    narrow(program)
-    preparation, prepared = hoist(program)
-    parameters = architecture(config).parameters(config)
-    offsets = weight_offsets({name: p.shape for name, p in parameters.items()}) | prepared
+    """Write and compile the programs of a model's inference."""
+    written = write_inference(config, dtype, headless=headless)
 
-    def compiled(part: Program, title: str) -> Compiled:
-        plan = plan_memory(part)
-        source = Writer(part, plan, offsets, {"n_layer": config.n_layer}, dtype, title).write()
-        return Compiled(source, CompiledStep(source), plan)
+    def compiled(part: WrittenProgram) -> Compiled:
+        return Compiled(part.source, CompiledStep(part.source), part.plan)
 
     return InferenceProgram(
-        compiled(preparation, "preparation of weights"),
-        compiled(program, "inference"),
-        prepared[""],
-        next(iter(program.results.values())),
+        compiled(written.preparation),
+        compiled(written.inference),
+        written.prepared_size,
+        next(iter(written.inference.program.results.values())),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from functools import cache
+from importlib.util import find_spec
 
 
 @cache
@@ -20,9 +21,16 @@ def processor() -> tuple[str, str]:
     return name, get_host_cpu_features().flatten() if features is None else features
 
 
+def has_llvmlite() -> bool:
+    """Whether the package is installed that knows the processor: it comes with Numba."""
+    return find_spec("llvmlite") is not None
+
+
 @cache
 def register_bytes() -> int:
-    """Return the size of a vector register."""
+    """Return the size of a vector register; without llvmlite, when a program is only read, 32."""
+    if not has_llvmlite():
+        return 32
     features = processor()[1].split(",")
     if "+avx512f" in features:
         return 64

@@ -14,16 +14,14 @@ import numpy as np
 from anexa.engines.optimizers import CLIP_EPS, OptimizerConfig
 from anexa.engines.optimizers.numpy import muon_update
 from anexa.engines.program.build import CompiledStep
-from anexa.engines.program.fusion import fuse
 from anexa.engines.program.inference import rotary_tables
 from anexa.engines.program.kernels.language import LANES
-from anexa.engines.program.memory import plan_memory
+from anexa.engines.program.passes import weight_shapes, write_batch_program
 from anexa.engines.program.program import Program, Value
 from anexa.engines.program.runner import Array, Compiled, Runner, aligned
 from anexa.engines.program.trace import loss_program, training_program
-from anexa.engines.program.writer import Writer, weight_offsets
+from anexa.engines.program.writer import weight_offsets
 from anexa.engines.protocol import Batch, TrainStepOutput
-from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
 
@@ -45,16 +43,11 @@ class BatchProgram:
 def compile_batch_program(
     config: ModelConfig, dtype: str, trace: Callable[[ModelConfig], Program]
 ) -> BatchProgram:
-    """Trace, fuse, write and compile `loss_program` or `training_program`."""
-    program, shapes = trace(config), weight_shapes(config)
-    gradients = [value for name, value in program.results.items() if name in shapes]
-    fuse(program)
-    plan = plan_memory(program, gradients)
-    title = trace.__name__.replace("_", " ")
-    offsets, constants = weight_offsets(shapes), {"n_layer": config.n_layer}
-    source = Writer(program, plan, offsets, constants, dtype, title).write()
-    results = {name: value for name, value in program.results.items() if name not in shapes}
-    return BatchProgram(Compiled(source, CompiledStep(source), plan), results)
+    """Write and compile `loss_program` or `training_program`."""
+    written, shapes = write_batch_program(config, dtype, trace), weight_shapes(config)
+    results = {name: x for name, x in written.program.results.items() if name not in shapes}
+    compiled = Compiled(written.source, CompiledStep(written.source), written.plan)
+    return BatchProgram(compiled, results)
 
 
 class BatchRunner:
@@ -222,12 +215,6 @@ class TrainingStep:
         arrays = {"weights": self._vectors["weights"]}
         program = compile_batch_program(self._config, self._dtype, loss_program)
         return BatchRunner(program, self._config, self._dtype, arrays)
-
-
-def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the weights of a model, by name."""
-    parameters = architecture(config).parameters(config)
-    return {name: parameter.shape for name, parameter in parameters.items()}
 
 
 def segments(shapes: dict[str, tuple[int, ...]], by_muon: dict[str, int]) -> array[int]:

@@ -1,0 +1,99 @@
+"""The passes of the compiler, in order: from a model to the source of its programs.
+
+They need neither Numba nor the weights of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from anexa.engines.program.fusion import fuse
+from anexa.engines.program.hoisting import hoist, narrow
+from anexa.engines.program.memory import MemoryPlan, plan_memory
+from anexa.engines.program.program import Program
+from anexa.engines.program.trace import inference_program
+from anexa.engines.program.writer import Source, Writer, weight_offsets
+from anexa.model.architectures import architecture
+from anexa.model.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class WrittenProgram:
+    """A program after all passes.
+
+    Attributes:
+        program: its instructions.
+        plan: its memory.
+        source: its source.
+    """
+
+    program: Program
+    plan: MemoryPlan
+    source: Source
+
+
+@dataclass(frozen=True)
+class WrittenInference:
+    """The programs of a model's inference.
+
+    Attributes:
+        preparation: computes what depends on the weights alone.
+        inference: appends tokens to caches.
+        prepared_size: size of what `preparation` computes, in numbers.
+    """
+
+    preparation: WrittenProgram
+    inference: WrittenProgram
+    prepared_size: int
+
+
+def write_inference(config: ModelConfig, dtype: str, *, headless: bool = False) -> WrittenInference:
+    """Trace, fuse, narrow, hoist and write the programs of a model's inference.
+
+    Args:
+        config: the architecture and its sizes.
+        dtype: precision of the numbers, "float32" or "float64".
+        headless: leave out the output head.
+    """
+    program = inference_program(config, headless=headless)
+    fuse(program)
+    narrow(program)
+    preparation, prepared = hoist(program)
+    offsets = weight_offsets(weight_shapes(config)) | prepared
+
+    def written(part: Program, title: str) -> WrittenProgram:
+        plan = plan_memory(part)
+        source = Writer(part, plan, offsets, {"n_layer": config.n_layer}, dtype, title).write()
+        return WrittenProgram(part, plan, source)
+
+    return WrittenInference(
+        written(preparation, "preparation of weights"), written(program, "inference"), prepared[""]
+    )
+
+
+def write_batch_program(
+    config: ModelConfig, dtype: str, trace: Callable[[ModelConfig], Program]
+) -> WrittenProgram:
+    """Trace, fuse and write a program whose rows are the tokens of a batch.
+
+    Args:
+        config: the architecture and its sizes.
+        dtype: precision of the numbers, "float32" or "float64".
+        trace: `loss_program` or `training_program`.
+    """
+    program, shapes = trace(config), weight_shapes(config)
+    gradients = [value for name, value in program.results.items() if name in shapes]
+    fuse(program)
+    plan = plan_memory(program, gradients)
+    title = trace.__name__.replace("_", " ")
+    offsets, constants = weight_offsets(shapes), {"n_layer": config.n_layer}
+    return WrittenProgram(
+        program, plan, Writer(program, plan, offsets, constants, dtype, title).write()
+    )
+
+
+def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the weights of a model, by name."""
+    parameters = architecture(config).parameters(config)
+    return {name: parameter.shape for name, parameter in parameters.items()}
