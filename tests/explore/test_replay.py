@@ -23,6 +23,7 @@ from anexa.model.weights import Weights
 from anexa.training import RunOptions, Trainer, build_trainer, resume_trainer
 from anexa.training.history import HISTORY, RECORDS, frame_path, frame_steps, hash_weights
 from anexa.training.recording import MIN_INTERVAL
+from tests.engines.helpers import needs_numba
 from tests.training.runs import each_engine, finish, settings, stop_after, write_names
 
 SMALL: dict[str, Any] = {"n_embd": 4, "n_head": 2, "block_size": 8, "batch_size": 2}
@@ -151,7 +152,9 @@ def test_engines_are_independent(run: RecordedRun) -> None:
     assert is_state(replay, 10, run.states[10])
 
 
-@pytest.mark.parametrize("engine", ["scalar", "lists", "numpy"])
+@pytest.mark.parametrize(
+    "engine", ["scalar", "lists", "numpy", pytest.param("numba", marks=needs_numba)]
+)
 def test_an_update_rebuilds_every_weight(engine: str, run: RecordedRun, tmp_path: Path) -> None:
     wanted = settings(run.corpus, engine=engine, steps=3, weight_decay=0.1, grad_clip=0.5, **SMALL)
     replay = Replay(finish(build_trainer(wanted, tmp_path / "m")).folder)

@@ -101,7 +101,7 @@ class Replay:
         self.tokenizer = model.tokenizer
         check_same_tokenizer(checkpoint, self.tokenizer, folder)
         engine = self.config.device.engine
-        self.incremental = engine in ("numpy", "torch")
+        self.incremental = engine in ("numpy", "numba", "torch")
         self._device_config = select_device(engine, self.model_config, self.config.device)
         self.dtype = "float64" if self._device_config.dtype == "float64" else "float32"
         corpus = reopen_corpus(self.config.data, None, checkpoint.corpus_sha256, folder)
@@ -202,8 +202,8 @@ class Replay:
     def update(self, step: int, name: str) -> JobGenerator[WeightUpdate]:
         """Compute the update of one weight by a step: its state before the step, and the gradient.
 
-        Pass its methods `incremental=replay.incremental`. With AdamW and the engines numpy, lists
-        and scalar they give the weight after the step to the last bit. With PyTorch, which fuses a
+        Pass its methods `incremental=replay.incremental`. With AdamW and the engines scalar,
+        lists, numpy and numba they give the weight after the step to the last bit. With PyTorch, which fuses a
         multiplication and an addition, and with Muon, the last bits may differ.
 
         Raises:

@@ -71,8 +71,9 @@ class WeightUpdate:
         """Compute all numbers of a step of AdamW, as tensors in the precision of the weight.
 
         Args:
-            incremental: whether means are updated as m + (1−β) (g − m), as the engines `numpy` and
-                `torch` do, or as β m + (1−β) g, as `scalar` and `lists` do: they round differently.
+            incremental: whether means are updated as m + (1−β) (g − m), as the engines `numpy`,
+                `numba` and `torch` do, or as β m + (1−β) g, as `scalar` and `lists` do: they round
+                differently.
         """
         config, w = self.optimizer, self.weight
         m = np.zeros_like(w) if self.m is None else self.m

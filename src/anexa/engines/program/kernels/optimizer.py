@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from anexa.engines.program.kernels.language import LANES, Pointer
+from anexa.engines.program.kernels.language import LANES, Pointer, tiles
 
 if TYPE_CHECKING:
     from math import sqrt
@@ -54,37 +54,33 @@ def adamw(
     scalars: Pointer,
     norm: Pointer,
 ) -> None:
-    """Update segments of the weights, and their moments.
+    """Update segments of the weights, and their moments, with the bits of the numpy engine.
 
-    `segments`: the number of segments; then of each its first number, its end, and whether its
-    weights decay. `scalars`: r, 1−β₁, 1−β₂, ε, 1−β₁ᵗ, 1−β₂ᵗ, factor of decay, maximum norm, and the
-    number that is added to the norm. A norm that is NaN clips nothing, so that the NaN stays
-    visible in the weights.
+    So there are no products fused with sums, and divisions are no products with inverses: the
+    glass box shows the numbers of a step to the last bit. `segments`: the number of segments; then
+    of each its first number, its end, and whether its weights decay. `scalars`: r, 1−β₁, 1−β₂, ε,
+    1−β₁ᵗ, 1−β₂ᵗ, factor of decay, maximum norm, and the number that is added to the norm. A norm
+    that is NaN clips nothing, so that the NaN stays visible in the weights.
     """
     keep_separate()
     factor = 1.0
     if scalars[7] > 0 and scalars[7] < norm[0] + scalars[8]:
         factor = scalars[7] / (norm[0] + scalars[8])
-    scale, eps = full(m, factor, LANES), full(m, scalars[3], LANES)
+    scale = full(m, factor, LANES)
+    rate, eps = full(m, scalars[0], LANES), full(m, scalars[3], LANES)
     m_rate, v_rate = full(m, scalars[1], LANES), full(m, scalars[2], LANES)
-    step, v_scale = full(m, scalars[0] / scalars[4], LANES), full(m, 1 / scalars[5], LANES)
+    m_bias, v_bias = full(m, scalars[4], LANES), full(m, scalars[5], LANES)
     for segment in range(segments[0]):
         begin, end = segments[1 + 3 * segment], segments[2 + 3 * segment]
-        decay = scalars[6] if segments[3 + 3 * segment] else 1.0
-        kept = full(m, decay, LANES)
-        whole = end - (end - begin) % LANES
-        for i in range(begin, whole, LANES):
-            g_i = load(gradients, i, LANES, LANES) * scale
-            m_i, v_i = load(m, i, LANES, LANES), load(v, i, LANES, LANES)
-            m_i = fma(m_rate, g_i - m_i, m_i)
-            v_i = fma(v_rate, g_i * g_i - v_i, v_i)
-            store(m, i, m_i, LANES)
-            store(v, i, v_i, LANES)
-            change = step * m_i / (square_roots(v_i * v_scale) + eps)
-            store(weights, i, load(weights, i, LANES, LANES) * kept - change, LANES)
-        for i in range(whole, end):
-            g = gradients[i] * factor
-            m[i] += scalars[1] * (g - m[i])
-            v[i] += scalars[2] * (g * g - v[i])
-            change_i = scalars[0] / scalars[4] * m[i] / (sqrt(v[i] / scalars[5]) + scalars[3])
-            weights[i] = weights[i] * decay - change_i
+        decay = full(m, scalars[6] if segments[3 + 3 * segment] else 1.0, LANES)
+        for offset, count in tiles(end - begin, LANES):
+            i = begin + offset
+            g_i = scale * load(gradients, i, count, LANES)
+            m_i, v_i = load(m, i, count, LANES), load(v, i, count, LANES)
+            m_i = m_i + m_rate * (g_i - m_i)
+            v_i = v_i + v_rate * (g_i * g_i - v_i)
+            store(m, i, m_i, count)
+            store(v, i, v_i, count)
+            update = (m_i / m_bias) / (square_roots(v_i / v_bias) + eps)
+            w_i = load(weights, i, count, LANES) * decay
+            store(weights, i, w_i - rate * update, count)
