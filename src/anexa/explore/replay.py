@@ -202,9 +202,9 @@ class Replay:
     def update(self, step: int, name: str) -> JobGenerator[WeightUpdate]:
         """Compute the update of one weight by a step: its state before the step, and the gradient.
 
-        Pass its methods `incremental=replay.incremental`. With AdamW and the engines scalar,
-        lists, numpy and numba they give the weight after the step to the last bit. With PyTorch, which fuses a
-        multiplication and an addition, and with Muon, the last bits may differ.
+        Pass its methods `incremental=replay.incremental`. With AdamW and the engines scalar, lists,
+        numpy and numba they give the weight after the step to the last bit. With PyTorch, which
+        fuses a multiplication and an addition, and with Muon, the last bits may differ.
 
         Raises:
             AnexaError: if there is no such weight, and in the cases of `gradients`.
