@@ -6,7 +6,7 @@
 The rows, all of them by default:
 
 - loop: one text by the engine's own loop (`next_logits`, argmax); llama.cpp: `eval` and
-  `llama_decode` of llama-cpp-python with the same model in F32;
+  `llama_decode` of llama-cpp-python with the same model and its cache in F32;
 - batch: 32 texts by the engine's own loop (`batch_next_logits`, argmax);
 - stream: one chat request after another, over HTTP to `anexa serve`; `create_completion` of
   llama-cpp-python; `generate` of transformers;
@@ -19,10 +19,12 @@ The rows, all of them by default:
 - first-start: the same with an empty cache of compiled code (one run a round).
 
 Each side runs in a process of its own with one thread of each library, all sides in turn; the
-client of the server runs beside it. Prints the median over the rounds for each side; the ratio to
-the compiled engine, a median of the ratios within a round, with the smallest and the largest; and
-the goal. What is not installed is left out, and the output says how to get it. A port is a command
-that trains the model and prints "… step … 12.34 us".
+client of the server runs beside it. Times are seconds of the processor, which other programs
+disturb less, but of the wall clock where a side has several processes: stream, streams, start and
+first-start. Prints the median over the rounds for each side; the ratio to the compiled engine, a
+median of the ratios within a round, with the smallest and the largest; and the goal. What is not
+installed is left out, and the output says how to get it. A port is a command that trains the model
+and prints "… step … 12.34 us".
 """
 
 from __future__ import annotations

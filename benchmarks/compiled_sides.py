@@ -1,12 +1,14 @@
 """The sides of `compiled.py` that are engines, servers and programs.
 
 Each function prepares a side, and returns what measures it: a function that takes a count of
-tokens, requests or steps, and returns the wall-clock seconds of one token, request or step.
+tokens, requests, steps or runs, and returns the seconds of one of them: of the processor, or of the
+wall clock where the work is in several processes (requests, and the start of the program).
 """
 
 from __future__ import annotations
 
 import atexit
+import os
 import random
 import re
 import shlex
@@ -14,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from itertools import count as numbers
@@ -22,7 +25,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-from in_turn import LeftOut, environment, seconds_each
+from in_turn import LeftOut, environment, processor_seconds_each, seconds_each
 from ladder import names_engine
 
 import microgpt
@@ -56,7 +59,7 @@ def engine_loop(name: str, folder: Path) -> Measure:
             nonlocal token
             token = int(np.argmax(engine.next_logits([token], cache)))
 
-        return seconds_each(step, count)
+        return processor_seconds_each(step, count)
 
     return seconds
 
@@ -78,7 +81,7 @@ def engine_batch_loop(name: str, folder: Path, num_seqs: int) -> Measure:
             nonlocal tokens
             tokens = np.argmax(engine.batch_next_logits(tokens, batch_cache), axis=1).tolist()
 
-        return seconds_each(step, count) / num_seqs
+        return processor_seconds_each(step, count) / num_seqs
 
     return seconds
 
@@ -87,7 +90,7 @@ def engine_prefill(name: str, folder: Path, num_tokens: int) -> Measure:
     """Compute the logits after a prompt; measures the seconds until they are there."""
     engine = opened_engine(name, folder)
     prompt = random.Random(0).choices(range(engine.config.vocab_size), k=num_tokens)
-    return lambda count: seconds_each(
+    return lambda count: processor_seconds_each(
         lambda: engine.next_logits(prompt, engine.new_kv_cache()), count
     )
 
@@ -158,19 +161,31 @@ def names_steps(name: str, corpus: str, dtype: str, prepared: bool) -> Measure:
     def step() -> None:
         engine.train_step(next(batches), 0.001)
 
-    seconds_each(step, WARM_UP)
-    return lambda count: seconds_each(step, count)
+    processor_seconds_each(step, WARM_UP)
+    return lambda count: processor_seconds_each(step, count)
+
+
+def processor_seconds_of_children() -> float:
+    """Return the seconds that the processor has computed for processes that have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def port(command: str) -> Measure:
-    """Run a program that trains the names model; reads the microseconds a step that it prints."""
+    """Run a program that trains the names model; reads the microseconds a step that it prints.
+
+    They are of the wall clock, and become seconds of the processor by the share of it that the
+    program had.
+    """
 
     def seconds(_: int) -> float:  # the program has its own count
+        begun, before = time.perf_counter(), processor_seconds_of_children()
         done = subprocess.run(shlex.split(command), capture_output=True, text=True, check=False)
+        share = (processor_seconds_of_children() - before) / (time.perf_counter() - begun)
         found = PRINTED.search(done.stdout)
         if not found:
             raise LeftOut(f"{command} does not print its microseconds a step")
-        return float(found[1]) / 1e6
+        return float(found[1]) / 1e6 * min(1.0, share)
 
     return seconds
 

@@ -1,4 +1,4 @@
-"""llama.cpp, through llama-cpp-python: the model in F32, one thread, one text at a time."""
+"""llama.cpp, through llama-cpp-python: model and cache in F32, one thread, one text at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from in_turn import LeftOut, seconds_each
+from in_turn import LeftOut, processor_seconds_each
 
 from anexa.model.chat_format import render_question
 from anexa.model.loading import load_model
@@ -20,7 +20,7 @@ INSTALL = "llama-cpp-python is not installed: pip install llama-cpp-python (need
 
 
 def open_llama(folder: Path) -> Any:
-    """Open a model folder with llama-cpp-python, as GGUF in F32, with one thread.
+    """Open a model folder with llama-cpp-python: GGUF and cache in F32, one thread.
 
     Raises:
         LeftOut: if llama-cpp-python is not installed.
@@ -53,7 +53,7 @@ def eval_loop(folder: Path, first: int) -> Callable[[int], float]:
             llama.eval([token])
             token = int(np.argmax(np.ctypeslib.as_array(llama._ctx.get_logits(), (width,))))
 
-        return seconds_each(step, count)
+        return processor_seconds_each(step, count)
 
     return seconds
 
@@ -76,7 +76,7 @@ def decode_loop(folder: Path, first: int) -> Callable[[int], float]:
             logits = llama_cpp.llama_get_logits_ith(context, -1)
             token[0] = int(np.argmax(np.ctypeslib.as_array(logits, (width,))))
 
-        return seconds_each(step, count)
+        return processor_seconds_each(step, count)
 
     return seconds
 
@@ -90,7 +90,7 @@ def prefill(folder: Path, num_tokens: int) -> Callable[[int], float]:
         llama.reset()
         llama.eval(prompt)
 
-    return lambda count: seconds_each(step, count)
+    return lambda count: processor_seconds_each(step, count)
 
 
 class Completions:

@@ -126,7 +126,7 @@ def test_compiled_prints_ratios_and_goals(tmp_path: Path) -> None:
     assert all(figure > 0 for figure, _ in shown.values())
     ratio = r"torch is ([\d.]+) times as fast \(\1 to \1\)"
     assert all(re.search(ratio, more) for name, (_, more) in shown.items() if name != "torch")
-    assert shown["ours"][0] == 12.5
+    assert 0 < shown["ours"][0] <= 12.5  # it prints wall-clock time
     assert shown["ours"][1].endswith(", goal 1")
     assert re.search("silent +left out: .* does not print its microseconds", result.stdout)
 
