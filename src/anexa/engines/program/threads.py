@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from threading import Barrier
+from threading import Barrier, Lock
 
 from anexa.engines.device import available_cpus
 
@@ -21,17 +21,23 @@ def num_threads() -> int:
 def run_together(parts: Sequence[Callable[[], None]]) -> None:
     """Execute parts at the same time, the first one in this thread; returns when all are done.
 
-    A part may wait for the others, as all of them have a thread.
+    A part may wait for the others, so all of them get a thread: another call waits until this one
+    is done.
+
+    Args:
+        parts: what to execute, at most `num_threads` of it.
     """
-    others = [_helpers(os.getpid()).submit(part) for part in parts[1:]]
-    parts[0]()
-    for other in others:
-        other.result()
+    helpers, one_call = _helpers(os.getpid())
+    with one_call:
+        others = [helpers.submit(part) for part in parts[1:]]
+        parts[0]()
+        for other in others:
+            other.result()
 
 
 @cache
-def _helpers(process: int) -> ThreadPoolExecutor:  # noqa: ARG001  (threads do not survive a fork)
-    """Start the threads that help this one.
+def _helpers(process: int) -> tuple[ThreadPoolExecutor, Lock]:  # noqa: ARG001
+    """Start the threads that help this one; a process that was forked has none of its parent's.
 
     Raises:
         RuntimeError: if the operating system does not allow so many threads.
@@ -42,4 +48,4 @@ def _helpers(process: int) -> ThreadPoolExecutor:  # noqa: ARG001  (threads do n
     for _ in range(count):
         pool.submit(together.wait)  # a thread is started for each, as none is free
     together.wait()
-    return pool
+    return pool, Lock()
