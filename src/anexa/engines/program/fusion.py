@@ -166,7 +166,7 @@ def _join_products(program: Program, products: Sequence[Instruction]) -> None:
     new, first = [], 0
     for product in products:
         value, part_of_bias = product.outputs[0], product.inputs[2]
-        new += _packed_parts(program, product, packed, first=first)
+        new += _packed_parts(program, product, packed, first)
         if bias is not None:
             new.append(Instruction("copy", (part_of_bias,), (bias.columns(first, value.width),)))
         value.move_into(y, first)
@@ -177,64 +177,14 @@ def _join_products(program: Program, products: Sequence[Instruction]) -> None:
     remove(program, products)
 
 
-def sums_of_products(program: Program) -> bool:
-    """product(g, w) + product(h, v): one product of g and h side by side, as of dq, dk and dv."""
-    producers = program.producers()
-    for last in program.instructions:
-        chain = [last]
-        while chain[0].kernel == "product" and (before := chain[0].inputs[3]) is not None:
-            product = producers.get(id(before))
-            if (
-                product is None
-                or product.kernel != "product"
-                or product.inputs[2] is not None
-                or only_reader(program, before) is None
-            ):
-                break
-            chain.insert(0, product)
-        inputs = [product.inputs[0] for product in chain]
-        if (
-            len(chain) > 1
-            and len({id(value) for value in inputs}) == len(inputs)
-            and all(value is not None and may_be_columns(program, value) for value in inputs)
-        ):
-            _join_sum(program, chain)
-            return True
-    return False
-
-
-def _join_sum(program: Program, chain: Sequence[Instruction]) -> None:
-    """Replace products whose sum is wanted by a single one, at the place of the last."""
-    last, inputs = chain[-1], [product.inputs[0] for product in chain]
-    n_in, (y,) = sum(value.width for value in inputs if value), last.outputs
-    tile = int(last.settings["tile"])
-    packed, x = program.computed((-(-y.width // tile), n_in, tile)), program.computed((ROWS, n_in))
-    new, column = [], 0
-    for product, value in zip(chain, inputs, strict=True):
-        assert value is not None
-        new += _packed_parts(program, product, packed, column=column)
-        value.move_into(x, column)
-        column += value.width
-    last.inputs = (x, packed, last.inputs[2], chain[0].inputs[3])
-    place = program.instructions.index(last)
-    program.instructions[place:place] = new
-    remove(program, chain[:-1])
-
-
 def _packed_parts(
-    program: Program, product: Instruction, packed: Value, first: int = 0, column: int = 0
+    program: Program, product: Instruction, packed: Value, first: int
 ) -> list[Instruction]:
-    """Return instructions that pack the weight of a product into a part of a larger one."""
-    _, n_in, tile = map(int, packed.shape)
+    """Return instructions that pack the weight of a product into a larger one, at `first`."""
     parts = []
     for pack in program.instructions:
         if product.inputs[1] in pack.outputs:
-            settings = {
-                "tile": tile,
-                "n_in": n_in,
-                "first": pack.settings["first"] + first,
-                "column": pack.settings["column"] + column,
-            }
+            settings = {"tile": packed.width, "first": pack.settings["first"] + first}
             parts.append(Instruction(pack.kernel, pack.inputs, (packed,), settings))
     return parts
 
@@ -259,7 +209,6 @@ RULES: list[Rule] = [
     copies,
     residual,
     products_of_one_input,
-    sums_of_products,
 ]
 
 

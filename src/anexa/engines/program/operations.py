@@ -86,7 +86,7 @@ class Linear(Operation[Value], name="linear"):
         """Append the product x Wᵀ + b."""
         program, (n_out, n_in) = x_TC.program, weight_OC.shape
         tile = tile_width(int(n_out))
-        settings = {"tile": tile, "n_in": int(n_in), "first": 0, "column": 0}
+        settings = {"tile": tile, "first": 0}
         packed_shape = -(-int(n_out) // tile), n_in, tile
         (packed_OC,) = program.emit("pack", (weight_OC,), packed_shape, **settings)
         inputs = x_TC, packed_OC, bias_O, None

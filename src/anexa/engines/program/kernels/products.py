@@ -39,22 +39,20 @@ def pack(
     w_rows: int,
     w_width: int,
     tile: int,
-    n_in: int,
     first: int,
-    column: int,
 ) -> None:
     """Copy a weight (O, C) into tiles of `tile` outputs, (O / tile, C, tile); missing outputs: 0.
 
     A product reads a packed weight from its first number to its last. Several weights are packed
-    side by side, in order: this one becomes outputs from `first` on, of inputs from `column` on.
+    side by side, in order: this one becomes the outputs from `first` on.
     """
     keep_separate()
     for o in range(first, first + w_rows):
-        row = at(y, (o // tile * n_in + column) * tile + o % tile)
+        row = at(y, o // tile * tile * w_width + o % tile)
         for c in range(w_width):
             row[c * tile] = w[(o - first) * w_width + c]
     for o in range(first + w_rows, (first + w_rows + tile - 1) // tile * tile):
-        row = at(y, (o // tile * n_in + column) * tile + o % tile)
+        row = at(y, o // tile * tile * w_width + o % tile)
         for c in range(w_width):
             row[c * tile] = 0
 
@@ -66,23 +64,21 @@ def pack_columns(
     w_rows: int,
     w_width: int,
     tile: int,
-    n_in: int,
     first: int,
-    column: int,
 ) -> None:
     """Pack the transpose of a weight (C, O), as `pack` does."""
     keep_separate()
     for c in range(w_rows):
-        out = at(y, (column + c) * tile)
+        out = at(y, c * tile)
         if first % tile:
             for o in range(first, first + w_width):
-                out[o // tile * n_in * tile + o % tile] = w[c * w_width + o - first]
+                out[o // tile * w_rows * tile + o % tile] = w[c * w_width + o - first]
             for o in range(first + w_width, (first + w_width + tile - 1) // tile * tile):
-                out[o // tile * n_in * tile + o % tile] = 0
+                out[o // tile * w_rows * tile + o % tile] = 0
         else:
             for o, count in tiles(w_width, tile):
                 numbers = load(w, c * w_width + o, count, tile)
-                store(out, (first + o) * n_in, numbers, tile)
+                store(out, (first + o) * w_rows, numbers, tile)
 
 
 def product(
