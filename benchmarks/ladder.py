@@ -160,10 +160,10 @@ def main() -> None:
         "microgpt.py": timer(single_file(docs, plain=False), 1, 10),
     }
     for name in ENGINES:
-        if name != "torch" or find_spec("torch"):
+        if name not in ("numba", "torch") or find_spec(name):
             count = {"scalar": 10, "lists": 40}.get(name, 200)
             sides[name] = timer(engine_steps(name, docs, 1), 1, count)
-    for name in ("numpy", "torch"):
+    for name in ("numpy", "numba", "torch"):
         if name in sides:
             sides[f"{name}, batch 32"] = timer(engine_steps(name, docs, 32), 32, 50)
     if options.original:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import microgpt
+from anexa import engines
 from anexa.engines import (
     Batch,
     DeviceConfig,
@@ -230,8 +231,15 @@ def test_auto_is_numpy_where_nothing_may_be_compiled() -> None:
     assert open_engine("auto", CONFIG, random_weights(CONFIG, seed=1)).name == "numpy"
 
 
-def test_training_takes_pytorch_if_it_is_installed() -> None:
-    assert best_engine() == ("torch" if find_spec("torch") else "numpy")
+@pytest.mark.parametrize(
+    ("missing", "expected"),
+    [([], "torch"), (["torch"], "numba"), (["torch", "numba"], "numpy")],
+)
+def test_training_takes_the_last_engine_that_is_installed(
+    missing: list[str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "find_spec", lambda package: package not in missing)
+    assert best_engine() == expected
 
 
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)

@@ -55,8 +55,12 @@ def installed_engines() -> list[str]:
 
 
 def best_engine() -> str:
-    """Return the name of the fastest engine for training whose library is installed."""
-    return "torch" if find_spec("torch") else "numpy"
+    """Return the name of the engine that "auto" means for training: the last that is installed.
+
+    It does not depend on the size of the model or on a cache, so that the same command gives the
+    same run. numba is faster than torch for small models (`benchmarks/engine_sizes.py`).
+    """
+    return installed_engines()[-1]
 
 
 def generation_engine(config: ModelConfig) -> str:

@@ -125,7 +125,7 @@ class TrainDeviceConfig(DeviceConfig):
     """Engine of a run, and its device.
 
     Attributes:
-        engine: engine to train with; auto: torch if PyTorch is installed, else numpy.
+        engine: engine to train with; auto: the first of torch, numba and numpy that is installed.
         compile: compile the model with torch.compile; by default on CUDA, if there is a C compiler.
     """
 
