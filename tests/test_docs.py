@@ -20,7 +20,7 @@ CODE = re.compile(r"`([^`\n]+)`")
 REPOSITORY_PATH = re.compile(
     r"(?:src|docs|tests|benchmarks)/[\w./-]+|microgpt\.py|pyproject\.toml|CONTRIBUTING\.md"
 )
-OPTIONAL = ("torch", "transformers", "llguidance")
+OPTIONAL = ("torch", "numba", "transformers", "llguidance")
 
 
 def read(page: Path) -> str:
@@ -106,7 +106,8 @@ def test_references(page: Path) -> None:
 
 
 def test_the_architecture_pages_have_examples() -> None:
-    assert {"docs/old_architecture.md", "docs/new_architecture.md"} <= set(map(name, WITH_EXAMPLES))
+    pages = {"docs/old_architecture.md", "docs/new_architecture.md", "docs/compiled.md"}
+    assert pages <= set(map(name, WITH_EXAMPLES))
 
 
 def test_a_wrong_example_is_found(tmp_path: Path) -> None:
