@@ -172,6 +172,19 @@ def test_engine_sizes_names_the_fastest() -> None:
         assert float(ratio) >= 1
 
 
+@pytest.mark.skipif(not find_spec("numba"), reason="needs Numba")
+@pytest.mark.slow
+def test_passes_prints_ratios_to_the_whole_compiler() -> None:
+    result = benchmark("passes.py", "--rounds", "1")
+    assert result.returncode == 0, result.stderr
+    rows = re.findall(r"^(decode 32|decode|prompt of 64) +(.*)$", result.stdout, re.MULTILINE)
+    assert [name for name, _ in rows] == ["decode", "decode 32", "prompt of 64"]
+    for _, figures in rows:
+        ratios = re.findall(r"\(([\d.]+)\)", figures)
+        assert len(ratios) == 5
+        assert ratios[0] == "1.00"
+
+
 @pytest.mark.slow
 def test_conversation_prints_every_turn() -> None:
     result = benchmark("conversation.py", "--turns", "2", "--rounds", "1")

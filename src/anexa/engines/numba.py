@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 
 from anexa.engines.optimizers import OptimizerConfig
-from anexa.engines.program.inference import MAX_ROWS, Inference
+from anexa.engines.program.inference import MAX_ROWS, Inference, compile_inference
 from anexa.engines.program.runner import Array, aligned
 from anexa.engines.program.sequence_cache import SequenceCache
 from anexa.engines.program.training import TrainingStep
@@ -139,7 +139,8 @@ class NumbaEngine:
     def _inference_program(self, *, headless: bool) -> Inference:
         """Return a program that is prepared for the present weights."""
         if headless not in self._programs:
-            inference = Inference(self.config, self.dtype, self._weights, headless=headless)
+            program = compile_inference(self.config, self.dtype, headless)
+            inference = Inference(program, self.config, self.dtype, self._weights)
             self._programs[headless] = inference
         if headless not in self._prepared:
             self._programs[headless].prepare()

@@ -10,7 +10,11 @@ from threading import Lock
 import numpy as np
 
 from anexa.engines.program.build import CompiledStep
-from anexa.engines.program.passes import WrittenProgram, write_inference
+from anexa.engines.program.passes import (
+    WrittenInference,
+    WrittenProgram,
+    write_inference,
+)
 from anexa.engines.program.program import Value
 from anexa.engines.program.runner import Array, Compiled, Runner, aligned
 from anexa.engines.program.threads import num_threads, run_together
@@ -41,7 +45,11 @@ class InferenceProgram:
 @cache
 def compile_inference(config: ModelConfig, dtype: str, headless: bool) -> InferenceProgram:
     """Write and compile the programs of a model's inference."""
-    written = write_inference(config, dtype, headless=headless)
+    return compile_written(write_inference(config, dtype, headless=headless))
+
+
+def compile_written(written: WrittenInference) -> InferenceProgram:
+    """Compile the programs of a model's inference."""
 
     def compiled(part: WrittenProgram) -> Compiled:
         return Compiled(part.source, CompiledStep(part.source), part.plan)
@@ -61,16 +69,15 @@ class Inference:
     threads share them. Several Python threads may call it.
 
     Args:
+        program: the compiled programs.
         config: the architecture and its sizes.
         dtype: "float32" or "float64".
         weights: all weights as one vector, in the order of the architecture.
-        headless: compute the last hidden states.
     """
 
     def __init__(
-        self, config: ModelConfig, dtype: str, weights: Array, *, headless: bool = False
+        self, program: InferenceProgram, config: ModelConfig, dtype: str, weights: Array
     ) -> None:
-        program = compile_inference(config, dtype, headless)
         self._work_of_a_row = len(weights)
         self._progress = np.zeros(config.n_layer + 1, np.int64)
         arrays = {

@@ -5,7 +5,7 @@ They need neither Numba nor the weights of the model.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from anexa.engines.program.fusion import fuse
@@ -60,7 +60,28 @@ def write_inference(config: ModelConfig, dtype: str, *, headless: bool = False) 
     fuse(program)
     narrow(program)
     preparation, prepared = hoist(program)
-    offsets = weight_offsets(weight_shapes(config)) | prepared
+    return write_parts(config, dtype, preparation, program, prepared)
+
+
+def write_parts(
+    config: ModelConfig,
+    dtype: str,
+    preparation: Program,
+    program: Program,
+    prepared: Mapping[str, int],
+    plan_memory: Callable[[Program], MemoryPlan] = plan_memory,
+) -> WrittenInference:
+    """Write what is left after the other passes.
+
+    Args:
+        config: the architecture and its sizes.
+        dtype: precision of the numbers, "float32" or "float64".
+        preparation: the program that computes what depends on the weights alone.
+        program: the program of a call.
+        prepared: the offsets that `hoist` returns.
+        plan_memory: gives the arrays of a program their places.
+    """
+    offsets = {**weight_offsets(weight_shapes(config)), **prepared}
 
     def written(part: Program, title: str) -> WrittenProgram:
         plan = plan_memory(part)
