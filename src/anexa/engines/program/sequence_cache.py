@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from anexa.engines.program.kernels.language import LANES
@@ -19,32 +21,37 @@ class SequenceCache:
 
     Attributes:
         blocks: (blocks, layers, 2, numbers): keys (H, D, LANES), then values (H, LANES, D).
+        address: address of the first block.
         length: number of tokens.
     """
 
     def __init__(self, config: ModelConfig, dtype: str, num_blocks: int) -> None:
-        self._heads = config.n_kv_head, config.head_dim
-        size = config.n_kv_head * config.head_dim * LANES
-        self._shape, self._dtype = (config.n_layer, 2, size), dtype
-        self.blocks = self._new(num_blocks)
+        self._config, self._dtype = config, dtype
+        self._move_to(num_blocks)
         self.length = 0
 
-    def _new(self, num_blocks: int) -> Array:
-        size = num_blocks * self._shape[0] * self._shape[1] * self._shape[2]
-        return aligned(size, self._dtype).reshape(num_blocks, *self._shape)
+    def _move_to(self, num_blocks: int) -> None:
+        """Use so many new blocks.
 
-    @property
-    def address(self) -> int:
-        """Address of the first block."""
-        return int(self.blocks.ctypes.data)
+        Raises:
+            MemoryError: if the memory is too small; then nothing has changed.
+        """
+        config = self._config
+        shape = num_blocks, config.n_layer, 2, config.n_kv_head * config.head_dim * LANES
+        self.blocks = aligned(prod(shape), self._dtype).reshape(shape)
+        self.address = int(self.blocks.ctypes.data)  # kept, as NumPy takes long to say it
 
     def reserve(self, length: int) -> None:
-        """Make room for so many tokens."""
+        """Make room for so many tokens.
+
+        Raises:
+            MemoryError: as `append_tokens`.
+        """
         needed = -(-length // LANES)
         if needed > len(self.blocks):
-            blocks = self._new(max(needed, 2 * len(self.blocks)))
-            blocks[: len(self.blocks)] = self.blocks
-            self.blocks = blocks
+            old = self.blocks
+            self._move_to(max(needed, 2 * len(old)))
+            self.blocks[: len(old)] = old
 
     def truncate(self, length: int) -> None:
         """Remove all tokens after the first `length`."""
@@ -52,10 +59,8 @@ class SequenceCache:
 
     def copy(self) -> SequenceCache:
         """Return a copy with the blocks that hold tokens."""
-        other: SequenceCache = object.__new__(SequenceCache)
-        other._heads, other._shape, other._dtype = self._heads, self._shape, self._dtype
         used = max(1, -(-self.length // LANES))
-        other.blocks = other._new(used)
+        other = SequenceCache(self._config, self._dtype, used)
         other.blocks[:] = self.blocks[:used]
         other.length = self.length
         return other
@@ -67,7 +72,11 @@ class SequenceCache:
         return keys[blocks, lanes], values[blocks, lanes]
 
     def append_tokens(self, keys: Array, values: Array) -> None:
-        """Append keys and values that `copy_tokens` has copied."""
+        """Append keys and values that `copy_tokens` has copied.
+
+        Raises:
+            MemoryError: if the memory is too small; then nothing has changed.
+        """
         end = self.length + len(keys)
         self.reserve(end)
         blocks, lanes = np.divmod(np.arange(self.length, end), LANES)
@@ -77,7 +86,8 @@ class SequenceCache:
 
     def _tokens(self) -> tuple[Array, Array]:
         """View keys and values, both (blocks, LANES, layers, H, D)."""
-        (n_head, head_dim), (n_layer, *_), n = self._heads, self._shape, len(self.blocks)
+        n_head, head_dim = self._config.n_kv_head, self._config.head_dim
+        n, n_layer = self.blocks.shape[:2]
         keys = self.blocks[:, :, 0].reshape(n, n_layer, n_head, head_dim, LANES)
         values = self.blocks[:, :, 1].reshape(n, n_layer, n_head, LANES, head_dim)
         return keys.transpose(0, 4, 1, 2, 3), values.transpose(0, 3, 1, 2, 4)
