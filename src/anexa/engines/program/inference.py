@@ -79,6 +79,7 @@ class Inference:
         self, program: InferenceProgram, config: ModelConfig, dtype: str, weights: Array
     ) -> None:
         self._work_of_a_row = len(weights)
+        self._vocab_size, self._context = config.vocab_size, config.block_size
         self._progress = np.zeros(config.n_layer + 1, np.int64)
         arrays = {
             "weights": weights,
@@ -96,6 +97,7 @@ class Inference:
         """Compute what depends on the weights alone: after they have changed."""
         with self._lock:
             self._preparation.run(0)
+            self._threads[0].load()  # one thread says why it cannot be compiled, not several
 
     def run(
         self,
@@ -120,9 +122,14 @@ class Inference:
             The results of the rows from `first_wanted` on, (rows, width).
 
         Raises:
+            IndexError: if a token is not in the vocabulary, or a position not in the context.
             MemoryError: if the memory is too small.
         """
         rows = len(tokens)
+        if not 0 <= min(tokens) <= max(tokens) < self._vocab_size:
+            raise IndexError(f"a token is not in the vocabulary of {self._vocab_size:,} tokens")
+        if max(positions) >= self._context:
+            raise IndexError(f"a sequence is longer than the context of {self._context:,} tokens")
         count = min(len(self._threads), rows, rows * self._work_of_a_row // WORK_OF_A_THREAD) or 1
         bounds = [rows * i // count for i in range(count + 1)]
         with self._lock:
@@ -131,7 +138,7 @@ class Inference:
             parts = []
             for thread, begin, end in zip(self._threads, bounds, bounds[1:]):
                 part = slice(begin, end)
-                thread.load(tokens[part], positions[part], caches[part], first_wanted - begin)
+                thread.set_rows(tokens[part], positions[part], caches[part], first_wanted - begin)
                 parts.append(thread.run)
             if count == 1:
                 parts[0]()
@@ -153,7 +160,11 @@ class _Thread:
         self._runner = Runner(program.inference, dtype, arrays | own)
         self._result, self._rows, self._first = program.result, 0, 0
 
-    def load(
+    def load(self) -> None:
+        """Load the machine code, which a first call would do."""
+        self._runner.load()
+
+    def set_rows(
         self,
         tokens: Sequence[int],
         positions: Sequence[int],

@@ -81,6 +81,10 @@ class Runner:
             self.set_word("capacity", rows)
             self.set_word("memory", self._memory.ctypes.data)
 
+    def load(self) -> None:
+        """Load the machine code, which a first call would do."""
+        _ = self._step.call
+
     def run(self, rows: int, first_wanted: int = 0) -> None:
         """Execute the program once."""
         frame = self.frame

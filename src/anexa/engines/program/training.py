@@ -74,9 +74,10 @@ class BatchRunner:
         self._context, self._shape = config.block_size, (0, 0)
 
     def run(self, batch: Batch) -> None:
-        """Execute the program for a batch.
+        """Execute the program for a batch, whose tokens are in the vocabulary.
 
         Raises:
+            IndexError: if the sequences are longer than the context.
             MemoryError: if the memory is too small.
         """
         shape = batch.shape
@@ -99,8 +100,15 @@ class BatchRunner:
         return self._numbers[name][0]
 
     def _reshape(self, shape: tuple[int, int]) -> None:
-        """Prepare for batches of another shape, (B, T)."""
+        """Prepare for batches of another shape, (B, T).
+
+        Raises:
+            IndexError: if the sequences are longer than the context.
+            MemoryError: if the memory is too small.
+        """
         num_sequences, length = shape
+        if length > self._context:
+            raise IndexError(f"a sequence is longer than the context of {self._context:,} tokens")
         if num_sequences * length > self._runner.capacity:
             longest = self._context if num_sequences == 1 else length
             self._runner.reserve(num_sequences * longest)
