@@ -278,3 +278,17 @@ def test_what_cannot_be_compiled_is_an_error_of_one_sentence(
     assert reason in str(e.value)
     assert "\n" not in str(e.value)
     assert len(stored(tmp_path)) < 2
+
+
+@pytest.mark.slow
+def test_after_an_interrupted_compilation_the_next_call_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANEXA_CACHE", str(tmp_path))
+    step = CompiledStep(program())
+    assert step._compilation
+    for process in step._compilation._processes:  # a terminal sends Ctrl-C to all of them
+        process.kill()
+    with pytest.raises(AnexaError, match="its process was ended"):
+        _ = step.call
+    check(step)

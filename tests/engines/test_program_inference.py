@@ -1,10 +1,8 @@
-"""The numba engine's calls: what is refused, and calls from several threads."""
+"""The numba engine's calls: what is refused."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 
 import pytest
@@ -71,16 +69,3 @@ def test_batches_beyond_the_context_are_refused(
             with pytest.raises(IndexError, match="is longer than the context of 8 tokens"):
                 function(batch)
         function(fits)
-
-
-@pytest.mark.slow
-def test_several_threads_may_make_the_first_call(engine: BatchEngine) -> None:
-    expected, interval = engine.logits([1, 2, 3]), sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        with ThreadPoolExecutor(8) as pool:
-            for _ in range(20):
-                fresh = new_engine()
-                assert [*pool.map(fresh.logits, [[1, 2, 3]] * 8)] == [expected] * 8
-    finally:
-        sys.setswitchinterval(interval)

@@ -37,7 +37,7 @@ class CompiledStep:
 
     def __init__(self, source: Source) -> None:
         self._units = [*units_of(source)]
-        self._compilation = Compilation(self._units)
+        self._compilation: Compilation | None = Compilation(self._units)
         self._function: Callable[[int], None] | None = None
         self._lock = Lock()
 
@@ -54,8 +54,10 @@ class CompiledStep:
             return self._function
 
     def _load(self) -> Callable[[int], None]:
+        compilation = self._compilation or Compilation(self._units)
+        self._compilation = None  # if it fails, or Ctrl-C ends it, the next call begins anew
         try:
-            library = load(self._compilation.result())
+            library = load(compilation.result())
         except RuntimeError:  # by the linker: what the cache had is not what it says it is
             try:
                 library = load(Compilation(self._units, anew=True).result())
