@@ -38,7 +38,10 @@ def pack(w: Array, out: Array, *, tile: int, first: int) -> None:
 def product(
     x: Array, packed: Array, bias: Array | None, added: Array | None, out: Array, **_: Any
 ) -> None:
-    weight = packed.transpose(0, 2, 1).reshape(-1, packed.shape[1])[: out.shape[1]]
+    if packed.ndim == 2:
+        weight = packed.T
+    else:
+        weight = packed.transpose(0, 2, 1).reshape(-1, packed.shape[1])[: out.shape[1]]
     out[:] = x @ weight.T
     out += 0 if bias is None else bias
     out += 0 if added is None else added
@@ -227,6 +230,31 @@ def test_copies_into_a_larger_array_disappear(widths: list[int]) -> None:
         return program
 
     assert kernel_names(same(make)) == ["relu"] * len(widths)
+
+
+@given(n_out=sizes, n_in=sizes)
+@settings(deadline=None)
+def test_the_rows_of_a_small_weight_are_read_in_place(n_out: int, n_in: int) -> None:
+    def make() -> Program:
+        program, w, x = weight_program((n_in, n_out))
+        (transposed,) = program.emit("transpose", (w,), (n_out, n_in))
+        y = program.input("y", (ROWS, n_in))
+        program.results["y"] = packed_product(program, y, transposed)
+        (program.results["x"],) = program.emit("relu", (x,), x.shape)
+        return program
+
+    assert kernel_names(same(make)) == ["product", "relu"]
+
+
+def test_a_large_weight_is_packed() -> None:
+    def make() -> Program:
+        program, w, _ = weight_program((65, 64))
+        (transposed,) = program.emit("transpose", (w,), (64, 65))
+        y = program.input("y", (ROWS, 65))
+        program.results["y"] = packed_product(program, y, transposed)
+        return program
+
+    assert kernel_names(same(make)) == ["pack_columns", "product"]
 
 
 def test_results_and_arrays_with_several_readers_stay() -> None:

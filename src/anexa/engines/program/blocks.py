@@ -21,6 +21,7 @@ from anexa.engines.program.vectors import (
     generate_load,
     generate_store,
     in_all_lanes,
+    shuffle,
 )
 
 
@@ -151,3 +152,75 @@ def store_rows(_typing: Any, p: Any, stride: Any, block: Any, count: Any) -> Any
         return context.get_dummy_value()
 
     return types.void(p, types.int64, block, count), generate
+
+
+@intrinsic(prefer_literal=True)
+def load_rows(_typing: Any, p: Any, stride: Any, rows: Any, count: Any, LANES: Any) -> Any:
+    """Read `count` numbers of each of LANES rows; the last of `rows` rows takes missing places."""
+    vector = Vector(p.dtype, LANES.literal_value)
+    block = Block(vector, vector.lanes)
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        pointer, step, end, lanes, _ = args
+        last = builder.sub(end, ir.Constant(end.type, 1))
+
+        def loaded(i: Any, _row: Any) -> Any:
+            offset = builder.mul(step, _smaller(builder, i, last))
+            address = address_of(context, builder, pointer, offset, vector)
+            return generate_load(context, builder, address, vector, lanes, count)
+
+        undefined = ir.Constant(context.get_value_type(block), ir.Undefined)
+        return _map_rows(builder, block, undefined, loaded)
+
+    return block(p, types.int64, types.int64, count, LANES), generate
+
+
+@intrinsic
+def store_first_rows(_typing: Any, p: Any, stride: Any, block: Any, rows: Any) -> Any:
+    """Write the first `rows` rows of a block, at least one, each row i to p[i · stride:]."""
+    vector = block.vector
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        pointer, step, value, end = args
+        last = builder.sub(end, ir.Constant(end.type, 1))
+        lanes = types.literal(vector.lanes)
+        for i in reversed(range(block.rows)):  # so that the last row is written after missing ones
+            offset = builder.mul(step, _smaller(builder, ir.Constant(end.type, i), last))
+            address = address_of(context, builder, pointer, offset, vector)
+            row = builder.extract_value(value, i)
+            generate_store(context, builder, row, address, vector, None, lanes)
+        return context.get_dummy_value()
+
+    return types.void(p, types.int64, block, types.int64), generate
+
+
+def _smaller(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.icmp_signed("<", a, b), a, b)
+
+
+@intrinsic
+def transposed(_typing: Any, block: Any) -> Any:
+    """Return a square block with its rows as columns.
+
+    In each round, rows a distance d apart swap blocks of d x d numbers, for d = 1, 2, 4 and so on.
+    """
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        size, distance = block.rows, 1
+        rows = [builder.extract_value(args[0], i) for i in range(size)]
+        while distance < size:
+            keep = [i & distance == 0 for i in range(size)]
+            low = [i if kept else size + i - distance for i, kept in enumerate(keep)]
+            high = [i + distance if kept else size + i for i, kept in enumerate(keep)]
+            for i in range(size):
+                if keep[i]:
+                    pair = rows[i], rows[i + distance]
+                    rows[i] = shuffle(builder, *pair, low)
+                    rows[i + distance] = shuffle(builder, *pair, high)
+            distance *= 2
+        value = ir.Constant(context.get_value_type(block), ir.Undefined)
+        for i, row in enumerate(rows):
+            value = builder.insert_value(value, row, i)
+        return value
+
+    return block(block), generate

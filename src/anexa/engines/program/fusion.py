@@ -25,6 +25,8 @@ from anexa.engines.program.program import ROWS, Instruction, Program, Value
 from anexa.engines.program.specialize import parameters
 from anexa.engines.program.writer import array_names, kernels
 
+SMALL = 4096  # numbers of a weight that stays in the processor's first cache during a product
+
 Rule: TypeAlias = Callable[[Program], bool]
 """Rewrites one place of a program; returns whether there was one."""
 
@@ -201,6 +203,22 @@ def copies(program: Program) -> bool:
     return False
 
 
+def unpacked(program: Program) -> bool:
+    """product(x, pack_columns(w)) = product(x, w): the rows of a small weight are read in place.
+
+    A large one is packed, as a product reads it faster then, once for each block of rows.
+    """
+    for pack, product in pairs(program, "pack_columns", "product"):
+        (w,) = pack.reads
+        n_in, n_out = map(int, w.shape)
+        whole = product.reads[0].width == n_in and product.outputs[0].width == n_out
+        if whole and w.base is None and n_in * n_out <= SMALL:
+            x, _, bias, added = product.inputs
+            product.inputs = x, w, bias, added
+            return True
+    return False
+
+
 RULES: list[Rule] = [
     unused,
     transposed_twice,
@@ -209,6 +227,7 @@ RULES: list[Rule] = [
     copies,
     residual,
     products_of_one_input,
+    unpacked,
 ]
 
 

@@ -150,6 +150,11 @@ def _first(builder: Any, count: Any, lanes: int) -> Any:
     return builder.icmp_signed("<", numbers, counts)
 
 
+def shuffle(builder: Any, low: Any, high: Any, lanes: list[int]) -> Any:
+    """Generate a vector of lanes of two vectors; those of `high` are counted behind `low`'s."""
+    return builder.shuffle_vector(low, high, _lane_numbers([*lanes]))
+
+
 def in_all_lanes(builder: Any, number: Any, llvm_type: Any) -> Any:
     """Generate a vector of the same number in all lanes."""
     undefined = ir.Constant(llvm_type, ir.Undefined)

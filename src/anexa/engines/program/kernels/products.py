@@ -18,8 +18,11 @@ if TYPE_CHECKING:
         add_outer,
         add_rows,
         add_scaled_rows,
+        load_rows,
         repeat,
+        store_first_rows,
         store_rows,
+        transposed,
     )
     from anexa.engines.program.vectors import at, fma, full, keep_separate, load, store
 
@@ -41,20 +44,26 @@ def pack(
     tile: int,
     first: int,
 ) -> None:
-    """Copy a weight (O, C) into tiles of `tile` outputs, (O / tile, C, tile); missing outputs: 0.
+    """Copy a weight (O, C) into tiles of `tile` outputs, (O / tile, C, tile).
 
     A product reads a packed weight from its first number to its last. Several weights are packed
     side by side, in order: this one becomes the outputs from `first` on.
+    Behind the last output, the last tile may hold any numbers.
     """
     keep_separate()
-    for o in range(first, first + w_rows):
-        row = at(y, o // tile * tile * w_width + o % tile)
-        for c in range(w_width):
-            row[c * tile] = w[(o - first) * w_width + c]
-    for o in range(first + w_rows, (first + w_rows + tile - 1) // tile * tile):
-        row = at(y, o // tile * tile * w_width + o % tile)
-        for c in range(w_width):
-            row[c * tile] = 0
+    if first % LANES:
+        for o in range(first, first + w_rows):
+            row = at(y, o // tile * tile * w_width + o % tile)
+            for c in range(w_width):
+                row[c * tile] = w[(o - first) * w_width + c]
+    else:
+        for o in range(0, w_rows, LANES):
+            place = first + o
+            out = at(y, place // tile * tile * w_width + place % tile)
+            for c in range(0, w_width, LANES):
+                num_rows, count = min(LANES, w_rows - o), min(LANES, w_width - c)
+                block = load_rows(at(w, o * w_width + c), w_width, num_rows, count, LANES)
+                store_first_rows(at(out, c * tile), tile, transposed(block), count)
 
 
 def pack_columns(
@@ -73,8 +82,6 @@ def pack_columns(
         if first % tile:
             for o in range(first, first + w_width):
                 out[o // tile * w_rows * tile + o % tile] = w[c * w_width + o - first]
-            for o in range(first + w_width, (first + w_width + tile - 1) // tile * tile):
-                out[o // tile * w_rows * tile + o % tile] = 0
         else:
             for o, count in tiles(w_width, tile):
                 numbers = load(w, c * w_width + o, count, tile)
@@ -83,7 +90,7 @@ def pack_columns(
 
 def product(
     x: Pointer,
-    packed: Pointer,
+    w: Pointer,
     bias: Pointer,
     residual: Pointer,
     y: Pointer,
@@ -91,6 +98,7 @@ def product(
     *,
     x_width: int,
     x_stride: int,
+    w_stride: int,
     bias_width: int,
     residual_width: int,
     residual_stride: int,
@@ -98,35 +106,40 @@ def product(
     y_stride: int,
     tile: int,
 ) -> None:
-    """y = x Wᵀ + b + residual; each output adds its terms up in order, whatever is beside it."""
+    """y = x Wᵀ + b + residual; each output adds its terms up in order, whatever is beside it.
+
+    `w` is a packed weight, or Wᵀ itself: (C, O).
+    """
     keep_separate()
+    tile_step = x_width * tile if w_stride == tile else tile
     zeros = full(x, 0, tile)
     if rows == 1:
         # Four tiles at once, so that the processor need not wait for the sum before.
         for first in range(0, y_width - 4 * tile + 1, 4 * tile):
-            w = at(packed, first * x_width)
+            w_tile = at(w, first // tile * tile_step)
             sums = repeat(zeros, 4)
             if bias_width:
                 sums = add_rows(sums, at(bias, first), tile, tile)
             for c in range(x_width):
-                sums = add_scaled_rows(sums, at(x, c), 0, at(w, c * tile), x_width * tile, tile)
+                w_c = at(w_tile, c * w_stride)
+                sums = add_scaled_rows(sums, at(x, c), 0, w_c, tile_step, tile)
             if residual_width:
                 sums = add_rows(sums, at(residual, first), tile, tile)
             store_rows(at(y, first), tile, sums, tile)
         for further, count in tiles(y_width % (4 * tile), tile):
             first = y_width // (4 * tile) * (4 * tile) + further
-            w = at(packed, first * x_width)
+            w_tile = at(w, first // tile * tile_step)
             total = zeros
             if bias_width:
                 total = total + load(bias, first, count, tile)
             for c in range(x_width):
-                total = fma(full(x, x[c], tile), load(w, c * tile, tile, tile), total)
+                total = fma(full(x, x[c], tile), load(w_tile, c * w_stride, count, tile), total)
             if residual_width:
                 total = total + load(residual, first, count, tile)
             store(y, first, total, count)
         return
     for first, count in tiles(y_width, min(tile, WIDTH)):
-        w = at(packed, first // tile * tile * x_width + first % tile)
+        w_tile = at(w, first // tile * tile_step + first % tile)
         start = full(x, 0, min(tile, WIDTH))
         if bias_width:
             start = start + load(bias, first, count, min(tile, WIDTH))
@@ -134,7 +147,7 @@ def product(
             x_t = at(x, t * x_stride)
             sums = repeat(start, ROWS)
             for c in range(x_width):
-                w_c = load(w, c * tile, min(tile, WIDTH), min(tile, WIDTH))
+                w_c = load(w_tile, c * w_stride, count, min(tile, WIDTH))
                 sums = add_outer(sums, at(x_t, c), x_stride, w_c)
             if residual_width:
                 r = at(residual, t * residual_stride + first)
