@@ -38,7 +38,8 @@ print(len(NumbaEngine(config, weights, OptimizerConfig()).logits([1, 2])), "numb
 def test_a_process_compiles_what_the_engine_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ANEXA_CACHE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ANEXA_CACHE", "cache")  # relative to the folder of this process
     assert not is_compiled(CONFIG, "float32")
     process = compile_in_background(CONFIG, "float32")
     assert process
@@ -59,6 +60,8 @@ def test_a_compilation_that_was_killed_is_begun_again(
     monkeypatch.setenv("ANEXA_CACHE", str(tmp_path))
     first = compile_in_background(CONFIG, "float32")
     assert first
+    if hasattr(os, "getsid"):
+        assert os.getsid(first.pid) != os.getsid(0), "Ctrl-C does not end it"
     first.kill()
     first.wait()
     assert compile_in_background(CONFIG, "float32") is None
@@ -68,6 +71,17 @@ def test_a_compilation_that_was_killed_is_begun_again(
     assert second
     second.kill()
     second.wait()
+
+
+def test_what_cannot_be_compiled_is_not_begun_again_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANEXA_CACHE", str(tmp_path))
+    process = compile_in_background(CONFIG, "float17")
+    assert process
+    assert process.wait() != 0
+    assert not is_compiled(CONFIG, "float17")
+    assert compile_in_background(CONFIG, "float17") is None
 
 
 @pytest.mark.filterwarnings("error")

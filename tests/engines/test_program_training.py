@@ -161,6 +161,29 @@ def test_loss_alone_is_that_of_the_training_step(config: ModelConfig, dtype: str
         assert step.loss(batch) == step.gradients(batch)[0]
 
 
+@pytest.mark.parametrize(("config", "dtype"), CASES[5:])
+def test_a_batch_without_memory_changes_nothing(config: ModelConfig, dtype: str) -> None:
+    weights = random_weights(config, seed=8)
+    vector = vector_of(weights, dtype)
+    step, engine = (
+        TrainingStep(config, dtype, vector, ADAMW),
+        reference(config, weights, dtype, ADAMW),
+    )
+    batches = drawn_batches(config)
+    huge = Batch(array("q"), array("q"), (1 << 40, config.block_size))
+    for batch in batches[1:3]:
+        with pytest.raises(MemoryError):
+            step.loss(huge)
+        with pytest.raises(MemoryError):
+            step.train_step(huge, 0.01)
+        with pytest.raises(MemoryError):
+            step.gradients(huge)
+        ours, theirs = step.train_step(batch, 0.01), engine.train_step(batch, 0.01)
+        assert ours == pytest.approx(theirs, rel=100 * BOUNDS[dtype])
+        expected = vector_of(engine.weights(), dtype)
+        assert np.abs(vector - expected).max() <= 100 * BOUNDS[dtype] * np.abs(expected).max()
+
+
 @pytest.mark.parametrize("number", [np.nan, np.inf])
 @pytest.mark.parametrize(("config", "dtype"), CASES)
 def test_weights_that_are_no_numbers_are_seen(

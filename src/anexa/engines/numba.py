@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
+from threading import Lock
 from typing import cast
 
 import numpy as np
 
+from anexa.engines.operations.arrays import as_weights
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.program.inference import MAX_ROWS, Inference, compile_inference
 from anexa.engines.program.runner import Array, aligned
@@ -22,7 +23,7 @@ from anexa.engines.protocol import (
     TrainStepOutput,
 )
 from anexa.model.config import ModelConfig
-from anexa.model.weights import Weight, Weights
+from anexa.model.weights import Weights
 
 
 class NumbaEngine:
@@ -54,6 +55,7 @@ class NumbaEngine:
             view[...] = np.asarray(weights[name].data).reshape(view.shape)
         self._programs: dict[bool, Inference] = {}  # by whether they leave out the head
         self._prepared: set[bool] = set()  # those that were prepared for the present weights
+        self._preparing = Lock()
 
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
         logits_TV = self.prompt_logits(tokens, self.new_kv_cache())
@@ -68,14 +70,14 @@ class NumbaEngine:
 
     def gradients(self, batch: Batch) -> tuple[float, Weights]:
         loss, gradients = self._training.gradients(batch)
-        return loss, _as_weights(gradients)
+        return loss, as_weights(gradients)
 
     def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
         self._prepared.clear()
         return self._training.train_step(batch, learning_rate)
 
     def optimizer_state(self) -> Weights:
-        return _as_weights(self._training.state())
+        return as_weights(self._training.state())
 
     def resume(self, state: Weights, step: int) -> None:
         self._training.resume(state, step)
@@ -120,13 +122,14 @@ class NumbaEngine:
         for begin in range(0, len(tokens), MAX_ROWS):
             part = slice(begin, begin + MAX_ROWS)
             logits.append(self._inference.run(tokens[part], lengths[part], addresses[part]))
+        logits_BV = _joined(logits)
+        batch_cache.lengths = [length + 1 for length in lengths]
         for cache in caches:
             cache.length += 1
-        batch_cache.lengths = [length + 1 for length in lengths]
-        return logits[0] if len(logits) == 1 else np.concatenate(logits)
+        return logits_BV
 
     def weights(self) -> Weights:
-        return _as_weights(self._training.weights)
+        return as_weights(self._training.weights)
 
     @property
     def _inference(self) -> Inference:
@@ -138,14 +141,15 @@ class NumbaEngine:
 
     def _inference_program(self, *, headless: bool) -> Inference:
         """Return a program that is prepared for the present weights."""
-        if headless not in self._programs:
-            program = compile_inference(self.config, self.dtype, headless)
-            inference = Inference(program, self.config, self.dtype, self._weights)
-            self._programs[headless] = inference
-        if headless not in self._prepared:
-            self._programs[headless].prepare()
-            self._prepared.add(headless)
-        return self._programs[headless]
+        with self._preparing:
+            if headless not in self._programs:
+                program = compile_inference(self.config, self.dtype, headless)
+                inference = Inference(program, self.config, self.dtype, self._weights)
+                self._programs[headless] = inference
+            if headless not in self._prepared:
+                self._programs[headless].prepare()
+                self._prepared.add(headless)
+            return self._programs[headless]
 
     def _append(
         self, inference: Inference, tokens: Sequence[int], kv_cache: KVCache, first_wanted: int
@@ -163,13 +167,11 @@ class NumbaEngine:
             results.append(
                 inference.run(part, positions, caches, first_wanted=wanted, one_sequence=True)
             )
+        joined = _joined(results)
         kv_cache.length = cache.length = start + len(tokens)
-        return results[0] if len(results) == 1 else np.concatenate(results)
+        return joined
 
 
-def _as_weights(arrays: dict[str, Array]) -> Weights:
-    """Copy arrays into `Weight`s."""
-    return {
-        name: Weight(x.shape, array("f" if x.dtype == np.float32 else "d", x.tobytes()))
-        for name, x in arrays.items()
-    }
+def _joined(results: list[Array]) -> Array:
+    """Concatenate the results of successive calls; this too may need more memory than there is."""
+    return results[0] if len(results) == 1 else np.concatenate(results)

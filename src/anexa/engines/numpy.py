@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -14,7 +13,7 @@ import numpy.typing as npt
 from anexa.engines.kv_cache import ArrayDecoder, LayerCache, StartPosition
 from anexa.engines.operations import numpy as operations
 from anexa.engines.operations import numpy_decode
-from anexa.engines.operations.arrays import Array, Tokens
+from anexa.engines.operations.arrays import Array, Tokens, as_weights
 from anexa.engines.operations.headless import HeadlessOperations
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.numpy import NumpyOptimizer
@@ -97,7 +96,7 @@ class NumpyEngine(ArrayDecoder):
     @_quietly()
     def gradients(self, batch: Batch) -> tuple[float, Weights]:
         loss, grads = self._backward(batch)
-        return loss, _as_weights(grads)
+        return loss, as_weights(grads)
 
     @_quietly()
     def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
@@ -105,10 +104,10 @@ class NumpyEngine(ArrayDecoder):
         return TrainStepOutput(loss, self._optimizer.step(grads, learning_rate))
 
     def weights(self) -> Weights:
-        return _as_weights(self._weights)
+        return as_weights(self._weights)
 
     def optimizer_state(self) -> Weights:
-        return _as_weights(self._optimizer.state())
+        return as_weights(self._optimizer.state())
 
     def resume(self, state: Weights, step: int) -> None:
         self._optimizer.resume({key: self._array(weight) for key, weight in state.items()}, step)
@@ -148,11 +147,3 @@ class NumpyEngine(ArrayDecoder):
         """
         rows = np.array(weight.data, self.dtype).reshape(weight.shape)
         return np.asfortranarray(rows)
-
-
-def _as_weights(arrays: dict[str, Array]) -> Weights:
-    """Copy arrays into `Weight`s."""
-    return {
-        name: Weight(x.shape, array("f" if x.dtype == np.float32 else "d", x.tobytes()))
-        for name, x in arrays.items()
-    }

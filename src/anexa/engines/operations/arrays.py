@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anexa.engines.kv_cache import StartPosition
+from anexa.model.weights import Weight, Weights
 
 Array = npt.NDArray[np.floating[Any]]
 Tokens = npt.NDArray[np.int64]
@@ -55,3 +58,11 @@ def softmax(logits: Array) -> Array:
 def positions_of(start: StartPosition, n: int) -> Tokens:
     """The positions of n tokens, (n,), or (B, n) if `start` is a tuple of B positions."""
     return np.arange(n) + (start if isinstance(start, int) else np.array(start)[:, None])
+
+
+def as_weights(arrays: Mapping[str, Array]) -> Weights:
+    """Copy arrays, by the name of a weight, into `Weight`s of the same precision."""
+    return {
+        name: Weight(x.shape, array("f" if x.dtype == np.float32 else "d", x.tobytes()))
+        for name, x in arrays.items()
+    }

@@ -7,6 +7,7 @@ text do not depend on when the compiler was done.
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import subprocess
@@ -19,13 +20,14 @@ from hashlib import sha256
 from math import prod
 from pathlib import Path
 
+from anexa.cache import VARIABLE, cache_folder
 from anexa.engines.program import code_cache
 from anexa.engines.program.units import environment
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight
 
-PATIENCE = 300.0  # seconds after which a compilation that has not ended was killed
+PATIENCE = 300.0  # seconds after which a compilation is ended, and may be begun again
 
 
 def is_compiled(config: ModelConfig, dtype: str) -> bool:
@@ -46,26 +48,28 @@ def compile_in_background(config: ModelConfig, dtype: str) -> subprocess.Popen[b
         dtype: "float32" or "float64".
 
     Returns:
-        The process; None if another one is compiling the model, or the cache cannot be written.
+        The process; None if another one is compiling the model, or has failed to a short time ago,
+        or the cache cannot be written.
     """
     mark = _mark(config, dtype)
-    begun = mark.with_suffix(".begun")
+    begun, fields = mark.with_suffix(".begun"), json.dumps(asdict(config))
     try:
         code_cache.check_writable(mark.parent)
         with suppress(FileNotFoundError):
             if begun.stat().st_mtime < time.time() - PATIENCE:
                 begun.unlink(missing_ok=True)
         begun.touch(exist_ok=False)
-    except OSError:  # one of the two reasons for which nothing is done
+        return subprocess.Popen(
+            [sys.executable, "-m", "anexa.engines.program.background", fields, dtype],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=Path(__file__).parents[3],  # where Python finds our modules, and no others first
+            env=os.environ | {VARIABLE: str(cache_folder())},  # it may be relative to our folder
+            start_new_session=True,  # so that Ctrl-C and a closed terminal do not end it
+        )
+    except OSError:  # nothing can be begun, for one of the two reasons or lack of memory
         return None
-    fields = json.dumps(asdict(config))
-    return subprocess.Popen(
-        [sys.executable, "-m", "anexa.engines.program.background", fields, dtype],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=Path(__file__).parents[3],  # where Python finds our modules, and no others first
-    )
 
 
 def _mark(config: ModelConfig, dtype: str) -> Path:
@@ -81,17 +85,17 @@ def main() -> None:
 
     if hasattr(os, "nice"):
         os.nice(10)  # whoever is waiting for an answer goes first
+    faulthandler.dump_traceback_later(PATIENCE, exit=True)
     config, dtype = ModelConfig(**json.loads(sys.argv[1])), sys.argv[2]
+    weights = {
+        name: Weight(parameter.shape, array("f", bytes(4 * prod(parameter.shape))))
+        for name, parameter in architecture(config).parameters(config).items()
+    }
+    NumbaEngine(config, weights, OptimizerConfig(), dtype).logits([0])
     mark = _mark(config, dtype)
-    try:
-        weights = {
-            name: Weight(parameter.shape, array("f", bytes(4 * prod(parameter.shape))))
-            for name, parameter in architecture(config).parameters(config).items()
-        }
-        NumbaEngine(config, weights, OptimizerConfig(), dtype).logits([0])
-        code_cache.write(mark, b"compiled")
-    finally:
-        mark.with_suffix(".begun").unlink(missing_ok=True)
+    code_cache.write(mark, b"compiled")
+    # Only now: what has failed would fail again, at every start.
+    mark.with_suffix(".begun").unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from itertools import count
 from threading import Lock
 from typing import Any, cast
 
-from anexa.engines.program import code_cache
 from anexa.engines.program.compilation import Compilation
 from anexa.engines.program.processor import processor
 from anexa.engines.program.units import STEP, units_of
@@ -68,11 +67,6 @@ class CompiledStep:
         function: Any = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library[STEP])
         function.library = library  # it keeps the code in memory
         return cast("Callable[[int], None]", function)
-
-
-def is_cached(source: Source) -> bool:
-    """Whether the machine code of a program is in the cache."""
-    return all(code_cache.read(code_cache.path(unit.key)) for unit in units_of(source))
 
 
 def load(codes: Sequence[bytes]) -> Any:

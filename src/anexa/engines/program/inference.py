@@ -10,6 +10,7 @@ from threading import Lock
 import numpy as np
 
 from anexa.engines.program.build import CompiledStep
+from anexa.engines.program.kernels.language import LANES
 from anexa.engines.program.passes import (
     WrittenInference,
     WrittenProgram,
@@ -143,9 +144,13 @@ class Inference:
             if count == 1:
                 parts[0]()
             else:
-                run_together(parts)
+                run_together(parts, self._stop_waiting)
             results = [thread.results() for thread in self._threads[:count]]
             return np.concatenate(results) if count > 1 else results[0].copy()
+
+    def _stop_waiting(self) -> None:
+        """Let threads go on that wait for the rows of another one, as these will not come."""
+        self._progress[:-1] = len(self._threads)
 
 
 class _Thread:
@@ -156,7 +161,7 @@ class _Thread:
     ) -> None:
         self._inputs = np.zeros((3, MAX_ROWS), np.int64)
         own = dict(zip(("tokens", "positions", "caches"), self._inputs))
-        own["scratch"] = aligned(-(-config.block_size // MAX_ROWS) * MAX_ROWS, dtype)
+        own["scratch"] = aligned(-(-config.block_size // LANES) * LANES, dtype)
         self._runner = Runner(program.inference, dtype, arrays | own)
         self._result, self._rows, self._first = program.result, 0, 0
 

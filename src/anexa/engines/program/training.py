@@ -117,9 +117,10 @@ class BatchRunner:
             }
         if num_sequences != self._shape[0] or num_sequences > 1:
             rows = self._context if num_sequences == 1 else length
-            self._positions = array("q", range(rows)) * num_sequences
+            positions = array("q", range(rows)) * num_sequences
             self._ones = array("d", [1.0]) * num_sequences
-            self.set_array("positions", self._positions)
+            self._positions = positions  # last: the frame has the address of the old ones until now
+            self.set_array("positions", positions)
         self._shape = shape
 
 
@@ -163,8 +164,10 @@ class TrainingStep:
         """Compute the loss of a batch and its gradients, arrays that the next call changes."""
         runner = self._runner
         runner.set_array("segments", self._no_segments)
-        runner.run(batch)
-        runner.set_array("segments", self._segments)
+        try:
+            runner.run(batch)
+        finally:  # else the next training step would update nothing
+            runner.set_array("segments", self._segments)
         return runner.result("loss"), self._gradients
 
     def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
