@@ -39,7 +39,7 @@ def product(
     x: Array, packed: Array, bias: Array | None, added: Array | None, out: Array, **_: Any
 ) -> None:
     if packed.ndim == 2:
-        weight = packed.T
+        weight = np.ascontiguousarray(packed.T)  # the layout of the others: the same roundings
     else:
         weight = packed.transpose(0, 2, 1).reshape(-1, packed.shape[1])[: out.shape[1]]
     out[:] = x @ weight.T
