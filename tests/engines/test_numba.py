@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 
 import numpy as np
@@ -78,3 +80,16 @@ def test_a_vocabulary_of_one_token() -> None:
     config = ModelConfig("gpt2", 1, block_size=3, n_embd=2, n_head=2, n_layer=1)
     expected = open_engine("numpy", config, random_weights(config, seed=3)).logits([0, 0, 0])
     np.testing.assert_allclose(opened(config).logits([0, 0, 0]), expected, rtol=1e-5)
+
+
+def test_several_threads_may_ask_for_the_first_logits() -> None:
+    """None of them gets those of weights that are not prepared yet."""
+    expected, interval = opened().logits([1, 2, 3]), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            for _ in range(30):
+                engine = opened()
+                assert [*pool.map(engine.logits, [[1, 2, 3]] * 8)] == [expected] * 8
+    finally:
+        sys.setswitchinterval(interval)
