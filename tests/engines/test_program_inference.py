@@ -7,30 +7,25 @@ from importlib.util import find_spec
 
 import pytest
 
-from anexa.engines import Batch, BatchEngine, DeviceConfig, open_engine
+from anexa.engines import Batch, OptimizerConfig
 from anexa.model.config import ModelConfig
 from tests.engines.helpers import random_weights
 
 if not find_spec("numba"):
     pytest.skip("needs Numba", allow_module_level=True)
 
+from anexa.engines.numba import NumbaEngine
+
 pytestmark = pytest.mark.filterwarnings("ignore:compiling the model")
 CONFIG = ModelConfig("microgpt", 11, 8, 4, 1, 1)
 
 
-def new_engine() -> BatchEngine:
-    weights, float64 = random_weights(CONFIG, 0), DeviceConfig("cpu", "float64")
-    engine = open_engine("numba", CONFIG, weights, device_config=float64)
-    assert isinstance(engine, BatchEngine)
-    return engine
-
-
 @pytest.fixture(scope="module")
-def engine() -> BatchEngine:
-    return new_engine()
+def engine() -> NumbaEngine:
+    return NumbaEngine(CONFIG, random_weights(CONFIG, 0), OptimizerConfig(), "float64")
 
 
-def step(engine: BatchEngine, tokens: Sequence[int]) -> object:
+def step(engine: NumbaEngine, tokens: Sequence[int]) -> object:
     """A decoding step after a full context, or of an unknown token."""
     cache, batch = engine.new_kv_cache(), engine.new_batch_cache(1)
     engine.next_logits([1] * (len(tokens) - 1), cache)
@@ -38,7 +33,7 @@ def step(engine: BatchEngine, tokens: Sequence[int]) -> object:
     return engine.batch_next_logits(tokens[-1:], batch)
 
 
-CALLS: list[Callable[[BatchEngine, Sequence[int]], object]] = [
+CALLS: list[Callable[[NumbaEngine, Sequence[int]], object]] = [
     lambda engine, tokens: engine.logits(tokens),
     lambda engine, tokens: engine.hidden_states(tokens),
     lambda engine, tokens: engine.next_logits(tokens, engine.new_kv_cache()),
@@ -50,7 +45,7 @@ CALLS: list[Callable[[BatchEngine, Sequence[int]], object]] = [
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("tokens", [[1, 11], [1, -1], [1, 10**12], [1] * 9])
 def test_tokens_that_have_no_embedding_are_refused(
-    engine: BatchEngine, call: Callable[[BatchEngine, Sequence[int]], object], tokens: list[int]
+    engine: NumbaEngine, call: Callable[[NumbaEngine, Sequence[int]], object], tokens: list[int]
 ) -> None:
     """Machine code would read, and write, what lies elsewhere in memory."""
     with pytest.raises(IndexError, match=r"is not in the vocabulary|is longer than the context"):
@@ -61,7 +56,7 @@ def test_tokens_that_have_no_embedding_are_refused(
 @pytest.mark.slow
 @pytest.mark.parametrize("sequences", [[[1] * 10], [[1, 2], [1] * 10]])
 def test_batches_beyond_the_context_are_refused(
-    engine: BatchEngine, sequences: list[list[int]]
+    engine: NumbaEngine, sequences: list[list[int]]
 ) -> None:
     batch, fits = Batch.from_sequences(sequences), Batch.from_sequences([[1] * 9])
     for function in (engine.loss, engine.gradients, lambda batch: engine.train_step(batch, 0.0)):
