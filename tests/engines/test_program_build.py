@@ -290,3 +290,16 @@ def test_after_an_interrupted_compilation_the_next_call_begins_anew(
     with pytest.raises(AnexaError, match="its process was ended"):
         _ = step.call
     check(step)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sizes of files are not limited there")
+def test_a_folder_without_space_is_not_writable(tmp_path: Path) -> None:
+    program = (
+        "import pathlib, resource, sys\n"
+        "from anexa.engines.program.code_cache import check_writable\n"
+        "check_writable(pathlib.Path(sys.argv[1]))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))\n"
+        "try: check_writable(pathlib.Path(sys.argv[1]))\n"
+        "except OSError: print('full')\n"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program, tmp_path], text=True) == "full\n"

@@ -12,6 +12,7 @@ from anexa.cache import cache_folder
 from anexa.files import remove_leftovers, write_atomic
 
 MAX_FILES = 512  # of some 10 kB each; the file that has not been used for longest goes first
+SPACE = 1_000_000  # bytes that must be free: more than the files of a model take
 LEFTOVER_AGE = 3600.0  # seconds after which a temporary file belongs to a process that was killed
 
 
@@ -56,14 +57,14 @@ def write(path: Path, code: bytes) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder, unless it exists, and a file in it.
+    """Make a folder, unless it exists, and a temporary file in it, as large as a model's code.
 
     Raises:
-        OSError: if one of them cannot be made.
+        OSError: if one of them cannot be made, as on a disk that is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
-        pass
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(SPACE))
 
 
 def _checksum(path: Path, code: bytes) -> bytes:
