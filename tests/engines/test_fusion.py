@@ -276,7 +276,7 @@ def test_listing_of_a_block() -> None:
     lines = [line for line in program.listing() if " = pack(" not in line]
     assert (
         lines
-        == """%1 (N, 4) = embedding(model.embed_tokens.weight, tokens, count=11)
+        == """%1 (N, 4) = embedding(model.embed_tokens.weight, tokens)
 %2 (N, 4), %3 (N, 1) = rms_norm(%1, model.layers.0.input_layernorm.weight, eps=1e-05)
 %31 (N, 12) = product(%2, %30, tile=16)
 %6 (N, 4) = rotary(%31[0:4], cos, sin, positions, head_dim=4, sign=1)

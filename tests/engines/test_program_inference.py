@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 
 import pytest
 
-from anexa.engines import Batch, OptimizerConfig
+from anexa.engines import Batch, DeviceConfig, OptimizerConfig, open_engine
 from anexa.model.config import ModelConfig
 from tests.engines.helpers import random_weights
 
@@ -64,3 +65,17 @@ def test_batches_beyond_the_context_are_refused(
             with pytest.raises(IndexError, match="is longer than the context of 8 tokens"):
                 function(batch)
         function(fits)
+
+
+def test_numbers_far_below_those_of_float32_are_compared() -> None:
+    """Scores of attention and logits around −1e100, of which the largest counts."""
+    config = ModelConfig("microgpt", 11, 8, 4, 1, 1)
+    weights = random_weights(config, 1)
+    for name in ("layers.0.attn_wq.weight", "lm_head.weight"):
+        weights[name].data[:] = array("d", [-1e100 * abs(x) for x in weights[name].data])
+    batch = Batch.from_sequences([[1, 2, 3, 4, 5]])
+    exact = DeviceConfig(dtype="float64")
+    ours, numpy = (open_engine(n, config, weights, device_config=exact) for n in ("numba", "numpy"))
+    assert ours.loss(batch) == pytest.approx(numpy.loss(batch), rel=1e-12)
+    for mine, theirs in zip(ours.logits([1, 2, 3]), numpy.logits([1, 2, 3])):
+        assert mine == pytest.approx(theirs, rel=1e-12)

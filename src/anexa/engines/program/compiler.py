@@ -122,7 +122,7 @@ def signature(arguments: tuple[str, ...], dtype: str) -> tuple[Any, ...]:
 @cache
 def names(dtype: str) -> Mapping[str, Any]:
     """Return what the code of kernels and programs refers to."""
-    from math import log, sqrt
+    from math import inf, log, sqrt
 
     from numba import njit, types
 
@@ -134,6 +134,7 @@ def names(dtype: str) -> Mapping[str, Any]:
         "numbers": vectors.pointer_to(getattr(types, dtype)),
         "doubles": vectors.pointer_to(types.float64),
         "integers": vectors.pointer_to(types.int64),
+        "inf": inf,
         "log": log,
         "sqrt": sqrt,
         "inlined": njit,

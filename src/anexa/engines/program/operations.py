@@ -34,9 +34,8 @@ class Embedding(Operation[Value], name="embedding"):
 
     def forward(self, table_VC: Value, /, tokens_T: Value) -> Value:
         self.table_VC, self.tokens_T = table_VC, tokens_T
-        vocab, width = table_VC.shape
         program = table_VC.program
-        (y_TC,) = program.emit("embedding", (table_VC, tokens_T), (ROWS, width), count=int(vocab))
+        (y_TC,) = program.emit("embedding", (table_VC, tokens_T), (ROWS, table_VC.width))
         return y_TC
 
     def backward(self, g_TC: Value) -> tuple[Value]:

@@ -30,15 +30,18 @@ class SequenceCache:
         self._move_to(num_blocks)
         self.length = 0
 
-    def _move_to(self, num_blocks: int) -> None:
-        """Use so many new blocks.
+    def _move_to(self, num_blocks: int, old: Array | None = None) -> None:
+        """Use so many new blocks, with a copy of old ones in front.
 
         Raises:
             MemoryError: if the memory is too small; then nothing has changed.
         """
         config = self._config
         shape = num_blocks, config.n_layer, 2, config.n_kv_head * config.head_dim * LANES
-        self.blocks = aligned(prod(shape), self._dtype).reshape(shape)
+        blocks = aligned(prod(shape), self._dtype).reshape(shape)
+        if old is not None:
+            blocks[: len(old)] = old
+        self.blocks = blocks
         self.address = int(self.blocks.ctypes.data)  # kept, as NumPy takes long to say it
 
     def reserve(self, length: int) -> None:
@@ -49,9 +52,7 @@ class SequenceCache:
         """
         needed = -(-length // LANES)
         if needed > len(self.blocks):
-            old = self.blocks
-            self._move_to(max(needed, 2 * len(old)))
-            self.blocks[: len(old)] = old
+            self._move_to(max(needed, 2 * len(self.blocks)), self.blocks)
 
     def truncate(self, length: int) -> None:
         """Remove all tokens after the first `length`."""

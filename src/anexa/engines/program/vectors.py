@@ -337,17 +337,6 @@ def pointer_to(dtype: types.Type) -> Any:
     return pointer
 
 
-@intrinsic
-def keep_separate(_typing: Any) -> Any:
-    """Have the calling function compiled once, and not copied into each of its callers."""
-
-    def generate(context: Any, builder: Any, _signature: Any, _args: Any) -> Any:
-        builder.function.attributes.add("noinline")
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
-
 class _OfTwoVectors(AbstractTemplate):
     """Says of an operator that two vectors of one type give another one."""
 

@@ -20,7 +20,7 @@ from anexa.engines.program.kernels.language import (
 )
 
 if TYPE_CHECKING:
-    from math import sqrt
+    from math import inf, sqrt
 
     from anexa.engines.program.blocks import add_scaled_rows, repeat, row_of, store_rows
     from anexa.engines.program.vectors import (
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
         first_lanes,
         fma,
         full,
-        keep_separate,
         largest,
         load,
         maximum,
@@ -52,7 +51,6 @@ def append_to_cache(
     n_layer: int,
 ) -> None:
     """Write the key and the value of each row into the cache of its sequence."""
-    keep_separate()
     for t in range(rows):
         block, lane = positions[t] // LANES, positions[t] % LANES
         keys = at(numbers(caches[t]), (block * n_layer + layer) * 2 * k_width * LANES)
@@ -87,7 +85,6 @@ def attend(
 
     Every sum is added up in an order that depends on nothing but that position.
     """
-    keep_separate()
     group = q_width // kv_width
     step = n_layer * 2 * kv_width * LANES
     scale = full(q, 1 / sqrt(head_dim), LANES)
@@ -111,7 +108,7 @@ def attend(
                 for d in range(head_dim):
                     score = fma(full(q, q_D[d], LANES), load(keys, d * LANES, LANES, LANES), score)
                 store(scratch, 0, score, LANES)
-            top = full(q, -3e38, LANES)
+            top = full(q, -inf, LANES)
             for s in range(0, last, LANES):
                 top = maximum(top, load(scratch, s, LANES, LANES))
             top = maximum(top, first_lanes(load(scratch, last, LANES, LANES), length - last, top))

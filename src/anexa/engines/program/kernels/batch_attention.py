@@ -12,14 +12,13 @@ from anexa.engines.program.kernels.functions import exp
 from anexa.engines.program.kernels.language import LANES, Pointer, tiles
 
 if TYPE_CHECKING:
-    from math import log, sqrt
+    from math import inf, log, sqrt
 
     from anexa.engines.program.vectors import (
         at,
         first_lanes,
         fma,
         full,
-        keep_separate,
         largest,
         load,
         maximum,
@@ -52,7 +51,6 @@ def attention(
 
     `scratch` has room for (D + 4) T numbers, with T rounded up to a multiple of LANES.
     """
-    keep_separate()
     group = q_width // k_width
     padded = (length + LANES - 1) // LANES * LANES
     p = at(scratch, head_dim * padded)
@@ -92,7 +90,7 @@ def attention(
                 for i in range(4):
                     row = min(t + i, length - 1)
                     p_i = at(p, i * padded)
-                    tops = full(q, -3e38, LANES)
+                    tops = full(q, -inf, LANES)
                     for s in range(0, row + 1, LANES):
                         tops = maximum(
                             tops, first_lanes(load(p_i, s, LANES, LANES), row + 1 - s, tops)
@@ -161,7 +159,6 @@ def attention_gradient(
     the heads of queries that share it. `scratch` has room for (2 D + 8) T numbers, with T rounded
     up to a multiple of LANES.
     """
-    keep_separate()
     group = q_width // k_width
     padded = (length + LANES - 1) // LANES * LANES
     values, p = at(scratch, head_dim * padded), at(scratch, 2 * head_dim * padded)

@@ -8,13 +8,12 @@ from anexa.engines.program.kernels.functions import exp
 from anexa.engines.program.kernels.language import IGNORE_INDEX, LANES, Pointer, tiles
 
 if TYPE_CHECKING:
-    from math import log
+    from math import inf, log
 
     from anexa.engines.program.vectors import (
         at,
         first_lanes,
         full,
-        keep_separate,
         largest,
         load,
         maximum,
@@ -27,7 +26,6 @@ def loss_denominators(
     targets: Pointer, sequence_weights: Pointer, y: Pointer, rows: int, length: int
 ) -> None:
     """y_t = number of targets in the batch / weight of the sequence of row t."""
-    keep_separate()
     num_targets = 0
     for t in range(rows):
         if targets[t] != IGNORE_INDEX:
@@ -48,12 +46,11 @@ def cross_entropy(
     logits_stride: int,
 ) -> None:
     """L = Σ_t (lse_t − z_t,target) / N_t with lse_t = log Σ_v e^(z_tv)."""
-    keep_separate()
     loss_sum = 0.0
     for t in range(rows):
         if targets[t] != IGNORE_INDEX:
             z = at(logits, t * logits_stride)
-            tops = full(z, -3e38, LANES)
+            tops = full(z, -inf, LANES)
             for c, count in tiles(logits_width, LANES):
                 tops = maximum(tops, first_lanes(load(z, c, count, LANES), count, tops))
             top = largest(tops)
@@ -81,7 +78,6 @@ def cross_entropy_gradient(
     y_stride: int,
 ) -> None:
     """dz = (softmax(z) − onehot(target)) / N; 0 in rows without a target."""
-    keep_separate()
     for t in range(rows):
         z, y_V = at(logits, t * logits_stride), at(y, t * y_stride)
         if targets[t] == IGNORE_INDEX:

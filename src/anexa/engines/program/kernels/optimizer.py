@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from anexa.engines.program.vectors import (
         fma,
         full,
-        keep_separate,
         load,
         square_roots,
         store,
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 def gradient_norm(gradients: Pointer, norm: Pointer, *, gradients_width: int) -> None:
     """norm = √(Σ g²): float64 adds up the sums of blocks of 4096 numbers."""
-    keep_separate()
     squares = 0.0
     for begin in range(0, gradients_width, 4096):
         end = min(begin + 4096, gradients_width)
@@ -62,7 +60,6 @@ def adamw(
     1−β₁ᵗ, 1−β₂ᵗ, factor of decay, maximum norm, and the number that is added to the norm. A norm
     that is NaN clips nothing, so that the NaN stays visible in the weights.
     """
-    keep_separate()
     factor = 1.0
     if scalars[7] > 0 and scalars[7] < norm[0] + scalars[8]:
         factor = scalars[7] / (norm[0] + scalars[8])

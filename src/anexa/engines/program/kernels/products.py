@@ -24,12 +24,11 @@ if TYPE_CHECKING:
         store_rows,
         transposed,
     )
-    from anexa.engines.program.vectors import at, fma, full, keep_separate, load, store
+    from anexa.engines.program.vectors import at, fma, full, load, store
 
 
 def transpose(w: Pointer, y: Pointer, *, y_rows: int, y_width: int) -> None:
     """y = wᵀ."""
-    keep_separate()
     for i in range(y_rows):
         for j in range(y_width):
             y[i * y_width + j] = w[j * y_rows + i]
@@ -50,7 +49,6 @@ def pack(
     side by side, in order: this one becomes the outputs from `first` on.
     Behind the last output, the last tile may hold any numbers.
     """
-    keep_separate()
     if first % LANES:
         for o in range(first, first + w_rows):
             row = at(y, o // tile * tile * w_width + o % tile)
@@ -76,7 +74,6 @@ def pack_columns(
     first: int,
 ) -> None:
     """Pack the transpose of a weight (C, O), as `pack` does."""
-    keep_separate()
     for c in range(w_rows):
         out = at(y, c * tile)
         if first % tile:
@@ -110,7 +107,6 @@ def product(
 
     `w` is a packed weight, or Wᵀ itself: (C, O).
     """
-    keep_separate()
     tile_step = x_width * tile if w_stride == tile else tile
     zeros = full(x, 0, tile)
     if rows == 1:
@@ -168,7 +164,6 @@ def outer(
     tile: int,
 ) -> None:
     """dW = gᵀ x, the rows in order; 64 of them at a time, which stay in the processor's cache."""
-    keep_separate()
     zeros = full(x, 0, min(tile, WIDTH))
     for begin in range(0, max(rows, 1), 64):
         end = min(begin + 64, rows)
@@ -194,7 +189,6 @@ def outer(
 
 def column_sum(g: Pointer, y: Pointer, rows: int, *, g_stride: int, g_width: int) -> None:
     """db = Σ_t g_t."""
-    keep_separate()
     for c, count in tiles(g_width, LANES):
         total_c = full(g, 0, LANES)
         for t in range(rows):

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
         at,
         fma,
         full,
-        keep_separate,
         load,
         store,
         total,
@@ -40,7 +39,6 @@ def layer_norm_gradient(
     dx_stride: int,
 ) -> None:
     """dx = (d − mean(d) − n mean(d n)) / σ with d = g γ;  dγ = Σ_t g n,  dβ = Σ_t g."""
-    keep_separate()
     for c, count in tiles(x_width, LANES):
         store(d_gain, c, full(g, 0, LANES), count)
         store(d_bias, c, full(g, 0, LANES), count)
@@ -80,7 +78,6 @@ def rms_norm_gradient(
     dx_stride: int,
 ) -> None:
     """dx = (d − n mean(d n)) / ρ with d = g γ;  dγ = Σ_t g n."""
-    keep_separate()
     for c, count in tiles(x_width, LANES):
         store(d_gain, c, full(g, 0, LANES), count)
     for t in range(rows):
@@ -111,7 +108,6 @@ def rms_norm_gradient_without_gain(
     dx_stride: int,
 ) -> None:
     """dx = (g − n mean(g n)) / ρ."""
-    keep_separate()
     for t in range(rows):
         g_C, x_C, dx_C = at(g, t * g_stride), at(x, t * x_stride), at(dx, t * dx_stride)
         scale = full(g, 1 / rho[t], LANES)
@@ -137,7 +133,6 @@ def relu_gradient(
     dx_stride: int,
 ) -> None:
     """dx = g where x > 0, else 0."""
-    keep_separate()
     for t in range(rows):
         for c, count in tiles(x_width, LANES):
             g_c = load(g, t * g_stride + c, count, LANES)
@@ -157,7 +152,6 @@ def gelu_gradient(
     dx_stride: int,
 ) -> None:
     """dx = g (s + 2 x s (1 − s) u') with s = σ(2 u) and u' = √(2/π) (1 + 3 · 0.044715 x²)."""
-    keep_separate()
     one = full(g, 1, LANES)
     for t in range(rows):
         for c, count in tiles(x_width, LANES):
@@ -185,7 +179,6 @@ def swiglu_gradient(
     d_up_stride: int,
 ) -> None:
     """da = g b σ(a) (1 + a (1 − σ(a))),  db = g a σ(a)."""
-    keep_separate()
     one = full(g, 1, LANES)
     for t in range(rows):
         for c, count in tiles(gate_width, LANES):

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
         first_lanes,
         fma,
         full,
-        keep_separate,
         load,
         maximum,
         store,
@@ -27,7 +26,6 @@ def embedding(
     table: Pointer, tokens: Pointer, y: Pointer, rows: int, *, y_width: int, y_stride: int
 ) -> None:
     """y_t = E[token_t]."""
-    keep_separate()
     for t in range(rows):
         row = at(table, tokens[t] * y_width)
         for c, count in tiles(y_width, LANES):
@@ -38,7 +36,6 @@ def embedding_gradient(
     g: Pointer, tokens: Pointer, y: Pointer, rows: int, *, g_width: int, g_stride: int, y_rows: int
 ) -> None:
     """dE[i] = Σ g_t over the t whose token is i."""
-    keep_separate()
     for i, count in tiles(y_rows * g_width, LANES):
         store(y, i, full(g, 0, LANES), count)
     for t in range(rows):
@@ -61,7 +58,6 @@ def add(
     z_stride: int,
 ) -> None:
     """z = x + y; of arrays without a row for each token, `z_rows` are counted beforehand."""
-    keep_separate()
     if z_rows:
         rows = z_rows
     for t in range(rows):
@@ -76,7 +72,6 @@ def copy(
     x: Pointer, y: Pointer, rows: int, *, x_rows: int, x_width: int, x_stride: int, y_stride: int
 ) -> None:
     """y = x; of arrays without a row for each token, `x_rows` are counted beforehand."""
-    keep_separate()
     if x_rows:
         rows = x_rows
     for t in range(rows):
@@ -99,7 +94,6 @@ def layer_norm(
     eps: float,
 ) -> None:
     """y = n γ + β with n = (x − mean(x)) / σ and σ = √(var(x) + ε) (Ba et al., 2016)."""
-    keep_separate()
     for t in range(rows):
         x_C = at(x, t * x_stride)
         sums = full(x, 0, LANES)
@@ -134,7 +128,6 @@ def rms_norm(
     eps: float,
 ) -> None:
     """y = n γ with n = x / ρ and ρ = √(mean(x²) + ε) (Zhang and Sennrich, 2019)."""
-    keep_separate()
     for t in range(rows):
         x_C = at(x, t * x_stride)
         squares = full(x, 0, LANES)
@@ -169,7 +162,6 @@ def rotary(
     y_i = x_i cos α − x_(i+D/2) sin α,  y_(i+D/2) = x_(i+D/2) cos α + x_i sin α (Su et al., 2021).
     With `sign` −1 it is rotated by −α, as the gradient is.
     """
-    keep_separate()
     half = head_dim // 2
     for t in range(rows):
         angles = positions[t] * half
@@ -185,7 +177,6 @@ def rotary(
 
 def relu(x: Pointer, y: Pointer, rows: int, *, x_width: int, x_stride: int, y_stride: int) -> None:
     """y = max(0, x)."""
-    keep_separate()
     for t in range(rows):
         for c, count in tiles(x_width, LANES):
             x_c = load(x, t * x_stride + c, count, LANES)
@@ -194,7 +185,6 @@ def relu(x: Pointer, y: Pointer, rows: int, *, x_width: int, x_stride: int, y_st
 
 def gelu(x: Pointer, y: Pointer, rows: int, *, x_width: int, x_stride: int, y_stride: int) -> None:
     """y = x (1 + tanh u) / 2 with u = √(2/π) (x + 0.044715 x³) (Hendrycks and Gimpel, 2016)."""
-    keep_separate()
     for t in range(rows):
         for c, count in tiles(x_width, LANES):
             x_c = load(x, t * x_stride + c, count, LANES)
@@ -213,7 +203,6 @@ def swiglu(
     y_stride: int,
 ) -> None:
     """y = a σ(a) b (Shazeer, 2020)."""
-    keep_separate()
     for t in range(rows):
         for c, count in tiles(gate_width, LANES):
             a, b = (
