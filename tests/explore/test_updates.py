@@ -49,7 +49,7 @@ def test_every_weight_after_a_step_is_rebuilt(name: str, dtype: str) -> None:
             m, v = moments.get(f"m.{key}"), moments.get(f"v.{key}")
             update = WeightUpdate(key, OPTIMIZER, step, rate, norm, weight, grads[key], m, v)
             for index in np.ndindex(weight.shape):
-                new = update.numbers(index, name in ("numpy", "torch"))["new"]
+                new = update.numbers(index, name in ("numpy", "numba", "torch"))["new"]
                 if name == "torch":
                     assert new == pytest.approx(float(after[key][index]), rel=relative, abs=1e-12)
                 else:
