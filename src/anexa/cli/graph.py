@@ -76,8 +76,8 @@ def graph(
     from anexa.files import check_output, is_stdout, write_atomic
     from anexa.names import shown
 
-    for option, given in (("--training", training), ("--kernel", kernel is not None)):
-        if given and not program:
+    for option, is_set in (("--training", training), ("--kernel", kernel is not None)):
+        if is_set and not program:
             raise UsageError(f"{option} is an option of --program: give both, or none")
     if program and format_ is not None:
         raise UsageError(f"--program prints text, not a drawing: leave --format {format_} out")

@@ -90,7 +90,8 @@ class LayerDecodeCache:
         return keys, values
 
 
-LayerCache: TypeAlias = LayerKVCache | LayerDecodeCache
+AnyLayerCache: TypeAlias = LayerKVCache | LayerDecodeCache
+"""Cache of one layer: of one sequence, or of the B sequences of a decoding step."""
 
 
 class ArrayDecoder(ABC):
@@ -123,7 +124,11 @@ class ArrayDecoder(ABC):
 
     @abstractmethod
     def _cached_logits(
-        self, tokens_BT: Any, start: StartPosition, kv_cache: Sequence[LayerCache], in_batch: bool
+        self,
+        tokens_BT: Any,
+        start: StartPosition,
+        kv_cache: Sequence[AnyLayerCache],
+        in_batch: bool,
     ) -> Any:
         """Compute the logits after each token, (B, T, V); `in_batch`: of several sequences."""
 

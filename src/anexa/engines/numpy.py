@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from anexa.engines.kv_cache import ArrayDecoder, LayerCache, StartPosition
+from anexa.engines.kv_cache import AnyLayerCache, ArrayDecoder, StartPosition
 from anexa.engines.operations import numpy as operations
 from anexa.engines.operations import numpy_decode
 from anexa.engines.operations.arrays import Array, Tokens, as_weights
@@ -116,7 +116,7 @@ class NumpyEngine(ArrayDecoder):
         self,
         tokens_BT: Tokens,
         start: StartPosition,
-        kv_cache: Sequence[LayerCache],
+        kv_cache: Sequence[AnyLayerCache],
         in_batch: bool,
     ) -> Array:
         tape = (DecodeTape if in_batch else ArrayTape)(recording=False)

@@ -21,7 +21,7 @@ from anexa.engines.device import (
     release_free_memory,
     set_num_threads,
 )
-from anexa.engines.kv_cache import ArrayDecoder, LayerCache, StartPosition
+from anexa.engines.kv_cache import AnyLayerCache, ArrayDecoder, StartPosition
 from anexa.engines.operations.headless import HeadlessOperations
 from anexa.engines.operations.torch import TorchOperations
 from anexa.engines.operations.torch_decode import TorchDecodeOperations
@@ -286,7 +286,7 @@ class TorchEngine(ArrayDecoder):
         self,
         tokens_BT: Tensor,
         start: StartPosition,
-        kv_cache: Sequence[LayerCache],
+        kv_cache: Sequence[AnyLayerCache],
         in_batch: bool,
     ) -> Tensor:
         ops = TorchDecodeOperations() if in_batch and self._kind == "cpu" else None

@@ -73,7 +73,7 @@ def columns_of(grid: Grid) -> list[list[int]]:
     """Group slots into columns, one slot a row; columns never cross."""
     position = grid.positions()
 
-    def main(neighbors: Sequence[int]) -> int | None:
+    def median_neighbor(neighbors: Sequence[int]) -> int | None:
         """Return the median neighbor; None if there are two. Dummies count only without nodes."""
         slots = [slot for slot in neighbors if slot < grid.count] or list(neighbors)
         slots.sort(key=position.__getitem__)
@@ -82,7 +82,10 @@ def columns_of(grid: Grid) -> list[list[int]]:
     below = {}
     for upper, lower in grid.links:
         both_dummies = upper >= grid.count and lower >= grid.count
-        if both_dummies or (main(grid.below[upper]) == lower and main(grid.above[lower]) == upper):
+        if both_dummies or (
+            median_neighbor(grid.below[upper]) == lower
+            and median_neighbor(grid.above[lower]) == upper
+        ):
             below[upper] = lower
     for row in grid.rows:
         kept: list[tuple[float, float]] = []

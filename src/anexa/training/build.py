@@ -130,8 +130,8 @@ def build_from_corpus(
         write_checkpoint(unfinished, checkpoint)
         write_model(unfinished, model, card_of(trainer))
 
-    main = options.context.is_main_process
-    number = write_folder(name, write, numbered=folder is None) if main else 1
+    is_main = options.context.is_main_process
+    number = write_folder(name, write, numbered=folder is None) if is_main else 1
     # The other processes wait for the folder, whose name the main process has settled.
     trainer.folder = numbered_path(name, int(options.context.broadcast(number)[0]))
     return trainer

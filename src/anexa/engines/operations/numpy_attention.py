@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from anexa.engines.kv_cache import LayerCache, StartPosition
+from anexa.engines.kv_cache import AnyLayerCache, StartPosition
 from anexa.engines.operations.arrays import Array, causal_mask, positions_of, softmax
 from anexa.engines.tape import Operation
 
@@ -74,7 +74,7 @@ class Attention(Operation[Array], name="attention"):
         return x_TC
 
     def forward(
-        self, q_TC: Array, k_TC: Array, v_TC: Array, /, n_head: int, kv_cache: LayerCache | None
+        self, q_TC: Array, k_TC: Array, v_TC: Array, /, n_head: int, kv_cache: AnyLayerCache | None
     ) -> Array:
         self.head_dim = q_TC.shape[-1] // n_head
         q_HTD, k_HSD, v_HSD = self.heads(q_TC), self.heads(k_TC), self.heads(v_TC)

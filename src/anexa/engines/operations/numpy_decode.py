@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from anexa.engines import tiles
-from anexa.engines.kv_cache import BLOCK, LayerCache, LayerDecodeCache
+from anexa.engines.kv_cache import BLOCK, AnyLayerCache, LayerDecodeCache
 from anexa.engines.operations import numpy as operations
 from anexa.engines.operations.arrays import Array, total
 
@@ -76,7 +76,7 @@ class Attention(operations.Attention):
     """
 
     def forward(
-        self, q_TC: Array, k_TC: Array, v_TC: Array, /, n_head: int, kv_cache: LayerCache | None
+        self, q_TC: Array, k_TC: Array, v_TC: Array, /, n_head: int, kv_cache: AnyLayerCache | None
     ) -> Array:
         assert isinstance(kv_cache, LayerDecodeCache)
         batch, self.head_dim = len(q_TC), q_TC.shape[-1] // n_head

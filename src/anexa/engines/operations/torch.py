@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 
-from anexa.engines.kv_cache import LayerCache, StartPosition
+from anexa.engines.kv_cache import AnyLayerCache, StartPosition
 from anexa.engines.protocol import IGNORE_INDEX
 
 
@@ -86,7 +86,7 @@ class TorchOperations:
         return y_T2D.flatten(-3)
 
     def attention(
-        self, q_TC: Tensor, k_TC: Tensor, v_TC: Tensor, n_head: int, kv_cache: LayerCache | None
+        self, q_TC: Tensor, k_TC: Tensor, v_TC: Tensor, n_head: int, kv_cache: AnyLayerCache | None
     ) -> Tensor:
         """y = softmax(Q Kᵀ / √D + mask) V, head by head."""
         batch, n, width = q_TC.shape

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 
 from anexa.engines import tiles
-from anexa.engines.kv_cache import BLOCK, LayerCache, LayerDecodeCache, round_up_to_block
+from anexa.engines.kv_cache import BLOCK, AnyLayerCache, LayerDecodeCache, round_up_to_block
 from anexa.engines.operations.torch import TorchOperations
 
 # Cases in which attention is checked: lengths and paddings in blocks of keys, and batch sizes.
@@ -54,7 +54,7 @@ class TorchDecodeOperations(TorchOperations):
         return in_tiles(F.silu, gate, heights) * up
 
     def attention(
-        self, q_TC: Tensor, k_TC: Tensor, v_TC: Tensor, n_head: int, kv_cache: LayerCache | None
+        self, q_TC: Tensor, k_TC: Tensor, v_TC: Tensor, n_head: int, kv_cache: AnyLayerCache | None
     ) -> Tensor:
         assert isinstance(kv_cache, LayerDecodeCache)
         batch, _, width = q_TC.shape

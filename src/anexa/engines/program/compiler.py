@@ -83,13 +83,13 @@ def entry(unit: Unit, name: str) -> str:
     """
     kinds = [LLVM_TYPES.get(argument, "ptr") for argument in unit.source.arguments]
     parameters = [f"{kind} %{i}" for i, kind in enumerate(kinds)]
-    passed = ", ".join(["ptr %result", "ptr %exception", *parameters])
+    arguments = ", ".join(["ptr %result", "ptr %exception", *parameters])
     return f"""
         declare i32 @"{name}"({", ".join(["ptr", "ptr", *kinds])})
         define void @{unit.symbol}({", ".join(parameters)}) {{
             %result = alloca ptr
             %exception = alloca ptr
-            %status = call i32 @"{name}"({passed})
+            %status = call i32 @"{name}"({arguments})
             ret void
         }}
     """

@@ -177,11 +177,11 @@ def _section(title: str, explanation: str, lines: Iterable[str]) -> Iterator[str
         yield from ("", *code)
 
 
-def _listing(program: Program, marks: Sequence[str] = ()) -> Iterator[str]:
+def _listing(program: Program, prefixes: Sequence[str] = ()) -> Iterator[str]:
     """List a program: what is written in one column, what is computed in another."""
-    for instruction, mark in zip_longest(program.instructions, marks, fillvalue=""):
+    for instruction, prefix in zip_longest(program.instructions, prefixes, fillvalue=""):
         outputs, _, call = str(instruction).rpartition(" = ")
-        yield f"{mark}{outputs:{COLUMN}} {call}"
+        yield f"{prefix}{outputs:{COLUMN}} {call}"
     for name, value in program.results.items():
         yield f"return {value} as {name}"
 

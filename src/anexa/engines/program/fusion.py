@@ -211,8 +211,8 @@ def unpacked(program: Program) -> bool:
     for pack, product in pairs(program, "pack_columns", "product"):
         (w,) = pack.reads
         n_in, n_out = map(int, w.shape)
-        whole = product.reads[0].width == n_in and product.outputs[0].width == n_out
-        if whole and w.base is None and n_in * n_out <= SMALL:
+        is_whole = product.reads[0].width == n_in and product.outputs[0].width == n_out
+        if is_whole and w.base is None and n_in * n_out <= SMALL:
             x, _, bias, added = product.inputs
             product.inputs = x, w, bias, added
             return True

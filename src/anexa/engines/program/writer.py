@@ -195,8 +195,8 @@ class Writer:
         """Write the call of an instruction's kernel."""
         names, setting_names = parameters(kernels()[instruction.kernel])
         arrays = array_names(instruction.kernel)
-        passed = [*instruction.inputs, *instruction.outputs]
-        values = dict(zip(arrays, passed, strict=True))
+        operands = [*instruction.inputs, *instruction.outputs]
+        values = dict(zip(arrays, operands, strict=True))
         settings = {**self._constants, **instruction.settings}
         for name, value in values.items():
             settings |= _sizes(name, value)
