@@ -217,7 +217,7 @@ class Engine(Protocol):
         The last row has the bits of `next_logits`.
 
         Raises:
-            MemoryError: as `next_logits`.
+            MemoryError: if the memory is too small; `KVCache.truncate` repairs the cache.
         """
 
     def copy_block(self, cache: KVCache, start: int, end: int) -> KVBlock:
@@ -231,7 +231,7 @@ class Engine(Protocol):
         """Append a block's tokens to a cache, which is then as if it had computed them.
 
         Raises:
-            MemoryError: as `next_logits`.
+            MemoryError: if the memory is too small; `KVCache.truncate` repairs the cache.
         """
 
     def weights(self) -> Weights:

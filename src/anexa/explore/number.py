@@ -30,7 +30,7 @@ from anexa.explore.step_number import constants_of, explain_step, singular_value
 from anexa.explore.terms import Explanation, Reference, Term, add_up, explain, explain_gradient
 from anexa.model.architectures import architecture
 
-MAX_TERMS = 200  # listed terms of a number; the sum of all others is given
+MAX_TERMS = 200  # maximum number of terms listed; of all further terms only the sum is given
 
 
 def explain_number(
@@ -47,7 +47,8 @@ def explain_number(
         versus: scene that a "difference" subtracts.
 
     Raises:
-        AnexaError: if the scene has no such tensor, or the element no such quantity.
+        AnexaError: if the scene has no such tensor, the element no such quantity, or the tensor
+            another shape in `versus`.
     """
     explainer = _Explainer(session, scene, tensor, index)
     if quantity == "difference":
@@ -292,6 +293,7 @@ class _Explainer:
         return others
 
 
+# Beginnings of the labels of links to a quantity of a weight; "step N" follows.
 STEP_WORDS: dict[QuantityName, str] = {
     "value": "weight after",
     "m": "m after",

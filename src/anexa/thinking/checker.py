@@ -43,9 +43,10 @@ class Line:
         value: the value of the line; None for a comparison, or if the line cannot be parsed.
         spelled: whether the value has the digits that result from the facts.
         equal: whether the value is the result of the expression.
-        true: whether every fact is true and fits its column, `spelled` and `equal`.
-        error: the first mistake, as a sentence, also about an operand without a source; None if
-            there is none.
+        true: whether every fact is true and fits its column, `spelled` and `equal` hold, and the
+            line before a difference compares its operands.
+        error: the first mistake, as a sentence; None if there is none. An operand without a source
+            is a mistake too, although `true` does not depend on it.
     """
 
     text: str

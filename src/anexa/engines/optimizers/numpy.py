@@ -19,6 +19,11 @@ class NumpyOptimizer:
     """AdamW and Muon on arrays, with their moments; `OptimizerConfig` has the equations.
 
     AdamW updates its weights as one vector: a few operations, however many weights there are.
+
+    Args:
+        optimizer: configuration of the optimizer.
+        config: the architecture and its sizes.
+        weights: arrays of the model's weights, which `step` updates in place.
     """
 
     def __init__(
@@ -56,7 +61,7 @@ class NumpyOptimizer:
         return {f"m.{key}": x for key, x in m.items()} | {f"v.{key}": x for key, x in v.items()}
 
     def resume(self, state: dict[str, Array], step: int) -> None:
-        """Restore the moments that `state` returned after `step` steps."""
+        """Restore the optimizer: the moments that `state` returned, and its number of steps."""
         self._step = step
         self._m = {name: state[f"m.{name}"] for name in self._num_fused}
         self._adam_m = self._vector({name: state[f"m.{name}"] for name in self._adam_names})
@@ -86,13 +91,13 @@ class NumpyOptimizer:
 
 
 def muon_update(m: Array, g: Array, momentum: float, num_fused: int) -> Array:
-    """Compute Muon's update of a weight, without the learning rate.
+    """Compute Muon's update of a weight, without the learning rate and the weight decay.
 
     Args:
-        m: mean of gradients, which is changed.
-        g: gradient.
-        momentum: decay μ of the mean.
-        num_fused: number of matrices fused in the weight.
+        m: exponential moving average of the gradients, which is updated in place.
+        g: gradient of the weight, clipped; the same shape as `m`.
+        momentum: decay μ of the average.
+        num_fused: number of matrices side by side in the weight, which are updated separately.
     """
     m += (1 - momentum) * (g - m)
     nesterov = momentum * m + (1 - momentum) * g
@@ -102,7 +107,10 @@ def muon_update(m: Array, g: Array, momentum: float, num_fused: int) -> Array:
 
 
 def orthogonalize(x: Array) -> Array:
-    """Set the singular values of a matrix to about 1: `orthogonalize` of `lists`, on an array."""
+    """Set the singular values of a matrix to about 1 and keep the singular vectors.
+
+    The Newton-Schulz iteration of `orthogonalize` in `lists.py`.
+    """
     if x.shape[0] > x.shape[1]:
         return orthogonalize(x.T).T
     a, b, c = NEWTON_SCHULZ

@@ -1,6 +1,6 @@
 """The compiler of the numba engine: from a function over named operations to machine code.
 
-1. `operations`: operations that take notes. An architecture's forward function that is run with
+1. `operations`: operations for tracing. An architecture's forward function that is run with
    them becomes a `program`: a flat list of instructions on arrays. The rules of the tape append the
    instructions of the gradients.
 2. `memory`: arrays that are not needed at the same time share memory.

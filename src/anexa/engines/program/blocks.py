@@ -1,8 +1,10 @@
-"""Blocks of vectors in code for Numba: several sums at once, so that none waits for the others.
+"""Blocks of vectors in code for Numba: accumulators of several independent sums.
 
-A processor begins an addition long before the one before it is done, if it does not need its
-result. A `Block` holds vectors that are summed up independently of each other: the outputs of
-several rows, or parts of one long sum.
+A processor starts an addition before the previous one is finished, unless it needs the result of
+the previous one. So a `Block` holds several vectors, its rows, to which numbers are added
+independently: the outputs of several rows of a product, or parts of one long sum.
+
+In the docstrings, p[j : + count] are the `count` numbers from p[j] on.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from anexa.engines.program.vectors import (
 
 
 class Block(types.Type):
-    """Type of a block.
+    """Numba type of a block: a fixed number of vectors of one type.
 
     Args:
         vector: type of each vector.
@@ -40,7 +42,7 @@ class Block(types.Type):
 
 @register_model(Block)
 class BlockModel(models.PrimitiveModel):
-    """Says how a block is represented: as LLVM's array of vectors, which LLVM takes apart."""
+    """Numba data model of a block: an LLVM array of vectors, which LLVM splits up."""
 
     def __init__(self, manager: Any, block: Block) -> None:
         vector = manager.lookup(block.vector).get_value_type()
@@ -58,7 +60,7 @@ def _map_rows(builder: Any, block: Any, value: Any, change: Callable[[Any, Any],
 
 @intrinsic(prefer_literal=True)
 def repeat(_typing: Any, vector: Any, ROWS: Any) -> Any:
-    """Return a block of ROWS times the same vector."""
+    """Return a block with the same vector in each of ROWS rows; ROWS is a constant."""
     block = Block(vector, ROWS.literal_value)
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -70,7 +72,7 @@ def repeat(_typing: Any, vector: Any, ROWS: Any) -> Any:
 
 @intrinsic(prefer_literal=True)
 def row_of(_typing: Any, block: Any, i: Any) -> Any:
-    """Return vector `i` of a block; `i` is a constant."""
+    """Return row `i` of a block, a vector; `i` is a constant."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.extract_value(args[0], i.literal_value)
@@ -156,7 +158,10 @@ def store_rows(_typing: Any, p: Any, stride: Any, block: Any, count: Any) -> Any
 
 @intrinsic(prefer_literal=True)
 def load_rows(_typing: Any, p: Any, stride: Any, rows: Any, count: Any, LANES: Any) -> Any:
-    """Read `count` numbers of each of LANES rows; the last of `rows` rows takes missing places."""
+    """Read a square block: row i is p[i · stride : + count], and 0 in lanes from `count` on.
+
+    Rows from `rows` on are copies of row `rows` − 1, so that nothing behind it is read.
+    """
     vector = Vector(p.dtype, LANES.literal_value)
     block = Block(vector, vector.lanes)
 
@@ -177,14 +182,14 @@ def load_rows(_typing: Any, p: Any, stride: Any, rows: Any, count: Any, LANES: A
 
 @intrinsic
 def store_first_rows(_typing: Any, p: Any, stride: Any, block: Any, rows: Any) -> Any:
-    """Write the first `rows` rows of a block, at least one, each row i to p[i · stride:]."""
+    """Write the first `rows` rows of a block, one or more, each row i to p[i · stride:]."""
     vector = block.vector
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         pointer, step, value, end = args
         last = builder.sub(end, ir.Constant(end.type, 1))
         lanes = types.literal(vector.lanes)
-        for i in reversed(range(block.rows)):  # so that the last row is written after missing ones
+        for i in reversed(range(block.rows)):  # rows after `last` go to its place before it
             offset = builder.mul(step, _smaller(builder, ir.Constant(end.type, i), last))
             address = address_of(context, builder, pointer, offset, vector)
             row = builder.extract_value(value, i)
@@ -200,9 +205,9 @@ def _smaller(builder: Any, a: Any, b: Any) -> Any:
 
 @intrinsic
 def transposed(_typing: Any, block: Any) -> Any:
-    """Return a square block with its rows as columns.
+    """Return the transpose of a square block.
 
-    In each round, rows a distance d apart swap blocks of d x d numbers, for d = 1, 2, 4 and so on.
+    In each round, rows a distance d apart swap tiles of d x d numbers, for d = 1, 2, 4 and so on.
     """
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:

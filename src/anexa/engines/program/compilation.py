@@ -1,4 +1,4 @@
-"""Compilations in processes of their own, which neither delay nor change this one."""
+"""Compilation of kernels and programs to machine code, in the background, by subprocesses."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from anexa.engines.program import code_cache
 from anexa.engines.program.units import STEP, Unit
 from anexa.errors import AnexaError, AnexaWarning, one_line
 
-# Numba only translates to LLVM's language; optimization follows once, with LLVM's own tools.
+# Environment of a subprocess: Numba only translates to LLVM's language; optimization follows once,
+# with LLVM's own tools.
 SETTINGS = {"NUMBA_OPT": "0", "NUMBA_LOOP_VECTORIZE": "0", "NUMBA_SLP_VECTORIZE": "0"}
 PROCESSES = 2  # processes for a large program
 SHARE = 8_000  # characters of source for which another process pays: a second of translation
 
 
 class Compilation:
-    """The compilation, which has begun, of what is not in the cache.
+    """A compilation in the background of the units whose machine code is not in the cache.
 
-    If the cache cannot be written, the machine code goes to a temporary folder, which is said.
+    Creating the object starts the subprocesses; `result` waits for them. If the cache folder cannot
+    be written, a warning says so, and the machine code goes to a temporary folder.
 
     Args:
-        units: what is needed.
-        anew: compile all of it.
+        units: kernels and programs whose machine code is needed.
+        anew: compile all units, even those in the cache.
     """
 
     def __init__(self, units: Sequence[Unit], *, anew: bool = False) -> None:
@@ -65,10 +67,10 @@ class Compilation:
             self._paths = [Path(self._folder.name) / path.name for path in self._paths]
 
     def result(self) -> list[bytes]:
-        """Wait for the machine code.
+        """Wait for the subprocesses and return the machine code of each unit, in their order.
 
         Raises:
-            AnexaError: if the compilation fails.
+            AnexaError: if the compilation of a unit fails.
         """
         complaints = [
             process.communicate()[1].decode(errors="replace") for process in self._processes
@@ -87,11 +89,11 @@ class Compilation:
 
 
 def start(work: Sequence[tuple[Unit, Path]], errors: int) -> subprocess.Popen[bytes]:
-    """Start a process that compiles.
+    """Start a subprocess that compiles units.
 
     Args:
-        work: what it compiles, and the files that get the machine code.
-        errors: where its error messages go, as `subprocess.Popen` wants it.
+        work: the units, each with the path of the file that its machine code is written to.
+        errors: the subprocess's standard error, as an argument of `subprocess.Popen`.
     """
     kept = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
     env = {n: x for n, x in os.environ.items() if n in kept or not n.startswith("NUMBA_")}

@@ -1,4 +1,4 @@
-"""Work that a call need not repeat: arrays made of weights alone, and rows that nobody asks for."""
+"""Passes that save work in a call: on arrays that depend on weights alone, and on unused rows."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from anexa.engines.program.program import Program
 
 
 def hoist(program: Program) -> tuple[Program, dict[str, int]]:
-    """Move the instructions that depend on nothing but weights into a program of their own.
+    """Move the instructions that depend on weights alone out of a program, into a new one.
 
-    It runs once, when the weights are there; the arrays that it computes become the kind
-    "prepared" and keep their memory.
+    The new program runs once, after the weights are set. The arrays that it computes become
+    arrays of the kind "prepared", which keep their memory from call to call.
 
     Returns:
-        The program that prepares, and where each array that it computes begins, in numbers, by
-        the name of the array; the total size is that of "".
+        The new program, and the offsets of its arrays in the prepared memory, in numbers, by the
+        name of the array; under the name "" the total size of that memory, in numbers.
     """
     preparation = Program()
     offsets, end = {}, 0
@@ -39,10 +39,10 @@ def hoist(program: Program) -> tuple[Program, dict[str, int]]:
 
 
 def narrow(program: Program) -> None:
-    """Have instructions compute only the rows whose results are wanted, where no other is needed.
+    """Mark the instructions that need to compute only the rows whose results are wanted.
 
-    A row depends on other rows through the cache alone. So behind the last attention, and in the
-    queries of that attention, the tokens of a prompt are not needed but for the last.
+    A row depends on other rows only through the KV cache. So in a prefill, all rows but the last
+    can be skipped after the last attention, and in the queries of that attention.
     """
     needed: set[int] = set()  # arrays of which all rows are needed
     for instruction in reversed(program.instructions):

@@ -1,4 +1,4 @@
-"""The inference program of a model, compiled, and its calls."""
+"""The compiled inference program of a model, and its calls."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from anexa.engines.program.runner import Array, Compiled, Runner, aligned
 from anexa.engines.program.threads import num_threads, run_together
 from anexa.model.config import ModelConfig
 
-MAX_ROWS = 64  # rows in a call: more would take memory, and gain no speed
-# Work for which a second thread pays, in parameters times rows: about a tenth of a millisecond.
+MAX_ROWS = 64  # maximum number of rows in a call: more would take memory, and gain no speed
+# Least work of a thread, in parameters times rows: about a tenth of a millisecond.
 WORK_OF_A_THREAD = 2_000_000
 
 
 @dataclass(frozen=True)
 class InferenceProgram:
-    """The compiled programs of an architecture with its sizes, for one precision.
+    """The compiled programs of a model's inference, for one model configuration and precision.
 
     Attributes:
-        preparation: computes what depends on the weights alone.
-        inference: appends tokens to caches.
-        prepared_size: size of what `preparation` computes, in numbers.
-        result: the logits or hidden states of `inference`.
+        preparation: program that computes the arrays that depend on the weights alone.
+        inference: program that appends tokens to KV caches and computes the result.
+        prepared_size: total size of the arrays that `preparation` computes, in numbers.
+        result: array of the result of `inference`: logits, or last hidden states.
     """
 
     preparation: Compiled
@@ -45,12 +45,18 @@ class InferenceProgram:
 
 @cache
 def compile_inference(config: ModelConfig, dtype: str, headless: bool) -> InferenceProgram:
-    """Write and compile the programs of a model's inference."""
+    """Trace, write and compile the programs of a model's inference.
+
+    Args:
+        config: the architecture and its sizes.
+        dtype: precision of the numbers, "float32" or "float64".
+        headless: leave out the output head; the result is the last hidden states, not the logits.
+    """
     return compile_written(write_inference(config, dtype, headless=headless))
 
 
 def compile_written(written: WrittenInference) -> InferenceProgram:
-    """Compile the programs of a model's inference."""
+    """Compile programs whose source is already written."""
 
     def compiled(part: WrittenProgram) -> Compiled:
         return Compiled(part.source, CompiledStep(part.source), part.plan)
@@ -64,10 +70,11 @@ def compile_written(written: WrittenInference) -> InferenceProgram:
 
 
 class Inference:
-    """Computes logits, or last hidden states, for rows: tokens with the caches of their sequences.
+    """Inference of a model: computes logits, or last hidden states, for the rows of a call.
 
-    The result for a row has the same bits, whatever other rows are in a call, and however many
-    threads share them. Several Python threads may call it.
+    A row is a token, with the KV cache of its sequence. The result of a row does not depend, to
+    the last bit, on the other rows of the call and on the number of threads. The methods are
+    thread-safe.
 
     Args:
         program: the compiled programs.
@@ -95,7 +102,10 @@ class Inference:
         self._lock = Lock()
 
     def prepare(self) -> None:
-        """Compute what depends on the weights alone: after they have changed."""
+        """Compute the arrays that depend on the weights alone.
+
+        Call this method before the first `run`, and after every change of the weights.
+        """
         with self._lock:
             self._preparation.run(0)
             self._threads[0].load()  # one thread says why it cannot be compiled, not several
@@ -109,18 +119,18 @@ class Inference:
         first_wanted: int = 0,
         one_sequence: bool = False,
     ) -> Array:
-        """Append each row's token to its cache.
+        """Append each row's token to the KV cache of its sequence, and compute the results.
 
         Args:
-            tokens: token of each row, at most `MAX_ROWS`.
+            tokens: token id of each row, from one to `MAX_ROWS` rows.
             positions: position of each row's token in its sequence.
-            caches: address of the cache of each row's sequence.
+            caches: memory address of the KV cache of each row's sequence.
             first_wanted: index of the first row whose result is wanted.
-            one_sequence: whether the rows are successive tokens of one sequence, which attend to
-                each other; else they are of different ones.
+            one_sequence: whether the rows are successive tokens of one sequence (prefill), which
+                attend to the rows before; else each row is of a sequence of its own (decode).
 
         Returns:
-            The results of the rows from `first_wanted` on, (rows, width).
+            The logits or last hidden states of the rows from `first_wanted` on, (rows, width).
 
         Raises:
             IndexError: if a token is not in the vocabulary, or a position not in the context.

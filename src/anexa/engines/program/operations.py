@@ -1,8 +1,9 @@
-"""The operations that take notes: each appends instructions to a program and computes nothing.
+"""Operations for tracing: each appends instructions to a program and computes nothing.
 
-An architecture's forward function that is run with these operations becomes a program. `backward`
-appends the instructions of the gradient, so that the rules of the tape give the program of a
-training step. The equations are in the docstrings of the kernels.
+Running an architecture's forward function with these operations traces it: it becomes a program.
+`forward` appends the instructions of an operation and returns its output, a `Value` without
+numbers; `backward` appends those of the gradient, so that the tape's backward pass becomes the rest
+of the program of a training step. The equations are in the docstrings of the kernels.
 """
 
 from __future__ import annotations
@@ -12,25 +13,26 @@ import sys
 from anexa.engines.program.program import ROWS, Value
 from anexa.engines.tape import Operation, Tape, operations_of
 
-TILE = 32  # outputs of a product that are computed side by side, if there are as many
+TILE = 32  # output features of a product that are computed side by side, if there are as many
 
 
 def tile_width(n_out: int) -> int:
-    """Return how many outputs of a product are computed side by side.
+    """Return the number of output features of a product that are computed side by side.
 
-    The last tile is filled up with zeros: half a tile is used where it leaves far fewer of them.
+    The last tile is padded with zeros. The width is `TILE`, or half of it if the weight padded to
+    tiles of `TILE` would be more than 10 % larger.
     """
     whole, half = (-(-n_out // width) * width for width in (TILE, TILE // 2))
     return TILE if whole <= 1.1 * half else TILE // 2
 
 
 def head_tile(head_dim: int) -> int:
-    """Return how many columns of a head are computed side by side in training: 4, 8 or 16."""
+    """Return the number of columns of a head computed side by side in training: 4, 8 or 16."""
     return 4 if head_dim <= 4 else 8 if head_dim <= 8 else 16
 
 
 class Embedding(Operation[Value], name="embedding"):
-    """Rows of a table, by token; the gradient adds up rows by token."""
+    """Lookup of a table's row for each token; the gradient is summed over the rows of a token."""
 
     def forward(self, table_VC: Value, /, tokens_T: Value) -> Value:
         self.table_VC, self.tokens_T = table_VC, tokens_T
@@ -44,7 +46,7 @@ class Embedding(Operation[Value], name="embedding"):
 
 
 class Positions(Operation[Value], name="positions"):
-    """Adds rows of a table, by position."""
+    """Addition of learned position embeddings: a table's row for each position."""
 
     def forward(self, x_TC: Value, table_SC: Value, /, start: Value) -> Value:
         self.lookup = Embedding()
@@ -55,7 +57,7 @@ class Positions(Operation[Value], name="positions"):
 
 
 class Add(Operation[Value], name="add"):
-    """Adds two arrays of one shape."""
+    """Sum of two arrays of one shape."""
 
     def forward(self, x: Value, y: Value, /) -> Value:
         return x.program.emit("add", (x, y), x.shape)[0]
@@ -65,7 +67,7 @@ class Add(Operation[Value], name="add"):
 
 
 class Transpose(Operation[Value], name="transpose"):
-    """Swaps rows and columns."""
+    """Transpose of a matrix."""
 
     def forward(self, w: Value, /) -> Value:
         return w.program.emit("transpose", (w,), w.shape[::-1])[0]
@@ -75,14 +77,14 @@ class Transpose(Operation[Value], name="transpose"):
 
 
 class Linear(Operation[Value], name="linear"):
-    """A product with a weight, which is packed in tiles first."""
+    """Linear layer, x Wᵀ + b; the weight is packed in tiles first."""
 
     def forward(self, x_TC: Value, weight_OC: Value, bias_O: Value | None = None, /) -> Value:
         self.x_TC, self.weight_OC, self.has_bias = x_TC, weight_OC, bias_O is not None
         return self.product(x_TC, weight_OC, bias_O)
 
     def product(self, x_TC: Value, weight_OC: Value, bias_O: Value | None) -> Value:
-        """Append the product x Wᵀ + b."""
+        """Append the packing of W, and the product x Wᵀ + b."""
         program, (n_out, n_in) = x_TC.program, weight_OC.shape
         tile = tile_width(int(n_out))
         settings = {"tile": tile, "first": 0}
@@ -103,7 +105,7 @@ class Linear(Operation[Value], name="linear"):
 
 
 class Split(Operation[Value], name="split"):
-    """Ranges of columns: no instruction."""
+    """Views of equal ranges of columns, without an instruction; backward joins their gradients."""
 
     def forward(self, x_TC: Value, /, parts: int) -> tuple[Value, ...]:
         width = x_TC.width // parts
@@ -156,14 +158,14 @@ class RMSNorm(Operation[Value], name="rms_norm"):
 
 
 class Rotary(Operation[Value], name="rotary"):
-    """Rotation of pairs of columns by position."""
+    """Rotary position embedding: rotation of pairs of columns by an angle for each position."""
 
     def forward(self, x_TC: Value, /, head_dim: int, start: Value, theta: float) -> Value:  # noqa: ARG002
         self.head_dim, self.start = head_dim, start
         return self.rotate(x_TC, 1)
 
     def rotate(self, x_TC: Value, sign: int) -> Value:
-        """Append the rotation, forwards or backwards."""
+        """Append the rotation (`sign` 1), or its inverse (`sign` −1)."""
         program = x_TC.program
         tables = [program.table(name, (0, self.head_dim // 2)) for name in ("cos", "sin")]
         inputs = x_TC, *tables, self.start
@@ -174,7 +176,7 @@ class Rotary(Operation[Value], name="rotary"):
 
 
 class Attention(Operation[Value], name="attention"):
-    """Causal attention: over the cache of each row, or within each sequence of a batch."""
+    """Causal attention of each row to its KV cache (inference) or its sequence (training)."""
 
     def forward(
         self, q_TC: Value, k_TC: Value, v_TC: Value, /, n_head: int, kv_cache: int | None
@@ -203,7 +205,7 @@ class Attention(Operation[Value], name="attention"):
 
 
 class ReLU(Operation[Value], name="relu"):
-    """max(0, x)."""
+    """ReLU, max(0, x)."""
 
     def forward(self, x_TC: Value, /) -> Value:
         self.x_TC = x_TC
@@ -214,7 +216,7 @@ class ReLU(Operation[Value], name="relu"):
 
 
 class GELU(Operation[Value], name="gelu"):
-    """x Φ(x), with the tanh approximation of Φ."""
+    """GELU, x Φ(x), with the tanh approximation of Φ."""
 
     def forward(self, x_TC: Value, /) -> Value:
         self.x_TC = x_TC
@@ -225,7 +227,7 @@ class GELU(Operation[Value], name="gelu"):
 
 
 class SwiGLU(Operation[Value], name="swiglu"):
-    """a σ(a) b."""
+    """SwiGLU, a σ(a) b: a is the gate and b the up-projection."""
 
     def forward(self, gate_TC: Value, up_TC: Value, /) -> Value:
         self.inputs = gate_TC, up_TC
@@ -237,7 +239,7 @@ class SwiGLU(Operation[Value], name="swiglu"):
 
 
 class CrossEntropy(Operation[Value], name="cross_entropy"):
-    """The loss, and the gradient of the logits."""
+    """Cross-entropy loss of the logits, summed over the targets and divided by a denominator."""
 
     def forward(self, logits_TV: Value, /, targets_T: Value, loss_denominator: Value) -> Value:
         self.inputs = logits_TV, targets_T, loss_denominator
@@ -250,4 +252,4 @@ class CrossEntropy(Operation[Value], name="cross_entropy"):
 
 
 class NoteTape(Tape[Value], operations=operations_of(sys.modules[__name__])):
-    """A tape of operations that take notes."""
+    """Tape of the tracing operations, whose backward pass appends the gradients' instructions."""

@@ -70,10 +70,10 @@ class Runner:
             self.frame[self.slots[name]] = value
 
     def reserve(self, rows: int) -> None:
-        """Make room for so many rows.
+        """Allocate memory for calls of `rows` rows.
 
         Raises:
-            MemoryError: if the memory is too small; then nothing has changed.
+            MemoryError: if there is not enough memory; the runner is then unchanged.
         """
         if rows > self.capacity:
             self._memory = aligned(self._plan.size(rows), self._dtype)

@@ -1,4 +1,4 @@
-"""The cache of a sequence in the numba engine: blocks of keys and values."""
+"""The KV cache of a sequence in the numba engine."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ class SequenceCache:
 
     Args:
         config: the architecture and its sizes.
-        dtype: precision of the numbers.
-        num_blocks: number of blocks to begin with.
+        dtype: precision of the numbers, "float32" or "float64".
+        num_blocks: number of blocks to allocate at first.
 
     Attributes:
-        blocks: (blocks, layers, 2, numbers): keys (H, D, LANES), then values (H, LANES, D).
-        address: address of the first block.
-        length: number of tokens.
+        blocks: allocated blocks, (blocks, layers, 2, numbers); the 2 are the keys, (H, D, LANES),
+            and the values, (H, LANES, D), each flattened.
+        address: memory address of the first block.
+        length: number of tokens in the cache.
     """
 
     def __init__(self, config: ModelConfig, dtype: str, num_blocks: int) -> None:
@@ -31,10 +32,10 @@ class SequenceCache:
         self.length = 0
 
     def _move_to(self, num_blocks: int, old: Array | None = None) -> None:
-        """Use so many new blocks, with a copy of old ones in front.
+        """Allocate `num_blocks` blocks, and copy the old ones to the front of them.
 
         Raises:
-            MemoryError: if the memory is too small; then nothing has changed.
+            MemoryError: if there is not enough memory; the cache is then unchanged.
         """
         config = self._config
         shape = num_blocks, config.n_layer, 2, config.n_kv_head * config.head_dim * LANES
@@ -42,13 +43,13 @@ class SequenceCache:
         if old is not None:
             blocks[: len(old)] = old
         self.blocks = blocks
-        self.address = int(self.blocks.ctypes.data)  # kept, as NumPy takes long to say it
+        self.address = int(self.blocks.ctypes.data)  # kept, as NumPy takes long to return it
 
     def reserve(self, length: int) -> None:
-        """Make room for so many tokens.
+        """Allocate enough blocks for a sequence of `length` tokens.
 
         Raises:
-            MemoryError: as `append_tokens`.
+            MemoryError: if there is not enough memory; the cache is then unchanged.
         """
         needed = -(-length // LANES)
         if needed > len(self.blocks):
@@ -59,7 +60,7 @@ class SequenceCache:
         self.length = length
 
     def copy(self) -> SequenceCache:
-        """Return a copy with the blocks that hold tokens."""
+        """Return a copy of the cache, without the blocks that hold no token."""
         used = max(1, -(-self.length // LANES))
         other = SequenceCache(self._config, self._dtype, used)
         other.blocks[:] = self.blocks[:used]
@@ -73,10 +74,10 @@ class SequenceCache:
         return keys[blocks, lanes], values[blocks, lanes]
 
     def append_tokens(self, keys: Array, values: Array) -> None:
-        """Append keys and values that `copy_tokens` has copied.
+        """Append tokens by their keys and values, both (T, layers, H, D), as of `copy_tokens`.
 
         Raises:
-            MemoryError: if the memory is too small; then nothing has changed.
+            MemoryError: if there is not enough memory; the cache is then unchanged.
         """
         end = self.length + len(keys)
         self.reserve(end)

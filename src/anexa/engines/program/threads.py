@@ -1,4 +1,4 @@
-"""Threads that execute parts of a call side by side."""
+"""Thread pool that executes the parts of a call in parallel."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from anexa.engines.device import available_cpus
 
 @cache
 def num_threads() -> int:
-    """Return the number of threads: that of the available CPUs, or less by OMP_NUM_THREADS.
+    """Return the number of threads: OMP_NUM_THREADS, but at most the number of available CPUs.
 
-    It stays the same for as long as the process lives.
+    Without OMP_NUM_THREADS, it is the number of available CPUs. It is determined once a process.
     """
     asked = os.environ.get("OMP_NUM_THREADS", "")
     cpus = available_cpus()
@@ -23,15 +23,15 @@ def num_threads() -> int:
 
 
 def run_together(parts: Sequence[Callable[[], None]], stop_waiting: Callable[[], None]) -> None:
-    """Execute parts at the same time, the first one in this thread; returns when all are done.
+    """Execute functions in parallel, the first one in this thread; return when all have returned.
 
-    A part may wait for the others, so all of them get a thread: another call waits until this one
-    is done.
+    The functions may wait for each other, so each has a thread of its own: a second call of
+    `run_together` waits until the first one has returned.
 
     Args:
-        parts: what to execute, at most `num_threads` of it.
-        stop_waiting: called if the first part does not come to its end, as after Ctrl-C: then no
-            part may wait for it any more.
+        parts: functions to execute, at most `num_threads()`.
+        stop_waiting: called if the first function raises (KeyboardInterrupt, too); after this call
+            no other function may wait for the first one any more.
     """
     helpers, one_call = _helpers(os.getpid())
     with one_call:
@@ -51,10 +51,12 @@ def run_together(parts: Sequence[Callable[[], None]], stop_waiting: Callable[[],
 
 @cache
 def _helpers(process: int) -> tuple[ThreadPoolExecutor, Lock]:  # noqa: ARG001
-    """Start the threads that help this one; a process that was forked has none of its parent's.
+    """Start the thread pool of a process, and make the lock of its calls.
+
+    The process id is the key of the cache: a forked process does not have its parent's threads.
 
     Raises:
-        RuntimeError: if the operating system does not allow so many threads.
+        RuntimeError: if the operating system refuses to start the threads.
     """
     count = max(1, num_threads() - 1)
     pool = ThreadPoolExecutor(count, "anexa-compute")

@@ -1,4 +1,4 @@
-"""The programs of a model: its forward function, run once with operations that take notes."""
+"""The programs of a model: its forward function, run once with the operations for tracing."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def training_program(config: ModelConfig) -> Program:
         gradient = gradients[id(weight)]
         owned = gradient.base is None and gradient.kind == "computed"
         if not owned or gradient in program.results.values():
-            gradient, given = program.computed(weight.shape), gradient
-            program.emit_into("copy", (given,), gradient)
+            gradient, source = program.computed(weight.shape), gradient
+            program.emit_into("copy", (source,), gradient)
         program.results[name] = gradient
     size = sum(prod(map(int, weight.shape)) for weight in weights.values())
     names = "weights", "gradients", "m", "v", "segments", "scalars"

@@ -1,4 +1,7 @@
-"""Functions of vectors that kernels call; `p` points to numbers of the program's precision."""
+"""Elementwise functions of vectors, which kernels call.
+
+`p` is any pointer to numbers of the program's precision: only its type is used.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def exp(p: Pointer, x: VectorLike) -> VectorLike:
-    """e^x = 2^n e^r with n = round(x / log 2), so that |r| ≤ log 2 / 2.
+    """e^x = 2^n e^r with n = round(x / log 2) and r = x − n log 2, so that |r| ≤ log 2 / 2.
 
-    e^r is its Taylor polynomial, up to the term that is below the precision. x is clipped to where
-    2^n is neither 0 nor infinite.
+    e^r is computed by its Taylor polynomial, whose remainder is below the precision. x is clamped
+    to a range in which 2^n is neither 0 nor infinite.
     """
     if FLOAT64:
         x = minimum(maximum(x, full(p, -708.0, LANES)), full(p, 709.0, LANES))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def gradient_norm(gradients: Pointer, norm: Pointer, *, gradients_width: int) -> None:
-    """norm = √(Σ g²): float64 adds up the sums of blocks of 4096 numbers."""
+    """norm = √(Σ g²): the sums of blocks of 4096 squares are accumulated in float64."""
     squares = 0.0
     for begin in range(0, gradients_width, 4096):
         end = min(begin + 4096, gradients_width)
@@ -52,13 +52,22 @@ def adamw(
     scalars: Pointer,
     norm: Pointer,
 ) -> None:
-    """Update segments of the weights, and their moments, with the bits of the numpy engine.
+    """Update segments of the weights and their moments by AdamW, bit for bit as the numpy engine.
 
-    So there are no products fused with sums, and divisions are no products with inverses: the
-    glass box shows the numbers of a step to the last bit. `segments`: the number of segments; then
-    of each its first number, its end, and whether its weights decay. `scalars`: r, 1−β₁, 1−β₂, ε,
-    1−β₁ᵗ, 1−β₂ᵗ, factor of decay, maximum norm, and the number that is added to the norm. A norm
-    that is NaN clips nothing, so that the NaN stays visible in the weights.
+    To round like NumPy, no product is fused with a sum, and no division is replaced by a product
+    with the inverse: the glass box shows the numbers of a step to the last bit. If the gradient
+    norm is NaN, the gradients are not clipped, so that the NaN stays visible in the weights.
+
+    Args:
+        weights: all weights as one vector, which is updated in place.
+        gradients: gradients of the weights, before clipping.
+        m: mean of the gradients, which is updated in place.
+        v: mean of the squared gradients, which is updated in place.
+        segments: number of segments; then for each segment its start and end in the vector, and
+            whether its weights decay.
+        scalars: r, 1−β₁, 1−β₂, ε, 1−β₁ᵗ, 1−β₂ᵗ, factor of weight decay, `max_grad_norm` (0: no
+            clipping), and `CLIP_EPS`, which is added to the norm.
+        norm: global gradient norm, (1,).
     """
     factor = 1.0
     if scalars[7] > 0 and scalars[7] < norm[0] + scalars[8]:
