@@ -1,8 +1,8 @@
 """Compilation in the background: `python -m anexa.engines.program.background MODEL PRECISION`.
 
-A first answer does not wait for the compiler: until the machine code of a model is in the cache,
-another engine computes, and it goes on for as long as its process lives, so that the numbers of a
-text do not depend on when the compiler was done.
+A first answer does not wait for the compiler: a process that finds no machine code of the model in
+the cache uses another engine. It keeps that engine after the compilation has finished, so that its
+numbers do not depend on when that was.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight
 
-PATIENCE = 300.0  # seconds after which a compilation is ended, and may be begun again
+PATIENCE = 300.0  # timeout of a compilation in seconds; after it, another one may start
 
 
 def is_compiled(config: ModelConfig, dtype: str) -> bool:
@@ -48,8 +48,8 @@ def compile_in_background(config: ModelConfig, dtype: str) -> subprocess.Popen[b
         dtype: "float32" or "float64".
 
     Returns:
-        The process; None if another one is compiling the model, or has failed to a short time ago,
-        or the cache cannot be written.
+        The process; None if another process started to compile the model in the last `PATIENCE`
+        seconds, the cache cannot be written, or the process cannot be started.
     """
     mark = _mark(config, dtype)
     begun, fields = mark.with_suffix(".begun"), json.dumps(asdict(config))

@@ -1,4 +1,4 @@
-"""Machine code of programs: loaded from the cache, or compiled in processes of their own.
+"""Machine code of programs: loaded from the cache, or compiled by subprocesses.
 
 Numba takes seconds to compile kernels, and half a second to be imported. So the code that it makes
 is kept as object files, which LLVM's linker loads without Numba.
@@ -24,11 +24,11 @@ _numbers = count()  # for names of libraries, which the linker wants to be diffe
 
 
 class CompiledStep:
-    """The function of a program in machine code.
+    """The compiled function of a program.
 
-    A kernel is compiled once for all programs: its sizes are arguments. What is not in the cache
-    begins to be compiled at once, and is waited for at the first call: so several programs are
-    compiled side by side.
+    A kernel is compiled once for all programs, as its sizes are arguments. Creating the object
+    starts the compilation of all functions that are not in the cache, and the first call waits for
+    it: so several programs are compiled in parallel.
 
     Args:
         source: the source of the program.
@@ -42,7 +42,9 @@ class CompiledStep:
 
     @cached_property
     def call(self) -> Callable[[int], None]:
-        """Executes the program with the frame at an address; several threads may ask for it.
+        """Function that executes the program, given the address of the frame; thread-safe.
+
+        The first access waits for the machine code and loads it.
 
         Raises:
             AnexaError: if the program cannot be compiled.
@@ -73,10 +75,11 @@ def load(codes: Sequence[bytes]) -> Any:
     """Load object files, one of them with the function of a program, into this process.
 
     Returns:
-        The library: addresses of functions by name. The code is there as long as it is.
+        The library: addresses of functions by name. The code stays loaded as long as the library
+        is referenced.
 
     Raises:
-        RuntimeError: if one is damaged, or needs a function that does not exist in this process.
+        RuntimeError: if an object file is damaged, or needs a function that this process lacks.
     """
     import llvmlite.binding as llvm
 
@@ -97,7 +100,7 @@ def _linker() -> Any:
 
 
 def target_machine() -> Any:
-    """Return LLVM's description of this processor, for code that can lie anywhere in memory."""
+    """Return LLVM's target machine of this processor, for position-independent code."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()

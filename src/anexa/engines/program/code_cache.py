@@ -1,4 +1,4 @@
-"""The cache of machine code: a file for each kernel and program, which is whole or not used."""
+"""The cache of machine code: a file for each kernel and program, with a checksum."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ LEFTOVER_AGE = 3600.0  # seconds after which a temporary file belongs to a proce
 
 
 def path(key: str) -> Path:
-    """Return the path of the machine code with a key."""
+    """Return the path of the cached machine code with a key, see `Unit.key`."""
     return cache_folder() / "programs" / f"{key}.code"
 
 
 def read(path: Path) -> bytes | None:
-    """Read machine code.
+    """Read machine code from the cache.
 
     Returns:
-        The code; None if there is no file, it cannot be read, is damaged, or has another key.
+        The code; None if there is no such file, or it cannot be read, is damaged, or belongs to
+        another key.
     """
     try:
         content = path.read_bytes()
@@ -40,10 +41,10 @@ def read(path: Path) -> bytes | None:
 
 
 def write(path: Path, code: bytes) -> None:
-    """Write machine code, and remove what has not been used for longest.
+    """Write machine code to the cache, and remove the least recently used files over `MAX_FILES`.
 
     Raises:
-        AnexaError: if it cannot be written.
+        AnexaError: if the file cannot be written.
     """
     write_atomic(path, _checksum(path, code) + code)
     remove_leftovers(path.parent, LEFTOVER_AGE)
@@ -57,10 +58,10 @@ def write(path: Path, code: bytes) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder, unless it exists, and a temporary file in it, as large as a model's code.
+    """Check that a folder can be created and has room for a model's code, by a temporary file.
 
     Raises:
-        OSError: if one of them cannot be made, as on a disk that is full.
+        OSError: if the folder or the file cannot be written, as on a full disk.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:

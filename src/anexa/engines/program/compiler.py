@@ -1,7 +1,7 @@
-"""The process that compiles: `python -m anexa.engines.program.compiler`.
+"""The subprocess that compiles units: `python -m anexa.engines.program.compiler`.
 
-Numba turns the source into LLVM's language; LLVM optimizes it, and makes an object file of it. The
-standard input says what to compile, as JSON: [[unit, path], …].
+Numba translates the source of a unit to LLVM IR; LLVM optimizes it and makes an object file of it.
+The standard input has the units and the paths of their object files, as JSON: [[unit, path], …].
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def compile_unit(unit: Unit) -> bytes:
 
 
 def lower(unit: Unit) -> Any:
-    """Have Numba turn a unit into a module of LLVM, with a function of the unit's symbol."""
+    """Translate a unit by Numba to a module of LLVM IR that defines the unit's symbol."""
     import llvmlite.binding as llvm
     from numba import njit, types
 
@@ -77,9 +77,10 @@ def lower(unit: Unit) -> Any:
 
 
 def entry(unit: Unit, name: str) -> str:
-    """Write the function of a unit's symbol: it calls Numba's function by Numba's convention.
+    """Write the LLVM IR of a unit's symbol: a function that calls Numba's function `name`.
 
-    There, places for the result and for an exception come first, and a status is returned.
+    By Numba's calling convention, the first two arguments are pointers to the memory of the result
+    and of an exception, and the returned value is a status.
     """
     kinds = [LLVM_TYPES.get(argument, "ptr") for argument in unit.source.arguments]
     parameters = [f"{kind} %{i}" for i, kind in enumerate(kinds)]
@@ -96,7 +97,7 @@ def entry(unit: Unit, name: str) -> str:
 
 
 def optimize(module: Any, machine: Any) -> None:
-    """Optimize a module of LLVM; kernels say themselves what is computed side by side."""
+    """Optimize a module of LLVM IR, without LLVM's vectorizers: kernels use vectors themselves."""
     import llvmlite.binding as llvm
 
     options = llvm.create_pipeline_tuning_options(3)
@@ -106,7 +107,7 @@ def optimize(module: Any, machine: Any) -> None:
 
 
 def signature(arguments: tuple[str, ...], dtype: str) -> tuple[Any, ...]:
-    """Return Numba's types of arguments."""
+    """Return the Numba types of arguments, whose types are named as in `KernelSource`."""
     from numba import types
 
     known = {
@@ -121,7 +122,7 @@ def signature(arguments: tuple[str, ...], dtype: str) -> tuple[Any, ...]:
 
 @cache
 def names(dtype: str) -> Mapping[str, Any]:
-    """Return what the code of kernels and programs refers to."""
+    """Return the global names that the source of kernels and programs uses."""
     from math import inf, log, sqrt
 
     from numba import njit, types
@@ -142,7 +143,7 @@ def names(dtype: str) -> Mapping[str, Any]:
 
 
 def read_unit(fields: dict[str, Any]) -> Unit:
-    """Make a unit of its fields in JSON."""
+    """Make a unit from its fields, parsed from JSON."""
     source = fields["source"]
     return Unit(
         fields["symbol"],
@@ -153,10 +154,10 @@ def read_unit(fields: dict[str, Any]) -> Unit:
 
 
 def main() -> None:
-    """Compile what the standard input says.
+    """Compile the units that the standard input lists.
 
     Raises:
-        SystemExit: if it cannot be compiled or written, with one line that says why.
+        SystemExit: if a unit cannot be compiled or written, with a line that says why.
     """
     gc.disable()  # the process is short, and has few objects that it does not need
     try:

@@ -1,15 +1,15 @@
 """Fusion: rules that rewrite a program so that it computes the same in fewer, larger instructions.
 
 A rule is a function that looks for one place in a program where it applies, rewrites the program
-there, and returns whether it found a place. It changes instructions and arrays as it likes: that
-an instruction is no longer needed, it need not say, as `unused` removes those. To add a rule, write
-such a function and append it to `RULES`. What it can use:
+there, and returns whether it found a place. It may change instructions and arrays freely, and may
+leave instructions that are no longer needed: the rule `unused` removes them. To add a rule, write
+such a function and append it to `RULES`. It can use:
 
 - `pairs(program, "transpose", "pack")`: an instruction, and the one that reads what it writes;
 - `only_reader(program, value)`: the instruction that reads an array, if no other one does;
-- `program.producers()`, `program.consumers()`: who writes and who reads each array;
+- `program.producers()`, `program.consumers()`: the instructions that write and read each array;
 - `value.move_into(whole, column)`: the array becomes columns of another one, in all instructions;
-- `may_be_columns(program, value)`: whether all kernels that use an array can bear that.
+- `may_be_columns(program, value)`: whether all kernels that use an array support that.
 
 Every array is written by one instruction, or in parts by several in a row, before it is read. So
 an instruction may be moved to a later place, if it still comes before those that read its outputs.
@@ -43,20 +43,20 @@ def pairs(program: Program, first: str, second: str) -> Iterator[tuple[Instructi
 
 
 def only_reader(program: Program, value: Value) -> Instruction | None:
-    """Return the only instruction that reads an array; None for several, and for a result."""
+    """Return the only reader of an array; None if there are several, or the array is a result."""
     readers = program.consumers().get(id(value.root), [])
     return readers[0] if len(readers) == 1 and not is_result(program, value) else None
 
 
 def is_result(program: Program, value: Value) -> bool:
-    """Return whether the array, or the one that it is a part of, is wanted after a call."""
+    """Return whether an array, or one that shares its memory, is a result of the program."""
     return any(result.root is value.root for result in program.results.values())
 
 
 def may_be_columns(program: Program, value: Value) -> bool:
     """Return whether a computed array may become a range of columns of another array.
 
-    That is so if each kernel that uses the array knows how far its rows are apart.
+    That is so if each kernel that uses the array has a setting for the stride of its rows.
     """
     if value.kind != "computed" or value.base is not None or is_result(program, value):
         return False
@@ -79,7 +79,7 @@ def remove(program: Program, instructions: Iterable[Instruction]) -> bool:
 
 
 def unused(program: Program) -> bool:
-    """Remove an instruction whose outputs nobody reads."""
+    """Remove an instruction whose outputs are neither read nor results."""
     consumers = program.consumers()
     for instruction in program.instructions:
         outputs = instruction.outputs

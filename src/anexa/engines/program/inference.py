@@ -176,7 +176,7 @@ class _Thread:
         self._result, self._rows, self._first = program.result, 0, 0
 
     def load(self) -> None:
-        """Load the machine code, which a first call would do."""
+        """Load the machine code now, not in the first `run`."""
         self._runner.load()
 
     def set_rows(

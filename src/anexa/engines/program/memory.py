@@ -13,12 +13,12 @@ ALIGNMENT = 16  # numbers; a row of 16 float32 is a line of the processor's cach
 
 @dataclass(frozen=True)
 class Place:
-    """Where an array lies in the memory of a program.
+    """Position of an array in the memory of a program.
 
     Attributes:
-        offset: its first number, in numbers; of an array with a row for each token: times the
-            number of rows that the memory has room for.
-        has_rows: whether it has a row for each token.
+        offset: offset of the array in its part of the memory, in numbers; for an array with a row
+            for each token, to be multiplied with the number of rows that the memory has room for.
+        has_rows: whether the array has a row for each token.
     """
 
     offset: int
@@ -33,9 +33,9 @@ class MemoryPlan:
 
     Attributes:
         places: place of each array, by its `id`.
-        fixed_size: size of the first part, in numbers.
+        fixed_size: size of the first part, of fixed size, in numbers.
         row_size: size of the second part, in numbers for each row.
-        unshared: size that all arrays would take without sharing, (fixed, for each row).
+        unshared: sizes of the two parts if no arrays shared memory, in the same units.
     """
 
     places: dict[int, Place] = field(default_factory=dict)
@@ -53,7 +53,7 @@ def plan_memory(program: Program, pinned: Sequence[Value] = ()) -> MemoryPlan:
 
     Args:
         program: the program.
-        pinned: computed arrays that lie elsewhere and get no place.
+        pinned: computed arrays that have memory of their own, and get no place.
     """
     last_use: dict[int, int] = {}
     first_use: dict[int, tuple[int, Value]] = {}

@@ -23,9 +23,9 @@ class WrittenProgram:
     """A program after all passes.
 
     Attributes:
-        program: its instructions.
-        plan: its memory.
-        source: its source.
+        program: instructions after all passes.
+        plan: places of the arrays in memory.
+        source: source of the program's function and kernels.
     """
 
     program: Program
@@ -38,9 +38,9 @@ class WrittenInference:
     """The programs of a model's inference.
 
     Attributes:
-        preparation: computes what depends on the weights alone.
-        inference: appends tokens to caches.
-        prepared_size: size of what `preparation` computes, in numbers.
+        preparation: program that computes the arrays that depend on the weights alone.
+        inference: program that appends tokens to KV caches and computes the result.
+        prepared_size: total size of the arrays that `preparation` computes, in numbers.
     """
 
     preparation: WrittenProgram
@@ -71,7 +71,7 @@ def write_parts(
     prepared: Mapping[str, int],
     plan_memory: Callable[[Program], MemoryPlan] = plan_memory,
 ) -> WrittenInference:
-    """Write what is left after the other passes.
+    """Plan the memory and write the source of programs after all other passes.
 
     Args:
         config: the architecture and its sizes.
@@ -79,7 +79,7 @@ def write_parts(
         preparation: the program that computes what depends on the weights alone.
         program: the program of a call.
         prepared: the offsets that `hoist` returns.
-        plan_memory: gives the arrays of a program their places.
+        plan_memory: function that plans the memory of a program.
     """
     offsets = {**weight_offsets(weight_shapes(config)), **prepared}
 

@@ -1,4 +1,4 @@
-"""The processor that programs are compiled for, and how much it computes at once."""
+"""The processor that programs are compiled for, and its register sizes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,16 @@ def processor() -> tuple[str, str]:
 
 
 def has_llvmlite() -> bool:
-    """Whether the package is installed that knows the processor: it comes with Numba."""
+    """Return whether llvmlite is installed, which identifies the processor; Numba requires it."""
     return find_spec("llvmlite") is not None
 
 
 @cache
 def register_bytes() -> int:
-    """Return the size of a vector register; without llvmlite, when a program is only read, 32."""
+    """Return the size of a vector register in bytes.
+
+    Without llvmlite, a program can be written, but not compiled; then the size is 32.
+    """
     if not has_llvmlite():
         return 32
     features = processor()[1].split(",")
@@ -38,13 +41,13 @@ def register_bytes() -> int:
 
 
 def block_sizes(dtype: str) -> dict[str, int]:
-    """Return how large a block of sums is that stays in registers.
+    """Return the size of a block of sums that stays in registers.
 
-    Its sums must be enough for the processor to have one to work on while others are not done (two
-    additions begin at a time, and one takes four), and leave registers for what is added.
+    A processor starts two additions a cycle, and an addition takes four cycles: the block has
+    enough sums to keep it busy, and leaves registers for the numbers that are added.
 
     Returns:
-        `WIDTH`, the columns of a block: two registers; `BLOCK_ROWS`, its rows.
+        `WIDTH`, the number of columns of a block: two registers; `BLOCK_ROWS`, its number of rows.
     """
     has_32_registers = register_bytes() == 64 or platform.machine().lower() in ("arm64", "aarch64")
     itemsize = 4 if dtype == "float32" else 8

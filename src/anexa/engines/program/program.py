@@ -14,7 +14,9 @@ ROWS: Literal["N"] = "N"  # number of rows: the tokens of all sequences together
 
 @dataclass(eq=False)
 class Value:
-    """An array that instructions read or write; rows of tokens are known as N until a call.
+    """An array that instructions read or write, without its numbers.
+
+    The number of rows is "N" (`ROWS`) if there is a row for each token, as a call determines it.
 
     Attributes:
         program: the program that the array belongs to.
@@ -22,7 +24,7 @@ class Value:
         kind: weight; table (constants of the model); input of a call; prepared (computed once from
             weights); or computed.
         name: name of a weight, table or input; of a computed array its number.
-        base: the array of which this one is a range of columns; None: it is an array of its own.
+        base: array of which this one is a range of columns; None for an array of its own.
         column: index of its first column in `base`.
     """
 
@@ -75,7 +77,7 @@ class Instruction:
         kernel: name of a function in `anexa.engines.program.kernels`.
         inputs: arrays that it reads; None for an optional one that is absent.
         outputs: arrays that it writes.
-        settings: its constants.
+        settings: constants of the instruction, by the name of the kernel's setting.
         only_wanted: whether it computes only the rows whose results are wanted.
     """
 

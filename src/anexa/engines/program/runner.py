@@ -1,4 +1,4 @@
-"""Calls of a compiled program: its memory, and the words of its frame."""
+"""Calls of a compiled program: its memory, and its frame, the arguments of a call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 
 def aligned(size: int, dtype: str) -> Array:
-    """Make an array of `size` numbers that begins at a line of the processor's cache."""
+    """Make an array of `size` zeros, aligned to a cache line of the processor."""
     itemsize = np.dtype(dtype).itemsize
     raw = np.zeros(size + ALIGNMENT // itemsize, dtype)
     shift = -raw.ctypes.data % ALIGNMENT // itemsize
@@ -30,9 +30,9 @@ class Compiled:
     """A compiled program.
 
     Attributes:
-        source: its source.
-        step: its machine code.
-        plan: its memory.
+        source: source of the program.
+        step: compiled function of the program.
+        plan: places of its arrays in memory.
     """
 
     source: Source
@@ -41,16 +41,20 @@ class Compiled:
 
 
 class Runner:
-    """One place to run a compiled program in: threads need one each.
+    """Execution context of a compiled program: its frame and memory. Each thread needs its own.
+
+    The frame is an array of int64 words, which are the arguments of a call: numbers, and addresses
+    of arrays.
 
     Args:
-        program: the program.
-        dtype: precision of its numbers.
-        arrays: arrays by the name of their word that are the same in every call.
+        program: the compiled program.
+        dtype: precision of its numbers, "float32" or "float64".
+        arrays: arrays that are the same in every call, by the name of the word of their address.
 
     Attributes:
         frame: the words of the next call.
-        slots: index of each word by its name.
+        slots: index of each word in the frame, by its name.
+        capacity: number of rows that the memory has room for.
     """
 
     def __init__(self, program: Compiled, dtype: str, arrays: dict[str, Array]) -> None:
@@ -65,7 +69,7 @@ class Runner:
         self._memory = aligned(0, dtype)
 
     def set_word(self, name: str, value: int) -> None:
-        """Set a word, if the program reads it."""
+        """Set a word of the frame, if the program reads it."""
         if name in self.slots:
             self.frame[self.slots[name]] = value
 
@@ -82,11 +86,16 @@ class Runner:
             self.set_word("memory", self._memory.ctypes.data)
 
     def load(self) -> None:
-        """Load the machine code, which a first call would do."""
+        """Load the machine code now, not in the first `run`."""
         _ = self._step.call
 
     def run(self, rows: int, first_wanted: int = 0) -> None:
-        """Execute the program once."""
+        """Execute the program once.
+
+        Args:
+            rows: number of rows, at most `capacity`.
+            first_wanted: index of the first row whose result is wanted.
+        """
         frame = self.frame
         frame[0], frame[1] = rows, first_wanted
         self._step.call(self._address)

@@ -43,7 +43,13 @@ class BatchProgram:
 def compile_batch_program(
     config: ModelConfig, dtype: str, trace: Callable[[ModelConfig], Program]
 ) -> BatchProgram:
-    """Write and compile `loss_program` or `training_program`."""
+    """Trace, write and compile the program that `trace` makes.
+
+    Args:
+        config: the architecture and its sizes.
+        dtype: precision of the numbers, "float32" or "float64".
+        trace: `loss_program` or `training_program`.
+    """
     written, shapes = write_batch_program(config, dtype, trace), weight_shapes(config)
     results = {name: x for name, x in written.program.results.items() if name not in shapes}
     compiled = Compiled(written.source, CompiledStep(written.source), written.plan)
@@ -51,13 +57,14 @@ def compile_batch_program(
 
 
 class BatchRunner:
-    """Runs a program whose rows are the tokens of a batch.
+    """Execution context of a program whose rows are the tokens of a batch.
 
     Args:
         program: the program.
         config: the architecture and its sizes.
         dtype: "float32" or "float64".
-        arrays: arrays by the name of their word: "weights", and what else the program asks for.
+        arrays: arrays by the name of their word in the frame: "weights", and all others that the
+            program reads.
     """
 
     def __init__(
@@ -92,7 +99,7 @@ class BatchRunner:
         self._runner.run(shape[0] * shape[1])
 
     def set_array(self, name: str, numbers: array[int]) -> None:
-        """Set the word of an array, which must live as long as the program runs."""
+        """Set the word of an array, which must outlive the calls of `run`."""
         self._runner.set_word(name, numbers.buffer_info()[0])
 
     def result(self, name: str) -> float:
@@ -188,7 +195,7 @@ class TrainingStep:
         return self._named_moments() if self._step else {}
 
     def resume(self, state: Weights, step: int) -> None:
-        """Restore the moments that `state` returned after `step` steps."""
+        """Restore the optimizer: the moments that `state` returned, and its number of steps."""
         self._step = step
         for name, moment in self._named_moments().items():
             moment[...] = np.asarray(state[name].data).reshape(moment.shape)

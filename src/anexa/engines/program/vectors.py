@@ -29,7 +29,7 @@ class Vector(types.Type):
 
     Args:
         dtype: type of its numbers, float32 or float64.
-        lanes: how many numbers it holds.
+        lanes: number of its lanes.
     """
 
     def __init__(self, dtype: types.Float, lanes: int) -> None:
@@ -39,7 +39,7 @@ class Vector(types.Type):
 
 @register_model(Vector)
 class VectorModel(models.PrimitiveModel):
-    """Says how a vector is represented: as LLVM's vector of the same lanes."""
+    """Numba data model of a vector: an LLVM vector with the same number of lanes."""
 
     def __init__(self, manager: Any, vector: Vector) -> None:
         number = manager.lookup(vector.dtype).get_value_type()
@@ -47,7 +47,7 @@ class VectorModel(models.PrimitiveModel):
 
 
 def address_of(context: Any, builder: Any, pointer: Any, offset: Any, vector: Vector) -> Any:
-    """Generate the address of the vector that begins `offset` numbers after that at a pointer."""
+    """Generate the address of the vector that starts at pointer[offset]."""
     address = builder.gep(pointer, [offset])
     return builder.bitcast(address, context.get_value_type(vector).as_pointer())
 
@@ -151,7 +151,7 @@ def _first(builder: Any, count: Any, lanes: int) -> Any:
 
 
 def shuffle(builder: Any, low: Any, high: Any, lanes: list[int]) -> Any:
-    """Generate a vector of lanes of two vectors; those of `high` are counted behind `low`'s."""
+    """Generate a vector of the given lanes of two vectors; `high`'s are numbered after `low`'s."""
     return builder.shuffle_vector(low, high, _lane_numbers([*lanes]))
 
 
@@ -293,7 +293,7 @@ largest = _reduce(
 
 @intrinsic
 def at(_typing: Any, p: Any, offset: Any) -> Any:
-    """Return the pointer to the number `offset` numbers after that at `p`."""
+    """Return the pointer to p[offset]."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.gep(args[0], [args[1]])

@@ -57,17 +57,17 @@ def kernels() -> dict[str, FunctionType]:
 
 
 def array_names(kernel: str) -> list[str]:
-    """Return the names of a kernel's arrays: what it reads, then what it writes."""
+    """Return the names of a kernel's arrays: the inputs, then the outputs."""
     names, _ = parameters(kernels()[kernel])
     return [name for name in names if name not in (SCRATCH, "rows", *NUMBERS)]
 
 
 @dataclass
 class Frame:
-    """The words of a call, each an int64: numbers, and addresses of arrays.
+    """Layout of the arguments of a call: int64 words, which are numbers or addresses of arrays.
 
     Attributes:
-        slots: index of each word by its name.
+        slots: index of each word in the frame, by its name.
     """
 
     slots: dict[str, int] = field(
@@ -75,7 +75,7 @@ class Frame:
     )
 
     def slot(self, name: str) -> int:
-        """Return the index of a word, which is added if it is new."""
+        """Return the index of a word; a new word is appended."""
         return self.slots.setdefault(name, len(self.slots))
 
 
