@@ -212,9 +212,9 @@ class Engine(Protocol):
         """
 
     def prompt_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[Sequence[float]]:
-        """Append T ≥ 1 tokens as `next_logits` does; the logits after each of them, (T, V).
+        """Append T ≥ 1 tokens to a cache and compute the logits after each of them, (T, V).
 
-        The last row has the bits of `next_logits`.
+        The last row is equal to the result of `next_logits`, to the last bit.
 
         Raises:
             MemoryError: if the memory is too small; `KVCache.truncate` repairs the cache.
@@ -228,7 +228,7 @@ class Engine(Protocol):
         """
 
     def append_block(self, cache: KVCache, block: KVBlock) -> None:
-        """Append a block's tokens to a cache, which is then as if it had computed them.
+        """Append the keys and values of a block to a cache, as if its tokens were appended.
 
         Raises:
             MemoryError: if the memory is too small; `KVCache.truncate` repairs the cache.
@@ -241,7 +241,7 @@ class Engine(Protocol):
         """Copy the optimizer's moments: "m." and "v." + the name of a weight; empty at first."""
 
     def resume(self, state: Weights, step: int) -> None:
-        """Restore the optimizer's moments, as `optimizer_state` gave them after `step` steps."""
+        """Restore the optimizer: the moments of `optimizer_state`, and its number of steps."""
 
 
 @runtime_checkable
@@ -288,7 +288,7 @@ class BatchEngine(Protocol):
         """Remove a sequence; the last sequence of the batch cache moves to its index."""
 
     def batch_next_logits(self, tokens: Sequence[int], batch_cache: BatchKVCache) -> Logits:
-        """Append one token to each of B sequences; the logits of the tokens that follow, (B, V).
+        """Append one token to each of B sequences and compute the logits that follow, (B, V).
 
         Raises:
             MemoryError: if the memory is too small; then no token was appended.

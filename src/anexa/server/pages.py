@@ -30,7 +30,7 @@ def page_files(package: str, prefix: str) -> dict[str, Path]:
 
 
 def add_files(app: FastAPI, files: Mapping[str, Path]) -> None:
-    """Add a route for each file, which is read now: a page is many small files."""
+    """Add a route for each file. The files are read once, here, as a page has many small files."""
 
     def route(path: Path) -> Any:
         content, media_type = path.read_bytes(), f"{MEDIA_TYPES[path.suffix]}; charset=utf-8"

@@ -1,4 +1,4 @@
-"""What is compiled on its own: each kernel, and the function of a program that calls them."""
+"""Compilation units: each kernel, and the function of a program that calls the kernels."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ STEP = "anexa_step"  # symbol of the function of a program
 
 @dataclass(frozen=True)
 class Unit:
-    """A function that becomes an object file of its own.
+    """Compilation unit: a function that is compiled to an object file of its own.
 
     Attributes:
         symbol: name that other object files call it by.
-        source: its source.
+        source: source of the function.
         dtype: precision of its numbers, "float32" or "float64".
         calls: names and types of arguments of the kernels that it calls.
     """
@@ -35,12 +35,12 @@ class Unit:
 
     @property
     def key(self) -> str:
-        """The key of its machine code: a hash of all that determines it."""
+        """Cache key of the machine code: a hash of everything that the code depends on."""
         return sha256(repr((self, *environment())).encode()).hexdigest()
 
 
 def units_of(source: Source) -> Iterator[Unit]:
-    """Yield the kernels of a program, and its function."""
+    """Yield the units of a program: its kernels, then its function."""
     for kernel in source.kernels:
         yield Unit(symbol_of(kernel.name, source.dtype), kernel, source.dtype)
     step = KernelSource("step", source.text, ("integers",))
@@ -55,7 +55,7 @@ def symbol_of(kernel: str, dtype: str) -> str:
 
 @cache
 def environment() -> tuple[str, ...]:
-    """Return what determines machine code beside the source."""
+    """Return what machine code depends on apart from the source: versions and the processor."""
     import llvmlite
     import llvmlite.binding as llvm
 

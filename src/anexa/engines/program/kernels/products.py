@@ -47,7 +47,7 @@ def pack(
 
     A product reads a packed weight from its first number to its last. Several weights are packed
     side by side, in order: this one becomes the outputs from `first` on.
-    Behind the last output, the last tile may hold any numbers.
+    The padding of the last tile, after the last output, may hold any numbers.
     """
     if first % LANES:
         for o in range(first, first + w_rows):

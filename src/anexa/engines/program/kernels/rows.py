@@ -57,7 +57,7 @@ def add(
     y_stride: int,
     z_stride: int,
 ) -> None:
-    """z = x + y; of arrays without a row for each token, `z_rows` are counted beforehand."""
+    """z = x + y; `z_rows` is the number of rows if they are not tokens, else 0."""
     if z_rows:
         rows = z_rows
     for t in range(rows):
@@ -71,7 +71,7 @@ def add(
 def copy(
     x: Pointer, y: Pointer, rows: int, *, x_rows: int, x_width: int, x_stride: int, y_stride: int
 ) -> None:
-    """y = x; of arrays without a row for each token, `x_rows` are counted beforehand."""
+    """y = x; `x_rows` is the number of rows if they are not tokens, else 0."""
     if x_rows:
         rows = x_rows
     for t in range(rows):

@@ -1,4 +1,4 @@
-"""The kernel with which threads that compute rows of one sequence wait for each other."""
+"""Kernel that synchronizes the threads that compute rows of one sequence."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def wait_for_rows(progress: Pointer, *, layer: int, n_layer: int) -> None:
     """Wait until all threads of a call have appended their rows of a layer to the caches.
 
-    `progress` has for each layer the number of threads that have, and behind them the number that
-    is waited for.
+    `progress` has, for each layer, the number of threads that have done so, and after the last
+    layer the number of threads to wait for.
     """
     count_one(progress, layer)
     while shared_count(progress, layer) < progress[n_layer]:
