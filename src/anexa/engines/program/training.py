@@ -63,8 +63,8 @@ class BatchRunner:
         program: the program.
         config: the architecture and its sizes.
         dtype: "float32" or "float64".
-        arrays: arrays by the name of their word in the frame: "weights", and all others that the
-            program reads.
+        arrays: arrays by the name of their word in the frame: "weights", and those of the gradients
+            and the optimizer, if the program has them.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ def numbers(address: int) -> Pointer:
 def tiles(width: int, lanes: int) -> Iterator[tuple[int, int]]:
     """Yield the first column of each group of columns, and how many columns it has.
 
-    The writer unrolls it to a loop over the full groups, and the code of the last group after it.
+    The writer expands it to a loop over the full groups, and the code of the last group after it.
     """
     for column in range(0, width, lanes):
         yield column, min(lanes, width - column)
@@ -36,8 +36,8 @@ def tiles(width: int, lanes: int) -> Iterator[tuple[int, int]]:
 def row_blocks(rows: int) -> Iterator[tuple[int, int]]:
     """Yield the first row of each block of rows, and how many rows it has: a constant, 2 or more.
 
-    The blocks cover all rows. The last block may overlap the one before: a kernel computes the same
-    results for the rows in both.
+    The blocks cover all rows, unless there is only one: then there is no block. The last block may
+    overlap the one before: a kernel computes the same results for the rows in both.
     """
     for size in (BLOCK_ROWS, 4, 2):
         if rows >= size:
