@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from anexa.engines import ENGINES, DeviceConfig, OptimizerConfig, open_engine, select_device
+from anexa.engines import (
+    ENGINES,
+    DeviceConfig,
+    OptimizerConfig,
+    installed_engines,
+    open_engine,
+    select_device,
+)
 from anexa.engines.device import AUTO, CPU_ACTIVATION_BYTES, available_cpus, micro_batch_size
 from anexa.errors import AnexaError, UsageError
 from anexa.model.config import ModelConfig
@@ -19,7 +26,7 @@ from tests.engines.helpers import needs_torch, random_weights
 
 SMALL = ModelConfig("gpt2", vocab_size=9, block_size=6, n_embd=16, n_head=2, n_layer=1)
 WIDE = replace(SMALL, n_embd=128)
-OTHERS = [name for name in ENGINES if name != "torch"]
+OTHERS = [name for name in installed_engines() if name != "torch"]
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it")
 
