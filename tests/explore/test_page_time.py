@@ -122,7 +122,9 @@ def test_life_of_a_weight(explore_page: Any, explorer: Explorer) -> None:
     expected = [point[key] for key in ("value", "gradient", "m", "v")]
     assert [float(text.replace("−", "-")) for text in shown] == expected
     explore_page.locator(".life summary").first.click()
-    rows = explore_page.locator(".life tbody").first.locator("tr").all_inner_texts()
+    table = explore_page.locator(".life tbody").first
+    table.wait_for()  # it is made in an event that comes after the click
+    rows = table.locator("tr").all_inner_texts()
     assert len(rows) == LAST + 1
 
 
