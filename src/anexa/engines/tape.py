@@ -103,7 +103,8 @@ class Tape(Generic[Tensor]):
         """Apply the chain rule from the last record to the first.
 
         Args:
-            loss: the output on this tape to differentiate.
+            loss: the output on this tape to differentiate; every output on the tape must lead to
+                it.
             one: dL/dL, as a tensor.
 
         Returns:

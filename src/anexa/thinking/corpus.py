@@ -109,7 +109,11 @@ class ChatDataset:
 
     @property
     def per_epoch(self) -> int:
-        """See `Dataset`."""
+        """Raise an error: the dataset is endless.
+
+        Raises:
+            UsageError: always.
+        """
         raise UsageError(
             "the arithmetic corpus is endless and has no epochs: use --steps or --minutes"
         )

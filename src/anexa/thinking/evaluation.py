@@ -58,13 +58,13 @@ class TaskResult:
 
     Attributes:
         name: name of the task.
-        thinking: correct answers, thinking allowed; a refusal must have no thought.
+        thinking: answers that are correct and have a thought; a refusal must have none.
         direct: correct answers, thinking prevented by an empty thought in the prompt.
         steps: true lines of all thoughts, unfinished thoughts included.
         provenance: thoughts in which every operand has a source.
         faithful: answers that equal the last value of the thought.
-        causal: answers that follow from a value that was changed in the middle of the thought
-            (an intervention: does the answer depend on the thought?).
+        causal: answers that follow from a value that was changed in any numbered line of the
+            thought (an intervention: does the answer depend on the thought?).
     """
 
     name: str

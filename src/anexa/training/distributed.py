@@ -265,10 +265,11 @@ def peer_errors(context: DistributedContext) -> Iterator[None]:
 
 
 def destroy_distributed() -> None:
-    """Shut down the process group.
+    """Wait for all processes, and shut down their process group.
 
-    The caller must have dropped all references to shared objects, such as an engine: a thread of
-    PyTorch that outlives the interpreter would abort the process.
+    Every process of the group must call it, and must have dropped all references to shared
+    objects, such as an engine: a thread of PyTorch that outlives the interpreter would abort the
+    process.
     """
     from torch import distributed as dist
 

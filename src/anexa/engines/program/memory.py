@@ -27,12 +27,12 @@ class Place:
 
 @dataclass
 class MemoryPlan:
-    """The places of all arrays that a program computes.
+    """The places of the arrays that a program computes, but for those that lie elsewhere.
 
     The memory begins with arrays of fixed size; behind them are those with a row for each token.
 
     Attributes:
-        places: place of each array, by its `id`.
+        places: place of each array, by the `id` of its root: `places[id(value.root)]`.
         fixed_size: size of the first part, of fixed size, in numbers.
         row_size: size of the second part, in numbers for each row.
         unshared: sizes of the two parts if no arrays shared memory, in the same units.
