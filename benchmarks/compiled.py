@@ -59,10 +59,10 @@ class Row:
     """A comparison: its sides, of which the first is the compiled engine.
 
     Attributes:
-        title: what is measured.
+        title: heading of the comparison: the work that is measured.
         unit: one of `UNITS`.
         count: tokens, requests, steps or runs in a measurement.
-        prepare: what prepares each side, as `compiled_sides` says.
+        prepare: function that prepares each side: see `compiled_sides`.
         goals: for a side, how many times as fast the compiled engine should be.
     """
 

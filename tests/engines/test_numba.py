@@ -1,4 +1,4 @@
-"""What only the numba engine does: calls of at most `MAX_ROWS` rows, and prepared weights."""
+"""The numba engine: calls of more than `MAX_ROWS` rows, and weights that are packed again."""
 
 from __future__ import annotations
 

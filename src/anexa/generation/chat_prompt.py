@@ -45,7 +45,7 @@ def render_chat_prompt(
         messages: messages so far, each with a "role" and a "content".
         name: name of the model, for error messages.
         thinking: whether the model may reason.
-        end: what the prompt ends with; see `LanguageModel.render_prompt`.
+        end: end of the prompt; see `LanguageModel.render_prompt`.
         tools: functions that the model may call.
 
     Raises:

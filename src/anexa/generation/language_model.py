@@ -254,7 +254,7 @@ class LanguageModel:
             max_tokens: number of tokens to leave free for the answer, at most `max_new_tokens`;
                 None means `max_new_tokens`.
             thinking: whether the model may reason.
-            end: what the prompt ends with; see `render_prompt`.
+            end: end of the prompt; see `render_prompt`.
             tools: functions that the model may call.
 
         Raises:
@@ -287,7 +287,7 @@ class LanguageModel:
         Args:
             messages: messages so far, each with a "role" and a "content".
             thinking: whether the model may reason; if not, the prompt ends in an empty thought.
-            end: what the prompt ends with: "answer", the beginning of a new answer; "message", the
+            end: end of the prompt: "answer", the beginning of a new answer; "message", the
                 last message, for the model to continue; "nothing", the end of the last message.
                 None means "message" if the last message is the assistant's, else "answer".
             tools: functions that the model may call, in OpenAI's format, for a template that

@@ -34,8 +34,8 @@ Tool: TypeAlias = Mapping[str, Any]
 """A function that the model may call, in OpenAI's format: `{"type": "function", "function": …}`."""
 
 PromptEnd: TypeAlias = Literal["answer", "message", "nothing"]
-"""What a prompt ends with: the beginning of a new answer, the last message without its end, which
-the model continues, or the last message with its end."""
+"""End of a chat prompt: the beginning of a new answer, the last message without its end, which the
+model continues, or the last message with its end."""
 
 # System messages are skipped: the model was not trained on them, but many clients send them. The
 # `generation` tags have no dashes, which @huggingface/jinja does not support before version 0.5.8.

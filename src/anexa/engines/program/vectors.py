@@ -338,10 +338,10 @@ def pointer_to(dtype: types.Type) -> Any:
 
 
 class _OfTwoVectors(AbstractTemplate):
-    """Says of an operator that two vectors of one type give another one."""
+    """Typing rule of an arithmetic operator: two vectors of one type give a vector of that type."""
 
     def generic(self, args: Any, _keywords: Any) -> Any:
-        """Return the signature, or None if the arguments are no such vectors."""
+        """Return the signature, or None if the arguments are not two vectors of one type."""
         if len(args) == 2 and isinstance(args[0], Vector) and args[0] == args[1]:
             return signature(args[0], *args)
         return None

@@ -156,7 +156,7 @@ class Writer:
             that of prepared arrays, by name, in numbers.
         constants: settings that all instructions share.
         dtype: "float32" or "float64".
-        title: what the program computes, for the first line.
+        title: name of the program, for the first line of its source.
     """
 
     def __init__(
