@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from anexa.engines.program.kernels.functions import exp
+from anexa.engines.program.kernels.functions import exp, four_products
 from anexa.engines.program.kernels.language import LANES, Pointer, tiles
 
 if TYPE_CHECKING:
@@ -73,20 +73,8 @@ def attention(
                 q2 = at(q, (first + t2) * q_stride + column)
                 q3 = at(q, (first + t3) * q_stride + column)
                 for s in range(0, t3 + 1, LANES):
-                    s0 = zeros
-                    s1 = zeros
-                    s2 = zeros
-                    s3 = zeros
-                    for d in range(head_dim):
-                        k_d = load(scratch, d * padded + s, LANES, LANES)
-                        s0 = fma(full(q, q0[d], LANES), k_d, s0)
-                        s1 = fma(full(q, q1[d], LANES), k_d, s1)
-                        s2 = fma(full(q, q2[d], LANES), k_d, s2)
-                        s3 = fma(full(q, q3[d], LANES), k_d, s3)
-                    store(p, s, s0 * scale, LANES)
-                    store(p, padded + s, s1 * scale, LANES)
-                    store(p, 2 * padded + s, s2 * scale, LANES)
-                    store(p, 3 * padded + s, s3 * scale, LANES)
+                    keys = at(scratch, s)
+                    four_products(q0, q1, q2, q3, keys, at(p, s), head_dim, padded, scale)
                 for i in range(4):
                     row = min(t + i, length - 1)
                     p_i = at(p, i * padded)
@@ -164,6 +152,7 @@ def attention_gradient(
     values, p = at(scratch, head_dim * padded), at(scratch, 2 * head_dim * padded)
     ds = at(p, 4 * padded)
     scale = full(q, 1 / sqrt(head_dim), LANES)
+    one = full(q, 1, LANES)
     zeros = full(q, 0, LANES)
     for first in range(0, rows, length):
         for head in range(q_width // head_dim):
@@ -186,34 +175,9 @@ def attention_gradient(
                 g0, g1 = at(g_t, t * g_stride), at(g_t, t1 * g_stride)
                 g2, g3 = at(g_t, t2 * g_stride), at(g_t, t3 * g_stride)
                 for s in range(0, t3 + 1, LANES):
-                    s0 = zeros
-                    s1 = zeros
-                    s2 = zeros
-                    s3 = zeros
-                    for d in range(head_dim):
-                        k_d = load(scratch, d * padded + s, LANES, LANES)
-                        s0 = fma(full(q, q0[d], LANES), k_d, s0)
-                        s1 = fma(full(q, q1[d], LANES), k_d, s1)
-                        s2 = fma(full(q, q2[d], LANES), k_d, s2)
-                        s3 = fma(full(q, q3[d], LANES), k_d, s3)
-                    store(p, s, s0 * scale, LANES)
-                    store(p, padded + s, s1 * scale, LANES)
-                    store(p, 2 * padded + s, s2 * scale, LANES)
-                    store(p, 3 * padded + s, s3 * scale, LANES)
-                    s0 = zeros
-                    s1 = zeros
-                    s2 = zeros
-                    s3 = zeros
-                    for d in range(head_dim):
-                        v_d = load(values, d * padded + s, LANES, LANES)
-                        s0 = fma(full(q, g0[d], LANES), v_d, s0)
-                        s1 = fma(full(q, g1[d], LANES), v_d, s1)
-                        s2 = fma(full(q, g2[d], LANES), v_d, s2)
-                        s3 = fma(full(q, g3[d], LANES), v_d, s3)
-                    store(ds, s, s0, LANES)
-                    store(ds, padded + s, s1, LANES)
-                    store(ds, 2 * padded + s, s2, LANES)
-                    store(ds, 3 * padded + s, s3, LANES)
+                    keys = at(scratch, s)
+                    four_products(q0, q1, q2, q3, keys, at(p, s), head_dim, padded, scale)
+                    four_products(g0, g1, g2, g3, at(values, s), at(ds, s), head_dim, padded, one)
                 for i in range(4):
                     row = first + min(t + i, length - 1)
                     end = t + i + 1 if t + i < length else 0  # a missing row adds nothing

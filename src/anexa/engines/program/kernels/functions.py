@@ -1,4 +1,4 @@
-"""Elementwise functions of vectors, which kernels call.
+"""Functions that kernels call: elementwise functions of vectors, and products of four rows.
 
 `p` is any pointer to numbers of the program's precision: only its type is used.
 """
@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from anexa.engines.program.vectors import (
         fma,
         full,
+        load,
         maximum,
         minimum,
         power_of_two,
         round_even,
+        store,
     )
 
 
@@ -63,3 +65,34 @@ def gelu_sigmoid(p: Pointer, x: VectorLike) -> VectorLike:
     """(1 + tanh u) / 2 = σ(2 u) with u = √(2/π) (x + 0.044715 x³)."""
     cubic = fma(x * x, full(p, 0.044715, LANES), full(p, 1, LANES))
     return sigmoid(p, x * cubic * full(p, 1.5957691216057308, LANES))  # 2 √(2/π)
+
+
+def four_products(
+    x0: Pointer,
+    x1: Pointer,
+    x2: Pointer,
+    x3: Pointer,
+    w: Pointer,
+    y: Pointer,
+    width: int,
+    stride: int,
+    scale: VectorLike,
+) -> None:
+    """Store `scale` Σ_d x_i,d w_d for four rows x_i of `width` numbers; w_d and y_i have LANES.
+
+    The rows of w, and those of y, are `stride` numbers apart.
+    """
+    s0 = full(w, 0, LANES)
+    s1 = s0
+    s2 = s0
+    s3 = s0
+    for d in range(width):
+        w_d = load(w, d * stride, LANES, LANES)
+        s0 = fma(full(w, x0[d], LANES), w_d, s0)
+        s1 = fma(full(w, x1[d], LANES), w_d, s1)
+        s2 = fma(full(w, x2[d], LANES), w_d, s2)
+        s3 = fma(full(w, x3[d], LANES), w_d, s3)
+    store(y, 0, s0 * scale, LANES)
+    store(y, stride, s1 * scale, LANES)
+    store(y, 2 * stride, s2 * scale, LANES)
+    store(y, 3 * stride, s3 * scale, LANES)
