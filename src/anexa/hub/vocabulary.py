@@ -15,7 +15,8 @@ from itertools import chain
 from typing import Any
 
 from anexa.errors import AnexaError
-from anexa.model.tokenizer import BYTE_DECODER, Tokenizer
+from anexa.model.tokenizer import Tokenizer
+from anexa.model.tokenizer_backend import BYTE_DECODER
 
 ALPHABET = {byte: letter for letter, byte in BYTE_DECODER.items()}
 

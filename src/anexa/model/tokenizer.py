@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, decoders
 from tokenizers import Tokenizer as Backend
 
 from anexa.errors import AnexaError, short_repr
 from anexa.model.detokenizer import ByteDetokenizer, Detokenizer, WindowDetokenizer
-from anexa.model.tokenizer_json import check_tokenizer
+from anexa.model.tokenizer_backend import (
+    BYTE_DECODER,
+    END_OF_TEXT,
+    MIN_BPE_VOCAB,
+    NUM_CODE_POINTS,
+    character_backend,
+    code_points,
+    parse_backend,
+    set_bos,
+    tokenizers_errors,
+    trained_backend,
+)
 
-# BOS, EOS and UNK token in one, as in GPT-2; the only special token among microgpt's 27 tokens.
-END_OF_TEXT = "<|endoftext|>"
+__all__ = ["END_OF_TEXT", "MIN_BPE_VOCAB", "RenderedPrompt", "Tokenizer"]
 
-MIN_BPE_VOCAB = 257  # byte-level BPE without merges: the 256 bytes and END_OF_TEXT
-NUM_CODE_POINTS = 0x110000  # of Unicode
 ENCODE_BATCH = 4096  # texts per call of `tokenizers`; a larger batch only takes memory
-_END_OF_TEXT = AddedToken(END_OF_TEXT, special=True, normalized=False)
 LONE_SURROGATE = "\ud800"  # half of a UTF-16 pair, which occurs in no text
 
 
@@ -70,7 +76,7 @@ class Tokenizer:
         bos_token_id: int | None = None,
         eos_token_ids: Sequence[int] = (),
     ) -> None:
-        with _tokenizers_errors():
+        with tokenizers_errors():
             eot_token: int | None = backend.token_to_id(END_OF_TEXT)
             vocabulary: dict[str, int] = backend.get_vocab()
             if not vocabulary:
@@ -110,49 +116,13 @@ class Tokenizer:
     def from_characters(
         cls, texts: Iterable[str], adds_bos: bool, added_tokens: Sequence[str] = ()
     ) -> Tokenizer:
-        """Build a character tokenizer.
-
-        Its ids are the characters that occur in `texts`, in the order of their code points, then
-        `END_OF_TEXT`, then the `added_tokens`. It is a BPE model without merges, so that
-        transformers and llama.cpp can read it.
-        """
-        seen = np.zeros(NUM_CODE_POINTS, bool)
-        for text in texts:
-            seen[_code_points(text)] = True
-        vocabulary = {chr(code): i for i, code in enumerate(np.flatnonzero(seen))}
-        vocabulary[END_OF_TEXT] = len(vocabulary)
-        backend = Backend(models.BPE(vocab=vocabulary, merges=[], unk_token=END_OF_TEXT))
-        backend.add_special_tokens([_END_OF_TEXT])
-        backend.add_tokens([AddedToken(token, normalized=False) for token in added_tokens])
-        backend.decoder = decoders.Fuse()
-        return cls(_set_bos(backend, adds_bos))
+        """Build a character tokenizer; see `character_backend`."""
+        return cls(character_backend(texts, adds_bos, added_tokens))
 
     @classmethod
     def train_bpe(cls, texts: Iterable[str], vocab_size: int, adds_bos: bool) -> Tokenizer:
-        """Train byte-level BPE like GPT-2's (Sennrich et al., 2016; Radford et al., 2019).
-
-        Its ids are `END_OF_TEXT`, the 256 bytes, and then merges of tokens that occur side by side
-        in a word at least twice, the most frequent first; so a small corpus gives fewer ids than
-        `vocab_size`. All different words of the texts are in memory during training.
-
-        Args:
-            texts: documents, or pieces of running text.
-            vocab_size: V, at least `MIN_BPE_VOCAB`.
-            adds_bos: whether `encode_prompt` prepends BOS.
-        """
-        assert vocab_size >= MIN_BPE_VOCAB
-        backend = Backend(models.BPE())
-        backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        backend.decoder = decoders.ByteLevel()
-        trainer = trainers.BpeTrainer(
-            vocab_size=vocab_size,
-            min_frequency=2,
-            special_tokens=[_END_OF_TEXT],
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        )
-        backend.train_from_iterator(texts, trainer)
-        return cls(_set_bos(backend, adds_bos))
+        """Train byte-level BPE; see `trained_backend`."""
+        return cls(trained_backend(texts, vocab_size, adds_bos))
 
     @classmethod
     def from_json(cls, text: str) -> Tokenizer:
@@ -161,12 +131,7 @@ class Tokenizer:
         Raises:
             AnexaError: if the file is damaged, or the type of tokenizer is not supported.
         """
-        check_tokenizer(text)
-        with _tokenizers_errors():
-            backend = Backend.from_str(text)
-            backend.no_truncation()  # texts are encoded at their full length
-            backend.no_padding()
-        return cls(backend)
+        return cls(parse_backend(text))
 
     def with_special_tokens(
         self, bos_token_id: int | None, eos_token_ids: Sequence[int]
@@ -182,8 +147,8 @@ class Tokenizer:
         """
         eot_token = self.eot_token
         backend = Backend.from_str(self.to_json())
-        with _tokenizers_errors():
-            backend = _set_bos(backend, adds_bos, self.id_to_token(eot_token) or END_OF_TEXT)
+        with tokenizers_errors():
+            backend = set_bos(backend, adds_bos, self.id_to_token(eot_token) or END_OF_TEXT)
         return Tokenizer(backend, eot_token, [eot_token])
 
     def to_json(self) -> str:
@@ -253,7 +218,7 @@ class Tokenizer:
 
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
         """Encode a text; without BOS or EOS, unless they are to be added as the tokenizer does."""
-        with _tokenizers_errors():
+        with tokenizers_errors():
             ids: list[int] = self._backend.encode(text, add_special_tokens=add_special_tokens).ids
         return ids
 
@@ -268,7 +233,7 @@ class Tokenizer:
         """
         if self._id_table is not None:
             texts = [text.replace(END_OF_TEXT, LONE_SURROGATE) for text in texts]
-            return self._id_table[_code_points("".join(texts))], _int_array(
+            return self._id_table[code_points("".join(texts))], _int_array(
                 map(len, texts), len(texts)
             )
         ids, lengths = [_int_array((), 0)], [_int_array((), 0)]
@@ -304,7 +269,7 @@ class Tokenizer:
             listed = ", ".join(map(repr, unknown[:5])) + (", …" if len(unknown) > 5 else "")
             them = "them" if len(unknown) > 1 else "it"
             raise AnexaError(f"this model has never seen {listed}: leave {them} out of the prompt")
-        with _tokenizers_errors():
+        with tokenizers_errors():
             add_bos = not isinstance(text, RenderedPrompt)
             ids: list[int] = self._backend.encode(text, add_special_tokens=add_bos).ids
         if ids:
@@ -336,7 +301,7 @@ class Tokenizer:
         counts = np.zeros(NUM_CODE_POINTS, np.int64)
         for text in texts:
             plain = text.replace(END_OF_TEXT, "") if self.eos_token_ids else text
-            counts += np.bincount(_code_points(plain), minlength=NUM_CODE_POINTS)
+            counts += np.bincount(code_points(plain), minlength=NUM_CODE_POINTS)
         found = {chr(code): int(counts[code]) for code in np.flatnonzero(counts)}
         unknown = {c: count for c, count in found.items() if self._is_unknown(c)}
         return unknown, int(counts.sum())
@@ -366,7 +331,7 @@ class Tokenizer:
 
         Ids that only the model has (vocabularies are often padded) decode to nothing.
         """
-        with _tokenizers_errors():
+        with tokenizers_errors():
             text: str = self._backend.decode(list(ids), skip_special_tokens=skip_special_tokens)
         return text
 
@@ -395,52 +360,8 @@ class Tokenizer:
         return WindowDetokenizer(self, context_ids)
 
 
-@contextmanager
-def _tokenizers_errors() -> Iterator[None]:
-    """Convert the exceptions of `tokenizers` to AnexaError."""
-    try:
-        yield
-    except AnexaError:
-        raise
-    except BaseException as error:
-        # `tokenizers` raises plain Exceptions; a panic of its Rust code derives from BaseException
-        # only, and its type cannot be imported.
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
-        raise AnexaError(f"tokenizer.json is damaged ({short_repr(error)})") from error
-
-
-def _byte_decoder() -> dict[str, int]:
-    """Return GPT-2's map from the characters of byte-level BPE to bytes (Radford et al., 2019).
-
-    Visible Latin-1 characters represent their own byte; U+0100 and following the other bytes.
-    """
-    visible = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in visible]
-    letters = {chr(byte): byte for byte in visible}
-    return letters | {chr(256 + i): byte for i, byte in enumerate(others)}
-
-
-BYTE_DECODER = _byte_decoder()
-
-
-def _set_bos(backend: Backend, adds_bos: bool, bos_token: str = END_OF_TEXT) -> Backend:
-    """Make the backend prepend `bos_token` to every text, or nothing."""
-    backend.post_processor = None
-    if adds_bos:
-        backend.post_processor = processors.TemplateProcessing(
-            single=[bos_token, "$A"],
-            special_tokens=[(bos_token, backend.token_to_id(bos_token))],
-        )
-    return backend
-
-
 def _is_surrogate(character: str) -> bool:
     return "\ud800" <= character <= "\udfff"
-
-
-def _code_points(text: str) -> npt.NDArray[np.uint32]:
-    return np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), "<u4")
 
 
 def _int_array(values: Iterable[int], count: int) -> npt.NDArray[Any]:
