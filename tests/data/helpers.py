@@ -19,10 +19,15 @@ def documents(layout: Layout, text: str, name: str = "x") -> Documents:
     return Documents.scan(name, layout, lambda: decode_chunks(io.BytesIO(data), name))
 
 
+def whole_documents(texts: Sequence[str], name: str = "x") -> Documents:
+    """Make a corpus of the layout "documents"."""
+    return Documents.scan(name, "documents", lambda: iter(texts))
+
+
 def texts(corpus: Documents) -> list[str]:
     """Return all documents, or the whole running text."""
     pieces = [text for group in corpus.groups() for text in group]
-    return pieces if corpus.layout == "lines" else ["".join(pieces)]
+    return ["".join(pieces)] if corpus.layout == "text" else pieces
 
 
 def framed(texts: Sequence[Sequence[int]], eot_token: int) -> tuple[Array, Array, Array]:

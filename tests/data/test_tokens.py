@@ -20,7 +20,7 @@ from anexa.data import Documents, Layout, reading, tokens
 from anexa.data.tokens import Array, TokenizedCorpus, tokenize
 from anexa.errors import AnexaError
 from anexa.files import TEMPORARY_PREFIX
-from tests.data.helpers import documents
+from tests.data.helpers import documents, whole_documents
 from tests.data.helpers import texts as texts_of
 
 
@@ -103,6 +103,37 @@ def test_cached_tokens_equal_tokens_in_memory(
     boundaries = in_memory.boundaries
     framed = [in_memory.ids[a : b + 1].tolist() for a, b in pairwise(boundaries)]
     assert framed == [[0, *map(ord, document), 0] for document in texts_of(corpus)]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text(characters, max_size=9)), st.integers(1, 9), st.integers(1, 9))
+def test_documents_stay_whole(written: list[str], chunk: int, piece: int) -> None:
+    """A document may have many lines, and is encoded in pieces."""
+    written = [*written, "\nx\n\ny "]
+    with pytest.MonkeyPatch.context() as patch:
+        corpus = whole_documents(written)
+        in_memory = tokenize(corpus, CodePoints())
+        patch.setattr(reading, "CHUNK_SIZE", chunk)
+        patch.setattr(reading, "MAX_PIECE", piece)
+        assert same(in_memory, tokenize(corpus, CodePoints()))
+        patch.setattr(tokens, "LARGE", 0)
+        assert same(in_memory, tokenize(corpus, CodePoints()))
+    kept = [text for text in written if text.strip()]
+    assert texts_of(corpus) == kept
+    assert corpus.size == sum(len(text.encode()) for text in kept)
+    framed = [in_memory.ids[a : b + 1].tolist() for a, b in pairwise(in_memory.boundaries)]
+    assert framed == [[0, *map(ord, document), 0] for document in kept]
+    blank = len(written) - len(kept)
+    assert corpus.notes == ((f"left out: {blank:,} blank documents",) if blank else ())
+
+
+def test_the_hash_of_documents_has_their_boundaries() -> None:
+    pairs = [["ab", "c"], ["a", "bc"], ["abc"], ["ab", " ", "c"]]
+    hashes = [whole_documents(pair).sha256 for pair in pairs]
+    assert hashes[0] == hashes[3]
+    assert len({*hashes}) == 3
+    with pytest.raises(AnexaError, match="x contains no text"):
+        whole_documents(["", "\n"])
 
 
 def test_only_large_corpora_are_cached(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,8 @@ LAYOUT_SAMPLE_CHARS = 2**20  # characters at the start of a text from which its 
 _LINE_END_CLASSES = ("Po", "Pd", "Pf")
 
 Source = Callable[[], Iterator[str]]
-"""Function that yields a text from its start, in chunks of any length."""
+"""Function that yields a text from its start: in chunks of any length, or, for the layout
+"documents", a whole document at a time."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Documents:
 
     Attributes:
         name: name of the corpus or the file, to show, or "standard input".
-        layout: "lines", one document a line, or "text", running text.
+        layout: how the text is divided.
         size: size of all documents in UTF-8, in bytes.
         sha256: hash of the documents, in hexadecimal; it identifies the corpus.
         source: reader of the text.
@@ -78,18 +79,17 @@ class Documents:
         if layout == "auto":
             layout = guess_layout(_head(source))
         fingerprint = _Fingerprint(layout)
-        is_blank, left_out = True, _LeftOut()
+        is_blank, left_out = True, _LeftOut(layout)
         for texts in split_documents(left_out.watch(source()), layout):
             fingerprint.update(texts)
             left_out.keep(texts)
             is_blank = is_blank and all(map(str.isspace, texts))
         if is_blank:
             raise AnexaError(f"{name} contains no text: give a corpus with at least one document")
-        notes = left_out.notes() if layout == "lines" else ()
-        return cls(name, layout, fingerprint.size, fingerprint.sha256, source, notes)
+        return cls(name, layout, fingerprint.size, fingerprint.sha256, source, left_out.notes())
 
     def groups(self, progress: Progress | None = None) -> Iterator[list[str]]:
-        """Yield lists of documents (layout "lines") or of pieces of running text ("text").
+        """Yield lists of documents (layouts "lines", "documents") or of pieces of text ("text").
 
         Args:
             progress: progress callback: `(bytes_done, bytes_total)`.
@@ -110,14 +110,16 @@ class Documents:
 
 
 class _LeftOut:
-    """Counter of the lines and characters that the layout "lines" drops from a text."""
+    """Counter of what a layout drops from a text: blank lines, spaces, blank documents."""
 
-    def __init__(self) -> None:
-        self._lines = self._characters = 0  # read so far, minus those that were kept
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._chunks = self._lines = self._characters = 0  # read so far, minus those that were kept
         self._end = "\n"
 
     def watch(self, chunks: Iterator[str]) -> Iterator[str]:
         for chunk in chunks:
+            self._chunks += 1
             newlines = chunk.count("\n")
             self._lines += newlines
             self._characters += len(chunk) - newlines
@@ -126,12 +128,20 @@ class _LeftOut:
         self._lines += self._end != "\n"  # the last line has no end
 
     def keep(self, documents: list[str]) -> None:
+        self._chunks -= len(documents)
         self._lines -= len(documents)
         self._characters -= sum(map(len, documents))
 
     def notes(self) -> tuple[str, ...]:
-        found = ((self._lines, "blank lines"), (self._characters, "spaces at the ends of lines"))
-        return tuple(f"left out: {count:,} {what}" for count, what in found if count)
+        found: dict[Layout, tuple[tuple[int, str], ...]] = {
+            "lines": (
+                (self._lines, "blank lines"),
+                (self._characters, "spaces at the ends of lines"),
+            ),
+            "documents": ((self._chunks, "blank documents"),),
+            "text": (),
+        }
+        return tuple(f"left out: {count:,} {what}" for count, what in found[self._layout] if count)
 
 
 class _Fingerprint:
@@ -139,13 +149,13 @@ class _Fingerprint:
 
     def __init__(self, layout: Layout) -> None:
         self._digest = hashlib.sha256(layout.encode())
-        self._of_lines = layout == "lines"
+        self._of_documents = layout != "text"
         self.size = 0
 
     def update(self, texts: list[str]) -> None:
         data = [text.encode("utf-8") for text in texts]
         self.size += sum(map(len, data))
-        if self._of_lines:  # lengths too, so that "ab", "c" has another hash than "a", "bc"
+        if self._of_documents:  # lengths too, so that "ab", "c" has another hash than "a", "bc"
             data = [len(document).to_bytes(8, "big") + document for document in data]
         self._digest.update(b"".join(data))
 

@@ -64,12 +64,16 @@ def split_documents(chunks: Iterable[str], layout: Layout) -> Iterator[list[str]
 
     With the layout "lines", each line that is not empty is a document, stripped. With "text", the
     concatenated pieces are the whole text; a piece ends after a line if possible, else before a
-    space, else anywhere. The chunk boundaries do not change the pieces.
+    space, else anywhere. The chunk boundaries do not change the pieces. With "documents", each
+    chunk that is not blank is a document, unchanged.
 
     Args:
-        chunks: the text in chunks of any length.
+        chunks: the text in chunks of any length; with "documents", a chunk for each document.
         layout: layout of the corpus.
     """
+    if layout == "documents":
+        yield from _grouped(chunks)
+        return
     rest = ""
     for chunk in chunks:
         pieces, rest = _pieces(rest + chunk, layout)
@@ -77,6 +81,27 @@ def split_documents(chunks: Iterable[str], layout: Layout) -> Iterator[list[str]
             yield pieces
     if rest and (layout == "text" or rest.strip()):
         yield [rest if layout == "text" else rest.strip()]
+
+
+def split_text(text: str) -> list[str]:
+    """Split a text into pieces of at most `MAX_PIECE` characters; their concatenation is `text`."""
+    pieces, rest = _pieces(text, "text")
+    return [*pieces, rest]
+
+
+def _grouped(documents: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the documents that are not blank in lists of about `CHUNK_SIZE` characters each."""
+    group, size = [], 0
+    for document in documents:
+        if not document or document.isspace():
+            continue
+        group.append(document)
+        size += len(document)
+        if size >= CHUNK_SIZE:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 def _pieces(text: str, layout: Layout) -> tuple[list[str], str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Layout = Literal["lines", "text"]
+Layout = Literal["lines", "text", "documents"]
+"""How the text of a corpus is divided: "lines", one document a line; "text", running text;
+"documents", documents of any number of lines."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from anexa.cache import cache_folder
 from anexa.data.corpora import Documents
 from anexa.data.download import Progress
+from anexa.data.reading import split_text
 from anexa.data.registry import Layout
 from anexa.errors import AnexaError
 from anexa.files import remove_leftovers, take_name, temporary_folder
@@ -50,8 +52,8 @@ class TokenizedCorpus:
     Attributes:
         name: name of the corpus.
         layout: layout of the corpus.
-        ids: token ids, shape (N,): an end-of-text token, then each document ("lines") followed by
-            another end-of-text token, or the running text ("text").
+        ids: token ids, shape (N,): an end-of-text token, then each document followed by another
+            end-of-text token, or the running text (layout "text").
         boundaries: positions of the end-of-text tokens in `ids`: one more than documents; [0] with
             "text".
     """
@@ -90,7 +92,7 @@ def tokenize(
             _write(folder, blocks)
         ids = np.memmap(folder / "ids", dtype, mode="r")
         boundaries = np.zeros(1, np.int64)
-        if documents.layout == "lines":
+        if documents.layout != "text":
             boundaries = np.memmap(folder / "boundaries", np.int64, mode="r")
     except OSError as error:
         raise AnexaError(
@@ -111,10 +113,13 @@ def _blocks(
     yield np.array([encoder.eot_token], dtype), np.zeros(1, np.int64)
     n = 1
     for texts in documents.groups(progress):
-        ids, lengths = encoder.encode_batch(texts)
+        # Documents of many lines may be large, and are encoded piece by piece.
+        has_lines = documents.layout == "documents"
+        pieces = [split_text(text) if has_lines else [text] for text in texts]
+        ids, lengths = encoder.encode_batch(list(chain.from_iterable(pieces)))
         ends = np.zeros(0, np.int64)
-        if documents.layout == "lines":
-            ends = np.cumsum(lengths)
+        if documents.layout != "text":
+            ends = np.cumsum(lengths)[np.cumsum([len(each) for each in pieces]) - 1]
             ids = np.insert(ids, ends, encoder.eot_token)
             ends += n + np.arange(len(ends))
         n += len(ids)
