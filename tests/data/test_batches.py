@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.data import batches
-from anexa.data.batches import Dataset, DocumentDataset, TokenWindows, split
+from anexa.data.batches import Dataset, DocumentDataset, LabeledSequence, TokenWindows, split
 from anexa.data.tokens import TokenizedCorpus
 from anexa.errors import AnexaError, UsageError
 from tests.data.helpers import framed
@@ -31,14 +31,14 @@ def documents(draw: st.DrawFn) -> list[list[int]]:
     return [list(range(end - size, end)) for end, size in zip(ends, sizes)]
 
 
-def listed(rows: Sequence[Sequence[int]]) -> list[list[int]]:
-    return [list(row) for row in rows]
+def listed(rows: Sequence[LabeledSequence]) -> list[list[int]]:
+    return [list(row.ids) for row in rows]
 
 
 def epoch(lines: DocumentDataset, number: int) -> list[list[int]]:
     """Return all sequences of an epoch, from batches of one sequence."""
     n = len(lines.sample(10**9))
-    return [list(lines.batch(step, 1)[0]) for step in range(number * n, (number + 1) * n)]
+    return [list(lines.batch(step, 1)[0].ids) for step in range(number * n, (number + 1) * n)]
 
 
 # Windows
@@ -60,7 +60,7 @@ def test_windows_are_pieces_of_the_text(
 
 def test_windows_begin_at_every_position() -> None:
     windows = TokenWindows(range(14), 8, seed=1)
-    starts = Counter(row[0] for step in range(60) for row in windows.batch(step, 10))
+    starts = Counter(row.ids[0] for step in range(60) for row in windows.batch(step, 10))
     assert set(starts) == {0, 1, 2, 3, 4, 5}
     assert min(starts.values()) > 60  # of 100 expected
 
@@ -84,7 +84,7 @@ def test_sequences_have_two_tokens_or_more(
 ) -> None:
     lines = DocumentDataset(*framed(texts, END_OF_TEXT), length, seed)
     for step, size in asked:
-        rows = lines.batch(step, size)
+        rows = listed(lines.batch(step, size))
         assert len(rows) == size
         assert all(2 <= len(row) <= length + 1 for row in rows)
 
@@ -128,7 +128,7 @@ def test_epochs_are_shuffled_differently() -> None:
 
 def test_a_batch_may_span_epochs() -> None:
     lines = DocumentDataset(*framed([[0], [1], [2]], END_OF_TEXT), 8, seed=1)
-    one_by_one = [list(lines.batch(i, 1)[0]) for i in range(8)]
+    one_by_one = [list(lines.batch(i, 1)[0].ids) for i in range(8)]
     assert listed(lines.batch(0, 8)) == one_by_one
 
 
@@ -166,7 +166,7 @@ def test_other_seeds_and_steps_give_other_batches() -> None:
 def test_samples_are_distinct_and_evenly_spread(n: int, size: int) -> None:
     texts = [[i] for i in range(n)]
     places = [
-        row[1] for row in DocumentDataset(*framed(texts, END_OF_TEXT), 8, seed=1).sample(size)
+        row.ids[1] for row in DocumentDataset(*framed(texts, END_OF_TEXT), 8, seed=1).sample(size)
     ]
     assert len(places) == min(n, size)
     assert places[0] == 0
@@ -261,7 +261,7 @@ def test_sequences_of_a_step_never_change_between_versions() -> None:
     assert [row[1] for row in epoch(lines, 2)] == order
     rng = random.Random("7 3")
     starts = [rng.randint(0, 91) for _ in range(4)]
-    assert [row[0] for row in TokenWindows(range(100), 8, seed=7).batch(3, 4)] == starts
+    assert [row.ids[0] for row in TokenWindows(range(100), 8, seed=7).batch(3, 4)] == starts
 
 
 def test_too_small_corpus_cannot_be_split() -> None:
@@ -289,7 +289,7 @@ def test_very_many_documents_are_shuffled_by_numpy(monkeypatch: pytest.MonkeyPat
     n = training.per_epoch
     assert n > 50
     assert [repeated.batch(i, 1) for i in range(n)] == [training.batch(i, 1) for i in range(n)]
-    assert sorted(map(list, training.batch(0, n))) == sorted(rows_of(training))
+    assert sorted(listed(training.batch(0, n))) == sorted(rows_of(training))
     assert listed(training.batch(0, n)) != listed(training.batch(1, n))
     # Written down, since what is drawn must not depend on the version of NumPy.
     _, validation = split(as_tokens([[i] for i in range(100)]), 8, seed=1)

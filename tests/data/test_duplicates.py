@@ -26,7 +26,7 @@ def parts(texts: list[list[int]], seed: int = 1) -> tuple[tuple[Dataset, Dataset
 
 
 def listed(source: Dataset) -> list[tuple[int, ...]]:
-    return [tuple(row[1:-1]) for row in source.sample(10**9)]
+    return [tuple(row.ids[1:-1]) for row in source.sample(10**9)]
 
 
 def running(tokens: Sequence[int], length: int = 32) -> tuple[Dataset, Dataset]:
@@ -93,7 +93,7 @@ def test_windows_of_running_text_are_left_out() -> None:
     assert running(fresh)[1].notes == ()
     _, validation = running(tokens)
     copies = {(*fresh[i : i + 8],) for i in range(1003, 3003)}
-    rows = [(*row[1:9],) for row in validation.sample(10**9)]
+    rows = [(*row.ids[1:9],) for row in validation.sample(10**9)]
     assert rows
     assert len(copies & {*rows}) <= 3, "at the end of the copy"
     [note] = validation.notes
@@ -107,7 +107,7 @@ def test_text_that_only_repeats_is_kept_and_said() -> None:
     once = [rng.randrange(50) for _ in range(500)]
     _, validation = running(once * 10)
     assert validation.notes == (KNOWN,)
-    assert [token for row in validation.sample(10**9) for token in row[1:]] == once
+    assert [token for row in validation.sample(10**9) for token in row.ids[1:]] == once
 
 
 def test_a_text_shorter_than_a_window_is_kept() -> None:

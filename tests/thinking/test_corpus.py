@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from anexa.data.batches import TokenSequence
+from anexa.data.batches import LabeledSequence, TokenSequence
 from anexa.engines import IGNORE_INDEX
 from anexa.errors import UsageError
 from anexa.model.chat_format import (
@@ -59,13 +59,13 @@ def rows_of(*, length: int = LENGTH, seed: int = 1, split: Split = "training") -
     return ChatDataset(TOKENIZER, length, Examples(length + 1, seed, split))
 
 
-def text(row: TokenSequence) -> str:
+def text(ids: TokenSequence) -> str:
     """Decode tokens, special tokens included."""
-    return "".join(PIECES[token] for token in row)
+    return "".join(PIECES[token] for token in ids)
 
 
 @lru_cache(maxsize=1)
-def some_rows() -> list[TokenSequence]:
+def some_rows() -> list[LabeledSequence]:
     """Return sequences of late steps, which have examples of all kinds."""
     rows = rows_of()
     return list(
@@ -75,56 +75,55 @@ def some_rows() -> list[TokenSequence]:
     )
 
 
-def last_turn(row: TokenSequence) -> tuple[str, str]:
+def last_turn(row: LabeledSequence) -> tuple[str, str]:
     """Return the last question and all text after it."""
-    question, _, answer = text(row).rpartition(USER)[2].partition(ASSISTANT)
+    question, _, answer = text(row.ids).rpartition(USER)[2].partition(ASSISTANT)
     return question, answer
 
 
 # What is learned
 
 
-def learned(row: TokenSequence, rows: ChatDataset) -> str:
+def learned(row: LabeledSequence) -> str:
     """Return the targets of a sequence that have a loss."""
-    batch = to_batch(rows, [row])
-    assert list(batch.inputs) == list(row[:-1])
+    batch = to_batch([row])
+    ids = list(row.ids)
+    assert list(batch.inputs) == ids[:-1]
     targets = list(batch.targets)
     count = sum(target != IGNORE_INDEX for target in targets)
     assert batch.num_targets == count > 0
-    assert targets == [IGNORE_INDEX] * (len(targets) - count) + list(row[len(row) - count :])
+    assert targets == [IGNORE_INDEX] * (len(targets) - count) + ids[len(ids) - count :]
     return text(targets[-count:])
 
 
 def test_only_the_last_answer_is_learned() -> None:
-    rows = rows_of()
     kinds: dict[str, int] = dict.fromkeys(("thought", "direct", "refusal", "later"), 0)
     for row in some_rows():
         question, answer = last_turn(row)
         assert answer.endswith(END_OF_TEXT)
         if answer.startswith(THINK + END_THINK):
             kinds["direct"] += 1
-            assert learned(row, rows) == answer.removeprefix(THINK + END_THINK)
+            assert learned(row) == answer.removeprefix(THINK + END_THINK)
         else:
-            assert learned(row, rows) == answer
+            assert learned(row) == answer
             thought = re.fullmatch(rf"{THINK}(.+){END_THINK}-?\d+<\|endoftext\|>", answer, re.S)
             kinds["thought"] += thought is not None
             if thought is None:
                 kinds["refusal"] += 1
                 assert answer.removesuffix(END_OF_TEXT) in REFUSALS, question
-        kinds["later"] += text(row).count(USER) > 1
+        kinds["later"] += text(row.ids).count(USER) > 1
     assert min(kinds.values()) > 10
     assert kinds["thought"] > 0.8 * len(some_rows())
 
 
 def test_targets_do_not_depend_on_the_rest_of_the_batch() -> None:
-    rows = rows_of()
     some = some_rows()[:40]
-    batch = to_batch(rows, some)
+    batch = to_batch(some)
     height, width = batch.shape
-    assert (height, width) == (40, max(map(len, some)) - 1)
+    assert (height, width) == (40, max(len(row.ids) for row in some) - 1)
     for number, row in enumerate(some):
         targets = batch.targets[number * width : (number + 1) * width]
-        alone = to_batch(rows, [row]).targets
+        alone = to_batch([row]).targets
         assert list(targets) == list(alone) + [IGNORE_INDEX] * (width - len(alone))
 
 
@@ -138,7 +137,7 @@ def test_sequences_equal_examples_written_by_hand() -> None:
         Example((("1+1", "2"),), "2+3", None, "5", direct=True): f"5{END_OF_TEXT}",
     }
     for example, expected in examples.items():
-        assert learned(TOKENIZER.encode(text_of(example)), rows) == expected
+        assert learned(rows.label(example)) == expected
 
 
 @given(seed=st.integers(0, 2**32), step=st.integers(0, 3000))
@@ -178,11 +177,11 @@ def test_sequences_fit_the_context_and_fill_the_batch(
     rows = rows_of(length=length, seed=seed, split=split)
     batch = rows.batch(step, size)
     assert batch, "no step is without rows"
-    assert max(map(len, batch)) <= length + 1
-    assert min(rows.num_prompt_tokens(row) for row in batch) > 0
-    tokens = sum(map(len, batch))
+    assert max(len(row.ids) for row in batch) <= length + 1
+    assert all(row.labels[0] == IGNORE_INDEX for row in batch)
+    tokens = sum(len(row.ids) for row in batch)
     assert abs(tokens - size * length) <= 1.1 * (length + 1) + 2 * len(batch)
-    assert all(len(row) <= length + 1 for row in rows.sample(20))
+    assert all(len(row.ids) <= length + 1 for row in rows.sample(20))
 
 
 def test_batches_of_few_tokens_are_not_empty() -> None:
@@ -190,24 +189,24 @@ def test_batches_of_few_tokens_are_not_empty() -> None:
         rows = rows_of(length=64, seed=seed)
         for step in range(16):
             batch = rows.batch(step, 1)
-            assert to_batch(rows, batch).num_targets
+            assert to_batch(batch).num_targets
 
 
 def test_sequences_of_a_step_have_similar_lengths() -> None:
     rows = rows_of()
     batches = [rows.batch(step, 8) for step in range(CURRICULUM_STEPS, CURRICULUM_STEPS + 64)]
-    read = sum(len(batch) * (max(map(len, batch)) - 1) for batch in batches)
-    useful = sum(len(row) - 1 for row in chain.from_iterable(batches))
+    lengths = [[len(row.ids) - 1 for row in batch] for batch in batches]
+    read = sum(len(batch) * max(batch) for batch in lengths)
+    useful = sum(map(sum, lengths))
     assert useful > 0.85 * read
-    mixed = list(chain.from_iterable(batches))
+    mixed = list(chain.from_iterable(lengths))
     random.Random(1).shuffle(mixed)
     read_mixed = sum(
-        len(some) * (max(map(len, some)) - 1)
-        for some in (mixed[i : i + 20] for i in range(0, len(mixed), 20))
+        len(some) * max(some) for some in (mixed[i : i + 20] for i in range(0, len(mixed), 20))
     )
     assert useful < 0.6 * read_mixed, "it is worth it"
-    lengths = [max(map(len, batch)) for batch in batches]
-    assert lengths != sorted(lengths), "and no step is known by its neighbours"
+    longest = list(map(max, lengths))
+    assert longest != sorted(longest), "and no step is known by its neighbours"
 
 
 def test_equal_seeds_and_steps_give_equal_sequences() -> None:
@@ -257,11 +256,13 @@ def split_asked(question: str) -> Split | None:
     return numbers
 
 
-def splits(rows: list[TokenSequence]) -> list[list[Split]]:
+def splits(rows: list[LabeledSequence]) -> list[list[Split]]:
     """Return the splits of the problems that are answered in each sequence."""
     found = []
     for row in rows:
-        turns = re.findall(r"<\|user\|>(.*?)<\|assistant\|>(.*?)<\|endoftext\|>", text(row), re.S)
+        turns = re.findall(
+            r"<\|user\|>(.*?)<\|assistant\|>(.*?)<\|endoftext\|>", text(row.ids), re.S
+        )
         assert turns
         answered = []
         for question, answer in turns:
@@ -301,7 +302,7 @@ def test_validation_does_not_depend_on_training() -> None:
     training, validation = ArithmeticCorpus().datasets(TOKENIZER, LENGTH, seed=1)
     training.batch(700, 3)
     assert validation.sample(64) == first
-    assert {len(row) // 100 for row in first} >= {0, 1, 2, 3, 4}, "of all lengths"
+    assert {len(row.ids) // 100 for row in first} >= {0, 1, 2, 3, 4}, "of all lengths"
 
 
 def test_arithmetic_corpus_has_a_name_and_a_hash() -> None:
@@ -353,7 +354,7 @@ def test_the_loss_of_answers_falls(tmp_path: Path) -> None:
 
 def test_only_learned_tokens_are_counted(trained: Trainer) -> None:
     rows = rows_of(length=128, seed=trained.config.run.seed)
-    counts = [to_batch(rows, rows.batch(step, 4)).num_targets for step in range(6)]
+    counts = [to_batch(rows.batch(step, 4)).num_targets for step in range(6)]
     assert trained.state.tokens == sum(counts)
 
 
@@ -393,7 +394,7 @@ def test_trained_folder_opens_in_transformers(
     messages = [{"role": "user", "content": "347*86"}]
     ids = theirs.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
     assert ids["input_ids"] == ours.encode_prompt(trained.corpus.prompt)
-    row = some_rows()[0][:64]
+    row = some_rows()[0].ids[:64]
     with torch.no_grad():
         logits = network(torch.tensor([row])).logits[0]
     expected = torch.tensor(trained.engine.logits(row))

@@ -120,7 +120,7 @@ def test_missing_or_unusable_tokenizer_is_refused(tmp_path: Path) -> None:
 def test_windows_contain_the_text(spec: str) -> None:
     tokenizer = make_tokenizer(spec, TEXT)
     training, validation = make_datasets(TEXT, tokenizer, 8, seed=1)
-    rows = [*training.sample(10**9), *validation.sample(10**9)]
+    rows = [row.ids for row in (*training.sample(10**9), *validation.sample(10**9))]
     assert rows[0][0] == tokenizer.eot_token
     assert tokenizer.decode([token for row in rows for token in row[1:]]) == SENTENCE * 9
 
@@ -129,7 +129,7 @@ def test_windows_contain_the_text(spec: str) -> None:
 def test_sequences_contain_the_documents(spec: str) -> None:
     tokenizer = make_tokenizer(spec, NAMES)
     training, validation = make_datasets(NAMES, tokenizer, 30, seed=1)
-    rows = [*training.sample(10**9), *validation.sample(10**9)]
+    rows = [row.ids for row in (*training.sample(10**9), *validation.sample(10**9))]
     assert all(row[0] == row[-1] == tokenizer.eot_token for row in rows)
     assert sorted(map(tokenizer.decode, rows)) == sorted(texts(NAMES))
 
@@ -229,8 +229,8 @@ def held():
             return int(line.split()[1]) / 1024
 
 from anexa.data import read_corpus
-from anexa.engines import Batch
 from anexa.training.corpus import make_datasets, make_tokenizer
+from anexa.training.evaluation import to_batch
 
 path, spec, layout = sys.argv[1:]
 before, peak, done = held(), 0, False
@@ -246,8 +246,8 @@ watcher.start()
 documents = read_corpus(path, layout)
 training, validation = make_datasets(documents, make_tokenizer(spec, documents), 128, 42)
 for step in range(300):
-    Batch.from_sequences(training.batch(step, 8))
-Batch.from_sequences(validation.sample(128))
+    to_batch(training.batch(step, 8))
+to_batch(validation.sample(128))
 done = True
 watcher.join()
 print(peak - before)

@@ -10,7 +10,7 @@ import random
 from array import array
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +24,25 @@ MAX_SHUFFLED_LIST = 2**21  # longest permutation that is drawn as a Python list;
 COUNTED_DOCUMENTS = 2**20  # documents in a chunk of the count of sequences, to bound its memory
 
 
+class LabeledSequence(NamedTuple):
+    """A token sequence for training or evaluation, and which of its tokens are predicted.
+
+    Attributes:
+        ids: token ids.
+        labels: for each token its id, or `IGNORE_INDEX` for a token without a loss, such as that of
+            a prompt. The first token is not predicted, whatever its label.
+    """
+
+    ids: TokenSequence
+    labels: TokenSequence
+
+
 class Dataset(Protocol):
     """Source of token sequences for training and evaluation.
 
     A sequence has 2 to `length` + 1 tokens, where `length` is the context length of the model: all
-    tokens but the last are inputs, all but the first are targets.
+    tokens but the last are inputs, and the labels of all but the first are targets. At least one of
+    these labels is a token id.
 
     Attributes:
         notes: sentences for the user about text that was left out or split.
@@ -46,7 +60,7 @@ class Dataset(Protocol):
             UsageError: if the dataset is endless.
         """
 
-    def batch(self, step: int, size: int) -> list[TokenSequence]:
+    def batch(self, step: int, size: int) -> list[LabeledSequence]:
         """Return the sequences of a training step.
 
         Args:
@@ -55,11 +69,8 @@ class Dataset(Protocol):
                 the tokens of `size` full ones.
         """
 
-    def sample(self, size: int) -> list[TokenSequence]:
+    def sample(self, size: int) -> list[LabeledSequence]:
         """Return at most `size` sequences, spread evenly over the corpus, for evaluation."""
-
-    def num_prompt_tokens(self, ids: TokenSequence) -> int:
-        """Return how many tokens at the start of a sequence are a prompt, without a loss."""
 
 
 class TextDataset:
@@ -67,10 +78,6 @@ class TextDataset:
 
     notes: tuple[str, ...] = ()
     claim = "the validation text is not part of the training text"
-
-    def num_prompt_tokens(self, ids: TokenSequence) -> int:  # noqa: ARG002 (the same for all sequences)
-        """Return 1: only the first token has no loss."""
-        return 1
 
 
 Described = TypeVar("Described", bound=TextDataset)
@@ -113,7 +120,7 @@ class TokenWindows(TextDataset):
         """See `Dataset`."""
         return max(1, len(self.tokens) // self.length)
 
-    def batch(self, step: int, size: int) -> list[TokenSequence]:
+    def batch(self, step: int, size: int) -> list[LabeledSequence]:
         """Return `size` sequences from random positions.
 
         Raises:
@@ -129,15 +136,15 @@ class TokenWindows(TextDataset):
             )
         return [self._sequence(rng.randint(0, last)) for _ in range(size)]
 
-    def sample(self, size: int) -> list[TokenSequence]:
+    def sample(self, size: int) -> list[LabeledSequence]:
         """See `Dataset`."""
         starts = self.starts
         return [
             self._sequence(start) for start in starts[evenly_spaced(len(starts), size)].tolist()
         ]
 
-    def _sequence(self, start: int) -> TokenSequence:
-        return _copy(self.tokens[start : start + self.length + 1])
+    def _sequence(self, start: int) -> LabeledSequence:
+        return _unmasked(self.tokens[start : start + self.length + 1])
 
 
 class DocumentDataset(TextDataset):
@@ -200,14 +207,14 @@ class DocumentDataset(TextDataset):
         """See `Dataset`."""
         return int(self._first[-1])
 
-    def batch(self, step: int, size: int) -> list[TokenSequence]:
+    def batch(self, step: int, size: int) -> list[LabeledSequence]:
         """See `Dataset`."""
         return [
             self._sequence(self._shuffled_number(number))
             for number in range(step * size, (step + 1) * size)
         ]
 
-    def sample(self, size: int) -> list[TokenSequence]:
+    def sample(self, size: int) -> list[LabeledSequence]:
         """See `Dataset`."""
         return [self._sequence(i) for i in evenly_spaced(self.per_epoch, size)]
 
@@ -218,14 +225,14 @@ class DocumentDataset(TextDataset):
             self._epoch, self._order = epoch, _shuffled(self.per_epoch, f"{self._seed} {epoch}")
         return int(self._order[place])
 
-    def _sequence(self, number: int) -> TokenSequence:
+    def _sequence(self, number: int) -> LabeledSequence:
         # `number` in the array's own type, so that NumPy does not convert the whole array.
         i = self._first.searchsorted(self._first.dtype.type(number), side="right") - 1
         document = int(self.chosen[i])
         begin, end = int(self.boundaries[document]), int(self.boundaries[document + 1])
         # Sequences of a document overlap by a token: a last target, and the next first input.
         start = begin + (number - int(self._first[i])) * self.length
-        return _copy(self.tokens[start : min(start + self.length, end) + 1])
+        return _unmasked(self.tokens[start : min(start + self.length, end) + 1])
 
 
 def split(
@@ -315,9 +322,10 @@ def _described(dataset: Described, note: str, claim: str) -> Described:
     return dataset
 
 
-def _copy(tokens: Array) -> TokenSequence:
-    """Copy a slice of a memory-mapped array."""
-    return array("q", tokens.astype(np.int64).tobytes())
+def _unmasked(tokens: Array) -> LabeledSequence:
+    """Copy a slice of a memory-mapped array, as a sequence of which every token is predicted."""
+    ids = array("q", tokens.astype(np.int64).tobytes())
+    return LabeledSequence(ids, ids)
 
 
 def evenly_spaced(count: int, size: int) -> list[int]:

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from anexa.model.config import ModelConfig
+from anexa.model.operations import IGNORE_INDEX as IGNORE_INDEX
 from anexa.model.weights import Weights
 
 if TYPE_CHECKING:  # engines of plain Python need no NumPy
     import numpy.typing as npt
 
 Logits: TypeAlias = "npt.NDArray[Any]"  # floats, shape (B, V)
-
-IGNORE_INDEX = -100  # target of a token that has no loss, as in PyTorch and transformers
 
 
 @dataclass(frozen=True)
@@ -51,14 +50,32 @@ class Batch:
                 predicted, at least 1; default: 1.
             sequence_weights: as in `Batch`.
         """
+        prompts = num_prompt_tokens or [1] * len(sequences)
+        labels = [[*[IGNORE_INDEX] * n, *ids[n:]] for ids, n in zip(sequences, prompts)]
+        return cls.from_labels(sequences, labels, sequence_weights)
+
+    @classmethod
+    def from_labels(
+        cls,
+        sequences: Sequence[Sequence[int]],
+        labels: Sequence[Sequence[int]],
+        sequence_weights: Sequence[float] | None = None,
+    ) -> Batch:
+        """Make the batch in which the labeled tokens of each sequence are predicted.
+
+        Args:
+            sequences: as in `from_sequences`.
+            labels: for each sequence, the label of every token: its id, or `IGNORE_INDEX` for a
+                token without a loss. The first token is not predicted, whatever its label.
+            sequence_weights: as in `Batch`.
+        """
         length = max(map(len, sequences)) - 1
         inputs, targets = array("q"), array("q")
-        for sequence, prompt in zip(sequences, num_prompt_tokens or [1] * len(sequences)):
-            padding = length + 1 - len(sequence)
-            inputs.extend(sequence[:-1])
+        for ids, label in zip(sequences, labels):
+            padding = length + 1 - len(ids)
+            inputs.extend(ids[:-1])
             inputs.extend([0] * padding)
-            targets.extend([IGNORE_INDEX] * (prompt - 1))
-            targets.extend(sequence[prompt:])
+            targets.extend(label[1:])
             targets.extend([IGNORE_INDEX] * padding)
         weights = None if sequence_weights is None else array("d", sequence_weights)
         return cls(inputs, targets, (len(sequences), length), weights)

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from anexa.data.batches import TokenSequence
+from anexa.data.batches import LabeledSequence
 from anexa.engines import Batch, Engine, select_device
 from anexa.errors import AnexaError, one_line, short_repr
 from anexa.explore.rule import Array, Index
@@ -128,7 +128,7 @@ class Replay:
         Raises:
             AnexaError: if the step is below 1 or the run has not reached it.
         """
-        return to_batch(self._training, self._sequences(step))
+        return to_batch(self._sequences(step))
 
     def documents(self, step: int) -> list[str]:
         """Return the texts of the sequences of a step, without special tokens.
@@ -136,7 +136,7 @@ class Replay:
         Raises:
             AnexaError: in the cases of `batch`.
         """
-        return [self.tokenizer.decode(ids) for ids in self._sequences(step)]
+        return [self.tokenizer.decode(sequence.ids) for sequence in self._sequences(step)]
 
     def state(self, step: int) -> JobGenerator[Frame]:
         """Compute the weights and moments after a step; after step 0, the initial weights.
@@ -265,7 +265,7 @@ class Replay:
             )
         return (yield from self.engine(step - 1))
 
-    def _sequences(self, step: int) -> list[TokenSequence]:
+    def _sequences(self, step: int) -> list[LabeledSequence]:
         self._check(step, 1)
         with self._lock:
             return self._training.batch(step - 1, self.config.run.batch_size)

@@ -11,6 +11,8 @@ from typing import Any, Protocol, TypeVar
 
 Tensor = TypeVar("Tensor")
 
+IGNORE_INDEX = -100  # label of a token that has no loss, as in PyTorch and transformers
+
 
 class Operations(Protocol[Tensor]):
     """The operations that an engine offers to an architecture.

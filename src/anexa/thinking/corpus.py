@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from anexa.data import Progress
-from anexa.data.batches import Dataset, TokenSequence
+from anexa.data.batches import Dataset, LabeledSequence
 from anexa.errors import UsageError
 from anexa.model.chat_format import (
     ASSISTANT,
@@ -16,6 +16,7 @@ from anexa.model.chat_format import (
     USER,
     render_question,
 )
+from anexa.model.operations import IGNORE_INDEX
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.thinking.examples import ALPHABET, Example, Examples
 from anexa.thinking.splits import Split
@@ -118,20 +119,22 @@ class ChatDataset:
             "the arithmetic corpus is endless and has no epochs: use --steps or --minutes"
         )
 
-    def batch(self, step: int, size: int) -> list[TokenSequence]:
+    def batch(self, step: int, size: int) -> list[LabeledSequence]:
         """Return sequences of similar lengths with as many tokens as `size` full ones."""
         examples = self._examples.batch(step, size * self._length)
-        return [self._tokenizer.encode(text_of(example)) for example in examples]
+        return [self.label(example) for example in examples]
 
-    def sample(self, size: int) -> list[TokenSequence]:
+    def sample(self, size: int) -> list[LabeledSequence]:
         """Return `size` sequences of all lengths, for evaluation."""
-        return [self._tokenizer.encode(text_of(e)) for e in self._examples.sample(size)]
+        return [self.label(example) for example in self._examples.sample(size)]
 
-    def num_prompt_tokens(self, ids: TokenSequence) -> int:
-        """Return the number of tokens before the last answer; an empty thought is in the prompt."""
-        length = len(ids)
-        start = length - list(reversed(ids)).index(self._assistant)
-        return start + 2 if ids[start + 1] == self._end_think else start
+    def label(self, example: Example) -> LabeledSequence:
+        """Encode a conversation, labeled in its last answer; an empty thought has no labels."""
+        ids = self._tokenizer.encode(text_of(example))
+        start = len(ids) - ids[::-1].index(self._assistant)
+        if ids[start + 1] == self._end_think:
+            start += 2
+        return LabeledSequence(ids, [*[IGNORE_INDEX] * start, *ids[start:]])
 
 
 def text_of(example: Example) -> str:

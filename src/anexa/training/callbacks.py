@@ -75,7 +75,7 @@ class CheckpointCallback(Callback):
         """Save a run that was stopped between two evaluations."""
         if not trainer.done:
             # The last step has changed the weights: check that their loss is finite.
-            batch = to_batch(trainer.validation, trainer.validation.sample(1))
+            batch = to_batch(trainer.validation.sample(1))
             trainer.check_finite(trainer.engine.loss(batch))
             self._save(trainer, is_best=trainer.state.best is None)
 

@@ -201,7 +201,7 @@ class Trainer:
     def _step(self) -> StepResult:
         config, clock, state = self.config, self.clock, self.state
         sequences = self.training.batch(state.step, config.run.batch_size)
-        batch = to_batch(self.training, sequences)
+        batch = to_batch(sequences)
         rate = self.learning_rate
         loss, gradient_norm = self.engine.train_step(batch, rate)
         clock.end_step()
