@@ -14,7 +14,7 @@ SUFFIXES = {".svg": "svg", ".mmd": "mermaid", ".dot": "dot"}
 
 
 def graph(
-    what: Annotated[
+    target: Annotated[
         str,
         typer.Argument(
             metavar="EXPRESSION|FOLDER",
@@ -84,9 +84,9 @@ def graph(
     if out is not None:
         check_output(out, replace=force)
     if program:
-        text = _program(what, values or [], kernel, training=training)
+        text = _program(target, values or [], kernel, training=training)
     else:
-        text = _drawing(what, values or [], format_, out)
+        text = _drawing(target, values or [], format_, out)
     if out is None:
         echo(text, nl=False)
         return
@@ -95,18 +95,18 @@ def graph(
         echo(f"wrote {shown(str(out))}")
 
 
-def _program(what: str, values: list[str], kernel: str | None, *, training: bool) -> str:
+def _program(target: str, values: list[str], kernel: str | None, *, training: bool) -> str:
     """Return the program of a model folder, or the source of one of its kernels."""
     from anexa.engines.program.describe import describe_inference, describe_training_step
     from anexa.errors import UsageError
     from anexa.model.loading import open_model
     from anexa.names import quoted
 
-    if not _is_model(what):
-        raise UsageError(f"--program needs a model folder, and {quoted(what)} is none")
-    _refuse_values(what, values)
+    if not _is_model(target):
+        raise UsageError(f"--program needs a model folder, and {quoted(target)} is none")
+    _refuse_values(target, values)
     describe = describe_training_step if training else describe_inference
-    description = describe(open_model(Path(what)).config, "float32")
+    description = describe(open_model(Path(target)).config, "float32")
     if kernel is None:
         return description.text
     if kernel not in description.kernels:
@@ -117,7 +117,7 @@ def _program(what: str, values: list[str], kernel: str | None, *, training: bool
     return description.kernels[kernel] + "\n"
 
 
-def _drawing(what: str, values: list[str], format_: str | None, out: Path | None) -> str:
+def _drawing(target: str, values: list[str], format_: str | None, out: Path | None) -> str:
     """Return the drawing of an expression or a model in a format."""
     from anexa.errors import UsageError
     from anexa.files import is_stdout
@@ -139,33 +139,35 @@ def _drawing(what: str, values: list[str], format_: str | None, out: Path | None
             f"there is no format {quoted(format_)}: choose one of {', '.join(writers)}"
         )
 
-    if _is_model(what):
-        _refuse_values(what, values)
+    if _is_model(target):
+        _refuse_values(target, values)
         from anexa.graph.model_graph import model_graph
         from anexa.model.loading import open_model
 
-        drawing = model_graph(open_model(Path(what)).config)
+        drawing = model_graph(open_model(Path(target)).config)
     else:
         from anexa.graph.drawing import format_number
         from anexa.graph.expression import parse, read_values
         from anexa.graph.value_graph import value_graph
 
-        what = decode_argument(what)
-        root, names = parse(what, read_values([decode_argument(value) for value in values]))
-        drawing = value_graph(root, names, title=f"{what.strip()} = {format_number(root.data)}")
+        target = decode_argument(target)
+        root, names = parse(target, read_values([decode_argument(value) for value in values]))
+        drawing = value_graph(root, names, title=f"{target.strip()} = {format_number(root.data)}")
     return writers[format_](drawing)
 
 
-def _is_model(what: str) -> bool:
+def _is_model(target: str) -> bool:
     """Whether an argument is the path of a model folder or of its config.json."""
     from os.path import isdir, isfile
 
     # Path.is_dir raises an error for a "name" as long as an expression
-    return isdir(what) or (what.lower().endswith(".json") and isfile(what))  # noqa: PTH112, PTH113
+    return isdir(target) or (target.lower().endswith(".json") and isfile(target))  # noqa: PTH112, PTH113
 
 
-def _refuse_values(what: str, values: list[str]) -> None:
+def _refuse_values(target: str, values: list[str]) -> None:
     from anexa.errors import UsageError
 
     if values:
-        raise UsageError(f"{what} is a model folder, which has no variables: leave {values[0]} out")
+        raise UsageError(
+            f"{target} is a model folder, which has no variables: leave {values[0]} out"
+        )

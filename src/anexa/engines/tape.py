@@ -35,9 +35,14 @@ class Operation(Generic[Tensor]):
 
     @abstractmethod
     def backward(self, *grads: Any) -> tuple[Tensor, ...]:
-        """Compute dL/d(input) of every tensor that was passed, given dL/d(output) of every output.
+        """Compute the gradients of the input tensors from those of the outputs.
 
-        An optional tensor that was None in `forward` has no place in the result.
+        Args:
+            grads: dL/d(output) for each output of `forward`, in its shape.
+
+        Returns:
+            dL/d(input) for each tensor that `forward` received, in order; none for an optional
+            tensor that was None.
         """
 
 
@@ -45,7 +50,7 @@ AnyOperation: TypeAlias = type[Operation[Any]]
 
 
 def operations_of(module: ModuleType) -> list[AnyOperation]:
-    """Collect the operations that a module defines: every `Operation` with a name."""
+    """List the subclasses of `Operation` in a module that compute a method, so have a `name`."""
     # On Python 3.10 an alias such as list[int] is an instance of `type`, and has an origin.
     values = vars(module).values()
     classes = [value for value in values if isinstance(value, type) and not get_origin(value)]

@@ -32,7 +32,8 @@ def drop_oldest_turns(
 
     Args:
         messages: messages so far.
-        fits: whether a conversation fits; one that fits also does without its oldest turn.
+        fits: predicate that says whether the prompt of some messages fits into the context; it
+            must stay true when the oldest turn of these messages is dropped.
     """
     starts = [number for number, one in enumerate(messages) if one.get("role") == "user"]
     if not starts:

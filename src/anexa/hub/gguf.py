@@ -26,7 +26,7 @@ from anexa.model.tokenizer_config import without_generation_marks
 from anexa.model.weights import Weights
 from anexa.names import shown
 
-ARCHITECTURES = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
+ARCHITECTURE_IDS = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
 
 # Precision of matrices; gains, biases and learned positions are always float32. Q8_0 is blocks of
 # 32 numbers of 8 bits with a scale each (the idea is in Dettmers et al., 2022).
@@ -120,7 +120,7 @@ def _tensors(
     config: ModelConfig, layout: GGUFLayout, weights: Weights
 ) -> Iterator[tuple[str, Array]]:
     """Yield every weight under llama.cpp's name and in its layout; matrices are (out, in)."""
-    names = gguf.get_tensor_name_map(ARCHITECTURES[layout.name], config.n_layer)
+    names = gguf.get_tensor_name_map(ARCHITECTURE_IDS[layout.name], config.n_layer)
     rotary = layout.rotary(config)
     for hf_name, weight in weights.items():
         values = np.asarray(weight.data, np.float32).reshape(weight.shape)

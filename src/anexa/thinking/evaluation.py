@@ -40,7 +40,7 @@ class Proportion:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % confidence interval (Wilson, 1927)."""
+        """The 95 % confidence interval of the fraction, (low, high) (Wilson, 1927)."""
         n, z = self.count, 1.96
         if not n:
             return 0.0, 1.0
@@ -60,8 +60,9 @@ class TaskResult:
         name: name of the task.
         thinking: answers that are correct and have a thought; a refusal must have none.
         direct: correct answers, thinking prevented by an empty thought in the prompt.
-        steps: true lines of all thoughts, unfinished thoughts included.
-        provenance: thoughts in which every operand has a source.
+        steps: lines of thoughts, unfinished thoughts included, whose equation is true.
+        provenance: thoughts in which every operand is a number of the question or the value of an
+            earlier line.
         faithful: answers that equal the last value of the thought.
         causal: answers that follow from a value that was changed in any numbered line of the
             thought (an intervention: does the answer depend on the thought?).
@@ -190,7 +191,7 @@ def _prompt(model: LanguageModel, problem: Problem, *, thinking: bool = True) ->
 
 
 def complete(model: LanguageModel, prompts: list[str]) -> list[str]:
-    """Complete prompts greedily; the texts include thoughts and their special tokens."""
+    """Generate the greedy continuation of each prompt, as text with special tokens."""
     tokenizer = model.tokenizer
     ids = [tokenizer.encode(prompt) for prompt in prompts]
     texts = generate_batch(model.engine, ids, tokenizer.eot_token)
@@ -198,10 +199,17 @@ def complete(model: LanguageModel, prompts: list[str]) -> list[str]:
 
 
 def change_one_value(problem: Problem, rng: random.Random) -> tuple[str, str]:
-    """Change one digit of one value in a thought.
+    """Replace one digit of one value in the thought of a problem by another digit.
+
+    The changed value has the format of the training data, and leads to another answer.
+
+    Args:
+        problem: a problem with a thought.
+        rng: source of the choices of line, digit and replacement.
 
     Returns:
-        The thought up to and including the changed value, and the answer that follows from it.
+        The thought up to and including the changed value, and the answer that results if the
+        rest of the thought is computed from it.
     """
     texts = problem.thought.split("\n")
     lines = check(problem.question, problem.thought, problem.answer).lines

@@ -17,7 +17,10 @@ from anexa.training.tensorboard import check_installed
 
 
 def device_request(config: TrainConfig, context: DistributedContext) -> DeviceConfig:
-    """Return the device configuration of a run; with several processes, this process's device."""
+    """Return the requested device of a run, to be resolved by `select_device`.
+
+    With several processes it names the device of this process, not the one of the configuration.
+    """
     return replace(config.device, device=context.device or config.device.device)
 
 
@@ -42,7 +45,7 @@ def check_possible(config: TrainConfig, context: DistributedContext, tensorboard
 
 
 def check_same_tokenizer(checkpoint: Checkpoint, tokenizer: Tokenizer, folder: Path) -> None:
-    """Make sure that a model still has the tokenizer that its run was started with.
+    """Check that the tokenizer of a model folder has the hash that is in its checkpoint.
 
     Raises:
         AnexaError: if the tokenizer differs.
@@ -57,7 +60,12 @@ def check_same_tokenizer(checkpoint: Checkpoint, tokenizer: Tokenizer, folder: P
 def check_moments(
     checkpoint: Checkpoint, shapes: Mapping[str, tuple[int, ...]], folder: Path
 ) -> None:
-    """Make sure that a checkpoint has all moments of the optimizer, in the right shapes.
+    """Check that a checkpoint has all moments of the optimizer, in the right shapes.
+
+    Args:
+        checkpoint: the checkpoint.
+        shapes: expected shape of each moment by name, as `OptimizerConfig.state_shapes`.
+        folder: model folder of the run, for the error message.
 
     Raises:
         AnexaError: if a moment is missing or has the wrong shape.
@@ -69,5 +77,5 @@ def check_moments(
 
 
 def fingerprint(tokenizer: Tokenizer) -> str:
-    """Hash the tokenizer.json of a tokenizer."""
+    """Return the SHA-256 of the `tokenizer.json` of a tokenizer, in hexadecimal."""
     return hashlib.sha256(tokenizer.to_json().encode()).hexdigest()

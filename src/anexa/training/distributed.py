@@ -52,7 +52,14 @@ class DistributedContext:
         return self.rank == 0
 
     def broadcast(self, *numbers: float) -> tuple[float, ...]:
-        """Return the main process's numbers in every process."""
+        """Send numbers from the main process to all processes.
+
+        Must be called in every process, with equally many numbers. Without `torchrun` the numbers
+        are returned as they are.
+
+        Returns:
+            The numbers that the main process passed.
+        """
         if self.world_size == 1:
             return numbers
         import torch
@@ -76,7 +83,10 @@ def init_distributed(
     Args:
         engine: requested engine.
         device: requested device; with "auto" or "cuda" each process takes its own GPU.
-        timeout: seconds for all processes to come.
+        timeout: seconds to wait for the other processes to connect.
+
+    Returns:
+        Rank, world size and device of this process.
 
     Raises:
         UsageError: if the engine or the device does not support several processes, or a variable

@@ -16,8 +16,9 @@ class Place:
     """Position of an array in the memory of a program.
 
     Attributes:
-        offset: offset of the array in its part of the memory, in numbers; for an array with a row
-            for each token, to be multiplied with the number of rows that the memory has room for.
+        offset: offset of the array in its part of the memory, in numbers. In the part of arrays
+            with a row for each token it counts numbers per row: the array begins at `offset` times
+            the number of rows for which memory was allocated.
         has_rows: whether the array has a row for each token.
     """
 
