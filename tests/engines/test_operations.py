@@ -105,7 +105,15 @@ def rotary(rng: Rng, b: int, t: int) -> Application:
     head_dim, heads = 2 * int(rng.integers(1, 3)), int(rng.integers(1, 4))
     start = int(rng.integers(0, 5))
     x = rng.normal(size=(b, t, head_dim * heads))
-    return Application("rotary", (x,), (True,), (head_dim, start, 10.0))
+    return Application("rotary", (x,), (True,), (head_dim, start, tuple(rng.random(head_dim // 2))))
+
+
+def partial_rotary(rng: Rng, b: int, t: int) -> Application:
+    """Rotation of the first columns of each head."""
+    head_dim, heads, start = 5, int(rng.integers(1, 4)), int(rng.integers(0, 5))
+    x = rng.normal(size=(b, t, head_dim * heads))
+    frequencies = tuple(rng.random(int(rng.integers(1, 3))))
+    return Application("rotary", (x,), (True,), (head_dim, start, frequencies))
 
 
 def shared_attention(rng: Rng, b: int, t: int) -> Application:
@@ -161,6 +169,7 @@ MAKERS = [
     rms_norm,
     rms_norm_with_gain,
     rotary,
+    partial_rotary,
     attention,
     shared_attention,
     relu,

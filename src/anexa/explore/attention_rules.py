@@ -23,35 +23,49 @@ from anexa.explore.rule import (
 
 
 class Rotary(Rule):
-    """A point (x[i], x[i + D/2]) turned by the angle α of its position.
+    """A point (x[i], x[i + R]) of a head turned by the angle α of its position.
+
+    The columns of a head from 2R on are not turned.
 
     Args:
-        cos: cos α, (T, D/2).
-        sin: sin α, (T, D/2).
+        cos: cos α, (T, R).
+        sin: sin α, (T, R).
+        head_dim: width of a head.
     """
 
-    equation = "y[i] = x[i] cos α − x[i + D/2] sin α,  y[i + D/2] = x[i + D/2] cos α + x[i] sin α"
+    equation = "y[i] = x[i] cos α − x[i + R] sin α,  y[i + R] = x[i + R] cos α + x[i] sin α"
     gradient = "dx = g turned back, by −α"
 
-    def __init__(self, inputs: Sequence[Array], output: Array, cos: Array, sin: Array) -> None:
+    def __init__(
+        self, inputs: Sequence[Array], output: Array, cos: Array, sin: Array, head_dim: int
+    ) -> None:
         super().__init__(inputs, output)
-        self.cos, self.sin, self.half = cos, sin, cos.shape[-1]
+        self.cos, self.sin, self.half, self.head_dim = cos, sin, cos.shape[-1], head_dim
+        half = "D/2" if 2 * self.half == head_dim else str(self.half)
+        self.equation = self.equation.replace("R", half)
 
-    def pair(self, index: Index) -> tuple[Indices, Array, Array]:
-        """Return the two columns of a point, that of `index` first, then cos α and ±sin α."""
+    def turned(self, index: Index, direction: int) -> tuple[Indices, Array]:
+        """Return the elements that an element is a sum of, and their factors.
+
+        Args:
+            index: index of the element.
+            direction: 1 for the rotation by α, −1 for the rotation back.
+        """
         b, t, c = index
-        i = c % (2 * self.half)
-        other = c + self.half if i < self.half else c - self.half
-        sine = self.sin[t, i % self.half] * (1 if i < self.half else -1)
-        return rows(b, t, [c, other]), self.cos[t, i % self.half], sine
+        i = c % self.head_dim
+        if i >= 2 * self.half:
+            return rows(*index), ONE
+        first = i < self.half
+        other = c + self.half if first else c - self.half
+        sine = self.sin[t, i % self.half] * (-direction if first else direction)
+        return rows(b, t, [c, other]), np.array([self.cos[t, i % self.half], sine])
 
     def terms(self, index: Index) -> Sum:
-        indices, cosine, sine = self.pair(index)
-        return Sum((Terms(Elements(0, indices), np.array([cosine, -sine])),))
+        indices, factors = self.turned(index, 1)
+        return Sum((Terms(Elements(0, indices), factors),))
 
     def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
-        indices, cosine, sine = self.pair(index)
-        return indices, np.array([cosine, sine])
+        return self.turned(index, -1)
 
 
 class Scores(Rule):

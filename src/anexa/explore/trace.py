@@ -230,7 +230,8 @@ def _simple_rule(operation: Any, x: list[Array], output: Array, part: int) -> Ru
     if isinstance(operation, operations.Split):
         return rules.Identity(x, output, part * output.shape[-1])
     if isinstance(operation, operations.Rotary):
-        return attention_rules.Rotary(x, output, operation.cos[:, 0, 0], operation.sines[:, 0, 1])
+        cos_TR, sin_TR = operation.cos[:, 0, 0], operation.sines[:, 0, 1]
+        return attention_rules.Rotary(x, output, cos_TR, sin_TR, operation.head_dim)
     return RULES[type(operation)](x, output)
 
 

@@ -131,8 +131,13 @@ class Recorder:
         inputs = [x_TC] if gain_C is None else [x_TC, gain_C]
         return self.record("rms_norm", inputs, x_TC.shape, notes=[f"ε = {format_number(eps)}"])
 
-    def rotary(self, x_TC: Symbol, head_dim: int, start: int, theta: float) -> Symbol:
-        notes = [f"heads of {head_dim}, θ = {format_number(theta)}"]
+    def rotary(
+        self, x_TC: Symbol, head_dim: int, start: int, frequencies: tuple[float, ...]
+    ) -> Symbol:
+        first, last = format_number(frequencies[0]), format_number(frequencies[-1])
+        notes = [f"heads of {head_dim}, frequencies {first} to {last}"]
+        if 2 * len(frequencies) < head_dim:
+            notes.append(f"of the first {2 * len(frequencies)} columns of each head")
         return self.record("rotary", [x_TC], x_TC.shape, notes=notes)
 
     def attention(

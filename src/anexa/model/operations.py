@@ -53,10 +53,13 @@ class Operations(Protocol[Tensor]):
     def rms_norm(self, x_TC: Tensor, gain_C: Tensor | None, /, eps: float) -> Tensor:
         """Divide each row by its root mean square, and multiply by the gain, if there is one."""
 
-    def rotary(self, x_TC: Tensor, /, head_dim: int, start: Any, theta: float) -> Tensor:
+    def rotary(
+        self, x_TC: Tensor, /, head_dim: int, start: Any, frequencies: tuple[float, ...]
+    ) -> Tensor:
         """Rotate each head of row t by angles that grow with the position, `start` + t.
 
-        `theta` is the base of the wavelengths; `start` is as in `positions`.
+        `frequencies` are the R angles between neighboring positions, in radians, at most D/2; the
+        first 2R columns of each head are rotated. `start` is as in `positions`.
         """
 
     def attention(

@@ -24,15 +24,17 @@ from anexa.engines.tape import Operation
 
 
 class Rotary(Operation[Nested], name="rotary"):
-    """The pair of columns (i, i + D/2) of each head is rotated by α = (start + t) θ^(−2i/D).
+    """The pair of columns (i, i + R) of each head is rotated by α = (start + t) f_i, R angles.
 
-    y_i = x_i cos α − x_(i+D/2) sin α,  y_(i+D/2) = x_(i+D/2) cos α + x_i sin α (Su et al., 2021).
+    y_i = x_i cos α − x_(i+R) sin α,  y_(i+R) = x_(i+R) cos α + x_i sin α (Su et al., 2021).
     dx = g rotated by −α.
     """
 
-    def forward(self, x_TC: Matrix, /, head_dim: int, start: int, theta: float) -> Matrix:
-        self.settings = head_dim, start, theta
-        return rotate(x_TC, head_dim, start, theta)
+    def forward(
+        self, x_TC: Matrix, /, head_dim: int, start: int, frequencies: tuple[float, ...]
+    ) -> Matrix:
+        self.settings = head_dim, start, frequencies
+        return rotate(x_TC, *self.settings)
 
     def backward(self, g_TC: Matrix) -> tuple[Matrix]:
         return (rotate(g_TC, *self.settings, sign=-1),)

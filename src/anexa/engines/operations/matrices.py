@@ -44,21 +44,27 @@ def split(x_TC: list[list[Any]], parts: int) -> tuple[list[list[Any]], ...]:
 
 
 def rotate(
-    x_TC: list[list[Any]], head_dim: int, start: int, theta: float, sign: int = 1
+    x_TC: list[list[Any]],
+    head_dim: int,
+    start: int,
+    frequencies: Sequence[float],
+    sign: int = 1,
 ) -> list[list[Any]]:
-    """Rotate the pair of columns (i, i + D/2) of each head, floats or `Value`s.
+    """Rotate the pair of columns (i, i + R) of each head, floats or `Value`s.
 
-    Row t is rotated by the angles α = (start + t) θ^(−2i/D) if `sign` is 1, by −α if it is −1.
+    Row t is rotated by the R angles α = (start + t) f_i if `sign` is 1, by −α if it is −1; the
+    columns of a head from 2R on stay as they are.
     """
-    half = head_dim // 2
+    half = len(frequencies)
     y_TC = []
     for t, row in enumerate(x_TC):
-        angles = [sign * (start + t) * theta ** (-i / half) for i in range(half)]
+        angles = [sign * (start + t) * frequency for frequency in frequencies]
         y_row: list[Any] = []
         for head in range(0, len(row), head_dim):
             low, high = row[head : head + half], row[head + half :]
             y_row += [a * cos(w) - b * sin(w) for a, b, w in zip(low, high, angles)]
             y_row += [b * cos(w) + a * sin(w) for a, b, w in zip(low, high, angles)]
+            y_row += row[head + 2 * half : head + head_dim]
         y_TC.append(y_row)
     return y_TC
 

@@ -18,28 +18,29 @@ from anexa.engines.tape import Operation
 
 @lru_cache(maxsize=4)  # all layers use the same angles, for queries and for keys
 def rotary_cos_sin(
-    start: StartPosition, n: int, half: int, theta: float, dtype: np.dtype[Any]
+    start: StartPosition, n: int, frequencies: tuple[float, ...], dtype: np.dtype[Any]
 ) -> tuple[Array, Array]:
-    """Compute cos α, (T, 1, 1, D/2), and (−sin α, sin α), (T, 1, 2, D/2).
+    """Compute cos α, (T, 1, 1, R), and (−sin α, sin α), (T, 1, 2, R).
 
-    The angles of rotary positions are α = (start + t) θ^(−2i/D).
+    The angles of rotary positions are α = (start + t) f_i.
     """
-    frequencies = theta ** (-np.arange(half) / half)
-    angles_T1D = (positions_of(start, n)[..., None] * frequencies)[..., None, None, :]
-    sines = np.sin(angles_T1D).astype(dtype)
-    return np.cos(angles_T1D).astype(dtype), np.concatenate((-sines, sines), axis=-2)
+    angles_T11R = (positions_of(start, n)[..., None] * frequencies)[..., None, None, :]
+    sines = np.sin(angles_T11R).astype(dtype)
+    return np.cos(angles_T11R).astype(dtype), np.concatenate((-sines, sines), axis=-2)
 
 
 class Rotary(Operation[Array], name="rotary"):
-    """The pair of columns (i, i + D/2) of each head is rotated by α = (start + t) θ^(−2i/D).
+    """The pair of columns (i, i + R) of each head is rotated by α = (start + t) f_i, R angles.
 
-    y_i = x_i cos α − x_(i+D/2) sin α,  y_(i+D/2) = x_(i+D/2) cos α + x_i sin α (Su et al., 2021).
+    y_i = x_i cos α − x_(i+R) sin α,  y_(i+R) = x_(i+R) cos α + x_i sin α (Su et al., 2021).
     dx = g rotated by −α.
     """
 
-    def forward(self, x_TC: Array, /, head_dim: int, start: StartPosition, theta: float) -> Array:
-        self.half = head_dim // 2
-        self.cos, self.sines = rotary_cos_sin(start, x_TC.shape[-2], self.half, theta, x_TC.dtype)
+    def forward(
+        self, x_TC: Array, /, head_dim: int, start: StartPosition, frequencies: tuple[float, ...]
+    ) -> Array:
+        self.head_dim = head_dim
+        self.cos, self.sines = rotary_cos_sin(start, x_TC.shape[-2], frequencies, x_TC.dtype)
         return self.rotate(x_TC, self.sines)
 
     def backward(self, g_TC: Array) -> tuple[Array]:
@@ -47,10 +48,16 @@ class Rotary(Operation[Array], name="rotary"):
 
     def rotate(self, x_TC: Array, sines: Array) -> Array:
         """Rotate by angles given as (−sin α, sin α), the second result of `rotary_cos_sin`."""
-        x_T2D = x_TC.reshape(*x_TC.shape[:-1], -1, 2, self.half)
-        y_T2D = x_T2D * self.cos
-        y_T2D += x_T2D[..., ::-1, :] * sines
-        return y_T2D.reshape(x_TC.shape)
+        half = self.cos.shape[-1]
+        x_THD = x_TC.reshape(*x_TC.shape[:-1], -1, self.head_dim)
+        x_TH2R = x_THD[..., : 2 * half].reshape(*x_THD.shape[:-1], 2, half)
+        y_TH2R = x_TH2R * self.cos
+        y_TH2R += x_TH2R[..., ::-1, :] * sines
+        if 2 * half == self.head_dim:
+            return y_TH2R.reshape(x_TC.shape)
+        y_THD = x_THD.copy()
+        y_THD[..., : 2 * half] = y_TH2R.reshape(*x_THD.shape[:-1], 2 * half)
+        return y_THD.reshape(x_TC.shape)
 
 
 class Attention(Operation[Array], name="attention"):

@@ -95,9 +95,11 @@ class ScalarOperations:
             y_TC = [[y * gain for y, gain in zip(row, gain_C)] for row in y_TC]
         return self._result(y_TC)
 
-    def rotary(self, x_TC: Matrix, head_dim: int, start: int, theta: float) -> Matrix:
-        """Rotate the pair of columns (i, i + D/2) of each head by (start + t) θ^(−2i/D)."""
-        return self._result(matrices.rotate(x_TC, head_dim, start, theta))
+    def rotary(
+        self, x_TC: Matrix, head_dim: int, start: int, frequencies: tuple[float, ...]
+    ) -> Matrix:
+        """Rotate the pair of columns (i, i + R) of each head by the R angles (start + t) f_i."""
+        return self._result(matrices.rotate(x_TC, head_dim, start, frequencies))
 
     def attention(
         self,

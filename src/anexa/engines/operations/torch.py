@@ -19,12 +19,16 @@ def positions_of(start: StartPosition, n: int) -> Tensor:
 
 
 def rotary_cos_sin(
-    start: StartPosition, n: int, half: int, theta: float, device: torch.device, dtype: torch.dtype
+    start: StartPosition,
+    n: int,
+    frequencies: tuple[float, ...],
+    device: torch.device,
+    dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
-    """Compute cos and sin of the rotary angles (start + t) θ^(−2i/D), each (T, 1, D/2)."""
-    frequencies = theta ** (-torch.arange(half, dtype=torch.float64) / half)
-    angles_T1D = (positions_of(start, n)[..., None] * frequencies)[..., None, :]
-    return angles_T1D.cos().to(device, dtype), angles_T1D.sin().to(device, dtype)
+    """Compute cos and sin of the R rotary angles (start + t) f_i, each (T, 1, R)."""
+    frequencies_R = torch.tensor(frequencies, dtype=torch.float64)
+    angles_T1R = (positions_of(start, n)[..., None] * frequencies_R)[..., None, :]
+    return angles_T1R.cos().to(device, dtype), angles_T1R.sin().to(device, dtype)
 
 
 # All layers use the same angles, for queries and for keys.
@@ -76,14 +80,17 @@ class TorchOperations:
         """y = x / √(mean(x²) + ε) · γ, row by row."""
         return F.rms_norm(x_TC, x_TC.shape[-1:], gain_C, eps)
 
-    def rotary(self, x_TC: Tensor, head_dim: int, start: StartPosition, theta: float) -> Tensor:
-        """Rotate the pair of columns (i, i + D/2) of each head by (start + t) θ^(−2i/D)."""
-        half = head_dim // 2
+    def rotary(
+        self, x_TC: Tensor, head_dim: int, start: StartPosition, frequencies: tuple[float, ...]
+    ) -> Tensor:
+        """Rotate the pair of columns (i, i + R) of each head by the R angles (start + t) f_i."""
+        half = len(frequencies)
         cos_sin = rotary_cos_sin if torch.compiler.is_compiling() else _cached_cos_sin
-        cos, sin = cos_sin(start, x_TC.shape[-2], half, theta, x_TC.device, x_TC.dtype)
-        low, high = x_TC.view(*x_TC.shape[:-1], -1, 2, half).unbind(-2)
-        y_T2D = torch.stack((low * cos - high * sin, high * cos + low * sin), dim=-2)
-        return y_T2D.flatten(-3)
+        cos, sin = cos_sin(start, x_TC.shape[-2], frequencies, x_TC.device, x_TC.dtype)
+        x_THD = x_TC.view(*x_TC.shape[:-1], -1, head_dim)
+        low, high, rest = x_THD.split((half, half, head_dim - 2 * half), dim=-1)
+        y_THD = torch.cat((low * cos - high * sin, high * cos + low * sin, rest), dim=-1)
+        return y_THD.flatten(-2)
 
     def attention(
         self, q_TC: Tensor, k_TC: Tensor, v_TC: Tensor, n_head: int, kv_cache: AnyLayerCache | None

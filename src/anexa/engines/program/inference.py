@@ -35,12 +35,14 @@ class InferenceProgram:
         inference: program that appends tokens to KV caches and computes the result.
         prepared_size: total size of the arrays that `preparation` computes, in numbers.
         result: array of the result of `inference`: logits, or last hidden states.
+        frequencies: see `Program`.
     """
 
     preparation: Compiled
     inference: Compiled
     prepared_size: int
     result: Value
+    frequencies: tuple[float, ...]
 
 
 @cache
@@ -61,11 +63,13 @@ def compile_written(written: WrittenInference) -> InferenceProgram:
     def compiled(part: WrittenProgram) -> Compiled:
         return Compiled(part.source, CompiledStep(part.source), part.plan)
 
+    program = written.inference.program
     return InferenceProgram(
         compiled(written.preparation),
         compiled(written.inference),
         written.prepared_size,
-        next(iter(written.inference.program.results.values())),
+        next(iter(program.results.values())),
+        program.frequencies,
     )
 
 
@@ -93,7 +97,7 @@ class Inference:
             "weights": weights,
             "prepared": aligned(program.prepared_size, dtype),
             "progress": self._progress,
-            **rotary_tables(config, dtype),
+            **rotary_tables(program.frequencies, config.block_size, dtype),
         }
         self._preparation = Runner(program.preparation, dtype, arrays)
         self._threads = [
@@ -202,12 +206,10 @@ class _Thread:
         return self._runner.result(self._result)[self._first : self._rows]
 
 
-def rotary_tables(config: ModelConfig, dtype: str) -> dict[str, Array]:
-    """Compute cos α and sin α of rotary positions, (context, D/2): α = position · θ^(−2i/D)."""
-    half = config.head_dim // 2
-    frequencies = config.rope_theta ** (-np.arange(half) / half)
-    angles_TD = np.arange(config.block_size)[:, None] * frequencies
+def rotary_tables(frequencies: Sequence[float], context: int, dtype: str) -> dict[str, Array]:
+    """Compute cos α and sin α of rotary positions, (context, R) each: α = position · f_i."""
+    angles_TR = np.arange(context)[:, None] * np.array(frequencies)
     return {
-        name: np.ascontiguousarray(function(angles_TD).astype(dtype))
+        name: np.ascontiguousarray(function(angles_TR).astype(dtype))
         for name, function in (("cos", np.cos), ("sin", np.sin))
     }

@@ -160,14 +160,19 @@ class RMSNorm(Operation[Value], name="rms_norm"):
 class Rotary(Operation[Value], name="rotary"):
     """Rotary position embedding: rotation of pairs of columns by an angle for each position."""
 
-    def forward(self, x_TC: Value, /, head_dim: int, start: Value, theta: float) -> Value:  # noqa: ARG002
+    def forward(
+        self, x_TC: Value, /, head_dim: int, start: Value, frequencies: tuple[float, ...]
+    ) -> Value:
+        program = x_TC.program
+        assert program.frequencies in ((), frequencies), "a program has one table of angles"
+        program.frequencies = frequencies
         self.head_dim, self.start = head_dim, start
         return self.rotate(x_TC, 1)
 
     def rotate(self, x_TC: Value, sign: int) -> Value:
         """Append the rotation (`sign` 1), or its inverse (`sign` −1)."""
         program = x_TC.program
-        tables = [program.table(name, (0, self.head_dim // 2)) for name in ("cos", "sin")]
+        tables = [program.table(name, (0, len(program.frequencies))) for name in ("cos", "sin")]
         inputs = x_TC, *tables, self.start
         return program.emit("rotary", inputs, x_TC.shape, head_dim=self.head_dim, sign=sign)[0]
 

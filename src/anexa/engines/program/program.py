@@ -106,10 +106,13 @@ class Program:
     Attributes:
         instructions: instructions in the order of execution.
         results: arrays by name that are wanted after a call; they keep their memory to its end.
+        frequencies: rotary angles between neighboring positions, in radians, whose sines and
+            cosines are the tables "sin" and "cos"; empty if the program has no rotary positions.
     """
 
     instructions: list[Instruction] = field(default_factory=list)
     results: dict[str, Value] = field(default_factory=dict)
+    frequencies: tuple[float, ...] = ()
     _count: int = 0
 
     def weight(self, name: str, shape: Sequence[int]) -> Value:

@@ -33,10 +33,12 @@ class BatchProgram:
     Attributes:
         compiled: the program; its gradients are written into the array "gradients".
         results: results that are one number, by name: "loss", and the "norm" of the gradients.
+        frequencies: see `Program`.
     """
 
     compiled: Compiled
     results: dict[str, Value]
+    frequencies: tuple[float, ...]
 
 
 @cache
@@ -53,7 +55,7 @@ def compile_batch_program(
     written, shapes = write_batch_program(config, dtype, trace), weight_shapes(config)
     results = {name: x for name, x in written.program.results.items() if name not in shapes}
     compiled = Compiled(written.source, CompiledStep(written.source), written.plan)
-    return BatchProgram(compiled, results)
+    return BatchProgram(compiled, results, written.program.frequencies)
 
 
 class BatchRunner:
@@ -72,7 +74,8 @@ class BatchRunner:
     ) -> None:
         padded = -(-config.block_size // LANES) * LANES
         scratch = aligned((2 * config.head_dim + 8) * padded, dtype)
-        arrays = arrays | rotary_tables(config, dtype) | {"scratch": scratch}
+        tables = rotary_tables(program.frequencies, config.block_size, dtype)
+        arrays = arrays | tables | {"scratch": scratch}
         self._runner = Runner(program.compiled, dtype, arrays)
         self._results = program.results
         self._frame = self._runner.frame

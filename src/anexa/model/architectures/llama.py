@@ -21,6 +21,7 @@ from anexa.model.architectures.base import (
 )
 from anexa.model.config import ModelConfig
 from anexa.model.operations import Operations, Tensor
+from anexa.model.rotary import rotary_frequencies
 
 
 def parameters(config: ModelConfig) -> dict[str, Parameter]:
@@ -71,8 +72,10 @@ def forward(
     def linear(x_TC: Tensor, name: str) -> Tensor:
         return ops.linear(x_TC, weights[f"{name}.weight"])
 
+    frequencies = rotary_frequencies(config.head_dim, config.rope_theta)
+
     def rotary(x_TC: Tensor) -> Tensor:
-        return ops.rotary(x_TC, config.head_dim, start, config.rope_theta)
+        return ops.rotary(x_TC, config.head_dim, start, frequencies)
 
     x_TC = ops.dropout(ops.embedding(weights["model.embed_tokens.weight"], tokens_T))
     for layer in range(config.n_layer):

@@ -151,28 +151,32 @@ def rotary(
     y: Pointer,
     rows: int,
     *,
+    cos_width: int,
     x_width: int,
     x_stride: int,
     y_stride: int,
     head_dim: int,
     sign: int,
 ) -> None:
-    """The pair of columns (i, i + D/2) of each head is rotated by the angle of the position.
+    """The pair of columns (i, i + R) of each head is rotated by the angle of the position.
 
-    y_i = x_i cos α − x_(i+D/2) sin α,  y_(i+D/2) = x_(i+D/2) cos α + x_i sin α (Su et al., 2021).
-    With `sign` −1 it is rotated by −α, as the gradient is.
+    y_i = x_i cos α − x_(i+R) sin α,  y_(i+R) = x_(i+R) cos α + x_i sin α (Su et al., 2021).
+    R is the width of the tables; the columns of a head from 2R on are copied. With `sign` −1 the
+    angle is −α, as for the gradient.
     """
-    half = head_dim // 2
     for t in range(rows):
-        angles = positions[t] * half
+        angles = positions[t] * cos_width
         for h in range(x_width // head_dim):
             x_D, y_D = at(x, t * x_stride + h * head_dim), at(y, t * y_stride + h * head_dim)
-            for i, count in tiles(head_dim // 2, LANES):
+            for i, count in tiles(cos_width, LANES):
                 cos_i = load(cos, angles + i, count, LANES)
                 sin_i = load(sin, angles + i, count, LANES) * full(x, sign, LANES)
-                a, b = load(x_D, i, count, LANES), load(x_D, half + i, count, LANES)
+                a, b = load(x_D, i, count, LANES), load(x_D, cos_width + i, count, LANES)
                 store(y_D, i, a * cos_i - b * sin_i, count)
-                store(y_D, half + i, fma(b, cos_i, a * sin_i), count)
+                store(y_D, cos_width + i, fma(b, cos_i, a * sin_i), count)
+            for c, count in tiles(head_dim - 2 * cos_width, LANES):
+                x_c = load(x_D, 2 * cos_width + c, count, LANES)
+                store(y_D, 2 * cos_width + c, x_c, count)
 
 
 def relu(x: Pointer, y: Pointer, rows: int, *, x_width: int, x_stride: int, y_stride: int) -> None:
