@@ -37,7 +37,7 @@ import torch
 from stock import StockTraining
 
 from anexa.data import Documents, read_corpus
-from anexa.data.batches import split
+from anexa.data.splitting import split
 from anexa.data.tokens import tokenize
 from anexa.engines import Batch
 from anexa.errors import AnexaError

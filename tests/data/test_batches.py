@@ -11,8 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.data import batches
-from anexa.data.batches import Dataset, DocumentDataset, LabeledSequence, TokenWindows, split
+from anexa.data import documents as documents_module
+from anexa.data.batches import Dataset, LabeledSequence
+from anexa.data.documents import DocumentDataset
+from anexa.data.splitting import split
 from anexa.data.tokens import TokenizedCorpus
+from anexa.data.windows import TokenWindows
 from anexa.errors import AnexaError, UsageError
 from tests.data.helpers import framed
 
@@ -280,7 +284,7 @@ def test_invalid_validation_fraction_is_refused(fraction: float) -> None:
 def test_very_many_documents_are_shuffled_by_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     """NumPy shuffles and counts the documents; the results are the same."""
     monkeypatch.setattr(batches, "MAX_SHUFFLED_LIST", 50)
-    monkeypatch.setattr(batches, "COUNTED_DOCUMENTS", 7)
+    monkeypatch.setattr(documents_module, "COUNTED_DOCUMENTS", 7)
     texts = [list(range(10 * i, 10 * i + i % 9)) for i in range(200)]
     training, validation = split(as_tokens(texts), 3, seed=1)
     both = Counter(predicted(training)) + Counter(predicted(validation))

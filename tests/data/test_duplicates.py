@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from anexa.data import duplicates
-from anexa.data.batches import Dataset, DocumentDataset, TokenWindows, split
+from anexa.data.batches import Dataset
+from anexa.data.documents import DocumentDataset
 from anexa.data.duplicates import KNOWN, deduplicate
+from anexa.data.splitting import split
 from anexa.data.tokens import TokenizedCorpus
+from anexa.data.windows import TokenWindows
 from tests.data.helpers import framed
 
 END = -1

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from anexa.data import Layout, read_corpus
-from anexa.data.batches import dataset_notes
+from anexa.data.splitting import dataset_notes
 from anexa.errors import AnexaError, UsageError
 from anexa.model.folder import create_folder
 from anexa.model.tokenizer import Tokenizer

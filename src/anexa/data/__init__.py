@@ -1,7 +1,8 @@
 """Corpora, from text to batches of token sequences.
 
 `registry` lists the named corpora, `download` fetches them into a cache, `corpora` reads any corpus
-as `Documents`, `tokens` encodes them, and `batches` makes training and validation datasets.
+as `Documents`, `tokens` encodes them, `splitting` makes training and validation datasets, and
+`duplicates` keeps copies out of the validation.
 """
 
 from anexa.cache import cache_folder

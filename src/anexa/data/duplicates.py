@@ -13,8 +13,10 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from anexa.data.batches import Dataset, DocumentDataset, TokenWindows, evenly_spaced
+from anexa.data.batches import Dataset, evenly_spaced
+from anexa.data.documents import DocumentDataset
 from anexa.data.tokens import Array
+from anexa.data.windows import TokenWindows
 
 # Length in tokens of the n-grams that are compared in running text. With a character tokenizer
 # these are about 13 words, the n-gram length of Brown et al. (2020).

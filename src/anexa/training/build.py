@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from anexa.data import Progress, corpus_source
-from anexa.data.batches import Dataset, dataset_notes
+from anexa.data.batches import Dataset
+from anexa.data.splitting import dataset_notes
 from anexa.engines import DeviceConfig, Engine, open_engine, select_device
 from anexa.errors import AnexaError
 from anexa.files import check_output, free_path, numbered_path, write_folder

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from anexa.data import CORPORA, Documents, Progress, read_corpus
-from anexa.data.batches import Dataset, split
+from anexa.data.batches import Dataset
 from anexa.data.duplicates import deduplicate
+from anexa.data.splitting import split
 from anexa.data.tokens import tokenize
 from anexa.errors import AnexaError, AnexaWarning, UsageError
 from anexa.files import read_bytes

@@ -1,0 +1,126 @@
+"""Datasets of documents: the documents that are in one, and sequences of a document each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+
+from anexa.data.batches import (
+    LabeledSequence,
+    TextDataset,
+    described,
+    evenly_spaced,
+    shuffled,
+    unmasked,
+)
+from anexa.data.tokens import Array
+
+COUNTED_DOCUMENTS = 2**20  # documents in a chunk of the count of sequences, to bound its memory
+
+Subset = TypeVar("Subset", bound="DocumentSubset")
+
+
+class DocumentSubset(TextDataset):
+    """Base of datasets of documents; the tokens are shared with the datasets of other documents.
+
+    Args:
+        tokens: token ids of all documents, with an end-of-text token before and after each.
+        boundaries: positions of the end-of-text tokens in `tokens`.
+        chosen: indices of the documents in this dataset.
+        length: maximum number of predicted tokens in a sequence.
+        seed: random seed of the order.
+
+    Attributes:
+        tokens: token ids of all documents.
+        boundaries: positions of the end-of-text tokens.
+        chosen: indices of the documents in this dataset.
+        length: maximum number of predicted tokens in a sequence.
+        seed: random seed of the order.
+    """
+
+    def __init__(
+        self, tokens: Array, boundaries: Array, chosen: Array, length: int, seed: int
+    ) -> None:
+        self.tokens, self.boundaries, self.chosen = tokens, boundaries, chosen
+        self.length, self.seed = length, seed
+
+    def select(self: Subset, chosen: Array, note: str = "", claim: str = "") -> Subset:
+        """Return a dataset of other documents, with an additional note, and another claim."""
+        dataset = type(self)(self.tokens, self.boundaries, chosen, self.length, self.seed)
+        return described(dataset, note, claim)
+
+    @cached_property
+    def num_tokens(self) -> int:
+        """Number of predicted tokens: those of the documents, and an end-of-text token each."""
+        return sum(int(lengths.sum()) for _, lengths in self.lengths(self.chosen))
+
+    def lengths(self, documents: Array) -> Iterator[tuple[int, Array]]:
+        """Yield slices of `documents`: start index, and number of predicted tokens of each."""
+        for start in range(0, len(documents), COUNTED_DOCUMENTS):
+            part = documents[start : start + COUNTED_DOCUMENTS].astype(np.int64)
+            yield start, self.boundaries[part + 1] - self.boundaries[part]
+
+
+class DocumentDataset(DocumentSubset):
+    """Dataset of documents between end-of-text tokens, reshuffled every epoch.
+
+    A document longer than `length` is split into several sequences. Memory: the tokens and about
+    12 bytes a document.
+    """
+
+    _epoch = -1
+    _order: Array
+
+    @cached_property
+    def _first(self) -> Array:
+        """Number of the first sequence of each document in `chosen`; last, of all sequences."""
+        first = np.zeros(len(self.chosen) + 1, np.min_scalar_type(len(self.tokens)))
+        for start, counts in self._sequence_counts():
+            ends = int(first[start]) + np.cumsum(counts)
+            first[start + 1 : start + 1 + len(ends)] = ends
+        return first
+
+    @cached_property
+    def num_long(self) -> int:
+        """Number of documents that are longer than `length`."""
+        return sum(int((counts > 1).sum()) for _, counts in self._sequence_counts())
+
+    def _sequence_counts(self) -> Iterator[tuple[int, Array]]:
+        """Yield slices of `chosen`: start index, and number of sequences of each document."""
+        for start, lengths in self.lengths(self.chosen):
+            yield start, -(-lengths // self.length)
+
+    @property
+    def per_epoch(self) -> int:
+        """See `Dataset`."""
+        return int(self._first[-1])
+
+    def batch(self, step: int, size: int) -> list[LabeledSequence]:
+        """See `Dataset`."""
+        return [
+            self._sequence(self._shuffled_number(number))
+            for number in range(step * size, (step + 1) * size)
+        ]
+
+    def sample(self, size: int) -> list[LabeledSequence]:
+        """See `Dataset`."""
+        return [self._sequence(i) for i in evenly_spaced(self.per_epoch, size)]
+
+    def _shuffled_number(self, number: int) -> int:
+        """Map the n-th sequence drawn since the start of training to its index in the dataset."""
+        epoch, place = divmod(number, self.per_epoch)
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, shuffled(self.per_epoch, f"{self.seed} {epoch}")
+        return int(self._order[place])
+
+    def _sequence(self, number: int) -> LabeledSequence:
+        # `number` in the array's own type, so that NumPy does not convert the whole array.
+        i = self._first.searchsorted(self._first.dtype.type(number), side="right") - 1
+        document = int(self.chosen[i])
+        begin, end = int(self.boundaries[document]), int(self.boundaries[document + 1])
+        # Sequences of a document overlap by a token: a last target, and the next first input.
+        start = begin + (number - int(self._first[i])) * self.length
+        return unmasked(self.tokens[start : min(start + self.length, end) + 1])

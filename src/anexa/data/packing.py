@@ -1,0 +1,99 @@
+"""Dataset of documents that share sequences: they are joined, and the text is cut anywhere."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+
+from anexa.data.batches import LabeledSequence, evenly_spaced, shuffled, unmasked
+from anexa.data.documents import DocumentSubset
+from anexa.data.tokens import Array
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Order in which the documents are joined: a circle of tokens.
+
+    Attributes:
+        documents: indices of the documents, in this order.
+        ends: position on the circle after each document and its end-of-text token.
+        first: position of the first predicted token.
+        order: order of the sequences.
+    """
+
+    documents: Array
+    ends: Array
+    first: int
+    order: Array
+
+
+class PackedDocuments(DocumentSubset):
+    """Dataset of documents joined by end-of-text tokens, each sequence `length` + 1 tokens of them.
+
+    Short documents share a sequence, and long ones continue in another. Every epoch joins the
+    documents in a new random order, from the last one to the first again, and starts at a random
+    token; its sequences overlap by a token, so that each token of the documents, and the
+    end-of-text token after each, is predicted exactly once. (Random positions leave out a fraction
+    of 1/e of the text in an epoch, which matters if there is little of it.) The tokens are not
+    copied. Memory: about 12 bytes a document, and 4 a sequence.
+    """
+
+    _epoch = -1
+    _arranged: Arrangement
+
+    @property
+    def per_epoch(self) -> int:
+        """See `Dataset`."""
+        return -(-self.num_tokens // self.length)
+
+    def batch(self, step: int, size: int) -> list[LabeledSequence]:
+        """See `Dataset`."""
+        sequences = []
+        for number in range(step * size, (step + 1) * size):
+            epoch, place = divmod(number, self.per_epoch)
+            if epoch != self._epoch:
+                self._epoch, self._arranged = epoch, self._arrange(epoch)
+            sequences.append(self._sequence(self._arranged, int(self._arranged.order[place])))
+        return sequences
+
+    def sample(self, size: int) -> list[LabeledSequence]:
+        """See `Dataset`; the documents are joined in the order of `chosen`."""
+        joined = Arrangement(self.chosen, self._ends(self.chosen), 0, self.chosen[:0])
+        return [self._sequence(joined, i) for i in evenly_spaced(self.per_epoch, size)]
+
+    def _arrange(self, epoch: int) -> Arrangement:
+        """Draw the order of the documents and the sequences of an epoch."""
+        documents = self.chosen[shuffled(len(self.chosen), f"{self.seed} {epoch} documents")]
+        first = random.Random(f"{self.seed} {epoch} first").randrange(self.num_tokens)
+        order = shuffled(self.per_epoch, f"{self.seed} {epoch}")
+        return Arrangement(documents, self._ends(documents), first, order)
+
+    def _ends(self, documents: Array) -> Array:
+        ends = np.zeros(len(documents), np.min_scalar_type(len(self.tokens)))
+        total = 0
+        for start, lengths in self.lengths(documents):
+            ends[start : start + len(lengths)] = total + np.cumsum(lengths)
+            total += int(lengths.sum())
+        return ends
+
+    def _sequence(self, joined: Arrangement, number: int) -> LabeledSequence:
+        """Return a sequence; its first token is the one before its first predicted token."""
+        num_targets = min(self.length, self.num_tokens - number * self.length)
+        start = (joined.first + number * self.length - 1) % self.num_tokens
+        return self._read(joined, start, num_targets + 1)
+
+    def _read(self, joined: Arrangement, start: int, count: int) -> LabeledSequence:
+        """Return the tokens on the circle from a position on."""
+        pieces = []
+        # `start` in the array's own type, so that NumPy does not convert the whole array.
+        i = int(joined.ends.searchsorted(joined.ends.dtype.type(start), side="right"))
+        left = int(joined.ends[i]) - start  # tokens of the document from `start` on
+        while count:
+            end = int(self.boundaries[int(joined.documents[i]) + 1]) + 1
+            pieces.append(self.tokens[end - left : min(end, end - left + count)])
+            count -= len(pieces[-1])
+            i = (i + 1) % len(joined.ends)
+            left = int(joined.ends[i]) - (int(joined.ends[i - 1]) if i else 0)
+        return unmasked(np.concatenate(pieces))

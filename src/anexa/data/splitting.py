@@ -1,0 +1,116 @@
+"""Split of a corpus into training and validation datasets."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from anexa.data.batches import Dataset, described, shuffled
+from anexa.data.documents import DocumentDataset
+from anexa.data.packing import PackedDocuments
+from anexa.data.tokens import TokenizedCorpus
+from anexa.data.windows import TokenWindows
+from anexa.errors import AnexaError, UsageError
+
+
+def split(
+    tokens: TokenizedCorpus, length: int, seed: int, fraction: float = 0.1
+) -> tuple[Dataset, Dataset]:
+    """Split a corpus into a training and a validation dataset.
+
+    With the layout "lines", a random `fraction` of the documents is for validation: at least one,
+    and never all. With "documents", random documents with at most `fraction` of the tokens, or else
+    the shortest document. With "text", and if there is a single document, it is the last `fraction`
+    of the tokens. No token is a target in both datasets.
+
+    Args:
+        tokens: the tokenized corpus.
+        length: maximum number of predicted tokens in a sequence.
+        seed: random seed of the split and of the order of the sequences.
+        fraction: fraction of the corpus for validation, between 0 and 1.
+
+    Raises:
+        UsageError: if `fraction` is not between 0 and 1.
+        AnexaError: if the corpus is too small for two datasets.
+    """
+    if not 0 < fraction < 1:
+        raise UsageError(
+            f"the validation fraction must be between 0 and 1, such as 0.1, not {fraction}"
+        )
+    if tokens.layout == "lines":
+        return _split_lines(tokens, length, seed, fraction)
+    if tokens.layout == "documents" and len(tokens.boundaries) > 2:
+        return _split_documents(tokens, length, seed, fraction)
+    training, validation = _split_text(tokens, length, seed, fraction)
+    if tokens.layout == "documents":
+        note = f"there is a single document: the last {fraction:.0%} of it is for validation"
+        validation = described(validation, note, "")
+    return training, validation
+
+
+def _split_lines(
+    tokens: TokenizedCorpus, length: int, seed: int, fraction: float
+) -> tuple[DocumentDataset, DocumentDataset]:
+    n = len(tokens.boundaries) - 1
+    if n < 2:
+        raise AnexaError(
+            f"{tokens.name} has a single document, but training and validation need one each: add "
+            "a second line, or read it with --layout text"
+        )
+    order, cut = shuffled(n, seed), _cut(n, fraction)
+    whole = DocumentDataset(tokens.ids, tokens.boundaries, order, length, seed)
+    return whole.select(order[:cut]), whole.select(order[cut:])
+
+
+def _split_documents(
+    tokens: TokenizedCorpus, length: int, seed: int, fraction: float
+) -> tuple[PackedDocuments, PackedDocuments]:
+    order = shuffled(len(tokens.boundaries) - 1, seed)
+    whole = PackedDocuments(tokens.ids, tokens.boundaries, order, length, seed)
+    sizes = np.concatenate([lengths for _, lengths in whole.lengths(order)])
+    budget = fraction * whole.num_tokens
+    fits = sizes <= budget
+    held_out = fits & (np.cumsum(np.where(fits, sizes, 0)) <= budget)
+    if not held_out.any():
+        held_out[sizes.argmin()] = True
+    share = int(sizes[held_out].sum()) / whole.num_tokens
+    note = (
+        f"for validation: {int(held_out.sum()):,} of {len(order):,} documents, with {share:.1%} of "
+        "the tokens"
+    )
+    return whole.select(order[~held_out]), whole.select(order[held_out], note)
+
+
+def _split_text(
+    tokens: TokenizedCorpus, length: int, seed: int, fraction: float
+) -> tuple[TokenWindows, TokenWindows]:
+    n = len(tokens.ids) - 1
+    if n < 2:
+        raise AnexaError(
+            f"{tokens.name} has a single character or word, but training and validation need one "
+            "each: give a longer text"
+        )
+    cut = _cut(n, fraction)
+    # The last training token is the first validation input, and is predicted only in training.
+    return TokenWindows(tokens.ids[: cut + 1], length, seed), TokenWindows(
+        tokens.ids[cut:], length, seed
+    )
+
+
+def _cut(n: int, fraction: float) -> int:
+    """Return the number of items for training: not all, and not none."""
+    return n - min(n - 1, max(1, round(n * fraction)))
+
+
+def dataset_notes(training: Dataset, validation: Dataset) -> tuple[str, ...]:
+    """Return the notes of both datasets; long documents are counted over the whole corpus."""
+    notes = (*training.notes, *validation.notes)
+    if not isinstance(training, DocumentDataset) or not isinstance(validation, DocumentDataset):
+        return notes
+    num_long = training.num_long + validation.num_long
+    if not num_long:
+        return notes
+    return (
+        f"{num_long:,} of {len(training.chosen) + len(validation.chosen):,} documents are longer "
+        f"than the context of {training.length} tokens, and are read in pieces",
+        *notes,
+    )

@@ -1,0 +1,76 @@
+"""Dataset of running text."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import numpy.typing as npt
+
+from anexa.data.batches import LabeledSequence, TextDataset, described, evenly_spaced, unmasked
+from anexa.data.tokens import Array
+from anexa.errors import AnexaError
+
+
+class TokenWindows(TextDataset):
+    """Dataset of running text: each sequence is `length` + 1 tokens from a random position.
+
+    Args:
+        tokens: token ids of the text.
+        length: number of predicted tokens in a sequence.
+        seed: random seed of the positions.
+
+    Attributes:
+        tokens: token ids of the text.
+        length: number of predicted tokens in a sequence.
+    """
+
+    def __init__(self, tokens: npt.ArrayLike, length: int, seed: int) -> None:
+        self.tokens: Array = np.asarray(tokens)  # no copy of an array
+        self.length = length
+        self._seed = seed
+        self._starts: Array | None = None
+
+    def select(self, starts: Array, note: str = "", claim: str = "") -> TokenWindows:
+        """Return a copy with other `starts`, an additional note, and another claim."""
+        dataset = TokenWindows(self.tokens, self.length, self._seed)
+        dataset._starts = starts
+        return described(dataset, note, claim)
+
+    @property
+    def starts(self) -> Array:
+        """Positions of the sequences that `sample` chooses from."""
+        if self._starts is None:
+            return np.arange(0, len(self.tokens) - 1, self.length)
+        return self._starts
+
+    @property
+    def per_epoch(self) -> int:
+        """See `Dataset`."""
+        return max(1, len(self.tokens) // self.length)
+
+    def batch(self, step: int, size: int) -> list[LabeledSequence]:
+        """Return `size` sequences from random positions.
+
+        Raises:
+            AnexaError: if the text is shorter than a sequence.
+        """
+        rng = random.Random(f"{self._seed} {step}")
+        last = len(self.tokens) - self.length - 1
+        if last < 0:
+            raise AnexaError(
+                f"the text is too short: a training sequence has {self.length + 1} tokens, and "
+                f"the text has {len(self.tokens)} besides those for validation: give a longer "
+                f"text, or a --block-size below {max(2, len(self.tokens))}"
+            )
+        return [self._sequence(rng.randint(0, last)) for _ in range(size)]
+
+    def sample(self, size: int) -> list[LabeledSequence]:
+        """See `Dataset`."""
+        starts = self.starts
+        return [
+            self._sequence(start) for start in starts[evenly_spaced(len(starts), size)].tolist()
+        ]
+
+    def _sequence(self, start: int) -> LabeledSequence:
+        return unmasked(self.tokens[start : start + self.length + 1])
