@@ -1,0 +1,108 @@
+"""Mixture of datasets: several corpora at once, each with a share of the sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import cached_property
+from itertools import cycle, islice
+from math import lcm
+
+from anexa.data.batches import Dataset, LabeledSequence
+
+
+class Mixture:
+    """Dataset that draws each sequence from one of several datasets; implements `Dataset`.
+
+    The shares of the sequences are those of the weights: exactly in any row of sequences as long as
+    the sum of the weights (in lowest terms), and to a few sequences in any other. Each dataset has
+    its own epochs. An epoch of the mixture has as many sequences as the epochs of all datasets
+    together, so its length does not depend on the weights.
+
+    Args:
+        names: names of the datasets, for notes.
+        datasets: the datasets.
+        weights: weight of each, above 0.
+
+    Attributes:
+        names: names of the datasets.
+        datasets: the datasets.
+        weights: weights, as whole numbers in lowest terms.
+    """
+
+    notes: tuple[str, ...] = ()
+
+    def __init__(
+        self, names: Sequence[str], datasets: Sequence[Dataset], weights: Sequence[Fraction | int]
+    ) -> None:
+        self.names, self.datasets = tuple(names), tuple(datasets)
+        self.weights = whole_weights(weights)
+
+    @property
+    def claim(self) -> str:
+        """See `Dataset`; the claims of the datasets, once each."""
+        claims = list(dict.fromkeys(dataset.claim for dataset in self.datasets))
+        if len(claims) == 1:
+            return claims[0]
+        return "; ".join(f"{name}: {each.claim}" for name, each in zip(self.names, self.datasets))
+
+    @cached_property
+    def per_epoch(self) -> int:
+        """See `Dataset`."""
+        return sum(dataset.per_epoch for dataset in self.datasets)
+
+    @property
+    def passes(self) -> list[Fraction]:
+        """Number of epochs of each dataset in an epoch of the mixture."""
+        total = sum(self.weights)
+        return [
+            Fraction(self.per_epoch * weight, total * dataset.per_epoch)
+            for weight, dataset in zip(self.weights, self.datasets)
+        ]
+
+    def batch(self, step: int, size: int) -> list[LabeledSequence]:
+        """See `Dataset`."""
+        sequences = []
+        for number in range(step * size, (step + 1) * size):
+            source, place = draw(number, self.weights)
+            sequences += self.datasets[source].batch(place, 1)
+        return sequences
+
+    def sample(self, size: int) -> list[LabeledSequence]:
+        """Return `size` sequences for evaluation, in the shares of the weights.
+
+        If a dataset has fewer than its share, they are repeated.
+        """
+        places = [draw(number, self.weights) for number in range(size)]
+        sequences = []
+        for source, dataset in enumerate(self.datasets):
+            count = sum(each == source for each, _ in places)
+            sequences += islice(cycle(dataset.sample(count)), count)
+        return sequences
+
+
+def draw(number: int, weights: Sequence[int]) -> tuple[int, int]:
+    """Return the dataset of the n-th sequence of a mixture, and its number in that dataset.
+
+    The first dataset gets its share of the numbers, evenly spaced, and the others share the rest
+    in the same way. So the result needs no state, and no earlier number.
+
+    Args:
+        number: number of the sequence, from 0.
+        weights: weight of each dataset, whole numbers.
+    """
+    total = sum(weights)
+    for dataset, weight in enumerate(weights):
+        before, after = ((2 * n * weight + total) // (2 * total) for n in (number, number + 1))
+        if after > before:
+            return dataset, before
+        number -= before
+        total -= weight
+    raise AssertionError("the last dataset gets all of the rest")
+
+
+def whole_weights(weights: Sequence[Fraction | int]) -> tuple[int, ...]:
+    """Return weights as whole numbers with the same ratios, in lowest terms."""
+    fractions = [Fraction(weight) / sum(weights) for weight in weights]
+    factor = lcm(*(fraction.denominator for fraction in fractions))
+    return tuple(int(fraction * factor) for fraction in fractions)
