@@ -38,7 +38,7 @@ def main() -> None:
     running = f"{sys.version_info.major}.{sys.version_info.minor}"
     report = resolve(sys.executable, [".[all,dev]"])
     found = {running: versions(report)}
-    others = [".[hub,plot,structured,fast,dev]", *requirements_of("torch", report)]
+    others = [".[hub,plot,structured,fast,data,dev]", *requirements_of("torch", report)]
     for version, path in pythons.items():
         if version != running:
             found[version] = versions(resolve(str(path), others))

@@ -28,9 +28,9 @@ def zipped() -> bytes:
 
 FILES = {
     "m.gguf": (b"GGUF\3\0\0\0", "it is a GGUF file"),
-    "text.txt.gz": (gzip.compress(b"a text"), "it is compressed: unpack it first, with gunzip"),
-    "text.zip": (zipped(), "it is a ZIP archive"),
-    "text.parquet": (b"PAR1\x15\0", "it is a Parquet file"),
+    "packed": (gzip.compress(b"a text"), "it is compressed: unpack it first, with gunzip"),
+    "zipped": (zipped(), "it is a ZIP archive"),
+    "table": (b"PAR1\x15\0", "it is a Parquet file"),
     "text.pdf": (b"%PDF-1.7\n", "it is a PDF"),
     "model.safetensors": (b'\x40\0\0\0\0\0\0\0{"a": {}}', "it has the weights of a model"),
 }
@@ -126,9 +126,9 @@ def test_markup_is_recognized(text: str, suffix: str, kind: str | None) -> None:
 
 
 def test_markup_is_trained_on_if_asked_for(tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl"
+    path = tmp_path / "a.txt"
     path.write_text('{"text": "a"}\n{"text": "b"}\n', "utf-8")
-    with pytest.raises(AnexaError, match=r"a\.jsonl looks like JSON, .* or give --layout text"):
+    with pytest.raises(AnexaError, match=r"a\.txt looks like JSON, .* or give --layout text"):
         read_corpus(str(path))
     assert read_corpus(str(path), "text").size == path.stat().st_size
     assert read_corpus(str(path), "lines").layout == "lines"

@@ -205,8 +205,8 @@ def test_missing_file_names_the_corpora_and_a_close_one(tmp_path: Path) -> None:
             read_corpus(spec)
 
 
-def test_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AnexaError, match="is a folder"):
+def test_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AnexaError, match=r"has no files to read \(it is empty\)"):
         read_corpus(str(tmp_path))
 
 

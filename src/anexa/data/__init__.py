@@ -1,12 +1,12 @@
 """Corpora, from text to batches of token sequences.
 
-`registry` lists the named corpora, `download` fetches them into a cache, `corpora` reads any corpus
-as `Documents`, `tokens` encodes them, `splitting` makes training and validation datasets, and
-`duplicates` keeps copies out of the validation.
+`registry` lists the named corpora, `download` fetches them into a cache, `sources` reads folders,
+archives and tables, `corpora` reads any corpus as `Documents`, `tokens` encodes them, `splitting`
+makes training and validation datasets, and `duplicates` keeps copies out of the validation.
 """
 
 from anexa.cache import cache_folder
-from anexa.data.corpora import Documents, corpus_source, guess_layout, read_corpus
+from anexa.data.corpora import Documents, corpus_source, corpus_stem, guess_layout, read_corpus
 from anexa.data.download import Progress, fetch
 from anexa.data.registry import CORPORA, CorpusInfo, Layout
 
@@ -18,6 +18,7 @@ __all__ = [
     "Progress",
     "cache_folder",
     "corpus_source",
+    "corpus_stem",
     "fetch",
     "guess_layout",
     "read_corpus",

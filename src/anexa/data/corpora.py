@@ -6,9 +6,10 @@ import difflib
 import hashlib
 import importlib.resources
 import io
+import os
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,17 @@ from anexa.data.download import Progress, fetch
 from anexa.data.gutenberg import strip_gutenberg
 from anexa.data.reading import decode_chunks, split_documents
 from anexa.data.registry import CORPORA, CorpusInfo, Layout
+from anexa.data.sources.compression import unpacked
+from anexa.data.sources.encodings import LABELS
+from anexa.data.sources.entries import Entry, split_name
+from anexa.data.sources.reader import (
+    DEFAULT_OPTIONS,
+    DocumentSource,
+    ReadOptions,
+    has_rows,
+    open_documents,
+)
+from anexa.data.sources.texts import find_codec, text_chunks
 from anexa.errors import AnexaError, UsageError
 from anexa.formats import recognize, recognize_markup
 from anexa.names import quoted, shown
@@ -28,6 +40,7 @@ __all__ = [
     "CorpusInfo",
     "Documents",
     "corpus_source",
+    "corpus_stem",
     "guess_layout",
     "read_corpus",
 ]
@@ -38,6 +51,13 @@ LAYOUT_SAMPLE_CHARS = 2**20  # characters at the start of a text from which its 
 # Unicode categories of the characters that often end a line of verse or prose, and seldom an entry
 # of a list: full stops and similar punctuation in all scripts, dashes, closing quotes.
 _LINE_END_CLASSES = ("Po", "Pd", "Pf")
+
+# What helps against markup that is found in a text.
+_MARKUP_ADVICE = {
+    "HTML or XML": "write the texts to a file of their own, such as with pandoc -t plain",
+    "JSON": "name a file with an object a line FILE.jsonl to train on one of its fields",
+    "a table": "name it FILE.csv to train on one of its columns",
+}
 
 Source = Callable[[], Iterator[str]]
 """Function that yields a text from its start: in chunks of any length, or, for the layout
@@ -177,6 +197,7 @@ def _head(source: Source) -> str:
 def read_corpus(
     spec: str,
     layout: Literal["auto", "lines", "text"] = "auto",
+    options: ReadOptions = DEFAULT_OPTIONS,
     *,
     progress: Progress | None = None,
 ) -> Documents:
@@ -186,42 +207,86 @@ def read_corpus(
     of a pipe is held in memory, and has at most `MAX_PIPED` bytes.
 
     Args:
-        spec: a name from `CORPORA`, the path of a UTF-8 text file, or "-" for standard input. A
-            registered name takes precedence over a file of that name; ./names is the file.
+        spec: a name from `CORPORA`, a path, or "-" for standard input. The path is that of a text
+            file, or of anything that `open_documents` reads. A registered name takes precedence
+            over a file of that name; ./names is the file.
         layout: "lines" (each line is a document, stripped; empty lines are skipped), "text"
-            (running text), or "auto": the registry's layout, or the result of `guess_layout`.
+            (running text), or "auto": the registry's layout, "documents" if `open_documents` finds
+            any, or the result of `guess_layout`.
+        options: options for reading documents.
         progress: progress callback of a download: `(bytes_done, bytes_total)`, total None if
             unknown.
 
     Raises:
         UsageError: if the layout is unknown.
         AnexaError: if the corpus does not exist, cannot be read or downloaded, contains no text,
-            is not UTF-8, or with the layout "auto" looks like HTML, JSON or a table.
+            is in an unknown encoding, or with the layout "auto" looks like HTML, JSON or a table.
     """
     if layout not in ("auto", "lines", "text"):
         raise UsageError(f"unknown layout {layout!r}: choose auto, lines or text")
     corpus = CORPORA.get(spec)  # no registered name contains a path separator
     assert corpus is None or not corpus.generated, "no text"
     if corpus is not None:
+        options.check_unused(f"{corpus.name} is a named corpus")
         source, notes = _registered(corpus, progress)
-        layout = corpus.layout if layout == "auto" else layout
-        documents = Documents.scan(corpus.name, layout, source)
+        chosen = corpus.layout if layout == "auto" else layout
+        documents = Documents.scan(corpus.name, chosen, source)
         return replace(documents, notes=notes + documents.notes)
+    if spec not in ("-", "") and (layout == "auto" or not has_rows(spec)):
+        with _file_errors(spec):
+            found = open_documents(spec, options)
+        if found is not None:
+            return _read_documents(_base_name(spec), layout, found)
     is_piped = spec == "-"
-    name = "standard input" if is_piped else shown(Path(spec).name)
-    source = _standard_input(name) if is_piped else _file(spec)
-    markup = recognize_markup(_head(source), Path(spec).suffix) if layout == "auto" else None
+    name = "standard input" if is_piped else _base_name(spec)
+    options.check_unused(f"{name} is read as one text")
+    source, notes = (_standard_input(name), ()) if is_piped else _file(spec)
+    markup = recognize_markup(_head(source), split_name(spec)[1]) if layout == "auto" else None
     if markup is not None:
         raise AnexaError(
-            f"{name} looks like {markup}, whose marks would be learned with its texts: write the "
-            "texts to a file of their own, or give --layout text to train on it as it is"
+            f"{name} looks like {markup}, whose marks would be learned with its texts: "
+            f"{_MARKUP_ADVICE[markup]}, or give --layout text to train on it as it is"
         )
-    return Documents.scan(name, layout, source)
+    documents = Documents.scan(name, layout, source)
+    return replace(documents, notes=(*notes, *documents.notes))
+
+
+def _read_documents(
+    name: str, layout: Literal["auto", "lines", "text"], found: DocumentSource
+) -> Documents:
+    """Read documents once, to validate them and to count what is left out.
+
+    With the layouts "lines" and "text", they are one text, each from the start of a line.
+    """
+    source, tally = found.counted()
+    if layout == "auto":
+        documents = replace(Documents.scan(name, "documents", source), source=found)
+    else:
+        documents = Documents.scan(name, layout, lambda: _joined(source()))
+        documents = replace(documents, source=lambda: _joined(found()))
+    return replace(documents, notes=(*tally.notes(), *documents.notes))
+
+
+def _joined(documents: Iterable[str]) -> Iterator[str]:
+    """Yield documents as parts of one text, each with the end of a line."""
+    for document in documents:
+        yield document if document.endswith("\n") else f"{document}\n"
+
+
+def _base_name(spec: str) -> str:
+    """Return the last part of a path, to show; also of "."."""
+    return shown(Path(spec).name or Path(os.path.realpath(spec)).name or spec)
 
 
 def corpus_source(spec: str) -> str:
     """Make the path of a corpus absolute, so that it is valid from any working directory."""
     return spec if spec in CORPORA or spec == "-" else str(Path(spec).absolute())
+
+
+def corpus_stem(spec: str) -> str:
+    """Return the name of a corpus without the ending of a file: "notes" for notes/, notes.zip."""
+    name = Path(spec).name or Path(os.path.realpath(spec)).name
+    return name if Path(spec).is_dir() else split_name(name)[0]
 
 
 def guess_layout(text: str) -> Layout:
@@ -252,7 +317,7 @@ def _registered(corpus: CorpusInfo, progress: Progress | None) -> tuple[Source, 
     """Return the source of a registered corpus, and notes about text that it leaves out."""
     if corpus.source is None:
         return _in_memory(_OFFLINE[corpus.name](), corpus.name), ()
-    source = _file(str(fetch(corpus, progress)))
+    source, _ = _file(str(fetch(corpus, progress)))
     if not corpus.gutenberg:
         return source, ()
     text = "".join(source())
@@ -327,25 +392,27 @@ class _Recorder:
         return data
 
 
-def _file(spec: str) -> Source:
+def _file(spec: str) -> tuple[Source, tuple[str, ...]]:
+    """Return the source of a text file, and a note about its encoding."""
     path = Path(spec)
 
-    def source() -> Iterator[str]:
+    @contextmanager
+    def opened() -> Iterator[BinaryIO]:
         with _file_errors(spec), path.open("rb") as file:
-            yield from decode_chunks(file, spec)
+            yield file
 
     with _file_errors(spec):
         if not spec:
             raise _not_found(spec)
-        if path.is_dir():
-            clause = recognize(spec) or "give the path of a text file in it"
-            raise AnexaError(f"{spec} is a folder: {clause}")
-        if path.is_file():
-            return source
-        with announced(f"waiting for a program that writes to {spec}"):
-            file = path.open("rb")
-        with file:
-            return _piped(file, spec)
+        if not path.is_file():
+            with announced(f"waiting for a program that writes to {spec}"):
+                file = path.open("rb")
+            with file:
+                return _piped(file, spec), ()
+    content = unpacked(Entry(path.name, spec, opened))
+    codec = find_codec(content)
+    notes = (f"read as {LABELS[codec]}",) if codec in LABELS else ()
+    return lambda: text_chunks(content, codec), notes
 
 
 @contextmanager

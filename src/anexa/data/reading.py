@@ -22,37 +22,62 @@ class Reader(Protocol):
         """Read at most `size` bytes; the result is empty at the end of the file."""
 
 
-def decode_chunks(file: Reader, where: str) -> Iterator[str]:
-    """Decode a UTF-8 file chunk by chunk, with line ends as "\\n" and without a byte order mark.
+class BinaryContent(AnexaError):
+    """Error about a file that is not text, in any encoding."""
+
+
+class InvalidEncoding(AnexaError):
+    """Error about a text with bytes that its encoding does not have.
+
+    Args:
+        message: the sentence.
+        offset: offset of the first invalid byte.
+    """
+
+    def __init__(self, message: str, offset: int) -> None:
+        super().__init__(message)
+        self.offset = offset
+
+
+def decode_chunks(file: Reader, where: str, codec: str = "utf-8") -> Iterator[str]:
+    """Decode a text file chunk by chunk, with line ends as "\\n" and without a byte order mark.
 
     Args:
         file: the file, opened for reading bytes.
         where: name of the file, for error messages.
+        codec: name of the codec of its encoding.
 
     Raises:
-        AnexaError: if the file is not UTF-8 text; the message has the offset of the byte.
+        BinaryContent: if the file is of another format, or has a zero byte or character.
+        InvalidEncoding: if it has bytes that the encoding does not have.
     """
-    utf_8 = codecs.getincrementaldecoder("utf-8")()
+    is_wide = codec.startswith(("utf-16", "utf-32"))
+    decoder = codecs.getincrementaldecoder(codec)()
     line_ends = io.IncrementalNewlineDecoder(None, translate=True)
     offset, at_start, data = 0, True, b"more"
     while data:
         data = file.read(CHUNK_SIZE)
         clause = recognize_bytes(data) if at_start else None
         if clause is not None:
-            raise AnexaError(f"{where} is not a text file: {clause}")
-        if b"\0" in data:
-            raise AnexaError(
+            raise BinaryContent(f"{where} is not a text file: {clause}")
+        if b"\0" in data and not is_wide:
+            raise BinaryContent(
                 f"{where} is not a text file: it has a NUL byte at offset "
                 f"{offset + data.index(0)}; save it as UTF-8 text"
             )
-        begun = len(utf_8.getstate()[0])  # bytes of a character that the last chunk cut off
+        begun = len(decoder.getstate()[0])  # bytes of a character that the last chunk cut off
         try:
-            text = utf_8.decode(data, final=not data)
+            text = decoder.decode(data, final=not data)
         except UnicodeDecodeError as error:
-            raise AnexaError(
-                f"{where} is not UTF-8 text: the byte at offset {offset - begun + error.start} is "
-                "invalid; save the file as UTF-8"
+            place = offset - begun + error.start
+            name = codec.upper().removesuffix("-LE").removesuffix("-BE")
+            raise InvalidEncoding(
+                f"{where} is not {name} text: the byte at offset {place} is invalid; save the file "
+                "as UTF-8",
+                place,
             ) from error
+        if is_wide and "\0" in text:
+            raise BinaryContent(f"{where} is not a text file: it has a NUL character")
         offset += len(data)
         if at_start and text:
             text, at_start = text.removeprefix("\ufeff"), False

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from anexa.data import Progress, corpus_source
+from anexa.data import Progress, corpus_source, corpus_stem
 from anexa.data.batches import Dataset
 from anexa.data.splitting import dataset_notes
 from anexa.engines import DeviceConfig, Engine, open_engine, select_device
@@ -217,7 +217,7 @@ def build_or_restart(
 
 def default_folder(config: TrainConfig) -> Path:
     """Name the folder of a new run: models/CORPUS, or models/CORPUS-PRESET with another preset."""
-    name = "stdin" if config.data.corpus == "-" else Path(config.data.corpus).stem
+    name = "stdin" if config.data.corpus == "-" else corpus_stem(config.data.corpus)
     usual = config.preset == usual_preset(config.data.corpus)
     return Path("models") / (name if usual else f"{name}-{config.preset}")
 

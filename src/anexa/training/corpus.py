@@ -155,7 +155,8 @@ def reopen_corpus(
 def can_reopen(spec: str) -> bool:
     """Whether a corpus can be read again by its name or path: not if it came through a pipe."""
     path = Path(spec)
-    return spec in CORPORA or (path.is_file() and path.parts[1:2] not in (("dev",), ("proc",)))
+    is_stored = path.is_dir() or path.is_file()
+    return spec in CORPORA or (is_stored and path.parts[1:2] not in (("dev",), ("proc",)))
 
 
 def resume_command(folder: Path, corpus: str) -> str:

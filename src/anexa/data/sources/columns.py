@@ -1,0 +1,146 @@
+"""Columns of Parquet files and of datasets on the disk, read by `pyarrow`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from anexa.data.jsonl import BadRowError
+from anexa.data.sources.entries import Entry, seekable
+from anexa.data.sources.fields import choose_field, field_document
+from anexa.data.sources.packages import require_pyarrow
+from anexa.data.sources.tally import Tally
+from anexa.errors import AnexaError, UsageError, short_repr
+from anexa.files import read_json
+from anexa.names import quoted, shown
+
+BATCH_ROWS = 256  # rows in memory at once
+STATE, SPLITS = "state.json", "dataset_dict.json"  # files that `save_to_disk` of datasets writes
+TRAIN = "train"  # the split that is read
+
+
+def parquet_documents(entry: Entry, field: str, tally: Tally) -> Iterator[str]:
+    """Yield the documents in a column of a Parquet file.
+
+    Args:
+        entry: the file.
+        field: name of the column; "" for the default.
+        tally: decides about bad rows.
+
+    Raises:
+        UsageError: if there is no such column.
+        AnexaError: if the column has no texts, the file is damaged, or `pyarrow` is missing.
+    """
+    pyarrow = require_pyarrow(entry.where)
+    with entry.open() as stream, seekable(stream) as file, _errors(entry.where):
+        table = pyarrow.parquet.ParquetFile(file)
+        name = choose_field(table.schema_arrow.names, field, entry.where)
+        _check_type(pyarrow, table.schema_arrow.field(name), entry.where)
+        batches = table.iter_batches(batch_size=BATCH_ROWS, columns=[name])
+        yield from _documents(batches, name, entry.where, tally)
+
+
+def is_dataset(folder: Path) -> bool:
+    """Whether a folder is a dataset, or several splits of one, that `save_to_disk` has written."""
+    return (folder / SPLITS).is_file() or (folder / STATE).is_file()
+
+
+def dataset_documents(folder: Path, field: str, tally: Tally) -> Iterator[str]:
+    """Yield the documents in a column of a dataset that `save_to_disk` of `datasets` has written.
+
+    Of several splits, "train" is read, and a note says so. Arguments and errors are those of
+    `parquet_documents`.
+    """
+    where = shown(str(folder))
+    pyarrow = require_pyarrow(where)
+    if (folder / SPLITS).is_file():
+        folder = _train_split(folder, where, tally)
+    state = read_json(folder / STATE)
+    if state.get("_indices_data_files") or state.get("_indices_files"):
+        raise AnexaError(f"{where} is a selection of other rows: save it with flatten_indices()")
+    try:
+        names = [str(file["filename"]) for file in state["_data_files"]]
+    except (KeyError, TypeError) as error:
+        raise AnexaError(f"{folder / STATE} is damaged: it lists no data files") from error
+    for name in names:
+        if Path(name).name != name:
+            raise AnexaError(
+                f"{folder / STATE} names a file outside the dataset, {quoted(name)}: save it anew"
+            )
+        place = shown(str(folder / name))
+        with _errors(place), pyarrow.memory_map(str(folder / name)) as file:
+            batches = pyarrow.ipc.open_stream(file)
+            column = choose_field(batches.schema.names, field, where)
+            _check_type(pyarrow, batches.schema.field(column), place)
+            pieces = (
+                batch.select([column]).slice(start, BATCH_ROWS)
+                for batch in batches
+                for start in range(0, batch.num_rows, BATCH_ROWS)
+            )
+            yield from _documents(pieces, column, place, tally)
+
+
+def _train_split(folder: Path, where: str, tally: Tally) -> Path:
+    """Return the folder of the split that is trained on."""
+    splits = read_json(folder / SPLITS).get("splits")
+    names = list(map(str, splits)) if isinstance(splits, list) else []
+    if TRAIN not in names:
+        listed = ", ".join(map(quoted, names)) or "none"
+        raise UsageError(
+            f"{where} has no split {quoted(TRAIN)}: give the folder of one of its splits; it has "
+            f"{listed}"
+        )
+    if len(names) > 1:
+        others = ", ".join(quoted(name) for name in names if name != TRAIN)
+        tally.say(f"read: the split {quoted(TRAIN)} of the dataset, not {others}")
+    return folder / TRAIN
+
+
+def _check_type(pyarrow: Any, column: Any, where: str) -> None:
+    """Make sure that a column has texts.
+
+    Args:
+        pyarrow: the package.
+        column: the column in the schema.
+        where: name of the file.
+
+    Raises:
+        UsageError: if it has values of another type.
+    """
+    types = pyarrow.types
+    kind = column.type.value_type if types.is_dictionary(column.type) else column.type
+    is_view = getattr(types, "is_string_view", types.is_string)
+    if not (types.is_string(kind) or types.is_large_string(kind) or is_view(kind)):
+        raise UsageError(
+            f"{where}: the column {quoted(column.name)} is of the type {short_repr(str(kind))}, "
+            "not text: name another one with --field"
+        )
+
+
+def _documents(batches: Iterator[Any], column: str, where: str, tally: Tally) -> Iterator[str]:
+    """Yield the documents in batches of rows."""
+    bad_rows = tally.bad_rows(where, "row")
+    number = 0
+    for batch in batches:
+        for value in batch.column(column).to_pylist():
+            number += 1
+            try:
+                document = field_document(value, column)
+            except BadRowError as error:
+                bad_rows.add(number, error)
+            else:
+                yield document
+
+
+@contextmanager
+def _errors(where: str) -> Iterator[None]:
+    """Turn the errors of `pyarrow` into one sentence."""
+    try:
+        yield
+    except (OSError, ValueError, NotImplementedError, TypeError, KeyError) as error:
+        raise AnexaError(
+            f"{where} cannot be read ({short_repr(error)}): it is damaged, or not what its name "
+            "says; get the file again"
+        ) from error

@@ -1,0 +1,172 @@
+"""Encodings of text files: UTF-8, UTF-16 and UTF-32; Windows-1252 if there is no doubt.
+
+Without a byte order mark, UTF-16 and UTF-32 are known by the zero bytes of ASCII characters.
+What is not UTF-8 either is Windows-1252 only if all of the following hold: it has no sequence of
+bytes that UTF-8 has; all bytes stand for characters, and none for a control character; all letters
+beyond ASCII belong to the alphabet of one Western European language; at most 30 % of the letters
+are beyond ASCII; and no symbol stands within a word. So Polish, Czech, Turkish or Russian bytes are
+refused, not read as other letters.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from anexa.names import shell_word
+
+SNIFFED = 4096  # bytes from which UTF-16 and UTF-32 are recognized
+MIN_WIDE = 4  # characters from which UTF-16 and UTF-32 are recognized
+MAX_ACCENTED = 0.3  # largest fraction of the letters of a Western text that are beyond ASCII
+
+# The longer marks first: that of UTF-32 begins with that of UTF-16.
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+LABELS = {
+    "utf-16-le": "UTF-16",
+    "utf-16-be": "UTF-16",
+    "utf-32-le": "UTF-32",
+    "utf-32-be": "UTF-32",
+    "cp1252": "Windows-1252",
+}
+# Letters beyond ASCII of the languages that are written in Windows-1252.
+ALPHABETS = tuple(
+    frozenset(letters)
+    for letters in (
+        "àâæçèéêëîïôœùûüÿ",  # French, Walloon
+        "äöüßéèàáê",  # German, with foreign words
+        "áéíóúüñçàèòïª" + "º",  # Spanish, Catalan, Galician
+        "àáâãçéêíòóôõúüªº",  # Portuguese
+        "àáèéìíîòóùúªº",  # Italian
+        "åäöéàáü",  # Swedish, Finnish
+        "åæøéèêòóôäöü",  # Danish, Norwegian
+        "áéíóúýþæöð",  # Icelandic, Faroese, Irish
+        "áàâäéèêëíïîóòôöúùûüç",  # Dutch
+    )
+)
+_ASCII = bytes(range(128))
+_NOT_LETTERS = bytes(set(range(256)) - set(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"))
+_CONTROLS = bytes(set(range(32)) - set(b"\t\n\f\r")) + b"\x7f\x81\x8d\x8f\x90\x9d"
+_UTF_8 = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+_IN_WORD = re.compile(r"[^\W\d_](?![’–—…·\xa0\xad])[^\x00-\x7f\w][^\W\d_]")
+
+
+def sniff(head: bytes) -> str | None:
+    """Return the codec of a text by its first bytes: of UTF-8 with a mark, UTF-16 or UTF-32.
+
+    Args:
+        head: the first `SNIFFED` bytes of the file, or all of them.
+
+    Returns:
+        The name of the codec; None if there is neither a mark nor a pattern of zero bytes.
+    """
+    for mark, codec in BYTE_ORDER_MARKS:
+        if head.startswith(mark):
+            return codec
+    if b"\0" not in head:
+        return None
+    is_cut = len(head) >= SNIFFED
+    for codec, size, digit in (
+        ("utf-32-le", 4, 0),
+        ("utf-32-be", 4, 3),
+        ("utf-16-le", 2, 0),
+        ("utf-16-be", 2, 1),
+    ):
+        if (is_cut or len(head) % size == 0) and _is_wide(head, codec, size, digit):
+            return codec
+    return None
+
+
+def _is_wide(head: bytes, codec: str, size: int, digit: int) -> bool:
+    """Whether bytes are characters of `size` bytes, at least 80 % of them ASCII.
+
+    Args:
+        head: the bytes, of which the last character may be cut off.
+        codec: name of the codec.
+        size: bytes of a character.
+        digit: place of the byte of an ASCII character that is not zero.
+    """
+    n = len(head) // size
+    zeros = [head[place : n * size : size].count(0) for place in range(size) if place != digit]
+    if n < MIN_WIDE or b"\0" in head[digit : n * size : size] or min(zeros) < 0.8 * n:
+        return False
+    try:
+        # A pair of surrogates may be cut off at the end.
+        text = codecs.getincrementaldecoder(codec)().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return all(c.isprintable() or c in "\t\n\f\r" for c in text)
+
+
+@dataclass
+class WesternCheck:
+    """Running check whether bytes that are not UTF-8 are text in Windows-1252.
+
+    Attributes:
+        is_possible: whether the bytes so far may be such a text, apart from the alphabet.
+    """
+
+    is_possible: bool = True
+
+    def __post_init__(self) -> None:
+        self._high: set[int] = set()
+        self._num_letters = self._num_accented = 0
+        self._end = b""
+
+    def update(self, data: bytes) -> None:
+        """Take the next bytes of the text."""
+        joined = self._end + data
+        self._end = data[-4:]
+        beyond = data.translate(None, _ASCII)
+        self._high.update(beyond)
+        self._num_letters += len(data.translate(None, _NOT_LETTERS))
+        self._num_accented += sum(map(str.isalpha, beyond.decode("cp1252", "replace")))
+        if beyond and self.is_possible:
+            self.is_possible = (
+                len(data.translate(None, _CONTROLS)) == len(data)
+                and _UTF_8.search(joined) is None
+                and _IN_WORD.search(joined.decode("cp1252", "replace")) is None
+            )
+
+    @property
+    def is_western(self) -> bool:
+        """Whether the text is Windows-1252."""
+        text = bytes(self._high).decode("cp1252", "replace")
+        letters = {c for c in text.lower() if c.isalpha()}
+        total = self._num_letters + self._num_accented
+        return (
+            self.is_possible
+            and self._num_accented <= MAX_ACCENTED * total
+            and any(letters <= alphabet for alphabet in ALPHABETS)
+        )
+
+
+def is_western(chunks: Iterable[bytes]) -> bool:
+    """Whether a text that is not UTF-8 is Windows-1252, without doubt; see the module."""
+    check = WesternCheck()
+    for data in chunks:
+        check.update(data)
+        if not check.is_possible:
+            return False
+    return check.is_western
+
+
+def unknown_encoding(where: str, offset: int) -> str:
+    """Return the sentence about a text whose encoding is not known.
+
+    Args:
+        where: name of the file.
+        offset: offset of the first byte that is not UTF-8.
+    """
+    name = shell_word(where.rpartition("/")[2])
+    return (
+        f"{where} is not UTF-8 text: the byte at offset {offset} is invalid, and other encodings "
+        f"are in doubt; convert it, such as with iconv -f WINDOWS-1250 -t UTF-8 {name} > utf8.txt"
+    )

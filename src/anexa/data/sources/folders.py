@@ -1,0 +1,115 @@
+"""Files of a folder and of the folders in it, in an order that is the same on every machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from anexa.data.sources.entries import (
+    PROSE,
+    RECORDS,
+    SOURCE_CODE,
+    Entry,
+    file_entry,
+    name_ending,
+)
+from anexa.data.sources.tally import Tally
+from anexa.errors import AnexaError, UsageError
+from anexa.names import quoted, shown
+
+# Folders of installed packages and of programs, which nobody wrote by hand.
+SKIPPED_FOLDERS = ("__MACOSX", "__pycache__", "node_modules", "site-packages")
+
+Accept = Callable[[str], bool]
+"""Whether a file with this path inside its folder or archive is read."""
+
+
+def folder_entries(root: Path, accept: Accept, tally: Tally) -> Iterator[Entry]:
+    """Yield the files of a folder whose paths are accepted, sorted by the parts of their paths.
+
+    Hidden files and folders, `SKIPPED_FOLDERS`, virtual environments and symbolic links are left
+    out. Memory: the names in one folder, and in those above it.
+
+    Args:
+        root: the folder.
+        accept: function of the path inside the folder.
+        tally: counter of what is left out.
+    """
+    yield from _walk(root, "", root.name, accept, tally)
+
+
+def _walk(folder: Path, prefix: str, root: str, accept: Accept, tally: Tally) -> Iterator[Entry]:
+    try:
+        with os.scandir(folder) as scan:
+            found = sorted((f.name, f.is_symlink(), f.is_dir(follow_symlinks=False)) for f in scan)
+    except OSError as error:
+        reason = error.strerror or error
+        tally.bad_file(AnexaError(f"cannot read the folder {shown(str(folder))}: {reason}"))
+        return
+    if any(name == "pyvenv.cfg" for name, _, _ in found):
+        tally.leave_out("virtual environment")
+        return
+    for name, is_link, is_folder in found:
+        path = prefix + name
+        if is_hidden(name):
+            continue
+        if is_link:
+            tally.leave_out("symbolic link")
+        elif is_folder:
+            yield from _walk(folder / name, f"{path}/", root, accept, tally)
+        elif not accept(path):
+            tally.other_kind(name_ending(name))
+        elif (folder / name).is_file():
+            yield file_entry(folder / name, path, shown(f"{root}/{path}"))
+        else:
+            tally.leave_out("device or pipe")
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is left out of a folder by its name."""
+    return name.startswith(".") or name in SKIPPED_FOLDERS
+
+
+def accept_names(include: Sequence[str]) -> Accept:
+    """Return the function that accepts paths by patterns; without any, the endings of texts.
+
+    Args:
+        include: patterns with `*`, `?` and `[…]`, which match a name in any folder; or the path
+            from the folder, if the pattern has a "/", where `**` stands for any folders.
+    """
+    if not include:
+        endings = frozenset(PROSE + SOURCE_CODE)
+        return lambda path: name_ending(path) in endings
+    patterns = [_pattern(pattern) for pattern in include]
+    return lambda path: any(_matches(path.split("/"), pattern) for pattern in patterns)
+
+
+def accept_records(path: str) -> bool:
+    """Accept tables and JSON Lines, by the ending of the name."""
+    return name_ending(path) in RECORDS
+
+
+def _pattern(pattern: str) -> Sequence[str]:
+    """Split a pattern of `accept_names` into its parts.
+
+    Raises:
+        UsageError: if the pattern matches no path inside a folder.
+    """
+    parts = [part for part in pattern.replace(os.sep, "/").split("/") if part != "."]
+    if not all(parts) or ".." in parts:
+        raise UsageError(
+            f"--include {quoted(pattern)} matches no file: give a pattern such as '*.md' or "
+            "'notes/**/*.md'"
+        )
+    return parts if len(parts) > 1 else ["**", *parts]
+
+
+def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether the parts of a path match those of a pattern."""
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        return any(_matches(parts[i:], pattern[1:]) for i in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])

@@ -1,0 +1,26 @@
+"""The optional package of the readers, which the extra `data` installs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anexa.errors import AnexaError
+
+
+def require_pyarrow(where: str) -> Any:
+    """Import `pyarrow` with its Parquet reader.
+
+    Args:
+        where: name of the file that it is needed for.
+
+    Raises:
+        AnexaError: if it is not installed.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise AnexaError(
+            f"reading {where} needs the package pyarrow: install it with pip install 'anexa[data]'"
+        ) from error
+    return pyarrow

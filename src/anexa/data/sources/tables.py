@@ -1,0 +1,157 @@
+"""Tables in text files, `.csv` and `.tsv`: each row has a document in one of its columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+
+from anexa.data.jsonl import BadRowError
+from anexa.data.sources.fields import DEFAULT_FIELD, choose_field, field_document
+from anexa.data.sources.tally import Tally
+from anexa.data.sources.texts import MAX_DOCUMENT
+from anexa.errors import AnexaError, short_repr
+
+DELIMITERS = ",;\t|"
+SAMPLE_LINES = 50  # lines from which the dialect is recognized
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """Dialect of a table.
+
+    Attributes:
+        delimiter: character between the columns.
+        escape: character before a quote within quotes; None if such a quote is doubled.
+    """
+
+    delimiter: str
+    escape: str | None = None
+
+    def rows(self, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+        """Yield the rows, each with the number of its last line.
+
+        Raises:
+            csv.Error: if a row cannot be read in this dialect.
+        """
+        # The limit holds for the whole process; the module has no other way to set it.
+        csv.field_size_limit(MAX_DOCUMENT)
+        reader = csv.reader(
+            lines,
+            delimiter=self.delimiter,
+            escapechar=self.escape,
+            doublequote=self.escape is None,
+            strict=True,
+        )
+        for row in reader:
+            yield reader.line_num, row
+
+
+def table_documents(
+    chunks: Iterable[str], field: str, where: str, tally: Tally, *, tabs: bool = False
+) -> Iterator[str]:
+    """Yield the documents of a table, whose first row names the columns.
+
+    Args:
+        chunks: text of the table.
+        field: name of the column; "" for the default.
+        where: name of the file.
+        tally: decides about bad rows.
+        tabs: whether the columns are known to be separated by tabs.
+
+    Raises:
+        UsageError: if there is no such column.
+        AnexaError: if a row is bad, without --skip-bad, or the table cannot be read on.
+    """
+    lines = split_lines(chunks, where)
+    head = list(islice(lines, SAMPLE_LINES))
+    dialect = recognize_dialect(head, field, "\t" if tabs else DELIMITERS)
+    rows = dialect.rows(chain(head, lines))
+    bad_rows = tally.bad_rows(where, "line")
+    header: list[str] = []
+    column = last = 0
+    try:
+        for last, row in rows:
+            if not row:  # a blank line
+                continue
+            if not header:
+                header, column = row, row.index(choose_field(row, field, where))
+                continue
+            try:
+                document = _document(row, header, column)
+            except BadRowError as error:
+                bad_rows.add(last, error)
+            else:
+                yield document
+    except csv.Error as error:  # where the next row begins is unknown then
+        raise AnexaError(
+            f"{where} cannot be read as a table after line {last}: {short_repr(error)}; correct "
+            "its quotes, or give --layout text to train on it as it is"
+        ) from error
+
+
+def _document(row: list[str], header: list[str], column: int) -> str:
+    """Return the document of a row.
+
+    Raises:
+        BadRowError: if the row is not as long as the header, or the document is bad.
+    """
+    if len(row) != len(header):
+        raise BadRowError(f"does not have {len(header)} columns", f" but {len(row)}")
+    return field_document(row[column], header[column])
+
+
+def split_lines(chunks: Iterable[str], where: str) -> Iterator[str]:
+    r"""Split a text into its lines, each with the "\n" at its end.
+
+    Raises:
+        AnexaError: if a line is longer than `MAX_DOCUMENT`.
+    """
+    parts: list[str] = []
+    size = number = 0
+    for chunk in chunks:
+        for line in io.StringIO(chunk, newline="\n"):
+            parts.append(line)
+            size += len(line)
+            if size > MAX_DOCUMENT:
+                raise AnexaError(
+                    f"{where}, line {number + 1} has more than {MAX_DOCUMENT // 2**20} MiB: split "
+                    "the document in it"
+                )
+            if line.endswith("\n"):
+                yield "".join(parts)
+                parts, size, number = [], 0, number + 1
+    if parts:
+        yield "".join(parts)
+
+
+def recognize_dialect(head: list[str], field: str, delimiters: str = DELIMITERS) -> Dialect:
+    """Return the dialect of a table in which its first lines have the most columns.
+
+    A dialect is possible if all rows have the same number of columns; one with the wanted column
+    is preferred.
+
+    Args:
+        head: first lines of the table.
+        field: name of the wanted column; "" for the default.
+        delimiters: possible delimiters.
+    """
+    candidates = [Dialect(d, escape) for escape in (None, "\\") for d in delimiters]
+    return max(candidates, key=lambda dialect: _score(dialect, head, field))
+
+
+def _score(dialect: Dialect, head: list[str], field: str) -> tuple[bool, bool, int]:
+    """Rank a dialect: whether the wanted column exists, all rows are equally long, and how long."""
+    rows: list[list[str]] = []
+    try:
+        rows.extend(row for _, row in dialect.rows(head) if row)
+    except csv.Error as error:
+        # The last row may be cut off in the middle of a quoted text.
+        if "unexpected end" not in str(error):
+            return False, False, 0
+    if not rows:
+        return False, False, 0
+    is_regular = len({len(row) for row in rows}) == 1
+    return (field or DEFAULT_FIELD) in rows[0], is_regular, len(rows[0])

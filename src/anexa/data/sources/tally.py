@@ -1,0 +1,81 @@
+"""Counts of what the readers leave out or convert, and what becomes of bad input."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from anexa.data.jsonl import BadRows
+from anexa.errors import AnexaError
+from anexa.names import counted
+
+MAX_LISTED = 5  # endings of files that a note names
+
+
+class Tally:
+    """Counter of one reading of a corpus.
+
+    Args:
+        skip_bad: whether bad rows and files are counted and left out; otherwise the first one
+            raises.
+    """
+
+    def __init__(self, skip_bad: bool = False) -> None:
+        self._skip_bad = skip_bad
+        self._left_out: Counter[str] = Counter()
+        self._endings: Counter[str] = Counter()
+        self._encodings: Counter[str] = Counter()
+        self._bad_rows: list[BadRows] = []
+        self._said: dict[str, None] = {}
+
+    def leave_out(self, what: str) -> None:
+        """Count something that is left out; `what` is its noun, such as "empty file"."""
+        self._left_out[what] += 1
+
+    def other_kind(self, ending: str) -> None:
+        """Count a file of a folder that is not read because of the ending of its name."""
+        self._endings[ending or "no ending"] += 1
+
+    def encoding(self, name: str) -> None:
+        """Count a file that is not UTF-8."""
+        self._encodings[name] += 1
+
+    def say(self, sentence: str) -> None:
+        """Add a note, once."""
+        self._said[sentence] = None
+
+    def bad_rows(self, where: str, unit: str) -> BadRows:
+        """Return the handler of the bad rows of a file; its arguments are those of `BadRows`."""
+        self._bad_rows.append(BadRows(where, self._skip_bad, unit))
+        return self._bad_rows[-1]
+
+    def bad_file(self, error: AnexaError) -> None:
+        """Count a file of a folder that cannot be read.
+
+        Args:
+            error: what is wrong with the file.
+
+        Raises:
+            AnexaError: without --skip-bad.
+        """
+        if not self._skip_bad:
+            raise AnexaError(
+                f"{error}, or leave out what cannot be read with --skip-bad"
+            ) from error
+        self._left_out["unreadable file"] += 1
+
+    def notes(self) -> tuple[str, ...]:
+        """Return the counts as sentences."""
+        notes = list(self._said)
+        for encoding, count in sorted(self._encodings.items()):
+            notes.append(f"read as {encoding}: {counted(count, 'file')}")
+        for rows in self._bad_rows:
+            notes += rows.notes()
+        for what, count in sorted(self._left_out.items()):
+            notes.append(f"left out: {counted(count, what)}")
+        if self._endings:
+            often = self._endings.most_common(MAX_LISTED)
+            listed = ", ".join(f"{ending} {count:,}" for ending, count in often)
+            more = ", …" if len(self._endings) > len(often) else ""
+            count = sum(self._endings.values())
+            notes.append(f"left out: {counted(count, 'file')} of other kinds ({listed}{more})")
+        return tuple(notes)

@@ -1,0 +1,95 @@
+"""Text of an entry, decoded: in chunks, or as one document."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+from anexa.data.reading import CHUNK_SIZE, InvalidEncoding, Reader, decode_chunks
+from anexa.data.sources.encodings import (
+    LABELS,
+    SNIFFED,
+    is_western,
+    sniff,
+    unknown_encoding,
+)
+from anexa.data.sources.entries import Entry
+from anexa.data.sources.tally import Tally
+from anexa.errors import AnexaError
+
+MAX_DOCUMENT = 2**27  # bytes of a document, which is in memory as a whole
+
+
+def find_codec(entry: Entry) -> str:
+    """Read a text once to find the codec of its encoding.
+
+    Raises:
+        AnexaError: if it is not text, or its encoding is in doubt.
+    """
+    with entry.open() as file:
+        head = read_fully(file, SNIFFED)
+    codec = sniff(head)
+    if codec is not None:
+        return codec
+    try:
+        with entry.open() as file:
+            for _ in decode_chunks(file, entry.where):
+                pass
+    except InvalidEncoding as error:
+        with entry.open() as file:
+            if is_western(iter(lambda: file.read(CHUNK_SIZE), b"")):
+                return "cp1252"
+        raise AnexaError(unknown_encoding(entry.where, error.offset)) from error
+    return "utf-8"
+
+
+def text_chunks(entry: Entry, codec: str) -> Iterator[str]:
+    """Yield the text of an entry in chunks; arguments and errors are those of `decode_chunks`."""
+    with entry.open() as file:
+        yield from decode_chunks(file, entry.where, codec)
+
+
+def whole_text(entry: Entry, tally: Tally) -> str:
+    """Return the text of an entry that is one document.
+
+    Args:
+        entry: the file.
+        tally: counter of the encodings.
+
+    Raises:
+        AnexaError: if it is not text, its encoding is in doubt, or it is too long.
+    """
+    with entry.open() as file:
+        data = read_fully(file, MAX_DOCUMENT + 1)
+    if len(data) > MAX_DOCUMENT:
+        raise AnexaError(
+            f"{entry.where} has more than {MAX_DOCUMENT // 2**20} MiB, too much for one of many "
+            "documents: train on this file alone, or split it"
+        )
+    return decode_document(data, entry.where, tally)
+
+
+def decode_document(data: bytes, where: str, tally: Tally) -> str:
+    """Decode a document, and count its encoding; errors are those of `whole_text`."""
+    codec = sniff(data[:SNIFFED]) or "utf-8"
+    try:
+        text = "".join(decode_chunks(io.BytesIO(data), where, codec))
+    except InvalidEncoding as error:
+        if codec != "utf-8":
+            raise
+        if not is_western([data]):
+            raise AnexaError(unknown_encoding(where, error.offset)) from error
+        codec = "cp1252"
+        text = "".join(decode_chunks(io.BytesIO(data), where, codec))
+    if codec in LABELS:
+        tally.encoding(LABELS[codec])
+    return text
+
+
+def read_fully(file: Reader, size: int) -> bytes:
+    """Read `size` bytes, or all that there are if they are fewer."""
+    parts, left = [], size
+    while left > 0 and (data := file.read(min(left, CHUNK_SIZE))):
+        parts.append(data)
+        left -= len(data)
+    return b"".join(parts)
