@@ -313,6 +313,19 @@ def guess_layout(text: str) -> Layout:
     return "lines" if is_list else "text"
 
 
+def text_source(spec: str, progress: Progress | None = None) -> Source:
+    """Return the reader of a named corpus or of a file, whatever its format.
+
+    Args:
+        spec: a name from `CORPORA`, or a path.
+        progress: as for `read_corpus`.
+
+    Raises:
+        AnexaError: if it does not exist, or cannot be read or downloaded.
+    """
+    return _registered(CORPORA[spec], progress)[0] if spec in CORPORA else _file(spec)
+
+
 def _registered(corpus: CorpusInfo, progress: Progress | None) -> tuple[Source, tuple[str, ...]]:
     """Return the source of a registered corpus, and notes about text that it leaves out."""
     if corpus.source is None:

@@ -23,6 +23,7 @@ class CorpusInfo:
         sha256: SHA-256 of the download; None if the source revises the file now and then.
         gutenberg: whether Project Gutenberg's header and footer are removed.
         generated: whether the examples are generated during training, without end.
+        conversations: whether each line is a conversation, as a JSON object.
     """
 
     name: str
@@ -33,6 +34,7 @@ class CorpusInfo:
     sha256: str | None = None
     gutenberg: bool = False
     generated: bool = False
+    conversations: bool = False
 
     @property
     def filename(self) -> str:

@@ -37,24 +37,28 @@ PromptEnd: TypeAlias = Literal["answer", "message", "nothing"]
 """End of a chat prompt: the beginning of a new answer, the last message without its end, which the
 model continues, or the last message with its end."""
 
+# Macro of Anexa's templates: the text of a content, which is a string or a list of text parts.
+TEXT_OF_CONTENT = """\
+{%- macro text_of(content) -%}
+{%- if content is string -%}
+{{- content -}}
+{%- elif not content -%}
+{{- raise_exception('a message has no content') -}}
+{%- else -%}
+{%- for part in content -%}
+{%- if part.type != 'text' -%}
+{{- raise_exception('the parts of a content are texts: no other type can be read') -}}
+{%- endif -%}
+{{- '' + part.text -}}
+{%- endfor -%}
+{%- endif -%}
+{%- endmacro -%}
+"""
+
 # System messages are skipped: the model was not trained on them, but many clients send them. The
 # `generation` tags have no dashes, which @huggingface/jinja does not support before version 0.5.8.
 CHAT_TEMPLATE = f"""\
-{{%- macro text_of(content) -%}}
-{{%- if content is string -%}}
-{{{{- content -}}}}
-{{%- elif not content -%}}
-{{{{- raise_exception('a message has no content') -}}}}
-{{%- else -%}}
-{{%- for part in content -%}}
-{{%- if part.type != 'text' -%}}
-{{{{- raise_exception('the parts of a content are texts: no other type can be read') -}}}}
-{{%- endif -%}}
-{{{{- '' + part.text -}}}}
-{{%- endfor -%}}
-{{%- endif -%}}
-{{%- endmacro -%}}
-{{%- for message in messages -%}}
+{TEXT_OF_CONTENT}{{%- for message in messages -%}}
 {{%- if message.role == 'user' -%}}
 {{{{- '{USER}' + text_of(message.content) -}}}}
 {{%- elif message.role == 'assistant' -%}}

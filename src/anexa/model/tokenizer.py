@@ -120,9 +120,15 @@ class Tokenizer:
         return cls(character_backend(texts, adds_bos, added_tokens))
 
     @classmethod
-    def train_bpe(cls, texts: Iterable[str], vocab_size: int, adds_bos: bool) -> Tokenizer:
+    def train_bpe(
+        cls,
+        texts: Iterable[str],
+        vocab_size: int,
+        adds_bos: bool,
+        added_tokens: Sequence[str] = (),
+    ) -> Tokenizer:
         """Train byte-level BPE; see `trained_backend`."""
-        return cls(trained_backend(texts, vocab_size, adds_bos))
+        return cls(trained_backend(texts, vocab_size, adds_bos, added_tokens))
 
     @classmethod
     def from_json(cls, text: str) -> Tokenizer:
@@ -150,6 +156,13 @@ class Tokenizer:
         with tokenizers_errors():
             backend = set_bos(backend, adds_bos, self.id_to_token(eot_token) or END_OF_TEXT)
         return Tokenizer(backend, eot_token, [eot_token])
+
+    def with_added_tokens(self, tokens: Sequence[str]) -> Tokenizer:
+        """Return a copy in which each of these strings is one token; new ones have the last ids."""
+        backend = Backend.from_str(self.to_json())
+        with tokenizers_errors():
+            backend.add_tokens([AddedToken(token, normalized=False) for token in tokens])
+        return Tokenizer(backend, self.bos_token_id, self.eos_token_ids)
 
     def to_json(self) -> str:
         """Return the content of `tokenizer.json`."""
@@ -244,6 +257,22 @@ class Tokenizer:
             batch_ids = chain.from_iterable(encoding.ids for encoding in encodings)
             ids.append(_int_array(batch_ids, int(lengths[-1].sum())))
         return np.concatenate(ids), np.concatenate(lengths)
+
+    def encode_offsets(
+        self, texts: Sequence[str]
+    ) -> list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+        """Encode texts, and say which characters each token stands for.
+
+        Returns:
+            For each text its ids, shape (N,), and the first character and the end of each token in
+            the text, shape (N, 2).
+        """
+        with tokenizers_errors():
+            encodings = self._backend.encode_batch(list(texts), add_special_tokens=False)
+        return [
+            (np.array(one.ids, np.int64), np.array(one.offsets, np.int64).reshape(-1, 2))
+            for one in encodings
+        ]
 
     @cached_property
     def _id_table(self) -> npt.NDArray[Any] | None:

@@ -42,7 +42,9 @@ def character_backend(
     return set_bos(backend, adds_bos)
 
 
-def trained_backend(texts: Iterable[str], vocab_size: int, adds_bos: bool) -> Backend:
+def trained_backend(
+    texts: Iterable[str], vocab_size: int, adds_bos: bool, added_tokens: Sequence[str] = ()
+) -> Backend:
     """Train byte-level BPE like GPT-2's (Sennrich et al., 2016; Radford et al., 2019).
 
     Its ids are `END_OF_TEXT`, the 256 bytes, and then merges of tokens that occur side by side
@@ -51,9 +53,11 @@ def trained_backend(texts: Iterable[str], vocab_size: int, adds_bos: bool) -> Ba
 
     Args:
         texts: documents, or pieces of running text.
-        vocab_size: V, at least `MIN_BPE_VOCAB`.
+        vocab_size: V, at least `MIN_BPE_VOCAB` and the number of added tokens.
         adds_bos: whether BOS is prepended to a text.
+        added_tokens: strings that are one token wherever they occur; their ids are the last.
     """
+    vocab_size -= len(added_tokens)
     assert vocab_size >= MIN_BPE_VOCAB
     backend = Backend(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -66,6 +70,7 @@ def trained_backend(texts: Iterable[str], vocab_size: int, adds_bos: bool) -> Ba
         show_progress=False,
     )
     backend.train_from_iterator(texts, trainer)
+    backend.add_tokens([AddedToken(token, normalized=False) for token in added_tokens])
     return set_bos(backend, adds_bos)
 
 

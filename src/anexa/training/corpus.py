@@ -29,6 +29,7 @@ MAX_BPE_VOCAB = 1_000_000  # maximum vocabulary size of BPE: larger ones would h
 # Maximum bytes of text that BPE is trained on. If nearly all words differ, as in languages without
 # spaces between words, BPE needs 70 times as much memory.
 BPE_SAMPLE = 8 * 2**20
+JSON_LINES = (".jsonl", ".ndjson")  # endings of files with a JSON object a line
 
 
 class Corpus(Protocol):
@@ -111,7 +112,20 @@ def open_corpus(
         from anexa.thinking.corpus import ArithmeticCorpus
 
         return ArithmeticCorpus()
+    if layout == "auto" and may_have_conversations(spec):
+        from anexa.training.conversation_corpus import open_conversations  # needs jinja2, too
+
+        conversations = open_conversations(spec, progress)
+        if conversations is not None:
+            return conversations
     return TextCorpus(read_corpus(spec, layout, progress=progress))
+
+
+def may_have_conversations(spec: str) -> bool:
+    """Whether a corpus may have conversations, by its name."""
+    if spec in CORPORA:
+        return CORPORA[spec].conversations
+    return Path(spec).suffix.lower() in JSON_LINES
 
 
 def reopen_corpus(
@@ -262,6 +276,19 @@ def make_tokenizer(spec: str, documents: Documents) -> Tokenizer:
         every = -(-documents.size // BPE_SAMPLE)
         texts = chain.from_iterable(islice(documents.groups(), 0, None, every))
         return Tokenizer.train_bpe(texts, vocab_size, adds_bos)
+    return load_tokenizer(spec, adds_bos)
+
+
+def load_tokenizer(spec: str, adds_bos: bool) -> Tokenizer:
+    """Load the tokenizer of `--tokenizer`.
+
+    Args:
+        spec: path of a `tokenizer.json` or of a model folder.
+        adds_bos: whether the tokenizer adds BOS to prompts.
+
+    Raises:
+        AnexaError: if the file does not exist, or has no token that ends a text.
+    """
     check_tokenizer_spec(spec)
     path = Path(spec)
     clause = recognize(spec)

@@ -1,0 +1,141 @@
+"""Labels of conversations: which tokens of a rendered conversation are the assistant's answers.
+
+An answer is what follows the prompt that the model gets for it when it is used, up to the end of
+the turn. It is found by rendering alone, so that it is right for any chat template: the
+conversation before the answer, with the beginning of the assistant's turn, must be a prefix of the
+conversation with the answer. Some templates, such as Qwen3's, show an answer otherwise once another
+turn follows it; such an answer is learned from a sequence of its own, which ends with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from anexa.data.jsonl import BadRowError
+from anexa.errors import AnexaError, short_repr
+from anexa.model.chat_format import END_THINK, THINK, Message, render_messages
+from anexa.model.tokenizer import Tokenizer
+
+_MARK = "\ue000thought\ue001"  # private characters, which no text has
+
+
+@dataclass
+class LabeledText:
+    """A rendered conversation.
+
+    Attributes:
+        text: the whole text.
+        spans: begin and end of each answer that is learned, in characters.
+    """
+
+    text: str
+    spans: list[tuple[int, int]] = field(default_factory=list)
+
+
+class ChatRenderer:
+    """Renderer of conversations for training, with the chat template of a model.
+
+    Args:
+        template: chat template.
+        tokenizer: tokenizer of the model.
+
+    Raises:
+        AnexaError: if the template cannot be used for training.
+    """
+
+    def __init__(self, template: str, tokenizer: Tokenizer) -> None:
+        self._template = template
+        self._bos, self._eos = tokenizer.bos_eos
+        shown = template + self._bos + self._eos
+        self._tokens = tuple(token for token in tokenizer.added_tokens if token in shown)
+        self._reads_thoughts = True
+        user, answer = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
+        try:
+            self.render([user, answer])
+            thought = self._render([user, answer | {"reasoning_content": _MARK}])
+        except BadRowError as error:
+            raise AnexaError(
+                f"the chat template of the model cannot be trained: {error}"
+            ) from error
+        self._reads_thoughts = _MARK in thought
+
+    def render(self, messages: Sequence[Message]) -> list[LabeledText]:
+        """Render a conversation; each answer is in a span of exactly one of the texts.
+
+        Args:
+            messages: messages up to the last answer, as `parse_conversation` returns them.
+
+        Raises:
+            BadRowError: if the template refuses the messages or leaves out an answer or a thought,
+                a message contains a special token of the template, or the prompt of an answer is
+                not a prefix of the conversation with the answer.
+        """
+        self._check_special_tokens(messages)
+        if not self._reads_thoughts:
+            messages = [_with_thought_in_content(message) for message in messages]
+        answers = [
+            number
+            for number, message in enumerate(messages)
+            if message["role"] == "assistant" and message.get("weight") != 0
+        ]
+        texts: list[LabeledText] = []
+        for number in reversed(answers):
+            prompt = self._render(messages[:number], add_generation_prompt=True)
+            text = self._render(messages[: number + 1])
+            if not text.startswith(prompt):
+                raise BadRowError(
+                    "cannot be trained on with this chat template, which does not continue the "
+                    "prompt of an answer with that answer"
+                )
+            span = len(prompt), self._end(text)
+            self._check_shown(messages[number], text[slice(*span)])
+            home = next((known for known in texts if known.text.startswith(text)), None)
+            if home is None:
+                texts.append(home := LabeledText(text))
+            home.spans.insert(0, span)
+        return texts[::-1]
+
+    def _render(self, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> str:
+        try:
+            return render_messages(
+                self._template,
+                messages,
+                bos=self._bos,
+                eos=self._eos,
+                add_generation_prompt=add_generation_prompt,
+            )
+        except AnexaError as error:
+            raise BadRowError("is refused by the chat template", f": {error}") from error
+
+    def _end(self, text: str) -> int:
+        """Return the end of the last turn: its last token, without white space that follows it."""
+        end = text.rstrip()
+        return len(end) if end.endswith(self._tokens) else len(text)
+
+    def _check_special_tokens(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            for text in (message["content"], message.get("reasoning_content", "")):
+                for token in self._tokens:
+                    if token in text:
+                        raise BadRowError(
+                            f"contains {token}, which is a special token of the model"
+                        )
+
+    @staticmethod
+    def _check_shown(message: Message, answer: str) -> None:
+        """Refuse a template that leaves out a part of an answer that is to be learned."""
+        for name in ("content", "reasoning_content"):
+            if message.get(name, "").strip() not in answer:
+                raise BadRowError(
+                    "has an answer that the chat template does not show as it is",
+                    f": {short_repr(message[name])}",
+                )
+
+
+def _with_thought_in_content(message: Message) -> Message:
+    """Return a message whose thought stands before its content, in tags."""
+    thought = message.get("reasoning_content")
+    if thought is None:
+        return message
+    return {**message, "content": f"{THINK}\n{thought}\n{END_THINK}\n\n{message['content']}"}

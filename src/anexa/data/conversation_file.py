@@ -1,0 +1,157 @@
+"""Conversations of a file, as a stream that can be read repeatedly."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+
+from anexa.data.conversations import parse_conversation, recognize_conversations
+from anexa.data.corpora import Source
+from anexa.data.jsonl import BadRowError, BadRows, Row, parse_row, read_rows
+from anexa.errors import AnexaError
+from anexa.model.chat_format import Message
+from anexa.names import counted
+
+MAX_TRIED = 20  # rows at the start of a file from which its format is recognized
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A conversation.
+
+    Attributes:
+        line: line of the file, from 1.
+        messages: messages up to the last answer, as `parse_conversation` returns them.
+    """
+
+    line: int
+    messages: list[Message]
+
+    def to_json(self) -> str:
+        """Serialize the messages; equal conversations have the same text."""
+        return json.dumps(self.messages, ensure_ascii=False, sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Conversations:
+    """The conversations of a file.
+
+    Attributes:
+        name: name of the corpus or the file, to show.
+        format: name of the format, a key of `anexa.data.conversations.FORMATS`.
+        size: size of all messages in UTF-8, in bytes.
+        sha256: hash of the conversations, in hexadecimal.
+        has_thoughts: whether an answer has a thought.
+        question: the first message of a user; empty if there is none.
+        source: reader of the text.
+        skip_bad: whether bad rows are left out.
+        notes: sentences about the format, and about rows that are left out.
+    """
+
+    name: str
+    format: str
+    size: int
+    sha256: str
+    has_thoughts: bool
+    question: str
+    source: Source = field(repr=False, compare=False)
+    skip_bad: bool = False
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def scan(cls, name: str, source: Source, *, skip_bad: bool = False) -> Conversations:
+        """Read a file once, to validate it and to hash it.
+
+        Args:
+            name: name of the file.
+            source: function that yields its text.
+            skip_bad: whether bad rows are left out and counted; otherwise the first one raises.
+
+        Raises:
+            AnexaError: if the file has no conversations, or a row is bad and not left out.
+        """
+        kind = format_of(source())
+        if kind is None:
+            raise AnexaError(
+                f"{name} has no conversations: a row has messages (OpenAI), conversations "
+                "(ShareGPT), or instruction and output (Alpaca)"
+            )
+        bad_rows = BadRows(name, skip_bad)
+        digest, size, has_thoughts, question, count = hashlib.sha256(), 0, False, "", 0
+        for conversation in _read(source, kind, bad_rows):
+            digest.update(conversation.to_json().encode() + b"\n")
+            for message in conversation.messages:
+                size += sum(len(text.encode()) for text in texts_of(message))
+                has_thoughts = has_thoughts or "reasoning_content" in message
+                if not question and message["role"] == "user":
+                    question = message["content"]
+            count += 1
+        if not count:
+            raise AnexaError(f"{name} has no conversations that can be read")
+        notes = (f"read as {kind}: {counted(count, 'conversation')}", *bad_rows.notes())
+        sha256 = digest.hexdigest()
+        return cls(name, kind, size, sha256, has_thoughts, question, source, skip_bad, notes)
+
+    def __iter__(self) -> Iterator[Conversation]:
+        """Yield the conversations.
+
+        Raises:
+            AnexaError: at the end, if the file has changed since it was scanned.
+        """
+        digest = hashlib.sha256()
+        for conversation in _read(self.source, self.format, BadRows(self.name, self.skip_bad)):
+            digest.update(conversation.to_json().encode() + b"\n")
+            yield conversation
+        if digest.hexdigest() != self.sha256:
+            raise AnexaError(
+                f"{self.name} changed while it was read: start again when the file is complete"
+            )
+
+    def texts(self) -> Iterator[str]:
+        """Yield the text of each conversation: its contents and thoughts, a line each."""
+        for conversation in self:
+            yield "\n".join(chain.from_iterable(map(texts_of, conversation.messages)))
+
+
+def texts_of(message: Message) -> list[str]:
+    """List the texts of a message: its thought, if there is one, and its content."""
+    return [message[name] for name in ("reasoning_content", "content") if name in message]
+
+
+def format_of(chunks: Iterable[str]) -> str | None:
+    """Return the format of the conversations in a JSON Lines text, by its first rows.
+
+    Args:
+        chunks: the text in chunks of any length.
+
+    Returns:
+        A key of `anexa.data.conversations.FORMATS`; None if the rows have no conversations.
+    """
+    text = ""
+    for chunk in chunks:
+        text += chunk
+        if text.count("\n") >= MAX_TRIED:
+            break
+    for line in text.split("\n")[:MAX_TRIED]:
+        try:
+            kind = recognize_conversations(parse_row(line))
+        except BadRowError:
+            continue
+        if kind is not None:
+            return kind
+    return None
+
+
+def _read(source: Source, kind: str, bad_rows: BadRows) -> Iterator[Conversation]:
+    for row in read_rows(source(), bad_rows):
+        try:
+            yield _conversation(row, kind)
+        except BadRowError as error:
+            bad_rows.add(row.line, error)
+
+
+def _conversation(row: Row, kind: str) -> Conversation:
+    return Conversation(row.line, parse_conversation(row.fields, kind))

@@ -1,0 +1,252 @@
+"""Encoding of conversations as labeled sequences that fit the context, and their split."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import islice
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from anexa.data.chat_labels import ChatRenderer, LabeledText
+from anexa.data.conversation_batches import ConversationDataset
+from anexa.data.conversation_file import Conversation, Conversations
+from anexa.data.download import Progress
+from anexa.data.jsonl import BadRowError, BadRows
+from anexa.data.tokens import Array
+from anexa.errors import AnexaError
+from anexa.model.chat_format import Message
+from anexa.model.tokenizer import Tokenizer
+from anexa.names import counted
+
+Sequences: TypeAlias = list[tuple[Array, npt.NDArray[np.bool_]]]
+"""Token ids of each sequence, and whether each of them has a loss."""
+
+ENCODED = 256  # conversations that are encoded at once
+MIN_TURN = 2  # tokens of the shortest turn
+VALIDATION = 0.1  # fraction of the conversations for validation
+
+
+@dataclass(frozen=True)
+class EncodedConversations:
+    """The sequences of all conversations.
+
+    Attributes:
+        name: name of the corpus.
+        ids: token ids of all sequences, shape (N,).
+        is_learned: whether each token has a loss, shape (N,).
+        places: start and end of each sequence in `ids`, shape (S, 2).
+        origins: number of the conversation that each sequence is from, shape (S,).
+        digests: hash of each conversation; copies have the same.
+        notes: sentences about what was cut, left out, or occurs twice.
+    """
+
+    name: str
+    ids: Array
+    is_learned: npt.NDArray[np.bool_]
+    places: Array
+    origins: Array
+    digests: tuple[bytes, ...]
+    notes: tuple[str, ...]
+
+    def split(self, length: int, seed: int) -> tuple[ConversationDataset, ConversationDataset]:
+        """Split the conversations into a training and a validation dataset.
+
+        All copies of a conversation are on the same side, and all its sequences.
+
+        Args:
+            length: maximum number of predicted tokens in a sequence.
+            seed: random seed of the split and of the order of the sequences.
+
+        Raises:
+            AnexaError: if there are not two different conversations.
+        """
+        present = dict.fromkeys(self.digests[n] for n in np.unique(self.origins).tolist())
+        if len(present) < 2:
+            raise AnexaError(
+                f"{self.name} has {counted(len(present), 'conversation')} to train on, but "
+                "training and validation need one each"
+            )
+        key = str(seed).encode()
+        ranked = sorted(present, key=lambda digest: blake2b(digest, key=key).digest())
+        held_out = set(ranked[: min(len(ranked) - 1, max(1, round(VALIDATION * len(ranked))))])
+        is_held_out = np.array([digest in held_out for digest in self.digests])[self.origins]
+        claim = "the validation conversations, and copies of them, are not trained on"
+        training, validation = (
+            ConversationDataset(
+                self.ids, self.is_learned, self.places[chosen], length, seed, claim, notes
+            )
+            for chosen, notes in ((~is_held_out, self.notes), (is_held_out, ()))
+        )
+        return training, validation
+
+
+def encode_conversations(
+    conversations: Conversations,
+    template: str,
+    tokenizer: Tokenizer,
+    length: int,
+    progress: Progress | None = None,
+) -> EncodedConversations:
+    """Encode conversations; those that are too long are cut between turns.
+
+    Args:
+        conversations: the conversations.
+        template: chat template of the model.
+        tokenizer: tokenizer of the model.
+        length: maximum number of predicted tokens in a sequence.
+        progress: progress callback: `(bytes_done, bytes_total)` of text.
+
+    Raises:
+        AnexaError: if the template cannot be used for training, refuses a conversation that is not
+            to be left out, or no conversation is left.
+    """
+    encoder = _Encoder(conversations, template, tokenizer, length)
+    iterator, done = iter(conversations), 0
+    while some := list(islice(iterator, ENCODED)):
+        encoder.add(some)
+        done += sum(len(m["content"].encode()) for one in some for m in one.messages)
+        if progress is not None:
+            progress(min(done, conversations.size), conversations.size)
+    return encoder.finish()
+
+
+class _Encoder:
+    """Accumulates the sequences of conversations; arguments are those of `encode_conversations`."""
+
+    def __init__(
+        self, conversations: Conversations, template: str, tokenizer: Tokenizer, length: int
+    ) -> None:
+        self._name, self._tokenizer, self._length = conversations.name, tokenizer, length
+        self._renderer = ChatRenderer(template, tokenizer)
+        self._bad_rows = BadRows(conversations.name, conversations.skip_bad)
+        self._dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32)
+        self._ids: list[Array] = []
+        self._is_learned: list[npt.NDArray[np.bool_]] = []
+        self._origins: list[int] = []
+        self._digests: list[bytes] = []
+        self._num_cut = self._num_left_out = 0
+
+    def add(self, conversations: Sequence[Conversation]) -> None:
+        rendered = []
+        for conversation in conversations:
+            try:
+                rendered.append((conversation, self._renderer.render(conversation.messages)))
+            except BadRowError as error:
+                self._bad_rows.add(conversation.line, error)
+        encoded = iter(self._encode([text for _, texts in rendered for text in texts]))
+        for conversation, texts in rendered:
+            sequences = list(islice(encoded, len(texts)))
+            if any(len(ids) > self._length + 1 for ids, _ in sequences):
+                sequences = self._cut(conversation.messages)
+            number = len(self._digests)
+            self._digests.append(blake2b(conversation.to_json().encode(), digest_size=16).digest())
+            for ids, is_learned in sequences:
+                self._ids.append(ids.astype(self._dtype))
+                self._is_learned.append(is_learned)
+                self._origins.append(number)
+
+    def _encode(self, texts: Sequence[LabeledText]) -> Sequences:
+        """Encode texts; a token is learned if it has a part in an answer."""
+        sequences = []
+        for text, (ids, offsets) in zip(
+            texts, self._tokenizer.encode_offsets([text.text for text in texts])
+        ):
+            is_learned = np.zeros(len(ids), bool)
+            for start, end in text.spans:
+                first = offsets[:, 1].searchsorted(start, side="right")
+                is_learned[first : offsets[:, 0].searchsorted(end, side="left")] = True
+            is_learned[:1] = False  # nothing predicts the first token
+            sequences.append((ids, is_learned))
+        return sequences
+
+    def _cut(self, messages: Sequence[Message]) -> Sequences:
+        """Encode a conversation in pieces that fit the context."""
+        self._num_cut += 1
+
+        def encode(some: Sequence[Message]) -> Sequences | None:
+            sequences = self._encode(self._renderer.render(some))
+            fits = all(len(ids) <= self._length + 1 for ids, _ in sequences)
+            return sequences if fits else None
+
+        found = []
+        max_turns = max(1, self._length // MIN_TURN)
+        for sequences in cut_at_turns(messages, encode, max_turns):
+            if sequences is None:
+                self._num_left_out += 1
+            else:
+                found += sequences
+        return found
+
+    def finish(self) -> EncodedConversations:
+        if not self._ids:
+            raise AnexaError(
+                f"{self._name} has no conversation that fits the context of {self._length} tokens: "
+                "give a larger --block-size"
+            )
+        ends = np.cumsum([len(ids) for ids in self._ids])
+        starts = np.concatenate([[0], ends[:-1]])
+        return EncodedConversations(
+            self._name,
+            np.concatenate(self._ids),
+            np.concatenate(self._is_learned),
+            np.stack([starts, ends], axis=1),
+            np.array(self._origins),
+            tuple(self._digests),
+            (*self._bad_rows.notes(), *self._notes()),
+        )
+
+    def _notes(self) -> Iterator[str]:
+        total = len(self._digests)
+        if self._num_cut:
+            yield (
+                f"{self._num_cut:,} of {counted(total, 'conversation')} are longer than the "
+                f"context of {self._length} tokens, and are cut between turns"
+            )
+        if self._num_left_out:
+            yield (
+                f"left out: {counted(self._num_left_out, 'turn')} longer than the context of "
+                f"{self._length} tokens"
+            )
+        copies = total - len(set(self._digests))
+        if copies:
+            yield (
+                f"{copies:,} of {counted(total, 'conversation')} are copies of another one; copies "
+                "are never divided between training and validation"
+            )
+
+
+def cut_at_turns(
+    messages: Sequence[Message],
+    encode: Callable[[Sequence[Message]], Sequences | None],
+    max_turns: int,
+) -> Iterator[Sequences | None]:
+    """Cut a conversation between turns into pieces that fit, each as long as possible.
+
+    A turn is a message of the user with all that follows up to the next one. Each piece begins with
+    what precedes the first turn, such as the system message.
+
+    Args:
+        messages: the conversation.
+        encode: function that encodes a conversation; None if it does not fit.
+        max_turns: maximum number of turns of a piece.
+
+    Yields:
+        The sequences of a piece; None for a turn that does not fit alone.
+    """
+    starts = [number for number, m in enumerate(messages) if m["role"] == "user"] or [0]
+    before, bounds = messages[: starts[0]], [*starts, len(messages)]
+
+    def piece(first: int, count: int) -> Sequences | None:
+        return encode([*before, *messages[bounds[first] : bounds[first + count]]])
+
+    first = 0
+    while first < len(starts):
+        counts = range(1, min(max_turns, len(starts) - first) + 1)
+        fitting = bisect_left(counts, True, key=lambda count: piece(first, count) is None)
+        yield piece(first, fitting) if fitting else None
+        first += fitting or 1

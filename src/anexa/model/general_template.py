@@ -1,0 +1,77 @@
+"""Chat templates for conversations of any kind: system prompts, several turns, thoughts.
+
+    <|system|>You are Fern.<|user|>Hello!<|assistant|>Hi! I am Fern.<|endoftext|>
+
+Each tag is one token. A model without these tokens, such as a base model from the Hub, has the
+same roles as plain words, so that its vocabulary stays as it is:
+
+    System: You are Fern.
+
+    User: Hello!
+
+    Assistant: Hi! I am Fern.<|endoftext|>
+
+With thoughts, an answer begins with its thought, as in Qwen3: an empty one if the model answers at
+once. Thoughts of earlier turns are removed from the prompt, and `enable_thinking=False` ends the
+prompt in an empty thought.
+"""
+
+from __future__ import annotations
+
+from anexa.model.chat_format import ASSISTANT, END_THINK, TEXT_OF_CONTENT, THINK, USER
+
+SYSTEM = "<|system|>"
+TAGS = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT}
+WORDS = {"system": "System: ", "user": "User: ", "assistant": "Assistant:"}
+
+
+def general_tokens(*, thinking: bool) -> tuple[str, ...]:
+    """Return the tokens of `general_template`, besides the EOS token."""
+    return (*TAGS.values(), *((THINK, END_THINK) if thinking else ()))
+
+
+def general_template(*, thinking: bool, tagged: bool = True) -> str:
+    """Return a chat template (Jinja) for conversations of any kind.
+
+    Args:
+        thinking: whether answers begin with a thought; otherwise the template ignores thoughts,
+            and whether they are asked for.
+        tagged: whether the roles are tags, which must be tokens of the model, or plain words.
+    """
+    roles, end, space = (TAGS, "", "") if tagged else (WORDS, r"\n\n", " ")
+    after_answer = f"{{{{- '{end}' -}}}}\n" if end else ""
+    thought = f"""\
+{{%- if not loop.last -%}}
+{{%- set content = content.split('{END_THINK}')[-1] -%}}
+{{%- elif not content.startswith('{THINK}') -%}}
+{{%- set content = '{THINK}' + (message.reasoning_content or '') + '{END_THINK}' + content -%}}
+{{%- endif -%}}
+"""
+    no_thought = f"""\
+{{%- if enable_thinking is defined and not enable_thinking -%}}
+{{{{- '{space}{THINK}{END_THINK}' -}}}}
+{{%- endif -%}}
+"""
+    return f"""\
+{TEXT_OF_CONTENT}{{%- for message in messages -%}}
+{{%- set content = text_of(message.content) -%}}
+{{%- if message.role in ('system', 'developer') -%}}
+{{{{- '{roles["system"]}' + content + '{end}' -}}}}
+{{%- elif message.role == 'user' -%}}
+{{{{- '{roles["user"]}' + content + '{end}' -}}}}
+{{%- elif message.role == 'assistant' -%}}
+{thought if thinking else ""}\
+{{{{- '{roles["assistant"]}' -}}}}
+{{% generation %}}
+{{{{- '{space}' + content + eos_token -}}}}
+{{% endgeneration %}}
+{after_answer}\
+{{%- else -%}}
+{{{{- raise_exception('the roles are user, assistant and system, not ' + message.role) -}}}}
+{{%- endif -%}}
+{{%- endfor -%}}
+{{%- if add_generation_prompt -%}}
+{{{{- '{roles["assistant"]}' -}}}}
+{no_thought if thinking else ""}\
+{{%- endif -%}}
+"""

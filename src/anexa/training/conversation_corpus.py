@@ -1,0 +1,97 @@
+"""Corpus of conversations: the chat template, the tokenizer, and labeled sequences."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+from anexa.data import CORPORA, Progress
+from anexa.data.batches import Dataset
+from anexa.data.conversation_file import Conversations, format_of
+from anexa.data.conversation_sequences import encode_conversations
+from anexa.data.corpora import text_source
+from anexa.errors import UsageError
+from anexa.model.chat_format import render_messages
+from anexa.model.general_template import general_template, general_tokens
+from anexa.model.tokenizer import MIN_BPE_VOCAB, Tokenizer
+from anexa.names import shown
+from anexa.training.corpus import BPE_SAMPLE, bpe_size, load_tokenizer
+
+CHAT_TEMPERATURE = 0.3  # a small model stays closer to its data than with the usual 0.8
+
+
+class ConversationCorpus:
+    """Corpus of conversations; implements `anexa.training.corpus.Corpus`.
+
+    Args:
+        conversations: the conversations.
+
+    Attributes:
+        chat_template: `general_template`, with thoughts if the conversations have some.
+    """
+
+    temperature = CHAT_TEMPERATURE
+    max_new_tokens: int | None = None
+
+    def __init__(self, conversations: Conversations) -> None:
+        self.name, self.sha256 = conversations.name, conversations.sha256
+        self.notes, self.size = conversations.notes, conversations.size
+        self._conversations = conversations
+        self._tokens = general_tokens(thinking=conversations.has_thoughts)
+        self.chat_template: str = general_template(thinking=conversations.has_thoughts)
+
+    @property
+    def prompt(self) -> str:
+        """The first question of the conversations, as a prompt."""
+        question = {"role": "user", "content": self._conversations.question}
+        return render_messages(self.chat_template, [question])
+
+    def tokenizer(self, spec: str) -> Tokenizer:
+        """Implement `Corpus.tokenizer`: a tokenizer with a token for each tag of the template.
+
+        Raises:
+            AnexaError: if the file does not exist.
+            UsageError: if the vocabulary size is out of range.
+        """
+        if spec == "char":
+            return Tokenizer.from_characters(self._conversations.texts(), False, self._tokens)
+        size = bpe_size(spec)
+        if size is None:
+            return load_tokenizer(spec, adds_bos=False).with_added_tokens(self._tokens)
+        if size < MIN_BPE_VOCAB + len(self._tokens):
+            raise UsageError(
+                f"--tokenizer {spec}: the vocabulary of conversations has at least "
+                f"{MIN_BPE_VOCAB + len(self._tokens)} tokens: the bytes and those of the template"
+            )
+        texts = islice(self._conversations.texts(), 0, None, -(-self.size // BPE_SAMPLE))
+        return Tokenizer.train_bpe(texts, size, False, self._tokens)
+
+    def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:
+        """Implement `Corpus.unknown`."""
+        return tokenizer.count_unknown(self._conversations.texts())
+
+    def datasets(
+        self, tokenizer: Tokenizer, block_size: int, seed: int, progress: Progress | None = None
+    ) -> tuple[Dataset, Dataset]:
+        """Implement `Corpus.datasets`."""
+        encoded = encode_conversations(
+            self._conversations, self.chat_template, tokenizer, block_size, progress
+        )
+        return encoded.split(block_size, seed)
+
+
+def open_conversations(spec: str, progress: Progress | None = None) -> ConversationCorpus | None:
+    """Open a corpus of conversations; None if its first rows have none.
+
+    Args:
+        spec: a name from `anexa.data.CORPORA`, or the path of a JSON Lines file.
+        progress: progress callback of a download: `(bytes_done, bytes_total)`.
+
+    Raises:
+        AnexaError: if it does not exist or cannot be read, or a row is bad.
+    """
+    source = text_source(spec, progress)
+    if format_of(source()) is None:
+        return None
+    name = spec if spec in CORPORA else shown(Path(spec).name)
+    return ConversationCorpus(Conversations.scan(name, source))

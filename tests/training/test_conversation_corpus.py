@@ -1,0 +1,137 @@
+"""A model of conversations: from a file of fifty of them to an answer."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anexa.errors import AnexaError, UsageError
+from anexa.generation import LanguageModel
+from anexa.model.chat_format import END_THINK, THINK
+from anexa.model.general_template import general_template, general_tokens
+from anexa.training import TrainConfig, Trainer, build_trainer, resume_trainer
+from anexa.training.conversation_corpus import ConversationCorpus, open_conversations
+from anexa.training.corpus import open_corpus
+from tests.training.runs import finish, stop_after, weights_file
+
+COLORS = {"rose": "red", "mint": "green", "iris": "blue", "lily": "white"}
+
+
+def write_conversations(folder: Path, count: int = 50, *, thoughts: bool = False) -> Path:
+    """Write short conversations about the colors of flowers, of one turn or two."""
+    rng, path, rows = random.Random(0), folder / "flowers.jsonl", []
+    for number in range(count):
+        messages = [{"role": "system", "content": f"You are number {number}."}]
+        for flower in rng.sample(list(COLORS), 1 + number % 2):
+            thought = {"reasoning": f"a {flower}"} if thoughts else {}
+            messages += [
+                {"role": "user", "content": f"What color is the {flower}?"},
+                {"role": "assistant", "content": f"It is {COLORS[flower]}.", **thought},
+            ]
+        rows.append(json.dumps({"messages": messages}))
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+def config(path: Path, **changes: Any) -> TrainConfig:
+    """Configure a tiny run."""
+    sizes = {"n_layer": 1, "n_head": 2, "n_embd": 16, "block_size": 64}
+    options = {"engine": "numpy", "steps": 6, "batch_size": 4, "evaluations": 2, **sizes}
+    return TrainConfig.from_options(corpus=str(path), **options | changes)
+
+
+def corpus_of(path: Path) -> ConversationCorpus:
+    corpus = open_corpus(str(path), "auto")
+    assert isinstance(corpus, ConversationCorpus)
+    return corpus
+
+
+@pytest.mark.parametrize("tokenizer", ["char", "bpe:300"])
+@pytest.mark.parametrize("thoughts", [False, True])
+def test_file_of_conversations_makes_a_chat_model(
+    tmp_path: Path, tokenizer: str, thoughts: bool
+) -> None:
+    path = write_conversations(tmp_path, thoughts=thoughts)
+    options = config(path, tokenizer=tokenizer, block_size=128)
+    run = finish(build_trainer(options, tmp_path / "model"))
+    assert "read as messages: 50 conversations" in run.notes
+    assert run.corpus.prompt == "<|user|>What color is the lily?<|assistant|>"
+    model = LanguageModel.open(tmp_path / "model", "numpy")
+    assert model.chat_template == general_template(thinking=thoughts)
+    ids = [model.tokenizer.token_to_id(token) for token in general_tokens(thinking=thoughts)]
+    assert None not in ids
+    conversation = [
+        {"role": "system", "content": "You are number 1."},
+        {"role": "user", "content": "What color is the rose?"},
+        {"role": "assistant", "content": "It is red."},
+        {"role": "user", "content": "What color is the mint?"},
+    ]
+    prompt = model.render_prompt(conversation)
+    assert prompt == (
+        "<|system|>You are number 1.<|user|>What color is the rose?<|assistant|>It is red."
+        "<|endoftext|><|user|>What color is the mint?<|assistant|>"
+    )
+    no_thought = f"{THINK}{END_THINK}" if thoughts else ""
+    assert model.render_prompt(conversation, thinking=False) == prompt + no_thought
+    assert model.chat(conversation, max_tokens=5, temperature=0).num_tokens <= 5
+
+
+def test_resumed_run_has_the_bits_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    path = write_conversations(tmp_path)
+    finish(build_trainer(config(path), tmp_path / "whole"))
+    stop_after(build_trainer(config(path), tmp_path / "stopped"), 3)
+    finish(resume_trainer(tmp_path / "stopped"))
+    assert weights_file(tmp_path / "stopped") == weights_file(tmp_path / "whole")
+
+
+def test_epochs_are_counted_in_tokens(tmp_path: Path) -> None:
+    path = write_conversations(tmp_path)
+    run: Trainer = build_trainer(config(path, steps=None, epochs=2.0), tmp_path / "model")
+    assert run.clock.steps is not None
+    seen = [s for step in range(run.clock.steps) for s in run.training.batch(step, 4)]
+    assert len(run.training) * 2 * 0.8 <= len(seen) <= len(run.training) * 2 * 1.2  # type: ignore[arg-type]
+
+
+def test_text_layout_learns_the_file_as_it_is(tmp_path: Path) -> None:
+    corpus = open_corpus(str(write_conversations(tmp_path)), "text")
+    assert not isinstance(corpus, ConversationCorpus)
+    assert corpus.chat_template is None
+
+
+def test_other_json_lines_are_no_conversations(tmp_path: Path) -> None:
+    path = tmp_path / "texts.jsonl"
+    path.write_text('{"text": "Once"}\n{"text": "twice"}\n', encoding="utf-8")
+    assert open_conversations(str(path)) is None
+
+
+def test_tokenizer_made_elsewhere_gets_the_tags(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    finish(build_trainer(config(write_conversations(tmp_path), steps=1), other))
+    corpus = corpus_of(write_conversations(tmp_path, thoughts=True))
+    tokenizer = corpus.tokenizer(str(other))
+    assert [len(tokenizer.encode(tag)) for tag in general_tokens(thinking=True)] == [1] * 5
+
+
+def test_vocabulary_must_have_room_for_the_tags(tmp_path: Path) -> None:
+    corpus = corpus_of(write_conversations(tmp_path))
+    assert corpus.tokenizer("bpe:260").vocab_size == 260
+    with pytest.raises(UsageError, match="at least 260 tokens"):
+        corpus.tokenizer("bpe:259")
+
+
+def test_context_without_room_for_a_turn_is_refused(tmp_path: Path) -> None:
+    path = write_conversations(tmp_path)
+    with pytest.raises(AnexaError, match="no conversation that fits the context of 16 tokens"):
+        build_trainer(config(path, block_size=16), tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_single_conversation_cannot_be_split(tmp_path: Path) -> None:
+    path = write_conversations(tmp_path, 1)
+    path.write_text(path.read_text(encoding="utf-8") * 3, encoding="utf-8")
+    with pytest.raises(AnexaError, match="has 1 conversation to train on"):
+        build_trainer(config(path), tmp_path / "model")
