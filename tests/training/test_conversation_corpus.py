@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 from pathlib import Path
@@ -135,3 +136,10 @@ def test_single_conversation_cannot_be_split(tmp_path: Path) -> None:
     path.write_text(path.read_text(encoding="utf-8") * 3, encoding="utf-8")
     with pytest.raises(AnexaError, match="has 1 conversation to train on"):
         build_trainer(config(path), tmp_path / "model")
+
+
+def test_compressed_file_has_the_same_conversations(tmp_path: Path) -> None:
+    path = write_conversations(tmp_path)
+    compressed = path.with_suffix(".jsonl.gz")
+    compressed.write_bytes(gzip.compress(path.read_bytes()))
+    assert corpus_of(compressed).sha256 == corpus_of(path).sha256

@@ -313,8 +313,8 @@ def guess_layout(text: str) -> Layout:
     return "lines" if is_list else "text"
 
 
-def text_source(spec: str, progress: Progress | None = None) -> Source:
-    """Return the reader of a named corpus or of a file, whatever its format.
+def text_source(spec: str, progress: Progress | None = None) -> tuple[Source, tuple[str, ...]]:
+    """Return the reader of a named corpus or of a file, whatever its format, and notes about it.
 
     Args:
         spec: a name from `CORPORA`, or a path.
@@ -323,7 +323,7 @@ def text_source(spec: str, progress: Progress | None = None) -> Source:
     Raises:
         AnexaError: if it does not exist, or cannot be read or downloaded.
     """
-    return _registered(CORPORA[spec], progress)[0] if spec in CORPORA else _file(spec)
+    return _registered(CORPORA[spec], progress) if spec in CORPORA else _file(spec)
 
 
 def _registered(corpus: CorpusInfo, progress: Progress | None) -> tuple[Source, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -90,8 +91,9 @@ def open_conversations(spec: str, progress: Progress | None = None) -> Conversat
     Raises:
         AnexaError: if it does not exist or cannot be read, or a row is bad.
     """
-    source = text_source(spec, progress)
+    source, notes = text_source(spec, progress)
     if format_of(source()) is None:
         return None
     name = spec if spec in CORPORA else shown(Path(spec).name)
-    return ConversationCorpus(Conversations.scan(name, source))
+    conversations = Conversations.scan(name, source)
+    return ConversationCorpus(replace(conversations, notes=(*notes, *conversations.notes)))

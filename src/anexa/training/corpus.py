@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from anexa.data import CORPORA, Documents, Progress, read_corpus
 from anexa.data.batches import Dataset
 from anexa.data.duplicates import deduplicate
+from anexa.data.sources.entries import name_kind
 from anexa.data.splitting import split
 from anexa.data.tokens import tokenize
 from anexa.errors import AnexaError, AnexaWarning, UsageError
@@ -29,7 +30,6 @@ MAX_BPE_VOCAB = 1_000_000  # maximum vocabulary size of BPE: larger ones would h
 # Maximum bytes of text that BPE is trained on. If nearly all words differ, as in languages without
 # spaces between words, BPE needs 70 times as much memory.
 BPE_SAMPLE = 8 * 2**20
-JSON_LINES = (".jsonl", ".ndjson")  # endings of files with a JSON object a line
 
 
 class Corpus(Protocol):
@@ -125,7 +125,7 @@ def may_have_conversations(spec: str) -> bool:
     """Whether a corpus may have conversations, by its name."""
     if spec in CORPORA:
         return CORPORA[spec].conversations
-    return Path(spec).suffix.lower() in JSON_LINES
+    return name_kind(spec) == "jsonl" and Path(spec).is_file()
 
 
 def reopen_corpus(
