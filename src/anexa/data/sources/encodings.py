@@ -4,8 +4,8 @@ Without a byte order mark, UTF-16 and UTF-32 are known by the zero bytes of ASCI
 What is not UTF-8 either is Windows-1252 only if all of the following hold: it has no sequence of
 bytes that UTF-8 has; all bytes stand for characters, and none for a control character; all letters
 beyond ASCII belong to the alphabet of one Western European language; at most 30 % of the letters
-are beyond ASCII; and no symbol stands within a word. So Polish, Czech, Turkish or Russian bytes are
-refused, not read as other letters.
+are beyond ASCII; and no symbol stands within a word, as in `_UNUSUAL`. So Polish, Czech, Turkish or
+Russian bytes are refused, not read as other letters.
 """
 
 from __future__ import annotations
@@ -55,7 +55,11 @@ _ASCII = bytes(range(128))
 _NOT_LETTERS = bytes(set(range(256)) - set(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"))
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\f\r")) + b"\x7f\x81\x8d\x8f\x90\x9d"
 _UTF_8 = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
-_IN_WORD = re.compile(r"[^\W\d_](?![’–—…·\xa0\xad])[^\x00-\x7f\w][^\W\d_]")
+# What Western languages do not write: a symbol within a word, an ordinal sign before a letter, and
+# most letters after ã, which stands for ă of Romanian in Windows-1250.
+_UNUSUAL = re.compile(
+    r"[^\W\d_](?![’–—…·\xa0\xad])[^\x00-\x7f\w][^\W\d_]|[ªº][^\W\d_]|[ãÃ](?![oesizOESIZ])[^\W\d_]"
+)
 
 
 def sniff(head: bytes) -> str | None:
@@ -123,7 +127,7 @@ class WesternCheck:
     def update(self, data: bytes) -> None:
         """Take the next bytes of the text."""
         joined = self._end + data
-        self._end = data[-4:]
+        self._end = data[-4:]  # longer than any pattern that is searched for
         beyond = data.translate(None, _ASCII)
         self._high.update(beyond)
         self._num_letters += len(data.translate(None, _NOT_LETTERS))
@@ -132,7 +136,7 @@ class WesternCheck:
             self.is_possible = (
                 len(data.translate(None, _CONTROLS)) == len(data)
                 and _UTF_8.search(joined) is None
-                and _IN_WORD.search(joined.decode("cp1252", "replace")) is None
+                and _UNUSUAL.search(joined.decode("cp1252", "replace")) is None
             )
 
     @property

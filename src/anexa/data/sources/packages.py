@@ -20,7 +20,5 @@ def require_pyarrow(where: str) -> Any:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise AnexaError(
-            f"reading {where} needs the package pyarrow: install it with pip install 'anexa[data]'"
-        ) from error
+        raise AnexaError(f"reading {where} needs pyarrow: pip install 'anexa[data]'") from error
     return pyarrow

@@ -117,8 +117,8 @@ def split_lines(chunks: Iterable[str], where: str) -> Iterator[str]:
             size += len(line)
             if size > MAX_DOCUMENT:
                 raise AnexaError(
-                    f"{where}, line {number + 1} has more than {MAX_DOCUMENT // 2**20} MiB: split "
-                    "the document in it"
+                    f"line {number + 1:,} of {where} has more than {MAX_DOCUMENT // 2**20} MiB: "
+                    "split the document in it"
                 )
             if line.endswith("\n"):
                 yield "".join(parts)
@@ -138,7 +138,8 @@ def recognize_dialect(head: list[str], field: str, delimiters: str = DELIMITERS)
         field: name of the wanted column; "" for the default.
         delimiters: possible delimiters.
     """
-    candidates = [Dialect(d, escape) for escape in (None, "\\") for d in delimiters]
+    escapes = (None, "\\") if any('\\"' in line for line in head) else (None,)
+    candidates = [Dialect(d, escape) for escape in escapes for d in delimiters]
     return max(candidates, key=lambda dialect: _score(dialect, head, field))
 
 

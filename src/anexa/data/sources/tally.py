@@ -73,7 +73,7 @@ class Tally:
         for what, count in sorted(self._left_out.items()):
             notes.append(f"left out: {counted(count, what)}")
         if self._endings:
-            often = self._endings.most_common(MAX_LISTED)
+            often = sorted(self._endings.items(), key=lambda item: (-item[1], item[0]))[:MAX_LISTED]
             listed = ", ".join(f"{ending} {count:,}" for ending, count in often)
             more = ", …" if len(self._endings) > len(often) else ""
             count = sum(self._endings.values())
