@@ -91,6 +91,16 @@ def code_span(text: str) -> str:
     return f"{fence}{space}{text}{space}{fence}"
 
 
+def flag(name: str) -> str:
+    """Return the command-line flag of an option: `n_layer` is `--n-layer`, `from_` is `--from`."""
+    return "--" + key(name).replace("_", "-")
+
+
+def key(name: str) -> str:
+    """Return the name of a field in files: without the underscore after a word of Python's."""
+    return name.removesuffix("_")
+
+
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, such as "1 step" or "2,000 steps"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

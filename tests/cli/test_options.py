@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from anexa.cli.options import attribute_docs
-from anexa.training.config import OPTIONS, SECTIONS, TrainConfig, flag, preset_config
+from anexa.names import flag
+from anexa.training.config import OPTIONS, SECTIONS, TrainConfig, preset_config
 from anexa.training.presets import DEFAULT, PRESETS
 from tests.cli.process import anexa
 

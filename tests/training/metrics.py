@@ -16,6 +16,7 @@ def record(step: int, **changes: float | None) -> MetricsRecord:
         "seconds": 0.5 * step,
         "loss": 1.5 + 1 / max(step, 1),
         "validation_loss": None,
+        "general_loss": None,
         "learning_rate": 0.004,
         "gradient_norm": 0.25,
         "tokens_per_second": 2048.0,

@@ -143,7 +143,7 @@ def test_unknown_characters_are_counted_in_the_whole_corpus() -> None:
         "2 of 1,094 characters (0.18%) are not in the vocabulary of the tokenizer: 'é', 'ü'; they"
     )
     for strange in (documents("text", "да" * 99), documents("lines", "anna\nдада\n" * 99)):
-        with pytest.raises(AnexaError, match=r"x does not fit --tokenizer: .* \((100|50)\.00%\)"):
+        with pytest.raises(AnexaError, match=r"x does not fit the tokenizer: .* \((100|50)\.00%\)"):
             unknown_note(TextCorpus(strange), tokenizer, allowed=False)
         assert unknown_note(TextCorpus(strange), tokenizer, allowed=True)
     bytes_know_all = make_tokenizer("bpe:300", NAMES)

@@ -57,6 +57,7 @@ def test_every_line_is_strict_json(folder: Path) -> None:
             "seconds": 5.0,
             "loss": 1.5,
             "validation_loss": 1.75,
+            "general_loss": None,
             "learning_rate": 0.004,
             "gradient_norm": 0.25,
             "tokens_per_second": 2048.0,

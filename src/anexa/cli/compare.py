@@ -27,8 +27,7 @@ def compare(
     from anexa.cli.runs import as_object
     from anexa.cli.table import UNKNOWN, figure, show_table
     from anexa.files import check_output, read_bytes
-    from anexa.names import portable, shown
-    from anexa.training.config import flag
+    from anexa.names import flag, portable, shown
     from anexa.training.loss_plot import can_draw, check_drawing, check_suffix, draw_losses
     from anexa.training.metrics import read_metrics
     from anexa.training.summary import summarize

@@ -10,13 +10,13 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
+from anexa.names import flag
 from anexa.training.config import (
     CHOICES,
     HINTS,
     OPTIONS,
     SECTIONS,
     TrainConfig,
-    flag,
     preset_config,
 )
 from anexa.training.presets import DEFAULT, PRESETS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -14,9 +15,9 @@ from rich.text import Text
 from anexa.cli.curve import LossCurve
 from anexa.cli.output import echo, escape_controls
 from anexa.model.weights import num_parameters
-from anexa.names import counted, portable, shell_path
+from anexa.names import counted, flag, portable, shell_path
 from anexa.training import Callback, StepResult, Trainer
-from anexa.training.config import flag
+from anexa.training.checkpoint import loss_changes
 from anexa.training.corpus import resume_command
 
 
@@ -168,6 +169,7 @@ class JsonReporter(ProgressReporter):
                 tokens=trainer.state.tokens,
                 train_loss=result.evaluation.train_loss,
                 validation_loss=result.evaluation.validation_loss,
+                general_loss=result.evaluation.general_loss,
                 sample=result.sample or "",
             )
 
@@ -178,6 +180,7 @@ class JsonReporter(ProgressReporter):
             step=trainer.state.step,
             seconds=trainer.state.seconds,
             **dict(zip(("kept_step", "validation_loss"), trainer.state.kept)),
+            losses=[asdict(change) for change in loss_changes(trainer.state, trainer.base)],
         )
 
     def _object(self, **fields: Any) -> None:
@@ -204,11 +207,15 @@ def opening(trainer: Trainer) -> list[str]:
     where = f"{device.device}, {device.dtype}" + (", compiled" if device.compile else "")
     if trainer.context.world_size > 1:
         where += f", {trainer.context.world_size} processes"
+    context = f"context {model.block_size}"
+    if config.model.block_size < model.block_size:
+        context += f", sequences of {config.model.block_size}"
+    what = "" if trainer.base is None else f"{trainer.base.name}: "
     lines = [
-        f"corpus {trainer.corpus.name} · {model.model_type} with {num_parameters(model):,} "
-        f"parameters, vocabulary {model.vocab_size:,}, context {model.block_size} · "
+        f"corpus {trainer.corpus.name} · {what}{model.model_type} with {num_parameters(model):,} "
+        f"parameters, vocabulary {model.vocab_size:,}, {context} · "
         f"{config.device.engine} on {where} · "
-        f"{config.run.batch_size * model.block_size:,} tokens a step · {end} · "
+        f"{config.run.batch_size * config.model.block_size:,} tokens a step · {end} · "
         f"seed {config.run.seed}"
     ]
     return lines + notes(trainer)
@@ -234,10 +241,11 @@ def evaluation_line(result: StepResult) -> str:
     evaluation = result.evaluation
     assert evaluation is not None
     assert evaluation.train_loss is not None
+    general = "" if evaluation.general_loss is None else f"general {evaluation.general_loss:.4f} · "
     return (
         f"{result.progress:4.0%} · step {evaluation.step:,} · {_duration(evaluation.seconds)} · "
         f"loss {evaluation.train_loss:.4f} · validation {evaluation.validation_loss:.4f} · "
-        f"{result.tokens_per_second:,.0f} tokens/s"
+        f"{general}{result.tokens_per_second:,.0f} tokens/s"
     )
 
 
@@ -260,9 +268,17 @@ def closing(trainer: Trainer) -> list[str]:
         f"done: {counted(state.step, 'step')}, {counted(state.tokens, 'token')} in "
         f"{_duration(state.seconds)}, "
         f"validation loss {loss:.4f}{kept}",
+        *changes(trainer),
         f"talk to it:    anexa chat {folder}",
         f"look inside:   anexa explore {folder}",
     ]
+
+
+def changes(trainer: Trainer) -> list[str]:
+    """Describe the losses before and after a run that started from a model, in aligned columns."""
+    found = loss_changes(trainer.state, trainer.base)
+    width = max((len(change.text) for change in found), default=0)
+    return [f"loss on {change.text:{width}}  {change}" for change in found]
 
 
 def _duration(seconds: float) -> str:

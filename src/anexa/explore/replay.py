@@ -106,7 +106,7 @@ class Replay:
         self.dtype = "float64" if self._device_config.dtype == "float64" else "float32"
         corpus = reopen_corpus(self.config.data, None, checkpoint.corpus_sha256, folder)
         self._training, _ = corpus.datasets(
-            self.tokenizer, self.model_config.block_size, self.config.run.seed
+            self.tokenizer, self.config.model.block_size, self.config.run.seed
         )
         self._cache: OrderedDict[int, Frame] = OrderedDict()
         self._cache_size = cache_size

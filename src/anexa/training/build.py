@@ -17,14 +17,16 @@ from anexa.errors import AnexaError
 from anexa.files import check_output, free_path, numbered_path, write_folder
 from anexa.model.config import ModelConfig
 from anexa.model.folder import write_model
-from anexa.model.loading import load_model
+from anexa.model.loading import load_model, model_name
 from anexa.model.model import Model, validate_weights
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weights, initial_weights
-from anexa.names import shell_path
+from anexa.names import flag, shell_path
+from anexa.training.base import describe_base, load_base, model_config_of
 from anexa.training.callbacks import CheckpointCallback, MetricsCallback, card_of
 from anexa.training.checkpoint import (
     CHECKPOINT,
+    BaseModel,
     TrainerState,
     is_of_launch,
     read_checkpoint,
@@ -36,7 +38,7 @@ from anexa.training.checks import (
     check_same_tokenizer,
     device_request,
 )
-from anexa.training.config import TrainConfig, flag
+from anexa.training.config import TrainConfig
 from anexa.training.corpus import (
     Corpus,
     check_tokenizer_spec,
@@ -47,6 +49,7 @@ from anexa.training.corpus import (
     tokenizer_source,
 )
 from anexa.training.distributed import DistributedContext
+from anexa.training.general import GeneralText, general_text, reopen_general_text
 from anexa.training.history import read_budget
 from anexa.training.lock import check_not_running
 from anexa.training.presets import usual_preset
@@ -97,7 +100,7 @@ def build_trainer(
             f"{resume if (folder / CHECKPOINT).exists() else ''}"
         )
     check_output(folder or free_path(default_folder(config)), folder=True)
-    check_possible(config, options.context, options.tensorboard)
+    check_possible(config, model_config_of(config), options.context, options.tensorboard)
     check_tokenizer_spec(config.data.tokenizer)
     corpus = open_corpus(config.data.corpus, config.data.layout, options.download)
     return build_from_corpus(config, folder, corpus, options)
@@ -107,22 +110,19 @@ def build_from_corpus(
     config: TrainConfig, folder: Path | None, corpus: Corpus, options: RunOptions = RunOptions()
 ) -> Trainer:
     """Build a new run on an opened corpus; otherwise like `build_trainer`."""
-    tokenizer = corpus.tokenizer(config.data.tokenizer)
-    model_config = config.model.to_config(tokenizer.vocab_size)
-    model = Model(
-        model_config,
-        initial_weights(model_config, random.Random(config.run.seed)),
-        tokenizer,
-        corpus.chat_template,
-        corpus.temperature,
-        corpus.max_new_tokens,
-    )
+    base, general = None, None
+    if config.finetune.from_ is None:
+        model = initial_model(config, corpus)
+    else:
+        model = load_base(config, corpus)
+        general = general_text(model, config.model.block_size, corpus.name)
+        base = describe_base(Path(config.finetune.from_), general)
     name = folder or default_folder(config)
     # Absolute, so that the configuration is valid from any working directory.
     config = config.replace(
         corpus=corpus_source(config.data.corpus), tokenizer=tokenizer_source(config.data.tokenizer)
     )
-    trainer = _assemble(config, name, corpus, model, TrainerState(), options)
+    trainer = _assemble(config, name, corpus, model, TrainerState(), options, base, general)
     trainer.evaluate()
     checkpoint = trainer.checkpoint()
 
@@ -136,6 +136,20 @@ def build_from_corpus(
     # The other processes wait for the folder, whose name the main process has settled.
     trainer.folder = numbered_path(name, int(options.context.broadcast(number)[0]))
     return trainer
+
+
+def initial_model(config: TrainConfig, corpus: Corpus) -> Model:
+    """Make the model of a run that starts from none, with random weights."""
+    tokenizer = corpus.tokenizer(config.data.tokenizer)
+    model_config = config.model.to_config(tokenizer.vocab_size)
+    return Model(
+        model_config,
+        initial_weights(model_config, random.Random(config.run.seed)),
+        tokenizer,
+        corpus.chat_template,
+        corpus.temperature,
+        corpus.max_new_tokens,
+    )
 
 
 def resume_trainer(
@@ -163,6 +177,8 @@ def resume_trainer(
     corpus_spec = asked.pop("corpus", None)
     if "tokenizer" in asked:
         asked["tokenizer"] = tokenizer_source(asked["tokenizer"])
+    if "from_" in asked:
+        asked["from_"] = str(Path(asked["from_"]).absolute())
     state, finished = checkpoint.state, checkpoint.state.progress >= 1
     config = checkpoint.config.for_resume(asked, lengthen=finished)
     if finished:
@@ -174,17 +190,19 @@ def resume_trainer(
                 f"it with {command} {flag(option)} {2 * length}"
             )
         state.earlier_lengths.append(length)
-    check_possible(config, options.context, options.tensorboard)
+    model = load_model(folder)
+    check_possible(config, model.config, options.context, options.tensorboard)
     if options.keep_steps is None:
         options = replace(options, keep_steps=read_budget(folder))
     corpus = reopen_corpus(
         config.data, corpus_spec, checkpoint.corpus_sha256, folder, options.download
     )
     config = config.replace(corpus=corpus_source(corpus_spec or config.data.corpus))
-    model = load_model(folder)
     weights = validate_weights(checkpoint.weights, model.config, folder / CHECKPOINT)
     check_same_tokenizer(checkpoint, model.tokenizer, folder)
-    trainer = _assemble(config, folder, corpus, replace(model, weights=weights), state, options)
+    model, base = replace(model, weights=weights), checkpoint.base
+    general = None if base is None else reopen_general_text(base, model, config.model.block_size)
+    trainer = _assemble(config, folder, corpus, model, state, options, base, general)
     trainer.resumed = True
     if finished:  # the schedule is that of a run which had the new length from the start
         state.progress = trainer.clock.progress(state.step)
@@ -216,8 +234,15 @@ def build_or_restart(
 
 
 def default_folder(config: TrainConfig) -> Path:
-    """Name the folder of a new run: models/CORPUS, or models/CORPUS-PRESET with another preset."""
+    """Name the folder of a new run.
+
+    It is models/CORPUS, or models/CORPUS-PRESET with another preset; models/MODEL-CORPUS if the run
+    starts from a model.
+    """
     name = "stdin" if config.data.corpus == "-" else corpus_stem(config.data.corpus)
+    base = config.finetune.from_
+    if base is not None:
+        return Path("models") / f"{model_name(Path(base))}-{name}"
     usual = config.preset == usual_preset(config.data.corpus)
     return Path("models") / (name if usual else f"{name}-{config.preset}")
 
@@ -229,6 +254,8 @@ def _assemble(
     model: Model,
     state: TrainerState,
     options: RunOptions,
+    base: BaseModel | None,
+    general: GeneralText | None,
 ) -> Trainer:
     """Choose the device, encode the corpus and open the engine."""
     device_config = select_device(
@@ -237,7 +264,9 @@ def _assemble(
     # The checkpoint has the resolved precision, so a resumed run keeps it on any machine.
     config = config.replace(dtype=device_config.dtype, compile=bool(device_config.compile))
     notes = corpus.notes + tokenizer_notes(corpus, config.data, model.tokenizer)
-    training, validation = _datasets(corpus, model.tokenizer, model.config, config, options)
+    if base is not None and general is None:
+        notes += ("no general text suits this model, so what it forgets is not measured",)
+    training, validation = _datasets(corpus, model.tokenizer, config, options)
     steps = config.schedule.steps
     if config.schedule.epochs is not None:
         sequences = config.schedule.epochs * training.per_epoch
@@ -253,6 +282,8 @@ def _assemble(
         device_config=device_config,
         training=training,
         validation=validation,
+        base=base,
+        general=general,
         notes=(*notes, *dataset_notes(training, validation)),
         state=state,
         clock=Clock.from_state(state, steps, config.schedule.minutes, bool(device_config.compile)),
@@ -285,7 +316,6 @@ def open_run_engine(
 def _datasets(
     corpus: Corpus,
     tokenizer: Tokenizer,
-    model_config: ModelConfig,
     config: TrainConfig,
     options: RunOptions,
 ) -> tuple[Dataset, Dataset]:
@@ -294,7 +324,7 @@ def _datasets(
     if not context.is_main_process:
         context.barrier()
     datasets = corpus.datasets(
-        tokenizer, model_config.block_size, config.run.seed, options.encoding
+        tokenizer, config.model.block_size, config.run.seed, options.encoding
     )
     if context.is_main_process:
         context.barrier()

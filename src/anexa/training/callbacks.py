@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 from anexa.engines.peak import measure_peak_flops
@@ -35,8 +36,10 @@ class MetricsCallback(Callback):
     def on_start(self, trainer: Trainer) -> None:
         """Open the log, and remove its records of steps after the checkpoint."""
         peak = _peak_flops(trainer.config.device.engine, trainer.device_config)
+        # Sequences may be shorter than the context of a model that the run started from.
+        trained = replace(trainer.model_config, block_size=trainer.config.model.block_size)
         self._accumulator = MetricsAccumulator(
-            trainer.model_config, trainer.state, trainer.clock, peak, trainer.context.world_size
+            trained, trainer.state, trainer.clock, peak, trainer.context.world_size
         )
         if trainer.context.is_main_process:
             self._log = MetricsLog(
@@ -154,4 +157,5 @@ def card_of(trainer: Trainer) -> str:
         corpus.sha256,
         trainer.state,
         tuple(dict.fromkeys((*trainer.notes, trainer.validation.claim))),
+        trainer.base,
     )

@@ -12,9 +12,9 @@ from anexa import __version__
 from anexa.data import CORPORA
 from anexa.model.config import ModelConfig
 from anexa.model.weights import num_parameters
-from anexa.names import code_span, counted, markdown
-from anexa.training.checkpoint import TrainerState
-from anexa.training.config import TrainConfig, flag
+from anexa.names import code_span, counted, flag, markdown
+from anexa.training.checkpoint import BaseModel, TrainerState, loss_changes
+from anexa.training.config import TrainConfig
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
@@ -26,6 +26,7 @@ def model_card(
     sha256: str,
     state: TrainerState,
     notes: Sequence[str] = (),
+    base: BaseModel | None = None,
 ) -> str:
     """Return the model card (`README.md`) of a trained model, with metadata for the Hub.
 
@@ -36,6 +37,7 @@ def model_card(
         sha256: hash of the corpus.
         state: state of the run.
         notes: sentences about the corpus that are needed to interpret the losses.
+        base: model that the run started from; None: a new model.
     """
     listed_notes = "".join(f"\n- {note}" for note in notes)
     losses = "\n".join(
@@ -48,11 +50,11 @@ def model_card(
 library_name: transformers
 pipeline_tag: text-generation
 tags: [anexa, {model.model_type}]
-{_results(corpus, state)}---
+{_base_model(base)}{_results(corpus, state)}---
 
 # {markdown(corpus)}: a {model.model_type} model of {num_parameters(model):,} parameters
 
-Trained from scratch on {code_span(corpus)} with Anexa {__version__}:
+{_origin(base)} on {code_span(corpus)} with Anexa {__version__}:
 
 ```
 {_commands(_without_folders(config), state)}
@@ -64,25 +66,51 @@ Trained from scratch on {code_span(corpus)} with Anexa {__version__}:
 | architecture | {model.model_type}: {sizes}, width {model.n_embd} |
 | context | {model.block_size} tokens |
 | vocabulary | {model.vocab_size} tokens |
-| tokenizer | {_tokenizer(config.data.tokenizer)} |
+| tokenizer | {_tokenizer(config)} |
 | corpus | {markdown(corpus)}, SHA-256 `{sha256}` |
 | steps | {state.step:,} of {batch}, {counted(state.tokens, "token")} |
 | weights | {_kept(state)} |
 | time | {state.seconds:,.0f} s |
-| optimizer | {_optimizer(config)} |
+{_base_row(base)}| optimizer | {_optimizer(config)} |
 | precision | {_precision(config)} |
 
 About the corpus:
 {listed_notes}
 
 Losses are in nats a token.
-
+{_changes(state, base)}
 | step | seconds | training loss | validation loss |
 | --- | --- | --- | --- |
 {losses}
 
 A run that is measured in steps writes the same weights again on the same machine.
 """
+
+
+def _base_model(base: BaseModel | None) -> str:
+    """Return the Hub's metadata of the model that the run started from."""
+    if base is None or not NAME.fullmatch(base.name):
+        return ""
+    return f"base_model: {json.dumps(base.name)}\n"
+
+
+def _origin(base: BaseModel | None) -> str:
+    return "Trained from scratch" if base is None else f"{code_span(base.name)}, trained further"
+
+
+def _base_row(base: BaseModel | None) -> str:
+    if base is None:
+        return ""
+    return f"| started from | {markdown(base.name)}, SHA-256 of its weights `{base.sha256}` |\n"
+
+
+def _changes(state: TrainerState, base: BaseModel | None) -> str:
+    """Return a table of the losses before and after; a rise on the general text is forgetting."""
+    rows = [
+        f"| {change.text} | {_loss(change.before)} | {_loss(change.after)} |\n"
+        for change in loss_changes(state, base)
+    ]
+    return "".join(["\n| | before | after |\n| --- | --- | --- |\n", *rows]) if rows else ""
 
 
 def _results(corpus: str, state: TrainerState) -> str:
@@ -114,9 +142,12 @@ model-index:
 def _without_folders(config: TrainConfig) -> TrainConfig:
     """Reduce paths to file names: a card may be published, and the folders are private."""
     corpus, tokenizer = (Path(spec).name for spec in (config.data.corpus, config.data.tokenizer))
+    base = config.finetune.from_
     if config.data.corpus != corpus and (corpus in CORPORA or corpus.startswith("-")):
         corpus = f"./{corpus}"  # the file, not the named corpus or an option
-    return config.replace(corpus=corpus, tokenizer=tokenizer)
+    if base is not None:
+        base = Path(base).name
+    return config.replace(corpus=corpus, tokenizer=tokenizer, from_=base)
 
 
 def _commands(config: TrainConfig, state: TrainerState) -> str:
@@ -134,7 +165,10 @@ def _kept(state: TrainerState) -> str:
     return f"of step {step:,}, with the lowest validation loss: {loss:.4f}"
 
 
-def _tokenizer(spec: str) -> str:
+def _tokenizer(config: TrainConfig) -> str:
+    if config.finetune.from_ is not None:
+        return "that of the model it started from"
+    spec = config.data.tokenizer
     if spec == "char":
         return "characters"
     return "byte-level BPE" if spec.startswith("bpe:") else "the tokenizer of another model"

@@ -18,7 +18,7 @@ from anexa.training.config_file import CONFIG, encode_toml
 CHECKPOINT = Path("training") / "state.safetensors"
 # Exceptions raised by malformed checkpoint metadata.
 METADATA_ERRORS = (AttributeError, KeyError, TypeError, ValueError, UsageError)
-FORMAT = "3"  # format of the metadata; a checkpoint of another format is refused
+FORMAT = "4"  # format of the metadata; a checkpoint of another format is refused
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,14 @@ class Evaluation:
         seconds: training time before the evaluation.
         train_loss: mean training loss since the previous evaluation; None before the first step.
         validation_loss: loss on the validation dataset.
+        general_loss: loss on the general text; None if the run measures none.
     """
 
     step: int
     seconds: float
     train_loss: float | None
     validation_loss: float
+    general_loss: float | None = None
 
 
 @dataclass
@@ -73,10 +75,14 @@ class TrainerState:
         self.losses.append(loss)
         self.unrecorded.append(loss)
 
-    def add_evaluation(self, seconds: float, validation_loss: float) -> Evaluation:
+    def add_evaluation(
+        self, seconds: float, validation_loss: float, general_loss: float | None = None
+    ) -> Evaluation:
         """Record an evaluation with the mean training loss, and clear `losses`."""
         train_loss = sum(self.losses) / len(self.losses) if self.losses else None
-        self.evaluations.append(Evaluation(self.step, seconds, train_loss, validation_loss))
+        self.evaluations.append(
+            Evaluation(self.step, seconds, train_loss, validation_loss, general_loss)
+        )
         self.losses = []
         return self.evaluations[-1]
 
@@ -92,10 +98,69 @@ class TrainerState:
 
         The loss is None if the run was stopped before its first evaluation after a step.
         """
-        evaluation = self.best or next((e for e in self.evaluations if e.step == self.step), None)
+        evaluation = self.kept_evaluation
         if evaluation is None:
             return self.step, None
         return evaluation.step, evaluation.validation_loss
+
+    @property
+    def kept_evaluation(self) -> Evaluation | None:
+        """The evaluation of the weights that the model folder has; None if there was none."""
+        return self.best or next((e for e in self.evaluations if e.step == self.step), None)
+
+
+@dataclass(frozen=True)
+class LossChange:
+    """The loss on a text before and after a run that started from a model, in nats a token.
+
+    Attributes:
+        text: what the text is.
+        before: loss of the model that the run started from.
+        after: loss of the weights in the model folder; None if it was not measured.
+    """
+
+    text: str
+    before: float
+    after: float | None
+
+    def __str__(self) -> str:
+        return (
+            f"{self.before:.4f} -> {'not measured' if self.after is None else f'{self.after:.4f}'}"
+        )
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """The record of the model that a run started from.
+
+    Attributes:
+        name: its id on the Hugging Face Hub if the path shows it, else the folder's name.
+        sha256: hash of its weight files, one after another; of one file, as the Hub shows it.
+        general_text: name of the general text whose loss is measured; None: there is none.
+        general_sha256: hash of the token ids of that text.
+    """
+
+    name: str
+    sha256: str
+    general_text: str | None = None
+    general_sha256: str = ""
+
+
+def loss_changes(state: TrainerState, base: BaseModel | None) -> list[LossChange]:
+    """Return the losses before and after a run that started from a model; empty for a new model.
+
+    Returns:
+        The loss on the user's validation text, then on the general text, if that was measured.
+    """
+    if base is None:
+        return []
+    before, after = state.evaluations[0], state.kept_evaluation
+    mine, general = (None, None) if after is None else (after.validation_loss, after.general_loss)
+    changes = [LossChange("your validation text", before.validation_loss, mine)]
+    if before.general_loss is not None:
+        name = f"general text ({base.general_text})"
+        changes.append(LossChange(name, before.general_loss, general))
+    return changes
 
 
 @dataclass(frozen=True)
@@ -110,6 +175,7 @@ class Checkpoint:
         state: progress and losses of the run.
         weights: current weights, in the engine's precision.
         moments: moments of the optimizer, as `Engine.optimizer_state` returns them.
+        base: model that the run started from; None: a new model.
     """
 
     config: TrainConfig
@@ -119,6 +185,7 @@ class Checkpoint:
     state: TrainerState
     weights: Weights
     moments: Weights
+    base: BaseModel | None = None
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -133,6 +200,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         "corpus_sha256": checkpoint.corpus_sha256,
         "tokenizer_sha256": checkpoint.tokenizer_sha256,
         "launch": checkpoint.launch,
+        "base": None if checkpoint.base is None else asdict(checkpoint.base),
         "state": asdict(checkpoint.state),
         "kept": dict(zip(("step", "validation_loss"), checkpoint.state.kept)),
     }
@@ -162,6 +230,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
             state=state,
             weights={key[2:]: w for key, w in tensors.items() if key.startswith("w.")},
             moments={key: w for key, w in tensors.items() if not key.startswith("w.")},
+            base=None if run["base"] is None else BaseModel(**run["base"]),
         )
     except METADATA_ERRORS as error:
         raise damaged(path, error) from error

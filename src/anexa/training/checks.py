@@ -9,10 +9,13 @@ from pathlib import Path
 
 from anexa.engines import DeviceConfig, select_device
 from anexa.errors import AnexaError, UsageError
+from anexa.model.config import ModelConfig
 from anexa.model.tokenizer import Tokenizer
 from anexa.training.checkpoint import CHECKPOINT, Checkpoint
 from anexa.training.config import TrainConfig
 from anexa.training.distributed import DistributedContext
+from anexa.training.freeze import frozen_weights
+from anexa.training.presets import FINETUNE
 from anexa.training.tensorboard import check_installed
 
 
@@ -24,22 +27,36 @@ def device_request(config: TrainConfig, context: DistributedContext) -> DeviceCo
     return replace(config.device, device=context.device or config.device.device)
 
 
-def check_possible(config: TrainConfig, context: DistributedContext, tensorboard: bool) -> None:
+def check_possible(
+    config: TrainConfig, model: ModelConfig, context: DistributedContext, tensorboard: bool
+) -> None:
     """Validate the configuration of a run before the corpus is downloaded and read.
+
+    Args:
+        config: configuration of the run.
+        model: configuration of the model; its vocabulary does not matter.
+        context: rank, world size and device of this process.
+        tensorboard: whether to write events for TensorBoard.
 
     Raises:
         AnexaError: if a package or a device is missing, or no model can have these sizes.
         UsageError: if options do not fit each other or the engine.
     """
     config.check_effects()
+    if config.preset == FINETUNE and config.finetune.from_ is None:
+        raise UsageError("--preset finetune continues a model: name it with --from FOLDER")
     batch_size = config.run.batch_size
     if batch_size % context.world_size:
         raise UsageError(
             f"--batch-size {batch_size} cannot be divided by {context.world_size} processes: make "
             "it a multiple of their number"
         )
-    model_config = config.model.to_config(1)  # the vocabulary does not matter here
-    select_device(config.device.engine, model_config, device_request(config, context))
+    if frozen_weights(config.finetune.freeze, model):
+        raise UsageError(
+            f"--freeze {config.finetune.freeze} cannot be honored yet: no engine leaves weights "
+            "as they are; leave it out"
+        )
+    select_device(config.device.engine, model, device_request(config, context))
     if tensorboard:
         check_installed()
 

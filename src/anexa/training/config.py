@@ -19,10 +19,10 @@ from anexa.engines.device import DTYPES
 from anexa.errors import UsageError, short_repr
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
-from anexa.names import native, portable, shell_word
-from anexa.training.presets import ADAMW, PRESETS, usual_preset
+from anexa.names import flag, key, native, portable, shell_word
+from anexa.training.base_options import BASE_OPTIONS, base_options
+from anexa.training.presets import ADAMW, PRESETS, STOPPING, usual_preset
 
-STOPPING = ("steps", "epochs", "minutes")  # options for the length of a run: exactly one is set
 CHANGEABLE = ("device", "micro_batch", "shard")  # options that may change when a run is resumed
 
 
@@ -80,6 +80,21 @@ class DataConfig:
     def has_foreign_tokenizer(self) -> bool:
         """Whether the tokenizer was not made from the corpus, so may lack some characters."""
         return self.tokenizer != "char" and not self.tokenizer.startswith("bpe:")
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """Model that a run starts from, and the weights that keep their values.
+
+    Attributes:
+        from_: model folder or JSON file to continue, with its weights, tokenizer, sizes and chat
+            template; by default a new model is trained.
+        freeze: groups of weights of that model to leave as they are, separated by commas:
+            embeddings, positions, norms, head, and layers by number, from 0: embeddings,0-3.
+    """
+
+    from_: str | None = None
+    freeze: str = ""
 
 
 @dataclass(frozen=True)
@@ -160,6 +175,7 @@ class TrainConfig:
         preset: preset with the defaults of the model and of all other options.
         model: architecture and sizes.
         data: corpus, layout and tokenizer.
+        finetune: model that the run starts from, and its frozen weights.
         optimizer: optimizer and learning rate.
         schedule: length of the run, learning rate schedule, evaluations.
         device: engine, device and precision.
@@ -172,6 +188,7 @@ class TrainConfig:
     preset: str = "anexa"
     model: ModelSpec = ModelSpec()
     data: DataConfig = DataConfig()
+    finetune: FinetuneConfig = FinetuneConfig()
     optimizer: TrainOptimizerConfig = TrainOptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     device: TrainDeviceConfig = TrainDeviceConfig()
@@ -190,7 +207,8 @@ class TrainConfig:
                 f"{self.optimizer.learning_rate:g} must be at most 1: a step shrinks the weights "
                 "by that fraction"
             )
-        if self.model.n_inner and self.model.model_type != "llama":
+        is_new = self.finetune.from_ is None
+        if is_new and self.model.n_inner and self.model.model_type != "llama":
             raise UsageError(
                 f"--n-inner {self.model.n_inner} is for llama models: the MLP of a "
                 f"{self.model.model_type} model is 4 times as wide as --n-embd: give --n-inner 0"
@@ -218,9 +236,13 @@ class TrainConfig:
                 number of tokens in an optimizer step, may replace `batch_size`.
 
         Raises:
+            AnexaError: if there is no model to start from (`from_`).
             UsageError: if there is no such option or preset, or a value is out of range.
         """
-        name = overrides.pop("preset", None) or usual_preset(overrides.get("corpus"))
+        overrides = base_options(overrides)
+        name = overrides.pop("preset", None) or usual_preset(
+            overrides.get("corpus"), overrides.get("from_")
+        )
         config = preset_config(name, overrides.get("optimizer"))
         if any(option in overrides for option in STOPPING):
             overrides.setdefault("steps", None)
@@ -298,8 +320,8 @@ class TrainConfig:
         """Return the configuration as nested dictionaries, for JSON; its texts are `portable`."""
         return {"preset": self.preset} | {
             name: {
-                key: portable(value) if isinstance(value, str) else value
-                for key, value in asdict(getattr(self, name)).items()
+                key(field): portable(value) if isinstance(value, str) else value
+                for field, value in asdict(getattr(self, name)).items()
             }
             for name in SECTIONS
         }
@@ -311,21 +333,26 @@ class TrainConfig:
         Raises:
             KeyError, TypeError, UsageError: if `value` is not a configuration.
         """
-        sections = {
-            name: kind(
-                **{k: native(v) if isinstance(v, str) else v for k, v in value[name].items()}
-            )
-            for name, kind in SECTIONS.items()
-        }
+        sections = {}
+        for name, kind in SECTIONS.items():
+            names = {key(field.name): field.name for field in fields(kind)}
+            values = {
+                names[k]: native(v) if isinstance(v, str) else v for k, v in value[name].items()
+            }
+            sections[name] = kind(**values)
         return cls(value["preset"], **sections)
 
     def command(self) -> str:
         """Return the command line that repeats the run."""
         usual = preset_config(self.preset).options()
-        always = ("preset", "engine", *STOPPING, "batch_size", "optimizer", "learning_rate", "seed")
+        always = ["preset", "engine", *STOPPING, "batch_size", "optimizer", "learning_rate", "seed"]
+        left_out = ["corpus", "device"]
+        if self.finetune.from_ is not None:
+            always.append("block_size")
+            left_out += BASE_OPTIONS
         words = ["anexa", "train", shell_word(self.data.corpus)]
         for name, value in self.options().items():
-            if value is None or name in ("corpus", "device"):
+            if value is None or name in left_out:
                 continue
             if name in always or value != usual[name]:
                 if isinstance(value, bool):
@@ -351,11 +378,6 @@ def preset_config(name: str, optimizer: str | None = None) -> TrainConfig:
         return config
     changes = ADAMW.get(name, {}) if optimizer == "adamw" else {}
     return config.replace(optimizer=optimizer, **changes)
-
-
-def flag(name: str) -> str:
-    """Return the command-line flag of an option: `n_layer` is `--n-layer`."""
-    return "--" + name.replace("_", "-")
 
 
 def check_values(options: Mapping[str, Any], label: Callable[[str], str] = flag) -> None:
@@ -400,6 +422,11 @@ EFFECTS: tuple[tuple[str, Callable[[TrainConfig], bool], str], ...] = (
         "allow_unknown",
         lambda config: config.data.has_foreign_tokenizer,
         "the tokenizer is made from the corpus and knows all of its characters, leave it out",
+    ),
+    (
+        "freeze",
+        lambda config: config.finetune.from_ is not None,
+        "only a run that starts from a model (--from) has weights to keep, leave it out",
     ),
     (
         "momentum",

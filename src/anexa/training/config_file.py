@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from anexa.errors import AnexaError, UsageError, short_repr
+from anexa.names import key as key_of
 from anexa.names import native
-from anexa.training.config import OPTIONS, SECTIONS, STOPPING, TrainConfig, check_values
+from anexa.training.base_options import BASE_OPTIONS
+from anexa.training.config import OPTIONS, SECTIONS, TrainConfig, check_values
+from anexa.training.presets import STOPPING
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,6 +25,8 @@ CONFIG = Path("training") / "config.toml"  # in a model folder
 
 def encode_toml(config: TrainConfig, earlier_lengths: Sequence[float] = ()) -> bytes:
     """Return a configuration as a TOML file; keys whose value is None are left out.
+
+    So are the sizes and the tokenizer of a run that starts from a model, which has them.
 
     All values are strings, numbers or booleans, which TOML writes nearly as JSON does; names of
     files are written as `portable` does.
@@ -38,10 +43,13 @@ def encode_toml(config: TrainConfig, earlier_lengths: Sequence[float] = ()) -> b
         f"# The configuration of this run. {note}",
         f"preset = {json.dumps(config.preset)}",
     ]
+    fixed = BASE_OPTIONS if config.finetune.from_ is not None else ()
     for section, values in config.to_json().items():
         if section != "preset":
             lines += ["", f"[{section}]"]
-            lines += [f"{key} = {_literal(v)}" for key, v in values.items() if v is not None]
+            for key, value in values.items():
+                if value is not None and key not in fixed:
+                    lines.append(f"{key} = {_literal(value)}")
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -99,10 +107,12 @@ def _option(path: Path, section: str, key: str) -> str:
     Raises:
         UsageError: if the section has no such key.
     """
-    for option, place in OPTIONS.items():
-        if place == (section, key):
-            return option
-    keys = ", ".join(field for name, field in OPTIONS.values() if name == section)
+    options = {
+        key_of(field): option for option, (name, field) in OPTIONS.items() if name == section
+    }
+    if key in options:
+        return options[key]
+    keys = ", ".join(options)
     raise UsageError(f"{path}: [{section}] has no key {short_repr(key)}: choose one of {keys}")
 
 

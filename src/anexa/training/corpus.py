@@ -249,8 +249,8 @@ def unknown_note(corpus: Corpus, tokenizer: Tokenizer, allowed: bool) -> tuple[s
     )
     if count > MAX_UNKNOWN * total and not allowed:
         raise AnexaError(
-            f"{corpus.name} does not fit --tokenizer: {sentence}; choose another tokenizer, or "
-            "have them replaced with --allow-unknown"
+            f"{corpus.name} does not fit the tokenizer: {sentence}; choose another --tokenizer (or "
+            "model, with --from), or have them replaced with --allow-unknown"
         )
     return (f"{sentence}; they are replaced by its token for unknown characters, or left out",)
 

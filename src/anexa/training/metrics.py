@@ -17,7 +17,7 @@ from anexa.training.schedule import Clock
 from anexa.training.tensorboard import EventFile
 
 METRICS = Path("training") / "metrics.jsonl"
-OPTIONAL = ("validation_loss", "mfu")  # fields that may be null
+OPTIONAL = ("validation_loss", "general_loss", "mfu")  # fields that may be null
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class MetricsRecord:
         loss: mean training loss since the previous record, in nats a token; NaN if there was no
             step.
         validation_loss: validation loss, in nats a token; None without an evaluation.
+        general_loss: loss on the general text; None without an evaluation, or if the run measures
+            none.
         learning_rate: learning rate of the last step.
         gradient_norm: global gradient norm of the last step, before clipping.
         tokens_per_second: speed since the previous record.
@@ -43,6 +45,7 @@ class MetricsRecord:
     seconds: float
     loss: float
     validation_loss: float | None
+    general_loss: float | None
     learning_rate: float
     gradient_norm: float
     tokens_per_second: float
@@ -126,6 +129,7 @@ class MetricsLog:
         figures = {
             "loss/train": entry.loss,
             "loss/validation": entry.validation_loss,
+            "loss/general": entry.general_loss,
             "learning_rate": entry.learning_rate,
             "gradient_norm": entry.gradient_norm,
             "tokens_per_second": entry.tokens_per_second,
@@ -229,6 +233,7 @@ class MetricsAccumulator:
             seconds=clock.seconds,
             loss=sum(losses) / len(losses),
             validation_loss=evaluation.validation_loss if evaluation else None,
+            general_loss=evaluation.general_loss if evaluation else None,
             learning_rate=learning_rate,
             gradient_norm=gradient_norm,
             tokens_per_second=speed,

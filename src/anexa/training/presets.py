@@ -10,6 +10,8 @@ from types import MappingProxyType
 from typing import Any
 
 DEFAULT = "anexa"  # the preset with the defaults of `TrainConfig`
+FINETUNE = "finetune"  # the preset of runs that start from a model
+STOPPING = ("steps", "epochs", "minutes")  # options for the length of a run: exactly one is set
 
 # The model of microgpt.py: 4,192 parameters for 26 letters. The numbers are the original's: one
 # document a step, Adam, and a learning rate without warmup.
@@ -73,6 +75,15 @@ _GPT2_124M = _LARGE | {
     "learning_rate": 2e-3,
     "beta2": 0.95,
 }
+# A model that exists (`--from`), whose sizes are its own. The length of the run, the batch size
+# and the learning rate depend on the model: see `base_options` and `finetune_rate`.
+_FINETUNE = {
+    "optimizer": "adamw",
+    "learning_rate": 1e-4,
+    "beta2": 0.95,
+    "weight_decay": 0.0,
+    "warmup": 0.1,
+}
 
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
@@ -83,6 +94,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "gpt2-10m": _GPT2_10M,
         "gpt2-30m": _GPT2_30M,
         "gpt2-124m": _GPT2_124M,
+        FINETUNE: _FINETUNE,
     }
 )
 # Options with other values if the optimizer is AdamW, by preset.
@@ -98,6 +110,17 @@ ADAMW: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 
 
-def usual_preset(corpus: str | None) -> str:
-    """Return the name of the default preset for a corpus."""
+def finetune_rate(n_embd: int) -> float:
+    """Return AdamW's learning rate for continuing a model of a width, as swept.
+
+    It is inversely proportional to the width, as in μP (Yang et al., 2022), where the update of
+    a matrix is summed over its columns.
+    """
+    return float(f"{0.128 / n_embd:.1g}")
+
+
+def usual_preset(corpus: str | None, base: str | None = None) -> str:
+    """Return the name of the default preset for a corpus and a model to start from."""
+    if base is not None:
+        return FINETUNE
     return "anexa-think" if corpus == "arithmetic" else DEFAULT

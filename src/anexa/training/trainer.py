@@ -15,6 +15,7 @@ from anexa.files import remove_leftovers
 from anexa.model.model import Model
 from anexa.training.checkpoint import (
     CHECKPOINT,
+    BaseModel,
     Checkpoint,
     Evaluation,
     TrainerState,
@@ -25,6 +26,7 @@ from anexa.training.config import TrainConfig
 from anexa.training.corpus import Corpus
 from anexa.training.distributed import DistributedContext
 from anexa.training.evaluation import EVALUATION_SEQUENCES, mean_loss, to_batch
+from anexa.training.general import GeneralText
 from anexa.training.lock import Lock
 from anexa.training.metrics import MetricsLog
 from anexa.training.schedule import Clock, learning_rate
@@ -94,6 +96,8 @@ class Trainer:
         device_config: device of the engine.
         training: training dataset.
         validation: validation dataset.
+        base: model that the run started from; None: a new model.
+        general: text on which forgetting is measured; None: none.
         notes: sentences for the user about parts of the corpus that are left out or replaced.
         state: progress and losses of the run so far.
         clock: clock of the run.
@@ -119,6 +123,8 @@ class Trainer:
         device_config: DeviceConfig,
         training: Dataset,
         validation: Dataset,
+        base: BaseModel | None = None,
+        general: GeneralText | None = None,
         notes: tuple[str, ...],
         state: TrainerState,
         clock: Clock,
@@ -129,6 +135,7 @@ class Trainer:
         self.model, self.model_config, self.tokenizer = model, model.config, model.tokenizer
         self.engine, self.device_config = engine, device_config
         self.training, self.validation, self.notes = training, validation, notes
+        self.base, self.general = base, general
         self.state, self.clock, self.context = state, clock, context
         self.callbacks = callbacks
         self.metrics: MetricsLog | None = None
@@ -234,10 +241,16 @@ class Trainer:
         )
 
     def evaluate(self) -> Evaluation:
-        """Measure the validation loss, and add the evaluation to the state of the run."""
+        """Measure validation loss and general loss, and add them to the state of the run."""
         began = self.clock.seconds
-        loss = mean_loss(self.engine, self.validation, self.config.run.batch_size)
-        evaluation = self.state.add_evaluation(began, self.context.broadcast(loss)[0])
+        batch_size = self.config.run.batch_size
+        loss = mean_loss(self.engine, self.validation, batch_size)
+        general = None
+        if self.general is not None:
+            general = mean_loss(self.engine, self.general.dataset, batch_size)
+            [general] = self.context.broadcast(general)
+        [loss] = self.context.broadcast(loss)
+        evaluation = self.state.add_evaluation(began, loss, general)
         # Time to reserve for the final evaluation and, as 20 % of it, the checkpoint.
         self.clock.final_eval_seconds = 1.2 * (self.clock.seconds - began)
         return evaluation
@@ -270,4 +283,5 @@ class Trainer:
             self.state,
             self.engine.weights(),
             self.engine.optimizer_state(),
+            self.base,
         )

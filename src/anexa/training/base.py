@@ -1,0 +1,92 @@
+"""The model that a run starts from (`--from`): its weights, and how the run's record names it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from anexa.errors import AnexaError
+from anexa.model.config import ModelConfig
+from anexa.model.folder import ModelFolder
+from anexa.model.loading import is_model_file, load_model, model_name, open_model
+from anexa.model.model import Model
+from anexa.training.checkpoint import BaseModel
+from anexa.training.config import TrainConfig
+from anexa.training.corpus import Corpus
+from anexa.training.general import GeneralText
+
+# Folder of a model in the cache of the Hugging Face Hub: models--USER--NAME/snapshots/COMMIT.
+HUB_CACHE = re.compile(r"models--([\w.-]+?)--([\w.-]+)", re.ASCII)
+CHUNK = 2**20  # bytes that are hashed at once
+
+
+def model_config_of(config: TrainConfig) -> ModelConfig:
+    """Return the configuration of the model of a new run, with 1 token if that is not known yet.
+
+    Raises:
+        AnexaError: if there is no model to start from, or no model can have the sizes.
+    """
+    base = config.finetune.from_
+    return config.model.to_config(1) if base is None else open_model(Path(base)).config
+
+
+def load_base(config: TrainConfig, corpus: Corpus) -> Model:
+    """Load the model that a run starts from; a chat template of its own is kept.
+
+    Args:
+        config: configuration of the run, with `from_`.
+        corpus: the corpus, whose chat template a model without one gets.
+
+    Raises:
+        AnexaError: if the model is damaged, has numbers that cannot be trained, or no token that
+            ends a text.
+    """
+    path = Path(str(config.finetune.from_))
+    model = load_model(path)
+    try:
+        model.tokenizer.eot_token  # noqa: B018 (raises)
+    except AnexaError as error:
+        raise AnexaError(f"{path}: {error}") from error
+    for name, weight in model.weights.items():
+        if not np.isfinite(weight.data).all():
+            raise AnexaError(
+                f"the model in {path} cannot be trained: its weight {name} has infinite or NaN "
+                "values"
+            )
+    return replace(model, chat_template=model.chat_template or corpus.chat_template)
+
+
+def describe_base(path: Path, general: GeneralText | None) -> BaseModel:
+    """Name a model and hash its weight files.
+
+    Args:
+        path: the model folder or JSON file.
+        general: text on which forgetting is measured.
+
+    Raises:
+        AnexaError: if a file cannot be read.
+    """
+    files = [path] if is_model_file(path) else ModelFolder(path).weight_files[1]
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as opened:
+            while chunk := opened.read(CHUNK):
+                digest.update(chunk)
+    measured = (None, "") if general is None else (general.name, general.sha256)
+    return BaseModel(public_name(path), digest.hexdigest(), *measured)
+
+
+def public_name(path: Path) -> str:
+    """Return the name of a model for its card: without the folders of this machine.
+
+    It is USER/NAME of the Hub if the path is in the Hub's cache.
+    """
+    for part in path.absolute().parts:
+        found = HUB_CACHE.fullmatch(part)
+        if found:
+            return f"{found[1]}/{found[2]}"
+    return model_name(path)

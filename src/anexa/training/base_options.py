@@ -1,0 +1,81 @@
+"""Options of a run that starts from a model (`--from`): its sizes, and defaults that suit it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from anexa.data.registry import CORPORA
+from anexa.errors import UsageError
+from anexa.model.config import ModelConfig
+from anexa.model.loading import open_model
+from anexa.names import flag
+from anexa.training.presets import FINETUNE, STOPPING, finetune_rate
+
+MAX_LENGTH = 512  # default limit of the tokens in a training sequence
+BATCH_TOKENS = 2048  # default number of tokens in an optimizer step
+EPOCHS = 3.0
+ENDLESS_STEPS = 1000  # default length of a run on an endless corpus, in steps
+
+# Options that a model fixes, besides its context.
+BASE_OPTIONS = ("model_type", "n_layer", "n_head", "n_embd", "n_inner", "tokenizer")
+
+
+def base_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete the options of a run that starts from a model; others stay as they are.
+
+    Args:
+        options: values by option name.
+
+    Raises:
+        AnexaError: if there is no such model.
+        UsageError: if an option contradicts the model.
+    """
+    if options.get("from_") is None:
+        return dict(options)
+    preset = options.get("preset") or FINETUNE
+    if preset != FINETUNE:
+        raise UsageError(
+            f"--preset {preset} is for new models, and --from continues one: leave out --preset"
+        )
+    base = Path(options["from_"])
+    model = open_model(base).config
+    base = base.absolute()
+    fixed = base_sizes(model) | {"tokenizer": str(base)}
+    for name, value in fixed.items():
+        asked = options.get(name, value)
+        if name == "tokenizer":
+            asked = str(Path(asked).absolute())
+        if asked != value:
+            raise UsageError(
+                f"{flag(name)} {options[name]} does not go with --from, which continues a model "
+                f"with its own sizes and tokenizer: leave out {flag(name)}"
+            )
+    length = options.get("block_size", min(model.block_size, MAX_LENGTH))
+    if length > model.block_size:
+        raise UsageError(
+            f"--block-size {length} is longer than the context of the model of --from, "
+            f"{model.block_size} tokens: give at most that"
+        )
+    defaults: dict[str, Any] = {"preset": FINETUNE, "block_size": length}
+    if not any(option in options for option in STOPPING):
+        corpus = CORPORA.get(options.get("corpus", ""))
+        endless = corpus is not None and corpus.generated
+        defaults |= {"steps": ENDLESS_STEPS} if endless else {"epochs": EPOCHS}
+    if "batch_tokens" not in options:
+        defaults["batch_size"] = max(1, BATCH_TOKENS // length)
+    defaults["learning_rate"] = finetune_rate(model.n_embd)
+    return defaults | dict(options) | fixed | {"from_": str(base)}
+
+
+def base_sizes(model: ModelConfig) -> dict[str, Any]:
+    """Return the options with the sizes of a model, but for its context."""
+    inner = 0 if model.n_inner == 4 * model.n_embd else model.n_inner
+    return {
+        "model_type": model.model_type,
+        "n_layer": model.n_layer,
+        "n_head": model.n_head,
+        "n_embd": model.n_embd,
+        "n_inner": inner,
+    }

@@ -1,0 +1,73 @@
+"""The weights that keep their values in a run (`--freeze`), named by groups."""
+
+from __future__ import annotations
+
+import re
+
+from anexa.errors import UsageError
+from anexa.model.architectures import architecture
+from anexa.model.config import ModelConfig
+from anexa.names import quoted
+
+LAYERS = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?")
+LAYER = re.compile(r"\.(\d+)\.")  # number of a layer in the name of a weight
+NORM = re.compile(r"(?:^|[._])(?:ln|\w*norm)(?:_\w+)?\.(?:weight|bias)$")
+GROUPS = ("embeddings", "positions", "norms", "head")
+
+
+def frozen_weights(groups: str, config: ModelConfig) -> frozenset[str]:
+    """Return the names of the weights in a list of groups.
+
+    Args:
+        groups: groups separated by commas: embeddings, positions, norms (gains and biases of all
+            normalizations), head, a layer (3) or a range of layers (0-3), from 0; empty: none.
+        config: configuration of the model.
+
+    Raises:
+        UsageError: if there is no such group, or no weight would be left to train.
+    """
+    names = [*architecture(config).parameters(config)]
+    frozen: set[str] = set()
+    for group in groups.split(",") if groups else ():
+        frozen |= _group(group.strip(), names, config)
+    if len(frozen) == len(names):
+        raise UsageError(f"--freeze {groups} leaves no weight to train: name fewer groups")
+    return frozenset(frozen)
+
+
+def _group(group: str, names: list[str], config: ModelConfig) -> set[str]:
+    its = architecture(config)
+    layers = LAYERS.fullmatch(group)
+    if layers:
+        first, last = int(layers[1]), int(layers[2] or layers[1])
+        if not first <= last < config.n_layer:
+            raise UsageError(
+                f"--freeze {group}: the layers of this model are 0 to {config.n_layer - 1}"
+            )
+        numbers = range(first, last + 1)
+        return {name for name in names if _layer(name) in numbers}
+    if group not in GROUPS:
+        raise UsageError(
+            f"--freeze has no group {quoted(group)}: name {', '.join(GROUPS)}, or layers such as "
+            "0-3, separated by commas"
+        )
+    if group == "embeddings":
+        return {its.embedding}
+    if group == "norms":
+        found = {name for name in names if NORM.search(name)}
+    elif group == "positions":
+        found = {its.positions} if its.positions else set()
+    else:
+        found = {its.head(config)} - {its.embedding}
+    if not found:
+        tied = group == "head" and config.tie_word_embeddings
+        advice = (
+            "its head is its table of embeddings, freeze embeddings" if tied else "leave it out"
+        )
+        raise UsageError(f"--freeze {group}: this model has no such weights: {advice}")
+    return found
+
+
+def _layer(name: str) -> int | None:
+    found = LAYER.search(name)
+    return int(found[1]) if found else None

@@ -1,0 +1,101 @@
+"""The general text: a text that is not the user's, on which forgetting is measured.
+
+It is a passage of Python's documentation, English prose that every machine has. A model of
+arithmetic, whose vocabulary has no such text, is measured on problems.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from anexa.data import read_corpus
+from anexa.data.batches import Dataset, evenly_spaced
+from anexa.data.windows import TokenWindows
+from anexa.model.chat_format import CHAT_TOKENS
+from anexa.model.model import Model
+from anexa.model.tokenizer import Tokenizer
+from anexa.training.checkpoint import BaseModel
+from anexa.training.evaluation import EVALUATION_SEQUENCES
+
+PROSE = "python-docs"
+PROSE_CHARACTERS = 64 * 2**10  # at the start of the corpus
+PROSE_SEQUENCES = 32
+MAX_LEFT_OUT = 0.2  # fraction of unknown characters above which the prose does not suit a model
+MIN_BLOCK_SIZE = 64  # of problems of arithmetic
+SEED = 0
+
+
+@dataclass(frozen=True)
+class GeneralText:
+    """A general text.
+
+    Attributes:
+        name: name of its corpus.
+        dataset: its sequences, at most `EVALUATION_SEQUENCES`.
+    """
+
+    name: str
+    dataset: Dataset
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the token ids, in hexadecimal."""
+        sequences = [list(s.ids) for s in self.dataset.sample(EVALUATION_SEQUENCES)]
+        return hashlib.sha256(repr(sequences).encode()).hexdigest()
+
+
+def general_text(model: Model, length: int, corpus: str) -> GeneralText | None:
+    """Choose the general text for a model.
+
+    Args:
+        model: the model that a run starts from.
+        length: maximum number of predicted tokens in a sequence.
+        corpus: name of the user's corpus.
+
+    Returns:
+        The text; None if none suits the model, or it is the user's own.
+    """
+    for name, make in TEXTS.items():
+        dataset = make(model.tokenizer, length)
+        if dataset is not None:
+            return None if name == corpus else GeneralText(name, dataset)
+    return None
+
+
+def reopen_general_text(base: BaseModel, model: Model, length: int) -> GeneralText | None:
+    """Choose the general text of a resumed run; None if this machine does not have the same."""
+    text = general_text(model, length, "") if base.general_text else None
+    return text if text is not None and text.sha256 == base.general_sha256 else None
+
+
+def _prose(tokenizer: Tokenizer, length: int) -> Dataset | None:
+    """Return a passage of Python's documentation, without characters that the model lacks."""
+    if find_spec("pydoc_data") is None:  # some systems leave it out
+        return None
+    text = "".join(read_corpus(PROSE).source())[:PROSE_CHARACTERS]
+    unknown = "".join(tokenizer.unknown_characters(text))
+    known = text.translate(str.maketrans("", "", unknown))
+    if len(known) < (1 - MAX_LEFT_OUT) * len(text):
+        return None
+    windows = TokenWindows(tokenizer.encode(known), length, SEED)
+    chosen = evenly_spaced(len(windows.starts), PROSE_SEQUENCES)
+    return windows.select(windows.starts[chosen])
+
+
+def _problems(tokenizer: Tokenizer, length: int) -> Dataset | None:
+    """Return problems of arithmetic, if the model has the tokens of a conversation."""
+    # Imported here: it needs jinja2, and plain text does not.
+    from anexa.thinking.corpus import ArithmeticCorpus
+
+    if length < MIN_BLOCK_SIZE or any(tokenizer.token_to_id(t) is None for t in CHAT_TOKENS):
+        return None
+    return ArithmeticCorpus().datasets(tokenizer, length, SEED)[1]
+
+
+TEXTS: dict[str, Callable[[Tokenizer, int], Dataset | None]] = {
+    PROSE: _prose,
+    "arithmetic": _problems,
+}
