@@ -34,7 +34,7 @@ from anexa.model.folder import CARD, ModelFolder
 MODEL_FILES = {
     *("config.json", "generation_config.json", "chat_template.jinja", "LICENSE"),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
-    *("vocab.json", "merges.txt"),
+    *("vocab.json", "merges.txt", "tokenizer.model"),
 }
 # Names of weight files that an earlier version on the Hub may have.
 WEIGHT_FILE = re.compile(

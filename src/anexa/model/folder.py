@@ -21,6 +21,7 @@ from anexa.model.model import (
 from anexa.model.tensors import as_float32, write_tensors
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.tokenizer_config import add_special_tokens, parse_chat_template
+from anexa.model.tokenizer_files import convert_tokenizer_files, has_tokenizer_files
 from anexa.model.weight_files import read_weights, shard_files
 from anexa.model.weights import Weights
 
@@ -78,13 +79,9 @@ class ModelFolder:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """Tokenizer with its special tokens."""
-        if not (self.path / TOKENIZER).exists() and (self.path / CONFIG).exists():
-            raise AnexaError(
-                f"{self.path} cannot be opened: it has no {TOKENIZER}: open its tokenizer with "
-                "transformers and save it again"
-            )
+        text = self._tokenizer_json()
         try:
-            tokenizer = Tokenizer.from_json(read_text(self._require(TOKENIZER)))
+            tokenizer = Tokenizer.from_json(text)
         except AnexaError as error:
             raise AnexaError(f"{self.path}: {error}") from error
         by_id, by_token = (
@@ -92,6 +89,20 @@ class ModelFolder:
             for names in ((GENERATION_CONFIG, CONFIG), (TOKENIZER_CONFIG,))
         )
         return add_special_tokens(tokenizer, by_id, by_token)
+
+    def _tokenizer_json(self) -> str:
+        """Return the content of `tokenizer.json`, converted from older files if it is missing."""
+        if (self.path / TOKENIZER).exists():
+            return read_text(self.path / TOKENIZER)
+        if has_tokenizer_files(self.path):
+            model_type = str(self._json(CONFIG).get("model_type"))
+            return convert_tokenizer_files(self.path, self._json(TOKENIZER_CONFIG), model_type)
+        if (self.path / CONFIG).exists():
+            raise AnexaError(
+                f"{self.path} cannot be opened: it has no {TOKENIZER}: open its tokenizer with "
+                "transformers and save it again"
+            )
+        return read_text(self._require(TOKENIZER))
 
     @cached_property
     def chat_template(self) -> str | None:

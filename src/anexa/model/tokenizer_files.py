@@ -1,0 +1,260 @@
+"""Tokenizers of folders without `tokenizer.json`.
+
+They have `vocab.json` and `merges.txt`, or `tokenizer.model`. Such files lack the rules for
+splitting texts into words, which depend on the class of the tokenizer in transformers. The result
+is the content of a `tokenizer.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from anexa.errors import AnexaError, short_repr
+from anexa.files import read_bytes, read_json, read_text
+from anexa.model.sentencepiece import SPACE, PieceType, parse_sentencepiece, sentencepiece_merges
+from anexa.model.tokenizer_backend import END_OF_TEXT
+
+VOCABULARY, MERGES, SENTENCEPIECE = "vocab.json", "merges.txt", "tokenizer.model"
+ADDED_TOKENS = "added_tokens.json"
+SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token")
+FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
+
+# Expression by which the tokenizers of Qwen2, Qwen2.5 and Qwen3 find words.
+QWEN2_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+# Class of the tokenizer by `model_type`, for folders whose tokenizer_config.json names none.
+CLASSES = {
+    **{"gpt2": "GPT2Tokenizer", "gpt_neo": "GPT2Tokenizer"},
+    **{"qwen2": "Qwen2Tokenizer", "qwen3": "Qwen2Tokenizer"},
+    **{"llama": "LlamaTokenizer", "mistral": "LlamaTokenizer"},
+}
+
+
+def has_tokenizer_files(folder: Path) -> bool:
+    """Return whether a folder has the files of a tokenizer other than `tokenizer.json`."""
+    byte_level = (folder / VOCABULARY).exists() and (folder / MERGES).exists()
+    return byte_level or (folder / SENTENCEPIECE).exists()
+
+
+def convert_tokenizer_files(folder: Path, config: Mapping[str, Any], model_type: str) -> str:
+    """Return the content of the `tokenizer.json` that a folder lacks.
+
+    Args:
+        folder: folder with `vocab.json` and `merges.txt`, or with `tokenizer.model`.
+        config: content of its `tokenizer_config.json`, empty if there is none.
+        model_type: architecture of its model; gives the class of the tokenizer that no file names.
+
+    Raises:
+        AnexaError: if a file is damaged, or the class of the tokenizer is not supported.
+    """
+    name = str(config.get("tokenizer_class") or CLASSES.get(model_type, "")).removesuffix("Fast")
+    if (folder / SENTENCEPIECE).exists():
+        if name != "LlamaTokenizer":
+            raise _unknown_class(folder, name, SENTENCEPIECE, "LlamaTokenizer")
+        content, around = _sentencepiece(folder / SENTENCEPIECE, config), {"bos": "<s>"}
+    else:
+        if name not in ("GPT2Tokenizer", "Qwen2Tokenizer"):
+            known = "GPT2Tokenizer and Qwen2Tokenizer"
+            raise _unknown_class(folder, name, VOCABULARY, known)
+        content, around = _byte_level(folder, config, is_qwen2=name == "Qwen2Tokenizer"), {}
+    added = _added_tokens(folder, config, content)
+    ids = content["model"]["vocab"] | {token["content"]: token["id"] for token in added}
+    content |= {"added_tokens": added, "post_processor": _template(config, around, ids)}
+    return json.dumps(content)
+
+
+def _unknown_class(folder: Path, name: str, file: str, known: str) -> AnexaError:
+    what = f"is a {short_repr(name)}" if name else "does not say its class"
+    return AnexaError(
+        f"{folder} has no tokenizer.json, and its tokenizer {what}: of those with {file} only "
+        f"{known} can be read; open it with transformers and save it again"
+    )
+
+
+def _byte_level(folder: Path, config: Mapping[str, Any], *, is_qwen2: bool) -> dict[str, Any]:
+    vocabulary = _ids(folder / VOCABULARY)
+    spaced = bool(config.get("add_prefix_space"))
+    step = {"type": "ByteLevel", "add_prefix_space": spaced, "trim_offsets": True}
+    words = {"type": "Split", "pattern": {"Regex": QWEN2_WORDS}, "behavior": "Isolated"}
+    steps = [words | {"invert": False}, step | {"use_regex": False}]
+    return {
+        "normalizer": {"type": "NFC"} if is_qwen2 else None,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps}
+        if is_qwen2
+        else step | {"use_regex": True},
+        "decoder": step | {"use_regex": True},
+        "model": {
+            "type": "BPE",
+            "vocab": vocabulary,
+            "merges": _read_merges(folder / MERGES, vocabulary),
+        },
+    }
+
+
+def _sentencepiece(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        model = parse_sentencepiece(read_bytes(path))
+    except AnexaError as error:
+        raise AnexaError(f"{path} cannot be read: {error}") from error
+    vocabulary = {piece.text: i for i, piece in enumerate(model.pieces)}
+    unknown = [piece.text for piece in model.pieces if piece.type == PieceType.UNKNOWN]
+    spaced = bool(config.get("add_prefix_space", model.add_dummy_prefix))
+    decoder: list[dict[str, Any]] = [
+        {"type": "Replace", "pattern": {"String": SPACE}, "content": " "},
+        {"type": "ByteFallback"},
+        {"type": "Fuse"},
+    ]
+    if spaced:
+        decoder.append({"type": "Strip", "content": " ", "start": 1, "stop": 0})
+    return {
+        **_spaces(spaced=spaced, legacy=bool(config.get("legacy"))),
+        "decoder": {"type": "Sequence", "decoders": decoder},
+        "model": {
+            "type": "BPE",
+            "unk_token": unknown[0] if unknown else None,
+            "fuse_unk": True,
+            "byte_fallback": True,
+            "vocab": vocabulary,
+            "merges": sentencepiece_merges(model.pieces),
+        },
+        "added_tokens": [
+            _added_token(i, piece.text, special=piece.type != PieceType.USER_DEFINED)
+            for i, piece in enumerate(model.pieces)
+            if piece.type not in (PieceType.NORMAL, PieceType.BYTE)
+        ],
+    }
+
+
+def _spaces(*, spaced: bool, legacy: bool) -> dict[str, Any]:
+    """Return the steps that write spaces as ▁ and put one before a text.
+
+    With `legacy` there is one before every part of a text between special tokens, as SentencePiece
+    itself puts it; otherwise one before the text, unless it begins with a space or such a token.
+    """
+    if not legacy:
+        scheme = "first" if spaced else "never"
+        metaspace = {"type": "Metaspace", "replacement": SPACE, "split": False}
+        return {"normalizer": None, "pre_tokenizer": metaspace | {"prepend_scheme": scheme}}
+    replace = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
+    steps = [{"type": "Prepend", "prepend": SPACE}, replace] if spaced else [replace]
+    return {"normalizer": {"type": "Sequence", "normalizers": steps}, "pre_tokenizer": None}
+
+
+def _template(
+    config: Mapping[str, Any], defaults: Mapping[str, str], ids: Mapping[str, int]
+) -> dict[str, Any] | None:
+    """Return the post-processor that adds BOS and EOS to a text; None if it adds neither.
+
+    Args:
+        config: content of `tokenizer_config.json`, with `add_bos_token` and `add_eos_token`.
+        defaults: tokens that the class of the tokenizer adds unless the file says otherwise, by the
+            keys "bos" and "eos".
+        ids: ids of all tokens.
+    """
+    around = {}
+    for key in ("bos", "eos"):
+        token = _text(config.get(f"{key}_token")) or defaults.get(key, END_OF_TEXT)
+        if config.get(f"add_{key}_token", key in defaults) and token in ids:
+            around[key] = token
+    if not around:
+        return None
+    special = [{"SpecialToken": {"id": token, "type_id": 0}} for token in around.values()]
+    pieces = special[:1] if "bos" in around else []
+    pieces += [{"Sequence": {"id": "A", "type_id": 0}}]
+    pieces += special[-1:] if "eos" in around else []
+    tokens = {
+        token: {"id": token, "ids": [ids[token]], "tokens": [token]} for token in around.values()
+    }
+    return {
+        "type": "TemplateProcessing",
+        "single": pieces,
+        "pair": [*pieces, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": tokens,
+    }
+
+
+def _ids(path: Path) -> dict[str, int]:
+    """Read a file that maps tokens to ids."""
+    ids = read_json(path)
+    if not all(type(token_id) is int and 0 <= token_id < 1 << 31 for token_id in ids.values()):
+        raise AnexaError(f"{path} is damaged: it maps a token to something other than an id")
+    if len({*ids.values()}) < len(ids):
+        raise AnexaError(f"{path} is damaged: two of its tokens have the same id")
+    return ids
+
+
+def _read_merges(path: Path, vocabulary: Mapping[str, int]) -> list[list[str]]:
+    """Read a `merges.txt`: a merge a line, after a line with the version."""
+    merges = []
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        if not line or line.startswith("#version"):
+            continue
+        merge = line.rstrip("\r").split(" ")
+        if len(merge) != 2 or not {*merge, "".join(merge)} <= vocabulary.keys():
+            raise AnexaError(
+                f"{path}, line {number}: {short_repr(line)} is not a merge of two tokens of "
+                f"{VOCABULARY} to a third"
+            )
+        merges.append(merge)
+    return merges
+
+
+def _added_tokens(
+    folder: Path, config: Mapping[str, Any], content: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Return the added tokens of all files by id; a token without an id gets the next one.
+
+    Raises:
+        AnexaError: if an id is that of another token, or ids are left out.
+    """
+    vocabulary: dict[str, int] = content["model"]["vocab"]
+    tokens = {token["id"]: token for token in content.get("added_tokens", [])}
+    described = config.get("added_tokens_decoder")
+    if not described and (folder / ADDED_TOKENS).exists():
+        for text, token_id in _ids(folder / ADDED_TOKENS).items():
+            tokens[token_id] = _added_token(token_id, text, special=False)
+    for key, token in (described if isinstance(described, dict) else {}).items():
+        if not str(key).isdecimal() or not _text(token):
+            raise AnexaError(f"{folder} has a damaged added_tokens_decoder: {short_repr(key)}")
+        flags = token if isinstance(token, dict) else {}
+        its = _added_token(int(key), _text(token), special=bool(flags.get("special")))
+        tokens[int(key)] = its | {flag: bool(flags[flag]) for flag in FLAGS if flag in flags}
+    for text in _special_tokens(config, vocabulary):
+        known = {token["content"]: token_id for token_id, token in tokens.items()}
+        token_id = known.get(text, vocabulary.get(text, max([*vocabulary.values(), *tokens]) + 1))
+        tokens[token_id] = tokens.get(token_id, _added_token(token_id, text)) | {"special": True}
+    names = {token_id: text for text, token_id in vocabulary.items()}
+    for token_id, token in tokens.items():
+        text = token["content"]
+        if names.get(token_id, text) != text or vocabulary.get(text, token_id) != token_id:
+            raise AnexaError(f"{folder} has two tokens for the id {token_id}, or two ids for one")
+    new = sorted(tokens.keys() - names.keys())
+    if new and new != list(range(len(names), len(names) + len(new))):
+        raise AnexaError(f"{folder} has added tokens whose ids do not follow its vocabulary")
+    return [tokens[token_id] for token_id in sorted(tokens)]
+
+
+def _special_tokens(config: Mapping[str, Any], vocabulary: Mapping[str, int]) -> list[str]:
+    """Return the special tokens that a `tokenizer_config.json` names."""
+    named: Sequence[Any] = [config.get(key) for key in SPECIAL_TOKENS]
+    for key in ("additional_special_tokens", "extra_special_tokens"):
+        more = config.get(key)
+        named = [*named, *(more if isinstance(more, list) else [])]
+    texts = dict.fromkeys(text for text in map(_text, named) if text)
+    return [*texts] if texts or END_OF_TEXT not in vocabulary else [END_OF_TEXT]
+
+
+def _added_token(token_id: int, text: str, *, special: bool = True) -> dict[str, Any]:
+    flags = dict.fromkeys(FLAGS, False)
+    return {"id": token_id, "content": text, **flags, "special": special}
+
+
+def _text(token: Any) -> str:
+    """Return the text of a token that a file has as a string or with its options; else ""."""
+    text = token.get("content") if isinstance(token, dict) else token
+    return text if isinstance(text, str) else ""
