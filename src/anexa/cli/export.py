@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -41,7 +42,7 @@ def export(
 ) -> None:
     """Write a model for llama.cpp (GGUF), for any language (JSON), or back into a folder."""
     from anexa.cli.unfinished import warn_if_unfinished
-    from anexa.errors import UsageError
+    from anexa.errors import AnexaWarning, UsageError
     from anexa.files import is_stdout
     from anexa.generation.language_model import BUNDLED
     from anexa.hub.export import SUFFIXES, check_export, read_shareable, write_export
@@ -61,7 +62,11 @@ def export(
     source = BUNDLED if folder is None else folder
     model, card = read_shareable(source)
     warn_if_unfinished(source)
-    write_export(out, to, model, card, name=name, precision=precision or "f32")
+    differences = write_export(out, to, model, card, name=name, precision=precision or "f32")
+    for difference in differences:
+        warnings.warn(
+            f"llama.cpp finds other tokens in texts with {difference}", AnexaWarning, stacklevel=2
+        )
     size = f" ({out.stat().st_size:,} bytes)" if out.is_file() else ""
     if not is_stdout(out):
         echo(f"wrote {shown(str(out))}{size}")

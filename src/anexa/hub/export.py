@@ -55,7 +55,7 @@ def read_shareable(path: Path) -> tuple[Model, str]:
 
 def write_export(
     out: Path, to: str, model: Model, card: str, *, name: str, precision: str = "f32"
-) -> None:
+) -> list[str]:
     """Write a model in another format.
 
     Args:
@@ -65,6 +65,9 @@ def write_export(
         card: its model card, which GGUF does not have.
         name: its name, which only GGUF has.
         precision: precision of the matrices in GGUF, a key of `anexa.hub.gguf.PRECISIONS`.
+
+    Returns:
+        What texts have that the program splits into other tokens than Anexa does; mostly nothing.
 
     Raises:
         AnexaError: if the format cannot hold the model, or `out` cannot be written.
@@ -80,4 +83,5 @@ def write_export(
             check_llama_cpp(model.config, model.tokenizer)
         except AnexaError as error:
             raise AnexaError(f"{name} cannot be exported: {error}") from error
-        write_gguf(out, model, name, precision)
+        return write_gguf(out, model, name, precision)
+    return []

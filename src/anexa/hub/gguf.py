@@ -17,7 +17,7 @@ import numpy.typing as npt
 from anexa.errors import AnexaError, UsageError
 from anexa.files import atomic_path
 from anexa.hub.llama_cpp import check_llama_cpp
-from anexa.hub.vocabulary import gguf_vocabulary
+from anexa.hub.vocabulary import GGUFVocabulary, gguf_vocabulary
 from anexa.model.architectures import GGUFLayout, architecture
 from anexa.model.config import ModelConfig
 from anexa.model.model import Model
@@ -39,7 +39,7 @@ PRECISIONS = {
 Array = npt.NDArray[Any]
 
 
-def write_gguf(path: Path, model: Model, name: str, precision: str = "f32") -> None:
+def write_gguf(path: Path, model: Model, name: str, precision: str = "f32") -> list[str]:
     """Write a model as a GGUF file.
 
     Args:
@@ -47,6 +47,9 @@ def write_gguf(path: Path, model: Model, name: str, precision: str = "f32") -> N
         model: the model.
         name: name that programs show.
         precision: precision of the matrices, a key of `PRECISIONS`.
+
+    Returns:
+        What texts have that llama.cpp splits into other tokens than Anexa does; mostly nothing.
 
     Raises:
         AnexaError: if llama.cpp cannot compute the model, or the file cannot be written.
@@ -61,7 +64,8 @@ def write_gguf(path: Path, model: Model, name: str, precision: str = "f32") -> N
     writer = gguf.GGUFWriter(None, layout.name)
     writer.add_name(shown(name))
     _add_sizes(writer, config, layout)
-    _add_tokenizer(writer, model)
+    vocabulary = gguf_vocabulary(model.tokenizer, config.vocab_size)
+    _add_tokenizer(writer, model, vocabulary)
     quantization, file_type = PRECISIONS[precision]
     writer.add_file_type(file_type)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
@@ -75,6 +79,7 @@ def write_gguf(path: Path, model: Model, name: str, precision: str = "f32") -> N
             writer.write_tensors_to_file()
         finally:
             writer.close()  # flushes, which may fail on a full disk
+    return vocabulary.differences
 
 
 def _add_sizes(writer: gguf.GGUFWriter, config: ModelConfig, layout: GGUFLayout) -> None:
@@ -91,14 +96,17 @@ def _add_sizes(writer: gguf.GGUFWriter, config: ModelConfig, layout: GGUFLayout)
             writer.add_float32(f"{layout.name}.{key}", value)
 
 
-def _add_tokenizer(writer: gguf.GGUFWriter, model: Model) -> None:
+def _add_tokenizer(writer: gguf.GGUFWriter, model: Model, known: GGUFVocabulary) -> None:
     tokenizer = model.tokenizer
-    known = gguf_vocabulary(tokenizer, model.config.vocab_size)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(known.pre_tokenizer)
+    writer.add_tokenizer_model("llama" if known.pre_tokenizer is None else "gpt2")
+    writer.add_tokenizer_pre(known.pre_tokenizer or "default")
     writer.add_token_list(known.tokens)
     writer.add_token_types(known.types)
-    writer.add_token_merges([f"{left} {right}" for left, right in known.merges])
+    if known.pre_tokenizer is None:
+        writer.add_token_scores(known.scores)
+        writer.add_add_space_prefix(known.add_space_prefix)
+    else:
+        writer.add_token_merges([f"{left} {right}" for left, right in known.merges])
     bos = tokenizer.bos_token_id
     writer.add_bos_token_id(tokenizer.eot_token if bos is None else bos)
     # llama.cpp has three tokens that end texts: end of sequence, of turn, and of message.
