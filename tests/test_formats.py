@@ -26,12 +26,29 @@ def zipped() -> bytes:
     return file.getvalue()
 
 
+def office(member: str, content: str = "") -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(member, content)
+        archive.writestr("other.xml", "<a/>")
+    return file.getvalue()
+
+
 FILES = {
     "m.gguf": (b"GGUF\3\0\0\0", "it is a GGUF file"),
     "packed": (gzip.compress(b"a text"), "it is compressed: unpack it first, with gunzip"),
     "zipped": (zipped(), "it is a ZIP archive"),
     "table": (b"PAR1\x15\0", "it is a Parquet file"),
     "text.pdf": (b"%PDF-1.7\n", "it is a PDF"),
+    "letter.docx": (office("[Content_Types].xml"), "it is an Office file: .* pandoc -t plain"),
+    "letter.odt": (
+        office("mimetype", "application/vnd.oasis.opendocument.text"),
+        "it is an OpenDocument file",
+    ),
+    "book.epub": (office("mimetype", "application/epub+zip"), "it is a book"),
+    "letter.rtf": (b"{\\rtf1\\ansi a}", "it is RTF"),
+    "letter.doc": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "it is a file of an old Office program"),
+    "photo.jpg": (b"\xff\xd8\xff\xe0\0\x10JFIF", "it is a picture"),
     "model.safetensors": (b'\x40\0\0\0\0\0\0\0{"a": {}}', "it has the weights of a model"),
 }
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from anexa.errors import one_line
 
+PANDOC = "save it as a text file first, such as with pandoc -t plain"
 # Clause by first bytes of a file. "GGUF" alone is not enough: a text may begin with this word.
 MAGIC = {
     rb"GGUF[\1-\x0f]\0\0\0": "it is a GGUF file, made from a model folder: give that folder",
@@ -21,9 +22,15 @@ MAGIC = {
     rb"BZh[1-9]1AY&SY": "it is compressed: unpack it first, with bunzip2 or tar",
     rb"\xfd7zXZ\0": "it is compressed: unpack it first, with unxz or tar",
     rb"\(\xb5/\xfd": "it is compressed: unpack it first, with unzstd",
+    rb"(?s)PK\x03\x04.{26}mimetypeapplication/epub": f"it is a book in EPUB: {PANDOC}",
+    rb"(?s)PK\x03\x04.{26}mimetypeapplication/vnd": f"it is an OpenDocument file: {PANDOC}",
+    rb"(?s)PK\x03\x04.{26}(\[Content_Types\]|_rels/|word/)": f"it is an Office file: {PANDOC}",
+    rb"\xd0\xcf\x11\xe0": "it is a file of an old Office program: save it as a text file first",
+    rb"\{\\rtf1": f"it is RTF: {PANDOC}",
+    rb"(\x89PNG|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP)": "it is a picture: give the texts themselves",
     rb"PK\x03\x04": "it is a ZIP archive, as Office and PyTorch files are too: unpack or export it",
-    rb"PAR1[\0-\x1f]": "it is a Parquet file: write its texts to a text file first",
-    rb"%PDF-[1-9]\.": "it is a PDF: save it as a text file first",
+    rb"PAR1[\0-\x1f]": "it is a Parquet file: texts are read from FILE.parquet, without --layout",
+    rb"%PDF-[1-9]\.": "it is a PDF: save it as a text file first, such as with pdftotext",
 }
 SAFETENSORS = re.compile(rb".{8}\{\s*\"", re.DOTALL)
 URL = re.compile("https?:/")
