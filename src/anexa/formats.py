@@ -22,9 +22,9 @@ MAGIC = {
     rb"BZh[1-9]1AY&SY": "it is compressed: unpack it first, with bunzip2 or tar",
     rb"\xfd7zXZ\0": "it is compressed: unpack it first, with unxz or tar",
     rb"\(\xb5/\xfd": "it is compressed: unpack it first, with unzstd",
-    rb"(?s)PK\x03\x04.{26}mimetypeapplication/epub": f"it is a book in EPUB: {PANDOC}",
-    rb"(?s)PK\x03\x04.{26}mimetypeapplication/vnd": f"it is an OpenDocument file: {PANDOC}",
-    rb"(?s)PK\x03\x04.{26}(\[Content_Types\]|_rels/|word/)": f"it is an Office file: {PANDOC}",
+    rb"PK\x03\x04.{26}mimetypeapplication/epub": f"it is a book in EPUB: {PANDOC}",
+    rb"PK\x03\x04.{26}mimetypeapplication/vnd": f"it is an OpenDocument file: {PANDOC}",
+    rb"PK\x03\x04.{26}(\[Content_Types\]|_rels/|word/)": f"it is an Office file: {PANDOC}",
     rb"\xd0\xcf\x11\xe0": "it is a file of an old Office program: save it as a text file first",
     rb"\{\\rtf1": f"it is RTF: {PANDOC}",
     rb"(\x89PNG|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP)": "it is a picture: give the texts themselves",
@@ -32,6 +32,7 @@ MAGIC = {
     rb"PAR1[\0-\x1f]": "it is a Parquet file: texts are read from FILE.parquet, without --layout",
     rb"%PDF-[1-9]\.": "it is a PDF: save it as a text file first, such as with pdftotext",
 }
+ANY_MAGIC = re.compile(b"|".join(MAGIC), re.DOTALL)
 SAFETENSORS = re.compile(rb".{8}\{\s*\"", re.DOTALL)
 URL = re.compile("https?:/")
 REPOSITORY = re.compile(r"\w[\w.-]*/[\w.-]*\w", re.ASCII)  # USER/NAME on the Hugging Face Hub
@@ -67,9 +68,11 @@ def recognize(argument: str | Path, what: str = "") -> str | None:
 
 def recognize_bytes(head: bytes) -> str | None:
     """Return a clause about the format of a file by its first bytes; None if it may be text."""
-    if SAFETENSORS.match(head) and b"\0" in head[:8]:
+    if b"\0" in head[:8] and SAFETENSORS.match(head):
         return "it has the weights of a model: give the folder that it belongs to"
-    return next((clause for magic, clause in MAGIC.items() if re.match(magic, head)), None)
+    if not ANY_MAGIC.match(head):
+        return None
+    return next(clause for magic, clause in MAGIC.items() if re.match(magic, head, re.DOTALL))
 
 
 def recognize_markup(head: str, suffix: str = "") -> str | None:

@@ -50,6 +50,8 @@ def decode_argument(argument: str) -> str:
 
 def shown(text: str) -> str:
     r"""Return text as one printable line for display; other characters are escaped, as `\x1b`."""
+    if text.isprintable():
+        return text
     text = UNDECODED.sub(lambda run: _bytes(run).decode(errors="backslashreplace"), text)
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 

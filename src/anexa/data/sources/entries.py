@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Literal
 
 from anexa.data.reading import CHUNK_SIZE, Reader
@@ -76,13 +76,21 @@ def split_name(name: str) -> tuple[str, str, str]:
     Returns:
         The stem, the ending in lower case, and the ending of a compressed file, or "".
     """
-    path = PurePosixPath(name)
-    suffix = path.suffix.lower()
-    if suffix == ".tgz":
-        return str(path.with_suffix("")), ".tar", ".gz"
-    compression = suffix if suffix in COMPRESSED else ""
-    inner = path.with_suffix("") if compression else path
-    return str(inner.with_suffix("")), inner.suffix.lower(), compression
+    stem, ending = _cut_ending(name)
+    if ending == ".tgz":
+        return stem, ".tar", ".gz"
+    if ending not in COMPRESSED:
+        return stem, ending, ""
+    stem, inner = _cut_ending(stem)
+    return stem, inner, ending
+
+
+def _cut_ending(name: str) -> tuple[str, str]:
+    """Cut off the ending of a name, unless it is all of the name but for dots."""
+    stem, dot, ending = name.rpartition(".")
+    if not dot or "/" in ending or not stem.rpartition("/")[2].strip("."):
+        return name, ""
+    return stem, f".{ending.lower()}"
 
 
 def name_ending(name: str) -> str:
