@@ -212,7 +212,7 @@ def test_state_has_the_names_and_shapes_of_the_config(
     state = engine.optimizer_state()
     assert {key: w.shape for key, w in state.items()} == expected
     assert MUON.state_shapes(sizes) == expected
-    assert {w.data.typecode for w in state.values()} == {"f" if dtype == "float32" else "d"}
+    assert {w.typecode for w in state.values()} == {"f" if dtype == "float32" else "d"}
 
 
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)

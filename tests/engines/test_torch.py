@@ -107,7 +107,7 @@ def test_bf16_keeps_its_weights_in_float32(model: tuple[ModelConfig, Weights]) -
     assert engine.dtype == "float32"
     train(engine)
     for weight in [*engine.weights().values(), *engine.optimizer_state().values()]:
-        assert weight.data.typecode == "f"
+        assert weight.typecode == "f"
         numbers = torch.tensor(weight.data)
         assert not torch.equal(numbers.bfloat16().float(), numbers), "bits that bfloat16 has not"
 

@@ -24,7 +24,7 @@ QUANTITIES: tuple[Quantity, ...] = ("clipped", "m", "v", "update", "new")
 
 def arrays(weights: Weights) -> dict[str, Array]:
     return {
-        name: np.array(weight.data, weight.data.typecode).reshape(weight.shape)
+        name: np.array(weight.data, weight.typecode).reshape(weight.shape)
         for name, weight in weights.items()
     }
 

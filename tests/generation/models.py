@@ -21,7 +21,7 @@ BLOCK_SIZE = 8
 def weights_of(config: ModelConfig, seed: int = 1, scale: float = 4.0) -> Weights:
     """Initial weights times `scale`, so that the tokens are far from equally likely."""
     return {
-        name: Weight(w.shape, type(w.data)("d", (scale * x for x in w.data)))
+        name: Weight(w.shape, array("d", (scale * x for x in w.data)))
         for name, w in initial_weights(config, random.Random(seed)).items()
     }
 

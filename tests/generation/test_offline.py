@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from array import array
 from itertools import islice
 
 import numpy as np
@@ -158,7 +159,7 @@ def test_damaged_weights_are_an_error_of_one_sentence() -> None:
     config = config_of("gpt2", VOCABULARY)
     weights = random_weights(config, seed=1)
     damaged = {
-        name: Weight(w.shape, type(w.data)(w.data.typecode, [float("nan")] * len(w.data)))
+        name: Weight(w.shape, array(w.typecode, [float("nan")] * len(w.data)))
         for name, w in weights.items()
     }
     engine = open_engine("numpy", config, damaged)

@@ -140,7 +140,7 @@ def test_weights_are_replaced_in_float32(folder: Path) -> None:
     }
     write_weights(folder, doubled)
     reloaded = load_model(folder).weights
-    assert {w.data.typecode for w in reloaded.values()} == {"f"}
+    assert {w.typecode for w in reloaded.values()} == {"f"}
     for name, weight in doubled.items():
         assert list(reloaded[name].data) == pytest.approx(list(weight.data), rel=1e-6)
 
@@ -154,7 +154,7 @@ def test_tensors_keep_their_precision_and_metadata(tmp_path: Path) -> None:
     write_tensors(tmp_path / "a.safetensors", weights, {"step": "7", "ü": "é"})
     reloaded, metadata = read_tensors(tmp_path / "a.safetensors")
     assert reloaded == weights
-    assert {w.data.typecode for w in reloaded.values()} == {"d", "f"}
+    assert {w.typecode for w in reloaded.values()} == {"d", "f"}
     assert metadata == {"step": "7", "ü": "é"}
 
 
@@ -309,7 +309,7 @@ def test_integer_weights_are_refused(folder: Path, dtype: str, named: str) -> No
 
 def test_float64_weights_can_be_opened(folder: Path) -> None:
     change_weights(folder, lambda arrays: {n: a.astype(np.float64) for n, a in arrays.items()})
-    assert {w.data.typecode for w in load_model(folder).weights.values()} == {"d"}
+    assert {w.typecode for w in load_model(folder).weights.values()} == {"d"}
 
 
 def test_tokenizer_with_more_tokens_than_the_model_is_refused(folder: Path) -> None:

@@ -72,7 +72,7 @@ def test_logits_equal_transformers(opened: Any) -> None:
         expected = theirs(torch.tensor([TOKENS])).logits[0]
     assert expected.std() > 0.1, "not all the same anyway"
     model = load_model(folder)
-    assert {w.data.typecode for w in model.weights.values()} == {"f"}
+    assert {w.typecode for w in model.weights.values()} == {"f"}
     for name in ("numpy", "torch"):
         logits = torch.tensor(open_engine(name, model.config, model.weights).logits(TOKENS))
         torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5)

@@ -45,7 +45,7 @@ def test_initial_weights_have_the_shapes_of_the_architecture(model_type: str) ->
     assert list(weights) == list(parameters), "in order"
     for weight in weights.values():
         assert len(weight.data) == prod(weight.shape)
-        assert weight.data.typecode == "d"
+        assert weight.typecode == "d"
     assert sum(len(w.data) for w in weights.values()) == num_parameters(config)
 
 

@@ -128,8 +128,12 @@ class TorchEngine(ArrayDecoder):
         self._dtype: torch.dtype = getattr(torch, self.dtype)
         self._product_dtype = torch.bfloat16 if device_config.dtype == "bf16" else self._dtype
         self._rank, self._world_size = distributed.rank_and_world_size()
+        self._shares_memory = self._world_size == 1  # until the first training step
         with self._whole_model_memory():
-            self._network = Network(config, {name: self._tensor(w) for name, w in weights.items()})
+            self._network = Network(
+                config,
+                {n: self._tensor(w, copy=not self._shares_memory) for n, w in weights.items()},
+            )
             self._training = distributed.wrap_model(self._network, device_config.shard)
         self._optimizer = TorchOptimizer(
             optimizer, config, self._network.weights(), self._product_dtype
@@ -166,6 +170,7 @@ class TorchEngine(ArrayDecoder):
         return loss, {name: _weight(cast(Tensor, w.grad)) for name, w in weights.items()}
 
     def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
+        self._own_weights()
         loss = self._backward(batch, self._dropout)
         with self._whole_model_memory():
             norm = self._optimizer.step(learning_rate)
@@ -316,11 +321,25 @@ class TorchEngine(ArrayDecoder):
     def _to_numpy(self, x: Tensor) -> npt.NDArray[Any]:
         return x.cpu().numpy()
 
-    def _tensor(self, weight: Weight) -> Tensor:
-        """Copy a weight to the device, in the engine's precision."""
-        dtype = torch.float32 if weight.data.typecode == "f" else torch.float64
-        flat = torch.frombuffer(weight.data, dtype=dtype)
-        return flat.view(weight.shape).to(self._device_config.device, self._dtype, copy=True)
+    def _tensor(self, weight: Weight, copy: bool = True) -> Tensor:
+        """Return a weight on the device, in the engine's precision.
+
+        Args:
+            weight: the weight.
+            copy: whether a weight in a mapped file is copied; others always are.
+        """
+        dtype = torch.float32 if weight.typecode == "f" else torch.float64
+        flat = torch.frombuffer(weight.data, dtype=dtype).view(weight.shape)
+        copy = copy or not isinstance(weight.data, memoryview)
+        return flat.to(self._device_config.device, self._dtype, copy=copy)
+
+    def _own_weights(self) -> None:
+        """Copy the weights in mapped files, before they are changed."""
+        if self._shares_memory:
+            with self._whole_model_memory():
+                for weight in self._network.parameters():
+                    weight.data = weight.data.clone()
+            self._shares_memory = False
 
 
 def _weight(tensor: Tensor) -> Weight:

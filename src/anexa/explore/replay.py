@@ -326,7 +326,7 @@ class Replay:
 
 def as_array(weight: Weight) -> Array:
     """View a weight as an array of its shape and precision, without a copy."""
-    return np.frombuffer(weight.data, weight.data.typecode).reshape(weight.shape)
+    return np.asarray(weight.data).reshape(weight.shape)
 
 
 def scaled(job: JobGenerator[Result], fraction: float) -> JobGenerator[Result]:

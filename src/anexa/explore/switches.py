@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
@@ -14,7 +15,7 @@ from anexa.errors import UsageError, one_line, short_repr
 from anexa.graph.model_graph import record_operations
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
-from anexa.model.weights import Weight, Weights
+from anexa.model.weights import Weights
 
 NUMBER = "[0-9]{1,9}"
 FORMS = {
@@ -126,10 +127,11 @@ def apply_edits(config: ModelConfig, weights: Weights, edits: Iterable[Edit]) ->
     for edit in edits:
         target = find_target(config, edit)
         if target.name not in edited:
-            shape, data = weights[target.name]
-            edited[target.name] = Weight(shape, data[:])
-        shape, data = edited[target.name]
-        np.frombuffer(data, data.typecode).reshape(shape)[target.index] = target.number
+            weight = weights[target.name]
+            edited[target.name] = weight._replace(data=array(weight.typecode, weight.data))
+        weight = edited[target.name]
+        numbers = np.asarray(weight.data).reshape(weight.shape)
+        numbers[target.index] = target.number
     return weights | edited
 
 

@@ -1,33 +1,55 @@
-"""Reader and writer of safetensors files, without NumPy or PyTorch."""
+"""Reader and writer of safetensors files."""
 
 from __future__ import annotations
 
 import json
+import mmap
+import os
+import sys
 from array import array
 from collections.abc import Callable, Mapping
-from math import isfinite
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal, cast
 
 from anexa.errors import AnexaError, one_line, short_repr
-from anexa.files import open_binary, write_atomic
-from anexa.model.weights import Weight, Weights
+from anexa.files import atomic_path, open_binary
+from anexa.model.weights import Numbers, Weight, Weights
 
+MAPPED_SIZE = 2**26  # size in bytes from which a file is mapped, not read
 # Supported dtypes of a file: NumPy's name, and the typecode of `Weight.data`.
-DTYPES = {"F64": ("<f8", "d"), "F32": ("<f4", "f"), "F16": ("<f2", "f"), "BF16": ("<u2", "f")}
+DTYPES: dict[str, tuple[str, Literal["d", "f"]]] = {
+    "F64": ("<f8", "d"),
+    "F32": ("<f4", "f"),
+    "F16": ("<f2", "f"),
+    "BF16": ("<u2", "f"),
+}
 
 
 def write_tensors(path: Path, weights: Weights, metadata: Mapping[str, str]) -> None:
     """Write a safetensors file, each array in its own precision.
 
+    The arrays are written one after the other, float64 before float32, so that all are aligned.
+
     Raises:
         AnexaError: if the file cannot be written; no partial file is left.
     """
     import numpy as np
-    from safetensors.numpy import save
 
-    arrays = {name: np.asarray(w.data).reshape(w.shape) for name, w in weights.items()}
-    write_atomic(path, save(arrays, dict(metadata)))
+    names = sorted(weights, key=lambda name: (weights[name].typecode, name))
+    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    end = 0
+    for name in names:
+        shape, data = weights[name]
+        begin, end = end, end + memoryview(data).nbytes
+        dtype = {"d": "F64", "f": "F32"}[weights[name].typecode]
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": (begin, end)}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in names:
+            numbers = np.asarray(weights[name].data)
+            file.write(numbers.astype(numbers.dtype.newbyteorder("<"), copy=False).data)
 
 
 def read_tensors(
@@ -35,8 +57,11 @@ def read_tensors(
 ) -> tuple[Weights, dict[str, str]]:
     """Read the arrays in a safetensors file, and its metadata.
 
-    Float16 and bfloat16 become float32, which has all of their values. Arrays are read one by one,
-    so the whole file is never in memory.
+    Float32 and float64 arrays of a large file are not read but mapped: the operating system reads a
+    page of the file when it is first used, and may drop it again. Anexa replaces files by renaming,
+    which leaves the mapped file as it was; a program that overwrites the file itself changes the
+    weights of a loaded model, or ends this process. Float16 and bfloat16 become float32, which has
+    all of their values.
 
     Args:
         path: path of the file.
@@ -45,12 +70,11 @@ def read_tensors(
     Raises:
         AnexaError: if the file is missing or damaged, or holds numbers of another type.
     """
-    import numpy as np
-
     weights: Weights = {}
     with open_binary(path) as file:
         header, start = _read_header(file, path)
         metadata = header.pop("__metadata__", {})
+        content = _content(file)
         for name, entry in header.items():
             if is_ignored(name):
                 continue
@@ -59,17 +83,39 @@ def read_tensors(
                     f"{path} holds {one_line(name)} as {entry['dtype']}: only float64, float32, "
                     "float16 and bfloat16 can be opened, and no quantized weights"
                 )
-            dtype, typecode = DTYPES[entry["dtype"]]
             begin, end = entry["data_offsets"]
-            file.seek(start + begin)
-            values = np.frombuffer(file.read(end - begin), dtype)
-            if entry["dtype"] == "BF16":  # the upper half of a float32
-                values = (values.astype("<u4") << 16).view("<f4")
-            values = values.astype(typecode, copy=False)
-            data: array[float] = array("d" if typecode == "d" else "f")
-            data.frombytes(values.data.cast("B") if values.size else b"")
+            data = _numbers(content, entry["dtype"], start + begin, start + end)
             weights[name] = Weight(tuple(entry["shape"]), data)
     return weights, metadata
+
+
+def _content(file: BinaryIO) -> memoryview:
+    """Map a large file into memory, or read a small one.
+
+    Writes would change a copy of the page, never the file. On Windows all files are read: a mapped
+    one could not be replaced by the next checkpoint.
+    """
+    if os.fstat(file.fileno()).st_size < MAPPED_SIZE or sys.platform == "win32":
+        file.seek(0)
+        return memoryview(bytearray(file.read()))
+    return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+
+
+def _numbers(content: memoryview, dtype: str, begin: int, end: int) -> Numbers:
+    """Return the numbers in a range of bytes: a view, or a copy if they have to be converted."""
+    import numpy as np
+
+    name, typecode = DTYPES[dtype]
+    part = content[begin:end]
+    is_native = dtype in ("F32", "F64") and sys.byteorder == "little"
+    if is_native and part and begin % array(typecode).itemsize == 0:
+        return part.cast(typecode)
+    values = np.frombuffer(part, name)
+    if dtype == "BF16":  # the upper half of a float32
+        values = (values.astype("<u4") << 16).view("<f4")
+    data: array[float] = array(typecode)
+    data.frombytes(values.astype(typecode).data.cast("B") if values.size else b"")
+    return data
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -101,13 +147,18 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[dict[str, Any], int]:
 
 
 def as_float32(weights: Weights) -> Weights:
-    """Round weights to float32.
+    """Round weights to float32; float32 weights are not copied.
 
     Raises:
         AnexaError: if a value is not finite, or becomes infinite.
     """
-    rounded = {name: Weight(w.shape, array("f", w.data)) for name, w in weights.items()}
-    for name, weight in rounded.items():
-        if not all(map(isfinite, weight.data)):
+    import numpy as np
+
+    rounded = {}
+    for name, weight in weights.items():
+        with np.errstate(over="ignore"):
+            values = np.asarray(weight.data).astype(np.float32, copy=False)
+        if not np.isfinite(values).all():
             raise AnexaError(f"{name} has values that are not float32 numbers")
+        rounded[name] = Weight(weight.shape, cast("memoryview[float]", values.data))
     return rounded

@@ -1,14 +1,17 @@
-"""Weights as `array.array`s, which all engines exchange, and their initialization."""
+"""Weights in flat buffers, which all engines exchange, and their initialization."""
 
 from __future__ import annotations
 
 import random
 from array import array
 from math import prod
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
+
+# Float32 or float64 numbers; a memoryview is the part of a file that is mapped into memory.
+Numbers: TypeAlias = "array[float] | memoryview[float]"
 
 
 class Weight(NamedTuple):
@@ -16,12 +19,18 @@ class Weight(NamedTuple):
 
     Attributes:
         shape: shape of the array.
-        data: its elements, with typecode "f" (float32) or "d" (float64). It supports the buffer
-            protocol, so NumPy and PyTorch read it without a copy.
+        data: its elements, float32 or float64. It supports the buffer protocol, so NumPy and
+            PyTorch read it without a copy. Nobody writes into a memoryview: several engines may
+            share the mapped file.
     """
 
     shape: tuple[int, ...]
-    data: array[float]
+    data: Numbers
+
+    @property
+    def typecode(self) -> str:
+        """Precision of the elements: "f" (float32) or "d" (float64)."""
+        return memoryview(self.data).format
 
 
 Weights = dict[str, Weight]

@@ -34,12 +34,14 @@ class NumpyOptimizer:
         self._adam_names = [name for name in weights if name not in self._num_fused]
         self._weights = weights
         self._step = 0
-        self._m = {name: np.zeros_like(weights[name]) for name in self._num_fused}
-        self._adam_m = np.zeros_like(self._vector(weights))
-        self._adam_v = np.zeros_like(self._adam_m)
+        self._m: dict[str, Array] = {}  # the moments are made at the first step
 
     def step(self, grads: dict[str, Array], learning_rate: float) -> float:
         """Update the weights in place; return the global gradient norm before clipping."""
+        if not self._step:
+            self._m = {name: np.zeros_like(self._weights[name]) for name in self._num_fused}
+            self._adam_m = np.zeros_like(self._vector(self._weights))
+            self._adam_v = np.zeros_like(self._adam_m)
         norm = float(np.sqrt(sum(float((g * g).sum()) for g in grads.values())))
         factor = self._optimizer.clip_factor(norm)
         self._step += 1
