@@ -52,7 +52,7 @@ SIDES = {
 
 def stock_steps(settings: TrainConfig) -> Iterator[object]:
     """Execute training steps of the baseline, without end."""
-    documents = read_corpus(settings.data.corpus, settings.data.layout)
+    documents = read_corpus(settings.data.corpus[0], settings.data.layout)
     tokenizer = make_tokenizer(settings.data.tokenizer, documents)
     ids = tokenize(documents, tokenizer).ids.astype("int64")
     config = settings.model.to_config(tokenizer.vocab_size)

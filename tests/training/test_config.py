@@ -43,7 +43,7 @@ def test_options_without_effect_are_refused_by_name(
         ({"n_layer": None}, "--n-layer must be a whole number, not None"),
         ({"n_layer": 2.0}, "--n-layer must be a whole number, not 2.0"),
         ({"shard": 1}, "--shard must be true or false, not 1"),
-        ({"corpus": 7}, "--corpus must be a text, not 7"),
+        ({"corpus": 7}, "--corpus must be a text or a list of texts, not 7"),
         ({"momentum": "1"}, "--momentum must be a number, not '1'"),
         ({"eps": 10**400}, "--eps must be a number, not 1000"),
         ({"n_inner": 64}, "--n-inner 64 is for llama models: .* give --n-inner 0"),

@@ -19,12 +19,12 @@ from anexa.training.config import DataConfig
 from anexa.training.corpus import (
     TextCorpus,
     bpe_size,
-    check_unchanged,
     make_datasets,
     make_tokenizer,
     tokenizer_notes,
     unknown_note,
 )
+from anexa.training.opening import check_unchanged
 from tests.data.helpers import documents, texts
 from tests.model.helpers import small_model
 from tests.training.runs import finish, settings, write_names

@@ -46,7 +46,7 @@ def _parameter(name: str) -> inspect.Parameter:
     text = f"{attribute_docs(kind)[field]}{_choices(name, hint)}{_default(name)}"
     info: Any = Option(_flags(name, hint), help=text)
     if name == "corpus":
-        info = Argument(help=text)
+        info, hint = Argument(help=text), list[str]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[hint | None, info]
     )
@@ -73,6 +73,8 @@ def _default(name: str) -> str:
     if value is None:
         return ""
     text = f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, tuple):
+        text = " ".join(value)
     if isinstance(value, bool):
         text = flag(name if value else f"no_{name}")
     if name not in ("optimizer", "engine") and adamw != value:

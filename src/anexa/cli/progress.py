@@ -18,7 +18,7 @@ from anexa.model.weights import num_parameters
 from anexa.names import counted, flag, portable, shell_path
 from anexa.training import Callback, StepResult, Trainer
 from anexa.training.checkpoint import loss_changes
-from anexa.training.corpus import resume_command
+from anexa.training.opening import resume_command
 
 
 class ProgressReporter(Callback):

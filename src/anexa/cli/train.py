@@ -61,7 +61,7 @@ def train(
 ) -> None:
     """Train a model on a text, showing its progress, then chat with it."""
     options = {"batch_tokens": batch_tokens, **overrides}
-    options = {name: value for name, value in options.items() if value is not None}
+    options = {name: value for name, value in options.items() if value not in (None, [])}
     from anexa.cli.progress import JsonReporter, LiveReporter, NullReporter, ProgressReporter
     from anexa.cli.signals import stop_on_signals
     from anexa.training import (

@@ -11,7 +11,7 @@ from anexa.errors import AnexaError, AnexaWarning
 def warn_if_unfinished(folder: Path) -> None:
     """Warn that the training of a model has not ended; its weights so far can still be used."""
     from anexa.training.checkpoint import CHECKPOINT
-    from anexa.training.corpus import resume_command
+    from anexa.training.opening import resume_command
     from anexa.training.summary import summarize
 
     try:

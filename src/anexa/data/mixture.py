@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import cached_property
 from itertools import cycle, islice
 from math import lcm
 
@@ -37,16 +36,12 @@ class Mixture:
     ) -> None:
         self.names, self.datasets = tuple(names), tuple(datasets)
         self.weights = whole_weights(weights)
+        self.claim = self.datasets[0].claim
+        if any(dataset.claim != self.claim for dataset in self.datasets):
+            claims = (f"{name}: {each.claim}" for name, each in zip(self.names, self.datasets))
+            self.claim = "; ".join(claims)
 
     @property
-    def claim(self) -> str:
-        """See `Dataset`; the claims of the datasets, once each."""
-        claims = list(dict.fromkeys(dataset.claim for dataset in self.datasets))
-        if len(claims) == 1:
-            return claims[0]
-        return "; ".join(f"{name}: {each.claim}" for name, each in zip(self.names, self.datasets))
-
-    @cached_property
     def per_epoch(self) -> int:
         """See `Dataset`."""
         return sum(dataset.per_epoch for dataset in self.datasets)
@@ -62,7 +57,7 @@ class Mixture:
 
     def batch(self, step: int, size: int) -> list[LabeledSequence]:
         """See `Dataset`."""
-        sequences = []
+        sequences: list[LabeledSequence] = []
         for number in range(step * size, (step + 1) * size):
             source, place = draw(number, self.weights)
             sequences += self.datasets[source].batch(place, 1)
@@ -74,7 +69,7 @@ class Mixture:
         If a dataset has fewer than its share, they are repeated.
         """
         places = [draw(number, self.weights) for number in range(size)]
-        sequences = []
+        sequences: list[LabeledSequence] = []
         for source, dataset in enumerate(self.datasets):
             count = sum(each == source for each, _ in places)
             sequences += islice(cycle(dataset.sample(count)), count)

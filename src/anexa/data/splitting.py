@@ -6,6 +6,7 @@ import numpy as np
 
 from anexa.data.batches import Dataset, described, shuffled
 from anexa.data.documents import DocumentDataset
+from anexa.data.mixture import Mixture
 from anexa.data.packing import PackedDocuments
 from anexa.data.tokens import TokenizedCorpus
 from anexa.data.windows import TokenWindows
@@ -103,6 +104,8 @@ def _cut(n: int, fraction: float) -> int:
 
 def dataset_notes(training: Dataset, validation: Dataset) -> tuple[str, ...]:
     """Return the notes of both datasets; long documents are counted over the whole corpus."""
+    if isinstance(training, Mixture) and isinstance(validation, Mixture):
+        return _mixture_notes(training, validation)
     notes = (*training.notes, *validation.notes)
     if not isinstance(training, DocumentDataset) or not isinstance(validation, DocumentDataset):
         return notes
@@ -114,3 +117,15 @@ def dataset_notes(training: Dataset, validation: Dataset) -> tuple[str, ...]:
         f"than the context of {training.length} tokens, and are read in pieces",
         *notes,
     )
+
+
+def _mixture_notes(training: Mixture, validation: Mixture) -> tuple[str, ...]:
+    total = sum(training.weights)
+    notes = [
+        f"{name}: {weight / total:.1%} of the sequences, {float(passes):.3g} "
+        f"{'pass' if passes == 1 else 'passes'} in an epoch"
+        for name, weight, passes in zip(training.names, training.weights, training.passes)
+    ]
+    for name, *pair in zip(training.names, training.datasets, validation.datasets):
+        notes += [f"{name}: {note}" for note in dataset_notes(*pair)]
+    return tuple(notes)

@@ -27,7 +27,6 @@ from anexa.names import shell_path
 from anexa.training.build import open_run_engine
 from anexa.training.checkpoint import CHECKPOINT, read_checkpoint
 from anexa.training.checks import check_same_tokenizer
-from anexa.training.corpus import reopen_corpus
 from anexa.training.evaluation import to_batch
 from anexa.training.history import (
     HISTORY,
@@ -40,6 +39,7 @@ from anexa.training.history import (
     read_frame,
     read_records,
 )
+from anexa.training.opening import reopen_corpus
 
 CACHE_SIZE = 256_000_000  # bytes of repeated steps that are kept in memory
 CACHE_INTERVAL = 8  # steps between them: a copy of a small model takes a fifth of a step's time

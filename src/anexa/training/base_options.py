@@ -60,8 +60,9 @@ def base_options(options: Mapping[str, Any]) -> dict[str, Any]:
         )
     defaults: dict[str, Any] = {"preset": FINETUNE, "block_size": length}
     if not any(option in options for option in STOPPING):
-        corpus = CORPORA.get(options.get("corpus", ""))
-        endless = corpus is not None and corpus.generated
+        endless = any(
+            CORPORA[name].generated for name in options.get("corpus", ()) if name in CORPORA
+        )
         defaults |= {"steps": ENDLESS_STEPS} if endless else {"epochs": EPOCHS}
     if "batch_tokens" not in options:
         defaults["batch_size"] = max(1, BATCH_TOKENS // length)

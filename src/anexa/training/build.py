@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from anexa.data import Progress, corpus_source, corpus_stem
+from anexa.data import Progress
 from anexa.data.batches import Dataset
 from anexa.data.splitting import dataset_notes
 from anexa.engines import DeviceConfig, Engine, open_engine, select_device
@@ -42,9 +42,6 @@ from anexa.training.config import TrainConfig
 from anexa.training.corpus import (
     Corpus,
     check_tokenizer_spec,
-    open_corpus,
-    reopen_corpus,
-    resume_command,
     tokenizer_notes,
     tokenizer_source,
 )
@@ -52,9 +49,11 @@ from anexa.training.distributed import DistributedContext
 from anexa.training.general import GeneralText, general_text, reopen_general_text
 from anexa.training.history import read_budget
 from anexa.training.lock import check_not_running
+from anexa.training.opening import open_corpora, reopen_corpus, replace_corpora, resume_command
 from anexa.training.presets import usual_preset
 from anexa.training.recording import make_history
 from anexa.training.schedule import Clock
+from anexa.training.specs import absolute_corpora, parse_specs
 from anexa.training.trainer import Trainer
 
 
@@ -102,7 +101,7 @@ def build_trainer(
     check_output(folder or free_path(default_folder(config)), folder=True)
     check_possible(config, model_config_of(config), options.context, options.tensorboard)
     check_tokenizer_spec(config.data.tokenizer)
-    corpus = open_corpus(config.data.corpus, config.data.layout, options.download)
+    corpus = open_corpora(config.data, options.download)
     return build_from_corpus(config, folder, corpus, options)
 
 
@@ -120,7 +119,8 @@ def build_from_corpus(
     name = folder or default_folder(config)
     # Absolute, so that the configuration is valid from any working directory.
     config = config.replace(
-        corpus=corpus_source(config.data.corpus), tokenizer=tokenizer_source(config.data.tokenizer)
+        corpus=absolute_corpora(config.data.corpus),
+        tokenizer=tokenizer_source(config.data.tokenizer),
     )
     trainer = _assemble(config, name, corpus, model, TrainerState(), options, base, general)
     trainer.evaluate()
@@ -174,7 +174,7 @@ def resume_trainer(
     check_not_running(folder)
     checkpoint = read_checkpoint(folder)
     asked = dict(overrides or {})
-    corpus_spec = asked.pop("corpus", None)
+    corpora = asked.pop("corpus", None)
     if "tokenizer" in asked:
         asked["tokenizer"] = tokenizer_source(asked["tokenizer"])
     if "from_" in asked:
@@ -194,10 +194,8 @@ def resume_trainer(
     check_possible(config, model.config, options.context, options.tensorboard)
     if options.keep_steps is None:
         options = replace(options, keep_steps=read_budget(folder))
-    corpus = reopen_corpus(
-        config.data, corpus_spec, checkpoint.corpus_sha256, folder, options.download
-    )
-    config = config.replace(corpus=corpus_source(corpus_spec or config.data.corpus))
+    corpus = reopen_corpus(config.data, corpora, checkpoint.corpus_sha256, folder, options.download)
+    config = config.replace(corpus=replace_corpora(config.data, corpora).corpus)
     weights = validate_weights(checkpoint.weights, model.config, folder / CHECKPOINT)
     check_same_tokenizer(checkpoint, model.tokenizer, folder)
     model, base = replace(model, weights=weights), checkpoint.base
@@ -237,9 +235,9 @@ def default_folder(config: TrainConfig) -> Path:
     """Name the folder of a new run.
 
     It is models/CORPUS, or models/CORPUS-PRESET with another preset; models/MODEL-CORPUS if the run
-    starts from a model.
+    starts from a model. With several corpora, it has the names of the first two.
     """
-    name = "stdin" if config.data.corpus == "-" else corpus_stem(config.data.corpus)
+    name = "-".join(spec.stem for spec in parse_specs(config.data.corpus)[:2])
     base = config.finetune.from_
     if base is not None:
         return Path("models") / f"{model_name(Path(base))}-{name}"

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from anexa import __version__
-from anexa.data import CORPORA
 from anexa.model.config import ModelConfig
 from anexa.model.weights import num_parameters
 from anexa.names import code_span, counted, flag, markdown
 from anexa.training.checkpoint import BaseModel, TrainerState, loss_changes
 from anexa.training.config import TrainConfig
+from anexa.training.specs import corpora_without_folders
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
@@ -141,13 +141,12 @@ model-index:
 
 def _without_folders(config: TrainConfig) -> TrainConfig:
     """Reduce paths to file names: a card may be published, and the folders are private."""
-    corpus, tokenizer = (Path(spec).name for spec in (config.data.corpus, config.data.tokenizer))
     base = config.finetune.from_
-    if config.data.corpus != corpus and (corpus in CORPORA or corpus.startswith("-")):
-        corpus = f"./{corpus}"  # the file, not the named corpus or an option
-    if base is not None:
-        base = Path(base).name
-    return config.replace(corpus=corpus, tokenizer=tokenizer, from_=base)
+    return config.replace(
+        corpus=corpora_without_folders(config.data.corpus),
+        tokenizer=Path(config.data.tokenizer).name,
+        from_=base if base is None else Path(base).name,
+    )
 
 
 def _commands(config: TrainConfig, state: TrainerState) -> str:

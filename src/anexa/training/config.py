@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -24,6 +24,11 @@ from anexa.training.base_options import BASE_OPTIONS, base_options
 from anexa.training.presets import ADAMW, PRESETS, STOPPING, usual_preset
 
 CHANGEABLE = ("device", "micro_batch", "shard")  # options that may change when a run is resumed
+
+
+def as_tuple(texts: str | Sequence[str]) -> tuple[str, ...]:
+    """Return a text, or several, as a tuple."""
+    return (texts,) if isinstance(texts, str) else tuple(texts)
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,8 @@ class DataConfig:
 
     Attributes:
         corpus: name of a corpus (`anexa corpora` lists them), path of a text file, or - for
-            standard input.
+            standard input. Several are mixed, each as often as its size or, after a colon, its
+            weight says: a.txt:3 b.txt:1.
         layout: layout of the corpus: lines (each line is a document) or text (running text); auto:
             guessed from the text.
         tokenizer: tokenizer to train or to use: char, a token for each character; bpe:SIZE,
@@ -71,10 +77,14 @@ class DataConfig:
             tokenizer that was not made from the corpus.
     """
 
-    corpus: str = "python-docs"
+    corpus: tuple[str, ...] = ("python-docs",)
     layout: Literal["auto", "lines", "text"] = "auto"
     tokenizer: str = "char"
     allow_unknown: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.corpus, str | list):
+            object.__setattr__(self, "corpus", as_tuple(self.corpus))
 
     @property
     def has_foreign_tokenizer(self) -> bool:
@@ -239,9 +249,12 @@ class TrainConfig:
             AnexaError: if there is no model to start from (`from_`).
             UsageError: if there is no such option or preset, or a value is out of range.
         """
+        if "corpus" in overrides:
+            check_values({"corpus": overrides["corpus"]})
+            overrides["corpus"] = as_tuple(overrides["corpus"])
         overrides = base_options(overrides)
         name = overrides.pop("preset", None) or usual_preset(
-            overrides.get("corpus"), overrides.get("from_")
+            overrides.get("corpus", ()), overrides.get("from_")
         )
         config = preset_config(name, overrides.get("optimizer"))
         if any(option in overrides for option in STOPPING):
@@ -319,10 +332,7 @@ class TrainConfig:
     def to_json(self) -> dict[str, Any]:
         """Return the configuration as nested dictionaries, for JSON; its texts are `portable`."""
         return {"preset": self.preset} | {
-            name: {
-                key(field): portable(value) if isinstance(value, str) else value
-                for field, value in asdict(getattr(self, name)).items()
-            }
+            name: {key(field): _stored(v) for field, v in asdict(getattr(self, name)).items()}
             for name in SECTIONS
         }
 
@@ -336,9 +346,7 @@ class TrainConfig:
         sections = {}
         for name, kind in SECTIONS.items():
             names = {key(field.name): field.name for field in fields(kind)}
-            values = {
-                names[k]: native(v) if isinstance(v, str) else v for k, v in value[name].items()
-            }
+            values = {names[k]: native_value(v) for k, v in value[name].items()}
             sections[name] = kind(**values)
         return cls(value["preset"], **sections)
 
@@ -350,7 +358,7 @@ class TrainConfig:
         if self.finetune.from_ is not None:
             always.append("block_size")
             left_out += BASE_OPTIONS
-        words = ["anexa", "train", shell_word(self.data.corpus)]
+        words = ["anexa", "train", *map(shell_word, self.data.corpus)]
         for name, value in self.options().items():
             if value is None or name in left_out:
                 continue
@@ -380,6 +388,21 @@ def preset_config(name: str, optimizer: str | None = None) -> TrainConfig:
     return config.replace(optimizer=optimizer, **changes)
 
 
+def _stored(value: Any) -> Any:
+    """Return a value for JSON: a text as `portable`, and several texts as a list of them."""
+    if isinstance(value, tuple):
+        texts = [portable(text) for text in value]
+        return texts[0] if len(texts) == 1 else texts
+    return portable(value) if isinstance(value, str) else value
+
+
+def native_value(value: Any) -> Any:
+    """Return a stored value with its texts as `native`."""
+    if isinstance(value, list):
+        return [native(each) if isinstance(each, str) else each for each in value]
+    return native(value) if isinstance(value, str) else value
+
+
 def check_values(options: Mapping[str, Any], label: Callable[[str], str] = flag) -> None:
     """Validate option values: type, choices and range.
 
@@ -392,6 +415,13 @@ def check_values(options: Mapping[str, Any], label: Callable[[str], str] = flag)
     """
     for name, value in options.items():
         hint = HINTS.get(name, str)
+        if get_origin(hint) is tuple:
+            texts = [value] if isinstance(value, str) else value
+            if not (texts and isinstance(texts, list | tuple) and {*map(type, texts)} == {str}):
+                raise UsageError(
+                    f"{label(name)} must be a text or a list of texts, not {short_repr(value)}"
+                )
+            continue
         kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
         kind = next((kind for kind in kinds if kind in OPTION_TYPES), str)  # a Literal is a string
         # A float option also takes an int within the range of floats, but not a bool.
@@ -415,7 +445,7 @@ def check_values(options: Mapping[str, Any], label: Callable[[str], str] = flag)
 EFFECTS: tuple[tuple[str, Callable[[TrainConfig], bool], str], ...] = (
     (
         "layout",
-        lambda config: config.data.corpus != "arithmetic",
+        lambda config: config.data.corpus != ("arithmetic",),
         "the corpus arithmetic is generated as conversations, leave it out",
     ),
     (

@@ -10,9 +10,8 @@ from typing import Any
 
 from anexa.errors import AnexaError, UsageError, short_repr
 from anexa.names import key as key_of
-from anexa.names import native
 from anexa.training.base_options import BASE_OPTIONS
-from anexa.training.config import OPTIONS, SECTIONS, TrainConfig, check_values
+from anexa.training.config import OPTIONS, SECTIONS, TrainConfig, check_values, native_value
 from anexa.training.presets import STOPPING
 
 if sys.version_info >= (3, 11):
@@ -28,8 +27,8 @@ def encode_toml(config: TrainConfig, earlier_lengths: Sequence[float] = ()) -> b
 
     So are the sizes and the tokenizer of a run that starts from a model, which has them.
 
-    All values are strings, numbers or booleans, which TOML writes nearly as JSON does; names of
-    files are written as `portable` does.
+    All values are strings, lists of them, numbers or booleans, which TOML writes nearly as JSON
+    does; names of files are written as `portable` does.
 
     Args:
         config: the configuration.
@@ -90,7 +89,7 @@ def read_options(path: Path, overrides: Mapping[str, Any] | None = None) -> dict
             for key, content in table.items():
                 option = _option(path, name, key)
                 labels[option] = f"{path}: [{name}] {key}"
-                options[option] = native(content) if isinstance(content, str) else content
+                options[option] = native_value(content)
     if sum(option in options for option in STOPPING) > 1:
         raise UsageError(f"{path}: [schedule] may have one of {', '.join(STOPPING)}")
     check_values(options, labels.__getitem__)

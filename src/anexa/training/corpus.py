@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from anexa.data import CORPORA, Documents, Progress, read_corpus
+from anexa.data import CORPORA, Documents, Layout, Progress, read_corpus
 from anexa.data.batches import Dataset
 from anexa.data.duplicates import deduplicate
 from anexa.data.sources.entries import name_kind
@@ -19,7 +20,7 @@ from anexa.formats import recognize
 from anexa.model.folder import TOKENIZER, ModelFolder
 from anexa.model.model import TEMPERATURE
 from anexa.model.tokenizer import MIN_BPE_VOCAB, Tokenizer
-from anexa.names import quoted, shell_path
+from anexa.names import quoted
 from anexa.training.config import DataConfig
 
 if TYPE_CHECKING:
@@ -69,8 +70,35 @@ class Corpus(Protocol):
         """Make the training and the validation dataset; see `make_datasets`."""
 
 
+class Texts(Protocol):
+    """Texts that a tokenizer is made from, such as `Documents`.
+
+    Attributes:
+        layout: how the texts are divided.
+        size: size in UTF-8, in bytes.
+    """
+
+    @property
+    def layout(self) -> Layout:
+        """See the class."""
+
+    @property
+    def size(self) -> int:
+        """See the class."""
+
+    def groups(self) -> Iterator[list[str]]:
+        """Yield lists of documents, or of pieces of running text."""
+
+
 class TextCorpus:
-    """Corpus of plain text."""
+    """Corpus of plain text.
+
+    Args:
+        documents: the text.
+
+    Attributes:
+        documents: the text.
+    """
 
     chat_template: str | None = None
     prompt = ""
@@ -80,21 +108,21 @@ class TextCorpus:
     def __init__(self, documents: Documents) -> None:
         self.name, self.sha256 = documents.name, documents.sha256
         self.notes, self.size = documents.notes, documents.size
-        self._documents = documents
+        self.documents = documents
 
     def tokenizer(self, spec: str) -> Tokenizer:
         """Implement `Corpus.tokenizer`."""
-        return make_tokenizer(spec, self._documents)
+        return make_tokenizer(spec, self.documents)
 
     def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:
         """Implement `Corpus.unknown`."""
-        return tokenizer.count_unknown(map("".join, self._documents.groups()))
+        return tokenizer.count_unknown(map("".join, self.documents.groups()))
 
     def datasets(
         self, tokenizer: Tokenizer, block_size: int, seed: int, progress: Progress | None = None
     ) -> tuple[Dataset, Dataset]:
         """Implement `Corpus.datasets`."""
-        return make_datasets(self._documents, tokenizer, block_size, seed, progress)
+        return make_datasets(self.documents, tokenizer, block_size, seed, progress)
 
 
 def open_corpus(
@@ -126,57 +154,6 @@ def may_have_conversations(spec: str) -> bool:
     if spec in CORPORA:
         return CORPORA[spec].conversations
     return name_kind(spec) == "jsonl" and Path(spec).is_file()
-
-
-def reopen_corpus(
-    data: DataConfig, spec: str | None, sha256: str, folder: Path, progress: Progress | None = None
-) -> Corpus:
-    """Open the corpus of a run that is resumed: the text with the same hash, wherever it is now.
-
-    Args:
-        data: corpus and layout of the run.
-        spec: name or path that the user has given; None for that of the run.
-        sha256: hash of the corpus of the run.
-        folder: model folder of the run, for error messages.
-        progress: progress callback of a corpus download: `(bytes_done, bytes_total)`.
-
-    Raises:
-        AnexaError: if the corpus is gone or has changed.
-        UsageError: if `spec` is another text.
-    """
-    advice = f"give a file with the same text: anexa train FILE --resume {shell_path(folder)}"
-    is_path = data.corpus not in CORPORA and data.corpus != "-"
-    if spec is None and is_path and not Path(data.corpus).exists():
-        raise AnexaError(f"the corpus of this run, {data.corpus}, is gone: {advice}")
-    try:
-        corpus = open_corpus(spec or data.corpus, data.layout, progress)
-    except AnexaError as error:
-        if data.corpus != "-" or spec:
-            raise
-        raise AnexaError(f"this run read its text from a pipe, but {error}; {advice}") from error
-    if spec and corpus.sha256 != sha256:
-        reopened = can_reopen(data.corpus)
-        was = f"the corpus {data.corpus}" if reopened else "a text from a pipe"
-        advice = "leave it out to resume the run" if reopened else advice
-        raise UsageError(
-            f"this run was started with {was}, not {spec}, whose text is another one (its SHA-256 "
-            f"is {corpus.sha256[:12]}…, not {sha256[:12]}…): {advice}, or start a new run"
-        )
-    check_unchanged(corpus, sha256)
-    return corpus
-
-
-def can_reopen(spec: str) -> bool:
-    """Whether a corpus can be read again by its name or path: not if it came through a pipe."""
-    path = Path(spec)
-    is_stored = path.is_dir() or path.is_file()
-    return spec in CORPORA or (is_stored and path.parts[1:2] not in (("dev",), ("proc",)))
-
-
-def resume_command(folder: Path, corpus: str) -> str:
-    """Return the command line that resumes a run on a corpus; FILE stands for a piped text."""
-    text = "" if can_reopen(corpus) else "FILE "
-    return f"anexa train {text}--resume {shell_path(folder)}"
 
 
 def make_datasets(
@@ -255,7 +232,7 @@ def unknown_note(corpus: Corpus, tokenizer: Tokenizer, allowed: bool) -> tuple[s
     return (f"{sentence}; they are replaced by its token for unknown characters, or left out",)
 
 
-def make_tokenizer(spec: str, documents: Documents) -> Tokenizer:
+def make_tokenizer(spec: str, documents: Texts) -> Tokenizer:
     """Make or load the tokenizer for a specification.
 
     Args:
@@ -344,17 +321,3 @@ def bpe_size(spec: str) -> int | None:
         f"--tokenizer {spec}: the vocabulary size of BPE must be from {MIN_BPE_VOCAB} (all bytes "
         f"and the end-of-text token) to {MAX_BPE_VOCAB}, as in bpe:4096"
     )
-
-
-def check_unchanged(corpus: Corpus | Documents, sha256: str) -> None:
-    """Make sure that a corpus still has the hash of the run.
-
-    Raises:
-        AnexaError: if the corpus has changed.
-    """
-    if corpus.sha256 != sha256:
-        raise AnexaError(
-            f"the corpus {corpus.name} has changed since this run was started (its SHA-256 was "
-            f"{sha256[:12]}… and is {corpus.sha256[:12]}…): restore the old text, or start a new "
-            "run"
-        )

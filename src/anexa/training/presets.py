@@ -5,7 +5,7 @@ The sweeps behind these numbers are in docs/experiments.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -119,8 +119,8 @@ def finetune_rate(n_embd: int) -> float:
     return float(f"{0.128 / n_embd:.1g}")
 
 
-def usual_preset(corpus: str | None, base: str | None = None) -> str:
-    """Return the name of the default preset for a corpus and a model to start from."""
+def usual_preset(corpora: Sequence[str], base: str | None = None) -> str:
+    """Return the name of the default preset for corpora and a model to start from."""
     if base is not None:
         return FINETUNE
-    return "anexa-think" if corpus == "arithmetic" else DEFAULT
+    return "anexa-think" if tuple(corpora) == ("arithmetic",) else DEFAULT

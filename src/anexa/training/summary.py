@@ -13,6 +13,7 @@ from anexa.model.weights import num_parameters
 from anexa.training.checkpoint import CHECKPOINT, METADATA_ERRORS, damaged, parse_run
 from anexa.training.config import TrainConfig
 from anexa.training.lock import is_running
+from anexa.training.specs import corpora_without_folders
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def summarize(folder: Path) -> Summary:
             folder,
             **sizes,
             state="running" if is_running(folder) else "done" if done else "stopped",
-            corpus=Path(config.data.corpus).name,
+            corpus=" ".join(corpora_without_folders(config.data.corpus)),
             corpus_sha256=str(run["corpus_sha256"]),
             step=int(state["step"]),
             tokens=int(state["tokens"]),

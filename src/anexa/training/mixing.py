@@ -1,0 +1,132 @@
+"""Several corpora as one: a tokenizer for all, and a mixture of their datasets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+from anexa.data import Progress
+from anexa.data.batches import Dataset
+from anexa.data.mixture import Mixture
+from anexa.data.registry import Layout
+from anexa.errors import AnexaError
+from anexa.model.tokenizer import Tokenizer
+from anexa.names import shown
+from anexa.training.corpus import Corpus, TextCorpus, Texts, make_tokenizer
+from anexa.training.specs import CorpusSpec
+
+
+class JoinedDocuments:
+    """Documents of several corpora, to train a tokenizer on; implements `Texts`.
+
+    Args:
+        parts: the documents of each corpus.
+    """
+
+    def __init__(self, parts: Sequence[Texts]) -> None:
+        self._parts = parts
+        self.size = sum(part.size for part in parts)
+        layouts = {part.layout for part in parts}
+        self.layout: Layout = "lines" if layouts == {"lines"} else "text"
+
+    def groups(self) -> Iterator[list[str]]:
+        """Implement `Texts.groups`."""
+        for part in self._parts:
+            yield from part.groups()
+
+
+class MixedCorpus:
+    """Several corpora at once, with the share of each; implements `Corpus`.
+
+    Args:
+        specs: the corpora as they are given, with weights; without, each has the share of its size.
+        corpora: the opened corpora.
+
+    Attributes:
+        names: names of the corpora, all different.
+        corpora: the corpora.
+
+    Raises:
+        AnexaError: if the corpora are of different kinds or have different chat templates.
+    """
+
+    def __init__(self, specs: Sequence[CorpusSpec], corpora: Sequence[Corpus]) -> None:
+        count = Counter(corpus.name for corpus in corpora)
+        self.corpora = tuple(corpora)
+        self.names = tuple(
+            corpus.name if count[corpus.name] == 1 else shown(spec.source)
+            for spec, corpus in zip(specs, corpora)
+        )
+        self._weights = weights = [spec.weight for spec in specs]
+        self.name = ", ".join(
+            f"{name}:{weight}" if weight else name for name, weight in zip(self.names, weights)
+        )
+        self.notes = tuple(
+            f"{name}: {note}" for name, corpus in zip(self.names, corpora) for note in corpus.notes
+        )
+        self.size = sum(corpus.size for corpus in corpora)
+        self.chat_template = self._common_template()
+        first = next((each for each in corpora if each.chat_template), corpora[0])
+        self.prompt, self.temperature = first.prompt, first.temperature
+        self.max_new_tokens = first.max_new_tokens
+
+    def _common_template(self) -> str | None:
+        known: dict[str, str] = {}  # the templates, and the first corpus of each
+        for name, corpus in zip(self.names, self.corpora):
+            if corpus.chat_template is not None:
+                known.setdefault(corpus.chat_template, name)
+        if len(known) > 1:
+            one, other, *_ = known.values()
+            raise AnexaError(
+                f"{one} and {other} have different chat templates, so they cannot be mixed: train "
+                "on one after the other"
+            )
+        return next(iter(known), None)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the corpora and their weights."""
+        weights = [str(Fraction(weight or 0)) for weight in self._weights]
+        parts = [[each.sha256, weight] for each, weight in zip(self.corpora, weights)]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def tokenizer(self, spec: str) -> Tokenizer:
+        """Make the tokenizer for the texts of all corpora; see `make_tokenizer`.
+
+        Raises:
+            AnexaError: if a corpus is not plain text.
+        """
+        texts = []
+        for name, corpus in zip(self.names, self.corpora):
+            if not isinstance(corpus, TextCorpus):
+                raise AnexaError(
+                    f"{name} has a tokenizer of its own, so it cannot be mixed with others: train "
+                    "on it alone"
+                )
+            texts.append(corpus.documents)
+        return make_tokenizer(spec, JoinedDocuments(texts))
+
+    def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:
+        """Implement `Corpus.unknown`."""
+        unknown: Counter[str] = Counter()
+        total = 0
+        for corpus in self.corpora:
+            found, count = corpus.unknown(tokenizer)
+            unknown.update(found)
+            total += count
+        return dict(unknown), total
+
+    def datasets(
+        self, tokenizer: Tokenizer, block_size: int, seed: int, progress: Progress | None = None
+    ) -> tuple[Dataset, Dataset]:
+        """Implement `Corpus.datasets`: mixtures of the datasets of each corpus."""
+        pairs = [each.datasets(tokenizer, block_size, seed, progress) for each in self.corpora]
+        training, validation = zip(*pairs)
+        weights = [
+            Fraction(weight) if weight else Fraction(dataset.per_epoch)
+            for weight, dataset in zip(self._weights, training)
+        ]
+        return Mixture(self.names, training, weights), Mixture(self.names, validation, weights)

@@ -1,0 +1,130 @@
+"""Opening of the corpora of a run, and reopening of the same ones when it is resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from anexa.data import CORPORA, Documents, Progress
+from anexa.errors import AnexaError, UsageError
+from anexa.names import shell_path, shown
+from anexa.training.config import DataConfig
+from anexa.training.corpus import Corpus, open_corpus
+from anexa.training.mixing import MixedCorpus
+from anexa.training.specs import (
+    CorpusSpec,
+    absolute_corpora,
+    can_reopen,
+    parse_spec,
+    parse_specs,
+)
+
+
+def open_corpora(data: DataConfig, progress: Progress | None = None) -> Corpus:
+    """Open the corpus of a run, or all of them as a `MixedCorpus`.
+
+    Args:
+        data: corpora of the run, and how to read them.
+        progress: progress callback of a corpus download: `(bytes_done, bytes_total)`.
+
+    Raises:
+        UsageError: if the weights of the corpora cannot be used.
+        AnexaError: if a corpus cannot be read, or cannot be mixed with the others.
+    """
+    specs = parse_specs(data.corpus)
+    if len(specs) == 1:
+        return _open(specs[0], data, progress)
+    for spec in specs:
+        if spec.source in CORPORA and CORPORA[spec.source].generated:
+            raise AnexaError(
+                f"the corpus {spec.source} has a tokenizer of its own and no end, so it cannot be "
+                "mixed with others: train on it alone"
+            )
+    return MixedCorpus(specs, [_open(spec, data, progress) for spec in specs])
+
+
+def _open(spec: CorpusSpec, data: DataConfig, progress: Progress | None) -> Corpus:
+    return open_corpus(spec.source, data.layout, progress)
+
+
+def reopen_corpus(
+    data: DataConfig,
+    given: str | Sequence[str] | None,
+    sha256: str,
+    folder: Path,
+    progress: Progress | None = None,
+) -> Corpus:
+    """Open the corpora of a run that is resumed: texts with the same hash, wherever they are now.
+
+    Args:
+        data: corpora and layout of the run.
+        given: names or paths that the user has given; None for those of the run.
+        sha256: hash of the corpora of the run.
+        folder: model folder of the run, for error messages.
+        progress: progress callback of a corpus download: `(bytes_done, bytes_total)`.
+
+    Raises:
+        AnexaError: if a corpus is gone or has changed.
+        UsageError: if `given` is another text.
+    """
+    replaced = replace_corpora(data, given)
+    stored, several = data.corpus, len(data.corpus) > 1
+    files = (
+        "files with the same texts, in the same order" if several else "a file with the same text"
+    )
+    places = " ".join(["FILE"] * len(stored))
+    advice = f"give {files}: anexa train {places} --resume {shell_path(folder)}"
+    for spec in parse_specs(stored) if given is None else ():
+        if spec.source not in CORPORA and spec.source != "-" and not Path(spec.source).exists():
+            raise AnexaError(f"the corpus of this run, {spec.source}, is gone: {advice}")
+    try:
+        corpus = open_corpora(replaced, progress)
+    except AnexaError as error:
+        if given or all(spec.source != "-" for spec in parse_specs(stored)):
+            raise
+        raise AnexaError(f"this run read its text from a pipe, but {error}; {advice}") from error
+    if given and corpus.sha256 != sha256:
+        reopened = can_reopen(stored)
+        words = given if isinstance(given, str) else " ".join(given)
+        noun = "corpora" if several else "corpus"
+        was = f"the {noun} {shown(' '.join(stored))}" if reopened else "a text from a pipe"
+        advice = "leave it out to resume the run" if reopened else advice
+        raise UsageError(
+            f"this run was started with {was}, not {shown(words)}, whose text is "
+            f"another one (its SHA-256 is {corpus.sha256[:12]}…, not {sha256[:12]}…): {advice}, or "
+            "start a new run"
+        )
+    check_unchanged(corpus, sha256)
+    return corpus
+
+
+def replace_corpora(data: DataConfig, given: str | Sequence[str] | None) -> DataConfig:
+    """Return the data of a run with its corpora at other places, and their weights as before."""
+    if not given:
+        return data
+    stored = parse_specs(data.corpus)
+    specs = [parse_spec(text) for text in ([given] if isinstance(given, str) else given)]
+    if len(specs) == len(stored) and not any(spec.weight for spec in specs):
+        specs = [replace(spec, weight=was.weight) for spec, was in zip(specs, stored)]
+    return replace(data, corpus=absolute_corpora(map(str, specs)))
+
+
+def resume_command(folder: Path, corpora: Sequence[str]) -> str:
+    """Return the command line that resumes a run on corpora; FILE stands for a piped text."""
+    text = "" if can_reopen(corpora) else "FILE "
+    return f"anexa train {text}--resume {shell_path(folder)}"
+
+
+def check_unchanged(corpus: Corpus | Documents, sha256: str) -> None:
+    """Make sure that a corpus still has the hash of the run.
+
+    Raises:
+        AnexaError: if the corpus has changed.
+    """
+    if corpus.sha256 != sha256:
+        raise AnexaError(
+            f"the corpus {corpus.name} has changed since this run was started (its SHA-256 was "
+            f"{sha256[:12]}… and is {corpus.sha256[:12]}…): restore the old text, or start a new "
+            "run"
+        )

@@ -1,0 +1,114 @@
+"""Corpora of a run as they are given: names or paths, perhaps with weights, as in `a.txt:3`."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from anexa.data import corpus_source, corpus_stem
+from anexa.data.registry import CORPORA
+from anexa.errors import UsageError
+from anexa.names import shown
+
+WEIGHT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
+
+
+@dataclass(frozen=True)
+class CorpusSpec:
+    """A corpus of a run, as it is given.
+
+    Attributes:
+        source: name or path of the corpus; - for standard input.
+        weight: its weight, as it is given; empty: none.
+    """
+
+    source: str
+    weight: str = ""
+
+    @property
+    def stem(self) -> str:
+        """Name for a folder."""
+        return "stdin" if self.source == "-" else corpus_stem(self.source)
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.weight}" if self.weight else self.source
+
+
+def parse_spec(text: str) -> CorpusSpec:
+    """Parse a corpus and its weight, which follows the last colon.
+
+    A file or folder with exactly this name, colon and all, takes precedence.
+    """
+    source, _, weight = text.rpartition(":")
+    if not source or not WEIGHT.fullmatch(weight) or _exists(text):
+        return CorpusSpec(text)
+    return CorpusSpec(source, weight)
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:  # such as a name that is too long for the file system
+        return False
+
+
+def parse_specs(texts: Iterable[str]) -> list[CorpusSpec]:
+    """Parse the corpora of a run.
+
+    Raises:
+        UsageError: if a weight is not above 0 or has no effect, some corpora have weights and
+            others have none, or a corpus is given twice.
+    """
+    specs = [parse_spec(text) for text in texts]
+    for spec in specs:
+        if spec.weight and Fraction(spec.weight) <= 0:
+            raise UsageError(
+                f"the weight of {spec} must be above 0: give another one, or leave this corpus out"
+            )
+        if spec.weight and len(specs) == 1:
+            raise UsageError(
+                f"the weight of {spec} has no effect without a second corpus: give {spec.source}"
+            )
+    unweighted = [spec for spec in specs if not spec.weight]
+    if unweighted and len(unweighted) < len(specs):
+        raise UsageError(
+            f"{unweighted[0]} has no weight, but another corpus has one: give a weight to each, "
+            f"such as {unweighted[0]}:1, or to none"
+        )
+    (place, count), *_ = Counter(corpus_source(spec.source) for spec in specs).most_common(1)
+    if count > 1:
+        raise UsageError(f"{shown(place)} is given twice: give it once, with a weight such as :2")
+    return specs
+
+
+def absolute_corpora(texts: Iterable[str]) -> tuple[str, ...]:
+    """Make the paths of corpora absolute, so that they are valid from any working directory."""
+    specs = map(parse_spec, texts)
+    return tuple(str(CorpusSpec(corpus_source(spec.source), spec.weight)) for spec in specs)
+
+
+def corpora_without_folders(texts: Iterable[str]) -> tuple[str, ...]:
+    """Reduce the paths of corpora to file names, for a record that may be published."""
+    specs = map(parse_spec, texts)
+    return tuple(str(CorpusSpec(_file_name(spec.source), spec.weight)) for spec in specs)
+
+
+def _file_name(source: str) -> str:
+    name = Path(source).name
+    # The file, not the named corpus or an option.
+    return f"./{name}" if source != name and (name in CORPORA or name.startswith("-")) else name
+
+
+def can_reopen(texts: Sequence[str]) -> bool:
+    """Whether corpora can be read again by name or path: not if one came through a pipe."""
+    return all(_can_reopen(spec.source) for spec in map(parse_spec, texts))
+
+
+def _can_reopen(source: str) -> bool:
+    path = Path(source)
+    is_stored = path.is_file() or path.is_dir()
+    return source in CORPORA or (is_stored and path.parts[1:2] not in (("dev",), ("proc",)))
