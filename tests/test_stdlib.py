@@ -76,7 +76,7 @@ def test_the_engines_compute_what_microgpt_does() -> None:
 def test_scalar_and_lists_agree() -> None:
     """Gradients by the chain rule and derived by hand, in every architecture."""
     batch = Batch.from_sequences([[1, 5, 2, 6, 0, 3], [6, 6, 2]])
-    for model_type in ("microgpt", "gpt2", "llama"):
+    for model_type in ("microgpt", "gpt2", "llama", "mistral", "qwen2", "qwen3"):
         config = ModelConfig(model_type, 7, 6, 4, 2, 1)
         rng = random.Random(6)
         weights = {

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from anexa.engines import Batch
 from anexa.model.architectures import ARCHITECTURES, architecture
 from anexa.model.config import ModelConfig
+from anexa.model.rotary import LinearScaling, Llama3Scaling
 from anexa.model.weights import Weight, Weights
 
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
@@ -66,12 +67,17 @@ def random_weights(config: ModelConfig, seed: int, std: float = 0.3) -> Weights:
     return weights
 
 
+LLAMAS = ("llama", "mistral", "qwen2", "qwen3")
+SCALINGS = [LinearScaling(2.0), Llama3Scaling(4.0, 1.0, 4.0, 8)]
+
+
 @st.composite
 def configs(draw: st.DrawFn) -> ModelConfig:
     """Small models of every architecture."""
     n_head = draw(st.integers(1, 4))
     model_type = draw(st.sampled_from(sorted(ARCHITECTURES)))
-    head_dim = draw(st.sampled_from((2, 4) if model_type == "llama" else (1, 2, 3)))
+    is_llama = model_type in LLAMAS
+    head_dim = draw(st.sampled_from((2, 4) if is_llama else (1, 2, 3)))
     config = ModelConfig(
         model_type=model_type,
         vocab_size=draw(st.integers(2, 30)),
@@ -80,10 +86,14 @@ def configs(draw: st.DrawFn) -> ModelConfig:
         n_head=n_head,
         n_layer=draw(st.integers(1, 3)),
     )
-    if model_type != "llama":
+    if not is_llama:
         return config
     return replace(
         config,
+        head_dim=draw(st.sampled_from((2, 4, 6))),
+        rope_scaling=draw(st.sampled_from([None, *SCALINGS])),
+        attention_bias=draw(st.booleans()),
+        mlp_bias=draw(st.booleans()),
         n_kv_head=draw(st.sampled_from([n for n in range(1, n_head + 1) if n_head % n == 0])),
         n_inner=draw(st.integers(1, 7)),
         rope_theta=draw(st.sampled_from([10.0, 10_000.0])),
@@ -96,7 +106,9 @@ FEW_CONFIGS = [
     ModelConfig("microgpt", 9, 12, 6, 2, 2),
     ModelConfig("gpt2", 30, 7, 9, 3, 1),
     ModelConfig("llama", 17, 11, 16, 4, 2, n_kv_head=2, n_inner=7, tie_word_embeddings=False),
-    ModelConfig("llama", 2, 1, 2, 1, 1, n_inner=1),
+    ModelConfig("llama", 2, 1, 2, 1, 1, n_inner=1, attention_bias=True, mlp_bias=True),
+    ModelConfig("qwen2", 9, 8, 12, 3, 2, n_kv_head=1, n_inner=5, rope_scaling=SCALINGS[0]),
+    ModelConfig("qwen3", 13, 9, 8, 4, 2, n_kv_head=2, n_inner=9, head_dim=6),
 ]
 
 

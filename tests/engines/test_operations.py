@@ -101,6 +101,11 @@ def rms_norm_with_gain(rng: Rng, b: int, t: int) -> Application:
     return Application("rms_norm", inputs, (True, False), (0.1,))
 
 
+def rms_norm_of_heads(rng: Rng, b: int, t: int) -> Application:
+    inputs = rng.normal(1, 2, size=(b, t, 3 * int(rng.integers(1, 4)))), rng.normal(size=3)
+    return Application("rms_norm", inputs, (True, False), (0.1,))
+
+
 def rotary(rng: Rng, b: int, t: int) -> Application:
     head_dim, heads = 2 * int(rng.integers(1, 3)), int(rng.integers(1, 4))
     start = int(rng.integers(0, 5))
@@ -168,6 +173,7 @@ MAKERS = [
     layer_norm,
     rms_norm,
     rms_norm_with_gain,
+    rms_norm_of_heads,
     rotary,
     partial_rotary,
     attention,

@@ -19,6 +19,7 @@ from tests.engines.helpers import (
     BATCHES,
     EVERY_ENGINE,
     FLOAT64,
+    LLAMAS,
     assert_close,
     batches,
     models,
@@ -47,14 +48,13 @@ INSIDE = {
         *(f"mlp.{name}_proj.weight" for name in ("gate", "up", "down")),
     ),
 }
-BLOCKS = {"microgpt": "layers", "gpt2": "h", "llama": "model.layers"}
+INSIDE |= dict.fromkeys(LLAMAS, INSIDE["llama"])
+BLOCKS = {"microgpt": "layers", "gpt2": "h", **dict.fromkeys(LLAMAS, "model.layers")}
 
 
 def config(model_type: str) -> ModelConfig:
     sizes = (
-        {"n_kv_head": 1, "n_inner": 5, "tie_word_embeddings": False}
-        if model_type == "llama"
-        else {}
+        {"n_kv_head": 1, "n_inner": 5, "tie_word_embeddings": False} if model_type in LLAMAS else {}
     )
     return ModelConfig(model_type, 7, block_size=6, n_embd=4, n_head=2, n_layer=2, **sizes)  # type: ignore[arg-type]
 

@@ -17,7 +17,7 @@ from anexa.explore.switches import Edit, apply_edits, parse_edit
 from anexa.model.architectures import ARCHITECTURES, architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
-from tests.engines.helpers import FLOAT64, models, random_weights
+from tests.engines.helpers import FLOAT64, LLAMAS, models, random_weights
 from tests.explore.test_terms import BATCH, CONFIGS
 
 TOKENS = [1, 2, 3, 2, 1, 5]
@@ -94,7 +94,9 @@ def test_every_engine_has_the_same_loss_without_a_head(name: str, model_type: st
     attention, mlp = {
         "microgpt": ("layers.1.attn_wo", "layers.0.mlp_fc2"),
         "gpt2": ("h.1.attn.c_proj", "h.0.mlp.c_proj"),
-        "llama": ("model.layers.1.self_attn.o_proj", "model.layers.0.mlp.down_proj"),
+        **dict.fromkeys(
+            LLAMAS, ("model.layers.1.self_attn.o_proj", "model.layers.0.mlp.down_proj")
+        ),
     }[model_type]
     for matrix, columns in ((attention, range(*_head_one(config))), (mlp, range(5, 6))):
         key = f"{matrix}.weight"

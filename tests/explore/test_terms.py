@@ -22,13 +22,16 @@ from anexa.explore.terms import Term, explain, explain_gradient
 from anexa.explore.trace import Trace, trace_batch
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
-from tests.engines.helpers import configs, needs_torch, random_weights
+from tests.engines.helpers import SCALINGS, configs, needs_torch, random_weights
 
 BATCH = Batch.from_sequences([[1, 2, 3, 2, 1, 5], [4, 4, 2, 0]])
 CONFIGS = {
     "microgpt": ModelConfig("microgpt", 7, 8, 8, 2, 2),
     "gpt2": ModelConfig("gpt2", 7, 8, 8, 2, 2),
     "llama": ModelConfig("llama", 7, 8, 8, 4, 2, n_kv_head=2, n_inner=6),
+    "mistral": ModelConfig("mistral", 7, 8, 8, 4, 2, head_dim=4, rope_scaling=SCALINGS[1]),
+    "qwen2": ModelConfig("qwen2", 7, 8, 8, 2, 2, n_kv_head=1, n_inner=6),
+    "qwen3": ModelConfig("qwen3", 7, 8, 8, 4, 2, n_kv_head=2, n_inner=6, head_dim=6),
 }
 RULES = [
     rule

@@ -115,15 +115,10 @@ def write_folder(
         )
         theirs = transformers.GPT2LMHeadModel(config)
     else:
-        config = transformers.LlamaConfig(
-            max_position_embeddings=40,
-            hidden_size=16,
-            intermediate_size=24,
-            num_attention_heads=4,
-            num_hidden_layers=2,
-            **common | sizes,
-        )
-        theirs = transformers.LlamaForCausalLM(config)
+        usual = {"max_position_embeddings": 40, "hidden_size": 16, "intermediate_size": 24}
+        usual |= {"num_attention_heads": 4, "num_key_value_heads": 4, "num_hidden_layers": 2}
+        config = transformers.AutoConfig.for_model(kind, **usual | common | sizes)
+        theirs = transformers.AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         for parameter in theirs.parameters():  # biases and gains too
             parameter += 0.1 * torch.randn_like(parameter)
@@ -147,6 +142,14 @@ LLAMA3: dict[str, Any] = {
     "eos": ["<|end_of_text|>", "<|eot_id|>"],
 }
 
+ROPE_LLAMA3: dict[str, Any] = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 16,
+}
+
 FOLDERS: dict[str, dict[str, Any]] = {
     "gpt2": GPT2,
     "gpt2-bare": GPT2 | {"bare": True},
@@ -160,8 +163,17 @@ FOLDERS: dict[str, dict[str, Any]] = {
     "llama-f16": {"dtype": "float16"},
     "llama-shared-heads": {"num_key_value_heads": 2},
     "llama-one-head": {"num_key_value_heads": 1, "rope_theta": 500.0},
+    "llama-linear": {"rope_scaling": {"rope_type": "linear", "factor": 4.0}},
+    "llama-own-heads": {"head_dim": 6, "attention_bias": True, "mlp_bias": True},
     "llama3": LLAMA3,
+    "llama3.1": LLAMA3 | {"rope_scaling": ROPE_LLAMA3, "rope_theta": 500.0},
     "llama3-tied-bf16": LLAMA3 | {"tie_word_embeddings": True, "dtype": "bfloat16"},
+    "mistral": {"kind": "mistral", "head_dim": 6, "num_key_value_heads": 2},
+    "mistral-no-window": {"kind": "mistral", "sliding_window": None},
+    "qwen2": GPT2 | {"kind": "qwen2", "tie_word_embeddings": True},
+    "qwen2-window": GPT2 | {"kind": "qwen2", "use_sliding_window": True, "max_window_layers": 1},
+    "qwen3": GPT2 | {"kind": "qwen3", "head_dim": 6, "num_key_value_heads": 2},
+    "qwen3-bias": GPT2 | {"kind": "qwen3", "head_dim": 4, "attention_bias": True},
 }
 
 TEMPLATES = {

@@ -11,14 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.errors import AnexaError, UsageError
-from anexa.model.architectures import ARCHITECTURES, architecture, gpt2, llama, microgpt
+from anexa.model.architectures import ARCHITECTURES, architecture, gpt2, llama_config, microgpt
 from anexa.model.config import ModelConfig
 from anexa.training.config import preset_config
 from anexa.training.presets import PRESETS
+from tests.engines.helpers import LLAMAS, SCALINGS
 
 CONFIG = ModelConfig("gpt2", vocab_size=65, block_size=32, n_embd=24, n_head=3, n_layer=2)
 SIZES = ("vocab_size", "block_size", "n_embd", "n_head", "n_layer")
-FILE_NAMES = {"microgpt": microgpt.KEYS, "gpt2": gpt2.KEYS, "llama": llama.KEYS}
+FILE_NAMES = {
+    "microgpt": microgpt.KEYS,
+    "gpt2": gpt2.KEYS,
+    **dict.fromkeys(LLAMAS, llama_config.KEYS),
+}
 
 
 @pytest.mark.parametrize("field", SIZES)
@@ -61,6 +66,16 @@ def test_config_json_round_trip(
     config = ModelConfig(
         model_type, vocab_size, block_size, n_head * head_dim, n_head, n_layer, norm_eps
     )
+    if model_type in LLAMAS:
+        config = replace(
+            config,
+            head_dim=2 * n_layer,
+            rope_theta=1 / norm_eps,
+            rope_scaling=[None, *SCALINGS][n_head % 3],
+            attention_bias=vocab_size % 2 == 1,
+            mlp_bias=vocab_size % 3 == 1,
+            tie_word_embeddings=block_size % 2 == 1,
+        )
     its = architecture(config)
     text = json.dumps(its.to_json(config))
     assert json.loads(text)["model_type"] == model_type
@@ -68,25 +83,34 @@ def test_config_json_round_trip(
 
 
 # What transformers has a value for where a file says nothing.
-USUAL = {
-    "max_position_embeddings": 2048,
-    "rms_norm_eps": 1e-6,
-    "n_positions": 1024,
-    "layer_norm_epsilon": 1e-5,
+USUAL: dict[str, dict[str, Any]] = {
+    "microgpt": {},
+    "gpt2": {"n_positions": 1024, "layer_norm_epsilon": 1e-5},
+    "llama": {"max_position_embeddings": 2048, "rms_norm_eps": 1e-6},
+    "mistral": {
+        "max_position_embeddings": 131_072,
+        "rms_norm_eps": 1e-6,
+        "num_key_value_heads": 8,
+    },
+    "qwen2": {"max_position_embeddings": 32_768, "rms_norm_eps": 1e-6, "num_key_value_heads": 32},
+    "qwen3": {
+        "max_position_embeddings": 32_768,
+        "rms_norm_eps": 1e-6,
+        "num_key_value_heads": 32,
+        "head_dim": 128,
+    },
 }
 
 
-@pytest.mark.parametrize("model_type", ["gpt2", "llama"])
+@pytest.mark.parametrize("model_type", [name for name, usual in USUAL.items() if usual])
 def test_missing_keys_have_the_defaults_of_transformers(model_type: str) -> None:
-    its = ARCHITECTURES[model_type]
-    whole = its.to_json(replace(CONFIG, model_type=model_type))
-    said = {key: value for key, value in whole.items() if key not in USUAL}
-    assert its.from_json(said) == its.from_json(whole | {k: USUAL[k] for k in USUAL if k in whole})
+    its, usual = ARCHITECTURES[model_type], USUAL[model_type]
+    whole = its.to_json(ModelConfig(model_type, 65, 32, n_embd=64, n_head=32, n_layer=2))
+    said = {key: value for key, value in whole.items() if key not in usual}
+    assert its.from_json(said) == its.from_json(whole | usual)
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
-    usual = transformers.AutoConfig.for_model(model_type).to_dict()
-    assert {key: usual[key] for key in USUAL if key in whole} == {
-        key: value for key, value in USUAL.items() if key in whole
-    }
+    theirs = transformers.AutoConfig.for_model(model_type).to_dict()
+    assert {key: theirs[key] for key in usual} == usual
 
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
@@ -95,7 +119,7 @@ def test_error_names_the_missing_key(model_type: str) -> None:
     whole = its.to_json(replace(CONFIG, model_type=model_type))
     for field in SIZES:
         key = FILE_NAMES[model_type][field]
-        if key in USUAL:
+        if key in USUAL[model_type]:
             continue
         rest = {name: value for name, value in whole.items() if name != key}
         with pytest.raises(AnexaError, match=rf"it lacks {key}$"):
@@ -167,25 +191,112 @@ def test_presets() -> None:
         preset_config("gpt5")
 
 
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8,
+}
+NAN = float("nan")
+
+
+def scaled(**changes: Any) -> dict[str, Any]:
+    return {"rope_parameters": LLAMA3 | changes}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"hidden_act": "gelu"}, "hidden_act"),
-        ({"attention_bias": True}, "attention_bias"),
-        ({"mlp_bias": True}, "mlp_bias"),
-        ({"rope_parameters": {"rope_type": "llama3", "factor": 8}}, "scaled"),
-        ({"rope_scaling": {"rope_type": "linear", "factor": 2}, "rope_parameters": None}, "scaled"),
-        ({"head_dim": 16}, "head_dim"),
+        ({"attention_bias": "no"}, "attention_bias is 'no': it must be true or false"),
+        ({"mlp_bias": 1}, "mlp_bias is 1: it must be true or false"),
+        ({"head_dim": 0}, "head_dim is 0: it must be a number above 0"),
+        ({"head_dim": 3}, "even width"),
+        ({"head_dim": -2}, "head_dim must be a whole number"),
+        ({"head_dim": 8.0}, "head_dim must be a whole number"),
         ({"num_key_value_heads": 3}, "n_kv_head"),
-        ({"num_attention_heads": 8}, "even width"),
+        ({"num_attention_heads": 8, "head_dim": None}, "even width"),
+        ({"num_attention_heads": 3, "num_key_value_heads": 3, "head_dim": None}, "multiple"),
         ({"intermediate_size": 0}, "intermediate_size"),
-        ({"rope_parameters": {"rope_theta": -1}}, "rope_theta"),
         ({"tie_word_embeddings": "yes"}, "tie_word_embeddings"),
+        ({"rope_parameters": {"rope_theta": -1}}, "rope_theta"),
+        ({"rope_parameters": {"rope_theta": NAN}}, "rope_theta is nan"),
+        ({"rope_parameters": 3}, "rope_parameters is 3: it must be an object"),
+        ({"rope_parameters": {"rope_type": "llama3", "factor": 8}}, "scaled, and lack low_freq"),
+        ({"rope_scaling": {"rope_type": "linear", "factor": 2}}, "different rotary positions"),
+        ({"rope_parameters": {"rope_type": "linear", "type": "yarn"}}, "two types: 'linear' and"),
+        ({"rope_parameters": {"full_attention": {"rope_type": "default"}}}, "of their own"),
+        ({"rope_parameters": {"rope_type": ["linear"]}}, r"scaled by \['linear'\]"),
+        ({"original_max_position_embeddings": 9} | scaled(), "given as 8 and as 9"),
+        (scaled(factor=NAN), "factor is nan: it must be a number of at least 1"),
+        (scaled(factor=0.5), "factor is 0.5"),
+        (scaled(factor="8"), "factor is '8'"),
+        (scaled(factor=None), "factor is None"),
+        (scaled(low_freq_factor=4), "low_freq_factor is 4: it must be below high_freq_factor, 4"),
+        (scaled(high_freq_factor=float("inf")), "high_freq_factor is inf"),
+        (scaled(original_max_position_embeddings=0), "is 0: it must be a number of tokens"),
+        (scaled(original_max_position_embeddings=10**400), "must be a number of tokens"),
+        *(
+            (
+                scaled(rope_type=name),
+                f"scaled by '{name}', .* rope_type is default, linear or llama3",
+            )
+            for name in ("yarn", "dynamic", "longrope", "mrope")
+        ),
     ],
 )
+@pytest.mark.parametrize("model_type", ["llama", "qwen3"])
 def test_unsupported_llama_settings_are_refused_by_name(
-    changes: dict[str, Any], message: str
+    model_type: str, changes: dict[str, Any], message: str
 ) -> None:
-    described = llama.to_json(ModelConfig("llama", 10, 16, 8, 2, 2)) | changes
+    its = ARCHITECTURES[model_type]
+    described = its.to_json(ModelConfig(model_type, 10, 16, 8, 2, 2)) | changes
+    if model_type == "qwen3" and "mlp_bias" in changes:
+        message = "mlp_bias is 1: only False"
     with pytest.raises(AnexaError, match=message):
-        llama.from_json(described)
+        its.from_json(described)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "changes", "message"),
+    [
+        ("mistral", {"sliding_window": 15}, "15 tokens .*max_position_embeddings of at most 15"),
+        ("mistral", {"sliding_window": 0}, "sliding_window is 0: it must be a number of tokens"),
+        ("mistral", {"sliding_window": "all"}, "sliding_window is 'all'"),
+        ("mistral", {"attention_bias": True}, "attention_bias is True: only False"),
+        ("qwen2", {"attention_bias": True}, "attention_bias is True: only False"),
+        ("qwen2", {"use_sliding_window": True, "sliding_window": 15}, "window of 15 tokens"),
+        ("qwen2", {"use_sliding_window": 1}, "use_sliding_window is 1: it must be true or false"),
+        ("qwen3", {"layer_types": ["sliding_attention"] * 2}, "layer_types has 'sliding_att"),
+        ("qwen3", {"layer_types": 5}, "layer_types is 5: it must be a list"),
+    ],
+)
+def test_sliding_windows_that_the_context_reaches_are_refused(
+    model_type: str, changes: dict[str, Any], message: str
+) -> None:
+    its = ARCHITECTURES[model_type]
+    described = its.to_json(ModelConfig(model_type, 10, 16, 8, 2, 2)) | changes
+    with pytest.raises(AnexaError, match=message):
+        its.from_json(described)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "changes"),
+    [
+        ("mistral", {"sliding_window": 16}),
+        ("mistral", {"use_sliding_window": False, "sliding_window": 16}),
+        ("qwen2", {"use_sliding_window": True, "sliding_window": 16}),
+        ("qwen2", {"use_sliding_window": False, "sliding_window": 3}),
+        ("qwen3", {"layer_types": ["full_attention"] * 2}),
+        (
+            "qwen3",
+            {"use_sliding_window": True, "sliding_window": 3, "layer_types": ["full_attention"]},
+        ),
+    ],
+)
+def test_sliding_windows_that_the_context_never_reaches_are_ignored(
+    model_type: str, changes: dict[str, Any]
+) -> None:
+    its, config = ARCHITECTURES[model_type], ModelConfig(model_type, 10, 16, 8, 2, 2)
+    assert its.from_json(its.to_json(config) | changes) == config

@@ -30,6 +30,7 @@ CONFIGS = {
     "llama": LLAMA,
     "llama, tied": replace(LLAMA, tie_word_embeddings=True),
     "llama, every head its own": replace(LLAMA, n_kv_head=3),
+    "qwen3": replace(LLAMA, model_type="qwen3", head_dim=10),
 }
 
 

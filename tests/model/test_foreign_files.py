@@ -146,15 +146,14 @@ def test_padding_and_truncation_of_a_tokenizer_are_ignored(llama: Path) -> None:
 
 
 CONFIGS = [
-    ({"model_type": "mistral"}, "model_type is 'mistral', and only microgpt, gpt2 and llama"),
-    ({"rope_parameters": {"rope_type": "llama3", "factor": 8.0}}, "scaled"),
-    ({"rope_parameters": None, "rope_scaling": {"type": "linear", "factor": 2}}, "scaled"),
-    ({"rope_scaling": {"rope_type": "yarn", "factor": 2}}, "scaled"),
+    ({"model_type": "mixtral"}, "model_type is 'mixtral', and only microgpt, gpt2, llama, .* and"),
+    ({"rope_parameters": {"rope_type": "llama3", "factor": 8.0}}, "scaled, and lack low_freq_fac"),
+    ({"rope_parameters": None, "rope_scaling": {"type": "dynamic"}}, "scaled by 'dynamic', which"),
+    ({"rope_scaling": {"rope_type": "yarn", "factor": 2}}, "scaled by 'yarn', which is not"),
     ({"partial_rotary_factor": 0.5}, "a part of each head"),
-    ({"attention_bias": True}, "attention_bias is True"),
-    ({"mlp_bias": True}, "mlp_bias is True"),
+    ({"rope_parameters": {"partial_rotary_factor": 0.5}}, "a part of each head"),
     ({"hidden_act": "gelu"}, "hidden_act is 'gelu': only 'silu'"),
-    ({"head_dim": 8}, r"head_dim is 8: only 4 is supported, which is hidden_size / num_att"),
+    ({"head_dim": 5}, r"heads of an even width \(head_dim\), not of 5"),
     ({"quantization_config": {"quant_method": "gptq"}}, "quantized weights"),
     ({"rope_parameters": {"rope_theta": 10**400}}, "rope_theta is 1000.*must be a number"),
     ({"vocab_size": 2**64}, "vocab_size is 18446744073709551616, larger than in any model"),

@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 
 import anexa
-from anexa.engines import open_engine
+from anexa.engines import DeviceConfig, open_engine
 from anexa.errors import AnexaError
 from anexa.generation import LanguageModel
 from anexa.generation.text_stream import Prompt, TextStream
+from anexa.model.architectures.llama_config import KEYS as LLAMA_KEYS
 from anexa.model.folder import create_folder
 from anexa.model.loading import load_model
+from anexa.model.rotary import rotary_frequencies
 from anexa.training import build_trainer, resume_trainer
-from tests.engines.helpers import needs_torch
+from tests.engines.helpers import LLAMAS, needs_torch
 from tests.model.foreign import FOLDERS, LLAMA3, TEMPLATES, change, write_folder
 from tests.model.helpers import CORPUS
 from tests.training.runs import finish, settings, write_names
@@ -37,6 +39,20 @@ TEXTS = [
     CORPUS,
 ]
 TOKENS = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3]
+
+# Keys of config.json that say which function a model of Llama's family computes.
+KEPT = {
+    "model_type",
+    "rope_parameters",
+    "head_dim",
+    "attention_bias",
+    "mlp_bias",
+    "hidden_act",
+    "num_key_value_heads",
+    "rms_norm_eps",
+    "tie_word_embeddings",
+    *(size for size in LLAMA_KEYS.values()),
+}
 
 
 @pytest.fixture(scope="module", params=FOLDERS)
@@ -78,8 +94,67 @@ def test_logits_equal_transformers(opened: Any) -> None:
         torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5)
 
 
+def test_logits_equal_transformers_in_float64(opened: Any) -> None:
+    """transformers computes angles and RMSNorm in float32: these are replaced by exact ones."""
+    import torch
+
+    folder, _ = opened
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64).eval()
+    model = load_model(folder)
+    config = model.config
+    frequencies = rotary_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
+
+    class ExactAngles(torch.nn.Module):
+        def forward(self, _x: Any, position_ids: Any) -> tuple[Any, Any]:
+            angles = position_ids[..., None] * torch.tensor(frequencies, dtype=torch.float64)
+            angles = torch.cat((angles, angles), dim=-1)
+            return angles.cos(), angles.sin()
+
+    if config.model_type in LLAMAS:
+        inv_freq = theirs.model.rotary_emb.inv_freq.double()
+        torch.testing.assert_close(
+            torch.tensor(frequencies, dtype=torch.float64), inv_freq, rtol=1e-6, atol=0
+        )
+        theirs.model.rotary_emb = ExactAngles()
+        for name, module in [*theirs.named_modules()]:
+            if name.endswith("norm"):
+                norm = torch.nn.RMSNorm(module.weight.shape, config.norm_eps, dtype=torch.float64)
+                norm.weight = module.weight
+                parent, _, last = name.rpartition(".")
+                setattr(theirs.get_submodule(parent), last, norm)
+    with torch.no_grad():
+        expected = theirs(torch.tensor([TOKENS])).logits[0]
+    device_config = DeviceConfig(dtype="float64")
+    for name in ("numpy", "torch"):
+        engine = open_engine(name, model.config, model.weights, device_config=device_config)
+        logits = torch.tensor(engine.logits(TOKENS), dtype=torch.float64)
+        torch.testing.assert_close(logits, expected, rtol=0, atol=1e-11)
+
+
+def test_transformers_opens_what_is_written_with_difference_0(opened: Any, tmp_path: Path) -> None:
+    import torch
+
+    folder, theirs = opened
+    model = load_model(folder)
+    create_folder(tmp_path / "ours", model, "")
+    assert load_model(tmp_path / "ours").config == model.config
+    ours, report = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path / "ours", output_loading_info=True
+    )
+    assert not any(report.values())
+    known = theirs.config.to_dict() | {"rope_scaling": None}
+    written = ours.config.to_dict()
+    for key in KEPT & known.keys():
+        assert written[key] == known[key], key
+    with torch.no_grad():
+        logits = [one.eval()(torch.tensor([TOKENS])).logits for one in (ours, theirs)]
+    torch.testing.assert_close(*logits, rtol=0, atol=0)
+
+
 @needs_torch
-@pytest.mark.parametrize("name", ["gpt2-f16-shards", "llama-shared-heads"])
+@pytest.mark.parametrize(
+    "name", ["gpt2-f16-shards", "llama-shared-heads", "llama3.1", "mistral", "qwen2", "qwen3"]
+)
 def test_logits_equal_transformers_in_every_engine(tmp_path: Path, name: str) -> None:
     import torch
 

@@ -13,6 +13,7 @@ from anexa.engines import Batch, open_engine
 from anexa.model.config import ModelConfig
 from anexa.model.folder import create_folder
 from anexa.model.loading import load_model
+from anexa.model.rotary import LinearScaling, Llama3Scaling
 from anexa.model.tokenizer import Tokenizer
 from tests.engines.helpers import needs_torch
 from tests.model.foreign import automodel, llama_backend, random_folder
@@ -131,6 +132,20 @@ THEIRS = [
         id="llama-shared-untied",
     ),
     pytest.param({"model_type": "llama", "rope_theta": 100.0}, id="llama-theta"),
+    pytest.param(
+        {
+            "model_type": "llama",
+            "head_dim": 6,
+            "rope_scaling": Llama3Scaling(8.0, 1.0, 4.0, 16),
+            "attention_bias": True,
+            "mlp_bias": True,
+        },
+        id="llama3.1-own-heads-bias",
+    ),
+    pytest.param({"model_type": "llama", "rope_scaling": LinearScaling(4.0)}, id="llama-linear"),
+    pytest.param({"model_type": "mistral", "head_dim": 6}, id="mistral"),
+    pytest.param({"model_type": "qwen2", "n_kv_head": 1}, id="qwen2"),
+    pytest.param({"model_type": "qwen3", "head_dim": 6, "attention_bias": True}, id="qwen3"),
 ]
 
 
@@ -138,6 +153,9 @@ NAMES = {
     "gpt2": "GPT2LMHeadModel",
     "llama": "LlamaForCausalLM",
     "microgpt": "MicroGPTForCausalLM",
+    "mistral": "MistralForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
 }
 
 

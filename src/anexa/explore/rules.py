@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import pi, sqrt
+from math import pi, prod, sqrt
 
 import numpy as np
 
@@ -136,7 +136,10 @@ class Mean(Rule):
 
 
 class Deviation(Rule):
-    """The standard deviation of a row, σ, or without a mean its root mean square, ρ."""
+    """The standard deviation of a row, σ, or without a mean its root mean square, ρ.
+
+    The output is (B, T), or (B, T, G) for rows of G groups of columns, each with its own ρ.
+    """
 
     equation = "ρ = √(Σ x[c]² / C + ε)"
 
@@ -144,15 +147,15 @@ class Deviation(Rule):
         self, inputs: Sequence[Array], output: Array, eps: float, auxiliaries: Sequence[Array] = ()
     ) -> None:
         super().__init__(inputs, output, auxiliaries)
-        self.eps = eps
+        self.eps, self.width = eps, inputs[0].shape[-1] // prod(output.shape[2:])
         if auxiliaries:
             self.equation = "σ = √(Σ (x[c] − μ)² / C + ε)"
 
     def terms(self, index: Index) -> Sum:
-        width = self.inputs[0].shape[-1]
-        elements = Elements(0, rows(*index, np.arange(width)))
+        b, t, *group = index
+        columns = sum(group) * self.width + np.arange(self.width)
         center = float(self.auxiliaries[0][index]) if self.auxiliaries else 0.0
-        squares = Terms(elements, np.full(width, 1 / width))
+        squares = Terms(Elements(0, rows(b, t, columns)), np.full(self.width, 1 / self.width))
         return Sum((squares,), self.eps, inner="square", outer="sqrt", center=center)
 
 
@@ -161,7 +164,8 @@ class Norm(Rule):
 
     Without a mean it is RMSNorm, and without gains γ = 1. The auxiliaries are the deviation and,
     in LayerNorm, the mean. The slope has a direct part, γ[j] / σ for i = j, and the parts through
-    the mean, −γ[j] / (C σ), and through the deviation, −γ[j] n[i] n[j] / (C σ).
+    the mean, −γ[j] / (C σ), and through the deviation, −γ[j] n[i] n[j] / (C σ). A row that is
+    longer than the gains is made of groups of C columns, each with its own deviation.
     """
 
     equation = "y[c] = x[c] / ρ"
@@ -177,14 +181,23 @@ class Norm(Rule):
         if self.centered:
             self.equation = "y[c] = γ[c] (x[c] − μ) / σ + β[c]"
         mean_BT = auxiliaries[1] if self.centered else np.zeros(inputs[0].shape[:2])
-        self.n_BTC = (inputs[0] - mean_BT[..., None]) / auxiliaries[0][..., None]
         self.gain_C = inputs[1] if len(inputs) > 1 else np.ones(inputs[0].shape[-1])
+        self.width = len(self.gain_C)
+        self.grouped = auxiliaries[0].ndim == 3
+        deviations = auxiliaries[0] if self.grouped else auxiliaries[0][..., None]
+        self.n_BTC = (inputs[0] - mean_BT[..., None]) / np.repeat(deviations, self.width, axis=-1)
+
+    def place(self, index: Index) -> Index:
+        """Return the index of the deviation that an element is divided by."""
+        b, t, c = index
+        return (b, t, c // self.width) if self.grouped else (b, t)
 
     def terms(self, index: Index) -> Sum:
         b, t, c = index
-        factor = self.gain_C[c : c + 1] / self.auxiliaries[0][b, t]
+        place, gain = self.place(index), self.gain_C[[c % self.width]]
+        factor = gain / self.auxiliaries[0][place]
         first = len(self.inputs)  # position of the deviation
-        deviation = Elements(first, rows(b, t))
+        deviation = Elements(first, rows(*place))
         found = [Terms(Elements(0, rows(*index)), factor, deviation)]
         if self.centered:
             found.append(Terms(Elements(first + 1, rows(b, t)), -factor, deviation))
@@ -193,17 +206,21 @@ class Norm(Rule):
 
     def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
         if source == 0:
-            b, t, i = index
-            n_C, width = self.n_BTC[b, t], self.n_BTC.shape[-1]
+            b, t, c = index
+            i = c % self.width
+            columns = c - i + np.arange(self.width)
+            n_C = self.n_BTC[b, t, columns]
             slopes_C = -n_C * n_C[i] - (1 if self.centered else 0)
-            slopes_C = slopes_C / width
+            slopes_C = slopes_C / self.width
             slopes_C[i] += 1
-            columns = np.arange(width)
-            return rows(b, t, columns), slopes_C * self.gain_C / self.auxiliaries[0][b, t]
+            slopes_C *= self.gain_C
+            return rows(b, t, columns), slopes_C / self.auxiliaries[0][self.place(index)]
         (c,) = index
-        sequences, places = every(*self.n_BTC.shape[:2])
-        slopes = self.n_BTC[sequences, places, c] if source == 1 else np.ones(len(places))
-        return rows(sequences, places, c), slopes
+        *batch, row = self.n_BTC.shape
+        sequences, places, groups = every(*batch, row // self.width)
+        columns = groups * self.width + c
+        slopes = self.n_BTC[sequences, places, columns] if source == 1 else np.ones(len(places))
+        return rows(sequences, places, columns), slopes
 
 
 class Curve(Rule):

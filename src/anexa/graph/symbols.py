@@ -129,7 +129,10 @@ class Recorder:
 
     def rms_norm(self, x_TC: Symbol, gain_C: Symbol | None, eps: float) -> Symbol:
         inputs = [x_TC] if gain_C is None else [x_TC, gain_C]
-        return self.record("rms_norm", inputs, x_TC.shape, notes=[f"ε = {format_number(eps)}"])
+        notes = [f"ε = {format_number(eps)}"]
+        if gain_C is not None and gain_C.shape[0] != x_TC.shape[-1]:
+            notes.insert(0, f"heads of {gain_C.shape[0]}, each by itself")
+        return self.record("rms_norm", inputs, x_TC.shape, notes=notes)
 
     def rotary(
         self, x_TC: Symbol, head_dim: int, start: int, frequencies: tuple[float, ...]

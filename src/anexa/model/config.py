@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from anexa.errors import AnexaError, short_repr
+from anexa.model.rotary import RopeScaling
 
 
 class SizeRules(Protocol):
@@ -35,7 +36,7 @@ class ModelConfig:
         vocab_size: number of token ids, V.
         block_size: context length in tokens, T.
         n_embd: width of the residual stream, C.
-        n_head: number of attention heads, each of width n_embd / n_head.
+        n_head: number of attention heads.
         n_layer: number of transformer blocks.
         norm_eps: number added to the variance in normalizations (ε).
         n_kv_head: number of heads of keys and values, each shared by n_head / n_kv_head query heads
@@ -43,8 +44,12 @@ class ModelConfig:
         n_inner: width inside the MLP; 0 becomes 4 x n_embd.
         rope_theta: base of the wavelengths of rotary positions (RoPE).
         tie_word_embeddings: whether the output head is the embedding table.
+        head_dim: width of an attention head, D; 0 becomes n_embd / n_head.
+        rope_scaling: scaling of the frequencies of rotary positions; None if there is none.
+        attention_bias: whether the projections of attention have biases.
+        mlp_bias: whether the projections of the MLP have biases.
 
-    An architecture may fix the last four: see `Architecture.fixed`.
+    An architecture may fix attributes from `n_kv_head` on: see `Architecture.fixed`.
 
     Raises:
         AnexaError: if the architecture is unknown, or cannot have these sizes.
@@ -61,6 +66,10 @@ class ModelConfig:
     n_inner: int = 0
     rope_theta: float = 10_000.0
     tie_word_embeddings: bool = True
+    head_dim: int = 0
+    rope_scaling: RopeScaling | None = None
+    attention_bias: bool = False
+    mlp_bias: bool = False
 
     def __post_init__(self) -> None:
         if self.model_type not in SIZE_RULES:
@@ -74,12 +83,14 @@ class ModelConfig:
             object.__setattr__(self, "n_kv_head", self.n_head)
         if self.n_inner == 0:
             object.__setattr__(self, "n_inner", 4 * self.n_embd)
-        self._check_sizes("n_kv_head", "n_inner")
-        if self.n_embd % self.n_head:
-            raise AnexaError(
-                f"a width (n_embd) of {self.n_embd} cannot be shared by {self.n_head} heads "
-                "(n_head): n_embd must be a multiple of n_head"
-            )
+        if self.head_dim == 0:
+            if self.n_embd % self.n_head:
+                raise AnexaError(
+                    f"a width (n_embd) of {self.n_embd} cannot be shared by {self.n_head} heads "
+                    "(n_head): n_embd must be a multiple of n_head"
+                )
+            object.__setattr__(self, "head_dim", self.n_embd // self.n_head)
+        self._check_sizes("n_kv_head", "n_inner", "head_dim")
         if self.n_head % self.n_kv_head:
             raise AnexaError(
                 f"{self.n_head} heads (n_head) cannot share {self.n_kv_head} heads of keys and "
@@ -98,8 +109,3 @@ class ModelConfig:
                 )
             if value >= MAX_SIZE:
                 raise AnexaError(f"{field} is {short_repr(value)}, larger than in any model")
-
-    @property
-    def head_dim(self) -> int:
-        """Width of a head, D."""
-        return self.n_embd // self.n_head

@@ -51,7 +51,11 @@ class Operations(Protocol[Tensor]):
         """Normalize each row to mean 0 and variance 1, multiply by the gain, add the bias."""
 
     def rms_norm(self, x_TC: Tensor, gain_C: Tensor | None, /, eps: float) -> Tensor:
-        """Divide each row by its root mean square, and multiply by the gain, if there is one."""
+        """Divide each row by its root mean square, and multiply by the gain, if there is one.
+
+        If the gain is shorter than the row, each group of as many columns (a head) is divided by
+        its own root mean square, and multiplied by the gain.
+        """
 
     def rotary(
         self, x_TC: Tensor, /, head_dim: int, start: Any, frequencies: tuple[float, ...]

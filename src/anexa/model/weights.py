@@ -57,8 +57,8 @@ def num_parameters(config: ModelConfig) -> int:
 def flops_per_token(config: ModelConfig) -> float:
     """Return the FLOPs of a training step per token (Chowdhery et al., 2022, appendix B).
 
-    6 for every element of a matrix (2 forward, 4 backward), and 12 n_layer x n_embd x block_size
-    for attention, although half of it is masked.
+    6 for every element of a matrix (2 forward, 4 backward), and 12 n_layer x n_head x head_dim x
+    block_size for attention, although half of it is masked.
     """
     its = architecture(config)
     lookups = {its.positions} if config.tie_word_embeddings else {its.positions, its.embedding}
@@ -67,4 +67,5 @@ def flops_per_token(config: ModelConfig) -> float:
         for name, parameter in its.parameters(config).items()
         if len(parameter.shape) == 2 and name not in lookups
     )
-    return 6 * multiplied + 12 * config.n_layer * config.n_embd * config.block_size
+    attention_width = config.n_head * config.head_dim
+    return 6 * multiplied + 12 * config.n_layer * attention_width * config.block_size

@@ -41,7 +41,8 @@ class ModelSpec:
         n_head: number of attention heads; a divisor of --n-embd.
         n_embd: width of the residual stream.
         block_size: context length, in tokens.
-        n_inner: width inside the MLP of a llama model; 0: 4 times --n-embd.
+        n_inner: width inside the MLP of a llama, mistral, qwen2 or qwen3 model; 0: 4 times
+            --n-embd.
     """
 
     model_type: str = "gpt2"
@@ -217,10 +218,11 @@ class TrainConfig:
                 f"{self.optimizer.learning_rate:g} must be at most 1: a step shrinks the weights "
                 "by that fraction"
             )
-        is_new = self.finetune.from_ is None
-        if is_new and self.model.n_inner and self.model.model_type != "llama":
+        fixed = ARCHITECTURES[self.model.model_type].fixed
+        if self.finetune.from_ is None and self.model.n_inner and "n_inner" in fixed:
+            free = [name for name, its in ARCHITECTURES.items() if "n_inner" not in its.fixed]
             raise UsageError(
-                f"--n-inner {self.model.n_inner} is for llama models: the MLP of a "
+                f"--n-inner {self.model.n_inner} is for {', '.join(free)} models: the MLP of a "
                 f"{self.model.model_type} model is 4 times as wide as --n-embd: give --n-inner 0"
             )
 

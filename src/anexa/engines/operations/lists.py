@@ -20,6 +20,7 @@ from anexa.engines.operations.matrices import (
     dot,
     matmul,
     matmul_transposed,
+    reshape,
     softmax,
     split,
     transpose,
@@ -136,16 +137,24 @@ class RMSNorm(Operation[Nested], name="rms_norm"):
     """y = n γ with n = x / ρ and ρ = √(mean(x²) + ε), row by row (Zhang and Sennrich, 2019).
 
     With d = g γ:  dx = (d − n mean(d n)) / ρ,  dγ = Σ_t g n.   Without gains, γ = 1.
+
+    If γ is shorter than the rows, they are cut into groups of its length: heads.
     """
 
     def forward(self, x_TC: Matrix, gain_C: Vector | None, /, eps: float) -> Matrix:
-        self.gain_C = gain_C
+        self.gain_C, self.width = gain_C, len(x_TC[0])
+        if gain_C is not None:
+            x_TC = reshape(x_TC, len(gain_C))
         self.rho_T = [sqrt(dot(row, row) / len(row) + eps) for row in x_TC]
         self.n_TC = [[x / rho for x in row] for row, rho in zip(x_TC, self.rho_T)]
-        return self.n_TC if gain_C is None else [list(map(mul, row, gain_C)) for row in self.n_TC]
+        if gain_C is None:
+            return self.n_TC
+        return reshape([list(map(mul, row, gain_C)) for row in self.n_TC], self.width)
 
     def backward(self, g_TC: Matrix) -> tuple[Nested, ...]:
         gain_C = self.gain_C
+        if gain_C is not None:
+            g_TC = reshape(g_TC, len(gain_C))
         d_TC = g_TC if gain_C is None else [list(map(mul, row, gain_C)) for row in g_TC]
         dx_TC = []
         for d_row, n_row, rho in zip(d_TC, self.n_TC, self.rho_T):
@@ -153,7 +162,8 @@ class RMSNorm(Operation[Nested], name="rms_norm"):
             dx_TC.append([(d - n * mean) / rho for d, n in zip(d_row, n_row)])
         if gain_C is None:
             return (dx_TC,)
-        return dx_TC, list(map(dot, transpose(g_TC), transpose(self.n_TC)))
+        d_gain = list(map(dot, transpose(g_TC), transpose(self.n_TC)))
+        return reshape(dx_TC, self.width), d_gain
 
 
 class Activation(Operation[Nested]):

@@ -43,6 +43,14 @@ def split(x_TC: list[list[Any]], parts: int) -> tuple[list[list[Any]], ...]:
     return tuple([row[start : start + width] for row in x_TC] for start in starts)
 
 
+def reshape(x_TC: list[list[Any]], width: int) -> list[list[Any]]:
+    """Cut or join the rows of a matrix, of floats or `Value`s, to rows of the given width."""
+    if len(x_TC[0]) == width:
+        return x_TC
+    elements = [x for row in x_TC for x in row]
+    return [elements[start : start + width] for start in range(0, len(elements), width)]
+
+
 def rotate(
     x_TC: list[list[Any]],
     head_dim: int,

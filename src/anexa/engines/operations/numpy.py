@@ -124,24 +124,35 @@ class RMSNorm(Operation[Array], name="rms_norm"):
     """y = n γ with n = x / ρ and ρ = √(mean(x²) + ε), row by row (Zhang and Sennrich, 2019).
 
     With d = g γ:  dx = (d − n mean(d n)) / ρ,  dγ = Σ_t g n.   Without gains, γ = 1.
+
+    If γ is shorter than the rows, they are cut into groups of its length: heads.
     """
 
     def forward(self, x_TC: Array, gain_C: Array | None, /, eps: float) -> Array:
-        self.gain_C, self.eps = gain_C, eps
+        self.gain_C, self.eps, shape = gain_C, eps, x_TC.shape
+        x_TC = self.groups(x_TC)
         self.rho_T1: Array = np.sqrt(mean(x_TC * x_TC) + eps)
         n_TC: Array = x_TC / self.rho_T1
         self.n_TC = n_TC
-        return n_TC if gain_C is None else n_TC * gain_C
+        return (n_TC if gain_C is None else n_TC * gain_C).reshape(shape)
 
     def backward(self, g_TC: Array) -> tuple[Array, ...]:
+        shape, g_TC = g_TC.shape, self.groups(g_TC)
         d_TC = g_TC if self.gain_C is None else g_TC * self.gain_C
         dx_TC = d_TC - self.n_TC * mean(d_TC * self.n_TC)
         dx_TC /= self.rho_T1
+        dx_TC = dx_TC.reshape(shape)
         return (
             (dx_TC,)
             if self.gain_C is None
             else (dx_TC, flatten_batch(g_TC * self.n_TC).sum(axis=0))
         )
+
+    def groups(self, x_TC: Array) -> Array:
+        """Cut rows that are longer than the gain into groups, (…, T, G, C)."""
+        if self.gain_C is None or self.gain_C.shape == x_TC.shape[-1:]:
+            return x_TC
+        return x_TC.reshape(*x_TC.shape[:-1], -1, len(self.gain_C))
 
 
 class ReLU(Operation[Array], name="relu"):

@@ -86,14 +86,14 @@ class ScalarOperations:
         return self._result(y_TC)
 
     def rms_norm(self, x_TC: Matrix, gain_C: Vector | None, eps: float) -> Matrix:
-        """y = x / √(mean(x²) + ε) · γ, row by row."""
+        """y = x / √(mean(x²) + ε) · γ, in each group of as many columns as γ has."""
         y_TC = []
-        for row in x_TC:
+        for row in x_TC if gain_C is None else matrices.reshape(x_TC, len(gain_C)):
             scale = (dot(row, row) / len(row) + eps) ** -0.5
             y_TC.append([x * scale for x in row])
         if gain_C is not None:
             y_TC = [[y * gain for y, gain in zip(row, gain_C)] for row in y_TC]
-        return self._result(y_TC)
+        return self._result(matrices.reshape(y_TC, len(x_TC[0])))
 
     def rotary(
         self, x_TC: Matrix, head_dim: int, start: int, frequencies: tuple[float, ...]

@@ -77,7 +77,10 @@ class TorchOperations:
         return F.layer_norm(x_TC, gain_C.shape, gain_C, bias_C, eps)
 
     def rms_norm(self, x_TC: Tensor, gain_C: Tensor | None, eps: float) -> Tensor:
-        """y = x / √(mean(x²) + ε) · γ, row by row."""
+        """y = x / √(mean(x²) + ε) · γ, in each group of as many columns as γ has."""
+        if gain_C is not None and gain_C.shape != x_TC.shape[-1:]:
+            x_TGC = x_TC.unflatten(-1, (-1, len(gain_C)))
+            return F.rms_norm(x_TGC, gain_C.shape, gain_C, eps).flatten(-2)
         return F.rms_norm(x_TC, x_TC.shape[-1:], gain_C, eps)
 
     def rotary(

@@ -140,20 +140,21 @@ class LayerNorm(Operation[Value], name="layer_norm"):
 
 
 class RMSNorm(Operation[Value], name="rms_norm"):
-    """Normalization to a root mean square of 1."""
+    """Normalization to a root mean square of 1, of rows, or of groups as wide as the gain."""
 
     def forward(self, x_TC: Value, gain_C: Value | None, /, eps: float) -> Value:
         self.x_TC, self.gain_C = x_TC, gain_C
-        y_TC, self.rho_T1 = x_TC.program.emit(
-            "rms_norm", (x_TC, gain_C), x_TC.shape, (ROWS, 1), eps=eps
+        groups = 1 if gain_C is None else x_TC.width // gain_C.width
+        y_TC, self.rho_TG = x_TC.program.emit(
+            "rms_norm", (x_TC, gain_C), x_TC.shape, (ROWS, groups), eps=eps
         )
         return y_TC
 
     def backward(self, g_TC: Value) -> tuple[Value, ...]:
-        emit, (x_TC, gain_C, rho_T1) = g_TC.program.emit, (self.x_TC, self.gain_C, self.rho_T1)
+        emit, (x_TC, gain_C, rho_TG) = g_TC.program.emit, (self.x_TC, self.gain_C, self.rho_TG)
         if gain_C is None:
-            return emit("rms_norm_gradient_without_gain", (g_TC, x_TC, rho_T1), x_TC.shape)
-        inputs = g_TC, x_TC, gain_C, rho_T1
+            return emit("rms_norm_gradient_without_gain", (g_TC, x_TC, rho_TG), x_TC.shape)
+        inputs = g_TC, x_TC, gain_C, rho_TG
         return emit("rms_norm_gradient", inputs, x_TC.shape, gain_C.shape)
 
 

@@ -1,4 +1,4 @@
-"""The registry of architectures, and one module for each: `microgpt`, `gpt2` and `llama`."""
+"""The registry of architectures, and one module for each."""
 
 from typing import Any
 
@@ -7,11 +7,21 @@ from anexa.model.architectures.base import Architecture, GGUFLayout, Parameter
 from anexa.model.architectures.gpt2 import GPT2
 from anexa.model.architectures.llama import LLAMA
 from anexa.model.architectures.microgpt import MICROGPT
+from anexa.model.architectures.mistral import MISTRAL
+from anexa.model.architectures.qwen2 import QWEN2
+from anexa.model.architectures.qwen3 import QWEN3
 from anexa.model.config import SIZE_RULES, ModelConfig
 
 __all__ = ["ARCHITECTURES", "Architecture", "GGUFLayout", "Parameter", "architecture", "from_json"]
 
-ARCHITECTURES = {"microgpt": MICROGPT, "gpt2": GPT2, "llama": LLAMA}
+ARCHITECTURES = {
+    "microgpt": MICROGPT,
+    "gpt2": GPT2,
+    "llama": LLAMA,
+    "mistral": MISTRAL,
+    "qwen2": QWEN2,
+    "qwen3": QWEN3,
+}
 SIZE_RULES.update(ARCHITECTURES)
 
 

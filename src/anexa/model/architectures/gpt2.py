@@ -148,7 +148,7 @@ GPT2 = Architecture(
     from_json,
     embedding="wte.weight",
     positions="wpe.weight",
-    fixed={"n_kv_head": 0, "n_inner": 0, "tie_word_embeddings": True},
+    fixed={"n_kv_head": 0, "n_inner": 0, "head_dim": 0, "tie_word_embeddings": True},
     prefix="transformer.",
     buffers=re.compile(r"h\.\d+\.attn\.(bias|masked_bias)"),
     gguf=GGUFLayout(

@@ -97,6 +97,6 @@ MICROGPT = Architecture(
     from_json,
     embedding="wte.weight",
     positions="wpe.weight",
-    fixed={"n_kv_head": 0, "n_inner": 0, "tie_word_embeddings": False},
+    fixed={"n_kv_head": 0, "n_inner": 0, "head_dim": 0, "tie_word_embeddings": False},
     module=MODULE,
 )

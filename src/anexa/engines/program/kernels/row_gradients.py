@@ -75,24 +75,29 @@ def rms_norm_gradient(
     x_width: int,
     x_stride: int,
     g_stride: int,
+    rho_width: int,
     dx_stride: int,
 ) -> None:
-    """dx = (d − n mean(d n)) / ρ with d = g γ;  dγ = Σ_t g n."""
-    for c, count in tiles(x_width, LANES):
+    """dx = (d − n mean(d n)) / ρ with d = g γ;  dγ = Σ_t g n, in each group of columns."""
+    width = x_width // rho_width
+    for c, count in tiles(width, LANES):
         store(d_gain, c, full(g, 0, LANES), count)
     for t in range(rows):
-        g_C, x_C, dx_C = at(g, t * g_stride), at(x, t * x_stride), at(dx, t * dx_stride)
-        scale = full(g, 1 / rho[t], LANES)
-        products = full(g, 0, LANES)
-        for c, count in tiles(x_width, LANES):
-            gn_c = load(g_C, c, count, LANES) * (load(x_C, c, count, LANES) * scale)
-            products = fma(gn_c, load(gain, c, count, LANES), products)
-            store(d_gain, c, load(d_gain, c, count, LANES) + gn_c, count)
-        mean_dn = full(g, total(products) / x_width, LANES)
-        for c, count in tiles(x_width, LANES):
-            n_c = load(x_C, c, count, LANES) * scale
-            d_c = load(g_C, c, count, LANES) * load(gain, c, count, LANES)
-            store(dx_C, c, (d_c - n_c * mean_dn) * scale, count)
+        for group in range(rho_width):
+            column = group * width
+            g_C, x_C = at(g, t * g_stride + column), at(x, t * x_stride + column)
+            dx_C = at(dx, t * dx_stride + column)
+            scale = full(g, 1 / rho[t * rho_width + group], LANES)
+            products = full(g, 0, LANES)
+            for c, count in tiles(width, LANES):
+                gn_c = load(g_C, c, count, LANES) * (load(x_C, c, count, LANES) * scale)
+                products = fma(gn_c, load(gain, c, count, LANES), products)
+                store(d_gain, c, load(d_gain, c, count, LANES) + gn_c, count)
+            mean_dn = full(g, total(products) / width, LANES)
+            for c, count in tiles(width, LANES):
+                n_c = load(x_C, c, count, LANES) * scale
+                d_c = load(g_C, c, count, LANES) * load(gain, c, count, LANES)
+                store(dx_C, c, (d_c - n_c * mean_dn) * scale, count)
 
 
 def rms_norm_gradient_without_gain(

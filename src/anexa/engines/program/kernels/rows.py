@@ -125,22 +125,28 @@ def rms_norm(
     x_stride: int,
     gain_width: int,
     y_stride: int,
+    rho_width: int,
     eps: float,
 ) -> None:
-    """y = n γ with n = x / ρ and ρ = √(mean(x²) + ε) (Zhang and Sennrich, 2019)."""
+    """y = n γ with n = x / ρ and ρ = √(mean(x²) + ε) (Zhang and Sennrich, 2019).
+
+    A row has `rho_width` groups of columns, each with its own ρ.
+    """
+    width = x_width // rho_width
     for t in range(rows):
-        x_C = at(x, t * x_stride)
-        squares = full(x, 0, LANES)
-        for c, count in tiles(x_width, LANES):
-            x_c = load(x_C, c, count, LANES)
-            squares = fma(x_c, x_c, squares)
-        rho[t] = sqrt(total(squares) / x_width + eps)
-        scale = full(x, 1 / rho[t], LANES)
-        for c, count in tiles(x_width, LANES):
-            n = load(x_C, c, count, LANES) * scale
-            if gain_width:
-                n = n * load(gain, c, count, LANES)
-            store(y, t * y_stride + c, n, count)
+        for group in range(rho_width):
+            x_C, y_C = at(x, t * x_stride + group * width), at(y, t * y_stride + group * width)
+            squares = full(x, 0, LANES)
+            for c, count in tiles(width, LANES):
+                x_c = load(x_C, c, count, LANES)
+                squares = fma(x_c, x_c, squares)
+            rho[t * rho_width + group] = sqrt(total(squares) / width + eps)
+            scale = full(x, 1 / rho[t * rho_width + group], LANES)
+            for c, count in tiles(width, LANES):
+                n = load(x_C, c, count, LANES) * scale
+                if gain_width:
+                    n = n * load(gain, c, count, LANES)
+                store(y_C, c, n, count)
 
 
 def rotary(

@@ -1,0 +1,43 @@
+"""Qwen2 and Qwen2.5 (Yang et al., 2024), with the weights and logits of Qwen2ForCausalLM.
+
+Llama with biases of the projections to queries, keys and values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from anexa.model.architectures.base import GGUFLayout, Parameter
+from anexa.model.architectures.llama import LLAMA, all_parameters, block_parameters, gguf_metadata
+from anexa.model.architectures.llama_config import ConfigFormat
+from anexa.model.config import ModelConfig
+
+
+def parameters(config: ModelConfig) -> dict[str, Parameter]:
+    """Return all weights: those of Llama, and biases."""
+    block = block_parameters(config)
+    for name in ("q", "k", "v"):
+        n_out, _ = block[f"self_attn.{name}_proj.weight"].shape
+        block[f"self_attn.{name}_proj.bias"] = Parameter((n_out,))
+    return all_parameters(config, block)
+
+
+DEFAULTS = {
+    "max_position_embeddings": 32_768,
+    "rms_norm_eps": 1e-6,
+    "num_key_value_heads": 32,
+    "sliding_window": 4096,
+}
+WINDOW = {"use_sliding_window": False, "sliding_window": None}
+
+FORMAT = ConfigFormat("qwen2", "Qwen2ForCausalLM", DEFAULTS, window=WINDOW)
+
+QWEN2 = replace(
+    LLAMA,
+    parameters=parameters,
+    to_json=FORMAT.to_json,
+    from_json=FORMAT.from_json,
+    fixed={"attention_bias": False, "mlp_bias": False},
+    example={"n_kv_head": 1, "n_inner": 12, "rope_theta": 100.0},
+    gguf=GGUFLayout("qwen2", gguf_metadata),
+)
