@@ -13,6 +13,7 @@ from tokenizers import Tokenizer as Backend
 from anexa.model.chat_format import CHAT_TEMPLATE, CHAT_TOKENS
 from anexa.model.config import ModelConfig
 from anexa.model.model import Model
+from anexa.model.rotary import LinearScaling, Llama3Scaling
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weight
 from tests.engines.helpers import random_weights
@@ -48,6 +49,15 @@ CHOICES = [
     ),
     pytest.param({**LLAMA, "rope_theta": 100.0}, CHARACTERS, id="llama-theta"),
     pytest.param({**LLAMA}, OTHERS, id="llama-of-others"),
+    pytest.param(
+        {**LLAMA, "rope_scaling": Llama3Scaling(8.0, 1.0, 4.0, 16), "attention_bias": True},
+        CHARACTERS,
+        id="llama3.1-bias",
+    ),
+    pytest.param({**LLAMA, "rope_scaling": LinearScaling(4.0)}, BYTES, id="llama-linear"),
+    pytest.param({**LLAMA, "model_type": "mistral", "head_dim": 8}, BYTES, id="mistral"),
+    pytest.param({**LLAMA, "model_type": "qwen2", "n_kv_head": 1}, BYTES, id="qwen2"),
+    pytest.param({**LLAMA, "model_type": "qwen3", "head_dim": 48}, BYTES, id="qwen3"),
 ]
 
 

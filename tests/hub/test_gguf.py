@@ -17,6 +17,7 @@ from anexa.errors import AnexaError, UsageError
 from anexa.generation.language_model import BUNDLED
 from anexa.model.loading import load_model
 from anexa.model.model import Model
+from anexa.model.rotary import LinearScaling, Llama3Scaling, rotary_frequencies
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.model.weights import Weight
 from tests.hub.models import (
@@ -61,6 +62,8 @@ INSIDE = {
     "self_attn.k_proj": "attn_k",
     "self_attn.v_proj": "attn_v",
     "self_attn.o_proj": "attn_output",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
     "post_attention_layernorm": "ffn_norm",
     "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up",
@@ -82,7 +85,7 @@ def laid_out(name: str, values: Any, model: Model) -> Any:
     if ".c_" in name and values.ndim == 2:
         return values.T
     half = model.config.head_dim // 2
-    if "q_proj" in name or "k_proj" in name:
+    if ("q_proj" in name or "k_proj" in name) and "qwen" not in model.config.model_type:
         turned = np.empty_like(values)
         for head in range(len(values) // (2 * half)):
             for i in range(half):
@@ -113,7 +116,9 @@ def test_gguf_has_all_weights(
     written = model(changes, tokenizer)
     write_gguf(tmp_path / "m.gguf", written, "m", precision)
     _, tensors = read(tmp_path / "m.gguf")
-    assert tensors.keys() == set(map(theirs, written.weights))
+    scaled = isinstance(written.config.rope_scaling, Llama3Scaling)
+    assert tensors.keys() - {"rope_freqs.weight"} == set(map(theirs, written.weights))
+    assert scaled == ("rope_freqs.weight" in tensors)
     for name, weight in written.weights.items():
         expected = laid_out(name, np.array(weight.data, "f4").reshape(weight.shape), written)
         tensor = tensors[theirs(name)]
@@ -194,6 +199,8 @@ def test_metadata_of_a_llama(tmp_path: Path) -> None:
         "llama.attention.head_count": 2,
         "llama.attention.head_count_kv": 1,
         "llama.attention.layer_norm_rms_epsilon": pytest.approx(1e-3),
+        "llama.attention.key_length": 32,
+        "llama.attention.value_length": 32,
         "llama.rope.dimension_count": 32,
         "llama.rope.freq_base": 500.0,
         "llama.vocab_size": MARKED.vocab_size + 3,
@@ -215,6 +222,40 @@ def test_metadata_of_a_llama(tmp_path: Path) -> None:
     assert {*types[:eot_token]} == {TokenType.NORMAL}
     assert fields["tokenizer.ggml.bos_token_id"] == fields["tokenizer.ggml.eos_token_id"]
     assert fields["tokenizer.ggml.eos_token_id"] == eot_token
+
+
+def test_scaled_positions_of_a_llama(tmp_path: Path) -> None:
+    """llama.cpp divides each frequency by its factor, or all by the factor in the metadata."""
+    scaling = Llama3Scaling(8.0, 1.0, 4.0, 16)
+    write_gguf(tmp_path / "m.gguf", model({**LLAMA, "rope_scaling": scaling}, CHARACTERS), "m")
+    fields, tensors = read(tmp_path / "m.gguf")
+    unscaled = np.array(rotary_frequencies(32, 10_000.0))
+    expected = unscaled / rotary_frequencies(32, 10_000.0, scaling)
+    np.testing.assert_allclose(tensors["rope_freqs.weight"].data, expected, rtol=1e-7)
+    assert 1 < expected[0] < expected[-1] == 8, "16 tokens are less than 4 turns"
+    assert not any("rope.scaling" in name for name in fields)
+
+    written = model({**LLAMA, "rope_scaling": LinearScaling(4.0)}, CHARACTERS)
+    write_gguf(tmp_path / "m.gguf", written, "m")
+    fields, _ = read(tmp_path / "m.gguf")
+    assert fields["llama.rope.scaling.type"] == "linear"
+    assert fields["llama.rope.scaling.factor"] == 4.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_type": "qwen2", "rope_scaling": Llama3Scaling(8.0, 1.0, 4.0, 16)}, "by llama3"),
+        ({"model_type": "qwen2", "head_dim": 8}, "a head_dim of its own"),
+        ({"model_type": "qwen3", "attention_bias": True}, "attention_bias"),
+    ],
+)
+def test_what_llama_cpp_does_not_compute_is_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(AnexaError, match=f"^llama.cpp does not .*{message}$"):
+        write_gguf(tmp_path / "m.gguf", model(changes, CHARACTERS), "m")
+    assert not (tmp_path / "m.gguf").exists()
 
 
 def test_documents_begin_with_bos(tmp_path: Path) -> None:
@@ -264,7 +305,7 @@ def test_the_bundled_model_can_be_written(tmp_path: Path) -> None:
 
 
 def test_microgpt_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AnexaError, match=r"does not compute microgpt models: only gpt2 and llama"):
+    with pytest.raises(AnexaError, match=r"does not compute microgpt models: only gpt2, llama, "):
         write_gguf(tmp_path / "m.gguf", small_model("microgpt"), "m")
     assert names(tmp_path) == []
 

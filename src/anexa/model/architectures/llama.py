@@ -16,7 +16,7 @@ from anexa.model.architectures.base import Architecture, GGUFLayout, Parameter
 from anexa.model.architectures.llama_config import ConfigFormat
 from anexa.model.config import ModelConfig
 from anexa.model.operations import Operations, Tensor
-from anexa.model.rotary import Llama3Scaling, rotary_frequencies
+from anexa.model.rotary import LinearScaling, Llama3Scaling, rotary_frequencies
 
 
 def parameters(config: ModelConfig) -> dict[str, Parameter]:
@@ -125,8 +125,10 @@ def validate(config: ModelConfig) -> None:
         )
 
 
-def gguf_metadata(config: ModelConfig) -> dict[str, int | float]:
+def gguf_metadata(config: ModelConfig) -> dict[str, int | float | str]:
     """Return the metadata of a GGUF file that the architectures of this family have."""
+    scaling = config.rope_scaling
+    linear = isinstance(scaling, LinearScaling)
     return {
         "attention.head_count_kv": config.n_kv_head,
         "attention.layer_norm_rms_epsilon": config.norm_eps,
@@ -134,7 +136,21 @@ def gguf_metadata(config: ModelConfig) -> dict[str, int | float]:
         "attention.value_length": config.head_dim,
         "rope.dimension_count": config.head_dim,
         "rope.freq_base": config.rope_theta,
+        **(
+            {"rope.scaling.type": "linear", "rope.scaling.factor": scaling.factor} if linear else {}
+        ),
     }
+
+
+def gguf_rope_factors(config: ModelConfig) -> Sequence[float]:
+    """Return what the frequencies of rotary positions are divided by, if each has its factor."""
+    if not isinstance(config.rope_scaling, Llama3Scaling):
+        return ()
+    unscaled, scaled = (
+        rotary_frequencies(config.head_dim, config.rope_theta, scaling)
+        for scaling in (None, config.rope_scaling)
+    )
+    return [before / after for before, after in zip(unscaled, scaled)]
 
 
 FORMAT = ConfigFormat(
@@ -163,5 +179,6 @@ LLAMA = Architecture(
         "llama",
         gguf_metadata,
         rotary=lambda config: {"q_proj": config.n_head, "k_proj": config.n_kv_head},
+        rope_factors=gguf_rope_factors,
     ),
 )

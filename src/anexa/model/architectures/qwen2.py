@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from anexa.errors import AnexaError
 from anexa.model.architectures.base import GGUFLayout, Parameter
 from anexa.model.architectures.llama import LLAMA, all_parameters, block_parameters, gguf_metadata
 from anexa.model.architectures.llama_config import ConfigFormat
 from anexa.model.config import ModelConfig
+from anexa.model.rotary import Llama3Scaling
 
 
 def parameters(config: ModelConfig) -> dict[str, Parameter]:
@@ -30,6 +32,21 @@ DEFAULTS = {
 }
 WINDOW = {"use_sliding_window": False, "sliding_window": None}
 
+
+def check_gguf(config: ModelConfig) -> None:
+    """Refuse what llama.cpp computes in a Llama, but not in a Qwen.
+
+    Raises:
+        AnexaError: if the model has such an option.
+    """
+    if isinstance(config.rope_scaling, Llama3Scaling):
+        raise AnexaError(f"llama.cpp does not scale positions of {config.model_type} by llama3")
+    if config.attention_bias:
+        raise AnexaError(f"llama.cpp does not compute {config.model_type} with attention_bias")
+    if config.model_type == "qwen2" and config.n_head * config.head_dim != config.n_embd:
+        raise AnexaError("llama.cpp does not compute qwen2 with a head_dim of its own")
+
+
 FORMAT = ConfigFormat("qwen2", "Qwen2ForCausalLM", DEFAULTS, window=WINDOW)
 
 QWEN2 = replace(
@@ -39,5 +56,5 @@ QWEN2 = replace(
     from_json=FORMAT.from_json,
     fixed={"attention_bias": False, "mlp_bias": False},
     example={"n_kv_head": 1, "n_inner": 12, "rope_theta": 100.0},
-    gguf=GGUFLayout("qwen2", gguf_metadata),
+    gguf=GGUFLayout("qwen2", gguf_metadata, check=check_gguf),
 )

@@ -10,7 +10,7 @@ from dataclasses import replace
 from anexa.model.architectures.base import GGUFLayout, Parameter
 from anexa.model.architectures.llama import LLAMA, all_parameters, block_parameters, gguf_metadata
 from anexa.model.architectures.llama_config import ConfigFormat
-from anexa.model.architectures.qwen2 import DEFAULTS, WINDOW
+from anexa.model.architectures.qwen2 import DEFAULTS, WINDOW, check_gguf
 from anexa.model.config import ModelConfig
 
 
@@ -37,5 +37,5 @@ QWEN3 = replace(
     from_json=FORMAT.from_json,
     fixed={"mlp_bias": False},
     example={"n_kv_head": 1, "n_inner": 12, "head_dim": 6, "attention_bias": True},
-    gguf=GGUFLayout("qwen3", gguf_metadata),
+    gguf=GGUFLayout("qwen3", gguf_metadata, check=check_gguf),
 )
