@@ -105,6 +105,8 @@ class Replay:
         self._device_config = select_device(engine, self.model_config, self.config.device)
         self.dtype = "float64" if self._device_config.dtype == "float64" else "float32"
         corpus = reopen_corpus(self.config.data, None, checkpoint.corpus_sha256, folder)
+        if checkpoint.base is not None:
+            corpus = corpus.for_model(self.tokenizer, model.chat_template)
         self._training, _ = corpus.datasets(
             self.tokenizer, self.config.model.block_size, self.config.run.seed
         )

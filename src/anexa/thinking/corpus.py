@@ -6,7 +6,7 @@ import hashlib
 
 from anexa.data import Progress
 from anexa.data.batches import Dataset, LabeledSequence
-from anexa.errors import UsageError
+from anexa.errors import AnexaError, UsageError
 from anexa.model.chat_format import (
     ASSISTANT,
     CHAT_TEMPLATE,
@@ -52,6 +52,25 @@ class ArithmeticCorpus:
                 f"the arithmetic corpus needs a character tokenizer: leave out --tokenizer {spec}"
             )
         return Tokenizer.from_characters([ALPHABET], adds_bos=False, added_tokens=CHAT_TOKENS)
+
+    def for_model(
+        self,
+        tokenizer: Tokenizer,
+        chat_template: str | None,  # noqa: ARG002 (the examples are of one form)
+    ) -> ArithmeticCorpus:
+        """Return the corpus for a model that was trained on it.
+
+        Raises:
+            AnexaError: if the tokenizer lacks characters or tokens of the corpus.
+        """
+        absent = [token for token in CHAT_TOKENS if tokenizer.token_to_id(token) is None]
+        absent += tokenizer.unknown_characters(ALPHABET)
+        if absent:
+            raise AnexaError(
+                "the corpus arithmetic is for models that were trained on it, and this model's "
+                f"tokenizer has no {absent[0]!r}: start without --from"
+            )
+        return self
 
     def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:  # noqa: ARG002
         """Return no unknown characters: `tokenizer` is this corpus's own."""

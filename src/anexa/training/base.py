@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from anexa.model.loading import is_model_file, load_model, model_name, open_mode
 from anexa.model.model import Model
 from anexa.training.checkpoint import BaseModel
 from anexa.training.config import TrainConfig
-from anexa.training.corpus import Corpus
 from anexa.training.general import GeneralText
 
 # Folder of a model in the cache of the Hugging Face Hub: models--USER--NAME/snapshots/COMMIT.
@@ -34,18 +32,13 @@ def model_config_of(config: TrainConfig) -> ModelConfig:
     return config.model.to_config(1) if base is None else open_model(Path(base)).config
 
 
-def load_base(config: TrainConfig, corpus: Corpus) -> Model:
-    """Load the model that a run starts from; a chat template of its own is kept.
-
-    Args:
-        config: configuration of the run, with `from_`.
-        corpus: the corpus, whose chat template a model without one gets.
+def load_base(path: Path) -> Model:
+    """Load the model that a run starts from.
 
     Raises:
         AnexaError: if the model is damaged, has numbers that cannot be trained, or no token that
             ends a text.
     """
-    path = Path(str(config.finetune.from_))
     model = load_model(path)
     try:
         model.tokenizer.eot_token  # noqa: B018 (raises)
@@ -57,7 +50,7 @@ def load_base(config: TrainConfig, corpus: Corpus) -> Model:
                 f"the model in {path} cannot be trained: its weight {name} has infinite or NaN "
                 "values"
             )
-    return replace(model, chat_template=model.chat_template or corpus.chat_template)
+    return model
 
 
 def describe_base(path: Path, general: GeneralText | None) -> BaseModel:

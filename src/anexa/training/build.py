@@ -113,9 +113,13 @@ def build_from_corpus(
     if config.finetune.from_ is None:
         model = initial_model(config, corpus)
     else:
-        model = load_base(config, corpus)
+        path = Path(config.finetune.from_)
+        model = load_base(path)
+        corpus = corpus.for_model(model.tokenizer, model.chat_template)
+        # A model without a chat template gets that of a corpus of conversations.
+        model = replace(model, chat_template=model.chat_template or corpus.chat_template)
         general = general_text(model, config.model.block_size, corpus.name)
-        base = describe_base(Path(config.finetune.from_), general)
+        base = describe_base(path, general)
     name = folder or default_folder(config)
     # Absolute, so that the configuration is valid from any working directory.
     config = config.replace(
@@ -199,6 +203,8 @@ def resume_trainer(
     weights = validate_weights(checkpoint.weights, model.config, folder / CHECKPOINT)
     check_same_tokenizer(checkpoint, model.tokenizer, folder)
     model, base = replace(model, weights=weights), checkpoint.base
+    if base is not None:
+        corpus = corpus.for_model(model.tokenizer, model.chat_template)
     general = None if base is None else reopen_general_text(base, model, config.model.block_size)
     trainer = _assemble(config, folder, corpus, model, state, options, base, general)
     trainer.resumed = True

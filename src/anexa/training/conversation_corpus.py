@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,7 @@ from anexa.data.corpora import text_source
 from anexa.errors import UsageError
 from anexa.model.chat_format import render_messages
 from anexa.model.general_template import general_template, general_tokens
-from anexa.model.tokenizer import MIN_BPE_VOCAB, Tokenizer
+from anexa.model.tokenizer import END_OF_TEXT, MIN_BPE_VOCAB, Tokenizer
 from anexa.names import shown
 from anexa.training.corpus import BPE_SAMPLE, bpe_size, load_tokenizer
 
@@ -38,6 +39,7 @@ class ConversationCorpus:
         self.name, self.sha256 = conversations.name, conversations.sha256
         self.notes, self.size = conversations.notes, conversations.size
         self._conversations = conversations
+        self._bos_eos = (END_OF_TEXT, END_OF_TEXT)
         self._tokens = general_tokens(thinking=conversations.has_thoughts)
         self.chat_template: str = general_template(thinking=conversations.has_thoughts)
 
@@ -45,7 +47,8 @@ class ConversationCorpus:
     def prompt(self) -> str:
         """The first question of the conversations, as a prompt."""
         question = {"role": "user", "content": self._conversations.question}
-        return render_messages(self.chat_template, [question])
+        bos, eos = self._bos_eos
+        return render_messages(self.chat_template, [question], bos=bos, eos=eos)
 
     def tokenizer(self, spec: str) -> Tokenizer:
         """Implement `Corpus.tokenizer`: a tokenizer with a token for each tag of the template.
@@ -66,6 +69,26 @@ class ConversationCorpus:
             )
         texts = islice(self._conversations.texts(), 0, None, -(-self.size // BPE_SAMPLE))
         return Tokenizer.train_bpe(texts, size, False, self._tokens)
+
+    def for_model(self, tokenizer: Tokenizer, chat_template: str | None) -> ConversationCorpus:
+        """Implement `Corpus.for_model`.
+
+        A model without a template gets `general_template`: with tags if they are tokens of the
+        model, else with plain words, and without thoughts.
+        """
+        corpus = copy(self)
+        corpus._bos_eos = tokenizer.bos_eos
+        if chat_template is None:
+            tagged = all(tokenizer.token_to_id(token) is not None for token in self._tokens)
+            thinking = tagged and self._conversations.has_thoughts
+            chat_template = general_template(thinking=thinking, tagged=tagged)
+            if self._conversations.has_thoughts and not thinking:
+                corpus.notes = (
+                    *self.notes,
+                    "left out: thoughts, as the model has no tokens for them",
+                )
+        corpus.chat_template = chat_template
+        return corpus
 
     def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:
         """Implement `Corpus.unknown`."""

@@ -61,6 +61,13 @@ class Corpus(Protocol):
     def tokenizer(self, spec: str) -> Tokenizer:
         """Make the tokenizer for a specification; see `make_tokenizer`."""
 
+    def for_model(self, tokenizer: Tokenizer, chat_template: str | None) -> Corpus:
+        """Return the corpus for a model that exists, with its own chat template if it has one.
+
+        Raises:
+            AnexaError: if the model cannot be trained on the corpus.
+        """
+
     def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:
         """Count unknown and all characters, as `Tokenizer.count_unknown` does."""
 
@@ -113,6 +120,10 @@ class TextCorpus:
     def tokenizer(self, spec: str) -> Tokenizer:
         """Implement `Corpus.tokenizer`."""
         return make_tokenizer(spec, self.documents)
+
+    def for_model(self, tokenizer: Tokenizer, chat_template: str | None) -> Corpus:  # noqa: ARG002
+        """Implement `Corpus.for_model`: a text is the same for every model."""
+        return self
 
     def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:
         """Implement `Corpus.unknown`."""

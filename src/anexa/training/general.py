@@ -1,26 +1,25 @@
 """The general text: a text that is not the user's, on which forgetting is measured.
 
-It is a passage of Python's documentation, English prose that every machine has. A model of
-arithmetic, whose vocabulary has no such text, is measured on problems.
+It is a passage of Python's documentation, English prose that every machine has; for a model of
+arithmetic, known by its chat template, it is the validation problems of that corpus.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 
 from anexa.data import read_corpus
 from anexa.data.batches import Dataset, evenly_spaced
 from anexa.data.windows import TokenWindows
-from anexa.model.chat_format import CHAT_TOKENS
+from anexa.model.chat_format import CHAT_TEMPLATE
 from anexa.model.model import Model
 from anexa.model.tokenizer import Tokenizer
 from anexa.training.checkpoint import BaseModel
 from anexa.training.evaluation import EVALUATION_SEQUENCES
 
-PROSE = "python-docs"
+PROSE, ARITHMETIC = "python-docs", "arithmetic"
 PROSE_CHARACTERS = 64 * 2**10  # at the start of the corpus
 PROSE_SEQUENCES = 32
 MAX_LEFT_OUT = 0.2  # fraction of unknown characters above which the prose does not suit a model
@@ -58,11 +57,11 @@ def general_text(model: Model, length: int, corpus: str) -> GeneralText | None:
     Returns:
         The text; None if none suits the model, or it is the user's own.
     """
-    for name, make in TEXTS.items():
-        dataset = make(model.tokenizer, length)
-        if dataset is not None:
-            return None if name == corpus else GeneralText(name, dataset)
-    return None
+    if model.chat_template == CHAT_TEMPLATE:
+        name, dataset = ARITHMETIC, _problems(model.tokenizer, length)
+    else:
+        name, dataset = PROSE, _prose(model.tokenizer, length)
+    return None if dataset is None or name == corpus else GeneralText(name, dataset)
 
 
 def reopen_general_text(base: BaseModel, model: Model, length: int) -> GeneralText | None:
@@ -86,16 +85,10 @@ def _prose(tokenizer: Tokenizer, length: int) -> Dataset | None:
 
 
 def _problems(tokenizer: Tokenizer, length: int) -> Dataset | None:
-    """Return problems of arithmetic, if the model has the tokens of a conversation."""
+    """Return problems of arithmetic; None if their thoughts are too long for the sequences."""
     # Imported here: it needs jinja2, and plain text does not.
     from anexa.thinking.corpus import ArithmeticCorpus
 
-    if length < MIN_BLOCK_SIZE or any(tokenizer.token_to_id(t) is None for t in CHAT_TOKENS):
+    if length < MIN_BLOCK_SIZE:
         return None
     return ArithmeticCorpus().datasets(tokenizer, length, SEED)[1]
-
-
-TEXTS: dict[str, Callable[[Tokenizer, int], Dataset | None]] = {
-    PROSE: _prose,
-    "arithmetic": _problems,
-}
