@@ -92,6 +92,8 @@ def _add_sizes(writer: gguf.GGUFWriter, config: ModelConfig, layout: GGUFLayout)
     for key, value in layout.metadata(config).items():
         if isinstance(value, str):
             writer.add_string(f"{layout.name}.{key}", value)
+        elif isinstance(value, bool):
+            writer.add_bool(f"{layout.name}.{key}", value)
         elif isinstance(value, int):
             writer.add_uint32(f"{layout.name}.{key}", value)
         else:
@@ -139,11 +141,21 @@ def _tensors(
         layer = hf_name.split(".")[-2]
         if layer in layout.transposed and values.ndim == 2:
             values = values.T
+        elif layer in layout.fused:
+            values = _ungroup(values, config.n_head)
         elif layer in rotary:
             values = _interleave(values, rotary[layer])
         name = names.get_name(hf_name, try_suffixes=(".weight", ".bias"))
         assert name is not None, hf_name
         yield name, np.ascontiguousarray(values)
+        if layout.copies_head and config.tie_word_embeddings and name == "token_embd.weight":
+            yield "output.weight", np.ascontiguousarray(values)
+
+
+def _ungroup(values: Array, n_head: int) -> Array:
+    """Reorder the rows from those of each head's query, key and value to all queries first."""
+    heads = values.reshape(n_head, 3, len(values) // n_head // 3, *values.shape[1:])
+    return heads.swapaxes(0, 1).reshape(values.shape)
 
 
 def _interleave(values: Array, n_head: int) -> Array:

@@ -68,13 +68,16 @@ class GGUFLayout:
     Attributes:
         name: llama.cpp's name of the architecture, `general.architecture` in the file.
         metadata: maps a configuration to the metadata keys that only this architecture has, without
-            the prefix `name`; an int is written as uint32, a float as float32, a str as a string.
+            the prefix `name`; an int is written as uint32, a float as float32.
         transposed: layers whose matrices are (in, out) in Hugging Face's file, (out, in) in GGUF.
         rotary: maps a configuration to the layers whose output is rotated, with their number of
             heads. llama.cpp rotates the columns (0, 1), (2, 3), … of a head where Hugging Face
             rotates (0, D/2), (1, D/2 + 1), …; so the rows of these matrices are reordered.
         rope_factors: maps a configuration to the numbers that the frequencies of rotary positions
             are divided by, the tensor `rope_freqs.weight`; empty if they are not.
+        fused: layers whose rows are those of the query, key and value of one head after the other;
+            llama.cpp wants the rows of all queries first.
+        copies_head: whether llama.cpp needs an output head even if it is the embedding table.
         check: raises AnexaError for a model that llama.cpp cannot compute.
     """
 
@@ -83,6 +86,8 @@ class GGUFLayout:
     transposed: tuple[str, ...] = ()
     rotary: Callable[[ModelConfig], dict[str, int]] = lambda _: {}
     rope_factors: Callable[[ModelConfig], Sequence[float]] = lambda _: ()
+    fused: tuple[str, ...] = ()
+    copies_head: bool = False
     check: Callable[[ModelConfig], None] = lambda _: None
 
 
