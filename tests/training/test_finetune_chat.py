@@ -86,6 +86,18 @@ def test_steps_of_a_continued_chat_model_can_be_replayed(tmp_path: Path) -> None
     assert done(replay.state(6)).step == 6
 
 
+def test_conversations_and_texts_can_be_mixed(tmp_path: Path) -> None:
+    conversations, base = write_conversations(tmp_path), base_model(tmp_path)
+    corpora = (f"{conversations}:3", f"{tmp_path / 'text.txt'}:1")
+    options = {"engine": "numpy", "steps": 6, "batch_size": 4, "evaluations": 2, "from_": str(base)}
+    wanted = TrainConfig.from_options(corpus=corpora, **options)
+    whole = finish(build_trainer(wanted, tmp_path / "whole"))
+    stop_after(build_trainer(wanted, tmp_path / "stopped"), 3)
+    resumed = finish(resume_trainer(tmp_path / "stopped"))
+    assert weights_file(resumed.folder) == weights_file(whole.folder)
+    assert "User: " in load_model(whole.folder).chat_template
+
+
 def test_arithmetic_continues_models_of_arithmetic_alone(tmp_path: Path) -> None:
     with pytest.raises(AnexaError, match="arithmetic is for models that were trained on it, and"):
         build_trainer(continued("arithmetic", base_model(tmp_path)), tmp_path / "m")

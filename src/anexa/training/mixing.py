@@ -60,6 +60,7 @@ class MixedCorpus:
             corpus.name if count[corpus.name] == 1 else shown(spec.source)
             for spec, corpus in zip(specs, corpora)
         )
+        self._specs = tuple(specs)
         self._weights = weights = [spec.weight for spec in specs]
         self.name = ", ".join(
             f"{name}:{weight}" if weight else name for name, weight in zip(self.names, weights)
@@ -108,6 +109,11 @@ class MixedCorpus:
                 )
             texts.append(corpus.documents)
         return make_tokenizer(spec, JoinedDocuments(texts))
+
+    def for_model(self, tokenizer: Tokenizer, chat_template: str | None) -> MixedCorpus:
+        """Implement `Corpus.for_model`."""
+        corpora = [each.for_model(tokenizer, chat_template) for each in self.corpora]
+        return MixedCorpus(self._specs, corpora)
 
     def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:
         """Implement `Corpus.unknown`."""
