@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from anexa.data import duplicates
+from anexa.data import duplicates, ngrams
 from anexa.data.batches import Dataset
-from anexa.data.documents import DocumentDataset
-from anexa.data.duplicates import KNOWN, deduplicate
+from anexa.data.documents import DocumentDataset, DocumentSubset
+from anexa.data.duplicates import KNOWN, deduplicate, separate
+from anexa.data.packing import PackedDocuments
 from anexa.data.splitting import split
 from anexa.data.tokens import TokenizedCorpus
 from anexa.data.windows import TokenWindows
@@ -130,7 +133,7 @@ def test_results_do_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) ->
         return [windows.sample(99), windows.notes, listed(training), listed(validation)]
 
     before = found()
-    monkeypatch.setattr(duplicates, "HASHED_TOKENS", 97)
+    monkeypatch.setattr(ngrams, "HASHED_TOKENS", 97)
     monkeypatch.setattr(duplicates, "HASHED_DOCUMENTS", 7)
     assert found() == before
 
@@ -138,7 +141,7 @@ def test_results_do_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) ->
 def test_few_of_many_windows_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(1)
     fresh = [rng.randrange(50) for _ in range(9000)]
-    monkeypatch.setattr(duplicates, "MAX_WINDOWS", 10)
+    monkeypatch.setattr(ngrams, "MAX_WINDOWS", 10)
     _, validation = running(fresh + fresh[:500] + [rng.randrange(50) for _ in range(500)])
     assert isinstance(validation, TokenWindows)
     assert 0 < len(validation.starts) < 10
@@ -151,3 +154,101 @@ def test_the_documents_of_a_dataset_are_hashed_by_their_tokens() -> None:
     [hashes] = duplicates._document_hashes(training.select(np.arange(6)))
     assert hashes[0] == hashes[1]
     assert len({*hashes.tolist()}) == 5
+
+
+# Documents of many lines
+
+
+def whole(texts: list[list[int]], seed: int = 1) -> tuple[Dataset, Dataset]:
+    """Split documents of many lines, with a look at duplicates."""
+    ids, boundaries, _ = framed(texts, END)
+    return deduplicate(*split(TokenizedCorpus("x", "documents", ids, boundaries), 100, seed))
+
+
+def documents_of(dataset: Dataset) -> set[tuple[int, ...]]:
+    assert isinstance(dataset, DocumentSubset)
+    return {
+        tuple(dataset.tokens[dataset.boundaries[i] + 1 : dataset.boundaries[i + 1]].tolist())
+        for i in dataset.chosen.tolist()
+    }
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 3), max_size=3), min_size=2, max_size=40),
+    st.sampled_from([parts, whole]),
+    st.integers(0, 9),
+)
+def test_no_text_is_on_both_sides(
+    texts: list[list[int]], divide: Callable[..., tuple[object, ...]], seed: int
+) -> None:
+    training, validation = divide(texts, seed)[-2:] if divide is whole else divide(texts, seed)[1]
+    sides = documents_of(training), documents_of(validation)
+    assert sides[0] | sides[1] == {*map(tuple, texts)}
+    if len(sides[0] | sides[1]) > 1:
+        assert not sides[0] & sides[1]
+    else:
+        assert validation.claim == KNOWN
+
+
+def test_repeated_documents_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [[i] for i in range(1000)] + [[7]] + [[8]] * 3
+    for divide in (whole, lambda texts: parts(texts)[1]):
+        training, _ = divide(texts)
+        assert training.notes == ("6 of 1,004 documents occur more than once",)
+        assert divide(texts[:1000])[0].notes == ()
+    monkeypatch.setattr(duplicates, "MAX_COUNTED", 250)
+    training, _ = whole(texts[:1000] + [[i] for i in range(500)])
+    about = int(training.notes[0].split()[1].replace(",", ""))
+    assert training.notes == (f"about {about:,} of 1,500 documents occur more than once",)
+    assert 700 < about < 1300
+
+
+def test_similar_documents_are_left_out() -> None:
+    """A document is left out if most of its n-grams are in a training document, not if some are."""
+    rng = random.Random(1)
+    texts = [[rng.randrange(50) for _ in range(400)] for _ in range(100)]
+    before = split(TokenizedCorpus("x", "documents", *framed(texts, END)[:2]), 100, 1)
+    held_out, trained = (part.chosen.tolist() for part in reversed(before))  # type: ignore[attr-defined]
+    assert len(held_out) == 10
+    copied, partly = held_out[2], held_out[5]
+    texts[copied] = [*texts[trained[0]][100:350], *texts[copied][250:]]
+    texts[partly] = [*texts[trained[1]][:150], *texts[partly][150:]]
+    training, validation = whole(texts)
+    assert documents_of(validation) == {tuple(texts[i]) for i in held_out if i != copied}
+    assert validation.notes == (
+        "left out of the validation: 1 of 10 documents, most of whose text is trained on too",
+    )
+    assert training.notes == ()
+
+
+# Several corpora
+
+
+def test_what_is_in_another_corpus_is_left_out() -> None:
+    rng = random.Random(1)
+    long = [[rng.randrange(50) for _ in range(400)] for _ in range(100)]
+    _, held_out = whole(long)
+    assert isinstance(held_out, PackedDocuments)
+    chosen = held_out.chosen.tolist()
+    copies = [long[chosen[0]], long[chosen[1]][:390], long[chosen[2]][:100]]
+    other = PackedDocuments(*framed(copies, END), 100, 1)
+    left = separate([other], held_out)
+    assert documents_of(left) == {tuple(long[i]) for i in chosen[2:]}
+    assert [note.split(",")[0] for note in left.notes] == [
+        "left out of the validation: 1 of 10 documents",
+        "left out of the validation: 1 of 9 documents",
+    ]
+    running_text, _ = running([token for i in chosen[2:4] for token in long[i]] * 2)
+    left = separate([running_text], held_out)
+    assert documents_of(left) == {tuple(long[i]) for i in [*chosen[:2], *chosen[4:]]}
+    everything, _ = running([token for text in long for token in text] * 2)
+    assert separate([everything], held_out).claim == KNOWN
+    assert separate([], held_out) is held_out
+
+
+def test_the_lines_of_another_corpus_are_left_out() -> None:
+    _, held_out = parts([[i] for i in range(100)])[0]
+    other, _ = parts([[i] for i in range(50)])[0]
+    left = separate([other], held_out)
+    assert documents_of(left) == documents_of(held_out) - documents_of(other)
+    assert separate([parts([[i] for i in range(200)], 5)[0][0], other], held_out).notes

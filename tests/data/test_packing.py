@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from anexa.data.batches import Dataset, LabeledSequence
 from anexa.data.documents import COUNTED_DOCUMENTS
 from anexa.data.packing import PackedDocuments
-from anexa.data.splitting import split
+from anexa.data.splitting import dataset_notes, split
 from anexa.data.tokens import TokenizedCorpus
 from anexa.data.windows import TokenWindows
 from anexa.errors import AnexaError
@@ -137,7 +137,7 @@ def test_no_document_is_on_both_sides_of_the_split(
     shortest = 1 + min(map(len, texts))
     total = sum(expected(texts).values())
     assert validation.num_tokens <= max(shortest, fraction * total)
-    [note] = validation.notes
+    [note] = dataset_notes(training, validation)
     assert note.startswith(f"for validation: {len(validation.chosen)} of {len(texts)} documents")
 
 

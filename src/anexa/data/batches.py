@@ -92,8 +92,19 @@ def shuffled(n: int, seed: int | str) -> Array:
     return np.array(numbers, np.min_scalar_type(n))
 
 
-def described(dataset: Described, note: str, claim: str) -> Described:
-    """Return a dataset with an additional note and another claim; empty strings change nothing."""
+def described(
+    dataset: Described, note: str, claim: str, like: TextDataset | None = None
+) -> Described:
+    """Return a dataset with an additional note and another claim; empty strings change nothing.
+
+    Args:
+        dataset: the dataset, which is changed.
+        note: the note.
+        claim: the claim, which is a note too.
+        like: dataset whose notes and claim it has besides.
+    """
+    if like is not None:
+        dataset.notes, dataset.claim = like.notes, like.claim
     dataset.notes += (note,) if note else ()
     if claim:
         dataset.claim, dataset.notes = claim, (*dataset.notes, claim)

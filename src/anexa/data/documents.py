@@ -50,7 +50,7 @@ class DocumentSubset(TextDataset):
     def select(self: Subset, chosen: Array, note: str = "", claim: str = "") -> Subset:
         """Return a dataset of other documents, with an additional note, and another claim."""
         dataset = type(self)(self.tokens, self.boundaries, chosen, self.length, self.seed)
-        return described(dataset, note, claim)
+        return described(dataset, note, claim, self)
 
     @cached_property
     def num_tokens(self) -> int:

@@ -6,64 +6,77 @@ duplicates do not change the training batches.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from anexa.data.batches import Dataset, evenly_spaced
-from anexa.data.documents import DocumentDataset
-from anexa.data.tokens import Array
+from anexa.data.batches import Dataset, described
+from anexa.data.documents import DocumentSubset
+from anexa.data.ngrams import KNOWN, Hashes, leave_out_documents, leave_out_windows
+from anexa.data.packing import PackedDocuments
 from anexa.data.windows import TokenWindows
 
-# Length in tokens of the n-grams that are compared in running text. With a character tokenizer
-# these are about 13 words, the n-gram length of Brown et al. (2020).
-GRAM = 64
-ONE_IN = 4  # one n-gram in this many is compared, chosen by its hash
-MAX_WINDOWS = 4096  # maximum number of validation windows that are checked
-HASHED_TOKENS = 2**18  # tokens that are hashed at once
 HASHED_DOCUMENTS = 2**16  # documents that are hashed at once
-KNOWN = (
-    "all of the validation text is in the training text too: its loss shows how well the text is "
-    "known by heart"
-)
+MAX_COUNTED = 2**22  # documents of which repeated ones are counted exactly
+
+Subset = TypeVar("Subset", bound=DocumentSubset)
 
 
 def deduplicate(training: Dataset, validation: Dataset) -> tuple[Dataset, Dataset]:
-    """Remove from the validation dataset the sequences that are in the training dataset too.
+    """Remove from the validation dataset what is in the training dataset of the same corpus too.
 
     If most of the validation documents are duplicates, the split is changed instead: all copies of
     a document move to the same dataset. If the whole validation text is duplicated, it is kept, and
-    the dataset's `claim` says what its loss then measures.
+    the dataset's `claim` says what its loss then measures. A note says how many documents occur
+    more than once.
     """
-    if isinstance(training, DocumentDataset) and isinstance(validation, DocumentDataset):
-        return _deduplicate_documents(training, validation)
-    if isinstance(training, TokenWindows) and isinstance(validation, TokenWindows):
-        return training, _deduplicate_windows(training, validation)
-    return training, validation
+    if isinstance(training, DocumentSubset) and isinstance(validation, DocumentSubset):
+        training, validation = _deduplicate_documents(training, validation)
+    return training, _leave_out_similar([training], validation)
 
 
-def _deduplicate_documents(
-    training: DocumentDataset, validation: DocumentDataset
-) -> tuple[DocumentDataset, DocumentDataset]:
+def separate(others: Sequence[Dataset], validation: Dataset) -> Dataset:
+    """Remove from a validation dataset what is in the training datasets of other corpora.
+
+    Args:
+        others: training datasets with the tokens of the same tokenizer.
+        validation: validation dataset.
+    """
+    documents = [dataset for dataset in others if isinstance(dataset, DocumentSubset)]
+    if documents and isinstance(validation, DocumentSubset):
+        ours = np.concatenate(list(_document_hashes(validation)))
+        is_copy = _are_known(ours, chain.from_iterable(map(_document_hashes, documents)))
+        if is_copy.all():
+            return validation.select(validation.chosen, claim=KNOWN)
+        validation = _without(validation, is_copy)
+    return _leave_out_similar(others, validation)
+
+
+def _leave_out_similar(training: Sequence[Dataset], validation: Dataset) -> Dataset:
+    if validation.claim == KNOWN:
+        return validation
+    if isinstance(validation, TokenWindows):
+        return leave_out_windows(training, validation)
+    if isinstance(validation, PackedDocuments):
+        return leave_out_documents(training, validation)
+    return validation
+
+
+def _deduplicate_documents(training: Subset, validation: Subset) -> tuple[Subset, Subset]:
     ours = np.concatenate(list(_document_hashes(validation)))
-    wanted = np.unique(ours)
-    is_known = np.zeros(len(wanted), bool)
-    for found in _document_hashes(training):
-        places = np.minimum(wanted.searchsorted(found), len(wanted) - 1)
-        is_known[places[wanted[places] == found]] = True
-    is_copy = is_known[wanted.searchsorted(ours)]
+    repeats = _Repeats(len(training.chosen) + len(ours))
+    repeats.add(ours)
+    is_copy = _are_known(ours, map(repeats.add, _document_hashes(training)))
+    training = described(training, repeats.note(), "")
     count, total = int(is_copy.sum()), len(ours)
     if not count:
         return training, validation
     if 2 * count <= total:
-        note = (
-            f"left out of the validation: {count:,} of {total:,} documents, which are trained on "
-            "too"
-        )
-        return training, validation.select(validation.chosen[~is_copy], note)
+        return training, _without(validation, is_copy)
     texts = _distinct(chain(_document_hashes(training), [ours]))
     if len(texts) == 1:
         return training, validation.select(validation.chosen, claim=KNOWN)
@@ -81,7 +94,61 @@ def _deduplicate_documents(
     return training.select(trained_on), validation.select(others, note)
 
 
-def _distinct(parts: Iterable[npt.NDArray[np.uint64]]) -> npt.NDArray[np.uint64]:
+def _are_known(ours: Hashes, training: Iterable[Hashes]) -> npt.NDArray[np.bool_]:
+    """Whether each hash of a validation document is one of a training document."""
+    wanted = np.unique(ours)
+    is_known = np.zeros(len(wanted), bool)
+    for found in training:
+        places = np.minimum(wanted.searchsorted(found), len(wanted) - 1)
+        is_known[places[wanted[places] == found]] = True
+    known: npt.NDArray[np.bool_] = is_known[wanted.searchsorted(ours)]
+    return known
+
+
+def _without(validation: Subset, is_copy: npt.NDArray[np.bool_]) -> Subset:
+    count = int(is_copy.sum())
+    if not count:
+        return validation
+    note = (
+        f"left out of the validation: {count:,} of {len(is_copy):,} documents, which are trained "
+        "on too"
+    )
+    return validation.select(validation.chosen[~is_copy], note)
+
+
+class _Repeats:
+    """Counter of the documents that occur more than once; of very many, a sample is counted.
+
+    Args:
+        total: number of documents.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._one_in = max(1, -(-total // MAX_COUNTED))
+        self._parts: list[Hashes] = []
+
+    def add(self, hashes: Hashes) -> Hashes:
+        """Add the hashes of documents, and return them."""
+        limit = np.uint64((2**64 - 1) // self._one_in)
+        self._parts.append(hashes[hashes <= limit])
+        return hashes
+
+    def note(self) -> str:
+        """Return a sentence about repeated documents; empty if there are none."""
+        hashes = np.sort(np.concatenate(self._parts))
+        is_same = hashes[1:] == hashes[:-1]
+        is_repeated = np.zeros(len(hashes), bool)
+        is_repeated[1:] |= is_same
+        is_repeated[:-1] |= is_same
+        count = int(is_repeated.sum()) * self._one_in
+        about = "about " if self._one_in > 1 else ""
+        if not count:
+            return ""
+        return f"{about}{count:,} of {self._total:,} documents occur more than once"
+
+
+def _distinct(parts: Iterable[Hashes]) -> Hashes:
     """List the different hashes of all parts, in the order in which they first occur."""
     known, ordered = np.zeros(0, np.uint64), []
     for found in parts:
@@ -92,7 +159,7 @@ def _distinct(parts: Iterable[npt.NDArray[np.uint64]]) -> npt.NDArray[np.uint64]
     return np.concatenate(ordered)
 
 
-def _document_hashes(dataset: DocumentDataset) -> Iterator[npt.NDArray[np.uint64]]:
+def _document_hashes(dataset: DocumentSubset) -> Iterator[Hashes]:
     """Hash the documents of a dataset, without the end-of-text tokens around them.
 
     Yields:
@@ -107,60 +174,3 @@ def _document_hashes(dataset: DocumentDataset) -> Iterator[npt.NDArray[np.uint64
             for begin, end in zip(begins, ends)
         )
         yield np.frombuffer(b"".join(digests), np.uint64)
-
-
-def _deduplicate_windows(training: TokenWindows, validation: TokenWindows) -> TokenWindows:
-    """Remove validation windows of which more than half is in the training text.
-
-    At most `MAX_WINDOWS` windows are checked. If some are duplicates, the dataset keeps only the
-    checked windows that are not.
-    """
-    starts, length = (
-        validation.starts[evenly_spaced(len(validation.starts), MAX_WINDOWS)],
-        validation.length,
-    )
-    ends = starts + length + GRAM - 1
-    each = [_hashes(validation.tokens[a:b]) for a, b in zip(starts.tolist(), ends.tolist())]
-    hashes, sizes = np.concatenate(each), np.array([len(found) for found in each])
-    wanted = np.unique(hashes)
-    if not len(wanted):
-        return validation
-    is_known = np.zeros(len(wanted), bool)
-    may_be_wanted = np.zeros((2**24 // ONE_IN), bool)
-    may_be_wanted[wanted >> np.uint64(40)] = True
-    for start in range(0, len(training.tokens), HASHED_TOKENS):
-        found = _hashes(training.tokens[start : start + HASHED_TOKENS + GRAM - 1])
-        found = found[may_be_wanted[found >> np.uint64(40)]]  # a quick look, before a search
-        places = np.minimum(wanted.searchsorted(found), len(wanted) - 1)
-        is_known[places[wanted[places] == found]] = True
-    known = np.repeat(np.arange(len(starts)), sizes)[is_known[wanted.searchsorted(hashes)]]
-    is_copy = 2 * np.bincount(known, minlength=len(starts)) > sizes
-    copies = int(is_copy.sum())
-    if copies == int((sizes > 0).sum()):
-        return validation.select(validation.starts, claim=KNOWN)
-    if not copies:
-        return validation
-    note = (
-        f"left out of the validation: {copies:,} of {len(starts):,} windows of {length} tokens, "
-        "which are trained on too"
-    )
-    return validation.select(starts[~is_copy], note)
-
-
-def _hashes(tokens: Array) -> npt.NDArray[np.uint64]:
-    """Return the hashes of a sample of the n-grams of `GRAM` tokens; the hash decides which.
-
-    The hash is a polynomial in the tokens (Karp and Rabin, 1987), modulo 2 ** 64.
-    """
-    if len(tokens) < GRAM:
-        return np.zeros(0, np.uint64)
-    hashes = (tokens.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    hashes ^= hashes >> np.uint64(29)
-    factor, width = 0xD1342543DE82EF95, 1
-    while width < GRAM:
-        hashes = hashes[:-width] * np.uint64(factor) + hashes[width:]
-        factor, width = factor * factor % 2**64, 2 * width
-    hashes ^= hashes >> np.uint64(32)
-    hashes *= np.uint64(0xD6E8FEB86659FD93)
-    chosen: npt.NDArray[np.uint64] = hashes[hashes < np.uint64(2**64 // ONE_IN)]
-    return chosen

@@ -73,12 +73,7 @@ def _split_documents(
     held_out = fits & (np.cumsum(np.where(fits, sizes, 0)) <= budget)
     if not held_out.any():
         held_out[sizes.argmin()] = True
-    share = int(sizes[held_out].sum()) / whole.num_tokens
-    note = (
-        f"for validation: {int(held_out.sum()):,} of {len(order):,} documents, with {share:.1%} of "
-        "the tokens"
-    )
-    return whole.select(order[~held_out]), whole.select(order[held_out], note)
+    return whole.select(order[~held_out]), whole.select(order[held_out])
 
 
 def _split_text(
@@ -107,6 +102,13 @@ def dataset_notes(training: Dataset, validation: Dataset) -> tuple[str, ...]:
     if isinstance(training, Mixture) and isinstance(validation, Mixture):
         return _mixture_notes(training, validation)
     notes = (*training.notes, *validation.notes)
+    if isinstance(training, PackedDocuments) and isinstance(validation, PackedDocuments):
+        count, share = len(validation.chosen), validation.num_tokens
+        return (
+            f"for validation: {count:,} of {len(training.chosen) + count:,} documents, with "
+            f"{share / (training.num_tokens + share):.1%} of the tokens",
+            *notes,
+        )
     if not isinstance(training, DocumentDataset) or not isinstance(validation, DocumentDataset):
         return notes
     num_long = training.num_long + validation.num_long

@@ -35,7 +35,7 @@ class TokenWindows(TextDataset):
         """Return a copy with other `starts`, an additional note, and another claim."""
         dataset = TokenWindows(self.tokens, self.length, self._seed)
         dataset._starts = starts
-        return described(dataset, note, claim)
+        return described(dataset, note, claim, self)
 
     @property
     def starts(self) -> Array:

@@ -10,6 +10,7 @@ from fractions import Fraction
 
 from anexa.data import Progress
 from anexa.data.batches import Dataset
+from anexa.data.duplicates import separate
 from anexa.data.mixture import Mixture
 from anexa.data.registry import Layout
 from anexa.errors import AnexaError
@@ -130,7 +131,10 @@ class MixedCorpus:
     ) -> tuple[Dataset, Dataset]:
         """Implement `Corpus.datasets`: mixtures of the datasets of each corpus."""
         pairs = [each.datasets(tokenizer, block_size, seed, progress) for each in self.corpora]
-        training, validation = zip(*pairs)
+        training, held_out = zip(*pairs)
+        validation = [
+            separate([*training[:i], *training[i + 1 :]], each) for i, each in enumerate(held_out)
+        ]
         weights = [
             Fraction(weight) if weight else Fraction(dataset.per_epoch)
             for weight, dataset in zip(self._weights, training)

@@ -1,0 +1,154 @@
+"""Near-duplicates: validation text that shares most of its n-grams with the training text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from anexa.data.batches import Dataset, evenly_spaced
+from anexa.data.documents import DocumentSubset
+from anexa.data.packing import PackedDocuments
+from anexa.data.tokens import Array
+from anexa.data.windows import TokenWindows
+
+# Length in tokens of the n-grams that are compared in running text. With a character tokenizer
+# these are about 13 words, the n-gram length of Brown et al. (2020).
+GRAM = 64
+ONE_IN = 4  # one n-gram in this many is compared, chosen by its hash
+MAX_HASHES = 2**21  # about the maximum number of n-grams of validation documents
+MAX_WINDOWS = 4096  # maximum number of validation windows that are checked
+HASHED_TOKENS = 2**18  # tokens that are hashed at once
+KNOWN = (
+    "all of the validation text is in the training text too: its loss shows how well the text is "
+    "known by heart"
+)
+
+Hashes = npt.NDArray[np.uint64]
+
+
+def leave_out_windows(training: Sequence[Dataset], validation: TokenWindows) -> TokenWindows:
+    """Remove validation windows of which more than half is in the training text.
+
+    At most `MAX_WINDOWS` windows are checked. If some are duplicates, the dataset keeps only the
+    checked windows that are not.
+    """
+    starts, length = (
+        validation.starts[evenly_spaced(len(validation.starts), MAX_WINDOWS)],
+        validation.length,
+    )
+    ends = starts + length + GRAM - 1
+    is_copy, is_checked = _copies(training, validation.tokens, starts, ends, ONE_IN)
+    count = int(is_copy.sum())
+    if not count:
+        return validation
+    if count == int(is_checked.sum()):
+        return validation.select(validation.starts, claim=KNOWN)
+    note = (
+        f"left out of the validation: {count:,} of {len(starts):,} windows of {length} tokens, "
+        "which are trained on too"
+    )
+    return validation.select(starts[~is_copy], note)
+
+
+def leave_out_documents(
+    training: Sequence[Dataset], validation: PackedDocuments
+) -> PackedDocuments:
+    """Remove validation documents of which more than half is in the training text.
+
+    Documents shorter than `GRAM` tokens are not compared.
+    """
+    documents = validation.chosen.astype(np.int64)
+    starts = np.asarray(validation.boundaries[documents]) + 1
+    ends = np.asarray(validation.boundaries[documents + 1])
+    one_in = max(ONE_IN, validation.num_tokens // MAX_HASHES)
+    is_copy, _ = _copies(training, validation.tokens, starts, ends, one_in)
+    count, total = int(is_copy.sum()), len(documents)
+    if not count:
+        return validation
+    if count == total:
+        return validation.select(validation.chosen, claim=KNOWN)
+    note = (
+        f"left out of the validation: {count:,} of {total:,} documents, most of whose text is "
+        "trained on too"
+    )
+    return validation.select(validation.chosen[~is_copy], note)
+
+
+def _copies(
+    training: Sequence[Dataset], tokens: Array, starts: Array, ends: Array, one_in: int
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Compare pieces of the validation text with the training text.
+
+    Args:
+        training: training datasets.
+        tokens: token ids of the validation text.
+        starts: start of each piece.
+        ends: end of each piece.
+        one_in: one n-gram in this many is compared.
+
+    Returns:
+        For each piece, whether more than half of its n-grams are in the training text, and whether
+        any were compared.
+    """
+    each = [_hashes(tokens[a:b], one_in)[0] for a, b in zip(starts.tolist(), ends.tolist())]
+    hashes, sizes = np.concatenate(each), np.array([len(found) for found in each])
+    wanted = np.unique(hashes)
+    if not len(wanted):
+        return np.zeros(len(starts), bool), np.zeros(len(starts), bool)
+    is_known = np.zeros(len(wanted), bool)
+    may_be_wanted = np.zeros((2**24 // ONE_IN), bool)
+    may_be_wanted[wanted >> np.uint64(40)] = True
+    for dataset in training:
+        for found, positions in _gram_blocks(dataset, one_in):
+            quick = may_be_wanted[found >> np.uint64(40)]  # a quick look, before a search
+            found, positions = found[quick], positions[quick]
+            places = np.minimum(wanted.searchsorted(found), len(wanted) - 1)
+            matches = wanted[places] == found
+            matches[matches] = _is_trained(dataset, positions[matches])
+            is_known[places[matches]] = True
+    known = np.repeat(np.arange(len(starts)), sizes)[is_known[wanted.searchsorted(hashes)]]
+    return 2 * np.bincount(known, minlength=len(starts)) > sizes, sizes > 0
+
+
+def _gram_blocks(dataset: Dataset, one_in: int) -> Iterator[tuple[Hashes, Array]]:
+    """Yield hashes of n-grams of all tokens of a dataset of text, and their positions."""
+    if not isinstance(dataset, TokenWindows | DocumentSubset):
+        return
+    for start in range(0, len(dataset.tokens), HASHED_TOKENS):
+        block = dataset.tokens[start : start + HASHED_TOKENS + GRAM - 1]
+        hashes, positions = _hashes(block, one_in)
+        yield hashes, positions + start
+
+
+def _is_trained(dataset: Dataset, positions: Array) -> npt.NDArray[np.bool_]:
+    """Whether tokens belong to documents of a dataset; it has the tokens of others, too."""
+    if not isinstance(dataset, DocumentSubset):
+        return np.ones(len(positions), bool)
+    is_chosen = np.zeros(len(dataset.boundaries), bool)
+    is_chosen[dataset.chosen] = True
+    chosen: npt.NDArray[np.bool_] = is_chosen[
+        dataset.boundaries.searchsorted(positions, side="right") - 1
+    ]
+    return chosen
+
+
+def _hashes(tokens: Array, one_in: int) -> tuple[Hashes, Array]:
+    """Return the hashes of a sample of the n-grams of `GRAM` tokens, and their positions.
+
+    The hash decides which are in the sample. It is a polynomial in the tokens (Karp and Rabin,
+    1987), modulo 2 ** 64.
+    """
+    if len(tokens) < GRAM:
+        return np.zeros(0, np.uint64), np.zeros(0, np.int64)
+    hashes = (tokens.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    hashes ^= hashes >> np.uint64(29)
+    factor, width = 0xD1342543DE82EF95, 1
+    while width < GRAM:
+        hashes = hashes[:-width] * np.uint64(factor) + hashes[width:]
+        factor, width = factor * factor % 2**64, 2 * width
+    hashes ^= hashes >> np.uint64(32)
+    hashes *= np.uint64(0xD6E8FEB86659FD93)
+    positions = np.flatnonzero(hashes < np.uint64(2**64 // one_in))
+    return hashes[positions], positions
