@@ -171,7 +171,7 @@ def control_tokens(backend: Backend) -> list[str]:
 
 def write_sentencepiece(folder: Path, model: bytes | None = None, **config: Any) -> None:
     """Write the files of a tokenizer like Llama 2's, without a `tokenizer.json`."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "tokenizer.model").write_bytes(sentencepiece_file() if model is None else model)
     config = {"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>", "eos_token": "</s>"} | config
     (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
@@ -180,7 +180,7 @@ def write_sentencepiece(folder: Path, model: bytes | None = None, **config: Any)
 
 def write_vocabulary(folder: Path, backend: Backend, model_type: str, **config: Any) -> None:
     """Write `vocab.json` and `merges.txt` of a byte-level tokenizer, and the rest of its files."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     content = json.loads(backend.to_str())
     vocabulary = json.dumps(content["model"]["vocab"])
     (folder / "vocab.json").write_text(vocabulary, encoding="utf-8")
