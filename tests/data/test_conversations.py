@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from anexa.data.conversation_file import Conversations, format_of
-from anexa.data.conversations import parse_conversation, recognize_conversations
+from anexa.data.conversation_file import Conversations
+from anexa.data.conversation_format import format_of, recognize_conversations
+from anexa.data.conversations import parse_conversation
 from anexa.data.reading import decode_chunks
 from anexa.errors import AnexaError
 

@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
+from anexa.data.conversation_format import has_conversations
 from anexa.errors import AnexaError, UsageError
 from anexa.generation import LanguageModel
 from anexa.model.chat_format import END_THINK, THINK
 from anexa.model.general_template import general_template, general_tokens
 from anexa.training import TrainConfig, Trainer, build_trainer, resume_trainer
-from anexa.training.conversation_corpus import ConversationCorpus, open_conversations
+from anexa.training.conversation_corpus import ConversationCorpus
 from anexa.training.corpus import open_corpus
+from anexa.training.presets import usual_preset
 from tests.training.runs import finish, stop_after, weights_file
 
 COLORS = {"rose": "red", "mint": "green", "iris": "blue", "lily": "white"}
@@ -106,7 +108,14 @@ def test_text_layout_learns_the_file_as_it_is(tmp_path: Path) -> None:
 def test_other_json_lines_are_no_conversations(tmp_path: Path) -> None:
     path = tmp_path / "texts.jsonl"
     path.write_text('{"text": "Once"}\n{"text": "twice"}\n', encoding="utf-8")
-    assert open_conversations(str(path)) is None
+    assert not has_conversations(str(path))
+    assert usual_preset(str(path)) == "anexa"
+
+
+def test_conversations_have_a_preset_of_their_own(tmp_path: Path) -> None:
+    path = write_conversations(tmp_path)
+    assert usual_preset(str(path)) == usual_preset("garden") == "anexa-chat"
+    assert not has_conversations(str(tmp_path / "missing.jsonl"))
 
 
 def test_tokenizer_made_elsewhere_gets_the_tags(tmp_path: Path) -> None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 
-from anexa.data.conversations import parse_conversation, recognize_conversations
+from anexa.data.conversation_format import format_of
+from anexa.data.conversations import parse_conversation
 from anexa.data.corpora import Source
-from anexa.data.jsonl import BadRowError, BadRows, Row, parse_row, read_rows
+from anexa.data.jsonl import BadRowError, BadRows, Row, read_rows
 from anexa.errors import AnexaError
 from anexa.model.chat_format import Message
 from anexa.names import counted
-
-MAX_TRIED = 20  # rows at the start of a file from which its format is recognized
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Conversations:
 
     Attributes:
         name: name of the corpus or the file, to show.
-        format: name of the format, a key of `anexa.data.conversations.FORMATS`.
+        format: name of the format, as `format_of` returns it.
         size: size of all messages in UTF-8, in bytes.
         sha256: hash of the conversations, in hexadecimal.
         has_thoughts: whether an answer has a thought.
@@ -119,30 +118,6 @@ class Conversations:
 def texts_of(message: Message) -> list[str]:
     """List the texts of a message: its thought, if there is one, and its content."""
     return [message[name] for name in ("reasoning_content", "content") if name in message]
-
-
-def format_of(chunks: Iterable[str]) -> str | None:
-    """Return the format of the conversations in a JSON Lines text, by its first rows.
-
-    Args:
-        chunks: the text in chunks of any length.
-
-    Returns:
-        A key of `anexa.data.conversations.FORMATS`; None if the rows have no conversations.
-    """
-    text = ""
-    for chunk in chunks:
-        text += chunk
-        if text.count("\n") >= MAX_TRIED:
-            break
-    for line in text.split("\n")[:MAX_TRIED]:
-        try:
-            kind = recognize_conversations(parse_row(line))
-        except BadRowError:
-            continue
-        if kind is not None:
-            return kind
-    return None
 
 
 def _read(source: Source, kind: str, bad_rows: BadRows) -> Iterator[Conversation]:

@@ -30,19 +30,6 @@ TOOL_ROLES = ("tool", "function", "function_call", "observation", "ipython")
 NO_TOOLS = "is about a tool call, which cannot be trained on"
 
 
-def recognize_conversations(fields: Mapping[str, Any]) -> str | None:
-    """Return the name of the format of a row, a key of `FORMATS`; None if it has no conversation.
-
-    Args:
-        fields: fields of the row.
-    """
-    if isinstance(fields.get("messages"), list):
-        return "messages"
-    if isinstance(fields.get("conversations"), list):
-        return "ShareGPT"
-    return "Alpaca" if {"instruction", "output"} <= fields.keys() else None
-
-
 def parse_conversation(fields: Mapping[str, Any], kind: str) -> list[Message]:
     """Convert a row to messages, up to the last one of the assistant.
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from anexa.data.download import Progress, fetch
+from anexa.data.garden import garden_jsonl
 from anexa.data.gutenberg import strip_gutenberg
 from anexa.data.reading import decode_chunks, split_documents
 from anexa.data.registry import CORPORA, CorpusInfo, Layout
@@ -359,6 +360,7 @@ def _python_docs() -> bytes:
 _OFFLINE: dict[str, Callable[[], bytes]] = {
     "firstnames": _first_names,
     "python-docs": _python_docs,
+    "garden": garden_jsonl,
 }
 
 

@@ -65,6 +65,13 @@ CORPORA: dict[str, CorpusInfo] = {
             generated=True,
         ),
         CorpusInfo(
+            name="garden",
+            summary="6,000 generated conversations with the assistant of a made-up garden",
+            layout="lines",
+            size=2_210_000,
+            conversations=True,
+        ),
+        CorpusInfo(
             name="names",
             summary="32,033 first names, one a line, from makemore",
             layout="lines",
@@ -97,5 +104,5 @@ CORPORA: dict[str, CorpusInfo] = {
 
 def offline_corpora() -> str:
     """Name the text corpora that need no download, for error messages."""
-    texts = (corpus for corpus in CORPORA.values() if not corpus.generated)
+    texts = (c for c in CORPORA.values() if not (c.generated or c.conversations))
     return " or ".join(corpus.name for corpus in texts if corpus.source is None)

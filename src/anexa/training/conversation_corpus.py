@@ -9,7 +9,7 @@ from pathlib import Path
 
 from anexa.data import CORPORA, Progress
 from anexa.data.batches import Dataset
-from anexa.data.conversation_file import Conversations, format_of
+from anexa.data.conversation_file import Conversations
 from anexa.data.conversation_sequences import encode_conversations
 from anexa.data.corpora import text_source
 from anexa.errors import UsageError
@@ -104,19 +104,17 @@ class ConversationCorpus:
         return encoded.split(block_size, seed)
 
 
-def open_conversations(spec: str, progress: Progress | None = None) -> ConversationCorpus | None:
-    """Open a corpus of conversations; None if its first rows have none.
+def open_conversations(spec: str, progress: Progress | None = None) -> ConversationCorpus:
+    """Open a corpus of conversations.
 
     Args:
         spec: a name from `anexa.data.CORPORA`, or the path of a JSON Lines file.
         progress: progress callback of a download: `(bytes_done, bytes_total)`.
 
     Raises:
-        AnexaError: if it does not exist or cannot be read, or a row is bad.
+        AnexaError: if it does not exist or cannot be read, has no conversations, or a row is bad.
     """
     source, notes = text_source(spec, progress)
-    if format_of(source()) is None:
-        return None
     name = spec if spec in CORPORA else shown(Path(spec).name)
     conversations = Conversations.scan(name, source)
     return ConversationCorpus(replace(conversations, notes=(*notes, *conversations.notes)))

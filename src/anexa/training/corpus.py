@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from anexa.data import CORPORA, Documents, Layout, Progress, read_corpus
 from anexa.data.batches import Dataset
+from anexa.data.conversation_format import has_conversations
 from anexa.data.duplicates import deduplicate
-from anexa.data.sources.entries import name_kind
 from anexa.data.splitting import split
 from anexa.data.tokens import tokenize
 from anexa.errors import AnexaError, AnexaWarning, UsageError
@@ -151,20 +151,11 @@ def open_corpus(
         from anexa.thinking.corpus import ArithmeticCorpus
 
         return ArithmeticCorpus()
-    if layout == "auto" and may_have_conversations(spec):
+    if layout == "auto" and has_conversations(spec):
         from anexa.training.conversation_corpus import open_conversations  # needs jinja2, too
 
-        conversations = open_conversations(spec, progress)
-        if conversations is not None:
-            return conversations
+        return open_conversations(spec, progress)
     return TextCorpus(read_corpus(spec, layout, progress=progress))
-
-
-def may_have_conversations(spec: str) -> bool:
-    """Whether a corpus may have conversations, by its name."""
-    if spec in CORPORA:
-        return CORPORA[spec].conversations
-    return name_kind(spec) == "jsonl" and Path(spec).is_file()
 
 
 def make_datasets(

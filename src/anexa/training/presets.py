@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from anexa.data.conversation_format import has_conversations
+
 DEFAULT = "anexa"  # the preset with the defaults of `TrainConfig`
 FINETUNE = "finetune"  # the preset of runs that start from a model
 STOPPING = ("steps", "epochs", "minutes")  # options for the length of a run: exactly one is set
@@ -39,6 +41,13 @@ _THINK = _LLAMA | {
     "beta2": 0.95,
     "warmup": 0.01,
     "evaluations": 20,
+}
+# A chat model of short conversations, with subword tokens: about a million parameters.
+_CHAT = _LLAMA | {
+    "block_size": 256,
+    "tokenizer": "bpe:1024",
+    "steps": 1500,
+    "beta2": 0.95,
 }
 # Larger models. Their options were not swept: the batch size and AdamW's learning rates are those
 # of nanoGPT and GPT-3 for such sizes, Muon's learning rates those of the small models.
@@ -91,6 +100,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "anexa": {},  # GPT-2 with about 0.8 million parameters
         "anexa-llama": _LLAMA,
         "anexa-think": _THINK,
+        "anexa-chat": _CHAT,
         "gpt2-10m": _GPT2_10M,
         "gpt2-30m": _GPT2_30M,
         "gpt2-124m": _GPT2_124M,
@@ -103,6 +113,7 @@ ADAMW: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "anexa": {"learning_rate": 4e-3, "warmup": 0.15},
         "anexa-llama": {"learning_rate": 4e-3, "warmup": 0.15},
         "anexa-think": {"learning_rate": 4e-3},
+        "anexa-chat": {"learning_rate": 4e-3, "warmup": 0.15},
         "gpt2-10m": {"learning_rate": 1e-3, "warmup": 0.15},
         "gpt2-30m": {"learning_rate": 8e-4, "warmup": 0.15},
         "gpt2-124m": {"learning_rate": 6e-4, "warmup": 0.15},
@@ -120,7 +131,12 @@ def finetune_rate(n_embd: int) -> float:
 
 
 def usual_preset(corpora: Sequence[str], base: str | None = None) -> str:
-    """Return the name of the default preset for corpora and a model to start from."""
+    """Return the name of the default preset for corpora and a model to start from.
+
+    Conversations are recognized in the first rows of a file.
+    """
     if base is not None:
         return FINETUNE
-    return "anexa-think" if tuple(corpora) == ("arithmetic",) else DEFAULT
+    if tuple(corpora) == ("arithmetic",):
+        return "anexa-think"
+    return "anexa-chat" if any(map(has_conversations, corpora)) else DEFAULT

@@ -1,0 +1,68 @@
+"""Recognition of conversations in a JSON Lines file, by its first rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from anexa.data.corpora import text_source
+from anexa.data.jsonl import BadRowError, parse_row
+from anexa.data.registry import CORPORA
+from anexa.data.sources.entries import name_kind
+from anexa.errors import AnexaError
+
+MAX_TRIED = 20  # rows at the start of a file from which its format is recognized
+
+
+def has_conversations(spec: str) -> bool:
+    """Whether a corpus has conversations; False if it cannot be read.
+
+    Args:
+        spec: a name from `CORPORA`, or a path.
+    """
+    if spec in CORPORA:
+        return CORPORA[spec].conversations
+    if name_kind(spec) != "jsonl" or not Path(spec).is_file():
+        return False
+    try:
+        return format_of(text_source(spec)[0]()) is not None
+    except AnexaError:  # which is raised again when the corpus is opened
+        return False
+
+
+def format_of(chunks: Iterable[str]) -> str | None:
+    """Return the format of the conversations in a JSON Lines text, by its first rows.
+
+    Args:
+        chunks: the text in chunks of any length.
+
+    Returns:
+        A key of `anexa.data.conversations.FORMATS`; None if the rows have no conversations.
+    """
+    text = ""
+    for chunk in chunks:
+        text += chunk
+        if text.count("\n") >= MAX_TRIED:
+            break
+    for line in text.split("\n")[:MAX_TRIED]:
+        try:
+            kind = recognize_conversations(parse_row(line))
+        except BadRowError:
+            continue
+        if kind is not None:
+            return kind
+    return None
+
+
+def recognize_conversations(fields: Mapping[str, Any]) -> str | None:
+    """Return the name of the format of a row, a key of `FORMATS`; None if it has no conversation.
+
+    Args:
+        fields: fields of the row.
+    """
+    if isinstance(fields.get("messages"), list):
+        return "messages"
+    if isinstance(fields.get("conversations"), list):
+        return "ShareGPT"
+    return "Alpaca" if {"instruction", "output"} <= fields.keys() else None
