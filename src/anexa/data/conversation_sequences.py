@@ -138,7 +138,9 @@ class _Encoder:
                 rendered.append((conversation, self._renderer.render(conversation.messages)))
             except BadRowError as error:
                 self._bad_rows.add(conversation.line, error)
-        encoded = iter(self._encode([text for _, texts in rendered for text in texts]))
+        encoded = iter(
+            encode_texts(self._tokenizer, [text for _, texts in rendered for text in texts])
+        )
         for conversation, texts in rendered:
             sequences = list(islice(encoded, len(texts)))
             if any(len(ids) > self._length + 1 for ids, _ in sequences):
@@ -150,26 +152,12 @@ class _Encoder:
                 self._is_learned.append(is_learned)
                 self._origins.append(number)
 
-    def _encode(self, texts: Sequence[LabeledText]) -> Sequences:
-        """Encode texts; a token is learned if it has a part in an answer."""
-        sequences = []
-        for text, (ids, offsets) in zip(
-            texts, self._tokenizer.encode_offsets([text.text for text in texts])
-        ):
-            is_learned = np.zeros(len(ids), bool)
-            for start, end in text.spans:
-                first = offsets[:, 1].searchsorted(start, side="right")
-                is_learned[first : offsets[:, 0].searchsorted(end, side="left")] = True
-            is_learned[:1] = False  # nothing predicts the first token
-            sequences.append((ids, is_learned))
-        return sequences
-
     def _cut(self, messages: Sequence[Message]) -> Sequences:
         """Encode a conversation in pieces that fit the context."""
         self._num_cut += 1
 
         def encode(some: Sequence[Message]) -> Sequences | None:
-            sequences = self._encode(self._renderer.render(some))
+            sequences = encode_texts(self._tokenizer, self._renderer.render(some))
             fits = all(len(ids) <= self._length + 1 for ids, _ in sequences)
             return sequences if fits else None
 
@@ -218,6 +206,19 @@ class _Encoder:
                 f"{copies:,} of {counted(total, 'conversation')} are copies of another one; copies "
                 "are never divided between training and validation"
             )
+
+
+def encode_texts(tokenizer: Tokenizer, texts: Sequence[LabeledText]) -> Sequences:
+    """Encode rendered conversations; a token is learned if it has a part in an answer."""
+    sequences = []
+    for text, (ids, offsets) in zip(texts, tokenizer.encode_offsets([t.text for t in texts])):
+        is_learned = np.zeros(len(ids), bool)
+        for start, end in text.spans:
+            first = offsets[:, 1].searchsorted(start, side="right")
+            is_learned[first : offsets[:, 0].searchsorted(end, side="left")] = True
+        is_learned[:1] = False  # nothing predicts the first token
+        sequences.append((ids, is_learned))
+    return sequences
 
 
 def cut_at_turns(
