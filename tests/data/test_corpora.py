@@ -94,6 +94,7 @@ def test_registry_is_complete() -> None:
     assert {name for name, corpus in CORPORA.items() if corpus.source is None} == {
         "arithmetic",
         "firstnames",
+        "garden",
         "python-docs",
     }
 
