@@ -109,12 +109,12 @@ def test_other_json_lines_are_no_conversations(tmp_path: Path) -> None:
     path = tmp_path / "texts.jsonl"
     path.write_text('{"text": "Once"}\n{"text": "twice"}\n', encoding="utf-8")
     assert not has_conversations(str(path))
-    assert usual_preset(str(path)) == "anexa"
+    assert usual_preset([str(path)]) == "anexa"
 
 
 def test_conversations_have_a_preset_of_their_own(tmp_path: Path) -> None:
     path = write_conversations(tmp_path)
-    assert usual_preset(str(path)) == usual_preset("garden") == "anexa-chat"
+    assert usual_preset([str(path)]) == usual_preset(["garden"]) == "anexa-chat"
     assert not has_conversations(str(tmp_path / "missing.jsonl"))
 
 

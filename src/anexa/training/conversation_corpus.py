@@ -74,19 +74,14 @@ class ConversationCorpus:
         """Implement `Corpus.for_model`.
 
         A model without a template gets `general_template`: with tags if they are tokens of the
-        model, else with plain words, and without thoughts.
+        model, else with plain words.
         """
         corpus = copy(self)
         corpus._bos_eos = tokenizer.bos_eos
         if chat_template is None:
             tagged = all(tokenizer.token_to_id(token) is not None for token in self._tokens)
-            thinking = tagged and self._conversations.has_thoughts
+            thinking = self._conversations.has_thoughts
             chat_template = general_template(thinking=thinking, tagged=tagged)
-            if self._conversations.has_thoughts and not thinking:
-                corpus.notes = (
-                    *self.notes,
-                    "left out: thoughts, as the model has no tokens for them",
-                )
         corpus.chat_template = chat_template
         return corpus
 
