@@ -241,8 +241,7 @@ def test_unknown_model_type_is_refused(folder: Path, kind: Any) -> None:
     change_config(folder, model_type=kind)
     with pytest.raises(
         AnexaError,
-        match=r"config\.json cannot be used: its model_type is .*, and only microgpt, gpt2 "
-        "and llama can",
+        match=r"config\.json cannot be used: its model_type is .*, and only microgpt, gpt2, .* can",
     ):
         load_model(folder)
 
