@@ -207,9 +207,9 @@ def test_too_short_text_is_refused() -> None:
 
 
 def test_changed_corpus_is_refused() -> None:
-    check_unchanged(TEXT, TEXT.sha256)
+    check_unchanged(TextCorpus(TEXT), TEXT.sha256, Path("none"))
     with pytest.raises(AnexaError) as caught:
-        check_unchanged(TEXT, "0123456789abcdef")
+        check_unchanged(TextCorpus(TEXT), "0123456789abcdef", Path("none"))
     assert str(caught.value) == (
         "the corpus x has changed since this run was started (its SHA-256 was "
         f"0123456789ab… and is {TEXT.sha256[:12]}…): restore the old text, or start a new run"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+from anexa.data import read_corpus
 from anexa.data.mixture import Mixture
 from anexa.errors import AnexaError, UsageError
 from anexa.training import TrainConfig, build_trainer, resume_trainer
@@ -14,6 +16,7 @@ from anexa.training.build import default_folder
 from anexa.training.config import DataConfig
 from anexa.training.config_file import encode_toml, read_options
 from anexa.training.opening import open_corpora
+from anexa.training.sources import SOURCES
 from anexa.training.specs import (
     CorpusSpec,
     absolute_corpora,
@@ -163,7 +166,7 @@ def test_resumed_mixture_equals_uninterrupted_one(
     weights: tuple[str, str], corpora: tuple[str, str], tmp_path: Path
 ) -> None:
     given = tuple(path + weight for path, weight in zip(corpora, weights))
-    config = settings(corpora[0]).replace(corpus=given)
+    config = settings(Path(corpora[0])).replace(corpus=given)
     whole = finish(build_trainer(config, tmp_path / "whole"))
     assert any(note.startswith("names.txt: ") and "passes" in note for note in whole.notes) == bool(
         weights[0]
@@ -182,7 +185,7 @@ def test_resumed_mixture_equals_uninterrupted_one(
 
 
 def test_a_share_is_that_of_its_weight(corpora: tuple[str, str], tmp_path: Path) -> None:
-    config = settings(corpora[0]).replace(corpus=(f"{corpora[0]}:1", f"{corpora[1]}:1"))
+    config = settings(Path(corpora[0])).replace(corpus=(f"{corpora[0]}:1", f"{corpora[1]}:1"))
     run = build_trainer(config, tmp_path / "m")
     assert isinstance(run.training, Mixture)
     drawn = [
@@ -191,3 +194,36 @@ def test_a_share_is_that_of_its_weight(corpora: tuple[str, str], tmp_path: Path)
     ]
     assert drawn == [Fraction(run.training.per_epoch, 2)] * 2
     assert run.notes[0].startswith("names.txt: 50.0% of the sequences")
+
+
+def test_each_corpus_is_recorded(corpora: tuple[str, str], tmp_path: Path) -> None:
+    names, text = corpora
+    config = settings(Path(names)).replace(corpus=(f"{names}:3", f"{text}:1"))
+    run = build_trainer(config, tmp_path / "m")
+    one, other = json.loads((run.folder / SOURCES).read_bytes())["sources"]
+    assert one == {
+        "name": "names.txt",
+        "weight": "3",
+        "sha256": read_corpus(names).sha256,
+        "size": read_corpus(names).size,
+        "documents": 24,
+        "notes": [],
+    }
+    assert (other["name"], other["weight"], other["documents"]) == ("fox.txt", "1", None)
+    card = (run.folder / "README.md").read_text(encoding="utf-8")
+    assert f"| names.txt | 3 | {one['size']:,} | 24 | `{one['sha256']}` |" in card
+    assert f"| fox.txt | 1 | {other['size']:,} |  | `{other['sha256']}` |" in card
+
+
+def test_the_corpus_that_has_changed_is_named(corpora: tuple[str, str], tmp_path: Path) -> None:
+    config = settings(Path(corpora[0])).replace(corpus=corpora)
+    stop_after(build_trainer(config, tmp_path / "m"), 3)
+    was = read_corpus(corpora[1]).sha256[:12]
+    Path(corpora[1]).write_text(TEXT + "more", encoding="utf-8")
+    now = read_corpus(corpora[1]).sha256[:12]
+    sentence = rf"the corpus fox.txt has changed .* \(its SHA-256 was {was}… and is {now}…\)"
+    with pytest.raises(AnexaError, match=sentence):
+        resume_trainer(tmp_path / "m")
+    (tmp_path / "m" / SOURCES).unlink()
+    with pytest.raises(AnexaError, match=r"the corpus names\.txt, fox\.txt has changed"):
+        resume_trainer(tmp_path / "m")

@@ -76,6 +76,7 @@ class Documents:
         sha256: hash of the documents, in hexadecimal; it identifies the corpus.
         source: reader of the text.
         notes: sentences about parts that are left out of the text.
+        num_documents: number of documents; None with the layout "text".
     """
 
     name: str
@@ -84,6 +85,7 @@ class Documents:
     sha256: str
     source: Source = field(repr=False, compare=False)
     notes: tuple[str, ...] = ()
+    num_documents: int | None = None
 
     @classmethod
     def scan(cls, name: str, layout: Layout | Literal["auto"], source: Source) -> Documents:
@@ -100,14 +102,23 @@ class Documents:
         if layout == "auto":
             layout = guess_layout(_head(source))
         fingerprint = _Fingerprint(layout)
-        is_blank, left_out = True, _LeftOut(layout)
+        is_blank, left_out, count = True, _LeftOut(layout), 0
         for texts in split_documents(left_out.watch(source()), layout):
             fingerprint.update(texts)
             left_out.keep(texts)
+            count += len(texts)
             is_blank = is_blank and all(map(str.isspace, texts))
         if is_blank:
             raise AnexaError(f"{name} contains no text: give a corpus with at least one document")
-        return cls(name, layout, fingerprint.size, fingerprint.sha256, source, left_out.notes())
+        return cls(
+            name,
+            layout,
+            fingerprint.size,
+            fingerprint.sha256,
+            source,
+            left_out.notes(),
+            None if layout == "text" else count,
+        )
 
     def groups(self, progress: Progress | None = None) -> Iterator[list[str]]:
         """Yield lists of documents (layouts "lines", "documents") or of pieces of text ("text").

@@ -53,6 +53,7 @@ from anexa.training.opening import open_corpora, reopen_corpus, replace_corpora,
 from anexa.training.presets import usual_preset
 from anexa.training.recording import make_history
 from anexa.training.schedule import Clock
+from anexa.training.sources import write_sources
 from anexa.training.specs import absolute_corpora, parse_specs
 from anexa.training.trainer import Trainer
 
@@ -133,6 +134,7 @@ def build_from_corpus(
     def write(unfinished: Path) -> None:
         (unfinished / CHECKPOINT).parent.mkdir()
         write_checkpoint(unfinished, checkpoint)
+        write_sources(unfinished, corpus)
         write_model(unfinished, model, card_of(trainer))
 
     is_main = options.context.is_main_process

@@ -14,6 +14,7 @@ from anexa.model.weights import num_parameters
 from anexa.names import code_span, counted, flag, markdown
 from anexa.training.checkpoint import BaseModel, TrainerState, loss_changes
 from anexa.training.config import TrainConfig
+from anexa.training.sources import SourceRecord, sources_table
 from anexa.training.specs import corpora_without_folders
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
@@ -27,6 +28,7 @@ def model_card(
     state: TrainerState,
     notes: Sequence[str] = (),
     base: BaseModel | None = None,
+    sources: Sequence[SourceRecord] = (),
 ) -> str:
     """Return the model card (`README.md`) of a trained model, with metadata for the Hub.
 
@@ -38,6 +40,7 @@ def model_card(
         state: state of the run.
         notes: sentences about the corpus that are needed to interpret the losses.
         base: model that the run started from; None: a new model.
+        sources: the corpora, if there are several.
     """
     listed_notes = "".join(f"\n- {note}" for note in notes)
     losses = "\n".join(
@@ -75,7 +78,7 @@ tags: [anexa, {model.model_type}]
 | precision | {_precision(config)} |
 
 About the corpus:
-{listed_notes}
+{sources_table(sources)}{listed_notes}
 
 Losses are in nats a token.
 {_changes(state, base)}

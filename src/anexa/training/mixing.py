@@ -49,6 +49,7 @@ class MixedCorpus:
     Attributes:
         names: names of the corpora, all different.
         corpora: the corpora.
+        weights: their weights, as they are given; empty: none.
 
     Raises:
         AnexaError: if the corpora are of different kinds or have different chat templates.
@@ -62,7 +63,7 @@ class MixedCorpus:
             for spec, corpus in zip(specs, corpora)
         )
         self._specs = tuple(specs)
-        self._weights = weights = [spec.weight for spec in specs]
+        self.weights = weights = [spec.weight for spec in specs]
         self.name = ", ".join(
             f"{name}:{weight}" if weight else name for name, weight in zip(self.names, weights)
         )
@@ -91,7 +92,7 @@ class MixedCorpus:
     @property
     def sha256(self) -> str:
         """Hash of the corpora and their weights."""
-        weights = [str(Fraction(weight or 0)) for weight in self._weights]
+        weights = [str(Fraction(weight or 0)) for weight in self.weights]
         parts = [[each.sha256, weight] for each, weight in zip(self.corpora, weights)]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -137,6 +138,6 @@ class MixedCorpus:
         ]
         weights = [
             Fraction(weight) if weight else Fraction(dataset.per_epoch)
-            for weight, dataset in zip(self._weights, training)
+            for weight, dataset in zip(self.weights, training)
         ]
         return Mixture(self.names, training, weights), Mixture(self.names, validation, weights)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from anexa.data import CORPORA, Documents, Progress
+from anexa.data import CORPORA, Progress
 from anexa.errors import AnexaError, UsageError
 from anexa.names import shell_path, shown
 from anexa.training.config import DataConfig
 from anexa.training.corpus import Corpus, open_corpus
 from anexa.training.mixing import MixedCorpus
+from anexa.training.sources import changed_source
 from anexa.training.specs import (
     CorpusSpec,
     absolute_corpora,
@@ -95,7 +96,7 @@ def reopen_corpus(
             f"another one (its SHA-256 is {corpus.sha256[:12]}…, not {sha256[:12]}…): {advice}, or "
             "start a new run"
         )
-    check_unchanged(corpus, sha256)
+    check_unchanged(corpus, sha256, folder)
     return corpus
 
 
@@ -116,15 +117,21 @@ def resume_command(folder: Path, corpora: Sequence[str]) -> str:
     return f"anexa train {text}--resume {shell_path(folder)}"
 
 
-def check_unchanged(corpus: Corpus | Documents, sha256: str) -> None:
-    """Make sure that a corpus still has the hash of the run.
+def check_unchanged(corpus: Corpus, sha256: str, folder: Path) -> None:
+    """Make sure that a corpus, or all of a mixture, still has the hash of the run.
+
+    Args:
+        corpus: the corpus.
+        sha256: hash of the run.
+        folder: model folder of the run, whose record tells which corpus of a mixture has changed.
 
     Raises:
         AnexaError: if the corpus has changed.
     """
-    if corpus.sha256 != sha256:
-        raise AnexaError(
-            f"the corpus {corpus.name} has changed since this run was started (its SHA-256 was "
-            f"{sha256[:12]}… and is {corpus.sha256[:12]}…): restore the old text, or start a new "
-            "run"
-        )
+    if corpus.sha256 == sha256:
+        return
+    name, was, now = changed_source(folder, corpus) or (corpus.name, sha256, corpus.sha256)
+    raise AnexaError(
+        f"the corpus {name} has changed since this run was started (its SHA-256 was {was[:12]}… "
+        f"and is {now[:12]}…): restore the old text, or start a new run"
+    )
