@@ -77,7 +77,8 @@ def configs(draw: st.DrawFn) -> ModelConfig:
     n_head = draw(st.integers(1, 4))
     model_type = draw(st.sampled_from(sorted(ARCHITECTURES)))
     is_llama = model_type in LLAMAS
-    head_dim = draw(st.sampled_from((2, 4) if is_llama else (1, 2, 3)))
+    rotates = is_llama or model_type == "gpt_neox"
+    head_dim = draw(st.sampled_from((2, 4) if rotates else (1, 2, 3)))
     config = ModelConfig(
         model_type=model_type,
         vocab_size=draw(st.integers(2, 30)),
@@ -86,6 +87,23 @@ def configs(draw: st.DrawFn) -> ModelConfig:
         n_head=n_head,
         n_layer=draw(st.integers(1, 3)),
     )
+    if model_type == "gpt_neo":
+        window = draw(st.integers(1, 6))
+        kinds = draw(st.lists(st.booleans(), min_size=config.n_layer, max_size=config.n_layer))
+        return replace(
+            config,
+            n_inner=draw(st.integers(1, 7)),
+            attention_windows=tuple(window * is_local for is_local in kinds),
+        )
+    if model_type == "gpt_neox":
+        return replace(
+            config,
+            n_inner=draw(st.integers(1, 7)),
+            rope_theta=draw(st.sampled_from([10.0, 10_000.0])),
+            tie_word_embeddings=draw(st.booleans()),
+            partial_rotary_factor=2 / head_dim,
+            use_parallel_residual=draw(st.booleans()),
+        )
     if not is_llama:
         return config
     return replace(
@@ -109,6 +127,8 @@ FEW_CONFIGS = [
     ModelConfig("llama", 2, 1, 2, 1, 1, n_inner=1, attention_bias=True, mlp_bias=True),
     ModelConfig("qwen2", 9, 8, 12, 3, 2, n_kv_head=1, n_inner=5, rope_scaling=SCALINGS[0]),
     ModelConfig("qwen3", 13, 9, 8, 4, 2, n_kv_head=2, n_inner=9, head_dim=6),
+    ModelConfig("gpt_neo", 9, 40, 6, 2, 2, attention_windows=(21, 0)),
+    ModelConfig("gpt_neox", 9, 12, 16, 2, 2, partial_rotary_factor=0.5),
 ]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -22,6 +23,7 @@ from anexa.engines import IGNORE_INDEX
 from anexa.engines.lists import ListsTape
 from anexa.engines.numpy import ArrayTape
 from anexa.engines.operations import arrays, lists, matrices, numpy
+from anexa.engines.operations.normal_distribution import normal_cdf
 from anexa.engines.tape import Tape, operations_of
 from anexa.model.operations import Operations
 
@@ -87,6 +89,12 @@ def split(rng: Rng, b: int, t: int) -> Application:
     return Application("split", (rng.normal(size=(b, t, 2 * parts)),), (True,), (parts,))
 
 
+def split_of_groups(rng: Rng, b: int, t: int) -> Application:
+    parts, groups = (int(n) for n in rng.integers(1, 4, 2))
+    x = rng.normal(size=(b, t, 2 * parts * groups))
+    return Application("split", (x,), (True,), (parts, groups))
+
+
 def layer_norm(rng: Rng, b: int, t: int) -> Application:
     inputs = rng.normal(1, 2, size=(b, t, 5)), rng.normal(size=5), rng.normal(size=5)
     return Application("layer_norm", inputs, (True, False, False), (0.1,))
@@ -135,6 +143,13 @@ def attention(rng: Rng, b: int, t: int) -> Application:
     return Application("attention", (q, k, v), (True, True, True), (n_head, None))
 
 
+def local_attention(rng: Rng, b: int, t: int) -> Application:
+    """Attention in a window, with a scale of its own."""
+    n_head, window = (int(n) for n in rng.integers(1, 4, 2))
+    q, k, v = (rng.normal(size=(b, t, 2 * n_head)) for _ in range(3))
+    return Application("attention", (q, k, v), (True, True, True), (n_head, None, 0.9, window))
+
+
 def off_the_kink(rng: Rng, b: int, t: int) -> Numbers:
     """Numbers at least 0.1 from 0, where ReLU has no derivative."""
     x: Numbers = rng.uniform(0.1, 3, (b, t, 3)) * rng.choice([-1, 1], (b, t, 3))
@@ -147,6 +162,10 @@ def relu(rng: Rng, b: int, t: int) -> Application:
 
 def gelu(rng: Rng, b: int, t: int) -> Application:
     return Application("gelu", (rng.normal(0, 2, size=(b, t, 3)),), (True,))
+
+
+def gelu_erf(rng: Rng, b: int, t: int) -> Application:
+    return Application("gelu_erf", (rng.normal(0, 2, size=(b, t, 3)),), (True,))
 
 
 def swiglu(rng: Rng, b: int, t: int) -> Application:
@@ -170,6 +189,7 @@ MAKERS = [
     linear,
     linear_with_bias,
     split,
+    split_of_groups,
     layer_norm,
     rms_norm,
     rms_norm_with_gain,
@@ -178,8 +198,10 @@ MAKERS = [
     partial_rotary,
     attention,
     shared_attention,
+    local_attention,
     relu,
     gelu,
+    gelu_erf,
     swiglu,
     cross_entropy,
 ]
@@ -386,6 +408,47 @@ def test_causal_mask_hides_later_keys(module: ModuleType) -> None:
     inf = math.inf
     expected = [[0, 0, 0, -inf, -inf], [0, 0, 0, 0, -inf], [0, 0, 0, 0, 0]]
     np.testing.assert_array_equal(np.array(mask), expected)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_window_hides_earlier_keys(module: ModuleType) -> None:
+    """With a window of 2, each of 3 new tokens after 2 cached ones attends to 2 of 5 keys."""
+    mask: Any = matrices.causal_mask(3, 2, 2)
+    if module is numpy:
+        mask = arrays.causal_mask(3, 2, np.dtype("f8"), 2)
+    inf = math.inf
+    expected = [[-inf, 0, 0, -inf, -inf], [-inf, -inf, 0, 0, -inf], [-inf, -inf, -inf, 0, 0]]
+    np.testing.assert_array_equal(np.array(mask), expected)
+
+
+def test_split_of_groups_takes_the_part_of_each_group() -> None:
+    """As in GPT-NeoX, whose columns are those of q, k and v of each head."""
+    heads = [["q0", "k0", "v0", "q1", "k1", "v1"]]
+    assert matrices.split(heads, 3, 2) == ([["q0", "q1"]], [["k0", "k1"]], [["v0", "v1"]])
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [("float64", 4e-16), ("float32", 3e-7)])
+@given(x=st.floats(-40, 40, width=32))
+def test_normal_cdf_equals_that_of_the_standard_library(x: float, dtype: str, bound: float) -> None:
+    expected = statistics.NormalDist().cdf(x) if x > 0 else 0.5 * math.erfc(-x / math.sqrt(2))
+    (found,) = normal_cdf(np.array([x], dtype))
+    assert found == pytest.approx(expected, rel=1e-12 if dtype == "float64" else 1e-2, abs=bound)
+    assert found.dtype == dtype
+
+
+def test_normal_cdf_at_the_ends() -> None:
+    np.testing.assert_array_equal(normal_cdf(np.array([-1e200, -40.0, 40.0, 1e200])), [0, 0, 1, 1])
+    assert np.isnan(normal_cdf(np.array([np.nan]))[0])
+
+
+@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize(
+    ("x", "y"), [(-10.0, 0.0), (-1.0, -0.15865525), (0.0, 0.0), (1.0, 0.84134475), (10.0, 10.0)]
+)
+def test_gelu_erf_at_known_points(module: ModuleType, x: float, y: float) -> None:
+    """The values of PyTorch's `gelu(x)`."""
+    output = module.GELUErf().forward([[x]] if module is lists else np.array([[x]]))
+    assert float(output[0][0]) == pytest.approx(y, abs=1e-8)
 
 
 @pytest.mark.parametrize("module", MODULES)

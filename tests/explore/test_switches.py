@@ -45,11 +45,14 @@ class SwitchedTape(ArrayTape, operations=()):
             self.seen += 1
         return y
 
-    def attention(self, *args: Any) -> Array:
-        return self.switch("head", self.operations["attention"]().forward(*args))
+    def attention(self, *args: Any, **settings: Any) -> Array:
+        return self.switch("head", self.operations["attention"]().forward(*args, **settings))
 
     def gelu(self, *args: Any) -> Array:
         return self.switch("neuron", self.operations["gelu"]().forward(*args))
+
+    def gelu_erf(self, *args: Any) -> Array:
+        return self.switch("neuron", self.operations["gelu_erf"]().forward(*args))
 
     def relu(self, *args: Any) -> Array:
         return self.switch("neuron", self.operations["relu"]().forward(*args))
@@ -96,6 +99,11 @@ def test_every_engine_has_the_same_loss_without_a_head(name: str, model_type: st
         "gpt2": ("h.1.attn.c_proj", "h.0.mlp.c_proj"),
         **dict.fromkeys(
             LLAMAS, ("model.layers.1.self_attn.o_proj", "model.layers.0.mlp.down_proj")
+        ),
+        "gpt_neo": ("transformer.h.1.attn.attention.out_proj", "transformer.h.0.mlp.c_proj"),
+        "gpt_neox": (
+            "gpt_neox.layers.1.attention.dense",
+            "gpt_neox.layers.0.mlp.dense_4h_to_h",
         ),
     }[model_type]
     for matrix, columns in ((attention, range(*_head_one(config))), (mlp, range(5, 6))):

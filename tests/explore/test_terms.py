@@ -32,13 +32,16 @@ CONFIGS = {
     "mistral": ModelConfig("mistral", 7, 8, 8, 4, 2, head_dim=4, rope_scaling=SCALINGS[1]),
     "qwen2": ModelConfig("qwen2", 7, 8, 8, 2, 2, n_kv_head=1, n_inner=6),
     "qwen3": ModelConfig("qwen3", 7, 8, 8, 4, 2, n_kv_head=2, n_inner=6, head_dim=6),
+    "gpt_neo": ModelConfig("gpt_neo", 7, 8, 8, 2, 2, n_inner=6, attention_windows=(2, 0)),
+    "gpt_neox": ModelConfig("gpt_neox", 7, 8, 8, 2, 2, partial_rotary_factor=0.5),
 }
 RULES = [
     rule
     for rule in (vars(rules) | vars(attention_rules)).values()
     if isinstance(rule, type) and "slopes" in vars(rule)
 ]
-RULES = [rule for rule in RULES if rule not in (Rule, rules.Curve)] + [rules.GELU]
+RULES = [rule for rule in RULES if rule not in (Rule, rules.Curve)]
+RULES += [rules.GELU, rules.GELUErf]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.errors import AnexaError, UsageError
-from anexa.model.architectures import ARCHITECTURES, architecture, gpt2, llama_config, microgpt
+from anexa.model.architectures import (
+    ARCHITECTURES,
+    architecture,
+    gpt2,
+    gpt_neo,
+    gpt_neox,
+    llama_config,
+    microgpt,
+)
 from anexa.model.config import ModelConfig
 from anexa.training.config import preset_config
 from anexa.training.presets import PRESETS
@@ -23,6 +31,8 @@ FILE_NAMES = {
     "microgpt": microgpt.KEYS,
     "gpt2": gpt2.KEYS,
     **dict.fromkeys(LLAMAS, llama_config.KEYS),
+    "gpt_neo": gpt_neo.KEYS,
+    "gpt_neox": gpt_neox.KEYS,
 }
 
 
@@ -99,6 +109,8 @@ USUAL: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 32,
         "head_dim": 128,
     },
+    "gpt_neo": {"max_position_embeddings": 2048, "layer_norm_epsilon": 1e-5},
+    "gpt_neox": {"max_position_embeddings": 2048, "layer_norm_eps": 1e-5},
 }
 
 
@@ -154,6 +166,91 @@ def test_unsupported_gpt2_settings_are_refused_by_name(key: str, value: Any) -> 
     its = ARCHITECTURES["gpt2"]
     with pytest.raises(AnexaError, match=rf"^{key} is {value!r}: only"):
         its.from_json(its.to_json(CONFIG) | {key: value})
+
+
+@pytest.mark.parametrize(
+    ("model_type", "changes", "message"),
+    [
+        ("gpt_neo", {"activation_function": "relu"}, "activation_function is 'relu': only"),
+        ("gpt_neo", {"tie_word_embeddings": False}, "tie_word_embeddings is False: only"),
+        ("gpt_neo", {"window_size": 0}, "window_size is 0: it must be a whole number above 0"),
+        ("gpt_neo", {"window_size": True}, "window_size is True: it must be"),
+        ("gpt_neo", {"intermediate_size": 0}, "intermediate_size is 0: it must be"),
+        ("gpt_neo", {"intermediate_size": "9"}, "n_inner must be a whole number"),
+        (
+            "gpt_neo",
+            {"attention_types": [[["global", "local"], 2]]},
+            "attention_types has the attention of 4 layers, and num_layers is 2: they must be",
+        ),
+        *(
+            ("gpt_neo", {"attention_types": types}, "attention_types is .*: it must be a list of")
+            for types in (None, "local", ["local"], [[["round"], 2]], [["local", 2]], [[[], 9, 9]])
+        ),
+        (
+            "gpt_neo",
+            {"attention_types": [[["global"] * 10, 10**12]]},
+            "attention_types is .*: it must be a list of",
+        ),
+        ("gpt_neox", {"hidden_act": "gelu_new"}, "hidden_act is 'gelu_new': only 'gelu' is"),
+        ("gpt_neox", {"attention_bias": False}, "attention_bias is False: only True is"),
+        ("gpt_neox", {"use_parallel_residual": 1}, "use_parallel_residual is 1: it must be true"),
+        ("gpt_neox", {"intermediate_size": None}, "intermediate_size is None: it must be"),
+        ("gpt_neox", {"rope_scaling": {"type": "linear"}}, "its rotary positions are scaled"),
+        (
+            "gpt_neox",
+            {"rope_parameters": {"rope_type": "yarn"}},
+            "its rotary positions are scaled",
+        ),
+        ("gpt_neox", {"rope_parameters": {"rope_theta": "9"}}, "rope_theta is '9': it must be"),
+        (
+            "gpt_neox",
+            {"rope_parameters": None, "rotary_pct": 0.1},
+            "rotary positions rotate pairs of columns of a head: 0 of 8 columns",
+        ),
+        ("gpt_neox", {"rope_parameters": None, "rotary_pct": 2}, "rotary positions .*: 16 of 8"),
+        ("gpt_neox", {"rope_parameters": None, "rotary_pct": 0.4}, "rotary positions .*: 3 of 8"),
+    ],
+)
+def test_unsupported_settings_of_neo_models_are_refused_by_name(
+    model_type: str, changes: dict[str, Any], message: str
+) -> None:
+    its = ARCHITECTURES[model_type]
+    with pytest.raises(AnexaError, match=f"^{message}"):
+        its.from_json(its.to_json(replace(CONFIG, model_type=model_type)) | changes)
+
+
+def test_gpt_neo_layers_alternate_as_attention_types_say() -> None:
+    its = ARCHITECTURES["gpt_neo"]
+    config = replace(CONFIG, model_type="gpt_neo", n_layer=5)
+    types = [[["global", "local"], 2], [["local"], 1]]
+    read = its.from_json(its.to_json(config) | {"attention_types": types, "window_size": 7})
+    assert read.attention_windows == (0, 7, 0, 7, 7)
+    assert its.from_json(its.to_json(read)) == read
+
+
+@pytest.mark.parametrize(
+    ("windows", "message"),
+    [
+        ((1,), "attention_windows must have a number for each of 2 layers, not 1"),
+        ((0, -1), "attention_windows must be whole numbers of at least 0, not"),
+        ((0, 2.5), "attention_windows must be whole numbers of at least 0, not"),
+        ((2, 3), "the attention windows of a gpt_neo model must have one size, not 2 and 3"),
+    ],
+)
+def test_impossible_windows_are_refused(windows: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(AnexaError, match=f"^{message}"):
+        replace(CONFIG, model_type="gpt_neo", attention_windows=windows)
+
+
+def test_gpt_neox_keys_of_transformers_4_and_5_are_read() -> None:
+    """The Pythia models have those of version 4."""
+    its = ARCHITECTURES["gpt_neox"]
+    whole = its.to_json(replace(CONFIG, model_type="gpt_neox", partial_rotary_factor=0.5))
+    old, new = "rotary_pct rotary_emb_base".split(), {"rope_parameters"}
+    ropes = ({k: v for k, v in whole.items() if k not in left} for left in (old, new))
+    assert [its.from_json(json).rotary_dim for json in ropes] == [4, 4]
+    usual = its.from_json({k: v for k, v in whole.items() if k not in {*old, *new}})
+    assert (usual.rotary_dim, usual.rope_theta) == (2, 10_000.0)
 
 
 def test_microgpt_with_a_tied_head_is_refused() -> None:

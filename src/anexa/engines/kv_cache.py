@@ -75,17 +75,21 @@ class LayerDecodeCache:
         indices: row of each sequence in the buffers, (B,): 0, 1, …, B − 1.
         starts: the position of the new token of each sequence, (B,).
         attn_mask: (B, 1, 1, S) additive mask: −∞ for keys after the sequence's new token, else 0.
+
+    Attributes:
+        starts: as above.
+        attn_mask: as above.
     """
 
     def __init__(self, buffers: tuple[Any, Any], indices: Any, starts: Any, attn_mask: Any) -> None:
-        self._buffers, self._indices, self._starts = buffers, indices, starts
-        self.attn_mask = attn_mask
+        self._buffers, self._indices = buffers, indices
+        self.starts, self.attn_mask = starts, attn_mask
 
     def append(self, k_BHTD: Any, v_BHTD: Any) -> tuple[Any, Any]:
         """Append one token to each sequence; return keys and values, (B, H, S, D) each."""
         batch, end = len(k_BHTD), self.attn_mask.shape[-1]
         for buffer, new in zip(self._buffers, (k_BHTD, v_BHTD)):
-            buffer[self._indices, :, self._starts] = new[:, :, 0]
+            buffer[self._indices, :, self.starts] = new[:, :, 0]
         keys, values = (buffer[:batch, :, :end] for buffer in self._buffers)
         return keys, values
 

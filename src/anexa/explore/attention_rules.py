@@ -73,20 +73,33 @@ class Scores(Rule):
 
     Args:
         n_head: number of heads of queries; those of keys follow from the widths.
+        scale: factor of the products.
+        window: number of keys that a query attends to; None: all keys up to it.
     """
 
     equation = "S[t, s] = Σ q[t, d] k[s, d] / √D"
     gradient = "dq[t] = Σ dS[t, s] k[s] / √D,  dk[s] = Σ dS[t, s] q[t] / √D"
 
-    def __init__(self, inputs: Sequence[Array], output: Array, n_head: int) -> None:
+    def __init__(
+        self,
+        inputs: Sequence[Array],
+        output: Array,
+        n_head: int,
+        scale: float,
+        window: int | None,
+    ) -> None:
         super().__init__(inputs, output)
         self.head_dim = inputs[0].shape[-1] // n_head
         self.shared = inputs[0].shape[-1] // inputs[1].shape[-1]
-        self.scale = 1 / sqrt(self.head_dim)
+        self.scale, self.window = scale, output.shape[-1] if window is None else window
+        if scale != 1 / sqrt(self.head_dim):
+            factor = "" if scale == 1 else f"{scale:g} "
+            self.equation = f"S[t, s] = {factor}Σ q[t, d] k[s, d]"
+            self.gradient = f"dq[t] = {factor}Σ dS[t, s] k[s],  dk[s] = {factor}Σ dS[t, s] q[t]"
 
     def terms(self, index: Index) -> Sum:
         b, h, t, s = index
-        if s > t:
+        if not t - self.window < s <= t:
             return Sum((), offset=-np.inf)
         d = np.arange(self.head_dim)
         key = Elements(1, rows(b, s, h // self.shared * self.head_dim + d))
@@ -97,10 +110,10 @@ class Scores(Rule):
         b, place, c = index
         head, d = divmod(c, self.head_dim)
         if source == 0:
-            keys = np.arange(place + 1)
+            keys = np.arange(max(0, place + 1 - self.window), place + 1)
             column = head // self.shared * self.head_dim + d
             return rows(b, head, place, keys), self.inputs[1][b, keys, column] * self.scale
-        length = self.output.shape[-2] - place
+        length = min(self.output.shape[-2] - place, self.window)
         h, t = every(self.shared, length)
         h, t = h + head * self.shared, t + place
         return rows(b, h, t, place), self.inputs[0][b, t, h * self.head_dim + d] * self.scale
@@ -150,20 +163,24 @@ class Mix(Rule):
     """The sum of the values of earlier tokens, weighted by the attention of one head.
 
     The inputs are the attention pattern P and the values v.
+
+    Args:
+        window: number of keys that a query attends to; None: all keys up to it.
     """
 
     equation = "y[t] = Σ P[t, s] v[s]"
     gradient = "dv[s] = Σ P[t, s] g[t],  dP[t, s] = Σ g[t, d] v[s, d]"
 
-    def __init__(self, inputs: Sequence[Array], output: Array) -> None:
+    def __init__(self, inputs: Sequence[Array], output: Array, window: int | None) -> None:
         super().__init__(inputs, output)
         self.head_dim = output.shape[-1] // inputs[0].shape[1]
         self.shared = output.shape[-1] // inputs[1].shape[-1]
+        self.window = inputs[0].shape[-1] if window is None else window
 
     def terms(self, index: Index) -> Sum:
         b, t, c = index
         head, d = divmod(c, self.head_dim)
-        keys = np.arange(t + 1)
+        keys = np.arange(max(0, t + 1 - self.window), t + 1)
         values = Elements(1, rows(b, keys, head // self.shared * self.head_dim + d))
         pattern = Elements(0, rows(b, head, t, keys))
         return Sum((Terms(values, pick(self.inputs[0], pattern.indices), pattern),))
@@ -173,13 +190,13 @@ class Mix(Rule):
         d = np.arange(self.head_dim)
         if source == 0:
             b, head, t, s = index
-            if s > t:  # a later key, which is not seen
+            if not t - self.window < s <= t:  # a key that is not seen
                 return np.empty((0, 3), np.intp), np.empty(0)
             first = head // self.shared * self.head_dim
             return rows(b, t, head * self.head_dim + d), v_BSC[b, s, first + d]
         b, s, c = index
         head, column = divmod(c, self.head_dim)
-        heads, places = every(self.shared, p_BHTS.shape[-2] - s)
+        heads, places = every(self.shared, min(p_BHTS.shape[-2] - s, self.window))
         heads, places = heads + head * self.shared, places + s
         return rows(b, places, heads * self.head_dim + column), p_BHTS[b, heads, places, s]
 

@@ -38,6 +38,7 @@ OPERATIONS: dict[type[Rule], AnyOperation] = {
     rules.Linear: operations.Linear,
     rules.Mean: operations.LayerNorm,
     rules.GELU: operations.GELU,
+    rules.GELUErf: operations.GELUErf,
     rules.ReLU: operations.ReLU,
     rules.SwiGLU: operations.SwiGLU,
     rules.CrossEntropy: operations.CrossEntropy,
@@ -50,7 +51,7 @@ OPERATIONS: dict[type[Rule], AnyOperation] = {
 def operation_of(rule: Rule) -> AnyOperation:
     """Return the operation of the engine `numpy` that computes the output of a rule."""
     if isinstance(rule, rules.Identity):
-        return operations.Transpose if rule.start is None else operations.Split
+        return operations.Transpose if rule.columns is None else operations.Split
     if isinstance(rule, rules.Norm):
         return operations.LayerNorm if rule.centered else operations.RMSNorm
     if isinstance(rule, rules.Deviation):

@@ -7,6 +7,7 @@ from math import pi, prod, sqrt
 
 import numpy as np
 
+from anexa.engines.operations.normal_distribution import normal_cdf
 from anexa.explore.rule import ONE, Array, Elements, Index, Indices, Rule, Sum, Terms, every, rows
 
 
@@ -16,20 +17,24 @@ class Identity(Rule):
     equation = "y = x"
     gradient = "dx = g"
 
-    def __init__(self, inputs: Sequence[Array], output: Array, start: int | None) -> None:
+    def __init__(
+        self, inputs: Sequence[Array], output: Array, columns: Indices | None = None
+    ) -> None:
         super().__init__(inputs, output)
-        self.start = start  # first column of a split; None: the transpose
+        self.columns = columns  # of a split: columns of x that the output has; None: the transpose
 
     def terms(self, index: Index) -> Sum:
-        source = index[::-1] if self.start is None else (*index[:-1], index[-1] + self.start)
+        source = index[::-1]
+        if self.columns is not None:
+            source = *index[:-1], int(self.columns[index[-1]])
         return Sum((Terms(Elements(0, rows(*source)), ONE),))
 
     def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
-        if self.start is None:
+        if self.columns is None:
             return rows(*index[::-1]), ONE
-        column = index[-1] - self.start
-        if 0 <= column < self.output.shape[-1]:
-            return rows(*index[:-1], column), ONE
+        found = np.flatnonzero(self.columns == index[-1])  # one, or none
+        if len(found):
+            return rows(*index[:-1], int(found[0])), ONE
         return np.empty((0, len(index)), np.intp), np.empty(0)
 
 
@@ -258,6 +263,20 @@ class GELU(Curve):
     def slope(self, x: Array) -> Array:
         phi = self.factor(x)
         slope: Array = phi + 2 * x * phi * (1 - phi) * sqrt(2 / pi) * (1 + 0.134145 * x * x)
+        return slope
+
+
+class GELUErf(Curve):
+    """x Φ(x), with the distribution function Φ of the standard normal distribution."""
+
+    equation = "y = x Φ(x) with Φ(x) = (1 + erf(x / √2)) / 2"
+    gradient = "dx = g (Φ(x) + x e^(−x² / 2) / √(2π))"
+
+    def factor(self, x: Array) -> Array:
+        return normal_cdf(x)
+
+    def slope(self, x: Array) -> Array:
+        slope: Array = normal_cdf(x) + x * np.exp(-0.5 * x * x) / sqrt(2 * pi)
         return slope
 
 

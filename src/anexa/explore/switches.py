@@ -141,7 +141,7 @@ def _readers(config: ModelConfig, kind: str) -> list[tuple[str, bool]]:
     Returns:
         Its name, and whether it is stored (in, out).
     """
-    titles = ("attention",) if kind == "head" else ("gelu", "relu", "swiglu")
+    titles = ("attention",) if kind == "head" else ("gelu", "gelu_erf", "relu", "swiglu")
     steps = record_operations(config)
     return [
         (step.weights[0][0], "transposed" in step.weights[0][1])

@@ -137,7 +137,7 @@ class _Builder:
                 pattern = self._add_pattern(name, sources, x, grad, operation)
                 add(
                     name,
-                    attention_rules.Mix([pattern, x[2]], output),
+                    attention_rules.Mix([pattern, x[2]], output, operation.window),
                     [f"{name}.pattern", sources[2]],
                     grad=grad,
                 )
@@ -158,10 +158,13 @@ class _Builder:
         g_BHTD = operation.heads(g_BTC)
         n = p_BHTS.shape[-1]
         scores = (q_BHTD * operation.scale) @ k_BHSD.swapaxes(-1, -2)
-        scores += arrays.causal_mask(n, 0, scores.dtype)
-        d_pattern = np.tril(g_BHTD @ v_BHSD.swapaxes(-1, -2))  # later keys are not seen
+        mask_TS = arrays.causal_mask(n, 0, scores.dtype, operation.window)
+        scores += mask_TS
+        d_pattern = np.where(mask_TS == 0, g_BHTD @ v_BHSD.swapaxes(-1, -2), 0)
         d_scores = p_BHTS * (d_pattern - (p_BHTS * d_pattern).sum(axis=-1, keepdims=True))
-        rule = attention_rules.Scores(x[:2], scores, q_BHTD.shape[1])
+        rule = attention_rules.Scores(
+            x[:2], scores, q_BHTD.shape[1], operation.scale, operation.window
+        )
         self.found.add(f"{name}.scores", rule, sources[:2], grad=d_scores)
         log_sum = attention_rules.LogSumExp([scores], _log_sum_exp(scores))
         self.found.add(f"{name}.log_sum", log_sum, [f"{name}.scores"])
@@ -216,6 +219,7 @@ RULES: dict[type[Operation[Any]], type[Rule]] = {
     operations.Add: rules.Add,
     operations.Linear: rules.Linear,
     operations.GELU: rules.GELU,
+    operations.GELUErf: rules.GELUErf,
     operations.ReLU: rules.ReLU,
     operations.SwiGLU: rules.SwiGLU,
 }
@@ -226,9 +230,11 @@ def _simple_rule(operation: Any, x: list[Array], output: Array, part: int) -> Ru
     if isinstance(operation, operations.Embedding):
         return rules.Embedding(x, output, operation.tokens_T)
     if isinstance(operation, operations.Transpose):
-        return rules.Identity(x, output, None)
+        return rules.Identity(x, output)
     if isinstance(operation, operations.Split):
-        return rules.Identity(x, output, part * output.shape[-1])
+        own = np.arange(output.shape[-1]).reshape(operation.groups, -1)
+        first = own + own[:, :1] * (x[0].shape[-1] // output.shape[-1] - 1)
+        return rules.Identity(x, output, (first + part * own.shape[1]).ravel())
     if isinstance(operation, operations.Rotary):
         cos_TR, sin_TR = operation.cos[:, 0, 0], operation.sines[:, 0, 1]
         return attention_rules.Rotary(x, output, cos_TR, sin_TR, operation.head_dim)

@@ -117,9 +117,11 @@ class Recorder:
         inputs = [x_TC, weight_OC] if bias_O is None else [x_TC, weight_OC, bias_O]
         return self.record("linear", inputs, (*x_TC.shape[:-1], weight_OC.shape[0]))
 
-    def split(self, x_TC: Symbol, parts: int) -> tuple[Symbol, ...]:
+    def split(self, x_TC: Symbol, parts: int, groups: int = 1) -> tuple[Symbol, ...]:
         *rows, width = x_TC.shape
         notes = [f"{parts} groups of columns, each"]
+        if groups > 1:
+            notes = [f"{parts} parts of each of {groups} heads, each"]
         part = self.record("split", [x_TC], (*rows, int(width) // parts), notes=notes)
         return (part,) * parts
 
@@ -144,17 +146,31 @@ class Recorder:
         return self.record("rotary", [x_TC], x_TC.shape, notes=notes)
 
     def attention(
-        self, q_TC: Symbol, k_TC: Symbol, v_TC: Symbol, n_head: int, kv_cache: Any
+        self,
+        q_TC: Symbol,
+        k_TC: Symbol,
+        v_TC: Symbol,
+        n_head: int,
+        kv_cache: Any,
+        scale: float | None = None,
+        window: int | None = None,
     ) -> Symbol:
-        heads = f"{n_head} heads of {int(q_TC.shape[-1]) // n_head}, causal"
+        notes = [f"{n_head} heads of {int(q_TC.shape[-1]) // n_head}, causal"]
+        if window is not None:
+            notes.append(f"to the last {window:,} tokens")
+        if scale is not None:
+            notes.append(f"scores {TIMES} {format_number(scale)}")
         inputs = [q_TC, k_TC, v_TC]
-        return self.record("attention", inputs, q_TC.shape, labels="qkv", notes=[heads])
+        return self.record("attention", inputs, q_TC.shape, labels="qkv", notes=notes)
 
     def dropout(self, x: Symbol) -> Symbol:
         return x  # not a part of the function: only training has dropout
 
     def gelu(self, x: Symbol) -> Symbol:
         return self.record("gelu", [x], x.shape)
+
+    def gelu_erf(self, x: Symbol) -> Symbol:
+        return self.record("gelu_erf", [x], x.shape)
 
     def relu(self, x: Symbol) -> Symbol:
         return self.record("relu", [x], x.shape)

@@ -48,6 +48,11 @@ class ModelConfig:
         rope_scaling: scaling of the frequencies of rotary positions; None if there is none.
         attention_bias: whether the projections of attention have biases.
         mlp_bias: whether the projections of the MLP have biases.
+        attention_windows: for each layer the number of tokens, up to its own, that a token attends
+            to; 0: all tokens up to its own. (): all in all layers.
+        partial_rotary_factor: fraction of the columns of a head that rotary positions rotate.
+        use_parallel_residual: whether the MLP of a block reads the residual stream before attention
+            has been added to it (gpt_neox).
 
     An architecture may fix attributes from `n_kv_head` on: see `Architecture.fixed`.
 
@@ -70,6 +75,9 @@ class ModelConfig:
     rope_scaling: RopeScaling | None = None
     attention_bias: bool = False
     mlp_bias: bool = False
+    attention_windows: tuple[int, ...] = ()
+    partial_rotary_factor: float = 1.0
+    use_parallel_residual: bool = True
 
     def __post_init__(self) -> None:
         if self.model_type not in SIZE_RULES:
@@ -96,6 +104,7 @@ class ModelConfig:
                 f"{self.n_head} heads (n_head) cannot share {self.n_kv_head} heads of keys and "
                 "values (n_kv_head): n_head must be a multiple of n_kv_head"
             )
+        self._check_windows()
         rules.validate(self)
         if not (isinstance(self.norm_eps, float) and 0 < self.norm_eps < 1):
             raise AnexaError(f"norm_eps must be between 0 and 1, not {short_repr(self.norm_eps)}")
@@ -109,3 +118,25 @@ class ModelConfig:
                 )
             if value >= MAX_SIZE:
                 raise AnexaError(f"{field} is {short_repr(value)}, larger than in any model")
+
+    def _check_windows(self) -> None:
+        windows = tuple(self.attention_windows)  # a list, if read from JSON
+        if windows and len(windows) != self.n_layer:
+            raise AnexaError(
+                f"attention_windows must have a number for each of {self.n_layer} layers, not "
+                f"{len(windows)}"
+            )
+        if not all(isinstance(n, int) and 0 <= n < MAX_SIZE for n in windows):
+            raise AnexaError(
+                f"attention_windows must be whole numbers of at least 0, not {short_repr(windows)}"
+            )
+        object.__setattr__(self, "attention_windows", windows if any(windows) else ())
+
+    def attention_window(self, layer: int) -> int | None:
+        """Return the number of tokens that a token attends to in a layer; None: no limit."""
+        return self.attention_windows[layer] or None if self.attention_windows else None
+
+    @property
+    def rotary_dim(self) -> int:
+        """Number of columns of a head that rotary positions rotate, R, as transformers rounds."""
+        return int(self.head_dim * self.partial_rotary_factor)

@@ -44,8 +44,12 @@ class Operations(Protocol[Tensor]):
     def linear(self, x_TC: Tensor, weight_OC: Tensor, bias_O: Tensor | None = None, /) -> Tensor:
         """Multiply x by the transposed weight and add the bias: x Wᵀ + b, (T, O)."""
 
-    def split(self, x_TC: Tensor, /, parts: int) -> tuple[Tensor, ...]:
-        """Cut the columns into `parts` equal groups: (T, C / parts) each."""
+    def split(self, x_TC: Tensor, /, parts: int, groups: int = 1) -> tuple[Tensor, ...]:
+        """Cut the columns into `parts` equal parts: (T, C / parts) each.
+
+        With several `groups` of columns (heads), each group is cut, and part i consists of the
+        i-th part of each group.
+        """
 
     def layer_norm(self, x_TC: Tensor, gain_C: Tensor, bias_C: Tensor, /, eps: float) -> Tensor:
         """Normalize each row to mean 0 and variance 1, multiply by the gain, add the bias."""
@@ -67,20 +71,33 @@ class Operations(Protocol[Tensor]):
         """
 
     def attention(
-        self, q_TC: Tensor, k_TC: Tensor, v_TC: Tensor, /, n_head: int, kv_cache: Any
+        self,
+        q_TC: Tensor,
+        k_TC: Tensor,
+        v_TC: Tensor,
+        /,
+        n_head: int,
+        kv_cache: Any,
+        scale: float | None = None,
+        window: int | None = None,
     ) -> Tensor:
         """Compute causal attention in `n_head` heads, which are groups of columns: (T, C).
 
         Keys and values may have fewer heads; each then serves several neighboring query heads.
         `kv_cache` is a layer's cache of earlier keys and values, to which the new ones are
-        appended; None without a cache.
+        appended; None without a cache. `scale` is the positive factor of the scores, 1 / √D by
+        default. A query attends to the last `window` keys, that of its own token included; None:
+        to all keys up to it.
         """
 
     def dropout(self, x: Tensor, /) -> Tensor:
         """In training, set a random fraction of x to 0; an engine without dropout returns x."""
 
     def gelu(self, x: Tensor, /) -> Tensor:
-        """x Φ(x), with the tanh approximation of Φ."""
+        """x Φ(x), with the tanh approximation of the normal distribution function Φ."""
+
+    def gelu_erf(self, x: Tensor, /) -> Tensor:
+        """x Φ(x), with the distribution function Φ of the standard normal distribution."""
 
     def relu(self, x: Tensor, /) -> Tensor:
         """max(0, x)."""

@@ -9,7 +9,6 @@ from typing import Any
 
 from anexa.errors import AnexaError, one_line
 from anexa.model.architectures import architecture
-from anexa.model.architectures.base import HEAD
 from anexa.model.config import ModelConfig
 from anexa.model.tensors import read_tensors
 from anexa.model.weights import Weight, Weights
@@ -34,22 +33,23 @@ def read_weights(files: Iterable[Path], config: ModelConfig, path: Path) -> Weig
             from the embedding table.
     """
     its = architecture(config)
+    head = its.untied_head
     weights: Weights = {}
     for file in files:
         for name, weight in read_tensors(file, its.is_buffer)[0].items():
-            full = its.full_name(name) if name != HEAD else name
+            full = its.full_name(name) if name != head else name
             if full in weights:
                 raise AnexaError(
                     f"{file} has the weight {one_line(name)} a second time: remove one"
                 )
             weights[full] = weight
-    if config.tie_word_embeddings and HEAD in weights and its.embedding in weights:
-        if not _equal(weights[HEAD], weights[its.embedding]):
+    if config.tie_word_embeddings and head in weights and its.embedding in weights:
+        if not _equal(weights[head], weights[its.embedding]):
             raise AnexaError(
-                f"{path} has an untied head, {HEAD}, but config.json says "
+                f"{path} has an untied head, {head}, but config.json says "
                 "tie_word_embeddings = true: they do not belong together"
             )
-        del weights[HEAD]
+        del weights[head]
     return weights
 
 

@@ -40,12 +40,15 @@ def mean(x: Array) -> Array:
     return average
 
 
-def causal_mask(n: int, num_cached: int, dtype: np.dtype[Any]) -> Array:
+def causal_mask(n: int, num_cached: int, dtype: np.dtype[Any], window: int | None = None) -> Array:
     """The additive mask of n new tokens after the cached tokens, (n, num_cached + n).
 
-    Row t is 0 for the keys up to position num_cached + t, and −∞ for later keys.
+    Row t is 0 for the key at position num_cached + t and for the keys before it, with a window for
+    the last `window` of these; −∞ for the other keys.
     """
-    return np.triu(np.full((n, num_cached + n), -np.inf, dtype), k=num_cached + 1)
+    hidden = np.full((n, num_cached + n), -np.inf, dtype)
+    later = np.triu(hidden, k=num_cached + 1)
+    return later if window is None else later + np.tril(hidden, k=num_cached - window)
 
 
 def softmax(logits: Array) -> Array:

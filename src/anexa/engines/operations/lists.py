@@ -7,7 +7,7 @@ a list of rows; `xs · ys` is the sum of their products.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import exp, log, pi, sqrt, tanh
+from math import erfc, exp, log, pi, sqrt, tanh
 from operator import mul
 
 from anexa.engines.operations.lists_attention import Attention as Attention  # for `operations_of`
@@ -18,6 +18,7 @@ from anexa.engines.operations.matrices import (
     Vector,
     add,
     dot,
+    join,
     matmul,
     matmul_transposed,
     reshape,
@@ -94,13 +95,17 @@ class Linear(Operation[Nested], name="linear"):
 
 
 class Split(Operation[Nested], name="split"):
-    """y⁰, y¹, … = the columns of x in equal groups.   dx = the groups' gradients side by side."""
+    """y⁰, y¹, … = the columns of x in equal parts.   dx = the parts' gradients side by side.
 
-    def forward(self, x_TC: Matrix, /, parts: int) -> tuple[Matrix, ...]:
-        return split(x_TC, parts)
+    With several groups of columns, each group is cut, and yⁱ is the i-th parts of all groups.
+    """
+
+    def forward(self, x_TC: Matrix, /, parts: int, groups: int = 1) -> tuple[Matrix, ...]:
+        self.groups = groups
+        return split(x_TC, parts, groups)
 
     def backward(self, *grads: Matrix) -> tuple[Matrix]:
-        return ([[g for row in rows for g in row] for rows in zip(*grads)],)
+        return (join(grads, self.groups),)
 
 
 class LayerNorm(Operation[Nested], name="layer_norm"):
@@ -206,6 +211,21 @@ class GELU(Activation, name="gelu"):
     def slope(x: float) -> float:
         t = tanh(sqrt(2 / pi) * (x + 0.044715 * x * x * x))
         return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * sqrt(2 / pi) * (1 + 3 * 0.044715 * x * x)
+
+
+class GELUErf(Activation, name="gelu_erf"):
+    """f(x) = x Φ(x) with Φ(x) = erfc(−x / √2) / 2 (Hendrycks and Gimpel, 2016).
+
+    f'(x) = Φ(x) + x φ(x) with φ(x) = e^(−x² / 2) / √(2π).
+    """
+
+    @staticmethod
+    def f(x: float) -> float:
+        return 0.5 * x * erfc(-x / sqrt(2))
+
+    @staticmethod
+    def slope(x: float) -> float:
+        return 0.5 * erfc(-x / sqrt(2)) + x * exp(-0.5 * x * x) / sqrt(2 * pi)
 
 
 class SwiGLU(Operation[Nested], name="swiglu"):

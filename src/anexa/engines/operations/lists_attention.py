@@ -41,11 +41,12 @@ class Rotary(Operation[Nested], name="rotary"):
 
 
 class Attention(Operation[Nested], name="attention"):
-    """y = P V with P = softmax(Q Kᵀ / √D + mask), head by head (Vaswani et al., 2017).
+    """y = P V with P = softmax(c Q Kᵀ + mask), head by head (Vaswani et al., 2017).
 
-    dV = Pᵀ g,  dP = g Vᵀ,  dS = P (dP − Σ_s P dP),  dQ = dS K / √D,  dK = dSᵀ Q / √D.
+    dV = Pᵀ g,  dP = g Vᵀ,  dS = P (dP − Σ_s P dP),  dQ = c dS K,  dK = c dSᵀ Q.
 
-    Several query heads may share a head of keys and values, whose gradient is the sum over them.
+    The scale c is 1 / √D unless another one is given. Several query heads may share a head of keys
+    and values, whose gradient is the sum over them.
     """
 
     def forward(
@@ -56,12 +57,14 @@ class Attention(Operation[Nested], name="attention"):
         /,
         n_head: int,
         kv_cache: NestedLayerKVCache | None,
+        scale: float | None = None,
+        window: int | None = None,
     ) -> Matrix:
         if kv_cache is not None:
             k_TC, v_TC = kv_cache.append(k_TC, v_TC)
         head_dim = len(q_TC[0]) // n_head
-        self.n_head, self.scale = n_head, 1 / sqrt(head_dim)
-        mask_TS = causal_mask(len(q_TC), num_cached=len(k_TC) - len(q_TC))
+        self.n_head, self.scale = n_head, 1 / sqrt(head_dim) if scale is None else scale
+        mask_TS = causal_mask(len(q_TC), len(k_TC) - len(q_TC), window)
         self.heads = []  # (Q, K, V, P) of each head
         y_CT: Matrix = []
         self.group_size = len(q_TC[0]) // len(k_TC[0])  # query heads per head of keys and values

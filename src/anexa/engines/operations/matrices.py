@@ -36,11 +36,25 @@ def matmul(a_NK: Matrix, b_KM: Matrix) -> Matrix:
     return matmul_transposed(a_NK, transpose(b_KM))
 
 
-def split(x_TC: list[list[Any]], parts: int) -> tuple[list[list[Any]], ...]:
-    """Cut the columns of a matrix, of floats or `Value`s, into equal groups."""
-    width = len(x_TC[0]) // parts
-    starts = range(0, width * parts, width)
-    return tuple([row[start : start + width] for row in x_TC] for start in starts)
+def split(x_TC: list[list[Any]], parts: int, groups: int) -> tuple[list[list[Any]], ...]:
+    """Cut each group of columns of a matrix, of floats or `Value`s, into equal parts."""
+    width = len(x_TC[0]) // (groups * parts)
+
+    def part_of(row: list[Any], part: int) -> list[Any]:
+        starts = range(part * width, len(row), parts * width)
+        return [x for start in starts for x in row[start : start + width]]
+
+    return tuple([part_of(row, part) for row in x_TC] for part in range(parts))
+
+
+def join(parts: Sequence[Matrix], groups: int) -> Matrix:
+    """Put parts of columns side by side again, group by group: the inverse of `split`."""
+    width = len(parts[0][0]) // groups
+    starts = range(0, groups * width, width)
+    return [
+        [x for start in starts for row in rows for x in row[start : start + width]]
+        for rows in zip(*parts)
+    ]
 
 
 def reshape(x_TC: list[list[Any]], width: int) -> list[list[Any]]:
@@ -77,12 +91,18 @@ def rotate(
     return y_TC
 
 
-def causal_mask(n: int, num_cached: int = 0) -> Matrix:
+def causal_mask(n: int, num_cached: int = 0, window: int | None = None) -> Matrix:
     """The additive mask of n new tokens after the cached tokens, (n, num_cached + n).
 
-    Row t is 0 for the keys up to position num_cached + t, and −∞ for later keys.
+    Row t is 0 for the key at position num_cached + t and for the keys before it, with a window for
+    the last `window` of these; −∞ for the other keys.
     """
-    return [[0.0] * (num_cached + t + 1) + [-inf] * (n - 1 - t) for t in range(n)]
+    mask_TS = []
+    for t in range(n):
+        end = num_cached + t + 1
+        start = 0 if window is None else max(0, end - window)
+        mask_TS.append([-inf] * start + [0.0] * (end - start) + [-inf] * (n - 1 - t))
+    return mask_TS
 
 
 def softmax(logits: Vector) -> Vector:

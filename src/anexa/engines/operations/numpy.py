@@ -12,6 +12,7 @@ import numpy as np
 
 from anexa.engines.kv_cache import StartPosition
 from anexa.engines.operations.arrays import Array, Tokens, flatten_batch, mean, positions_of
+from anexa.engines.operations.normal_distribution import normal_cdf
 from anexa.engines.operations.numpy_attention import Attention as Attention  # for `operations_of`
 from anexa.engines.operations.numpy_attention import Rotary as Rotary
 from anexa.engines.protocol import IGNORE_INDEX
@@ -88,13 +89,20 @@ class Linear(Operation[Array], name="linear"):
 
 
 class Split(Operation[Array], name="split"):
-    """y⁰, y¹, … = the columns of x in equal groups.   dx = the groups' gradients side by side."""
+    """y⁰, y¹, … = the columns of x in equal parts.   dx = the parts' gradients side by side.
 
-    def forward(self, x_TC: Array, /, parts: int) -> tuple[Array, ...]:
-        return tuple(np.split(x_TC, parts, axis=-1))
+    With several groups of columns, each group is cut, and yⁱ is the i-th parts of all groups.
+    """
+
+    def forward(self, x_TC: Array, /, parts: int, groups: int = 1) -> tuple[Array, ...]:
+        self.groups, rows = groups, x_TC.shape[:-1]
+        x_TGPD = x_TC.reshape(*rows, groups, parts, -1)
+        return tuple(x_TGPD[..., part, :].reshape(*rows, -1) for part in range(parts))
 
     def backward(self, *grads: Array) -> tuple[Array]:
-        return (np.concatenate(grads, axis=-1),)
+        rows = grads[0].shape[:-1]
+        d_TGPD = np.stack([g.reshape(*rows, self.groups, -1) for g in grads], axis=-2)
+        return (d_TGPD.reshape(*rows, -1),)
 
 
 class LayerNorm(Operation[Array], name="layer_norm"):
@@ -195,6 +203,26 @@ class GELU(Operation[Array], name="gelu"):
         slope_TC += self.t_TC
         slope_TC += 1
         slope_TC *= 0.5
+        slope_TC *= g_TC
+        return (slope_TC,)
+
+
+class GELUErf(Operation[Array], name="gelu_erf"):
+    """y = x Φ(x) with Φ(x) = erfc(−x / √2) / 2 (Hendrycks and Gimpel, 2016).
+
+    dx = g (Φ(x) + x φ(x)) with φ(x) = e^(−x² / 2) / √(2π).
+    """
+
+    def forward(self, x_TC: Array, /) -> Array:
+        self.x_TC, self.cdf_TC = x_TC, normal_cdf(x_TC)
+        y_TC: Array = x_TC * self.cdf_TC
+        return y_TC
+
+    def backward(self, g_TC: Array) -> tuple[Array]:
+        slope_TC = np.exp(self.x_TC * self.x_TC * -0.5)
+        slope_TC *= self.x_TC
+        slope_TC *= 1 / sqrt(2 * pi)
+        slope_TC += self.cdf_TC
         slope_TC *= g_TC
         return (slope_TC,)
 

@@ -61,11 +61,12 @@ class Rotary(Operation[Array], name="rotary"):
 
 
 class Attention(Operation[Array], name="attention"):
-    """y = P V with P = softmax(Q Kᵀ / √D + mask), head by head (Vaswani et al., 2017).
+    """y = P V with P = softmax(c Q Kᵀ + mask), head by head (Vaswani et al., 2017).
 
-    dV = Pᵀ g,  dP = g Vᵀ,  dS = P (dP − Σ_s P dP),  dQ = dS K / √D,  dK = dSᵀ Q / √D.
+    dV = Pᵀ g,  dP = g Vᵀ,  dS = P (dP − Σ_s P dP),  dQ = c dS K,  dK = c dSᵀ Q.
 
-    Several query heads may share a head of keys and values, whose gradient is the sum over them.
+    The scale c is 1 / √D unless another one is given. Several query heads may share a head of keys
+    and values, whose gradient is the sum over them.
     """
 
     def heads(self, x_TC: Array) -> Array:
@@ -81,22 +82,32 @@ class Attention(Operation[Array], name="attention"):
         return x_TC
 
     def forward(
-        self, q_TC: Array, k_TC: Array, v_TC: Array, /, n_head: int, kv_cache: AnyLayerCache | None
+        self,
+        q_TC: Array,
+        k_TC: Array,
+        v_TC: Array,
+        /,
+        n_head: int,
+        kv_cache: AnyLayerCache | None,
+        scale: float | None = None,
+        window: int | None = None,
     ) -> Array:
         self.head_dim = q_TC.shape[-1] // n_head
         q_HTD, k_HSD, v_HSD = self.heads(q_TC), self.heads(k_TC), self.heads(v_TC)
         if kv_cache is not None:
             k_HSD, v_HSD = kv_cache.append(k_HSD, v_HSD)
+            if window is not None:  # the others are before the window of every query
+                seen = min(window + q_HTD.shape[-2] - 1, k_HSD.shape[-2])
+                k_HSD, v_HSD = k_HSD[..., -seen:, :], v_HSD[..., -seen:, :]
         self.group_size = q_HTD.shape[-3] // k_HSD.shape[-3]  # query heads per head of keys
         if self.group_size > 1:
             k_HSD, v_HSD = k_HSD.repeat(self.group_size, -3), v_HSD.repeat(self.group_size, -3)
         n, total = q_HTD.shape[-2], k_HSD.shape[-2]
-        self.scale = 1 / sqrt(q_HTD.shape[-1])
+        self.scale = 1 / sqrt(self.head_dim) if scale is None else scale
+        self.window = window
         scores_HTS = (q_HTD * self.scale) @ k_HSD.swapaxes(-1, -2)
-        if kv_cache is not None and kv_cache.attn_mask is not None:
-            scores_HTS += kv_cache.attn_mask
-        elif n > 1:  # a single token is the last token: there are no later keys to mask
-            scores_HTS += causal_mask(n, total - n, scores_HTS.dtype)
+        if n > 1:  # a single token is the last token: there are no later keys to mask
+            scores_HTS += causal_mask(n, total - n, scores_HTS.dtype, window)
         p_HTS = softmax(scores_HTS)
         self.saved = q_HTD, k_HSD, v_HSD, p_HTS
         return self.columns(p_HTS @ v_HSD)

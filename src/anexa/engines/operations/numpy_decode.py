@@ -69,22 +69,35 @@ class Linear(operations.Linear):
 
 
 class Attention(operations.Attention):
-    """y = P V with P = softmax(Q Kᵀ / √D + mask), computed head by head, in blocks of keys.
+    """y = P V with P = softmax(c Q Kᵀ + mask), computed head by head, in blocks of keys.
 
-    With the scores S_n = Q K_nᵀ / √D + mask_n of block n, and m the largest of all scores:
+    With the scores S_n = c Q K_nᵀ + mask_n of block n, and m the largest of all scores:
     y = Σ_n e^(S_n − m) V_n / Σ_n Σ_s e^(S_n − m).
     """
 
     def forward(
-        self, q_TC: Array, k_TC: Array, v_TC: Array, /, n_head: int, kv_cache: AnyLayerCache | None
+        self,
+        q_TC: Array,
+        k_TC: Array,
+        v_TC: Array,
+        /,
+        n_head: int,
+        kv_cache: AnyLayerCache | None,
+        scale: float | None = None,
+        window: int | None = None,
     ) -> Array:
         assert isinstance(kv_cache, LayerDecodeCache)
         batch, self.head_dim = len(q_TC), q_TC.shape[-1] // n_head
+        scale = 1 / sqrt(self.head_dim) if scale is None else scale
         k_BHSD, v_BHSD = kv_cache.append(self.heads(k_TC), self.heads(v_TC))
+        mask_B11S = kv_cache.attn_mask
+        if window is not None:
+            before_BS = np.arange(mask_B11S.shape[-1]) <= kv_cache.starts[:, None] - window
+            mask_B11S = np.where(before_BS[:, None, None], -np.inf, mask_B11S)
         # G heads of queries share one head of keys and values.
         q_BHGD = q_TC.reshape(batch, k_BHSD.shape[1], -1, self.head_dim)
-        scores_NBHGS = (q_BHGD / sqrt(self.head_dim)) @ blocks(k_BHSD).swapaxes(-1, -2)
-        scores_NBHGS += blocks(kv_cache.attn_mask.swapaxes(-1, -2)).swapaxes(-1, -2)
+        scores_NBHGS = (q_BHGD * scale) @ blocks(k_BHSD).swapaxes(-1, -2)
+        scores_NBHGS += blocks(mask_B11S.swapaxes(-1, -2)).swapaxes(-1, -2)
         largest_NBHG1 = np.maximum.reduce(scores_NBHGS, -1, keepdims=True)
         scores_NBHGS -= np.maximum.reduce(largest_NBHG1, 0)
         exps_NBHGS = np.exp(scores_NBHGS, out=scores_NBHGS)

@@ -7,7 +7,7 @@ A matrix is a list of rows, all T tokens of a sequence at once. A sum of product
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import pi, sqrt
+from math import erfc, exp, pi, sqrt
 from typing import Any
 
 from anexa.engines.nested import NestedLayerKVCache
@@ -31,6 +31,12 @@ def tanh(u: Value) -> Value:
         return -tanh(-u)
     e = (u * -2).exp()
     return (1 - e) / (1 + e)
+
+
+def normal_cdf(x: Value) -> Value:
+    """Φ(x) = erfc(−x / √2) / 2 in one node of the graph, with the slope e^(−x² / 2) / √(2π)."""
+    slope = exp(-0.5 * x.data * x.data) / sqrt(2 * pi)
+    return Value(0.5 * erfc(-x.data / sqrt(2)), (x,), (slope,))
 
 
 class ScalarOperations:
@@ -71,9 +77,9 @@ class ScalarOperations:
             y_TO = [[y + bias for y, bias in zip(row, bias_O)] for row in y_TO]
         return self._result(y_TO)
 
-    def split(self, x_TC: Matrix, parts: int) -> tuple[Matrix, ...]:
-        """y⁰, y¹, … = the columns of x in equal groups."""
-        return matrices.split(x_TC, parts)
+    def split(self, x_TC: Matrix, parts: int, groups: int = 1) -> tuple[Matrix, ...]:
+        """y⁰, y¹, … = the columns of x in equal parts, or those of each group of columns."""
+        return matrices.split(x_TC, parts, groups)
 
     def layer_norm(self, x_TC: Matrix, gain_C: Vector, bias_C: Vector, eps: float) -> Matrix:
         """y = (x − mean(x)) / √(var(x) + ε) · γ + β, row by row."""
@@ -108,22 +114,26 @@ class ScalarOperations:
         v_TC: Matrix,
         n_head: int,
         kv_cache: NestedLayerKVCache | None,
+        scale: float | None = None,
+        window: int | None = None,
     ) -> Matrix:
-        """y = softmax(Q Kᵀ / √D) V, head by head, over the token itself and earlier tokens."""
+        """y = softmax(c Q Kᵀ) V, head by head, over the token itself and earlier tokens."""
         keys, values = kv_cache.append(k_TC, v_TC) if kv_cache else (k_TC, v_TC)
         before = len(keys) - len(q_TC)
         head_dim = len(q_TC[0]) // n_head
+        scale = 1 / sqrt(head_dim) if scale is None else scale
         group_size = len(q_TC[0]) // len(k_TC[0])  # query heads per head of keys and values
         y_TC = []
         for t, q in enumerate(q_TC):
-            seen = before + t + 1
+            end = before + t + 1
+            seen = slice(0 if window is None else max(0, end - window), end)
             row: Vector = []
             for head in range(n_head):
                 own = slice(head * head_dim, (head + 1) * head_dim)
                 its = slice(head // group_size * head_dim, (head // group_size + 1) * head_dim)
-                scores = [dot(q[own], k[its]) / sqrt(head_dim) for k in keys[:seen]]
+                scores = [dot(q[own], k[its]) * scale for k in keys[seen]]
                 probabilities = softmax(scores)
-                row += [dot(probabilities, vs) for vs in zip(*(v[its] for v in values[:seen]))]
+                row += [dot(probabilities, vs) for vs in zip(*(v[its] for v in values[seen]))]
             y_TC.append(row)
         return self._result(y_TC)
 
@@ -138,6 +148,10 @@ class ScalarOperations:
             return 0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x * x * x)))
 
         return self._result([list(map(gelu, row)) for row in x_TC])
+
+    def gelu_erf(self, x_TC: Matrix) -> Matrix:
+        """y = x Φ(x)."""
+        return self._result([[x * normal_cdf(x) for x in row] for row in x_TC])
 
     def relu(self, x_TC: Matrix) -> Matrix:
         """y = max(0, x)."""

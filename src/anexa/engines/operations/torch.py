@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 
-from anexa.engines.kv_cache import AnyLayerCache, StartPosition
+from anexa.engines.kv_cache import AnyLayerCache, LayerDecodeCache, StartPosition
 from anexa.engines.protocol import IGNORE_INDEX
 
 
@@ -29,6 +29,16 @@ def rotary_cos_sin(
     frequencies_R = torch.tensor(frequencies, dtype=torch.float64)
     angles_T1R = (positions_of(start, n)[..., None] * frequencies_R)[..., None, :]
     return angles_T1R.cos().to(device, dtype), angles_T1R.sin().to(device, dtype)
+
+
+def windowed_mask(kv_cache: LayerDecodeCache, window: int | None) -> Tensor:
+    """The additive mask of a decoding step, (B, 1, 1, S): −∞ for keys before the window, too."""
+    mask_B11S: Tensor = kv_cache.attn_mask
+    if window is None:
+        return mask_B11S
+    keys_S = torch.arange(mask_B11S.shape[-1], device=mask_B11S.device)
+    before_BS = keys_S <= kv_cache.starts[:, None] - window
+    return mask_B11S.masked_fill(before_BS[:, None, None], -torch.inf)
 
 
 # All layers use the same angles, for queries and for keys.
@@ -68,9 +78,12 @@ class TorchOperations:
         """y = x Wᵀ + b."""
         return F.linear(x_TC, weight_OC, bias_O)
 
-    def split(self, x_TC: Tensor, parts: int) -> tuple[Tensor, ...]:
-        """y⁰, y¹, … = the columns of x in equal groups."""
-        return x_TC.chunk(parts, dim=-1)
+    def split(self, x_TC: Tensor, parts: int, groups: int = 1) -> tuple[Tensor, ...]:
+        """y⁰, y¹, … = the columns of x in equal parts, or those of each group of columns."""
+        if groups == 1:
+            return x_TC.chunk(parts, dim=-1)
+        x_TGPD = x_TC.unflatten(-1, (groups, parts, -1))
+        return tuple(part_TGD.flatten(-2) for part_TGD in x_TGPD.unbind(-2))
 
     def layer_norm(self, x_TC: Tensor, gain_C: Tensor, bias_C: Tensor, eps: float) -> Tensor:
         """y = (x − mean(x)) / √(var(x) + ε) · γ + β, row by row."""
@@ -96,25 +109,39 @@ class TorchOperations:
         return y_THD.flatten(-2)
 
     def attention(
-        self, q_TC: Tensor, k_TC: Tensor, v_TC: Tensor, n_head: int, kv_cache: AnyLayerCache | None
+        self,
+        q_TC: Tensor,
+        k_TC: Tensor,
+        v_TC: Tensor,
+        n_head: int,
+        kv_cache: AnyLayerCache | None,
+        scale: float | None = None,
+        window: int | None = None,
     ) -> Tensor:
-        """y = softmax(Q Kᵀ / √D + mask) V, head by head."""
+        """y = softmax(c Q Kᵀ + mask) V, head by head."""
         batch, n, width = q_TC.shape
         q_HTD, k_HSD, v_HSD = (
             x.view(batch, n, -1, width // n_head).transpose(1, 2) for x in (q_TC, k_TC, v_TC)
         )
         if kv_cache is not None:
             k_HSD, v_HSD = kv_cache.append(k_HSD, v_HSD)
+        mask_TS = None
+        if isinstance(kv_cache, LayerDecodeCache):
+            mask_TS = windowed_mask(kv_cache, window)
+        elif window is not None:  # all other keys are before the window of every query
+            seen = min(window + n - 1, k_HSD.shape[-2])
+            k_HSD, v_HSD = k_HSD[..., -seen:, :], v_HSD[..., -seen:, :]
         total = k_HSD.shape[-2]
         # On a CPU the gradient of attention in bfloat16 takes five times as long as in float32.
         kind, dtype = q_TC.device.type, q_HTD.dtype
         on_cpu = kind == "cpu" and dtype == torch.bfloat16
         if on_cpu:
             q_HTD, k_HSD, v_HSD = q_HTD.float(), k_HSD.float(), v_HSD.float()
-        mask_TS = None if kv_cache is None else kv_cache.attn_mask
-        if mask_TS is None and total > n > 1:  # `is_causal` aligns query 0 with key 0
+        window = total if window is None else window
+        if mask_TS is None and n > 1 and (total > n or total > window):
+            # `is_causal` aligns query 0 with key 0, and has no window
             ones = torch.ones(n, total, dtype=torch.bool, device=q_TC.device)
-            mask_TS = ones.tril(diagonal=total - n)
+            mask_TS = ones.tril(diagonal=total - n).triu(diagonal=total - n - window + 1)
         with torch.autocast(kind, enabled=torch.is_autocast_enabled(kind) and not on_cpu):
             y_HTD = F.scaled_dot_product_attention(
                 q_HTD,
@@ -122,7 +149,8 @@ class TorchOperations:
                 v_HSD,
                 attn_mask=mask_TS,
                 dropout_p=self.dropout_rate,
-                is_causal=total == n > 1,
+                is_causal=mask_TS is None and n > 1,
+                scale=scale,
                 enable_gqa=k_TC.shape != q_TC.shape,
             )
         return y_HTD.transpose(1, 2).reshape(batch, n, width).to(dtype)
@@ -134,6 +162,10 @@ class TorchOperations:
     def gelu(self, x: Tensor) -> Tensor:
         """y = x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2."""
         return F.gelu(x, approximate="tanh")
+
+    def gelu_erf(self, x: Tensor) -> Tensor:
+        """y = x Φ(x)."""
+        return F.gelu(x)
 
     def relu(self, x: Tensor) -> Tensor:
         """y = max(0, x)."""

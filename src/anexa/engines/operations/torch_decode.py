@@ -20,7 +20,7 @@ from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 
 from anexa.engines import tiles
 from anexa.engines.kv_cache import BLOCK, AnyLayerCache, LayerDecodeCache, round_up_to_block
-from anexa.engines.operations.torch import TorchOperations
+from anexa.engines.operations.torch import TorchOperations, windowed_mask
 
 # Cases in which attention is checked: lengths and paddings in blocks of keys, and batch sizes.
 # PyTorch's CPU kernel reads 512 keys at a time, which is 8 blocks.
@@ -49,12 +49,23 @@ class TorchDecodeOperations(TorchOperations):
             gelu, x, activation_heights(gelu, x.shape[-1], x.dtype, torch.get_num_threads())
         )
 
+    def gelu_erf(self, x: Tensor) -> Tensor:
+        heights = activation_heights(F.gelu, x.shape[-1], x.dtype, torch.get_num_threads())
+        return in_tiles(F.gelu, x, heights)
+
     def swiglu(self, gate: Tensor, up: Tensor) -> Tensor:
         heights = activation_heights(F.silu, gate.shape[-1], gate.dtype, torch.get_num_threads())
         return in_tiles(F.silu, gate, heights) * up
 
     def attention(
-        self, q_TC: Tensor, k_TC: Tensor, v_TC: Tensor, n_head: int, kv_cache: AnyLayerCache | None
+        self,
+        q_TC: Tensor,
+        k_TC: Tensor,
+        v_TC: Tensor,
+        n_head: int,
+        kv_cache: AnyLayerCache | None,
+        scale: float | None = None,
+        window: int | None = None,
     ) -> Tensor:
         assert isinstance(kv_cache, LayerDecodeCache)
         batch, _, width = q_TC.shape
@@ -62,14 +73,14 @@ class TorchDecodeOperations(TorchOperations):
             x.view(batch, 1, -1, width // n_head).transpose(1, 2) for x in (q_TC, k_TC, v_TC)
         )
         k_BHSD, v_BHSD = kv_cache.append(k_BHTD, v_BHTD)
-        inputs = (q_BHTD, k_BHSD, v_BHSD, kv_cache.attn_mask)
+        inputs = (q_BHTD, k_BHSD, v_BHSD, windowed_mask(kv_cache, window))
         n_kv_head, head_dim = k_BHSD.shape[1], k_BHSD.shape[3]
         if attention_is_invariant(n_head, n_kv_head, head_dim, q_TC.dtype, torch.get_num_threads()):
-            y_BHTD = attend(*inputs)
+            y_BHTD = attend(*inputs, scale)
         else:
-            y_BHTD = torch.cat(
-                [attend_alone(*one) for one in zip(*(torch.split(x, 1) for x in inputs))]
-            )
+            lengths = (kv_cache.starts + 1).tolist()
+            rows = zip(*(torch.split(x, 1) for x in inputs), lengths, strict=True)
+            y_BHTD = torch.cat([attend_alone(*one, scale) for one in rows])
         return y_BHTD.transpose(1, 2).reshape(batch, 1, width)
 
 
@@ -137,17 +148,35 @@ def _as_numpy(dtype: torch.dtype) -> np.dtype[Any]:
     return np.dtype("float64" if dtype == torch.float64 else "float32")
 
 
-def attend(q_BHTD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, mask_B11S: Tensor) -> Tensor:
-    """y = softmax(Q Kᵀ / √D + mask) V, head by head."""
+def attend(
+    q_BHTD: Tensor,
+    k_BHSD: Tensor,
+    v_BHSD: Tensor,
+    mask_B11S: Tensor,
+    scale: float | None = None,
+) -> Tensor:
+    """y = softmax(c Q Kᵀ + mask) V, head by head."""
     return F.scaled_dot_product_attention(
-        q_BHTD, k_BHSD, v_BHSD, attn_mask=mask_B11S, enable_gqa=q_BHTD.shape[1] != k_BHSD.shape[1]
+        q_BHTD,
+        k_BHSD,
+        v_BHSD,
+        attn_mask=mask_B11S,
+        scale=scale,
+        enable_gqa=q_BHTD.shape[1] != k_BHSD.shape[1],
     )
 
 
-def attend_alone(q_BHTD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, mask_B11S: Tensor) -> Tensor:
-    """Compute attention for one sequence, on its own keys rounded up to whole blocks."""
-    end = round_up_to_block(int((mask_B11S == 0).sum()))
-    return attend(q_BHTD, k_BHSD[:, :, :end], v_BHSD[:, :, :end], mask_B11S[..., :end])
+def attend_alone(
+    q_BHTD: Tensor,
+    k_BHSD: Tensor,
+    v_BHSD: Tensor,
+    mask_B11S: Tensor,
+    length: int,
+    scale: float | None = None,
+) -> Tensor:
+    """Compute attention for one sequence, on its own `length` keys rounded up to whole blocks."""
+    end = round_up_to_block(length)
+    return attend(q_BHTD, k_BHSD[:, :, :end], v_BHSD[:, :, :end], mask_B11S[..., :end], scale)
 
 
 @cache
@@ -167,9 +196,10 @@ def attention_is_invariant(
             for n, keys in ((n_head, 1), (n_kv_head, num_keys), (n_kv_head, num_keys))
         )
         mask_B11S = torch.zeros(1, 1, 1, num_keys, dtype=dtype)
-        mask_B11S[..., length * BLOCK - 3 :] = -torch.inf
+        num_seen = length * BLOCK - 3
+        mask_B11S[..., num_seen:] = -torch.inf
         inputs = (q_BHTD, k_BHSD, v_BHSD, mask_B11S)
-        alone_BHTD = attend_alone(*inputs)
+        alone_BHTD = attend_alone(*inputs, num_seen)
         for batch in BATCHES:
             q, k, v, mask = (x.repeat(batch, 1, 1, 1) for x in inputs)
             for padding in PADDINGS:

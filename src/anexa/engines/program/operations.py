@@ -9,6 +9,7 @@ of the program of a training step. The equations are in the docstrings of the ke
 from __future__ import annotations
 
 import sys
+from math import sqrt
 
 from anexa.engines.program.program import ROWS, Value
 from anexa.engines.tape import Operation, Tape, operations_of
@@ -105,20 +106,33 @@ class Linear(Operation[Value], name="linear"):
 
 
 class Split(Operation[Value], name="split"):
-    """Views of equal ranges of columns, without an instruction; backward joins their gradients."""
+    """Equal ranges of columns, or those of each group; backward puts their gradients side by side.
 
-    def forward(self, x_TC: Value, /, parts: int) -> tuple[Value, ...]:
-        width = x_TC.width // parts
-        return tuple(x_TC.columns(i * width, width) for i in range(parts))
+    With one group they are views, without an instruction; with several they are copied.
+    """
+
+    def forward(self, x_TC: Value, /, parts: int, groups: int = 1) -> tuple[Value, ...]:
+        self.groups, width = groups, x_TC.width // (parts * groups)
+        if groups == 1:
+            return tuple(x_TC.columns(part * width, width) for part in range(parts))
+        program, found = x_TC.program, []
+        for part in range(parts):
+            y_TC = program.computed((ROWS, groups * width))
+            for group in range(groups):
+                source = x_TC.columns((group * parts + part) * width, width)
+                program.emit_into("copy", (source,), y_TC.columns(group * width, width))
+            found.append(y_TC)
+        return tuple(found)
 
     def backward(self, *grads: Value) -> tuple[Value]:
-        program = grads[0].program
-        whole = program.computed((ROWS, sum(g.width for g in grads)))
+        program, width = grads[0].program, grads[0].width // self.groups
+        whole = program.computed((ROWS, len(grads) * grads[0].width))
         column = 0
-        for g in grads:
-            part = whole.columns(column, g.width)
-            program.emit_into("copy", (g,), part)
-            column += g.width
+        for group in range(self.groups):
+            for g in grads:
+                part = g if self.groups == 1 else g.columns(group * width, width)
+                program.emit_into("copy", (part,), whole.columns(column, width))
+                column += width
         return (whole,)
 
 
@@ -185,24 +199,33 @@ class Attention(Operation[Value], name="attention"):
     """Causal attention of each row to its KV cache (inference) or its sequence (training)."""
 
     def forward(
-        self, q_TC: Value, k_TC: Value, v_TC: Value, /, n_head: int, kv_cache: int | None
+        self,
+        q_TC: Value,
+        k_TC: Value,
+        v_TC: Value,
+        /,
+        n_head: int,
+        kv_cache: int | None,
+        scale: float | None = None,
+        window: int | None = None,
     ) -> Value:
         program, head_dim = q_TC.program, q_TC.width // n_head
+        scale = 1 / sqrt(head_dim) if scale is None else scale
+        sizes = {"head_dim": head_dim, "scale": scale, "window": window or 0}
         if kv_cache is None:
             self.inputs = q_TC, k_TC, v_TC
-            self.settings = {"head_dim": head_dim, "tile": head_tile(head_dim)}
+            self.settings = {**sizes, "tile": head_tile(head_dim)}
             self.y_TC, self.lse_TH = program.emit(
                 "attention", self.inputs, q_TC.shape, (ROWS, n_head), **self.settings
             )
             return self.y_TC
         caches, positions = program.input("caches", (ROWS,)), program.input("positions", (ROWS,))
-        settings = {"head_dim": head_dim, "layer": kv_cache}
-        program.emit("append_to_cache", (k_TC, v_TC, caches, positions), **settings)
+        written = k_TC, v_TC, caches, positions
+        program.emit("append_to_cache", written, head_dim=head_dim, layer=kv_cache)
         progress = program.input("progress", (0,))
         program.emit("wait_for_rows", (progress,), layer=kv_cache)
-        inputs = q_TC, caches, positions
-        kv_width = k_TC.width
-        return program.emit("attend", inputs, q_TC.shape, kv_width=kv_width, **settings)[0]
+        inputs, settings = (q_TC, caches, positions), {**sizes, "kv_width": k_TC.width}
+        return program.emit("attend", inputs, q_TC.shape, layer=kv_cache, **settings)[0]
 
     def backward(self, g_TC: Value) -> tuple[Value, ...]:
         shapes = [value.shape for value in self.inputs]
@@ -230,6 +253,17 @@ class GELU(Operation[Value], name="gelu"):
 
     def backward(self, g_TC: Value) -> tuple[Value, ...]:
         return g_TC.program.emit("gelu_gradient", (g_TC, self.x_TC), g_TC.shape)
+
+
+class GELUErf(Operation[Value], name="gelu_erf"):
+    """GELU, x Φ(x), with the distribution function Φ of the standard normal distribution."""
+
+    def forward(self, x_TC: Value, /) -> Value:
+        self.x_TC = x_TC
+        return x_TC.program.emit("gelu_erf", (x_TC,), x_TC.shape)[0]
+
+    def backward(self, g_TC: Value) -> tuple[Value, ...]:
+        return g_TC.program.emit("gelu_erf_gradient", (g_TC, self.x_TC), g_TC.shape)
 
 
 class SwiGLU(Operation[Value], name="swiglu"):

@@ -8,7 +8,10 @@ import operator
 from collections.abc import Callable, Mapping
 from functools import cache
 from types import FunctionType
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
+
+Constant: TypeAlias = int | float | tuple[float, ...]
+"""Value that is put in place of a name: a number, or numbers to loop over."""
 
 FOLDED: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -36,7 +39,7 @@ def parameters(function: FunctionType) -> tuple[list[str], list[str]]:
     return names, [argument.arg for argument in arguments.kwonlyargs]
 
 
-def specialize(function: FunctionType, name: str, constants: Mapping[str, int | float]) -> str:
+def specialize(function: FunctionType, name: str, constants: Mapping[str, Constant]) -> str:
     """Write the source of a kernel for given constants; its other settings become arguments.
 
     Args:
@@ -61,7 +64,7 @@ class _Constants(ast.NodeVisitor):
     A node is not changed: what is transformed is new, or shared if it stays the same.
     """
 
-    def __init__(self, constants: Mapping[str, int | float]) -> None:
+    def __init__(self, constants: Mapping[str, Constant]) -> None:
         self._constants = constants
 
     def block(self, statements: list[ast.stmt]) -> list[ast.stmt]:
@@ -85,7 +88,8 @@ class _Constants(ast.NodeVisitor):
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         if isinstance(node.ctx, ast.Load) and node.id in self._constants:
-            return ast.Constant(self._constants[node.id])
+            value: Any = self._constants[node.id]  # Python writes a tuple, too, as a constant
+            return ast.Constant(value)
         return node
 
     def visit_BinOp(self, old: ast.BinOp) -> ast.expr:
@@ -115,6 +119,8 @@ class _Constants(ast.NodeVisitor):
 
     def visit_For(self, node: ast.For) -> ast.stmt | list[ast.stmt]:
         iterated = self.visit(node.iter)
+        if isinstance(iterated, ast.Constant):
+            return self._unrolled(node, cast("tuple[float, ...]", iterated.value))
         assert isinstance(iterated, ast.Call)
         assert isinstance(iterated.func, ast.Name)
         if iterated.func.id == "row_blocks":
@@ -122,6 +128,12 @@ class _Constants(ast.NodeVisitor):
         if iterated.func.id == "tiles":
             return self._full_and_last(node, *map(ast.unparse, iterated.args))
         return ast.For(node.target, iterated, self.block(node.body), [])
+
+    def _unrolled(self, node: ast.For, numbers: tuple[float, ...]) -> list[ast.stmt]:
+        """Write the body of a loop once for each of the numbers that are constants."""
+        name = ast.unparse(node.target)
+        bodies = (_Constants({**self._constants, name: x}).block(node.body) for x in numbers)
+        return [statement for body in bodies for statement in body]
 
     def _full_and_last(self, node: ast.For, width: str, lanes: str) -> list[ast.stmt]:
         """Write a loop over the full groups of columns, and its body once more for the last."""

@@ -8,6 +8,7 @@ from functools import cache
 from math import prod
 from types import FunctionType
 
+from anexa.engines.operations.normal_distribution import COEFFICIENTS
 from anexa.engines.program.kernels import (
     attention,
     batch_attention,
@@ -23,7 +24,7 @@ from anexa.engines.program.kernels.language import IGNORE_INDEX, LANES
 from anexa.engines.program.memory import MemoryPlan
 from anexa.engines.program.processor import block_sizes
 from anexa.engines.program.program import Instruction, Program, Value
-from anexa.engines.program.specialize import parameters, specialize
+from anexa.engines.program.specialize import Constant, parameters, specialize
 
 KERNEL_MODULES = (
     products,
@@ -35,7 +36,7 @@ KERNEL_MODULES = (
     optimizer,
     threads,
 )
-FLOATS = ("eps",)  # settings that are float64
+FLOATS = ("eps", "scale")  # settings that are float64
 # Inputs that are int64.
 INTEGERS = ("tokens", "positions", "caches", "targets", "segments", "progress")
 DOUBLES = ("sequence_weights", "scalars")  # inputs that are float64 in every program
@@ -114,9 +115,10 @@ class Source:
 @cache
 def kernel_source(kernel: str, dtype: str, tile: int | None) -> KernelSource:
     """Write a kernel for one precision, and for one width of tiles if it computes in tiles."""
-    constants: dict[str, int | float] = {
+    constants: dict[str, Constant] = {
         "LANES": LANES,
         "FLOAT64": dtype == "float64",
+        "CDF_COEFFICIENTS": COEFFICIENTS[dtype],
         "IGNORE_INDEX": IGNORE_INDEX,
         **block_sizes(dtype),
     }

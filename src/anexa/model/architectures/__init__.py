@@ -5,6 +5,8 @@ from typing import Any
 from anexa.errors import AnexaError, short_repr
 from anexa.model.architectures.base import Architecture, GGUFLayout, Parameter
 from anexa.model.architectures.gpt2 import GPT2
+from anexa.model.architectures.gpt_neo import GPT_NEO
+from anexa.model.architectures.gpt_neox import GPT_NEOX
 from anexa.model.architectures.llama import LLAMA
 from anexa.model.architectures.microgpt import MICROGPT
 from anexa.model.architectures.mistral import MISTRAL
@@ -21,6 +23,8 @@ ARCHITECTURES = {
     "mistral": MISTRAL,
     "qwen2": QWEN2,
     "qwen3": QWEN3,
+    "gpt_neo": GPT_NEO,
+    "gpt_neox": GPT_NEOX,
 }
 SIZE_RULES.update(ARCHITECTURES)
 

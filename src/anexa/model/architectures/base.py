@@ -13,8 +13,6 @@ from anexa.errors import AnexaError, short_repr
 from anexa.model.config import ModelConfig
 from anexa.model.operations import Operations, Tensor
 
-HEAD = "lm_head.weight"  # name of an output head that is not tied
-
 
 @dataclass(frozen=True)
 class Parameter:
@@ -103,6 +101,7 @@ class Architecture:
             architecture cannot compute.
         embedding: name of the token embedding table, which is also the head if it is tied.
         positions: name of the table of learned positions; None if there is none.
+        untied_head: name of the output head's weight if it is not tied to the embedding table.
         fixed: attributes of `ModelConfig` that have the same value in all models of this
             architecture, with these values; for the meaning of 0 see `ModelConfig`.
         validate: raises AnexaError for sizes that this architecture cannot have.
@@ -123,6 +122,7 @@ class Architecture:
     from_json: Callable[[dict[str, Any]], ModelConfig]
     embedding: str
     positions: str | None = None
+    untied_head: str = "lm_head.weight"
     fixed: Mapping[str, Any] = field(default_factory=dict)
     validate: Callable[[ModelConfig], None] = lambda _: None
     example: Mapping[str, Any] = field(default_factory=dict)
@@ -140,7 +140,7 @@ class Architecture:
 
     def head(self, config: ModelConfig) -> str:
         """Return the name of the output head's weight: the embedding table if they are tied."""
-        return self.embedding if config.tie_word_embeddings else HEAD
+        return self.embedding if config.tie_word_embeddings else self.untied_head
 
     def full_name(self, name: str) -> str:
         """Return the name in `parameters` of a weight in a file, other than the head."""

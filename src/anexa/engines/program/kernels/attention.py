@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from anexa.engines.program.kernels.functions import exp
+from anexa.engines.program.kernels.functions import exp, first_key
 from anexa.engines.program.kernels.language import (
     LANES,
     WIDTH,
@@ -20,7 +20,7 @@ from anexa.engines.program.kernels.language import (
 )
 
 if TYPE_CHECKING:
-    from math import inf, sqrt
+    from math import inf
 
     from anexa.engines.program.blocks import add_scaled_rows, repeat, row_of, store_rows
     from anexa.engines.program.vectors import (
@@ -78,21 +78,28 @@ def attend(
     y_stride: int,
     kv_width: int,
     head_dim: int,
+    scale: float,
+    window: int,
     layer: int,
     n_layer: int,
 ) -> None:
-    """y = P V with P = softmax(q Kᵀ / √D), over the tokens up to the row's own position.
+    """y = P V with P = softmax(c q Kᵀ), over the tokens up to the row's own position.
 
-    Every sum is added up in an order that depends on nothing but that position.
+    The scale c is positive. With a `window` above 0, only the last `window` of these tokens count,
+    and the blocks before them are not read. Every sum is added up in an order that depends on
+    nothing but that position.
     """
     group = q_width // kv_width
     step = n_layer * 2 * kv_width * LANES
-    scale = full(q, 1 / sqrt(head_dim), LANES)
+    factor = full(q, scale, LANES)
     zeros = full(q, 0, LANES)
     for t in range(rows):
-        length = positions[t] + 1
+        begin = first_key(positions[t], window)
+        first = begin // LANES * LANES  # first token of the first block
+        hidden = begin - first  # tokens of that block before the window
+        length = positions[t] + 1 - first
         last = (length - 1) // LANES * LANES  # first token of the last block
-        cache = at(numbers(caches[t]), layer * 2 * kv_width * LANES)
+        cache = at(numbers(caches[t]), first // LANES * step + layer * 2 * kv_width * LANES)
         for h in range(q_width // head_dim):
             q_D = at(q, t * q_stride + h * head_dim)
             keys = at(cache, h // group * head_dim * LANES)
@@ -108,6 +115,8 @@ def attend(
                 for d in range(head_dim):
                     score = fma(full(q, q_D[d], LANES), load(keys, d * LANES, LANES, LANES), score)
                 store(scratch, 0, score, LANES)
+            for s in range(hidden):
+                scratch[s] = -inf
             top = full(q, -inf, LANES)
             for s in range(0, last, LANES):
                 top = maximum(top, load(scratch, s, LANES, LANES))
@@ -115,12 +124,14 @@ def attend(
             top = full(q, largest(top), LANES)
             sums = zeros
             for s in range(0, last, LANES):
-                exps = exp(q, (load(scratch, s, LANES, LANES) - top) * scale)
+                exps = exp(q, (load(scratch, s, LANES, LANES) - top) * factor)
                 store(scratch, s, exps, LANES)
                 sums = sums + exps
-            exps = exp(q, (load(scratch, last, LANES, LANES) - top) * scale)
+            exps = exp(q, (load(scratch, last, LANES, LANES) - top) * factor)
             store(scratch, last, exps, LANES)
             sums = sums + first_lanes(exps, length - last, zeros)
+            for s in range(hidden):
+                scratch[s] = 0
             share = full(q, 1 / total(sums), WIDTH)
             for c, count in tiles(head_dim, WIDTH):
                 y_c = full(q, 0, WIDTH)

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from anexa.engines.program.kernels.language import FLOAT64, LANES, Pointer, VectorLike
+from anexa.engines.program.kernels.language import (
+    CDF_COEFFICIENTS,
+    FLOAT64,
+    LANES,
+    Pointer,
+    VectorLike,
+)
 
 if TYPE_CHECKING:
     from anexa.engines.program.vectors import (
@@ -19,6 +25,7 @@ if TYPE_CHECKING:
         power_of_two,
         round_even,
         store,
+        where_positive,
     )
 
 
@@ -65,6 +72,24 @@ def gelu_sigmoid(p: Pointer, x: VectorLike) -> VectorLike:
     """(1 + tanh u) / 2 = σ(2 u) with u = √(2/π) (x + 0.044715 x³)."""
     cubic = fma(x * x, full(p, 0.044715, LANES), full(p, 1, LANES))
     return sigmoid(p, x * cubic * full(p, 1.5957691216057308, LANES))  # 2 √(2/π)
+
+
+def normal_cdf(p: Pointer, x: VectorLike) -> VectorLike:
+    """Φ(x) by the formula of `anexa.engines.operations.normal_distribution`."""
+    zero, one = full(p, 0, LANES), full(p, 1, LANES)
+    z = maximum(x, zero - x) * full(p, 0.7071067811865476, LANES)  # √(1/2)
+    t = full(p, 2.5, LANES) / (full(p, 2.5, LANES) + z)
+    u = t + t - one
+    y = zero
+    for coefficient in CDF_COEFFICIENTS:
+        y = fma(y, u, full(p, coefficient, LANES))
+    tail = exp(p, y - z * z) * t * full(p, 0.5, LANES)
+    return tail + where_positive(x, one - tail - tail)
+
+
+def first_key(position: int, window: int) -> int:
+    """Return the position of the first key that a query attends to; `window` 0: that of all."""
+    return max(position + 1 - window, 0) if window > 0 else 0
 
 
 def four_products(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
+from anexa.engines.operations.normal_distribution import COEFFICIENTS
 from anexa.engines.protocol import IGNORE_INDEX as IGNORE_INDEX  # a constant of the writer
 
 Pointer: TypeAlias = Any
@@ -17,6 +18,7 @@ LANES = 16  # numbers that kernels compute side by side, unless they say otherwi
 WIDTH = 32  # columns of a block of sums; it depends on the processor, as BLOCK_ROWS does
 BLOCK_ROWS = 8  # rows of a block of sums
 FLOAT64 = False  # whether the program computes in float64; the writer puts the value in its place
+CDF_COEFFICIENTS = COEFFICIENTS["float32"]  # those of the program's precision, as with FLOAT64
 
 
 def numbers(address: int) -> Pointer:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from anexa.engines.program.kernels.functions import gelu_sigmoid, sigmoid
+from anexa.engines.program.kernels.functions import exp, gelu_sigmoid, normal_cdf, sigmoid
 from anexa.engines.program.kernels.language import LANES, Pointer, tiles
 
 if TYPE_CHECKING:
@@ -165,6 +165,27 @@ def gelu_gradient(
             slope = fma(x_c * x_c, full(g, 0.134145, LANES), one)
             slope = slope * full(g, 1.5957691216057308, LANES)  # 2 u'
             slope = fma(x_c * s * (one - s), slope, s)
+            store(dx, t * dx_stride + c, load(g, t * g_stride + c, count, LANES) * slope, count)
+
+
+def gelu_erf_gradient(
+    g: Pointer,
+    x: Pointer,
+    dx: Pointer,
+    rows: int,
+    *,
+    x_width: int,
+    x_stride: int,
+    g_stride: int,
+    dx_stride: int,
+) -> None:
+    """dx = g (Φ(x) + x φ(x)) with φ(x) = e^(−x² / 2) / √(2π)."""
+    for t in range(rows):
+        for c, count in tiles(x_width, LANES):
+            x_c = load(x, t * x_stride + c, count, LANES)
+            density = exp(x, x_c * x_c * full(x, -0.5, LANES))
+            density = density * full(x, 0.3989422804014327, LANES)  # 1 / √(2π)
+            slope = fma(x_c, density, normal_cdf(x, x_c))
             store(dx, t * dx_stride + c, load(g, t * g_stride + c, count, LANES) * slope, count)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from anexa.engines.program.kernels.functions import gelu_sigmoid, sigmoid
+from anexa.engines.program.kernels.functions import gelu_sigmoid, normal_cdf, sigmoid
 from anexa.engines.program.kernels.language import LANES, Pointer, tiles
 
 if TYPE_CHECKING:
@@ -199,6 +199,16 @@ def gelu(x: Pointer, y: Pointer, rows: int, *, x_width: int, x_stride: int, y_st
         for c, count in tiles(x_width, LANES):
             x_c = load(x, t * x_stride + c, count, LANES)
             store(y, t * y_stride + c, x_c * gelu_sigmoid(x, x_c), count)
+
+
+def gelu_erf(
+    x: Pointer, y: Pointer, rows: int, *, x_width: int, x_stride: int, y_stride: int
+) -> None:
+    """y = x Φ(x) (Hendrycks and Gimpel, 2016)."""
+    for t in range(rows):
+        for c, count in tiles(x_width, LANES):
+            x_c = load(x, t * x_stride + c, count, LANES)
+            store(y, t * y_stride + c, x_c * normal_cdf(x, x_c), count)
 
 
 def swiglu(
