@@ -19,7 +19,7 @@ from anexa.model.folder import create_folder
 from anexa.model.loading import load_model
 from anexa.model.model import Model
 from anexa.model.tokenizer import END_OF_TEXT
-from tests.engines.helpers import random_weights
+from tests.engines.helpers import LLAMAS, random_weights
 from tests.model.helpers import byte_tokenizer, small_model
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read as transformers loads
@@ -116,7 +116,8 @@ def write_folder(
         theirs = transformers.GPT2LMHeadModel(config)
     else:
         usual = {"max_position_embeddings": 40, "hidden_size": 16, "intermediate_size": 24}
-        usual |= {"num_attention_heads": 4, "num_key_value_heads": 4, "num_hidden_layers": 2}
+        usual |= {"num_attention_heads": 4, "num_hidden_layers": 2}
+        usual |= {"num_key_value_heads": 4} if kind in LLAMAS else {}
         config = transformers.AutoConfig.for_model(kind, **usual | common | sizes)
         theirs = transformers.AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
@@ -135,6 +136,12 @@ GPT2: dict[str, Any] = {
     "backend": gpt2_backend(),
     "bos": END_OF_TEXT,
     "eos": END_OF_TEXT,
+}
+GPT_NEO: dict[str, Any] = GPT2 | {
+    "kind": "gpt_neo",
+    "attention_types": [[["global", "local"], 1], [["local"], 1]],
+    "num_hidden_layers": 3,
+    "window_size": 4,
 }
 LLAMA3: dict[str, Any] = {
     "backend": llama3_backend(),
@@ -173,6 +180,14 @@ FOLDERS: dict[str, dict[str, Any]] = {
     "qwen2": GPT2 | {"kind": "qwen2", "tie_word_embeddings": True},
     "qwen2-window": GPT2 | {"kind": "qwen2", "use_sliding_window": True, "max_window_layers": 1},
     "qwen3": GPT2 | {"kind": "qwen3", "head_dim": 6, "num_key_value_heads": 2},
+    "gpt_neo": GPT_NEO,
+    "gpt_neo-bf16-shards": GPT_NEO | {"dtype": "bfloat16", "shards": "5KB"},
+    "gpt_neo-bare": GPT_NEO | {"bare": True, "intermediate_size": None},
+    "gpt_neox": GPT2 | {"kind": "gpt_neox", "rotary_pct": 0.5},
+    "gpt_neox-whole-heads": GPT2 | {"kind": "gpt_neox", "rotary_pct": 1.0, "dtype": "float16"},
+    "gpt_neox-serial": GPT2
+    | {"kind": "gpt_neox", "rotary_pct": 0.5, "use_parallel_residual": False, "shards": "5KB"},
+    "gpt_neox-tied": GPT2 | {"kind": "gpt_neox", "rotary_pct": 0.5, "tie_word_embeddings": True},
     "qwen3-bias": GPT2 | {"kind": "qwen3", "head_dim": 4, "attention_bias": True},
 }
 

@@ -40,7 +40,7 @@ TEXTS = [
 ]
 TOKENS = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3]
 
-# Keys of config.json that say which function a model of Llama's family computes.
+# Keys of config.json that say which function a model of Llama's family, or a Neo, computes.
 KEPT = {
     "model_type",
     "rope_parameters",
@@ -51,6 +51,13 @@ KEPT = {
     "num_key_value_heads",
     "rms_norm_eps",
     "tie_word_embeddings",
+    "attention_layers",
+    "window_size",
+    "use_parallel_residual",
+    "layer_norm_eps",
+    "layer_norm_epsilon",
+    "num_heads",
+    "num_layers",
     *(size for size in LLAMA_KEYS.values()),
 }
 
@@ -94,15 +101,15 @@ def test_logits_equal_transformers(opened: Any) -> None:
         torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5)
 
 
-def test_logits_equal_transformers_in_float64(opened: Any) -> None:
-    """transformers computes angles and RMSNorm in float32: these are replaced by exact ones."""
+def test_logits_equal_transformers_in_float64(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers computes angles, RMSNorm and GPT-Neo's scores in float32: here in float64."""
     import torch
 
     folder, _ = opened
     theirs = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64).eval()
     model = load_model(folder)
     config = model.config
-    frequencies = rotary_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
+    frequencies = rotary_frequencies(config.rotary_dim, config.rope_theta, config.rope_scaling)
 
     class ExactAngles(torch.nn.Module):
         def forward(self, _x: Any, position_ids: Any) -> tuple[Any, Any]:
@@ -122,7 +129,10 @@ def test_logits_equal_transformers_in_float64(opened: Any) -> None:
                 norm.weight = module.weight
                 parent, _, last = name.rpartition(".")
                 setattr(theirs.get_submodule(parent), last, norm)
-    with torch.no_grad():
+    if config.model_type == "gpt_neox":
+        theirs.gpt_neox.rotary_emb = ExactAngles()
+    with torch.no_grad(), monkeypatch.context() as patched:
+        patched.setattr(torch, "float32", torch.float64)
         expected = theirs(torch.tensor([TOKENS])).logits[0]
     device_config = DeviceConfig(dtype="float64")
     for name in ("numpy", "torch"):
@@ -153,7 +163,17 @@ def test_transformers_opens_what_is_written_with_difference_0(opened: Any, tmp_p
 
 @needs_torch
 @pytest.mark.parametrize(
-    "name", ["gpt2-f16-shards", "llama-shared-heads", "llama3.1", "mistral", "qwen2", "qwen3"]
+    "name",
+    [
+        "gpt2-f16-shards",
+        "llama-shared-heads",
+        "llama3.1",
+        "mistral",
+        "qwen2",
+        "qwen3",
+        "gpt_neo",
+        "gpt_neox",
+    ],
 )
 def test_logits_equal_transformers_in_every_engine(tmp_path: Path, name: str) -> None:
     import torch

@@ -146,11 +146,30 @@ THEIRS = [
     pytest.param({"model_type": "mistral", "head_dim": 6}, id="mistral"),
     pytest.param({"model_type": "qwen2", "n_kv_head": 1}, id="qwen2"),
     pytest.param({"model_type": "qwen3", "head_dim": 6, "attention_bias": True}, id="qwen3"),
+    pytest.param(
+        {"model_type": "gpt_neo", "n_inner": 12, "attention_windows": (0, 3)}, id="gpt_neo"
+    ),
+    pytest.param({"model_type": "gpt_neo"}, id="gpt_neo-global"),
+    pytest.param(
+        {"model_type": "gpt_neox", "partial_rotary_factor": 0.5, "rope_theta": 100.0},
+        id="gpt_neox-tied",
+    ),
+    pytest.param(
+        {
+            "model_type": "gpt_neox",
+            "n_inner": 12,
+            "tie_word_embeddings": False,
+            "use_parallel_residual": False,
+        },
+        id="gpt_neox-serial",
+    ),
 ]
 
 
 NAMES = {
     "gpt2": "GPT2LMHeadModel",
+    "gpt_neo": "GPTNeoForCausalLM",
+    "gpt_neox": "GPTNeoXForCausalLM",
     "llama": "LlamaForCausalLM",
     "microgpt": "MicroGPTForCausalLM",
     "mistral": "MistralForCausalLM",

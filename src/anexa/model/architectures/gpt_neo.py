@@ -120,7 +120,7 @@ def to_json(config: ModelConfig) -> dict[str, Any]:
     windows = config.attention_windows or (0,) * config.n_layer
     kinds = ["local" if window else "global" for window in windows]
     return write_config(config, "GPTNeoForCausalLM", KEYS, SETTINGS) | {
-        "intermediate_size": config.n_inner,
+        "intermediate_size": None if config.n_inner == 4 * config.n_embd else config.n_inner,
         "attention_types": [[kinds, 1]],
         "attention_layers": kinds,
         "window_size": max(windows) or DEFAULTS["window_size"],
