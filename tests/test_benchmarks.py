@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from anexa.training import TrainConfig, build_trainer
 from tests.cli.process import environment
 from tests.conftest import ROOT
 from tests.engines.helpers import needs_torch
@@ -240,3 +241,16 @@ def test_other_programs_compute_the_same(program: str, package: str) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
     assert re.findall(rf"^{program}\b.* equal( to \S+)?$", result.stdout, re.MULTILINE)
     assert "left out" not in result.stdout
+
+
+@pytest.mark.slow
+def test_garden_prints_the_share_of_right_answers(tmp_path: Path) -> None:
+    options = TrainConfig.from_options(
+        corpus="garden", engine="numpy", steps=1, n_layer=1, n_head=2, n_embd=16, block_size=96
+    )
+    build_trainer(options, tmp_path / "garden")
+    result = benchmark("garden.py", tmp_path / "garden", "--engine", "numpy", "--wrong", "1")
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"^fact +128 +0\.0% \(0\.0% to 2\.9%\)", result.stdout, re.MULTILINE)
+    assert re.search(r"^all +335 ", result.stdout, re.MULTILINE)
+    assert "(right: The roses are red.)" in result.stdout
