@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,10 +11,10 @@ from typing import Any
 import pytest
 
 from anexa.cli.chat_loop import verdict
-from anexa.training import build_trainer
-from tests.cli.process import converse
+from anexa.training import TrainConfig, build_trainer
+from tests.cli.process import anexa, converse
 from tests.generation.parrot import AFTER_HELLO, KNOWN
-from tests.training.runs import sums
+from tests.training.runs import finish, sums
 
 # What the terminal shows of the model's answers.
 SHOWN = {
@@ -175,3 +176,56 @@ def test_a_check_mark_needs_a_question_that_the_checker_understands() -> None:
         assert "✓" not in judged
         assert "the one step is true; the checker cannot read the question" in judged
     assert "✗" in verdict("347*7.", said)
+
+
+# System prompts
+
+
+@pytest.fixture(scope="module")
+def obedient(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Model that says the letter of its system prompt."""
+    folder = tmp_path_factory.mktemp("obedient")
+    rows = [
+        {
+            "messages": [
+                {"role": "system", "content": f"say {letter}"},
+                {"role": "user", "content": f"go {number}"},
+                {"role": "assistant", "content": f"{letter}."},
+            ]
+        }
+        for letter in "ab"
+        for number in range(10)
+    ]
+    path = folder / "letters.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    sizes = {"n_layer": 1, "n_head": 2, "n_embd": 16, "n_inner": 32, "block_size": 64}
+    options = {"tokenizer": "char", "batch_size": 2, "steps": 150, "evaluations": 1, **sizes}
+    return finish(
+        build_trainer(
+            TrainConfig.from_options(corpus=str(path), engine="numpy", **options), folder / "model"
+        )
+    ).folder
+
+
+def test_system_prompt_is_that_of_each_conversation(obedient: Path) -> None:
+    greedy = ("--temperature", "0", "--system", "say a")
+    lines = ("go 3", "/new", "go 5", "/system say b", "go 3", "/new", "go 5", "/system")
+    a, new, b = "a.\n\n", NEW[1], "b.\n\n"
+    with_prompt = "a new conversation with this system prompt\n"
+    assert chat(obedient, *lines, options=greedy) == [
+        *(a, new, a, with_prompt, b, new, b),
+        "/system needs a text, or off\n",
+    ]
+
+
+def test_system_prompt_can_be_left_out_again(obedient: Path) -> None:
+    [_, reply] = chat(obedient, "go 3", "/system off", options=("--system", "say a"))
+    assert reply == NEW[1]
+
+
+def test_model_that_reads_no_system_prompt_refuses_it(parrot: Path) -> None:
+    refused = anexa("chat", parrot, "--system", "Be brief.", cwd=parrot.parent)
+    assert refused.returncode == 2
+    assert "does not read system prompts: leave it out" in refused.stderr
+    [answer] = chat(parrot, "/system Be brief.")
+    assert "does not read system prompts" in answer

@@ -36,6 +36,10 @@ def chat(
             "thought is not shown."
         ),
     ] = "on",
+    system: Annotated[
+        str | None,
+        typer.Option(help="System prompt of each conversation, for a chat model that reads it."),
+    ] = None,
 ) -> None:
     """Talk to a model: a chat model answers, any other continues what you type."""
     from anexa.generation import LanguageModel
@@ -53,11 +57,17 @@ def chat(
     )
     if model.chat_template is None and think != "on":
         raise UsageError(f"--think has no effect: {model.name} continues texts, leave it out")
-    run_prompt_loop(model, params, max_tokens, think)
+    if model.chat_template is None and system is not None:
+        raise UsageError(f"--system has no effect: {model.name} continues texts, leave it out")
+    run_prompt_loop(model, params, max_tokens, think, system)
 
 
 def run_prompt_loop(
-    model: LanguageModel, params: SamplingParams, max_tokens: int | None = None, think: str = "on"
+    model: LanguageModel,
+    params: SamplingParams,
+    max_tokens: int | None = None,
+    think: str = "on",
+    system: str | None = None,
 ) -> None:
     """Run the prompt loop that suits the model until the user leaves.
 
@@ -68,13 +78,14 @@ def run_prompt_loop(
             many as the context has room for.
         think: whether a reasoning model thinks before it answers: "on", "off", or "hide", which
             lets it think without showing the thought.
+        system: system prompt of a chat model's conversations; None: no system prompt.
     """
     from anexa.cli.chat_loop import ChatLoop
 
     if model.chat_template is None:
         CompletionLoop(model, params, max_tokens).run()
     else:
-        ChatLoop(model, params, max_tokens, think).run()
+        ChatLoop(model, params, max_tokens, think, system).run()
 
 
 class CompletionLoop(PromptLoop):

@@ -9,7 +9,8 @@ import typer
 
 from anexa.cli.output import echo, escape_controls
 from anexa.cli.prompt_loop import PromptLoop
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, UsageError
+from anexa.model.chat_format import CHAT_TEMPLATE
 
 if TYPE_CHECKING:
     from anexa.generation import ChatAnswer, LanguageModel, SamplingParams
@@ -19,6 +20,7 @@ HELP = """\
 /think on              think, and show the reasoning
 /think hide            think, and show the answer alone
 /think off             answer without thinking
+/system TEXT           start a new conversation with this system prompt; off: without one
 /new                   start a new conversation
 """
 THINK_MODES = ("on", "off", "hide")
@@ -33,6 +35,10 @@ class ChatLoop(PromptLoop):
         max_tokens: maximum number of tokens in an answer, reasoning included; None means what the
             context has room for.
         think: "on", "off" or "hide": whether the model thinks, and whether it is shown.
+        system: system prompt of the conversations; None: no system prompt.
+
+    Raises:
+        UsageError: if there is a system prompt, and the model does not read any.
     """
 
     opening = "Ask something; /help lists commands"
@@ -44,10 +50,20 @@ class ChatLoop(PromptLoop):
         params: SamplingParams,
         max_tokens: int | None = None,
         think: str = "on",
+        system: str | None = None,
     ) -> None:
         super().__init__(model, params, max_tokens)
         self._think = think
+        self._start(system)
+
+    def _start(self, system: str | None) -> None:
+        """Start a new conversation."""
+        if system is not None and self._model.chat_template == CHAT_TEMPLATE:
+            raise UsageError(f"{self._model.name} does not read system prompts: leave it out")
+        self._system = system
         self._messages: list[Message] = []
+        if system is not None:
+            self._messages.append({"role": "system", "content": system})
 
     def respond(self, prompt: str) -> None:
         """Print the reasoning and the answer, and the checker's verdict on them."""
@@ -71,7 +87,7 @@ class ChatLoop(PromptLoop):
         self._messages = [*messages, {"role": "assistant", "content": answer.content}]
 
     def command(self, text: str) -> str:
-        """Execute a slash command, /think and /new included, and return the reply to print."""
+        """Execute a slash command, those of chat models included, and return the reply to print."""
         name, _, value = text.removeprefix("/").partition(" ")
         value = value.strip()
         if name == "think":
@@ -79,8 +95,13 @@ class ChatLoop(PromptLoop):
                 raise AnexaError(f"/think is one of {', '.join(THINK_MODES)}, not {value!r}")
             self._think = value
             return f"think {value}"
+        if name == "system":
+            if not value:
+                raise AnexaError("/system needs a text, or off")
+            self._start(None if value == "off" else value)
+            return "a new conversation" + ("" if value == "off" else " with this system prompt")
         if name == "new":
-            self._messages = []
+            self._start(self._system)
             return "a new conversation"
         return super().command(text)
 
