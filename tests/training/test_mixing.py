@@ -11,6 +11,7 @@ import pytest
 from anexa.data import read_corpus
 from anexa.data.mixture import Mixture
 from anexa.errors import AnexaError, UsageError
+from anexa.model.operations import IGNORE_INDEX
 from anexa.training import TrainConfig, build_trainer, resume_trainer
 from anexa.training.build import default_folder
 from anexa.training.config import DataConfig
@@ -24,7 +25,7 @@ from anexa.training.specs import (
     parse_spec,
     parse_specs,
 )
-from tests.training.runs import finish, settings, stop_after, weights_file, write_names
+from tests.training.runs import NAMES, finish, settings, stop_after, weights_file, write_names
 
 TEXT = "The quick brown fox jumps over the lazy dog. " * 40
 
@@ -227,3 +228,43 @@ def test_the_corpus_that_has_changed_is_named(corpora: tuple[str, str], tmp_path
     (tmp_path / "m" / SOURCES).unlink()
     with pytest.raises(AnexaError, match=r"the corpus names\.txt, fox\.txt has changed"):
         resume_trainer(tmp_path / "m")
+
+
+# Conversations and text
+
+
+ROW = (
+    '{"messages": [{"role": "user", "content": "%s?"}, {"role": "assistant", "content": "%s!"}]}\n'
+)
+
+
+@pytest.fixture
+def chat(tmp_path: Path) -> str:
+    path = tmp_path / "chat.jsonl"
+    path.write_text("".join(ROW % (word, word) for word in NAMES.split()), encoding="utf-8")
+    return str(path)
+
+
+def test_conversations_are_mixed_with_text(
+    chat: str, corpora: tuple[str, str], tmp_path: Path
+) -> None:
+    config = settings(Path(chat), block_size=64).replace(corpus=(f"{chat}:3", f"{corpora[1]}:1"))
+    whole = finish(build_trainer(config, tmp_path / "whole"))
+    assert whole.model.chat_template
+    assert whole.tokenizer.decode(whole.tokenizer.encode(TEXT)) == TEXT
+    kinds = {
+        any(label == IGNORE_INDEX for label in sequence.labels)
+        for sequence in whole.training.batch(0, 4)
+    }
+    assert kinds == {True, False}, "questions have no loss, and a text has"
+    stop_after(build_trainer(config, tmp_path / "m"), 7)
+    assert weights_file(finish(resume_trainer(tmp_path / "m")).folder) == weights_file(whole.folder)
+
+
+def test_templates_that_differ_are_refused(chat: str, tmp_path: Path) -> None:
+    thoughts = tmp_path / "thoughts.jsonl"
+    row = ROW.replace('"content": "%s!"', '"content": "%s!", "reasoning": "a"')
+    thoughts.write_text(row % ("anna", "anna"), encoding="utf-8")
+    corpus = open_corpora(DataConfig(corpus=(chat, str(thoughts))))
+    with pytest.raises(AnexaError, match=r"chat\.jsonl and thoughts\.jsonl have different chat"):
+        corpus.tokenizer("char")

@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import copy
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
-from anexa.data import CORPORA, Progress
+from anexa.data import CORPORA, Layout, Progress
 from anexa.data.batches import Dataset
 from anexa.data.conversation_file import Conversations
 from anexa.data.conversation_sequences import encode_conversations
 from anexa.data.corpora import text_source
-from anexa.errors import UsageError
 from anexa.model.chat_format import render_messages
 from anexa.model.general_template import general_template, general_tokens
-from anexa.model.tokenizer import END_OF_TEXT, MIN_BPE_VOCAB, Tokenizer
+from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.names import shown
-from anexa.training.corpus import BPE_SAMPLE, bpe_size, load_tokenizer
+from anexa.training.corpus import make_tokenizer
 
 CHAT_TEMPERATURE = 0.3  # a small model stays closer to its data than with the usual 0.8
+
+
+class ConversationTexts:
+    """Texts of conversations, to train a tokenizer on; implements `Texts`.
+
+    Args:
+        conversations: the conversations.
+    """
+
+    layout: Layout = "documents"
+
+    def __init__(self, conversations: Conversations) -> None:
+        self._conversations = conversations
+        self.size = conversations.size
+
+    def groups(self) -> Iterator[list[str]]:
+        """Implement `Texts.groups`."""
+        for text in self._conversations.texts():
+            yield [text]
 
 
 class ConversationCorpus:
@@ -30,6 +48,8 @@ class ConversationCorpus:
 
     Attributes:
         chat_template: `general_template`, with thoughts if the conversations have some.
+        documents: texts of the conversations.
+        special_tokens: tokens of the template.
     """
 
     temperature = CHAT_TEMPERATURE
@@ -40,7 +60,8 @@ class ConversationCorpus:
         self.notes, self.size = conversations.notes, conversations.size
         self._conversations = conversations
         self._bos_eos = (END_OF_TEXT, END_OF_TEXT)
-        self._tokens = general_tokens(thinking=conversations.has_thoughts)
+        self.documents = ConversationTexts(conversations)
+        self.special_tokens = general_tokens(thinking=conversations.has_thoughts)
         self.chat_template: str = general_template(thinking=conversations.has_thoughts)
 
     @property
@@ -57,18 +78,7 @@ class ConversationCorpus:
             AnexaError: if the file does not exist.
             UsageError: if the vocabulary size is out of range.
         """
-        if spec == "char":
-            return Tokenizer.from_characters(self._conversations.texts(), False, self._tokens)
-        size = bpe_size(spec)
-        if size is None:
-            return load_tokenizer(spec, adds_bos=False).with_added_tokens(self._tokens)
-        if size < MIN_BPE_VOCAB + len(self._tokens):
-            raise UsageError(
-                f"--tokenizer {spec}: the vocabulary of conversations has at least "
-                f"{MIN_BPE_VOCAB + len(self._tokens)} tokens: the bytes and those of the template"
-            )
-        texts = islice(self._conversations.texts(), 0, None, -(-self.size // BPE_SAMPLE))
-        return Tokenizer.train_bpe(texts, size, False, self._tokens)
+        return make_tokenizer(spec, self.documents, self.special_tokens)
 
     def for_model(self, tokenizer: Tokenizer, chat_template: str | None) -> ConversationCorpus:
         """Implement `Corpus.for_model`.
@@ -79,7 +89,7 @@ class ConversationCorpus:
         corpus = copy(self)
         corpus._bos_eos = tokenizer.bos_eos
         if chat_template is None:
-            tagged = all(tokenizer.token_to_id(token) is not None for token in self._tokens)
+            tagged = all(tokenizer.token_to_id(token) is not None for token in self.special_tokens)
             thinking = self._conversations.has_thoughts
             chat_template = general_template(thinking=thinking, tagged=tagged)
         corpus.chat_template = chat_template

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -107,6 +107,7 @@ class TextCorpus:
         documents: the text.
     """
 
+    special_tokens: Sequence[str] = ()
     chat_template: str | None = None
     prompt = ""
     temperature = TEMPERATURE
@@ -234,7 +235,7 @@ def unknown_note(corpus: Corpus, tokenizer: Tokenizer, allowed: bool) -> tuple[s
     return (f"{sentence}; they are replaced by its token for unknown characters, or left out",)
 
 
-def make_tokenizer(spec: str, documents: Texts) -> Tokenizer:
+def make_tokenizer(spec: str, documents: Texts, special_tokens: Sequence[str] = ()) -> Tokenizer:
     """Make or load the tokenizer for a specification.
 
     Args:
@@ -242,6 +243,7 @@ def make_tokenizer(spec: str, documents: Texts) -> Tokenizer:
             vocabulary of at most 4096 tokens, trained on at most 8 MiB spread evenly over the
             corpus; or the path of a `tokenizer.json` or of a model folder.
         documents: the corpus; with the layout "lines", the tokenizer adds BOS to prompts.
+        special_tokens: tokens of a chat template, which the tokenizer gets besides.
 
     Raises:
         AnexaError: if the file does not exist, or has no token that ends a text.
@@ -249,13 +251,21 @@ def make_tokenizer(spec: str, documents: Texts) -> Tokenizer:
     """
     adds_bos = documents.layout == "lines"
     if spec == "char":
-        return Tokenizer.from_characters(map("".join, documents.groups()), adds_bos)
+        texts = map("".join, documents.groups())
+        return Tokenizer.from_characters(texts, adds_bos, special_tokens)
     vocab_size = bpe_size(spec)
+    least = MIN_BPE_VOCAB + len(special_tokens)
+    if vocab_size is not None and vocab_size < least:
+        raise UsageError(
+            f"--tokenizer {spec}: the vocabulary of conversations has at least {least} tokens: the "
+            "bytes and those of the template"
+        )
     if vocab_size is not None:
         every = -(-documents.size // BPE_SAMPLE)
         texts = chain.from_iterable(islice(documents.groups(), 0, None, every))
-        return Tokenizer.train_bpe(texts, vocab_size, adds_bos)
-    return load_tokenizer(spec, adds_bos)
+        return Tokenizer.train_bpe(texts, vocab_size, adds_bos, special_tokens)
+    tokenizer = load_tokenizer(spec, adds_bos)
+    return tokenizer.with_added_tokens(special_tokens) if special_tokens else tokenizer
 
 
 def load_tokenizer(spec: str, adds_bos: bool) -> Tokenizer:

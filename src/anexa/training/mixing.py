@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from typing import Protocol, runtime_checkable
 
 from anexa.data import Progress
 from anexa.data.batches import Dataset
@@ -16,8 +17,26 @@ from anexa.data.registry import Layout
 from anexa.errors import AnexaError
 from anexa.model.tokenizer import Tokenizer
 from anexa.names import shown
-from anexa.training.corpus import Corpus, TextCorpus, Texts, make_tokenizer
+from anexa.training.corpus import Corpus, Texts, make_tokenizer
 from anexa.training.specs import CorpusSpec
+
+
+@runtime_checkable
+class Tokenizable(Protocol):
+    """A corpus with texts that a tokenizer can be trained on.
+
+    Attributes:
+        documents: the texts.
+        special_tokens: tokens of its chat template.
+    """
+
+    @property
+    def documents(self) -> Texts:
+        """See the class."""
+
+    @property
+    def special_tokens(self) -> Sequence[str]:
+        """See the class."""
 
 
 class JoinedDocuments:
@@ -51,8 +70,6 @@ class MixedCorpus:
         corpora: the corpora.
         weights: their weights, as they are given; empty: none.
 
-    Raises:
-        AnexaError: if the corpora are of different kinds or have different chat templates.
     """
 
     def __init__(self, specs: Sequence[CorpusSpec], corpora: Sequence[Corpus]) -> None:
@@ -71,12 +88,12 @@ class MixedCorpus:
             f"{name}: {note}" for name, corpus in zip(self.names, corpora) for note in corpus.notes
         )
         self.size = sum(corpus.size for corpus in corpora)
-        self.chat_template = self._common_template()
         first = next((each for each in corpora if each.chat_template), corpora[0])
+        self.chat_template = first.chat_template
         self.prompt, self.temperature = first.prompt, first.temperature
         self.max_new_tokens = first.max_new_tokens
 
-    def _common_template(self) -> str | None:
+    def _check_templates(self) -> None:
         known: dict[str, str] = {}  # the templates, and the first corpus of each
         for name, corpus in zip(self.names, self.corpora):
             if corpus.chat_template is not None:
@@ -87,7 +104,6 @@ class MixedCorpus:
                 f"{one} and {other} have different chat templates, so they cannot be mixed: train "
                 "on one after the other"
             )
-        return next(iter(known), None)
 
     @property
     def sha256(self) -> str:
@@ -100,17 +116,21 @@ class MixedCorpus:
         """Make the tokenizer for the texts of all corpora; see `make_tokenizer`.
 
         Raises:
-            AnexaError: if a corpus is not plain text.
+            AnexaError: if a corpus has a tokenizer of its own, or two have different chat
+                templates.
         """
-        texts = []
+        self._check_templates()
+        texts: list[Texts] = []
+        tokens: dict[str, None] = {}
         for name, corpus in zip(self.names, self.corpora):
-            if not isinstance(corpus, TextCorpus):
+            if not isinstance(corpus, Tokenizable):
                 raise AnexaError(
                     f"{name} has a tokenizer of its own, so it cannot be mixed with others: train "
                     "on it alone"
                 )
             texts.append(corpus.documents)
-        return make_tokenizer(spec, JoinedDocuments(texts))
+            tokens |= dict.fromkeys(corpus.special_tokens)
+        return make_tokenizer(spec, JoinedDocuments(texts), tuple(tokens))
 
     def for_model(self, tokenizer: Tokenizer, chat_template: str | None) -> MixedCorpus:
         """Implement `Corpus.for_model`."""
