@@ -292,6 +292,26 @@ def test_groups_that_cannot_be_frozen_are_refused(groups: str, sentence: str) ->
         frozen_weights(groups, LLAMA)
 
 
+@pytest.mark.parametrize("engine", ["numpy", "torch", "numba", "lists"])
+def test_frozen_weights_keep_their_values(text: Path, base: Path, engine: str) -> None:
+    """Also those of a run that was stopped and resumed, which ends as one that never stopped."""
+    pytest.importorskip(engine if engine in ("torch", "numba") else "numpy")
+    length = {"evaluations": 1, "steps": 4, "engine": engine}
+    config = configure(text, base, freeze="embeddings,norms", **length)
+    frozen = frozen_weights("embeddings,norms", load_model(base).config)
+    whole = finish(build_trainer(config, Path("whole")))
+    stop_after(build_trainer(config, Path("stopped")), 2)
+    resumed = finish(resume_trainer(Path("stopped")))
+    before, after = load_model(base).weights, load_model(whole.folder).weights
+    assert all(before[name] == after[name] for name in frozen)
+    assert all(before[name] != after[name] for name in before.keys() - frozen)
+    assert resumed.engine.weights() == whole.engine.weights()
+    assert resumed.engine.optimizer_state() == whole.engine.optimizer_state()
+    assert not any(name[2:] in frozen for name in whole.engine.optimizer_state())
+    with pytest.raises(UsageError, match="--freeze"):
+        resume_trainer(resumed.folder, {"freeze": "norms", "steps": 8})
+
+
 def test_a_tied_head_is_the_table_of_embeddings() -> None:
     with pytest.raises(UsageError, match="its head is its table of embeddings, freeze embeddings"):
         frozen_weights("head", replace(LLAMA, tie_word_embeddings=True))

@@ -69,7 +69,7 @@ class ListsEngine(PurePythonEngine):
             tape, output = self.tape(*sequence)
             loss += output[0]
             grads = tape.backward(output, [1.0])
-            for name, weight in self._nested.items():
-                grad = grads[id(weight)]
+            for name in self._trainable:
+                grad = grads[id(self._nested[name])]
                 sums[name] = add(sums[name], grad) if name in sums else grad
         return loss, {name: flatten(grad) for name, grad in sums.items()}

@@ -65,6 +65,7 @@ class NumpyEngine(ArrayDecoder):
         self._shares_memory = num_parameters(config) > LARGE  # until the first training step
         place = self._view if self._shares_memory else self._array
         self._weights = {name: place(weight) for name, weight in weights.items()}
+        self._trainable = [*optimizer.trainable(config)]
         self._optimizer = NumpyOptimizer(optimizer, config, self._weights)
 
     @property
@@ -107,8 +108,8 @@ class NumpyEngine(ArrayDecoder):
     @_quietly()
     def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
         if self._shares_memory:
-            for name, weight in self._weights.items():
-                self._weights[name] = weight.copy()
+            for name in self._trainable:
+                self._weights[name] = self._weights[name].copy()
             self._shares_memory = False
         loss, grads = self._backward(batch)
         return TrainStepOutput(loss, self._optimizer.step(grads, learning_rate))
@@ -145,10 +146,10 @@ class NumpyEngine(ArrayDecoder):
         return x
 
     def _backward(self, batch: Batch) -> tuple[float, dict[str, Array]]:
-        """Compute the loss, and its derivative with respect to every weight."""
+        """Compute the loss, and its derivative with respect to every trainable weight."""
         tape, loss = self.tape(batch)
         grads = tape.backward(loss, np.ones_like(loss))
-        return float(loss), {name: grads[id(weight)] for name, weight in self._weights.items()}
+        return float(loss), {name: grads[id(self._weights[name])] for name in self._trainable}
 
     def _array(self, weight: Weight) -> Array:
         """Copy a weight, in the engine's precision.

@@ -160,7 +160,8 @@ class TrainStepOutput(NamedTuple):
 
     Attributes:
         loss: mean loss of the batch before the step, in nats a token.
-        gradient_norm: Euclidean norm of the gradients of all weights together, before clipping.
+        gradient_norm: Euclidean norm of the gradients of all trainable weights together, before
+            clipping.
     """
 
     loss: float
@@ -204,7 +205,7 @@ class Engine(Protocol):
         """
 
     def gradients(self, batch: Batch) -> tuple[float, Weights]:
-        """Compute the loss of a batch and its derivative with respect to every weight.
+        """Compute the loss of a batch and its derivative with respect to every trainable weight.
 
         Raises:
             AnexaError: if the memory is too small for one sequence.
@@ -255,7 +256,7 @@ class Engine(Protocol):
         """Copy the weights, in the engine's precision."""
 
     def optimizer_state(self) -> Weights:
-        """Copy the optimizer's moments: "m." and "v." + the name of a weight; empty at first."""
+        """Copy the optimizer's moments: "m." and "v." + the name of a trainable weight."""
 
     def resume(self, state: Weights, step: int) -> None:
         """Restore the optimizer: the moments of `optimizer_state`, and its number of steps."""

@@ -33,6 +33,7 @@ class PurePythonEngine(ABC):
         self.config = config
         self._forward = architecture(config).forward
         self._optimizer = ListsOptimizer(optimizer, config)
+        self._trainable = [*optimizer.trainable(config)]
         self._head = architecture(config).head(config)
         self._shapes = {name: weight.shape for name, weight in weights.items()}
         self._set_numbers({name: list(weight.data) for name, weight in weights.items()})
@@ -56,7 +57,7 @@ class PurePythonEngine(ABC):
 
     @abstractmethod
     def _backward(self, batch: Batch) -> tuple[float, Numbers]:
-        """Compute the loss, and its derivative with respect to every number of every weight."""
+        """Compute the loss, and its derivative with respect to every trainable number."""
 
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
         return self._logits(tokens)
@@ -102,4 +103,4 @@ class PurePythonEngine(ABC):
         self._optimizer.resume(state, step)
 
     def _as_weights(self, numbers: Numbers) -> Weights:
-        return {name: to_weight(numbers[name], shape) for name, shape in self._shapes.items()}
+        return {name: to_weight(data, self._shapes[name]) for name, data in numbers.items()}

@@ -53,6 +53,6 @@ class ScalarEngine(PurePythonEngine):
         loss = self.graph(batch)
         grads = gradients(loss)  # a weight that the batch does not use has none
         return loss.data, {
-            name: [grads.get(value, 0.0) for value in values]
-            for name, values in self._values.items()
+            name: [grads.get(value, 0.0) for value in self._values[name]]
+            for name in self._trainable
         }

@@ -134,6 +134,9 @@ class TorchEngine(ArrayDecoder):
                 config,
                 {n: self._tensor(w, copy=not self._shares_memory) for n, w in weights.items()},
             )
+            trainable = optimizer.trainable(config)
+            for name, weight in self._network.weights().items():
+                weight.requires_grad_(name in trainable)
             self._training = distributed.wrap_model(self._network, device_config.shard)
         self._optimizer = TorchOptimizer(
             optimizer, config, self._network.weights(), self._product_dtype
@@ -166,8 +169,8 @@ class TorchEngine(ArrayDecoder):
 
     def gradients(self, batch: Batch) -> tuple[float, Weights]:
         loss = self._backward(batch).item()
-        weights = self._network.weights()
-        return loss, {name: _weight(cast(Tensor, w.grad)) for name, w in weights.items()}
+        weights = self._network.weights().items()
+        return loss, {n: _weight(cast(Tensor, w.grad)) for n, w in weights if w.requires_grad}
 
     def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
         self._own_weights()
@@ -338,7 +341,8 @@ class TorchEngine(ArrayDecoder):
         if self._shares_memory:
             with self._whole_model_memory():
                 for weight in self._network.parameters():
-                    weight.data = weight.data.clone()
+                    if weight.requires_grad:
+                        weight.data = weight.data.clone()
             self._shares_memory = False
 
 

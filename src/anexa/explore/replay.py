@@ -20,6 +20,7 @@ from anexa.engines import Batch, Engine, select_device
 from anexa.errors import AnexaError, one_line, short_repr
 from anexa.explore.rule import Array, Index
 from anexa.explore.updates import WeightUpdate
+from anexa.model.architectures import architecture
 from anexa.model.folder import ModelFolder
 from anexa.model.model import validate_weights
 from anexa.model.weights import Weight, Weights
@@ -28,6 +29,7 @@ from anexa.training.build import open_run_engine
 from anexa.training.checkpoint import CHECKPOINT, read_checkpoint
 from anexa.training.checks import check_same_tokenizer
 from anexa.training.evaluation import to_batch
+from anexa.training.freeze import run_optimizer
 from anexa.training.history import (
     HISTORY,
     RECORDS,
@@ -80,6 +82,7 @@ class Replay:
         folder: the folder.
         config: configuration of the run.
         model_config: configuration of the model.
+        optimizer: optimizer of the run, with its frozen weights.
         tokenizer: tokenizer of the model.
         records: the records of all steps, in order.
         first_step: first step that can be shown, that of the first key frame.
@@ -99,6 +102,7 @@ class Replay:
         checkpoint, model = read_checkpoint(folder), ModelFolder(folder)
         self.config, self.model_config = checkpoint.config, model.config
         self.tokenizer = model.tokenizer
+        self.optimizer = run_optimizer(self.config, self.model_config)
         check_same_tokenizer(checkpoint, self.tokenizer, folder)
         engine = self.config.device.engine
         self.incremental = engine in ("numpy", "numba", "torch")
@@ -217,7 +221,7 @@ class Replay:
         m, v = (moments.get(f"{moment}.{name}") for moment in "mv")
         return WeightUpdate(
             name,
-            self.config.optimizer,
+            self.optimizer,
             step,
             record.learning_rate,
             record.gradient_norm,
@@ -281,8 +285,14 @@ class Replay:
             )
 
     def _check_name(self, name: str) -> None:
-        if f"m.{name}" not in self.config.optimizer.state_shapes(self.model_config):
-            raise AnexaError(f"the model in {self.folder} has no weight {one_line(name)}")
+        if name in self.optimizer.trainable(self.model_config):
+            return
+        if name in architecture(self.model_config).parameters(self.model_config):
+            raise AnexaError(
+                f"{name} is frozen in the run in {self.folder}: it has no gradient, and its value "
+                "is that before the first step"
+            )
+        raise AnexaError(f"the model in {self.folder} has no weight {one_line(name)}")
 
     def _nearest(self, step: int) -> Frame:
         """Return the last state up to a step that is in the cache or on the disk."""
@@ -301,7 +311,7 @@ class Replay:
         frame = read_frame(self.folder, on_disk)
         path = frame_path(self.folder, on_disk)
         weights = validate_weights(frame.weights, self.model_config, path)
-        shapes = self.config.optimizer.state_shapes(self.model_config) if on_disk else {}
+        shapes = self.optimizer.state_shapes(self.model_config) if on_disk else {}
         proven = on_disk <= self.first_step or (
             self.record(on_disk).weights == hash_weights(weights)
         )

@@ -232,6 +232,11 @@ def edited(
 def _obstacle(replay: Replay) -> str:
     """Say why the changes of a run cannot be split into shares; empty if they can."""
     optimizer = replay.config.optimizer
+    if replay.config.finetune.freeze:
+        return (
+            "Some weights of the run are frozen, and the shares of its documents are computed for "
+            "runs that train all weights: only the changes of whole steps are known"
+        )
     if optimizer.muon_weights(replay.model_config):
         return (
             "Muon turns the gradients of all documents of a step into one matrix, so that no part "

@@ -46,6 +46,7 @@ from anexa.training.corpus import (
     tokenizer_source,
 )
 from anexa.training.distributed import DistributedContext
+from anexa.training.freeze import run_optimizer
 from anexa.training.general import GeneralText, general_text, reopen_general_text
 from anexa.training.history import read_budget
 from anexa.training.lock import check_not_running
@@ -214,7 +215,8 @@ def resume_trainer(
         state.progress = trainer.clock.progress(state.step)
         trainer.lengthened = True
     if state.step:  # there are no moments before the first step
-        check_moments(checkpoint, config.optimizer.state_shapes(model.config), folder)
+        shapes = run_optimizer(config, model.config).state_shapes(model.config)
+        check_moments(checkpoint, shapes, folder)
         trainer.engine.resume(checkpoint.moments, state.step)
     return trainer
 
@@ -278,7 +280,8 @@ def _assemble(
         sequences = config.schedule.epochs * training.per_epoch
         steps = math.ceil(sequences / config.run.batch_size)
     engine = open_run_engine(config, model.config, model.weights, device_config)
-    history = make_history(model.config, config.optimizer, engine.dtype, options.keep_steps)
+    optimizer = run_optimizer(config, model.config)
+    history = make_history(model.config, optimizer, engine.dtype, options.keep_steps)
     return Trainer(
         config=config,
         folder=folder,
@@ -314,7 +317,7 @@ def open_run_engine(
         model_config,
         weights,
         device_config=device_config,
-        optimizer=config.optimizer,
+        optimizer=run_optimizer(config, model_config),
         seed=config.run.seed,
     )
 

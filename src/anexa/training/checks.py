@@ -51,11 +51,7 @@ def check_possible(
             f"--batch-size {batch_size} cannot be divided by {context.world_size} processes: make "
             "it a multiple of their number"
         )
-    if frozen_weights(config.finetune.freeze, model):
-        raise UsageError(
-            f"--freeze {config.finetune.freeze} cannot be honored yet: no engine leaves weights "
-            "as they are; leave it out"
-        )
+    frozen_weights(config.finetune.freeze, model)
     select_device(config.device.engine, model, device_request(config, context))
     if tensorboard:
         check_installed()

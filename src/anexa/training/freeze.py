@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 
+from anexa.engines import OptimizerConfig
+from anexa.engines.optimizers import PartialOptimizerConfig
 from anexa.errors import UsageError
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.names import quoted
+from anexa.training.config import TrainConfig
 
 LAYERS = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?")
 LAYER = re.compile(r"\.(\d+)\.")  # number of a layer in the name of a weight
@@ -33,6 +36,14 @@ def frozen_weights(groups: str, config: ModelConfig) -> frozenset[str]:
     if len(frozen) == len(names):
         raise UsageError(f"--freeze {groups} leaves no weight to train: name fewer groups")
     return frozenset(frozen)
+
+
+def run_optimizer(config: TrainConfig, model: ModelConfig) -> OptimizerConfig:
+    """Return the optimizer of a run, which leaves its frozen weights as they are."""
+    frozen = frozen_weights(config.finetune.freeze, model)
+    if not frozen:
+        return config.optimizer
+    return PartialOptimizerConfig.freeze(config.optimizer, frozen)
 
 
 def _group(group: str, names: list[str], config: ModelConfig) -> set[str]:

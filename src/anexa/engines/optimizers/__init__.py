@@ -5,10 +5,10 @@ This module has their settings and equations; the modules `lists`, `numpy` and `
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
-from anexa.model.architectures import architecture
+from anexa.model.architectures import Parameter, architecture
 from anexa.model.config import ModelConfig
 
 # The odd quintic p(s) = a s + b s³ + c s⁵ whose iterates push every singular value in (0, 1] into
@@ -71,19 +71,49 @@ class OptimizerConfig:
 
     def muon_weights(self, config: ModelConfig) -> dict[str, int]:
         """Return the weights that Muon updates, each with the number of matrices fused in it."""
-        parameters = architecture(config).parameters(config)
         if self.name != "muon":
             return {}
-        return {name: p.num_fused for name, p in parameters.items() if p.num_fused}
+        fused = {name: parameter.num_fused for name, parameter in self.trainable(config).items()}
+        return {name: num_fused for name, num_fused in fused.items() if num_fused}
+
+    def trainable(self, config: ModelConfig) -> dict[str, Parameter]:
+        """Return the weights that are trained, in the architecture's order.
+
+        The other weights are frozen: they keep their values, have no gradient, no moments and no
+        weight decay, and do not count in the gradient norm.
+        """
+        return architecture(config).parameters(config)
 
     def state_shapes(self, config: ModelConfig) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of the moments: "m." of every weight, "v." of AdamW's weights."""
+        """Return the shapes of the moments: "m." of trainable weights, "v." of AdamW's."""
         shapes = {}
         matrices = self.muon_weights(config)
-        for name, parameter in architecture(config).parameters(config).items():
+        for name, parameter in self.trainable(config).items():
             for moment in "m" if name in matrices else "mv":
                 shapes[f"{moment}.{name}"] = parameter.shape
         return shapes
+
+
+@dataclass(frozen=True)
+class PartialOptimizerConfig(OptimizerConfig):
+    """Configuration of an optimizer that trains only some of the weights.
+
+    Attributes:
+        frozen: names of the weights that keep their values.
+    """
+
+    frozen: frozenset[str] = frozenset()
+
+    @classmethod
+    def freeze(cls, optimizer: OptimizerConfig, frozen: frozenset[str]) -> PartialOptimizerConfig:
+        """Return the optimizer with these weights frozen."""
+        names = [field.name for field in fields(OptimizerConfig)]
+        return cls(**{name: getattr(optimizer, name) for name in names}, frozen=frozen)
+
+    def trainable(self, config: ModelConfig) -> dict[str, Parameter]:
+        """Return the weights that are not frozen."""
+        parameters = super().trainable(config)
+        return {name: p for name, p in parameters.items() if name not in self.frozen}
 
 
 def muon_scale(rows: int, columns: int) -> float:

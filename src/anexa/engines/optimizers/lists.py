@@ -33,11 +33,12 @@ class ListsOptimizer:
         self, weights: Numbers, grads: Numbers, learning_rate: float
     ) -> tuple[Numbers, float]:
         """Take a step; returns the new weights, and the global gradient norm before clipping."""
-        norm = sqrt(sum(g * g for grad in grads.values() for g in grad))
+        norm = sqrt(sum(g * g for grad in grads.values() for g in grad))  # of trainable weights
         factor = self._optimizer.clip_factor(norm)
         self._step += 1
-        new_weights = {}
-        for name, w in weights.items():
+        new_weights = dict(weights)
+        for name in grads:
+            w = weights[name]
             compute_update = self._muon if name in self._num_fused else self._adam
             update = compute_update(name, [factor * g for g in grads[name]])
             decay = self._optimizer.decay_factor(self._shapes[f"m.{name}"], learning_rate)

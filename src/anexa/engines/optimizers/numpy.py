@@ -23,7 +23,7 @@ class NumpyOptimizer:
     Args:
         optimizer: configuration of the optimizer.
         config: the architecture and its sizes.
-        weights: arrays of the model's weights, which `step` updates in place.
+        weights: arrays of the model's weights; `step` updates the trainable ones in place.
     """
 
     def __init__(
@@ -31,7 +31,8 @@ class NumpyOptimizer:
     ) -> None:
         self._optimizer = optimizer
         self._num_fused = optimizer.muon_weights(config)
-        self._adam_names = [name for name in weights if name not in self._num_fused]
+        self._names = [*optimizer.trainable(config)]
+        self._adam_names = [name for name in self._names if name not in self._num_fused]
         self._weights = weights
         self._step = 0
         self._m: dict[str, Array] = {}  # the moments are made at the first step
@@ -46,11 +47,13 @@ class NumpyOptimizer:
         factor = self._optimizer.clip_factor(norm)
         self._step += 1
         if self._optimizer.weight_decay:
-            for w in self._weights.values():
+            for name in self._names:
+                w = self._weights[name]
                 w *= self._optimizer.decay_factor(w.shape, learning_rate)
         updates = self._views(self._adam(factor * self._vector(grads)))
         updates |= {name: self._muon(name, factor * grads[name]) for name in self._num_fused}
-        for name, w in self._weights.items():
+        for name in self._names:
+            w = self._weights[name]
             w -= learning_rate * updates[name]
         return norm
 

@@ -29,7 +29,7 @@ class TorchOptimizer:
     Args:
         optimizer: the settings.
         config: the architecture and its sizes.
-        weights: the weights by name; they are updated in place.
+        weights: the weights by name; the trainable ones are updated in place.
         product_dtype: the precision of Muon's matrix products.
     """
 
@@ -42,13 +42,13 @@ class TorchOptimizer:
     ) -> None:
         self._optimizer = optimizer
         self._product_dtype = product_dtype
-        self._weights = dict(weights)
+        self._weights = {name: weights[name] for name in optimizer.trainable(config)}
         self._num_fused = optimizer.muon_weights(config)
         self._m: dict[str, Tensor] = {}
         self._muon_groups: dict[tuple[int, ...], list[str]] = defaultdict(list)
         for name, num_fused in self._num_fused.items():
             self._muon_groups[(*weights[name].shape, num_fused)].append(name)
-        adam_weights = [weight for name, weight in weights.items() if name not in self._num_fused]
+        adam_weights = [w for name, w in self._weights.items() if name not in self._num_fused]
         matrices = [weight for weight in adam_weights if weight.dim() == 2]
         vectors = [weight for weight in adam_weights if weight.dim() != 2]
         groups = [(matrices, optimizer.weight_decay), (vectors, 0.0)]

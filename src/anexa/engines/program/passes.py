@@ -101,7 +101,7 @@ def write_batch_program(
     Args:
         config: the architecture and its sizes.
         dtype: precision of the numbers, "float32" or "float64".
-        trace: `loss_program` or `training_program`.
+        trace: `loss_program`, `training_program` or the result of `partial_training`.
     """
     program, shapes = trace(config), weight_shapes(config)
     gradients = [value for name, value in program.results.items() if name in shapes]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from functools import cache
 from math import prod
 
 from anexa.engines.operations.headless import HeadlessOperations
@@ -53,6 +55,19 @@ def loss_program(config: ModelConfig) -> Program:
     return program
 
 
+@cache
+def partial_training(trainable: tuple[str, ...]) -> Callable[[ModelConfig], Program]:
+    """Return a function as `training_program`, for a model of which only some weights are trained.
+
+    The vector `gradients` keeps its zeros where a weight is frozen.
+    """
+
+    def training_program(config: ModelConfig) -> Program:
+        return _training_program(config, trainable)
+
+    return training_program
+
+
 def training_program(config: ModelConfig) -> Program:
     """Make the program of a training step: loss, gradients, their norm, and AdamW.
 
@@ -64,10 +79,15 @@ def training_program(config: ModelConfig) -> Program:
         A program with the results "loss", (1,), and "norm", (1,): the norm of all gradients
         together; and the gradient of each weight as a result with the name of the weight.
     """
+    return _training_program(config, architecture(config).parameters(config))
+
+
+def _training_program(config: ModelConfig, trainable: Iterable[str]) -> Program:
     program, tape = Program(), NoteTape()
     program.results["loss"], weights = _note_loss(program, tape, config)
     gradients = tape.backward(program.results["loss"], one=program.results["loss"])
-    for name, weight in weights.items():
+    for name in trainable:
+        weight = weights[name]
         gradient = gradients[id(weight)]
         owned = gradient.base is None and gradient.kind == "computed"
         if not owned or gradient in program.results.values():

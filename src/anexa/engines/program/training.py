@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from functools import cache, cached_property
 from math import prod
@@ -19,7 +19,7 @@ from anexa.engines.program.kernels.language import LANES
 from anexa.engines.program.passes import weight_shapes, write_batch_program
 from anexa.engines.program.program import Program, Value
 from anexa.engines.program.runner import Array, Compiled, Runner, aligned
-from anexa.engines.program.trace import loss_program, training_program
+from anexa.engines.program.trace import loss_program, partial_training, training_program
 from anexa.engines.program.writer import weight_offsets
 from anexa.engines.protocol import Batch, TrainStepOutput
 from anexa.model.config import ModelConfig
@@ -50,7 +50,7 @@ def compile_batch_program(
     Args:
         config: the architecture and its sizes.
         dtype: precision of the numbers, "float32" or "float64".
-        trace: `loss_program` or `training_program`.
+        trace: `loss_program`, `training_program` or the result of `partial_training`.
     """
     written, shapes = write_batch_program(config, dtype, trace), weight_shapes(config)
     results = {name: x for name, x in written.program.results.items() if name not in shapes}
@@ -158,7 +158,9 @@ class TrainingStep:
         moments = {name: aligned(len(weights), dtype) for name in names}
         self._vectors = {"weights": weights, **moments}
         self.weights, self._gradients, self._m, self._v = map(self._views, self._vectors.values())
-        self._segments = segments(self._shapes, self._num_fused)
+        self._trainable = tuple(optimizer.trainable(config))
+        by_adam = {name for name in self._trainable if name not in self._num_fused}
+        self._segments = segments(self._shapes, by_adam)
         self._no_segments = array("q", [0])
         rates = 1 - optimizer.beta1, 1 - optimizer.beta2, optimizer.eps
         self._scalars = np.array([0, *rates, 1, 1, 1, optimizer.max_grad_norm, CLIP_EPS])
@@ -178,7 +180,7 @@ class TrainingStep:
             runner.run(batch)
         finally:  # else the next training step would update nothing
             runner.set_array("segments", self._segments)
-        return runner.result("loss"), self._gradients
+        return runner.result("loss"), {name: self._gradients[name] for name in self._trainable}
 
     def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
         """Update the weights by one step of the optimizer."""
@@ -212,8 +214,9 @@ class TrainingStep:
             w -= learning_rate * muon_update(self._m[name], gradient, optimizer.momentum, num_fused)
 
     def _named_moments(self) -> dict[str, Array]:
-        v = {f"v.{name}": x for name, x in self._v.items() if name not in self._num_fused}
-        return {f"m.{name}": x for name, x in self._m.items()} | v
+        by_adam = [name for name in self._trainable if name not in self._num_fused]
+        v = {f"v.{name}": self._v[name] for name in by_adam}
+        return {f"m.{name}": self._m[name] for name in self._trainable} | v
 
     def _views(self, vector: Array) -> dict[str, Array]:
         """View the parts of a vector as arrays by the name of their weight."""
@@ -225,7 +228,9 @@ class TrainingStep:
 
     @cached_property
     def _runner(self) -> BatchRunner:
-        program = compile_batch_program(self._config, self._dtype, training_program)
+        is_partial = len(self._trainable) < len(self._shapes)
+        trace = partial_training(self._trainable) if is_partial else training_program
+        program = compile_batch_program(self._config, self._dtype, trace)
         arrays = self._vectors | {"scalars": self._scalars}
         runner = BatchRunner(program, self._config, self._dtype, arrays)
         runner.set_array("segments", self._segments)
@@ -238,7 +243,7 @@ class TrainingStep:
         return BatchRunner(program, self._config, self._dtype, arrays)
 
 
-def segments(shapes: dict[str, tuple[int, ...]], by_muon: dict[str, int]) -> array[int]:
+def segments(shapes: dict[str, tuple[int, ...]], by_adam: Container[str]) -> array[int]:
     """List the ranges of the vector of weights that AdamW updates, for the kernel `adamw`.
 
     Neighbors of one kind are joined: matrices, whose weights decay, and vectors.
@@ -246,7 +251,7 @@ def segments(shapes: dict[str, tuple[int, ...]], by_muon: dict[str, int]) -> arr
     found: list[tuple[int, int, bool]] = []
     for name, begin in weight_offsets(shapes).items():
         end, decays = begin + prod(shapes[name]), len(shapes[name]) == 2
-        if name in by_muon:
+        if name not in by_adam:
             continue
         if found and found[-1][1:] == (begin, decays):
             found[-1] = found[-1][0], end, decays
