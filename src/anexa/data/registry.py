@@ -68,7 +68,7 @@ CORPORA: dict[str, CorpusInfo] = {
             name="garden",
             summary="6,000 generated conversations with the assistant of a made-up garden",
             layout="lines",
-            size=2_210_000,
+            size=2_140_000,
             conversations=True,
         ),
         CorpusInfo(

@@ -20,6 +20,7 @@ from anexa.data.garden.phrases import (
     FOLLOW_UPS,
     IN_A_WORD,
     OTHER,
+    OTHER_THINGS,
     QUESTIONS,
     SYSTEMS,
     TALK,
@@ -61,6 +62,10 @@ def _join(names: list[str]) -> str:
 
 
 _LISTS = tuple(_lists())
+_OTHERS = (
+    *phrasings(OTHER, False),
+    *(text.format(word) for text, words in OTHER_THINGS for word in words.split(", ")),
+)
 
 
 def conversations(count: int = CONVERSATIONS, seed: int = SEED) -> Iterator[list[Message]]:
@@ -93,7 +98,7 @@ def _turns(rng: random.Random, in_a_word: bool) -> Iterator[tuple[str, str]]:
     if not in_a_word and rng.random() < 0.25:
         yield _talk(rng)
     for _ in range(rng.choice((1, 1, 2))):
-        if in_a_word or rng.random() < 0.75:
+        if in_a_word or rng.random() < 0.65:
             yield from _plant_turns(rng, in_a_word)
         else:
             yield _talk(rng)
@@ -102,8 +107,8 @@ def _turns(rng: random.Random, in_a_word: bool) -> Iterator[tuple[str, str]]:
 def _talk(rng: random.Random) -> tuple[str, str]:
     kind = rng.random()
     if kind < 0.25:
-        return rng.choice(phrasings(OTHER, False)), UNKNOWN
-    if kind < 0.5:
+        return rng.choice(_OTHERS), UNKNOWN
+    if kind < 0.4:
         return rng.choice(_LISTS)
     answer, questions = rng.choice(TALK)
     return rng.choice(phrasings(questions, False)), answer

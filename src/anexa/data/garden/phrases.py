@@ -252,6 +252,19 @@ Tell me a story.
 How far is the sun?"""
 
 
+# More questions about other things: each phrasing with each word.
+OTHER_THINGS = (
+    ("What is the capital of {}?", "Italy, Japan, Peru, Egypt, Norway, Cuba, Kenya, Poland"),
+    ("Who wrote {}?", "Faust, Emma, Macbeth, Ulysses, the Iliad, Candide, Dracula, the Bible"),
+    ("How far is {}?", "the sea, Paris, the station, Mars, the school, London, the bank"),
+    ("Can you {}?", "dance, swim, drive a car, cook, write code, play football, sing, draw"),
+    ("Can you fix my {}?", "phone, computer, radio, roof, watch, door, shoes, window"),
+    ("Tell me {}.", "a secret, the news, a poem, about Rome, about cats, a lie, about love"),
+    ("How much is {}?", "2 plus 2, 3 plus 9, 10 times 4, 8 plus 1, 6 times 6, 5 plus 5, 9 plus 4"),
+    ("What do you think about {}?", "football, cars, films, war, money, cheese, dogs, ships"),
+)
+
+
 def phrasings(text: str, held_out: bool) -> list[str]:
     """Return the phrasings before or after the bar."""
     return text.split("\n|\n")[held_out].splitlines()
