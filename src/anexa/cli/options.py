@@ -6,7 +6,7 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Annotated, Any
+from typing import Annotated, Any, get_origin
 
 from typer import Argument, Option
 
@@ -46,7 +46,9 @@ def _parameter(name: str) -> inspect.Parameter:
     text = f"{attribute_docs(kind)[field]}{_choices(name, hint)}{_default(name)}"
     info: Any = Option(_flags(name, hint), help=text)
     if name == "corpus":
-        info, hint = Argument(help=text), list[str]
+        info = Argument(help=text)
+    if get_origin(hint) is tuple:
+        hint = list[str]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[hint | None, info]
     )
@@ -70,7 +72,7 @@ def _default(name: str) -> str:
     section, field = OPTIONS[name]
     [value] = [f.default for f in fields(SECTIONS[section]) if f.name == field]
     adamw = preset_config(DEFAULT, "adamw").options()[name]
-    if value is None:
+    if value in (None, "", ()):
         return ""
     text = f"{value:g}" if isinstance(value, float) else str(value)
     if isinstance(value, tuple):

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, fields
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from anexa.data.registry import CORPORA
 from anexa.engines import ENGINES, DeviceConfig, OptimizerConfig, best_engine
 from anexa.engines.device import DTYPES
 from anexa.errors import UsageError, short_repr
@@ -74,6 +75,12 @@ class DataConfig:
         tokenizer: tokenizer to train or to use: char, a token for each character; bpe:SIZE,
             byte-level BPE with at most SIZE tokens; or the path of a tokenizer.json or of a model
             folder.
+        field: field or column with the texts in files with rows (.jsonl, .csv, .tsv, .parquet) and
+            in datasets on the disk; by default text.
+        include: pattern of the names of the files to read from a folder or an archive, such as
+            '*.log', instead of the usual endings of texts; may be given several times.
+        skip_bad: leave out rows and files that cannot be read, and count them, instead of refusing
+            the first one.
         allow_unknown: train even if more than 1 % of the characters are not in the vocabulary of a
             tokenizer that was not made from the corpus.
     """
@@ -81,11 +88,20 @@ class DataConfig:
     corpus: tuple[str, ...] = ("python-docs",)
     layout: Literal["auto", "lines", "text"] = "auto"
     tokenizer: str = "char"
+    field: str = ""
+    include: tuple[str, ...] = ()
+    skip_bad: bool = False
     allow_unknown: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.corpus, str | list):
-            object.__setattr__(self, "corpus", as_tuple(self.corpus))
+        for name in ("corpus", "include"):
+            if isinstance(getattr(self, name), str | list):
+                object.__setattr__(self, name, as_tuple(getattr(self, name)))
+
+    @property
+    def reads_files(self) -> bool:
+        """Whether a corpus has a path, and is neither a named one nor standard input."""
+        return not all(spec == "-" or spec in CORPORA for spec in self.corpus)
 
     @property
     def has_foreign_tokenizer(self) -> bool:
@@ -236,7 +252,8 @@ class TrainConfig:
         for name, has_effect, reason in EFFECTS:
             section, field = OPTIONS[name]
             if options[name] != getattr(SECTIONS[section], field) and not has_effect(self):
-                argument = flag(name) if options[name] is True else f"{flag(name)} {options[name]}"
+                value = options[name]
+                argument = flag(name) if value is True else f"{flag(name)} {option_text(value)}"
                 raise UsageError(f"{argument} has no effect: {reason.format(**options)}")
 
     @classmethod
@@ -298,11 +315,12 @@ class TrainConfig:
             if name == "batch_tokens":
                 raise UsageError(f"a resumed run keeps its own --batch-size: leave {option} out")
             ours = options[name]
+            asked = tuple(asked) if isinstance(asked, list) else asked
             if name not in changeable and asked not in (ours, "auto"):
                 was = "not given" if ours is None else ours
                 raise UsageError(
-                    f"this run was started with {option} {was}, not {asked}: leave it out to "
-                    "resume the run, or start a new one"
+                    f"this run was started with {option} {option_text(was)}, not "
+                    f"{option_text(asked)}: leave it out to resume the run, or start a new one"
                 )
         return self.replace(**{name: overrides[name] for name in changeable if name in overrides})
 
@@ -367,6 +385,8 @@ class TrainConfig:
             if name in always or value != usual[name]:
                 if isinstance(value, bool):
                     words.append(flag(name) if value else flag(f"no_{name}"))
+                elif isinstance(value, tuple):
+                    words += [word for text in value for word in (flag(name), shell_word(text))]
                 else:
                     words += [flag(name), shell_word(str(value))]
         return " ".join(words)
@@ -388,6 +408,11 @@ def preset_config(name: str, optimizer: str | None = None) -> TrainConfig:
         return config
     changes = ADAMW.get(name, {}) if optimizer == "adamw" else {}
     return config.replace(optimizer=optimizer, **changes)
+
+
+def option_text(value: Any) -> str:
+    """Return the value of an option for a message: several texts with spaces between them."""
+    return " ".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _stored(value: Any) -> Any:
@@ -419,7 +444,8 @@ def check_values(options: Mapping[str, Any], label: Callable[[str], str] = flag)
         hint = HINTS.get(name, str)
         if get_origin(hint) is tuple:
             texts = [value] if isinstance(value, str) else value
-            if not (texts and isinstance(texts, list | tuple) and {*map(type, texts)} == {str}):
+            is_list = isinstance(texts, list | tuple) and {*map(type, texts)} <= {str}
+            if not is_list or (name == "corpus" and not texts):
                 raise UsageError(
                     f"{label(name)} must be a text or a list of texts, not {short_repr(value)}"
                 )
@@ -449,6 +475,14 @@ EFFECTS: tuple[tuple[str, Callable[[TrainConfig], bool], str], ...] = (
         "layout",
         lambda config: config.data.corpus != ("arithmetic",),
         "the corpus arithmetic is generated as conversations, leave it out",
+    ),
+    *(
+        (name, lambda config: config.data.reads_files, f"it {words}, leave it out")
+        for name, words in (
+            ("field", "chooses the texts in files with rows, such as .jsonl, .csv and .parquet"),
+            ("include", "chooses files of a folder or archive"),
+            ("skip_bad", "is for rows and files that cannot be read"),
+        )
     ),
     (
         "allow_unknown",

@@ -12,6 +12,7 @@ from anexa.data.batches import Dataset
 from anexa.data.conversation_file import Conversations
 from anexa.data.conversation_sequences import encode_conversations
 from anexa.data.corpora import text_source
+from anexa.data.sources.reader import DEFAULT_OPTIONS, ReadOptions
 from anexa.model.chat_format import render_messages
 from anexa.model.general_template import general_template, general_tokens
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
@@ -109,17 +110,23 @@ class ConversationCorpus:
         return encoded.split(block_size, seed)
 
 
-def open_conversations(spec: str, progress: Progress | None = None) -> ConversationCorpus:
+def open_conversations(
+    spec: str, options: ReadOptions = DEFAULT_OPTIONS, progress: Progress | None = None
+) -> ConversationCorpus:
     """Open a corpus of conversations.
 
     Args:
         spec: a name from `anexa.data.CORPORA`, or the path of a JSON Lines file.
+        options: options for reading, of which only `skip_bad` has an effect.
         progress: progress callback of a download: `(bytes_done, bytes_total)`.
 
     Raises:
-        AnexaError: if it does not exist or cannot be read, has no conversations, or a row is bad.
+        AnexaError: if it does not exist or cannot be read, has no conversations, or a row is bad
+            and not left out.
+        UsageError: if another option is given.
     """
     source, notes = text_source(spec, progress)
     name = spec if spec in CORPORA else shown(Path(spec).name)
-    conversations = Conversations.scan(name, source)
+    replace(options, skip_bad=False).check_unused(f"{name} has conversations")
+    conversations = Conversations.scan(name, source, skip_bad=options.skip_bad)
     return ConversationCorpus(replace(conversations, notes=(*notes, *conversations.notes)))

@@ -12,6 +12,7 @@ from anexa.data import CORPORA, Documents, Layout, Progress, read_corpus
 from anexa.data.batches import Dataset
 from anexa.data.conversation_format import has_conversations
 from anexa.data.duplicates import deduplicate
+from anexa.data.sources.reader import DEFAULT_OPTIONS, ReadOptions
 from anexa.data.splitting import split
 from anexa.data.tokens import tokenize
 from anexa.errors import AnexaError, AnexaWarning, UsageError
@@ -138,7 +139,10 @@ class TextCorpus:
 
 
 def open_corpus(
-    spec: str, layout: Literal["auto", "lines", "text"], progress: Progress | None = None
+    spec: str,
+    layout: Literal["auto", "lines", "text"],
+    options: ReadOptions = DEFAULT_OPTIONS,
+    progress: Progress | None = None,
 ) -> Corpus:
     """Open a corpus by name or path; arguments and errors are those of `read_corpus`."""
     if spec in CORPORA and Path(spec).is_file():
@@ -151,12 +155,14 @@ def open_corpus(
         # Imported here: it needs jinja2, and plain text does not.
         from anexa.thinking.corpus import ArithmeticCorpus
 
+        options.check_unused(f"{spec} is generated")
         return ArithmeticCorpus()
-    if layout == "auto" and has_conversations(spec):
+    # Whoever names a field wants texts.
+    if layout == "auto" and not options.field and has_conversations(spec):
         from anexa.training.conversation_corpus import open_conversations  # needs jinja2, too
 
-        return open_conversations(spec, progress)
-    return TextCorpus(read_corpus(spec, layout, progress=progress))
+        return open_conversations(spec, options, progress)
+    return TextCorpus(read_corpus(spec, layout, options, progress=progress))
 
 
 def make_datasets(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from anexa.data import CORPORA, Progress
+from anexa.data.sources.reader import ReadOptions
 from anexa.errors import AnexaError, UsageError
 from anexa.names import shell_path, shown
 from anexa.training.config import DataConfig
@@ -14,7 +15,6 @@ from anexa.training.corpus import Corpus, open_corpus
 from anexa.training.mixing import MixedCorpus
 from anexa.training.sources import changed_source
 from anexa.training.specs import (
-    CorpusSpec,
     absolute_corpora,
     can_reopen,
     parse_spec,
@@ -34,19 +34,34 @@ def open_corpora(data: DataConfig, progress: Progress | None = None) -> Corpus:
         AnexaError: if a corpus cannot be read, or cannot be mixed with the others.
     """
     specs = parse_specs(data.corpus)
+    given = ReadOptions(data.field, data.include, data.skip_bad)
     if len(specs) == 1:
-        return _open(specs[0], data, progress)
+        return open_corpus(specs[0].source, data.layout, given, progress)
     for spec in specs:
         if spec.source in CORPORA and CORPORA[spec.source].generated:
             raise AnexaError(
                 f"the corpus {spec.source} has a tokenizer of its own and no end, so it cannot be "
                 "mixed with others: train on it alone"
             )
-    return MixedCorpus(specs, [_open(spec, data, progress) for spec in specs])
+    options = [given.for_path(spec.source) for spec in specs]
+    _check_used(given, options)
+    corpora = [
+        open_corpus(spec.source, data.layout, chosen, progress)
+        for spec, chosen in zip(specs, options)
+    ]
+    return MixedCorpus(specs, corpora)
 
 
-def _open(spec: CorpusSpec, data: DataConfig, progress: Progress | None) -> Corpus:
-    return open_corpus(spec.source, data.layout, progress)
+def _check_used(given: ReadOptions, options: Sequence[ReadOptions]) -> None:
+    """Refuse options for reading that have an effect on none of several corpora.
+
+    Raises:
+        UsageError: if there is such an option.
+    """
+    for name, value in vars(given).items():
+        if not any(getattr(chosen, name) for chosen in options):
+            unused = ReadOptions(**{name: value})
+            unused.check_unused("none of the corpora has rows or files to choose from")
 
 
 def reopen_corpus(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from anexa.data.jsonl import BadRowError, read_rows
 from anexa.data.reading import BinaryContent
+from anexa.data.registry import CORPORA
 from anexa.data.sources.archives import archive_entries
 from anexa.data.sources.columns import dataset_documents, is_dataset, parquet_documents
 from anexa.data.sources.compression import unpacked
@@ -39,6 +40,18 @@ class ReadOptions:
     field: str = ""
     include: tuple[str, ...] = ()
     skip_bad: bool = False
+
+    def for_path(self, spec: str) -> ReadOptions:
+        """Return the options that have an effect on one of several corpora, by its name or path."""
+        path = Path(spec)
+        if spec in CORPORA or not path.exists():
+            return DEFAULT_OPTIONS
+        kind = "archive" if path.is_dir() else name_kind(path.name)
+        if kind == "text":
+            return DEFAULT_OPTIONS
+        if kind != "archive" or is_dataset(path):
+            return replace(self, include=())
+        return replace(self, field=self.field if self.include else "")
 
     def check_unused(self, reason: str) -> None:
         """Refuse options for reading documents where there are none.
@@ -184,7 +197,7 @@ def _no_files(where: str, options: ReadOptions, tally: Tally) -> str:
         patterns = ", ".join(map(quoted, options.include))
         return f"{where} has no files that match --include {patterns} ({found}): name others"
     if options.field:
-        return f"{where} has no files with rows (.jsonl, .csv, .parquet) ({found})"
+        return f"{where} has no files with rows, such as .jsonl ({found}): leave out --field"
     return (
         f"{where} has no files to read ({found}): give a folder with texts ({', '.join(PROSE)}, or "
         "source code), or name its files with --include, such as --include '*.log'"
