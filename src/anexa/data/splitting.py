@@ -124,10 +124,14 @@ def dataset_notes(training: Dataset, validation: Dataset) -> tuple[str, ...]:
 def _mixture_notes(training: Mixture, validation: Mixture) -> tuple[str, ...]:
     total = sum(training.weights)
     notes = [
-        f"{name}: {weight / total:.1%} of the sequences, {float(passes):.3g} "
-        f"{'pass' if passes == 1 else 'passes'} in an epoch"
+        f"{name}: {weight / total:.1%} of the sequences, read {_times(float(passes))} in an epoch "
+        "of the mixture"
         for name, weight, passes in zip(training.names, training.weights, training.passes)
     ]
     for name, *pair in zip(training.names, training.datasets, validation.datasets):
         notes += [f"{name}: {note}" for note in dataset_notes(*pair)]
     return tuple(notes)
+
+
+def _times(count: float) -> str:
+    return "once" if count == 1 else f"{count:.3g} times"
