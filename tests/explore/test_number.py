@@ -40,8 +40,9 @@ RUNS: dict[str, dict[str, Any]] = {
     "microgpt": {"n_embd": 52, "weight_decay": 0.1, "grad_clip": 0.5},  # 208 neurons
     "gpt2": {"n_embd": 8, "optimizer": "muon", "preset": "anexa"},
     "llama": {"n_embd": 8, "preset": "anexa-llama"},
+    "qwen3": {"n_embd": 8, "preset": "anexa-llama", "model_type": "qwen3"},
 }
-MICROGPT, GPT2, LLAMA, UNTRAINED = range(4)
+MICROGPT, GPT2, LLAMA, QWEN3, UNTRAINED = range(5)
 OF_STEP = ("change", "m", "v", "clipped", "update")
 
 
@@ -202,6 +203,16 @@ def test_quantities_are_those_of_the_moment(session: Session) -> None:
     assert {tensor["name"]: tensor["quantities"] for tensor in described}[muon] == of(
         scene(GPT2, 1), muon
     )
+
+
+def test_norms_of_heads_name_the_head(session: Session) -> None:
+    name, index = "model.layers.0.self_attn.q_norm", (0, 3, 6)
+    number = explained(session, scene(QWEN3), name, index)
+    scale = explained(session, scene(QWEN3), f"{name}.scale", (0, 3, 1))
+    assert scale.places[1:] == ("head 1",)
+    assert scale.num_terms == 4, "one for each channel of the head"
+    deviations = [term.factor_to for term in number.terms if term.factor_to]
+    assert [(link.tensor, link.index) for link in deviations] == [(f"{name}.scale", (0, 3, 1))]
 
 
 @pytest.mark.parametrize("folder", [MICROGPT, GPT2, LLAMA])

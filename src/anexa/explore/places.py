@@ -44,6 +44,8 @@ def axes_of(config: ModelConfig, trace: Trace, name: str) -> tuple[Axis, ...]:
             return "sequence", "token", "vocabulary"
         if name.endswith("attention.log_sum"):
             return "sequence", "head", "token"
+        if name.endswith(".scale") and num_axes == 3:  # a norm of each head
+            return "sequence", "token", "head"
         return ACTIVATIONS[num_axes]
     own = weight_axes(config, name.removesuffix(".T"), num_axes)
     return own[::-1] if name.endswith(".T") else own
