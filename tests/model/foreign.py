@@ -110,9 +110,8 @@ def write_folder(
     }
     torch.manual_seed(0)
     if kind == "gpt2":
-        config = transformers.GPT2Config(
-            n_positions=40, n_embd=16, n_head=4, n_layer=2, **common | sizes
-        )
+        usual = {"n_positions": 40, "n_embd": 16, "n_head": 4, "n_layer": 2}
+        config = transformers.GPT2Config(**usual | common | sizes)
         theirs = transformers.GPT2LMHeadModel(config)
     else:
         usual = {"max_position_embeddings": 40, "hidden_size": 16, "intermediate_size": 24}

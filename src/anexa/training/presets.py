@@ -127,7 +127,7 @@ def finetune_rate(n_embd: int) -> float:
     It is inversely proportional to the width, as in μP (Yang et al., 2022), where the update of
     a matrix is summed over its columns.
     """
-    return float(f"{0.128 / n_embd:.1g}")
+    return float(f"{0.1 / n_embd:.1g}")
 
 
 def usual_preset(corpora: Sequence[str], base: str | None = None) -> str:
