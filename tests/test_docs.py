@@ -20,7 +20,7 @@ CODE = re.compile(r"`([^`\n]+)`")
 REPOSITORY_PATH = re.compile(
     r"(?:src|docs|tests|benchmarks)/[\w./-]+|microgpt\.py|pyproject\.toml|CONTRIBUTING\.md"
 )
-OPTIONAL = ("torch", "numba", "transformers", "llguidance")
+OPTIONAL = ("torch", "numba", "transformers", "llguidance", "pyarrow")
 
 
 def read(page: Path) -> str:

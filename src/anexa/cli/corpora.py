@@ -32,4 +32,4 @@ def corpora(as_json: common.AsJson = False) -> None:
         place = "downloaded" if row["available"] and row["source"] else place
         size = f"{row['bytes']:,} bytes" if row["bytes"] else "endless"
         echo(f"{row['name']:12}  {size:>15}  {place:20}  {row['summary']}")
-    echo(f"\nDownloads are kept in {cache_folder()}; any UTF-8 text file is a corpus too.")
+    echo(f"\nDownloads are kept in {cache_folder()}; a text file or a folder is a corpus too.")

@@ -88,7 +88,7 @@ def split_name(name: str) -> tuple[str, str, str]:
 def _cut_ending(name: str) -> tuple[str, str]:
     """Cut off the ending of a name, unless it is all of the name but for dots."""
     stem, dot, ending = name.rpartition(".")
-    if not dot or "/" in ending or not stem.rpartition("/")[2].strip("."):
+    if not dot or not ending or "/" in ending or not stem.rpartition("/")[2].strip("."):
         return name, ""
     return stem, f".{ending.lower()}"
 
