@@ -35,7 +35,7 @@ def office(member: str, content: str = "") -> bytes:
 
 
 FILES = {
-    "m.gguf": (b"GGUF\3\0\0\0", "it is a GGUF file"),
+    "m.ggml": (b"GGUF\3\0\0\0", "it is a GGUF file"),
     "packed": (gzip.compress(b"a text"), "it is compressed: unpack it first, with gunzip"),
     "zipped": (zipped(), "it is a ZIP archive"),
     "table": (b"PAR1\x15\0", "it is a Parquet file"),
@@ -154,6 +154,6 @@ def test_markup_is_trained_on_if_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["chat", "generate", "serve", "export --to json"])
 def test_commands_say_what_they_were_given(command: str, place: Path) -> None:
     name, *options = command.split()
-    result = anexa(name, "m.gguf", *options, cwd=place)
+    result = anexa(name, "m.ggml", *options, cwd=place)
     assert result.returncode == 1
-    assert "m.gguf is not a model folder: it is a GGUF file" in one_sentence(result)
+    assert "m.ggml is not a model folder: it is a GGUF file" in one_sentence(result)

@@ -276,5 +276,5 @@ def test_missing_file_and_file_without_json_are_refused(tmp_path: Path) -> None:
     with pytest.raises(AnexaError, match=r"m\.json is damaged: it is not JSON"):
         load_model(tmp_path / "m.json")
     (tmp_path / "m.gguf").write_bytes(b"GGUF\x03")
-    with pytest.raises(AnexaError, match=r"m\.gguf is not a model folder: it is a file"):
+    with pytest.raises(AnexaError, match=r"m\.gguf is damaged: its metadata are cut off"):
         load_model(tmp_path / "m.gguf")

@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Any
 
 from anexa.errors import AnexaError, short_repr
-from anexa.hub.pre_tokenizers import pre_tokenizer_name
+from anexa.model.pre_tokenizers import pre_tokenizer_name
 from anexa.model.sentencepiece import SPACE, PieceType, merge_scores
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.tokenizer_backend import BYTE_DECODER

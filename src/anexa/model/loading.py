@@ -1,25 +1,28 @@
-"""Loading of models from disk: from a model folder, or from one JSON file."""
+"""Loading of models from disk: from a model folder, or from one file, JSON or GGUF."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from anexa.model.folder import ModelFolder
+from anexa.model.gguf_file import GGUFFile
 from anexa.model.json_file import ModelFile
 from anexa.model.model import Model
 
 
-def open_model(path: Path) -> ModelFolder | ModelFile:
-    """Open a model folder or a JSON file, for its `config`, its `card`, or the model (`load`).
+def open_model(path: Path) -> ModelFolder | ModelFile | GGUFFile:
+    """Open a model folder or a file, for its `config`, its `card`, or the model (`load`).
 
     Raises:
         AnexaError: if there is neither.
     """
-    return ModelFile(path) if is_model_file(path) else ModelFolder(path)
+    if not is_model_file(path):
+        return ModelFolder(path)
+    return GGUFFile(path) if path.suffix.lower() == ".gguf" else ModelFile(path)
 
 
 def load_model(path: Path) -> Model:
-    """Load the model in a folder or a JSON file.
+    """Load the model in a folder or a file.
 
     Raises:
         AnexaError: if there is no model, or it is damaged.
@@ -28,8 +31,8 @@ def load_model(path: Path) -> Model:
 
 
 def is_model_file(path: Path) -> bool:
-    """Whether a path is a model in a JSON file rather than a folder."""
-    return path.suffix.lower() == ".json" and not path.is_dir()
+    """Whether a path is a model in a JSON or GGUF file rather than a folder."""
+    return path.suffix.lower() in (".json", ".gguf") and not path.is_dir()
 
 
 def model_name(path: Path) -> str:

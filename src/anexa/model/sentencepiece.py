@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import groupby
@@ -92,7 +92,7 @@ def parse_sentencepiece(data: bytes) -> SentencePieceModel:
     return SentencePieceModel([*pieces.values()], bool(normalizer.get(3, 1)))
 
 
-def sentencepiece_merges(pieces: list[Piece]) -> list[tuple[str, str]]:
+def sentencepiece_merges(pieces: Sequence[Piece]) -> list[tuple[str, str]]:
     """Return the merges of BPE that join characters to the pieces, in order.
 
     SentencePiece joins whichever neighbors give the piece with the highest score, so each piece has

@@ -14,7 +14,13 @@ from typing import Any
 
 from anexa.errors import AnexaError, short_repr
 from anexa.files import read_bytes, read_json, read_text
-from anexa.model.sentencepiece import SPACE, PieceType, parse_sentencepiece, sentencepiece_merges
+from anexa.model.sentencepiece import (
+    SPACE,
+    Piece,
+    PieceType,
+    parse_sentencepiece,
+    sentencepiece_merges,
+)
 from anexa.model.tokenizer_backend import END_OF_TEXT
 
 VOCABULARY, MERGES, SENTENCEPIECE = "vocab.json", "merges.txt", "tokenizer.model"
@@ -101,9 +107,21 @@ def _sentencepiece(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         model = parse_sentencepiece(read_bytes(path))
     except AnexaError as error:
         raise AnexaError(f"{path} cannot be read: {error}") from error
-    vocabulary = {piece.text: i for i, piece in enumerate(model.pieces)}
-    unknown = [piece.text for piece in model.pieces if piece.type == PieceType.UNKNOWN]
     spaced = bool(config.get("add_prefix_space", model.add_dummy_prefix))
+    return sentencepiece_json(model.pieces, spaced=spaced, legacy=bool(config.get("legacy")))
+
+
+def sentencepiece_json(pieces: Sequence[Piece], *, spaced: bool, legacy: bool) -> dict[str, Any]:
+    """Return the content of the `tokenizer.json` of a SentencePiece tokenizer.
+
+    Args:
+        pieces: pieces by id.
+        spaced: whether a space is put before a text.
+        legacy: whether one is put before every part of a text between special tokens, as
+            SentencePiece does it.
+    """
+    vocabulary = {piece.text: i for i, piece in enumerate(pieces)}
+    unknown = [piece.text for piece in pieces if piece.type == PieceType.UNKNOWN]
     decoder: list[dict[str, Any]] = [
         {"type": "Replace", "pattern": {"String": SPACE}, "content": " "},
         {"type": "ByteFallback"},
@@ -112,7 +130,7 @@ def _sentencepiece(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     if spaced:
         decoder.append({"type": "Strip", "content": " ", "start": 1, "stop": 0})
     return {
-        **_spaces(spaced=spaced, legacy=bool(config.get("legacy"))),
+        **_spaces(spaced=spaced, legacy=legacy),
         "decoder": {"type": "Sequence", "decoders": decoder},
         "model": {
             "type": "BPE",
@@ -120,11 +138,11 @@ def _sentencepiece(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
             "fuse_unk": True,
             "byte_fallback": True,
             "vocab": vocabulary,
-            "merges": sentencepiece_merges(model.pieces),
+            "merges": sentencepiece_merges(pieces),
         },
         "added_tokens": [
-            _added_token(i, piece.text, special=piece.type != PieceType.USER_DEFINED)
-            for i, piece in enumerate(model.pieces)
+            added_token(i, piece.text, special=piece.type != PieceType.USER_DEFINED)
+            for i, piece in enumerate(pieces)
             if piece.type not in (PieceType.NORMAL, PieceType.BYTE)
         ],
     }
@@ -217,17 +235,17 @@ def _added_tokens(
     described = config.get("added_tokens_decoder")
     if not described and (folder / ADDED_TOKENS).exists():
         for text, token_id in _ids(folder / ADDED_TOKENS).items():
-            tokens[token_id] = _added_token(token_id, text, special=False)
+            tokens[token_id] = added_token(token_id, text, special=False)
     for key, token in (described if isinstance(described, dict) else {}).items():
         if not str(key).isdecimal() or not _text(token):
             raise AnexaError(f"{folder} has a damaged added_tokens_decoder: {short_repr(key)}")
         flags = token if isinstance(token, dict) else {}
-        its = _added_token(int(key), _text(token), special=bool(flags.get("special")))
+        its = added_token(int(key), _text(token), special=bool(flags.get("special")))
         tokens[int(key)] = its | {flag: bool(flags[flag]) for flag in FLAGS if flag in flags}
     for text in _special_tokens(config, vocabulary):
         known = {token["content"]: token_id for token_id, token in tokens.items()}
         token_id = known.get(text, vocabulary.get(text, max([*vocabulary.values(), *tokens]) + 1))
-        tokens[token_id] = tokens.get(token_id, _added_token(token_id, text)) | {"special": True}
+        tokens[token_id] = tokens.get(token_id, added_token(token_id, text)) | {"special": True}
     names = {token_id: text for text, token_id in vocabulary.items()}
     for token_id, token in tokens.items():
         text = token["content"]
@@ -249,7 +267,8 @@ def _special_tokens(config: Mapping[str, Any], vocabulary: Mapping[str, int]) ->
     return [*texts] if texts or END_OF_TEXT not in vocabulary else [END_OF_TEXT]
 
 
-def _added_token(token_id: int, text: str, *, special: bool = True) -> dict[str, Any]:
+def added_token(token_id: int, text: str, *, special: bool = True) -> dict[str, Any]:
+    """Return an added token as `tokenizer.json` describes it."""
     flags = dict.fromkeys(FLAGS, False)
     return {"id": token_id, "content": text, **flags, "special": special}
 

@@ -14,8 +14,8 @@ def _split(expression: str) -> dict[str, Any]:
 
 
 _DIGITS = {"type": "Digits", "individual_digits": True}
-_GPT2 = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
-_BYTES = _GPT2 | {"use_regex": False}
+BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
+_BYTES = BYTE_LEVEL | {"use_regex": False}
 _LLAMA3 = [_split(QWEN2_WORDS.replace(r"\p{N}|", r"\p{N}{1,3}|")), _BYTES]
 
 # DeepSeek Coder's, and those of V3 and R1.
@@ -34,8 +34,8 @@ _DEEPSEEK3 = [
 ]
 
 PRE_TOKENIZERS = {
-    "gpt-2": [_GPT2],
-    "smollm": [_DIGITS, _GPT2],
+    "gpt-2": [BYTE_LEVEL],
+    "smollm": [_DIGITS, BYTE_LEVEL],
     "qwen2": [_split(QWEN2_WORDS), _BYTES],
     "dbrx": _LLAMA3,
     "deepseek-coder": _DEEPSEEK_CODER,
@@ -43,6 +43,10 @@ PRE_TOKENIZERS = {
 }
 # Those where a word that is a token is not merged from its parts.
 IGNORE_MERGES = {"llama-bpe": _LLAMA3}
+
+# Those of tokenizers that normalize texts to Unicode's normal form NFC; GPT-NeoX's, which has
+# GPT-2's pre-tokenizer, also does.
+NORMALIZED = ("qwen2",)
 
 FAMILIES = "GPT-2, GPT-NeoX, SmolLM, Llama 3, Qwen2 or DeepSeek"
 

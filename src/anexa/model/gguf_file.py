@@ -1,0 +1,195 @@
+"""A model in a GGUF file of F32, F16 or Q8_0, as `anexa export` and llama.cpp write it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from anexa.errors import AnexaError, one_line, short_repr
+from anexa.model.architectures import architecture
+from anexa.model.config import ModelConfig
+from anexa.model.gguf_reader import GGUFReader, require
+from anexa.model.gguf_tokenizer import parse_gguf_tokenizer
+from anexa.model.model import TEMPERATURE, Model, check_vocabulary, validate_weights
+from anexa.model.rotary import LinearScaling
+from anexa.model.tokenizer import Tokenizer
+from anexa.model.weights import Weight, Weights
+
+# llama.cpp's names of layers by Hugging Face's: outside of blocks, and within one.
+OUTSIDE = {
+    **{"wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm"},
+    **{"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"},
+}
+INSIDE = {
+    **{"ln_1": "attn_norm", "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output"},
+    **{"ln_2": "ffn_norm", "mlp.c_fc": "ffn_up", "mlp.c_proj": "ffn_down"},
+    **{"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"},
+    **{f"self_attn.{name}_proj": f"attn_{name}" for name in "qkv"},
+    **{"self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate"},
+    **{"mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down"},
+}
+BLOCK = re.compile(r"(?:h|model\.layers)\.(\d+)\.(.+)")
+HEAD = "output.weight"
+
+Array = npt.NDArray[Any]
+
+
+class GGUFFile:
+    """Reader of a model in a GGUF file; the metadata are read once, when they are first needed.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        path: the file.
+        card: empty; a GGUF file has no model card.
+
+    Raises:
+        AnexaError: if there is no such file. Every property and method raises it too, if the file
+            is damaged, or its model is not supported.
+    """
+
+    card = ""
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            raise AnexaError(f"there is no file {path}")
+        self.path = path
+
+    @cached_property
+    def _reader(self) -> GGUFReader:
+        return GGUFReader(self.path)
+
+    @cached_property
+    def config(self) -> ModelConfig:
+        """Architecture and sizes."""
+        with self._errors():
+            return _config(self._reader)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """Tokenizer with its special tokens."""
+        with self._errors():
+            return parse_gguf_tokenizer(self._reader.metadata)
+
+    def load(self) -> Model:
+        """Read the model and check that its parts belong together.
+
+        Raises:
+            AnexaError: if the file is damaged, or its parts do not belong together.
+        """
+        reader, config = self._reader, self.config
+        check_vocabulary(self.tokenizer, config, self.path)
+        weights = validate_weights(_weights(reader, config), config, self.path, "its metadata")
+        with self._errors():
+            template = require(reader.metadata, "tokenizer.chat_template", str, "")
+            temperature = require(reader.metadata, "general.sampling.temp", float, TEMPERATURE)
+        if not 0 <= temperature < 1e6:
+            raise AnexaError(f"{self.path} has the temperature {temperature}")
+        return Model(config, weights, self.tokenizer, template or None, temperature)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except AnexaError as error:
+            raise AnexaError(f"{self.path} cannot be opened: {error}") from error
+
+
+def _config(reader: GGUFReader) -> ModelConfig:
+    """Read the configuration in the metadata."""
+    metadata = reader.metadata
+    name = require(metadata, "general.architecture", str)
+    if name not in ("gpt2", "llama"):
+        raise AnexaError(f"it is a {short_repr(name)}: of GGUF files, only gpt2 and llama open")
+
+    def size(key: str, default: int | None = None) -> int:
+        number: int = require(metadata, f"{name}.{key}", int, default)
+        return number
+
+    embedding = reader.tensors.get("token_embd.weight")
+    sizes: dict[str, Any] = {
+        "vocab_size": embedding.shape[0] if embedding and embedding.shape else 0,
+        "block_size": size("context_length"),
+        "n_embd": size("embedding_length"),
+        "n_head": size("attention.head_count"),
+        "n_layer": size("block_count"),
+    }
+    if name == "gpt2":
+        eps = require(metadata, "gpt2.attention.layer_norm_epsilon", float)
+        return ModelConfig("gpt2", **sizes, norm_eps=eps)
+    if size("expert_count", 0) or "rope_freqs.weight" in reader.tensors:
+        what = "experts" if size("expert_count", 0) else "a table of scaled positions (Llama 3.1)"
+        raise AnexaError(f"it has {what}: not supported in GGUF files")
+    config = ModelConfig(
+        "llama",
+        **sizes,
+        norm_eps=require(metadata, "llama.attention.layer_norm_rms_epsilon", float),
+        n_kv_head=size("attention.head_count_kv", sizes["n_head"]),
+        n_inner=size("feed_forward_length"),
+        head_dim=size("attention.key_length", 0),
+        rope_theta=require(metadata, "llama.rope.freq_base", float, 10_000.0),
+        rope_scaling=_scaling(reader),
+        tie_word_embeddings=HEAD not in reader.tensors,
+        attention_bias="blk.0.attn_q.bias" in reader.tensors,
+        mlp_bias="blk.0.ffn_up.bias" in reader.tensors,
+    )
+    if size("rope.dimension_count", config.head_dim) != config.head_dim:
+        raise AnexaError("its rotary positions rotate only a part of each head: not supported")
+    return config
+
+
+def _scaling(reader: GGUFReader) -> LinearScaling | None:
+    kind = require(reader.metadata, "llama.rope.scaling.type", str, "none")
+    if kind == "none":
+        return None
+    factor = require(reader.metadata, "llama.rope.scaling.factor", float)
+    if kind != "linear" or not factor >= 1:
+        raise AnexaError(f"its rotary positions are scaled by {short_repr(kind)}: not supported")
+    return LinearScaling(factor)
+
+
+def _weights(reader: GGUFReader, config: ModelConfig) -> Weights:
+    """Read all weights, under Hugging Face's names and in its layout."""
+    its = architecture(config)
+    assert its.gguf is not None
+    if config.n_layer > len(reader.tensors):  # before the names of a million layers are made
+        raise AnexaError(f"{reader.path} lacks tensors of its {config.n_layer} layers")
+    rotary, weights, known = its.gguf.rotary(config), Weights(), set()
+    for name in its.parameters(config):
+        values = reader.tensor(gguf_name(name))
+        known.add(gguf_name(name))
+        layer = name.split(".")[-2]
+        if layer in its.gguf.transposed and values.ndim == 2:
+            values = values.T
+        elif layer in rotary and len(values) % (2 * rotary[layer]) == 0:
+            values = _uninterleave(values, rotary[layer])
+        numbers: Any = np.ascontiguousarray(values, np.float32)
+        weights[name] = Weight(numbers.shape, memoryview(numbers.reshape(-1)))
+    if config.tie_word_embeddings and HEAD in reader.tensors:  # as llama.cpp's converter writes it
+        known.add(HEAD)
+        if not np.array_equal(reader.tensor(HEAD), reader.tensor("token_embd.weight")):
+            raise AnexaError(f"{reader.path} has a head that is not its embedding table")
+    for name in sorted(reader.tensors.keys() - known):
+        raise AnexaError(f"{reader.path} has the tensor {one_line(name)}, unknown to its metadata")
+    return weights
+
+
+def gguf_name(name: str) -> str:
+    """Return llama.cpp's name of a weight."""
+    layer, _, kind = name.rpartition(".")
+    block = BLOCK.fullmatch(layer)
+    return f"blk.{block[1]}.{INSIDE[block[2]]}.{kind}" if block else f"{OUTSIDE[layer]}.{kind}"
+
+
+def _uninterleave(values: Array, n_head: int) -> Array:
+    """Reorder the rows of each head from 0, D/2, 1, D/2 + 1, … to 0, 1, …, D-1."""
+    pairs = values.reshape(n_head, len(values) // n_head // 2, 2, *values.shape[1:])
+    return pairs.swapaxes(1, 2).reshape(values.shape)

@@ -1,0 +1,208 @@
+"""Reader of GGUF, the file format of llama.cpp: metadata and tensors.
+
+The file is untrusted: every length is checked against the size of the file before it is used.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from anexa.errors import AnexaError, one_line, short_repr
+from anexa.files import open_binary
+
+MAX_METADATA = (
+    1 << 25
+)  # bytes before the tensors; those of a vocabulary of 128,000 tokens are 2**23
+MAX_ITEMS = 1 << 21  # of an array
+VERSIONS = (2, 3)
+STRING, ARRAY = 8, 9
+# NumPy's dtypes of GGUF's types of numbers; 7 is bool.
+NUMBERS = dict(enumerate(("<u1", "<i1", "<u2", "<i2", "<u4", "<i4", "<f4", "?")))
+NUMBERS |= {10: "<u8", 11: "<i8", 12: "<f8"}
+# Types of tensors: numbers in a block, and the block's dtype. Q8_0: a scale, and numbers of 8 bits.
+TENSOR_TYPES: dict[int, tuple[int, np.dtype[Any]]] = {
+    0: (1, np.dtype("<f4")),
+    1: (1, np.dtype("<f2")),
+    8: (32, np.dtype([("scale", "<f2"), ("numbers", "i1", 32)])),
+}
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """Place of a tensor in the file.
+
+    Attributes:
+        shape: shape of the array, the slowest dimension first.
+        type: GGUF's type of its numbers.
+        offset: position in the file, in bytes.
+    """
+
+    shape: tuple[int, ...]
+    type: int
+    offset: int
+
+
+class GGUFReader:
+    """Content of a GGUF file: metadata, and tensors that are read one by one.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        path: the file.
+        metadata: values by key: numbers, strings, and lists of these.
+        tensors: places of the tensors, by name.
+
+    Raises:
+        AnexaError: if the file cannot be read or is damaged; methods raise it, too.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with open_binary(path) as file:
+            data = _Data(path, file.read(MAX_METADATA))
+        if data.take(4) != b"GGUF" or data.number("<u4") not in VERSIONS:
+            raise AnexaError(f"{path} is not a GGUF file of version 2 or 3")
+        num_tensors, num_values = data.count("<u8", 24), data.count("<u8", 12)
+        self.metadata: dict[str, Any] = {}
+        for _ in range(num_values):
+            key = data.string()
+            self.metadata[key] = data.value(data.number("<u4"))
+        places = [self._tensor_info(data) for _ in range(num_tensors)]
+        alignment = self.metadata.get("general.alignment", 32)
+        if type(alignment) is not int or not 1 <= alignment <= 1 << 16:
+            raise AnexaError(f"{path} is damaged: its alignment is {short_repr(alignment)}")
+        start = -(-data.at // alignment) * alignment
+        self.tensors = {
+            name: TensorInfo(shape, kind, start + offset) for name, shape, kind, offset in places
+        }
+        if len(self.tensors) < num_tensors:
+            raise AnexaError(f"{path} is damaged: two of its tensors have the same name")
+
+    def _tensor_info(self, data: _Data) -> tuple[str, tuple[int, ...], int, int]:
+        name = data.string()
+        num_dims = data.number("<u4")
+        if num_dims > 4:
+            raise AnexaError(f"{self.path} is damaged: a tensor has {num_dims} dimensions")
+        shape = tuple(data.number("<u8") for _ in range(num_dims))[::-1]
+        return name, shape, data.number("<u4"), data.number("<u8")
+
+    def tensor(self, name: str) -> Array:
+        """Read a tensor as float32.
+
+        Raises:
+            AnexaError: if there is no such tensor, its type is not supported, or the file ends.
+        """
+        if name not in self.tensors:
+            raise AnexaError(f"{self.path} lacks the tensor {name}")
+        place = self.tensors[name]
+        if place.type not in TENSOR_TYPES:
+            raise AnexaError(
+                f"{self.path} has {one_line(name)} quantized in a way that is not supported: only "
+                "files of F32, F16 and Q8_0 can be opened; make one of these by llama-quantize"
+            )
+        block, dtype = TENSOR_TYPES[place.type]
+        count, rest = divmod(math.prod(place.shape), block)
+        length = count * dtype.itemsize
+        with open_binary(self.path) as file:
+            size = file.seek(0, 2)
+            if rest or place.offset + length > size:
+                raise AnexaError(f"{self.path} is damaged: {one_line(name)} ends beyond the file")
+            file.seek(place.offset)
+            stored = np.frombuffer(file.read(length), dtype)
+        if dtype.names:
+            values: Array = stored["numbers"] * stored["scale"].astype("<f4")[:, None]
+        else:
+            values = stored.astype("<f4", copy=False)
+        return values.reshape(place.shape)
+
+
+class _Data:
+    """The beginning of a file, read from front to back."""
+
+    def __init__(self, path: Path, data: bytes) -> None:
+        self._path, self._data, self.at = path, data, 0
+
+    def take(self, length: int) -> bytes:
+        """Return the next bytes.
+
+        Raises:
+            AnexaError: if there are fewer.
+        """
+        if length > len(self._data) - self.at:
+            raise AnexaError(f"{self._path} is damaged: its metadata are cut off, or too long")
+        self.at += length
+        return self._data[self.at - length : self.at]
+
+    def number(self, dtype: str) -> Any:
+        """Return the next number."""
+        kind = np.dtype(dtype)
+        return np.frombuffer(self.take(kind.itemsize), kind)[0].item()
+
+    def count(self, dtype: str, size: int) -> int:
+        """Return the next number, the number of items that have at least `size` bytes each."""
+        number: int = self.number(dtype)
+        if number > (len(self._data) - self.at) // size:
+            raise AnexaError(f"{self._path} is damaged: its metadata are cut off, or too long")
+        return number
+
+    def string(self) -> str:
+        """Return the next string."""
+        (length,) = struct.unpack("<Q", self.take(8))
+        try:
+            return self.take(length).decode()
+        except UnicodeDecodeError as error:
+            raise AnexaError(f"{self._path} is damaged: it has a text that is not UTF-8") from error
+
+    def value(self, kind: int) -> Any:
+        """Return the next value of a type: a number, a string, or a list of these."""
+        if kind == STRING:
+            return self.string()
+        if kind in NUMBERS:
+            return self.number(NUMBERS[kind])
+        if kind != ARRAY:
+            raise AnexaError(f"{self._path} is damaged: it has a value of the type {kind}")
+        inner = self.number("<u4")
+        if inner == STRING:
+            return [self.string() for _ in range(self._length(8))]
+        if inner not in NUMBERS:
+            raise AnexaError(f"{self._path} is damaged: it has an array of the type {inner}")
+        dtype = np.dtype(NUMBERS[inner])
+        length = self._length(dtype.itemsize)
+        return np.frombuffer(self.take(length * dtype.itemsize), dtype).tolist()
+
+    def _length(self, size: int) -> int:
+        length = self.count("<u8", size)
+        if length > MAX_ITEMS:
+            raise AnexaError(f"{self._path} has an array of {length:,} values, more than any model")
+        return length
+
+
+def require(metadata: Mapping[str, Any], key: str, kind: type, default: Any = None) -> Any:
+    """Return a value of the metadata.
+
+    Args:
+        metadata: values by key.
+        key: the key.
+        kind: type of the value; an int is a float, too.
+        default: value if the key is missing; None: it must be there.
+
+    Raises:
+        AnexaError: if the key is missing, or the value has another type.
+    """
+    value = metadata.get(key, default)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        what = f"has the {key} {short_repr(value)}" if key in metadata else f"lacks {key}"
+        raise AnexaError(f"it {what}")
+    return value

@@ -1,0 +1,171 @@
+"""GGUF files are opened as models: what `anexa export` wrote comes back."""
+
+from __future__ import annotations
+
+import struct
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anexa.errors import AnexaError
+from anexa.model.gguf_file import GGUFFile
+from anexa.model.gguf_reader import GGUFReader
+from anexa.model.loading import load_model
+from anexa.model.model import Model
+from anexa.model.rotary import LinearScaling, Llama3Scaling
+from anexa.model.tokenizer import Tokenizer
+from tests.hub.models import BYTES, CHARACTERS, LLAMA, MARKED, OTHERS, model
+from tests.hub.test_gguf_tokenizers import LLAMA2, NAMES, of_family
+from tests.model.hard_strings import HARD_STRINGS, around
+
+pytest.importorskip("gguf", reason="gguf is not installed")
+
+import gguf
+
+from anexa.hub.gguf import write_gguf
+
+MODELS: list[tuple[dict[str, Any], Tokenizer]] = [
+    ({}, CHARACTERS),
+    ({"norm_eps": 1e-3}, BYTES),
+    (LLAMA, MARKED),
+    ({**LLAMA, "n_kv_head": 1, "tie_word_embeddings": False, "attention_bias": True}, OTHERS),
+    ({**LLAMA, "head_dim": 8, "rope_theta": 5.0, "rope_scaling": LinearScaling(4.0)}, BYTES),
+    ({**LLAMA, "mlp_bias": True}, BYTES),
+]
+
+
+def reopened(folder: Path, written: Model, precision: str = "f32") -> Model:
+    write_gguf(folder / "m.gguf", written, "m", precision)
+    return load_model(folder / "m.gguf")
+
+
+@pytest.mark.parametrize(("changes", "tokenizer"), MODELS)
+def test_model_comes_back(tmp_path: Path, changes: dict[str, Any], tokenizer: Tokenizer) -> None:
+    written = model(changes, tokenizer, padding=3)
+    found = reopened(tmp_path, written)
+    expected = {
+        k: pytest.approx(v) if k == "norm_eps" else v for k, v in vars(written.config).items()
+    }
+    assert vars(found.config) == expected, "float32 numbers"
+    assert found.weights == written.weights
+    assert (found.temperature, found.chat_template is None) == (0.5, tokenizer is not MARKED)
+    assert found.tokenizer.vocab_size == tokenizer.vocab_size
+    for name in ("bos_token_id", "eos_token_ids", "adds_bos", "added_tokens"):
+        assert getattr(found.tokenizer, name) == getattr(tokenizer, name)
+    for text in [*HARD_STRINGS, *around([*tokenizer.added_tokens])]:
+        assert found.tokenizer.encode(text) == tokenizer.encode(text)
+        ids = tokenizer.encode(text)
+        assert found.tokenizer.decode(ids) == tokenizer.decode(ids)
+
+
+def test_character_tokenizer_is_the_same(tmp_path: Path) -> None:
+    found = reopened(tmp_path, model({}, CHARACTERS)).tokenizer
+    assert found.to_json() == CHARACTERS.to_json()
+
+
+@pytest.mark.parametrize("family", [*NAMES, *LLAMA2])
+def test_tokenizers_come_back(tmp_path: Path, family: str) -> None:
+    tokenizer = of_family(family, tmp_path)
+    found = reopened(tmp_path, model({}, tokenizer)).tokenizer
+    for text in HARD_STRINGS + around([*tokenizer.added_tokens][:4]):
+        if family == "llama2-metaspace" and (text.startswith((" ", "▁")) or "<" in text):
+            continue  # it comes back as llama.cpp has it
+        if family == "neox" and not text.isascii():
+            continue  # that it normalizes is not in the file
+        assert found.encode(text) == tokenizer.encode(text), repr(text)
+        assert found.encode(text, add_special_tokens=True) == tokenizer.encode(
+            text, add_special_tokens=True
+        )
+
+
+@pytest.mark.parametrize("precision", ["f16", "q8_0"])
+def test_other_precisions_are_dequantized(tmp_path: Path, precision: str) -> None:
+    found = reopened(tmp_path, model(LLAMA, BYTES), precision)
+    tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(tmp_path / "m.gguf").tensors}
+    for name in ("token_embd.weight", "blk.1.ffn_down.weight", "blk.0.attn_norm.weight"):
+        expected = gguf.dequantize(tensors[name].data, tensors[name].tensor_type)
+        np.testing.assert_array_equal(GGUFReader(tmp_path / "m.gguf").tensor(name), expected)
+    weight = found.weights["model.embed_tokens.weight"]
+    assert (
+        np.abs(
+            np.asarray(weight.data) - model(LLAMA, BYTES).weights["model.embed_tokens.weight"].data
+        ).max()
+        < 0.01
+    )
+
+
+# ------------------------------------------------------------------ what is refused
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(AnexaError) as caught:
+        GGUFFile(path).load()
+    assert "\n" not in str(caught.value)
+    return str(caught.value).replace(str(path), "m.gguf")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({**LLAMA, "model_type": "qwen2"}, "it is a 'qwen2': of GGUF files, only gpt2 and llama"),
+        (
+            {**LLAMA, "rope_scaling": Llama3Scaling(8.0, 1.0, 4.0, 16)},
+            "it has a table of scaled positions (Llama 3.1): not supported in GGUF files",
+        ),
+    ],
+)
+def test_other_models_are_refused(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
+    write_gguf(tmp_path / "m.gguf", model(changes, BYTES), "m")
+    assert f"m.gguf cannot be opened: {reason}" in refusal(tmp_path / "m.gguf")
+
+
+def test_other_quantization_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    write_gguf(path, model({}, BYTES), "m")
+    data = path.read_bytes()
+    name = b"token_embd.weight"
+    at = data.index(struct.pack("<Q", len(name)) + name) + 8 + len(name) + 4 + 16
+    path.write_bytes(data[:at] + struct.pack("<I", 12) + data[at + 4 :])  # Q4_K
+    assert "only files of F32, F16 and Q8_0 can be opened" in refusal(path)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("small") / "m.gguf"
+    write_gguf(path, model({"n_embd": 4, "n_layer": 1}, CHARACTERS), "m")
+    return path.read_bytes()
+
+
+@given(data=st.data())
+def test_any_damage_is_an_anexa_error(
+    small: bytes, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "damaged.gguf"
+    damaged = bytearray(small[: data.draw(st.integers(0, len(small)))])
+    for _ in range(data.draw(st.integers(0, 4)) if damaged else 0):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(damaged)
+    with suppress(AnexaError):
+        GGUFFile(path).load()
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        struct.pack("<QQ", 1 << 60, 0),
+        struct.pack("<QQ", 0, 1 << 60),
+        struct.pack("<QQQ", 0, 1, 1 << 60),
+        struct.pack("<QQQ", 0, 1, 1) + b"k" + struct.pack("<IIQ", 9, 8, 1 << 60),
+        struct.pack("<QQQ", 0, 1, 1) + b"k" + struct.pack("<IIQ", 9, 9, 1),
+        b"",
+    ],
+)
+def test_huge_numbers_cost_nothing(tmp_path: Path, tail: bytes) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(b"GGUF" + struct.pack("<I", 3) + tail + bytes(64))
+    assert "m.gguf is damaged" in refusal(path) or "lacks" in refusal(path)
