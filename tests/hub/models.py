@@ -58,6 +58,16 @@ CHOICES = [
     pytest.param({**LLAMA, "model_type": "mistral", "head_dim": 8}, BYTES, id="mistral"),
     pytest.param({**LLAMA, "model_type": "qwen2", "n_kv_head": 1}, BYTES, id="qwen2"),
     pytest.param({**LLAMA, "model_type": "qwen3", "head_dim": 48}, BYTES, id="qwen3"),
+    pytest.param(
+        {"model_type": "gpt_neox", "partial_rotary_factor": 0.5, "tie_word_embeddings": False},
+        BYTES,
+        id="gpt_neox",
+    ),
+    pytest.param(
+        {"model_type": "gpt_neox", "use_parallel_residual": False, "n_inner": 96},
+        CHARACTERS,
+        id="gpt_neox-tied-in-sequence",
+    ),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from array import array
 from dataclasses import replace
 from pathlib import Path
@@ -49,6 +50,9 @@ OUTSIDE = {
     "model.embed_tokens": "token_embd",
     "model.norm": "output_norm",
     "lm_head": "output",
+    "gpt_neox.embed_in": "token_embd",
+    "gpt_neox.final_layer_norm": "output_norm",
+    "embed_out": "output",
 }
 INSIDE = {
     "ln_1": "attn_norm",
@@ -68,7 +72,12 @@ INSIDE = {
     "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
+    "attention.query_key_value": "attn_qkv",
+    "attention.dense": "attn_output",
+    "mlp.dense_h_to_4h": "ffn_up",
+    "mlp.dense_4h_to_h": "ffn_down",
 }
+BLOCKS = re.compile(r"(?:h|model\.layers|gpt_neox\.layers)\.(\d+)\.(.+)")
 
 
 def theirs(name: str) -> str:
@@ -76,8 +85,9 @@ def theirs(name: str) -> str:
     stem, _, kind = name.rpartition(".")
     if stem in OUTSIDE:
         return f"{OUTSIDE[stem]}.{kind}"
-    layer, _, inside = stem.removeprefix("h.").removeprefix("model.layers.").partition(".")
-    return f"blk.{layer}.{INSIDE[inside]}.{kind}"
+    block = BLOCKS.fullmatch(stem)
+    assert block
+    return f"blk.{block[1]}.{INSIDE[block[2]]}.{kind}"
 
 
 def laid_out(name: str, values: Any, model: Model) -> Any:
@@ -85,6 +95,10 @@ def laid_out(name: str, values: Any, model: Model) -> Any:
     if ".c_" in name and values.ndim == 2:
         return values.T
     half = model.config.head_dim // 2
+    if "query_key_value" in name:  # llama.cpp wants all queries, then all keys, then all values
+        heads = np.split(values, model.config.n_head)
+        parts = [np.split(head, 3) for head in heads]
+        return np.concatenate([head[part] for part in range(3) for head in parts])
     if ("q_proj" in name or "k_proj" in name) and "qwen" not in model.config.model_type:
         turned = np.empty_like(values)
         for head in range(len(values) // (2 * half)):
@@ -117,7 +131,10 @@ def test_gguf_has_all_weights(
     write_gguf(tmp_path / "m.gguf", written, "m", precision)
     _, tensors = read(tmp_path / "m.gguf")
     scaled = isinstance(written.config.rope_scaling, Llama3Scaling)
-    assert tensors.keys() - {"rope_freqs.weight"} == set(map(theirs, written.weights))
+    expected_names = set(map(theirs, written.weights))
+    if written.config.model_type == "gpt_neox":  # llama.cpp does not tie its head
+        expected_names.add("output.weight")
+    assert tensors.keys() - {"rope_freqs.weight"} == expected_names
     assert scaled == ("rope_freqs.weight" in tensors)
     for name, weight in written.weights.items():
         expected = laid_out(name, np.array(weight.data, "f4").reshape(weight.shape), written)
@@ -139,7 +156,8 @@ def test_gguf_has_all_weights(
             step = np.abs(blocks).max(1, keepdims=True) / 127
             error = np.abs(found.reshape(-1, 32) - blocks)
             assert (error <= step / 2 + 127 * step / 2**11).all(), "its scale is a float16"
-    assert written.config.tie_word_embeddings == ("output.weight" not in tensors)
+    if written.config.tie_word_embeddings and "output.weight" in tensors:
+        assert (tensors["output.weight"].data == tensors["token_embd.weight"].data).all()
 
 
 def test_metadata_of_a_gpt2(tmp_path: Path) -> None:

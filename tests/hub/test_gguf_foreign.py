@@ -32,6 +32,7 @@ KINDS: dict[str, tuple[str, str, bool, dict[str, Any]]] = {
     "llama3.1": ("llama", "llama3", True, {"rope_parameters": LLAMA3_ROPE}),
     "mistral": ("mistral", "llama2", False, {"head_dim": 8, "num_key_value_heads": 2}),
     "qwen2.5": ("qwen2", "qwen2", False, {"num_key_value_heads": 1}),
+    "pythia": ("gpt_neox", "neox", True, {"rotary_pct": 0.5}),
     "qwen3": ("qwen3", "qwen2", True, {"head_dim": 8, "num_key_value_heads": 2}),
 }
 

@@ -66,7 +66,8 @@ class GGUFLayout:
     Attributes:
         name: llama.cpp's name of the architecture, `general.architecture` in the file.
         metadata: maps a configuration to the metadata keys that only this architecture has, without
-            the prefix `name`; an int is written as uint32, a float as float32.
+            the prefix `name`; an int is written as uint32, a float as float32, a bool and a str as
+            such.
         transposed: layers whose matrices are (in, out) in Hugging Face's file, (out, in) in GGUF.
         rotary: maps a configuration to the layers whose output is rotated, with their number of
             heads. llama.cpp rotates the columns (0, 1), (2, 3), … of a head where Hugging Face

@@ -15,6 +15,7 @@ from typing import Any
 from anexa.errors import AnexaError, short_repr
 from anexa.model.architectures.base import (
     Architecture,
+    GGUFLayout,
     Parameter,
     is_number,
     read_config,
@@ -187,6 +188,15 @@ def validate(config: ModelConfig) -> None:
         )
 
 
+def _gguf_metadata(config: ModelConfig) -> dict[str, int | float | str]:
+    return {
+        "attention.layer_norm_epsilon": config.norm_eps,
+        "rope.dimension_count": config.rotary_dim,
+        "rope.freq_base": config.rope_theta,
+        "use_parallel_residual": config.use_parallel_residual,
+    }
+
+
 GPT_NEOX = Architecture(
     parameters,
     forward,
@@ -199,4 +209,5 @@ GPT_NEOX = Architecture(
     example={"partial_rotary_factor": 0.5, "tie_word_embeddings": False},
     prefix="gpt_neox.",
     buffers=re.compile(r"layers\.\d+\.attention\.(bias|masked_bias|rotary_emb\.inv_freq)"),
+    gguf=GGUFLayout("gptneox", _gguf_metadata, fused=("query_key_value",), copies_head=True),
 )
