@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import anexa
+from anexa.data.garden import conversations
+from anexa.generation.language_model import BUNDLED
 from anexa.server.introduction import introduce
 from anexa.thinking.questions import analyze
 
@@ -66,3 +68,10 @@ def test_examples_of_the_model_card(
 ) -> None:
     usual = introduce(anexa.load(names_model)).examples
     assert introduced(names_model, card, tmp_path) == (examples or usual)
+
+
+def test_model_of_garden_has_questions_that_it_knows(tmp_path: Path) -> None:
+    examples = introduced(BUNDLED, b'---\ndatasets: ["garden"]\n---\n', tmp_path)
+    known = {m["content"] for messages in conversations(2000) for m in messages}
+    assert len(examples) == 3
+    assert set(examples) <= known

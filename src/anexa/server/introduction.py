@@ -25,6 +25,7 @@ _SUMS = (
     "A box holds 12 pens. Ada fills 3 boxes and has 5 pens more. How many pens are there?",
 )
 _CHATS = ("Hello!", "Who are you?", "Tell me a short story.")
+_CHATS_OF = {"garden": ("Who are you?", "Where do the lilies grow?", "Who waters the mint?")}
 # Beginnings of texts, by the corpus that a model was trained on.
 _BEGINNINGS_OF = {
     "firstnames": ("ma", "jo", "el"),
@@ -74,7 +75,8 @@ def introduce(model: LanguageModel) -> Introduction:
             "by step as on paper. Every step is checked.",
             examples or _SUMS,
         )
-    return Introduction("chat", f"This model answers messages.{trained_on}", examples or _CHATS)
+    questions = _CHATS_OF.get(corpora[0], _CHATS) if len(corpora) == 1 else _CHATS
+    return Introduction("chat", f"This model answers messages.{trained_on}", examples or questions)
 
 
 def _card(model: LanguageModel) -> str:

@@ -46,7 +46,7 @@ _THINK = _LLAMA | {
 _CHAT = _LLAMA | {
     "block_size": 256,
     "tokenizer": "bpe:1024",
-    "steps": 1000,
+    "steps": 600,
     "beta2": 0.95,
 }
 # Larger models. Their options were not swept: the batch size and AdamW's learning rates are those
