@@ -115,4 +115,4 @@ def test_claims_are_told_apart() -> None:
     one, other = lines(0, 2), lines(5, 2)
     assert Mixture("ab", [one, other], [1, 1]).claim == one.claim
     known = other.select(other.chosen, claim="known")
-    assert Mixture("ab", [one, known], [1, 1]).claim == f"a: {one.claim}; b: known"
+    assert Mixture("ab", [one, known], [1, 1]).claim == "b: known"

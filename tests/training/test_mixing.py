@@ -16,8 +16,9 @@ from anexa.training import TrainConfig, build_trainer, resume_trainer
 from anexa.training.build import default_folder
 from anexa.training.config import DataConfig
 from anexa.training.config_file import encode_toml, read_options
+from anexa.training.evaluation import EVALUATION_SEQUENCES, to_batch
 from anexa.training.opening import open_corpora
-from anexa.training.sources import SOURCES
+from anexa.training.sources import SOURCES, losses_by_corpus
 from anexa.training.specs import (
     CorpusSpec,
     absolute_corpora,
@@ -211,8 +212,30 @@ def test_each_corpus_is_recorded(corpora: tuple[str, str], tmp_path: Path) -> No
     }
     assert (other["name"], other["weight"], other["documents"]) == ("fox.txt", "1", None)
     card = (run.folder / "README.md").read_text(encoding="utf-8")
-    assert f"| names.txt | 3 | {one['size']:,} | 24 | `{one['sha256']}` |" in card
-    assert f"| fox.txt | 1 | {other['size']:,} |  | `{other['sha256']}` |" in card
+    losses = losses_by_corpus(run.corpus, run.state)
+    for row, count in ((one, "24"), (other, "")):
+        name, loss = row["name"], losses[row["name"]]
+        start = f"| {name} | {row['weight']} | {row['size']:,} | {count} | {loss:.4f} "
+        assert f"{start}| `{row['sha256']}` |" in card
+
+
+def test_each_corpus_has_its_validation_loss(corpora: tuple[str, str], tmp_path: Path) -> None:
+    config = settings(Path(corpora[0])).replace(corpus=(f"{corpora[0]}:3", f"{corpora[1]}:1"))
+    run = finish(build_trainer(config, tmp_path / "m"))
+    card = (run.folder / "README.md").read_text(encoding="utf-8")
+    losses = losses_by_corpus(run.corpus, run.state)
+    assert [*losses] == ["names.txt", "fox.txt"]
+    for loss in losses.values():
+        assert f" | {loss:.4f} | `" in card
+    kept = run.state.kept_evaluation
+    assert kept is not None
+    assert min(losses.values()) < kept.validation_loss < max(losses.values())
+    assert isinstance(run.validation, Mixture)
+    last = run.state.evaluations[-1]
+    samples = run.validation.samples(EVALUATION_SEQUENCES)
+    assert [len(sample) for sample in samples] == [96, 32]
+    measured = [run.engine.loss(to_batch(sample)) for sample in samples]
+    assert last.by_corpus == pytest.approx(measured, rel=1e-5)
 
 
 def test_the_corpus_that_has_changed_is_named(corpora: tuple[str, str], tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from anexa.names import counted, flag, portable, shell_path
 from anexa.training import Callback, StepResult, Trainer
 from anexa.training.checkpoint import loss_changes
 from anexa.training.opening import resume_command
+from anexa.training.sources import losses_by_corpus
 
 
 class ProgressReporter(Callback):
@@ -181,6 +182,7 @@ class JsonReporter(ProgressReporter):
             seconds=trainer.state.seconds,
             **dict(zip(("kept_step", "validation_loss"), trainer.state.kept)),
             losses=[asdict(change) for change in loss_changes(trainer.state, trainer.base)],
+            by_corpus=losses_by_corpus(trainer.corpus, trainer.state),
         )
 
     def _object(self, **fields: Any) -> None:
@@ -275,10 +277,13 @@ def closing(trainer: Trainer) -> list[str]:
 
 
 def changes(trainer: Trainer) -> list[str]:
-    """Describe the losses before and after a run that started from a model, in aligned columns."""
+    """Describe the losses before and after a run that started from a model, and by corpus."""
     found = loss_changes(trainer.state, trainer.base)
     width = max((len(change.text) for change in found), default=0)
-    return [f"loss on {change.text:{width}}  {change}" for change in found]
+    lines = [f"loss on {change.text:{width}}  {change}" for change in found]
+    losses = losses_by_corpus(trainer.corpus, trainer.state)
+    by_corpus = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
+    return [*lines, *([f"validation loss by corpus: {by_corpus}"] if losses else [])]
 
 
 def _duration(seconds: float) -> str:

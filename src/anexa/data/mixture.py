@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import cycle, islice
 from math import lcm
 
-from anexa.data.batches import Dataset, LabeledSequence
+from anexa.data.batches import Dataset, LabeledSequence, TextDataset
 
 
 class Mixture:
@@ -38,8 +39,11 @@ class Mixture:
         self.weights = whole_weights(weights)
         self.claim = self.datasets[0].claim
         if any(dataset.claim != self.claim for dataset in self.datasets):
-            claims = (f"{name}: {each.claim}" for name, each in zip(self.names, self.datasets))
-            self.claim = "; ".join(claims)
+            self.claim = "; ".join(
+                f"{name}: {dataset.claim}"
+                for name, dataset in zip(self.names, self.datasets)
+                if dataset.claim != TextDataset.claim
+            )
 
     @property
     def per_epoch(self) -> int:
@@ -68,12 +72,15 @@ class Mixture:
 
         If a dataset has fewer than its share, they are repeated.
         """
-        places = [draw(number, self.weights) for number in range(size)]
-        sequences: list[LabeledSequence] = []
-        for source, dataset in enumerate(self.datasets):
-            count = sum(each == source for each, _ in places)
-            sequences += islice(cycle(dataset.sample(count)), count)
-        return sequences
+        return [sequence for sample in self.samples(size) for sequence in sample]
+
+    def samples(self, size: int) -> list[list[LabeledSequence]]:
+        """Return the sequences of `sample` by dataset; none of one whose share is too small."""
+        counts = Counter(draw(number, self.weights)[0] for number in range(size))
+        return [
+            list(islice(cycle(dataset.sample(counts[source])), counts[source]))
+            for source, dataset in enumerate(self.datasets)
+        ]
 
 
 def draw(number: int, weights: Sequence[int]) -> tuple[int, int]:

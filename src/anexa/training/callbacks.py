@@ -15,7 +15,7 @@ from anexa.training.checkpoint import write_checkpoint
 from anexa.training.evaluation import to_batch
 from anexa.training.loss_plot import LossPlot
 from anexa.training.metrics import MetricsAccumulator, MetricsLog, Sample
-from anexa.training.sources import source_records
+from anexa.training.sources import losses_by_corpus, source_records
 from anexa.training.trainer import Callback, StepResult, Trainer
 
 SAMPLE_TOKENS = 100
@@ -160,4 +160,5 @@ def card_of(trainer: Trainer) -> str:
         tuple(dict.fromkeys((*trainer.notes, trainer.validation.claim))),
         trainer.base,
         source_records(corpus),
+        losses_by_corpus(corpus, trainer.state),
     )

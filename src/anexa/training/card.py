@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from anexa import __version__
@@ -29,6 +29,7 @@ def model_card(
     notes: Sequence[str] = (),
     base: BaseModel | None = None,
     sources: Sequence[SourceRecord] = (),
+    by_corpus: Mapping[str, float] | None = None,
 ) -> str:
     """Return the model card (`README.md`) of a trained model, with metadata for the Hub.
 
@@ -41,6 +42,7 @@ def model_card(
         notes: sentences about the corpus that are needed to interpret the losses.
         base: model that the run started from; None: a new model.
         sources: the corpora, if there are several.
+        by_corpus: their validation losses by name, in nats a token.
     """
     listed_notes = "".join(f"\n- {note}" for note in notes)
     losses = "\n".join(
@@ -78,7 +80,7 @@ tags: [anexa, {model.model_type}]
 | precision | {_precision(config)} |
 
 About the corpus:
-{sources_table(sources)}{listed_notes}
+{sources_table(sources, by_corpus or {})}{listed_notes}
 
 Losses are in nats a token.
 {_changes(state, base)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ class Evaluation:
         train_loss: mean training loss since the previous evaluation; None before the first step.
         validation_loss: loss on the validation dataset.
         general_loss: loss on the general text; None if the run measures none.
+        by_corpus: validation loss of each corpus of a mixture; None where it has no sequences.
     """
 
     step: int
@@ -38,6 +39,7 @@ class Evaluation:
     train_loss: float | None
     validation_loss: float
     general_loss: float | None = None
+    by_corpus: list[float | None] = field(default_factory=list)
 
 
 @dataclass
@@ -76,12 +78,18 @@ class TrainerState:
         self.unrecorded.append(loss)
 
     def add_evaluation(
-        self, seconds: float, validation_loss: float, general_loss: float | None = None
+        self,
+        seconds: float,
+        validation_loss: float,
+        general_loss: float | None = None,
+        by_corpus: Sequence[float | None] = (),
     ) -> Evaluation:
         """Record an evaluation with the mean training loss, and clear `losses`."""
         train_loss = sum(self.losses) / len(self.losses) if self.losses else None
         self.evaluations.append(
-            Evaluation(self.step, seconds, train_loss, validation_loss, general_loss)
+            Evaluation(
+                self.step, seconds, train_loss, validation_loss, general_loss, list(by_corpus)
+            )
         )
         self.losses = []
         return self.evaluations[-1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from anexa.data.batches import Dataset, LabeledSequence
+from anexa.data.mixture import Mixture
 from anexa.engines import Batch, Engine
 
 EVALUATION_SEQUENCES = 128  # validation sequences of an evaluation
@@ -26,10 +27,42 @@ def mean_loss(engine: Engine, dataset: Dataset, batch_size: int) -> float:
     Returns:
         The loss in nats a token.
     """
-    sample = dataset.sample(EVALUATION_SEQUENCES)
+    return mean_losses(engine, dataset, batch_size)[0]
+
+
+def mean_losses(
+    engine: Engine, dataset: Dataset, batch_size: int
+) -> tuple[float, list[float | None]]:
+    """Compute the mean loss of a dataset, as `mean_loss`, and those of the parts of a mixture.
+
+    Args:
+        engine: engine with the weights.
+        dataset: validation dataset.
+        batch_size: number of sequences in a batch.
+
+    Returns:
+        The loss in nats a token, and the loss of each dataset of a `Mixture`, None for one without
+        a sequence in the sample; of any other dataset an empty list.
+    """
+    is_mixture = isinstance(dataset, Mixture)
+    samples = (
+        dataset.samples(EVALUATION_SEQUENCES)
+        if isinstance(dataset, Mixture)
+        else [dataset.sample(EVALUATION_SEQUENCES)]
+    )
+    sums = [_sum_losses(engine, sample, batch_size) for sample in samples]
+    total, count = (sum(column) for column in zip(*sums))
+    parts = [total / count if count else None for total, count in sums]
+    return total / count, parts if is_mixture else []
+
+
+def _sum_losses(
+    engine: Engine, sample: Sequence[LabeledSequence], batch_size: int
+) -> tuple[float, int]:
+    """Return the sum of the losses of all targets, and their number."""
     total, count = 0.0, 0
     for start in range(0, len(sample), batch_size):
         batch = to_batch(sample[start : start + batch_size])
         total += engine.loss(batch) * batch.num_targets
         count += batch.num_targets
-    return total / count
+    return total, count

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from anexa.data.conversation_format import has_conversations
+from anexa.training.specs import parse_spec
 
 DEFAULT = "anexa"  # the preset with the defaults of `TrainConfig`
 FINETUNE = "finetune"  # the preset of runs that start from a model
@@ -137,6 +138,7 @@ def usual_preset(corpora: Sequence[str], base: str | None = None) -> str:
     """
     if base is not None:
         return FINETUNE
-    if tuple(corpora) == ("arithmetic",):
+    sources = [parse_spec(text).source for text in corpora]
+    if sources == ["arithmetic"]:
         return "anexa-think"
-    return "anexa-chat" if any(map(has_conversations, corpora)) else DEFAULT
+    return "anexa-chat" if any(map(has_conversations, sources)) else DEFAULT

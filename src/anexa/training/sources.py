@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from anexa.errors import AnexaError
 from anexa.files import read_json, write_json
 from anexa.names import markdown
+from anexa.training.checkpoint import TrainerState
 from anexa.training.corpus import Corpus, TextCorpus
 from anexa.training.mixing import MixedCorpus
 
@@ -76,14 +77,32 @@ def changed_source(folder: Path, corpus: Corpus) -> tuple[str, str, str] | None:
     return None
 
 
-def sources_table(records: Sequence[SourceRecord]) -> str:
-    """Return a table of several corpora in Markdown; empty for a single one."""
+def losses_by_corpus(corpus: Corpus, state: TrainerState) -> dict[str, float]:
+    """Return the validation loss of each corpus of a mixture, by the weights that are kept."""
+    evaluation = state.kept_evaluation
+    if evaluation is None or not isinstance(corpus, MixedCorpus):
+        return {}
+    losses = zip(corpus.names, evaluation.by_corpus)
+    return {name: loss for name, loss in losses if loss is not None}
+
+
+def sources_table(records: Sequence[SourceRecord], losses: Mapping[str, float]) -> str:
+    """Return a table of several corpora in Markdown; empty for a single one.
+
+    Args:
+        records: the corpora.
+        losses: validation losses by name, in nats a token.
+    """
     if len(records) < 2:
         return ""
     rows = (
         f"| {markdown(each.name)} | {each.weight or 'by size'} | {each.size:,} | "
-        f"{'' if each.documents is None else f'{each.documents:,}'} | `{each.sha256}` |"
+        f"{'' if each.documents is None else f'{each.documents:,}'} | "
+        f"{f'{losses[each.name]:.4f}' if each.name in losses else ''} | `{each.sha256}` |"
         for each in records
     )
-    header = "| corpus | weight | bytes | documents | SHA-256 |\n| --- | --- | --- | --- | --- |"
+    header = (
+        "| corpus | weight | bytes | documents | validation loss | SHA-256 |\n"
+        "| --- | --- | --- | --- | --- | --- |"
+    )
     return "\n".join(["", header, *rows, ""])

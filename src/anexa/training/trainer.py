@@ -25,7 +25,7 @@ from anexa.training.checks import fingerprint
 from anexa.training.config import TrainConfig
 from anexa.training.corpus import Corpus
 from anexa.training.distributed import DistributedContext
-from anexa.training.evaluation import EVALUATION_SEQUENCES, mean_loss, to_batch
+from anexa.training.evaluation import EVALUATION_SEQUENCES, mean_loss, mean_losses, to_batch
 from anexa.training.general import GeneralText
 from anexa.training.lock import Lock
 from anexa.training.metrics import MetricsLog
@@ -244,13 +244,13 @@ class Trainer:
         """Measure validation loss and general loss, and add them to the state of the run."""
         began = self.clock.seconds
         batch_size = self.config.run.batch_size
-        loss = mean_loss(self.engine, self.validation, batch_size)
+        loss, by_corpus = mean_losses(self.engine, self.validation, batch_size)
         general = None
         if self.general is not None:
             general = mean_loss(self.engine, self.general.dataset, batch_size)
             [general] = self.context.broadcast(general)
         [loss] = self.context.broadcast(loss)
-        evaluation = self.state.add_evaluation(began, loss, general)
+        evaluation = self.state.add_evaluation(began, loss, general, by_corpus)
         # Time to reserve for the final evaluation and, as 20 % of it, the checkpoint.
         self.clock.final_eval_seconds = 1.2 * (self.clock.seconds - began)
         return evaluation
