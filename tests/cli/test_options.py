@@ -44,7 +44,7 @@ def test_defaults_are_those_of_the_presets(help_texts: dict[str, str]) -> None:
         default = re.search(r"\[default: ([^]]*)\]", shown)
         if name in ("preset", "engine"):
             assert default
-        elif value is None:
+        elif value in (None, "", ()):
             assert default is None
         elif isinstance(value, bool):
             assert default

@@ -48,12 +48,18 @@ class Corpus(Protocol):
     """
 
     name: str
-    chat_template: str | None
     notes: tuple[str, ...]
     size: int
-    prompt: str
     temperature: float
     max_new_tokens: int | None
+
+    @property
+    def chat_template(self) -> str | None:
+        """See the class."""
+
+    @property
+    def prompt(self) -> str:
+        """See the class."""
 
     @property
     def sha256(self) -> str:
@@ -257,8 +263,8 @@ def make_tokenizer(spec: str, documents: Texts, special_tokens: Sequence[str] = 
     """
     adds_bos = documents.layout == "lines"
     if spec == "char":
-        texts = map("".join, documents.groups())
-        return Tokenizer.from_characters(texts, adds_bos, special_tokens)
+        groups = map("".join, documents.groups())
+        return Tokenizer.from_characters(groups, adds_bos, special_tokens)
     vocab_size = bpe_size(spec)
     least = MIN_BPE_VOCAB + len(special_tokens)
     if vocab_size is not None and vocab_size < least:
