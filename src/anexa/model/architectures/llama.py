@@ -127,19 +127,18 @@ def validate(config: ModelConfig) -> None:
 
 def gguf_metadata(config: ModelConfig) -> dict[str, int | float | str]:
     """Return the metadata of a GGUF file that the architectures of this family have."""
-    scaling = config.rope_scaling
-    linear = isinstance(scaling, LinearScaling)
-    return {
+    metadata: dict[str, int | float | str] = {
         "attention.head_count_kv": config.n_kv_head,
         "attention.layer_norm_rms_epsilon": config.norm_eps,
         "attention.key_length": config.head_dim,
         "attention.value_length": config.head_dim,
         "rope.dimension_count": config.head_dim,
         "rope.freq_base": config.rope_theta,
-        **(
-            {"rope.scaling.type": "linear", "rope.scaling.factor": scaling.factor} if linear else {}
-        ),
     }
+    if isinstance(config.rope_scaling, LinearScaling):
+        factor = config.rope_scaling.factor
+        metadata |= {"rope.scaling.type": "linear", "rope.scaling.factor": factor}
+    return metadata
 
 
 def gguf_rope_factors(config: ModelConfig) -> Sequence[float]:
