@@ -92,7 +92,7 @@ class TorchOperations:
     def rms_norm(self, x_TC: Tensor, gain_C: Tensor | None, eps: float) -> Tensor:
         """y = x / √(mean(x²) + ε) · γ, in each group of as many columns as γ has."""
         if gain_C is not None and gain_C.shape != x_TC.shape[-1:]:
-            x_TGC = x_TC.unflatten(-1, (-1, len(gain_C)))
+            x_TGC = x_TC.view(*x_TC.shape[:-1], -1, len(gain_C))
             return F.rms_norm(x_TGC, gain_C.shape, gain_C, eps).flatten(-2)
         return F.rms_norm(x_TC, x_TC.shape[-1:], gain_C, eps)
 
@@ -104,7 +104,7 @@ class TorchOperations:
         cos_sin = rotary_cos_sin if torch.compiler.is_compiling() else _cached_cos_sin
         cos, sin = cos_sin(start, x_TC.shape[-2], frequencies, x_TC.device, x_TC.dtype)
         x_THD = x_TC.view(*x_TC.shape[:-1], -1, head_dim)
-        low, high, rest = x_THD.split((half, half, head_dim - 2 * half), dim=-1)
+        low, high, rest = torch.split(x_THD, [half, half, head_dim - 2 * half], dim=-1)
         y_THD = torch.cat((low * cos - high * sin, high * cos + low * sin, rest), dim=-1)
         return y_THD.flatten(-2)
 
