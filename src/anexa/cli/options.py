@@ -19,7 +19,7 @@ from anexa.training.config import (
     TrainConfig,
     preset_config,
 )
-from anexa.training.presets import DEFAULT, PRESETS
+from anexa.training.presets import DEFAULT, FINETUNE, PRESETS
 
 
 def with_config_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -68,7 +68,9 @@ def _choices(name: str, hint: Any) -> str:
 def _default(name: str) -> str:
     """Return an option's default value in brackets, as help texts end."""
     if name == "preset":
-        return f" [default: {DEFAULT}; for the corpus arithmetic anexa-think]"
+        return (
+            f" [default: {DEFAULT}; with --from {FINETUNE}; for the corpus arithmetic anexa-think]"
+        )
     section, field = OPTIONS[name]
     [value] = [f.default for f in fields(SECTIONS[section]) if f.name == field]
     adamw = preset_config(DEFAULT, "adamw").options()[name]
