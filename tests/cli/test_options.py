@@ -70,4 +70,4 @@ def test_an_option_reaches_its_field(tmp_path: Path) -> None:
     assert result.stderr == "anexa: --momentum must be at least 0 and below 1, not 1.0\n"
     result = anexa("train", "nowhere.txt", "--n-inner", "64", cwd=tmp_path)
     assert result.returncode == 2
-    assert "--n-inner 64 is for llama models" in result.stderr
+    assert "--n-inner 64 is for llama, " in result.stderr
