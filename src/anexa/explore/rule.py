@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -87,7 +87,7 @@ class Rule:
     """
 
     equation: str = ""
-    gradient: ClassVar[str] = ""
+    gradient: str = ""
 
     def __init__(
         self, inputs: Sequence[Array], output: Array, auxiliaries: Sequence[Array] = ()

@@ -82,7 +82,7 @@ class TorchOperations:
         """y⁰, y¹, … = the columns of x in equal parts, or those of each group of columns."""
         if groups == 1:
             return x_TC.chunk(parts, dim=-1)
-        x_TGPD = x_TC.unflatten(-1, (groups, parts, -1))
+        x_TGPD = x_TC.view(*x_TC.shape[:-1], groups, parts, -1)
         return tuple(part_TGD.flatten(-2) for part_TGD in x_TGPD.unbind(-2))
 
     def layer_norm(self, x_TC: Tensor, gain_C: Tensor, bias_C: Tensor, eps: float) -> Tensor:

@@ -78,9 +78,9 @@ class TorchDecodeOperations(TorchOperations):
         if attention_is_invariant(n_head, n_kv_head, head_dim, q_TC.dtype, torch.get_num_threads()):
             y_BHTD = attend(*inputs, scale)
         else:
-            lengths = (kv_cache.starts + 1).tolist()
-            rows = zip(*(torch.split(x, 1) for x in inputs), lengths, strict=True)
-            y_BHTD = torch.cat([attend_alone(*one, scale) for one in rows])
+            rows = zip(*(torch.split(x, 1) for x in inputs))
+            lengths: list[int] = (kv_cache.starts + 1).tolist()
+            y_BHTD = torch.cat([attend_alone(row, n, scale) for row, n in zip(rows, lengths)])
         return y_BHTD.transpose(1, 2).reshape(batch, 1, width)
 
 
@@ -166,15 +166,9 @@ def attend(
     )
 
 
-def attend_alone(
-    q_BHTD: Tensor,
-    k_BHSD: Tensor,
-    v_BHSD: Tensor,
-    mask_B11S: Tensor,
-    length: int,
-    scale: float | None = None,
-) -> Tensor:
+def attend_alone(inputs: Sequence[Tensor], length: int, scale: float | None = None) -> Tensor:
     """Compute attention for one sequence, on its own `length` keys rounded up to whole blocks."""
+    q_BHTD, k_BHSD, v_BHSD, mask_B11S = inputs
     end = round_up_to_block(length)
     return attend(q_BHTD, k_BHSD[:, :, :end], v_BHSD[:, :, :end], mask_B11S[..., :end], scale)
 
@@ -199,7 +193,7 @@ def attention_is_invariant(
         num_seen = length * BLOCK - 3
         mask_B11S[..., num_seen:] = -torch.inf
         inputs = (q_BHTD, k_BHSD, v_BHSD, mask_B11S)
-        alone_BHTD = attend_alone(*inputs, num_seen)
+        alone_BHTD = attend_alone(inputs, num_seen)
         for batch in BATCHES:
             q, k, v, mask = (x.repeat(batch, 1, 1, 1) for x in inputs)
             for padding in PADDINGS:

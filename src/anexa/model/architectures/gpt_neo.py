@@ -101,7 +101,7 @@ KEYS = {
 }
 
 # transformers' defaults for keys that a file leaves out.
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "max_position_embeddings": 2048,
     "layer_norm_epsilon": 1e-5,
     "attention_types": [[["global", "local"], 12]],

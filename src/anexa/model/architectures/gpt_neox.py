@@ -150,7 +150,7 @@ def from_json(json: dict[str, Any]) -> ModelConfig:
     return ModelConfig(model_type="gpt_neox", **described, **_rope(json))
 
 
-def _rope(json: dict[str, Any]) -> dict[str, float]:
+def _rope(json: dict[str, Any]) -> dict[str, Any]:
     """Read the base of the rotary positions, and the fraction of a head that is rotated.
 
     transformers 5 writes `rope_parameters`, older versions `rotary_emb_base`, `rotary_pct` and

@@ -75,10 +75,9 @@ class ConfigFormat:
                 raise AnexaError(
                     f"{key} is {short_repr(described[name])}: it must be a number above 0"
                 )
-        switches = {key: _switch(json, key) for key in (*self.biases, "tie_word_embeddings")}
-        config = ModelConfig(
-            self.model_type, rope_theta=theta, rope_scaling=scaling, **described, **switches
-        )
+        for key in (*self.biases, "tie_word_embeddings"):
+            described[key] = _switch(json, key)
+        config = ModelConfig(self.model_type, rope_theta=theta, rope_scaling=scaling, **described)
         if self.window:
             self._check_window(json, config.block_size)
         return config
