@@ -18,10 +18,9 @@ import numpy.typing as npt
 from anexa.errors import AnexaError, one_line, short_repr
 from anexa.files import open_binary
 
-MAX_METADATA = (
-    1 << 25
-)  # bytes before the tensors; those of a vocabulary of 128,000 tokens are 2**23
-MAX_ITEMS = 1 << 21  # of an array
+# Limits: bytes before the tensors, of which a vocabulary of 128,000 tokens needs half; values of an
+# array; and tensors, or values of metadata.
+MAX_METADATA, MAX_ITEMS, MAX_VALUES = 1 << 24, 1 << 19, 1 << 14
 VERSIONS = (2, 3)
 STRING, ARRAY = 8, 9
 # NumPy's dtypes of GGUF's types of numbers; 7 is bool.
@@ -73,6 +72,8 @@ class GGUFReader:
         if data.take(4) != b"GGUF" or data.number("<u4") not in VERSIONS:
             raise AnexaError(f"{path} is not a GGUF file of version 2 or 3")
         num_tensors, num_values = data.count("<u8", 24), data.count("<u8", 12)
+        if max(num_tensors, num_values) > MAX_VALUES:
+            raise AnexaError(f"{path} has more than {MAX_VALUES:,} tensors or values of metadata")
         self.metadata: dict[str, Any] = {}
         for _ in range(num_values):
             key = data.string()
@@ -144,9 +145,10 @@ class _Data:
         return self._data[self.at - length : self.at]
 
     def number(self, dtype: str) -> Any:
-        """Return the next number."""
+        """Return the next number; of a float32, the shortest decimal that is rounded to it."""
         kind = np.dtype(dtype)
-        return np.frombuffer(self.take(kind.itemsize), kind)[0].item()
+        number = np.frombuffer(self.take(kind.itemsize), kind)[0]
+        return float(str(number)) if dtype == "<f4" else number.item()
 
     def count(self, dtype: str, size: int) -> int:
         """Return the next number, the number of items that have at least `size` bytes each."""

@@ -9,7 +9,7 @@ from typing import Any
 from anexa.errors import AnexaError, short_repr
 from anexa.model.gguf_reader import require
 from anexa.model.pre_tokenizers import BYTE_LEVEL, IGNORE_MERGES, NORMALIZED, PRE_TOKENIZERS
-from anexa.model.sentencepiece import Piece, PieceType
+from anexa.model.sentencepiece import MAX_BYTES, MAX_PIECE, Piece, PieceType
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.model.tokenizer_backend import BYTE_DECODER, parse_backend, set_bos
 from anexa.model.tokenizer_files import added_token, sentencepiece_json
@@ -29,6 +29,9 @@ def parse_gguf_tokenizer(metadata: Mapping[str, Any]) -> Tokenizer:
         raise AnexaError(f"it has a tokenizer of the kind {short_repr(kind)}: only gpt2 and llama")
     pieces = _pieces(metadata)
     if kind == "llama":
+        lengths = [len(piece.text) for piece in pieces]
+        if max(lengths, default=0) > MAX_PIECE or sum(lengths) > MAX_BYTES:
+            raise AnexaError("it has longer tokens than any model")
         spaced = require(metadata, f"{KEY}add_space_prefix", bool, True)
         content = sentencepiece_json(pieces, spaced=spaced, legacy=True)
     else:

@@ -242,9 +242,11 @@ def _added_tokens(
         flags = token if isinstance(token, dict) else {}
         its = added_token(int(key), _text(token), special=bool(flags.get("special")))
         tokens[int(key)] = its | {flag: bool(flags[flag]) for flag in FLAGS if flag in flags}
+    ids = vocabulary | {token["content"]: token_id for token_id, token in tokens.items()}
+    next_id = max(ids.values(), default=-1) + 1
     for text in _special_tokens(config, vocabulary):
-        known = {token["content"]: token_id for token_id, token in tokens.items()}
-        token_id = known.get(text, vocabulary.get(text, max([*vocabulary.values(), *tokens]) + 1))
+        token_id = ids.setdefault(text, next_id)
+        next_id = max(next_id, token_id + 1)
         tokens[token_id] = tokens.get(token_id, added_token(token_id, text)) | {"special": True}
     names = {token_id: text for text, token_id in vocabulary.items()}
     for token_id, token in tokens.items():
