@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from anexa.data import CORPORA, guess_layout, read_corpus
-from anexa.data.corpora import LAYOUT_SAMPLE_CHARS
+from anexa.data.layout import LAYOUT_SAMPLE_CHARS
 from anexa.errors import AnexaError, UsageError
 from tests.data.helpers import documents, texts, write
 

@@ -10,8 +10,8 @@ from itertools import chain
 
 from anexa.data.conversation_format import format_of
 from anexa.data.conversations import parse_conversation
-from anexa.data.corpora import Source
 from anexa.data.jsonl import BadRowError, BadRows, Row, read_rows
+from anexa.data.reading import Source
 from anexa.errors import AnexaError
 from anexa.model.chat_format import Message
 from anexa.names import counted

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib.resources
-import io
 import os
-import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from anexa.data.download import Progress, fetch
 from anexa.data.garden import garden_jsonl
 from anexa.data.gutenberg import strip_gutenberg
-from anexa.data.reading import decode_chunks, split_documents
+from anexa.data.layout import guess_layout, read_head
+from anexa.data.reading import Source, split_documents
 from anexa.data.registry import CORPORA, CorpusInfo, Layout
-from anexa.data.sources.compression import unpacked
-from anexa.data.sources.encodings import LABELS
-from anexa.data.sources.entries import Entry, split_name
+from anexa.data.sources.entries import split_name
 from anexa.data.sources.reader import (
     DEFAULT_OPTIONS,
     DocumentSource,
@@ -30,10 +24,10 @@ from anexa.data.sources.reader import (
     has_rows,
     open_documents,
 )
-from anexa.data.sources.texts import find_codec, text_chunks
+from anexa.data.textfiles import file_errors, in_memory, standard_input, text_file
 from anexa.errors import AnexaError, UsageError
-from anexa.formats import recognize, recognize_markup
-from anexa.names import quoted, shown
+from anexa.formats import recognize_markup
+from anexa.names import shown
 from anexa.process import announced
 
 __all__ = [
@@ -46,23 +40,12 @@ __all__ = [
     "read_corpus",
 ]
 
-MAX_PIPED = 2**30  # bytes of a text that can be read only once, and is kept in memory
-LAYOUT_SAMPLE_CHARS = 2**20  # characters at the start of a text from which its layout is guessed
-
-# Unicode categories of the characters that often end a line of verse or prose, and seldom an entry
-# of a list: full stops and similar punctuation in all scripts, dashes, closing quotes.
-_LINE_END_CLASSES = ("Po", "Pd", "Pf")
-
 # What helps against markup that is found in a text.
 _MARKUP_ADVICE = {
     "HTML or XML": "write the texts to a file of their own, such as with pandoc -t plain",
     "JSON": "name a file with an object a line FILE.jsonl to train on one of its fields",
     "a table": "name it FILE.csv to train on one of its columns",
 }
-
-Source = Callable[[], Iterator[str]]
-"""Function that yields a text from its start: in chunks of any length, or, for the layout
-"documents", a whole document at a time."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +83,7 @@ class Documents:
             AnexaError: if the text is blank or not UTF-8.
         """
         if layout == "auto":
-            layout = guess_layout(_head(source))
+            layout = guess_layout(read_head(source))
         fingerprint = _Fingerprint(layout)
         is_blank, left_out, count = True, _LeftOut(layout), 0
         for texts in split_documents(left_out.watch(source()), layout):
@@ -196,16 +179,6 @@ class _Fingerprint:
         return self._digest.hexdigest()
 
 
-def _head(source: Source) -> str:
-    """Return the first `LAYOUT_SAMPLE_CHARS` characters of a text, up to the end of a line."""
-    head = ""
-    for chunk in source():
-        head += chunk
-        if len(head) >= LAYOUT_SAMPLE_CHARS:
-            return head[: head.rfind("\n") + 1] or head
-    return head
-
-
 def read_corpus(
     spec: str,
     layout: Literal["auto", "lines", "text"] = "auto",
@@ -245,15 +218,15 @@ def read_corpus(
         documents = Documents.scan(corpus.name, chosen, source)
         return replace(documents, notes=notes + documents.notes)
     if spec not in ("-", "") and (layout == "auto" or not has_rows(spec)):
-        with _file_errors(spec):
+        with file_errors(spec):
             found = open_documents(spec, options)
         if found is not None:
             return _read_documents(_base_name(spec), layout, found)
     is_piped = spec == "-"
     name = "standard input" if is_piped else _base_name(spec)
     options.check_unused(f"{name} is read as one text")
-    source, notes = (_standard_input(name), ()) if is_piped else _file(spec)
-    markup = recognize_markup(_head(source), split_name(spec)[1]) if layout == "auto" else None
+    source, notes = (standard_input(name), ()) if is_piped else text_file(spec)
+    markup = recognize_markup(read_head(source), split_name(spec)[1]) if layout == "auto" else None
     if markup is not None:
         raise AnexaError(
             f"{name} looks like {markup}, whose marks would be learned with its texts: "
@@ -271,11 +244,12 @@ def _read_documents(
     With the layouts "lines" and "text", they are one text, each from the start of a line.
     """
     source, tally = found.counted()
-    if layout == "auto":
-        documents = replace(Documents.scan(name, "documents", source), source=found)
-    else:
-        documents = Documents.scan(name, layout, lambda: _joined(source()))
-        documents = replace(documents, source=lambda: _joined(found()))
+    with announced(f"reading {name} once, to check it"):
+        if layout == "auto":
+            documents = replace(Documents.scan(name, "documents", source), source=found)
+        else:
+            documents = Documents.scan(name, layout, lambda: _joined(source()))
+            documents = replace(documents, source=lambda: _joined(found()))
     return replace(documents, notes=(*tally.notes(), *documents.notes))
 
 
@@ -301,30 +275,6 @@ def corpus_stem(spec: str) -> str:
     return name if Path(spec).is_dir() else split_name(name)[0]
 
 
-def guess_layout(text: str) -> Layout:
-    """Guess whether each line of a text is a document ("lines"), or it is running text ("text").
-
-    The layout is "lines" if all of the following hold: the text has at least two lines; a line has
-    on average at most four words and forty characters; fewer than 10 % of the lines are indented or
-    end in punctuation, as in verse, prose and code; at most 1 % of the lines are blank, apart from
-    those at the start and the end.
-    """
-    lines = text.strip().split("\n")
-    entries = [line.rstrip() for line in lines if line.strip()]
-    n = len(entries)
-    n_prosaic = sum(
-        line[0].isspace() or unicodedata.category(line[-1]) in _LINE_END_CLASSES for line in entries
-    )
-    is_list = (
-        n >= 2
-        and sum(len(line.split()) for line in entries) <= 4 * n
-        and sum(len(line) for line in entries) <= 40 * n
-        and 10 * n_prosaic < n
-        and 100 * (len(lines) - n) <= len(lines)
-    )
-    return "lines" if is_list else "text"
-
-
 def text_source(spec: str, progress: Progress | None = None) -> tuple[Source, tuple[str, ...]]:
     """Return the reader of a named corpus or of a file, whatever its format, and notes about it.
 
@@ -335,21 +285,21 @@ def text_source(spec: str, progress: Progress | None = None) -> tuple[Source, tu
     Raises:
         AnexaError: if it does not exist, or cannot be read or downloaded.
     """
-    return _registered(CORPORA[spec], progress) if spec in CORPORA else _file(spec)
+    return _registered(CORPORA[spec], progress) if spec in CORPORA else text_file(spec)
 
 
 def _registered(corpus: CorpusInfo, progress: Progress | None) -> tuple[Source, tuple[str, ...]]:
     """Return the source of a registered corpus, and notes about text that it leaves out."""
     if corpus.source is None:
-        return _in_memory(_OFFLINE[corpus.name](), corpus.name), ()
-    source, _ = _file(str(fetch(corpus, progress)))
+        return in_memory(_OFFLINE[corpus.name](), corpus.name), ()
+    source, _ = text_file(str(fetch(corpus, progress)))
     if not corpus.gutenberg:
         return source, ()
     text = "".join(source())
     book = strip_gutenberg(text)
     count = len(text) - len(book)
     note = f"left out: {count:,} characters before and after the book, of Project Gutenberg"
-    return _in_memory(book.encode("utf-8"), corpus.name), (note,) if count else ()
+    return in_memory(book.encode("utf-8"), corpus.name), (note,) if count else ()
 
 
 def _first_names() -> bytes:
@@ -373,94 +323,3 @@ _OFFLINE: dict[str, Callable[[], bytes]] = {
     "python-docs": _python_docs,
     "garden": garden_jsonl,
 }
-
-
-def _standard_input(name: str) -> Source:
-    if sys.stdin is None:  # closed by the parent process
-        raise AnexaError("standard input is closed: pipe a text into it, or give a file")
-    with _file_errors(name):
-        return _piped(sys.stdin.buffer, name)
-
-
-def _in_memory(data: bytes, where: str) -> Source:
-    return lambda: decode_chunks(io.BytesIO(data), where)
-
-
-def _piped(file: BinaryIO, where: str) -> Source:
-    """Read a text that can be read only once, from a pipe, terminal or device, into memory.
-
-    Raises:
-        AnexaError: if the input is not text, as soon as a byte shows it, or is too long.
-    """
-    recorder = _Recorder(file, where)
-    for _ in decode_chunks(recorder, where):
-        pass
-    return _in_memory(recorder.data.getvalue(), where)
-
-
-class _Recorder:
-    """Reader that keeps a copy of all bytes that it reads."""
-
-    def __init__(self, file: BinaryIO, where: str) -> None:
-        self._file, self._where = file, where
-        self.data = io.BytesIO()
-
-    def read(self, size: int, /) -> bytes:
-        begun = self.data.tell()
-        with nullcontext() if begun else announced(f"waiting for the text of {self._where}"):
-            data = self._file.read(size if begun else 1)
-        self.data.write(data)
-        if begun > MAX_PIPED:
-            raise AnexaError(
-                f"{self._where} does not end within {MAX_PIPED // 2**20:,} MiB: write the text "
-                "to a file, and give its path"
-            )
-        return data
-
-
-def _file(spec: str) -> tuple[Source, tuple[str, ...]]:
-    """Return the source of a text file, and a note about its encoding."""
-    path = Path(spec)
-
-    @contextmanager
-    def opened() -> Iterator[BinaryIO]:
-        with _file_errors(spec), path.open("rb") as file:
-            yield file
-
-    with _file_errors(spec):
-        if not spec:
-            raise _not_found(spec)
-        if not path.is_file():
-            with announced(f"waiting for a program that writes to {spec}"):
-                file = path.open("rb")
-            with file:
-                return _piped(file, spec), ()
-    content = unpacked(Entry(path.name, spec, opened))
-    codec = find_codec(content)
-    notes = (f"read as {LABELS[codec]}",) if codec in LABELS else ()
-    return lambda: text_chunks(content, codec), notes
-
-
-@contextmanager
-def _file_errors(spec: str) -> Iterator[None]:
-    """Turn an error of the operating system about a file into one sentence."""
-    try:
-        yield
-    except (FileNotFoundError, ValueError) as error:  # ValueError: not a path, such as "\0"
-        raise _not_found(spec) from error
-    except OSError as error:
-        raise AnexaError(
-            f"cannot read {spec}: {error.strerror or error}; check the file's permissions"
-        ) from error
-
-
-def _not_found(spec: str) -> AnexaError:
-    clause = recognize(spec, "--repo-type dataset ")
-    if clause is not None:
-        return AnexaError(f"{spec} is not a text file: {clause}")
-    close = difflib.get_close_matches(Path(spec).stem.lower(), CORPORA, n=1)
-    suggestion = f", perhaps you meant {close[0]}" if close else ""
-    return AnexaError(
-        f"there is no corpus and no file named {quoted(spec)}{suggestion}: give the path of a text "
-        f"file, or one of {', '.join(CORPORA)}"
-    )

@@ -43,10 +43,13 @@ class BadRows:
         where: name of the file, for error messages.
         skip: whether bad rows are left out and counted.
         unit: what a row is called in messages.
+
+    Attributes:
+        where: name of the file.
     """
 
     def __init__(self, where: str, skip: bool = False, unit: str = "line") -> None:
-        self._where, self._skip, self._unit = shown(where), skip, unit
+        self.where, self._skip, self._unit = shown(where), skip, unit
         self._counts: dict[str, int] = {}
         self._first: dict[str, int] = {}
 
@@ -62,7 +65,7 @@ class BadRows:
         """
         if not self._skip:
             raise AnexaError(
-                f"{self._unit} {number:,} of {self._where} {error}: correct it, or leave out what "
+                f"{self._unit} {number:,} of {self.where} {error}: correct it, or leave out what "
                 "cannot be read with --skip-bad"
             ) from error
         self._counts[error.problem] = self._counts.get(error.problem, 0) + 1
@@ -92,7 +95,7 @@ def read_rows(chunks: Iterable[str], bad_rows: BadRows) -> Iterator[Row]:
             `MAX_LINE` characters.
     """
     empty_lines: list[int] = []  # since the last line with text
-    for number, line in enumerate(_lines(chunks), 1):
+    for number, line in enumerate(_lines(chunks, bad_rows.where), 1):
         if not line.strip():
             empty_lines.append(number)
             continue
@@ -148,7 +151,7 @@ def _refuse_constant(name: str) -> None:
     raise BadRowError("is not JSON", f" ({name} is no number of JSON)")
 
 
-def _lines(chunks: Iterable[str]) -> Iterator[str]:
+def _lines(chunks: Iterable[str], where: str) -> Iterator[str]:
     """Split a text at its line ends; joins the parts of a line only once, at its end."""
     parts: list[str] = []
     length = number = 0
@@ -163,8 +166,8 @@ def _lines(chunks: Iterable[str]) -> Iterator[str]:
             length += len(rest)
         if length > MAX_LINE:
             raise AnexaError(
-                f"line {number + 1:,} has more than {MAX_LINE // 2**20} million characters: a row "
-                "of JSON Lines must be on a line of its own"
+                f"line {number + 1:,} of {where} has more than {MAX_LINE // 2**20} million "
+                "characters: a row of JSON Lines must be on a line of its own"
             )
     if parts:
         yield "".join(parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from anexa.data.registry import Layout
@@ -13,6 +13,11 @@ from anexa.formats import recognize_bytes
 
 CHUNK_SIZE = 2**20  # bytes of a read
 MAX_PIECE = 2**16  # characters of a piece of running text
+
+
+Source = Callable[[], Iterator[str]]
+"""Function that yields a text from its start: in chunks of any length, or, for the layout
+"documents", a whole document at a time."""
 
 
 class Reader(Protocol):

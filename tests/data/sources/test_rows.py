@@ -206,6 +206,7 @@ def test_datasets_on_the_disk_are_read(tmp_path: Path) -> None:
 
 def test_damaged_datasets_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
+    write(tmp_path / "dataset_info.json", "{}")
     state = {"_data_files": [{"filename": "../a.arrow"}]}
     write(tmp_path / "state.json", json.dumps(state))
     with pytest.raises(AnexaError, match=r"names a file outside the dataset, '\.\./a\.arrow'"):

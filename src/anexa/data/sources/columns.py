@@ -17,7 +17,8 @@ from anexa.files import read_json
 from anexa.names import quoted, shown
 
 BATCH_ROWS = 256  # rows in memory at once
-STATE, SPLITS = "state.json", "dataset_dict.json"  # files that `save_to_disk` of datasets writes
+# Files that `save_to_disk` of datasets writes.
+STATE, INFO, SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
 TRAIN = "train"  # the split that is read
 
 
@@ -44,7 +45,7 @@ def parquet_documents(entry: Entry, field: str, tally: Tally) -> Iterator[str]:
 
 def is_dataset(folder: Path) -> bool:
     """Whether a folder is a dataset, or several splits of one, that `save_to_disk` has written."""
-    return (folder / SPLITS).is_file() or (folder / STATE).is_file()
+    return (folder / SPLITS).is_file() or ((folder / STATE).is_file() and (folder / INFO).is_file())
 
 
 def dataset_documents(folder: Path, field: str, tally: Tally) -> Iterator[str]:

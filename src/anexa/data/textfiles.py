@@ -1,0 +1,121 @@
+"""Texts from files, pipes and standard input, as sources that can be read repeatedly."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import BinaryIO
+
+from anexa.data.reading import Source, decode_chunks
+from anexa.data.registry import CORPORA
+from anexa.data.sources.compression import unpacked
+from anexa.data.sources.encodings import LABELS
+from anexa.data.sources.entries import Entry
+from anexa.data.sources.texts import find_codec, text_chunks
+from anexa.errors import AnexaError
+from anexa.formats import recognize
+from anexa.names import quoted
+from anexa.process import announced
+
+MAX_PIPED = 2**30  # bytes of a text that can be read only once, and is kept in memory
+
+
+def standard_input(name: str) -> Source:
+    """Read standard input into memory, as UTF-8.
+
+    Raises:
+        AnexaError: if it is closed, too long, or no text.
+    """
+    if sys.stdin is None:  # closed by the parent process
+        raise AnexaError("standard input is closed: pipe a text into it, or give a file")
+    with file_errors(name):
+        return _piped(sys.stdin.buffer, name)
+
+
+def in_memory(data: bytes, where: str) -> Source:
+    """Return the source of a text in memory; its errors are those of `decode_chunks`."""
+    return lambda: decode_chunks(io.BytesIO(data), where)
+
+
+def _piped(file: BinaryIO, where: str) -> Source:
+    """Read a text that can be read only once, from a pipe, terminal or device, into memory.
+
+    Raises:
+        AnexaError: if the input is not text, as soon as a byte shows it, or is too long.
+    """
+    recorder = _Recorder(file, where)
+    for _ in decode_chunks(recorder, where):
+        pass
+    return in_memory(recorder.data.getvalue(), where)
+
+
+class _Recorder:
+    """Reader that keeps a copy of all bytes that it reads."""
+
+    def __init__(self, file: BinaryIO, where: str) -> None:
+        self._file, self._where = file, where
+        self.data = io.BytesIO()
+
+    def read(self, size: int, /) -> bytes:
+        begun = self.data.tell()
+        with nullcontext() if begun else announced(f"waiting for the text of {self._where}"):
+            data = self._file.read(size if begun else 1)
+        self.data.write(data)
+        if begun > MAX_PIPED:
+            raise AnexaError(
+                f"{self._where} does not end within {MAX_PIPED // 2**20:,} MiB: write the text "
+                "to a file, and give its path"
+            )
+        return data
+
+
+def text_file(spec: str) -> tuple[Source, tuple[str, ...]]:
+    """Return the source of a text file, and a note about its encoding."""
+    path = Path(spec)
+
+    @contextmanager
+    def opened() -> Iterator[BinaryIO]:
+        with file_errors(spec), path.open("rb") as file:
+            yield file
+
+    with file_errors(spec):
+        if not spec:
+            raise _not_found(spec)
+        if not path.is_file():
+            with announced(f"waiting for a program that writes to {spec}"):
+                file = path.open("rb")
+            with file:
+                return _piped(file, spec), ()
+    content = unpacked(Entry(path.name, spec, opened))
+    codec = find_codec(content)
+    notes = (f"read as {LABELS[codec]}",) if codec in LABELS else ()
+    return lambda: text_chunks(content, codec), notes
+
+
+@contextmanager
+def file_errors(spec: str) -> Iterator[None]:
+    """Turn an error of the operating system about a file into one sentence."""
+    try:
+        yield
+    except (FileNotFoundError, ValueError) as error:  # ValueError: not a path, such as "\0"
+        raise _not_found(spec) from error
+    except OSError as error:
+        raise AnexaError(
+            f"cannot read {spec}: {error.strerror or error}; check the file's permissions"
+        ) from error
+
+
+def _not_found(spec: str) -> AnexaError:
+    clause = recognize(spec, "--repo-type dataset ")
+    if clause is not None:
+        return AnexaError(f"{spec} is not a text file: {clause}")
+    close = difflib.get_close_matches(Path(spec).stem.lower(), CORPORA, n=1)
+    suggestion = f", perhaps you meant {close[0]}" if close else ""
+    return AnexaError(
+        f"there is no corpus and no file named {quoted(spec)}{suggestion}: give the path of a text "
+        f"file, or one of {', '.join(CORPORA)}"
+    )
