@@ -53,6 +53,8 @@ class ModelConfig:
         partial_rotary_factor: fraction of the columns of a head that rotary positions rotate.
         use_parallel_residual: whether the MLP of a block reads the residual stream before attention
             has been added to it (gpt_neox).
+        lora_rank: rank of the adapters (LoRA, Hu et al., 2021) beside the matrices of the blocks;
+            0: no adapters. Only models that are being trained have them.
 
     An architecture may fix attributes from `n_kv_head` on: see `Architecture.fixed`.
 
@@ -78,6 +80,7 @@ class ModelConfig:
     attention_windows: tuple[int, ...] = ()
     partial_rotary_factor: float = 1.0
     use_parallel_residual: bool = True
+    lora_rank: int = 0
 
     def __post_init__(self) -> None:
         if self.model_type not in SIZE_RULES:
@@ -106,6 +109,11 @@ class ModelConfig:
             )
         self._check_windows()
         rules.validate(self)
+        if not 0 <= self.lora_rank <= self.n_embd:
+            raise AnexaError(
+                f"the rank of adapters must be from 1 to n_embd, {self.n_embd}, not "
+                f"{self.lora_rank}"
+            )
         if not (isinstance(self.norm_eps, float) and 0 < self.norm_eps < 1):
             raise AnexaError(f"norm_eps must be between 0 and 1, not {short_repr(self.norm_eps)}")
 

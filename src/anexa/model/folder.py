@@ -33,6 +33,7 @@ CHAT_TEMPLATE_FILE = "chat_template.jinja"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 CARD = "README.md"
+ADAPTER_CONFIG = "adapter_config.json"
 
 
 class ModelFolder:
@@ -121,6 +122,12 @@ class ModelFolder:
     @cached_property
     def weight_files(self) -> tuple[Path, list[Path]]:
         """The index of the weights and the list of weight files; both the same for one file."""
+        if (self.path / ADAPTER_CONFIG).exists() and (self.path / CONFIG).exists():
+            raise AnexaError(
+                f"{self.path} has an adapter beside its weights, {ADAPTER_CONFIG}, which "
+                "transformers would add to them: merge it with peft's merge_and_unload, or move "
+                "the files of the adapter into a folder of their own"
+            )
         weights, index = self.path / WEIGHTS, self.path / INDEX
         if not weights.exists() and index.exists():
             return index, shard_files(self._json(INDEX), index)

@@ -15,6 +15,7 @@ from anexa.data.splitting import dataset_notes
 from anexa.engines import DeviceConfig, Engine, open_engine, select_device
 from anexa.errors import AnexaError
 from anexa.files import check_output, free_path, numbered_path, write_folder
+from anexa.model.adapters import add_adapters, with_rank
 from anexa.model.config import ModelConfig
 from anexa.model.folder import write_model
 from anexa.model.loading import load_model, model_name
@@ -23,7 +24,7 @@ from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weights, initial_weights
 from anexa.names import flag, shell_path
 from anexa.training.base import describe_base, load_base, model_config_of
-from anexa.training.callbacks import CheckpointCallback, MetricsCallback, card_of
+from anexa.training.callbacks import CheckpointCallback, MetricsCallback, card_of, save_adapter
 from anexa.training.checkpoint import (
     CHECKPOINT,
     BaseModel,
@@ -122,6 +123,8 @@ def build_from_corpus(
         model = replace(model, chat_template=model.chat_template or corpus.chat_template)
         general = general_text(model, config.model.block_size, corpus.name)
         base = describe_base(path, general)
+        if config.finetune.lora:
+            model = with_adapters(model, config)
     name = folder or default_folder(config)
     # Absolute, so that the configuration is valid from any working directory.
     config = config.replace(
@@ -136,13 +139,21 @@ def build_from_corpus(
         (unfinished / CHECKPOINT).parent.mkdir()
         write_checkpoint(unfinished, checkpoint)
         write_sources(unfinished, corpus)
-        write_model(unfinished, model, card_of(trainer))
+        save_adapter(trainer, unfinished, checkpoint.weights)
+        write_model(unfinished, trainer.merged(checkpoint.weights), card_of(trainer))
 
     is_main = options.context.is_main_process
     number = write_folder(name, write, numbered=folder is None) if is_main else 1
     # The other processes wait for the folder, whose name the main process has settled.
     trainer.folder = numbered_path(name, int(options.context.broadcast(number)[0]))
     return trainer
+
+
+def with_adapters(model: Model, config: TrainConfig) -> Model:
+    """Return the model with the new adapters of a run."""
+    adapted = with_rank(model.config, config.finetune.lora)
+    rng = random.Random(config.run.seed)
+    return replace(model, config=adapted, weights=add_adapters(model.weights, adapted, rng))
 
 
 def initial_model(config: TrainConfig, corpus: Corpus) -> Model:
@@ -203,9 +214,10 @@ def resume_trainer(
         options = replace(options, keep_steps=read_budget(folder))
     corpus = reopen_corpus(config.data, corpora, checkpoint.corpus_sha256, folder, options.download)
     config = config.replace(corpus=replace_corpora(config.data, corpora).corpus)
-    weights = validate_weights(checkpoint.weights, model.config, folder / CHECKPOINT)
+    trained = with_rank(model.config, config.finetune.lora)
+    weights = validate_weights(checkpoint.weights, trained, folder / CHECKPOINT)
     check_same_tokenizer(checkpoint, model.tokenizer, folder)
-    model, base = replace(model, weights=weights), checkpoint.base
+    model, base = replace(model, config=trained, weights=weights), checkpoint.base
     if base is not None:
         corpus = corpus.for_model(model.tokenizer, model.chat_template)
     general = None if base is None else reopen_general_text(base, model, config.model.block_size)
@@ -215,7 +227,7 @@ def resume_trainer(
         state.progress = trainer.clock.progress(state.step)
         trainer.lengthened = True
     if state.step:  # there are no moments before the first step
-        shapes = run_optimizer(config, model.config).state_shapes(model.config)
+        shapes = run_optimizer(config, trained).state_shapes(trained)
         check_moments(checkpoint, shapes, folder)
         trainer.engine.resume(checkpoint.moments, state.step)
     return trainer
@@ -281,7 +293,8 @@ def _assemble(
         steps = math.ceil(sequences / config.run.batch_size)
     engine = open_run_engine(config, model.config, model.weights, device_config)
     optimizer = run_optimizer(config, model.config)
-    history = make_history(model.config, optimizer, engine.dtype, options.keep_steps)
+    budget = 0 if config.finetune.lora else options.keep_steps  # the glass box has no adapters
+    history = make_history(model.config, optimizer, engine.dtype, budget)
     return Trainer(
         config=config,
         folder=folder,

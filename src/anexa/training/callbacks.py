@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 from anexa.engines.peak import measure_peak_flops
 from anexa.errors import AnexaError
 from anexa.files import write_atomic
 from anexa.generation import Sampler, SamplingParams, stream_text
+from anexa.model.adapters import ADAPTER, write_adapter
 from anexa.model.folder import CARD, write_weights
+from anexa.model.weights import Weights
 from anexa.training.card import model_card
 from anexa.training.checkpoint import write_checkpoint
 from anexa.training.evaluation import to_batch
@@ -89,9 +92,17 @@ class CheckpointCallback(Callback):
         if not trainer.context.is_main_process:
             return
         if is_best:
-            write_weights(trainer.folder, checkpoint.weights)
+            write_weights(trainer.folder, trainer.merged(checkpoint.weights).weights)
+            save_adapter(trainer, trainer.folder, checkpoint.weights)
         write_atomic(trainer.folder / CARD, card_of(trainer).encode())
         write_checkpoint(trainer.folder, checkpoint)
+
+
+def save_adapter(trainer: Trainer, folder: Path, weights: Weights) -> None:
+    """Write the adapters of a run, if it trains any, into a part of its model folder."""
+    if trainer.base is not None and trainer.model_config.lora_rank:
+        (folder / ADAPTER).mkdir(exist_ok=True)
+        write_adapter(folder / ADAPTER, weights, trainer.model_config, trainer.base.name)
 
 
 class SampleCallback(Callback):

@@ -118,10 +118,13 @@ class FinetuneConfig:
             template; by default a new model is trained.
         freeze: groups of weights of that model to leave as they are, separated by commas:
             embeddings, positions, norms, head, and layers by number, from 0: embeddings,0-3.
+        lora: rank of the adapters (LoRA, Hu et al., 2021) that are trained instead of the weights,
+            and merged into them in the model folder; 0: all weights are trained.
     """
 
     from_: str | None = None
     freeze: str = ""
+    lora: int = 0
 
 
 @dataclass(frozen=True)
@@ -493,6 +496,11 @@ EFFECTS: tuple[tuple[str, Callable[[TrainConfig], bool], str], ...] = (
         "freeze",
         lambda config: config.finetune.from_ is not None,
         "only a run that starts from a model (--from) has weights to keep, leave it out",
+    ),
+    (
+        "lora",
+        lambda config: config.finetune.from_ is not None,
+        "only a run that starts from a model (--from) has weights to adapt, leave it out",
     ),
     (
         "momentum",

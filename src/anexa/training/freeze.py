@@ -39,7 +39,12 @@ def frozen_weights(groups: str, config: ModelConfig) -> frozenset[str]:
 
 
 def run_optimizer(config: TrainConfig, model: ModelConfig) -> OptimizerConfig:
-    """Return the optimizer of a run, which leaves its frozen weights as they are."""
+    """Return the optimizer of a run, which leaves its frozen weights as they are.
+
+    Args:
+        config: configuration of the run.
+        model: configuration of the model, with its adapters.
+    """
     frozen = frozen_weights(config.finetune.freeze, model)
     if not frozen:
         return config.optimizer

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from anexa.data.batches import Dataset
 from anexa.engines import DeviceConfig, Engine
 from anexa.errors import AnexaError
 from anexa.files import remove_leftovers
+from anexa.model.adapters import merge_adapters, with_rank
 from anexa.model.model import Model
+from anexa.model.weights import Weights
 from anexa.training.checkpoint import (
     CHECKPOINT,
     BaseModel,
@@ -271,6 +273,17 @@ class Trainer:
                 f"--learning-rate below {self.config.optimizer.learning_rate:g} (the weights in "
                 f"{self.folder} are those of the last checkpoint)"
             )
+
+    def merged(self, weights: Weights) -> Model:
+        """Return the model as its folder has it: with the adapters merged into the weights.
+
+        Args:
+            weights: weights of the engine.
+        """
+        config = self.model.config
+        return replace(
+            self.model, config=with_rank(config, 0), weights=merge_adapters(weights, config)
+        )
 
     def checkpoint(self) -> Checkpoint:
         """Return the state of the run as a checkpoint; must be called in all processes."""

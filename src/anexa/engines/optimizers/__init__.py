@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from anexa.model.architectures import Parameter, architecture
+from anexa.model.architectures.base import is_adapter
 from anexa.model.config import ModelConfig
 
 # The odd quintic p(s) = a s + b s³ + c s⁵ whose iterates push every singular value in (0, 1] into
@@ -80,9 +81,13 @@ class OptimizerConfig:
         """Return the weights that are trained, in the architecture's order.
 
         The other weights are frozen: they keep their values, have no gradient, no moments and no
-        weight decay, and do not count in the gradient norm.
+        weight decay, and do not count in the gradient norm. Of a model with adapters, only these
+        are trained.
         """
-        return architecture(config).parameters(config)
+        parameters = architecture(config).parameters(config)
+        if not config.lora_rank:
+            return parameters
+        return {name: p for name, p in parameters.items() if is_adapter(name)}
 
     def state_shapes(self, config: ModelConfig) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the moments: "m." of trainable weights, "v." of AdamW's."""

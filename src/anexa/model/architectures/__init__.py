@@ -3,7 +3,7 @@
 from typing import Any
 
 from anexa.errors import AnexaError, short_repr
-from anexa.model.architectures.base import Architecture, GGUFLayout, Parameter
+from anexa.model.architectures.base import Architecture, GGUFLayout, Parameter, with_adapters
 from anexa.model.architectures.gpt2 import GPT2
 from anexa.model.architectures.gpt_neo import GPT_NEO
 from anexa.model.architectures.gpt_neox import GPT_NEOX
@@ -26,6 +26,7 @@ ARCHITECTURES = {
     "gpt_neo": GPT_NEO,
     "gpt_neox": GPT_NEOX,
 }
+ARCHITECTURES = {name: with_adapters(its) for name, its in ARCHITECTURES.items()}
 SIZE_RULES.update(ARCHITECTURES)
 
 

@@ -6,7 +6,7 @@ import importlib.resources
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeGuard
 
 from anexa.errors import AnexaError, short_repr
@@ -152,6 +152,46 @@ class Architecture:
         """Return whether an array in a weight file is a buffer, which loading ignores."""
         short = name.removeprefix(self.prefix)
         return self.buffers is not None and self.buffers.fullmatch(short) is not None
+
+
+def is_adapter(name: str) -> bool:
+    """Return whether a weight belongs to an adapter: see `anexa.model.adapters`."""
+    return name.endswith((".lora_A.weight", ".lora_B.weight"))
+
+
+def takes_columns(its: Architecture, name: str) -> bool:
+    """Return whether a matrix of a block is stored (in, out), not (out, in)."""
+    return its.gguf is not None and name.split(".")[-2] in its.gguf.transposed
+
+
+def with_adapters(its: Architecture) -> Architecture:
+    """Return an architecture whose models may have adapters, after all other weights."""
+
+    def parameters(config: ModelConfig) -> dict[str, Parameter]:
+        base = its.parameters(config)
+        if not config.lora_rank:
+            return base
+        adapters = {}
+        for name, parameter in base.items():
+            if parameter.num_fused:  # a matrix of a block
+                n_out, n_in = parameter.shape[:: -1 if takes_columns(its, name) else 1]
+                layer = name.removesuffix(".weight")
+                std = (3 * n_in) ** -0.5  # that of numbers between ±1/√n_in
+                adapters[f"{layer}.lora_A.weight"] = Parameter((config.lora_rank, n_in), std)
+                adapters[f"{layer}.lora_B.weight"] = Parameter((n_out, config.lora_rank))
+        return base | adapters
+
+    return replace(its, parameters=parameters)
+
+
+def add_adapter(
+    ops: Operations[Tensor], weights: dict[str, Tensor], layer: str, x_TC: Tensor, y_TO: Tensor
+) -> Tensor:
+    """Add the product with the adapter of a layer, y + x Aᵀ Bᵀ; return y if it has none."""
+    a_RC = weights.get(f"{layer}.lora_A.weight")
+    if a_RC is None:
+        return y_TO
+    return ops.add(y_TO, ops.linear(ops.linear(x_TC, a_RC), weights[f"{layer}.lora_B.weight"]))
 
 
 def write_config(

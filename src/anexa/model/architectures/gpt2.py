@@ -16,6 +16,7 @@ from anexa.model.architectures.base import (
     Architecture,
     GGUFLayout,
     Parameter,
+    add_adapter,
     read_config,
     write_config,
 )
@@ -76,7 +77,8 @@ def forward(
         return ops.layer_norm(x_TC, gain, bias, config.norm_eps)
 
     def conv1d(x_TC: Tensor, name: str) -> Tensor:
-        return ops.linear(x_TC, ops.transpose(weights[f"{name}.weight"]), weights[f"{name}.bias"])
+        weight_OC, bias_O = ops.transpose(weights[f"{name}.weight"]), weights[f"{name}.bias"]
+        return add_adapter(ops, weights, name, x_TC, ops.linear(x_TC, weight_OC, bias_O))
 
     wte_VC, wpe_SC = weights["wte.weight"], weights["wpe.weight"]
     x_TC = ops.dropout(ops.positions(ops.embedding(wte_VC, tokens_T), wpe_SC, start))

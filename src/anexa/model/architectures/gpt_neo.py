@@ -14,7 +14,13 @@ from typing import Any
 
 from anexa.errors import AnexaError, short_repr
 from anexa.model.architectures import gpt2
-from anexa.model.architectures.base import Architecture, Parameter, read_config, write_config
+from anexa.model.architectures.base import (
+    Architecture,
+    Parameter,
+    add_adapter,
+    read_config,
+    write_config,
+)
 from anexa.model.config import ModelConfig
 from anexa.model.operations import Operations, Tensor
 
@@ -67,7 +73,8 @@ def forward(
         return ops.layer_norm(x_TC, gain, bias, config.norm_eps)
 
     def linear(x_TC: Tensor, name: str) -> Tensor:
-        return ops.linear(x_TC, weights[f"{name}.weight"], weights.get(f"{name}.bias"))
+        y_TO = ops.linear(x_TC, weights[f"{name}.weight"], weights.get(f"{name}.bias"))
+        return add_adapter(ops, weights, name, x_TC, y_TO)
 
     wte_VC, wpe_SC = weights["transformer.wte.weight"], weights["transformer.wpe.weight"]
     x_TC = ops.dropout(ops.positions(ops.embedding(wte_VC, tokens_T), wpe_SC, start))

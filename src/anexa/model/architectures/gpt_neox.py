@@ -17,6 +17,7 @@ from anexa.model.architectures.base import (
     Architecture,
     GGUFLayout,
     Parameter,
+    add_adapter,
     is_number,
     read_config,
     write_config,
@@ -73,7 +74,8 @@ def forward(
         return ops.layer_norm(x_TC, gain, bias, config.norm_eps)
 
     def linear(x_TC: Tensor, name: str) -> Tensor:
-        return ops.linear(x_TC, weights[f"{name}.weight"], weights[f"{name}.bias"])
+        y_TO = ops.linear(x_TC, weights[f"{name}.weight"], weights[f"{name}.bias"])
+        return add_adapter(ops, weights, name, x_TC, y_TO)
 
     def rotary(x_TC: Tensor) -> Tensor:
         return ops.rotary(x_TC, config.head_dim, start, frequencies)

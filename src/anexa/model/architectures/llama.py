@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from anexa.errors import AnexaError
-from anexa.model.architectures.base import Architecture, GGUFLayout, Parameter
+from anexa.model.architectures.base import Architecture, GGUFLayout, Parameter, add_adapter
 from anexa.model.architectures.llama_config import ConfigFormat
 from anexa.model.config import ModelConfig
 from anexa.model.operations import Operations, Tensor
@@ -88,7 +88,8 @@ def forward(
         return ops.rms_norm(x_TC, weights[f"{name}.weight"], config.norm_eps)
 
     def linear(x_TC: Tensor, name: str) -> Tensor:
-        return ops.linear(x_TC, weights[f"{name}.weight"], weights.get(f"{name}.bias"))
+        y_TO = ops.linear(x_TC, weights[f"{name}.weight"], weights.get(f"{name}.bias"))
+        return add_adapter(ops, weights, name, x_TC, y_TO)
 
     def rotated(x_TC: Tensor, name: str) -> Tensor:
         h_TC = linear(x_TC, f"{name}_proj")

@@ -10,7 +10,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from anexa.model.architectures import gpt2
-from anexa.model.architectures.base import Architecture, Parameter, read_config, write_config
+from anexa.model.architectures.base import (
+    Architecture,
+    Parameter,
+    add_adapter,
+    read_config,
+    write_config,
+)
 from anexa.model.config import ModelConfig
 from anexa.model.operations import Operations, Tensor
 
@@ -44,23 +50,26 @@ def forward(
     kv_cache: Sequence[Any] | None = None,
 ) -> Tensor:
     """Compute the logits of the token after each token, shape (T, V)."""
+
+    def linear(x_TC: Tensor, name: str) -> Tensor:
+        return add_adapter(
+            ops, weights, name, x_TC, ops.linear(x_TC, weights[f"{name}.weight"])
+        )
+
     x_TC = ops.positions(
         ops.embedding(weights["wte.weight"], tokens_T), weights["wpe.weight"], start
     )
     x_TC = ops.rms_norm(ops.dropout(x_TC), None, config.norm_eps)
     for layer in range(config.n_layer):
-        w = {
-            name: weights[f"layers.{layer}.{name}.weight"]
-            for name in ("attn_wq", "attn_wk", "attn_wv", "attn_wo", "mlp_fc1", "mlp_fc2")
-        }
+        block = f"layers.{layer}"
         h_TC = ops.rms_norm(x_TC, None, config.norm_eps)
-        q_TC = ops.linear(h_TC, w["attn_wq"])
-        k_TC = ops.linear(h_TC, w["attn_wk"])
-        v_TC = ops.linear(h_TC, w["attn_wv"])
+        q_TC = linear(h_TC, f"{block}.attn_wq")
+        k_TC = linear(h_TC, f"{block}.attn_wk")
+        v_TC = linear(h_TC, f"{block}.attn_wv")
         h_TC = ops.attention(q_TC, k_TC, v_TC, config.n_head, kv_cache[layer] if kv_cache else None)
-        x_TC = ops.add(x_TC, ops.dropout(ops.linear(h_TC, w["attn_wo"])))
+        x_TC = ops.add(x_TC, ops.dropout(linear(h_TC, f"{block}.attn_wo")))
         h_TC = ops.rms_norm(x_TC, None, config.norm_eps)
-        h_TC = ops.linear(ops.relu(ops.linear(h_TC, w["mlp_fc1"])), w["mlp_fc2"])
+        h_TC = linear(ops.relu(linear(h_TC, f"{block}.mlp_fc1")), f"{block}.mlp_fc2")
         x_TC = ops.add(x_TC, ops.dropout(h_TC))
     return ops.linear(x_TC, weights["lm_head.weight"])
 

@@ -1,0 +1,121 @@
+"""LoRA (Hu et al., 2021): low-rank adapters beside the matrices of the blocks, which are frozen.
+
+A matrix W computes y = x Wᵀ + x Aᵀ Bᵀ. A has `lora_rank` rows and B as many columns; B starts at 0,
+so training starts with the function of the model. Merged, the model has W + B A in place of W, and
+no adapters. `peft` calls the adapters `lora_A` and `lora_B`; its `lora_alpha` is the rank here, so
+that B A has no factor.
+"""
+
+from __future__ import annotations
+
+import random
+from array import array
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from anexa.files import write_json
+from anexa.model.architectures import architecture
+from anexa.model.architectures.base import is_adapter, takes_columns
+from anexa.model.config import ModelConfig
+from anexa.model.folder import ADAPTER_CONFIG
+from anexa.model.tensors import as_float32, write_tensors
+from anexa.model.weights import Weight, Weights
+
+ADAPTER = Path("adapter")  # folder of the adapters in the folder of a run
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+
+def add_adapters(weights: Weights, config: ModelConfig, rng: random.Random) -> Weights:
+    """Return the weights with new adapters, which do not change the function yet.
+
+    The elements of A are uniform between ±1/√(columns), as in `peft`; B is 0.
+
+    Args:
+        weights: weights of a model without adapters.
+        config: configuration of the model with adapters.
+        rng: random numbers for A.
+    """
+    weights = dict(weights)
+    for name, parameter in architecture(config).parameters(config).items():
+        if is_adapter(name):
+            bound = parameter.shape[1] ** -0.5 if parameter.std else 0.0
+            numbers = (rng.uniform(-bound, bound) for _ in range(prod(parameter.shape)))
+            weights[name] = Weight(parameter.shape, array("f", numbers))
+    return weights
+
+
+def merge_adapters(weights: Weights, config: ModelConfig) -> Weights:
+    """Return the weights of the model without adapters that computes the same function.
+
+    Args:
+        weights: weights of a model, with or without adapters.
+        config: configuration of the model.
+    """
+    import numpy as np
+
+    merged = {name: weight for name, weight in weights.items() if not is_adapter(name)}
+    if not config.lora_rank:
+        return merged
+    for name in merged:
+        layer = name.removesuffix(".weight")
+        if f"{layer}.lora_A.weight" not in weights:
+            continue
+        a_RC, b_OR, w = (
+            np.asarray(weight.data).reshape(weight.shape)
+            for weight in (
+                weights[f"{layer}.lora_A.weight"],
+                weights[f"{layer}.lora_B.weight"],
+                weights[name],
+            )
+        )
+        update_OC = b_OR @ a_RC
+        total = w + (update_OC.T if takes_columns(architecture(config), name) else update_OC)
+        merged[name] = Weight(total.shape, array(weights[name].typecode, total.tobytes()))
+    return merged
+
+
+def write_adapter(folder: Path, weights: Weights, config: ModelConfig, base: str) -> None:
+    """Write the adapters as a folder that `peft.PeftModel.from_pretrained` opens.
+
+    Args:
+        folder: existing folder.
+        weights: weights of a model with adapters.
+        config: configuration of the model.
+        base: name of the model that the adapters belong to.
+
+    Raises:
+        AnexaError: if a file cannot be written.
+    """
+    its = architecture(config)
+    adapters = {
+        f"base_model.model.{its.prefix}{name.removeprefix(its.prefix)}": weight
+        for name, weight in weights.items()
+        if is_adapter(name)
+    }
+    write_json(folder / ADAPTER_CONFIG, _peft_config(config, base))
+    write_tensors(folder / ADAPTER_WEIGHTS, as_float32(adapters), {"format": "pt"})
+
+
+def _peft_config(config: ModelConfig, base: str) -> dict[str, Any]:
+    its = architecture(config)
+    layers = [name for name in its.parameters(config) if name.endswith(".lora_A.weight")]
+    modules = {name.split(".")[-3] for name in layers}
+    return {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "r": config.lora_rank,
+        "lora_alpha": config.lora_rank,
+        "lora_dropout": 0.0,
+        "target_modules": sorted(modules),
+        "fan_in_fan_out": any(takes_columns(its, f"{module}.weight") for module in modules),
+        "bias": "none",
+        "inference_mode": True,
+    }
+
+
+def with_rank(config: ModelConfig, rank: int) -> ModelConfig:
+    """Return the configuration of a model with adapters of a rank; 0: without adapters."""
+    return replace(config, lora_rank=rank)
