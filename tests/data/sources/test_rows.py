@@ -151,6 +151,7 @@ def test_rows_are_read_as_a_text_if_asked_for(tmp_path: Path) -> None:
 
 def test_parquet_of_every_type_of_text(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow.parquet")
     kinds = [pyarrow.string(), pyarrow.large_string()]
     kinds.append(pyarrow.dictionary(pyarrow.int32(), pyarrow.string()))
     for kind in kinds:
@@ -161,6 +162,7 @@ def test_parquet_of_every_type_of_text(tmp_path: Path) -> None:
 
 def test_bad_parquet_is_refused(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow.parquet")
     path = str(tmp_path / "a.parquet")
     columns = {"text": [1, 2], "body": ["one", None], "tags": [["x"], ["y"]]}
     pyarrow.parquet.write_table(pyarrow.table(columns), path)
