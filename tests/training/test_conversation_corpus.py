@@ -152,3 +152,21 @@ def test_compressed_file_has_the_same_conversations(tmp_path: Path) -> None:
     compressed = path.with_suffix(".jsonl.gz")
     compressed.write_bytes(gzip.compress(path.read_bytes()))
     assert corpus_of(compressed).sha256 == corpus_of(path).sha256
+
+
+def test_bad_rows_are_left_out_with_skip_bad(tmp_path: Path) -> None:
+    path = write_conversations(tmp_path)
+    good = path.read_text(encoding="utf-8")
+    special = json.dumps({"messages": [
+        {"role": "user", "content": "<|user|>"}, {"role": "assistant", "content": "No."},
+    ]})  # fmt: skip
+    path.write_text(f"{{\n{good}{special}\n", encoding="utf-8")
+    with pytest.raises(AnexaError, match=r"line 1 of flowers\.jsonl is cut off.*--skip-bad"):
+        build_trainer(config(path), tmp_path / "model")
+    run = build_trainer(config(path, skip_bad=True), tmp_path / "model")
+    assert {
+        "read as messages: 51 conversations",
+        "left out: line 1, which is cut off: its JSON does not end",
+        "left out: line 52, which contains <|user|>, which is a special token of the model",
+    } <= set(run.notes)
+    assert len(run.training) + len(run.validation) == 50  # type: ignore[arg-type]
