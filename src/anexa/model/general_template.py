@@ -38,8 +38,10 @@ def general_template(*, thinking: bool, tagged: bool = True) -> str:
             and whether they are asked for.
         tagged: whether the roles are tags, which must be tokens of the model, or plain words.
     """
-    roles, end, space = (TAGS, "", "") if tagged else (WORDS, r"\n\n", " ")
-    after_answer = f"{{{{- '{end}' -}}}}\n" if end else ""
+    roles, space = (TAGS, "") if tagged else (WORDS, " ")
+    end, before_answer, after_answer = "", "", ""
+    if not tagged:
+        end, before_answer, after_answer = r" + '\n\n'", "' ' + ", r"{{- '\n\n' -}}" + "\n"
     thought = f"""\
 {{%- if not loop.last -%}}
 {{%- set content = content.split('{END_THINK}')[-1] -%}}
@@ -56,14 +58,14 @@ def general_template(*, thinking: bool, tagged: bool = True) -> str:
 {TEXT_OF_CONTENT}{{%- for message in messages -%}}
 {{%- set content = text_of(message.content) -%}}
 {{%- if message.role in ('system', 'developer') -%}}
-{{{{- '{roles["system"]}' + content + '{end}' -}}}}
+{{{{- '{roles["system"]}' + content{end} -}}}}
 {{%- elif message.role == 'user' -%}}
-{{{{- '{roles["user"]}' + content + '{end}' -}}}}
+{{{{- '{roles["user"]}' + content{end} -}}}}
 {{%- elif message.role == 'assistant' -%}}
 {thought if thinking else ""}\
 {{{{- '{roles["assistant"]}' -}}}}
 {{% generation %}}
-{{{{- '{space}' + content + eos_token -}}}}
+{{{{- {before_answer}content + eos_token -}}}}
 {{% endgeneration %}}
 {after_answer}\
 {{%- else -%}}
