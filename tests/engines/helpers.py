@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from anexa.engines import Batch
 from anexa.model.architectures import ARCHITECTURES, architecture
 from anexa.model.config import ModelConfig
-from anexa.model.rotary import LinearScaling, Llama3Scaling
+from anexa.model.rotary import LinearScaling, Llama3Scaling, RopeScaling
 from anexa.model.weights import Weight, Weights
 
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
@@ -68,7 +68,7 @@ def random_weights(config: ModelConfig, seed: int, std: float = 0.3) -> Weights:
 
 
 LLAMAS = ("llama", "mistral", "qwen2", "qwen3")
-SCALINGS = [LinearScaling(2.0), Llama3Scaling(4.0, 1.0, 4.0, 8)]
+SCALINGS: list[RopeScaling] = [LinearScaling(2.0), Llama3Scaling(4.0, 1.0, 4.0, 8)]
 
 
 @st.composite

@@ -14,6 +14,7 @@ from anexa.errors import AnexaError, UsageError
 from anexa.model.architectures import (
     ARCHITECTURES,
     architecture,
+    from_json,
     gpt2,
     gpt_neo,
     gpt_neox,
@@ -23,7 +24,7 @@ from anexa.model.architectures import (
 from anexa.model.config import ModelConfig
 from anexa.training.config import preset_config
 from anexa.training.presets import PRESETS
-from tests.engines.helpers import LLAMAS, SCALINGS
+from tests.engines.helpers import LLAMAS, SCALINGS, configs
 
 CONFIG = ModelConfig("gpt2", vocab_size=65, block_size=32, n_embd=24, n_head=3, n_layer=2)
 SIZES = ("vocab_size", "block_size", "n_embd", "n_head", "n_layer")
@@ -90,6 +91,12 @@ def test_config_json_round_trip(
     text = json.dumps(its.to_json(config))
     assert json.loads(text)["model_type"] == model_type
     assert its.from_json(json.loads(text)) == config
+
+
+@given(configs())
+def test_every_option_is_in_config_json(config: ModelConfig) -> None:
+    """The file describes the model: so it can be computed by another process."""
+    assert from_json(json.loads(json.dumps(architecture(config).to_json(config)))) == config
 
 
 # What transformers has a value for where a file says nothing.

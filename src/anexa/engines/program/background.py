@@ -1,8 +1,8 @@
-"""Compilation in the background: `python -m anexa.engines.program.background MODEL PRECISION`.
+"""Compilation in the background: `python -m anexa.engines.program.background CONFIG PRECISION`.
 
-A first answer does not wait for the compiler: a process that finds no machine code of the model in
-the cache uses another engine. It keeps that engine after the compilation has finished, so that its
-numbers do not depend on when that was.
+CONFIG is the content of the model's `config.json`. A first answer does not wait for the compiler: a
+process that finds no machine code of the model in the cache uses another engine. It keeps that
+engine after the compilation has finished, so that its numbers do not depend on when that was.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 from anexa.cache import VARIABLE, cache_folder
 from anexa.engines.program import code_cache
 from anexa.engines.program.units import environment
-from anexa.model.architectures import architecture
+from anexa.model.architectures import architecture, from_json
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight
 
@@ -52,7 +52,8 @@ def compile_in_background(config: ModelConfig, dtype: str) -> subprocess.Popen[b
         seconds, the cache cannot be written, or the process cannot be started.
     """
     mark = _mark(config, dtype)
-    begun, fields = mark.with_suffix(".begun"), json.dumps(asdict(config))
+    begun = mark.with_suffix(".begun")
+    described = json.dumps(architecture(config).to_json(config))
     try:
         code_cache.check_writable(mark.parent)
         with suppress(FileNotFoundError):
@@ -60,7 +61,7 @@ def compile_in_background(config: ModelConfig, dtype: str) -> subprocess.Popen[b
                 begun.unlink(missing_ok=True)
         begun.touch(exist_ok=False)
         return subprocess.Popen(
-            [sys.executable, "-m", "anexa.engines.program.background", fields, dtype],
+            [sys.executable, "-m", "anexa.engines.program.background", described, dtype],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -86,7 +87,7 @@ def main() -> None:
     if hasattr(os, "nice"):
         os.nice(10)  # whoever is waiting for an answer goes first
     faulthandler.dump_traceback_later(PATIENCE, exit=True)
-    config, dtype = ModelConfig(**json.loads(sys.argv[1])), sys.argv[2]
+    config, dtype = from_json(json.loads(sys.argv[1])), sys.argv[2]
     weights = {
         name: Weight(parameter.shape, array("f", bytes(4 * prod(parameter.shape))))
         for name, parameter in architecture(config).parameters(config).items()
