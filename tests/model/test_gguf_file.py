@@ -36,6 +36,8 @@ MODELS: list[tuple[dict[str, Any], Tokenizer]] = [
     ({**LLAMA, "n_kv_head": 1, "tie_word_embeddings": False, "attention_bias": True}, OTHERS),
     ({**LLAMA, "head_dim": 8, "rope_theta": 5.0, "rope_scaling": LinearScaling(4.0)}, BYTES),
     ({**LLAMA, "mlp_bias": True}, BYTES),
+    ({**LLAMA, "model_type": "qwen2", "n_kv_head": 1, "rope_scaling": LinearScaling(2.0)}, BYTES),
+    ({**LLAMA, "model_type": "qwen3", "head_dim": 8, "tie_word_embeddings": False}, BYTES),
 ]
 
 
@@ -109,7 +111,7 @@ def refusal(path: Path) -> str:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({**LLAMA, "model_type": "qwen2"}, "it is a 'qwen2': of GGUF files, only gpt2 and llama"),
+        ({"model_type": "gpt_neox"}, "it is a 'gptneox': of GGUF files, only gpt2, llama, qwen2,"),
         (
             {**LLAMA, "rope_scaling": Llama3Scaling(8.0, 1.0, 4.0, 16)},
             "it has a table of scaled positions (Llama 3.1): not supported in GGUF files",

@@ -32,9 +32,11 @@ INSIDE = {
     **{"ln_2": "ffn_norm", "mlp.c_fc": "ffn_up", "mlp.c_proj": "ffn_down"},
     **{"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"},
     **{f"self_attn.{name}_proj": f"attn_{name}" for name in "qkv"},
+    **{f"self_attn.{name}_norm": f"attn_{name}_norm" for name in "qk"},
     **{"self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate"},
     **{"mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down"},
 }
+NAMES = ("gpt2", "llama", "qwen2", "qwen3")  # of architectures, which both call the same
 BLOCK = re.compile(r"(?:h|model\.layers)\.(\d+)\.(.+)")
 HEAD = "output.weight"
 
@@ -107,8 +109,8 @@ def _config(reader: GGUFReader) -> ModelConfig:
     """Read the configuration in the metadata."""
     metadata = reader.metadata
     name = require(metadata, "general.architecture", str)
-    if name not in ("gpt2", "llama"):
-        raise AnexaError(f"it is a {short_repr(name)}: of GGUF files, only gpt2 and llama open")
+    if name not in NAMES:
+        raise AnexaError(f"it is a {short_repr(name)}: of GGUF files, only {', '.join(NAMES)} open")
 
     def size(key: str, default: int | None = None) -> int:
         number: int = require(metadata, f"{name}.{key}", int, default)
@@ -129,16 +131,16 @@ def _config(reader: GGUFReader) -> ModelConfig:
         what = "experts" if size("expert_count", 0) else "a table of scaled positions (Llama 3.1)"
         raise AnexaError(f"it has {what}: not supported in GGUF files")
     config = ModelConfig(
-        "llama",
+        name,
         **sizes,
-        norm_eps=require(metadata, "llama.attention.layer_norm_rms_epsilon", float),
+        norm_eps=require(metadata, f"{name}.attention.layer_norm_rms_epsilon", float),
         n_kv_head=size("attention.head_count_kv", sizes["n_head"]),
         n_inner=size("feed_forward_length"),
         head_dim=size("attention.key_length", 0),
-        rope_theta=require(metadata, "llama.rope.freq_base", float, 10_000.0),
-        rope_scaling=_scaling(reader),
+        rope_theta=require(metadata, f"{name}.rope.freq_base", float, 10_000.0),
+        rope_scaling=_scaling(reader, name),
         tie_word_embeddings=HEAD not in reader.tensors,
-        attention_bias="blk.0.attn_q.bias" in reader.tensors,
+        attention_bias=name != "qwen2" and "blk.0.attn_q.bias" in reader.tensors,
         mlp_bias="blk.0.ffn_up.bias" in reader.tensors,
     )
     if size("rope.dimension_count", config.head_dim) != config.head_dim:
@@ -146,11 +148,11 @@ def _config(reader: GGUFReader) -> ModelConfig:
     return config
 
 
-def _scaling(reader: GGUFReader) -> LinearScaling | None:
-    kind = require(reader.metadata, "llama.rope.scaling.type", str, "none")
+def _scaling(reader: GGUFReader, name: str) -> LinearScaling | None:
+    kind = require(reader.metadata, f"{name}.rope.scaling.type", str, "none")
     if kind == "none":
         return None
-    factor = require(reader.metadata, "llama.rope.scaling.factor", float)
+    factor = require(reader.metadata, f"{name}.rope.scaling.factor", float)
     if kind != "linear" or not factor >= 1:
         raise AnexaError(f"its rotary positions are scaled by {short_repr(kind)}: not supported")
     return LinearScaling(factor)
