@@ -43,7 +43,10 @@ __all__ = [
 # What helps against markup that is found in a text.
 _MARKUP_ADVICE = {
     "HTML or XML": "write the texts to a file of their own, such as with pandoc -t plain",
-    "JSON": "name a file with an object a line FILE.jsonl to train on one of its fields",
+    "JSON": (
+        "write an object a line to FILE.jsonl, such as with jq -c .[], to train on one of their "
+        "fields"
+    ),
     "a table": "name it FILE.csv to train on one of its columns",
 }
 

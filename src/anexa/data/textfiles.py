@@ -116,6 +116,6 @@ def _not_found(spec: str) -> AnexaError:
     close = difflib.get_close_matches(Path(spec).stem.lower(), CORPORA, n=1)
     suggestion = f", perhaps you meant {close[0]}" if close else ""
     return AnexaError(
-        f"there is no corpus and no file named {quoted(spec)}{suggestion}: give the path of a text "
-        f"file, or one of {', '.join(CORPORA)}"
+        f"there is no corpus and no file named {quoted(spec)}{suggestion}: give the path of a file "
+        f"or folder, or one of {', '.join(CORPORA)}"
     )

@@ -121,6 +121,7 @@ def test_one_column_is_a_table(tmp_path: Path) -> None:
     ("table", "sentence"),
     [
         ('text,id\na,1\n"b" c,2\n', "cannot be read as a table after line 2: ',' expected after"),
+        ('id,text\n1,"a"b\n', "cannot be read as a table after line 1: ',' expected after"),
         ('text,id\na,1\n"b,2\n', "cannot be read as a table after line 2: unexpected end of data"),
         ("", "contains no text"),
         ("text,id\n", "contains no text"),

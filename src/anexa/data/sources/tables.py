@@ -146,13 +146,14 @@ def recognize_dialect(head: list[str], field: str, delimiters: str = DELIMITERS)
 def _score(dialect: Dialect, head: list[str], field: str) -> tuple[bool, bool, int]:
     """Rank a dialect: whether the wanted column exists, all rows are equally long, and how long."""
     rows: list[list[str]] = []
+    is_whole = True
     try:
-        rows.extend(row for _, row in dialect.rows(head) if row)
+        for _, row in dialect.rows(head):
+            rows += [row] if row else []
     except csv.Error as error:
         # The last row may be cut off in the middle of a quoted text.
-        if "unexpected end" not in str(error):
-            return False, False, 0
+        is_whole = "unexpected end" in str(error)
     if not rows:
         return False, False, 0
-    is_regular = len({len(row) for row in rows}) == 1
+    is_regular = is_whole and len({len(row) for row in rows}) == 1
     return (field or DEFAULT_FIELD) in rows[0], is_regular, len(rows[0])
