@@ -62,7 +62,8 @@ class Dataset(Protocol):
         Args:
             step: number of the step, from 0.
             size: batch size. A dataset may return more sequences if they are shorter, with about
-                the tokens of `size` full ones.
+                the tokens of `size` full ones. A `Mixture` takes steps of size 1, whose number is
+                that of the sequence.
         """
 
     def sample(self, size: int) -> list[LabeledSequence]:
