@@ -14,7 +14,7 @@ from anexa.training.checkpoint import read_checkpoint, read_train_config
 from anexa.training.config_file import CONFIG
 from anexa.training.loss_plot import PICTURE, can_draw
 from anexa.training.metrics import read_metrics
-from tests.cli.process import anexa, lines_until, listing, start
+from tests.cli.process import anexa, lines_until, listing, one_sentence, start
 from tests.training.runs import settings, weights_file, write_names
 
 QUICK = ["--preset", "microgpt", "--engine", "numpy"]
@@ -75,6 +75,17 @@ def test_standard_input_can_be_the_corpus(names: Path) -> None:
         result = anexa("train", corpus, *options, cwd=names.parent, text=text)
         assert result.returncode == 0, result.stderr
     assert weights_file(names.parent / "a") == weights_file(names.parent / "b")
+
+
+def test_patterns_of_files_may_be_given_several_times(names: Path) -> None:
+    notes = names.parent / "notes"
+    notes.mkdir()
+    for name in ("a.log", "b.md", "c.txt"):
+        (notes / name).write_text(f"the text of {name}", "utf-8")
+    options = ["--include", "*.log", "--include", "*.md", "--field", "body"]
+    result = anexa("train", "notes", *options, cwd=names.parent)
+    assert result.returncode == 2
+    assert "--field 'body' has no effect: notes has no file with rows" in one_sentence(result)
 
 
 def test_json_output_is_one_object_a_line(names: Path) -> None:

@@ -188,6 +188,10 @@ def test_a_folder_of_parquet_files_is_read(tmp_path: Path) -> None:
     writers.parquet(tmp_path, ["zero"]).rename(tmp_path / "train-00000.parquet")
     write(tmp_path / "data.json", "{}")
     assert writers.read(tmp_path) == ["zero", "one", "two", "three"]
+    assert read_corpus(str(tmp_path)).notes == (
+        "read: the rows of 2 files (train-00000.parquet, train-00001.parquet)",
+        "left out: 1 file of other kinds (.json 1)",
+    )
 
 
 def test_datasets_on_the_disk_are_read(tmp_path: Path) -> None:

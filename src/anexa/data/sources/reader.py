@@ -185,6 +185,7 @@ def _many(
             elif entry.kind == "archive":
                 tally.leave_out("archive in it")
             else:
+                tally.read_rows(entry.path)
                 yield from _rows(entry, options.field, codecs, tally)
 
     return DocumentSource(documents, options)

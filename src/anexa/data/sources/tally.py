@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from anexa.data.jsonl import BadRows
 from anexa.errors import AnexaError
-from anexa.names import counted
+from anexa.names import counted, shown
 
-MAX_LISTED = 5  # endings of files that a note names
+MAX_LISTED = 5  # files, or endings of files, that a note names
 
 
 class Tally:
@@ -26,6 +27,7 @@ class Tally:
         self._encodings: Counter[str] = Counter()
         self._bad_rows: list[BadRows] = []
         self._said: dict[str, None] = {}
+        self._files_with_rows: list[str] = []
 
     def leave_out(self, what: str) -> None:
         """Count something that is left out; `what` is its noun, such as "empty file"."""
@@ -42,6 +44,10 @@ class Tally:
     def say(self, sentence: str) -> None:
         """Add a note, once."""
         self._said[sentence] = None
+
+    def read_rows(self, path: str) -> None:
+        """Note a file with rows in a folder, among which may be some that nobody thought of."""
+        self._files_with_rows.append(path)
 
     def bad_rows(self, where: str, unit: str) -> BadRows:
         """Return the handler of the bad rows of a file; its arguments are those of `BadRows`."""
@@ -66,6 +72,11 @@ class Tally:
     def notes(self) -> tuple[str, ...]:
         """Return the counts as sentences."""
         notes = list(self._said)
+        if self._files_with_rows:
+            count = counted(len(self._files_with_rows), "file")
+            notes.append(
+                f"read: the rows of {count} ({_listed(list(map(shown, self._files_with_rows)))})"
+            )
         for encoding, count in sorted(self._encodings.items()):
             notes.append(f"read as {encoding}: {counted(count, 'file')}")
         for rows in self._bad_rows:
@@ -73,9 +84,13 @@ class Tally:
         for what, count in sorted(self._left_out.items()):
             notes.append(f"left out: {counted(count, what)}")
         if self._endings:
-            often = sorted(self._endings.items(), key=lambda item: (-item[1], item[0]))[:MAX_LISTED]
-            listed = ", ".join(f"{ending} {count:,}" for ending, count in often)
-            more = ", …" if len(self._endings) > len(often) else ""
+            often = sorted(self._endings.items(), key=lambda item: (-item[1], item[0]))
+            listed = _listed([f"{ending} {count:,}" for ending, count in often])
             count = sum(self._endings.values())
-            notes.append(f"left out: {counted(count, 'file')} of other kinds ({listed}{more})")
+            notes.append(f"left out: {counted(count, 'file')} of other kinds ({listed})")
         return tuple(notes)
+
+
+def _listed(words: Sequence[str]) -> str:
+    """List the first `MAX_LISTED` words."""
+    return ", ".join(words[:MAX_LISTED]) + ", …" * (len(words) > MAX_LISTED)
