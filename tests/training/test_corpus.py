@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -285,3 +286,27 @@ def test_a_large_text_is_trained_on_in_little_memory(
     assert process.returncode == 0, process.stderr
     assert 0 < float(process.stdout) < size / 2
     assert (tmp_path / "cache" / "tokens").is_dir()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has RssAnon")
+def test_many_documents_are_trained_on_in_little_memory(tmp_path: Path) -> None:
+    """The peak memory of half a million documents is below half the size of their text."""
+    lines = [line for line in texts(read_corpus("python-docs"))[0].split("\n") if line.strip()]
+    path, size = tmp_path / "large.jsonl", 320 * 2**20
+    with path.open("w", encoding="utf-8") as file:
+        number = 0
+        while file.tell() < size:
+            some = [lines[(number + i) * 7919 % len(lines)] for i in range(number % 19 + 1)]
+            file.write(json.dumps({"text": f"{number}\n" + "\n".join(some)}) + "\n")
+            number += 1
+    assert number > 500_000
+    process = subprocess.run(
+        [sys.executable, "-c", MEASURE_PEAK, str(path), "char", "auto"],
+        env=os.environ | {"ANEXA_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    assert 0 < float(process.stdout) < size / 2**20 / 2
