@@ -73,10 +73,9 @@ class Tally:
         """Return the counts as sentences."""
         notes = list(self._said)
         if self._files_with_rows:
-            count = counted(len(self._files_with_rows), "file")
-            notes.append(
-                f"read: the rows of {count} ({_listed(list(map(shown, self._files_with_rows)))})"
-            )
+            files = counted(len(self._files_with_rows), "file")
+            paths = _listed(list(map(shown, self._files_with_rows)))
+            notes.append(f"read: the rows of {files} ({paths})")
         for encoding, count in sorted(self._encodings.items()):
             notes.append(f"read as {encoding}: {counted(count, 'file')}")
         for rows in self._bad_rows:
