@@ -20,6 +20,7 @@ MODELS = [
     (ModelConfig("gpt2", 7, 8, 4, 2, 2), {"h.0.attn.c_attn.weight", "h.0.ln_1.bias", "ln_f.bias"}),
     (ModelConfig("llama", 7, 8, 4, 2, 1), {"model.layers.0.mlp.up_proj.weight"}),
     (ModelConfig("llama", 7, 8, 4, 2, 1), "all but model.norm.weight"),
+    (ModelConfig("gpt2", 7, 8, 4, 2, 1), "all but h.0.mlp.c_fc.weight"),  # Muon's alone
 ]
 
 

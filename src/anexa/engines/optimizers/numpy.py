@@ -85,7 +85,8 @@ class NumpyOptimizer:
 
     def _vector(self, arrays: dict[str, Array]) -> Array:
         """Concatenate the arrays of the weights that AdamW updates."""
-        return np.concatenate([arrays[name].ravel() for name in self._adam_names])
+        parts = [arrays[name].ravel() for name in self._adam_names]
+        return np.concatenate(parts) if parts else np.zeros(0)
 
     def _views(self, vector: Array) -> dict[str, Array]:
         """Split a vector into arrays by weight, without a copy: the inverse of `_vector`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -48,11 +49,21 @@ class TorchOptimizer:
         self._muon_groups: dict[tuple[int, ...], list[str]] = defaultdict(list)
         for name, num_fused in self._num_fused.items():
             self._muon_groups[(*weights[name].shape, num_fused)].append(name)
+
+    @cached_property
+    def _adam(self) -> torch.optim.AdamW | None:
+        """PyTorch's optimizer, made when it is first needed, as that takes it a second.
+
+        None if Muon updates all trainable weights.
+        """
+        optimizer = self._optimizer
         adam_weights = [w for name, w in self._weights.items() if name not in self._num_fused]
         matrices = [weight for weight in adam_weights if weight.dim() == 2]
         vectors = [weight for weight in adam_weights if weight.dim() != 2]
+        if not adam_weights:
+            return None
         groups = [(matrices, optimizer.weight_decay), (vectors, 0.0)]
-        self._adam = torch.optim.AdamW(
+        return torch.optim.AdamW(
             [{"params": group, "weight_decay": decay} for group, decay in groups if group],
             betas=(optimizer.beta1, optimizer.beta2),
             eps=optimizer.eps,
@@ -72,9 +83,10 @@ class TorchOptimizer:
         if self._optimizer.max_grad_norm:
             factor = torch.clamp(self._optimizer.max_grad_norm / (norm + CLIP_EPS), max=1.0)
             torch._foreach_mul_(grads, factor)
-        for group in self._adam.param_groups:
-            group["lr"] = learning_rate
-        self._adam.step()
+        if self._adam is not None:
+            for group in self._adam.param_groups:
+                group["lr"] = learning_rate
+            self._adam.step()
         for names in self._muon_groups.values():
             self._muon(names, learning_rate)
         return norm
@@ -83,7 +95,7 @@ class TorchOptimizer:
         """Return the moments, named as in `Engine.optimizer_state`; empty before the first step."""
         moments = {f"m.{name}": m for name, m in self._m.items()}
         for name, weight in self._weights.items():
-            adam = self._adam.state.get(weight)
+            adam = self._adam.state.get(weight) if self._adam is not None else None
             if adam:
                 moments |= {f"m.{name}": adam["exp_avg"], f"v.{name}": adam["exp_avg_sq"]}
         return moments
@@ -94,6 +106,7 @@ class TorchOptimizer:
             if name in self._num_fused:
                 self._m[name] = distribute_like(state[f"m.{name}"], weight)
                 continue
+            assert self._adam is not None
             self._adam.state[weight] = {
                 "step": torch.tensor(float(step), device=weight.device),
                 "exp_avg": distribute_like(state[f"m.{name}"], weight),
