@@ -144,6 +144,7 @@ def test_the_card_names_the_model_but_no_folder_of_this_machine(
     hub = tmp_path / "models--some--model" / "snapshots" / "abc"
     shutil.copytree(base, hub)
     run = build_trainer(configure(text, hub))
+    assert run.folder == Path("models/model-text")
     assert 'base_model: "some/model"' in (run.folder / "README.md").read_text(encoding="utf-8")
 
 

@@ -18,12 +18,12 @@ from anexa.files import check_output, free_path, numbered_path, write_folder
 from anexa.model.adapters import add_adapters, with_rank
 from anexa.model.config import ModelConfig
 from anexa.model.folder import write_model
-from anexa.model.loading import load_model, model_name
+from anexa.model.loading import load_model
 from anexa.model.model import Model, validate_weights
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weights, initial_weights
 from anexa.names import flag, shell_path
-from anexa.training.base import describe_base, load_base, model_config_of
+from anexa.training.base import describe_base, load_base, model_config_of, public_name
 from anexa.training.callbacks import CheckpointCallback, MetricsCallback, card_of, save_adapter
 from anexa.training.checkpoint import (
     CHECKPOINT,
@@ -262,7 +262,7 @@ def default_folder(config: TrainConfig) -> Path:
     name = "-".join(spec.stem for spec in parse_specs(config.data.corpus)[:2])
     base = config.finetune.from_
     if base is not None:
-        return Path("models") / f"{model_name(Path(base))}-{name}"
+        return Path("models") / f"{public_name(Path(base)).rpartition('/')[2]}-{name}"
     usual = config.preset == usual_preset(config.data.corpus)
     return Path("models") / (name if usual else f"{name}-{config.preset}")
 
