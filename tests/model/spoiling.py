@@ -286,6 +286,8 @@ TWICE: dict[str, Any] = {
 TWICE |= {"pair": [], "special_tokens": {}}
 DEEP = "[" * 100_000
 
+LLAMA3 = "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"
+
 PURPOSES: dict[str, list[dict[str, Any] | str]] = {
     "config.json": [
         *(
@@ -303,6 +305,14 @@ PURPOSES: dict[str, list[dict[str, Any] | str]] = {
         *({key: 10**4000} for key in ("n_embd", "hidden_size", "n_layer", "num_hidden_layers")),
         *({key: 10**300} for key in ("n_embd", "hidden_size", "n_layer", "num_hidden_layers")),
         *({"rope_parameters": {"rope_theta": value}} for value in NUMBERS),
+        *({"head_dim": value} for value in NUMBERS),
+        *({"model_type": "mistral", "sliding_window": value} for value in NUMBERS),
+        *({"rope_scaling": {"type": "linear", "factor": value}} for value in NUMBERS),
+        *(
+            {"rope_parameters": dict.fromkeys(LLAMA3, 1.0) | {"rope_type": "llama3", key: value}}
+            for key in LLAMA3
+            for value in NUMBERS
+        ),
         *({"model_type": value} for value in TEXTS),
         {"rms_norm_eps": 10**400, "layer_norm_epsilon": 10**400},
         {"auto_map": {"AutoConfig": "config.Config"}, "model_type": "microgpt"},

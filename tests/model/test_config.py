@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from anexa.errors import AnexaError, UsageError
@@ -404,3 +404,18 @@ def test_sliding_windows_that_the_context_never_reaches_are_ignored(
 ) -> None:
     its, config = ARCHITECTURES[model_type], ModelConfig(model_type, 10, 16, 8, 2, 2)
     assert its.from_json(its.to_json(config) | changes) == config
+
+
+@settings(max_examples=15)
+@given(configs())
+def test_weights_have_the_names_and_shapes_of_transformers(config: ModelConfig) -> None:
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    assume(config.model_type in LLAMAS)
+    its = architecture(config)
+    theirs = transformers.AutoConfig.for_model(**its.to_json(config))
+    with torch.device("meta"):
+        model = transformers.AutoModelForCausalLM.from_config(theirs)
+    shapes = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
+    assert {name: p.shape for name, p in its.parameters(config).items()} == shapes
+    assert its.from_json(theirs.to_dict()) == config

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from math import pi
 from typing import TypeAlias
 
@@ -54,7 +53,6 @@ class Llama3Scaling:
 RopeScaling: TypeAlias = LinearScaling | Llama3Scaling
 
 
-@cache
 def rotary_frequencies(
     dim: int, theta: float, scaling: RopeScaling | None = None
 ) -> tuple[float, ...]:
