@@ -167,7 +167,7 @@ def test_help_loads_nothing_but_the_command_line(arguments: list[str]) -> None:
     assert more - sys.stdlib_module_names == {"anexa"}
     # The options of `train` are the fields of a run's configuration.
     assert {name for name in found if name.startswith("anexa.training.")} == {
-        f"anexa.training.{name}" for name in ("config", "presets")
+        f"anexa.training.{name}" for name in ("base_options", "config", "presets", "specs")
     }
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from anexa.data.registry import CORPORA
 from anexa.errors import UsageError
 from anexa.model.config import ModelConfig
-from anexa.model.loading import open_model
 from anexa.names import flag
 from anexa.training.presets import FINETUNE, STOPPING, finetune_rate
 
@@ -40,6 +39,9 @@ def base_options(options: Mapping[str, Any]) -> dict[str, Any]:
             f"--preset {preset} is for new models, and --from continues one: leave out --preset"
         )
     base = Path(options["from_"])
+    # Imported here: it needs NumPy, and the command line does not.
+    from anexa.model.loading import open_model
+
     model = open_model(base).config
     base = base.absolute()
     fixed = base_sizes(model) | {"tokenizer": str(base)}
