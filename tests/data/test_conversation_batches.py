@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -198,6 +199,11 @@ def test_labels_ignore_all_but_the_answers() -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_conversations_are_encoded() -> None:
-    encoded = encode([[(f"question {n}", "yes")] for n in range(100_000)])
-    assert len(encoded.places) == 100_000
+def test_many_conversations_take_memory_for_their_tokens_alone() -> None:
+    count = 20_000
+    tracemalloc.start()
+    encoded = encode([[(f"question {n}", "yes")] for n in range(count)])
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(encoded.places) == count
+    assert used < 600 * count  # bytes
