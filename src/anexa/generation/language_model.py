@@ -66,7 +66,7 @@ class LanguageModel:
         self.chat_template = model.chat_template
         self.temperature = model.temperature
         block_size = engine.config.block_size
-        self.max_new_tokens = min(model.max_new_tokens or 3 * block_size // 4, block_size)
+        self.max_new_tokens = min(model.max_new_tokens or max(1, block_size // 4), block_size)
 
     def __repr__(self) -> str:
         config = self.engine.config

@@ -263,7 +263,8 @@ def default_folder(config: TrainConfig) -> Path:
     base = config.finetune.from_
     if base is not None:
         return Path("models") / f"{public_name(Path(base)).rpartition('/')[2]}-{name}"
-    usual = config.preset == usual_preset(config.data.corpus)
+    as_text = config.data.layout != "auto" or bool(config.data.field)
+    usual = config.preset == usual_preset(config.data.corpus, as_text=as_text)
     return Path("models") / (name if usual else f"{name}-{config.preset}")
 
 

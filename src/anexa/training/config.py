@@ -276,7 +276,9 @@ class TrainConfig:
             overrides["corpus"] = as_tuple(overrides["corpus"])
         overrides = base_options(overrides)
         name = overrides.pop("preset", None) or usual_preset(
-            overrides.get("corpus", ()), overrides.get("from_")
+            overrides.get("corpus", ()),
+            overrides.get("from_"),
+            as_text=overrides.get("layout", "auto") != "auto" or bool(overrides.get("field")),
         )
         config = preset_config(name, overrides.get("optimizer"))
         if any(option in overrides for option in STOPPING):

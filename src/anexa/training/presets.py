@@ -131,14 +131,18 @@ def finetune_rate(n_embd: int) -> float:
     return float(f"{0.1 / n_embd:.1g}")
 
 
-def usual_preset(corpora: Sequence[str], base: str | None = None) -> str:
-    """Return the name of the default preset for corpora and a model to start from.
+def usual_preset(corpora: Sequence[str], base: str | None = None, *, as_text: bool = False) -> str:
+    """Return the name of the default preset of a run.
 
-    Conversations are recognized in the first rows of a file.
+    Args:
+        corpora: the corpora; conversations are recognized in the first rows of a file.
+        base: path of the model to start from; None: a new model.
+        as_text: whether files of conversations are read as texts, by --layout or --field.
     """
     if base is not None:
         return FINETUNE
     sources = [parse_spec(text).source for text in corpora]
     if sources == ["arithmetic"]:
         return "anexa-think"
-    return "anexa-chat" if any(map(has_conversations, sources)) else DEFAULT
+    is_chat = not as_text and any(map(has_conversations, sources))
+    return "anexa-chat" if is_chat else DEFAULT
