@@ -254,3 +254,21 @@ def test_garden_prints_the_share_of_right_answers(tmp_path: Path) -> None:
     assert re.search(r"^fact +128 +0\.0% \(0\.0% to 2\.9%\)", result.stdout, re.MULTILINE)
     assert re.search(r"^all +335 ", result.stdout, re.MULTILINE)
     assert "(right: The roses are red.)" in result.stdout
+
+
+@pytest.mark.slow
+@needs_torch
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_loading_and_finetuning_print_ratios() -> None:
+    pytest.importorskip("peft")
+    result = benchmark("loading.py", "--layers", "1", "--runs", "1")
+    assert result.returncode == 0, result.stderr
+    rows = re.findall(r"^(\w+) +([\d.]+) s +([\d.]+) s +([\d.]+) +([\d.]+) x$", result.stdout, re.M)
+    assert [name for name, *_ in rows] == ["transformers", "torch", "numpy"]
+    assert all(float(memory) <= 1.2 for name, *_, memory in rows if name != "transformers")
+    result = benchmark("finetuning.py", "--layers", "1", "--steps", "1")
+    assert result.returncode == 0, result.stderr
+    assert re.findall(r"^(\w+ ?\w*) +[\d.]+ t/s", result.stdout, re.M) == [
+        "all weights",
+        "adapters ",
+    ]
