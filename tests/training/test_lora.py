@@ -15,7 +15,9 @@ from anexa.model.adapters import with_rank
 from anexa.model.architectures.base import is_adapter
 from anexa.model.loading import load_model
 from anexa.training import TrainConfig, build_trainer, resume_trainer
+from anexa.training.base_options import base_options
 from anexa.training.checkpoint import read_checkpoint
+from anexa.training.presets import LORA_FACTOR
 from tests.engines.helpers import BATCH_ENGINES
 from tests.model.foreign import GPT2, write_folder
 from tests.training.runs import finish, settings, stop_after
@@ -118,3 +120,9 @@ def test_what_cannot_be_adapted_is_refused(text: Path, base: Path) -> None:
     with pytest.raises(AnexaError, match="has an adapter beside its weights"):
         build_trainer(configure(text, base), Path("out"))
     assert not Path("out").exists()
+
+
+def test_learning_rate_of_adapters_is_higher(text: Path, base: Path) -> None:
+    given = {"corpus": (str(text),), "from_": str(base)}
+    rates = [base_options(given | more)["learning_rate"] for more in ({}, {"lora": 2})]
+    assert rates[1] == pytest.approx(LORA_FACTOR * rates[0], rel=0.3)

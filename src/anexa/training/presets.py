@@ -122,13 +122,20 @@ ADAMW: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 
 
-def finetune_rate(n_embd: int) -> float:
+LORA_FACTOR = 5  # learning rate of adapters / that of all weights, as swept
+
+
+def finetune_rate(n_embd: int, lora: int = 0) -> float:
     """Return AdamW's learning rate for continuing a model of a width, as swept.
 
     It is inversely proportional to the width, as in μP (Yang et al., 2022), where the update of
     a matrix is summed over its columns.
+
+    Args:
+        n_embd: width of the model.
+        lora: rank of the adapters that are trained; 0: all weights are.
     """
-    return float(f"{0.1 / n_embd:.1g}")
+    return float(f"{(LORA_FACTOR if lora else 1) * 0.1 / n_embd:.1g}")
 
 
 def usual_preset(corpora: Sequence[str], base: str | None = None, *, as_text: bool = False) -> str:
