@@ -42,7 +42,7 @@ from anexa.data.tokens import tokenize
 from anexa.engines import Batch
 from anexa.errors import AnexaError
 from anexa.training import TrainConfig, build_trainer
-from anexa.training.corpus import make_tokenizer
+from anexa.training.tokenizers import make_tokenizer
 
 BATCH_SIZE, CONTEXT = 12, 64  # of nanoGPT's recipe
 EVAL_BATCH_SIZE = 64  # sequences in a batch of an evaluation

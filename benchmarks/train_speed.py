@@ -38,7 +38,7 @@ from anexa.engines import DeviceConfig
 from anexa.engines.peak import measure_peak_flops
 from anexa.model.weights import flops_per_token
 from anexa.training import TrainConfig, build_trainer
-from anexa.training.corpus import make_tokenizer
+from anexa.training.tokenizers import make_tokenizer
 
 WARM_UP = 10  # steps before the measurement, for allocation and choice of algorithms
 ENDLESS = 1_000_000  # planned steps of a run, so that no evaluation falls into the measurement

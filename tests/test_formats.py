@@ -14,7 +14,7 @@ from anexa.data import read_corpus
 from anexa.errors import AnexaError
 from anexa.formats import recognize, recognize_markup
 from anexa.model.loading import load_model
-from anexa.training.corpus import check_tokenizer_spec, make_tokenizer
+from anexa.training.tokenizers import check_tokenizer_spec, make_tokenizer
 from tests.cli.process import anexa, one_sentence
 from tests.data.helpers import documents
 

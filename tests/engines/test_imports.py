@@ -27,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "process": {"errors"},
     "ranges": {"errors"},
     "model": BASE,
-    "data": BASE,
+    "data": {*BASE, "model"},
     "engines": {*BASE, "model", "microgpt"},
     "graph": {*BASE, "model", "engines", "microgpt"},
     "generation": {*BASE, "model", "engines"},

@@ -44,8 +44,8 @@ from anexa.thinking.refusals import NOT_ARITHMETIC, TOO_LARGE, UNSUPPORTED
 from anexa.thinking.splits import Split, split_of
 from anexa.training import Trainer, build_trainer, resume_trainer
 from anexa.training.checkpoint import CHECKPOINT
-from anexa.training.corpus import open_corpus
 from anexa.training.evaluation import to_batch
+from anexa.training.opening import open_corpus
 from tests.training.runs import finish, sums, weights_file
 
 LENGTH = 512

@@ -11,7 +11,7 @@ import pytest
 from anexa.training import Trainer, build_trainer
 from anexa.training.card import model_card
 from anexa.training.checkpoint import Evaluation, TrainerState
-from anexa.training.corpus import open_corpus
+from anexa.training.opening import open_corpus
 from tests.cli.process import anexa
 from tests.training.runs import finish, settings, weights_file, write_names
 

@@ -17,7 +17,7 @@ from anexa.model.chat_format import END_THINK, THINK
 from anexa.model.general_template import general_template, general_tokens
 from anexa.training import TrainConfig, Trainer, build_trainer, resume_trainer
 from anexa.training.conversation_corpus import ConversationCorpus
-from anexa.training.corpus import open_corpus
+from anexa.training.opening import open_corpus
 from anexa.training.presets import usual_preset
 from tests.training.runs import finish, stop_after, weights_file
 

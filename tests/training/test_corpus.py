@@ -15,17 +15,11 @@ from anexa.data.splitting import dataset_notes
 from anexa.errors import AnexaError, UsageError
 from anexa.model.folder import create_folder
 from anexa.model.tokenizer import Tokenizer
-from anexa.training import build_trainer, corpus, resume_trainer
+from anexa.training import build_trainer, corpus, resume_trainer, tokenizers
 from anexa.training.config import DataConfig
-from anexa.training.corpus import (
-    TextCorpus,
-    bpe_size,
-    make_datasets,
-    make_tokenizer,
-    tokenizer_notes,
-    unknown_note,
-)
+from anexa.training.corpus import TextCorpus, make_datasets, tokenizer_notes, unknown_note
 from anexa.training.opening import check_unchanged
+from anexa.training.tokenizers import bpe_size, make_tokenizer
 from tests.data.helpers import documents, texts
 from tests.model.helpers import small_model
 from tests.training.runs import finish, settings, write_names
@@ -58,7 +52,7 @@ def test_bpe_tokenizer_has_the_requested_size_or_less() -> None:
 
 def test_bpe_is_trained_on_a_sample_of_a_large_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("anexa.data.reading.CHUNK_SIZE", 10)
-    monkeypatch.setattr(corpus, "BPE_SAMPLE", 60)
+    monkeypatch.setattr(tokenizers, "BPE_SAMPLE", 60)
     many = documents("lines", "abababab\n\n" * 10 + "cdcdcdcd\n\n" * 10)
     learned = make_tokenizer("bpe:300", many)
     assert len(learned.encode("abababab")) == len(learned.encode("cdcdcdcd")) < 8, "from all parts"
@@ -230,8 +224,9 @@ def held():
             return int(line.split()[1]) / 1024
 
 from anexa.data import read_corpus
-from anexa.training.corpus import make_datasets, make_tokenizer
+from anexa.training.corpus import make_datasets
 from anexa.training.evaluation import to_batch
+from anexa.training.tokenizers import make_tokenizer
 
 path, spec, layout = sys.argv[1:]
 before, peak, done = held(), 0, False

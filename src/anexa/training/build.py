@@ -40,12 +40,7 @@ from anexa.training.checks import (
     device_request,
 )
 from anexa.training.config import TrainConfig
-from anexa.training.corpus import (
-    Corpus,
-    check_tokenizer_spec,
-    tokenizer_notes,
-    tokenizer_source,
-)
+from anexa.training.corpus import Corpus, tokenizer_notes
 from anexa.training.distributed import DistributedContext
 from anexa.training.freeze import run_optimizer
 from anexa.training.general import GeneralText, general_text, reopen_general_text
@@ -57,6 +52,7 @@ from anexa.training.recording import make_history
 from anexa.training.schedule import Clock
 from anexa.training.sources import write_sources
 from anexa.training.specs import absolute_corpora, parse_specs
+from anexa.training.tokenizers import check_tokenizer_spec, tokenizer_source
 from anexa.training.trainer import Trainer
 
 

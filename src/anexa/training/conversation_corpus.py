@@ -17,7 +17,7 @@ from anexa.model.chat_format import render_messages
 from anexa.model.general_template import general_template, general_tokens
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.names import shown
-from anexa.training.corpus import make_tokenizer
+from anexa.training.tokenizers import make_tokenizer
 
 CHAT_TEMPERATURE = 0.3  # a small model stays closer to its data than with the usual 0.8
 

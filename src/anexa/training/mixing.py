@@ -17,8 +17,9 @@ from anexa.data.registry import Layout
 from anexa.errors import AnexaError
 from anexa.model.tokenizer import Tokenizer
 from anexa.names import shown
-from anexa.training.corpus import Corpus, Texts, make_tokenizer
+from anexa.training.corpus import Corpus
 from anexa.training.specs import CorpusSpec
+from anexa.training.tokenizers import Texts, make_tokenizer
 
 
 @runtime_checkable

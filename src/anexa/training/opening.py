@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
-from anexa.data import CORPORA, Progress
-from anexa.data.sources.reader import ReadOptions
-from anexa.errors import AnexaError, UsageError
+from anexa.data import CORPORA, Progress, read_corpus
+from anexa.data.conversation_format import has_conversations
+from anexa.data.sources.reader import DEFAULT_OPTIONS, ReadOptions
+from anexa.errors import AnexaError, AnexaWarning, UsageError
 from anexa.names import shell_path, shown
 from anexa.training.config import DataConfig
-from anexa.training.corpus import Corpus, open_corpus
+from anexa.training.corpus import Corpus, TextCorpus
 from anexa.training.mixing import MixedCorpus
 from anexa.training.sources import changed_source
 from anexa.training.specs import (
@@ -62,6 +65,33 @@ def _check_used(given: ReadOptions, options: Sequence[ReadOptions]) -> None:
         if not any(getattr(chosen, name) for chosen in options):
             unused = ReadOptions(**{name: value})
             unused.check_unused("none of the corpora has rows or files to choose from")
+
+
+def open_corpus(
+    spec: str,
+    layout: Literal["auto", "lines", "text"],
+    options: ReadOptions = DEFAULT_OPTIONS,
+    progress: Progress | None = None,
+) -> Corpus:
+    """Open a corpus by name or path; arguments and errors are those of `read_corpus`."""
+    if spec in CORPORA and Path(spec).is_file():
+        warnings.warn(
+            f"{spec} is the named corpus, not the file {spec} in this folder: that is ./{spec}",
+            AnexaWarning,
+            stacklevel=2,
+        )
+    if spec in CORPORA and CORPORA[spec].generated:
+        # Imported here: it needs jinja2, and plain text does not.
+        from anexa.thinking.corpus import ArithmeticCorpus
+
+        options.check_unused(f"{spec} is generated")
+        return ArithmeticCorpus()
+    # Whoever names a field wants texts.
+    if layout == "auto" and not options.field and has_conversations(spec):
+        from anexa.training.conversation_corpus import open_conversations  # needs jinja2, too
+
+        return open_conversations(spec, options, progress)
+    return TextCorpus(read_corpus(spec, layout, options, progress=progress))
 
 
 def reopen_corpus(
