@@ -93,7 +93,7 @@ def learned_text(renderer: ChatRenderer, messages: list[Message]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-@pytest.mark.parametrize("messages", CONVERSATIONS, ids=str)
+@pytest.mark.parametrize("messages", CONVERSATIONS, ids=range(len(CONVERSATIONS)))
 def test_answers_are_learned_once_and_nothing_else(name: str, messages: list[Message]) -> None:
     template, special = TEMPLATES[name]
     learned = learned_text(ChatRenderer(template, tokenizer(special)), messages)
@@ -162,8 +162,8 @@ def our_labels(
     return ids.tolist(), is_learned.astype(int).tolist()
 
 
-@pytest.mark.parametrize("name", set(TEMPLATES) - {"ours with thoughts"})
-@pytest.mark.parametrize("messages", CONVERSATIONS, ids=str)
+@pytest.mark.parametrize("name", sorted({*TEMPLATES} - {"ours with thoughts"}))
+@pytest.mark.parametrize("messages", CONVERSATIONS, ids=range(len(CONVERSATIONS)))
 def test_labels_are_those_of_transformers(name: str, messages: list[Message]) -> None:
     template, _ = TEMPLATES[name]
     if name == "arithmetic":
