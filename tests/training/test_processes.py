@@ -81,6 +81,24 @@ def test_two_processes_give_the_losses_of_one(options: list[str], tmp_path: Path
     assert parts == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("shard", [[], ["--shard"]], ids=["copies", "parts"])
+@pytest.mark.parametrize("frozen", ["--lora=2", "--freeze=embeddings,norms"])
+def test_frozen_weights_are_shared_by_two_processes(
+    frozen: str, shard: list[str], tmp_path: Path
+) -> None:
+    write_names(tmp_path)
+    assert anexa("train", *RUN, "--steps=2", "--out=base", cwd=tmp_path).returncode == 0
+    arguments = ["names.txt", "--from=base", frozen, "--steps=3", "--batch-size=2", "--no-chat"]
+    arguments += ["--device=cpu", "--dtype=float64"]
+    assert anexa("train", *arguments, "--out=one", cwd=tmp_path).returncode == 0
+    torchrun(*arguments, *shard, "--out=two", cwd=tmp_path)
+    one, two = (read_checkpoint(tmp_path / folder) for folder in ("one", "two"))
+    assert_close(two.weights, one.weights, bound=1e-9)
+    assert two.moments.keys() == one.moments.keys()
+    assert load_model(tmp_path / "two").config == load_model(tmp_path / "base").config
+
+
 @needs_linux
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--shard"]])
