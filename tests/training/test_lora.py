@@ -16,6 +16,7 @@ from anexa.model.architectures.base import is_adapter
 from anexa.model.loading import load_model
 from anexa.training import TrainConfig, build_trainer, resume_trainer
 from anexa.training.base_options import base_options
+from anexa.training.build import RunOptions
 from anexa.training.checkpoint import read_checkpoint
 from anexa.training.presets import LORA_FACTOR
 from tests.engines.helpers import BATCH_ENGINES
@@ -113,6 +114,8 @@ def test_what_cannot_be_adapted_is_refused(text: Path, base: Path) -> None:
         build_trainer(settings(text).replace(lora=4), Path("out"))
     with pytest.raises(AnexaError, match="the rank of adapters must be from 1 to n_embd"):
         build_trainer(configure(text, base, lora=1000), Path("out"))
+    with pytest.raises(UsageError, match="--keep-steps keeps no steps of adapters"):
+        build_trainer(configure(text, base), Path("out"), RunOptions(keep_steps=10**9))
     finish(build_trainer(configure(text, base), Path("run")))
     with pytest.raises(AnexaError, match="it is a LoRA adapter of base: merge it"):
         build_trainer(configure(text, Path("run/adapter")), Path("out"))

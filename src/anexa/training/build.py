@@ -13,7 +13,7 @@ from anexa.data import Progress
 from anexa.data.batches import Dataset
 from anexa.data.splitting import dataset_notes
 from anexa.engines import DeviceConfig, Engine, open_engine, select_device
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, UsageError
 from anexa.files import check_output, free_path, numbered_path, write_folder
 from anexa.model.adapters import add_adapters, with_rank
 from anexa.model.config import ModelConfig
@@ -290,7 +290,9 @@ def _assemble(
         steps = math.ceil(sequences / config.run.batch_size)
     engine = open_run_engine(config, model.config, model.weights, device_config)
     optimizer = run_optimizer(config, model.config)
-    budget = 0 if config.finetune.lora else options.keep_steps  # the glass box has no adapters
+    if config.finetune.lora and options.keep_steps:
+        raise UsageError("--keep-steps keeps no steps of adapters (--lora): leave it out")
+    budget = 0 if config.finetune.lora else options.keep_steps
     history = make_history(model.config, optimizer, engine.dtype, budget)
     return Trainer(
         config=config,
