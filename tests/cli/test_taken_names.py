@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, AnexaWarning
 from anexa.files import TEMPORARY_PREFIX, write_folder
 from anexa.model.loading import load_model
 from anexa.training import build_trainer, resume_trainer
 from anexa.training.lock import Lock
+from anexa.training.opening import open_corpus
 from tests.cli.process import ANEXA, anexa, environment, one_sentence, posix, start
 from tests.training.runs import finish, settings, stop_after, weights_file, write_names
 
@@ -153,6 +154,15 @@ def test_a_file_named_like_a_corpus_is_pointed_out(tmp_path: Path) -> None:
         "anexa: firstnames is the named corpus, not the file firstnames in this folder: that is "
         "./firstnames\n"
     )
+
+
+def test_a_folder_named_like_a_corpus_is_pointed_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("garden").mkdir()
+    with pytest.warns(AnexaWarning, match=r"garden is the named corpus, not the folder garden"):
+        open_corpus("garden", "auto")
 
 
 def test_a_configuration_repeats_the_run_from_any_folder(tmp_path: Path) -> None:

@@ -156,6 +156,7 @@ def test_the_card_names_the_model_but_no_folder_of_this_machine(
         ({"model_type": "llama"}, "--model-type llama does not go with --from"),
         ({"tokenizer": "char"}, "--tokenizer char does not go with --from"),
         ({"preset": "anexa"}, "--preset anexa is for new models, and --from continues one"),
+        ({"block_size": 0}, "--block-size must be at least 1, not 0"),
         ({"block_size": 17}, "--block-size 17 is longer than the context .* 16 tokens"),
         ({"batch_tokens": 3, "batch_size": None}, "--batch-size and --batch-tokens"),
         ({"from_": "nowhere"}, "nowhere is not a model folder: there is no such folder"),

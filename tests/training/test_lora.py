@@ -114,6 +114,12 @@ def test_what_cannot_be_adapted_is_refused(text: Path, base: Path) -> None:
         build_trainer(settings(text).replace(lora=4), Path("out"))
     with pytest.raises(AnexaError, match="the rank of adapters must be from 1 to n_embd"):
         build_trainer(configure(text, base, lora=1000), Path("out"))
+    for groups, sentence in (
+        ("0,embeddings", "--freeze embeddings has no effect: --lora trains adapters alone"),
+        ("0-1", "--freeze 0-1 leaves no weight to train"),
+    ):
+        with pytest.raises(UsageError, match=sentence):
+            build_trainer(configure(text, base, freeze=groups), Path("out"))
     with pytest.raises(UsageError, match="--keep-steps keeps no steps of adapters"):
         build_trainer(configure(text, base), Path("out"), RunOptions(keep_steps=10**9))
     finish(build_trainer(configure(text, base), Path("run")))

@@ -11,7 +11,9 @@ import pytest
 from anexa.data import read_corpus
 from anexa.data.mixture import Mixture
 from anexa.errors import AnexaError, UsageError
+from anexa.model.general_template import general_template
 from anexa.model.operations import IGNORE_INDEX
+from anexa.model.tokenizer import Tokenizer
 from anexa.training import TrainConfig, build_trainer, resume_trainer
 from anexa.training.build import default_folder
 from anexa.training.config import DataConfig
@@ -290,3 +292,8 @@ def test_templates_that_differ_are_refused(chat: str, tmp_path: Path) -> None:
     corpus = open_corpora(DataConfig(corpus=(chat, str(thoughts))))
     with pytest.raises(AnexaError, match=r"chat\.jsonl and thoughts\.jsonl have different chat"):
         corpus.tokenizer("char")
+    tokenizer = Tokenizer.from_characters([TEXT], False)
+    with pytest.raises(AnexaError, match="have different chat templates"):
+        corpus.for_model(tokenizer, None)
+    template = general_template(thinking=True)
+    assert corpus.for_model(tokenizer, template).chat_template == template

@@ -87,6 +87,10 @@ def test_of_several_corpora_each_takes_the_options_that_are_for_it(
     assert any("no text in the field 'body'" in note for note in both.notes)
     with pytest.raises(UsageError, match="--field 'body' has no effect: none of the corpora"):
         open_corpora(DataConfig((str(notes), text), field="body"))
+    (tmp_path / "posts").mkdir()
+    rows(tmp_path / "posts" / "a.jsonl")
+    posts = open_corpora(DataConfig((str(tmp_path / "posts"), text), field="body", skip_bad=True))
+    assert "posts: read: the rows of 1 file (a.jsonl)" in posts.notes
 
 
 def test_a_field_is_read_from_conversations_if_it_is_named(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def base_options(options: Mapping[str, Any]) -> dict[str, Any]:
         )
         defaults |= {"steps": ENDLESS_STEPS} if endless else {"epochs": EPOCHS}
     if "batch_tokens" not in options:
-        defaults["batch_size"] = max(1, BATCH_TOKENS // length)
+        defaults["batch_size"] = max(1, BATCH_TOKENS // max(1, length))
     defaults["learning_rate"] = finetune_rate(model.n_embd, options.get("lora", 0))
     return defaults | dict(options) | fixed | {"from_": str(base)}
 

@@ -8,6 +8,7 @@ from anexa.engines import OptimizerConfig
 from anexa.engines.optimizers import PartialOptimizerConfig
 from anexa.errors import UsageError
 from anexa.model.architectures import architecture
+from anexa.model.architectures.base import is_adapter
 from anexa.model.config import ModelConfig
 from anexa.names import quoted
 from anexa.training.config import TrainConfig
@@ -27,13 +28,21 @@ def frozen_weights(groups: str, config: ModelConfig) -> frozenset[str]:
         config: configuration of the model.
 
     Raises:
-        UsageError: if there is no such group, or no weight would be left to train.
+        UsageError: if there is no such group, it has no adapters in a run that trains adapters, or
+            no weight would be left to train.
     """
     names = [*architecture(config).parameters(config)]
     frozen: set[str] = set()
     for group in groups.split(",") if groups else ():
-        frozen |= _group(group.strip(), names, config)
-    if len(frozen) == len(names):
+        found = _group(group.strip(), names, config)
+        if config.lora_rank and not any(map(is_adapter, found)):
+            raise UsageError(
+                f"--freeze {group.strip()} has no effect: --lora trains adapters alone, and there "
+                "are none beside these weights, leave it out"
+            )
+        frozen |= found
+    trained = filter(is_adapter, names) if config.lora_rank else names
+    if frozen.issuperset(trained):
         raise UsageError(f"--freeze {groups} leaves no weight to train: name fewer groups")
     return frozenset(frozen)
 

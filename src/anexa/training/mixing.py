@@ -136,7 +136,9 @@ class MixedCorpus:
     def for_model(self, tokenizer: Tokenizer, chat_template: str | None) -> MixedCorpus:
         """Implement `Corpus.for_model`."""
         corpora = [each.for_model(tokenizer, chat_template) for each in self.corpora]
-        return MixedCorpus(self._specs, corpora)
+        mixed = MixedCorpus(self._specs, corpora)
+        mixed._check_templates()
+        return mixed
 
     def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:
         """Implement `Corpus.unknown`."""

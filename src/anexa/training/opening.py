@@ -74,9 +74,10 @@ def open_corpus(
     progress: Progress | None = None,
 ) -> Corpus:
     """Open a corpus by name or path; arguments and errors are those of `read_corpus`."""
-    if spec in CORPORA and Path(spec).is_file():
+    if spec in CORPORA and Path(spec).exists():
+        kind = "folder" if Path(spec).is_dir() else "file"
         warnings.warn(
-            f"{spec} is the named corpus, not the file {spec} in this folder: that is ./{spec}",
+            f"{spec} is the named corpus, not the {kind} {spec} in this folder: that is ./{spec}",
             AnexaWarning,
             stacklevel=2,
         )

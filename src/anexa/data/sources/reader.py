@@ -51,7 +51,8 @@ class ReadOptions:
             return DEFAULT_OPTIONS
         if kind != "archive" or is_dataset(path):
             return replace(self, include=())
-        return replace(self, field=self.field if self.include else "")
+        is_needed = self.include or (self.field and not _has_texts(path))
+        return replace(self, field=self.field if is_needed else "")
 
     def check_unused(self, reason: str) -> None:
         """Refuse options for reading documents where there are none.
@@ -123,6 +124,12 @@ def open_documents(spec: str, options: ReadOptions = DEFAULT_OPTIONS) -> Documen
     _refuse_include(options, f"{where} is one file")
     entry, codecs = file_entry(path, where=where), dict[str, str]()
     return DocumentSource(lambda tally: _rows(entry, column, codecs, tally), options)
+
+
+def _has_texts(path: Path) -> bool:
+    """Whether a folder or archive has files that are read as texts, by the endings of names."""
+    entries = folder_entries if path.is_dir() else archive_entries
+    return next(entries(path, accept_names(()), Tally(skip_bad=True)), None) is not None
 
 
 def has_rows(spec: str) -> bool:
