@@ -198,6 +198,11 @@ def test_unsupported_gpt2_settings_are_refused_by_name(key: str, value: Any) -> 
             {"attention_types": [[["global"] * 10, 10**12]]},
             "attention_types is .*: it must be a list of",
         ),
+        (
+            "gpt_neo",
+            {"attention_layers": ["global", "local"]},
+            r"attention_layers is \['global', 'local'\], and attention_types says otherwise",
+        ),
         ("gpt_neox", {"hidden_act": "gelu_new"}, "hidden_act is 'gelu_new': only 'gelu' is"),
         ("gpt_neox", {"attention_bias": False}, "attention_bias is False: only True is"),
         ("gpt_neox", {"use_parallel_residual": 1}, "use_parallel_residual is 1: it must be true"),
@@ -207,6 +212,16 @@ def test_unsupported_gpt2_settings_are_refused_by_name(key: str, value: Any) -> 
             "gpt_neox",
             {"rope_parameters": {"rope_type": "yarn"}},
             "its rotary positions are scaled",
+        ),
+        (
+            "gpt_neox",
+            {"rope_parameters": {"full_attention": {"rope_type": "linear"}}},
+            "its layers have rotary positions of their own",
+        ),
+        (
+            "gpt_neox",
+            {"rope_scaling": {"rope_theta": 9.0}},
+            "its rope_parameters and rope_scaling describe different rotary positions",
         ),
         ("gpt_neox", {"rope_parameters": {"rope_theta": "9"}}, "rope_theta is '9': it must be"),
         (
@@ -230,7 +245,9 @@ def test_gpt_neo_layers_alternate_as_attention_types_say() -> None:
     its = ARCHITECTURES["gpt_neo"]
     config = replace(CONFIG, model_type="gpt_neo", n_layer=5)
     types = [[["global", "local"], 2], [["local"], 1]]
-    read = its.from_json(its.to_json(config) | {"attention_types": types, "window_size": 7})
+    whole = its.to_json(config) | {"attention_types": types, "window_size": 7}
+    del whole["attention_layers"]
+    read = its.from_json(whole)
     assert read.attention_windows == (0, 7, 0, 7, 7)
     assert its.from_json(its.to_json(read)) == read
 
@@ -373,6 +390,15 @@ def test_unsupported_llama_settings_are_refused_by_name(
         ("qwen2", {"use_sliding_window": True, "sliding_window": 15}, "window of 15 tokens"),
         ("qwen2", {"use_sliding_window": 1}, "use_sliding_window is 1: it must be true or false"),
         ("qwen3", {"layer_types": ["sliding_attention"] * 2}, "layer_types has 'sliding_att"),
+        (
+            "qwen3",
+            {
+                "use_sliding_window": True,
+                "sliding_window": 16,
+                "layer_types": ["chunked_attention"],
+            },
+            "layer_types has 'chunked_attention': not supported",
+        ),
         ("qwen3", {"layer_types": 5}, "layer_types is 5: it must be a list"),
     ],
 )

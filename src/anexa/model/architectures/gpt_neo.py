@@ -160,6 +160,9 @@ def from_json(json: dict[str, Any]) -> ModelConfig:
             f"attention_types has the attention of {len(kinds)} layers, and num_layers is "
             f"{config.n_layer}: they must be equal"
         )
+    if json.get("attention_layers", kinds) != kinds:  # which transformers would take
+        layers = short_repr(json["attention_layers"])
+        raise AnexaError(f"attention_layers is {layers}, and attention_types says otherwise")
     windows = tuple(window if kind == "local" else 0 for kind in kinds)
     return replace(config, attention_windows=windows)
 

@@ -159,18 +159,28 @@ def _rope(json: dict[str, Any]) -> dict[str, Any]:
     perhaps `rope_scaling`.
 
     Raises:
-        AnexaError: if the positions are scaled, or a value is not a number above 0.
+        AnexaError: if the positions are scaled, described in two ways or by layer, or a value is
+            not a number above 0.
     """
     found = {"rope_theta": 10_000.0, "partial_rotary_factor": 0.25}
     found |= {name: json[key] for name, key in OLD_ROPE_KEYS.items() if key in json}
-    for key in ("rope_scaling", "rope_parameters"):
-        rope = json.get(key) or {}
+    ropes = [json[key] for key in ("rope_scaling", "rope_parameters") if json.get(key)]
+    for rope in ropes:
         if not isinstance(rope, dict) or rope.get("rope_type", rope.get("type")) not in UNSCALED:
             raise AnexaError(
                 f"its rotary positions are scaled ({short_repr(rope)}): only unscaled ones are "
                 "supported"
             )
+        if any(isinstance(value, dict) for value in rope.values()):
+            raise AnexaError(
+                f"its layers have rotary positions of their own ({short_repr(rope)}): not supported"
+            )
         found |= {name: rope[name] for name in OLD_ROPE_KEYS if name in rope}
+    if ropes[1:] and ropes[0] != ropes[1]:
+        raise AnexaError(
+            "its rope_parameters and rope_scaling describe different rotary positions: "
+            "remove one of them"
+        )
     for name, value in found.items():
         if not is_number(value) or value <= 0:
             raise AnexaError(f"{name} is {short_repr(value)}: it must be a number above 0")

@@ -96,7 +96,9 @@ class ConfigFormat:
             others = [layer for layer in layers if layer != "full_attention"]
             if not _switch(json, "use_sliding_window") or (layers and not others):
                 window = None
-            if others and window is None:
+            if window is not None:
+                others = [layer for layer in others if layer != "sliding_attention"]
+            if others:
                 raise AnexaError(f"layer_types has {short_repr(others[0])}: not supported")
         if window is None:
             return
