@@ -133,6 +133,86 @@ def test_other_quantization_is_refused(tmp_path: Path) -> None:
     assert "only files of F32, F16 and Q8_0 can be opened" in refusal(path)
 
 
+def with_metadata(path: Path, monkeypatch: pytest.MonkeyPatch, **values: float | str) -> GGUFFile:
+    """Write a small Llama with more metadata; two underscores stand for a dot."""
+    plain = gguf.GGUFWriter.add_vocab_size
+
+    def add(writer: gguf.GGUFWriter, size: int) -> None:
+        plain(writer, size)
+        for name, value in values.items():
+            key = f"llama.{name.replace('__', '.')}"
+            if isinstance(value, str):
+                writer.add_string(key, value)
+            elif isinstance(value, bool):
+                writer.add_bool(key, value)
+            else:
+                writer.add_float32(key, value)
+
+    monkeypatch.setattr(gguf.GGUFWriter, "add_vocab_size", add)
+    write_gguf(path, model(LLAMA, BYTES), "m")
+    return GGUFFile(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "scaling"),
+    [
+        ({"rope__scaling__factor": 4.0}, LinearScaling(4.0)),
+        ({"rope__scale_linear": 4.0}, LinearScaling(4.0)),
+        ({"rope__scaling__factor": 4.0, "rope__scaling__type": "none"}, None),
+        ({"rope__scaling__factor": 0.0}, None),
+    ],
+)
+def test_scaling_without_a_type_is_linear(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    values: dict[str, Any],
+    scaling: LinearScaling | None,
+) -> None:
+    """So it is for llama.cpp."""
+    path = tmp_path / "m.gguf"
+    assert with_metadata(path, monkeypatch, **values).config.rope_scaling == scaling
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"attention__causal": False}, "it has the llama.attention.causal False: only True is"),
+        (
+            {"rope__scaling__attn_factor": 2.0},
+            "it has the llama.rope.scaling.attn_factor 2.0: only",
+        ),
+        ({"rope__scaling__factor": 0.5}, "its rotary positions are scaled by the factor 0.5: not"),
+        ({"rope__scaling__type": "yarn"}, "its rotary positions are scaled by 'yarn': not"),
+    ],
+)
+def test_metadata_of_another_function_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], reason: str
+) -> None:
+    with_metadata(tmp_path / "m.gguf", monkeypatch, **values)
+    assert f"m.gguf cannot be opened: {reason}" in refusal(tmp_path / "m.gguf")
+
+
+def test_key_that_occurs_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    write_gguf(path, model(LLAMA, BYTES), "m")
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"tokenizer.ggml.bos_token_id", b"tokenizer.ggml.eos_token_id"))
+    assert refusal(path) == "m.gguf is damaged: it has two values of tokenizer.ggml.eos_token_id"
+
+
+def test_tensors_in_the_same_place_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    write_gguf(path, model(LLAMA, BYTES), "m")
+    data = path.read_bytes()
+    for name in GGUFReader(path).tensors:
+        at = data.index(struct.pack("<Q", len(name)) + name.encode()) + 8 + len(name)
+        (num_dims,) = struct.unpack_from("<I", data, at)
+        at += 4 + 8 * num_dims + 4
+        data = data[:at] + bytes(8) + data[at + 8 :]
+    path.write_bytes(data[:-20_000])
+    assert refusal(path) == "m.gguf is damaged: its tensors are larger than the file"
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("small") / "m.gguf"

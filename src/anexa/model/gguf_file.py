@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ INSIDE = {
     **{"self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate"},
     **{"mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down"},
 }
+# Metadata that change the function of every architecture, with the one value that is computed.
+USUAL = {"attention.causal": True, "rope.scaling.attn_factor": 1.0}
 NAMES = ("gpt2", "llama", "qwen2", "qwen3")  # of architectures, which both call the same
 BLOCK = re.compile(r"(?:h|model\.layers)\.(\d+)\.(.+)")
 HEAD = "output.weight"
@@ -112,6 +115,12 @@ def _config(reader: GGUFReader) -> ModelConfig:
     if name not in NAMES:
         raise AnexaError(f"it is a {short_repr(name)}: of GGUF files, only {', '.join(NAMES)} open")
 
+    for key, usual in USUAL.items():
+        if (value := metadata.get(f"{name}.{key}", usual)) != usual:
+            raise AnexaError(
+                f"it has the {name}.{key} {short_repr(value)}: only {usual} is supported"
+            )
+
     def size(key: str, default: int | None = None) -> int:
         number: int = require(metadata, f"{name}.{key}", int, default)
         return number
@@ -149,12 +158,17 @@ def _config(reader: GGUFReader) -> ModelConfig:
 
 
 def _scaling(reader: GGUFReader, name: str) -> LinearScaling | None:
-    kind = require(reader.metadata, f"{name}.rope.scaling.type", str, "none")
-    if kind == "none":
-        return None
-    factor = require(reader.metadata, f"{name}.rope.scaling.factor", float)
-    if kind != "linear" or not factor >= 1:
+    """Read the scaling of rotary positions; llama.cpp takes it for linear if it has no type."""
+    metadata = reader.metadata
+    kind = require(metadata, f"{name}.rope.scaling.type", str, "linear")
+    if kind not in ("none", "linear"):
         raise AnexaError(f"its rotary positions are scaled by {short_repr(kind)}: not supported")
+    keys = [f"{name}.{key}" for key in ("rope.scaling.factor", "rope.scale_linear")]  # new and old
+    factor = require(metadata, next(filter(metadata.__contains__, keys), ""), float, 0.0)
+    if kind == "none" or factor == 0:
+        return None
+    if not 1 <= factor < inf:
+        raise AnexaError(f"its rotary positions are scaled by the factor {factor}: not supported")
     return LinearScaling(factor)
 
 

@@ -49,6 +49,12 @@ class TensorInfo:
     type: int
     offset: int
 
+    @property
+    def num_bytes(self) -> int:
+        """Size in the file, in bytes; 0 for a type that is not supported."""
+        block, dtype = TENSOR_TYPES.get(self.type, (1, np.dtype("V0")))
+        return math.prod(self.shape) // block * dtype.itemsize
+
 
 class GGUFReader:
     """Content of a GGUF file: metadata, and tensors that are read one by one.
@@ -77,6 +83,8 @@ class GGUFReader:
         self.metadata: dict[str, Any] = {}
         for _ in range(num_values):
             key = data.string()
+            if key in self.metadata:
+                raise AnexaError(f"{path} is damaged: it has two values of {one_line(key)}")
             self.metadata[key] = data.value(data.number("<u4"))
         places = [self._tensor_info(data) for _ in range(num_tensors)]
         alignment = self.metadata.get("general.alignment", 32)
@@ -88,6 +96,9 @@ class GGUFReader:
         }
         if len(self.tensors) < num_tensors:
             raise AnexaError(f"{path} is damaged: two of its tensors have the same name")
+        # A small file could have many large tensors, all in the same place.
+        if sum(place.num_bytes for place in self.tensors.values()) > path.stat().st_size:
+            raise AnexaError(f"{path} is damaged: its tensors are larger than the file")
 
     def _tensor_info(self, data: _Data) -> tuple[str, tuple[int, ...], int, int]:
         name = data.string()
@@ -112,8 +123,7 @@ class GGUFReader:
                 "files of F32, F16 and Q8_0 can be opened; make one of these by llama-quantize"
             )
         block, dtype = TENSOR_TYPES[place.type]
-        count, rest = divmod(math.prod(place.shape), block)
-        length = count * dtype.itemsize
+        rest, length = math.prod(place.shape) % block, place.num_bytes
         with open_binary(self.path) as file:
             size = file.seek(0, 2)
             if rest or place.offset + length > size:
