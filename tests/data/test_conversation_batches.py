@@ -17,6 +17,7 @@ from anexa.data.batches import LabeledSequence
 from anexa.data.conversation_batches import ConversationDataset, padding_share
 from anexa.data.conversation_file import Conversations
 from anexa.data.conversation_sequences import EncodedConversations, encode_conversations
+from anexa.errors import AnexaError
 from anexa.model.general_template import general_template, general_tokens
 from anexa.model.operations import IGNORE_INDEX
 from anexa.model.tokenizer import Tokenizer
@@ -105,6 +106,21 @@ def test_each_answer_is_learned_once_with_its_question_and_the_system_prompt(
         learned = encoded.ids[slice(*place)][encoded.is_learned[slice(*place)]]
         assert int((learned == TOKENIZER.eot_token).sum()) == text.count("<|assistant|>")
     assert found == expected
+
+
+def test_a_template_that_refuses_a_piece_refuses_the_row() -> None:
+    guard = "{% if messages | length == 4 %}{{ raise_exception('four') }}{% endif %}"
+    row = [{"role": role, "content": "a word or two"} for role in ("user", "assistant") * 3]
+    rows = [json.dumps({"messages": messages}) + "\n" for messages in (row, row[:2])]
+    for skip_bad in (False, True):
+        found = Conversations.scan("chat", lambda: iter(rows), skip_bad=skip_bad)
+        if skip_bad:
+            encoded = encode_conversations(found, guard + TEMPLATE, TOKENIZER, LENGTH)
+            assert len(texts_of(encoded)) == 1
+            assert encoded.notes == ("left out: line 1, which is refused by the chat template",)
+        else:
+            with pytest.raises(AnexaError, match="line 1 of chat is refused by the chat template"):
+                encode_conversations(found, guard + TEMPLATE, TOKENIZER, LENGTH)
 
 
 def test_pieces_are_as_long_as_possible_and_counted() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from itertools import repeat
 from typing import Any
 
 import pytest
@@ -186,6 +187,9 @@ def test_other_rows_are_no_conversations() -> None:
     assert format_of(['{"text": "Hello!"}\n{"text": "Bye!"}\n']) is None
     assert format_of(["Hello!\n" * 100]) is None
     assert format_of([]) is None
+    chunks = repeat("a" * 2**20, 99)
+    assert format_of(chunks) is None
+    assert next(chunks, None), "a line without an end is not read as a whole"
     assert format_of(["{\n", json.dumps({"messages": HELLO})]) == "messages"  # a bad first line
 
 

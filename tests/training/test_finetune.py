@@ -248,6 +248,12 @@ def test_unknown_characters_are_counted_or_refused(text: Path, tmp_path: Path) -
     assert [change.text for change in loss_changes(run.state, run.base)] == ["your validation text"]
 
 
+def test_a_corpus_of_the_user_is_no_general_text(text: Path, base: Path) -> None:
+    config = configure(text, base, allow_unknown=True)
+    run = build_trainer(config.replace(corpus=(f"{text}:9", "python-docs:1")))
+    assert run.general is None
+
+
 def test_a_model_in_a_json_file_can_be_continued(text: Path, base: Path) -> None:
     write_model_json(Path("one.json"), load_model(base))
     run = build_trainer(configure(text, Path("one.json")))

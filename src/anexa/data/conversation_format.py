@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from anexa.data.corpora import text_source
-from anexa.data.jsonl import BadRowError, parse_row
+from anexa.data.jsonl import MAX_LINE, BadRowError, parse_row
 from anexa.data.registry import CORPORA
 from anexa.data.sources.entries import name_kind
 from anexa.errors import AnexaError
@@ -40,12 +40,14 @@ def format_of(chunks: Iterable[str]) -> str | None:
     Returns:
         A key of `anexa.data.conversations.FORMATS`; None if the rows have no conversations.
     """
-    text = ""
+    parts, count, size = list[str](), 0, 0
     for chunk in chunks:
-        text += chunk
-        if text.count("\n") >= MAX_TRIED:
+        parts.append(chunk)
+        count += chunk.count("\n")
+        size += len(chunk)
+        if count >= MAX_TRIED or size > MAX_LINE:
             break
-    for line in text.split("\n")[:MAX_TRIED]:
+    for line in "".join(parts).split("\n")[:MAX_TRIED]:
         try:
             kind = recognize_conversations(parse_row(line))
         except BadRowError:

@@ -144,7 +144,11 @@ class _Encoder:
         for conversation, texts in rendered:
             sequences = list(islice(encoded, len(texts)))
             if any(len(ids) > self._length + 1 for ids, _ in sequences):
-                sequences = self._cut(conversation.messages)
+                try:
+                    sequences = self._cut(conversation.messages)
+                except BadRowError as error:
+                    self._bad_rows.add(conversation.line, error)
+                    continue
             number = len(self._digests)
             self._digests.append(blake2b(conversation.to_json().encode(), digest_size=16).digest())
             for ids, is_learned in sequences:
@@ -153,21 +157,26 @@ class _Encoder:
                 self._origins.append(number)
 
     def _cut(self, messages: Sequence[Message]) -> Sequences:
-        """Encode a conversation in pieces that fit the context."""
-        self._num_cut += 1
+        """Encode a conversation in pieces that fit the context.
+
+        Raises:
+            BadRowError: if the template refuses a piece.
+        """
 
         def encode(some: Sequence[Message]) -> Sequences | None:
             sequences = encode_texts(self._tokenizer, self._renderer.render(some))
             fits = all(len(ids) <= self._length + 1 for ids, _ in sequences)
             return sequences if fits else None
 
-        found = []
+        found, num_left_out = [], 0
         max_turns = max(1, self._length // MIN_TURN)
         for sequences in cut_at_turns(messages, encode, max_turns):
             if sequences is None:
-                self._num_left_out += 1
+                num_left_out += 1
             else:
                 found += sequences
+        self._num_cut += 1
+        self._num_left_out += num_left_out
         return found
 
     def finish(self) -> EncodedConversations:

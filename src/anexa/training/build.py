@@ -50,7 +50,7 @@ from anexa.training.opening import open_corpora, reopen_corpus, replace_corpora,
 from anexa.training.presets import usual_preset
 from anexa.training.recording import make_history
 from anexa.training.schedule import Clock
-from anexa.training.sources import write_sources
+from anexa.training.sources import source_records, write_sources
 from anexa.training.specs import absolute_corpora, parse_specs
 from anexa.training.tokenizers import check_tokenizer_spec, tokenizer_source
 from anexa.training.trainer import Trainer
@@ -117,7 +117,8 @@ def build_from_corpus(
         corpus = corpus.for_model(model.tokenizer, model.chat_template)
         # A model without a chat template gets that of a corpus of conversations.
         model = replace(model, chat_template=model.chat_template or corpus.chat_template)
-        general = general_text(model, config.model.block_size, corpus.name)
+        corpora = [record.name for record in source_records(corpus)]
+        general = general_text(model, config.model.block_size, corpora)
         base = describe_base(path, general)
         if config.finetune.lora:
             model = with_adapters(model, config)
@@ -282,7 +283,10 @@ def _assemble(
     config = config.replace(dtype=device_config.dtype, compile=bool(device_config.compile))
     notes = corpus.notes + tokenizer_notes(corpus, config.data, model.tokenizer)
     if base is not None and general is None:
-        notes += ("no general text suits this model, so what it forgets is not measured",)
+        notes += (
+            "no general text suits this model, or it is trained on, so what the model forgets is "
+            "not measured",
+        )
     training, validation = _datasets(corpus, model.tokenizer, config, options)
     steps = config.schedule.steps
     if config.schedule.epochs is not None:

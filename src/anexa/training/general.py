@@ -7,6 +7,7 @@ arithmetic, known by its chat template, it is the validation problems of that co
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -46,27 +47,27 @@ class GeneralText:
         return hashlib.sha256(repr(sequences).encode()).hexdigest()
 
 
-def general_text(model: Model, length: int, corpus: str) -> GeneralText | None:
+def general_text(model: Model, length: int, corpora: Collection[str] = ()) -> GeneralText | None:
     """Choose the general text for a model.
 
     Args:
         model: the model that a run starts from.
         length: maximum number of predicted tokens in a sequence.
-        corpus: name of the user's corpus.
+        corpora: names of the user's corpora.
 
     Returns:
-        The text; None if none suits the model, or it is the user's own.
+        The text; None if none suits the model, or it is one of the user's own.
     """
     if model.chat_template == CHAT_TEMPLATE:
         name, dataset = ARITHMETIC, _problems(model.tokenizer, length)
     else:
         name, dataset = PROSE, _prose(model.tokenizer, length)
-    return None if dataset is None or name == corpus else GeneralText(name, dataset)
+    return None if dataset is None or name in corpora else GeneralText(name, dataset)
 
 
 def reopen_general_text(base: BaseModel, model: Model, length: int) -> GeneralText | None:
     """Choose the general text of a resumed run; None if this machine does not have the same."""
-    text = general_text(model, length, "") if base.general_text else None
+    text = general_text(model, length) if base.general_text else None
     return text if text is not None and text.sha256 == base.general_sha256 else None
 
 

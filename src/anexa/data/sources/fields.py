@@ -10,6 +10,7 @@ from anexa.names import quoted
 
 DEFAULT_FIELD = "text"
 MAX_LISTED = 20  # fields that a message names
+CONVERSATIONS = ("messages", "conversations")  # fields of OpenAI's and ShareGPT's rows
 
 
 def choose_field(fields: Iterable[str], field: str, where: str) -> str:
@@ -27,6 +28,8 @@ def choose_field(fields: Iterable[str], field: str, where: str) -> str:
     if wanted in names:
         return wanted
     listed = ", ".join(map(quoted, names[:MAX_LISTED])) + ", …" * (len(names) > MAX_LISTED)
+    if not {*CONVERSATIONS}.isdisjoint(names):
+        listed += " (conversations are read from a .jsonl file that is given by itself)"
     raise UsageError(
         f"{where} has no field {quoted(wanted)}: name the one with the texts with --field; it has "
         f"{listed or 'none'}"
