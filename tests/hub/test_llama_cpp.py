@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+from array import array
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,13 @@ import pytest
 
 import anexa
 from anexa.engines import open_engine
+from anexa.engines.operations import numpy as operations
 from anexa.generation.language_model import BUNDLED
+from anexa.model.architectures import architecture
 from anexa.model.loading import load_model
 from anexa.model.model import Model
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
+from anexa.model.weights import Weight
 from tests.hub.models import BYTES, CHOICES, MARKED, OTHERS, model
 from tests.model.helpers import CORPUS
 
@@ -27,12 +32,14 @@ from anexa.hub.gguf import write_gguf  # noqa: E402  # it needs the two
 pytestmark = pytest.mark.slow
 
 # The largest difference between logits, as a share of the largest logit, a few times what was
-# measured. llama.cpp looks GELU up in a table of float16, so GPT-2 is no better than that.
+# measured. llama.cpp looks GELU up in a table of float16, so GPT-2 is no better than that. With
+# matrices in F16, it rounds what they are multiplied by to float16, too. The random weights make up
+# to 6e-3 of both roundings, so they are made here, too, and at most 8e-4 is left.
 BOUNDS = {
     ("llama", "f32"): 1e-5,
     ("gpt2", "f32"): 2e-3,
-    ("llama", "f16"): 1e-2,
-    ("gpt2", "f16"): 5e-3,
+    ("llama", "f16"): 2e-3,
+    ("gpt2", "f16"): 2e-3,
     ("llama", "q8_0"): 2e-1,  # random weights make much of little
     ("gpt2", "q8_0"): 2e-1,
 }
@@ -62,16 +69,41 @@ def difference(theirs: Any, model: Model, tokens: list[int]) -> float:
     return float(largest)
 
 
+def round_to_f16(model: Model, monkeypatch: pytest.MonkeyPatch) -> Model:
+    """Round the matrices of a model to float16, and whatever they are multiplied by."""
+    plain = operations.Linear.forward
+
+    def forward(self: Any, x_TC: Any, *weights: Any) -> Any:
+        return plain(self, x_TC.astype(np.float16).astype(x_TC.dtype), *weights)
+
+    def rounded(weight: Weight) -> Weight:
+        numbers = np.array(weight.data, np.float16).astype(np.float32)
+        return Weight(weight.shape, array("f", numbers.tobytes()))
+
+    monkeypatch.setattr(operations.Linear, "forward", forward)
+    positions = architecture(model.config).positions  # which llama.cpp has in float32
+    weights = {
+        name: rounded(weight) if len(weight.shape) == 2 and name != positions else weight
+        for name, weight in model.weights.items()
+    }
+    return replace(model, weights=weights)
+
+
 @pytest.mark.parametrize("precision", ["f32", "f16", "q8_0"])
 @pytest.mark.parametrize(("changes", "tokenizer"), CHOICES)
 def test_logits_equal_llama_cpp(
-    tmp_path: Path, changes: dict[str, Any], tokenizer: Tokenizer, precision: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+    tokenizer: Tokenizer,
+    precision: str,
 ) -> None:
     ours = model(changes, tokenizer, padding=5)
     theirs = opened(tmp_path / "m.gguf", ours, precision)
     rng = random.Random(1)
     tokens = [rng.randrange(tokenizer.vocab_size) for _ in range(ours.config.block_size)]
-    found = difference(theirs, ours, tokens)
+    expected = round_to_f16(ours, monkeypatch) if precision == "f16" else ours
+    found = difference(theirs, expected, tokens)
     family = "gpt2" if ours.config.model_type in ("gpt2", "gpt_neox") else "llama"  # GELU
     assert found < BOUNDS[family, precision]
 
