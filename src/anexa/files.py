@@ -17,8 +17,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from anexa.errors import AnexaError, UsageError, short_repr
 
@@ -321,7 +322,7 @@ def check_inside(path: Path) -> None:
 
 
 @contextmanager
-def open_binary(path: Path) -> Iterator[BinaryIO]:
+def open_binary(path: Path) -> Iterator[BufferedReader]:
     """Open a file for reading.
 
     Raises:

@@ -62,6 +62,20 @@ def test_merged_model_computes_the_same_function(model_type: str) -> None:
         assert row == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
+@pytest.mark.parametrize("precision", ["float", "double"])
+def test_merged_weights_keep_their_precision(precision: str) -> None:
+    config, weights = adapted("llama")
+    typecode = precision[0]
+    expected = merge_adapters(weights, config)
+    mixed = {
+        name: weight if is_adapter(name) else weight._replace(data=array(typecode, weight.data))
+        for name, weight in weights.items()
+    }
+    for name, weight in merge_adapters(mixed, config).items():
+        assert weight.typecode == typecode
+        assert list(weight.data) == pytest.approx(list(expected[name].data), rel=1e-5, abs=1e-6)
+
+
 @pytest.mark.parametrize("model_type", ["gpt2", "llama"])
 @pytest.mark.parametrize("engine_name", FLOAT64)
 def test_every_engine_trains_the_adapters_alone(engine_name: str, model_type: str) -> None:

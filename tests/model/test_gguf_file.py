@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anexa.engines import open_engine
 from anexa.errors import AnexaError
 from anexa.model.gguf_file import GGUFFile
 from anexa.model.gguf_reader import GGUFReader
@@ -60,6 +62,15 @@ def test_model_comes_back(tmp_path: Path, changes: dict[str, Any], tokenizer: To
         assert found.tokenizer.encode(text) == tokenizer.encode(text)
         ids = tokenizer.encode(text)
         assert found.tokenizer.decode(ids) == tokenizer.decode(ids)
+
+
+@pytest.mark.parametrize("precision", ["f32", "f16"])
+def test_torch_computes_the_weights_without_a_warning(tmp_path: Path, precision: str) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    found = reopened(tmp_path, model(LLAMA, BYTES), precision)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        open_engine("torch", found.config, found.weights).logits([1, 2])
 
 
 def test_character_tokenizer_is_the_same(tmp_path: Path) -> None:

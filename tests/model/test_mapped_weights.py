@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -139,3 +140,19 @@ def test_mapped_weights_train_as_others_do(folder: Path, engine_name: str) -> No
     assert resumed.weights() == engine.weights()
     assert resumed.optimizer_state() == engine.optimizer_state()
     assert read_tensors(path)[0] == weights | state
+
+
+def test_file_that_is_not_mapped_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows."""
+    monkeypatch.setattr(tensors, "MAPPED_SIZE", 2**40)
+    path, size = tmp_path / "a.safetensors", 2**22
+    path.write_bytes(safetensors.numpy.save({"a": np.ones(size // 4, np.float32)}))
+    read_tensors(path)  # imports
+    tracemalloc.start()
+    weights, _ = read_tensors(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert weights["a"].data[-1] == 1
+    assert peak < 1.1 * size

@@ -72,7 +72,8 @@ def merge_adapters(weights: Weights, config: ModelConfig) -> Weights:
         )
         update_OC = b_OR @ a_RC
         total = w + (update_OC.T if takes_columns(architecture(config), name) else update_OC)
-        merged[name] = Weight(total.shape, array(weights[name].typecode, total.tobytes()))
+        typecode = weights[name].typecode
+        merged[name] = Weight(total.shape, array(typecode, total.astype(typecode).tobytes()))
     return merged
 
 

@@ -129,7 +129,9 @@ class GGUFReader:
             if rest or place.offset + length > size:
                 raise AnexaError(f"{self.path} is damaged: {one_line(name)} ends beyond the file")
             file.seek(place.offset)
-            stored = np.frombuffer(file.read(length), dtype)
+            data = bytearray(length)  # PyTorch warns of memory that cannot be written
+            file.readinto(data)
+            stored = np.frombuffer(data, dtype)
         if dtype.names:
             values: Array = stored["numbers"] * stored["scale"].astype("<f4")[:, None]
         else:

@@ -8,6 +8,7 @@ import os
 import sys
 from array import array
 from collections.abc import Callable, Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
@@ -89,15 +90,17 @@ def read_tensors(
     return weights, metadata
 
 
-def _content(file: BinaryIO) -> memoryview:
+def _content(file: BufferedReader) -> memoryview:
     """Map a large file into memory, or read a small one.
 
     Writes would change a copy of the page, never the file. On Windows all files are read: a mapped
     one could not be replaced by the next checkpoint.
     """
-    if os.fstat(file.fileno()).st_size < MAPPED_SIZE or sys.platform == "win32":
+    size = os.fstat(file.fileno()).st_size
+    if size < MAPPED_SIZE or sys.platform == "win32":
         file.seek(0)
-        return memoryview(bytearray(file.read()))
+        content = bytearray(size)
+        return memoryview(content)[: file.readinto(content)]
     return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
 
 

@@ -237,7 +237,7 @@ def _added_tokens(
         for text, token_id in _ids(folder / ADDED_TOKENS).items():
             tokens[token_id] = added_token(token_id, text, special=False)
     for key, token in (described if isinstance(described, dict) else {}).items():
-        if not str(key).isdecimal() or not _text(token):
+        if not key.isdecimal() or len(key) > 9 or not _text(token):
             raise AnexaError(f"{folder} has a damaged added_tokens_decoder: {short_repr(key)}")
         flags = token if isinstance(token, dict) else {}
         its = added_token(int(key), _text(token), special=bool(flags.get("special")))
