@@ -10,7 +10,8 @@ import pytest
 
 from anexa.cli.options import attribute_docs
 from anexa.names import flag
-from anexa.training.config import OPTIONS, SECTIONS, TrainConfig, preset_config
+from anexa.training.config import TrainConfig, preset_config
+from anexa.training.option_table import OPTIONS, SECTIONS
 from anexa.training.presets import DEFAULT, PRESETS
 from tests.cli.process import anexa
 
@@ -35,6 +36,7 @@ def test_every_field_is_an_option_with_a_sentence(help_texts: dict[str, str]) ->
         assert sentence[0].isupper()
         assert sentence.endswith(".")
         assert sentence.replace("- ", "-") in shown.replace("- ", "-")
+    assert list(SECTIONS) == [field.name for field in fields(TrainConfig)][1:]
     assert set(attribute_docs(TrainConfig)) == {field.name for field in fields(TrainConfig)}
 
 

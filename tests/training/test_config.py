@@ -11,6 +11,7 @@ from anexa.engines import best_engine
 from anexa.errors import UsageError
 from anexa.training import TrainConfig, build_trainer
 from anexa.training.config import preset_config
+from anexa.training.option_table import check_effects
 from anexa.training.presets import PRESETS
 
 GOOD = TrainConfig.from_options(corpus="firstnames", preset="microgpt", engine="numpy", steps=10)
@@ -36,8 +37,8 @@ def test_options_without_effect_are_refused_by_name(
 ) -> None:
     with pytest.raises(UsageError, match=sentence):
         build_trainer(GOOD.replace(**changes), tmp_path / "m")
-    GOOD.check_effects()
-    GOOD.replace(allow_unknown=True, tokenizer="tokenizer.json").check_effects()
+    check_effects(GOOD.options())
+    check_effects(GOOD.replace(allow_unknown=True, tokenizer="tokenizer.json").options())
 
 
 @pytest.mark.parametrize(

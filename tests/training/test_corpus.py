@@ -16,9 +16,9 @@ from anexa.errors import AnexaError, UsageError
 from anexa.model.folder import create_folder
 from anexa.model.tokenizer import Tokenizer
 from anexa.training import build_trainer, corpus, resume_trainer, tokenizers
-from anexa.training.config import DataConfig
 from anexa.training.corpus import TextCorpus, make_datasets, tokenizer_notes, unknown_note
 from anexa.training.opening import check_unchanged
+from anexa.training.sections import DataConfig
 from anexa.training.tokenizers import bpe_size, make_tokenizer
 from tests.data.helpers import documents, texts
 from tests.model.helpers import small_model

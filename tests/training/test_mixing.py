@@ -16,10 +16,10 @@ from anexa.model.operations import IGNORE_INDEX
 from anexa.model.tokenizer import Tokenizer
 from anexa.training import TrainConfig, build_trainer, resume_trainer
 from anexa.training.build import default_folder
-from anexa.training.config import DataConfig
 from anexa.training.config_file import encode_toml, read_options
 from anexa.training.evaluation import EVALUATION_SEQUENCES, to_batch
 from anexa.training.opening import open_corpora
+from anexa.training.sections import DataConfig
 from anexa.training.sources import SOURCES, losses_by_corpus
 from anexa.training.specs import (
     CorpusSpec,

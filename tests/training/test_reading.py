@@ -11,10 +11,10 @@ import pytest
 
 from anexa.errors import AnexaError, UsageError
 from anexa.training import TrainConfig, build_trainer, resume_trainer
-from anexa.training.config import DataConfig
 from anexa.training.config_file import encode_toml, read_options
 from anexa.training.conversation_corpus import ConversationCorpus
 from anexa.training.opening import open_corpora
+from anexa.training.sections import DataConfig
 from tests.data.helpers import write
 from tests.training.runs import finish, settings, stop_after, weights_file
 

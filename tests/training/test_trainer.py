@@ -17,9 +17,9 @@ from anexa.model.tensors import as_float32
 from anexa.model.weights import initial_weights
 from anexa.training import RunOptions, Trainer, build_trainer, resume_trainer
 from anexa.training.checkpoint import read_checkpoint
-from anexa.training.config import ScheduleConfig
 from anexa.training.distributed import DistributedContext
 from anexa.training.schedule import learning_rate
+from anexa.training.sections import ScheduleConfig
 from tests.training.runs import each_engine, finish, settings, stop_after, weights_file
 
 # What a run does

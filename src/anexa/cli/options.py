@@ -11,14 +11,8 @@ from typing import Annotated, Any, get_origin
 from typer import Argument, Option
 
 from anexa.names import flag
-from anexa.training.config import (
-    CHOICES,
-    HINTS,
-    OPTIONS,
-    SECTIONS,
-    TrainConfig,
-    preset_config,
-)
+from anexa.training.config import TrainConfig, preset_config
+from anexa.training.option_table import CHOICES, HINTS, OPTIONS, SECTIONS
 from anexa.training.presets import DEFAULT, FINETUNE, PRESETS
 
 

@@ -16,6 +16,7 @@ from anexa.training.checkpoint import CHECKPOINT, Checkpoint
 from anexa.training.config import TrainConfig
 from anexa.training.distributed import DistributedContext
 from anexa.training.freeze import frozen_weights
+from anexa.training.option_table import check_effects
 from anexa.training.presets import FINETUNE
 from anexa.training.tensorboard import check_installed
 
@@ -43,7 +44,7 @@ def check_possible(
         AnexaError: if a package or a device is missing, or no model can have these sizes.
         UsageError: if options do not fit each other or the engine.
     """
-    config.check_effects()
+    check_effects(config.options())
     if config.preset == FINETUNE and config.finetune.from_ is None:
         raise UsageError("--preset finetune continues a model: name it with --from FOLDER")
     batch_size = config.run.batch_size

@@ -1,200 +1,35 @@
 """The configuration of a training run: nested dataclasses, and their fields as flat options.
 
 The options of `anexa train` are generated from the fields, and their help texts from `Attributes`:
-a new field is also an option, a key of `--config` files, and an entry of the checkpoint.
+a new field is also an option, a key of `--config` files, and an entry of the checkpoint. The
+sections are in `sections`, and what holds for their fields in `option_table`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from types import NoneType, UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
-from anexa.data.registry import CORPORA
-from anexa.engines import ENGINES, DeviceConfig, OptimizerConfig, best_engine
-from anexa.engines.device import DTYPES
-from anexa.errors import UsageError, short_repr
+from anexa.errors import UsageError
 from anexa.model.architectures import ARCHITECTURES
-from anexa.model.config import ModelConfig
 from anexa.names import flag, key, native, portable, shell_word
 from anexa.training.base_options import BASE_OPTIONS, base_options
+from anexa.training.option_table import OPTIONS, SECTIONS, check_values, option_text
 from anexa.training.presets import ADAMW, PRESETS, STOPPING, usual_preset
+from anexa.training.sections import (
+    DataConfig,
+    FinetuneConfig,
+    ModelSpec,
+    RunConfig,
+    ScheduleConfig,
+    TrainDeviceConfig,
+    TrainOptimizerConfig,
+    as_tuple,
+)
 
 CHANGEABLE = ("device", "micro_batch", "shard")  # options that may change when a run is resumed
-
-
-def as_tuple(texts: str | Sequence[str]) -> tuple[str, ...]:
-    """Return a text, or several, as a tuple."""
-    return (texts,) if isinstance(texts, str) else tuple(texts)
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """Architecture and sizes of the model; its vocabulary size comes from the tokenizer.
-
-    Attributes:
-        model_type: architecture of the model.
-        n_layer: number of transformer blocks.
-        n_head: number of attention heads; a divisor of --n-embd.
-        n_embd: width of the residual stream.
-        block_size: context length, in tokens.
-        n_inner: width inside the MLP of a llama, mistral, qwen2 or qwen3 model; 0: 4 times
-            --n-embd.
-    """
-
-    model_type: str = "gpt2"
-    n_layer: int = 4
-    n_head: int = 4
-    n_embd: int = 128
-    block_size: int = 128
-    n_inner: int = 0
-
-    def to_config(self, vocab_size: int) -> ModelConfig:
-        """Return the model's configuration for a vocabulary of `vocab_size` tokens.
-
-        Raises:
-            AnexaError: if no model can have these sizes.
-        """
-        return ModelConfig(vocab_size=vocab_size, **asdict(self))
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Corpus and tokenizer of a run.
-
-    Attributes:
-        corpus: name of a corpus (`anexa corpora` lists them), path of a text file, or - for
-            standard input. Several are mixed, each as often as its size or, after a colon, its
-            weight says: a.txt:3 b.txt:1.
-        layout: layout of the corpus: lines (each line is a document) or text (running text); auto:
-            guessed from the text.
-        tokenizer: tokenizer to train or to use: char, a token for each character; bpe:SIZE,
-            byte-level BPE with at most SIZE tokens; or the path of a tokenizer.json or of a model
-            folder.
-        field: field or column with the texts in files with rows (.jsonl, .csv, .tsv, .parquet) and
-            in datasets on the disk; by default text.
-        include: pattern of the names of the files to read from a folder or an archive, such as
-            '*.log', instead of the usual endings of texts; may be given several times.
-        skip_bad: leave out rows and files that cannot be read, and count them, instead of refusing
-            the first one.
-        allow_unknown: train even if more than 1 % of the characters are not in the vocabulary of a
-            tokenizer that was not made from the corpus.
-    """
-
-    corpus: tuple[str, ...] = ("python-docs",)
-    layout: Literal["auto", "lines", "text"] = "auto"
-    tokenizer: str = "char"
-    field: str = ""
-    include: tuple[str, ...] = ()
-    skip_bad: bool = False
-    allow_unknown: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("corpus", "include"):
-            if isinstance(getattr(self, name), str | list):
-                object.__setattr__(self, name, as_tuple(getattr(self, name)))
-
-    @property
-    def reads_files(self) -> bool:
-        """Whether a corpus has a path, and is neither a named one nor standard input."""
-        return not all(spec == "-" or spec in CORPORA for spec in self.corpus)
-
-    @property
-    def has_foreign_tokenizer(self) -> bool:
-        """Whether the tokenizer was not made from the corpus, so may lack some characters."""
-        return self.tokenizer != "char" and not self.tokenizer.startswith("bpe:")
-
-
-@dataclass(frozen=True)
-class FinetuneConfig:
-    """Model that a run starts from, and the weights that keep their values.
-
-    Attributes:
-        from_: model folder or JSON file to continue, with its weights, tokenizer, sizes and chat
-            template; by default a new model is trained.
-        freeze: groups of weights of that model to leave as they are, separated by commas:
-            embeddings, positions, norms, head, and layers by number, from 0: embeddings,0-3.
-        lora: rank of the adapters (LoRA, Hu et al., 2021) that are trained instead of the weights,
-            and merged into them in the model folder; 0: all weights are trained.
-    """
-
-    from_: str | None = None
-    freeze: str = ""
-    lora: int = 0
-
-
-@dataclass(frozen=True)
-class TrainOptimizerConfig(OptimizerConfig):
-    """Optimizer of a run, with its learning rate.
-
-    Attributes:
-        learning_rate: peak learning rate.
-    """
-
-    name: Literal["muon", "adamw"] = "muon"
-    learning_rate: float = 8e-3
-    max_grad_norm: float = 1.0
-
-
-@dataclass(frozen=True)
-class ScheduleConfig:
-    """Length of a run, learning rate schedule, and evaluations.
-
-    Attributes:
-        steps: end after this many optimizer steps.
-        epochs: end after this many passes over the corpus.
-        minutes: end after this many minutes, including evaluation and saving.
-        until_loss: end early, at the first evaluation with at most this validation loss, in nats a
-            token.
-        shape: decay of the learning rate to 0 after the warmup: linear, cosine (half a wave), or
-            wsd (warmup, stable, decay: constant, then linear over the last part of the run).
-        warmup: fraction of the run, from 0 to below 1, in which the learning rate rises from 0.
-        evaluations: number of evaluations over the run; after each, a checkpoint is saved.
-    """
-
-    steps: int | None = 2000
-    epochs: float | None = None
-    minutes: float | None = None
-    until_loss: float | None = None
-    shape: Literal["linear", "cosine", "wsd"] = "linear"
-    warmup: float = 0.05
-    evaluations: int = 10
-
-
-@dataclass(frozen=True)
-class TrainDeviceConfig(DeviceConfig):
-    """Engine of a run, and its device.
-
-    Attributes:
-        engine: engine to train with; auto: the first of torch, numba and numpy that is installed.
-        compile: compile the model with torch.compile; by default on CUDA, if there is a C compiler.
-    """
-
-    engine: str = "auto"
-    device: str = "auto"
-    dtype: str = "auto"
-    compile: bool | None = None
-
-    def __post_init__(self) -> None:
-        if self.engine == "auto":
-            object.__setattr__(self, "engine", best_engine())
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """Options of the run itself: the batch size and the random seed.
-
-    Attributes:
-        batch_size: number of sequences in an optimizer step.
-        seed: random seed of the initial weights, the order of the data and dropout.
-    """
-
-    batch_size: int = 8
-    seed: int = 42
 
 
 @dataclass(frozen=True)
@@ -216,13 +51,13 @@ class TrainConfig:
     """
 
     preset: str = "anexa"
-    model: ModelSpec = ModelSpec()
-    data: DataConfig = DataConfig()
-    finetune: FinetuneConfig = FinetuneConfig()
-    optimizer: TrainOptimizerConfig = TrainOptimizerConfig()
-    schedule: ScheduleConfig = ScheduleConfig()
-    device: TrainDeviceConfig = TrainDeviceConfig()
-    run: RunConfig = RunConfig()
+    model: ModelSpec = field(default_factory=ModelSpec)
+    data: DataConfig = field(default_factory=DataConfig)
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
+    optimizer: TrainOptimizerConfig = field(default_factory=TrainOptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    device: TrainDeviceConfig = field(default_factory=TrainDeviceConfig)
+    run: RunConfig = field(default_factory=RunConfig)
 
     def __post_init__(self) -> None:
         options = self.options()
@@ -244,20 +79,6 @@ class TrainConfig:
                 f"--n-inner {self.model.n_inner} is for {', '.join(free)} models: the MLP of a "
                 f"{self.model.model_type} model is 4 times as wide as --n-embd: give --n-inner 0"
             )
-
-    def check_effects(self) -> None:
-        """Refuse options that have no effect together with the others.
-
-        Raises:
-            UsageError: if an option in `EFFECTS` has no effect, but not its default value.
-        """
-        options = self.options()
-        for name, has_effect, reason in EFFECTS:
-            section, field = OPTIONS[name]
-            if options[name] != getattr(SECTIONS[section], field) and not has_effect(self):
-                value = options[name]
-                argument = flag(name) if value is True else f"{flag(name)} {option_text(value)}"
-                raise UsageError(f"{argument} has no effect: {reason.format(**options)}")
 
     @classmethod
     def from_options(cls, **overrides: Any) -> TrainConfig:
@@ -415,11 +236,6 @@ def preset_config(name: str, optimizer: str | None = None) -> TrainConfig:
     return config.replace(optimizer=optimizer, **changes)
 
 
-def option_text(value: Any) -> str:
-    """Return the value of an option for a message: several texts with spaces between them."""
-    return " ".join(value) if isinstance(value, tuple) else str(value)
-
-
 def _stored(value: Any) -> Any:
     """Return a value for JSON: a text as `portable`, and several texts as a list of them."""
     if isinstance(value, tuple):
@@ -433,133 +249,3 @@ def native_value(value: Any) -> Any:
     if isinstance(value, list):
         return [native(each) if isinstance(each, str) else each for each in value]
     return native(value) if isinstance(value, str) else value
-
-
-def check_values(options: Mapping[str, Any], label: Callable[[str], str] = flag) -> None:
-    """Validate option values: type, choices and range.
-
-    Args:
-        options: values by option name.
-        label: maps an option to its name in error messages; default: `flag`.
-
-    Raises:
-        UsageError: if a value has the wrong type, is not a choice, or is out of range.
-    """
-    for name, value in options.items():
-        hint = HINTS.get(name, str)
-        if get_origin(hint) is tuple:
-            texts = [value] if isinstance(value, str) else value
-            is_list = isinstance(texts, list | tuple) and {*map(type, texts)} <= {str}
-            if not is_list or (name == "corpus" and not texts):
-                raise UsageError(
-                    f"{label(name)} must be a text or a list of texts, not {short_repr(value)}"
-                )
-            continue
-        kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-        kind = next((kind for kind in kinds if kind in OPTION_TYPES), str)  # a Literal is a string
-        # A float option also takes an int within the range of floats, but not a bool.
-        is_integer = kind is float and type(value) is int and abs(value) < sys.float_info.max
-        if not (is_integer or type(value) is kind or (value is None and NoneType in kinds)):
-            raise UsageError(f"{label(name)} must be {OPTION_TYPES[kind]}, not {short_repr(value)}")
-    for name, choices in CHOICES.items():
-        if name in options and options[name] not in choices:
-            raise UsageError(
-                f"{label(name)} is one of {', '.join(choices)}, not {short_repr(options[name])}"
-            )
-    for holds, words, names in RANGES:
-        for name in names.split():
-            value = options.get(name)
-            if value is not None and not (holds(value) and value != math.inf):
-                raise UsageError(f"{label(name)} must be {words}, not {value}")
-
-
-# Options without an effect in some configurations, where only their default is accepted: the
-# option, whether it has an effect, and the reason if it has none.
-EFFECTS: tuple[tuple[str, Callable[[TrainConfig], bool], str], ...] = (
-    (
-        "layout",
-        lambda config: config.data.corpus != ("arithmetic",),
-        "the corpus arithmetic is generated as conversations, leave it out",
-    ),
-    *(
-        (name, lambda config: config.data.reads_files, f"it {words}, leave it out")
-        for name, words in (
-            ("field", "chooses the texts in files with rows, such as .jsonl, .csv and .parquet"),
-            ("include", "chooses files of a folder or archive"),
-            ("skip_bad", "is for rows and files that cannot be read"),
-        )
-    ),
-    (
-        "allow_unknown",
-        lambda config: config.data.has_foreign_tokenizer,
-        "the tokenizer is made from the corpus and knows all of its characters, leave it out",
-    ),
-    (
-        "freeze",
-        lambda config: config.finetune.from_ is not None,
-        "only a run that starts from a model (--from) has weights to keep, leave it out",
-    ),
-    (
-        "lora",
-        lambda config: config.finetune.from_ is not None,
-        "only a run that starts from a model (--from) has weights to adapt, leave it out",
-    ),
-    (
-        "momentum",
-        lambda config: config.optimizer.name == "muon",
-        "{optimizer} has no momentum but --beta1, leave it out",
-    ),
-    (
-        "dropout",
-        lambda config: config.device.engine == "torch",
-        "it needs the torch engine, not {engine}: give --dropout 0",
-    ),
-    (
-        "micro_batch",
-        lambda config: config.device.engine == "torch",
-        "the {engine} engine does not split batches, leave it out",
-    ),
-    (
-        "shard",
-        lambda config: config.device.engine == "torch",
-        "it needs the torch engine, not {engine}: leave it out",
-    ),
-)
-SECTIONS: dict[str, Any] = {
-    name: kind for name, kind in get_type_hints(TrainConfig).items() if name != "preset"
-}
-# Fields whose options have other names.
-RENAMED = {
-    ("optimizer", "name"): "optimizer",
-    ("optimizer", "max_grad_norm"): "grad_clip",
-    ("schedule", "shape"): "schedule",
-}
-# Each option's section and field: a section's own fields, then those of its base.
-OPTIONS: dict[str, tuple[str, str]] = {
-    RENAMED.get((section, name), name): (section, name)
-    for section, kind in SECTIONS.items()
-    for name in dict.fromkeys([*vars(kind)["__annotations__"], *(f.name for f in fields(kind))])
-}
-# Each option's type, as annotated.
-HINTS: dict[str, Any] = {
-    name: get_type_hints(SECTIONS[section])[field] for name, (section, field) in OPTIONS.items()
-}
-OPTION_TYPES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
-CHOICES: dict[str, tuple[str, ...]] = {
-    "preset": tuple(PRESETS),
-    "model_type": tuple(ARCHITECTURES),
-    "engine": (*ENGINES, "auto"),
-    "dtype": ("auto", *DTYPES),
-} | {name: get_args(hint) for name, hint in HINTS.items() if get_origin(hint) is Literal}
-RANGES: tuple[tuple[Callable[[float], bool], str, str], ...] = (
-    (lambda n: n >= 1, "at least 1", "n_layer n_head n_embd block_size steps evaluations"),
-    (lambda n: n >= 1, "at least 1", "batch_size"),
-    (lambda x: x > 0, "above 0", "epochs minutes until_loss learning_rate eps"),
-    (lambda x: x >= 0, "0 or more", "n_inner micro_batch weight_decay grad_clip seed"),
-    (lambda n: n < 2**64, f"below {2**64:,}", "seed"),
-    (lambda x: 0 <= x < 1, "at least 0 and below 1", "beta1 beta2 momentum warmup dropout"),
-    # Weights, gradients and moments are float32, in which other numbers are 0, 1 or infinite.
-    (lambda x: x == 0 or x >= 2**-126, "at least 1.2e-38", "learning_rate eps grad_clip"),
-    (lambda x: x < 2**128, "at most 3.4e+38", "learning_rate eps grad_clip weight_decay"),
-    (lambda x: x <= 1 - 2**-24, "at most 0.9999999", "dropout"),
-)

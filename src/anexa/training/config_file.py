@@ -11,7 +11,8 @@ from typing import Any
 from anexa.errors import AnexaError, UsageError, short_repr
 from anexa.names import key as key_of
 from anexa.training.base_options import BASE_OPTIONS
-from anexa.training.config import OPTIONS, SECTIONS, TrainConfig, check_values, native_value
+from anexa.training.config import TrainConfig, native_value
+from anexa.training.option_table import OPTIONS, SECTIONS, check_values
 from anexa.training.presets import STOPPING
 
 if sys.version_info >= (3, 11):

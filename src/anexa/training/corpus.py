@@ -13,7 +13,7 @@ from anexa.data.tokens import tokenize
 from anexa.errors import AnexaError
 from anexa.model.model import TEMPERATURE
 from anexa.model.tokenizer import Tokenizer
-from anexa.training.config import DataConfig
+from anexa.training.sections import DataConfig
 from anexa.training.tokenizers import BPE_SAMPLE, bpe_size, make_tokenizer
 
 MAX_UNKNOWN = 0.01  # fraction of unknown characters above which a tokenizer is refused

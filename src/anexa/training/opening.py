@@ -13,9 +13,9 @@ from anexa.data.conversation_format import has_conversations
 from anexa.data.sources.reader import DEFAULT_OPTIONS, ReadOptions
 from anexa.errors import AnexaError, AnexaWarning, UsageError
 from anexa.names import shell_path, shown
-from anexa.training.config import DataConfig
 from anexa.training.corpus import Corpus, TextCorpus
 from anexa.training.mixing import MixedCorpus
+from anexa.training.sections import DataConfig
 from anexa.training.sources import changed_source
 from anexa.training.specs import (
     absolute_corpora,
