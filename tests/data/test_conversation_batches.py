@@ -109,8 +109,11 @@ def test_each_answer_is_learned_once_with_its_question_and_the_system_prompt(
 
 
 def test_a_template_that_refuses_a_piece_refuses_the_row() -> None:
-    guard = "{% if messages | length == 4 %}{{ raise_exception('four') }}{% endif %}"
-    row = [{"role": role, "content": "a word or two"} for role in ("user", "assistant") * 3]
+    guard = "{% if messages[0].content == 'third' %}{{ raise_exception('no') }}{% endif %}"
+    questions = ("first", "second", "third")
+    answers = ({"role": "assistant", "content": "ten words"},) * 3
+    turns = zip(({"role": "user", "content": question} for question in questions), answers)
+    row = [message for turn in turns for message in turn]
     rows = [json.dumps({"messages": messages}) + "\n" for messages in (row, row[:2])]
     for skip_bad in (False, True):
         found = Conversations.scan("chat", lambda: iter(rows), skip_bad=skip_bad)
