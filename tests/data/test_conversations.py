@@ -142,6 +142,12 @@ BAD: dict[str, tuple[dict[str, Any] | str, str]] = {
     "no content": ({"messages": [{"role": "user"}, HELLO[1]]}, "has a message whose content is"),
     "number": (answer(7), "has a message whose content is not text but 7"),
     "image": (answer([{"type": "image_url"}]), "has a message whose content is not text but ["),
+    "thought that is no text": (
+        answer("Hi!", reasoning=["so"]),
+        "has a reasoning that is not text but ['so']",
+    ),
+    "weight": (answer("Hi!", weight=0.5), "has the weight 0.5: a weight is 0 or 1"),
+    "weight as text": (answer("Hi!", weight="0"), "has the weight '0': a weight is 0 or 1"),
     "thought without end": (answer("<think>so"), "has a thought without its end, </think>"),
     "second thought": (answer("<think>a</think>b<think>c"), "has <think> or </think> within"),
     "not JSON": ("hello", "is not JSON"),

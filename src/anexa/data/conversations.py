@@ -113,7 +113,7 @@ def _normalize(message: Mapping[str, Any]) -> Message:
     """Return a message with the names of OpenAI's format, and its thought apart from its content.
 
     Raises:
-        BadRowError: if its role is unknown, or its content is not text.
+        BadRowError: if its role or its weight is unknown, or its content or thought is not text.
     """
     name = message.get("role", message.get("from"))
     if name in TOOL_ROLES or message.get("tool_calls") or message.get("function_call"):
@@ -126,6 +126,12 @@ def _normalize(message: Mapping[str, Any]) -> Message:
     given = {
         key: message[key] for key in ("reasoning", "reasoning_content", "weight") if key in message
     }
+    for key in ("reasoning", "reasoning_content"):
+        if not isinstance(given.get(key), str | None):
+            text = short_repr(given[key])
+            raise BadRowError(f"has a {key} that is not text", f" but {text}")
+    if given.get("weight") not in (None, 0, 1):
+        raise BadRowError(f"has the weight {short_repr(given['weight'])}: a weight is 0 or 1")
     try:
         [normalized] = normalize_messages("", [{**given, "role": role, "content": content}])
     except AnexaError as error:
