@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -145,6 +146,13 @@ def test_bpe_training_is_deterministic() -> None:
     corpus = ["the cat sat on the mat and the rat sat on the cat " * 3, "日本 " * 9]
     once, repeated = (Tokenizer.train_bpe(corpus, 290, adds_bos=True) for _ in range(2))
     assert once.to_json() == repeated.to_json()
+
+
+def test_bpe_training_on_a_long_word_takes_seconds() -> None:
+    begin = time.perf_counter()  # minutes, if the word were not cut
+    tokenizer = Tokenizer.train_bpe(["x" * 200_000 + " " * 200_000], 300, adds_bos=False)
+    assert time.perf_counter() - begin < 20
+    assert tokenizer.decode(tokenizer.encode("x" * 3000)) == "x" * 3000
 
 
 def test_with_bos() -> None:

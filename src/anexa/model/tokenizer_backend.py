@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,7 @@ END_OF_TEXT = "<|endoftext|>"
 
 MIN_BPE_VOCAB = 257  # byte-level BPE without merges: the 256 bytes and END_OF_TEXT
 NUM_CODE_POINTS = 0x110000  # of Unicode
+_LONG_WORD = re.compile(r"(\S{1024}|\s{1024})")
 _END_OF_TEXT = AddedToken(END_OF_TEXT, special=True, normalized=False)
 
 
@@ -49,7 +52,8 @@ def trained_backend(
 
     Its ids are `END_OF_TEXT`, the 256 bytes, and then merges of tokens that occur side by side
     in a word at least twice, the most frequent first; so a small corpus gives fewer ids than
-    `vocab_size`. All different words of the texts are in memory during training.
+    `vocab_size`. Words of more than 1024 characters, such as a genome, are cut for training. All
+    different words of the texts are in memory during training.
 
     Args:
         texts: documents, or pieces of running text.
@@ -69,7 +73,8 @@ def trained_backend(
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    backend.train_from_iterator(texts, trainer)
+    # The trainer needs time in the square of the length of a word: a minute for 160,000 letters.
+    backend.train_from_iterator(chain.from_iterable(map(_LONG_WORD.split, texts)), trainer)
     backend.add_tokens([AddedToken(token, normalized=False) for token in added_tokens])
     return set_bos(backend, adds_bos)
 
