@@ -223,6 +223,12 @@ def test_unsupported_gpt2_settings_are_refused_by_name(key: str, value: Any) -> 
             {"rope_scaling": {"rope_theta": 9.0}},
             "its rope_parameters and rope_scaling describe different rotary positions",
         ),
+        ("gpt_neox", {"rope_parameters": {"rope_theta": 1e-320}}, "rope_theta is 1e-320: it must"),
+        (
+            "gpt_neox",
+            {"rope_parameters": {"partial_rotary_factor": 1e308}},
+            r"partial_rotary_factor is 1e\+308: it must be from 0 to 1",
+        ),
         ("gpt_neox", {"rope_parameters": {"rope_theta": "9"}}, "rope_theta is '9': it must be"),
         (
             "gpt_neox",

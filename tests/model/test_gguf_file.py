@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from anexa.engines import open_engine
 from anexa.errors import AnexaError
+from anexa.model.architectures import architecture
 from anexa.model.gguf_file import GGUFFile
 from anexa.model.gguf_reader import GGUFReader
 from anexa.model.loading import load_model
@@ -162,6 +163,20 @@ def with_metadata(path: Path, monkeypatch: pytest.MonkeyPatch, **values: float |
     monkeypatch.setattr(gguf.GGUFWriter, "add_vocab_size", add)
     write_gguf(path, model(LLAMA, BYTES), "m")
     return GGUFFile(path)
+
+
+@pytest.mark.parametrize("theta", [0.0, -9.0, float("nan"), float("inf")])
+def test_impossible_rotary_positions_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theta: float
+) -> None:
+    layout = architecture(model(LLAMA, BYTES).config).gguf
+    assert layout is not None
+    plain = layout.metadata
+    changed = lambda config: plain(config) | {"rope.freq_base": theta}  # noqa: E731
+    monkeypatch.setitem(vars(layout), "metadata", changed)
+    write_gguf(tmp_path / "m.gguf", model(LLAMA, BYTES), "m")
+    reason = f"llama.rope.freq_base is {theta}: it must be a number of at least 1"
+    assert f"m.gguf cannot be opened: {reason}" in refusal(tmp_path / "m.gguf")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from anexa.errors import AnexaError, one_line, short_repr
 from anexa.model.architectures import architecture
+from anexa.model.architectures.rope import read_number
 from anexa.model.config import ModelConfig
 from anexa.model.gguf_reader import GGUFReader, require
 from anexa.model.gguf_tokenizer import parse_gguf_tokenizer
@@ -139,6 +140,7 @@ def _config(reader: GGUFReader) -> ModelConfig:
     if size("expert_count", 0) or "rope_freqs.weight" in reader.tensors:
         what = "experts" if size("expert_count", 0) else "a table of scaled positions (Llama 3.1)"
         raise AnexaError(f"it has {what}: not supported in GGUF files")
+    theta = require(metadata, f"{name}.rope.freq_base", float, 10_000.0)
     config = ModelConfig(
         name,
         **sizes,
@@ -146,7 +148,7 @@ def _config(reader: GGUFReader) -> ModelConfig:
         n_kv_head=size("attention.head_count_kv", sizes["n_head"]),
         n_inner=size("feed_forward_length"),
         head_dim=size("attention.key_length", 0),
-        rope_theta=require(metadata, f"{name}.rope.freq_base", float, 10_000.0),
+        rope_theta=read_number(f"{name}.rope.freq_base", theta),
         rope_scaling=_scaling(reader, name),
         tie_word_embeddings=HEAD not in reader.tensors,
         attention_bias=name != "qwen2" and "blk.0.attn_q.bias" in reader.tensors,

@@ -22,7 +22,8 @@ from anexa.model.architectures.base import (
     read_config,
     write_config,
 )
-from anexa.model.config import ModelConfig
+from anexa.model.architectures.rope import read_number
+from anexa.model.config import MAX_SIZE, ModelConfig
 from anexa.model.operations import Operations, Tensor
 from anexa.model.rotary import rotary_frequencies
 
@@ -160,7 +161,7 @@ def _rope(json: dict[str, Any]) -> dict[str, Any]:
 
     Raises:
         AnexaError: if the positions are scaled, described in two ways or by layer, or a value is
-            not a number above 0.
+            not a number, or too small.
     """
     found = {"rope_theta": 10_000.0, "partial_rotary_factor": 0.25}
     found |= {name: json[key] for name, key in OLD_ROPE_KEYS.items() if key in json}
@@ -181,10 +182,11 @@ def _rope(json: dict[str, Any]) -> dict[str, Any]:
             "its rope_parameters and rope_scaling describe different rotary positions: "
             "remove one of them"
         )
-    for name, value in found.items():
-        if not is_number(value) or value <= 0:
-            raise AnexaError(f"{name} is {short_repr(value)}: it must be a number above 0")
-    return {name: float(value) for name, value in found.items()}
+    part = found["partial_rotary_factor"]
+    if not is_number(part) or not 0 < part < MAX_SIZE:
+        raise AnexaError(f"partial_rotary_factor is {short_repr(part)}: it must be from 0 to 1")
+    theta = read_number("rope_theta", found["rope_theta"])
+    return {"rope_theta": theta, "partial_rotary_factor": float(part)}
 
 
 def validate(config: ModelConfig) -> None:

@@ -62,7 +62,7 @@ def _theta(ropes: list[dict[str, Any]], json: dict[str, Any]) -> float:
         raise AnexaError(
             f"rope_theta is given as {short_repr(theta)} and as {short_repr(thetas[-1])}"
         )
-    return _number("rope_theta", theta)
+    return read_number("rope_theta", theta)
 
 
 def _scaling(rope: dict[str, Any], json: dict[str, Any]) -> RopeScaling | None:
@@ -104,10 +104,15 @@ def _llama3(rope: dict[str, Any], json: dict[str, Any]) -> Llama3Scaling:
 def _parameter(rope: dict[str, Any], name: str, least: int = 1) -> float:
     if name not in rope:
         raise AnexaError(f"its rotary positions are scaled, and lack {name}")
-    return _number(name, rope[name], least)
+    return read_number(name, rope[name], least)
 
 
-def _number(name: str, value: object, least: int = 1) -> float:
+def read_number(name: str, value: object, least: int = 1) -> float:
+    """Return a value read from JSON as a float.
+
+    Raises:
+        AnexaError: if it is not a finite number of at least `least`.
+    """
     if not is_number(value) or value < least:
         raise AnexaError(f"{name} is {short_repr(value)}: it must be a number of at least {least}")
     return float(value)
