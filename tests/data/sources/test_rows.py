@@ -127,6 +127,7 @@ def test_one_column_is_a_table(tmp_path: Path) -> None:
         ("text,id\n", "contains no text"),
         ("a,b\n1,2\n", "has no field 'text': name the one with the texts with --field; it has"),
         ("id,messages\n1,a\n", r".*'messages' \(conversations are read from a \.jsonl file that"),
+        ("text,id,text\na,1,b\n", "has two fields 'text': give them different names"),
         ("text,id\na\0,1\n", "has a NUL byte at offset 9"),
     ],
 )

@@ -22,9 +22,11 @@ def choose_field(fields: Iterable[str], field: str, where: str) -> str:
         where: name of the file.
 
     Raises:
-        UsageError: if the file has no such field.
+        UsageError: if the file has no such field, or two of them.
     """
     names, wanted = list(fields), field or DEFAULT_FIELD
+    if names.count(wanted) > 1:
+        raise UsageError(f"{where} has two fields {quoted(wanted)}: give them different names")
     if wanted in names:
         return wanted
     listed = ", ".join(map(quoted, names[:MAX_LISTED])) + ", …" * (len(names) > MAX_LISTED)
