@@ -67,7 +67,8 @@ def write_export(
         precision: precision of the matrices in GGUF, a key of `anexa.hub.gguf.PRECISIONS`.
 
     Returns:
-        What texts have that the program splits into other tokens than Anexa does; mostly nothing.
+        Descriptions of the texts that the program splits into other tokens than Anexa; usually
+        empty.
 
     Raises:
         AnexaError: if the format cannot hold the model, or `out` cannot be written.

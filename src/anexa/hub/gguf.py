@@ -49,7 +49,7 @@ def write_gguf(path: Path, model: Model, name: str, precision: str = "f32") -> l
         precision: precision of the matrices, a key of `PRECISIONS`.
 
     Returns:
-        What texts have that llama.cpp splits into other tokens than Anexa does; mostly nothing.
+        Descriptions of the texts that llama.cpp splits into other tokens than Anexa; usually empty.
 
     Raises:
         AnexaError: if llama.cpp cannot compute the model, or the file cannot be written.

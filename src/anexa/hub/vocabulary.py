@@ -42,7 +42,7 @@ class GGUFVocabulary:
         merges: pairs of tokens that byte-level BPE merges, in order.
         scores: score of each token, by which SentencePiece joins; empty for byte-level BPE.
         add_space_prefix: whether SentencePiece puts a space before a text.
-        differences: what texts have for which llama.cpp's tokens differ from Anexa's.
+        differences: descriptions of the texts whose tokens in llama.cpp differ from Anexa's.
     """
 
     tokens: list[str]

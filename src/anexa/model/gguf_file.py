@@ -40,7 +40,7 @@ INSIDE = {
 }
 # Metadata that change the function of every architecture, with the one value that is computed.
 USUAL = {"attention.causal": True, "rope.scaling.attn_factor": 1.0}
-NAMES = ("gpt2", "llama", "qwen2", "qwen3")  # of architectures, which both call the same
+NAMES = ("gpt2", "llama", "qwen2", "qwen3")  # model_type and general.architecture are equal
 BLOCK = re.compile(r"(?:h|model\.layers)\.(\d+)\.(.+)")
 HEAD = "output.weight"
 

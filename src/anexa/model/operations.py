@@ -57,8 +57,8 @@ class Operations(Protocol[Tensor]):
     def rms_norm(self, x_TC: Tensor, gain_C: Tensor | None, /, eps: float) -> Tensor:
         """Divide each row by its root mean square, and multiply by the gain, if there is one.
 
-        If the gain is shorter than the row, each group of as many columns (a head) is divided by
-        its own root mean square, and multiplied by the gain.
+        If the gain is shorter than the row, the row is cut into groups of its length (heads), and
+        each group is normalized on its own.
         """
 
     def rotary(

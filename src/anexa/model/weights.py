@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 
-# Float32 or float64 numbers; a memoryview is the part of a file that is mapped into memory.
+# Float32 or float64 numbers; a memoryview is a part of a file that was mapped or read.
 Numbers: TypeAlias = "array[float] | memoryview[float]"
 
 
