@@ -259,6 +259,19 @@ def test_any_damage_is_an_anexa_error(
         GGUFFile(path).load()
 
 
+def test_score_that_is_no_number_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = gguf.GGUFWriter.add_token_scores
+
+    def add(writer: gguf.GGUFWriter, scores: list[float]) -> None:
+        plain(writer, [float("nan"), *scores[1:]])
+
+    monkeypatch.setattr(gguf.GGUFWriter, "add_token_scores", add)
+    write_gguf(tmp_path / "m.gguf", model({}, of_family("llama2", tmp_path)), "m")
+    assert "it has a damaged token, " in refusal(tmp_path / "m.gguf")
+
+
 def test_long_tokens_cost_no_time(tmp_path: Path) -> None:
     tokenizer = of_family("llama2", tmp_path)
     path = tmp_path / "m.gguf"

@@ -15,8 +15,15 @@ from anexa.errors import AnexaError, UsageError
 from anexa.generation import LanguageModel
 from anexa.model.chat_format import END_THINK, THINK
 from anexa.model.general_template import general_template, general_tokens
-from anexa.training import TrainConfig, Trainer, build_trainer, resume_trainer
+from anexa.training import (
+    SampleCallback,
+    TrainConfig,
+    Trainer,
+    build_trainer,
+    resume_trainer,
+)
 from anexa.training.conversation_corpus import ConversationCorpus
+from anexa.training.metrics import read_metrics
 from anexa.training.opening import open_corpus
 from anexa.training.presets import usual_preset
 from tests.training.runs import finish, stop_after, weights_file
@@ -81,6 +88,35 @@ def test_file_of_conversations_makes_a_chat_model(
     no_thought = f"{THINK}{END_THINK}" if thoughts else ""
     assert model.render_prompt(conversation, thinking=False) == prompt + no_thought
     assert model.chat(conversation, max_tokens=5, temperature=0).num_tokens <= 5
+
+
+def test_samples_answer_a_question_that_fits(tmp_path: Path) -> None:
+    path = write_conversations(tmp_path)
+    long = [{"role": "user", "content": "a" * 300}, {"role": "assistant", "content": "b"}]
+    path.write_text(json.dumps({"messages": long}) + "\n" + path.read_text("utf-8"), "utf-8")
+    run = build_trainer(config(path), tmp_path / "model")
+    assert run.corpus.prompt == "<|user|>What color is the lily?<|assistant|>"
+    run.fit([SampleCallback()])
+    assert read_metrics(run.folder)[1]
+    path.write_text(
+        "".join(
+            json.dumps({"messages": [{"role": "user", "content": f"{name} {'a' * 200}"}, *more]})
+            + "\n"
+            for name in ("anna", "otto")
+            for more in [[long[1], {"role": "user", "content": name}, long[1]]]
+        ),
+        "utf-8",
+    )
+    run = build_trainer(config(path, block_size=250), tmp_path / "short")
+    assert run.corpus.prompt == "<|user|>anna<|assistant|>"
+
+
+def test_a_sample_whose_prompt_does_not_fit_is_left_out(tmp_path: Path) -> None:
+    run = build_trainer(config(write_conversations(tmp_path), block_size=64), tmp_path / "model")
+    run.corpus = run.corpus.for_model(run.tokenizer, "You are a garden. " * 9)
+    run.fit([SampleCallback()])
+    assert run.done
+    assert not read_metrics(run.folder)[1]
 
 
 def test_resumed_run_has_the_bits_of_an_uninterrupted_one(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from anexa.errors import AnexaError
 from anexa.explore.replay import Replay
 from anexa.model.general_template import general_template
 from anexa.model.loading import load_model
-from anexa.training import RunOptions, TrainConfig, build_trainer, resume_trainer
+from anexa.training import RunOptions, SampleCallback, TrainConfig, build_trainer, resume_trainer
 from anexa.training.evaluation import to_batch
 from tests.explore.test_replay import done
 from tests.training.runs import finish, stop_after, sums, weights_file
@@ -52,6 +52,28 @@ def test_model_of_text_becomes_a_chat_model_with_roles_in_words(tmp_path: Path) 
     chat = load_model(run.folder)
     assert chat.chat_template == general_template(thinking=True, tagged=False)
     assert chat.config == load_model(base).config
+
+
+def test_a_tokenizer_without_the_characters_of_the_template_is_refused(tmp_path: Path) -> None:
+    conversations, text = write_conversations(tmp_path), tmp_path / "text.txt"
+    text.write_text("What color is the rose? It is red. " * 40, "utf-8")
+    base = build_trainer(config(text, tokenizer="char", layout="text"), tmp_path / "base").folder
+    with pytest.raises(AnexaError, match=r"lacks 'U', ':', .* of the chat template: start from"):
+        build_trainer(continued(conversations, base, allow_unknown=True), tmp_path / "chat")
+    assert not (tmp_path / "chat").exists()
+
+
+def test_unknown_characters_of_a_question_are_left_out_of_the_prompt_of_samples(
+    tmp_path: Path,
+) -> None:
+    conversations, text = write_conversations(tmp_path), tmp_path / "text.txt"
+    text.write_text("User: Assistant: What color is the rose It is red.\n" * 40, "utf-8")
+    small = config(text, tokenizer="char", layout="text", block_size=128)
+    base = build_trainer(small, tmp_path / "base").folder
+    run = build_trainer(continued(conversations, base, allow_unknown=True), tmp_path / "chat")
+    assert run.tokenizer.unknown_characters(run.corpus.prompt) == ["y", "?"]
+    run.fit([SampleCallback()])
+    assert run.done
 
 
 def test_template_of_the_model_wins(tmp_path: Path) -> None:

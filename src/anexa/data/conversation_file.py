@@ -16,6 +16,8 @@ from anexa.errors import AnexaError
 from anexa.model.chat_format import Message
 from anexa.names import counted
 
+MAX_QUESTION = 100  # characters of a question that a sample during training answers
+
 
 @dataclass(frozen=True)
 class Conversation:
@@ -44,7 +46,8 @@ class Conversations:
         size: size of all messages in UTF-8, in bytes.
         sha256: hash of the conversations, in hexadecimal.
         has_thoughts: whether an answer has a thought.
-        question: the first message of a user; empty if there is none.
+        question: the first message of a user with at most `MAX_QUESTION` characters, else the
+            shortest; empty if there is none.
         source: reader of the text.
         skip_bad: whether bad rows are left out.
         notes: sentences about the format, and about rows that are left out.
@@ -85,7 +88,9 @@ class Conversations:
             for message in conversation.messages:
                 size += sum(len(text.encode()) for text in texts_of(message))
                 has_thoughts = has_thoughts or "reasoning_content" in message
-                if not question and message["role"] == "user":
+                if message["role"] == "user" and (
+                    not question or len(message["content"]) < len(question) > MAX_QUESTION
+                ):
                     question = message["content"]
             count += 1
         if not count:

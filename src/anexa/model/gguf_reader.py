@@ -75,6 +75,7 @@ class GGUFReader:
         self.path = path
         with open_binary(path) as file:
             data = _Data(path, file.read(MAX_METADATA))
+            size = file.seek(0, 2)
         if data.take(4) != b"GGUF" or data.number("<u4") not in VERSIONS:
             raise AnexaError(f"{path} is not a GGUF file of version 2 or 3")
         num_tensors, num_values = data.count("<u8", 24), data.count("<u8", 12)
@@ -97,7 +98,7 @@ class GGUFReader:
         if len(self.tensors) < num_tensors:
             raise AnexaError(f"{path} is damaged: two of its tensors have the same name")
         # A small file could have many large tensors, all in the same place.
-        if sum(place.num_bytes for place in self.tensors.values()) > path.stat().st_size:
+        if sum(place.num_bytes for place in self.tensors.values()) > size:
             raise AnexaError(f"{path} is damaged: its tensors are larger than the file")
 
     def _tensor_info(self, data: _Data) -> tuple[str, tuple[int, ...], int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from anexa.errors import AnexaError, short_repr
@@ -57,7 +58,8 @@ def _pieces(metadata: Mapping[str, Any]) -> list[Piece]:
         raise AnexaError("it has tokens, types and scores of different numbers")
     pieces = []
     for token, kind, score in zip(tokens, types, scores):
-        if not isinstance(token, str) or kind not in [*PieceType] or not isinstance(score, float):
+        known = isinstance(score, float) and isfinite(score) and kind in [*PieceType]
+        if not isinstance(token, str) or not known:
             raise AnexaError(f"it has a damaged token, {short_repr(token)}")
         pieces.append(Piece(token, score, PieceType(kind)))
     while pieces and pieces[-1].type == PieceType.UNUSED:

@@ -10,6 +10,7 @@ from anexa.engines.peak import measure_peak_flops
 from anexa.errors import AnexaError
 from anexa.files import write_atomic
 from anexa.generation import Sampler, SamplingParams, stream_text
+from anexa.generation.text_stream import PromptTooLongError
 from anexa.model.adapters import ADAPTER, write_adapter
 from anexa.model.folder import CARD, write_weights
 from anexa.model.weights import Weights
@@ -108,7 +109,9 @@ def save_adapter(trainer: Trainer, folder: Path, weights: Weights) -> None:
 class SampleCallback(Callback):
     """Generates a text after each evaluation, and writes it to the metrics.
 
-    Must come after `MetricsCallback`. There are no samples of a sharded model (FSDP).
+    Must come after `MetricsCallback`. There are no samples of a sharded model (FSDP), and none if
+    the prompt of the corpus does not fit the context. Characters that the model does not know are
+    left out of the prompt.
     """
 
     def on_step(self, trainer: Trainer, result: StepResult) -> None:
@@ -123,11 +126,16 @@ class SampleCallback(Callback):
         if trainer.device_config.shard and trainer.context.world_size > 1:
             return ""
         prompt = trainer.corpus.prompt
+        unknown = "".join(trainer.tokenizer.unknown_characters(prompt))
+        prompt = prompt.translate(str.maketrans("", "", unknown))
         sampler = Sampler(SamplingParams(seed=trainer.config.run.seed))
-        max_tokens = SAMPLE_TOKENS * (2 if prompt else 1)  # only thinking models have a prompt
-        stream = stream_text(
-            trainer.engine, trainer.tokenizer, prompt, sampler, max_tokens=max_tokens
-        )
+        max_tokens = SAMPLE_TOKENS * (2 if prompt else 1)  # an answer may begin with a thought
+        try:
+            stream = stream_text(
+                trainer.engine, trainer.tokenizer, prompt, sampler, max_tokens=max_tokens
+            )
+        except PromptTooLongError:
+            return ""
         try:
             return "".join(stream).strip()
         except AnexaError:

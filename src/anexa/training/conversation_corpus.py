@@ -13,6 +13,7 @@ from anexa.data.conversation_file import Conversations
 from anexa.data.conversation_sequences import encode_conversations
 from anexa.data.corpora import text_source
 from anexa.data.sources.reader import DEFAULT_OPTIONS, ReadOptions
+from anexa.errors import AnexaError
 from anexa.model.chat_format import render_messages
 from anexa.model.general_template import general_template, general_tokens
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
@@ -67,10 +68,13 @@ class ConversationCorpus:
 
     @property
     def prompt(self) -> str:
-        """The first question of the conversations, as a prompt."""
-        question = {"role": "user", "content": self._conversations.question}
+        """A short question of the conversations, as a prompt."""
+        return self._as_prompt(self._conversations.question)
+
+    def _as_prompt(self, question: str) -> str:
         bos, eos = self._bos_eos
-        return render_messages(self.chat_template, [question], bos=bos, eos=eos)
+        messages = [{"role": "user", "content": question}]
+        return render_messages(self.chat_template, messages, bos=bos, eos=eos)
 
     def tokenizer(self, spec: str) -> Tokenizer:
         """Implement `Corpus.tokenizer`: a tokenizer with a token for each tag of the template.
@@ -86,6 +90,9 @@ class ConversationCorpus:
 
         A model without a template gets `general_template`: with tags if they are tokens of the
         model, else with plain words.
+
+        Raises:
+            AnexaError: if the tokenizer lacks a character of the template.
         """
         corpus = copy(self)
         corpus._bos_eos = tokenizer.bos_eos
@@ -94,6 +101,13 @@ class ConversationCorpus:
             thinking = self._conversations.has_thoughts
             chat_template = general_template(thinking=thinking, tagged=tagged)
         corpus.chat_template = chat_template
+        unknown = tokenizer.unknown_characters(corpus._as_prompt(""))
+        if unknown:
+            raise AnexaError(
+                f"{self.name} cannot be trained on with this model, whose tokenizer lacks "
+                f"{', '.join(map(repr, unknown[:5]))} of the chat template: start from another "
+                "model, or from none"
+            )
         return corpus
 
     def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:
