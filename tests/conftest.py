@@ -41,6 +41,21 @@ for _name, _handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signa
         signal.signal(signal.Signals[_name], _handler)
 
 
+# Architectures with the forward function of another one, and no operation that others lack.
+RELATIVES = {"mistral", "qwen2"}
+ENGINE_TESTS = ("engines", "generation")
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of engines that repeat those of `llama` and `qwen3` for a relative as slow."""
+    for item in items:
+        call = getattr(item, "callspec", None)
+        names = {v for v in call.params.values() if isinstance(v, str)} if call else set()
+        if names & RELATIVES and item.path.parent.name in ENGINE_TESTS:
+            item.add_marker("slow")
+
+
 def pytest_collection_finish() -> None:
     """Spare the garbage collector the modules and tests, which stay until the end."""
     gc.collect()
