@@ -257,6 +257,14 @@ def test_garden_prints_the_share_of_right_answers(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_garden_prints_shares_of_padding() -> None:
+    result = benchmark("garden.py", "--padding")
+    assert result.returncode == 0, result.stderr
+    ours, random, full = map(float, re.findall(r"([\d.]+)%$", result.stdout, re.MULTILINE))
+    assert ours < 10 < 60 < random < full
+
+
+@pytest.mark.slow
 @needs_torch
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 def test_loading_and_finetuning_print_ratios() -> None:
