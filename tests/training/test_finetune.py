@@ -90,7 +90,8 @@ def test_a_resumed_run_needs_no_base_and_equals_the_whole(
     stop_after(stopped, 0)
     stop_after(resume_trainer(tmp_path / "stopped"), 4)
     base.rename(tmp_path / "gone")
-    resumed = finish(resume_trainer(tmp_path / "stopped", {"from_": str(base)}))
+    elsewhere = {"from_": str(tmp_path / "whole" / ".." / base.relative_to(tmp_path))}
+    resumed = finish(resume_trainer(tmp_path / "stopped", elsewhere))
     assert weights_file(resumed.folder) == weights_file(whole.folder)
     assert resumed.base == whole.base
     for one, other in zip(resumed.state.evaluations, whole.state.evaluations, strict=True):

@@ -190,10 +190,7 @@ def resume_trainer(
     checkpoint = read_checkpoint(folder)
     asked = dict(overrides or {})
     corpora = asked.pop("corpus", None)
-    if "tokenizer" in asked:
-        asked["tokenizer"] = tokenizer_source(asked["tokenizer"])
-    if "from_" in asked:
-        asked["from_"] = str(Path(asked["from_"]).absolute())
+    asked |= _stored_paths(asked, checkpoint.config)
     state, finished = checkpoint.state, checkpoint.state.progress >= 1
     config = checkpoint.config.for_resume(asked, lengthen=finished)
     if finished:
@@ -228,6 +225,21 @@ def resume_trainer(
         check_moments(checkpoint, shapes, folder)
         trainer.engine.resume(checkpoint.moments, state.step)
     return trainer
+
+
+def _stored_paths(asked: Mapping[str, Any], config: TrainConfig) -> dict[str, Any]:
+    """Return the paths of a tokenizer and of a model that are given again, as the run has them."""
+    paths = {}
+    if "tokenizer" in asked:
+        paths["tokenizer"] = tokenizer_source(asked["tokenizer"])
+    if "from_" in asked:
+        paths["from_"] = str(Path(asked["from_"]).absolute())
+    for name in paths:
+        stored = config.options()[name]
+        is_path = stored is not None and Path(stored).is_absolute()
+        if is_path and Path(paths[name]).resolve() == Path(stored).resolve():
+            paths[name] = stored  # the same place, written otherwise
+    return paths
 
 
 def build_or_restart(
