@@ -278,3 +278,12 @@ def test_special_tokens_in_a_text_are_refused(messages: list[Message]) -> None:
     template, special = TEMPLATES["ours"]
     with pytest.raises(BadRowError, match="is a special token of the model"):
         ChatRenderer(template, tokenizer(special)).render(messages)
+
+
+def test_special_tokens_that_the_template_does_not_use_are_refused() -> None:
+    template, special = TEMPLATES["ChatML"]
+    begin, end = (tokenizer(special).token_to_id(token) for token in special)
+    assert end is not None
+    chat = tokenizer(special).with_special_tokens(begin, [end])
+    with pytest.raises(BadRowError, match=r"contains <\|endoftext\|>, which is a special token"):
+        ChatRenderer(template, chat).render([user(f"a{END}b"), assistant("c")])

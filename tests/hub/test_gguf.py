@@ -328,6 +328,14 @@ def test_microgpt_is_refused(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+def test_a_context_beyond_the_format_is_refused(tmp_path: Path) -> None:
+    model = small_model("llama")
+    config = replace(model.config, block_size=2**32)
+    with pytest.raises(AnexaError, match="cannot have a context of 4,294,967,296 tokens"):
+        write_gguf(tmp_path / "a.gguf", replace(model, config=config), "a")
+    assert names(tmp_path) == []
+
+
 def test_unknown_precision_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no precision 'q4_0': choose f32, f16, q8_0"):
         write_gguf(tmp_path / "m.gguf", small_model(), "m", "q4_0")

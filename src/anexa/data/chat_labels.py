@@ -49,6 +49,7 @@ class ChatRenderer:
         self._bos, self._eos = tokenizer.bos_eos
         shown = template + self._bos + self._eos
         self._tokens = tuple(token for token in tokenizer.added_tokens if token in shown)
+        self._reserved = {*self._tokens, *tokenizer.special_tokens}  # not allowed within a text
         self._reads_thoughts = True
         user, answer = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
         try:
@@ -68,7 +69,7 @@ class ChatRenderer:
 
         Raises:
             BadRowError: if the template refuses the messages or leaves out an answer or a thought,
-                a message contains a special token of the template, or the prompt of an answer is
+                a message contains a special token, or the prompt of an answer is
                 not a prefix of the conversation with the answer.
         """
         self._check_special_tokens(messages)
@@ -116,7 +117,7 @@ class ChatRenderer:
     def _check_special_tokens(self, messages: Sequence[Message]) -> None:
         for message in messages:
             for text in (message["content"], message.get("reasoning_content", "")):
-                for token in self._tokens:
+                for token in self._reserved:
                     if token in text:
                         raise BadRowError(
                             f"contains {token}, which is a special token of the model"

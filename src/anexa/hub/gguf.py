@@ -83,6 +83,11 @@ def write_gguf(path: Path, model: Model, name: str, precision: str = "f32") -> l
 
 
 def _add_sizes(writer: gguf.GGUFWriter, config: ModelConfig, layout: GGUFLayout) -> None:
+    if config.block_size >= 2**32:  # all other sizes are those of weights
+        raise AnexaError(
+            f"a GGUF file cannot have a context of {config.block_size:,} tokens: correct it in the "
+            "model's config.json"
+        )
     writer.add_context_length(config.block_size)
     writer.add_embedding_length(config.n_embd)
     writer.add_block_count(config.n_layer)

@@ -222,6 +222,12 @@ class Tokenizer:
         return tuple(token.content for token in added.values())
 
     @cached_property
+    def special_tokens(self) -> tuple[str, ...]:
+        """The added tokens that are no text: they are left out when ids are decoded."""
+        added: dict[int, AddedToken] = self._backend.get_added_tokens_decoder()
+        return tuple(token.content for token in added.values() if token.special)
+
+    @cached_property
     def byte_ids(self) -> frozenset[int]:
         """Ids that are one byte each, and become text only together with neighboring bytes."""
         if "ByteFallback" not in repr(self._backend.decoder):
