@@ -12,7 +12,7 @@ from anexa.cli.options import attribute_docs
 from anexa.names import flag
 from anexa.training.config import TrainConfig, preset_config
 from anexa.training.option_table import OPTIONS, SECTIONS
-from anexa.training.presets import DEFAULT, PRESETS
+from anexa.training.presets import DEFAULT, PRESETS, usual_preset
 from tests.cli.process import anexa
 
 
@@ -46,6 +46,12 @@ def test_defaults_are_those_of_the_presets(help_texts: dict[str, str]) -> None:
         default = re.search(r"\[default: ([^]]*)\]", shown)
         if name in ("preset", "engine"):
             assert default
+            presets = {
+                usual_preset(["garden"]),
+                usual_preset(["arithmetic"]),
+                usual_preset([], "m"),
+            }
+            assert name == "engine" or presets <= {*re.split(r"[ ;]+", default[1])}
         elif value in (None, "", ()):
             assert default is None
         elif isinstance(value, bool):

@@ -63,7 +63,8 @@ def _default(name: str) -> str:
     """Return an option's default value in brackets, as help texts end."""
     if name == "preset":
         return (
-            f" [default: {DEFAULT}; with --from {FINETUNE}; for the corpus arithmetic anexa-think]"
+            f" [default: {DEFAULT}; with --from {FINETUNE}; for conversations anexa-chat; for the "
+            "corpus arithmetic anexa-think]"
         )
     section, field = OPTIONS[name]
     [value] = [f.default for f in fields(SECTIONS[section]) if f.name == field]

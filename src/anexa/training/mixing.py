@@ -70,7 +70,6 @@ class MixedCorpus:
         names: names of the corpora, all different.
         corpora: the corpora.
         weights: their weights, as they are given; empty: none.
-
     """
 
     def __init__(self, specs: Sequence[CorpusSpec], corpora: Sequence[Corpus]) -> None:
