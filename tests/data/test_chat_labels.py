@@ -256,7 +256,7 @@ BAD_TEMPLATES = {
 @pytest.mark.parametrize(("template", "problem"), BAD_TEMPLATES.items())
 def test_template_that_cannot_be_trained_is_refused(template: str, problem: str) -> None:
     with pytest.raises(
-        AnexaError, match="the chat template of the model cannot be trained"
+        AnexaError, match="the chat template of the model cannot be trained: a conversation "
     ) as caught:
         ChatRenderer(template, tokenizer(()))
     assert problem in str(caught.value)

@@ -293,6 +293,11 @@ def change_corpus(folder: Path) -> None:
     corpus.write_text("anna\nbob\n", encoding="utf-8")
 
 
+def turn_into_adapters(folder: Path) -> None:
+    remove_history(folder)
+    (folder / "adapter").mkdir()
+
+
 def remove_corpus(folder: Path) -> None:
     (folder.parent / "names.txt").unlink()
 
@@ -303,6 +308,7 @@ def remove_corpus(folder: Path) -> None:
         (remove_training, "has no steps to show: it holds no training"),
         (shutil.rmtree, "has no steps to show: it holds no training"),
         (remove_history, "has no history of its steps: keep one from now on with anexa train --re"),
+        (turn_into_adapters, r"trained adapters \(--lora\), whose steps are not kept"),
         (remove_frames, "has no key frame to repeat the steps from"),
         (remove_records, "lacks the records of the steps up to the key frame of step "),
         (remove_first_records, "lacks the records of the steps after the key frame of step 0"),

@@ -57,7 +57,7 @@ class ChatRenderer:
             thought = self._render([user, answer | {"reasoning_content": _MARK}])
         except BadRowError as error:
             raise AnexaError(
-                f"the chat template of the model cannot be trained: {error}"
+                f"the chat template of the model cannot be trained: a conversation {error}"
             ) from error
         self._reads_thoughts = _MARK in thought
 

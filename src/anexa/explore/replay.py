@@ -20,6 +20,7 @@ from anexa.engines import Batch, Engine, select_device
 from anexa.errors import AnexaError, one_line, short_repr
 from anexa.explore.rule import Array, Index
 from anexa.explore.updates import WeightUpdate
+from anexa.model.adapters import ADAPTER
 from anexa.model.architectures import architecture
 from anexa.model.folder import ModelFolder
 from anexa.model.model import validate_weights
@@ -355,6 +356,11 @@ def _read_history(folder: Path) -> tuple[Sequence[StepRecord], int]:
     """Read the records of a run, and the step of its first key frame."""
     records, frames = read_records(folder), frame_steps(folder)
     if not frames and not records:
+        if (folder / ADAPTER).exists():
+            raise AnexaError(
+                f"the run in {folder} trained adapters (--lora), whose steps are not kept: train "
+                "without --lora to look at them"
+            )
         if (folder / CHECKPOINT).exists():
             raise AnexaError(
                 f"the run in {folder} has no history of its steps: keep one from now on with "
