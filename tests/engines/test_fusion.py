@@ -285,7 +285,7 @@ def test_listing_of_a_block() -> None:
 %9 (N, 4) = rotary(%31[4:8], cos, sin, positions, head_dim=4, sign=1)
 append_to_cache(%9, %31[8:12], caches, positions, head_dim=4, layer=0)
 wait_for_rows(progress, layer=0)
-%12 (N, 4) = attend(%6, caches, positions, kv_width=4, head_dim=4, layer=0)
+%12 (N, 4) = attend(%6, caches, positions, layer=0, head_dim=4, scale=0.5, window=0, kv_width=4)
 %15 (N, 4) = product(%12, %13, %1, tile=16)
 %16 (N, 4), %17 (N, 1) = rms_norm(%15, model.layers.0.post_attention_layernorm.weight, eps=1e-05)
 %33 (N, 32) = product(%16, %32, tile=32)

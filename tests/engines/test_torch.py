@@ -49,7 +49,8 @@ def test_micro_batches_equal_the_whole_batch(
     """Also with sequences of different lengths; each micro-batch counts by its tokens."""
     whole = open_engine("torch", *model, device_config=DeviceConfig(dtype=dtype))
     parts = open_engine("torch", *model, device_config=DeviceConfig(dtype=dtype, micro_batch=size))
-    bound = 1e-12 if dtype == "float64" else 1e-6
+    # In float32 the gradients of the whole batch differ by 8e-6 from those in float64 (qwen2).
+    bound = 1e-12 if dtype == "float64" else 1e-5
     (loss, gradients), (expected, theirs) = parts.gradients(BATCH), whole.gradients(BATCH)
     assert loss == pytest.approx(expected, rel=bound)
     assert_close(gradients, theirs, bound=bound)

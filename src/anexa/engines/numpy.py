@@ -28,7 +28,8 @@ from anexa.model.weights import Weight, Weights, num_parameters
 LARGE = 30_000_000
 
 # Diverged weights overflow. The results then have infinities and NaNs, so no warning is needed.
-_quietly = partial(np.errstate, over="ignore", invalid="ignore")
+# The tails of a normal distribution underflow to 0, which is right.
+_quietly = partial(np.errstate, over="ignore", invalid="ignore", under="ignore")
 
 
 class ArrayTape(Tape[Array], operations=operations_of(operations)):
