@@ -163,6 +163,15 @@ def test_parquet_of_every_type_of_text(tmp_path: Path) -> None:
         assert writers.read(tmp_path / "a.parquet") == ["one", "two\n", "one"]
 
 
+def test_parquet_that_unpacks_to_much_more_is_refused(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["a" * 10**6] * 70}), path)
+    with pytest.raises(AnexaError, match=r"a\.parquet unpacks to more than 200 times its size"):
+        read_corpus(str(path))
+
+
 def test_bad_parquet_is_refused(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     pytest.importorskip("pyarrow.parquet")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from anexa.data.jsonl import BadRowError
+from anexa.data.sources.compression import check_ratio
 from anexa.data.sources.entries import Entry, seekable
 from anexa.data.sources.fields import choose_field, field_document
 from anexa.data.sources.packages import require_pyarrow
@@ -32,15 +33,20 @@ def parquet_documents(entry: Entry, field: str, tally: Tally) -> Iterator[str]:
 
     Raises:
         UsageError: if there is no such column.
-        AnexaError: if the column has no texts, the file is damaged, or `pyarrow` is missing.
+        AnexaError: if the column has no texts, the file is damaged or unpacks to much more than
+            texts do, or `pyarrow` is missing.
     """
     pyarrow = require_pyarrow(entry.where)
     with entry.open() as stream, seekable(stream) as file, _errors(entry.where):
+        packed, unpacked = file.seek(0, 2), 0
         table = pyarrow.parquet.ParquetFile(file)
         name = choose_field(table.schema_arrow.names, field, entry.where)
         _check_type(pyarrow, table.schema_arrow.field(name), entry.where)
         batches = table.iter_batches(batch_size=BATCH_ROWS, columns=[name])
-        yield from _documents(batches, name, entry.where, tally)
+        for document in _documents(batches, name, entry.where, tally):
+            unpacked += len(document)
+            check_ratio(unpacked, packed, entry.where)
+            yield document
 
 
 def is_dataset(folder: Path) -> bool:
@@ -125,10 +131,10 @@ def _documents(batches: Iterator[Any], column: str, where: str, tally: Tally) ->
     bad_rows = tally.bad_rows(where, "row")
     number = 0
     for batch in batches:
-        for value in batch.column(column).to_pylist():
+        for value in batch.column(column):  # one by one: a text may be long
             number += 1
             try:
-                document = field_document(value, column)
+                document = field_document(value.as_py(), column)
             except BadRowError as error:
                 bad_rows.add(number, error)
             else:
