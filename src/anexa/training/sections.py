@@ -51,9 +51,10 @@ class DataConfig:
     """Corpus and tokenizer of a run.
 
     Attributes:
-        corpus: name of a corpus (`anexa corpora` lists them), path of a text file, or - for
-            standard input. Several are mixed, each as often as its size or, after a colon, its
-            weight says: a.txt:3 b.txt:1.
+        corpus: name of a corpus (`anexa corpora` lists them); path of a text file, a folder, an
+            archive, a table, or a .jsonl file of texts or of conversations; or - for standard
+            input. Several are mixed, each as often as its size or, after a colon, its weight says:
+            a.txt:3 b.txt:1.
         layout: layout of the corpus: lines (each line is a document) or text (running text); auto:
             guessed from the text.
         tokenizer: tokenizer to train or to use: char, a token for each character; bpe:SIZE,
