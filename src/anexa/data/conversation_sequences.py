@@ -68,8 +68,8 @@ class EncodedConversations:
         present = dict.fromkeys(self.digests[n] for n in np.unique(self.origins).tolist())
         if len(present) < 2:
             raise AnexaError(
-                f"{self.name} has {counted(len(present), 'conversation')} to train on, but "
-                "training and validation need one each"
+                f"{self.name} has {counted(len(present), 'conversation')} to train on, copies "
+                "not counted, but training and validation need one each: add other conversations"
             )
         key = str(seed).encode()
         ranked = sorted(present, key=lambda digest: blake2b(digest, key=key).digest())

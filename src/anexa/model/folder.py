@@ -151,7 +151,7 @@ class ModelFolder:
             AnexaError: if a file is missing or damaged, or does not belong to the others.
         """
         config = self.config
-        check_vocabulary(self.tokenizer, config, self.path / TOKENIZER)
+        check_vocabulary(self.tokenizer, config, self.path)
         weights, path = self.read_weights()
         template = self.chat_template
         weights = validate_weights(weights, config, path)

@@ -105,8 +105,8 @@ def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig, path: Path) -> N
     """
     if tokenizer.vocab_size > config.vocab_size:
         raise AnexaError(
-            f"{path} has {tokenizer.vocab_size} tokens, but the model has {config.vocab_size}: "
-            "they do not belong together"
+            f"the tokenizer of {path} has {tokenizer.vocab_size} tokens, but the model has "
+            f"{config.vocab_size}: they do not belong together"
         )
 
 
