@@ -14,6 +14,7 @@ from anexa.errors import AnexaError, UsageError
 from anexa.model.adapters import with_rank
 from anexa.model.architectures.base import is_adapter
 from anexa.model.loading import load_model
+from anexa.model.weights import num_parameters
 from anexa.training import TrainConfig, build_trainer, resume_trainer
 from anexa.training.base_options import base_options
 from anexa.training.build import RunOptions
@@ -54,6 +55,10 @@ def test_folder_has_the_merged_model_and_the_adapters(text: Path, base: Path) ->
     run = finish(build_trainer(configure(text, base), Path("out")))
     merged = load_model(Path("out"))
     assert merged.config == load_model(base).config
+    size, both = num_parameters(merged.config), num_parameters(run.model_config)
+    assert f"| parameters | {size:,}; trained were adapters of rank 2: {both - size:,} |" in (
+        Path("out/README.md").read_text(encoding="utf-8")
+    )
     tokens = [3, 1, 4, 1, 5, 9]
     ours = np.array(run.engine.logits(tokens))
     plain = open_engine("numpy", merged.config, merged.weights).logits(tokens)

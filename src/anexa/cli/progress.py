@@ -14,6 +14,7 @@ from rich.text import Text
 
 from anexa.cli.curve import LossCurve
 from anexa.cli.output import echo, escape_controls
+from anexa.model.adapters import with_rank
 from anexa.model.weights import num_parameters
 from anexa.names import counted, flag, portable, shell_path
 from anexa.training import Callback, StepResult, Trainer
@@ -212,10 +213,13 @@ def opening(trainer: Trainer) -> list[str]:
     context = f"context {model.block_size}"
     if config.model.block_size < model.block_size:
         context += f", sequences of {config.model.block_size}"
+    merged = num_parameters(with_rank(model, 0))
+    trained = num_parameters(model) - merged
+    adapters = f" and {trained:,} in adapters" if trained else ""
     what = "" if trainer.base is None else f"{trainer.base.name}: "
     lines = [
-        f"corpus {trainer.corpus.name} · {what}{model.model_type} with {num_parameters(model):,} "
-        f"parameters, vocabulary {model.vocab_size:,}, {context} · "
+        f"corpus {trainer.corpus.name} · {what}{model.model_type} with {merged:,} "
+        f"parameters{adapters}, vocabulary {model.vocab_size:,}, {context} · "
         f"{config.device.engine} on {where} · "
         f"{config.run.batch_size * config.model.block_size:,} tokens a step · {end} · "
         f"seed {config.run.seed}"

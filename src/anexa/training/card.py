@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from anexa import __version__
+from anexa.model.adapters import with_rank
 from anexa.model.config import ModelConfig
 from anexa.model.weights import num_parameters
 from anexa.names import code_span, counted, flag, markdown
@@ -50,6 +51,7 @@ def model_card(
         for e in state.evaluations
     )
     batch = counted(config.run.batch_size, "sequence")
+    merged = num_parameters(with_rank(model, 0))
     sizes = f"{counted(model.n_layer, 'layer')}, {counted(model.n_head, 'head')}"
     return f"""---
 library_name: transformers
@@ -57,7 +59,7 @@ pipeline_tag: text-generation
 tags: [anexa, {model.model_type}]
 {_base_model(base)}{_results(corpus, state)}---
 
-# {markdown(corpus)}: a {model.model_type} model of {num_parameters(model):,} parameters
+# {markdown(corpus)}: a {model.model_type} model of {merged:,} parameters
 
 {_origin(base)} on {code_span(corpus)} with Anexa {__version__}:
 
@@ -67,7 +69,7 @@ tags: [anexa, {model.model_type}]
 
 | | |
 | --- | --- |
-| parameters | {num_parameters(model):,} |
+| parameters | {merged:,}{_adapters(model, merged)} |
 | architecture | {model.model_type}: {sizes}, width {model.n_embd} |
 | context | {model.block_size} tokens |
 | vocabulary | {model.vocab_size} tokens |
@@ -90,6 +92,12 @@ Losses are in nats a token.
 
 A run that is measured in steps writes the same weights again on the same machine.
 """
+
+
+def _adapters(model: ModelConfig, merged: int) -> str:
+    """Say how many numbers of adapters were trained instead of the parameters, if any."""
+    trained = num_parameters(model) - merged
+    return f"; trained were adapters of rank {model.lora_rank}: {trained:,}" if trained else ""
 
 
 def _base_model(base: BaseModel | None) -> str:
