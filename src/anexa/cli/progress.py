@@ -156,7 +156,7 @@ class JsonReporter(ProgressReporter):
         self._object(
             event="begin",
             folder=portable(str(trainer.folder)),
-            parameters=num_parameters(trainer.model_config),
+            parameters=num_parameters(with_rank(trainer.model_config, 0)),
             config=trainer.config.to_json(),
             step=trainer.state.step,
             notes=notes(trainer),
