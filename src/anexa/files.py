@@ -32,14 +32,27 @@ os.umask(_UMASK)
 
 
 def write_atomic(path: Path, data: bytes, *, replace: bool = True) -> None:
-    """Write a file atomically; arguments and errors are those of `atomic_path`."""
+    """Write bytes to a file atomically.
+
+    Args:
+        path: file, device, named pipe, or "-" for the standard output.
+        data: content of the file.
+        replace: whether an existing file may be replaced.
+
+    Raises:
+        AnexaError: if the file cannot be written, or exists and `replace` is False.
+        BrokenPipeError: if the reader of the standard output has closed the pipe.
+    """
     with atomic_path(path, replace=replace) as temporary:
         temporary.write_bytes(data)
 
 
 @contextmanager
 def atomic_path(path: Path, *, replace: bool = True) -> Iterator[Path]:
-    """Yield the path of a temporary file, whose content then becomes that of `path`.
+    """Context manager that writes a file atomically.
+
+    The body of the `with` statement writes to a temporary file, which is renamed to `path` at the
+    end; after an exception in the body, the temporary file is deleted and `path` is unchanged.
 
     A replaced file keeps its mode, and its other hard links keep the old content. Symbolic links
     are followed. Devices, named pipes and the standard output are written at the end, when all of
@@ -49,10 +62,12 @@ def atomic_path(path: Path, *, replace: bool = True) -> Iterator[Path]:
         path: file, device, named pipe, or "-" for the standard output.
         replace: whether an existing file may be replaced.
 
+    Yields:
+        Path of the temporary file, which is empty.
+
     Raises:
-        AnexaError: if `check_output` refuses the path, or it cannot be written; no temporary file
-            is left behind.
-        BrokenPipeError: if the reader of the standard output has gone.
+        AnexaError: if `check_output` refuses the path, or writing fails.
+        BrokenPipeError: if the reader of the standard output has closed the pipe.
     """
     check_output(path, replace=replace)
     status = None if is_stdout(path) else _status(path)
@@ -106,7 +121,13 @@ def _copy_to_stream(source: Path, path: Path) -> None:
 
 @contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
-    """Context manager of a temporary folder in `parent`, removed at the end unless renamed.
+    """Context manager that creates a temporary folder and removes it at the end unless renamed.
+
+    Args:
+        parent: folder in which the temporary folder is created.
+
+    Yields:
+        Path of the temporary folder.
 
     Raises:
         OSError: if the folder cannot be created.
@@ -120,21 +141,23 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
 
 
 def write_folder(path: Path, write: Callable[[Path], None], *, numbered: bool = False) -> int:
-    """Create a folder: all of its files, or nothing.
+    """Create a folder with its files atomically: either all files are written, or no folder.
 
-    Its name is settled when it is taken, by the renaming of the finished folder: of several
-    processes that want the same name, one gets it. Missing folders above it are created.
+    The files are written to a temporary folder, which is then renamed. If several processes create
+    the same folder at once, one succeeds, and the others behave as if the folder had existed.
+    Missing parent folders are created.
 
     Args:
-        path: the folder.
-        write: writes the files into the temporary folder that it is given.
-        numbered: take `numbered_path(path, 2)` and so on if `path` is not free.
+        path: path of the new folder.
+        write: function that writes the files; its argument is the temporary folder.
+        numbered: whether to append "-2", "-3" and so on to the name if `path` exists already.
 
     Returns:
-        The number of the name that was taken; 1 is `path`.
+        Number of the new folder, as in `numbered_path`; 1 if it is `path` itself.
 
     Raises:
-        AnexaError: if `path` exists already and `numbered` is False, or it cannot be written.
+        AnexaError: if `path` exists already and `numbered` is False, or the folder cannot be
+            written.
     """
     if not numbered:
         check_output(path, folder=True)
@@ -156,12 +179,15 @@ def write_folder(path: Path, write: Callable[[Path], None], *, numbered: bool = 
 
 
 def numbered_path(path: Path, number: int) -> Path:
-    """Return the name number 1, 2, 3 and so on of a folder: PATH, PATH-2, PATH-3."""
+    """Append a number to the name of a folder: PATH for 1, PATH-2 for 2, and so on."""
     return path if number == 1 else path.with_name(f"{path.name}-{number}")
 
 
 def free_path(path: Path) -> Path:
-    """Return the first numbered path that is free now; another process may take it next."""
+    """Return the first of PATH, PATH-2, PATH-3, … that does not exist.
+
+    Another process may create it before the caller does.
+    """
     number = 1
     while os.path.lexists(numbered_path(path, number)):
         number += 1
@@ -169,7 +195,14 @@ def free_path(path: Path) -> Path:
 
 
 def take_name(folder: Path, path: Path) -> bool:
-    """Rename a folder that is not empty; returns False if `path` is not free.
+    """Rename a folder, unless the new path exists already.
+
+    Args:
+        folder: folder to rename; not empty.
+        path: new path.
+
+    Returns:
+        True if the folder was renamed, False if `path` exists.
 
     Raises:
         OSError: if the folder cannot be renamed.
@@ -198,8 +231,10 @@ def check_output(
         binary: whether the content is binary, which is not written to a terminal.
 
     Raises:
-        AnexaError: if the path exists, is of the other kind, or cannot be written.
-        UsageError: if a folder, or binary content for a terminal, is to go to the standard output.
+        AnexaError: if the path exists and may not be replaced, is a folder where a file is to be
+            written, or is not writable.
+        UsageError: if `path` is the standard output, and the output is a folder, or is binary and
+            the standard output is a terminal.
     """
     if is_stdout(path):
         _check_stdout(folder, binary)
@@ -223,7 +258,7 @@ def check_output(
 
 
 def is_stdout(path: Path) -> bool:
-    """Whether a path names the standard output."""
+    """Return whether a path names the standard output, such as "-" or "/dev/stdout"."""
     return path.as_posix() in STDOUT
 
 
@@ -276,11 +311,12 @@ def _status(path: Path) -> os.stat_result | None:
 
 
 def remove_leftovers(folder: Path, min_age: float = 0.0) -> None:
-    """Remove the temporary files and folders of writers that were killed.
+    """Remove temporary files and folders that killed processes have left in a folder.
 
     Args:
-        folder: folder that they wrote into.
-        min_age: minimum age in seconds: a younger temporary file may belong to a running writer.
+        folder: folder in which to look, without its subfolders.
+        min_age: minimum age in seconds; a younger temporary file is kept, since it may belong to a
+            running process.
     """
     for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
         with suppress(FileNotFoundError):  # its writer has just renamed it
@@ -293,7 +329,11 @@ def remove_leftovers(folder: Path, min_age: float = 0.0) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON, indented by two spaces as in Hugging Face's files.
+    """Write a value to a JSON file atomically, indented by two spaces as in Hugging Face's files.
+
+    Args:
+        path: path of the file; an existing file is replaced.
+        value: value that `json.dumps` accepts.
 
     Raises:
         AnexaError: if the file cannot be written.
@@ -302,11 +342,11 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def check_inside(path: Path) -> None:
-    """Refuse to share a file that is a symbolic link to a file outside its folder.
+    """Check that a file to be shared is not a symbolic link to a file outside its folder.
 
-    A downloaded folder could have a link to a private file of the user, who then shares the folder.
-    Links in the cache of the Hugging Face Hub are allowed: they lead to the blobs of their
-    repository.
+    Otherwise, a downloaded model folder with a link to a private file of the user would leak that
+    file when the user publishes the folder. Links within the cache of the Hugging Face Hub, from a
+    snapshot to the blobs of its repository, are allowed.
 
     Raises:
         AnexaError: if `path` is a link to a file outside its folder.
@@ -323,10 +363,14 @@ def check_inside(path: Path) -> None:
 
 @contextmanager
 def open_binary(path: Path) -> Iterator[BufferedReader]:
-    """Open a file for reading.
+    """Context manager that opens a file for reading.
+
+    Yields:
+        The file, opened in binary mode.
 
     Raises:
-        AnexaError: if the file does not exist, or an error occurs while it is read.
+        AnexaError: if the file does not exist, is not a regular file, or an `OSError` occurs in the
+            body of the `with` statement.
     """
     try:
         if path.exists() and not path.is_file():  # reading a pipe would never end
@@ -340,7 +384,7 @@ def open_binary(path: Path) -> Iterator[BufferedReader]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a file.
+    """Return the content of a file as bytes.
 
     Raises:
         AnexaError: if the file does not exist or cannot be read.
@@ -350,7 +394,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """Read a file as UTF-8; other bytes become U+FFFD.
+    """Return the content of a UTF-8 file; each invalid byte sequence becomes U+FFFD.
 
     Raises:
         AnexaError: if the file does not exist or cannot be read.
@@ -359,10 +403,10 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read the object in a JSON file.
+    """Return the JSON object in a file as a dict.
 
     Raises:
-        AnexaError: if the file cannot be read, is not JSON, or is not an object.
+        AnexaError: if the file cannot be read, or its content is not a JSON object.
     """
     try:
         value = json.loads(read_bytes(path))

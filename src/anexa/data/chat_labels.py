@@ -1,10 +1,12 @@
-"""Labels of conversations: which tokens of a rendered conversation are the assistant's answers.
+"""Loss mask of conversations: the parts of a rendered conversation that are assistant answers.
 
-An answer is what follows the prompt that the model gets for it when it is used, up to the end of
-the turn. It is found by rendering alone, so that it is right for any chat template: the
-conversation before the answer, with the beginning of the assistant's turn, must be a prefix of the
-conversation with the answer. Some templates, such as Qwen3's, show an answer otherwise once another
-turn follows it; such an answer is learned from a sequence of its own, which ends with it.
+To find an answer, the chat template is rendered twice: up to the generation prompt of the answer,
+and up to the end of the answer. The first text must be a prefix of the second; the rest of the
+second text is the answer. So the loss covers the tokens that the model generates in use, whatever
+the template is.
+
+Some templates, such as Qwen3's, render an answer differently (without its thought) if more turns
+follow. The conversation is then rendered as several texts, each of which ends with such an answer.
 """
 
 from __future__ import annotations
@@ -22,11 +24,12 @@ _MARK = "\ue000thought\ue001"  # private characters, which no text has
 
 @dataclass
 class LabeledText:
-    """A rendered conversation.
+    """A rendered conversation, with the spans that have a loss.
 
     Attributes:
-        text: the whole text.
-        spans: begin and end of each answer that is learned, in characters.
+        text: the conversation as rendered by the chat template.
+        spans: offsets in `text` of each answer that is trained on, in characters: of its first
+            character, and after the last token of its turn.
     """
 
     text: str
@@ -37,11 +40,12 @@ class ChatRenderer:
     """Renderer of conversations for training, with the chat template of a model.
 
     Args:
-        template: chat template.
+        template: source of the chat template, in Jinja.
         tokenizer: tokenizer of the model.
 
     Raises:
-        AnexaError: if the template cannot be used for training.
+        AnexaError: if the template fails on a conversation of one question and one answer, or does
+            not render the answer as a continuation of its prompt.
     """
 
     def __init__(self, template: str, tokenizer: Tokenizer) -> None:
@@ -62,15 +66,20 @@ class ChatRenderer:
         self._reads_thoughts = _MARK in thought
 
     def render(self, messages: Sequence[Message]) -> list[LabeledText]:
-        """Render a conversation; each answer is in a span of exactly one of the texts.
+        """Render a conversation for training.
 
         Args:
-            messages: messages up to the last answer, as `parse_conversation` returns them.
+            messages: messages as `parse_conversation` returns them; the last is an answer. An
+                answer with a "weight" of 0 is not trained on.
+
+        Returns:
+            The conversation as one text, or as several if the template changes an answer when more
+            turns follow. Each answer is in a span of exactly one text.
 
         Raises:
             BadRowError: if the template refuses the messages or leaves out an answer or a thought,
-                a message contains a special token, or the prompt of an answer is
-                not a prefix of the conversation with the answer.
+                a message contains a special token, or the prompt of an answer is not a prefix of
+                the conversation with the answer.
         """
         self._check_special_tokens(messages)
         if not self._reads_thoughts:

@@ -16,10 +16,16 @@ MAX_TRIED = 20  # rows at the start of a file from which its format is recognize
 
 
 def has_conversations(spec: str) -> bool:
-    """Whether a corpus has conversations; False if it cannot be read.
+    """Return whether a corpus consists of conversations.
+
+    A named corpus is looked up in `CORPORA`; a file is judged by its first `MAX_TRIED` rows.
 
     Args:
-        spec: a name from `CORPORA`, or a path.
+        spec: a name from `CORPORA`, or the path of a file; only JSON Lines files can have
+            conversations.
+
+    Returns:
+        Whether it has conversations; False if the file does not exist or cannot be read.
     """
     if spec in CORPORA:
         return CORPORA[spec].conversations
@@ -32,13 +38,14 @@ def has_conversations(spec: str) -> bool:
 
 
 def format_of(chunks: Iterable[str]) -> str | None:
-    """Return the format of the conversations in a JSON Lines text, by its first rows.
+    """Return the format of the conversations in a JSON Lines text, by its first `MAX_TRIED` rows.
 
     Args:
         chunks: the text in chunks of any length.
 
     Returns:
-        A key of `anexa.data.conversations.FORMATS`; None if the rows have no conversations.
+        Format of the first row that is a conversation, a key of `anexa.data.conversations.FORMATS`;
+        None if there is no such row.
     """
     parts, count, size = list[str](), 0, 0
     for chunk in chunks:
@@ -58,10 +65,14 @@ def format_of(chunks: Iterable[str]) -> str | None:
 
 
 def recognize_conversations(fields: Mapping[str, Any]) -> str | None:
-    """Return the name of the format of a row, a key of `FORMATS`; None if it has no conversation.
+    """Recognize the format of a conversation by the names of its fields.
 
     Args:
-        fields: fields of the row.
+        fields: JSON object of one row of a JSON Lines file.
+
+    Returns:
+        "messages" (OpenAI), "ShareGPT" or "Alpaca", a key of `anexa.data.conversations.FORMATS`;
+        None if the row is not a conversation.
     """
     if isinstance(fields.get("messages"), list):
         return "messages"

@@ -1,4 +1,4 @@
-"""Downloads of corpora into the cache, by pooch."""
+"""Download of corpora into the cache folder, with the library pooch."""
 
 from __future__ import annotations
 
@@ -54,20 +54,23 @@ class _Meter:
 
 
 def fetch(corpus: CorpusInfo, progress: Progress | None = None) -> Path:
-    """Download a corpus into the cache, unless it is there, and return its path.
+    """Download a corpus into the cache folder, unless the file is there already.
 
     A file that the user has put there is used like a downloaded one. Transient errors are retried
     twice. A download is written to a temporary file, verified and renamed, so the cache never
     contains a partial file.
 
     Args:
-        corpus: the corpus.
-        progress: progress callback: `(bytes_done, bytes_total)`.
+        corpus: entry of the corpus in `CORPORA`.
+        progress: progress callback: `(bytes_done, bytes_total)`; the total is None if unknown.
+
+    Returns:
+        Path of the file in the cache folder.
 
     Raises:
         AnexaError: if the download fails, the cache is not writable, or the cached file has the
             wrong checksum.
-        ValueError: if the corpus has no source.
+        ValueError: if the corpus has no URL to download from.
     """
     if corpus.source is None:
         raise ValueError(f"corpus {corpus.name} has no source to download from")

@@ -1,4 +1,10 @@
-"""Analysis of a thought: the sources of each fact, the heads that attend to them, their effect."""
+"""Analysis of a chain of thought: where each fact was copied from, and by which attention heads.
+
+A fact is the equation for one column of digits in a calculation, such as 8+6+0=14 (digit + digit +
+carry). The sources of a fact are the earlier tokens that its digits were copied from. The attention
+heads that attend most to these sources are switched off one at a time, to measure how the loss of
+each fact changes.
+"""
 
 from __future__ import annotations
 
@@ -35,27 +41,28 @@ from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weights
 from anexa.thinking.checker import Report, check
 
-STRONGEST = 3  # heads of each fact that are switched off
-ANSWERS = 6  # heads without which the whole answer is written again
+STRONGEST = 3  # attention heads per fact that are switched off, those with the largest mass
+ANSWERS = 6  # heads for which the answer is also generated again, with the head switched off
 
 
 def read_thought(
     model: LanguageModel, question: str, edits: Sequence[Edit] = ()
 ) -> Generator[float, None, ThoughtView]:
-    """Answer a question greedily, and follow the facts of the thought to their sources.
+    """Answer a question by greedy decoding, and trace each fact of the thought to its sources.
 
-    Everything is computed by the engine `numpy` in float64.
+    All computations use the engine `numpy` in float64.
 
     Args:
-        model: a chat model.
-        question: the question.
-        edits: switches that are applied to the weights first.
+        model: a chat model; without a thought in its answer, there are no facts.
+        question: text of the user message.
+        edits: edits of the weights, such as heads to switch off, applied before the question is
+            answered.
 
     Yields:
-        The progress, from 0 to 1.
+        Progress as a fraction, from 0 to 1.
 
     Returns:
-        The view; the generator's return value.
+        The answer with its facts, sources and heads, as the return value of the generator.
 
     Raises:
         AnexaError: if the model has no chat template, or the question is too long.

@@ -1,4 +1,4 @@
-"""Rendering of a conversation as a prompt, after checks of its messages."""
+"""Rendering of a conversation as a prompt of the model, with checks of its messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from anexa.model.tokenizer import RenderedPrompt, Tokenizer
 
 
 def knows_tools(chat_template: str) -> bool:
-    """Return whether a chat template shows tools to the model."""
+    """Return whether a chat template has a variable `tools`, so that it can render tools."""
     return "tools" in chat_template
 
 
@@ -36,24 +36,30 @@ def render_chat_prompt(
     end: PromptEnd | None,
     tools: Sequence[Tool],
 ) -> RenderedPrompt:
-    """Render a conversation with a chat template.
+    """Check the messages of a conversation and render them as a prompt.
 
     Args:
-        chat_template: Jinja template of the model.
+        chat_template: chat template of the model, in Jinja.
         tokenizer: tokenizer of the model.
         block_size: context length in tokens.
         messages: messages so far, each with a "role" and a "content".
         name: name of the model, for error messages.
-        thinking: whether the model may reason.
-        end: end of the prompt; see `LanguageModel.render_prompt`.
-        tools: functions that the model may call.
+        thinking: whether the model may reason; if not, the prompt ends in an empty thought.
+        end: where the prompt ends: "answer", after the beginning of a new answer; "message",
+            within the last message, which the model continues; "nothing", after the last message.
+            None means "message" if the last message is the assistant's, else "answer".
+        tools: definitions of the functions that the model may call, in OpenAI's format.
+
+    Returns:
+        The text of the prompt, not tokenized.
 
     Raises:
         AnexaError: if a message is malformed, there is no message, a message or a tool contains a
             special token of the template, or a message is about a tool call and the template does
             not know tools.
-        PromptTooLongError: if the messages have more characters than the context can hold.
-        UsageError: if the last message is empty.
+        PromptTooLongError: if the messages have so many characters that their tokens cannot fit
+            into `block_size`, whatever the tokens are.
+        UsageError: if the last message is blank and not the assistant's.
     """
     if isinstance(messages, str) or not all(isinstance(message, Mapping) for message in messages):
         raise AnexaError(

@@ -1,4 +1,4 @@
-"""Truncation of a conversation that has outgrown the context."""
+"""Truncation of a conversation that is longer than the context of the model."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from anexa.model.chat_format import Message
 
 
 class TruncatedConversation(NamedTuple):
-    """A conversation without its oldest turns.
+    """Result of `drop_oldest_turns`.
 
     Attributes:
-        messages: the messages that are kept.
+        messages: the messages that are kept, in order.
         num_dropped: number of turns that were dropped.
     """
 
@@ -24,16 +24,20 @@ class TruncatedConversation(NamedTuple):
 def drop_oldest_turns(
     messages: Sequence[Message], fits: Callable[[Sequence[Message]], bool]
 ) -> TruncatedConversation:
-    """Drop as few of the oldest turns as possible, so that a conversation fits.
+    """Drop the fewest oldest turns of a conversation so that its prompt fits into the context.
 
-    A turn is a message of the user with all that follows up to the next one. What precedes the
-    first turn, such as the system message, and the last turn are always kept, so the result may
-    not fit if these two do not.
+    A turn is a user message and all messages up to the next user message. The messages before the
+    first turn, such as the system message, and the last turn are always kept, even if their prompt
+    does not fit.
 
     Args:
-        messages: messages so far.
-        fits: predicate that says whether the prompt of some messages fits into the context; it
-            must stay true when the oldest turn of these messages is dropped.
+        messages: messages of the conversation, the oldest first.
+        fits: function that returns whether the prompt rendered from a list of messages fits into
+            the context. It must be monotonic, for a binary search: if messages fit, they also fit
+            without their oldest turn.
+
+    Returns:
+        The messages that are kept, and the number of turns that were dropped.
     """
     starts = [number for number, one in enumerate(messages) if one.get("role") == "user"]
     if not starts:

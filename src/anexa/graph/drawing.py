@@ -1,4 +1,4 @@
-"""A graph for drawing, and its export to Mermaid and Graphviz DOT."""
+"""Drawing of a computation graph as boxes and arrows, and its export to Mermaid and Graphviz."""
 
 from __future__ import annotations
 
@@ -16,11 +16,20 @@ MAX_NODES = 150
 MAX_EDGES = 400
 
 NodeKind = Literal["input", "constant", "operation", "weighted", "output"]
+"""Role of a node in the computation: a named input, a constant, an operation without or with
+weights of the model, or the final result."""
 
 
 @dataclass(frozen=True)
 class NodeColors:
-    """Fill and outline of a box, on a light page and on a dark page."""
+    """Colors of a node's box, as CSS hex colors such as "#ddf4ff".
+
+    Attributes:
+        fill: background on a light page.
+        stroke: outline on a light page.
+        dark_fill: background on a dark page.
+        dark_stroke: outline on a dark page.
+    """
 
     fill: str
     stroke: str
@@ -39,14 +48,14 @@ NODE_COLORS: dict[NodeKind, NodeColors] = {
 
 @dataclass(frozen=True)
 class Node:
-    """A node, drawn as a box.
+    """A node of a computation graph, such as an input or an operation; drawn as a box.
 
     Attributes:
-        title: the first line, emphasized.
-        details: the lines below the title.
-        kind: determines the color.
-        group: the lines of the label of a frame; successive nodes with the same label share a
-            frame. Empty: no frame.
+        title: first line of text in the box, emphasized.
+        details: lines of text below the title.
+        kind: role of the node, which determines the colors of the box (`NODE_COLORS`).
+        group: label, in lines, of the frame around this node, such as a layer of the model.
+            Consecutive nodes with the same label share a frame; () means no frame.
     """
 
     title: str
@@ -60,9 +69,9 @@ class Edge:
     """An arrow between two nodes.
 
     Attributes:
-        source: index of the node where it begins.
-        target: index of the node where it ends.
-        label: text near its tip.
+        source: index in `Graph.nodes` of the node where the arrow begins.
+        target: index of the node where the arrow ends; larger than `source`.
+        label: text beside the arrow; "" for none.
     """
 
     source: int
@@ -72,16 +81,16 @@ class Edge:
 
 @dataclass(frozen=True)
 class Graph:
-    """An acyclic graph that fits on a page.
+    """A drawing of a computation graph, which is acyclic and small enough for a page.
 
     Attributes:
-        title: a line that names the graph.
-        nodes: at least one node; each stands after all nodes that have an arrow to it.
-        edges: the arrows; two nodes may have several arrows between them.
-        note: a line that says how to read the graph.
+        title: heading of the drawing, one line.
+        nodes: nodes in topological order, at least one: each arrow leads to a later node.
+        edges: arrows; two nodes may have several arrows between them.
+        note: legend, one line, such as the meaning of the labels of arrows; "" for none.
 
     Raises:
-        AnexaError: if the graph is too large for a page.
+        AnexaError: if the graph has more than `MAX_NODES` nodes or `MAX_EDGES` edges.
     """
 
     title: str
@@ -95,13 +104,22 @@ class Graph:
         assert all(0 <= edge.source < edge.target < len(self.nodes) for edge in self.edges)
 
     def stages(self) -> Iterator[tuple[tuple[str, ...], list[int]]]:
-        """Yield label and node indices of each group; label () for nodes without a group."""
+        """Iterate over the runs of consecutive nodes that share a frame.
+
+        Yields:
+            The label of the frame, `Node.group`, and the indices of the nodes in it. Consecutive
+            nodes without a frame are a run as well, with the label ().
+        """
         for group, nodes in groupby(range(len(self.nodes)), key=lambda i: self.nodes[i].group):
             yield group, list(nodes)
 
 
 def check_size(n_nodes: int, n_edges: int) -> None:
-    """Check that a graph fits on a page.
+    """Check that a graph fits on a page, before it is built.
+
+    Args:
+        n_nodes: number of nodes.
+        n_edges: number of arrows.
 
     Raises:
         AnexaError: if there are more than `MAX_NODES` nodes or `MAX_EDGES` edges.
@@ -115,18 +133,22 @@ def check_size(n_nodes: int, n_edges: int) -> None:
 
 
 def format_number(x: float) -> str:
-    """Format a number: whole below a million if it is whole, else with 4 significant digits."""
+    """Format a finite number for a label, with a Unicode minus sign.
+
+    An integer below a million in magnitude has all of its digits ("1024"); other numbers have 4
+    significant digits ("0.3333", "1.235e+06").
+    """
     text = f"{x:.0f}" if x == int(x) and abs(x) < 1e6 else f"{x:.4g}"
     return text.replace("-", MINUS) if x else "0"  # not "-0"
 
 
 def printable(text: str) -> str:
-    """Replace line breaks and unprintable characters by spaces."""
+    """Replace each line break or other unprintable character by a space."""
     return "".join(char if char.isprintable() else " " for char in text)
 
 
 def to_mermaid(graph: Graph) -> str:
-    """Convert a graph to Mermaid, which GitHub, GitLab and many editors render in Markdown."""
+    """Return the source of a Mermaid flowchart, which GitHub, GitLab and many editors render."""
     title = json.dumps(printable(graph.title), ensure_ascii=False)  # valid YAML, too
     lines = ["---", f"title: {title}", "---", "flowchart TB"]
     if graph.note:
@@ -149,7 +171,10 @@ def to_mermaid(graph: Graph) -> str:
 
 
 def mermaid_text(*lines: str) -> str:
-    """Join lines for a quoted Mermaid label, with special characters as numeric entities."""
+    """Return lines as the content of a quoted Mermaid label, joined by <br/>.
+
+    Characters that have a meaning in Mermaid or Markdown are escaped as numeric entities.
+    """
 
     def escape(line: str) -> str:
         # Markdown ignores an underscore within a word, so the names of weights stay readable.
@@ -160,7 +185,7 @@ def mermaid_text(*lines: str) -> str:
 
 
 def to_dot(graph: Graph) -> str:
-    """Convert a graph to Graphviz's DOT, which `dot -Tsvg` and many other tools render."""
+    """Return the source of a graph in Graphviz DOT, which `dot -Tsvg` and other tools render."""
     heading = dot_text(*filter(None, (graph.title, graph.note)))
     lines = [
         "digraph {",
@@ -187,7 +212,10 @@ def to_dot(graph: Graph) -> str:
 
 
 def dot_text(*lines: str) -> str:
-    r"""Join lines for a quoted DOT label, where \ begins an escape and & an HTML entity."""
+    r"""Return lines as the content of a quoted DOT label, joined by \n.
+
+    Escaped are backslashes, quotation marks, and &, which begins an HTML entity in DOT.
+    """
 
     def escape(line: str) -> str:
         return printable(line).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")

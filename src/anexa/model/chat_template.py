@@ -1,8 +1,8 @@
 """Rendering of chat templates, which are untrusted code.
 
-Jinja's sandbox restricts a template to its arguments, but lets it run forever or fill the memory.
-So its work is limited here: loop iterations, calls, and characters read and written are counted,
-and before a filter, a method or an operator makes a value, an upper bound of its size is checked.
+Jinja's sandbox restricts a template to its arguments, but not its running time and memory. This
+module limits both: loop iterations, calls, and characters read and written are counted, and before
+a filter, a method or an operator makes a value, an upper bound of the size of the value is checked.
 Comparisons within lists (`in`, `unique`, `sort`) and the parsing of the template are not counted;
 instead the length of the template is limited.
 """
@@ -37,11 +37,15 @@ def render_template(template: str, **arguments: Any) -> str:
     """Render a chat template.
 
     Args:
-        template: source of the template.
-        arguments: variables that the template can read.
+        template: source of the template, in Jinja.
+        arguments: variables of the template, such as `messages` and `add_generation_prompt`.
+
+    Returns:
+        The rendered text.
 
     Raises:
-        AnexaError: if the template is invalid, raises an error, or does too much work.
+        AnexaError: if the template is invalid, raises an error, or exceeds `MAX_TEMPLATE`,
+            `MAX_VALUE` or `MAX_WORK`.
     """
     token = _work_left.set(sys.maxsize)
     try:

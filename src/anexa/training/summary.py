@@ -18,23 +18,30 @@ from anexa.training.specs import corpora_without_folders
 
 @dataclass(frozen=True)
 class Summary:
-    """Summary of a model folder. Fields of the run are None for a model without a checkpoint.
+    """Summary of a model folder and of the training run that wrote it.
+
+    All fields from `state` on describe the training run; they are None for a model folder without a
+    checkpoint.
 
     Attributes:
-        folder: the model folder.
-        model_type: architecture of the model.
-        parameters: number of parameters.
-        state: state of the run.
-        corpus: name of the corpus.
-        corpus_sha256: hash of the corpus.
-        step: number of completed steps.
-        tokens: number of predicted tokens.
-        seconds: training time.
-        best_loss: lowest validation loss after the first step, in nats a token: that of the
-            weights in the folder.
-        best_step: step of these weights.
-        last_loss: last validation loss, in nats a token.
-        config: configuration of the run.
+        folder: path of the model folder.
+        model_type: architecture of the model, a key of `ARCHITECTURES`, such as "gpt2".
+        parameters: number of parameters of the model.
+        state: "running" if a process is training in the folder, "done" if the run has reached its
+            planned length, else "stopped".
+        corpus: names of the corpora with their weights, as in `--corpus`, separated by spaces; a
+            file is named without its folder.
+        corpus_sha256: SHA-256 of the corpus, hexadecimal.
+        step: number of completed training steps.
+        tokens: number of tokens trained on so far, counting only tokens with a loss.
+        seconds: wall-clock time of the run so far, including evaluations, without the time between
+            a stop and a resume.
+        best_loss: lowest finite validation loss after the first step, in nats per token; None if
+            there was no such evaluation.
+        best_step: step of the evaluation with `best_loss`; the folder has the weights of this step.
+        last_loss: finite validation loss of the latest evaluation after the first step, in nats
+            per token.
+        config: training configuration of the run.
     """
 
     folder: Path
@@ -53,12 +60,21 @@ class Summary:
 
     @property
     def tokens_per_second(self) -> float | None:
-        """Mean training speed over the whole run, including evaluations."""
+        """Mean training speed in tokens per second, over the whole run including evaluations.
+
+        None if there is no checkpoint, or no step has been completed.
+        """
         return self.tokens / self.seconds if self.tokens and self.seconds else None
 
 
 def summarize(folder: Path) -> Summary:
-    """Summarize a model folder, whether it was trained here or elsewhere.
+    """Read the summary of a model folder; the weights are not loaded.
+
+    Args:
+        folder: path of a model folder, by Anexa or in Hugging Face's format.
+
+    Returns:
+        The summary; without a checkpoint, only its first three fields are set.
 
     Raises:
         AnexaError: if the folder is not a model folder, or is damaged.

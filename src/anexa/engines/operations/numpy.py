@@ -1,7 +1,11 @@
-"""The operations on NumPy arrays: whole batches at once.
+"""The operations on NumPy arrays, for whole batches: an equation and a gradient for each class.
 
-L is the loss, g the derivative of L in an operation's output, dx that in its input x. Arrays have
-any number of leading axes (here: B) before those that the suffix names.
+The arguments of `forward` are those of the method of `anexa.model.operations.Operations` that the
+class names. `backward` gets g = dL/dy, in the shape of the output y, and returns dx = dL/dx for
+each input tensor x; L is the loss.
+
+Suffixes are the axes of an array, as in `Operations`: T time (tokens), C width, O output width, V
+vocabulary, H heads, D head width, S keys. Any leading axes (here: B, the batch) come before them.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from anexa.engines.tape import Operation
 
 
 class Embedding(Operation[Array], name="embedding"):
-    """y_t = E[token_t].   dE[i] = Σ g_t over the t whose token is i."""
+    """Embedding lookup: y_t = E[token_t].   dE[i] = Σ g_t over the t whose token is i."""
 
     def forward(self, table_VC: Array, /, tokens_T: Tokens) -> Array:
         self.tokens_T, self.n_vocab = tokens_T, len(table_VC)
@@ -33,7 +37,7 @@ class Embedding(Operation[Array], name="embedding"):
 
 
 class Positions(Operation[Array], name="positions"):
-    """y_t = x_t + P[start + t].   dx = g,  dP[start + t] = Σ_b g_t."""
+    """Position embedding: y_t = x_t + P[start + t].   dx = g,  dP[start + t] = Σ_b g_t."""
 
     def forward(self, x_TC: Array, table_SC: Array, /, start: StartPosition) -> Array:
         self.start, self.table_shape = start, table_SC.shape
@@ -48,7 +52,7 @@ class Positions(Operation[Array], name="positions"):
 
 
 class Add(Operation[Array], name="add"):
-    """z = x + y.   dx = g,  dy = g."""
+    """Sum of two tensors of one shape: z = x + y.   dx = g,  dy = g."""
 
     def forward(self, x: Array, y: Array, /) -> Array:
         z: Array = x + y
@@ -59,7 +63,7 @@ class Add(Operation[Array], name="add"):
 
 
 class Transpose(Operation[Array], name="transpose"):
-    """y = xᵀ.   dx = gᵀ."""
+    """Transpose of a matrix: y = xᵀ.   dx = gᵀ."""
 
     def forward(self, w: Array, /) -> Array:
         return w.T
@@ -69,7 +73,7 @@ class Transpose(Operation[Array], name="transpose"):
 
 
 class Linear(Operation[Array], name="linear"):
-    """y = x Wᵀ + b.   dx = g W,  dW = gᵀ x,  db = Σ_t g_t."""
+    """Linear layer: y = x Wᵀ + b.   dx = g W,  dW = gᵀ x,  db = Σ_t g_t."""
 
     def forward(self, x_TC: Array, weight_OC: Array, bias_O: Array | None = None, /) -> Array:
         self.x_TC, self.weight_OC, self.has_bias = x_TC, weight_OC, bias_O is not None
@@ -89,9 +93,10 @@ class Linear(Operation[Array], name="linear"):
 
 
 class Split(Operation[Array], name="split"):
-    """y⁰, y¹, … = the columns of x in equal parts.   dx = the parts' gradients side by side.
+    """Split of the columns into equal parts: x = [y⁰, y¹, …].   dx = [g⁰, g¹, …].
 
-    With several groups of columns, each group is cut, and yⁱ is the i-th parts of all groups.
+    With several groups of columns (heads), each group is split, and yⁱ consists of the i-th part of
+    each group.
     """
 
     def forward(self, x_TC: Array, /, parts: int, groups: int = 1) -> tuple[Array, ...]:
@@ -106,7 +111,9 @@ class Split(Operation[Array], name="split"):
 
 
 class LayerNorm(Operation[Array], name="layer_norm"):
-    """y = n γ + β with n = (x − mean(x)) / σ and σ = √(var(x) + ε), row by row (Ba et al., 2016).
+    """Layer normalization of each row (Ba et al., 2016): y = n γ + β with n = (x − mean(x)) / σ.
+
+    σ = √(var(x) + ε), gain γ, bias β.
 
     With d = g γ:  dx = (d − mean(d) − n mean(d n)) / σ,  dγ = Σ_t g n,  dβ = Σ_t g.
     """
@@ -129,11 +136,14 @@ class LayerNorm(Operation[Array], name="layer_norm"):
 
 
 class RMSNorm(Operation[Array], name="rms_norm"):
-    """y = n γ with n = x / ρ and ρ = √(mean(x²) + ε), row by row (Zhang and Sennrich, 2019).
+    """RMS normalization of each row (Zhang and Sennrich, 2019): y = n γ with n = x / ρ.
 
-    With d = g γ:  dx = (d − n mean(d n)) / ρ,  dγ = Σ_t g n.   Without gains, γ = 1.
+    ρ = √(mean(x²) + ε), gain γ; without a gain, γ = 1.
 
-    If γ is shorter than the rows, they are cut into groups of its length: heads.
+    With d = g γ:  dx = (d − n mean(d n)) / ρ,  dγ = Σ_t g n.
+
+    If the gain is shorter than a row, the row is cut into groups of its length (heads), and each
+    group is normalized on its own.
     """
 
     def forward(self, x_TC: Array, gain_C: Array | None, /, eps: float) -> Array:
@@ -157,14 +167,22 @@ class RMSNorm(Operation[Array], name="rms_norm"):
         )
 
     def groups(self, x_TC: Array) -> Array:
-        """Cut rows that are longer than the gain into groups, (…, T, G, C)."""
+        """Cut rows that are longer than the gain into groups (heads) of its length.
+
+        Args:
+            x_TC: rows, (…, T, C).
+
+        Returns:
+            The same rows as (…, T, G, C / G); x_TC itself if there is no gain, or it has as many
+            elements as a row.
+        """
         if self.gain_C is None or self.gain_C.shape == x_TC.shape[-1:]:
             return x_TC
         return x_TC.reshape(*x_TC.shape[:-1], -1, len(self.gain_C))
 
 
 class ReLU(Operation[Array], name="relu"):
-    """y = max(0, x), element by element.   dx = g where x > 0, else 0."""
+    """ReLU activation: y = max(0, x), element by element.   dx = g where x > 0, else 0."""
 
     def forward(self, x_TC: Array, /) -> Array:
         self.positive = x_TC > 0
@@ -175,8 +193,9 @@ class ReLU(Operation[Array], name="relu"):
 
 
 class GELU(Operation[Array], name="gelu"):
-    """y = x (1 + tanh u) / 2 with u = √(2/π) (x + 0.044715 x³) (Hendrycks and Gimpel, 2016).
+    """GELU activation (Hendrycks and Gimpel, 2016), tanh approximation: y = x (1 + tanh u) / 2.
 
+    u = √(2/π) (x + 0.044715 x³).
     dx = g ((1 + tanh u) / 2 + x (1 − tanh² u) u' / 2) with u' = √(2/π) (1 + 3 · 0.044715 x²).
     """
 
@@ -208,8 +227,9 @@ class GELU(Operation[Array], name="gelu"):
 
 
 class GELUErf(Operation[Array], name="gelu_erf"):
-    """y = x Φ(x) with Φ(x) = erfc(−x / √2) / 2 (Hendrycks and Gimpel, 2016).
+    """GELU activation (Hendrycks and Gimpel, 2016), exact: y = x Φ(x).
 
+    Φ(x) = erfc(−x / √2) / 2, the distribution function of the standard normal distribution.
     dx = g (Φ(x) + x φ(x)) with φ(x) = e^(−x² / 2) / √(2π).
     """
 
@@ -228,8 +248,9 @@ class GELUErf(Operation[Array], name="gelu_erf"):
 
 
 class SwiGLU(Operation[Array], name="swiglu"):
-    """y = s(a) b with s(a) = a σ(a) and σ(a) = 1 / (1 + e^−a) (Shazeer, 2020).
+    """SwiGLU activation (Shazeer, 2020) of gate a and up projection b: y = s(a) b.
 
+    s(a) = a σ(a) with σ(a) = 1 / (1 + e^−a).
     da = g b s'(a) with s'(a) = σ(a) (1 + a (1 − σ(a))),  db = g s(a).
     """
 
@@ -247,9 +268,12 @@ class SwiGLU(Operation[Array], name="swiglu"):
 
 
 class CrossEntropy(Operation[Array], name="cross_entropy"):
-    """L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / N, with the loss denominator N.
+    """Cross-entropy loss of logits z, in nats: L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / N.
 
-    dz = (softmax(z) − onehot(target)) g / N.
+    The sum is over all tokens of the batch but those whose target is `IGNORE_INDEX`. N is the loss
+    denominator: a number, or one per sequence, (B, 1). L is a scalar.
+
+    dz = (softmax(z) − onehot(target)) g / N; 0 for an ignored target.
     """
 
     def forward(

@@ -1,6 +1,7 @@
 """Attention and rotary positions on NumPy arrays.
 
-The letters are those of `anexa.engines.operations.numpy`.
+Gradients (g, dx) and suffixes of shapes are as in `anexa.engines.operations.numpy`, and R is the
+number of rotary frequencies.
 """
 
 from __future__ import annotations
@@ -20,9 +21,17 @@ from anexa.engines.tape import Operation
 def rotary_cos_sin(
     start: StartPosition, n: int, frequencies: tuple[float, ...], dtype: np.dtype[Any]
 ) -> tuple[Array, Array]:
-    """Compute cos α, (T, 1, 1, R), and (−sin α, sin α), (T, 1, 2, R).
+    """Compute cosines and sines of the angles of rotary positions, α_ti = (start + t) f_i.
 
-    The angles of rotary positions are α = (start + t) f_i.
+    Args:
+        start: position of the first token; a tuple has the position for each of B sequences.
+        n: number of tokens, T.
+        frequencies: R angles f_i between neighboring positions, in radians.
+        dtype: dtype of the results.
+
+    Returns:
+        cos α, (T, 1, 1, R), and the pair (−sin α, sin α), (T, 1, 2, R); for a tuple of positions,
+        both with a leading axis B.
     """
     angles_T11R = (positions_of(start, n)[..., None] * frequencies)[..., None, None, :]
     sines = np.sin(angles_T11R).astype(dtype)
@@ -30,9 +39,12 @@ def rotary_cos_sin(
 
 
 class Rotary(Operation[Array], name="rotary"):
-    """The pair of columns (i, i + R) of each head is rotated by α = (start + t) f_i, R angles.
+    """Rotary position embedding (Su et al., 2021): rotation of pairs of columns of each head.
 
-    y_i = x_i cos α − x_(i+R) sin α,  y_(i+R) = x_(i+R) cos α + x_i sin α (Su et al., 2021).
+    In row t, the columns i and i + R of a head, i < R, are rotated by α = (start + t) f_i; columns
+    from 2R on are left as they are.
+
+    y_i = x_i cos α − x_(i+R) sin α,  y_(i+R) = x_(i+R) cos α + x_i sin α.
     dx = g rotated by −α.
     """
 
@@ -47,7 +59,15 @@ class Rotary(Operation[Array], name="rotary"):
         return (self.rotate(g_TC, -self.sines),)
 
     def rotate(self, x_TC: Array, sines: Array) -> Array:
-        """Rotate by angles given as (−sin α, sin α), the second result of `rotary_cos_sin`."""
+        """Rotate each head by the angles α of the last `forward`, or by −α.
+
+        Args:
+            x_TC: queries or keys, with all heads side by side.
+            sines: (−sin α, sin α) as from `rotary_cos_sin`, (T, 1, 2, R); negated for −α.
+
+        Returns:
+            The rotated array, (T, C).
+        """
         half = self.cos.shape[-1]
         x_THD = x_TC.reshape(*x_TC.shape[:-1], -1, self.head_dim)
         x_TH2R = x_THD[..., : 2 * half].reshape(*x_THD.shape[:-1], 2, half)
@@ -61,12 +81,13 @@ class Rotary(Operation[Array], name="rotary"):
 
 
 class Attention(Operation[Array], name="attention"):
-    """y = P V with P = softmax(c Q Kᵀ + mask), head by head (Vaswani et al., 2017).
+    """Causal attention (Vaswani et al., 2017): y = P V with P = softmax(c Q Kᵀ + mask), per head.
 
     dV = Pᵀ g,  dP = g Vᵀ,  dS = P (dP − Σ_s P dP),  dQ = c dS K,  dK = c dSᵀ Q.
 
-    The scale c is 1 / √D unless another one is given. Several query heads may share a head of keys
-    and values, whose gradient is the sum over them.
+    The scale c is 1 / √D unless `scale` is given. The mask is −∞ for later keys and, with a
+    `window`, for all but the last `window` keys. In grouped-query attention, several query heads
+    share a head of keys and values, whose gradient is the sum over these query heads.
     """
 
     def heads(self, x_TC: Array) -> Array:
@@ -125,7 +146,14 @@ class Attention(Operation[Array], name="attention"):
         return self.columns(dq_HTD), dk_TC, dv_TC
 
     def sum_query_groups(self, x_HSD: Array) -> Array:
-        """Sum the gradients of keys or values over the query heads that share a head."""
+        """Sum the gradients of keys or values over the query heads that share a key-value head.
+
+        Args:
+            x_HSD: gradient for each query head, (…, H, S, D).
+
+        Returns:
+            Gradient for each key-value head, (…, H / group size, S, D).
+        """
         if self.group_size == 1:
             return x_HSD
         *batch, n_head, n, head_dim = x_HSD.shape

@@ -1,8 +1,9 @@
 """GPT-Neo (Black et al., 2021), as transformers' GPTNeoForCausalLM; also the TinyStories models.
 
-GPT-2 with local attention in some of its layers, where a token attends to the last `window_size`
-tokens only; attention scores are not divided by √D; queries, keys and values have no biases, and
-all matrices are (out, in).
+The differences from GPT-2 are: some layers have local attention, in which a token attends only to
+the last `window_size` tokens, its own included; attention scores are not divided by √D, where D is
+the width of a head; the projections to queries, keys and values have no biases; and all weight
+matrices have the shape (out, in).
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from anexa.model.operations import Operations, Tensor
 
 
 def parameters(config: ModelConfig) -> dict[str, Parameter]:
-    """Return all weights: matrices are (out, in) and initialized from N(0, 0.02²).
+    """Return shape and initialization of every weight, by transformers' names.
 
-    Output projections are initialized smaller, as in GPT-2.
+    Matrices, (out, in), and embeddings are drawn from N(0, 0.02²), but the output projections of
+    attention and MLP from N(0, 0.02² / (2 n_layer)), as in GPT-2. Gains are 1, biases 0.
     """
     width, inner, residual_std = config.n_embd, config.n_inner, 0.02 / (2 * config.n_layer) ** 0.5
     bias, inner_bias = Parameter((width,)), Parameter((inner,))
@@ -66,7 +68,10 @@ def forward(
     start: Any = 0,
     kv_cache: Sequence[Any] | None = None,
 ) -> Tensor:
-    """Compute the logits of the token after each token, shape (T, V)."""
+    """Compute the logits of the token after each token, shape (T, V).
+
+    The arguments are those of `anexa.model.architectures.base.Forward`.
+    """
 
     def norm(x_TC: Tensor, name: str) -> Tensor:
         gain, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
@@ -98,6 +103,7 @@ def forward(
     return ops.linear(norm(x_TC, "transformer.ln_f"), wte_VC)
 
 
+# Keys of GPTNeoConfig by attributes of ModelConfig.
 KEYS = {
     "vocab_size": "vocab_size",
     "block_size": "max_position_embeddings",
@@ -115,11 +121,11 @@ DEFAULTS: dict[str, Any] = {
     "window_size": 256,
 }
 
-# Settings of GPTNeoConfig that change the function, with the one value that this code computes.
+# Keys of GPTNeoConfig that select a variant of the architecture, with the only supported value.
 SETTINGS = {"activation_function": "gelu_new", "tie_word_embeddings": True}
 
 
-MAX_LAYERS = 10_000  # more would not fit into the memory
+MAX_LAYERS = 10_000  # layers that an untrusted `attention_types` may list
 
 
 def to_json(config: ModelConfig) -> dict[str, Any]:
@@ -138,10 +144,11 @@ def to_json(config: ModelConfig) -> dict[str, Any]:
 
 
 def from_json(json: dict[str, Any]) -> ModelConfig:
-    """Read the configuration in a `config.json`.
+    """Read the model configuration from the content of a `config.json`.
 
     Raises:
-        AnexaError: if a key is missing, or has a value that this architecture does not support.
+        AnexaError: if a key is missing, has a value that this architecture does not support, or
+            contradicts another key.
     """
     json = DEFAULTS | json
     if json.get("activation_function") in gpt2.GELU_NAMES:
@@ -192,10 +199,12 @@ def _attention_kinds(types: object) -> list[str]:
 
 
 def validate(config: ModelConfig) -> None:
-    """Refuse windows of different sizes, which `config.json` cannot express.
+    """Check that all layers with local attention have the same window size.
+
+    The `config.json` of GPT-Neo has only one `window_size`.
 
     Raises:
-        AnexaError: if two layers have different windows.
+        AnexaError: if the attention windows of two layers have different sizes.
     """
     sizes = sorted({*config.attention_windows} - {0})
     if len(sizes) > 1:
