@@ -6,7 +6,7 @@ second text is the answer. So the loss covers the tokens that the model generate
 the template is.
 
 Some templates, such as Qwen3's, render an answer differently (without its thought) if more turns
-follow. The conversation is then rendered as several texts, each of which ends with such an answer.
+follow. Such an answer is trained on in a text of its own: the conversation up to this answer.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from anexa.model.tokenizer import RenderedPrompt, Tokenizer
 
 
 def knows_tools(chat_template: str) -> bool:
-    """Return whether a chat template has a variable `tools`, so that it can render tools."""
+    """Return whether a chat template can render tools, by whether it mentions `tools`."""
     return "tools" in chat_template
 
 

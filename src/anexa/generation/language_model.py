@@ -297,7 +297,9 @@ class LanguageModel:
             AnexaError: if the model has no chat template, a message is malformed, there is no
                 message, a message or a tool contains a special token of the template, or a message
                 is about a tool call and the template does not know tools.
-            UsageError: if the last message is empty.
+            PromptTooLongError: if the messages have so many characters that their tokens cannot
+                fit into the context.
+            UsageError: if the last message is blank and not the assistant's.
         """
         if self.chat_template is None:
             raise AnexaError(
