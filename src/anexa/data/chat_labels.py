@@ -5,7 +5,7 @@ and up to the end of the answer. The first text must be a prefix of the second; 
 second text is the answer. So the loss covers the tokens that the model generates in use, whatever
 the template is.
 
-Some templates, such as Qwen3's, render an answer differently (without its thought) if more turns
+Some templates, such as Qwen3's, render an answer differently (without its reasoning) if more turns
 follow. Such an answer is trained on in a text of its own: the conversation up to this answer.
 """
 
@@ -19,7 +19,7 @@ from anexa.errors import AnexaError, short_repr
 from anexa.model.chat_format import END_THINK, THINK, Message, render_messages
 from anexa.model.tokenizer import Tokenizer
 
-_MARK = "\ue000thought\ue001"  # private characters, which no text has
+_MARK = "\ue000thought\ue001"  # reasoning in private-use characters, which no template has
 
 
 @dataclass
@@ -51,19 +51,19 @@ class ChatRenderer:
     def __init__(self, template: str, tokenizer: Tokenizer) -> None:
         self._template = template
         self._bos, self._eos = tokenizer.bos_eos
-        shown = template + self._bos + self._eos
-        self._tokens = tuple(token for token in tokenizer.added_tokens if token in shown)
-        self._reserved = {*self._tokens, *tokenizer.special_tokens}  # not allowed within a text
-        self._reads_thoughts = True
+        template_text = template + self._bos + self._eos
+        self._tokens = tuple(token for token in tokenizer.added_tokens if token in template_text)
+        self._reserved = {*self._tokens, *tokenizer.special_tokens}  # not allowed in messages
+        self._renders_reasoning = True
         user, answer = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
         try:
             self.render([user, answer])
-            thought = self._render([user, answer | {"reasoning_content": _MARK}])
+            rendered = self._render([user, answer | {"reasoning_content": _MARK}])
         except BadRowError as error:
             raise AnexaError(
                 f"the chat template of the model cannot be trained: a conversation {error}"
             ) from error
-        self._reads_thoughts = _MARK in thought
+        self._renders_reasoning = _MARK in rendered
 
     def render(self, messages: Sequence[Message]) -> list[LabeledText]:
         """Render a conversation for training.
@@ -77,13 +77,13 @@ class ChatRenderer:
             turns follow. Each answer is in a span of exactly one text.
 
         Raises:
-            BadRowError: if the template refuses the messages or leaves out an answer or a thought,
-                a message contains a special token, or the prompt of an answer is not a prefix of
-                the conversation with the answer.
+            BadRowError: if the template refuses the messages or leaves out an answer or its
+                reasoning, a message contains a special token, or the prompt of an answer is not a
+                prefix of the conversation with the answer.
         """
         self._check_special_tokens(messages)
-        if not self._reads_thoughts:
-            messages = [_with_thought_in_content(message) for message in messages]
+        if not self._renders_reasoning:
+            messages = [_with_reasoning_in_content(message) for message in messages]
         answers = [
             number
             for number, message in enumerate(messages)
@@ -100,10 +100,10 @@ class ChatRenderer:
                 )
             span = len(prompt), self._end(text)
             self._check_shown(messages[number], text[slice(*span)])
-            home = next((known for known in texts if known.text.startswith(text)), None)
-            if home is None:
-                texts.append(home := LabeledText(text))
-            home.spans.insert(0, span)
+            labeled = next((known for known in texts if known.text.startswith(text)), None)
+            if labeled is None:
+                texts.append(labeled := LabeledText(text))
+            labeled.spans.insert(0, span)
         return texts[::-1]
 
     def _render(self, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> str:
@@ -119,7 +119,10 @@ class ChatRenderer:
             raise BadRowError("is refused by the chat template", f": {error}") from error
 
     def _end(self, text: str) -> int:
-        """Return the end of the last turn: its last token, without white space that follows it."""
+        """Return the offset at which the last turn of a rendered conversation ends.
+
+        White space after the token that ends the turn is not part of the turn.
+        """
         end = text.rstrip()
         return len(end) if end.endswith(self._tokens) else len(text)
 
@@ -134,7 +137,7 @@ class ChatRenderer:
 
     @staticmethod
     def _check_shown(message: Message, answer: str) -> None:
-        """Refuse a template that leaves out a part of an answer that is to be learned."""
+        """Raise BadRowError if a rendered answer lacks the content or reasoning of its message."""
         for name in ("content", "reasoning_content"):
             if message.get(name, "").strip() not in answer:
                 raise BadRowError(
@@ -143,9 +146,9 @@ class ChatRenderer:
                 )
 
 
-def _with_thought_in_content(message: Message) -> Message:
-    """Return a message whose thought stands before its content, in tags."""
-    thought = message.get("reasoning_content")
-    if thought is None:
+def _with_reasoning_in_content(message: Message) -> Message:
+    """Return a message with its reasoning at the start of its content, between <think> tags."""
+    reasoning = message.get("reasoning_content")
+    if reasoning is None:
         return message
-    return {**message, "content": f"{THINK}\n{thought}\n{END_THINK}\n\n{message['content']}"}
+    return {**message, "content": f"{THINK}\n{reasoning}\n{END_THINK}\n\n{message['content']}"}

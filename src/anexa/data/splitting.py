@@ -18,20 +18,29 @@ def split(
 ) -> tuple[Dataset, Dataset]:
     """Split a corpus into a training and a validation dataset.
 
-    With the layout "lines", a random `fraction` of the documents is for validation: at least one,
-    and never all. With "documents", random documents with at most `fraction` of the tokens, or else
-    the shortest document. With "text", and if there is a single document, it is the last `fraction`
-    of the tokens. No token is a target in both datasets.
+    The layout of the corpus decides what is held out for validation:
+
+    - "lines": `fraction` of the documents, at random; at least one document, and never all.
+    - "documents": random documents that together have at most `fraction` of the tokens; if each
+      document has more, the shortest one. A single document is split like "text".
+    - "text": the last `fraction` of the tokens.
+
+    No token is a target in both datasets.
 
     Args:
         tokens: the tokenized corpus.
         length: maximum number of predicted tokens in a sequence.
         seed: random seed of the split and of the order of the sequences.
-        fraction: fraction of the corpus for validation, between 0 and 1.
+        fraction: fraction of the corpus that is held out for validation, between 0 and 1,
+            exclusive.
+
+    Returns:
+        The training dataset and the validation dataset.
 
     Raises:
         UsageError: if `fraction` is not between 0 and 1.
-        AnexaError: if the corpus is too small for two datasets.
+        AnexaError: if a corpus of lines has fewer than two documents, or a text has fewer than
+            three tokens.
     """
     if not 0 < fraction < 1:
         raise UsageError(
@@ -93,12 +102,16 @@ def _split_text(
 
 
 def _cut(n: int, fraction: float) -> int:
-    """Return the number of items for training: not all, and not none."""
+    """Return how many of `n` documents or tokens are for training: at least 1, at most n − 1."""
     return n - min(n - 1, max(1, round(n * fraction)))
 
 
 def dataset_notes(training: Dataset, validation: Dataset) -> tuple[str, ...]:
-    """Return the notes of both datasets; long documents are counted over the whole corpus."""
+    """Return sentences for the user about the split, and the notes of both datasets.
+
+    They say how much is held out for validation (layout "documents"), how many documents of both
+    datasets are longer than the context ("lines"), and the share of each corpus in a mixture.
+    """
     if isinstance(training, Mixture) and isinstance(validation, Mixture):
         return _mixture_notes(training, validation)
     notes = (*training.notes, *validation.notes)

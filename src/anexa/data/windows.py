@@ -1,4 +1,4 @@
-"""Dataset of running text."""
+"""Dataset of running text: sequences of a fixed length, from random positions of the text."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from anexa.errors import AnexaError
 
 
 class TokenWindows(TextDataset):
-    """Dataset of running text: each sequence is `length` + 1 tokens from a random position.
+    """Dataset of running text: a training sequence is `length` + 1 tokens from a random position.
 
     Args:
-        tokens: token ids of the text.
+        tokens: token ids of the text, shape (N,).
         length: number of predicted tokens in a sequence.
         seed: random seed of the positions.
 
     Attributes:
-        tokens: token ids of the text.
+        tokens: token ids of the text, shape (N,).
         length: number of predicted tokens in a sequence.
     """
 
@@ -32,28 +32,41 @@ class TokenWindows(TextDataset):
         self._starts: Array | None = None
 
     def select(self, starts: Array, note: str = "", claim: str = "") -> TokenWindows:
-        """Return a copy with other `starts`, an additional note, and another claim."""
+        """Return a copy of the dataset that evaluates other sequences.
+
+        Args:
+            starts: positions in `tokens` of the sequences for evaluation, shape (S,).
+            note: sentence that is added to the notes; "" for none.
+            claim: new `Dataset.claim`, which is added to the notes, too; "" keeps the old claim.
+        """
         dataset = TokenWindows(self.tokens, self.length, self._seed)
         dataset._starts = starts
         return described(dataset, note, claim, self)
 
     @property
     def starts(self) -> Array:
-        """Positions of the sequences that `sample` chooses from."""
+        """Positions in `tokens` of the sequences for evaluation, shape (S,).
+
+        By default, the sequences follow each other: 0, `length`, 2 · `length`, …
+        """
         if self._starts is None:
             return np.arange(0, len(self.tokens) - 1, self.length)
         return self._starts
 
     @property
     def per_epoch(self) -> int:
-        """See `Dataset`."""
+        """Number of training sequences in one epoch: those that have as many tokens as the text."""
         return max(1, len(self.tokens) // self.length)
 
     def batch(self, step: int, size: int) -> list[LabeledSequence]:
-        """Return `size` sequences from random positions.
+        """Return `size` sequences from random positions, a function of the seed and the step.
+
+        Args:
+            step: number of the training step, from 0.
+            size: number of sequences.
 
         Raises:
-            AnexaError: if the text is shorter than a sequence.
+            AnexaError: if the text has fewer than `length` + 1 tokens.
         """
         rng = random.Random(f"{self._seed} {step}")
         last = len(self.tokens) - self.length - 1
@@ -66,7 +79,7 @@ class TokenWindows(TextDataset):
         return [self._sequence(rng.randint(0, last)) for _ in range(size)]
 
     def sample(self, size: int) -> list[LabeledSequence]:
-        """See `Dataset`."""
+        """Return at most `size` sequences, evenly chosen from those at `starts`, for evaluation."""
         starts = self.starts
         return [
             self._sequence(start) for start in starts[evenly_spaced(len(starts), size)].tolist()

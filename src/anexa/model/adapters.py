@@ -1,9 +1,10 @@
-"""LoRA (Hu et al., 2021): low-rank adapters beside the matrices of the blocks, which are frozen.
+"""LoRA (Hu et al., 2021): trained low-rank adapters beside the frozen matrices of the blocks.
 
-A matrix W computes y = x Wᵀ + x Aᵀ Bᵀ. A has `lora_rank` rows and B as many columns; B starts at 0,
-so training starts with the function of the model. Merged, the model has W + B A in place of W, and
-no adapters. `peft` calls the adapters `lora_A` and `lora_B`; its `lora_alpha` is the rank here, so
-that B A has no factor.
+A linear layer with the frozen weight W, of the shape (out, in), computes y = x Wᵀ + x Aᵀ Bᵀ, where
+A has the shape (`lora_rank`, in) and B has (out, `lora_rank`). B starts at 0, so the first outputs
+are those of the model without adapters. Merging replaces W by W + B A and removes A and B. The
+names of the weights are those of `peft`, `lora_A` and `lora_B`; its `lora_alpha` equals the rank
+here, so that B A is not scaled.
 """
 
 from __future__ import annotations
@@ -28,14 +29,17 @@ ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
 def add_adapters(weights: Weights, config: ModelConfig, rng: random.Random) -> Weights:
-    """Return the weights with new adapters, which do not change the function yet.
+    """Add newly initialized adapters, with which the model still computes the same logits.
 
-    The elements of A are uniform between ±1/√(columns), as in `peft`; B is 0.
+    The elements of A are uniform in ±1/√(columns of A), as in `peft`; those of B are 0.
 
     Args:
-        weights: weights of a model without adapters.
-        config: configuration of the model with adapters.
-        rng: random numbers for A.
+        weights: weights of a model without adapters, by name.
+        config: configuration of the model, with `lora_rank` above 0.
+        rng: random number generator for A.
+
+    Returns:
+        The weights and the adapters, by name. `weights` itself is not changed.
     """
     weights = dict(weights)
     for name, parameter in architecture(config).parameters(config).items():
@@ -47,11 +51,14 @@ def add_adapters(weights: Weights, config: ModelConfig, rng: random.Random) -> W
 
 
 def merge_adapters(weights: Weights, config: ModelConfig) -> Weights:
-    """Return the weights of the model without adapters that computes the same function.
+    """Merge the adapters into the matrices beside them: W + B A replaces W.
 
     Args:
-        weights: weights of a model, with or without adapters.
-        config: configuration of the model.
+        weights: weights of a model, with or without adapters, by name.
+        config: configuration of the model, with the `lora_rank` of the adapters.
+
+    Returns:
+        The weights of a model without adapters that computes the same logits, up to rounding.
     """
     import numpy as np
 
@@ -78,13 +85,15 @@ def merge_adapters(weights: Weights, config: ModelConfig) -> Weights:
 
 
 def write_adapter(folder: Path, weights: Weights, config: ModelConfig, base: str) -> None:
-    """Write the adapters as a folder that `peft.PeftModel.from_pretrained` opens.
+    """Write the adapters of a model as files that `peft.PeftModel.from_pretrained` opens.
 
     Args:
-        folder: existing folder.
-        weights: weights of a model with adapters.
-        config: configuration of the model.
-        base: name of the model that the adapters belong to.
+        folder: existing folder, in which `adapter_config.json` and `adapter_model.safetensors` are
+            written.
+        weights: weights of a model with adapters, by name; only the adapters are written.
+        config: configuration of the model, with the `lora_rank` of the adapters.
+        base: name of the model that the adapters were trained for, which becomes
+            `base_model_name_or_path`.
 
     Raises:
         AnexaError: if a file cannot be written.
@@ -100,6 +109,7 @@ def write_adapter(folder: Path, weights: Weights, config: ModelConfig, base: str
 
 
 def _peft_config(config: ModelConfig, base: str) -> dict[str, Any]:
+    """Return the content of `adapter_config.json`; for the arguments, see `write_adapter`."""
     its = architecture(config)
     layers = [name for name in its.parameters(config) if name.endswith(".lora_A.weight")]
     modules = {name.split(".")[-3] for name in layers}
@@ -118,5 +128,5 @@ def _peft_config(config: ModelConfig, base: str) -> dict[str, Any]:
 
 
 def with_rank(config: ModelConfig, rank: int) -> ModelConfig:
-    """Return the configuration of a model with adapters of a rank; 0: without adapters."""
+    """Return a copy of a model's configuration with another `lora_rank`; 0: no adapters."""
     return replace(config, lora_rank=rank)

@@ -1,6 +1,6 @@
-"""Reader of GGUF, the file format of llama.cpp: metadata and tensors.
+"""Reader of the metadata and tensors of a GGUF file, the format of llama.cpp.
 
-The file is untrusted: every length is checked against the size of the file before it is used.
+The file is not trusted: before a length from it is used, it is checked against the file size.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ import numpy.typing as npt
 from anexa.errors import AnexaError, one_line, short_repr
 from anexa.files import open_binary
 
-# Limits: bytes before the tensors, of which a vocabulary of 128,000 tokens needs half; values of an
-# array; and tensors, or values of metadata.
-MAX_METADATA, MAX_ITEMS, MAX_VALUES = 1 << 24, 1 << 19, 1 << 14
-VERSIONS = (2, 3)
-STRING, ARRAY = 8, 9
-# NumPy's dtypes of GGUF's types of numbers; 7 is bool.
+MAX_METADATA = 1 << 24  # bytes before the tensors; a vocabulary of 128,000 tokens needs half
+MAX_ITEMS = 1 << 19  # number of values of an array in the metadata
+MAX_VALUES = 1 << 14  # number of tensors, and number of keys in the metadata
+VERSIONS = (2, 3)  # versions of the format that can be read
+STRING, ARRAY = 8, 9  # GGUF's ids of these types of metadata
+# NumPy dtype of each numeric type of metadata, by GGUF's id of the type; "?" is bool.
 NUMBERS = dict(enumerate(("<u1", "<i1", "<u2", "<i2", "<u4", "<i4", "<f4", "?")))
 NUMBERS |= {10: "<u8", 11: "<i8", 12: "<f8"}
-# Types of tensors: numbers in a block, and the block's dtype. Q8_0: a scale, and numbers of 8 bits.
+# Supported types of tensors, by ggml's id: how many numbers a block has, and the dtype of a block.
+# They are F32, F16, and Q8_0: 32 numbers of 8 bits, and the scale that they are multiplied by.
 TENSOR_TYPES: dict[int, tuple[int, np.dtype[Any]]] = {
     0: (1, np.dtype("<f4")),
     1: (1, np.dtype("<f2")),
@@ -37,12 +38,12 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """Place of a tensor in the file.
+    """Shape, type and position of a tensor in a GGUF file.
 
     Attributes:
-        shape: shape of the array, the slowest dimension first.
-        type: GGUF's type of its numbers.
-        offset: position in the file, in bytes.
+        shape: shape of the tensor as in NumPy and PyTorch; GGUF stores it in reverse order.
+        type: ggml's id of the type of the numbers; `TENSOR_TYPES` has those that are supported.
+        offset: position of the first byte, from the start of the file.
     """
 
     shape: tuple[int, ...]
@@ -51,24 +52,25 @@ class TensorInfo:
 
     @property
     def num_bytes(self) -> int:
-        """Size in the file, in bytes; 0 for a type that is not supported."""
+        """Size of the tensor in the file, in bytes; 0 if its type is not supported."""
         block, dtype = TENSOR_TYPES.get(self.type, (1, np.dtype("V0")))
         return math.prod(self.shape) // block * dtype.itemsize
 
 
 class GGUFReader:
-    """Content of a GGUF file: metadata, and tensors that are read one by one.
+    """Reader of a GGUF file: reads the metadata at once, and each tensor when it is asked for.
 
     Args:
-        path: the file.
+        path: path of the file.
 
     Attributes:
-        path: the file.
-        metadata: values by key: numbers, strings, and lists of these.
-        tensors: places of the tensors, by name.
+        path: path of the file.
+        metadata: numbers, strings, booleans, and lists of these, by key.
+        tensors: shape, type and position of each tensor, by name.
 
     Raises:
-        AnexaError: if the file cannot be read or is damaged; methods raise it, too.
+        AnexaError: if the file cannot be read, is not GGUF of one of the `VERSIONS`, is damaged, or
+            exceeds a limit.
     """
 
     def __init__(self, path: Path) -> None:
@@ -110,10 +112,17 @@ class GGUFReader:
         return name, shape, data.number("<u4"), data.number("<u8")
 
     def tensor(self, name: str) -> Array:
-        """Read a tensor as float32.
+        """Read a tensor, and convert or dequantize it to float32.
+
+        Args:
+            name: name of the tensor, one of `tensors`.
+
+        Returns:
+            The numbers as float32, in the shape that `tensors` has for it.
 
         Raises:
-            AnexaError: if there is no such tensor, its type is not supported, or the file ends.
+            AnexaError: if the file has no such tensor, its type is not one of `TENSOR_TYPES`, or
+                the file ends before the tensor does.
         """
         if name not in self.tensors:
             raise AnexaError(f"{self.path} lacks the tensor {name}")
@@ -141,16 +150,24 @@ class GGUFReader:
 
 
 class _Data:
-    """The beginning of a file, read from front to back."""
+    """Parser of the bytes before the tensors of a GGUF file.
+
+    Args:
+        path: path of the file, for error messages.
+        data: the bytes from the start of the file.
+
+    Attributes:
+        at: position of the next byte that is parsed.
+    """
 
     def __init__(self, path: Path, data: bytes) -> None:
         self._path, self._data, self.at = path, data, 0
 
     def take(self, length: int) -> bytes:
-        """Return the next bytes.
+        """Return the next `length` bytes.
 
         Raises:
-            AnexaError: if there are fewer.
+            AnexaError: if fewer bytes are left.
         """
         if length > len(self._data) - self.at:
             raise AnexaError(f"{self._path} is damaged: its metadata are cut off, or too long")
@@ -158,13 +175,21 @@ class _Data:
         return self._data[self.at - length : self.at]
 
     def number(self, dtype: str) -> Any:
-        """Return the next number; of a float32, the shortest decimal that is rounded to it."""
+        """Return the next number, of a NumPy dtype; a float32 as its shortest decimal: 0.1."""
         kind = np.dtype(dtype)
         number = np.frombuffer(self.take(kind.itemsize), kind)[0]
         return float(str(number)) if dtype == "<f4" else number.item()
 
     def count(self, dtype: str, size: int) -> int:
-        """Return the next number, the number of items that have at least `size` bytes each."""
+        """Return the next number, which is the number of items that follow.
+
+        Args:
+            dtype: NumPy dtype of the number.
+            size: minimum size of an item, in bytes.
+
+        Raises:
+            AnexaError: if fewer bytes are left than the items need.
+        """
         number: int = self.number(dtype)
         if number > (len(self._data) - self.at) // size:
             raise AnexaError(f"{self._path} is damaged: its metadata are cut off, or too long")
@@ -179,7 +204,11 @@ class _Data:
             raise AnexaError(f"{self._path} is damaged: it has a text that is not UTF-8") from error
 
     def value(self, kind: int) -> Any:
-        """Return the next value of a type: a number, a string, or a list of these."""
+        """Return the next value: a number, a boolean, a string, or a list of these.
+
+        Args:
+            kind: GGUF's id of the type of the value.
+        """
         if kind == STRING:
             return self.string()
         if kind in NUMBERS:
@@ -196,6 +225,7 @@ class _Data:
         return np.frombuffer(self.take(length * dtype.itemsize), dtype).tolist()
 
     def _length(self, size: int) -> int:
+        """Return the length of the array that follows, whose items have at least `size` bytes."""
         length = self.count("<u8", size)
         if length > MAX_ITEMS:
             raise AnexaError(f"{self._path} has an array of {length:,} values, more than any model")
@@ -203,16 +233,17 @@ class _Data:
 
 
 def require(metadata: Mapping[str, Any], key: str, kind: type, default: Any = None) -> Any:
-    """Return a value of the metadata.
+    """Return a value of the metadata, and check its type.
 
     Args:
-        metadata: values by key.
-        key: the key.
-        kind: type of the value; an int is a float, too.
-        default: value if the key is missing; None: it must be there.
+        metadata: values by key, as in `GGUFReader.metadata`.
+        key: key of the value.
+        kind: required type of the value; if it is float, an int is converted.
+        default: value that is returned if the key is missing; None if the key is required.
 
     Raises:
-        AnexaError: if the key is missing, or the value has another type.
+        AnexaError: if a required key is missing, or the value has another type. The message starts
+            with "it", for which the caller names the file.
     """
     value = metadata.get(key, default)
     if kind is float and type(value) is int:

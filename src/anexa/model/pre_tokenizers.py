@@ -1,4 +1,8 @@
-"""Pre-tokenizers of byte-level BPE, which split texts into words, by llama.cpp's names."""
+"""Pre-tokenizers of byte-level BPE, which split texts into words before the merges are applied.
+
+They are named as in llama.cpp, whose names a GGUF file has (`tokenizer.ggml.pre`), and written as
+in a `tokenizer.json` of Hugging Face's `tokenizers`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from anexa.model.tokenizer_files import QWEN2_WORDS
 
 
 def _split(expression: str) -> dict[str, Any]:
+    """Return a step that splits a text into the matches of a regular expression and the rest."""
     pattern = {"type": "Split", "pattern": {"Regex": expression}}
     return pattern | {"behavior": "Isolated", "invert": False}
 
@@ -18,7 +23,7 @@ BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
 _BYTES = BYTE_LEVEL | {"use_regex": False}
 _LLAMA3 = [_split(QWEN2_WORDS.replace(r"\p{N}|", r"\p{N}{1,3}|")), _BYTES]
 
-# DeepSeek Coder's, and those of V3 and R1.
+# The pre-tokenizer of DeepSeek Coder, then that of DeepSeek V3 and R1.
 _DEEPSEEK_CODER = [
     *map(_split, ("[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+")),
     *(_split("[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"), _DIGITS, _BYTES),
@@ -33,6 +38,7 @@ _DEEPSEEK3 = [
     _BYTES,
 ]
 
+# Steps of each pre-tokenizer, by llama.cpp's name, for models without `ignore_merges`.
 PRE_TOKENIZERS = {
     "gpt-2": [BYTE_LEVEL],
     "smollm": [_DIGITS, BYTE_LEVEL],
@@ -41,13 +47,15 @@ PRE_TOKENIZERS = {
     "deepseek-coder": _DEEPSEEK_CODER,
     "deepseek-v3": _DEEPSEEK3,
 }
-# Those where a word that is a token is not merged from its parts.
+# The same for BPE models with `ignore_merges`, where a word that is itself a token is encoded as
+# that token, without merges.
 IGNORE_MERGES = {"llama-bpe": _LLAMA3}
 
-# Those of tokenizers that normalize texts to Unicode's normal form NFC; GPT-NeoX's, which has
-# GPT-2's pre-tokenizer, also does.
+# Pre-tokenizers whose tokenizers normalize texts to Unicode's normal form NFC. GPT-NeoX's tokenizer
+# does so, too, but shares the name gpt-2 with GPT-2's, which does not.
 NORMALIZED = ("qwen2",)
 
+# Models whose tokenizers have these pre-tokenizers, for error messages.
 FAMILIES = "GPT-2, GPT-NeoX, SmolLM, Llama 3, Qwen2 or DeepSeek"
 
 
@@ -55,11 +63,13 @@ def pre_tokenizer_name(pre_tokenizer: dict[str, Any] | None, *, ignore_merges: b
     """Return llama.cpp's name of a pre-tokenizer.
 
     Args:
-        pre_tokenizer: that of a `tokenizer.json`.
-        ignore_merges: whether a word that is a token is not merged from its parts.
+        pre_tokenizer: value of `pre_tokenizer` in a `tokenizer.json`.
+        ignore_merges: value of `ignore_merges` of its BPE model: whether a word that is itself a
+            token is encoded as that token, without merges.
 
     Raises:
-        AnexaError: if llama.cpp does not have this pre-tokenizer, or Anexa does not know its name.
+        AnexaError: if the pre-tokenizer is not one of `PRE_TOKENIZERS` or, with `ignore_merges`, of
+            `IGNORE_MERGES`.
     """
     steps = (pre_tokenizer or {}).get("pretokenizers", [pre_tokenizer])
     steps = [{k: v for k, v in (step or {}).items() if k != "trim_offsets"} for step in steps]

@@ -1,4 +1,4 @@
-"""Backends of a `Tokenizer`: tokenizers of Hugging Face's `tokenizers`, built, trained or read."""
+"""Backends of `Tokenizer`: builds, trains and reads tokenizers of Hugging Face's `tokenizers`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from anexa.model.tokenizer_json import check_tokenizer
 END_OF_TEXT = "<|endoftext|>"
 
 MIN_BPE_VOCAB = 257  # byte-level BPE without merges: the 256 bytes and END_OF_TEXT
-NUM_CODE_POINTS = 0x110000  # of Unicode
+NUM_CODE_POINTS = 0x110000  # number of code points in Unicode
 _LONG_WORD = re.compile(r"(\S{1024}|\s{1024})")
 _END_OF_TEXT = AddedToken(END_OF_TEXT, special=True, normalized=False)
 
@@ -27,11 +27,15 @@ _END_OF_TEXT = AddedToken(END_OF_TEXT, special=True, normalized=False)
 def character_backend(
     texts: Iterable[str], adds_bos: bool, added_tokens: Sequence[str] = ()
 ) -> Backend:
-    """Build a character tokenizer.
+    """Build a character tokenizer: a BPE model without merges, as transformers can read it.
 
-    Its ids are the characters that occur in `texts`, in the order of their code points, then
-    `END_OF_TEXT`, then the `added_tokens`. It is a BPE model without merges, so that
-    transformers and llama.cpp can read it.
+    Its vocabulary is the characters that occur in `texts`, in the order of their code points, then
+    `END_OF_TEXT`, which is also the token for unknown characters, then the `added_tokens`.
+
+    Args:
+        texts: documents, or pieces of running text.
+        adds_bos: whether the tokenizer prepends `END_OF_TEXT` to each text, as BOS.
+        added_tokens: strings that are encoded as one token wherever they occur in a text.
     """
     seen = np.zeros(NUM_CODE_POINTS, bool)
     for text in texts:
@@ -50,16 +54,17 @@ def trained_backend(
 ) -> Backend:
     """Train byte-level BPE like GPT-2's (Sennrich et al., 2016; Radford et al., 2019).
 
-    Its ids are `END_OF_TEXT`, the 256 bytes, and then merges of tokens that occur side by side
-    in a word at least twice, the most frequent first; so a small corpus gives fewer ids than
-    `vocab_size`. Words of more than 1024 characters, such as a genome, are cut for training. All
-    different words of the texts are in memory during training.
+    Its vocabulary is `END_OF_TEXT`, the 256 bytes, the merges, and the `added_tokens`. Each merge
+    joins the two tokens that are most often neighbors within a word, at least twice in `texts`; so
+    a small corpus gives a smaller vocabulary than `vocab_size`. Words of more than 1,024
+    characters, such as a genome, are cut into pieces of that length for training. The distinct
+    words of the texts are in memory during training.
 
     Args:
         texts: documents, or pieces of running text.
-        vocab_size: V, at least `MIN_BPE_VOCAB` and the number of added tokens.
-        adds_bos: whether BOS is prepended to a text.
-        added_tokens: strings that are one token wherever they occur; their ids are the last.
+        vocab_size: maximum number of tokens; at least `MIN_BPE_VOCAB` + `len(added_tokens)`.
+        adds_bos: whether the tokenizer prepends `END_OF_TEXT` to each text, as BOS.
+        added_tokens: strings that are encoded as one token wherever they occur in a text.
     """
     vocab_size -= len(added_tokens)
     assert vocab_size >= MIN_BPE_VOCAB
@@ -80,10 +85,13 @@ def trained_backend(
 
 
 def parse_backend(text: str) -> Backend:
-    """Read the content of a `tokenizer.json`.
+    """Parse the content of a `tokenizer.json`; truncation and padding are switched off.
+
+    Args:
+        text: content of the file, in JSON.
 
     Raises:
-        AnexaError: if the file is damaged, or the type of tokenizer is not supported.
+        AnexaError: if the content is damaged, or the type of the tokenizer is not supported.
     """
     check_tokenizer(text)
     with tokenizers_errors():
@@ -94,7 +102,16 @@ def parse_backend(text: str) -> Backend:
 
 
 def set_bos(backend: Backend, adds_bos: bool, bos_token: str = END_OF_TEXT) -> Backend:
-    """Make the backend prepend `bos_token` to every text, or nothing."""
+    """Set whether a backend prepends a BOS token to each text that it encodes.
+
+    Args:
+        backend: tokenizer that is changed; its post-processor is replaced.
+        adds_bos: whether `bos_token` is prepended; otherwise nothing is.
+        bos_token: BOS token, which must be in the vocabulary.
+
+    Returns:
+        `backend` itself.
+    """
     backend.post_processor = None
     if adds_bos:
         backend.post_processor = processors.TemplateProcessing(
@@ -106,7 +123,11 @@ def set_bos(backend: Backend, adds_bos: bool, bos_token: str = END_OF_TEXT) -> B
 
 @contextmanager
 def tokenizers_errors() -> Iterator[None]:
-    """Convert the exceptions of `tokenizers` to AnexaError."""
+    """Context manager that converts exceptions and panics of `tokenizers` to AnexaError.
+
+    Raises:
+        AnexaError: if the code in the context raises one; it says that `tokenizer.json` is damaged.
+    """
     try:
         yield
     except AnexaError:
@@ -120,9 +141,10 @@ def tokenizers_errors() -> Iterator[None]:
 
 
 def _byte_decoder() -> dict[str, int]:
-    """Return GPT-2's map from the characters of byte-level BPE to bytes (Radford et al., 2019).
+    """Return GPT-2's map from the characters in byte-level BPE tokens to the bytes they stand for.
 
-    Visible Latin-1 characters represent their own byte; U+0100 and following the other bytes.
+    Visible Latin-1 characters stand for the byte of their code point; the characters from U+0100
+    stand for the other bytes, in ascending order (Radford et al., 2019).
     """
     visible = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in visible]
@@ -131,8 +153,9 @@ def _byte_decoder() -> dict[str, int]:
 
 
 BYTE_DECODER = _byte_decoder()
+"""Byte (0 to 255) that each character of a byte-level BPE token stands for."""
 
 
 def code_points(text: str) -> npt.NDArray[np.uint32]:
-    """Return the code point of each character."""
+    """Return the Unicode code points of the characters of a text, shape (len(text),)."""
     return np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), "<u4")

@@ -1,4 +1,8 @@
-"""The table of a run's options: types, choices, ranges, and where an option has no effect."""
+"""Table of the options of `anexa train`, and their validation.
+
+The options are the fields of the dataclasses in `SECTIONS`. The table has their types, choices and
+ranges, and the configurations in which an option has no effect.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +29,7 @@ from anexa.training.sections import (
     TrainOptimizerConfig,
 )
 
+# Sections of a `TrainConfig`, and the dataclass of each.
 SECTIONS: dict[str, Any] = {
     "model": ModelSpec,
     "data": DataConfig,
@@ -34,29 +39,32 @@ SECTIONS: dict[str, Any] = {
     "device": TrainDeviceConfig,
     "run": RunConfig,
 }
-# Fields whose options have other names.
+# Options whose name differs from that of their field: (section, field), and the option.
 RENAMED = {
     ("optimizer", "name"): "optimizer",
     ("optimizer", "max_grad_norm"): "grad_clip",
     ("schedule", "shape"): "schedule",
 }
-# Each option's section and field: a section's own fields, then those of its base.
+# Section and field of each option. The fields of a section come before those of its base class.
 OPTIONS: dict[str, tuple[str, str]] = {
     RENAMED.get((section, name), name): (section, name)
     for section, kind in SECTIONS.items()
     for name in dict.fromkeys([*vars(kind)["__annotations__"], *(f.name for f in fields(kind))])
 }
-# Each option's type, as annotated.
+# Type annotation of each option.
 HINTS: dict[str, Any] = {
     name: get_type_hints(SECTIONS[section])[field] for name, (section, field) in OPTIONS.items()
 }
+# Names of the types in error messages.
 OPTION_TYPES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+# Allowed values of the options that have a fixed list of them.
 CHOICES: dict[str, tuple[str, ...]] = {
     "preset": tuple(PRESETS),
     "model_type": tuple(ARCHITECTURES),
     "engine": (*ENGINES, "auto"),
     "dtype": ("auto", *DTYPES),
 } | {name: get_args(hint) for name, hint in HINTS.items() if get_origin(hint) is Literal}
+# Ranges of numbers: the condition, its name in error messages, and the options it is for.
 RANGES: tuple[tuple[Callable[[float], bool], str, str], ...] = (
     (lambda n: n >= 1, "at least 1", "n_layer n_head n_embd block_size steps evaluations"),
     (lambda n: n >= 1, "at least 1", "batch_size"),
@@ -69,8 +77,9 @@ RANGES: tuple[tuple[Callable[[float], bool], str, str], ...] = (
     (lambda x: x < 2**128, "at most 3.4e+38", "learning_rate eps grad_clip weight_decay"),
     (lambda x: x <= 1 - 2**-24, "at most 0.9999999", "dropout"),
 )
-# Options without an effect in some configurations, where only their default is accepted: the
-# option, whether it has an effect, and the reason if it has none.
+# Options that have no effect in some configurations, in which only their default value is accepted:
+# the option, a function of all options that returns whether the option has an effect, and the
+# reason for the error message if it has none.
 EFFECTS: tuple[tuple[str, Callable[[Mapping[str, Any]], bool], str], ...] = (
     (
         "layout",
@@ -131,8 +140,9 @@ def check_values(options: Mapping[str, Any], label: Callable[[str], str] = flag)
     """Validate option values: type, choices and range.
 
     Args:
-        options: values by option name.
-        label: maps an option to its name in error messages; default: `flag`.
+        options: values by option name; not all options need to be there.
+        label: function that returns the name of an option in error messages; default: `flag`, as on
+            the command line (`--grad-clip`).
 
     Raises:
         UsageError: if a value has the wrong type, is not a choice, or is out of range.
@@ -166,13 +176,13 @@ def check_values(options: Mapping[str, Any], label: Callable[[str], str] = flag)
 
 
 def check_effects(options: Mapping[str, Any]) -> None:
-    """Refuse options that have no effect together with the others.
+    """Raise an error if an option is given that has no effect in combination with the others.
 
     Args:
-        options: values of all options by name.
+        options: values of all options by name, with the defaults of those that are not given.
 
     Raises:
-        UsageError: if an option in `EFFECTS` has no effect, but not its default value.
+        UsageError: if an option in `EFFECTS` has no effect, and its value is not the default.
     """
     for name, has_effect, reason in EFFECTS:
         section, field = OPTIONS[name]
@@ -183,5 +193,5 @@ def check_effects(options: Mapping[str, Any]) -> None:
 
 
 def option_text(value: Any) -> str:
-    """Return the value of an option for a message: several texts with spaces between them."""
+    """Return the value of an option as it is typed: strings of a tuple are joined by spaces."""
     return " ".join(value) if isinstance(value, tuple) else str(value)

@@ -1,4 +1,4 @@
-"""Corpora of a run as they are given: names or paths, perhaps with weights, as in `a.txt:3`."""
+"""Parser of the corpora that a run is given: `SOURCE` or `SOURCE:WEIGHT`, such as `a.txt:3`."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from anexa.data.registry import CORPORA
 from anexa.errors import UsageError
 from anexa.names import shown
 
+# Decimal number; a negative one is matched, too, so that it is refused as a weight.
 WEIGHT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
 
 
 @dataclass(frozen=True)
 class CorpusSpec:
-    """A corpus of a run, as it is given.
+    """Corpus that a run is given on the command line or in a configuration file.
 
     Attributes:
-        source: name or path of the corpus; - for standard input.
-        weight: its weight, as it is given; empty: none.
+        source: name or path of the corpus; "-" for standard input.
+        weight: weight of the corpus in the mixture of all corpora, as the decimal number that was
+            given; "" if none was given.
     """
 
     source: str
@@ -31,7 +33,7 @@ class CorpusSpec:
 
     @property
     def stem(self) -> str:
-        """Name for a folder."""
+        """Name of the corpus, of which the default name of the model folder is made."""
         return "stdin" if self.source == "-" else corpus_stem(self.source)
 
     def __str__(self) -> str:
@@ -39,9 +41,10 @@ class CorpusSpec:
 
 
 def parse_spec(text: str) -> CorpusSpec:
-    """Parse a corpus and its weight, which follows the last colon.
+    """Parse `SOURCE` or `SOURCE:WEIGHT`; the weight follows the last colon.
 
-    A file or folder with exactly this name, colon and all, takes precedence.
+    If a file or folder has exactly the name `text`, with the colon, that is the source, and the
+    corpus has no weight.
     """
     source, _, weight = text.rpartition(":")
     if not source or not WEIGHT.fullmatch(weight) or _exists(text):
@@ -57,11 +60,14 @@ def _exists(path: str) -> bool:
 
 
 def parse_specs(texts: Iterable[str]) -> list[CorpusSpec]:
-    """Parse the corpora of a run.
+    """Parse and validate the corpora of a run.
+
+    Args:
+        texts: at least one corpus, each as `SOURCE` or `SOURCE:WEIGHT`.
 
     Raises:
-        UsageError: if a weight is not above 0 or has no effect, some corpora have weights and
-            others have none, or a corpus is given twice.
+        UsageError: if a weight is not above 0, the only corpus has a weight, some corpora have
+            weights and others have none, or two corpora have the same source.
     """
     specs = [parse_spec(text) for text in texts]
     for spec in specs:
@@ -86,29 +92,49 @@ def parse_specs(texts: Iterable[str]) -> list[CorpusSpec]:
 
 
 def absolute_corpora(texts: Iterable[str]) -> tuple[str, ...]:
-    """Make the paths of corpora absolute, so that they are valid from any working directory."""
+    """Make the paths of corpora absolute, so that they are valid from any working directory.
+
+    Args:
+        texts: corpora, each as `SOURCE` or `SOURCE:WEIGHT`.
+
+    Returns:
+        The same corpora with absolute paths; weights, names of corpora and "-" are unchanged.
+    """
     specs = map(parse_spec, texts)
     return tuple(str(CorpusSpec(corpus_source(spec.source), spec.weight)) for spec in specs)
 
 
 def corpora_without_folders(texts: Iterable[str]) -> tuple[str, ...]:
-    """Reduce the paths of corpora to file names, for a record that may be published."""
+    """Reduce the paths of corpora to file names, so that a published record has no local paths.
+
+    Args:
+        texts: corpora, each as `SOURCE` or `SOURCE:WEIGHT`.
+
+    Returns:
+        The same corpora with file names; the weights are unchanged.
+    """
     specs = map(parse_spec, texts)
     return tuple(str(CorpusSpec(_file_name(spec.source), spec.weight)) for spec in specs)
 
 
 def _file_name(source: str) -> str:
     name = Path(source).name
-    # The file, not the named corpus or an option.
+    # "./" makes the name a path, not the name of a corpus or an option.
     return f"./{name}" if source != name and (name in CORPORA or name.startswith("-")) else name
 
 
 def can_reopen(texts: Sequence[str]) -> bool:
-    """Whether corpora can be read again by name or path: not if one came through a pipe."""
+    """Return whether all corpora can be read again later by their names or paths.
+
+    Standard input, pipes and files in `/dev` and `/proc` cannot.
+
+    Args:
+        texts: corpora, each as `SOURCE` or `SOURCE:WEIGHT`.
+    """
     return all(_can_reopen(spec.source) for spec in map(parse_spec, texts))
 
 
 def _can_reopen(source: str) -> bool:
     path = Path(source)
-    is_stored = path.is_file() or path.is_dir()
-    return source in CORPORA or (is_stored and path.parts[1:2] not in (("dev",), ("proc",)))
+    is_on_disk = path.is_file() or path.is_dir()
+    return source in CORPORA or (is_on_disk and path.parts[1:2] not in (("dev",), ("proc",)))

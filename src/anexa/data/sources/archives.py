@@ -1,4 +1,8 @@
-"""Members of archives: `.zip`, and `.tar`, also compressed. Nothing is unpacked to the disk."""
+"""Reader of the members of archives: `.zip`, `.tar` and compressed `.tar`.
+
+Members are read from the archive, not extracted; only a large member of a `.tar` has a temporary
+copy on the disk while it is read.
+"""
 
 from __future__ import annotations
 
@@ -19,23 +23,24 @@ from anexa.data.sources.tally import Tally
 from anexa.errors import AnexaError, short_repr
 from anexa.names import quoted, shown
 
-ENCRYPTED = 1  # bit of the flags of a member of a ZIP archive
+ENCRYPTED = 1  # bit in `ZipInfo.flag_bits` of an encrypted member
 
 
 def archive_entries(path: Path, accept: Accept, tally: Tally) -> Iterator[Entry]:
     """Yield the members of an archive whose paths are accepted.
 
-    The members of a ZIP archive are sorted as the files of a folder are; those of a tar archive
-    have its own order, in which they are read. An entry is valid until the next one is asked for.
+    The members of a ZIP archive are sorted by the parts of their paths, like the files of a folder;
+    those of a tar archive come in the order of the archive. An entry can be opened until the next
+    entry is taken from the iterator. Hidden members, links and devices are left out.
 
     Args:
-        path: path of the archive.
-        accept: function of the path inside the archive.
-        tally: counter of what is left out.
+        path: path of the archive; its ending decides whether it is a ZIP or a tar archive.
+        accept: function that returns whether a member is read, given its path inside the archive.
+        tally: counter of the members that are left out.
 
     Raises:
-        AnexaError: if the archive is damaged or encrypted, a path leaves it, or its members are
-            suspiciously large.
+        AnexaError: if the archive is damaged or encrypted, the path of a member points outside the
+            archive, or the archive unpacks to much more than its size (see `check_ratio`).
     """
     is_zip = name_ending(path.name) == ".zip"
     yield from (_zip_entries if is_zip else _tar_entries)(path, accept, tally)
@@ -101,7 +106,11 @@ def _tar_entries(path: Path, accept: Accept, tally: Tally) -> Iterator[Entry]:
 
 
 def _rewinder(file: IO[bytes]) -> Callable[[], AbstractContextManager[Reader]]:
-    """Return the function that opens a copy of a member of a tar archive, any number of times."""
+    """Return the function that opens a member of a tar archive, from its start at each call.
+
+    Args:
+        file: seekable file with the content of the member.
+    """
 
     def opened() -> AbstractContextManager[Reader]:
         file.seek(0)
@@ -111,7 +120,7 @@ def _rewinder(file: IO[bytes]) -> Callable[[], AbstractContextManager[Reader]]:
 
 
 class _MemberReader:
-    """Reader of a member of an archive, whose errors are sentences."""
+    """Reader of a member of an archive that raises AnexaError if the member is damaged."""
 
     def __init__(self, stream: Reader, where: str) -> None:
         self._stream, self._where = stream, where
@@ -148,10 +157,14 @@ def _tar_errors(where: str) -> Iterator[None]:
 
 
 def _inside(name: str, where: str) -> str:
-    """Return the path of a member, with "/" between its parts.
+    """Return the normalized path of a member, with "/" between its parts.
+
+    Args:
+        name: name of the member in the archive.
+        where: name of the archive, for error messages.
 
     Raises:
-        AnexaError: if the path leaves the archive.
+        AnexaError: if the path is absolute or has a part "..".
     """
     path = name.replace("\\", "/")
     if path.startswith("/") or ".." in path.split("/") or path[1:2] == ":":
@@ -163,7 +176,7 @@ def _inside(name: str, where: str) -> str:
 
 
 def _is_wanted(name: str, is_link: bool, accept: Accept, tally: Tally) -> bool:
-    """Whether a member is read; others are counted, but for hidden ones."""
+    """Return whether a member is read; count it in the tally if not, unless it is hidden."""
     if any(map(is_hidden, name.split("/"))):
         return False
     if is_link:

@@ -1,4 +1,7 @@
-"""Columns of Parquet files and of datasets on the disk, read by `pyarrow`."""
+"""Reader of Parquet files and of datasets that Hugging Face's `datasets` has saved on the disk.
+
+Each row has a document in one of its columns. The files are read by `pyarrow`.
+"""
 
 from __future__ import annotations
 
@@ -17,24 +20,26 @@ from anexa.errors import AnexaError, UsageError, short_repr
 from anexa.files import read_json
 from anexa.names import quoted, shown
 
-BATCH_ROWS = 256  # rows in memory at once
-# Files that `save_to_disk` of datasets writes.
+BATCH_ROWS = 256  # number of rows that are in memory at a time
+# Files that `save_to_disk` of `datasets` writes: two in the folder of a dataset, and one in the
+# folder of several splits.
 STATE, INFO, SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
-TRAIN = "train"  # the split that is read
+TRAIN = "train"  # the split of a dataset that is read
 
 
 def parquet_documents(entry: Entry, field: str, tally: Tally) -> Iterator[str]:
     """Yield the documents in a column of a Parquet file.
 
     Args:
-        entry: the file.
-        field: name of the column; "" for the default.
-        tally: decides about bad rows.
+        entry: the Parquet file.
+        field: name of the column with the documents; "" for `DEFAULT_FIELD`.
+        tally: counter of the bad rows that are left out; without --skip-bad, it raises for the
+            first one.
 
     Raises:
-        UsageError: if there is no such column.
-        AnexaError: if the column has no texts, the file is damaged or unpacks to much more than
-            texts do, or `pyarrow` is missing.
+        UsageError: if the file has no such column, or the type of the column is not text.
+        AnexaError: if a row is bad and --skip-bad is not given, the file is damaged or unpacks to
+            more than `check_ratio` accepts, or `pyarrow` is missing.
     """
     pyarrow = require_pyarrow(entry.where)
     with entry.open() as stream, seekable(stream) as file, _errors(entry.where):
@@ -50,15 +55,29 @@ def parquet_documents(entry: Entry, field: str, tally: Tally) -> Iterator[str]:
 
 
 def is_dataset(folder: Path) -> bool:
-    """Whether a folder is a dataset, or several splits of one, that `save_to_disk` has written."""
+    """Return whether `save_to_disk` of `datasets` has written a folder.
+
+    It is then a dataset, or several splits of a dataset.
+    """
     return (folder / SPLITS).is_file() or ((folder / STATE).is_file() and (folder / INFO).is_file())
 
 
 def dataset_documents(folder: Path, field: str, tally: Tally) -> Iterator[str]:
     """Yield the documents in a column of a dataset that `save_to_disk` of `datasets` has written.
 
-    Of several splits, "train" is read, and a note says so. Arguments and errors are those of
-    `parquet_documents`.
+    If the folder has several splits, only "train" is read, and a note names the others.
+
+    Args:
+        folder: folder that `is_dataset` accepts.
+        field: name of the column with the documents; "" for `DEFAULT_FIELD`.
+        tally: counter of the bad rows that are left out, and of the notes; without --skip-bad, it
+            raises for the first bad row.
+
+    Raises:
+        UsageError: if the dataset has no such column or no split "train", or the type of the column
+            is not text.
+        AnexaError: if a row is bad and --skip-bad is not given, the dataset is damaged or a
+            selection of the rows of another one, or `pyarrow` is missing.
     """
     where = shown(str(folder))
     pyarrow = require_pyarrow(where)
@@ -90,7 +109,11 @@ def dataset_documents(folder: Path, field: str, tally: Tally) -> Iterator[str]:
 
 
 def _train_split(folder: Path, where: str, tally: Tally) -> Path:
-    """Return the folder of the split that is trained on."""
+    """Return the folder of the split "train".
+
+    Raises:
+        UsageError: if the dataset has no such split.
+    """
     splits = read_json(folder / SPLITS).get("splits")
     names = list(map(str, splits)) if isinstance(splits, list) else []
     if TRAIN not in names:
@@ -106,15 +129,15 @@ def _train_split(folder: Path, where: str, tally: Tally) -> Path:
 
 
 def _check_type(pyarrow: Any, column: Any, where: str) -> None:
-    """Make sure that a column has texts.
+    """Raise an error if the type of a column is not text.
 
     Args:
-        pyarrow: the package.
-        column: the column in the schema.
+        pyarrow: the package `pyarrow`.
+        column: `pyarrow.Field` of the column.
         where: name of the file.
 
     Raises:
-        UsageError: if it has values of another type.
+        UsageError: if the column has values of another type.
     """
     types = pyarrow.types
     kind = column.type.value_type if types.is_dictionary(column.type) else column.type
@@ -127,7 +150,7 @@ def _check_type(pyarrow: Any, column: Any, where: str) -> None:
 
 
 def _documents(batches: Iterator[Any], column: str, where: str, tally: Tally) -> Iterator[str]:
-    """Yield the documents in batches of rows."""
+    """Yield the documents in a column of several `pyarrow.RecordBatch`es."""
     bad_rows = tally.bad_rows(where, "row")
     number = 0
     for batch in batches:
@@ -143,7 +166,7 @@ def _documents(batches: Iterator[Any], column: str, where: str, tally: Tally) ->
 
 @contextmanager
 def _errors(where: str) -> Iterator[None]:
-    """Turn the errors of `pyarrow` into one sentence."""
+    """Context manager that converts the exceptions of `pyarrow` to AnexaError."""
     try:
         yield
     except (OSError, ValueError, NotImplementedError, TypeError, KeyError) as error:

@@ -1,4 +1,7 @@
-"""Compressed files: gzip, bzip2, xz and Zstandard, with a bound on what they unpack to."""
+"""Decompression of gzip, bzip2, xz and Zstandard files, with a limit on the unpacked size.
+
+The limit protects against decompression bombs: small files that unpack to a huge number of bytes.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +19,20 @@ from anexa.data.sources.entries import Entry, split_name
 from anexa.data.sources.packages import require_pyarrow
 from anexa.errors import AnexaError, short_repr
 
-MAX_RATIO = 200  # texts shrink by a factor of 3 to 20, and repetitive tables by up to 100
-ALLOWED = 2**26  # bytes that may be unpacked at any ratio
+# Largest ratio of unpacked to packed bytes; texts have 3 to 20, and repetitive tables up to 100.
+MAX_RATIO = 200
+ALLOWED = 2**26  # number of unpacked bytes below which any ratio is accepted
 
 
 class CountingReader:
-    """Reader of packed bytes that counts them; decompressors take it for a file.
+    """File-like reader of a compressed file, for a decompressor; it counts the bytes it has read.
 
     Args:
-        stream: the packed bytes.
+        stream: the compressed file.
 
     Attributes:
-        count: number of bytes that were read.
-        closed: whether a decompressor has closed the reader; the file stays open.
+        count: number of compressed bytes that were read so far.
+        closed: whether the decompressor has called `close`, which leaves `stream` open.
     """
 
     def __init__(self, stream: Reader) -> None:
@@ -37,31 +41,31 @@ class CountingReader:
         self.closed = False
 
     def read(self, size: int = -1, /) -> bytes:
-        """Read at most `size` bytes."""
+        """Read at most `size` compressed bytes, all if it is negative; empty at the end."""
         data = self._stream.read(size)
         self.count += len(data)
         return data
 
     def readable(self) -> bool:
-        """Return True."""
+        """Return True: the decompressor may read."""
         return True
 
     def seekable(self) -> bool:
-        """Return False."""
+        """Return False: a compressed file is read once, from its start to its end."""
         return False
 
     def close(self) -> None:
-        """Leave the file open: whoever opened it closes it."""
+        """Set `closed`, but leave `stream` open: whoever opened the file closes it."""
         self.closed = True
 
 
 class UnpackedReader:
-    """Reader of unpacked bytes that refuses more than `MAX_RATIO` times the packed ones.
+    """Reader of the decompressed content of a file, which `check_ratio` limits while it is read.
 
     Args:
-        stream: the unpacked bytes.
-        packed: reader of the packed bytes, from which `stream` reads.
-        where: name for messages.
+        stream: decompressor, whose `read` returns unpacked bytes.
+        packed: reader of the compressed file, from which `stream` reads.
+        where: name of the file, for error messages.
     """
 
     def __init__(self, stream: Reader, packed: CountingReader, where: str) -> None:
@@ -69,10 +73,11 @@ class UnpackedReader:
         self._count = 0
 
     def read(self, size: int, /) -> bytes:
-        """Read at most `size` bytes; the result is empty at the end.
+        """Read at most `size` unpacked bytes; the result is empty at the end of the content.
 
         Raises:
-            AnexaError: if the bytes are damaged, incomplete or suspiciously many.
+            AnexaError: if the file is damaged or incomplete, or unpacks to more bytes than
+                `check_ratio` accepts.
         """
         with unpacking_errors(self._where):
             data = self._stream.read(size)
@@ -82,15 +87,15 @@ class UnpackedReader:
 
 
 def check_ratio(unpacked: int, packed: int, where: str) -> None:
-    """Refuse data that unpacks to much more than texts do.
+    """Raise an error if a file unpacks to suspiciously many bytes.
 
     Args:
-        unpacked: number of unpacked bytes.
-        packed: number of packed bytes.
-        where: name for messages.
+        unpacked: number of unpacked bytes so far.
+        packed: number of compressed bytes they come from.
+        where: name of the file, for the error message.
 
     Raises:
-        AnexaError: if `unpacked` is above `ALLOWED` and `MAX_RATIO` times `packed`.
+        AnexaError: if `unpacked` is above both `ALLOWED` and `MAX_RATIO` times `packed`.
     """
     if unpacked > max(ALLOWED, MAX_RATIO * packed):
         raise AnexaError(
@@ -101,7 +106,14 @@ def check_ratio(unpacked: int, packed: int, where: str) -> None:
 
 @contextmanager
 def unpacking_errors(where: str) -> Iterator[None]:
-    """Turn the errors of damaged compressed data into one sentence."""
+    """Context manager that converts the exceptions of decompressors to AnexaError.
+
+    Args:
+        where: name of the file, for the error message.
+
+    Raises:
+        AnexaError: if the code in the context raises an exception about damaged data.
+    """
     try:
         yield
     except (EOFError, zlib.error, lzma.LZMAError, OSError, ValueError) as error:
@@ -112,7 +124,10 @@ def unpacking_errors(where: str) -> Iterator[None]:
 
 
 def unpacked(entry: Entry) -> Entry:
-    """Return the entry of the content of a compressed file; another entry as it is."""
+    """Return an entry whose `open` decompresses the file, and whose path lacks that ending.
+
+    An entry that is not compressed is returned unchanged.
+    """
     compression = entry.compression
     if not compression:
         return entry
@@ -129,7 +144,13 @@ def unpacked(entry: Entry) -> Entry:
 
 
 def _decompressor(compression: str, packed: Any, where: str) -> Reader:
-    """Return the reader of the unpacked bytes of a file; `packed` is a `CountingReader`."""
+    """Return a decompressor, which reads from a compressed file.
+
+    Args:
+        compression: ending of the compressed file, one of `COMPRESSED`.
+        packed: the compressed file, as a `CountingReader`.
+        where: name of the file, for the error message if `pyarrow` is missing.
+    """
     if compression == ".gz":
         return gzip.GzipFile(fileobj=packed, mode="rb")
     if compression == ".bz2":

@@ -1,4 +1,4 @@
-"""Entries: the files of a folder or the members of an archive, as named streams of bytes."""
+"""Entries: files on the disk and members of archives, with a name and a way to open them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from anexa.errors import AnexaError
 SPOOLED = 2**24  # bytes of a temporary copy that stay in memory
 
 Kind = Literal["text", "jsonl", "csv", "parquet", "archive"]
+"""Format of a file; "csv" also stands for `.tsv`."""
 
-# Endings of compressed files; what is compressed has the ending before it, as in notes.txt.gz.
+# File name endings, in lower case. Those of compression come last, after the ending of the content:
+# notes.txt.gz.
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 ARCHIVES = (".zip", ".tar")
-# Endings of the files that are read from a folder: prose, then source code.
+# By default, the files with these endings are read from a folder: prose, then source code.
 PROSE = (".adoc", ".markdown", ".md", ".org", ".rst", ".tex", ".text", ".txt")
 SOURCE_CODE = tuple(
     f".{ending}"
@@ -30,6 +32,7 @@ SOURCE_CODE = tuple(
         "swift tcl ts tsx v vim zig zsh"
     ).split()
 )
+# Formats of files in which each row has a document, by ending.
 RECORDS: dict[str, Kind] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -41,13 +44,13 @@ RECORDS: dict[str, Kind] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A file, or a member of an archive.
+    """File on the disk or member of an archive, which can be opened for reading.
 
     Attributes:
-        path: path inside the folder or archive, with "/" between its parts; of a file that is given
-            by itself, its name.
-        where: name for messages, such as "notes/a.md" or "notes.zip: a.md".
-        open: context manager of its stream of bytes, from the start.
+        path: path inside the folder or archive, with "/" between its parts; the file name, if the
+            corpus is a single file.
+        where: name of the file in messages, such as "notes/a.md" or "notes.zip: a.md".
+        open: function that opens the file for reading bytes from its start, as a context manager.
     """
 
     path: str
@@ -56,25 +59,27 @@ class Entry:
 
     @property
     def compression(self) -> str:
-        """Ending of a compressed file, one of `COMPRESSED`; "" for another one."""
+        """Compression of the file, as one of the endings in `COMPRESSED`; "" if there is none."""
         return split_name(self.path)[2]
 
     @property
     def ending(self) -> str:
-        """Ending of the name in lower case, without that of a compressed file."""
+        """File name ending of the uncompressed content, in lower case: ".txt" for notes.txt.gz."""
         return name_ending(self.path)
 
     @property
     def kind(self) -> Kind:
-        """Format of the content by the ending of the name; "text" if it is no other."""
+        """Format of the uncompressed content, by `ending`; "text" for all unknown endings."""
         return name_kind(self.path)
 
 
 def split_name(name: str) -> tuple[str, str, str]:
-    """Split the name of a file, such as notes.txt.gz, into notes, .txt and .gz.
+    """Split a file name such as notes.txt.gz into notes, .txt and .gz.
 
     Returns:
-        The stem, the ending in lower case, and the ending of a compressed file, or "".
+        The stem; the ending of the uncompressed content, and that of the compression, one of
+        `COMPRESSED`. Endings are in lower case, with their dots; "" if there is none. `.tgz` is
+        split into .tar and .gz.
     """
     stem, ending = _cut_ending(name)
     if ending == ".tgz":
@@ -86,7 +91,7 @@ def split_name(name: str) -> tuple[str, str, str]:
 
 
 def _cut_ending(name: str) -> tuple[str, str]:
-    """Cut off the ending of a name, unless it is all of the name but for dots."""
+    """Split a file name before its last dot; the second part is "" for names such as .bashrc."""
     stem, dot, ending = name.rpartition(".")
     if not dot or not ending or "/" in ending or not stem.rpartition("/")[2].strip("."):
         return name, ""
@@ -94,12 +99,12 @@ def _cut_ending(name: str) -> tuple[str, str]:
 
 
 def name_ending(name: str) -> str:
-    """Return the ending of a file's name in lower case; ".txt" for notes.txt.gz."""
+    """Return the file name ending of the uncompressed content: ".txt" for Notes.TXT.gz."""
     return split_name(name)[1]
 
 
 def name_kind(name: str) -> Kind:
-    """Return the format of a file by its name: archive, table, JSON Lines or text."""
+    """Return the format of a file's uncompressed content, by the ending of its name."""
     ending = name_ending(name)
     return "archive" if ending in ARCHIVES else RECORDS.get(ending, "text")
 
@@ -108,9 +113,9 @@ def file_entry(path: Path, relative: str | None = None, where: str | None = None
     """Return the entry of a file on the disk.
 
     Args:
-        path: path of the file.
-        relative: path inside its folder; default: its name.
-        where: name for messages; default: the path.
+        path: path of the file, which is not opened yet.
+        relative: path of the file inside the folder that is read; default: its name.
+        where: name of the file in messages; default: `path`.
     """
     where = where or str(path)
 
@@ -127,7 +132,12 @@ def file_entry(path: Path, relative: str | None = None, where: str | None = None
 
 @contextmanager
 def seekable(stream: Reader) -> Iterator[IO[bytes]]:
-    """Yield a file that can be read at any place: the stream itself, or a temporary copy of it."""
+    """Open a stream for reading at any position, as a context manager.
+
+    Yields:
+        The stream itself if it is a file on the disk; otherwise a temporary copy of its content,
+        in memory up to `SPOOLED` bytes and else on the disk.
+    """
     if isinstance(stream, io.BufferedReader):
         yield stream
         return

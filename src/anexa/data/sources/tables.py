@@ -1,4 +1,4 @@
-"""Tables in text files, `.csv` and `.tsv`: each row has a document in one of its columns."""
+"""Reader of `.csv` and `.tsv` files, in which one column of each row is a document."""
 
 from __future__ import annotations
 
@@ -14,24 +14,32 @@ from anexa.data.sources.tally import Tally
 from anexa.data.sources.texts import MAX_DOCUMENT
 from anexa.errors import AnexaError, short_repr
 
-DELIMITERS = ",;\t|"
+DELIMITERS = ",;\t|"  # characters that may separate the columns
 SAMPLE_LINES = 50  # lines from which the dialect is recognized
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """Dialect of a table.
+    """CSV dialect of a table: its delimiter, and how it writes a quote inside a quoted cell.
 
     Attributes:
-        delimiter: character between the columns.
-        escape: character before a quote within quotes; None if such a quote is doubled.
+        delimiter: character between the cells of a row.
+        escape: escape character before a quote inside a quoted cell; None if such a quote is
+            doubled.
     """
 
     delimiter: str
     escape: str | None = None
 
     def rows(self, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
-        """Yield the rows, each with the number of its last line.
+        """Parse the rows of a table.
+
+        Args:
+            lines: lines of the table, each with its line end.
+
+        Yields:
+            The number of the last line of the row, from 1, and the cells of the row; a blank line
+            is a row without cells.
 
         Raises:
             csv.Error: if a row cannot be read in this dialect.
@@ -55,15 +63,18 @@ def table_documents(
     """Yield the documents of a table, whose first row names the columns.
 
     Args:
-        chunks: text of the table.
-        field: name of the column; "" for the default.
-        where: name of the file.
-        tally: decides about bad rows.
-        tabs: whether the columns are known to be separated by tabs.
+        chunks: pieces of the text of the table, which may end within a line.
+        field: name of the column with the documents; "" for `DEFAULT_FIELD`.
+        where: name of the file, for error messages.
+        tally: counter of the bad rows that are left out; without --skip-bad, it raises for the
+            first one.
+        tabs: whether the columns are known to be separated by tabs; otherwise the delimiter is
+            recognized from the first `SAMPLE_LINES` lines.
 
     Raises:
-        UsageError: if there is no such column.
-        AnexaError: if a row is bad, without --skip-bad, or the table cannot be read on.
+        UsageError: if the header has no such column.
+        AnexaError: if a row is bad and --skip-bad is not given, or the quotes of a row are invalid,
+            so that the start of the next row is unknown.
     """
     lines = split_lines(chunks, where)
     head = list(islice(lines, SAMPLE_LINES))
@@ -104,10 +115,14 @@ def _document(row: list[str], header: list[str], column: int) -> str:
 
 
 def split_lines(chunks: Iterable[str], where: str) -> Iterator[str]:
-    r"""Split a text into its lines, each with the "\n" at its end.
+    r"""Yield the lines of a text, each with the "\n" at its end.
+
+    Args:
+        chunks: pieces of the text, which may end within a line.
+        where: name of the file, for error messages.
 
     Raises:
-        AnexaError: if a line is longer than `MAX_DOCUMENT`.
+        AnexaError: if a line has more than `MAX_DOCUMENT` characters.
     """
     parts: list[str] = []
     size = number = 0
@@ -128,15 +143,15 @@ def split_lines(chunks: Iterable[str], where: str) -> Iterator[str]:
 
 
 def recognize_dialect(head: list[str], field: str, delimiters: str = DELIMITERS) -> Dialect:
-    """Return the dialect of a table in which its first lines have the most columns.
+    """Return the dialect that fits the first lines of a table best.
 
-    A dialect is possible if all rows have the same number of columns; one with the wanted column
-    is preferred.
+    A dialect is better if its header has the wanted column; then, if all of its rows have the same
+    number of cells; then, if its header has more cells.
 
     Args:
-        head: first lines of the table.
-        field: name of the wanted column; "" for the default.
-        delimiters: possible delimiters.
+        head: first lines of the table, the header included.
+        field: name of the wanted column; "" for `DEFAULT_FIELD`.
+        delimiters: delimiters to try; if several fit equally well, the first one is chosen.
     """
     escapes = (None, "\\") if any('\\"' in line for line in head) else (None,)
     candidates = [Dialect(d, escape) for escape in escapes for d in delimiters]
@@ -144,7 +159,12 @@ def recognize_dialect(head: list[str], field: str, delimiters: str = DELIMITERS)
 
 
 def _score(dialect: Dialect, head: list[str], field: str) -> tuple[bool, bool, int]:
-    """Rank a dialect: whether the wanted column exists, all rows are equally long, and how long."""
+    """Return the rank of a dialect; the largest one is the best.
+
+    Returns:
+        Whether the header has the wanted column, whether all rows have the same number of cells,
+        and the number of cells of the header.
+    """
     rows: list[list[str]] = []
     is_whole = True
     try:
