@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import string
 from fractions import Fraction
 from pathlib import Path
 
@@ -292,7 +293,7 @@ def test_templates_that_differ_are_refused(chat: str, tmp_path: Path) -> None:
     corpus = open_corpora(DataConfig(corpus=(chat, str(thoughts))))
     with pytest.raises(AnexaError, match=r"chat\.jsonl and thoughts\.jsonl have different chat"):
         corpus.tokenizer("char")
-    tokenizer = Tokenizer.from_characters([TEXT], False)
+    tokenizer = Tokenizer.from_characters([string.printable], False)
     with pytest.raises(AnexaError, match="have different chat templates"):
         corpus.for_model(tokenizer, None)
     template = general_template(thinking=True)
