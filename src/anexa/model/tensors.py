@@ -24,6 +24,8 @@ DTYPES: dict[str, tuple[str, Literal["d", "f"]]] = {
     "F16": ("<f2", "f"),
     "BF16": ("<u2", "f"),
 }
+# Dtypes whose numbers are used as they are in the file; others are converted.
+VIEWED = ("F32", "F64") if sys.byteorder == "little" else ()
 
 
 def write_tensors(path: Path, weights: Weights, metadata: Mapping[str, str]) -> None:
@@ -75,7 +77,9 @@ def read_tensors(
     with open_binary(path) as file:
         header, start = _read_header(file, path)
         metadata = header.pop("__metadata__", {})
-        content = _content(file)
+        # Only for arrays that are used as they are: pages that were converted would stay in memory.
+        has_views = any(entry["dtype"] in VIEWED for entry in header.values())
+        content = _content(file) if has_views else memoryview(b"")
         for name, entry in header.items():
             if is_ignored(name):
                 continue
@@ -84,8 +88,12 @@ def read_tensors(
                     f"{path} holds {one_line(name)} as {entry['dtype']}: only float64, float32, "
                     "float16 and bfloat16 can be opened, and no quantized weights"
                 )
-            begin, end = entry["data_offsets"]
-            data = _numbers(content, entry["dtype"], start + begin, start + end)
+            begin, end = (start + offset for offset in entry["data_offsets"])
+            if entry["dtype"] in VIEWED:
+                data = _view(content, entry["dtype"], begin, end)
+            else:
+                file.seek(begin)
+                data = _convert(file.read(end - begin), entry["dtype"])
             weights[name] = Weight(tuple(entry["shape"]), data)
     return weights, metadata
 
@@ -104,21 +112,25 @@ def _content(file: BufferedReader) -> memoryview:
     return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
 
 
-def _numbers(content: memoryview, dtype: str, begin: int, end: int) -> Numbers:
-    """Return the numbers in a range of bytes: a view, or a copy if they have to be converted."""
+def _view(content: memoryview, dtype: str, begin: int, end: int) -> Numbers:
+    """Return the numbers in a range of bytes: a view, or a copy if they are not aligned."""
+    typecode, part = DTYPES[dtype][1], content[begin:end]
+    if part and begin % array(typecode).itemsize == 0:
+        return part.cast(typecode)
+    return _convert(part, dtype)
+
+
+def _convert(part: bytes | memoryview, dtype: str) -> Numbers:
+    """Return numbers in a file as an array of the machine's float32 or float64 numbers."""
     import numpy as np
 
     name, typecode = DTYPES[dtype]
-    part = content[begin:end]
-    is_native = dtype in ("F32", "F64") and sys.byteorder == "little"
-    if is_native and part and begin % array(typecode).itemsize == 0:
-        return part.cast(typecode)
     values = np.frombuffer(part, name)
     if dtype == "BF16":  # the upper half of a float32
-        values = (values.astype("<u4") << 16).view("<f4")
-    data: array[float] = array(typecode)
-    data.frombytes(values.astype(typecode).data.cast("B") if values.size else b"")
-    return data
+        halves = values.astype("<u4")
+        halves <<= 16
+        values = halves.view("<f4")
+    return cast("memoryview[float]", values.astype(typecode, copy=dtype in VIEWED).data)
 
 
 def read_metadata(path: Path) -> dict[str, str]:
