@@ -63,6 +63,7 @@ def write_parrot(folder: Path) -> Path:
         if loss < 0.002:
             break
     assert loss < 0.01, "the model has not learned the answers"
-    model = Model(config, engine.weights(), tokenizer, CHAT_TEMPLATE, temperature=0.0)
+    # It has learned short prompts alone, so most of the context is for the answer.
+    model = Model(config, engine.weights(), tokenizer, CHAT_TEMPLATE, 0.0, max_new_tokens=120)
     create_folder(folder, model, "")
     return folder
