@@ -122,7 +122,7 @@ def test_merges_that_are_not_sentencepieces_are_refused(tmp_path: Path) -> None:
 def test_spaces_of_other_tokenizers(
     tmp_path: Path, changes: dict[str, Any], differences: int | None
 ) -> None:
-    """What differs in llama.cpp is said, or refused."""
+    """Tokens that differ in llama.cpp are reported by the export, or the export is refused."""
     write_sentencepiece(tmp_path)
     content = json.loads(ModelFolder(tmp_path).tokenizer.to_json())
     content["pre_tokenizer"] |= changes

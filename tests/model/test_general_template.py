@@ -173,7 +173,7 @@ def test_any_conversation_has_the_tokens_of_transformers(
 
 
 def test_transformers_learns_the_same_tokens(theirs: Any, folder: Path) -> None:
-    """Those of trl with `assistant_only_loss`: its labels are transformers' mask."""
+    """The labels equal transformers' mask, from which trl takes its labels."""
     thoughts = "<think>" in theirs.chat_template
     corpus = write_conversations(folder.parent, thoughts=thoughts)
     again = config(corpus, tokenizer=str(folder), block_size=128)

@@ -27,8 +27,9 @@ class BadRowError(AnexaError):
     """Error about one row, such as `is not JSON`.
 
     Args:
-        problem: what is wrong with the row, as the predicate of a sentence; rows are counted by it.
-        detail: what differs from row to row, appended to the problem.
+        problem: predicate of the error message, such as "is not JSON"; bad rows with the same
+            predicate are counted together.
+        detail: end of the error message, such as a value of this row; appended to the predicate.
     """
 
     def __init__(self, problem: str, detail: str = "") -> None:
@@ -42,7 +43,7 @@ class BadRows:
     Args:
         where: name of the file, for error messages.
         skip: whether bad rows are left out and counted.
-        unit: what a row is called in messages.
+        unit: noun for a row in messages, such as "line" or "row".
 
     Attributes:
         where: name of the file.
@@ -58,7 +59,7 @@ class BadRows:
 
         Args:
             number: number of the row, from 1.
-            error: what is wrong with the row.
+            error: error that the reader of the row raised.
 
         Raises:
             AnexaError: if bad rows are not left out; its message names the file and the row.

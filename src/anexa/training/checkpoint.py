@@ -122,7 +122,7 @@ class LossChange:
     """The loss on a text before and after a run that started from a model, in nats a token.
 
     Attributes:
-        text: what the text is.
+        text: name of the text for messages, such as "your validation text".
         before: loss of the model that the run started from.
         after: loss of the weights in the model folder; None if it was not measured.
     """

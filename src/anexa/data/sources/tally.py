@@ -29,16 +29,20 @@ class Tally:
         self._said: dict[str, None] = {}
         self._files_with_rows: list[str] = []
 
-    def leave_out(self, what: str) -> None:
-        """Count something that is left out; `what` is its noun, such as "empty file"."""
-        self._left_out[what] += 1
+    def leave_out(self, noun: str) -> None:
+        """Count a file or document that is left out.
+
+        Args:
+            noun: noun for it in the note, in the singular, such as "empty file".
+        """
+        self._left_out[noun] += 1
 
     def other_kind(self, ending: str) -> None:
         """Count a file of a folder that is not read because of the ending of its name."""
         self._endings[ending or "no ending"] += 1
 
     def encoding(self, name: str) -> None:
-        """Count a file that is not UTF-8."""
+        """Count a file that is decoded from another encoding than UTF-8, by the encoding's name."""
         self._encodings[name] += 1
 
     def say(self, sentence: str) -> None:
@@ -46,7 +50,7 @@ class Tally:
         self._said[sentence] = None
 
     def read_rows(self, path: str) -> None:
-        """Note a file with rows in a folder, among which may be some that nobody thought of."""
+        """Record a file with rows that was found in a folder, to name it in a note."""
         self._files_with_rows.append(path)
 
     def bad_rows(self, where: str, unit: str) -> BadRows:
@@ -58,7 +62,7 @@ class Tally:
         """Count a file of a folder that cannot be read.
 
         Args:
-            error: what is wrong with the file.
+            error: error that the reader of the file raised.
 
         Raises:
             AnexaError: without --skip-bad.
