@@ -1,7 +1,8 @@
-"""Machine code of programs: loaded from the cache, or compiled by subprocesses.
+"""Machine code of programs: kernels from the cache, or compiled by subprocesses, and `step`.
 
 Numba takes seconds to compile kernels, and half a second to be imported. So the code that it makes
-is kept as object files, which LLVM's linker loads without Numba.
+is kept as object files, which LLVM's linker loads without Numba. The function `step` of a program
+is compiled whenever it is loaded, which takes LLVM some milliseconds.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any, cast
 
 from anexa.engines.program.compilation import Compilation
 from anexa.engines.program.processor import processor
-from anexa.engines.program.units import STEP, units_of
+from anexa.engines.program.step_code import STEP, compile_step
+from anexa.engines.program.units import units_of
 from anexa.engines.program.writer import Source
 from anexa.errors import AnexaError
 
@@ -27,7 +29,7 @@ class CompiledStep:
     """The compiled function of a program.
 
     A kernel is compiled once for all programs, as its sizes are arguments. Creating the object
-    starts the compilation of all functions that are not in the cache, and the first call waits for
+    starts the compilation of all kernels that are not in the cache, and the first call waits for
     it: so several programs are compiled in parallel.
 
     Args:
@@ -35,7 +37,7 @@ class CompiledStep:
     """
 
     def __init__(self, source: Source) -> None:
-        self._units = [*units_of(source)]
+        self._source, self._units = source, [*units_of(source)]
         self._compilation: Compilation | None = Compilation(self._units)
         self._function: Callable[[int], None] | None = None
         self._lock = Lock()
@@ -57,11 +59,12 @@ class CompiledStep:
     def _load(self) -> Callable[[int], None]:
         compilation = self._compilation or Compilation(self._units)
         self._compilation = None  # if it fails, or Ctrl-C ends it, the next call begins anew
+        step = compile_step(self._source, target_machine())
         try:
-            library = load(compilation.result())
+            library = load([*compilation.result(), step])
         except RuntimeError:  # by the linker: what the cache had is not what it says it is
             try:
-                library = load(Compilation(self._units, anew=True).result())
+                library = load([*Compilation(self._units, anew=True).result(), step])
             except RuntimeError as error:
                 raise AnexaError(
                     f"the compiled model cannot be loaded ({error}): choose another --engine"

@@ -1,4 +1,4 @@
-"""The cache of machine code: a file for each kernel and program, with a checksum."""
+"""The cache of machine code: a file for each kernel, with a checksum."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compilation of kernels and programs to machine code, in the background, by subprocesses."""
+"""Compilation of kernels to machine code, in the background, by subprocesses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from anexa.cache import VARIABLE
 from anexa.engines.program import code_cache
-from anexa.engines.program.units import STEP, Unit
+from anexa.engines.program.units import Unit
 from anexa.errors import AnexaError, AnexaWarning, one_line
 
 # Environment of a subprocess: Numba only translates to LLVM's language; optimization follows once,
@@ -25,14 +25,14 @@ SHARE = 8_000  # characters of source for which another process pays: a second o
 
 
 class Compilation:
-    """A compilation in the background of the units whose machine code is not in the cache.
+    """A compilation in the background of the kernels whose machine code is not in the cache.
 
     Creating the object starts the subprocesses; `result` waits for them. If the cache folder cannot
     be written, a warning says so, and the machine code goes to a temporary folder.
 
     Args:
-        units: kernels and programs whose machine code is needed.
-        anew: compile all units, even those in the cache.
+        units: kernels whose machine code is needed.
+        anew: compile all kernels, even those in the cache.
     """
 
     def __init__(self, units: Sequence[Unit], *, anew: bool = False) -> None:
@@ -43,8 +43,7 @@ class Compilation:
         self._found, self._processes = found, list[subprocess.Popen[bytes]]()
         if not missing:
             return
-        if any(units[index].symbol != STEP for index in missing):  # else it takes a second
-            _say("compiling the model for this processor, once: about 10 seconds")
+        _say("compiling the model for this processor, once: about 10 seconds")
         self._check_folder()
         work = [(units[index], self._paths[index]) for index in missing]
         work.sort(key=lambda item: len(item[0].source.text))  # the longest take the longest

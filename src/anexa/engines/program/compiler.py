@@ -17,11 +17,11 @@ from typing import Any
 
 from anexa.engines.program import code_cache
 from anexa.engines.program.build import target_machine
-from anexa.engines.program.units import Unit, symbol_of
+from anexa.engines.program.units import Unit
 from anexa.engines.program.writer import KernelSource
 from anexa.errors import one_line
 
-# Functions that compiled code may call, beside kernels: those of C, which every process has.
+# Functions that compiled code may call: those of C, which every process has.
 CALLABLE = {
     *(name + suffix for name in ("sqrt", "log", "exp", "pow", "fma") for suffix in ("", "f")),
     *("memcpy", "memmove", "memset"),
@@ -43,7 +43,6 @@ def compile_unit(unit: Unit) -> bytes:
     optimize(module, machine)
     items = (*module.functions, *module.global_variables)
     needed = {item.name for item in items if item.is_declaration} - CALLABLE
-    needed -= {symbol_of(name, unit.dtype) for name, _ in unit.calls}
     foreign = sorted(name for name in needed if not name.startswith("llvm."))
     if foreign:
         raise RuntimeError(f"{unit.source.name} needs {', '.join(foreign)}")
@@ -53,14 +52,9 @@ def compile_unit(unit: Unit) -> bytes:
 def lower(unit: Unit) -> Any:
     """Translate a unit by Numba to a module of LLVM IR that defines the unit's symbol."""
     import llvmlite.binding as llvm
-    from numba import njit, types
+    from numba import njit
 
     namespace = dict(names(unit.dtype))
-    for name, arguments in unit.calls:
-        symbol = symbol_of(name, unit.dtype)
-        llvm.add_symbol(symbol, 1)  # Numba wants an address, and nobody calls it here
-        called = types.void(*signature(arguments, unit.dtype))
-        namespace[name] = types.ExternalFunction(symbol, called)
     text, name = unit.source.text, unit.source.name
     file = f"<{name}>"
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
@@ -122,7 +116,7 @@ def signature(arguments: tuple[str, ...], dtype: str) -> tuple[Any, ...]:
 
 @cache
 def names(dtype: str) -> Mapping[str, Any]:
-    """Return the global names that the source of kernels and programs uses."""
+    """Return the global names that the source of kernels uses."""
     from math import inf, log, sqrt
 
     from numba import njit, types
@@ -133,8 +127,6 @@ def names(dtype: str) -> Mapping[str, Any]:
         **vars(blocks),
         **vars(vectors),
         "numbers": vectors.pointer_to(getattr(types, dtype)),
-        "doubles": vectors.pointer_to(types.float64),
-        "integers": vectors.pointer_to(types.int64),
         "inf": inf,
         "log": log,
         "sqrt": sqrt,
@@ -149,7 +141,6 @@ def read_unit(fields: dict[str, Any]) -> Unit:
         fields["symbol"],
         KernelSource(source["name"], source["text"], tuple(source["arguments"])),
         fields["dtype"],
-        tuple((name, tuple(arguments)) for name, arguments in fields["calls"]),
     )
 
 

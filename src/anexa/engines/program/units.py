@@ -1,4 +1,4 @@
-"""Compilation units: each kernel, and the function of a program that calls the kernels."""
+"""Compilation units: the kernels of a program, and the cache keys of their machine code."""
 
 from __future__ import annotations
 
@@ -14,24 +14,20 @@ from pathlib import Path
 from anexa.engines.program.processor import processor
 from anexa.engines.program.writer import KernelSource, Source
 
-STEP = "anexa_step"  # symbol of the function of a program
-
 
 @dataclass(frozen=True)
 class Unit:
-    """Compilation unit: a function that is compiled to an object file of its own.
+    """Compilation unit: a kernel, which is compiled to an object file of its own.
 
     Attributes:
         symbol: name that other object files call it by.
-        source: source of the function.
+        source: source of the kernel.
         dtype: precision of its numbers, "float32" or "float64".
-        calls: names and types of arguments of the kernels that it calls.
     """
 
     symbol: str
     source: KernelSource
     dtype: str
-    calls: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def key(self) -> str:
@@ -40,12 +36,9 @@ class Unit:
 
 
 def units_of(source: Source) -> Iterator[Unit]:
-    """Yield the units of a program: its kernels, then its function."""
+    """Yield the units of a program: its kernels."""
     for kernel in source.kernels:
         yield Unit(symbol_of(kernel.name, source.dtype), kernel, source.dtype)
-    step = KernelSource("step", source.text, ("integers",))
-    calls = tuple((kernel.name, kernel.arguments) for kernel in source.kernels)
-    yield Unit(STEP, step, source.dtype, calls)
 
 
 def symbol_of(kernel: str, dtype: str) -> str:
