@@ -49,7 +49,7 @@ def opened_engine(name: str, folder: Path) -> Engine:
 
 
 def engine_loop(name: str, folder: Path) -> Measure:
-    """Write one text with `next_logits` and argmax; measures seconds a token."""
+    """Write one text with `next_logits` and argmax; measures seconds per token."""
     engine = opened_engine(name, folder)
 
     def seconds(count: int) -> float:
@@ -65,7 +65,7 @@ def engine_loop(name: str, folder: Path) -> Measure:
 
 
 def engine_batch_loop(name: str, folder: Path, num_seqs: int) -> Measure:
-    """Write several texts with `batch_next_logits` and argmax; measures seconds a token."""
+    """Write several texts with `batch_next_logits` and argmax; measures seconds per token."""
     engine = opened_engine(name, folder)
     if not isinstance(engine, BatchEngine):
         raise LeftOut(f"the {name} engine has no batch of sequences")

@@ -46,7 +46,7 @@ def size_config(size: str) -> ModelConfig:
 
 
 def prepare(engine_name: str, size: str, work: str) -> Callable[[int], float]:
-    """Open an engine; returns what measures its seconds a token, over `SECONDS` or one step."""
+    """Open an engine; returns what measures its seconds per token, over `SECONDS` or one step."""
     config = size_config(size)
     engine = open_engine(engine_name, config, initial_weights(config, random.Random(0)))
     step: Callable[[], object]

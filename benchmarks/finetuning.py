@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1, help="runs of each side (default: 1)")
     parser.add_argument("--rank", type=int, default=8, help="rank of the adapters (default: 8)")
     options = parser.parse_args()
-    print(f"{date.today()}  {os.cpu_count()} cores  {BATCH} x {LENGTH} tokens a step")
+    print(f"{date.today()}  {os.cpu_count()} cores  {BATCH} x {LENGTH} tokens per step")
     print(f"{'':14}{'ours':>12}{'theirs':>15}{'ratio':>7}{'ours':>10}{'theirs':>9}{'ratio':>7}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
@@ -117,7 +117,7 @@ def main() -> None:
 def measure(
     folder: Path, steps: int, rank: int, rounds: int
 ) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return tokens a second and bytes of memory, each of our side and of theirs."""
+    """Return tokens per second and bytes of memory, each of our side and of theirs."""
     seconds: dict[str, list[float]] = {OURS: [], THEIRS: []}
     memory: dict[str, list[float]] = {OURS: [], THEIRS: []}
     for _ in range(rounds):

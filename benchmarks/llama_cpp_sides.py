@@ -40,7 +40,7 @@ def open_llama(folder: Path) -> Any:
 
 
 def eval_loop(folder: Path, first: int) -> Callable[[int], float]:
-    """Write one text with `eval` and argmax; measures seconds a token."""
+    """Write one text with `eval` and argmax; measures seconds per token."""
     llama = open_llama(folder)
     width = llama.n_vocab()
 
@@ -59,7 +59,7 @@ def eval_loop(folder: Path, first: int) -> Callable[[int], float]:
 
 
 def decode_loop(folder: Path, first: int) -> Callable[[int], float]:
-    """Write one text with llama.cpp's own `llama_decode` and argmax; measures seconds a token."""
+    """Write one text with llama.cpp's own `llama_decode` and argmax; measures seconds per token."""
     llama = open_llama(folder)
     import llama_cpp
 

@@ -62,7 +62,7 @@ class Block(nn.Module):
 
 
 class StockGPT(nn.Module):
-    """GPT-2 with a tied head; `forward` returns the loss in nats a token."""
+    """GPT-2 with a tied head; `forward` returns the loss in nats per token."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -11,8 +11,8 @@ Trains one model per variant, and prints its accuracy on the held-out problems o
 - dots: each thought replaced by dots, one per character: the same number of tokens to compute on,
   without their content. In the evaluation, the prompt contains the dots.
 
-All variants have 4 layers, width 128, the same options, and 4,096 tokens a step. Without thoughts,
-a step therefore has about ten times as many problems.
+All variants have 4 layers, width 128, the same options, and 4,096 tokens per step. Without
+thoughts, a step therefore has about ten times as many problems.
 """
 
 from __future__ import annotations

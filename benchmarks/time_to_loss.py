@@ -189,7 +189,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("corpus", nargs="?", default="shakespeare", help="corpus name or text file")
-    parser.add_argument("--loss", type=float, default=1.88, help="target loss, in nats a token")
+    parser.add_argument("--loss", type=float, default=1.88, help="target loss, in nats per token")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="random seeds")
     parser.add_argument("--steps", type=int, default=300, help="option of anexa train")
     parser.add_argument("--batch-size", type=int, default=24, help="option of anexa train")

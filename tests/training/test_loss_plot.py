@@ -48,7 +48,7 @@ class Drawing:
 @needs_matplotlib
 def test_one_run_has_its_losses_and_labels(tmp_path: Path) -> None:
     drawing = Drawing([("m", *history(10))], tmp_path)
-    assert {"steps", "loss (nats a token)", "training", "validation"} <= set(drawing.texts)
+    assert {"steps", "loss (nats per token)", "training", "validation"} <= set(drawing.texts)
     assert "sample" in drawing.texts
     assert {"0", "1,000", "2,000"} <= set(drawing.texts)
     assert drawing.curves(COLORS[0]) == [10, 3]

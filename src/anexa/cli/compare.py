@@ -74,7 +74,7 @@ def compare(
         ["steps", *(figure(run.step) for run in runs)],
         ["tokens", *(figure(run.tokens) for run in runs)],
         ["seconds", *(figure(run.seconds, ",.1f") for run in runs)],
-        ["tokens a second", *(figure(run.tokens_per_second) for run in runs)],
+        ["tokens per second", *(figure(run.tokens_per_second) for run in runs)],
         ["best loss", *(figure(run.best_loss, ".4f") for run in runs)],
         ["best step", *(figure(run.best_step) for run in runs)],
         ["last loss", *(figure(run.last_loss, ".4f") for run in runs)],

@@ -68,7 +68,7 @@ class DocumentDataset(DocumentSubset):
     """Dataset of documents between end-of-text tokens, reshuffled every epoch.
 
     A document longer than `length` is split into several sequences. Memory: the tokens and about
-    12 bytes a document.
+    12 bytes per document.
     """
 
     _epoch = -1

@@ -37,7 +37,7 @@ class PackedDocuments(DocumentSubset):
     token; its sequences overlap by a token, so that each token of the documents, and the
     end-of-text token after each, is predicted exactly once. (Random positions leave out a fraction
     of 1/e of the text in an epoch, which matters if there is little of it.) The tokens are not
-    copied. Memory: about 12 bytes a document, and 4 a sequence.
+    copied. Memory: about 12 bytes per document, and 4 per sequence.
     """
 
     _epoch = -1

@@ -159,7 +159,7 @@ class TrainStepOutput(NamedTuple):
     """The result of a training step.
 
     Attributes:
-        loss: mean loss of the batch before the step, in nats a token.
+        loss: mean loss of the batch before the step, in nats per token.
         gradient_norm: Euclidean norm of the gradients of all trainable weights together, before
             clipping.
     """
@@ -198,7 +198,7 @@ class Engine(Protocol):
         """
 
     def loss(self, batch: Batch) -> float:
-        """Compute the mean of −log p(target) over the targets of a batch, in nats a token.
+        """Compute the mean of −log p(target) over the targets of a batch, in nats per token.
 
         Raises:
             AnexaError: if the memory is too small for one sequence.

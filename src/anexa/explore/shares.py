@@ -48,7 +48,7 @@ MAX_BYTES = 200_000_000  # of the gradients of documents that are still in m
 
 @dataclass(frozen=True)
 class Shares:
-    """Change of the loss of a text by a step, as a sum of four kinds of addends, in nats a token.
+    """Change of the loss of a text by a step, as a sum of four kinds of addends, in nats per token.
 
     Attributes:
         documents: the share of the gradient of each document of the step.

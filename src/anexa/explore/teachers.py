@@ -27,7 +27,7 @@ START = 0.1  # part of the progress until the first step
 
 @dataclass(frozen=True)
 class Entry:
-    """Change of the loss of a text by one step, in nats a token.
+    """Change of the loss of a text by one step, in nats per token.
 
     Even with one document a step, the change is not due to this document alone: most of the step
     is momentum, the gradients of earlier documents. `shares` separates them.
@@ -56,7 +56,7 @@ class Teacher:
         document: text of the document.
         steps: steps whose batches had the document; one or more in each epoch.
         change: sum of the document's shares in these steps and, by momentum, in later steps, in
-            nats a token.
+            nats per token.
     """
 
     document: str
@@ -66,7 +66,7 @@ class Teacher:
 
 @dataclass(frozen=True)
 class Ledger:
-    """Changes of the loss of a text from step to step, in nats a token; all sums are exact.
+    """Changes of the loss of a text from step to step, in nats per token; all sums are exact.
 
     Attributes:
         first: number of completed steps before the first entry.
@@ -98,7 +98,7 @@ class Ledger:
 
 @dataclass(frozen=True)
 class Counterfactual:
-    """Losses of a text along a run and along a changed repetition of it, in nats a token.
+    """Losses of a text along a run and along a changed repetition of it, in nats per token.
 
     Attributes:
         steps: number of completed steps at each loss.

@@ -172,7 +172,7 @@ def _fields(value: Field) -> Iterator[tuple[int, Field]]:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """Read a number of 7 bits a byte, the lowest first; return it and the position after it."""
+    """Read a number of 7 bits per byte, the lowest first; return it and the position after it."""
     number = 0
     for shift in range(0, 70, 7):
         if at >= len(data):

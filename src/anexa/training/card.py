@@ -43,7 +43,7 @@ def model_card(
         notes: sentences about the corpus that are needed to interpret the losses.
         base: model that the run started from; None: a new model.
         sources: the corpora, if there are several.
-        by_corpus: their validation losses by name, in nats a token.
+        by_corpus: their validation losses by name, in nats per token.
     """
     listed_notes = "".join(f"\n- {note}" for note in notes)
     losses = "\n".join(
@@ -84,7 +84,7 @@ tags: [anexa, {model.model_type}]
 About the corpus:
 {sources_table(sources, by_corpus or {})}{listed_notes}
 
-Losses are in nats a token.
+Losses are in nats per token.
 {_changes(state, base)}
 | step | seconds | training loss | validation loss |
 | --- | --- | --- | --- |
@@ -144,7 +144,7 @@ model-index:
     dataset: {{type: {name}, name: {name}}}
     metrics:
     - type: loss
-      name: validation loss, nats a token
+      name: validation loss, nats per token
       value: {state.best.validation_loss:.4f}
     - type: perplexity
       name: validation perplexity a token

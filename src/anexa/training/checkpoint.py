@@ -23,7 +23,7 @@ FORMAT = "4"  # format of the metadata; a checkpoint of another format is refuse
 
 @dataclass(frozen=True)
 class Evaluation:
-    """An evaluation during a run; losses are in nats a token.
+    """An evaluation during a run; losses are in nats per token.
 
     Attributes:
         step: number of steps before the evaluation.
@@ -50,7 +50,7 @@ class TrainerState:
         step: number of completed steps.
         seconds: training time at the last checkpoint.
         tokens: number of predicted tokens.
-        losses: losses of the steps since the last evaluation, in nats a token.
+        losses: losses of the steps since the last evaluation, in nats per token.
         unrecorded: losses of the steps since the last metrics record.
         evaluations: all evaluations.
         progress: fraction of the run that is done; 1 when it is finished.
@@ -119,7 +119,7 @@ class TrainerState:
 
 @dataclass(frozen=True)
 class LossChange:
-    """The loss on a text before and after a run that started from a model, in nats a token.
+    """The loss on a text before and after a run that started from a model, in nats per token.
 
     Attributes:
         text: name of the text for messages, such as "your validation text".

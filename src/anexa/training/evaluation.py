@@ -25,7 +25,7 @@ def mean_loss(engine: Engine, dataset: Dataset, batch_size: int) -> float:
         batch_size: number of sequences in a batch.
 
     Returns:
-        The loss in nats a token.
+        The loss in nats per token.
     """
     return mean_losses(engine, dataset, batch_size)[0]
 
@@ -41,8 +41,8 @@ def mean_losses(
         batch_size: number of sequences in a batch.
 
     Returns:
-        The loss in nats a token, and the loss of each dataset of a `Mixture`, None for one without
-        a sequence in the sample; of any other dataset an empty list.
+        The loss in nats per token, and the loss of each dataset of a `Mixture`, None for one
+        without a sequence in the sample; of any other dataset an empty list.
     """
     is_mixture = isinstance(dataset, Mixture)
     samples = (

@@ -29,7 +29,7 @@ class StepRecord:
     Attributes:
         step: number of the step, from 1.
         learning_rate: learning rate of the step.
-        loss: loss of the batch before the step, in nats a token.
+        loss: loss of the batch before the step, in nats per token.
         gradient_norm: global gradient norm, before clipping.
         weights: `hash_weights` of the weights after the step.
     """

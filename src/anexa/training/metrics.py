@@ -28,9 +28,9 @@ class MetricsRecord:
         step: number of completed steps.
         tokens: number of predicted tokens.
         seconds: training time.
-        loss: mean training loss since the previous record, in nats a token; NaN if there was no
+        loss: mean training loss since the previous record, in nats per token; NaN if there was no
             step.
-        validation_loss: validation loss, in nats a token; None without an evaluation.
+        validation_loss: validation loss, in nats per token; None without an evaluation.
         general_loss: loss on the general text; None without an evaluation, or if the run measures
             none.
         learning_rate: learning rate of the last step.
@@ -195,7 +195,7 @@ class MetricsAccumulator:
         config: configuration of the model.
         state: state of the run, with the losses since the previous record.
         clock: clock of the run.
-        peak: peak FLOPs a second of one process; None if unknown.
+        peak: peak FLOPs per second of one process; None if unknown.
         processes: number of processes of the run.
     """
 

@@ -91,7 +91,7 @@ def sources_table(records: Sequence[SourceRecord], losses: Mapping[str, float]) 
 
     Args:
         records: the corpora.
-        losses: validation losses by name, in nats a token.
+        losses: validation losses by name, in nats per token.
     """
     if len(records) < 2:
         return ""

@@ -42,7 +42,7 @@ class StepResult:
 
     Attributes:
         number: step number, from 1.
-        loss: loss of the batch before the step, in nats a token.
+        loss: loss of the batch before the step, in nats per token.
         gradient_norm: global gradient norm, before clipping.
         learning_rate: learning rate of the step.
         progress: fraction of the run that is done, from 0 to 1.

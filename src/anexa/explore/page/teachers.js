@@ -33,7 +33,7 @@ export async function show(root, state, info, signal) {
     make(
       "p",
       { className: "lead" },
-      "The training is repeated, and after each step the loss of your text is computed, in nats a token. ",
+      "The training is repeated, and after each step the loss of your text is computed, in nats per token. ",
       "A step that lowers it has taught your text; a step that raises it has made your text less likely.",
     ),
     makeFollowing(state, info, (ledger) => drawLedger(ledger, state, info)),
