@@ -282,7 +282,13 @@ def _check_stdout(folder: bool, binary: bool) -> None:
 
 
 def _check_free(path: Path, target: Path, folder: bool) -> None:
-    """Refuse a new path whose parent is a file, does not exist, or is not writable."""
+    """Check that a new path can be created: its parent is an existing, writable folder.
+
+    The parents of a new folder may be missing; they will be created.
+
+    Raises:
+        AnexaError: if a parent is a file, is not writable, or is missing for a new file.
+    """
     parent = next(parent for parent in target.parents if parent.exists())
     if not parent.is_dir():
         raise AnexaError(f"cannot write {path}: {parent} is a file")
@@ -292,7 +298,7 @@ def _check_free(path: Path, target: Path, folder: bool) -> None:
 
 
 def _check_writable(path: Path, folder: Path) -> None:
-    """Make sure that a file can be created in a folder."""
+    """Check that a file can be created in a folder, by creating and removing one."""
     try:
         with tempfile.TemporaryFile(dir=folder, prefix=TEMPORARY_PREFIX):
             pass

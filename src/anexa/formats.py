@@ -42,9 +42,12 @@ NUM_LINES = 20  # lines from which tables and JSON lines are recognized
 def recognize(argument: str | Path, what: str = "") -> str | None:
     """Return a clause about a path or name that cannot be opened; None if nothing is detected.
 
+    The clause, such as "it is a web address: download it first", ends the caller's message.
+
     Args:
-        argument: path or name from the user.
-        what: additional option of `hf download` for a repository that is not a model.
+        argument: path of a file or folder, or another text that the user gave in place of one.
+        what: option that the suggested `hf download` command needs, such as "--repo-type dataset ";
+            default: none, for a model.
     """
     path, text = Path(argument), str(argument)
     if URL.match(text):
@@ -92,7 +95,7 @@ def recognize_markup(head: str, suffix: str = "") -> str | None:
 
 
 def _is_json(head: str, lines: list[str]) -> bool:
-    """Whether each line is a JSON object, or the whole text is an object or a list of them."""
+    """Return whether each line is a JSON object, or the text is one object or a list of them."""
     objects = [_json(line) for line in lines[:2]]
     if objects and all(isinstance(value, dict) for value in objects):
         return True
@@ -110,7 +113,7 @@ def _json(text: str) -> Any:
 
 
 def _is_table(lines: list[str]) -> bool:
-    """Whether there are lines, and all have the same number of columns, three or more."""
+    """Return whether there are lines, all with the same number of columns, three or more."""
     for delimiter in ",\t;":
         text = "\n".join(lines)
         if 2 * text.count(f"{delimiter} ") > text.count(delimiter):  # punctuation of prose

@@ -57,12 +57,12 @@ def shown(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    r"""Quote a text from the user, for a message: `'caf\xe9.txt'`."""
+    r"""Quote a text from the user for an error message, such as `'caf\xe9.txt'`."""
     return f"'{shown(text)}'"
 
 
 def shell_word(name: str) -> str:
-    r"""Quote a name for a command to be copied: `$'caf\351.txt'` if it cannot be shown."""
+    r"""Quote a name for a shell command to be copied: `$'caf\351.txt'` if it cannot be shown."""
     text = decode_argument(name)
 
     def is_plain(text: str) -> bool:
@@ -75,7 +75,10 @@ def shell_word(name: str) -> str:
 
 
 def shell_path(path: Path) -> str:
-    """Quote a path for a command to be copied; one that begins with a dash is no option."""
+    """Quote a path for a shell command to be copied, so that it is never read as an option.
+
+    A path that begins with a dash gets "./" in front.
+    """
     name = str(path)
     return shell_word(f"./{name}" if name.startswith("-") else name)
 
@@ -99,7 +102,10 @@ def flag(name: str) -> str:
 
 
 def key(name: str) -> str:
-    """Return the name of a field in files: without the underscore after a word of Python's."""
+    """Return the name of a field as JSON and TOML files have it, such as `from` for `from_`.
+
+    A field whose name would be a keyword of Python has an underscore at its end.
+    """
     return name.removesuffix("_")
 
 

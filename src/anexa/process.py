@@ -15,7 +15,7 @@ PATIENCE = 3.0  # seconds after which a user wants to know what a program waits 
 
 
 def stop_signals() -> list[signal.Signals]:
-    """Return the signals that ask a process to end: Ctrl-C, SIGTERM, a closed terminal.
+    """Return the signals that ask a process to end: SIGINT (Ctrl-C), SIGTERM, SIGHUP.
 
     A signal that the parent process has chosen to ignore is not in the list: `nohup` ignores
     SIGHUP, and a shell SIGINT for its background jobs.
@@ -38,7 +38,11 @@ def discard_lost_output() -> None:
 
 @contextmanager
 def announced(sentence: str) -> Iterator[None]:
-    """Context manager that shows a sentence as a warning if its block exceeds `PATIENCE`."""
+    """Context manager that shows a warning if its block takes longer than `PATIENCE`, 3 seconds.
+
+    Args:
+        sentence: text of the `AnexaWarning`: what the program is waiting for.
+    """
     timer = threading.Timer(PATIENCE, warnings.warn, (sentence, AnexaWarning))
     timer.daemon = True
     timer.start()

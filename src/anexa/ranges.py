@@ -48,8 +48,12 @@ class Range:
     def check(self, name: str, value: object) -> None:
         """Check that a value is in the range.
 
+        Args:
+            name: name of the setting, with which the error message begins.
+            value: value from the user, of any type.
+
         Raises:
-            UsageError: if the value is not in the range; the message begins with `name`.
+            UsageError: if the value is not a number in the range.
         """
         number = Integral if self.kind is int else Real
         if not isinstance(value, number) or isinstance(value, bool):

@@ -19,6 +19,9 @@ def straighten(grid: Grid) -> list[float]:
     First all columns are packed to the left. Then, repeatedly, each column moves toward the mean of
     the columns that it is linked with. Columns in its way are pushed along, as long as the links of
     the whole group become shorter. Slots never overlap.
+
+    Returns:
+        The x coordinate of each slot's center, in the unit of `grid.widths`.
     """
     columns = columns_of(grid)
     column_of = {slot: i for i, column in enumerate(columns) for slot in column}
@@ -70,11 +73,21 @@ def straighten(grid: Grid) -> list[float]:
 
 
 def columns_of(grid: Grid) -> list[list[int]]:
-    """Group slots into columns, one slot a row; columns never cross."""
+    """Group slots into columns, one slot a row; columns never cross.
+
+    Args:
+        grid: rows of slots.
+
+    Returns:
+        For each column the indices of its slots, from top to bottom.
+    """
     position = grid.positions()
 
     def median_neighbor(neighbors: Sequence[int]) -> int | None:
-        """Return the median neighbor; None if there are two. Dummies count only without nodes."""
+        """Return the neighbor in the middle; None if there are two in the middle, or no neighbor.
+
+        Dummies count only if no neighbor is a node.
+        """
         slots = [slot for slot in neighbors if slot < grid.count] or list(neighbors)
         slots.sort(key=position.__getitem__)
         return slots[len(slots) // 2] if len(slots) % 2 else None

@@ -66,7 +66,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """An arrow between two nodes.
+    """An arrow from one node of a graph to a later one.
 
     Attributes:
         source: index in `Graph.nodes` of the node where the arrow begins.

@@ -66,20 +66,20 @@ class NamedValue(Value):
         return NamedValue(super().__pow__(power), f"** {format_number(power)}")
 
     def log(self) -> NamedValue:
-        """The natural logarithm."""
+        """Compute the natural logarithm."""
         return NamedValue(super().log(), "log")
 
     def exp(self) -> NamedValue:
-        """e raised to this value."""
+        """Compute e raised to this value."""
         return NamedValue(super().exp(), "exp")
 
     def relu(self) -> NamedValue:
-        """max(0, this value)."""
+        """Compute the ReLU: max(0, this value)."""
         return NamedValue(super().relu(), "relu")
 
 
 def parse(text: str, values: Mapping[str, float]) -> tuple[Value, dict[Value, str]]:
-    """Compute an expression.
+    """Build the graph of `Value`s that an expression computes.
 
     Args:
         text: the expression, for example "(a*b + c).relu()".
@@ -167,6 +167,11 @@ def operation(
 ) -> tuple[Callable[..., Any], list[ast.expr]]:
     """Return the function that a node of the syntax tree applies, and the nodes of its operands.
 
+    Args:
+        node: node of the syntax tree.
+        text: the whole expression, for error messages.
+        variables: value of each variable.
+
     Raises:
         UsageError: if the node is neither a name nor a number nor an operation with `Value`s.
     """
@@ -209,6 +214,14 @@ def names_in(tree: ast.expr, text: str) -> list[str]:
 def compute(node: ast.expr, text: str, variables: Mapping[str, NamedValue]) -> NamedValue | float:
     """Compute an expression that `names_in` has checked.
 
+    Args:
+        node: node of the syntax tree.
+        text: the whole expression, for error messages.
+        variables: value of each variable.
+
+    Returns:
+        A `NamedValue`; or a plain number, as an operation on plain numbers gives one.
+
     Raises:
         UsageError: if an exponent is not a plain number.
         AnexaError: if there is no finite real result.
@@ -238,7 +251,10 @@ def as_value(number: NamedValue | float) -> NamedValue:
 
 
 def check(result: float | complex) -> float:
-    """Check that a result is a finite real number, and return it.
+    """Check that a result is a finite real number.
+
+    Returns:
+        The result.
 
     Raises:
         ArithmeticError: if the result is complex, infinite or not a number.
@@ -251,6 +267,11 @@ def check(result: float | complex) -> float:
 
 
 def quote_part(text: str, node: ast.expr | None = None) -> str:
-    """Quote the part of the text that a node was parsed from, shortened for an error message."""
+    """Quote the part of an expression that a node was parsed from, for an error message.
+
+    Args:
+        text: the whole expression.
+        node: node of the syntax tree; None: the whole expression.
+    """
     part = (node and ast.get_source_segment(text, node)) or text
     return repr(part if len(part) <= 60 else f"{part[:57]}...")

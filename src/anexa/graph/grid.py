@@ -80,7 +80,7 @@ class Grid:
         self.rows = best
 
     def positions(self) -> list[float]:
-        """The position of each slot in its row, from 0 (left) to 1 (right)."""
+        """Compute the position of each slot in its row, from 0 (left) to 1 (right)."""
         position = [0.0] * len(self.widths)
         for row in self.rows:
             for i, slot in enumerate(row):
@@ -88,7 +88,7 @@ class Grid:
         return position
 
     def crossings(self) -> int:
-        """The number of pairs of links that cross."""
+        """Count the pairs of links between neighboring rows that cross."""
         position = self.positions()
         row_of = self.row_of
         ordered = sorted(
@@ -107,7 +107,12 @@ class Grid:
 def mean_of(
     neighbors: Sequence[Sequence[int]], value: Callable[[int], float]
 ) -> Callable[[int], float]:
-    """Return a function from a slot to the mean value of its neighbors, or its own without any."""
+    """Return a function from a slot to the mean value of its neighbors, or its own without any.
+
+    Args:
+        neighbors: for each slot the slots that are linked to it.
+        value: function from a slot to a number.
+    """
 
     def mean(slot: int) -> float:
         near = neighbors[slot] or (slot,)

@@ -21,7 +21,14 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle: upper left corner, width and height."""
+    """A rectangle of a drawing, which a node is drawn in.
+
+    Attributes:
+        x: left edge.
+        y: upper edge; y grows downward.
+        width: width, in the unit of SVG.
+        height: height, in the same unit.
+    """
 
     x: float
     y: float
@@ -63,6 +70,9 @@ def layout_graph(
         stages: the stage of each node, in ascending order from 0; a stage has rows of its own,
             below the rows of earlier stages.
         gaps: for each node the smallest distance to the row above it, for the arrows.
+
+    Returns:
+        The boxes and the routes of the arrows.
     """
     rows = rows_of(len(sizes), edges, stages)
     grid = Grid(sizes, edges, rows)

@@ -126,7 +126,7 @@ def layers_of(steps: list[RecordedOperation]) -> list[Layer]:
 
 
 def are_identical(steps: list[RecordedOperation], layers: list[Layer]) -> bool:
-    """Whether the layers are adjacent and differ only in the names of their weights."""
+    """Return whether layers are adjacent and differ only in the names of their weights."""
 
     def form(layer: Layer) -> list[object]:
         return [
@@ -150,7 +150,7 @@ def details(step: RecordedOperation, prefix: str) -> list[str]:
 
 
 def kind(step: RecordedOperation) -> NodeKind:
-    """Choose the color: input, operation without or with weights, or loss."""
+    """Choose the color of an operation's box: input, with or without weights, or loss."""
     if not step.inputs:
         return "input"
     if step.title == "loss":

@@ -71,17 +71,17 @@ class Recorder:
         labels: Sequence[str] = (),
         notes: Sequence[str] = (),
     ) -> Symbol:
-        """Record an operation.
+        """Append an operation to the recorded ones.
 
         Args:
             title: the name of the operation.
-            inputs: the tensors, weights included.
+            inputs: symbolic tensors that the operation reads, weights included.
             shape: the shape of the result; None if the result is no tensor.
             labels: labels of the first inputs.
             notes: other lines to show.
 
         Returns:
-            The result.
+            Symbolic tensor of the result.
         """
         names = [*labels, *[""] * len(inputs)]
         weights = []

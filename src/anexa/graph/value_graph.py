@@ -17,10 +17,13 @@ def value_graph(root: Value, names: Mapping[Value, str], title: str = "") -> Gra
     gradient, d(target)/d(source). The values are not changed.
 
     Args:
-        root: the result of the computation.
+        root: result of the computation.
         names: the names of nodes, as `anexa.graph.expression.parse` returns them; a node without a
             name gets one from `operation_name`.
         title: the title of the drawing; default: the number of the result.
+
+    Returns:
+        The graph, one node for each value.
 
     Raises:
         AnexaError: if the graph is too large for a page, or a gradient overflows.
@@ -51,7 +54,7 @@ def value_graph(root: Value, names: Mapping[Value, str], title: str = "") -> Gra
 
 
 def kind(node: Value, names: Mapping[Value, str]) -> NodeKind:
-    """Choose the color: result of an operation, named input, or constant."""
+    """Choose the color of a value's box: result of an operation, named input, or constant."""
     if node.children:
         return "operation"
     return "input" if node in names else "constant"

@@ -40,6 +40,9 @@ def published_card(
         sample: generated text; None: no sample.
         license_name: the Hub's identifier of a license, such as mit; None: as in the card.
 
+    Returns:
+        The card with the metadata as its YAML header.
+
     Raises:
         AnexaError: if the metadata in the card's header cannot be read.
     """
@@ -75,13 +78,27 @@ def _has_section(text: str, heading: str) -> bool:
 
 
 def license_of(card: str) -> str | None:
-    """Return the license in the metadata of a card; None if the metadata has no license."""
+    """Return the license in the metadata of a card; None if the metadata has no license.
+
+    Args:
+        card: text of the card; its metadata are the YAML header.
+    """
     found = ModelCard(card).data.get("license")
     return str(found) if found else None
 
 
 def _use(repository: str, needs_code: bool, chats: bool, llama_cpp: bool) -> str:
-    """Return the section with the commands for each program that opens the model."""
+    """Return the section with the commands for each program that opens the model.
+
+    Args:
+        repository: name on the Hub, USER/NAME.
+        needs_code: whether transformers needs `trust_remote_code=True`.
+        chats: whether the model has a chat template.
+        llama_cpp: whether the model can become a GGUF file.
+
+    Returns:
+        The section in Markdown.
+    """
     name = Path(repository).name
     # Without the argument, transformers stops and asks; the tokenizer needs no code.
     model_option, tokenizer_option = (

@@ -25,7 +25,7 @@ def check_export(out: Path, to: str, *, replace: bool) -> None:
         replace: whether a file that exists may be replaced.
 
     Raises:
-        AnexaError: if `check_output` refuses it.
+        AnexaError: if the path is not writable, or exists and may not be replaced.
         UsageError: if `out` is the standard output and cannot be, or the package for GGUF is not
             installed.
     """
@@ -41,6 +41,12 @@ def check_export(out: Path, to: str, *, replace: bool) -> None:
 
 def read_shareable(path: Path) -> tuple[Model, str]:
     """Load a model and its card for export.
+
+    Args:
+        path: model folder, or a model in one file.
+
+    Returns:
+        The model, and the text of its card.
 
     Raises:
         AnexaError: if there is no model, it is damaged, or its card or chat template is a link to a
@@ -61,9 +67,9 @@ def write_export(
     Args:
         out: file or folder to write.
         to: format, a key of `SUFFIXES`.
-        model: the model.
-        card: its model card, which GGUF does not have.
-        name: its name, which only GGUF has.
+        model: model in memory.
+        card: text of its model card, which GGUF does not have.
+        name: name of the model, which only GGUF has.
         precision: precision of the matrices in GGUF, a key of `anexa.hub.gguf.PRECISIONS`.
 
     Returns:

@@ -40,12 +40,12 @@ Array = npt.NDArray[Any]
 
 
 def write_gguf(path: Path, model: Model, name: str, precision: str = "f32") -> list[str]:
-    """Write a model as a GGUF file.
+    """Write a model as a GGUF file, atomically.
 
     Args:
         path: file to write; a file that exists is replaced.
-        model: the model.
-        name: name that programs show.
+        model: model in memory.
+        name: name of the model that programs show, `general.name`.
         precision: precision of the matrices, a key of `PRECISIONS`.
 
     Returns:
@@ -172,7 +172,17 @@ def _interleave(values: Array, n_head: int) -> Array:
 def _quantize(
     name: str, values: Array, wanted: gguf.GGMLQuantizationType
 ) -> tuple[Array, gguf.GGMLQuantizationType]:
-    """Convert a tensor to the wanted type; vectors to float32; a width that Q8_0 lacks to F16.
+    """Convert a tensor to a type of GGUF.
+
+    Vectors become float32; a matrix whose rows cannot be cut into Q8_0's blocks of 32 becomes F16.
+
+    Args:
+        name: name of the tensor, for the error message.
+        values: numbers of the tensor.
+        wanted: type for a matrix.
+
+    Returns:
+        The converted numbers, and their type.
 
     Raises:
         AnexaError: if its numbers are too large for the type.

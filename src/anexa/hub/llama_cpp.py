@@ -10,7 +10,7 @@ from anexa.model.tokenizer import Tokenizer
 
 
 def check_llama_cpp(config: ModelConfig, tokenizer: Tokenizer) -> None:
-    """Refuse a model that cannot become a GGUF file.
+    """Check that a model can become a GGUF file for llama.cpp.
 
     Raises:
         AnexaError: if llama.cpp lacks the architecture, or Anexa cannot write the tokenizer for it.

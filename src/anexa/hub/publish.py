@@ -58,7 +58,11 @@ class Publication:
     files: dict[str, Path]
 
     def sizes(self) -> dict[str, int]:
-        """Return the size of each file in bytes, the card first."""
+        """Return the size of each file in bytes, the card first.
+
+        Returns:
+            The sizes by name of the file.
+        """
         others = {name: path.stat().st_size for name, path in self.files.items()}
         return {CARD: len(self.card.encode()), **others}
 
@@ -104,9 +108,13 @@ def check_name(repository: str) -> None:
 
 
 def upload(publication: Publication, private: bool) -> str:
-    """Publish a model in one commit: all of its files, or nothing.
+    """Publish a model on the Hugging Face Hub in one commit: after an error, nothing has changed.
 
     Files of an earlier version that this one lacks are deleted.
+
+    Args:
+        publication: repository and files.
+        private: whether a new repository is private.
 
     Returns:
         The address of the repository.
@@ -163,7 +171,13 @@ def _validate_card(card: str) -> None:
 
 
 def _message(error: Exception, repository: str, user: str) -> str:
-    """Return a sentence about an error: what is wrong, and what to do."""
+    """Return a sentence about an error: what is wrong, and what to do.
+
+    Args:
+        error: exception of `huggingface_hub`.
+        repository: name on the Hub, USER/NAME.
+        user: name of the user on the Hub; "you" if it is not known yet.
+    """
     reason = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, LocalTokenNotFoundError):
         return "you are not logged in to the Hub: log in with `hf auth login`, or set HF_TOKEN"

@@ -58,8 +58,11 @@ def gguf_vocabulary(tokenizer: Tokenizer, vocab_size: int) -> GGUFVocabulary:
     """Convert a tokenizer for llama.cpp.
 
     Args:
-        tokenizer: the tokenizer.
+        tokenizer: tokenizer of the model.
         vocab_size: vocabulary size of the model; ids beyond the tokenizer's become unused tokens.
+
+    Returns:
+        The vocabulary for the GGUF file.
 
     Raises:
         AnexaError: if llama.cpp, with what this module writes, would not give the same tokens.
@@ -127,9 +130,12 @@ def _sentencepiece(content: Mapping[str, Any], vocab_size: int) -> GGUFVocabular
 
 
 def _space_prefix(content: Mapping[str, Any]) -> tuple[bool, list[str]]:
-    """Return whether a space is put before a text, and for which texts llama.cpp differs.
+    """Find out whether SentencePiece puts a space before a text.
 
     llama.cpp puts it before every part of a text between added tokens, as Llama 2 does.
+
+    Returns:
+        Whether it does, and descriptions of the texts for which llama.cpp differs.
 
     Raises:
         AnexaError: if the tokenizer treats spaces in another way than Llama's.
@@ -203,7 +209,11 @@ def _not_written(what: str) -> AnexaError:
 
 
 def _check(tokenizer: Tokenizer, content: Mapping[str, Any]) -> None:
-    """Refuse features of a tokenizer that this module does not write."""
+    """Check that a tokenizer has no feature that GGUF or this module lacks.
+
+    Raises:
+        AnexaError: if it has one, such as an added token that only matches a whole word.
+    """
     for token in content["added_tokens"]:
         for flag in ("single_word", "lstrip", "rstrip"):
             if token[flag]:

@@ -109,7 +109,12 @@ def write_adapter(folder: Path, weights: Weights, config: ModelConfig, base: str
 
 
 def _peft_config(config: ModelConfig, base: str) -> dict[str, Any]:
-    """Return the content of `adapter_config.json`; for the arguments, see `write_adapter`."""
+    """Return the content of `adapter_config.json` for the adapters of a model.
+
+    Args:
+        config: configuration of the model, with the `lora_rank` of the adapters.
+        base: name of the model that the adapters were trained for.
+    """
     its = architecture(config)
     layers = [name for name in its.parameters(config) if name.endswith(".lora_A.weight")]
     modules = {name.split(".")[-3] for name in layers}

@@ -111,12 +111,16 @@ def normalize_messages(template: str, messages: Sequence[Message]) -> list[dict[
 
 
 def is_begun(message: Message) -> bool:
-    """Whether a normalized message has a content or a reasoning that can be continued."""
+    """Return whether a message has a content or a reasoning that the model can continue.
+
+    Args:
+        message: message that `normalize_messages` has returned.
+    """
     return bool(message["content"] or message.get("reasoning_content"))
 
 
 def _text_of(content: object) -> str | None:
-    """Return the content of a message as one text; None if it is no text."""
+    """Return the content of a message as one text; None if it is neither text nor text parts."""
     if not isinstance(content, list | tuple):
         return content if isinstance(content, str) else None
     parts = [part for part in content if isinstance(part, Mapping)]
@@ -145,6 +149,9 @@ def render_messages(
         eos: EOS token.
         add_generation_prompt: whether the prompt ends with the beginning of the assistant's turn.
         tools: functions that the model may call.
+
+    Returns:
+        The prompt: a string that knows whether it ends within a thought.
 
     Raises:
         AnexaError: if the template is invalid, or refuses these messages.
@@ -182,6 +189,9 @@ def render_continuation(
         eos: EOS token.
         tools: functions that the model may call.
 
+    Returns:
+        The prompt: a string that knows whether it ends within a thought.
+
     Raises:
         AnexaError: if the template is invalid, refuses these messages, or leaves out the last one.
     """
@@ -211,14 +221,15 @@ def render_continuation(
 
 
 def render_question(template: str, question: str, *, thinking: bool = True) -> str:
-    """Render a conversation of one question."""
+    """Render a conversation of one question as the prompt for its answer."""
     return render_messages(template, [{"role": "user", "content": question}], thinking=thinking)
 
 
 def split_answer(text: str) -> tuple[str | None, str]:
-    """Split an answer into its thought and the text after it.
+    """Split an answer into its thought (the text between the think tags) and the text after it.
 
-    The thought is None if there is none. The text is empty if the thought does not end.
+    Returns:
+        The thought, None if there is none; and the text, empty if the thought does not end.
     """
     if not text.startswith(THINK):
         return None, text

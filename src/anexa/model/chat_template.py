@@ -34,7 +34,7 @@ _work_left: ContextVar[int] = ContextVar("_work_left")
 
 
 def render_template(template: str, **arguments: Any) -> str:
-    """Render a chat template.
+    """Render a chat template within limits of running time and memory.
 
     Args:
         template: source of the template, in Jinja.
@@ -66,7 +66,11 @@ def _compile(template: str) -> Template:
 
 
 def _count_work(units: int) -> None:
-    """Count units of work (an iteration, an item, or 64 characters), and refuse too many."""
+    """Count units of work: an iteration, an item, or 64 characters read or written.
+
+    Raises:
+        TemplateError: if the template has used more than `MAX_WORK` units.
+    """
     left = _work_left.get() - units
     _work_left.set(left)
     if left < 0:
@@ -93,18 +97,31 @@ def _size(value: Any) -> int:
 
 
 def _check_size(size: int) -> None:
-    """Refuse a value of this size before it is made, and count the work of making it."""
+    """Check the size of a value before it is made, and count the work of making it.
+
+    Args:
+        size: upper bound of its characters and items.
+
+    Raises:
+        TemplateError: if the size exceeds `MAX_VALUE`, or the work `MAX_WORK`.
+    """
     if size > MAX_VALUE:
         raise TemplateError("it makes a value that is too large")
     _count_work(size // 64)
 
 
 def _check_call(value: Any, arguments: list[Any]) -> None:
-    """Limit the result of a filter or method, which may repeat `value` once per argument item.
+    """Check the size of the result of a filter or method before it is called.
+
+    The upper bound is that of `value.center(9)` or `value.join(…)`: the size of `value` times (1 +
+    the integers among the arguments + the sizes of the other arguments).
 
     Args:
         value: operand of the filter, or object of the method.
         arguments: arguments of the call.
+
+    Raises:
+        TemplateError: if the upper bound exceeds `MAX_VALUE`.
     """
     factor = 1
     for argument in arguments:
@@ -119,7 +136,11 @@ def _check_call(value: Any, arguments: list[Any]) -> None:
 
 
 def _check_format(value: Any) -> None:
-    """Refuse a format string with a large width of its own, such as `%9999999d`."""
+    """Check that a format string has no width of more than four digits, such as `%99999d`.
+
+    Raises:
+        TemplateError: if it has one.
+    """
     if isinstance(value, str):
         digits = 0
         for character in value if "%" in value or "{" in value else "":
@@ -155,7 +176,7 @@ def _checked_filter(function: Callable[..., Any]) -> Callable[..., Any]:
 # jinja2 evaluates a filter of constants once, at compile time; not one that takes the context.
 @pass_context
 def _iterate(_: Context, value: Any) -> Any:
-    """Filter that is inserted around the iterable of a `for` loop."""
+    """Convert the iterable of a `for` loop to a list and count its items (filter)."""
     value = _to_list(value)
     if hasattr(value, "__len__"):
         _count_work(len(value))
@@ -164,14 +185,14 @@ def _iterate(_: Context, value: Any) -> Any:
 
 @pass_context
 def _output(_: Context, value: Any) -> Any:
-    """Filter that is inserted around every output, and around the left side of a comparison."""
+    """Count the characters of an output, or of the left side of a comparison (filter)."""
     _check_size(_size(value))
     return value
 
 
 @pass_context
 def _concat(_: Context, *values: Any) -> str:
-    """Filter that replaces the operator `~`."""
+    """Join values to a text, in place of the operator `~` (filter)."""
     _check_size(sum(map(_size, values)))
     return "".join(map(str, values))
 
@@ -183,7 +204,7 @@ def _to_json(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    """Filter `tojson` of transformers; Jinja's own would escape for HTML."""
+    """Convert a value to JSON as the filter `tojson` of transformers; Jinja's escapes for HTML."""
     return json.dumps(
         value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
     )
@@ -212,7 +233,7 @@ ITERATE, OUTPUT, CONCAT = "checked iterate", "checked output", "checked concat"
 
 
 class _Instrument(NodeTransformer):
-    """Inserts the filters above into a parsed template."""
+    """Transformer of a parsed template that inserts the filters above, which count and check."""
 
     def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802 (jinja2 names it so)
         self.generic_visit(node)
@@ -279,7 +300,12 @@ class _Environment(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        """Call a function, macro or method; `args` are self, context, function and arguments."""
+        """Call a function, macro or method from a template, after a check of its arguments.
+
+        Args:
+            args: self, context, function, and the positional arguments of the call.
+            kwargs: keyword arguments of the call.
+        """
         function, arguments = args[2], [*map(_to_list, args[3:]), *kwargs.values()]
         _count_work(8)
         # The sandbox wraps `str.format` in a function of its own.

@@ -11,7 +11,8 @@ from anexa.model.rotary import RopeScaling
 
 
 class SizeRules(Protocol):
-    """Constraints of an architecture on the sizes of its models: see `Architecture`."""
+    """Constraints of an architecture on the sizes of its models, which `Architecture` implements.
+    """
 
     @property
     def fixed(self) -> Mapping[str, Any]:

@@ -13,14 +13,14 @@ REPLACEMENT = "\ufffd"  # character that stands for bytes that are not UTF-8
 
 
 class Decoder(Protocol):
-    """Protocol of a tokenizer for detokenization."""
+    """Protocol of what a detokenizer needs of a tokenizer: decoding ids and single tokens."""
 
     @property
     def byte_ids(self) -> frozenset[int]:
         """Ids that are one byte each, and become text only together with neighboring bytes."""
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Decode ids to text."""
+        """Decode token ids to text, without special tokens."""
 
     def token_bytes(self, token: int) -> bytes:
         """Return the UTF-8 bytes of one token."""

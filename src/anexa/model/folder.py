@@ -40,10 +40,10 @@ class ModelFolder:
     """Reader of a model folder: reads each file once, when it is first needed.
 
     Args:
-        path: the folder.
+        path: model folder, as training or `snapshot_download` of the Hub wrote it.
 
     Attributes:
-        path: the folder.
+        path: path of the folder.
 
     Raises:
         AnexaError: if there is no such folder. Every property and method raises it too, if a file
@@ -121,7 +121,10 @@ class ModelFolder:
 
     @cached_property
     def weight_files(self) -> tuple[Path, list[Path]]:
-        """The index of the weights and the list of weight files; both the same for one file."""
+        """The path of the index of the weights, and the list of weight files.
+
+        A folder without shards has one weight file, which is also the index.
+        """
         if (self.path / ADAPTER_CONFIG).exists() and (self.path / CONFIG).exists():
             raise AnexaError(
                 f"{self.path} has an adapter beside its weights, {ADAPTER_CONFIG}, which "
@@ -140,7 +143,11 @@ class ModelFolder:
         return self._require(WEIGHTS), [weights]
 
     def read_weights(self) -> tuple[Weights, Path]:
-        """Read the weights; returns them, not cached, and their index for error messages."""
+        """Read the weights anew at each call, as they are too large to be kept.
+
+        Returns:
+            The weights by name, and the path of their index or only file, for error messages.
+        """
         path, files = self.weight_files
         return read_weights(files, self.config, path), path
 
@@ -164,6 +171,11 @@ class ModelFolder:
 def write_model(folder: Path, model: Model, card: str) -> None:
     """Write all files of a model into an existing folder.
 
+    Args:
+        folder: existing folder.
+        model: model in memory, whose files are written.
+        card: text of the model card, `README.md`.
+
     Raises:
         AnexaError: if a file cannot be written.
     """
@@ -179,16 +191,17 @@ def write_model(folder: Path, model: Model, card: str) -> None:
 
 
 def create_folder(folder: Path, model: Model, card: str, *, numbered: bool = False) -> int:
-    """Create a model folder: all of its files, or nothing.
+    """Create a model folder atomically: after an error, there is no folder.
 
     Args:
-        folder: the folder.
-        model: the model.
-        card: its model card.
-        numbered: add a number to the name if the folder exists, as `write_folder` does.
+        folder: path of the new folder.
+        model: model in memory, whose files are written.
+        card: text of the model card, `README.md`.
+        numbered: whether to append "-2", "-3" and so on to the name if the folder exists; default:
+            that is an error.
 
     Returns:
-        The number of the name, as `write_folder` returns it.
+        Number of the new folder's name; 1 if it is `folder` itself.
 
     Raises:
         AnexaError: if the folder exists already, or cannot be written.
@@ -197,7 +210,11 @@ def create_folder(folder: Path, model: Model, card: str, *, numbered: bool = Fal
 
 
 def write_weights(folder: Path, weights: Weights) -> None:
-    """Replace the weights of a model folder, in float32.
+    """Replace the weights of a model folder atomically, rounded to float32.
+
+    Args:
+        folder: existing model folder.
+        weights: new weights by name.
 
     Raises:
         AnexaError: if the file cannot be written; the old weights stay.

@@ -26,7 +26,11 @@ WORDS = {"system": "System: ", "user": "User: ", "assistant": "Assistant:"}
 
 
 def general_tokens(*, thinking: bool) -> tuple[str, ...]:
-    """Return the tokens of `general_template`, besides the EOS token."""
+    """Return the special tokens of roles that `general_template` writes, besides the EOS token.
+
+    Args:
+        thinking: whether the tags of a thought are among them.
+    """
     return (*TAGS.values(), *((THINK, END_THINK) if thinking else ()))
 
 
@@ -34,9 +38,13 @@ def general_template(*, thinking: bool, tagged: bool = True) -> str:
     """Return a chat template (Jinja) for conversations of any kind.
 
     Args:
-        thinking: whether answers begin with a thought; otherwise the template ignores thoughts,
-            and whether they are asked for.
-        tagged: whether the roles are tags, which must be tokens of the model, or plain words.
+        thinking: whether answers begin with a thought; otherwise the template leaves thoughts out
+            and ignores `enable_thinking`.
+        tagged: whether the roles are tags, each a token of the model; otherwise they are plain
+            words, such as "User:".
+
+    Returns:
+        The source of the template.
     """
     roles, space = (TAGS, "") if tagged else (WORDS, " ")
     end, before_answer, after_answer = "", "", ""

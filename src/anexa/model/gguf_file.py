@@ -51,11 +51,11 @@ class GGUFFile:
     """Reader of a model in a GGUF file; the metadata are read once, when they are first needed.
 
     Args:
-        path: the file.
+        path: path of the file.
 
     Attributes:
-        path: the file.
-        card: empty; a GGUF file has no model card.
+        path: path of the file.
+        card: model card, always empty, as a GGUF file has none.
 
     Raises:
         AnexaError: if there is no such file. Every property and method raises it too, if the file
@@ -75,13 +75,13 @@ class GGUFFile:
 
     @cached_property
     def config(self) -> ModelConfig:
-        """Architecture and sizes."""
+        """The architecture and sizes of the model, from the metadata."""
         with self._errors():
             return _config(self._reader)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """Tokenizer with its special tokens."""
+        """The tokenizer with its special tokens, from the metadata."""
         with self._errors():
             return parse_gguf_tokenizer(self._reader.metadata)
 
@@ -160,7 +160,10 @@ def _config(reader: GGUFReader) -> ModelConfig:
 
 
 def _scaling(reader: GGUFReader, name: str) -> LinearScaling | None:
-    """Read the scaling of rotary positions; llama.cpp takes it for linear if it has no type."""
+    """Read the scaling of rotary positions from the metadata; None if they are not scaled.
+
+    A scaling without a type is linear, as in llama.cpp.
+    """
     metadata = reader.metadata
     kind = require(metadata, f"{name}.rope.scaling.type", str, "linear")
     if kind not in ("none", "linear"):
@@ -201,7 +204,7 @@ def _weights(reader: GGUFReader, config: ModelConfig) -> Weights:
 
 
 def gguf_name(name: str) -> str:
-    """Return llama.cpp's name of a weight."""
+    """Convert Hugging Face's name of a weight to llama.cpp's: `blk.0.attn_q.weight`."""
     layer, _, kind = name.rpartition(".")
     block = BLOCK.fullmatch(layer)
     return f"blk.{block[1]}.{INSIDE[block[2]]}.{kind}" if block else f"{OUTSIDE[layer]}.{kind}"

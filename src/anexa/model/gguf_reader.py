@@ -196,7 +196,7 @@ class _Data:
         return number
 
     def string(self) -> str:
-        """Return the next string."""
+        """Parse the next string: its length in bytes, then UTF-8."""
         (length,) = struct.unpack("<Q", self.take(8))
         try:
             return self.take(length).decode()
@@ -208,6 +208,9 @@ class _Data:
 
         Args:
             kind: GGUF's id of the type of the value.
+
+        Returns:
+            The value; an array of GGUF becomes a list.
         """
         if kind == STRING:
             return self.string()
@@ -225,7 +228,11 @@ class _Data:
         return np.frombuffer(self.take(length * dtype.itemsize), dtype).tolist()
 
     def _length(self, size: int) -> int:
-        """Return the length of the array that follows, whose items have at least `size` bytes."""
+        """Parse the length of the array that follows, which must fit into the rest of the file.
+
+        Args:
+            size: minimum size of an item, in bytes.
+        """
         length = self.count("<u8", size)
         if length > MAX_ITEMS:
             raise AnexaError(f"{self._path} has an array of {length:,} values, more than any model")
@@ -240,6 +247,9 @@ def require(metadata: Mapping[str, Any], key: str, kind: type, default: Any = No
         key: key of the value.
         kind: required type of the value; if it is float, an int is converted.
         default: value that is returned if the key is missing; None if the key is required.
+
+    Returns:
+        The value, converted to `kind` if it is an int and `kind` is float.
 
     Raises:
         AnexaError: if a required key is missing, or the value has another type. The message starts

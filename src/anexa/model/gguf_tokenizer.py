@@ -22,6 +22,9 @@ EOS_KEYS = ("eos_token_id", "eot_token_id", "eom_token_id")  # of the text, of a
 def parse_gguf_tokenizer(metadata: Mapping[str, Any]) -> Tokenizer:
     """Read the tokenizer in the metadata of a GGUF file.
 
+    Args:
+        metadata: values by key, as in `GGUFReader.metadata`.
+
     Raises:
         AnexaError: if it is damaged, or its kind is not supported.
     """
@@ -89,7 +92,11 @@ def _added_tokens(pieces: Sequence[Piece]) -> list[dict[str, Any]]:
 
 
 def _characters(pieces: Sequence[Piece]) -> dict[str, Any] | None:
-    """Return a character tokenizer; None if a token is anything but a character."""
+    """Build a character tokenizer from pieces that are single characters.
+
+    Returns:
+        The content of its `tokenizer.json`; None if a piece is anything but a character.
+    """
     vocabulary = {}
     for i, piece in enumerate(pieces):
         text = piece.text

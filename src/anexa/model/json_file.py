@@ -42,9 +42,14 @@ def write_model_json(path: Path, model: Model, card: str = "") -> None:
 
     Numbers have as many digits as are needed to read the same float32 number again.
 
+    Args:
+        path: file to write; a file that exists is replaced.
+        model: model in memory.
+        card: text of its model card; default: none.
+
     Raises:
-        AnexaError: if the file cannot be written, or a weight is not a float32; nothing is left
-            behind.
+        AnexaError: if a weight is not a float32, or the file cannot be written; then `path` is as
+            it was before.
     """
     weights = as_float32(model.weights)
     files = model.json_files()
@@ -66,7 +71,7 @@ def write_model_json(path: Path, model: Model, card: str = "") -> None:
 
 
 def _weights_json(weights: Weights) -> Iterator[str]:
-    """Yield the JSON of all weights, a line per row."""
+    """Yield the JSON text of all weights in parts, with one line for each row of a matrix."""
     import numpy as np
 
     comma = ""
@@ -90,10 +95,10 @@ class ModelFile:
     """Reader of a model in a JSON file, which is read once, when it is first needed.
 
     Args:
-        path: the file.
+        path: path of the file.
 
     Attributes:
-        path: the file.
+        path: path of the file.
 
     Raises:
         AnexaError: if there is no such file. Every property and method raises it too, if the file
@@ -115,12 +120,12 @@ class ModelFile:
 
     @cached_property
     def config(self) -> ModelConfig:
-        """Architecture and sizes."""
+        """The architecture and sizes of the model, from `config` in the file."""
         return parse_config(self._content["config"], self.path)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """Tokenizer with its special tokens."""
+        """The tokenizer with its special tokens."""
         try:
             tokenizer = Tokenizer.from_json(json.dumps(self._content["tokenizer"]))
         except AnexaError as error:

@@ -11,10 +11,12 @@ from anexa.model.model import Model
 
 
 def open_model(path: Path) -> ModelFolder | ModelFile | GGUFFile:
-    """Open a model folder or a file, for its `config`, its `card`, or the model (`load`).
+    """Open a model folder, or a JSON or GGUF file, without reading its weights.
+
+    The reader that is returned reads `config`, `card`, and the whole model (`load`) on demand.
 
     Raises:
-        AnexaError: if there is neither.
+        AnexaError: if there is neither a folder nor a file.
     """
     if not is_model_file(path):
         return ModelFolder(path)
@@ -31,7 +33,7 @@ def load_model(path: Path) -> Model:
 
 
 def is_model_file(path: Path) -> bool:
-    """Whether a path is a model in a JSON or GGUF file rather than a folder."""
+    """Return whether a path is a model in a JSON or GGUF file rather than a folder."""
     return path.suffix.lower() in (".json", ".gguf") and not path.is_dir()
 
 

@@ -38,7 +38,8 @@ class Model:
     max_new_tokens: int | None = None
 
     def json_files(self) -> dict[str, dict[str, Any]]:
-        """Return the contents of the JSON files of a model folder, but for `tokenizer.json`."""
+        """Return the content of each JSON file of a model folder by name, except `tokenizer.json`.
+        """
         sampling: dict[str, Any] = {"do_sample": self.temperature > 0}
         if self.temperature:  # transformers warns of a temperature without sampling
             # Without `top_k`, transformers samples from the 50 likeliest tokens.
@@ -63,7 +64,11 @@ class Model:
 
 
 def parse_config(json: dict[str, Any], path: Path) -> ModelConfig:
-    """Read the configuration in a `config.json`; errors name the file `path`.
+    """Read the model configuration in the content of a `config.json`.
+
+    Args:
+        json: content of the file.
+        path: path of the file, for error messages.
 
     Raises:
         AnexaError: if Anexa cannot compute the model that it describes.
@@ -78,6 +83,14 @@ def parse_generation_config(json: dict[str, Any], path: Path) -> tuple[float, in
     """Read temperature and `max_new_tokens` in a `generation_config.json`.
 
     As in transformers, without `do_sample` decoding is greedy, and a missing temperature is 1.
+
+    Args:
+        json: content of the file, empty if there is none.
+        path: path of the file, for error messages.
+
+    Returns:
+        The sampling temperature, 0 for greedy decoding; and the maximum number of new tokens, None
+        for no limit.
 
     Raises:
         AnexaError: if a value is not a number in its range.
@@ -98,10 +111,15 @@ def parse_generation_config(json: dict[str, Any], path: Path) -> tuple[float, in
 
 
 def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig, path: Path) -> None:
-    """Refuse a tokenizer with ids that the model has no embedding for.
+    """Check that the model has an embedding for every token id of the tokenizer.
+
+    Args:
+        tokenizer: tokenizer of the model.
+        config: configuration of the model.
+        path: file of the tokenizer, for the error message.
 
     Raises:
-        AnexaError: if its vocabulary is larger than the model's.
+        AnexaError: if the vocabulary of the tokenizer is larger than the model's.
     """
     if tokenizer.vocab_size > config.vocab_size:
         raise AnexaError(
@@ -120,8 +138,11 @@ def validate_weights(
     Args:
         weights: weights read from a file.
         config: configuration of the model.
-        path: the file of weights, for error messages.
-        config_name: where the configuration is, for error messages.
+        path: file of the weights, for error messages.
+        config_name: name of the file with the configuration, for error messages.
+
+    Returns:
+        The same weights, in the architecture's order.
 
     Raises:
         AnexaError: if the weights are not those of the configuration.

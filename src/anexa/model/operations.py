@@ -94,20 +94,26 @@ class Operations(Protocol[Tensor]):
         """In training, set a random fraction of x to 0; an engine without dropout returns x."""
 
     def gelu(self, x: Tensor, /) -> Tensor:
-        """x Φ(x), with the tanh approximation of the normal distribution function Φ."""
+        """Apply the GELU in its tanh approximation, element by element: x Φ(x).
+
+        Φ is the distribution function of the standard normal distribution, approximated.
+        """
 
     def gelu_erf(self, x: Tensor, /) -> Tensor:
-        """x Φ(x), with the distribution function Φ of the standard normal distribution."""
+        """Apply the exact GELU, element by element: x Φ(x), computed with the error function."""
 
     def relu(self, x: Tensor, /) -> Tensor:
-        """max(0, x)."""
+        """Apply the ReLU, element by element: max(0, x)."""
 
     def swiglu(self, gate: Tensor, up: Tensor, /) -> Tensor:
-        """gate σ(gate) up, with the logistic function σ."""
+        """Multiply `up` by SiLU of `gate`, element by element: gate σ(gate) up.
+
+        σ is the logistic function.
+        """
 
     def cross_entropy(self, logits_TV: Tensor, /, targets_T: Any, loss_denominator: Any) -> Tensor:
-        """Sum −log p(target) / loss_denominator over all targets but `IGNORE_INDEX`, in nats.
+        """Compute the cross-entropy loss: the sum of −log p(target) / loss_denominator, in nats.
 
-        The denominator is a number, or for a batch an array with one per sequence, (B, 1). The
-        result is a scalar.
+        Targets that are `IGNORE_INDEX` are left out. The denominator is a number, or for a batch an
+        array with one per sequence, (B, 1). The result is a scalar.
         """

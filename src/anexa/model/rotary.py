@@ -18,7 +18,11 @@ class LinearScaling:
     factor: float
 
     def scale(self, frequency: float) -> float:
-        """Return the scaled frequency."""
+        """Divide the frequency of rotary positions by the factor.
+
+        Args:
+            frequency: angle between neighboring positions, in radians.
+        """
         return frequency / self.factor
 
 
@@ -43,7 +47,11 @@ class Llama3Scaling:
     original_max_position_embeddings: int
 
     def scale(self, frequency: float) -> float:
-        """Return the scaled frequency."""
+        """Divide a low frequency of rotary positions by the factor, and keep a high one.
+
+        Args:
+            frequency: angle between neighboring positions, in radians.
+        """
         turns = self.original_max_position_embeddings * frequency / (2 * pi)
         low, high = self.low_freq_factor, self.high_freq_factor
         weight = min(max((turns - low) / (high - low), 0.0), 1.0)
@@ -56,12 +64,17 @@ RopeScaling: TypeAlias = LinearScaling | Llama3Scaling
 def rotary_frequencies(
     dim: int, theta: float, scaling: RopeScaling | None = None
 ) -> tuple[float, ...]:
-    """Return the frequencies f_i = θ^(−2i/R) for 0 ≤ i < R/2 (Su et al., 2021, section 3.2.2).
+    """Compute the frequencies of rotary positions: f_i = θ^(−2i/R) for 0 ≤ i < R/2.
+
+    Source: Su et al., 2021, section 3.2.2.
 
     Args:
         dim: number of columns of each head that are rotated, R.
         theta: base of the wavelengths, θ.
-        scaling: scaling of the frequencies, if any.
+        scaling: scaling that is applied to each frequency; default: none.
+
+    Returns:
+        The R/2 frequencies, in radians per position.
     """
     half = dim // 2
     frequencies = [theta ** (-i / half) for i in range(half)]

@@ -37,7 +37,14 @@ class PieceType(IntEnum):
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of a vocabulary: its text, score (the highest is merged first) and type."""
+    """A piece (token) of a SentencePiece vocabulary.
+
+    Attributes:
+        text: the token's text, in which ▁ stands for a space.
+        score: priority; the neighbors that join to the piece with the highest score are merged
+            first.
+        type: whether it is text, a byte, a control token, unknown or unused.
+    """
 
     text: str
     score: float = 0.0
@@ -113,6 +120,9 @@ def merge_scores(merges: list[tuple[str, str]], vocabulary: set[str]) -> dict[st
         merges: merges of BPE, in order.
         vocabulary: pieces that SentencePiece may join.
 
+    Returns:
+        −1, −2, … for each piece that a merge gives, in the order of the merges.
+
     Raises:
         AnexaError: if there are no such scores: the merges of a piece are not in sequence, or a
             pair of pieces that gives a third one is not among the merges.
@@ -172,7 +182,15 @@ def _fields(value: Field) -> Iterator[tuple[int, Field]]:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """Read a number of 7 bits per byte, the lowest first; return it and the position after it."""
+    """Read a variable-length integer: 7 bits per byte, the lowest first.
+
+    Args:
+        data: bytes of the message.
+        at: position of the first byte.
+
+    Returns:
+        The integer, and the position after it.
+    """
     number = 0
     for shift in range(0, 70, 7):
         if at >= len(data):

@@ -33,6 +33,11 @@ def write_tensors(path: Path, weights: Weights, metadata: Mapping[str, str]) -> 
 
     The arrays are written one after the other, float64 before float32, so that all are aligned.
 
+    Args:
+        path: file to write; a file that exists is replaced.
+        weights: arrays by name.
+        metadata: texts by key, which are written into the header.
+
     Raises:
         AnexaError: if the file cannot be written; no partial file is left.
     """
@@ -70,6 +75,9 @@ def read_tensors(
         path: path of the file.
         is_ignored: called with the name of each array; if true, the array is not read.
 
+    Returns:
+        The arrays by name, and the metadata.
+
     Raises:
         AnexaError: if the file is missing or damaged, or holds numbers of another type.
     """
@@ -99,7 +107,7 @@ def read_tensors(
 
 
 def _content(file: BufferedReader) -> memoryview:
-    """Map a large file into memory, or read a small one.
+    """Return the content of a file: mapped into memory if it is large, else read.
 
     Writes would change a copy of the page, never the file. On Windows all files are read: a mapped
     one could not be replaced by the next checkpoint.
@@ -121,7 +129,12 @@ def _view(content: memoryview, dtype: str, begin: int, end: int) -> Numbers:
 
 
 def _convert(part: bytes | memoryview, dtype: str) -> Numbers:
-    """Return numbers in a file as an array of the machine's float32 or float64 numbers."""
+    """Convert the numbers in a file to float32 or float64 of this machine's byte order.
+
+    Args:
+        part: bytes of the numbers.
+        dtype: name of their type in safetensors, such as "BF16".
+    """
     import numpy as np
 
     name, typecode = DTYPES[dtype]
@@ -145,9 +158,13 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def _read_header(file: BinaryIO, path: Path) -> tuple[dict[str, Any], int]:
-    """Read the header; returns it, and the offset at which the arrays begin.
+    """Read the header of a safetensors file.
 
     The package `safetensors` has validated every entry: its dtype, its shape, and its byte range.
+
+    Returns:
+        The entry of each array (dtype, shape, byte range) and the metadata, by name; and the offset
+        in the file at which the arrays begin.
     """
     from safetensors import SafetensorError, safe_open
 

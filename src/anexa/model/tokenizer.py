@@ -43,7 +43,12 @@ class RenderedPrompt(str):
     in_thought: bool
 
     def __new__(cls, text: str, in_thought: bool = False) -> RenderedPrompt:
-        """Make a prompt from its text."""
+        """Create a prompt from a rendered text.
+
+        Args:
+            text: text of the prompt, BOS included.
+            in_thought: whether it ends within a thought; default: no.
+        """
         prompt = super().__new__(cls, text)
         prompt.in_thought = in_thought
         return prompt
@@ -116,7 +121,13 @@ class Tokenizer:
     def from_characters(
         cls, texts: Iterable[str], adds_bos: bool, added_tokens: Sequence[str] = ()
     ) -> Tokenizer:
-        """Build a character tokenizer; see `character_backend`."""
+        """Build a tokenizer in which each character of the texts is a token.
+
+        Args:
+            texts: documents, or pieces of running text.
+            adds_bos: whether `encode_prompt` prepends BOS, for a corpus of documents.
+            added_tokens: strings that are encoded as one token wherever they occur in a text.
+        """
         return cls(character_backend(texts, adds_bos, added_tokens))
 
     @classmethod
@@ -127,22 +138,34 @@ class Tokenizer:
         adds_bos: bool,
         added_tokens: Sequence[str] = (),
     ) -> Tokenizer:
-        """Train byte-level BPE; see `trained_backend`."""
+        """Train a byte-level BPE tokenizer like GPT-2's.
+
+        Args:
+            texts: documents, or pieces of running text.
+            vocab_size: maximum number of tokens; a small corpus gives fewer.
+            adds_bos: whether `encode_prompt` prepends BOS, for a corpus of documents.
+            added_tokens: strings that are encoded as one token wherever they occur in a text.
+        """
         return cls(trained_backend(texts, vocab_size, adds_bos, added_tokens))
 
     @classmethod
     def from_json(cls, text: str) -> Tokenizer:
-        """Read the content of a `tokenizer.json`.
+        """Create a tokenizer from the content of a `tokenizer.json`.
 
         Raises:
-            AnexaError: if the file is damaged, or the type of tokenizer is not supported.
+            AnexaError: if the content is damaged, or the type of tokenizer is not supported.
         """
         return cls(parse_backend(text))
 
     def with_special_tokens(
         self, bos_token_id: int | None, eos_token_ids: Sequence[int]
     ) -> Tokenizer:
-        """Return a copy with these BOS and EOS ids; None and an empty sequence: `END_OF_TEXT`."""
+        """Return a copy of the tokenizer with other BOS and EOS tokens.
+
+        Args:
+            bos_token_id: id of BOS; None: that of `END_OF_TEXT`, if present.
+            eos_token_ids: ids of EOS; empty: that of `END_OF_TEXT`, if present.
+        """
         return Tokenizer(self._backend, bos_token_id, eos_token_ids)
 
     def with_bos(self, adds_bos: bool) -> Tokenizer:
@@ -202,7 +225,7 @@ class Tokenizer:
 
     @property
     def bos_eos(self) -> tuple[str, str]:
-        """BOS and EOS as a chat template writes them; empty where there is no such token."""
+        """Texts of the BOS and EOS tokens for a chat template; "" where there is no such token."""
         bos = None if self.bos_token_id is None else self.id_to_token(self.bos_token_id)
         eos = self.id_to_token(self.eos_token_ids[0]) if self.eos_token_ids else None
         return bos or "", eos or ""
@@ -212,6 +235,8 @@ class Tokenizer:
         """Id of the padding token: UNK if the vocabulary has it, else EOS.
 
         Attention masks tell it from tokens of the text.
+
+        Attention masks tell padding from the same token in a text.
         """
         return self._unk_id if self._unk_id is not None else next(iter(self.eos_token_ids), None)
 
@@ -236,7 +261,13 @@ class Tokenizer:
         return frozenset(token_id for token_id in ids if token_id is not None)
 
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
-        """Encode a text; without BOS or EOS, unless they are to be added as the tokenizer does."""
+        """Encode a text to token ids.
+
+        Args:
+            text: text to encode.
+            add_special_tokens: whether BOS and EOS are added where the tokenizer's own rules add
+                them; default: neither is.
+        """
         with tokenizers_errors():
             ids: list[int] = self._backend.encode(text, add_special_tokens=add_special_tokens).ids
         return ids
@@ -267,11 +298,11 @@ class Tokenizer:
     def encode_offsets(
         self, texts: Sequence[str]
     ) -> list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
-        """Encode texts, and say which characters each token stands for.
+        """Encode texts, and find the characters that each token stands for.
 
         Returns:
-            For each text its ids, shape (N,), and the first character and the end of each token in
-            the text, shape (N, 2).
+            For each text its ids, shape (N,), and for each token the index of its first character
+            and the index after its last one, shape (N, 2).
         """
         with tokenizers_errors():
             encodings = self._backend.encode_batch(list(texts), add_special_tokens=False)
@@ -293,7 +324,7 @@ class Tokenizer:
         return table
 
     def encode_prompt(self, text: str) -> list[int]:
-        """Encode a prompt; returns at least one id.
+        """Encode a prompt to at least one token id, with BOS where the model needs it.
 
         Raises:
             AnexaError: if the text has characters that are not in the vocabulary, or is empty and
@@ -315,7 +346,7 @@ class Tokenizer:
 
     @cached_property
     def max_token_length(self) -> int:
-        """Number of characters of the longest token."""
+        """Length of the longest token, in characters."""
         return max(map(len, self._backend.get_vocab()))
 
     def unknown_characters(self, text: str) -> list[str]:
@@ -362,9 +393,14 @@ class Tokenizer:
                 )
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
-        """Decode ids to text, without special tokens unless they are to be written as their names.
+        """Decode token ids to text.
 
         Ids that only the model has (vocabularies are often padded) decode to nothing.
+
+        Args:
+            ids: token ids.
+            skip_special_tokens: whether special tokens are left out; otherwise their names are
+                written.
         """
         with tokenizers_errors():
             text: str = self._backend.decode(list(ids), skip_special_tokens=skip_special_tokens)
@@ -388,7 +424,11 @@ class Tokenizer:
         return text.encode() if None in values else bytes(b for b in values if b is not None)
 
     def detokenizer(self, context_ids: Sequence[int] = ()) -> Detokenizer:
-        """Make a detokenizer for ids that follow `context_ids`."""
+        """Create an incremental detokenizer for ids that arrive one by one.
+
+        Args:
+            context_ids: ids that precede the first id to decode, such as the prompt; default: none.
+        """
         # With these decoders, a text is the concatenation of the bytes of its tokens.
         if isinstance(self._backend.decoder, decoders.ByteLevel | decoders.Fuse):
             return ByteDetokenizer(self)

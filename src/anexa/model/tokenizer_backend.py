@@ -36,6 +36,9 @@ def character_backend(
         texts: documents, or pieces of running text.
         adds_bos: whether the tokenizer prepends `END_OF_TEXT` to each text, as BOS.
         added_tokens: strings that are encoded as one token wherever they occur in a text.
+
+    Returns:
+        The tokenizer of the `tokenizers` library.
     """
     seen = np.zeros(NUM_CODE_POINTS, bool)
     for text in texts:
@@ -65,6 +68,9 @@ def trained_backend(
         vocab_size: maximum number of tokens; at least `MIN_BPE_VOCAB` + `len(added_tokens)`.
         adds_bos: whether the tokenizer prepends `END_OF_TEXT` to each text, as BOS.
         added_tokens: strings that are encoded as one token wherever they occur in a text.
+
+    Returns:
+        The tokenizer of the `tokenizers` library.
     """
     vocab_size -= len(added_tokens)
     assert vocab_size >= MIN_BPE_VOCAB
@@ -89,6 +95,9 @@ def parse_backend(text: str) -> Backend:
 
     Args:
         text: content of the file, in JSON.
+
+    Returns:
+        The tokenizer of the `tokenizers` library.
 
     Raises:
         AnexaError: if the content is damaged, or the type of the tokenizer is not supported.

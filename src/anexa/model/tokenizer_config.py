@@ -55,7 +55,10 @@ def _from_ids(files: JSONFiles, key: str, tokenizer: Tokenizer) -> list[int]:
 
 
 def _from_tokens(files: JSONFiles, key: str, tokenizer: Tokenizer) -> list[int]:
-    """Return the id of the token under `key`, if it is in the vocabulary."""
+    """Return the id of the token under `key`, as a list; empty if the vocabulary lacks it.
+
+    The key is that of the first file whose token is in the vocabulary.
+    """
     for path, json in files.items():
         token = json.get(key)
         if isinstance(token, dict):  # an AddedToken with its options

@@ -48,12 +48,16 @@ def has_tokenizer_files(folder: Path) -> bool:
 
 
 def convert_tokenizer_files(folder: Path, config: Mapping[str, Any], model_type: str) -> str:
-    """Return the content of the `tokenizer.json` that a folder lacks.
+    """Build the `tokenizer.json` that a folder lacks from the older files that it has.
 
     Args:
         folder: folder with `vocab.json` and `merges.txt`, or with `tokenizer.model`.
         config: content of its `tokenizer_config.json`, empty if there is none.
-        model_type: architecture of its model; gives the class of the tokenizer that no file names.
+        model_type: architecture of the model, which gives the tokenizer's class if no file names
+            one.
+
+    Returns:
+        The content of `tokenizer.json`.
 
     Raises:
         AnexaError: if a file is damaged, or the class of the tokenizer is not supported.
@@ -112,13 +116,13 @@ def _sentencepiece(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sentencepiece_json(pieces: Sequence[Piece], *, spaced: bool, legacy: bool) -> dict[str, Any]:
-    """Return the content of the `tokenizer.json` of a SentencePiece tokenizer.
+    """Build the content of the `tokenizer.json` of a SentencePiece tokenizer.
 
     Args:
-        pieces: pieces by id.
+        pieces: tokens by id, with their scores.
         spaced: whether a space is put before a text.
-        legacy: whether one is put before every part of a text between special tokens, as
-            SentencePiece does it.
+        legacy: whether a space is put before every part of a text between special tokens, as
+            SentencePiece does; otherwise only before the text.
     """
     vocabulary = {piece.text: i for i, piece in enumerate(pieces)}
     unknown = [piece.text for piece in pieces if piece.type == PieceType.UNKNOWN]
@@ -197,7 +201,7 @@ def _template(
 
 
 def _ids(path: Path) -> dict[str, int]:
-    """Read a file that maps tokens to ids."""
+    """Read a `vocab.json`, which maps tokens to ids."""
     ids = read_json(path)
     if not all(type(token_id) is int and 0 <= token_id < 1 << 31 for token_id in ids.values()):
         raise AnexaError(f"{path} is damaged: it maps a token to something other than an id")
@@ -207,7 +211,12 @@ def _ids(path: Path) -> dict[str, int]:
 
 
 def _read_merges(path: Path, vocabulary: Mapping[str, int]) -> list[list[str]]:
-    """Read a `merges.txt`: a merge a line, after a line with the version."""
+    """Read a `merges.txt`: one merge per line, after a line with the version.
+
+    Args:
+        path: path of the file.
+        vocabulary: ids by token, which must have the tokens of every merge.
+    """
     merges = []
     for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line or line.startswith("#version"):
@@ -276,6 +285,9 @@ def added_token(token_id: int, text: str, *, special: bool = True) -> dict[str, 
 
 
 def _text(token: Any) -> str:
-    """Return the text of a token that a file has as a string or with its options; else ""."""
+    """Return the text of a token, which a file has as a string or as an object with options.
+
+    "" if it is neither.
+    """
     text = token.get("content") if isinstance(token, dict) else token
     return text if isinstance(text, str) else ""

@@ -18,7 +18,7 @@ _GROWTH = {"ByteLevel": 2, "Metaspace": 2, "Prepend": 2, "NFD": 2, "NFKD": 3, "N
 
 
 def check_tokenizer(text: str) -> None:
-    """Refuse a `tokenizer.json` that takes too much time or memory, or is not deterministic.
+    """Check that a `tokenizer.json` is deterministic and needs little time and memory.
 
     `tokenizers` itself refuses other defects.
 
@@ -52,7 +52,7 @@ def check_tokenizer(text: str) -> None:
 
 
 def _steps(part: Any) -> Iterator[dict[str, Any]]:
-    """Yield the steps of a normalizer or the like, without nesting."""
+    """Yield the steps of a pipeline, such as a normalizer: also those nested in other steps."""
     stack = [part]
     while stack:
         step = stack.pop()
@@ -83,7 +83,11 @@ def _check_growth(part: str, steps: list[dict[str, Any]]) -> None:
 
 
 def _check_template(steps: list[dict[str, Any]]) -> None:
-    """Refuse a post-processor that repeats the text."""
+    """Check that a post-processor has the text at most once.
+
+    Raises:
+        AnexaError: if it repeats the text.
+    """
     for step in steps:
         pieces = step.get("single")
         if not isinstance(pieces, list):

@@ -26,7 +26,10 @@ def read_weights(files: Iterable[Path], config: ModelConfig, path: Path) -> Weig
     Args:
         files: files of weights.
         config: configuration of the model.
-        path: file that describes the weights, for error messages.
+        path: file that describes the weights (their index or only file), for error messages.
+
+    Returns:
+        The weights by name; not yet in order, nor checked for completeness.
 
     Raises:
         AnexaError: if a file is missing or damaged, a weight occurs twice, or a tied head differs
@@ -54,11 +57,11 @@ def read_weights(files: Iterable[Path], config: ModelConfig, path: Path) -> Weig
 
 
 def shard_files(index: dict[str, Any], path: Path) -> list[Path]:
-    """List the files that an index names.
+    """List the weight files that an index names, in order.
 
     Args:
         index: content of `model.safetensors.index.json`.
-        path: its path.
+        path: path of the index, in the same folder as the files.
 
     Raises:
         AnexaError: if the index has no `weight_map`, or a file in it is missing or is not a

@@ -15,7 +15,9 @@ Numbers: TypeAlias = "array[float] | memoryview[float]"
 
 
 class Weight(NamedTuple):
-    """An array in row-major order, on the standard library alone.
+    """An array in row-major order.
+
+    It needs the standard library only.
 
     Attributes:
         shape: shape of the array.
@@ -37,7 +39,15 @@ Weights = dict[str, Weight]
 
 
 def initial_weights(config: ModelConfig, rng: random.Random) -> Weights:
-    """Initialize weights in float64, in the architecture's order; the same on every machine."""
+    """Draw initial weights in float64; the same on every machine.
+
+    Args:
+        config: architecture and sizes of the model.
+        rng: random number generator.
+
+    Returns:
+        The weights by name, in the architecture's order.
+    """
     weights = {}
     for name, parameter in architecture(config).parameters(config).items():
         size = prod(parameter.shape)
@@ -50,12 +60,12 @@ def initial_weights(config: ModelConfig, rng: random.Random) -> Weights:
 
 
 def num_parameters(config: ModelConfig) -> int:
-    """Count the parameters of a model."""
+    """Count the parameters of a model: the elements of all of its weights."""
     return sum(prod(p.shape) for p in architecture(config).parameters(config).values())
 
 
 def flops_per_token(config: ModelConfig) -> float:
-    """Return the FLOPs of a training step per token (Chowdhery et al., 2022, appendix B).
+    """Estimate the FLOPs of a training step per token (Chowdhery et al., 2022, appendix B).
 
     6 for every element of a matrix (2 forward, 4 backward), and 12 n_layer x n_head x head_dim x
     block_size for attention, although half of it is masked.

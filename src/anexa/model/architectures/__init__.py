@@ -31,15 +31,22 @@ SIZE_RULES.update(ARCHITECTURES)
 
 
 def architecture(config: ModelConfig) -> Architecture:
-    """Return the architecture of a configuration."""
+    """Look up the architecture of a configuration by its `model_type`."""
     return ARCHITECTURES[config.model_type]
 
 
 def from_json(json: dict[str, Any]) -> ModelConfig:
-    """Read the configuration in a `config.json`.
+    """Read the configuration in a `config.json`, by the architecture that it names.
+
+    Args:
+        json: content of the file.
+
+    Returns:
+        The configuration of the model.
 
     Raises:
-        AnexaError: if its architecture is unknown, or cannot compute what it describes.
+        AnexaError: if `model_type` is missing or unknown, or the architecture cannot compute what
+            the other keys describe.
     """
     model_type = json.get("model_type")
     if not isinstance(model_type, str) or model_type not in ARCHITECTURES:

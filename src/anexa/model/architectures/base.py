@@ -34,7 +34,7 @@ class Parameter:
 
 
 class Forward(Protocol):
-    """The forward function of an architecture, from token ids to logits."""
+    """The forward function of an architecture, which computes logits from token ids."""
 
     def __call__(
         self,
@@ -155,17 +155,25 @@ class Architecture:
 
 
 def is_adapter(name: str) -> bool:
-    """Return whether a weight belongs to an adapter: see `anexa.model.adapters`."""
+    """Return whether a weight, by its name, is a matrix of a LoRA adapter: `lora_A` or `lora_B`."""
     return name.endswith((".lora_A.weight", ".lora_B.weight"))
 
 
 def takes_columns(its: Architecture, name: str) -> bool:
-    """Return whether a matrix of a block is stored (in, out), not (out, in)."""
+    """Return whether a matrix of a block is stored as (in, out) instead of (out, in).
+
+    Args:
+        its: architecture of the model.
+        name: name of the weight in `Architecture.parameters`.
+    """
     return its.gguf is not None and name.split(".")[-2] in its.gguf.transposed
 
 
 def with_adapters(its: Architecture) -> Architecture:
-    """Return an architecture whose models may have adapters, after all other weights."""
+    """Return a copy of an architecture that also has the weights of LoRA adapters.
+
+    Its `parameters` ends with two matrices for each matrix of a block if `lora_rank` is above 0.
+    """
 
     def parameters(config: ModelConfig) -> dict[str, Parameter]:
         base = its.parameters(config)
@@ -187,7 +195,18 @@ def with_adapters(its: Architecture) -> Architecture:
 def add_adapter(
     ops: Operations[Tensor], weights: dict[str, Tensor], layer: str, x_TC: Tensor, y_TO: Tensor
 ) -> Tensor:
-    """Add the product with the adapter of a layer, y + x Aᵀ Bᵀ; return y if it has none."""
+    """Add the output of a LoRA adapter to that of its linear layer: y + x Aᵀ Bᵀ.
+
+    Args:
+        ops: operations of the engine.
+        weights: weights of the model by name, in which the adapter is looked up.
+        layer: name of the linear layer's weight, without its ending.
+        x_TC: input of the layer.
+        y_TO: output of the layer.
+
+    Returns:
+        The sum, shape (T, O); `y_TO` itself if the layer has no adapter.
+    """
     a_RC = weights.get(f"{layer}.lora_A.weight")
     if a_RC is None:
         return y_TO
@@ -203,7 +222,11 @@ def write_config(
         config: configuration of the model.
         class_name: transformers' class of the model.
         keys: maps attributes of `ModelConfig` to keys of the file.
-        settings: keys that select a variant of the architecture, with the only supported value.
+        settings: keys that select a variant of the architecture, each with its only supported
+            value.
+
+    Returns:
+        The content of the file, without the keys that only this architecture has.
     """
     return {
         "architectures": [class_name],
@@ -222,7 +245,11 @@ def read_config(
     Args:
         json: content of the file.
         keys: maps attributes of `ModelConfig` to keys of the file.
-        settings: keys that select a variant of the architecture, with the only supported value.
+        settings: keys that select a variant of the architecture, each with its only supported
+            value.
+
+    Returns:
+        The attributes by name, for the constructor of `ModelConfig`.
 
     Raises:
         AnexaError: if a key is missing, or a setting has another value.

@@ -178,10 +178,11 @@ def _attention_kinds(types: object) -> list[str]:
     """Return the kind of attention of each layer, "global" or "local".
 
     Args:
-        types: `attention_types`: a list of pairs of kinds and how often to repeat these.
+        types: value of `attention_types`: pairs of a list of kinds and how often it is repeated,
+            such as [[["global", "local"], 2]] for 4 layers.
 
     Raises:
-        AnexaError: if it is anything else.
+        AnexaError: if it has another form, or a kind is neither "global" nor "local".
     """
     found: list[str] = []
     for item in types if isinstance(types, list) else [None]:

@@ -190,7 +190,7 @@ def _rope(json: dict[str, Any]) -> dict[str, Any]:
 
 
 def validate(config: ModelConfig) -> None:
-    """Refuse sizes that rotary positions cannot have.
+    """Check that rotary positions can rotate the chosen fraction of each head.
 
     Raises:
         AnexaError: if no columns of a head are rotated, an odd number, or more than it has.

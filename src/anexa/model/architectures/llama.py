@@ -28,11 +28,14 @@ def parameters(config: ModelConfig) -> dict[str, Parameter]:
 
 
 def all_parameters(config: ModelConfig, block: dict[str, Parameter]) -> dict[str, Parameter]:
-    """Return the weights of a model.
+    """Return the weights of a model: embeddings, the blocks, the last norm, and the head.
 
     Args:
         config: sizes of the model.
-        block: weights of a block, by name.
+        block: weights of one block, by name without the prefix of the block.
+
+    Returns:
+        The `Parameter` of each weight, by name, in order.
     """
     embedding = Parameter((config.vocab_size, config.n_embd), 0.02)
     found = {"model.embed_tokens.weight": embedding}
@@ -45,7 +48,7 @@ def all_parameters(config: ModelConfig, block: dict[str, Parameter]) -> dict[str
 
 
 def block_parameters(config: ModelConfig) -> dict[str, Parameter]:
-    """Return the weights of a block, by name."""
+    """Return the weights of one block, by name without the prefix of the block."""
     width, inner = config.n_embd, config.n_inner
     q_width, kv_width = (n * config.head_dim for n in (config.n_head, config.n_kv_head))
     residual_std, gain = 0.02 / (2 * config.n_layer) ** 0.5, Parameter((width,), mean=1.0)
@@ -115,7 +118,7 @@ def forward(
 
 
 def validate(config: ModelConfig) -> None:
-    """Refuse heads that rotary positions cannot rotate.
+    """Check that rotary positions can rotate the heads, whose columns they rotate in pairs.
 
     Raises:
         AnexaError: if the width of a head is odd.
@@ -143,7 +146,10 @@ def gguf_metadata(config: ModelConfig) -> dict[str, int | float | str]:
 
 
 def gguf_rope_factors(config: ModelConfig) -> Sequence[float]:
-    """Return what the frequencies of rotary positions are divided by, if each has its factor."""
+    """Return the divisors of the frequencies of rotary positions; empty if they are not scaled.
+
+    Only the scaling of Llama 3.1 has a divisor for each frequency, shape (R/2,).
+    """
     if not isinstance(config.rope_scaling, Llama3Scaling):
         return ()
     unscaled, scaled = (

@@ -83,10 +83,16 @@ class ConfigFormat:
         return config
 
     def _check_window(self, json: dict[str, Any], context: int) -> None:
-        """Refuse attention with a sliding window that is shorter than the context.
+        """Check that a sliding window of attention is at least as long as the context.
+
+        Then it has no effect, so attention without a window gives the same logits.
+
+        Args:
+            json: content of `config.json`.
+            context: context length in tokens.
 
         Raises:
-            AnexaError: if there is such a window, or it is not a number of tokens.
+            AnexaError: if the window is shorter, or is not a number of tokens.
         """
         window = json["sliding_window"]
         if "use_sliding_window" in self.window:

@@ -134,7 +134,7 @@ class MicroGPTForCausalLM(PreTrainedModel, GenerationMixin):
         return self.wte
 
     def get_output_embeddings(self) -> nn.Module:
-        """Return the output head."""
+        """Return the output head, the linear layer from the residual stream to logits."""
         return self.lm_head
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -211,8 +211,9 @@ class MicroGPTForCausalLM(PreTrainedModel, GenerationMixin):
         """Build the attention mask (B, 1, T, S), or take it as given, and positions (B, T).
 
         Args:
-            attention_mask: see `forward`.
-            places_T: positions in the cache, padding included.
+            attention_mask: (B, S), 0 for padding, from which the mask is built; (B, 1, T, S), which
+                is returned as it is; or None for no padding.
+            places_T: positions of the new tokens in the cache, padding included.
         """
         if attention_mask is not None and attention_mask.ndim == 4:
             return attention_mask, places_T[None]
@@ -227,7 +228,16 @@ class MicroGPTForCausalLM(PreTrainedModel, GenerationMixin):
         return (mask_BHTS & filled_BHTS) | itself, position_BS[:, places_T]
 
     def _refuse(self, others: dict[str, Any], places_T: Tensor) -> None:
-        """Refuse arguments that would change the result; errors are those of `forward`."""
+        """Check that unknown arguments of `forward` do not ask for another result.
+
+        Args:
+            others: arguments by name that `forward` does not use.
+            places_T: positions of the new tokens in the cache.
+
+        Raises:
+            TypeError: if an argument is not None, or asks for attentions or hidden states.
+            ValueError: if `cache_position` is not the end of the cache.
+        """
         place = others.pop("cache_position", None)
         if place is not None and not torch.equal(place.to(places_T), places_T):
             raise ValueError(

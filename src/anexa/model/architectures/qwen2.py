@@ -34,7 +34,7 @@ WINDOW = {"use_sliding_window": False, "sliding_window": None}
 
 
 def check_gguf(config: ModelConfig) -> None:
-    """Refuse what llama.cpp computes in a Llama, but not in a Qwen.
+    """Check that llama.cpp's Qwen has the options of a model, which its Llama may have.
 
     Raises:
         AnexaError: if the model has such an option.

@@ -66,7 +66,12 @@ def _theta(ropes: list[dict[str, Any]], json: dict[str, Any]) -> float:
 
 
 def _scaling(rope: dict[str, Any], json: dict[str, Any]) -> RopeScaling | None:
-    """Read the scaling in `rope_parameters` or `rope_scaling`; None if there is none."""
+    """Read the scaling of rotary positions; None if they are not scaled.
+
+    Args:
+        rope: value of `rope_parameters` or `rope_scaling`.
+        json: content of `config.json`, for the context before scaling.
+    """
     types = [rope[key] for key in ("rope_type", "type") if rope.get(key) is not None]
     if not types and any(isinstance(value, dict) for value in rope.values()):
         raise AnexaError(
@@ -109,6 +114,11 @@ def _parameter(rope: dict[str, Any], name: str, least: int = 1) -> float:
 
 def read_number(name: str, value: object, least: int = 1) -> float:
     """Return a value read from JSON as a float.
+
+    Args:
+        name: key of the value, for the error message.
+        value: value from the file, of any type.
+        least: smallest value that is allowed; default: 1.
 
     Raises:
         AnexaError: if it is not a finite number of at least `least`.
