@@ -41,8 +41,9 @@ class Dataset(Protocol):
     these labels is a token id.
 
     Attributes:
-        notes: sentences for the user about text that was left out or split.
-        claim: sentence about the relation of a validation dataset to the training dataset.
+        notes: sentences for the user, such as how many documents were left out or split.
+        claim: for a validation dataset, a sentence about what its loss measures, such as how many
+            of its documents are also in the training dataset; "" if there is nothing to say.
     """
 
     notes: tuple[str, ...]
@@ -61,13 +62,16 @@ class Dataset(Protocol):
 
         Args:
             step: number of the step, from 0.
-            size: batch size. A dataset may return more sequences if they are shorter, with about
-                the tokens of `size` full ones. A `Mixture` takes steps of size 1, whose number is
-                that of the sequence.
+            size: number of sequences. A dataset of short sequences may return more, with about the
+                tokens of `size` full ones. A `Mixture` draws single sequences: it calls `batch(n,
+                1)` for the n-th sequence that it takes from a dataset.
         """
 
     def sample(self, size: int) -> list[LabeledSequence]:
-        """Return at most `size` sequences, spread evenly over the corpus, for evaluation."""
+        """Return at most `size` sequences for evaluation, spread evenly over the dataset.
+
+        They are the same at each call.
+        """
 
 
 class TextDataset:
@@ -96,13 +100,16 @@ def shuffled(n: int, seed: int | str) -> Array:
 def described(
     dataset: Described, note: str, claim: str, like: TextDataset | None = None
 ) -> Described:
-    """Return a dataset with an additional note and another claim; empty strings change nothing.
+    """Set the notes and the claim of a dataset; empty strings change nothing.
 
     Args:
-        dataset: the dataset, which is changed.
-        note: the note.
-        claim: the claim, which is a note too.
-        like: dataset whose notes and claim it has besides.
+        dataset: dataset that is changed.
+        note: sentence that is added to `Dataset.notes`.
+        claim: new `Dataset.claim`, which is also added to the notes.
+        like: dataset whose notes and claim are taken over first; default: those of `dataset` stay.
+
+    Returns:
+        `dataset` itself.
     """
     if like is not None:
         dataset.notes, dataset.claim = like.notes, like.claim

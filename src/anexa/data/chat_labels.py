@@ -28,8 +28,8 @@ class LabeledText:
 
     Attributes:
         text: the conversation as rendered by the chat template.
-        spans: offsets in `text` of each answer that is trained on, in characters: of its first
-            character, and after the last token of its turn.
+        spans: the answers that are trained on, as offsets in `text`, in characters: that of the
+            answer's first character, and that after the token that ends its turn.
     """
 
     text: str

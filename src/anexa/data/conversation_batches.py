@@ -30,8 +30,8 @@ class ConversationDataset:
         places: start and end of each sequence in `ids`, shape (number of sequences, 2).
         length: maximum number of predicted tokens in a sequence.
         seed: random seed of the order.
-        claim: see `Dataset`.
-        notes: see `Dataset`.
+        claim: `Dataset.claim`: for a validation dataset, a sentence about what its loss measures.
+        notes: `Dataset.notes`: sentences for the user, such as how many conversations were cut.
     """
 
     def __init__(
@@ -56,16 +56,16 @@ class ConversationDataset:
 
     @property
     def per_epoch(self) -> int:
-        """Number of full sequences with as many tokens as all sequences of an epoch."""
+        """Number of full sequences that together have the tokens of all sequences of an epoch."""
         return max(1, int((self._sizes - 1).sum()) // self._length)
 
     def batch(self, step: int, size: int) -> list[LabeledSequence]:
-        """Return sequences of similar lengths with about as many tokens as `size` full ones."""
+        """Return sequences of similar lengths, with about as many tokens as `size` full ones."""
         epoch, place = divmod(step, max(1, self.per_epoch // size))
         return [self._sequence(number) for number in self._plan(epoch, size)[place]]
 
     def sample(self, size: int) -> list[LabeledSequence]:
-        """See `Dataset`."""
+        """Return at most `size` sequences for evaluation, spread evenly over the dataset."""
         return [self._sequence(number) for number in evenly_spaced(len(self), size)]
 
     def _sequence(self, number: int) -> LabeledSequence:
@@ -75,7 +75,15 @@ class ConversationDataset:
         return LabeledSequence(ids.tolist(), labels.tolist())
 
     def _make_plan(self, epoch: int, size: int) -> list[list[int]]:
-        """Divide all sequences among the batches of an epoch; returns numbers of sequences."""
+        """Divide all sequences among the batches of an epoch.
+
+        Args:
+            epoch: number of the epoch, from 0.
+            size: batch size, in full sequences.
+
+        Returns:
+            For each batch the numbers of its sequences.
+        """
         rng = random.Random(f"{self._seed} {epoch}")
         order = list(range(len(self)))
         rng.shuffle(order)
@@ -91,7 +99,12 @@ class ConversationDataset:
         return plan
 
     def _divide(self, numbers: list[int], count: int) -> list[list[int]]:
-        """Divide a list of sequences into `count` parts of about as many tokens, none empty."""
+        """Divide a list of sequences into parts of about as many tokens, none of them empty.
+
+        Args:
+            numbers: numbers of the sequences.
+            count: number of parts.
+        """
         sizes = self._sizes[numbers]
         before = np.cumsum(sizes) - sizes
         parts: list[list[int]] = [[] for _ in range(count)]

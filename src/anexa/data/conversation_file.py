@@ -21,7 +21,7 @@ MAX_QUESTION = 100  # characters of a question that a sample during training ans
 
 @dataclass(frozen=True)
 class Conversation:
-    """A conversation.
+    """A conversation and the line of the file that it was read from.
 
     Attributes:
         line: line of the file, from 1.
@@ -38,17 +38,17 @@ class Conversation:
 
 @dataclass(frozen=True)
 class Conversations:
-    """The conversations of a file.
+    """The conversations of a JSON Lines file, read anew at each iteration.
 
     Attributes:
-        name: name of the corpus or the file, to show.
+        name: name of the corpus or the file, for messages.
         format: name of the format, as `format_of` returns it.
         size: size of all messages in UTF-8, in bytes.
         sha256: hash of the conversations, in hexadecimal.
-        has_thoughts: whether an answer has a thought.
+        has_thoughts: whether an answer has a thought: a reasoning before its content.
         question: the first message of a user with at most `MAX_QUESTION` characters, else the
             shortest; empty if there is none.
-        source: reader of the text.
+        source: function that yields the text of the file in chunks, from the start at each call.
         skip_bad: whether bad rows are left out.
         notes: sentences about the format, and about rows that are left out.
     """
@@ -68,9 +68,13 @@ class Conversations:
         """Read a file once, to validate it and to hash it.
 
         Args:
-            name: name of the file.
-            source: function that yields its text.
-            skip_bad: whether bad rows are left out and counted; otherwise the first one raises.
+            name: name of the corpus or the file, for messages.
+            source: function that yields the text of the file in chunks, from the start at each
+                call.
+            skip_bad: whether bad rows are left out and counted; default: the first one raises.
+
+        Returns:
+            The conversations, with their size and hash.
 
         Raises:
             AnexaError: if the file has no conversations, or a row is bad and not left out.
@@ -100,7 +104,7 @@ class Conversations:
         return cls(name, kind, size, sha256, has_thoughts, question, source, skip_bad, notes)
 
     def __iter__(self) -> Iterator[Conversation]:
-        """Yield the conversations.
+        """Read the file and yield its conversations, in order.
 
         Raises:
             AnexaError: at the end, if the file has changed since it was scanned.
@@ -121,7 +125,7 @@ class Conversations:
 
 
 def texts_of(message: Message) -> list[str]:
-    """List the texts of a message: its thought, if there is one, and its content."""
+    """List the texts of a message: its thought (the reasoning), if it has one, and its content."""
     return [message[name] for name in ("reasoning_content", "content") if name in message]
 
 

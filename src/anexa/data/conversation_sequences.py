@@ -33,7 +33,7 @@ VALIDATION = 0.1  # fraction of the conversations for validation
 
 @dataclass(frozen=True)
 class EncodedConversations:
-    """The sequences of all conversations.
+    """Conversations as labeled token sequences, before they are split for validation.
 
     Attributes:
         name: name of the corpus.
@@ -61,6 +61,9 @@ class EncodedConversations:
         Args:
             length: maximum number of predicted tokens in a sequence.
             seed: random seed of the split and of the order of the sequences.
+
+        Returns:
+            The training dataset and the validation dataset.
 
         Raises:
             AnexaError: if there are not two different conversations.
@@ -95,11 +98,14 @@ def encode_conversations(
     """Encode conversations; those that are too long are cut between turns.
 
     Args:
-        conversations: the conversations.
+        conversations: conversations of a file.
         template: chat template of the model.
         tokenizer: tokenizer of the model.
         length: maximum number of predicted tokens in a sequence.
         progress: progress callback: `(bytes_done, bytes_total)` of text.
+
+    Returns:
+        The sequences, of at most `length` + 1 tokens each.
 
     Raises:
         AnexaError: if the template cannot be used for training, refuses a conversation that is not
@@ -116,7 +122,7 @@ def encode_conversations(
 
 
 class _Encoder:
-    """Accumulates the sequences of conversations; arguments are those of `encode_conversations`."""
+    """Accumulator of sequences; the arguments are those of `encode_conversations`."""
 
     def __init__(
         self, conversations: Conversations, template: str, tokenizer: Tokenizer, length: int
@@ -218,7 +224,15 @@ class _Encoder:
 
 
 def encode_texts(tokenizer: Tokenizer, texts: Sequence[LabeledText]) -> Sequences:
-    """Encode rendered conversations; a token is learned if it has a part in an answer."""
+    """Encode rendered conversations; a token has a loss if any of its characters is in an answer.
+
+    Args:
+        tokenizer: tokenizer of the model.
+        texts: rendered conversations with the spans of their answers.
+
+    Returns:
+        For each text its token ids, and whether each of them has a loss.
+    """
     sequences = []
     for text, (ids, offsets) in zip(texts, tokenizer.encode_offsets([t.text for t in texts])):
         is_learned = np.zeros(len(ids), bool)
@@ -241,8 +255,8 @@ def cut_at_turns(
     what precedes the first turn, such as the system message.
 
     Args:
-        messages: the conversation.
-        encode: function that encodes a conversation; None if it does not fit.
+        messages: messages of the conversation.
+        encode: function that encodes messages as sequences; returns None if they do not fit.
         max_turns: maximum number of turns of a piece.
 
     Yields:

@@ -56,11 +56,12 @@ class Documents:
     """The text of a corpus, as a stream that can be read repeatedly.
 
     Attributes:
-        name: name of the corpus or the file, to show, or "standard input".
-        layout: how the text is divided.
+        name: name of the corpus or the file, for messages, or "standard input".
+        layout: how the text is divided: "lines", "text" or "documents", as in `read_corpus`.
         size: size of all documents in UTF-8, in bytes.
         sha256: hash of the documents, in hexadecimal; it identifies the corpus.
-        source: reader of the text.
+        source: function that yields the text in chunks, from the start at each call; with the
+            layout "documents", a chunk is a document.
         notes: sentences about parts that are left out of the text.
         num_documents: number of documents; None with the layout "text".
     """
@@ -80,7 +81,10 @@ class Documents:
         Args:
             name: name of the corpus.
             layout: layout of the corpus; "auto": guessed from the first lines.
-            source: function that yields the text.
+            source: function that yields the text in chunks, from the start at each call.
+
+        Returns:
+            The documents, with their size and hash.
 
         Raises:
             AnexaError: if the text is blank or not UTF-8.
@@ -201,9 +205,12 @@ def read_corpus(
         layout: "lines" (each line is a document, stripped; empty lines are skipped), "text"
             (running text), or "auto": the registry's layout, "documents" if `open_documents` finds
             any, or the result of `guess_layout`.
-        options: options for reading documents.
+        options: options for reading documents from folders, archives and files with rows.
         progress: progress callback of a download: `(bytes_done, bytes_total)`, total None if
             unknown.
+
+    Returns:
+        The documents of the corpus.
 
     Raises:
         UsageError: if the layout is unknown.
@@ -263,7 +270,7 @@ def _joined(documents: Iterable[str]) -> Iterator[str]:
 
 
 def _base_name(spec: str) -> str:
-    """Return the last part of a path, to show; also of "."."""
+    """Return the last part of a path, for messages; for ".", the name of that folder."""
     return shown(Path(spec).name or Path(os.path.realpath(spec)).name or spec)
 
 
@@ -279,11 +286,16 @@ def corpus_stem(spec: str) -> str:
 
 
 def text_source(spec: str, progress: Progress | None = None) -> tuple[Source, tuple[str, ...]]:
-    """Return the reader of a named corpus or of a file, whatever its format, and notes about it.
+    """Open a named corpus or a file, whatever the format of its text.
 
     Args:
         spec: a name from `CORPORA`, or a path.
-        progress: as for `read_corpus`.
+        progress: progress callback of a download: `(bytes_done, bytes_total)`, total None if
+            unknown.
+
+    Returns:
+        A function that yields the text in chunks, from the start at each call; and notes for the
+        user.
 
     Raises:
         AnexaError: if it does not exist, or cannot be read or downloaded.
@@ -292,7 +304,16 @@ def text_source(spec: str, progress: Progress | None = None) -> tuple[Source, tu
 
 
 def _registered(corpus: CorpusInfo, progress: Progress | None) -> tuple[Source, tuple[str, ...]]:
-    """Return the source of a registered corpus, and notes about text that it leaves out."""
+    """Open a registered corpus.
+
+    Args:
+        corpus: entry of the corpus in `CORPORA`.
+        progress: progress callback of a download: `(bytes_done, bytes_total)`.
+
+    Returns:
+        A function that yields the text in chunks, from the start at each call; and notes about text
+        that is left out.
+    """
     if corpus.source is None:
         return in_memory(_OFFLINE[corpus.name](), corpus.name), ()
     source, _ = text_file(str(fetch(corpus, progress)))

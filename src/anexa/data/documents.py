@@ -48,7 +48,13 @@ class DocumentSubset(TextDataset):
         self.length, self.seed = length, seed
 
     def select(self: Subset, chosen: Array, note: str = "", claim: str = "") -> Subset:
-        """Return a dataset of other documents, with an additional note, and another claim."""
+        """Return a copy of the dataset with other documents.
+
+        Args:
+            chosen: indices of its documents, shape (number of documents,).
+            note: sentence that is added to the notes; "" for none.
+            claim: new `Dataset.claim`, which is added to the notes, too; "" keeps the old claim.
+        """
         dataset = type(self)(self.tokens, self.boundaries, chosen, self.length, self.seed)
         return described(dataset, note, claim, self)
 
@@ -95,18 +101,18 @@ class DocumentDataset(DocumentSubset):
 
     @property
     def per_epoch(self) -> int:
-        """See `Dataset`."""
+        """Number of sequences in one epoch: one for each document, more for a long one."""
         return int(self._first[-1])
 
     def batch(self, step: int, size: int) -> list[LabeledSequence]:
-        """See `Dataset`."""
+        """Return the next `size` sequences of the epoch's random order, at a step from 0."""
         return [
             self._sequence(self._shuffled_number(number))
             for number in range(step * size, (step + 1) * size)
         ]
 
     def sample(self, size: int) -> list[LabeledSequence]:
-        """See `Dataset`."""
+        """Return at most `size` sequences for evaluation, spread evenly over the dataset."""
         return [self._sequence(i) for i in evenly_spaced(self.per_epoch, size)]
 
     def _shuffled_number(self, number: int) -> int:

@@ -25,7 +25,7 @@ CHUNK_SIZE = 16 * 1024  # bytes
 
 
 class _DownloadError(Exception):
-    """A failed download: the reason, and whether the error is transient."""
+    """A failed download, with its reason, and whether another attempt may succeed."""
 
     def __init__(self, reason: str, is_transient: bool) -> None:
         super().__init__(reason)
@@ -117,10 +117,16 @@ def _check(path: Path, corpus: CorpusInfo) -> None:
 
 
 def _download(url: str, path: Path, sha256: str | None, progress: Progress | None) -> None:
-    """Attempt a download once.
+    """Download a file once, without another attempt after an error.
+
+    Args:
+        url: address of the file.
+        path: path that the verified file gets.
+        sha256: expected SHA-256; None: not checked.
+        progress: progress callback: `(bytes_done, bytes_total)`, total None if unknown.
 
     Raises:
-        _DownloadError: if the download fails.
+        _DownloadError: if the server cannot be reached or refuses, or the checksum is wrong.
         OSError: if the file cannot be written.
     """
     import pooch  # type: ignore[import-untyped]

@@ -27,12 +27,19 @@ Subset = TypeVar("Subset", bound=DocumentSubset)
 
 
 def deduplicate(training: Dataset, validation: Dataset) -> tuple[Dataset, Dataset]:
-    """Remove from the validation dataset what is in the training dataset of the same corpus too.
+    """Remove from the validation dataset what the training dataset of the same corpus has as well.
 
     If most of the validation documents are duplicates, the split is changed instead: all copies of
     a document move to the same dataset. If the whole validation text is duplicated, it is kept, and
     the dataset's `claim` says what its loss then measures. A note says how many documents occur
     more than once.
+
+    Args:
+        training: training dataset.
+        validation: validation dataset of the same split.
+
+    Returns:
+        The training dataset and the validation dataset, either of them changed or as it was.
     """
     if isinstance(training, DocumentSubset) and isinstance(validation, DocumentSubset):
         training, validation = _deduplicate_documents(training, validation)
@@ -40,11 +47,14 @@ def deduplicate(training: Dataset, validation: Dataset) -> tuple[Dataset, Datase
 
 
 def separate(others: Sequence[Dataset], validation: Dataset) -> Dataset:
-    """Remove from a validation dataset what is in the training datasets of other corpora.
+    """Remove from a validation dataset what the training datasets of other corpora have as well.
 
     Args:
-        others: training datasets with the tokens of the same tokenizer.
-        validation: validation dataset.
+        others: training datasets, encoded by the same tokenizer.
+        validation: validation dataset of one corpus.
+
+    Returns:
+        The validation dataset: a copy with fewer documents or another claim, or itself.
     """
     documents = [dataset for dataset in others if isinstance(dataset, DocumentSubset)]
     if documents and isinstance(validation, DocumentSubset):
@@ -95,7 +105,15 @@ def _deduplicate_documents(training: Subset, validation: Subset) -> tuple[Subset
 
 
 def _are_known(ours: Hashes, training: Iterable[Hashes]) -> npt.NDArray[np.bool_]:
-    """Whether each hash of a validation document is one of a training document."""
+    """Return whether each validation document is also a training document, by their hashes.
+
+    Args:
+        ours: hashes of the validation documents, shape (N,).
+        training: hashes of the training documents, in parts.
+
+    Returns:
+        Boolean array, shape (N,).
+    """
     wanted = np.unique(ours)
     is_known = np.zeros(len(wanted), bool)
     for found in training:
@@ -135,7 +153,7 @@ class _Repeats:
         return hashes
 
     def note(self) -> str:
-        """Return a sentence about repeated documents; empty if there are none."""
+        """Return a sentence about repeated documents for the user; "" if there are none."""
         hashes = np.sort(np.concatenate(self._parts))
         is_same = hashes[1:] == hashes[:-1]
         is_repeated = np.zeros(len(hashes), bool)

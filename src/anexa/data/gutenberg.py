@@ -24,6 +24,9 @@ def strip_gutenberg(text: str) -> str:
 
     Args:
         text: the text, with "\\n" as line ends and without a byte order mark.
+
+    Returns:
+        The book between them.
     """
     if start := _START.search(text):
         text = _CREDITS.sub("", text[start.end() :], count=1)

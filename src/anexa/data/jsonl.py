@@ -17,7 +17,12 @@ MAX_LINE = 2**26  # maximum characters of a line, which bounds the memory of a r
 
 
 class Row(NamedTuple):
-    """A row of a JSON Lines file: its line number, from 1, and the fields of its object."""
+    """A row of a JSON Lines file.
+
+    Attributes:
+        line: line number, from 1.
+        fields: values of its JSON object by key.
+    """
 
     line: int
     fields: dict[str, Any]
@@ -55,7 +60,7 @@ class BadRows:
         self._first: dict[str, int] = {}
 
     def add(self, number: int, error: BadRowError) -> None:
-        """Count a bad row.
+        """Count a bad row under its problem, or raise an error if bad rows are not left out.
 
         Args:
             number: number of the row, from 1.
@@ -112,7 +117,7 @@ def read_rows(chunks: Iterable[str], bad_rows: BadRows) -> Iterator[Row]:
 
 
 def parse_row(line: str) -> dict[str, Any]:
-    """Parse a JSON object.
+    """Parse the JSON object in a line of a JSON Lines file.
 
     Raises:
         BadRowError: if the line is not JSON or not an object, repeats a key, or has a number or a

@@ -21,6 +21,9 @@ def guess_layout(text: str) -> Layout:
     on average at most four words and forty characters; fewer than 10 % of the lines are indented or
     end in punctuation, as in verse, prose and code; at most 1 % of the lines are blank, apart from
     those at the start and the end.
+
+    Args:
+        text: beginning of the corpus, as `read_head` returns it.
     """
     lines = text.strip().split("\n")
     entries = [line.rstrip() for line in lines if line.strip()]

@@ -12,7 +12,7 @@ from anexa.data.batches import Dataset, LabeledSequence, TextDataset
 
 
 class Mixture:
-    """Dataset that draws each sequence from one of several datasets; implements `Dataset`.
+    """Dataset that draws each sequence from one of several datasets, in proportion to weights.
 
     The shares of the sequences are those of the weights: exactly in any row of sequences as long as
     the sum of the weights (in lowest terms), and to a few sequences in any other. Each dataset has
@@ -21,13 +21,13 @@ class Mixture:
 
     Args:
         names: names of the datasets, for notes.
-        datasets: the datasets.
-        weights: weight of each, above 0.
+        datasets: datasets of the corpora.
+        weights: weight of each dataset, above 0.
 
     Attributes:
-        names: names of the datasets.
-        datasets: the datasets.
-        weights: weights, as whole numbers in lowest terms.
+        names: names of the datasets, for notes.
+        datasets: datasets of the corpora.
+        weights: weight of each dataset, as whole numbers in lowest terms.
     """
 
     notes: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ class Mixture:
 
     @property
     def per_epoch(self) -> int:
-        """See `Dataset`."""
+        """Number of sequences in one epoch: the sum over all datasets."""
         return sum(dataset.per_epoch for dataset in self.datasets)
 
     @property
@@ -60,7 +60,7 @@ class Mixture:
         ]
 
     def batch(self, step: int, size: int) -> list[LabeledSequence]:
-        """See `Dataset`."""
+        """Return the `size` sequences of a training step, drawn from all datasets."""
         sequences: list[LabeledSequence] = []
         for number in range(step * size, (step + 1) * size):
             source, place = draw(number, self.weights)
@@ -70,12 +70,12 @@ class Mixture:
     def sample(self, size: int) -> list[LabeledSequence]:
         """Return `size` sequences for evaluation, in the shares of the weights.
 
-        If a dataset has fewer than its share, they are repeated.
+        The sequences of a dataset with fewer than its share are repeated.
         """
         return [sequence for sample in self.samples(size) for sequence in sample]
 
     def samples(self, size: int) -> list[list[LabeledSequence]]:
-        """Return the sequences of `sample` by dataset; none of one whose share is too small."""
+        """Return the sequences of `sample` by dataset; [] for one whose share is too small."""
         counts = Counter(draw(number, self.weights)[0] for number in range(size))
         return [
             list(islice(cycle(dataset.sample(counts[source])), counts[source]))
@@ -92,6 +92,9 @@ def draw(number: int, weights: Sequence[int]) -> tuple[int, int]:
     Args:
         number: number of the sequence, from 0.
         weights: weight of each dataset, whole numbers.
+
+    Returns:
+        The index of the dataset, and the number of the sequence in it, from 0.
     """
     total = sum(weights)
     for dataset, weight in enumerate(weights):

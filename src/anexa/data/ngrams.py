@@ -33,6 +33,13 @@ def leave_out_windows(training: Sequence[Dataset], validation: TokenWindows) -> 
 
     At most `MAX_WINDOWS` windows are checked. If some are duplicates, the dataset keeps only the
     checked windows that are not.
+
+    Args:
+        training: training datasets, encoded by the same tokenizer.
+        validation: validation dataset.
+
+    Returns:
+        The validation dataset: a copy with fewer windows or another claim, or itself.
     """
     starts, length = (
         validation.starts[evenly_spaced(len(validation.starts), MAX_WINDOWS)],
@@ -58,6 +65,13 @@ def leave_out_documents(
     """Remove validation documents of which more than half is in the training text.
 
     Documents shorter than `GRAM` tokens are not compared.
+
+    Args:
+        training: training datasets, encoded by the same tokenizer.
+        validation: validation dataset.
+
+    Returns:
+        The validation dataset: a copy with fewer documents or another claim, or itself.
     """
     documents = validation.chosen.astype(np.int64)
     starts = np.asarray(validation.boundaries[documents]) + 1
@@ -123,7 +137,17 @@ def _gram_blocks(dataset: Dataset, one_in: int) -> Iterator[tuple[Hashes, Array]
 
 
 def _is_trained(dataset: Dataset, positions: Array) -> npt.NDArray[np.bool_]:
-    """Whether tokens belong to documents of a dataset; it has the tokens of others, too."""
+    """Return whether the tokens at some positions belong to the documents of a dataset.
+
+    The array of tokens is shared with datasets of other documents, such as the validation.
+
+    Args:
+        dataset: training dataset.
+        positions: positions in its array of tokens, shape (N,).
+
+    Returns:
+        Boolean array, shape (N,).
+    """
     if not isinstance(dataset, DocumentSubset):
         return np.ones(len(positions), bool)
     is_chosen = np.zeros(len(dataset.boundaries), bool)
@@ -139,6 +163,10 @@ def _hashes(tokens: Array, one_in: int) -> tuple[Hashes, Array]:
 
     The hash decides which are in the sample. It is a polynomial in the tokens (Karp and Rabin,
     1987), modulo 2 ** 64.
+
+    Args:
+        tokens: token ids, shape (N,).
+        one_in: one n-gram in this many is in the sample.
     """
     if len(tokens) < GRAM:
         return np.zeros(0, np.uint64), np.zeros(0, np.int64)

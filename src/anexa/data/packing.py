@@ -45,11 +45,11 @@ class PackedDocuments(DocumentSubset):
 
     @property
     def per_epoch(self) -> int:
-        """See `Dataset`."""
+        """Number of sequences in one epoch: those that the joined documents are cut into."""
         return -(-self.num_tokens // self.length)
 
     def batch(self, step: int, size: int) -> list[LabeledSequence]:
-        """See `Dataset`."""
+        """Return the next `size` sequences of the epoch's arrangement, at a step from 0."""
         sequences = []
         for number in range(step * size, (step + 1) * size):
             epoch, place = divmod(number, self.per_epoch)
@@ -59,7 +59,10 @@ class PackedDocuments(DocumentSubset):
         return sequences
 
     def sample(self, size: int) -> list[LabeledSequence]:
-        """See `Dataset`; the documents are joined in the order of `chosen`."""
+        """Return at most `size` sequences for evaluation, spread evenly over the dataset.
+
+        For them the documents are joined in the order of `chosen`.
+        """
         joined = Arrangement(self.chosen, self._ends(self.chosen), 0, self.chosen[:0])
         return [self._sequence(joined, i) for i in evenly_spaced(self.per_epoch, size)]
 
@@ -79,13 +82,16 @@ class PackedDocuments(DocumentSubset):
         return ends
 
     def _sequence(self, joined: Arrangement, number: int) -> LabeledSequence:
-        """Return a sequence; its first token is the one before its first predicted token."""
+        """Return the sequence of a number: up to `length` + 1 tokens of the joined documents.
+
+        Its first token is the one before its first predicted token.
+        """
         num_targets = min(self.length, self.num_tokens - number * self.length)
         start = (joined.first + number * self.length - 1) % self.num_tokens
         return self._read(joined, start, num_targets + 1)
 
     def _read(self, joined: Arrangement, start: int, count: int) -> LabeledSequence:
-        """Return the tokens on the circle from a position on."""
+        """Return `count` tokens of the joined documents, from a position on the circle."""
         pieces = []
         # `start` in the array's own type, so that NumPy does not convert the whole array.
         i = int(joined.ends.searchsorted(joined.ends.dtype.type(start), side="right"))

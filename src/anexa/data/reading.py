@@ -35,7 +35,7 @@ class InvalidEncoding(AnexaError):
     """Error about a text with bytes that its encoding does not have.
 
     Args:
-        message: the sentence.
+        message: sentence for the user.
         offset: offset of the first invalid byte.
     """
 
@@ -48,9 +48,12 @@ def decode_chunks(file: Reader, where: str, codec: str = "utf-8") -> Iterator[st
     """Decode a text file chunk by chunk, with line ends as "\\n" and without a byte order mark.
 
     Args:
-        file: the file, opened for reading bytes.
+        file: binary file, opened for reading.
         where: name of the file, for error messages.
         codec: name of the codec of its encoding.
+
+    Yields:
+        The text, in pieces of any length.
 
     Raises:
         BinaryContent: if the file is of another format, or has a zero byte or character.
@@ -100,6 +103,9 @@ def split_documents(chunks: Iterable[str], layout: Layout) -> Iterator[list[str]
     Args:
         chunks: the text in chunks of any length; with "documents", a chunk for each document.
         layout: layout of the corpus.
+
+    Yields:
+        Lists of documents or pieces.
     """
     if layout == "documents":
         yield from _grouped(chunks)
@@ -135,7 +141,11 @@ def _grouped(documents: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _pieces(text: str, layout: Layout) -> tuple[list[str], str]:
-    """Split off all complete documents or pieces; returns them, and the incomplete rest."""
+    """Split off all complete documents or pieces of a text.
+
+    Returns:
+        The documents or pieces, and the incomplete rest of the text.
+    """
     if layout == "lines":
         *lines, rest = text.split("\n")
         return [stripped for line in lines if (stripped := line.strip())], rest

@@ -12,7 +12,7 @@ Layout = Literal["lines", "text", "documents"]
 
 @dataclass(frozen=True)
 class CorpusInfo:
-    """A named corpus.
+    """Entry of a named corpus in the registry.
 
     Attributes:
         name: name for `anexa train NAME`.
@@ -103,6 +103,6 @@ CORPORA: dict[str, CorpusInfo] = {
 
 
 def offline_corpora() -> str:
-    """Name the text corpora that need no download, for error messages."""
+    """List the names of the text corpora that need no download, for error messages."""
     texts = (c for c in CORPORA.values() if not (c.generated or c.conversations))
     return " or ".join(corpus.name for corpus in texts if corpus.source is None)

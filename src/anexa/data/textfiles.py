@@ -27,6 +27,12 @@ MAX_PIPED = 2**30  # bytes of a text that can be read only once, and is kept in 
 def standard_input(name: str) -> Source:
     """Read standard input into memory, as UTF-8.
 
+    Args:
+        name: name of the corpus, for messages.
+
+    Returns:
+        Function that yields the text in chunks, from the start at each call.
+
     Raises:
         AnexaError: if it is closed, too long, or no text.
     """
@@ -37,12 +43,20 @@ def standard_input(name: str) -> Source:
 
 
 def in_memory(data: bytes, where: str) -> Source:
-    """Return the source of a text in memory; its errors are those of `decode_chunks`."""
+    """Return a source (a function that yields the text in chunks) of a text in memory.
+
+    Args:
+        data: content, as bytes of UTF-8.
+        where: name of the text, for error messages.
+    """
     return lambda: decode_chunks(io.BytesIO(data), where)
 
 
 def _piped(file: BinaryIO, where: str) -> Source:
     """Read a text that can be read only once, from a pipe, terminal or device, into memory.
+
+    Returns:
+        Function that yields the text in chunks, from the start at each call.
 
     Raises:
         AnexaError: if the input is not text, as soon as a byte shows it, or is too long.
@@ -74,7 +88,14 @@ class _Recorder:
 
 
 def text_file(spec: str) -> tuple[Source, tuple[str, ...]]:
-    """Return the source of a text file, and a note about its encoding."""
+    """Open a text file as a source: a function that yields the text in chunks at each call.
+
+    Args:
+        spec: path of the file.
+
+    Returns:
+        The source, and a note for the user if the encoding is not UTF-8.
+    """
     path = Path(spec)
 
     @contextmanager
@@ -98,7 +119,14 @@ def text_file(spec: str) -> tuple[Source, tuple[str, ...]]:
 
 @contextmanager
 def file_errors(spec: str) -> Iterator[None]:
-    """Turn an error of the operating system about a file into one sentence."""
+    """Context manager that turns an error of the operating system about a file into AnexaError.
+
+    Args:
+        spec: path from the user, for the error message.
+
+    Raises:
+        AnexaError: if an `OSError` occurs in the body of the `with` statement.
+    """
     try:
         yield
     except (FileNotFoundError, ValueError) as error:  # ValueError: not a path, such as "\0"

@@ -39,7 +39,11 @@ class Encoder(Protocol):
         """Id of the end-of-text token, which separates documents."""
 
     def encode_batch(self, texts: Sequence[str]) -> tuple[Array, Array]:
-        """Encode texts; returns their concatenated ids and the number of ids of each text."""
+        """Encode many texts at once.
+
+        Returns:
+            The concatenated ids of all texts, and the number of ids of each text.
+        """
 
     def to_json(self) -> str:
         """Serialize everything that the ids depend on."""
@@ -47,7 +51,7 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class TokenizedCorpus:
-    """A tokenized corpus.
+    """Token ids of a corpus, and where its documents begin and end.
 
     Attributes:
         name: name of the corpus.
@@ -67,15 +71,18 @@ class TokenizedCorpus:
 def tokenize(
     documents: Documents, encoder: Encoder, progress: Progress | None = None
 ) -> TokenizedCorpus:
-    """Encode a corpus.
+    """Encode a corpus to token ids, in memory or, if it is large, in a cached file.
 
-    The tokens of a large corpus are cached on disk and memory-mapped, read-only; it is never in
-    memory as a whole. The ids depend neither on the cache nor on the number of CPUs.
+    A cached file is memory-mapped, read-only, so a large corpus is never in memory as a whole. The
+    ids depend neither on the cache nor on the number of CPUs.
 
     Args:
-        documents: the corpus.
-        encoder: the tokenizer.
+        documents: documents of the corpus.
+        encoder: tokenizer of the model.
         progress: progress callback: `(bytes_done, bytes_total)` of text.
+
+    Returns:
+        The token ids.
 
     Raises:
         AnexaError: if the corpus changed or cannot be read, or its tokens cannot be cached.
@@ -127,7 +134,12 @@ def _blocks(
 
 
 def _write(folder: Path, blocks: Iterator[tuple[Array, Array]]) -> None:
-    """Write the cached tokens of a corpus to a folder: all of its files, or nothing."""
+    """Write the cached tokens of a corpus to a new folder atomically.
+
+    Args:
+        folder: path of the folder in the cache.
+        blocks: token ids, and positions of the end-of-text tokens, block by block.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder.parent, STALE)
     with temporary_folder(folder.parent) as temporary:
@@ -150,7 +162,7 @@ def _write(folder: Path, blocks: Iterator[tuple[Array, Array]]) -> None:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether all files of a cached corpus exist, with their recorded sizes."""
+    """Return whether all files of a cached corpus exist, with their recorded sizes."""
     try:
         sizes = json.loads((folder / "sizes.json").read_text(encoding="utf-8"))
         return bool(sizes == {n: (folder / n).stat().st_size for n in ("ids", "boundaries")})

@@ -11,8 +11,7 @@ from anexa.model.rotary import RopeScaling
 
 
 class SizeRules(Protocol):
-    """Constraints of an architecture on the sizes of its models, which `Architecture` implements.
-    """
+    """Constraints of an architecture on the sizes of its models; `Architecture` implements it."""
 
     @property
     def fixed(self) -> Mapping[str, Any]:

@@ -38,8 +38,7 @@ class Model:
     max_new_tokens: int | None = None
 
     def json_files(self) -> dict[str, dict[str, Any]]:
-        """Return the content of each JSON file of a model folder by name, except `tokenizer.json`.
-        """
+        """Return the JSON files of a model folder, except `tokenizer.json`, by name."""
         sampling: dict[str, Any] = {"do_sample": self.temperature > 0}
         if self.temperature:  # transformers warns of a temperature without sampling
             # Without `top_k`, transformers samples from the 50 likeliest tokens.

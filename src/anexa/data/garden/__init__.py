@@ -42,7 +42,7 @@ def _fill(template: str, plant: Plant) -> str:
 
 
 def _lists() -> Iterator[tuple[str, str]]:
-    """Yield questions about several plants, with their answers."""
+    """Yield questions about several plants, such as which are red, with their answers."""
     for bed in BEDS:
         names = _join([plant.name for plant in PLANTS if plant.bed == bed])
         for question in ("What grows in the {}?", "Which plants are in the {}?"):
@@ -74,6 +74,9 @@ def conversations(count: int = CONVERSATIONS, seed: int = SEED) -> Iterator[list
     Args:
         count: number of conversations.
         seed: random seed.
+
+    Returns:
+        Conversations as lists of messages, in OpenAI's format.
     """
     rng = random.Random(seed)
     for _ in range(count):
@@ -88,7 +91,7 @@ def conversations(count: int = CONVERSATIONS, seed: int = SEED) -> Iterator[list
 
 
 def garden_jsonl() -> bytes:
-    """Return the corpus as a JSON Lines file."""
+    """Generate the corpus "garden" as the bytes of a JSON Lines file."""
     rows = (json.dumps({"messages": messages}) for messages in conversations())
     return ("\n".join(rows) + "\n").encode()
 
@@ -133,7 +136,13 @@ def _plant_turns(rng: random.Random, in_a_word: bool) -> Iterator[tuple[str, str
 
 
 def answer_to(attribute: Attribute, plant: Plant, in_a_word: bool = False) -> str:
-    """Return Fern's answer to a question about a plant, or its one word."""
+    """Return Fern's answer to a question about an attribute of a plant.
+
+    Args:
+        attribute: what is asked for, such as the color.
+        plant: plant of the garden.
+        in_a_word: whether the answer is the word alone; default: a sentence.
+    """
     if in_a_word:
         word: str = plant.words[attribute]
         return word[0].upper() + word[1:] + "."
@@ -145,10 +154,13 @@ class HeldOutQuestion:
     """A conversation that ends in a question whose phrasing is not in the corpus.
 
     Attributes:
-        kind: kind of the question, such as "fact".
+        kind: kind of the question: a "fact" about a plant; the same with an answer of "one word"; a
+            "follow-up" about the plant of the turn before; an "ellipsis", which asks the question
+            of the turn before about another plant; small "talk"; "refusal" of what Fern does not
+            know.
         messages: messages up to the question.
         answer: the right answer.
-        fact: the words of the answer that show that it is right.
+        fact: words that an answer must contain to be right.
     """
 
     kind: Literal["fact", "follow-up", "ellipsis", "one word", "talk", "refusal"]

@@ -11,7 +11,7 @@ Attribute: TypeAlias = Literal["color", "bed", "month", "gardener"]
 
 @dataclass(frozen=True)
 class Plant:
-    """A plant of the garden.
+    """A plant of the garden, with the four attributes that questions ask for.
 
     Attributes:
         name: name, without an article.
@@ -29,7 +29,7 @@ class Plant:
 
     @property
     def words(self) -> dict[str, str]:
-        """Words of templates: the name, the facts, and forms that agree with the name."""
+        """Words that fill in templates: name, attributes, and forms that agree with the name."""
         plural = self.name.endswith("s") and self.name not in ("cosmos", "iris")
         forms = ("are", "do", "they", "them", "") if plural else ("is", "does", "it", "it", "s")
         return vars(self) | dict(zip(("is", "does", "it", "them", "s"), forms))

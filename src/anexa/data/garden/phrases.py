@@ -266,5 +266,10 @@ OTHER_THINGS = (
 
 
 def phrasings(text: str, held_out: bool) -> list[str]:
-    """Return the phrasings before or after the bar."""
+    """Return the phrasings of a question on one side of the bar, "|", in its text.
+
+    Args:
+        text: phrasings, one per line; those after the bar are held out.
+        held_out: whether to return the phrasings after the bar, or those before it.
+    """
     return text.split("\n|\n")[held_out].splitlines()

@@ -106,7 +106,7 @@ def _tar_entries(path: Path, accept: Accept, tally: Tally) -> Iterator[Entry]:
 
 
 def _rewinder(file: IO[bytes]) -> Callable[[], AbstractContextManager[Reader]]:
-    """Return the function that opens a member of a tar archive, from its start at each call.
+    """Return a function that opens a member of a tar archive, from its start at each call.
 
     Args:
         file: seekable file with the content of the member.

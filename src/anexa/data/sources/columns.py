@@ -55,9 +55,11 @@ def parquet_documents(entry: Entry, field: str, tally: Tally) -> Iterator[str]:
 
 
 def is_dataset(folder: Path) -> bool:
-    """Return whether `save_to_disk` of `datasets` has written a folder.
+    """Return whether a folder is a dataset that `save_to_disk` of `datasets` has written.
 
     It is then a dataset, or several splits of a dataset.
+
+    It may also be several splits of a dataset, each in a folder of its own.
     """
     return (folder / SPLITS).is_file() or ((folder / STATE).is_file() and (folder / INFO).is_file())
 
@@ -109,7 +111,7 @@ def dataset_documents(folder: Path, field: str, tally: Tally) -> Iterator[str]:
 
 
 def _train_split(folder: Path, where: str, tally: Tally) -> Path:
-    """Return the folder of the split "train".
+    """Find the folder of the split "train" of a dataset with several splits.
 
     Raises:
         UsageError: if the dataset has no such split.
@@ -129,7 +131,7 @@ def _train_split(folder: Path, where: str, tally: Tally) -> Path:
 
 
 def _check_type(pyarrow: Any, column: Any, where: str) -> None:
-    """Raise an error if the type of a column is not text.
+    """Check that a column has texts.
 
     Args:
         pyarrow: the package `pyarrow`.
@@ -137,7 +139,7 @@ def _check_type(pyarrow: Any, column: Any, where: str) -> None:
         where: name of the file.
 
     Raises:
-        UsageError: if the column has values of another type.
+        UsageError: if the type of its values is not text.
     """
     types = pyarrow.types
     kind = column.type.value_type if types.is_dictionary(column.type) else column.type

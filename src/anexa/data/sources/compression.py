@@ -87,7 +87,7 @@ class UnpackedReader:
 
 
 def check_ratio(unpacked: int, packed: int, where: str) -> None:
-    """Raise an error if a file unpacks to suspiciously many bytes.
+    """Check that a file does not unpack to suspiciously many bytes.
 
     Args:
         unpacked: number of unpacked bytes so far.

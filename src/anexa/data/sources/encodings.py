@@ -89,13 +89,13 @@ def sniff(head: bytes) -> str | None:
 
 
 def _is_wide(head: bytes, codec: str, size: int, digit: int) -> bool:
-    """Whether bytes are characters of `size` bytes, at least 80 % of them ASCII.
+    """Return whether bytes are characters of `size` bytes each, at least 80 % of them ASCII.
 
     Args:
-        head: the bytes, of which the last character may be cut off.
-        codec: name of the codec.
-        size: bytes of a character.
-        digit: place of the byte of an ASCII character that is not zero.
+        head: first bytes of the file, of which the last character may be cut off.
+        codec: name of the codec, such as "utf-16-le".
+        size: bytes per character.
+        digit: index, within a character, of the byte that an ASCII character does not have as zero.
     """
     n = len(head) // size
     zeros = [head[place : n * size : size].count(0) for place in range(size) if place != digit]
@@ -141,7 +141,7 @@ class WesternCheck:
 
     @property
     def is_western(self) -> bool:
-        """Whether the text is Windows-1252."""
+        """Whether the text read so far is Windows-1252, by the conditions of this module."""
         text = bytes(self._high).decode("cp1252", "replace")
         letters = {c for c in text.lower() if c.isalpha()}
         total = self._num_letters + self._num_accented
@@ -153,7 +153,11 @@ class WesternCheck:
 
 
 def is_western(chunks: Iterable[bytes]) -> bool:
-    """Whether a text that is not UTF-8 is Windows-1252, without doubt; see the module."""
+    """Return whether a text that is not UTF-8 is Windows-1252, by the conditions of this module.
+
+    Args:
+        chunks: bytes of the text, in chunks of any length.
+    """
     check = WesternCheck()
     for data in chunks:
         check.update(data)
@@ -163,7 +167,7 @@ def is_western(chunks: Iterable[bytes]) -> bool:
 
 
 def unknown_encoding(where: str, offset: int) -> str:
-    """Return the sentence about a text whose encoding is not known.
+    """Build the error message about a text whose encoding is not known.
 
     Args:
         where: name of the file.

@@ -110,7 +110,7 @@ def name_kind(name: str) -> Kind:
 
 
 def file_entry(path: Path, relative: str | None = None, where: str | None = None) -> Entry:
-    """Return the entry of a file on the disk.
+    """Create the entry of a file on the disk.
 
     Args:
         path: path of the file, which is not opened yet.

@@ -14,12 +14,15 @@ CONVERSATIONS = ("messages", "conversations")  # fields of OpenAI's and ShareGPT
 
 
 def choose_field(fields: Iterable[str], field: str, where: str) -> str:
-    """Return the field that has the documents.
+    """Choose the field of a file's rows that has the documents.
 
     Args:
         fields: names of the fields of the file.
         field: name from the user; "" for `DEFAULT_FIELD`.
-        where: name of the file.
+        where: name of the file, for error messages.
+
+    Returns:
+        `field`, or `DEFAULT_FIELD` if it is "".
 
     Raises:
         UsageError: if the file has no such field, or two of them.
@@ -39,7 +42,7 @@ def choose_field(fields: Iterable[str], field: str, where: str) -> str:
 
 
 def field_document(value: object, field: str) -> str:
-    r"""Return the document in a field, with line ends as "\n".
+    r"""Return the document in a field of a row, with line ends as "\n".
 
     Args:
         value: value of the field.

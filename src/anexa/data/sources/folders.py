@@ -33,9 +33,9 @@ def folder_entries(root: Path, accept: Accept, tally: Tally) -> Iterator[Entry]:
     out. Memory: the names in one folder, and in those above it.
 
     Args:
-        root: the folder.
-        accept: function of the path inside the folder.
-        tally: counter of what is left out.
+        root: path of the folder.
+        accept: function that returns whether a file is read, given its path inside the folder.
+        tally: counter of the files that are left out.
     """
     yield from _walk(root, "", root.name, accept, tally)
 
@@ -68,16 +68,20 @@ def _walk(folder: Path, prefix: str, root: str, accept: Accept, tally: Tally) ->
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is left out of a folder by its name."""
+    """Return whether a file or folder is left out because of its name, such as ".git"."""
     return name.startswith(".") or name in SKIPPED_FOLDERS
 
 
 def accept_names(include: Sequence[str]) -> Accept:
-    """Return the function that accepts paths by patterns; without any, the endings of texts.
+    """Return the function that decides by patterns which files of a folder are read.
 
     Args:
         include: patterns with `*`, `?` and `[…]`, which match a name in any folder; or the path
             from the folder, if the pattern has a "/", where `**` stands for any folders.
+
+    Returns:
+        Function of a file's path inside the folder. Without patterns, it accepts the endings of
+        texts.
     """
     if not include:
         endings = frozenset(PROSE + SOURCE_CODE)
@@ -87,7 +91,7 @@ def accept_names(include: Sequence[str]) -> Accept:
 
 
 def accept_records(path: str) -> bool:
-    """Accept tables and JSON Lines, by the ending of the name."""
+    """Return whether a file has rows (a table or JSON Lines), by the ending of its name."""
     return name_ending(path) in RECORDS
 
 
@@ -107,7 +111,7 @@ def _pattern(pattern: str) -> Sequence[str]:
 
 
 def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Whether the parts of a path match those of a pattern."""
+    """Return whether the parts of a path match those of a pattern."""
     if not pattern:
         return not parts
     if pattern[0] == "**":

@@ -11,7 +11,10 @@ def require_pyarrow(where: str) -> Any:
     """Import `pyarrow` with its Parquet reader.
 
     Args:
-        where: name of the file that it is needed for.
+        where: name of the file that is to be read, for the error message.
+
+    Returns:
+        The module `pyarrow`.
 
     Raises:
         AnexaError: if it is not installed.

@@ -42,7 +42,11 @@ class ReadOptions:
     skip_bad: bool = False
 
     def for_path(self, spec: str) -> ReadOptions:
-        """Return the options that have an effect on one of several corpora, by its name or path."""
+        """Return a copy with only the options that have an effect on one of several corpora.
+
+        Args:
+            spec: name or path of the corpus.
+        """
         path = Path(spec)
         if spec in CORPORA or not path.exists():
             return DEFAULT_OPTIONS
@@ -55,10 +59,13 @@ class ReadOptions:
         return replace(self, field=self.field if is_needed else "")
 
     def check_unused(self, reason: str) -> None:
-        """Refuse options for reading documents where there are none.
+        """Check that no option for reading documents was given, where it would have no effect.
+
+        Args:
+            reason: end of the error message: why it has none.
 
         Raises:
-            UsageError: if there is such an option.
+            UsageError: if an option was given.
         """
         options = {"field": self.field, "include": ", ".join(self.include)}
         for name, value in options.items():
@@ -84,11 +91,15 @@ class DocumentSource:
     options: ReadOptions = DEFAULT_OPTIONS
 
     def __call__(self) -> Iterator[str]:
-        """Yield the documents."""
+        """Yield the documents, in the same order at each call."""
         return self.documents(Tally(self.options.skip_bad))
 
     def counted(self) -> tuple[Callable[[], Iterator[str]], Tally]:
-        """Return a source that counts what it leaves out, to be read once, and its counts."""
+        """Return the documents with a new counter of what is left out.
+
+        Returns:
+            Function that yields the documents, to be called once; and the counter that it updates.
+        """
         tally = Tally(self.options.skip_bad)
         return lambda: self.documents(tally), tally
 
@@ -97,8 +108,8 @@ def open_documents(spec: str, options: ReadOptions = DEFAULT_OPTIONS) -> Documen
     """Open a folder, an archive or a file with rows.
 
     Args:
-        spec: path.
-        options: options for reading.
+        spec: path from the user.
+        options: options for reading documents.
 
     Returns:
         The documents; None if the path is none of these, but may be that of a text file.
@@ -127,13 +138,16 @@ def open_documents(spec: str, options: ReadOptions = DEFAULT_OPTIONS) -> Documen
 
 
 def _has_texts(path: Path) -> bool:
-    """Whether a folder or archive has files that are read as texts, by the endings of names."""
+    """Return whether a folder or archive has files that are read as texts, by their endings."""
     entries = folder_entries if path.is_dir() else archive_entries
     return next(entries(path, accept_names(()), Tally(skip_bad=True)), None) is not None
 
 
 def has_rows(spec: str) -> bool:
-    """Whether a path names a file with rows by its ending."""
+    """Return whether a path is a file with rows (a table, JSON Lines or Parquet).
+
+    The ending of its name decides.
+    """
     return name_kind(Path(spec).name) in ("jsonl", "csv", "parquet") and not Path(spec).is_dir()
 
 
@@ -145,10 +159,10 @@ def _refuse_include(options: ReadOptions, reason: str) -> None:
 
 
 def _check_folder(path: Path, where: str) -> None:
-    """Refuse the folder of a model or an adapter.
+    """Check that a folder of texts is not that of a model or an adapter, given by mistake.
 
     Raises:
-        AnexaError: if it is one.
+        AnexaError: if it is the folder of a model or an adapter.
     """
     clause = recognize(path)
     if clause is None and (path / "config.json").is_file() and any(path.glob("*.safetensors")):
@@ -160,7 +174,7 @@ def _check_folder(path: Path, where: str) -> None:
 def _many(
     entries: Callable[[Accept, Tally], Iterator[Entry]], where: str, options: ReadOptions
 ) -> DocumentSource:
-    """Return the documents of a folder or archive.
+    """Open the documents of a folder or archive with many files.
 
     Without patterns, its texts are read; if it has none, or a field is named, its files with rows.
 
@@ -199,7 +213,7 @@ def _many(
 
 
 def _no_files(where: str, options: ReadOptions, tally: Tally) -> str:
-    """Return the sentence about a folder or archive without files that are read."""
+    """Build the error message about a folder or archive without files to read."""
     found = "; ".join(tally.notes()) or "it is empty"
     if options.include:
         patterns = ", ".join(map(quoted, options.include))
@@ -226,9 +240,10 @@ def _rows(entry: Entry, field: str, codecs: dict[str, str], tally: Tally) -> Ite
     """Yield the documents of a file with rows.
 
     Args:
-        entry: the file.
+        entry: file with rows.
         field: name of the field; "" for the default.
-        codecs: the codecs of the files that were read before, by `Entry.where`; is added to.
+        codecs: codecs by `Entry.where` of the files that were read before, so that each file is
+            checked once; the codec of this file is added.
         tally: counter of what is left out.
     """
     content = unpacked(entry)

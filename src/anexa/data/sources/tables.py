@@ -32,7 +32,7 @@ class Dialect:
     escape: str | None = None
 
     def rows(self, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
-        """Parse the rows of a table.
+        """Parse the rows of a table, whose cells may have line ends within quotes.
 
         Args:
             lines: lines of the table, each with its line end.
@@ -104,7 +104,12 @@ def table_documents(
 
 
 def _document(row: list[str], header: list[str], column: int) -> str:
-    """Return the document of a row.
+    """Return the document in one column of a row.
+
+    Args:
+        row: cells of the row.
+        header: names of the columns.
+        column: index of the column with the documents.
 
     Raises:
         BadRowError: if the row is not as long as the header, or the document is bad.

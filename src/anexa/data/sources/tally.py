@@ -13,7 +13,7 @@ MAX_LISTED = 5  # files, or endings of files, that a note names
 
 
 class Tally:
-    """Counter of one reading of a corpus.
+    """Counter of what is left out or converted in one reading of a corpus.
 
     Args:
         skip_bad: whether bad rows and files are counted and left out; otherwise the first one
@@ -46,7 +46,7 @@ class Tally:
         self._encodings[name] += 1
 
     def say(self, sentence: str) -> None:
-        """Add a note, once."""
+        """Add a note for the user, unless there is the same one already."""
         self._said[sentence] = None
 
     def read_rows(self, path: str) -> None:
@@ -54,7 +54,12 @@ class Tally:
         self._files_with_rows.append(path)
 
     def bad_rows(self, where: str, unit: str) -> BadRows:
-        """Return the handler of the bad rows of a file; its arguments are those of `BadRows`."""
+        """Create a handler of the bad rows of a file.
+
+        Args:
+            where: name of the file, for error messages.
+            unit: noun for a row in messages, such as "line" or "row".
+        """
         self._bad_rows.append(BadRows(where, self._skip_bad, unit))
         return self._bad_rows[-1]
 
@@ -74,7 +79,7 @@ class Tally:
         self._left_out["unreadable file"] += 1
 
     def notes(self) -> tuple[str, ...]:
-        """Return the counts as sentences."""
+        """Return the counts as sentences for the user."""
         notes = list(self._said)
         if self._files_with_rows:
             files = counted(len(self._files_with_rows), "file")
@@ -95,5 +100,5 @@ class Tally:
 
 
 def _listed(words: Sequence[str]) -> str:
-    """List the first `MAX_LISTED` words."""
+    """Join the first `MAX_LISTED` words to a list in a sentence."""
     return ", ".join(words[:MAX_LISTED]) + ", …" * (len(words) > MAX_LISTED)

@@ -23,6 +23,9 @@ MAX_DOCUMENT = 2**27  # bytes of a document, which is in memory as a whole
 def find_codec(entry: Entry) -> str:
     """Read a text once to find the codec of its encoding.
 
+    Returns:
+        The name of the codec.
+
     Raises:
         AnexaError: if it is not text, or its encoding is in doubt.
     """
@@ -44,17 +47,26 @@ def find_codec(entry: Entry) -> str:
 
 
 def text_chunks(entry: Entry, codec: str) -> Iterator[str]:
-    """Yield the text of an entry in chunks; arguments and errors are those of `decode_chunks`."""
+    """Yield the text of an entry in chunks, with line ends as "\n".
+
+    Args:
+        entry: file with the text.
+        codec: name of the codec of its encoding.
+
+    Raises:
+        BinaryContent: if the file is of another format, or has a zero byte or character.
+        InvalidEncoding: if it has bytes that the encoding does not have.
+    """
     with entry.open() as file:
         yield from decode_chunks(file, entry.where, codec)
 
 
 def whole_text(entry: Entry, tally: Tally) -> str:
-    """Return the text of an entry that is one document.
+    """Read the whole text of an entry, which is one document.
 
     Args:
-        entry: the file.
-        tally: counter of the encodings.
+        entry: file with the text.
+        tally: counter of the encodings other than UTF-8.
 
     Raises:
         AnexaError: if it is not text, its encoding is in doubt, or it is too long.
@@ -70,7 +82,16 @@ def whole_text(entry: Entry, tally: Tally) -> str:
 
 
 def decode_document(data: bytes, where: str, tally: Tally) -> str:
-    """Decode a document, and count its encoding; errors are those of `whole_text`."""
+    """Decode the bytes of a document, and count its encoding.
+
+    Args:
+        data: content of the file.
+        where: name of the file, for error messages.
+        tally: counter of the encodings other than UTF-8.
+
+    Raises:
+        AnexaError: if it is not text, or its encoding is in doubt.
+    """
     codec = sniff(data[:SNIFFED]) or "utf-8"
     try:
         text = "".join(decode_chunks(io.BytesIO(data), where, codec))
