@@ -64,11 +64,14 @@ def best_engine() -> str:
 
 
 def generation_engine(config: ModelConfig) -> str:
-    """Return the name of the engine that "auto" means for generation: numba or numpy.
+    """Return the name of the engine that "auto" means for generation: "numba" or "numpy".
 
     It is numba if it is installed, faster for a model of this size, and the model's machine code is
     in the cache; else numpy, while a process in the background compiles for the next time. So no
     answer waits for a compiler. NUMBA_DISABLE_JIT, Numba's own variable, switches this off.
+
+    Args:
+        config: architecture and sizes of the model.
     """
     if not find_spec("numba") or os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
         return "numpy"
@@ -91,16 +94,19 @@ def open_engine(
     optimizer: OptimizerConfig | None = None,
     seed: int = 0,
 ) -> Engine:
-    """Create an engine.
+    """Create an engine that computes a model from its weights.
 
     Args:
         name: one of `ENGINES`, or "auto": see `generation_engine`.
-        config: the architecture and its sizes.
-        weights: the weights by name, in the shapes of the architecture; the engine copies them.
+        config: architecture and sizes of the model.
+        weights: weights by name, in the shapes of the architecture; the engine copies them.
         device_config: device and precision, as `select_device` returns them; default: the CPU, in
             float32, or in float64 for scalar and lists.
-        optimizer: the optimizer and its settings; default: AdamW without weight decay.
+        optimizer: configuration of the optimizer; default: AdamW without weight decay.
         seed: random seed of dropout.
+
+    Returns:
+        The engine, an object of the class `Engine` that `name` stands for.
 
     Raises:
         UsageError: if there is no engine of this name, or the engine has no dropout but `optimizer`

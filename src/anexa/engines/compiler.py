@@ -22,10 +22,10 @@ FRESH = "anexa-compiler-"  # prefix of the name of a fresh cache
 
 
 class CompiledModule:
-    """A module compiled by `torch.compile`, and the module itself once the compiler has failed.
+    """A module compiled by `torch.compile`, which falls back to the module itself.
 
     Args:
-        module: the module.
+        module: module to compile.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -33,12 +33,15 @@ class CompiledModule:
         self._call: Callable[..., Tensor] = torch.compile(module)
 
     def run(self, work: Callable[..., Tensor], *inputs: Any) -> Tensor:
-        """Call `work` with the module and inputs; a failure of the compiler is a warning.
+        """Compute with the compiled module; if the compiler fails, warn, and use the module itself.
 
         Args:
-            work: computes the loss and its gradients. Both are compiled at the first call, which
-                changes no gradient if it fails.
-            inputs: the other arguments of `work`.
+            work: function of the module and `inputs` that computes the loss and the gradients; both
+                are compiled at its first call, which changes no gradient if the compiler fails.
+            inputs: further arguments of `work`.
+
+        Returns:
+            The result of `work`, the loss.
         """
         try:
             return work(self._call, *inputs)
@@ -62,7 +65,7 @@ class CompiledModule:
 
 
 def _use_fresh_cache() -> str | None:
-    """Let the compiler use a new cache until the process ends.
+    """Make the compiler use a new, empty cache until the process ends.
 
     Returns:
         The folder of the cache so far; None if there is none, or it is new.
@@ -83,5 +86,11 @@ def _warn(sentence: str) -> None:
 
 
 def out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error means that the memory is too small; on a CPU only its message says so."""
+    """Return whether an error means that the memory is too small.
+
+    On a GPU its type says so, on a CPU only its message.
+
+    Args:
+        error: exception of PyTorch.
+    """
     return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)

@@ -62,6 +62,9 @@ def select_device(engine: str, config: ModelConfig, request: DeviceConfig = AUTO
         request: requested device and precision; auto and None are resolved, all other fields are
             kept.
 
+    Returns:
+        The configuration with the resolved device, precision and `compile`.
+
     Raises:
         UsageError: if `device` or `dtype` is unknown, or the engine does not support a choice.
         AnexaError: if this computer does not have the device, or the library of the engine is not
@@ -109,7 +112,11 @@ def _resolved(request: DeviceConfig, device: str, dtype: str, compiled: bool) ->
 
 
 def _compiler_obstacle(kind: str) -> str | None:
-    """Return why `torch.compile` cannot work on a type of device; None if it may work."""
+    """Return why `torch.compile` cannot work on a type of device, as a clause; None if it may.
+
+    Args:
+        kind: type of the device, such as "cuda".
+    """
     if sys.platform == "win32" or kind == "mps":
         return f"it does not support {'Windows' if kind != 'mps' else 'mps'}"
     if not any(map(shutil.which, ("cc", "gcc", "c++", "g++", "clang++"))):
@@ -118,7 +125,11 @@ def _compiler_obstacle(kind: str) -> str | None:
 
 
 def _resolve_device(requested: str) -> str:
-    """Return the device to use: the requested one, if it exists, or a choice for "auto"."""
+    """Return the device to use: the requested one, or the fastest available one for "auto".
+
+    Args:
+        requested: "auto", or the name of a device, such as "cuda:1".
+    """
     import torch
 
     if requested == "auto":
@@ -139,7 +150,10 @@ def _resolve_device(requested: str) -> str:
 
 
 def _has_fast_bf16(kind: str) -> bool:
-    """Whether the hardware multiplies bfloat16 matrices itself, which is faster than float32."""
+    """Return whether a type of device multiplies bfloat16 matrices faster than float32.
+
+    It does if its hardware has instructions for it.
+    """
     import torch
 
     if kind == "cuda":

@@ -24,7 +24,7 @@ def wrap_model(network: nn.Module, sharded: bool) -> nn.Module:
     """Wrap a network for training, so that its gradients are averaged over all processes.
 
     Args:
-        network: the network, with the same weights in every process.
+        network: network with the same weights in every process.
         sharded: whether to shard weights, gradients and moments over the processes (FSDP2, Zhao et
             al., 2023); else each process holds a replica of everything (DDP, Li et al., 2020).
 
@@ -41,14 +41,21 @@ def wrap_model(network: nn.Module, sharded: bool) -> nn.Module:
 
 
 def no_sync(network: nn.Module) -> AbstractContextManager[None]:
-    """Context in which gradients accumulate without synchronization, as DDP's `no_sync`."""
+    """Context manager in which gradients accumulate without synchronization between processes.
+
+    Args:
+        network: network that `wrap_model` returned.
+    """
     if isinstance(network, DistributedDataParallel):
         return cast("AbstractContextManager[None]", network.no_sync())
     return nullcontext()
 
 
 def full_tensor(tensor: Tensor) -> Tensor:
-    """Gather a tensor that may be sharded; every process must call this function."""
+    """Gather the full tensor from its shards; every process must call this function.
+
+    A tensor that is not sharded is returned unchanged.
+    """
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
@@ -68,5 +75,9 @@ def mean(tensor: Tensor) -> Tensor:
 
 
 def seed(number: int) -> None:
-    """Seed PyTorch's random numbers, differently in every process."""
+    """Seed PyTorch's random numbers, with another seed in every process.
+
+    Args:
+        number: random seed, the same in all processes; the rank is added to it.
+    """
     torch.manual_seed(number + (rank_and_world_size()[0] << 32))

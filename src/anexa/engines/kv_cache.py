@@ -27,13 +27,13 @@ class LayerKVCache:
     Args:
         keys_BHSD: buffer of the keys, with space for S tokens; B is 1.
         values_BHSD: buffer of the values, of the same shape.
-        concatenate: joins a tuple of arrays along an axis.
+        concatenate: function that joins a tuple of arrays along an axis.
 
     Attributes:
-        keys_BHSD: buffer of the keys.
-        values_BHSD: buffer of the values.
-        length: the number of tokens in the cache.
-        attn_mask: None for the causal mask.
+        keys_BHSD: buffer of the keys, with free space after the first `length` tokens.
+        values_BHSD: buffer of the values, of the same shape.
+        length: number of tokens in the cache.
+        attn_mask: always None: attention then uses the causal mask.
     """
 
     attn_mask: Any = None
@@ -73,12 +73,12 @@ class LayerDecodeCache:
     Args:
         buffers: the buffers of the keys and of the values, as in `BatchKVCache`.
         indices: row of each sequence in the buffers, (B,): 0, 1, …, B − 1.
-        starts: the position of the new token of each sequence, (B,).
+        starts: position of the new token of each sequence, (B,).
         attn_mask: (B, 1, 1, S) additive mask: −∞ for keys after the sequence's new token, else 0.
 
     Attributes:
-        starts: as above.
-        attn_mask: as above.
+        starts: position of the new token of each sequence, (B,).
+        attn_mask: additive mask of attention, (B, 1, 1, S).
     """
 
     def __init__(self, buffers: tuple[Any, Any], indices: Any, starts: Any, attn_mask: Any) -> None:
@@ -99,11 +99,11 @@ AnyLayerCache: TypeAlias = LayerKVCache | LayerDecodeCache
 
 
 class ArrayDecoder(ABC):
-    """The part of `BatchEngine` that engines on arrays have in common: their caches.
+    """Base class of the engines on arrays: decoding with caches, which `BatchEngine` asks for.
 
     Attributes:
-        config: the architecture and its sizes.
-        dtype: the precision of the weights, "float32" or "float64".
+        config: architecture and sizes of the model.
+        dtype: precision of the weights, "float32" or "float64".
     """
 
     config: ModelConfig
@@ -112,7 +112,7 @@ class ArrayDecoder(ABC):
 
     @abstractmethod
     def _inference(self) -> AbstractContextManager[object]:
-        """Context of all work on caches."""
+        """Context manager that the decoding of the base class runs in, such as `torch.no_grad`."""
 
     @abstractmethod
     def _zeros(self, shape: tuple[int, ...]) -> Any:
@@ -120,11 +120,11 @@ class ArrayDecoder(ABC):
 
     @abstractmethod
     def _from_numpy(self, x: npt.NDArray[Any]) -> Any:
-        """Make an array of the engine from an array of NumPy."""
+        """Convert a NumPy array to an array of the engine."""
 
     @abstractmethod
     def _to_numpy(self, x: Any) -> npt.NDArray[Any]:
-        """Make an array of NumPy from an array of the engine."""
+        """Convert an array of the engine to a NumPy array."""
 
     @abstractmethod
     def _cached_logits(
@@ -134,7 +134,15 @@ class ArrayDecoder(ABC):
         kv_cache: Sequence[AnyLayerCache],
         in_batch: bool,
     ) -> Any:
-        """Compute the logits after each token, (B, T, V); `in_batch`: of several sequences."""
+        """Compute the logits after each token, (B, T, V), with the help of a KV cache.
+
+        Args:
+            tokens_BT: token ids.
+            start: position of the first token; for several sequences, a tuple with that of each.
+            kv_cache: cache of each layer, to which the keys and values of the tokens are appended.
+            in_batch: whether this is a decoding step of several sequences, which needs operations
+                whose results do not depend on the batch.
+        """
 
     def new_kv_cache(self) -> KVCache:
         with self._inference():
@@ -148,7 +156,16 @@ class ArrayDecoder(ABC):
         return cast("Sequence[Sequence[float]]", self._append(tokens, cache, slice(None)))
 
     def _append(self, tokens: Sequence[int], cache: KVCache, wanted: slice) -> Logits:
-        """Append tokens to a cache; the logits after the wanted ones, (T, V)."""
+        """Append tokens to the cache of one sequence, and compute logits.
+
+        Args:
+            tokens: T ≥ 1 token ids.
+            cache: cache of the sequence.
+            wanted: slice of the tokens after which logits are wanted.
+
+        Returns:
+            The logits after these tokens, (number of tokens, V).
+        """
         with self._inference():
             tokens_BT = self._from_numpy(np.array([tokens], np.int64))
             logits_BTV = self._cached_logits(tokens_BT, cache.length, cache.layers, False)
@@ -210,7 +227,7 @@ class ArrayDecoder(ABC):
         return logits_BV
 
     def _new_buffers(self, num_sequences: int, num_positions: int) -> list[tuple[Any, Any]]:
-        """Make buffers for the keys and values of each layer, (B, H, S, D) each."""
+        """Allocate buffers for the keys and values of each layer, (B, H, S, D) each."""
         config = self.config
         sizes = (num_sequences, config.n_kv_head, num_positions, config.head_dim)
         return [(keys, values) for keys, values in self._zeros((config.n_layer, 2, *sizes))]

@@ -20,7 +20,7 @@ class ListsTape(Tape[Nested], operations=operations_of(operations)):
 
 
 class ListsEngine(PurePythonEngine):
-    """Computes on nested lists, with a tape of operations for each sequence."""
+    """Engine on nested lists, with a tape of operations for each sequence."""
 
     name = "lists"
 
@@ -31,7 +31,17 @@ class ListsEngine(PurePythonEngine):
         loss_denominator: float,
         recording: bool = True,
     ) -> tuple[ListsTape, list[float]]:
-        """Compute the loss of one sequence: the tape, and the loss, which is the last output."""
+        """Compute the loss of one sequence, and record its operations.
+
+        Args:
+            inputs: T token ids.
+            targets: T token ids that are to be predicted, `IGNORE_INDEX` for none.
+            loss_denominator: divisor of the sum of the losses of all tokens.
+            recording: whether operations are recorded for `Tape.backward`; default: they are.
+
+        Returns:
+            The tape, and the loss, its last output, as a list of one number.
+        """
         tape = ListsTape(recording)
         logits_TV = self._forward(tape.ops, self.config, self._nested, inputs)
         return tape, tape.ops.cross_entropy(logits_TV, targets, loss_denominator)

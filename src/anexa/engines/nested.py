@@ -25,7 +25,7 @@ def flatten(nested: Any) -> list[Any]:
 
 
 def to_weight(numbers: Iterable[float], shape: tuple[int, ...]) -> Weight:
-    """Make a float64 `Weight` of numbers."""
+    """Create a float64 `Weight` of a shape from its numbers, row by row."""
     return Weight(shape, array("d", numbers))
 
 
@@ -33,8 +33,8 @@ class NestedLayerKVCache:
     """The keys and values of one layer for all tokens of a sequence so far.
 
     Attributes:
-        keys_SC: S rows of keys, floats or `Value`s.
-        values_SC: S rows of values.
+        keys_SC: keys of S tokens, one row per token, of floats or `Value`s.
+        values_SC: values of S tokens, one row per token.
     """
 
     def __init__(self) -> None:

@@ -27,16 +27,16 @@ from anexa.model.weights import Weights
 
 
 class NumbaEngine:
-    """Implements `Engine` and `BatchEngine` on a compiled program, in float32 or float64.
+    """Engine and batch engine on a program compiled by Numba, in float32 or float64.
 
     The numbers of a sequence do not depend on the other sequences in the batch, because no loop
     does: every sum is added up in the order in which its kernel is written.
 
     Args:
-        config: the architecture and its sizes.
-        weights: the weights by name.
-        optimizer: the optimizer and its settings.
-        dtype: "float32" or "float64".
+        config: architecture and sizes of the model.
+        weights: weights by name.
+        optimizer: configuration of the optimizer.
+        dtype: precision, "float32" or "float64".
     """
 
     name = "numba"
@@ -140,7 +140,11 @@ class NumbaEngine:
         return self._inference_program(headless=True)
 
     def _inference_program(self, *, headless: bool) -> Inference:
-        """Return a program that is prepared for the present weights."""
+        """Return a program that is prepared for the present weights.
+
+        Args:
+            headless: whether the program returns the last hidden states instead of logits.
+        """
         with self._preparing:
             if headless not in self._programs:
                 program = compile_inference(self.config, self.dtype, headless)
@@ -154,7 +158,17 @@ class NumbaEngine:
     def _append(
         self, inference: Inference, tokens: Sequence[int], kv_cache: KVCache, first_wanted: int
     ) -> Array:
-        """Append tokens to a cache; the results of the tokens from `first_wanted` on."""
+        """Append tokens to the cache of one sequence, and compute logits or hidden states.
+
+        Args:
+            inference: program to run.
+            tokens: T ≥ 1 token ids.
+            kv_cache: cache of the sequence.
+            first_wanted: index of the first token whose result is wanted.
+
+        Returns:
+            The results of the tokens from there on, (number of tokens, V) or (number of tokens, C).
+        """
         cache: SequenceCache = kv_cache.layers[0]
         start = kv_cache.length
         cache.reserve(start + len(tokens))
@@ -173,5 +187,9 @@ class NumbaEngine:
 
 
 def _joined(results: list[Array]) -> Array:
-    """Concatenate the results of successive calls; this too may need more memory than there is."""
+    """Concatenate the results of successive calls along the tokens.
+
+    Raises:
+        MemoryError: if the memory is too small.
+    """
     return results[0] if len(results) == 1 else np.concatenate(results)

@@ -37,17 +37,17 @@ class ArrayTape(Tape[Array], operations=operations_of(operations)):
 
 
 class DecodeTape(ArrayTape, operations=operations_of(numpy_decode)):
-    """A tape for a decoding step, (B, 1, C): results of a sequence do not depend on the others."""
+    """A tape for a decoding step, (B, 1, C), in which sequences do not influence each other."""
 
 
 class NumpyEngine(ArrayDecoder):
-    """Implements `Engine` and `BatchEngine` on arrays, in float32 or float64, batch by batch.
+    """Engine and batch engine on NumPy arrays, in float32 or float64.
 
     Args:
-        config: the architecture and its sizes.
-        weights: the weights by name.
-        optimizer: the optimizer and its settings.
-        dtype: "float32" or "float64".
+        config: architecture and sizes of the model.
+        weights: weights by name.
+        optimizer: configuration of the optimizer.
+        dtype: precision, "float32" or "float64".
     """
 
     name = "numpy"
@@ -71,11 +71,19 @@ class NumpyEngine(ArrayDecoder):
 
     @property
     def arrays(self) -> dict[str, Array]:
-        """The weights by name, as the arrays that the tape has as inputs."""
+        """The weights by name: the same arrays that operations on a tape have as inputs."""
         return self._weights
 
     def tape(self, batch: Batch, recording: bool = True) -> tuple[ArrayTape, Array]:
-        """Compute the loss of a batch; returns the tape, and the loss, its last output."""
+        """Compute the loss of a batch, and record its operations.
+
+        Args:
+            batch: token sequences and targets.
+            recording: whether operations are recorded for `Tape.backward`; default: they are.
+
+        Returns:
+            The tape, and the loss, its last output, a scalar.
+        """
         tape = ArrayTape(recording)
         inputs_BT = np.frombuffer(batch.inputs, np.int64).reshape(batch.shape)
         targets_BT = np.frombuffer(batch.targets, np.int64).reshape(batch.shape)
@@ -153,9 +161,9 @@ class NumpyEngine(ArrayDecoder):
         return float(loss), {name: grads[id(self._weights[name])] for name in self._trainable}
 
     def _array(self, weight: Weight) -> Array:
-        """Copy a weight, in the engine's precision.
+        """Copy a weight into an array of the engine's precision, in column-major order.
 
-        In column-major order, so that Wᵀ is row-major: a product of few rows takes half the time.
+        Then Wᵀ is row-major, with which a product of few rows takes half the time.
         """
         return np.array(self._view(weight), order="F")
 

@@ -11,10 +11,14 @@ REPEATS = 5
 
 
 def measure_peak_flops(engine: str, device_config: DeviceConfig) -> float | None:
-    """Measure the speed of matrix products, which takes about a tenth of a second.
+    """Measure the peak speed of matrix products, in about a tenth of a second.
 
     On a CPU the product is in float32, whatever the precision of the training, so that figures can
     be compared; on a GPU it is in bfloat16 if the training is, else in float32.
+
+    Args:
+        engine: name of the engine.
+        device_config: device and precision of the training.
 
     Returns:
         Floating-point operations (multiplications and additions) per second; None for scalar and
@@ -43,7 +47,12 @@ def measure_peak_flops(engine: str, device_config: DeviceConfig) -> float | None
 
 
 def _fastest(product: Callable[[], object], flops: int) -> float:
-    """Time a product and take the fastest of `REPEATS` runs, in operations per second."""
+    """Time a product `REPEATS` times, and return the speed of the fastest run in FLOPs per second.
+
+    Args:
+        product: function that computes the product.
+        flops: its number of floating-point operations.
+    """
     product()
     seconds = []
     for _ in range(REPEATS):

@@ -41,14 +41,15 @@ class Batch:
         num_prompt_tokens: Sequence[int] | None = None,
         sequence_weights: Sequence[float] | None = None,
     ) -> Batch:
-        """Make the batch in which each token of a sequence is predicted from the tokens before it.
+        """Create a batch in which each token of a sequence is predicted from the tokens before it.
 
         Args:
             sequences: at least one sequence of token ids, each of at least two tokens; lengths may
                 differ.
             num_prompt_tokens: for each sequence the number of tokens at its start that are not
                 predicted, at least 1; default: 1.
-            sequence_weights: as in `Batch`.
+            sequence_weights: loss weight of each sequence, nonzero; a negative weight lowers the
+                likelihood of the sequence. Default: 1 for each.
         """
         prompts = num_prompt_tokens or [1] * len(sequences)
         labels = [[*[IGNORE_INDEX] * n, *ids[n:]] for ids, n in zip(sequences, prompts)]
@@ -61,13 +62,15 @@ class Batch:
         labels: Sequence[Sequence[int]],
         sequence_weights: Sequence[float] | None = None,
     ) -> Batch:
-        """Make the batch in which the labeled tokens of each sequence are predicted.
+        """Create a batch in which the labeled tokens of each sequence are predicted.
 
         Args:
-            sequences: as in `from_sequences`.
+            sequences: at least one sequence of token ids, each of at least two tokens; lengths may
+                differ.
             labels: for each sequence, the label of every token: its id, or `IGNORE_INDEX` for a
                 token without a loss. The first token is not predicted, whatever its label.
-            sequence_weights: as in `Batch`.
+            sequence_weights: loss weight of each sequence, nonzero; a negative weight lowers the
+                likelihood of the sequence. Default: 1 for each.
         """
         length = max(map(len, sequences)) - 1
         inputs, targets = array("q"), array("q")
@@ -111,8 +114,8 @@ class KVCache:
     """The keys and values of one sequence, so that its tokens are computed only once.
 
     Attributes:
-        layers: the cache of each layer, of the engine's own type.
-        length: the number of tokens in the cache.
+        layers: cache of each layer, of the engine's own type.
+        length: number of tokens in the cache.
     """
 
     layers: list[Any]
@@ -130,7 +133,7 @@ class KVBlock:
     """A copy of the keys and values of some tokens of one sequence.
 
     Attributes:
-        layers: keys and values of each layer, of the engine's own type.
+        layers: keys and values of each layer, as arrays of the engine.
         length: number of tokens.
         num_bytes: memory that the block takes, in bytes; approximate in plain Python.
     """
@@ -169,16 +172,16 @@ class TrainStepOutput(NamedTuple):
 
 
 class Engine(Protocol):
-    """One way to compute a model.
+    """An engine: one way to compute a model and to train it.
 
     An engine holds the weights and, once it has trained, the state of the optimizer. Callers see
     to it that token ids are below `config.vocab_size` and that no sequence and no cache is longer
     than `config.block_size`.
 
     Attributes:
-        name: the name of the engine, one of `anexa.engines.ENGINES`.
-        dtype: the precision of the weights, "float32" or "float64".
-        config: the architecture and its sizes.
+        name: name of the engine, one of `anexa.engines.ENGINES`.
+        dtype: precision of the weights, "float32" or "float64".
+        config: architecture and sizes of the model.
     """
 
     name: str
@@ -220,7 +223,7 @@ class Engine(Protocol):
         """
 
     def new_kv_cache(self) -> KVCache:
-        """Create an empty cache."""
+        """Create an empty KV cache for one sequence."""
 
     def next_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[float]:
         """Append T ≥ 1 tokens to a cache and compute the logits of the token that follows, (V,).
@@ -253,13 +256,22 @@ class Engine(Protocol):
         """
 
     def weights(self) -> Weights:
-        """Copy the weights, in the engine's precision."""
+        """Return a copy of the weights by name, in the engine's precision."""
 
     def optimizer_state(self) -> Weights:
-        """Copy the optimizer's moments: "m." and "v." + the name of a trainable weight."""
+        """Return a copy of the optimizer's moments; empty before the first step.
+
+        Their names are "m." (mean of gradients) and "v." (mean of squared gradients), each with the
+        name of a trainable weight.
+        """
 
     def resume(self, state: Weights, step: int) -> None:
-        """Restore the optimizer: the moments of `optimizer_state`, and its number of steps."""
+        """Restore the state of the optimizer.
+
+        Args:
+            state: moments that `optimizer_state` returned.
+            step: number of steps that the optimizer had taken.
+        """
 
 
 @runtime_checkable
@@ -270,8 +282,8 @@ class BatchEngine(Protocol):
     the logits of a sequence are the same to the last bit, whichever sequences are in the batch.
 
     Attributes:
-        name: as in `Engine`.
-        config: as in `Engine`.
+        name: name of the engine, one of `anexa.engines.ENGINES`.
+        config: architecture and sizes of the model.
     """
 
     name: str
@@ -281,13 +293,13 @@ class BatchEngine(Protocol):
         """Create an empty cache for one sequence, as `Engine` does."""
 
     def next_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[float]:
-        """Append tokens to the cache of one sequence, as `Engine` does: logits (V,)."""
+        """Append tokens to the cache of one sequence; return the logits of the next token, (V,)."""
 
     def prompt_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[Sequence[float]]:
-        """Append tokens to the cache of one sequence, as `Engine` does: logits (T, V)."""
+        """Append tokens to the cache of one sequence; return the logits after each, (T, V)."""
 
     def copy_block(self, cache: KVCache, start: int, end: int) -> KVBlock:
-        """Copy a part of the cache of one sequence, as `Engine` does."""
+        """Copy the keys and values of the tokens from `start` up to `end`, as `Engine` does."""
 
     def append_block(self, cache: KVCache, block: KVBlock) -> None:
         """Append a block to the cache of one sequence, as `Engine` does."""

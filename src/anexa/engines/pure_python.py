@@ -18,12 +18,12 @@ NUMBER_BYTES = 104  # memory of a `Value` in a list; a float takes a third of th
 
 
 class PurePythonEngine(ABC):
-    """Implements `Engine` in pure Python, in float64, one sequence at a time.
+    """Base class of the engines in pure Python: float64, one sequence at a time.
 
     Args:
-        config: the architecture and its sizes.
-        weights: the weights by name.
-        optimizer: the optimizer and its settings.
+        config: architecture and sizes of the model.
+        weights: weights by name.
+        optimizer: configuration of the optimizer.
     """
 
     name: str
@@ -47,7 +47,14 @@ class PurePythonEngine(ABC):
     def _logits(
         self, tokens: Sequence[int], start: int = 0, kv_cache: Sequence[Any] | None = None
     ) -> list[list[float]]:
-        """Compute the logits after each token, (T, V); the arguments are those of `Forward`."""
+        """Compute the logits after each of T tokens, (T, V).
+
+        Args:
+            tokens: token ids.
+            start: position of the first token.
+            kv_cache: KV cache of each layer, to which the new keys and values are appended; None:
+                no cache.
+        """
 
     @abstractmethod
     def hidden_states(self, tokens: Sequence[int]) -> list[list[float]]: ...
@@ -57,7 +64,7 @@ class PurePythonEngine(ABC):
 
     @abstractmethod
     def _backward(self, batch: Batch) -> tuple[float, Numbers]:
-        """Compute the loss, and its derivative with respect to every trainable number."""
+        """Compute the loss of a batch, and the gradients of all trainable weights."""
 
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
         return self._logits(tokens)

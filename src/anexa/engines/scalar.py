@@ -15,12 +15,17 @@ from microgpt import Value, gradients
 
 
 class ScalarEngine(PurePythonEngine):
-    """Computes on a graph of scalars."""
+    """Engine on a graph of `Value` scalars."""
 
     name = "scalar"
 
     def graph(self, batch: Batch, recording: bool = True) -> Value:
-        """Compute the loss of a batch, as the root of the graph of all numbers."""
+        """Compute the loss of a batch, the root of the graph of all numbers.
+
+        Args:
+            batch: token sequences and targets.
+            recording: whether the graph is recorded for gradients; default: it is.
+        """
         ops, losses = ScalarOperations(recording), []
         for inputs, targets, loss_denominator in batch.sequences():
             logits_TV = self._forward(ops, self.config, self._nested, inputs)

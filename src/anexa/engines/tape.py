@@ -20,7 +20,7 @@ class Operation(Generic[Tensor]):
     tensors, positional only, then the settings, which have no gradient.
 
     Attributes:
-        name: the name of the method; empty in a base class of several operations.
+        name: name of the method; empty in a base class of several operations.
     """
 
     name: ClassVar[str] = ""
@@ -50,7 +50,7 @@ AnyOperation: TypeAlias = type[Operation[Any]]
 
 
 def operations_of(module: ModuleType) -> list[AnyOperation]:
-    """List the subclasses of `Operation` in a module that compute a method, so have a `name`."""
+    """List the operations in a module: the subclasses of `Operation` with a `name`."""
     # On Python 3.10 an alias such as list[int] is an instance of `type`, and has an origin.
     values = vars(module).values()
     classes = [value for value in values if isinstance(value, type) and not get_origin(value)]
@@ -59,7 +59,13 @@ def operations_of(module: ModuleType) -> list[AnyOperation]:
 
 @dataclass
 class TapeEntry(Generic[Tensor]):
-    """A line of the tape: the operation that was applied, its input tensors and its outputs."""
+    """An entry of the tape: an operation that was applied.
+
+    Attributes:
+        operation: the operation, with what its `backward` needs.
+        inputs: input tensors.
+        outputs: output tensors; several only for `split`.
+    """
 
     operation: Operation[Tensor]
     inputs: tuple[Tensor, ...]
@@ -75,7 +81,7 @@ class Tape(Generic[Tensor]):
     Attributes:
         operations: the class of each operation, by the name of the operation.
         recording: whether applied operations are recorded; False for inference.
-        records: the applied operations in order.
+        records: the applied operations, in order.
     """
 
     operations: ClassVar[dict[str, AnyOperation]] = {}
@@ -93,7 +99,7 @@ class Tape(Generic[Tensor]):
 
     @property
     def ops(self) -> Operations[Tensor]:
-        """Return the tape, typed as `Operations` for an architecture's `forward`.
+        """The tape itself, typed as `Operations` for an architecture's `forward`.
 
         The type checker cannot see the methods that `__init_subclass__` adds;
         `tests/engines/test_operations.py` compares them with the protocol.
@@ -105,7 +111,7 @@ class Tape(Generic[Tensor]):
         return x
 
     def backward(self, loss: Tensor, one: Tensor) -> dict[int, Tensor]:
-        """Apply the chain rule from the last record to the first.
+        """Compute the gradients of all tensors, from the last record to the first.
 
         Args:
             loss: the output on this tape to differentiate; every output on the tape must lead to
@@ -128,7 +134,7 @@ class Tape(Generic[Tensor]):
 
 
 def _as_method(operation_type: AnyOperation) -> Callable[..., Any]:
-    """Make the method of a tape that applies an operation and records it."""
+    """Create the method of a tape that applies an operation and records it."""
     num_tensors = operation_type.forward.__code__.co_posonlyargcount - 1  # all but `self`
 
     def apply(tape: Tape[Any], *args: Any, **settings: Any) -> Any:

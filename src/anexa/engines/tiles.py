@@ -55,7 +55,16 @@ def invariant_heights(
 
 
 def _bits(compute: Callable[[Array, int], Array], rows: list[Array], height: int) -> bytes | None:
-    """Return the results for all rows as bytes, or None if one depends on its place in a tile."""
+    """Compute each row at all places of two tiles, to compare their bits.
+
+    Args:
+        compute: function to check, as in `invariant_heights`.
+        rows: rows, (1, 1, C) each.
+        height: tile height.
+
+    Returns:
+        The results of all rows as bytes; None if one of them depends on its place.
+    """
     bits = b""
     for row_11C in rows:
         # Two tiles, which may differ in their alignment in memory.
@@ -72,11 +81,16 @@ def num_sample_rows(num_elements: int) -> int:
 
 
 def random_weight(shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
-    """Make a random weight for the check; a large one repeats the same 65,537 numbers."""
+    """Draw a random weight for the check; a large one repeats the same 65,537 numbers."""
     size = min(shape[0] * shape[1], 65_537)  # a prime number, so that no two rows are equal
     return np.resize(np.random.default_rng(1).standard_normal(size).astype(dtype), shape)
 
 
 def choose_height(batch: int, heights: Sequence[int]) -> int:
-    """Choose the height with the lowest estimated cost for a batch of `batch` sequences."""
+    """Choose the tile height with the lowest estimated cost for a batch.
+
+    Args:
+        batch: number of sequences.
+        heights: allowed heights, ascending.
+    """
     return min(heights, key=lambda height: -(-batch // height) * (height + TILE_OVERHEAD))

@@ -43,8 +43,8 @@ class Network(nn.Module):
     """The model as an `nn.Module`, for `torch.compile`, DDP and FSDP.
 
     Args:
-        config: the architecture and its sizes.
-        weights: tensors by weight name.
+        config: architecture and sizes of the model.
+        weights: tensors by the name of the weight.
     """
 
     def __init__(self, config: ModelConfig, weights: Mapping[str, Tensor]) -> None:
@@ -70,15 +70,15 @@ class Network(nn.Module):
         kv_cache: Sequence[Any] | None = None,
         ops: Operations[Tensor] | None = None,
     ) -> Tensor:
-        """Compute the logits, or with targets the loss.
+        """Compute the logits, or, if there are targets, the loss.
 
         Args:
             tokens_BT: token ids.
-            targets_BT: target ids; `IGNORE_INDEX` for no loss.
+            targets_BT: ids of the tokens to predict; `IGNORE_INDEX` for a token without a loss.
             loss_denominator: divisor of the summed loss: a number, or one per sequence, (B, 1).
-            dropout: dropout rate.
-            start: position of the first token.
-            kv_cache: the cache of each layer; None: no cache.
+            dropout: fraction of activations that are set to 0; default: 0.
+            start: position of the first token; a tuple has that of each sequence. Default: 0.
+            kv_cache: KV cache of each layer; None: no cache.
             ops: implementation of the operations; default: `TorchOperations`.
 
         Returns:
@@ -95,16 +95,16 @@ class Network(nn.Module):
 
 
 class TorchEngine(ArrayDecoder):
-    """Implements `Engine` and `BatchEngine` on PyTorch tensors.
+    """Engine and batch engine on PyTorch tensors.
 
     If `torch.distributed` is initialized, training is data-parallel: every process receives the
     whole batch, computes the gradients of its share of the sequences, and gets the sum over all
     processes.
 
     Args:
-        config: the architecture and its sizes.
-        weights: the weights by name.
-        optimizer: the optimizer and its settings.
+        config: architecture and sizes of the model.
+        weights: weights by name.
+        optimizer: configuration of the optimizer.
         device_config: device and precision.
         seed: random seed of dropout.
     """
@@ -193,11 +193,18 @@ class TorchEngine(ArrayDecoder):
         self._optimizer.resume({key: self._tensor(w) for key, w in state.items()}, step)
 
     def _backward(self, batch: Batch, dropout: float = 0.0) -> Tensor:
-        """Compute the loss and set `grad` of every weight."""
+        """Compute the loss of a batch, and set `grad` of every trainable weight."""
         return self._fit_in_memory(lambda: self._accumulate(batch, dropout), batch)
 
     def _fit_in_memory(self, work: Callable[[], Result], batch: Batch) -> Result:
-        """Call `work`; when memory runs out, halve the micro-batches and call it again.
+        """Call a function; when memory runs out, halve the micro-batches and call it again.
+
+        Args:
+            work: function that computes the batch in micro-batches.
+            batch: token sequences and targets, for the error message.
+
+        Returns:
+            The result of `work`.
 
         Raises:
             AnexaError: if the memory is too small for micro-batches of one sequence, or, with
@@ -225,7 +232,7 @@ class TorchEngine(ArrayDecoder):
 
     @contextmanager
     def _whole_model_memory(self) -> Iterator[None]:
-        """Context of an allocation for the whole model, which smaller micro-batches cannot help.
+        """Context manager of an allocation for the whole model, of the same size for any batch.
 
         Raises:
             AnexaError: if the memory is too small.
@@ -241,7 +248,11 @@ class TorchEngine(ArrayDecoder):
             ) from error
 
     def _accumulate(self, batch: Batch, dropout: float) -> Tensor:
-        """Add up the gradients of this process's micro-batches; return the loss of the batch."""
+        """Add up the gradients of this process's micro-batches.
+
+        Returns:
+            The loss of the whole batch, a scalar.
+        """
         micro_batches = self._micro_batches(batch, slice(self._rank, None, self._world_size))
         self._optimizer.zero_grad()
         if dropout:  # seeded by seed and step, so that a retry drops the same activations
@@ -260,7 +271,7 @@ class TorchEngine(ArrayDecoder):
         return distributed.mean(loss)
 
     def _forward_backward(self, module: Callable[..., Tensor], *inputs: Any) -> Tensor:
-        """Compute the loss of a micro-batch, and add to the gradients."""
+        """Compute the loss of a micro-batch, and add its gradients to those of the weights."""
         with torch.autocast(
             self._kind, torch.bfloat16, enabled=self._device_config.dtype == "bf16"
         ):
@@ -271,7 +282,15 @@ class TorchEngine(ArrayDecoder):
     def _micro_batches(
         self, batch: Batch, own: slice
     ) -> list[tuple[Tensor, Tensor, float | Tensor]]:
-        """Split sequences `own` of a batch into micro-batches: inputs, targets, denominators."""
+        """Split the sequences of this process into micro-batches.
+
+        Args:
+            batch: token sequences and targets of all processes.
+            own: slice of the sequences that this process computes.
+
+        Returns:
+            For each micro-batch the inputs, the targets and the loss denominators.
+        """
         device, size = self._device_config.device, self._micro_batch_size(batch.shape[1])
         flat = (torch.frombuffer(a, dtype=torch.int64) for a in (batch.inputs, batch.targets))
         inputs_BT, targets_BT = (a.view(batch.shape).to(device) for a in flat)
@@ -302,10 +321,10 @@ class TorchEngine(ArrayDecoder):
 
     @contextmanager
     def _inference(self) -> Iterator[None]:
-        """Context of inference without gradients.
+        """Context manager of inference without gradients.
 
         Raises:
-            MemoryError: if the memory is too small, whatever PyTorch raises on the device.
+            MemoryError: if the memory is too small, in place of PyTorch's own error.
         """
         try:
             with torch.inference_mode():
@@ -328,7 +347,7 @@ class TorchEngine(ArrayDecoder):
         """Return a weight on the device, in the engine's precision.
 
         Args:
-            weight: the weight.
+            weight: weight in the file's precision.
             copy: whether a weight in a mapped file is copied; others always are.
         """
         dtype = torch.float32 if weight.typecode == "f" else torch.float64
@@ -337,7 +356,7 @@ class TorchEngine(ArrayDecoder):
         return flat.to(self._device_config.device, self._dtype, copy=copy)
 
     def _own_weights(self) -> None:
-        """Copy the weights in mapped files, before they are changed."""
+        """Copy the weights that are in mapped files to memory, before they are changed."""
         if self._shares_memory:
             with self._whole_model_memory():
                 for weight in self._network.parameters():

@@ -28,12 +28,14 @@ SEQUENCES = [[3, 1, 4, 1, 5, 9, 2, 6, 5], [10, 8, 9], [7, 9, 3, 2, 3, 8, 4]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Differences between an engine and `scalar` in float64: largest difference / largest number.
+    """Differences between an engine and `scalar` in float64.
+
+    A difference is the largest one of two numbers, divided by the largest number of `scalar`.
 
     Attributes:
-        model_type: the architecture.
-        engine: the name of the engine.
-        dtype: the precision of the engine.
+        model_type: name of the architecture.
+        engine: name of the engine.
+        dtype: precision of the engine, "float32" or "float64".
         logits: difference of the logits of a sequence.
         loss: difference of the loss of a batch.
         gradients: difference of the gradients, of the weight in which it is largest.
@@ -65,7 +67,14 @@ class Comparison:
 
 
 def example(model_type: str) -> tuple[ModelConfig, Weights, Batch]:
-    """Make a small model and a batch; its gains and biases are random, not 1 and 0."""
+    """Create a small model and a batch; its gains and biases are random, not 1 and 0.
+
+    Args:
+        model_type: name of the architecture.
+
+    Returns:
+        The configuration, the weights and the batch.
+    """
     config = ModelConfig(model_type, 11, 8, 8, 2, 2, **ARCHITECTURES[model_type].example)
     rng = random.Random(0)
     weights = {
@@ -105,7 +114,7 @@ def verify() -> Iterator[Comparison]:
 
 
 class _Results:
-    """Numbers computed by one engine, to be compared."""
+    """Numbers computed by one engine, to be compared with those of another."""
 
     def __init__(
         self, name: str, dtype: str, config: ModelConfig, weights: Weights, batch: Batch
@@ -128,18 +137,24 @@ class _Results:
 
 
 def relative_difference(actual: Sequence[float], expected: Sequence[float]) -> float:
-    """The largest difference / the largest number of `expected`; NaN if a number is NaN."""
+    """Compute the largest difference of two numbers / the largest number of `expected`.
+
+    It is NaN if a number is NaN.
+    """
     differences = [abs(a - b) for a, b in zip(actual, expected, strict=True)]
     return _max_or_nan(differences) / max(map(abs, expected))
 
 
 def max_weight_difference(actual: Weights, expected: Weights) -> float:
-    """The relative difference of the weight in which it is largest; NaN if a number is NaN."""
+    """Compute the relative difference of the weight in which it is largest.
+
+    It is NaN if a number is NaN.
+    """
     return _max_or_nan(
         [relative_difference(actual[name].data, expected[name].data) for name in expected]
     )
 
 
 def _max_or_nan(numbers: Sequence[float]) -> float:
-    """The maximum, or NaN if a number is NaN, which `max` may ignore."""
+    """Return the maximum, or NaN if a number is NaN, which `max` may ignore."""
     return max(numbers, key=lambda number: inf if isnan(number) else number)

@@ -24,7 +24,7 @@ def flatten_batch(x: Array) -> Array:
 
 @lru_cache
 def column(n: int, value: float, dtype: np.dtype[Any]) -> Array:
-    """Make a column of shape (n, 1) with the same number in all rows."""
+    """Return a constant column of shape (n, 1)."""
     return np.full((n, 1), value, dtype)
 
 
@@ -41,7 +41,7 @@ def mean(x: Array) -> Array:
 
 
 def causal_mask(n: int, num_cached: int, dtype: np.dtype[Any], window: int | None = None) -> Array:
-    """The additive mask of n new tokens after the cached tokens, (n, num_cached + n).
+    """Build the additive attention mask of n new tokens after cached tokens, (n, num_cached + n).
 
     Row t is 0 for the key at position num_cached + t and for the keys before it, with a window for
     the last `window` of these; −∞ for the other keys.
@@ -52,19 +52,25 @@ def causal_mask(n: int, num_cached: int, dtype: np.dtype[Any], window: int | Non
 
 
 def softmax(logits: Array) -> Array:
-    """e^z / Σ e^z along the last axis, shifted by the largest z so that nothing overflows."""
+    """Compute the softmax along the last axis: e^z / Σ e^z.
+
+    The logits z are shifted by the largest one, so that nothing overflows.
+    """
     exps: Array = np.exp(logits - np.maximum.reduce(logits, -1, keepdims=True))
     exps /= total(exps)
     return exps
 
 
 def positions_of(start: StartPosition, n: int) -> Tokens:
-    """The positions of n tokens, (n,), or (B, n) if `start` is a tuple of B positions."""
+    """Return the positions of n tokens, (n,).
+
+    For a batch, `start` is a tuple of B positions, and the result has the shape (B, n).
+    """
     return np.arange(n) + (start if isinstance(start, int) else np.array(start)[:, None])
 
 
 def as_weights(arrays: Mapping[str, Array]) -> Weights:
-    """Copy arrays, by the name of a weight, into `Weight`s of the same precision."""
+    """Copy arrays into `Weight`s of the same precision, by the names of the weights."""
     return {
         name: Weight(x.shape, array("f" if x.dtype == np.float32 else "d", x.tobytes()))
         for name, x in arrays.items()

@@ -30,7 +30,7 @@ class HeadlessOperations(Generic[Tensor]):
         return getattr(self._ops, name)
 
     def linear(self, x_TC: Tensor, weight_OC: Tensor, bias_O: Tensor | None = None, /) -> Tensor:
-        """Return x if the weight is that of the head, else compute x Wᵀ + b."""
+        """Compute x Wᵀ + b, (T, O), except for the output head, for which x is returned."""
         if weight_OC is self._head_VC:
             return x_TC
         return self._ops.linear(x_TC, weight_OC, bias_O)

@@ -31,7 +31,7 @@ from anexa.engines.tape import Operation
 
 
 class Embedding(Operation[Nested], name="embedding"):
-    """y_t = E[token_t].   dE[i] = Σ g_t over the t whose token is i."""
+    """Embedding lookup: y_t = E[token_t].   dE[i] = Σ g_t over the t whose token is i."""
 
     def forward(self, table_VC: Matrix, /, tokens_T: Sequence[int]) -> Matrix:
         self.tokens_T, self.shape = tokens_T, (len(table_VC), len(table_VC[0]))
@@ -46,7 +46,7 @@ class Embedding(Operation[Nested], name="embedding"):
 
 
 class Positions(Operation[Nested], name="positions"):
-    """y_t = x_t + P[start + t].   dx = g,  dP[start + t] = g_t."""
+    """Position embedding: y_t = x_t + P[start + t].   dx = g,  dP[start + t] = g_t."""
 
     def forward(self, x_TC: Matrix, table_SC: Matrix, /, start: int) -> Matrix:
         self.start, self.shape = start, (len(table_SC), len(table_SC[0]))
@@ -61,7 +61,7 @@ class Positions(Operation[Nested], name="positions"):
 
 
 class Add(Operation[Nested], name="add"):
-    """z = x + y.   dx = g,  dy = g."""
+    """Sum of two tensors of one shape: z = x + y.   dx = g,  dy = g."""
 
     def forward(self, x: Nested, y: Nested, /) -> Nested:
         return add(x, y)
@@ -71,7 +71,7 @@ class Add(Operation[Nested], name="add"):
 
 
 class Transpose(Operation[Nested], name="transpose"):
-    """y = xᵀ.   dx = gᵀ."""
+    """Transpose of a matrix: y = xᵀ.   dx = gᵀ."""
 
     def forward(self, w: Matrix, /) -> Matrix:
         return transpose(w)
@@ -81,7 +81,7 @@ class Transpose(Operation[Nested], name="transpose"):
 
 
 class Linear(Operation[Nested], name="linear"):
-    """y = x Wᵀ + b.   dx = g W,  dW = gᵀ x,  db = Σ_t g_t."""
+    """Linear layer: y = x Wᵀ + b.   dx = g W,  dW = gᵀ x,  db = Σ_t g_t."""
 
     def forward(self, x_TC: Matrix, weight_OC: Matrix, bias_O: Vector | None = None, /) -> Matrix:
         self.x_TC, self.weight_OC, self.has_bias = x_TC, weight_OC, bias_O is not None
@@ -95,9 +95,10 @@ class Linear(Operation[Nested], name="linear"):
 
 
 class Split(Operation[Nested], name="split"):
-    """y⁰, y¹, … = the columns of x in equal parts.   dx = the parts' gradients side by side.
+    """Split of the columns into equal parts: x = [y⁰, y¹, …].   dx = [g⁰, g¹, …].
 
-    With several groups of columns, each group is cut, and yⁱ is the i-th parts of all groups.
+    With several groups of columns (heads), each group is split, and yⁱ consists of the i-th part of
+    each group.
     """
 
     def forward(self, x_TC: Matrix, /, parts: int, groups: int = 1) -> tuple[Matrix, ...]:
@@ -172,7 +173,7 @@ class RMSNorm(Operation[Nested], name="rms_norm"):
 
 
 class Activation(Operation[Nested]):
-    """y = f(x), element by element.   dx = g f'(x)."""
+    """Activation function, element by element: y = f(x).   dx = g f'(x)."""
 
     f: Callable[[float], float]
     slope: Callable[[float], float]
@@ -186,7 +187,7 @@ class Activation(Operation[Nested]):
 
 
 class ReLU(Activation, name="relu"):
-    """f(x) = max(0, x).   f'(x) = 1 where x > 0, else 0."""
+    """ReLU activation: f(x) = max(0, x).   f'(x) = 1 where x > 0, else 0."""
 
     @staticmethod
     def f(x: float) -> float:
@@ -247,7 +248,10 @@ class SwiGLU(Operation[Nested], name="swiglu"):
 
 
 def logistic(x: float) -> float:
-    """σ(x) = 1 / (1 + e^−x), computed from e^−|x|, which cannot overflow."""
+    """Compute the logistic function σ(x) = 1 / (1 + e^−x).
+
+    It is computed from e^−|x|, which cannot overflow.
+    """
     return 1 / (1 + exp(-x)) if x > 0 else exp(x) / (1 + exp(x))
 
 

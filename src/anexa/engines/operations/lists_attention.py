@@ -24,7 +24,7 @@ from anexa.engines.tape import Operation
 
 
 class Rotary(Operation[Nested], name="rotary"):
-    """The pair of columns (i, i + R) of each head is rotated by α = (start + t) f_i, R angles.
+    """Rotary position embedding (Su et al., 2021): rotation of pairs of columns of each head.
 
     y_i = x_i cos α − x_(i+R) sin α,  y_(i+R) = x_(i+R) cos α + x_i sin α (Su et al., 2021).
     dx = g rotated by −α.

@@ -16,23 +16,23 @@ Nested = Any  # a Vector or a Matrix
 
 
 def dot(xs: Sequence[float], ys: Sequence[float]) -> float:
-    """xs · ys."""
+    """Compute the dot product of two vectors, xs · ys."""
     total: float = sum(map(mul, xs, ys))
     return total
 
 
 def transpose(a: Matrix) -> Matrix:
-    """Rows become columns."""
+    """Transpose a matrix: its rows become columns."""
     return list(map(list, zip(*a)))
 
 
 def matmul_transposed(a_NC: Matrix, b_MC: Matrix) -> Matrix:
-    """A Bᵀ: every row of A · every row of B."""
+    """Multiply a matrix by a transposed one, A Bᵀ: each row of A · each row of B, (N, M)."""
     return [[sum(map(mul, row, other)) for other in b_MC] for row in a_NC]
 
 
 def matmul(a_NK: Matrix, b_KM: Matrix) -> Matrix:
-    """A B: every row of A · every column of B."""
+    """Multiply two matrices, A B: each row of A · each column of B, (N, M)."""
     return matmul_transposed(a_NK, transpose(b_KM))
 
 
@@ -92,7 +92,7 @@ def rotate(
 
 
 def causal_mask(n: int, num_cached: int = 0, window: int | None = None) -> Matrix:
-    """The additive mask of n new tokens after the cached tokens, (n, num_cached + n).
+    """Build the additive attention mask of n new tokens after cached tokens, (n, num_cached + n).
 
     Row t is 0 for the key at position num_cached + t and for the keys before it, with a window for
     the last `window` of these; −∞ for the other keys.
@@ -106,7 +106,10 @@ def causal_mask(n: int, num_cached: int = 0, window: int | None = None) -> Matri
 
 
 def softmax(logits: Vector) -> Vector:
-    """e^z / Σ e^z, shifted by the largest z so that nothing overflows."""
+    """Compute the softmax of a vector: e^z / Σ e^z.
+
+    The logits z are shifted by the largest one, so that nothing overflows.
+    """
     highest = max(logits)
     exps = [exp(logit - highest) for logit in logits]
     total = sum(exps)
@@ -114,7 +117,7 @@ def softmax(logits: Vector) -> Vector:
 
 
 def add(x: Nested, y: Nested) -> Nested:
-    """x + y, element by element."""
+    """Add two vectors or matrices of one shape, element by element."""
     if isinstance(x[0], list):
         return [[a + b for a, b in zip(x_row, y_row)] for x_row, y_row in zip(x, y)]
     return [a + b for a, b in zip(x, y)]

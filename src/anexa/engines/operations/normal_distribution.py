@@ -62,7 +62,10 @@ COEFFICIENTS = {
 
 
 def normal_cdf(x: Array) -> Array:
-    """Φ(x) = (1 + erf(x / √2)) / 2, element by element."""
+    """Compute the standard normal distribution function Φ, element by element.
+
+    Φ(x) = (1 + erf(x / √2)) / 2.
+    """
     z = np.minimum(np.abs(x), 40)  # behind which Φ is 0 or 1; z² does not overflow
     z *= sqrt(0.5)
     t: Array = 2.5 / (2.5 + z)

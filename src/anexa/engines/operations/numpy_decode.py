@@ -31,7 +31,17 @@ def multiply(x_TC: Array, weight_OC: Array, height: int) -> Array:
 def invariant_heights(
     n_out: int, n_in: int, dtype: np.dtype[Any], column_major: bool
 ) -> tuple[int, ...]:
-    """Find the tile heights for weights of shape (n_out, n_in); see `tiles.invariant_heights`."""
+    """Find the tile heights with which a linear layer does not depend on the batch.
+
+    Args:
+        n_out: rows of the weight.
+        n_in: columns of the weight.
+        dtype: precision.
+        column_major: whether the weight is in column-major order.
+
+    Returns:
+        The heights, ascending, as `anexa.engines.tiles.invariant_heights` finds them.
+    """
     if column_major:
         weight_OC = tiles.random_weight((n_in, n_out), dtype).T
     else:
@@ -52,12 +62,12 @@ def tile_height(batch: int, n_out: int, n_in: int, dtype: np.dtype[Any], column_
 
 @lru_cache
 def padding(count: int, width: int, dtype: np.dtype[Any]) -> Array:
-    """Make `count` rows of zeros that fill the last tile, (count, 1, width)."""
+    """Return rows of zeros that fill the last tile, (count, 1, width)."""
     return np.zeros((count, 1, width), dtype)
 
 
 class Linear(operations.Linear):
-    """y = x Wᵀ + b, tile by tile."""
+    """Linear layer y = x Wᵀ + b, computed in tiles of sequences."""
 
     def forward(self, x_TC: Array, weight_OC: Array, bias_O: Array | None = None, /) -> Array:
         batch, (n_out, n_in) = len(x_TC), weight_OC.shape
@@ -69,10 +79,9 @@ class Linear(operations.Linear):
 
 
 class Attention(operations.Attention):
-    """y = P V with P = softmax(c Q Kᵀ + mask), computed head by head, in blocks of keys.
+    """Causal attention, computed head by head in blocks of keys.
 
-    With the scores S_n = c Q K_nᵀ + mask_n of block n, and m the largest of all scores:
-    y = Σ_n e^(S_n − m) V_n / Σ_n Σ_s e^(S_n − m).
+    y = P V with P = softmax(c Q Kᵀ + mask).
     """
 
     def forward(

@@ -26,7 +26,10 @@ def total(values: Sequence[Value]) -> Value:
 
 
 def tanh(u: Value) -> Value:
-    """(1 − e⁻²ᵘ) / (1 + e⁻²ᵘ), by the sign of u so that nothing overflows."""
+    """Compute the hyperbolic tangent, by the sign of u so that nothing overflows.
+
+    tanh u = (1 − e⁻²ᵘ) / (1 + e⁻²ᵘ).
+    """
     if u.data < 0:
         return -tanh(-u)
     e = (u * -2).exp()
@@ -34,13 +37,16 @@ def tanh(u: Value) -> Value:
 
 
 def normal_cdf(x: Value) -> Value:
-    """Φ(x) = erfc(−x / √2) / 2 in one node of the graph, with the slope e^(−x² / 2) / √(2π)."""
+    """Compute the standard normal distribution function in one node of the graph.
+
+    Φ(x) = erfc(−x / √2) / 2, with the slope e^(−x² / 2) / √(2π).
+    """
     slope = exp(-0.5 * x.data * x.data) / sqrt(2 * pi)
     return Value(0.5 * erfc(-x.data / sqrt(2)), (x,), (slope,))
 
 
 class ScalarOperations:
-    """Implements `anexa.model.operations.Operations` on matrices of `Value`s.
+    """The operations of an architecture (`anexa.model.operations.Operations`) on `Value`s.
 
     Args:
         recording: whether to record the graph for gradients; False for inference, as
@@ -54,35 +60,42 @@ class ScalarOperations:
         return y_TC if self._recording else detach(y_TC)
 
     def embedding(self, table_VC: Matrix, tokens_T: Sequence[int]) -> Matrix:
-        """y_t = E[token_t]. The rows are the table's own `Value`s, so gradients reach the table."""
+        """Look up the embedding of each token: y_t = E[token_t].
+
+        The rows are the table's own `Value`s, so gradients reach the table.
+        """
         return [table_VC[token] for token in tokens_T]
 
     def positions(self, x_TC: Matrix, table_SC: Matrix, start: int) -> Matrix:
-        """y_t = x_t + P[start + t]."""
+        """Add the position embedding to each token: y_t = x_t + P[start + t]."""
         return self.add(x_TC, table_SC[start : start + len(x_TC)])
 
     def add(self, x_TC: Matrix, y_TC: Matrix) -> Matrix:
-        """z = x + y."""
+        """Add two matrices of one shape: z = x + y."""
         rows = zip(x_TC, y_TC)
         return self._result([[a + b for a, b in zip(x_row, y_row)] for x_row, y_row in rows])
 
     def transpose(self, w: Matrix) -> Matrix:
-        """y = xᵀ, with the same `Value`s."""
+        """Transpose a matrix: y = xᵀ, with the same `Value`s."""
         return list(map(list, zip(*w)))
 
     def linear(self, x_TC: Matrix, weight_OC: Matrix, bias_O: Vector | None = None) -> Matrix:
-        """y = x Wᵀ + b."""
+        """Apply a linear layer: y = x Wᵀ + b."""
         y_TO = [[dot(row, x) for row in weight_OC] for x in x_TC]
         if bias_O is not None:
             y_TO = [[y + bias for y, bias in zip(row, bias_O)] for row in y_TO]
         return self._result(y_TO)
 
     def split(self, x_TC: Matrix, parts: int, groups: int = 1) -> tuple[Matrix, ...]:
-        """y⁰, y¹, … = the columns of x in equal parts, or those of each group of columns."""
+        """Split the columns into equal parts: x = [y⁰, y¹, …].
+
+        With several groups of columns (heads), each group is split, and yⁱ consists of the i-th
+        part of each group.
+        """
         return matrices.split(x_TC, parts, groups)
 
     def layer_norm(self, x_TC: Matrix, gain_C: Vector, bias_C: Vector, eps: float) -> Matrix:
-        """y = (x − mean(x)) / √(var(x) + ε) · γ + β, row by row."""
+        """Normalize each row to mean 0, variance 1: y = (x − mean(x)) / √(var(x) + ε) · γ + β."""
         y_TC = []
         for row in x_TC:
             mean = total(row) / len(row)
@@ -92,7 +105,10 @@ class ScalarOperations:
         return self._result(y_TC)
 
     def rms_norm(self, x_TC: Matrix, gain_C: Vector | None, eps: float) -> Matrix:
-        """y = x / √(mean(x²) + ε) · γ, in each group of as many columns as γ has."""
+        """Divide each row by its root mean square: y = x / √(mean(x²) + ε) · γ.
+
+        A row that is longer than the gain γ is cut into groups (heads) of as many columns.
+        """
         y_TC = []
         for row in x_TC if gain_C is None else matrices.reshape(x_TC, len(gain_C)):
             scale = (dot(row, row) / len(row) + eps) ** -0.5
@@ -117,7 +133,7 @@ class ScalarOperations:
         scale: float | None = None,
         window: int | None = None,
     ) -> Matrix:
-        """y = softmax(c Q Kᵀ) V, head by head, over the token itself and earlier tokens."""
+        """Compute causal attention in each head: y = softmax(c Q Kᵀ) V, without later keys."""
         keys, values = kv_cache.append(k_TC, v_TC) if kv_cache else (k_TC, v_TC)
         before = len(keys) - len(q_TC)
         head_dim = len(q_TC[0]) // n_head
@@ -138,11 +154,14 @@ class ScalarOperations:
         return self._result(y_TC)
 
     def dropout(self, x_TC: Matrix) -> Matrix:
-        """y = x: only the torch engine has dropout."""
+        """Return x unchanged, as only the torch engine has dropout."""
         return x_TC
 
     def gelu(self, x_TC: Matrix) -> Matrix:
-        """y = x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2."""
+        """Apply the GELU in its tanh approximation, element by element.
+
+        y = x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2.
+        """
 
         def gelu(x: Value) -> Value:
             return 0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x * x * x)))
@@ -150,15 +169,18 @@ class ScalarOperations:
         return self._result([list(map(gelu, row)) for row in x_TC])
 
     def gelu_erf(self, x_TC: Matrix) -> Matrix:
-        """y = x Φ(x)."""
+        """Apply the exact GELU: y = x Φ(x), element by element."""
         return self._result([[x * normal_cdf(x) for x in row] for row in x_TC])
 
     def relu(self, x_TC: Matrix) -> Matrix:
-        """y = max(0, x)."""
+        """Apply the ReLU: y = max(0, x), element by element."""
         return self._result([[x.relu() for x in row] for row in x_TC])
 
     def swiglu(self, gate_TC: Matrix, up_TC: Matrix) -> Matrix:
-        """y = a σ(a) b; σ(a) = (1 + tanh(a/2)) / 2."""
+        """Apply SwiGLU to gate a and up projection b, element by element.
+
+        y = a σ(a) b with σ(a) = (1 + tanh(a/2)) / 2.
+        """
 
         def swiglu(a: Value, b: Value) -> Value:
             return a * (0.5 * tanh(0.5 * a) + 0.5) * b
@@ -169,9 +191,10 @@ class ScalarOperations:
     def cross_entropy(
         self, logits_TV: Matrix, targets_T: Sequence[int], loss_denominator: float
     ) -> Nested:
-        """L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / N: one `Value`.
+        """Compute the cross-entropy loss of one sequence, in nats, as one `Value`.
 
-        N is the loss denominator of the sequence, as in `Batch.loss_denominators`.
+        L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / N, where N is the loss denominator of the
+        sequence, as in `Batch.loss_denominators`.
         """
         losses = []
         for logits, target in zip(logits_TV, targets_T):
@@ -183,5 +206,5 @@ class ScalarOperations:
 
 
 def detach(x: Matrix) -> Matrix:
-    """Copy a matrix without its graph, as `torch.Tensor.detach`."""
+    """Copy the numbers of a matrix without their graph, as `torch.Tensor.detach`."""
     return [[Value(value.data) for value in row] for row in x]

@@ -13,7 +13,10 @@ from anexa.engines.protocol import IGNORE_INDEX
 
 
 def positions_of(start: StartPosition, n: int) -> Tensor:
-    """The positions of n tokens, (T,), or (B, T) if `start` is a tuple; on the CPU."""
+    """Return the positions of n tokens, (T,), on the CPU.
+
+    For a batch, `start` is a tuple of B positions, and the result has the shape (B, T).
+    """
     positions_T = torch.arange(n)
     return positions_T + (start if isinstance(start, int) else torch.tensor(start)[:, None])
 
@@ -32,7 +35,10 @@ def rotary_cos_sin(
 
 
 def windowed_mask(kv_cache: LayerDecodeCache, window: int | None) -> Tensor:
-    """The additive mask of a decoding step, (B, 1, 1, S): −∞ for keys before the window, too."""
+    """Build the additive attention mask of a decoding step, (B, 1, 1, S).
+
+    It is −∞ for keys after the sequence's new token and for keys before the window, else 0.
+    """
     mask_B11S: Tensor = kv_cache.attn_mask
     if window is None:
         return mask_B11S
@@ -46,7 +52,9 @@ _cached_cos_sin = lru_cache(maxsize=4)(torch.inference_mode(False)(rotary_cos_si
 
 
 class TorchOperations:
-    """Implements `anexa.model.operations.Operations` on tensors; activations are (B, T, C).
+    """The operations of an architecture (`anexa.model.operations.Operations`) on PyTorch tensors.
+
+    Activations have the shape (B, T, C).
 
     Attributes:
         dropout_rate: fraction of activations that `dropout` and `attention` set to 0.
@@ -56,41 +64,48 @@ class TorchOperations:
         self.dropout_rate = dropout_rate
 
     def embedding(self, table_VC: Tensor, tokens_T: Tensor) -> Tensor:
-        """y_t = E[token_t]."""
+        """Look up the embedding of each token: y_t = E[token_t]."""
         return F.embedding(tokens_T, table_VC)
 
     def positions(self, x_TC: Tensor, table_SC: Tensor, start: StartPosition) -> Tensor:
-        """y_t = x_t + P[start + t]."""
+        """Add the position embedding to each token: y_t = x_t + P[start + t]."""
         n = x_TC.shape[-2]
         if isinstance(start, int):
             return x_TC + table_SC[start : start + n]
         return x_TC + table_SC[positions_of(start, n).to(x_TC.device)]
 
     def add(self, x: Tensor, y: Tensor) -> Tensor:
-        """z = x + y."""
+        """Add two tensors of one shape: z = x + y."""
         return x + y
 
     def transpose(self, w: Tensor) -> Tensor:
-        """y = xᵀ."""
+        """Transpose a matrix: y = xᵀ."""
         return w.T
 
     def linear(self, x_TC: Tensor, weight_OC: Tensor, bias_O: Tensor | None = None) -> Tensor:
-        """y = x Wᵀ + b."""
+        """Apply a linear layer: y = x Wᵀ + b."""
         return F.linear(x_TC, weight_OC, bias_O)
 
     def split(self, x_TC: Tensor, parts: int, groups: int = 1) -> tuple[Tensor, ...]:
-        """y⁰, y¹, … = the columns of x in equal parts, or those of each group of columns."""
+        """Split the columns into equal parts: x = [y⁰, y¹, …].
+
+        With several groups of columns (heads), each group is split, and yⁱ consists of the i-th
+        part of each group.
+        """
         if groups == 1:
             return x_TC.chunk(parts, dim=-1)
         x_TGPD = x_TC.view(*x_TC.shape[:-1], groups, parts, -1)
         return tuple(part_TGD.flatten(-2) for part_TGD in x_TGPD.unbind(-2))
 
     def layer_norm(self, x_TC: Tensor, gain_C: Tensor, bias_C: Tensor, eps: float) -> Tensor:
-        """y = (x − mean(x)) / √(var(x) + ε) · γ + β, row by row."""
+        """Normalize each row to mean 0, variance 1: y = (x − mean(x)) / √(var(x) + ε) · γ + β."""
         return F.layer_norm(x_TC, gain_C.shape, gain_C, bias_C, eps)
 
     def rms_norm(self, x_TC: Tensor, gain_C: Tensor | None, eps: float) -> Tensor:
-        """y = x / √(mean(x²) + ε) · γ, in each group of as many columns as γ has."""
+        """Divide each row by its root mean square: y = x / √(mean(x²) + ε) · γ.
+
+        A row that is longer than the gain γ is cut into groups (heads) of as many columns.
+        """
         if gain_C is not None and gain_C.shape != x_TC.shape[-1:]:
             x_TGC = x_TC.view(*x_TC.shape[:-1], -1, len(gain_C))
             return F.rms_norm(x_TGC, gain_C.shape, gain_C, eps).flatten(-2)
@@ -118,7 +133,7 @@ class TorchOperations:
         scale: float | None = None,
         window: int | None = None,
     ) -> Tensor:
-        """y = softmax(c Q Kᵀ + mask) V, head by head."""
+        """Compute causal attention in each head: y = softmax(c Q Kᵀ + mask) V."""
         batch, n, width = q_TC.shape
         q_HTD, k_HSD, v_HSD = (
             x.view(batch, n, -1, width // n_head).transpose(1, 2) for x in (q_TC, k_TC, v_TC)
@@ -156,29 +171,36 @@ class TorchOperations:
         return y_HTD.transpose(1, 2).reshape(batch, n, width).to(dtype)
 
     def dropout(self, x: Tensor) -> Tensor:
-        """y = x / (1−p), or 0 with the probability p."""
+        """Set each element to 0 with the probability p, and divide the others by 1 − p."""
         return F.dropout(x, self.dropout_rate) if self.dropout_rate else x
 
     def gelu(self, x: Tensor) -> Tensor:
-        """y = x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2."""
+        """Apply the GELU in its tanh approximation, element by element.
+
+        y = x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2.
+        """
         return F.gelu(x, approximate="tanh")
 
     def gelu_erf(self, x: Tensor) -> Tensor:
-        """y = x Φ(x)."""
+        """Apply the exact GELU: y = x Φ(x), element by element."""
         return F.gelu(x)
 
     def relu(self, x: Tensor) -> Tensor:
-        """y = max(0, x)."""
+        """Apply the ReLU: y = max(0, x), element by element."""
         return F.relu(x)
 
     def swiglu(self, gate: Tensor, up: Tensor) -> Tensor:
-        """y = a σ(a) b."""
+        """Apply SwiGLU to gate a and up projection b: y = a σ(a) b, element by element."""
         return F.silu(gate) * up
 
     def cross_entropy(
         self, logits_TV: Tensor, targets_T: Tensor, loss_denominator: float | Tensor
     ) -> Tensor:
-        """L = Σ_t −log softmax(z)_t,target / N; N is a number, or (B, 1): one for each sequence."""
+        """Compute the cross-entropy loss of a batch, in nats, a scalar.
+
+        L = Σ_t −log softmax(z)_t,target / N, where the loss denominator N is a number, or one for
+        each sequence, (B, 1).
+        """
         per_sequence = isinstance(loss_denominator, Tensor)
         losses = F.cross_entropy(
             logits_TV.flatten(0, -2),

@@ -30,7 +30,10 @@ BATCHES = (1, 2, 3, 8, 33)
 
 
 class TorchDecodeOperations(TorchOperations):
-    """See `anexa.model.operations.Operations`; activations are (B, 1, C)."""
+    """The operations of a decoding step on PyTorch tensors, independent of the batch.
+
+    They are those of `anexa.model.operations.Operations`, on activations (B, 1, C).
+    """
 
     def linear(self, x_TC: Tensor, weight_OC: Tensor, bias_O: Tensor | None = None) -> Tensor:
         n_out, n_in = weight_OC.shape
@@ -85,14 +88,22 @@ class TorchDecodeOperations(TorchOperations):
 
 
 def gelu(x: Tensor) -> Tensor:
-    """Compute `TorchOperations.gelu`."""
+    """Apply the GELU in its tanh approximation, element by element, as a function for tiles."""
     return F.gelu(x, approximate="tanh")
 
 
 def in_tiles(function: Callable[[Tensor], Tensor], x_TC: Tensor, heights: Sequence[int]) -> Tensor:
-    """Apply a function to rows (B, 1, C), in tiles of the cheapest of the allowed `heights`.
+    """Apply a function to rows (B, 1, C), in tiles of a fixed number of rows.
 
-    The last tile is padded with zeros; the result has B rows.
+    The last tile is padded with zeros, whose results are dropped.
+
+    Args:
+        function: function that maps rows (height, 1, C) to rows (height, 1, O).
+        x_TC: rows, one for each sequence.
+        heights: allowed tile heights, of which the cheapest for B rows is used.
+
+    Returns:
+        The results, (B, 1, O).
     """
     batch = len(x_TC)
     height = tiles.choose_height(batch, heights)
@@ -111,7 +122,11 @@ def linear_heights(
     dtype: torch.dtype,
     num_threads: int,  # noqa: ARG001 (a key of the cache: it may change the bits)
 ) -> tuple[int, ...]:
-    """Find the tile heights for weights of shape (n_out, n_in); see `tiles.invariant_heights`."""
+    """Find the tile heights with which a linear layer does not depend on the batch.
+
+    Returns:
+        The heights, ascending, as `anexa.engines.tiles.invariant_heights` finds them.
+    """
     shape = (n_out, n_in) if row_major else (n_in, n_out)
     weight = torch.from_numpy(tiles.random_weight(shape, _as_numpy(dtype)))
     weight_OC = weight if row_major else weight.T
@@ -155,7 +170,7 @@ def attend(
     mask_B11S: Tensor,
     scale: float | None = None,
 ) -> Tensor:
-    """y = softmax(c Q Kᵀ + mask) V, head by head."""
+    """Compute attention in each head: y = softmax(c Q Kᵀ + mask) V."""
     return F.scaled_dot_product_attention(
         q_BHTD,
         k_BHSD,
@@ -181,7 +196,10 @@ def attention_is_invariant(
     dtype: torch.dtype,
     num_threads: int,  # noqa: ARG001
 ) -> bool:
-    """Check that attention of a sequence does not depend on the batch size or on padded keys."""
+    """Return whether attention of a sequence depends neither on the batch nor on padded keys.
+
+    The check on this computer computes random sequences alone and together.
+    """
     generator = torch.Generator().manual_seed(0)
     num_keys = (max(LENGTHS) + max(PADDINGS)) * BLOCK
     for length in LENGTHS:

@@ -67,11 +67,19 @@ class OptimizerConfig:
         return 1 - learning_rate * self.weight_decay if len(shape) == 2 else 1.0
 
     def clip_factor(self, norm: float) -> float:
-        """Return the factor that clips gradients of this global norm to `max_grad_norm`."""
+        """Return the factor that scales gradients down to a norm of `max_grad_norm`; at most 1.
+
+        Args:
+            norm: global norm of the gradients, over all weights together.
+        """
         return min(1.0, self.max_grad_norm / (norm + CLIP_EPS)) if self.max_grad_norm else 1.0
 
     def muon_weights(self, config: ModelConfig) -> dict[str, int]:
-        """Return the weights that Muon updates, each with the number of matrices fused in it."""
+        """List the weights that Muon updates.
+
+        Returns:
+            The number of matrices that are fused in each weight, by the name of the weight.
+        """
         if self.name != "muon":
             return {}
         fused = {name: parameter.num_fused for name, parameter in self.trainable(config).items()}
@@ -90,7 +98,11 @@ class OptimizerConfig:
         return {name: p for name, p in parameters.items() if is_adapter(name)}
 
     def state_shapes(self, config: ModelConfig) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of the moments: "m." of trainable weights, "v." of AdamW's."""
+        """Return the shapes of the moments by name.
+
+        "m." + the name of a weight is the mean of its gradients; "v." + name, only of weights that
+        AdamW updates, that of their squares.
+        """
         shapes = {}
         matrices = self.muon_weights(config)
         for name, parameter in self.trainable(config).items():
@@ -111,7 +123,12 @@ class PartialOptimizerConfig(OptimizerConfig):
 
     @classmethod
     def freeze(cls, optimizer: OptimizerConfig, frozen: frozenset[str]) -> PartialOptimizerConfig:
-        """Return the optimizer with these weights frozen."""
+        """Return a copy of a configuration with which some weights are not trained.
+
+        Args:
+            optimizer: configuration to copy.
+            frozen: names of the weights that keep their values.
+        """
         names = [field.name for field in fields(OptimizerConfig)]
         return cls(**{name: getattr(optimizer, name) for name in names}, frozen=frozen)
 

@@ -20,7 +20,7 @@ Numbers = dict[str, list[float]]  # the numbers of each weight, row by row
 
 
 class ListsOptimizer:
-    """AdamW and Muon on lists, with their moments; `OptimizerConfig` has the equations."""
+    """AdamW and Muon on nested lists, with their moments; the equations: `OptimizerConfig`."""
 
     def __init__(self, optimizer: OptimizerConfig, config: ModelConfig) -> None:
         self._optimizer = optimizer
@@ -32,7 +32,16 @@ class ListsOptimizer:
     def update(
         self, weights: Numbers, grads: Numbers, learning_rate: float
     ) -> tuple[Numbers, float]:
-        """Take a step; returns the new weights, and the global gradient norm before clipping."""
+        """Compute the weights after one step of the optimizer.
+
+        Args:
+            weights: numbers of each weight by name.
+            grads: gradient of each trainable weight by name.
+            learning_rate: learning rate of the step.
+
+        Returns:
+            The new weights, and the global gradient norm before clipping.
+        """
         norm = sqrt(sum(g * g for grad in grads.values() for g in grad))  # of trainable weights
         factor = self._optimizer.clip_factor(norm)
         self._step += 1
@@ -46,7 +55,7 @@ class ListsOptimizer:
         return new_weights, norm
 
     def state(self) -> Weights:
-        """Copy the moments, as `Engine.optimizer_state` returns them."""
+        """Copy the moments: "m." and "v." + the name of a weight; empty before the first step."""
         return {key: to_weight(values, self._shapes[key]) for key, values in self._moments.items()}
 
     def resume(self, state: Weights, step: int) -> None:

@@ -22,7 +22,7 @@ class NumpyOptimizer:
 
     Args:
         optimizer: configuration of the optimizer.
-        config: the architecture and its sizes.
+        config: architecture and sizes of the model.
         weights: arrays of the model's weights; `step` updates the trainable ones in place.
     """
 
@@ -66,7 +66,12 @@ class NumpyOptimizer:
         return {f"m.{key}": x for key, x in m.items()} | {f"v.{key}": x for key, x in v.items()}
 
     def resume(self, state: dict[str, Array], step: int) -> None:
-        """Restore the optimizer: the moments that `state` returned, and its number of steps."""
+        """Restore the moments and the number of steps.
+
+        Args:
+            state: moments that `state` returned.
+            step: number of steps that the optimizer had taken.
+        """
         self._step = step
         self._m = {name: state[f"m.{name}"] for name in self._num_fused}
         self._adam_m = self._vector({name: state[f"m.{name}"] for name in self._adam_names})
@@ -104,6 +109,9 @@ def muon_update(m: Array, g: Array, momentum: float, num_fused: int) -> Array:
         g: gradient of the weight, clipped; the same shape as `m`.
         momentum: decay μ of the average.
         num_fused: number of matrices side by side in the weight, which are updated separately.
+
+    Returns:
+        The update, in the shape of the weight; the weight changes by −learning rate times it.
     """
     m += (1 - momentum) * (g - m)
     nesterov = momentum * m + (1 - momentum) * g
@@ -115,7 +123,8 @@ def muon_update(m: Array, g: Array, momentum: float, num_fused: int) -> Array:
 def orthogonalize(x: Array) -> Array:
     """Set the singular values of a matrix to about 1 and keep the singular vectors.
 
-    The Newton-Schulz iteration of `orthogonalize` in `lists.py`.
+    This is the Newton-Schulz iteration: X ← X / |X|, then five times X ← a X + (b A + c A²) X where
+    A = X Xᵀ, with the coefficients of `lists.py`.
     """
     if x.shape[0] > x.shape[1]:
         return orthogonalize(x.T).T

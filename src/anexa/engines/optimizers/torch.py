@@ -28,10 +28,10 @@ class TorchOptimizer:
     size together: batched products cost a small model half of what single products do.
 
     Args:
-        optimizer: the settings.
-        config: the architecture and its sizes.
-        weights: the weights by name; the trainable ones are updated in place.
-        product_dtype: the precision of Muon's matrix products.
+        optimizer: configuration of the optimizer.
+        config: architecture and sizes of the model.
+        weights: weights by name; the trainable ones are updated in place.
+        product_dtype: precision of Muon's matrix products.
     """
 
     def __init__(
@@ -52,9 +52,9 @@ class TorchOptimizer:
 
     @cached_property
     def _adam(self) -> torch.optim.AdamW | None:
-        """PyTorch's optimizer, made when it is first needed, as that takes it a second.
+        """PyTorch's AdamW optimizer; None if Muon updates all trainable weights.
 
-        None if Muon updates all trainable weights.
+        It is created at its first use, as that takes about a second.
         """
         optimizer = self._optimizer
         adam_weights = [w for name, w in self._weights.items() if name not in self._num_fused]
@@ -71,7 +71,7 @@ class TorchOptimizer:
         )
 
     def zero_grad(self) -> None:
-        """Set the gradients to None."""
+        """Delete the gradients of all weights: `grad` becomes None."""
         for weight in self._weights.values():
             weight.grad = None
 
@@ -132,8 +132,9 @@ class TorchOptimizer:
 def orthogonalize(x: Tensor, dtype: torch.dtype) -> Tensor:
     """Set the singular values of N matrices, (N, rows, columns), to about 1.
 
-    As `orthogonalize` of `lists` does. The matrix products are in `dtype`: the iteration tolerates
-    the rounding of bfloat16.
+    The singular vectors are kept. This is the Newton-Schulz iteration: X ← X / |X|, then five times
+    X ← a X + (b A + c A²) X where A = X Xᵀ. The matrix products are in `dtype`: the iteration
+    tolerates the rounding of bfloat16.
     """
     a, b, c = NEWTON_SCHULZ
     tall = x.shape[1] > x.shape[2]
