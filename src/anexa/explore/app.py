@@ -32,10 +32,10 @@ MAX_WINDOW = 1024  # rows and columns of one window
 
 
 def create_app(session: Session, token: str, hosts: tuple[str, ...]) -> FastAPI:
-    """Build the application.
+    """Build the web application of the glass box.
 
     Args:
-        session: the open folders.
+        session: the open model folders.
         token: token that every request for data must carry.
         hosts: host names and addresses that the `Host` header may name.
     """
@@ -65,7 +65,15 @@ def scene_of(
     batch: bool = False,
     edit: Annotated[list[str] | None, Query()] = None,
 ) -> Scene:
-    """Read the scene in the query of a request.
+    """Read the scene (weights, input and switches) in the query of a request.
+
+    Args:
+        folder: id of an open folder.
+        step: number of training steps after which the weights are taken; None: those in the folder.
+        text: text that the model reads.
+        chat: question that the model answers.
+        batch: whether the input is the training batch of the step after `step`.
+        edit: switches, as `anexa.explore.switches.parse_edit` reads them.
 
     Raises:
         UsageError: if the query does not have exactly one of `text`, `chat` and `batch`.
@@ -91,7 +99,7 @@ class Versus:
     versus_unedited: bool = False
 
     def scene(self, scene: Scene) -> Scene:
-        """Return the scene to compare with."""
+        """Return the scene to compare a scene with."""
         folder = scene.folder if self.versus_folder is None else self.versus_folder
         step = scene.step if self.versus_step is None else self.versus_step
         edits = () if self.versus_unedited else scene.edits
@@ -240,7 +248,7 @@ def _add_jobs(app: FastAPI, session: Session) -> None:
 
 
 def parse_index(text: str) -> tuple[int, ...]:
-    """Parse an index such as 0,3,5; empty for a scalar.
+    """Parse the index of an element, such as 0,3,5; empty for a scalar.
 
     Raises:
         UsageError: if the text is not a list of numbers.

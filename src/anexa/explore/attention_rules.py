@@ -23,7 +23,7 @@ from anexa.explore.rule import (
 
 
 class Rotary(Rule):
-    """A point (x[i], x[i + R]) of a head turned by the angle α of its position.
+    """Rotary positions: a point (x[i], x[i + R]) of a head turned by the angle of its position.
 
     The columns of a head from 2R on are not turned.
 
@@ -69,12 +69,12 @@ class Rotary(Rule):
 
 
 class Scores(Rule):
-    """The similarity of a query and a key, in one head; −∞ for a later key.
+    """Attention scores: the similarity of a query and a key in one head; −∞ for a later key.
 
     Args:
         n_head: number of heads of queries; those of keys follow from the widths.
         scale: factor of the products.
-        window: number of keys that a query attends to; None: all keys up to it.
+        window: number of last keys that a query attends to; None: all keys up to its own token.
     """
 
     equation = "S[t, s] = Σ q[t, d] k[s, d] / √D"
@@ -128,7 +128,7 @@ class Scores(Rule):
 
 
 class LogSumExp(Rule):
-    """The logarithm of the sum of the exponentials of a row."""
+    """Logarithm of the sum of the exponentials of a row, log Z."""
 
     equation = "Z = log Σ e^(x[v])"
 
@@ -140,7 +140,10 @@ class LogSumExp(Rule):
 
 
 class Softmax(Rule):
-    """The share of an element in the sum of the exponentials of its row; `auxiliaries`: Z."""
+    """Softmax: the share of an element in the sum of the exponentials of its row.
+
+    The sum, Z, is an auxiliary: an intermediate result that the terms refer to.
+    """
 
     equation = "P[s] = e^(S[s] − Z)"
     gradient = "dS[i] = Σ dP[s] P[s] ((i = s) − P[i])"
@@ -160,12 +163,12 @@ class Softmax(Rule):
 
 
 class Mix(Rule):
-    """The sum of the values of earlier tokens, weighted by the attention of one head.
+    """Output of attention in one head: the values of earlier tokens, weighted by the pattern.
 
     The inputs are the attention pattern P and the values v.
 
     Args:
-        window: number of keys that a query attends to; None: all keys up to it.
+        window: number of last keys that a query attends to; None: all keys up to its own token.
     """
 
     equation = "y[t] = Σ P[t, s] v[s]"

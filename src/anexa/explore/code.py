@@ -18,10 +18,10 @@ from anexa.explore.terms import Quantity
 
 @dataclass(frozen=True)
 class CodeLines:
-    """A function of this project.
+    """A function of this project, as its lines of code.
 
     Attributes:
-        file: its file, relative to the repository, with slashes.
+        file: path of its file, relative to the repository, with slashes.
         first_line: number of its first line, from 1.
         text: its lines, not indented.
     """
@@ -65,24 +65,32 @@ def operation_of(rule: Rule) -> AnyOperation:
 def source_of(
     source: Rule | AnyOperation, direction: Literal["forward", "backward"] = "forward"
 ) -> CodeLines:
-    """Return the code of an operation.
+    """Return the code that computes an operation, in the engine `numpy`.
 
     Args:
-        source: the operation, or a rule: the operation that computes its output.
-        direction: "backward" for the gradients of the inputs.
+        source: operation, or rule whose output it computes.
+        direction: "forward" for the output, "backward" for the gradients of the inputs.
     """
     operation = operation_of(source) if isinstance(source, Rule) else source
     return _lines(getattr(operation, direction))
 
 
 def update_source(quantity: Quantity) -> CodeLines:
-    """Return the code of AdamW that computes a number of a step: "new", "update", "m", …"""
+    """Return the code of AdamW that computes a number of an optimizer step.
+
+    Args:
+        quantity: the number: "new", "update", "m", "v" or "clipped".
+    """
     part = NumpyOptimizer._adam if quantity in ("m", "v", "update") else NumpyOptimizer.step
     return _lines(part)
 
 
 def muon_source(quantity: Quantity) -> CodeLines:
-    """Return the code of Muon that computes a number of a step."""
+    """Return the code of Muon that computes a number of an optimizer step.
+
+    Args:
+        quantity: the number: "new", "update", "m" or "clipped".
+    """
     if quantity == "update":
         return _lines(orthogonalize)
     return _lines(NumpyOptimizer._muon if quantity == "m" else NumpyOptimizer.step)

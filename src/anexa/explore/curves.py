@@ -41,6 +41,10 @@ def curve_of(rule: Rule, index: Index) -> SampledCurve | None:
 
     For SwiGLU, y = b a σ(a), the curve is a function of the gate a, with the b of the element.
 
+    Args:
+        rule: rule of the operation.
+        index: index of the element of its output.
+
     Returns:
         The curve; None if the rule is no activation function, or the output is not finite.
     """

@@ -60,9 +60,12 @@ def compare_scenes(session: Session, scene: Scene, versus: Scene) -> SceneCompar
     """Compare all tensors of two scenes.
 
     Args:
-        session: the open folders.
+        session: the open model folders.
         scene: scene "here".
         versus: scene "there".
+
+    Returns:
+        The differences, scene "here" minus scene "there".
 
     Raises:
         AnexaError: if one of the scenes cannot be computed.
@@ -92,7 +95,15 @@ def compare_scenes(session: Session, scene: Scene, versus: Scene) -> SceneCompar
 
 
 def subtract_tensors(here: Trace, there: Trace) -> dict[str, Array]:
-    """Subtract the tensors of `there` from those of `here` that have the same name and shape."""
+    """Subtract the tensors of one scene from those of another with the same name and shape.
+
+    Args:
+        here: computation to subtract from.
+        there: computation to subtract.
+
+    Returns:
+        The differences by the name of the tensor.
+    """
     return {
         name: subtract_tensor(tensor, there.values[name])
         for name, tensor in here.values.items()
@@ -151,7 +162,7 @@ def _vocabulary(tokenizer: Tokenizer) -> list[dict[str, object]]:
 
 
 def _tokens(folder: OpenFolder, trace: Trace) -> list[list[object]]:
-    """Return the texts of the tokens that a trace reads."""
+    """Return the texts of the tokens of each sequence that a computation reads."""
     sequences = [tokens_of(folder.tokenizer, ids) for ids in token_ids(trace.batch)]
     return [[token["text"] for token in sequence] for sequence in sequences]
 

@@ -26,7 +26,7 @@ COLUMNS = {"+": (0, 2, 4, 6), "*": (0, 2, 4, 6), "-": (1, 3, 5, 0), "?": (0, 2, 
 
 @dataclass(frozen=True)
 class OperandPlace:
-    """Location of an operand of a line, and of the number that it was copied from.
+    """Location of an operand of a line of a thought, and of the number that it was copied from.
 
     Attributes:
         operand: operand, as the checker read it.
@@ -42,7 +42,10 @@ class OperandPlace:
 
 @dataclass(frozen=True)
 class DigitSource:
-    """A digit of a fact that is not a part of its result, and where the digit was copied from.
+    """Location of a digit of a fact that was copied from earlier text, and of its sources.
+
+    A fact is the equation for one column of digits, such as 8+6+0=14; the digits of its result are
+    not copied.
 
     Attributes:
         role: "first" or "second" for the digit of an operand, "carry" for the carry or the borrow.
@@ -59,7 +62,7 @@ class DigitSource:
 
 @dataclass(frozen=True)
 class FactPlace:
-    """Location of a fact of a line, and the sources of its digits.
+    """Location of a fact, the equation for one column of digits, and the sources of its digits.
 
     Attributes:
         line: index of the line.
@@ -76,7 +79,7 @@ class FactPlace:
 
 @dataclass(frozen=True)
 class LinePlace:
-    """Location of a line of a thought, and of its parts.
+    """Location of a line (one calculation) of a thought, and of its parts.
 
     Attributes:
         span: location of the line.
@@ -92,13 +95,16 @@ class LinePlace:
 
 
 def locate(report: Report, numbers: list[Span], text: str, start: int) -> list[LinePlace]:
-    """Locate the facts of a checked thought and their sources.
+    """Locate the facts of a checked thought, and the numbers that they were copied from.
 
     Args:
         report: result of checking the thought.
         numbers: locations of the numbers of the question, from `locate_numbers`.
         text: text that contains the question and the thought.
         start: offset of the first line of the thought.
+
+    Returns:
+        The location of each line of the thought.
     """
     places: list[LinePlace] = []
     for number, line in enumerate(report.lines):
@@ -119,6 +125,9 @@ def locate_numbers(question: str, start: int) -> list[Span]:
     Args:
         question: the question, as the checker reads it.
         start: offset of the question in the text.
+
+    Returns:
+        For each number its first character and the one after its last, as offsets in the text.
     """
     return [
         (start + match.start(), start + match.end())
@@ -130,7 +139,15 @@ def locate_numbers(question: str, start: int) -> list[Span]:
 def _operands(
     line: Line, start: int, numbers: list[Span], places: list[LinePlace], text: str
 ) -> tuple[OperandPlace, ...]:
-    """Locate the operands of a line; `places` has the locations of the earlier lines."""
+    """Locate the operands of a line of a thought.
+
+    Args:
+        line: line, as the checker read it.
+        start: offset of the line in the text.
+        numbers: locations of the numbers of the question.
+        places: locations of the earlier lines.
+        text: text with question and thought.
+    """
     spans = [
         (start + match.start(), start + match.end())
         for match in DIGITS.finditer(line.text.split(":")[0])
@@ -152,7 +169,7 @@ def _operands(
 def _facts(
     line: Line, number: int, start: int, operands: tuple[OperandPlace, ...], text: str
 ) -> Iterator[FactPlace]:
-    """Locate the facts of a line."""
+    """Locate the facts (equations for one column of digits each) of a line."""
     at = start + line.text.find(":") + 1
     carry: Span | None = None
     for column, fact in enumerate(line.facts):

@@ -29,7 +29,7 @@ JobRun = Generator[Any, None, Any]  # yields its progress, from 0 to 1; closing 
 
 
 class JobRequest(BaseModel):
-    """Request for a job; base class with the fields of all jobs.
+    """Request for a job of the page; base class with the fields of all jobs.
 
     Attributes:
         folder: id of an open folder.
@@ -45,7 +45,13 @@ class JobRequest(BaseModel):
 
     @abstractmethod
     def run(self, session: Session) -> JobRun:
-        """Run the job.
+        """Compute the result of the job, which is the return value of this generator.
+
+        Args:
+            session: the open model folders.
+
+        Yields:
+            Progress of the job as a fraction, from 0 to 1; closing the generator cancels the job.
 
         Raises:
             AnexaError: if the request is not valid for the model or its run.
@@ -66,7 +72,7 @@ class JobRequest(BaseModel):
         return PREPARED
 
     def model(self, session: Session, edits: list[str]) -> LanguageModel:
-        """Make a model that generates text with the weights after `step` and with switches."""
+        """Create a model that generates text, with the weights after `step` and with switches."""
         scene = Scene(self.folder, self.step, edits=tuple(edits))
         return session.folder(self.folder).language_model(session.weights(scene))
 
@@ -75,7 +81,7 @@ class ReplaySteps(JobRequest):
     """Request to repeat the steps of a run up to `step`, whose weights are then in the cache."""
 
     def run(self, session: Session) -> JobRun:
-        """Repeat the steps; there is no result."""
+        """Repeat the steps up to `step`; the job has no result."""
         if self.step is None:
             raise UsageError("a replay needs the step to repeat")
         yield from session.folder(self.folder).run.state(self.step)
@@ -97,7 +103,7 @@ class Life(JobRequest):
     last: int
 
     def run(self, session: Session) -> JobRun:
-        """Return a point for each step."""
+        """Compute the element, its gradient and its moments after each of the steps."""
         run = session.folder(self.folder).run
         points = yield from run.life(self.tensor, tuple(self.index), self.first, self.last)
         return {"points": [asdict(point) for point in points]}
@@ -119,7 +125,7 @@ class Write(JobRequest):
     seed: int = Field(default=42, ge=0, lt=2**63)
 
     def run(self, session: Session) -> JobRun:
-        """Return the texts without switches, `before`, and with them, `after`."""
+        """Generate the texts without the switches, `before`, and with them, `after`."""
         begin = yield from self.prepare(session)
         models = {"before": self.model(session, [])}
         if self.edit:
@@ -138,13 +144,13 @@ class Think(JobRequest):
     """Request for an analysis of the thought of a thinking model about a question.
 
     Attributes:
-        question: the question.
+        question: text of the question.
     """
 
     question: str
 
     def run(self, session: Session) -> JobRun:
-        """Return the thought, as `read_thought` describes it."""
+        """Answer the question, and analyze the thought as `read_thought` does."""
         yield from self.prepare(session)
         edits = [parse_edit(edit) for edit in self.edit]
         view = yield from read_thought(self.model(session, []), self.question, edits)
@@ -155,7 +161,7 @@ class Taught(JobRequest):
     """Request for a job that follows the loss of a text along the run; has `text` or `chat`.
 
     Attributes:
-        text: the text.
+        text: text whose loss is followed.
         chat: question; the text is then the question with the answer of the model in the folder.
         first: number of completed steps at which the job begins; None means the first in the
             history.
@@ -168,7 +174,7 @@ class Taught(JobRequest):
     last: int | None = None
 
     def batch(self, session: Session) -> Batch:
-        """Make the batch of the text.
+        """Create the batch with the text, whose loss is followed.
 
         Raises:
             AnexaError: if the model cannot read the text.
@@ -192,7 +198,7 @@ class Teachers(Taught):
     """Request for the changes of the loss of a text by each step and document of the run."""
 
     def run(self, session: Session) -> JobRun:
-        """Return the ledger: the change by each step, with documents for the largest changes."""
+        """Compute the ledger: the change of the loss by each step, and the documents' shares."""
         run = session.folder(self.folder).run
         found = yield from ledger(run, self.batch(session), *self.step_range(run))
         entries = sorted(found.entries, key=lambda entry: entry.change)
@@ -220,7 +226,7 @@ class Without(Taught):
     skipped: int
 
     def run(self, session: Session) -> JobRun:
-        """Return the losses along the run and without the step."""
+        """Compute the losses of the text along the run and without the step."""
         run = session.folder(self.folder).run
         _, last = self.step_range(run)
         return asdict((yield from without(run, self.skipped, self.batch(session), last)))
@@ -230,7 +236,7 @@ class Edited(Taught):
     """Request to train again with switches from a step on, and to compare the losses of a text."""
 
     def run(self, session: Session) -> JobRun:
-        """Return the losses along the run and with the switches."""
+        """Compute the losses of the text along the run and with the switches."""
         if not self.edit:
             raise UsageError("a training with switches needs a switch: set one")
         edits = [parse_edit(edit) for edit in self.edit]
@@ -245,7 +251,14 @@ class Train(JobRequest):
     computes: ClassVar[bool] = False
 
     def run(self, session: Session) -> JobRun:
-        """Yield records of the steps as they are taken; return the id of the new folder."""
+        """Train the model, and open its folder.
+
+        Yields:
+            Records of the steps as they are taken.
+
+        Returns:
+            The id of the new folder, as the return value of the generator.
+        """
         folder = yield from train_trial_run(session.new_path())
         with session.lock:
             return {"folder": session.open(folder)}

@@ -36,15 +36,18 @@ MAX_TERMS = 200  # maximum number of terms listed; of all further terms only the
 def explain_number(
     session: Session, scene: Scene, tensor: str, index: Index, quantity: QuantityName, versus: Scene
 ) -> Number:
-    """Explain a number.
+    """Explain a number of a scene: where it comes from, and which numbers are computed from it.
 
     Args:
-        session: the open folders.
+        session: the open model folders.
         scene: scene of the number.
         tensor: name of the tensor.
         index: index of the element.
         quantity: quantity of the element.
         versus: scene that a "difference" subtracts.
+
+    Returns:
+        The view of the number.
 
     Raises:
         AnexaError: if the scene has no such tensor, the element no such quantity, or the tensor
@@ -62,11 +65,11 @@ def explain_number(
 
 
 class _Explainer:
-    """Explains the quantities of one element.
+    """Explainer of the quantities (value, gradient, moments, …) of one element of a tensor.
 
     Args:
-        session: the open folders.
-        scene: the scene.
+        session: the open model folders.
+        scene: scene of the tensor.
         tensor: name of a tensor.
         index: index of the element.
 
@@ -98,7 +101,7 @@ class _Explainer:
         return replace(self._plain("value", self._explained.value, note), dtype=dtype)
 
     def gradient(self) -> Number:
-        """Explain a gradient."""
+        """Explain a gradient by the chain rule: a sum over the numbers that use the element."""
         found = explain_gradient(self._trace, self._tensor, self._index)
         code, curve = None, None
         for node, position in self._trace.consumers[self._tensor][:1]:
@@ -160,7 +163,15 @@ class _Explainer:
     def _minus(
         self, quantity: QuantityName, here: Link, value: float, there: Link, other: float
     ) -> Number:
-        """Explain a difference of two numbers."""
+        """Explain a difference of two numbers by these.
+
+        Args:
+            quantity: quantity that the difference is shown as.
+            here: link to the first number.
+            value: the first number.
+            there: link to the number that is subtracted.
+            other: the number that is subtracted.
+        """
         equation = "Δw = w' − w" if quantity == "change" else "Δ = here − there"
         terms = (
             LinkedTerm(here, value, 1.0, value),
@@ -171,7 +182,7 @@ class _Explainer:
         return replace(found, num_terms=2, rebuilt=difference)
 
     def _kept(self, quantity: QuantityName, step: int) -> Number:
-        """Return a weight or moment with a note that says why its origin is not known."""
+        """Describe a weight or moment whose origin is not known, with a note that says why."""
         run, config = self._folder.run, self._folder.config
         value = element_of_run(self._folder, step, self._tensor, self._index, quantity)
         if step > run.first_step:
@@ -251,7 +262,7 @@ class _Explainer:
         return link if is_own else replace(link, label=f"from {link.label}")
 
     def _link(self, reference: Reference, step: int | None = None, is_before: bool = False) -> Link:
-        """Build the link to a number.
+        """Build the link to the view of a number.
 
         Args:
             reference: reference to the number.
@@ -273,7 +284,11 @@ class _Explainer:
         return Link(tensor, index, shown, label, step=at, unedited=True)
 
     def _uses(self) -> tuple[tuple[Link, ...], int]:
-        """Return links to the first numbers computed from the element, and the number of all."""
+        """List the numbers that are computed from the element directly.
+
+        Returns:
+            Links to the first of them, and the number of all.
+        """
         found, count = list[Link](), 0
         for node, position in self._trace.consumers[self._tensor]:
             indices, _ = node.rule.slopes(position, self._index)

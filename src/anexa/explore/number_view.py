@@ -39,7 +39,16 @@ class Link:
 
 @dataclass(frozen=True)
 class LinkedTerm:
-    """A term of a number, as `anexa.explore.terms.Term`, with links instead of references."""
+    """A term of the sum that explains a number, with links to the numbers in it.
+
+    Attributes:
+        to: link to the number in the term; None if it has no view.
+        value: value of that number.
+        factor: factor of the number; for a gradient the slope ∂(output)/∂(number).
+        contribution: value of the term.
+        factor_to: link to the number that the factor is equal to, or computed from; None if there
+            is none.
+    """
 
     to: Link | None
     value: float
@@ -63,8 +72,9 @@ class Number:
         num_terms: number of all terms.
         rest: sum of the terms that are not listed.
         offset: constant inside the outer function.
-        inner: function of the value of each term, as in `Explanation`.
-        outer: outer function, as in `Explanation`.
+        inner: function that is applied to the value of each term: "exp", e^(x − shift); "square",
+            (x − center)²; empty: the value itself.
+        outer: function that is applied to the sum: "exp", "log" or "sqrt"; empty: the sum itself.
         shift: constant that is added to the outer function.
         center: the mean that the inner function "square" subtracts.
         constants: numbers of the equation that are not terms, by symbol.
@@ -104,5 +114,5 @@ class Number:
     others: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields for JSON."""
+        """Convert the view to a dict for JSON, nested views included."""
         return asdict(self)

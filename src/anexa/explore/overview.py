@@ -26,8 +26,11 @@ def describe_folder(folder: OpenFolder, number: int) -> dict[str, Any]:
     """Describe an open folder for the page.
 
     Args:
-        folder: the folder.
-        number: its id.
+        folder: open model folder.
+        number: id of the folder.
+
+    Returns:
+        Fields for JSON.
     """
     config, run, example = folder.config, folder.replay, example_scene(folder, number)
     return {
@@ -48,8 +51,8 @@ def example_scene(folder: OpenFolder, number: int) -> Scene:
     """Choose what to show first: a question, a text of the training, or one of the model's.
 
     Args:
-        folder: the folder.
-        number: its id.
+        folder: open model folder.
+        number: id of the folder.
     """
     if folder.model.chat_template is not None:
         return Scene(number, kind="chat", text=EXAMPLE_QUESTION)
@@ -67,6 +70,13 @@ def describe_map(session: Session, scene: Scene) -> dict[str, Any]:
     """Describe all tensors of a scene, in the order in which they are computed.
 
     A weight stands before the first operation that uses it.
+
+    Args:
+        session: the open model folders.
+        scene: scene whose tensors are described.
+
+    Returns:
+        Fields for JSON.
     """
     folder, trace = session.folder(scene.folder), session.trace(scene)
     ids = token_ids(trace.batch)
@@ -104,7 +114,15 @@ def _describe_tensor(folder: OpenFolder, trace: Trace, name: str) -> dict[str, A
 
 
 def thumbnails(tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """Reduce every tensor to a thumbnail: its `.extreme` and its `.rms`."""
+    """Reduce every tensor to a thumbnail of at most 48 x 48 blocks.
+
+    Args:
+        tensors: tensors by name.
+
+    Returns:
+        Two arrays for each tensor, as `pyramid` computes them, under the name of the tensor and
+        `.extreme` or `.rms`.
+    """
     return {
         f"{name}.{kind}": pixels
         for name, tensor in tensors.items()

@@ -37,7 +37,13 @@ ACTIVATIONS: dict[int, tuple[Axis, ...]] = {
 
 
 def axes_of(config: ModelConfig, trace: Trace, name: str) -> tuple[Axis, ...]:
-    """Return the name of each axis of a tensor in a trace."""
+    """Return the name of each axis of a tensor in a trace.
+
+    Args:
+        config: configuration of the model.
+        trace: computation with the tensor.
+        name: name of the tensor.
+    """
     num_axes = trace.values[name].ndim
     if name in trace.nodes and not name.endswith(".T"):
         if name == LOGITS or name.endswith(".probabilities"):

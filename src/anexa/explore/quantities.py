@@ -25,9 +25,12 @@ def quantities_of(session: Session, scene: Scene, name: str) -> tuple[QuantityNa
     """List the quantities that are known for a tensor, apart from "difference".
 
     Args:
-        session: the open folders.
+        session: the open model folders.
         scene: scene of the tensor.
         name: name of the tensor.
+
+    Returns:
+        The names of the quantities, "value" first.
     """
     folder, trace = session.folder(scene.folder), session.trace(scene)
     found: list[QuantityName] = ["value"]
@@ -47,13 +50,13 @@ def quantities_of(session: Session, scene: Scene, name: str) -> tuple[QuantityNa
 
 
 def check_quantity(session: Session, scene: Scene, name: str, quantity: QuantityName) -> None:
-    """Refuse a quantity that is not known for a tensor; the message says why.
+    """Check that a quantity is known for a tensor; the error message says why it is not.
 
     Args:
-        session: the open folders.
+        session: the open model folders.
         scene: scene of the tensor.
         name: name of the tensor.
-        quantity: the quantity; not "difference".
+        quantity: quantity other than "difference".
 
     Raises:
         UsageError: if the quantity is not known.
@@ -85,7 +88,7 @@ def read_tensor(
     """Return a quantity of all elements of a tensor.
 
     Args:
-        session: the open folders.
+        session: the open model folders.
         scene: scene of the tensor.
         name: name of the tensor.
         quantity: the quantity. Of an optimizer step that led to the scene's weights: "change",
@@ -93,6 +96,9 @@ def read_tensor(
             clipping; "m" and "v", the moments after the step; "update", the step's update.
             "difference": the value in `scene` minus the value in `versus`.
         versus: scene whose values a "difference" subtracts.
+
+    Returns:
+        Array in the shape of the tensor.
 
     Raises:
         AnexaError: if the scene has no such tensor, or the tensor no such quantity.
@@ -115,7 +121,14 @@ def read_tensor(
 
 
 def _read_of_run(folder: OpenFolder, step: int, name: str, quantity: QuantityName) -> Array:
-    """Return a quantity of a weight of a run after a step, in the precision of the run."""
+    """Return a quantity of a weight of a run after a step, in the precision of the run.
+
+    Args:
+        folder: open model folder.
+        step: number of completed steps.
+        name: name of the weight.
+        quantity: quantity, as in `read_tensor`.
+    """
     run = folder.run
     if quantity == "change":
         before = as_array(hurry(run.state(step - 1)).weights[name]).astype(np.float64)
@@ -141,7 +154,7 @@ def element_of_run(
 
 
 def update_of(folder: OpenFolder, step: int, name: str) -> WeightUpdate:
-    """Return the update of one weight by an optimizer step of a run.
+    """Compute the update of one weight by an optimizer step of a run.
 
     Raises:
         AnexaError: if the run has no such step.

@@ -27,7 +27,7 @@ class Candidate:
 
     Attributes:
         id: token id.
-        text: text of the token, as in `token_text`.
+        text: text of the token, as one printable line.
         probability: probability of the token at the position.
     """
 
@@ -42,13 +42,14 @@ class ReadToken:
 
     Attributes:
         id: token id.
-        text: text of the token, as in `token_text`.
-        special: whether it is special, as in `is_special`.
+        text: text of the token, as one printable line.
+        special: whether it is no piece of text, such as `<think>`.
         loss: −log p in nats; None if the loss of the batch does not count this token.
-        probability: p; None for the first token, which is not predicted.
+        probability: probability p of the token after the tokens before it; None for the first
+            token, which is not predicted.
         rank: 1 + number of likelier tokens; None for the first token.
         candidates: the likeliest tokens at this place, the likeliest first.
-        lens: the likeliest token by the residual stream after the embeddings and after each layer.
+        lens: the token that the residual stream predicts after the embeddings and after each layer.
         lens_probabilities: the probability of this token by each of them.
     """
 
@@ -77,13 +78,13 @@ class Reading:
 
 
 def read_sequence(trace: Trace, tokenizer: Tokenizer, top: int = 5, sequence: int = 0) -> Reading:
-    """Read a sequence of a batch.
+    """Read how the model predicted each token of a sequence of a batch.
 
     Args:
-        trace: the computation of the batch.
+        trace: computation of the batch.
         tokenizer: tokenizer of the model.
-        top: number of candidates for each token.
-        sequence: index of the sequence in the batch.
+        top: number of candidates for each token; default: 5.
+        sequence: index of the sequence in the batch; default: the first.
 
     Raises:
         UsageError: if the batch has no such sequence.
@@ -133,6 +134,9 @@ def lens(trace: Trace) -> Iterator[Array]:
     The residual stream goes through what follows the last layer, computed by the engine's own
     operations: the final norm, where the architecture has one, and the output head.
 
+    Args:
+        trace: computation of a batch.
+
     Yields:
         Logits, (B, T, V); those after the last layer are the model's own.
     """
@@ -165,7 +169,7 @@ def token_text(tokenizer: Tokenizer, token_id: int) -> str:
 
 
 def is_special(tokenizer: Tokenizer, token_id: int) -> bool:
-    """Whether a token is no piece of text: an added token, such as `<think>`, or without bytes."""
+    """Return whether a token is no piece of text: an added token, such as `<think>`, or empty."""
     name = tokenizer.id_to_token(token_id)
     return name in tokenizer.added_tokens or not tokenizer.token_bytes(token_id)
 
@@ -185,7 +189,13 @@ def _apply(trace: Trace, node: TraceNode, x_BTC: Array) -> Array:
 def _lens_candidates(
     logits_TV: Array, came_T: Array, tokenizer: Tokenizer
 ) -> list[tuple[Candidate, float]]:
-    """Find, for each token, the likeliest one and the probability of the one that came."""
+    """Find the likeliest token at each place, and the probability of the token that came.
+
+    Args:
+        logits_TV: logits at each place.
+        came_T: id of the token that came.
+        tokenizer: tokenizer of the model.
+    """
     p_TV = softmax(logits_TV)
     best_T = p_TV.argmax(axis=-1)
     return [

@@ -80,15 +80,16 @@ class Replay:
         cache_size: maximum size of the repeated steps that are kept in memory, in bytes.
 
     Attributes:
-        folder: the folder.
+        folder: path of the model folder.
         config: configuration of the run.
         model_config: configuration of the model.
         optimizer: optimizer of the run, with its frozen weights.
         tokenizer: tokenizer of the model.
-        records: the records of all steps, in order.
-        first_step: first step that can be shown, that of the first key frame.
-        last_step: last step that can be shown.
-        incremental: how the engine rounds moments; see `WeightUpdate.numbers`.
+        records: records of all steps, in order: losses, learning rates and hashes of the weights.
+        first_step: first step whose state can be computed: that of the first key frame.
+        last_step: last step whose state can be computed.
+        incremental: whether the engine updates means as m + (1−β) (g − m), or as β m + (1−β) g; see
+            `WeightUpdate.tensors`.
         dtype: precision of the weights and moments, "float32" or "float64".
 
     Raises:
@@ -121,7 +122,7 @@ class Replay:
         self._lock = Lock()  # of the cache and of the dataset, which remembers its last epoch
 
     def record(self, step: int) -> StepRecord:
-        """Return the record of a step.
+        """Return the record of a step: loss, learning rate, and hash of the weights after it.
 
         Raises:
             AnexaError: if there is no such step in the history.
@@ -141,7 +142,7 @@ class Replay:
         """Return the texts of the sequences of a step, without special tokens.
 
         Raises:
-            AnexaError: in the cases of `batch`.
+            AnexaError: if the step is below 1 or the run has not reached it.
         """
         return [self.tokenizer.decode(sequence.ids) for sequence in self._sequences(step)]
 
@@ -167,7 +168,7 @@ class Replay:
         """Open a new engine with the weights and moments after a step.
 
         Raises:
-            AnexaError: in the cases of `state`.
+            AnexaError: if there is no such step, or the repeated steps are not those of the run.
         """
         return self.open_engine((yield from self.state(step)))
 
@@ -183,7 +184,7 @@ class Replay:
         return engine
 
     def advance(self, engine: Engine, step: int) -> None:
-        """Take a step of the run with an engine whose state is that before the step.
+        """Take a step of the run with its batch and learning rate, and verify the weights after it.
 
         Raises:
             AnexaError: if there is no such step in the history, or the weights after it are not
@@ -201,7 +202,8 @@ class Replay:
         """Compute the gradients of a step after `first_step`, before clipping.
 
         Raises:
-            AnexaError: if the run has dropout, and in the cases of `state`.
+            AnexaError: if the run has dropout, there is no such step, or the repeated steps are not
+                those of the run.
         """
         engine = yield from self._engine_before(step)
         return engine.gradients(self.batch(step))[1]
@@ -214,7 +216,8 @@ class Replay:
         fuses a multiplication and an addition, and with Muon, the last bits may differ.
 
         Raises:
-            AnexaError: if there is no such weight, and in the cases of `gradients`.
+            AnexaError: if there is no such weight or step, the run has dropout, or the repeated
+                steps are not those of the run.
         """
         self._check_name(name)
         engine = yield from self._engine_before(step)
@@ -241,8 +244,12 @@ class Replay:
             first: first step, at least `first_step`.
             last: last step.
 
+        Returns:
+            A point for each step from `first` to `last`, as the return value of the job.
+
         Raises:
-            AnexaError: if there is no such weight or element, and in the cases of `state`.
+            AnexaError: if there is no such weight, element or step, or the repeated steps are not
+                those of the run.
         """
         self._check_name(name)
         self._check(first)
@@ -296,7 +303,7 @@ class Replay:
         raise AnexaError(f"the model in {self.folder} has no weight {one_line(name)}")
 
     def _nearest(self, step: int) -> Frame:
-        """Return the last state up to a step that is in the cache or on the disk."""
+        """Return the latest state, at most at a step, that is in the cache or on the disk."""
         self._check(step)
         on_disk = max((n for n in frame_steps(self.folder) if n <= step), default=-1)
         with self._lock:
@@ -353,7 +360,11 @@ def scaled(job: JobGenerator[Result], fraction: float) -> JobGenerator[Result]:
 
 
 def _read_history(folder: Path) -> tuple[Sequence[StepRecord], int]:
-    """Read the records of a run, and the step of its first key frame."""
+    """Read the history of a run.
+
+    Returns:
+        The records of its steps, and the step of its first key frame.
+    """
     records, frames = read_records(folder), frame_steps(folder)
     if not frames and not records:
         if (folder / ADAPTER).exists():

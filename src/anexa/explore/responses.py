@@ -17,12 +17,12 @@ from anexa.explore.quantities import encode_tensors
 
 
 def to_json(content: Any) -> Response:
-    """Make a JSON response."""
+    """Create a JSON response, with NaN and the infinities as strings."""
     return Response(line(content), media_type="application/json")
 
 
 def line(content: Any) -> str:
-    """Write JSON in one line; NaN and the infinities, which JSON lacks, as strings."""
+    """Convert a value to JSON in one line, with NaN and the infinities as strings."""
     return json.dumps(_finite(content), ensure_ascii=False) + "\n"
 
 
@@ -37,15 +37,19 @@ def _finite(content: Any) -> Any:
 
 
 def tensors_response(tensors: dict[str, Any]) -> Response:
-    """Make a response with tensors, as a safetensors file."""
+    """Create a response with tensors, as a safetensors file.
+
+    Args:
+        tensors: arrays by name.
+    """
     return Response(encode_tensors(tensors), media_type="application/octet-stream")
 
 
 class JobLines:
-    """The lines of a job, which may be closed while another thread computes the next of them.
+    """Iterator over the lines of a job, which another thread may close at any time.
 
     Args:
-        lines: the lines.
+        lines: generator of the lines.
     """
 
     def __init__(self, lines: Generator[str, None, None]) -> None:
@@ -68,7 +72,7 @@ class JobResponse(StreamingResponse):
     """Lines of JSON from a job, which ends with its request.
 
     Args:
-        lines: the lines; closed at the end, also when the client disconnects before.
+        lines: lines of the job; closed at the end, also when the client disconnects before.
     """
 
     def __init__(self, lines: Generator[str, None, None]) -> None:
@@ -76,7 +80,7 @@ class JobResponse(StreamingResponse):
         super().__init__(self._lines, media_type="application/x-ndjson")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the lines."""
+        """Send the lines to the client as they are computed."""
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -94,10 +98,13 @@ def run_job(
     Closing the iterator, which happens when the client disconnects, cancels the job.
 
     Args:
-        job: yields its progress, and returns its result.
-        lock: held while the job computes; it is free between two reports, so that the page stays
-            usable.
-        closing: set when the server shuts down: the job ends without a result.
+        job: generator that yields its progress, and returns its result.
+        lock: lock to hold while the job computes; it is free between two reports, so that the page
+            stays usable.
+        closing: event that is set when the server shuts down; then the job ends without a result.
+
+    Yields:
+        A line of JSON for each report of progress, and one for the result or the error.
     """
     try:
         while not closing.is_set():

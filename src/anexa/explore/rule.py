@@ -40,8 +40,8 @@ class Terms:
     """N terms of a sum; each term is an element of an input times a factor.
 
     Attributes:
-        elements: the N elements.
-        factors: the N factors, shape (N,).
+        elements: elements of the input.
+        factors: factors, shape (N,).
         factor_elements: N elements that the factors are equal to, or computed from, one for each
             factor; None if the factors are constants.
     """
@@ -73,7 +73,7 @@ class Sum:
 
 
 class Rule:
-    """Explanation of one application of an operation; base class of all rules.
+    """Base class of all rules, which explain one application of an operation.
 
     Args:
         inputs: differentiable input tensors.
@@ -112,13 +112,17 @@ class Rule:
         raise NotImplementedError
 
     def slope_elements(self, source: int, index: Index) -> Elements | None:  # noqa: ARG002
-        """List the element that each slope is equal to, or computed from.
+        """List the elements that the slopes are equal to, or computed from.
 
-        None if the slopes are constants, or a slope is computed from several elements.
+        The order is that of `slopes`.
 
         Args:
             source: number of the tensor among the inputs.
             index: index of the element.
+
+        Returns:
+            The elements; None if the slopes are constants, or a slope is computed from several
+            elements.
         """
         return None
 

@@ -12,7 +12,7 @@ from anexa.explore.rule import ONE, Array, Elements, Index, Indices, Rule, Sum, 
 
 
 class Identity(Rule):
-    """An output element that is a single element of the input (split, transpose)."""
+    """An operation whose output elements are single elements of the input: split, transpose."""
 
     equation = "y = x"
     gradient = "dx = g"
@@ -39,7 +39,7 @@ class Identity(Rule):
 
 
 class Embedding(Rule):
-    """The row of the table that belongs to the token."""
+    """Embedding lookup: the row of the table that belongs to the token."""
 
     equation = "y[t] = E[token[t]]"
     gradient = "dE[i] = Σ g[t] over the t whose token is i"
@@ -59,7 +59,7 @@ class Embedding(Rule):
 
 
 class Positions(Rule):
-    """The sum of an element and the row of the table that belongs to its position."""
+    """Position embedding: an element plus that of the table's row for its position."""
 
     equation = "y[t] = x[t] + P[t]"
     gradient = "dx = g,  dP[t] = Σ g[b, t] over the sequences b"
@@ -79,7 +79,7 @@ class Positions(Rule):
 
 
 class Add(Rule):
-    """The sum of two elements."""
+    """Sum of two tensors, element by element."""
 
     equation = "z = x + y"
     gradient = "dx = g,  dy = g"
@@ -92,7 +92,7 @@ class Add(Rule):
 
 
 class Linear(Rule):
-    """A row of x times a row of the weight matrix."""
+    """Linear layer: a row of x times a row of the weight matrix."""
 
     equation = "y[o] = Σ x[c] W[o, c]"
     gradient = "dx[c] = Σ g[o] W[o, c],  dW[o, c] = Σ g[t, o] x[t, c],  db[o] = Σ g[t, o]"
@@ -131,7 +131,7 @@ class Linear(Rule):
 
 
 class Mean(Rule):
-    """The mean of a row."""
+    """Mean of a row, as in LayerNorm."""
 
     equation = "μ = Σ x[c] / C"
 
@@ -141,7 +141,7 @@ class Mean(Rule):
 
 
 class Deviation(Rule):
-    """The standard deviation of a row, σ, or without a mean its root mean square, ρ.
+    """Standard deviation of a row, σ, or without a mean its root mean square, ρ.
 
     The output is (B, T), or (B, T, G) for rows of G groups of columns, each with its own ρ.
     """
@@ -165,7 +165,7 @@ class Deviation(Rule):
 
 
 class Norm(Rule):
-    """A row minus its mean, divided by its deviation; times the gain, plus the bias.
+    """LayerNorm: a row minus its mean, divided by its deviation; times the gain, plus the bias.
 
     Without a mean it is RMSNorm, and without gains γ = 1. The auxiliaries are the deviation and,
     in LayerNorm, the mean. The slope has a direct part, γ[j] / σ for i = j, and the parts through
@@ -193,7 +193,7 @@ class Norm(Rule):
         self.n_BTC = (inputs[0] - mean_BT[..., None]) / np.repeat(deviations, self.width, axis=-1)
 
     def place(self, index: Index) -> Index:
-        """Return the index of the deviation that an element is divided by."""
+        """Return the index of the deviation by which an element of the input is divided."""
         b, t, c = index
         return (b, t, c // self.width) if self.grouped else (b, t)
 
@@ -229,17 +229,17 @@ class Norm(Rule):
 
 
 class Curve(Rule):
-    """A function of one number, y = x f(x), element by element: GELU and ReLU."""
+    """Activation function of one number, y = x f(x), element by element: GELU and ReLU."""
 
     def __init__(self, inputs: Sequence[Array], output: Array) -> None:
         super().__init__(inputs, output)
 
     def factor(self, x: Array) -> Array:
-        """Compute f(x), (N,)."""
+        """Compute the factor f(x) of N inputs, (N,)."""
         raise NotImplementedError
 
     def slope(self, x: Array) -> Array:
-        """Compute dy/dx, (N,)."""
+        """Compute the derivative dy/dx at N inputs, (N,)."""
         raise NotImplementedError
 
     def terms(self, index: Index) -> Sum:
@@ -251,7 +251,7 @@ class Curve(Rule):
 
 
 class GELU(Curve):
-    """x Φ(x), with the tanh approximation of Φ."""
+    """GELU, x Φ(x), with the tanh approximation of Φ."""
 
     equation = "y = x (1 + tanh u) / 2 with u = √(2/π) (x + 0.044715 x³)"
     gradient = "dx = g ((1 + tanh u) / 2 + x (1 − tanh² u) u' / 2)"
@@ -267,7 +267,7 @@ class GELU(Curve):
 
 
 class GELUErf(Curve):
-    """x Φ(x), with the distribution function Φ of the standard normal distribution."""
+    """Exact GELU, x Φ(x), with the standard normal distribution function Φ."""
 
     equation = "y = x Φ(x) with Φ(x) = (1 + erf(x / √2)) / 2"
     gradient = "dx = g (Φ(x) + x e^(−x² / 2) / √(2π))"
@@ -281,7 +281,7 @@ class GELUErf(Curve):
 
 
 class ReLU(Curve):
-    """x where it is positive, else 0."""
+    """ReLU: x where it is positive, else 0."""
 
     equation = "y = max(0, x)"
     gradient = "dx = g where x > 0, else 0"
@@ -293,7 +293,7 @@ class ReLU(Curve):
 
 
 class SwiGLU(Rule):
-    """One half of the hidden layer, switched by the other half, the gate a."""
+    """SwiGLU: one half of the hidden layer, times SiLU of the other half, the gate a."""
 
     equation = "y = b a σ(a)"
     gradient = "da = g b σ(a) (1 + a (1 − σ(a))),  db = g a σ(a)"
@@ -311,17 +311,23 @@ class SwiGLU(Rule):
 
 
 def sigmoid(x: Array) -> Array:
-    """1 / (1 + e^−x), which does not overflow."""
+    """Compute the logistic function, 1 / (1 + e^−x), element by element.
+
+    It does not overflow.
+    """
     result: Array = np.tanh(x * 0.5) * 0.5 + 0.5
     return result
 
 
 class CrossEntropy(Rule):
-    """The mean of log Z − z[target] over all tokens with a target; `auxiliaries`: log Z, p.
+    """Cross-entropy loss: the mean of log Z − z[target] over all tokens with a target.
+
+    The auxiliaries (intermediate results that the terms refer to) are log Z and the probabilities
+    p.
 
     Args:
-        targets_BT: the next token of each token; negative: not counted.
-        denominator_BT: what each token's loss is divided by.
+        targets_BT: id of the token that follows each token; negative for a token without a loss.
+        denominator_BT: divisor of each token's loss.
     """
 
     equation = "L = Σ (Z[t] − z[t, target]) / N"

@@ -47,7 +47,7 @@ def run(paths: Sequence[Path | None], port: int, show: Callable[[str], None] = p
 
 
 def _prepare(session: Session) -> None:
-    """Compute what the page shows first, and load the engines of the runs."""
+    """Compute what the page shows first, and load the engines of the runs, before a user waits."""
     with suppress(AnexaError):  # the page asks again, and shows the error
         with session.lock:
             session.trace(example_scene(session.folder(0), 0))

@@ -37,12 +37,12 @@ class Scene:
 
     @property
     def unedited(self) -> Scene:
-        """The same scene without switches."""
+        """A copy of the scene without switches."""
         return replace(self, edits=())
 
 
 def encode_text(tokenizer: Tokenizer, text: str, block_size: int) -> list[int]:
-    """Encode a text as in training; in a corpus of documents, between end-of-text tokens.
+    """Encode a text as the training does; of a corpus of documents, between end-of-text tokens.
 
     Returns:
         At least two token ids, of which all but the first are predicted.
@@ -66,16 +66,17 @@ def encode_text(tokenizer: Tokenizer, text: str, block_size: int) -> list[int]:
 
 
 def text_batch(tokenizer: Tokenizer, text: str, block_size: int) -> Batch:
-    """Make the batch of one text, in which each token but the first is predicted.
+    """Create the batch of one text, in which each token but the first is predicted.
 
     Raises:
-        AnexaError: in the cases of `encode_text`.
+        AnexaError: if the text has unknown characters, is longer than the context, or has nothing
+            to predict.
     """
     return Batch.from_sequences([encode_text(tokenizer, text, block_size)])
 
 
 def chat_batch(model: LanguageModel, question: str) -> Batch:
-    """Make the batch of a question and the model's own answer, in which the answer is predicted.
+    """Create the batch of a question and the model's own answer, in which the answer is predicted.
 
     Raises:
         AnexaError: if the model is not a chat model, or cannot read the question.

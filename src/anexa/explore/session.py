@@ -71,9 +71,9 @@ class OpenFolder:
         path: model folder, or JSON file; None means the bundled model.
 
     Attributes:
-        path: the folder.
+        path: path of the folder.
         name: name of the model.
-        model: model in the folder.
+        model: content of the folder.
         replay: replay of the run; None if the steps cannot be repeated.
         no_steps: a sentence that says why the steps cannot be repeated; empty if they can.
 
@@ -95,7 +95,7 @@ class OpenFolder:
 
     @property
     def run(self) -> Replay:
-        """Replay of the folder's run.
+        """The replay of the folder's training run, which repeats its steps.
 
         Raises:
             AnexaError: if the steps of the run cannot be repeated.
@@ -117,11 +117,15 @@ class OpenFolder:
         return self.model.weights if step is None else hurry(self.run.state(step)).weights
 
     def language_model(self, weights: Weights) -> LanguageModel:
-        """Make a model that generates text with these weights."""
+        """Create a model that generates text with these weights."""
         return LanguageModel(self.name, self.model, open_engine("numpy", self.config, weights))
 
     def batch(self, scene: Scene, weights: Weights) -> Batch:
-        """Make the batch of a scene.
+        """Create the batch that is the input of a scene.
+
+        Args:
+            scene: scene with this folder.
+            weights: weights of the scene, with which the answer to a question is generated.
 
         Raises:
             AnexaError: if the model cannot read the text, or there is no such training batch.
@@ -136,7 +140,7 @@ class OpenFolder:
 
 
 class Session:
-    """All open folders, with a cache of traces.
+    """The open model folders, with a cache of the latest computations.
 
     Args:
         paths: model folders; None stands for the bundled model.
@@ -162,7 +166,7 @@ class Session:
         return True
 
     def shut_down(self) -> None:
-        """End the jobs."""
+        """Ask all jobs to end after what they are computing, as the server shuts down."""
         self.closing.set()
 
     def new_path(self) -> Path:
@@ -189,13 +193,13 @@ class Session:
         return self.folders[number]
 
     def weights(self, scene: Scene) -> Weights:
-        """Return the weights of a scene, edits included."""
+        """Return the weights of a scene by name, with its switches applied."""
         folder = self.folder(scene.folder)
         edits = [parse_edit(edit) for edit in scene.edits]
         return apply_edits(folder.config, folder.weights(scene.step), edits)
 
     def trace(self, scene: Scene) -> Trace:
-        """Return the trace of a scene, from the cache if it was computed recently."""
+        """Compute a scene, or take its computation from the cache."""
 
         def compute() -> Trace:
             folder, weights = self.folder(scene.folder), self.weights(scene)

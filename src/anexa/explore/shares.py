@@ -51,10 +51,11 @@ class Shares:
     """Change of the loss of a text by a step, as a sum of four kinds of addends, in nats per token.
 
     Attributes:
-        documents: the share of the gradient of each document of the step.
-        momentum: the share of the gradients of earlier steps.
-        decay: the share of weight decay.
-        rest: the rest: curvature of the loss that two gradients do not show, and rounding.
+        documents: share of the gradient of each document of the step.
+        momentum: share of the gradients of earlier steps.
+        decay: share of weight decay.
+        rest: difference to the whole change: curvature of the loss that two gradients do not show,
+            and rounding.
     """
 
     documents: tuple[float, ...]
@@ -81,7 +82,7 @@ class Snapshot:
 
 
 class ShareAccount:
-    """Splits the loss change of each of several consecutive AdamW steps into shares.
+    """Splitter of the loss change of each of several consecutive AdamW steps into shares.
 
     The caller takes the steps with the engine: for each, `prepare`, the step, then `split`.
 
@@ -105,7 +106,7 @@ class ShareAccount:
         self._recent: deque[tuple[Sequence[str], Vector]] = deque()
 
     def prepare(self, batch: Batch) -> None:
-        """Compute the documents' gradients for the next step; must be called before the step.
+        """Compute the gradients of the documents of the next step; must be called before the step.
 
         Args:
             batch: batch of the step.
@@ -170,7 +171,7 @@ def to_units(number: float) -> float:
 
 
 def document_gradients(engine: Engine, batch: Batch) -> Vector:
-    """Compute the terms of D documents in the gradient of a batch, shape (D, P)."""
+    """Compute the part of each of D documents in the gradient of a batch, shape (D, P)."""
     length, found = batch.shape[1], []
     for start in range(0, len(batch.inputs), length):
         row = slice(start, start + length)

@@ -20,14 +20,17 @@ NAMES: dict[QuantityName, Quantity] = {
 def explain_step(
     update: WeightUpdate, index: Index, quantity: QuantityName, num_fused: int, incremental: bool
 ) -> Explanation:
-    """Explain a number of a step.
+    """Explain a number of an optimizer step, AdamW's or Muon's.
 
     Args:
-        update: the step.
+        update: state of the weight before the step, and its gradient.
         index: index of the element.
         quantity: "value" (after the step), "m", "v", "clipped" or "update".
         num_fused: number of matrices that Muon finds in the weight; 0 for AdamW.
-        incremental: as in `WeightUpdate.tensors`.
+        incremental: whether means are updated as m + (1−β) (g − m), or as β m + (1−β) g.
+
+    Returns:
+        The number as a function of a sum of terms.
     """
     if num_fused:
         return explain_muon(update, index, NAMES[quantity], num_fused)
@@ -35,16 +38,29 @@ def explain_step(
 
 
 def step_source(quantity: QuantityName, num_fused: int) -> CodeLines:
-    """Return the code that computes a number of a step; arguments as in `explain_step`."""
+    """Return the code that computes a number of an optimizer step.
+
+    Args:
+        quantity: "value" (after the step), "m", "v", "clipped" or "update".
+        num_fused: number of matrices that Muon finds in the weight; 0 for AdamW.
+    """
     return muon_source(NAMES[quantity]) if num_fused else update_source(NAMES[quantity])
 
 
 def constants_of(
     update: WeightUpdate, index: Index, quantity: QuantityName, num_fused: int, incremental: bool
 ) -> dict[str, float]:
-    """Return the numbers in the equation of a step that are no terms, by symbol.
+    """Return the constants in the equation of a number of an optimizer step.
 
-    Arguments as in `explain_step`.
+    Args:
+        update: state of the weight before the step, and its gradient.
+        index: index of the element.
+        quantity: "value" (after the step), "m", "v", "clipped" or "update".
+        num_fused: number of matrices that Muon finds in the weight; 0 for AdamW.
+        incremental: whether means are updated as m + (1−β) (g − m), or as β m + (1−β) g.
+
+    Returns:
+        The constants by symbol.
     """
     config, matrix = update.optimizer, len(update.weight.shape) == 2
     if quantity == "clipped":
@@ -65,9 +81,15 @@ def constants_of(
 def singular_values(
     update: WeightUpdate, index: Index, num_fused: int
 ) -> tuple[tuple[float, ...], ...]:
-    """List the singular values along Muon's iterations; empty for AdamW.
+    """List the singular values of a matrix along Muon's iterations; empty for AdamW.
 
-    Arguments as in `explain_step`; the index chooses one of the fused matrices.
+    Args:
+        update: state of the weight before the step, and its gradient.
+        index: index of an element, which chooses one of the fused matrices.
+        num_fused: number of matrices that Muon finds in the weight; 0 for AdamW.
+
+    Returns:
+        The singular values before each iteration and after the last, the largest first.
     """
     if not num_fused:
         return ()

@@ -30,7 +30,7 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class Edit:
-    """An edit of weights.
+    """A switch: an edit of weights, which turns off a part of the model or sets one weight.
 
     It is written as `head:LAYER.HEAD`, `neuron:LAYER.NEURON`, `position:P` or
     `set:TENSOR[I,J]=NUMBER`; all indices count from 0.
@@ -41,7 +41,7 @@ class Edit:
             the position table is zero; "set": one weight has another value.
         place: (layer, head), (layer, neuron), (position,), or the index of the weight.
         tensor: name of the weight to set.
-        number: its new value.
+        number: new value of the weight.
     """
 
     kind: EditKind
@@ -62,7 +62,7 @@ class Target:
     Attributes:
         name: name of the weight.
         index: index of the elements, for an array of the weight's shape.
-        number: their new value.
+        number: new value of the elements.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Target:
 
 
 def parse_edit(text: str) -> Edit:
-    """Parse an edit; `str` is the inverse.
+    """Parse the text of an edit; `str` of the result gives the text again.
 
     Raises:
         UsageError: if the text has none of the four forms.
@@ -110,15 +110,15 @@ def find_target(config: ModelConfig, edit: Edit) -> Target:
 
 
 def apply_edits(config: ModelConfig, weights: Weights, edits: Iterable[Edit]) -> Weights:
-    """Apply edits one after the other.
+    """Apply edits to the weights of a model, one after the other.
 
     Args:
-        config: the architecture and its sizes.
-        weights: the weights by name; they stay as they are.
-        edits: the edits.
+        config: architecture and sizes of the model.
+        weights: weights by name; they are not changed.
+        edits: edits in the order in which they are applied.
 
     Returns:
-        The weights; those that no edit changes are not copied.
+        The weights by name; those that no edit changes are not copied.
 
     Raises:
         UsageError: if the model has no such head, neuron, position or weight.
@@ -138,8 +138,12 @@ def apply_edits(config: ModelConfig, weights: Weights, edits: Iterable[Edit]) ->
 def _readers(config: ModelConfig, kind: str) -> list[tuple[str, bool]]:
     """Find, for each layer, the matrix that reads the heads or the neurons.
 
+    Args:
+        config: architecture and sizes of the model.
+        kind: "head" or "neuron".
+
     Returns:
-        Its name, and whether it is stored (in, out).
+        For each layer the name of the matrix, and whether it is stored (in, out).
     """
     titles = ("attention",) if kind == "head" else ("gelu", "gelu_erf", "relu", "swiglu")
     steps = record_operations(config)

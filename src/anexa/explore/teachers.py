@@ -37,8 +37,7 @@ class Entry:
         loss: loss after the step.
         change: loss after the step minus the loss before it; negative if the step taught the text.
         documents: texts of the documents of the step.
-        shares: the change as a sum, which is exact; None if the changes cannot be split (see
-            `Ledger.unshared`).
+        shares: the change as a sum, which is exact; None if the changes cannot be split.
     """
 
     step: int
@@ -74,8 +73,8 @@ class Ledger:
         loss: loss before the first entry.
         total: loss after the last entry minus `loss`, which is the sum of all changes.
         entries: an entry for each step.
-        teachers: the documents, sorted by change: the one that lowered the loss most is the first.
-            The sum of their changes is `total` − `earlier` − `decay` − `rest`.
+        teachers: documents, sorted by change: the one that lowered the loss most is the first. The
+            sum of their changes is `total` − `earlier` − `decay` − `rest`.
         earlier: share of momentum that belongs to no teacher: gradients of steps before the first
             entry, and gradients so old that they are no longer followed.
         decay: share of weight decay.
@@ -117,13 +116,17 @@ def ledger(replay: Replay, batch: Batch, first: int, last: int) -> JobGenerator[
     """Compute the change of the loss of a text by each step of a run, and the documents' shares.
 
     Args:
-        replay: replay of the run.
+        replay: replay of the run, which repeats its steps.
         batch: batch of the text.
         first: number of completed steps before the first step of the ledger.
         last: last step of the ledger.
 
+    Returns:
+        The changes, as the return value of the job.
+
     Raises:
-        AnexaError: if `last` is not after `first`, and in the cases of `Replay.state`.
+        AnexaError: if `last` is not after `first`, there is no such step, or the repeated steps are
+            not those of the run.
     """
     _check(replay, first, last)
     unshared = _obstacle(replay)
@@ -159,7 +162,7 @@ def without(replay: Replay, skipped: int, batch: Batch, last: int) -> JobGenerat
     All later steps have the same batches and learning rates as in the run.
 
     Args:
-        replay: replay of the run.
+        replay: replay of the run, which repeats its steps.
         skipped: number of the skipped step.
         batch: batch of the text.
         last: last step to repeat, at least `skipped`.
@@ -168,7 +171,8 @@ def without(replay: Replay, skipped: int, batch: Batch, last: int) -> JobGenerat
         The losses from before the skipped step to after the last step.
 
     Raises:
-        AnexaError: if the run has no such step or has dropout, and in the cases of `Replay.state`.
+        AnexaError: if the run has no such step or has dropout, or the repeated steps are not those
+            of the run.
     """
     _check(replay, skipped - 1, last)
     if replay.config.optimizer.dropout:
@@ -199,7 +203,7 @@ def edited(
     switched off stays off. Its gradients still count in the optimizer, also for clipping.
 
     Args:
-        replay: replay of the run.
+        replay: replay of the run, which repeats its steps.
         edits: edits of the weights.
         first: number of completed steps to begin at.
         last: last step to repeat.
@@ -210,7 +214,8 @@ def edited(
 
     Raises:
         UsageError: if the model has no such head, neuron, position or weight.
-        AnexaError: if `last` is not after `first`, and in the cases of `Replay.state`.
+        AnexaError: if `last` is not after `first`, there is no such step, or the repeated steps are
+            not those of the run.
     """
     _check(replay, first, last)
     switches = list(edits)
@@ -230,7 +235,7 @@ def edited(
 
 
 def _obstacle(replay: Replay) -> str:
-    """Say why the changes of a run cannot be split into shares; empty if they can."""
+    """Return why the changes of a run cannot be split into shares; "" if they can."""
     optimizer = replay.config.optimizer
     if replay.config.finetune.freeze:
         return (
@@ -265,13 +270,24 @@ def _compare(first: int, losses: list[float], others: list[float]) -> Counterfac
 
 
 def _copy(replay: Replay, engine: Engine, step: int, edits: Iterable[Edit] = ()) -> Engine:
-    """Open an engine with the same moments, after `step` steps, and with edited weights."""
+    """Open another engine with the moments of an engine, and with edited weights.
+
+    Args:
+        replay: replay of the run.
+        engine: engine to copy.
+        step: number of steps that it has taken.
+        edits: edits of the weights; default: none.
+    """
     weights = apply_edits(replay.model_config, engine.weights(), edits)
     return replay.open_engine(Frame(step, weights, engine.optimizer_state()))
 
 
 def _check(replay: Replay, first: int, last: int) -> None:
-    """Refuse steps that the run does not have, before any step is repeated."""
+    """Check that a run has the steps from `first` to `last`, before any step is repeated.
+
+    Raises:
+        AnexaError: if it has not, or `last` is not after `first`.
+    """
     if first >= last:
         raise AnexaError(f"the last step must be after step {first}, and {last} is not")
     replay.record(first + 1)

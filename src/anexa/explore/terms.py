@@ -35,7 +35,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Term:
-    """One term of a sum.
+    """One term of the sum that a number is a function of.
 
     Attributes:
         source: reference to the number in the term.
@@ -83,7 +83,7 @@ class Explanation:
 
     @property
     def rebuilt(self) -> float:
-        """The number recomputed from the terms; infinite or NaN if a term is."""
+        """The number, recomputed from its terms; infinite or NaN if a term is."""
         total = add_up((self.offset, *(term.contribution for term in self.terms)))
         with np.errstate(all="ignore"):
             return float(self.shift + OUTER[self.outer](total))
@@ -107,6 +107,14 @@ def explain(trace: Trace, tensor: str, index: Index) -> Explanation:
     """Explain an element of a tensor by the numbers that it was computed from.
 
     A weight has no terms: it comes from training.
+
+    Args:
+        trace: computation with the tensor.
+        tensor: name of the tensor.
+        index: index of the element.
+
+    Returns:
+        The element as a function of a sum.
 
     Raises:
         AnexaError: if there is no such tensor or element.
@@ -135,6 +143,14 @@ def explain_gradient(trace: Trace, tensor: str, index: Index) -> Explanation:
     """Explain dL/d(element) by the chain rule: Σ dL/d(output) · ∂(output)/∂(element).
 
     The sum runs over all outputs that the element is used in, of every operation that uses it.
+
+    Args:
+        trace: computation with the tensor.
+        tensor: name of the tensor.
+        index: index of the element.
+
+    Returns:
+        The gradient as a sum.
 
     Raises:
         AnexaError: if there is no such tensor or element, or the tensor has no gradient.

@@ -13,8 +13,8 @@ class ThoughtToken:
 
     Attributes:
         id: token id.
-        text: its text, as in `token_text`.
-        special: whether it is special, as in `is_special`.
+        text: text of the token, as one printable line.
+        special: whether it is no piece of text, such as `<think>`.
     """
 
     id: int
@@ -24,7 +24,7 @@ class ThoughtToken:
 
 @dataclass(frozen=True)
 class OperandView:
-    """An operand of a line, and the tokens that it was copied from.
+    """An operand of a line of a thought, and the tokens that it was copied from.
 
     Attributes:
         number: the operand.
@@ -41,10 +41,10 @@ class OperandView:
 
 @dataclass(frozen=True)
 class LineView:
-    """A line of the thought.
+    """A line of a thought: one calculation, with the checker's verdict.
 
     Attributes:
-        text: the line.
+        text: text of the line.
         tokens: tokens of the line: index of the first, and index after the last.
         true: whether the checker found the line true.
         error: a sentence about the first mistake; None if the line is true.
@@ -60,7 +60,7 @@ class LineView:
 
 @dataclass(frozen=True)
 class SourceView:
-    """A digit of a fact, and the earlier tokens that it was copied from.
+    """A digit of a fact (the equation for one column of digits), and the tokens it was copied from.
 
     Attributes:
         role: "first" or "second" for the digit of an operand, "carry" for the carry or the borrow.
@@ -75,7 +75,7 @@ class SourceView:
 
 @dataclass(frozen=True)
 class HeadMass:
-    """The attention of a head from a fact to its sources.
+    """Attention that a head pays from a fact to its sources, the tokens that it was copied from.
 
     Attributes:
         layer: index of the layer.
@@ -93,11 +93,11 @@ class HeadMass:
 
 @dataclass(frozen=True)
 class FactView:
-    """A fact, its sources, and the heads that attend to them.
+    """A fact, the equation for one column of digits, with its sources and the heads that see them.
 
     Attributes:
         line: index of the line.
-        text: the equation.
+        text: text of the equation, such as 8+6+0=14.
         tokens: tokens of the fact: index of the first, and index after the last.
         true: whether the equation holds.
         fits: whether the fact has the digits of its column and the carry of the previous column.
@@ -118,7 +118,7 @@ class FactView:
 
 @dataclass(frozen=True)
 class HeadOff:
-    """The thought of the model with one head switched off.
+    """The effect of switching off one attention head on the thought of the model.
 
     Attributes:
         edit: the switch, as `parse_edit` reads it.

@@ -116,7 +116,17 @@ def read_thought(
 def _write(
     config: ModelConfig, weights: Weights, tokenizer: Tokenizer, prompt: list[int]
 ) -> list[int]:
-    """Answer a prompt greedily; the end-of-text token is a part of the answer."""
+    """Generate the answer to a prompt by greedy decoding, its end-of-text token included.
+
+    Args:
+        config: architecture and sizes of the model.
+        weights: weights by name.
+        tokenizer: tokenizer of the model.
+        prompt: token ids of the prompt.
+
+    Returns:
+        Token ids of the answer.
+    """
     engine = NumpyEngine(config, weights, OptimizerConfig(), "float64")
     (answer,) = generate_batch(engine, [prompt], tokenizer.eot_token)
     full = len(prompt) + len(answer) > config.block_size
@@ -138,7 +148,7 @@ class _Written:
         sequence: token ids of prompt and answer.
         text: text of prompt and answer.
         start: offset of the first line of the thought.
-        thought: thought; empty if the answer has no thought.
+        thought: text between `<think>` and `</think>`; empty if the answer has no thought.
         answer: text after the thought, without the end-of-text token.
     """
 
@@ -170,11 +180,11 @@ class _Written:
         return bisect_right(self.ends, offset)
 
     def token_span(self, span: Span) -> Span:
-        """Return the tokens of a span: the index of the first, and the index after the last."""
+        """Convert a span of characters to tokens: index of the first, and index after the last."""
         return self.token_at(span[0]), self.token_at(max(span[1] - 1, span[0])) + 1
 
     def tokens(self, tokenizer: Tokenizer) -> list[ThoughtToken]:
-        """List all tokens."""
+        """List all tokens of the prompt and the answer, for the view."""
         return [
             ThoughtToken(i, token_text(tokenizer, i), is_special(tokenizer, i))
             for i in self.sequence

@@ -28,11 +28,11 @@ LOGITS = "logits"
 
 @dataclass(frozen=True)
 class TraceNode:
-    """A tensor and how it was made.
+    """A tensor of a computation, and the operation that computed it.
 
     Attributes:
         name: name of the tensor.
-        rule: the operation that computed it.
+        rule: rule of the operation that computed it, which explains its elements.
         inputs: names of the differentiable inputs.
         auxiliaries: names of the intermediate results that the rule's terms refer to.
     """
@@ -49,7 +49,7 @@ class TraceNode:
 
 
 class Trace:
-    """All tensors of a forward and a backward computation, by name.
+    """The tensors of a forward and a backward computation, by name.
 
     Weights have Hugging Face's names. The output of an operation with a weight has the name of its
     module, as PyTorch's hooks know it (`h.0.mlp.c_fc`); that of any other operation is
@@ -59,11 +59,11 @@ class Trace:
     Activations have the axis B of the batch in front.
 
     Attributes:
-        values: the tensors.
+        values: tensors by name.
         grads: dL/d(tensor); intermediate results of norms and of the loss have none.
         nodes: how each tensor was made; weights have no node.
-        consumers: the nodes that each tensor is an input of, with its position there.
-        batch: the batch.
+        consumers: nodes that each tensor is an input of, with its position among their inputs.
+        batch: token sequences and targets that were the input.
     """
 
     def __init__(self, batch: Batch, weights: dict[str, Array]) -> None:
@@ -81,7 +81,15 @@ class Trace:
         auxiliaries: Sequence[str] = (),
         grad: Array | None = None,
     ) -> None:
-        """Add the tensor that a rule computed."""
+        """Add a tensor that an operation computed.
+
+        Args:
+            name: name of the tensor.
+            rule: rule of the operation, with its output.
+            inputs: names of the differentiable inputs.
+            auxiliaries: names of the intermediate results that the rule's terms refer to.
+            grad: dL/d(tensor); None for an intermediate result.
+        """
         node = TraceNode(name, rule, tuple(inputs), tuple(auxiliaries))
         self.values[name], self.nodes[name] = rule.output, node
         if grad is not None:
@@ -93,13 +101,16 @@ class Trace:
 def trace_batch(
     config: ModelConfig, weights: Weights, batch: Batch, dtype: str = "float64"
 ) -> Trace:
-    """Compute the loss of a batch and all gradients with the engine `numpy`, and keep everything.
+    """Compute the loss of a batch and all gradients with the engine `numpy`, and keep all tensors.
 
     Args:
-        config: the architecture and its sizes.
-        weights: the weights by name.
-        batch: the token ids.
-        dtype: "float64" or "float32".
+        config: architecture and sizes of the model.
+        weights: weights by name.
+        batch: token sequences and targets.
+        dtype: precision, "float64" or "float32".
+
+    Returns:
+        The tensors, their gradients, and the rules that explain them.
     """
     engine = NumpyEngine(config, weights, OptimizerConfig(), dtype)
     tape, loss = engine.tape(batch)
@@ -114,10 +125,10 @@ def trace_batch(
 
 
 class _Builder:
-    """Adds the nodes of applied operations to a trace.
+    """Builder of a trace: adds the operations that were applied on a tape.
 
     Args:
-        found: the trace.
+        found: trace to add to.
         grads: gradients of all tensors, by `id`.
         names: names of the weights, by `id`; `add` completes them.
     """
@@ -153,7 +164,11 @@ class _Builder:
     def _add_pattern(
         self, name: str, sources: list[str], x: list[Array], g_BTC: Array, operation: Any
     ) -> Array:
-        """Add the scores and the pattern of an attention; return the pattern, (B, H, T, S)."""
+        """Add the scores and the pattern of an attention.
+
+        Returns:
+            The pattern, (B, H, T, S).
+        """
         q_BHTD, k_BHSD, v_BHSD, p_BHTS = operation.saved
         g_BHTD = operation.heads(g_BTC)
         n = p_BHTS.shape[-1]
@@ -177,7 +192,11 @@ class _Builder:
     def _add_deviation(
         self, name: str, sources: list[str], x: list[Array], operation: Any
     ) -> list[str]:
-        """Add the deviation of a norm, and in LayerNorm the mean; return their names."""
+        """Add the deviation of a norm, and in LayerNorm the mean.
+
+        Returns:
+            The names of the tensors that were added.
+        """
         if isinstance(operation, operations.RMSNorm):
             rule = rules.Deviation(x[:1], operation.rho_T1[..., 0], operation.eps)
             self.found.add(f"{name}.scale", rule, sources[:1])
@@ -226,7 +245,7 @@ RULES: dict[type[Operation[Any]], type[Rule]] = {
 
 
 def _simple_rule(operation: Any, x: list[Array], output: Array, part: int) -> Rule:
-    """Make the rule of output number `part` of an operation without intermediate results."""
+    """Create the rule of one output of an operation without intermediate results."""
     if isinstance(operation, operations.Embedding):
         return rules.Embedding(x, output, operation.tokens_T)
     if isinstance(operation, operations.Transpose):
@@ -242,18 +261,21 @@ def _simple_rule(operation: Any, x: list[Array], output: Array, part: int) -> Ru
 
 
 def _log_sum_exp(x: Array) -> Array:
-    """log Σ e^x along the last axis."""
+    """Compute log Σ e^x along the last axis."""
     largest = x.max(axis=-1)
     result: Array = largest + np.log(np.exp(x - largest[..., None]).sum(axis=-1))
     return result
 
 
 def _output_names(records: Sequence[TapeEntry[Array]], weights: dict[int, str]) -> list[str]:
-    """Name the output of each record, as `Trace` says.
+    """Choose the name of the output of each operation on a tape.
 
     Args:
-        records: the applied operations.
+        records: applied operations, in order.
         weights: names of the weights, by `id`.
+
+    Returns:
+        The names, by the scheme of `Trace`.
     """
     steps, made_by = list[RecordedOperation](), dict[int, int]()
     for i, entry in enumerate(records):

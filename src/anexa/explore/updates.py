@@ -54,7 +54,10 @@ class WeightUpdate:
 
         Args:
             index: index of the element.
-            incremental: as in `tensors`.
+            incremental: whether means are updated as m + (1−β) (g − m), or as β m + (1−β) g.
+
+        Returns:
+            The numbers by the name of the quantity.
         """
 
         def element(tensor: Array | None) -> Array | None:
@@ -74,6 +77,9 @@ class WeightUpdate:
             incremental: whether means are updated as m + (1−β) (g − m), as the engines `numpy`,
                 `numba` and `torch` do, or as β m + (1−β) g, as `scalar` and `lists` do: they round
                 differently.
+
+        Returns:
+            The tensors by the name of the quantity.
         """
         config, w = self.optimizer, self.weight
         m = np.zeros_like(w) if self.m is None else self.m
@@ -97,10 +103,13 @@ def explain_update(
     """Explain a number of a step of AdamW.
 
     Args:
-        step: the step.
+        step: state of the weight before the step, and its gradient.
         index: index of the element.
         quantity: the number: "new", "update", "m", "v" or "clipped".
-        incremental: as in `WeightUpdate.numbers`.
+        incremental: whether means are updated as m + (1−β) (g − m), or as β m + (1−β) g.
+
+    Returns:
+        The number as a function of a sum of terms.
     """
     config, numbers = step.optimizer, step.numbers(index, incremental)
     m_bias, v_bias = config.bias_corrections(step.step)
@@ -143,7 +152,7 @@ def explain_update(
 
 
 def _clipping(config: OptimizerConfig) -> str:
-    """Write the equation of the clipped gradient."""
+    """Return the equation of the clipped gradient, in symbols."""
     if not config.max_grad_norm:
         return "g' = g, for this run does not clip gradients"
     return "g' = g · min(1, max_grad_norm / (|g| + 1e-6))"
@@ -169,10 +178,13 @@ class NewtonSchulz:
 
 
 def newton_schulz(matrix: Array) -> list[NewtonSchulz]:
-    """List the iterations that set all singular values of a matrix to about 1.
+    """Compute the iterations that set all singular values of a matrix to about 1.
 
     Args:
-        matrix: Muon's mean of gradients; of several fused matrices, one.
+        matrix: Muon's mean of gradients; of a weight with fused matrices, the part for one of them.
+
+    Returns:
+        The iterations, each with the matrix before and after it.
     """
     a, b, c = NEWTON_SCHULZ
     x = matrix / (np.sqrt((matrix * matrix).sum()) + NORM_EPS)
@@ -214,10 +226,10 @@ class MuonStep:
 
 
 def muon_step(step: WeightUpdate, num_fused: int) -> MuonStep:
-    """Compute a step of Muon.
+    """Compute a step of Muon for one weight, with all intermediate matrices.
 
     Args:
-        step: the step.
+        step: state of the weight before the step, and its gradient.
         num_fused: number of matrices that the weight holds side by side.
     """
     config = step.optimizer
@@ -243,10 +255,13 @@ def explain_muon(
     Σ M[i, k] X[k, j] with M = a + b A + c A², and their sources are elements of X.
 
     Args:
-        step: the step.
+        step: state of the weight before the step, and its gradient.
         index: index of the element.
         quantity: the number: "new", "update", "m" or "clipped".
-        num_fused: as in `muon_step`.
+        num_fused: number of matrices that the weight holds side by side.
+
+    Returns:
+        The number as a function of a sum of terms.
     """
     config, found = step.optimizer, muon_step(step, num_fused)
     i, j = index

@@ -17,8 +17,8 @@ def matrix(tensor: Array, lead: Index) -> Array:
     """Return the matrix of the last two axes; a vector is one row, a scalar 1 x 1.
 
     Args:
-        tensor: any number of axes.
-        lead: an index for each axis before the last two.
+        tensor: array with any number of axes.
+        lead: index on each axis before the last two.
 
     Raises:
         UsageError: if there is no such matrix.
@@ -33,7 +33,7 @@ def matrix(tensor: Array, lead: Index) -> Array:
 
 
 def last_level(tensor: Array) -> int:
-    """Return the level at which the last two axes are a single block."""
+    """Return the level of the pyramid at which the last two axes are a single block."""
     return (max(tensor.shape[-2:], default=1) - 1).bit_length()
 
 
@@ -43,9 +43,9 @@ def window(
     """Cut a window out of a level of a matrix's pyramid; what lies outside of the matrix is cut.
 
     Args:
-        tensor: any number of axes.
-        lead: an index for each axis before the last two.
-        level: 0 for the numbers, k for blocks of 2ᵏ x 2ᵏ.
+        tensor: array with any number of axes.
+        lead: index on each axis before the last two.
+        level: level of the pyramid: 0 for the numbers, k for blocks of 2ᵏ x 2ᵏ.
         top: first row, in blocks.
         left: first column, in blocks.
         height: number of rows, in blocks.
@@ -77,6 +77,10 @@ def window(
 def thumbnail(tensor: Array, size: int = 48) -> dict[str, Array]:
     """Reduce the first matrix of a tensor to at most `size` x `size` blocks.
 
+    Args:
+        tensor: array with any number of axes.
+        size: maximum number of rows and columns; default: 48.
+
     Returns:
         `extreme` and `rms` as in `pyramid`, of the lowest level that is small enough.
     """
@@ -88,7 +92,7 @@ def pyramid(numbers: Array, level: int) -> dict[str, Array]:
     """Compute a level of a matrix's pyramid.
 
     Args:
-        numbers: the matrix, not empty.
+        numbers: matrix, not empty.
         level: blocks have 2ᵏ x 2ᵏ numbers; less at the lower and right edges.
 
     Returns:

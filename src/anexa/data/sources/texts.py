@@ -47,7 +47,7 @@ def find_codec(entry: Entry) -> str:
 
 
 def text_chunks(entry: Entry, codec: str) -> Iterator[str]:
-    """Yield the text of an entry in chunks, with line ends as "\n".
+    r"""Yield the text of an entry in chunks, with line ends as "\n".
 
     Args:
         entry: file with the text.
