@@ -12,7 +12,12 @@ from anexa.names import counted
 
 
 class AnswerPiece(NamedTuple):
-    """A piece of the text of a chat answer, from its reasoning or from its content."""
+    """A piece of the text of a chat answer.
+
+    Attributes:
+        text: text of the piece.
+        is_reasoning: whether it is a part of the reasoning, else of the content.
+    """
 
     text: str
     is_reasoning: bool
@@ -25,11 +30,13 @@ class ChatAnswer:
     end within a thought. Stop strings end the content: they are not searched for in the reasoning.
 
     Args:
-        text: text of the answer, `<think>` and `</think>` included; nothing is generated yet.
+        text: stream of the answer's text, `<think>` and `</think>` included; nothing is generated
+            yet.
 
     Attributes:
-        reasoning: reasoning so far; None if there is no `<think>`.
-        content: content so far.
+        reasoning: reasoning so far, the text between `<think>` and `</think>`; None if there is no
+            `<think>`.
+        content: content so far, the text outside of these tags.
         num_think_tags: number of `<think>` tags so far, that of the prompt included.
         is_thinking: whether a `<think>` is not closed yet.
     """
@@ -55,12 +62,12 @@ class ChatAnswer:
 
     @property
     def finish_reason(self) -> FinishReason | None:
-        """Why the answer ended, "stop" or "length"; None while it is unfinished."""
+        """Reason why the answer ended, "stop" or "length"; None while it is unfinished."""
         return self._text.finish_reason
 
     @property
     def incomplete_reason(self) -> str | None:
-        """Why the answer is not well-formed, as a sentence; None if it is."""
+        """Sentence that says why the answer is not well-formed; None if it is well-formed."""
         if self.finish_reason == "length":
             where = "thought" if self.is_thinking else "answer"
             return (
@@ -74,7 +81,7 @@ class ChatAnswer:
         return None if self.content or self.finish_reason is None else "the answer is empty"
 
     def finish(self) -> ChatAnswer:
-        """Generate the rest of the answer, and return the answer."""
+        """Generate the rest of the answer; returns the answer itself."""
         for _ in self:
             pass
         return self
@@ -90,6 +97,9 @@ class ChatAnswer:
 
         Args:
             piece: new text; "" at the end of the text, to flush what was held back.
+
+        Yields:
+            The pieces of reasoning and content in it.
         """
         text, self._held = self._held + piece, ""
         if not self.finish_reason:

@@ -44,7 +44,8 @@ def render_chat_prompt(
         block_size: context length in tokens.
         messages: messages so far, each with a "role" and a "content".
         name: name of the model, for error messages.
-        thinking: whether the model may reason; if not, the prompt ends in an empty thought.
+        thinking: whether the model may reason before it answers; if not, the prompt ends in empty
+            reasoning, `<think></think>`.
         end: where the prompt ends: "answer", after the beginning of a new answer; "message",
             within the last message, which the model continues; "nothing", after the last message.
             None means "message" if the last message is the assistant's, else "answer".
@@ -99,7 +100,7 @@ def render_chat_prompt(
 def _check_special_tokens(
     messages: Sequence[Message], tools: Sequence[Tool], special_tokens: Sequence[str]
 ) -> None:
-    """Refuse special tokens in messages, which could imitate another role of the conversation.
+    """Check that messages contain no special tokens, which could imitate another role.
 
     Raises:
         AnexaError: if a tool, or a message that is not the assistant's, contains a special token.
@@ -119,7 +120,7 @@ def _check_special_tokens(
 
 
 def _check_no_tool_calls(messages: Sequence[Message], model: str) -> None:
-    """Refuse messages about tool calls, for a template that does not know tools.
+    """Check that no message is about a tool call, as the template does not know tools.
 
     Raises:
         AnexaError: if a message is the result of a tool, or has tool calls.

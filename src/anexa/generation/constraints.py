@@ -40,6 +40,8 @@ class ConstraintError(AnexaError):
 class Vocabulary:
     """A model's vocabulary: its size, and the tokens that begin and end a thought or end a text.
 
+    A thought is the reasoning of a model before its answer, between `<think>` and `</think>`.
+
     Args:
         tokenizer: tokenizer of the model.
         vocab_size: number of logits, V; at least the tokenizer's.
@@ -55,11 +57,11 @@ class Vocabulary:
 
     @property
     def has_thoughts(self) -> bool:
-        """Whether both tags of a thought are single tokens, and seen in texts."""
+        """Whether `<think>` and `</think>` are single tokens that appear in decoded texts."""
         return self.think_id is not None and self.end_think_id is not None
 
     def _tag_id(self, tag: str) -> int | None:
-        """Id of a tag of a thought; None if the tag does not appear in decoded texts."""
+        """Return the id of a tag of a thought; None if the tag does not appear in decoded texts."""
         token = self._tokenizer.token_to_id(tag)
         is_seen = token is not None and self._tokenizer.token_bytes(token) == tag.encode()
         return token if is_seen else None
@@ -82,12 +84,13 @@ class Vocabulary:
 class GrammarConstraint:
     """The state of one sequence: which tokens may follow, so that its text matches a grammar.
 
-    A model that thinks may begin with a thought, which is free; it cannot end the sequence.
+    A model that thinks may begin with a thought: reasoning between `<think>` and `</think>`, which
+    the grammar does not restrict. The sequence cannot end within it.
 
     Args:
         vocabulary: vocabulary of the model.
         matcher: matcher at the beginning of the text.
-        work: work for this sequence and its copies together.
+        work: CPU time of this sequence and its copies together.
         may_think: whether the text may begin with a thought.
         is_thinking: whether the prompt ends within a thought.
     """
@@ -135,7 +138,7 @@ class GrammarConstraint:
         """Append the next token to the text.
 
         Raises:
-            ConstraintError: if the token may not follow.
+            ConstraintError: if the grammar does not allow the token.
         """
         if self._is_thinking:
             self._is_thinking = token != self._vocabulary.end_think_id
@@ -157,7 +160,9 @@ class Work:
 
     @contextmanager
     def measured(self) -> Iterator[None]:
-        """Add the time of the block, which is one of two parts of the work for a token.
+        """Context manager that adds the CPU time of its block to that of the request.
+
+        The work for a token has two such blocks: its mask, and its addition to the text.
 
         Raises:
             ConstraintError: if the time exceeds the limit for the tokens so far.
@@ -171,7 +176,7 @@ class Work:
 
 
 def matcher_error(matcher: llguidance.LLMatcher) -> ConstraintError:
-    """Build the error of a matcher that has failed."""
+    """Create the error for a matcher that has failed."""
     if exceeds_limit(matcher.get_error()):
         return ConstraintError(TOO_COMPLEX, is_too_complex=True)
     return ConstraintError(

@@ -54,7 +54,7 @@ _UTF8_BYTES = {*range(0xC0), *range(0xC2, 0xF5)}  # the others occur in no text
 
 
 class GrammarCompiler:
-    """Compiles grammars for the vocabulary of a model; it may be used by all threads.
+    """Compiler of grammars for the vocabulary of a model; all threads may use it.
 
     Args:
         tokenizer: tokenizer of the model.
@@ -69,12 +69,16 @@ class GrammarCompiler:
     def compile(
         self, grammar: Grammar, *, thinking: bool = False, in_thought: bool = False
     ) -> GrammarConstraint:
-        """Compile a grammar; takes up to a second.
+        """Compile a grammar to a constraint, in up to a second.
 
         Args:
-            grammar: the texts that may be generated.
-            thinking: whether the text may begin with a thought.
+            grammar: set of the texts that may be generated.
+            thinking: whether the text may begin with a thought: reasoning between think tags, which
+                the grammar does not restrict.
             in_thought: whether the prompt ends within a thought, which the model continues.
+
+        Returns:
+            The constraint at the beginning of the text.
 
         Raises:
             UsageError: if the grammar is not valid, takes too much work, or has no text that the
@@ -132,7 +136,7 @@ class GrammarCompiler:
 
     @cached_property
     def _alphabet(self) -> str | None:
-        """Expression of the texts that the vocabulary can express; None if it is all texts."""
+        """Regular expression of the texts that the vocabulary can express; None if all texts."""
         tokens = {self._tokenizer.token_bytes(i) for i in range(self._tokenizer.vocab_size)}
         if all(bytes([byte]) in tokens for byte in _UTF8_BYTES):
             return None
@@ -172,7 +176,7 @@ class _TokenizerAdapter:
     def __call__(self, data: bytes | str) -> list[int]:
         """Encode bytes as the tokenizer does, or else by the longest tokens.
 
-        The end is left out from a byte on that no token begins with.
+        If no token begins with a byte, that byte and all after it are left out.
         """
         data = data.encode() if isinstance(data, str) else data
         with suppress(UnicodeDecodeError):
@@ -224,9 +228,10 @@ def _with_large_stack(function: Callable[[], Result]) -> Result:
 
 
 def _release_locals(error: BaseException | None) -> None:
-    """Release what the functions that an error has ended still hold: a grammar may be 100 MB large.
+    """Release the local variables of the functions that an error has ended.
 
-    Or else it is freed when the garbage collector finds the error, much later.
+    One of them may be a grammar of 100 MB, which else lives until the garbage collector finds the
+    error, much later.
     """
     while error is not None:
         traceback.clear_frames(error.__traceback__)
@@ -234,7 +239,10 @@ def _release_locals(error: BaseException | None) -> None:
 
 
 def _check_first_mask(matcher: llguidance.LLMatcher) -> None:
-    """Check that a text can begin.
+    """Check that a text of the grammar can begin with some token.
+
+    Args:
+        matcher: matcher at the beginning of the text.
 
     Raises:
         ConstraintError: if no first token is allowed, or the check takes too much work.
@@ -248,7 +256,7 @@ def _check_first_mask(matcher: llguidance.LLMatcher) -> None:
 
 
 def _reason(error: str) -> str:
-    """Return the reason in an error of llguidance, whose other lines show the place."""
+    """Return the reason in an error of llguidance, in one line without the place."""
     lines = error.splitlines() or [""]
     if exceeds_limit(error):
         return "it is too complex"

@@ -31,7 +31,7 @@ _JSON_CHARACTERS = '{}[]":,'
 
 @dataclass(frozen=True)
 class Grammar:
-    """A set of texts, not compiled yet.
+    """A set of texts that a model may generate, not compiled yet.
 
     Attributes:
         kind: the form in which the set is given.
@@ -50,6 +50,10 @@ class Grammar:
     def regex(cls, pattern: str, name: str = "regex") -> Grammar:
         """Return the set of texts that a regular expression matches from beginning to end.
 
+        Args:
+            pattern: regular expression.
+            name: name of the grammar in messages, such as the field of a request.
+
         Raises:
             UsageError: if the expression is not a string, or too long.
         """
@@ -57,7 +61,11 @@ class Grammar:
 
     @classmethod
     def choice(cls, choices: Sequence[str], name: str = "choice") -> Grammar:
-        """Return a set of listed texts.
+        """Return the set of the texts in a list.
+
+        Args:
+            choices: texts to choose from.
+            name: name of the grammar in messages, such as the field of a request.
 
         Raises:
             UsageError: if there are no choices or too many, or a choice is empty or not a string.
@@ -80,6 +88,7 @@ class Grammar:
 
         Args:
             schema: schema as an object, or as a string of JSON.
+            name: name of the grammar in messages, such as the field of a request.
 
         Raises:
             UsageError: if the schema is not an object, too long, or nested too deep.
@@ -111,6 +120,10 @@ class Grammar:
     def rules(cls, text: str, name: str = "grammar") -> Grammar:
         """Return the set of texts of a grammar, written as for Lark or as llama.cpp's GBNF.
 
+        Args:
+            text: rules of the grammar.
+            name: name of the grammar in messages, such as the field of a request.
+
         Raises:
             UsageError: if the grammar is not a string, or too long.
         """
@@ -124,10 +137,16 @@ def grammar_of(
     json_schema: object = None,
     grammar: str | None = None,
 ) -> Grammar | None:
-    """Return the grammar that one of the arguments gives; None if all of them are None.
+    """Return the grammar that one of the arguments gives; None if all are None.
+
+    Args:
+        regex: regular expression that the whole text matches.
+        choice: texts to choose from.
+        json_schema: JSON schema, as an object or as a string of JSON.
+        grammar: rules as for Lark or as llama.cpp's GBNF.
 
     Raises:
-        UsageError: if there are several, or the one is not valid.
+        UsageError: if several arguments are not None, or the one is not valid.
     """
     makers: list[tuple[Any, Callable[[Any], Grammar]]] = [
         (regex, Grammar.regex),
@@ -160,7 +179,10 @@ def _checked(name: str, text: object) -> str:
 
 
 def _walk(value: Any) -> Iterator[tuple[int, Any]]:
-    """Yield all values in a value, with their depths; not by recursion, which has a limit."""
+    """Yield all values in a JSON value, each with its depth.
+
+    A loop, as a deeply nested value would exceed Python's recursion limit.
+    """
     stack = [(0, value)]
     while stack:
         depth, value = stack.pop()

@@ -46,7 +46,7 @@ class LanguageModel:
 
     Args:
         name: name of the model, for error messages and for the server's API.
-        model: contents of the model folder.
+        model: content of the model folder.
         engine: engine with the model's weights.
         folder: folder or file that the model was loaded from; None means the bundled model.
 
@@ -57,7 +57,7 @@ class LanguageModel:
         tokenizer: tokenizer of the model.
         chat_template: Jinja template of a chat model; None if the model only continues texts.
         temperature: default sampling temperature, from `generation_config.json`.
-        max_new_tokens: number of tokens that a chat prompt should leave free for the answer.
+        max_new_tokens: number of tokens that a conversation must leave free for the answer.
     """
 
     def __init__(self, name: str, model: Model, engine: Engine, folder: Path | None = None) -> None:
@@ -79,7 +79,10 @@ class LanguageModel:
 
         Args:
             folder: folder or JSON file; None means the bundled model.
-            engine: name of the engine; see `anexa.load`.
+            engine: name of the engine, or "auto", as in `anexa.load`.
+
+        Returns:
+            The model, ready to generate.
 
         Raises:
             AnexaError: if the folder is not a model folder, or is damaged.
@@ -121,7 +124,18 @@ class LanguageModel:
     ) -> Iterator[str]:
         """Generate the text that continues a prompt, and yield it in pieces as it is generated.
 
-        Arguments and errors are those of `generate`.
+        Args:
+            prompt: text to continue.
+            max_tokens: maximum number of tokens to generate.
+            stop: string that ends the text, or several; they are not part of it.
+            sampling: fields of `SamplingParams`.
+
+        Yields:
+            Pieces of the new text.
+
+        Raises:
+            AnexaError: if the prompt is too long, or has characters that the model does not know.
+            UsageError: if a sampling parameter is unknown or out of range.
         """
         sampler = self._sampler_of(sampling)
         return iter(self.complete(prompt, sampler, max_tokens=max_tokens, stop=stop))
@@ -142,6 +156,9 @@ class LanguageModel:
                 continues its random sequence.
             max_tokens: maximum number of tokens to generate.
             stop: string that ends the text, or several; they are not part of it.
+
+        Returns:
+            The stream of the text.
 
         Raises:
             AnexaError: if the prompt is too long, or has characters that the model does not know.
@@ -195,8 +212,21 @@ class LanguageModel:
     ) -> ChatAnswer:
         """Prepare the answer to a conversation; iterating over the answer generates it.
 
-        Arguments and errors are those of `chat`, but for `sampler`: sampling parameters and random
-        state.
+        Args:
+            messages: messages so far, each with a "role" and a "content". If the last one is the
+                assistant's, the model continues it.
+            sampler: sampling parameters and random state.
+            thinking: whether the model may reason before it answers.
+            max_tokens: maximum number of tokens of reasoning and answer together; None means as
+                many as the context has room for.
+            stop: string that ends the answer, or several; they are no part of it.
+
+        Returns:
+            The answer, which is empty at first.
+
+        Raises:
+            AnexaError: if the model has no chat template or cannot read the messages.
+            UsageError: if a parameter is out of range.
         """
         prompt = self.render_prompt(messages, thinking=thinking)
         max_tokens = self.answer_tokens(len(self.tokenizer.encode_prompt(prompt)), max_tokens)
@@ -228,6 +258,12 @@ class LanguageModel:
     ) -> int:
         """Count the tokens of a conversation rendered as a prompt by `render_prompt`.
 
+        Args:
+            messages: messages so far, each with a "role" and a "content".
+            thinking: whether the model may reason before it answers.
+            end: end of the prompt: "answer", "message" or "nothing", as in `render_prompt`.
+            tools: functions that the model may call, in OpenAI's format.
+
         Raises:
             AnexaError: if the model has no chat template or cannot read the messages.
             PromptTooLongError: if the number of characters shows that they exceed the context.
@@ -254,8 +290,11 @@ class LanguageModel:
             max_tokens: number of tokens to leave free for the answer, at most `max_new_tokens`;
                 None means `max_new_tokens`.
             thinking: whether the model may reason.
-            end: end of the prompt; see `render_prompt`.
-            tools: functions that the model may call.
+            end: end of the prompt: "answer", "message" or "nothing", as in `render_prompt`.
+            tools: functions that the model may call, in OpenAI's format.
+
+        Returns:
+            The messages that are kept, and the number of turns that were dropped.
 
         Raises:
             AnexaError: if the model has no chat template or cannot read the messages.
@@ -286,12 +325,16 @@ class LanguageModel:
 
         Args:
             messages: messages so far, each with a "role" and a "content".
-            thinking: whether the model may reason; if not, the prompt ends in an empty thought.
+            thinking: whether the model may reason before it answers; if not, the prompt ends in
+                empty reasoning, `<think></think>`.
             end: end of the prompt: "answer", the beginning of a new answer; "message", the
                 last message, for the model to continue; "nothing", the end of the last message.
                 None means "message" if the last message is the assistant's, else "answer".
             tools: functions that the model may call, in OpenAI's format, for a template that
                 `knows_tools`.
+
+        Returns:
+            The text of the prompt, not tokenized.
 
         Raises:
             AnexaError: if the model has no chat template, a message is malformed, there is no
@@ -317,7 +360,11 @@ class LanguageModel:
         )
 
     def sampling_params(self, temperature: float | None = None, **sampling: Any) -> SamplingParams:
-        """Build sampling parameters with the model's own temperature as the default.
+        """Create sampling parameters; the default of `temperature` is the model's own.
+
+        Args:
+            temperature: number that logits are divided by; None: the model's own.
+            sampling: further fields of `SamplingParams`.
 
         Raises:
             UsageError: if a sampling parameter is unknown or out of range.
@@ -336,12 +383,16 @@ class LanguageModel:
     def constraint(
         self, grammar: Grammar, *, thinking: bool = False, in_thought: bool = False
     ) -> GrammarConstraint:
-        """Compile a grammar for this model; takes up to a second or two.
+        """Compile a grammar to a constraint for one sequence, in up to a second or two.
 
         Args:
-            grammar: the texts that may be generated.
-            thinking: whether the model may think first; the thought is not restricted.
+            grammar: set of the texts that may be generated.
+            thinking: whether the text may begin with a thought: reasoning between think tags, which
+                the grammar does not restrict.
             in_thought: whether the prompt ends within a thought, which the model continues.
+
+        Returns:
+            The constraint at the beginning of the text.
 
         Raises:
             UsageError: if the grammar is not valid, or the model cannot generate a text of it.
@@ -352,7 +403,13 @@ class LanguageModel:
     def _sampler_of(
         self, sampling: dict[str, Any], thinking: bool = False, in_thought: bool = False
     ) -> Sampler:
-        """Make a sampler from the `**sampling` of a method; see `constraint`."""
+        """Create a sampler from the `**sampling` of a method.
+
+        Args:
+            sampling: fields of `SamplingParams`, and `regex`, `choice`, `json_schema` or `grammar`.
+            thinking: whether the text may begin with a thought.
+            in_thought: whether the prompt ends within a thought, which the model continues.
+        """
         grammar = grammar_of(**{name: sampling.pop(name, None) for name in GRAMMAR_KINDS})
         constraint = (
             self.constraint(grammar, thinking=thinking, in_thought=in_thought) if grammar else None
@@ -360,7 +417,7 @@ class LanguageModel:
         return self.sampler(self.sampling_params(**sampling), constraint)
 
     def sampler(self, params: SamplingParams, constraint: Constraint | None = None) -> Sampler:
-        """Make a sampler for one sequence of this model.
+        """Create a sampler (sampling parameters and random state) for one sequence of this model.
 
         Args:
             params: sampling parameters.

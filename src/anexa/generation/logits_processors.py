@@ -15,7 +15,12 @@ Floats = npt.NDArray[np.float64]
 
 
 def add_bias(z_V: Floats, logit_bias: Mapping[int, float]) -> None:
-    """Add a number to the logit of each token in a mapping."""
+    """Add a number to the logits of some tokens.
+
+    Args:
+        z_V: logits, shape (V,), changed in place.
+        logit_bias: number to add, by token id.
+    """
     z_V[[*logit_bias]] += [*logit_bias.values()]
 
 
@@ -34,13 +39,13 @@ def penalize_repetition(z_V: Floats, tokens: Collection[int], penalty: float) ->
 def penalize_frequency(
     z_V: Floats, generated: Sequence[int], frequency: float, presence: float
 ) -> None:
-    """Subtract `frequency` for each occurrence of a token, and `presence` once.
+    """Lower the logits of generated tokens, by how often they occur.
 
     Args:
         z_V: logits, shape (V,).
         generated: generated tokens, without the prompt.
-        frequency: penalty for each occurrence.
-        presence: penalty for a token that occurs.
+        frequency: number that is subtracted for each occurrence of a token.
+        presence: number that is subtracted once from each token that occurs.
     """
     counts_V = np.bincount(np.asarray(generated, np.int64), minlength=len(z_V))
     z_V -= frequency * counts_V + presence * (counts_V > 0)
@@ -49,11 +54,11 @@ def penalize_frequency(
 def allow_only(
     z_V: Floats, mask_V: npt.NDArray[np.bool_] | None, forbidden: Collection[int]
 ) -> None:
-    """Set the logits of all other tokens to −∞.
+    """Set the logits of tokens that are not allowed to −∞.
 
     Args:
         z_V: logits, shape (V,).
-        mask_V: which tokens are allowed, shape (V,), at least one; None means all.
+        mask_V: whether each token is allowed, shape (V,); at least one is. None: all are.
         forbidden: tokens that are not allowed, unless there are no others.
     """
     allowed_V = np.ones(len(z_V), bool) if mask_V is None else mask_V.copy()

@@ -33,7 +33,7 @@ class TokenLogprob(NamedTuple):
 def token_logprob(
     logits: Sequence[float], token: int, num_top: int, offset: int = 0
 ) -> TokenLogprob:
-    """Compute the log probabilities of a token and of the `num_top` most likely tokens.
+    """Compute the log probability of a token, and the most likely tokens at its position.
 
     Args:
         logits: logits of the position that the token stands at, shape (V,).
@@ -60,6 +60,9 @@ def prompt_logprobs(
         logits_TV: logits of the next token after each of T tokens.
         next_tokens: ids of the T next tokens, or T − 1 if the prompt ends with the last of the T.
         num_top: number of most likely tokens at each position.
+
+    Returns:
+        A result for each of the next tokens.
 
     Raises:
         AnexaError: if a logit is infinite or not a number.

@@ -15,7 +15,7 @@ MAX_NUM_SEQS = 64  # maximum batch size: a larger one needs more memory and is n
 
 
 def generate_tokens(engine: Engine, prompt_ids: Sequence[int], sampler: Sampler) -> Iterator[int]:
-    """Yield the tokens that continue a prompt, without end: the caller stops iterating.
+    """Yield the tokens that continue a prompt, without end: the caller stops the iteration.
 
     Args:
         engine: engine with the model's weights.

@@ -49,7 +49,7 @@ class PrefixCache:
         self._touch(found)
 
     def store(self, tokens: Sequence[int], kv_cache: KVCache) -> None:
-        """Keep the last chunk of a KV cache.
+        """Keep a copy of the last chunk of a KV cache for later prompts.
 
         Args:
             tokens: token ids of the sequence; those in the cache are a multiple of `chunk_size`.
@@ -70,7 +70,11 @@ class PrefixCache:
             self.num_bytes -= block.num_bytes + len(key)
 
     def suspend(self) -> bool:
-        """Release all memory, and keep nothing until `resume`; returns whether any was released."""
+        """Release all memory, and keep nothing until `resume`.
+
+        Returns:
+            Whether any memory was released.
+        """
         has_released = bool(self._blocks)
         self._blocks.clear()
         self.num_bytes, self._is_suspended = 0, True

@@ -29,7 +29,7 @@ class Constraint(Protocol):
         """Return the mask of allowed next tokens, shape (V,); at least one is allowed."""
 
     def advance(self, token: int) -> None:
-        """Append a generated token to the sequence."""
+        """Append a generated token to the sequence, so that the next mask is that after it."""
 
 
 class TokenHistory(Protocol):
@@ -45,7 +45,12 @@ class TokenHistory(Protocol):
 
 
 class SequenceTokens(NamedTuple):
-    """Token ids of a sequence that is not in a scheduler; implements `TokenHistory`."""
+    """Tokens of a sequence that is not in a scheduler; implements `TokenHistory`.
+
+    Attributes:
+        tokens: token ids of the prompt and the generated tokens.
+        num_prompt_tokens: number of tokens in the prompt.
+    """
 
     tokens: Sequence[int]
     num_prompt_tokens: int
@@ -80,12 +85,15 @@ class Sampler:
     def sample(
         self, logits_V: Sequence[float], tokens: Sequence[int] = (), num_prompt_tokens: int = 0
     ) -> int:
-        """Choose the next token.
+        """Sample the next token of the sequence.
 
         Args:
-            logits_V: V logits.
+            logits_V: logits of the next token, V numbers.
             tokens: token ids of the prompt and the generated tokens.
             num_prompt_tokens: number of tokens in the prompt.
+
+        Returns:
+            Id of the token.
 
         Raises:
             AnexaError: if a logit is infinite or not a number.
@@ -213,5 +221,5 @@ def probabilities(logits_BV: npt.NDArray[np.floating], params: Sequence[Sampling
 
 
 def non_finite_logits() -> AnexaError:
-    """Make the error about logits that are infinite or NaN."""
+    """Create the error about logits that are infinite or NaN."""
     return AnexaError("the model's output is not a number: its weights are damaged")

@@ -28,7 +28,7 @@ TOKEN_ID = Range(int, ge=0)
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """Parameters that say how the next token of a sequence is chosen; `RANGES` has their ranges.
+    """Parameters that say how the next token of a sequence is sampled; `RANGES` has their ranges.
 
     Attributes:
         temperature: number that logits are divided by; 0 means greedy decoding: always the

@@ -132,9 +132,16 @@ class BatchScheduler:
         sampler: Sampler,
         num_prompt_logprobs: int | None = None,
     ) -> Sequence:
-        """Queue a prompt of at least one token; it generates tokens until it is removed.
+        """Queue a prompt; its sequence generates tokens until it is removed.
 
-        Arguments are those of `Sequence`.
+        Args:
+            prompt_ids: token ids of the prompt, at least one.
+            sampler: sampling parameters and random state of the request.
+            num_prompt_logprobs: number of most likely tokens to report at each position of the
+                prompt; None: no log probabilities of the prompt.
+
+        Returns:
+            The sequence.
         """
         sequence = Sequence(prompt_ids, sampler, num_prompt_logprobs)
         self._waiting.append(sequence)
@@ -152,6 +159,9 @@ class BatchScheduler:
         """Decode one token for each decoding sequence, then prefill up to `MAX_PREFILL_TOKENS`.
 
         A sequence whose prefill ends generates its first token in the same step.
+
+        Returns:
+            A token or an error for each sequence that was decoded or whose prefill ended.
         """
         if not self.num_running:
             self._max_running = self._max_num_seqs
@@ -234,7 +244,14 @@ class BatchScheduler:
     def _compute_chunk(
         self, sequence: Sequence, begin: int, chunk: list[int], kv_cache: KVCache
     ) -> abc.Sequence[float]:
-        """Append a chunk to the cache of a sequence; return the logits of the next token, (V,)."""
+        """Append a chunk to the cache of a sequence; return the logits of the next token, (V,).
+
+        Args:
+            sequence: sequence in prefill.
+            begin: index of the chunk's first token in the window.
+            chunk: token ids of the chunk.
+            kv_cache: keys and values of the tokens before the chunk.
+        """
         if sequence.num_prompt_logprobs is None or not sequence.in_prompt:
             logits_V = self._engine.next_logits(chunk, kv_cache)
         else:
@@ -262,9 +279,12 @@ class BatchScheduler:
         return outputs
 
     def _evict(self) -> list[Sequence]:
-        """Return the half of the sequences to evict, those with the fewest tokens.
+        """Choose the sequences to end as memory has run out: the half with the fewest tokens.
 
         The maximum number of running sequences becomes the size of the other half.
+
+        Returns:
+            The sequences to end.
         """
         by_length = sorted(self._decoding, key=lambda sequence: len(sequence.tokens), reverse=True)
         kept = len(by_length) // 2

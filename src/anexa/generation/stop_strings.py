@@ -37,11 +37,14 @@ class StopStrings:
         self.strings = tuple(stop)
 
     def find(self, text: str, *, is_last: bool) -> int | None:  # noqa: ARG002 (a subclass uses it)
-        """Return the index of the first stop string in a text; None if the text contains none.
+        """Find the first stop string in a text.
 
         Args:
             text: text that has not been released yet.
             is_last: whether the generated text ends here.
+
+        Returns:
+            Its index; None if the text contains none.
         """
         return min((at for at in map(text.find, self.strings) if at >= 0), default=None)
 
@@ -54,7 +57,9 @@ class StopStrings:
 
 
 class AnswerStopStrings(StopStrings):
-    """Stop strings that end a chat answer; thoughts and their tags are not searched.
+    """Stop strings that end a chat answer; thoughts are not searched.
+
+    A thought is the reasoning between `<think>` and `</think>`; the tags are not searched either.
 
     Args:
         stop: string that ends the answer, or several.

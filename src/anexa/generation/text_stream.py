@@ -56,7 +56,7 @@ class Prompt:
             )
 
     def offsets(self, tokenizer: Tokenizer) -> list[int]:
-        """Return for each token the index in the text of the character that it begins in."""
+        """Return, for each token, the index in the text of the character that it begins in."""
         detokenizer, offsets = tokenizer.detokenizer(), list[int]()
         for token in self.ids:
             detokenizer.add(token)
@@ -65,7 +65,12 @@ class Prompt:
 
 
 def check_length(num_characters: int, tokenizer: Tokenizer, block_size: int) -> None:
-    """Refuse a text that cannot fit into the context, before it is tokenized.
+    """Check that a text is short enough for the context, before it is tokenized.
+
+    Args:
+        num_characters: length of the text.
+        tokenizer: tokenizer of the model.
+        block_size: context length in tokens.
 
     Raises:
         PromptTooLongError: if `num_characters` characters need more than `block_size` tokens.
@@ -77,9 +82,9 @@ def check_length(num_characters: int, tokenizer: Tokenizer, block_size: int) -> 
 
 
 def context_exceeded(block_size: int, what: str) -> str:
-    """Say that something is too long for the context, in the words by which clients know it.
+    """Build the message that something is too long for the context.
 
-    OpenAI's API and vLLM begin the message so, and client libraries such as litellm search for it.
+    It begins as in OpenAI's API and vLLM, as client libraries such as litellm search for it.
 
     Args:
         block_size: context length in tokens.
@@ -101,11 +106,12 @@ class TextStream:
         max_tokens: maximum number of tokens to generate; 0 if only the prompt is of interest.
         stop: string that ends the text, or several; they are not part of it.
         params: sampling parameters: which tokens end the text, and how many must precede its end.
-        tokens: iterator of generated tokens, for iterating over the stream.
+        tokens: iterator of generated tokens, for iterating over the stream; default: the caller
+            adds tokens.
 
     Attributes:
         prompt: prompt that is continued.
-        stop: the stop strings, and where they are searched for.
+        stop: stop strings, and where they are searched for.
         text: text so far, without the prompt.
         num_tokens: tokens so far, without the one that ended the text.
         offset: index in the text of the character that the last token begins in; the text may end
@@ -153,7 +159,14 @@ class TextStream:
                 yield piece
 
     def add(self, token: int) -> str:
-        """Add the next token; returns the new text that later tokens cannot change, maybe ""."""
+        """Add the next token to the text.
+
+        Args:
+            token: id of the token.
+
+        Returns:
+            The new text that later tokens cannot change, maybe "".
+        """
         if self._max_tokens == 0:
             self.finish_reason = "length"
             return ""
@@ -186,16 +199,19 @@ def stream_text(
     max_tokens: int = 200,
     stop: str | Sequence[str] = (),
 ) -> TextStream:
-    """Make a stream of the text that continues a prompt; iterating over it generates the text.
+    """Create a stream of the text that continues a prompt; iterating over it generates the text.
 
     Args:
         engine: engine with the model's weights.
         tokenizer: tokenizer of the model.
         prompt: text to continue.
-        sampler: chooses the tokens; another text with the same sampler continues its random
-            sequence.
+        sampler: sampling parameters and random state; another text with the same sampler continues
+            its random sequence.
         max_tokens: maximum number of tokens to generate.
         stop: string that ends the text, or several; they are not part of it.
+
+    Returns:
+        The stream.
 
     Raises:
         AnexaError: if the prompt is too long, or has characters that the model does not know.

@@ -234,8 +234,6 @@ class Tokenizer:
     def pad_token_id(self) -> int | None:
         """Id of the padding token: UNK if the vocabulary has it, else EOS.
 
-        Attention masks tell it from tokens of the text.
-
         Attention masks tell padding from the same token in a text.
         """
         return self._unk_id if self._unk_id is not None else next(iter(self.eos_token_ids), None)

@@ -57,8 +57,6 @@ def parquet_documents(entry: Entry, field: str, tally: Tally) -> Iterator[str]:
 def is_dataset(folder: Path) -> bool:
     """Return whether a folder is a dataset that `save_to_disk` of `datasets` has written.
 
-    It is then a dataset, or several splits of a dataset.
-
     It may also be several splits of a dataset, each in a folder of its own.
     """
     return (folder / SPLITS).is_file() or ((folder / STATE).is_file() and (folder / INFO).is_file())
