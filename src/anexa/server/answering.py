@@ -28,7 +28,8 @@ class Conversation:
         messages: messages so far.
         field: field of the request body that the messages are in, for errors.
         thinking: whether the model may think before it answers.
-        end: form of the end of the prompt; see `LanguageModel.render_prompt`.
+        end: where the prompt ends: "answer", at the beginning of a new answer; "message", within
+            the last message; "nothing", after it; None: as the last message suggests.
         tools: functions that the model may call.
     """
 
@@ -48,8 +49,8 @@ async def truncate(
 
     Args:
         served: model that answers.
-        conversation: the conversation.
-        max_tokens: number of tokens that the answer may have; see `LanguageModel.truncate`.
+        conversation: conversation to answer.
+        max_tokens: number of tokens to leave free for the answer; None means the model's own limit.
 
     Returns:
         The rest of the conversation, and the number of turns that were dropped.
@@ -73,6 +74,13 @@ async def truncate(
 async def render(served: ServedModel, conversation: Conversation) -> RenderedPrompt:
     """Render a conversation with the chat template of a model.
 
+    Args:
+        served: model that answers.
+        conversation: conversation to answer.
+
+    Returns:
+        The text of the prompt.
+
     Raises:
         APIError: if the model has no chat template, or cannot read the messages.
     """
@@ -88,10 +96,11 @@ async def render(served: ServedModel, conversation: Conversation) -> RenderedPro
 
 
 async def conversation_prompt(served: ServedModel, conversation: Conversation) -> Prompt:
-    """Return a conversation as the prompt of an answer.
+    """Render a conversation, and tokenize it as the prompt of an answer.
 
     Raises:
-        APIError: as `render`, and if the conversation is longer than the context.
+        APIError: if the model has no chat template or cannot read the messages, or the conversation
+            is longer than the context.
     """
     rendered = await render(served, conversation)
     with errors_of_field(conversation.field):
@@ -122,21 +131,26 @@ async def build_requests(
     num_prompt_logprobs: int | None = None,
     is_ranked: bool = False,
 ) -> list[Request]:
-    """Build the requests for the texts after prompts; their seeds count up from the body's.
+    """Build a request for each text to generate; the seeds count up from that of the body.
 
     Args:
         http_request: request of the client.
         served: model that generates the texts.
         prompts: prompts, at least one; in the chat template if they are conversations.
-        sampling: how tokens are sampled.
+        sampling: request body with the sampling parameters.
         max_tokens: maximum number of tokens to generate for each text.
         is_chat: whether to separate the reasoning of a chat answer from its content.
         sequences_per_prompt: number of texts for each prompt.
-        thinking: whether the model may think first, without the grammar.
+        thinking: whether a text may begin with a thought: reasoning that the grammar does not
+            restrict.
         grammar: the texts that may be generated; None: all.
-        num_logprobs: see `Request`.
-        num_prompt_logprobs: see `Request`.
-        is_ranked: see `Request`.
+        num_logprobs: number of most likely tokens to report at each position; None: no log
+            probabilities.
+        num_prompt_logprobs: the same, at each position of the prompts.
+        is_ranked: whether the mean log probability of each text is needed, to choose the best ones.
+
+    Returns:
+        The requests, those of the first prompt first.
 
     Raises:
         APIError: if a field is wrong, or the client disconnects.

@@ -30,14 +30,14 @@ router = APIRouter(prefix="/v1", responses=schemas.ERROR_RESPONSES)
 
 @router.get("/models")
 async def list_models(http_request: fastapi.Request) -> schemas.ModelList:
-    """List the served models."""
+    """List the served models with their limits and default sampling parameters."""
     models = [served.to_schema() for served in served_models(http_request).values()]
     return schemas.ModelList(object="list", data=models)
 
 
 @router.get("/models/{name:path}")
 async def get_model(http_request: fastapi.Request, name: str) -> schemas.ModelInfo:
-    """Describe a served model."""
+    """Return one served model with its limits and default sampling parameters."""
     return named_model(http_request, name).to_schema()
 
 
@@ -49,7 +49,7 @@ async def get_model(http_request: fastapi.Request, name: str) -> schemas.ModelIn
 async def create_completion(
     http_request: fastapi.Request, body: completions.CompletionRequest
 ) -> Response:
-    """Continue one or several prompts."""
+    """Generate texts that continue one or several prompts."""
     served = served_model(http_request, body.model)
     refuse_streamed_prompt_logprobs(body)
     max_tokens = DEFAULT_COMPLETION_TOKENS if body.max_tokens is None else body.max_tokens
@@ -81,7 +81,7 @@ async def create_completion(
 
 
 def _check_number_of_sequences(body: completions.CompletionRequest) -> None:
-    """Check `n` and `best_of`.
+    """Check the number of sequences that `n` and `best_of` ask for.
 
     Raises:
         APIError: if the fields ask for too many sequences, or contradict each other.
@@ -107,7 +107,7 @@ def _check_number_of_sequences(body: completions.CompletionRequest) -> None:
 async def create_chat_completion(
     http_request: fastapi.Request, body: chat_completions.ChatCompletionRequest
 ) -> Response:
-    """Answer a conversation."""
+    """Generate the assistant's next answers to a conversation."""
     served = served_model(http_request, body.model)
     refuse_streamed_prompt_logprobs(body)
     model = served.model

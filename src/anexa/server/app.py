@@ -67,7 +67,8 @@ def create_app(config: ServerConfig, on_loaded: Callable[[AnexaError | None], No
 
     Args:
         config: configuration of the server.
-        on_loaded: called with None when all models are loaded, or with the error if one cannot be.
+        on_loaded: function that is called when loading is over: with None if all models are loaded,
+            else with the error.
     """
 
     @asynccontextmanager
@@ -149,7 +150,11 @@ async def _load(
 
 
 async def _in_thread(function: Callable[[], Result]) -> Result:
-    """Run a function in a daemon thread, which does not delay the shutdown of the server."""
+    """Run a function in a daemon thread, which does not delay the shutdown of the server.
+
+    Returns:
+        The result of the function.
+    """
     future: Future[Result] = Future()
 
     def run() -> None:

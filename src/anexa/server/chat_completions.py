@@ -72,12 +72,12 @@ class ChatCompletionRequest(
 
     @property
     def thinking(self) -> bool:
-        """Whether the model may think before it answers; true by default."""
+        """Whether the model may reason before it answers; true by default."""
         return super().thinking and self.reasoning_effort != "none"
 
 
 class TopLogprob(schemas.ResponseModel):
-    """Log probability of a token."""
+    """A likely token at a position of the answer, and its log probability."""
 
     token: str
     bytes: list[int]
@@ -146,7 +146,7 @@ class ChoiceDelta(schemas.ResponseModel):
 
 
 class ChatCompletionChunkChoice(schemas.ChunkChoice):
-    """The next part of one answer."""
+    """The next part of one answer, in a chunk of a stream."""
 
     finish_reason: ChatFinishReason | None
     delta: ChoiceDelta
@@ -162,7 +162,7 @@ class ChatCompletionChunk(schemas.Chunk):
 
 
 class ChatCompletionResponder(Responder):
-    """Builds the responses to a `ChatCompletionRequest`.
+    """Builder of the responses to a `ChatCompletionRequest`.
 
     Args:
         body: body of the HTTP request.
@@ -170,7 +170,8 @@ class ChatCompletionResponder(Responder):
         model: served model name.
         tokenizer: tokenizer of the model.
         dropped_turns: number of turns that were dropped from the conversation.
-        new_parser: makes a parser of the tool calls in one answer; None if there can be none.
+        new_parser: function that creates a parser of the tool calls in one answer; None if there
+            can be none.
     """
 
     id_prefix = "chatcmpl"
@@ -195,13 +196,13 @@ class ChatCompletionResponder(Responder):
         self._num_prompt_logprobs = body.prompt_logprobs
 
     def response_fields(self) -> Fields:
-        """The log probabilities of the prompt, if the request asks for them."""
+        """Return the log probabilities of the prompt, if the request asks for them."""
         if self._num_prompt_logprobs is None:
             return {}
         return {"prompt_logprobs": self.prompt_logprobs(0, self._num_prompt_logprobs)}
 
     def content(self, index: int, output: RequestOutput) -> Fields:
-        """The message, with its reasoning, its content and its tool calls."""
+        """Return the message, with its reasoning, its content and its tool calls."""
         answer = self.requests[index].answer
         assert answer
         found = self._parse(index, output)
@@ -225,17 +226,17 @@ class ChatCompletionResponder(Responder):
         return [output.text] if output.text else []
 
     def finish_reason(self, index: int, output: RequestOutput) -> str | None:
-        """Why an answer ended: also "tool_calls"."""
+        """Return the reason why an answer ended: "stop", "length" or "tool_calls"."""
         parser = self._parsers[index]
         is_call = output.finish_reason == "stop" and parser is not None and parser.num_calls > 0
         return "tool_calls" if is_call else output.finish_reason
 
     def first_part(self, index: int) -> Fields:  # noqa: ARG002 (all choices begin alike)
-        """The role."""
+        """Return the delta with which an answer begins: its role, "assistant"."""
         return {"delta": ChoiceDelta(role="assistant", content="")}
 
     def parts(self, index: int, output: RequestOutput) -> list[Fields]:
-        """The reasoning, the content, and the tool calls."""
+        """Return the deltas for an output: its reasoning, its content, and its tool calls."""
         deltas = []
         if text := output.reasoning:
             deltas.append(ChoiceDelta(reasoning_content=text, reasoning=text))
@@ -247,7 +248,7 @@ class ChatCompletionResponder(Responder):
         return [{"delta": delta} for delta in deltas]
 
     def logprobs(self, index: int, logprobs: Sequence[TokenLogprob]) -> ChoiceLogprobs:  # noqa: ARG002
-        """Log probabilities as one object for each token."""
+        """Return log probabilities as one object for each token."""
 
         def fields(token: int, logprob: float) -> Fields:
             data = list(self.tokenizer.token_bytes(token))

@@ -18,7 +18,7 @@ ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "
 
 
 class TextPart(schemas.RequestModel):
-    """Part of a message's content."""
+    """Part of a message's content that is text."""
 
     type: Literal["text"]
     text: Text
@@ -36,7 +36,7 @@ ContentParts = Annotated[list[ContentPart], Field(fail_fast=True), max_entries(l
 
 
 class ChatMessage(schemas.RequestModel):
-    """Message of a conversation."""
+    """Message of a conversation: its role, its content, and tool calls."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Text | ContentParts | None = None
@@ -92,13 +92,13 @@ class TemplateFields(schemas.RequestModel):
 
     @property
     def thinking(self) -> bool:
-        """Whether the model may think before it answers; true by default."""
+        """Whether the model may reason before it answers; true by default."""
         options = self.chat_template_kwargs
         return options is None or options.enable_thinking is not False
 
 
 def template_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
-    """Return messages of a request as chat templates read them.
+    """Convert messages of a request to the form that chat templates read.
 
     Raises:
         APIError: if the arguments of a tool call are not a JSON object.

@@ -128,7 +128,7 @@ class CompletionChunk(schemas.Chunk):
 
 
 class CompletionResponder(Responder):
-    """Builds the responses to a `CompletionRequest`."""
+    """Builder of the responses to a `CompletionRequest`."""
 
     id_prefix, response_object, chunk_object = "cmpl", "text_completion", "text_completion"
     response_model, choice_model = Completion, CompletionChoice
@@ -147,29 +147,29 @@ class CompletionResponder(Responder):
         self._unsent_echoes = {*range(len(requests))} if scored else set[int]()
 
     def content(self, index: int, output: RequestOutput) -> Fields:
-        """The text, after its prompt if the request asks for an echo."""
+        """Return the text, after its prompt if the request asks for an echo."""
         fields: Fields = {"text": self._echoes[index] + output.text}
         if self._num_prompt_logprobs is not None:
             fields["prompt_logprobs"] = self.prompt_logprobs(index, self._num_prompt_logprobs)
         return fields
 
     def first_part(self, index: int) -> Fields | None:
-        """The prompt, if the request asks for an echo without log probabilities."""
+        """Return the prompt, if the request asks for an echo without log probabilities."""
         return {"text": self._echoes[index]} if self._echo and not self._unsent_echoes else None
 
     def chunks(self, index: int, output: RequestOutput) -> Iterator[schemas.Chunk]:
-        """The chunks of an output; before the first, the prompt and its log probabilities."""
+        """Yield the chunks of an output, before the first one the prompt if it is to be echoed."""
         if index in self._unsent_echoes:
             self._unsent_echoes.remove(index)
             yield self._chunk(index, {"text": self._echoes[index]}, self._echo_logprobs(index))
         yield from super().chunks(index, output)
 
     def parts(self, index: int, output: RequestOutput) -> list[Fields]:  # noqa: ARG002
-        """The text of an output, if it is not empty."""
+        """Return the text of an output as a list of one part; [] if it is empty."""
         return [{"text": output.text}] if output.text else []
 
     def whole_logprobs(self, index: int, output: RequestOutput) -> Logprobs:
-        """Log probabilities of the whole text, an echoed prompt included."""
+        """Return the log probabilities of the whole text, an echoed prompt included."""
         logprobs = self.logprobs(index, output.logprobs)
         if not self._echo:
             return logprobs
@@ -178,7 +178,7 @@ class CompletionResponder(Responder):
         return Logprobs(**{name: getattr(echoed, name) + getattr(logprobs, name) for name in names})
 
     def logprobs(self, index: int, logprobs: Sequence[TokenLogprob]) -> Logprobs:
-        """Log probabilities as four lists."""
+        """Return log probabilities as four lists, with an item for each token."""
         start = len(self._echoes[index])
         return Logprobs(
             tokens=[self.token_text(one.token) for one in logprobs],
@@ -188,7 +188,7 @@ class CompletionResponder(Responder):
         )
 
     def _echo_logprobs(self, index: int) -> Logprobs:
-        """Log probabilities of the prompt's tokens; the first token has none."""
+        """Return the log probabilities of the prompt's tokens; the first token has none."""
         request = self.requests[index]
         logprobs, prompt = request.prompt_logprobs, request.text.prompt
         return Logprobs(
@@ -199,7 +199,7 @@ class CompletionResponder(Responder):
         )
 
     def _top(self, logprob: TokenLogprob) -> dict[str, float]:
-        """The most likely tokens, and the token itself if it is not one of them.
+        """Return the most likely tokens, and the token itself if it is not one of them.
 
         If several tokens have the same text, the dictionary has the most likely one.
         """

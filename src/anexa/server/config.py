@@ -27,7 +27,7 @@ class ServerConfig:
     Attributes:
         models: model folder for each served model name; a folder of None is the bundled model.
         engine: name of the engine that computes the models: "scalar", "lists", "numpy", "numba",
-            "torch", or "auto".
+            "torch", or "auto", the fastest that is ready (see `anexa.load`).
         hosts: allowed host names and addresses in `Host` headers.
         any_address: whether any IP address is also allowed in `Host` headers.
         origins: origins of web pages of other sites that may call the API.

@@ -78,14 +78,22 @@ def describe(errors: Sequence[ErrorDetails], body: object) -> tuple[str, str | N
 
 
 def _is_within(error: ErrorDetails, other: ErrorDetails, body: object) -> bool:
-    """Whether an error is within a value that also has a wrong type: of a union in the union."""
+    """Return whether an error is within a value that another error is about.
+
+    Of a union within a union, one error is about the type of the value, another about a part of it.
+    """
     path, _ = _path(error, body)
     outer, _ = _path(other, body)
     return other["type"] in TYPES and len(path) > len(outer) and path[: len(outer)] == outer
 
 
 def _path(error: ErrorDetails, body: object) -> tuple[Path, int | None]:
-    """Return the path of the wrong value, and the index in `loc` of the first union's type."""
+    """Find the wrong value that an error is about.
+
+    Returns:
+        The path of the value in the body; and the index in `loc` of the type of the first union,
+        None without a union.
+    """
     path: list[str | int] = []
     union_at = None
     value: Any = body
@@ -105,7 +113,10 @@ def _path(error: ErrorDetails, body: object) -> tuple[Path, int | None]:
 
 
 def _condition(errors: Sequence[ErrorDetails]) -> str:
-    """Return the violated condition as words; several errors are one for each type of a union."""
+    """Return the violated condition in words, such as "must be a number".
+
+    Several errors are about the types of one union; the words name all of its types.
+    """
     error = errors[0]
     kind, context, value = error["type"], error.get("ctx", {}), error["input"]
     if kind in TYPES:
@@ -145,7 +156,7 @@ def _number(value: float) -> str:
 
 
 def _shown(value: object) -> str:
-    """Return a short value as JSON, or the type of a long one."""
+    """Return a value as JSON for a message; of a long value, only its type."""
     if isinstance(value, list):
         return "a list"
     if isinstance(value, dict):
@@ -172,8 +183,8 @@ def add_error_handlers(app: FastAPI, advice: str) -> None:
     """Make an application report all errors in the form of OpenAI's API.
 
     Args:
-        app: the application.
-        advice: what to do about a path that does not exist, such as "see /docs".
+        app: application whose errors are handled.
+        advice: clause about what to do if a path does not exist, such as "see /docs".
     """
 
     @app.exception_handler(RequestValidationError)

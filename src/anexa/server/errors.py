@@ -14,16 +14,16 @@ HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
 
 
 class APIError(AnexaError):
-    """An error that ends a request.
+    """Error that ends a request with an HTTP status and one sentence.
 
     Args:
         message: one sentence for the client.
-        param: field of the request body that is wrong, or None.
-        status: HTTP status; 400: the request cannot be answered as it is.
-        code: machine-readable code, or None.
+        param: field of the request body that is wrong; None if it is no field.
+        status: HTTP status; default: 400, the request cannot be answered as it is.
+        code: machine-readable code; default: None.
 
     Attributes:
-        status: HTTP status.
+        status: HTTP status of the response.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class APIError(AnexaError):
 
     @property
     def body(self) -> ErrorResponse:
-        """The error as the body of a response; its type follows from the HTTP status."""
+        """Body of the response; the type of the error follows from the HTTP status."""
         kind: ErrorType = "server_error" if self.status >= 500 else "invalid_request_error"
         if self.status == 401:
             kind = "authentication_error"
@@ -42,6 +42,6 @@ class APIError(AnexaError):
         return ErrorResponse(error=error)
 
     def response(self, headers: Mapping[str, str] | None = None) -> Response:
-        """The error as a response, with further headers."""
+        """Build the response to the request, with further headers."""
         all_headers = {**(headers or {}), **HEADERS.get(self.status, {})}
         return json_response(self.body, self.status, all_headers)

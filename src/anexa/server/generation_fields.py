@@ -19,7 +19,12 @@ StopStringList = Annotated[list[StopString], max_entries(limits.MAX_STOP_STRINGS
 
 
 def range_field(name: str, **others: float) -> Any:
-    """Return the pydantic field of a number, with its range in `RANGES` or the API's own bounds."""
+    """Return the pydantic field of a number, with its range.
+
+    Args:
+        name: name of the number in `RANGES`, whose bounds the field has.
+        others: bounds of the API that replace or supplement these, such as `le=2`.
+    """
     constraints: dict[str, Any] = RANGES[name].bounds | others
     if RANGES[name].kind is float:
         constraints["allow_inf_nan"] = False
@@ -27,7 +32,7 @@ def range_field(name: str, **others: float) -> Any:
 
 
 def _or_unlimited(value: object, validate: ValidatorFunctionWrapHandler) -> int:
-    """Accept `UNLIMITED`, and otherwise a number in the range of the field."""
+    """Accept `UNLIMITED`, or a number in the range of the field (validator)."""
     is_unlimited = isinstance(value, int) and value == UNLIMITED
     count: int = UNLIMITED if is_unlimited else validate(value)
     return count
@@ -53,7 +58,7 @@ Bias = Annotated[float, Field(**BIAS.bounds, allow_inf_nan=False)]
 
 
 class StreamOptions(RequestModel):
-    """Options of a stream."""
+    """Options of a streamed response."""
 
     include_usage: bool | None = Field(
         None, description="whether the last chunk reports the token usage"
@@ -115,5 +120,5 @@ class GenerationRequest(SamplingFields, UnsupportedSampling):
 
     @property
     def include_usage(self) -> bool:
-        """Whether the stream ends with a chunk that reports the token usage."""
+        """Whether the stream ends with a chunk that reports the token usage; false by default."""
         return bool(self.stream_options and self.stream_options.include_usage)

@@ -31,7 +31,11 @@ WRITE_TIMEOUT = 60.0  # seconds after which a client that does not read is disco
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Listen on an address.
+    """Open a socket that listens on an address.
+
+    Args:
+        host: name or address of this computer, such as "localhost".
+        port: port; 0 for any free port.
 
     Raises:
         AnexaError: if `host` is not an address of this computer, or the port is in use.
@@ -67,19 +71,19 @@ class Connection(H11Protocol):
     _write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start to wait for a request."""
+        """Start the timer within which the client must send a request."""
         super().connection_made(transport)
         if len(self.connections) > MAX_CONNECTIONS:
             self.app = RequestIds(refuse_connection)
         self._restart_idle_timer()
 
     def on_response_complete(self) -> None:
-        """Start to wait for the next request."""
+        """Start the timer within which the client must send the next request."""
         super().on_response_complete()
         self._restart_idle_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop all timers."""
+        """Stop the timers, as the connection is closed."""
         super().connection_lost(exc)
         if self._idle_timer:
             self._idle_timer.cancel()
@@ -122,7 +126,10 @@ class Connection(H11Protocol):
 
 
 async def refuse_connection(_scope: Scope, _receive: Receive, send: Send) -> None:
-    """ASGI application for connections beyond `MAX_CONNECTIONS`: it answers with 503."""
+    """Answer a request with status 503, as there are too many connections.
+
+    This ASGI application gets the connections beyond `MAX_CONNECTIONS`.
+    """
     message = "there are too many connections at the moment: try again in a second"
     await refuse(send, APIError(message, status=503))
 
@@ -132,10 +139,10 @@ class StoppableWorker(Protocol):
 
     @property
     def idle(self) -> bool:
-        """Whether it has no unfinished request."""
+        """Whether there is no unfinished request."""
 
     def shut_down(self) -> None:
-        """End all unfinished requests."""
+        """End all unfinished requests with an error."""
 
 
 class Server(uvicorn.Server):
@@ -147,8 +154,8 @@ class Server(uvicorn.Server):
     Args:
         app: the application.
         grace: seconds for running requests to finish.
-        get_workers: returns what computes, such as the workers of the loaded models.
-        show: called with a line for the user if there are running requests to wait for.
+        get_workers: function that returns what computes, such as the workers of the loaded models.
+        show: function for a line to the user, called if there are running requests to wait for.
     """
 
     def __init__(
@@ -176,7 +183,11 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Shut down gracefully at the first signal, at once at the second."""
+        """Context manager in which signals shut down the server.
+
+        The first signal does it gracefully: running requests may finish. The second one does it at
+        once.
+        """
         if sys.platform == "win32":  # where event loops do not support signal handlers
             with super().capture_signals():
                 yield

@@ -55,7 +55,14 @@ class Introduction:
 
 
 def introduce(model: LanguageModel) -> Introduction:
-    """Introduce a model by its chat template and its model card."""
+    """Introduce a model by its chat template and its model card.
+
+    Args:
+        model: served model.
+
+    Returns:
+        Its description, and examples to try.
+    """
     card = _card(model)
     corpora = _listed(card, "datasets")
     trained_on = f" It was trained on {', '.join(corpora)}." if corpora else ""
@@ -87,7 +94,7 @@ def _card(model: LanguageModel) -> str:
 
 
 def _readable(texts: Iterable[str], model: LanguageModel) -> tuple[str, ...]:
-    """Choose the first texts that the model knows all characters of, at most half its context."""
+    """Choose the first texts that have no unknown characters and fill at most half the context."""
     readable = (text for text in dict.fromkeys(texts) if _fits(text, model))
     return tuple(islice(readable, NUM_EXAMPLES))
 
@@ -128,7 +135,10 @@ def _parsed(text: str) -> list[object]:
 
 
 def _item(value: str) -> object:
-    """Read `value` or `text: value`, the value in quotation marks or not."""
+    """Return the text of a list item in a card's header: `value` or `text: value`.
+
+    The value may be in quotation marks. None if the item has another form.
+    """
     value = value.removeprefix("text:").strip()
     if value.startswith('"'):
         return next(iter(_parsed(f"[{value}]")), None)

@@ -56,7 +56,11 @@ class Metrics:
         )
 
     def for_model(self, name: str) -> ModelMetrics:
-        """Metrics of one served model."""
+        """Create the metrics of one served model.
+
+        Args:
+            name: served model name.
+        """
         return ModelMetrics(self, name)
 
 

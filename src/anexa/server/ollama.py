@@ -84,7 +84,11 @@ router = APIRouter(prefix="/api", route_class=OllamaRoute, responses=ERROR_RESPO
 
 
 def describe_lines(line: type[AnswerResponse]) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI description of a response: a stream of lines unless `stream` is false."""
+    """Return the OpenAPI description of a response: a stream of lines unless `stream` is false.
+
+    Args:
+        line: model of a whole response, and of a line.
+    """
     schema = {"$ref": f"#/components/schemas/{line.__name__}"}
     return {
         200: {
@@ -98,7 +102,7 @@ def describe_lines(line: type[AnswerResponse]) -> dict[int | str, dict[str, Any]
     "/generate", response_model=GenerateResponse, responses=describe_lines(GenerateResponse)
 )
 async def generate(http_request: fastapi.Request, body: GenerateRequest) -> Response:
-    """Answer a prompt; continue it if `raw` is true or the model has no chat template."""
+    """Generate the answer to a prompt; without a chat template, or with `raw`, continue it."""
     served = find_model(http_request, body.model)
 
     def line_fields(text: str, reasoning: str | None) -> Fields:
@@ -122,7 +126,7 @@ async def generate(http_request: fastapi.Request, body: GenerateRequest) -> Resp
 
 @router.post("/chat", response_model=ChatResponse, responses=describe_lines(ChatResponse))
 async def chat(http_request: fastapi.Request, body: ChatRequest) -> Response:
-    """Answer a conversation."""
+    """Generate the assistant's next answer to a conversation."""
     served = find_model(http_request, body.model)
 
     def line_fields(text: str, reasoning: str | None) -> Fields:
@@ -144,7 +148,7 @@ def find_model(http_request: fastapi.Request, name: str | None) -> ServedModel:
     """Return the model that answers a request; its name may have the tag `latest`.
 
     Raises:
-        APIError: in the cases of `served_model`.
+        APIError: if there are several models and none has this name, or while they are loaded.
     """
     if name is not None and name not in served_models(http_request):
         name = name.removesuffix(LATEST)
@@ -152,7 +156,7 @@ def find_model(http_request: fastapi.Request, name: str | None) -> ServedModel:
 
 
 def supports_thinking(served: ServedModel) -> bool:
-    """Return whether the chat template of a model has thoughts."""
+    """Return whether the chat template of a model has thoughts: reasoning before an answer."""
     template = served.model.chat_template or ""
     return THINK in template or "enable_thinking" in template
 
@@ -171,7 +175,7 @@ def timestamp(seconds: float | None = None) -> str:
 async def _continuation(
     http_request: fastapi.Request, served: ServedModel, body: GenerateRequest
 ) -> Request:
-    """Build the request that continues a prompt, without the chat template."""
+    """Build the request for a text that continues a prompt, without the chat template."""
     if body.think:
         raise _cannot_think(served)
     with errors_of_field("prompt"):
@@ -199,7 +203,7 @@ async def _answer(
     body: AnswerRequest,
     conversation: Conversation,
 ) -> Request:
-    """Build the request that answers a conversation."""
+    """Build the request for the answer to a conversation."""
     prompt = await conversation_prompt(served, conversation)
     if body.think and not supports_thinking(served):
         raise _cannot_think(served)
@@ -226,7 +230,7 @@ def _load_response(
     response_model: type[AnswerResponse],
     line_fields: LineFields,
 ) -> Response:
-    """Answer a request without a prompt, with which Ollama's clients ask to load a model."""
+    """Respond to a request without a prompt, with which Ollama's clients ask to load a model."""
     head = {"model": body.model or served.model.name, "created_at": timestamp()}
     fields = {**head, **line_fields("", None), "done": True, "done_reason": "load"}
     return json_response(response_model(**fields))
@@ -241,7 +245,20 @@ async def _respond(
     line_fields: LineFields,
     end: Fields | None = None,
 ) -> Response:
-    """Submit a request, and respond with its output; `end` has further fields of the last line."""
+    """Submit a request, and respond with its output.
+
+    Args:
+        http_request: request of the client.
+        served: model that generates the text.
+        body: body of the HTTP request.
+        request: request to submit.
+        response_model: model of a whole response, and of a line of a stream.
+        line_fields: function that returns the fields of a line for an output.
+        end: further fields of the last line; default: none.
+
+    Returns:
+        A whole response, or a stream of lines.
+    """
     model = body.model or served.model.name
     worker = served.worker
 

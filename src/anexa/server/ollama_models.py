@@ -38,7 +38,7 @@ router = APIRouter(prefix="/api", route_class=OllamaRoute, responses=ERROR_RESPO
 
 @router.get("/tags")
 async def list_tags(http_request: fastapi.Request) -> TagList:
-    """List the served models."""
+    """List the served models with their sizes and hashes."""
     served = [*served_models(http_request).values()]
     digests = [await asyncio.to_thread(_digest, one.model) for one in served]
     return TagList(models=[_tagged(one, digest) for one, digest in zip(served, digests)])
@@ -46,7 +46,7 @@ async def list_tags(http_request: fastapi.Request) -> TagList:
 
 @router.post("/show")
 async def show(http_request: fastapi.Request, body: ShowRequest) -> ShowResponse:
-    """Describe a served model."""
+    """Return a served model's chat template, sizes, and default sampling parameters."""
     served = find_model(http_request, body.model or body.name)
     model, config = served.model, served.model.engine.config
     kind = config.model_type

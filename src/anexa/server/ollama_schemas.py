@@ -80,7 +80,7 @@ class AnswerRequest(ModelRequest):
 
     @property
     def thinking(self) -> bool:
-        """Whether the model may think before it answers."""
+        """Whether the model may reason before it answers."""
         return self.think is not False
 
     @property
@@ -131,7 +131,7 @@ class GenerateRequest(AnswerRequest):
 
 
 class OllamaMessage(schemas.RequestModel):
-    """Message of a conversation."""
+    """Message of a conversation: its role and its content."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: Text | None = None
@@ -154,7 +154,7 @@ class ChatRequest(AnswerRequest):
 
 
 class ShowRequest(ModelRequest):
-    """Body of `POST /api/show`."""
+    """Body of `POST /api/show`: the name of a model."""
 
     model_config = schemas.examples({"model": "anexa"})
 
@@ -216,7 +216,7 @@ class ChatResponse(AnswerResponse):
 
 
 class Details(schemas.ResponseModel):
-    """Size and format of a model."""
+    """Architecture, size and format of a model."""
 
     parent_model: Literal[""]
     format: Literal["safetensors"]
@@ -227,7 +227,7 @@ class Details(schemas.ResponseModel):
 
 
 class TaggedModel(schemas.ResponseModel):
-    """A served model."""
+    """A served model in a list, with its name, size and hash."""
 
     name: str
     model: str
@@ -238,13 +238,13 @@ class TaggedModel(schemas.ResponseModel):
 
 
 class TagList(schemas.ResponseModel):
-    """Response of `GET /api/tags`."""
+    """Response of `GET /api/tags`: the served models."""
 
     models: list[TaggedModel]
 
 
 class ShowResponse(schemas.ResponseModel):
-    """Response of `POST /api/show`."""
+    """Response of `POST /api/show`: a served model."""
 
     modelfile: str
     parameters: str = Field(description="default sampling parameters")
@@ -256,6 +256,6 @@ class ShowResponse(schemas.ResponseModel):
 
 
 class Version(schemas.ResponseModel):
-    """Response of `GET /api/version`."""
+    """Response of `GET /api/version`: the version of Ollama whose API is followed."""
 
     version: str

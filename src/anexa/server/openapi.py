@@ -12,7 +12,11 @@ _REF = "#/components/schemas/{model}"
 
 
 def describe_stream(chunk: type[Chunk]) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI description of a response: a stream of chunks if `stream` is true."""
+    """Return the OpenAPI description of a response that is a stream of chunks if `stream` is true.
+
+    Args:
+        chunk: model of a chunk.
+    """
     data = _json_of(chunk, ErrorResponse)
     return _describe(
         "A server-sent event: a chunk, an error that ends the stream, or `[DONE]`.",
@@ -21,7 +25,11 @@ def describe_stream(chunk: type[Chunk]) -> dict[int | str, dict[str, Any]]:
 
 
 def describe_events(*events: type[ResponseModel]) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI description of a response: a stream of events if `stream` is true."""
+    """Return the OpenAPI description of a response that is a stream of events if `stream` is true.
+
+    Args:
+        events: models of the events.
+    """
     return _describe(
         "A server-sent event with the name of its type.",
         {"event": {"type": "string"}, "data": _json_of(*events)},
@@ -29,7 +37,7 @@ def describe_events(*events: type[ResponseModel]) -> dict[int | str, dict[str, A
 
 
 def _json_of(*models: type[ResponseModel]) -> dict[str, Any]:
-    """Describe a string with one of these objects as JSON."""
+    """Return the JSON schema of a string that is one of these objects as JSON."""
     references = [{"$ref": _REF.format(model=model.__name__)} for model in models]
     return {
         "type": "string",

@@ -24,13 +24,23 @@ def page_files(package: str, prefix: str) -> dict[str, Path]:
     Args:
         package: package with a folder `page`, such as "anexa.server".
         prefix: prefix of the URL paths, such as "/page/".
+
+    Returns:
+        The path of each file on the disk, by its URL path.
     """
     folder = Path(str(importlib.resources.files(package) / "page"))
     return {f"{prefix}{path.name}": path for path in folder.iterdir() if path.suffix in MEDIA_TYPES}
 
 
 def add_files(app: FastAPI, files: Mapping[str, Path]) -> None:
-    """Add a route for each file. The files are read once, here, as a page has many small files."""
+    """Add a route for each file of a page.
+
+    The files are read once, when the route is added, as a page has many small files.
+
+    Args:
+        app: application that gets the routes.
+        files: path of each file on the disk, by its URL path.
+    """
 
     def route(path: Path) -> Any:
         content, media_type = path.read_bytes(), f"{MEDIA_TYPES[path.suffix]}; charset=utf-8"

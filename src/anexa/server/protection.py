@@ -75,7 +75,7 @@ class Protection:
         self._public_paths = {*PUBLIC_PATHS, *public_paths}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse a request, or pass it on to the application."""
+        """Check a request: pass it on to the application, or answer it with an error."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -120,7 +120,10 @@ class Protection:
             body.refusal = APIError(f"internal error ({type(error).__name__})", status=500)
 
     def _may_call(self, origin: str, host: str) -> bool:
-        """Whether pages of an origin may call the API: the server's own, local, or allowed ones."""
+        """Return whether pages of an origin may call the API.
+
+        The server's own origin may, local ones, and those that the configuration allows.
+        """
         is_local = self._api_key is None and LOCAL_ORIGIN.fullmatch(origin) is not None
         return is_local or origin in self._origins or origin.partition("://")[2] == host
 
@@ -188,7 +191,10 @@ class LimitedBody:
 
 
 async def _discard_body(receive: Receive) -> None:
-    """Read and drop the rest of a body, within limits: many clients send it all before reading."""
+    """Read and drop the rest of a request body, within limits.
+
+    Many clients send the whole body before they read the response.
+    """
 
     async def read() -> None:
         bytes_left, has_more = MAX_DISCARDED_BYTES, True
@@ -217,7 +223,7 @@ def _is_address(name: str) -> bool:
 
 
 async def refuse(send: Send, error: APIError) -> None:
-    """Send an error, and close the connection, as the rest of the body is not read."""
+    """Send an error response, and close the connection, as the rest of the body is not read."""
     response = error.response({"Connection": "close"})
     start = {"status": error.status, "headers": response.raw_headers}
     await send({"type": "http.response.start", **start})

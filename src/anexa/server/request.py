@@ -22,7 +22,7 @@ class RequestOutput:
 
     Attributes:
         text: text of a completion, or content of a chat answer.
-        reasoning: text of the thought before a chat answer.
+        reasoning: text of the thought (the reasoning before a chat answer).
         num_tokens: number of generated tokens, without a token that only ends the sequence.
         logprobs: log probabilities of the tokens that begin in this text, if the request asks for
             them.
@@ -47,7 +47,7 @@ class RequestOutput:
         return self.finish_reason is not None or self.error is not None
 
     def merge(self, later: RequestOutput) -> None:
-        """Append a later part."""
+        """Append the next part of the output to this one."""
         self.text += later.text
         self.reasoning += later.reasoning
         self.num_tokens += later.num_tokens
@@ -69,7 +69,8 @@ class Request:
         is_chat: whether to separate the reasoning of a chat answer from its content.
         num_logprobs: number of most likely tokens to report at each position; None: no log
             probabilities.
-        num_prompt_logprobs: as `num_logprobs`, at each position of the prompt.
+        num_prompt_logprobs: number of most likely tokens to report at each position of the prompt;
+            None: no log probabilities.
         is_ranked: whether to compute `mean_logprob`.
 
     Attributes:
@@ -154,7 +155,7 @@ class Request:
 
     @property
     def _reports_end(self) -> bool:
-        """Whether the last token has ended a completion, which reports this token as well."""
+        """Whether the last token has ended a completion; its log probability is then reported."""
         text = self.text
         return self.answer is None and text.finish_reason == "stop" and not text.is_cut
 
@@ -166,7 +167,7 @@ class Request:
             output.logprobs.append(self._held_logprobs.pop(0))
 
     def publish(self, output: RequestOutput) -> None:
-        """Hand an output to the iterator of the request; called in the event loop."""
+        """Pass an output to the iterator of the request; called in the event loop."""
         self._published.merge(output)
         if self._published.text or self._published.reasoning or output.finished:
             self._is_published.set()

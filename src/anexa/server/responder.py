@@ -19,7 +19,7 @@ Fields: TypeAlias = dict[str, Any]
 
 
 class Responder(ABC):
-    """Builds the responses to one HTTP request: a whole response, or the chunks of a stream.
+    """Builder of the responses to one HTTP request: a whole response, or chunks of a stream.
 
     A subclass sets the response models of its route as class attributes, and fills the fields in
     which routes differ.
@@ -72,7 +72,7 @@ class Responder(ABC):
         """Return the fields of a choice of a whole response that hold the text of an output."""
 
     def response_fields(self) -> Fields:
-        """Return fields of a whole response that only this route has."""
+        """Return the fields of a whole response that only this route has; default: none."""
         return {}
 
     @abstractmethod
@@ -81,7 +81,7 @@ class Responder(ABC):
 
     @abstractmethod
     def parts(self, index: int, output: RequestOutput) -> list[Fields]:
-        """Return the fields of the chunks with the text of an output, a chunk for each kind."""
+        """Return the fields of the chunks for an output: a chunk for each kind of text in it."""
 
     def finish_reason(self, index: int, output: RequestOutput) -> str | None:  # noqa: ARG002
         """Return the reason why a choice ended; None while it is generated."""
@@ -207,5 +207,13 @@ def _build(
     logprobs: schemas.ResponseModel | None = None,
     finish_reason: str | None = None,
 ) -> Any:
-    """Build a choice of a whole response or of a chunk."""
+    """Build a choice of a whole response or of a chunk, of the class `model`.
+
+    Args:
+        model: class of the choice.
+        index: index of the choice.
+        part: fields with the text.
+        logprobs: log probabilities; None if they are not reported.
+        finish_reason: reason why the choice ended; None while it is generated.
+    """
     return model(**part, index=index, logprobs=logprobs, finish_reason=finish_reason)

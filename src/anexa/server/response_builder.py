@@ -43,7 +43,7 @@ class OpenItem:
     """An output item of a response whose text is still being generated.
 
     Args:
-        kind: type of the text.
+        kind: type of the text, "output_text" or "reasoning_text".
         index: index of the item in the output.
 
     Attributes:
@@ -74,7 +74,7 @@ class OpenItem:
 
 
 class ResponseBuilder:
-    """Builds the events of one response from its outputs; the last event contains the response.
+    """Builder of the events of one response; the last event contains the response.
 
     Args:
         body: body of the HTTP request.

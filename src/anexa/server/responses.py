@@ -33,7 +33,7 @@ router = APIRouter(prefix="/v1", responses=schemas.ERROR_RESPONSES)
 
 @router.post("/responses", response_model=ResponseObject, responses=describe_events(*EVENTS))
 async def create_response(http_request: fastapi.Request, body: ResponsesRequest) -> Response:
-    """Answer a conversation."""
+    """Generate the assistant's next answer to a conversation, in the form of the Responses API."""
     served = served_model(http_request, body.model)
     conversation = Conversation(body.conversation_messages, "input", body.thinking)
     dropped_turns: int | None = None

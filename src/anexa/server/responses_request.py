@@ -30,7 +30,10 @@ InputParts = Annotated[list[InputPart], Field(fail_fast=True), max_entries(limit
 
 
 class InputMessage(schemas.RequestModel):
-    """Message of a conversation; the assistant's messages are output items of earlier responses."""
+    """Message of a conversation.
+
+    The assistant's messages may be output items of earlier responses.
+    """
 
     type: Literal["message"] | None = None
     role: Literal["user", "assistant", "system", "developer"]
@@ -75,7 +78,7 @@ InputItems = Annotated[
 
 
 class Reasoning(schemas.RequestModel):
-    """Options of the reasoning."""
+    """Options of the reasoning before an answer."""
 
     effort: ReasoningEffort | None = Field(
         None, description='"none": the model answers without thinking'
@@ -99,14 +102,14 @@ class FormatOptions(schemas.RequestModel):
 
 
 class TextOptions(schemas.RequestModel):
-    """Options of the answer's text."""
+    """Options of the text of an answer, such as its format."""
 
     format: FormatOptions | None = None
     verbosity: Annotated[Unsupported, Neutral("medium")] = None
 
 
 class ResponseStreamOptions(schemas.RequestModel):
-    """Options of a stream."""
+    """Options of a streamed response."""
 
     include_obfuscation: False_ = None
 
@@ -180,5 +183,5 @@ class ResponsesRequest(SamplingFields, UnsupportedSampling):
 
     @property
     def thinking(self) -> bool:
-        """Whether the model may think before it answers; true by default."""
+        """Whether the model may reason before it answers; true by default."""
         return not (self.reasoning and self.reasoning.effort == "none")

@@ -14,7 +14,7 @@ ResponseStatus: TypeAlias = Literal["in_progress", "completed", "incomplete", "f
 
 
 class OutputText(schemas.ResponseModel):
-    """The text of a message."""
+    """The text of a message of the assistant."""
 
     type: Literal["output_text"]
     text: str
@@ -23,14 +23,14 @@ class OutputText(schemas.ResponseModel):
 
 
 class ReasoningText(schemas.ResponseModel):
-    """The text of a thought."""
+    """The text of the reasoning before a message."""
 
     type: Literal["reasoning_text"]
     text: str
 
 
 class OutputMessage(schemas.ResponseModel):
-    """A message of the assistant."""
+    """Output item: a message of the assistant."""
 
     id: str
     type: Literal["message"]
@@ -40,7 +40,7 @@ class OutputMessage(schemas.ResponseModel):
 
 
 class ReasoningItem(schemas.ResponseModel):
-    """The thought before a message; the content is the whole thought, so there is no summary."""
+    """Output item: the reasoning before a message, as a whole; so there is no summary."""
 
     id: str
     type: Literal["reasoning"]
@@ -59,13 +59,13 @@ class InputTokensDetails(schemas.ResponseModel):
 
 
 class OutputTokensDetails(schemas.ResponseModel):
-    """Number of generated tokens of the thought, with the tag that ends it."""
+    """Number of generated tokens of the reasoning, with the tag that ends it."""
 
     reasoning_tokens: int
 
 
 class ResponseUsage(schemas.ResponseModel):
-    """Token counts of a response."""
+    """Numbers of tokens that a response has read and generated."""
 
     input_tokens: int
     input_tokens_details: InputTokensDetails
@@ -88,14 +88,14 @@ class IncompleteDetails(schemas.ResponseModel):
 
 
 class ReasoningSettings(schemas.ResponseModel):
-    """Reasoning options of the request."""
+    """Options of the reasoning, as in the request."""
 
     effort: ReasoningEffort | None
     summary: None
 
 
 class TextSettings(schemas.ResponseModel):
-    """Options of the text in the request."""
+    """Options of the text, as in the request."""
 
     format: dict[str, Any] = Field(description="as in the request")
 

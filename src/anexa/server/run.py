@@ -16,14 +16,14 @@ from anexa.server.http_server import Server, address_of, listen
 def run(
     config: ServerConfig, host: str, port: int, grace: float, show: Callable[[str], None] = print
 ) -> None:
-    """Serve until SIGINT or SIGTERM, then let running requests finish.
+    """Run the server until SIGINT or SIGTERM, then let running requests finish.
 
     Args:
         config: configuration of the server.
         host: address to listen on.
         port: port to listen on; 0 for any free port.
         grace: seconds for running requests to finish.
-        show: called with a line for the user: the server's address when it is ready, and how long
+        show: function for a line to the user: the server's address when it is ready, and how long
             it waits when it shuts down.
 
     Raises:

@@ -51,11 +51,16 @@ class RequestModel(BaseModel):
 
 
 def _whole_floats_as_integers(value: object, depth: int = 2) -> object:
-    """Convert a whole number, or those in a list; objects are `RequestModel`s of their own.
+    """Convert whole floats to integers: a number, or those in a list.
+
+    The fields of nested objects are converted by their own `RequestModel`.
 
     Args:
-        value: value of a field.
-        depth: levels of lists; no field has more than the two of a list of prompts as token ids.
+        value: value of a field, as JSON.
+        depth: levels of lists to look into; default: the two of a list of prompts as token ids.
+
+    Returns:
+        The converted value.
     """
     if isinstance(value, list) and depth:
         return [_whole_floats_as_integers(entry, depth - 1) for entry in value]
@@ -80,7 +85,13 @@ class ResponseModel(BaseModel):
 def json_response(
     content: ResponseModel, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Build an HTTP response from its body."""
+    """Build an HTTP response from its body.
+
+    Args:
+        content: body of the response.
+        status: HTTP status; default: 200.
+        headers: further headers; default: none.
+    """
     return Response(content.to_json(), status, headers, "application/json")
 
 
@@ -88,11 +99,13 @@ def json_response(
 
 
 def max_entries(count: int, entry_type: type = object) -> BeforeValidator:
-    """Limit the length of a list or an object, checked before its entries are validated.
+    """Return a validator that limits the length of a list or an object.
+
+    It runs before the entries are validated, which may take long.
 
     Args:
         count: maximum number of entries.
-        entry_type: lists whose first entry has another type are accepted.
+        entry_type: type of the first entry of the lists to check; other lists are accepted.
     """
 
     def check(value: object) -> object:
@@ -105,7 +118,7 @@ def max_entries(count: int, entry_type: type = object) -> BeforeValidator:
 
 
 def examples(*bodies: dict[str, Any]) -> ConfigDict:
-    """Add example bodies to the schema of a request."""
+    """Return the model configuration that adds example bodies to the schema of a request."""
     return ConfigDict(json_schema_extra={"examples": [*bodies]})
 
 
@@ -113,7 +126,10 @@ Text = Annotated[str, Field(max_length=limits.MAX_TEXT_CHARS)]
 
 
 class CheckRequest(RequestModel):
-    """Body of `POST /check`: a question about arithmetic, a thought, and the answer."""
+    """Body of `POST /check`: a question about arithmetic, the thought about it, and the answer.
+
+    A thought is the model's calculation before the answer, one step per line.
+    """
 
     model_config = examples(
         {"question": "12+34", "thought": "12+34:2+4+0=06,1+3+0=04:46", "answer": "46"}
@@ -131,7 +147,7 @@ ErrorType = Literal["invalid_request_error", "authentication_error", "server_err
 
 
 class ErrorObject(ResponseModel):
-    """A sentence that says what is wrong, the kind of error, and the field that is wrong."""
+    """An error: a sentence that says what is wrong, the kind of error, and the wrong field."""
 
     message: str
     type: ErrorType
@@ -173,7 +189,7 @@ class ModelInfo(ResponseModel):
 
 
 class ModelList(ResponseModel):
-    """Response of `GET /v1/models`."""
+    """Response of `GET /v1/models`: the served models."""
 
     object: Literal["list"]
     data: list[ModelInfo]
@@ -192,13 +208,13 @@ PromptLogprobs = list[dict[int, PromptLogprob] | None]
 
 
 class PromptTokensDetails(ResponseModel):
-    """Details of the token count of the prompts."""
+    """Parts of the token count of the prompts."""
 
     cached_tokens: int = Field(description="tokens whose keys and values were reused")
 
 
 class CompletionTokensDetails(ResponseModel):
-    """Details of the token count of the generated texts."""
+    """Parts of the token count of the generated texts."""
 
     reasoning_tokens: int = Field(description="tokens of thoughts, with the tags that end them")
 
@@ -247,7 +263,7 @@ class ChunkChoice(ResponseModel):
 
 
 class CheckedFact(ResponseModel):
-    """Result of checking the equation of one column."""
+    """Result of checking a fact: the equation for one column of digits, such as 8+6+0=14."""
 
     text: str
     true: bool
@@ -265,7 +281,7 @@ class CheckedLine(ResponseModel):
 
 
 class CheckedThought(ResponseModel):
-    """Response of `POST /check`."""
+    """Response of `POST /check`: the result for each line of the thought."""
 
     lines: list[CheckedLine]
     all_true: bool

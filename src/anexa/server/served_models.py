@@ -19,11 +19,11 @@ DEFAULT_TOP_P, DEFAULT_TOP_K = 1.0, None  # any token may be drawn
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A loaded model, and the worker that runs it.
+    """A loaded model, and the worker that generates with it.
 
     Attributes:
-        model: the model.
-        worker: thread that generates its sequences.
+        model: model with its engine and tokenizer.
+        worker: worker thread that runs the requests to the model.
         created: time when the model was loaded, in seconds since 1970.
         introduction: description and examples of the model, for the page.
     """
@@ -35,11 +35,11 @@ class ServedModel:
 
     @property
     def block_size(self) -> int:
-        """Context length in tokens."""
+        """Context length of the model, in tokens."""
         return self.model.engine.config.block_size
 
     def to_schema(self) -> schemas.ModelInfo:
-        """Describe the model as `GET /v1/models` does."""
+        """Convert to the description of the model in `GET /v1/models`."""
         supports_chat = self.model.chat_template is not None
         config = self.model.engine.config
         return schemas.ModelInfo(

@@ -26,7 +26,7 @@ EVENT_STREAM = "text/event-stream"
 async def whole_response(
     http_request: fastapi.Request, worker: Worker, responder: Responder
 ) -> Response:
-    """Wait until all requests are finished, and build the response.
+    """Wait until all requests are finished, and build a whole response.
 
     Raises:
         APIError: if a request fails, or the client disconnects.
@@ -59,7 +59,14 @@ async def whole_outputs(
 async def unless_disconnected(
     http_request: fastapi.Request, awaitable: Awaitable[Result]
 ) -> Result:
-    """Return the result of an awaitable, which is canceled if the client disconnects.
+    """Await a result, which is canceled if the client disconnects.
+
+    Args:
+        http_request: request of the client.
+        awaitable: what to wait for.
+
+    Returns:
+        The result.
 
     Raises:
         APIError: if the client disconnects.
@@ -87,9 +94,9 @@ class RequestStream(StreamingResponse):
 
     Args:
         worker: worker that runs the requests.
-        requests: the requests.
-        content: the body of the response, made from the outputs of the requests.
-        media_type: type of the body.
+        requests: requests whose outputs the body is made of.
+        content: generator of the body.
+        media_type: MIME type of the body.
     """
 
     def __init__(
@@ -104,7 +111,7 @@ class RequestStream(StreamingResponse):
         super().__init__(content, media_type=media_type, headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the body."""
+        """Send the response to the client, then cancel unfinished requests."""
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -143,5 +150,5 @@ async def events(responder: Responder) -> AsyncGenerator[bytes]:
 
 
 def event(data: ResponseModel) -> bytes:
-    """Serialize a server-sent event."""
+    """Convert an object to a server-sent event: a line "data: " with its JSON."""
     return b"data: " + data.to_json() + b"\n\n"

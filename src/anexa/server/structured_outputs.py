@@ -32,7 +32,7 @@ Schema = dict[str, Any]
 
 
 class JSONSchemaFormat(RequestModel):
-    """A JSON schema, and its name. The text always matches the schema, whatever `strict` is."""
+    """A JSON schema with its name. The text always matches the schema, whatever `strict` is."""
 
     name: Annotated[str, Field(min_length=1, max_length=limits.MAX_NAME_CHARS)]
     description: str | None = None
@@ -94,7 +94,11 @@ def requested_grammar(body: StructuredFields) -> Grammar | None:
 
 
 def _grammars(body: StructuredFields) -> Iterator[tuple[str, Callable[[str], Grammar]]]:
-    """Yield each field with a grammar: its name, and a function that makes the grammar."""
+    """Yield each field of a body that has a grammar.
+
+    Yields:
+        The name of the field, and a function that creates the grammar.
+    """
     if (wanted := body.response_format) and wanted.type != "text":
         if wanted.type == "json_object" and wanted.object_schema is not None:
             yield "response_format.schema", partial(Grammar.json_schema, wanted.object_schema)
@@ -147,17 +151,21 @@ async def compile_grammar(
     thinking: bool = False,
     in_thought: bool = False,
 ) -> GrammarConstraint | None:
-    """Compile a grammar, in a thread that compiles one grammar at a time; for None, return None.
+    """Compile a grammar in a thread that compiles one grammar at a time.
 
     If the client disconnects, its grammar leaves the queue.
 
     Args:
         http_request: request of the client.
         model: model that generates the text.
-        grammar: the texts that may be generated.
+        grammar: set of the texts that may be generated; None: all texts.
         params: sampling parameters of the request.
-        thinking: whether the model may think first; the thought is not restricted.
+        thinking: whether the text may begin with a thought: reasoning that the grammar does not
+            restrict.
         in_thought: whether the prompt ends within a thought, which the model continues.
+
+    Returns:
+        The constraint at the beginning of the text; None without a grammar.
 
     Raises:
         APIError: if the grammar is not valid, or the model cannot generate a text of it.

@@ -25,7 +25,14 @@ from anexa.server.worker import Worker
 
 @contextmanager
 def errors_of_field(field: str) -> Iterator[None]:
-    """Convert errors to `APIError` errors about a field of the request body."""
+    """Context manager that converts an `AnexaError` to an `APIError` about a field of the body.
+
+    Args:
+        field: name of the field.
+
+    Raises:
+        APIError: if the block raises an `AnexaError`; with its message.
+    """
     try:
         yield
     except AnexaError as error:
@@ -34,7 +41,11 @@ def errors_of_field(field: str) -> Iterator[None]:
 
 
 def sampling_params(served: ServedModel, body: SamplingFields) -> SamplingParams:
-    """Return the sampling parameters of a request body; the seed is random if it has none.
+    """Create the sampling parameters of a request; the seed is random if the body has none.
+
+    Args:
+        served: model that generates the text.
+        body: request body with the sampling parameters.
 
     Raises:
         APIError: if a token id is not in the vocabulary, or two fields contradict each other.
@@ -67,7 +78,9 @@ def sampling_params(served: ServedModel, body: SamplingFields) -> SamplingParams
 
 
 def refuse_streamed_prompt_logprobs(body: GenerationRequest) -> None:
-    """Refuse `prompt_logprobs` in a stream, as vLLM does: chunks have no field for them.
+    """Check that a body does not ask for `prompt_logprobs` in a stream.
+
+    Chunks have no field for them, in vLLM neither.
 
     Raises:
         APIError: if the body has `stream` and `prompt_logprobs`.
@@ -99,7 +112,11 @@ def submit(http_request: fastapi.Request, worker: Worker, requests: Sequence[Req
 async def respond(
     http_request: fastapi.Request, worker: Worker, responder: Responder, *, stream: bool
 ) -> Response:
-    """Submit the requests, and respond with their outputs."""
+    """Submit the requests, and respond with their outputs.
+
+    Returns:
+        A whole response, or a stream of chunks.
+    """
     submit(http_request, worker, responder.requests)
     if stream:
         return RequestStream(worker, responder.requests, events(responder), EVENT_STREAM)

@@ -110,7 +110,7 @@ async def tokenize(http_request: fastapi.Request, body: TokenizeRequest) -> Toke
 
 
 async def _rendered(served: ServedModel, body: TokenizeRequest) -> str:
-    """Render the messages of a body as the prompt of an answer."""
+    """Render the messages of a body with the chat template."""
     messages = template_messages(body.messages or ())
     tools = rendered_tools(body.tools or (), served.model)
     conversation = Conversation(messages, "messages", body.thinking, body.prompt_end, tools)
@@ -119,7 +119,7 @@ async def _rendered(served: ServedModel, body: TokenizeRequest) -> str:
 
 @router.post("/detokenize")
 async def detokenize(http_request: fastapi.Request, body: DetokenizeRequest) -> DetokenizeResponse:
-    """Decode token ids to text."""
+    """Decode token ids to text, with the names of special tokens."""
     served = served_model(http_request, body.model)
     tokenizer = served.model.tokenizer
     with errors_of_field("tokens"):
@@ -129,7 +129,7 @@ async def detokenize(http_request: fastapi.Request, body: DetokenizeRequest) -> 
 
 @router.get("/tokenizer_info", response_model_exclude_unset=True)
 async def tokenizer_info(http_request: fastapi.Request, model: str | None = None) -> TokenizerInfo:
-    """Describe the tokenizer of a model."""
+    """Return the tokenizer's special tokens and the chat template of a model."""
     served = served_model(http_request, model)
     fields = served.model.tokenizer.to_config(served.block_size)
     if served.model.chat_template is not None:

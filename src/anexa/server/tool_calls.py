@@ -16,7 +16,7 @@ PYTHON_TAG = "<|python_tag|>"  # of Llama 3
 
 
 class CallPart(NamedTuple):
-    """Part of a tool call.
+    """Part of a tool call in an answer that arrives in pieces.
 
     Attributes:
         number: number of the call in the answer, from 0.
@@ -33,7 +33,7 @@ class ToolCallParser(ABC):
     """Parser of the content of one answer, which arrives in pieces.
 
     Args:
-        allows_several: whether calls after the first are reported, or left out.
+        allows_several: whether calls after the first are reported; otherwise they are left out.
 
     Attributes:
         num_calls: number of calls so far.
@@ -44,11 +44,14 @@ class ToolCallParser(ABC):
 
     @abstractmethod
     def add(self, text: str, *, finished: bool) -> Iterator[str | CallPart]:
-        """Parse the next piece; yields content and parts of calls.
+        """Parse the next piece of the content.
 
         Args:
-            text: the piece.
-            finished: whether it is the last one.
+            text: next piece.
+            finished: whether it is the last piece.
+
+        Yields:
+            Content as strings, and parts of calls.
         """
 
     def _call(self, name: str, arguments: str) -> Iterator[CallPart]:
@@ -85,7 +88,7 @@ class JSONCallParser(ToolCallParser):
     _text: str | None = ""  # what was held back; None: the answer is content
 
     def add(self, text: str, *, finished: bool) -> Iterator[str | CallPart]:
-        """Hold back what may be a call until the end of the answer."""
+        """Hold back what may be a call, until the end of the answer; content is yielded at once."""
         if self._text is None:
             if text:
                 yield text
@@ -111,7 +114,7 @@ class TaggedCallParser(ToolCallParser):
     _held = ""
 
     def add(self, text: str, *, finished: bool) -> Iterator[str | CallPart]:
-        """Yield what cannot be the beginning of a call, and calls that are complete."""
+        """Yield calls that are complete, and content that cannot be the beginning of a call."""
         rest = self._held + text
         while rest:
             at = rest.find(TOOL_CALL)
@@ -149,7 +152,7 @@ def parse_calls(text: str) -> list[tuple[str, str]]:
         text: one object, or several with `;` between them.
 
     Returns:
-        Names, and arguments as JSON; nothing if the text is anything else.
+        Name and arguments (as JSON) of each call; [] if the text is anything else.
     """
     decoder, calls, rest = json.JSONDecoder(), [], text.strip()
     while rest:
@@ -179,7 +182,7 @@ class MessageFunctionCall(schemas.ResponseModel):
 
 
 class MessageToolCall(schemas.ResponseModel):
-    """A tool call."""
+    """A tool call in a message of the assistant."""
 
     id: str
     type: Literal["function"]
@@ -194,7 +197,7 @@ class DeltaFunctionCall(schemas.ResponseModel):
 
 
 class DeltaToolCall(schemas.ResponseModel):
-    """Part of a tool call; the first part has its id."""
+    """Part of a tool call, in a chunk of a stream; the first part has its id."""
 
     index: int
     id: str = ""
@@ -203,13 +206,13 @@ class DeltaToolCall(schemas.ResponseModel):
 
 
 def message_call(part: CallPart) -> MessageToolCall:
-    """Return a whole tool call as an object of a message."""
+    """Convert a whole tool call to an object of a message."""
     function = MessageFunctionCall(name=part.name or "", arguments=part.arguments)
     return MessageToolCall(id=_new_id(), type="function", function=function)
 
 
 def delta_call(part: CallPart) -> DeltaToolCall:
-    """Return a part of a tool call as an object of a chunk."""
+    """Convert a part of a tool call to an object of a chunk."""
     if part.name is None:
         return DeltaToolCall(
             index=part.number, function=DeltaFunctionCall(arguments=part.arguments)

@@ -41,7 +41,7 @@ class FunctionDefinition(RequestModel):
 
 
 class FunctionTool(RequestModel):
-    """A tool; the only type of tools is a function."""
+    """A tool that the model may call, which is always a function."""
 
     type: Literal["function"]
     function: FunctionDefinition
@@ -57,7 +57,7 @@ class FunctionChoice(RequestModel):
 
 
 class ToolChoice(RequestModel):
-    """Choice of the tool that the model has to call."""
+    """The tool that the model has to call."""
 
     type: Literal["function"]
     function: FunctionChoice
@@ -95,7 +95,7 @@ class ToolUse:
     Attributes:
         rendered: tools that the chat template shows to the model, in OpenAI's format.
         grammar: grammar of a tool call, if the answer must be one; None if any text is allowed.
-        new_parser: function that makes a parser of the tool calls in an answer; None if answers
+        new_parser: function that creates a parser of the tool calls in an answer; None if answers
             are not parsed.
     """
 
@@ -179,7 +179,15 @@ def _named(tools: Sequence[FunctionTool], name: str) -> FunctionDefinition:
 
 
 def _parser_of(model: LanguageModel, allows_several: bool) -> Callable[[], ToolCallParser] | None:
-    """Return the parser for the format of tool calls that a chat template describes."""
+    """Choose the parser for the format of tool calls that a chat template describes.
+
+    Args:
+        model: model with the chat template.
+        allows_several: whether an answer may have several calls.
+
+    Returns:
+        A function that creates the parser; None if the template describes no known format.
+    """
     template = (model.chat_template or "") if model.knows_tools else ""
     if TOOL_CALL in template:
         return partial(TaggedCallParser, allows_several=allows_several)
@@ -211,7 +219,12 @@ def _call_schema(tools: Sequence[FunctionTool]) -> Schema:
 
 
 def _with_references(schema: Schema, place: str) -> Schema:
-    """Return a schema to embed in another one, its `$ref`s extended by the path `place`."""
+    """Return a copy of a schema for use within another one, with its `$ref`s adapted.
+
+    Args:
+        schema: schema to embed.
+        place: path of the schema in the other one, by which the `$ref`s are extended.
+    """
     replaced: Schema = json.loads(
         json.dumps(schema),
         object_hook=lambda part: {

@@ -9,7 +9,9 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 
 class Neutral:
-    """Annotation of a field that is refused by name, unless its value asks for nothing.
+    """Annotation of a field that is not supported: it is refused by name.
+
+    Values that ask for nothing are accepted.
 
     Args:
         values: values besides null that ask for nothing, such as False or an empty list.

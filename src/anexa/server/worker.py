@@ -32,9 +32,9 @@ PUBLISH_INTERVAL = 0.025
 
 
 class Worker:
-    """Runs the scheduler of a model in its own thread, and passes outputs to the event loop.
+    """Thread that runs the scheduler of a model, and passes outputs to the event loop.
 
-    Public methods must be called in the event loop that was running when the worker was made.
+    Public methods must be called in the event loop that was running when the worker was created.
 
     Args:
         engine: engine that computes the model.
@@ -81,15 +81,16 @@ class Worker:
         """Call functions in the worker's thread, each between two steps of the scheduler.
 
         Args:
-            functions: the functions, at least one. Running sequences wait while a function runs.
+            functions: functions to call, at least one. Running sequences wait while a function
+                runs.
             num_tokens: number of tokens that the functions process, for the metrics.
 
         Returns:
-            The results of the functions.
+            The results of the functions, in order.
 
         Raises:
-            APIError: in the cases of `submit`, if a function fails, or if the functions take longer
-                than the timeout of a request.
+            APIError: if the queue is full or the thread has ended, a function fails, or the
+                functions take longer than the timeout of a request.
         """
         task = WorkerTask(functions, num_tokens)
         self.submit([task])
@@ -99,7 +100,7 @@ class Worker:
             self.cancel([task])
 
     def submit(self, requests: Sequence[Request | WorkerTask[Any]]) -> None:
-        """Queue requests: all of them or, if an error is raised, none.
+        """Queue requests; if an error is raised, none of them is queued.
 
         Raises:
             APIError: if the queue has too little room, or the thread has ended because of an error.
@@ -150,7 +151,7 @@ class Worker:
         self._abort(request, APIError(message, status=504, code="timeout"))
 
     def _publish(self, outputs: dict[Request, RequestOutput]) -> None:
-        """Hand outputs to their requests; called in the event loop."""
+        """Pass outputs to their requests; called in the event loop."""
         for request, output in outputs.items():
             if request not in self._open:  # canceled
                 continue
@@ -191,7 +192,11 @@ class Worker:
             self._call_in_loop(self._fail, str(error) or type(error).__name__)
 
     def _execute_commands(self) -> bool:
-        """Add and remove requests, waiting for one if there is none; False to end the thread."""
+        """Add and remove requests; if there are none, wait for one.
+
+        Returns:
+            Whether the thread continues; False to end it.
+        """
         while not (self._scheduled or self._tasks) or not self._commands.empty():
             command = self._commands.get()
             if command is None:
@@ -210,7 +215,10 @@ class Worker:
         return True
 
     def _run_task(self, task: WorkerTask[Any]) -> None:
-        """Call the next function of a task: one between two steps, however many tasks there are."""
+        """Call the next function of a task.
+
+        Between two steps only one function is called, however many tasks there are.
+        """
         task.run()
         self._call_in_loop(self._continue, task)
 
@@ -241,7 +249,7 @@ class Worker:
             self._unsent, self._last_published = {}, now
 
     def _process(self, request: Request, step: StepOutput) -> None:
-        """Add a sequence's step to the output of its request; a finished request is removed."""
+        """Add the result of a step to the output of its request; drop a finished request."""
         output = self._unsent.setdefault(request, RequestOutput())
         try:
             request.process(step, output)

@@ -14,10 +14,10 @@ Result = TypeVar("Result")
 
 
 class WorkerTask(Generic[Result]):
-    """A list of functions that a worker calls one by one, between steps of its scheduler.
+    """A list of functions that a worker calls one by one, between the steps of its scheduler.
 
     Args:
-        functions: the functions, at least one.
+        functions: functions to call, at least one.
         num_tokens: number of tokens that the functions process, for the metrics.
 
     Attributes:
