@@ -105,7 +105,7 @@ class CompletionLoop(PromptLoop):
         super().__init__(model, params, MAX_TOKENS if max_tokens is None else max_tokens)
 
     def respond(self, prompt: str) -> None:
-        """Print the prompt and its continuation."""
+        """Generate the continuation of a prompt, and print both."""
         max_tokens = self._max_tokens or MAX_TOKENS
         continuation = self._model.complete(prompt, self._sampler, max_tokens=max_tokens)
         echo(f"Response: {prompt}", nl=False)

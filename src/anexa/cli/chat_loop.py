@@ -34,7 +34,8 @@ class ChatLoop(PromptLoop):
         params: sampling parameters at the start.
         max_tokens: maximum number of tokens in an answer, reasoning included; None means what the
             context has room for.
-        think: "on", "off" or "hide": whether the model thinks, and whether it is shown.
+        think: whether the model reasons before it answers: "on", "off", or "hide", which does not
+            show the reasoning.
         system: system prompt of the conversations; None: no system prompt.
 
     Raises:
@@ -57,7 +58,7 @@ class ChatLoop(PromptLoop):
         self._start(system)
 
     def _start(self, system: str | None) -> None:
-        """Start a new conversation."""
+        """Start a new conversation, with or without a system prompt."""
         if system is not None and self._model.chat_template == CHAT_TEMPLATE:
             raise UsageError(f"{self._model.name} does not read system prompts: leave it out")
         self._system = system
@@ -87,7 +88,10 @@ class ChatLoop(PromptLoop):
         self._messages = [*messages, {"role": "assistant", "content": answer.content}]
 
     def command(self, text: str) -> str:
-        """Execute a slash command, those of chat models included, and return the reply to print."""
+        """Execute a slash command, and return the reply to print.
+
+        Chat models have some commands of their own.
+        """
         name, _, value = text.removeprefix("/").partition(" ")
         value = value.strip()
         if name == "think":
@@ -107,7 +111,7 @@ class ChatLoop(PromptLoop):
 
 
 def dropped(num_turns: int) -> str:
-    """Say how many of the oldest turns the model does not see."""
+    """Return a note about the number of the oldest turns that the model does not see."""
     turns = "turn was" if num_turns == 1 else "turns were"
     return f"({num_turns} earlier {turns} dropped, to leave room for the answer)"
 
@@ -139,7 +143,7 @@ def style(text: str, *, dim: bool | None = None, fg: str | None = None) -> str:
 
 
 def verdict(question: str, answer: ChatAnswer) -> str:
-    """Say whether the steps of the reasoning are true; empty if the checker cannot read them."""
+    """Return whether the steps of the reasoning are true; "" if the checker cannot read them."""
     from anexa.thinking.checker import check
 
     report = check(question, answer.reasoning or "", answer.content)

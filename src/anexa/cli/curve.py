@@ -63,7 +63,10 @@ def columns(values: Sequence[float], count: int) -> list[float]:
 
 
 def row(value: float, low: float, high: float, count: int) -> int:
-    """Return the row of a value, from 0 at the top; the middle row if low and high are equal."""
+    """Return the row of dots of a value, from 0 at the top.
+
+    It is the middle row if low and high are equal.
+    """
     if high - low <= 1e-9 * abs(high):  # equal but for rounding
         return count // 2
     return round((high - value) / (high - low) * (count - 1))

@@ -114,7 +114,7 @@ def generate(
 
 
 def _bias(option: str) -> tuple[int, float]:
-    """Parse a token id and the number that is added to its logit, such as "12=-5".
+    """Parse a value of `--logit-bias`, such as "12=-5": token id, and number to add to its logit.
 
     Raises:
         UsageError: if the option does not have this form.
@@ -127,7 +127,11 @@ def _bias(option: str) -> tuple[int, float]:
 
 
 def _finish_text(text: TextStream, *, show: bool) -> dict[str, Any]:
-    """Generate a text, print it after its prompt if `show` is true, and return it for JSON."""
+    """Generate the rest of a text, and print it after its prompt if `show` is true.
+
+    Returns:
+        The text and its details, for JSON.
+    """
     if show:
         echo(escape_controls(text.prompt.text), nl=False)
     for piece in text:
@@ -139,7 +143,11 @@ def _finish_text(text: TextStream, *, show: bool) -> dict[str, Any]:
 
 
 def _finish_answer(answer: ChatAnswer, *, show: bool) -> dict[str, Any]:
-    """Generate an answer, print it if `show` is true, and return it for JSON."""
+    """Generate the rest of an answer, and print it if `show` is true.
+
+    Returns:
+        The answer and its details, for JSON.
+    """
     from anexa.cli.chat_loop import print_answer
 
     if show:

@@ -157,7 +157,7 @@ def _drawing(target: str, values: list[str], format_: str | None, out: Path | No
 
 
 def _is_model(target: str) -> bool:
-    """Whether an argument is the path of a model folder or of its config.json."""
+    """Return whether an argument is the path of a model folder or of its config.json."""
     from os.path import isdir, isfile
 
     # Path.is_dir raises an error for a "name" as long as an expression

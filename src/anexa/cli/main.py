@@ -126,7 +126,7 @@ def _show_warning(
 
 
 def _explain(error: Exception) -> tuple[str, int]:
-    """Turn an exception into a sentence and an exit status."""
+    """Convert an exception to a sentence for the user and an exit status."""
     about_files = isinstance(error, (AnexaError, OSError)) and not isinstance(error, UsageError)
     if about_files and not _has_folder():
         return "the current folder has been deleted: change to another one", 1
@@ -149,7 +149,7 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 
 def _has_folder() -> bool:
-    """Whether the working directory still exists."""
+    """Return whether the working directory still exists."""
     try:
         return Path.cwd().exists()
     except OSError:

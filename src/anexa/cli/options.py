@@ -22,6 +22,9 @@ def with_config_options(command: Callable[..., None]) -> Callable[..., None]:
     Args:
         command: function that receives the options that the user sets as `**overrides`; its other
             parameters follow the generated ones, with their own annotations.
+
+    Returns:
+        The command with the generated parameters.
     """
     signature = inspect.signature(command, eval_str=True)
     own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
@@ -54,13 +57,16 @@ def _flags(name: str, hint: Any) -> str:
 
 
 def _choices(name: str, hint: Any) -> str:
-    """Return the sentence that lists the choices of a string; Typer lists those of a Literal."""
+    """Return the sentence of a help text that lists the choices of a string.
+
+    Typer itself lists the choices of a Literal.
+    """
     choices = CHOICES.get(name, ())
     return f" One of {', '.join(choices)}." if choices and hint is str else ""
 
 
 def _default(name: str) -> str:
-    """Return an option's default value in brackets, as help texts end."""
+    """Return the default value of an option in brackets, for the end of its help text."""
     if name == "preset":
         return (
             f" [default: {DEFAULT}; with --from {FINETUNE}; for conversations anexa-chat; for the "
@@ -86,10 +92,10 @@ def attribute_docs(kind: type) -> dict[str, str]:
     """Parse the `Attributes` in the docstrings of a dataclass and of its bases.
 
     Args:
-        kind: a dataclass whose docstrings, and those of its bases, document every field.
+        kind: dataclass whose docstrings, and those of its bases, document every field.
 
     Returns:
-        By field name, a sentence that begins with a capital.
+        For each field a sentence that begins with a capital.
     """
     docs: dict[str, str] = {}
     for base in reversed(kind.__mro__[:-1]):

@@ -24,7 +24,10 @@ from anexa.training.sources import losses_by_corpus
 
 
 class ProgressReporter(Callback):
-    """Callback that prints lines of plain text. Base of all reporters; also a context manager."""
+    """Callback that prints the progress of a run as lines of text; base class of all reporters.
+
+    It is also a context manager, which restores the terminal at its end.
+    """
 
     def __init__(self) -> None:
         self._downloaded = False
@@ -33,7 +36,7 @@ class ProgressReporter(Callback):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Restore the terminal."""
+        """Restore the terminal; plain text leaves nothing to restore."""
 
     def download(self, done: int, total: int | None) -> None:
         """Report the progress of a corpus download, in bytes."""
@@ -56,7 +59,7 @@ class ProgressReporter(Callback):
             self._print_sample(result.sample or "")
 
     def on_end(self, trainer: Trainer) -> None:
-        """Print the result of the run, and the next commands."""
+        """Print the result of the run, and the commands that the user may want next."""
         for line in closing(trainer):
             self._print(line)
 

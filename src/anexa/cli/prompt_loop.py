@@ -83,7 +83,7 @@ class PromptLoop(ABC):
 
     @abstractmethod
     def respond(self, prompt: str) -> None:
-        """Generate and print a response."""
+        """Generate a response to a prompt, and print it."""
 
     def command(self, text: str) -> str:
         """Execute a slash command, and return the reply to print.
@@ -149,7 +149,7 @@ def _number(kind: Callable[[str], Number], name: str, value: str) -> Number:
 
 
 def at_terminal() -> bool:
-    """Whether standard input and output are both a terminal."""
+    """Return whether standard input and output are both a terminal."""
     streams = (sys.stdin, sys.stdout)
     return all(stream is not None and stream.isatty() for stream in streams)
 

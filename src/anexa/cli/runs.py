@@ -57,7 +57,7 @@ def runs(
 
 
 def as_object(summary: Summary) -> dict[str, Any]:
-    """Convert a summary to a JSON object."""
+    """Convert a summary to a JSON object; its file names are encoded by `portable`."""
     from dataclasses import asdict
 
     return asdict(summary) | {
@@ -78,7 +78,7 @@ def _is_model(folder: Path) -> bool:
 
 
 def _summary(folder: Path) -> Summary | str:
-    """Summarize a model; return a sentence about the error if the model cannot be read."""
+    """Read the summary of a model folder; return the error as a sentence if that fails."""
     from anexa.training.summary import summarize
 
     try:

@@ -96,14 +96,18 @@ def serve(
 
 
 def _host(text: str) -> str:
-    """Check a host name: lower case, without a port."""
+    """Check a host name of `--allow-host`, and return it in lower case."""
     if not re.fullmatch(r"[a-z0-9._-]+", text.lower()):
         raise UsageError(f"--allow-host must be a host name such as box.example, not {text!r}")
     return text.lower()
 
 
 def _origin(text: str) -> str:
-    """Check an origin in the form in which browsers send it, such as https://a.example:8443."""
+    """Check an origin of `--allow-origin`, such as https://a.example:8443.
+
+    Returns:
+        The origin in the form in which browsers send it.
+    """
     match = re.fullmatch(r"(https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]+)?)/?", text.lower())
     if not match:
         raise UsageError(
@@ -113,7 +117,10 @@ def _origin(text: str) -> str:
 
 
 def model_names(folders: list[Path]) -> dict[str, Path | None]:
-    """Name each model after its folder.
+    """Choose the name of each served model: that of its folder.
+
+    Returns:
+        Path of the model folder by name; None for the bundled model.
 
     Raises:
         UsageError: if two folders have the same name.

@@ -32,7 +32,14 @@ def _exit(number: int, _frame: FrameType | None) -> None:
 
 @contextmanager
 def stop_on_signals(run: StoppableRun) -> Iterator[list[int]]:
-    """Stop a run at the signals that ask to end; yields the list of received signals."""
+    """Context manager in which signals that ask to end stop a run after its current step.
+
+    Args:
+        run: run whose `stopping` is set to True.
+
+    Yields:
+        The list of received signals, which grows.
+    """
     received: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:

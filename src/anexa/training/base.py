@@ -23,7 +23,13 @@ CHUNK = 2**20  # bytes that are hashed at once
 
 
 def model_config_of(config: TrainConfig) -> ModelConfig:
-    """Return the configuration of the model of a new run, with 1 token if that is not known yet.
+    """Return the configuration of the model of a new run.
+
+    The vocabulary has the size of that of the model to start from; without such a model it has 1
+    token, as its size is not known before the tokenizer is made.
+
+    Args:
+        config: configuration of the run.
 
     Raises:
         AnexaError: if there is no model to start from, or no model can have the sizes.
@@ -34,6 +40,12 @@ def model_config_of(config: TrainConfig) -> ModelConfig:
 
 def load_base(path: Path) -> Model:
     """Load the model that a run starts from.
+
+    Args:
+        path: model folder or JSON file.
+
+    Returns:
+        The model in memory.
 
     Raises:
         AnexaError: if the model is damaged, has numbers that cannot be trained, or no token that
@@ -54,11 +66,11 @@ def load_base(path: Path) -> Model:
 
 
 def describe_base(path: Path, general: GeneralText | None) -> BaseModel:
-    """Name a model and hash its weight files.
+    """Describe the model that a run starts from: its name, and a hash of its weight files.
 
     Args:
-        path: the model folder or JSON file.
-        general: text on which forgetting is measured.
+        path: model folder or JSON file.
+        general: text on which forgetting is measured; None: there is none.
 
     Raises:
         AnexaError: if a file cannot be read.
@@ -74,7 +86,7 @@ def describe_base(path: Path, general: GeneralText | None) -> BaseModel:
 
 
 def public_name(path: Path) -> str:
-    """Return the name of a model for its card: without the folders of this machine.
+    """Return the name of a model for its card, without the folders of this machine.
 
     It is USER/NAME of the Hub if the path is in the Hub's cache.
     """

@@ -22,10 +22,13 @@ BASE_OPTIONS = ("model_type", "n_layer", "n_head", "n_embd", "n_inner", "tokeniz
 
 
 def base_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Complete the options of a run that starts from a model; others stay as they are.
+    """Complete the options of a run that starts from a model, with sizes and defaults that suit it.
 
     Args:
         options: values by option name.
+
+    Returns:
+        The options by name; those of a run that starts from no model are unchanged.
 
     Raises:
         AnexaError: if there is no such model.

@@ -63,8 +63,9 @@ class RunOptions:
     Attributes:
         context: rank, world size and device of this process.
         tensorboard: whether to write events for TensorBoard.
-        keep_steps: maximum bytes of the key frames of the run's history; 0: no history; None: as
-            before for a resumed run, else as `make_history` does.
+        keep_steps: maximum size of the key frames of the run's history, in bytes; 0: no history;
+            None: as before for a resumed run, else a small history for a small model
+            (`make_history`).
         download: progress callback of a corpus download: `(bytes_done, bytes_total)`.
         encoding: progress callback of the tokenization: `(bytes_done, bytes_total)`.
     """
@@ -83,9 +84,12 @@ def build_trainer(
 
     Args:
         config: configuration of the run.
-        folder: folder to write, which must not exist; default: `default_folder`, with a number if
-            it exists when the run is built.
+        folder: path of the new model folder; default: `default_folder`, with a number if it exists
+            when the run is built.
         options: options that do not change the results.
+
+    Returns:
+        The run, before its first step.
 
     Raises:
         AnexaError: if the corpus, the tokenizer or the folder cannot be used.
@@ -107,7 +111,21 @@ def build_trainer(
 def build_from_corpus(
     config: TrainConfig, folder: Path | None, corpus: Corpus, options: RunOptions = RunOptions()
 ) -> Trainer:
-    """Build a new run on an opened corpus; otherwise like `build_trainer`."""
+    """Build a new run on an opened corpus, and write its folder.
+
+    Args:
+        config: configuration of the run.
+        folder: path of the new model folder; None: `default_folder`, with a number if it exists.
+        corpus: corpus of the run.
+        options: options that do not change the results.
+
+    Returns:
+        The run, before its first step.
+
+    Raises:
+        AnexaError: if the corpus, the tokenizer or the folder cannot be used.
+        UsageError: if the configuration cannot be used on this machine.
+    """
     base, general = None, None
     if config.finetune.from_ is None:
         model = initial_model(config, corpus)
@@ -147,14 +165,24 @@ def build_from_corpus(
 
 
 def with_adapters(model: Model, config: TrainConfig) -> Model:
-    """Return the model with the new adapters of a run."""
+    """Return a copy of a model with newly initialized adapters, of the rank that a run trains.
+
+    Args:
+        model: model that the run starts from.
+        config: configuration of the run.
+    """
     adapted = with_rank(model.config, config.finetune.lora)
     rng = random.Random(config.run.seed)
     return replace(model, config=adapted, weights=add_adapters(model.weights, adapted, rng))
 
 
 def initial_model(config: TrainConfig, corpus: Corpus) -> Model:
-    """Make the model of a run that starts from none, with random weights."""
+    """Create the model of a run that starts from none, with random weights.
+
+    Args:
+        config: configuration of the run.
+        corpus: corpus of the run, for which a tokenizer is made.
+    """
     tokenizer = corpus.tokenizer(config.data.tokenizer)
     model_config = config.model.to_config(tokenizer.vocab_size)
     return Model(
@@ -172,14 +200,17 @@ def resume_trainer(
     overrides: Mapping[str, Any] | None = None,
     options: RunOptions = RunOptions(),
 ) -> Trainer:
-    """Restore a run from its last checkpoint.
+    """Resume a run from its last checkpoint.
 
     Args:
         folder: model folder of the run.
         overrides: options that the user gives again; they must equal those of the run, except
             for `anexa.training.config.CHANGEABLE`, a larger length of a finished run, and the
             corpus: the same text may be elsewhere now.
-        options: options that change no number.
+        options: options that do not change the results.
+
+    Returns:
+        The run, before its next step.
 
     Raises:
         AnexaError: if there is no checkpoint, the run is finished and not lengthened, or the
@@ -228,7 +259,17 @@ def resume_trainer(
 
 
 def _stored_paths(asked: Mapping[str, Any], config: TrainConfig) -> dict[str, Any]:
-    """Return the paths of a tokenizer and of a model that are given again, as the run has them."""
+    """Return the paths of tokenizer and model that are given again, as the run has written them.
+
+    A path that is written in another way may lead to the same place.
+
+    Args:
+        asked: options that the user gives again.
+        config: configuration of the run.
+
+    Returns:
+        `tokenizer` and `from_`, if they are in `asked`.
+    """
     paths = {}
     if "tokenizer" in asked:
         paths["tokenizer"] = tokenizer_source(asked["tokenizer"])
@@ -247,7 +288,17 @@ def build_or_restart(
 ) -> Trainer:
     """Build a new run, or resume it if `torchrun` has restarted its processes.
 
-    Arguments and errors are those of `build_trainer`.
+    Args:
+        config: configuration of the run.
+        out: path of the new model folder; None: `default_folder`, with a number if it exists.
+        options: options that do not change the results.
+
+    Returns:
+        The run, before its next step.
+
+    Raises:
+        AnexaError: if the corpus, the tokenizer or the folder cannot be used.
+        UsageError: if the configuration cannot be used on this machine.
     """
     launch = options.context.launch
     folder, number = out or default_folder(config), 1
@@ -263,7 +314,7 @@ def build_or_restart(
 
 
 def default_folder(config: TrainConfig) -> Path:
-    """Name the folder of a new run.
+    """Return the default path of the model folder of a new run.
 
     It is models/CORPUS, or models/CORPUS-PRESET with another preset; models/MODEL-CORPUS if the run
     starts from a model. With several corpora, it has the names of the first two.
@@ -287,7 +338,7 @@ def _assemble(
     base: BaseModel | None,
     general: GeneralText | None,
 ) -> Trainer:
-    """Choose the device, encode the corpus and open the engine."""
+    """Build the trainer from its parts: choose the device, encode the corpus, open the engine."""
     device_config = select_device(
         config.device.engine, model.config, device_request(config, options.context)
     )
@@ -337,8 +388,11 @@ def open_run_engine(
     Args:
         config: configuration of the run.
         model_config: configuration of the model.
-        weights: the weights by name.
+        weights: weights by name.
         device_config: device and precision, as `select_device` returns them.
+
+    Returns:
+        The engine, with no moments yet.
     """
     return open_engine(
         config.device.engine,
@@ -356,7 +410,10 @@ def _datasets(
     config: TrainConfig,
     options: RunOptions,
 ) -> tuple[Dataset, Dataset]:
-    """Encode the corpus, first in the main process: the others then read the cached tokens."""
+    """Encode the corpus, and split it into a training and a validation dataset.
+
+    The main process does so first; the others then read the cached tokens.
+    """
     context = options.context
     if not context.is_main_process:
         context.barrier()

@@ -27,7 +27,7 @@ _peak_flops = cache(measure_peak_flops)  # measured once for all runs of a proce
 
 
 class MetricsCallback(Callback):
-    """Writes `training/metrics.jsonl`, and optionally TensorBoard's events.
+    """Callback that writes `training/metrics.jsonl`, and optionally TensorBoard's events.
 
     Args:
         tensorboard: whether to write events for TensorBoard.
@@ -53,7 +53,7 @@ class MetricsCallback(Callback):
             trainer.metrics = self._log
 
     def on_step(self, trainer: Trainer, result: StepResult) -> None:  # noqa: ARG002
-        """Write a record if one is due."""
+        """Write a metrics record, if one is due after this step."""
         assert self._accumulator is not None
         if result.is_record_due:
             record = self._accumulator.next(
@@ -63,24 +63,24 @@ class MetricsCallback(Callback):
                 self._log.add(record)
 
     def close(self) -> None:
-        """Close the log."""
+        """Close the metrics log, also after an error."""
         if self._log:
             self._log.close()
 
 
 class CheckpointCallback(Callback):
-    """Saves a checkpoint after each evaluation, and the model if it is the best so far.
+    """Callback that saves a checkpoint after each evaluation, and the model if it is the best.
 
-    Must come after `MetricsCallback`, so that no checkpoint is ahead of the metrics.
+    It must come after `MetricsCallback`, so that no checkpoint is ahead of the metrics.
     """
 
     def on_step(self, trainer: Trainer, result: StepResult) -> None:
-        """Save after an evaluation."""
+        """Save a checkpoint, if there was an evaluation after this step."""
         if result.evaluation:
             self._save(trainer, is_best=result.evaluation is trainer.state.best)
 
     def on_end(self, trainer: Trainer) -> None:
-        """Save a run that was stopped between two evaluations."""
+        """Save a checkpoint of a run that was stopped between two evaluations."""
         if not trainer.done:
             # The last step has changed the weights: check that their loss is finite.
             batch = to_batch(trainer.validation.sample(1))
@@ -100,14 +100,20 @@ class CheckpointCallback(Callback):
 
 
 def save_adapter(trainer: Trainer, folder: Path, weights: Weights) -> None:
-    """Write the adapters of a run, if it trains any, into a part of its model folder."""
+    """Write the adapters of a run as `peft` reads them, if the run trains adapters.
+
+    Args:
+        trainer: training run.
+        folder: model folder, in which a folder for the adapters is written.
+        weights: weights of the engine by name.
+    """
     if trainer.base is not None and trainer.model_config.lora_rank:
         (folder / ADAPTER).mkdir(exist_ok=True)
         write_adapter(folder / ADAPTER, weights, trainer.model_config, trainer.base.name)
 
 
 class SampleCallback(Callback):
-    """Generates a text after each evaluation, and writes it to the metrics.
+    """Callback that generates a text after each evaluation, and writes it to the metrics.
 
     Must come after `MetricsCallback`. There are no samples of a sharded model (FSDP), and none if
     the prompt of the corpus does not fit the context. Characters that the model does not know are
@@ -143,7 +149,7 @@ class SampleCallback(Callback):
 
 
 class LossPlotCallback(Callback):
-    """Draws `training/loss.png` during the run, if matplotlib is installed.
+    """Callback that draws `training/loss.png` during the run, if matplotlib is installed.
 
     Must come after `SampleCallback`, whose samples are marked in the plot.
     """
@@ -152,7 +158,7 @@ class LossPlotCallback(Callback):
         self._plot: LossPlot | None = None
 
     def on_start(self, trainer: Trainer) -> None:
-        """Start the timer of the plot."""
+        """Start the timer that limits how often the plot is redrawn."""
         if trainer.context.is_main_process:
             self._plot = LossPlot(trainer.folder)
 
@@ -162,7 +168,7 @@ class LossPlotCallback(Callback):
             self._plot.update()
 
     def on_end(self, trainer: Trainer) -> None:  # noqa: ARG002
-        """Draw the final plot."""
+        """Draw the plot of the whole run."""
         if self._plot:
             self._plot.update(final=True)
 

@@ -41,9 +41,9 @@ def model_card(
         sha256: hash of the corpus.
         state: state of the run.
         notes: sentences about the corpus that are needed to interpret the losses.
-        base: model that the run started from; None: a new model.
-        sources: the corpora, if there are several.
-        by_corpus: their validation losses by name, in nats per token.
+        base: model that the run started from; None: the run started from random weights.
+        sources: records of the corpora, if there are several.
+        by_corpus: validation losses by name of the corpus, in nats per token.
     """
     listed_notes = "".join(f"\n- {note}" for note in notes)
     losses = "\n".join(
@@ -95,13 +95,18 @@ A run that is measured in steps writes the same weights again on the same machin
 
 
 def _adapters(model: ModelConfig, merged: int) -> str:
-    """Say how many numbers of adapters were trained instead of the parameters, if any."""
+    """Return a clause about the number of parameters in adapters; "" if none were trained.
+
+    Args:
+        model: configuration of the model, with its `lora_rank`.
+        merged: number of parameters of the merged model.
+    """
     trained = num_parameters(model) - merged
     return f"; trained were adapters of rank {model.lora_rank}: {trained:,}" if trained else ""
 
 
 def _base_model(base: BaseModel | None) -> str:
-    """Return the Hub's metadata of the model that the run started from."""
+    """Return the lines of the card's YAML header about the model that the run started from."""
     if base is None or not NAME.fullmatch(base.name):
         return ""
     return f"base_model: {json.dumps(base.name)}\n"
@@ -127,9 +132,10 @@ def _changes(state: TrainerState, base: BaseModel | None) -> str:
 
 
 def _results(corpus: str, state: TrainerState) -> str:
-    """Return the Hub's metadata of corpus and best loss; a license is for the owner to add.
+    """Return the lines of the card's YAML header about the corpus and the best loss.
 
-    A name is written as a JSON string, which is a valid YAML string for every name.
+    They have no license, which is for the owner to add. A name is written as a JSON string, which
+    is a valid YAML string for every name.
     """
     # The Hub does not accept other names of data sets.
     datasets = f"datasets: [{json.dumps(corpus)}]\n" if NAME.fullmatch(corpus) else ""
@@ -153,7 +159,10 @@ model-index:
 
 
 def _without_folders(config: TrainConfig) -> TrainConfig:
-    """Reduce paths to file names: a card may be published, and the folders are private."""
+    """Return a copy of a configuration with file names instead of paths.
+
+    A card may be published, and the folders of this machine are private.
+    """
     base = config.finetune.from_
     return config.replace(
         corpus=corpora_without_folders(config.data.corpus),

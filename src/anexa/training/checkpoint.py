@@ -23,7 +23,7 @@ FORMAT = "4"  # format of the metadata; a checkpoint of another format is refuse
 
 @dataclass(frozen=True)
 class Evaluation:
-    """An evaluation during a run; losses are in nats per token.
+    """Losses at one point of a run, in nats per token.
 
     Attributes:
         step: number of steps before the evaluation.
@@ -44,7 +44,7 @@ class Evaluation:
 
 @dataclass
 class TrainerState:
-    """The progress of a run and its losses so far.
+    """Progress of a run, and its losses so far.
 
     Attributes:
         step: number of completed steps.
@@ -52,7 +52,7 @@ class TrainerState:
         tokens: number of predicted tokens.
         losses: losses of the steps since the last evaluation, in nats per token.
         unrecorded: losses of the steps since the last metrics record.
-        evaluations: all evaluations.
+        evaluations: all evaluations, in order.
         progress: fraction of the run that is done; 1 when it is finished.
         final_eval_seconds: time to reserve for the last evaluation.
         compile_seconds: time spent by `torch.compile`, which does not count as progress.
@@ -96,13 +96,13 @@ class TrainerState:
 
     @property
     def best(self) -> Evaluation | None:
-        """The evaluation with the lowest validation loss, without the one before the first step."""
+        """Evaluation with the lowest validation loss, without the one before the first step."""
         later = [e for e in self.evaluations if e.step]
         return min(later, key=lambda e: e.validation_loss, default=None)
 
     @property
     def kept(self) -> tuple[int, float | None]:
-        """The step whose weights the model folder has, and their validation loss.
+        """Step and validation loss of the weights that the model folder has.
 
         The loss is None if the run was stopped before its first evaluation after a step.
         """
@@ -113,13 +113,13 @@ class TrainerState:
 
     @property
     def kept_evaluation(self) -> Evaluation | None:
-        """The evaluation of the weights that the model folder has; None if there was none."""
+        """Evaluation of the weights that the model folder has; None if there was none."""
         return self.best or next((e for e in self.evaluations if e.step == self.step), None)
 
 
 @dataclass(frozen=True)
 class LossChange:
-    """The loss on a text before and after a run that started from a model, in nats per token.
+    """Loss on a text before and after a run that started from a model, in nats per token.
 
     Attributes:
         text: name of the text for messages, such as "your validation text".
@@ -139,11 +139,11 @@ class LossChange:
 
 @dataclass(frozen=True)
 class BaseModel:
-    """The record of the model that a run started from.
+    """Record of the model that a run started from.
 
     Attributes:
-        name: its id on the Hugging Face Hub if the path shows it, else the folder's name.
-        sha256: hash of its weight files, one after another; of one file, as the Hub shows it.
+        name: id of the model on the Hugging Face Hub if the path shows it, else the folder's name.
+        sha256: hash of the weight files, one after another; of one file, as the Hub shows it.
         general_text: name of the general text whose loss is measured; None: there is none.
         general_sha256: hash of the token ids of that text.
     """
@@ -173,17 +173,18 @@ def loss_changes(state: TrainerState, base: BaseModel | None) -> list[LossChange
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Content of a checkpoint.
+    """Content of a checkpoint: all that is needed to resume a run exactly.
 
     Attributes:
         config: resolved configuration of the run.
         corpus_sha256: hash of the corpus.
         tokenizer_sha256: hash of the model's tokenizer.json.
-        launch: the `DistributedContext.launch` that wrote the checkpoint.
+        launch: id of the `torchrun` command that wrote the checkpoint
+            (`DistributedContext.launch`).
         state: progress and losses of the run.
         weights: current weights, in the engine's precision.
         moments: moments of the optimizer, as `Engine.optimizer_state` returns them.
-        base: model that the run started from; None: a new model.
+        base: model that the run started from; None: the run started from random weights.
     """
 
     config: TrainConfig
@@ -200,7 +201,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Write the checkpoint of a model folder, and `training/config.toml`.
 
     Raises:
-        AnexaError: if the file cannot be written; the older checkpoint then stays.
+        AnexaError: if the file cannot be written; the older checkpoint then remains.
     """
     tensors = {f"w.{name}": weight for name, weight in checkpoint.weights.items()}
     run = {
@@ -259,7 +260,12 @@ def read_train_config(folder: Path) -> TrainConfig:
 
 
 def is_of_launch(folder: Path, launch: str) -> bool:
-    """Whether the checkpoint in a folder was written by this launch of `torchrun`."""
+    """Return whether the checkpoint in a folder was written by this launch of `torchrun`.
+
+    Args:
+        folder: model folder of the run.
+        launch: id of the `torchrun` command.
+    """
     try:
         run = json.loads(read_metadata(_checkpoint_file(folder))["run"])
         return bool(launch) and run.get("launch") == launch
@@ -268,7 +274,7 @@ def is_of_launch(folder: Path, launch: str) -> bool:
 
 
 def check_current(folder: Path, step: int) -> None:
-    """Make sure that no other process has continued a run after its checkpoint was read.
+    """Check that no other process has continued a run after its checkpoint was read.
 
     Args:
         folder: model folder, whose lock is held.
@@ -287,8 +293,11 @@ def parse_run(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     """Parse the description of a run in the metadata of its checkpoint.
 
     Args:
-        path: the checkpoint, for error messages.
+        path: path of the checkpoint, for error messages.
         metadata: metadata of the file.
+
+    Returns:
+        The description as nested dictionaries.
 
     Raises:
         AnexaError: if there is no description, or it is of another format.
@@ -309,7 +318,7 @@ def parse_run(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def damaged(path: Path, error: BaseException) -> AnexaError:
-    """Return the error about a checkpoint with malformed metadata."""
+    """Create the error about a checkpoint with malformed metadata."""
     return AnexaError(f"{path} is damaged: it does not describe a run ({short_repr(error)})")
 
 

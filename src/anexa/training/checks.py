@@ -32,11 +32,11 @@ def device_request(config: TrainConfig, context: DistributedContext) -> DeviceCo
 def check_possible(
     config: TrainConfig, model: ModelConfig, context: DistributedContext, tensorboard: bool
 ) -> None:
-    """Validate the configuration of a run before the corpus is downloaded and read.
+    """Check the configuration of a run before the corpus is downloaded and read.
 
     Args:
         config: configuration of the run.
-        model: configuration of the model; its vocabulary does not matter.
+        model: configuration of the model, whose vocabulary size may be unknown.
         context: rank, world size and device of this process.
         tensorboard: whether to write events for TensorBoard.
 
@@ -79,8 +79,8 @@ def check_moments(
     """Check that a checkpoint has all moments of the optimizer, in the right shapes.
 
     Args:
-        checkpoint: the checkpoint.
-        shapes: expected shape of each moment by name, as `OptimizerConfig.state_shapes`.
+        checkpoint: content of the checkpoint.
+        shapes: expected shape of each moment by name, from `OptimizerConfig.state_shapes`.
         folder: model folder of the run, for the error message.
 
     Raises:

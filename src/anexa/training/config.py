@@ -82,7 +82,7 @@ class TrainConfig:
 
     @classmethod
     def from_options(cls, **overrides: Any) -> TrainConfig:
-        """Make a configuration from options; other options have the preset's values.
+        """Create a configuration from options; the other options have the preset's values.
 
         Args:
             overrides: values by option name (`OPTIONS`), and `preset`; `batch_tokens`, the
@@ -125,7 +125,7 @@ class TrainConfig:
         return next((name, options[name]) for name in STOPPING if options[name] is not None)
 
     def for_resume(self, overrides: Mapping[str, Any], *, lengthen: bool = False) -> TrainConfig:
-        """Return the configuration of the resumed run: with new values of `CHANGEABLE` options.
+        """Return the configuration of the resumed run, with new values of `CHANGEABLE` options.
 
         Args:
             overrides: options that the user has given again.
@@ -176,7 +176,10 @@ class TrainConfig:
         return dataclasses.replace(self, **sections)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the configuration as nested dictionaries, for JSON; its texts are `portable`."""
+        """Return the configuration as nested dictionaries, for JSON.
+
+        Texts such as file names are encoded by `anexa.names.portable`, as they may not be UTF-8.
+        """
         return {"preset": self.preset} | {
             name: {key(field): _stored(v) for field, v in asdict(getattr(self, name)).items()}
             for name in SECTIONS
@@ -184,7 +187,7 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> TrainConfig:
-        """Make a configuration from the nested dictionaries that `to_json` returned.
+        """Create a configuration from the nested dictionaries that `to_json` returned.
 
         Raises:
             KeyError, TypeError, UsageError: if `value` is not a configuration.
@@ -237,7 +240,10 @@ def preset_config(name: str, optimizer: str | None = None) -> TrainConfig:
 
 
 def _stored(value: Any) -> Any:
-    """Return a value for JSON: a text as `portable`, and several texts as a list of them."""
+    """Convert the value of an option for JSON.
+
+    A text is encoded by `anexa.names.portable`; several texts become a list.
+    """
     if isinstance(value, tuple):
         texts = [portable(text) for text in value]
         return texts[0] if len(texts) == 1 else texts
@@ -245,7 +251,7 @@ def _stored(value: Any) -> Any:
 
 
 def native_value(value: Any) -> Any:
-    """Return a stored value with its texts as `native`."""
+    """Convert the value of an option from JSON: its texts are decoded by `anexa.names.native`."""
     if isinstance(value, list):
         return [native(each) if isinstance(each, str) else each for each in value]
     return native(value) if isinstance(value, str) else value

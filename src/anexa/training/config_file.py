@@ -26,13 +26,12 @@ CONFIG = Path("training") / "config.toml"  # in a model folder
 def encode_toml(config: TrainConfig, earlier_lengths: Sequence[float] = ()) -> bytes:
     """Return a configuration as a TOML file; keys whose value is None are left out.
 
-    So are the sizes and the tokenizer of a run that starts from a model, which has them.
-
-    All values are strings, lists of them, numbers or booleans, which TOML writes nearly as JSON
-    does; names of files are written as `portable` does.
+    The sizes and the tokenizer of a run that starts from a model are left out as well, as that
+    model has them. All values are strings, lists of them, numbers or booleans, which TOML writes
+    nearly as JSON does; names of files are encoded by `anexa.names.portable`.
 
     Args:
-        config: the configuration.
+        config: configuration of the run.
         earlier_lengths: lengths that the run had before it was lengthened, for a comment.
     """
     note = "`anexa train --config FILE` repeats it."
@@ -57,7 +56,7 @@ def read_options(path: Path, overrides: Mapping[str, Any] | None = None) -> dict
     """Read options from a TOML file; options in `overrides` take precedence.
 
     Args:
-        path: the file; each of its keys is optional.
+        path: path of the file; each of its keys is optional.
         overrides: values by option name.
 
     Returns:
@@ -102,7 +101,12 @@ def read_options(path: Path, overrides: Mapping[str, Any] | None = None) -> dict
 
 
 def _option(path: Path, section: str, key: str) -> str:
-    """Return the option of a key.
+    """Return the name of the option that a key of the file sets.
+
+    Args:
+        path: path of the file, for error messages.
+        section: name of the table.
+        key: key in the table.
 
     Raises:
         UsageError: if the section has no such key.
@@ -117,5 +121,5 @@ def _option(path: Path, section: str, key: str) -> str:
 
 
 def _literal(value: Any) -> str:
-    """Write a value as TOML, whose strings escape one more character than JSON's."""
+    """Convert a value to TOML, whose strings escape one more character than JSON's."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

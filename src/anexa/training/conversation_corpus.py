@@ -27,7 +27,7 @@ class ConversationTexts:
     """Texts of conversations, to train a tokenizer on; implements `Texts`.
 
     Args:
-        conversations: the conversations.
+        conversations: conversations of a file.
     """
 
     layout: Layout = "documents"
@@ -37,7 +37,7 @@ class ConversationTexts:
         self.size = conversations.size
 
     def groups(self) -> Iterator[list[str]]:
-        """Implement `Texts.groups`."""
+        """Yield lists of texts: all contents and thoughts (the reasoning before an answer)."""
         for text in self._conversations.texts():
             yield [text]
 
@@ -46,12 +46,13 @@ class ConversationCorpus:
     """Corpus of conversations; implements `anexa.training.corpus.Corpus`.
 
     Args:
-        conversations: the conversations.
+        conversations: conversations of a file.
 
     Attributes:
-        chat_template: `general_template`, with thoughts if the conversations have some.
+        chat_template: the template that `general_template` makes, with thoughts (the reasoning
+            before an answer) if the conversations have some; or that of the model to train.
         documents: texts of the conversations.
-        special_tokens: tokens of the template.
+        special_tokens: special tokens of the template.
     """
 
     temperature = CHAT_TEMPERATURE
@@ -68,7 +69,7 @@ class ConversationCorpus:
 
     @property
     def prompt(self) -> str:
-        """A short question of the conversations, as a prompt."""
+        """Prompt of the samples during training: a short question of the conversations."""
         return self._as_prompt(self._conversations.question)
 
     def _as_prompt(self, question: str) -> str:
@@ -77,7 +78,10 @@ class ConversationCorpus:
         return render_messages(self.chat_template, messages, bos=bos, eos=eos)
 
     def tokenizer(self, spec: str) -> Tokenizer:
-        """Implement `Corpus.tokenizer`: a tokenizer with a token for each tag of the template.
+        """Make or load a tokenizer with a token for each tag of the chat template.
+
+        Args:
+            spec: specification of the tokenizer, as in `make_tokenizer`.
 
         Raises:
             AnexaError: if the file does not exist.
@@ -86,10 +90,14 @@ class ConversationCorpus:
         return make_tokenizer(spec, self.documents, self.special_tokens)
 
     def for_model(self, tokenizer: Tokenizer, chat_template: str | None) -> ConversationCorpus:
-        """Implement `Corpus.for_model`.
+        """Return the corpus for a model that exists, with its own chat template if it has one.
 
         A model without a template gets `general_template`: with tags if they are tokens of the
         model, else with plain words.
+
+        Args:
+            tokenizer: tokenizer of the model.
+            chat_template: chat template of the model; None if it has none.
 
         Raises:
             AnexaError: if the tokenizer lacks a character of the template.
@@ -111,13 +119,13 @@ class ConversationCorpus:
         return corpus
 
     def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:
-        """Implement `Corpus.unknown`."""
+        """Count the characters that a tokenizer does not know, and all characters."""
         return tokenizer.count_unknown(self._conversations.texts())
 
     def datasets(
         self, tokenizer: Tokenizer, block_size: int, seed: int, progress: Progress | None = None
     ) -> tuple[Dataset, Dataset]:
-        """Implement `Corpus.datasets`."""
+        """Encode the conversations, and split them into a training and a validation dataset."""
         encoded = encode_conversations(
             self._conversations, self.chat_template, tokenizer, block_size, progress
         )
@@ -133,6 +141,9 @@ def open_conversations(
         spec: a name from `anexa.data.CORPORA`, or the path of a JSON Lines file.
         options: options for reading, of which only `skip_bad` has an effect.
         progress: progress callback of a download: `(bytes_done, bytes_total)`.
+
+    Returns:
+        The corpus.
 
     Raises:
         AnexaError: if it does not exist or cannot be read, has no conversations, or a row is bad

@@ -20,7 +20,7 @@ MAX_UNKNOWN = 0.01  # fraction of unknown characters above which a tokenizer is 
 
 
 class Corpus(Protocol):
-    """Corpus of a training run.
+    """Protocol of the corpus of a training run.
 
     Attributes:
         name: name of the corpus.
@@ -40,43 +40,62 @@ class Corpus(Protocol):
 
     @property
     def chat_template(self) -> str | None:
-        """See the class."""
+        """Chat template of a corpus of conversations; None for plain text."""
 
     @property
     def prompt(self) -> str:
-        """See the class."""
+        """Prompt of the samples that are generated during training."""
 
     @property
     def sha256(self) -> str:
         """Hash of the corpus, which shows whether it has changed."""
 
     def tokenizer(self, spec: str) -> Tokenizer:
-        """Make the tokenizer for a specification; see `make_tokenizer`."""
+        """Make or load the tokenizer of a new model.
+
+        Args:
+            spec: specification, such as "char" or "bpe:4096", as in `make_tokenizer`.
+        """
 
     def for_model(self, tokenizer: Tokenizer, chat_template: str | None) -> Corpus:
         """Return the corpus for a model that exists, with its own chat template if it has one.
+
+        Args:
+            tokenizer: tokenizer of the model.
+            chat_template: chat template of the model; None if it has none.
 
         Raises:
             AnexaError: if the model cannot be trained on the corpus.
         """
 
     def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:
-        """Count unknown and all characters, as `Tokenizer.count_unknown` does."""
+        """Count the characters that a tokenizer does not know.
+
+        Returns:
+            The occurrences of each unknown character, and of all characters together.
+        """
 
     def datasets(
         self, tokenizer: Tokenizer, block_size: int, seed: int, progress: Progress | None = None
     ) -> tuple[Dataset, Dataset]:
-        """Make the training and the validation dataset; see `make_datasets`."""
+        """Encode the corpus, and split it into a training and a validation dataset.
+
+        Args:
+            tokenizer: tokenizer of the model.
+            block_size: maximum number of predicted tokens in a sequence.
+            seed: random seed of the split and of the order of the sequences.
+            progress: progress callback of the encoding: `(bytes_done, bytes_total)`.
+        """
 
 
 class TextCorpus:
-    """Corpus of plain text.
+    """Corpus of plain text; implements `Corpus`.
 
     Args:
-        documents: the text.
+        documents: documents or running text of the corpus.
 
     Attributes:
-        documents: the text.
+        documents: documents or running text of the corpus.
     """
 
     special_tokens: Sequence[str] = ()
@@ -91,21 +110,21 @@ class TextCorpus:
         self.documents = documents
 
     def tokenizer(self, spec: str) -> Tokenizer:
-        """Implement `Corpus.tokenizer`."""
+        """Make or load the tokenizer of a new model, as `make_tokenizer` does."""
         return make_tokenizer(spec, self.documents)
 
     def for_model(self, tokenizer: Tokenizer, chat_template: str | None) -> Corpus:  # noqa: ARG002
-        """Implement `Corpus.for_model`: a text is the same for every model."""
+        """Return the corpus itself: a text is the same for every model."""
         return self
 
     def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:
-        """Implement `Corpus.unknown`."""
+        """Count the characters that a tokenizer does not know, and all characters."""
         return tokenizer.count_unknown(map("".join, self.documents.groups()))
 
     def datasets(
         self, tokenizer: Tokenizer, block_size: int, seed: int, progress: Progress | None = None
     ) -> tuple[Dataset, Dataset]:
-        """Implement `Corpus.datasets`."""
+        """Encode the text, and split it into a training and a validation dataset."""
         return make_datasets(self.documents, tokenizer, block_size, seed, progress)
 
 
@@ -119,11 +138,14 @@ def make_datasets(
     """Encode a corpus, and split it into a training and a validation dataset, without duplicates.
 
     Args:
-        documents: the corpus.
+        documents: documents or running text of the corpus.
         tokenizer: tokenizer of the model.
         block_size: maximum number of predicted tokens in a sequence.
         seed: random seed of the split and of the order of the sequences.
         progress: progress callback of the encoding: `(bytes_done, bytes_total)`.
+
+    Returns:
+        The training dataset and the validation dataset.
 
     Raises:
         AnexaError: if the corpus is too short, has changed, or its tokens cannot be cached.
@@ -135,10 +157,13 @@ def make_datasets(
 
 
 def tokenizer_notes(corpus: Corpus, data: DataConfig, tokenizer: Tokenizer) -> tuple[str, ...]:
-    """Return notes about unknown characters, the sample that BPE is trained on, and its size.
+    """Return notes for the user about the tokenizer of a corpus.
+
+    They are about unknown characters, the sample that BPE is trained on, and its size.
 
     Raises:
-        AnexaError: if too many characters are unknown; see `unknown_note`.
+        AnexaError: if more than `MAX_UNKNOWN` of the characters are unknown, and this is not
+            allowed.
     """
     if data.has_foreign_tokenizer:
         return unknown_note(corpus, tokenizer, data.allow_unknown)
@@ -157,15 +182,18 @@ def tokenizer_notes(corpus: Corpus, data: DataConfig, tokenizer: Tokenizer) -> t
 
 
 def unknown_note(corpus: Corpus, tokenizer: Tokenizer, allowed: bool) -> tuple[str, ...]:
-    """Say how many characters of a corpus a tokenizer made elsewhere does not know.
+    """Return a note about characters that a tokenizer from elsewhere does not know.
 
     Args:
-        corpus: the corpus, its training and its validation part.
-        tokenizer: the tokenizer.
-        allowed: whether there may be more than `MAX_UNKNOWN` of them.
+        corpus: training and validation part of the corpus together.
+        tokenizer: tokenizer that was not made from the corpus.
+        allowed: whether more than the fraction `MAX_UNKNOWN` of all characters may be unknown.
+
+    Returns:
+        A tuple of one sentence; empty if all characters are known.
 
     Raises:
-        AnexaError: if there are more of them, and this is not allowed.
+        AnexaError: if more are unknown, and this is not allowed.
     """
     unknown, total = corpus.unknown(tokenizer)
     count = sum(unknown.values())

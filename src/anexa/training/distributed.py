@@ -48,7 +48,7 @@ class DistributedContext:
 
     @property
     def is_main_process(self) -> bool:
-        """Whether this is rank 0, which writes files and prints."""
+        """Whether this is the main process (rank 0), which writes files and prints."""
         return self.rank == 0
 
     def broadcast(self, *numbers: float) -> tuple[float, ...]:
@@ -119,7 +119,7 @@ def init_distributed(
 
 
 def _text(name: str) -> str:
-    """Return a variable that `torchrun` sets.
+    """Return the value of an environment variable that `torchrun` sets.
 
     Raises:
         UsageError: if the variable is not set.
@@ -136,7 +136,13 @@ def _text(name: str) -> str:
 def _variable(
     name: str, lowest: int, highest: int | None = None, default: int | None = None
 ) -> int:
-    """Return a number that `torchrun` sets.
+    """Return the number in an environment variable that `torchrun` sets.
+
+    Args:
+        name: name of the variable.
+        lowest: smallest valid number.
+        highest: largest valid number; None: no limit.
+        default: number if the variable is not set; None: the variable is required.
 
     Raises:
         UsageError: if the variable is not a number in the range, or is not set and has no default.
@@ -164,7 +170,14 @@ def _attempt() -> str:
 
 @contextmanager
 def _meeting_errors(address: tuple[str, int]) -> Iterator[None]:
-    """Turn PyTorch's errors about the other processes into one sentence."""
+    """Context manager that turns PyTorch's errors about the other processes into one sentence.
+
+    Args:
+        address: address and port at which all processes meet.
+
+    Raises:
+        AnexaError: if the processes cannot connect.
+    """
     try:
         yield
     except RuntimeError as error:
@@ -180,6 +193,15 @@ def _meet(size: int, address: tuple[str, int], is_master: bool, timeout: float) 
     """Open the store of all processes, and wait until all have connected.
 
     PyTorch would wait without a word, and no signal could end it.
+
+    Args:
+        size: number of processes.
+        address: address and port at which all processes meet.
+        is_master: whether this process listens at the address.
+        timeout: seconds to wait for the other processes.
+
+    Returns:
+        PyTorch's key-value store, which all processes share.
 
     Raises:
         AnexaError: if the main process cannot be reached, or not all processes come in time.
@@ -216,7 +238,7 @@ def _meet(size: int, address: tuple[str, int], is_master: bool, timeout: float) 
 
 
 def _unreachable(address: tuple[str, int]) -> str | None:
-    """Say why nothing can be reached at an address; None if something can."""
+    """Return why nothing can be reached at an address, as a clause; None if something can."""
     try:
         socket.create_connection(address, timeout=1).close()
     except OSError as error:
@@ -225,7 +247,12 @@ def _unreachable(address: tuple[str, int]) -> str | None:
 
 
 def _own_device(engine: str, asked: str) -> str:
-    """Choose the device of this process, one of several, and make sure that it exists."""
+    """Choose the device of this process, one of several, and check that it exists.
+
+    Args:
+        engine: requested engine.
+        asked: requested device; with "auto" or "cuda" each process takes its own GPU.
+    """
     if engine not in ("torch", "auto"):
         raise UsageError(
             f"several processes need --engine torch, not {engine}: to train in one process, unset "
@@ -253,7 +280,10 @@ def _own_device(engine: str, asked: str) -> str:
 
 @contextmanager
 def peer_errors(context: DistributedContext) -> Iterator[None]:
-    """Turn PyTorch's error about another process that has ended into one sentence.
+    """Context manager that turns PyTorch's error about another process that ended into a sentence.
+
+    Args:
+        context: rank, world size and device of this process.
 
     Raises:
         AnexaError: if the connection to another process of the run is lost.

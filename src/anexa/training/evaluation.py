@@ -12,7 +12,7 @@ EVALUATION_SEQUENCES = 128  # validation sequences of an evaluation
 
 
 def to_batch(sequences: Sequence[LabeledSequence]) -> Batch:
-    """Collate sequences into a batch."""
+    """Collate labeled sequences into a batch, with padding at the end of shorter ones."""
     return Batch.from_labels([s.ids for s in sequences], [s.labels for s in sequences])
 
 
@@ -33,7 +33,7 @@ def mean_loss(engine: Engine, dataset: Dataset, batch_size: int) -> float:
 def mean_losses(
     engine: Engine, dataset: Dataset, batch_size: int
 ) -> tuple[float, list[float | None]]:
-    """Compute the mean loss of a dataset, as `mean_loss`, and those of the parts of a mixture.
+    """Compute the mean loss over a dataset, and, of a mixture, over each of its datasets.
 
     Args:
         engine: engine with the weights.
@@ -41,8 +41,8 @@ def mean_losses(
         batch_size: number of sequences in a batch.
 
     Returns:
-        The loss in nats per token, and the loss of each dataset of a `Mixture`, None for one
-        without a sequence in the sample; of any other dataset an empty list.
+        The loss in nats per token, and a list with the loss of each dataset of a `Mixture`: None
+        for a dataset without a sequence in the sample. For any other dataset, the list is empty.
     """
     is_mixture = isinstance(dataset, Mixture)
     samples = (
@@ -59,7 +59,7 @@ def mean_losses(
 def _sum_losses(
     engine: Engine, sample: Sequence[LabeledSequence], batch_size: int
 ) -> tuple[float, int]:
-    """Return the sum of the losses of all targets, and their number."""
+    """Compute the sum of the losses of all targets in sequences, in nats, and their number."""
     total, count = 0.0, 0
     for start in range(0, len(sample), batch_size):
         batch = to_batch(sample[start : start + batch_size])

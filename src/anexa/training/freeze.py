@@ -27,6 +27,9 @@ def frozen_weights(groups: str, config: ModelConfig) -> frozenset[str]:
             normalizations), head, a layer (3) or a range of layers (0-3), from 0; empty: none.
         config: configuration of the model.
 
+    Returns:
+        The names of the weights that keep their values.
+
     Raises:
         UsageError: if there is no such group, it has no adapters in a run that trains adapters, or
             no weight would be left to train.
@@ -48,7 +51,7 @@ def frozen_weights(groups: str, config: ModelConfig) -> frozenset[str]:
 
 
 def run_optimizer(config: TrainConfig, model: ModelConfig) -> OptimizerConfig:
-    """Return the optimizer of a run, which leaves its frozen weights as they are.
+    """Return the optimizer configuration of a run, which leaves its frozen weights as they are.
 
     Args:
         config: configuration of the run.

@@ -30,11 +30,11 @@ SEED = 0
 
 @dataclass(frozen=True)
 class GeneralText:
-    """A general text.
+    """A text that is not the user's, on which forgetting is measured.
 
     Attributes:
-        name: name of its corpus.
-        dataset: its sequences, at most `EVALUATION_SEQUENCES`.
+        name: name of the corpus that the text is from.
+        dataset: sequences of the text, at most `EVALUATION_SEQUENCES`.
     """
 
     name: str
@@ -51,7 +51,7 @@ def general_text(model: Model, length: int, corpora: Collection[str] = ()) -> Ge
     """Choose the general text for a model.
 
     Args:
-        model: the model that a run starts from.
+        model: model that a run starts from.
         length: maximum number of predicted tokens in a sequence.
         corpora: names of the user's corpora.
 
@@ -66,13 +66,28 @@ def general_text(model: Model, length: int, corpora: Collection[str] = ()) -> Ge
 
 
 def reopen_general_text(base: BaseModel, model: Model, length: int) -> GeneralText | None:
-    """Choose the general text of a resumed run; None if this machine does not have the same."""
+    """Choose the general text of a resumed run; None if this machine does not have the same.
+
+    Args:
+        base: record of the model that the run started from, with the hash of its general text.
+        model: model of the run.
+        length: maximum number of predicted tokens in a sequence.
+    """
     text = general_text(model, length) if base.general_text else None
     return text if text is not None and text.sha256 == base.general_sha256 else None
 
 
 def _prose(tokenizer: Tokenizer, length: int) -> Dataset | None:
-    """Return a passage of Python's documentation, without characters that the model lacks."""
+    """Build a dataset of a passage of Python's documentation that the model can read.
+
+    Args:
+        tokenizer: tokenizer of the model.
+        length: maximum number of predicted tokens in a sequence.
+
+    Returns:
+        The dataset, without characters that the model lacks; None if the text is not at hand, or if
+        the model lacks too many of its characters.
+    """
     if find_spec("pydoc_data") is None:  # some systems leave it out
         return None
     text = "".join(read_corpus(PROSE).source())[:PROSE_CHARACTERS]
@@ -86,7 +101,15 @@ def _prose(tokenizer: Tokenizer, length: int) -> Dataset | None:
 
 
 def _problems(tokenizer: Tokenizer, length: int) -> Dataset | None:
-    """Return problems of arithmetic; None if their thoughts are too long for the sequences."""
+    """Build a dataset of problems of arithmetic with thoughts: the calculation before the answer.
+
+    Args:
+        tokenizer: tokenizer of the model.
+        length: maximum number of predicted tokens in a sequence.
+
+    Returns:
+        The dataset; None if the thoughts are too long for the sequences.
+    """
     # Imported here: it needs jinja2, and plain text does not.
     from anexa.thinking.corpus import ArithmeticCorpus
 

@@ -31,7 +31,7 @@ class StepRecord:
         learning_rate: learning rate of the step.
         loss: loss of the batch before the step, in nats per token.
         gradient_norm: global gradient norm, before clipping.
-        weights: `hash_weights` of the weights after the step.
+        weights: hash of the weights after the step, as `hash_weights` computes it.
     """
 
     step: int
@@ -47,8 +47,8 @@ class Frame:
 
     Attributes:
         step: number of completed steps.
-        weights: the weights, in the engine's precision.
-        moments: the moments, as `Engine.optimizer_state` returns them.
+        weights: weights by name, in the engine's precision.
+        moments: moments of the optimizer, as `Engine.optimizer_state` returns them.
     """
 
     step: int
@@ -64,6 +64,8 @@ class Frame:
 
 def read_budget(folder: Path) -> int | None:
     """Read the budget of the history in a model folder; None if there is no history.
+
+    The budget is the maximum size of all key frames, in bytes.
 
     Raises:
         AnexaError: if the newest key frame is damaged.
@@ -85,7 +87,7 @@ def hash_weights(weights: Weights) -> str:
 
 
 def frame_path(folder: Path, step: int) -> Path:
-    """Return the file of the key frame after a step, in a model folder."""
+    """Return the path of the key frame after a step, in a model folder."""
     return folder / HISTORY / f"step-{step:08}.safetensors"
 
 
@@ -96,7 +98,7 @@ def frame_steps(folder: Path) -> list[int]:
 
 
 def read_frame(folder: Path, step: int) -> Frame:
-    """Read a key frame.
+    """Read the key frame after a step, and verify the hash of its weights.
 
     Raises:
         AnexaError: if the file is missing or damaged.
@@ -116,11 +118,11 @@ def read_frame(folder: Path, step: int) -> Frame:
 
 
 def write_frame(folder: Path, frame: Frame, budget: int) -> None:
-    """Write a key frame.
+    """Write a key frame (weights and moments after a step) to the history of a run.
 
     Args:
         folder: model folder, with the folder of its history.
-        frame: the key frame.
+        frame: key frame to write.
         budget: maximum size of all key frames, in bytes; stored for resumed runs.
 
     Raises:
@@ -159,7 +161,7 @@ def read_records(folder: Path) -> list[StepRecord]:
 
 
 def encode_record(record: StepRecord) -> bytes:
-    """Write a record as its line in the file of records."""
+    """Convert a record to its line in the file of records."""
     # As `json.dumps` writes it, in a fifth of the time: all numbers are finite.
     return (
         f'{{"step": {record.step}, "learning_rate": {record.learning_rate!r}, '
@@ -183,7 +185,12 @@ def _parse(line: bytes) -> StepRecord:
 
 
 def _parse_frame(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
-    """Parse the metadata of a key frame: its step, its hash and the budget of the history."""
+    """Parse the metadata of a key frame: its step, its hash and the budget of the history.
+
+    Args:
+        path: path of the key frame, for error messages.
+        metadata: metadata of the file.
+    """
     try:
         content = json.loads(metadata["frame"])
         if type(content["step"]) is int and type(content["budget"]) is int and content["hash"]:

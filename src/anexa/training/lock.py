@@ -34,9 +34,11 @@ else:
 
 
 class Lock:
-    """Lock of a running training; the operating system releases it when the process ends.
+    """Lock on a model folder, held by the process that trains in it.
 
     Use it as a context manager, or call `acquire` and `release`.
+
+    The operating system releases it when the process ends.
 
     Args:
         folder: model folder, with the folder `training` in it.
@@ -47,7 +49,7 @@ class Lock:
         self._file: BinaryIO | None = None
 
     def acquire(self) -> None:
-        """Acquire the lock.
+        """Acquire the lock, which marks the training as running.
 
         Raises:
             AnexaError: if another process holds the lock, or the file cannot be written.
@@ -81,7 +83,7 @@ class Lock:
 
 
 def is_running(folder: Path) -> bool:
-    """Whether a training in a model folder is running now, on this machine."""
+    """Return whether a training in a model folder is running now, on this machine."""
     try:
         with (folder / LOCK).open("rb") as file:
             return not _free(file, shared=True)
@@ -90,7 +92,9 @@ def is_running(folder: Path) -> bool:
 
 
 def check_not_running(folder: Path) -> None:
-    """Refuse a folder in which a training is running, before any work is done for another one.
+    """Check that no training is running in a folder.
+
+    The check is cheap, and comes before work that a running training would make useless.
 
     Raises:
         AnexaError: if a training is running there.

@@ -53,7 +53,7 @@ PlottedRun = tuple[str, Sequence[MetricsRecord], Sequence[Sample]]
 
 
 def can_draw() -> bool:
-    """Whether matplotlib is installed."""
+    """Return whether matplotlib is installed."""
     return find_spec("matplotlib") is not None
 
 
@@ -82,7 +82,7 @@ class LossPlot:
 
 
 def check_suffix(path: Path) -> None:
-    """Make sure that a path has the suffix of an image format.
+    """Check that a path has the suffix of an image format: .png, .svg or .pdf.
 
     Raises:
         UsageError: if the path has another suffix.
@@ -92,7 +92,7 @@ def check_suffix(path: Path) -> None:
 
 
 def check_drawing() -> None:
-    """Make sure that plots can be drawn.
+    """Check that matplotlib is installed, so that plots can be drawn.
 
     Raises:
         AnexaError: if matplotlib is not installed.
@@ -134,7 +134,18 @@ def draw_losses(runs: Sequence[PlottedRun], path: Path) -> None:
 def _draw_run(
     axes: Any, records: Sequence[MetricsRecord], samples: Sequence[Sample], index: int, count: int
 ) -> list[float]:
-    """Plot one run; returns losses that the range of the vertical axis must include."""
+    """Plot the losses of one run.
+
+    Args:
+        axes: matplotlib's axes.
+        records: metrics records of the run.
+        samples: samples of the run, whose steps are marked.
+        index: index of the run, which gives its color.
+        count: number of runs in the plot.
+
+    Returns:
+        Losses that the range of the vertical axis must include.
+    """
     import numpy as np
 
     color = COLORS[index % len(COLORS)]
@@ -185,7 +196,13 @@ def smoothed(losses: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _label(axes: Any, measured: Sequence[tuple[int, float]], color: str) -> None:
-    """Annotate the best validation loss and, if it differs, the last one."""
+    """Annotate the best validation loss and, if it differs, the last one.
+
+    Args:
+        axes: matplotlib's axes.
+        measured: step and validation loss of each evaluation.
+        color: color of the run.
+    """
     last = measured[-1]
     best = min((m for m in measured if m[0]), key=lambda m: m[1], default=last)
     ring = {"marker": "o", "markersize": 10, "markerfacecolor": "none", "markeredgewidth": 1.5}

@@ -54,11 +54,11 @@ class MetricsRecord:
 
 @dataclass(frozen=True)
 class Sample:
-    """A text that the model generated.
+    """A text that the model generated during training.
 
     Attributes:
         step: number of completed steps.
-        text: the text.
+        text: generated text.
     """
 
     step: int
@@ -117,7 +117,7 @@ class MetricsLog:
             self._events.flush()
 
     def close(self) -> None:
-        """Close TensorBoard's events."""
+        """Close TensorBoard's event file, if there is one."""
         if self._events:
             self._events.close()
 
@@ -157,7 +157,11 @@ def read_metrics(folder: Path) -> tuple[list[MetricsRecord], list[Sample]]:
 
 
 def _read(content: bytes, path: Path) -> list[tuple[bytes, MetricsRecord | Sample]]:
-    """Parse all complete lines of a log."""
+    """Parse all complete lines of a metrics log.
+
+    Returns:
+        For each line its bytes, and the record or sample in it.
+    """
     entries = []
     *lines, _torn = content.split(b"\n")
     for number, line in enumerate(lines, 1):
@@ -189,7 +193,7 @@ def _parse(value: dict[str, object]) -> MetricsRecord | Sample:
 
 
 class MetricsAccumulator:
-    """Accumulates the metrics since the previous record.
+    """Accumulator of the metrics since the previous record.
 
     Args:
         config: configuration of the model.

@@ -24,27 +24,27 @@ from anexa.training.tokenizers import Texts, make_tokenizer
 
 @runtime_checkable
 class Tokenizable(Protocol):
-    """A corpus with texts that a tokenizer can be trained on.
+    """Protocol of a corpus with texts that a tokenizer can be trained on.
 
     Attributes:
-        documents: the texts.
-        special_tokens: tokens of its chat template.
+        documents: texts of the corpus.
+        special_tokens: special tokens of its chat template; empty for plain text.
     """
 
     @property
     def documents(self) -> Texts:
-        """See the class."""
+        """Texts of the corpus."""
 
     @property
     def special_tokens(self) -> Sequence[str]:
-        """See the class."""
+        """Special tokens of its chat template; empty for plain text."""
 
 
 class JoinedDocuments:
     """Documents of several corpora, to train a tokenizer on; implements `Texts`.
 
     Args:
-        parts: the documents of each corpus.
+        parts: texts of each corpus.
     """
 
     def __init__(self, parts: Sequence[Texts]) -> None:
@@ -54,7 +54,7 @@ class JoinedDocuments:
         self.layout: Layout = "lines" if layouts == {"lines"} else "text"
 
     def groups(self) -> Iterator[list[str]]:
-        """Implement `Texts.groups`."""
+        """Yield lists of documents or pieces of text of all corpora, one corpus after the other."""
         for part in self._parts:
             yield from part.groups()
 
@@ -63,13 +63,13 @@ class MixedCorpus:
     """Several corpora at once, with the share of each; implements `Corpus`.
 
     Args:
-        specs: the corpora as they are given, with weights; without, each has the share of its size.
-        corpora: the opened corpora.
+        specs: corpora as they are given, with weights; without, each has the share of its size.
+        corpora: the opened corpora, in the same order.
 
     Attributes:
         names: names of the corpora, all different.
-        corpora: the corpora.
-        weights: their weights, as they are given; empty: none.
+        corpora: the opened corpora.
+        weights: weights of the corpora as they are given; empty: none.
     """
 
     def __init__(self, specs: Sequence[CorpusSpec], corpora: Sequence[Corpus]) -> None:
@@ -107,16 +107,19 @@ class MixedCorpus:
 
     @property
     def sha256(self) -> str:
-        """Hash of the corpora and their weights."""
+        """Hash of the corpora and their weights, in hexadecimal."""
         weights = [str(Fraction(weight or 0)) for weight in self.weights]
         parts = [[each.sha256, weight] for each, weight in zip(self.corpora, weights)]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def tokenizer(self, spec: str) -> Tokenizer:
-        """Make the tokenizer for the texts of all corpora; see `make_tokenizer`.
+        """Make or load one tokenizer for the texts of all corpora.
+
+        Args:
+            spec: specification, such as "char" or "bpe:4096", as in `make_tokenizer`.
 
         Raises:
-            AnexaError: if a corpus has a tokenizer of its own, or two have different chat
+            AnexaError: if a corpus has a tokenizer of its own, or two corpora have different chat
                 templates.
         """
         self._check_templates()
@@ -133,14 +136,18 @@ class MixedCorpus:
         return make_tokenizer(spec, JoinedDocuments(texts), tuple(tokens))
 
     def for_model(self, tokenizer: Tokenizer, chat_template: str | None) -> MixedCorpus:
-        """Implement `Corpus.for_model`."""
+        """Return a mixture of the corpora for a model that exists."""
         corpora = [each.for_model(tokenizer, chat_template) for each in self.corpora]
         mixed = MixedCorpus(self._specs, corpora)
         mixed._check_templates()
         return mixed
 
     def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:
-        """Implement `Corpus.unknown`."""
+        """Count the characters of all corpora that a tokenizer does not know.
+
+        Returns:
+            The occurrences of each unknown character, and of all characters together.
+        """
         unknown: Counter[str] = Counter()
         total = 0
         for corpus in self.corpora:
@@ -152,7 +159,7 @@ class MixedCorpus:
     def datasets(
         self, tokenizer: Tokenizer, block_size: int, seed: int, progress: Progress | None = None
     ) -> tuple[Dataset, Dataset]:
-        """Implement `Corpus.datasets`: mixtures of the datasets of each corpus."""
+        """Encode all corpora, and mix their training datasets and their validation datasets."""
         pairs = [each.datasets(tokenizer, block_size, seed, progress) for each in self.corpora]
         training, held_out = zip(*pairs)
         validation = [

@@ -29,8 +29,11 @@ def open_corpora(data: DataConfig, progress: Progress | None = None) -> Corpus:
     """Open the corpus of a run, or all of them as a `MixedCorpus`.
 
     Args:
-        data: corpora of the run, and how to read them.
+        data: names or paths of the corpora, and how to read them.
         progress: progress callback of a corpus download: `(bytes_done, bytes_total)`.
+
+    Returns:
+        The corpus.
 
     Raises:
         UsageError: if the weights of the corpora cannot be used.
@@ -56,10 +59,14 @@ def open_corpora(data: DataConfig, progress: Progress | None = None) -> Corpus:
 
 
 def _check_used(given: ReadOptions, options: Sequence[ReadOptions]) -> None:
-    """Refuse options for reading that have an effect on none of several corpora.
+    """Check that each option for reading has an effect on at least one of several corpora.
+
+    Args:
+        given: options that the user has given.
+        options: options that have an effect on each corpus.
 
     Raises:
-        UsageError: if there is such an option.
+        UsageError: if an option has no effect.
     """
     for name, value in vars(given).items():
         if not any(getattr(chosen, name) for chosen in options):
@@ -73,7 +80,23 @@ def open_corpus(
     options: ReadOptions = DEFAULT_OPTIONS,
     progress: Progress | None = None,
 ) -> Corpus:
-    """Open a corpus by name or path; arguments and errors are those of `read_corpus`."""
+    """Open a corpus of texts or conversations, and read it once to validate it.
+
+    Args:
+        spec: a name from `CORPORA`, a path, or "-" for standard input.
+        layout: "lines" (each line is a document), "text" (running text), or "auto": guessed from
+            the text.
+        options: options for reading documents from folders, archives and files with rows.
+        progress: progress callback of a download: `(bytes_done, bytes_total)`, total None if
+            unknown.
+
+    Returns:
+        The corpus.
+
+    Raises:
+        UsageError: if the layout is unknown, or an option has no effect.
+        AnexaError: if the corpus does not exist, cannot be read or downloaded, or contains no text.
+    """
     if spec in CORPORA and Path(spec).exists():
         kind = "folder" if Path(spec).is_dir() else "file"
         warnings.warn(
@@ -102,14 +125,17 @@ def reopen_corpus(
     folder: Path,
     progress: Progress | None = None,
 ) -> Corpus:
-    """Open the corpora of a run that is resumed: texts with the same hash, wherever they are now.
+    """Open the corpora of a resumed run: texts with the same hash, wherever they are now.
 
     Args:
-        data: corpora and layout of the run.
+        data: names or paths of the corpora in the run, and how to read them.
         given: names or paths that the user has given; None for those of the run.
         sha256: hash of the corpora of the run.
         folder: model folder of the run, for error messages.
         progress: progress callback of a corpus download: `(bytes_done, bytes_total)`.
+
+    Returns:
+        The corpus.
 
     Raises:
         AnexaError: if a corpus is gone or has changed.
@@ -147,7 +173,12 @@ def reopen_corpus(
 
 
 def replace_corpora(data: DataConfig, given: str | Sequence[str] | None) -> DataConfig:
-    """Return the data of a run with its corpora at other places, and their weights as before."""
+    """Return a copy of the data options of a run, with its corpora at other places.
+
+    Args:
+        data: data options of the run.
+        given: names or paths that the user has given; None for those of the run. The weights stay.
+    """
     if not given:
         return data
     stored = parse_specs(data.corpus)
@@ -158,17 +189,20 @@ def replace_corpora(data: DataConfig, given: str | Sequence[str] | None) -> Data
 
 
 def resume_command(folder: Path, corpora: Sequence[str]) -> str:
-    """Return the command line that resumes a run on corpora; FILE stands for a piped text."""
+    """Return the command line that resumes a run on corpora.
+
+    In it, FILE stands for a text that came from a pipe.
+    """
     text = "" if can_reopen(corpora) else "FILE "
     return f"anexa train {text}--resume {shell_path(folder)}"
 
 
 def check_unchanged(corpus: Corpus, sha256: str, folder: Path) -> None:
-    """Make sure that a corpus, or all of a mixture, still has the hash of the run.
+    """Check that a corpus, or each one of a mixture, still has the hash that the run recorded.
 
     Args:
-        corpus: the corpus.
-        sha256: hash of the run.
+        corpus: corpus as it is now.
+        sha256: hash that the run recorded.
         folder: model folder of the run, whose record tells which corpus of a mixture has changed.
 
     Raises:

@@ -176,7 +176,7 @@ def check_values(options: Mapping[str, Any], label: Callable[[str], str] = flag)
 
 
 def check_effects(options: Mapping[str, Any]) -> None:
-    """Raise an error if an option is given that has no effect in combination with the others.
+    """Check that each option that is given has an effect in combination with the others.
 
     Args:
         options: values of all options by name, with the defaults of those that are not given.

@@ -129,7 +129,7 @@ LORA_FACTOR = 5  # learning rate of adapters / that of all weights, as swept
 
 
 def finetune_rate(n_embd: int, lora: int = 0) -> float:
-    """Return AdamW's learning rate for continuing a model of a width, as swept.
+    """Return AdamW's learning rate for training a model further, from sweeps over its width.
 
     It is inversely proportional to the width, as in μP (Yang et al., 2022), where the update of
     a matrix is summed over its columns.
@@ -145,7 +145,7 @@ def usual_preset(corpora: Sequence[str], base: str | None = None, *, as_text: bo
     """Return the name of the default preset of a run.
 
     Args:
-        corpora: the corpora; conversations are recognized in the first rows of a file.
+        corpora: names or paths; conversations are recognized in the first rows of a file.
         base: path of the model to start from; None: a new model.
         as_text: whether files of conversations are read as texts, by --layout or --field.
     """

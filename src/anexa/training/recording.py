@@ -39,13 +39,14 @@ SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([A-Z]*)")
 
 
 class HistoryCallback(Callback):
-    """Writes `training/history`: a record of each step, and key frames within a budget of bytes.
+    """Callback that writes `training/history`: a record of each step, and key frames.
 
     A key frame has the weights and the optimizer's moments after a step. The interval between key
     frames is a power of two of steps. When the frames would exceed the budget, every second one is
     removed and the interval doubles, so a run of unknown length uses at least half of the budget.
-    The callback must come before `CheckpointCallback`, so that the records are
-    never behind the checkpoint.
+
+    The callback must come before `CheckpointCallback`, so that the records are never behind the
+    checkpoint.
 
     Args:
         budget: maximum size of all key frames on the disk, in bytes.
@@ -130,14 +131,17 @@ class HistoryCallback(Callback):
 def make_history(
     config: ModelConfig, optimizer: OptimizerConfig, dtype: str, budget: int | None
 ) -> list[HistoryCallback]:
-    """Make the callback that keeps the history of a run, in a list; empty if it keeps no history.
+    """Create the callback that keeps the history of a run.
 
     Args:
         config: configuration of the model.
-        optimizer: the optimizer.
+        optimizer: configuration of the optimizer.
         dtype: precision of the weights, "float32" or "float64".
         budget: maximum size of all key frames, in bytes. 0 means no history; None means
             `SMALL_BUDGET` for a model of at most `SMALL_MODEL` parameters, else no history.
+
+    Returns:
+        A list of the callback; empty if the run keeps no history.
 
     Raises:
         UsageError: if the budget is too small for two key frames.
@@ -160,7 +164,10 @@ def make_history(
 
 
 def parse_size(text: str) -> int:
-    """Parse a size on the disk, such as 200MB, 1.5 GB or 0, and return it in bytes.
+    """Parse a size on the disk, such as 200MB, 1.5 GB or 0.
+
+    Returns:
+        The size in bytes.
 
     Raises:
         UsageError: if the text is not a number with a unit from B to TB.
@@ -175,7 +182,7 @@ def parse_size(text: str) -> int:
 
 
 def frame_interval(steps: int, max_frames: int) -> int:
-    """Return the smallest interval, in steps, with at most `max_frames` key frames.
+    """Return the smallest interval between key frames that the budget allows, in steps.
 
     Args:
         steps: number of steps since the first key frame.
@@ -188,10 +195,7 @@ def frame_interval(steps: int, max_frames: int) -> int:
 
 
 def _rewind(folder: Path, done: int) -> int | None:
-    """Remove the records and frames of steps after the checkpoint, which a resumed run repeats.
-
-    Records that end before the checkpoint are of a run that went on without a history: they are
-    removed too, because no key frame leads from them to the checkpoint.
+    """Remove the records and key frames of steps after the checkpoint, which a resumed run repeats.
 
     Args:
         folder: model folder, with the folder `training` in it.

@@ -16,7 +16,7 @@ STABLE = 0.6  # fraction of a "wsd" run after which the learning rate begins to 
 def learning_rate(
     highest: float, progress: float, warmup: float, schedule: str = "linear", step: float = 0.0
 ) -> float:
-    """Compute the learning rate: a linear warmup, then a decay to 0 at the end of the run.
+    """Compute the learning rate: linear warmup, then a decay to 0 at the end of the run.
 
     Args:
         highest: peak learning rate, at the end of the warmup.
@@ -24,8 +24,9 @@ def learning_rate(
         warmup: fraction of the run in which the learning rate rises.
         schedule: shape of the decay: "linear"; "cosine", half a wave (Loshchilov and Hutter,
             2017); or "wsd", warmup, stable, decay (Hu et al., 2024): constant, then linear.
-        step: fraction of the run that one step makes up. During the warmup the learning rate is
-            that of the progress after the step, as the first step's would be 0 otherwise.
+        step: fraction of the run that one step makes up; default: 0. During the warmup, the
+            learning rate is that at the end of the step, as that of the first step would be 0
+            otherwise.
     """
     if progress < warmup:
         return highest * min(1.0, (progress + step) / warmup)
@@ -46,14 +47,14 @@ class Clock:
         seconds: time used before the run was resumed.
         final_eval_seconds: time reserved for the last evaluation, within the planned minutes.
         compile_seconds: time used for compilation before the run was resumed.
-        compiles: whether the first step compiles the model. Progress by minutes is then measured
-            over the time that remains after it.
+        compiles: whether the first step compiles the model, which does not count as progress of a
+            run in minutes.
 
     Attributes:
-        steps: planned number of steps, as above.
+        steps: planned number of steps; None for a run that is measured in minutes.
         busy: seconds spent in steps since this clock was created.
-        final_eval_seconds: as above; updated by each evaluation.
-        compile_seconds: as above, plus the compilation since this clock was created.
+        final_eval_seconds: time reserved for the last evaluation; updated by each evaluation.
+        compile_seconds: time used for compilation, before and since the run was resumed.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Clock:
     def from_state(
         cls, state: TrainerState, steps: int | None, minutes: float | None, compiles: bool
     ) -> Clock:
-        """Make the clock of a resumed run, from the times that `save` has written to its state."""
+        """Create the clock of a resumed run, from the times that `save` has put into its state."""
         return cls(
             steps,
             minutes,
@@ -89,7 +90,7 @@ class Clock:
         )
 
     def save(self, state: TrainerState) -> None:
-        """Write the times to a state."""
+        """Copy the times of the clock to the state of the run, for the checkpoint."""
         state.seconds, state.compile_seconds = self.seconds, self.compile_seconds
         state.final_eval_seconds = self.final_eval_seconds
 
@@ -99,7 +100,7 @@ class Clock:
         return time.perf_counter() - self._began
 
     def end_step(self) -> None:
-        """Record the end of a step."""
+        """Add the time since the last step or pause to the training time."""
         now = time.perf_counter()
         step_seconds = now - self._last_step
         self._last_step = now
@@ -135,11 +136,11 @@ class Clock:
         return progress / step if step and progress else FIRST_STEP
 
     def crossed(self, count: int, step: int, before: float, after: float) -> bool:
-        """Whether an event that is due `count` times, evenly over the run, is due after a step.
+        """Return whether an event is due after a step, if `count` events are spread over the run.
 
         Args:
             count: number of events over the run; the last one is due at its end.
-            step: step number, from 1.
+            step: number of the step, from 1.
             before: progress before the step.
             after: progress after the step.
         """

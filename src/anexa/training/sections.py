@@ -85,12 +85,12 @@ class DataConfig:
 
     @property
     def reads_files(self) -> bool:
-        """Whether a corpus has a path, and is neither a named one nor standard input."""
+        """Whether a corpus is given by its path, not by a name or as standard input."""
         return not all(spec == "-" or spec in CORPORA for spec in self.corpus)
 
     @property
     def has_foreign_tokenizer(self) -> bool:
-        """Whether the tokenizer was not made from the corpus, so may lack some characters."""
+        """Whether the tokenizer was not made from the corpus, so that it may lack characters."""
         return self.tokenizer != "char" and not self.tokenizer.startswith("bpe:")
 
 
@@ -116,6 +116,9 @@ class FinetuneConfig:
 class TrainOptimizerConfig(OptimizerConfig):
     """Optimizer of a run, with its learning rate.
 
+    The other fields are those of `OptimizerConfig`; `name` and `max_grad_norm` have other defaults
+    here.
+
     Attributes:
         learning_rate: peak learning rate.
     """
@@ -133,8 +136,8 @@ class ScheduleConfig:
         steps: end after this many optimizer steps.
         epochs: end after this many passes over the corpus.
         minutes: end after this many minutes, including evaluation and saving.
-        until_loss: end early, at the first evaluation with at most this validation loss, in nats a
-            token.
+        until_loss: end early, at the first evaluation with at most this validation loss, in nats
+            per token.
         shape: decay of the learning rate to 0 after the warmup: linear, cosine (half a wave), or
             wsd (warmup, stable, decay: constant, then linear over the last part of the run).
         warmup: fraction of the run, from 0 to below 1, in which the learning rate rises from 0.
@@ -152,7 +155,9 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class TrainDeviceConfig(DeviceConfig):
-    """Engine of a run, and its device.
+    """Engine of a run, and its device and precision.
+
+    The other fields are those of `DeviceConfig`; `device` and `dtype` have other defaults here.
 
     Attributes:
         engine: engine to train with; auto: the first of torch, numba and numpy that is installed.

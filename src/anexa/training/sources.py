@@ -18,15 +18,15 @@ SOURCES = Path("training") / "sources.json"  # in a model folder
 
 @dataclass(frozen=True)
 class SourceRecord:
-    """A corpus of a run.
+    """Record of one corpus of a run.
 
     Attributes:
-        name: name to show.
+        name: name of the corpus, for messages.
         weight: weight as it was given; empty: none.
-        sha256: hash of its text.
-        size: size of its text in UTF-8, in bytes; 0 if it is generated.
-        documents: number of its documents; None of running text, or if it is not known.
-        notes: sentences about its encoding and what was left out of it.
+        sha256: hash of the text, in hexadecimal.
+        size: size of the text in UTF-8, in bytes; 0 if it is generated.
+        documents: number of documents; None of running text, or if it is not known.
+        notes: sentences about the encoding, and about what was left out.
     """
 
     name: str
@@ -38,7 +38,7 @@ class SourceRecord:
 
 
 def source_records(corpus: Corpus) -> tuple[SourceRecord, ...]:
-    """Describe a corpus of a run, or each corpus of a mixture."""
+    """Create the record of a corpus, or of each corpus of a mixture."""
     if isinstance(corpus, MixedCorpus):
         parts = zip(corpus.names, corpus.weights, corpus.corpora)
         return tuple(_record(name, weight, part) for name, weight, part in parts)
@@ -51,21 +51,21 @@ def _record(name: str, weight: str, corpus: Corpus) -> SourceRecord:
 
 
 def write_sources(folder: Path, corpus: Corpus) -> None:
-    """Write the record of the corpora of a run to its folder."""
+    """Write the records of the corpora of a run to its model folder."""
     records = [asdict(record) for record in source_records(corpus)]
     write_json(folder / SOURCES, {"sources": records})
 
 
 def changed_source(folder: Path, corpus: Corpus) -> tuple[str, str, str] | None:
-    """Find the first corpus of a run whose text is not that of its record.
+    """Find the first corpus of a run whose text has another hash than its record.
 
     Args:
         folder: model folder of the run.
         corpus: the corpora as they are now.
 
     Returns:
-        Its name, its hash in the record and its hash now; None if the record has no such corpus, or
-        cannot be read.
+        Name of the corpus, its recorded hash, and its hash now; None if there is no record, or none
+        differs.
     """
     try:
         recorded = [str(record["sha256"]) for record in read_json(folder / SOURCES)["sources"]]
@@ -78,7 +78,7 @@ def changed_source(folder: Path, corpus: Corpus) -> tuple[str, str, str] | None:
 
 
 def losses_by_corpus(corpus: Corpus, state: TrainerState) -> dict[str, float]:
-    """Return the validation loss of each corpus of a mixture, by the weights that are kept."""
+    """Return the validation loss of each corpus of a mixture, for the weights that are kept."""
     evaluation = state.kept_evaluation
     if evaluation is None or not isinstance(corpus, MixedCorpus):
         return {}
@@ -87,11 +87,11 @@ def losses_by_corpus(corpus: Corpus, state: TrainerState) -> dict[str, float]:
 
 
 def sources_table(records: Sequence[SourceRecord], losses: Mapping[str, float]) -> str:
-    """Return a table of several corpora in Markdown; empty for a single one.
+    """Return a table of several corpora in Markdown; "" for a single one.
 
     Args:
-        records: the corpora.
-        losses: validation losses by name, in nats per token.
+        records: records of the corpora.
+        losses: validation losses by name of the corpus, in nats per token.
     """
     if len(records) < 2:
         return ""

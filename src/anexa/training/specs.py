@@ -20,7 +20,7 @@ WEIGHT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
 
 @dataclass(frozen=True)
 class CorpusSpec:
-    """Corpus that a run is given on the command line or in a configuration file.
+    """A corpus of a run, as given on the command line or in a configuration file.
 
     Attributes:
         source: name or path of the corpus; "-" for standard input.

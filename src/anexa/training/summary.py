@@ -62,7 +62,7 @@ class Summary:
     def tokens_per_second(self) -> float | None:
         """Mean training speed in tokens per second, over the whole run including evaluations.
 
-        None if there is no checkpoint, or no step has been completed.
+        It is None if there is no checkpoint, or no step has been completed.
         """
         return self.tokens / self.seconds if self.tokens and self.seconds else None
 

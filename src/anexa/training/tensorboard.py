@@ -15,7 +15,7 @@ from anexa.errors import AnexaError
 
 
 def check_installed() -> None:
-    """Make sure that tensorboardX is installed.
+    """Check that tensorboardX is installed.
 
     Raises:
         AnexaError: if tensorboardX is not installed.
@@ -33,7 +33,8 @@ class EventFile:
 
     Args:
         folder: folder of the event files.
-        began: wall time (Unix seconds) of step 0: the time now minus the training time so far.
+        began: wall-clock time of step 0, in seconds since 1970: the time now minus the training
+            time.
 
     Raises:
         AnexaError: if the file cannot be written, or tensorboardX is not installed.
@@ -57,7 +58,13 @@ class EventFile:
         self._write(0, session_log=start)
 
     def scalars(self, values: Mapping[str, float | None], step: int, seconds: float) -> None:
-        """Write the finite values of a step at the training time `seconds`."""
+        """Write the finite values of a step.
+
+        Args:
+            values: values by name; None is left out.
+            step: number of completed steps.
+            seconds: training time so far.
+        """
         self._now = self._began + seconds
         for name, value in values.items():
             if value is not None and math.isfinite(value):
@@ -74,7 +81,7 @@ class EventFile:
             self._writer.flush()
 
     def close(self) -> None:
-        """Close the file."""
+        """Write all events to the file, and close it."""
         with self._errors():
             self._writer.close()
 

@@ -22,34 +22,34 @@ BPE_SAMPLE = 8 * 2**20
 
 
 class Texts(Protocol):
-    """Texts that a tokenizer is made from, such as `Documents`.
+    """Protocol of the texts that a tokenizer is made from, such as `Documents`.
 
     Attributes:
-        layout: how the texts are divided.
-        size: size in UTF-8, in bytes.
+        layout: how the texts are divided: "lines", "text" or "documents".
+        size: size of the texts in UTF-8, in bytes.
     """
 
     @property
     def layout(self) -> Layout:
-        """See the class."""
+        """How the texts are divided: "lines", "text" or "documents"."""
 
     @property
     def size(self) -> int:
-        """See the class."""
+        """Size of the texts in UTF-8, in bytes."""
 
     def groups(self) -> Iterator[list[str]]:
         """Yield lists of documents, or of pieces of running text."""
 
 
 def make_tokenizer(spec: str, documents: Texts, special_tokens: Sequence[str] = ()) -> Tokenizer:
-    """Make or load the tokenizer for a specification.
+    """Train a tokenizer on a corpus, or load one, by a specification.
 
     Args:
         spec: "char" for a token per character of the corpus; "bpe:4096" for byte-level BPE with a
             vocabulary of at most 4096 tokens, trained on at most 8 MiB spread evenly over the
             corpus; or the path of a `tokenizer.json` or of a model folder.
-        documents: the corpus; with the layout "lines", the tokenizer adds BOS to prompts.
-        special_tokens: tokens of a chat template, which the tokenizer gets besides.
+        documents: texts of the corpus; with the layout "lines", the tokenizer adds BOS to prompts.
+        special_tokens: tokens of a chat template that are added to the vocabulary; default: none.
 
     Raises:
         AnexaError: if the file does not exist, or has no token that ends a text.
@@ -75,7 +75,7 @@ def make_tokenizer(spec: str, documents: Texts, special_tokens: Sequence[str] = 
 
 
 def load_tokenizer(spec: str, adds_bos: bool) -> Tokenizer:
-    """Load the tokenizer of `--tokenizer`.
+    """Load the tokenizer in a file or model folder.
 
     Args:
         spec: path of a `tokenizer.json` or of a model folder.
@@ -102,7 +102,10 @@ def load_tokenizer(spec: str, adds_bos: bool) -> Tokenizer:
 
 
 def check_tokenizer_spec(spec: str) -> None:
-    """Check a tokenizer specification without the corpus.
+    """Check the specification of a tokenizer, before the corpus is read.
+
+    Args:
+        spec: specification, such as "char" or "bpe:4096", as in `make_tokenizer`.
 
     Raises:
         AnexaError: if the file does not exist.

@@ -38,7 +38,7 @@ MAX_RECORDS = 500  # metrics records of a run, besides one for each evaluation
 
 @dataclass
 class StepResult:
-    """Result of one training step.
+    """Result of one training step, for callbacks.
 
     Attributes:
         number: step number, from 1.
@@ -49,7 +49,7 @@ class StepResult:
         tokens_per_second: mean speed of all steps so far.
         seconds_left: estimated time to the end of the run.
         is_record_due: whether a metrics record is due after this step.
-        evaluation: the evaluation after this step; None if there was none.
+        evaluation: losses that were measured after this step; None if there was no evaluation.
         sample: text that the model generated after this step; None if it generated none.
     """
 
@@ -66,16 +66,16 @@ class StepResult:
 
 
 class Callback:
-    """Observer of a training run. Every method does nothing unless it is overridden.
+    """Observer of a training run; base class, whose methods do nothing.
 
     The callbacks of a run are called in order, in every process of the run.
     """
 
     def on_start(self, trainer: Trainer) -> None:
-        """Prepare, before the first step."""
+        """Prepare for the run, before its first step."""
 
     def on_step(self, trainer: Trainer, result: StepResult) -> None:
-        """React to a finished step."""
+        """React to a finished training step."""
 
     def on_end(self, trainer: Trainer) -> None:
         """React to the end of the run: all steps are done, or it was stopped."""
@@ -92,13 +92,13 @@ class Trainer:
     Args:
         config: resolved configuration of the run.
         folder: model folder of the run.
-        corpus: the corpus.
+        corpus: corpus of the run.
         model: configuration, initial weights and tokenizer of the model.
         engine: engine with the current weights.
         device_config: device of the engine.
         training: training dataset.
         validation: validation dataset.
-        base: model that the run started from; None: a new model.
+        base: model that the run started from; None: the run started from random weights.
         general: text on which forgetting is measured; None: none.
         notes: sentences for the user about parts of the corpus that are left out or replaced.
         state: progress and losses of the run so far.
@@ -145,7 +145,7 @@ class Trainer:
 
     @property
     def done(self) -> bool:
-        """Whether no step is left."""
+        """Whether the run has reached its planned length, so that no step is left."""
         return self.state.progress >= 1
 
     @property
@@ -168,7 +168,7 @@ class Trainer:
         )
 
     def fit(self, callbacks: Sequence[Callback] = ()) -> None:
-        """Execute the remaining steps.
+        """Execute the remaining training steps.
 
         Args:
             callbacks: callbacks in addition to the run's own, called after them.
@@ -261,8 +261,8 @@ class Trainer:
         """Check that a loss or gradient norm is finite.
 
         Args:
-            value: the value to check.
-            name: name of the value, for the error message.
+            value: number to check.
+            name: name of the number, for the error message; default: "loss".
 
         Raises:
             AnexaError: if the value is infinite or NaN.
@@ -278,7 +278,7 @@ class Trainer:
         """Return the model as its folder has it: with the adapters merged into the weights.
 
         Args:
-            weights: weights of the engine.
+            weights: weights of the engine by name.
         """
         config = self.model.config
         return replace(
@@ -286,7 +286,10 @@ class Trainer:
         )
 
     def checkpoint(self) -> Checkpoint:
-        """Return the state of the run as a checkpoint; must be called in all processes."""
+        """Return the state of the run as a checkpoint.
+
+        All processes must call this method, as each may have a part of the weights.
+        """
         self.clock.save(self.state)
         return Checkpoint(
             self.config,
