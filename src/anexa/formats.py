@@ -128,7 +128,10 @@ def _is_table(lines: list[str]) -> bool:
 
 
 def _adapter(folder: Path) -> str:
-    """Return a clause about a LoRA adapter: its base model, and how to merge it."""
+    """Return a clause for an error message: a folder has only a LoRA adapter.
+
+    It names the adapter's base model, and says how to merge them.
+    """
     try:
         config = json.loads((folder / "adapter_config.json").read_text("utf-8", "replace"))
         base = str(config["base_model_name_or_path"])

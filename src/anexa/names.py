@@ -84,7 +84,7 @@ def shell_path(path: Path) -> str:
 
 
 def markdown(text: str) -> str:
-    """Escape text for a line of Markdown."""
+    """Escape the characters that have a meaning in Markdown, in a text of one line."""
     return MARKUP.sub(r"\\\g<0>", shown(text))
 
 

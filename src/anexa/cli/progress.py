@@ -71,7 +71,7 @@ class ProgressReporter(Callback):
 
 
 class NullReporter(ProgressReporter):
-    """Reporter that prints nothing: the main process of the run reports."""
+    """Reporter that prints nothing, for all processes of a run but the main one."""
 
     def _print(self, text: str) -> None:
         pass
@@ -194,7 +194,7 @@ class JsonReporter(ProgressReporter):
 
 
 def opening(trainer: Trainer) -> list[str]:
-    """Describe a run before its first step: corpus, model, device, length, seed."""
+    """Return lines about a run before its first step: corpus, model, device, length, seed."""
     config, model, device = trainer.config, trainer.model_config, trainer.device_config
     schedule, steps = config.schedule, trainer.clock.steps
     evaluation = trainer.clock.final_eval_seconds
@@ -259,7 +259,7 @@ def evaluation_line(result: StepResult) -> str:
 
 
 def closing(trainer: Trainer) -> list[str]:
-    """Describe the result of a run, and the next command."""
+    """Return lines about the result of a run, and the command that the user may want next."""
     state, folder = trainer.state, shell_path(trainer.folder)
     step, loss = state.kept
     if not trainer.done:
@@ -284,7 +284,10 @@ def closing(trainer: Trainer) -> list[str]:
 
 
 def changes(trainer: Trainer) -> list[str]:
-    """Describe the losses before and after a run that started from a model, and by corpus."""
+    """Return lines about the losses before and after a run that started from a model.
+
+    With several corpora, they have the loss of each.
+    """
     found = loss_changes(trainer.state, trainer.base)
     width = max((len(change.text) for change in found), default=0)
     lines = [f"loss on {change.text:{width}}  {change}" for change in found]

@@ -144,7 +144,13 @@ def parse_row(line: str) -> dict[str, Any]:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object of its keys and values; a repeated key would hide a value."""
+    """Build a dict of the keys and values of an object, and refuse a repeated key.
+
+    The parser would keep only the last value of such a key.
+
+    Raises:
+        BadRowError: if a key is repeated.
+    """
     fields = dict(pairs)
     if len(fields) < len(pairs):
         keys = [key for key, _ in pairs]

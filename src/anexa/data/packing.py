@@ -20,7 +20,7 @@ class Arrangement:
         documents: indices of the documents, in this order.
         ends: position on the circle after each document and its end-of-text token.
         first: position of the first predicted token.
-        order: order of the sequences.
+        order: numbers of the sequences, in the order in which they are trained on.
     """
 
     documents: Array

@@ -103,7 +103,10 @@ def select_device(engine: str, config: ModelConfig, request: DeviceConfig = AUTO
 
 @cache
 def _warn_once(sentence: str) -> None:
-    """Warn, but once in a process: a device is selected before the corpus is read and after."""
+    """Show a warning, but only once in a process.
+
+    A device is selected twice: before the corpus is read, and after.
+    """
     warnings.warn(sentence, AnexaWarning, stacklevel=3)
 
 

@@ -71,7 +71,7 @@ class LayerDecodeCache:
     """The keys and values of one layer for B sequences, during one decoding step.
 
     Args:
-        buffers: the buffers of the keys and of the values, as in `BatchKVCache`.
+        buffers: buffers of the keys and of the values of the layer, (B, H, S, D) each.
         indices: row of each sequence in the buffers, (B,): 0, 1, …, B − 1.
         starts: position of the new token of each sequence, (B,).
         attn_mask: (B, 1, 1, S) additive mask: −∞ for keys after the sequence's new token, else 0.

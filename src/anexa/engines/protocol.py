@@ -302,7 +302,7 @@ class BatchEngine(Protocol):
         """Copy the keys and values of the tokens from `start` up to `end`, as `Engine` does."""
 
     def append_block(self, cache: KVCache, block: KVBlock) -> None:
-        """Append a block to the cache of one sequence, as `Engine` does."""
+        """Append the keys and values of a block to the cache of one sequence."""
 
     def new_batch_cache(self, max_num_seqs: int) -> BatchKVCache:
         """Create an empty cache for at most `max_num_seqs` sequences.

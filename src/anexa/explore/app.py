@@ -35,7 +35,7 @@ def create_app(session: Session, token: str, hosts: tuple[str, ...]) -> FastAPI:
     """Build the web application of the glass box.
 
     Args:
-        session: the open model folders.
+        session: session of the page, with the open model folders.
         token: token that every request for data must carry.
         hosts: host names and addresses that the `Host` header may name.
     """

@@ -60,7 +60,7 @@ def compare_scenes(session: Session, scene: Scene, versus: Scene) -> SceneCompar
     """Compare all tensors of two scenes.
 
     Args:
-        session: the open model folders.
+        session: session of the page, with the open model folders.
         scene: scene "here".
         versus: scene "there".
 
@@ -95,7 +95,7 @@ def compare_scenes(session: Session, scene: Scene, versus: Scene) -> SceneCompar
 
 
 def subtract_tensors(here: Trace, there: Trace) -> dict[str, Array]:
-    """Subtract the tensors of one scene from those of another with the same name and shape.
+    """Subtract each tensor of one computation from that of the same name and shape in another.
 
     Args:
         here: computation to subtract from.

@@ -48,7 +48,7 @@ class JobRequest(BaseModel):
         """Compute the result of the job, which is the return value of this generator.
 
         Args:
-            session: the open model folders.
+            session: session of the page, with the open model folders.
 
         Yields:
             Progress of the job as a fraction, from 0 to 1; closing the generator cancels the job.

@@ -39,7 +39,7 @@ def explain_number(
     """Explain a number of a scene: where it comes from, and which numbers are computed from it.
 
     Args:
-        session: the open model folders.
+        session: session of the page, with the open model folders.
         scene: scene of the number.
         tensor: name of the tensor.
         index: index of the element.
@@ -68,7 +68,7 @@ class _Explainer:
     """Explainer of the quantities (value, gradient, moments, …) of one element of a tensor.
 
     Args:
-        session: the open model folders.
+        session: session of the page, with the open model folders.
         scene: scene of the tensor.
         tensor: name of a tensor.
         index: index of the element.

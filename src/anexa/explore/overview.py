@@ -72,7 +72,7 @@ def describe_map(session: Session, scene: Scene) -> dict[str, Any]:
     A weight stands before the first operation that uses it.
 
     Args:
-        session: the open model folders.
+        session: session of the page, with the open model folders.
         scene: scene whose tensors are described.
 
     Returns:

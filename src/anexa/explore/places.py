@@ -77,7 +77,7 @@ def _transposed_weights(config: ModelConfig) -> frozenset[str]:
 
 
 class Places:
-    """Names the indices of elements, for the tensors of one trace.
+    """Namer of the indices of elements, for the tensors of one trace.
 
     Args:
         folder: folder of the model, whose tokenizer names tokens.

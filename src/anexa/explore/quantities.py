@@ -25,7 +25,7 @@ def quantities_of(session: Session, scene: Scene, name: str) -> tuple[QuantityNa
     """List the quantities that are known for a tensor, apart from "difference".
 
     Args:
-        session: the open model folders.
+        session: session of the page, with the open model folders.
         scene: scene of the tensor.
         name: name of the tensor.
 
@@ -53,7 +53,7 @@ def check_quantity(session: Session, scene: Scene, name: str, quantity: Quantity
     """Check that a quantity is known for a tensor; the error message says why it is not.
 
     Args:
-        session: the open model folders.
+        session: session of the page, with the open model folders.
         scene: scene of the tensor.
         name: name of the tensor.
         quantity: quantity other than "difference".
@@ -88,7 +88,7 @@ def read_tensor(
     """Return a quantity of all elements of a tensor.
 
     Args:
-        session: the open model folders.
+        session: session of the page, with the open model folders.
         scene: scene of the tensor.
         name: name of the tensor.
         quantity: the quantity. Of an optimizer step that led to the scene's weights: "change",

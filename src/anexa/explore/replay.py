@@ -73,7 +73,9 @@ class LifePoint:
 
 
 class Replay:
-    """Repeats the steps of a run by the engine of the run. Threads may share an instance.
+    """Replay of a training run: repeats its steps by the engine of the run, to the last bit.
+
+    Several threads may share an instance.
 
     Args:
         folder: model folder with a history; nothing is written to it.

@@ -210,10 +210,10 @@ class MuonStep:
         clipped: the gradient after clipping, g'.
         m: mean of the gradients after the step.
         nesterov: what is orthogonalized, n = μ m' + (1 − μ) g'.
-        iterations: the iterations of each fused matrix.
-        update: the orthogonal matrix U.
+        iterations: Newton-Schulz iterations of each fused matrix.
+        update: orthogonal matrix U.
         scale: factor of U besides the learning rate.
-        new: the weight after the step.
+        new: weight after the step.
     """
 
     clipped: Array

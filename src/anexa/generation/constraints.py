@@ -29,7 +29,8 @@ class ConstraintError(AnexaError):
     """Raised when no token can continue a text under its grammar.
 
     Attributes:
-        is_too_complex: whether the next tokens could be found by more work.
+        is_too_complex: whether a limit on CPU time or memory ended the search for the next tokens;
+            otherwise no token fits.
     """
 
     def __init__(self, message: str, *, is_too_complex: bool) -> None:
@@ -108,7 +109,7 @@ class GrammarConstraint:
         self._may_think, self._is_thinking = may_think, is_thinking
 
     def copy(self) -> GrammarConstraint:
-        """Return a copy for another sequence."""
+        """Return a copy of the state, for another sequence that begins with the same text."""
         return GrammarConstraint(
             self._vocabulary,
             self._matcher.deep_copy(),

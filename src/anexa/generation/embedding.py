@@ -12,7 +12,7 @@ from anexa.generation.sampling import non_finite_logits
 
 
 def embed(engine: Engine, tokens: Sequence[int]) -> npt.NDArray[np.float32]:
-    """Compute the embedding of a text: the mean of the last hidden states of its tokens, length 1.
+    """Compute the embedding of a text: the mean of its last hidden states, scaled to length 1.
 
     Args:
         engine: engine with the model's weights.

@@ -69,7 +69,7 @@ class StepOutput(NamedTuple):
     """Output of one step for one sequence: a token, or the error that ended the sequence.
 
     Attributes:
-        sequence: the sequence.
+        sequence: sequence that the step computed.
         token: id of the new token; -1 if there is an error.
         logits: logits that the token was sampled from, shape (V,); empty if there is an error.
         error: the error that ended the sequence; None if the step succeeded.

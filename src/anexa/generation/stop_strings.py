@@ -22,7 +22,7 @@ class StopStrings:
         stop: string that ends the text, or several.
 
     Attributes:
-        strings: the stop strings.
+        strings: strings that end a text.
 
     Raises:
         UsageError: if a stop string is not a string, or is empty.

@@ -82,8 +82,8 @@ def parse(text: str, values: Mapping[str, float]) -> tuple[Value, dict[Value, st
     """Build the graph of `Value`s that an expression computes.
 
     Args:
-        text: the expression, for example "(a*b + c).relu()".
-        values: the number of each variable.
+        text: expression, for example "(a*b + c).relu()".
+        values: number of each variable.
 
     Returns:
         The result, the root of the graph, and the names of the nodes: the name of a variable or of

@@ -20,16 +20,16 @@ class Grid:
     Args:
         sizes: width and height of each node.
         edges: pairs (source, target) of nodes.
-        rows: the row of each node.
+        rows: number of the row of each node, from the top.
 
     Attributes:
         nodes: for each row its nodes.
         rows: for each row its slots, from left to right. Slots below `count` are nodes, the others
             are dummies.
-        count: the number of nodes.
-        widths: the width of each slot.
+        count: number of nodes.
+        widths: width of each slot.
         paths: for each edge its slots, from source to target.
-        row_of: the row of each slot.
+        row_of: number of the row of each slot.
         links: pairs (upper, lower) of slots that an edge joins.
         above: for each slot the slots that are linked to it from above.
         below: for each slot the slots that are linked to it from below.

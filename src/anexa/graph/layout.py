@@ -41,12 +41,12 @@ class GraphLayout:
     """Positions of nodes and edges; the upper left corner of the drawing is (0, 0).
 
     Attributes:
-        boxes: the box of each node.
+        boxes: rectangle of each node.
         routes: for each edge the points of its arrow, which goes down alternately straight, beside
             the boxes of a row, and in a curve, through the gap below the row.
         stages: for each stage its upper and lower end.
-        width: the width of the drawing.
-        height: the height of the drawing.
+        width: width of the drawing.
+        height: height of the drawing.
     """
 
     boxes: list[Box]

@@ -21,12 +21,12 @@ LAYER = re.compile(r".+?\.\d+(?=\.)")  # the prefix of the names of a layer's we
 
 @dataclass(frozen=True)
 class Layer:
-    """The operations of one layer: those with the indices from `start` to `stop` − 1.
+    """A layer of a traced model: the operations with the indices from `start` to `stop` − 1.
 
     Attributes:
-        name: the prefix of the names of its weights.
-        start: the index of its first operation.
-        stop: the index after its last operation.
+        name: prefix of the names of its weights.
+        start: index of its first operation.
+        stop: index after its last operation.
     """
 
     name: str
@@ -96,7 +96,7 @@ def record_operations(config: ModelConfig) -> list[RecordedOperation]:
 
 
 def layers_of(steps: list[RecordedOperation]) -> list[Layer]:
-    """Find the layers by the names of the weights.
+    """Find the layers of a traced model by the names of its weights.
 
     Some operations have no weights. A bottleneck is an operation that all paths pass through; in a
     transformer these are the additions to the residual stream. A layer begins after the last
@@ -143,14 +143,22 @@ def are_identical(steps: list[RecordedOperation], layers: list[Layer]) -> bool:
 
 
 def details(step: RecordedOperation, prefix: str) -> list[str]:
-    """List the lines in an operation's box; names of weights without `prefix`."""
+    """List the lines in an operation's box; names of weights without `prefix`.
+
+    Args:
+        step: operation.
+        prefix: prefix of the layer, which the names of its weights are shown without.
+    """
     weights = [f"{name.removeprefix(prefix)}  {remark}" for name, remark in step.weights]
     shape = [] if step.shape is None else [f"→ {shape_text(step.shape)}"]
     return [*step.notes, *weights, *shape]
 
 
 def kind(step: RecordedOperation) -> NodeKind:
-    """Choose the color of an operation's box: input, with or without weights, or loss."""
+    """Return the kind of an operation's box, which gives its color.
+
+    It is an input, an operation without or with weights, or the loss.
+    """
     if not step.inputs:
         return "input"
     if step.title == "loss":

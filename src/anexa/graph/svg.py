@@ -24,7 +24,10 @@ CHARACTER = 0.615  # width of a character / font size
 
 
 def text_width(text: str, size: float) -> float:
-    """Estimate the width of a text; Chinese, Japanese and Korean characters count twice."""
+    """Estimate the width of a line of text, in SVG units.
+
+    Chinese, Japanese and Korean characters count twice.
+    """
     return sum(2 if east_asian_width(char) in "WF" else 1 for char in text) * size * CHARACTER
 
 
@@ -94,7 +97,7 @@ def to_svg(graph: Graph) -> str:
 
 
 def draw_node(node: Node, box: Box) -> list[str]:
-    """Draw the box of a node with its text."""
+    """Return the SVG elements of a node: its box and its text."""
     middle, first = box.x + box.width / 2, box.y + PADDING / 2 + LINE * 0.75
     parts = [draw_rectangle(box, f"node {node.kind}", radius=7)]
     for i, line in enumerate((node.title, *node.details)):
@@ -104,7 +107,13 @@ def draw_node(node: Node, box: Box) -> list[str]:
 
 
 def draw_rectangle(box: Box, style: str, radius: float) -> str:
-    """Draw a rectangle with round corners."""
+    """Return the SVG element of a rectangle with round corners.
+
+    Args:
+        box: position and size.
+        style: name of the class in the style sheet.
+        radius: radius of the corners.
+    """
     return (
         f'<rect class="{style}" x="{box.x:.1f}" y="{box.y:.1f}" '
         f'width="{box.width:.1f}" height="{box.height:.1f}" rx="{radius}"/>'
@@ -112,13 +121,27 @@ def draw_rectangle(box: Box, style: str, radius: float) -> str:
 
 
 def draw_text(x: float, y: float, line: str, style: str, anchor: str = "start") -> str:
-    """Draw a line of text; y is its baseline."""
+    """Return the SVG element of a line of text.
+
+    Args:
+        x: horizontal position of the text's anchor.
+        y: vertical position of the baseline.
+        line: text.
+        style: name of the class in the style sheet.
+        anchor: part of the text that is at `x`: "start", "middle" or "end".
+    """
     place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
     return f'<text class="{style}" {place}>{escape(line)}</text>'
 
 
 def draw_edge(route: list[Point]) -> str:
-    """Draw an arrow: straight beside the boxes of a row, curved in the gaps between rows."""
+    """Return the SVG element of an arrow.
+
+    It is straight beside the boxes of a row, and curved in the gaps between rows.
+
+    Args:
+        route: points of the arrow, from `GraphLayout.routes`.
+    """
     path = "M{:.1f},{:.1f}".format(*route[0])
     for i, ((x0, y0), (x1, y1)) in enumerate(pairwise(route)):
         middle = (y0 + y1) / 2

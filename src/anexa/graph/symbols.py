@@ -19,9 +19,9 @@ class Symbol:
     """A symbolic tensor: a shape and the operation or weight that it comes from.
 
     Attributes:
-        shape: the sizes of its axes.
-        step: the index of the operation that computes it; None for a weight.
-        weight: the name of a weight; empty for the result of an operation.
+        shape: sizes of its axes.
+        step: index of the operation that computes it; None for a weight.
+        weight: name of a weight; empty for the result of an operation.
         remark: note on the weight, such as a transpose, shown behind its shape.
     """
 
@@ -33,10 +33,10 @@ class Symbol:
 
 @dataclass(frozen=True)
 class RecordedOperation:
-    """An operation of an architecture: a step of the computation.
+    """An operation of a traced architecture: a step of the computation.
 
     Attributes:
-        title: the name of the operation.
+        title: name of the operation.
         inputs: for each input the index of the operation that computes it, and its label.
         weights: for each weight its name and a remark.
         notes: other lines to show.
@@ -52,7 +52,9 @@ class RecordedOperation:
 
 @dataclass
 class Recorder:
-    """Implements `anexa.model.operations.Operations` on symbols, and records each operation.
+    """Recorder of the operations of an architecture, which run on symbols and compute only shapes.
+
+    It implements `anexa.model.operations.Operations`.
 
     Attributes:
         steps: the recorded operations, in order.

@@ -54,7 +54,7 @@ def value_graph(root: Value, names: Mapping[Value, str], title: str = "") -> Gra
 
 
 def kind(node: Value, names: Mapping[Value, str]) -> NodeKind:
-    """Choose the color of a value's box: result of an operation, named input, or constant."""
+    """Return the kind of a value's box, which gives its color: result, named input, or constant."""
     if node.children:
         return "operation"
     return "input" if node in names else "constant"

@@ -322,7 +322,10 @@ class Tokenizer:
         return table
 
     def encode_prompt(self, text: str) -> list[int]:
-        """Encode a prompt to at least one token id, with BOS where the model needs it.
+        """Encode a prompt, with BOS where the model needs it.
+
+        Returns:
+            The token ids, at least one.
 
         Raises:
             AnexaError: if the text has characters that are not in the vocabulary, or is empty and

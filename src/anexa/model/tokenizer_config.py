@@ -89,9 +89,10 @@ def parse_chat_template(json: Mapping[str, Any], path: Path) -> str | None:
 
 
 def without_generation_marks(template: str) -> str:
-    """Return a template that renders the same, for programs that do not know `{% generation %}`.
+    """Return a template that renders the same text without the tag `{% generation %}`.
 
-    The tag marks the assistant's words for training in transformers since version 4.42.
+    The tag marks the assistant's words for training in transformers since version 4.42; other
+    programs do not know it.
     """
 
     def plain(tag: re.Match[str]) -> str:

@@ -22,8 +22,8 @@ class Weight(NamedTuple):
     Attributes:
         shape: shape of the array.
         data: its elements, float32 or float64. It supports the buffer protocol, so NumPy and
-            PyTorch read it without a copy. Nobody writes into a memoryview: several engines may
-            share the mapped file.
+            PyTorch read it without a copy. A memoryview is never written to: it may be of a mapped
+            file that several engines share.
     """
 
     shape: tuple[int, ...]

@@ -46,7 +46,7 @@ Path = tuple[str | int, ...]  # field names and list indices
 
 
 def describe(errors: Sequence[ErrorDetails], body: object) -> tuple[str, str | None]:
-    """Describe the first validation error of a request body.
+    """Build the message about the first validation error of a request body.
 
     For a field with several types (a union), pydantic reports an error for each type. The client
     probably meant the type for which the value, not the type, is wrong; or else the one whose error

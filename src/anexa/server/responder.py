@@ -98,7 +98,7 @@ class Responder(ABC):
     def prompt_logprobs(self, index: int, num_top: int) -> schemas.PromptLogprobs:
         """Build the response object with the log probabilities of a prompt.
 
-        The first token of the prompt has None.
+        Its first item is None, as the first token of the prompt follows no other.
 
         Args:
             index: index of the choice.

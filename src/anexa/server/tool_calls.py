@@ -21,7 +21,7 @@ class CallPart(NamedTuple):
     Attributes:
         number: number of the call in the answer, from 0.
         name: name of the function; None if the call has begun in an earlier part.
-        arguments: the next part of the arguments as JSON.
+        arguments: next part of the arguments, as JSON.
     """
 
     number: int

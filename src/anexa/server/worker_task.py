@@ -46,14 +46,14 @@ class WorkerTask(Generic[Result]):
             self._error = _as_api_error(error)
 
     def finish(self) -> None:
-        """Set the results of a finished task; called in the event loop."""
+        """Resolve the future of a finished task with its results; called in the event loop."""
         if self._error:
             self.results.set_exception(self._error)
         else:
             self.results.set_result(self._so_far)
 
     def publish(self, output: RequestOutput) -> None:
-        """End an unfinished task with the error of an output; called in the event loop."""
+        """End an unfinished task with the error in an output; called in the event loop."""
         if output.error and not self.results.done():
             self.results.set_exception(output.error)
 

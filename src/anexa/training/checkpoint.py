@@ -96,7 +96,10 @@ class TrainerState:
 
     @property
     def best(self) -> Evaluation | None:
-        """Evaluation with the lowest validation loss, without the one before the first step."""
+        """Evaluation with the lowest validation loss; None if there was none after a step.
+
+        The evaluation before the first step does not count.
+        """
         later = [e for e in self.evaluations if e.step]
         return min(later, key=lambda e: e.validation_loss, default=None)
 

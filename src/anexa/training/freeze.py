@@ -20,7 +20,7 @@ GROUPS = ("embeddings", "positions", "norms", "head")
 
 
 def frozen_weights(groups: str, config: ModelConfig) -> frozenset[str]:
-    """Return the names of the weights in a list of groups.
+    """Return the names of the weights that a run leaves as they are, from groups of weights.
 
     Args:
         groups: groups separated by commas: embeddings, positions, norms (gains and biases of all

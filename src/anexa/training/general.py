@@ -72,6 +72,9 @@ def reopen_general_text(base: BaseModel, model: Model, length: int) -> GeneralTe
         base: record of the model that the run started from, with the hash of its general text.
         model: model of the run.
         length: maximum number of predicted tokens in a sequence.
+
+    Returns:
+        The text; None if there is none, or this machine has another one.
     """
     text = general_text(model, length) if base.general_text else None
     return text if text is not None and text.sha256 == base.general_sha256 else None

@@ -94,7 +94,7 @@ def is_running(folder: Path) -> bool:
 def check_not_running(folder: Path) -> None:
     """Check that no training is running in a folder.
 
-    The check is cheap, and comes before work that a running training would make useless.
+    It is called before the corpus is read, which may take minutes, and before the lock is acquired.
 
     Raises:
         AnexaError: if a training is running there.

@@ -125,7 +125,7 @@ class WesternCheck:
         self._end = b""
 
     def update(self, data: bytes) -> None:
-        """Take the next bytes of the text."""
+        """Check the next bytes of the text."""
         joined = self._end + data
         self._end = data[-4:]  # longer than any pattern that is searched for
         beyond = data.translate(None, _ASCII)

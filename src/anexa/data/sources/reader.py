@@ -59,10 +59,10 @@ class ReadOptions:
         return replace(self, field=self.field if is_needed else "")
 
     def check_unused(self, reason: str) -> None:
-        """Check that no option for reading documents was given, where it would have no effect.
+        """Check that no option is given, for a corpus where none has an effect.
 
         Args:
-            reason: end of the error message: why it has none.
+            reason: clause about why the options have none, for the error message.
 
         Raises:
             UsageError: if an option was given.

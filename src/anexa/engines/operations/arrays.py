@@ -24,7 +24,7 @@ def flatten_batch(x: Array) -> Array:
 
 @lru_cache
 def column(n: int, value: float, dtype: np.dtype[Any]) -> Array:
-    """Return a constant column of shape (n, 1)."""
+    """Return a column with the same number in each row, shape (n, 1)."""
     return np.full((n, 1), value, dtype)
 
 

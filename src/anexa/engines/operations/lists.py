@@ -110,7 +110,9 @@ class Split(Operation[Nested], name="split"):
 
 
 class LayerNorm(Operation[Nested], name="layer_norm"):
-    """y = n γ + β with n = (x − mean(x)) / σ and σ = √(var(x) + ε), row by row (Ba et al., 2016).
+    """Layer normalization of each row (Ba et al., 2016): y = n γ + β with n = (x − mean(x)) / σ.
+
+    σ = √(var(x) + ε), gain γ, bias β.
 
     With d = g γ:  dx = (d − mean(d) − n mean(d n)) / σ,  dγ = Σ_t g n,  dβ = Σ_t g.
     """
@@ -140,11 +142,14 @@ class LayerNorm(Operation[Nested], name="layer_norm"):
 
 
 class RMSNorm(Operation[Nested], name="rms_norm"):
-    """y = n γ with n = x / ρ and ρ = √(mean(x²) + ε), row by row (Zhang and Sennrich, 2019).
+    """RMS normalization of each row (Zhang and Sennrich, 2019): y = n γ with n = x / ρ.
 
-    With d = g γ:  dx = (d − n mean(d n)) / ρ,  dγ = Σ_t g n.   Without gains, γ = 1.
+    ρ = √(mean(x²) + ε), gain γ; without a gain, γ = 1.
 
-    If γ is shorter than the rows, they are cut into groups of its length: heads.
+    With d = g γ:  dx = (d − n mean(d n)) / ρ,  dγ = Σ_t g n.
+
+    If γ is shorter than a row, the row is cut into groups of its length (heads), and each group is
+    normalized on its own.
     """
 
     def forward(self, x_TC: Matrix, gain_C: Vector | None, /, eps: float) -> Matrix:
@@ -199,7 +204,9 @@ class ReLU(Activation, name="relu"):
 
 
 class GELU(Activation, name="gelu"):
-    """f(x) = x (1 + tanh u) / 2 with u = √(2/π) (x + 0.044715 x³) (Hendrycks and Gimpel, 2016).
+    """GELU activation (Hendrycks and Gimpel, 2016), tanh approximation: f(x) = x (1 + tanh u) / 2.
+
+    u = √(2/π) (x + 0.044715 x³).
 
     f'(x) = (1 + tanh u) / 2 + x (1 − tanh² u) u' / 2 with u' = √(2/π) (1 + 3 · 0.044715 x²).
     """
@@ -215,7 +222,9 @@ class GELU(Activation, name="gelu"):
 
 
 class GELUErf(Activation, name="gelu_erf"):
-    """f(x) = x Φ(x) with Φ(x) = erfc(−x / √2) / 2 (Hendrycks and Gimpel, 2016).
+    """GELU activation (Hendrycks and Gimpel, 2016), exact: f(x) = x Φ(x).
+
+    Φ(x) = erfc(−x / √2) / 2, the distribution function of the standard normal distribution.
 
     f'(x) = Φ(x) + x φ(x) with φ(x) = e^(−x² / 2) / √(2π).
     """
@@ -230,7 +239,9 @@ class GELUErf(Activation, name="gelu_erf"):
 
 
 class SwiGLU(Operation[Nested], name="swiglu"):
-    """y = s(a) b with s(a) = a σ(a) and σ(a) = 1 / (1 + e^−a) (Shazeer, 2020).
+    """SwiGLU activation (Shazeer, 2020) of gate a and up projection b: y = s(a) b.
+
+    s(a) = a σ(a) with σ(a) = 1 / (1 + e^−a).
 
     da = g b s'(a) with s'(a) = σ(a) (1 + a (1 − σ(a))),  db = g s(a).
     """
@@ -256,9 +267,12 @@ def logistic(x: float) -> float:
 
 
 class CrossEntropy(Operation[Nested], name="cross_entropy"):
-    """L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / N, with the loss denominator N.
+    """Cross-entropy loss of logits z, in nats: L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / N.
 
-    dz = (softmax(z) − onehot(target)) g / N.
+    The sum is over the tokens whose target is not `IGNORE_INDEX`. N is the loss denominator of the
+    sequence. L is a list of one number.
+
+    dz = (softmax(z) − onehot(target)) g / N; 0 for an ignored target.
     """
 
     def forward(

@@ -26,7 +26,11 @@ from anexa.engines.tape import Operation
 class Rotary(Operation[Nested], name="rotary"):
     """Rotary position embedding (Su et al., 2021): rotation of pairs of columns of each head.
 
-    y_i = x_i cos α − x_(i+R) sin α,  y_(i+R) = x_(i+R) cos α + x_i sin α (Su et al., 2021).
+    In row t, the columns i and i + R of a head are rotated by α = (start + t) f_i, where f are the
+    R frequencies.
+
+    y_i = x_i cos α − x_(i+R) sin α,  y_(i+R) = x_(i+R) cos α + x_i sin α.
+
     dx = g rotated by −α.
     """
 
@@ -41,7 +45,7 @@ class Rotary(Operation[Nested], name="rotary"):
 
 
 class Attention(Operation[Nested], name="attention"):
-    """y = P V with P = softmax(c Q Kᵀ + mask), head by head (Vaswani et al., 2017).
+    """Causal attention (Vaswani et al., 2017): y = P V with P = softmax(c Q Kᵀ + mask), per head.
 
     dV = Pᵀ g,  dP = g Vᵀ,  dS = P (dP − Σ_s P dP),  dQ = c dS K,  dK = c dSᵀ Q.
 

@@ -59,7 +59,8 @@ class ConfigFormat:
         """Read the configuration in a `config.json`.
 
         Raises:
-            AnexaError: if a key is missing, or asks for a function that is not computed.
+            AnexaError: if a key is missing, or a value asks for a function that Anexa does not
+                compute.
         """
         json = {**self.defaults, **json}
         theta, scaling = read_rope(json)
