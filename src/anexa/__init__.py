@@ -24,6 +24,9 @@ def load(folder: str | PathLike[str] | None = None, *, engine: str = "auto") -> 
             installed and has compiled a model of these sizes before, else numpy; both on the CPU
             in float32, where they generate faster than PyTorch (docs/serve.md).
 
+    Returns:
+        The model, with the methods `generate`, `stream`, `chat` and more.
+
     Raises:
         anexa.errors.AnexaError: if the folder is not a model folder, or is damaged.
         anexa.errors.UsageError: if there is no engine of that name.

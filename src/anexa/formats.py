@@ -84,6 +84,9 @@ def recognize_markup(head: str, suffix: str = "") -> str | None:
     Args:
         head: the text, or its first lines.
         suffix: ending of the file's name, such as ".csv".
+
+    Returns:
+        Name of the format for a message; None for plain text.
     """
     lines = [line for line in head.split("\n") if line.strip()][:NUM_LINES]
     suffix = suffix.lower()

@@ -65,6 +65,9 @@ class Dataset(Protocol):
             size: number of sequences. A dataset of short sequences may return more, with about the
                 tokens of `size` full ones. A `Mixture` draws single sequences: it calls `batch(n,
                 1)` for the n-th sequence that it takes from a dataset.
+
+        Returns:
+            The sequences, which depend on the seed and the step alone.
         """
 
     def sample(self, size: int) -> list[LabeledSequence]:

@@ -167,6 +167,9 @@ def _hashes(tokens: Array, one_in: int) -> tuple[Hashes, Array]:
     Args:
         tokens: token ids, shape (N,).
         one_in: one n-gram in this many is in the sample.
+
+    Returns:
+        The hashes, shape (N,), and the position of the first token of each n-gram, shape (N,).
     """
     if len(tokens) < GRAM:
         return np.zeros(0, np.uint64), np.zeros(0, np.int64)

@@ -50,6 +50,10 @@ class Rotary(Rule):
         Args:
             index: index of the element.
             direction: 1 for the rotation by α, −1 for the rotation back.
+
+        Returns:
+            The indices of N elements, shape (N, axes), and their factors, cos α or ± sin α, shape
+            (N,).
         """
         b, t, c = index
         i = c % self.head_dim

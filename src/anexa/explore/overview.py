@@ -53,6 +53,9 @@ def example_scene(folder: OpenFolder, number: int) -> Scene:
     Args:
         folder: open model folder.
         number: id of the folder.
+
+    Returns:
+        A scene that this folder can show.
     """
     if folder.model.chat_template is not None:
         return Scene(number, kind="chat", text=EXAMPLE_QUESTION)

@@ -86,6 +86,9 @@ def read_sequence(trace: Trace, tokenizer: Tokenizer, top: int = 5, sequence: in
         top: number of candidates for each token; default: 5.
         sequence: index of the sequence in the batch; default: the first.
 
+    Returns:
+        The tokens with their losses and candidates, and the mean loss of the batch.
+
     Raises:
         UsageError: if the batch has no such sequence.
     """
@@ -195,6 +198,9 @@ def _lens_candidates(
         logits_TV: logits at each place.
         came_T: id of the token that came.
         tokenizer: tokenizer of the model.
+
+    Returns:
+        For each token the likeliest candidate, and the probability of the token that came.
     """
     p_TV = softmax(logits_TV)
     best_T = p_TV.argmax(axis=-1)

@@ -121,6 +121,9 @@ class ShareAccount:
             change: change of the loss of the text by the step, a multiple of `UNIT`.
             documents: texts of the D documents of the step.
             record: record of the step.
+
+        Returns:
+            The shares, whose sum is `change`.
         """
         config, rate = self._optimizer, record.learning_rate
         before, after = self._point, read_snapshot(self._engine, self._text)

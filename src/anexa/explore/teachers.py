@@ -277,6 +277,9 @@ def _copy(replay: Replay, engine: Engine, step: int, edits: Iterable[Edit] = ())
         engine: engine to copy.
         step: number of steps that it has taken.
         edits: edits of the weights; default: none.
+
+    Returns:
+        The new engine; `engine` is not changed.
     """
     weights = apply_edits(replay.model_config, engine.weights(), edits)
     return replay.open_engine(Frame(step, weights, engine.optimizer_state()))

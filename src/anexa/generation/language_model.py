@@ -366,6 +366,9 @@ class LanguageModel:
             temperature: number that logits are divided by; None: the model's own.
             sampling: further fields of `SamplingParams`.
 
+        Returns:
+            The parameters, checked against their ranges.
+
         Raises:
             UsageError: if a sampling parameter is unknown or out of range.
         """

@@ -41,6 +41,9 @@ def token_logprob(
         num_top: number of most likely tokens; of equally likely tokens, those with lower ids are
             chosen, and come first.
         offset: index, in the text, of the character that the token begins in.
+
+    Returns:
+        The log probability and the rank of the token, and the most likely tokens.
     """
     z = np.asarray(logits, np.float64)
     z = z - z.max() - math.log(np.exp(z - z.max()).sum())

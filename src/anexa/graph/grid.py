@@ -112,6 +112,9 @@ def mean_of(
     Args:
         neighbors: for each slot the slots that are linked to it.
         value: function from a slot to a number.
+
+    Returns:
+        The mean as a function of the slot.
     """
 
     def mean(slot: int) -> float:

@@ -177,6 +177,9 @@ def _message(error: Exception, repository: str, user: str) -> str:
         error: exception of `huggingface_hub`.
         repository: name on the Hub, USER/NAME.
         user: name of the user on the Hub; "you" if it is not known yet.
+
+    Returns:
+        The sentence for the user.
     """
     reason = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, LocalTokenNotFoundError):

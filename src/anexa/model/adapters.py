@@ -114,6 +114,9 @@ def _peft_config(config: ModelConfig, base: str) -> dict[str, Any]:
     Args:
         config: configuration of the model, with the `lora_rank` of the adapters.
         base: name of the model that the adapters were trained for.
+
+    Returns:
+        The content as a dict for JSON.
     """
     its = architecture(config)
     layers = [name for name in its.parameters(config) if name.endswith(".lora_A.weight")]

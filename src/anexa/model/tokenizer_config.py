@@ -28,6 +28,9 @@ def add_special_tokens(
         id_files: files with `bos_token_id` and `eos_token_id`, the first one preferred.
         token_files: files with `bos_token` and `eos_token`.
 
+    Returns:
+        A copy of the tokenizer.
+
     Raises:
         AnexaError: if a value has the wrong type.
     """

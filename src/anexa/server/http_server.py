@@ -37,6 +37,9 @@ def listen(host: str, port: int) -> socket.socket:
         host: name or address of this computer, such as "localhost".
         port: port; 0 for any free port.
 
+    Returns:
+        The listening socket.
+
     Raises:
         AnexaError: if `host` is not an address of this computer, or the port is in use.
     """

@@ -88,6 +88,9 @@ def describe_lines(line: type[AnswerResponse]) -> dict[int | str, dict[str, Any]
 
     Args:
         line: model of a whole response, and of a line.
+
+    Returns:
+        The argument `responses` of the route.
     """
     schema = {"$ref": f"#/components/schemas/{line.__name__}"}
     return {

@@ -16,6 +16,9 @@ def describe_stream(chunk: type[Chunk]) -> dict[int | str, dict[str, Any]]:
 
     Args:
         chunk: model of a chunk.
+
+    Returns:
+        The argument `responses` of the route.
     """
     data = _json_of(chunk, ErrorResponse)
     return _describe(
@@ -29,6 +32,9 @@ def describe_events(*events: type[ResponseModel]) -> dict[int | str, dict[str, A
 
     Args:
         events: models of the events.
+
+    Returns:
+        The argument `responses` of the route.
     """
     return _describe(
         "A server-sent event with the name of its type.",

@@ -44,6 +44,9 @@ def model_card(
         base: model that the run started from; None: the run started from random weights.
         sources: records of the corpora, if there are several.
         by_corpus: validation losses by name of the corpus, in nats per token.
+
+    Returns:
+        The card in Markdown, with a YAML header.
     """
     listed_notes = "".join(f"\n- {note}" for note in notes)
     losses = "\n".join(

@@ -225,6 +225,9 @@ class MetricsAccumulator:
             learning_rate: learning rate of the last step.
             gradient_norm: gradient norm of the last step.
             evaluation: evaluation after the last step, if there was one.
+
+        Returns:
+            The record, with the mean loss and the speed of these steps.
         """
         state, clock = self._state, self._clock
         seconds, tokens = self._previous

@@ -65,6 +65,9 @@ def parse_specs(texts: Iterable[str]) -> list[CorpusSpec]:
     Args:
         texts: at least one corpus, each as `SOURCE` or `SOURCE:WEIGHT`.
 
+    Returns:
+        The corpora in the given order.
+
     Raises:
         UsageError: if a weight is not above 0, the only corpus has a weight, some corpora have
             weights and others have none, or two corpora have the same source.

@@ -51,6 +51,9 @@ def make_tokenizer(spec: str, documents: Texts, special_tokens: Sequence[str] = 
         documents: texts of the corpus; with the layout "lines", the tokenizer adds BOS to prompts.
         special_tokens: tokens of a chat template that are added to the vocabulary; default: none.
 
+    Returns:
+        The tokenizer, with the special tokens of the template.
+
     Raises:
         AnexaError: if the file does not exist, or has no token that ends a text.
         UsageError: if the vocabulary size is out of range.

@@ -157,6 +157,9 @@ def recognize_dialect(head: list[str], field: str, delimiters: str = DELIMITERS)
         head: first lines of the table, the header included.
         field: name of the wanted column; "" for `DEFAULT_FIELD`.
         delimiters: delimiters to try; if several fit equally well, the first one is chosen.
+
+    Returns:
+        The best of all dialects with one of the delimiters.
     """
     escapes = (None, "\\") if any('\\"' in line for line in head) else (None,)
     candidates = [Dialect(d, escape) for escape in escapes for d in delimiters]

@@ -174,6 +174,9 @@ class MicroGPTForCausalLM(PreTrainedModel, GenerationMixin):
             others: `return_dict`; arguments of transformers that are None or false; and
                 `cache_position`, which must be the end of the cache.
 
+        Returns:
+            The logits, the loss (None without labels), and the KV cache with the new tokens.
+
         Raises:
             TypeError: if another argument is not None, or asks for attentions or hidden states.
             ValueError: if `cache_position` is not the end of the cache, or two caches are given.
@@ -214,6 +217,9 @@ class MicroGPTForCausalLM(PreTrainedModel, GenerationMixin):
             attention_mask: (B, S), 0 for padding, from which the mask is built; (B, 1, T, S), which
                 is returned as it is; or None for no padding.
             places_T: positions of the new tokens in the cache, padding included.
+
+        Returns:
+            The mask, and the positions.
         """
         if attention_mask is not None and attention_mask.ndim == 4:
             return attention_mask, places_T[None]
