@@ -85,8 +85,12 @@ def main() -> None:
 
 
 def gpt2(n_layer: int) -> Model:
-    """Make a GPT-2 with random weights and a tokenizer of a few characters."""
-    config = ModelConfig("gpt2", 50257, 1024, 768, 12, n_layer)
+    """Make a GPT-2 with random weights."""
+    return random_model(ModelConfig("gpt2", 50257, 1024, 768, 12, n_layer))
+
+
+def random_model(config: ModelConfig) -> Model:
+    """Make a model with random weights and a tokenizer of a few characters."""
     rng, weights = np.random.default_rng(0), {}
     for name, parameter in architecture(config).parameters(config).items():
         numbers = rng.standard_normal(parameter.shape, np.float32)

@@ -141,6 +141,6 @@ def _adapter(folder: Path) -> str:
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         base = "another model"
     return (
-        f"it is a LoRA adapter of {one_line(base)}: merge it into that model with peft's "
-        "merge_and_unload, save that with its tokenizer, and give the new folder"
+        f"it is a LoRA adapter of {one_line(base)}: merge it into that model with anexa export "
+        "--to folder, and give the new folder"
     )

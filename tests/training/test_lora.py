@@ -127,13 +127,20 @@ def test_what_cannot_be_adapted_is_refused(text: Path, base: Path) -> None:
             build_trainer(configure(text, base, freeze=groups), Path("out"))
     with pytest.raises(UsageError, match="--keep-steps keeps no steps of adapters"):
         build_trainer(configure(text, base), Path("out"), RunOptions(keep_steps=10**9))
-    finish(build_trainer(configure(text, base), Path("run")))
-    with pytest.raises(AnexaError, match="it is a LoRA adapter of base: merge it"):
-        build_trainer(configure(text, Path("run/adapter")), Path("out"))
-    (base / "adapter_config.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(AnexaError, match="has an adapter beside its weights"):
-        build_trainer(configure(text, base), Path("out"))
     assert not Path("out").exists()
+
+
+def test_adapters_of_a_run_are_opened_with_their_base(text: Path, base: Path) -> None:
+    """By the name of the base, in the working directory or beside the adapter."""
+    finish(build_trainer(configure(text, base), Path("run")))
+    merged = load_model(Path("run"))
+    again = load_model(Path("run/adapter"))
+    assert again.config == merged.config
+    for name, weight in merged.weights.items():
+        assert np.allclose(again.weights[name].data, weight.data, atol=1e-6)
+    base.rename(text.parent / "renamed")
+    with pytest.raises(AnexaError, match="belongs to the model base, which is not found"):
+        load_model(Path("run/adapter"))
 
 
 def test_learning_rate_of_adapters_is_higher(text: Path, base: Path) -> None:

@@ -60,28 +60,41 @@ def merge_adapters(weights: Weights, config: ModelConfig) -> Weights:
     Returns:
         The weights of a model without adapters that computes the same logits, up to rounding.
     """
-    import numpy as np
-
     merged = {name: weight for name, weight in weights.items() if not is_adapter(name)}
     if not config.lora_rank:
         return merged
     for name in merged:
         layer = name.removesuffix(".weight")
-        if f"{layer}.lora_A.weight" not in weights:
-            continue
-        a_RC, b_OR, w = (
-            np.asarray(weight.data).reshape(weight.shape)
-            for weight in (
-                weights[f"{layer}.lora_A.weight"],
-                weights[f"{layer}.lora_B.weight"],
-                weights[name],
-            )
-        )
-        update_OC = b_OR @ a_RC
-        total = w + (update_OC.T if takes_columns(architecture(config), name) else update_OC)
-        typecode = weights[name].typecode
-        merged[name] = Weight(total.shape, array(typecode, total.astype(typecode).tobytes()))
+        if f"{layer}.lora_A.weight" in weights:
+            a, b = (weights[f"{layer}.lora_{part}.weight"] for part in "AB")
+            transposed = takes_columns(architecture(config), name)
+            merged[name] = merge_adapter(weights[name], a, b, transposed=transposed)
     return merged
+
+
+def merge_adapter(
+    weight: Weight, a: Weight, b: Weight, *, transposed: bool, scale: float = 1.0
+) -> Weight:
+    """Merge one adapter into the matrix beside it: W + scale B A.
+
+    Args:
+        weight: W, of the shape (out, in).
+        a: A, of the shape (rank, in).
+        b: B, of the shape (out, rank).
+        transposed: whether W is stored as (in, out).
+        scale: factor of B A.
+
+    Returns:
+        The sum, in the layout and the precision of W.
+    """
+    import numpy as np
+
+    a_RC, b_OR, w = (np.asarray(each.data).reshape(each.shape) for each in (a, b, weight))
+    update_OC = b_OR @ a_RC
+    if scale != 1:
+        update_OC *= scale
+    total = w + (update_OC.T if transposed else update_OC)
+    return Weight(total.shape, array(weight.typecode, total.astype(weight.typecode).tobytes()))
 
 
 def write_adapter(folder: Path, weights: Weights, config: ModelConfig, base: str) -> None:

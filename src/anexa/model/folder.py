@@ -41,20 +41,23 @@ class ModelFolder:
 
     Args:
         path: model folder, as training or `snapshot_download` of the Hub wrote it.
+        ignores_adapter: whether the weights are read as they are if there is an adapter beside
+            them, which is an error otherwise.
 
     Attributes:
         path: path of the folder.
+        ignores_adapter: as given.
 
     Raises:
         AnexaError: if there is no such folder. Every property and method raises it too, if a file
             is missing, cannot be read, or is damaged.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, ignores_adapter: bool = False) -> None:
         if not path.is_dir():
             what = "it is a file" if path.exists() else "there is no such folder"
             raise AnexaError(f"{path} is not a model folder: {recognize(path) or what}")
-        self.path = path
+        self.path, self.ignores_adapter = path, ignores_adapter
         self._parsed: dict[str, dict[str, Any]] = {}
 
     def _json(self, name: str) -> dict[str, Any]:
@@ -125,11 +128,12 @@ class ModelFolder:
 
         A folder without shards has one weight file, which is also the index.
         """
-        if (self.path / ADAPTER_CONFIG).exists() and (self.path / CONFIG).exists():
+        has_adapter = (self.path / ADAPTER_CONFIG).exists() and (self.path / CONFIG).exists()
+        if has_adapter and not self.ignores_adapter:
             raise AnexaError(
-                f"{self.path} has an adapter beside its weights, {ADAPTER_CONFIG}, which "
-                "transformers would add to them: merge it with peft's merge_and_unload, or move "
-                "the files of the adapter into a folder of their own"
+                f"{self.path} has an adapter beside its weights, {ADAPTER_CONFIG}: merge it with "
+                "anexa export --to folder, or move the files of the adapter into a folder of their "
+                "own"
             )
         weights, index = self.path / WEIGHTS, self.path / INDEX
         if not weights.exists() and index.exists():

@@ -1,10 +1,11 @@
-"""Loading of models from disk: from a model folder, or from one file, JSON or GGUF."""
+"""Loading of models from disk: from a folder, or from one file, JSON or GGUF."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from anexa.model.folder import ModelFolder
+from anexa.model.adapter_folder import AdapterFolder
+from anexa.model.folder import ADAPTER_CONFIG, ModelFolder
 from anexa.model.gguf_file import GGUFFile
 from anexa.model.json_file import ModelFile
 from anexa.model.model import Model
@@ -19,8 +20,17 @@ def open_model(path: Path) -> ModelFolder | ModelFile | GGUFFile:
         AnexaError: if there is neither a folder nor a file.
     """
     if not is_model_file(path):
-        return ModelFolder(path)
+        return open_folder(path)
     return GGUFFile(path) if path.suffix.lower() == ".gguf" else ModelFile(path)
+
+
+def open_folder(path: Path) -> ModelFolder:
+    """Open a model folder, or a folder with an adapter, which is merged into its base model.
+
+    Raises:
+        AnexaError: if there is no such folder, or its adapter cannot be merged.
+    """
+    return (AdapterFolder if (path / ADAPTER_CONFIG).exists() else ModelFolder)(path)
 
 
 def load_model(path: Path) -> Model:

@@ -10,8 +10,7 @@ import numpy as np
 
 from anexa.errors import AnexaError
 from anexa.model.config import ModelConfig
-from anexa.model.folder import ModelFolder
-from anexa.model.loading import is_model_file, load_model, model_name, open_model
+from anexa.model.loading import is_model_file, load_model, model_name, open_folder, open_model
 from anexa.model.model import Model
 from anexa.training.checkpoint import BaseModel
 from anexa.training.config import TrainConfig
@@ -75,7 +74,7 @@ def describe_base(path: Path, general: GeneralText | None) -> BaseModel:
     Raises:
         AnexaError: if a file cannot be read.
     """
-    files = [path] if is_model_file(path) else ModelFolder(path).weight_files[1]
+    files = [path] if is_model_file(path) else open_folder(path).weight_files[1]
     digest = hashlib.sha256()
     for file in files:
         with file.open("rb") as opened:

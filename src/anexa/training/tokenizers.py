@@ -11,7 +11,8 @@ from anexa.data import Layout
 from anexa.errors import AnexaError, UsageError
 from anexa.files import read_bytes
 from anexa.formats import recognize
-from anexa.model.folder import TOKENIZER, ModelFolder
+from anexa.model.folder import TOKENIZER
+from anexa.model.loading import open_folder
 from anexa.model.tokenizer import MIN_BPE_VOCAB, Tokenizer
 from anexa.names import quoted
 
@@ -97,7 +98,7 @@ def load_tokenizer(spec: str, adds_bos: bool) -> Tokenizer:
             path.is_dir() or path.name == TOKENIZER
         ):  # files beside it name the token that ends a text
             folder = path if path.is_dir() else path.parent
-            return ModelFolder(folder).tokenizer.with_bos(adds_bos)
+            return open_folder(folder).tokenizer.with_bos(adds_bos)
         text = read_bytes(path).decode("utf-8", errors="replace")
         return Tokenizer.from_json(text).with_bos(adds_bos)
     except AnexaError as error:

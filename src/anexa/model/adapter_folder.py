@@ -1,0 +1,163 @@
+"""Reader of a folder with a LoRA adapter that `peft` wrote: its base model, merged with it."""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from anexa.errors import AnexaError, one_line
+from anexa.files import read_json
+from anexa.model.adapter_settings import AdapterSettings, cannot_merge, parse_adapter_settings
+from anexa.model.adapters import ADAPTER_WEIGHTS, merge_adapter
+from anexa.model.architectures import architecture
+from anexa.model.architectures.base import is_adapter, takes_columns
+from anexa.model.config import ModelConfig
+from anexa.model.folder import ADAPTER_CONFIG, CONFIG, TOKENIZER, ModelFolder
+from anexa.model.model import validate_weights
+from anexa.model.tensors import read_tensors
+from anexa.model.tokenizer import Tokenizer
+from anexa.model.weights import Weight, Weights
+
+PREFIX = "base_model.model."  # of the names of weights in peft's files
+ON_HUB = re.compile(r"\w[\w.-]*/[\w.-]*\w", re.ASCII)  # USER/NAME
+
+
+class AdapterFolder(ModelFolder):
+    """Reader of a folder with a LoRA adapter, which is opened merged into its base model.
+
+    The base model is that in the folder itself, if it has a `config.json`, as in transformers.
+    Otherwise it is found by its name in `adapter_config.json`. The tokenizer, the chat template and
+    the generation settings are those in this folder, or else those of the base model.
+
+    Args:
+        path: the folder.
+
+    Attributes:
+        path: the folder.
+        settings: content of `adapter_config.json`.
+
+    Raises:
+        AnexaError: if the adapter is not one of LoRA, or has settings that Anexa does not support.
+            Every property and method raises it too, if the base model is not found, or a file is
+            missing or damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.settings = parse_adapter_settings(read_json(path / ADAPTER_CONFIG), path)
+
+    @cached_property
+    def base(self) -> ModelFolder:
+        """The base model that the adapter was trained for."""
+        if (self.path / CONFIG).exists():
+            return ModelFolder(self.path, ignores_adapter=True)
+        name = self.settings.base
+        for folder in base_folders(self.path, self.settings):
+            if (folder / CONFIG).exists():
+                return ModelFolder(folder)
+        download = f"hf download {name} --local-dir {name}, or " if ON_HUB.fullmatch(name) else ""
+        raise AnexaError(
+            f"the adapter in {self.path} belongs to the model {one_line(name) or '(no name)'}, "
+            f"which is not found: {download}put the folder of that model beside this one"
+        )
+
+    def _json(self, name: str) -> dict[str, Any]:
+        return super()._json(name) or self.base._json(name)
+
+    @cached_property
+    def config(self) -> ModelConfig:
+        """Architecture and sizes of the base model."""
+        return self.base.config
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """Tokenizer with its special tokens; that of the base model if the folder has none."""
+        return super().tokenizer if (self.path / TOKENIZER).exists() else self.base.tokenizer
+
+    @cached_property
+    def chat_template(self) -> str | None:
+        """Chat template; that of the base model if the folder has none."""
+        own = super().chat_template
+        return self.base.chat_template if own is None else own
+
+    @cached_property
+    def weight_files(self) -> tuple[Path, list[Path]]:
+        """The file of the adapter, and the list of weight files: the base model's, and this one."""
+        path = self.path / ADAPTER_WEIGHTS
+        if not path.exists():
+            raise AnexaError(f"the adapter in {self.path} cannot be opened: no {ADAPTER_WEIGHTS}")
+        return path, [*self.base.weight_files[1], path]
+
+    def read_weights(self) -> tuple[Weights, Path]:
+        """Read the weights of the base model, merged with the adapter, and the adapter's path."""
+        path, config = self.weight_files[0], self.config
+        weights, base_path = self.base.read_weights()
+        weights = validate_weights(weights, config, base_path)
+        return self._merge(weights, read_tensors(path)[0]), path
+
+    def _merge(self, weights: Weights, adapters: Weights) -> Weights:
+        """Merge the weights of the adapter file into those of the base model."""
+        its, merged, used = architecture(self.config), dict(weights), 0
+        for name, a in adapters.items():
+            if not is_adapter(name) or not name.startswith(PREFIX):
+                raise cannot_merge(
+                    self.path, f"its weight {one_line(name)} is not of the matrices A and B"
+                )
+            layer, part = name.removeprefix(PREFIX).removesuffix(".weight").rsplit(".", 1)
+            b = adapters.get(f"{PREFIX}{layer}.lora_B.weight")
+            if part == "lora_B":
+                continue
+            weight_name = f"{layer}.weight"
+            full = weight_name if weight_name == its.untied_head else its.full_name(weight_name)
+            if b is None or full not in weights or full == its.embedding:
+                raise cannot_merge(
+                    self.path,
+                    f"the model {self.base.path} has no matrix of its own for {one_line(name)}",
+                )
+            transposed = takes_columns(its, full)
+            self._check_shapes(layer, a, b, weights[full].shape[:: -1 if transposed else 1])
+            scale = self.settings.scale_of(layer)
+            merged[full] = merge_adapter(weights[full], a, b, transposed=transposed, scale=scale)
+            used += 2
+        if used != len(adapters) or not used:
+            raise cannot_merge(self.path, "its matrices A and B do not come in pairs")
+        return merged
+
+    def _check_shapes(self, layer: str, a: Weight, b: Weight, shape: tuple[int, ...]) -> None:
+        """Check the shapes of A and B against that of the matrix, (out, in)."""
+        rank = self.settings.rank_of(layer)
+        if len(shape) != 2 or a.shape != (rank, shape[1]) or b.shape != (shape[0], rank):
+            found = " and ".join(" x ".join(map(str, each.shape)) for each in (a, b))
+            raise cannot_merge(
+                self.path,
+                f"its A and B of {one_line(layer)} are {found}, but the matrix of the model "
+                f"{self.base.path} is {' x '.join(map(str, shape))}, and the rank is {rank}",
+            )
+
+
+def base_folders(adapter: Path, settings: AdapterSettings) -> list[Path]:
+    """List the folders in which the base model of an adapter may be, the likeliest first.
+
+    These are the path in its settings, a folder of that name beside the adapter, and the copy in
+    the cache of the Hub.
+
+    Args:
+        adapter: folder of the adapter.
+        settings: its settings.
+    """
+    name = settings.base
+    last = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
+    if last in ("", ".", "..") or "\0" in name:
+        return []
+    folders = [Path(name), adapter.absolute().parent / last]
+    if ON_HUB.fullmatch(name) and re.fullmatch(r"\w[\w.-]*", settings.revision):
+        home = os.environ.get("HF_HOME", "~/.cache/huggingface")
+        cache = Path(os.environ.get("HF_HUB_CACHE", f"{home}/hub")).expanduser()
+        copies = cache / f"models--{name.replace('/', '--')}"
+        branch = copies / "refs" / settings.revision
+        commit = branch.read_text("ascii").strip() if branch.is_file() else settings.revision
+        folders.append(copies / "snapshots" / commit)
+    return folders
