@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import sys
 from pathlib import Path
@@ -141,6 +143,48 @@ def test_unreadable_files_are_refused_or_counted(tmp_path: Path) -> None:
     corpus = read_corpus(str(tmp_path), options=ReadOptions(skip_bad=True))
     assert texts(corpus) == ["a.txt", "b.txt"]
     assert corpus.notes == ("left out: 2 unreadable files",)
+
+
+def test_damaged_files_with_rows_are_refused_or_counted(tmp_path: Path) -> None:
+    lines = "".join(json.dumps({"text": f"row {number}"}) + "\n" for number in range(200)).encode()
+    (tmp_path / "a.jsonl").write_bytes(lines)
+    (tmp_path / "b.jsonl.gz").write_bytes(b"no gzip")
+    (tmp_path / "c.jsonl.gz").write_bytes(gzip.compress(lines)[:-20])
+    (tmp_path / "d.jsonl").write_bytes('{"text": "да"}'.encode("cp1251"))
+    advice = "or leave out what cannot be read with --skip-bad$"
+    with pytest.raises(AnexaError, match=rf"b\.jsonl\.gz is damaged or incomplete .*, {advice}"):
+        read(tmp_path)
+    corpus = read_corpus(str(tmp_path), options=ReadOptions(skip_bad=True))
+    assert texts(corpus) == [f"row {number}" for number in range(200)]
+    assert "left out: 3 unreadable files" in corpus.notes
+
+
+def test_damaged_parquet_files_are_refused_or_counted(tmp_path: Path) -> None:
+    """Rows before the damage are read, and the file is named."""
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    table = pyarrow.table({"text": ["anna", "bela", "cyril", "dora"]})
+    parquet.write_table(table, tmp_path / "a.parquet", compression="none")
+    content = (tmp_path / "a.parquet").read_bytes()
+    (tmp_path / "b.parquet").write_bytes(content[:-20])
+    (tmp_path / "c.parquet").write_bytes(content.replace(b"cyril", b"\xff\xffril"))
+    with pytest.raises(AnexaError, match=r"b\.parquet cannot be read .* with --skip-bad"):
+        read(tmp_path)
+    corpus = read_corpus(str(tmp_path), options=ReadOptions(skip_bad=True))
+    assert texts(corpus) == ["anna", "bela", "cyril", "dora", "anna", "bela"]
+    assert "left out: 1 unreadable file" in corpus.notes
+    assert "left out: the rest of damaged files (c.parquet after 2 rows)" in corpus.notes
+
+
+def test_a_bad_row_and_a_missing_field_are_no_damaged_files(tmp_path: Path) -> None:
+    """The advice is given once; a field that no row has is a mistake in the command."""
+    write(tmp_path / "a.jsonl", '{"text": "a"}\n{"text": 1}\n')
+    with pytest.raises(AnexaError) as caught:
+        read(tmp_path)
+    assert str(caught.value).count("--skip-bad") == 1
+    with pytest.raises(UsageError, match="has no field 'body'"):
+        read_corpus(str(tmp_path), options=ReadOptions(field="body", skip_bad=True))
 
 
 def test_huge_documents_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from anexa.errors import AnexaError
+from anexa.errors import UsageError
 
 
 def require_pyarrow(where: str) -> Any:
@@ -17,11 +17,11 @@ def require_pyarrow(where: str) -> Any:
         The module `pyarrow`.
 
     Raises:
-        AnexaError: if it is not installed.
+        UsageError: if it is not installed.
     """
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise AnexaError(f"reading {where} needs pyarrow: pip install 'anexa[data]'") from error
+        raise UsageError(f"reading {where} needs pyarrow: pip install 'anexa[data]'") from error
     return pyarrow

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from anexa.data.jsonl import BadRowError, read_rows
+from anexa.data.jsonl import BadRowError, RefusedRowError, read_rows
 from anexa.data.reading import BinaryContent
 from anexa.data.registry import CORPORA
 from anexa.data.sources.archives import archive_entries
@@ -207,7 +207,7 @@ def _many(
                 tally.leave_out("archive in it")
             else:
                 tally.read_rows(entry.path)
-                yield from _rows(entry, options.field, codecs, tally)
+                yield from _readable_rows(entry, options.field, codecs, tally)
 
     return DocumentSource(documents, options)
 
@@ -232,8 +232,27 @@ def _document(entry: Entry, tally: Tally) -> Iterator[str]:
         yield whole_text(unpacked(entry), tally)
     except BinaryContent:
         tally.leave_out("binary file")
+    except UsageError:  # a missing package, not a bad file
+        raise
     except AnexaError as error:
         tally.bad_file(error)
+
+
+def _readable_rows(entry: Entry, field: str, codecs: dict[str, str], tally: Tally) -> Iterator[str]:
+    """Yield the documents of a file of a folder as `_rows` does, up to where it is damaged.
+
+    Raises:
+        AnexaError: without --skip-bad, if the file cannot be read or has a bad row.
+    """
+    count = 0
+    try:
+        for document in _rows(entry, field, codecs, tally):
+            yield document
+            count += 1
+    except (UsageError, RefusedRowError):
+        raise
+    except AnexaError as error:
+        tally.bad_file(error, entry.path, count)
 
 
 def _rows(entry: Entry, field: str, codecs: dict[str, str], tally: Tally) -> Iterator[str]:

@@ -28,6 +28,7 @@ class Tally:
         self._bad_rows: list[BadRows] = []
         self._said: dict[str, None] = {}
         self._files_with_rows: list[str] = []
+        self._cut_files: list[str] = []
 
     def leave_out(self, noun: str) -> None:
         """Count a file or document that is left out.
@@ -63,11 +64,13 @@ class Tally:
         self._bad_rows.append(BadRows(where, self._skip_bad, unit))
         return self._bad_rows[-1]
 
-    def bad_file(self, error: AnexaError) -> None:
+    def bad_file(self, error: AnexaError, path: str = "", num_read: int = 0) -> None:
         """Count a file of a folder that cannot be read.
 
         Args:
             error: error that the reader of the file raised.
+            path: path of the file in the folder, to name it if a part of it was read.
+            num_read: number of its rows that were read before the error.
 
         Raises:
             AnexaError: without --skip-bad.
@@ -76,7 +79,10 @@ class Tally:
             raise AnexaError(
                 f"{error}, or leave out what cannot be read with --skip-bad"
             ) from error
-        self._left_out["unreadable file"] += 1
+        if num_read:
+            self._cut_files.append(f"{shown(path)} after {counted(num_read, 'row')}")
+        else:
+            self._left_out["unreadable file"] += 1
 
     def notes(self) -> tuple[str, ...]:
         """Return the counts as sentences for the user."""
@@ -89,6 +95,8 @@ class Tally:
             notes.append(f"read as {encoding}: {counted(count, 'file')}")
         for rows in self._bad_rows:
             notes += rows.notes()
+        if self._cut_files:
+            notes.append(f"left out: the rest of damaged files ({_listed(self._cut_files)})")
         for what, count in sorted(self._left_out.items()):
             notes.append(f"left out: {counted(count, what)}")
         if self._endings:
