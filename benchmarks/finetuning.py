@@ -8,7 +8,8 @@ same for all sides: all weights are trained, or adapters (LoRA, with `peft` on t
 AdamW in float32 on the CPU. Each side runs in a process of its own, in turn with the others. The
 first step, which allocates and warms up, is not counted; the speed is that of the median step.
 Memory is the largest resident size of the process above that before the model is opened. Ratios are
-ours to theirs: above 1 is faster, and below 1 takes less memory.
+ours to theirs: above 1 is faster, and below 1 takes less memory. With OMP_NUM_THREADS=1, the seconds are
+processor time, which other programs on the machine change little.
 
 With `--litgpt`, the Python of an environment that has litgpt, the other side is litgpt, which has
 no GPT-2: both have a Llama of that width, with 32,000 tokens. Its model, loss and optimizer take
@@ -36,7 +37,7 @@ from anexa.model.model import Model
 BATCH, LENGTH = 4, 128
 
 COMMON = """
-import json, random, sys, time
+import json, os, random, sys, time
 from pathlib import Path
 import torch
 folder, steps, rank, batch, length = sys.argv[1], *map(int, sys.argv[2:])
@@ -46,6 +47,7 @@ def resident(name):
 rng = random.Random(0)
 rows = [[rng.randrange(32000) for _ in range(length + 1)] for _ in range(batch * (steps + 1))]
 seconds = []
+clock = time.process_time if os.environ.get("OMP_NUM_THREADS") == "1" else time.perf_counter
 """
 
 OURS = (
@@ -64,9 +66,9 @@ if rank:
 engine = open_engine("torch", config, weights, optimizer=OptimizerConfig(max_grad_norm=1.0))
 for step in range(steps + 1):
     data = Batch.from_sequences(rows[batch * step : batch * (step + 1)])
-    began = time.perf_counter()
+    began = clock()
     engine.train_step(data, 1e-4)
-    seconds.append(time.perf_counter() - began)
+    seconds.append(clock() - began)
 print(json.dumps([seconds[1:], resident("VmHWM") - before]))
 """
 )
@@ -84,9 +86,9 @@ if rank:
     model = peft.get_peft_model(model, lora)
 class Clock(TrainerCallback):
     def on_step_begin(self, *_, **__):
-        self.began = time.perf_counter()
+        self.began = clock()
     def on_step_end(self, *_, **__):
-        seconds.append(time.perf_counter() - self.began)
+        seconds.append(clock() - self.began)
 arguments = TrainingArguments(
     "trainer", max_steps=steps + 1, per_device_train_batch_size=batch, learning_rate=1e-4,
     report_to=[], save_strategy="no", use_cpu=True, disable_tqdm=True, logging_strategy="no",
@@ -121,13 +123,13 @@ model.train()
 trained = [weight for weight in model.parameters() if weight.requires_grad]
 optimizer = torch.optim.AdamW(trained, lr=1e-4)
 for step in range(steps + 1):
-    began = time.perf_counter()
+    began = clock()
     tokens = torch.tensor(rows[batch * step : batch * (step + 1)])
     loss = chunked_cross_entropy(model(tokens)[..., :-1, :], tokens[..., 1:])
     loss.backward()
     optimizer.step()
     optimizer.zero_grad()
-    seconds.append(time.perf_counter() - began)
+    seconds.append(clock() - began)
 print(json.dumps([seconds[1:], resident("VmHWM") - before]))
 """
 )

@@ -107,13 +107,11 @@ def test_options_of_peft_are_honored(base: Path, options: dict[str, Any]) -> Non
 
 def test_untied_head_may_have_an_adapter(tmp_path: Path) -> None:
     write_folder(tmp_path / "base", **LLAMA3, tie_word_embeddings=False)
-    options = {"target_modules": ["lm_head", "q_proj"]}
+    options: dict[str, Any] = {"target_modules": ["lm_head", "q_proj"]}
     logits = write_adapter(tmp_path / "base", tmp_path / "adapter", **options)
     assert_computes(tmp_path / "adapter", logits)
     write_adapter(tmp_path / "base", tmp_path / "adapter", embeddings=True, **options)
-    with pytest.raises(
-        AnexaError, match=r"lm_head\.base_layer\.weight is not of the matrices"
-    ):
+    with pytest.raises(AnexaError, match=r"lm_head\.base_layer\.weight is not of the matrices"):
         load_model(tmp_path / "adapter")
 
 
