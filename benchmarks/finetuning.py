@@ -8,8 +8,8 @@ same for all sides: all weights are trained, or adapters (LoRA, with `peft` on t
 AdamW in float32 on the CPU. Each side runs in a process of its own, in turn with the others. The
 first step, which allocates and warms up, is not counted; the speed is that of the median step.
 Memory is the largest resident size of the process above that before the model is opened. Ratios are
-ours to theirs: above 1 is faster, and below 1 takes less memory. With OMP_NUM_THREADS=1, the seconds are
-processor time, which other programs on the machine change little.
+ours to theirs: above 1 is faster, and below 1 takes less memory. With OMP_NUM_THREADS=1, the
+seconds are processor time, which other programs on the machine change little.
 
 With `--litgpt`, the Python of an environment that has litgpt, the other side is litgpt, which has
 no GPT-2: both have a Llama of that width, with 32,000 tokens. Its model, loss and optimizer take

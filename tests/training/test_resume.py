@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import struct
@@ -79,6 +80,38 @@ def test_changed_corpus_is_refused(names: Path, tmp_path: Path) -> None:
         resume_trainer(tmp_path / "m")
     names.write_bytes(before)
     assert finish(resume_trainer(tmp_path / "m")).done
+
+
+def test_changed_files_of_a_folder_are_named(tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    (notes / "old").mkdir(parents=True)
+    text = "the cat sat on the mat, and the rat sat on the cat. " * 10
+    paths = [notes / name for name in ("a.md", "b.md", "old/c.md", "d.md", "e.md", "f.png")]
+    for number, path in enumerate(paths):
+        path.write_text(f"{number} {text}", encoding="utf-8")
+        os.utime(path, (1e9, 1e9))
+    stop_after(build_trainer(settings(notes), tmp_path / "m"), 2)
+
+    def refused(sentence: str) -> None:
+        with pytest.raises(
+            AnexaError, match=rf"the corpus notes has changed .*{sentence}\): restore"
+        ):
+            resume_trainer(tmp_path / "m")
+
+    before = paths[0].read_bytes()
+    paths[0].unlink()
+    paths[5].write_bytes(b"a picture")
+    refused("; no file in it was modified since, so some were removed or renamed")
+    paths[0].write_bytes(before)
+    later = time.time() + 100
+    os.utime(paths[0], (1e9, 1e9))
+    paths[2].write_text("shorter", encoding="utf-8")
+    os.utime(paths[2], (later, later))
+    refused("; modified or added since: old/c.md")
+    for path in (*paths, notes / "g.md"):
+        path.write_text("all new", encoding="utf-8")
+        os.utime(path, (later, later))
+    refused("; modified or added since: a.md, b.md, d.md and 3 others")
 
 
 def test_folder_without_unfinished_run_is_refused(names: Path, tmp_path: Path) -> None:

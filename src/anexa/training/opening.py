@@ -10,13 +10,14 @@ from typing import Literal
 
 from anexa.data import CORPORA, Progress, read_corpus
 from anexa.data.conversation_format import has_conversations
+from anexa.data.sources.columns import is_dataset
 from anexa.data.sources.reader import DEFAULT_OPTIONS, ReadOptions
 from anexa.errors import AnexaError, AnexaWarning, UsageError
 from anexa.names import shell_path, shown
 from anexa.training.corpus import Corpus, TextCorpus
 from anexa.training.mixing import MixedCorpus
 from anexa.training.sections import DataConfig
-from anexa.training.sources import changed_source
+from anexa.training.sources import changed_source, files_modified_since, source_records
 from anexa.training.specs import (
     absolute_corpora,
     can_reopen,
@@ -168,7 +169,7 @@ def reopen_corpus(
             f"another one (its SHA-256 is {corpus.sha256[:12]}…, not {sha256[:12]}…): {advice}, or "
             "start a new run"
         )
-    check_unchanged(corpus, sha256, folder)
+    check_unchanged(corpus, sha256, folder, replaced)
     return corpus
 
 
@@ -197,21 +198,30 @@ def resume_command(folder: Path, corpora: Sequence[str]) -> str:
     return f"anexa train {text}--resume {shell_path(folder)}"
 
 
-def check_unchanged(corpus: Corpus, sha256: str, folder: Path) -> None:
+def check_unchanged(
+    corpus: Corpus, sha256: str, folder: Path, data: DataConfig | None = None
+) -> None:
     """Check that a corpus, or each one of a mixture, still has the hash that the run recorded.
 
     Args:
         corpus: corpus as it is now.
         sha256: hash that the run recorded.
         folder: model folder of the run, whose record tells which corpus of a mixture has changed.
+        data: where the corpora are, to find the changed files of a folder; None: the error names
+            no files.
 
     Raises:
         AnexaError: if the corpus has changed.
     """
     if corpus.sha256 == sha256:
         return
-    name, was, now = changed_source(folder, corpus) or (corpus.name, sha256, corpus.sha256)
+    index, was = changed_source(folder, corpus) or (None, sha256)
+    now, files = corpus if index is None else source_records(corpus)[index], ""
+    if data is not None and index is not None:
+        path = Path(parse_specs(data.corpus)[index].source)
+        if path.is_dir() and not is_dataset(path):
+            files = files_modified_since(folder, path, data.include)
     raise AnexaError(
-        f"the corpus {name} has changed since this run was started (its SHA-256 was {was[:12]}… "
-        f"and is {now[:12]}…): restore the old text, or start a new run"
+        f"the corpus {now.name} has changed since this run was started (its SHA-256 was "
+        f"{was[:12]}… and is {now.sha256[:12]}…{files}): restore the old text, or start a new run"
     )

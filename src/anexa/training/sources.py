@@ -6,14 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from anexa.data.sources.folders import accept_names, folder_entries, is_readable
+from anexa.data.sources.tally import Tally
 from anexa.errors import AnexaError
 from anexa.files import read_json, write_json
-from anexa.names import markdown
+from anexa.names import counted, markdown, shown
 from anexa.training.checkpoint import TrainerState
 from anexa.training.corpus import Corpus, TextCorpus
 from anexa.training.mixing import MixedCorpus
 
 SOURCES = Path("training") / "sources.json"  # in a model folder
+MAX_NAMED = 3  # modified files that an error message names
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def write_sources(folder: Path, corpus: Corpus) -> None:
     write_json(folder / SOURCES, {"sources": records})
 
 
-def changed_source(folder: Path, corpus: Corpus) -> tuple[str, str, str] | None:
+def changed_source(folder: Path, corpus: Corpus) -> tuple[int, str] | None:
     """Find the first corpus of a run whose text has another hash than its record.
 
     Args:
@@ -64,17 +67,37 @@ def changed_source(folder: Path, corpus: Corpus) -> tuple[str, str, str] | None:
         corpus: the corpora as they are now.
 
     Returns:
-        Name of the corpus, its recorded hash, and its hash now; None if there is no record, or none
-        differs.
+        Index of the corpus, and its recorded hash; None if there is no record, or none differs.
     """
     try:
         recorded = [str(record["sha256"]) for record in read_json(folder / SOURCES)["sources"]]
     except (AnexaError, KeyError, TypeError):
         return None
-    for was, now in zip(recorded, source_records(corpus)):
+    for index, (was, now) in enumerate(zip(recorded, source_records(corpus))):
         if was != now.sha256:
-            return now.name, was, now.sha256
+            return index, was
     return None
+
+
+def files_modified_since(folder: Path, source: Path, include: Sequence[str]) -> str:
+    """Return a clause about the files of a corpus folder that are newer than the start of a run.
+
+    Args:
+        folder: model folder of the run, whose record of the corpora was written at its start.
+        source: folder of the texts.
+        include: patterns of the files that are read; none: those of texts and of rows.
+    """
+    try:
+        start = (folder / SOURCES).stat().st_mtime
+    except OSError:
+        return ""
+    accept = accept_names(include) if include else is_readable
+    entries = folder_entries(source, accept, Tally(skip_bad=True))
+    paths = [entry.path for entry in entries if (source / entry.path).stat().st_mtime > start]
+    if not paths:
+        return "; no file in it was modified since, so some were removed or renamed"
+    more = f" and {counted(len(paths) - MAX_NAMED, 'other')}" if len(paths) > MAX_NAMED else ""
+    return f"; modified or added since: {', '.join(map(shown, paths[:MAX_NAMED]))}{more}"
 
 
 def losses_by_corpus(corpus: Corpus, state: TrainerState) -> dict[str, float]:

@@ -95,6 +95,11 @@ def accept_records(path: str) -> bool:
     return name_ending(path) in RECORDS
 
 
+def is_readable(path: str) -> bool:
+    """Accept texts, tables and JSON Lines, by the ending of the name."""
+    return accept_names(())(path) or accept_records(path)
+
+
 def _pattern(pattern: str) -> Sequence[str]:
     """Split a pattern of `accept_names` into its parts.
 
