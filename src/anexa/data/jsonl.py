@@ -42,10 +42,6 @@ class BadRowError(AnexaError):
         self.problem = problem
 
 
-class RefusedRowError(AnexaError):
-    """Error about the first bad row of a file, with its place, if bad rows are not left out."""
-
-
 class BadRows:
     """Handler of bad rows: refuses the first one, or counts all of them by their problem.
 
@@ -71,10 +67,11 @@ class BadRows:
             error: error that the reader of the row raised.
 
         Raises:
-            RefusedRowError: if bad rows are not left out; its message names the file and the row.
+            AnexaError: if bad rows are not left out; its message names the file and the row, and
+                its cause is `error`.
         """
         if not self._skip:
-            raise RefusedRowError(
+            raise AnexaError(
                 f"{self._unit} {number:,} of {self.where} {error}: correct it, or leave out what "
                 "cannot be read with --skip-bad"
             ) from error

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from anexa.data.jsonl import BadRowError, RefusedRowError, read_rows
+from anexa.data.jsonl import BadRowError, read_rows
 from anexa.data.reading import BinaryContent
 from anexa.data.registry import CORPORA
 from anexa.data.sources.archives import archive_entries
@@ -249,9 +249,11 @@ def _readable_rows(entry: Entry, field: str, codecs: dict[str, str], tally: Tall
         for document in _rows(entry, field, codecs, tally):
             yield document
             count += 1
-    except (UsageError, RefusedRowError):
+    except UsageError:
         raise
     except AnexaError as error:
+        if isinstance(error.__cause__, BadRowError):  # it names --skip-bad already
+            raise
         tally.bad_file(error, entry.path, count)
 
 
