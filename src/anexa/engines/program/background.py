@@ -31,11 +31,11 @@ PATIENCE = 300.0  # timeout of a compilation in seconds; after it, another one m
 
 
 def is_compiled(config: ModelConfig, dtype: str) -> bool:
-    """Whether the machine code of a model is in the cache.
+    """Return whether the machine code of a model is in the cache.
 
     Args:
-        config: the architecture and its sizes.
-        dtype: "float32" or "float64".
+        config: architecture and sizes of the model.
+        dtype: precision, "float32" or "float64".
     """
     return code_cache.read(_mark(config, dtype)) is not None
 
@@ -44,8 +44,8 @@ def compile_in_background(config: ModelConfig, dtype: str) -> subprocess.Popen[b
     """Start a process that compiles a model into the cache, and outlives this one.
 
     Args:
-        config: the architecture and its sizes.
-        dtype: "float32" or "float64".
+        config: architecture and sizes of the model.
+        dtype: precision, "float32" or "float64".
 
     Returns:
         The process; None if another process started to compile the model in the last `PATIENCE`
@@ -74,13 +74,13 @@ def compile_in_background(config: ModelConfig, dtype: str) -> subprocess.Popen[b
 
 
 def _mark(config: ModelConfig, dtype: str) -> Path:
-    """Return the path of the file that says that a model is compiled."""
+    """Return the path of the marker file, which exists when a model has been compiled."""
     key = repr((sorted(asdict(config).items()), dtype, *environment()))
     return code_cache.path(sha256(key.encode()).hexdigest())
 
 
 def main() -> None:
-    """Compile a model, with weights that are all 0, by computing logits once."""
+    """Compile the model in the arguments, by computing logits once with weights that are all 0."""
     from anexa.engines.numba import NumbaEngine
     from anexa.engines.optimizers import OptimizerConfig
 

@@ -50,7 +50,14 @@ class BlockModel(models.PrimitiveModel):
 
 
 def _map_rows(builder: Any, block: Any, value: Any, change: Callable[[Any, Any], Any]) -> Any:
-    """Generate a block whose row i is `change(i, row)`; i is a constant of LLVM."""
+    """Generate a block whose row i is `change(i, row)`; i is a constant of LLVM.
+
+    Args:
+        builder: LLVM's builder, which appends instructions.
+        block: block whose type the new one has.
+        value: block with the rows.
+        change: function of i and row i.
+    """
     for i in range(block.rows):
         row = builder.extract_value(value, i)
         changed = change(ir.Constant(ir.IntType(64), i), row)
@@ -82,7 +89,10 @@ def row_of(_typing: Any, block: Any, i: Any) -> Any:
 
 @intrinsic
 def add_outer(_typing: Any, block: Any, p: Any, stride: Any, vector: Any) -> Any:
-    """Return the block with p[i · stride] · vector added to each row i."""
+    """Return a block plus the outer product of numbers and a vector.
+
+    The number p[i · stride], times the vector, is added to each row i.
+    """
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         value, pointer, step, factor = args
@@ -102,7 +112,10 @@ def add_outer(_typing: Any, block: Any, p: Any, stride: Any, vector: Any) -> Any
 def add_scaled_rows(
     _typing: Any, block: Any, factors: Any, factor_stride: Any, p: Any, stride: Any, count: Any
 ) -> Any:
-    """Return the block with factors[i · factor_stride] · p[i · stride : + count] added to row i."""
+    """Return a block plus rows of numbers in memory, each times a factor of its own.
+
+    factors[i · factor_stride] · p[i · stride : + count] is added to each row i.
+    """
     vector = block.vector
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -123,7 +136,10 @@ def add_scaled_rows(
 
 @intrinsic(prefer_literal=True)
 def add_rows(_typing: Any, block: Any, p: Any, stride: Any, count: Any) -> Any:
-    """Return the block with p[i · stride : + count] added to each row i."""
+    """Return a block plus rows of numbers in memory.
+
+    p[i · stride : + count] is added to each row i.
+    """
     vector = block.vector
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -158,9 +174,10 @@ def store_rows(_typing: Any, p: Any, stride: Any, block: Any, count: Any) -> Any
 
 @intrinsic(prefer_literal=True)
 def load_rows(_typing: Any, p: Any, stride: Any, rows: Any, count: Any, LANES: Any) -> Any:
-    """Read a square block: row i is p[i · stride : + count], and 0 in lanes from `count` on.
+    """Read a square block from rows of numbers in memory.
 
-    Rows from `rows` on are copies of row `rows` − 1, so that nothing behind it is read.
+    Row i is p[i · stride : + count], and 0 in lanes from `count` on. Rows from `rows` on are copies
+    of row `rows` − 1, so that nothing behind it is read.
     """
     vector = Vector(p.dtype, LANES.literal_value)
     block = Block(vector, vector.lanes)

@@ -33,7 +33,7 @@ class CompiledStep:
     it: so several programs are compiled in parallel.
 
     Args:
-        source: the source of the program.
+        source: source of the program.
     """
 
     def __init__(self, source: Source) -> None:
@@ -44,9 +44,10 @@ class CompiledStep:
 
     @cached_property
     def call(self) -> Callable[[int], None]:
-        """Function that executes the program, given the address of the frame; thread-safe.
+        """Compiled function of the program, which any thread may call.
 
-        The first access waits for the machine code and loads it.
+        Its argument is the address of the frame (the words that are its arguments). The first
+        access waits for the machine code and loads it.
 
         Raises:
             AnexaError: if the program cannot be compiled.
@@ -76,6 +77,9 @@ class CompiledStep:
 
 def load(codes: Sequence[bytes]) -> Any:
     """Load object files, one of them with the function of a program, into this process.
+
+    Args:
+        codes: contents of the object files.
 
     Returns:
         The library: addresses of functions by name. The code stays loaded as long as the library

@@ -17,12 +17,15 @@ LEFTOVER_AGE = 3600.0  # seconds after which a temporary file belongs to a proce
 
 
 def path(key: str) -> Path:
-    """Return the path of the cached machine code with a key, see `Unit.key`."""
+    """Return the path of the machine code with a cache key, which `Unit.key` has computed."""
     return cache_folder() / "programs" / f"{key}.code"
 
 
 def read(path: Path) -> bytes | None:
     """Read machine code from the cache.
+
+    Args:
+        path: path of the file.
 
     Returns:
         The code; None if there is no such file, or it cannot be read, is damaged, or belongs to
@@ -42,6 +45,10 @@ def read(path: Path) -> bytes | None:
 
 def write(path: Path, code: bytes) -> None:
     """Write machine code to the cache, and remove the least recently used files over `MAX_FILES`.
+
+    Args:
+        path: path of the file.
+        code: content of an object file.
 
     Raises:
         AnexaError: if the file cannot be written.
@@ -69,5 +76,5 @@ def check_writable(folder: Path) -> None:
 
 
 def _checksum(path: Path, code: bytes) -> bytes:
-    """Hash the code with the key in its name, so that a file that was renamed is not used."""
+    """Hash machine code together with its key, so that a file that was renamed is not used."""
     return sha256(path.stem.encode() + b"\0" + code).digest()

@@ -32,7 +32,7 @@ class Compilation:
 
     Args:
         units: kernels whose machine code is needed.
-        anew: compile all kernels, even those in the cache.
+        anew: whether to compile all kernels, even those in the cache; default: no.
     """
 
     def __init__(self, units: Sequence[Unit], *, anew: bool = False) -> None:
@@ -66,7 +66,10 @@ class Compilation:
             self._paths = [Path(self._folder.name) / path.name for path in self._paths]
 
     def result(self) -> list[bytes]:
-        """Wait for the subprocesses and return the machine code of each unit, in their order.
+        """Wait for the subprocesses to end.
+
+        Returns:
+            The machine code of each unit, in the order of the units.
 
         Raises:
             AnexaError: if the compilation of a unit fails.
@@ -91,8 +94,8 @@ def start(work: Sequence[tuple[Unit, Path]], errors: int) -> subprocess.Popen[by
     """Start a subprocess that compiles units.
 
     Args:
-        work: the units, each with the path of the file that its machine code is written to.
-        errors: the subprocess's standard error, as an argument of `subprocess.Popen`.
+        work: units to compile, each with the path of the file for its machine code.
+        errors: standard error of the subprocess, as an argument of `subprocess.Popen`.
     """
     kept = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
     env = {n: x for n, x in os.environ.items() if n in kept or not n.startswith("NUMBA_")}

@@ -32,6 +32,12 @@ LLVM_TYPES = {"int64": "i64", "float64": "double"}  # all others are pointers
 def compile_unit(unit: Unit) -> bytes:
     """Compile a unit to an object file.
 
+    Args:
+        unit: kernel.
+
+    Returns:
+        The content of the object file.
+
     Raises:
         RuntimeError: if the code needs a function that another process may not have.
     """
@@ -50,7 +56,11 @@ def compile_unit(unit: Unit) -> bytes:
 
 
 def lower(unit: Unit) -> Any:
-    """Translate a unit by Numba to a module of LLVM IR that defines the unit's symbol."""
+    """Translate a unit by Numba to LLVM IR.
+
+    Returns:
+        LLVM's module, which defines the symbol of the unit.
+    """
     import llvmlite.binding as llvm
     from numba import njit
 
@@ -71,10 +81,15 @@ def lower(unit: Unit) -> Any:
 
 
 def entry(unit: Unit, name: str) -> str:
-    """Write the LLVM IR of a unit's symbol: a function that calls Numba's function `name`.
+    """Return the LLVM IR of the function by which other object files call a unit.
 
-    By Numba's calling convention, the first two arguments are pointers to the memory of the result
-    and of an exception, and the returned value is a status.
+    It calls the function that Numba has made. By Numba's calling convention, the first two
+    arguments are pointers to the memory of the result and of an exception, and the returned value
+    is a status.
+
+    Args:
+        unit: kernel, whose symbol is the name of the function.
+        name: name of Numba's function.
     """
     kinds = [LLVM_TYPES.get(argument, "ptr") for argument in unit.source.arguments]
     parameters = [f"{kind} %{i}" for i, kind in enumerate(kinds)]
@@ -91,7 +106,10 @@ def entry(unit: Unit, name: str) -> str:
 
 
 def optimize(module: Any, machine: Any) -> None:
-    """Optimize a module of LLVM IR, without LLVM's vectorizers: kernels use vectors themselves."""
+    """Optimize a module of LLVM IR, in place.
+
+    LLVM's vectorizers are left out: kernels use vectors themselves.
+    """
     import llvmlite.binding as llvm
 
     options = llvm.create_pipeline_tuning_options(3)
@@ -101,7 +119,13 @@ def optimize(module: Any, machine: Any) -> None:
 
 
 def signature(arguments: tuple[str, ...], dtype: str) -> tuple[Any, ...]:
-    """Return the Numba types of arguments, whose types are named as in `KernelSource`."""
+    """Return the Numba types of arguments, whose types are named as in `KernelSource`.
+
+    Args:
+        arguments: types of the arguments, named as in `KernelSource`: numbers, doubles, integers,
+            int64 or float64.
+        dtype: precision of the numbers.
+    """
     from numba import types
 
     known = {
@@ -135,7 +159,7 @@ def names(dtype: str) -> Mapping[str, Any]:
 
 
 def read_unit(fields: dict[str, Any]) -> Unit:
-    """Make a unit from its fields, parsed from JSON."""
+    """Create a unit from its fields, parsed from JSON."""
     source = fields["source"]
     return Unit(
         fields["symbol"],

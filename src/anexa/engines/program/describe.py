@@ -38,7 +38,7 @@ program computes, and %1[0:8] are columns 0 to 7 of one; all others are weights,
 
 @dataclass(frozen=True)
 class ProgramDescription:
-    """A program to read.
+    """The programs of a model as texts for a reader.
 
     Attributes:
         text: the program after each pass, its memory, its source, and a list of its kernels.
@@ -53,8 +53,11 @@ def describe_inference(config: ModelConfig, dtype: str) -> ProgramDescription:
     """Describe the program that appends tokens to caches: prefill and decode steps.
 
     Args:
-        config: the architecture and its sizes.
+        config: architecture and sizes of the model.
         dtype: precision of the numbers, "float32" or "float64".
+
+    Returns:
+        The description.
     """
     noted, written = inference_program(config), write_inference(config, dtype)
     prepared, program = written.preparation.program, written.inference.program
@@ -87,8 +90,11 @@ def describe_training_step(config: ModelConfig, dtype: str) -> ProgramDescriptio
     """Describe the program of a training step: loss, gradients, AdamW.
 
     Args:
-        config: the architecture and its sizes.
+        config: architecture and sizes of the model.
         dtype: precision of the numbers, "float32" or "float64".
+
+    Returns:
+        The description.
     """
     noted = training_program(config)
     written = write_batch_program(config, dtype, training_program)
@@ -178,7 +184,13 @@ def _section(title: str, explanation: str, lines: Iterable[str]) -> Iterator[str
 
 
 def _listing(program: Program, prefixes: Sequence[str] = ()) -> Iterator[str]:
-    """List a program: what is written in one column, what is computed in another."""
+    """Yield the lines of a program: what is written in one column, what is computed in another.
+
+    Args:
+        program: program to list.
+        prefixes: text before each instruction, such as the mark of those that compute only wanted
+            rows; default: none.
+    """
     for instruction, prefix in zip_longest(program.instructions, prefixes, fillvalue=""):
         outputs, _, call = str(instruction).rpartition(" = ")
         yield f"{prefix}{outputs:{COLUMN}} {call}"

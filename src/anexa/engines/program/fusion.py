@@ -32,7 +32,13 @@ Rule: TypeAlias = Callable[[Program], bool]
 
 
 def pairs(program: Program, first: str, second: str) -> Iterator[tuple[Instruction, Instruction]]:
-    """Yield instructions of two kernels of which the second reads a whole output of the first."""
+    """Yield pairs of instructions of which the second reads a whole output of the first.
+
+    Args:
+        program: program to search.
+        first: name of the kernel of the first instruction.
+        second: name of the kernel of the second instruction.
+    """
     producers = program.producers()
     for instruction in program.instructions:
         if instruction.kernel == second:
@@ -72,14 +78,18 @@ def may_be_columns(program: Program, value: Value) -> bool:
 
 
 def remove(program: Program, instructions: Iterable[Instruction]) -> bool:
-    """Remove instructions; return True, as rules do."""
+    """Remove instructions from a program.
+
+    Returns:
+        True, as rules do that have found a place.
+    """
     for instruction in [*instructions]:
         program.instructions.remove(instruction)
     return True
 
 
 def unused(program: Program) -> bool:
-    """Remove an instruction whose outputs are neither read nor results."""
+    """Rule: remove an instruction whose outputs are neither read nor results."""
     consumers = program.consumers()
     for instruction in program.instructions:
         outputs = instruction.outputs
@@ -89,7 +99,10 @@ def unused(program: Program) -> bool:
 
 
 def pack_transposed(program: Program) -> bool:
-    """pack(transpose(w)) = pack_columns(w): packing reads the weight in either order."""
+    """Rule: pack a transposed weight directly, as packing reads a weight in either order.
+
+    pack(transpose(w)) = pack_columns(w).
+    """
     for transpose, pack in pairs(program, "transpose", "pack"):
         pack.kernel, pack.inputs = "pack_columns", transpose.inputs
         return True
@@ -97,7 +110,10 @@ def pack_transposed(program: Program) -> bool:
 
 
 def transposed_twice(program: Program) -> bool:
-    """transpose(transpose(w)) = w, in whatever reads it: dx needs the weight as GPT-2 stores it."""
+    """Rule: replace the transpose of a transposed weight by the weight, in whatever reads it.
+
+    transpose(transpose(w)) = w. GPT-2 stores its weights as dx needs them.
+    """
     for first, second in pairs(program, "transpose", "transpose"):
         (w,), (same,) = first.reads, second.outputs
         if not is_result(program, same):
@@ -108,7 +124,10 @@ def transposed_twice(program: Program) -> bool:
 
 
 def transposed_outer(program: Program) -> bool:
-    """transpose(outer(g, x)) = outer(x, g): the gradient of a weight that is stored transposed."""
+    """Rule: compute the gradient of a weight that is stored transposed in that order.
+
+    transpose(outer(g, x)) = outer(x, g).
+    """
     for outer, transpose in pairs(program, "outer", "transpose"):
         transpose.kernel, transpose.inputs = "outer", outer.inputs[::-1]
         transpose.settings = {"tile": tile_width(transpose.outputs[0].width)}
@@ -117,7 +136,10 @@ def transposed_outer(program: Program) -> bool:
 
 
 def residual(program: Program) -> bool:
-    """add(x, product(...)): the product adds x to its sums while they are in registers."""
+    """Rule: add a residual to the sums of a product while they are in registers.
+
+    add(x, product(…)) becomes an input of the product.
+    """
     producers = program.producers()
     for add in program.instructions:
         if add.kernel != "add":
@@ -139,7 +161,10 @@ def residual(program: Program) -> bool:
 
 
 def products_of_one_input(program: Program) -> bool:
-    """Products of one array (q, k, v; gate and up): one product, with the weights side by side."""
+    """Rule: compute several products of one array as one, with the weights side by side.
+
+    These are q, k and v, or gate and up.
+    """
     by_input: dict[int, list[Instruction]] = {}
     for instruction in program.instructions:
         if instruction.kernel == "product" and instruction.inputs[3] is None:
@@ -157,7 +182,12 @@ def products_of_one_input(program: Program) -> bool:
 
 
 def _join_products(program: Program, products: Sequence[Instruction]) -> None:
-    """Replace products of one input by a single one, at the place of the first."""
+    """Replace products of one input by a single one, at the place of the first.
+
+    Args:
+        program: program to change.
+        products: instructions that read the same array.
+    """
     x, packed, bias, _ = products[0].inputs
     assert packed is not None
     n_in, n_out = int(packed.shape[1]), sum(product.outputs[0].width for product in products)
@@ -182,7 +212,14 @@ def _join_products(program: Program, products: Sequence[Instruction]) -> None:
 def _packed_parts(
     program: Program, product: Instruction, packed: Value, first: int
 ) -> list[Instruction]:
-    """Return instructions that pack the weight of a product into a larger one, at `first`."""
+    """Return instructions that pack the weight of a product into a larger one, at `first`.
+
+    Args:
+        program: program to change.
+        product: product whose weight is packed.
+        packed: array of the larger packed weight.
+        first: index of the first output of the product in it.
+    """
     parts = []
     for pack in program.instructions:
         if product.inputs[1] in pack.outputs:
@@ -192,7 +229,10 @@ def _packed_parts(
 
 
 def copies(program: Program) -> bool:
-    """copy(x) into columns of another array: x is written there in the first place."""
+    """Rule: write an array into columns of another one in the first place, instead of copying it.
+
+    This replaces copy(x) into columns.
+    """
     for copy in program.instructions:
         if copy.kernel != "copy":
             continue
@@ -204,9 +244,10 @@ def copies(program: Program) -> bool:
 
 
 def unpacked(program: Program) -> bool:
-    """product(x, pack_columns(w)) = product(x, w): the rows of a small weight are read in place.
+    """Rule: read the rows of a small weight in place, instead of packing it.
 
-    A large one is packed, as a product reads it faster then, once for each block of rows.
+    product(x, pack_columns(w)) = product(x, w). A large one is packed, as a product reads it faster
+    then, once for each block of rows.
     """
     for pack, product in pairs(program, "pack_columns", "product"):
         (w,) = pack.reads
@@ -232,6 +273,11 @@ RULES: list[Rule] = [
 
 
 def fuse(program: Program, rules: Sequence[Rule] = RULES) -> None:
-    """Apply rules to a program, in place, until none finds a place any more."""
+    """Apply rules to a program, in place, until no rule applies any more.
+
+    Args:
+        program: program to change.
+        rules: rules, in the order in which they are tried; default: `RULES`.
+    """
     while any(rule(program) for rule in rules):
         pass

@@ -14,6 +14,9 @@ def hoist(program: Program) -> tuple[Program, dict[str, int]]:
     The new program runs once, after the weights are set. The arrays that it computes become
     arrays of the kind "prepared", which keep their memory from call to call.
 
+    Args:
+        program: program to change.
+
     Returns:
         The new program, and the offsets of its arrays in the prepared memory, in numbers, by the
         name of the array; under the name "" the total size of that memory, in numbers.

@@ -35,7 +35,8 @@ class InferenceProgram:
         inference: program that appends tokens to KV caches and computes the result.
         prepared_size: total size of the arrays that `preparation` computes, in numbers.
         result: array of the result of `inference`: logits, or last hidden states.
-        frequencies: see `Program`.
+        frequencies: rotary angles between neighboring positions, in radians; empty if there are no
+            rotary positions.
     """
 
     preparation: Compiled
@@ -50,9 +51,13 @@ def compile_inference(config: ModelConfig, dtype: str, headless: bool) -> Infere
     """Trace, write and compile the programs of a model's inference.
 
     Args:
-        config: the architecture and its sizes.
+        config: architecture and sizes of the model.
         dtype: precision of the numbers, "float32" or "float64".
-        headless: leave out the output head; the result is the last hidden states, not the logits.
+        headless: whether to leave out the output head; the result is the last hidden states, not
+            the logits.
+
+    Returns:
+        The compiled programs.
     """
     return compile_written(write_inference(config, dtype, headless=headless))
 
@@ -81,9 +86,9 @@ class Inference:
     thread-safe.
 
     Args:
-        program: the compiled programs.
-        config: the architecture and its sizes.
-        dtype: "float32" or "float64".
+        program: compiled programs of the model.
+        config: architecture and sizes of the model.
+        dtype: precision, "float32" or "float64".
         weights: all weights as one vector, in the order of the architecture.
     """
 
@@ -163,12 +168,12 @@ class Inference:
             return np.concatenate(results) if count > 1 else results[0].copy()
 
     def _stop_waiting(self) -> None:
-        """Let threads go on that wait for the rows of another one, as these will not come."""
+        """Release the threads that wait for rows of another thread, which has failed."""
         self._progress[:-1] = len(self._threads)
 
 
 class _Thread:
-    """The part of a call that one thread computes."""
+    """A thread's part of a call, with memory of its own."""
 
     def __init__(
         self, program: InferenceProgram, config: ModelConfig, dtype: str, arrays: dict[str, Array]
@@ -180,7 +185,7 @@ class _Thread:
         self._result, self._rows, self._first = program.result, 0, 0
 
     def load(self) -> None:
-        """Load the machine code now, not in the first `run`."""
+        """Load the machine code now, so that the first `run` does not."""
         self._runner.load()
 
     def set_rows(
@@ -190,7 +195,14 @@ class _Thread:
         caches: Sequence[int],
         first_wanted: int,
     ) -> None:
-        """Set the rows of the next call."""
+        """Set the rows of the next call.
+
+        Args:
+            tokens: token id of each row.
+            positions: position of each row's token in its sequence.
+            caches: memory address of the KV cache of each row's sequence.
+            first_wanted: index of the first row whose result is wanted.
+        """
         rows = self._rows = len(tokens)
         self._first = min(max(first_wanted, 0), rows)
         self._runner.reserve(rows)
@@ -198,7 +210,7 @@ class _Thread:
         self._inputs[2, :rows] = caches
 
     def run(self) -> None:
-        """Compute the rows."""
+        """Execute the program for the rows that `set_rows` has set."""
         self._runner.run(self._rows, self._first)
 
     def results(self) -> Array:
@@ -207,7 +219,18 @@ class _Thread:
 
 
 def rotary_tables(frequencies: Sequence[float], context: int, dtype: str) -> dict[str, Array]:
-    """Compute cos α and sin α of rotary positions, (context, R) each: α = position · f_i."""
+    """Compute the tables of rotary positions: cos α and sin α, (context, R) each.
+
+    The angle is α = position · f_i, with the R frequencies f.
+
+    Args:
+        frequencies: frequencies f, in radians.
+        context: context length in tokens.
+        dtype: precision, "float32" or "float64".
+
+    Returns:
+        The tables by the names "cos" and "sin".
+    """
     angles_TR = np.arange(context)[:, None] * np.array(frequencies)
     return {
         name: np.ascontiguousarray(function(angles_TR).astype(dtype))

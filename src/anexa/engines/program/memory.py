@@ -28,9 +28,10 @@ class Place:
 
 @dataclass
 class MemoryPlan:
-    """The places of the arrays that a program computes, but for those that lie elsewhere.
+    """The places in memory of the arrays that a program computes.
 
-    The memory begins with arrays of fixed size; behind them are those with a row for each token.
+    Arrays with memory of their own have no place in it. The memory begins with arrays of fixed
+    size; behind them are those with a row for each token.
 
     Attributes:
         places: place of each array, by the `id` of its root: `places[id(value.root)]`.
@@ -50,11 +51,14 @@ class MemoryPlan:
 
 
 def plan_memory(program: Program, pinned: Sequence[Value] = ()) -> MemoryPlan:
-    """Give every computed array a place, first fit, in the order in which they are written.
+    """Choose the place of every computed array, first fit, in the order in which they are written.
 
     Args:
-        program: the program.
+        program: program whose arrays need memory.
         pinned: computed arrays that have memory of their own, and get no place.
+
+    Returns:
+        The places, and the size of the memory.
     """
     last_use: dict[int, int] = {}
     first_use: dict[int, tuple[int, Value]] = {}

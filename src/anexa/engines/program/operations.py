@@ -28,7 +28,7 @@ def tile_width(n_out: int) -> int:
 
 
 def head_tile(head_dim: int) -> int:
-    """Return the number of columns of a head computed side by side in training: 4, 8 or 16."""
+    """Return the number of columns of a head that are computed side by side: 4, 8 or 16."""
     return 4 if head_dim <= 4 else 8 if head_dim <= 8 else 16
 
 

@@ -20,7 +20,7 @@ from anexa.model.config import ModelConfig
 
 @dataclass(frozen=True)
 class WrittenProgram:
-    """A program after all passes.
+    """A program after all passes of the compiler, ready for Numba.
 
     Attributes:
         program: instructions after all passes.
@@ -52,9 +52,12 @@ def write_inference(config: ModelConfig, dtype: str, *, headless: bool = False) 
     """Trace, fuse, narrow, hoist and write the programs of a model's inference.
 
     Args:
-        config: the architecture and its sizes.
+        config: architecture and sizes of the model.
         dtype: precision of the numbers, "float32" or "float64".
-        headless: leave out the output head.
+        headless: whether to leave out the output head; the result is the last hidden states.
+
+    Returns:
+        The programs and their source.
     """
     program = inference_program(config, headless=headless)
     fuse(program)
@@ -74,12 +77,15 @@ def write_parts(
     """Plan the memory and write the source of programs after all other passes.
 
     Args:
-        config: the architecture and its sizes.
+        config: architecture and sizes of the model.
         dtype: precision of the numbers, "float32" or "float64".
-        preparation: the program that computes what depends on the weights alone.
-        program: the program of a call.
-        prepared: the offsets that `hoist` returns.
+        preparation: program that computes what depends on the weights alone.
+        program: program of a call.
+        prepared: offset of each array that `preparation` computes, as `hoist` returns them.
         plan_memory: function that plans the memory of a program.
+
+    Returns:
+        The programs and their source.
     """
     offsets = {**weight_offsets(weight_shapes(config)), **prepared}
 
@@ -99,9 +105,13 @@ def write_batch_program(
     """Trace, fuse and write a program whose rows are the tokens of a batch.
 
     Args:
-        config: the architecture and its sizes.
+        config: architecture and sizes of the model.
         dtype: precision of the numbers, "float32" or "float64".
-        trace: `loss_program`, `training_program` or the result of `partial_training`.
+        trace: function that makes the program: `loss_program`, `training_program` or the result of
+            `partial_training`.
+
+    Returns:
+        The program and its source.
     """
     program, shapes = trace(config), weight_shapes(config)
     gradients = [value for name, value in program.results.items() if name in shapes]

@@ -20,7 +20,7 @@ class Value:
 
     Attributes:
         program: the program that the array belongs to.
-        shape: its sizes, (N, C) for activations.
+        shape: sizes of the array, (N, C) for activations.
         kind: weight; table (constants of the model); input of a call; prepared (computed once from
             weights); or computed.
         name: name of a weight, table or input; of a computed array its number.
@@ -52,7 +52,7 @@ class Value:
 
     @property
     def has_rows(self) -> bool:
-        """Whether there is a row for each token."""
+        """Whether the array has a row for each token."""
         return self.shape[:1] == (ROWS,)
 
     def columns(self, column: int, width: int) -> Value:
@@ -71,7 +71,7 @@ class Value:
 
 @dataclass(eq=False)
 class Instruction:
-    """One kernel applied to arrays.
+    """An instruction of a program: one kernel, applied to arrays.
 
     Attributes:
         kernel: name of a function in `anexa.engines.program.kernels`.
@@ -89,7 +89,7 @@ class Instruction:
 
     @property
     def reads(self) -> list[Value]:
-        """The arrays that it reads."""
+        """The arrays that the instruction reads, without optional ones that are absent."""
         return [value for value in self.inputs if value is not None]
 
     def __str__(self) -> str:
@@ -101,7 +101,7 @@ class Instruction:
 
 @dataclass
 class Program:
-    """Instructions, and the arrays that a call is made for.
+    """A list of instructions, and the arrays that a call is made for.
 
     Attributes:
         instructions: instructions in the order of execution.
@@ -116,19 +116,19 @@ class Program:
     _count: int = 0
 
     def weight(self, name: str, shape: Sequence[int]) -> Value:
-        """Make the array of a weight."""
+        """Create the array of a weight of the model."""
         return Value(self, tuple(shape), "weight", name)
 
     def table(self, name: str, shape: Sequence[int]) -> Value:
-        """Make an array of constants, which the engine computes once."""
+        """Create an array of constants, which the engine computes once."""
         return Value(self, tuple(shape), "table", name)
 
     def input(self, name: str, shape: Sequence[Size]) -> Value:
-        """Make an array that the caller passes."""
+        """Create an array that the caller of the program passes."""
         return Value(self, tuple(shape), "input", name)
 
     def computed(self, shape: Sequence[Size]) -> Value:
-        """Make an array that an instruction will write."""
+        """Create an array that an instruction will write."""
         self._count += 1
         return Value(self, tuple(shape), "computed", f"%{self._count}")
 
@@ -139,13 +139,13 @@ class Program:
         *shapes: Sequence[Size],
         **settings: int | float,
     ) -> tuple[Value, ...]:
-        """Append an instruction.
+        """Append an instruction, and create the arrays that it writes.
 
         Args:
             kernel: name of the kernel.
             inputs: arrays that it reads.
             shapes: shape of each array that it writes.
-            settings: its constants.
+            settings: constants of the instruction, by the name of the kernel's setting.
 
         Returns:
             The arrays that it writes.
@@ -185,5 +185,5 @@ class Program:
 
 
 def shape_text(shape: Sequence[Any]) -> str:
-    """Write a shape, as in "(N, 128)"."""
+    """Format a shape as text, such as "(N, 128)"."""
     return f"({', '.join(map(str, shape))})"

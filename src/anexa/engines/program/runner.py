@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 
 def aligned(size: int, dtype: str) -> Array:
-    """Make an array of `size` zeros, aligned to a cache line of the processor."""
+    """Allocate an array of zeros that is aligned to a cache line of the processor."""
     itemsize = np.dtype(dtype).itemsize
     raw = np.zeros(size + ALIGNMENT // itemsize, dtype)
     shift = -raw.ctypes.data % ALIGNMENT // itemsize
@@ -27,12 +27,12 @@ def aligned(size: int, dtype: str) -> Array:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A compiled program.
+    """A compiled program, with the plan of its memory.
 
     Attributes:
         source: source of the program.
         step: compiled function of the program.
-        plan: places of its arrays in memory.
+        plan: places of the program's arrays in memory.
     """
 
     source: Source
@@ -47,8 +47,8 @@ class Runner:
     of arrays.
 
     Args:
-        program: the compiled program.
-        dtype: precision of its numbers, "float32" or "float64".
+        program: compiled program.
+        dtype: precision of the numbers, "float32" or "float64".
         arrays: arrays that are the same in every call, by the name of the word of their address.
 
     Attributes:
@@ -86,11 +86,11 @@ class Runner:
             self.set_word("memory", self._memory.ctypes.data)
 
     def load(self) -> None:
-        """Load the machine code now, not in the first `run`."""
+        """Load the machine code now, so that the first `run` does not."""
         _ = self._step.call
 
     def run(self, rows: int, first_wanted: int = 0) -> None:
-        """Execute the program once.
+        """Execute the program for the words that the frame has now.
 
         Args:
             rows: number of rows, at most `capacity`.

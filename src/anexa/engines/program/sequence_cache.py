@@ -15,7 +15,7 @@ class SequenceCache:
     """The keys and values of one sequence, in blocks of LANES tokens.
 
     Args:
-        config: the architecture and its sizes.
+        config: architecture and sizes of the model.
         dtype: precision of the numbers, "float32" or "float64".
         num_blocks: number of blocks to allocate at first.
 

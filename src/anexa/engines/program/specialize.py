@@ -40,12 +40,17 @@ def parameters(function: FunctionType) -> tuple[list[str], list[str]]:
 
 
 def specialize(function: FunctionType, name: str, constants: Mapping[str, Constant]) -> str:
-    """Write the source of a kernel for given constants; its other settings become arguments.
+    """Write the source of a copy of a kernel in which some settings are constants.
+
+    Its other settings become arguments.
 
     Args:
-        function: the kernel.
-        name: the name that the copy gets.
-        constants: value of each constant.
+        function: kernel.
+        name: name of the copy.
+        constants: values of the constants, by the name of the setting.
+
+    Returns:
+        The source.
     """
     definition = parsed(function)
     body = _Constants(constants).block(definition.body)
@@ -59,9 +64,10 @@ def specialize(function: FunctionType, name: str, constants: Mapping[str, Consta
 
 
 class _Constants(ast.NodeVisitor):
-    """Puts constants in place of names, computes with them, and leaves out what they exclude.
+    """Transformer of a kernel's syntax tree: puts constants in place of names.
 
-    A node is not changed: what is transformed is new, or shared if it stays the same.
+    It also computes with the constants, and leaves out branches that they exclude. A node is not
+    changed: what is transformed is new, or shared if it stays the same.
     """
 
     def __init__(self, constants: Mapping[str, Constant]) -> None:

@@ -26,7 +26,10 @@ def compile_step(source: Source, machine: Any) -> bytes:
 
     Args:
         source: source of the program.
-        machine: LLVM's target machine.
+        machine: LLVM's target machine of the processor.
+
+    Returns:
+        The content of the object file.
     """
     import llvmlite.binding as llvm
 
@@ -41,7 +44,7 @@ def step_ir(source: Source) -> str:
 
 
 class _Translator:
-    """Translates one function: assignments of numbers and pointers, and calls of kernels."""
+    """Translator of one function: assignments of numbers and pointers, and calls of kernels."""
 
     def __init__(self, source: Source) -> None:
         (definition,) = ast.parse(source.text).body[-1:]
@@ -102,7 +105,11 @@ class _Translator:
         self._lines.append(f"call void @{symbol}({', '.join(arguments)})")
 
     def _operand(self, expression: ast.expr) -> Operand:
-        """Append the instructions that compute an expression; its type and register."""
+        """Append the instructions that compute an expression.
+
+        Returns:
+            The type of the result, and its register or constant.
+        """
         match expression:
             case ast.Constant(value=int(number)):
                 return "int64", str(number)
@@ -141,5 +148,5 @@ def _llvm_type(kind: str) -> str:
 
 
 def _double(number: float) -> str:
-    """Write a float64 as LLVM does, by its bits."""
+    """Format a float64 as LLVM IR does, by its bits."""
     return f"0x{struct.pack('>d', number).hex()}"

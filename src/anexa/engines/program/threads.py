@@ -13,9 +13,10 @@ from anexa.engines.device import available_cpus
 
 @cache
 def num_threads() -> int:
-    """Return the number of threads: OMP_NUM_THREADS, but at most the number of available CPUs.
+    """Return the number of threads that compute in parallel.
 
-    Without OMP_NUM_THREADS, it is the number of available CPUs. It is determined once a process.
+    It is OMP_NUM_THREADS, but at most the number of available CPUs; without OMP_NUM_THREADS, that
+    number. It is determined once per process.
     """
     asked = os.environ.get("OMP_NUM_THREADS", "")
     cpus = available_cpus()
@@ -30,8 +31,8 @@ def run_together(parts: Sequence[Callable[[], None]], stop_waiting: Callable[[],
 
     Args:
         parts: functions to execute, at most `num_threads()`.
-        stop_waiting: called if the first function raises (KeyboardInterrupt, too); after this call
-            no other function may wait for the first one any more.
+        stop_waiting: function that is called if the first function raises (KeyboardInterrupt, too);
+            after this call no other function may wait for the first one any more.
     """
     helpers, one_call = _helpers(os.getpid())
     with one_call:

@@ -14,14 +14,14 @@ from anexa.model.config import ModelConfig
 
 
 def inference_program(config: ModelConfig, *, headless: bool = False) -> Program:
-    """Make the program that appends tokens to caches.
+    """Trace the program that appends tokens to KV caches.
 
     A row is a token of any sequence. Inputs are for each row `tokens`, `positions` (number of
     tokens before it) and `caches` (address of the cache of its sequence).
 
     Args:
-        config: the architecture and its sizes.
-        headless: leave out the output head.
+        config: architecture and sizes of the model.
+        headless: whether to leave out the output head.
 
     Returns:
         A program with the result "logits", (N, V), or with the last hidden states, (N, C), as the
@@ -42,7 +42,7 @@ def inference_program(config: ModelConfig, *, headless: bool = False) -> Program
 
 
 def loss_program(config: ModelConfig) -> Program:
-    """Make the program that computes the loss of a batch.
+    """Trace the program that computes the loss of a batch.
 
     A row is a token of a batch of sequences, each of `length` tokens. Inputs are for each row
     `tokens`, `positions` and `targets`, and for each sequence its weight, `sequence_weights`.
@@ -57,9 +57,12 @@ def loss_program(config: ModelConfig) -> Program:
 
 @cache
 def partial_training(trainable: tuple[str, ...]) -> Callable[[ModelConfig], Program]:
-    """Return a function as `training_program`, for a model of which only some weights are trained.
+    """Return a function that traces a training step of which only some weights are trained.
 
-    The vector `gradients` keeps its zeros where a weight is frozen.
+    It is like `training_program`; the vector `gradients` keeps its zeros where a weight is frozen.
+
+    Args:
+        trainable: names of the weights that are trained.
     """
 
     def training_program(config: ModelConfig) -> Program:
@@ -69,7 +72,7 @@ def partial_training(trainable: tuple[str, ...]) -> Callable[[ModelConfig], Prog
 
 
 def training_program(config: ModelConfig) -> Program:
-    """Make the program of a training step: loss, gradients, their norm, and AdamW.
+    """Trace the program of a training step: loss, gradients, their norm, and AdamW.
 
     Inputs beside those of `loss_program` are the vectors of all weights, `weights`, of their
     gradients, `gradients`, and of their moments, `m` and `v`; `segments`, the ranges of weights
@@ -105,7 +108,11 @@ def _training_program(config: ModelConfig, trainable: Iterable[str]) -> Program:
 def _note_loss(
     program: Program, tape: NoteTape, config: ModelConfig
 ) -> tuple[Value, dict[str, Value]]:
-    """Append the loss of a batch; returns it, and the weights by name."""
+    """Append the loss of a batch to a program.
+
+    Returns:
+        The loss, and the weights by name.
+    """
     its = architecture(config)
     weights = {
         name: program.weight(name, parameter.shape)

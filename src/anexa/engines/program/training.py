@@ -31,9 +31,10 @@ class BatchProgram:
     """A compiled program whose rows are the tokens of a batch.
 
     Attributes:
-        compiled: the program; its gradients are written into the array "gradients".
+        compiled: compiled program; its gradients are written into the array "gradients".
         results: results that are one number, by name: "loss", and the "norm" of the gradients.
-        frequencies: see `Program`.
+        frequencies: rotary angles between neighboring positions, in radians; empty if there are no
+            rotary positions.
     """
 
     compiled: Compiled
@@ -48,9 +49,13 @@ def compile_batch_program(
     """Trace, write and compile the program that `trace` makes.
 
     Args:
-        config: the architecture and its sizes.
+        config: architecture and sizes of the model.
         dtype: precision of the numbers, "float32" or "float64".
-        trace: `loss_program`, `training_program` or the result of `partial_training`.
+        trace: function that makes the program: `loss_program`, `training_program` or the result of
+            `partial_training`.
+
+    Returns:
+        The compiled program.
     """
     written, shapes = write_batch_program(config, dtype, trace), weight_shapes(config)
     results = {name: x for name, x in written.program.results.items() if name not in shapes}
@@ -62,9 +67,9 @@ class BatchRunner:
     """Execution context of a program whose rows are the tokens of a batch.
 
     Args:
-        program: the program.
-        config: the architecture and its sizes.
-        dtype: "float32" or "float64".
+        program: compiled program.
+        config: architecture and sizes of the model.
+        dtype: precision, "float32" or "float64".
         arrays: arrays by the name of their word in the frame: "weights", and those of the gradients
             and the optimizer, if the program has them.
     """
@@ -110,7 +115,7 @@ class BatchRunner:
         return self._numbers[name][0]
 
     def _reshape(self, shape: tuple[int, int]) -> None:
-        """Prepare for batches of another shape, (B, T).
+        """Allocate memory for batches of another shape, (B, T).
 
         Raises:
             IndexError: if the sequences are longer than the context.
@@ -140,10 +145,10 @@ class TrainingStep:
     The programs are compiled when they are first needed.
 
     Args:
-        config: the architecture and its sizes.
-        dtype: "float32" or "float64".
+        config: architecture and sizes of the model.
+        dtype: precision, "float32" or "float64".
         weights: all weights as one vector, in the order of the architecture; steps change it.
-        optimizer: the optimizer and its settings.
+        optimizer: configuration of the optimizer.
 
     Attributes:
         weights: views of the vector of weights, by the name of the weight.
@@ -168,12 +173,16 @@ class TrainingStep:
         self._step = 0
 
     def loss(self, batch: Batch) -> float:
-        """Compute the loss of a batch."""
+        """Compute the mean loss of a batch, in nats per token."""
         self._loss_runner.run(batch)
         return self._loss_runner.result("loss")
 
     def gradients(self, batch: Batch) -> tuple[float, dict[str, Array]]:
-        """Compute the loss of a batch and its gradients, arrays that the next call changes."""
+        """Compute the mean loss of a batch, and its gradients.
+
+        Returns:
+            The loss, and the gradient of each weight by name; the next call changes these arrays.
+        """
         runner = self._runner
         runner.set_array("segments", self._no_segments)
         try:
@@ -200,7 +209,12 @@ class TrainingStep:
         return self._named_moments() if self._step else {}
 
     def resume(self, state: Weights, step: int) -> None:
-        """Restore the optimizer: the moments that `state` returned, and its number of steps."""
+        """Restore the moments and the number of steps.
+
+        Args:
+            state: moments that `state` returned.
+            step: number of steps that the optimizer had taken.
+        """
         self._step = step
         for name, moment in self._named_moments().items():
             moment[...] = np.asarray(state[name].data).reshape(moment.shape)
@@ -219,7 +233,7 @@ class TrainingStep:
         return {f"m.{name}": self._m[name] for name in self._trainable} | v
 
     def _views(self, vector: Array) -> dict[str, Array]:
-        """View the parts of a vector as arrays by the name of their weight."""
+        """Return the parts of a vector as arrays by the name of their weight, without a copy."""
         offsets = weight_offsets(self._shapes)
         return {
             name: vector[offsets[name] : offsets[name] + prod(shape)].reshape(shape)

@@ -48,7 +48,7 @@ def symbol_of(kernel: str, dtype: str) -> str:
 
 @cache
 def environment() -> tuple[str, ...]:
-    """Return what machine code depends on apart from the source: versions and the processor."""
+    """Return everything but the source that machine code depends on: versions and the processor."""
     import llvmlite
     import llvmlite.binding as llvm
 

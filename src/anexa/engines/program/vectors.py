@@ -25,7 +25,7 @@ INT32 = ir.IntType(32)
 
 
 class Vector(types.Type):
-    """Type of a vector.
+    """Numba type of a vector of numbers, which lives in registers.
 
     Args:
         dtype: type of its numbers, float32 or float64.
@@ -109,7 +109,7 @@ def generate_store(
 
 @intrinsic(prefer_literal=True)
 def load(_typing: Any, p: Any, offset: Any, count: Any, LANES: Any) -> Any:
-    """Read `count` numbers; the other lanes are 0."""
+    """Read a vector from p[offset :]: `count` numbers, and 0 in the other lanes."""
     vector = Vector(p.dtype, LANES.literal_value)
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -121,7 +121,7 @@ def load(_typing: Any, p: Any, offset: Any, count: Any, LANES: Any) -> Any:
 
 @intrinsic(prefer_literal=True)
 def store(_typing: Any, p: Any, offset: Any, vector: Any, count: Any) -> Any:
-    """Write the first `count` lanes of a vector."""
+    """Write the first `count` lanes of a vector to p[offset :]."""
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         address = address_of(context, builder, args[0], args[1], vector)
@@ -132,17 +132,17 @@ def store(_typing: Any, p: Any, offset: Any, vector: Any, count: Any) -> Any:
 
 
 def _is_all(count: Any, vector: Vector) -> bool:
-    """Whether a count is known when the code is compiled, as that of all lanes."""
+    """Return whether a count is known when the code is compiled, as that of all lanes."""
     return isinstance(count, types.Literal) and count.literal_value == vector.lanes
 
 
 def _suffix(vector: Vector) -> str:
-    """Return how LLVM's intrinsics call the type of a vector."""
+    """Return the name of a vector's type in the names of LLVM's intrinsics."""
     return f"v{vector.lanes}f{vector.dtype.bitwidth}"
 
 
 def _first(builder: Any, count: Any, lanes: int) -> Any:
-    """Make a mask of the lanes before lane `count`."""
+    """Generate a mask that is true in the lanes before lane `count`."""
     numbers = ir.Constant(ir.VectorType(ir.IntType(64), lanes), [*range(lanes)])
     undefined = ir.Constant(numbers.type, ir.Undefined)
     first = builder.insert_element(undefined, count, ir.Constant(INT32, 0))
@@ -187,7 +187,7 @@ def fma(_typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 @intrinsic
 def square_roots(_typing: Any, a: Any) -> Any:
-    """Return √a, lane by lane."""
+    """Return the square root of each lane, √a."""
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return call_llvm(builder, "sqrt", a, context.get_value_type(a), args)
@@ -263,7 +263,7 @@ def power_of_two(_typing: Any, a: Any) -> Any:
 
 
 def _reduce(join: Callable[[Any, Any, Any], Any]) -> Any:
-    """Make an intrinsic that joins the halves of a vector until one number is left."""
+    """Create an intrinsic that joins the halves of a vector until one number is left."""
 
     @intrinsic
     def reduce(_typing: Any, a: Any) -> Any:
@@ -303,7 +303,7 @@ def at(_typing: Any, p: Any, offset: Any) -> Any:
 
 @intrinsic
 def count_one(_typing: Any, p: Any, offset: Any) -> Any:
-    """Add 1 to an int64 that threads share."""
+    """Add 1 to the int64 at p[offset], which threads share."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         address = builder.gep(args[0], [args[1]])
@@ -314,7 +314,7 @@ def count_one(_typing: Any, p: Any, offset: Any) -> Any:
 
 @intrinsic
 def shared_count(_typing: Any, p: Any, offset: Any) -> Any:
-    """Read an int64 that threads share."""
+    """Read the int64 at p[offset], which threads share."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.load_atomic(builder.gep(args[0], [args[1]]), "seq_cst", 8)
@@ -323,7 +323,7 @@ def shared_count(_typing: Any, p: Any, offset: Any) -> Any:
 
 
 def pointer_to(dtype: types.Type) -> Any:
-    """Make the intrinsic that turns an address in bytes into a pointer to numbers of `dtype`."""
+    """Create the intrinsic that turns an address in bytes into a pointer to numbers of `dtype`."""
 
     @intrinsic
     def pointer(_typing: Any, address: Any) -> Any:
@@ -341,14 +341,19 @@ class _OfTwoVectors(AbstractTemplate):
     """Typing rule of an arithmetic operator: two vectors of one type give a vector of that type."""
 
     def generic(self, args: Any, _keywords: Any) -> Any:
-        """Return the signature, or None if the arguments are not two vectors of one type."""
+        """Return the signature; None if the arguments are not two vectors of one type."""
         if len(args) == 2 and isinstance(args[0], Vector) and args[0] == args[1]:
             return signature(args[0], *args)
         return None
 
 
 def _define_operator(python_operator: Callable[..., Any], name: str) -> None:
-    """Have an operator of Python call an instruction of LLVM for vectors."""
+    """Define an operator of Python on vectors, by an instruction of LLVM.
+
+    Args:
+        python_operator: operator, such as `operator.add`.
+        name: name of the method of LLVM's builder.
+    """
     infer_global(python_operator)(type(f"Vector_{name}", (_OfTwoVectors,), {}))
 
     @lower_builtin(python_operator, Vector, Vector)

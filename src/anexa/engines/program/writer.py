@@ -48,7 +48,7 @@ HEADER = '''"""Written by Anexa: {title}."""'''
 
 @cache
 def kernels() -> dict[str, FunctionType]:
-    """Return all kernels by name."""
+    """Return the functions of all kernels by name."""
     return {
         name: function
         for module in KERNEL_MODULES
@@ -82,11 +82,13 @@ class Frame:
 
 @dataclass(frozen=True)
 class KernelSource:
-    """The source of a kernel for one precision and tile; sizes are arguments of it.
+    """The source of a kernel for one precision and width of tiles.
+
+    The sizes of arrays are arguments of it.
 
     Attributes:
         name: name of the function.
-        text: the function, and the functions that it calls.
+        text: source of the function, and of the functions that it calls.
         arguments: type of each argument: numbers, doubles or integers (pointers), int64, float64.
     """
 
@@ -97,12 +99,12 @@ class KernelSource:
 
 @dataclass(frozen=True)
 class Source:
-    """The source of a program.
+    """The source of a program: a function, and the kernels that it calls.
 
     Attributes:
-        text: the function `step(frame)`, which calls kernels.
-        frame: the words that `step` reads from `frame`.
-        kernels: the kernels that it calls.
+        text: source of the function `step(frame)`, which calls kernels.
+        frame: words that `step` reads from `frame`.
+        kernels: kernels that it calls.
         dtype: precision of its numbers, "float32" or "float64".
     """
 
@@ -114,7 +116,16 @@ class Source:
 
 @cache
 def kernel_source(kernel: str, dtype: str, tile: int | None) -> KernelSource:
-    """Write a kernel for one precision, and for one width of tiles if it computes in tiles."""
+    """Write the source of a kernel for one precision.
+
+    Args:
+        kernel: name of the kernel.
+        dtype: precision of the numbers, "float32" or "float64".
+        tile: width of tiles, for a kernel that computes in tiles; else None.
+
+    Returns:
+        The source.
+    """
     constants: dict[str, Constant] = {
         "LANES": LANES,
         "FLOAT64": dtype == "float64",
@@ -140,7 +151,7 @@ def kernel_source(kernel: str, dtype: str, tile: int | None) -> KernelSource:
 
 
 def argument_type(name: str) -> str:
-    """Return the type of a kernel's array, or number, by its name."""
+    """Return the type of a kernel's argument, an array or a number, by its name."""
     if name in ("rows", *NUMBERS):
         return "int64"
     if name in INTEGERS:
@@ -149,15 +160,15 @@ def argument_type(name: str) -> str:
 
 
 class Writer:
-    """Writes one program.
+    """Writer of the source of one program.
 
     Args:
-        program: the program.
-        plan: its memory.
+        program: program to write.
+        plan: places of its arrays in memory.
         offsets: offset of each weight in the vector of all weights, and of each prepared array in
             that of prepared arrays, by name, in numbers.
         constants: settings that all instructions share.
-        dtype: "float32" or "float64".
+        dtype: precision of the numbers, "float32" or "float64".
         title: name of the program, for the first line of its source.
     """
 
@@ -182,7 +193,7 @@ class Writer:
         }
 
     def write(self) -> Source:
-        """Write the source."""
+        """Write the source of the program."""
         calls = [self._call(instruction) for instruction in self._program.instructions]
         body = [
             "rows, first_wanted, capacity = frame[0], frame[1], frame[2]",
@@ -256,7 +267,12 @@ class Writer:
 
 
 def _sizes(name: str, value: Value | None) -> dict[str, int]:
-    """Return the constants that a kernel may use of an array called `name`."""
+    """Return the sizes of an array that a kernel may use, by the name of the constant.
+
+    Args:
+        name: name of the array in the kernel.
+        value: array; None if an optional array is absent.
+    """
     if value is None:
         return {f"{name}_width": 0, f"{name}_stride": 0, f"{name}_rows": 0}
     rows = value.shape[0] if len(value.shape) > 1 else 1
@@ -272,7 +288,7 @@ def _identifier(name: str) -> str:
 
 
 def weight_offsets(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
-    """Return where each weight begins in the vector of all weights, in numbers."""
+    """Return the offset of each weight in the vector of all weights, in numbers."""
     offsets, end = {}, 0
     for name, shape in shapes.items():
         offsets[name] = end

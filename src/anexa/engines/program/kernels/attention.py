@@ -83,11 +83,11 @@ def attend(
     layer: int,
     n_layer: int,
 ) -> None:
-    """y = P V with P = softmax(c q Kᵀ), over the tokens up to the row's own position.
+    """Attention of each row to its KV cache: y = P V with P = softmax(c q Kᵀ).
 
-    The scale c is positive. With a `window` above 0, only the last `window` of these tokens count,
-    and the blocks before them are not read. Every sum is added up in an order that depends on
-    nothing but that position.
+    A row attends to the tokens up to its own position. The scale c is positive. With a `window`
+    above 0, only the last `window` of these tokens count, and the blocks before them are not read.
+    Every sum is added up in an order that depends on nothing but that position.
     """
     group = q_width // kv_width
     step = n_layer * 2 * kv_width * LANES

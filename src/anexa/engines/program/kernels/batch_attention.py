@@ -49,10 +49,11 @@ def attention(
     window: int,
     tile: int,
 ) -> None:
-    """y = P V with P = softmax(c q Kᵀ + mask); `lse` keeps log Σ e^score of each row and head.
+    """Causal attention in sequences: y = P V with P = softmax(c q Kᵀ + mask).
 
-    With a `window` above 0, a row attends to the last `window` tokens only. `scratch` has room for
-    (D + 4) T numbers, with T rounded up to a multiple of LANES.
+    `lse` keeps log Σ e^score of each row and head, for the gradient. With a `window` above 0, a row
+    attends to the last `window` tokens only. `scratch` has room for (D + 4) T numbers, with T
+    rounded up to a multiple of LANES.
     """
     group = q_width // k_width
     padded = (length + LANES - 1) // LANES * LANES
@@ -152,7 +153,7 @@ def attention_gradient(
     window: int,
     tile: int,
 ) -> None:
-    """dV = Pᵀ g,  dS = P (g Vᵀ − Σ_d g y),  dQ = c dS K,  dK = c dSᵀ Q.
+    """Gradient of attention: dV = Pᵀ g,  dS = P (g Vᵀ − Σ_d g y),  dQ = c dS K,  dK = c dSᵀ Q.
 
     P is computed again: e^(score − lse). The gradient of a head of keys and values is the sum over
     the heads of queries that share it. `scratch` has room for (2 D + 8) T numbers, with T rounded

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 
 def exp(p: Pointer, x: VectorLike) -> VectorLike:
-    """e^x = 2^n e^r with n = round(x / log 2) and r = x − n log 2, so that |r| ≤ log 2 / 2.
+    """Exponential function: e^x = 2^n e^r with n = round(x / log 2) and r = x − n log 2.
 
-    e^r is computed by its Taylor polynomial, whose remainder is below the precision. x is clamped
-    to a range in which 2^n is neither 0 nor infinite.
+    So |r| ≤ log 2 / 2. e^r is computed by its Taylor polynomial, whose remainder is below the
+    precision. x is clamped to a range in which 2^n is neither 0 nor infinite.
     """
     if FLOAT64:
         x = minimum(maximum(x, full(p, -708.0, LANES)), full(p, 709.0, LANES))
@@ -63,19 +63,22 @@ def exp(p: Pointer, x: VectorLike) -> VectorLike:
 
 
 def sigmoid(p: Pointer, x: VectorLike) -> VectorLike:
-    """1 / (1 + e^−x)."""
+    """Logistic function: σ(x) = 1 / (1 + e^−x)."""
     one = full(p, 1, LANES)
     return one / (one + exp(p, full(p, 0, LANES) - x))
 
 
 def gelu_sigmoid(p: Pointer, x: VectorLike) -> VectorLike:
-    """(1 + tanh u) / 2 = σ(2 u) with u = √(2/π) (x + 0.044715 x³)."""
+    """Factor of GELU's tanh form: (1 + tanh u) / 2 = σ(2 u) with u = √(2/π) (x + 0.044715 x³)."""
     cubic = fma(x * x, full(p, 0.044715, LANES), full(p, 1, LANES))
     return sigmoid(p, x * cubic * full(p, 1.5957691216057308, LANES))  # 2 √(2/π)
 
 
 def normal_cdf(p: Pointer, x: VectorLike) -> VectorLike:
-    """Φ(x) by the formula of `anexa.engines.operations.normal_distribution`."""
+    """Distribution function Φ of the standard normal distribution.
+
+    The formula is that of `anexa.engines.operations.normal_distribution`.
+    """
     zero, one = full(p, 0, LANES), full(p, 1, LANES)
     z = maximum(x, zero - x) * full(p, 0.7071067811865476, LANES)  # √(1/2)
     t = full(p, 2.5, LANES) / (full(p, 2.5, LANES) + z)
@@ -103,9 +106,10 @@ def four_products(
     stride: int,
     scale: VectorLike,
 ) -> None:
-    """Store `scale` Σ_d x_i,d w_d for four rows x_i of `width` numbers; w_d and y_i have LANES.
+    """Products of four rows with LANES vectors: y_i = `scale` Σ_d x_i,d w_d.
 
-    The rows of w, and those of y, are `stride` numbers apart.
+    Each row x_i has `width` numbers; w_d and y_i have LANES. The rows of w, and those of y, are
+    `stride` numbers apart.
     """
     s0 = full(w, 0, LANES)
     s1 = s0

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 def loss_denominators(
     targets: Pointer, sequence_weights: Pointer, y: Pointer, rows: int, length: int
 ) -> None:
-    """y_t = number of targets in the batch / weight of the sequence of row t."""
+    """Loss denominators: y_t = number of targets in the batch / weight of the sequence.
+
+    The sequence is that of row t.
+    """
     num_targets = 0
     for t in range(rows):
         if targets[t] != IGNORE_INDEX:
@@ -45,7 +48,7 @@ def cross_entropy(
     logits_width: int,
     logits_stride: int,
 ) -> None:
-    """L = Σ_t (lse_t − z_t,target) / N_t with lse_t = log Σ_v e^(z_tv)."""
+    """Cross-entropy loss: L = Σ_t (lse_t − z_t,target) / N_t with lse_t = log Σ_v e^(z_tv)."""
     loss_sum = 0.0
     for t in range(rows):
         if targets[t] != IGNORE_INDEX:
@@ -77,7 +80,7 @@ def cross_entropy_gradient(
     logits_stride: int,
     y_stride: int,
 ) -> None:
-    """dz = (softmax(z) − onehot(target)) / N; 0 in rows without a target."""
+    """Gradient of the loss: dz = (softmax(z) − onehot(target)) / N; 0 without a target."""
     for t in range(rows):
         z, y_V = at(logits, t * logits_stride), at(y, t * y_stride)
         if targets[t] == IGNORE_INDEX:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def gradient_norm(gradients: Pointer, norm: Pointer, *, gradients_width: int) -> None:
-    """norm = √(Σ g²): the sums of blocks of 4096 squares are accumulated in float64."""
+    """Global gradient norm: √(Σ g²).
+
+    The sums of blocks of 4096 squares are accumulated in float64.
+    """
     squares = 0.0
     for begin in range(0, gradients_width, 4096):
         end = min(begin + 4096, gradients_width)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def transpose(w: Pointer, y: Pointer, *, y_rows: int, y_width: int) -> None:
-    """y = wᵀ."""
+    """Transpose of a matrix: y = wᵀ."""
     for i in range(y_rows):
         for j in range(y_width):
             y[i * y_width + j] = w[j * y_rows + i]
@@ -103,9 +103,10 @@ def product(
     y_stride: int,
     tile: int,
 ) -> None:
-    """y = x Wᵀ + b + residual; each output adds its terms up in order, whatever is beside it.
+    """Linear layer: y = x Wᵀ + b + residual.
 
-    `w` is a packed weight, or Wᵀ itself: (C, O).
+    Each output adds its terms up in order, whatever is beside it. `w` is a packed weight, or Wᵀ
+    itself: (C, O).
     """
     tile_step = x_width * tile if w_stride == tile else tile
     zeros = full(x, 0, tile)
@@ -163,7 +164,10 @@ def outer(
     x_width: int,
     tile: int,
 ) -> None:
-    """dW = gᵀ x, the rows in order; 64 of them at a time, which stay in the processor's cache."""
+    """Gradient of a weight: dW = gᵀ x.
+
+    The rows are added in order; 64 of them at a time, which stay in the processor's cache.
+    """
     zeros = full(x, 0, min(tile, WIDTH))
     for begin in range(0, max(rows, 1), 64):
         end = min(begin + 64, rows)
@@ -188,7 +192,7 @@ def outer(
 
 
 def column_sum(g: Pointer, y: Pointer, rows: int, *, g_stride: int, g_width: int) -> None:
-    """db = Σ_t g_t."""
+    """Gradient of a bias: db = Σ_t g_t."""
     for c, count in tiles(g_width, LANES):
         total_c = full(g, 0, LANES)
         for t in range(rows):

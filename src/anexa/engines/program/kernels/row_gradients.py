@@ -38,7 +38,10 @@ def layer_norm_gradient(
     g_stride: int,
     dx_stride: int,
 ) -> None:
-    """dx = (d − mean(d) − n mean(d n)) / σ with d = g γ;  dγ = Σ_t g n,  dβ = Σ_t g."""
+    """Gradient of layer normalization: dx = (d − mean(d) − n mean(d n)) / σ with d = g γ.
+
+    dγ = Σ_t g n,  dβ = Σ_t g.
+    """
     for c, count in tiles(x_width, LANES):
         store(d_gain, c, full(g, 0, LANES), count)
         store(d_bias, c, full(g, 0, LANES), count)
@@ -78,7 +81,10 @@ def rms_norm_gradient(
     rho_width: int,
     dx_stride: int,
 ) -> None:
-    """dx = (d − n mean(d n)) / ρ with d = g γ;  dγ = Σ_t g n, in each group of columns."""
+    """Gradient of RMS normalization: dx = (d − n mean(d n)) / ρ with d = g γ;  dγ = Σ_t g n.
+
+    Each group of columns is computed on its own.
+    """
     width = x_width // rho_width
     for c, count in tiles(width, LANES):
         store(d_gain, c, full(g, 0, LANES), count)
@@ -112,7 +118,7 @@ def rms_norm_gradient_without_gain(
     g_stride: int,
     dx_stride: int,
 ) -> None:
-    """dx = (g − n mean(g n)) / ρ."""
+    """Gradient of RMS normalization without gains: dx = (g − n mean(g n)) / ρ."""
     for t in range(rows):
         g_C, x_C, dx_C = at(g, t * g_stride), at(x, t * x_stride), at(dx, t * dx_stride)
         scale = full(g, 1 / rho[t], LANES)
@@ -137,7 +143,7 @@ def relu_gradient(
     g_stride: int,
     dx_stride: int,
 ) -> None:
-    """dx = g where x > 0, else 0."""
+    """Gradient of ReLU: dx = g where x > 0, else 0."""
     for t in range(rows):
         for c, count in tiles(x_width, LANES):
             g_c = load(g, t * g_stride + c, count, LANES)
@@ -156,7 +162,10 @@ def gelu_gradient(
     g_stride: int,
     dx_stride: int,
 ) -> None:
-    """dx = g (s + 2 x s (1 − s) u') with s = σ(2 u) and u' = √(2/π) (1 + 3 · 0.044715 x²)."""
+    """Gradient of GELU, tanh form: dx = g (s + 2 x s (1 − s) u') with s = σ(2 u).
+
+    u' = √(2/π) (1 + 3 · 0.044715 x²).
+    """
     one = full(g, 1, LANES)
     for t in range(rows):
         for c, count in tiles(x_width, LANES):
@@ -179,7 +188,7 @@ def gelu_erf_gradient(
     g_stride: int,
     dx_stride: int,
 ) -> None:
-    """dx = g (Φ(x) + x φ(x)) with φ(x) = e^(−x² / 2) / √(2π)."""
+    """Gradient of exact GELU: dx = g (Φ(x) + x φ(x)) with φ(x) = e^(−x² / 2) / √(2π)."""
     for t in range(rows):
         for c, count in tiles(x_width, LANES):
             x_c = load(x, t * x_stride + c, count, LANES)
@@ -204,7 +213,7 @@ def swiglu_gradient(
     d_gate_stride: int,
     d_up_stride: int,
 ) -> None:
-    """da = g b σ(a) (1 + a (1 − σ(a))),  db = g a σ(a)."""
+    """Gradient of SwiGLU: da = g b σ(a) (1 + a (1 − σ(a))),  db = g a σ(a)."""
     one = full(g, 1, LANES)
     for t in range(rows):
         for c, count in tiles(gate_width, LANES):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def embedding(
     table: Pointer, tokens: Pointer, y: Pointer, rows: int, *, y_width: int, y_stride: int
 ) -> None:
-    """y_t = E[token_t]."""
+    """Embedding lookup: y_t = E[token_t]."""
     for t in range(rows):
         row = at(table, tokens[t] * y_width)
         for c, count in tiles(y_width, LANES):
@@ -35,7 +35,7 @@ def embedding(
 def embedding_gradient(
     g: Pointer, tokens: Pointer, y: Pointer, rows: int, *, g_width: int, g_stride: int, y_rows: int
 ) -> None:
-    """dE[i] = Σ g_t over the t whose token is i."""
+    """Gradient of an embedding table: dE[i] = Σ g_t over the t whose token is i."""
     for i, count in tiles(y_rows * g_width, LANES):
         store(y, i, full(g, 0, LANES), count)
     for t in range(rows):
@@ -57,7 +57,10 @@ def add(
     y_stride: int,
     z_stride: int,
 ) -> None:
-    """z = x + y; `z_rows` is the number of rows if they are not tokens, else 0."""
+    """Sum of two arrays: z = x + y.
+
+    `z_rows` is the number of rows if they are not tokens, else 0.
+    """
     if z_rows:
         rows = z_rows
     for t in range(rows):
@@ -71,7 +74,10 @@ def add(
 def copy(
     x: Pointer, y: Pointer, rows: int, *, x_rows: int, x_width: int, x_stride: int, y_stride: int
 ) -> None:
-    """y = x; `x_rows` is the number of rows if they are not tokens, else 0."""
+    """Copy of an array: y = x.
+
+    `x_rows` is the number of rows if they are not tokens, else 0.
+    """
     if x_rows:
         rows = x_rows
     for t in range(rows):
@@ -93,7 +99,10 @@ def layer_norm(
     y_stride: int,
     eps: float,
 ) -> None:
-    """y = n γ + β with n = (x − mean(x)) / σ and σ = √(var(x) + ε) (Ba et al., 2016)."""
+    """Layer normalization (Ba et al., 2016): y = n γ + β with n = (x − mean(x)) / σ.
+
+    σ = √(var(x) + ε).
+    """
     for t in range(rows):
         x_C = at(x, t * x_stride)
         sums = full(x, 0, LANES)
@@ -128,9 +137,9 @@ def rms_norm(
     rho_width: int,
     eps: float,
 ) -> None:
-    """y = n γ with n = x / ρ and ρ = √(mean(x²) + ε) (Zhang and Sennrich, 2019).
+    """RMS normalization (Zhang and Sennrich, 2019): y = n γ with n = x / ρ.
 
-    A row has `rho_width` groups of columns, each with its own ρ.
+    ρ = √(mean(x²) + ε). A row has `rho_width` groups of columns, each with its own ρ.
     """
     width = x_width // rho_width
     for t in range(rows):
@@ -164,11 +173,12 @@ def rotary(
     head_dim: int,
     sign: int,
 ) -> None:
-    """The pair of columns (i, i + R) of each head is rotated by the angle of the position.
+    """Rotary position embedding: rotation of pairs of columns (i, i + R) of each head.
 
     y_i = x_i cos α − x_(i+R) sin α,  y_(i+R) = x_(i+R) cos α + x_i sin α (Su et al., 2021).
-    R is the width of the tables; the columns of a head from 2R on are copied. With `sign` −1 the
-    angle is −α, as for the gradient.
+
+    The angle α is that of the position. R is the width of the tables; the columns of a head from 2R
+    on are copied. With `sign` −1 the angle is −α, as for the gradient.
     """
     for t in range(rows):
         angles = positions[t] * cos_width
@@ -186,7 +196,7 @@ def rotary(
 
 
 def relu(x: Pointer, y: Pointer, rows: int, *, x_width: int, x_stride: int, y_stride: int) -> None:
-    """y = max(0, x)."""
+    """ReLU: y = max(0, x)."""
     for t in range(rows):
         for c, count in tiles(x_width, LANES):
             x_c = load(x, t * x_stride + c, count, LANES)
@@ -194,7 +204,7 @@ def relu(x: Pointer, y: Pointer, rows: int, *, x_width: int, x_stride: int, y_st
 
 
 def gelu(x: Pointer, y: Pointer, rows: int, *, x_width: int, x_stride: int, y_stride: int) -> None:
-    """y = x (1 + tanh u) / 2 with u = √(2/π) (x + 0.044715 x³) (Hendrycks and Gimpel, 2016)."""
+    """GELU, tanh form: y = x (1 + tanh u) / 2 with u = √(2/π) (x + 0.044715 x³)."""
     for t in range(rows):
         for c, count in tiles(x_width, LANES):
             x_c = load(x, t * x_stride + c, count, LANES)
@@ -204,7 +214,7 @@ def gelu(x: Pointer, y: Pointer, rows: int, *, x_width: int, x_stride: int, y_st
 def gelu_erf(
     x: Pointer, y: Pointer, rows: int, *, x_width: int, x_stride: int, y_stride: int
 ) -> None:
-    """y = x Φ(x) (Hendrycks and Gimpel, 2016)."""
+    """Exact GELU: y = x Φ(x) (Hendrycks and Gimpel, 2016)."""
     for t in range(rows):
         for c, count in tiles(x_width, LANES):
             x_c = load(x, t * x_stride + c, count, LANES)
@@ -222,7 +232,7 @@ def swiglu(
     up_stride: int,
     y_stride: int,
 ) -> None:
-    """y = a σ(a) b (Shazeer, 2020)."""
+    """SwiGLU: y = a σ(a) b (Shazeer, 2020)."""
     for t in range(rows):
         for c, count in tiles(gate_width, LANES):
             a, b = (
