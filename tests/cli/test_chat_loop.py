@@ -15,6 +15,7 @@ from anexa.training import TrainConfig, build_trainer
 from tests.cli.process import anexa, converse
 from tests.generation.parrot import AFTER_HELLO, KNOWN
 from tests.training.runs import finish, sums
+from tests.training.test_conversation_corpus import config, write_conversations
 
 # What the terminal shows of the model's answers.
 SHOWN = {
@@ -117,6 +118,19 @@ def test_help_lists_the_commands(parrot: Path) -> None:
     [answer] = chat(parrot, "/help")
     for line in ("/think on", "/think hide", "/think off", "/new", "/temperature T", "/reset"):
         assert re.search(rf"^{line}  ", answer, re.M), line
+
+
+@pytest.mark.parametrize("thoughts", [False, True])
+def test_think_is_listed_if_the_model_can(thoughts: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "chat"
+    build_trainer(config(write_conversations(tmp_path, thoughts=thoughts)), folder)
+    [answer, think] = chat(folder, "/help", "/think off")
+    assert ("/think" in answer) == thoughts
+    assert "/new  " in answer
+    assert think == ("think off\n" if thoughts else "/think has no effect: chat does not think\n")
+    result = anexa("chat", folder, "--think", "hide", cwd=tmp_path)
+    assert result.returncode == (0 if thoughts else 2)
+    assert ("--think has no effect: chat does not think" in result.stderr) != thoughts
 
 
 def test_unanswerable_lines_are_reported_and_forgotten(parrot: Path) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from anexa.training import build_trainer
 from tests.cli.process import anexa, one_sentence
+from tests.training.test_conversation_corpus import config, write_conversations
 
 FEW = ["--problems", "3", "--engine", "numpy", "--task", "+ 3", "--task", "2x2"]
 ONE = ["--seed", "1"]
@@ -57,3 +59,20 @@ def test_bad_input_is_one_sentence(arguments: list[str], words: str, tmp_path: P
 def test_model_without_chat_template_is_refused(names_model: Path, tmp_path: Path) -> None:
     result = anexa("eval", names_model, cwd=tmp_path)
     assert "has no chat template" in one_sentence(result)
+
+
+@pytest.mark.parametrize(
+    ("thoughts", "lacks"), [(False, "tokens <think> </think>"), (True, r"characters [-+*:,\d ]+")]
+)
+def test_chat_models_without_arithmetic_are_refused(
+    thoughts: bool, lacks: str, tmp_path: Path
+) -> None:
+    """Both to evaluate and to reinforce: their tokenizers cannot express the problems."""
+    folder = tmp_path / "chat"
+    build_trainer(
+        config(write_conversations(tmp_path, thoughts=thoughts), tokenizer="char"), folder
+    )
+    for command in (("eval", "chat", *FEW), ("reinforce", "chat", "--steps", "1")):
+        result = anexa(*command, cwd=tmp_path)
+        assert result.returncode == 1
+        assert re.search(rf"the tokenizer of chat lacks the {lacks}: only", one_sentence(result))

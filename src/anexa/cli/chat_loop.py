@@ -10,16 +10,18 @@ import typer
 from anexa.cli.output import echo, escape_controls
 from anexa.cli.prompt_loop import PromptLoop
 from anexa.errors import AnexaError, UsageError
-from anexa.model.chat_format import CHAT_TEMPLATE
+from anexa.model.chat_format import CHAT_TEMPLATE, can_think
 
 if TYPE_CHECKING:
     from anexa.generation import ChatAnswer, LanguageModel, SamplingParams
     from anexa.model.chat_format import Message
 
-HELP = """\
+THINK_HELP = """\
 /think on              think, and show the reasoning
 /think hide            think, and show the answer alone
 /think off             answer without thinking
+"""
+HELP = """\
 /system TEXT           start a new conversation with this system prompt; off: without one
 /new                   start a new conversation
 """
@@ -39,11 +41,11 @@ class ChatLoop(PromptLoop):
         system: system prompt of the conversations; None: no system prompt.
 
     Raises:
-        UsageError: if there is a system prompt, and the model does not read any.
+        UsageError: if there is a system prompt, and the model does not read any; or if `think` is
+            not "on", and the model does not think.
     """
 
     opening = "Ask something; /help lists commands"
-    help = HELP
 
     def __init__(
         self,
@@ -54,7 +56,11 @@ class ChatLoop(PromptLoop):
         system: str | None = None,
     ) -> None:
         super().__init__(model, params, max_tokens)
+        self._can_think = can_think(model.chat_template, model.tokenizer)
+        if think != "on" and not self._can_think:
+            raise UsageError(f"--think has no effect: {model.name} does not think, leave it out")
         self._think = think
+        self.help = THINK_HELP * self._can_think + HELP
         self._start(system)
 
     def _start(self, system: str | None) -> None:
@@ -94,6 +100,8 @@ class ChatLoop(PromptLoop):
         """
         name, _, value = text.removeprefix("/").partition(" ")
         value = value.strip()
+        if name == "think" and not self._can_think:
+            raise AnexaError(f"/think has no effect: {self._model.name} does not think")
         if name == "think":
             if value not in THINK_MODES:
                 raise AnexaError(f"/think is one of {', '.join(THINK_MODES)}, not {value!r}")

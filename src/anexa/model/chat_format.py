@@ -14,11 +14,12 @@ from typing import Any, Literal, TypeAlias
 from anexa.errors import AnexaError
 from anexa.model.chat_template import render_template
 from anexa.model.question import normalize_question
-from anexa.model.tokenizer import END_OF_TEXT, RenderedPrompt
+from anexa.model.tokenizer import END_OF_TEXT, RenderedPrompt, Tokenizer
 
 USER, ASSISTANT = "<|user|>", "<|assistant|>"
 THINK, END_THINK = "<think>", "</think>"
 CHAT_TOKENS = (USER, ASSISTANT, THINK, END_THINK)
+ARITHMETIC = "0123456789+-*:,"  # characters of questions and thoughts of the corpus arithmetic
 
 _END_OF_MESSAGE = "\ue000end of message\ue001"  # private characters, which no text has
 
@@ -235,3 +236,35 @@ def split_answer(text: str) -> tuple[str | None, str]:
         return None, text
     thought, _, content = text.removeprefix(THINK).partition(END_THINK)
     return thought, content
+
+
+def can_think(template: str | None, tokenizer: Tokenizer) -> bool:
+    """Return whether a chat model may think: its template or its vocabulary has the think tags.
+
+    Args:
+        template: chat template of the model; None for a base model.
+        tokenizer: tokenizer of the model.
+    """
+    if template is None:
+        return False
+    return END_THINK in template or None not in map(tokenizer.token_to_id, (THINK, END_THINK))
+
+
+def check_arithmetic(tokenizer: Tokenizer, name: str) -> None:
+    """Check that a model can be asked arithmetic problems, and can think about them.
+
+    Args:
+        tokenizer: tokenizer of the model.
+        name: name of the model, for the error message.
+
+    Raises:
+        AnexaError: if the tokenizer lacks a think tag, or a character of arithmetic.
+    """
+    lacking = [tag for tag in (THINK, END_THINK) if tokenizer.token_to_id(tag) is None]
+    if lacking := lacking or tokenizer.unknown_characters(ARITHMETIC):
+        noun = "tokens" if lacking[0] == THINK else "characters"
+        raise AnexaError(
+            f"the tokenizer of {name} lacks the {noun} "
+            f"{' '.join(lacking)}: only a model that thinks about arithmetic can be evaluated or "
+            "reinforced, such as one of anexa train arithmetic"
+        )
