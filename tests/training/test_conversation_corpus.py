@@ -148,6 +148,26 @@ def test_other_json_lines_are_no_conversations(tmp_path: Path) -> None:
     assert usual_preset([str(path)]) == "anexa"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_conversations_are_recognized_in_any_encoding(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "chat.jsonl"
+    row = {"messages": [{"role": "user", "content": "Schöne Grüße"}]}
+    path.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding=encoding)
+    assert has_conversations(str(path))
+
+
+def test_conversations_are_recognized_by_the_first_rows_alone(tmp_path: Path) -> None:
+    """What comes later, and would be refused, is not read."""
+    path = tmp_path / "chat.jsonl"
+    row = json.dumps({"messages": [{"role": "user", "content": "a" * 100_000}]}) + "\n"
+    path.write_bytes(row.encode() * 25 + b"\0\xff")
+    assert has_conversations(str(path))
+    path.write_bytes(row.encode() + b"\0\xff")
+    assert not has_conversations(str(path))
+    with pytest.raises(AnexaError, match="NUL"):
+        open_corpus(str(path), "auto")
+
+
 def test_conversations_have_a_preset_of_their_own(tmp_path: Path) -> None:
     path = write_conversations(tmp_path)
     assert usual_preset([str(path)]) == usual_preset(["garden"]) == "anexa-chat"

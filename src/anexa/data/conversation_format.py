@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from anexa.data.corpora import text_source
 from anexa.data.jsonl import MAX_LINE, BadRowError, parse_row
+from anexa.data.reading import InvalidEncoding
 from anexa.data.registry import CORPORA
-from anexa.data.sources.entries import name_kind
+from anexa.data.sources.compression import unpacked
+from anexa.data.sources.encodings import SNIFFED, sniff
+from anexa.data.sources.entries import Entry, file_entry, name_kind
+from anexa.data.sources.texts import read_fully, text_chunks
 from anexa.errors import AnexaError
 
 MAX_TRIED = 20  # rows at the start of a file from which its format is recognized
@@ -32,9 +36,21 @@ def has_conversations(spec: str) -> bool:
     if name_kind(spec) != "jsonl" or not Path(spec).is_file():
         return False
     try:
-        return format_of(text_source(spec)[0]()) is not None
+        return _format_in(unpacked(file_entry(Path(spec)))) is not None
     except AnexaError:  # which is raised again when the corpus is opened
         return False
+
+
+def _format_in(entry: Entry) -> str | None:
+    """Return the result of `format_of` for a file, of which no more than its first rows is read."""
+    with entry.open() as file:
+        codec = sniff(read_fully(file, SNIFFED)) or "utf-8"
+    try:
+        with closing(text_chunks(entry, codec)) as chunks:
+            return format_of(chunks)
+    except InvalidEncoding:  # whether it is Windows-1252, the whole file tells when it is read
+        with closing(text_chunks(entry, "cp1252")) as chunks:
+            return format_of(chunks)
 
 
 def format_of(chunks: Iterable[str]) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from anexa.data.reading import CHUNK_SIZE, InvalidEncoding, Reader, decode_chunks
 from anexa.data.sources.encodings import (
@@ -46,7 +46,7 @@ def find_codec(entry: Entry) -> str:
     return "utf-8"
 
 
-def text_chunks(entry: Entry, codec: str) -> Iterator[str]:
+def text_chunks(entry: Entry, codec: str) -> Generator[str, None, None]:
     r"""Yield the text of an entry in chunks, with line ends as "\n".
 
     Args:
