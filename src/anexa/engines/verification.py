@@ -92,6 +92,8 @@ def verify() -> Iterator[Comparison]:
         for dtype in ("float64", "float32")
         if dtype == "float64" or name not in ("scalar", "lists")
     ]
+    if "numba" in installed_engines():
+        _compile_kernels()
     for model_type in ARCHITECTURES:
         config, weights, batch = example(model_type)
         expected = _Results("scalar", "float64", config, weights, batch)
@@ -111,6 +113,15 @@ def verify() -> Iterator[Comparison]:
                 bound=BOUNDS[dtype],
                 weights_bound=WEIGHTS_BOUNDS[dtype],
             )
+
+
+def _compile_kernels() -> None:
+    """Compile the kernels of all examples at once, in few processes."""
+    from anexa.engines.program.compilation import compile_kernels
+    from anexa.engines.program.passes import all_sources
+
+    configs = [example(model_type)[0] for model_type in ARCHITECTURES]
+    compile_kernels(source for c in configs for dtype in BOUNDS for source in all_sources(c, dtype))
 
 
 class _Results:

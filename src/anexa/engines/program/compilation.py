@@ -8,13 +8,14 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from anexa.cache import VARIABLE
 from anexa.engines.program import code_cache
-from anexa.engines.program.units import Unit
+from anexa.engines.program.units import Unit, units_of
+from anexa.engines.program.writer import Source
 from anexa.errors import AnexaError, AnexaWarning, one_line
 
 # Environment of a subprocess: Numba only translates to LLVM's language; optimization follows once,
@@ -88,6 +89,15 @@ class Compilation:
                 f"Numba could not compile the model ({one_line(reason)}): choose another --engine"
             )
         return found
+
+
+def compile_kernels(sources: Iterable[Source]) -> None:
+    """Compile the kernels of several programs, in the processes of one compilation.
+
+    To import and initialize Numba takes a process as long as to compile two kernels.
+    """
+    units = {unit.symbol: unit for source in sources for unit in units_of(source)}
+    Compilation([*units.values()]).result()
 
 
 def start(work: Sequence[tuple[Unit, Path]], errors: int) -> subprocess.Popen[bytes]:

@@ -5,14 +5,14 @@ They need neither Numba nor the weights of the model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from anexa.engines.program.fusion import fuse
 from anexa.engines.program.hoisting import hoist, narrow
 from anexa.engines.program.memory import MemoryPlan, plan_memory
 from anexa.engines.program.program import Program
-from anexa.engines.program.trace import inference_program
+from anexa.engines.program.trace import inference_program, loss_program, training_program
 from anexa.engines.program.writer import Source, Writer, weight_offsets
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
@@ -122,6 +122,14 @@ def write_batch_program(
     return WrittenProgram(
         program, plan, Writer(program, plan, offsets, constants, dtype, title).write()
     )
+
+
+def all_sources(config: ModelConfig, dtype: str) -> Iterator[Source]:
+    """Yield the sources of the programs of inference, of the loss, and of a training step."""
+    written = write_inference(config, dtype)
+    yield from (written.preparation.source, written.inference.source)
+    for trace in (loss_program, training_program):
+        yield write_batch_program(config, dtype, trace).source
 
 
 def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
